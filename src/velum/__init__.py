@@ -1,0 +1,83 @@
+"""velum finds what identifies people in pictures and hides it.
+
+>>> import velum
+>>> report = velum.anonymize("in.jpg", "out.jpg")  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from velum.engine.engine import Engine, anonymize, anonymize_pixels
+    from velum.errors import (
+        BadInput,
+        BadPlan,
+        LimitExceeded,
+        OutputFailed,
+        PluginFault,
+        Unavailable,
+        VelumError,
+    )
+    from velum.findings import Findings
+    from velum.limits import Limits
+    from velum.plan import Plan, Rule, Use
+    from velum.plugins import Host
+    from velum.region import Box, Region
+    from velum.report import Report
+
+__version__ = "0.1.0"
+
+# Names are loaded at first use: `import velum` costs nothing, and a mistake in a plan is told without loading OpenCV.
+_HOMES = {
+    "Engine": "velum.engine.engine",
+    "anonymize": "velum.engine.engine",
+    "anonymize_pixels": "velum.engine.engine",
+    "BadInput": "velum.errors",
+    "BadPlan": "velum.errors",
+    "LimitExceeded": "velum.errors",
+    "OutputFailed": "velum.errors",
+    "PluginFault": "velum.errors",
+    "Unavailable": "velum.errors",
+    "VelumError": "velum.errors",
+    "Findings": "velum.findings",
+    "Limits": "velum.limits",
+    "Plan": "velum.plan",
+    "Rule": "velum.plan",
+    "Use": "velum.plan",
+    "Host": "velum.plugins",
+    "Box": "velum.region",
+    "Region": "velum.region",
+    "Report": "velum.report",
+}
+
+__all__ = [
+    "BadInput",
+    "BadPlan",
+    "Box",
+    "Engine",
+    "Findings",
+    "Host",
+    "LimitExceeded",
+    "Limits",
+    "OutputFailed",
+    "Plan",
+    "PluginFault",
+    "Region",
+    "Report",
+    "Rule",
+    "Unavailable",
+    "Use",
+    "VelumError",
+    "anonymize",
+    "anonymize_pixels",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'velum' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,5 @@
+"""Lets `python -m velum` be the command line."""
+
+from velum.cli.main import run
+
+run()

@@ -1,0 +1,75 @@
+"""Every error velum raises on purpose.
+
+    VelumError
+    ├── BadInput       (ValueError)    the source is unreadable, damaged or of an unknown kind      exit 3, HTTP 422
+    ├── BadPlan        (ValueError)    the plan names or asks the impossible                        exit 4, HTTP 422
+    ├── LimitExceeded  (ValueError)    the source is larger than the limits allow                   exit 5, HTTP 413
+    ├── Unavailable    (RuntimeError)  an extra, weights, a device or a remote service is missing   exit 6, HTTP 503
+    ├── PluginFault    (RuntimeError)  a part broke its contract                                    exit 7, HTTP 500
+    └── OutputFailed   (OSError)       the result could not be published; nothing was               exit 8, HTTP 500
+
+A message says what failed, the value, what is allowed and what to do. Errors of other libraries are translated in the
+one file that imports the library.
+"""
+
+from typing import ClassVar
+
+
+class VelumError(Exception):
+    """Base of every error that velum raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+
+class BadInput(VelumError, ValueError):
+    """The source cannot be read: damaged, empty, of an unknown kind, or not a file."""
+
+    exit_code = 3
+    http_status = 422
+
+
+class BadPlan(VelumError, ValueError):
+    """The plan names something that does not exist or asks for something impossible."""
+
+    exit_code = 4
+    http_status = 422
+
+
+class LimitExceeded(VelumError, ValueError):
+    """The source is larger than the limits allow.
+
+    `limit` names the field of `Limits`, `value` is what the source asked for, `allowed` what the limit is.
+    """
+
+    exit_code = 5
+    http_status = 413
+
+    def __init__(self, limit: str, value: float, allowed: float, what: str) -> None:
+        super().__init__(
+            f"{what} has {value:,} {limit}, more than the {allowed:,} allowed; raise the limit to accept it"
+        )
+        self.limit = limit
+        self.value = value
+        self.allowed = allowed
+
+
+class Unavailable(VelumError, RuntimeError):
+    """Something the plan needs is not here: an extra, weights, a device, a remote service."""
+
+    exit_code = 6
+    http_status = 503
+
+
+class PluginFault(VelumError, RuntimeError):
+    """A localizer or technique broke its contract; the message names it."""
+
+    exit_code = 7
+    http_status = 500
+
+
+class OutputFailed(VelumError, OSError):
+    """The result could not be written. Nothing was published and nothing half-written remains."""
+
+    exit_code = 8
+    http_status = 500

@@ -1,0 +1,199 @@
+"""Pictures as their decoder gave them: a frame is planes of samples, never converted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from velum.errors import BadInput
+from velum.region import Box, Mask
+
+Samples = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""Array (rows, columns) or (rows, columns, channels)."""
+
+Rgb = npt.NDArray[np.uint8]
+"""Array (rows, columns, 3) of 8-bit red, green, blue."""
+
+
+class Role(StrEnum):
+    """What the samples of a plane mean."""
+
+    GREY = "grey"
+    GREY_ALPHA = "grey+alpha"
+    RGB = "rgb"
+    RGBA = "rgb+alpha"
+    CMYK = "cmyk"  # 0 is no ink
+    LUMA = "luma"
+    CHROMA = "chroma"
+
+    @property
+    def channels(self) -> int:
+        """Samples per pixel."""
+        return {"grey+alpha": 2, "rgb": 3, "rgb+alpha": 4, "cmyk": 4}.get(self.value, 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """One writable array of samples: interleaved channels, or one of Y, U, V.
+
+    One sample stands for `scale_x` x `scale_y` pixels of the frame. `bits` are those used of each sample.
+    """
+
+    pixels: Samples
+    role: Role
+    scale_x: int = 1
+    scale_y: int = 1
+    bits: int = 8
+    limited: bool = False
+
+    def __post_init__(self) -> None:
+        channels = self.pixels.shape[2] if self.pixels.ndim == 3 else 1
+        if self.pixels.ndim not in {2, 3} or channels != self.role.channels:
+            raise BadInput(
+                f"plane of shape {self.pixels.shape} cannot be {self.role}, which has {self.role.channels} channels"
+            )
+        if self.pixels.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)}:
+            raise BadInput(f"plane of {self.pixels.dtype} is not supported; samples are uint8 or uint16")
+
+    @property
+    def black(self) -> tuple[int, ...]:
+        """Value of each channel of an opaque black sample, in this plane's depth and range."""
+        full = (1 << self.bits) - 1
+        return {
+            Role.GREY: (0,), Role.GREY_ALPHA: (0, full), Role.RGB: (0, 0, 0), Role.RGBA: (0, 0, 0, full),
+            Role.CMYK: (0, 0, 0, full), Role.LUMA: (16 << (self.bits - 8) if self.limited else 0,),
+            Role.CHROMA: (1 << (self.bits - 1),),
+        }[self.role]  # fmt: skip
+
+    def cover(self, box: Box) -> Box:
+        """Return the samples, as a box in this plane, that any pixel of `box` touches."""
+        return Box(
+            box.x0 // self.scale_x, box.y0 // self.scale_y, -(-box.x1 // self.scale_x), -(-box.y1 // self.scale_y)
+        )
+
+    def cut(self, box: Box) -> Samples:
+        """Return a writable view of the samples in `box`, given in this plane's samples."""
+        return self.pixels[box.slices]
+
+    def reduce(self, mask: Mask, box: Box) -> Mask:
+        """Return the mask of `cover(box)`: True where a True pixel of `mask`, which lies at `box`, touches a sample."""
+        if self.scale_x == self.scale_y == 1:
+            return mask
+        cover = self.cover(box)
+        whole = np.zeros((cover.height * self.scale_y, cover.width * self.scale_x), dtype=bool)
+        inside = box.move(-cover.x0 * self.scale_x, -cover.y0 * self.scale_y)
+        whole[inside.slices] = mask
+        cells = whole.reshape(cover.height, self.scale_y, cover.width, self.scale_x)
+        return np.asarray(cells.any(axis=(1, 3)))
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How stored rows and columns become the upright picture: a transposition, then flips.
+
+    Numbers are those of the EXIF tag Orientation (CIPA DC-008, 0x0112).
+    """
+
+    transposed: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @classmethod
+    def from_exif(cls, value: int) -> "Orientation":
+        """Return the orientation for an EXIF value from 1 to 8; any other value counts as 1, as viewers do."""
+        return cls(value in {5, 6, 7, 8}, value in {2, 3, 6, 7}, value in {3, 4, 7, 8})
+
+    def upright(self, stored: Samples) -> Samples:
+        """Return a view of `stored` as it is meant to be seen."""
+        turned = stored.swapaxes(0, 1) if self.transposed else stored
+        return turned[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+
+    def stored_mask(self, upright: Mask) -> Mask:
+        """Return a view of an upright mask as it lies in the stored picture."""
+        flipped = upright[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+        return flipped.T if self.transposed else flipped
+
+    def stored_box(self, box: Box, width: int, height: int) -> Box:
+        """Return where `box` of an upright picture of `width` x `height` lies in the stored picture."""
+        x0, x1 = (width - box.x1, width - box.x0) if self.flip_x else (box.x0, box.x1)
+        y0, y1 = (height - box.y1, height - box.y0) if self.flip_y else (box.y0, box.y1)
+        return Box(y0, x0, y1, x1) if self.transposed else Box(x0, y0, x1, y1)
+
+    def stored_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the stored (width, height) of an upright picture of that size; its own inverse."""
+        return (height, width) if self.transposed else (width, height)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture. `planes` are as decoded and stored; `width` and `height` are of the upright picture."""
+
+    planes: tuple[Plane, ...]
+    width: int
+    height: int
+    index: int = 0
+    time: Fraction | None = None
+    orientation: Orientation = Orientation()
+
+    @classmethod
+    def of(
+        cls, plane: Plane, *, index: int = 0, time: Fraction | None = None, orientation: Orientation | None = None
+    ) -> "Frame":
+        """Return the frame that one full-size interleaved plane makes."""
+        orientation = orientation or Orientation()
+        width, height = orientation.stored_size(plane.pixels.shape[1], plane.pixels.shape[0])
+        return cls((plane,), width, height, index, time, orientation)
+
+    @property
+    def box(self) -> Box:
+        """The whole upright picture."""
+        return Box(0, 0, self.width, self.height)
+
+    def rgb(self, width: int, height: int, box: Box | None = None) -> Rgb:
+        """Return `box` of the upright picture (default: all of it) as 8-bit RGB (height, width, 3).
+
+        The part is cut first, then scaled, then turned: the full picture is never converted. Alpha is ignored, since
+        what a transparent sample hides is still in the file.
+        """
+        box = box or self.box
+        stored = self.orientation.stored_box(box, self.width, self.height)
+        size = self.orientation.stored_size(width, height)
+        parts = [_scale(_shallow(plane, plane.cut(plane.cover(stored))), size) for plane in self.planes]
+        upright: Rgb = np.ascontiguousarray(self.orientation.upright(_to_rgb(parts, self.planes[0].role)))
+        return upright
+
+
+def _scale(samples: Samples, size: tuple[int, int]) -> Samples:
+    rows, columns = samples.shape[:2]
+    if (columns, rows) == size:
+        return samples
+    shrinks = size[0] < columns or size[1] < rows
+    return cv2.resize(samples, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def _shallow(plane: Plane, samples: Samples) -> npt.NDArray[np.uint8]:
+    """Return the samples at 8 bits."""
+    return samples.astype(np.uint8) if plane.bits == 8 else (samples >> (plane.bits - 8)).astype(np.uint8)
+
+
+def _to_rgb(parts: Sequence[Samples], role: Role) -> Samples:
+    match role:
+        case Role.RGB:
+            return parts[0]
+        case Role.RGBA:
+            return parts[0][..., :3]
+        case Role.GREY:
+            return cv2.cvtColor(parts[0], cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
+        case Role.GREY_ALPHA:
+            return cv2.cvtColor(np.ascontiguousarray(parts[0][..., 0]), cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
+        case Role.CMYK:
+            # The usual device conversion without profiles (PostScript Language Reference, 3rd ed., 7.2.4).
+            ink = parts[0].astype(np.uint16)
+            rgb: Rgb = (255 - np.minimum(ink[..., :3] + ink[..., 3:], 255)).astype(np.uint8)
+            return rgb
+        case _:
+            raise BadInput(f"frame of {role} planes has no RGB view")

@@ -1,0 +1,31 @@
+"""How much velum accepts, as plain values: checked where data enters and again while streaming."""
+
+from dataclasses import dataclass, fields
+
+from velum.errors import BadPlan, LimitExceeded
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest source that is accepted."""
+
+    bytes: int = 2 << 30
+    """Size of one source file, in bytes."""
+    pixels: int = 200_000_000
+    """Width times height of one frame."""
+    frames: int = 10_000
+    """Frames or pages of one source."""
+    regions: int = 10_000
+    """Regions in one frame."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, int) or value < 1:
+                raise BadPlan(f"limit {field.name} is {value!r}; it must be a whole number of at least 1")
+
+    def check(self, limit: str, value: int, what: str) -> None:
+        """Raise `LimitExceeded` when `value` is above the limit of that name; `what` names the thing measured."""
+        allowed: int = getattr(self, limit)
+        if value > allowed:
+            raise LimitExceeded(limit, value, allowed, what)

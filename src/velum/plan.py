@@ -1,0 +1,261 @@
+"""What to hide, how to find it and how to hide it: plain frozen values with a text, TOML and JSON form."""
+
+import ast
+import hashlib
+import json
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, Self, get_args
+
+from velum.errors import BadPlan
+
+Scalar = str | int | float | bool | None
+Option = Scalar | tuple["Option", ...]
+"""What an option of a part may be: a literal, or a list of literals."""
+
+Shape = Literal["box", "ellipse"]
+"""Outline of a region that has no mask; the ellipse goes around the box, through its corners."""
+
+METADATA = ("camera", "copyright", "datetime", "description", "exposure", "gps", "orientation")
+"""Kinds of metadata that a plan can keep. Orientation, colour profile and resolution are kept in any case: without
+them the untouched pixels would look different."""
+
+
+def _keywords(text: str, whole: str) -> dict[str, Option]:
+    """Return the options in `a=1, b='x'`; a bare word is a string, and `true`, `false` are what they are in TOML."""
+    try:
+        call = ast.parse(f"_({text})", mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas") from error
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+        raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas")
+    if any(keyword.arg is None for keyword in call.keywords):
+        raise BadPlan(f"cannot read the options of {whole!r}; '**' is not allowed")
+    return {str(keyword.arg): _value(keyword.value, whole) for keyword in call.keywords}
+
+
+def _value(node: ast.expr, whole: str) -> Option:
+    if isinstance(node, ast.Name):
+        return {"true": True, "false": False}.get(node.id, node.id)
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise BadPlan(
+            f"an option of {whole!r} is not a plain value; allowed are numbers, strings, true, false and lists of them"
+        ) from error
+    return _option("an option", value)
+
+
+def _option(name: str, value: Any) -> Option:
+    if isinstance(value, list | tuple):
+        return tuple(_option(name, item) for item in value)
+    if isinstance(value, str | bool | int | None) or _finite(value):
+        return value  # type: ignore[no-any-return]
+    raise BadPlan(f"{name} is {value!r}; allowed are finite numbers, strings, true, false and lists of them")
+
+
+def _literal(value: Option) -> str:
+    return f"[{', '.join(map(_literal, value))}]" if isinstance(value, tuple) else repr(value)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _refuse_unknown(value: Mapping[str, Any], known: set[str], what: str) -> None:
+    if unknown := sorted(map(str, value.keys() - known)):
+        raise BadPlan(f"{what} has no {', '.join(unknown)}; allowed are {', '.join(sorted(known))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A part by name, with its options: written `pixelate(degree=0.1)`."""
+
+    name: str
+    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z][\w.+-]*", self.name):
+            raise BadPlan(f"name {self.name!r} is not allowed; write a name such as blur or blur(degree=0.8)")
+        frozen = {str(key): _option(key, value) for key, value in sorted(self.options.items())}
+        object.__setattr__(self, "options", MappingProxyType(frozen))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the use that `text` writes, such as `blur` or `pixelate(degree=0.1)`; options are literals only."""
+        match = re.fullmatch(r"\s*([A-Za-z][\w.+-]*)\s*(\(.*\))?\s*", text, flags=re.DOTALL)
+        if not match:
+            raise BadPlan(f"cannot read {text!r}; write a name such as blur or blur(degree=0.8)")
+        return cls(match[1], _keywords((match[2] or "()")[1:-1], text))
+
+    def __str__(self) -> str:
+        inner = ", ".join(f"{key}={_literal(value)}" for key, value in self.options.items())
+        return f"{self.name}({inner})" if inner else self.name
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the use as JSON values."""
+        return {"name": self.name, "options": dict(self.options)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Return the use that a string, or an object with name and options, describes."""
+        if isinstance(value, str):
+            return cls.parse(value)
+        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+            raise BadPlan(
+                f"cannot read {value!r}; write a string such as 'blur(degree=0.8)' or an object with name and options"
+            )
+        _refuse_unknown(value, {"name", "options"}, "a part")
+        if not isinstance(options := value.get("options", {}), Mapping):
+            raise BadPlan(f"options of {value['name']} are {options!r}; they must be an object")
+        return cls(value["name"], options)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One sentence: hide this label, found so, in this way.
+
+    `grow` is the share of a region's width added left and right, and of its height above and below. `min_score`
+    replaces the model's own threshold when it is higher. `shape` is the outline of regions that have no mask.
+    """
+
+    label: str
+    locate: Use
+    hide: Use
+    grow: float = 0.15
+    min_score: float = 0.0
+    shape: Shape = "box"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[^\s:>][^:>]*", self.label):
+            raise BadPlan(f"label {self.label!r} is not allowed; write a label such as face, without ':' and '>'")
+        if not _finite(self.grow) or not 0 <= self.grow <= 5:
+            raise BadPlan(f"grow is {self.grow!r}; it must be a number from 0 to 5 (a share of the region's size)")
+        if not _finite(self.min_score) or not 0 <= self.min_score <= 1:
+            raise BadPlan(f"min_score is {self.min_score!r}; it must be a number from 0 to 1")
+        if self.shape not in get_args(Shape):
+            raise BadPlan(f"shape is {self.shape!r}; allowed are {', '.join(get_args(Shape))}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the rule that `text` writes.
+
+        The form is `label: localizer -> technique`, optionally followed by `with grow=0.2, shape=ellipse`.
+        """
+        match = re.fullmatch(r"\s*([^:>]*?)\s*:\s*(.+?)\s*->\s*(.+?)\s*(?:\bwith\b\s*(.+?)\s*)?", text, flags=re.DOTALL)
+        if not match:
+            raise BadPlan(f"cannot read rule {text!r}; write 'face: centerface -> pixelate(degree=0.1)'")
+        more = _keywords(match[4] or "", text)
+        _refuse_unknown(more, {"grow", "min_score", "shape"}, "a rule")
+        return cls(match[1], Use.parse(match[2]), Use.parse(match[3]), **more)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        defaults = {"grow": 0.15, "min_score": 0.0, "shape": "box"}
+        more = ", ".join(
+            f"{name}={_literal(getattr(self, name))}"
+            for name, value in defaults.items()
+            if getattr(self, name) != value
+        )
+        return f"{self.label}: {self.locate} -> {self.hide}" + (f" with {more}" if more else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the rule as JSON values."""
+        return {
+            "label": self.label, "locate": self.locate.to_json(), "hide": self.hide.to_json(),
+            "grow": self.grow, "min_score": self.min_score, "shape": self.shape,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Return the rule that a string or an object describes."""
+        if isinstance(value, str):
+            return cls.parse(value)
+        if not isinstance(value, Mapping):
+            raise BadPlan(f"rule {value!r} is neither a string nor an object")
+        _refuse_unknown(value, {"label", "locate", "hide", "grow", "min_score", "shape"}, "a rule")
+        missing = [name for name in ("label", "locate", "hide") if name not in value]
+        if missing or not isinstance(value["label"], str):
+            raise BadPlan(f"rule {dict(value)!r} lacks {', '.join(missing) or 'a label that is a string'}")
+        more = {name: value[name] for name in ("grow", "min_score", "shape") if name in value}
+        return cls(value["label"], Use.from_json(value["locate"]), Use.from_json(value["hide"]), **more)
+
+
+DEFAULT_RULE = Rule("face", Use("centerface"), Use("blacken"))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is to happen to a source. The same plan does the same anywhere.
+
+    `metadata` names the kinds kept (default none). `quality` is that of lossy output, from 1 to 100 (default: like the
+    source).
+    """
+
+    rules: tuple[Rule, ...] = (DEFAULT_RULE,)
+    metadata: tuple[str, ...] = ()
+    quality: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.rules or not all(isinstance(rule, Rule) for rule in self.rules):
+            raise BadPlan("a plan needs at least one rule, such as 'face: centerface -> blacken'")
+        unknown = sorted(set(self.metadata) - set(METADATA))
+        if unknown:
+            raise BadPlan(f"metadata {', '.join(map(repr, unknown))} is unknown; allowed are {', '.join(METADATA)}")
+        if self.quality is not None and (
+            isinstance(self.quality, bool) or not isinstance(self.quality, int) or not 1 <= self.quality <= 100
+        ):
+            raise BadPlan(f"quality is {self.quality!r}; it must be a whole number from 1 to 100, or left out")
+
+    @classmethod
+    def of(cls, *rules: str | Rule, **more: Any) -> Self:
+        """Return a plan of rules given as text or values: `Plan.of("face: centerface -> blur")`."""
+        return cls(tuple(Rule.parse(rule) if isinstance(rule, str) else rule for rule in rules), **more)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the plan's JSON form, in hexadecimal: equal for plans that do the same."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        return {
+            "rules": [rule.to_json() for rule in self.rules],
+            "metadata": sorted(set(self.metadata)),
+            "quality": self.quality,
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Return the plan that JSON or TOML values describe; rules may be strings."""
+        if not isinstance(value, Mapping):
+            raise BadPlan(f"a plan is an object with rules, not {value!r}")
+        _refuse_unknown(value, {"rules", "metadata", "quality"}, "a plan")
+        rules, metadata = value.get("rules", [str(DEFAULT_RULE)]), value.get("metadata", [])
+        if not isinstance(rules, list | tuple):
+            raise BadPlan(f"rules are {rules!r}; they must be a list")
+        if not isinstance(metadata, list | tuple) or not all(isinstance(kind, str) for kind in metadata):
+            raise BadPlan(f"metadata is {metadata!r}; it must be a list of names")
+        return cls(tuple(map(Rule.from_json, rules)), tuple(metadata), value.get("quality"))
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """Return the plan written in TOML."""
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise BadPlan(f"the plan is not valid TOML: {error}") from error
+        return cls.from_json(values)
+
+    def to_toml(self) -> str:
+        """Return the plan in TOML, one rule a line."""
+        lines = ["rules = [", *(f"    {json.dumps(str(rule), ensure_ascii=False)}," for rule in self.rules), "]"]
+        lines.append(f"metadata = {json.dumps(list(self.metadata))}")
+        return "\n".join(lines + ([] if self.quality is None else [f"quality = {self.quality}"])) + "\n"

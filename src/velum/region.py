@@ -1,0 +1,162 @@
+"""Where something is: boxes, masks and regions, in pixels of the upright picture."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from velum.errors import BadInput
+
+Mask = npt.NDArray[np.bool_]
+"""Boolean array (height, width) of its box's size; True where the object is."""
+
+Found = Literal["detected", "interpolated", "back-filled", "manual"]
+"""How a region came to be known."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Box:
+    """A rectangle of whole pixels: `x0 <= x < x1`, `y0 <= y < y1`, origin top left. Never empty."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    def __post_init__(self) -> None:
+        if self.x0 >= self.x1 or self.y0 >= self.y1:
+            raise BadInput(f"box {self.xyxy} is empty; it needs x0 < x1 and y0 < y1")
+
+    @classmethod
+    def around(cls, x0: float, y0: float, x1: float, y1: float) -> Self:
+        """Return the smallest box that contains the given edges: low edges are floored, high edges ceiled."""
+        if not all(map(math.isfinite, (x0, y0, x1, y1))):
+            raise BadInput(f"box {(x0, y0, x1, y1)} has an edge that is not a finite number")
+        return cls(math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))
+
+    @property
+    def xyxy(self) -> tuple[int, int, int, int]:
+        """The edges as `(x0, y0, x1, y1)`."""
+        return self.x0, self.y0, self.x1, self.y1
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return self.y1 - self.y0
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the box in an array whose first axes are rows and columns."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    def clip(self, width: int, height: int) -> Self | None:
+        """Return the part inside a picture of `width` x `height` pixels, None when there is none."""
+        x0, y0, x1, y1 = max(self.x0, 0), max(self.y0, 0), min(self.x1, width), min(self.y1, height)
+        return type(self)(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+    def pad(self, dx: int, dy: int) -> Self:
+        """Return the box widened by `dx` pixels left and right and `dy` pixels above and below."""
+        return type(self)(self.x0 - dx, self.y0 - dy, self.x1 + dx, self.y1 + dy)
+
+    def move(self, dx: int, dy: int) -> Self:
+        """Return the box shifted by `dx`, `dy` pixels."""
+        return type(self)(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
+
+    def overlaps(self, other: "Box") -> bool:
+        """Tell whether the two boxes share a pixel."""
+        return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
+
+    def join(self, other: "Box") -> Self:
+        """Return the smallest box that contains both."""
+        return type(self)(
+            min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """One thing found in one frame, in pixels of the upright picture.
+
+    `mask` has the box's size and says which of its pixels belong to the thing; None means all of them.
+    """
+
+    box: Box
+    label: str
+    score: float = 1.0
+    mask: Mask | None = None
+    track: int | None = None
+    found: Found = "detected"
+
+    def __post_init__(self) -> None:
+        if self.mask is not None and (self.mask.shape != (self.box.height, self.box.width) or self.mask.dtype != bool):
+            raise BadInput(
+                f"mask of {self.mask.dtype} {self.mask.shape} does not fit box {self.box.xyxy}; "
+                f"it must be bool ({self.box.height}, {self.box.width})"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the region as plain JSON values; the mask as run lengths, row by row, starting with False."""
+        entry: dict[str, Any] = {
+            "label": self.label, "xyxy": list(self.box.xyxy), "score": round(self.score, 4), "found": self.found,
+        }  # fmt: skip
+        if self.track is not None:
+            entry["track"] = self.track
+        if self.mask is not None:
+            entry["mask_runs"] = run_lengths(self.mask)
+        return entry
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Self:
+        """Return the region that `to_json` wrote. Raises `BadInput` naming the field that is wrong."""
+        if not isinstance(entry, Mapping):
+            raise BadInput(f"region {entry!r} is not an object; it needs at least label and xyxy")
+        unknown = entry.keys() - {"label", "xyxy", "score", "found", "track", "mask_runs"}
+        if unknown:
+            raise BadInput(
+                f"region has unknown fields {sorted(unknown)}; known are found, label, mask_runs, score, track, xyxy"
+            )
+        label, xyxy, score = entry.get("label"), entry.get("xyxy"), entry.get("score", 1.0)
+        found, track, runs = entry.get("found", "manual"), entry.get("track"), entry.get("mask_runs")
+        if not isinstance(label, str) or not label:
+            raise BadInput(f"region label {label!r} is not a non-empty string")
+        if not isinstance(xyxy, list) or len(xyxy) != 4 or not all(map(_is_number, xyxy)):
+            raise BadInput(f"region xyxy {xyxy!r} is not a list of four numbers [x0, y0, x1, y1] in pixels")
+        if not _is_number(score) or not 0 <= score <= 1:
+            raise BadInput(f"region score {score!r} is not a number from 0 to 1")
+        if found not in get_args(Found):
+            raise BadInput(f"region found {found!r} is unknown; allowed are {', '.join(get_args(Found))}")
+        if track is not None and (not isinstance(track, int) or isinstance(track, bool)):
+            raise BadInput(f"region track {track!r} is not a whole number")
+        box = Box.around(*xyxy)
+        mask = None if runs is None else mask_from_runs(runs, box.height, box.width)
+        return cls(box, label, float(score), mask, track, found)
+
+
+def run_lengths(mask: Mask) -> list[int]:
+    """Return the lengths of the runs of equal values, row by row; the first run is of False and may be 0."""
+    flat = mask.ravel()
+    starts = np.flatnonzero(np.concatenate((flat[:1], flat[1:] != flat[:-1])))
+    return [int(n) for n in np.diff(np.concatenate(([0], starts, [flat.size])))]
+
+
+def mask_from_runs(runs: Any, height: int, width: int) -> Mask:
+    """Return the mask (height, width) whose run lengths these are. Raises `BadInput` when they do not add up."""
+    if (
+        not isinstance(runs, list)
+        or not all(isinstance(n, int) and n >= 0 for n in runs)
+        or sum(runs) != height * width
+    ):
+        raise BadInput(f"region mask_runs is not a list of run lengths that adds up to {height} x {width} pixels")
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,69 @@
+"""What was done to one source, in values that hold no pixels."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from velum.region import Box, Found
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """One region that was hidden: where it was found, and with which rule and technique it was hidden."""
+
+    frame: int
+    label: str
+    box: Box
+    score: float
+    found: Found
+    rule: int
+    technique: str
+    masked: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the region as JSON values."""
+        return {
+            "frame": self.frame, "label": self.label, "xyxy": list(self.box.xyxy), "score": round(self.score, 4),
+            "found": self.found, "rule": self.rule, "technique": self.technique, "masked": self.masked,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The truth about one source: found, hidden, how strongly, by which model, and what to doubt."""
+
+    source: str | None
+    target: str | None
+    format: str
+    width: int
+    height: int
+    frames: int
+    hidden: tuple[Hidden, ...]
+    plan: str
+    """Digest of the plan."""
+    rules: tuple[str, ...]
+    models: tuple[Mapping[str, str], ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Time spent in each stage."""
+    input_sha256: str | None = None
+    output_sha256: str | None = None
+    encoding: str = "re-encoded"
+    warnings: tuple[str, ...] = ()
+    version: str = ""
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """How many regions of each label were hidden."""
+        return dict(Counter(region.label for region in self.hidden))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return values | {
+            "hidden": [region.to_json() for region in self.hidden],
+            "models": [dict(model) for model in self.models],
+            "rules": list(self.rules),
+            "seconds": {stage: round(spent, 6) for stage, spent in self.seconds.items()},
+            "warnings": list(self.warnings),
+        }

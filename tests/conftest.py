@@ -1,0 +1,14 @@
+"""Fixtures that more than one folder of tests needs."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with real weights and media; lies next to a working checkout, and is no part of it."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not (folder / "media" / "ground_truth.json").is_file():
+        pytest.skip("the folder with real weights and media, ../shared, is not here")
+    return folder

@@ -1,0 +1,114 @@
+"""Frames, planes and orientation."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from velum.errors import BadInput
+from velum.frame import Frame, Orientation, Plane, Role, Samples
+from velum.region import Box
+
+exif = st.integers(1, 8)
+boxes = st.tuples(st.integers(0, 8), st.integers(0, 5), st.integers(1, 4), st.integers(1, 3)).map(
+    lambda b: Box(b[0], b[1], b[0] + b[2], b[1] + b[3])
+)
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_orientation_agrees_with_pillow(value: int) -> None:
+    stored = np.arange(7 * 5 * 3, dtype=np.uint8).reshape(7, 5, 3)
+    image = Image.fromarray(stored)
+    image.getexif()[0x0112] = value
+    expected = np.asarray(ImageOps.exif_transpose(image))
+    assert np.array_equal(Orientation.from_exif(value).upright(stored), expected)
+
+
+@given(exif, boxes)
+def test_a_box_on_the_upright_picture_is_the_same_samples_in_the_stored_one(value: int, box: Box) -> None:
+    width, height = 13, 9
+    orientation = Orientation.from_exif(value)
+    columns, rows = orientation.stored_size(width, height)
+    stored = np.arange(columns * rows, dtype=np.uint16).reshape(rows, columns)
+    seen = orientation.upright(stored)[box.slices]
+    cut = stored[orientation.stored_box(box, width, height).slices]
+    assert np.array_equal(orientation.upright(cut), seen)
+    mask = seen % 2 == 0
+    assert np.array_equal(orientation.stored_mask(mask), cut % 2 == 0)
+
+
+@given(boxes, st.sampled_from([(1, 1), (2, 1), (2, 2), (4, 1)]), st.integers(0, 2**32 - 1))
+def test_a_subsampled_mask_holds_every_touched_sample(box: Box, scale: tuple[int, int], seed: int) -> None:
+    plane = Plane(np.zeros((16, 16), np.uint8), Role.CHROMA, *scale)
+    mask = np.random.default_rng(seed).random((box.height, box.width)) < 0.3
+    cover, reduced = plane.cover(box), plane.reduce(mask, box)
+    assert reduced.shape == (cover.height, cover.width)
+    for row, column in np.ndindex(reduced.shape):
+        x, y = (cover.x0 + column) * scale[0], (cover.y0 + row) * scale[1]
+        touched = [
+            mask[yy - box.y0, xx - box.x0]
+            for yy in range(max(y, box.y0), min(y + scale[1], box.y1))
+            for xx in range(max(x, box.x0), min(x + scale[0], box.x1))
+        ]
+        assert reduced[row, column] == any(touched)
+
+
+@pytest.mark.parametrize(
+    ("role", "bits", "limited", "black"),
+    [
+        (Role.RGB, 8, False, (0, 0, 0)),
+        (Role.RGBA, 16, False, (0, 0, 0, 65535)),  # opaque, or the outline of what is hidden would show
+        (Role.CMYK, 8, False, (0, 0, 0, 255)),
+        (Role.LUMA, 8, True, (16,)),
+        (Role.LUMA, 10, True, (64,)),
+        (Role.LUMA, 8, False, (0,)),
+        (Role.CHROMA, 10, True, (512,)),
+    ],
+)
+def test_black_in_each_kind_of_plane(role: Role, bits: int, limited: bool, black: tuple[int, ...]) -> None:
+    shape = (2, 2, role.channels) if role.channels > 1 else (2, 2)
+    samples: Samples = np.zeros(shape, np.uint8) if bits == 8 else np.zeros(shape, np.uint16)
+    plane = Plane(samples, role, bits=bits, limited=limited)
+    assert plane.black == black
+
+
+@pytest.mark.parametrize(
+    ("role", "colour", "rgb"),
+    [
+        (Role.RGB, (10, 20, 30), (10, 20, 30)),
+        (Role.RGBA, (10, 20, 30, 0), (10, 20, 30)),  # what is transparent is still in the file
+        (Role.GREY, 7, (7, 7, 7)),
+        (Role.GREY_ALPHA, (7, 0), (7, 7, 7)),
+        (Role.CMYK, (255, 0, 0, 0), (0, 255, 255)),
+        (Role.CMYK, (0, 0, 0, 255), (0, 0, 0)),
+    ],
+)
+def test_rgb_view_of_each_role(role: Role, colour: int | tuple[int, ...], rgb: tuple[int, int, int]) -> None:
+    pixels = np.empty((4, 6, role.channels) if role.channels > 1 else (4, 6), np.uint8)
+    pixels[...] = colour
+    for size in ((6, 4), (3, 2), (12, 8)):
+        view = Frame.of(Plane(pixels, role)).rgb(*size)
+        assert view.shape == (size[1], size[0], 3)
+        assert (view == rgb).all()
+    deep: Samples = pixels.astype(np.uint16) * np.uint16(256)
+    assert (Frame.of(Plane(deep, role, bits=16)).rgb(6, 4) == rgb).all()
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_rgb_view_of_a_part_is_upright(value: int) -> None:
+    orientation = Orientation.from_exif(value)
+    columns, rows = orientation.stored_size(40, 30)
+    stored = np.random.default_rng(value).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+    frame = Frame.of(Plane(stored, Role.RGB), orientation=orientation)
+    assert (frame.width, frame.height) == (40, 30)
+    box = Box(3, 4, 33, 14)
+    assert np.array_equal(frame.rgb(30, 10, box), orientation.upright(stored)[box.slices])
+    assert frame.rgb(15, 5, box).shape == (5, 15, 3)
+
+
+def test_a_plane_must_have_the_channels_of_its_role() -> None:
+    with pytest.raises(BadInput, match="3 channels"):
+        Plane(np.zeros((4, 4), np.uint8), Role.RGB)
+    with pytest.raises(BadInput, match="uint8 or uint16"):
+        Plane(np.zeros((4, 4), np.float32), Role.GREY)  # type: ignore[arg-type]

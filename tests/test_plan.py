@@ -1,0 +1,124 @@
+"""Plans: text, TOML and JSON forms, and the mistakes they catch."""
+
+import json
+import keyword
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from velum.errors import BadPlan
+from velum.plan import Option, Plan, Rule, Use
+
+names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
+scalars = st.one_of(
+    st.booleans(), st.integers(-(10**6), 10**6), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=12)
+)
+options = st.dictionaries(
+    names.filter(lambda name: not keyword.iskeyword(name)),
+    st.one_of(scalars, st.lists(scalars, max_size=3).map(tuple)),
+    max_size=3,
+)
+
+
+@given(names, options)
+def test_use_round_trips_through_its_text_and_its_json(name: str, given_options: dict[str, Option]) -> None:
+    use = Use(name, given_options)
+    assert Use.parse(str(use)) == use
+    assert Use.from_json(json.loads(json.dumps(use.to_json()))) == use
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("face: centerface -> blacken", Rule("face", Use("centerface"), Use("blacken"))),
+        ("  face :yunet->blur( degree = 0.5 )", Rule("face", Use("yunet"), Use("blur", {"degree": 0.5}))),
+        (
+            "license plate: m(min_side=8) -> pixelate(degree=1) with grow=0.3, shape=ellipse",
+            Rule("license plate", Use("m", {"min_side": 8}), Use("pixelate", {"degree": 1}), 0.3, shape="ellipse"),
+        ),
+        ("a: fixed(box=[1,2,3,4]) -> b", Rule("a", Use("fixed", {"box": (1, 2, 3, 4)}), Use("b"))),
+        ("a: b(flag=true, word=auto) -> c", Rule("a", Use("b", {"flag": True, "word": "auto"}), Use("c"))),
+    ],
+)
+def test_rules_as_people_write_them(text: str, rule: Rule) -> None:
+    assert Rule.parse(text) == rule
+    assert Rule.parse(str(rule)) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot read rule"),
+        ("face", "cannot read rule"),
+        ("face: centerface", "cannot read rule"),
+        (": centerface -> blur", "cannot read rule|label"),
+        ("face: centerface -> blur(0.5)", "name=value"),
+        ("face: centerface -> blur(degree=)", "name=value"),
+        ("face: centerface -> blur(degree=1+1)", "plain value"),
+        ("face: centerface -> blur(degree=open('x'))", "plain value"),
+        ("face: centerface -> blur(**x)", "not allowed"),
+        ("face: centerface -> blur(degree=1e999)", "finite"),
+        ("face: centerface -> blur with grow=9", "from 0 to 5"),
+        ("face: centerface -> blur with shape=star", "box, ellipse"),
+        ("face: centerface -> blur with min_score=2", "from 0 to 1"),
+        ("face: centerface -> blur with colour=red", "no colour"),
+    ],
+)
+def test_a_wrong_rule_says_what_is_allowed(text: str, message: str) -> None:
+    with pytest.raises(BadPlan, match=message):
+        Rule.parse(text)
+
+
+@given(st.text(max_size=60))
+def test_no_text_breaks_the_parser(text: str) -> None:
+    try:
+        rule = Rule.parse(text)
+    except BadPlan:
+        return
+    assert Rule.parse(str(rule)) == rule
+
+
+def test_plan_round_trips_and_its_digest_does_not_depend_on_order() -> None:
+    plan = Plan.of(
+        "face: centerface(threshold=0.1, min_side=12) -> pixelate(degree=0.1)", metadata=("gps", "datetime"), quality=80
+    )
+    twin = Plan.of(
+        "face: centerface(min_side=12, threshold=0.1) -> pixelate(degree=0.1)", metadata=("datetime", "gps"), quality=80
+    )
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))).digest == plan.digest == twin.digest
+    assert Plan.from_toml(plan.to_toml()) == plan
+    assert plan.digest != Plan().digest
+
+
+def test_the_default_plan_blackens_faces() -> None:
+    assert [str(rule) for rule in Plan().rules] == ["face: centerface -> blacken"]
+    assert Plan.from_toml("") == Plan()
+
+
+def test_toml_takes_rules_as_tables_too() -> None:
+    text = '[[rules]]\nlabel = "face"\nlocate = "yunet"\nhide = {name = "blur", options = {degree = 0.9}}\ngrow = 0.5'
+    assert Plan.from_toml(text).rules == (Rule("face", Use("yunet"), Use("blur", {"degree": 0.9}), grow=0.5),)
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("rules = [", "not valid TOML"),
+        ("rules = []", "at least one rule"),
+        ("rules = 3", "must be a list"),
+        ("rules = [3]", "neither a string nor an object"),
+        ("rules = [{label='face', locate='a'}]", "lacks hide"),
+        ("rules = [{label=3, locate='a', hide='b'}]", "label that is a string"),
+        ("rules = [{label='face', locate='a', hide='b', why='c'}]", "no why"),
+        ("rules = [{label='face', locate={name='a', options=3}, hide='b'}]", "must be an object"),
+        ("metadata = ['maker']", "allowed are camera"),
+        ("metadata = 'gps'", "list of names"),
+        ("quality = 0", "from 1 to 100"),
+        ("quality = true", "from 1 to 100"),
+        ("colour = 'red'", "no colour; allowed are metadata, quality, rules"),
+    ],
+)
+def test_a_wrong_plan_says_what_is_allowed(toml: str, message: str) -> None:
+    with pytest.raises(BadPlan, match=message):
+        Plan.from_toml(toml)

@@ -1,0 +1,106 @@
+"""Boxes, masks and regions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from velum.errors import BadInput
+from velum.region import Box, Region, mask_from_runs, run_lengths
+
+edges = st.floats(-1e6, 1e6)
+sizes = st.floats(0.01, 1e4)
+
+
+@given(edges, edges, sizes, sizes)
+def test_box_around_never_loses_a_part_of_a_pixel(x: float, y: float, width: float, height: float) -> None:
+    box = Box.around(x, y, x + width, y + height)
+    assert box.x0 <= x
+    assert box.y0 <= y
+    assert box.x1 >= x + width
+    assert box.y1 >= y + height
+    assert box.width <= width + 2
+
+
+@pytest.mark.parametrize(
+    ("box", "clipped"),
+    [
+        (Box(-5, -5, 3, 4), Box(0, 0, 3, 4)),  # over the low edges
+        (Box(8, 7, 50, 50), Box(8, 7, 10, 9)),  # over the high edges, to the last row and column
+        (Box(2, 2, 4, 4), Box(2, 2, 4, 4)),  # inside
+        (Box(10, 0, 12, 4), None),  # beside: x0 == width is outside
+    ],
+)
+def test_clip(box: Box, clipped: Box | None) -> None:
+    assert box.clip(10, 9) == clipped
+
+
+@pytest.mark.parametrize("xyxy", [(3, 3, 3, 5), (3, 3, 5, 3), (5, 0, 3, 5)])
+def test_an_empty_or_inverted_box_is_refused(xyxy: tuple[int, int, int, int]) -> None:
+    with pytest.raises(BadInput, match="empty"):
+        Box(*xyxy)
+
+
+@pytest.mark.parametrize("edge", [float("nan"), float("inf"), -float("inf")])
+def test_edges_must_be_finite(edge: float) -> None:
+    with pytest.raises(BadInput, match="finite"):
+        Box.around(0, 0, edge, 5)
+
+
+@given(arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_run_lengths_round_trip(mask: "np.typing.NDArray[np.bool_]") -> None:
+    runs = run_lengths(mask)
+    assert sum(runs) == mask.size
+    assert np.array_equal(mask_from_runs(runs, *mask.shape), mask)
+
+
+def test_region_json_round_trip() -> None:
+    region = Region(
+        Box(1, 2, 4, 4), "face", 0.5, np.array([[True, False, True], [False, True, True]]), 7, "interpolated"
+    )
+    again = Region.from_json(region.to_json())
+    assert again.mask is not None
+    assert region.mask is not None
+    assert np.array_equal(again.mask, region.mask)
+    assert (again.box, again.label, again.score, again.track, again.found) == (
+        region.box,
+        region.label,
+        region.score,
+        region.track,
+        region.found,
+    )
+
+
+def test_a_hand_written_region_needs_only_label_and_box() -> None:
+    region = Region.from_json({"label": "face", "xyxy": [0.2, 0, 9.1, 4]})
+    assert region.box == Box(0, 0, 10, 4)
+    assert region.found == "manual"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("face", "not an object"),
+        ({"xyxy": [0, 0, 1, 1]}, "label"),
+        ({"label": "", "xyxy": [0, 0, 1, 1]}, "label"),
+        ({"label": "face", "xyxy": [0, 0, 1]}, "four numbers"),
+        ({"label": "face", "xyxy": [0, 0, 1, "1"]}, "four numbers"),
+        ({"label": "face", "xyxy": [0, 0, 1, float("nan")]}, "four numbers"),
+        ({"label": "face", "xyxy": [5, 0, 1, 1]}, "empty"),
+        ({"label": "face", "xyxy": [0, 0, 1, 1], "score": 2}, "score"),
+        ({"label": "face", "xyxy": [0, 0, 1, 1], "found": "guessed"}, "detected"),
+        ({"label": "face", "xyxy": [0, 0, 1, 1], "track": 1.5}, "track"),
+        ({"label": "face", "xyxy": [0, 0, 2, 2], "mask_runs": [3]}, "adds up"),
+        ({"label": "face", "xyxy": [0, 0, 2, 2], "mask_runs": [5, -1]}, "adds up"),
+        ({"label": "face", "xyxy": [0, 0, 1, 1], "colour": "red"}, "unknown fields"),
+    ],
+)
+def test_a_wrong_region_says_what_is_wrong(entry: object, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        Region.from_json(entry)  # type: ignore[arg-type]
+
+
+def test_a_mask_must_fit_its_box() -> None:
+    with pytest.raises(BadInput, match="does not fit"):
+        Region(Box(0, 0, 2, 2), "face", mask=np.ones((3, 2), dtype=bool))
