@@ -1,0 +1,184 @@
+"""Folders on this machine: which file goes where, and a run that one bad file does not stop."""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from velum import media
+from velum.engine.engine import Engine
+from velum.errors import BadInput, BadPlan, OutputFailed, VelumError
+from velum.plan import Plan
+from velum.report import Report
+
+MANIFEST = ".velum-manifest.jsonl"
+"""Name of the file, in the target folder, that lists what is finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One source and where its result goes."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job: a report, an error, or neither when it was finished before."""
+
+    job: Job
+    report: Report | None = None
+    error: VelumError | None = None
+
+
+def arrange(sources: Sequence[Path], target: Path | None) -> tuple[list[Job], Path | None]:
+    """Return the jobs for files and folders, and the folder whose tree mirrors the sources (None for a single file).
+
+    Without a target, `photo.jpg` becomes `photo.hidden.jpg` and the folder `photos` becomes `photos.hidden`. Folders
+    are searched to any depth for pictures, following no linked folders. Raises `BadInput` when a source is missing or
+    has no pictures, `BadPlan` when results would overwrite each other or land among their sources.
+    """
+    for source in sources:
+        if not source.exists():
+            raise BadInput(f"{source} does not exist")
+    many = len(sources) > 1 or sources[0].is_dir()
+    if not many:
+        source = sources[0]
+        if target is None:
+            target = source.with_name(f"{source.stem}.hidden{source.suffix}")
+        elif target.is_dir():
+            target /= source.name
+        return [Job(source, target)], None
+    folder = target or (sources[0].with_name(f"{sources[0].resolve().name}.hidden") if len(sources) == 1 else None)
+    if folder is None:
+        raise BadPlan("several sources need a folder to write to; add -o FOLDER")
+    if folder.exists() and not folder.is_dir():
+        raise BadPlan(f"{folder} is a file; several sources need a folder to write to")
+    return _mirrored(sources, folder), folder
+
+
+def run(
+    engine: Engine,
+    jobs: Iterable[Job],
+    plan: Plan,
+    *,
+    workers: int,
+    overwrite: bool = False,
+    manifest: Path | None = None,
+    resume: bool = False,
+) -> Iterator[Outcome]:
+    """Run the jobs on `workers` threads and yield each outcome as it comes.
+
+    Finished jobs are noted in the `manifest`. With `resume`, jobs that it lists, from the same source and with the same
+    plan, are skipped, and results of a killed run or of another plan are replaced.
+    Jobs are taken up as workers become free, so a million of them cost no memory.
+    """
+    finished = _Manifest(manifest, plan, resume=resume) if manifest else None
+    overwrite = overwrite or resume
+    waiting = iter(jobs)
+    with ThreadPoolExecutor(workers, thread_name_prefix="velum-batch") as pool:
+        running: set[Future[Outcome]] = set()
+        try:
+            while True:
+                fresh = islice(waiting, 2 * workers - len(running))
+                running |= {pool.submit(_run, engine, job, plan, overwrite, finished) for job in fresh}
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _run(engine: Engine, job: Job, plan: Plan, overwrite: bool, finished: "_Manifest | None") -> Outcome:  # noqa: FBT001 - passed through a pool
+    try:
+        if finished and finished.has(job):
+            return Outcome(job)
+        _make_folder(job.target.parent)
+        report = engine.hide(job.source, job.target, plan, overwrite=overwrite)
+    except VelumError as error:
+        return Outcome(job, error=error)
+    if finished:
+        finished.add(job)
+    return Outcome(job, report)
+
+
+def _mirrored(sources: Sequence[Path], folder: Path) -> list[Job]:
+    inside = folder.resolve()
+    jobs: dict[Path, Job] = {}
+    for source in sources:
+        if source.is_dir() and source.resolve() == inside:
+            raise BadPlan(f"{folder} is both source and target; choose another folder to write to")
+        for path in _pictures(source, inside) if source.is_dir() else [source]:
+            target = folder / (path.relative_to(source) if source.is_dir() else path.name)
+            if target in jobs:
+                raise BadPlan(
+                    f"{path} and {jobs[target].source} would both be written to {target}; run them one by one"
+                )
+            jobs[target] = Job(path, target)
+    if not jobs:
+        raise BadInput(f"no pictures in {', '.join(map(str, sources))}; known are {', '.join(sorted(media.SUFFIXES))}")
+    return list(jobs.values())
+
+
+def _pictures(folder: Path, target: Path) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            if not entry.is_symlink() and entry.resolve() != target:
+                yield from _pictures(entry, target)
+        elif entry.suffix.lower() in media.SUFFIXES:
+            yield entry
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFailed(f"cannot make folder {folder}: {error.strerror or error}") from error
+
+
+class _Manifest:
+    """The finished jobs of a target folder, one JSON object a line, appended as they finish."""
+
+    def __init__(self, path: Path, plan: Plan, *, resume: bool) -> None:
+        self._path, self._plan = path, plan.digest
+        self._lock = threading.Lock()
+        self._finished = set(self._read()) if resume else set()
+
+    def has(self, job: Job) -> bool:
+        return job.target.exists() and self._entry(job) in self._finished
+
+    def add(self, job: Job) -> None:
+        line = json.dumps(self._entry(job), ensure_ascii=False) + "\n"
+        try:
+            with self._lock, self._path.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise OutputFailed(f"cannot write {self._path}: {error.strerror or error}") from error
+
+    def _entry(self, job: Job) -> tuple[str, int, int, str]:
+        try:
+            stat = job.source.stat()
+        except OSError as error:
+            raise BadInput(f"cannot read {job.source}: {error.strerror or error}") from error
+        return str(job.target.relative_to(self._path.parent)), stat.st_size, stat.st_mtime_ns, self._plan
+
+    def _read(self) -> Iterator[tuple[str, int, int, str]]:
+        try:
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"cannot read {self._path}: {error}; remove it to start anew") from error
+        for line in lines:
+            try:
+                name, size, mtime_ns, plan = json.loads(line)
+            except ValueError:
+                continue  # the last line of a run that was killed
+            yield name, size, mtime_ns, plan

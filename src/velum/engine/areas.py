@@ -1,0 +1,109 @@
+"""From regions to the areas that are hidden: grown, outlined, clipped, merged."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+
+from velum.plan import Rule
+from velum.region import Box, Mask, Region
+
+MASK_SHARE = 0.2
+"""A mask follows the outline, so it grows by this share of what a box grows by."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Area:
+    """Pixels to hide: all of `box`, or those that are True in `mask`, which has the box's size."""
+
+    box: Box
+    mask: Mask | None = None
+
+    def clip(self, width: int, height: int) -> Self | None:
+        """Return the part inside a picture of that size, None when there is none."""
+        box = self.box.clip(width, height)
+        if box is None or box == self.box:
+            return None if box is None else self
+        inside = box.move(-self.box.x0, -self.box.y0)
+        return type(self)(box, None if self.mask is None else self.mask[inside.slices])
+
+    def without(self, others: Iterable["Area"]) -> Self | None:
+        """Return the area less the pixels of `others`, None when nothing is left."""
+        mask = self.mask
+        for other in others:
+            if not self.box.overlaps(other.box):
+                continue
+            mask = np.ones((self.box.height, self.box.width), dtype=bool) if mask is None else mask.copy()
+            shared = Box(
+                max(self.box.x0, other.box.x0), max(self.box.y0, other.box.y0),
+                min(self.box.x1, other.box.x1), min(self.box.y1, other.box.y1),
+            )  # fmt: skip
+            theirs = True if other.mask is None else other.mask[shared.move(-other.box.x0, -other.box.y0).slices]
+            mask[shared.move(-self.box.x0, -self.box.y0).slices] &= np.logical_not(theirs)
+        if mask is self.mask:
+            return self
+        return type(self)(self.box, mask) if mask is not None and mask.any() else None
+
+
+def outline(region: Region, rule: Rule, width: int, height: int) -> Area | None:
+    """Return the area that `rule` hides for `region` in a picture of that size; None when it lies outside."""
+    if region.mask is not None:
+        area = _grow_mask(region.box, region.mask, rule.grow)
+    else:
+        grown = region.box.pad(math.ceil(rule.grow * region.box.width), math.ceil(rule.grow * region.box.height))
+        area = _ellipse(grown) if rule.shape == "ellipse" else Area(grown)
+    return area.clip(width, height)
+
+
+def merge(areas: Sequence[Area]) -> list[Area]:
+    """Return the areas with those that overlap, directly or through others, joined into one."""
+    if len(areas) < 2:
+        return list(areas)
+    x0, y0, x1, y1 = np.array([area.box.xyxy for area in areas]).T
+    unseen = np.ones(len(areas), dtype=bool)
+    merged = []
+    for first in range(len(areas)):
+        if not unseen[first]:
+            continue
+        unseen[first] = False
+        members = [first]
+        for i in members:  # grows while it is walked
+            touching = np.flatnonzero(unseen & (x0 < x1[i]) & (x0[i] < x1) & (y0 < y1[i]) & (y0[i] < y1))
+            unseen[touching] = False
+            members.extend(map(int, touching))
+        merged.append(_join([areas[i] for i in members]))
+    return merged
+
+
+def _join(areas: Sequence[Area]) -> Area:
+    if len(areas) == 1:
+        return areas[0]
+    box = areas[0].box
+    for area in areas:
+        box = box.join(area.box)
+    mask = np.zeros((box.height, box.width), dtype=bool)
+    for area in areas:
+        mask[area.box.move(-box.x0, -box.y0).slices] |= True if area.mask is None else area.mask
+    return Area(box, None if mask.all() else mask)
+
+
+def _grow_mask(box: Box, mask: Mask, grow: float) -> Area:
+    radius = math.ceil(grow * MASK_SHARE * min(box.width, box.height))
+    if not radius:
+        return Area(box, mask)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    padded = np.pad(mask, radius).astype(np.uint8)
+    return Area(box.pad(radius, radius), cv2.dilate(padded, kernel).astype(bool))
+
+
+def _ellipse(box: Box) -> Area:
+    """Return the smallest ellipse of the box's proportions that contains the whole box: through its corners."""
+    a, b = box.width / math.sqrt(2), box.height / math.sqrt(2)
+    centre_x, centre_y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    around = Box.around(centre_x - a, centre_y - b, centre_x + a, centre_y + b)
+    x = (np.arange(around.x0, around.x1) + 0.5 - centre_x) / a
+    y = (np.arange(around.y0, around.y1) + 0.5 - centre_y) / b
+    return Area(around, x**2 + y[:, None] ** 2 <= 1)

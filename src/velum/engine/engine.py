@@ -1,0 +1,163 @@
+"""The engine: one path for every source, with localizers kept loaded between calls."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from velum import __version__, media
+from velum.engine.prepare import Parts, Work, prepare
+from velum.engine.stages import Tally, counted, hide, known, locate
+from velum.errors import BadInput
+from velum.findings import Findings
+from velum.frame import Frame, Plane, Role, Samples
+from velum.limits import Limits
+from velum.plan import Plan
+from velum.plugins import Host
+from velum.region import Region
+from velum.report import Report
+
+NOTHING_FOUND = "nothing was found to hide; look at the picture before you pass it on"
+DEFAULT_PLAN = Plan()
+
+
+class Engine:
+    """Hides what identifies people. Keeps what it loads; safe to share between threads.
+
+    >>> with Engine() as engine:  # doctest: +SKIP
+    ...     report = engine.hide("in.jpg", "out.jpg", Plan.of("face: centerface -> blur"))
+    """
+
+    def __init__(self, *, host: Host | None = None, limits: Limits | None = None) -> None:
+        self._parts = Parts(host or Host())
+        self._limits = limits or Limits()
+
+    def hide(
+        self,
+        source: str | Path,
+        target: str | Path,
+        plan: Plan = DEFAULT_PLAN,
+        *,
+        regions: Findings | None = None,
+        overwrite: bool = False,
+    ) -> Report:
+        """Write `source` to `target` with everything hidden that `plan` names, and say what was done.
+
+        With `regions`, what they name is hidden instead of looking for it. The target appears whole or not at all.
+        Raises any `VelumError`.
+        """
+        work = prepare(plan, self._parts, locate=regions is None)
+        tally = Tally()
+        with self._reading(Path(source), tally) as reader:
+            info = reader.info
+            if regions is not None:
+                regions.check(width=info.width, height=info.height, frames=info.frames, sha256=reader.sha256)
+            with media.write(Path(target), like=info, plan=plan, overwrite=overwrite) as writer:
+                for frame in self._hidden(counted(reader.frames(), tally), work, regions, tally):
+                    with tally.stage("encode"):
+                        writer.write(frame)
+                last = time.perf_counter()
+            tally.add("encode", time.perf_counter() - last)  # leaving the writer publishes
+        return Report(
+            source=str(source), target=str(target), format=info.format, width=info.width, height=info.height,
+            input_sha256=reader.sha256, output_sha256=writer.sha256, encoding=writer.encoding,
+            **_outcome(work, tally, writer.warnings, regions),
+        )  # fmt: skip
+
+    def locate(self, source: str | Path, plan: Plan = DEFAULT_PLAN) -> Findings:
+        """Return what the plan's rules would hide in `source`, without changing anything."""
+        work = prepare(plan, self._parts)
+        tally = Tally()
+        with self._reading(Path(source), tally) as reader:
+            located = locate(reader.frames(), work, self._limits, tally)
+            frames = {frame.index: _unique(wanted) for frame, wanted in located}
+            return Findings(reader.info.width, reader.info.height, frames, reader.sha256, work.models)
+
+    def hide_pixels(
+        self, pixels: Samples, plan: Plan = DEFAULT_PLAN, *, regions: Findings | None = None
+    ) -> tuple[Samples, Report]:
+        """Return a copy of `pixels` with everything hidden that `plan` names, and the report.
+
+        `pixels` is grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), of uint8 or uint16. It is not changed.
+        """
+        frame = _frame_of(pixels)
+        self._limits.check("pixels", frame.width * frame.height, "the array")
+        work = prepare(plan, self._parts, locate=regions is None)
+        tally = Tally()
+        if regions is not None:
+            regions.check(width=frame.width, height=frame.height, frames=1, sha256=None)
+        (done,) = self._hidden(counted([frame], tally), work, regions, tally)
+        return done.planes[0].pixels, Report(
+            source=None, target=None, format="array", width=frame.width, height=frame.height, encoding="none",
+            **_outcome(work, tally, (), regions),
+        )  # fmt: skip
+
+    def check(self, plan: Plan) -> Work:
+        """Return the plan with its parts made. Raises `BadPlan` or `Unavailable` as `hide` would."""
+        return prepare(plan, self._parts)
+
+    def close(self) -> None:
+        """Free the localizers. The engine can be used again; it loads them anew."""
+        self._parts.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _hidden(self, frames: Iterable[Frame], work: Work, regions: Findings | None, tally: Tally) -> Iterator[Frame]:
+        located = locate(frames, work, self._limits, tally) if regions is None else known(frames, work, regions)
+        return hide(located, work, tally)
+
+    @contextmanager
+    def _reading(self, source: Path, tally: Tally) -> Iterator[media.Reader]:
+        with tally.stage("decode"):
+            reader = media.read(source, self._limits)
+        with reader:
+            yield reader
+
+
+def anonymize(source: str | Path, target: str | Path, plan: Plan = DEFAULT_PLAN, *, overwrite: bool = False) -> Report:
+    """Write `source` to `target` with everything hidden that `plan` names (default: faces, blackened)."""
+    with Engine() as engine:
+        return engine.hide(source, target, plan, overwrite=overwrite)
+
+
+def anonymize_pixels(pixels: Samples, plan: Plan = DEFAULT_PLAN) -> tuple[Samples, Report]:
+    """Return what `Engine.hide_pixels` returns, for one call."""
+    with Engine() as engine:
+        return engine.hide_pixels(pixels, plan)
+
+
+def _outcome(work: Work, tally: Tally, notes: tuple[str, ...], regions: Findings | None) -> dict[str, Any]:
+    """Return the fields of a report that every kind of source shares."""
+    warnings = [] if tally.hidden else [NOTHING_FOUND]
+    return {
+        "frames": tally.frames, "hidden": tuple(tally.hidden), "plan": work.plan.digest,
+        "rules": tuple(map(str, work.plan.rules)), "models": work.models if regions is None else regions.models,
+        "seconds": tally.seconds, "warnings": (*warnings, *work.warnings, *notes), "version": __version__,
+    }  # fmt: skip
+
+
+def _unique(wanted: tuple[Iterable[Region], ...]) -> tuple[Region, ...]:
+    """Return the regions of all rules, each once, though several rules may hide it."""
+    return tuple({id(region): region for regions in wanted for region in regions}.values())
+
+
+def _frame_of(pixels: Samples) -> Frame:
+    roles = {2: Role.GREY, (3, 3): Role.RGB, (3, 4): Role.RGBA}
+    shape = pixels.shape
+    role = roles.get(pixels.ndim if pixels.ndim == 2 else (pixels.ndim, shape[-1] if shape else 0))
+    if role is None or pixels.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)} or not pixels.size:
+        raise BadInput(
+            f"array of {pixels.dtype} {shape} is no picture; "
+            "it must be uint8 or uint16 of shape (h, w), (h, w, 3) or (h, w, 4)"
+        )
+    return Frame.of(Plane(pixels.copy(), role, bits=pixels.dtype.itemsize * 8))

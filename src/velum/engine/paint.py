@@ -1,0 +1,56 @@
+"""Hide areas of a frame: cut the patch out of every plane, let the technique write it, keep what lies in the mask."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from velum.engine.areas import Area, merge, outline
+from velum.engine.prepare import Work
+from velum.errors import PluginFault, VelumError
+from velum.frame import Frame, Plane
+from velum.plugins import Patch, Technique
+from velum.region import Box, Mask, Region
+
+
+def paint(frame: Frame, regions: Sequence[Sequence[Region]], work: Work) -> None:
+    """Hide in place `regions[i]` as rule i says. Every sample is processed once.
+
+    Regions that one technique hides are merged where they overlap. Between techniques the one that destroys wins,
+    then the earlier rule: what is black for one rule never shows again, blurred, through another.
+    """
+    wanted: dict[int, list[Area]] = {}
+    for rule, technique, found in zip(work.plan.rules, work.techniques, regions, strict=True):
+        areas = (outline(region, rule, frame.width, frame.height) for region in found)
+        wanted.setdefault(id(technique), []).extend(area for area in areas if area is not None)
+    done: list[Area] = []
+    for technique in sorted({id(t): t for t in work.techniques}.values(), key=lambda t: not t.destroys):
+        merged = merge(wanted[id(technique)])
+        for area in merged:
+            if left := area.without(done):
+                _apply(technique, frame, left)
+        done.extend(merged)
+
+
+def _apply(technique: Technique, frame: Frame, area: Area) -> None:
+    box = frame.orientation.stored_box(area.box, frame.width, frame.height)
+    mask = None if area.mask is None else frame.orientation.stored_mask(area.mask)
+    covers = [plane.cover(box) for plane in frame.planes]
+    masks = tuple(None if mask is None else plane.reduce(mask, box) for plane in frame.planes)
+    planes = tuple(map(_cut, frame.planes, covers, masks))
+    try:
+        technique.hide(Patch(planes, masks, box.width, box.height))
+    except VelumError:
+        raise
+    except Exception as error:
+        raise PluginFault(f"technique {technique!r} failed: {type(error).__name__}: {error}") from error
+    for plane, cover, kept, patch in zip(frame.planes, covers, masks, planes, strict=True):
+        if kept is not None:
+            cv2.copyTo(patch.pixels, np.ascontiguousarray(kept).view(np.uint8), plane.cut(cover))
+
+
+def _cut(plane: Plane, cover: Box, mask: Mask | None) -> Plane:
+    """Return the part of the plane: a view when all of it is kept, else a copy."""
+    view = plane.cut(cover)
+    return replace(plane, pixels=view if mask is None else view.copy())

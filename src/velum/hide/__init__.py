@@ -1,0 +1,1 @@
+"""Techniques, one file each. They know a patch and nothing else."""

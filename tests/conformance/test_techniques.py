@@ -1,0 +1,20 @@
+"""Every technique that is installed keeps the contract."""
+
+import pytest
+
+from velum.plan import Use
+from velum.plugins import Host, make, names
+from velum.testing import check_technique
+
+TECHNIQUES = [
+    *names("velum.techniques"),
+    "blacken(degree=0.5)",
+    "blur(degree=0.1)",
+    "pixelate(degree=0.02)",
+    "pixelate(degree=0)",
+]
+
+
+@pytest.mark.parametrize("text", TECHNIQUES)
+def test_technique(text: str) -> None:
+    check_technique(make("velum.techniques", Use.parse(text), Host()))

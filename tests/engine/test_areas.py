@@ -1,0 +1,95 @@
+"""From regions to areas: growing, outlines, clipping, merging."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from velum.engine.areas import Area, merge, outline
+from velum.plan import Rule, Shape, Use
+from velum.region import Box, Mask, Region
+
+W, H = 60, 40
+
+boxes = st.tuples(st.integers(-5, 55), st.integers(-5, 35), st.integers(1, 20), st.integers(1, 20)).map(
+    lambda b: Box(b[0], b[1], b[0] + b[2], b[1] + b[3])
+)
+
+
+def rule(grow: float = 0.0, shape: Shape = "box") -> Rule:
+    return Rule("face", Use("a"), Use("b"), grow, shape=shape)
+
+
+def painted(areas: list[Area]) -> Mask:
+    picture = np.zeros((H, W), dtype=bool)
+    for area in areas:
+        picture[area.box.slices] |= True if area.mask is None else area.mask
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("box", "grow", "expected"),
+    [
+        (Box(10, 10, 20, 30), 0, Box(10, 10, 20, 30)),
+        (Box(10, 10, 20, 30), 0.15, Box(8, 7, 22, 33)),  # 1.5 becomes 2: never one pixel short
+        (Box(50, 30, 60, 40), 0.5, Box(45, 25, W, H)),  # to the last row and column
+        (Box(0, 0, 4, 4), 0.5, Box(0, 0, 6, 6)),
+        (Box(58, 2, 90, 4), 0, Box(58, 2, W, 4)),
+    ],
+)
+def test_a_box_grows_by_a_share_of_its_size(box: Box, grow: float, expected: Box) -> None:
+    area = outline(Region(box, "face"), rule(grow), W, H)
+    assert area is not None
+    assert area.box == expected
+    assert area.mask is None
+
+
+def test_a_region_outside_the_picture_is_nothing() -> None:
+    assert outline(Region(Box(70, 0, 80, 9), "face"), rule(), W, H) is None
+
+
+@given(boxes, st.sampled_from([0.0, 0.15, 0.4]))
+def test_the_ellipse_contains_every_pixel_of_the_box(box: Box, grow: float) -> None:
+    round_, square = (outline(Region(box, "face"), rule(grow, shape), W, H) for shape in ("ellipse", "box"))
+    assert (round_ is None) >= (square is None) or round_ is not None
+    if square is not None:
+        assert round_ is not None
+        assert (painted([round_]) >= painted([square])).all()
+
+
+def test_a_mask_grows_along_its_outline() -> None:
+    mask = np.zeros((20, 20), dtype=bool)
+    mask[5:15, 5:15] = True
+    area = outline(Region(Box(20, 10, 40, 30), "face", mask=mask), rule(0.5), W, H)
+    assert area is not None
+    assert area.mask is not None
+    grown = painted([area])
+    assert grown[13:27, 25:35].all()  # two pixels (0.5 x 0.2 x 20) above and below
+    assert not grown[12, :].any()
+    assert not grown[20, 22]
+
+
+@given(st.lists(boxes, max_size=8))
+def test_merging_keeps_the_pixels_and_leaves_no_overlap(some: list[Box]) -> None:
+    areas = [area for box in some if (area := outline(Region(box, "face"), rule(), W, H))]
+    merged = merge(areas)
+    assert np.array_equal(painted(merged), painted(areas))
+    assert sum(int(painted([area]).sum()) for area in merged) == int(painted(areas).sum())
+
+
+def test_touching_boxes_are_not_joined_but_chains_are() -> None:
+    apart = [Area(Box(0, 0, 5, 5)), Area(Box(5, 0, 9, 5))]
+    assert len(merge(apart)) == 2
+    chain = [Area(Box(0, 0, 5, 5)), Area(Box(8, 0, 12, 5)), Area(Box(4, 0, 9, 5))]
+    assert [area.box for area in merge(chain)] == [Box(0, 0, 12, 5)]
+
+
+@given(boxes, st.lists(boxes, max_size=4))
+def test_without_leaves_exactly_the_rest(box: Box, others: list[Box]) -> None:
+    area = Area(box).clip(W, H)
+    if area is None:
+        return
+    taken = [clipped for other in others if (clipped := Area(other).clip(W, H))]
+    left = area.without(taken)
+    expected = painted([area]) & ~painted(taken)
+    assert np.array_equal(painted([left] if left else []), expected)

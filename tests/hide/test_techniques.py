@@ -1,0 +1,117 @@
+"""What each technique does to samples, at each degree."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from velum.errors import BadPlan
+from velum.frame import Plane, Role, Samples
+from velum.hide.blacken import Blacken
+from velum.hide.blur import Blur
+from velum.hide.pixelate import SMALLEST_CELL, Pixelate
+from velum.plugins import Patch, Technique
+
+degrees = st.floats(0, 1)
+
+
+def patch_of(pixels: Samples, bits: int = 8) -> Patch:
+    return Patch((Plane(pixels, Role.RGB, bits=bits),), (None,), pixels.shape[1], pixels.shape[0])
+
+
+def noise(width: int = 80, height: int = 60, bits: int = 8) -> Samples:
+    drawn = np.random.default_rng(0).integers(0, 1 << bits, (height, width, 3))
+    return drawn.astype(np.uint8) if bits == 8 else drawn.astype(np.uint16)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("degree", [0, 0.25, 0.5, 1])
+def test_blacken_is_a_blend_with_black(degree: float, bits: int) -> None:
+    pixels = noise(bits=bits)
+    expected = np.rint(pixels * (1 - degree))
+    Blacken(degree).hide(patch_of(pixels, bits))
+    assert np.abs(pixels.astype(np.float64) - expected).max() <= 1
+
+
+def test_only_solid_black_destroys_and_has_no_doubt() -> None:
+    assert Blacken().destroys
+    assert Blacken().doubt is None
+    assert not Blacken(0.99).destroys
+    assert "can be undone" in str(Blacken(0.99).doubt)
+
+
+@pytest.mark.parametrize(
+    ("degree", "width", "height", "grid"),
+    [
+        (1, 200, 200, (1, 1)),  # one colour
+        (0.5, 200, 200, (2, 2)),
+        (0.1, 200, 200, (10, 10)),
+        (0.05, 200, 200, (20, 20)),  # 1 / 0.05 must not become 19
+        (0.1, 200, 100, (10, 5)),  # square cells
+        (0.1, 4000, 4000, (10, 10)),  # a large region is not hidden less
+        (0.01, 40, 40, (10, 10)),  # no cell under 4 pixels
+        (0, 40, 20, (10, 5)),
+        (0.1, 3, 3, (1, 1)),
+        (0.3, 1, 1, (1, 1)),
+    ],
+)
+def test_pixelate_grid(degree: float, width: int, height: int, grid: tuple[int, int]) -> None:
+    assert Pixelate(degree).grid(width, height) == grid
+
+
+@given(degrees, st.integers(1, 3000), st.integers(1, 3000))
+def test_pixelate_never_has_more_or_smaller_cells_than_promised(degree: float, width: int, height: int) -> None:
+    columns, rows = Pixelate(degree).grid(width, height)
+    assert columns >= 1
+    assert rows >= 1
+    for cells, side in ((columns, width), (rows, height)):
+        assert cells == 1 or side / cells >= SMALLEST_CELL
+        assert degree == 0 or cells <= round(1 / degree, 9) or cells == 1
+
+
+def test_pixelate_gives_cells_of_their_mean_colour() -> None:
+    pixels = noise(80, 80)
+    means = pixels.reshape(4, 20, 4, 20, 3).mean(axis=(1, 3))
+    Pixelate(0.25).hide(patch_of(pixels))
+    cells = pixels.reshape(4, 20, 4, 20, 3)
+    assert (cells == cells[:, :1, :, :1]).all()
+    assert np.abs(cells[:, 0, :, 0] - means).max() <= 1
+
+
+@pytest.mark.parametrize("side", [30, 120, 400])
+@pytest.mark.parametrize("degree", [0.1, 0.5, 1])
+def test_blur_is_at_least_as_strong_as_the_gaussian_it_names(degree: float, side: int) -> None:
+    pixels = noise(side, side)
+    sigma = Blur(degree).sigma_pixels(side, side)
+    assert sigma >= 25 * degree
+    exact = cv2.GaussianBlur(pixels, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    Blur(degree).hide(patch_of(pixels))
+    assert pixels.std() <= exact.std() + 1
+
+
+def test_blur_grows_with_the_region() -> None:
+    assert Blur(1).sigma_pixels(400, 800) == 100
+    assert Blur(0.5).sigma_pixels(40, 40) == 12.5
+
+
+@pytest.mark.parametrize("technique", [Blacken(0), Blur(0)])
+def test_degree_zero_changes_nothing(technique: Technique) -> None:
+    pixels = noise()
+    technique.hide(patch_of(pixels))
+    assert np.array_equal(pixels, noise())
+
+
+@pytest.mark.parametrize("technique", [Blacken, Blur, Pixelate])
+@pytest.mark.parametrize("degree", [-0.1, 1.1, float("nan")])
+def test_degree_must_be_from_0_to_1(technique: type, degree: float) -> None:
+    with pytest.raises(BadPlan, match="from 0"):
+        technique(degree)
+
+
+@pytest.mark.parametrize(
+    ("technique", "doubtful"),
+    [(Blur(1), False), (Blur(0.1), True), (Pixelate(0.2), False), (Pixelate(0.05), True), (Pixelate(0), True)],
+)
+def test_weak_settings_are_doubted(technique: Blur | Pixelate, doubtful: bool) -> None:
+    assert (technique.doubt is not None) is doubtful
