@@ -129,7 +129,7 @@ class Rule:
     label: str
     locate: Use
     hide: Use
-    grow: float = 0.15
+    grow: float = 0.2
     min_score: float = 0.0
     shape: Shape = "box"
 
@@ -157,7 +157,7 @@ class Rule:
         return cls(match[1], Use.parse(match[2]), Use.parse(match[3]), **more)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        defaults = {"grow": 0.15, "min_score": 0.0, "shape": "box"}
+        defaults = {"grow": 0.2, "min_score": 0.0, "shape": "box"}
         more = ", ".join(
             f"{name}={_literal(getattr(self, name))}"
             for name, value in defaults.items()

