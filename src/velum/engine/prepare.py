@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from velum.errors import BadPlan
 from velum.locate import models
+from velum.locate.labels import among, covers
 from velum.plan import Plan, Rule, Use
 from velum.plugins import Described, Doubtful, Host, Localizer, Technique, make, names
 
@@ -67,11 +68,11 @@ def prepare(plan: Plan, parts: Parts, *, locate: bool = True) -> Work:
     """
     techniques = tuple(parts.technique(rule.hide) for rule in plan.rules)
     for rule, technique in zip(plan.rules, techniques, strict=True):
-        if technique.labels is not None and rule.label not in technique.labels:
+        if technique.labels is not None and not any(covers(label, rule.label) for label in technique.labels):
             raise BadPlan(f"{rule.hide.name} hides only {', '.join(sorted(technique.labels))}, not {rule.label!r}")
     localizers = tuple(parts.localizer(rule.locate) for rule in plan.rules) if locate else ()
     for rule, localizer in zip(plan.rules, localizers, strict=False):
-        if rule.label not in localizer.labels:
+        if not among(rule.label, localizer.labels):
             raise BadPlan(f"{rule.locate.name} finds {', '.join(sorted(localizer.labels))}, not {rule.label!r}")
     return Work(plan, techniques, localizers, tuple(_doubts(plan.rules, techniques)))
 
@@ -80,7 +81,7 @@ def _resolved(use: Use, host: Host) -> Use:
     """Return the use of an installed localizer; the name of a model is short for `model(name=...)`."""
     if use.name in names("velum.localizers", host):
         return use
-    known = models.catalog()
+    known = models.catalog(host)
     if use.name not in known:
         raise BadPlan(
             f"localizer {use.name!r} is unknown; models are {', '.join(sorted(known))}; "

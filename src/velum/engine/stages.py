@@ -11,6 +11,8 @@ from velum.errors import PluginFault, VelumError
 from velum.findings import Findings
 from velum.frame import Frame
 from velum.limits import Limits
+from velum.locate.labels import covers
+from velum.plan import Rule
 from velum.plugins import Localizer
 from velum.region import Region
 from velum.report import Hidden
@@ -57,10 +59,10 @@ def locate(frames: Iterable[Frame], work: Work, limits: Limits, tally: Tally) ->
     """Find regions. A localizer that several rules name runs once per frame."""
     for frame in frames:
         with tally.stage("locate"):
-            found = {id(part): _run(part, frame, limits) for part in dict.fromkeys(work.localizers)}
+            unique = {id(part): part for part in work.localizers}
+            found = {key: _run(part, frame, limits) for key, part in unique.items()}
             wanted = tuple(
-                [r for r in found[id(part)] if r.label == rule.label and r.score >= rule.min_score]
-                for rule, part in zip(work.plan.rules, work.localizers, strict=True)
+                _chosen(rule, found[id(part)]) for rule, part in zip(work.plan.rules, work.localizers, strict=True)
             )
         yield frame, wanted
 
@@ -69,12 +71,7 @@ def known(frames: Iterable[Frame], work: Work, findings: Findings) -> Iterator[L
     """Take the regions from findings instead of looking for them."""
     for frame in frames:
         regions = findings.frames.get(frame.index, ())
-        yield (
-            frame,
-            tuple(
-                [r for r in regions if r.label == rule.label and r.score >= rule.min_score] for rule in work.plan.rules
-            ),
-        )
+        yield frame, tuple(_chosen(rule, regions) for rule in work.plan.rules)
 
 
 def hide(located: Iterable[Located], work: Work, tally: Tally) -> Iterator[Frame]:
@@ -88,6 +85,10 @@ def hide(located: Iterable[Located], work: Work, tally: Tally) -> Iterator[Frame
                 for r in found
             )
         yield frame
+
+
+def _chosen(rule: Rule, regions: Iterable[Region]) -> list[Region]:
+    return [region for region in regions if covers(rule.label, region.label) and region.score >= rule.min_score]
 
 
 def _run(localizer: Localizer, frame: Frame, limits: Limits) -> list[Region]:

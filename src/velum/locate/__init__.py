@@ -1,0 +1,1 @@
+"""Localizers: what turns frames into regions."""

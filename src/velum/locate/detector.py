@@ -1,0 +1,148 @@
+"""A model of the catalogue as a localizer: look, decode, keep the best, say where in the picture."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from velum.errors import BadPlan, PluginFault
+from velum.frame import Frame
+from velum.locate import fetch, models
+from velum.locate.families import Detections, Family, Input, concatenate, family
+from velum.locate.masks import mask_in
+from velum.locate.nms import Flags, suppress
+from velum.locate.runtime import Network, openvino
+from velum.locate.tiles import Pass, Tile, passes
+from velum.plugins import Host
+from velum.region import Box, Region
+
+LARGEST_SCALE = 2.0
+"""A picture is enlarged at most so much: beyond that there is nothing left to see."""
+
+REACH = 0.25
+"""Share of a box's size: when it comes nearer than that to where a tile cuts the picture, it counts as cut."""
+
+SAME_IOU = 0.5
+"""Overlap that makes two boxes one where the network removes doubles itself, and only those of several looks remain."""
+
+LATER = 2.0
+"""How much higher the threshold is in passes after the first: each look is another chance to be wrong, and what these
+are for, objects that are large or drowned in grain, they see clearly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Finds objects in pictures with one network, of whatever size the picture is.
+
+    `scale` is that of the first pass in pixels of the input per pixel of the picture; `area` is how many pixels of
+    input the network gets at once, which bounds memory.
+    """
+
+    network: Network
+    family: Family
+    form: Input
+    threshold: float
+    scale: float
+    area: int
+
+    def find(self, frame: Frame) -> Detections:
+        """Return what was found, in pixels of the upright picture, one box an object, best first.
+
+        Boxes can reach beyond the picture. Raises `PluginFault` when the network fails.
+        """
+        plan = passes(frame.width, frame.height, self.scale, self.area, self.family, self.form)
+        looks = [self._look(frame, tile, one) for one in plan for tile in one.tiles]
+        found = concatenate([detections for detections, _ in looks])
+        cut = np.concatenate([cut for _, cut in looks])
+        return found.take(suppress(found, cut, self.family.nms_iou or SAME_IOU))
+
+    def _look(self, frame: Frame, tile: Tile, of: Pass) -> tuple[Detections, Flags]:
+        """Return what one look finds, and which of it the tile's edges may have cut."""
+        outputs = self.network.infer(tile.fit.view(frame, self.form.pad))
+        threshold = min(self.threshold * LATER, (self.threshold + 1) / 2) if of.smallest else self.threshold
+        found = self.family.decode(outputs, tile.fit.input_wh, threshold)
+        sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
+        shorter, longer = sides.min(axis=1), sides.max(axis=1)
+        found = found.take((shorter > 0) & (shorter >= of.smallest) & (longer <= of.largest))
+        return replace(found, xyxy=tile.fit.to_picture(found.xyxy)), _cut(found, tile)
+
+
+class Detector:
+    """Finds what a model of the catalogue was trained on. Its weights are obtained and compiled when it is made."""
+
+    def __init__(
+        self, name: str, host: Host, min_side: int = 16, threshold: float | None = None, tile: int = 896
+    ) -> None:
+        """Prepare the model `name`.
+
+        `min_side` is the shorter side, in pixels of the picture, of the smallest object that must be found; half of it
+        takes four times as long. `threshold` is the score from which a find counts (None: the model's own). `tile` is
+        the side of the square, in pixels of the network's input, whose area one look may have: a smaller one needs
+        less memory, a larger one is a little quicker on large pictures. Raises `BadPlan` for an unknown name and for
+        values out of range, `Unavailable` when the weights cannot be had or used.
+        """
+        model = models.find(name, host)
+        kind = family(model.family)
+        _check("min_side", min_side, math.ceil(kind.smallest_side / LARGEST_SCALE), 1000, name)
+        _check("threshold", model.threshold if threshold is None else threshold, 0.01, 1, name)
+        _check("tile", tile, 256, 4096, name)
+        self.labels = frozenset(model.labels) - {""}
+        self._model = model
+        self._min_side = min_side
+        form = replace(kind.input, **model.input)
+        network = openvino.Network(fetch.obtain(model, host), form, host)
+        self._finder = Finder(
+            network, kind, form, threshold or model.threshold, kind.smallest_side / min_side, tile * tile
+        )
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """Model, weights and settings, for the report."""
+        return {
+            "model": self._model.name,
+            "sha256": self._model.sha256,
+            "family": self._model.family,
+            "runtime": self._finder.network.runtime,
+            "precision": self._finder.network.precision,
+            "threshold": f"{self._finder.threshold:g}",
+            "min_side": str(self._min_side),
+        }
+
+    def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
+        """Return the regions of each frame, best first, clipped to the picture. Raises `PluginFault`."""
+        return [self._regions(frame) for frame in frames]
+
+    def close(self) -> None:
+        """Do nothing: the network is freed with the localizer."""
+
+    def _regions(self, frame: Frame) -> list[Region]:
+        found = self._finder.find(frame)
+        regions = []
+        masks = found.masks or [None] * len(found)
+        rows = zip(found.xyxy.tolist(), found.score.tolist(), found.kind.tolist(), masks, strict=True)
+        for xyxy, score, kind, likely in rows:
+            if not 0 <= kind < len(self._model.labels):
+                raise PluginFault(
+                    f"model {self._model.name} found kind {kind}, and has only {len(self._model.labels)} labels; "
+                    "its labels in the catalogue are wrong"
+                )
+            box = Box.around(*xyxy).clip(frame.width, frame.height)
+            if box is not None and self._model.labels[kind]:
+                mask = None if likely is None else mask_in(box, likely, xyxy)
+                regions.append(Region(box, self._model.labels[kind], min(1.0, score), mask))
+        return regions
+
+
+def _cut(found: Detections, tile: Tile) -> Flags:
+    """Tell which boxes, in pixels of the input, the tile's edges may have cut."""
+    low, high = found.xyxy[:, :2], found.xyxy[:, 2:]
+    reach = (high - low) * REACH
+    beyond = np.concatenate((low < reach, high > np.array(tile.fit.content_wh) - reach), axis=1)
+    cut: Flags = (beyond & np.array(tile.inner)).any(axis=1)
+    return cut
+
+
+def _check(option: str, value: float, lowest: float, highest: float, name: str) -> None:
+    if not lowest <= value <= highest:
+        raise BadPlan(f"{option} of {name} is {value!r}; it must be from {lowest} to {highest}")

@@ -1,0 +1,133 @@
+"""Families: one file per output layout of a network, each a pure function on arrays.
+
+A family knows what a network wants to see and what its outputs mean. It knows no file, no runtime and no frame.
+To add one, add a file that defines `FAMILY`; its name is the file's name.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from velum.errors import BadPlan
+
+Floats = npt.NDArray[np.float32]
+Tensors = Mapping[str, npt.NDArray[Any]]
+"""Outputs of a network for one picture, by name, in the network's order, without the batch axis."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What a network found in one picture, in pixels of its input. Not sorted, not suppressed."""
+
+    xyxy: Floats  # (n, 4)
+    score: Floats  # (n,), 0 to 1
+    kind: npt.NDArray[np.int32]  # (n,), index into the model's labels
+    masks: tuple[Floats, ...] | None = None
+    """For each detection how likely each part of its box belongs to it, from 0 to 1: an array (rows, columns) of any
+    size, meant to be stretched over the box. None for networks that find boxes only."""
+
+    def __post_init__(self) -> None:
+        n = len(self.score)
+        if self.xyxy.shape != (n, 4) or self.score.shape != (n,) or self.kind.shape != (n,):
+            raise ValueError(f"detections do not match: {self.xyxy.shape}, {self.score.shape}, {self.kind.shape}")
+        if self.masks is not None and len(self.masks) != n:
+            raise ValueError(f"{n} detections have {len(self.masks)} masks")
+
+    def take(self, which: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "Detections":
+        """Return the detections that `which` picks, by index or by a flag for each."""
+        chosen = np.arange(len(self))[which]
+        masks = None if self.masks is None else tuple(self.masks[i] for i in chosen)
+        return Detections(self.xyxy[chosen], self.score[chosen], self.kind[chosen], masks)
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """How a picture must be prepared: `(rgb - mean) * scale`, channels in `order`, sides multiples of `stride`.
+
+    `fit` is how the picture fills the input: `letterbox` keeps the aspect and pads right and below with `pad` (before
+    mean and scale), `stretch` does not keep it. `size_wh` is set for networks that take one size only.
+    """
+
+    order: Literal["rgb", "bgr"] = "rgb"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    fit: Literal["letterbox", "stretch"] = "letterbox"
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    stride: int = 32
+    pad: int = 0
+    size_wh: tuple[int, int] | None = None
+
+
+Decode = Callable[[Tensors, tuple[int, int], float], Detections]
+"""`decode(outputs, input_wh, threshold)` returns detections with a score of at least `threshold`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What can be seen of a network without running it. Sizes that are open are None."""
+
+    inputs: Mapping[str, tuple[int | None, ...]]
+    outputs: Mapping[str, tuple[int | None, ...]]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What the file says of itself, such as the class names, stride and task that trainers write into ONNX files."""
+
+
+Recognise = Callable[[Signature], str | None]
+"""Returns why a network of this signature can be of the family, in words; None when it cannot."""
+
+
+def unrecognisable(_: Signature) -> None:
+    """Say that no network can be told to be of this family by its signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One output layout: what goes in, how to read what comes out, and how much overlap makes two boxes one."""
+
+    decode: Decode
+    input: Input = field(default_factory=Input)
+    smallest_side: float = 16.0
+    """Shorter side, in pixels of the input, of the smallest object that the network finds reliably."""
+    largest_side: float = 512.0
+    """Longer side, in pixels of the input, of the largest object that it finds whole."""
+    nms_iou: float | None = 0.4
+    """Overlap above which the lower-scored of two boxes of one kind is dropped; None: the network did it."""
+    recognise: Recognise = unrecognisable
+
+
+def names() -> list[str]:
+    """Return the names of all families."""
+    return sorted(module.name for module in iter_modules(__path__))
+
+
+def family(name: str) -> Family:
+    """Return the family of that name. Raises `BadPlan` naming those that exist."""
+    if name not in names():
+        raise BadPlan(f"family {name!r} is unknown; known are {', '.join(names())}")
+    found: Family = import_module(f"{__name__}.{name}").FAMILY
+    return found
+
+
+def nothing() -> Detections:
+    """Return no detections."""
+    return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+
+
+def concatenate(parts: Sequence[Detections]) -> Detections:
+    """Return all detections of several parts, in order."""
+    if not parts:
+        return nothing()
+    return Detections(
+        np.concatenate([part.xyxy for part in parts]),
+        np.concatenate([part.score for part in parts]),
+        np.concatenate([part.kind for part in parts]),
+        tuple(mask for part in parts for mask in part.masks or ()) if parts[0].masks is not None else None,
+    )

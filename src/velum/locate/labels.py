@@ -1,0 +1,64 @@
+"""Labels as people say them: spelling does not matter, and a group stands for its members."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+ALIASES = {
+    "face": (
+        "faces", "human_face", "face_with_mask", "face_without_mask", "masked_face", "with_mask", "without_mask",
+    ),
+    "head": ("heads", "human_head"),
+    "license_plate": (
+        "licence_plate", "license_plates", "licence_plates", "licenseplate", "licenceplate", "number_plate",
+        "numberplate", "number_plates", "plate", "plates", "registration_plate", "vehicle_registration_plate",
+        "car_plate", "lp",
+    ),
+    "person": ("persons", "people", "human", "humans", "man", "woman", "child", "pedestrian", "pedestrians"),
+    "rider": ("riders", "cyclist", "bicyclist", "motorcyclist"),
+    "vehicle": ("vehicles",),
+    "car": ("cars", "automobile", "taxi", "suv"),
+    "bus": ("buses", "coach"),
+    "truck": ("trucks", "lorry", "pickup", "pickup_truck"),
+    "van": ("vans", "minivan", "minibus"),
+    "motorcycle": ("motorcycles", "motorbike", "motor", "scooter", "moped"),
+    "bicycle": ("bicycles", "bike"),
+    "train": ("trains", "tram", "tramway"),
+    "text": ("texts", "word", "words", "scene_text"),
+    "screen": ("screens", "monitor", "tvmonitor", "tv_monitor", "tv", "laptop"),
+}  # fmt: skip
+"""Canonical label -> other spellings that data sets and people use for it."""
+
+GROUPS = {
+    "vehicle": ("car", "bus", "truck", "van", "motorcycle", "bicycle", "train", "trailer", "caravan"),
+    "person": ("rider",),
+}
+"""Label -> labels that it stands for as well."""
+
+_CANONICAL = {spelling: label for label, spellings in ALIASES.items() for spelling in (label, *spellings)}
+
+
+def canonical(label: str) -> str:
+    """Return the label under its usual name: `Number Plate` becomes `license_plate`; unknown ones only lose their case.
+
+    >>> canonical("Number-Plate"), canonical("Helmet")
+    ('license_plate', 'helmet')
+    """
+    plain = re.sub(r"[\s_-]+", "_", label.strip()).casefold()
+    return _CANONICAL.get(plain, plain)
+
+
+@lru_cache(maxsize=4096)
+def covers(wanted: str, label: str) -> bool:
+    """Tell whether hiding `wanted` hides what is labelled `label`.
+
+    >>> covers("vehicle", "Truck"), covers("truck", "vehicle"), covers("people", "rider")
+    (True, False, True)
+    """
+    name, other = canonical(wanted), canonical(label)
+    return other == name or other in GROUPS.get(name, ())
+
+
+def among(wanted: str, offered: Iterable[str]) -> frozenset[str]:
+    """Return those of the offered labels that hiding `wanted` hides; an empty label is not a thing."""
+    return frozenset(label for label in offered if label and covers(wanted, label))

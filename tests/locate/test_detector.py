@@ -1,0 +1,237 @@
+"""A detector finds what is there, wherever and however large it is, and nothing else."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as ops
+
+from velum.errors import BadPlan, PluginFault, Unavailable
+from velum.frame import Frame, Orientation, Plane, Rgb, Role
+from velum.locate import fetch, models
+from velum.locate.detector import Detector, Finder
+from velum.locate.families import Detections, Family, Input, Tensors, nothing
+from velum.plan import Use
+from velum.plugins import Described, Host, Localizer, make
+
+WHITE = (255, 255, 255)
+
+
+@dataclass
+class Seer:
+    """A network that sees white rectangles, also parts of them, and reports each of its two corners."""
+
+    precision: str = "f32"
+    runtime: str = "fake 1"
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+
+    def infer(self, rgb: Rgb) -> Tensors:
+        self.sizes.append((rgb.shape[1], rgb.shape[0]))
+        _, _, stats, _ = cv2.connectedComponentsWithStats((rgb.min(axis=2) > 127).astype(np.uint8))
+        x, y, width, height = stats[1:, :4].T
+        return {"boxes": np.stack((x, y, x + width, y + height), axis=1).astype(np.float32)}
+
+
+def read_boxes(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
+    boxes = outputs["boxes"]
+    return Detections(boxes, np.full(len(boxes), 0.9, np.float32), np.zeros(len(boxes), np.int32))
+
+
+def finder(scale: float = 1.0, network: Seer | None = None, form: Input | None = None) -> Finder:
+    return Finder(network or Seer(), Family(read_boxes), form or Input(), 0.2, scale, 320 * 320)
+
+
+def picture(width: int, height: int, *boxes: tuple[int, int, int, int]) -> Frame:
+    pixels = np.zeros((height, width, 3), np.uint8)
+    for x0, y0, x1, y1 in boxes:
+        pixels[y0:y1, x0:x1] = WHITE
+    return Frame.of(Plane(pixels, Role.RGB))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "boxes", "why"),
+    [
+        (64, 64, [(10, 20, 40, 50)], "one look"),
+        (1000, 700, [(300, 200, 340, 260)], "where four tiles meet"),
+        (1000, 700, [(0, 0, 30, 30), (970, 670, 1000, 700)], "in the corners"),
+        (1000, 700, [(x, y, x + 40, y + 40) for x in range(0, 950, 64) for y in range(0, 650, 64)], "everywhere"),
+        (1000, 700, [(100, 60, 900, 640)], "larger than a tile"),
+        (1000, 700, [(200, 300, 360, 480)], "larger than the overlap"),
+        (3000, 8, [(1500, 0, 1520, 8)], "a thin picture"),
+        (65_535, 8, [(0, 0, 20, 8), (40_000, 1, 40_020, 7), (65_515, 0, 65_535, 8)], "as wide as a JPEG can be"),
+        (8, 9000, [(1, 8900, 7, 8920)], "a high picture"),
+    ],
+)
+def test_each_object_is_found_once(width: int, height: int, boxes: list[tuple[int, int, int, int]], why: str) -> None:
+    found = finder().find(picture(width, height, *boxes))
+    assert len(found) == len(boxes), why
+    # A later pass sees a fourth or a sixteenth of the size: as exact as a sixteenth of the object, or a pixel.
+    for box in np.array(boxes):
+        allowed = 1 + max(box[2:] - box[:2]) / 16
+        assert np.abs(found.xyxy - box).max(axis=1).min() <= allowed, why
+
+
+def test_objects_too_large_for_a_pass_are_left_to_a_later_one() -> None:
+    def shrink_large(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
+        """Report boxes above 150 pixels a fourth too small on each side, as CenterFace does above 600."""
+        found = read_boxes(outputs, input_wh, threshold)
+        sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
+        less = np.where(sides.max(axis=1, keepdims=True) > 150, sides / 4, 0).astype(np.float32)
+        return replace(found, xyxy=found.xyxy + np.hstack((less, -less)))
+
+    family = Family(shrink_large, largest_side=75)
+    found = Finder(Seer(), family, Input(), 0.2, 1.0, 640 * 640).find(picture(600, 500, (100, 80, 500, 420)))
+    np.testing.assert_allclose(found.xyxy, [[100, 80, 500, 420]], atol=16)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (33, 31), (65_535, 1)])
+def test_nothing_in_an_empty_picture_of_any_shape(size: tuple[int, int]) -> None:
+    assert len(finder().find(picture(*size))) == 0
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.8, 2.0])
+def test_boxes_are_in_pixels_of_the_picture_at_any_scale(scale: float) -> None:
+    found = finder(scale).find(picture(640, 480, (200, 100, 280, 180)))
+    assert len(found) == 1
+    np.testing.assert_allclose(found.xyxy[0], [200, 100, 280, 180], atol=1 + 1 / scale)
+
+
+def test_no_look_is_larger_than_allowed() -> None:
+    network = Seer()
+    finder(2.0, network).find(picture(900, 1300))
+    assert max(width * height for width, height in network.sizes) <= 320 * 320
+    assert all(side % 32 == 0 for size in network.sizes for side in size)
+
+
+def test_a_network_of_one_size_sees_the_whole_in_tiles() -> None:
+    network = Seer()
+    form = Input(size_wh=(300, 200), stride=1)
+    found = finder(1.0, network, form).find(picture(1000, 700, (450, 340, 490, 380), (20, 20, 60, 60)))
+    assert set(network.sizes) == {(300, 200)}
+    np.testing.assert_allclose(sorted(found.xyxy.tolist()), [[20, 20, 60, 60], [450, 340, 490, 380]], atol=2)
+
+
+def test_orientation_is_honoured() -> None:
+    stored = np.zeros((40, 100, 3), np.uint8)
+    stored[5:15, 70:90] = WHITE
+    frame = Frame.of(Plane(stored, Role.RGB), orientation=Orientation.from_exif(6))  # shown turned right
+    assert (frame.width, frame.height) == (40, 100)
+    np.testing.assert_allclose(finder().find(frame).xyxy, [[25, 70, 35, 90]], atol=1)
+
+
+def test_later_looks_must_be_surer() -> None:
+    asked: list[float] = []
+
+    def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
+        asked.append(threshold)
+        return nothing()
+
+    for threshold in (0.2, 0.8):
+        Finder(Seer(), Family(decode), Input(), threshold, 1.0, 320 * 320).find(picture(300, 300))
+    np.testing.assert_allclose(asked, [0.2, 0.4, 0.8, 0.9])
+
+
+# The detector itself, with weights made here: heat is the red of each 4 x 4 cell, every face 32 pixels high and wide.
+
+
+def save_red_network(folder: Path) -> Path:
+    given = ops.parameter([1, 3, 32, 32], np.float32, name="picture")
+    red = ops.slice(given, [0], [1], [1], [1])
+    heat = ops.avg_pool(red, [4, 4], [0, 0], [0, 0], [4, 4], exclude_pad=False)
+    heat = ops.divide(heat, np.float32(255))
+    flat = ops.multiply(ops.concat([heat, heat], 1), np.float32(0))
+    size = ops.add(flat, np.float32(np.log(8)))
+    for name, output in (("heat", heat), ("size", size), ("offset", flat)):
+        output.output(0).set_names({name})
+    ov.save_model(ov.Model([ops.result(one) for one in (heat, size, flat)], [given]), folder / "red.xml")
+    return folder / "red.xml"
+
+
+@pytest.fixture
+def red(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> models.Model:
+    path = save_red_network(tmp_path)
+    model = models.Model(
+        name="red", file="red.xml", size=1, sha256="ab" * 32, licence="CC0", sources=(), family="centerface",
+        labels=("face",), threshold=0.3, good_for="tests", not_for="anything else",
+    )  # fmt: skip
+    monkeypatch.setattr(models, "catalog", lambda host=None: {"red": model})
+    monkeypatch.setattr(fetch, "obtain", lambda asset, host: path)
+    return model
+
+
+HOST = Host(precision="f32", threads=1)
+
+
+def red_spot(width: int, height: int, x: int, y: int, red: int = 255) -> Frame:
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[y : y + 4, x : x + 4, 0] = red
+    return Frame.of(Plane(pixels, Role.RGB))
+
+
+def test_regions_have_label_score_and_clipped_boxes(red: models.Model) -> None:
+    detector = Detector("red", HOST)
+    assert isinstance(detector, Localizer)
+    frames = [red_spot(200, 100, 100, 52, 204), red_spot(200, 100, 0, 0), red_spot(200, 100, 8, 8, 50)]
+    middle, corner, faint = detector.locate(frames)
+    assert [(r.box.xyxy, r.label, round(r.score, 2)) for r in middle] == [((86, 38, 118, 70), "face", 0.8)]
+    assert [(r.box.xyxy, r.score) for r in corner] == [((0, 0, 18, 18), 1.0)]
+    assert faint == []
+    detector.close()
+
+
+def test_from_several_threads_at_once(red: models.Model) -> None:
+    detector = Detector("red", HOST)
+    frames = [red_spot(150 + 16 * i, 200, 4 * i, 100) for i in range(24)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda frame: detector.locate([frame])[0], frames))
+    for i, regions in enumerate(found):
+        assert [region.box.xyxy for region in regions] == [(max(0, 4 * i - 14), 86, 4 * i + 18, 118)]
+
+
+def test_description_tells_what_was_used(red: models.Model) -> None:
+    detector = Detector("red", HOST, min_side=20, threshold=0.45)
+    assert isinstance(detector, Described)
+    facts = dict(detector.description)
+    assert facts.pop("runtime").startswith("openvino ")
+    assert facts == {
+        "model": "red", "sha256": "ab" * 32, "family": "centerface",
+        "precision": "f32", "threshold": "0.45", "min_side": "20",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_side": 7}, "min_side of red is 7; it must be from 8 to 1000"),
+        ({"threshold": 0.0}, "threshold of red is 0.0; it must be from 0.01 to 1"),
+        ({"threshold": float("nan")}, "threshold of red is nan"),
+        ({"tile": 100}, "tile of red is 100; it must be from 256 to 4096"),
+    ],
+)
+def test_options_out_of_range_are_refused_before_weights_are_fetched(
+    red: models.Model, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str
+) -> None:
+    monkeypatch.delattr(fetch, "obtain")
+    with pytest.raises(BadPlan, match=message):
+        Detector("red", HOST, **options)
+
+
+def test_a_plan_names_the_model_and_unknown_ones_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadPlan, match="model 'nosuch' is unknown; known are centerface"):
+        make("velum.localizers", Use("model", {"name": "nosuch"}), Host())
+    with pytest.raises(Unavailable, match="fetching is forbidden"):
+        make("velum.localizers", Use("model", {"name": "yunet"}), Host(cache=tmp_path, offline=True))
+
+
+def test_labels_that_do_not_match_the_network_are_a_fault(red: models.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
+        return Detections(np.array([[0, 0, 20, 20]], np.float32), np.ones(1, np.float32), np.ones(1, np.int32))
+
+    monkeypatch.setattr("velum.locate.detector.family", lambda name: Family(decode))
+    with pytest.raises(PluginFault, match="red found kind 1, and has only 1 labels"):
+        Detector("red", HOST).locate([red_spot(50, 50, 0, 0)])

@@ -1,0 +1,88 @@
+"""OpenVINO runs what it is given, and says so when it cannot."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset13 as ops
+
+from velum.errors import PluginFault, Unavailable
+from velum.locate.families import Input
+from velum.locate.runtime.openvino import Network
+from velum.plugins import Host
+
+F32 = Host(precision="f32", threads=1)
+
+
+def saved(path: Path, *, layout: str = "nchw", divide: bool = False) -> Path:
+    """Write a network that returns its input, or one divided by it."""
+    shape = [1, 3, 8, 8] if layout == "nchw" else [1, 8, 8, 3]
+    given = ops.parameter(shape, np.float32, name="picture")
+    result = ops.divide(ops.constant(1.0, np.float32), given) if divide else ops.multiply(given, np.float32(1))
+    result.output(0).set_names({"same"})
+    ov.save_model(ov.Model([ops.result(result)], [given]), path / "same.xml", compress_to_fp16=False)
+    return path / "same.xml"
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 256, (16, 24, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_the_picture_is_prepared_as_the_form_says(tmp_path: Path, picture: np.ndarray, layout: str, order: str) -> None:
+    form = Input(order=order, mean=(1, 2, 3), scale=(0.5, 0.25, 2), layout=layout)  # type: ignore[arg-type]
+    outputs = Network(saved(tmp_path, layout=layout), form, F32).infer(picture)
+    expected = (picture.astype(np.float32) - [1, 2, 3]) * [0.5, 0.25, 2]
+    expected = expected[..., ::-1] if order == "bgr" else expected
+    assert list(outputs) == ["same"]
+    np.testing.assert_allclose(
+        outputs["same"], expected.transpose(2, 0, 1) if layout == "nchw" else expected, rtol=1e-5
+    )
+
+
+def test_one_network_takes_any_size_from_several_threads(tmp_path: Path) -> None:
+    network = Network(saved(tmp_path), Input(), F32)
+    random = np.random.default_rng(0)
+    pictures = [random.integers(1, 256, (h, w, 3), dtype=np.uint8) for h, w in ((8, 8), (64, 32), (3, 500))] * 8
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(network.infer, pictures))
+    for picture, outputs in zip(pictures, results, strict=True):
+        assert np.array_equal(outputs["same"], picture.transpose(2, 0, 1))
+    assert (network.precision, network.runtime.split()[0]) == ("f32", "openvino")
+
+
+def test_numbers_that_are_none_are_a_fault(tmp_path: Path, picture: np.ndarray) -> None:
+    network = Network(saved(tmp_path, divide=True), Input(), F32)
+    picture[3, 4] = 0
+    with pytest.raises(PluginFault, match="output same .* no numbers"):
+        network.infer(picture)
+
+
+def test_a_size_the_network_does_not_take_is_a_fault(tmp_path: Path, picture: np.ndarray) -> None:
+    network = Network(saved(tmp_path), Input(size_wh=(8, 8)), F32)
+    with pytest.raises(PluginFault, match=r"\(16, 24, 3\) failed"):
+        network.infer(picture)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "absent"), (b"", "empty"), (b"<net version='6'></net>", "too old or broken")]
+)
+def test_weights_that_cannot_be_read(tmp_path: Path, content: bytes | None, why: str) -> None:
+    path = tmp_path / "net.xml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(Unavailable, match=r"net\.xml cannot be used by OpenVINO .* version 10"):
+        Network(path, Input(), F32)
+
+
+def test_a_precision_that_the_cpu_has_not(tmp_path: Path) -> None:
+    able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    absent = next((one for one in ("f16", "bf16") if one.replace("f", "FP").replace("bFP", "BF") not in able), None)
+    if absent is None:
+        pytest.skip("this CPU has every precision")
+    with pytest.raises(Unavailable, match=f"precision {absent} .* it has auto, f32"):
+        Network(saved(tmp_path), Input(), Host(precision=absent))  # type: ignore[arg-type]

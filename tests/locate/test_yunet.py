@@ -1,0 +1,62 @@
+"""YuNet's heads become faces."""
+
+import math
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from velum.locate.families import Tensors, family
+
+STRIDES = (8, 16, 32)
+
+
+def heads(width: int, height: int, seed: int | None) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed or 0)
+    outputs = {}
+    for head, columns in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
+        for stride in STRIDES:
+            shape = (width // stride) * (height // stride), columns
+            # Scores a little outside 0 to 1, as reduced precision gives them.
+            values = np.zeros(shape) if seed is None else random.uniform(-0.1, 1.1, shape)
+            outputs[f"{head}_{stride}"] = values.astype(np.float32)
+    return outputs
+
+
+def slow(outputs: Tensors, width: int, threshold: float) -> list[list[float]]:
+    """Decode cell by cell."""
+    rows = []
+    for stride in STRIDES:
+        for i, (kind, there) in enumerate(zip(outputs[f"cls_{stride}"], outputs[f"obj_{stride}"], strict=True)):
+            score = math.sqrt(min(1, max(0, kind[0])) * min(1, max(0, there[0])))
+            if score >= threshold:
+                dx, dy, w, h = map(float, outputs[f"bbox_{stride}"][i])
+                cx, cy = (i % (width // stride) + dx) * stride, (i // (width // stride) + dy) * stride
+                w, h = math.exp(w) * stride, math.exp(h) * stride
+                rows.append([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2, score])
+    return rows
+
+
+def test_one_face_where_it_was_put() -> None:
+    outputs = heads(96, 64, None)
+    cell = 1 * (96 // 16) + 3  # second row, fourth column at stride 16
+    outputs["cls_16"][cell], outputs["obj_16"][cell] = 0.81, 1.0
+    outputs["bbox_16"][cell] = 0.5, 0.25, math.log(2), math.log(3)
+    found = family("yunet").decode(outputs, (96, 64), 0.5)
+    np.testing.assert_allclose(found.xyxy, [[56 - 16, 20 - 24, 56 + 16, 20 + 24]], atol=1e-4)
+    np.testing.assert_allclose(found.score, [0.9], rtol=1e-6)
+    assert found.kind.tolist() == [0]
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 99), st.sampled_from([0.01, 0.5, 0.99]))
+def test_same_as_cell_by_cell(across: int, down: int, seed: int, threshold: float) -> None:
+    width, height = 32 * across, 32 * down
+    outputs = heads(width, height, seed)
+    found = family("yunet").decode(outputs, (width, height), threshold)
+    expected = np.array(slow(outputs, width, threshold)).reshape(-1, 5)
+    np.testing.assert_allclose(np.column_stack((found.xyxy, found.score)), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_nothing_is_an_empty_result() -> None:
+    assert len(family("yunet").decode(heads(64, 64, None), (64, 64), 0.3)) == 0

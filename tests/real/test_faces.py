@@ -1,0 +1,129 @@
+"""The real weights on real photographs, in f32, against known values and against the plainest way to use them."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from velum.errors import Unavailable
+from velum.frame import Frame, Plane, Role
+from velum.locate import fetch, models
+from velum.locate.detector import Detector
+from velum.locate.families import family
+from velum.locate.runtime.openvino import Network
+from velum.plugins import Host
+from velum.region import Box
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="session")
+def centerface() -> Path:
+    try:
+        return fetch.obtain(models.find("centerface"), Host())
+    except Unavailable as error:
+        pytest.skip(f"the weights of CenterFace cannot be had: {error}")
+
+
+@pytest.fixture(scope="session")
+def yunet(shared: Path) -> Path:
+    return shared / "models" / "yunet" / "face_detection_yunet_2023mar.onnx"
+
+
+def photo(shared: Path, name: str) -> Frame:
+    with Image.open(shared / "media" / "faces" / name) as picture:
+        return Frame.of(Plane(np.array(picture.convert("RGB")), Role.RGB))
+
+
+def iou(one: tuple[float, ...], two: tuple[float, ...]) -> float:
+    width, height = min(one[2], two[2]) - max(one[0], two[0]), min(one[3], two[3]) - max(one[1], two[1])
+    shared = max(0, width) * max(0, height)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, two)]
+    return shared / (sum(areas) - shared)
+
+
+# What these weights gave here at first, in f32 and at a threshold of 0.5; YuNet's also agree with OpenCV's own decoder.
+GOLDEN = {
+    "centerface": [
+        ((128, 128, 212, 227), 0.868),
+        ((295, 157, 372, 255), 0.844),
+        ((469, 98, 558, 217), 0.928),
+        ((653, 141, 710, 214), 0.789),
+        ((791, 97, 878, 202), 0.894),
+    ],
+    "yunet": [
+        ((129, 127, 205, 226), 0.909),
+        ((292, 145, 337, 210), 0.781),
+        ((293, 163, 369, 255), 0.912),
+        ((463, 108, 553, 217), 0.927),
+        ((647, 141, 708, 212), 0.882),
+        ((798, 99, 879, 199), 0.923),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_known_faces(request: pytest.FixtureRequest, shared: Path, name: str) -> None:
+    host = Host(precision="f32", weights={name: request.getfixturevalue(name)})
+    regions = Detector(name, host, threshold=0.5).locate([photo(shared, "five_night.jpg")])[0]
+    assert len(regions) == len(GOLDEN[name])
+    for region, (xyxy, score) in zip(sorted(regions, key=lambda one: one.box), GOLDEN[name], strict=True):
+        np.testing.assert_allclose(region.box.xyxy, xyxy, atol=1)
+        assert region.score == pytest.approx(score, abs=0.01)
+
+
+def test_same_as_decoding_the_whole_picture_plainly(centerface: Path, shared: Path) -> None:
+    """One look at the whole picture, decoded cell by cell and without suppression, knows every face and no other."""
+    frame = photo(shared, "five_night.jpg")
+    kind = family("centerface")
+    heat, size, offset, _ = Network(centerface, kind.input, Host(precision="f32")).infer(frame.rgb(1024, 768)).values()
+    plain = []
+    for y, x in zip(*np.nonzero(heat[0] >= 0.5), strict=True):
+        height, width = (4 * math.exp(size[i, y, x]) for i in (0, 1))
+        cy, cx = 4 * (y + offset[0, y, x] + 0.5), 4 * (x + offset[1, y, x] + 0.5)
+        plain.append((cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2))
+    regions = Detector("centerface", Host(precision="f32", weights={"centerface": centerface}), threshold=0.5).locate(
+        [frame]
+    )[0]
+    for region in regions:
+        assert max(iou(region.box.xyxy, box) for box in plain) > 0.9
+    for box in plain:
+        assert max(iou(box, region.box.xyxy) for region in regions) > 0.3
+
+
+def test_reduced_precision_finds_the_same_faces(centerface: Path, shared: Path) -> None:
+    frame = photo(shared, "group_19_indoor.jpg")
+    found = [
+        Detector("centerface", Host(precision=precision, weights={"centerface": centerface}), threshold=0.5).locate(
+            [frame]
+        )[0]
+        for precision in ("f32", "auto")
+    ]
+    assert len(found[0]) == len(found[1]) == 19
+    for region in found[0]:
+        assert max(iou(region.box.xyxy, other.box.xyxy) for other in found[1]) > 0.9
+
+
+def test_small_faces_in_a_large_picture_and_one_face_that_fills_it(centerface: Path, shared: Path) -> None:
+    detector = Detector("centerface", Host(precision="f32", weights={"centerface": centerface}))
+    crowd = np.zeros((1500, 2400, 3), np.uint8)
+    small = photo(shared, "group_77_small.jpg").planes[0].pixels
+    crowd[900 : 900 + small.shape[0], 1300 : 1300 + small.shape[1]] = small
+    assert len(detector.locate([Frame.of(Plane(crowd, Role.RGB))])[0]) >= 77
+    portrait = photo(shared, "one_portrait_full.jpg")
+    close = portrait.rgb(1800, 2400, Box(560, 180, 1010, 780))
+    regions = detector.locate([Frame.of(Plane(close, Role.RGB))])[0]
+    assert iou(regions[0].box.xyxy, (336, 340, 1404, 1730)) > 0.7
+    assert len(regions) == 1
+
+
+def test_several_threads_find_what_one_finds(centerface: Path, shared: Path) -> None:
+    detector = Detector("centerface", Host(weights={"centerface": centerface}))
+    frames = [photo(shared, name) for name in ("voc_2008_001322.jpg", "voc_2008_002470.jpg", "voc_2009_004587.jpg")] * 2
+    alone = [[region.box for region in regions] for regions in detector.locate(frames)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda frame: [region.box for region in detector.locate([frame])[0]], frames))
+    assert together == alone
