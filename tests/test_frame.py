@@ -112,3 +112,23 @@ def test_a_plane_must_have_the_channels_of_its_role() -> None:
         Plane(np.zeros((4, 4), np.uint8), Role.RGB)
     with pytest.raises(BadInput, match="uint8 or uint16"):
         Plane(np.zeros((4, 4), np.float32), Role.GREY)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("bits", "limited"), [(8, True), (8, False), (10, True)])
+@pytest.mark.parametrize("scale", [(1, 1), (2, 1), (2, 2)])
+@pytest.mark.parametrize("rgb", [(255, 255, 255), (0, 0, 0), (200, 40, 90), (10, 220, 30)])
+def test_rgb_view_of_luma_and_chroma(
+    bits: int, limited: bool, scale: tuple[int, int], rgb: tuple[int, int, int]
+) -> None:
+    red, green, blue = rgb
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
+    chroma = (blue - luma) / 1.772, (red - luma) / 1.402
+    low, reach, swing = (16, 219, 224) if limited else (0, 255, 255)
+    levels = low + luma * reach / 255, *(128 + part * swing / 255 for part in chroma)
+    planes = []
+    for level, (across, down) in zip(levels, ((1, 1), scale, scale), strict=True):
+        value = round(level * (1 << (bits - 8)))
+        pixels: Samples = np.full((-(-9 // down), -(-13 // across)), value, np.uint8 if bits == 8 else np.uint16)
+        planes.append(Plane(pixels, Role.CHROMA if planes else Role.LUMA, across, down, bits, limited))
+    view = Frame(tuple(planes), 13, 9).rgb(13, 9)
+    assert np.abs(view.astype(int) - rgb).max() <= 4

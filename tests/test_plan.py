@@ -1,21 +1,20 @@
 """Plans: text, TOML and JSON forms, and the mistakes they catch."""
 
 import json
-import keyword
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.errors import BadPlan
-from velum.plan import Option, Plan, Rule, Use
+from velum.plan import Option, Plan, Rule, Use, Video
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 scalars = st.one_of(
     st.booleans(), st.integers(-(10**6), 10**6), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=12)
 )
 options = st.dictionaries(
-    names.filter(lambda name: not keyword.iskeyword(name)),
+    names,
     st.one_of(scalars, st.lists(scalars, max_size=3).map(tuple)),
     max_size=3,
 )
@@ -91,6 +90,16 @@ def test_plan_round_trips_and_its_digest_does_not_depend_on_order() -> None:
     assert plan.digest != Plan().digest
 
 
+def test_video_settings_round_trip() -> None:
+    plan = Plan(
+        keep_out=(Use("fixed", {"box": (0, 0, 9, 9)}),),
+        video=Video(codec="libx264", crf=18, audio="drop", every=3, two_pass=True),
+    )
+    assert Plan.from_toml(plan.to_toml()) == plan
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    assert plan.digest != Plan().digest
+
+
 def test_the_default_plan_blackens_faces() -> None:
     assert [str(rule) for rule in Plan().rules] == ["face: centerface -> blacken"]
     assert Plan.from_toml("") == Plan()
@@ -116,7 +125,16 @@ def test_toml_takes_rules_as_tables_too() -> None:
         ("metadata = 'gps'", "list of names"),
         ("quality = 0", "from 1 to 100"),
         ("quality = true", "from 1 to 100"),
-        ("colour = 'red'", "no colour; allowed are metadata, quality, rules"),
+        ("keep_out = 'fixed'", "list of localizers"),
+        ("video = 3", "must be an object"),
+        ("video.every = 0", "video.every is 0"),
+        ("video.audio = 'keep'", "allowed are copy, drop, mute"),
+        ("video.track = 1", "true or false"),
+        ("video.codec = 'a b'", "must be a name"),
+        ("video.crf = 99", "from 0 to 63"),
+        ("video.window_seconds = -1", "from 0 to 60"),
+        ("video.fps = 25", "video has no fps"),
+        ("colour = 'red'", "no colour; allowed are keep_out, metadata, quality, rules, video"),
     ],
 )
 def test_a_wrong_plan_says_what_is_allowed(toml: str, message: str) -> None:

@@ -162,7 +162,7 @@ class Frame:
         box = box or self.box
         stored = self.orientation.stored_box(box, self.width, self.height)
         size = self.orientation.stored_size(width, height)
-        parts = [_scale(_shallow(plane, plane.cut(plane.cover(stored))), size) for plane in self.planes]
+        parts = [_shallow(plane, _scale(plane.cut(plane.cover(stored)), size)) for plane in self.planes]
         upright: Rgb = np.ascontiguousarray(self.orientation.upright(_to_rgb(parts, self.planes[0].role)))
         return upright
 
@@ -176,8 +176,17 @@ def _scale(samples: Samples, size: tuple[int, int]) -> Samples:
 
 
 def _shallow(plane: Plane, samples: Samples) -> npt.NDArray[np.uint8]:
-    """Return the samples at 8 bits."""
-    return samples.astype(np.uint8) if plane.bits == 8 else (samples >> (plane.bits - 8)).astype(np.uint8)
+    """Return the samples at 8 bits and full range.
+
+    Limited range is that of ITU-R BT.709: luma from 16 to 235, chroma from 16 to 240 around 128.
+    """
+    if plane.bits > 8:
+        samples = (samples >> (plane.bits - 8)).astype(np.uint8)
+    if plane.limited and plane.role == Role.LUMA:
+        return cv2.addWeighted(samples, 255 / 219, samples, 0, -16 * 255 / 219)  # type: ignore[return-value]
+    if plane.limited and plane.role == Role.CHROMA:
+        return cv2.addWeighted(samples, 255 / 224, samples, 0, 128 - 128 * 255 / 224)  # type: ignore[return-value]
+    return samples  # type: ignore[return-value]
 
 
 def _to_rgb(parts: Sequence[Samples], role: Role) -> Samples:
@@ -195,5 +204,9 @@ def _to_rgb(parts: Sequence[Samples], role: Role) -> Samples:
             ink = parts[0].astype(np.uint16)
             rgb: Rgb = (255 - np.minimum(ink[..., :3] + ink[..., 3:], 255)).astype(np.uint8)
             return rgb
+        case Role.LUMA if len(parts) == 3:
+            return cv2.cvtColor(cv2.merge([parts[0], parts[2], parts[1]]), cv2.COLOR_YCrCb2RGB)  # type: ignore[return-value]
+        case Role.LUMA:
+            return cv2.cvtColor(parts[0], cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
         case _:
             raise BadInput(f"frame of {role} planes has no RGB view")

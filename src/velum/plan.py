@@ -3,11 +3,12 @@
 import ast
 import hashlib
 import json
+import keyword
 import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
@@ -25,17 +26,30 @@ METADATA = ("camera", "copyright", "datetime", "description", "exposure", "gps",
 them the untouched pixels would look different."""
 
 
+# Names of options that Python keeps for itself: `from=2` is read as `from__=2` and becomes `from` again.
+_RESERVED = re.compile(rf"""("[^"]*"|'[^']*')|\b({"|".join(keyword.kwlist)})(?=\s*=)""")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[1] or f"{match[2]}__"
+
+
+def _unescaped(name: str) -> str:
+    plain = name.removesuffix("__")
+    return plain if keyword.iskeyword(plain) else name
+
+
 def _keywords(text: str, whole: str) -> dict[str, Option]:
     """Return the options in `a=1, b='x'`; a bare word is a string, and `true`, `false` are what they are in TOML."""
     try:
-        call = ast.parse(f"_({text})", mode="eval").body
+        call = ast.parse(f"_({_RESERVED.sub(_escaped, text)})", mode="eval").body
     except (SyntaxError, ValueError) as error:
         raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas") from error
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
         raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas")
-    if any(keyword.arg is None for keyword in call.keywords):
+    if any(one.arg is None for one in call.keywords):
         raise BadPlan(f"cannot read the options of {whole!r}; '**' is not allowed")
-    return {str(keyword.arg): _value(keyword.value, whole) for keyword in call.keywords}
+    return {_unescaped(str(one.arg)): _value(one.value, whole) for one in call.keywords}
 
 
 def _value(node: ast.expr, whole: str) -> Option:
@@ -64,6 +78,10 @@ def _literal(value: Option) -> str:
 
 def _finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _refuse_unknown(value: Mapping[str, Any], known: set[str], what: str) -> None:
@@ -187,6 +205,62 @@ class Rule:
         return cls(value["label"], Use.from_json(value["locate"]), Use.from_json(value["hide"]), **more)
 
 
+@dataclass(frozen=True, slots=True)
+class Video:
+    """What only videos need: the stream to write, what goes with it, and how objects are followed through time.
+
+    `codec` and `preset` None: like the source, and velum's own choice. `crf` None: velum's choice for the codec.
+    """
+
+    codec: str | None = None
+    crf: int | None = None
+    preset: str | None = None
+    audio: Literal["copy", "drop", "mute"] = "copy"
+    subtitles: Literal["copy", "drop"] = "copy"
+    every: int = 1
+    """Objects are looked for in each n-th frame; between them they are followed."""
+    track: bool = True
+    window_seconds: float = 2.0
+    """How far ahead gaps are bridged and objects followed back to where they appeared, where one pass is made."""
+    two_pass: bool = False
+    """The whole file is looked through before it is hidden: no gap is too long."""
+    on_damage: Literal["fail", "cover"] = "fail"
+    """What to do with frames that cannot be read: no output, or black frames in their place."""
+
+    def __post_init__(self) -> None:
+        choices: dict[str, tuple[str, ...]] = {
+            "audio": ("copy", "drop", "mute"), "subtitles": ("copy", "drop"), "on_damage": ("fail", "cover"),
+        }  # fmt: skip
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise BadPlan(f"video.{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
+        for name in ("track", "two_pass"):
+            if not isinstance(getattr(self, name), bool):
+                raise BadPlan(f"video.{name} is {getattr(self, name)!r}; it must be true or false")
+        for name in ("codec", "preset"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not re.fullmatch(r"[\w.-]+", value)):
+                raise BadPlan(f"video.{name} is {value!r}; it must be a name, or left out")
+        if not _whole(self.every) or not 1 <= self.every <= 1000:
+            raise BadPlan(f"video.every is {self.every!r}; it must be a whole number from 1 to 1000")
+        if self.crf is not None and (not _whole(self.crf) or not 0 <= self.crf <= 63):
+            raise BadPlan(f"video.crf is {self.crf!r}; it must be a whole number from 0 to 63, or left out")
+        if not _finite(self.window_seconds) or not 0 <= self.window_seconds <= 60:
+            raise BadPlan(f"video.window_seconds is {self.window_seconds!r}; it must be a number from 0 to 60")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Return the settings that an object describes; what it leaves out has its default."""
+        if not isinstance(value, Mapping):
+            raise BadPlan(f"video is {value!r}; it must be an object")
+        _refuse_unknown(value, {one.name for one in fields(cls)}, "video")
+        return cls(**value)
+
+
 DEFAULT_RULE = Rule("face", Use("centerface"), Use("blacken"))
 
 
@@ -195,12 +269,14 @@ class Plan:
     """Everything that is to happen to a source. The same plan does the same anywhere.
 
     `metadata` names the kinds kept (default none). `quality` is that of lossy output, from 1 to 100 (default: like the
-    source).
+    source). What the localizers in `keep_out` find, such as `fixed(box=[0, 0, 90, 40])`, is never hidden.
     """
 
     rules: tuple[Rule, ...] = (DEFAULT_RULE,)
     metadata: tuple[str, ...] = ()
     quality: int | None = None
+    keep_out: tuple[Use, ...] = ()
+    video: Video = Video()
 
     def __post_init__(self) -> None:
         if not self.rules or not all(isinstance(rule, Rule) for rule in self.rules):
@@ -208,9 +284,7 @@ class Plan:
         unknown = sorted(set(self.metadata) - set(METADATA))
         if unknown:
             raise BadPlan(f"metadata {', '.join(map(repr, unknown))} is unknown; allowed are {', '.join(METADATA)}")
-        if self.quality is not None and (
-            isinstance(self.quality, bool) or not isinstance(self.quality, int) or not 1 <= self.quality <= 100
-        ):
+        if self.quality is not None and (not _whole(self.quality) or not 1 <= self.quality <= 100):
             raise BadPlan(f"quality is {self.quality!r}; it must be a whole number from 1 to 100, or left out")
 
     @classmethod
@@ -230,6 +304,8 @@ class Plan:
             "rules": [rule.to_json() for rule in self.rules],
             "metadata": sorted(set(self.metadata)),
             "quality": self.quality,
+            "keep_out": [use.to_json() for use in self.keep_out],
+            "video": self.video.to_json(),
         }
 
     @classmethod
@@ -237,13 +313,19 @@ class Plan:
         """Return the plan that JSON or TOML values describe; rules may be strings."""
         if not isinstance(value, Mapping):
             raise BadPlan(f"a plan is an object with rules, not {value!r}")
-        _refuse_unknown(value, {"rules", "metadata", "quality"}, "a plan")
+        _refuse_unknown(value, {"rules", "metadata", "quality", "keep_out", "video"}, "a plan")
         rules, metadata = value.get("rules", [str(DEFAULT_RULE)]), value.get("metadata", [])
         if not isinstance(rules, list | tuple):
             raise BadPlan(f"rules are {rules!r}; they must be a list")
         if not isinstance(metadata, list | tuple) or not all(isinstance(kind, str) for kind in metadata):
             raise BadPlan(f"metadata is {metadata!r}; it must be a list of names")
-        return cls(tuple(map(Rule.from_json, rules)), tuple(metadata), value.get("quality"))
+        if not isinstance(keep_out := value.get("keep_out", []), list | tuple):
+            raise BadPlan(
+                f"keep_out is {keep_out!r}; it must be a list of localizers such as 'fixed(box=[0, 0, 90, 40])'"
+            )
+        video = Video.from_json(value.get("video", {}))
+        kept = tuple(map(Use.from_json, keep_out))
+        return cls(tuple(map(Rule.from_json, rules)), tuple(metadata), value.get("quality"), kept, video)
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
@@ -258,4 +340,12 @@ class Plan:
         """Return the plan in TOML, one rule a line."""
         lines = ["rules = [", *(f"    {json.dumps(str(rule), ensure_ascii=False)}," for rule in self.rules), "]"]
         lines.append(f"metadata = {json.dumps(list(self.metadata))}")
-        return "\n".join(lines + ([] if self.quality is None else [f"quality = {self.quality}"])) + "\n"
+        lines += [] if self.quality is None else [f"quality = {self.quality}"]
+        if self.keep_out:
+            lines.append(f"keep_out = {json.dumps([str(use) for use in self.keep_out], ensure_ascii=False)}")
+        usual = Video().to_json()
+        chosen = {name: value for name, value in self.video.to_json().items() if value != usual[name]}
+        lines += ["", "[video]"] if chosen else []
+        # JSON writes strings, numbers, true and false as TOML does.
+        lines += [f"{name} = {json.dumps(value)}" for name, value in chosen.items()]
+        return "\n".join(lines) + "\n"

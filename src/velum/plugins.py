@@ -162,8 +162,9 @@ def load(group: Group, name: str, host: Host | None = None) -> Callable[..., Any
 
 
 def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the options that a plan may give to a part, by name."""
-    return {name: parameter for name, parameter in inspect.signature(factory).parameters.items() if name != "host"}
+    """Return the options that a plan may give to a part, by name. A parameter `from_` is the option `from`."""
+    parameters = inspect.signature(factory).parameters
+    return {name.removesuffix("_"): parameter for name, parameter in parameters.items() if name != "host"}
 
 
 def _kind(group: Group) -> str:
@@ -211,9 +212,10 @@ def _checked(factory: Callable[..., Any], use: Use, kind: str) -> dict[str, Any]
         raise BadPlan(f"{kind} {use.name} needs {', '.join(missing)}; write {use.name}({missing[0]}=...)")
     hints = typing.get_type_hints(factory if inspect.isroutine(factory) else factory.__init__)
     for name, value in use.options.items():
-        if name in hints and not _fits(value, hints[name]):
-            raise BadPlan(f"option {name} of {kind} {use.name} is {value!r}; it must be {_spell(hints[name])}")
-    return dict(use.options)
+        hint = hints.get(parameters[name].name, Any)
+        if hint is not Any and not _fits(value, hint):
+            raise BadPlan(f"option {name} of {kind} {use.name} is {value!r}; it must be {_spell(hint)}")
+    return {parameters[name].name: value for name, value in use.options.items()}
 
 
 def _fits(value: Any, hint: Any) -> bool:

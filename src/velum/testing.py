@@ -114,7 +114,7 @@ def _hidden(technique: Technique, frame: Frame, region: Region) -> Frame:
     planes = tuple(Plane(p.pixels.copy(), p.role, p.scale_x, p.scale_y, p.bits, p.limited) for p in frame.planes)
     copy = Frame(planes, frame.width, frame.height, frame.index, frame.time, frame.orientation)
     rule = Rule(region.label, Use("fake"), Use("technique"), grow=0)
-    paint(copy, [[region]], Work(Plan((rule,)), (technique,), (), ()))
+    paint(copy, [[region]], Work(Plan((rule,)), (technique,)))
     return copy
 
 

@@ -46,7 +46,7 @@ def grey(width: int = 60, height: int = 40) -> Frame:
 
 def work(*techniques: Technique) -> Work:
     rules = tuple(Rule("face", Use("a"), Use("b"), grow=0) for _ in techniques)
-    return Work(Plan(rules), techniques, (), ())
+    return Work(Plan(rules), techniques)
 
 
 def faces(*boxes: Box) -> list[Region]:
@@ -119,3 +119,11 @@ def test_every_chroma_sample_that_a_hidden_pixel_touches_is_hidden() -> None:
 def test_a_failing_technique_is_named() -> None:
     with pytest.raises(PluginFault, match="Broken.*out of paint"):
         paint(grey(), [faces(Box(0, 0, 5, 5))], work(Broken()))
+
+
+def test_what_is_kept_out_is_never_hidden() -> None:
+    frame = grey()
+    kept = [Region(Box(10, 10, 20, 20), "zone"), Region(Box(30, 0, 40, 10), "zone", mask=np.tri(10, dtype=bool))]
+    paint(frame, [faces(Box(0, 0, 60, 40))], work(Blacken()), kept)
+    assert (frame.planes[0].pixels[10:20, 10:20] == 100).all()
+    assert (frame.planes[0].pixels == 100).sum() == 100 + 55

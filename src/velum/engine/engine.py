@@ -11,7 +11,7 @@ import numpy as np
 
 from velum import __version__, media
 from velum.engine.prepare import Parts, Work, prepare
-from velum.engine.stages import Tally, counted, hide, known, locate
+from velum.engine.stages import Tally, counted, hide, known, locate, wanted_by
 from velum.errors import BadInput
 from velum.findings import Findings
 from velum.frame import Frame, Plane, Role, Samples
@@ -73,8 +73,8 @@ class Engine:
         work = prepare(plan, self._parts)
         tally = Tally()
         with self._reading(Path(source), tally) as reader:
-            located = locate(reader.frames(), work, self._limits, tally)
-            frames = {frame.index: _unique(wanted) for frame, wanted in located}
+            looked = locate(reader.frames(), work, self._limits, tally)
+            frames = {look.frame.index: _unique(wanted_by(work, look)) for look in looked}
             return Findings(reader.info.width, reader.info.height, frames, reader.sha256, work.models)
 
     def hide_pixels(
@@ -113,8 +113,10 @@ class Engine:
         self.close()
 
     def _hidden(self, frames: Iterable[Frame], work: Work, regions: Findings | None, tally: Tally) -> Iterator[Frame]:
-        located = locate(frames, work, self._limits, tally) if regions is None else known(frames, work, regions)
-        return hide(located, work, tally)
+        looked = (
+            locate(frames, work, self._limits, tally) if regions is None else known(frames, work, regions, self._limits)
+        )
+        return hide(looked, work, tally)
 
     @contextmanager
     def _reading(self, source: Path, tally: Tally) -> Iterator[media.Reader]:
@@ -146,7 +148,7 @@ def _outcome(work: Work, tally: Tally, notes: tuple[str, ...], regions: Findings
     }  # fmt: skip
 
 
-def _unique(wanted: tuple[Iterable[Region], ...]) -> tuple[Region, ...]:
+def _unique(wanted: Iterable[Iterable[Region]]) -> tuple[Region, ...]:
     """Return the regions of all rules, each once, though several rules may hide it."""
     return tuple({id(region): region for regions in wanted for region in regions}.values())
 

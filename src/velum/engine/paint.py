@@ -14,17 +14,18 @@ from velum.plugins import Patch, Technique
 from velum.region import Box, Mask, Region
 
 
-def paint(frame: Frame, regions: Sequence[Sequence[Region]], work: Work) -> None:
+def paint(frame: Frame, regions: Sequence[Sequence[Region]], work: Work, kept: Sequence[Region] = ()) -> None:
     """Hide in place `regions[i]` as rule i says. Every sample is processed once.
 
     Regions that one technique hides are merged where they overlap. Between techniques the one that destroys wins,
-    then the earlier rule: what is black for one rule never shows again, blurred, through another.
+    then the earlier rule: what is black for one rule never shows again, blurred, through another. Pixels of the regions
+    `kept` stay as they are.
     """
     wanted: dict[int, list[Area]] = {}
     for rule, technique, found in zip(work.plan.rules, work.techniques, regions, strict=True):
         areas = (outline(region, rule, frame.width, frame.height) for region in found)
         wanted.setdefault(id(technique), []).extend(area for area in areas if area is not None)
-    done: list[Area] = []
+    done = [Area(region.box, region.mask) for region in kept]
     for technique in sorted({id(t): t for t in work.techniques}.values(), key=lambda t: not t.destroys):
         merged = merge(wanted[id(technique)])
         for area in merged:

@@ -13,21 +13,23 @@ from velum.plugins import Described, Doubtful, Host, Localizer, Technique, make,
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """A plan with its parts made: `techniques[i]` and `localizers[i]` belong to `plan.rules[i]`.
+    """A plan with its parts made.
 
-    `localizers` is empty when the regions are given. Equal uses share one part.
+    `techniques[i]` belongs to `plan.rules[i]`, whose regions come from `localizers[finder[i]]`. Equal uses share one
+    part. `localizers` is empty when the regions are given. What `keepers` find is never hidden.
     """
 
     plan: Plan
     techniques: tuple[Technique, ...]
-    localizers: tuple[Localizer, ...]
-    warnings: tuple[str, ...]
+    localizers: tuple[Localizer, ...] = ()
+    finder: tuple[int, ...] = ()
+    keepers: tuple[Localizer, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def models(self) -> tuple[Mapping[str, str], ...]:
-        """What the localizers say of themselves, each once."""
-        unique = {id(part): part for part in self.localizers}
-        return tuple(dict(part.description) for part in unique.values() if isinstance(part, Described))
+        """What the localizers say of themselves."""
+        return tuple(dict(part.description) for part in self.localizers if isinstance(part, Described))
 
 
 class Parts:
@@ -70,11 +72,15 @@ def prepare(plan: Plan, parts: Parts, *, locate: bool = True) -> Work:
     for rule, technique in zip(plan.rules, techniques, strict=True):
         if technique.labels is not None and not any(covers(label, rule.label) for label in technique.labels):
             raise BadPlan(f"{rule.hide.name} hides only {', '.join(sorted(technique.labels))}, not {rule.label!r}")
-    localizers = tuple(parts.localizer(rule.locate) for rule in plan.rules) if locate else ()
-    for rule, localizer in zip(plan.rules, localizers, strict=False):
-        if not among(rule.label, localizer.labels):
-            raise BadPlan(f"{rule.locate.name} finds {', '.join(sorted(localizer.labels))}, not {rule.label!r}")
-    return Work(plan, techniques, localizers, tuple(_doubts(plan.rules, techniques)))
+    uses = list(dict.fromkeys(rule.locate for rule in plan.rules)) if locate else []
+    localizers = tuple(map(parts.localizer, uses))
+    finder = tuple(uses.index(rule.locate) if locate else 0 for rule in plan.rules)
+    for rule, which in zip(plan.rules, finder, strict=True):
+        if locate and not among(rule.label, localizers[which].labels):
+            found = ", ".join(sorted(localizers[which].labels))
+            raise BadPlan(f"{rule.locate.name} finds {found}, not {rule.label!r}")
+    keepers = tuple(map(parts.localizer, plan.keep_out))
+    return Work(plan, techniques, localizers, finder, keepers, tuple(_doubts(plan.rules, techniques)))
 
 
 def _resolved(use: Use, host: Host) -> Use:

@@ -17,8 +17,17 @@ from velum.plugins import Localizer
 from velum.region import Region
 from velum.report import Hidden
 
-Located = tuple[Frame, tuple[Sequence[Region], ...]]
-"""A frame and, for each rule of the plan, the regions it hides."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """A frame and what is known of it: regions by localizer, and those never to be hidden.
+
+    A localizer that was not asked about the frame has None.
+    """
+
+    frame: Frame
+    found: tuple[Sequence[Region] | None, ...]
+    kept: Sequence[Region] = ()
 
 
 @dataclass(slots=True)
@@ -55,36 +64,39 @@ def counted(frames: Iterable[Frame], tally: Tally) -> Iterator[Frame]:
         yield frame
 
 
-def locate(frames: Iterable[Frame], work: Work, limits: Limits, tally: Tally) -> Iterator[Located]:
+def locate(frames: Iterable[Frame], work: Work, limits: Limits, tally: Tally) -> Iterator[Looked]:
     """Find regions. A localizer that several rules name runs once per frame."""
     for frame in frames:
         with tally.stage("locate"):
-            unique = {id(part): part for part in work.localizers}
-            found = {key: _run(part, frame, limits) for key, part in unique.items()}
-            wanted = tuple(
-                _chosen(rule, found[id(part)]) for rule, part in zip(work.plan.rules, work.localizers, strict=True)
-            )
-        yield frame, wanted
+            found = tuple(_run(part, frame, limits) for part in work.localizers)
+            kept = [region for part in work.keepers for region in _run(part, frame, limits)]
+        yield Looked(frame, found, kept)
 
 
-def known(frames: Iterable[Frame], work: Work, findings: Findings) -> Iterator[Located]:
+def known(frames: Iterable[Frame], work: Work, findings: Findings, limits: Limits) -> Iterator[Looked]:
     """Take the regions from findings instead of looking for them."""
     for frame in frames:
-        regions = findings.frames.get(frame.index, ())
-        yield frame, tuple(_chosen(rule, regions) for rule in work.plan.rules)
+        kept = [region for part in work.keepers for region in _run(part, frame, limits)]
+        yield Looked(frame, (findings.frames.get(frame.index, ()),), kept)
 
 
-def hide(located: Iterable[Located], work: Work, tally: Tally) -> Iterator[Frame]:
+def hide(looked: Iterable[Looked], work: Work, tally: Tally) -> Iterator[Frame]:
     """Hide every region in place, as its rule says."""
-    for frame, regions in located:
+    for look in looked:
+        wanted = wanted_by(work, look)
         with tally.stage("hide"):
-            paint(frame, regions, work)
-        for index, (rule, found) in enumerate(zip(work.plan.rules, regions, strict=True)):
+            paint(look.frame, wanted, work, look.kept)
+        for index, (rule, found) in enumerate(zip(work.plan.rules, wanted, strict=True)):
             tally.hidden.extend(
-                Hidden(frame.index, r.label, r.box, r.score, r.found, index, str(rule.hide), r.mask is not None)
+                Hidden(look.frame.index, r.label, r.box, r.score, r.found, index, str(rule.hide), r.mask is not None)
                 for r in found
             )
-        yield frame
+        yield look.frame
+
+
+def wanted_by(work: Work, look: Looked) -> list[list[Region]]:
+    """Return the regions that each rule of the plan hides."""
+    return [_chosen(rule, look.found[which] or ()) for rule, which in zip(work.plan.rules, work.finder, strict=True)]
 
 
 def _chosen(rule: Rule, regions: Iterable[Region]) -> list[Region]:

@@ -1,0 +1,39 @@
+"""All figures of docs/benchmarks.md, on this machine: `make bench`."""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+from bench import accuracy, photos
+from velum.locate import fetch, models
+from velum.plugins import Host
+
+MEDIA = Path(__file__).parents[2] / "shared" / "media"
+
+
+def hardware() -> str:
+    """Return the processor and the number of cores."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def main() -> None:
+    """Print every table."""
+    print(f"# {hardware()}")
+    photo = fetch.obtain(models.sample("portrait"), Host())
+    if (MEDIA / "ground_truth.json").is_file():
+        photo = MEDIA / "faces" / "group_19_large.jpg"
+        sys.argv[1:] = ["--media", str(MEDIA), "--rounds", "0"]
+        accuracy.main()
+    else:
+        print("- no labelled pictures in ../shared/media: no recall is measured")
+    photos.photos(photo)
+
+
+if __name__ == "__main__":
+    main()
