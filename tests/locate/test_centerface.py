@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from velum.locate.families import Tensors, family
+from velum.locate.families import Signature, Tensors, family
 
 
 def heads(rows: int, columns: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -57,3 +57,9 @@ def test_same_as_cell_by_cell(rows: int, columns: int, seed: int, threshold: flo
 def test_nothing_is_an_empty_result(threshold: float) -> None:
     outputs = {name: values * 0 for name, values in heads(4, 4).items()}
     assert len(family("centerface").decode(outputs, (16, 16), threshold)) == 0
+
+
+def test_recognise() -> None:
+    maps = {"537": (10, 1, 8, 8), "538": (10, 2, 8, 8), "539": (10, 2, 8, 8), "540": (10, 10, 8, 8)}
+    assert family("centerface").recognise(Signature({"input": (10, 3, 32, 32)}, maps))
+    assert not family("centerface").recognise(Signature({"input": (1, 3, 32, 32)}, {"heat": (1, 1, 8, 8)}))

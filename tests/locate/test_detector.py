@@ -1,7 +1,9 @@
 """A detector finds what is there, wherever and however large it is, and nothing else."""
 
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from velum.locate import fetch, models
 from velum.locate.detector import Detector, Finder
 from velum.locate.families import Detections, Family, Input, Tensors, nothing
 from velum.plan import Use
-from velum.plugins import Described, Host, Localizer, make
+from velum.plugins import Described, Host, Localizer, Mode, make
 
 WHITE = (255, 255, 255)
 
@@ -35,6 +37,9 @@ class Seer:
         _, _, stats, _ = cv2.connectedComponentsWithStats((rgb.min(axis=2) > 127).astype(np.uint8))
         x, y, width, height = stats[1:, :4].T
         return {"boxes": np.stack((x, y, x + width, y + height), axis=1).astype(np.float32)}
+
+    def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
+        return map(self.infer, pictures)
 
 
 def read_boxes(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
@@ -193,13 +198,33 @@ def test_from_several_threads_at_once(red: models.Model) -> None:
         assert [region.box.xyxy for region in regions] == [(max(0, 4 * i - 14), 86, 4 * i + 18, 118)]
 
 
+@pytest.mark.parametrize("mode", ["latency", "throughput"])
+def test_several_frames_give_what_each_gives_alone(red: models.Model, mode: Mode) -> None:
+    detector = Detector("red", replace(HOST, mode=mode, threads=0), tile=256)
+    frames = [red_spot(150 + 200 * i, 700 - 100 * i, 40 * i, 60) for i in range(6)]  # one look, and many
+    together = detector.locate(frames)
+    alone = [detector.locate([frame])[0] for frame in frames]
+    assert [[(r.box, r.score) for r in one] for one in together] == [[(r.box, r.score) for r in one] for one in alone]
+    assert all(alone)
+    assert detector.locate([]) == []
+
+
+def test_a_network_that_answers_too_few_looks_is_no_picture_without_finds() -> None:
+    class Lazy(Seer):
+        def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
+            return islice(super().infer_many(pictures), 1)
+
+    with pytest.raises(RuntimeError):
+        finder(network=Lazy()).find(picture(1000, 700))
+
+
 def test_description_tells_what_was_used(red: models.Model) -> None:
     detector = Detector("red", HOST, min_side=20, threshold=0.45)
     assert isinstance(detector, Described)
     facts = dict(detector.description)
     assert facts.pop("runtime").startswith("openvino ")
     assert facts == {
-        "model": "red", "sha256": "ab" * 32, "family": "centerface",
+        "model": "red", "weights": "sha256:" + "ab" * 32, "family": "centerface",
         "precision": "f32", "threshold": "0.45", "min_side": "20",
     }  # fmt: skip
 

@@ -1,6 +1,11 @@
 """OpenVINO runs what it is given, and says so when it cannot."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +14,10 @@ import pytest
 from openvino import opset13 as ops
 
 from velum.errors import PluginFault, Unavailable
+from velum.frame import Rgb
 from velum.locate.families import Input
 from velum.locate.runtime.openvino import Network
-from velum.plugins import Host
+from velum.plugins import Host, Mode
 
 F32 = Host(precision="f32", threads=1)
 
@@ -53,6 +59,60 @@ def test_one_network_takes_any_size_from_several_threads(tmp_path: Path) -> None
     for picture, outputs in zip(pictures, results, strict=True):
         assert np.array_equal(outputs["same"], picture.transpose(2, 0, 1))
     assert (network.precision, network.runtime.split()[0]) == ("f32", "openvino")
+
+
+SIZES = [(8, 8), (64, 32), (3, 500)]
+
+
+def pictures(count: int) -> list[Rgb]:
+    random = np.random.default_rng(0)
+    return [random.integers(1, 256, (*SIZES[i % 3], 3), dtype=np.uint8) for i in range(count)]
+
+
+@pytest.mark.parametrize("mode", ["latency", "throughput"])
+def test_many_come_in_order_whatever_their_size(tmp_path: Path, mode: Mode) -> None:
+    network = Network(saved(tmp_path), Input(), replace(F32, mode=mode, threads=2))
+    given = pictures(20)
+    for picture, outputs in zip(given, network.infer_many(given), strict=True):
+        assert np.array_equal(outputs["same"], picture.transpose(2, 0, 1))
+    assert list(network.infer_many([])) == []
+
+
+def test_pictures_are_taken_up_as_room_becomes_free(tmp_path: Path) -> None:
+    taken = 0
+
+    def counted() -> Iterator[Rgb]:
+        nonlocal taken
+        for picture in pictures(100):
+            taken += 1
+            yield picture
+
+    next(Network(saved(tmp_path), Input(), F32).infer_many(counted()))
+    assert taken < 10
+
+
+def test_a_picture_that_fails_leaves_a_network_that_works(tmp_path: Path) -> None:
+    network = Network(saved(tmp_path, divide=True), Input(), F32)
+    given = pictures(9)
+    given[4][0, 0] = 0
+    with pytest.raises(PluginFault, match="no numbers"):
+        list(network.infer_many(given))
+    del given[4]
+    assert len(list(network.infer_many(given))) == 8
+
+
+def test_nobody_is_told_of_the_use(tmp_path: Path) -> None:
+    env = {**os.environ, "HOME": str(tmp_path)}
+    env.pop("CI", None)
+    code = "import velum.locate.runtime.openvino, sys; print(sys.modules['openvino_telemetry'])"
+    done = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
+    assert done.stdout == "None\n"
+    assert list(tmp_path.iterdir()) == []  # an import that is told of leaves an identity in the home folder
+
+
+def test_a_device_that_it_does_not_use(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="device cuda .* it runs on cpu"):
+        Network(saved(tmp_path), Input(), Host(device="cuda"))
 
 
 def test_numbers_that_are_none_are_a_fault(tmp_path: Path, picture: np.ndarray) -> None:

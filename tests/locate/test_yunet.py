@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from velum.locate.families import Tensors, family
+from velum.locate.families import Signature, Tensors, family
 
 STRIDES = (8, 16, 32)
 
@@ -60,3 +60,9 @@ def test_same_as_cell_by_cell(across: int, down: int, seed: int, threshold: floa
 
 def test_nothing_is_an_empty_result() -> None:
     assert len(family("yunet").decode(heads(64, 64, None), (64, 64), 0.3)) == 0
+
+
+def test_recognise() -> None:
+    heads = {f"{head}_{stride}": (1, 100, 1) for head in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}
+    assert family("yunet").recognise(Signature({"input": (1, 3, 640, 640)}, heads))
+    assert not family("yunet").recognise(Signature({"input": (1, 3, 640, 640)}, {"cls_8": (1, 100, 1)}))

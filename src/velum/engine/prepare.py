@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from velum.errors import BadPlan
 from velum.locate import models
+from velum.locate.families import family
 from velum.locate.labels import among, covers
 from velum.plan import Plan, Rule, Use
 from velum.plugins import Described, Doubtful, Host, Localizer, Technique, make, names
@@ -84,7 +85,7 @@ def prepare(plan: Plan, parts: Parts, *, locate: bool = True) -> Work:
 
 
 def _resolved(use: Use, host: Host) -> Use:
-    """Return the use of an installed localizer; the name of a model is short for `model(name=...)`."""
+    """Return the use of an installed localizer; the name of a model is short for that of its family, with the model."""
     if use.name in names("velum.localizers", host):
         return use
     known = models.catalog(host)
@@ -95,7 +96,7 @@ def _resolved(use: Use, host: Host) -> Use:
         )
     if "name" in use.options:
         raise BadPlan(f"{use.name} is itself the name of a model and takes no option 'name'")
-    return Use("model", {"name": use.name, **use.options})
+    return Use(family(known[use.name].family).localizer, {"name": use.name, **use.options})
 
 
 def _doubts(rules: tuple[Rule, ...], techniques: tuple[Technique, ...]) -> list[str]:

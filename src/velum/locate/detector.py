@@ -1,18 +1,18 @@
 """A model of the catalogue as a localizer: look, decode, keep the best, say where in the picture."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from velum.errors import BadPlan, PluginFault
-from velum.frame import Frame
+from velum.frame import Frame, Rgb
 from velum.locate import fetch, models
-from velum.locate.families import Detections, Family, Input, concatenate, family
+from velum.locate.families import Detections, Family, Input, Tensors, concatenate, family
 from velum.locate.masks import mask_in
 from velum.locate.nms import Flags, suppress
-from velum.locate.runtime import Network, openvino
+from velum.locate.runtime import Network, open_network
 from velum.locate.tiles import Pass, Tile, passes
 from velum.plugins import Host
 from velum.region import Box, Region
@@ -47,19 +47,36 @@ class Finder:
     area: int
 
     def find(self, frame: Frame) -> Detections:
-        """Return what was found, in pixels of the upright picture, one box an object, best first.
+        """Return what `find_all` yields for one frame."""
+        (found,) = self.find_all([frame])
+        return found
 
-        Boxes can reach beyond the picture. Raises `PluginFault` when the network fails.
+    def find_all(self, frames: Sequence[Frame]) -> Iterator[Detections]:
+        """Yield what was found in each frame, in pixels of the upright picture, one box an object, best first.
+
+        The looks at all frames are one row of work to the network. Boxes can reach beyond the picture. Raises
+        `PluginFault` when the network fails.
         """
-        plan = passes(frame.width, frame.height, self.scale, self.area, self.family, self.form)
-        looks = [self._look(frame, tile, one) for one in plan for tile in one.tiles]
-        found = concatenate([detections for detections, _ in looks])
-        cut = np.concatenate([cut for _, cut in looks])
-        return found.take(suppress(found, cut, self.family.nms_iou or SAME_IOU))
+        plans = [self.looks(frame) for frame in frames]
+        views = (self.view(frame, tile) for frame, plan in zip(frames, plans, strict=True) for tile, _ in plan)
+        outputs = self.network.infer_many(views)
+        for plan in plans:
+            looks = [self._seen(next(outputs), tile, of) for tile, of in plan]
+            found = concatenate([detections for detections, _ in looks])
+            cut = np.concatenate([cut for _, cut in looks])
+            yield found.take(suppress(found, cut, self.family.nms_iou or SAME_IOU))
 
-    def _look(self, frame: Frame, tile: Tile, of: Pass) -> tuple[Detections, Flags]:
-        """Return what one look finds, and which of it the tile's edges may have cut."""
-        outputs = self.network.infer(tile.fit.view(frame, self.form.pad))
+    def looks(self, frame: Frame) -> list[tuple[Tile, Pass]]:
+        """Return every look at a frame, each with the pass that it belongs to."""
+        plan = passes(frame.width, frame.height, self.scale, self.area, self.family, self.form)
+        return [(tile, of) for of in plan for tile in of.tiles]
+
+    def view(self, frame: Frame, tile: Tile) -> Rgb:
+        """Return what the network sees in one look."""
+        return tile.fit.view(frame, self.form.pad)
+
+    def _seen(self, outputs: Tensors, tile: Tile, of: Pass) -> tuple[Detections, Flags]:
+        """Return what one look found, and which of it the tile's edges may have cut."""
         threshold = min(self.threshold * LATER, (self.threshold + 1) / 2) if of.smallest else self.threshold
         found = self.family.decode(outputs, tile.fit.input_wh, threshold)
         sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
@@ -91,7 +108,7 @@ class Detector:
         self._model = model
         self._min_side = min_side
         form = replace(kind.input, **model.input)
-        network = openvino.Network(fetch.obtain(model, host), form, host)
+        network = open_network(fetch.obtain(model, host), form, host)
         self._finder = Finder(
             network, kind, form, threshold or model.threshold, kind.smallest_side / min_side, tile * tile
         )
@@ -101,7 +118,7 @@ class Detector:
         """Model, weights and settings, for the report."""
         return {
             "model": self._model.name,
-            "sha256": self._model.sha256,
+            "weights": self._model.fingerprint,
             "family": self._model.family,
             "runtime": self._finder.network.runtime,
             "precision": self._finder.network.precision,
@@ -109,15 +126,19 @@ class Detector:
             "min_side": str(self._min_side),
         }
 
+    @property
+    def finder(self) -> Finder:
+        """What does the looking, for those who measure it."""
+        return self._finder
+
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, best first, clipped to the picture. Raises `PluginFault`."""
-        return [self._regions(frame) for frame in frames]
+        return [self._regions(*one) for one in zip(frames, self._finder.find_all(frames), strict=True)]
 
     def close(self) -> None:
         """Do nothing: the network is freed with the localizer."""
 
-    def _regions(self, frame: Frame) -> list[Region]:
-        found = self._finder.find(frame)
+    def _regions(self, frame: Frame, found: Detections) -> list[Region]:
         regions = []
         masks = found.masks or [None] * len(found)
         rows = zip(found.xyxy.tolist(), found.score.tolist(), found.kind.tolist(), masks, strict=True)

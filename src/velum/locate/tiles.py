@@ -98,10 +98,10 @@ def _tiles(width: int, height: int, scale: float, area: int, form: Input) -> tup
 
 def _fixed(whole_wh: tuple[int, int], size_wh: tuple[int, int]) -> tuple[_Axis, _Axis]:
     """Return the fewest tiles of one size that cover the whole."""
-    counts = [
-        1 if whole <= size else math.ceil((whole - OVERLAP) / (size - OVERLAP))
-        for whole, size in zip(whole_wh, size_wh, strict=True)
-    ]
+    counts = []
+    for whole, size in zip(whole_wh, size_wh, strict=True):
+        overlap = min(OVERLAP, size // 2)
+        counts.append(1 if whole <= size else math.ceil((whole - overlap) / (size - overlap)))
     across, down = map(_Axis.cut, whole_wh, size_wh, counts)
     return across, down
 

@@ -101,6 +101,8 @@ class Family:
     nms_iou: float | None = 0.4
     """Overlap above which the lower-scored of two boxes of one kind is dropped; None: the network did it."""
     recognise: Recognise = unrecognisable
+    localizer: str = "model"
+    """Name of the localizer that turns its detections into regions."""
 
 
 def names() -> list[str]:

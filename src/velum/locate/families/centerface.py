@@ -13,7 +13,7 @@ the other order finds fewer faces with lower scores and more than twice as many 
 
 import numpy as np
 
-from velum.locate.families import Detections, Family, Input, Tensors
+from velum.locate.families import Detections, Family, Input, Signature, Tensors
 
 STRIDE = 4
 
@@ -33,4 +33,19 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
     )
 
 
-FAMILY = Family(decode, Input(order="rgb", stride=32), smallest_side=16.0, largest_side=512.0, nms_iou=0.3)
+def recognise(signature: Signature) -> str | None:
+    """Return the reason when the outputs are a heat map, sizes, offsets and five landmarks over one grid."""
+    channels = [shape[1] for shape in signature.outputs.values() if len(shape) == 4]
+    if channels == [1, 2, 2, 10]:
+        return "four maps of 1, 2, 2 and 10 channels: heat, size, offset and landmarks, as CenterFace gives"
+    return None
+
+
+FAMILY = Family(
+    decode,
+    Input(order="rgb", stride=32),
+    smallest_side=16.0,
+    largest_side=512.0,
+    nms_iou=0.3,
+    recognise=recognise,
+)

@@ -11,7 +11,7 @@ pixels of the input are found, 90 % at 12, 75 % at 10; above 400 pixels boxes be
 
 import numpy as np
 
-from velum.locate.families import Detections, Family, Input, Tensors, concatenate
+from velum.locate.families import Detections, Family, Input, Signature, Tensors, concatenate
 
 STRIDES = (8, 16, 32)
 
@@ -35,4 +35,19 @@ def _decode_stride(outputs: Tensors, stride: int, columns: int, threshold: float
     )
 
 
-FAMILY = Family(decode, Input(order="bgr", stride=32), smallest_side=16.0, largest_side=400.0, nms_iou=0.3)
+def recognise(signature: Signature) -> str | None:
+    """Return the reason when there are class, objectness and box heads for each stride, by name."""
+    wanted = {f"{head}_{stride}" for head in ("cls", "obj", "bbox") for stride in STRIDES}
+    if wanted <= signature.outputs.keys():
+        return "outputs named cls, obj and bbox for strides 8, 16 and 32, as YuNet gives"
+    return None
+
+
+FAMILY = Family(
+    decode,
+    Input(order="bgr", stride=32),
+    smallest_side=16.0,
+    largest_side=400.0,
+    nms_iou=0.3,
+    recognise=recognise,
+)

@@ -1,9 +1,19 @@
 """Runtimes: the only files that import an inference library."""
 
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
+from velum.errors import Unavailable
 from velum.frame import Rgb
-from velum.locate.families import Tensors
+from velum.locate.families import Input, Tensors
+from velum.plugins import Host
+
+# OpenVINO and NNCF tell their maker of every import, unless the user has refused it in a file of theirs; without this
+# module they do not, as they themselves provide for. Here, because it must come before either is imported.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 class Network(Protocol):
@@ -11,7 +21,7 @@ class Network(Protocol):
 
     @property
     def precision(self) -> str:
-        """Arithmetic that it really uses: f32, bf16 or f16."""
+        """Arithmetic that it really uses, such as f32, bf16 or f16; `i8+bf16` where the network was quantized."""
         ...
 
     @property
@@ -27,3 +37,29 @@ class Network(Protocol):
         such an output would mean nothing.
         """
         ...
+
+    def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
+        """Yield what `infer` returns for each picture, in order, with several of them in work at a time.
+
+        Pictures are taken up as room becomes free, so that any number of them costs little memory. They may differ in
+        size. Raises as `infer` does.
+        """
+        ...
+
+
+def open_network(path: Path, form: Input, host: Host) -> Network:
+    """Return the network of the weights at `path`, in the runtime and on the device that the host says.
+
+    A device other than the CPU is onnxruntime's, whatever `host.runtime` says. Raises `Unavailable` when that library
+    or device is not here, and when it cannot read the weights: nothing is ever used in its stead.
+    """
+    name = host.runtime if host.device == "cpu" else "onnxruntime"
+    try:
+        module = import_module(f"{__name__}.{name}")
+    except ImportError as error:
+        extra = "ort" if host.device == "cpu" else "gpu"
+        raise Unavailable(
+            f"runtime {name} needs a library that is not installed ({error}); pip install 'velum[{extra}]'"
+        ) from error
+    network: Network = module.Network(path, form, host)
+    return network

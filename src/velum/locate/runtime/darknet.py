@@ -1,4 +1,4 @@
-"""A darknet network as a network of OpenVINO, whose output is that of a YOLOv5 export.
+"""A darknet network as a network of OpenVINO, of the family darknet.
 
 Formulas of the layers after AlexeyAB/darknet: `convolutional_layer.c`, `maxpool_layer.c`, `yolo_layer.c`.
 """
@@ -12,6 +12,7 @@ from openvino import opset13 as ops
 
 from velum.errors import BadInput
 from velum.locate.darknet import Section, Weights, read_cfg
+from velum.locate.families.darknet import OUTPUT
 from velum.locate.runtime.reading import save
 
 Node = Any
@@ -42,7 +43,7 @@ def convert(cfg: Path, weights: Path, target: Path, size_wh: tuple[int, int] | N
         outputs.append(_layer(section, previous, outputs, numbers))
     numbers.finish()
     result = ops.concat(heads, 1)
-    result.output(0).set_names({"output0"})
+    result.output(0).set_names({OUTPUT})
     picture.output(0).set_names({"images"})
     save(ov.Model([result], [picture], target.stem), target)
     return width, height

@@ -1,5 +1,8 @@
 """OpenVINO on the CPU. Reads ONNX, and IR from version 10 on."""
 
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Any
@@ -11,11 +14,20 @@ from openvino.preprocess import PrePostProcessor
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.families import Input, Tensors
-from velum.plugins import Host
+from velum.locate.runtime.exchange import checked
+from velum.plugins import Host, Precision
 
 # Each size of input leaves kernels behind. Unbounded, sixty sizes take 230 MB more; with this many, 100 MB and no
 # measurable time.
 KERNELS = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Started:
+    """An inference in work. The picture is kept: OpenVINO reads it where it lies."""
+
+    request: Any
+    rgb: Rgb
 
 
 class Network:
@@ -30,14 +42,16 @@ class Network:
     def __init__(self, path: Path, form: Input, host: Host) -> None:
         """Read and compile the weights at `path`.
 
-        Raises `Unavailable` when OpenVINO cannot read them or the CPU has not the precision asked for.
+        Raises `Unavailable` when OpenVINO cannot read them, or when the CPU has not the precision asked for or is not
+        the device asked for.
         """
         core = ov.Core()
-        _check_precision(core, host)
+        _check(core, host)
         try:
             model = core.read_model(path)
             # Asked before compiling, which adds names of inner tensors to those of the outputs.
             self._names = [_name(output, index) for index, output in enumerate(model.outputs)]
+            self._quantized = any(one.get_type_name() == "FakeQuantize" for one in model.get_ops())
             model = _prepared(model, form)
             self._compiled = core.compile_model(model, "CPU", _settings(host))
         except RuntimeError as error:
@@ -46,11 +60,14 @@ class Network:
                 "it takes ONNX and IR of version 10 or later with one picture as input: fetch or export them again"
             ) from error
         self._idle: LifoQueue[Any] = LifoQueue()
+        # One more than run at a time: the next is there when one ends.
+        self._at_once = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
 
     @property
     def precision(self) -> str:
-        """Arithmetic that it really uses: f32, bf16 or f16."""
-        return str(self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+        """Arithmetic that it really uses: f32, bf16 or f16, with `i8+` before it where the network was quantized."""
+        rest = str(self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+        return f"i8+{rest}" if self._quantized else rest
 
     @property
     def runtime(self) -> str:
@@ -59,20 +76,55 @@ class Network:
 
     def infer(self, rgb: Rgb) -> Tensors:
         """Return the outputs for one picture, without the batch axis. Raises `PluginFault`."""
+        return self._finished(self._started(rgb))
+
+    def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
+        """Yield the outputs for each picture, in order. Raises `PluginFault`."""
+        running: deque[_Started] = deque()
+        try:
+            for rgb in pictures:
+                if len(running) == self._at_once:
+                    yield self._finished(running.popleft())
+                running.append(self._started(rgb))
+            while running:
+                yield self._finished(running.popleft())
+        finally:
+            # Whoever asked has left, or one has failed: the others still read their pictures.
+            for one in running:
+                one.request.cancel()
+                _wait(one.request)
+
+    def _started(self, rgb: Rgb) -> _Started:
         try:
             request = self._idle.get_nowait()
         except Empty:
             request = self._compiled.create_infer_request()
         try:
-            found = request.infer({0: rgb[None]}, share_inputs=True, share_outputs=True)
-            outputs = {name: np.array(found[i][0]) for i, name in enumerate(self._names)}
+            request.start_async({0: rgb[None]}, share_inputs=True)
         except RuntimeError as error:
-            raise PluginFault(f"inference of a picture of {rgb.shape} failed: {_first_line(error)}") from error
+            raise _failed(rgb, error) from error
+        return _Started(request, rgb)
+
+    def _finished(self, started: _Started) -> Tensors:
+        request = started.request
+        try:
+            request.wait()
+            outputs = {name: np.array(request.get_output_tensor(i).data[0]) for i, name in enumerate(self._names)}
+        except RuntimeError as error:
+            raise _failed(started.rgb, error) from error
         self._idle.put(request)
-        for name, values in outputs.items():
-            if not np.isfinite(values.sum(dtype=np.float64)):
-                raise PluginFault(f"output {name} of the network holds values that are no numbers; use precision f32")
-        return outputs
+        return checked(outputs)
+
+
+def _wait(request: Any) -> None:
+    try:
+        request.wait()
+    except RuntimeError:
+        return  # cancelled, as asked
+
+
+def _failed(rgb: Rgb, error: RuntimeError) -> PluginFault:
+    return PluginFault(f"inference of a picture of {rgb.shape} failed: {_first_line(error)}")
 
 
 def _prepared(model: ov.Model, form: Input) -> ov.Model:
@@ -94,7 +146,7 @@ def _prepared(model: ov.Model, form: Input) -> ov.Model:
 
 
 def _settings(host: Host) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "CPU_RUNTIME_CACHE_CAPACITY": KERNELS}
+    chosen: dict[str, Any] = {"PERFORMANCE_HINT": host.mode.upper(), "CPU_RUNTIME_CACHE_CAPACITY": KERNELS}
     if host.precision != "auto":
         chosen["INFERENCE_PRECISION_HINT"] = host.precision
     if host.threads:
@@ -102,10 +154,21 @@ def _settings(host: Host) -> dict[str, Any]:
     return chosen
 
 
-def _check_precision(core: ov.Core, host: Host) -> None:
-    names = {"FP32": "f32", "BF16": "bf16", "FP16": "f16"}
+def precisions() -> tuple[Precision, ...]:
+    """Return the precisions that this CPU has, the plainest first."""
+    return _precisions(ov.Core())
+
+
+def _precisions(core: ov.Core) -> tuple[Precision, ...]:
+    names: dict[str, Precision] = {"FP32": "f32", "BF16": "bf16", "FP16": "f16"}
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    allowed = ["auto", "f32", *sorted({names[one] for one in able if one in names} - {"f32"})]
+    return ("f32", *sorted({names[one] for one in able if one in names} - {"f32"}))
+
+
+def _check(core: ov.Core, host: Host) -> None:
+    if host.device != "cpu":
+        raise Unavailable(f"device {host.device} is none of OpenVINO's here; it runs on cpu: use runtime onnxruntime")
+    allowed = "auto", *_precisions(core)
     if host.precision not in allowed:
         raise Unavailable(f"precision {host.precision} is not to be had on this CPU; it has {', '.join(allowed)}")
 

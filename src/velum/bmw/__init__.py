@@ -1,0 +1,1 @@
+"""What the BMW anonymization and inference APIs left behind: their model folders."""

@@ -1,0 +1,67 @@
+"""TensorFlow's label maps: protocol buffers as text, of which only the items' names and numbers matter."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from velum.errors import BadInput
+from velum.locate.offer import read_text
+
+LARGEST_ID = 100_000
+
+_WORD = re.compile(r"""(?P<text>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|(?P<bare>[\w.+-]+)|(?P<mark>[{}<>:;,])""")
+_COMMENT = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|#[^\n]*""")
+
+
+def read_label_map(path: Path) -> tuple[str, ...]:
+    """Return the labels of a label map by number, the empty string for numbers that it does not use, as 0 is.
+
+    An item's `display_name` is its label, else its `name`. Raises `BadInput` when an item has neither or no number,
+    when two have the same number, and when there is none.
+    """
+    labels: dict[int, str] = {}
+    for item in _items(read_text(path), path):
+        label = item.get("display_name") or item.get("name")
+        number = item.get("id", "")
+        if not label or not number.isdecimal() or not 1 <= int(number) <= LARGEST_ID:
+            raise BadInput(f"an item of {path} is {item}; it must have a name and an id from 1")
+        if int(number) in labels:
+            raise BadInput(f"{path} has two items of id {number}: {labels[int(number)]} and {label}")
+        labels[int(number)] = label
+    if not labels:
+        raise BadInput(f"{path} has no items such as item {{ name: 'face' id: 1 }}")
+    return tuple(labels.get(number, "") for number in range(max(labels) + 1))
+
+
+def _items(text: str, path: Path) -> Iterator[dict[str, str]]:
+    """Yield the values of each `item { ... }` by key; what is nested deeper is left out."""
+    depth, key, item = 0, "", dict[str, str]()
+    for match in _WORD.finditer(_COMMENT.sub(lambda found: found[1] or "", text)):
+        word = match[0]
+        if word in "{<":
+            depth += 1
+            item = {} if depth == 1 else item
+        elif word in "}>":
+            depth -= 1
+            if depth == 0:
+                yield item
+        elif word in ":;,":
+            continue
+        elif depth == 1 and match["bare"] and not key:
+            key = word
+            continue
+        elif depth == 1 and key:
+            item[key] = _plain(word)
+        key = ""
+    if depth:
+        raise BadInput(f"{path} ends within an item; copy it again")
+
+
+def _plain(word: str) -> str:
+    if word[0] not in "\"'":
+        return word
+    try:
+        return str(ast.literal_eval(word)).strip()
+    except (ValueError, SyntaxError):
+        return word[1:-1].strip()

@@ -1,0 +1,171 @@
+"""`velum hide`: the main job."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from velum.cli import console
+
+if TYPE_CHECKING:
+    from velum.batch.local import Job, Outcome
+    from velum.plan import Plan
+
+Sources = Annotated[list[Path], typer.Argument(metavar="SRC...", help="Pictures, or folders of pictures.")]
+Target = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="DST", help="File or folder to write to. Default: photo.hidden.jpg next to it."
+    ),
+]
+Rules = Annotated[
+    list[str],
+    typer.Option("--rule", "-r", metavar="RULE", help="'face: centerface -> pixelate(degree=0.1)'. Repeatable."),
+]
+PlanFile = Annotated[
+    Path | None, typer.Option("--plan", "-p", metavar="FILE", help="Plan in TOML or JSON, instead of rules.")
+]
+Labels = Annotated[
+    list[str],
+    typer.Option(
+        "--hide", metavar="LABELS", help="What to hide, by name: face,license_plate,person. See velum labels."
+    ),
+]
+With = Annotated[
+    str | None, typer.Option("--with", metavar="TECHNIQUE", help="Technique for --hide. Default: blacken.")
+]
+KeepOut = Annotated[
+    list[str], typer.Option("--keep-out", metavar="ZONE", help="'fixed(box=[0,0,90,40])': never hidden. Repeatable.")
+]
+Keep = Annotated[
+    list[str], typer.Option("--keep", metavar="KINDS", help="Metadata to keep, such as datetime,gps. Default: none.")
+]
+Quality = Annotated[
+    int | None, typer.Option("--quality", min=1, max=100, help="Quality of lossy output. Default: like the source.")
+]
+Regions = Annotated[
+    Path | None,
+    typer.Option("--regions", metavar="FILE", help="Hide what this file names (see velum locate) instead of looking."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the plan, say what would be written, write nothing.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Skip what an earlier run into the same folder finished.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist. Sources are never touched.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the report of each file as a line of JSON.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="Pictures in work at a time, for folders.")]
+
+
+def hide(
+    sources: Sources,
+    output: Target = None,
+    rule: Rules = [],  # noqa: B006 - typer reads the default and never changes it
+    hide_labels: Labels = [],  # noqa: B006 - likewise
+    technique: With = None,
+    plan: PlanFile = None,
+    keep: Keep = [],  # noqa: B006 - likewise
+    keep_out: KeepOut = [],  # noqa: B006 - likewise
+    quality: Quality = None,
+    regions: Regions = None,
+    dry_run: DryRun = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    workers: Workers = 2,
+) -> None:
+    """Hide what identifies people. Without options: every face, blackened, into photo.hidden.jpg."""
+    from velum.batch.local import arrange
+
+    options = console.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality)
+    wanted = options.plan()
+    jobs, folder = arrange(sources, output)
+    if regions and folder:
+        raise typer.BadParameter("--regions goes with one picture, not with folders or several pictures")
+    if resume and not folder:
+        raise typer.BadParameter("--resume goes with folders or several pictures, not with one")
+    if dry_run:
+        _announce(jobs, wanted, json=json)
+    elif folder is None:
+        _hide_one(jobs[0], wanted, regions, overwrite=overwrite, json=json)
+    else:
+        _hide_many(jobs, folder, wanted, workers=workers, resume=resume, overwrite=overwrite, json=json)
+
+
+def _announce(jobs: list["Job"], plan: "Plan", *, json: bool) -> None:
+    with console.engine() as engine:
+        work = engine.check(plan)
+    for warning in work.warnings:
+        console.warn(warning)
+    for job in jobs:
+        if json:
+            rules = [str(rule) for rule in plan.rules]
+            console.print_json({"source": str(job.source), "target": str(job.target), "rules": rules})
+        else:
+            typer.echo(f"{job.source} -> {job.target}")
+    if not json:
+        typer.echo("\n".join(["nothing was written; each would be hidden by", *(f"  {rule}" for rule in plan.rules)]))
+
+
+def _hide_one(job: "Job", plan: "Plan", regions: Path | None, *, overwrite: bool, json: bool) -> None:
+    findings = console.findings_from(regions) if regions else None
+    with console.engine() as engine:
+        report = engine.hide(job.source, job.target, plan, regions=findings, overwrite=overwrite)
+    for warning in report.warnings:
+        console.warn(warning)
+    if json:
+        console.print_json(report.to_json())
+    else:
+        typer.echo(f"{job.target}: {counted(report.labels)} hidden in {sum(report.seconds.values()):.2f} s")
+
+
+def _hide_many(
+    jobs: list["Job"], folder: Path, plan: "Plan", *, workers: int, resume: bool, overwrite: bool, json: bool
+) -> None:
+    from velum.batch.local import MANIFEST, run
+    from velum.cli.progress import shown
+
+    tally = {"done": 0, "skipped": 0, "failed": 0, "empty": 0}
+    labels: dict[str, int] = {}
+    with console.engine() as engine:
+        work = engine.check(plan)
+        for warning in work.warnings:
+            console.warn(warning)
+        manifest = folder / MANIFEST
+        outcomes = run(engine, jobs, plan, workers=workers, overwrite=overwrite, manifest=manifest, resume=resume)
+        for outcome in shown(outcomes, len(jobs)):
+            _count(outcome, tally, labels, known=work.warnings, json=json)
+    if not json:
+        typer.echo(
+            f"{folder}: {tally['done']} pictures, {counted(labels)} hidden; {tally['empty']} with nothing found, "
+            f"{tally['skipped']} skipped, {tally['failed']} failed"
+        )
+    if tally["failed"]:
+        raise typer.Exit(1)
+
+
+def _count(
+    outcome: "Outcome", tally: dict[str, int], labels: dict[str, int], *, known: tuple[str, ...], json: bool
+) -> None:
+    source = outcome.job.source
+    if outcome.error:
+        tally["failed"] += 1
+        console.fail(f"{source}: {outcome.error}")
+        if json:
+            error = {"kind": type(outcome.error).__name__, "message": str(outcome.error)}
+            console.print_json({"source": str(source), "target": None, "error": error})
+    elif outcome.report is None:
+        tally["skipped"] += 1
+    else:
+        tally["done"] += 1
+        tally["empty"] += not outcome.report.hidden
+        for label, count in outcome.report.labels.items():
+            labels[label] = labels.get(label, 0) + count
+        for warning in outcome.report.warnings:
+            if warning not in known:
+                console.warn(f"{source}: {warning}")
+        if json:
+            console.print_json(outcome.report.to_json())
+
+
+def counted(labels: Mapping[str, int]) -> str:
+    """Return how many of each label there are, in words."""
+    return ", ".join(f"{n} {label}{'s' * (n != 1)}" for label, n in sorted(labels.items())) or "nothing"

@@ -1,0 +1,53 @@
+"""Entry point of the command line: assembles the commands and turns errors into messages and exit codes."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from velum import __version__
+from velum.cli import hide, inspect, locate, models
+from velum.cli.console import fail
+from velum.errors import VelumError
+
+app = typer.Typer(
+    name="velum",
+    help="Find what identifies people in pictures and hide it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("hide")(hide.hide)
+app.command("locate")(locate.locate)
+app.command("techniques")(inspect.techniques)
+app.command("labels")(inspect.labels)
+app.add_typer(inspect.plan_app, name="plan")
+app.add_typer(models.app, name="models")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"velum {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find what identifies people in pictures and hide it."""
+
+
+def run() -> None:
+    """Run the command line and exit; an error of velum's own becomes one message and its exit code."""
+    try:
+        app()
+    except VelumError as error:
+        fail(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        fail("stopped; finished files are complete, nothing half-written was left")
+        sys.exit(130)

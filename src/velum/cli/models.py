@@ -1,0 +1,146 @@
+"""`velum models`: the models that velum knows, and their files on this machine."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from velum.cli import models_add, quantize
+from velum.errors import Unavailable
+
+if TYPE_CHECKING:
+    from velum.locate.models import Asset, Model
+    from velum.plugins import Host
+
+app = typer.Typer(help="List, fetch, check and add the models that find things.", no_args_is_help=True)
+app.command("add")(models_add.add)
+app.command("try")(models_add.try_model)
+app.command("remove")(models_add.remove)
+app.command("quantize")(quantize.quantize)
+
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Models, as 'velum models list' names them.")
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as 'velum models list' names it.")]
+
+
+@app.command("list")
+def list_models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that is known of each model, as JSON.")] = False,
+) -> None:
+    """List the models, and whether their files are on this machine."""
+    from velum.locate.models import catalog
+    from velum.settings import Settings
+
+    host = Settings.load().host()
+    rows = [_described(model, host) for model in catalog(host).values()]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        _print_table(rows)
+
+
+@app.command()
+def pull(names: Names = None) -> None:
+    """Fetch models, the default one when none is named, and print where their files are."""
+    from velum.settings import Settings
+
+    for model in _chosen(names, Settings.load().host()):
+        typer.echo(_obtain(model))
+
+
+@app.command()
+def path(name: Name) -> None:
+    """Print where the file of a model is; nothing is fetched."""
+    from velum.locate.fetch import local, pull_command
+    from velum.locate.models import find
+    from velum.settings import Settings
+
+    host = Settings.load().host()
+    model = find(name, host)
+    file = local(model, host)
+    if file is None:
+        raise Unavailable(f"{name} is not on this machine; run '{pull_command(model)}'")
+    typer.echo(file)
+
+
+@app.command()
+def verify(names: Names = None) -> None:
+    """Check the files of models: of those named, else of the default one and of all that are on this machine."""
+    from velum.locate.fetch import copies
+    from velum.locate.models import catalog
+    from velum.settings import Settings
+
+    host = Settings.load().host()
+    models = _chosen(names, host)
+    if not names:
+        models += [model for model in catalog(host).values() if model not in models and any(copies(model, host))]
+    states = {model.name: _verified(model, host) for model in models}
+    for name, state in states.items():
+        typer.echo(f"{name}: {state}")
+    if wrong := [name for name, state in states.items() if state != "ok"]:
+        raise Unavailable(f"missing or wrong: {', '.join(wrong)}; run 'velum models pull {' '.join(wrong)}'")
+
+
+@app.command(hidden=True)
+def sample(name: Annotated[str, typer.Argument(metavar="NAME", help="A sample picture, such as portrait.")]) -> None:
+    """Fetch a sample picture and print where it is."""
+    from velum.locate.models import sample as find_sample
+
+    typer.echo(_obtain(find_sample(name)))
+
+
+def _chosen(names: list[str] | None, host: "Host") -> "list[Model]":
+    from velum.locate.models import default, find
+
+    return [find(name, host) for name in dict.fromkeys(names)] if names else [default()]
+
+
+def _obtain(asset: "Asset") -> Path:
+    from velum.cli.progress import fetch_progress
+    from velum.locate.fetch import obtain
+    from velum.settings import Settings
+
+    with fetch_progress() as progress:
+        return obtain(asset, Settings.load().host(progress))
+
+
+def _verified(model: "Model", host: "Host") -> str:
+    from velum.locate.fetch import copies
+
+    faults = [copy.fault for copy in copies(model, host)]
+    return "; ".join(fault for fault in faults if fault) or ("ok" if faults else "missing")
+
+
+def _described(model: "Model", host: "Host") -> dict[str, Any]:
+    from velum.locate.fetch import copies
+
+    found = list(copies(model, host))
+    good = next((copy for copy in found if copy.fault is None), None)
+    lacking = "damaged" if found else "not here, and offline" if host.offline else "obtainable"
+    return {
+        "name": model.name, "labels": list(model.labels), "family": model.family, "licence": model.licence,
+        "bytes": model.bytes, "state": good.place if good else lacking, "path": str(good.path) if good else None,
+        "sha256": model.sha256 or None, "hashes": model.fingerprint,
+        "threshold": model.threshold, "sources": [str(source) for source in model.sources],
+        "good_for": model.good_for, "not_for": model.not_for,
+    }  # fmt: skip
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "labels", "family", "licence", "size", "state", "good for"):
+        table.add_column(title, no_wrap=title not in {"labels", "good for"})
+    for row in rows:
+        labels, size = _short([label for label in row["labels"] if label]), decimal(row["bytes"])
+        table.add_row(row["name"], labels, row["family"], row["licence"], size, row["state"], row["good_for"])
+    Console().print(table)
+
+
+def _short(labels: list[str]) -> str:
+    return ", ".join(labels[:6]) + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")

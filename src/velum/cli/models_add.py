@@ -1,0 +1,176 @@
+"""`velum models add`, `try` and `remove`: the user's own models."""
+
+import dataclasses
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from velum.cli import console
+from velum.errors import BadInput, BadPlan
+
+if TYPE_CHECKING:
+    from velum.locate.models import Model
+    from velum.locate.offer import Offer, Wish
+    from velum.plugins import Host
+
+Source = Annotated[
+    Path,
+    typer.Argument(metavar="PATH", help="A model: ONNX, OpenVINO, TensorFlow, Paddle; or a folder of model folders."),
+]
+OwnName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: its file name.")]
+Labels = Annotated[
+    str | None, typer.Option("--labels", metavar="LABELS", help="What it finds: a file, one a line, or face,person.")
+]
+FamilyName = Annotated[
+    str | None, typer.Option("--family", metavar="FAMILY", help="Its output layout, where that is not recognised.")
+]
+Threshold = Annotated[
+    float | None, typer.Option("--threshold", metavar="SCORE", help="Score from which a find counts, from 0.01 to 1.")
+]
+Licence = Annotated[str, typer.Option("--licence", metavar="TEXT", help="Licence of the weights, for your records.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Take the place of a model of the same name.")]
+Try = Annotated[Path | None, typer.Option("--try", metavar="PHOTO", help="Look for things in this picture right away.")]
+Reproduce = Annotated[
+    bool,
+    typer.Option("--reproduce-channel-order", help="Feed colours as the BMW service did, also where it was wrong."),
+]
+Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture to look for things in.")]
+Drawing = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: photo.found.jpg next to it.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the drawing of an earlier run.")]
+
+
+def add(
+    path: Source,
+    name: OwnName = None,
+    labels: Labels = None,
+    family: FamilyName = None,
+    threshold: Threshold = None,
+    licence: Licence = "not stated",
+    replace: Replace = False,
+    photo: Try = None,
+    reproduce_channel_order: Reproduce = False,
+) -> None:
+    """Add a model of your own, under a name that plans can use."""
+    from velum.locate.offer import Wish
+    from velum.settings import Settings
+
+    host = Settings.load().host()
+    wish = Wish(name=name, labels=_labels(labels), family=family, threshold=threshold, licence=licence)
+    folders = _folders(path)
+    if len(folders) > 1 and (name or labels):
+        raise BadPlan(f"{path} holds {len(folders)} models; add them one by one to give each --name or --labels")
+    added, failed = [], []
+    for source in folders or (path,):
+        try:
+            added.append(_add(source, wish, host, replace=replace, reproduce=reproduce_channel_order))
+        except BadInput as error:
+            if len(folders) < 2:
+                raise
+            console.fail(str(error))
+            failed.append(source.name)
+    for model in added:
+        if photo is not None:
+            _look(model.name, photo, photo.with_name(f"{photo.stem}.{model.name}.jpg"), host, overwrite=True)
+    if failed:
+        raise BadInput(f"of {len(folders)} model folders {len(failed)} were not added: {', '.join(failed)}")
+
+
+def try_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model, as 'velum models list' names it.")],
+    photo: Photo,
+    output: Drawing = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw what a model finds in a picture. The drawing shows everything: it is not anonymised."""
+    from velum.cli.progress import fetch_progress
+    from velum.settings import Settings
+
+    target = output or photo.with_name(f"{photo.stem}.found.jpg")
+    with fetch_progress() as progress:
+        _look(name, photo, target, Settings.load().host(progress), overwrite=overwrite)
+
+
+def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A model that you added.")]) -> None:
+    """Remove a model that you added, with its files."""
+    from velum.locate import store
+    from velum.settings import Settings
+
+    store.remove(name, Settings.load().host())
+    typer.echo(f"{name}: removed")
+
+
+def _add(path: Path, wish: "Wish", host: "Host", *, replace: bool, reproduce: bool) -> "Model":
+    from velum.locate import store
+
+    with TemporaryDirectory(prefix="velum-") as room:
+        model = store.put(_offer(path, wish, Path(room), reproduce=reproduce), host, replace=replace)
+    finds = [label for label in model.labels if label]
+    what = ", ".join(finds[:8]) + (f" and {len(finds) - 8} more" if len(finds) > 8 else "")
+    typer.echo(f"{model.name}: {model.family}, from a score of {model.threshold:g}, finds {what}")
+    return model
+
+
+def _offer(path: Path, wish: "Wish", room: Path, *, reproduce: bool) -> "Offer":
+    from velum.bmw import folders
+    from velum.locate.offer import offer
+
+    if path.is_dir() and folders.is_model_folder(path):
+        return folders.read(path, folders.Reading(wish, room, reproduce))
+    if path.suffix.lower() in {".cfg", ".weights"}:
+        return _darknet(path, wish, room)
+    return offer(path, wish)
+
+
+def _darknet(path: Path, wish: "Wish", room: Path) -> "Offer":
+    from velum.locate.offer import named, offer
+    from velum.locate.runtime import darknet
+
+    target = room / f"{named(path.stem, stated=False)}.xml"
+    darknet.convert(path.with_suffix(".cfg"), path.with_suffix(".weights"), target)
+    return offer(target, dataclasses.replace(wish, family="darknet"), origin=path.name)
+
+
+def _folders(path: Path) -> tuple[Path, ...]:
+    from velum.bmw.folders import model_folders
+
+    return model_folders(path) if path.is_dir() else ()
+
+
+def _labels(text: str | None) -> tuple[str, ...] | None:
+    from velum.locate.offer import labels_from
+    from velum.locate.recognise import parse_labels
+
+    if text is None:
+        return None
+    file = Path(text)
+    return labels_from(file) if "," not in text and (file.suffix or file.is_file()) else parse_labels(text)
+
+
+def _look(name: str, photo: Path, target: Path, host: "Host", *, overwrite: bool) -> None:
+    from velum.cli import drawing
+    from velum.cli.hide import counted
+    from velum.engine.prepare import Parts
+    from velum.media import read
+    from velum.plan import Use
+    from velum.settings import Settings
+
+    drawing.check(target, overwrite=overwrite)
+    parts = Parts(host)
+    try:
+        localizer = parts.localizer(Use(name))
+        with read(photo, Settings.load().limits()) as reader:
+            frame = next(reader.frames())
+        (regions,) = localizer.locate([frame])
+        image = drawing.drawn(frame.rgb(frame.width, frame.height), regions)
+    finally:
+        parts.close()
+    drawing.write(image, target, overwrite=overwrite)
+    labels: dict[str, int] = {}
+    for region in regions:
+        labels[region.label] = labels.get(region.label, 0) + 1
+    typer.echo(f"{target}: {counted(labels)} found and drawn")
+    console.warn(f"{target} is NOT anonymised: it shows the picture as it is; delete it when you have looked at it")

@@ -1,0 +1,68 @@
+"""Progress bars on the standard error stream."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from velum.plugins import Progress as Callback
+
+T = TypeVar("T")
+
+
+class _RateColumn(ProgressColumn):
+    """Pictures per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f}/s" if speed else "-/s")
+
+
+@contextmanager
+def fetch_progress() -> Iterator[Callback]:
+    """Yield a callback that shows each fetched thing as a bar."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    tasks: dict[str, TaskID] = {}
+
+    def show(what: str, done: int, total: int | None) -> None:
+        if what not in tasks:
+            bar.start()
+            tasks[what] = bar.add_task(what)
+        bar.update(tasks[what], completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if tasks:
+            bar.stop()
+
+
+def shown(items: Iterable[T], total: int) -> Iterator[T]:
+    """Pass the items on, with a bar that shows how many are done, how fast, and the time left."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("hiding"), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("hiding", total=total)
+        for item in items:
+            yield item
+            bar.advance(task)

@@ -1,0 +1,143 @@
+"""YOLO as the usual trainers export it, from version 5 on: boxes decoded, with or without suppression, and outlines.
+
+With one row for each anchor, of which the size of the input tells the number n: (n, 5 + classes) of versions 5 to 7,
+centre and size, objectness, class scores, where a score is the product of the latter two; or (4 + classes, n) of
+versions 8 to 12, without objectness. With any other number of rows: (m, 6), edges, score and class, suppressed by the
+network. All boxes are in pixels of the input, or, in files for TensorFlow, shares of it. Segmenting variants have a
+second output, prototypes (k, rows, columns), and k coefficients at the end of each row, used as in the family yolact.
+"""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from velum.locate.families import Detections, Family, Floats, Input, Signature, Tensors
+from velum.locate.families.yolact import prototype_masks
+
+LADDERS = (8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32)
+"""Strides of the grids that these networks have, with one anchor a cell or three."""
+
+LARGEST_SHARE = 2.0
+"""When no box reaches further than so many pixels from the origin, they are shares: no picture is that small."""
+
+Layout = Literal["finished", "objectness", "classes"]
+Hits = npt.NDArray[np.intp]
+
+
+def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
+    """Return every class of every anchor whose score is at least `threshold`.
+
+    Raises `ValueError` when the outputs are of none of the layouts.
+    """
+    table, prototypes = _heads(outputs, input_wh)
+    extra = 0 if prototypes is None else len(prototypes)
+    rows, layout = _rows(table, extra, input_wh)
+    hits, kind, score = _scored(rows, layout, extra, threshold)
+    boxes = rows[hits, :4].astype(np.float32)
+    if layout != "finished":
+        boxes = np.concatenate((boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2), axis=1)
+    if np.abs(rows[:, :4]).max(initial=0) <= LARGEST_SHARE:
+        boxes = boxes * np.array(input_wh * 2, np.float32)
+    masks = None
+    if prototypes is not None:
+        masks = prototype_masks(prototypes, rows[hits, -extra:], boxes, input_wh)
+    return Detections(boxes, score.astype(np.float32), kind.astype(np.int32), masks)
+
+
+def _heads(outputs: Tensors, input_wh: tuple[int, int]) -> tuple[Floats, Floats | None]:
+    """Return the table of boxes and the prototypes (k, rows, columns), if any."""
+    tables = [values for values in outputs.values() if values.ndim == 2]
+    planes = [values for values in outputs.values() if values.ndim == 3]
+    if len(tables) != 1 or len(planes) > 1:
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in outputs.items())
+        raise ValueError(f"outputs {shapes} are not one table, and for outlines one (k, rows, columns)")
+    if not planes:
+        return tables[0], None
+    first, second, third = planes[0].shape
+    if second * input_wh[0] == third * input_wh[1]:
+        return tables[0], planes[0]
+    if first * input_wh[0] == second * input_wh[1]:
+        return tables[0], planes[0].transpose(2, 0, 1)
+    raise ValueError(f"prototypes {planes[0].shape} have not the proportions of an input of {input_wh}")
+
+
+def _rows(table: Floats, extra: int, input_wh: tuple[int, int]) -> tuple[Floats, Layout]:
+    """Return the table with a row for each box, and what its columns are; `extra` of them are coefficients."""
+    counts = _counts(input_wh)
+    down, across = table.shape
+    if down in counts and across not in counts and across >= 6 + extra:
+        return table, "objectness"
+    if across in counts and down not in counts and down >= 5 + extra:
+        return table.T, "classes"
+    if not {down, across} & counts and across == 6 + extra:
+        return table, "finished"
+    raise ValueError(
+        f"output {table.shape} with {extra} coefficients a box is none of (n, {5 + extra} + classes), "
+        f"({4 + extra} + classes, n) and (m, {6 + extra}), where an input of {input_wh} gives n of {sorted(counts)}"
+    )
+
+
+def _counts(input_wh: tuple[int, int]) -> set[int]:
+    """Return how many anchors there can be."""
+    width, height = input_wh
+    cells = {sum((width // stride) * (height // stride) for stride in ladder) for ladder in LADDERS}
+    return cells | {3 * count for count in cells}
+
+
+def _scored(rows: Floats, layout: Layout, extra: int, threshold: float) -> tuple[Hits, npt.NDArray[np.int_], Floats]:
+    """Return row, class and score of everything that reaches the threshold."""
+    end = rows.shape[1] - extra
+    if layout == "finished":
+        hits = np.flatnonzero(rows[:, 4] >= threshold)
+        return hits, np.rint(rows[hits, 5]).astype(np.int_), rows[hits, 4]
+    if layout == "objectness":
+        likely = np.flatnonzero(rows[:, 4] >= threshold)
+        scores = rows[likely, 4:5] * rows[likely, 5:end]
+        which, kind = np.nonzero(scores >= threshold)
+        return likely[which], kind, scores[which, kind]
+    kind, hits = np.nonzero(rows.T[4:end] >= threshold)
+    return hits, kind, rows[hits, kind + 4]
+
+
+def recognise(signature: Signature) -> str | None:
+    """Return why the network can be of this family: the shapes of a layout, and what trainers write into the file."""
+    if signature.metadata.get("task", "detect") not in {"detect", "segment"}:
+        return None
+    tables = [shape for shape in signature.outputs.values() if len(shape) == 3]
+    planes = [shape for shape in signature.outputs.values() if len(shape) == 4]
+    if len(tables) != 1 or len(planes) > 1 or len(tables) + len(planes) != len(signature.outputs):
+        return None
+    _, down, across = tables[0]
+    prototypes = planes[0][1] if planes else 0
+    form = None if prototypes is None else _form(down, across, prototypes)
+    if form is None:
+        return None
+    outlines = f" and {prototypes} prototypes of outlines" if prototypes else ""
+    written = ", and the file says which classes it knows" if "names" in signature.metadata else ""
+    return f"its output is {form}{outlines}{written}"
+
+
+def _form(down: int | None, across: int | None, extra: int) -> str | None:
+    """Return what a table (1, down, across) can be; a number of anchors is a multiple of 21 or 85, see `LADDERS`."""
+    if across == 6 + extra and (down is None or not _anchors(down)):
+        return "a list of boxes with score and class"
+    if across is not None and across >= 6 + extra and (down is None or (_anchors(down) and down > across)):
+        return f"a row for each anchor, of a box, objectness and {across - 5 - extra} classes"
+    if down is not None and down >= 5 + extra and (across is None or (_anchors(across) and across > down)):
+        return f"a column for each anchor, of a box and {down - 4 - extra} classes"
+    return None
+
+
+def _anchors(count: int) -> bool:
+    return count % 21 == 0 or count % 85 == 0
+
+
+FAMILY = Family(
+    decode,
+    Input(order="rgb", scale=(1 / 255, 1 / 255, 1 / 255), pad=114),
+    smallest_side=16.0,
+    largest_side=640.0,
+    nms_iou=0.6,
+    recognise=recognise,
+)

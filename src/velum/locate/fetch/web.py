@@ -1,0 +1,137 @@
+"""Bytes from https addresses: with time-outs, limited in size, redirected only to https."""
+
+import http.client
+import ssl
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from velum.errors import Unavailable
+
+TIMEOUT_SECONDS = 30
+"""How long a server may be silent."""
+
+_CHUNK = 1 << 18
+
+Progress = Callable[[int, int | None], None]
+"""Called with bytes done and bytes in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What may be asked for, and how: `allowed` tells for an address, `cafile` are the certificates to trust."""
+
+    allowed: Callable[[str], bool]
+    allowed_text: str
+    cafile: str | None = None
+
+
+def is_https(url: str) -> bool:
+    """Tell whether the address is an https one."""
+    return urlsplit(url).scheme == "https"
+
+
+HTTPS_ONLY = Access(is_https, "https")
+
+
+def download(url: str, target: Path, size: int, progress: Progress, access: Access = HTTPS_ONLY) -> None:
+    """Write what is at `url` to `target`: at most `size` bytes. Raises `Unavailable` when it cannot be had."""
+    done = 0
+    progress(0, size)
+    with _opened(url, access) as response, target.open("wb") as writer:
+        while chunk := _read(response, url, _CHUNK):
+            done += len(chunk)
+            if done > size:
+                raise Unavailable(f"{shown(url)} has more than the {size} bytes expected")
+            writer.write(chunk)
+            progress(done, size)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A small document; `url` is where it came from in the end."""
+
+    url: str
+    content_type: str
+    body: bytes
+
+
+def page(url: str, accept: str, limit: int, access: Access) -> Page:
+    """Return the document at `url`, of at most `limit` bytes. Raises `Unavailable` when it cannot be had."""
+    with _opened(url, access, accept) as response:
+        body = b""
+        while chunk := _read(response, url, _CHUNK):
+            body += chunk
+            if len(body) > limit:
+                raise Unavailable(f"{shown(url)} has more than the {limit} bytes allowed")
+        return Page(response.geturl(), response.headers.get_content_type(), body)
+
+
+def shown(url: str) -> str:
+    """Return the address without user name and password, for messages."""
+    return without_login(url)[0]
+
+
+def without_login(url: str) -> tuple[str, str | None]:
+    """Return the address without user name and password, and the header that carries them instead."""
+    parts = urlsplit(url)
+    login, at, place = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    user, _, password = login.partition(":")
+    token = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return urlunsplit(parts._replace(netloc=place)), f"Basic {token}"
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to https, and those that stay on the same server."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """Return the request to make next. Raises `Unavailable` for a redirect to anything but https."""
+        old, new = urlsplit(req.full_url), urlsplit(newurl)
+        if not is_https(newurl) and (old.scheme, old.netloc) != (new.scheme, new.netloc):
+            raise Unavailable(f"{req.full_url} redirects to {shown(newurl)}; only https is followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+@contextmanager
+def _opened(url: str, access: Access, accept: str = "*/*") -> Iterator[Any]:
+    """Open the address; every way in which that can fail is an `Unavailable` that names it."""
+    if not access.allowed(url):
+        raise Unavailable(f"{shown(url)} is not allowed; the address must be {access.allowed_text}")
+    plain, login = without_login(url)
+    request = urllib.request.Request(plain, headers={"Accept": accept, "User-Agent": "velum"})  # noqa: S310  checked above
+    if login is not None:
+        request.add_unredirected_header("Authorization", login)
+    try:
+        context = ssl.create_default_context(cafile=access.cafile)
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Redirects())
+        response = opener.open(request, timeout=TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise Unavailable(f"{plain} answered {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Unavailable(f"{plain} cannot be reached: {getattr(error, 'reason', error)}") from error
+    with response:
+        yield response
+
+
+def _read(response: Any, url: str, size: int) -> bytes:
+    try:
+        return bytes(response.read(size))
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable(f"{shown(url)} broke off: {error}") from error

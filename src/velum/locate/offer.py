@@ -1,0 +1,116 @@
+"""A file of weights becomes a model: what it is, what it finds and what it wants to see."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from velum.errors import BadInput, BadPlan
+from velum.locate import families, recognise
+from velum.locate.catalogfile import NAME
+from velum.locate.modelfile import files_of
+from velum.locate.runtime.reading import signature
+
+THRESHOLD = 0.25
+"""Score from which a find counts where nobody says otherwise."""
+
+LEAST_THRESHOLD = 0.01
+"""Below it a detector would keep every guess of its network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the user says of a model; None where the file is to say it."""
+
+    name: str | None = None
+    labels: tuple[str, ...] | None = None
+    family: str | None = None
+    threshold: float | None = None
+    licence: str = "not stated"
+    input: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Fields of `Input`, which win over what the file says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A model that can be added to the user's store. Its files lie at `path`, see `velum.locate.modelfile`."""
+
+    name: str
+    path: Path
+    family: str
+    labels: tuple[str, ...]
+    threshold: float
+    licence: str
+    input: Mapping[str, Any]
+    origin: str
+    """What it was made from, for the catalogue."""
+
+
+def offer(path: Path, wish: Wish, origin: str | None = None) -> Offer:
+    """Return what the model at `path` is, from its signature, its metadata and what the user says.
+
+    Raises `BadInput` when it cannot be read, recognised or labelled, and `BadPlan` when a wish is not allowed.
+    """
+    files_of(path)
+    seen = signature(path.parent if path.name == "saved_model.pb" else path)
+    family = wish.family or recognise.family_of(seen, path.name)
+    families.family(family)  # a wished one may not exist
+    labels = recognise.placed(wish.labels or recognise.labels_of(seen, family, path.name), seen, family)
+    recognise.check_labels(labels, seen, family, path.name)
+    return Offer(
+        name=named(wish.name or path.stem, stated=wish.name is not None),
+        path=path,
+        family=family,
+        labels=labels,
+        threshold=_threshold(wish.threshold),
+        licence=wish.licence,
+        input=MappingProxyType(recognise.input_of(seen) | dict(wish.input)),
+        origin=origin or path.name,
+    )
+
+
+def named(text: str, *, stated: bool) -> str:
+    """Return `text` as the name of a model: as it is where the user stated it, else with what is not allowed replaced.
+
+    Raises `BadPlan` when no name comes out of it.
+    """
+    name = text if stated else re.sub(r"[^a-z0-9.+]+", "-", text.lower()).strip("-.+")
+    if not stated and name[:1].isdigit():
+        name = f"model-{name}"
+    if not NAME.fullmatch(name):
+        raise BadPlan(
+            f"a model cannot be named {text!r}; give a name of small letters, digits, '.', '+' and '-' with --name"
+        )
+    return name
+
+
+def labels_from(path: Path) -> tuple[str, ...]:
+    """Return the labels of a text file, one a line, an empty line for a class that is not a thing.
+
+    Empty lines at the end do not count. Raises `BadInput` when the file cannot be read or names nothing.
+    """
+    labels = tuple(line.strip() for line in read_text(path).rstrip().splitlines())
+    if not any(labels):
+        raise BadInput(f"{path} names no labels; it must have one a line")
+    return labels
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a small file. Raises `BadInput` when it is missing, a Git LFS pointer, or not text."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read as text: {getattr(error, 'strerror', None) or error}") from error
+    if text.startswith("version https://git-lfs"):
+        raise BadInput(f"{path} is a Git LFS pointer, not the file itself; run 'git lfs pull' where it comes from")
+    return text
+
+
+def _threshold(wished: float | None) -> float:
+    if wished is None:
+        return THRESHOLD
+    if not LEAST_THRESHOLD <= wished <= 1:
+        raise BadPlan(f"threshold is {wished}; it must be from {LEAST_THRESHOLD} to 1")
+    return wished

@@ -1,0 +1,216 @@
+"""onnxruntime on the CPU or on an NVIDIA GPU. Reads ONNX."""
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from google.protobuf.message import DecodeError
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from velum.errors import PluginFault, Unavailable
+from velum.frame import Rgb
+from velum.locate.families import Input, Tensors
+from velum.locate.runtime.exchange import checked, prepared
+from velum.plugins import Host
+
+CUDA = "CUDAExecutionProvider"
+
+BUILDS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
+"""Distributions that put files into the one folder `onnxruntime`."""
+
+TRIAL_SIDE = 8
+"""Side, in strides, of the picture that a network is tried with on a GPU."""
+
+_TYPES: dict[int, type] = {
+    onnx.TensorProto.FLOAT: np.float32,
+    onnx.TensorProto.FLOAT16: np.float16,
+    onnx.TensorProto.UINT8: np.uint8,
+}
+
+_FAILURES = (
+    state.EPFail, state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoModel,
+    state.NoSuchFile, state.NotFound, state.NotImplemented, state.RuntimeException, RuntimeError, ValueError,
+)  # fmt: skip
+
+
+class Network:
+    """A network for any size of input, or for the one that it takes.
+
+    It works on one picture at a time, with all threads or the whole GPU, in either mode of the host; several threads
+    may ask at once.
+    """
+
+    def __init__(self, path: Path, form: Input, host: Host) -> None:
+        """Read the weights at `path`.
+
+        Raises `Unavailable` when onnxruntime cannot read them, computes in another precision than asked for, or cannot
+        use the device asked for.
+        """
+        _check_builds()
+        if host.device == "cuda":
+            _check_cuda()
+        model = _opened(path, form)
+        self._precision = _precision(model, host)
+        (given,) = _inputs(model.graph)
+        self._input, self._dtype, self._form = given.name, _TYPES[given.type.tensor_type.elem_type], form
+        self._session = _session(model, path, host)
+        self._names = [output.name for output in self._session.get_outputs()]
+        if host.device == "cuda":
+            self._try_out(path)
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic that it uses: f32, f16, or `f32 or tf32` where the GPU may choose."""
+        return self._precision
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of the library, and the device where it is not the CPU."""
+        device = " cuda" if self._session.get_providers()[0] == CUDA else ""
+        return f"{_version()}{device}"
+
+    def infer(self, rgb: Rgb) -> Tensors:
+        """Return the outputs for one picture, without the batch axis. Raises `PluginFault`."""
+        try:
+            found = self._session.run(None, {self._input: prepared(rgb, self._form).astype(self._dtype, copy=False)})
+        except _FAILURES as error:
+            raise PluginFault(f"inference of a picture of {rgb.shape} failed: {_first_line(error)}") from error
+        return checked({name: np.asarray(values[0]) for name, values in zip(self._names, found, strict=True)})
+
+    def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
+        """Yield the outputs for each picture, in order. Raises `PluginFault`."""
+        return map(self.infer, pictures)
+
+    def _try_out(self, path: Path) -> None:
+        """Run once: a driver that does not fit shows only then."""
+        width, height = self._form.size_wh or (self._form.stride * TRIAL_SIDE,) * 2
+        try:
+            self.infer(np.zeros((height, width, 3), np.uint8))
+        except PluginFault as error:
+            raise Unavailable(f"device cuda cannot run {path.name}: {error}; check nvidia-smi, or use cpu") from error
+
+
+def _check_builds() -> None:
+    found = [name for name in BUILDS if _is_installed(name)]
+    if len(found) > 1:
+        raise Unavailable(
+            f"{' and '.join(found)} are installed, and overwrite each other's files; pip uninstall all of them, "
+            "then pip install 'velum[gpu]' for NVIDIA or 'velum[ort]' for the CPU"
+        )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _check_cuda() -> None:
+    if CUDA not in ort.get_available_providers():
+        raise Unavailable(
+            f"device cuda cannot be used: {_version()} is built for the CPU; pip uninstall onnxruntime, "
+            "then pip install 'velum[gpu]', or use device cpu"
+        )
+    # It prints what it does not find, into what may be the reports of a command; the session's providers tell.
+    with redirect_stdout(io.StringIO()):
+        ort.preload_dlls()
+
+
+def _opened(path: Path, form: Input) -> onnx.ModelProto:
+    """Return the network, its input opened to any size, or set to the one size of the form."""
+    if path.suffix.lower() != ".onnx":
+        raise Unavailable(
+            f"weights {path} are not ONNX, which is all that onnxruntime reads; use runtime openvino and device cpu, "
+            "or export them as ONNX"
+        )
+    try:
+        model = onnx.load(path)
+    except (OSError, DecodeError, ValueError) as error:
+        raise _unusable(path, error) from error
+    inputs = _inputs(model.graph)
+    types = [given.type.tensor_type.elem_type for given in inputs]
+    if len(inputs) != 1 or types[0] not in _TYPES:
+        kinds = ", ".join(onnx.TensorProto.DataType.Name(one).lower() for one in types) or "none"
+        raise Unavailable(f"weights {path} have {len(inputs)} inputs ({kinds}); they must have one, a picture")
+    width, height = form.size_wh or ("width", "height")
+    sizes = (1, 3, height, width) if form.layout == "nchw" else (1, height, width, 3)
+    _set_shape(inputs[0], sizes)
+    # What is noted of sizes further on holds for the size of the export, and buffers would be shared accordingly.
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return model
+
+
+def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs that are not weights: old exports list these too."""
+    weights = {one.name for one in graph.initializer}
+    return [one for one in graph.input if one.name not in weights]
+
+
+def _set_shape(given: onnx.ValueInfoProto, sizes: tuple[int | str, ...]) -> None:
+    shape = given.type.tensor_type.shape
+    shape.ClearField("dim")
+    for size in sizes:
+        if isinstance(size, int):
+            shape.dim.add().dim_value = size
+        else:
+            shape.dim.add().dim_param = size
+
+
+def _precision(model: onnx.ModelProto, host: Host) -> str:
+    """Return what the network computes in: what its weights are stored in, as onnxruntime converts nothing."""
+    halves = any(one.data_type == onnx.TensorProto.FLOAT16 for one in model.graph.initializer)
+    stored = "f16" if halves else "f32"
+    if host.precision not in {"auto", stored}:
+        raise Unavailable(
+            f"precision {host.precision} is not to be had with onnxruntime, which computes in that of the weights; "
+            f"these have auto, {stored}"
+        )
+    return "f32 or tf32" if (host.device, host.precision, stored) == ("cuda", "auto", "f32") else stored
+
+
+def _session(model: onnx.ModelProto, path: Path, host: Host) -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = host.threads
+    # Threads that wait busily take the cores from decoding and encoding.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if host.device == "cuda":
+        # The search for the fastest convolution takes seconds for each new size of picture; the guess takes none.
+        chosen = {"use_tf32": int(host.precision == "auto"), "cudnn_conv_algo_search": "HEURISTIC"}
+        providers.insert(0, (CUDA, chosen))
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=providers, enable_fallback=0)
+    except _FAILURES as error:
+        raise _unusable(path, error) from error
+    if host.device == "cuda" and session.get_providers()[0] != CUDA:
+        raise Unavailable(
+            f"device cuda cannot be used: {_version()} found no NVIDIA driver, CUDA or cuDNN that fits; check "
+            "nvidia-smi, pip install 'velum[gpu]', or use device cpu"
+        )
+    return session
+
+
+def _unusable(path: Path, error: Exception) -> Unavailable:
+    return Unavailable(
+        f"weights {path} cannot be used by {_version()}: {_first_line(error)}; fetch or export them again, or use "
+        "runtime openvino"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _version() -> str:
+    return f"onnxruntime {ort.__version__}"

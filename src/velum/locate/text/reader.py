@@ -1,0 +1,117 @@
+"""Reading a line of text, through RapidOCR and the recognition network in its wheel."""
+
+import threading
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from velum.errors import PluginFault, Unavailable
+from velum.frame import Rgb
+from velum.plugins import Host
+
+NETWORK = "PP-OCRv6_rec_small.onnx"
+"""The network in the wheel, for Latin and Chinese script. Given by path: RapidOCR fetches any that it is not given."""
+
+LINE_HEIGHT = 48
+"""Rows of the picture of a line that the network was made for."""
+
+LONGEST = 3200
+"""Columns of the longest line that the network was trained with; longer ones are squeezed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a line says. For each character, the share of the line's length at which its middle is, and how sure it is.
+
+    Spaces are as sure as their neighbours.
+    """
+
+    text: str
+    middles: tuple[float, ...]
+    sure: tuple[float, ...]
+
+    @property
+    def score(self) -> float:
+        """How sure the reader is on average, from 0 to 1; 0 when there is nothing to read."""
+        return sum(self.sure) / len(self.sure) if self.sure else 0.0
+
+
+class Reader(Protocol):
+    """Reads one line of text. Called from several threads at once."""
+
+    def read(self, line: Rgb) -> Reading:
+        """Return what a picture of one level line says, of any size. Raises `PluginFault`."""
+        ...
+
+    @property
+    def description(self) -> dict[str, str]:
+        """Facts for the report."""
+        ...
+
+
+class RapidReader:
+    """RapidOCR's recognition, on OpenVINO, in the precision that OpenVINO takes for itself. It fetches nothing."""
+
+    def __init__(self, host: Host) -> None:
+        """Load the network. Raises `Unavailable` when RapidOCR, or the network in it, is not installed."""
+        try:
+            import rapidocr  # noqa: PLC0415 - loaded only when a plan reads text
+        except ImportError as error:
+            raise Unavailable(
+                f"reading text needs a library that is not installed ({error}); pip install 'velum[text]'"
+            ) from error
+        network = Path(str(files("rapidocr").joinpath("models", NETWORK)))
+        if not network.is_file():
+            raise Unavailable(
+                f"the installed rapidocr has no {NETWORK}; it must be of version 3.10: pip install 'velum[text]'"
+            )
+        self._version = version("rapidocr")
+        # Untyped: what it returns depends on what it is told to do.
+        self._engine: Any = rapidocr.RapidOCR(
+            params={
+                "Global.use_det": False,
+                "Global.use_cls": False,
+                "Global.use_preprocess_img": False,
+                "Global.return_word_box": True,
+                "Global.log_level": "critical",
+                "Rec.engine_type": rapidocr.EngineType.OPENVINO,
+                "Rec.model_path": str(network),
+                "EngineConfig.openvino.inference_num_threads": host.threads or -1,
+            }
+        )
+        # RapidOCR keeps one request, whose output the next call overwrites.
+        self._one_at_a_time = threading.Lock()
+        self.read(np.zeros((LINE_HEIGHT, LINE_HEIGHT, 3), np.uint8))
+
+    @property
+    def description(self) -> dict[str, str]:
+        """Facts for the report."""
+        return {"reader": f"rapidocr {self._version}, {NETWORK}"}
+
+    def read(self, line: Rgb) -> Reading:
+        """Return what a picture of one level line says."""
+        with self._one_at_a_time:
+            try:
+                found = self._engine(np.ascontiguousarray(line[..., ::-1]))
+            except (RuntimeError, ValueError, TypeError) as error:
+                raise PluginFault(f"rapidocr failed on a line of {line.shape}: {error}") from error
+        if not found.txts or not found.txts[0] or not found.word_results:
+            return Reading("", (), ())
+        return _reading(found.txts[0], found.word_results[0])
+
+
+def _reading(text: str, info: Any) -> Reading:
+    """Return the reading that RapidOCR's answer holds: columns of all characters but spaces, and confidences of all."""
+    columns = iter([column for word in info.word_cols for column in word])
+    known = [None if sign.isspace() else (next(columns) + 0.5) / info.line_txt_len for sign in text]
+    places = np.array([place if place is not None else np.nan for place in known])
+    gaps = np.isnan(places)
+    if gaps.all():
+        return Reading("", (), ())
+    order = np.arange(len(places))
+    places[gaps] = np.interp(order[gaps], order[~gaps], places[~gaps])
+    return Reading(text, tuple(np.clip(places, 0, 1).tolist()), tuple(map(float, info.confs)))

@@ -1,0 +1,180 @@
+"""The command line, as a person types it. The localizer is one that tests bring along."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import velum
+
+# A distribution with nothing but entry points: what a stranger's package with one file looks like once installed.
+PLUGIN = """
+from velum.testing import FakeLocalizer
+from velum.region import Box, Region
+
+def fixed(x: int = 10) -> FakeLocalizer:
+    return FakeLocalizer([Region(Box(x, 5, x + 20, 25), "face", 0.8)])
+
+def failing() -> None:
+    raise RuntimeError("no such device")
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "fake_parts.py").write_text(PLUGIN)
+    info = folder / "fake_parts-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-parts\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[velum.localizers]\nfake = fake_parts:fixed\nfailing = fake_parts:failing\n"
+    )
+    return folder
+
+
+@pytest.fixture
+def velum_command(site: Path, tmp_path: Path) -> "Command":
+    pixels = np.random.default_rng(0).integers(1, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return Command(site, tmp_path)
+
+
+class Command:
+    def __init__(self, site: Path, folder: Path) -> None:
+        self.folder = folder
+        self.env = os.environ | {
+            "PYTHONPATH": str(site),
+            "VELUM_CACHE": str(folder / "cache"),
+            "NO_COLOR": "1",
+            "COLUMNS": "100",
+        }
+
+    def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "velum", *arguments],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def pixels(self, name: str) -> "np.typing.NDArray[np.uint8]":
+        return np.asarray(Image.open(self.folder / name))
+
+
+RULE = ("--rule", "face: fake -> blacken with grow=0")
+
+
+def test_one_photo(velum_command: Command) -> None:
+    done = velum_command("hide", "photo.png", *RULE)
+    assert "photo.hidden.png: 1 face hidden" in done.stdout
+    assert (velum_command.pixels("photo.hidden.png")[5:25, 10:30] == 0).all()
+
+
+def test_json_report(velum_command: Command) -> None:
+    done = velum_command("hide", "photo.png", "-o", "out.png", "--json", *RULE)
+    report = json.loads(done.stdout)
+    assert report["target"] == "out.png"
+    assert report["hidden"][0]["xyxy"] == [10, 5, 30, 25]
+
+
+def test_plan_file_and_plan_show(velum_command: Command) -> None:
+    shown = velum_command(
+        "plan", "show", "--rule", "face: fake(x=0) -> pixelate", "--keep", "gps,datetime", "--quality", "80"
+    )
+    (velum_command.folder / "plan.toml").write_text(shown.stdout)
+    again = velum_command("plan", "show", "--plan", "plan.toml")
+    assert again.stdout == shown.stdout
+    report = json.loads(velum_command("hide", "photo.png", "--plan", "plan.toml", "--json").stdout)
+    assert report["plan"] in shown.stdout
+    assert report["hidden"][0]["xyxy"] == [0, 5, 20, 25]
+
+
+def test_locate_then_hide(velum_command: Command) -> None:
+    velum_command("locate", "photo.png", "-o", "regions.json", *RULE)
+    regions = json.loads((velum_command.folder / "regions.json").read_text())
+    regions["frames"][0]["regions"][0]["xyxy"] = [0, 0, 7, 7]
+    (velum_command.folder / "regions.json").write_text(json.dumps(regions))
+    velum_command("hide", "photo.png", "--regions", "regions.json", *RULE)
+    assert (velum_command.pixels("photo.hidden.png") == 0).all(axis=2).sum() == 49
+    assert json.loads(velum_command("locate", "photo.png", *RULE).stdout)["width"] == 60
+
+
+def test_a_folder_with_a_bad_file(velum_command: Command) -> None:
+    folder = velum_command.folder / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.png", "sub/b.png"):
+        Image.fromarray(velum_command.pixels("photo.png")).save(folder / name)
+    (folder / "bad.jpg").write_bytes(b"")
+    done = velum_command("hide", "photos", "-o", "safe", *RULE, code=1)
+    assert "bad.jpg" in done.stderr
+    assert "2 pictures, 2 faces hidden" in done.stdout
+    assert "1 failed" in done.stdout
+    done = velum_command("hide", "photos", "-o", "safe", "--resume", "--json", *RULE, code=1)
+    assert [json.loads(line)["error"]["kind"] for line in done.stdout.splitlines()] == ["BadInput"]
+
+
+def test_dry_run_writes_nothing(velum_command: Command) -> None:
+    done = velum_command("hide", "photo.png", "--dry-run", *RULE)
+    assert "photo.png -> photo.hidden.png" in done.stdout
+    assert sorted(path.name for path in velum_command.folder.iterdir() if path.is_file()) == ["photo.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["missing.png", *RULE], 3, "missing.png does not exist"),
+        (["empty.jpg", *RULE], 3, "empty.jpg"),
+        (["text.jpg", *RULE], 3, "text.jpg"),
+        (["photo.png", "--rule", "face"], 4, "cannot read rule"),
+        (["photo.png", "--rule", "face: fake -> blackn"], 4, "installed are blacken"),
+        (["photo.png", "--rule", "face: fake(y=1) -> blur"], 4, "no option y"),
+        (["photo.png", "--rule", "face: fake -> blur(degree=2)"], 4, "degree"),
+        (["photo.png", "--rule", "plate: fake -> blur"], 4, "finds face"),
+        (["photo.png", "--plan", "nowhere.toml"], 4, "cannot read nowhere.toml"),
+        (["photo.png", "--plan", "text.jpg"], 4, "not valid TOML"),
+        (["photo.png", "--keep", "everything", *RULE], 4, "allowed are camera"),
+        (["photo.png", "--rule", "face: failing -> blur"], 7, "no such device"),
+        (["photo.png", "-o", "photo.png", *RULE], 8, "photo.png"),
+        (["photo.png", "-o", "nowhere/out.png", *RULE], 8, "nowhere"),
+        (["photo.png", "-o", "taken.png", *RULE], 8, "exists"),
+        (["photo.png", "--regions", "text.jpg", *RULE], 3, "not valid JSON"),
+        (["photo.png", "--resume", *RULE], 2, "--resume"),
+        (["photo.png", "--quality", "0", *RULE], 2, "quality"),
+        ([], 2, "SRC"),
+    ],
+)
+def test_mistakes_have_one_message_and_an_exit_code(
+    velum_command: Command, arguments: list[str], code: int, message: str
+) -> None:
+    folder = velum_command.folder
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("not a picture")
+    (folder / "taken.png").write_bytes(b"mine")
+    before = sorted(path.name for path in folder.iterdir())
+    done = velum_command("hide", *arguments, code=code)
+    assert message in done.stderr
+    assert sorted(path.name for path in folder.iterdir() if path.name != "cache") == before
+    assert (folder / "taken.png").read_bytes() == b"mine"
+
+
+def test_techniques_are_listed(velum_command: Command) -> None:
+    lines = velum_command("techniques", "--json").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["blacken", "blur", "pixelate"]
+    assert json.loads(lines[0])["options"] == {"degree": 1.0}
+    assert "pixelate(degree=0.2)" in velum_command("techniques").stdout
+
+
+def test_version(velum_command: Command) -> None:
+    assert velum_command("--version").stdout.strip() == f"velum {velum.__version__}"

@@ -1,0 +1,118 @@
+"""`velum models` says what is here, fetches what is wanted, and fails when something is missing or wrong."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from velum.cli.models import app
+from velum.errors import BadPlan, Unavailable
+from velum.locate import models
+from velum.locate.fetch import cached_path
+from velum.plugins import Host
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, nothing installed that holds a model, and no network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VELUM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("VELUM_MODELS", str(tmp_path / "own"))
+    monkeypatch.setenv("VELUM_OFFLINE", "1")
+    monkeypatch.setattr("velum.locate.fetch.wheels.installed", lambda source: None)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def run(cache: Path) -> Run:
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def yunet(shared: Path) -> Path:
+    """Real weights that the catalogue pins."""
+    return shared / "models" / "yunet" / "face_detection_yunet_2023mar.onnx"
+
+
+def test_list_shows_every_model_and_that_it_is_not_here(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    result = run("list")
+    assert result.exit_code == 0
+    for name, model in models.catalog().items():
+        (line,) = [line for line in result.stdout.splitlines() if line.startswith(name)]
+        assert model.licence in line
+        assert "not here, and offline" in line
+
+
+def test_list_as_json_says_all_that_is_known(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VELUM_OFFLINE", "0")
+    rows = {row["name"]: row for row in json.loads(run("list", "--json").stdout)}
+    assert rows.keys() == models.catalog().keys()
+    row = rows["centerface"]
+    assert (row["state"], row["path"], row["labels"], row["bytes"]) == ("obtainable", None, ["face"], 7304518)
+    assert row["sha256"] == models.find("centerface").sha256
+
+
+@pytest.mark.parametrize("command", ["pull", "path", "verify"])
+def test_unknown_name_lists_the_known(run: Run, command: str) -> None:
+    result = run(command, "nope")
+    assert isinstance(result.exception, BadPlan)
+    assert "known are centerface, " in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(("path", "yunet"), "yunet is not on this machine; run 'velum models pull yunet'", id="path"),
+        pytest.param(("pull",), "centerface is not on this machine, and fetching is forbidden", id="pull the default"),
+        pytest.param(("pull", "yunet"), "yunet is not on this machine, and fetching is forbidden", id="pull one"),
+        pytest.param(("sample", "portrait"), "run 'velum models sample portrait'", id="sample"),
+        pytest.param(("verify",), "missing or wrong: centerface; run 'velum models pull centerface'", id="verify"),
+        pytest.param(("verify", "yunet"), "missing or wrong: yunet", id="verify one"),
+    ],
+)
+def test_what_is_missing_is_an_error_that_says_what_to_run(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments)
+    assert isinstance(result.exception, Unavailable)
+    assert message in str(result.exception)
+    assert not any(line.startswith("/") for line in result.stdout.splitlines())
+
+
+def test_damaged_file_is_told_apart_from_a_missing_one(run: Run, cache: Path) -> None:
+    file = cached_path(models.find("yunet"), Host(cache=cache))
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"half a mod")
+    rows = {row["name"]: row for row in json.loads(run("list", "--json").stdout)}
+    assert rows["yunet"]["state"] == "damaged"
+    result = run("verify")  # nobody named it, yet what lies here is checked
+    assert f"yunet: {file} has 10 bytes, expected 232589" in result.stdout
+    assert isinstance(result.exception, Unavailable)
+
+
+def test_sample_is_printed_by_its_path_alone(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "portrait.jpg"
+    monkeypatch.setattr("velum.locate.fetch.obtain", lambda asset, host: file)
+    assert run("sample", "portrait").stdout == f"{file}\n"
+
+
+@pytest.mark.real
+def test_cached_model_is_found_and_verified(run: Run, cache: Path, yunet: Path) -> None:
+    file = cached_path(models.find("yunet"), Host(cache=cache))
+    file.parent.mkdir(parents=True)
+    file.write_bytes(yunet.read_bytes())
+    assert run("path", "yunet").stdout == f"{file}\n"
+    assert run("pull", "yunet", "yunet").stdout == f"{file}\n"
+    verified = run("verify", "yunet")
+    assert (verified.exit_code, verified.stdout) == (0, "yunet: ok\n")
+
+
+@pytest.mark.real
+def test_given_model_is_found(run: Run, monkeypatch: pytest.MonkeyPatch, yunet: Path) -> None:
+    monkeypatch.setenv("VELUM_WEIGHTS_YUNET", str(yunet))
+    assert run("path", "yunet").stdout == f"{yunet}\n"
+    rows = {row["name"]: row for row in json.loads(run("list", "--json").stdout)}
+    assert rows["yunet"]["state"] == "given"

@@ -1,0 +1,138 @@
+"""`velum models add`, `try` and `remove`: a user's own model, from the command line to the drawing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+from openvino import opset8 as ops
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from velum.cli import drawing
+from velum.cli.models import app
+from velum.errors import BadInput, BadPlan, OutputFailed
+from velum.region import Box, Region
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VELUM_MODELS", str(tmp_path / "own"))
+    monkeypatch.setenv("VELUM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("VELUM_OFFLINE", "1")
+    monkeypatch.setattr("velum.locate.fetch.wheels.installed", lambda source: None)
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+def network(path: Path) -> Path:
+    """Write a network that finds, in whatever it sees, one thing of class 1 from (20, 30) to (60, 90)."""
+    picture = ops.parameter([1, 3, 96, 96], np.float32, name="images")
+    nothing = ops.multiply(ops.reduce_mean(picture, np.array([1, 2, 3]), keep_dims=False), np.float32(0))
+    rows = np.zeros((1, 300, 6), np.float32)
+    rows[0, 0] = 20, 30, 60, 90, 0.9, 1
+    result = ops.add(ops.constant(rows), nothing)
+    result.output(0).set_names({"output0"})
+    model = ov.Model([result], [picture])
+    model.set_rt_info("{0: 'person', 1: 'dog'}", ["framework", "names"])
+    model.set_rt_info("32", ["framework", "stride"])
+    ov.save_model(model, path, compress_to_fp16=False)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.new("RGB", (96, 96), (200, 200, 200)).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_from_the_file_to_the_drawing(run: Run, tmp_path: Path, photo: Path) -> None:
+    added = run("add", str(network(tmp_path / "dogs.xml")), "--licence", "own")
+    assert added.stdout == "dogs: yolo, from a score of 0.25, finds person, dog\n"
+    (row,) = [row for row in json.loads(run("list", "--json").stdout) if row["name"] == "dogs"]
+    assert (row["state"], row["licence"], row["labels"]) == ("added", "own", ["person", "dog"])
+    assert row["hashes"].count("sha256:") == 2
+    assert run("verify", "dogs").stdout == "dogs: ok\n"
+    tried = run("try", "dogs", str(photo))
+    assert "photo.found.jpg: 1 dog found and drawn" in tried.stdout
+    assert "is NOT anonymised" in tried.stderr
+    pixels = np.asarray(Image.open(tmp_path / "photo.found.jpg")).astype(int)
+    assert pixels.shape == (96, 96, 3)
+    assert abs(pixels[60, 20] - 200).max() > 50  # the box's left edge
+    assert abs(pixels[60, 40] - 200).max() < 10  # within it the picture is as it was
+    assert run("remove", "dogs").stdout == "dogs: removed\n"
+    assert isinstance(run("path", "dogs").exception, BadPlan)
+
+
+def test_a_drawing_never_replaces_a_file_unasked(run: Run, tmp_path: Path, photo: Path) -> None:
+    run("add", str(network(tmp_path / "dogs.xml")))
+    assert isinstance(run("try", "dogs", str(photo), "-o", str(photo)).exception, OutputFailed)
+    assert isinstance(run("try", "dogs", "nope.jpg").exception, BadInput)
+    assert isinstance(run("try", "dogs", str(photo), "-o", "a.txt").exception, BadPlan)
+    assert run("try", "dogs", str(photo), "-o", str(photo), "--overwrite").exit_code == 0
+
+
+def test_added_and_tried_at_once(run: Run, tmp_path: Path, photo: Path) -> None:
+    result = run("add", str(network(tmp_path / "dogs.xml")), "--try", str(photo), "--labels", "cat,hound")
+    assert "photo.dogs.jpg: 1 hound found and drawn" in result.stdout
+
+
+def test_labels_from_a_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    assert "finds one, two" in run("add", str(network(tmp_path / "a.xml")), "--labels", "labels.txt").stdout
+    missing = run("add", str(tmp_path / "a.xml"), "--name", "b", "--labels", "nope.txt")
+    assert isinstance(missing.exception, BadInput)
+    assert isinstance(run("add", str(tmp_path / "a.xml"), "--name", "b", "--labels", ",").exception, BadPlan)
+
+
+def model_folder(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    network(folder / "m.xml")
+    (folder / "config.json").write_text('{"confidence": 40}')
+    (folder / "classes.txt").write_text("cat\ndog\n")
+
+
+def test_every_model_of_a_folder_is_added_and_what_fails_is_named(run: Run, tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        model_folder(tmp_path / "models" / name)
+    (tmp_path / "models" / "two" / "classes.txt").unlink()
+    result = run("add", str(tmp_path / "models"))
+    assert result.stdout == "".join(f"{name}: yolo, from a score of 0.4, finds cat, dog\n" for name in ("one", "three"))
+    assert "two has no classes.txt" in result.stderr
+    assert isinstance(result.exception, BadInput)
+    assert "of 3 model folders 1 were not added: two" in str(result.exception)
+    named = run("add", str(tmp_path / "models"), "--name", "mine")
+    assert isinstance(named.exception, BadPlan)
+
+
+def test_darknet_files_alone_can_be_added(run: Run, tmp_path: Path, photo: Path) -> None:
+    (tmp_path / "plates.cfg").write_text(
+        "[net]\nwidth=32\nheight=32\n[convolutional]\nfilters=12\nsize=1\nstride=8\npad=1\nactivation=linear\n"
+        "[yolo]\nmask=0,1\nanchors=8,9, 16,18\nclasses=1\n"
+    )
+    # The bias alone speaks: the second anchor is sure that it sees a plate, in each cell, of which a picture of 64 x 64 has 64.
+    bias = np.array([0, 0, 0, 0, -9, -9, 0, 0, 0, 0, 9, 9], "<f4").tobytes()
+    numbers = bias + np.zeros(12 * 3, "<f4").tobytes()
+    (tmp_path / "plates.weights").write_bytes(np.array([0, 2, 5, 0, 0], "<i4").tobytes() + numbers)
+    result = run("add", str(tmp_path / "plates.weights"), "--labels", "license_plate")
+    assert result.stdout == "plates: darknet, from a score of 0.25, finds license_plate\n"
+    tried = run("try", "plates", str(photo))
+    assert "64 license_plates found and drawn" in tried.stdout
+
+
+def test_a_mask_is_drawn_by_its_outline_and_lines_grow_with_the_picture() -> None:
+    mask = np.zeros((40, 40), bool)
+    mask[10:30, 10:30] = True
+    small, large = np.full((100, 100, 3), 128, np.uint8), np.full((2000, 2000, 3), 128, np.uint8)
+    region = Region(Box(20, 20, 60, 60), "person", 0.5, mask)
+    found = np.asarray(drawing.drawn(small, [region])).astype(int)
+    assert (found[40, 40] != 128).any()
+    assert (found[58, 40] == 128).all()  # in the box, not in the mask
+    assert (small == 128).all()
+    box = Region(Box(500, 500, 1500, 1500), "person")
+    row = np.asarray(drawing.drawn(large, [box]))[1000]
+    assert np.count_nonzero((row != 128).any(axis=1)) == 2 * 5

@@ -1,0 +1,134 @@
+"""The documentation is true: its commands and code run, its tables match the code, its links lead somewhere."""
+
+import configparser
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from velum import errors
+from velum.findings import FORMAT, Findings
+from velum.plan import METADATA, Plan, Use
+from velum.plugins import Host, load, make, names
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+# Stands for the default model, so that the examples run without weights and find something in a grey picture.
+STAND_IN = """
+from velum.region import Box, Region
+from velum.testing import FakeLocalizer
+
+def centerface(min_side: int = 16, threshold: float = 0.2) -> FakeLocalizer:
+    return FakeLocalizer([Region(Box(10, 5, 30, 25), "face", 0.8)])
+"""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def distribution(folder: Path, module: str, code: str, entry_points: dict[str, dict[str, str]]) -> None:
+    """Lay out a package with one file as an installer would."""
+    (folder / f"{module}.py").write_text(code)
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    parser = configparser.ConfigParser()
+    parser.read_dict(entry_points)
+    with (info / "entry_points.txt").open("w") as file:
+        parser.write(file)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A folder with the files that the examples speak of."""
+    site = tmp_path / "site"
+    site.mkdir()
+    distribution(site, "stand_in", STAND_IN, {"velum.localizers": {"centerface": "stand_in:centerface"}})
+    desk = tmp_path / "desk"
+    (desk / "photos").mkdir(parents=True)
+    for name in ("photo.jpg", "photos/one.jpg", "photos/two.jpg"):
+        Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(desk / name)
+    return desk
+
+
+def run(desk: Path, *arguments: str) -> str:
+    env = os.environ | {"PYTHONPATH": str(desk.parent / "site"), "VELUM_CACHE": str(desk.parent / "cache")}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=desk, env=env, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_commands_of_the_readme_run_in_order(desk: Path) -> None:
+    (block,) = blocks(ROOT / "README.md", "sh")
+    lines = [shlex.split(line, comments=True) for line in block.splitlines() if line.startswith("velum ")]
+    assert len(lines) > 5
+    for line in lines:
+        overwrite = ["--overwrite"] if line[1] == "hide" else []
+        run(desk, "-m", "velum", *line[1:], *overwrite)
+
+
+def test_code_of_the_readme_runs(desk: Path) -> None:
+    (block,) = blocks(ROOT / "README.md", "python")
+    run(desk, "-c", block)
+    assert (np.asarray(Image.open(desk / "photo.safe.jpg"))[8:22, 13:27] < 10).all()
+    assert (desk / "photo.blurred.png").exists()
+
+
+def test_a_technique_as_the_docs_teach_it(desk: Path) -> None:
+    page = ROOT / "docs/techniques.md"
+    (code,), (registration,) = blocks(page, "python"), blocks(page, "toml")
+    points = tomllib.loads(registration)["project"]["entry-points"]
+    distribution(desk.parent / "site", "velum_paint", code, points)
+    assert "paint(level=0.5)" in run(desk, "-m", "velum", "techniques")
+    (command,) = re.findall(r"^    velum (hide .*)$", page.read_text(), flags=re.MULTILINE)
+    run(desk, "-m", "velum", *shlex.split(command))
+    assert abs(int(np.asarray(Image.open(desk / "photo.hidden.jpg"))[15, 20, 0]) - 76) <= 2
+    run(
+        desk, "-c", "from velum.testing import check_technique; from velum_paint import Paint; check_technique(Paint())"
+    )
+
+
+def test_plans_in_the_docs_are_plans() -> None:
+    (plan,) = blocks(ROOT / "docs/plans.md", "toml")
+    assert Plan.from_toml(plan).metadata == ("datetime",)
+    text = (ROOT / "docs/plans.md").read_text()
+    assert all(f"`{kind}`" in text for kind in METADATA)
+
+
+def test_the_regions_file_in_the_docs_is_one() -> None:
+    (text,) = blocks(ROOT / "docs/regions.md", "json")
+    findings = Findings.from_json(json.loads(text))
+    assert FORMAT in text
+    assert len(findings.frames[0]) == 2
+
+
+def test_every_technique_and_its_default_degree_is_documented() -> None:
+    text = (ROOT / "docs/techniques.md").read_text()
+    for name in names("velum.techniques"):
+        default = make("velum.techniques", Use(name), Host()).degree
+        assert f"| `{name}` | {default:g} |" in text
+        assert load("velum.techniques", name).__doc__
+
+
+def test_every_error_and_exit_code_is_documented() -> None:
+    text = (ROOT / "docs/errors.md").read_text()
+    for kind in errors.VelumError.__subclasses__():
+        assert f"| {kind.exit_code} | `{kind.__name__}` |" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"

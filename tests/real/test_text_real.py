@@ -1,0 +1,161 @@
+"""Real text detection and reading, on real and on drawn pictures."""
+
+import hashlib
+import json
+from contextlib import closing
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from velum.frame import Frame, Plane, Role
+from velum.locate.families.db import FAMILY
+from velum.locate.maps import Mapper
+from velum.locate.pii import chosen
+from velum.locate.runtime.openvino import Network
+from velum.locate.text import Text
+from velum.locate.text.finder import Finder, Wanted
+from velum.locate.text.reader import RapidReader
+from velum.plugins import Host
+from velum.region import Mask
+from velum.testing import check_localizer
+
+pytestmark = pytest.mark.real
+
+PAGE = (
+    ("Dear Anna Muster, thank you for your letter", ""),
+    ("write to anna.muster@example.com today", "anna.muster@example.com"),
+    ("IBAN DE89 3704 0044 0532 0130 00 at the bank", "DE89 3704 0044 0532 0130 00"),
+    ("Phone +49 151 2345 6789 evenings only", "+49 151 2345 6789"),
+    ("car with plate B-MW 1234 in blue", "B-MW 1234"),
+    ("card 4111 1111 1111 1111 valid", "4111 1111 1111 1111"),
+    ("the weather is fine and nobody cares", ""),
+)
+
+
+@pytest.fixture(scope="session")
+def mapper(shared: Path) -> Mapper:
+    path = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
+    return Mapper(
+        Network(path, FAMILY.input, Host(precision="f32")), FAMILY, FAMILY.input, 1, (0,), 1.5, 896 * 896, 1 << 29
+    )
+
+
+@pytest.fixture(scope="session")
+def reader() -> RapidReader:
+    pytest.importorskip("rapidocr", reason="the extra text is not installed")
+    return RapidReader(Host())
+
+
+@cache
+def page(size: int, degrees: int) -> tuple[Frame, Mask, Mask]:
+    """Return a drawn page, where its personal data is, and where all other text is."""
+    font = ImageFont.load_default(size)
+    width = int(max(font.getlength(line) for line, _ in PAGE)) + 4 * size
+    layers = [Image.new("L", (width, 2 * size * len(PAGE) + 4 * size), colour) for colour in (240, 0, 0)]
+    paper, wanted, text = map(ImageDraw.Draw, layers)
+    for number, (line, part) in enumerate(PAGE):
+        y = 2 * size * (number + 1)
+        paper.text((2 * size, y), line, 25, font)
+        text.text((2 * size, y), line, 255, font)
+        if part:
+            wanted.text((2 * size + font.getlength(line[: line.index(part)]), y), part, 255, font)
+    turned = [
+        np.asarray(layer.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=colour))
+        for layer, colour in zip(layers, (240, 0, 0), strict=True)
+    ]
+    frame = Frame.of(Plane(np.repeat(turned[0][..., None], 3, axis=2), Role.RGB))
+    return frame, turned[1] > 128, (turned[2] > 128) & (turned[1] <= 128)
+
+
+def hidden(finder: Finder, frame: Frame) -> Mask:
+    mask = np.zeros((frame.height, frame.width), np.bool_)
+    for region in finder.find(frame):
+        mask[region.box.slices] |= True if region.mask is None else region.mask
+    return mask
+
+
+def test_words_in_the_street(mapper: Mapper, shared: Path) -> None:
+    truth = json.loads((shared / "media" / "ground_truth.json").read_text(encoding="utf-8"))
+    covered = []
+    for name, entry in truth.items():
+        if not name.startswith("text/") or not entry["objects"]:
+            continue
+        with Image.open(shared / "media" / name) as picture:
+            frame = Frame.of(Plane(np.array(picture.convert("RGB")), Role.RGB))
+        mask = hidden(Finder(mapper, 0.4, None), frame)
+        assert mask.mean() < 0.1
+        for word in entry["objects"]:
+            where = np.zeros(mask.shape, np.uint8)
+            cv2.fillPoly(where, [np.array(word["polygon"], np.int32).reshape(-1, 2)], 1)
+            if not word.get("ignore"):
+                covered.append(mask[where > 0].mean())
+    assert len(covered) == 12
+    assert sum(share > 0.5 for share in covered) >= 11, "one is a single faint letter"
+
+
+@pytest.mark.parametrize(("size", "degrees"), [(10, 0), (10, 90), (24, 5), (24, -20), (24, 45), (24, 180), (60, 270)])
+def test_all_text_of_a_page(mapper: Mapper, size: int, degrees: int) -> None:
+    frame, wanted, other = page(size, degrees)
+    mask = hidden(Finder(mapper, 0.4, None), frame)
+    assert mask[wanted | other].mean() > 0.98
+    assert mask.mean() < 0.75
+
+
+@pytest.mark.parametrize(("size", "degrees"), [(10, 0), (16, 90), (24, 5), (24, -20), (24, 45), (24, 180), (24, 270)])
+def test_only_personal_data_of_a_page(mapper: Mapper, reader: RapidReader, size: int, degrees: int) -> None:
+    frame, wanted, other = page(size, degrees)
+    kinds = chosen("email|iban|phone|plate|card")
+    mask = hidden(Finder(mapper, 0.4, Wanted(reader, kinds, None, 0)), frame)
+    assert mask[wanted].mean() > 0.95
+    assert mask[other].mean() < 0.25
+
+
+@pytest.mark.parametrize("kind", ["email", "iban", "phone", "card"])
+def test_each_kind_alone(mapper: Mapper, reader: RapidReader, kind: str) -> None:
+    frame, _, _ = page(24, 0)
+    found = Finder(mapper, 0.4, Wanted(reader, chosen(kind), None, 0)).find(frame)
+    rows = {(region.box.y0 + region.box.y1) // 2 // 48 for region in found}
+    assert len(rows) == 1
+
+
+def test_form_of_other_weights(shared: Path) -> None:
+    form = replace(FAMILY.input, size_wh=(640, 640))
+    path = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
+    fixed = Mapper(Network(path, form, Host(precision="f32")), FAMILY, form, 1, (0,), 1.5, 896 * 896, 1 << 29)
+    frame, wanted, other = page(24, 0)
+    assert hidden(Finder(fixed, 0.4, None), frame)[wanted | other].mean() > 0.98
+
+
+def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path, reader: RapidReader) -> None:
+    source = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / source.name).symlink_to(source)
+    (tmp_path / "models.toml").write_text(
+        f"""
+        [model.lines]
+        file = "{source.name}"
+        size = {source.stat().st_size}
+        sha256 = "{hashlib.sha256(source.read_bytes()).hexdigest()}"
+        licence = "Apache-2.0"
+        family = "db"
+        labels = ["text"]
+        threshold = 0.4
+        good_for = "tests"
+        not_for = "anything else"
+        sources = [{{ stored = "text/{source.name}" }}]
+        """,
+        encoding="utf-8",
+    )
+    host = Host(models=tmp_path, offline=True)
+    frame, _, _ = page(24, 0)
+    with closing(Text(host, name="lines")) as everything, closing(Text(host, name="lines", match="iban")) as ibans:
+        check_localizer(everything)
+        check_localizer(ibans)
+        assert ibans.description["match"] == "iban"
+        assert ibans.description["reader"] == reader.description["reader"]
+        assert len(everything.locate([frame])[0]) > len(ibans.locate([frame])[0]) >= 1

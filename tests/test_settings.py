@@ -1,0 +1,148 @@
+"""What the operator decides is read from the environment and velum.toml, and mistakes are named."""
+
+from pathlib import Path
+
+import pytest
+
+from velum.errors import BadPlan
+from velum.limits import Limits
+from velum.plugins import Host
+from velum.settings import Settings, variables
+
+
+def test_nothing_said_means_the_defaults(tmp_path: Path) -> None:
+    settings = Settings.load({}, tmp_path)
+    assert settings == Settings()
+    assert settings.host() == Host()
+    assert settings.limits() == Limits()
+
+
+def test_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
+    assert Settings.load({"VELUM_CACHE": "", "VELUM_THREADS": "", "PIP_INDEX_URL": ""}, tmp_path) == Settings()
+
+
+VARIABLES = [
+    ("VELUM_CACHE", "/var/cache/velum", "cache", Path("/var/cache/velum")),
+    ("VELUM_CACHE", "~/weights", "cache", Path.home() / "weights"),
+    ("VELUM_OFFLINE", "1", "offline", True),
+    ("VELUM_OFFLINE", "Yes", "offline", True),
+    ("VELUM_OFFLINE", "off", "offline", False),
+    ("VELUM_PRECISION", "f32", "precision", "f32"),
+    ("VELUM_THREADS", "4", "threads", 4),
+    ("VELUM_DEVICE", "cuda", "device", "cuda"),
+    ("VELUM_RUNTIME", "onnxruntime", "runtime", "onnxruntime"),
+    ("VELUM_WEIGHTS_CENTERFACE", "/w/c.onnx", "weights", {"centerface": Path("/w/c.onnx")}),
+    ("PIP_INDEX_URL", "https://a.example/simple", "index_urls", ("https://a.example/simple",)),
+    ("UV_INDEX_URL", "https://a.example/s", "index_urls", ("https://a.example/s",)),
+    ("UV_DEFAULT_INDEX", "own=https://a.example/s?x=1", "index_urls", ("https://a.example/s?x=1",)),
+    (
+        "PIP_EXTRA_INDEX_URL",
+        "https://a.example/s https://b.example/s",
+        "index_urls",
+        ("https://a.example/s", "https://b.example/s"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "field", "value"), VARIABLES)
+def test_variable_reaches_the_host(tmp_path: Path, variable: str, text: str, field: str, value: object) -> None:
+    host = Settings.load({variable: text}, tmp_path).host()
+    assert getattr(host, field) == value
+
+
+def test_one_index_in_two_variables_is_asked_once(tmp_path: Path) -> None:
+    url = "https://a.example/simple"
+    assert Settings.load({"PIP_INDEX_URL": url, "UV_INDEX_URL": url}, tmp_path).index_urls == (url,)
+
+
+def test_every_limit_can_be_set(tmp_path: Path) -> None:
+    names = {
+        "VELUM_LIMIT_BYTES": "1",
+        "VELUM_LIMIT_PIXELS": "2_000",
+        "VELUM_LIMIT_FRAMES": "3",
+        "VELUM_LIMIT_REGIONS": "4",
+    }
+    assert Settings.load(names, tmp_path).limits() == Limits(bytes=1, pixels=2000, frames=3, regions=4)
+    assert names.keys() <= variables().keys()
+
+
+FILE = """
+cache = "weights"
+offline = true
+precision = "bf16"
+threads = 2
+[limits]
+pixels = 1000
+[weights]
+yunet = "/w/y.onnx"
+"""
+
+
+def test_file_is_read_with_paths_from_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "velum.toml").write_text(FILE)
+    settings = Settings.load({}, tmp_path)
+    assert settings.host() == Host(
+        tmp_path / "weights", "bf16", threads=2, offline=True, weights={"yunet": Path("/w/y.onnx")}
+    )
+    assert settings.limits() == Limits(pixels=1000)
+
+
+def test_environment_wins_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "velum.toml").write_text(FILE)
+    settings = Settings.load({"VELUM_OFFLINE": "0", "VELUM_LIMIT_PIXELS": "5", "VELUM_LIMIT_FRAMES": "6"}, tmp_path)
+    assert (settings.offline, settings.threads, settings.limits()) == (False, 2, Limits(pixels=5, frames=6))
+
+
+def test_progress_is_handed_on(tmp_path: Path) -> None:
+    def progress(what: str, done: int, total: int | None) -> None:
+        pass
+
+    assert Settings.load({}, tmp_path).host(progress).progress is progress
+
+
+WRONG_VARIABLES = [
+    ("not a truth value", "VELUM_OFFLINE", "maybe", "VELUM_OFFLINE is 'maybe'; it must be true or false"),
+    ("not a number", "VELUM_THREADS", "two", "VELUM_THREADS is 'two'; it must be a whole number of at least 0"),
+    ("below nothing", "VELUM_THREADS", "-1", "at least 0"),
+    ("a limit of nothing", "VELUM_LIMIT_PIXELS", "0", "VELUM_LIMIT_PIXELS is '0'.*at least 1"),
+    ("absurdly many digits", "VELUM_LIMIT_PIXELS", "9" * 5000, "at least 1"),
+    ("unknown precision", "VELUM_PRECISION", "int8", "one of auto, f32, bf16, f16"),
+    ("nobody's home", "VELUM_CACHE", "~nobody-of-that-name/x", "'~' can be resolved"),
+    ("a slip of the pen", "VELUM_OFLINE", "1", "VELUM_OFLINE is unknown; known are .*VELUM_OFFLINE"),
+    ("weights of no model", "VELUM_WEIGHTS_NOPE", "/x", "known are .*VELUM_WEIGHTS_CENTERFACE"),
+    ("no such limit", "VELUM_LIMIT_SIZE", "1", "known are .*VELUM_LIMIT_PIXELS"),
+]
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "message"), [row[1:] for row in WRONG_VARIABLES], ids=[row[0] for row in WRONG_VARIABLES]
+)
+def test_wrong_variable_is_named(tmp_path: Path, variable: str, text: str, message: str) -> None:
+    with pytest.raises(BadPlan, match=message):
+        Settings.load({variable: text}, tmp_path)
+
+
+def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+    others = {"VELUM_SERVICE_HOST": "10.0.0.1", "VELUM_PORT": "tcp://10.0.0.1:80", "VELUM_PORT_80_TCP_PROTO": "tcp"}
+    assert Settings.load(others, tmp_path) == Settings()
+
+
+WRONG_FILES = [
+    ("not TOML", "cache =", "velum.toml cannot be read"),
+    ("not text", "\udcff", "velum.toml cannot be read"),
+    ("unknown key", "cash = 1", "unknown keys cash; known are cache, device, limits.bytes"),
+    ("unknown limit", "[limits]\nsize = 1", "unknown keys limits.size"),
+    ("table where a value belongs", "[cache]\na = 1", "unknown keys cache.a"),
+    ("value where a table belongs", "limits = 3", "unknown keys limits"),
+    ("path that is a number", "cache = 3", "cache in .*velum.toml is 3; it must be a path"),
+    ("number that is a truth value", "threads = true", "threads in .* is True; it must be a whole number"),
+    ("number with a fraction", "threads = 1.5", "a whole number of at least 0"),
+    ("model that is unknown", "[weights]\nnope = '/x'", "unknown keys weights.nope; known are .*weights.centerface"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), [row[1:] for row in WRONG_FILES], ids=[row[0] for row in WRONG_FILES])
+def test_wrong_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "velum.toml").write_text(text, errors="surrogateescape")
+    with pytest.raises(BadPlan, match=message):
+        Settings.load({}, tmp_path)
