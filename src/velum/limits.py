@@ -14,7 +14,11 @@ class Limits:
     pixels: int = 200_000_000
     """Width times height of one frame."""
     frames: int = 10_000
-    """Frames or pages of one source."""
+    """Frames or pages of one image."""
+    video_frames: int = 10_000_000
+    """Frames of one video: they are never in memory together."""
+    seconds: int = 24 * 3600
+    """Length of one video."""
     regions: int = 10_000
     """Regions in one frame."""
 

@@ -8,7 +8,8 @@
     VELUM_THREADS          threads                threads of local inference; 0: one per core
     VELUM_DEVICE           device                 cpu or cuda (an NVIDIA GPU)
     VELUM_RUNTIME          runtime                openvino or onnxruntime, on the CPU
-    VELUM_LIMIT_<NAME>     [limits] <name>        a field of Limits: bytes, pixels, frames, regions
+    VELUM_LIMIT_<NAME>     [limits] <name>        a field of Limits: bytes, pixels, frames, regions,
+                                                  video_frames, seconds
     VELUM_WEIGHTS_<MODEL>  [weights] <model>      file to use for a model of the catalogue
     PIP_INDEX_URL and its like                    package indexes to ask for weights when the interpreter has no pip
 

@@ -60,6 +60,7 @@ def saved(path: Path, picture: Image.Image, **options: Any) -> Path:
 
 def frames(path: Path) -> tuple[Info, list[Frame]]:
     with media.read(path, Limits()) as reader:
+        assert isinstance(reader.info, Info)
         return reader.info, list(reader.frames())
 
 

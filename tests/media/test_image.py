@@ -257,7 +257,7 @@ FULL = encoded(image("RGB"), "PNG")
 BAD = [
     (b"", BadInput, "empty", "nothing in it"),
     (b"hello world, I am text", BadInput, "unknown kind; supported are AVIF", "no image"),
-    (MP4, BadInput, "unknown kind", "a film"),
+    (MP4, BadInput, "damaged", "the first bytes of a film"),
     (FULL[: len(FULL) // 2], BadInput, "truncated", "PNG cut in half"),
     (encoded(image("RGB"), "JPEG")[:-300], BadInput, "truncated", "JPEG cut"),
     (encoded(image("RGB"), "WEBP", lossless=True)[:-300], BadInput, "truncated", "WebP cut"),

@@ -1,9 +1,14 @@
-"""Images in and out: read once, each sample kept as it was, written like the source, published whole or not at all."""
+"""Images and videos in and out: each sample kept as it was, written like the source, published whole or not at all."""
 
-from velum.media.image import Reader, read
+from velum.media.doors import Reader, Writer, read, write
 from velum.media.info import Info
 from velum.media.sink import publish
-from velum.media.sniff import SUFFIXES, is_image
-from velum.media.writer import Writer, write
+from velum.media.sniff import SUFFIXES as IMAGE_SUFFIXES
+from velum.media.sniff import VIDEO_SUFFIXES, is_image
 
-__all__ = ["SUFFIXES", "Info", "Reader", "Writer", "is_image", "publish", "read", "write"]
+SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+"""Format of a file's suffix, in lower case: what is taken from a folder."""
+
+__all__ = [
+    "IMAGE_SUFFIXES", "SUFFIXES", "VIDEO_SUFFIXES", "Info", "Reader", "Writer", "is_image", "publish", "read", "write",
+]  # fmt: skip

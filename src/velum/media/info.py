@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from velum.frame import Role
 from velum.media.palette import Palette
+
+USUAL_RATE = Fraction(10)
+"""Frames per second of animations, near enough to choose how far to look ahead: their headers do not say it."""
 
 Tags = Mapping[int, Any]
 """EXIF values by tag number."""
@@ -92,3 +96,8 @@ class Info:
     frames: int
     source: Path
     look: Look
+
+    @property
+    def fps(self) -> Fraction | None:
+        """About how many frames an animation shows in a second; None for still pictures and documents of pages."""
+        return USUAL_RATE if self.look.animated and self.frames > 1 else None

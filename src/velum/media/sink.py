@@ -46,6 +46,18 @@ def ensure_free(target: Path, *, overwrite: bool) -> None:
         raise OutputFailed(f"cannot write {target}: there is no folder {target.parent}; create it first")
 
 
+def keep_original(target: Path, source: Path) -> None:
+    """Raise `OutputFailed` when target and source are one file, by whatever names."""
+    try:
+        same = target.samefile(source)
+    except OSError:
+        same = target.resolve() == source.resolve()
+    if same:
+        raise OutputFailed(
+            f"cannot write {target}: it is the source itself, which is never touched; choose another name"
+        )
+
+
 def _settle(part: Path) -> None:
     """Have the file on the disk before its name is: a crash must not leave a target that is half there."""
     descriptor = os.open(part, os.O_RDONLY)

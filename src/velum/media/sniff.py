@@ -1,4 +1,4 @@
-"""What kind of image some bytes are: decided by their content, never by a file's name."""
+"""What kind of image or video some bytes are: decided by their content, never by a file's name."""
 
 from pathlib import Path
 
@@ -12,7 +12,17 @@ SUFFIXES = {
 }  # fmt: skip
 """Format of a file's suffix, in lower case."""
 
+VIDEO_SUFFIXES = {
+    ".avi": "AVI", ".m2ts": "TS", ".m4v": "MP4", ".mkv": "MKV", ".mov": "MOV", ".mp4": "MP4", ".mpeg": "MPEG",
+    ".mpg": "MPEG", ".mts": "TS", ".ts": "TS", ".vob": "MPEG", ".webm": "WEBM",
+}  # fmt: skip
+"""Container of a video file's suffix, in lower case."""
+
 FORMATS = tuple(sorted(set(SUFFIXES.values())))
+VIDEO_FORMATS = tuple(sorted(set(VIDEO_SUFFIXES.values())))
+
+VIDEO_HEAD_BYTES = 1024
+"""How much of a file's start `video_format_of` looks at."""
 
 _STARTS = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -27,6 +37,8 @@ _STARTS = (
     (b"\xff\x4f\xff\x51", "JPEG2000"),
     (b"BM", "BMP"),
 )
+_ATOMS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
+_TS_SYNC, _TS_PACKET, _M2TS_PACKET = 0x47, 188, 192
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
 
 
@@ -42,14 +54,36 @@ def format_of(data: bytes, what: str) -> str:
             return name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    if data[4:8] == b"ftyp" and (found := _image_brands(data)):
+        return found
+    raise BadInput(f"{what} is of an unknown kind; supported are {', '.join((*FORMATS, *VIDEO_FORMATS))}")
+
+
+def video_format_of(head: bytes) -> str | None:
+    """Return the container of a video whose first bytes these are, None when it is none that velum reads."""
+    if head[4:8] in _ATOMS:
+        still = _image_brands(head) if head[4:8] == b"ftyp" else None
+        return None if still else "MOV" if head[4:8] != b"ftyp" or head[8:12] == b"qt  " else "MP4"
+    if head.startswith(b"\x1a\x45\xdf\xa3"):  # EBML: the document type follows in the header (RFC 8794, 8.1)
+        return "WEBM" if b"webm" in head[:64] else "MKV"
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "AVI"
+    if head.startswith(b"\0\0\1\xba"):  # ISO/IEC 13818-1, 2.5.3.4: a pack of a program stream
+        return "MPEG"
+    # ISO/IEC 13818-1, 2.4.3.2: each packet of a transport stream begins with one byte; M2TS puts four before it.
+    for start, step in ((0, _TS_PACKET), (4, _M2TS_PACKET)):
+        syncs = head[start : start + 4 * step : step]
+        if len(syncs) >= 2 and set(syncs) == {_TS_SYNC}:
+            return "TS"
+    return None
+
+
+def _image_brands(data: bytes) -> str | None:
     # ISO/IEC 14496-12, 4.3: a box of type ftyp holds a major brand, a version and the compatible brands.
-    if data[4:8] == b"ftyp":
-        brands = {data[8:12], *(data[at : at + 4] for at in range(16, min(int.from_bytes(data[:4]), 256), 4))}
-        if brands & {b"avif", b"avis"}:
-            return "AVIF"
-        if brands & _HEIF_BRANDS:
-            return "HEIF"
-    raise BadInput(f"{what} is of an unknown kind; supported are {', '.join(FORMATS)}")
+    brands = {data[8:12], *(data[at : at + 4] for at in range(16, min(int.from_bytes(data[:4]), 256), 4))}
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    return "HEIF" if brands & _HEIF_BRANDS else None
 
 
 def format_for(target: Path) -> str:

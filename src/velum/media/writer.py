@@ -20,7 +20,7 @@ from velum.errors import BadPlan, OutputFailed, Unavailable, VelumError
 from velum.frame import Frame, Plane, Role
 from velum.media import deep, encode
 from velum.media.info import Info, Page
-from velum.media.sink import ensure_free, publish
+from velum.media.sink import ensure_free, keep_original, publish
 from velum.media.sniff import format_for
 from velum.media.spool import Spool
 from velum.plan import Plan
@@ -39,7 +39,7 @@ class Writer:
     def __init__(self, target: Path, like: Info, plan: Plan, *, overwrite: bool) -> None:
         self._target, self._like, self._plan, self._overwrite = target, like, plan, overwrite
         self._format = format_for(target)
-        _keep_original(target, like.source)
+        keep_original(target, like.source)
         ensure_free(target, overwrite=overwrite)
         encode.refuse(target, self._format, like, like.look.first)
         self._recipe = encode.recipe(self._format, like, plan)
@@ -185,18 +185,6 @@ def write(target: Path, like: Info, plan: Plan, *, overwrite: bool = False) -> W
     the target exists (and not `overwrite`), when it is the source itself, and when its folder cannot be written to.
     """
     return Writer(target, like, plan, overwrite=overwrite)
-
-
-def _keep_original(target: Path, source: Path) -> None:
-    """Raise `OutputFailed` when target and source are one file, by whatever names."""
-    try:
-        same = target.samefile(source)
-    except OSError:
-        same = target.resolve() == source.resolve()
-    if same:
-        raise OutputFailed(
-            f"cannot write {target}: it is the source itself, which is never touched; choose another name"
-        )
 
 
 def _save(image: Image.Image, file: IO[bytes], format: str, options: dict[str, Any]) -> None:  # noqa: A002

@@ -1,0 +1,108 @@
+"""The two doors: `read` and `write`, for images and videos alike."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from velum.frame import Frame
+from velum.limits import Limits
+from velum.media import image, writer
+from velum.media.info import Info
+from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
+from velum.plan import Plan
+
+if TYPE_CHECKING:
+    from velum.media.video.info import VideoInfo
+
+
+class Reader(Protocol):
+    """One source, to be used in a `with` block; `frames()` may be called again and starts anew."""
+
+    @property
+    def info(self) -> "Info | VideoInfo":
+        """What the source is."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the very bytes that are decoded, in hexadecimal."""
+        ...
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield every frame in order. Raises `BadInput` where it is damaged, `LimitExceeded` where it is too large."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Writer(Protocol):
+    """One target: leaving the `with` block well publishes it, leaving it with an error does not."""
+
+    sha256: str | None
+
+    @property
+    def encoding(self) -> str:
+        """How the samples were encoded, for the report."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to doubt, for the report."""
+        ...
+
+    def write(self, frame: Frame) -> None:
+        """Take the next frame. Raises `BadPlan` or `OutputFailed` when it cannot be written."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def read(source: Path, limits: Limits, *, cover_damage: bool = False) -> Reader:
+    """Open an image or a video; its content decides which, not its name.
+
+    With `cover_damage`, frames of a video that cannot be read come as black ones. Raises `BadInput` when the source
+    is missing, empty, damaged, encrypted or of an unknown kind, `LimitExceeded` when it is too large, and
+    `Unavailable` for HEIF without the extra.
+    """
+    if _is_video(source):
+        from velum.media.video.decode import VideoReader  # noqa: PLC0415  # images do without PyAV
+
+        return VideoReader(source, limits, cover_damage=cover_damage)
+    return image.read(source, limits)
+
+
+def write(target: Path, like: "Info | VideoInfo", plan: Plan, *, overwrite: bool = False) -> Writer:
+    """Return a writer of a file like `like`, in the format that the target's suffix says.
+
+    Raises `BadPlan` for an unknown suffix, and for a format or codec that cannot hold what the source has or the
+    plan asks for; `OutputFailed` when the target exists (and not `overwrite`), when it is the source itself, and
+    when its folder cannot be written to.
+    """
+    if isinstance(like, Info):
+        return writer.write(target, like, plan, overwrite=overwrite)
+    from velum.media.video.encode import VideoWriter  # noqa: PLC0415  # images do without PyAV
+
+    return VideoWriter(target, like, plan, overwrite=overwrite)
+
+
+def _is_video(source: Path) -> bool:
+    """Tell whether a file begins as a video does; what cannot be read is left to the reader of images to refuse."""
+    try:
+        # Not blocking: a pipe without a writer would otherwise hang here.
+        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return video_format_of(os.pread(descriptor, VIDEO_HEAD_BYTES, 0)) is not None
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False

@@ -1,0 +1,218 @@
+"""Which encoder writes the pictures, in which layout of samples and with which options."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from av.codec.codec import Codec, PixFmtLoss, find_best_pix_fmt_of_list
+
+from velum.errors import BadPlan
+from velum.media.video import hdr
+from velum.media.video.containers import CONTAINERS, held
+from velum.media.video.info import Coding, VideoInfo
+from velum.media.video.pixels import KEPT, Layout, layout_of
+from velum.plan import Video
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """One encoder of FFmpeg, and how velum uses it."""
+
+    name: str
+    crf: int | None = None
+    """Quality by default, on the encoder's own scale; None where it has no such scale."""
+    crf_option: str = "crf"
+    preset: str | None = None
+    preset_option: str = "preset"
+    options: tuple[tuple[str, str], ...] = ()
+    lossless: bool = False
+    counts: bool = False
+    """True where time stamps are counted in frames: the encoder cannot take those of any video."""
+
+
+_FIXED = (("flags", "+qscale"),)
+ENCODERS = {
+    "h264": Encoder("libx264", 20, preset="superfast"),
+    "hevc": Encoder("libx265", 22, preset="superfast"),
+    "vp9": Encoder(
+        "libvpx-vp9", 24, preset="6", preset_option="cpu-used",
+        options=(("b", "0"), ("row-mt", "1"), ("deadline", "good")),
+    ),
+    "vp8": Encoder("libvpx", 8, preset="6", preset_option="cpu-used", options=(("b", "20M"), ("deadline", "good"))),
+    "av1": Encoder("libsvtav1", 26, preset="10"),
+    "mpeg4": Encoder("mpeg4", 3, "global_quality", options=_FIXED, counts=True),
+    "mpeg2video": Encoder("mpeg2video", 3, "global_quality", options=_FIXED, counts=True),
+    "mpeg1video": Encoder("mpeg1video", 3, "global_quality", options=_FIXED, counts=True),
+    "mjpeg": Encoder("mjpeg", 3, "global_quality", options=(*_FIXED, ("strict", "unofficial"))),
+    "prores": Encoder("prores_ks", options=(("vendor", "apl0"),)),
+    "ffv1": Encoder("ffv1", options=(("level", "3"), ("slicecrc", "1")), lossless=True),
+    "ffvhuff": Encoder("ffvhuff", lossless=True),
+    "huffyuv": Encoder("huffyuv", lossless=True),
+    "utvideo": Encoder("utvideo", lossless=True),
+    "png": Encoder("png", lossless=True),
+    "qtrle": Encoder("qtrle", lossless=True),
+    "rawvideo": Encoder("rawvideo", lossless=True),
+}  # fmt: skip
+"""By FFmpeg's name of the codec. The defaults of H.264 were measured: see docs/benchmarks.md."""
+
+_ALIASES = {"h265": "hevc", "x264": "h264", "x265": "hevc", "avc": "h264", "mpeg2": "mpeg2video"}
+_NAMES = {encoder.name: codec for codec, encoder in ENCODERS.items()} | _ALIASES
+_QUANTISER_STEP = 118  # FF_QP2LAMBDA of libavcodec: quantisers are given in its units
+_MPEG_RATES = (*(Fraction(n * 1000, 1001) for n in (24, 30, 60)), *map(Fraction, (24, 25, 30, 50, 60)))
+_PRESETS = {
+    "h264": ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+}
+_PRESETS["hevc"] = _PRESETS["h264"]
+_NUMBERED = {"av1": range(-1, 14), "vp9": range(-8, 9), "vp8": range(-16, 17)}
+
+
+@dataclass(slots=True)
+class Recipe:
+    """How the pictures of one video are encoded."""
+
+    codec: str
+    encoder: str
+    layout: Layout
+    options: dict[str, str]
+    time_base: Fraction
+    counts: bool
+    rate: Fraction
+    encoding: str
+    warnings: list[str] = field(default_factory=list)
+
+
+def recipe(info: VideoInfo, video: Video, format: str) -> Recipe:  # noqa: A002
+    """Return how to encode a video like `info` for a container. Raises `BadPlan` for what cannot be."""
+    coding, warnings = info.coding, list[str]()
+    codec = _codec(coding, video, format, warnings)
+    encoder = ENCODERS[codec]
+    name = "libx264rgb" if codec == "h264" and coding.layout.rgb and coding.layout.bits == 8 else encoder.name
+    layout = _layout(name, codec, coding, warnings)
+    crf, preset = _quality(codec, encoder, video)
+    options = dict(encoder.options)
+    lossless = encoder.lossless or (crf == 0 and codec in {"h264", "hevc"} and layout == coding.layout)
+    _set_quality(options, codec, encoder, crf, preset)
+    if codec == "prores":
+        options["profile"] = "4444" if layout.scales[-1] == (1, 1) else "hq"
+    _describe(options, codec, coding, warnings)
+    rate = _rate(codec, coding.rate)
+    words = [name, *([f"quality {crf}"] if crf is not None else []), *([f"preset {preset}"] if preset else [])]
+    counts = encoder.counts or not CONTAINERS[format].reorders
+    if counts:
+        options["bf"] = "0"
+    return Recipe(
+        codec, name, layout, options, 1 / rate if counts else coding.time_base, counts, rate,
+        f"{'lossless' if lossless else 're-encoded'}: {', '.join(words)}", warnings,
+    )  # fmt: skip
+
+
+def _rate(codec: str, rate: Fraction) -> Fraction:
+    """Return the frame rate that the encoder is told: MPEG-1 and MPEG-2 know only these (ISO/IEC 13818-2, 6.3.3)."""
+    if codec in {"mpeg1video", "mpeg2video"}:
+        return min(_MPEG_RATES, key=lambda one: abs(one - rate))
+    return rate.limit_denominator(1001)
+
+
+def _codec(coding: Coding, video: Video, format: str, warnings: list[str]) -> str:  # noqa: A002
+    possible = sorted(codec for codec in ENCODERS if codec in held(format) or ENCODERS[codec].name in held(format))
+    if video.codec is not None:
+        codec = _NAMES.get(video.codec.lower(), video.codec.lower())
+        if codec not in ENCODERS:
+            raise BadPlan(f"video.codec is {video.codec!r}; allowed are {', '.join(sorted({*ENCODERS, *_NAMES}))}")
+        if codec not in possible:
+            raise BadPlan(f"{format} cannot hold {codec}; it can hold {', '.join(possible)}")
+        return codec
+    if coding.codec in possible:
+        return coding.codec
+    codec = next(one for one in ("h264", "vp9", "mpeg2video") if one in possible)
+    reason = (
+        f"{format} cannot hold {coding.codec}" if coding.codec in ENCODERS else f"there is no encoder of {coding.codec}"
+    )
+    warnings.append(f"written as {codec}: {reason}")
+    return codec
+
+
+def _layout(name: str, codec: str, coding: Coding, warnings: list[str]) -> Layout:
+    """Return the layout the encoder gets: the source's own where it can take it."""
+    offered = [one.name.replace("yuvj", "yuv") for one in Codec(name, "w").video_formats or ()]
+    taken = [one for one in offered if one in KEPT] or list(KEPT)
+    own = coding.layout
+    if own.name in taken or (own.rgb and _holds_rgb(offered, own)):
+        if codec in {"h264", "hevc"} and not own.divides(coding.stored_width, coding.stored_height):
+            wide = layout_of(own.name.replace("420", "444").replace("422", "444").replace("440", "444"))
+            warnings.append(f"written as {wide.name}: {codec} with fewer samples of colour needs an even size")
+            return wide
+        return own
+    choice, loss = find_best_pix_fmt_of_list(offered or list(KEPT), own.name)
+    if choice is None:
+        raise BadPlan(f"{name} cannot encode samples of kind {own.name}; choose another video.codec, such as ffv1")
+    if loss & ~PixFmtLoss.RESOLUTION or choice.name not in KEPT:
+        warnings.append(f"samples of kind {own.name} were written as {choice.name}: {name} cannot take them")
+    return layout_of(choice.name) if choice.name in KEPT else own
+
+
+def _holds_rgb(offered: list[str], own: Layout) -> bool:
+    """Tell whether the encoder takes red, green and blue in another order, which PyAV makes of ours without loss."""
+    wanted = {"rgb24": {"gbrp", "bgr0", "bgr24"}, "rgba": {"gbrap", "bgra", "argb"}, "rgb48le": {"gbrp16le"}}
+    return bool(wanted.get(own.name, set()) & set(offered))
+
+
+def _quality(codec: str, encoder: Encoder, video: Video) -> tuple[int | None, str | None]:
+    if video.crf is not None and encoder.crf is None:
+        raise BadPlan(f"video.crf is {video.crf}; {codec} has no such setting, leave it out")
+    if video.preset is not None:
+        names = _PRESETS.get(codec) or tuple(map(str, _NUMBERED.get(codec, ())))
+        if video.preset not in names:
+            raise BadPlan(f"video.preset is {video.preset!r}; for {codec} allowed are {', '.join(names) or 'none'}")
+    crf = encoder.crf if video.crf is None else video.crf
+    if crf is not None and codec in {"h264", "hevc"} and crf > 51:
+        raise BadPlan(f"video.crf is {crf}; for {codec} it must be from 0 to 51")
+    if crf is not None and encoder.crf_option == "global_quality" and not 1 <= crf <= 31:
+        raise BadPlan(f"video.crf is {crf}; for {codec} it must be from 1 to 31")
+    return crf, video.preset or encoder.preset
+
+
+def _set_quality(
+    options: dict[str, str], codec: str, encoder: Encoder, crf: int | None, preset: str | None
+) -> None:  # fmt: skip
+    if preset is not None:
+        options[encoder.preset_option] = preset
+    if crf is None:
+        return
+    if crf == 0 and codec == "h264":
+        options["qp"] = "0"  # crf 0 is lossless at 8 bits only
+    elif crf == 0 and codec == "hevc":
+        options["x265-params"] = "lossless=1"
+    else:
+        factor = _QUANTISER_STEP if encoder.crf_option == "global_quality" else 1
+        options[encoder.crf_option] = str(crf * factor)
+
+
+def _describe(options: dict[str, str], codec: str, coding: Coding, warnings: list[str]) -> None:
+    """Add what a stream itself says of its colours and fields."""
+    colour, parameters = coding.colour, list[str]()
+    whole, light = hdr.whole_units(colour.mastering), hdr.light(colour.light)
+    match codec:
+        case "h264":
+            parameters += [f"mastering-display={whole}"] if whole else []
+            parameters += [f"cll={light}"] if light else []
+            if coding.field_order > 1:
+                parameters.append("bff=1" if coding.field_order in {3, 5} else "tff=1")
+            _join(options, "x264-params", parameters)
+        case "hevc":
+            parameters = ["log-level=error", *([f"master-display={whole}"] if whole else [])]
+            parameters += [f"max-cll={light}"] if light else []
+            _join(options, "x265-params", parameters)
+        case "av1":
+            plain = hdr.decimals(colour.mastering)
+            parameters += [f"mastering-display={plain}"] if plain else []
+            parameters += [f"content-light={light}"] if light else []
+            _join(options, "svtav1-params", parameters)
+        case _ if whole or light:
+            warnings.append(f"HDR metadata (mastering display, light level) was dropped: {codec} cannot carry it here")
+    if coding.field_order > 1 and codec != "h264":
+        warnings.append(f"interlaced pictures were coded as whole ones: {codec} is written progressive")
+
+
+def _join(options: dict[str, str], name: str, parameters: list[str]) -> None:
+    if parameters or name in options:
+        options[name] = ":".join([*([options[name]] if name in options else []), *parameters])

@@ -1,0 +1,249 @@
+"""Reading videos: every picture that the file says it has, in order, or an error that says where it is damaged."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import av
+
+from velum.errors import BadInput
+from velum.limits import Limits
+from velum.media.video.info import VideoInfo
+from velum.media.video.pixels import Picture, blacken, own, planes_of
+from velum.media.video.probe import fraction, probe, refuse_encrypted
+from velum.media.video.source import VideoFile
+from velum.media.video.timeline import Timeline
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+_SHORT_SECONDS = 1.0
+"""How much earlier than the header says the last packet of a Matroska or AVI file may end."""
+
+
+class VideoReader:
+    """One video. Use it in a `with` block; `frames()` may be called again and starts anew."""
+
+    def __init__(self, source: Path, limits: Limits, *, cover_damage: bool = False) -> None:
+        self._file = VideoFile(source, limits)
+        try:
+            self.info: VideoInfo = probe(self._file, limits, cover_damage=cover_damage)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                _ = self._file.sha256  # asked for in reports, when the file may be gone
+        finally:
+            self._file.close()
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the very bytes that are decoded, in hexadecimal."""
+        return self._file.sha256
+
+    def frames(self) -> Iterator[Picture]:
+        """Yield every picture in the order of display, with its time in seconds.
+
+        A picture's buffers are its own: it may be changed, and kept for as long as memory allows. Raises `BadInput`,
+        with frame and time, where the video is damaged (unless damage is covered: then the picture is black), and
+        `LimitExceeded` when it is too long.
+        """
+        yield from _Pass(self.info).pictures()
+
+
+class _Pass:
+    """One way through the file."""
+
+    def __init__(self, info: VideoInfo) -> None:
+        self._info, self._coding, self._limits = info, info.coding, info.limits
+        self._timeline = Timeline()
+        # AVI says in which order pictures are shown, and nothing more.
+        self._ordered = info.format == "AVI"
+        self._flushed = False
+        self._packets = self._count = self._left_out = 0
+        self._end_seconds = Fraction(0)
+        self._first_pts: int | None = None
+        self._last_pts: int | None = None
+        self._covered: list[str] = []
+        self._reason = ""
+
+    def pictures(self) -> Iterator[Picture]:
+        reading = self._info.reading
+        reading.frames, reading.finished = 0, False
+        reading.warnings.clear()
+        with self._info.file.open(self._limits) as container:
+            stream = next(one for one in container.streams.video if one.index == self._coding.stream)
+            stream.thread_type = "AUTO"
+            # Errors are to be said, not concealed.
+            stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(self._limits.pixels)}
+            for decoded in self._decoded(container, stream):
+                yield from self._in_turn(decoded) if decoded else self._stand_in()
+                del decoded  # or its buffers would be held while the next one is decoded
+            for pts in self._timeline.rest():
+                yield self._black(pts)
+            self._check_end(container, stream)
+        reading.warnings += self._said()
+        reading.frames, reading.finished = self._count, True
+
+    def _decoded(self, container: "InputContainer", stream: "VideoStream") -> Iterator[av.VideoFrame | None]:
+        """Yield what the decoder gives; None where a picture is lost in a container without time stamps of display."""
+        for packet in self._demuxed(container):
+            if packet.stream.index != stream.index:
+                self._extend(packet)
+                continue
+            if packet.size:
+                self._announce(packet)
+            yield from self._tried(stream, packet)
+        if not self._flushed:
+            yield from self._tried(stream, None)
+
+    def _tried(self, stream: "VideoStream", packet: "Packet[Any] | None") -> Iterator[av.VideoFrame | None]:
+        self._flushed = packet is None or not packet.size
+        try:
+            yield from stream.decode(packet)
+        except av.FFmpegError as error:
+            # With time stamps, which picture is missing shows when the next one comes.
+            self._reason = error.strerror or type(error).__name__
+            if self._ordered and not self._flushed:
+                yield None
+
+    def _demuxed(self, container: "InputContainer") -> "Iterator[Packet[Any]]":
+        packets = container.demux()
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                self._damaged(f"the file cannot be read on: {error.strerror}")
+                return
+            if packet is None:
+                return
+            yield packet
+
+    def _announce(self, packet: "Packet[Any]") -> None:
+        refuse_encrypted(packet, self._info.file)
+        self._packets += 1
+        self._extend(packet)
+        if packet.is_corrupt:
+            self._reason = "a packet is marked as damaged"
+        stamp = packet.dts if self._ordered else packet.pts
+        silent = not self._ordered and _shows_nothing(self._coding.codec, packet)
+        if stamp is None or packet.is_discard or silent:
+            return
+        if not self._timeline.announce(stamp, key=packet.is_keyframe, damaged=packet.is_corrupt):
+            self._left_out += 1
+
+    def _extend(self, packet: "Packet[Any]") -> None:
+        if packet.pts is not None:
+            end = (packet.pts + (packet.duration or 0)) * fraction(packet.time_base)
+            self._end_seconds = max(self._end_seconds, end)
+
+    def _in_turn(self, decoded: av.VideoFrame) -> Iterator[Picture]:
+        """Yield the picture, after black ones for those that should have come before it."""
+        self._check_size(decoded)
+        pts = self._timeline.next_pts() if self._ordered or decoded.pts is None else decoded.pts
+        if pts is None or (self._last_pts is not None and pts <= self._last_pts):
+            self._damaged(f"the time stamp {pts} does not follow {self._last_pts}")
+            return
+        missing, damaged = self._timeline.shown(pts)
+        for lost in missing:
+            yield self._black(lost)
+        if decoded.is_corrupt or damaged:
+            self._reason = self._reason or "the picture is marked as damaged"
+            yield self._black(pts, decoded)
+        else:
+            yield self._picture(own(decoded, self._coding.layout), pts, decoded.duration)
+
+    def _stand_in(self) -> Iterator[Picture]:
+        pts = self._timeline.next_pts()
+        if pts is not None:
+            self._timeline.shown(pts)
+            yield self._black(pts)
+
+    def _picture(self, native: av.VideoFrame, pts: int, duration: int = 0) -> Picture:
+        coding, info = self._coding, self._info
+        native.pts, native.time_base, native.duration = pts, coding.time_base, duration
+        time = pts * coding.time_base
+        self._first_pts = pts if self._first_pts is None else self._first_pts
+        self._limits.check("seconds", int((pts - self._first_pts) * coding.time_base), str(info.source))
+        self._limits.check("video_frames", self._count + 1, str(info.source))
+        index, self._count, self._last_pts = self._count, self._count + 1, pts
+        planes = planes_of(native, coding.layout, limited=not coding.colour.full_range)
+        return Picture(planes, info.width, info.height, index, time, coding.orientation, native)
+
+    def _black(self, pts: int, like: av.VideoFrame | None = None) -> Picture:
+        self._damaged(self._reason or "the picture is missing", pts)
+        self._covered.append(self._place(pts))
+        self._reason = ""
+        coding = self._coding
+        native = av.VideoFrame(coding.stored_width, coding.stored_height, coding.layout.name)
+        native.color_range = 2 if coding.colour.full_range else 1
+        blacken(native, coding.layout, limited=not coding.colour.full_range)
+        return self._picture(native, pts, like.duration if like else 0)
+
+    def _place(self, pts: int | None) -> str:
+        at = pts if pts is not None else self._last_pts
+        seconds = 0.0 if at is None else float(at * self._coding.time_base)
+        return f"frame {self._count} at {seconds:.3f} s"
+
+    def _damaged(self, reason: str, pts: int | None = None) -> None:
+        if not self._info.cover_damage:
+            raise BadInput(
+                f"cannot read {self._info.source}: it is damaged at {self._place(pts)}: {reason}; copy the file "
+                f"again, or have damaged frames covered (on_damage = cover)"
+            )
+
+    def _check_size(self, decoded: av.VideoFrame) -> None:
+        coding = self._coding
+        self._limits.check("pixels", decoded.width * decoded.height, str(self._info.source))
+        if (decoded.width, decoded.height) != (coding.stored_width, coding.stored_height):
+            raise BadInput(
+                f"cannot read {self._info.source}: its pictures change from {coding.stored_width} x "
+                f"{coding.stored_height} to {decoded.width} x {decoded.height} pixels at {self._place(decoded.pts)}; "
+                f"cut it there and give the parts"
+            )
+
+    def _check_end(self, container: "InputContainer", stream: "VideoStream") -> None:
+        if not self._count:
+            raise BadInput(f"cannot read {self._info.source}: it holds no picture; give a video file")
+        # The header of an AVI counts units of time, not pictures.
+        if not self._ordered and self._packets < stream.frames:
+            self._short(f"only {self._packets} of {stream.frames} pictures are there")
+        elif self._info.format in {"MKV", "WEBM", "AVI"} and container.duration:
+            start = (container.start_time or 0) / 1_000_000
+            stated = container.duration / 1_000_000
+            if float(self._end_seconds) - start < stated - max(_SHORT_SECONDS, stated / 100):
+                self._short(f"it ends at {float(self._end_seconds):.3f} s of {stated:.3f} s")
+
+    def _short(self, reason: str) -> None:
+        self._damaged(reason)
+        self._info.reading.warnings.append(f"the video is shorter than its header says: {reason}")
+
+    def _said(self) -> Iterator[str]:
+        if self._covered:
+            shown = "; ".join(self._covered[:10]) + ("; ..." if len(self._covered) > 10 else "")
+            yield f"{len(self._covered)} damaged or missing frames were made black: {shown}"
+        if self._left_out:
+            yield f"{self._left_out} pictures before the first key frame cannot be decoded and were left out"
+
+
+def _shows_nothing(codec: str, packet: "Packet[Any]") -> bool:
+    """Tell whether a packet is one that by its format gives no picture.
+
+    A VP8 frame says in bit 4 of its first byte whether it is shown (RFC 6386, 9.1). An MPEG-4 packet of a few bytes
+    holds a picture that is not coded, as in packed streams (ISO/IEC 14496-2, vop_coded).
+    """
+    if codec == "vp8":
+        return not bytes(packet)[0] & 0x10
+    return codec == "mpeg4" and packet.size <= 8

@@ -1,0 +1,91 @@
+"""What is known of a video before its frames are: for callers `VideoInfo`, for the writer the `Coding` inside it."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from velum.frame import Orientation
+from velum.limits import Limits
+from velum.media.video.pixels import Layout
+from velum.media.video.source import VideoFile
+
+_UPRIGHT = Orientation()
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """How samples are to be shown: the numbers of ITU-T H.273, which every container and codec uses."""
+
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+    full_range: bool = False
+    range_stated: bool = False
+    mastering: bytes = b""
+    """FFmpeg's `AVMasteringDisplayMetadata`, empty when there is none."""
+    light: bytes = b""
+    """FFmpeg's `AVContentLightMetadata`, empty when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How the pictures of a video are coded, as far as the result is to be like it."""
+
+    stream: int
+    """Index of the stream in its file."""
+    codec: str
+    layout: Layout
+    stored_width: int
+    stored_height: int
+    time_base: Fraction
+    rate: Fraction
+    colour: Colour
+    aspect: Fraction | None = None
+    """Width of one sample divided by its height."""
+    matrix: tuple[int, ...] = ()
+    """FFmpeg's display matrix: nine numbers, empty when there is none."""
+    orientation: Orientation = _UPRIGHT
+    field_order: int = 0
+    """FFmpeg's `AVFieldOrder`; above 1 for interlaced video."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """An audio or subtitle stream that can be copied."""
+
+    index: int
+    kind: str
+    codec: str | None
+
+
+@dataclass(slots=True)
+class Reading:
+    """How far the reader has come, for the writer: only what was read to its end may be published."""
+
+    frames: int = 0
+    finished: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoInfo:
+    """What a video is. `width` and `height` are of the upright picture."""
+
+    format: str
+    """`AVI`, `MKV`, `MOV`, `MP4`, `MPEG`, `TS` or `WEBM`."""
+    width: int
+    height: int
+    frames: int | None
+    """Number of frames that the file's index states; None when it has none."""
+    fps: Fraction
+    """Average frames per second."""
+    duration_seconds: float | None
+    source: Path
+    coding: Coding
+    tracks: tuple[Track, ...]
+    notes: tuple[str, ...]
+    """What to say about the source in the report's warnings."""
+    file: VideoFile
+    limits: Limits
+    cover_damage: bool
+    reading: Reading = field(default_factory=Reading)

@@ -1,0 +1,157 @@
+"""Pictures of a decoder as planes: each layout of samples is kept, or brought to the nearest one that is."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import av
+import numpy as np
+from av.codec.codec import PixFmtLoss, find_best_pix_fmt_of_list
+from av.video.format import VideoFormat
+from av.video.plane import VideoPlane
+
+from velum.frame import Frame, Plane, Role, Samples
+
+_SUBSAMPLED = {
+    8: ("410", "411", "420", "422", "440", "444"), 9: ("420", "422", "444"), 10: ("420", "422", "440", "444"),
+    12: ("420", "422", "440", "444"), 14: ("420", "422", "444"), 16: ("420", "422", "444"),
+}  # fmt: skip
+_INTERLEAVED = {
+    "rgb24": (Role.RGB, 8), "rgba": (Role.RGBA, 8), "rgb48le": (Role.RGB, 16), "rgba64le": (Role.RGBA, 16),
+}  # fmt: skip
+KEPT = (
+    *(f"yuv{kind}p{f'{bits}le' if bits > 8 else ''}" for bits, kinds in _SUBSAMPLED.items() for kind in kinds),
+    "gray", *(f"gray{bits}le" for bits in (9, 10, 12, 14, 16)), *_INTERLEAVED,
+)  # fmt: skip
+"""FFmpeg's names of the layouts whose samples are handed out as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the samples of a picture lie: the name FFmpeg has for it, and what each plane means."""
+
+    name: str
+    roles: tuple[Role, ...]
+    bits: int
+    scales: tuple[tuple[int, int], ...]
+    """Pixels per sample across and down, for each plane."""
+
+    @property
+    def rgb(self) -> bool:
+        """True for red, green and blue."""
+        return self.roles[0] in {Role.RGB, Role.RGBA}
+
+    def divides(self, width: int, height: int) -> bool:
+        """Tell whether every plane of a picture of that size has only whole samples."""
+        return all(width % across == 0 and height % down == 0 for across, down in self.scales)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture(Frame):
+    """A frame of a video. `planes` are views of the buffers of `native`, which belong to nobody else."""
+
+    native: av.VideoFrame | None = None
+
+
+@cache
+def layout_of(name: str) -> Layout:
+    """Return the layout that FFmpeg calls `name`, one of `KEPT`."""
+    if name in _INTERLEAVED:
+        role, bits = _INTERLEAVED[name]
+        return Layout(name, (role,), bits, ((1, 1),))
+    size = 64
+    components = VideoFormat(name, size, size).components
+    roles = (Role.LUMA, Role.CHROMA, Role.CHROMA)[: len(components)]
+    scales = tuple((size // one.width, size // one.height) for one in components)
+    return Layout(name, roles, components[0].bits, scales)
+
+
+@cache
+def kept_layout(name: str) -> tuple[Layout, str | None]:
+    """Return the layout in which pictures that FFmpeg calls `name` are handed out, and what is lost, if anything."""
+    plain = name.replace("yuvj", "yuv")  # the j only says full range, which the frames say as well
+    if plain in KEPT:
+        return layout_of(plain), None
+    format_ = VideoFormat(name, 64, 64)
+    alpha = any(one.is_alpha for one in format_.components)
+    transparent = alpha and (format_.is_rgb or format_.has_palette)
+    choice, loss = find_best_pix_fmt_of_list(KEPT, name, has_alpha=transparent)
+    if choice is None:
+        raise ValueError(f"samples of kind {name} are not supported")
+    lost = loss & ~(PixFmtLoss.ALPHA | PixFmtLoss.RESOLUTION)
+    note = f"samples of kind {name} were converted to {choice.name}" if lost or format_.is_bayer else None
+    if alpha and not transparent:
+        note = f"transparency was dropped: samples of kind {name} became {choice.name}"
+    return layout_of(choice.name), note
+
+
+def own(decoded: av.VideoFrame, layout: Layout) -> av.VideoFrame:
+    """Return the picture in buffers of its own: those of the decoder are still references for later pictures.
+
+    Nothing but the samples, their range and matrix is taken over: captions and other data in the stream stay behind.
+    """
+    same = decoded.format.name.replace("yuvj", "yuv") == layout.name
+    source = decoded if same else decoded.reformat(format=layout.name)
+    copy = av.VideoFrame(decoded.width, decoded.height, layout.name)
+    for theirs, ours in zip(views(source, layout), views(copy, layout), strict=True):
+        np.copyto(ours, theirs)
+    copy.color_range, copy.colorspace = decoded.color_range, decoded.colorspace
+    copy.color_primaries, copy.color_trc = decoded.color_primaries, decoded.color_trc
+    return copy
+
+
+def views(frame: av.VideoFrame, layout: Layout) -> list[Samples]:
+    """Return a writable array of each plane's samples, without the padding at the ends of lines."""
+    return [_view(plane, role, layout.bits) for plane, role in zip(frame.planes, layout.roles, strict=False)]
+
+
+def _view(plane: VideoPlane, role: Role, bits: int) -> Samples:
+    kind = np.dtype(np.uint16 if bits > 8 else np.uint8)
+    step, channels = abs(plane.line_size), role.channels
+    pixels: Samples = np.ndarray(
+        (plane.height, plane.width, channels),
+        kind,
+        memoryview(plane),
+        strides=(step, channels * kind.itemsize, kind.itemsize),
+    )
+    # Some decoders store the lowest line first; the buffer then starts at that one.
+    upright = pixels[::-1] if plane.line_size < 0 else pixels
+    return upright[..., 0] if channels == 1 else upright
+
+
+def planes_of(frame: av.VideoFrame, layout: Layout, *, limited: bool) -> tuple[Plane, ...]:
+    """Return the frame's planes, as views of its buffers."""
+    parts = zip(views(frame, layout), layout.roles, layout.scales, strict=True)
+    return tuple(
+        Plane(pixels, role, across, down, layout.bits, limited and not layout.rgb)
+        for pixels, role, (across, down) in parts
+    )
+
+
+def native_of(frame: Frame, layout: Layout) -> av.VideoFrame:
+    """Return what is to be encoded of a frame: its planes, copied only where they are not the native ones already."""
+    native = frame.native if isinstance(frame, Picture) else None
+    if native is None:
+        width, height = frame.orientation.stored_size(frame.width, frame.height)
+        native = av.VideoFrame(width, height, layout.name)
+    for plane, ours in zip(frame.planes, views(native, layout), strict=True):
+        # A technique or stage may have put other arrays in place: what counts is what the frame says.
+        if plane.pixels.ctypes.data != ours.ctypes.data or plane.pixels.strides != ours.strides:
+            np.copyto(ours, plane.pixels)
+    return native
+
+
+def blacken(frame: av.VideoFrame, layout: Layout, *, limited: bool) -> None:
+    """Make every sample of a picture black."""
+    for plane in planes_of(frame, layout, limited=limited):
+        plane.pixels[...] = plane.black if len(plane.black) > 1 else plane.black[0]
+
+
+def widened(frame: av.VideoFrame, layout: Layout, target: Layout) -> av.VideoFrame:
+    """Return the picture with a sample of chroma for each pixel: none is changed, they are only repeated."""
+    wide = av.VideoFrame(frame.width, frame.height, target.name)
+    for ours, theirs, scale in zip(views(wide, target), views(frame, layout), layout.scales, strict=True):
+        repeated = theirs.repeat(scale[1], axis=0).repeat(scale[0], axis=1)
+        np.copyto(ours, repeated[: ours.shape[0], : ours.shape[1]])
+    wide.color_range, wide.colorspace = frame.color_range, frame.colorspace
+    wide.color_primaries, wide.color_trc = frame.color_primaries, frame.color_trc
+    return wide

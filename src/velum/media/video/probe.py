@@ -1,0 +1,195 @@
+"""What a video is, found out from its header and its first picture."""
+
+import struct
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+from av.sidedata.sidedata import Type
+from av.stream import Disposition
+
+from velum.errors import BadInput
+from velum.frame import Orientation
+from velum.limits import Limits
+from velum.media.video.info import Coding, Colour, Track, VideoInfo
+from velum.media.video.pixels import kept_layout
+from velum.media.video.source import VideoFile, translated
+from velum.media.video.whole import missing
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.sidedata.sidedata import SideData
+    from av.video.stream import VideoStream
+
+_JPEG_RANGE = 2
+_FIRST_FRAMES_BYTES = 64 << 20
+_USUAL_RATE = Fraction(25)
+
+
+def probe(file: VideoFile, limits: Limits, *, cover_damage: bool) -> VideoInfo:
+    """Return what the video in `file` is.
+
+    Raises `BadInput` when it is truncated, encrypted, holds no pictures or none that can be decoded, and
+    `LimitExceeded` when it is too large or too long.
+    """
+    short = missing(file.at(), file.size, file.format)
+    if short and not cover_damage:
+        raise BadInput(f"cannot read {file.path}: it is truncated: {short}; copy the file again")
+    with file.open(limits) as container, translated(file.path):
+        stream = _pictures(container, file)
+        duration = _duration_seconds(container, stream)
+        limits.check("pixels", stream.codec_context.width * stream.codec_context.height, str(file.path))
+        if duration is not None:
+            limits.check("seconds", int(duration), str(file.path))
+        first = _first(container, stream, file)
+        coding = _coding(stream, first)
+        notes = [] if short is None else [f"the file is truncated: {short}"]
+        notes += _notes(container, first)
+        width, height = coding.orientation.stored_size(first.width, first.height)
+        return VideoInfo(
+            format=file.format, width=width, height=height, frames=_frames(stream, file), fps=coding.rate,
+            duration_seconds=duration, source=file.path, coding=coding, tracks=tuple(_tracks(container)),
+            notes=tuple(notes), file=file, limits=limits, cover_damage=cover_damage,
+        )  # fmt: skip
+
+
+def _frames(stream: "VideoStream", file: VideoFile) -> int | None:
+    # The header of an AVI counts units of time, not pictures.
+    return None if file.format == "AVI" else stream.frames or None
+
+
+def _moving(container: "InputContainer") -> list["VideoStream"]:
+    """Return the streams of pictures; a cover is none."""
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & still]
+
+
+def _pictures(container: "InputContainer", file: VideoFile) -> "VideoStream":
+    streams = _moving(container)
+    if not streams:
+        raise BadInput(f"cannot read {file.path}: it holds no video, only {_kinds(container)}; give a video file")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise BadInput(f"cannot read {file.path}: its video codec is unknown or encrypted; convert it first")
+    return stream
+
+
+def _kinds(container: "InputContainer") -> str:
+    return ", ".join(sorted({stream.type for stream in container.streams})) or "an empty container"
+
+
+def seconds_of(value: int, base: Fraction | None) -> float:
+    """Return a time in seconds."""
+    return float(value * fraction(base)) if base else 0.0
+
+
+def fraction(value: Fraction | None) -> Fraction:
+    """Return a ratio of PyAV as a Fraction: version 19 has a type of its own."""
+    return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
+
+
+def _duration_seconds(container: "InputContainer", stream: "VideoStream") -> float | None:
+    if stream.duration:
+        return seconds_of(stream.duration, stream.time_base)
+    return container.duration / 1_000_000 if container.duration else None
+
+
+def refuse_encrypted(packet: "Packet[Any]", file: VideoFile) -> None:
+    """Raise `BadInput` when the packet is encrypted (ISO/IEC 23001-7)."""
+    if packet.has_sidedata("encryption_info"):
+        raise BadInput(f"cannot read {file.path}: it is encrypted; decrypt it first, velum has no keys")
+
+
+def _first(container: "InputContainer", stream: "VideoStream", file: VideoFile) -> av.VideoFrame:
+    """Return the first picture that can be decoded; later reading says which could not."""
+    taken = 0
+    for packet in container.demux(stream):
+        refuse_encrypted(packet, file)
+        taken += packet.size
+        frames = _tried(stream, packet)
+        if frames:
+            return frames[0]
+        if taken > _FIRST_FRAMES_BYTES:
+            break
+    raise BadInput(f"cannot read {file.path}: none of its pictures can be decoded; it is damaged or encrypted")
+
+
+def _tried(stream: "VideoStream", packet: "Packet[Any]") -> list[av.VideoFrame]:
+    try:
+        return stream.decode(packet)
+    except av.FFmpegError:
+        return []
+
+
+def _coding(stream: "VideoStream", first: av.VideoFrame) -> Coding:
+    context = stream.codec_context
+    layout, _ = kept_layout(first.format.name)
+    matrix = _matrix(first)
+    aspect = fraction(stream.sample_aspect_ratio)
+    rate = fraction(stream.average_rate) or fraction(stream.guessed_rate) or _USUAL_RATE
+    return Coding(
+        stream=stream.index, codec=context.codec.canonical_name, layout=layout, stored_width=first.width,
+        stored_height=first.height, time_base=fraction(stream.time_base), rate=rate, colour=_colour(first),
+        aspect=aspect if aspect > 0 else None, matrix=matrix, orientation=orientation_of(matrix),
+        field_order=_field_order(context.field_order, first),
+    )  # fmt: skip
+
+
+def _field_order(order: int, first: av.VideoFrame) -> int:
+    return max(order, 2) if first.interlaced_frame else 0
+
+
+def _side_data(frame: av.VideoFrame, kind: Type) -> bytes:
+    # PyAV's container of side data is a mapping whose iteration gives values.
+    stored = cast("Iterable[SideData]", frame.side_data)
+    return next((bytes(memoryview(one)) for one in stored if one.type == kind), b"")
+
+
+def _matrix(first: av.VideoFrame) -> tuple[int, ...]:
+    data = _side_data(first, Type.DISPLAYMATRIX)
+    return struct.unpack("=9i", data) if len(data) == 36 else ()
+
+
+def orientation_of(matrix: tuple[int, ...]) -> Orientation:
+    """Return the orientation that is nearest to a display matrix.
+
+    The matrix maps stored (x, y) to (a x + c y, b x + d y), with a, b at 0, 1 and c, d at 3, 4 (ISO/IEC 14496-12,
+    6.2.2). Angles that are no quarter turns are turned by the player; the picture is looked at in the nearest one.
+    """
+    if not matrix:
+        return Orientation()
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return Orientation(transposed=True, flip_x=c < 0, flip_y=b < 0)
+    return Orientation(transposed=False, flip_x=a < 0, flip_y=d < 0)
+
+
+def _colour(first: av.VideoFrame) -> Colour:
+    full = first.color_range == _JPEG_RANGE or "yuvj" in first.format.name
+    return Colour(
+        primaries=first.color_primaries, transfer=first.color_trc, matrix=first.colorspace, full_range=full,
+        range_stated=full or first.color_range != 0, mastering=_side_data(first, Type.MASTERING_DISPLAY_METADATA),
+        light=_side_data(first, Type.CONTENT_LIGHT_LEVEL),
+    )  # fmt: skip
+
+
+def _tracks(container: "InputContainer") -> Iterator[Track]:
+    for stream in container.streams:
+        if stream.type in {"audio", "subtitle"}:
+            context: object = stream.codec_context  # None where FFmpeg has no decoder, whatever its types say
+            codec = None if context is None else stream.codec_context.codec.canonical_name
+            yield Track(stream.index, stream.type, codec)
+
+
+def _notes(container: "InputContainer", first: av.VideoFrame) -> Iterator[str]:
+    _, lost = kept_layout(first.format.name)
+    if lost:
+        yield lost
+    others = len(_moving(container)) - 1
+    if others:
+        yield f"{others} more video tracks were left out: only the first is anonymised"
+    kinds = {type_.name for type_ in (Type.DYNAMIC_HDR_PLUS, Type.DOVI_METADATA) if _side_data(first, type_)}
+    if kinds:
+        yield f"changing HDR metadata ({', '.join(sorted(kinds)).lower()}) was dropped; the static one is kept"

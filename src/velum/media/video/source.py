@@ -1,0 +1,128 @@
+"""One video file, held open: hashed, probed, decoded and copied from are the very same bytes."""
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+
+from velum.errors import BadInput, VelumError
+from velum.limits import Limits
+from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+DEMUXERS = {
+    "MP4": "mov", "MOV": "mov", "MKV": "matroska", "WEBM": "matroska", "AVI": "avi", "MPEG": "mpeg", "TS": "mpegts",
+}  # fmt: skip
+"""FFmpeg's demuxer of each format. It is named, never guessed: a playlist dressed as a video is not followed."""
+
+_CHUNK = 1 << 20
+
+
+class VideoFile:
+    """A regular file by its descriptor. Readers made from it have positions of their own."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self.path, self._sha256 = path, ""
+        with translated(path):
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                self.size = _checked_size(self._descriptor, path, limits)
+                self.format = video_format_of(os.pread(self._descriptor, VIDEO_HEAD_BYTES, 0)) or ""
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+
+    def open(self, limits: Limits) -> "InputContainer":
+        """Return a demuxer over the file, from its start. It can open no other file or address."""
+        names = ",".join(sorted({*DEMUXERS.values(), "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}))
+        options = {"format_whitelist": names, "protocol_whitelist": "none", "max_pixels": str(limits.pixels)}
+        with translated(self.path):
+            return av.open(
+                io.BufferedReader(_At(self._descriptor), _CHUNK), "r", format=DEMUXERS[self.format], options=options,
+                metadata_errors="replace", buffer_size=_CHUNK,
+            )  # fmt: skip
+
+    def at(self) -> io.RawIOBase:
+        """Return the bytes, from their start."""
+        return _At(self._descriptor)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file, in hexadecimal; read through once, when first asked for."""
+        if not self._sha256:
+            digest = hashlib.sha256()
+            with translated(self.path):
+                for start in range(0, self.size, _CHUNK):
+                    digest.update(os.pread(self._descriptor, min(_CHUNK, self.size - start), start))
+            self._sha256 = digest.hexdigest()
+        return self._sha256
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class _At(io.RawIOBase):
+    """Reads a shared descriptor at a position of its own."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor, self._position = descriptor, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer)  # type: ignore[arg-type]
+        count = os.preadv(self._descriptor, [view], self._position)
+        self._position += count
+        return count
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {
+            io.SEEK_SET: 0,
+            io.SEEK_CUR: self._position,
+            io.SEEK_END: os.fstat(self._descriptor).st_size,
+        }[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+
+def _checked_size(descriptor: int, path: Path, limits: Limits) -> int:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise BadInput(f"cannot read {path}: it is not a file; give a video file")
+    limits.check("bytes", status.st_size, str(path))
+    return status.st_size
+
+
+@contextmanager
+def translated(path: Path, where: str = "") -> Iterator[None]:
+    """Turn errors of PyAV and of the file system into `BadInput`; `where` says at which place in the video."""
+    try:
+        yield
+    except VelumError:
+        raise
+    except MemoryError as error:
+        raise BadInput(f"cannot read {path}: not enough memory to decode it") from error
+    except (av.FFmpegError, OSError, ValueError, ArithmeticError, LookupError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise BadInput(
+            f"cannot read {path}: it is damaged or truncated{where} ({reason}); copy the file again"
+        ) from error

@@ -1,0 +1,294 @@
+"""On any fault there is an error that says where, and no file."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from velum import media
+from velum.errors import BadInput, LimitExceeded, OutputFailed
+from velum.limits import Limits
+from velum.media.video.timeline import Timeline
+from velum.plan import Plan, Video
+
+from .making import FRAMES, Clip, copy, decoded, full_disk, made, times
+
+MILLI = Fraction(1, 1000)
+WHOLE = Clip(audio=("aac",), frames=30, options={"g": "10"})
+KINDS = {
+    ".mp4": WHOLE,
+    ".mov": Clip(suffix=".mov", frames=30),
+    ".mkv": Clip(suffix=".mkv", frames=30, base=MILLI),
+    ".avi": Clip("mpeg4", suffix=".avi", frames=30, base=Fraction(1, 25)),
+    ".ts": Clip("mpeg2video", suffix=".ts", frames=30, base=Fraction(1, 25)),
+}
+
+
+def nothing_but(folder: Path, *paths: Path) -> bool:
+    return sorted(folder.iterdir()) == sorted(paths)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize("suffix", KINDS)
+def test_a_truncated_file_publishes_nothing(tmp_path: Path, suffix: str, share: float) -> None:
+    source = made(tmp_path / "a", KINDS[suffix])
+    data = source.read_bytes()
+    source.write_bytes(data[: int(len(data) * share) | 1])
+    with pytest.raises(BadInput, match="truncated|damaged"):
+        copy(source, tmp_path / f"b{suffix}")
+    assert nothing_but(tmp_path, source)
+
+
+def test_a_truncated_file_with_its_index_first_is_noticed(tmp_path: Path) -> None:
+    clip = Clip(frames=30, container={"movflags": "+faststart"})
+    source = made(tmp_path / "a", clip)
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 3 // 4])
+    with pytest.raises(BadInput, match="truncated: it has"):
+        copy(source, tmp_path / "b.mp4")
+    copy(source, tmp_path / "b.mp4", Video(on_damage="cover"))
+    assert 10 < len(times(tmp_path / "b.mp4")) <= 30
+
+
+def _without_packet(source: Path, target: Path, lost: int, change: Callable[[bytes], bytes] | None = None) -> None:
+    """Copy a video with one packet cut out of it, or changed."""
+    with av.open(str(source)) as before, av.open(str(target), "w") as after:
+        stream = after.add_stream_from_template(before.streams.video[0], opaque=True)
+        for index, packet in enumerate(before.demux(before.streams.video[0])):
+            if not packet.size or (index == lost and change is None):
+                continue
+            if index == lost and change is not None:
+                changed = av.Packet(change(bytes(packet)))
+                changed.pts, changed.dts, changed.time_base = packet.pts, packet.dts, packet.time_base
+                changed.duration = packet.duration or 0
+                changed.stream = stream
+                after.mux(changed)
+                continue
+            packet.stream = stream
+            after.mux(packet)
+
+
+def _flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes(byte ^ 0xA5 for byte in data[middle : middle + 60]) + data[middle + 60 :]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "libx264"), (".mp4", "mpeg4"), (".mp4", "libx264")])
+def test_a_damaged_picture_is_told_with_its_place_or_covered(tmp_path: Path, suffix: str, codec: str) -> None:
+    base = MILLI if suffix == ".mkv" else Fraction(1, 12_800)
+    whole = made(tmp_path / "whole", Clip(codec, suffix=suffix, frames=20, base=base, options={"bf": "0", "g": "5"}))
+    source = tmp_path / f"a{suffix}"
+    _without_packet(whole, source, 7, lambda data: b"\xff" * len(data))
+    with pytest.raises(BadInput, match=r"damaged at frame 7 at 0\.280 s.*on_damage"):
+        copy(source, tmp_path / f"b{suffix}")
+    writer = copy(source, tmp_path / f"b{suffix}", Video(on_damage="cover"))
+    assert any("made black: frame 7 at 0.280 s" in note for note in writer.warnings)
+    assert times(tmp_path / f"b{suffix}") == times(whole)
+    assert decoded(tmp_path / f"b{suffix}")[7][1][0].mean() < 20
+
+
+def test_covered_pictures_of_an_avi_keep_their_place(tmp_path: Path) -> None:
+    whole = made(tmp_path / "whole", Clip("mpeg4", suffix=".avi", frames=20, base=Fraction(1, 25)))
+    source = tmp_path / "a.avi"
+    _without_packet(whole, source, 7, lambda data: b"\xff" * len(data))
+    with pytest.raises(BadInput, match="damaged at frame"):
+        copy(source, tmp_path / "b.avi")
+    copy(source, tmp_path / "b.avi", Video(on_damage="cover"))
+    assert times(tmp_path / "b.avi") == times(whole)
+
+
+def test_flipped_bits_are_told_or_harmless(tmp_path: Path) -> None:
+    whole = made(tmp_path / "whole", Clip("libx264", suffix=".mkv", frames=20, base=MILLI, options={"g": "5"}))
+    for lost in range(3, 9):
+        source = tmp_path / "a.mkv"
+        source.unlink(missing_ok=True)
+        _without_packet(whole, source, lost, _flipped)
+        try:
+            copy(source, tmp_path / "b.mkv")
+        except BadInput as error:
+            assert "damaged at frame" in str(error)  # noqa: PT017
+        else:
+            assert len(times(tmp_path / "b.mkv")) == 20
+
+
+PLAYLISTS = [
+    (b"ffconcat version 1.0\nfile 'secret.mp4'\n", "a list of FFmpeg"),
+    (b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nsecret.mp4\n#EXT-X-ENDLIST\n", "a playlist"),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), PLAYLISTS)
+def test_a_playlist_dressed_as_a_video_opens_no_other_file(tmp_path: Path, content: bytes, reason: str) -> None:
+    made(tmp_path / "secret", Clip())
+    source = tmp_path / "a.mp4"
+    source.write_bytes(content)
+    with pytest.raises(BadInput, match="unknown kind"):
+        media.read(source, Limits())
+
+
+def test_a_movie_that_refers_to_another_file_gives_nothing_of_it(tmp_path: Path) -> None:
+    secret = made(tmp_path / "secret", Clip())
+    data = secret.read_bytes()
+    start = data.index(b"url \0\0\0\1") - 4
+    # ISO/IEC 14496-12, 8.7.2: without the flag, the samples are in the file that is named.
+    source = tmp_path / "a.mp4"
+    source.write_bytes(data[: start + 8] + b"\0\0\0\0" + data[start + 12 :])
+    with media.read(source, Limits()) as reader:
+        assert reader.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+NOT_VIDEO = [
+    (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2", "an empty container"),
+    (b"\x1a\x45\xdf\xa3\x84matroska", "only a header"),
+    (b"RIFF\x04\0\0\0AVI ", "an AVI without content"),
+    (b"G" + bytes(187) + b"G" + bytes(187), "a transport stream of nothing"),
+    (b"\0\0\1\xba" + bytes(100), "a program stream of nothing"),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), NOT_VIDEO)
+def test_what_holds_no_video_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    source = tmp_path / "a.mp4"
+    source.write_bytes(content)
+    with pytest.raises(BadInput):
+        media.read(source, Limits())
+
+
+def test_sound_alone_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "a.mp4"
+    whole = made(tmp_path / "whole", Clip(audio=("aac",)))
+    with av.open(str(whole)) as before, av.open(str(source), "w") as after:
+        stream = after.add_stream_from_template(before.streams.audio[0])
+        for packet in before.demux(before.streams.audio[0]):
+            if packet.size:
+                packet.stream = stream
+                after.mux(packet)
+    with pytest.raises(BadInput, match="holds no video, only audio"):
+        media.read(source, Limits())
+
+
+def test_an_encrypted_video_is_recognised(tmp_path: Path) -> None:
+    keys = {
+        "encryption_scheme": "cenc-aes-ctr",
+        "encryption_key": "00112233445566778899aabbccddeeff",
+        "encryption_kid": "112233445566778899aabbccddeeff00",
+    }
+    source = made(tmp_path / "a", Clip(container=keys))
+    with pytest.raises(BadInput, match="encrypted"):
+        media.read(source, Limits())
+
+
+LIMITS = [
+    (Limits(bytes=100), "bytes", "size of the file"),
+    (Limits(pixels=64 * 48 - 1), "pixels", "size of a frame"),
+    (Limits(seconds=1), "seconds", "length"),
+    (Limits(video_frames=20), "video_frames", "number of frames"),
+]
+
+
+@pytest.mark.parametrize(("limits", "name", "reason"), LIMITS)
+def test_limits_hold(tmp_path: Path, limits: Limits, name: str, reason: str) -> None:
+    source = made(tmp_path / "a", Clip(frames=55))
+    with pytest.raises(LimitExceeded) as caught:
+        copy(source, tmp_path / "b.mp4", limits=limits)
+    assert caught.value.limit == name
+    assert nothing_but(tmp_path, source)
+
+
+def test_a_change_of_size_is_refused(tmp_path: Path) -> None:
+    parts = [
+        made(tmp_path / f"{size[0]}", Clip("mpeg2video", suffix=".ts", size=size, base=Fraction(1, 25)))
+        for size in ((64, 48), (96, 80))
+    ]
+    source = tmp_path / "a.ts"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(BadInput, match="change from 64 x 48 to 96 x 80|damaged at frame"):
+        copy(source, tmp_path / "b.ts")
+
+
+@pytest.mark.parametrize("room", [0, 1000])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts"])
+def test_a_full_disk_publishes_nothing(tmp_path: Path, suffix: str, room: int) -> None:
+    source = made(tmp_path / "a", Clip("mpeg4", suffix=suffix, base=Fraction(1, 25)))
+    with pytest.raises(OutputFailed, match="nothing was published"), full_disk(room):
+        copy(source, tmp_path / f"b{suffix}")
+    assert nothing_but(tmp_path, source)
+
+
+def _interrupted(source: Path, target: Path, error: type[BaseException]) -> None:
+    with media.read(source, Limits()) as reader, media.write(target, reader.info, Plan()) as writer:
+        for frame in reader.frames():
+            writer.write(frame)
+            if frame.index == 5:
+                raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_an_interruption_leaves_nothing_behind(tmp_path: Path, error: type[BaseException]) -> None:
+    source = made(tmp_path / "a", Clip(audio=("aac",)))
+    with pytest.raises(error):
+        _interrupted(source, tmp_path / "b.mp4", error)
+    assert nothing_but(tmp_path, source)
+
+
+def _skipping(source: Path, target: Path, skipped: set[int]) -> None:
+    with media.read(source, Limits()) as reader, media.write(target, reader.info, Plan()) as writer:
+        for frame in reader.frames():
+            if frame.index not in skipped:
+                writer.write(frame)
+
+
+@pytest.mark.parametrize(
+    ("skipped", "says"),
+    [({4}, "frame 5 came, number 4 was due"), ({FRAMES - 1}, "only 11 of"), (set(range(FRAMES)), "only 0")],
+)
+def test_a_missing_frame_publishes_nothing(tmp_path: Path, skipped: set[int], says: str) -> None:
+    source = made(tmp_path / "a", Clip())
+    with pytest.raises(OutputFailed, match=says):
+        _skipping(source, tmp_path / "b.mp4", skipped)
+    assert nothing_but(tmp_path, source)
+
+
+def test_the_source_is_never_the_target(tmp_path: Path) -> None:
+    source = made(tmp_path / "a", Clip())
+    (tmp_path / "link.mp4").hardlink_to(source)
+    before = source.read_bytes()
+    for name in ("a.mp4", "link.mp4"):
+        with pytest.raises(OutputFailed, match="never touched"):
+            copy(source, tmp_path / name)
+    assert source.read_bytes() == before
+
+
+def test_hashes_are_those_of_the_files(tmp_path: Path) -> None:
+    source = made(tmp_path / "a", Clip())
+    with media.read(source, Limits()) as reader:
+        pass
+    assert reader.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()  # also when the file is closed
+    writer = copy(source, tmp_path / "b.mp4")
+    assert writer.sha256 == hashlib.sha256((tmp_path / "b.mp4").read_bytes()).hexdigest()
+
+
+def test_content_decides_not_the_name(tmp_path: Path) -> None:
+    shutil.copy(made(tmp_path / "a", Clip(suffix=".mkv", base=MILLI)), tmp_path / "photo.jpg")
+    with media.read(tmp_path / "photo.jpg", Limits()) as reader:
+        assert reader.info.format == "MKV"
+    assert media.SUFFIXES[".mp4"] == "MP4"
+    assert not np.any([suffix in media.IMAGE_SUFFIXES for suffix in media.VIDEO_SUFFIXES])
+
+
+def test_a_timeline_names_what_did_not_come() -> None:
+    timeline = Timeline()
+    assert not timeline.announce(5, key=False)  # before the first key frame
+    for pts, key in ((10, True), (40, False), (20, False), (30, False)):
+        assert timeline.announce(pts, key=key, damaged=pts == 30)
+    assert not timeline.announce(8, key=False)  # leading picture: needs what was before the recording
+    assert timeline.shown(10) == ([], False)
+    assert timeline.shown(30) == ([20], True)
+    assert timeline.next_pts() == 40
+    assert timeline.rest() == [40]
+    assert timeline.rest() == []

@@ -1,0 +1,77 @@
+"""Every layout of samples that a decoder gives is handed out as it is, or in one that holds the same samples."""
+
+import av
+import numpy as np
+import pytest
+from av.video.format import VideoFormat
+
+from velum.frame import Frame, Role
+from velum.media.video.pixels import KEPT, blacken, kept_layout, layout_of, native_of, own, planes_of, views
+
+EXACT = [
+    ("nv12", "yuv420p"), ("nv21", "yuv420p"), ("nv16", "yuv422p"), ("nv24", "yuv444p"), ("p010le", "yuv420p10le"),
+    ("p210le", "yuv422p10le"), ("yuyv422", "yuv422p"), ("uyvy422", "yuv422p"), ("yuv420p10be", "yuv420p10le"),
+    ("gbrp", "rgb24"), ("bgr24", "rgb24"), ("bgra", "rgba"), ("argb", "rgba"), ("gbrp10le", "rgb48le"),
+    ("gbrp16le", "rgb48le"), ("yuv440p", "yuv440p"), ("gray12le", "gray12le"),
+]  # fmt: skip
+
+
+def noise(name: str) -> av.VideoFrame:
+    frame = av.VideoFrame(32, 24, name)
+    for plane, values in zip(
+        views(frame, layout_of(name)), np.random.default_rng(1).integers(0, 1 << 16, (9, 1)), strict=False
+    ):
+        wave = np.arange(plane.size).reshape(plane.shape) * 257 + values
+        plane[...] = (wave % (1 << layout_of(name).bits)).astype(plane.dtype)
+    return frame
+
+
+@pytest.mark.parametrize(("name", "kept"), EXACT)
+def test_no_sample_is_lost_on_the_way_to_planes(name: str, kept: str) -> None:
+    layout, lost = kept_layout(name)
+    assert (layout.name, lost) == (kept, None)
+    source = noise(kept).reformat(format=name)
+    planes = views(own(source, layout), layout)
+    again = views(own(own(source, layout).reformat(format=name), layout), layout)
+    assert all(np.array_equal(one, other) for one, other in zip(planes, again, strict=True))
+
+
+LOSSY = [
+    ("yuva420p", "transparency was dropped", "no plane for it beside luma and chroma"),
+    ("bayer_rggb8", "converted to", "not yet colours"),
+    ("xyz12le", "converted to", "cinema's colours"),
+]
+
+
+@pytest.mark.parametrize(("name", "says", "reason"), LOSSY)
+def test_what_is_lost_is_said(name: str, says: str, reason: str) -> None:
+    assert says in (kept_layout(name)[1] or "")
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_planes_match_what_ffmpeg_says_of_the_layout(name: str) -> None:
+    layout = layout_of(name)
+    frame = av.VideoFrame(63, 47, name)
+    planes = planes_of(frame, layout, limited=True)
+    assert {plane.bits for plane in planes} == {VideoFormat(name, 1, 1).components[0].bits}
+    for plane, theirs in zip(planes, frame.planes, strict=True):
+        assert plane.pixels.shape[:2] == (theirs.height, theirs.width)
+        assert plane.pixels.shape[:2] == (-(-47 // plane.scale_y), -(-63 // plane.scale_x))
+        assert plane.limited == (plane.role in {Role.LUMA, Role.CHROMA})
+    blacken(frame, layout, limited=True)
+    assert all((plane.pixels == np.array(plane.black)).all() for plane in planes)
+
+
+def test_an_own_picture_shares_no_memory_with_the_decoders() -> None:
+    source = noise("yuv420p")
+    copy = own(source, layout_of("yuv420p"))
+    for ours, theirs in zip(views(copy, layout_of("yuv420p")), views(source, layout_of("yuv420p")), strict=True):
+        assert np.array_equal(ours, theirs)
+        assert not np.shares_memory(ours, theirs)
+
+
+def test_a_frame_of_planes_alone_can_be_encoded() -> None:
+    layout = layout_of("yuv422p10le")
+    planes = planes_of(noise("yuv422p10le"), layout, limited=True)
+    native = native_of(Frame(planes, 32, 24), layout)
+    assert all(np.array_equal(one.pixels, other) for one, other in zip(planes, views(native, layout), strict=True))
