@@ -1,0 +1,6 @@
+"""Following things through time, so that nobody shows for a single frame. Start reading in `follow`."""
+
+from velum.track.follow import follow
+from velum.track.look import Look, Thumb
+
+__all__ = ["Look", "Thumb", "follow"]
