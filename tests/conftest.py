@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+import velum.locate.runtime  # noqa: F401 - before any test imports OpenVINO itself: keeps its telemetry off
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -125,10 +125,11 @@ def test_rgb_view_of_luma_and_chroma(
     chroma = (blue - luma) / 1.772, (red - luma) / 1.402
     low, reach, swing = (16, 219, 224) if limited else (0, 255, 255)
     levels = low + luma * reach / 255, *(128 + part * swing / 255 for part in chroma)
-    planes = []
+    planes: list[Plane] = []
     for level, (across, down) in zip(levels, ((1, 1), scale, scale), strict=True):
         value = round(level * (1 << (bits - 8)))
-        pixels: Samples = np.full((-(-9 // down), -(-13 // across)), value, np.uint8 if bits == 8 else np.uint16)
+        filled = np.full((-(-9 // down), -(-13 // across)), value)
+        pixels: Samples = filled.astype(np.uint8) if bits == 8 else filled.astype(np.uint16)
         planes.append(Plane(pixels, Role.CHROMA if planes else Role.LUMA, across, down, bits, limited))
     view = Frame(tuple(planes), 13, 9).rgb(13, 9)
     assert np.abs(view.astype(int) - rgb).max() <= 4

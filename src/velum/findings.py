@@ -24,14 +24,14 @@ class Findings:
     sha256: str | None = None
     models: tuple[Mapping[str, str], ...] = field(default=())
 
-    def check(self, *, width: int, height: int, frames: int, sha256: str | None) -> None:
+    def check(self, *, width: int, height: int, frames: int | None, sha256: str | None) -> None:
         """Raise `BadInput` when a source of that size, number of frames and hash cannot be the one they came from."""
         if (width, height) != (self.width, self.height):
             raise BadInput(
                 f"the regions are for a picture of {self.width} x {self.height}, this one has {width} x {height}; "
                 "locate again"
             )
-        if beyond := [index for index in self.frames if not 0 <= index < frames]:
+        if beyond := [index for index in self.frames if index < 0 or (frames is not None and index >= frames)]:
             raise BadInput(f"the regions name frame {beyond[0]}, the source has {frames} frames; locate again")
         if self.sha256 and sha256 and self.sha256 != sha256:
             raise BadInput(

@@ -166,6 +166,18 @@ class Frame:
         upright: Rgb = np.ascontiguousarray(self.orientation.upright(_to_rgb(parts, self.planes[0].role)))
         return upright
 
+    def grey(self, width: int, height: int) -> npt.NDArray[np.uint8]:
+        """Return the upright picture as 8-bit grey (height, width)."""
+        return _grey(self, width, height)
+
+
+def _grey(frame: Frame, width: int, height: int) -> npt.NDArray[np.uint8]:
+    first = frame.planes[0]
+    if first.role not in {Role.GREY, Role.LUMA}:
+        return cv2.cvtColor(frame.rgb(width, height), cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
+    size = frame.orientation.stored_size(width, height)
+    return np.ascontiguousarray(frame.orientation.upright(_shallow(first, _scale(first.pixels, size))))
+
 
 def _scale(samples: Samples, size: tuple[int, int]) -> Samples:
     rows, columns = samples.shape[:2]

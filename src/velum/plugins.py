@@ -21,14 +21,19 @@ from velum.region import Mask, Region
 
 Group = Literal["velum.localizers", "velum.techniques"]
 Precision = Literal["auto", "f32", "bf16", "f16"]
+Device = Literal["cpu", "cuda"]
+Runtime = Literal["openvino", "onnxruntime"]
+Mode = Literal["latency", "throughput"]
 
 
 @runtime_checkable
 class Localizer(Protocol):
     """Finds things in frames. Called from several threads at once."""
 
-    labels: frozenset[str]
-    """Every label that `locate` can return."""
+    @property
+    def labels(self) -> frozenset[str]:
+        """Every label that `locate` can return."""
+        ...
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, in the order of the frames, in pixels of the upright picture.
@@ -49,6 +54,16 @@ class Described(Protocol):
     @property
     def description(self) -> Mapping[str, str]:
         """Facts for the report, such as the model's name and sha256."""
+        ...
+
+
+@runtime_checkable
+class Graded(Protocol):
+    """A localizer that knows which of its finds are worth following through a video."""
+
+    @property
+    def sure(self) -> float:
+        """Score below which a find continues what is followed, and is hidden where it is, but starts nothing."""
         ...
 
 
@@ -109,6 +124,12 @@ class Host:
     """Arithmetic of local inference; `auto` is the fastest that the CPU has."""
     threads: int = 0
     """Threads of local inference; 0: one per core."""
+    device: Device = "cpu"
+    """What local inference runs on; `cuda` is an NVIDIA GPU, always through onnxruntime. Never another than this."""
+    runtime: Runtime = "openvino"
+    """Library for local inference on the CPU."""
+    mode: Mode = "latency"
+    """Whether one picture is to be done soon, or many in a short time: then several are in work side by side."""
     offline: bool = False
     """True forbids fetching weights."""
     index_urls: tuple[str, ...] = ()

@@ -30,6 +30,29 @@ class Hidden:
 
 
 @dataclass(frozen=True, slots=True)
+class Followed:
+    """One thing that was hidden through a stretch of video; None as `track` where nothing was followed.
+
+    `frames` counts the frames in which it was hidden, `found` how it was known in them.
+    """
+
+    track: int | None
+    label: str
+    rule: int
+    technique: str
+    first_frame: int
+    last_frame: int
+    frames: int
+    found: Mapping[Found, int]
+    best_score: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return values | {"found": dict(self.found), "best_score": round(self.best_score, 4)}
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The truth about one source: found, hidden, how strongly, by which model, and what to doubt."""
 
@@ -40,9 +63,12 @@ class Report:
     height: int
     frames: int
     hidden: tuple[Hidden, ...]
+    """Each region, in still pictures."""
     plan: str
     """Digest of the plan."""
     rules: tuple[str, ...]
+    tracks: tuple[Followed, ...] = ()
+    """Each thing, in videos."""
     models: tuple[Mapping[str, str], ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Time spent in each stage."""
@@ -54,14 +80,15 @@ class Report:
 
     @property
     def labels(self) -> dict[str, int]:
-        """How many regions of each label were hidden."""
-        return dict(Counter(region.label for region in self.hidden))
+        """How many things of each label were hidden: regions in pictures, tracks in videos."""
+        return dict(Counter([region.label for region in self.hidden] + [track.label for track in self.tracks]))
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return values | {
             "hidden": [region.to_json() for region in self.hidden],
+            "tracks": [track.to_json() for track in self.tracks],
             "models": [dict(model) for model in self.models],
             "rules": list(self.rules),
             "seconds": {stage: round(spent, 6) for stage, spent in self.seconds.items()},

@@ -114,7 +114,7 @@ def test_darknet_files_alone_can_be_added(run: Run, tmp_path: Path, photo: Path)
         "[net]\nwidth=32\nheight=32\n[convolutional]\nfilters=12\nsize=1\nstride=8\npad=1\nactivation=linear\n"
         "[yolo]\nmask=0,1\nanchors=8,9, 16,18\nclasses=1\n"
     )
-    # The bias alone speaks: the second anchor is sure that it sees a plate, in each cell, of which a picture of 64 x 64 has 64.
+    # The bias alone speaks: the second anchor is sure that it sees a plate in each of the 64 cells of the picture.
     bias = np.array([0, 0, 0, 0, -9, -9, 0, 0, 0, 0, 9, 9], "<f4").tobytes()
     numbers = bias + np.zeros(12 * 3, "<f4").tobytes()
     (tmp_path / "plates.weights").write_bytes(np.array([0, 2, 5, 0, 0], "<i4").tobytes() + numbers)

@@ -9,7 +9,7 @@ import pytest
 import velum
 from velum import errors
 
-HEAVY = {"cv2", "openvino", "PIL", "fastapi", "onnxruntime", "numpy"}
+HEAVY = {"av", "cv2", "openvino", "PIL", "fastapi", "onnxruntime", "numpy"}
 
 
 def test_every_public_name_exists_and_no_other_is_public() -> None:

@@ -38,7 +38,7 @@ def test_a_failure_is_raised_in_its_place() -> None:
         yield from range(5)
         raise ValueError("frame 5 is damaged")
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(ValueError, match="frame 5"), ahead(source(), depth=2) as items:
         seen.extend(items)
     # extend keeps what came before the failure

@@ -1,18 +1,19 @@
 """`velum hide`: the main job."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import console
+from velum.cli import console, video
 
 if TYPE_CHECKING:
     from velum.batch.local import Job, Outcome
     from velum.plan import Plan
 
-Sources = Annotated[list[Path], typer.Argument(metavar="SRC...", help="Pictures, or folders of pictures.")]
+Sources = Annotated[list[Path], typer.Argument(metavar="SRC...", help="Pictures, videos, or folders of them.")]
 Target = Annotated[
     Path | None,
     typer.Option(
@@ -71,11 +72,24 @@ def hide(
     overwrite: Overwrite = False,
     json: Json = False,
     workers: Workers = 2,
+    every: video.Every = None,
+    two_pass: video.TwoPass = None,
+    track: video.Track = None,
+    codec: video.Codec = None,
+    crf: video.Crf = None,
+    preset: video.Preset = None,
+    audio: video.Audio = None,
+    subtitles: video.Subtitles = None,
+    on_damage: video.OnDamage = None,
 ) -> None:
     """Hide what identifies people. Without options: every face, blackened, into photo.hidden.jpg."""
     from velum.batch.local import arrange
 
-    options = console.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality)
+    moving = video.given(
+        every=every, two_pass=two_pass, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
+        subtitles=subtitles, on_damage=on_damage,
+    )  # fmt: skip
+    options = console.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, moving)
     wanted = options.plan()
     jobs, folder = arrange(sources, output)
     if regions and folder:
@@ -106,15 +120,19 @@ def _announce(jobs: list["Job"], plan: "Plan", *, json: bool) -> None:
 
 
 def _hide_one(job: "Job", plan: "Plan", regions: Path | None, *, overwrite: bool, json: bool) -> None:
+    start = time.perf_counter()
     findings = console.findings_from(regions) if regions else None
-    with console.engine() as engine:
-        report = engine.hide(job.source, job.target, plan, regions=findings, overwrite=overwrite)
+    from velum.cli.progress import frames_shown
+
+    with console.engine() as engine, frames_shown(job.source.name) as progress:
+        report = engine.hide(job.source, job.target, plan, regions=findings, overwrite=overwrite, progress=progress)
     for warning in report.warnings:
         console.warn(warning)
     if json:
         console.print_json(report.to_json())
     else:
-        typer.echo(f"{job.target}: {counted(report.labels)} hidden in {sum(report.seconds.values()):.2f} s")
+        frames = f" in {report.frames} frames" if report.frames > 1 else ""
+        typer.echo(f"{job.target}: {counted(report.labels)} hidden{frames}, {time.perf_counter() - start:.2f} s")
 
 
 def _hide_many(
@@ -156,7 +174,7 @@ def _count(
         tally["skipped"] += 1
     else:
         tally["done"] += 1
-        tally["empty"] += not outcome.report.hidden
+        tally["empty"] += not outcome.report.labels
         for label, count in outcome.report.labels.items():
             labels[label] = labels.get(label, 0) + count
         for warning in outcome.report.warnings:

@@ -2,16 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import console
+from velum.cli import console, video
 from velum.cli.hide import Labels, Overwrite, PlanFile, Rules
+
+if TYPE_CHECKING:
+    from velum.findings import Findings
 
 
 def locate(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A picture.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A picture or a video.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write to. Default: standard output.")
     ] = None,
@@ -19,13 +22,34 @@ def locate(
     hide_labels: Labels = [],  # noqa: B006 - likewise
     plan: PlanFile = None,
     overwrite: Overwrite = False,
+    every: video.Every = None,
+    track: video.Track = None,
+    on_damage: video.OnDamage = None,
 ) -> None:
     """Print the regions that the rules would hide, as JSON for velum hide --regions."""
-    wanted = console.PlanOptions(plan, rule, hide_labels).plan()
-    with console.engine() as engine:
-        findings = engine.locate(source, wanted)
-    text = json.dumps(findings.to_json(), ensure_ascii=False, indent=2)
+    from velum.cli.progress import frames_shown
+
+    wanted = console.PlanOptions(
+        plan, rule, hide_labels, video=video.given(every=every, track=track, on_damage=on_damage)
+    ).plan()
+    with console.engine() as engine, frames_shown(source.name) as progress:
+        findings = engine.locate(source, wanted, progress=progress)
+    text = findings_text(findings)
     if output is None:
         typer.echo(text)
     else:
         console.write_text(output, text + "\n", overwrite=overwrite)
+
+
+def findings_text(findings: "Findings") -> str:
+    """Return the regions file: one line a region, so that people can read it and tools can compare it."""
+    values = findings.to_json()
+    frames = values.pop("frames")
+    lines = []
+    for frame in frames:
+        regions = [f"      {json.dumps(region, ensure_ascii=False)}" for region in frame["regions"]]
+        inner = "\n" + ",\n".join(regions) + "\n    " if regions else ""
+        lines.append(f'    {{"index": {frame["index"]}, "regions": [{inner}]}}')
+    head = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+    body = ",\n".join(lines)
+    return f'{{\n{head},\n  "frames": [\n{body}\n  ]\n}}'

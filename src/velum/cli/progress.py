@@ -1,6 +1,6 @@
 """Progress bars on the standard error stream."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -19,13 +19,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from velum.plugins import Progress as Callback
+from velum.plugins import Progress as Fetching
 
 T = TypeVar("T")
 
 
 class _RateColumn(ProgressColumn):
-    """Pictures per second."""
+    """Pictures or frames per second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -33,7 +33,7 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def fetch_progress() -> Iterator[Callback]:
+def fetch_progress() -> Iterator[Fetching]:
     """Yield a callback that shows each fetched thing as a bar."""
     console = Console(stderr=True)
     bar = Progress(
@@ -66,3 +66,28 @@ def shown(items: Iterable[T], total: int) -> Iterator[T]:
         for item in items:
             yield item
             bar.advance(task)
+
+
+@contextmanager
+def frames_shown(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Yield a callback that shows frames done, their rate and the time left; nothing for a still picture."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    tasks: list[TaskID] = []
+
+    def show(done: int, total: int | None) -> None:
+        if total == 1:
+            return
+        if not tasks:
+            bar.start()
+            tasks.append(bar.add_task(name))
+        bar.update(tasks[0], completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if tasks:
+            bar.stop()

@@ -1,8 +1,9 @@
 """The engine: one path for every source, with localizers kept loaded between calls."""
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,8 +11,10 @@ from typing import Any, Self
 import numpy as np
 
 from velum import __version__, media
+from velum.engine.following import Reach, followed
+from velum.engine.lanes import ahead
 from velum.engine.prepare import Parts, Work, prepare
-from velum.engine.stages import Tally, counted, hide, known, locate, wanted_by
+from velum.engine.stages import Looked, Tally, counted, hide, known, locate, wanted_by
 from velum.errors import BadInput
 from velum.findings import Findings
 from velum.frame import Frame, Plane, Role, Samples
@@ -23,6 +26,12 @@ from velum.report import Report
 
 NOTHING_FOUND = "nothing was found to hide; look at the picture before you pass it on"
 DEFAULT_PLAN = Plan()
+
+TOGETHER = 4
+"""Frames of a video that localizers are asked about at a time: enough to keep the cores busy."""
+
+Progress = Callable[[int, int | None], None]
+"""Called with the number of frames done, and of all frames where it is known."""
 
 
 class Engine:
@@ -44,22 +53,31 @@ class Engine:
         *,
         regions: Findings | None = None,
         overwrite: bool = False,
+        progress: Progress | None = None,
     ) -> Report:
         """Write `source` to `target` with everything hidden that `plan` names, and say what was done.
 
-        With `regions`, what they name is hidden instead of looking for it. The target appears whole or not at all.
-        Raises any `VelumError`.
+        With `regions`, what they name is hidden instead of looking for it. `progress` is called with each frame that is
+        done. The target appears whole or not at all. Raises any `VelumError`.
         """
         work = prepare(plan, self._parts, locate=regions is None)
-        tally = Tally()
-        with self._reading(Path(source), tally) as reader:
+        with self._reading(Path(source), plan) as (reader, tally):
             info = reader.info
             if regions is not None:
                 regions.check(width=info.width, height=info.height, frames=info.frames, sha256=reader.sha256)
-            with media.write(Path(target), like=info, plan=plan, overwrite=overwrite) as writer:
-                for frame in self._hidden(counted(reader.frames(), tally), work, regions, tally):
+            elif plan.video.two_pass and info.fps is not None:
+                regions = self._found(reader, work, tally)
+            lane = ahead if info.fps is not None else nullcontext
+            with (
+                media.write(Path(target), like=info, plan=plan, overwrite=overwrite) as writer,
+                lane(counted(reader.frames(), tally)) as frames,
+                lane(self._hidden(frames, work, regions, tally, info.fps)) as hidden,
+            ):
+                for frame in hidden:
                     with tally.stage("encode"):
                         writer.write(frame)
+                    if progress is not None:
+                        progress(frame.index + 1, info.frames)
                 last = time.perf_counter()
             tally.add("encode", time.perf_counter() - last)  # leaving the writer publishes
         return Report(
@@ -68,14 +86,14 @@ class Engine:
             **_outcome(work, tally, writer.warnings, regions),
         )  # fmt: skip
 
-    def locate(self, source: str | Path, plan: Plan = DEFAULT_PLAN) -> Findings:
-        """Return what the plan's rules would hide in `source`, without changing anything."""
+    def locate(self, source: str | Path, plan: Plan = DEFAULT_PLAN, *, progress: Progress | None = None) -> Findings:
+        """Return what the plan's rules would hide in `source`, without changing anything.
+
+        In videos things are followed through the whole file, as in two passes.
+        """
         work = prepare(plan, self._parts)
-        tally = Tally()
-        with self._reading(Path(source), tally) as reader:
-            looked = locate(reader.frames(), work, self._limits, tally)
-            frames = {look.frame.index: _unique(wanted_by(work, look)) for look in looked}
-            return Findings(reader.info.width, reader.info.height, frames, reader.sha256, work.models)
+        with self._reading(Path(source), plan) as (reader, tally):
+            return self._found(reader, work, tally, progress)
 
     def hide_pixels(
         self, pixels: Samples, plan: Plan = DEFAULT_PLAN, *, regions: Findings | None = None
@@ -90,7 +108,7 @@ class Engine:
         tally = Tally()
         if regions is not None:
             regions.check(width=frame.width, height=frame.height, frames=1, sha256=None)
-        (done,) = self._hidden(counted([frame], tally), work, regions, tally)
+        (done,) = self._hidden(counted([frame], tally), work, regions, tally, None)
         return done.planes[0].pixels, Report(
             source=None, target=None, format="array", width=frame.width, height=frame.height, encoding="none",
             **_outcome(work, tally, (), regions),
@@ -112,18 +130,46 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _hidden(self, frames: Iterable[Frame], work: Work, regions: Findings | None, tally: Tally) -> Iterator[Frame]:
+    def _found(self, reader: media.Reader, work: Work, tally: Tally, progress: Progress | None = None) -> Findings:
+        """Return what is hidden in all frames, from a pass over them."""
+        info = reader.info
+        with (ahead if info.fps is not None else nullcontext)(counted(reader.frames(), tally)) as frames:
+            looked = self._looked(frames, work, tally, info.fps, whole=True)
+            found = {}
+            for look in looked:
+                found[look.frame.index] = _unique(wanted_by(work, look))
+                if progress is not None:
+                    progress(look.frame.index + 1, info.frames)
+        return Findings(info.width, info.height, found, reader.sha256, work.models)
+
+    def _hidden(
+        self, frames: Iterable[Frame], work: Work, regions: Findings | None, tally: Tally, fps: Fraction | None
+    ) -> Iterator[Frame]:
         looked = (
-            locate(frames, work, self._limits, tally) if regions is None else known(frames, work, regions, self._limits)
+            self._looked(frames, work, tally, fps, whole=False)
+            if regions is None
+            else known(frames, work, regions, self._limits)
         )
         return hide(looked, work, tally)
 
+    def _looked(
+        self, frames: Iterable[Frame], work: Work, tally: Tally, fps: Fraction | None, *, whole: bool
+    ) -> Iterator[Looked]:
+        if fps is None:
+            return locate(frames, work, self._limits, tally)
+        video = work.plan.video
+        looked = locate(frames, work, self._limits, tally, every=video.every, together=TOGETHER)
+        if not video.track:
+            return looked
+        return followed(looked, work, Reach.of(work.plan, float(fps), whole=whole))
+
     @contextmanager
-    def _reading(self, source: Path, tally: Tally) -> Iterator[media.Reader]:
-        with tally.stage("decode"):
-            reader = media.read(source, self._limits)
-        with reader:
-            yield reader
+    def _reading(self, source: Path, plan: Plan) -> Iterator[tuple[media.Reader, Tally]]:
+        start = time.perf_counter()
+        with media.read(source, self._limits, cover_damage=plan.video.on_damage == "cover") as reader:
+            tally = Tally(by_track=reader.info.fps is not None)
+            tally.add("decode", time.perf_counter() - start)
+            yield reader, tally
 
 
 def anonymize(source: str | Path, target: str | Path, plan: Plan = DEFAULT_PLAN, *, overwrite: bool = False) -> Report:
@@ -140,9 +186,9 @@ def anonymize_pixels(pixels: Samples, plan: Plan = DEFAULT_PLAN) -> tuple[Sample
 
 def _outcome(work: Work, tally: Tally, notes: tuple[str, ...], regions: Findings | None) -> dict[str, Any]:
     """Return the fields of a report that every kind of source shares."""
-    warnings = [] if tally.hidden else [NOTHING_FOUND]
+    warnings = [] if tally.hidden or tally.tracks else [NOTHING_FOUND]
     return {
-        "frames": tally.frames, "hidden": tuple(tally.hidden), "plan": work.plan.digest,
+        "frames": tally.frames, "hidden": tuple(tally.hidden), "tracks": tally.tracks, "plan": work.plan.digest,
         "rules": tuple(map(str, work.plan.rules)), "models": work.models if regions is None else regions.models,
         "seconds": tally.seconds, "warnings": (*warnings, *work.warnings, *notes), "version": __version__,
     }  # fmt: skip

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from velum.engine.paint import paint
 from velum.engine.prepare import Work
@@ -12,10 +13,9 @@ from velum.findings import Findings
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.locate.labels import covers
-from velum.plan import Rule
 from velum.plugins import Localizer
 from velum.region import Region
-from velum.report import Hidden
+from velum.report import Followed, Hidden
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,15 +28,42 @@ class Looked:
     frame: Frame
     found: tuple[Sequence[Region] | None, ...]
     kept: Sequence[Region] = ()
+    followed: bool = False
+    """True when doubtful regions have served to continue tracks, and every region left is to be hidden."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one run counts while it goes."""
+    """What one run counts while it goes. Regions are listed where there are few, and summed up by track in videos."""
 
+    by_track: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     frames: int = 0
     hidden: list[Hidden] = field(default_factory=list)
+    _tracks: dict[tuple[int, str, int | None], Followed] = field(default_factory=dict)
+
+    @property
+    def tracks(self) -> tuple[Followed, ...]:
+        """What was hidden, by track."""
+        return tuple(self._tracks.values())
+
+    def note(self, frame: Frame, rule: int, technique: str, region: Region) -> None:
+        """Count one region that was hidden."""
+        if not self.by_track:
+            shown = Hidden(frame.index, region.label, region.box, region.score, region.found, rule, technique)
+            self.hidden.append(replace(shown, masked=region.mask is not None))
+            return
+        key = rule, region.label, region.track
+        before = self._tracks.get(key)
+        if before is None:
+            before = Followed(region.track, region.label, rule, technique, frame.index, frame.index, 0, {}, 0.0)
+        self._tracks[key] = replace(
+            before,
+            last_frame=frame.index,
+            frames=before.frames + 1,
+            found={**before.found, region.found: before.found.get(region.found, 0) + 1},
+            best_score=max(before.best_score, region.score),
+        )
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -64,19 +91,30 @@ def counted(frames: Iterable[Frame], tally: Tally) -> Iterator[Frame]:
         yield frame
 
 
-def locate(frames: Iterable[Frame], work: Work, limits: Limits, tally: Tally) -> Iterator[Looked]:
-    """Find regions. A localizer that several rules name runs once per frame."""
-    for frame in frames:
+def locate(
+    frames: Iterable[Frame], work: Work, limits: Limits, tally: Tally, *, every: int = 1, together: int = 1
+) -> Iterator[Looked]:
+    """Find regions. A localizer that several rules name runs once per frame.
+
+    Localizers are asked about each `every`-th frame, about `together` frames at a time.
+    """
+    frames = iter(frames)
+    while group := list(islice(frames, every * together)):
+        asked = [frame for frame in group if frame.index % every == 0]
         with tally.stage("locate"):
-            found = tuple(_run(part, frame, limits) for part in work.localizers)
-            kept = [region for part in work.keepers for region in _run(part, frame, limits)]
-        yield Looked(frame, found, kept)
+            answers = [_run(part, asked, limits) for part in work.localizers]
+            kept = [_run(part, group, limits) for part in work.keepers]
+        found = {frame.index: tuple(one[i] for one in answers) for i, frame in enumerate(asked)}
+        nobody = (None,) * len(work.localizers)
+        for i, frame in enumerate(group):
+            never = [region for one in kept for region in one[i]]
+            yield Looked(frame, found.get(frame.index, nobody), never)
 
 
 def known(frames: Iterable[Frame], work: Work, findings: Findings, limits: Limits) -> Iterator[Looked]:
     """Take the regions from findings instead of looking for them."""
     for frame in frames:
-        kept = [region for part in work.keepers for region in _run(part, frame, limits)]
+        kept = [region for part in work.keepers for region in _run(part, [frame], limits)[0]]
         yield Looked(frame, (findings.frames.get(frame.index, ()),), kept)
 
 
@@ -87,30 +125,37 @@ def hide(looked: Iterable[Looked], work: Work, tally: Tally) -> Iterator[Frame]:
         with tally.stage("hide"):
             paint(look.frame, wanted, work, look.kept)
         for index, (rule, found) in enumerate(zip(work.plan.rules, wanted, strict=True)):
-            tally.hidden.extend(
-                Hidden(look.frame.index, r.label, r.box, r.score, r.found, index, str(rule.hide), r.mask is not None)
-                for r in found
-            )
+            for region in found:
+                tally.note(look.frame, index, str(rule.hide), region)
         yield look.frame
 
 
 def wanted_by(work: Work, look: Looked) -> list[list[Region]]:
     """Return the regions that each rule of the plan hides."""
-    return [_chosen(rule, look.found[which] or ()) for rule, which in zip(work.plan.rules, work.finder, strict=True)]
+    return [
+        [
+            region
+            for region in look.found[which] or ()
+            if covers(rule.label, region.label) and (look.followed or region.score >= rule.min_score)
+        ]
+        for rule, which in zip(work.plan.rules, work.finder, strict=True)
+    ]
 
 
-def _chosen(rule: Rule, regions: Iterable[Region]) -> list[Region]:
-    return [region for region in regions if covers(rule.label, region.label) and region.score >= rule.min_score]
-
-
-def _run(localizer: Localizer, frame: Frame, limits: Limits) -> list[Region]:
+def _run(localizer: Localizer, frames: Sequence[Frame], limits: Limits) -> list[list[Region]]:
+    if not frames:
+        return []
     try:
-        answers = localizer.locate([frame])
+        answers = localizer.locate(frames)
     except VelumError:
         raise
     except Exception as error:
-        raise PluginFault(f"localizer {localizer!r} failed: {type(error).__name__}: {error}") from error
-    if not isinstance(answers, list) or len(answers) != 1:
-        raise PluginFault(f"localizer {localizer!r} did not return one list of regions for one frame")
-    limits.check("regions", len(answers[0]), f"frame {frame.index}")
-    return answers[0]
+        where = f"frame {frames[0].index}" + (f" to {frames[-1].index}" if len(frames) > 1 else "")
+        raise PluginFault(f"localizer {localizer!r} failed at {where}: {type(error).__name__}: {error}") from error
+    if not isinstance(answers, list) or len(answers) != len(frames):
+        raise PluginFault(
+            f"localizer {localizer!r} did not return one list of regions for each of {len(frames)} frames"
+        )
+    for frame, regions in zip(frames, answers, strict=True):
+        limits.check("regions", len(regions), f"frame {frame.index}")
+    return answers

@@ -31,6 +31,11 @@ LATER = 2.0
 are for, objects that are large or drowned in grain, they see clearly."""
 
 
+SURE = 1.5
+"""How much higher than the threshold a score must be for a find to be followed through a video by its looks. A doubtful
+one is hidden where it is, and continues what is followed already; by itself it is too often a bush or a stone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finder:
     """Finds objects in pictures with one network, of whatever size the picture is.
@@ -130,6 +135,11 @@ class Detector:
     def finder(self) -> Finder:
         """What does the looking, for those who measure it."""
         return self._finder
+
+    @property
+    def sure(self) -> float:
+        """Score from which a find is followed through a video."""
+        return min(self._finder.threshold * SURE, (self._finder.threshold + 1) / 2)
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, best first, clipped to the picture. Raises `PluginFault`."""

@@ -51,8 +51,9 @@ class Text:
         `match` names what to hide, separated by `|`: email, iban, phone, plate, card, ip, url, date. `regex` is a
         regular expression, which ignores case, for anything else. With neither all text is hidden. Lines read with a
         score below `unsure` are hidden too, whatever they say. `min_side` is the height, in pixels of the picture, of
-        the lowest line that must be found; `name` is the model that finds lines; `threshold` and `tile` are as for other models. Raises `BadPlan` for an
-        unknown name and for values out of range, `Unavailable` when weights or the reader are not to be had.
+        the lowest line that must be found; `name` is the model that finds lines; `threshold` and `tile` are as for
+        other models. Raises `BadPlan` for an unknown name and for values out of range, `Unavailable` when weights or
+        the reader are not to be had.
         """
         self.labels = frozenset({"text"})
         kinds, pattern = pii.chosen(match), pii.compiled(regex)

@@ -1,0 +1,125 @@
+"""The stage that follows things through time, between locating and hiding."""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, tee
+
+from velum.engine.prepare import Work
+from velum.engine.stages import Looked
+from velum.frame import Frame
+from velum.locate.labels import covers
+from velum.plan import Plan
+from velum.plugins import Graded
+from velum.region import Region
+from velum.track import Look, follow
+from velum.track.look import Thumb
+
+THUMB_WIDTH = 480
+SMALLEST_THUMB = 16
+PAD_SECONDS = 0.2
+"""How long a thing stays hidden before its first and after its last sign."""
+
+HELD_BYTES = 200 << 20
+"""What the frames that wait for their regions may take: two seconds of 1080p, less of larger pictures."""
+
+FEWEST_HELD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far things are followed. `window_frames` None: without end, which holds no pictures but all regions."""
+
+    window_frames: int | None
+    pad_frames: int
+
+    @classmethod
+    def of(cls, plan: Plan, fps: float, *, whole: bool) -> "Reach":
+        """Return the reach that a plan asks for at that frame rate; `whole` is for a pass that only locates."""
+        window = None if whole else math.ceil(plan.video.window_seconds * fps)
+        return cls(window, math.ceil(PAD_SECONDS * fps))
+
+    def within(self, frame: Frame) -> "Reach":
+        """Return the reach for which the frames held back fit into memory."""
+        if self.window_frames is None:
+            return self
+        size = sum(plane.pixels.nbytes for plane in frame.planes)
+        return replace(self, window_frames=min(self.window_frames, max(FEWEST_HELD, HELD_BYTES // size)))
+
+
+def followed(looked: Iterable[Looked], work: Work, reach: Reach) -> Iterator[Looked]:
+    """Yield the same frames with regions that leave no gap: bridged, followed back and ahead, padded.
+
+    Each localizer's finds are followed for themselves. A frame is held back until its regions are final; with an
+    endless reach frames are passed on without their pictures' planes being kept.
+    """
+    looked = iter(looked)
+    first = next(looked, None)
+    if first is None:
+        return
+    reach = reach.within(first.frame)
+    held: deque[Looked] = deque()
+
+    def seen() -> Iterator[tuple[Looked, Thumb]]:
+        for look in chain([first], looked):
+            thumb = look.frame.grey(*_thumb_size(look.frame))
+            # Without end, only what is known of a frame is kept, not its picture.
+            kept = look if reach.window_frames is not None else replace(look, frame=_without_planes(look.frame))
+            held.append(kept)
+            yield kept, thumb
+
+    streams = [
+        follow(_looks(branch, which), reach.window_frames, reach.pad_frames, _sure(work, which))
+        for which, branch in enumerate(tee(seen(), len(work.localizers)))
+    ]
+    for regions in zip(*streams, strict=True):
+        look = held.popleft()
+        found = tuple(
+            (*_left_alone(work, before, after), *_numbered(after, which, len(streams)))
+            for which, (before, after) in enumerate(zip(look.found, regions, strict=True))
+        )
+        yield replace(look, found=found, followed=True)
+
+
+def _sure(work: Work, which: int) -> dict[str, float]:
+    """Return, by label, the score from which a localizer's finds are followed."""
+    part = work.localizers[which]
+    least = part.sure if isinstance(part, Graded) else 0.0
+    rules = [rule for rule, finder in zip(work.plan.rules, work.finder, strict=True) if finder == which]
+    return {
+        label: max([least, *(rule.min_score for rule in rules if covers(rule.label, label))]) for label in part.labels
+    }
+
+
+def _left_alone(work: Work, found: Sequence[Region] | None, followed: Sequence[Region]) -> list[Region]:
+    """Return what stays as it was found: zones that a person placed, and doubtful finds that continue nothing."""
+
+    def wanted(region: Region) -> bool:
+        return any(covers(rule.label, region.label) and region.score >= rule.min_score for rule in work.plan.rules)
+
+    def inside(region: Region) -> bool:
+        return any(after.box.join(region.box) == after.box for after in followed)
+
+    return [one for one in found or () if one.found == "manual" or (wanted(one) and not inside(one))]
+
+
+def _numbered(regions: Sequence[Region], which: int, localizers: int) -> list[Region]:
+    """Return the regions with numbers of tracks that no other localizer's regions have."""
+    return [replace(region, track=(region.track or 0) * localizers + which) for region in regions]
+
+
+def _without_planes(frame: Frame) -> Frame:
+    return Frame((), frame.width, frame.height, frame.index, frame.time, frame.orientation)
+
+
+def _looks(seen: Iterable[tuple[Looked, Thumb]], which: int) -> Iterator[Look]:
+    for look, thumb in seen:
+        found = look.found[which]
+        regions = None if found is None else tuple(region for region in found if region.found != "manual")
+        yield Look(look.frame.index, look.frame.width, look.frame.height, regions, thumb)
+
+
+def _thumb_size(frame: Frame) -> tuple[int, int]:
+    scale = min(1.0, THUMB_WIDTH / frame.width)
+    return max(SMALLEST_THUMB, round(frame.width * scale)), max(SMALLEST_THUMB, round(frame.height * scale))

@@ -1,0 +1,246 @@
+"""A detector in 8-bit arithmetic, and what that costs and brings on the user's own pictures."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from velum.errors import BadInput, BadPlan
+from velum.frame import Frame, Rgb
+from velum.locate import fetch, models, store
+from velum.locate.detector import Detector, Finder
+from velum.locate.families import Detections, Family, Floats, family
+from velum.locate.models import Model
+from velum.locate.offer import Offer, named
+from velum.locate.runtime import int8, open_network, openvino
+from velum.locate.runtime.int8 import Preset
+from velum.plugins import Host, Precision
+
+Picture = Callable[[], Frame]
+"""Reads one picture of the user's; called several times, so that not all are held at once."""
+
+LOOKS = 300
+"""Looks that the ranges of values are learnt from, as NNCF advises; more change little."""
+
+SAME_IOU = 0.5
+"""Overlap, as intersection over union, from which two boxes count as the same find."""
+
+SIZES = (16, 32, 96)
+"""Shorter sides, in pixels of the picture, that part the bins of sizes."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of the original network's finds were found again."""
+
+    again: int
+    of: int
+
+    def __add__(self, other: "Share") -> "Share":
+        return Share(self.again + other.again, self.of + other.of)
+
+    @property
+    def value(self) -> float | None:
+        """From 0 to 1; None where there was nothing to find."""
+        return self.again / self.of if self.of else None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a network did on the pictures, next to the original in f32.
+
+    `by_size` counts by the shorter side of the original's box in pixels: `0-16`, `16-32`, `32-96`, `96-`. `more` are
+    finds that the original has not. `largest_drop` is of the score, among those found again.
+    """
+
+    precision: str
+    ms_per_picture: float
+    by_size: Mapping[str, Share]
+    more: int
+    largest_drop: float
+
+    @property
+    def share(self) -> Share:
+        """Finds of all sizes."""
+        return sum(self.by_size.values(), Share(0, 0))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as JSON values."""
+        sizes = {size: {"again": one.again, "of": one.of} for size, one in self.by_size.items()}
+        return {
+            "precision": self.precision, "ms_per_picture": round(self.ms_per_picture, 2),
+            "again": self.share.again, "of": self.share.of, "by_size": sizes, "more": self.more,
+            "largest_drop": round(self.largest_drop, 4),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """A model that was quantized and stored, and the trials: the original in f32 first, the new one last.
+
+    `held_back` says that they were tried on other pictures than those that the ranges were learnt from.
+    """
+
+    model: Model
+    trials: tuple[Trial, ...]
+    pictures: int
+    held_back: bool
+
+
+def quantize(
+    name: str,
+    host: Host,
+    pictures: Sequence[Picture],
+    *,
+    new_name: str | None = None,
+    preset: Preset = "mixed",
+    replace_old: bool = False,
+    say: Say = lambda _: None,
+) -> Quantized:
+    """Store a copy of the model `name` in 8-bit arithmetic, and compare it with the original.
+
+    With four pictures or more, one half shows NNCF what values to expect and the other half is used to compare. `say`
+    is told what is being done. Raises `BadPlan` for an unknown model, or one that finds no boxes, `BadInput` when
+    there are no pictures or it cannot be quantized, and `Unavailable` as a detector does.
+    """
+    model = models.find(name, host)
+    called = named(new_name or f"{name}-int8", stated=True)
+    if called in models.catalog(host) and not replace_old:
+        raise BadPlan(f"there is a model {called!r} already; choose another --name, or --replace")
+    if not isinstance(family(model.family), Family):
+        raise BadPlan(f"model {name} finds outlines, not boxes; only networks that find boxes can be compared")
+    if not pictures:
+        raise BadInput("there are no pictures to learn from; give a folder of pictures such as will be looked at")
+    exact = replace(host, precision="f32", runtime="openvino", device="cpu")
+    finder = Detector(name, exact).finder
+    path = fetch.obtain(model, host)
+    half = len(pictures) >= 4
+    with TemporaryDirectory(prefix="velum-") as room:
+        target = Path(room) / "model.xml"
+        say("learning from the pictures")
+        int8.quantize(path, target, finder.form, Looks(finder, pictures[:: 1 + half]), LOOKS, preset)
+        say("comparing with the original")
+        networks: list[tuple[Path, Precision]] = [(path, one) for one in openvino.precisions()]
+        networks.append((target, "auto"))
+        trials = _trials(finder, networks, exact, pictures[half :: 1 + half])
+        stored = store.put(_offer(model, called, target), host, replace=replace_old)
+    return Quantized(stored, trials, len(pictures[half :: 1 + half]), half)
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What a network sees in pictures, at most `most` looks, spread over pictures and passes alike.
+
+    Made anew each time that they are gone through: held at once, they would take up to a gigabyte.
+    """
+
+    finder: Finder
+    pictures: Sequence[Picture]
+    most: int = LOOKS
+
+    def __iter__(self) -> Iterator[Rgb]:
+        return islice(self._views(), self.most)
+
+    def _views(self) -> Iterator[Rgb]:
+        each = max(1, self.most // len(self.pictures))
+        for picture in self.pictures[:: max(1, len(self.pictures) // self.most)]:
+            frame = picture()
+            looks = self.finder.looks(frame)
+            for index in np.unique(np.linspace(0, len(looks) - 1, min(each, len(looks))).round().astype(int)):
+                yield self.finder.view(frame, looks[index][0])
+
+
+def compared(original: Detections, other: Detections) -> tuple[dict[str, Share], float, list[bool]]:
+    """Return what of the original's finds another network found again, the largest drop, and which of its were used.
+
+    Each of the other's finds counts for one of the original's, of the same kind, the best scored first.
+    """
+    shares = dict.fromkeys(_bins(), Share(0, 0))
+    used, drop = [False] * len(other), 0.0
+    overlaps = _overlaps(original, other)
+    for index in np.argsort(-original.score, kind="stable"):
+        free = np.where(used, 0, overlaps[index]) if len(other) else np.zeros(1)
+        best = int(free.argmax())
+        again = bool(free[best] >= SAME_IOU)
+        if again:
+            used[best] = True
+            drop = max(drop, float(original.score[index] - other.score[best]))
+        sides = original.xyxy[index, 2:] - original.xyxy[index, :2]
+        size = _bins()[int(np.searchsorted(SIZES, sides.min(), side="right"))]
+        shares[size] += Share(int(again), 1)
+    return shares, drop, used
+
+
+def _trials(
+    finder: Finder, networks: Sequence[tuple[Path, Precision]], host: Host, pictures: Sequence[Picture]
+) -> tuple[Trial, ...]:
+    """Try the networks in turn on each picture, so that what else the machine does slows all alike."""
+    finders = [_with(finder, path, replace(host, precision=one)) for path, one in networks]
+    tallies = [_Tally({size: Share(0, 0) for size in _bins()}, []) for _ in finders]
+    for picture in pictures:
+        frame = picture()
+        found = [one.find(frame) for one in finders]  # untimed: the first run at a size prepares for it
+        for tally, seconds, other in zip(tallies, _timed(finders, frame), found, strict=True):
+            tally.add(seconds, found[0], other)
+    return tuple(tally.trial(one.network.precision) for tally, one in zip(tallies, finders, strict=True))
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What one network did so far."""
+
+    shares: dict[str, Share]
+    seconds: list[float]
+    more: int = 0
+    drop: float = 0.0
+
+    def add(self, seconds: float, original: Detections, other: Detections) -> None:
+        shares, drop, used = compared(original, other)
+        self.shares = {size: self.shares[size] + one for size, one in shares.items()}
+        self.seconds.append(seconds)
+        self.more += used.count(False)
+        self.drop = max(self.drop, drop)
+
+    def trial(self, precision: str) -> Trial:
+        return Trial(precision, median(self.seconds) * 1000, self.shares, self.more, self.drop)
+
+
+def _timed(finders: Sequence[Finder], frame: Frame) -> Iterator[float]:
+    for finder in finders:
+        start = time.perf_counter()
+        finder.find(frame)
+        yield time.perf_counter() - start
+
+
+def _with(finder: Finder, path: Path, host: Host) -> Finder:
+    return replace(finder, network=open_network(path, finder.form, host))
+
+
+def _offer(model: Model, name: str, path: Path) -> Offer:
+    return Offer(
+        name=name, path=path, family=model.family, labels=model.labels, threshold=model.threshold,
+        licence=model.licence, input=model.input, origin=f"{model.name}, quantized to 8 bits",
+    )  # fmt: skip
+
+
+def _bins() -> list[str]:
+    edges = ["0", *map(str, SIZES), ""]
+    return [f"{low}-{high}" for low, high in pairwise(edges)]
+
+
+def _overlaps(one: Detections, other: Detections) -> Floats:
+    """Return the intersection over union of each of one's boxes with each of the other's, 0 for other kinds."""
+    low = np.maximum(one.xyxy[:, None, :2], other.xyxy[None, :, :2])
+    high = np.minimum(one.xyxy[:, None, 2:], other.xyxy[None, :, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=2)
+    areas = [np.prod(part.xyxy[:, 2:] - part.xyxy[:, :2], axis=1) for part in (one, other)]
+    union = areas[0][:, None] + areas[1][None] - shared
+    return np.where(one.kind[:, None] == other.kind[None], shared / np.maximum(union, np.float32(1e-9)), np.float32(0))

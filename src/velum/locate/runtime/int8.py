@@ -1,0 +1,87 @@
+"""Networks with 8-bit arithmetic, made by NNCF from pictures that show it which values to expect."""
+
+import logging
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import openvino as ov
+
+from velum.errors import BadInput, Unavailable
+from velum.frame import Rgb
+from velum.locate.families import Input
+from velum.locate.runtime.exchange import prepared
+from velum.locate.runtime.reading import save
+
+Preset = Literal["performance", "mixed"]
+"""`performance` keeps zero in the middle of each range and is quicker; `mixed` fits ranges closer and is more exact."""
+
+BETWEEN = (
+    "Add", "AvgPool", "Concat", "Divide", "Interpolate", "MaxPool", "Multiply", "Sigmoid", "StridedSlice", "Subtract",
+    "Swish",
+)  # fmt: skip
+"""Operations that stay as they are, so that only convolutions and matrix products are rounded, where the time goes.
+
+Measured with YOLOX-nano on 19 photographs, with ranges from 120 looks at 19 others: of 386 finds 357 are found again,
+against 287 when these are rounded too, and it is no slower. With CenterFace it makes no difference.
+"""
+
+
+def quantize(path: Path, target: Path, form: Input, pictures: Iterable[Rgb], most: int, preset: Preset) -> None:
+    """Write the network at `path` with 8-bit arithmetic to `target`, an .xml file, and the .bin file next to it.
+
+    `pictures` are (height, width, 3), as the family's fit made them; they may differ in size where the network takes
+    any, and are gone through several times, up to the `most`-th. The new network takes what the old one took. Raises
+    `BadInput` when it cannot be quantized, `Unavailable` without the extra `quantize`.
+    """
+    nncf = _nncf()
+    try:
+        model = ov.Core().read_model(path)
+        width, height = form.size_wh or (-1, -1)
+        model.reshape([1, 3, height, width] if form.layout == "nchw" else [1, height, width, 3])
+        smaller: Any = nncf.quantize(
+            model,
+            nncf.Dataset(pictures, lambda rgb: prepared(rgb, form)),
+            preset=nncf.QuantizationPreset(preset),
+            target_device=nncf.TargetDevice.CPU,
+            subset_size=most,
+            ignored_scope=nncf.IgnoredScope(types=list(BETWEEN), validate=False),
+            advanced_parameters=_advanced(),
+        )
+    except (RuntimeError, ValueError, nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError) as error:
+        raise BadInput(f"{path} cannot be quantized by NNCF {nncf.__version__}: {_first_line(error)}") from error
+    if not any(one.get_type_name() == "FakeQuantize" for one in smaller.get_ops()):
+        raise BadInput(f"{path} has nothing that NNCF {nncf.__version__} can quantize; use it as it is")
+    save(smaller, target)
+
+
+def _nncf() -> ModuleType:
+    try:
+        nncf = import_module("nncf")
+    except ImportError as error:
+        raise Unavailable(
+            f"quantizing needs a library that is not installed ({error}); pip install 'velum[quantize]'"
+        ) from error
+    nncf.set_log_level(logging.ERROR)
+    return nncf
+
+
+def _advanced() -> Any:
+    """Return how ranges are found: from the largest value in any picture.
+
+    NNCF's own way, the mean of each picture's largest, cuts off what few pictures show, as objects are. Measured as
+    `BETWEEN` was: of 386 finds of YOLOX-nano 365 are found again this way and 357 that way, of 174 of CenterFace 168
+    and 171, with scores that drop by at most 0.06 instead of 0.25. Correcting biases changes none of these figures, and
+    makes the result differ from run to run.
+    """
+    parameters = import_module("nncf.quantization.advanced_parameters")
+    ranges = import_module("nncf.quantization.range_estimator").RangeEstimatorParametersSet
+    return parameters.AdvancedQuantizationParameters(
+        activations_range_estimator_params=ranges.MINMAX, disable_bias_correction=True
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
