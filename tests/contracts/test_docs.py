@@ -10,13 +10,14 @@ import sys
 import tomllib
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from velum import errors
 from velum.findings import FORMAT, Findings
-from velum.plan import METADATA, Plan, Use
+from velum.plan import METADATA, Plan, Use, Video
 from velum.plugins import Host, load, make, names
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,12 @@ def desk(tmp_path: Path) -> Path:
     (desk / "photos").mkdir(parents=True)
     for name in ("photo.jpg", "photos/one.jpg", "photos/two.jpg"):
         Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(desk / name)
+    with av.open(str(desk / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libx264", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 200, np.uint8), "rgb24")))
+        container.mux(stream.encode())
     return desk
 
 
@@ -101,8 +108,16 @@ def test_a_technique_as_the_docs_teach_it(desk: Path) -> None:
 
 
 def test_plans_in_the_docs_are_plans() -> None:
-    (plan,) = blocks(ROOT / "docs/plans.md", "toml")
-    assert Plan.from_toml(plan).metadata == ("datetime",)
+    plan, video = map(Plan.from_toml, blocks(ROOT / "docs/plans.md", "toml"))
+    assert plan.metadata == ("datetime",)
+    assert video.video == Video(codec="h264", crf=20, preset="superfast", audio="drop", every=3)
+
+
+def test_zones_in_the_docs_run(desk: Path) -> None:
+    commands = re.findall(r"^    velum (hide clip.*)$", (ROOT / "docs/plans.md").read_text(), flags=re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        run(desk, "-m", "velum", *shlex.split(command, comments=True), "--overwrite")
     text = (ROOT / "docs/plans.md").read_text()
     assert all(f"`{kind}`" in text for kind in METADATA)
 

@@ -89,15 +89,22 @@ def findings_from(path: Path) -> "Findings":
 
 
 @contextmanager
-def engine() -> Iterator["Engine"]:
-    """Yield an engine with the operator's settings; fetching weights shows a progress bar."""
+def engine(*sources: Path) -> Iterator["Engine"]:
+    """Yield an engine with the operator's settings; fetching weights shows a progress bar.
+
+    For several sources, and for a video, many frames in a short time matter more than one frame soon.
+    """
     from velum.cli.progress import fetch_progress
     from velum.engine.engine import Engine
+    from velum.media import VIDEO_SUFFIXES
     from velum.settings import Settings
 
     settings = Settings.load()
-    with fetch_progress() as progress, Engine(host=settings.host(progress), limits=settings.limits()) as ready:
-        yield ready
+    many = len(sources) > 1 or any(source.suffix.lower() in VIDEO_SUFFIXES for source in sources)
+    with fetch_progress() as progress:
+        host = settings.host(progress, mode="throughput" if many else "latency")
+        with Engine(host=host, limits=settings.limits()) as ready:
+            yield ready
 
 
 def print_json(value: Any) -> None:

@@ -124,7 +124,7 @@ def _hide_one(job: "Job", plan: "Plan", regions: Path | None, *, overwrite: bool
     findings = console.findings_from(regions) if regions else None
     from velum.cli.progress import frames_shown
 
-    with console.engine() as engine, frames_shown(job.source.name) as progress:
+    with console.engine(job.source) as engine, frames_shown(job.source.name) as progress:
         report = engine.hide(job.source, job.target, plan, regions=findings, overwrite=overwrite, progress=progress)
     for warning in report.warnings:
         console.warn(warning)
@@ -143,7 +143,7 @@ def _hide_many(
 
     tally = {"done": 0, "skipped": 0, "failed": 0, "empty": 0}
     labels: dict[str, int] = {}
-    with console.engine() as engine:
+    with console.engine(*(job.source for job in jobs)) as engine:
         work = engine.check(plan)
         for warning in work.warnings:
             console.warn(warning)

@@ -32,7 +32,7 @@ def locate(
     wanted = console.PlanOptions(
         plan, rule, hide_labels, video=video.given(every=every, track=track, on_damage=on_damage)
     ).plan()
-    with console.engine() as engine, frames_shown(source.name) as progress:
+    with console.engine(source) as engine, frames_shown(source.name) as progress:
         findings = engine.locate(source, wanted, progress=progress)
     text = findings_text(findings)
     if output is None:

@@ -28,7 +28,7 @@ NOTHING_FOUND = "nothing was found to hide; look at the picture before you pass 
 DEFAULT_PLAN = Plan()
 
 TOGETHER = 4
-"""Frames of a video that localizers are asked about at a time: enough to keep the cores busy."""
+"""Frames of a video that localizers are asked about at a time, where many are to be done in a short time."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of frames done, and of all frames where it is known."""
@@ -44,6 +44,7 @@ class Engine:
     def __init__(self, *, host: Host | None = None, limits: Limits | None = None) -> None:
         self._parts = Parts(host or Host())
         self._limits = limits or Limits()
+        self._together = TOGETHER if host is not None and host.mode == "throughput" else 1
 
     def hide(
         self,
@@ -66,12 +67,13 @@ class Engine:
             if regions is not None:
                 regions.check(width=info.width, height=info.height, frames=info.frames, sha256=reader.sha256)
             elif plan.video.two_pass and info.fps is not None:
-                regions = self._found(reader, work, tally)
+                regions = self._found(reader, work, Tally(seconds=tally.seconds))
             lane = ahead if info.fps is not None else nullcontext
             with (
                 media.write(Path(target), like=info, plan=plan, overwrite=overwrite) as writer,
                 lane(counted(reader.frames(), tally)) as frames,
-                lane(self._hidden(frames, work, regions, tally, info.fps)) as hidden,
+                lane(self._looked(frames, work, regions, tally, info.fps)) as looked,
+                lane(hide(self._final(looked, work, info.fps, given=regions is not None), work, tally)) as hidden,
             ):
                 for frame in hidden:
                     with tally.stage("encode"):
@@ -108,7 +110,7 @@ class Engine:
         tally = Tally()
         if regions is not None:
             regions.check(width=frame.width, height=frame.height, frames=1, sha256=None)
-        (done,) = self._hidden(counted([frame], tally), work, regions, tally, None)
+        (done,) = hide(self._looked(counted([frame], tally), work, regions, tally, None), work, tally)
         return done.planes[0].pixels, Report(
             source=None, target=None, format="array", width=frame.width, height=frame.height, encoding="none",
             **_outcome(work, tally, (), regions),
@@ -133,34 +135,33 @@ class Engine:
     def _found(self, reader: media.Reader, work: Work, tally: Tally, progress: Progress | None = None) -> Findings:
         """Return what is hidden in all frames, from a pass over them."""
         info = reader.info
-        with (ahead if info.fps is not None else nullcontext)(counted(reader.frames(), tally)) as frames:
-            looked = self._looked(frames, work, tally, info.fps, whole=True)
-            found = {}
-            for look in looked:
+        lane = ahead if info.fps is not None else nullcontext
+        found = {}
+        with (
+            lane(counted(reader.frames(), tally)) as frames,
+            lane(self._looked(frames, work, None, tally, info.fps)) as looked,
+        ):
+            for look in self._final(looked, work, info.fps, whole=True):
                 found[look.frame.index] = _unique(wanted_by(work, look))
                 if progress is not None:
                     progress(look.frame.index + 1, info.frames)
         return Findings(info.width, info.height, found, reader.sha256, work.models)
 
-    def _hidden(
-        self, frames: Iterable[Frame], work: Work, regions: Findings | None, tally: Tally, fps: Fraction | None
-    ) -> Iterator[Frame]:
-        looked = (
-            self._looked(frames, work, tally, fps, whole=False)
-            if regions is None
-            else known(frames, work, regions, self._limits)
-        )
-        return hide(looked, work, tally)
-
     def _looked(
-        self, frames: Iterable[Frame], work: Work, tally: Tally, fps: Fraction | None, *, whole: bool
+        self, frames: Iterable[Frame], work: Work, regions: Findings | None, tally: Tally, fps: Fraction | None
     ) -> Iterator[Looked]:
-        if fps is None:
-            return locate(frames, work, self._limits, tally)
-        video = work.plan.video
-        looked = locate(frames, work, self._limits, tally, every=video.every, together=TOGETHER)
-        if not video.track:
-            return looked
+        """Yield the frames with what is found in each, or known of it."""
+        if regions is not None:
+            return known(frames, work, regions, self._limits)
+        every, together = (work.plan.video.every, self._together) if fps is not None else (1, 1)
+        return locate(frames, work, self._limits, tally, every=every, together=together)
+
+    def _final(
+        self, looked: Iterable[Looked], work: Work, fps: Fraction | None, *, given: bool = False, whole: bool = False
+    ) -> Iterator[Looked]:
+        """Yield the frames with what is hidden in each: in moving pictures, things are followed."""
+        if fps is None or given or not work.plan.video.track:
+            return iter(looked)
         return followed(looked, work, Reach.of(work.plan, float(fps), whole=whole))
 
     @contextmanager

@@ -21,7 +21,7 @@ SMALLEST_THUMB = 16
 PAD_SECONDS = 0.2
 """How long a thing stays hidden before its first and after its last sign."""
 
-HELD_BYTES = 200 << 20
+HELD_BYTES = 100 << 20
 """What the frames that wait for their regions may take: two seconds of 1080p, less of larger pictures."""
 
 FEWEST_HELD = 8

@@ -38,7 +38,7 @@ def _apply(technique: Technique, frame: Frame, area: Area) -> None:
     box = frame.orientation.stored_box(area.box, frame.width, frame.height)
     mask = None if area.mask is None else frame.orientation.stored_mask(area.mask)
     covers = [plane.cover(box) for plane in frame.planes]
-    masks = tuple(None if mask is None else plane.reduce(mask, box) for plane in frame.planes)
+    masks = _reduced(frame.planes, mask, box)
     planes = tuple(map(_cut, frame.planes, covers, masks))
     try:
         technique.hide(Patch(planes, masks, box.width, box.height))
@@ -49,6 +49,15 @@ def _apply(technique: Technique, frame: Frame, area: Area) -> None:
     for plane, cover, kept, patch in zip(frame.planes, covers, masks, planes, strict=True):
         if kept is not None:
             cv2.copyTo(patch.pixels, np.ascontiguousarray(kept).view(np.uint8), plane.cut(cover))
+
+
+def _reduced(planes: Sequence[Plane], mask: Mask | None, box: Box) -> tuple[Mask | None, ...]:
+    """Return the mask for each plane; planes of one scale share it."""
+    if mask is None:
+        return (None,) * len(planes)
+    by_scale = {(plane.scale_x, plane.scale_y): plane for plane in planes}
+    reduced = {scale: plane.reduce(mask, box) for scale, plane in by_scale.items()}
+    return tuple(reduced[plane.scale_x, plane.scale_y] for plane in planes)
 
 
 def _cut(plane: Plane, cover: Box, mask: Mask | None) -> Plane:

@@ -96,10 +96,10 @@ def locate(
 ) -> Iterator[Looked]:
     """Find regions. A localizer that several rules name runs once per frame.
 
-    Localizers are asked about each `every`-th frame, about `together` frames at a time.
+    Localizers are asked about each `every`-th frame. Frames are taken `together` at a time, and held for so long.
     """
     frames = iter(frames)
-    while group := list(islice(frames, every * together)):
+    while group := list(islice(frames, together)):
         asked = [frame for frame in group if frame.index % every == 0]
         with tally.stage("locate"):
             answers = [_run(part, asked, limits) for part in work.localizers]

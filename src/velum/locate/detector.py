@@ -1,13 +1,13 @@
 """A model of the catalogue as a localizer: look, decode, keep the best, say where in the picture."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from velum.errors import BadPlan, PluginFault
-from velum.frame import Frame, Rgb
+from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate import fetch, models
 from velum.locate.families import Detections, Family, Input, Tensors, concatenate, family
 from velum.locate.masks import mask_in
@@ -63,7 +63,7 @@ class Finder:
         `PluginFault` when the network fails.
         """
         plans = [self.looks(frame) for frame in frames]
-        views = (self.view(frame, tile) for frame, plan in zip(frames, plans, strict=True) for tile, _ in plan)
+        views = (view for frame, plan in zip(frames, plans, strict=True) for view in self.views(frame, plan))
         outputs = self.network.infer_many(views)
         for plan in plans:
             looks = [self._seen(next(outputs), tile, of) for tile, of in plan]
@@ -76,9 +76,20 @@ class Finder:
         plan = passes(frame.width, frame.height, self.scale, self.area, self.family, self.form)
         return [(tile, of) for of in plan for tile in of.tiles]
 
-    def view(self, frame: Frame, tile: Tile) -> Rgb:
-        """Return what the network sees in one look."""
-        return tile.fit.view(frame, self.form.pad)
+    def views(self, frame: Frame, plan: Iterable[tuple[Tile, Pass]]) -> Iterator[Rgb]:
+        """Yield what the network sees in each look of a plan.
+
+        A look at all of the frame is made from the one before it that showed all, and not from the frame again.
+        """
+        seen = frame
+        for tile, _ in plan:
+            if tile.fit.box != frame.box:
+                yield tile.fit.view(frame, self.form.pad)
+                continue
+            view = replace(tile.fit, box=seen.box).view(seen, self.form.pad)
+            width, height = tile.fit.content_wh
+            seen = Frame.of(Plane(view[:height, :width], Role.RGB))
+            yield view
 
     def _seen(self, outputs: Tensors, tile: Tile, of: Pass) -> tuple[Detections, Flags]:
         """Return what one look found, and which of it the tile's edges may have cut."""

@@ -155,7 +155,8 @@ class Looks:
             frame = picture()
             looks = self.finder.looks(frame)
             for index in np.unique(np.linspace(0, len(looks) - 1, min(each, len(looks))).round().astype(int)):
-                yield self.finder.view(frame, looks[index][0])
+                tile = looks[index][0]
+                yield tile.fit.view(frame, self.finder.form.pad)
 
 
 def compared(original: Detections, other: Detections) -> tuple[dict[str, Share], float, list[bool]]:

@@ -31,7 +31,7 @@ class Encoder:
 
 _FIXED = (("flags", "+qscale"),)
 ENCODERS = {
-    "h264": Encoder("libx264", 20, preset="superfast"),
+    "h264": Encoder("libx264", 20, preset="ultrafast"),
     "hevc": Encoder("libx265", 22, preset="superfast"),
     "vp9": Encoder(
         "libvpx-vp9", 24, preset="6", preset_option="cpu-used",

@@ -1,0 +1,185 @@
+"""Recall, precision and time of each model at hand, on labelled pictures of what it finds.
+
+    python -m bench.models --models ../shared/models --media ../shared/media
+
+Every model is added to a throw-away store as a user would, and looks at every picture as `velum hide` lets it: in its
+own input size or, where it takes any, at the size that objects of 16 pixels need. An object counts as found when a box
+of its label overlaps it at IoU 0.3 (faces, plates) or 0.5, or, for outlines, when half of its box is covered. A box is
+wrong when it matches nothing in a picture in which every object of its label is labelled. Time is that of one inference
+at the input size named, with one thread and with two, taking turns.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from bench.accuracy import boxes_of, iou, matched, read
+from velum.engine.prepare import Parts
+from velum.errors import VelumError
+from velum.frame import Frame, Plane, Role
+from velum.locate import fetch, models, store
+from velum.locate.families import family
+from velum.locate.labels import covers
+from velum.locate.offer import Wish, offer
+from velum.locate.runtime import open_network
+from velum.plan import Use
+from velum.plugins import Host, Localizer
+
+COCO = tuple(label for label in models.find("nanodet").labels)
+VOC = (
+    "", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+UNIT = {"mean": (0.0,) * 3, "scale": (1 / 255,) * 3}
+HALF = {"mean": (127.5,) * 3, "scale": (1 / 127.5,) * 3}
+WISHES: dict[str, dict[str, Any]] = {
+    "aizoo_face_mask/face_mask_detection.tflite": {"labels": ("face", "face")},
+    "deeplab_v3_voc/deeplab_v3_1_default_1.onnx": {"labels": VOC, "input": {**HALF, "fit": "stretch"}},
+    "face-detection-adas-0001/face-detection-adas-0001.xml": {"labels": ("", "face"), "input": {"size_wh": None}},
+    "face-detection-retail-0004/face-detection-retail-0004.xml": {"labels": ("", "face"), "input": {"size_wh": None}},
+    "fastestdet/FastestDet.onnx": {"labels": COCO, "threshold": 0.5},
+    "light_person/light_person.onnx": {"labels": ("person",), "family": "yolox"},
+    "lpd_yunet/license_plate_detection_lpd_yunet_2022may.onnx": {
+        "labels": ("license_plate",), "input": {"size_wh": None},
+    },
+    "nanodet_m/nanodet_m_416.onnx": {"labels": COCO},
+    "person-detection-0201/person-detection-0201.xml": {"labels": ("person",)},
+    "selfie_segmentation/selfie_segmentation.onnx": {"labels": ("person",), "input": {**UNIT, "fit": "stretch"}},
+    "ultra_light_face/version-RFB-320.onnx": {"labels": ("", "face"), "threshold": 0.5},
+    "ultra_light_face/version-RFB-640.onnx": {"labels": ("", "face"), "threshold": 0.5},
+    "ultra_light_face/version-slim-320.onnx": {"labels": ("", "face"), "threshold": 0.5},
+    "vehicle-detection-0201/vehicle-detection-0201.xml": {"labels": ("vehicle",)},
+    "vehicle-license-plate-detection-barrier-0106/vehicle-license-plate-detection-barrier-0106.xml": {
+        "labels": ("", "vehicle", "license_plate"), "threshold": 0.15,
+    },
+    "yolox_nano/yolox_nano_416x416.onnx": {"labels": COCO, "family": "yolox"},
+    "yunet/face_detection_yunet_2023mar.onnx": {"labels": ("face",), "input": {"size_wh": None}},
+    "yunet/yunet_n_dynamic.onnx": {"labels": ("face",)},
+}  # fmt: skip
+ASKED = ("face", "license_plate", "person", "vehicle", "text")
+LOOSE = {"face", "license_plate"}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    frame: Frame
+    objects: list[dict[str, Any]]
+    exhaustive: frozenset[str]
+
+
+@dataclass
+class Score:
+    found: int = 0
+    objects: int = 0
+    right: int = 0
+    wrong: int = 0
+    judged: bool = False
+
+    def row(self) -> str:
+        precision = f"{self.right / max(1, self.right + self.wrong):.2f}" if self.judged else "-"
+        return f"{self.found} of {self.objects} ({self.found / max(1, self.objects):.2f}) | {precision}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--media", type=Path, required=True)
+    chosen = parser.parse_args()
+    pictures = list(labelled(chosen.media))
+    print("| model | label | found | precision | input | ms, 1 thread | ms, 2 threads |\n" + "|---" * 7 + "|")
+    with TemporaryDirectory() as name:
+        host = Host(models=Path(name))
+        for path in (None, *map(Path, WISHES)):
+            try:
+                model = models.find("centerface") if path is None else added(chosen.models / path, str(path), host)
+                localizer = Parts(host).localizer(Use(model.name))
+                report(model, localizer, pictures, host)
+            except VelumError as error:
+                print(f"| {path} | {error} |")
+
+
+def added(path: Path, name: str, host: Host) -> models.Model:
+    short = name.partition("/")[0].replace("_", "-")
+    wish = Wish(name=f"{short}-{len(models.added(host))}", **WISHES[name])
+    return store.put(offer(path, wish), host)
+
+
+def labelled(media: Path) -> Iterator[Labelled]:
+    truth = json.loads((media / "ground_truth.json").read_text(encoding="utf-8"))
+    for name, entry in sorted(truth.items()):
+        if name.split("/")[0] not in {"faces", "street", "plates", "text"} or not entry["width"]:
+            continue
+        try:
+            rgb = read(media / name)
+        except UnidentifiedImageError:
+            continue
+        yield Labelled(Frame.of(Plane(rgb, Role.RGB)), entry.get("objects", []), frozenset(entry.get("exhaustive", [])))
+
+
+def report(model: models.Model, localizer: Localizer, pictures: list[Labelled], host: Host) -> None:
+    labels = [asked for asked in ASKED if any(covers(asked, label) for label in localizer.labels)]
+    scores = {label: Score() for label in labels}
+    for picture in pictures:
+        if any(covers(label, one["label"]) for label in labels for one in picture.objects) or picture.exhaustive:
+            regions = localizer.locate([picture.frame])[0]
+            for label in labels:
+                judge(scores[label], label, regions, picture)
+    size, one, two = timed(model, host)
+    for label, score in scores.items():
+        print(
+            f"| {model.name} ({model.family}) | {label} | {score.row()} | {size} | {one:.1f} | {two:.1f} |", flush=True
+        )
+
+
+def judge(score: Score, label: str, regions: list[Any], picture: Labelled) -> None:
+    mine = [one for one in picture.objects if covers(label, one["label"])]
+    wanted = boxes_of([one["bbox"] for one in mine if not one.get("ignore") and not one.get("region")])
+    ignored = boxes_of([one["bbox"] for one in mine if one.get("ignore") or one.get("region")])
+    found = [region for region in regions if covers(label, region.label)]
+    score.objects += len(wanted)
+    if label == "text" or any(region.mask is not None for region in found):
+        hidden = np.zeros((picture.frame.height, picture.frame.width), bool)
+        for region in found:
+            hidden[region.box.slices] |= True if region.mask is None else region.mask
+        for x0, y0, x1, y1 in np.round(wanted).astype(int):
+            score.found += hidden[max(0, y0) : y1, max(0, x0) : x1].mean() >= 0.5
+        return
+    boxes = boxes_of([region.box.xyxy for region in found])
+    overlap = iou(boxes, np.concatenate((wanted, ignored)))
+    overlap[:, : len(wanted)][overlap[:, : len(wanted)] < (0.3 if label in LOOSE else 0.5)] = 0
+    match = matched(overlap, len(wanted))
+    score.found += len(match)
+    if label in picture.exhaustive:
+        score.judged = True
+        score.right += len(match)
+        extra = [i for i in range(len(boxes)) if i not in match and not (overlap[i, len(wanted) :] >= 0.3).any()]
+        score.wrong += len(extra)
+
+
+def timed(model: models.Model, host: Host) -> tuple[str, float, float]:
+    """Return the input size and the medians of one inference with one thread and with two."""
+    form = replace(family(model.family).input, **model.input)
+    width, height = form.size_wh or (640, 384)
+    picture = np.asarray(Image.new("RGB", (width, height), (90, 120, 150)))
+    networks = [open_network(fetch.obtain(model, host), form, replace(host, threads=n)) for n in (1, 2)]
+    spent: tuple[list[float], list[float]] = ([], [])
+    for count in range(12):
+        for network, times in zip(networks, spent, strict=True):
+            start = time.perf_counter()
+            network.infer(picture)
+            if count > 1:
+                times.append((time.perf_counter() - start) * 1000)
+    return f"{width}x{height}", statistics.median(spent[0]), statistics.median(spent[1])
+
+
+if __name__ == "__main__":
+    main()
