@@ -146,3 +146,35 @@ def test_a_precision_that_the_cpu_has_not(tmp_path: Path) -> None:
         pytest.skip("this CPU has every precision")
     with pytest.raises(Unavailable, match=f"precision {absent} .* it has auto, f32"):
         Network(saved(tmp_path), Input(), Host(precision=absent))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("numbers", "expected"), [(3, [48, 64, 1]), (2, [64, 48])])
+def test_a_network_that_asks_for_the_size_gets_it(tmp_path: Path, numbers: int, expected: list[int]) -> None:
+    given = ops.parameter([1, 3, 32, 32], np.float32, name="picture")
+    size = ops.parameter([1, numbers], np.float32, name="size")
+    mean = ops.reduce_mean(given, np.array([1, 2, 3]), keep_dims=True)
+    outputs = [ops.add(size, np.float32(0)), mean]
+    for name, output in zip(("size_out", "mean"), outputs, strict=True):
+        output.output(0).set_names({name})
+    ov.save_model(ov.Model(outputs, [size, given], "two inputs"), tmp_path / "two.xml", compress_to_fp16=False)
+    network = Network(tmp_path / "two.xml", Input(stride=1), Host(precision="f32"))
+    found = network.infer(np.full((48, 64, 3), 7, np.uint8))
+    assert found["size_out"].tolist() == expected
+    assert found["mean"].ravel() == pytest.approx(7)
+
+
+def test_a_list_of_finds_has_no_batch_axis(tmp_path: Path) -> None:
+    given = ops.parameter([1, 3, 32, 32], np.float32, name="picture")
+    rows = ops.reshape(ops.transpose(given, np.array([0, 2, 3, 1])), np.array([-1, 3]), special_zero=False)
+    rows.output(0).set_names({"rows"})
+    ov.save_model(ov.Model([rows], [given], "list"), tmp_path / "list.xml", compress_to_fp16=False)
+    network = Network(tmp_path / "list.xml", Input(stride=1), Host(precision="f32"))
+    assert network.infer(np.zeros((4, 5, 3), np.uint8))["rows"].shape == (20, 3)
+
+
+def test_a_network_with_inputs_that_nobody_can_fill_in(tmp_path: Path) -> None:
+    given, other = (ops.parameter([1, 3, 32, 32], np.float32, name=name) for name in ("picture", "other"))
+    total = ops.add(given, other)
+    ov.save_model(ov.Model([total], [given, other], "two pictures"), tmp_path / "two.xml", compress_to_fp16=False)
+    with pytest.raises(Unavailable, match="its inputs are"):
+        Network(tmp_path / "two.xml", Input(stride=1), Host(precision="f32"))

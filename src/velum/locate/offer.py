@@ -30,7 +30,7 @@ class Wish:
     threshold: float | None = None
     licence: str = "not stated"
     input: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """Fields of `Input`, which win over what the file says."""
+    """Fields of `Input`, which win over what the file says; None where what it says is not to count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,7 @@ def offer(path: Path, wish: Wish, origin: str | None = None) -> Offer:
     families.family(family)  # a wished one may not exist
     labels = recognise.placed(wish.labels or recognise.labels_of(seen, family, path.name), seen, family)
     recognise.check_labels(labels, seen, family, path.name)
+    stated = recognise.input_of(seen) | dict(wish.input)
     return Offer(
         name=named(wish.name or path.stem, stated=wish.name is not None),
         path=path,
@@ -66,7 +67,7 @@ def offer(path: Path, wish: Wish, origin: str | None = None) -> Offer:
         labels=labels,
         threshold=_threshold(wish.threshold),
         licence=wish.licence,
-        input=MappingProxyType(recognise.input_of(seen) | dict(wish.input)),
+        input=MappingProxyType({key: value for key, value in stated.items() if value is not None}),
         origin=origin or path.name,
     )
 

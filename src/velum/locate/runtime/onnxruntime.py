@@ -55,7 +55,7 @@ class Network:
         _check_builds()
         if host.device == "cuda":
             _check_cuda()
-        model = _opened(path, form)
+        model, self._batched = _opened(path, form)
         self._precision = _precision(model, host)
         (given,) = _inputs(model.graph)
         self._input, self._dtype, self._form = given.name, _TYPES[given.type.tensor_type.elem_type], form
@@ -81,7 +81,8 @@ class Network:
             found = self._session.run(None, {self._input: prepared(rgb, self._form).astype(self._dtype, copy=False)})
         except _FAILURES as error:
             raise PluginFault(f"inference of a picture of {rgb.shape} failed: {_first_line(error)}") from error
-        return checked({name: np.asarray(values[0]) for name, values in zip(self._names, found, strict=True)})
+        named = zip(self._names, found, self._batched, strict=True)
+        return checked({name: np.asarray(values[0] if batched else values) for name, values, batched in named})
 
     def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
         """Yield the outputs for each picture, in order. Raises `PluginFault`."""
@@ -124,8 +125,8 @@ def _check_cuda() -> None:
         ort.preload_dlls()
 
 
-def _opened(path: Path, form: Input) -> onnx.ModelProto:
-    """Return the network, its input opened to any size, or set to the one size of the form."""
+def _opened(path: Path, form: Input) -> tuple[onnx.ModelProto, list[bool]]:
+    """Return the network, its input opened to any size or set to the form's, and which outputs have a batch axis."""
     if path.suffix.lower() != ".onnx":
         raise Unavailable(
             f"weights {path} are not ONNX, which is all that onnxruntime reads; use runtime openvino and device cpu, "
@@ -142,18 +143,26 @@ def _opened(path: Path, form: Input) -> onnx.ModelProto:
         raise Unavailable(f"weights {path} have {len(inputs)} inputs ({kinds}); they must have one, a picture")
     width, height = form.size_wh or ("width", "height")
     sizes = (1, 3, height, width) if form.layout == "nchw" else (1, height, width, 3)
+    batch = {1, _leading(inputs[0])}
+    batched = [_leading(output) is None or _leading(output) in batch for output in model.graph.output]
     _set_shape(inputs[0], sizes)
     # What is noted of sizes further on holds for the size of the export, and buffers would be shared accordingly.
     del model.graph.value_info[:]
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
-    return model
+    return model, batched
 
 
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     """Return the inputs that are not weights: old exports list these too."""
     weights = {one.name for one in graph.initializer}
     return [one for one in graph.input if one.name not in weights]
+
+
+def _leading(value: onnx.ValueInfoProto) -> int | str | None:
+    """Return the first size of a tensor, a number or a name; None when it is not stated."""
+    sizes = value.type.tensor_type.shape.dim
+    return (sizes[0].dim_value or sizes[0].dim_param or None) if sizes else None
 
 
 def _set_shape(given: onnx.ValueInfoProto, sizes: tuple[int | str, ...]) -> None:

@@ -1,7 +1,7 @@
 """OpenVINO on the CPU. Reads ONNX, and IR from version 10 on."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, LifoQueue
@@ -52,13 +52,19 @@ class Network:
             # Asked before compiling, which adds names of inner tensors to those of the outputs.
             self._names = [_name(output, index) for index, output in enumerate(model.outputs)]
             self._quantized = any(one.get_type_name() == "FakeQuantize" for one in model.get_ops())
-            model = _prepared(model, form)
+            order = [one.any_name for one in model.inputs]
+            picture, *rest = _inputs(model)
+            self._picture = order.index(picture.any_name)
+            self._beside = {order.index(one.any_name): one.get_partial_shape()[1].get_length() for one in rest}
+            model = _prepared(model, form, self._picture, self._beside)
             self._compiled = core.compile_model(model, "CPU", _settings(host))
         except RuntimeError as error:
             raise Unavailable(
                 f"weights {path} cannot be used by OpenVINO {_version()}: {_first_line(error)}; "
                 "it takes ONNX and IR of version 10 or later with one picture as input: fetch or export them again"
             ) from error
+        # A list of finds has no batch axis: its first axis is as long as there are finds.
+        self._batched = [_has_batch(output) for output in self._compiled.outputs]
         self._idle: LifoQueue[Any] = LifoQueue()
         # One more than run at a time: the next is there when one ends.
         self._at_once = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
@@ -100,16 +106,30 @@ class Network:
         except Empty:
             request = self._compiled.create_infer_request()
         try:
-            request.start_async({0: rgb[None]}, share_inputs=True)
+            request.start_async(self._given(rgb), share_inputs=True)
         except RuntimeError as error:
             raise _failed(rgb, error) from error
         return _Started(request, rgb)
+
+    def _given(self, rgb: Rgb) -> dict[int, Any]:
+        """Return the picture and, for networks that ask for it, its size.
+
+        Three numbers are height, width and a scale of 1, as Open Model Zoo's `image_info`; two are width and height, as
+        `orig_target_sizes` of exported DETRs.
+        """
+        height, width = rgb.shape[:2]
+        sizes = {3: [[height, width, 1]], 2: [[width, height]]}
+        return {self._picture: rgb[None]} | {index: np.array(sizes[n]) for index, n in self._beside.items()}
 
     def _finished(self, started: _Started) -> Tensors:
         request = started.request
         try:
             request.wait()
-            outputs = {name: np.array(request.get_output_tensor(i).data[0]) for i, name in enumerate(self._names)}
+            outputs = {
+                name: np.array(data[0] if self._batched[i] else data)
+                for i, name in enumerate(self._names)
+                for data in (request.get_output_tensor(i).data,)
+            }
         except RuntimeError as error:
             raise _failed(started.rgb, error) from error
         self._idle.put(request)
@@ -127,15 +147,35 @@ def _failed(rgb: Rgb, error: RuntimeError) -> PluginFault:
     return PluginFault(f"inference of a picture of {rgb.shape} failed: {_first_line(error)}")
 
 
-def _prepared(model: ov.Model, form: Input) -> ov.Model:
+def _inputs(model: ov.Model) -> list[Any]:
+    """Return the inputs, the picture first. Raises `RuntimeError`, as OpenVINO does, for what nobody can fill in."""
+    shapes = [(one, one.get_partial_shape()) for one in model.inputs]
+    pictures = [one for one, shape in shapes if shape.rank.is_dynamic or len(shape) == 4]
+    beside = [one for one, shape in shapes if shape.rank.is_static and len(shape) == 2 and shape[1].is_static]
+    if len(pictures) != 1 or len(pictures) + len(beside) != len(shapes):
+        raise RuntimeError(f"its inputs are {', '.join(str(shape) for _, shape in shapes)}")
+    if any(shape[1].get_length() not in {2, 3} for one, shape in shapes if one in beside):
+        raise RuntimeError("an input beside the picture has neither 2 nor 3 numbers")
+    return [*pictures, *beside]
+
+
+def _has_batch(output: Any) -> bool:
+    shape = output.get_partial_shape()
+    return bool(shape.rank.is_dynamic or (len(shape) and shape[0].is_static and shape[0].get_length() == 1))
+
+
+def _prepared(model: ov.Model, form: Input, picture: int, beside: Mapping[int, int]) -> ov.Model:
     """Return the network, taught to prepare its input itself from 8-bit RGB (1, height, width, 3)."""
     width, height = form.size_wh or (-1, -1)
-    model.reshape([1, 3, height, width] if form.layout == "nchw" else [1, height, width, 3])
+    shape = [1, 3, height, width] if form.layout == "nchw" else [1, height, width, 3]
+    model.reshape({picture: shape, **{index: [1, numbers] for index, numbers in beside.items()}})
     steps = PrePostProcessor(model)
-    picture = steps.input()
-    picture.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-    picture.model().set_layout(ov.Layout(form.layout.upper()))
-    work = picture.preprocess().convert_element_type(ov.Type.f32)
+    for index in beside:
+        steps.input(index).tensor().set_element_type(ov.Type.i64)
+    seen = steps.input(picture)
+    seen.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    seen.model().set_layout(ov.Layout(form.layout.upper()))
+    work = seen.preprocess().convert_element_type(ov.Type.f32)
     if any(form.mean):
         work.mean(list(form.mean))
     if form.scale != (1.0, 1.0, 1.0):
