@@ -54,7 +54,7 @@ def planes(path: Path) -> list[list[Samples]]:
     with av.open(str(path)) as container:
         return [
             [
-                np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width].copy()
+                np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, -1)[:, : plane.width].copy()
                 for plane in frame.planes
             ]
             for frame in container.decode(video=0)
@@ -119,7 +119,12 @@ def test_samples_outside_reach_the_encoder_unchanged(clip: Path, monkeypatch: py
     def spying(*args: object, **options: object) -> doors.Writer:
         writer = write(*args, **options)  # type: ignore[arg-type]
         put = writer.write
-        monkeypatch.setattr(writer, "write", lambda frame: (taken.append(frame.planes[0].pixels.copy()), put(frame)))
+
+        def noting(frame: Frame) -> None:
+            taken.append(frame.planes[0].pixels.copy())
+            put(frame)
+
+        monkeypatch.setattr(writer, "write", noting)
         return writer
 
     monkeypatch.setattr("velum.media.write", spying)
