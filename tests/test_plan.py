@@ -93,7 +93,7 @@ def test_plan_round_trips_and_its_digest_does_not_depend_on_order() -> None:
 def test_video_settings_round_trip() -> None:
     plan = Plan(
         keep_out=(Use("fixed", {"box": (0, 0, 9, 9)}),),
-        video=Video(codec="libx264", crf=18, audio="drop", every=3, two_pass=True),
+        video=Video(codec="libx264", crf=18, audio="drop", every=3, two_pass=True, smart=True),
     )
     assert Plan.from_toml(plan.to_toml()) == plan
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
@@ -130,6 +130,7 @@ def test_toml_takes_rules_as_tables_too() -> None:
         ("video.every = 0", "video.every is 0"),
         ("video.audio = 'keep'", "allowed are copy, drop, mute"),
         ("video.track = 1", "true or false"),
+        ("video.smart = 'yes'", "true or false"),
         ("video.codec = 'a b'", "must be a name"),
         ("video.crf = 99", "from 0 to 63"),
         ("video.window_seconds = -1", "from 0 to 60"),

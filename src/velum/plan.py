@@ -224,6 +224,8 @@ class Video:
     """How far ahead gaps are bridged and objects followed back to where they appeared, where one pass is made."""
     two_pass: bool = False
     """The whole file is looked through before it is hidden: no gap is too long."""
+    smart: bool = False
+    """Groups of pictures in which nothing is hidden are copied, not encoded again; takes two passes."""
     on_damage: Literal["fail", "cover"] = "fail"
     """What to do with frames that cannot be read: no output, or black frames in their place."""
 
@@ -234,7 +236,7 @@ class Video:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise BadPlan(f"video.{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
-        for name in ("track", "two_pass"):
+        for name in ("track", "two_pass", "smart"):
             if not isinstance(getattr(self, name), bool):
                 raise BadPlan(f"video.{name} is {getattr(self, name)!r}; it must be true or false")
         for name in ("codec", "preset"):

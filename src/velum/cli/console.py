@@ -14,6 +14,7 @@ from velum.errors import BadInput, BadPlan, OutputFailed
 if TYPE_CHECKING:
     from velum.engine.engine import Engine
     from velum.findings import Findings
+    from velum.media import Live
     from velum.plan import Plan
 
 
@@ -89,7 +90,7 @@ def findings_from(path: Path) -> "Findings":
 
 
 @contextmanager
-def engine(*sources: Path) -> Iterator["Engine"]:
+def engine(*sources: "Path | Live") -> Iterator["Engine"]:
     """Yield an engine with the operator's settings; fetching weights shows a progress bar.
 
     For several sources, and for a video, many frames in a short time matter more than one frame soon.
@@ -100,16 +101,18 @@ def engine(*sources: Path) -> Iterator["Engine"]:
     from velum.settings import Settings
 
     settings = Settings.load()
-    many = len(sources) > 1 or any(source.suffix.lower() in VIDEO_SUFFIXES for source in sources)
+    many = len(sources) > 1 or any(
+        not isinstance(source, Path) or source.suffix.lower() in VIDEO_SUFFIXES for source in sources
+    )
     with fetch_progress() as progress:
         host = settings.host(progress, mode="throughput" if many else "latency")
         with Engine(host=host, limits=settings.limits()) as ready:
             yield ready
 
 
-def print_json(value: Any) -> None:
-    """Print a value as one line of JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+def print_json(value: Any, *, err: bool = False) -> None:
+    """Print a value as one line of JSON; with `err` on the standard error stream."""
+    typer.echo(json.dumps(value, ensure_ascii=False), err=err)
 
 
 def write_text(path: Path, text: str, *, overwrite: bool) -> None:

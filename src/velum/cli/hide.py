@@ -1,25 +1,29 @@
 """`velum hide`: the main job."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import console, video
+from velum.cli import console, live, video
 
 if TYPE_CHECKING:
     from velum.batch.local import Job, Outcome
     from velum.plan import Plan
 
-Sources = Annotated[list[Path], typer.Argument(metavar="SRC...", help="Pictures, videos, or folders of them.")]
-Target = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="DST", help="File or folder to write to. Default: photo.hidden.jpg next to it."
-    ),
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SRC...", help="Pictures, videos, folders of them; a stream: - or rtsp://..., /dev/video0."),
 ]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="DST",
+        help="File or folder to write to, - for standard output. Default: photo.hidden.jpg next to it.",
+    ),
+]  # fmt: skip
 Rules = Annotated[
     list[str],
     typer.Option("--rule", "-r", metavar="RULE", help="'face: centerface -> pixelate(degree=0.1)'. Repeatable."),
@@ -74,6 +78,7 @@ def hide(
     workers: Workers = 2,
     every: video.Every = None,
     two_pass: video.TwoPass = None,
+    smart: video.Smart = None,
     track: video.Track = None,
     codec: video.Codec = None,
     crf: video.Crf = None,
@@ -81,30 +86,34 @@ def hide(
     audio: video.Audio = None,
     subtitles: video.Subtitles = None,
     on_damage: video.OnDamage = None,
+    format: live.Format = None,  # noqa: A002 - the option's name
+    timeout: live.Timeout = None,
 ) -> None:
     """Hide what identifies people. Without options: every face, blackened, into photo.hidden.jpg."""
     from velum.batch.local import arrange
 
     moving = video.given(
-        every=every, two_pass=two_pass, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
+        every=every, two_pass=two_pass, smart=smart, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
         subtitles=subtitles, on_damage=on_damage,
     )  # fmt: skip
     options = console.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, moving)
     wanted = options.plan()
-    jobs, folder = arrange(sources, output)
+    stream = live.job(sources, output, format, timeout)
+    paths, place = [Path(source) for source in sources], Path(output) if output else None
+    jobs, folder = ([], None) if stream else arrange(paths, place)
     if regions and folder:
         raise typer.BadParameter("--regions goes with one picture, not with folders or several pictures")
     if resume and not folder:
         raise typer.BadParameter("--resume goes with folders or several pictures, not with one")
     if dry_run:
-        _announce(jobs, wanted, json=json)
+        _announce([stream] if stream else jobs, wanted, json=json)
     elif folder is None:
-        _hide_one(jobs[0], wanted, regions, overwrite=overwrite, json=json)
+        _hide_one(stream or jobs[0], wanted, regions, overwrite=overwrite, json=json)
     else:
         _hide_many(jobs, folder, wanted, workers=workers, resume=resume, overwrite=overwrite, json=json)
 
 
-def _announce(jobs: list["Job"], plan: "Plan", *, json: bool) -> None:
+def _announce(jobs: Sequence["Job | live.Stream"], plan: "Plan", *, json: bool) -> None:
     with console.engine() as engine:
         work = engine.check(plan)
     for warning in work.warnings:
@@ -119,20 +128,28 @@ def _announce(jobs: list["Job"], plan: "Plan", *, json: bool) -> None:
         typer.echo("\n".join(["nothing was written; each would be hidden by", *(f"  {rule}" for rule in plan.rules)]))
 
 
-def _hide_one(job: "Job", plan: "Plan", regions: Path | None, *, overwrite: bool, json: bool) -> None:
+def _hide_one(job: "Job | live.Stream", plan: "Plan", regions: Path | None, *, overwrite: bool, json: bool) -> None:
     start = time.perf_counter()
     findings = console.findings_from(regions) if regions else None
     from velum.cli.progress import frames_shown
 
-    with console.engine(job.source) as engine, frames_shown(job.source.name) as progress:
-        report = engine.hide(job.source, job.target, plan, regions=findings, overwrite=overwrite, progress=progress)
+    with (
+        live.stoppable(job.source),
+        live.opened(job.target) as target,
+        console.engine(job.source) as engine,
+        frames_shown(job.source.name) as progress,
+    ):
+        report = engine.hide(job.source, target, plan, regions=findings, overwrite=overwrite, progress=progress)
+    aside = not isinstance(target, Path)
     for warning in report.warnings:
         console.warn(warning)
     if json:
-        console.print_json(report.to_json())
+        console.print_json(report.to_json(), err=aside)
     else:
         frames = f" in {report.frames} frames" if report.frames > 1 else ""
-        typer.echo(f"{job.target}: {counted(report.labels)} hidden{frames}, {time.perf_counter() - start:.2f} s")
+        typer.echo(
+            f"{job.target}: {counted(report.labels)} hidden{frames}, {time.perf_counter() - start:.2f} s", err=aside
+        )
 
 
 def _hide_many(

@@ -12,6 +12,12 @@ TwoPass = Annotated[
     bool | None,
     typer.Option("--two-pass", help="Look through the whole file first: no gap is too long.", rich_help_panel="Video"),
 ]
+Smart = Annotated[
+    bool | None,
+    typer.Option(
+        "--smart", help="Copy what has nothing to hide, encode the rest. Takes two passes.", rich_help_panel="Video"
+    ),
+]
 Track = Annotated[
     bool | None,
     typer.Option(

@@ -14,8 +14,8 @@ from velum import __version__, media
 from velum.engine.following import Reach, followed
 from velum.engine.lanes import ahead
 from velum.engine.prepare import Parts, Work, prepare
-from velum.engine.stages import Looked, Tally, counted, hide, known, locate, wanted_by
-from velum.errors import BadInput
+from velum.engine.stages import Looked, Tally, counted, hide, known, locate, touched_by, wanted_by
+from velum.errors import BadInput, BadPlan
 from velum.findings import Findings
 from velum.frame import Frame, Plane, Role, Samples
 from velum.limits import Limits
@@ -48,8 +48,8 @@ class Engine:
 
     def hide(
         self,
-        source: str | Path,
-        target: str | Path,
+        source: str | Path | media.Live,
+        target: str | Path | media.Outlet,
         plan: Plan = DEFAULT_PLAN,
         *,
         regions: Findings | None = None,
@@ -59,20 +59,27 @@ class Engine:
         """Write `source` to `target` with everything hidden that `plan` names, and say what was done.
 
         With `regions`, what they name is hidden instead of looking for it. `progress` is called with each frame that is
-        done. The target appears whole or not at all. Raises any `VelumError`.
+        done. The target appears whole or not at all; an `Outlet` gets each frame as soon as it is hidden. A source that
+        is an address, `-` for the standard input, or a `Live` is read as it comes. Raises any `VelumError`.
         """
         work = prepare(plan, self._parts, locate=regions is None)
-        with self._reading(Path(source), plan) as (reader, tally):
+        origin = media.source_of(source)
+        if isinstance(origin, media.Live) and (plan.video.two_pass or plan.video.smart):
+            raise BadPlan(f"{origin} comes once; leave out two_pass and smart, or save it to a file first")
+        given = regions is not None
+        goal = target if isinstance(target, media.Outlet) else Path(target)
+        with self._reading(origin, plan) as (reader, tally):
             info = reader.info
             if regions is not None:
                 regions.check(width=info.width, height=info.height, frames=info.frames, sha256=reader.sha256)
-            elif plan.video.two_pass and info.fps is not None:
+            elif (plan.video.two_pass or plan.video.smart) and info.fps is not None:
                 regions = self._found(reader, work, Tally(seconds=tally.seconds))
+            touched = None if regions is None or not plan.video.smart else touched_by(work, regions)
             lane = ahead if info.fps is not None else nullcontext
             with (
-                media.write(Path(target), like=info, plan=plan, overwrite=overwrite) as writer,
+                media.write(goal, like=info, plan=plan, overwrite=overwrite, touched=touched) as writer,
                 lane(counted(reader.frames(), tally)) as frames,
-                lane(self._looked(frames, work, regions, tally, info.fps)) as looked,
+                lane(self._looked(frames, work, regions, tally, info.fps, followed=not given)) as looked,
                 lane(hide(self._final(looked, work, info.fps, given=regions is not None), work, tally)) as hidden,
             ):
                 for frame in hidden:
@@ -83,7 +90,7 @@ class Engine:
                 last = time.perf_counter()
             tally.add("encode", time.perf_counter() - last)  # leaving the writer publishes
         return Report(
-            source=str(source), target=str(target), format=info.format, width=info.width, height=info.height,
+            source=str(origin), target=str(goal), format=info.format, width=info.width, height=info.height,
             input_sha256=reader.sha256, output_sha256=writer.sha256, encoding=writer.encoding,
             **_outcome(work, tally, writer.warnings, regions),
         )  # fmt: skip
@@ -94,7 +101,7 @@ class Engine:
         In videos things are followed through the whole file, as in two passes.
         """
         work = prepare(plan, self._parts)
-        with self._reading(Path(source), plan) as (reader, tally):
+        with self._reading(media.source_of(source), plan) as (reader, tally):
             return self._found(reader, work, tally, progress)
 
     def hide_pixels(
@@ -148,11 +155,12 @@ class Engine:
         return Findings(info.width, info.height, found, reader.sha256, work.models)
 
     def _looked(
-        self, frames: Iterable[Frame], work: Work, regions: Findings | None, tally: Tally, fps: Fraction | None
-    ) -> Iterator[Looked]:
-        """Yield the frames with what is found in each, or known of it."""
+        self, frames: Iterable[Frame], work: Work, regions: Findings | None, tally: Tally, fps: Fraction | None,
+        *, followed: bool = False,
+    ) -> Iterator[Looked]:  # fmt: skip
+        """Yield the frames with what is found in each, or known of it; `followed`: from a pass before this one."""
         if regions is not None:
-            return known(frames, work, regions, self._limits)
+            return known(frames, work, regions, self._limits, followed=followed)
         every, together = (work.plan.video.every, self._together) if fps is not None else (1, 1)
         return locate(frames, work, self._limits, tally, every=every, together=together)
 
@@ -165,7 +173,7 @@ class Engine:
         return followed(looked, work, Reach.of(work.plan, float(fps), whole=whole))
 
     @contextmanager
-    def _reading(self, source: Path, plan: Plan) -> Iterator[tuple[media.Reader, Tally]]:
+    def _reading(self, source: Path | media.Live, plan: Plan) -> Iterator[tuple[media.Reader, Tally]]:
         start = time.perf_counter()
         with media.read(source, self._limits, cover_damage=plan.video.on_damage == "cover") as reader:
             tally = Tally(by_track=reader.info.fps is not None)

@@ -111,11 +111,14 @@ def locate(
             yield Looked(frame, found.get(frame.index, nobody), never)
 
 
-def known(frames: Iterable[Frame], work: Work, findings: Findings, limits: Limits) -> Iterator[Looked]:
-    """Take the regions from findings instead of looking for them."""
+def known(
+    frames: Iterable[Frame], work: Work, findings: Findings, limits: Limits, *, followed: bool = False
+) -> Iterator[Looked]:
+    """Take the regions from findings instead of looking for them; `followed`: each of them is to be hidden."""
+    finders = max(work.finder, default=0) + 1
     for frame in frames:
         kept = [region for part in work.keepers for region in _run(part, [frame], limits)[0]]
-        yield Looked(frame, (findings.frames.get(frame.index, ()),), kept)
+        yield Looked(frame, (findings.frames.get(frame.index, ()),) * finders, kept, followed)
 
 
 def hide(looked: Iterable[Looked], work: Work, tally: Tally) -> Iterator[Frame]:
@@ -140,6 +143,15 @@ def wanted_by(work: Work, look: Looked) -> list[list[Region]]:
         ]
         for rule, which in zip(work.plan.rules, work.finder, strict=True)
     ]
+
+
+def touched_by(work: Work, findings: Findings) -> frozenset[int]:
+    """Return the frames in which any rule may hide anything: those that name a thing of its label, however doubtful."""
+    return frozenset(
+        index
+        for index, regions in findings.frames.items()
+        if any(covers(rule.label, region.label) for rule in work.plan.rules for region in regions)
+    )
 
 
 def _run(localizer: Localizer, frames: Sequence[Frame], limits: Limits) -> list[list[Region]]:

@@ -1,15 +1,17 @@
 """The two doors: `read` and `write`, for images and videos alike."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.media import image, writer
 from velum.media.info import Info
+from velum.media.live import Live, Outlet
 from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
 from velum.plan import Plan
 
@@ -26,8 +28,8 @@ class Reader(Protocol):
         ...
 
     @property
-    def sha256(self) -> str:
-        """SHA-256 of the very bytes that are decoded, in hexadecimal."""
+    def sha256(self) -> str | None:
+        """SHA-256 of the very bytes that are decoded, in hexadecimal; None where they are not known (yet)."""
         ...
 
     def frames(self) -> Iterator[Frame]:
@@ -67,13 +69,17 @@ class Writer(Protocol):
     ) -> None: ...
 
 
-def read(source: Path, limits: Limits, *, cover_damage: bool = False) -> Reader:
-    """Open an image or a video; its content decides which, not its name.
+def read(source: Path | Live, limits: Limits, *, cover_damage: bool = False) -> Reader:
+    """Open an image, a video or a stream; the content of a file decides which, not its name.
 
     With `cover_damage`, frames of a video that cannot be read come as black ones. Raises `BadInput` when the source
     is missing, empty, damaged, encrypted or of an unknown kind, `LimitExceeded` when it is too large, and
-    `Unavailable` for HEIF without the extra.
+    `Unavailable` for HEIF without the extra, and for a camera that does not answer.
     """
+    if isinstance(source, Live):
+        from velum.media.video.live import LiveReader  # noqa: PLC0415  # images do without PyAV
+
+        return LiveReader(source, limits, cover_damage=cover_damage)
     if _is_video(source):
         from velum.media.video.decode import VideoReader  # noqa: PLC0415  # images do without PyAV
 
@@ -81,18 +87,26 @@ def read(source: Path, limits: Limits, *, cover_damage: bool = False) -> Reader:
     return image.read(source, limits)
 
 
-def write(target: Path, like: "Info | VideoInfo", plan: Plan, *, overwrite: bool = False) -> Writer:
-    """Return a writer of a file like `like`, in the format that the target's suffix says.
+def write(
+    target: Path | Outlet, like: "Info | VideoInfo", plan: Plan, *, overwrite: bool = False,
+    touched: Container[int] | None = None,
+) -> Writer:  # fmt: skip
+    """Return a writer of a file like `like`, in the format that the target's suffix says; or of a stream.
+
+    With `touched`, the numbers of all frames in which something is hidden, a video's groups of pictures without any
+    may be copied as they are.
 
     Raises `BadPlan` for an unknown suffix, and for a format or codec that cannot hold what the source has or the
     plan asks for; `OutputFailed` when the target exists (and not `overwrite`), when it is the source itself, and
     when its folder cannot be written to.
     """
     if isinstance(like, Info):
+        if isinstance(target, Outlet):
+            raise BadPlan(f"cannot write {like.source} to {target}: only videos are streamed; name a file")
         return writer.write(target, like, plan, overwrite=overwrite)
     from velum.media.video.encode import VideoWriter  # noqa: PLC0415  # images do without PyAV
 
-    return VideoWriter(target, like, plan, overwrite=overwrite)
+    return VideoWriter(target, like, plan, overwrite=overwrite, touched=touched)
 
 
 def _is_video(source: Path) -> bool:

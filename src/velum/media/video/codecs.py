@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from av.codec.codec import Codec, PixFmtLoss, find_best_pix_fmt_of_list
 
@@ -11,6 +12,9 @@ from velum.media.video.containers import CONTAINERS, held
 from velum.media.video.info import Coding, VideoInfo
 from velum.media.video.pixels import KEPT, Layout, layout_of
 from velum.plan import Video
+
+if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,27 @@ def recipe(info: VideoInfo, video: Video, format: str) -> Recipe:  # noqa: A002
         codec, name, layout, options, 1 / rate if counts else coding.time_base, counts, rate,
         f"{'lossless' if lossless else 're-encoded'}: {', '.join(words)}", warnings,
     )  # fmt: skip
+
+
+def configure(context: "VideoCodecContext", made: Recipe, coding: Coding) -> None:
+    """Tell an encoder, or the header of a stream, how the pictures are."""
+    context.width, context.height = coding.stored_width, coding.stored_height
+    context.pix_fmt = _taken(made.encoder, made.layout.name)
+    context.time_base = made.time_base
+    context.color_range = (2 if coding.colour.full_range else 1) if coding.colour.range_stated else 0
+    context.color_primaries, context.color_trc = coding.colour.primaries, coding.colour.transfer
+    context.colorspace = coding.colour.matrix
+    if coding.aspect:
+        context.sample_aspect_ratio = coding.aspect
+
+
+def _taken(encoder: str, layout: str) -> str:
+    """Return the encoder's own name of a layout of red, green and blue; any other stays."""
+    offered = {one.name for one in Codec(encoder, "w").video_formats or ()}
+    others = {
+        "rgb24": ("rgb24", "gbrp", "bgr0"), "rgba": ("rgba", "gbrap", "bgra"), "rgb48le": ("rgb48le", "gbrp16le"),
+    }.get(layout, ())  # fmt: skip
+    return next((name for name in others if name in offered), layout)
 
 
 def _rate(codec: str, rate: Fraction) -> Fraction:

@@ -1,7 +1,7 @@
 """Which container a name asks for, and what each can hold."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 
 from velum.errors import BadPlan
+from velum.media.live import Outlet
 from velum.media.sniff import VIDEO_SUFFIXES
 
 
@@ -46,8 +47,23 @@ CONTAINERS = {
 }  # fmt: skip
 
 
-def container_for(target: Path) -> str:
+_FRAGMENT_SECONDS = 1
+_FRAGMENTED = (
+    ("movflags", "frag_keyframe+empty_moov+default_base_moof"), ("frag_duration", str(_FRAGMENT_SECONDS * 1_000_000)),
+)  # fmt: skip
+
+
+def streamed(format: str) -> Container:  # noqa: A002
+    """Return how a format is written where there is no going back: each packet is sent when it is there."""
+    usual = CONTAINERS[format]
+    options = _FRAGMENTED if usual.muxer == "mp4" else usual.options
+    return replace(usual, options=(*options, ("flush_packets", "1")))
+
+
+def container_for(target: Path | Outlet) -> str:
     """Return the format that the target's suffix asks for. Raises `BadPlan` listing the known ones."""
+    if isinstance(target, Outlet):
+        return target.format
     try:
         return VIDEO_SUFFIXES[target.suffix.lower()]
     except KeyError:

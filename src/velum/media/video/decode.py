@@ -1,6 +1,6 @@
 """Reading videos: every picture that the file says it has, in order, or an error that says where it is damaged."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +13,10 @@ from velum.limits import Limits
 from velum.media.video.info import VideoInfo
 from velum.media.video.pixels import Picture, blacken, own, planes_of
 from velum.media.video.probe import fraction, probe, refuse_encrypted
-from velum.media.video.source import VideoFile
+from velum.media.video.source import Demuxed, VideoFile, decode_strictly
 from velum.media.video.timeline import Timeline
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
 
@@ -60,11 +59,11 @@ class VideoReader:
         with frame and time, where the video is damaged (unless damage is covered: then the picture is black), and
         `LimitExceeded` when it is too long.
         """
-        yield from _Pass(self.info).pictures()
+        yield from Pass(self.info).pictures()
 
 
-class _Pass:
-    """One way through the file."""
+class Pass:
+    """One way through the source."""
 
     def __init__(self, info: VideoInfo) -> None:
         self._info, self._coding, self._limits = info, info.coding, info.limits
@@ -79,15 +78,15 @@ class _Pass:
         self._covered: list[str] = []
         self._reason = ""
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self) -> "Generator[Picture]":
+        """Yield every picture, and note in the `Reading` how it went."""
         reading = self._info.reading
         reading.frames, reading.finished = 0, False
         reading.warnings.clear()
         with self._info.file.open(self._limits) as container:
             stream = next(one for one in container.streams.video if one.index == self._coding.stream)
-            stream.thread_type = "AUTO"
-            # Errors are to be said, not concealed.
-            stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(self._limits.pixels)}
+            if not stream.codec_context.is_open:
+                decode_strictly(stream, self._limits)
             for decoded in self._decoded(container, stream):
                 yield from self._in_turn(decoded) if decoded else self._stand_in()
                 del decoded  # or its buffers would be held while the next one is decoded
@@ -97,7 +96,7 @@ class _Pass:
         reading.warnings += self._said()
         reading.frames, reading.finished = self._count, True
 
-    def _decoded(self, container: "InputContainer", stream: "VideoStream") -> Iterator[av.VideoFrame | None]:
+    def _decoded(self, container: Demuxed, stream: "VideoStream") -> Iterator[av.VideoFrame | None]:
         """Yield what the decoder gives; None where a picture is lost in a container without time stamps of display."""
         for packet in self._demuxed(container):
             if packet.stream.index != stream.index:
@@ -119,17 +118,21 @@ class _Pass:
             if self._ordered and not self._flushed:
                 yield None
 
-    def _demuxed(self, container: "InputContainer") -> "Iterator[Packet[Any]]":
+    def _demuxed(self, container: Demuxed) -> "Iterator[Packet[Any]]":
         packets = container.demux()
         while True:
             try:
                 packet = next(packets, None)
-            except av.FFmpegError as error:
-                self._damaged(f"the file cannot be read on: {error.strerror}")
+            except (av.FFmpegError, OSError) as error:
+                self._break_off(error.strerror or type(error).__name__)
                 return
             if packet is None:
                 return
             yield packet
+
+    def _break_off(self, reason: str) -> None:
+        self._damaged(f"it cannot be read on: {reason}")
+        self._info.reading.warnings.append(f"it broke off after {self._place(None)}: {reason}")
 
     def _announce(self, packet: "Packet[Any]") -> None:
         refuse_encrypted(packet, self._info.file)
@@ -214,9 +217,11 @@ class _Pass:
                 f"cut it there and give the parts"
             )
 
-    def _check_end(self, container: "InputContainer", stream: "VideoStream") -> None:
+    def _check_end(self, container: Demuxed, stream: "VideoStream") -> None:
         if not self._count:
             raise BadInput(f"cannot read {self._info.source}: it holds no picture; give a video file")
+        if self._info.file.stopped:
+            return
         # The header of an AVI counts units of time, not pictures.
         if not self._ordered and self._packets < stream.frames:
             self._short(f"only {self._packets} of {stream.frames} pictures are there")

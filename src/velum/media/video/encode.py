@@ -4,7 +4,7 @@ Errors of PyAV while writing are translated here.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -15,16 +15,21 @@ import av
 
 from velum.errors import BadPlan, OutputFailed, VelumError
 from velum.frame import Frame
+from velum.media.live import Outlet
 from velum.media.sink import ensure_free, keep_original, publish
 from velum.media.video import remux
-from velum.media.video.codecs import recipe
-from velum.media.video.containers import CONTAINERS, container_for
+from velum.media.video.codecs import configure, recipe
+from velum.media.video.containers import CONTAINERS, container_for, streamed
 from velum.media.video.info import VideoInfo
+from velum.media.video.outlet import Sender
 from velum.media.video.pixels import native_of, widened
 from velum.media.video.remux import Companions
+from velum.media.video.smart import Smart, planned
 from velum.plan import Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from av.container import OutputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
@@ -35,27 +40,35 @@ _LARGEST_TIMESCALE = (1 << 31) - 1
 class VideoWriter:
     """One target. Use it in a `with` block: leaving it well publishes the file, leaving it with an error does not.
 
-    `sha256`, `encoding` and `warnings` hold for the published file.
+    `sha256`, `encoding` and `warnings` hold for the published file. With `touched`, the numbers of all frames in which
+    something is hidden, groups of pictures without any are copied where that can be done.
     """
 
-    def __init__(self, target: Path, like: VideoInfo, plan: Plan, *, overwrite: bool) -> None:
+    def __init__(
+        self, target: Path | Outlet, like: VideoInfo, plan: Plan, *, overwrite: bool,
+        touched: Container[int] | None = None,
+    ) -> None:  # fmt: skip
         self._target, self._like, self._plan, self._overwrite = target, like, plan, overwrite
         self._format = container_for(target)
-        self._kind = CONTAINERS[self._format]
-        keep_original(target, like.source)
-        ensure_free(target, overwrite=overwrite)
+        self._sender = Sender(target) if isinstance(target, Outlet) else None
+        self._kind = streamed(self._format) if self._sender else CONTAINERS[self._format]
+        if isinstance(target, Path):
+            if isinstance(like.source, Path):
+                keep_original(target, like.source)
+            ensure_free(target, overwrite=overwrite)
         self._recipe = recipe(like, plan.video, self._format)
         self._tracks = remux.chosen(like, plan.video, self._format)
         self._stack = ExitStack()
         self._count = self._shifted = 0
         self._pending: dict[int, tuple[int, int]] = {}
         self._tick = Fraction(1) / self._recipe.rate if self._format == "AVI" else self._kind.tick
+        self._smart = None if touched is None else self._planned(touched)
         self.sha256: str | None = None
 
     @property
     def encoding(self) -> str:
         """How the pictures were encoded, for the report."""
-        return self._recipe.encoding
+        return self._recipe.encoding if self._smart is None else self._smart.encoding
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -67,10 +80,11 @@ class VideoWriter:
 
     def __enter__(self) -> Self:
         with self._stack as stack:
-            self._part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
+            if isinstance(self._target, Path):
+                self._part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
             with self._translated():
                 self._container = self._opened(stack)
-                self._stream = self._added()
+                self._encode = self._prepared(stack)
                 self._companions = Companions(
                     self._like, self._tracks, self._container, self._plan.video, self._format
                 )  # fmt: skip
@@ -94,8 +108,7 @@ class VideoWriter:
         """
         if frame.index != self._count or frame.time is None:
             raise OutputFailed(
-                f"cannot write {self._target}: frame {frame.index} came, number {self._count} was due; "
-                f"nothing was published"
+                f"cannot write {self._target}: frame {frame.index} came, number {self._count} was due; {self._outcome}"
             )
         coding = self._like.coding
         if len(frame.planes) != len(coding.layout.roles):
@@ -104,8 +117,13 @@ class VideoWriter:
                 f"this frame has {len(frame.planes)}"
             )
         with self._translated():
-            self._mux(self._stream.encode(self._native(frame)))
+            self._mux(self._encode(self._native(frame)))
         self._count += 1
+
+    @property
+    def _outcome(self) -> str:
+        """What a fault leaves behind."""
+        return "what was sent before is hidden, and the stream has no end" if self._sender else "nothing was published"
 
     def _opened(self, stack: ExitStack) -> "OutputContainer":
         options = dict(self._kind.options) | {"fflags": "+bitexact"}
@@ -113,27 +131,37 @@ class VideoWriter:
             # Without it, the start of a stream is kept in milliseconds only.
             scale = self._like.coding.time_base.denominator
             options["movie_timescale"] = str(scale * max(1, min(100, 90_000 // scale)))
-        container = av.open(str(self._part), "w", format=self._kind.muxer, container_options=options)
+        place = self._sender or str(self._part)
+        container = av.open(place, "w", format=self._kind.muxer, container_options=options)
         stack.callback(_abandon, container)
+        if self._sender:
+            stack.callback(self._sender.shut)  # before the container is closed, which would end the stream
         return container
 
-    def _added(self) -> "VideoStream":
-        made, coding = self._recipe, self._like.coding
-        stream = cast("VideoStream", self._container.add_stream(made.encoder, rate=made.rate, options=made.options))
-        context = stream.codec_context
-        context.width, context.height = coding.stored_width, coding.stored_height
-        context.pix_fmt = _taken(made.encoder, made.layout.name)
-        context.time_base = made.time_base
-        stream.time_base = made.time_base if self._format == "AVI" else coding.time_base
-        context.color_range = (2 if coding.colour.full_range else 1) if coding.colour.range_stated else 0
-        context.color_primaries, context.color_trc = coding.colour.primaries, coding.colour.transfer
-        context.colorspace = coding.colour.matrix
-        if coding.aspect:
-            context.sample_aspect_ratio = coding.aspect
+    def _planned(self, touched: Container[int]) -> Smart | None:
+        smart = "a stream is not copied" if self._sender else planned(self._like, self._recipe, touched, self._format)
+        if isinstance(smart, Smart):
+            return smart
+        self._recipe.warnings.append(f"smart had no effect, every frame was encoded: {smart}")
+        return None
+
+    def _prepared(self, stack: ExitStack) -> "Callable[[av.VideoFrame | None], Iterable[Packet[Any]]]":
+        """Add the stream of pictures; return what makes its packets."""
+        if self._smart is not None:
+            stack.callback(self._smart.close)
+        stream = self._smart.add_to(self._container, self._format) if self._smart else self._added()
+        coding = self._like.coding
+        stream.time_base = self._recipe.time_base if self._format == "AVI" else coding.time_base
         if coding.matrix:
             stream.set_display_matrix(coding.matrix)
+        return stream.encode if self._smart is None else self._smart.encode
+
+    def _added(self) -> "VideoStream":
+        made = self._recipe
+        stream = cast("VideoStream", self._container.add_stream(made.encoder, rate=made.rate, options=made.options))
+        configure(stream.codec_context, made, self._like.coding)
         if made.codec == "hevc" and self._kind.muxer in {"mp4", "mov"}:
-            context.codec_tag = "hvc1"
+            stream.codec_context.codec_tag = "hvc1"
         return stream
 
     def _native(self, frame: Frame) -> av.VideoFrame:
@@ -152,7 +180,7 @@ class VideoWriter:
         self._pending[native.pts] = (stamp, duration)
         return native
 
-    def _mux(self, packets: "list[Packet[Any]]") -> None:
+    def _mux(self, packets: "Iterable[Packet[Any]]") -> None:
         base = self._like.coding.time_base
         for packet in packets:
             stamp, duration = self._pending.pop(packet.pts or 0, (None, 0))
@@ -169,14 +197,17 @@ class VideoWriter:
         reading = self._like.reading
         if not reading.finished or self._count != reading.frames:
             raise OutputFailed(
-                f"cannot write {self._target}: only {self._count} of the video's frames came; nothing was published"
+                f"cannot write {self._target}: only {self._count} of the video's frames came; {self._outcome}"
             )
         with self._translated():
-            self._mux(self._stream.encode(None))
+            self._mux(self._encode(None))
             self._companions.until(None)
             self._container.close()
-            with self._part.open("rb") as file:
-                self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            if self._sender:
+                self.sha256 = self._sender.sha256
+            else:
+                with self._part.open("rb") as file:
+                    self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if self._companions.skipped:
             self._recipe.warnings.append(f"{self._companions.skipped} damaged packets of sound were left out")
 
@@ -188,16 +219,7 @@ class VideoWriter:
             raise
         except (av.FFmpegError, OSError, ValueError, MemoryError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise OutputFailed(f"cannot write {self._target}: {reason}; nothing was published") from error
-
-
-def _taken(encoder: str, layout: str) -> str:
-    """Return the encoder's own name of a layout of red, green and blue; any other stays."""
-    offered = {one.name for one in av.codec.Codec(encoder, "w").video_formats or ()}
-    others = {
-        "rgb24": ("rgb24", "gbrp", "bgr0"), "rgba": ("rgba", "gbrap", "bgra"), "rgb48le": ("rgb48le", "gbrp16le"),
-    }.get(layout, ())  # fmt: skip
-    return next((name for name in others if name in offered), layout)
+            raise OutputFailed(f"cannot write {self._target}: {reason}; {self._outcome}") from error
 
 
 def _abandon(container: "OutputContainer") -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from velum.frame import Orientation
 from velum.limits import Limits
+from velum.media.live import Live
 from velum.media.video.pixels import Layout
-from velum.media.video.source import VideoFile
+from velum.media.video.source import Held
 
 _UPRIGHT = Orientation()
 
@@ -72,7 +73,7 @@ class VideoInfo:
     """What a video is. `width` and `height` are of the upright picture."""
 
     format: str
-    """`AVI`, `MKV`, `MOV`, `MP4`, `MPEG`, `TS` or `WEBM`."""
+    """`AVI`, `MKV`, `MOV`, `MP4`, `MPEG`, `TS` or `WEBM`; of a camera `RTSP`, `RTSPS` or `DEVICE`."""
     width: int
     height: int
     frames: int | None
@@ -80,12 +81,12 @@ class VideoInfo:
     fps: Fraction
     """Average frames per second."""
     duration_seconds: float | None
-    source: Path
+    source: Path | Live
     coding: Coding
     tracks: tuple[Track, ...]
     notes: tuple[str, ...]
     """What to say about the source in the report's warnings."""
-    file: VideoFile
+    file: Held
     limits: Limits
     cover_damage: bool
     reading: Reading = field(default_factory=Reading)

@@ -14,11 +14,9 @@ from velum.frame import Orientation
 from velum.limits import Limits
 from velum.media.video.info import Coding, Colour, Track, VideoInfo
 from velum.media.video.pixels import kept_layout
-from velum.media.video.source import VideoFile, translated
-from velum.media.video.whole import missing
+from velum.media.video.source import Demuxed, Held, translated
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.packet import Packet
     from av.sidedata.sidedata import SideData
     from av.video.stream import VideoStream
@@ -28,13 +26,13 @@ _FIRST_FRAMES_BYTES = 64 << 20
 _USUAL_RATE = Fraction(25)
 
 
-def probe(file: VideoFile, limits: Limits, *, cover_damage: bool) -> VideoInfo:
+def probe(file: Held, limits: Limits, *, cover_damage: bool) -> VideoInfo:
     """Return what the video in `file` is.
 
     Raises `BadInput` when it is truncated, encrypted, holds no pictures or none that can be decoded, and
     `LimitExceeded` when it is too large or too long.
     """
-    short = missing(file.at(), file.size, file.format)
+    short = file.missing()
     if short and not cover_damage:
         raise BadInput(f"cannot read {file.path}: it is truncated: {short}; copy the file again")
     with file.open(limits) as container, translated(file.path):
@@ -55,18 +53,18 @@ def probe(file: VideoFile, limits: Limits, *, cover_damage: bool) -> VideoInfo:
         )  # fmt: skip
 
 
-def _frames(stream: "VideoStream", file: VideoFile) -> int | None:
+def _frames(stream: "VideoStream", file: Held) -> int | None:
     # The header of an AVI counts units of time, not pictures.
     return None if file.format == "AVI" else stream.frames or None
 
 
-def _moving(container: "InputContainer") -> list["VideoStream"]:
+def _moving(container: Demuxed) -> list["VideoStream"]:
     """Return the streams of pictures; a cover is none."""
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
-def _pictures(container: "InputContainer", file: VideoFile) -> "VideoStream":
+def _pictures(container: Demuxed, file: Held) -> "VideoStream":
     streams = _moving(container)
     if not streams:
         raise BadInput(f"cannot read {file.path}: it holds no video, only {_kinds(container)}; give a video file")
@@ -76,7 +74,7 @@ def _pictures(container: "InputContainer", file: VideoFile) -> "VideoStream":
     return stream
 
 
-def _kinds(container: "InputContainer") -> str:
+def _kinds(container: Demuxed) -> str:
     return ", ".join(sorted({stream.type for stream in container.streams})) or "an empty container"
 
 
@@ -90,19 +88,19 @@ def fraction(value: Fraction | None) -> Fraction:
     return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
 
 
-def _duration_seconds(container: "InputContainer", stream: "VideoStream") -> float | None:
+def _duration_seconds(container: Demuxed, stream: "VideoStream") -> float | None:
     if stream.duration:
         return seconds_of(stream.duration, stream.time_base)
     return container.duration / 1_000_000 if container.duration else None
 
 
-def refuse_encrypted(packet: "Packet[Any]", file: VideoFile) -> None:
+def refuse_encrypted(packet: "Packet[Any]", file: Held) -> None:
     """Raise `BadInput` when the packet is encrypted (ISO/IEC 23001-7)."""
     if packet.has_sidedata("encryption_info"):
         raise BadInput(f"cannot read {file.path}: it is encrypted; decrypt it first, velum has no keys")
 
 
-def _first(container: "InputContainer", stream: "VideoStream", file: VideoFile) -> av.VideoFrame:
+def _first(container: Demuxed, stream: "VideoStream", file: Held) -> av.VideoFrame:
     """Return the first picture that can be decoded; later reading says which could not."""
     taken = 0
     for packet in container.demux(stream):
@@ -175,7 +173,7 @@ def _colour(first: av.VideoFrame) -> Colour:
     )  # fmt: skip
 
 
-def _tracks(container: "InputContainer") -> Iterator[Track]:
+def _tracks(container: Demuxed) -> Iterator[Track]:
     for stream in container.streams:
         if stream.type in {"audio", "subtitle"}:
             context: object = stream.codec_context  # None where FFmpeg has no decoder, whatever its types say
@@ -183,7 +181,7 @@ def _tracks(container: "InputContainer") -> Iterator[Track]:
             yield Track(stream.index, stream.type, codec)
 
 
-def _notes(container: "InputContainer", first: av.VideoFrame) -> Iterator[str]:
+def _notes(container: Demuxed, first: av.VideoFrame) -> Iterator[str]:
     _, lost = kept_layout(first.format.name)
     if lost:
         yield lost

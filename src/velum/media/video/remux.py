@@ -18,7 +18,7 @@ from velum.media.video.source import translated
 from velum.plan import Video
 
 if TYPE_CHECKING:
-    from av.container import InputContainer, OutputContainer
+    from av.container import OutputContainer
     from av.packet import Packet
     from av.stream import Stream
 
@@ -63,12 +63,12 @@ class Companions:
         self._info, self._target = info, target
         self._streams: dict[int, Stream] = {}
         self._silences: dict[int, _Silence] = {}
-        self._source = info.file.open(info.limits)
+        self._source = info.file.beside(info.limits)
         self._skipped = 0
         with translated(info.source):
             self._add(tracks, video, format)
-            self._packets = self._demuxed(self._source)
-            self._next = next(self._packets, None)
+            self._packets = self._demuxed()
+        self._next: Packet[Any] | None = None
 
     @property
     def skipped(self) -> int:
@@ -77,15 +77,21 @@ class Companions:
 
     def until(self, seconds: Fraction | None) -> None:
         """Mux what belongs before `seconds`; everything when None. Raises `BadInput` where the source is damaged."""
-        while self._next is not None:
-            if seconds is not None and _start_seconds(self._next) > seconds:
+        while (packet := self._peeked()) is not None:
+            if seconds is not None and _start_seconds(packet) > seconds:
                 return
-            self._put(self._next)
-            with translated(self._info.source):
-                self._next = next(self._packets, None)
+            self._next = None
+            self._put(packet)
         if seconds is None:
             for silence in self._silences.values():
                 self._target.mux(silence.rest())
+
+    def _peeked(self) -> "Packet[Any] | None":
+        """Return the next packet, None where there is none: of a stream there may be one later."""
+        if self._next is None:
+            with translated(self._info.source):
+                self._next = next(self._packets, None)
+        return self._next
 
     def close(self) -> None:
         """Let go of the source."""
@@ -105,13 +111,10 @@ class Companions:
                 _keep_language(stream, copy)
                 self._streams[stream.index] = copy
 
-    def _demuxed(self, source: "InputContainer") -> "Iterator[Packet[Any]]":
-        wanted = [
-            stream for stream in source.streams if stream.index in self._streams or stream.index in self._silences
-        ]
-        for packet in source.demux(wanted) if wanted else ():
-            if packet.size:
-                yield packet
+    def _demuxed(self) -> "Iterator[Packet[Any]]":
+        ours = {*self._streams, *self._silences}
+        wanted = [stream for stream in self._source.streams if stream.index in ours]
+        return filter(lambda packet: packet.size, self._source.demux(*wanted) if wanted else iter(()))
 
     def _put(self, packet: "Packet[Any]") -> None:
         index = packet.stream.index

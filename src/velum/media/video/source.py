@@ -4,26 +4,108 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import av
 
 from velum.errors import BadInput, VelumError
 from velum.limits import Limits
+from velum.media.live import Live
 from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
+from velum.media.video.whole import missing
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from av.container import InputContainer
+    from av.container.streams import StreamContainer
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.video.stream import VideoStream
 
 DEMUXERS = {
     "MP4": "mov", "MOV": "mov", "MKV": "matroska", "WEBM": "matroska", "AVI": "avi", "MPEG": "mpeg", "TS": "mpegts",
 }  # fmt: skip
 """FFmpeg's demuxer of each format. It is named, never guessed: a playlist dressed as a video is not followed."""
 
+DEMUXER_NAMES = ",".join(sorted({*DEMUXERS.values(), "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}))
+"""What may be opened at all, as FFmpeg lists it."""
+
 _CHUNK = 1 << 20
+
+
+class Demuxed(Protocol):
+    """What is read of a source at a time: PyAV's container of a file, or one turn of a stream."""
+
+    start_time: Any
+    duration: Any
+
+    @property
+    def streams(self) -> "StreamContainer":
+        """Its streams."""
+        ...
+
+    def demux(self, *streams: Any) -> "Iterator[Packet[Any]]":
+        """Yield the packets of these streams, of all when none is named."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None: ...
+
+
+class Beside(Protocol):
+    """The tracks next to the pictures."""
+
+    @property
+    def streams(self) -> "Iterable[Stream]":
+        """Their streams."""
+        ...
+
+    def demux(self, *streams: Any) -> "Iterator[Packet[Any]]":
+        """Yield the packets of these streams."""
+        ...
+
+    def close(self) -> None:
+        """Let go of them."""
+        ...
+
+
+class Held(Protocol):
+    """A source held open: a file, or a stream that comes once."""
+
+    format: str
+
+    @property
+    def path(self) -> Path | Live:
+        """What it is."""
+        ...
+
+    @property
+    def stopped(self) -> bool:
+        """True when somebody asked for an end before the end."""
+        ...
+
+    def missing(self) -> str | None:
+        """Return how it is shorter than it says, in words; None when nothing speaks for that."""
+        ...
+
+    def open(self, limits: Limits) -> Demuxed:
+        """Return a demuxer over it, from its start."""
+        ...
+
+    def beside(self, limits: Limits) -> Beside:
+        """Return a demuxer for what goes with the pictures."""
+        ...
 
 
 class VideoFile:
@@ -42,17 +124,25 @@ class VideoFile:
 
     def open(self, limits: Limits) -> "InputContainer":
         """Return a demuxer over the file, from its start. It can open no other file or address."""
-        names = ",".join(sorted({*DEMUXERS.values(), "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}))
-        options = {"format_whitelist": names, "protocol_whitelist": "none", "max_pixels": str(limits.pixels)}
+        options = {"format_whitelist": DEMUXER_NAMES, "protocol_whitelist": "none", "max_pixels": str(limits.pixels)}
         with translated(self.path):
             return av.open(
                 io.BufferedReader(_At(self._descriptor), _CHUNK), "r", format=DEMUXERS[self.format], options=options,
                 metadata_errors="replace", buffer_size=_CHUNK,
             )  # fmt: skip
 
-    def at(self) -> io.RawIOBase:
-        """Return the bytes, from their start."""
-        return _At(self._descriptor)
+    def beside(self, limits: Limits) -> "InputContainer":
+        """Return a demuxer for what goes with the pictures: one of its own."""
+        return self.open(limits)
+
+    def missing(self) -> str | None:
+        """Return how the file is shorter than it says, in words; None when nothing speaks for that."""
+        return missing(_At(self._descriptor), self.size, self.format)
+
+    @property
+    def stopped(self) -> bool:
+        """False: a file has an end of its own."""
+        return False
 
     @property
     def sha256(self) -> str:
@@ -112,8 +202,14 @@ def _checked_size(descriptor: int, path: Path, limits: Limits) -> int:
     return status.st_size
 
 
+def decode_strictly(stream: "VideoStream", limits: Limits) -> None:
+    """Set a decoder up, on all cores, to say errors and not conceal them."""
+    stream.thread_type = "AUTO"
+    stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(limits.pixels)}
+
+
 @contextmanager
-def translated(path: Path, where: str = "") -> Iterator[None]:
+def translated(path: Path | Live, where: str = "") -> Iterator[None]:
     """Turn errors of PyAV and of the file system into `BadInput`; `where` says at which place in the video."""
     try:
         yield

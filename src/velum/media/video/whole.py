@@ -9,7 +9,8 @@ _EBML_SEGMENT = 0x18538067
 _EBML_UNKNOWN = {(1 << 7 * length) - 1 for length in range(1, 9)}
 _MOST_PARTS = 100_000
 """Parts looked at: a file may be made of tiny ones to keep us busy."""
-_TS_PACKETS = (188, 192, 204)
+TS_PACKETS = (188, 192, 204)
+"""Bytes of a packet of a transport stream: bare, with a time stamp (M2TS), with error correction (DVB)."""
 
 
 def missing(file: io.RawIOBase, size: int, format: str) -> str | None:  # noqa: A002
@@ -22,7 +23,7 @@ def missing(file: io.RawIOBase, size: int, format: str) -> str | None:  # noqa: 
         case "AVI":
             end = _end(_riffs(file, size))
         case "TS":
-            whole = any(size % packet == 0 for packet in _TS_PACKETS)
+            whole = any(size % packet == 0 for packet in TS_PACKETS)
             return None if whole else f"its {size:,} bytes are no whole number of packets"
         case _:
             return None

@@ -1,0 +1,211 @@
+"""Packets of compressed pictures taken apart, as far as copying needs: where a closed group starts, what to leave out.
+
+Only what decoding needs is let through: messages inside a stream may name people, places and machines.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+_START_CODE = b"\0\0\0\1"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is copied of one packet. `closed`: no picture from here on needs one before it."""
+
+    data: bytes
+    closed: bool
+    doubt: str = ""
+    """Why the stream cannot be copied; empty when nothing speaks against it."""
+
+
+class Syntax(Protocol):
+    """How one codec writes its packets. Keeps what later packets of the same pass need; made anew for each pass."""
+
+    @property
+    def header(self) -> bytes:
+        """What a container is told of the stream before its first packet; empty when nothing."""
+        ...
+
+    def take(self, data: bytes) -> Piece:
+        """Return what is to be copied of the next packet, by which a decoder can start where the group is closed."""
+        ...
+
+
+def syntax_of(codec: str, extradata: bytes) -> Syntax | None:
+    """Return how the codec's packets are written, by FFmpeg's name of it; None where they cannot be copied."""
+    match codec:
+        case "h264" | "hevc":
+            return Nals(extradata, hevc=codec == "hevc")
+        case "av1":
+            return Obus(extradata)
+        case "vp9":
+            return Vp9()
+        case "prores":
+            return ProRes()
+    return None
+
+
+class Nals:
+    """H.264 (ITU-T H.264, 7.3.1) and HEVC (ITU-T H.265, 7.3.1): slices and parameter sets pass, as a byte stream."""
+
+    def __init__(self, extradata: bytes, *, hevc: bool) -> None:
+        self._hevc = hevc
+        self._prefix, known = (_hvcc if hevc else _avcc)(extradata)
+        self._sets = tuple(one for one in known if self._is_set(one))
+
+    @property
+    def header(self) -> bytes:
+        """Parameter sets or sequence header."""
+        return _joined(self._sets)
+
+    def take(self, data: bytes) -> Piece:
+        """Return what passes of a packet, with what a decoder must know before it."""
+        units = [one for one in _split(data, self._prefix) if one and self._base(one)]
+        slices = [one for one in units if self._is_slice(one)]
+        sets = tuple(one for one in units if self._is_set(one))
+        closed = bool(slices) and all(self._is_idr(one) for one in slices)
+        if self._sets and not set(sets) <= set(self._sets):
+            return Piece(b"", closed, "its parameter sets change on the way")
+        self._sets = self._sets or sets
+        if not closed:
+            return Piece(_joined((*sets, *slices)), closed)
+        whole = {self._kind(one) for one in self._sets} == ({32, 33, 34} if self._hevc else {7, 8})
+        doubt = "" if whole else "its parameter sets are not with its key frames"
+        return Piece(_joined((*self._sets, *slices)), closed, doubt)
+
+    def _kind(self, unit: bytes) -> int:
+        return unit[0] >> 1 & 63 if self._hevc else unit[0] & 31
+
+    def _base(self, unit: bytes) -> bool:
+        """Tell whether a unit is of the base layer: others hold pictures that nobody looked at."""
+        return not self._hevc or (len(unit) > 2 and (unit[0] & 1) << 5 | unit[1] >> 3 == 0)
+
+    def _is_set(self, unit: bytes) -> bool:
+        return self._kind(unit) in ({32, 33, 34} if self._hevc else {7, 8})
+
+    def _is_slice(self, unit: bytes) -> bool:
+        return self._kind(unit) <= 21 if self._hevc else 1 <= self._kind(unit) <= 5
+
+    def _is_idr(self, unit: bytes) -> bool:
+        return self._kind(unit) in ({19, 20} if self._hevc else {5})
+
+
+class Obus:
+    """AV1 (specification of 2019, 5.3): sequence and frame headers and tiles pass, metadata and padding do not."""
+
+    def __init__(self, extradata: bytes) -> None:
+        known = extradata[4:] if extradata[:1] == b"\x81" else extradata
+        self._sequence = b"".join(whole for kind, _, whole, _ in _obus(known) if kind == 1)
+        self._begun = False
+
+    @property
+    def header(self) -> bytes:
+        """Parameter sets or sequence header."""
+        return self._sequence
+
+    def take(self, data: bytes) -> Piece:
+        """Return what passes of a packet, with what a decoder must know before it."""
+        units = list(_obus(data))
+        sequence = b"".join(whole for kind, _, whole, _ in units if kind == 1)
+        first = next((payload for kind, payload, _, _ in units if kind in {3, 6}), b"")
+        # show_existing_frame 0, frame_type KEY_FRAME, show_frame 1 (5.9.2): all references are refreshed.
+        closed = first[:1] != b"" and first[0] & 0xF0 == 0x10
+        doubt = "it has several layers of pictures" if any(spatial for *_, spatial in units) else ""
+        doubt = "its packets cannot be taken apart" if any(kind < 0 for kind, *_ in units) else doubt
+        if not self._begun:  # what the stream itself says counts, where its container says something else
+            self._sequence, self._begun = sequence or self._sequence, True
+        if sequence not in {b"", self._sequence} or not self._sequence:
+            doubt = doubt or "its sequence header is missing, or changes on the way"
+        kept = b"".join(whole for kind, _, whole, _ in units if kind in {3, 4, 6, 7})
+        return Piece((self._sequence if closed else sequence) + kept, closed, doubt)
+
+
+class Vp9:
+    """VP9 (bitstream specification 0.6, 6.2), which has no place for anything but pictures."""
+
+    header = b""
+
+    def take(self, data: bytes) -> Piece:
+        """Return the packet."""
+        # frame_marker 2, profile below 3, show_existing_frame 0, frame_type KEY_FRAME, show_frame 1.
+        first = data[0] if data else 0
+        closed = first >> 6 == 2 and first & 0x30 != 0x30 and first & 0x0E == 0x02
+        return Piece(data, closed)
+
+
+class ProRes:
+    """Apple ProRes (SMPTE RDD 36, 5.1): each picture stands for itself."""
+
+    header = b""
+
+    def take(self, data: bytes) -> Piece:
+        """Return the packet, which is a group of its own."""
+        whole = data[4:8] == b"icpf" and int.from_bytes(data[:4]) == len(data)
+        return Piece(data, closed=True, doubt="" if whole else "its packets hold more than pictures")
+
+
+def _joined(units: Iterable[bytes]) -> bytes:
+    return b"".join(_START_CODE + one for one in units)
+
+
+def _split(data: bytes, prefix: int) -> Iterator[bytes]:
+    """Yield the units of a packet: each after its length in `prefix` bytes, or in a byte stream when that is 0."""
+    if not prefix:
+        # The byte before a start code may belong to it, and a unit never ends with zeros (H.264, annex B).
+        yield from (one.rstrip(b"\0") for one in data.split(b"\0\0\1")[1:])
+        return
+    at = 0
+    while at + prefix <= len(data):
+        size = int.from_bytes(data[at : at + prefix])
+        yield data[at + prefix : at + prefix + size]
+        at += prefix + size
+
+
+def _sized(data: bytes, at: int, count: int) -> tuple[list[bytes], int]:
+    """Return `count` units, each after its length in two bytes, and where the last one ends."""
+    units = []
+    for _ in range(count):
+        size = int.from_bytes(data[at : at + 2])
+        units.append(data[at + 2 : at + 2 + size])
+        at += 2 + size
+    return [one for one in units if one], at
+
+
+def _avcc(data: bytes) -> tuple[int, list[bytes]]:
+    """Return the bytes of each length and the parameter sets (ISO/IEC 14496-15, 5.3.3.1)."""
+    if len(data) < 7 or data[0] != 1:
+        return 0, [one for one in _split(data, 0) if one]
+    sequence, at = _sized(data, 6, data[5] & 31)
+    picture, _ = _sized(data, at + 1, data[at] if at < len(data) else 0)
+    return (data[4] & 3) + 1, sequence + picture
+
+
+def _hvcc(data: bytes) -> tuple[int, list[bytes]]:
+    """Return the bytes of each length and the parameter sets and messages (ISO/IEC 14496-15, 8.3.3.1)."""
+    if len(data) < 23 or data[:3] == b"\0\0\1" or data[:4] == _START_CODE:
+        return 0, [one for one in _split(data, 0) if one]
+    units, at = list[bytes](), 23
+    for _ in range(data[22]):
+        found, at = _sized(data, at + 3, int.from_bytes(data[at + 1 : at + 3]))
+        units += found
+    return (data[21] & 3) + 1, units
+
+
+def _obus(data: bytes) -> Iterator[tuple[int, bytes, bytes, int]]:
+    """Yield type, payload, the whole unit, and spatial layer of each unit; type -1 for one without a size, or cut."""
+    at = 0
+    while at < len(data):
+        head, more = data[at], data[at] >> 2 & 1
+        start, size, shift, ended = at + 1 + more, 0, 0, False
+        while head & 2 and start < len(data) and shift < 56 and not ended:  # leb128 (4.10.5)
+            size |= (data[start] & 127) << shift
+            ended = data[start] < 128
+            start, shift = start + 1, shift + 7
+        end = start + size
+        if not ended or end > len(data):
+            yield -1, b"", b"", 0
+            return
+        yield head >> 3 & 15, data[start:end], data[at:end], data[at + 1] >> 3 & 3 if more else 0
+        at = end
