@@ -272,13 +272,14 @@ def test_pip_brings_the_wheel(pip_knows_only: Path, cache: Path, tag: str) -> No
 
 
 def test_pip_refuses_a_changed_wheel_and_all_failures_are_listed(pip_knows_only: Path, cache: Path) -> None:
-    source = replace(make_wheel(pip_knows_only), sha256="0" * 64)
+    made = make_wheel(pip_knows_only)
+    source = replace(made, sha256="0" * 64)
     with pytest.raises(Unavailable) as caught:
         obtain(asset(source, Web("http://127.0.0.1/x")), Host(cache=cache))
     message = str(caught.value)
     assert "pip failed" in message
     assert source.sha256 in message  # what pip expected ...
-    assert make_wheel(pip_knows_only).sha256 in message  # ... and what it got
+    assert made.sha256 in message  # ... and what it got
     assert "http://127.0.0.1/x is not allowed; the address must be https" in message
     assert left_in(cache) == []
 
