@@ -31,8 +31,8 @@ from velum.locate.families import family
 from velum.locate.labels import covers
 from velum.locate.offer import Wish, offer
 from velum.locate.runtime import open_network
-from velum.plan import Use
 from velum.plugins import Host, Localizer
+from velum.use import Use
 
 COCO = tuple(label for label in models.find("nanodet").labels)
 VOC = (

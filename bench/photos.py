@@ -21,9 +21,10 @@ from velum import Engine, Plan
 from velum.engine.paint import paint
 from velum.engine.prepare import Work
 from velum.frame import Frame, Plane, Role
-from velum.plan import Rule, Use
+from velum.plan import Rule
 from velum.plugins import Host, make
 from velum.region import Box, Region
+from velum.use import Use
 
 SIZES = ((640, 768), (1920, 1080), (3840, 2160))
 STAGES = ("decode", "locate", "hide", "encode")

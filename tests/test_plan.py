@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.errors import BadPlan
-from velum.plan import Option, Plan, Rule, Use, Video
+from velum.plan import Plan, Rule, Video
+from velum.use import Option, Use
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 scalars = st.one_of(

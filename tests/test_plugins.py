@@ -10,8 +10,8 @@ import pytest
 from velum import plugins
 from velum.errors import BadPlan, PluginFault, Unavailable
 from velum.hide.blur import Blur
-from velum.plan import Use
 from velum.plugins import Host, make, names
+from velum.use import Use
 
 GROUP: Literal["velum.techniques"] = "velum.techniques"
 

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     )
     from velum.findings import Findings
     from velum.limits import Limits
-    from velum.plan import Plan, Rule, Use
+    from velum.plan import Plan, Rule
     from velum.plugins import Host
     from velum.region import Box, Region
     from velum.report import Report
+    from velum.use import Use
 
 __version__ = "0.1.0"
 
@@ -43,7 +44,7 @@ _HOMES = {
     "Limits": "velum.limits",
     "Plan": "velum.plan",
     "Rule": "velum.plan",
-    "Use": "velum.plan",
+    "Use": "velum.use",
     "Host": "velum.plugins",
     "Box": "velum.region",
     "Region": "velum.region",

@@ -1,22 +1,15 @@
 """What to hide, how to find it and how to hide it: plain frozen values with a text, TOML and JSON form."""
 
-import ast
 import hashlib
 import json
-import keyword
-import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from types import MappingProxyType
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
 from velum.errors import BadPlan
-
-Scalar = str | int | float | bool | None
-Option = Scalar | tuple["Option", ...]
-"""What an option of a part may be: a literal, or a list of literals."""
+from velum.use import Use, finite, keywords, literal, refuse_unknown, whole
 
 Shape = Literal["box", "ellipse"]
 """Outline of a region that has no mask; the ellipse goes around the box, through its corners."""
@@ -24,116 +17,6 @@ Shape = Literal["box", "ellipse"]
 METADATA = ("camera", "copyright", "datetime", "description", "exposure", "gps", "orientation")
 """Kinds of metadata that a plan can keep. Orientation, colour profile and resolution are kept in any case: without
 them the untouched pixels would look different."""
-
-
-# Names of options that Python keeps for itself: `from=2` is read as `from__=2` and becomes `from` again.
-_RESERVED = re.compile(rf"""("[^"]*"|'[^']*')|\b({"|".join(keyword.kwlist)})(?=\s*=)""")
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return match[1] or f"{match[2]}__"
-
-
-def _unescaped(name: str) -> str:
-    plain = name.removesuffix("__")
-    return plain if keyword.iskeyword(plain) else name
-
-
-def _keywords(text: str, whole: str) -> dict[str, Option]:
-    """Return the options in `a=1, b='x'`; a bare word is a string, and `true`, `false` are what they are in TOML."""
-    try:
-        call = ast.parse(f"_({_RESERVED.sub(_escaped, text)})", mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas") from error
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
-        raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas")
-    if any(one.arg is None for one in call.keywords):
-        raise BadPlan(f"cannot read the options of {whole!r}; '**' is not allowed")
-    return {_unescaped(str(one.arg)): _value(one.value, whole) for one in call.keywords}
-
-
-def _value(node: ast.expr, whole: str) -> Option:
-    if isinstance(node, ast.Name):
-        return {"true": True, "false": False}.get(node.id, node.id)
-    try:
-        value = ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise BadPlan(
-            f"an option of {whole!r} is not a plain value; allowed are numbers, strings, true, false and lists of them"
-        ) from error
-    return _option("an option", value)
-
-
-def _option(name: str, value: Any) -> Option:
-    if isinstance(value, list | tuple):
-        return tuple(_option(name, item) for item in value)
-    if isinstance(value, str | bool | int | None) or _finite(value):
-        return value  # type: ignore[no-any-return]
-    raise BadPlan(f"{name} is {value!r}; allowed are finite numbers, strings, true, false and lists of them")
-
-
-def _literal(value: Option) -> str:
-    return f"[{', '.join(map(_literal, value))}]" if isinstance(value, tuple) else repr(value)
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _refuse_unknown(value: Mapping[str, Any], known: set[str], what: str) -> None:
-    if unknown := sorted(map(str, value.keys() - known)):
-        raise BadPlan(f"{what} has no {', '.join(unknown)}; allowed are {', '.join(sorted(known))}")
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A part by name, with its options: written `pixelate(degree=0.1)`."""
-
-    name: str
-    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z][\w.+-]*", self.name):
-            raise BadPlan(f"name {self.name!r} is not allowed; write a name such as blur or blur(degree=0.8)")
-        frozen = {str(key): _option(key, value) for key, value in sorted(self.options.items())}
-        object.__setattr__(self, "options", MappingProxyType(frozen))
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the use that `text` writes, such as `blur` or `pixelate(degree=0.1)`; options are literals only."""
-        match = re.fullmatch(r"\s*([A-Za-z][\w.+-]*)\s*(\(.*\))?\s*", text, flags=re.DOTALL)
-        if not match:
-            raise BadPlan(f"cannot read {text!r}; write a name such as blur or blur(degree=0.8)")
-        return cls(match[1], _keywords((match[2] or "()")[1:-1], text))
-
-    def __str__(self) -> str:
-        inner = ", ".join(f"{key}={_literal(value)}" for key, value in self.options.items())
-        return f"{self.name}({inner})" if inner else self.name
-
-    def __hash__(self) -> int:
-        return hash(str(self))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the use as JSON values."""
-        return {"name": self.name, "options": dict(self.options)}
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        """Return the use that a string, or an object with name and options, describes."""
-        if isinstance(value, str):
-            return cls.parse(value)
-        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-            raise BadPlan(
-                f"cannot read {value!r}; write a string such as 'blur(degree=0.8)' or an object with name and options"
-            )
-        _refuse_unknown(value, {"name", "options"}, "a part")
-        if not isinstance(options := value.get("options", {}), Mapping):
-            raise BadPlan(f"options of {value['name']} are {options!r}; they must be an object")
-        return cls(value["name"], options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +37,9 @@ class Rule:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[^\s:>][^:>]*", self.label):
             raise BadPlan(f"label {self.label!r} is not allowed; write a label such as face, without ':' and '>'")
-        if not _finite(self.grow) or not 0 <= self.grow <= 5:
+        if not finite(self.grow) or not 0 <= self.grow <= 5:
             raise BadPlan(f"grow is {self.grow!r}; it must be a number from 0 to 5 (a share of the region's size)")
-        if not _finite(self.min_score) or not 0 <= self.min_score <= 1:
+        if not finite(self.min_score) or not 0 <= self.min_score <= 1:
             raise BadPlan(f"min_score is {self.min_score!r}; it must be a number from 0 to 1")
         if self.shape not in get_args(Shape):
             raise BadPlan(f"shape is {self.shape!r}; allowed are {', '.join(get_args(Shape))}")
@@ -170,16 +53,14 @@ class Rule:
         match = re.fullmatch(r"\s*([^:>]*?)\s*:\s*(.+?)\s*->\s*(.+?)\s*(?:\bwith\b\s*(.+?)\s*)?", text, flags=re.DOTALL)
         if not match:
             raise BadPlan(f"cannot read rule {text!r}; write 'face: centerface -> pixelate(degree=0.1)'")
-        more = _keywords(match[4] or "", text)
-        _refuse_unknown(more, {"grow", "min_score", "shape"}, "a rule")
+        more = keywords(match[4] or "", text)
+        refuse_unknown(more, {"grow", "min_score", "shape"}, "a rule")
         return cls(match[1], Use.parse(match[2]), Use.parse(match[3]), **more)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         defaults = {"grow": 0.2, "min_score": 0.0, "shape": "box"}
         more = ", ".join(
-            f"{name}={_literal(getattr(self, name))}"
-            for name, value in defaults.items()
-            if getattr(self, name) != value
+            f"{name}={literal(getattr(self, name))}" for name, value in defaults.items() if getattr(self, name) != value
         )
         return f"{self.label}: {self.locate} -> {self.hide}" + (f" with {more}" if more else "")
 
@@ -197,7 +78,7 @@ class Rule:
             return cls.parse(value)
         if not isinstance(value, Mapping):
             raise BadPlan(f"rule {value!r} is neither a string nor an object")
-        _refuse_unknown(value, {"label", "locate", "hide", "grow", "min_score", "shape"}, "a rule")
+        refuse_unknown(value, {"label", "locate", "hide", "grow", "min_score", "shape"}, "a rule")
         missing = [name for name in ("label", "locate", "hide") if name not in value]
         if missing or not isinstance(value["label"], str):
             raise BadPlan(f"rule {dict(value)!r} lacks {', '.join(missing) or 'a label that is a string'}")
@@ -243,11 +124,11 @@ class Video:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not re.fullmatch(r"[\w.-]+", value)):
                 raise BadPlan(f"video.{name} is {value!r}; it must be a name, or left out")
-        if not _whole(self.every) or not 1 <= self.every <= 1000:
+        if not whole(self.every) or not 1 <= self.every <= 1000:
             raise BadPlan(f"video.every is {self.every!r}; it must be a whole number from 1 to 1000")
-        if self.crf is not None and (not _whole(self.crf) or not 0 <= self.crf <= 63):
+        if self.crf is not None and (not whole(self.crf) or not 0 <= self.crf <= 63):
             raise BadPlan(f"video.crf is {self.crf!r}; it must be a whole number from 0 to 63, or left out")
-        if not _finite(self.window_seconds) or not 0 <= self.window_seconds <= 60:
+        if not finite(self.window_seconds) or not 0 <= self.window_seconds <= 60:
             raise BadPlan(f"video.window_seconds is {self.window_seconds!r}; it must be a number from 0 to 60")
 
     def to_json(self) -> dict[str, Any]:
@@ -259,7 +140,7 @@ class Video:
         """Return the settings that an object describes; what it leaves out has its default."""
         if not isinstance(value, Mapping):
             raise BadPlan(f"video is {value!r}; it must be an object")
-        _refuse_unknown(value, {one.name for one in fields(cls)}, "video")
+        refuse_unknown(value, {one.name for one in fields(cls)}, "video")
         return cls(**value)
 
 
@@ -286,7 +167,7 @@ class Plan:
         unknown = sorted(set(self.metadata) - set(METADATA))
         if unknown:
             raise BadPlan(f"metadata {', '.join(map(repr, unknown))} is unknown; allowed are {', '.join(METADATA)}")
-        if self.quality is not None and (not _whole(self.quality) or not 1 <= self.quality <= 100):
+        if self.quality is not None and (not whole(self.quality) or not 1 <= self.quality <= 100):
             raise BadPlan(f"quality is {self.quality!r}; it must be a whole number from 1 to 100, or left out")
 
     @classmethod
@@ -315,7 +196,7 @@ class Plan:
         """Return the plan that JSON or TOML values describe; rules may be strings."""
         if not isinstance(value, Mapping):
             raise BadPlan(f"a plan is an object with rules, not {value!r}")
-        _refuse_unknown(value, {"rules", "metadata", "quality", "keep_out", "video"}, "a plan")
+        refuse_unknown(value, {"rules", "metadata", "quality", "keep_out", "video"}, "a plan")
         rules, metadata = value.get("rules", [str(DEFAULT_RULE)]), value.get("metadata", [])
         if not isinstance(rules, list | tuple):
             raise BadPlan(f"rules are {rules!r}; they must be a list")

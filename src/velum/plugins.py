@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from velum.errors import BadPlan, PluginFault, Unavailable, VelumError
 from velum.frame import Frame, Plane
-from velum.plan import Use
 from velum.region import Mask, Region
+from velum.use import Use
 
 Group = Literal["velum.localizers", "velum.techniques"]
 Precision = Literal["auto", "f32", "bf16", "f16"]

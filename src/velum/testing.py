@@ -12,9 +12,10 @@ import numpy as np
 from velum.engine.paint import paint
 from velum.engine.prepare import Work
 from velum.frame import Frame, Orientation, Plane, Role, Samples
-from velum.plan import Plan, Rule, Use
+from velum.plan import Plan, Rule
 from velum.plugins import Localizer, Technique
 from velum.region import Box, Mask, Region
+from velum.use import Use
 
 
 @dataclass(frozen=True, slots=True, eq=False)

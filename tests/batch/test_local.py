@@ -10,9 +10,10 @@ from PIL import Image
 from velum import Engine, Host, Plan, Region
 from velum.batch.local import MANIFEST, Job, arrange, run
 from velum.errors import BadInput, BadPlan, OutputFailed
-from velum.plan import Rule, Use
+from velum.plan import Rule
 from velum.region import Box
 from velum.testing import FakeLocalizer
+from velum.use import Use
 
 PLAN = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),))
 OTHER_PLAN = Plan((Rule("face", Use("fake"), Use("blur"), grow=0),))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from velum.plan import Use
 from velum.plugins import Host, make, names
 from velum.testing import check_technique
+from velum.use import Use
 
 TECHNIQUES = [
     *names("velum.techniques"),

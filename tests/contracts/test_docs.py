@@ -17,8 +17,9 @@ from PIL import Image
 
 from velum import errors
 from velum.findings import FORMAT, Findings
-from velum.plan import METADATA, Plan, Use, Video
+from velum.plan import METADATA, Plan, Video
 from velum.plugins import Host, load, make, names
+from velum.use import Use
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

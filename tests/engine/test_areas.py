@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.engine.areas import Area, merge, outline
-from velum.plan import Rule, Shape, Use
+from velum.plan import Rule, Shape
 from velum.region import Box, Mask, Region
+from velum.use import Use
 
 W, H = 60, 40
 

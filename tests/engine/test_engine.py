@@ -16,9 +16,10 @@ from velum import Engine, Findings, Host, Limits, Plan, Region, VelumError
 from velum.engine.engine import NOTHING_FOUND
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, PluginFault
 from velum.frame import Frame, Samples
-from velum.plan import Rule, Use
+from velum.plan import Rule
 from velum.region import Box
 from velum.testing import FakeLocalizer
+from velum.use import Use
 
 FACE = Region(Box(10, 5, 30, 25), "face", 0.8)
 PLAN = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),))

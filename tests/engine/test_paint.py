@@ -13,9 +13,10 @@ from velum.frame import Frame, Orientation, Plane, Role
 from velum.hide.blacken import Blacken
 from velum.hide.blur import Blur
 from velum.hide.pixelate import Pixelate
-from velum.plan import Plan, Rule, Use
+from velum.plan import Plan, Rule
 from velum.plugins import Patch, Technique
 from velum.region import Box, Region
+from velum.use import Use
 
 
 @dataclass(eq=False)

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from velum import Engine, Findings, Host, Plan, Region
 from velum.cli.main import app
 from velum.frame import Samples
-from velum.plan import Rule, Use, Video
+from velum.plan import Rule, Video
 from velum.region import Box
 from velum.testing import FakeLocalizer
+from velum.use import Use
 
 SIZE, COUNT, GROUP = (96, 64), 30, 6
 BOX = Box(20, 20, 40, 40)

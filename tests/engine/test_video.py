@@ -15,9 +15,10 @@ from velum import Engine, Findings, Host, Plan, Region
 from velum.errors import BadInput, PluginFault
 from velum.frame import Frame, Samples
 from velum.media import doors
-from velum.plan import Rule, Use, Video
+from velum.plan import Rule, Video
 from velum.region import Box
 from velum.testing import FakeLocalizer
+from velum.use import Use
 
 WIDTH, HEIGHT, COUNT = 96, 64, 30
 GROUND = np.random.default_rng(0).integers(20, 230, (HEIGHT, WIDTH, 3), dtype=np.uint8)

@@ -8,8 +8,8 @@ from velum.errors import BadPlan
 from velum.locate import models
 from velum.locate.choose import FINDERS, findings, rules_for
 from velum.locate.labels import among
-from velum.plan import Use
 from velum.plugins import Host, names
+from velum.use import Use
 
 BLUR = Use("blur")
 

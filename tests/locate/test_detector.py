@@ -18,8 +18,8 @@ from velum.frame import Frame, Orientation, Plane, Rgb, Role
 from velum.locate import fetch, models
 from velum.locate.detector import Detector, Finder
 from velum.locate.families import Detections, Family, Input, Tensors, nothing
-from velum.plan import Use
 from velum.plugins import Described, Host, Localizer, Mode, make
+from velum.use import Use
 
 WHITE = (255, 255, 255)
 

@@ -7,10 +7,11 @@ import pytest
 
 from velum.errors import BadPlan
 from velum.frame import Frame, Plane, Role
-from velum.plan import Rule, Use
+from velum.plan import Rule
 from velum.plugins import Host, make
 from velum.region import Box
 from velum.testing import check_localizer
+from velum.use import Use
 
 
 def frame(seconds: float | None) -> Frame:

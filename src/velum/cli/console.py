@@ -46,7 +46,7 @@ class PlanOptions:
 
     def plan(self) -> "Plan":
         """Return the plan. Raises `BadPlan` for what is wrong in it or contradicts itself."""
-        from velum.plan import Use
+        from velum.use import Use
 
         plan = self._rules()
         given = {name: value for name, value in self.video.items() if value is not None}
@@ -59,7 +59,8 @@ class PlanOptions:
         )
 
     def _rules(self) -> "Plan":
-        from velum.plan import Plan, Rule, Use
+        from velum.plan import Plan, Rule
+        from velum.use import Use
 
         if self.technique and not self.labels:
             raise BadPlan("--with goes with --hide; a rule names its technique itself")

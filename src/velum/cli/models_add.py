@@ -155,8 +155,8 @@ def _look(name: str, photo: Path, target: Path, host: "Host", *, overwrite: bool
     from velum.cli.hide import counted
     from velum.engine.prepare import Parts
     from velum.media import read
-    from velum.plan import Use
     from velum.settings import Settings
+    from velum.use import Use
 
     drawing.check(target, overwrite=overwrite)
     parts = Parts(host)

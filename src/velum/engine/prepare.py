@@ -8,8 +8,9 @@ from velum.errors import BadPlan
 from velum.locate import models
 from velum.locate.families import family
 from velum.locate.labels import among, covers
-from velum.plan import Plan, Rule, Use
+from velum.plan import Plan, Rule
 from velum.plugins import Described, Doubtful, Host, Localizer, Technique, make, names
+from velum.use import Use
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from velum.errors import BadPlan
 from velum.locate import models
 from velum.locate.labels import among, canonical
-from velum.plan import Rule, Use
+from velum.plan import Rule
 from velum.plugins import Host
+from velum.use import Use
 
 FINDERS: Mapping[str, tuple[str, ...]] = {
     "face": ("centerface",),

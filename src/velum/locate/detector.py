@@ -12,6 +12,7 @@ from velum.locate import fetch, models
 from velum.locate.families import Detections, Family, Input, Tensors, concatenate, family
 from velum.locate.masks import mask_in
 from velum.locate.nms import Flags, suppress
+from velum.locate.panorama import all_round
 from velum.locate.runtime import Network, open_network
 from velum.locate.tiles import Pass, Tile, passes
 from velum.plugins import Host
@@ -154,6 +155,9 @@ class Detector:
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, best first, clipped to the picture. Raises `PluginFault`."""
+        return all_round(frames, self._found)
+
+    def _found(self, frames: Sequence[Frame]) -> list[list[Region]]:
         return [self._regions(*one) for one in zip(frames, self._finder.find_all(frames), strict=True)]
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.locate import fetch, models
 from velum.locate.maps import Mapper, check, facts, map_family, resized
+from velum.locate.panorama import all_round
 from velum.locate.runtime import open_network
 from velum.plugins import Host
 from velum.region import Box, Mask, Region
@@ -132,7 +133,7 @@ class Segmenter:
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the pieces found in each frame, best first. Raises `PluginFault`."""
-        return [self._outliner.find(frame) for frame in frames]
+        return all_round(frames, lambda views: [self._outliner.find(frame) for frame in views])
 
     def close(self) -> None:
         """Do nothing: the network is freed with the localizer."""

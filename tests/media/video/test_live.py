@@ -20,9 +20,10 @@ from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, PluginF
 from velum.limits import Limits
 from velum.media import Live, Outlet, source_of
 from velum.media.video.probe import fraction
-from velum.plan import Rule, Use, Video
+from velum.plan import Rule, Video
 from velum.region import Box, Region
 from velum.testing import FakeLocalizer
+from velum.use import Use
 
 MILLI = Fraction(1, 1000)
 REGION = Region(Box(8, 8, 24, 24), "face", 0.9)

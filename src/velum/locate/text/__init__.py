@@ -7,6 +7,7 @@ from dataclasses import replace
 from velum.frame import Frame
 from velum.locate import fetch, models, pii
 from velum.locate.maps import Mapper, check, facts, map_family
+from velum.locate.panorama import all_round
 from velum.locate.runtime import open_network
 from velum.locate.text.finder import Finder, Wanted
 from velum.locate.text.reader import RapidReader
@@ -81,7 +82,7 @@ class Text:
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, rectangles of any angle, clipped to the picture. Raises `PluginFault`."""
-        return [self._finder.find(frame) for frame in frames]
+        return all_round(frames, lambda views: [self._finder.find(frame) for frame in views])
 
     def close(self) -> None:
         """Do nothing: the networks are freed with the localizer."""

@@ -1,0 +1,56 @@
+"""Panoramas that go all the way round: what their left and right edges cut is one thing."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from velum.frame import Frame, Plane, Role
+from velum.region import Box, Region
+
+SMALLEST_WIDTH = 1024
+"""Pixels from which a picture of twice its height is taken for a panorama (equirectangular, 360 by 180 degrees)."""
+
+REACH = 4
+"""The look across the seam reaches a fourth of the height to either side: as far as a thing near the camera is wide."""
+
+
+def all_round(frames: Sequence[Frame], look: Callable[[Sequence[Frame]], list[list[Region]]]) -> list[list[Region]]:
+    """Return what `look` finds in each frame and, where a frame is a panorama, across its seam."""
+    seams = [(i, seam) for i, frame in enumerate(frames) if (seam := across_seam(frame))]
+    found = look([*frames, *(seam for _, seam in seams)])
+    for (i, _), across in zip(seams, found[len(frames) :], strict=True):
+        found[i] += parted(across, frames[i])
+    return found[: len(frames)]
+
+
+def across_seam(frame: Frame) -> Frame | None:
+    """Return what lies around the seam of a panorama: its right end, then its left. None for other pictures."""
+    if frame.width != 2 * frame.height or frame.width < SMALLEST_WIDTH:
+        return None
+    reach = frame.height // REACH
+    right = frame.rgb(reach, frame.height, Box(frame.width - reach, 0, frame.width, frame.height))
+    left = frame.rgb(reach, frame.height, Box(0, 0, reach, frame.height))
+    return Frame.of(Plane(np.hstack((right, left)), Role.RGB), index=frame.index, time=frame.time)
+
+
+def parted(found: Iterable[Region], frame: Frame) -> list[Region]:
+    """Return, in pixels of the panorama, what was found across its seam: each thing in two parts.
+
+    What does not cross the seam is left out, since it was seen whole in the panorama itself.
+    """
+    reach = frame.height // REACH
+    parts = []
+    for region in found:
+        box = region.box
+        if not box.x0 < reach < box.x1:
+            continue
+        left_of_seam = reach - box.x0
+        halves = (
+            (Box(frame.width - left_of_seam, box.y0, frame.width, box.y1), slice(None, left_of_seam)),
+            (Box(0, box.y0, box.x1 - reach, box.y1), slice(left_of_seam, None)),
+        )
+        for half, columns in halves:
+            mask = None if region.mask is None else region.mask[:, columns]
+            if mask is None or mask.any():
+                parts.append(Region(half, region.label, region.score, mask, found=region.found))
+    return parts

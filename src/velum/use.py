@@ -1,0 +1,129 @@
+"""A part by name, with its options, and how both are written in text: literals only, nothing is ever run."""
+
+import ast
+import keyword
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Self
+
+from velum.errors import BadPlan
+
+Scalar = str | int | float | bool | None
+Option = Scalar | tuple["Option", ...]
+"""What an option of a part may be: a literal, or a list of literals."""
+
+# Names of options that Python keeps for itself: `from=2` is read as `from__=2` and becomes `from` again.
+_RESERVED = re.compile(rf"""("[^"]*"|'[^']*')|\b({"|".join(keyword.kwlist)})(?=\s*=)""")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[1] or f"{match[2]}__"
+
+
+def _unescaped(name: str) -> str:
+    plain = name.removesuffix("__")
+    return plain if keyword.iskeyword(plain) else name
+
+
+def keywords(text: str, whole: str) -> dict[str, Option]:
+    """Return the options in `a=1, b='x'`; a bare word is a string, and `true`, `false` are what they are in TOML."""
+    try:
+        call = ast.parse(f"_({_RESERVED.sub(_escaped, text)})", mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas") from error
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+        raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas")
+    if any(one.arg is None for one in call.keywords):
+        raise BadPlan(f"cannot read the options of {whole!r}; '**' is not allowed")
+    return {_unescaped(str(one.arg)): _value(one.value, whole) for one in call.keywords}
+
+
+def _value(node: ast.expr, whole: str) -> Option:
+    if isinstance(node, ast.Name):
+        return {"true": True, "false": False}.get(node.id, node.id)
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise BadPlan(
+            f"an option of {whole!r} is not a plain value; allowed are numbers, strings, true, false and lists of them"
+        ) from error
+    return _option("an option", value)
+
+
+def _option(name: str, value: Any) -> Option:
+    if isinstance(value, list | tuple):
+        return tuple(_option(name, item) for item in value)
+    if isinstance(value, str | bool | int | None) or finite(value):
+        return value  # type: ignore[no-any-return]
+    raise BadPlan(f"{name} is {value!r}; allowed are finite numbers, strings, true, false and lists of them")
+
+
+def literal(value: Option) -> str:
+    """Return the text from which `keywords` reads the value."""
+    return f"[{', '.join(map(literal, value))}]" if isinstance(value, tuple) else repr(value)
+
+
+def finite(value: Any) -> bool:
+    """Tell whether a value is a number that is not infinite, and not a truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def whole(value: Any) -> bool:
+    """Tell whether a value is a whole number, and not a truth value."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def refuse_unknown(value: Mapping[str, Any], known: set[str], what: str) -> None:
+    """Raise `BadPlan` naming the keys that are not known, and those that are."""
+    if unknown := sorted(map(str, value.keys() - known)):
+        raise BadPlan(f"{what} has no {', '.join(unknown)}; allowed are {', '.join(sorted(known))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A part by name, with its options: written `pixelate(degree=0.1)`."""
+
+    name: str
+    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z][\w.+-]*", self.name):
+            raise BadPlan(f"name {self.name!r} is not allowed; write a name such as blur or blur(degree=0.8)")
+        frozen = {str(key): _option(key, value) for key, value in sorted(self.options.items())}
+        object.__setattr__(self, "options", MappingProxyType(frozen))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the use that `text` writes, such as `blur` or `pixelate(degree=0.1)`; options are literals only."""
+        match = re.fullmatch(r"\s*([A-Za-z][\w.+-]*)\s*(\(.*\))?\s*", text, flags=re.DOTALL)
+        if not match:
+            raise BadPlan(f"cannot read {text!r}; write a name such as blur or blur(degree=0.8)")
+        return cls(match[1], keywords((match[2] or "()")[1:-1], text))
+
+    def __str__(self) -> str:
+        inner = ", ".join(f"{key}={literal(value)}" for key, value in self.options.items())
+        return f"{self.name}({inner})" if inner else self.name
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the use as JSON values."""
+        return {"name": self.name, "options": dict(self.options)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Return the use that a string, or an object with name and options, describes."""
+        if isinstance(value, str):
+            return cls.parse(value)
+        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+            raise BadPlan(
+                f"cannot read {value!r}; write a string such as 'blur(degree=0.8)' or an object with name and options"
+            )
+        refuse_unknown(value, {"name", "options"}, "a part")
+        if not isinstance(options := value.get("options", {}), Mapping):
+            raise BadPlan(f"options of {value['name']} are {options!r}; they must be an object")
+        return cls(value["name"], options)
