@@ -63,7 +63,7 @@ class Writer:
             part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
             self._file: IO[bytes] = stack.enter_context(io.BufferedRandom(_Descriptorless(part, "r+")))
             if self._like.frames > 1 and self._format == "TIFF":
-                self._pages = TiffImagePlugin.AppendingTiffWriter(self._file, new=True)
+                self._pages = _Pages(self._file, new=True)
             elif self._like.frames > 1:
                 with _translated(self._target):
                     self._spool = Spool.beside(self._target)
@@ -202,6 +202,14 @@ def _save(image: Image.Image, file: IO[bytes], format: str, options: dict[str, A
     except ImportError as error:
         raise Unavailable(f"HEIF needs a library that is not installed ({error}); pip install 'velum[heif]'") from error
     pillow_heif.from_pillow(image).save(file, **options)
+
+
+class _Pages(TiffImagePlugin.AppendingTiffWriter):
+    """Pages of a TIFF. From Python 3.13 on it is closed once more when it is forgotten, after its file."""
+
+    def close(self) -> None:
+        if not self.f.closed:
+            super().close()
 
 
 class _Descriptorless(io.FileIO):
