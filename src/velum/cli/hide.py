@@ -63,12 +63,12 @@ Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="Pictures
 def hide(
     sources: Sources,
     output: Target = None,
-    rule: Rules = [],  # noqa: B006 - typer reads the default and never changes it
-    hide_labels: Labels = [],  # noqa: B006 - likewise
+    rule: Rules = [],
+    hide_labels: Labels = [],
     technique: With = None,
     plan: PlanFile = None,
-    keep: Keep = [],  # noqa: B006 - likewise
-    keep_out: KeepOut = [],  # noqa: B006 - likewise
+    keep: Keep = [],
+    keep_out: KeepOut = [],
     quality: Quality = None,
     regions: Regions = None,
     dry_run: DryRun = False,
@@ -86,7 +86,7 @@ def hide(
     audio: video.Audio = None,
     subtitles: video.Subtitles = None,
     on_damage: video.OnDamage = None,
-    format: live.Format = None,  # noqa: A002 - the option's name
+    format: live.Format = None,
     timeout: live.Timeout = None,
 ) -> None:
     """Hide what identifies people. Without options: every face, blackened, into photo.hidden.jpg."""

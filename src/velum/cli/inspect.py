@@ -12,12 +12,12 @@ plan_app = typer.Typer(help="Look at plans.", no_args_is_help=True)
 
 @plan_app.command("show")
 def show(
-    rule: Rules = [],  # noqa: B006 - typer reads the default and never changes it
-    hide_labels: Labels = [],  # noqa: B006 - likewise
+    rule: Rules = [],
+    hide_labels: Labels = [],
     technique: With = None,
     plan: PlanFile = None,
-    keep: Keep = [],  # noqa: B006 - likewise
-    keep_out: KeepOut = [],  # noqa: B006 - likewise
+    keep: Keep = [],
+    keep_out: KeepOut = [],
     quality: Quality = None,
     json: Json = False,
 ) -> None:

@@ -47,7 +47,7 @@ class Stream:
     target: Path | StandardOutput
 
 
-def job(sources: Sequence[str], output: str | None, format: str | None, timeout: float | None) -> Stream | None:  # noqa: A002
+def job(sources: Sequence[str], output: str | None, format: str | None, timeout: float | None) -> Stream | None:
     """Return the job when a stream is in it, None for files. Raises `BadInput` for an address that is not allowed."""
     from velum.media import Live, source_of
 

@@ -18,8 +18,8 @@ def locate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write to. Default: standard output.")
     ] = None,
-    rule: Rules = [],  # noqa: B006 - typer reads the default and never changes it
-    hide_labels: Labels = [],  # noqa: B006 - likewise
+    rule: Rules = [],
+    hide_labels: Labels = [],
     plan: PlanFile = None,
     overwrite: Overwrite = False,
     every: video.Every = None,
