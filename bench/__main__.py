@@ -5,8 +5,9 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import accuracy, photos
-from velum.locate import fetch, models
+from bench import accuracy, exposure, models, photos, video
+from velum.locate import fetch
+from velum.locate.models import sample
 from velum.plugins import Host
 
 MEDIA = Path(__file__).parents[2] / "shared" / "media"
@@ -25,7 +26,7 @@ def hardware() -> str:
 def main() -> None:
     """Print every table."""
     print(f"# {hardware()}")
-    photo = fetch.obtain(models.sample("portrait"), Host())
+    photo = fetch.obtain(sample("portrait"), Host())
     if (MEDIA / "ground_truth.json").is_file():
         photo = MEDIA / "faces" / "group_19_large.jpg"
         sys.argv[1:] = ["--media", str(MEDIA), "--rounds", "0"]
@@ -33,6 +34,11 @@ def main() -> None:
     else:
         print("- no labelled pictures in ../shared/media: no recall is measured")
     photos.photos(photo)
+    if (MEDIA / "ground_truth.json").is_file():
+        for table, folders in ((models, ["--models", str(MEDIA.with_name("models"))]), (exposure, []), (video, [])):
+            sys.argv[1:] = ["--media", str(MEDIA), *folders]
+            print()
+            table.main()
 
 
 if __name__ == "__main__":
