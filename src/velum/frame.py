@@ -141,15 +141,19 @@ class Frame:
     index: int = 0
     time: Fraction | None = None
     orientation: Orientation = Orientation()
+    encoded: bytes | None = None
+    """The file that the frame came from, where it shows this picture alone, upright, to whoever opens it: what can be
+    sent on without encoding it again."""
 
     @classmethod
     def of(
-        cls, plane: Plane, *, index: int = 0, time: Fraction | None = None, orientation: Orientation | None = None
-    ) -> "Frame":
+        cls, plane: Plane, *, index: int = 0, time: Fraction | None = None, orientation: Orientation | None = None,
+        encoded: bytes | None = None,
+    ) -> "Frame":  # fmt: skip
         """Return the frame that one full-size interleaved plane makes."""
         orientation = orientation or Orientation()
         width, height = orientation.stored_size(plane.pixels.shape[1], plane.pixels.shape[0])
-        return cls((plane,), width, height, index, time, orientation)
+        return cls((plane,), width, height, index, time, orientation, encoded)
 
     @property
     def box(self) -> Box:

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from velum.errors import BadPlan, PluginFault, Unavailable, VelumError
 from velum.frame import Frame, Plane
 from velum.region import Mask, Region
 from velum.use import Use
+
+if TYPE_CHECKING:
+    from velum.remote.peers import Peers
 
 Group = Literal["velum.localizers", "velum.techniques"]
 Precision = Literal["auto", "f32", "bf16", "f16"]
@@ -139,6 +142,8 @@ class Host:
     models: Path | None = None
     """Folder of the models that the user added; None: one in the user's data folder."""
     progress: Progress | None = None
+    peers: "Peers | None" = None
+    """Connections to remote services, shared by all that ask them; None: each localizer has its own, to anywhere."""
     localizers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     """Localizers of the embedding program, by name, next to the installed ones."""
     techniques: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
