@@ -142,8 +142,8 @@ class Frame:
     time: Fraction | None = None
     orientation: Orientation = Orientation()
     encoded: bytes | None = None
-    """The file that the frame came from, where it shows this picture alone, upright, to whoever opens it: what can be
-    sent on without encoding it again."""
+    """The file that the frame came from, without its metadata, where it shows this picture alone, upright, to whoever
+    opens it: what can be sent on without encoding it again."""
 
     @classmethod
     def of(
@@ -187,11 +187,29 @@ def _grey(frame: Frame, width: int, height: int) -> npt.NDArray[np.uint8]:
 
 
 def _scale(samples: Samples, size: tuple[int, int]) -> Samples:
+    if samples.ndim == 2:
+        samples = _halved(samples, size)
     rows, columns = samples.shape[:2]
     if (columns, rows) == size:
         return samples
     shrinks = size[0] < columns or size[1] < rows
-    return cv2.resize(samples, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
+    # What was halved is less than twice the size: there a line between two samples is as good as a mean of areas, and
+    # takes a fifth of the time.
+    plain = samples.ndim == 2 and columns < 2 * size[0] and rows < 2 * size[1]
+    how = cv2.INTER_AREA if shrinks and not plain else cv2.INTER_LINEAR
+    return cv2.resize(samples, size, interpolation=how)  # type: ignore[return-value]
+
+
+def _halved(samples: Samples, size: tuple[int, int]) -> Samples:
+    """Return the means of 2 x 2 samples, of 4 x 4 and so on, as small as is not below `size`.
+
+    OpenCV has vector code for halves only: in steps, a plane of 1080p comes to 640 x 360 in a quarter of the time.
+    """
+    rows, columns = samples.shape
+    while columns % 2 == rows % 2 == 0 and columns >= 2 * size[0] and rows >= 2 * size[1]:
+        columns, rows = columns // 2, rows // 2
+        samples = cv2.resize(samples, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return samples
 
 
 def _shallow(plane: Plane, samples: Samples) -> npt.NDArray[np.uint8]:

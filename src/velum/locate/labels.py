@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from urllib.parse import unquote
 
 ALIASES = {
     "face": (
@@ -62,3 +63,40 @@ def covers(wanted: str, label: str) -> bool:
 def among(wanted: str, offered: Iterable[str]) -> frozenset[str]:
     """Return those of the offered labels that hiding `wanted` hides; an empty label is not a thing."""
     return frozenset(label for label in offered if label and covers(wanted, label))
+
+
+@lru_cache(maxsize=4096)
+def exact(label: str) -> str:
+    """Return the label under which a rule names this label and no other: `=person`.
+
+    What velum's own reading of labels would take for something else, such as capitals, spaces and a hyphen, and what
+    cannot stand in a rule, is written as `%` and two hexadecimal digits for each byte of UTF-8.
+
+    >>> exact("person"), exact("License-Plate"), exact("")
+    ('=person', '=%4cicense%2d%50late', '=')
+    """
+    pairs = zip(label, " " + label, strict=False)
+    return "=" + "".join(one if _stands(one, before) else _escaped(one) for one, before in pairs)
+
+
+def plain(label: str) -> str:
+    """Return the label that `exact` wrote; others as they are.
+
+    >>> plain("=%4cicense%2d%50late"), plain("face")
+    ('License-Plate', 'face')
+    """
+    return unquote(label[1:], errors="surrogatepass") if label.startswith("=") else label
+
+
+def _stands(one: str, before: str) -> bool:
+    return (
+        one.isprintable()
+        and not one.isspace()
+        and one == one.casefold()
+        and one not in "%:>-"
+        and not one == before == "_"
+    )
+
+
+def _escaped(one: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in one.encode(errors="surrogatepass"))

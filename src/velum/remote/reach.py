@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from velum.errors import BadPlan
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
@@ -10,7 +12,8 @@ class Reach:
     `allow` and `deny` hold host names (`inference`, `*.example.org`), addresses (`10.0.0.7`) and networks
     (`10.0.0.0/8`). What `deny` names is never reached; what `allow` names always is. Of the rest, addresses of the
     public internet are reached, those of private networks where `private` is true, and this machine itself,
-    link-local, multicast and reserved addresses never.
+    link-local, multicast and reserved addresses never. `*` in `allow` stands for everything that `deny` does not name;
+    in `deny` it stands for everything that `allow` does not name.
     """
 
     allow: tuple[str, ...] = ()
@@ -26,6 +29,14 @@ class Reach:
     """Calls to one address at a time; more wait, no longer than one call may take."""
     answer_bytes: int = 64 << 20
     """Largest answer that is accepted."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect_seconds", "read_seconds", "total_seconds"):
+            if not 0 < getattr(self, name) <= 86_400:
+                raise BadPlan(f"{name} is {getattr(self, name)!r}; it must be more than 0 and at most a day")
+        for name in ("attempts", "parallel", "answer_bytes"):
+            if getattr(self, name) < 1:
+                raise BadPlan(f"{name} is {getattr(self, name)!r}; it must be at least 1")
 
 
 ANYWHERE = Reach(allow=("*",))
