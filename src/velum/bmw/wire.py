@@ -4,9 +4,17 @@ Two dialects: the anonymization API, whose clients velum serves, and the inferen
 """
 
 import json
+import math
+import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
+
+from velum.errors import BadInput
+
+T = TypeVar("T")
 
 # --- both -----------------------------------------------------------------------------------------------------------
 
@@ -22,7 +30,25 @@ def envelope(data: Any = None, error: str = "") -> bytes:
 
 def dumps(value: Any) -> bytes:
     """Return JSON as both dialects write it: compact, UTF-8, keys in the order they were put."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # A lone surrogate, which JSON may escape but UTF-8 cannot hold, is escaped again.
+    return text.encode(errors="backslashreplace")
+
+
+_REFUSALS: Mapping[str, tuple[str, str]] = {
+    "missing": ("field required", "value_error.missing"),
+    "string_type": ("str type expected", "type_error.str"),
+    "bool_parsing": ("value could not be parsed to a boolean", "type_error.bool"),
+}
+
+
+def refused(errors: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the body of status 422: what pydantic 2 found wrong with a request, in the words of pydantic 1."""
+    entries = []
+    for error in errors:
+        message, kind = _REFUSALS.get(error["type"], (error["msg"].removeprefix("Value error, "), error["type"]))
+        entries.append({"loc": list(error["loc"]), "msg": message, "type": kind})
+    return dumps({"detail": entries})
 
 
 # --- the inference APIs ----------------------------------------------------------------------------------------------
@@ -39,6 +65,241 @@ class Find:
     number: int
     percent: float
     ltrb: tuple[float, float, float, float]
+
+
+MODELS, LOAD, LABELS, CONFIG, PALETTE = "models", "load", "labels", "config", "palette"
+PREDICT, INFERENCE = "predict", "inference"
+"""Last parts of paths: what is asked of the server, of a model, and of a model with a picture."""
+
+_EXCERPT = reprlib.Repr()
+_EXCERPT.maxstring = _EXCERPT.maxother = 200
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an answer holds, out of its envelope where it has one; `error` says why it is none, and is else empty."""
+
+    data: Any = None
+    error: str = ""
+
+    @property
+    def unloaded(self) -> bool:
+        """True where the answer is that of a server whose models have not been loaded yet."""
+        return self.data is None and (not self.error or MODEL_NOT_FOUND in self.error)
+
+
+def told(status: int, body: bytes) -> Told:
+    """Read an answer. Success takes both: status 200 and, where there is an envelope, its word."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return Told(error=f"status {status} and no JSON but {excerpt(body)}")
+    if isinstance(value, dict) and "success" in value:
+        if value["success"] is not True:
+            return Told(error=f"status {status} and the error {excerpt(value.get('error'))}")
+        value = value.get("data")
+    return Told(value) if status == 200 else Told(error=f"status {status} and {excerpt(body)}")
+
+
+def excerpt(value: Any) -> str:
+    """Return the start of what a server said, fit for an error message."""
+    # Not repr(): what is nested as deep as the parser goes would be too deep for it.
+    return _EXCERPT.repr(value[:1000].decode(errors="replace") if isinstance(value, bytes) else value)
+
+
+def read_models(data: Any) -> dict[str, str]:
+    """Return the names of the models, each with its hash or "". Raises `BadInput` for anything but names."""
+    listed = data.get("models") if isinstance(data, dict) else data
+    if not isinstance(listed, list | dict) or not all(map(_is_text, listed)):
+        raise BadInput(f"there is no list of model names in {excerpt(data)}")
+    hashes = listed if isinstance(listed, dict) else {}
+    known = {name: hashes.get(name) for name in listed}
+    return {name: hash_ if isinstance(hash_, str) and _UUID.fullmatch(hash_) else "" for name, hash_ in known.items()}
+
+
+def read_labels(data: Any) -> tuple[str, ...]:
+    """Return the labels as they are, empty ones too. Raises `BadInput` for anything but a list of strings."""
+    if not isinstance(data, list) or not all(isinstance(label, str) for label in data):
+        raise BadInput(f"there is no list of labels in {excerpt(data)}")
+    return tuple(data)
+
+
+def read_type(data: Any) -> str:
+    """Return what a model's configuration calls its kind. Raises `BadInput` when it does not say."""
+    stated = data.get("type") if isinstance(data, dict) else None
+    if not isinstance(stated, str):
+        raise BadInput(f"there is no type in {excerpt(data)}")
+    return stated
+
+
+def kind_of(stated: str) -> str:
+    """Return the kind that a model's type stands for: `DETECTION`, `SEGMENTATION`, or the type itself for others."""
+    folded = stated.casefold()
+    if SEGMENTATION in folded or folded == "semantic":  # the word of one training tool
+        return SEGMENTATION
+    return folded
+
+
+def read_palette(data: Any) -> tuple[int, ...]:
+    """Return red, green, blue of each class, in one row. Raises `BadInput` for anything but a list of bytes."""
+    if not isinstance(data, list) or len(data) % 3 or not all(type(one) is int and 0 <= one <= 255 for one in data):
+        raise BadInput(f"there is no palette, three numbers from 0 to 255 for each class, in {excerpt(data)}")
+    return tuple(data)
+
+
+def read_finds(data: Any) -> tuple[Find, ...]:
+    """Return every box. Raises `BadInput` when any is not whole: one box too few would show what must be hidden."""
+    boxes = data.get("bounding-boxes") if isinstance(data, dict) else None
+    if not isinstance(boxes, list):
+        raise BadInput(f"there is no list of boxes in {excerpt(data)}")
+    return tuple(map(_find, boxes))
+
+
+def _find(box: Any) -> Find:
+    try:
+        edges = box[EDGES]
+        left, top, right, bottom = (_number(edges[edge]) for edge in LTRB)
+        percent = box[PERCENT]
+        # One variant writes it as a string.
+        percent = _number(float(percent) if isinstance(percent, str) else percent)
+        return Find(_typed(box[NAME], str), _typed(box[NUMBER], int), percent, (left, top, right, bottom))
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        raise BadInput(f"box {excerpt(box)} cannot be read: {type(error).__name__} {excerpt(str(error))}") from error
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{excerpt(value)} is not a finite number")
+    return float(value)
+
+
+def _typed(value: Any, kind: type[T]) -> T:
+    if type(value) is not kind:
+        raise TypeError(f"{excerpt(value)} is not of type {kind.__name__}")
+    return value
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether a value is a string that can be sent: JSON can write halves of characters."""
+    return isinstance(value, str) and not any("\ud800" <= one <= "\udfff" for one in value)
+
+
+# --- the inference APIs, as served -----------------------------------------------------------------------------------
+
+UPLOAD, WHICH = "image", "model"
+"""Form fields of the calls without an envelope: the picture, and the model's name."""
+
+LABEL_HASHES, DETECT, PREDICT_BATCH, PREDICT_IMAGE = "get_labels", "detect", "predict_batch", "predict_image"
+OVERLAY, OCR, ONE_SHOT_OCR = "image_segmentation", "ocr", "one_shot_ocr"
+"""Last parts of further paths."""
+
+MISNAMED_PNG = "image/jpg"
+"""Content type of every PNG but an overlay."""
+
+MODEL_NOT_FOUND = "Model not found"
+NAMED_MODEL_NOT_FOUND = "Model not found: Model {model} not found"
+NO_TEXT = "Internal Server Error"
+"""The whole body of status 500 where a variant has none of its own."""
+
+NOT_AN_IMAGE = "Invalid input data: corrupted image"
+NO_SUCH_FACTS = "something went wrong! please check if the model exist"
+OCR_NO_MODEL = "Invalid Model"
+OCR_FAILED = "Unexpected Error during Inference (Determination of Texts)"
+OCR_IMPOSSIBLE = "Inference (Determination of Texts) is not Possible with the Specified Model"
+
+LRTB, LTRB = ("left", "right", "top", "bottom"), ("left", "top", "right", "bottom")
+"""Orders in which variants write the edges of a box."""
+
+NAME, NUMBER, PERCENT, EDGES = "ObjectClassName", "ObjectClassId", "confidence", "coordinates"
+
+
+@dataclass(frozen=True, slots=True)
+class BoxForm:
+    """How a variant writes a box: the order of its keys, and of its edges."""
+
+    keys: tuple[str, ...]
+    edges: tuple[str, ...]
+
+
+BOX_FORMS: Mapping[str, BoxForm] = {
+    "openvino": BoxForm((NAME, NUMBER, PERCENT, EDGES), LRTB),
+    "yolo": BoxForm((NAME, NUMBER, PERCENT, EDGES), LRTB),
+    "yolo-gpu": BoxForm((NUMBER, NAME, PERCENT, EDGES), LTRB),
+    "tensorflow": BoxForm((NAME, PERCENT, EDGES, NUMBER), LTRB),
+}
+
+
+def detail(text: str) -> bytes:
+    """Return the body of a failure without an envelope."""
+    return dumps({"detail": text})
+
+
+def models_body(models: Any) -> dict[str, Any]:
+    """Return what a list of models is wrapped in: names, or an object of names and hashes."""
+    return {"models": models}
+
+
+def found(finds: Sequence[Find], form: BoxForm, filename: str | None = None) -> dict[str, Any]:
+    """Return the boxes of a picture; answers to several pictures tell them apart by `filename`."""
+    boxes = {"bounding-boxes": [_box(find, form) for find in finds]}
+    return boxes if filename is None else boxes | {"ImageName": filename}
+
+
+def _box(find: Find, form: BoxForm) -> dict[str, Any]:
+    edges = dict(zip(LTRB, find.ltrb, strict=True))
+    values = {
+        NAME: find.label,
+        NUMBER: find.number,
+        PERCENT: find.percent,
+        EDGES: {edge: edges[edge] for edge in form.edges},
+    }
+    return {key: values[key] for key in form.keys}
+
+
+def segment(find: Find, outline: Sequence[int]) -> dict[str, Any]:
+    """Return one piece as GluonCV's variant lists it: `outline` is x, y, x, y ..., confidence a string, from 0 to 1."""
+    return {
+        "class_name": find.label, NUMBER: find.number, "bbox": list(find.ltrb), "segment": list(outline),
+        PERCENT: f"{find.percent / 100:.3f}",
+    }  # fmt: skip
+
+
+def nested(finds: Sequence[Find]) -> dict[str, Any]:
+    """Return the boxes of each label as the OpenVINO segmentation variant has them: strings, paired to the left."""
+    boxes: dict[str, Any] = {}
+    for find in finds:
+        box = [str(edge) for edge in find.ltrb]
+        boxes[find.label] = [boxes[find.label], box] if find.label in boxes else box
+    return boxes
+
+
+def written(text: str, ltrb: Sequence[int], score: float) -> dict[str, Any]:
+    """Return one text that was read; `score` is from 0 to 1."""
+    return {"text": text, "box": list(ltrb), "score": score}
+
+
+def detection_config(framework: str, network: str, kind: str = DETECTION) -> dict[str, Any]:
+    """Return what the detection variants say of a model."""
+    return {"framework": framework, "type": kind, "network": network}
+
+
+def instance_config(labels: Sequence[str]) -> dict[str, Any]:
+    """Return what the OpenVINO segmentation variant says of a model; the background is among the labels."""
+    return {"classes": len(labels), "type": SEGMENTATION, "classesname": list(labels)}
+
+
+def classes_in(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the labels in a config of the segmentation variants, which has been read before."""
+    return tuple(config["classesname"])
+
+
+def semantic_config(labels: Sequence[str], network: str) -> dict[str, Any]:
+    """Return what GluonCV's variant says of a model; the background is among the labels."""
+    return {
+        "type": SEGMENTATION, "nclasses": len(labels), "backbone": network, "model": network,
+        "classesname": list(labels),
+    }  # fmt: skip
 
 
 # --- the anonymization API -------------------------------------------------------------------------------------------
@@ -59,10 +320,109 @@ class Entry:
     kind: str
     technique: str
     degree: float
-    url: str | None = None
+    url: Any = None
+    """Never checked before: it can be anything."""
 
 
 def needs_change(errors: Sequence[str]) -> bytes:
     """Return the body for a configuration with errors."""
     text = "Some data in your configuration file need to be modified. Check the /available_methods/ endpoint"
     return envelope(list(errors), text)
+
+
+FILE = "url_configuration.json"
+"""Name of the list of inference APIs."""
+
+ADDRESSES = "urls"
+"""Its key."""
+
+CORRUPT = "Json file corrupted"
+NO_FILE = "[Errno 2] No such file or directory: '../jsonFiles/url_configuration.json'"
+BAD_ADDRESS = "wrong url format. expected format: http://ip:port/"
+SILENT_ADDRESS = "url trying to add is not reachable"
+UNKNOWN_ADDRESS = "url is not present in config file"
+ADDED, KNOWN_ALREADY = "url added successfully", "url already exist"
+REMOVED, ALL_REMOVED = "url removed successfully", "all urls removed successfully"
+VIDEO_DONE = b'"Done"'
+
+REQUIRED = ("model_name", "class_name", "anonymization_technique", "inference_type", "anonymization_degree")
+"""Fields of an entry, in the order in which they are looked for."""
+
+ENTRIES = "sensitive_info"
+
+ENTRY_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        **{name: {"type": "string"} for name in REQUIRED[:-1]},
+        REQUIRED[-1]: {"type": "number", "minimum": 0, "maximum": 1},
+    },
+    "required": list(REQUIRED),
+}
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {ENTRIES: {"type": "array", "items": [ENTRY_SCHEMA]}},
+    "required": [ENTRIES],
+}
+"""What a configuration must look like; `items` is a list, and so speaks of the first entry alone."""
+
+
+def bad_configuration(text: str) -> str:
+    """Return the text for a configuration that is none."""
+    return f"Invalid model configuration: {text}"
+
+
+def read_entry(values: Mapping[str, Any]) -> Entry:
+    """Return one entry of a configuration. Raises `KeyError` or `AttributeError` where it does not fit the schema."""
+    model, label, technique, kind, degree = (values[name] for name in REQUIRED)
+    return Entry(label, model, kind.casefold(), technique.casefold(), degree, values.get(URL))
+
+
+def offered(kinds: Mapping[str, Any], techniques: Sequence[str]) -> dict[str, Any]:
+    """Return what the list of methods says of one label: models by kind and address, then the techniques."""
+    return {**kinds, "technique": list(techniques)}
+
+
+def not_supported(entry: Entry, number: int) -> str:
+    """Return the text for a kind that nothing serves, and for an inference API that gave no usable answer."""
+    return f"The model type {entry.kind} in sensitive info {number} is not supported."
+
+
+def unknown_label(entry: Entry, number: int) -> str:
+    """Return the text for a label that no model finds."""
+    return f"The label {entry.label} in the sensitive info {number} is not supported."
+
+
+def label_of_other_kind(entry: Entry, number: int) -> str:
+    """Return the text for a label that only models of another kind find."""
+    return f"{unknown_label(entry, number)[:-1]} by a {entry.kind} api."
+
+
+def unlisted_address(entry: Entry) -> str:
+    """Return the text for an address that does not serve the label."""
+    return f"the url {entry.url} does not belong to the list of urls supported"
+
+
+def model_not_there(entry: Entry, number: int) -> str:
+    """Return the text for a model that the address given does not have, for the label."""
+    return (
+        f"The model {entry.model} in sensitive info {number} is not available in the {entry.kind} url : {entry.url} "
+        f"for the label {entry.label}."
+    )
+
+
+def model_nowhere(entry: Entry, number: int) -> str:
+    """Return the text for a model that no address has, for the label."""
+    return (
+        f"The model {entry.model} in sensitive info {number} is not available in the {entry.kind} for label  "
+        f"{entry.label}"
+    )
+
+
+def unknown_technique(entry: Entry, number: int) -> str:
+    """Return the text for a technique that there is not, for the label."""
+    return f"The technique {entry.technique} is not supported for the label {entry.label} in sensitive info {number}."
+
+
+def video_name(stem: str, at: datetime) -> str:
+    """Return the name of a finished video, without suffix."""
+    return f"Anonymized_{stem}_{at:%d_%m_%y_%H_%M_%S}"

@@ -3,14 +3,17 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from velum.errors import BadPlan
 from velum.locate import models
 from velum.locate.families import family
-from velum.locate.labels import among, covers
+from velum.locate.labels import among, covers, plain
 from velum.plan import Plan, Rule
 from velum.plugins import Described, Doubtful, Host, Localizer, Technique, make, names
 from velum.use import Use
+
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +37,15 @@ class Work:
         return tuple(dict(part.description) for part in self.localizers if isinstance(part, Described))
 
 
+KEPT_LOCALIZERS, KEPT_TECHNIQUES = 48, 4096
+"""Parts that are kept for the next plan. Whoever serves strangers would else keep one for each number they think of."""
+
+
 class Parts:
-    """The parts made so far, each once for equal uses. Safe to share between threads."""
+    """The parts made last, each once for equal uses. Safe to share between threads.
+
+    A part that is not kept any more lives as long as the plans that still work with it.
+    """
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -46,16 +56,18 @@ class Parts:
     def localizer(self, use: Use) -> Localizer:
         """Return the localizer that `use` names: an installed one, or a model of the catalogue."""
         with self._lock:
-            if use not in self._localizers:
-                self._localizers[use] = make("velum.localizers", _resolved(use, self._host), self._host)
-            return self._localizers[use]
+            made = self._localizers.pop(use, None)
+            if made is None:
+                made = make("velum.localizers", _resolved(use, self._host), self._host)
+            return _kept(self._localizers, use, made, KEPT_LOCALIZERS)
 
     def technique(self, use: Use) -> Technique:
         """Return the technique that `use` names."""
         with self._lock:
-            if use not in self._techniques:
-                self._techniques[use] = make("velum.techniques", use, self._host)
-            return self._techniques[use]
+            made = self._techniques.pop(use, None)
+            if made is None:
+                made = make("velum.techniques", use, self._host)
+            return _kept(self._techniques, use, made, KEPT_TECHNIQUES)
 
     def close(self) -> None:
         """Close every localizer."""
@@ -65,6 +77,14 @@ class Parts:
             self._localizers.clear()
 
 
+def _kept(parts: dict[Use, P], use: Use, part: P, most: int) -> P:
+    """Put a part last, and drop the one that was used longest ago when there are too many."""
+    parts[use] = part
+    if len(parts) > most:
+        del parts[next(iter(parts))]
+    return part
+
+
 def prepare(plan: Plan, parts: Parts, *, locate: bool = True) -> Work:
     """Return the plan with its parts. `locate=False` makes no localizers, for regions that are known already.
 
@@ -72,8 +92,9 @@ def prepare(plan: Plan, parts: Parts, *, locate: bool = True) -> Work:
     """
     techniques = tuple(parts.technique(rule.hide) for rule in plan.rules)
     for rule, technique in zip(plan.rules, techniques, strict=True):
-        if technique.labels is not None and not any(covers(label, rule.label) for label in technique.labels):
-            raise BadPlan(f"{rule.hide.name} hides only {', '.join(sorted(technique.labels))}, not {rule.label!r}")
+        suited = technique.labels
+        if suited is not None and not any(covers(label, plain(rule.label)) for label in suited):
+            raise BadPlan(f"{rule.hide.name} hides only {', '.join(sorted(suited))}, not {rule.label!r}")
     uses = list(dict.fromkeys(rule.locate for rule in plan.rules)) if locate else []
     localizers = tuple(map(parts.localizer, uses))
     finder = tuple(uses.index(rule.locate) if locate else 0 for rule in plan.rules)

@@ -1,0 +1,68 @@
+"""velum's own models, as one more inference API: one that is never reached over the network."""
+
+from collections.abc import Sequence
+
+from velum.bmw import wire
+from velum.bmw.methods import Served
+from velum.errors import BadPlan, Unavailable
+from velum.locate import fetch, models
+from velum.locate.asset import Model
+from velum.locate.families import family
+from velum.plan import Rule
+from velum.plugins import Host
+from velum.use import Use
+
+URL = "http://velum/"
+"""Address under which they are listed. It is a name, not a place: nothing is ever sent there."""
+
+OUTLINING = frozenset({"mask_rcnn", "yolact"})
+"""Families of the localizer for boxes that find outlines as well."""
+
+
+class Local:
+    """The models that work at once, nothing being fetched."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._verified: set[str] = set()
+
+    def served(self) -> Sequence[Served]:
+        """Return them: first the default one, which is listed in any case, then those that the user added, then others.
+
+        Files that were found to be right once are not read again.
+        """
+        known, added = models.catalog(self._host), models.added(self._host)
+        default = known[models.default().name]
+        order = dict.fromkeys([default.name, *added, *known])
+        return [_served(known[name]) for name in order if name == default.name or self._here(known[name])]
+
+    def _here(self, model: Model) -> bool:
+        if model.fingerprint not in self._verified:
+            try:
+                if fetch.local(model, self._host) is None:
+                    return False
+            except Unavailable:
+                return False
+            self._verified.add(model.fingerprint)
+        return True
+
+
+def rule(label: str, model: str, hide: Use) -> Rule:
+    """Return the rule that hides what a model of velum finds of a label."""
+    return Rule(label, Use(model), hide)
+
+
+def _served(model: Model) -> Served:
+    kind = family(model.family)
+    outlines = kind.localizer == "segment" or model.family in OUTLINING
+    labels = tuple(dict.fromkeys(label for label in model.labels if label and _stands(label)))
+    return Served(model.name, wire.SEGMENTATION if outlines else wire.DETECTION, labels)
+
+
+def _stands(label: str) -> bool:
+    """Tell whether a label can stand in a rule."""
+    try:
+        rule(label, models.default().name, Use("blacken"))
+    except BadPlan:
+        return False
+    return True

@@ -1,0 +1,131 @@
+"""A model of a BMW inference API as a localizer: pictures leave this machine, boxes or masks come back."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+from velum.bmw import wire
+from velum.bmw.client import Description, InferenceApi, named
+from velum.bmw.mask import pieces
+from velum.errors import BadPlan, Unavailable
+from velum.frame import Frame
+from velum.locate.labels import exact
+from velum.media.sniff import format_of
+from velum.plugins import Host
+from velum.png import encode_png
+from velum.region import Box, Region
+from velum.remote.peers import Peers
+from velum.remote.reach import ANYWHERE
+
+FRESH_SECONDS = 60.0
+"""How long a server's word on a model holds: a mask means something else when the model behind the name has changed."""
+
+AT_ONCE = 8
+"""Frames of one call that are asked about side by side."""
+
+_KINDS = {
+    "BMP": ("image.bmp", "image/bmp"), "JPEG": ("image.jpg", "image/jpeg"), "PNG": ("image.png", "image/png"),
+    "WEBP": ("image.webp", "image/webp"),
+}  # fmt: skip
+"""Format -> file name and content type. Some variants fail on a name without its suffix."""
+
+
+class Bmw:
+    """What a model of an inference API finds: `bmw(url='http://inference:80/', model='yolo')`.
+
+    A rule names the labels of the model by `=` and their exact spelling: `=person: bmw(...) -> blacken`.
+    """
+
+    def __init__(
+        self, url: str, model: str, host: Host, *, kind: Literal["detection", "segmentation"] = "detection"
+    ) -> None:
+        """Check the address, which is not asked yet; `kind` is that of the model.
+
+        Raises `BadPlan` for an address that cannot be or may not be asked and a name that no model can have,
+        `Unavailable` for a host that is not known.
+        """
+        if not named(model):
+            raise BadPlan(f"model of bmw is {model!r}; it must be the name of a model, which is printable")
+        peers = Peers(ANYWHERE) if host.peers is None else host.peers
+        self._own = peers if host.peers is None else None
+        self._api = InferenceApi(url, peers)
+        self._model, self._kind = model, kind
+        self._known: tuple[float, Description] | None = None
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Every label of the model, as `exact` writes it. Raises `Unavailable`, `BadPlan` for the wrong kind."""
+        return frozenset(map(exact, self._description().labels))
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """Address, model and kind, for the report."""
+        return {"url": self._api.url, "model": self._model, "kind": self._kind}
+
+    def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
+        """Return what is found in each frame, best first. Raises `Unavailable`."""
+        if len(frames) < 2:
+            return [self._find(frame) for frame in frames]
+        with ThreadPoolExecutor(min(len(frames), AT_ONCE)) as pool:
+            return list(pool.map(self._find, frames))
+
+    def close(self) -> None:
+        """Close the connections, unless they are shared."""
+        if self._own is not None:
+            self._own.close()
+
+    def _find(self, frame: Frame) -> list[Region]:
+        if self._kind == wire.SEGMENTATION:
+            return self._masked(frame)
+        found = self._api.finds(self._model, *_picture(frame))
+        regions = (region_of(find, frame.width, frame.height) for find in found)
+        return sorted(filter(None, regions), key=lambda region: -region.score)
+
+    def _masked(self, frame: Frame) -> list[Region]:
+        known = self._description()
+        try:
+            ids = self._api.mask(self._model, *_picture(frame), size=(frame.width, frame.height), known=known)
+        except Unavailable:
+            self._known = None  # what was known of the model may be what was wrong
+            raise
+        return [Region(box, exact(known.labels[label]), mask=mask) for label, box, mask in pieces(ids)]
+
+    def _description(self) -> Description:
+        """Return what the server says of the model, asked again after a while.
+
+        Without a lock: threads that ask at the same time learn the same, and none waits for another's time-out.
+        """
+        known = self._known
+        if known is None or time.monotonic() - known[0] > FRESH_SECONDS:
+            known = time.monotonic(), self._api.describe(self._model)
+            if known[1].kind in {wire.DETECTION, wire.SEGMENTATION} - {self._kind}:
+                raise BadPlan(
+                    f"model {self._model!r} of {self._api.url} is of kind {known[1].kind}, not {self._kind}; "
+                    f"write bmw(..., kind={known[1].kind!r})"
+                )
+            self._known = known
+        return known[1]
+
+
+def region_of(find: wire.Find, width: int, height: int) -> Region | None:
+    """Return the region of one find in a picture of that size, None for one that is inverted, empty or outside.
+
+    Right and bottom are not included, but variants that clamp stop one pixel short of the picture's edge.
+    """
+    left, top, right, bottom = find.ltrb
+    x0, y0, x1, y1 = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
+    x1, y1 = x1 + (x1 == width - 1), y1 + (y1 == height - 1)
+    box = Box(x0, y0, x1, y1).clip(width, height) if x0 < x1 and y0 < y1 else None
+    score = min(max(find.percent / 100, 0.0), 1.0)
+    return None if box is None else Region(box, exact(find.label), score)
+
+
+def _picture(frame: Frame) -> tuple[bytes, str, str]:
+    """Return a file of the upright frame, its name and its content type: the one it came in, where that shows it."""
+    if frame.encoded is not None:
+        known = _KINDS.get(format_of(frame.encoded, "the frame"))
+        if known is not None:
+            return frame.encoded, *known
+    return encode_png(frame.rgb(frame.width, frame.height)), *_KINDS["PNG"]

@@ -1,0 +1,229 @@
+"""The endpoints of the anonymization API. Bodies and texts are those of `wire`; nearly everything has status 200."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+
+from velum.bmw import documented, local, wire
+from velum.bmw.anonymizer import Anonymizer
+from velum.bmw.methods import Directory
+from velum.bmw.plan import Refusal
+from velum.bmw.schema import MOST_BYTES, Refused
+from velum.bmw.urls import Urls
+from velum.bmw.workers import Workers
+from velum.errors import BadPlan, LimitExceeded, OutputFailed, PluginFault, Unavailable, VelumError
+from velum.media.plain import PlainFormat
+from velum.remote.peers import Peers
+from velum.report import Report
+
+FACTS = "velum.facts"
+"""Key of a request's scope under which the log finds what is to be said of it."""
+
+MOST_WARNINGS = 1000
+"""Letters of the header with warnings."""
+
+Address = Annotated[
+    str, Form(description="Where the inference API is, with a slash at the end.", examples=["http://inference:80/"])
+]
+Image = Annotated[UploadFile, File(description="A picture: JPEG, PNG, WebP, TIFF, BMP, ...")]
+Video = Annotated[UploadFile, File(description="A video: MP4, MKV, WebM, MOV, AVI, ...")]
+Configuration = Annotated[
+    UploadFile, File(description="A JSON file that says what to hide.", examples=[documented.CONFIGURATION])
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Api:
+    """What the endpoints work with."""
+
+    anonymizer: Anonymizer
+    directory: Directory
+    urls: Urls
+    peers: Peers
+    workers: Workers
+    picture_bytes: int
+    log_names: bool = False
+
+    async def answered(self, request: Request, work: Callable[[threading.Event], bytes | Response]) -> Response:
+        """Return what `work`, in a thread, makes of the request; its failures in the words of the interface."""
+        try:
+            made = await self.workers.run(request, work)
+        except VelumError as error:
+            return _failed(request, error)
+        return made if isinstance(made, Response) else Response(made, media_type="application/json")
+
+    def set_url(self, url: str, request: Request) -> bytes:
+        """Add an address that answers."""
+        self.urls.all()
+        if url == local.URL:
+            return wire.envelope(wire.KNOWN_ALREADY)
+        if not url.endswith("/"):
+            raise Refused(wire.BAD_ADDRESS)
+        try:
+            self.peers.check(url)
+            status = self.peers.get(f"{url}{wire.MODELS}").status
+        except (BadPlan, Unavailable) as error:
+            note(request, cause=str(error))
+            raise Refused(wire.BAD_ADDRESS) from error
+        if status != 200:
+            raise Refused(wire.SILENT_ADDRESS)
+        if not self.urls.add(url):
+            return wire.envelope(wire.KNOWN_ALREADY)
+        self.directory.added(url)
+        return wire.envelope(wire.ADDED)
+
+    def remove_url(self, url: str) -> bytes:
+        """Take an address out. The answer is a list, as the original's is."""
+        self.urls.remove(url)
+        self.directory.removed()
+        return wire.envelope([wire.REMOVED])
+
+    def remove_all_urls(self) -> bytes:
+        """Take all addresses out."""
+        self.urls.clear()
+        self.directory.removed()
+        return wire.envelope(wire.ALL_REMOVED)
+
+    def available_methods(self) -> bytes:
+        """List what can be asked for."""
+        try:
+            return wire.dumps(self.directory.refresh().to_json())
+        except Refused as error:  # of the list of addresses; this endpoint tells no causes
+            raise Unavailable(str(error)) from error
+
+    def anonymize(
+        self, image: UploadFile, configuration: UploadFile, request: Request, gone: threading.Event
+    ) -> bytes | Response:
+        """Return the picture, or what is wrong."""
+        self._note_names(request, image)
+        data = _read(image, self.picture_bytes, "the picture")
+        kind: PlainFormat = "JPEG" if _wants_jpeg(request) and not self.anonymizer.strict else "PNG"
+        settings = _read(configuration, MOST_BYTES, "the configuration")
+        made = self.anonymizer.picture(data, settings, kind, gone, _noter(request))
+        if isinstance(made, Refusal):
+            self._note_refusal(request, made)
+            return wire.needs_change(made.errors)
+        note(request, hidden=len(made.report.hidden), seconds=_rounded(made.report))
+        # The original labels its PNG so, and clients look at the data.
+        return Response(made.data, media_type="image/jpeg", headers=_headers(made.report))
+
+    def anonymize_video(
+        self, video: UploadFile, configuration: UploadFile, request: Request, gone: threading.Event
+    ) -> bytes | Response:
+        """Put the video into the folder of finished ones, or say what is wrong."""
+        self._note_names(request, video)
+        settings = _read(configuration, MOST_BYTES, "the configuration")
+        made = self.anonymizer.video(video.file, video.filename or "", settings, gone, _noter(request))
+        if isinstance(made, Refusal):
+            self._note_refusal(request, made)
+            return wire.dumps(list(made.errors))
+        note(request, tracks=len(made.report.tracks), frames=made.report.frames, seconds=_rounded(made.report))
+        headers = {"x-velum-file": quote(made.path.name)}
+        return Response(wire.VIDEO_DONE, media_type="application/json", headers=headers)
+
+    def _note_refusal(self, request: Request, refusal: Refusal) -> None:
+        note(request, refused=list(refusal.errors) if self.log_names else len(refusal.errors))
+
+    def _note_names(self, request: Request, upload: UploadFile) -> None:
+        if self.log_names:
+            note(request, file=upload.filename)
+
+
+def routes(api: Api) -> APIRouter:
+    """Return the endpoints."""
+    router = APIRouter(default_response_class=Response)
+    configuring: dict[str, Any] = {"tags": ["Configuration"]}
+    hiding: dict[str, Any] = {"tags": ["Anonymization"]}
+    wrong = documented.form()
+
+    @router.get("/list_urls", responses=documented.envelope("The list.", some={wire.ADDRESSES: []}), **configuring)
+    async def list_urls(request: Request) -> Response:
+        """List the inference APIs that are configured."""
+        return await api.answered(request, lambda _: wire.envelope(api.urls.content()))
+
+    @router.post("/set_url", responses={**documented.envelope("Added.", added=wire.ADDED), **wrong}, **configuring)
+    async def set_url(url: Address, request: Request) -> Response:
+        """Add an inference API, which must answer."""
+        return await api.answered(request, lambda _: api.set_url(url, request))
+
+    @router.post(
+        "/remove_url", responses={**documented.envelope("Removed.", removed=[wire.REMOVED]), **wrong}, **configuring
+    )
+    async def remove_url(url: Address, request: Request) -> Response:
+        """Remove an inference API."""
+        return await api.answered(request, lambda _: api.remove_url(url))
+
+    @router.post("/remove_all_urls", responses=documented.envelope("Removed.", removed=wire.ALL_REMOVED), **configuring)
+    async def remove_all_urls(request: Request) -> Response:
+        """Remove all inference APIs."""
+        return await api.answered(request, lambda _: api.remove_all_urls())
+
+    @router.get("/available_methods/", responses=documented.methods(), **configuring)
+    async def available_methods(request: Request) -> Response:
+        """Ask all inference APIs and list what can be hidden: labels, models, techniques."""
+        return await api.answered(request, lambda _: api.available_methods())
+
+    @router.post("/anonymize/", responses=documented.picture(), **hiding)
+    async def anonymize(image: Image, configuration: Configuration, request: Request) -> Response:
+        """Hide in a picture what the configuration names, and return the picture."""
+        return await api.answered(request, lambda gone: api.anonymize(image, configuration, request, gone))
+
+    @router.post("/anonymize_video/", responses=documented.video(), **hiding)
+    async def anonymize_video(video: Video, configuration: Configuration, request: Request) -> Response:
+        """Hide in a video what the configuration names, and put it into the folder of finished videos."""
+        return await api.answered(request, lambda gone: api.anonymize_video(video, configuration, request, gone))
+
+    return router
+
+
+def note(request: Request, **facts: Any) -> None:
+    """Have the log say more of a request."""
+    request.scope.setdefault(FACTS, {}).update(facts)
+
+
+def _noter(request: Request) -> Callable[[str], None]:
+    def more(cause: str) -> None:
+        note(request, cause="; ".join(filter(None, [request.scope.get(FACTS, {}).get("cause"), cause])))
+
+    return more
+
+
+def _failed(request: Request, error: VelumError) -> Response:
+    """Return the answer for a failure; its cause is logged, and is no concern of clients."""
+    if isinstance(error, Refused):
+        return Response(wire.envelope(error=str(error)), media_type="application/json")
+    fault = isinstance(error, OutputFailed | PluginFault)
+    note(request, cause=f"{type(error).__name__}: {error}", **({"fault": True} if fault else {}))
+    if isinstance(error, LimitExceeded) or error.http_status == 429:
+        again = {"retry-after": "1"} if error.http_status == 429 else {}
+        body = wire.envelope(error=str(error))
+        return Response(body, error.http_status, media_type="application/json", headers=again)
+    return Response(wire.envelope(error=wire.UNEXPECTED), media_type="application/json")
+
+
+def _read(upload: UploadFile, most: int, what: str) -> bytes:
+    if (upload.size or 0) > most:
+        raise LimitExceeded("bytes", upload.size or 0, most, what)
+    return upload.file.read()
+
+
+def _wants_jpeg(request: Request) -> bool:
+    """Tell whether the client names JPEG, and not PNG, among what it takes; `*/*` names nothing."""
+    named = {one.partition(";")[0].strip().lower() for one in request.headers.get("accept", "").split(",")}
+    return "image/jpeg" in named and "image/png" not in named
+
+
+def _headers(report: Report) -> dict[str, str]:
+    headers = {"x-velum-hidden": str(len(report.hidden))}
+    if report.warnings:
+        text = "; ".join(report.warnings).encode("ascii", "replace").decode()
+        headers["x-velum-warnings"] = text[:MOST_WARNINGS].replace("\n", " ")
+    return headers
+
+
+def _rounded(report: Report) -> dict[str, float]:
+    return {stage: round(spent, 4) for stage, spent in report.seconds.items()}

@@ -1,0 +1,153 @@
+"""Configurations: JSON that must fit a fixed schema, and what is said of one that does not.
+
+The text is that of the library which the original uses: message, the part of the schema, the part of the configuration.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pprint import pformat
+from typing import Any, NoReturn
+
+from velum.bmw import wire
+from velum.bmw.wire import Entry
+from velum.errors import BadInput, LimitExceeded
+
+MOST_BYTES = 1 << 20
+"""Size of a configuration. One of a hundred entries has about 20 KiB."""
+
+MOST_ENTRIES = 1000
+
+_TYPES: Mapping[str, tuple[type, ...]] = {"object": (dict,), "array": (list,), "string": (str,), "number": (int, float)}
+
+
+class Refused(BadInput):
+    """A request that cannot be served; the message is the text of the interface."""
+
+
+def read_configuration(text: bytes, *, strict: bool) -> tuple[Entry, ...]:
+    """Return the entries of a configuration file; there is at least one.
+
+    With `strict` only the first entry is checked, as in the original: a later one that cannot be read is an unexpected
+    error. Raises `Refused`, `LimitExceeded` for one that is too large.
+    """
+    if len(text) > MOST_BYTES:
+        raise LimitExceeded("bytes", len(text), MOST_BYTES, "the configuration")
+    try:
+        values = read_json(text)
+        wrong = min(_wrong(values, strict=strict), key=lambda one: len(one.path), default=None)
+        if wrong is not None:
+            raise Refused(wire.bad_configuration(str(wrong)))
+    except RecursionError as error:
+        raise Refused(wire.bad_configuration(wire.CORRUPT)) from error
+    entries = values[wire.ENTRIES]
+    if len(entries) > MOST_ENTRIES:
+        raise LimitExceeded("entries", len(entries), MOST_ENTRIES, "the configuration")
+    if not entries:
+        raise Refused(wire.UNEXPECTED)
+    try:
+        return tuple(map(_read, entries))
+    except (KeyError, AttributeError, TypeError) as error:
+        raise Refused(wire.UNEXPECTED) from error
+
+
+def read_json(text: bytes) -> Any:
+    """Return what a JSON file says. Raises `Refused`, `RecursionError`."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except ValueError as error:
+        raise Refused(wire.bad_configuration(wire.CORRUPT)) from error
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _read(values: Any) -> Entry:
+    entry = wire.read_entry(values)
+    texts = entry.label, entry.model, entry.kind, entry.technique
+    if not all(isinstance(one, str) for one in texts) or not _is(entry.degree, "number") or entry.degree < 0:
+        raise TypeError("an entry after the first is of the wrong type")
+    return entry
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """One way in which a configuration does not fit: the rule, where it stands, and what broke it, where that is."""
+
+    message: str
+    rule: str
+    schema: Mapping[str, Any]
+    schema_path: tuple[str | int, ...]
+    instance: Any
+    path: tuple[str | int, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.message}\n\nFailed validating {self.rule!r} in schema{_index(self.schema_path)}:\n"
+            f"{_shown(self.schema)}\n\nOn instance{_index(self.path)}:\n{_shown(self.instance)}"
+        )
+
+
+def _wrong(values: Any, *, strict: bool) -> Iterator[_Wrong]:
+    """Yield all that is wrong, in the order of the schema."""
+    root: tuple[Mapping[str, Any], tuple[str, ...]] = (wire.SCHEMA, ())
+    if not isinstance(values, dict):
+        yield _of_type(values, *root, ())
+    elif wire.ENTRIES not in values:
+        yield _missing(wire.ENTRIES, values, *root, ())
+    else:
+        path = ("properties", wire.ENTRIES)
+        entries = values[wire.ENTRIES]
+        if not isinstance(entries, list):
+            yield _of_type(entries, wire.SCHEMA["properties"][wire.ENTRIES], path, (wire.ENTRIES,))
+            return
+        for i, entry in enumerate(entries[:1] if strict else entries):
+            yield from _wrong_entry(entry, (*path, "items", 0), (wire.ENTRIES, i))
+
+
+def _wrong_entry(entry: Any, at: tuple[str | int, ...], path: tuple[str | int, ...]) -> Iterator[_Wrong]:
+    if not isinstance(entry, dict):
+        yield _of_type(entry, wire.ENTRY_SCHEMA, at, path)
+        return
+    for name, schema in wire.ENTRY_SCHEMA["properties"].items():
+        if name in entry:
+            yield from _wrong_value(entry[name], schema, (*at, "properties", name), (*path, name))
+    for name in wire.REQUIRED:
+        if name not in entry:
+            yield _missing(name, entry, wire.ENTRY_SCHEMA, at, path)
+
+
+def _wrong_value(
+    value: Any, schema: Mapping[str, Any], at: tuple[str | int, ...], path: tuple[str | int, ...]
+) -> Iterator[_Wrong]:
+    if not _is(value, schema["type"]):
+        yield _of_type(value, schema, at, path)
+    elif "minimum" in schema and value < schema["minimum"]:
+        message = f"{value!r} is less than the minimum of {schema['minimum']!r}"
+        yield _Wrong(message, "minimum", schema, at, value, path)
+    elif "maximum" in schema and value > schema["maximum"]:
+        message = f"{value!r} is greater than the maximum of {schema['maximum']!r}"
+        yield _Wrong(message, "maximum", schema, at, value, path)
+
+
+def _of_type(value: Any, schema: Mapping[str, Any], at: tuple[str | int, ...], path: tuple[str | int, ...]) -> _Wrong:
+    return _Wrong(f"{value!r} is not of type {schema['type']!r}", "type", schema, at, value, path)
+
+
+def _missing(
+    name: str, value: Any, schema: Mapping[str, Any], at: tuple[str | int, ...], path: tuple[str | int, ...]
+) -> _Wrong:
+    return _Wrong(f"{name!r} is a required property", "required", schema, at, value, path)
+
+
+def _is(value: Any, kind: str) -> bool:
+    return isinstance(value, _TYPES[kind]) and not isinstance(value, bool)
+
+
+def _index(path: Sequence[str | int]) -> str:
+    return "".join(f"[{one!r}]" for one in path)
+
+
+def _shown(value: Any) -> str:
+    return "\n".join(f"    {line}" for line in pformat(value, width=72).splitlines())

@@ -1,0 +1,187 @@
+"""One value for each inference API that can be imitated: what its clients see of it, beyond the shapes of bodies."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from velum.bmw import wire
+from velum.errors import BadPlan
+
+
+class Failure(StrEnum):
+    """What can go wrong, as far as the variants tell it apart."""
+
+    NO_MODEL = "a picture for a model that does not exist"
+    NO_FACTS = "labels, config or palette of a model that does not exist"
+    NO_PICTURE = "an upload that is not a picture"
+    OTHER = "anything else"
+
+
+class Call(StrEnum):
+    """The endpoints that not every variant has."""
+
+    LOAD_ONE = "load one"
+    LABEL_HASHES = "hashes of labels"
+    PREDICT = "predict"
+    PREDICT_BATCH = "predict several"
+    PREDICT_IMAGE = "draw"
+    DETECT = "predict without envelope"
+    PALETTE = "palette"
+    MASK = "mask"
+    OVERLAY = "overlay"
+    INSTANCES = "boxes by label"
+    TEXTS = "read text"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a failure is told. `text` may name the model as `{model}`."""
+
+    status: int
+    text: str
+    form: Literal["envelope", "detail", "text"] = "envelope"
+
+    @property
+    def kind(self) -> str:
+        """Content type of the body."""
+        return "text/plain; charset=utf-8" if self.form == "text" else "application/json"
+
+    def body(self, model: str = "") -> bytes:
+        """Return the body, for a model."""
+        text = self.text.replace("{model}", model)
+        if self.form == "text":
+            return text.encode()
+        return wire.detail(text) if self.form == "detail" else wire.envelope(error=text)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A variant. `port` is the one under which its compose file published it."""
+
+    name: str
+    title: str
+    port: int
+    kind: Literal["detection", "segmentation"]
+    framework: str
+    calls: frozenset[Call]
+    failures: Mapping[Failure, Answer]
+    boxes: wire.BoxForm | None = None
+    float_edges: bool = False
+    """Whether edges are written as floats, unless they are the picture's own."""
+    first: int = 1
+    """Number of the first label; that of the background is 0 where there is one."""
+    lists_gaps: bool = True
+    """Whether numbers without a label are listed, as an empty one."""
+    lists_hashes: bool = False
+    """Whether the list of models is an object of names and hashes."""
+    refusal: Literal["envelope", "detail"] = "envelope"
+    """Form in which too much is refused."""
+
+
+_DETECTION = frozenset({Call.PREDICT, Call.PREDICT_BATCH, Call.PREDICT_IMAGE, Call.DETECT})
+_MORE = frozenset({Call.LOAD_ONE, Call.LABEL_HASHES})
+
+_BROKEN = Answer(500, wire.NO_TEXT, "text")
+_MULTIPLE = Answer(300, wire.UNEXPECTED, "detail")
+_UNKNOWN = Answer(200, wire.MODEL_NOT_FOUND)
+_DAMAGED = Answer(200, wire.NOT_AN_IMAGE)
+_YOLO_FAILURES = {
+    Failure.NO_MODEL: _UNKNOWN,
+    Failure.NO_FACTS: _UNKNOWN,
+    Failure.NO_PICTURE: _DAMAGED,
+    Failure.OTHER: Answer(200, wire.UNEXPECTED),
+}
+_NAMED = Answer(404, wire.NAMED_MODEL_NOT_FOUND)
+
+PROFILES: Mapping[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="openvino-detection",
+            title="BMW InnovationLab OpenVINO Inference Automation",
+            port=8081,
+            kind="detection",
+            framework="openvino",
+            calls=_DETECTION,
+            boxes=wire.BOX_FORMS["openvino"],
+            failures={
+                Failure.NO_MODEL: _NAMED,
+                Failure.NO_FACTS: _NAMED,
+                Failure.NO_PICTURE: Answer(400, wire.NOT_AN_IMAGE),
+                Failure.OTHER: Answer(500, wire.UNEXPECTED),
+            },
+        ),
+        Profile(
+            name="openvino-segmentation",
+            title="BMW InnovationLab OpenVINO Segmentation inference",
+            port=8090,
+            kind="segmentation",
+            framework="openvino",
+            calls=frozenset({Call.PALETTE, Call.MASK, Call.OVERLAY, Call.INSTANCES}),
+            failures={
+                Failure.NO_MODEL: _MULTIPLE,
+                Failure.NO_FACTS: Answer(404, wire.NO_SUCH_FACTS, "detail"),
+                Failure.NO_PICTURE: _MULTIPLE,
+                Failure.OTHER: _MULTIPLE,
+            },
+            lists_hashes=True,
+            refusal="detail",
+        ),
+        Profile(
+            name="yolo",
+            title="BMW InnovationLab YOLOv4-v3 opencv inference Automation",
+            port=7770,
+            kind="detection",
+            framework="yolo",
+            calls=_DETECTION | _MORE,
+            boxes=wire.BOX_FORMS["yolo"],
+            first=0,
+            failures=_YOLO_FAILURES,
+        ),
+        Profile(
+            name="yolo-gpu",
+            title="BMW InnovationLab YOLOv4-v3 darknet inference Automation",
+            port=1234,
+            kind="detection",
+            framework="yolo",
+            calls=_DETECTION | _MORE,
+            boxes=wire.BOX_FORMS["yolo-gpu"],
+            float_edges=True,
+            first=0,
+            failures=_YOLO_FAILURES,
+        ),
+        Profile(
+            name="tensorflow",
+            title="BMW InnovationLab tensorflow cpu inference Automation",
+            port=9998,
+            kind="detection",
+            framework="tensorflow",
+            calls=_DETECTION | _MORE | {Call.TEXTS},
+            boxes=wire.BOX_FORMS["tensorflow"],
+            lists_gaps=False,
+            failures=_YOLO_FAILURES | {Failure.NO_FACTS: _BROKEN},
+        ),
+        Profile(
+            name="gluoncv",
+            title="BMW InnovationLab  Gluoncv Semantic Segmentation Inference Automation",
+            port=9999,
+            kind="segmentation",
+            framework="gluoncv",
+            calls=_DETECTION | _MORE | {Call.PALETTE, Call.MASK},
+            failures={
+                Failure.NO_MODEL: _UNKNOWN,
+                Failure.NO_FACTS: _BROKEN,
+                Failure.NO_PICTURE: _BROKEN,
+                Failure.OTHER: _BROKEN,
+            },
+        ),
+    )
+}
+
+
+def profile(name: str) -> Profile:
+    """Return the profile of that name. Raises `BadPlan` naming those that exist."""
+    if name not in PROFILES:
+        raise BadPlan(f"profile {name!r} is unknown; known are {', '.join(PROFILES)}")
+    return PROFILES[name]

@@ -1,0 +1,101 @@
+"""The list of inference APIs, in a file that clients change: read whole, replaced in one step."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from velum.bmw import wire
+from velum.bmw.schema import Refused, read_json
+from velum.errors import LimitExceeded, OutputFailed
+from velum.media.sink import publish
+
+LOCK_SECONDS = 10
+"""How long to wait for another process that changes the list."""
+
+MOST = 256
+"""Addresses in the list: each is asked for its models."""
+
+
+class Urls:
+    """The list, in `folder`. Several threads and processes may change it at a time.
+
+    A file that is missing is an empty list, and with `strict` an error. What cannot be read raises `Refused`,
+    what cannot be written `OutputFailed`.
+    """
+
+    def __init__(self, folder: Path, *, strict: bool = False) -> None:
+        self._file = folder / wire.FILE
+        self._strict = strict
+
+    def content(self) -> Any:
+        """Return all that the file says."""
+        try:
+            return read_json(self._file.read_bytes())
+        except FileNotFoundError as error:
+            if self._strict:
+                raise Refused(wire.NO_FILE) from error
+            return {wire.ADDRESSES: []}
+        except (Refused, OSError, RecursionError) as error:
+            raise Refused(wire.CORRUPT) from error
+
+    def all(self) -> tuple[str, ...]:
+        """Return the addresses, in the order of the file, each once."""
+        return tuple(dict.fromkeys(_addresses(self.content())))
+
+    def add(self, url: str) -> bool:
+        """Add an address at the end; return False when it is there already. Raises `LimitExceeded`."""
+        with self._changing():
+            content = self.content()
+            urls = _addresses(content)
+            if url in urls:
+                return False
+            if len(urls) >= MOST:
+                raise LimitExceeded("addresses", len(urls) + 1, MOST, "the list of inference APIs")
+            self._write({**content, wire.ADDRESSES: [*urls, url]})
+            return True
+
+    def remove(self, url: str) -> None:
+        """Take an address out. Raises `Refused` when it is not there."""
+        with self._changing():
+            content = self.content()
+            urls = _addresses(content)
+            if url not in urls:
+                raise Refused(wire.UNKNOWN_ADDRESS)
+            self._write({**content, wire.ADDRESSES: [one for one in urls if one != url]})
+
+    def clear(self) -> None:
+        """Take all addresses out, whatever the file was before."""
+        with self._changing():
+            self._write({wire.ADDRESSES: []})
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._file.with_name(f".{self._file.name}.lock"), timeout=LOCK_SECONDS):
+                yield
+        except Timeout as error:
+            raise OutputFailed(
+                f"another process has been changing {self._file} for {LOCK_SECONDS} s; try again later"
+            ) from error
+        except OSError as error:
+            if isinstance(error, OutputFailed):
+                raise
+            raise OutputFailed(
+                f"cannot write {self._file}: {error.strerror or error}; make its folder writable"
+            ) from error
+
+    def _write(self, content: Mapping[str, Any]) -> None:
+        with publish(self._file, overwrite=True) as part:
+            part.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _addresses(content: Any) -> list[str]:
+    urls = content.get(wire.ADDRESSES, []) if isinstance(content, dict) else None
+    if not isinstance(urls, list) or not all(isinstance(one, str) for one in urls):
+        raise Refused(wire.CORRUPT)
+    return urls

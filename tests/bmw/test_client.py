@@ -1,0 +1,364 @@
+"""One client reads every variant of the inference APIs, and takes nothing that is not whole for an answer."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from velum.bmw.client import Description, InferenceApi
+from velum.errors import BadPlan, Unavailable
+from velum.locate.labels import covers, exact
+from velum.plan import Rule
+from velum.remote.peers import Answer, Peers, Upload
+from velum.remote.reach import ANYWHERE
+from velum.use import Use
+
+from .stub import DETECTING, PROFILES, SEGMENTING, Reply, Shown, StubInference, dumps, voc_palette
+
+PNG = b"\x89PNG of a kind"
+LABELS = ("person", "car", "traffic light", "")
+
+
+@pytest.fixture(scope="module")
+def peers() -> Iterator[Peers]:
+    peers = Peers(ANYWHERE)
+    yield peers
+    peers.close()
+
+
+class Canned(Peers):
+    """Gives one answer to everything, without a server."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+    def check(self, url: str) -> None: ...
+
+    def get(self, url: str) -> Answer:
+        return self.answer
+
+    def post(self, url: str, upload: Upload, fields: Mapping[str, str] | None = None) -> Answer:
+        return self.answer
+
+
+def answering(body: bytes, status: int = 200) -> InferenceApi:
+    return InferenceApi("http://peer/", Canned(Answer(status, body)))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_variant_says_what_it_has(profile: str, peers: Peers) -> None:
+    with StubInference(profile, labels=LABELS) as stub:
+        api = InferenceApi(stub.url, peers)
+        assert api.models() == ("yolo",)
+        known = api.describe("yolo")
+    segments = profile in SEGMENTING
+    assert known.labels == LABELS
+    assert known.kind == ("segmentation" if segments else "detection")
+    assert known.stated == PROFILES[profile].type
+    assert known.palette == (tuple(voc_palette(4)) if segments else None)
+    assert known.merged == (profile == "OVS")
+
+
+@pytest.mark.parametrize("profile", DETECTING)
+def test_every_detection_variant_gives_its_boxes(profile: str, peers: Peers) -> None:
+    with StubInference(profile, [Shown("person", (10.5, 20.25, 50.5, 80.0)), Shown("car", (-3, 0, 9, 9))]) as stub:
+        finds = InferenceApi(stub.url, peers).finds("yolo", PNG, "image.png", "image/png")
+    assert [(find.label, find.percent) for find in finds] == [("person", 93.1), ("car", 93.1)]
+    edges = (10.5, 20.25, 50.5, 80.0) if profile == "YGPU" else (10, 20, 50, 80)
+    assert [find.ltrb for find in finds] == [edges, (-3, 0, 9, 9)]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_pictures_go_out_as_every_variant_takes_them(profile: str, peers: Peers) -> None:
+    path = "inference" if profile in SEGMENTING else "predict"
+    with StubInference(profile, replies={f"/models/yolo/{path}": Reply.failed("enough")}) as stub:
+        api = InferenceApi(stub.url.rstrip("/"), peers)
+        with pytest.raises(Unavailable, match="enough"):
+            if profile in SEGMENTING:
+                api.mask("yolo", PNG, "image.png", "image/png", size=(4, 4), known=Description(("a",), "segmentation"))
+            else:
+                api.finds("yolo", PNG, "image.png", "image/png")
+        (asked,) = stub.asked
+    (part,) = asked.parts
+    assert asked.path == f"/models/yolo/{path}"
+    assert part.content == PNG
+    assert part.headers["content-type"] == "image/png"
+    assert part.headers["content-disposition"] == 'form-data; name="input_data"; filename="image.png"'
+
+
+@pytest.mark.parametrize("profile", ["YCPU", "YGPU"])
+@pytest.mark.parametrize("unloaded", [None, Reply.of(None)], ids=["model not found", "labels are null"])
+def test_models_that_are_hidden_until_loaded_are_loaded_once(
+    profile: str, unloaded: Reply | None, peers: Peers
+) -> None:
+    with StubInference(profile) as stub:
+        api = InferenceApi(stub.url, peers)
+        if unloaded is not None:
+            stub.replies["/models/yolo/labels"] = unloaded
+            with pytest.raises(Unavailable, match="no list of labels in None"):
+                api.describe("yolo")
+            del stub.replies["/models/yolo/labels"]
+        else:
+            assert api.describe("yolo").labels == ("person", "car")
+        assert stub.paths().count("GET /load") == 1
+        assert api.describe("yolo").labels == ("person", "car")
+        assert stub.paths().count("GET /load") == 1
+
+
+@pytest.mark.parametrize(
+    ("listing", "names"),
+    [
+        ({"models": ["a", "b"]}, ("a", "b")),
+        ({"models": {"a": "ca2c0a4b-5d12-4a8b-9c0d-1b6a52f0b8e1"}}, ("a",)),
+        (["a"], ("a",)),
+        ({"models": []}, ()),
+    ],
+    ids=["a list", "an object with hashes", "names alone", "none"],
+)
+@pytest.mark.parametrize("wrapped", [True, False], ids=["in an envelope", "bare"])
+def test_models_are_read_in_every_shape(listing: Any, names: tuple[str, ...], wrapped: bool) -> None:
+    body = Reply.of(listing).body if wrapped else dumps(listing)
+    assert answering(body).models() == names
+
+
+@pytest.mark.parametrize(
+    ("stated", "kind"),
+    [
+        ("detection", "detection"),
+        ("Detection", "detection"),
+        ("segmentation", "segmentation"),
+        ("instance_segmentation", "segmentation"),
+        ("semantic", "segmentation"),
+        ("classification", "classification"),
+    ],
+)
+def test_kinds_are_told_from_the_type(stated: str, kind: str, peers: Peers) -> None:
+    with StubInference("GLU", replies={"/models/yolo/config": Reply.of({"type": stated})}) as stub:
+        known = InferenceApi(stub.url, peers).describe("yolo")
+    assert (known.kind, known.stated) == (kind, stated)
+
+
+def test_a_palette_is_optional(peers: Peers) -> None:
+    with StubInference("GLU") as stub:
+        for reply in (Reply.detail(404, "Not Found"), Reply.of([1, 2]), Reply.of("no"), Reply.of([0, 0, 256])):
+            stub.replies["/models/yolo/palette"] = reply
+            assert InferenceApi(stub.url, peers).describe("yolo").palette is None
+
+
+def test_an_unknown_model_is_told_with_those_that_exist(peers: Peers) -> None:
+    with (
+        StubInference("TFC") as stub,
+        pytest.raises(Unavailable, match=rf"{stub.url} has no model 'nope'; it has yolo"),
+    ):
+        InferenceApi(stub.url, peers).describe("nope")
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        ("a b/../c?d#e%", "/models/a%20b%2F..%2Fc%3Fd%23e%25/predict"),
+        ("größe", "/models/gr%C3%B6%C3%9Fe/predict"),
+        ("...", "/models/.../predict"),
+    ],
+)
+def test_names_of_models_lead_nowhere_else(model: str, path: str, peers: Peers) -> None:
+    with StubInference("OVD", model=model) as stub:
+        api = InferenceApi(stub.url, peers)
+        assert api.finds(model, PNG, "image.png", "image/png") == ()
+        assert api.describe(model).labels
+        assert stub.asked[0].path == path
+
+
+@pytest.mark.parametrize("model", ["", ".", "..", "a\nb", "\ud800"])
+def test_names_that_no_path_can_have_are_refused(model: str) -> None:
+    with pytest.raises(Unavailable, match="cannot be asked for"):
+        answering(b"{}").finds(model, PNG, "image.png", "image/png")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://u:secret@127.0.0.1/?x",
+        "http://127.0.0.1/?x",
+        "http://127.0.0.1/#x",
+        "ftp://127.0.0.1/",
+        "peer:80",
+        "http://",
+    ],
+)
+def test_addresses_that_cannot_be_are_refused(url: str, peers: Peers) -> None:
+    with pytest.raises(BadPlan) as caught:
+        InferenceApi(url, peers)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_failures_of_every_variant_are_failures(profile: str, peers: Peers) -> None:
+    known = Description(("a",), "segmentation")
+    with StubInference(profile) as stub:
+        api = InferenceApi(stub.url, peers)
+        for model, picture in (("nope", PNG), ("yolo", b"no picture")):
+            with pytest.raises(Unavailable, match=rf"{stub.url} gave no usable answer to models/{model}/"):
+                if profile in SEGMENTING:
+                    api.mask(model, picture, "image.png", "image/png", size=(4, 4), known=known)
+                else:
+                    api.finds(model, picture, "image.png", "image/png")
+
+
+def boxes(**changed: Any) -> bytes:
+    """A list of a good box and one that is changed; None leaves a key out."""
+    edges = {"left": 1, "top": 2, "right": 3, "bottom": 4}
+    good = {"ObjectClassName": "person", "ObjectClassId": 0, "confidence": 50.0, "coordinates": edges}
+    bad: dict[str, Any] = {**good, "coordinates": dict(edges)}
+    for key, value in changed.items():
+        where = bad["coordinates"] if key in edges else bad
+        where.pop(key) if value is None else where.update({key: value})
+    return json.dumps({"bounding-boxes": [good, bad]}).encode()
+
+
+MALFORMED = {
+    "no list": dumps({"boxes": []}),
+    "null": Reply.of(None).body,
+    "a list of segments": Reply.of([{"class_name": "pad", "bbox": [1, 2, 3, 4]}]).body,
+    "boxes are an object": dumps({"bounding-boxes": {}}),
+    "a box is a string": dumps({"bounding-boxes": ["person"]}),
+    "a box is null": dumps({"bounding-boxes": [None]}),
+    "success is false": dumps({"data": {"bounding-boxes": []}, "error": "", "success": False}),
+    "success is a word": dumps({"data": {"bounding-boxes": []}, "error": "", "success": "true"}),
+    "success without data": dumps({"success": True}),
+    "HTML": b"<html>404</html>",
+    "empty": b"",
+    "not UTF-8": b"\xff\xfe\x00",
+    "nested too deep": b"[" * 100_000 + b"]" * 100_000,
+    "nested as deep as can be": b'{"bounding-boxes":' * 900 + b"1" + b"}" * 900,
+    "no name": boxes(ObjectClassName=None),
+    "name is a number": boxes(ObjectClassName=3),
+    "no id": boxes(ObjectClassId=None),
+    "no confidence": boxes(confidence=None),
+    "confidence is NaN": boxes(confidence=float("nan")),
+    "confidence is a word": boxes(confidence="high"),
+    "confidence is 'nan'": boxes(confidence="nan"),
+    "no coordinates": boxes(coordinates=None),
+    "coordinates are a list": boxes(coordinates=[1, 2, 3, 4]),
+    "no left": boxes(left=None),
+    "no bottom": boxes(bottom=None),
+    "an edge is a string": boxes(top="2"),
+    "an edge is true": boxes(top=True),
+    "an edge is NaN": boxes(right=float("nan")),
+    "an edge is infinite": boxes(right=float("inf")),
+    "an edge is -infinite": boxes(left=float("-inf")),
+    "an edge is beyond floats": boxes(right=10**400),
+    "an edge is an object": boxes(right={}),
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
+def test_what_is_not_whole_is_a_failure(body: bytes) -> None:
+    with pytest.raises(Unavailable, match="http://peer/ gave no usable answer to models/yolo/predict: ") as caught:
+        answering(body).finds("yolo", PNG, "image.png", "image/png")
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("status", [204, 300, 400, 404, 500])
+def test_boxes_with_another_status_are_a_failure(status: int) -> None:
+    with pytest.raises(Unavailable, match=f"status {status}"):
+        answering(boxes(), status).finds("yolo", PNG, "image.png", "image/png")
+
+
+@pytest.mark.parametrize(
+    ("body", "percent", "ltrb"),
+    [
+        (boxes(confidence="0.998"), 0.998, (1, 2, 3, 4)),
+        (boxes(left=-5.5, right=1e9), 50, (-5.5, 2, 1e9, 4)),
+        (boxes(left=9, right=3, bottom=1e308), 50, (9, 2, 3, 1e308)),
+        (Reply.of(json.loads(boxes())).body, 50, (1, 2, 3, 4)),
+    ],
+    ids=["confidence as a string", "beyond the picture", "inverted and huge", "in an envelope"],
+)
+def test_odd_boxes_are_read_as_they_are(body: bytes, percent: float, ltrb: tuple[float, ...]) -> None:
+    good, odd = answering(body).finds("yolo", PNG, "image.png", "image/png")
+    assert list(good.ltrb) == [1, 2, 3, 4]
+    assert (odd.percent, *odd.ltrb) == (percent, *ltrb)
+
+
+KEYS = [
+    "data", "error", "success", "models", "bounding-boxes", "coordinates", "left", "top", "right", "bottom",
+    "ObjectClassName", "ObjectClassId", "confidence", "type",
+]  # fmt: skip
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("person"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+EDGE = st.integers(-10, 10) | st.floats() | ANYTHING
+BOX = st.fixed_dictionaries(
+    {
+        "ObjectClassName": st.just("person"), "ObjectClassId": st.just(0), "confidence": st.floats(0, 100) | ANYTHING,
+        "coordinates": st.fixed_dictionaries(dict.fromkeys(("left", "top", "right", "bottom"), EDGE)),
+    }
+)  # fmt: skip
+
+
+@given(st.lists(BOX | ANYTHING, max_size=3), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_no_box_is_lost(answered: list[Any], wrapped: bool) -> None:
+    value = {"bounding-boxes": answered}
+    api = answering(json.dumps({"data": value, "error": "", "success": True} if wrapped else value).encode())
+    try:
+        finds = api.finds("yolo", PNG, "image.png", "image/png")
+    except Unavailable:
+        return
+    assert len(finds) == len(answered)
+
+
+@given(ANYTHING | st.binary(), st.sampled_from([200, 300, 404, 500]))
+@settings(max_examples=200, deadline=None)
+def test_any_answer_is_read_or_unavailable(answered: Any, status: int) -> None:
+    body = answered if isinstance(answered, bytes) else json.dumps(answered).encode()
+    api = answering(body, status)
+    known = Description(("a", "b"), "segmentation", (0, 0, 0, 9, 9, 9))
+    for ask in (
+        api.models,
+        lambda: api.describe("person"),
+        lambda: api.finds("person", PNG, "image.png", "image/png"),
+        lambda: api.mask("person", PNG, "image.png", "image/png", size=(3, 3), known=known),
+    ):
+        with contextlib.suppress(Unavailable):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("label", "written"),
+    [
+        ("person", "=person"),
+        ("", "="),
+        ("license_plate", "=license_plate"),
+        ("License-Plate", "=%4cicense%2d%50late"),
+        ("traffic light", "=traffic%20light"),
+        ("a: b -> c", "=a%3a%20b%20%2d%3e%20c"),
+        ("100%", "=100%25"),
+        ("a__b", "=a_%5fb"),
+        ("straße", "=stra%c3%9fe"),
+        ("\ud800", "=%ed%a0%80"),
+        ("歩行者", "=歩行者"),
+    ],
+)
+def test_labels_are_written_so_that_a_rule_can_name_them(label: str, written: str) -> None:
+    assert exact(label) == written
+    rule = Rule(exact(label), Use("fixed"), Use("blacken"))
+    assert Rule.parse(str(rule)) == rule
+
+
+LABEL = st.text(max_size=6) | st.text("aA_- :>%=\n", max_size=6) | st.sampled_from(["person", "People", "car", "van"])
+
+
+@given(LABEL, LABEL)
+@settings(deadline=None)
+def test_a_label_stands_for_itself_alone(one: str, other: str) -> None:
+    assert covers(exact(one), exact(other)) == (one == other)
+    assert not covers(one, exact(other)) or one.startswith("=")
+    Rule(exact(one), Use("fixed"), Use("blacken"))

@@ -1,0 +1,116 @@
+"""From entries to a plan: which address, which technique, and the text for what cannot be."""
+
+import pytest
+
+from velum.bmw import local
+from velum.bmw.methods import Methods, Served
+from velum.bmw.plan import Order, Refusal, order
+from velum.bmw.techniques import Shown
+from velum.bmw.wire import Entry
+
+A, B, C = "http://a/", "http://b/", "http://c/"
+TECHNIQUES = [
+    Shown("blackening", "blacken"), Shown("pixelating", "pixelate"), Shown("blurring", "blur"),
+    Shown("swap", "swap", frozenset({"face"})),
+]  # fmt: skip
+
+
+def methods(**served: str) -> Methods:
+    """`a="y x"`: address A has the models y and x, each of which detects persons."""
+    of = {"a": A, "b": B, "c": C}
+    listed = [(of[name], [Served(model, "detection", ("person",)) for model in models.split()])
+              for name, models in served.items()]  # fmt: skip
+    return Methods.of(listed, TECHNIQUES)
+
+
+KNOWN = Methods.of(
+    [
+        (A, [Served("yolo", "detection", ("person", "car"))]),
+        (B, [Served("seg", "segmentation", ("person", "background"))]),
+        (local.URL, [Served("centerface", "detection", ("face",))]),
+    ],
+    TECHNIQUES,
+)
+PERSON = Entry("person", "yolo", "detection", "blurring", 1.0)
+
+
+def changed(**changes: object) -> Entry:
+    return Entry(**{name: changes.get(name, getattr(PERSON, name)) for name in PERSON.__slots__})  # type: ignore[arg-type]
+
+
+ERRORS = [
+    ("E1: a kind that nothing serves, before all else", changed(kind="classification", label="x"),
+     "The model type classification in sensitive info 1 is not supported."),
+    ("E1: an address that is no text", changed(url=[1]),
+     "The model type detection in sensitive info 1 is not supported."),
+    ("E2", changed(label="Person"), "The label Person in the sensitive info 1 is not supported."),
+    ("E3", changed(label="background"),
+     "The label background in the sensitive info 1 is not supported by a detection api."),
+    ("E4", changed(url="http://a"), "the url http://a does not belong to the list of urls supported"),
+    ("E4: an address that lacks the label", changed(label="car", url=B),
+     "the url http://b/ does not belong to the list of urls supported"),
+    ("E5", changed(url=A, model="x"),
+     "The model x in sensitive info 1 is not available in the detection url : http://a/ for the label person."),
+    ("E6", changed(model="x"), "The model x in sensitive info 1 is not available in the detection for label  person"),
+    ("E7", changed(technique="zap"), "The technique zap is not supported for the label person in sensitive info 1."),
+    ("E7: a technique for another label", changed(technique="swap", url=A),
+     "The technique swap is not supported for the label person in sensitive info 1."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("entry", "text"), [row[1:] for row in ERRORS], ids=[row[0] for row in ERRORS])
+def test_what_cannot_be_is_told(entry: Entry, text: str) -> None:
+    assert order([entry], KNOWN, strict=False) == Refusal((text,))
+
+
+def test_all_errors_are_told_in_the_order_of_the_entries() -> None:
+    refusal = order([changed(label="x"), PERSON, changed(technique="zap")], KNOWN, strict=False)
+    assert isinstance(refusal, Refusal)
+    assert [error.split()[1] for error in refusal.errors] == ["label", "technique"]
+    assert "sensitive info 3" in refusal.errors[1]
+
+
+CHOICES = [
+    ("equal ones", methods(a="y", b="y"), A, A),
+    ("the last has more", methods(a="y", b="y x"), A, B),
+    ("the last has less", methods(a="y x", b="y"), A, B),
+    ("one of them does not have it", methods(a="y", b="x", c="y"), A, A),
+    ("the first does not have it", methods(a="x", b="y"), B, B),
+]
+
+
+@pytest.mark.parametrize(("known", "first", "strict"), [row[1:] for row in CHOICES], ids=[row[0] for row in CHOICES])
+def test_the_address_is_chosen(known: Methods, first: str, strict: str) -> None:
+    for expected, how in ((first, False), (strict, True)):
+        made = order([changed(model="y")], known, strict=how)
+        assert isinstance(made, Order)
+        assert made.plan.rules[0].locate.options["url"] == expected
+
+
+def test_rules_name_what_they_are_to() -> None:
+    face = Entry("face", "centerface", "detection", "swap", 1)
+    made = order([PERSON, face, changed(kind="segmentation", model="seg", technique="blackening")], KNOWN, strict=False)
+    assert isinstance(made, Order)
+    assert set(map(str, made.plan.rules)) == {
+        "=person: asked(kind='detection', model='yolo', url='http://a/') -> blur(degree=1.0) with grow=0",
+        "face: centerface -> swap(degree=1.0)",
+        "=person: asked(kind='segmentation', model='seg', url='http://b/') -> blacken(degree=1.0) with grow=0",
+    }
+    assert made.services == {A, B, local.URL}
+
+
+def test_equal_entries_are_one_rule_and_fail_together() -> None:
+    made = order([PERSON, changed(label="car"), PERSON], KNOWN, strict=False)
+    assert isinstance(made, Order)
+    assert len(made.plan.rules) == 2
+    (use,) = {rule.locate for rule in made.plan.rules}
+    assert [error.split("info ")[1][0] for error in made.failed(frozenset({use})).errors] == ["1", "2", "3"]
+
+
+def test_a_weak_technique_never_keeps_a_strong_one_away() -> None:
+    degrees = [("blurring", 0.0), ("blackening", 0.5), ("blurring", 0.2), ("pixelating", 1.0), ("blackening", 1.0)]
+    made = order([changed(technique=name, degree=degree) for name, degree in degrees], KNOWN, strict=False)
+    assert isinstance(made, Order)
+    assert [str(rule.hide) for rule in made.plan.rules] == [
+        "blacken(degree=1.0)", "pixelate(degree=1.0)", "blur(degree=0.2)", "blacken(degree=0.5)", "blur(degree=0.0)",
+    ]  # fmt: skip

@@ -1,0 +1,213 @@
+"""Videos over the anonymization API: done whole, under a name of their own, or not at all."""
+
+import io
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import av
+import httpx2
+import numpy as np
+import pytest
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
+from starlette.testclient import TestClient
+from tests.bmw.stub import Reply, Shown, StubInference
+from tests.service.making import FACE, client, configuration, entry, on_the_wire
+from tests.service.making import settings as made
+
+from velum.bmw.workshop import Workshop
+from velum.frame import Frame
+from velum.region import Region
+
+FRAMES = 6
+UNEXPECTED = b'{"data":null,"error":"unexpected server error","success":false}'
+
+
+def clip(kind: str = "mp4", codec: str = "libx264", audio: str | None = None, frames: int = FRAMES) -> bytes:
+    out = io.BytesIO()
+    with av.open(out, "w", format=kind) as container:
+        stream = container.add_stream(codec, 25)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream(audio, 48000) if audio else None
+        for _ in range(frames):
+            pixels = np.full((48, 64, 3), 200, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode())
+        if isinstance(sound, AudioStream):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.int16), "s16", "mono")
+            silence.sample_rate = 48000
+            container.mux(sound.encode(silence))
+            container.mux(sound.encode())
+    return out.getvalue()
+
+
+def send(it: TestClient, video: bytes, name: str = "clip.mp4", config: bytes | None = None) -> Any:
+    files = {"video": (name, video, "video/mp4"), "configuration": ("c", config or configuration(), "application/json")}
+    return it.post("/anonymize_video/", files=files)
+
+
+def finished(folder: Path) -> list[Path]:
+    return sorted((folder / "videos").glob("*.mp4"))
+
+
+def left(folder: Path) -> list[Path]:
+    return [path for path in (folder / "videos").rglob("*") if path.is_file() and path.name in {"upload", "done.mp4"}]
+
+
+def shown(path: Path) -> list[np.ndarray[Any, Any]]:
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[TestClient]:
+    with client(made(tmp_path)) as it:
+        yield it
+
+
+NAMES = [
+    ("plain", "clip.mp4", "clip"), ("up to the first dot", "my.clip.v2.mp4", "my"), ("no suffix", "clip", "clip"),
+    ("a way out", "../../x.mp4", "x"), ("a way out, elsewhere", "..\\..\\x.mp4", "x"), ("hidden", ".mp4", ""),
+    ("folder", "/etc/passwd", "passwd"), ("blanks and accents", "mein vidéo.mp4", "mein vidéo"),
+    ("signs", "a:b*c?.mp4", "a_b_c_"), ("very long", "x" * 300 + ".mp4", "x" * 60),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "stem"), [row[1:] for row in NAMES], ids=[row[0] for row in NAMES])
+def test_a_finished_video_has_the_name_of_the_original(alone: TestClient, tmp_path: Path, name: str, stem: str) -> None:
+    answer = send(alone, clip(), name)
+    assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "application/json", b'"Done"')
+    (file,) = finished(tmp_path)
+    assert re.fullmatch(rf"Anonymized_{re.escape(stem)}_\d\d_\d\d_\d\d_\d\d_\d\d_\d\d\.mp4", file.name)
+    frames = shown(file)
+    assert answer.headers["x-velum-file"] == quote(file.name)
+    assert len(frames) == FRAMES
+    for frame in frames:
+        assert frame[12:26, 14:30].max() < 60
+        assert frame[40:, 50:].min() > 180
+    assert not left(tmp_path)
+
+
+def test_videos_of_one_name_and_second_are_all_kept(tmp_path: Path) -> None:
+    with client(made(tmp_path, videos=3)) as it:
+        threads = [threading.Thread(target=send, args=(it, clip())) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(finished(tmp_path)) == 3
+    assert [path.name for path in (tmp_path / "videos").iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "audio"),
+    [
+        ("matroska", "libx264", "libopus"),
+        ("avi", "mpeg4", "pcm_s16le"),
+        ("matroska", "libx264", "pcm_s16le"),
+        ("webm", "libvpx", "libopus"),
+    ],
+)
+def test_other_containers_and_their_sound_are_taken(
+    alone: TestClient, tmp_path: Path, kind: str, codec: str, audio: str
+) -> None:
+    assert send(alone, clip(kind, codec, audio), "clip.mkv").content == b'"Done"'
+    assert len(shown(finished(tmp_path)[0])) == FRAMES
+
+
+CORRUPT = b'{"data":null,"error":"Invalid model configuration: Json file corrupted","success":false}'
+FAILURES = [
+    ("bad configuration, which is looked at first", b"x", b"{", CORRUPT),
+    ("wrong entries", clip(), configuration(entry(class_name="x"), entry(anonymization_technique="zap")),
+     (b'["The label x in the sensitive info 1 is not supported.",'
+     b'"The technique zap is not supported for the label face in sensitive info 2."]')),
+    ("no video", b"nonsense", configuration(), UNEXPECTED),
+    ("nothing", b"", configuration(), UNEXPECTED),
+    ("half of one", clip()[:1200], configuration(), UNEXPECTED),
+    ("no entries", clip(), b'{"sensitive_info":[]}', UNEXPECTED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("video", "config", "body"), [row[1:] for row in FAILURES], ids=[row[0] for row in FAILURES])
+def test_failures_publish_nothing(alone: TestClient, tmp_path: Path, video: bytes, config: bytes, body: bytes) -> None:
+    answer = send(alone, video, config=config)
+    assert (answer.status_code, answer.content) == (200, body)
+    assert not finished(tmp_path)
+    assert not left(tmp_path)
+
+
+def test_an_inference_api_that_fails_publishes_nothing(tmp_path: Path) -> None:
+    remote = configuration(entry(model_name="yolo", class_name="person"))
+    with StubInference("OVD", boxes=[Shown("person", (10, 8, 34, 30))]) as api, client(made(tmp_path, [api.url])) as it:
+        it.get("/available_methods/")
+        assert send(it, clip(), config=remote).content == b'"Done"'
+        assert shown(finished(tmp_path)[0])[3][12:26, 14:30].max() < 60
+        api.replies["/models/yolo/predict"] = Reply(500, b"")
+        answer = send(it, clip(), config=remote)
+    assert answer.content == b'["The model type detection in sensitive info 1 is not supported."]'
+    assert len(finished(tmp_path)) == 1
+    assert not left(tmp_path)
+
+
+def test_more_videos_than_may_be_are_refused(tmp_path: Path) -> None:
+    goes_on = threading.Event()
+
+    def slowly(frame: Frame) -> list[Region]:
+        goes_on.wait(10)
+        return [FACE]
+
+    with client(made(tmp_path), found=slowly) as it:
+        first = threading.Thread(target=send, args=(it, clip()))
+        first.start()
+        time.sleep(0.3)
+        answer = send(it, clip())
+        assert (answer.status_code, answer.json()["success"]) == (429, False)
+        goes_on.set()
+        first.join()
+        assert send(it, clip()).content == b'"Done"'
+
+
+def test_work_ends_when_the_client_goes_away(tmp_path: Path) -> None:
+    looked: list[int] = []
+
+    def slowly(frame: Frame) -> list[Region]:
+        looked.append(frame.index)
+        time.sleep(0.03)
+        return [FACE]
+
+    files = {"video": ("a.mp4", clip(frames=200), "video/mp4"), "configuration": ("c", configuration(), "text/json")}
+    # It shows when a frame is finished: what is ahead of that was looked at before.
+    with on_the_wire(made(tmp_path), slowly) as url:
+        with pytest.raises(httpx2.ReadTimeout):
+            httpx2.post(f"{url}/anonymize_video/", files=files, timeout=1.0)
+        until = time.monotonic() + 8
+        while left(tmp_path) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not left(tmp_path)
+        assert 0 < len(looked) < 150
+    assert not finished(tmp_path)
+
+
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
+    living, killed = Workshop(tmp_path), tmp_path / ".velum-work-killed"
+    living.open()
+    killed.mkdir()
+    (killed / ".lock").touch()
+    (killed / "upload").write_text("an original")
+    with living.folder() as folder:
+        (folder / "upload").write_text("in work")
+        other = Workshop(tmp_path)
+        other.open()
+        assert not killed.exists()
+        assert (folder / "upload").exists()
+        other.close()
+    assert not folder.exists()
+    living.close()
+    assert not list(tmp_path.iterdir())
