@@ -1,0 +1,98 @@
+"""What the Dockerfile names is there, be it files, settings or commands; the image is as closed as it should be."""
+
+import re
+import shlex
+import tomllib
+
+import pytest
+from tests.deploy.reading import ROOT, VERSION, check_command, stages
+
+from velum.settings import variables
+
+BUILD, FINAL = stages()
+
+
+def sent() -> list[str]:
+    """What .dockerignore lets through, as it writes it."""
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert lines[0] == "*"
+    return [line.removeprefix("!").split("/")[0] for line in lines if line.startswith("!")]
+
+
+def test_files_that_are_copied_are_there_and_not_ignored() -> None:
+    for stage in (BUILD, FINAL):
+        for words in map(shlex.split, stage.all("COPY")):
+            for source in words[:-1] if not words[0].startswith("--from=") else []:
+                assert (ROOT / source).exists()
+                assert source in sent()
+
+
+def test_files_that_commands_name_are_copied_before() -> None:
+    copied: list[str] = []
+    for word, rest in BUILD.said:
+        if word == "COPY":
+            copied += shlex.split(rest)[:-1]
+        if word == "RUN" and "--requirement" in rest:
+            assert "requirements" in copied
+        if word == "RUN" and rest.startswith("/opt/velum/bin/pip install --no-deps"):
+            project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+            assert {"src", "pyproject.toml", project["project"]["readme"], "LICENSE"} <= set(copied)
+
+
+@pytest.mark.parametrize("name", ["run", "gpu"])
+def test_requirements_are_hashed_and_name_no_host(name: str) -> None:
+    text = (ROOT / f"requirements/{name}.txt").read_text()
+    assert name in " ".join(BUILD.all("ARG")) + (ROOT / "deploy/compose.gpu.yaml").read_text()
+    assert "://" not in text
+    for one in re.split(r"\n(?=\w)", text):
+        assert "--hash=sha256:" in one
+
+
+def test_every_setting_is_one() -> None:
+    words = [word.partition("=")[0] for rest in FINAL.all("ENV") for word in shlex.split(rest)]
+    ours = {word for word in words if word.startswith("VELUM_")}
+    assert ours == {
+        "VELUM_CACHE", "VELUM_OFFLINE", "VELUM_REMOTE_PRIVATE", "VELUM_BMW_FOLDER", "VELUM_BMW_VIDEOS",
+    }  # fmt: skip
+    assert ours <= variables().keys()
+
+
+def test_the_command_exists_and_listens_where_it_is_asked() -> None:
+    command = FINAL.listed("ENTRYPOINT") + FINAL.listed("CMD")
+    assert command[0] == "velum"
+    check_command(command[1:])
+    port = command[command.index("--port") + 1]
+    assert FINAL.last("EXPOSE") == port
+    assert f"'127.0.0.1', {port}" in FINAL.listed("HEALTHCHECK")[-1]
+    compile(FINAL.listed("HEALTHCHECK")[-1], "healthcheck", "exec")
+
+
+def test_the_user_is_nobody_and_owns_only_what_changes() -> None:
+    uid, _, gid = FINAL.last("USER").partition(":")
+    assert int(uid) > 9999
+    assert int(gid) > 9999
+    (made,) = FINAL.all("RUN")
+    assert f"--uid {uid} " in made
+    folders = made.partition("--mode=0775 ")[2].split()
+    env = dict(word.split("=", 1) for rest in FINAL.all("ENV") for word in shlex.split(rest))
+    assert {FINAL.last("VOLUME"), env["VELUM_BMW_FOLDER"], env["VELUM_BMW_VIDEOS"]} == set(folders)
+    assert FINAL.last("STOPSIGNAL") == "SIGTERM"
+
+
+def test_addresses_and_passwords_of_the_build_stay_out_of_the_image() -> None:
+    assert not [rest for rest in FINAL.all("ARG") + FINAL.all("ENV") if "PIP" in rest]
+    assert not [rest for rest in BUILD.all("ENV") if "INDEX" in rest]
+    assert "://" not in (ROOT / "Dockerfile").read_text()
+    assert all("id=pip,target=/etc/pip.conf" in rest for rest in BUILD.all("RUN") if "--mount" in rest)
+
+
+def test_versions_agree() -> None:
+    assert f'version="{VERSION}"' in FINAL.last("LABEL")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    base = re.search(r"BASE=python:(\S+)-slim", (ROOT / "Dockerfile").read_text())
+    assert base is not None
+    assert f"Programming Language :: Python :: {base[1]}" in project["classifiers"]
+
+
+def test_nothing_depends_on_the_kind_of_processor() -> None:
+    assert not re.search(r"x86|--platform|TARGETARCH|manylinux", (ROOT / "Dockerfile").read_text())
