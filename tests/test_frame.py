@@ -107,6 +107,30 @@ def test_rgb_view_of_a_part_is_upright(value: int) -> None:
     assert frame.rgb(15, 5, box).shape == (5, 15, 3)
 
 
+SMALLER = [
+    ((48, 64), (32, 24), "half"), ((48, 64), (16, 12), "a quarter: two halves"), ((48, 64), (21, 16), "a third"),
+    ((48, 64), (24, 18), "a half and then some"), ((45, 63), (20, 15), "odd sides cannot be halved"),
+    ((48, 64), (60, 44), "less than a half"), ((48, 64), (8, 24), "more across than down"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "size", "reason"), SMALLER)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_smaller_view_is_of_means_not_of_single_samples(
+    shape: tuple[int, int], size: tuple[int, int], reason: str, kind: type[np.uint8]
+) -> None:
+    """Lines of one sample, light and dark in turn, are grey from afar; a slope stays where it is."""
+    rows, columns = np.indices(shape)
+    bits = 8 * np.dtype(kind).itemsize
+    slope = Plane((columns * (200 << (bits - 8)) // shape[1]).astype(kind), Role.GREY, bits=bits)
+    seen = Frame.of(slope).grey(*size).astype(float)
+    expected = (np.arange(size[0]) + 0.5) * 200 / size[0]
+    assert np.abs(seen - expected).max() <= 200 / size[0] + 2, reason
+    if size[0] * 2 <= shape[1] and shape[1] % 2 == 0 and size[1] * 2 <= shape[0]:
+        lines = Plane(((rows + columns) % 2 * (200 << (bits - 8))).astype(kind), Role.GREY, bits=bits)
+        assert np.abs(Frame.of(lines).grey(*size).astype(float) - 100).max() <= 2, reason
+
+
 def test_a_plane_must_have_the_channels_of_its_role() -> None:
     with pytest.raises(BadInput, match="3 channels"):
         Plane(np.zeros((4, 4), np.uint8), Role.RGB)

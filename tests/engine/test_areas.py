@@ -70,6 +70,28 @@ def test_a_mask_grows_along_its_outline() -> None:
     assert not grown[20, 22]
 
 
+@pytest.mark.parametrize(("side", "why"), [(100, "a small kernel"), (400, "too large for a kernel: by distance")])
+def test_a_mask_grows_as_far_in_every_direction(side: int, why: str) -> None:
+    mask = np.zeros((side, side), dtype=bool)
+    mask[side // 2, side // 2] = True
+    area = outline(Region(Box(0, 0, side, side), "face", mask=mask), rule(0.5), side, side)
+    assert area is not None
+    assert area.mask is not None
+    radius = side // 10
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    assert area.mask[np.hypot(x, y) <= radius].all(), why
+    assert not area.mask[np.hypot(x, y) > radius + 1].any(), why
+
+
+def test_the_room_that_a_mask_leaves_in_its_box_does_not_count() -> None:
+    mask = np.zeros((60, 80), dtype=bool)
+    mask[20:30, 40:45] = True
+    area = outline(Region(Box(0, 0, 80, 60), "face", mask=mask), rule(), W, H)
+    assert area is not None
+    assert area.box == Box(40, 20, 45, 30)
+    assert outline(Region(Box(0, 0, 80, 60), "face", mask=np.zeros((60, 80), dtype=bool)), rule(0.5), W, H) is None
+
+
 @given(st.lists(boxes, max_size=8))
 def test_merging_keeps_the_pixels_and_leaves_no_overlap(some: list[Box]) -> None:
     areas = [area for box in some if (area := outline(Region(box, "face"), rule(), W, H))]

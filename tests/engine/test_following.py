@@ -1,6 +1,7 @@
 """Following things between locating and hiding."""
 
 from collections.abc import Iterator, Sequence
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -51,6 +52,24 @@ def test_a_gap_is_closed_and_frames_stay_in_order(window: int | None) -> None:
         assert region.box.join(thing) == region.box  # contains it
         assert region.found == ("detected" if look.frame.index in seen else "interpolated")
     assert bool(out[0].frame.planes) is (window is not None)  # without end, no picture is held
+
+
+def test_no_more_frames_are_held_than_the_window_has() -> None:
+    alive: WeakSet[Looked] = WeakSet()
+    most = 0
+
+    class Watched(Looked):
+        __slots__ = ("__weakref__",)
+
+    def watched() -> Iterator[Looked]:
+        for look in looked(60, range(60)):
+            one = Watched(look.frame, look.found)
+            alive.add(one)
+            yield one
+
+    for _ in followed(watched(), WORK, Reach(10, 3)):
+        most = max(most, len(alive))
+    assert most <= 10 + 3  # those between two stages
 
 
 def test_a_zone_stays_where_and_when_it_was_placed() -> None:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from weakref import ref
 
 import pytest
 
@@ -31,6 +32,29 @@ def test_a_lane_runs_no_further_ahead_than_allowed() -> None:
         next(items)
         time.sleep(0.1)
         assert len(made) <= 1 + 3 + 1  # read, waiting in the channel, waiting to get in
+
+
+def test_a_lane_holds_nothing_that_was_read() -> None:
+    class Item:
+        pass
+
+    gone = []
+
+    def source() -> Iterator[Item]:
+        for _ in range(3):
+            item = Item()
+            seen = ref(item)
+            yield item
+            del item
+            deadline = time.monotonic() + 5
+            while seen() is not None and time.monotonic() < deadline:
+                time.sleep(0.001)
+            gone.append(seen() is None)
+
+    with ahead(source()) as items:
+        for item in items:
+            del item
+    assert gone == [True] * 3
 
 
 def test_a_failure_is_raised_in_its_place() -> None:

@@ -78,6 +78,17 @@ def test_many_come_in_order_whatever_their_size(tmp_path: Path, mode: Mode) -> N
     assert list(network.infer_many([])) == []
 
 
+def test_sizes_that_get_a_network_of_their_own_give_the_same(tmp_path: Path) -> None:
+    """In throughput mode large sizes do, the first of them; a network that is open for any size takes the others."""
+    network = Network(saved(tmp_path), Input(mean=(1, 2, 3)), replace(F32, mode="throughput", threads=2))
+    plain = Network(saved(tmp_path), Input(mean=(1, 2, 3)), F32)
+    random = np.random.default_rng(0)
+    sizes = [(256, 256), (8, 8), (256, 288), (320, 256), (256, 256), (8, 8), (320, 256)]
+    given = [random.integers(1, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    for picture, outputs in zip(given, network.infer_many(given), strict=True):
+        assert np.array_equal(outputs["same"], plain.infer(picture)["same"])
+
+
 def test_pictures_are_taken_up_as_room_becomes_free(tmp_path: Path) -> None:
     taken = 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import cv2
 import numpy as np
 
 from velum import __version__, media
@@ -45,10 +46,12 @@ class Engine:
         self._parts = Parts(host or Host())
         self._limits = limits or Limits()
         self._together = TOGETHER if host is not None and host.mode == "throughput" else 1
+        if self._together > 1:
+            cv2.setNumThreads(1)  # for the whole process: lanes keep the cores busy, more threads wait for each other
 
     def hide(
         self,
-        source: str | Path | media.Live,
+        source: str | Path | media.Live | media.Held,
         target: str | Path | media.Outlet,
         plan: Plan = DEFAULT_PLAN,
         *,
@@ -60,7 +63,8 @@ class Engine:
 
         With `regions`, what they name is hidden instead of looking for it. `progress` is called with each frame that is
         done. The target appears whole or not at all; an `Outlet` gets each frame as soon as it is hidden. A source that
-        is an address, `-` for the standard input, or a `Live` is read as it comes. Raises any `VelumError`.
+        is an address, `-` for the standard input, or a `Live` is read as it comes; a `Held` image is in memory. Raises any
+        `VelumError`.
         """
         work = prepare(plan, self._parts, locate=regions is None)
         origin = media.source_of(source)
@@ -95,7 +99,9 @@ class Engine:
             **_outcome(work, tally, writer.warnings, regions),
         )  # fmt: skip
 
-    def locate(self, source: str | Path, plan: Plan = DEFAULT_PLAN, *, progress: Progress | None = None) -> Findings:
+    def locate(
+        self, source: str | Path | media.Held, plan: Plan = DEFAULT_PLAN, *, progress: Progress | None = None
+    ) -> Findings:
         """Return what the plan's rules would hide in `source`, without changing anything.
 
         In videos things are followed through the whole file, as in two passes.
@@ -121,6 +127,33 @@ class Engine:
         return done.planes[0].pixels, Report(
             source=None, target=None, format="array", width=frame.width, height=frame.height, encoding="none",
             **_outcome(work, tally, (), regions),
+        )  # fmt: skip
+
+    def hide_plain(
+        self,
+        data: bytes,
+        plan: Plan = DEFAULT_PLAN,
+        *,
+        format: media.PlainFormat = "PNG",  # noqa: A002
+        quality: int | None = None,
+    ) -> tuple[bytes, Report]:
+        """Return the picture in an image file's bytes with everything hidden that `plan` names, and the report.
+
+        The result is upright 8-bit RGB without metadata, of the first picture where there are several. A JPEG is coded
+        like the source where that is one, with its tables if no `quality` from 1 to 100 is given. The plan's own
+        quality and metadata do not count. Raises as `hide` does.
+        """
+        work = prepare(plan, self._parts)
+        tally = Tally()
+        with tally.stage("decode"):
+            source = media.read_plain(data, self._limits)
+        width, height, tally.frames = source.frame.width, source.frame.height, 1
+        (done,) = hide(locate([source.frame], work, self._limits, tally), work, tally)
+        with tally.stage("encode"):
+            result, encoding = media.write_plain(done.rgb(width, height), format, quality, source.jpeg)
+        return result, Report(
+            source=None, target=None, format=source.format, width=width, height=height, encoding=encoding,
+            **_outcome(work, tally, (), None),
         )  # fmt: skip
 
     def check(self, plan: Plan) -> Work:
@@ -173,7 +206,7 @@ class Engine:
         return followed(looked, work, Reach.of(work.plan, float(fps), whole=whole))
 
     @contextmanager
-    def _reading(self, source: Path | media.Live, plan: Plan) -> Iterator[tuple[media.Reader, Tally]]:
+    def _reading(self, source: Path | media.Live | media.Held, plan: Plan) -> Iterator[tuple[media.Reader, Tally]]:
         start = time.perf_counter()
         with media.read(source, self._limits, cover_damage=plan.video.on_damage == "cover") as reader:
             tally = Tally(by_track=reader.info.fps is not None)

@@ -4,7 +4,8 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, tee
+from itertools import chain
+from typing import TypeVar
 
 from velum.engine.prepare import Work
 from velum.engine.stages import Looked
@@ -15,6 +16,8 @@ from velum.plugins import Graded
 from velum.region import Region
 from velum.track import Look, follow
 from velum.track.look import Thumb
+
+T = TypeVar("T")
 
 THUMB_WIDTH = 480
 SMALLEST_THUMB = 16
@@ -71,7 +74,7 @@ def followed(looked: Iterable[Looked], work: Work, reach: Reach) -> Iterator[Loo
 
     streams = [
         follow(_looks(branch, which), reach.window_frames, reach.pad_frames, _sure(work, which))
-        for which, branch in enumerate(tee(seen(), len(work.localizers)))
+        for which, branch in enumerate(_shared(seen(), len(work.localizers)))
     ]
     for regions in zip(*streams, strict=True):
         look = held.popleft()
@@ -80,6 +83,24 @@ def followed(looked: Iterable[Looked], work: Work, reach: Reach) -> Iterator[Loo
             for which, (before, after) in enumerate(zip(look.found, regions, strict=True))
         )
         yield replace(look, found=found, followed=True)
+
+
+def _shared(items: Iterator[T], readers: int) -> list[Iterator[T]]:
+    """Return an iterator over the items for each reader. Unlike `tee`, they hold no item that all have read."""
+    queues = [deque[T]() for _ in range(readers)]
+
+    def branch(mine: deque[T]) -> Iterator[T]:
+        while True:
+            if not mine:
+                item = next(items, None)
+                if item is None:
+                    return
+                for queue in queues:
+                    queue.append(item)
+                del item
+            yield mine.popleft()
+
+    return [branch(queue) for queue in queues]
 
 
 def _sure(work: Work, which: int) -> dict[str, float]:

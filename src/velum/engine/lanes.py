@@ -54,6 +54,7 @@ class _Channel(Generic[T]):
                 item = self.items.popleft()
                 self.changed.notify_all()
             yield item
+            del item  # or it would be held while the next one is waited for
 
 
 @contextmanager

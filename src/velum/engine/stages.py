@@ -89,6 +89,7 @@ def counted(frames: Iterable[Frame], tally: Tally) -> Iterator[Frame]:
             return
         tally.frames += 1
         yield frame
+        del frame  # or its buffers would be held while the next one is decoded
 
 
 def locate(
@@ -109,6 +110,7 @@ def locate(
         for i, frame in enumerate(group):
             never = [region for one in kept for region in one[i]]
             yield Looked(frame, found.get(frame.index, nobody), never)
+        del group, asked, frame  # or they would be held while the next ones are waited for
 
 
 def known(
@@ -130,7 +132,8 @@ def hide(looked: Iterable[Looked], work: Work, tally: Tally) -> Iterator[Frame]:
         for index, (rule, found) in enumerate(zip(work.plan.rules, wanted, strict=True)):
             for region in found:
                 tally.note(look.frame, index, str(rule.hide), region)
-        yield look.frame
+        # The file as it came shows what is hidden now.
+        yield replace(look.frame, encoded=None) if look.frame.encoded is not None else look.frame
 
 
 def wanted_by(work: Work, look: Looked) -> list[list[Region]]:

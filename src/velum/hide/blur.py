@@ -1,5 +1,6 @@
 """Gaussian blur, strong enough for the region's size."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -60,11 +61,20 @@ class Blur:
 
 
 def _gaussian(samples: Samples, sigma_x: float, sigma_y: float) -> Samples:
-    """Return the blurred samples: reduced by area means, blurred, enlarged. The detour only adds blur."""
+    """Return the blurred samples: halved again and again, blurred, enlarged. The detour only adds blur.
+
+    OpenCV has vector code for means of 2 x 2 samples only: in steps, a large region takes a fifth of the time.
+    """
     height, width = samples.shape[:2]
-    columns, rows = (max(1, round(n / max(1, s / WORKING_SIGMA))) for n, s in ((width, sigma_x), (height, sigma_y)))
-    small = cv2.resize(samples, (columns, rows), interpolation=cv2.INTER_AREA)
+    across, down = (max(0, math.floor(math.log2(sigma / WORKING_SIGMA))) for sigma in (sigma_x, sigma_y))
+    right, below = -width % (1 << across), -height % (1 << down)
+    small = cv2.copyMakeBorder(samples, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    whole = small.shape[1], small.shape[0]
+    for step in range(max(across, down)):
+        size = small.shape[1] >> (step < across), small.shape[0] >> (step < down)
+        small = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(
-        small, (0, 0), sigmaX=sigma_x * columns / width, sigmaY=sigma_y * rows / height, borderType=cv2.BORDER_REPLICATE
+        small, (0, 0), sigmaX=sigma_x / (1 << across), sigmaY=sigma_y / (1 << down), borderType=cv2.BORDER_REPLICATE
     )
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR).reshape(samples.shape)  # type: ignore[return-value]
+    blurred = cv2.resize(small, whole, interpolation=cv2.INTER_LINEAR)[:height, :width]
+    return blurred.reshape(samples.shape)  # type: ignore[return-value]

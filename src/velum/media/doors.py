@@ -11,7 +11,7 @@ from velum.frame import Frame
 from velum.limits import Limits
 from velum.media import image, writer
 from velum.media.info import Info
-from velum.media.live import Live, Outlet
+from velum.media.live import Held, Live, Outlet
 from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
 from velum.plan import Plan
 
@@ -69,8 +69,8 @@ class Writer(Protocol):
     ) -> None: ...
 
 
-def read(source: Path | Live, limits: Limits, *, cover_damage: bool = False) -> Reader:
-    """Open an image, a video or a stream; the content of a file decides which, not its name.
+def read(source: Path | Live | Held, limits: Limits, *, cover_damage: bool = False) -> Reader:
+    """Open an image, a video or a stream; the content of a file decides which, not its name. In memory, only images.
 
     With `cover_damage`, frames of a video that cannot be read come as black ones. Raises `BadInput` when the source
     is missing, empty, damaged, encrypted or of an unknown kind, `LimitExceeded` when it is too large, and
@@ -80,6 +80,8 @@ def read(source: Path | Live, limits: Limits, *, cover_damage: bool = False) -> 
         from velum.media.video.live import LiveReader  # noqa: PLC0415  # images do without PyAV
 
         return LiveReader(source, limits, cover_damage=cover_damage)
+    if isinstance(source, Held):
+        return image.held(source, limits)
     if _is_video(source):
         from velum.media.video.decode import VideoReader  # noqa: PLC0415  # images do without PyAV
 

@@ -9,7 +9,7 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -23,10 +23,12 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from velum.errors import BadInput, VelumError
-from velum.frame import Frame, Orientation, Plane
+from velum.frame import Frame, Orientation, Plane, Role
 from velum.limits import Limits
-from velum.media import deep
+from velum.media import deep, quick
+from velum.media.bare import bare
 from velum.media.info import Info, Page
+from velum.media.live import Held
 from velum.media.look import look_at, opened, page_of
 from velum.media.palette import Indexed
 from velum.media.sniff import format_of
@@ -38,15 +40,16 @@ _DAMAGE = (
 """What decoders raise for damaged files; Pillow's own list (`Image.open`) with what its plugins raise while loading."""
 
 _BAND_BYTES = 1 << 22
+_SENT_ON = {"BMP", "JPEG", "PNG", "WEBP"}
 
 
 class Reader:
     """One source. Use it in a `with` block; `frames()` may be called again and starts anew."""
 
-    def __init__(self, source: Path, data: bytes, limits: Limits) -> None:
+    def __init__(self, source: Path, data: bytes, limits: Limits, *, sha256: str | None = None) -> None:
         self._data, self._limits, self._source = data, limits, source
-        self.sha256 = hashlib.sha256(data).hexdigest()
-        """SHA-256 of the very bytes that are decoded, in hexadecimal."""
+        self.sha256 = sha256
+        """SHA-256 of the very bytes that are decoded, in hexadecimal; None where nobody asks for it."""
         self._format = format_of(data, str(source))
         with _translated(source), self._open() as image:
             self._check_size(image)
@@ -64,7 +67,7 @@ class Reader:
     ) -> None:
         self._data = b""
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         """Yield every frame, page or picture in order. `time` is that of animations.
 
         Raises `BadInput` when a frame is damaged and `LimitExceeded` when it is too large.
@@ -81,7 +84,10 @@ class Reader:
                 self.info.look.pages[index] = page
                 animated = self.info.look.animated
                 orientation = Orientation.from_exif(self.info.look.orientation)
-                yield Frame.of(plane, index=index, time=time if animated else None, orientation=orientation)
+                yield Frame.of(
+                    plane, index=index, time=time if animated else None, orientation=orientation,
+                    encoded=bare(self._data, self._format) if self._is_plain(page, image) else None,
+                )  # fmt: skip
                 time += Fraction(page.duration_ms).limit_denominator(1000) / 1000
                 del plane
 
@@ -91,12 +97,28 @@ class Reader:
     def _check_size(self, image: Image.Image) -> None:
         self._limits.check("pixels", image.width * image.height, str(self._source))
 
+    def _is_plain(self, page: Page, image: Image.Image) -> bool:
+        """Tell whether anyone who opens the file sees this picture, upright and in 8 bits, and nothing else."""
+        return (
+            self.info.frames == 1
+            and self._format in _SENT_ON
+            and self.info.look.orientation == 1
+            and page.role in {Role.GREY, Role.RGB}
+            and page.bits == 8
+            and not page.bilevel
+            and page.palette is None
+            and "mp" not in image.info  # more pictures behind the first one of a JPEG (CIPA DC-007)
+        )
+
     def _decode(self, image: ImageFile.ImageFile, index: int) -> tuple[Plane, Page]:
         # HEIF opens at its primary picture, which need not be the first.
         if self.info.frames > 1:
             image.seek(index)
         self._check_size(image)
         page, mode = page_of(image, self._data, self.info.look.animated, self._source)
+        pixels = quick.decoded(image, self._data, mode) if self.info.frames == 1 else None
+        if pixels is not None:
+            return Plane(pixels, page.role), page
         image.load()
         page = replace(page, duration_ms=float(image.info.get("duration", 0)))
         if mode.endswith(";deep"):
@@ -116,7 +138,16 @@ def read(source: Path, limits: Limits) -> Reader:
     Raises `BadInput` when it is missing, empty, damaged, no image or of a kind that cannot be kept as it is,
     `LimitExceeded` when it is too large, and `Unavailable` for HEIF without the extra.
     """
-    return Reader(source, _bytes(source, limits), limits)
+    data = _bytes(source, limits)
+    return Reader(source, data, limits, sha256=hashlib.sha256(data).hexdigest())
+
+
+def held(source: Held, limits: Limits) -> Reader:
+    """Open an image file that is in memory. Raises as `read` does."""
+    if not source.data:
+        raise BadInput(f"cannot read {source}: it is empty")
+    limits.check("bytes", len(source.data), str(source))
+    return Reader(Path(source.name), source.data, limits, sha256=hashlib.sha256(source.data).hexdigest())
 
 
 def samples(image: Image.Image) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Sources that come as they happen, and results that go out as they are made: plain values, no library behind them."""
+"""Sources that are in memory or come as they happen, and results that go out as they are made: plain values."""
 
 import re
 import threading
@@ -103,9 +103,20 @@ class Outlet:
         return "standard output"
 
 
-def source_of(source: str | Path | Live) -> Path | Live:
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """An image file that is in memory; `name` is what messages and the report call it. It never touches a disk."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def source_of(source: str | Path | Live | Held) -> Path | Live | Held:
     """Return the stream or the file that is meant. A `Path` is never an address; a file named `-` is `./-`."""
-    if isinstance(source, Live):
+    if isinstance(source, Live | Held):
         return source
     if isinstance(source, str) and (source == "-" or _ADDRESS.match(source)):
         return Live(source)

@@ -1,12 +1,26 @@
 """Every layout of samples that a decoder gives is handed out as it is, or in one that holds the same samples."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
 from av.video.format import VideoFormat
 
 from velum.frame import Frame, Role
-from velum.media.video.pixels import KEPT, blacken, kept_layout, layout_of, native_of, own, planes_of, views
+from velum.media.video.pixels import (
+    KEPT,
+    Buffers,
+    Picture,
+    blacken,
+    kept_layout,
+    layout_of,
+    native_of,
+    own,
+    planes_of,
+    views,
+)
 
 EXACT = [
     ("nv12", "yuv420p"), ("nv21", "yuv420p"), ("nv16", "yuv422p"), ("nv24", "yuv444p"), ("p010le", "yuv420p10le"),
@@ -68,6 +82,68 @@ def test_an_own_picture_shares_no_memory_with_the_decoders() -> None:
     for ours, theirs in zip(views(copy, layout_of("yuv420p")), views(source, layout_of("yuv420p")), strict=True):
         assert np.array_equal(ours, theirs)
         assert not np.shares_memory(ours, theirs)
+
+
+YUV420 = layout_of("yuv420p")
+
+
+def buffers() -> Buffers:
+    return Buffers(32, 24, YUV420)
+
+
+def place(frame: av.VideoFrame) -> int:
+    return frame.planes[0].buffer_ptr
+
+
+def test_memory_of_a_picture_that_nobody_has_is_used_anew() -> None:
+    spare = buffers()
+    places = set()
+    for _ in range(5):
+        frame = own(noise("yuv420p"), YUV420, spare.take())
+        places.add(place(frame))
+        del frame
+    assert len(places) == 1
+
+
+def test_memory_that_anybody_looks_at_is_left_alone() -> None:
+    spare = buffers()
+    kept = own(noise("yuv420p"), YUV420, spare.take())
+    (luma, *_), expected = views(kept, YUV420), noise("yuv420p").to_ndarray()[:24]
+    row = luma[3:4]
+    del kept, luma  # the view of a view is all that is left
+    for _ in range(3):
+        blacken(spare.take(), YUV420, limited=True)
+    assert np.array_equal(row[0], expected[3])
+
+
+def test_memory_that_an_encoder_still_reads_is_left_alone() -> None:
+    """What FFmpeg holds, as encoders with threads do, it holds by a count of its own: here a queue of filters."""
+    spare, graph = buffers(), av.filter.Graph()
+    made = spare.take()
+    source = graph.add_buffer(width=32, height=24, format=made.format, time_base=Fraction(1, 30))
+    sink = graph.add("buffersink")
+    source.link_to(sink)
+    graph.configure()
+    own(noise("yuv420p"), YUV420, made)
+    graph.push(made)
+    first = place(made)
+    del made
+    again = spare.take()
+    assert place(again) != first
+    blacken(again, YUV420, limited=True)
+    assert np.array_equal(graph.pull().to_ndarray(), noise("yuv420p").to_ndarray())
+
+
+def test_planes_put_in_the_place_of_the_given_ones_are_encoded() -> None:
+    native = own(noise("yuv420p"), YUV420)
+    planes = planes_of(native, YUV420, limited=True)
+    picture = Picture(planes, 32, 24, native=native, given=planes)
+    assert native_of(picture, YUV420) is native
+    light = replace(planes[0], pixels=np.full((24, 32), 200, np.uint8))
+    encoded = native_of(replace(picture, planes=(light, *planes[1:])), YUV420)
+    luma, *chroma = views(encoded, YUV420)
+    assert (luma == 200).all()
+    assert all(np.array_equal(a, b) for a, b in zip(chroma, views(noise("yuv420p"), YUV420)[1:], strict=True))
 
 
 def test_a_frame_of_planes_alone_can_be_encoded() -> None:

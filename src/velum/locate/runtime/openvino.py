@@ -1,8 +1,9 @@
 """OpenVINO on the CPU. Reads ONNX, and IR from version 10 on."""
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Any
@@ -21,6 +22,18 @@ from velum.plugins import Host, Precision
 # measurable time.
 KERNELS = 100
 
+FIXED_SIZES = 2
+FIXED_PIXELS = 1 << 16
+"""How many sizes of input, and from which area on, may get a network compiled for them alone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ready:
+    """A compiled network, with the requests that are free."""
+
+    compiled: Any
+    idle: LifoQueue[Any] = field(default_factory=LifoQueue)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Started:
@@ -28,13 +41,17 @@ class _Started:
 
     request: Any
     rgb: Rgb
+    ready: _Ready
 
 
 class Network:
     """A network compiled once for any size of input, or for the one that it takes.
 
     Sizes are left open because that costs 2 % (large inputs) to 15 % (640 x 384) of the time of an inference, and
-    saves compiling, and holding in memory, the network once per size: 0.1 to 0.7 s for each size of photograph.
+    saves compiling, and holding in memory, the network once per size: 0.1 to 0.7 s for each size of photograph. Where
+    many pictures are to be done in a short time, the first sizes that come are compiled for: a video has one large
+    one, and the small look that follows it would make the open network prepare itself anew for every picture, which
+    takes another 15 %.
     OpenVINO's cache on disk is not used: it saves 40 ms of 130, and a flipped bit in it goes unnoticed, so that faces
     would be missed without a word, while the file of weights is verified.
     """
@@ -58,6 +75,7 @@ class Network:
             self._beside = {order.index(one.any_name): one.get_partial_shape()[1].get_length() for one in rest}
             model = _prepared(model, form, self._picture, self._beside)
             self._compiled = core.compile_model(model, "CPU", _settings(host))
+            self._fixable = model if form.size_wh is None and host.mode == "throughput" else None
         except RuntimeError as error:
             raise Unavailable(
                 f"weights {path} cannot be used by OpenVINO {_version()}: {_first_line(error)}; "
@@ -65,7 +83,9 @@ class Network:
             ) from error
         # A list of finds has no batch axis: its first axis is as long as there are finds.
         self._batched = [_has_batch(output) for output in self._compiled.outputs]
-        self._idle: LifoQueue[Any] = LifoQueue()
+        self._open = _Ready(self._compiled)
+        self._core, self._host, self._lock = core, host, threading.Lock()
+        self._fixed: dict[tuple[int, int], _Ready] = {}
         # One more than run at a time: the next is there when one ends.
         self._at_once = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
 
@@ -102,14 +122,27 @@ class Network:
 
     def _started(self, rgb: Rgb) -> _Started:
         try:
-            request = self._idle.get_nowait()
-        except Empty:
-            request = self._compiled.create_infer_request()
-        try:
+            ready = self._ready(rgb.shape[0], rgb.shape[1])
+            try:
+                request = ready.idle.get_nowait()
+            except Empty:
+                request = ready.compiled.create_infer_request()
             request.start_async(self._given(rgb), share_inputs=True)
         except RuntimeError as error:
             raise _failed(rgb, error) from error
-        return _Started(request, rgb)
+        return _Started(request, rgb, ready)
+
+    def _ready(self, height: int, width: int) -> _Ready:
+        """Return the network for a size of input: the one for that size alone where there is one, or is to be one."""
+        if self._fixable is None or height * width < FIXED_PIXELS:
+            return self._open
+        size = height, width
+        with self._lock:
+            if size not in self._fixed and len(self._fixed) < FIXED_SIZES:
+                model = self._fixable.clone()
+                model.reshape({self._picture: [1, height, width, 3]})
+                self._fixed[size] = _Ready(self._core.compile_model(model, "CPU", _settings(self._host)))
+            return self._fixed.get(size, self._open)
 
     def _given(self, rgb: Rgb) -> dict[int, Any]:
         """Return the picture and, for networks that ask for it, its size.
@@ -132,7 +165,7 @@ class Network:
             }
         except RuntimeError as error:
             raise _failed(started.rgb, error) from error
-        self._idle.put(request)
+        started.ready.idle.put(request)
         return checked(outputs)
 
 

@@ -11,7 +11,7 @@ import av
 from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media.video.info import VideoInfo
-from velum.media.video.pixels import Picture, blacken, own, planes_of
+from velum.media.video.pixels import Buffers, Picture, blacken, own, planes_of
 from velum.media.video.probe import fraction, probe, refuse_encrypted
 from velum.media.video.source import Demuxed, VideoFile, decode_strictly
 from velum.media.video.timeline import Timeline
@@ -68,6 +68,7 @@ class Pass:
     def __init__(self, info: VideoInfo) -> None:
         self._info, self._coding, self._limits = info, info.coding, info.limits
         self._timeline = Timeline()
+        self._buffers = Buffers(self._coding.stored_width, self._coding.stored_height, self._coding.layout)
         # AVI says in which order pictures are shown, and nothing more.
         self._ordered = info.format == "AVI"
         self._flushed = False
@@ -166,7 +167,7 @@ class Pass:
             self._reason = self._reason or "the picture is marked as damaged"
             yield self._black(pts, decoded)
         else:
-            yield self._picture(own(decoded, self._coding.layout), pts, decoded.duration)
+            yield self._picture(own(decoded, self._coding.layout, self._buffers.take()), pts, decoded.duration)
 
     def _stand_in(self) -> Iterator[Picture]:
         pts = self._timeline.next_pts()
@@ -183,14 +184,14 @@ class Pass:
         self._limits.check("video_frames", self._count + 1, str(info.source))
         index, self._count, self._last_pts = self._count, self._count + 1, pts
         planes = planes_of(native, coding.layout, limited=not coding.colour.full_range)
-        return Picture(planes, info.width, info.height, index, time, coding.orientation, native)
+        return Picture(planes, info.width, info.height, index, time, coding.orientation, native=native, given=planes)
 
     def _black(self, pts: int, like: av.VideoFrame | None = None) -> Picture:
         self._damaged(self._reason or "the picture is missing", pts)
         self._covered.append(self._place(pts))
         self._reason = ""
         coding = self._coding
-        native = av.VideoFrame(coding.stored_width, coding.stored_height, coding.layout.name)
+        native = self._buffers.take()
         native.color_range = 2 if coding.colour.full_range else 1
         blacken(native, coding.layout, limited=not coding.colour.full_range)
         return self._picture(native, pts, like.duration if like else 0)

@@ -1,5 +1,6 @@
 """Pictures of a decoder as planes: each layout of samples is kept, or brought to the nearest one that is."""
 
+import sys
 from dataclasses import dataclass
 from functools import cache
 
@@ -47,9 +48,36 @@ class Layout:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture(Frame):
-    """A frame of a video. `planes` are views of the buffers of `native`, which belong to nobody else."""
+    """A frame of a video. The planes `given` are views of the buffers of `native`, which belong to nobody else."""
 
     native: av.VideoFrame | None = None
+    given: tuple[Plane, ...] = ()
+
+
+_ALONE = [object()]
+_UNSEEN = sys.getrefcount(_ALONE[0])
+"""What Python counts for an object that only a list refers to, while it is asked."""
+
+
+class Buffers:
+    """Memory for the pictures of one size and layout, used anew: fresh memory costs more time than the copy itself.
+
+    A picture is used anew when nobody has it or a view of it any more, which Python counts, and its memory only when no
+    encoder reads it any more, which FFmpeg counts. There are as many as were ever in use at a time.
+    """
+
+    def __init__(self, width: int, height: int, layout: Layout) -> None:
+        self._width, self._height, self._name = width, height, layout.name
+        self._made: list[av.VideoFrame] = []
+
+    def take(self) -> av.VideoFrame:
+        """Return a picture that is nobody's. Its samples are any."""
+        for number in range(len(self._made)):
+            if sys.getrefcount(self._made[number]) == _UNSEEN:
+                self._made[number].make_writable()
+                return self._made[number]
+        self._made.append(av.VideoFrame(self._width, self._height, self._name))
+        return self._made[-1]
 
 
 @cache
@@ -84,14 +112,14 @@ def kept_layout(name: str) -> tuple[Layout, str | None]:
     return layout_of(choice.name), note
 
 
-def own(decoded: av.VideoFrame, layout: Layout) -> av.VideoFrame:
-    """Return the picture in buffers of its own: those of the decoder are still references for later pictures.
+def own(decoded: av.VideoFrame, layout: Layout, copy: av.VideoFrame | None = None) -> av.VideoFrame:
+    """Return the picture in `copy`, or in a new one: the decoder's buffers are still references for later pictures.
 
     Nothing but the samples, their range and matrix is taken over: captions and other data in the stream stay behind.
     """
     same = decoded.format.name.replace("yuvj", "yuv") == layout.name
     source = decoded if same else decoded.reformat(format=layout.name)
-    copy = av.VideoFrame(decoded.width, decoded.height, layout.name)
+    copy = copy or av.VideoFrame(decoded.width, decoded.height, layout.name)
     for theirs, ours in zip(views(source, layout), views(copy, layout), strict=True):
         np.copyto(ours, theirs)
     copy.color_range, copy.colorspace = decoded.color_range, decoded.colorspace
@@ -130,13 +158,14 @@ def planes_of(frame: av.VideoFrame, layout: Layout, *, limited: bool) -> tuple[P
 def native_of(frame: Frame, layout: Layout) -> av.VideoFrame:
     """Return what is to be encoded of a frame: its planes, copied only where they are not the native ones already."""
     native = frame.native if isinstance(frame, Picture) else None
+    if native is not None and isinstance(frame, Picture) and frame.planes is frame.given:
+        return native
     if native is None:
         width, height = frame.orientation.stored_size(frame.width, frame.height)
         native = av.VideoFrame(width, height, layout.name)
+    # A technique or stage may have put other arrays in place: what counts is what the frame says.
     for plane, ours in zip(frame.planes, views(native, layout), strict=True):
-        # A technique or stage may have put other arrays in place: what counts is what the frame says.
-        if plane.pixels.ctypes.data != ours.ctypes.data or plane.pixels.strides != ours.strides:
-            np.copyto(ours, plane.pixels)
+        np.copyto(ours, plane.pixels)
     return native
 
 
