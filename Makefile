@@ -2,11 +2,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 PHOTO ?=
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+FROM_ENVIRONMENT = HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL
 
-.PHONY: demo test check fix bench lock clean
+.PHONY: demo serve test check fix bench lock image clean
 
 demo: $(VENV)/run.done  ## hide the faces in a photograph
 	@VELUM=$(VENV)/bin/velum scripts/demo "$(PHOTO)"
+
+serve: $(VENV)/run.done  ## the service, at http://127.0.0.1:4343/docs
+	$(VENV)/bin/velum serve --host 127.0.0.1 --port 4343
 
 test: $(VENV)/dev.done  ## the fast suite
 	$(VENV)/bin/pytest -n auto
@@ -28,6 +33,9 @@ bench: $(VENV)-bench/bench.done  ## figures next to deface, as in docs/benchmark
 lock: $(VENV)/dev.done  ## pin every dependency anew, with hashes
 	$(VENV)/bin/pip install --quiet uv
 	scripts/lock $(VENV)/bin/uv
+
+image:  ## the container image; proxies and package indexes are taken from the environment
+	DOCKER_BUILDKIT=1 docker build --tag velum:$(VERSION) $(addprefix --build-arg ,$(FROM_ENVIRONMENT)) .
 
 clean:
 	rm -rf $(VENV) $(VENV)-bench demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

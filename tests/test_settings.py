@@ -1,5 +1,6 @@
 """What the operator decides is read from the environment and velum.toml, and mistakes are named."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from velum.errors import BadPlan
 from velum.limits import Limits
 from velum.plugins import Host
+from velum.remote.reach import Reach
 from velum.settings import Settings, variables
+from velum.settings.sections import Bmw, Jobs, Service
 
 
 def test_nothing_said_means_the_defaults(tmp_path: Path) -> None:
@@ -48,6 +51,43 @@ VARIABLES = [
 def test_variable_reaches_the_host(tmp_path: Path, variable: str, text: str, field: str, value: object) -> None:
     host = Settings.load({variable: text}, tmp_path).host()
     assert getattr(host, field) == value
+
+
+SECTIONS = [
+    ("VELUM_SERVICE_LISTEN_HOST", "0.0.0.0", "service", "listen_host", "0.0.0.0"),
+    ("VELUM_SERVICE_LISTEN_PORT", "8070", "service", "listen_port", 8070),
+    ("VELUM_SERVICE_PARALLEL", "3", "service", "parallel", 3),
+    ("VELUM_SERVICE_GRACE_SECONDS", "2.5", "service", "grace_seconds", 2.5),
+    ("VELUM_SERVICE_LOG_NAMES", "true", "service", "log_names", True),
+    ("VELUM_SERVICE_PLANS", "/p", "service", "plans", Path("/p")),
+    ("VELUM_JOBS_DATABASE", "postgresql://db/velum", "jobs", "database", "postgresql://db/velum"),
+    ("VELUM_JOBS_ORIGINALS_SECONDS", "0", "jobs", "originals_seconds", 0),
+    ("VELUM_JOBS_IN_PROCESS", "no", "jobs", "in_process", False),
+    ("VELUM_BMW_STRICT", "1", "bmw", "strict", True),
+    ("VELUM_BMW_VIDEOS", "/v", "bmw", "videos", Path("/v")),
+    ("VELUM_REMOTE_ALLOW", "inference, 10.0.0.0/8,", "remote", "allow", ("inference", "10.0.0.0/8")),
+    ("VELUM_REMOTE_PRIVATE", "yes", "remote", "private", True),
+    ("VELUM_REMOTE_READ_SECONDS", "7", "remote", "read_seconds", 7.0),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "section", "field", "value"), SECTIONS)
+def test_variable_reaches_the_service(
+    tmp_path: Path, variable: str, text: str, section: str, field: str, value: object
+) -> None:
+    assert getattr(getattr(Settings.load({variable: text}, tmp_path), section), field) == value
+
+
+def test_sections_are_read_from_the_file(tmp_path: Path) -> None:
+    (tmp_path / "velum.toml").write_text('[service]\nqueue = 0\n[bmw]\nfolder = "j"\n[remote]\ndeny = ["*", "a"]')
+    settings = Settings.load({}, tmp_path)
+    assert (settings.service.queue, settings.bmw.folder, settings.remote.deny) == (0, tmp_path / "j", ("*", "a"))
+
+
+def test_every_field_of_the_service_can_be_set() -> None:
+    for section, kind in (("service", Service), ("jobs", Jobs), ("bmw", Bmw), ("remote", Reach)):
+        for one in fields(kind):
+            assert f"{section}.{one.name}" in variables().values()
 
 
 def test_one_index_in_two_variables_is_asked_once(tmp_path: Path) -> None:
@@ -107,6 +147,10 @@ WRONG_VARIABLES = [
     ("a limit of nothing", "VELUM_LIMIT_PIXELS", "0", "VELUM_LIMIT_PIXELS is '0'.*at least 1"),
     ("absurdly many digits", "VELUM_LIMIT_PIXELS", "9" * 5000, "at least 1"),
     ("unknown precision", "VELUM_PRECISION", "int8", "one of auto, f32, bf16, f16"),
+    ("a port that does not exist", "VELUM_SERVICE_LISTEN_PORT", "70000", "at least 0 and at most 65535"),
+    ("no time", "VELUM_SERVICE_GRACE_SECONDS", "0", "a number of seconds above 0"),
+    ("endless time", "VELUM_REMOTE_READ_SECONDS", "inf", "a number of seconds above 0"),
+    ("no such setting of the service", "VELUM_SERVICE_PORTS", "1", "VELUM_SERVICE_PORTS is unknown"),
     ("nobody's home", "VELUM_CACHE", "~nobody-of-that-name/x", "'~' can be resolved"),
     ("a slip of the pen", "VELUM_OFLINE", "1", "VELUM_OFLINE is unknown; known are .*VELUM_OFFLINE"),
     ("weights of no model", "VELUM_WEIGHTS_NOPE", "/x", "known are .*VELUM_WEIGHTS_CENTERFACE"),
@@ -124,13 +168,14 @@ def test_wrong_variable_is_named(tmp_path: Path, variable: str, text: str, messa
 
 def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
     others = {"VELUM_SERVICE_HOST": "10.0.0.1", "VELUM_PORT": "tcp://10.0.0.1:80", "VELUM_PORT_80_TCP_PROTO": "tcp"}
+    others |= {"VELUM_SERVICE_PORT": "80", "VELUM_SERVICE_PORT_HTTP": "80"}
     assert Settings.load(others, tmp_path) == Settings()
 
 
 WRONG_FILES = [
     ("not TOML", "cache =", "velum.toml cannot be read"),
     ("not text", "\udcff", "velum.toml cannot be read"),
-    ("unknown key", "cash = 1", "unknown keys cash; known are cache, device, limits.bytes"),
+    ("unknown key", "cash = 1", "unknown keys cash; known are .*, cache, device, .*limits.bytes"),
     ("unknown limit", "[limits]\nsize = 1", "unknown keys limits.size"),
     ("table where a value belongs", "[cache]\na = 1", "unknown keys cache.a"),
     ("value where a table belongs", "limits = 3", "unknown keys limits"),

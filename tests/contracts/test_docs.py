@@ -5,9 +5,14 @@ import json
 import os
 import re
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
-import tomllib
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -19,6 +24,7 @@ from velum import errors
 from velum.findings import FORMAT, Findings
 from velum.plan import METADATA, Plan, Video
 from velum.plugins import Host, load, make, names
+from velum.settings import Settings
 from velum.use import Use
 
 ROOT = Path(__file__).parents[2]
@@ -96,16 +102,84 @@ def test_code_of_the_readme_runs(desk: Path) -> None:
 
 def test_a_technique_as_the_docs_teach_it(desk: Path) -> None:
     page = ROOT / "docs/techniques.md"
-    (code,), (registration,) = blocks(page, "python"), blocks(page, "toml")
-    points = tomllib.loads(registration)["project"]["entry-points"]
-    distribution(desk.parent / "site", "velum_paint", code, points)
-    assert "paint(level=0.5)" in run(desk, "-m", "velum", "techniques")
-    (command,) = re.findall(r"^    velum (hide .*)$", page.read_text(), flags=re.MULTILINE)
-    run(desk, "-m", "velum", *shlex.split(command))
-    assert abs(int(np.asarray(Image.open(desk / "photo.hidden.jpg"))[15, 20, 0]) - 76) <= 2
+    (code,) = blocks(page, "python")
+    (desk / "techniques").mkdir()
+    (desk / "techniques" / "velum_paint.py").write_text(code)
+    (setting,) = re.findall(
+        r'^    export \w+=techniques +# or (techniques = "techniques") in velum.toml$', page.read_text(), re.MULTILINE
+    )
+    (desk / "velum.toml").write_text(setting)
+    painted_as_shown(desk, page)
+    check = "from pathlib import Path; from velum.testing import check_technique; from velum.mounted import Mounted"
+    run(desk, "-c", f'{check}; check_technique(Mounted(Path("techniques"))["paint"]())')
+    assert not (desk / "techniques" / "__pycache__").exists()
+
+
+def test_a_technique_as_a_package_as_the_docs_teach_it(desk: Path) -> None:
+    page = ROOT / "docs/techniques.md"
+    (code,), (project,) = blocks(page, "python"), blocks(page, "toml")
+    source = desk.parent / "velum-paint"
+    source.mkdir()
+    (source / "velum_paint.py").write_text(code)
+    (source / "pyproject.toml").write_text(project)
+    run(source, "-m", "hatchling", "build", "-t", "wheel")
+    (wheel,) = (source / "dist").iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(desk.parent / "site")
+    painted_as_shown(desk, page)
     run(
         desk, "-c", "from velum.testing import check_technique; from velum_paint import Paint; check_technique(Paint())"
     )
+
+
+def painted_as_shown(desk: Path, page: Path) -> None:
+    listed, hidden = re.findall(r"^    velum (techniques|hide .*)$", page.read_text(), flags=re.MULTILINE)
+    assert "paint(level=0.5)" in run(desk, "-m", "velum", *shlex.split(listed))
+    run(desk, "-m", "velum", *shlex.split(hidden))
+    assert abs(int(np.asarray(Image.open(desk / "photo.hidden.jpg"))[15, 20, 0]) - 76) <= 2
+
+
+@pytest.fixture
+def served(desk: Path) -> Iterator[str]:
+    """The service, working in the folder of the examples; yields where it listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("VELUM_")}
+    env |= {"PYTHONPATH": str(desk.parent / "site"), "VELUM_CACHE": str(desk.parent / "cache")}
+    command = [sys.executable, "-m", "velum", "serve", "--port", place.rpartition(":")[2]]
+    with subprocess.Popen(command, cwd=desk, env=env, stderr=subprocess.DEVNULL) as process:
+        try:
+            until = time.monotonic() + 30
+            while time.monotonic() < until:
+                with suppress(OSError), socket.create_connection(("127.0.0.1", int(place.rpartition(":")[2]))):
+                    break
+                time.sleep(0.05)
+            yield place
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")
+def test_calls_of_the_api_as_the_docs_show_them(desk: Path, served: str) -> None:
+    script = "set -eu\n" + "\n".join(blocks(ROOT / "docs/api.md", "sh")).replace("localhost:4343", served)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=desk, capture_output=True, text=True, timeout=100, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("hidden.jpg", "blurred.jpg", "bare.jpg", "street.jpg"):
+        with Image.open(desk / name) as image:
+            assert image.format == "JPEG"
+    assert Findings.from_json(json.loads((desk / "regions.json").read_text())).width == 60
+    assert "event: end" in done.stdout
+    assert json.loads((desk / "report.json").read_text())["source"] == "clip.mp4"
+    assert (desk / "clip.hidden.mp4").stat().st_size > 0
+
+
+def test_settings_of_jobs_in_the_docs_are_settings(tmp_path: Path) -> None:
+    (text,) = blocks(ROOT / "docs/api.md", "toml")
+    (tmp_path / "velum.toml").write_text(text)
+    assert Settings.load({}, tmp_path).jobs.overall == 8
 
 
 def test_plans_in_the_docs_are_plans() -> None:

@@ -52,7 +52,8 @@ def test_every_setting_is_one() -> None:
     words = [word.partition("=")[0] for rest in FINAL.all("ENV") for word in shlex.split(rest)]
     ours = {word for word in words if word.startswith("VELUM_")}
     assert ours == {
-        "VELUM_CACHE", "VELUM_OFFLINE", "VELUM_REMOTE_PRIVATE", "VELUM_BMW_FOLDER", "VELUM_BMW_VIDEOS",
+        "VELUM_CACHE", "VELUM_OFFLINE", "VELUM_REMOTE_PRIVATE", "VELUM_ACCESS_REQUIRED", "VELUM_BMW_FOLDER",
+        "VELUM_BMW_VIDEOS",
     }  # fmt: skip
     assert ours <= variables().keys()
 

@@ -82,10 +82,11 @@ def test_the_result_is_upright_whatever_the_file_says(orientation: int) -> None:
 
 
 def test_localizers_see_the_bare_file_and_nothing_that_is_hidden_carries_it() -> None:
-    source, seen = encoded(PIXELS, "JPEG", comment=b"taken at home"), []
+    source = encoded(PIXELS, "JPEG", comment=b"taken at home")
+    seen: list[bytes] = []
 
     def look(frame: Frame) -> list[Region]:
-        seen.append(frame.encoded)
+        seen.append(frame.encoded or b"")
         return [FACE]
 
     with finding(look) as engine:

@@ -46,10 +46,12 @@ def techniques(json: Json = False) -> None:
     """List the techniques that are installed, with their options."""
     from velum.errors import VelumError
     from velum.plugins import load, names, options_of
+    from velum.settings import Settings
 
-    for name in names("velum.techniques"):
+    host = Settings.load().host()
+    for name in names("velum.techniques", host):
         try:
-            factory = load("velum.techniques", name)
+            factory = load("velum.techniques", name, host)
         except VelumError as error:
             console.warn(str(error))
             continue

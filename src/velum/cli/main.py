@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from velum import __version__
-from velum.cli import hide, inspect, locate, models
+from velum.cli import audit, config, hide, inspect, jobs, keys, locate, models, serve, serve_models, submit, worker
 from velum.cli.console import fail
 from velum.errors import VelumError
 
@@ -22,8 +22,16 @@ app.command("hide")(hide.hide)
 app.command("locate")(locate.locate)
 app.command("techniques")(inspect.techniques)
 app.command("labels")(inspect.labels)
+app.command("serve")(serve.serve)
+app.command("serve-models")(serve_models.serve_models)
+app.command("worker")(worker.worker)
+app.command("submit")(submit.submit)
 app.add_typer(inspect.plan_app, name="plan")
 app.add_typer(models.app, name="models")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(keys.app, name="keys")
+app.add_typer(config.app, name="config")
+app.add_typer(audit.app, name="audit")
 
 
 def _version(wanted: bool) -> None:

@@ -33,11 +33,11 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def fetch_progress() -> Iterator[Fetching]:
-    """Yield a callback that shows each fetched thing as a bar."""
+def fetch_progress(verb: str = "fetching") -> Iterator[Fetching]:
+    """Yield a callback that shows each thing that is fetched (or whatever `verb` says) as a bar."""
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TextColumn(f"{verb} {{task.description}}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}

@@ -63,7 +63,7 @@ class Engine:
 
         With `regions`, what they name is hidden instead of looking for it. `progress` is called with each frame that is
         done. The target appears whole or not at all; an `Outlet` gets each frame as soon as it is hidden. A source that
-        is an address, `-` for the standard input, or a `Live` is read as it comes; a `Held` image is in memory. Raises any
+        is an address, `-` for the standard input, or a `Live` is read as it comes; a `Held` is in memory. Raises any
         `VelumError`.
         """
         work = prepare(plan, self._parts, locate=regions is None)

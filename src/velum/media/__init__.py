@@ -12,6 +12,6 @@ SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 """Format of a file's suffix, in lower case: what is taken from a folder."""
 
 __all__ = [
-    "IMAGE_SUFFIXES", "STREAMED", "SUFFIXES", "VIDEO_SUFFIXES", "Held", "Info", "Live", "Outlet", "Plain", "PlainFormat",
-    "Reader", "Writer", "is_image", "publish", "read", "read_plain", "source_of", "write", "write_plain",
+    "IMAGE_SUFFIXES", "STREAMED", "SUFFIXES", "VIDEO_SUFFIXES", "Held", "Info", "Live", "Outlet", "Plain",
+    "PlainFormat", "Reader", "Writer", "is_image", "publish", "read", "read_plain", "source_of", "write", "write_plain",
 ]  # fmt: skip

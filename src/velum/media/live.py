@@ -4,7 +4,7 @@ import re
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, overload
 from urllib.parse import urlsplit
 
 from velum.errors import BadInput, BadPlan
@@ -114,6 +114,10 @@ class Held:
         return self.name
 
 
+@overload
+def source_of(source: str | Path | Live) -> Path | Live: ...
+@overload
+def source_of(source: str | Path | Live | Held) -> Path | Live | Held: ...
 def source_of(source: str | Path | Live | Held) -> Path | Live | Held:
     """Return the stream or the file that is meant. A `Path` is never an address; a file named `-` is `./-`."""
     if isinstance(source, Live | Held):

@@ -9,20 +9,20 @@ from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import av
 
-from velum.errors import BadPlan, OutputFailed, VelumError
+from velum.errors import OutputFailed, VelumError
 from velum.frame import Frame
 from velum.media.live import Outlet
 from velum.media.sink import ensure_free, keep_original, publish
 from velum.media.video import remux
-from velum.media.video.codecs import configure, recipe
+from velum.media.video.codecs import recipe
 from velum.media.video.containers import CONTAINERS, container_for, streamed
+from velum.media.video.feed import Feed, added
 from velum.media.video.info import VideoInfo
 from velum.media.video.outlet import Sender
-from velum.media.video.pixels import native_of, widened
 from velum.media.video.remux import Companions
 from velum.media.video.smart import Smart, planned
 from velum.plan import Plan
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from av.container import OutputContainer
     from av.packet import Packet
-    from av.video.stream import VideoStream
 
 _LARGEST_TIMESCALE = (1 << 31) - 1
 
@@ -60,7 +59,7 @@ class VideoWriter:
         self._tracks = remux.chosen(like, plan.video, self._format)
         self._stack = ExitStack()
         self._count = self._shifted = 0
-        self._pending: dict[int, tuple[int, int]] = {}
+        self._feed = Feed(like.coding, self._recipe, target)
         self._tick = Fraction(1) / self._recipe.rate if self._format == "AVI" else self._kind.tick
         self._smart = None if touched is None else self._planned(touched)
         self.sha256: str | None = None
@@ -110,14 +109,9 @@ class VideoWriter:
             raise OutputFailed(
                 f"cannot write {self._target}: frame {frame.index} came, number {self._count} was due; {self._outcome}"
             )
-        coding = self._like.coding
-        if len(frame.planes) != len(coding.layout.roles):
-            raise BadPlan(
-                f"cannot write {self._target}: the video has {len(coding.layout.roles)} planes, "
-                f"this frame has {len(frame.planes)}"
-            )
         with self._translated():
-            self._mux(self._encode(self._native(frame)))
+            self._heed_tick(frame.time)
+            self._mux(self._encode(self._feed.native(frame)))
         self._count += 1
 
     @property
@@ -149,53 +143,35 @@ class VideoWriter:
         """Add the stream of pictures; return what makes its packets."""
         if self._smart is not None:
             stack.callback(self._smart.close)
-        stream = self._smart.add_to(self._container, self._format) if self._smart else self._added()
         coding = self._like.coding
+        stream = (
+            self._smart.add_to(self._container, self._format)
+            if self._smart
+            else added(self._container, self._recipe, coding)
+        )
         stream.time_base = self._recipe.time_base if self._format == "AVI" else coding.time_base
         if coding.matrix:
             stream.set_display_matrix(coding.matrix)
         return stream.encode if self._smart is None else self._smart.encode
 
-    def _added(self) -> "VideoStream":
-        made = self._recipe
-        stream = cast("VideoStream", self._container.add_stream(made.encoder, rate=made.rate, options=made.options))
-        configure(stream.codec_context, made, self._like.coding)
-        if made.codec == "hevc" and self._kind.muxer in {"mp4", "mov"}:
-            stream.codec_context.codec_tag = "hvc1"
-        return stream
-
-    def _native(self, frame: Frame) -> av.VideoFrame:
-        """Return the frame as the encoder takes it, with the time stamp it is to have there."""
-        coding, made = self._like.coding, self._recipe
-        native = native_of(frame, coding.layout)
-        time = cast("Fraction", frame.time)
-        stamp, duration = round(time / coding.time_base), native.duration
-        if made.layout != coding.layout and made.layout.scales == ((1, 1),) * len(coding.layout.scales):
-            native = widened(native, coding.layout, made.layout)
+    def _heed_tick(self, time: Fraction) -> None:
         if self._tick and (time / self._tick).denominator != 1:
             self._shifted += 1
-        native.time_base = made.time_base
-        native.pts = self._count if made.counts else stamp
-        native.pict_type = 0
-        self._pending[native.pts] = (stamp, duration)
-        return native
 
     def _mux(self, packets: "Iterable[Packet[Any]]") -> None:
         base = self._like.coding.time_base
-        for packet in packets:
-            stamp, duration = self._pending.pop(packet.pts or 0, (None, 0))
-            if self._recipe.counts and stamp is not None:
-                packet.pts = packet.dts = stamp
-                packet.time_base = base
-            if duration:
-                packet.duration = duration
+        for packet in self._feed.stamped(packets):
             decoded = packet.dts if packet.dts is not None else packet.pts
             self._companions.until((decoded or 0) * base)
             self._container.mux(packet)
 
+    @property
+    def _whole(self) -> bool:
+        """Whether every frame came."""
+        return self._like.reading.finished and self._count == self._like.reading.frames
+
     def _finish(self) -> None:
-        reading = self._like.reading
-        if not reading.finished or self._count != reading.frames:
+        if not self._whole:
             raise OutputFailed(
                 f"cannot write {self._target}: only {self._count} of the video's frames came; {self._outcome}"
             )

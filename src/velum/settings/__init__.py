@@ -11,9 +11,25 @@
     VELUM_LIMIT_<NAME>     [limits] <name>        a field of Limits: bytes, pixels, frames, regions,
                                                   video_frames, seconds
     VELUM_WEIGHTS_<MODEL>  [weights] <model>      file to use for a model of the catalogue
+    VELUM_TECHNIQUES       techniques             folder of techniques, one Python file each
+    VELUM_SERVICE_<NAME>   [service] <name>       where 'velum serve' listens and how much it takes on: listen_host,
+                                                  listen_port, parallel, queue, videos, requests, body_bytes,
+                                                  picture_bytes, grace_seconds, log_names, plans, blur_plan
+    VELUM_JOBS_<NAME>      [jobs] <name>          jobs, and who does them: data, database, store, work, in_process,
+                                                  concurrency, overall, originals_seconds, results_seconds,
+                                                  records_seconds, unclaimed_seconds, urls, webhooks
+    VELUM_BMW_<NAME>       [bmw] <name>           the BMW Anonymization API: strict, folder, videos, local
+    VELUM_REMOTE_<NAME>    [remote] <name>        inference APIs: allow, deny, private, connect_seconds, read_seconds,
+                                                  total_seconds, attempts, parallel, answer_bytes
+    VELUM_ACCESS_<NAME>    [access] <name>        who may use the service: required, keys, issuer, audience,
+                                                  issuer_keys, claim, claim_scopes, requests_per_minute, bytes_per_day
+    VELUM_WATCH_<NAME>     [watch] <name>         what is seen of it: metrics, metrics_open, traces, audit
+    VELUM_CLIENT_<NAME>    [client] <name>        the service for 'velum submit' and 'velum jobs': server, token
     PIP_INDEX_URL and its like                    package indexes to ask for weights when the interpreter has no pip
 
-The environment wins over the file; an empty variable counts as not set.
+The environment wins over the file; an empty variable counts as not set. Lists are separated by commas in the
+environment. VELUM_SERVICE_HOST, VELUM_SERVICE_PORT and VELUM_PORT are never read: Kubernetes sets them in every
+container next to a service of the name velum.
 """
 
 import os
@@ -30,14 +46,20 @@ from typing import Any, Self, TypeVar, get_args
 from velum.errors import BadPlan
 from velum.limits import Limits
 from velum.locate.models import catalog
+from velum.mounted import Mounted
 from velum.plugins import Device, Host, Mode, Precision, Progress, Runtime
+from velum.remote.reach import Reach
+from velum.settings.given import Given
+from velum.settings.sections import SECTIONS, Access, Bmw, Client, Jobs, Service, Watch
 
 FILE = "velum.toml"
 
 INDEX_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 """Variables in which other tools keep the addresses of package indexes, separated by blanks."""
 
-_OURS = ("VELUM_LIMIT_", "VELUM_WEIGHTS_")
+_OURS = tuple(f"VELUM_{name.upper()}_" for name in ("limit", "weights", *SECTIONS))
+
+_OF_KUBERNETES = re.compile(r"VELUM_(SERVICE_(HOST|PORT)|PORT)(_.*)?")
 
 T = TypeVar("T")
 
@@ -57,6 +79,14 @@ class Settings:
     weights: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     limit: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     """Fields of `Limits` that differ from the default."""
+    techniques: Path | None = None
+    service: Service = field(default_factory=Service)
+    jobs: Jobs = field(default_factory=Jobs)
+    bmw: Bmw = field(default_factory=Bmw)
+    remote: Reach = field(default_factory=Reach)
+    access: Access = field(default_factory=Access)
+    watch: Watch = field(default_factory=Watch)
+    client: Client = field(default_factory=Client)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Self:
@@ -66,17 +96,27 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         folder = Path.cwd() if folder is None else folder
-        given = _from_file(folder / FILE) | _from_environment(environ, folder)
-        simple = {key: reader(given[key]) for key, reader in _READERS.items() if key in given}
+        said = given(environ, folder)
+        simple = {key: reader(said[key]) for key, reader in _READERS.items() if key in said}
         return cls(
             **simple,
             index_urls=_index_urls(environ),
-            weights=_table("weights", given, _Given.path),
-            limit=_table("limits", given, partial(_Given.number, least=1)),
+            weights=_table("weights", said, Given.path),
+            limit=_table("limits", said, partial(Given.number, least=1)),
+            service=Service(**_section("service", said)),
+            jobs=Jobs(**_section("jobs", said)),
+            bmw=Bmw(**_section("bmw", said)),
+            remote=Reach(**_section("remote", said)),
+            access=Access(**_section("access", said)),
+            watch=Watch(**_section("watch", said)),
+            client=Client(**_section("client", said)),
         )
 
     def host(self, progress: Progress | None = None, mode: Mode = "latency") -> Host:
-        """Return what parts need to know; `progress` is called while something is fetched."""
+        """Return what parts need to know; `progress` is called while something is fetched.
+
+        Raises `BadPlan` for what is wrong in the folder of techniques.
+        """
         return Host(
             cache=self.cache,
             models=self.models,
@@ -89,6 +129,7 @@ class Settings:
             index_urls=self.index_urls,
             weights=self.weights,
             progress=progress,
+            techniques=Mounted(self.techniques) if self.techniques else {},
         )
 
     def limits(self) -> Limits:
@@ -96,59 +137,29 @@ class Settings:
         return Limits(**self.limit)
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A value as it was written, where, and the folder that a relative path starts from."""
-
-    value: object
-    where: str
-    folder: Path
-
-    def wrong(self, must: str) -> BadPlan:
-        return BadPlan(f"{self.where} is {self.value!r}; it must be {must}")
-
-    def path(self) -> Path:
-        if not isinstance(self.value, str) or not self.value or "\0" in self.value:
-            raise self.wrong("a path")
-        try:
-            return self.folder / Path(self.value).expanduser()
-        except RuntimeError as error:
-            raise self.wrong("a path whose '~' can be resolved") from error
-
-    def yes(self) -> bool:
-        text = str(self.value).lower()
-        if text not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
-            raise self.wrong("true or false")
-        return text in {"1", "true", "yes", "on"}
-
-    def one_of(self, allowed: tuple[str, ...]) -> str:
-        if not isinstance(self.value, str) or self.value not in allowed:
-            raise self.wrong(f"one of {', '.join(allowed)}")
-        return self.value
-
-    def number(self, *, least: int = 0) -> int:
-        text = str(self.value)
-        if not re.fullmatch(r"\d+(_\d+)*", text, flags=re.ASCII) or len(text) > 18 or int(text) < least:
-            raise self.wrong(f"a whole number of at least {least}")
-        return int(text)
-
-
-_READERS: Mapping[str, Callable[[_Given], Any]] = MappingProxyType(
+_READERS: Mapping[str, Callable[[Given], Any]] = MappingProxyType(
     {
-        "cache": _Given.path,
-        "models": _Given.path,
-        "offline": _Given.yes,
-        "precision": partial(_Given.one_of, allowed=get_args(Precision)),
-        "threads": _Given.number,
-        "device": partial(_Given.one_of, allowed=get_args(Device)),
-        "runtime": partial(_Given.one_of, allowed=get_args(Runtime)),
+        "cache": Given.path,
+        "models": Given.path,
+        "techniques": Given.path,
+        "offline": Given.yes,
+        "precision": partial(Given.one_of, allowed=get_args(Precision)),
+        "threads": Given.number,
+        "device": partial(Given.one_of, allowed=get_args(Device)),
+        "runtime": partial(Given.one_of, allowed=get_args(Runtime)),
     }
 )
+
+
+def given(environ: Mapping[str, str], folder: Path) -> Mapping[str, Given]:
+    """Return what is said of settings, by key, as it is written. Raises `BadPlan` for unknown ones."""
+    return _from_file(folder / FILE) | _from_environment(environ, folder)
 
 
 def variables() -> Mapping[str, str]:
     """Return the environment variables that are read, each with its key in `velum.toml`."""
     keys = [*_READERS, *(f"limits.{one.name}" for one in fields(Limits)), *(f"weights.{name}" for name in catalog())]
+    keys += [f"{section}.{name}" for section, readers in SECTIONS.items() for name in readers]
     return {_variable(key): key for key in keys}
 
 
@@ -156,17 +167,19 @@ def _variable(key: str) -> str:
     return "VELUM_" + re.sub(r"[^A-Z0-9]", "_", key.replace("limits.", "limit.").upper())
 
 
-def _from_environment(environ: Mapping[str, str], folder: Path) -> dict[str, _Given]:
+def _from_environment(environ: Mapping[str, str], folder: Path) -> dict[str, Given]:
     known = variables()
     for name in environ.keys() - known.keys():
-        # Other VELUM_ variables are none of ours: Kubernetes sets some for a service of that name.
+        # Other VELUM_ variables are none of ours.
+        if _OF_KUBERNETES.fullmatch(name):
+            continue
         meant = name.startswith(_OURS) or (name.startswith("VELUM_") and get_close_matches(name, known, cutoff=0.85))
         if meant:
             raise BadPlan(f"variable {name} is unknown; known are {', '.join(sorted(known))}")
-    return {key: _Given(environ[name], name, folder) for name, key in known.items() if environ.get(name)}
+    return {key: Given(environ[name], name, folder) for name, key in known.items() if environ.get(name)}
 
 
-def _from_file(file: Path) -> dict[str, _Given]:
+def _from_file(file: Path) -> dict[str, Given]:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -179,14 +192,19 @@ def _from_file(file: Path) -> dict[str, _Given]:
     known = variables().values()
     if unknown := sorted(flat.keys() - known):
         raise BadPlan(f"{file} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    return {key: _Given(value, f"{key} in {file}", file.parent) for key, value in flat.items()}
+    return {key: Given(value, f"{key} in {file}", file.parent) for key, value in flat.items()}
 
 
-def _table(name: str, given: Mapping[str, _Given], reader: Callable[[_Given], T]) -> Mapping[str, T]:
+def _table(name: str, given: Mapping[str, Given], reader: Callable[[Given], T]) -> Mapping[str, T]:
     start = f"{name}."
     return MappingProxyType(
         {key.removeprefix(start): reader(one) for key, one in given.items() if key.startswith(start)}
     )
+
+
+def _section(name: str, given: Mapping[str, Given]) -> dict[str, Any]:
+    readers = SECTIONS[name]
+    return {key: readers[key](given[f"{name}.{key}"]) for key in readers if f"{name}.{key}" in given}
 
 
 def _index_urls(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,0 +1,257 @@
+"""Jobs that are disturbed, and what durability costs: `python -m bench.jobs`.
+
+PostgreSQL is started where it is installed, as for the tests.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+from tests.jobs import hands
+from tests.jobs.cluster import binaries, cluster, database
+
+from velum import Engine, Host, Limits, Plan
+from velum.jobs import Database, Desk, EngineCraft, FolderStore, Job, State, Submission, Worker
+from velum.jobs.database import JOBS
+from velum.jobs.rows import new_id, row_of
+
+ORDER = {"pieces": 5, "seconds": 0.2}
+ZONE = Plan.of("zone: fixed(box=[40, 40, 200, 200]) -> pixelate")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=20, help="jobs in each kill test")
+    parser.add_argument("--every", type=float, default=2.0, help="seconds between kills, on average")
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--clip-seconds", type=int, default=10, help="length of the 1080p clip; 0: none")
+    given = parser.parse_args()
+    with ExitStack() as stack:
+        servers: list[tuple[str, str | None]] = [("SQLite", None)]
+        if (programs := binaries()) is None:
+            print("- no PostgreSQL here: initdb is not installed")
+        else:
+            servers.append(("PostgreSQL", stack.enter_context(cluster(programs))))
+        print("| database | workers | jobs | kills | lost | duplicated | differing | pieces made again | s |")
+        print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+        for name, server in servers:
+            for workers in (1, 3):
+                with place(server) as (url, folder):
+                    print(f"| {name} | {workers} | {kill(url, folder, given.jobs, workers, given.every)} |", flush=True)
+        for name, server in servers:
+            with place(server) as (url, folder):
+                print(f"- {name}: {listing(url, folder)}", flush=True)
+            with place(server) as (url, folder):
+                print(f"- {name}: {throughput(url, folder, given.images)}", flush=True)
+    if given.clip_seconds:
+        with place(None) as (url, folder):
+            print(f"- {durability(url, folder, given.clip_seconds)}", flush=True)
+
+
+@contextmanager
+def place(server: str | None) -> Iterator[tuple[str, Path]]:
+    """Give the URL of an empty database, and a folder."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="velum-bench-")))
+        if server is None:
+            yield f"sqlite:///{folder}/jobs.sqlite", folder
+        else:
+            yield stack.enter_context(database(server, f"bench_{random.randrange(10**9)}")), folder
+
+
+def submit(desk: Desk, store: FolderStore, jobs: int) -> list[Job]:
+    sources = [store.put([json.dumps({**ORDER, "n": n}).encode()]).key for n in range(jobs)]
+    return [
+        desk.submit(Submission(key, str(n), Plan(), owner=f"owner {n % 3}", priority=n % 2))
+        for n, key in enumerate(sources)
+    ]
+
+
+def kill(url: str, folder: Path, number: int, workers: int, every: float) -> str:
+    """Kill workers until all jobs are done, and compare with what comes of them when nothing happens."""
+    with place(None) as (calm_url, calm):
+        expected = undisturbed(calm_url, calm, number)
+    db, store = Database(url), FolderStore(folder / "store")
+    desk = Desk(db, store)
+    jobs, results, kills, changed = submit(desk, store, number), dict[str, str](), 0, set[str]()
+    processes = [start(url, folder) for _ in range(workers)]
+    began, next_kill = time.monotonic(), time.monotonic() + every
+    try:
+        while not over(jobs := fresh(desk, jobs)):
+            for job in jobs:
+                if job.result is not None and results.setdefault(job.id, job.result) != job.result:
+                    changed.add(job.id)
+            if time.monotonic() >= next_kill:
+                victim = random.randrange(workers)
+                os.kill(processes[victim].pid, signal.SIGKILL)
+                processes[victim].wait()
+                processes[victim] = start(url, folder)
+                kills, next_kill = kills + 1, time.monotonic() + random.uniform(0.5, 1.5) * every
+            time.sleep(0.05)
+        spent = time.monotonic() - began
+        time.sleep(1.5)  # long enough for a result that came twice to show
+        changed |= {job.id for job in fresh(desk, jobs) if results.get(job.id, job.result) != job.result}
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait()
+    lost = ", ".join(f"{n} {state}" for state, n in Counter(job.state.value for job in jobs if not job.result).items())
+    differing = sum(job.result is not None and digest(store, job) != expected[job.submission.name] for job in jobs)
+    again = sum(Counter((folder / "log").read_text().splitlines()).values()) - number * int(ORDER["pieces"])
+    db.close()
+    return f"{number} | {kills} | {lost or 0} | {len(changed)} | {differing} | {again} | {spent:.0f}"
+
+
+def undisturbed(url: str, folder: Path, number: int) -> dict[str, str]:
+    db, store = Database(url), FolderStore(folder / "store")
+    desk = Desk(db, store)
+    jobs = submit(desk, store, number)
+    (folder / "log").touch()
+    with working(Worker(url, store, lambda: hands.Hands(folder / "log"), folder=folder / "work", concurrency=10)):
+        while not over(jobs := fresh(desk, jobs)):
+            time.sleep(0.05)
+    db.close()
+    return {job.submission.name: digest(store, job) for job in jobs}
+
+
+def fresh(desk: Desk, jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs as they are now, in the order of their ids."""
+    known = {job.id for job in jobs}
+    return [job for job in desk.list(limit=1000).jobs if job.id in known]
+
+
+def over(jobs: Sequence[Job]) -> bool:
+    return all(job.state.ended for job in jobs)
+
+
+def digest(store: FolderStore, job: Job) -> str:
+    assert job.result is not None
+    return hashlib.sha256(b"".join(store.open(job.result))).hexdigest()
+
+
+def start(url: str, folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, hands.__file__, url, str(folder / "store"), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def working(worker: Worker) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def listing(url: str, folder: Path) -> str:
+    """Time pages of a list of 1,000 jobs among 5,000."""
+    db = Database(url)
+    desk = Desk(db, FolderStore(folder / "store"))
+    same = {**row_of(Submission("0" * 32, "photo.jpg", ZONE)), "state": "done", "submitted": 0.0}
+    with db.writing() as connection:
+        connection.execute(JOBS.insert(), [{**same, "id": new_id(), "owner": f"owner {n % 50}"} for n in range(5000)])
+    desk.list(limit=1)
+    times = []
+    for limit, owner in ((1000, None), (100, None), (100, "owner 7")):
+        began = time.perf_counter()
+        page = desk.list(limit=limit, owner=owner)
+        times.append(f"{len(page.jobs)} jobs in {1e3 * (time.perf_counter() - began):.0f} ms")
+    db.close()
+    return "listed of 5,000: " + ", ".join(times[:2]) + f"; of one owner {times[2]}"
+
+
+def throughput(url: str, folder: Path, number: int) -> str:
+    """Time small images through two decoding processes, and look at their memory."""
+    db, store = Database(url), FolderStore(folder / "store")
+    desk, picture = Desk(db, store), BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((640, 480)).save(picture, "JPEG", quality=90)
+    began = time.monotonic()
+    jobs = [desk.submit(Submission(store.put([picture.getvalue()]).key, f"{n}.jpg", ZONE)) for n in range(number)]
+    submitted = time.monotonic() - began
+    memory: list[int] = []
+    with working(Worker(url, store, lambda: EngineCraft(Host, Limits()), folder=folder / "work", concurrency=2)):
+        began = time.monotonic()
+        while (counts := desk.counts())[State.DONE] + counts[State.FAILED] < number:
+            if counts[State.DONE] >= number // 4:
+                memory.append(resident())
+            time.sleep(0.1)
+        spent = time.monotonic() - began
+    states = Counter(job.state.value for job in fresh(desk, jobs))
+    db.close()
+    return (
+        f"{number} images of 640x480 submitted in {submitted:.1f} s, done in {spent:.1f} s "
+        f"({60 * number / spent:.0f} a minute, {dict(states)}); "
+        f"memory of worker and decoders {memory[0] >> 20} MB after a quarter, {memory[-1] >> 20} MB at the end"
+    )
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process and its children hold."""
+    tasks = Path("/proc/self/task").iterdir()
+    children = [pid for task in tasks for pid in (task / "children").read_text().split()]
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in ("self", *children))
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def durability(url: str, folder: Path, seconds: int) -> str:
+    """Compare a 1080p clip as a job with the same through an engine in this process."""
+    clip = folder / "clip.mp4"
+    write(clip, seconds)
+    with Engine() as engine:
+        began = time.monotonic()
+        engine.hide(clip, folder / "plain.mp4", ZONE)
+        plain = time.monotonic() - began
+    db, store, spent = Database(url), FolderStore(folder / "store"), list[float]()
+    desk = Desk(db, store)
+    with working(Worker(url, store, lambda: EngineCraft(Host, Limits()), folder=folder / "work")):
+        for _ in range(2):
+            began = time.monotonic()
+            with clip.open("rb") as file:
+                key = store.put(iter(lambda: file.read(1 << 20), b"")).key
+            job = desk.submit(Submission(key, clip.name, ZONE))
+            *_, last = desk.watch(job.id, every_seconds=0.05)
+            spent.append(time.monotonic() - began)
+    same = last.result is not None and b"".join(store.open(last.result)) == (folder / "plain.mp4").read_bytes()
+    db.close()
+    shares = [f"{one:.1f} s ({100 * (one / plain - 1):+.0f} %)" for one in spent]
+    return (
+        f"1080p clip of {seconds} s: {plain:.1f} s in this process; with its upload as the first job of a worker "
+        f"{shares[0]}, as the next {shares[1]}; {last.state.value}, {'the same bytes' if same else 'other bytes'}"
+    )
+
+
+def write(clip: Path, seconds: int) -> None:
+    ground = np.random.default_rng(0).integers(0, 255, (108, 192, 3), dtype=np.uint8).repeat(10, 0).repeat(10, 1)
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("libx264", 25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+        for index in range(25 * seconds):
+            frame = av.VideoFrame.from_ndarray(np.roll(ground, 4 * index, 1), "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""`velum keys`: who may use the service."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from velum.cli.console import warn
+from velum.errors import BadPlan
+
+if TYPE_CHECKING:
+    from velum.service.callers import Scope
+    from velum.service.keys import Keys
+
+app = typer.Typer(help="Make, list and take back keys for the service.", no_args_is_help=True)
+
+ScopeNames = Annotated[
+    list[str],
+    typer.Option("--scope", metavar="SCOPE", help="What it may be used for: anonymize, review or operate. Repeatable."),
+]
+Days = Annotated[float | None, typer.Option("--days", help="Days until it expires. Default: never.")]
+Requests = Annotated[
+    int | None, typer.Option("--requests-per-minute", min=0, help="Most requests. Default: what the settings say.")
+]
+Volume = Annotated[
+    int | None,
+    typer.Option("--bytes-per-day", min=0, help="Most bytes of uploads. Default: what the settings say."),
+]
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; jobs belong to this name.")],
+    scope: ScopeNames = ["anonymize"],
+    days: Days = None,
+    requests_per_minute: Requests = None,
+    bytes_per_day: Volume = None,
+) -> None:
+    """Make a key and print it. It is shown this once: only its hash is kept."""
+    if days is not None and not 0 < days <= 36_500:
+        raise BadPlan(f"--days is {days!r}; it must be above 0 and at most 36500")
+    keys = _keys()
+    key, secret = keys.add(
+        name, [_scope(one) for one in scope],
+        expires=None if days is None else time.time() + days * 86_400,
+        requests_per_minute=requests_per_minute, bytes_per_day=bytes_per_day,
+    )  # fmt: skip
+    typer.echo(secret)
+    warn(f"key {key.id} of {key.name} is not shown again; send it as 'Authorization: Bearer KEY'")
+    if len(keys.all()) == 1:
+        warn("a service that runs without access restricted must be started anew to ask for keys")
+
+
+@app.command("list")
+def list_keys(
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that is known of each key, as JSON.")] = False,
+) -> None:
+    """List the keys, also those that are no longer valid."""
+    now = time.time()
+    keys = _keys().all()
+    if as_json:
+        shown = [{**key.to_json(), "state": key.state(now)} for key in keys]
+        for one in shown:
+            del one["sha256"]
+        typer.echo(json.dumps(shown, indent=2))
+        return
+    for key in keys:
+        until = "" if key.expires is None else f"  until {_day(key.expires)}"
+        typer.echo(
+            f"{key.id}  {key.state(now):8}{key.name}  {','.join(sorted(key.scopes))}  since {_day(key.created)}{until}"
+        )
+
+
+@app.command()
+def revoke(which: Annotated[str, typer.Argument(metavar="NAME|ID", help="The key, by its name or id.")]) -> None:
+    """Take a key back. Running services refuse it from their next request on."""
+    key = _keys().revoke(which)
+    typer.echo(f"{key.id}  revoked {key.name}")
+
+
+def _keys() -> "Keys":
+    from velum.service.access import keys_file
+    from velum.service.keys import Keys
+    from velum.settings import Settings
+
+    return Keys(keys_file(Settings.load()))
+
+
+def _scope(text: str) -> "Scope":
+    from velum.service.callers import SCOPES
+
+    for scope in SCOPES:
+        if scope == text:
+            return scope
+    raise BadPlan(f"--scope is {text!r}; it must be one of {', '.join(SCOPES)}")
+
+
+def _day(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")

@@ -1,0 +1,33 @@
+"""`velum serve`: the service."""
+
+from typing import Annotated
+
+import typer
+
+Host = Annotated[
+    str | None, typer.Option("--host", help="Address to listen on. Default: 127.0.0.1, this machine alone.")
+]
+Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on. Default: 4343.")]
+
+
+def serve(host: Host = None, port: Port = None) -> None:
+    """Serve the BMW Anonymization API over HTTP, with velum's own models and remote ones."""
+    import uvicorn
+
+    from velum.service.access import check_entrance
+    from velum.service.app import create_app
+    from velum.service.edge import log_to_stderr
+    from velum.settings import Settings
+
+    settings = Settings.load()
+    address = host or settings.service.listen_host
+    check_entrance(settings, address)
+    log_to_stderr()
+    uvicorn.run(
+        create_app(settings),
+        host=address,
+        port=settings.service.listen_port if port is None else port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=max(1, round(settings.service.grace_seconds)),
+    )

@@ -1,0 +1,170 @@
+"""`velum serve-models`: local models, served as a BMW inference API would."""
+
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from velum.errors import BadPlan, Unavailable
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from velum.bmw.serve.profiles import Profile
+    from velum.bmw.serve.served import Served
+    from velum.engine.prepare import Parts
+    from velum.plugins import Host
+
+ProfileName = Annotated[
+    str, typer.Option("--profile", metavar="NAME", help="Which inference API to be: openvino-detection, yolo, ...")
+]
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "--models", metavar="NAME", help="A model, or several separated by commas. Default: the one for faces."
+    ),
+]
+Folder = Annotated[
+    Path | None, typer.Option("--folder", metavar="DIR", help="Serve the BMW model folders in it, by their names.")
+]
+Address = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen at.")]
+Port = Annotated[
+    int | None, typer.Option("--port", metavar="N", min=0, max=65535, help="Default: the one of the profile.")
+]
+Hashes = Annotated[
+    Path | None, typer.Option("--hashes", metavar="DIR", help="Keep the models' hashes in model_hash.json in it.")
+]
+Parallel = Annotated[int, typer.Option("--parallel", metavar="N", min=1, help="Pictures to look at side by side.")]
+Upload = Annotated[int, typer.Option("--upload-mb", metavar="N", min=1, help="Largest request, in megabytes.")]
+Wait = Annotated[
+    bool, typer.Option("--wait-for-load", help="Say nothing of a model before /load was called, as YOLO servers did.")
+]
+
+
+def serve_models(
+    profile: ProfileName,
+    names: Models = [],
+    folder: Folder = None,
+    host: Address = "127.0.0.1",
+    port: Port = None,
+    hashes: Hashes = None,
+    parallel: Parallel = 2,
+    upload_mb: Upload = 256,
+    wait_for_load: Wait = False,
+) -> None:
+    """Serve local models as one of the BMW inference APIs."""
+    create_app = _installed()
+    from velum.bmw.serve.desk import Capacity
+    from velum.bmw.serve.profiles import profile as find_profile
+    from velum.bmw.serve.texts import Texts
+    from velum.cli.progress import fetch_progress
+    from velum.engine.prepare import Parts
+    from velum.settings import Settings
+
+    settings, chosen = Settings.load(), find_profile(profile)
+    with fetch_progress() as progress:
+        local = settings.host(progress)
+        with _closing(Parts(local)) as parts, _served(_split(names), folder, chosen, parts, local, hashes) as models:
+            app = create_app(
+                chosen, models, limits=settings.limits(), texts=Texts.of(parts, local),
+                capacity=Capacity(parallel, upload=upload_mb << 20), wait_for_load=wait_for_load,
+            )  # fmt: skip
+            with _listening(host, chosen.port if port is None else port) as bound:
+                where = "http://{}:{}/".format(f"[{host}]" if ":" in host else host, bound.getsockname()[1])
+                typer.echo(f"serving {', '.join(one.name for one in models)} as {chosen.name} at {where}")
+                _run(app, bound)
+
+
+def _installed() -> "Callable[..., FastAPI]":
+    try:
+        import uvicorn  # noqa: F401 - asked for here, so that it is missed before models are loaded
+
+        from velum.bmw.serve.app import create_app
+    except ImportError as error:
+        raise Unavailable(
+            f"serving models needs a library that is not installed ({error}); pip install 'velum[service]'"
+        ) from error
+    return create_app
+
+
+def _split(names: list[str]) -> list[str]:
+    """Return the names in options that may hold several, separated by commas outside parentheses."""
+    found = [one.strip() for text in names for one in re.split(r",(?![^(]*\))", text)]
+    return [one for one in found if one]
+
+
+@contextmanager
+def _served(
+    names: list[str], folder: Path | None, profile: "Profile", parts: "Parts", host: "Host", hashes: Path | None
+) -> "Iterator[list[Served]]":
+    """Yield the models; those of a folder live in a store of their own for as long as they are served."""
+    from velum.bmw.serve.served import from_folder, from_names
+    from velum.engine.prepare import Parts
+
+    if not names and folder is None:
+        names = [_default(profile)]
+    models = from_names(names, profile, parts, host, hashes)
+    if folder is None:
+        yield models
+        return
+    with TemporaryDirectory(prefix="velum-models-") as room:
+        private = replace(host, models=Path(room))
+        with _closing(Parts(private)) as own:
+            models += from_folder(folder, profile, own, private, hashes)
+            twice = {one.name for one in models if [other.name for other in models].count(one.name) > 1}
+            if twice:
+                raise BadPlan(f"{', '.join(sorted(twice))} is both named and in {folder}; serve it once")
+            yield models
+
+
+def _default(profile: "Profile") -> str:
+    from velum.locate.models import default
+
+    if profile.kind == "segmentation":
+        raise BadPlan(f"profile {profile.name} needs a segmentation model; name one with --models, or give --folder")
+    return default().name
+
+
+@contextmanager
+def _closing(parts: "Parts") -> "Iterator[Parts]":
+    try:
+        yield parts
+    finally:
+        parts.close()
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield a socket that listens at an address. Raises `Unavailable` when it cannot."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        bound = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot listen at {host}, port {port}: {error.strerror or error}; choose another with --host and --port"
+        ) from error
+    with bound:
+        yield bound
+
+
+def _run(app: "FastAPI", bound: socket.socket) -> None:
+    import uvicorn
+
+    # The access log would hold what clients call their models, and tell nothing that counts.
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=30)
+    # Uvicorn stops in good order at a signal, and then sends it once more: it must end this call and not the process,
+    # which still has files to remove.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        uvicorn.Server(config).run(sockets=[bound])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)

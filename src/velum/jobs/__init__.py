@@ -1,0 +1,44 @@
+"""Jobs that outlive the process that asked for them, and any that works on them.
+
+A `Desk` hands them in and watches them, `Worker`s do them by a `Craft`; they meet in a `Database` and a `Store`.
+"""
+
+from velum.jobs.craft import Craft, EngineCraft, Made, Progress, Result, Stopped, Task
+from velum.jobs.database import Database
+from velum.jobs.desk import Desk
+from velum.jobs.notices import Notify, through
+from velum.jobs.store import FolderStore, Kept, Store, Stored
+from velum.jobs.sweep import Sweeper
+from velum.jobs.uploads import Upload, Uploads
+from velum.jobs.values import Job, Pace, Page, Piece, Retention, State, Submission, Swept
+from velum.jobs.worker import Worker
+
+__all__ = [
+    "Craft",
+    "Database",
+    "Desk",
+    "EngineCraft",
+    "FolderStore",
+    "Job",
+    "Kept",
+    "Made",
+    "Notify",
+    "Pace",
+    "Page",
+    "Piece",
+    "Progress",
+    "Result",
+    "Retention",
+    "State",
+    "Stopped",
+    "Store",
+    "Stored",
+    "Submission",
+    "Sweeper",
+    "Swept",
+    "Task",
+    "Upload",
+    "Uploads",
+    "Worker",
+    "through",
+]  # fmt: skip

@@ -1,0 +1,95 @@
+"""The process that hides one file after another, as it is told through a pipe: `python -m velum.jobs.child DESCRIPTOR`.
+
+It keeps its models between files, and ends with its parent, however that ends.
+"""
+
+import json
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from velum.engine.engine import Engine
+from velum.errors import BadInput, VelumError
+from velum.findings import Findings
+from velum.jobs.isolation import Order
+from velum.limits import Limits
+from velum.plan import Plan
+from velum.plugins import Host
+
+TELL_SECONDS = 0.1
+"""The least time between two words of progress."""
+
+
+def main(descriptor: int) -> None:
+    """Do what comes through the pipe until nobody is at its other end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):  # where memory runs out, the kernel is to choose this process, not its parent
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    pipe: Connection[Any, Any] = Connection(descriptor)
+    sys.path[:] = pipe.recv()
+    host, limits = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our parent
+    orders: SimpleQueue[Order] = SimpleQueue()
+    threading.Thread(target=_listen, args=(pipe, orders), daemon=True).start()
+    _serve(pipe, orders, host, limits)
+
+
+def _listen(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order]) -> None:
+    """Receive in a thread of its own: also while a file is in work, the end of the parent is to be noticed."""
+    while True:
+        try:
+            source, target, plan, regions = pipe.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+        orders.put(Order(source, target, Plan.from_json(plan), regions))
+
+
+def _serve(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order], host: Callable[[], Host], limits: Limits) -> None:
+    engine: Engine | None = None
+    while True:
+        order = orders.get()
+        try:
+            engine = engine or Engine(host=host(), limits=limits)
+            pipe.send(("report", _hidden(engine, order, _teller(pipe))))
+        except VelumError as error:
+            limit = tuple(getattr(error, name, None) for name in ("limit", "value", "allowed"))
+            pipe.send(("error", (type(error).__name__, str(error), limit)))
+        except Exception as error:  # noqa: BLE001 - the outermost edge of this process
+            pipe.send(("error", ("PluginFault", f"{type(error).__name__}: {error}", ())))
+
+
+def _hidden(engine: Engine, order: Order, progress: Callable[[int, int | None], None]) -> Mapping[str, Any]:
+    regions = None
+    if order.regions is not None:
+        try:
+            regions = Findings.from_json(json.loads(order.regions.read_bytes()))
+        except (OSError, ValueError, RecursionError) as error:
+            if isinstance(error, VelumError):
+                raise
+            raise BadInput(f"the regions cannot be read: {error}") from error
+    report = engine.hide(order.source, order.target, order.plan, regions=regions, overwrite=True, progress=progress)
+    return dict(report.to_json())
+
+
+def _teller(pipe: "Connection[Any, Any]") -> Callable[[int, int | None], None]:
+    told = 0.0
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal told
+        if (now := time.monotonic()) - told >= TELL_SECONDS or done == total:
+            told = now
+            pipe.send(("progress", (done, total)))
+
+    return tell
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

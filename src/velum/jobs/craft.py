@@ -1,0 +1,129 @@
+"""How a job is done: the seam between the queue, which knows nothing of pictures, and the engine."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from velum.errors import BadInput
+from velum.jobs.isolation import Child, Order
+from velum.jobs.values import Piece, Submission
+from velum.limits import Limits
+from velum.media.sniff import SUFFIXES, VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, video_format_of
+from velum.plugins import Host
+
+Progress = Callable[[int, int | None], None]
+"""Called with the number of frames of the piece that are done, and of all its frames where that is known."""
+
+
+def _nobody(done: int, total: int | None) -> None:
+    """Heed no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A job in work. `folder` is its own, for anything; it is removed afterwards."""
+
+    id: str
+    submission: Submission
+    source: Path
+    regions: Path | None
+    folder: Path
+    progress: Progress = _nobody
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the work is of no use any more: raise `Stopped` soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A finished piece: a file, and JSON values that are kept with it."""
+
+    file: Path
+    note: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What comes of a job: a file (it may be that of a piece), what to call it, and a report."""
+
+    file: Path
+    name: str
+    report: Mapping[str, Any]
+
+
+class Stopped(Exception):
+    """The work was given up because `Task.stop` was set."""
+
+
+class Craft(Protocol):
+    """Does jobs, one at a time; each of a worker's threads has its own. Raises any `VelumError`, and `Stopped`.
+
+    A piece that is finished is not made again, though its job be continued by another worker on another machine.
+    The same piece must come out the same each time: it may be made twice, and either result be used.
+    """
+
+    def cut(self, task: Task) -> Sequence[Piece]:
+        """Return the pieces of a job, at least one; asked once for each job."""
+        ...
+
+    def make(self, task: Task, piece: Piece) -> Made:
+        """Make one piece, in the task's folder."""
+        ...
+
+    def join(self, task: Task, made: Sequence[Made]) -> Result:
+        """Return the result of all pieces, in their order."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds. It is not used again."""
+        ...
+
+
+class EngineCraft:
+    """Images and videos, through an `Engine` in a process of its own: what crashes a decoder crashes no worker.
+
+    `host` is called in that process, so it must be something that `pickle` can name, such as a function of a module or
+    a `functools.partial` of one. A file whose frames do not come on for `silent_seconds` is given up.
+    """
+
+    def __init__(self, host: Callable[[], Host], limits: Limits, *, silent_seconds: float = 600.0) -> None:
+        self._child = Child(host, limits, silent_seconds=silent_seconds)
+
+    def cut(self, task: Task) -> Sequence[Piece]:
+        """Return the whole source as one piece."""
+        return [Piece(0, task.submission.name)]
+
+    def make(self, task: Task, piece: Piece) -> Made:
+        """Hide what the plan names. Raises `BadInput` too when the decoder crashes on the file or hangs."""
+        target = task.folder / f"{piece.index}{_suffix(task.source, task.submission.name)}"
+        order = Order(task.source, target, task.submission.plan, task.regions, task.submission.name)
+        report = self._child.hide(order, task.progress, task.stop)
+        if report is None:
+            raise Stopped
+        task.progress(report["frames"], report["frames"])
+        return Made(target, {**report, "source": task.submission.name, "target": _hidden(task.submission.name, target)})
+
+    def join(self, task: Task, made: Sequence[Made]) -> Result:  # noqa: ARG002 - of the protocol
+        """Return the one piece."""
+        return Result(made[0].file, str(made[0].note["target"]), made[0].note)
+
+    def close(self) -> None:
+        """End the process."""
+        self._child.close()
+
+
+def _suffix(source: Path, name: str) -> str:
+    """Return the suffix of the source's format: that of its name, unless it is of another."""
+    known = {**SUFFIXES, **VIDEO_SUFFIXES}
+    try:
+        with source.open("rb") as file:
+            head = file.read(VIDEO_HEAD_BYTES)
+    except OSError as error:
+        raise BadInput(f"cannot read the source of {name!r}: {error.strerror or error}") from error
+    found, given = video_format_of(head) or format_of(head, repr(name)), Path(name).suffix.lower()
+    return given if known.get(given) == found else next(suffix for suffix, kind in known.items() if kind == found)
+
+
+def _hidden(name: str, target: Path) -> str:
+    return f"{Path(name).stem or 'result'}.hidden{target.suffix}"

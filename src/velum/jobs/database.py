@@ -1,0 +1,223 @@
+"""The tables, in SQLite or PostgreSQL, and the one way in.
+
+Errors of SQLAlchemy and of the drivers are translated here.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from velum.errors import BadPlan, Unavailable
+
+SCHEMA = 1
+"""Raised by whoever changes the tables; an older velum then refuses them."""
+
+WAIT_SECONDS = 30
+"""How long to wait for someone else who writes, for a connection, and for one statement."""
+
+STALL_SECONDS = 10
+"""How long someone who has begun to write may say nothing before the others go on."""
+
+_ALONE = 0x76656C756D
+"""Number of the advisory lock that a PostgreSQL server knows us by."""
+
+_META = sql.MetaData()
+
+JOBS = sql.Table(
+    "velum_jobs",
+    _META,
+    sql.Column("id", sql.String(32), primary_key=True),
+    sql.Column("state", sql.String(16), nullable=False),
+    sql.Column("source", sql.String(64), nullable=False, index=True),
+    sql.Column("source_kept", sql.Boolean, nullable=False, default=True),
+    sql.Column("regions", sql.String(64), index=True),
+    sql.Column("name", sql.Text, nullable=False),
+    sql.Column("plan", sql.Text, nullable=False),
+    sql.Column("owner", sql.String(255), nullable=False),
+    sql.Column("priority", sql.Integer, nullable=False),
+    sql.Column("webhook", sql.Text),
+    sql.Column("submitted", sql.Double, nullable=False),
+    sql.Column("started", sql.Double),
+    sql.Column("ended", sql.Double),
+    sql.Column("not_before", sql.Double, nullable=False, default=0.0),
+    sql.Column("attempts", sql.Integer, nullable=False, default=0),
+    sql.Column("failures", sql.Integer, nullable=False, default=0),
+    sql.Column("losses", sql.Integer, nullable=False, default=0),
+    sql.Column("worker", sql.String(64), index=True),
+    # Whoever took the job up knows it. Nothing about a job is written without: who lost it cannot disturb the next.
+    sql.Column("token", sql.String(32)),
+    sql.Column("cancel", sql.Boolean, nullable=False, default=False),
+    sql.Column("pieces_done", sql.Integer, nullable=False, default=0),
+    sql.Column("pieces_total", sql.Integer),
+    sql.Column("frames_done", sql.BigInteger, nullable=False, default=0),
+    sql.Column("frames_total", sql.BigInteger),
+    sql.Column("fps", sql.Double),
+    sql.Column("seconds_left", sql.Double),
+    sql.Column("error", sql.String(64)),
+    sql.Column("message", sql.Text),
+    sql.Column("result", sql.String(64), index=True),
+    sql.Column("result_name", sql.Text),
+    sql.Column("report", sql.Text),
+    sql.Column("notify_at", sql.Double, index=True),
+    sql.Column("notified", sql.Integer, nullable=False, default=0),
+    sql.Index("velum_jobs_turn", "state", "priority", "owner", "id"),
+    sql.Index("velum_jobs_owner", "owner", "id"),
+    sql.Index("velum_jobs_ended", "ended"),
+)
+PIECES = sql.Table(
+    "velum_pieces",
+    _META,
+    sql.Column("job", sql.String(32), sql.ForeignKey(JOBS.c.id, ondelete="CASCADE"), primary_key=True),
+    sql.Column("index", sql.Integer, primary_key=True, autoincrement=False),
+    sql.Column("label", sql.Text, nullable=False),
+    sql.Column("frames", sql.BigInteger),
+    sql.Column("key", sql.String(64), index=True),
+    sql.Column("sha256", sql.String(64)),
+    sql.Column("note", sql.Text),
+)
+WORKERS = sql.Table(
+    "velum_workers",
+    _META,
+    sql.Column("id", sql.String(64), primary_key=True),
+    sql.Column("name", sql.Text, nullable=False),
+    sql.Column("beat", sql.Double, nullable=False),
+)
+OWNERS = sql.Table(
+    "velum_owners",
+    _META,
+    sql.Column("owner", sql.String(255), primary_key=True),
+    sql.Column("served", sql.Double, nullable=False),
+)
+_SCHEMAS = sql.Table("velum_schema", _META, sql.Column("version", sql.Integer, primary_key=True, autoincrement=False))
+
+
+class Database:
+    """A database by its URL: `sqlite:///folder/jobs.sqlite` or `postgresql://user@host/name`. Safe to share.
+
+    Tables are made when there are none. Raises `BadPlan` for a URL that is none of these, `Unavailable` when the
+    database cannot be reached or is that of a later velum; so does everything that is done with it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self._lite = self._engine.dialect.name == "sqlite"
+        try:
+            self._set_up()
+        except Unavailable:
+            self.close()
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sql.Connection]:
+        """Give a connection to read with."""
+        with _translated(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, *, alone: bool = False) -> Iterator[sql.Connection]:
+        """Give a connection whose changes are kept together when the block ends well, and none of them when not.
+
+        With `alone`, nobody else is in such a block at the same time, on no machine.
+        """
+        with _translated(), self._engine.connect() as connection:
+            if self._lite:
+                # From the start: a transaction that only later wants to write could find that it is too late.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            elif alone:
+                connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_ALONE)))
+            yield connection
+            connection.commit()
+
+    def now(self, connection: sql.Connection) -> float:
+        """Return the time in epoch seconds, by one clock for all machines: the database's."""
+        if self._lite:
+            return time.time()
+        return float(connection.scalar(sql.select(sql.func.extract("epoch", sql.func.clock_timestamp()))) or 0.0)
+
+    def close(self) -> None:
+        """End all connections."""
+        self._engine.dispose()
+
+    def _set_up(self) -> None:
+        if self._lite:
+            with self.reading() as connection:
+                # Readers and the one who writes do not wait for each other; the file remembers it.
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        with self.writing(alone=True) as connection:
+            _META.create_all(connection)
+            version = connection.scalar(sql.select(sql.func.max(_SCHEMAS.c.version)))
+            if version is None:
+                connection.execute(_SCHEMAS.insert().values(version=SCHEMA))
+            elif version != SCHEMA:
+                raise Unavailable(
+                    f"the database has tables of version {version}, this velum knows {SCHEMA}; update velum"
+                )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        # Not the statement and its values, which SQLAlchemy's own text shows.
+        cause = str(getattr(error, "orig", None) or error).strip()
+        raise Unavailable(f"the database of jobs does not answer as it should: {cause}; check that it runs") from error
+
+
+def _engine(url: str) -> sql.Engine:
+    try:
+        parsed = sql.make_url(url)
+    except ArgumentError as error:
+        raise _unknown(url) from error
+    kind = parsed.get_backend_name()
+    if kind == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        _make_folder(Path(str(parsed.database)).parent)
+        engine = sql.create_engine(parsed.set(drivername="sqlite"), connect_args={"timeout": WAIT_SECONDS})
+        sql.event.listen(engine, "connect", _set_up_sqlite)
+        return engine
+    if kind not in {"postgresql", "postgres"}:
+        raise _unknown(parsed.render_as_string(hide_password=True))
+    parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
+        engine = sql.create_engine(
+            parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10, "application_name": "velum"}
+        )
+    except ImportError as error:
+        raise Unavailable(
+            f"PostgreSQL needs a library that is not installed ({error}); pip install 'velum[jobs]'"
+        ) from (error)
+    sql.event.listen(engine, "connect", _set_up_postgresql)
+    return engine
+
+
+def _set_up_postgresql(connection: Any, _record: object) -> None:
+    # A worker that was stopped in the middle must not keep the others from theirs.
+    for name, seconds in (
+        ("statement_timeout", WAIT_SECONDS),
+        ("idle_in_transaction_session_timeout", STALL_SECONDS),
+    ):
+        connection.execute(f"SET {name} = '{seconds}s'")
+    connection.commit()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"cannot make {folder} for the database of jobs: {error.strerror or error}") from error
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say so
+    connection.execute("PRAGMA foreign_keys=ON")
+    # In a write-ahead log the default keeps what was told to be done through a crash, this one through a power cut.
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _unknown(url: str) -> BadPlan:
+    return BadPlan(f"database {url[:200]!r} is not known; write sqlite:///folder/jobs.sqlite or postgresql://host/name")

@@ -1,0 +1,146 @@
+"""Where jobs are handed in, watched and called off: what the service and the command line see of them."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sql
+
+from velum.errors import BadInput, BadPlan
+from velum.jobs.database import JOBS, PIECES, Database
+from velum.jobs.rows import COLUMNS, job_of, new_id, row_of
+from velum.jobs.store import Store
+from velum.jobs.values import Job, Page, State, Submission
+
+MOST = 1000
+"""Jobs on one page."""
+
+
+class Desk:
+    """The jobs of a database, whose files are in a store. Safe to share between threads and processes.
+
+    Where a job is named, None (or False) comes back when there is none of that id. Everything raises `Unavailable`
+    when the database does not answer.
+    """
+
+    def __init__(self, database: Database, store: Store) -> None:
+        self._database, self._store = database, store
+
+    def submit(self, submission: Submission) -> Job:
+        """Have it done by a worker. Raises `BadInput` when its files are not in the store."""
+        for key in (submission.source, submission.regions):
+            if key is not None and self._store.size(key) is None:
+                raise BadInput(f"file {key[:40]!r} is not in the store; upload it first")
+        with self._database.writing() as connection:
+            job = new_id()
+            connection.execute(
+                JOBS.insert().values(
+                    id=job, state=State.WAITING, submitted=self._database.now(connection), **row_of(submission)
+                )
+            )
+            return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one())
+
+    def get(self, job: str) -> Job | None:
+        """Return the job as it is now."""
+        with self._database.reading() as connection:
+            row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one_or_none()
+        return None if row is None else job_of(row)
+
+    def report(self, job: str) -> Mapping[str, Any] | None:
+        """Return the report of a job that is done; None for others."""
+        with self._database.reading() as connection:
+            text = connection.scalar(sql.select(JOBS.c.report).where(JOBS.c.id == job))
+        return None if text is None else json.loads(text)
+
+    def list(
+        self, *, state: State | None = None, owner: str | None = None, after: str | None = None, limit: int = 100
+    ) -> Page:
+        """Return jobs, newest first, from behind where a page ended. Pages stay in order while jobs come and go."""
+        if not 1 <= limit <= MOST:
+            raise BadPlan(f"a page of {limit} jobs was asked for; it has from 1 to {MOST}")
+        asked = sql.select(*COLUMNS).order_by(JOBS.c.id.desc()).limit(limit + 1)
+        for column, value in ((JOBS.c.state, state), (JOBS.c.owner, owner)):
+            asked = asked if value is None else asked.where(column == value)
+        if after is not None:
+            asked = asked.where(JOBS.c.id < after)
+        with self._database.reading() as connection:
+            jobs = tuple(map(job_of, connection.execute(asked)))
+        return Page(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
+
+    def counts(self) -> Mapping[State, int]:
+        """Return how many jobs are in each state."""
+        asked = sql.select(JOBS.c.state, sql.func.count()).group_by(JOBS.c.state)
+        with self._database.reading() as connection:
+            found = {State(state): number for state, number in connection.execute(asked)}
+        return {state: found.get(state, 0) for state in State}
+
+    def cancel(self, job: str) -> Job | None:
+        """Call a job off: at once while it waits, within a second or so while it runs. What has ended stays."""
+        with self._database.writing() as connection:
+            chosen = JOBS.update().where(JOBS.c.id == job)
+            connection.execute(chosen.where(JOBS.c.state == State.RUNNING).values(cancel=True))
+            now = self._database.now(connection)
+            connection.execute(
+                chosen.where(JOBS.c.state == State.WAITING).values(state=State.CANCELLED, ended=now, notify_at=now)
+            )
+        return self.get(job)
+
+    def retry(self, job: str) -> Job | None:
+        """Have a job done that failed, is dead or was cancelled; pieces that were finished are not made again.
+
+        Raises `BadPlan` for a job in another state, and when its source has been deleted.
+        """
+        with self._database.writing() as connection:
+            row = connection.execute(
+                sql.select(JOBS.c.state, JOBS.c.source_kept).where(JOBS.c.id == job)
+            ).one_or_none()  # fmt: skip
+            if row is None:
+                return None
+            if row.state not in {State.FAILED, State.DEAD, State.CANCELLED}:
+                raise BadPlan(f"job {job} is {row.state}; only jobs that failed, are dead or cancelled can be retried")
+            if not row.source_kept:
+                raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
+            connection.execute(
+                JOBS.update()
+                .where(JOBS.c.id == job)
+                .values(
+                    state=State.WAITING, ended=None, not_before=0.0, failures=0, losses=0, cancel=False, error=None,
+                    message=None, notify_at=None, notified=0,
+                )
+            )  # fmt: skip
+        return self.get(job)
+
+    def delete(self, job: str) -> bool:
+        """Delete a job with all its files at once, whatever it is doing; say whether there was one.
+
+        A worker that has it in work stops. A source that another job uses stays until that one needs it no more.
+        """
+        with self._database.writing() as connection:
+            row = connection.execute(
+                sql.select(JOBS.c.source, JOBS.c.regions, JOBS.c.result).where(JOBS.c.id == job)
+            ).one_or_none()  # fmt: skip
+            if row is None:
+                return False
+            keys = {*row, *connection.scalars(sql.select(PIECES.c.key).where(PIECES.c.job == job))} - {None}
+            connection.execute(JOBS.delete().where(JOBS.c.id == job))
+            keys -= used(connection, keys)
+        for key in keys:
+            self._store.delete(key)
+        return True
+
+    def watch(self, job: str, *, every_seconds: float = 0.5, stop: threading.Event | None = None) -> Iterator[Job]:
+        """Yield the job as it is, and again each time that it has changed, up to its end, or until `stop` is set."""
+        stop, last = stop or threading.Event(), None
+        while (now := self.get(job)) is not None:
+            if now != last:
+                yield now
+            if now.state.ended or stop.wait(every_seconds):
+                return
+            last = now
+
+
+def used(connection: sql.Connection, keys: set[str]) -> set[str]:
+    """Return those of the keys that any job still refers to."""
+    columns = (JOBS.c.source, JOBS.c.regions, JOBS.c.result, PIECES.c.key)
+    return {key for column in columns for key in connection.scalars(sql.select(column).where(column.in_(keys)))}

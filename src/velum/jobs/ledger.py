@@ -1,0 +1,265 @@
+"""What workers write down: who took which job, how far it is, what became of it."""
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sql
+
+from velum.errors import BadPlan
+from velum.jobs.database import JOBS, OWNERS, PIECES, WORKERS, Database
+from velum.jobs.rows import COLUMNS, job_of
+from velum.jobs.store import Stored
+from velum.jobs.values import Job, Pace, Piece, State
+
+LET_GO: Mapping[str, Any] = {"worker": None, "token": None, "cancel": False, "fps": None, "seconds_left": None}
+"""Columns of a job that nobody has in work."""
+
+
+class Lost(Exception):
+    """The job is no longer ours: it was deleted, or given to another worker. Nothing more is written about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A job that was taken up, and the token that says so."""
+
+    job: Job
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A piece as it is noted: `stored` and `note` once it is finished."""
+
+    piece: Piece
+    stored: Stored | None = None
+    note: Mapping[str, Any] | None = None
+
+
+class Ledger:
+    """What one worker, of a unique id, writes into the database. Raises `Lost`, and `Unavailable`."""
+
+    def __init__(self, database: Database, worker: str, name: str, pace: Pace) -> None:
+        self._database, self._worker, self._name, self._pace = database, worker, name, pace
+
+    def take(self, overall: int | None = None) -> Hold | None:
+        """Return the job whose turn it is, None when there is none or when `overall` jobs are running already.
+
+        First those of the highest priority; of these, those of the owner who has the fewest running, then of the one
+        who was served longest ago; of these, the oldest.
+        """
+        with self._database.reading() as connection:
+            ready = (JOBS.c.state == State.WAITING) & (JOBS.c.not_before <= self._database.now(connection))
+            if connection.scalar(sql.select(JOBS.c.id).where(ready).limit(1)) is None:
+                return None
+        with self._database.writing(alone=True) as connection:
+            running = _running(connection)
+            if overall is not None and sum(running.values()) >= overall:
+                return None
+            job = _next(connection, ready, running)
+            try:
+                return None if job is None else self._hold(connection, job)
+            except BadPlan as error:  # of another version of velum; it must not stop those behind it
+                now = self._database.now(connection)
+                ended = {"state": State.FAILED, "error": "BadPlan", "message": str(error), "ended": now, **LET_GO}
+                connection.execute(JOBS.update().where(JOBS.c.id == job).values(**ended))
+                return None
+
+    def marks(self, hold: Hold) -> list[Mark]:
+        """Return the pieces that were noted, in order; none before the job was cut."""
+        asked = sql.select(PIECES).where(PIECES.c.job == hold.job.id).order_by(PIECES.c["index"])
+        with self._database.reading() as connection:
+            return [_mark(row._mapping) for row in connection.execute(asked)]
+
+    def cut(self, hold: Hold, pieces: Sequence[Piece]) -> None:
+        """Note what the job is cut into."""
+        frames = [piece.frames for piece in pieces]
+        total = sum(filter(None, frames)) if None not in frames else hold.job.frames_total
+        with self._database.writing() as connection:
+            self._write(connection, hold, pieces_total=len(pieces), frames_total=total)
+            connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id))
+            rows = [
+                {"job": hold.job.id, "index": one.index, "label": one.label, "frames": one.frames} for one in pieces
+            ]
+            connection.execute(PIECES.insert(), rows)
+
+    def finish_piece(self, hold: Hold, mark: Mark) -> None:
+        """Note a finished piece; with nothing stored, that it is to be made again."""
+        stored, piece = mark.stored, mark.piece
+        with self._database.writing() as connection:
+            # The job first, as whoever deletes it: the other way round, each could wait for the other.
+            self._write(connection, hold, losses=0)
+            connection.execute(
+                PIECES.update()
+                .where(PIECES.c.job == hold.job.id, PIECES.c["index"] == piece.index)
+                .values(
+                    key=stored and stored.key, sha256=stored and stored.sha256, frames=piece.frames,
+                    note=None if mark.note is None else json.dumps(mark.note),
+                )
+            )  # fmt: skip
+            finished = sql.select(sql.func.count(PIECES.c.key)).where(PIECES.c.job == hold.job.id).scalar_subquery()
+            self._write(connection, hold, pieces_done=finished)
+
+    def finish(
+        self, hold: Hold, result: Stored, name: str, report: Mapping[str, Any], progress: Mapping[str, Any]
+    ) -> None:
+        """Publish the result: in one step the job is done, and all else that was kept for it is no longer."""
+        with self._database.writing() as connection:
+            self._end(
+                connection, hold, State.DONE,
+                result=result.key, result_name=name, report=json.dumps(report), error=None, message=None,
+                **{**progress, **LET_GO},
+            )  # fmt: skip
+            connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id))
+
+    def fail(self, hold: Hold, error: str, message: str) -> None:
+        """End the job for a reason that trying again would not change."""
+        with self._database.writing() as connection:
+            self._end(connection, hold, State.FAILED, error=error, message=message)
+
+    def cancelled(self, hold: Hold) -> None:
+        """End the job because someone called it off."""
+        with self._database.writing() as connection:
+            self._end(connection, hold, State.CANCELLED)
+
+    def postpone(self, hold: Hold, error: str, message: str) -> None:
+        """Have the job tried again later, or end it as dead when it was tried as often as allowed."""
+        with self._database.writing() as connection:
+            failures = 1 + int(self._read(connection, hold, JOBS.c.failures) or 0)
+            if failures >= self._pace.tries:
+                message = f"{message} (tried {failures} times)"
+                self._end(connection, hold, State.DEAD, error=error, message=message, failures=failures)
+                return
+            later = self._database.now(connection) + self._pace.pause(failures)
+            self._leave(connection, hold, not_before=later, failures=failures, error=error, message=message)
+
+    def give_back(self, hold: Hold) -> None:
+        """Leave the job to others."""
+        with self._database.writing() as connection:
+            self._leave(connection, hold)
+
+    def progress(self, hold: Hold, values: Mapping[str, Any]) -> None:
+        """Note how far the job is."""
+        with self._database.writing() as connection:
+            self._write(connection, hold, **values)
+
+    def held(self) -> dict[str, bool]:
+        """Return the tokens of this worker's jobs, and whether each was called off."""
+        asked = sql.select(JOBS.c.token, JOBS.c.cancel).where(JOBS.c.worker == self._worker)
+        with self._database.reading() as connection:
+            return {token: cancel for token, cancel in connection.execute(asked)}  # noqa: C416 - rows, not pairs
+
+    def drop(self, token: str) -> None:
+        """Leave to others a job that was taken up without anyone knowing: the answer to taking it was lost."""
+        with self._database.writing() as connection:
+            self._release(connection, JOBS.c.token == token, lost=False)
+
+    def beat(self) -> None:
+        """Say that this worker lives."""
+        with self._database.writing() as connection:
+            self._beat(connection)
+
+    def leave(self) -> None:
+        """Say that this worker ends, and leave to others what it still has."""
+        with self._database.writing(alone=True) as connection:
+            connection.execute(WORKERS.delete().where(WORKERS.c.id == self._worker))
+            self._release(connection, JOBS.c.worker == self._worker, lost=False)
+
+    def reap(self) -> int:
+        """Give the jobs of dead workers to others and return how many they were.
+
+        A job over which worker after worker died, without one more of its pieces being finished, is ended as dead.
+        """
+        with self._database.writing(alone=True) as connection:
+            limit = self._database.now(connection) - self._pace.dead_seconds
+            connection.execute(WORKERS.delete().where(WORKERS.c.beat < limit))
+            return self._release(connection, JOBS.c.worker.not_in(sql.select(WORKERS.c.id)), lost=True)
+
+    def _release(self, connection: sql.Connection, whose: sql.ColumnElement[bool], *, lost: bool) -> int:
+        now = self._database.now(connection)
+        theirs = JOBS.update().where(JOBS.c.state == State.RUNNING, whose)
+        ended = {"ended": now, "notify_at": now, **LET_GO}
+        called_off = connection.execute(theirs.where(JOBS.c.cancel).values(state=State.CANCELLED, **ended))
+        dead = 0
+        if lost:
+            message = f"{self._pace.losses} workers died while they did it; look into their logs, then retry it"
+            dead = connection.execute(
+                theirs.where(JOBS.c.losses + 1 >= self._pace.losses).values(
+                    state=State.DEAD, error="Fault", message=message, losses=JOBS.c.losses + 1, **ended
+                )
+            ).rowcount
+        left = theirs.values(state=State.WAITING, losses=JOBS.c.losses + int(lost), **LET_GO)
+        return called_off.rowcount + dead + connection.execute(left).rowcount
+
+    def _beat(self, connection: sql.Connection) -> float:
+        now = self._database.now(connection)
+        if not connection.execute(WORKERS.update().where(WORKERS.c.id == self._worker).values(beat=now)).rowcount:
+            connection.execute(WORKERS.insert().values(id=self._worker, name=self._name, beat=now))
+        return now
+
+    def _hold(self, connection: sql.Connection, job: str) -> Hold:
+        # Who was taken for dead, and is not, must not lose at once what it takes.
+        now, token = self._beat(connection), secrets.token_hex(16)
+        connection.execute(
+            JOBS.update()
+            .where(JOBS.c.id == job)
+            .values(
+                state=State.RUNNING, worker=self._worker, token=token, started=now, attempts=JOBS.c.attempts + 1,
+                cancel=False,
+            )
+        )  # fmt: skip
+        taken = job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one())
+        owner = taken.submission.owner
+        if not connection.execute(OWNERS.update().where(OWNERS.c.owner == owner).values(served=now)).rowcount:
+            connection.execute(OWNERS.insert().values(owner=owner, served=now))
+        return Hold(taken, token)
+
+    def _end(self, connection: sql.Connection, hold: Hold, state: State, **values: Any) -> None:
+        now = self._database.now(connection)
+        self._write(connection, hold, **{**LET_GO, "state": state, "ended": now, "notify_at": now, **values})
+
+    def _leave(self, connection: sql.Connection, hold: Hold, **values: Any) -> None:
+        if self._read(connection, hold, JOBS.c.cancel):
+            self._end(connection, hold, State.CANCELLED)
+        else:
+            self._write(connection, hold, **{**LET_GO, "state": State.WAITING, **values})
+
+    def _read(self, connection: sql.Connection, hold: Hold, column: sql.Column[Any]) -> Any:
+        # With a lock: nobody may change it before what follows from it is written.
+        asked = sql.select(column).where(JOBS.c.id == hold.job.id, JOBS.c.token == hold.token)
+        return connection.scalar(asked.with_for_update())
+
+    def _write(self, connection: sql.Connection, hold: Hold, **values: Any) -> None:
+        ours = JOBS.update().where(JOBS.c.id == hold.job.id, JOBS.c.token == hold.token)
+        if not connection.execute(ours.values(**values)).rowcount:
+            raise Lost(f"job {hold.job.id} was deleted, or given to another worker")
+
+
+def _running(connection: sql.Connection) -> dict[str, int]:
+    asked = sql.select(JOBS.c.owner, sql.func.count()).where(JOBS.c.state == State.RUNNING).group_by(JOBS.c.owner)
+    return {owner: number for owner, number in connection.execute(asked)}  # noqa: C416 - rows, not pairs
+
+
+def _next(connection: sql.Connection, ready: sql.ColumnElement[bool], running: Mapping[str, int]) -> str | None:
+    """Return the id of the job whose turn it is."""
+    priority = connection.scalar(sql.select(sql.func.max(JOBS.c.priority)).where(ready))
+    ready &= JOBS.c.priority == priority
+    asked = (
+        sql.select(JOBS.c.owner, sql.func.min(JOBS.c.id), sql.func.coalesce(OWNERS.c.served, 0.0))
+        .select_from(JOBS.outerjoin(OWNERS, OWNERS.c.owner == JOBS.c.owner))
+        .where(ready)
+        .group_by(JOBS.c.owner, OWNERS.c.served)
+    )
+    turns: Iterable[tuple[int, float, str]] = (
+        (running.get(owner, 0), served, oldest) for owner, oldest, served in connection.execute(asked)
+    )
+    return min(turns, default=(0, 0.0, None))[2]
+
+
+def _mark(row: sql.RowMapping) -> Mark:
+    stored = None if row["key"] is None else Stored(row["key"], 0, row["sha256"])
+    note = None if row["note"] is None else json.loads(row["note"])
+    return Mark(Piece(row["index"], row["label"], row["frames"]), stored, note)

@@ -1,0 +1,132 @@
+"""One job in the hands of a worker: from its source to the published result, piece by piece."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from velum.errors import Unavailable
+from velum.jobs.craft import Craft, Made, Stopped, Task
+from velum.jobs.ledger import Hold, Ledger, Mark
+from velum.jobs.store import Store, Stored, hash_of
+from velum.jobs.values import Piece
+
+Why = Literal["cancelled", "lost", "drained"]
+
+PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between attempts to note something that is done: a database may be away for a moment."""
+
+T = TypeVar("T")
+
+
+def insist(call: Callable[[], T]) -> T:
+    """Return what `call` does, tried again for a while as long as it raises `Unavailable`."""
+    for pause in PAUSES:
+        try:
+            return call()
+        except Unavailable:
+            time.sleep(pause)
+    return call()
+
+
+@dataclass(slots=True)
+class _Count:
+    """Frames of the job, and since when they are counted."""
+
+    before: int = 0
+    now: int = 0
+    total: int | None = None
+    start_frames: int = 0
+    start_seconds: float = 0.0
+
+
+class Run:
+    """A job that was taken up, and what its worker needs to know of it while it is in work."""
+
+    def __init__(self, hold: Hold, craft: Craft, ledger: Ledger, store: Store, folder: Path) -> None:
+        self.hold, self.folder = hold, folder
+        self.why: Why | None = None
+        self.drain = threading.Event()
+        """Set when no further piece is to be begun."""
+        self.noted = 0
+        """Number of frames that were last written down."""
+        self._stop = threading.Event()
+        self._craft, self._ledger, self._store = craft, ledger, store
+        self._alone = True
+        self._count = _Count(total=hold.job.frames_total, start_seconds=time.monotonic())
+
+    def stop(self, why: Why) -> None:
+        """Have the work given up."""
+        self.why = self.why or why
+        self._stop.set()
+
+    def perform(self) -> None:
+        """Do the job to its end. Raises any `VelumError`, `Lost`, and `Stopped` when it was given up."""
+        submission = self.hold.job.submission
+        source = self._store.fetch(submission.source, self.folder)
+        regions = None if submission.regions is None else self._store.fetch(submission.regions, self.folder)
+        task = Task(self.hold.job.id, submission, source, regions, self.folder, self._heed, self._stop)
+        marks = self._cut(task)
+        done: list[tuple[Made, Stored]] = []
+        self._alone = len(marks) == 1
+        for mark in marks:
+            kept = self._kept(mark)
+            if kept is None and (self.drain.is_set() or self._stop.is_set()):
+                self.stop("drained")
+                raise Stopped
+            if kept is not None:
+                self._count.before += mark.piece.frames or 0
+                self._count.start_frames = self._count.before
+            done.append(kept or self._made(task, mark.piece))
+        result = self._craft.join(task, [made for made, _ in done])
+        if self._stop.is_set():
+            raise Stopped
+        # The piece of a job that has only one is the result; it is not stored again.
+        same = next((stored for made, stored in done if made.file == result.file), None)
+        published = same or self._store.take(result.file)
+        insist(lambda: self._ledger.finish(self.hold, published, result.name, result.report, self.progress()))
+        for _, stored in done:
+            if stored.key != published.key:
+                self._store.delete(stored.key)
+
+    def progress(self) -> dict[str, Any]:
+        """Return how far the job is, as columns of its row."""
+        count = self._count
+        done = count.before + count.now
+        spent = time.monotonic() - count.start_seconds
+        fps = (done - count.start_frames) / spent if spent > 0 and done > count.start_frames else None
+        left = None if fps is None or count.total is None else max(count.total - done, 0) / fps
+        return {"frames_done": done, "frames_total": count.total, "fps": fps, "seconds_left": left}
+
+    def _cut(self, task: Task) -> list[Mark]:
+        marks = insist(lambda: self._ledger.marks(self.hold))
+        if not marks:
+            pieces = list(self._craft.cut(task))
+            insist(lambda: self._ledger.cut(self.hold, pieces))
+            marks = [Mark(piece) for piece in pieces]
+        known = [mark.piece.frames for mark in marks if mark.piece.frames is not None]
+        if len(known) == len(marks):
+            self._count.total = sum(known)
+        return marks
+
+    def _kept(self, mark: Mark) -> tuple[Made, Stored] | None:
+        """Return a piece that was finished before, None when it was not, or when its file is not what it was."""
+        if mark.stored is None or self._store.size(mark.stored.key) is None:
+            return None
+        file = self._store.fetch(mark.stored.key, self.folder)
+        return (Made(file, mark.note or {}), mark.stored) if hash_of(file) == mark.stored.sha256 else None
+
+    def _made(self, task: Task, piece: Piece) -> tuple[Made, Stored]:
+        made = self._craft.make(task, piece)
+        stored = self._store.take(made.file)
+        frames = piece.frames or self._count.now or None
+        insist(lambda: self._ledger.finish_piece(self.hold, Mark(replace(piece, frames=frames), stored, made.note)))
+        self._count.before, self._count.now = self._count.before + (frames or 0), 0
+        return Made(self._store.fetch(stored.key, self.folder), made.note), stored
+
+    def _heed(self, done: int, total: int | None) -> None:
+        self._count.now = done
+        if self._alone and total is not None:
+            self._count.total = total

@@ -1,0 +1,185 @@
+"""The time from a worker's start to its end: its threads, the jobs in their hands, and the word that it lives."""
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from velum.errors import OutputFailed, Unavailable, VelumError
+from velum.jobs.craft import Craft, Stopped
+from velum.jobs.ledger import Ledger, Lost
+from velum.jobs.run import Run, insist
+from velum.jobs.scratch import Scratch
+from velum.jobs.store import Store
+from velum.jobs.values import Pace
+
+LOG = logging.getLogger("velum.jobs")
+
+NOTE_SECONDS = 1.0
+"""How often the progress of a job is written down."""
+
+CHORE_SECONDS = 1.0
+"""How often to look what else there is to do, at least; oftener where workers are to say oftener that they live."""
+
+
+class Shift:
+    """Takes jobs up and does them, on threads of its own."""
+
+    def __init__(self, ledger: Ledger, store: Store, scratch: Scratch, pace: Pace, overall: int | None) -> None:
+        self._ledger, self._store, self._scratch, self._pace, self._overall = ledger, store, scratch, pace, overall
+        self._runs: dict[str, Run] = {}
+        # Held from before a job is taken until it is known here: what the database has beyond that nobody works on.
+        self._lock = threading.Lock()
+
+    def work(
+        self, craft: Callable[[], Craft], concurrency: int, chores: Callable[[], None], stop: threading.Event
+    ) -> None:
+        """Do jobs until `stop` is set, then what `Worker.run` says."""
+        self._ledger.beat()
+        over = threading.Event()
+        crafts = [craft() for _ in range(concurrency)]
+        slots = [threading.Thread(target=self._slot, args=(one, stop), name=f"job-{n}") for n, one in enumerate(crafts)]
+        mind = threading.Thread(target=self._mind, args=(over,), name="mind")
+        # The address of a webhook may let us wait; nothing is lost when it is told once more by another worker.
+        tidy = threading.Thread(target=self._tidy, args=(chores, over), name="tidy", daemon=True)
+        for thread in (*slots, mind, tidy):
+            thread.start()
+        stop.wait()
+        self._drain(slots)
+        over.set()
+        mind.join()
+        tidy.join(self._pace.beat_seconds)
+        try:
+            insist(self._ledger.leave)
+        except Unavailable as error:
+            LOG.warning("others will take this worker for dead: %s", error)
+
+    def _drain(self, slots: list[threading.Thread]) -> None:
+        for run in self._in_work().values():
+            run.drain.set()
+        deadline = time.monotonic() + self._pace.drain_seconds
+        for thread in slots:
+            thread.join(max(deadline - time.monotonic(), 0))
+        for run in self._in_work().values():
+            run.stop("drained")
+        for thread in slots:
+            thread.join()
+
+    def _slot(self, craft: Craft, stop: threading.Event) -> None:
+        with closing(craft):
+            while not stop.is_set():
+                try:
+                    run = self._take(craft)
+                except Exception as error:
+                    LOG.warning("no job can be taken up: %s", error, exc_info=not isinstance(error, VelumError))
+                    stop.wait(self._pace.beat_seconds)
+                    continue
+                if run is None:
+                    stop.wait(self._pace.poll_seconds)
+                    continue
+                if stop.is_set():
+                    run.drain.set()
+                self._do(run)
+
+    def _take(self, craft: Craft) -> Run | None:
+        with self._lock:
+            if (hold := self._ledger.take(self._overall)) is None:
+                return None
+            run = Run(hold, craft, self._ledger, self._store, self._scratch.folder())
+            self._runs[hold.token] = run
+            return run
+
+    def _do(self, run: Run) -> None:
+        job = run.hold.job.id
+        try:
+            self._perform(run)
+        except Lost as error:
+            LOG.warning("%s; what was done of it since is of no use", error)
+        except VelumError as error:
+            # It is still noted as ours: the minding thread gives it back as soon as the database answers.
+            LOG.warning("job %s: its end could not be noted: %s", job, error)
+        finally:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            with self._lock:
+                self._runs.pop(run.hold.token)
+
+    def _perform(self, run: Run) -> None:
+        """Do a job and note what became of it. Raises `Lost` and `Unavailable`."""
+        ledger, hold = self._ledger, run.hold
+        try:
+            run.perform()
+            LOG.info("job %s: done", hold.job.id)
+        except Lost:
+            raise
+        except Stopped:
+            if run.why == "lost":
+                raise Lost(f"job {hold.job.id} was deleted, or given to another worker") from None
+            insist(lambda: ledger.cancelled(hold) if run.why == "cancelled" else ledger.give_back(hold))
+        except (Unavailable, OSError) as error:
+            name = type(error).__name__ if isinstance(error, VelumError) else OutputFailed.__name__
+            self._note(ledger.postpone, run, name, error)
+        except VelumError as error:
+            self._note(ledger.fail, run, type(error).__name__, error)
+        except Exception as error:
+            LOG.exception("job %s: a fault of velum itself", hold.job.id)
+            self._note(ledger.fail, run, "Fault", f"{type(error).__name__}: {error}")
+
+    def _note(self, how: Callable[[Any, str, str], None], run: Run, name: str, error: object) -> None:
+        LOG.warning("job %s: %s: %s", run.hold.job.id, name, error)
+        insist(lambda: how(run.hold, name, str(error)[:4000].replace("\0", "")))
+
+    def _mind(self, over: threading.Event) -> None:
+        next_beat = next_note = 0.0
+        while not over.is_set():
+            now = time.monotonic()
+            try:
+                if now >= next_beat:
+                    self._ledger.beat()
+                    self._ledger.reap()
+                    next_beat = now + self._pace.beat_seconds
+                    self._compare()
+                elif self._runs:
+                    self._compare()
+                if now >= next_note:
+                    next_note = now + NOTE_SECONDS
+                    self._note_progress()
+            except Exception as error:
+                LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
+            over.wait(self._pace.poll_seconds)
+
+    def _compare(self) -> None:
+        """Stop what is no longer ours or was called off, and give back what nobody here knows of."""
+        with self._lock:
+            held, runs = self._ledger.held(), dict(self._runs)
+        for token, run in runs.items():
+            if token not in held:
+                run.stop("lost")
+            elif held[token]:
+                run.stop("cancelled")
+        for token in held.keys() - runs.keys():
+            self._ledger.drop(token)
+
+    def _note_progress(self) -> None:
+        for run in self._in_work().values():
+            values = run.progress()
+            if values["frames_done"] != run.noted:
+                try:
+                    self._ledger.progress(run.hold, values)
+                    run.noted = values["frames_done"]
+                except Lost:
+                    run.stop("lost")
+
+    def _tidy(self, chores: Callable[[], None], over: threading.Event) -> None:
+        while not over.is_set():
+            try:
+                chores()
+            except Exception as error:
+                LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
+            over.wait(min(CHORE_SECONDS, self._pace.beat_seconds))
+
+    def _in_work(self) -> dict[str, Run]:
+        with self._lock:
+            return dict(self._runs)

@@ -1,0 +1,181 @@
+"""What is submitted, and what becomes of it: plain frozen values."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from velum.errors import BadPlan
+from velum.plan import Plan
+from velum.use import whole
+
+PRIORITIES = range(-1000, 1001)
+"""Priorities that a job may have: higher ones are done first."""
+
+
+class State(StrEnum):
+    """Where a job is. From `waiting` and `running` it goes on by itself; the others are ends.
+
+    `failed` is the fault of the source or the plan, `dead` that of the surroundings: it was tried as often as allowed.
+    """
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens unless someone asks for it."""
+        return self not in {State.WAITING, State.RUNNING}
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What is to be done: `source` is the key of a file in the store, `name` what the user calls it.
+
+    `owner` is whoever shares the workers with the others, such as the id of an API key. `webhook` is an address that
+    is told the end. `regions` is the key of a file of regions to be hidden instead of looking for them.
+    Raises `BadPlan` for values that no job can have.
+    """
+
+    source: str
+    name: str
+    plan: Plan
+    owner: str = ""
+    priority: int = 0
+    webhook: str | None = None
+    regions: str | None = None
+
+    def __post_init__(self) -> None:
+        for what, most in (("name", 255), ("owner", 255), ("webhook", 2000)):
+            value = getattr(self, what) or ""
+            if len(value) > most or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", value):
+                raise BadPlan(f"{what} {value[:80]!r} is not allowed; it has at most {most} characters, all printable")
+        if not whole(self.priority) or self.priority not in PRIORITIES:
+            raise BadPlan(
+                f"priority is {self.priority!r}; it must be a whole number from {PRIORITIES[0]} to {PRIORITIES[-1]}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One submission and how far it is; times are in epoch seconds.
+
+    Numbers of frames count pages of a picture, too; None where a number is not known (yet). `attempts` counts how often
+    a worker took it up. `error` is the name of a class of `velum.errors`, or `Fault` for a fault of velum itself.
+    `result` is a key in the store, None when there is none or when it has been deleted after its time.
+    """
+
+    id: str
+    state: State
+    submission: Submission
+    submitted: float
+    started: float | None = None
+    """When a worker took it up last."""
+    ended: float | None = None
+    attempts: int = 0
+    pieces_done: int = 0
+    pieces_total: int | None = None
+    frames_done: int = 0
+    frames_total: int | None = None
+    fps: float | None = None
+    """Frames a second since it was started last."""
+    seconds_left: float | None = None
+    error: str | None = None
+    message: str | None = None
+    result: str | None = None
+    result_name: str | None = None
+    source_kept: bool = True
+    """False when the source has been deleted after its time: it cannot be done again."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what its owner may know, as JSON values: no keys of the store."""
+        return {
+            "id": self.id, "state": self.state.value, "name": self.submission.name,
+            "plan": self.submission.plan.digest, "priority": self.submission.priority,
+            "submitted": self.submitted, "started": self.started, "ended": self.ended, "attempts": self.attempts,
+            "pieces": {"done": self.pieces_done, "total": self.pieces_total},
+            "frames": {"done": self.frames_done, "total": self.frames_total},
+            "fps": self.fps, "seconds_left": self.seconds_left,
+            "error": None if self.error is None else {"code": self.error, "message": self.message},
+            "result": self.result is not None, "result_name": self.result_name, "source_kept": self.source_kept,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some jobs of a list, newest first. `after` is given to `Desk.list` for the next page; None at the end."""
+
+    jobs: tuple[Job, ...]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what jobs leave behind is kept, in seconds after their end. 0 deletes it as soon as they end."""
+
+    originals_seconds: float = 3600.0
+    """Sources, regions that came with them, and pieces of jobs that did not end well."""
+    results_seconds: float = 7 * 86400.0
+    jobs_seconds: float = 30 * 86400.0
+    """Everything: the record of the job, its report, and what is still there of its files."""
+    unclaimed_seconds: float = 86400.0
+    """Files that belong to no job: uploads that nobody used, leftovers of crashes. Counted from their last change."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if not getattr(self, one.name) >= 0:
+                raise BadPlan(f"{one.name} is {getattr(self, one.name)!r}; it must be a number of at least 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often workers look, how long they wait, and how often they try; times in seconds."""
+
+    poll_seconds: float = 0.5
+    """How often a free worker looks for a job, and a busy one whether its job was cancelled."""
+    beat_seconds: float = 5.0
+    """How often a worker says that it lives."""
+    dead_seconds: float = 30.0
+    """After how long without a word it is taken for dead, and its jobs are given to others."""
+    drain_seconds: float = 20.0
+    """How long the piece in work may take to finish when a worker is told to end."""
+    tries: int = 4
+    """How often a job is tried where something is unavailable or its result cannot be written."""
+    backoff_seconds: float = 5.0
+    """Pause before the second try; it doubles with each further one."""
+    losses: int = 10
+    """How many workers may die over a job without one more piece of it being finished."""
+
+    def pause(self, failures: int) -> float:
+        """Return how long to wait after that many failures in a row, at most ten minutes."""
+        return min(float(self.backoff_seconds * 2 ** min(failures - 1, 20)), 600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a job that is done at a time, kept when it is finished. `frames` is None where it is not known."""
+
+    index: int
+    label: str = ""
+    frames: int | None = None
+
+
+NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep deleted, in files (`jobs`: records)."""
+
+    originals: int = 0
+    results: int = 0
+    jobs: int = 0
+    unclaimed: int = 0
+    temporary: int = 0
+    failed: tuple[str, ...] = field(default=())
+    """Why some could not be deleted; they are tried again by the next sweep."""

@@ -1,0 +1,83 @@
+"""A process that does jobs: it takes them up, says that it lives, and cleans up behind the dead."""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from velum.jobs.craft import Craft
+from velum.jobs.database import Database
+from velum.jobs.ledger import Ledger
+from velum.jobs.notices import Notices, Notify
+from velum.jobs.scratch import Scratch
+from velum.jobs.shift import Shift
+from velum.jobs.store import Store
+from velum.jobs.sweep import Sweeper
+from velum.jobs.uploads import Uploads
+from velum.jobs.values import Pace, Retention
+
+LOG = logging.getLogger("velum.jobs")
+
+LEFTOVERS_SECONDS = 3600.0
+"""How often the store is searched for files that belong to no job."""
+
+
+class Worker:
+    """Does jobs of the database at `url`, at most `concurrency` at a time, and `overall` with all other workers.
+
+    Each thread makes itself a craft. `folder` is for work in progress; workers may share it, and what dead ones left
+    there is removed. `notify` posts to webhooks. A worker may run again after it has ended.
+    """
+
+    def __init__(  # noqa: PLR0913 - all but three are given by name, and have a default that suits
+        self, url: str, store: Store, craft: Callable[[], Craft], *, folder: Path, concurrency: int = 1,
+        overall: int | None = None, name: str = "", pace: Pace | None = None, retention: Retention | None = None,
+        uploads: Uploads | None = None, notify: Notify | None = None,
+    ) -> None:  # fmt: skip
+        self._url, self._store, self._craft, self._notify = url, store, craft, notify
+        self._concurrency, self._overall, self._folder, self._uploads = concurrency, overall, folder, uploads
+        self._pace, self._retention = pace or Pace(), retention or Retention()
+        self._name = name or f"{socket.gethostname()}-{os.getpid()}"
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; then finish the pieces in work, as far as that is soon, and leave the rest.
+
+        Raises `Unavailable` when the database cannot be reached at the start, `OutputFailed` when `folder` cannot be
+        written to. Later it waits until the database is back.
+        """
+        database = Database(self._url)
+        try:
+            with Scratch(self._folder) as scratch:
+                ledger = Ledger(database, secrets.token_hex(16), self._name, self._pace)
+                sweeper = Sweeper(database, self._store, self._retention, self._uploads)
+                shift = Shift(ledger, self._store, scratch, self._pace, self._overall)
+                chores = _Chores(sweeper, Notices(database, self._notify), self._pace.beat_seconds)
+                shift.work(self._craft, self._concurrency, chores.do, stop)
+        finally:
+            database.close()
+
+
+class _Chores:
+    """What is to be done besides: telling webhooks, and deleting."""
+
+    def __init__(self, sweeper: Sweeper, notices: Notices, due_seconds: float) -> None:
+        self._sweeper, self._notices, self._due_seconds = sweeper, notices, due_seconds
+        self._next_due = self._next_leftovers = 0.0
+
+    def do(self) -> None:
+        """Do what there is to do. Raises `Unavailable` and `OutputFailed`."""
+        while self._notices.deliver():
+            pass
+        if (now := time.monotonic()) < self._next_due:
+            return
+        self._next_due = now + self._due_seconds
+        swept = self._sweeper.due()
+        if now >= self._next_leftovers:
+            self._next_leftovers = now + LEFTOVERS_SECONDS
+            swept = self._sweeper.leftovers(swept)
+        for why in swept.failed:
+            LOG.warning("cannot be deleted, to be tried again: %s", why)

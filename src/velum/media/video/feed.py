@@ -1,0 +1,72 @@
+"""Frames as an encoder takes them, and its packets as the source's time stamps say."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from velum.errors import BadPlan
+from velum.frame import Frame
+from velum.media.live import Outlet
+from velum.media.video.codecs import Recipe, configure
+from velum.media.video.info import Coding
+from velum.media.video.pixels import native_of, widened
+
+if TYPE_CHECKING:
+    import av
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+
+def added(container: "OutputContainer", made: Recipe, coding: Coding) -> "VideoStream":
+    """Add a stream of pictures that are encoded."""
+    stream = cast("VideoStream", container.add_stream(made.encoder, rate=made.rate, options=made.options))
+    configure(stream.codec_context, made, coding)
+    if made.codec == "hevc" and container.format.name in {"mp4", "mov"}:
+        stream.codec_context.codec_tag = "hvc1"
+    return stream
+
+
+class Feed:
+    """Goes with one encoder: knows which time stamp each of its packets is to have."""
+
+    def __init__(self, coding: Coding, made: Recipe, target: Path | Outlet) -> None:
+        self._coding, self._made, self._target = coding, made, target
+        self._count = 0
+        self._pending: dict[int, tuple[int, int]] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Of how many frames the packet has not come."""
+        return len(self._pending)
+
+    def native(self, frame: Frame) -> "av.VideoFrame":
+        """Return the frame as the encoder takes it, with the time stamp it is to have there."""
+        coding, made = self._coding, self._made
+        if len(frame.planes) != len(coding.layout.roles):
+            raise BadPlan(
+                f"cannot write {self._target}: the video has {len(coding.layout.roles)} planes, "
+                f"this frame has {len(frame.planes)}"
+            )
+        native = native_of(frame, coding.layout)
+        stamp, duration = round(cast("Fraction", frame.time) / coding.time_base), native.duration
+        if made.layout != coding.layout and made.layout.scales == ((1, 1),) * len(coding.layout.scales):
+            native = widened(native, coding.layout, made.layout)
+        native.time_base = made.time_base
+        native.pts = self._count if made.counts else stamp
+        native.pict_type = 0
+        self._pending[native.pts] = (stamp, duration)
+        self._count += 1
+        return native
+
+    def stamped(self, packets: "Iterable[Packet[Any]]") -> "Iterator[Packet[Any]]":
+        """Yield the encoder's packets with the time stamps and durations of the source."""
+        for packet in packets:
+            stamp, duration = self._pending.pop(packet.pts or 0, (None, 0))
+            if self._made.counts and stamp is not None:
+                packet.pts = packet.dts = stamp
+                packet.time_base = self._coding.time_base
+            if duration:
+                packet.duration = duration
+            yield packet

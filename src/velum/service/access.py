@@ -1,0 +1,226 @@
+"""Who may do what: callers are told apart before anything of their request is read."""
+
+import ipaddress
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+from anyio import CapacityLimiter
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as Asgi
+
+from velum.bmw.routes import FACTS
+from velum.errors import BadPlan, Unavailable
+from velum.service.callers import ANYONE, SCOPES, Allowance, Caller, Denied, NotKnown, Scope, TooMuch
+from velum.service.edge import stated_bytes
+from velum.service.keys import PREFIX, Keys
+from velum.service.oidc import Issuer, Tokens
+from velum.service.problems import problem
+from velum.service.rates import Rates
+from velum.settings import Settings
+
+__all__ = ["ANYONE", "Access", "Allowance", "Caller", "Denied", "Door", "NotKnown", "Scope", "TooMuch", "access_of"]
+
+CALLER = "velum.caller"
+"""Key of a request's scope under which its caller is found."""
+
+OPEN = ("/health/", "/docs/")
+OPEN_ALONE = frozenset({"/", "/docs", "/redoc", "/openapi.json"})
+"""Paths for everyone: they tell nothing of anyone's pictures, and probes and browsers come without keys."""
+
+_SCHEME = HTTPBearer(auto_error=False, description="A key of `velum keys add`, or a token of the issuer.")
+
+
+class Access:
+    """Decides who asks. Without `keys` and `tokens`, or with `required` false, everyone may do everything."""
+
+    def __init__(
+        self, *, keys: Keys | None = None, tokens: Tokens | None = None, rates: Rates | None = None,
+        required: bool = True,
+    ) -> None:  # fmt: skip
+        self.required = required and (keys is not None or tokens is not None)
+        self.rates = rates or Rates()
+        self._keys, self._tokens = keys, tokens
+        self._threads: CapacityLimiter | None = None
+
+    async def caller(self, headers: Headers) -> Caller:
+        """Return who sends a request. Raises `NotKnown`, and `Unavailable` when the issuer does not answer."""
+        if not self.required:
+            return ANYONE
+        secret = _secret(headers)
+        if secret.startswith(PREFIX):
+            if self._keys is None:
+                raise NotKnown("keys are not accepted here; send a token of the issuer")
+            return self._keys.caller(secret)
+        if self._tokens is None or "." not in secret:
+            raise NotKnown("what was sent is no key of this service; ask its operator for one")
+        # The keys of the issuer may have to be fetched. That waits in few threads of its own.
+        self._threads = self._threads or CapacityLimiter(4)
+        return await anyio.to_thread.run_sync(self._tokens.caller, secret, limiter=self._threads)
+
+    def close(self) -> None:
+        """End the connections to the issuer."""
+        if self._tokens is not None:
+            self._tokens.close()
+
+    def require(self, scope: Scope) -> Callable[..., Caller]:
+        """Return a dependency that gives the caller, who has the scope; it raises `Denied` for others."""
+        if not self.required:
+            return _anyone
+
+        def allowed(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Caller:
+            return _with(scope, request)
+
+        return allowed
+
+    def of_tags(self, operating: str) -> Callable[..., Caller]:
+        """Return a dependency for routes that know no callers: to change what has the tag takes the scope operate."""
+        if not self.required:
+            return _anyone
+
+        def allowed(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Caller:
+            changes = request.method != "GET" and operating in getattr(request.scope.get("route"), "tags", ())
+            return _with("operate" if changes else "anonymize", request)
+
+        return allowed
+
+
+def access_of(settings: Settings) -> Access:
+    """Return what the settings say. Raises `BadPlan`, and `Unavailable` for a file of keys that cannot be read."""
+    chosen = settings.access
+    if chosen.required is False:
+        return Access()
+    usual = Allowance(chosen.requests_per_minute, chosen.bytes_per_day)
+    keys = Keys(keys_file(settings), usual)
+    tokens = Tokens(_issuer(settings), usual) if chosen.issuer else None
+    return Access(keys=keys, tokens=tokens, required=bool(chosen.required or tokens or keys.all()))
+
+
+def keys_file(settings: Settings) -> Path:
+    """Return where keys are kept."""
+    return settings.access.keys or settings.jobs.data / "keys.json"
+
+
+def check_entrance(settings: Settings, host: str) -> None:
+    """Raise `BadPlan` when others than this machine would be served on `host`, unknown and not on purpose."""
+    chosen = settings.access
+    if chosen.required is not None or chosen.issuer or _own(host) or Keys(keys_file(settings)).all():
+        return
+    raise BadPlan(
+        f"the service would serve everyone who reaches it on {host}; add a key with 'velum keys add NAME', set "
+        "access.issuer, or set access.required (VELUM_ACCESS_REQUIRED) to false if something before it asks who comes"
+    )
+
+
+def _own(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _issuer(settings: Settings) -> Issuer:
+    chosen, scopes = settings.access, dict[str, Scope]()
+    for pair in chosen.claim_scopes:
+        value, _, name = pair.rpartition("=")
+        scope = next((one for one in SCOPES if one == name.strip()), None)
+        if not value or scope is None:
+            raise BadPlan(f"access.claim_scopes has {pair!r}; write value=scope, with one of {', '.join(SCOPES)}")
+        scopes[value.strip()] = scope
+    return Issuer(chosen.issuer, chosen.audience, chosen.issuer_keys or None, chosen.claim, scopes or None)
+
+
+class Door:
+    """Lets in who may enter, and counts what they send; others are told why not, in problem details."""
+
+    def __init__(self, app: ASGIApp, access: Access, free: frozenset[str] = frozenset()) -> None:
+        """Prepare; `free` are more paths for everyone."""
+        self._app, self._access, self._free = app, access, free
+
+    async def __call__(self, scope: Asgi, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or not self._access.required or self._lets_all(scope["path"]):
+            scope[CALLER] = ANYONE
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def marked(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            inside = await self._enter(scope, receive)
+            await self._app(scope, inside, marked)
+        except Unavailable as error:
+            if begun:
+                raise
+            await _refused(error, scope)(scope, receive, send)
+
+    def _lets_all(self, path: str) -> bool:
+        return path in self._free or not shut(path)
+
+    async def _enter(self, scope: Asgi, receive: Receive) -> Receive:
+        """Find out who comes, and return how the body is to be read."""
+        headers = Headers(scope=scope)
+        caller = scope[CALLER] = await self._access.caller(headers)
+        scope.setdefault(FACTS, {})["caller"] = caller.name
+        rates = self._access.rates
+        rates.request(caller)
+        if "transfer-encoding" not in headers:
+            rates.volume(caller, stated_bytes(headers))
+            return receive
+
+        async def counted() -> Message:
+            message = await receive()
+            try:
+                rates.volume(caller, len(message.get("body", b"")))
+            except TooMuch as error:
+                # While the body is read, the framework lets nothing else through.
+                raise HTTPException(error.http_status, str(error), error.headers) from error
+            return message
+
+        return counted
+
+
+def _secret(headers: Headers) -> str:
+    kind, _, secret = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer" and secret.strip():
+        return secret.strip()
+    if secret := headers.get("x-api-key", "").strip():
+        return secret
+    raise NotKnown("the request says not who sends it; add the header 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'")
+
+
+def _anyone() -> Caller:
+    return ANYONE
+
+
+def _with(scope: Scope, request: Request) -> Caller:
+    caller: Caller | None = request.scope.get(CALLER)
+    if caller is None:
+        raise NotKnown("the request came in past the door of this service; mount its Door, too")
+    if scope not in caller.scopes:
+        raise Denied(f"{caller.name} lacks the scope {scope}; ask the operator for a key that has it")
+    return caller
+
+
+def shut(path: str) -> bool:
+    """Tell whether a path is only for those who are known, where access is restricted."""
+    return path not in OPEN_ALONE and not path.startswith(OPEN)
+
+
+def _refused(error: Unavailable, scope: Asgi) -> Response:
+    """Return the answer. The rest of the body is never read, so the connection cannot be used again."""
+    scope.setdefault(FACTS, {})["cause"] = f"{type(error).__name__}: {error}"
+    headers = {"connection": "close"} | (error.headers if isinstance(error, Denied) else {"retry-after": "5"})
+    # Where the issuer is, and what is wrong with a file, is for the operator alone.
+    text = str(error) if isinstance(error, Denied) else "who sends the request cannot be found out now; try again later"
+    return problem(error.http_status, text, scope["path"], code=type(error).__name__, headers=headers)

@@ -1,0 +1,182 @@
+"""The service as one application: what it is made of, and how it begins and ends."""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from fastapi import Depends, FastAPI
+
+from velum import __version__
+from velum.bmw import asked, local, routes, techniques
+from velum.bmw.anonymizer import Anonymizer
+from velum.bmw.client import InferenceApi
+from velum.bmw.methods import Directory, Served
+from velum.bmw.urls import Urls
+from velum.bmw.workers import Workers
+from velum.bmw.workshop import Workshop
+from velum.engine.engine import Engine
+from velum.errors import OutputFailed
+from velum.plugins import Host
+from velum.remote.peers import Peers
+from velum.service import docs, errors, health, metrics
+from velum.service.access import Access, Door, access_of
+from velum.service.audit import Audit, audit_of
+from velum.service.edge import Edge
+from velum.service.metrics import Metrics
+from velum.service.native import Native, native
+from velum.service.office import Office
+from velum.service.traces import telemetry
+from velum.service.watch import Watch, WatchedCraft, WatchedEngine, WatchedGate, WatchedWorkers
+from velum.settings import Settings
+
+LOG = logging.getLogger("velum.service")
+
+MOST_FILES, MOST_FIELDS, LONGEST_FIELD = 8, 32, 1 << 20
+"""Parts of one form, and bytes of one that is no file."""
+
+DESCRIPTION = (
+    "Finds what identifies people in pictures and videos, and hides it.\n\n"
+    "This is the interface of the BMW Anonymization API. Failures have status 200; whether a request succeeded is said "
+    "by success in the answer."
+)
+
+
+OWN = "What begins with `/v1`, and `/blur/`, is velum's own: failures have a status there, and are problem details."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _House:
+    """Everything that lives as long as the service."""
+
+    api: routes.Api
+    health: health.Health
+    engine: Engine
+    peers: Peers
+    workshop: Workshop
+    directory: Directory
+    workers: Workers
+    access: Access
+    metrics: Metrics
+    audit: Audit | None
+    native: Native | None
+
+    def open(self) -> None:
+        """Begin. What is missing shows in `/health/ready`, and does not keep the rest from working."""
+        try:
+            self.workshop.open()
+        except OutputFailed as error:
+            LOG.warning("videos cannot be served", extra={"facts": {"cause": str(error)}})
+        self.directory.start()
+        self.health.warm()
+        if self.native is not None:
+            self.native.open()
+
+    def close(self) -> None:
+        """End: what is still in work is ended by its connections, or when it next asks whether it is wanted."""
+        self.health.end()
+        if self.native is not None:
+            self.native.close()
+        self.directory.close()
+        self.peers.close()
+        self.access.close()
+        self.workers.close()
+        self.engine.close()
+        self.workshop.close()
+
+
+def create_app(settings: Settings | None = None, *, host: Host | None = None) -> FastAPI:
+    """Return the service. `host` replaces what the settings say of localizers and techniques, for tests and embedding.
+
+    Raises `BadPlan` for settings that cannot be used.
+    """
+    settings = settings or Settings.load()
+    house = _house(settings, host or settings.host())
+    access = house.access
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(house.open)
+        yield
+        await asyncio.to_thread(house.close)
+
+    strict = settings.bmw.strict
+    app = FastAPI(
+        title="BMW Anonymization API" if strict else "velum",
+        version="2.0" if strict else __version__,
+        description=DESCRIPTION if strict else f"{DESCRIPTION}\n\n{OWN}",
+        docs_url=None,  # the framework's pages come from a host elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        form_limits={"max_files": MOST_FILES, "max_fields": MOST_FIELDS, "max_part_size": LONGEST_FIELD},
+        telemetry=telemetry(traces=settings.watch.traces),
+    )
+    errors.handle(app)
+    app.include_router(routes.routes(house.api), dependencies=[Depends(access.of_tags("Configuration"))])
+    for prefix, router in house.native.routers(access) if house.native is not None else ():
+        app.include_router(router, prefix=prefix, dependencies=[Depends(access.require("anonymize"))])
+    app.include_router(health.routes(house.health))
+    app.include_router(docs.routes())
+    if settings.watch.metrics:
+        guards = [] if settings.watch.metrics_open else [Depends(access.require("operate"))]
+        app.include_router(metrics.routes(house.metrics, guards=guards))
+    # The last is the outermost.
+    app.add_middleware(Door, access=access, free=frozenset({metrics.PATH} if settings.watch.metrics_open else ()))
+    app.add_middleware(
+        Edge, requests=settings.service.requests, body_bytes=settings.service.body_bytes,
+        upload_bytes=settings.limits().bytes,
+    )  # fmt: skip
+    app.add_middleware(Watch, metrics=house.metrics, audit=house.audit)
+    return app
+
+
+def _house(settings: Settings, host: Host) -> _House:
+    service, bmw = settings.service, settings.bmw
+    peers, office = Peers(settings.remote), Office(settings)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parallel = service.parallel or cores
+    counts = None if bmw.strict else office.counts
+    audit, seen = audit_of(settings), Metrics(counts)
+    gate = WatchedGate(seen, parallel, parallel + service.queue)
+    host = replace(host, peers=peers, localizers={**host.localizers, asked.NAME: asked.localizer(gate)})
+    engine = WatchedEngine(seen, hashes=audit is not None, host=host, limits=settings.limits())
+    urls = Urls(bmw.folder, strict=bmw.strict)
+    own = local.Local(host)
+    directory = Directory(
+        urls, lambda url: _served(url, peers, strict=bmw.strict), techniques.shown(host),
+        own=local.URL, local=own.served if bmw.local else lambda: (), strict=bmw.strict,
+    )  # fmt: skip
+    workshop, workers = Workshop(bmw.videos), WatchedWorkers(service.requests)
+    anonymizer = Anonymizer(
+        engine, directory, gate, settings.limits(), workshop, bmw.videos,
+        threading.BoundedSemaphore(service.videos), strict=bmw.strict,
+    )  # fmt: skip
+    api = routes.Api(anonymizer, directory, urls, peers, workers, service.picture_bytes, log_names=service.log_names)
+    state = health.Health(engine, directory, peers, bmw.videos, local=bmw.local, jobs=counts)
+    access = access_of(settings)
+    own_part = (
+        None
+        if bmw.strict
+        else native(
+            settings,
+            host,
+            engine,
+            gate=gate,
+            workers=workers,
+            peers=peers,
+            office=office,
+            craft=partial(WatchedCraft, seen, audit),
+        )
+    )
+    return _House(api, state, engine, peers, workshop, directory, workers, access, seen, audit, own_part)
+
+
+def _served(url: str, peers: Peers, *, strict: bool) -> Sequence[Served]:
+    """Return what an inference API serves; its kinds in its own words, with `strict`."""
+    api = InferenceApi(url, peers)
+    described = [(model, api.describe(model)) for model in api.models()]
+    return [Served(model, one.stated if strict else one.kind, one.labels) for model, one in described]

@@ -1,0 +1,173 @@
+"""The outermost edge: every request gets an id, a place, a limit and a line in the log, and no failure escapes it."""
+
+import asyncio
+import json
+import logging
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from velum.bmw import wire
+from velum.bmw.routes import FACTS
+from velum.service import problems
+
+TOO_LARGE, TOO_MANY, CLIENT_GONE = 413, 429, 499
+_CODES = {TOO_LARGE: "LimitExceeded", TOO_MANY: "Busy", 500: "Fault", 503: "Unavailable"}
+
+UPLOADS = "/v1/uploads/"
+"""Start of the paths that files of any size are sent to."""
+
+REQUEST = "velum.request"
+"""Key of a request's scope under which its id is found."""
+
+LOG = logging.getLogger("velum.service")
+
+
+@dataclass(slots=True)
+class Edge:
+    """Serves up to `requests` at a time, each with a body of at most `body_bytes`.
+
+    What is streamed to `UPLOADS` is counted there, and never in memory: it may have up to `upload_bytes`.
+    """
+
+    app: ASGIApp
+    requests: int
+    body_bytes: int
+    upload_bytes: int = 0
+    _inside: int = field(default=0, init=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        uploading = scope["path"].startswith(UPLOADS)
+        most = max(self.body_bytes, self.upload_bytes) if uploading else self.body_bytes
+        visit = _Visit(scope, receive, send, most)
+        self._inside += 1
+        try:
+            if self._inside > self.requests and not scope["path"].startswith("/health/"):
+                await visit.refuse(TOO_MANY, "as many requests are in work as may be; try again later")
+            elif stated_bytes(Headers(scope=scope)) > most:
+                await visit.refuse(TOO_LARGE, too_large(most))
+            else:
+                await visit.through(self.app)
+        finally:
+            self._inside -= 1
+            visit.log()
+
+
+def too_large(allowed: int) -> str:
+    """Return what is said of a body that is too large."""
+    return f"the upload is larger than the {allowed:,} bytes allowed"
+
+
+def stated_bytes(headers: Headers) -> int:
+    """Return the size of a body, 0 where the client does not state it."""
+    stated = headers.get("content-length", "")
+    return int(stated) if re.fullmatch(r"[0-9]{1,18}", stated) else 0
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One request on its way through the service."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    body_bytes: int
+    name: str = ""
+    status: int = 0
+    taken: int = 0
+    begun: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        given = Headers(scope=self.scope).get("x-request-id", "")
+        self.name = given if re.fullmatch(r"[\w.-]{1,64}", given, flags=re.ASCII) else secrets.token_hex(8)
+        self.scope[REQUEST] = self.name
+
+    async def through(self, app: ASGIApp) -> None:
+        """Have the app serve it. What the app did not expect is a fault, which is logged and told as one."""
+        try:
+            await app(self.scope, self._counted, self._marked)
+        except asyncio.CancelledError:
+            self.note(cause="the service ended before it was done")
+            if not self.status:
+                await self.refuse(503, "the service is ending; try again later")
+        except Exception as error:  # the outermost edge: nobody else would tell the client anything
+            LOG.exception("fault", extra={"facts": {"id": self.name}})
+            self.note(cause=f"{type(error).__name__}: {error}", fault=True)
+            if not self.status:
+                await self.refuse(500, wire.UNEXPECTED)
+
+    async def refuse(self, status: int, text: str) -> None:
+        """Answer without reading the body, after which the connection cannot be used again."""
+        self.note(cause=text)
+        headers = {"connection": "close"} | ({"retry-after": "1"} if status == TOO_MANY else {})
+        response = Response(wire.envelope(error=text), status, headers, media_type="application/json")
+        if problems.own(self.scope["path"]):
+            response = problems.problem(status, text, self.scope["path"], code=_CODES[status], headers=headers)
+        await response(self.scope, self.receive, self._marked)
+
+    def note(self, **facts: Any) -> None:
+        """Have the log say more."""
+        self.scope.setdefault(FACTS, {}).update(facts)
+
+    def log(self) -> None:
+        """Write the line of the log."""
+        facts = {
+            "id": self.name, "method": self.scope["method"], "path": self.scope["path"][:200],
+            "status": self.status or CLIENT_GONE, "ms": round((time.perf_counter() - self.begun) * 1000, 1),
+            "received_bytes": self.taken, **self.scope.get(FACTS, {}),
+        }  # fmt: skip
+        quiet = facts["path"].startswith("/health/") and self.status == 200
+        level = logging.ERROR if facts.get("fault") else logging.DEBUG if quiet else logging.INFO
+        LOG.log(level, "request", extra={"facts": facts})
+
+    async def _counted(self) -> Message:
+        message = await self.receive()
+        self.taken += len(message.get("body", b""))
+        if self.taken > self.body_bytes:
+            raise HTTPException(TOO_LARGE, too_large(self.body_bytes))
+        return message
+
+    async def _marked(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self.name
+            headers["x-content-type-options"] = "nosniff"
+        await self.send(message)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def log_to_stderr() -> None:
+    """Have the service, and the server under it, log lines of JSON on the standard error stream."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    for name in ("velum", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)

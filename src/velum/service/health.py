@@ -1,0 +1,112 @@
+"""Whether the service lives, and whether it can do its work."""
+
+import logging
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse, Response
+
+from velum.bmw.methods import Directory
+from velum.engine.engine import Engine
+from velum.errors import VelumError
+from velum.plan import Plan
+from velum.remote.peers import Peers
+
+LOG = logging.getLogger("velum.service")
+
+
+@dataclass(slots=True, eq=False)
+class Health:
+    """What there is to say. `local` is whether velum's own models are offered."""
+
+    engine: Engine
+    directory: Directory
+    peers: Peers
+    videos: Path
+    local: bool = True
+    jobs: Callable[[], object] | None = None
+    """Asks the database of jobs something; raises `VelumError` when it does not answer."""
+    _model: str = field(default="loading", init=False)
+    _ending: threading.Event = field(default_factory=threading.Event, init=False)
+
+    def warm(self) -> None:
+        """Load the default model, in the background: the first request finds it ready."""
+        if self.local:
+            threading.Thread(target=self._load, name="velum-warm", daemon=True).start()
+        else:
+            self._model = "off"
+
+    def end(self) -> None:
+        """Say from now on that no more requests are wanted."""
+        self._ending.set()
+
+    def ready(self) -> tuple[bool, Mapping[str, Any]]:
+        """Tell whether requests can be served, and what of.
+
+        Without velum's own model there must be an inference API; that one of those is down is said, and is no reason
+        to get no requests: others answer.
+        """
+        disk = _writable(self.videos)
+        known = self.directory.now.labels
+        model = self._model
+        able = model == "ready" or (model != "loading" and bool(known))
+        addresses = {
+            url: {"reachable": one.reachable, "detail": one.detail, "since": one.since}
+            for url, one in self.peers.health.items()
+        }
+        database = self._database()
+        facts = {
+            "ready": able and disk == "writable" and database in {"off", "ready"} and not self._ending.is_set(),
+            "model": model, "disk": disk, "jobs": database, "urls": addresses, "faults": dict(self.directory.faults),
+        }  # fmt: skip
+        return bool(facts["ready"]), facts
+
+    def _database(self) -> str:
+        if self.jobs is None:
+            return "off"
+        try:
+            self.jobs()
+        except VelumError as error:
+            LOG.warning("the database of jobs does not answer", extra={"facts": {"cause": str(error)}})
+            return "unavailable"
+        return "ready"
+
+    def _load(self) -> None:
+        try:
+            self.engine.check(Plan())
+        except VelumError as error:
+            LOG.warning("the default model cannot be used", extra={"facts": {"cause": str(error)}})
+            self._model = "unavailable"
+        else:
+            self._model = "ready"
+
+
+def routes(health: Health) -> APIRouter:
+    """Return the endpoints."""
+    router = APIRouter(prefix="/health", tags=["Health"])
+
+    @router.get("/live")
+    async def live() -> Response:
+        """Tell that the service runs."""
+        return JSONResponse({"live": True})
+
+    @router.get("/ready", responses={503: {"description": "Not ready: the body says why."}})
+    def ready() -> Response:
+        """Tell whether the service can do its work."""
+        yes, facts = health.ready()
+        return JSONResponse(facts, 200 if yes else 503)
+
+    return router
+
+
+def _writable(folder: Path) -> str:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return "writable"
+    except OSError as error:
+        return f"not writable: {error.strerror or error}"

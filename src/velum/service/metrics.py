@@ -1,0 +1,139 @@
+"""What can be counted of the service, for Prometheus. Every label has few values, whatever clients send."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
+from prometheus_client import Counter as Total
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from starlette.responses import Response
+
+from velum.errors import BadPlan, VelumError
+from velum.plan import Rule
+
+MOST_KINDS = 200
+"""Pairs of label and model that are counted apart; what comes later counts as `other`."""
+
+PATH = "/metrics"
+
+OTHER = ("other", "other")
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""Bounds of the histograms: from a page out of memory to a long video."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """Counts, from several threads at once. `jobs` tells how many jobs are in each state."""
+
+    def __init__(self, jobs: Callable[[], Mapping[str, int]] | None = None) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        if jobs is not None:
+            registry.register(_Jobs(jobs))
+        self._lock = threading.Lock()
+        self._kinds: set[tuple[str, str]] = set()
+        where = ("route", "method")
+        self._requests = Total("velum_requests", "Requests.", (*where, "status"), registry=registry)
+        self._took = Histogram(
+            "velum_request_seconds", "Time from the request to the end of its answer.", where, registry=registry,
+            buckets=SECONDS,
+        )  # fmt: skip
+        self._received = Total("velum_received_bytes", "Bytes of the bodies of requests.", registry=registry)
+        self._stages = Histogram(
+            "velum_stage_seconds", "Time that one source spent in a stage.", ("stage",), registry=registry,
+            buckets=SECONDS,
+        )  # fmt: skip
+        self._frames = Total("velum_frames", "Pictures and frames of videos that are done.", registry=registry)
+        self._hidden = Total(
+            "velum_hidden", "Things hidden: regions of pictures, tracks of videos.", ("label", "model"),
+            registry=registry,
+        )  # fmt: skip
+        self._failures = Total("velum_failures", "Sources that failed, by error.", ("error",), registry=registry)
+        self.inside = Gauge("velum_requests_inside", "Requests in work.", registry=registry)
+        self.waiting = Gauge("velum_pictures_waiting", "Pictures that wait for the processor.", registry=registry)
+        self.working = Gauge("velum_pictures_working", "Pictures in work.", registry=registry)
+        self.unaudited = Total("velum_audit_failures", "Lines that the audit log lacks.", registry=registry)
+
+    def request(self, route: str, method: str, status: int, seconds: float, received: int) -> None:
+        """Count a request. `route` is a template such as `/v1/jobs/{job}`, not what was asked for."""
+        method = method if method in _METHODS else "OTHER"
+        self._requests.labels(route, method, str(status)).inc()
+        self._took.labels(route, method).observe(seconds)
+        self._received.inc(received)
+
+    def done(self, report: Mapping[str, Any]) -> None:
+        """Count what a `Report` says, given as JSON values."""
+        self._frames.inc(report["frames"])
+        for stage, seconds in report["seconds"].items():
+            self._stages.labels(stage).observe(seconds)
+        models = [_model(rule) for rule in report["rules"]]
+        hidden = Counter((one["label"], models[one["rule"]]) for one in (*report["hidden"], *report["tracks"]))
+        for kind, number in hidden.items():
+            self._hidden.labels(*self._bounded(kind)).inc(number)
+
+    def failed(self, error: VelumError) -> None:
+        """Count a source that failed."""
+        self._failures.labels(type(error).__name__).inc()
+
+    def text(self) -> bytes:
+        """Return all numbers in the text format of Prometheus."""
+        return generate_latest(self.registry)
+
+    def _bounded(self, kind: tuple[str, str]) -> tuple[str, str]:
+        with self._lock:
+            if kind not in self._kinds and len(self._kinds) >= MOST_KINDS:
+                return OTHER
+            self._kinds.add(kind)
+            return kind
+
+
+class _Jobs(Collector):
+    """How many jobs there are, asked when the numbers are."""
+
+    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges; that the database does not answer is a number, too."""
+        reachable, counts = 1, {}
+        try:
+            counts = dict(self._counts())
+        except VelumError:
+            reachable = 0
+        yield GaugeMetricFamily("velum_jobs_database_up", "Whether the database of jobs answers.", value=reachable)
+        jobs = GaugeMetricFamily("velum_jobs", "Jobs in each state.", labels=("state",))
+        for state, number in counts.items():
+            jobs.add_metric([str(state)], number)
+        yield jobs
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing, so that the database is not asked when the service is made."""
+        return ()
+
+
+def routes(metrics: Metrics, *, guards: Iterable[Any] = ()) -> APIRouter:
+    """Return the endpoint."""
+    router = APIRouter(include_in_schema=False, dependencies=list(guards))
+
+    @router.get(PATH)
+    def numbers() -> Response:
+        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return router
+
+
+def _model(rule: str) -> str:
+    """Return the model, or the localizer, that a rule looks with."""
+    try:
+        use = Rule.parse(rule).locate
+    except BadPlan:
+        return "other"
+    return str(use.options.get("model") or use.options.get("name") or use.name)

@@ -1,0 +1,95 @@
+"""velum's own part of the service: what it is made of, and its endpoints."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from velum.bmw.gate import Gate
+from velum.bmw.workers import Workers
+from velum.bmw.workshop import Workshop
+from velum.engine.engine import Engine
+from velum.errors import OutputFailed
+from velum.plugins import Host
+from velum.remote.peers import Peers
+from velum.service import blur
+from velum.service.access import Access
+from velum.service.office import Crew, Making, Office, work_folder
+from velum.service.v1 import counter, images, jobs, offered, uploads
+from velum.service.v1.plans import Plans
+from velum.service.v1.studio import Studio
+from velum.settings import Settings
+
+LOG = logging.getLogger("velum.service")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Native:
+    """Everything of it that lives as long as the service."""
+
+    office: Office
+    crew: Crew | None
+    workshop: Workshop
+    images: images.Images
+    blurring: blur.Blurring
+    offered: offered.Offered
+    receiving: uploads.Receiving
+    counter: counter.Counter
+    watchers: int
+
+    def open(self) -> None:
+        """Begin. What cannot be opened now is told to those who need it."""
+        try:
+            self.workshop.open()
+        except OutputFailed as error:
+            LOG.warning("pictures cannot be served", extra={"facts": {"cause": str(error)}})
+        if self.crew is not None:
+            self.crew.start()
+
+    def close(self) -> None:
+        """End; a job in work is finished as far as that is soon."""
+        if self.crew is not None:
+            self.crew.end()
+        self.office.close()
+        self.workshop.close()
+
+    def routers(self, access: Access) -> Iterator[tuple[str, APIRouter]]:
+        """Yield the endpoints, each with the path they lie under."""
+        yield "/v1", images.routes(self.images)
+        yield "/v1", uploads.routes(self.receiving, access)
+        yield "/v1", jobs.routes(self.counter, access, watchers=self.watchers)
+        yield "/v1", offered.routes(self.offered)
+        yield "", blur.routes(self.blurring)
+
+
+def native(
+    settings: Settings,
+    host: Host,
+    engine: Engine,
+    *,
+    gate: Gate,
+    workers: Workers,
+    peers: Peers,
+    office: Office,
+    craft: Making,
+) -> Native:
+    """Return it. The gate, the workers and the connections are those of the whole service."""
+    service, most = settings.service, settings.limits().bytes
+    plans = Plans(service.plans, engine)
+    workshop = Workshop(work_folder(settings))
+    studio = Studio(engine, gate, workshop)
+    shown = offered.Offered(host, plans)
+    return Native(
+        office=office,
+        crew=Crew(settings, peers, craft) if settings.jobs.in_process else None,
+        workshop=workshop,
+        images=images.Images(studio, plans, workers, service.picture_bytes),
+        blurring=blur.Blurring(studio, plans, workers, host, shown.here, service.picture_bytes, service.blur_plan),
+        offered=shown,
+        receiving=uploads.Receiving(office, streams=service.requests),
+        counter=counter.Counter(
+            office, plans, peers, counter.Allowed(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks), most
+        ),
+        watchers=max(1, service.requests // 2),
+    )

@@ -1,0 +1,154 @@
+"""Jobs as the operator set them up: where they are kept, and the worker that does them."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from velum.errors import Unavailable, VelumError
+from velum.jobs import Craft, Database, Desk, FolderStore, Pace, Retention, Store, Uploads, Worker, through
+from velum.limits import Limits
+from velum.plugins import Host
+from velum.remote.peers import Peers
+from velum.service.audit import audit_of
+from velum.service.metrics import Metrics
+from velum.service.watch import WatchedCraft
+from velum.settings import Settings
+
+LOG = logging.getLogger("velum.service")
+
+PAUSE_SECONDS = 5.0
+"""How long nobody tries again what could not be opened: whoever asks meanwhile is told at once."""
+
+
+Making = Callable[[Callable[[], Host], Limits], Craft]
+"""Makes what does jobs, of what makes a host in its process, and the limits."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """What is open: the database's desk, the store and the uploads."""
+
+    database: Database
+    desk: Desk
+    store: Store
+    uploads: Uploads
+
+
+class Office:
+    """Opens what jobs need when it is first needed: a database that is down keeps nothing else from working.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._rooms: Opened | None = None
+        self._failure: VelumError | None = None
+        self._failed_at = 0.0
+
+    def open(self) -> Opened:
+        """Return what is open. Raises `Unavailable` when the database does not answer, `OutputFailed` for the store."""
+        with self._lock:
+            if self._rooms is None:
+                if self._failure is not None and time.monotonic() - self._failed_at < PAUSE_SECONDS:
+                    raise Unavailable(str(self._failure))
+                try:
+                    self._rooms = self._opened()
+                except VelumError as error:
+                    self._failure, self._failed_at = error, time.monotonic()
+                    raise
+            return self._rooms
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many jobs are in each state. Raises as `open` does."""
+        return {state.value: number for state, number in self.open().desk.counts().items()}
+
+    def close(self) -> None:
+        """End the connections."""
+        with self._lock:
+            rooms, self._rooms = self._rooms, None
+        if rooms is not None:
+            rooms.database.close()
+
+    def _opened(self) -> Opened:
+        store = _store(self._settings)
+        uploads = _uploads(self._settings, store)
+        database = Database(_database(self._settings))
+        return Opened(database, Desk(database, store), store, uploads)
+
+
+class Crew:
+    """A worker in a thread of the service, so that jobs are done where nothing else does them."""
+
+    def __init__(self, settings: Settings, peers: Peers, craft: Making) -> None:
+        self._settings, self._peers, self._craft = settings, peers, craft
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="velum-worker")
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Finish what is in work, as far as that is soon, and leave the rest to others."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                worker(self._settings, self._peers, self._craft).run(self._stop)
+            except VelumError as error:
+                LOG.warning("jobs cannot be done now", extra={"facts": {"cause": str(error)}})
+                self._stop.wait(PAUSE_SECONDS)
+
+
+def worker(settings: Settings, peers: Peers, craft: Making | None = None) -> Worker:
+    """Return a worker. Raises `OutputFailed` when its folders cannot be made."""
+    jobs = settings.jobs
+    making = craft or partial(WatchedCraft, Metrics(), audit_of(settings))
+    store = _store(settings)
+    return Worker(
+        _database(settings), store, lambda: making(_maker(settings), settings.limits()),
+        folder=work_folder(settings), concurrency=jobs.concurrency, overall=jobs.overall or None,
+        pace=Pace(drain_seconds=settings.service.grace_seconds), uploads=_uploads(settings, store),
+        retention=Retention(
+            originals_seconds=jobs.originals_seconds, results_seconds=jobs.results_seconds,
+            jobs_seconds=jobs.records_seconds, unclaimed_seconds=jobs.unclaimed_seconds,
+        ),
+        notify=through(peers) if jobs.webhooks else None,
+    )  # fmt: skip
+
+
+def work_folder(settings: Settings) -> Path:
+    """Return the folder of work in progress."""
+    return settings.jobs.work or settings.jobs.data / "work"
+
+
+def _host(settings: Settings) -> Host:
+    return settings.host(mode="throughput")
+
+
+def _maker(settings: Settings) -> partial[Host]:
+    """Return what makes a host in another process: read-only views of tables cannot go there."""
+    return partial(_host, replace(settings, weights=dict(settings.weights), limit=dict(settings.limit)))
+
+
+def _database(settings: Settings) -> str:
+    return settings.jobs.database or f"sqlite:///{(settings.jobs.data / 'jobs.sqlite').absolute()}"
+
+
+def _store(settings: Settings) -> Store:
+    return FolderStore(settings.jobs.store or settings.jobs.data / "store")
+
+
+def _uploads(settings: Settings, store: Store) -> Uploads:
+    # On the store's file system: completing an upload then copies nothing.
+    root = settings.jobs.store or settings.jobs.data / "store"
+    return Uploads(root / "uploads", store, most=settings.limits().bytes)

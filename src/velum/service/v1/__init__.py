@@ -1,0 +1,1 @@
+"""velum's own interface over HTTP, one file for each kind of thing."""

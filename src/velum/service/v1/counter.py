@@ -1,0 +1,153 @@
+"""What is done with jobs on behalf of a caller, who sees their own and no others."""
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from velum.errors import BadInput, BadPlan, LimitExceeded
+from velum.findings import Findings
+from velum.jobs import Desk, Job, Page, State, Stored, Submission
+from velum.remote.peers import Peers
+from velum.service.callers import Caller, Denied
+from velum.service.office import Office
+from velum.service.problems import Conflict, NotFound
+from velum.service.v1.plans import Plans
+from velum.service.v1.uploads import theirs
+from velum.service.v1.values import JobWanted
+
+REGIONS_BYTES = 128 << 20
+"""Largest file of regions: it is read whole."""
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Allowed:
+    """What the operator allows: jobs that name where their source is, and jobs that name who is told their end."""
+
+    urls: bool = False
+    webhooks: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counter:
+    """Where callers hand in jobs and ask for them. Called from several threads at once."""
+
+    office: Office
+    plans: Plans
+    peers: Peers
+    allowed: Allowed
+    most: int
+    """Largest source that is fetched or taken, in bytes."""
+
+    @property
+    def desk(self) -> Desk:
+        """The desk behind it."""
+        return self.office.open().desk
+
+    def submit(self, wanted: JobWanted, caller: Caller) -> Job:
+        """Have it done. What is wrong with it shows before the upload is taken."""
+        submission = self._submission(wanted, caller)
+        if (wanted.upload is None) == (wanted.url is None):
+            raise BadInput("a job has either an upload or a url; give one of them")
+        if wanted.upload is not None:
+            theirs(self.office, wanted.upload, caller)
+        regions = None if wanted.regions is None else self._regions(wanted.regions, caller)
+        source = self._fetched(str(wanted.url)) if wanted.upload is None else self._completed(wanted.upload)
+        return self.desk.submit(replace(submission, source=source.key, regions=regions))
+
+    def get(self, job: str, caller: Caller) -> Job:
+        """Return a job of the caller; whoever may operate sees all. Raises `NotFound`."""
+        found = self.desk.get(job) if _ID.fullmatch(job) else None
+        if found is None or (found.submission.owner != caller.name and "operate" not in caller.scopes):
+            raise NotFound(f"job {job[:40]!r} is not here: there never was one, or it was deleted")
+        return found
+
+    def list(self, caller: Caller, *, state: State | None, owner: str | None, after: str | None, limit: int) -> Page:
+        """Return jobs: the caller's own, or with the scope operate those of `owner`, or everyone's."""
+        if "operate" not in caller.scopes:
+            if owner not in {None, caller.name}:
+                raise Denied(f"{caller.name} sees only their own jobs; those of others take the scope operate")
+            owner = caller.name
+        return self.desk.list(state=state, owner=owner, after=after, limit=limit)
+
+    def cancel(self, job: str, caller: Caller) -> Job:
+        """Call a job off."""
+        self.get(job, caller)
+        return _there(self.desk.cancel(job), job)
+
+    def retry(self, job: str, caller: Caller) -> Job:
+        """Have a job done again. Raises `Conflict` when it cannot be."""
+        self.get(job, caller)
+        try:
+            return _there(self.desk.retry(job), job)
+        except BadPlan as error:
+            raise Conflict(str(error)) from error
+
+    def delete(self, job: str, caller: Caller) -> None:
+        """Delete a job with all that belongs to it."""
+        self.get(job, caller)
+        self.desk.delete(job)
+
+    def _submission(self, wanted: JobWanted, caller: Caller) -> Submission:
+        """Return the submission, without its files. Raises `BadPlan` and `Denied`."""
+        if wanted.priority > 0 and "operate" not in caller.scopes:
+            raise Denied("a priority above 0 takes the scope operate; leave it out")
+        if wanted.regions is not None and "review" not in caller.scopes:
+            raise Denied("regions take the scope review; leave them out")
+        if wanted.webhook is not None:
+            if not self.allowed.webhooks:
+                raise BadPlan("webhooks are not allowed here; leave it out, and follow the job's events")
+            self.peers.check(wanted.webhook)
+        if wanted.url is not None:
+            if not self.allowed.urls:
+                raise BadPlan("sources by address are not allowed here; upload the file")
+            self.peers.check(wanted.url)
+        plan = self.plans.of(wanted.plan)
+        self.plans.check(plan)
+        name = wanted.name or (_name_of(wanted.url) if wanted.url else "upload")
+        return Submission("", name, plan, owner=caller.name, priority=wanted.priority, webhook=wanted.webhook)
+
+    def _regions(self, upload: str, caller: Caller) -> str:
+        """Take an upload of regions into the store and return its key. Raises `BadInput` when it is none."""
+        at = theirs(self.office, upload, caller)
+        if at.offset > REGIONS_BYTES:
+            raise LimitExceeded("bytes", at.offset, REGIONS_BYTES, "the file of regions")
+        key, store = self._completed(upload).key, self.office.open().store
+        try:
+            Findings.from_json(json.loads(b"".join(store.open(key))))
+        except (ValueError, RecursionError) as error:
+            store.delete(key)
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"the regions are not valid JSON: {error}; upload them again") from error
+        return key
+
+    def _completed(self, upload: str) -> Stored:
+        uploads = self.office.open().uploads
+        at = uploads.get(upload)
+        if at is not None and at.size is not None and at.offset < at.size:
+            raise Conflict(f"upload {upload} is at byte {at.offset} of {at.size}; send the rest first")
+        return uploads.complete(upload)
+
+    def _fetched(self, url: str) -> Stored:
+        answer = self.peers.get(url)
+        if answer.status != 200:
+            raise BadInput(f"the address of the source answered {answer.status}; it must answer 200 with the file")
+        return self.office.open().store.put([answer.body], most=self.most)
+
+
+def _there(job: Job | None, name: str) -> Job:
+    if job is None:
+        raise NotFound(f"job {name} is not here any more: it was deleted")
+    return job
+
+
+def _name_of(url: str) -> str:
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return "source"  # that the address cannot be read is said when it is fetched
+    return PurePosixPath(unquote(path, errors="replace")).name[:255] or "source"

@@ -1,0 +1,92 @@
+"""A finished file of the store as an answer: whole or a range of it (RFC 9110, section 14)."""
+
+import hashlib
+import re
+from pathlib import PurePath
+from urllib.parse import quote
+
+from fastapi import Request
+from starlette.responses import Response, StreamingResponse
+
+from velum.jobs import Job, State, Store
+from velum.media.sniff import SUFFIXES
+from velum.service.problems import Conflict, Expired, NotSatisfiable
+from velum.service.v1.studio import KINDS
+
+VIDEO_KINDS = {
+    ".avi": "video/x-msvideo", ".m2ts": "video/mp2t", ".m4v": "video/mp4", ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime", ".mp4": "video/mp4", ".mpeg": "video/mpeg", ".mpg": "video/mpeg",
+    ".mts": "video/mp2t", ".ts": "video/mp2t", ".vob": "video/mpeg", ".webm": "video/webm",
+}  # fmt: skip
+"""Media type of a video's suffix."""
+
+_ONE_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.ASCII)
+
+
+def result_of(job: Job, store: Store, request: Request) -> Response:
+    """Return the result of a job. Raises `Conflict` before it is done, `Expired` after it has been deleted."""
+    if job.state is not State.DONE:
+        raise Conflict(f"job {job.id} is {job.state}; it has a result when it is done", state=job.state.value)
+    size = None if job.result is None else store.size(job.result)
+    if job.result is None or size is None:
+        raise Expired(f"the result of job {job.id} has been deleted after its time; hand the source in again")
+    headers = _headers(job, job.result)
+    tag = headers["etag"]
+    if tag in _listed(request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=headers)
+    asked = _range(request, tag, size)
+    start, stop = asked or (0, size)
+    if asked is not None:
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
+    headers["content-length"] = str(stop - start)
+    status, kind = (206 if asked else 200), kind_of(job.result_name or "")
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=kind)
+    return StreamingResponse(store.open(job.result, start, stop), status, headers, kind)
+
+
+def kind_of(name: str) -> str:
+    """Return the media type of a file's name."""
+    suffix = PurePath(name).suffix.lower()
+    return VIDEO_KINDS.get(suffix) or KINDS.get(SUFFIXES.get(suffix, ""), "application/octet-stream")
+
+
+def _headers(job: Job, key: str) -> dict[str, str]:
+    name = job.result_name or "result"
+    # The key is the store's secret; what was once stored under it never changes.
+    tag = hashlib.sha256(key.encode()).hexdigest()[:32]
+    return {
+        "etag": f'"{tag}"', "accept-ranges": "bytes", "cache-control": "private, no-cache",
+        "content-disposition": _attached(name),
+    }  # fmt: skip
+
+
+def _attached(name: str) -> str:
+    """Return the header that names a file (RFC 6266): for old clients in ASCII, where it has more also as it is."""
+    plain = re.sub(r"[^A-Za-z0-9 ()+,.=@_-]", "_", name)
+    more = "" if plain == name else f"; filename*=utf-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{more}'
+
+
+def _range(request: Request, tag: str, size: int) -> tuple[int, int] | None:
+    """Return the range that is asked for, its end not included; None for the whole file.
+
+    Of several ranges, and of what cannot be read, nothing is heeded, as the standard allows.
+    """
+    match = _ONE_RANGE.fullmatch(request.headers.get("range", ""))
+    if not match or not (match[1] or match[2]) or request.headers.get("if-range", tag) != tag:
+        return None
+    if not match[1]:
+        start, stop = max(size - int(match[2]), 0), size
+    else:
+        start, stop = int(match[1]), min(int(match[2]) + 1 if match[2] else size, size)
+        if match[2] and int(match[2]) < start:
+            return None
+    if start >= stop:
+        headers = {"content-range": f"bytes */{size}"}
+        raise NotSatisfiable(f"the range lies outside of the {size} bytes; ask for less", headers=headers, size=size)
+    return start, stop
+
+
+def _listed(header: str) -> set[str]:
+    return {one.strip().removeprefix("W/") for one in header.split(",")}

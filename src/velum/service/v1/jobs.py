@@ -1,0 +1,173 @@
+"""`/v1/jobs`: hand in, watch, call off, fetch."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Path as InPath
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.responses import JSONResponse, Response
+
+from velum.bmw.gate import Busy
+from velum.bmw.routes import note
+from velum.errors import Unavailable
+from velum.jobs import Job, State
+from velum.jobs.desk import MOST
+from velum.service.access import Access
+from velum.service.callers import Caller
+from velum.service.problems import Conflict, documented
+from velum.service.v1.counter import Counter
+from velum.service.v1.download import result_of
+from velum.service.v1.values import JobPage, JobState, JobWanted
+
+LOOK_SECONDS = 0.5
+"""How often is looked whether a job that is watched has changed."""
+
+OF_CALLERS = frozenset({"BadInput", "BadPlan", "LimitExceeded"})
+"""Errors whose messages are for whoever handed the job in: others may tell of places and addresses of the service."""
+
+JobId = Annotated[str, InPath(description="Id of the job.", examples=["018f3c" + "ab" * 13])]
+
+_TEXT = r"^[^\x00-\x1f\x7f]*$"
+_AFTER = Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$", description="`after` of the page before.")]
+_OWNER = Annotated[str | None, Query(max_length=255, pattern=_TEXT, description="Whose; takes the scope operate.")]
+_BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_FILE: Mapping[str, Any] = {"content": {"application/octet-stream": _BINARY, "image/*": _BINARY, "video/*": _BINARY}}
+_RANGES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file.", **_FILE},
+    206: {"description": "The range that was asked for.", **_FILE},
+    304: {"description": "It is still what the client has."},
+}
+_EVENT: Mapping[str, Any] = {
+    "description": "`progress` whenever something has changed, then `end` or `deleted`; the data is the job.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+_REPORT: Mapping[str, Any] = {
+    "description": "What was hidden, how, by which models, and what to doubt.",
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
+
+
+def routes(counter: Counter, access: Access, *, watchers: int) -> APIRouter:
+    """Return the endpoints; `watchers` is how many may follow jobs at a time: each of them holds a connection."""
+    router = APIRouter(prefix="/jobs", tags=["Jobs"])
+    asking = access.require("anonymize")
+    Asking = Annotated[Caller, Depends(asking)]  # noqa: N806 - a type
+
+    def found(job: JobId, caller: Asking, request: Request) -> Job:
+        one = counter.get(job, caller)
+        note(request, job=one.id, plan=one.submission.plan.digest)
+        return one
+
+    Theirs = Annotated[Job, Depends(found)]  # noqa: N806 - a type
+    watching = 0
+
+    async def watched(job: Theirs) -> AsyncIterator[Job]:
+        nonlocal watching
+        if watching >= watchers:
+            raise Busy(f"{watchers} jobs are being watched, which is as many as may be; ask for the job now and then")
+        watching += 1
+        try:
+            yield job
+        finally:
+            watching -= 1
+
+    state: dict[str, Any] = {"response_model": JobState, "response_class": JSONResponse}
+
+    @router.post("", status_code=201, responses=documented(404, 409), **state)
+    def submit(wanted: JobWanted, caller: Asking, request: Request) -> Response:
+        """Hand in a job: an image or a video to be hidden in as the plan says."""
+        job = counter.submit(wanted, caller)
+        note(request, job=job.id, plan=job.submission.plan.digest)
+        return JSONResponse(shown(job, caller), 201, {"location": f"/v1/jobs/{job.id}"})
+
+    @router.get("", response_model=JobPage, response_class=JSONResponse, responses=documented())
+    def listed(
+        caller: Asking,
+        state: State | None = None,
+        after: _AFTER = None,
+        limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
+        owner: _OWNER = None,
+    ) -> Response:
+        """List jobs, newest first: one's own, or with the scope operate everyone's."""
+        page = counter.list(caller, state=state, owner=owner, after=after, limit=limit)
+        return JSONResponse({"jobs": [shown(job, caller) for job in page.jobs], "after": page.after})
+
+    @router.get("/{job}", responses=documented(404), **state)
+    def look(job: Theirs, caller: Asking) -> Response:
+        """Tell how far a job is."""
+        return JSONResponse(shown(job, caller), headers={"cache-control": "no-store"})
+
+    @router.get("/{job}/events", response_class=EventSourceResponse, responses={**documented(404), 200: dict(_EVENT)})
+    async def events(job: Annotated[Job, Depends(watched)], caller: Asking) -> AsyncIterator[ServerSentEvent]:
+        """Follow a job: frames done, frames a second, time left. Ends with it."""
+        async for event in _watched(counter, job, caller):
+            yield event
+
+    @router.post("/{job}/cancel", responses=documented(404), **state)
+    def cancel(job: JobId, caller: Asking) -> Response:
+        """Call a job off: at once while it waits, soon while it runs. What has ended stays as it is."""
+        return JSONResponse(shown(counter.cancel(job, caller), caller))
+
+    @router.post("/{job}/retry", responses=documented(404, 409), **state)
+    def retry(job: JobId, caller: Asking) -> Response:
+        """Have a job done again that failed, is dead or was cancelled; what was finished is kept."""
+        return JSONResponse(shown(counter.retry(job, caller), caller))
+
+    @router.get("/{job}/result", responses={**_RANGES, **documented(404, 409, 410, 416)}, response_class=Response)
+    def result(job: Theirs, request: Request) -> Response:
+        """Fetch the result, or a range of it."""
+        return result_of(job, counter.office.open().store, request)
+
+    @router.head("/{job}/result", responses={**_RANGES, **documented(404, 409, 410, 416)}, response_class=Response)
+    def result_head(job: Theirs, request: Request) -> Response:
+        """Tell of the result what a fetch would."""
+        return result_of(job, counter.office.open().store, request)
+
+    @router.get("/{job}/report", responses={200: dict(_REPORT), **documented(404, 409)}, response_class=JSONResponse)
+    def report(job: Theirs) -> Response:
+        """Fetch the report of a job that is done."""
+        told = counter.desk.report(job.id)
+        if told is None:
+            raise Conflict(f"job {job.id} is {job.state}; it has a report when it is done", state=job.state.value)
+        return JSONResponse(told)
+
+    @router.delete("/{job}", status_code=204, responses=documented(404), response_class=Response)
+    def delete(job: JobId, caller: Asking) -> Response:
+        """Delete a job with its source, its result and its report, whatever it is doing."""
+        counter.delete(job, caller)
+        return Response(status_code=204)
+
+    return router
+
+
+def shown(job: Job, caller: Caller) -> dict[str, Any]:
+    """Return the job as its caller may see it: what went wrong inside the service is its operator's concern."""
+    told = job.to_json()
+    if job.error is not None and job.error not in OF_CALLERS and "operate" not in caller.scopes:
+        told["error"]["message"] = "it failed inside the service; the operator finds why in the list of jobs"
+    return told
+
+
+async def _watched(counter: Counter, job: Job, caller: Caller) -> AsyncIterator[ServerSentEvent]:
+    """Yield the job, and again each time that it has changed, up to its end."""
+    last: Job | None = None
+    while True:
+        try:
+            now = await anyio.to_thread.run_sync(counter.desk.get, job.id)
+        except Unavailable:
+            return  # who watches comes back, and is told then
+        if now is None:
+            yield ServerSentEvent(event="deleted", raw_data=json.dumps({"id": job.id}))
+            return
+        if now != last:
+            yield ServerSentEvent(
+                event="end" if now.state.ended else "progress", raw_data=json.dumps(shown(now, caller))
+            )
+        if now.state.ended:
+            return
+        last = now
+        await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,192 @@
+"""`/v1/uploads`: files of any size as raw streams, to be continued where they broke off."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+from fastapi import APIRouter, Body, Depends, Header, Request
+from fastapi import Path as InPath
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+
+from velum.bmw.routes import note
+from velum.errors import BadInput
+from velum.jobs import Upload
+from velum.service.access import Access
+from velum.service.callers import Caller
+from velum.service.office import Office
+from velum.service.problems import Conflict, Malformed, NotFound, documented
+from velum.service.v1.values import UploadState, UploadWanted
+
+CHUNK = 1 << 20
+"""Bytes that are written at a time."""
+
+Id = Annotated[str, InPath(description="Id of the upload.", examples=["5f2b" * 8])]
+
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Receiving:
+    """What the endpoints work with. `streams` is how many uploads may be sent at a time."""
+
+    office: Office
+    streams: int
+
+    def begin(self, wanted: UploadWanted, caller: Caller) -> Upload:
+        """Return a new upload."""
+        return self.office.open().uploads.begin(size=wanted.size, sha256=wanted.sha256, owner=caller.name)
+
+    def get(self, upload: str, caller: Caller) -> Upload:
+        """Return an upload of the caller. Raises `NotFound`."""
+        return theirs(self.office, upload, caller)
+
+    def discard(self, upload: str, caller: Caller) -> None:
+        """Delete what came of an upload."""
+        theirs(self.office, upload, caller)
+        try:
+            self.office.open().uploads.discard(upload)
+        except BadInput as error:
+            raise Conflict(str(error)) from error
+
+    def append(self, upload: str, offset: int, caller: Caller, chunks: Iterator[bytes]) -> Upload:
+        """Write on at `offset`. Raises `Conflict` when the upload is elsewhere, or someone else writes."""
+        uploads = self.office.open().uploads
+        at = theirs(self.office, upload, caller)
+        if offset != at.offset:
+            raise _elsewhere(at, f"upload {upload} is at byte {at.offset}, not {offset}; continue there")
+        try:
+            return uploads.append(upload, offset, chunks)
+        except BadInput as error:
+            raise _elsewhere(theirs(self.office, upload, caller), str(error)) from error
+
+
+def theirs(office: Office, upload: str, caller: Caller) -> Upload:
+    """Return the upload of that id when it is the caller's, or the caller may see all. Raises `NotFound`."""
+    at = office.open().uploads.get(upload)
+    if at is None or (at.owner != caller.name and "operate" not in caller.scopes):
+        raise NotFound(f"upload {upload[:40]!r} is not here: it was taken by a job, discarded or never begun")
+    return at
+
+
+def routes(receiving: Receiving, access: Access) -> APIRouter:
+    """Return the endpoints."""
+    router = APIRouter(prefix="/uploads", tags=["Uploads"])
+    Asking = Annotated[Caller, Depends(access.require("anonymize"))]  # noqa: N806 - a type
+    limiter: list[anyio.CapacityLimiter] = []
+    state: dict[str, Any] = {"response_model": UploadState, "response_class": JSONResponse}
+
+    @router.post("", status_code=201, responses=documented(400), **state)
+    def begin(caller: Asking, wanted: Annotated[UploadWanted | None, Body()] = None) -> Response:
+        """Begin an upload; its bytes are sent with PUT."""
+        made = receiving.begin(wanted or UploadWanted(), caller)
+        return _answer(made, 201, {"location": f"/v1/uploads/{made.id}"})
+
+    @router.get("/{upload}", responses=documented(404), **state)
+    def look(upload: Id, caller: Asking) -> Response:
+        """Tell how far an upload is."""
+        return _answer(receiving.get(upload, caller))
+
+    @router.head("/{upload}", responses={**documented(404), 200: _OFFSET}, response_class=Response)
+    def offset_of(upload: Id, caller: Asking) -> Response:
+        """Tell in `Upload-Offset` how far an upload is."""
+        return Response(headers=_headers(receiving.get(upload, caller)))
+
+    @router.put("/{upload}", responses=documented(400, 404, 409), openapi_extra=_RAW, **state)
+    async def append(
+        upload: Id,
+        request: Request,
+        caller: Asking,
+        upload_offset: Annotated[int | None, Header(ge=0, le=1 << 62)] = None,
+        content_range: Annotated[str | None, Header(examples=["bytes 0-1048575/1048576"])] = None,
+    ) -> Response:
+        """Send bytes: all of them, or those from `Upload-Offset` (or of `Content-Range`) on.
+
+        What came before a connection broke is kept; `HEAD` tells how much that is.
+        """
+        offset = _start(upload_offset, content_range)
+        limiter[:] = limiter or [anyio.CapacityLimiter(receiving.streams)]
+
+        def work() -> Upload:
+            return receiving.append(upload, offset, caller, _pulled(_gathered(request)))
+
+        made = await anyio.to_thread.run_sync(work, limiter=limiter[0])
+        note(request, upload=upload, offset=made.offset)
+        return _answer(made)
+
+    @router.delete("/{upload}", status_code=204, responses=documented(404, 409), response_class=Response)
+    def discard(upload: Id, caller: Asking) -> Response:
+        """Delete what came of an upload."""
+        receiving.discard(upload, caller)
+        return Response(status_code=204)
+
+    return router
+
+
+_OFFSET = {
+    "description": "How far it is.",
+    "headers": {
+        "Upload-Offset": {"description": "Bytes that are here.", "schema": {"type": "integer"}},
+        "Upload-Length": {"description": "Bytes that were announced.", "schema": {"type": "integer"}},
+    },
+}
+_RAW = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def _start(offset: int | None, content_range: str | None) -> int:
+    """Return where the bytes go. Raises `Malformed`."""
+    if content_range is None:
+        return offset or 0
+    match = _RANGE.fullmatch(content_range.strip())
+    if not match or int(match[1]) > int(match[2]):
+        raise Malformed(f"Content-Range is {content_range[:80]!r}; write it as bytes 0-1048575/1048576")
+    if offset not in {None, int(match[1])}:
+        raise Malformed(f"Upload-Offset {offset} and Content-Range {content_range[:80]!r} differ; send one of them")
+    return int(match[1])
+
+
+async def _gathered(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body in pieces worth a trip to another thread. What is here when it breaks off comes still."""
+    held = bytearray()
+    try:
+        async for chunk in request.stream():
+            held += chunk
+            if len(held) >= CHUNK:
+                yield bytes(held)
+                held.clear()
+    except (ClientDisconnect, HTTPException):
+        if held:
+            yield bytes(held)
+        raise
+    if held:
+        yield bytes(held)
+
+
+def _pulled(chunks: AsyncIterator[bytes]) -> Iterator[bytes]:
+    """Yield in a thread what the event loop receives."""
+    while chunk := anyio.from_thread.run(anext, chunks, b""):
+        yield chunk
+
+
+def _elsewhere(at: Upload, message: str) -> Conflict:
+    return Conflict(message, headers=_headers(at), offset=at.offset)
+
+
+def _headers(at: Upload) -> dict[str, str]:
+    announced = {} if at.size is None else {"upload-length": str(at.size)}
+    return {"upload-offset": str(at.offset), "cache-control": "no-store", **announced}
+
+
+def _answer(at: Upload, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    values = {"id": at.id, "offset": at.offset, "size": at.size, "sha256": at.sha256}
+    return JSONResponse(values, status, {**_headers(at), **(headers or {})})

@@ -1,0 +1,74 @@
+"""Values as they were written, and how each is read."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from velum.errors import BadPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as it was written, where, and the folder that a relative path starts from."""
+
+    value: object
+    where: str
+    folder: Path
+
+    def wrong(self, must: str) -> BadPlan:
+        """Return the error that says what the value must be."""
+        return BadPlan(f"{self.where} is {self.value!r}; it must be {must}")
+
+    def path(self) -> Path:
+        """Return a path; a relative one starts from the folder."""
+        if not isinstance(self.value, str) or not self.value or "\0" in self.value:
+            raise self.wrong("a path")
+        try:
+            return self.folder / Path(self.value).expanduser()
+        except RuntimeError as error:
+            raise self.wrong("a path whose '~' can be resolved") from error
+
+    def yes(self) -> bool:
+        """Return a truth value."""
+        text = str(self.value).lower()
+        if text not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
+            raise self.wrong("true or false")
+        return text in {"1", "true", "yes", "on"}
+
+    def one_of(self, allowed: tuple[str, ...]) -> str:
+        """Return one of the allowed words."""
+        if not isinstance(self.value, str) or self.value not in allowed:
+            raise self.wrong(f"one of {', '.join(allowed)}")
+        return self.value
+
+    def number(self, *, least: int = 0, most: int | None = None) -> int:
+        """Return a whole number from `least` to `most`."""
+        text = str(self.value)
+        fits = re.fullmatch(r"\d+(_\d+)*", text, flags=re.ASCII) and len(text) <= 18
+        if not fits or int(text) < least or (most is not None and int(text) > most):
+            raise self.wrong(f"a whole number of at least {least}" + ("" if most is None else f" and at most {most}"))
+        return int(text)
+
+    def seconds(self) -> float:
+        """Return a span of time above 0."""
+        try:
+            value = float(str(self.value))
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf or isinstance(self.value, bool):
+            raise self.wrong("a number of seconds above 0")
+        return value
+
+    def text(self) -> str:
+        """Return a text that is not empty."""
+        if not isinstance(self.value, str) or not self.value.strip():
+            raise self.wrong("a text")
+        return self.value.strip()
+
+    def texts(self) -> tuple[str, ...]:
+        """Return a list of texts; in the environment they are separated by commas."""
+        listed = self.value.split(",") if isinstance(self.value, str) else self.value
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            raise self.wrong("a list of texts")
+        return tuple(one.strip() for one in listed if one.strip())

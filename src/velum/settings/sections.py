@@ -1,0 +1,217 @@
+"""The settings of the service, section by section."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from velum.settings.given import Given
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Where the service listens, and how much it takes on at a time."""
+
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 4343
+    parallel: int = 0
+    """Pictures in work at a time, where they need the processor; 0: one per core."""
+    queue: int = 32
+    """Pictures that may wait for that, for each inference API (and for velum's own models); more are refused."""
+    videos: int = 1
+    """Videos in work at a time; more are refused."""
+    requests: int = 256
+    """Requests of all kinds at a time; more are refused."""
+    body_bytes: int = 2 << 30
+    """Largest upload."""
+    picture_bytes: int = 128 << 20
+    """Largest picture: other than a video it is held in memory."""
+    grace_seconds: float = 20.0
+    """How long requests in work may take to finish when the service is told to end."""
+    log_names: bool = False
+    """Whether logs name the files of uploads and what is to be hidden in them."""
+    plans: Path | None = None
+    """Folder of the plans that requests may name, one TOML or JSON file each."""
+    blur_plan: str = ""
+    """Name of the plan for `/blur/`; empty: faces, and licence plates where models for them are here, are blurred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bmw:
+    """What is particular to the BMW Anonymization API."""
+
+    strict: bool = False
+    """Whether the differences that a client of the original could notice are turned off."""
+    folder: Path = Path("jsonFiles")
+    """Where `url_configuration.json`, the list of inference APIs, is kept."""
+    videos: Path = Path("anonymized_video")
+    """Where finished videos are put."""
+    local: bool = True
+    """Whether velum's own models are listed next to those of inference APIs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """Where jobs are kept, who does them, and for how long what they leave behind stays."""
+
+    data: Path = Path("velum-data")
+    """Folder of everything that is given no place of its own below."""
+    database: str = ""
+    """`sqlite:///folder/jobs.sqlite` or `postgresql://user@host/name`; empty: SQLite in `data`."""
+    store: Path | None = None
+    """Folder of uploads and results, which all workers see; None: in `data`."""
+    work: Path | None = None
+    """Folder of work in progress, which may be in memory; None: in `data`."""
+    in_process: bool = True
+    """Whether `velum serve` does jobs, too; else `velum worker` does them."""
+    concurrency: int = 1
+    """Jobs that one worker has in work at a time."""
+    overall: int = 0
+    """Jobs that all workers together have in work at a time; 0: as many as they can."""
+    originals_seconds: int = 3600
+    """For how long a source is kept after the end of its last job."""
+    results_seconds: int = 7 * 86400
+    records_seconds: int = 30 * 86400
+    """For how long it is known that there was a job, with its report."""
+    unclaimed_seconds: int = 86400
+    """For how long uploads are kept that nobody goes on with."""
+    urls: bool = False
+    """Whether jobs may name an address that their source is fetched from."""
+    webhooks: bool = False
+    """Whether jobs may name an address that is told their end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may use the service."""
+
+    required: bool | None = None
+    """Whether callers must say who they are. Not set: where there is a key or an issuer; on addresses other than this
+    machine's own, the service does not start without."""
+    keys: Path | None = None
+    """File of the keys that `velum keys add` makes; None: `keys.json` in the folder of jobs, `data`."""
+    issuer: str = ""
+    """OpenID Connect issuer whose tokens are taken, as its tokens write it."""
+    audience: str = ""
+    """What the issuer's tokens for this service name as their audience."""
+    issuer_keys: str = ""
+    """Address of the issuer's public keys, where discovery does not give it or it is on another host."""
+    claim: str = "scope"
+    """Claim with the scopes; dots lead into objects: `realm_access.roles`."""
+    claim_scopes: tuple[str, ...] = ()
+    """What values of the claim mean: `value=scope`. Empty: they are called as the scopes are."""
+    requests_per_minute: int = 0
+    """Requests of one caller whose key has no number of its own; 0: as many as there are."""
+    bytes_per_day: int = 0
+    """Uploads of one caller whose key has no number of its own; 0: as many as there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What those who run the service see of it."""
+
+    metrics: bool = True
+    """Whether `/metrics` is served."""
+    metrics_open: bool = False
+    """Whether it is served to everyone, where other things need a key."""
+    traces: bool = False
+    """Whether OpenTelemetry traces are sent, to where the OTEL_* variables of the environment say."""
+    audit: Path | None = None
+    """File of the audit log; `-` is the standard output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The service that the commands `submit` and `jobs` talk to."""
+
+    server: str = "http://127.0.0.1:4343"
+    token: str = field(default="", repr=False)
+    """A key of the service, or a token of its issuer; empty: none is sent."""
+
+
+Readers = Mapping[str, Callable[[Given], Any]]
+
+_COUNT = partial(Given.number, least=1)
+
+SERVICE: Readers = MappingProxyType(
+    {
+        "listen_host": Given.text,
+        "listen_port": partial(Given.number, most=65535),
+        "parallel": Given.number,
+        "queue": Given.number,
+        "videos": _COUNT,
+        "requests": _COUNT,
+        "body_bytes": _COUNT,
+        "picture_bytes": _COUNT,
+        "grace_seconds": Given.seconds,
+        "log_names": Given.yes,
+        "plans": Given.path,
+        "blur_plan": Given.text,
+    }
+)
+JOBS: Readers = MappingProxyType(
+    {
+        "data": Given.path,
+        "database": Given.text,
+        "store": Given.path,
+        "work": Given.path,
+        "in_process": Given.yes,
+        "concurrency": _COUNT,
+        "overall": Given.number,
+        "originals_seconds": Given.number,
+        "results_seconds": Given.number,
+        "records_seconds": Given.number,
+        "unclaimed_seconds": Given.number,
+        "urls": Given.yes,
+        "webhooks": Given.yes,
+    }
+)
+BMW: Readers = MappingProxyType({"strict": Given.yes, "folder": Given.path, "videos": Given.path, "local": Given.yes})
+REMOTE: Readers = MappingProxyType(
+    {
+        "allow": Given.texts,
+        "deny": Given.texts,
+        "private": Given.yes,
+        "connect_seconds": Given.seconds,
+        "read_seconds": Given.seconds,
+        "total_seconds": Given.seconds,
+        "attempts": _COUNT,
+        "parallel": _COUNT,
+        "answer_bytes": _COUNT,
+    }
+)
+ACCESS: Readers = MappingProxyType(
+    {
+        "required": Given.yes,
+        "keys": Given.path,
+        "issuer": Given.text,
+        "audience": Given.text,
+        "issuer_keys": Given.text,
+        "claim": Given.text,
+        "claim_scopes": Given.texts,
+        "requests_per_minute": Given.number,
+        "bytes_per_day": Given.number,
+    }
+)
+WATCH: Readers = MappingProxyType(
+    {
+        "metrics": Given.yes,
+        "metrics_open": Given.yes,
+        "traces": Given.yes,
+        "audit": lambda given: Path("-") if given.value == "-" else given.path(),
+    }
+)
+CLIENT: Readers = MappingProxyType({"server": Given.text, "token": Given.text})
+SECTIONS: Mapping[str, Readers] = MappingProxyType(
+    {
+        "service": SERVICE,
+        "jobs": JOBS,
+        "bmw": BMW,
+        "remote": REMOTE,
+        "access": ACCESS,
+        "watch": WATCH,
+        "client": CLIENT,
+    }
+)

@@ -1,0 +1,59 @@
+"""The words of the BMW interfaces stand in one file; and a web framework is loaded only by who serves."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "velum"
+WIRE = SOURCE / "bmw" / "wire.py"
+WORDS = (
+    "sensitive_info", "class_name", "model_name", "anonymization_technique", "anonymization_degree", "inference_type",
+    "ObjectClassName", "ObjectClassId", "bounding-boxes", "input_data", "url_configuration", "unexpected server error",
+    "url added", "Json file corrupted", "sensitive info",
+)  # fmt: skip
+
+
+def texts(file: Path) -> Iterator[tuple[int, str]]:
+    """Every text in a file that is no docstring."""
+    tree = ast.parse(file.read_text())
+    loose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in loose:
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in sorted(SOURCE.rglob("*.py")) if file != WIRE],
+    ids=lambda file: str(file.relative_to(SOURCE)),
+)
+def test_words_of_the_wire_are_confined(file: Path) -> None:
+    found = [f"line {line}: {word}" for line, text in texts(file) for word in WORDS if word in text]
+    assert not found
+
+
+def test_the_words_are_where_they_belong() -> None:
+    there = " ".join(text for _, text in texts(WIRE))
+    assert [word for word in WORDS if word not in there] == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "never"),
+    [
+        ("import velum", {"fastapi", "httpx2", "openvino", "numpy"}),
+        ("import velum.settings", {"fastapi", "starlette", "httpx2", "httpcore2", "openvino"}),
+        ("import velum.engine.engine", {"fastapi", "starlette", "httpx2", "httpcore2", "openvino"}),
+        ("import velum.bmw.localizer", {"fastapi", "starlette", "uvicorn"}),
+        ("import velum.bmw.plan", {"fastapi", "starlette", "uvicorn"}),
+        ("import velum.cli.main", {"fastapi", "httpx2", "numpy", "uvicorn"}),
+    ],
+)
+def test_importing_loads_no_more_than_it_needs(statement: str, never: set[str]) -> None:
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert {re.split(r"\.", name)[0] for name in loaded.split()} & never == set()

@@ -1,0 +1,41 @@
+"""Localizers that do what no localizer should; imported by name in the process that decodes."""
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from velum.frame import Frame
+from velum.plugins import Host
+from velum.region import Region
+
+
+class Bad:
+    """Finds nothing, in its own way."""
+
+    labels = frozenset({"face"})
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+
+    def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
+        if self._how == "crash":
+            ctypes.string_at(0)
+        if self._how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._how == "leave":
+            os._exit(3)
+        if self._how == "hang":
+            time.sleep(60)
+        if self._how.startswith("mark "):
+            Path(self._how.removeprefix("mark ")).write_text(str(os.getpid()))
+            time.sleep(60)
+        return [[] for _ in frames]
+
+    def close(self) -> None: ...
+
+
+def host() -> Host:
+    return Host(localizers={"bad": Bad})

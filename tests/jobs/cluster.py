@@ -1,0 +1,89 @@
+"""A PostgreSQL server of our own, for as long as it is needed."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+
+def binaries() -> Path | None:
+    """Folder of PostgreSQL's programs: Debian keeps them off the path. None where they are not installed."""
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    found = shutil.which("initdb")
+    return next((place.parent for place in [*places, *([Path(found)] if found else [])]), None)
+
+
+@contextmanager
+def cluster(programs: Path) -> Iterator[str]:
+    """Give the URL of a server on the loopback interface, without the name of a database."""
+    folder = Path(tempfile.mkdtemp(prefix="velum-postgresql-"))
+    user: str | None = None
+    if os.geteuid() == 0:  # the server refuses to run as root
+        user = next(name for name in ("postgres", "nobody") if _known(name))
+        shutil.chown(folder, user)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data, nothing = folder / "data", subprocess.DEVNULL
+    started: dict[str, Any] = {"user": user, "cwd": folder, "stdout": nothing, "stderr": nothing}
+    made = [
+        str(programs / "initdb"),
+        "-D",
+        str(data),
+        "-U",
+        "velum",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "--no-sync",
+    ]
+    subprocess.run(made, check=True, **started)
+    options = ["-F", "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen([str(programs / "postgres"), "-D", str(data), *options], **started)
+    url = f"postgresql://velum@127.0.0.1:{port}"
+    try:
+        _await(f"{url}/postgres")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def database(server: str, name: str) -> Iterator[str]:
+    """Give the URL of an empty database of a server."""
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield f"{server}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _known(name: str) -> bool:
+    try:
+        return bool(pwd.getpwnam(name))
+    except KeyError:
+        return False
+
+
+def _await(url: str) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            assert time.monotonic() < end, "PostgreSQL did not start within 30 s"
+            time.sleep(0.05)
+        else:
+            return

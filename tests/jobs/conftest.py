@@ -1,0 +1,149 @@
+"""A database of either kind, a store, and workers."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from velum import Plan
+from velum.jobs import Craft, Database, Desk, FolderStore, Job, State, Submission, Worker
+
+from .cluster import binaries, cluster, database
+from .hands import PACE, Hands
+
+NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """URL of a PostgreSQL server of our own, without the name of a database."""
+    if (programs := binaries()) is None:
+        pytest.skip("no PostgreSQL here: initdb is not installed (Debian: apt-get install postgresql)")
+    with cluster(programs) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/jobs.sqlite"
+        return
+    with database(request.getfixturevalue("server"), f"velum_{next(NUMBERS)}") as url:
+        yield url
+
+
+@pytest.fixture
+def lite(tmp_path: Path) -> str:
+    """URL of an empty SQLite database, for what the kind of database does not matter to."""
+    return f"sqlite:///{tmp_path}/jobs.sqlite"
+
+
+@dataclass
+class Office:
+    """A desk with a store and workers."""
+
+    url: str
+    path: Path
+
+    def __post_init__(self) -> None:
+        self.database = Database(self.url)
+        self.store = FolderStore(self.path / "store")
+        self.desk = Desk(self.database, self.store)
+        self.log = self.path / "log"
+        self.log.touch()
+
+    def submit(
+        self, name: str = "job", *, owner: str = "", priority: int = 0, webhook: str | None = None, **order: Any
+    ) -> Job:
+        source = self.store.put([json.dumps(order).encode()]).key
+        return self.desk.submit(Submission(source, name, Plan(), owner, priority, webhook))
+
+    def worker(self, craft: Callable[[], Craft] | None = None, **more: Any) -> Worker:
+        given: dict[str, Any] = {"folder": self.path / "work", "pace": PACE} | more
+        return Worker(self.url, self.store, craft or (lambda: Hands(self.log)), **given)
+
+    @contextmanager
+    def working(self, craft: Callable[[], Craft] | None = None, **more: Any) -> Iterator[threading.Event]:
+        """Have a worker at work, in threads of this process, and give what stops it."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self.worker(craft, **more).run, args=(stop,))
+        thread.start()
+        try:
+            yield stop
+        finally:
+            stop.set()
+            thread.join(30)
+            assert not thread.is_alive()
+
+    @contextmanager
+    def process(self) -> Iterator[subprocess.Popen[str]]:
+        """Have a worker at work in a process that can be killed."""
+        program = Path(__file__).with_name("hands.py")
+        command = [sys.executable, str(program), self.url, str(self.path / "store"), str(self.path)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+    def ended(self, *jobs: Job, seconds: float = 20) -> list[Job]:
+        """Return the jobs when all have ended."""
+        _until(lambda: all(self.now(job).state.ended for job in jobs), "all jobs to end", seconds)
+        return [self.now(job) for job in jobs]
+
+    def now(self, job: Job) -> Job:
+        found = self.desk.get(job.id)
+        assert found is not None
+        return found
+
+    def until(self, job: Job, state: State) -> Job:
+        _until(lambda: self.now(job).state == state, f"{job.id} to be {state}")
+        return self.now(job)
+
+    def made(self) -> list[str]:
+        """Return the pieces that were begun, in order: `name index`."""
+        return self.log.read_text().splitlines()
+
+    def content(self, job: Job) -> bytes:
+        assert job.result is not None
+        return b"".join(self.store.open(job.result))
+
+
+def _until(true: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    return _until
+
+
+@pytest.fixture
+def office(url: str, tmp_path: Path) -> Iterator[Office]:
+    office = Office(url, tmp_path)
+    yield office
+    office.database.close()
+
+
+@pytest.fixture
+def back_office(lite: str, tmp_path: Path) -> Iterator[Office]:
+    """An office with SQLite, for what the kind of database does not matter to."""
+    office = Office(lite, tmp_path)
+    yield office
+    office.database.close()

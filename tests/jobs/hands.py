@@ -1,0 +1,77 @@
+"""A craft without pictures, and a worker of it as a process of its own: `python hands.py URL STORE FOLDER`.
+
+A source is JSON that says how it is to be done: so many pieces, of so many seconds, and what goes wrong.
+"""
+
+import hashlib
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from velum import errors
+from velum.jobs import FolderStore, Made, Pace, Piece, Result, Stopped, Task, Worker
+
+PACE = Pace(poll_seconds=0.03, beat_seconds=0.2, dead_seconds=1.0, drain_seconds=5.0, backoff_seconds=0.05)
+
+
+class Hands:
+    """Makes pieces from chance that the plan and the source decide; `log` gets a line for each that is begun."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self.closed = False
+
+    def cut(self, task: Task) -> Sequence[Piece]:
+        return [Piece(index, f"piece {index}", 10) for index in range(self._order(task).get("pieces", 3))]
+
+    def make(self, task: Task, piece: Piece) -> Made:
+        order = self._order(task)
+        with self._log.open("a") as log:
+            log.write(f"{task.submission.name} {piece.index}\n")
+        wrong = "error" in order and order.get("only", piece.index) == piece.index
+        if wrong and self._count(task, piece) <= order.get("times", 1000):
+            raise getattr(errors, order["error"], ZeroDivisionError)("so it was ordered")
+        end = time.monotonic() + order.get("seconds", 0.0)
+        while time.monotonic() < end:
+            task.progress(5, 10)
+            if task.stop.wait(0.01) and not order.get("deaf"):
+                raise Stopped
+        task.progress(10, 10)
+        file = task.folder / f"{piece.index}.piece"
+        seed = f"{order} {piece.index} {task.submission.plan.digest}".encode()
+        file.write_bytes(b"".join(hashlib.sha256(seed + bytes([n])).digest() for n in range(100)))
+        return Made(file, {"piece": piece.index})
+
+    def join(self, task: Task, made: Sequence[Made]) -> Result:
+        file = task.folder / "joined"
+        file.write_bytes(b"".join(one.file.read_bytes() for one in made))
+        return Result(file, f"{task.submission.name}.out", {"pieces": [one.note["piece"] for one in made]})
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _order(self, task: Task) -> dict[str, Any]:
+        return dict(json.loads(task.source.read_bytes()))
+
+    def _count(self, task: Task, piece: Piece) -> int:
+        return self._log.read_text().splitlines().count(f"{task.submission.name} {piece.index}")
+
+
+def main(url: str, store: str, folder: str) -> None:
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    log = Path(folder) / "log"
+    worker = Worker(
+        url, FolderStore(Path(store)), lambda: Hands(log), folder=Path(folder) / "work", concurrency=2, pace=PACE
+    )
+    print("ready", flush=True)  # noqa: T201 - the test waits for it
+    worker.run(stop)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

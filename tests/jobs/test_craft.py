@@ -1,0 +1,211 @@
+"""Pictures and clips as jobs, decoded in a process whose death is its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from velum import Engine, Host, Limits, Plan
+from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, Unavailable, VelumError
+from velum.jobs import EngineCraft, Piece, Stopped, Submission, Task
+
+from .conftest import Office
+
+ZONE = Plan.of("zone: fixed(box=[4, 4, 20, 20]) -> blacken with grow=0")
+PIXELS = np.random.default_rng(0).integers(20, 230, (48, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    Image.fromarray(PIXELS).save(path)
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(25):
+            frame = av.VideoFrame.from_ndarray(PIXELS, "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture
+def crafts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EngineCraft]]:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    import bad_parts  # type: ignore[import-not-found]  # noqa: PLC0415 - as the other process finds it
+
+    made: list[EngineCraft] = []
+
+    def make(host: Callable[[], Host] = bad_parts.host, limits: Limits | None = None, **more: Any) -> EngineCraft:
+        made.append(EngineCraft(host, limits or Limits(), **more))
+        return made[-1]
+
+    yield make
+    for craft in made:
+        craft.close()
+
+
+def task(source: Path, folder: Path, plan: Plan, name: str = "picture.png", **more: Any) -> Task:
+    folder.mkdir(exist_ok=True)
+    return Task("1", Submission("0" * 32, name, plan), source, None, folder, **more)
+
+
+def bad(how: str) -> Plan:
+    return Plan.of(f"face: bad(how={how!r}) -> blacken")
+
+
+def test_the_result_is_that_of_the_engine(picture: Path, clip: Path, back_office: Office, tmp_path: Path) -> None:
+    plan = Plan(ZONE.rules, video=ZONE.video.from_json({"codec": "ffv1"}))
+    keys = [back_office.store.put([source.read_bytes()]).key for source in (picture, clip)]
+    named = zip(keys, (picture, clip), strict=True)
+    jobs = [back_office.desk.submit(Submission(key, source.name, plan)) for key, source in named]
+    with back_office.working(lambda: EngineCraft(Host, Limits())), Engine() as engine:
+        targets = [tmp_path / f"expected{source.suffix}" for source in (picture, clip)]
+        expected = [engine.hide(source, to, plan) for source, to in zip((picture, clip), targets, strict=True)]
+        ended = back_office.ended(*jobs)
+    for done, source, target, wanted in zip(ended, (picture, clip), targets, expected, strict=True):
+        report = back_office.desk.report(done.id)
+        assert report is not None
+        assert done.result_name == f"{source.stem}.hidden{source.suffix}"
+        assert (done.frames_done, done.frames_total) == (wanted.frames, wanted.frames)
+        assert back_office.content(done) == target.read_bytes()
+        same = ("format", "frames", "hidden", "tracks", "plan", "input_sha256", "output_sha256")
+        values = json.loads(json.dumps(wanted.to_json()))
+        assert {name: report[name] for name in same} == {name: values[name] for name in same}
+        assert (report["source"], report["target"]) == (source.name, done.result_name)
+        assert str(tmp_path) not in json.dumps(report)
+    assert {kept.key for kept in back_office.store.list()} == {*keys, *(done.result for done in ended)}
+
+
+def test_one_process_for_many(picture: Path, tmp_path: Path) -> None:
+    craft = EngineCraft(partial(Host, offline=True), Limits())
+    try:
+        before: list[str] = []
+        for name in ("a.png", "b.PNG", "that lies.mp4", "none"):
+            made = craft.make(task(picture, tmp_path / name, ZONE, name=name), Piece(0))
+            assert made.note["target"] == f"{Path(name).stem}.hidden.png"
+            assert made.file.read_bytes()[:4] == b"\x89PNG"
+            children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+            assert len(children) == 1
+            assert children == (before or children)
+            before = children
+    finally:
+        craft.close()
+    assert _gone(int(before[0]))
+
+
+def test_a_process_that_dies_is_replaced(picture: Path, tmp_path: Path, crafts: Callable[..., EngineCraft]) -> None:
+    craft = crafts(silent_seconds=2.5)
+    deaths: list[tuple[str, type[VelumError], str]] = [
+        ("crash", BadInput, "decoder crashed on this file .SIGSEGV."),
+        ("killed", Unavailable, "want of memory"),  # not the file's fault, perhaps
+        ("leave", Unavailable, "ended by itself with code 3"),
+        ("hang", BadInput, "no frame of the file was finished for 2.5 s"),
+    ]
+    for how, error, why in deaths:
+        with pytest.raises(error, match=why):
+            craft.make(task(picture, tmp_path / how, bad(how)), Piece(0))
+    assert craft.make(task(picture, tmp_path / "after", ZONE), Piece(0)).file.is_file()
+
+
+def test_errors_of_the_engine_come_as_they_are(
+    picture: Path, tmp_path: Path, crafts: Callable[..., EngineCraft]
+) -> None:
+    craft, large = crafts(limits=Limits(pixels=48 * 64)), tmp_path / "large.png"
+    Image.new("L", (64, 49)).save(large)
+    with pytest.raises(LimitExceeded, match=r"^holiday.png has 3,136 pixels") as caught:
+        craft.make(task(large, tmp_path / "a", ZONE, name="holiday.png"), Piece(0))
+    assert (caught.value.limit, caught.value.value, caught.value.allowed) == ("pixels", 49 * 64, 48 * 64)
+    with pytest.raises(BadPlan, match="'nothing' is unknown"):
+        craft.make(task(picture, tmp_path / "b", Plan.of("face: nothing -> blacken")), Piece(0))
+    (tmp_path / "text").write_bytes(b"no picture")
+    with pytest.raises(BadInput, match="unknown kind"):
+        craft.make(task(tmp_path / "text", tmp_path / "c", ZONE), Piece(0))
+    with pytest.raises(OutputFailed, match="no folder"):  # an OSError, as those of the pipe are
+        craft.make(replace(task(picture, tmp_path / "e", ZONE), folder=tmp_path / "none"), Piece(0))
+    broken = craft.make, task(picture, tmp_path / "d", ZONE)
+    (tmp_path / "regions").write_bytes(b"{")
+    with pytest.raises(BadInput, match="regions cannot be read"):
+        broken[0](Task("1", broken[1].submission, picture, tmp_path / "regions", tmp_path), Piece(0))
+
+
+def test_cancel_kills_the_process(
+    picture: Path, tmp_path: Path, crafts: Callable[..., EngineCraft], until: Callable[..., None]
+) -> None:
+    craft, mark, stop = crafts(), tmp_path / "mark", threading.Event()
+    one = task(picture, tmp_path / "x", bad(f"mark {mark}"), stop=stop)
+    caught: list[type[BaseException]] = []
+
+    def make() -> None:
+        try:
+            craft.make(one, Piece(0))
+        except Stopped as error:
+            caught.append(type(error))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    until(lambda: mark.is_file() and mark.read_text(), "the file to be in work")
+    stop.set()
+    thread.join(5)
+    assert caught == [Stopped]
+    assert not Path(f"/proc/{mark.read_text()}").exists()
+
+
+def test_the_process_ends_with_its_parent(
+    picture: Path, tmp_path: Path, crafts: Callable[..., EngineCraft], until: Callable[..., None]
+) -> None:
+    crafts()
+    mark = tmp_path / "mark"
+    code = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import bad_parts
+from pathlib import Path
+from velum import Limits, Plan
+from velum.jobs import EngineCraft, Piece, Submission, Task
+plan = Plan.of("face: bad(how='mark {mark}') -> blacken")
+task = Task("1", Submission("", "x", plan), Path({str(picture)!r}), None, Path({str(tmp_path)!r}))
+EngineCraft(bad_parts.host, Limits()).make(task, Piece(0))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    until(lambda: mark.is_file() and mark.read_text(), "the file to be in work")
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    until(lambda: _gone(int(mark.read_text())), "the child to end", 5)
+
+
+def _gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_poisonous_file_fails_alone(picture: Path, back_office: Office, crafts: Callable[..., EngineCraft]) -> None:
+    key = back_office.store.put([picture.read_bytes()]).key
+    jobs = [
+        back_office.desk.submit(Submission(key, f"{n}.png", plan)) for n, plan in enumerate([ZONE, bad("crash"), ZONE])
+    ]
+    with back_office.working(crafts):
+        first, poison, last = back_office.ended(*jobs)
+    assert [first.state, poison.state, last.state] == ["done", "failed", "done"]
+    assert (poison.error, poison.attempts) == ("BadInput", 1)

@@ -1,0 +1,326 @@
+"""Jobs from the desk to the result, whatever happens to those who do them."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from threading import Barrier, Event, Thread
+
+import pytest
+import sqlalchemy as sql
+
+from velum.errors import Unavailable
+from velum.jobs import Pace, State
+from velum.jobs.database import JOBS, WORKERS
+from velum.jobs.ledger import Ledger, Lost
+
+from .cluster import database
+from .conftest import Office
+from .hands import PACE, Hands
+
+
+def test_a_job_is_done(office: Office) -> None:
+    job = office.submit("holiday", pieces=3)
+    assert (job.state, job.pieces_total, job.attempts) == (State.WAITING, None, 0)
+    with office.working():
+        (done,) = office.ended(job)
+    assert (done.state, done.pieces_done, done.pieces_total, done.attempts) == (State.DONE, 3, 3, 1)
+    assert (done.frames_done, done.frames_total, done.error, done.result_name) == (30, 30, None, "holiday.out")
+    assert done.started is not None
+    assert done.ended is not None
+    assert done.submitted <= done.started <= done.ended
+    assert len(office.content(done)) == 3 * 3200
+    assert office.desk.report(job.id) == {"pieces": [0, 1, 2]}
+    assert {kept.key for kept in office.store.list()} == {done.submission.source, done.result}
+    assert list((office.path / "work").glob("worker-*")) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "times", "tries"),
+    [
+        ("BadInput", State.FAILED, 1000, 1),  # the source's fault: trying again changes nothing
+        ("BadPlan", State.FAILED, 1000, 1),
+        ("PluginFault", State.FAILED, 1000, 1),
+        ("Unavailable", State.DEAD, 1000, 4),  # as often as allowed
+        ("Unavailable", State.DONE, 2, 3),  # it came back
+        ("OutputFailed", State.DONE, 1, 2),
+        ("Fault", State.FAILED, 1000, 1),  # something nobody thought of
+    ],
+)
+def test_failures_end_or_are_tried_again(back_office: Office, error: str, state: State, times: int, tries: int) -> None:
+    job = back_office.submit(pieces=1, error=error, times=times)
+    with back_office.working():
+        (ended,) = back_office.ended(job)
+    assert (ended.state, ended.attempts, len(back_office.made())) == (state, tries, tries)
+    assert ended.error == (None if state == State.DONE else error)
+    assert state == State.DONE or "so it was ordered" in str(ended.message)
+
+
+def test_retry_goes_on_where_it_failed(office: Office) -> None:
+    job = office.submit(pieces=3, error="BadInput", times=1, only=1)
+    with office.working():
+        (failed,) = office.ended(job)
+        assert (failed.state, failed.pieces_done) == (State.FAILED, 1)
+        assert office.desk.retry(job.id)
+        (done,) = office.ended(job)
+    assert (done.state, done.error, done.message) == (State.DONE, None, None)
+    assert office.made() == ["job 0", "job 1", "job 1", "job 2"]
+
+
+def test_cancel(office: Office, until: Callable[..., None]) -> None:
+    waiting, running = office.submit("waiting", priority=-1), office.submit("running", seconds=30)
+    with office.working():
+        office.until(running, State.RUNNING)
+        for job in (waiting, running):
+            assert office.desk.cancel(job.id)
+        ended = office.ended(waiting, running, seconds=5)
+        assert [job.state for job in ended] == [State.CANCELLED] * 2
+        assert office.desk.retry(waiting.id)
+        assert office.ended(waiting)[0].state == State.DONE
+        assert office.desk.cancel(waiting.id) == office.now(waiting)  # what has ended stays
+
+
+def test_delete_while_it_runs(office: Office, until: Callable[..., None]) -> None:
+    job = office.submit(seconds=30)
+    with office.working():
+        office.until(job, State.RUNNING)
+        until(office.made, "the first piece to begin")
+        assert office.desk.delete(job.id)
+        assert office.desk.get(job.id) is None
+        until(lambda: not [*(office.path / "work").glob("worker-*/*/")], "its folder to go", 5)
+        assert list(office.store.list()) == []
+
+
+def test_the_highest_priority_first_then_the_oldest(office: Office) -> None:
+    jobs = [office.submit(f"{p}-{n}", priority=p, pieces=1) for n, p in enumerate([0, 5, -5, 5, 0])]
+    with office.working():
+        office.ended(*jobs)
+    assert office.made() == ["5-1 0", "5-3 0", "0-0 0", "0-4 0", "-5-2 0"]
+
+
+def test_owners_share_the_workers(office: Office) -> None:
+    many = [office.submit(f"many-{n}", owner="many", pieces=1) for n in range(4)]
+    few = [office.submit(f"few-{n}", owner="few", pieces=1) for n in range(2)]
+    with office.working():
+        office.ended(*many, *few)
+    assert [line.split("-")[0] for line in office.made()] == ["many", "few", "many", "few", "many", "many"]
+
+
+def test_overall_limit(back_office: Office) -> None:
+    jobs = [back_office.submit(f"job-{n}", pieces=1, seconds=0.1) for n in range(4)]
+    with back_office.working(concurrency=2, overall=1), back_office.working(concurrency=2, overall=1):
+        most = 0
+        while not all(back_office.now(job).state.ended for job in jobs):
+            most = max(most, back_office.desk.counts()[State.RUNNING])
+    assert most == 1
+
+
+def test_a_killed_worker_loses_no_more_than_the_piece_in_work(office: Office, until: Callable[..., None]) -> None:
+    calm = office.submit("calm", pieces=4, seconds=0.15)
+    with office.working():
+        (calm,) = office.ended(calm)
+    killed = office.submit("killed", pieces=4, seconds=0.15)
+    with office.process() as first:
+        until(lambda: "killed 2" in office.made(), "the third piece to begin")
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+    assert office.now(killed).state == State.RUNNING  # nobody knows yet
+    with office.working():
+        (done,) = office.ended(killed)
+    made = Counter(line for line in office.made() if line.startswith("killed"))
+    assert (done.state, done.attempts, done.frames_done) == (State.DONE, 2, 40)
+    assert [made[f"killed {n}"] for n in range(4)] == [1, 1, 2, 1]
+    assert office.content(done) == office.content(calm)
+    assert {kept.key for kept in office.store.list()} == {
+        key for one in (calm, done) for key in (one.submission.source, one.result)
+    }
+
+
+def test_two_workers_never_do_one_job(office: Office) -> None:
+    jobs = [office.submit(f"job-{n}", pieces=1, seconds=0.05) for n in range(12)]
+    with office.process(), office.working(concurrency=2):
+        done = office.ended(*jobs)
+    assert {job.state for job in done} == {State.DONE}
+    assert Counter(office.made()) == Counter(f"job-{n} 0" for n in range(12))
+    assert {job.attempts for job in done} == {1}
+
+
+@pytest.mark.parametrize("deaf", [False, True])  # whether it notices that it lost its job before it has made its piece
+def test_a_stalled_worker_cannot_disturb_the_next(
+    office: Office, until: Callable[..., None], deaf: bool, tmp_path: Path
+) -> None:
+    job = office.submit(pieces=2, seconds=0.5, deaf=deaf)
+    with office.working(pace=replace(PACE, beat_seconds=100, dead_seconds=100)) as stop:
+        until(office.made, "the first piece to begin")
+        with office.database.writing() as connection:
+            connection.execute(WORKERS.update().values(beat=0.0))
+        assert Ledger(office.database, "another", "another", PACE).reap() == 1
+        stop.set()  # so that it finishes what it has in work, and takes no other
+        with office.working():
+            (done,) = office.ended(job)
+    assert office.now(job) == done
+    assert (done.state, done.attempts, done.pieces_done) == (State.DONE, 2, 2)
+    assert Counter(office.made()) == {"job 0": 2, "job 1": 1}
+
+
+def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
+    office.submit()
+    pace = replace(PACE, dead_seconds=0.0)
+    first, second = (Ledger(office.database, name, name, pace) for name in ("first", "second"))
+    first.beat()
+    hold = first.take()
+    assert hold is not None
+    assert second.reap() == 1
+    taken = second.take()
+    assert taken is not None
+    for write in (first.give_back, first.cancelled, lambda h: first.fail(h, "Fault", ""), lambda h: first.cut(h, [])):
+        with pytest.raises(Lost):
+            write(hold)
+    assert second.held() == {taken.token: False}
+
+
+def test_a_job_that_kills_its_workers_is_dead(office: Office) -> None:
+    job = office.submit()
+    ledger = Ledger(office.database, "one", "one", Pace(dead_seconds=0.0, losses=3))
+    for _ in range(3):
+        assert office.now(job).state == State.WAITING
+        ledger.beat()
+        assert ledger.take()
+        assert ledger.reap() == 1
+    dead = office.now(job)
+    assert dead.state == State.DEAD
+    assert dead.message is not None
+    assert "3 workers died" in dead.message
+
+
+def test_one_takes_while_many_ask(office: Office) -> None:
+    office.submit()
+    barrier, taken = Barrier(4), []
+
+    def ask(name: str) -> None:
+        ledger = Ledger(office.database, name, name, PACE)
+        ledger.beat()
+        barrier.wait()
+        if ledger.take() is not None:
+            taken.append(name)
+
+    threads = [Thread(target=ask, args=(str(n),)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 1
+
+
+def test_the_end_of_a_worker_leaves_the_rest_to_others(office: Office, until: Callable[..., None]) -> None:
+    job = office.submit(pieces=3, seconds=0.2)
+    with office.working():
+        until(office.made, "the first piece to begin")
+    left = office.now(job)
+    assert (left.state, left.pieces_done, left.fps) == (State.WAITING, 1, None)
+    with office.working():
+        office.ended(job)
+    assert Counter(office.made()) == Counter(f"job {n}" for n in range(3))
+
+
+def test_a_piece_that_takes_too_long_at_the_end_is_given_up(back_office: Office, until: Callable[..., None]) -> None:
+    job = back_office.submit(pieces=3, seconds=30)
+    with back_office.working(pace=replace(PACE, drain_seconds=0.1)):
+        until(back_office.made, "the first piece to begin")
+    assert back_office.now(job).state == State.WAITING
+
+
+def test_a_piece_that_was_spoilt_is_made_again(back_office: Office) -> None:
+    job = back_office.submit(pieces=3, seconds=0.2)
+    with back_office.working():
+        while back_office.now(job).pieces_done < 1:
+            time.sleep(0.01)
+    assert back_office.now(job).state == State.WAITING
+    for key in {kept.key for kept in back_office.store.list()} - {job.submission.source}:
+        back_office.store.fetch(key, Path()).write_bytes(b"spoilt")
+    with back_office.working():
+        (done,) = back_office.ended(job)
+    assert Counter(back_office.made()) == {"job 0": 2, "job 1": 2, "job 2": 1}
+    assert len(back_office.content(done)) == 3 * 3200
+
+
+def test_leftovers_of_dead_workers_are_swept_at_the_start(back_office: Office) -> None:
+    dead = back_office.path / "work" / "worker-dead" / "job"
+    dead.mkdir(parents=True)
+    (dead / "frame.png").write_bytes(b"face")
+    job = back_office.submit(seconds=0.5, pieces=1)
+    with back_office.working():
+        back_office.until(job, State.RUNNING)
+        assert not dead.exists()
+        with back_office.working():  # does not take the folder of the first for a dead one's
+            assert back_office.ended(job)[0].state == State.DONE
+
+
+def test_crafts_are_closed(back_office: Office) -> None:
+    crafts = [Hands(back_office.log) for _ in range(2)]
+    spare = iter(crafts)
+    with back_office.working(lambda: next(spare), concurrency=2):
+        back_office.ended(back_office.submit())
+    assert [craft.closed for craft in crafts] == [True, True]
+
+
+def test_a_missing_source_fails(back_office: Office) -> None:
+    job = back_office.submit()
+    back_office.store.delete(job.submission.source)
+    with back_office.working():
+        (failed,) = back_office.ended(job)
+    assert (failed.state, failed.error) == (State.FAILED, "BadInput")
+
+
+def test_watching(office: Office) -> None:
+    job = office.submit(pieces=2, seconds=0.1)
+    with office.working():
+        seen = list(office.desk.watch(job.id, every_seconds=0.01))
+    assert (seen[0].state, seen[-1].state) == (State.WAITING, State.DONE)
+    assert [one.pieces_done for one in seen] == sorted(one.pieces_done for one in seen)
+    stop = Event()
+    stop.set()
+    assert len(list(office.desk.watch(office.submit().id, stop=stop))) == 1
+    assert list(office.desk.watch("unknown")) == []
+
+
+def test_a_job_taken_without_anyone_knowing_comes_back(back_office: Office) -> None:
+    with back_office.working():
+        busy = back_office.submit(seconds=0.3, pieces=1)
+        back_office.until(busy, State.RUNNING)
+        job = back_office.submit("unknown", pieces=1)
+        with back_office.database.writing() as connection:  # as when the connection ends with the answer under way
+            (worker,) = connection.scalars(sql.select(WORKERS.c.id))
+            taken = {"state": "running", "worker": worker, "token": "nobody's"}
+            connection.execute(JOBS.update().where(JOBS.c.id == job.id).values(**taken))
+        assert back_office.ended(job)[0].state == State.DONE
+
+
+def test_connections_that_end_lose_nothing(server: str, tmp_path: Path) -> None:
+    with database(server, "velum_cut") as url:
+        office = Office(url, tmp_path)
+        jobs = [office.submit(f"job-{n}", pieces=4, seconds=0.1) for n in range(2)]
+        cut = sql.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()")
+        with office.working(concurrency=2):
+            for _ in range(8):
+                with suppress(Unavailable), office.database.reading() as connection:
+                    connection.execute(cut)
+                time.sleep(0.1)
+            done = office.ended(*jobs)
+        assert [job.state for job in done] == [State.DONE] * 2
+        assert {job.pieces_done for job in done} == {4}
+        office.database.close()
+
+
+def test_a_plan_of_another_version_stops_no_one(back_office: Office) -> None:
+    strange, job = back_office.submit("strange", priority=5), back_office.submit(pieces=1)
+    with back_office.database.writing() as connection:
+        connection.execute(JOBS.update().where(JOBS.c.id == strange.id).values(plan='{"later": 1}'))
+    with back_office.working():
+        assert back_office.ended(job)[0].state == State.DONE
+    with back_office.database.reading() as connection:
+        assert connection.scalar(sql.select(JOBS.c.state).where(JOBS.c.id == strange.id)) == State.FAILED

@@ -1,0 +1,249 @@
+"""The service around the interface: limits, health, logs, its page, and how it ends."""
+
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tests.bmw.stub import Shown, StubInference
+from tests.service.making import client, configuration, entry, picture, post, settings
+
+from velum.errors import BadPlan
+from velum.plugins import Host, Patch
+from velum.remote.reach import Reach
+from velum.service.app import create_app
+from velum.service.edge import JsonLines
+from velum.service.problems import own
+
+
+def test_a_body_that_is_too_large_is_refused_stated_or_not(tmp_path: Path) -> None:
+    with client(settings(tmp_path, body_bytes=3000)) as it:
+        stated = post(it, picture(), configuration())
+        dripping = it.post(
+            "/anonymize/", content=iter([b"x" * 1000] * 5), headers={"content-type": "multipart/form-data; boundary=x"}
+        )
+        for answer in (stated, dripping):
+            assert answer.status_code == 413
+            assert answer.json() == {
+                "data": None, "error": "the upload is larger than the 3,000 bytes allowed", "success": False,
+            }  # fmt: skip
+            assert answer.headers["connection"] == "close"
+        assert it.get("/list_urls").status_code == 200
+
+
+def test_a_picture_is_held_in_memory_and_so_may_be_smaller_than_a_video(tmp_path: Path) -> None:
+    with client(settings(tmp_path, picture_bytes=1000)) as it:
+        answer = post(it, picture(), configuration())
+    assert answer.status_code == 413
+    assert "more than the 1,000 allowed" in answer.json()["error"]
+
+
+def test_more_requests_than_may_be_are_refused(tmp_path: Path) -> None:
+    with StubInference("OVD") as api, client(settings(tmp_path, [api.url], requests=1)) as it:
+        it.get("/available_methods/")
+        api.delay_seconds = 0.5
+        first = threading.Thread(target=it.get, args=("/available_methods/",))
+        first.start()
+        time.sleep(0.2)
+        answer = it.get("/list_urls")
+        assert (answer.status_code, answer.json()["success"]) == (429, False)
+        assert it.get("/health/live").status_code == 200, "who asks whether it lives is always told"
+        first.join()
+
+
+def test_health_says_what_works(tmp_path: Path) -> None:
+    with client(settings(tmp_path, ["http://127.0.0.1:1/"])) as it:
+        assert it.get("/health/live").json() == {"live": True}
+        it.get("/available_methods/")
+        answer = it.get("/health/ready")
+        assert answer.status_code == 200
+        facts = answer.json()
+        assert (facts["ready"], facts["model"], facts["disk"]) == (True, "ready", "writable")
+        assert facts["urls"]["http://127.0.0.1:1"]["reachable"] is False
+        assert "http://127.0.0.1:1/" in facts["faults"]
+
+
+def test_it_is_not_ready_where_nothing_can_be_hidden_or_written(tmp_path: Path) -> None:
+    with client(settings(tmp_path, local=False)) as it:
+        assert it.get("/health/ready").status_code == 503
+    chosen = settings(tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "videos").write_text("in the way")
+    with client(chosen) as it:
+        answer = it.get("/health/ready")
+        assert answer.status_code == 503
+        assert "not writable" in answer.json()["disk"]
+        assert post(it, picture(), configuration()).status_code == 200, "pictures need no disk"
+
+
+class Broken:
+    """A technique with a mistake in it."""
+
+    destroys = True
+    labels = None
+
+    def hide(self, patch: Patch) -> None:
+        raise ZeroDivisionError("a mistake")
+
+
+def test_the_log_tells_causes_and_no_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "velum.service")
+    with client(settings(tmp_path), techniques={"broken": Broken}) as it:
+        config = configuration(entry(anonymization_technique="broken"))
+        answer = post(it, picture(), config, {"x-request-id": "mine-1"})
+        assert answer.json() == {"data": None, "error": "unexpected server error", "success": False}
+        assert answer.headers["x-request-id"] == "mine-1"
+        post(it, picture(), configuration())
+        assert re.fullmatch(r"[0-9a-f]{16}", it.get("/nope", headers={"x-request-id": "a b"}).headers["x-request-id"])
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.msg == "request"]
+    assert [line["level"] for line in lines] == ["error", "info", "info"]
+    assert lines[0]["id"] == "mine-1"
+    assert "a mistake" in lines[0]["cause"]
+    assert lines[1]["hidden"] == 1
+    assert lines[1]["path"] == "/anonymize/"
+    assert lines[1]["received_bytes"] > 5000
+    assert "photo.png" not in caplog.text + json.dumps(lines)
+
+
+def test_names_are_logged_where_that_is_asked_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "velum.service")
+    with client(settings(tmp_path, log_names=True)) as it:
+        post(it, picture(), configuration(entry(class_name="x")))
+    (line,) = [json.loads(JsonLines().format(record)) for record in caplog.records if record.msg == "request"]
+    assert line["file"] == "photo.png"
+    assert line["refused"] == ["The label x in the sensitive info 1 is not supported."]
+
+
+def test_a_fault_of_the_service_itself_is_told_and_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fault(self: object) -> None:
+        raise RuntimeError("never thought of")
+
+    with client(settings(tmp_path)) as it:
+        it.get("/available_methods/")
+        monkeypatch.setattr("velum.bmw.urls.Urls.content", fault)
+        answer = it.get("/list_urls")
+    assert (answer.status_code, answer.json()["error"]) == (500, "unexpected server error")
+    assert "never thought of" in caplog.text
+
+
+def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        page = it.get("/docs")
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        linked = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert {"/docs/docs.css", "/docs/docs.mjs", "/openapi.json"} <= set(linked)
+        for link in linked:
+            assert link.startswith("/") or link == "data:,"
+            if link.startswith("/"):
+                assert it.get(link).status_code == 200
+        sources = page.text + it.get("/docs/docs.mjs").text + it.get("/docs/docs.css").text
+        assert not re.search(r"https?://|innerHTML|style=|onclick", sources)
+        assert it.get("/redoc").headers["location"] == "/docs"
+
+
+def test_the_document_describes_every_endpoint(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        document = it.get("/openapi.json").json()
+    described = {
+        (method, path) for path, methods in document["paths"].items() for method in methods if not own(path)
+    }  # fmt: skip
+    assert described == {
+        ("get", "/list_urls"), ("post", "/set_url"), ("post", "/remove_url"), ("post", "/remove_all_urls"),
+        ("get", "/available_methods/"), ("post", "/anonymize/"), ("post", "/anonymize_video/"),
+        ("get", "/health/live"), ("get", "/health/ready"),
+    }  # fmt: skip
+    assert document["paths"]["/anonymize/"]["post"]["operationId"] == "anonymize_anonymize__post"
+    assert document["paths"]["/set_url"]["post"]["tags"] == ["Configuration"]
+
+
+def test_strictly_it_says_it_is_the_original(tmp_path: Path) -> None:
+    document = create_app(settings(tmp_path, strict=True), host=Host()).openapi()
+    info = document["info"]
+    assert not any(map(own, document["paths"]))
+    assert (info["title"], info["version"]) == ("BMW Anonymization API", "2.0")
+
+
+def test_settings_that_cannot_be_used_are_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(BadPlan, match="deny"):
+        create_app(settings(tmp_path, reach=Reach(deny=("not a host!",))), host=Host())
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Any]:
+    """The service as a process of its own; a function starts it and returns it with its address."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(**variables: str) -> tuple[subprocess.Popen[bytes], str]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        env = os.environ | {
+            "VELUM_BMW_FOLDER": str(tmp_path / "jsonFiles"), "VELUM_BMW_VIDEOS": str(tmp_path / "videos"),
+            "VELUM_BMW_LOCAL": "false", "VELUM_REMOTE_ALLOW": "127.0.0.1", **variables,
+        }  # fmt: skip
+        log = (tmp_path / "log").open("wb")
+        made = subprocess.Popen([sys.executable, "-m", "velum", "serve", "--port", str(port)], env=env, stderr=log)
+        log.close()
+        started.append(made)
+        url = f"http://127.0.0.1:{port}"
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            try:
+                httpx2.get(f"{url}/health/live")
+            except httpx2.TransportError:
+                time.sleep(0.05)
+            else:
+                return made, url
+        raise AssertionError((tmp_path / "log").read_text())
+
+    yield start
+    for one in started:
+        one.kill()
+        one.wait()
+
+
+@pytest.mark.parametrize(("grace", "finishes"), [("10", True), ("0.5", False)], ids=["in time", "too slow"])
+def test_told_to_end_it_finishes_what_it_can(process: Any, tmp_path: Path, grace: str, *, finishes: bool) -> None:
+    box = Shown("person", (10, 8, 34, 30))
+    with StubInference("OVD", boxes=[box]) as api:
+        service, url = process(VELUM_SERVICE_GRACE_SECONDS=grace)
+        httpx2.post(f"{url}/set_url", data={"url": api.url})
+        files = {
+            "image": ("a.png", picture(), "image/png"),
+            "configuration": ("c", configuration(entry(model_name="yolo", class_name="person")), "application/json"),
+        }
+        assert httpx2.post(f"{url}/anonymize/", files=files).headers["x-velum-hidden"] == "1"
+        api.delay_seconds = 2.0
+        answers: list[httpx2.Response] = []
+        asking = threading.Thread(
+            target=lambda: answers.append(httpx2.post(f"{url}/anonymize/", files=files, timeout=20))
+        )
+        asking.start()
+        time.sleep(0.5)
+        service.send_signal(signal.SIGTERM)
+        asking.join()
+        assert service.wait(20) in {0, -signal.SIGTERM}
+    (answer,) = answers
+    if finishes:
+        assert answer.headers["x-velum-hidden"] == "1"
+    else:
+        assert answer.status_code == 503
+        assert answer.json()["success"] is False
+    assert not list((tmp_path / "videos").iterdir()), "nothing unfinished is left"
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert any(line.get("path") == "/anonymize/" and line["status"] == answer.status_code for line in lines)

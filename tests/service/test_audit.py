@@ -1,0 +1,173 @@
+"""The audit log: one line for what was done by whom, nothing of what was in it, and no line that can vanish unseen."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.service.making import client, configuration, entry, picture, post, settings
+
+from velum.errors import BadInput, OutputFailed
+from velum.jobs.craft import Task
+from velum.jobs.values import Submission
+from velum.limits import Limits
+from velum.plan import Plan
+from velum.plugins import Host
+from velum.service.audit import FIRST, Audit, verify
+from velum.service.keys import Keys
+from velum.service.metrics import Metrics
+from velum.service.watch import WatchedCraft
+from velum.settings import Settings
+from velum.settings.sections import Access, Watch
+
+
+def audited(folder: Path, **more: Any) -> Settings:
+    return replace(settings(folder), watch=Watch(audit=folder / "log" / "audit.jsonl"), **more)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log" / "audit.jsonl").read_text().splitlines()]
+
+
+def test_a_picture_is_told_by_hashes_and_counts(tmp_path: Path) -> None:
+    _, secret = Keys(tmp_path / "keys.json").add("ada", ["anonymize"])
+    image = picture()
+    with client(audited(tmp_path, access=Access(keys=tmp_path / "keys.json"))) as it:
+        answer = post(it, image, configuration(), headers={"x-api-key": secret, "x-request-id": "id-1"})
+    (line,) = lines(tmp_path)
+    assert len(line.pop("plan")) == 64
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "id": "id-1", "caller": "ada", "method": "POST", "route": "/anonymize/", "status": 200, "result": "done",
+        "input_sha256": hashlib.sha256(image).hexdigest(), "output_sha256": hashlib.sha256(answer.content).hexdigest(),
+        "frames": 1, "hidden": {"face": 1}, "before": FIRST,
+    }  # fmt: skip
+    assert (tmp_path / "log" / "audit.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_names_of_files_and_keys_stay_out(tmp_path: Path) -> None:
+    _, secret = Keys(tmp_path / "keys.json").add("ada", ["anonymize"])
+    with client(audited(tmp_path, access=Access(keys=tmp_path / "keys.json"))) as it:
+        post(it, picture(), configuration(), headers={"x-api-key": secret})
+        it.get("/no/photo.png", headers={"x-api-key": secret[:-1]})
+    text = (tmp_path / "log" / "audit.jsonl").read_text()
+    assert "photo" not in text
+    assert secret[:-1].rpartition("_")[2] not in text
+
+
+def test_what_was_refused_and_what_failed_is_there_and_mere_looking_is_not(tmp_path: Path) -> None:
+    _, secret = Keys(tmp_path / "keys.json").add("ada", ["anonymize"])
+    key = {"x-api-key": secret}
+    with client(audited(tmp_path, access=Access(keys=tmp_path / "keys.json"))) as it:
+        it.get("/health/live")
+        it.get("/list_urls", headers=key)
+        it.get("/list_urls")
+        it.post("/remove_all_urls", headers=key)
+        post(it, b"no picture", configuration(), headers=key)
+        post(it, picture(), configuration(entry(model_name="nope")), headers=key)
+    assert [(one["caller"], one["route"], one["status"], one["result"]) for one in lines(tmp_path)] == [
+        ("", "other", 401, "denied"),
+        ("ada", "/remove_all_urls", 403, "denied"),
+        ("ada", "/anonymize/", 200, "failed"),
+        ("ada", "/anonymize/", 200, "failed"),
+    ]
+    assert verify(tmp_path / "log" / "audit.jsonl").lines == 4
+
+
+CHANGES: list[tuple[str, Callable[[list[str]], list[str]], str]] = [
+    ("a number was changed", lambda all_: [*all_[:2], all_[2].replace('"n": 2', '"n": 9'), *all_[3:]], "line 4 of"),
+    ("a line was taken out", lambda all_: all_[:2] + all_[3:], "line 3 of"),
+    ("two lines were swapped", lambda all_: [all_[1], all_[0], *all_[2:]], "line 2 of"),
+    ("a line was put in", lambda all_: [*all_[:2], all_[1], *all_[2:]], "line 3 of"),
+    ("a line was torn", lambda all_: [*all_[:4], all_[4][:-5]], "line 5 of .* is no line"),
+]
+
+
+@pytest.mark.parametrize(("change", "where"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
+def test_changes_show(tmp_path: Path, change: Callable[[list[str]], list[str]], where: str) -> None:
+    file = tmp_path / "audit.jsonl"
+    log = Audit(file)
+    for n in range(5):
+        log.write({"n": n})
+    found = verify(file)
+    all_ = file.read_text().splitlines()
+    assert (found.lines, found.before) == (5, FIRST)
+    assert found.last == hashlib.sha256(all_[-1].encode()).hexdigest()
+    file.write_text("\n".join(change(all_)) + "\n")
+    with pytest.raises(BadInput, match=where):
+        verify(file)
+
+
+def test_several_processes_append_to_one_chain(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    logs = [Audit(file), Audit(file), Audit(file)]
+    threads = [
+        threading.Thread(target=lambda log=log: [log.write({"n": n, "pad": "x" * 3000}) for n in range(40)])
+        for log in logs
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert verify(file).lines == 120
+
+
+def test_a_file_that_is_rotated_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    file, old = tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1"
+    log = Audit(file)
+    log.write({"n": 1})
+    file.rename(old)
+    log.write({"n": 2})
+    assert verify(file).before == verify(old).last
+
+
+def test_a_log_that_cannot_be_written_keeps_the_service_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("")
+    with pytest.raises(OutputFailed, match="cannot append to"), client(audited(tmp_path)):
+        pass
+
+
+def test_a_log_that_can_no_longer_be_written_shows(tmp_path: Path) -> None:
+    with client(audited(tmp_path)) as it:
+        (tmp_path / "log").rename(tmp_path / "elsewhere")
+        assert post(it, picture(), configuration()).headers["x-velum-hidden"] == "1"
+        assert "velum_audit_failures_total 1.0" in it.get("/metrics").text
+
+
+def test_it_can_go_to_the_standard_output(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    log = Audit(Path("-"))
+    log.write({"n": 1})
+    log.write({"n": 2})
+    (tmp_path / "out").write_bytes(capsysbinary.readouterr().out)
+    assert verify(tmp_path / "out").lines == 2
+
+
+def test_a_job_is_told_when_it_is_done(tmp_path: Path) -> None:
+    source, metrics = tmp_path / "upload", Metrics()
+    source.write_bytes(picture())
+    plan = Plan.of("zone: fixed(box=[1, 1, 9, 9]) -> blacken")
+    task = Task("job-1", Submission("key", "photo.png", plan, "ada"), source, None, tmp_path)
+    craft = WatchedCraft(metrics, Audit(tmp_path / "audit.jsonl"), Host, Limits())
+    try:
+        (piece,) = craft.cut(task)
+        result = craft.join(task, [craft.make(task, piece)])
+        source.write_bytes(b"no picture")
+        with pytest.raises(BadInput):
+            craft.make(task, piece)
+    finally:
+        craft.close()
+    line = json.loads((tmp_path / "audit.jsonl").read_text())
+    assert line.pop("time")
+    assert line.pop("before") == FIRST
+    assert line == {
+        "job": "job-1", "caller": "ada", "result": "done", "plan": plan.digest,
+        "input_sha256": hashlib.sha256(picture()).hexdigest(),
+        "output_sha256": hashlib.sha256(result.file.read_bytes()).hexdigest(), "frames": 1, "hidden": {"zone": 1},
+    }  # fmt: skip
+    text = metrics.text().decode()
+    assert 'velum_hidden_total{label="zone",model="fixed"} 1.0' in text
+    assert 'velum_failures_total{error="BadInput"} 1.0' in text

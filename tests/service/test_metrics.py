@@ -1,0 +1,204 @@
+"""What is counted of the service, and what traces say."""
+
+import gzip
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.service.making import client, configuration, picture, post, settings
+
+from velum.bmw.gate import Gate
+from velum.engine.engine import Engine
+from velum.errors import Unavailable
+from velum.plan import Plan
+from velum.remote.peers import Peers
+from velum.remote.reach import Reach
+from velum.service import health
+from velum.service.metrics import MOST_KINDS, Metrics
+from velum.service.traces import telemetry
+from velum.service.watch import WatchedGate
+from velum.settings.sections import Watch
+
+
+def numbers(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Values by name and labels, which are sorted by their names."""
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_what_is_done_is_counted(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        for _ in range(2):
+            post(it, picture(), configuration())
+        post(it, b"no picture", configuration())
+        it.get("/list_urls")
+        it.get("/a/path/that/is/none")
+        it.request("BREW", "/list_urls")
+        answer = it.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    found = numbers(answer.text)
+    assert found["velum_requests_total", ("POST", "/anonymize/", "200")] == 3
+    assert found["velum_requests_total", ("GET", "/list_urls", "200")] == 1
+    assert found["velum_requests_total", ("GET", "other", "404")] == 1
+    assert found["velum_request_seconds_count", ("POST", "/anonymize/")] == 3
+    assert found["velum_received_bytes_total", ()] > 2 * len(picture())
+    assert found["velum_frames_total", ()] == 2
+    assert found["velum_hidden_total", ("face", "centerface")] == 2
+    assert found["velum_failures_total", ("BadInput",)] == 1
+    assert found["velum_stage_seconds_count", ("locate",)] == 2
+    assert found["velum_requests_inside", ()] == 1
+    assert found["process_resident_memory_bytes", ()] > 0
+    assert not [labels for name, labels in found if "BREW" in labels or "/a/path/that/is/none" in labels]
+
+
+def test_labels_that_clients_think_of_do_not_add_up_without_end() -> None:
+    metrics = Metrics()
+    for n in range(MOST_KINDS + 50):
+        rule = f"thing{n}: centerface -> blur"
+        hidden = [{"label": f"thing{n}", "rule": 0}]
+        metrics.done({"frames": 1, "seconds": {}, "rules": [rule], "hidden": hidden, "tracks": []})
+    found = numbers(metrics.text().decode())
+    kinds = {labels: value for (name, labels), value in found.items() if name == "velum_hidden_total"}
+    assert (len(kinds), kinds["other", "other"]) == (MOST_KINDS + 1, 50)
+
+
+def test_the_model_of_a_rule_is_its_own() -> None:
+    metrics, picture = Metrics(), np.zeros((40, 40, 3), np.uint8)
+    rules = ["zone: fixed(box=[1, 1, 9, 9]) -> blur", 'plate: bmw(url="http://a/", model="plates") -> blur']
+    with Engine() as engine:
+        report = engine.hide_pixels(picture, Plan.of("zone: fixed(box=[1, 1, 9, 9]) -> blur"))[1].to_json()
+    metrics.done(report)
+    metrics.done({**report, "rules": rules, "tracks": [{"label": "plate", "rule": 1}], "hidden": []})
+    found = numbers(metrics.text().decode())
+    assert found["velum_hidden_total", ("zone", "fixed")] == 1
+    assert found["velum_hidden_total", ("plate", "plates")] == 1
+
+
+def test_jobs_are_counted_when_they_are_asked_for() -> None:
+    def counts() -> dict[str, int]:
+        if down:
+            raise Unavailable("the database is away")
+        return {"waiting": 3, "running": 1}
+
+    down: list[bool] = []
+    metrics = Metrics(counts)
+    found = numbers(metrics.text().decode())
+    assert (found["velum_jobs", ("waiting",)], found["velum_jobs_database_up", ()]) == (3, 1)
+    down.append(True)
+    found = numbers(metrics.text().decode())
+    assert (("velum_jobs", ("waiting",)) in found, found["velum_jobs_database_up", ()]) == (False, 0)
+
+
+def test_who_waits_for_the_processor_is_counted() -> None:
+    metrics = Metrics()
+    gate: Gate = WatchedGate(metrics, 1, 9)
+    go = threading.Event()
+
+    def work() -> None:
+        with gate.working():
+            go.wait(5)
+
+    def seen() -> tuple[float, float]:
+        found = numbers(metrics.text().decode())
+        return found["velum_pictures_waiting", ()], found["velum_pictures_working", ()]
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + 5
+    while seen() != (2, 1):
+        assert time.monotonic() < until
+    go.set()
+    for thread in threads:
+        thread.join()
+    with pytest.raises(ZeroDivisionError), gate.working():
+        raise ZeroDivisionError
+    assert seen() == (0, 0)
+
+
+def test_metrics_can_be_turned_off(tmp_path: Path) -> None:
+    with client(replace(settings(tmp_path), watch=Watch(metrics=False))) as it:
+        assert it.get("/metrics").status_code == 404
+
+
+def test_it_is_not_ready_while_the_database_of_jobs_is_away(tmp_path: Path) -> None:
+    def ask() -> None:
+        if away:
+            raise Unavailable("no answer from the database")
+
+    away: list[bool] = []
+    directory: Any = SimpleNamespace(now=SimpleNamespace(labels={"face": ()}), faults={})
+    peers = Peers(Reach())
+    with Engine() as engine:
+        state = health.Health(engine, directory, peers, tmp_path, local=False, jobs=ask)
+        state.warm()
+        assert (state.ready()[0], state.ready()[1]["jobs"]) == (True, "ready")
+        away.append(True)
+        assert (state.ready()[0], state.ready()[1]["jobs"]) == (False, "unavailable")
+    peers.close()
+
+
+TRACED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tests.service.making import client, configuration, picture, post, settings
+from velum.settings.sections import Watch
+
+with client(replace(settings(Path(sys.argv[1])), watch=Watch(traces=True))) as it:
+    assert post(it, picture(), configuration()).headers["x-velum-hidden"] == "1"
+    assert it.post("/anonymize/", data={"image": "secret-words"}).status_code == 422
+    it.get("/health/live")
+"""
+
+
+def test_traces_go_where_the_environment_says_and_hold_nothing_of_what_is_sent(tmp_path: Path) -> None:
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            got.append((self.path, gzip.decompress(body) if self.headers["content-encoding"] == "gzip" else body))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    got: list[tuple[str, bytes]] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        environment = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}
+        done = subprocess.run(
+            [sys.executable, "-c", TRACED, str(tmp_path)], env=environment, cwd=Path(__file__).parents[2],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        server.shutdown()
+        thread.join()
+    assert done.returncode == 0, done.stderr
+    assert {path for path, _ in got} == {"/v1/traces"}
+    sent = b"".join(body for _, body in got)
+    assert b"POST /anonymize/" in sent
+    for word in (b"health", b"photo", b"centerface", b"secret-words", b"class_name"):
+        assert word not in sent
+
+
+def test_traces_without_the_extra_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("velum.service.traces.find_spec", lambda name: None)
+    with pytest.raises(Unavailable, match=re.escape("velum[traces]")):
+        telemetry(traces=True)
+    assert telemetry(traces=False)["tracing"] is False

@@ -1,0 +1,35 @@
+"""The service does what its OpenAPI document says, whatever is sent to it."""
+
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from tests.service.making import on_the_wire
+from tests.service.making import settings as made
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+def test_whatever_is_sent_is_answered_as_documented(tmp_path: Path) -> None:
+    with on_the_wire(made(tmp_path)) as url:
+        document = schemathesis.openapi.from_url(f"{url}/openapi.json")
+        operations = list(document.get_all_operations())
+        assert len(operations) == 31
+        for one in operations:
+            assert isinstance(one, Ok), one
+            operation = one.ok()
+
+            @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+            @given(operation.as_strategy())
+            def check(case: schemathesis.Case[Any]) -> None:
+                case.call_and_validate(checks=CHECKS)
+
+            check()

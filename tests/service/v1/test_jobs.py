@@ -1,0 +1,332 @@
+"""Jobs over HTTP, from the upload to the deleted result; and nobody sees those of others."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+from fastapi import Request
+from tests.service.making import client, on_the_wire, picture, pixels, settings
+from tests.service.v1.test_uploads import PLAN, begun
+
+from velum.findings import Findings
+from velum.jobs import Database, Desk, EngineCraft, FolderStore, Job, State, Submission
+from velum.jobs.database import JOBS
+from velum.jobs.rows import new_id, row_of
+from velum.plan import Plan
+from velum.region import Box, Region
+from velum.remote.peers import Peers
+from velum.remote.reach import Reach
+from velum.service.access import Access
+from velum.service.callers import Caller
+from velum.service.office import Crew
+from velum.service.v1 import jobs
+from velum.settings import Settings
+
+
+def handed_in(it: Any, data: bytes = b"any", **wanted: Any) -> str:
+    place = begun(it)
+    it.put(place, content=data)
+    answer = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN, **wanted})
+    assert answer.status_code == 201, answer.text
+    return str(answer.headers["location"])
+
+
+@contextmanager
+def worked(chosen: Settings) -> Iterator[None]:
+    """A worker of the service's own kind."""
+    crew = Crew(chosen, Peers(chosen.remote), EngineCraft)
+    crew.start()
+    try:
+        yield
+    finally:
+        crew.end()
+
+
+def ended(it: Any, place: str) -> dict[str, Any]:
+    until = time.monotonic() + 60
+    while (job := it.get(place).json())["state"] in {"waiting", "running"}:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return dict(job)
+
+
+def test_a_job_from_the_upload_to_the_deleted_result(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    source = picture()
+    found = Findings(64, 48, {0: (Region(Box(0, 0, 20, 20), "zone"),)})
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
+        place = handed_in(it, source, name="Straße 1.png")
+        seen: list[str] = []
+        with worked(chosen):
+            with it.stream("GET", f"{place}/events", timeout=60) as stream:
+                assert stream.headers["content-type"].startswith("text/event-stream")
+                seen.extend(line for line in stream.iter_lines() if line)
+            regions = begun(it)
+            it.put(regions, content=json.dumps(found.to_json()).encode())
+            corrected = handed_in(it, source, regions=regions.rpartition("/")[2])
+            assert ended(it, corrected)["state"] == "done"
+            bad = handed_in(it, b"no picture at all")
+            failed = ended(it, bad)
+        assert seen[0] == "event: progress"
+        assert seen[-2] == "event: end"
+        job = json.loads(seen[-1].removeprefix("data: "))
+        assert (job["state"], job["result_name"], job["frames"]) == (
+            "done", "Straße 1.hidden.png", {"done": 1, "total": 1},
+        )  # fmt: skip
+        assert (failed["state"], failed["error"]["code"]) == ("failed", "BadInput")
+        assert it.get(f"{bad}/result").status_code == 409
+
+        whole = it.get(f"{place}/result")
+        assert (whole.status_code, whole.headers["content-type"]) == (200, "image/png")
+        assert whole.headers["content-disposition"] == (
+            "attachment; filename=\"Stra_e 1.hidden.png\"; filename*=utf-8''Stra%C3%9Fe%201.hidden.png"
+        )
+        assert not pixels(whole.content).any(), "the whole picture is the zone"
+        check_ranges(it, f"{place}/result", whole)
+        report = it.get(f"{place}/report").json()
+        assert (report["source"], len(report["hidden"])) == ("Straße 1.png", 1)
+        partly = pixels(it.get(f"{corrected}/result").content)
+        assert not partly[:20, :20].any()
+        assert (partly[30:] == pixels(source)[30:]).all(), "only the region that was given is hidden"
+
+        assert it.delete(place).status_code == 204
+        for answer in (it.get(place), it.get(f"{place}/result"), it.get(f"{place}/report"), it.delete(place)):
+            assert (answer.status_code, answer.json()["code"]) == (404, "NotFound")
+
+
+def check_ranges(it: Any, place: str, whole: Any) -> None:
+    data, tag = whole.content, whole.headers["etag"]
+    size = len(data)
+    rows = [
+        ("bytes=0-9", 206, data[:10], f"bytes 0-9/{size}"),
+        ("bytes=10-", 206, data[10:], f"bytes 10-{size - 1}/{size}"),
+        ("bytes=-5", 206, data[-5:], f"bytes {size - 5}-{size - 1}/{size}"),
+        ("bytes=0-999999", 206, data, f"bytes 0-{size - 1}/{size}"),
+        ("bytes=0-1,3-4", 200, data, None),
+        ("bytes=5-2", 200, data, None),
+        ("lines=1-2", 200, data, None),
+        (f"bytes={size}-", 416, None, f"bytes */{size}"),
+        ("bytes=-0", 416, None, f"bytes */{size}"),
+    ]
+    for asked, status, expected, told in rows:
+        answer = it.get(place, headers={"range": asked})
+        assert (answer.status_code, answer.headers.get("content-range")) == (status, told), asked
+        assert expected is None or answer.content == expected, asked
+    other = it.get(place, headers={"range": "bytes=0-9", "if-range": '"another"'})
+    same = it.get(place, headers={"range": "bytes=0-9", "if-range": tag})
+    assert (other.status_code, same.status_code) == (200, 206)
+    assert it.get(place, headers={"if-none-match": f'"x", {tag}'}).status_code == 304
+    head = it.head(place)
+    assert (head.status_code, head.headers["content-length"], head.content) == (200, str(size), b"")
+
+
+def test_a_job_is_called_off_and_done_again(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        place = handed_in(it)
+        assert it.post(f"{place}/retry").json()["code"] == "Conflict"
+        assert it.post(f"{place}/cancel").json()["state"] == "cancelled"
+        assert it.get(f"{place}/events").text.startswith("event: end\n")
+        assert it.post(f"{place}/retry").json()["state"] == "waiting"
+        assert it.get("/v1/jobs?state=waiting").json()["jobs"][0]["attempts"] == 0
+
+
+def test_jobs_are_listed_page_by_page(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        names = [f"{n}" for n in range(5)]
+        for name in names:
+            handed_in(it, name=name)
+            time.sleep(0.002)  # ids are in the order of milliseconds
+        seen, after = [], ""
+        while True:
+            page = it.get(f"/v1/jobs?limit=2{after}").json()
+            seen += [job["name"] for job in page["jobs"]]
+            if page["after"] is None:
+                break
+            after = f"&after={page['after']}"
+        assert seen == names[::-1]
+        for query in ("limit=0", "limit=1001", "state=lost", "after=x", "owner=%00"):
+            assert it.get(f"/v1/jobs?{query}").status_code == 422, query
+
+
+WRONG: list[tuple[str, dict[str, Any], int, str]] = [
+    ("neither", {"upload": None}, 422, "either an upload or a url"),
+    ("no such upload", {"upload": "f" * 32}, 404, "not here"),
+    ("no id", {"upload": "../../etc"}, 404, "not here"),
+    ("an address that is not allowed", {"upload": None, "url": "http://127.0.0.1:1/a"}, 422, "upload the file"),
+    ("a webhook that is not allowed", {"webhook": "http://127.0.0.1:1/a"}, 422, "not allowed here"),
+    ("a plan that is none", {"plan": {"rules": ["face"]}}, 422, "cannot read rule"),
+    ("a part that does not exist", {"plan": {"rules": ["face: centerface -> nothing"]}}, 422, "unknown"),
+    ("an unknown name", {"plan": "street"}, 422, "known are none"),
+    ("a priority beyond all", {"priority": 1001}, 422, "priority"),
+    ("a name that is none", {"name": "a\0b"}, 422, "printable"),
+    ("an unknown field", {"colour": "red"}, 422, "colour"),
+    ("no such regions", {"regions": "e" * 32}, 404, "not here"),
+]
+
+
+@pytest.mark.parametrize(("change", "status", "message"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+def test_what_is_wrong_shows_before_the_upload_is_taken(
+    tmp_path: Path, change: dict[str, Any], status: int, message: str
+) -> None:
+    with client(settings(tmp_path)) as it:
+        place = begun(it)
+        it.put(place, content=b"any")
+        wanted = {"upload": place.rpartition("/")[2], "plan": PLAN} | change
+        answer = it.post("/v1/jobs", json={key: value for key, value in wanted.items() if value is not None})
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+        assert message in answer.json()["detail"]
+        assert it.head(place).status_code == 200
+        assert it.get("/v1/jobs").json()["jobs"] == []
+
+
+def test_regions_that_are_none_are_refused(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        for content in (b"{", b"[]", b'{"format": "velum-regions/1"}', b"[" * 100_000):
+            source, regions = begun(it), begun(it)
+            it.put(source, content=b"any")
+            it.put(regions, content=content)
+            wanted = {"upload": source.rpartition("/")[2], "regions": regions.rpartition("/")[2], "plan": PLAN}
+            answer = it.post("/v1/jobs", json=wanted)
+            assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
+            assert it.head(source).status_code == 200
+        assert not list((tmp_path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*"))
+
+
+def test_a_source_is_fetched_from_where_the_operator_allows(tmp_path: Path) -> None:
+    data = picture()
+    chosen = settings(tmp_path / "a")
+    with on_the_wire(chosen) as other, httpx2.Client(base_url=other) as its:
+        place = handed_in(its, data)
+        with worked(chosen):
+            ended(its, place)
+        mine = settings(tmp_path / "b")
+        mine = replace(mine, jobs=replace(mine.jobs, urls=True, webhooks=True))
+        with client(mine) as it:
+            answer = it.post("/v1/jobs", json={"url": f"{other}{place}/result", "plan": PLAN})
+            assert (answer.status_code, answer.json()["name"]) == (201, "result")
+            missing = it.post("/v1/jobs", json={"url": f"{other}{place}0/result", "plan": PLAN})
+            assert (missing.status_code, "answered 404" in missing.json()["detail"]) == (422, True)
+            for field in ("url", "webhook"):
+                far = it.post("/v1/jobs", json={"url": f"{other}/a", field: "file:///etc/passwd", "plan": PLAN})
+                assert (far.status_code, far.json()["code"]) == (422, "BadPlan")
+        closed = replace(mine, remote=Reach())
+        with client(closed) as it:
+            inner = it.post("/v1/jobs", json={"url": f"{other}{place}/result", "plan": PLAN})
+            assert (inner.status_code, inner.json()["code"]) == (422, "BadPlan")
+    (stored,) = (tmp_path / "b" / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*")
+    assert not pixels(stored.read_bytes()).any()
+
+
+@pytest.mark.parametrize(
+    ("error", "scope", "told"),
+    [("Unavailable", "anonymize", False), ("Unavailable", "operate", True), ("BadInput", "anonymize", True)],
+    ids=["a fault is the operator's concern", "who sees why", "what is wrong with the source is its owner's"],
+)
+def test_why_a_job_failed_is_told_to_whom_it_concerns(error: str, scope: Any, *, told: bool) -> None:
+    submission = Submission("key", "a.png", Plan())
+    job = Job("id", State.DEAD, submission, 1.0, error=error, message="see /srv/cache")
+    shown = jobs.shown(job, Caller("one", frozenset({scope})))
+    assert (shown["error"]["message"] == "see /srv/cache") == told
+
+
+class Named(Access):
+    """Lets in whoever the header names, with the scopes that it names."""
+
+    def require(self, scope: Any) -> Any:
+        def caller(request: Request) -> Caller:
+            name, *scopes = request.headers.get("x-name", "a anonymize").split()
+            return Caller(name, frozenset(scopes))  # type: ignore[arg-type]
+
+        return caller
+
+
+def test_nobody_sees_the_jobs_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("velum.service.app.access_of", lambda _: Named())
+    one, two, operator = ({"x-name": text} for text in ("one anonymize", "two anonymize", "root anonymize operate"))
+    with client(settings(tmp_path)) as it:
+        it.headers.update(one)
+        place, upload = handed_in(it), begun(it)
+        it.put(upload, content=b"any")
+        theirs = {"upload": upload.rpartition("/")[2], "plan": PLAN}
+        for answer in (
+            it.get(place, headers=two), it.get(f"{place}/result", headers=two), it.get(f"{place}/report", headers=two),
+            it.get(f"{place}/events", headers=two), it.post(f"{place}/cancel", headers=two),
+            it.post(f"{place}/retry", headers=two), it.delete(place, headers=two), it.get(upload, headers=two),
+            it.put(upload, content=b"x", headers=two), it.delete(upload, headers=two),
+            it.post("/v1/jobs", json=theirs, headers=two),
+        ):  # fmt: skip
+            assert answer.status_code == 404, answer.request.url
+        assert it.get("/v1/jobs", headers=two).json()["jobs"] == []
+        assert len(it.get("/v1/jobs").json()["jobs"]) == 1
+        for denied in (
+            it.get("/v1/jobs?owner=two"), it.post("/v1/jobs", json={**theirs, "priority": 1}),
+            it.post("/v1/jobs", json={**theirs, "regions": upload.rpartition("/")[2]}),
+        ):  # fmt: skip
+            assert (denied.status_code, denied.json()["code"]) == (403, "Denied")
+        assert len(it.get("/v1/jobs?owner=one", headers=operator).json()["jobs"]) == 1
+        assert it.get("/v1/jobs?owner=two", headers=operator).json()["jobs"] == []
+        assert it.post(f"{place}/cancel", headers=operator).json()["state"] == "cancelled"
+
+
+def test_a_result_that_was_deleted_after_its_time_is_gone(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        place = handed_in(it)
+        chosen = settings(tmp_path).jobs
+        database = Database(f"sqlite:///{chosen.data}/jobs.sqlite")
+        with database.writing() as connection:
+            connection.exec_driver_sql("UPDATE velum_jobs SET state = 'done'")
+        database.close()
+        answer = it.get(f"{place}/result")
+    assert (answer.status_code, answer.json()["code"]) == (410, "Expired")
+
+
+def test_only_so_many_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "LOOK_SECONDS", 0.02)
+    with on_the_wire(settings(tmp_path, requests=3)) as url, httpx2.Client(base_url=url) as it:
+        place = handed_in(it)
+        lines: list[str] = []
+        begun_watching = threading.Event()
+
+        def watch() -> None:
+            with it.stream("GET", f"{place}/events") as stream:
+                for line in stream.iter_lines():
+                    begun_watching.set()
+                    lines.append(line)
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        assert begun_watching.wait(10)
+        answer = it.get(f"{place}/events")
+        assert (answer.status_code, answer.json()["code"]) == (429, "Busy")
+        it.delete(place)
+        watching.join(10)
+        assert "event: deleted" in lines
+
+
+def test_a_thousand_jobs_are_listed_at_once(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    with client(chosen) as it:
+        it.get("/v1/jobs")
+        database, store = Database(f"sqlite:///{chosen.jobs.data}/jobs.sqlite"), FolderStore(chosen.jobs.data / "store")
+        key = store.put([b"any"]).key
+        desk = Desk(database, store)
+        with database.writing() as connection:
+            row = row_of(Submission(key, "name", Plan()))
+            rows = [{"id": new_id(), "state": State.WAITING, "submitted": 1.0, **row} for _ in range(1000)]
+            connection.execute(JOBS.insert(), rows)
+        assert len(desk.list(limit=1000).jobs) == 1000
+        took = []
+        for _ in range(3):
+            start = time.perf_counter()
+            assert len(it.get("/v1/jobs?limit=1000").json()["jobs"]) == 1000
+            took.append(time.perf_counter() - start)
+        database.close()
+    assert np.min(took) < 0.5

@@ -1,0 +1,62 @@
+"""The document of the own interface: every endpoint, with its failures, and with examples where there are bodies."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.service.making import client, settings
+
+from velum.service.problems import KIND, own
+
+ENDPOINTS = {
+    ("POST", "/v1/images"), ("POST", "/v1/locate"),
+    ("POST", "/v1/uploads"), ("GET", "/v1/uploads/{upload}"), ("HEAD", "/v1/uploads/{upload}"),
+    ("PUT", "/v1/uploads/{upload}"), ("DELETE", "/v1/uploads/{upload}"),
+    ("POST", "/v1/jobs"), ("GET", "/v1/jobs"), ("GET", "/v1/jobs/{job}"), ("DELETE", "/v1/jobs/{job}"),
+    ("GET", "/v1/jobs/{job}/events"), ("POST", "/v1/jobs/{job}/cancel"), ("POST", "/v1/jobs/{job}/retry"),
+    ("GET", "/v1/jobs/{job}/result"), ("HEAD", "/v1/jobs/{job}/result"), ("GET", "/v1/jobs/{job}/report"),
+    ("GET", "/v1/techniques"), ("GET", "/v1/models"), ("GET", "/v1/labels"), ("GET", "/v1/plans"),
+    ("POST", "/blur/"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> dict[str, Any]:
+    with client(settings(tmp_path)) as it:
+        return dict(it.get("/openapi.json").json())
+
+
+def test_every_endpoint_is_described_with_its_failures(document: dict[str, Any]) -> None:
+    paths = {path: methods for path, methods in document["paths"].items() if own(path)}
+    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == ENDPOINTS
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            assert operation["description"], (method, path)
+            failures = {status: one for status, one in operation["responses"].items() if status >= "400"}
+            assert {"413", "422", "429", "500", "503"} <= failures.keys()
+            for status, one in failures.items():
+                assert one["content"][KIND]["example"]["status"] == int(status), (method, path)
+            if "{" in path:
+                assert "404" in failures
+
+
+def test_bodies_and_answers_have_examples(document: dict[str, Any]) -> None:
+    assert document["components"]["schemas"]["JobWanted"]["examples"]
+    for name in ("techniques", "models", "labels", "plans"):
+        assert document["paths"][f"/v1/{name}"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1/nothing", 404, "NotFound"),
+        ("PATCH", "/v1/jobs", 405, "NotAllowed"),
+        ("POST", "/v1", 404, "NotFound"),
+        ("GET", "/blur/", 405, "NotAllowed"),
+    ],
+)
+def test_what_does_not_exist_is_a_problem_too(tmp_path: Path, method: str, path: str, status: int, code: str) -> None:
+    with client(settings(tmp_path)) as it:
+        answer = it.request(method, path)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, KIND)
+    assert (answer.json()["code"], answer.json()["instance"]) == (code, path)

@@ -1,0 +1,159 @@
+"""Uploads of any size: continued where they broke off, never in memory, nobody else's."""
+
+import hashlib
+import socket
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tests.service.making import client, on_the_wire, settings
+
+PLAN = {"rules": ["zone: fixed -> blacken"]}
+
+
+def begun(it: Any, **wanted: Any) -> str:
+    answer = it.post("/v1/uploads", json=wanted)
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == f"/v1/uploads/{answer.json()['id']}"
+    return str(answer.headers["location"])
+
+
+def test_an_upload_is_continued_where_it_is(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 5000
+    with client(settings(tmp_path)) as it:
+        place = begun(it, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        first = it.put(place, content=data[:1000])
+        assert (first.status_code, first.json()["offset"], first.headers["upload-offset"]) == (200, 1000, "1000")
+        wrong = it.put(place, content=data)
+        assert (wrong.status_code, wrong.json()["offset"], wrong.headers["upload-offset"]) == (409, 1000, "1000")
+        head = it.head(place)
+        assert (head.headers["upload-offset"], head.headers["upload-length"]) == ("1000", str(len(data)))
+        early = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
+        assert (early.status_code, early.json()["code"]) == (409, "Conflict")
+        again = it.put(place, content=data[1000:2000], headers={"upload-offset": "1000"})
+        assert again.json()["offset"] == 2000
+        rest = it.put(place, content=data[2000:], headers={"content-range": f"bytes 2000-{len(data) - 1}/{len(data)}"})
+        assert rest.json()["offset"] == len(data)
+        more = it.put(place, content=b"x", headers={"upload-offset": str(len(data))})
+        assert (more.status_code, "announced" in more.json()["detail"]) == (409, True)
+        job = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
+        assert job.status_code == 201
+        assert it.head(place).status_code == 404, "the job has taken it over"
+    (stored,) = (tmp_path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*")
+    assert stored.read_bytes() == data
+
+
+def test_what_is_not_what_was_announced_is_refused(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        place = begun(it, sha256="0" * 64)
+        it.put(place, content=b"something else")
+        answer = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
+        assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
+        assert "sha256" in answer.json()["detail"]
+        assert it.get("/v1/jobs").json()["jobs"] == []
+
+
+LIMITS: list[tuple[str, dict[str, Any], int]] = [
+    ("announced", {"json": {"size": 5001}}, 413),
+    ("negative", {"json": {"size": -1}}, 422),
+    ("no hash", {"json": {"sha256": "abc"}}, 422),
+    ("no number", {"json": {"size": "many"}}, 422),
+    ("unknown field", {"json": {"sise": 1}}, 422),
+    ("nothing said", {}, 201),
+]
+
+
+@pytest.mark.parametrize(("sent", "status"), [row[1:] for row in LIMITS], ids=[row[0] for row in LIMITS])
+def test_what_is_announced_is_checked(tmp_path: Path, sent: Any, status: int) -> None:
+    with client(settings(tmp_path, limit={"bytes": 5000})) as it:
+        answer = it.post("/v1/uploads", **sent)
+    assert answer.status_code == status
+    if status >= 400:
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_an_upload_that_grows_too_large_is_refused_though_other_bodies_may_be_smaller_still(tmp_path: Path) -> None:
+    with client(settings(tmp_path, limit={"bytes": 5000}, body_bytes=2000)) as it:
+        place = begun(it)
+        assert it.put(place, content=bytes(4000)).status_code == 200
+        dripping = it.put(place, content=iter([bytes(600)] * 4), headers={"upload-offset": "4000"})
+        assert (dripping.status_code, dripping.json()["code"]) == (413, "LimitExceeded")
+        stated = it.put(place, content=bytes(6000), headers={"upload-offset": "4000"})
+        assert (stated.status_code, stated.json()["code"]) == (413, "LimitExceeded")
+        assert it.post("/v1/images", content=bytes(2500)).status_code == 413
+
+
+HEADERS: list[tuple[str, dict[str, str], int]] = [
+    ("no number", {"upload-offset": "x"}, 422),
+    ("negative", {"upload-offset": "-1"}, 422),
+    ("no range", {"content-range": "bytes 1-"}, 400),
+    ("backwards", {"content-range": "bytes 5-4/9"}, 400),
+    ("two that differ", {"content-range": "bytes 0-4/9", "upload-offset": "3"}, 400),
+    ("two that agree", {"content-range": "bytes 0-4/9", "upload-offset": "0"}, 200),
+]
+
+
+@pytest.mark.parametrize(("headers", "status"), [row[1:] for row in HEADERS], ids=[row[0] for row in HEADERS])
+def test_where_the_bytes_go_is_read_with_care(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    with client(settings(tmp_path)) as it:
+        assert it.put(begun(it), content=b"12345", headers=headers).status_code == status
+
+
+def test_an_upload_can_be_discarded(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        place = begun(it)
+        assert it.delete(place).status_code == 204
+        for answer in (it.get(place), it.put(place, content=b"x"), it.delete(place), it.get("/v1/uploads/..%2F..")):
+            assert (answer.status_code, answer.json()["status"]) == (404, 404)
+
+
+def test_what_came_before_a_connection_broke_is_kept(tmp_path: Path) -> None:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+        place = begun(it)
+        host, port = it.base_url.host, it.base_url.port
+        with socket.create_connection((host, port or 80)) as wire:
+            wire.sendall(f"PUT {place} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9000000\r\n\r\n".encode())
+            wire.sendall(bytes(3_000_000))
+        until = time.monotonic() + 10
+        while it.head(place).headers["upload-offset"] != "3000000":
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        answer = it.put(place, content=b"abc", headers={"upload-offset": "3000000"})
+        assert answer.json()["offset"] == 3_000_003
+
+
+def test_two_do_not_write_at_the_same_time(tmp_path: Path) -> None:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+        place = begun(it)
+        with socket.create_connection((it.base_url.host, it.base_url.port or 80)) as wire:
+            wire.sendall(f"PUT {place} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n".encode())
+            wire.sendall(bytes(3 << 20))
+            until, here = time.monotonic() + 10, 0
+            while here < 2 << 20:
+                assert time.monotonic() < until
+                here = int(it.head(place).headers["upload-offset"])
+            answer = it.put(place, content=b"y", headers={"upload-offset": str(here)})
+        assert (answer.status_code, answer.json()["code"]) == (409, "Conflict")
+
+
+def test_memory_stays_the_same_however_much_comes(tmp_path: Path) -> None:
+    piece = bytes(1 << 20)
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(96):
+            yield piece
+
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+        place = begun(it)
+        tracemalloc.start()
+        try:
+            answer = it.put(place, content=pieces(), timeout=60)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert answer.json()["offset"] == 96 << 20
+    assert peak < 24 << 20
