@@ -80,7 +80,7 @@ class Picture:
         marked = photo.resize(size)
         marked.paste(cls.colour(number), (0, 0, PATCH, PATCH))
         file = io.BytesIO()
-        marked.save(file, "JPEG", quality=90, comment=MARK + json.dumps(told).encode() + b"\0")
+        marked.save(file, "JPEG", quality=90, icc_profile=MARK + json.dumps(told).encode() + b"\0")
         return cls(number, size, things, file.getvalue(), boxes)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""An inference server that answers at once: what it finds is written in the comment of the JPEG that it is sent.
+"""An inference server that answers at once: what it finds is written in the colour profile of the JPEG it is sent.
 
 Run as a process of its own: `python -m bench.stub`. It prints its port, and ends when its standard input does.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 MARK = b"velum-bench:"
-"""Starts the comment; JSON and a zero byte follow. A list of boxes (x0, y0, x1, y1), or (width, height, shift)."""
+"""Starts the profile; JSON and a zero byte follow. A list of boxes (x0, y0, x1, y1), or (width, height, shift)."""
 
 BOXES, MASKS, LABEL = "boxes", "masks", "person"
 """Names of the two models, and what they find."""

@@ -68,6 +68,7 @@ SECTIONS = [
     ("VELUM_REMOTE_ALLOW", "inference, 10.0.0.0/8,", "remote", "allow", ("inference", "10.0.0.0/8")),
     ("VELUM_REMOTE_PRIVATE", "yes", "remote", "private", True),
     ("VELUM_REMOTE_READ_SECONDS", "7", "remote", "read_seconds", 7.0),
+    ("VELUM_CLIENT_SERVER", "https://velum.example", "client", "server", "https://velum.example"),
 ]
 
 
@@ -175,7 +176,7 @@ def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
 WRONG_FILES = [
     ("not TOML", "cache =", "velum.toml cannot be read"),
     ("not text", "\udcff", "velum.toml cannot be read"),
-    ("unknown key", "cash = 1", "unknown keys cash; known are .*, cache, device, .*limits.bytes"),
+    ("unknown key", "cash = 1", "unknown keys cash; known are .*, cache, .*device, .*limits.bytes"),
     ("unknown limit", "[limits]\nsize = 1", "unknown keys limits.size"),
     ("table where a value belongs", "[cache]\na = 1", "unknown keys cache.a"),
     ("value where a table belongs", "limits = 3", "unknown keys limits"),

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
+from velum.errors import BadInput
 from velum.region import Box, Found
 
 
@@ -94,3 +95,13 @@ class Report:
             "seconds": {stage: round(spent, 6) for stage, spent in self.seconds.items()},
             "warnings": list(self.warnings),
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the report of a video that `to_json` gave. Raises `BadInput` for anything else."""
+        try:
+            tracks = tuple(Followed(**track) for track in value["tracks"])
+            lists = {name: tuple(value[name]) for name in ("rules", "models", "warnings")}
+            return cls(**{**value, **lists, "tracks": tracks, "hidden": ()})
+        except (TypeError, KeyError) as error:
+            raise BadInput(f"the report cannot be read: {type(error).__name__}: {error}") from error

@@ -1,8 +1,9 @@
 """The engine: one path for every source, with localizers kept loaded between calls."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ import numpy as np
 
 from velum import __version__, media
 from velum.engine.following import Reach, followed
+from velum.engine.joining import numbered, summed
 from velum.engine.lanes import ahead
 from velum.engine.prepare import Parts, Work, prepare
 from velum.engine.stages import Looked, Tally, counted, hide, known, locate, touched_by, wanted_by
@@ -30,6 +32,9 @@ DEFAULT_PLAN = Plan()
 
 TOGETHER = 4
 """Frames of a video that localizers are asked about at a time, where many are to be done in a short time."""
+
+LEAST_OWN = 5
+"""How many times the overlap with one neighbour a span is at least."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of frames done, and of all frames where it is known."""
@@ -97,6 +102,84 @@ class Engine:
             source=str(origin), target=str(goal), format=info.format, width=info.width, height=info.height,
             input_sha256=reader.sha256, output_sha256=writer.sha256, encoding=writer.encoding,
             **_outcome(work, tally, writer.warnings, regions),
+        )  # fmt: skip
+
+    def cut(
+        self, source: Path, format: str, plan: Plan = DEFAULT_PLAN,  # noqa: A002
+        *, seconds: float = media.SPAN_SECONDS, given: bool = False,
+    ) -> tuple[media.Span, ...] | str:  # fmt: skip
+        """Return the spans of about `seconds` each in which a video can be hidden apart, or why it cannot.
+
+        `format` is that of the result; `given` says that its regions will be. Spans overlap as far as things are
+        followed, and are longer where they would mostly overlap. Raises any `VelumError`.
+        """
+        if plan.video.two_pass or plan.video.smart:
+            return "two_pass and smart look at the whole file"
+        with self._reading(source, plan) as (reader, _):
+            fps = reader.info.fps
+            if fps is None or reader.sha256 is None:
+                return "it is no video"
+            around = 0 if given else _around(plan, fps)
+            seconds = max(seconds, LEAST_OWN * around / float(fps))
+            return media.cut(reader.info, reader.sha256, format, seconds=seconds, overlap_frames=around)
+
+    def hide_span(
+        self, source: Path, part: Path, plan: Plan, span: media.Span,
+        *, regions: Findings | None = None, progress: Progress | None = None,
+    ) -> Report:  # fmt: skip
+        """Write the frames of one span of `source` to `part`, hidden as in the whole video; `join` makes use of it.
+
+        The same span comes out the same each time. `progress` counts its own frames. Raises any `VelumError`.
+        """
+        work = prepare(plan, self._parts, locate=regions is None)
+        start = time.perf_counter()
+        with media.read_span(source, self._limits, span) as reader:
+            info, tally = reader.info, Tally(by_track=True)
+            tally.add("decode", time.perf_counter() - start)
+            around = 0 if regions is not None or info.fps is None else _around(plan, info.fps)
+            if regions is not None:
+                regions.check(width=info.width, height=info.height, frames=span.frames_total, sha256=reader.sha256)
+            with (
+                media.write_span(part, info, plan, span) as writer,
+                ahead(_near(counted(reader.frames(), tally), span, around)) as frames,
+                ahead(self._looked(frames, work, regions, tally, info.fps)) as looked,
+                ahead(hide(_own(self._final(looked, work, info.fps, given=regions is not None), span), work, tally))
+                as hidden,
+            ):  # fmt: skip
+                for frame in hidden:
+                    with tally.stage("encode"):
+                        writer.write(frame)
+                    if progress is not None:
+                        progress(frame.index + 1 - span.first.frame, span.frames)
+            tally.frames = span.frames
+        made = Report(
+            source=str(source), target=str(part), format=info.format, width=info.width, height=info.height,
+            input_sha256=reader.sha256, encoding=writer.encoding, **_outcome(work, tally, writer.warnings, regions),
+        )  # fmt: skip
+        return made if regions is not None else replace(made, tracks=numbered(made.tracks, span))
+
+    def join(
+        self, source: Path, parts: Sequence[tuple[Path, Report]], target: Path, plan: Plan, *, overwrite: bool = False
+    ) -> Report:
+        """Write `target` from the parts of all spans, in their order, with what `hide_span` reported of each.
+
+        The result is as `hide` would have made it, and so is its report. Raises any `VelumError`, and writes nothing,
+        when parts are missing, differ in how they were encoded, or are of another source or plan.
+        """
+        files, reports = [file for file, _ in parts], [report for _, report in parts]
+        with self._reading(source, plan) as (reader, tally):
+            made = summed(reports)
+            if made.input_sha256 != reader.sha256:
+                raise BadInput(f"cannot join parts of {source}: it has changed since they were made; make them again")
+            if made.plan != plan.digest:
+                raise BadInput(f"cannot join parts of {source}: they were made by another plan; make them again")
+            with tally.stage("encode"):
+                writer = media.join(target, reader.info, plan, files, sha256=made.input_sha256, overwrite=overwrite)
+        warnings = [one for one in (*made.warnings, *writer.warnings) if one != NOTHING_FOUND or not made.tracks]
+        seconds = {stage: made.seconds.get(stage, 0.0) + tally.seconds.get(stage, 0.0) for stage in made.seconds}
+        return replace(
+            made, source=str(source), target=str(target), output_sha256=writer.sha256, encoding=writer.encoding,
+            seconds=seconds, warnings=tuple(dict.fromkeys(warnings)),
         )  # fmt: skip
 
     def locate(
@@ -224,6 +307,21 @@ def anonymize_pixels(pixels: Samples, plan: Plan = DEFAULT_PLAN) -> tuple[Sample
     """Return what `Engine.hide_pixels` returns, for one call."""
     with Engine() as engine:
         return engine.hide_pixels(pixels, plan)
+
+
+def _around(plan: Plan, fps: Fraction) -> int:
+    """Return how many frames before and after one decide what is hidden in it."""
+    return Reach.of(plan, float(fps), whole=False).around if plan.video.track else 0
+
+
+def _near(frames: Iterable[Frame], span: media.Span, around: int) -> Iterator[Frame]:
+    """Yield the frames that decide what is hidden in the span's own; more are read, since groups are read whole."""
+    return (frame for frame in frames if span.first.frame - around <= frame.index < span.end.frame + around)
+
+
+def _own(looked: Iterable[Looked], span: media.Span) -> Iterator[Looked]:
+    """Yield the span's own frames; the others have served to know what to hide in these."""
+    return (look for look in looked if span.first.frame <= look.frame.index < span.end.frame)
 
 
 def _outcome(work: Work, tally: Tally, notes: tuple[str, ...], regions: Findings | None) -> dict[str, Any]:

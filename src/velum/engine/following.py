@@ -15,6 +15,8 @@ from velum.plan import Plan
 from velum.plugins import Graded
 from velum.region import Region
 from velum.track import Look, follow
+from velum.track.cuts import AHEAD
+from velum.track.follow import BEHIND
 from velum.track.look import Thumb
 
 T = TypeVar("T")
@@ -42,6 +44,11 @@ class Reach:
         """Return the reach that a plan asks for at that frame rate; `whole` is for a pass that only locates."""
         window = None if whole else math.ceil(plan.video.window_seconds * fps)
         return cls(window, math.ceil(PAD_SECONDS * fps))
+
+    @property
+    def around(self) -> int:
+        """How many frames before and after one may decide what is hidden in it."""
+        return (self.window_frames or 0) + self.pad_frames + BEHIND + AHEAD
 
     def within(self, frame: Frame) -> "Reach":
         """Return the reach for which the frames held back fit into memory."""

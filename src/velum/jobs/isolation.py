@@ -6,9 +6,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,7 +30,11 @@ _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be hidden, where, and where the result goes."""
+    """What is to be hidden, where, and where the result goes.
+
+    With `span`, one of a video, that of it alone; with `parts`, what was made of all spans, these are joined; with
+    `cut_seconds`, nothing is made: what is asked for are the spans of about that length.
+    """
 
     source: Path
     target: Path
@@ -38,6 +42,14 @@ class Order:
     regions: Path | None = None
     name: str = "the file"
     """What errors call the source: where it lies is nobody's business."""
+    span: Mapping[str, Any] | None = None
+    parts: Sequence[tuple[Path, Mapping[str, Any]]] = ()
+    """File and report of each."""
+    cut_seconds: float | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Return the fields, the plan as JSON values: it cannot be pickled."""
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {"plan": self.plan.to_json()}
 
 
 class Child:
@@ -51,14 +63,13 @@ class Child:
     def hide(
         self, order: Order, progress: Callable[[int, int | None], None], stop: threading.Event
     ) -> Mapping[str, Any] | None:
-        """Return the report's JSON values, None when `stop` was set before it was done.
+        """Return the report's JSON values (or `spans`, a list), None when `stop` was set before it was done.
 
         Raises what the engine raises; `BadInput` when the process crashes or is silent for too long; `Unavailable` when
         it is killed from outside.
         """
         self._ready()
-        # As JSON values: a plan cannot be pickled.
-        self._talk(lambda pipe: pipe.send((order.source, order.target, order.plan.to_json(), order.regions)))
+        self._talk(lambda pipe: pipe.send(order.values()))
         heard = time.monotonic()
         while not stop.is_set():
             if self._talk(lambda pipe: pipe.poll(POLL_SECONDS)):

@@ -51,8 +51,8 @@ class Store(Protocol):
         """Keep a file and remove it from where it is. Raises as `put` does."""
         ...
 
-    def open(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Yield bytes from `start` up to, not including, `stop`. Raises `BadInput` when there is no such file."""
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> "Chunks":
+        """Return the bytes from `start` up to, not including, `stop`. Raises `BadInput` when there is no such file."""
         ...
 
     def fetch(self, key: str, folder: Path) -> Path:
@@ -74,6 +74,28 @@ class Store(Protocol):
     def sweep(self, age_seconds: float) -> int:
         """Delete what crashes left half-written for that long, and return how many files that were."""
         ...
+
+
+class Chunks(Iterator[bytes]):
+    """A range of a file, piece by piece. Whoever does not read it to its end closes it."""
+
+    def __init__(self, file: BinaryIO, start: int, stop: int | None) -> None:
+        self._file = file
+        self._left = None if stop is None else max(stop - start, 0)
+        file.seek(start)
+
+    def __next__(self) -> bytes:
+        chunk = b"" if self._left == 0 else self._file.read(CHUNK if self._left is None else min(CHUNK, self._left))
+        if not chunk:
+            self.close()
+            raise StopIteration
+        if self._left is not None:
+            self._left -= len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
 
 
 class FolderStore:
@@ -113,13 +135,13 @@ class FolderStore:
         finally:
             part.unlink(missing_ok=True)
 
-    def open(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Yield a range of bytes; see `Store.open`. That there is no such file shows before the first byte."""
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> "Chunks":
+        """Return a range of bytes; see `Store.open`."""
         try:
             file = self._place(key).open("rb")
         except OSError as error:
             raise _missing(key) from error
-        return _ranged(file, start, stop)
+        return Chunks(file, start, stop)
 
     def fetch(self, key: str, folder: Path) -> Path:  # noqa: ARG002 - of the protocol: stores elsewhere need a folder
         """Return the file itself; see `Store.fetch`."""
@@ -189,15 +211,6 @@ def hash_of(file: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _ranged(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
-    with file:
-        file.seek(start)
-        left = None if stop is None else max(stop - start, 0)
-        while left != 0 and (chunk := file.read(CHUNK if left is None else min(CHUNK, left))):
-            left = None if left is None else left - len(chunk)
-            yield chunk
 
 
 def _move(file: Path, part: Path) -> None:

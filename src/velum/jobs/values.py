@@ -158,7 +158,10 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a job that is done at a time, kept when it is finished. `frames` is None where it is not known."""
+    """A part of a job that is done at a time, kept when it is finished. `frames` is None where it is not known.
+
+    `label` is whatever the craft that cut the job says of it to itself.
+    """
 
     index: int
     label: str = ""

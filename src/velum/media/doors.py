@@ -1,7 +1,7 @@
 """The two doors: `read` and `write`, for images and videos alike."""
 
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -13,6 +13,7 @@ from velum.media import image, writer
 from velum.media.info import Info
 from velum.media.live import Held, Live, Outlet
 from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
+from velum.media.span import Span
 from velum.plan import Plan
 
 if TYPE_CHECKING:
@@ -109,6 +110,57 @@ def write(
     from velum.media.video.encode import VideoWriter  # noqa: PLC0415  # images do without PyAV
 
     return VideoWriter(target, like, plan, overwrite=overwrite, touched=touched)
+
+
+def cut(
+    info: "Info | VideoInfo", sha256: str, format: str, *, seconds: float, overlap_frames: int  # noqa: A002
+) -> tuple[Span, ...] | str:  # fmt: skip
+    """Return spans of about `seconds` each that a video is to be hidden in, one apart from another; or why it is not.
+
+    `format` is that of the result. Raises as `Reader.frames` does.
+    """
+    if isinstance(info, Info):
+        return "it is no video"
+    from velum.media.video.spans import cut as cut_video  # noqa: PLC0415  # images do without PyAV
+
+    return cut_video(info, sha256, format, seconds=seconds, overlap_frames=overlap_frames)
+
+
+def read_span(source: Path, limits: Limits, span: Span) -> Reader:
+    """Open a stretch of a video. Raises as `read` does, and `BadInput` when it is not the file that was cut."""
+    from velum.media.video.spans import SpanReader  # noqa: PLC0415  # images do without PyAV
+
+    return SpanReader(source, limits, span)
+
+
+def write_span(target: Path, like: "Info | VideoInfo", plan: Plan, span: Span) -> Writer:
+    """Return a writer of the frames of one span, for `join`. Raises `BadPlan` where `write` would."""
+    if isinstance(like, Info):
+        raise _no_video(like)
+    from velum.media.video.parts import PartWriter  # noqa: PLC0415  # images do without PyAV
+
+    return PartWriter(target, like, plan, span)
+
+
+def join(
+    target: Path, like: "Info | VideoInfo", plan: Plan, parts: Sequence[Path], *, sha256: str | None,
+    overwrite: bool = False,
+) -> Writer:  # fmt: skip
+    """Write a video of the parts of all its spans, as `write` would have done; return the writer, which is done.
+
+    Raises `BadInput` when parts are missing or are not of one result, or of another source, and as `write` does.
+    """
+    if isinstance(like, Info):
+        raise _no_video(like)
+    from velum.media.video.parts import JoinWriter  # noqa: PLC0415  # images do without PyAV
+
+    with JoinWriter(target, like, plan, parts, sha256=sha256, overwrite=overwrite) as writer:
+        writer.join()
+    return writer
+
+
+def _no_video(like: Info) -> BadPlan:
+    return BadPlan(f"cannot hide {like.source} in spans: only videos have them")
 
 
 def _is_video(source: Path) -> bool:

@@ -2,13 +2,17 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import PurePath
 from urllib.parse import quote
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from velum.jobs import Job, State, Store
+from velum.jobs.store import Chunks
 from velum.media.sniff import SUFFIXES
 from velum.service.problems import Conflict, Expired, NotSatisfiable
 from velum.service.v1.studio import KINDS
@@ -21,6 +25,20 @@ VIDEO_KINDS = {
 """Media type of a video's suffix."""
 
 _ONE_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.ASCII)
+
+
+class _Download(StreamingResponse):
+    """Chunks of a file, which is closed though the client leaves in the middle."""
+
+    def __init__(self, chunks: Chunks, status: int, headers: Mapping[str, str], kind: str) -> None:
+        super().__init__(chunks, status, headers, kind)
+        self._chunks = chunks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await run_in_threadpool(self._chunks.close)
 
 
 def result_of(job: Job, store: Store, request: Request) -> Response:
@@ -42,7 +60,7 @@ def result_of(job: Job, store: Store, request: Request) -> Response:
     status, kind = (206 if asked else 200), kind_of(job.result_name or "")
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=kind)
-    return StreamingResponse(store.open(job.result, start, stop), status, headers, kind)
+    return _Download(store.open(job.result, start, stop), status, headers, kind)
 
 
 def kind_of(name: str) -> str:

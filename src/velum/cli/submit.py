@@ -1,0 +1,229 @@
+"""`velum submit`: files to a service, which hides in them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from velum.cli import console, jobs, video
+from velum.cli.hide import Json, Keep, KeepOut, Labels, Overwrite, Quality, Regions, Rules, With, counted
+from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, VelumError
+
+if TYPE_CHECKING:
+    from velum.client import Client, Job
+    from velum.client.steps import Progress
+    from velum.plan import Plan
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE...", help="Pictures, videos; or addresses (http...) that the service fetches."),
+]
+PlanName = Annotated[
+    str | None,
+    typer.Option("--plan", "-p", metavar="FILE|NAME", help="Plan in TOML or JSON, or one that the service keeps."),
+]
+Target = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="DST", help="Wait, and write the result to this file or folder."),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait, and write the result next to the source.")]
+Priority = Annotated[int, typer.Option("--priority", help="Higher is done first; above 0 takes the scope operate.")]
+Webhook = Annotated[str | None, typer.Option("--webhook", metavar="URL", help="Address that is told the end.")]
+
+
+def submit(
+    sources: Sources,
+    output: Target = None,
+    wait: Wait = False,
+    rule: Rules = [],
+    hide_labels: Labels = [],
+    technique: With = None,
+    plan: PlanName = None,
+    keep: Keep = [],
+    keep_out: KeepOut = [],
+    quality: Quality = None,
+    regions: Regions = None,
+    priority: Priority = 0,
+    webhook: Webhook = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    server: jobs.Server = None,
+    token_file: jobs.TokenFile = None,
+    every: video.Every = None,
+    two_pass: video.TwoPass = None,
+    smart: video.Smart = None,
+    track: video.Track = None,
+    codec: video.Codec = None,
+    crf: video.Crf = None,
+    preset: video.Preset = None,
+    audio: video.Audio = None,
+    subtitles: video.Subtitles = None,
+    on_damage: video.OnDamage = None,
+) -> None:
+    """Hand files in to a service. Prints the id of each job; see velum jobs for what comes of them."""
+    moving = video.given(
+        every=every, two_pass=two_pass, smart=smart, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
+        subtitles=subtitles, on_damage=on_damage,
+    )  # fmt: skip
+    if regions and len(sources) > 1:
+        raise typer.BadParameter("--regions goes with one file, not with several")
+    place = _place(output, many=len(sources) > 1, overwrite=overwrite)
+    with jobs.service(server, token_file) as client:
+        wanted = _Chosen(plan, rule, hide_labels, technique, keep, keep_out, quality, moving).plan(client)
+        given = {
+            "plan": wanted, "priority": priority, "webhook": webhook,
+            "regions": console.findings_from(regions) if regions else None,
+        }  # fmt: skip
+        run = _Run(client, place, waiting=wait or output is not None, overwrite=overwrite, json=json)
+        run.all(sources, given)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The options of which the plan is made."""
+
+    plan_name: str | None
+    rules: Sequence[str]
+    labels: Sequence[str]
+    technique: str | None
+    keep: Sequence[str]
+    keep_out: Sequence[str]
+    quality: int | None
+    video: Mapping[str, Any]
+
+    def plan(self, client: "Client") -> "Plan | str | None":
+        """Return the plan, or the name of one of the service; None for what the service does by itself."""
+        named = self.plan_name is not None and not _is_file(self.plan_name)
+        others = self.rules or self.labels or self.technique or self.keep or self.keep_out or self.quality or self.video
+        if named and others:
+            raise BadPlan(f"--plan {self.plan_name} is kept by the service and goes without options that change it")
+        if named or not (self.plan_name or others):
+            return self.plan_name
+        rules = [*self.rules, *_rules(client, self.labels, self.technique)]
+        return console.PlanOptions(
+            Path(self.plan_name) if self.plan_name else None, rules, (), None if self.labels else self.technique,
+            self.keep, self.keep_out, self.quality, self.video,
+        ).plan()  # fmt: skip
+
+
+def _is_file(plan: str) -> bool:
+    return Path(plan).suffix.lower() in {".json", ".toml"} or "/" in plan or Path(plan).is_file()
+
+
+def _rules(client: "Client", labels: Sequence[str], technique: str | None) -> Iterator[str]:
+    """Yield a rule for each label and each model that the service looks for it with."""
+    wanted = [label.strip() for group in labels for label in group.split(",") if label.strip()]
+    if not wanted:
+        return
+    from velum.locate.labels import canonical
+
+    found = {one.label: one.chosen for one in client.labels()}
+    for label in map(canonical, wanted):
+        if label not in found:
+            raise BadPlan(f"the service finds no {label!r}; it finds {', '.join(sorted(found))}")
+        for name in found[label]:
+            yield f"{label}: {name} -> {technique or 'blacken'}"
+
+
+def _place(output: Path | None, *, many: bool, overwrite: bool) -> Path | None:
+    """Return the file or folder for results. What is wrong with it shows before anything is sent."""
+    if output is None or output.is_dir():
+        return output
+    if many:
+        try:
+            output.mkdir(parents=True, exist_ok=overwrite)
+        except OSError as error:
+            raise OutputFailed(f"cannot make folder {output} for the results: {error.strerror or error}") from error
+    elif output.exists() and not overwrite:
+        raise OutputFailed(f"cannot write {output}: it exists; choose another name or allow overwriting")
+    elif not output.parent.is_dir():
+        raise OutputFailed(f"cannot write {output}: there is no folder {output.parent}; create it first")
+    return output
+
+
+@dataclass(slots=True)
+class _Run:
+    """All files of one call. Of several, one that fails leaves the others alone."""
+
+    client: "Client"
+    place: Path | None
+    waiting: bool
+    overwrite: bool
+    json: bool
+    failed: int = 0
+
+    def all(self, sources: Sequence[str], given: Mapping[str, Any]) -> None:
+        """Hand them in, and see them through."""
+        alone = len(sources) == 1
+        handed: list[tuple[str, Job]] = []
+        for source in sources:
+            # A service that cannot be reached will not take the others, either.
+            with self._lenient(BadInput, LimitExceeded, alone=alone):
+                handed.append((source, self._hand_in(source, given)))
+        for source, job in handed if self.waiting else ():
+            with self._lenient(VelumError, alone=alone):
+                self._see_through(source, job)
+        if self.failed:
+            raise typer.Exit(1)
+
+    @contextmanager
+    def _lenient(self, *kinds: type[VelumError], alone: bool) -> Iterator[None]:
+        try:
+            yield
+        except kinds as error:
+            if alone:
+                raise
+            self.failed += 1
+            console.fail(str(error))
+
+    def _hand_in(self, source: str, given: Mapping[str, Any]) -> "Job":
+        with _sending(source) as progress:
+            job = self.client.submit(source, progress=progress, **given)
+        if self.json and not self.waiting:
+            console.print_json(jobs.as_json(job, source=source))
+        else:
+            # With results to come, they are what is printed: the id is for who gets tired of waiting.
+            typer.echo(f"{job.id}  {job.name}", err=self.waiting)
+        return job
+
+    def _see_through(self, source: str, job: "Job") -> None:
+        made = jobs.followed(self.client, job)
+        if error := jobs.ill(made):
+            if self.json:
+                console.print_json(jobs.as_json(made, source=source, target=None))
+            raise error
+        target = jobs.fetched(self.client, made, self._target(source, made), overwrite=self.overwrite)
+        report = self.client.report(made)
+        for warning in report.get("warnings", ()):
+            console.warn(f"{source}: {warning}")
+        if self.json:
+            console.print_json(jobs.as_json(made, source=source, target=str(target)))
+        else:
+            typer.echo(f"{target}: {counted(_labels(report))} hidden")
+
+    def _target(self, source: str, job: "Job") -> Path:
+        name = jobs.result_name(job)
+        if self.place is None:
+            here = Path() if source.lower().startswith(("http://", "https://")) else Path(source).parent
+            return here / name
+        return self.place / name if self.place.is_dir() else self.place
+
+
+@contextmanager
+def _sending(source: str) -> Iterator["Progress"]:
+    from velum.cli.progress import fetch_progress
+
+    name = Path(source).name
+    with fetch_progress("sending") as progress:
+        yield lambda done, total: progress(name, done, total)
+
+
+def _labels(report: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return how many of each label were hidden: regions of pictures, things in videos."""
+    counts: dict[str, int] = {}
+    for one in (*report.get("hidden", ()), *report.get("tracks", ())):
+        counts[str(one["label"])] = counts.get(str(one["label"]), 0) + 1
+    return counts

@@ -1,0 +1,166 @@
+"""The service from programs that do other things while they wait for it."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, closing
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from velum.client import fetching, jobs, offers, sending
+from velum.client.steps import Give, Next, Open, Pause, Progress, Step, Steps, Talk, Work
+from velum.client.values import Hidden, Job, Label, Model, NamedPlan, State, Technique, Upload
+from velum.client.wire import AsyncLine, Service, pause, threaded
+from velum.errors import VelumError
+from velum.findings import Findings
+from velum.plan import Plan
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """The service at `base_url`, for one event loop (of asyncio, or of trio).
+
+    A plan is a `Plan`, or the name of one that the operator keeps; None is that of the service. `timeout_seconds` is
+    how long the service may be silent. What has begun (sending, fetching, watching) goes on after a broken connection,
+    until it has got no further for `patience_seconds`; nothing else is tried twice. Every method raises `Unavailable`
+    when the service cannot be reached, and the errors of `velum.errors` and `velum.client` for what it refuses.
+    """
+
+    def __init__(
+        self, base_url: str, token: str | None = None, *, timeout_seconds: float = 120.0, patience_seconds: float = 60.0
+    ) -> None:
+        """Prepare; nothing is asked yet. Raises `BadPlan` for an address or a token that cannot be used."""
+        self._service = Service.at(base_url, token, timeout_seconds)
+        self._http = self._service.async_client()
+        self._patience = patience_seconds
+
+    async def hide(
+        self, source: str | Path, target: str | Path, plan: Plan | str | None = None, *, overwrite: bool = False
+    ) -> Hidden:
+        """Hide in a picture what the plan names, and write it to `target`. The service keeps nothing of it."""
+        return await self._run(fetching.hidden(Path(source), Path(target), plan, overwrite=overwrite))
+
+    async def locate(self, source: str | Path, plan: Plan | str | None = None) -> Findings:
+        """Return what the plan would hide in a picture."""
+        return await self._run(offers.located(Path(source), plan))
+
+    async def upload(self, source: str | Path, *, progress: Progress | None = None) -> Upload:
+        """Send a file for a job to take over; what no job takes is deleted by the service after a time."""
+        return await self._run(sending.uploaded(Path(source), self._patience, progress))
+
+    async def submit(
+        self, source: str | Path | Upload, plan: Plan | str | None = None, *, name: str | None = None,
+        priority: int = 0, webhook: str | None = None, regions: Findings | None = None,
+        progress: Progress | None = None,
+    ) -> Job:  # fmt: skip
+        """Hand in a job. `source` is a file, an upload, or an address (`http...`) that the service fetches it from.
+
+        `name` is what the result is named after. With `regions` these are hidden, and nothing is looked for.
+        """
+        wanted = jobs.Wanted(source, plan, name, priority, webhook, regions, progress)
+        return await self._run(jobs.submitted(wanted, self._patience))
+
+    async def job(self, job: Job | str) -> Job:
+        """Return a job as it is now."""
+        return await self._run(jobs.looked_at(job))
+
+    def jobs(self, *, state: State | None = None, owner: str | None = None) -> AsyncIterator[Job]:
+        """Yield one's jobs, newest first; with the scope operate those of `owner`, or everyone's."""
+        return self._each(jobs.listed(state, owner))
+
+    def events(self, job: Job | str) -> AsyncIterator[Job]:
+        """Yield a job, and again each time that it has changed, up to its end."""
+        return self._each(jobs.watched(job, self._patience))
+
+    async def wait(self, job: Job | str) -> Job:
+        """Return a job when it has ended, well or not."""
+        return await self._run(jobs.watched(job, self._patience))
+
+    async def cancel(self, job: Job | str) -> Job:
+        """Call a job off."""
+        return await self._run(jobs.looked_at(job, "cancel"))
+
+    async def retry(self, job: Job | str) -> Job:
+        """Have a job done again that did not end well. Raises `Conflict` when it cannot be."""
+        return await self._run(jobs.looked_at(job, "retry"))
+
+    async def delete(self, job: Job | str) -> None:
+        """Delete a job with all that belongs to it."""
+        await self._run(jobs.deleted(job))
+
+    async def result(
+        self, job: Job | str, target: str | Path, *, overwrite: bool = False, progress: Progress | None = None
+    ) -> Path:
+        """Write the result of a job to `target`, whole or not at all.
+
+        Raises `Conflict` before the job is done, `Expired` when the result was deleted after its time.
+        """
+        return await self._run(fetching.result(job, Path(target), self._patience, progress, overwrite=overwrite))
+
+    async def report(self, job: Job | str) -> Mapping[str, Any]:
+        """Return the report of a job, as `velum.report.Report.to_json` writes it."""
+        return await self._run(offers.report(job))
+
+    async def techniques(self) -> tuple[Technique, ...]:
+        """Return how can be hidden."""
+        return await self._run(offers.offered("techniques", Technique.read))
+
+    async def models(self) -> tuple[Model, ...]:
+        """Return what can find."""
+        return await self._run(offers.offered("models", Model.read))
+
+    async def labels(self) -> tuple[Label, ...]:
+        """Return what can be found."""
+        return await self._run(offers.offered("labels", Label.read))
+
+    async def plans(self) -> tuple[NamedPlan, ...]:
+        """Return the plans that the operator keeps."""
+        return await self._run(offers.offered("plans", NamedPlan.read))
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run(self, steps: Steps[T]) -> T:
+        with closing(Talk(steps)) as talk:
+            async with aclosing(AsyncLine(self._service, self._http)) as line:
+                while talk.step is not None:
+                    await _take(talk.step, talk, line)
+                return talk.result
+
+    async def _each(self, steps: Steps[Any]) -> AsyncIterator[Any]:
+        with closing(Talk(steps)) as talk:
+            async with aclosing(AsyncLine(self._service, self._http)) as line:
+                while talk.step is not None:
+                    if isinstance(talk.step, Give):
+                        yield talk.step.value
+                    await _take(talk.step, talk, line)
+
+
+async def _take(step: Step, talk: Talk[Any], line: AsyncLine) -> None:
+    try:
+        outcome = await _outcome(step, line)
+    except (VelumError, OSError) as error:
+        talk.failed(error)
+    else:
+        talk.done(outcome)
+
+
+async def _outcome(step: Step, line: AsyncLine) -> Any:
+    match step:
+        case Open(ask):
+            return await line.open(ask)
+        case Next():
+            return await line.next()
+        case Work(call):
+            return await threaded(call)
+        case Pause(seconds):
+            await pause(seconds)
+        case Give():
+            pass
+    return None

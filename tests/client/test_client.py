@@ -1,0 +1,348 @@
+"""The service from Python, over a real wire that breaks: both clients do the same."""
+
+import asyncio
+import gc
+import hashlib
+import inspect
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.client.desk import answering, cut, until, working
+from tests.service.making import FACE, on_the_wire, picture, pixels, settings
+
+from velum.client import (
+    AsyncClient,
+    Busy,
+    Client,
+    Conflict,
+    Denied,
+    Job,
+    NotFound,
+    Oversized,
+    jobs,
+)
+from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
+from velum.plan import Plan
+from velum.service.access import keys_file
+from velum.service.keys import Keys
+from velum.settings import Settings
+
+PLAN = Plan.of("face: centerface -> blacken")
+
+
+@pytest.fixture
+def chosen(tmp_path: Path) -> Settings:
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "street.toml").write_text('rules = ["face: centerface -> blacken"]\nmetadata = ["gps"]\n')
+    return settings(tmp_path, plans=tmp_path / "plans")
+
+
+@pytest.fixture
+def url(chosen: Settings) -> Iterator[str]:
+    with on_the_wire(chosen) as url, working(chosen):
+        yield url
+    gc.collect()
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    file = tmp_path / "photo.png"
+    file.write_bytes(picture())
+    return file
+
+
+def test_a_picture_is_hidden_at_once(url: str, photo: Path, tmp_path: Path) -> None:
+    target = tmp_path / "safe.png"
+    with Client(url) as it:
+        made = it.hide(photo, target, PLAN)
+        assert (made.target, made.hidden, made.labels, made.format) == (target, 1, {"face": 1}, "PNG")
+        assert made.plan == PLAN.digest
+        assert made.output_sha256 == hashlib.sha256(target.read_bytes()).hexdigest()
+        assert not pixels(target.read_bytes())[10:28, 12:30].any()
+        found = it.locate(photo, "street")
+        assert found.frames[0][0].box == FACE.box
+        with pytest.raises(OutputFailed, match="exists"):
+            it.hide(photo, target)
+        with pytest.raises(OutputFailed, match="source itself"):
+            it.hide(photo, photo, overwrite=True)
+        assert it.hide(photo, target, overwrite=True).hidden == 1
+    assert sorted(one.name for one in tmp_path.iterdir() if one.name.startswith(".")) == []
+
+
+def test_a_job_from_the_file_to_the_deleted_result(url: str, photo: Path, tmp_path: Path) -> None:
+    sent: list[tuple[int, int]] = []
+    size = photo.stat().st_size
+    with Client(url) as it:
+        job = it.submit(photo, "street", progress=lambda done, total: sent.append((done, total)))
+        assert (job.name, sent[-1]) == ("photo.png", (size, size))
+        states = [one.state for one in it.events(job)]
+        assert (states[-1], states.count("done")) == ("done", 1)
+        ended = it.wait(job.id)
+        assert (ended.state, ended.finished, ended.result_name) == ("done", True, "photo.hidden.png")
+        target = it.result(job, tmp_path / "result.png")
+        assert target.read_bytes() == photo.read_bytes()
+        assert it.report(job)["warnings"] == ["look twice"]
+        other = it.submit(it.upload(photo), PLAN, name="bad.png", priority=-1)
+        failed = it.wait(other)
+        assert (failed.state, failed.priority, failed.plan) == ("failed", -1, PLAN.digest)
+        assert failed.error is not None
+        assert isinstance(failed.error.error, BadInput)
+        with pytest.raises(Conflict, match="failed"):
+            it.result(failed, tmp_path / "none.png")
+        assert [one.id for one in it.jobs()] == [other.id, job.id]
+        assert [one.id for one in it.jobs(state="failed")] == [other.id]
+        assert it.wait(it.retry(failed)).attempts == 2
+        it.delete(job)
+        with pytest.raises(NotFound, match=job.id):
+            it.job(job)
+
+
+def test_a_job_is_called_off_and_told_while_it_is_watched(url: str, photo: Path) -> None:
+    with Client(url) as it:
+        job = it.submit(photo, name="slow.png")
+        seen: list[Job] = []
+        for now in it.events(job):
+            seen.append(now)
+            if now.state == "running":
+                it.cancel(job)
+        assert seen[-1].state == "cancelled"
+        other = it.submit(photo, name="slow.png")
+        with pytest.raises(NotFound, match="deleted"):
+            for now in it.events(other):
+                if now.frames_done == 5:
+                    it.delete(other)
+
+
+def test_what_is_offered(url: str) -> None:
+    with Client(url) as it:
+        assert "blur" in {one.name for one in it.techniques()}
+        assert [one.name for one in it.models() if one.default] == ["centerface"]
+        assert next(one.chosen for one in it.labels() if one.label == "face") == ("centerface",)
+        (plan,) = it.plans()
+        assert (plan.name, plan.rules[0].locate, plan.metadata) == ("street", "centerface", ("gps",))
+
+
+def test_all_pages_are_listed(url: str, photo: Path) -> None:
+    with Client(url) as it:
+        ids = [it.submit(it.upload(photo), name="bad").id for _ in range(3)]
+        steps = it._each(jobs.listed(None, None, 2))
+        assert [job.id for job in steps] == ids[::-1]
+
+
+def test_an_upload_that_breaks_off_goes_on_where_it_is(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "large.bin"
+    file.write_bytes(os.urandom(3 << 20))
+    with cut(url, up=[1_500_000, 1_000_000]) as wire, Client(wire.url) as it:
+        sent: list[int] = []
+        upload = it.upload(file, progress=lambda done, _: sent.append(done))
+        assert (upload.offset, wire.connections) == (3 << 20, 3)
+        job = it.wait(it.submit(upload))
+        it.result(job, tmp_path / "back.bin")
+    assert (tmp_path / "back.bin").read_bytes() == file.read_bytes()
+
+
+def test_a_result_that_breaks_off_goes_on_where_it_is(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "large.bin"
+    file.write_bytes(os.urandom(3 << 20))
+    with Client(url) as it:
+        job = it.wait(it.submit(file))
+    with cut(url, down=[1_000_000, 300]) as wire, Client(wire.url) as it:
+        got: list[tuple[int, int]] = []
+        it.result(job, tmp_path / "back.bin", progress=lambda *at: got.append(at))
+        assert wire.connections == 3
+    assert got == sorted(got), "nothing was fetched twice"
+    assert (tmp_path / "back.bin").read_bytes() == file.read_bytes()
+
+
+def test_what_breaks_for_good_leaves_nothing(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "large.bin"
+    file.write_bytes(os.urandom(1 << 20))
+    with Client(url) as it:
+        job = it.wait(it.submit(file))
+    with (
+        cut(url, down=[300_000] + [0] * 50) as wire,
+        Client(wire.url, patience_seconds=0.2) as it,
+        pytest.raises(Unavailable, match="broke off"),
+    ):
+        it.result(job, tmp_path / "back.bin")
+    assert sorted(one.name for one in tmp_path.glob("*bin*")) == ["large.bin"]
+    assert not [*tmp_path.glob(".velum-*")]
+
+
+def test_watching_goes_on_after_the_wire_broke(url: str, photo: Path) -> None:
+    with Client(url) as it:
+        job = it.submit(photo, name="slow.png")
+        with cut(url, down=[600, 600]) as wire, Client(wire.url) as watching:
+            ending = threading.Thread(target=lambda: until(lambda: wire.connections == 3) and it.cancel(job))
+            ending.start()
+            states = [now.state for now in watching.events(job)]
+            ending.join()
+            assert (states[-1], wire.connections) == ("cancelled", 3)
+
+
+def test_a_file_that_becomes_shorter_is_refused(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "shrinking.bin"
+    file.write_bytes(bytes(3 << 20))
+    with Client(url) as it, pytest.raises(BadInput, match="shorter"):
+        it.upload(file, progress=lambda *_: os.truncate(file, 100))
+
+
+def test_a_wrong_plan_shows_before_a_large_file_is_sent(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("velum.client.jobs.CHECK_FIRST_BYTES", 1000)
+    file = tmp_path / "large.bin"
+    file.write_bytes(bytes(1 << 20))
+    sent: list[Any] = []
+    with Client(url) as it:
+        for plan, why in ((Plan.of("face: nonsense -> blur"), "nonsense"), ("unknown", "unknown")):
+            with pytest.raises(BadPlan, match=why):
+                it.submit(file, plan, progress=lambda *at: sent.append(at))
+        assert sent == []
+        assert it.wait(it.submit(file)).state == "done"
+    assert not [*(tmp_path / "jobs" / "store" / "uploads").iterdir()], "what was begun for refused jobs is deleted"
+
+
+def test_who_has_no_key_is_told(chosen: Settings, photo: Path, tmp_path: Path) -> None:
+    _, secret = Keys(keys_file(chosen)).add("anna", ["anonymize"])
+    with on_the_wire(chosen) as url:
+        for token, why in ((None, "says not who"), ("velum_wrong", "key")):
+            with Client(url, token) as it:
+                with pytest.raises(Denied, match=why):
+                    it.upload(photo)
+                with pytest.raises(Denied):
+                    next(it.jobs())
+        with Client(url, secret) as it:
+            assert it.hide(photo, tmp_path / "safe.png").hidden == 1
+            with pytest.raises(Denied, match="operate"):
+                it.submit(photo, priority=1)
+
+
+ANSWERS = [
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: text/html\r\n\r\n<ht>", Unavailable, "'text/html'"),
+    (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", Unavailable, "404, and not as velum"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n[]", Unavailable, "object"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}", Unavailable, "state is"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nContent-Type: application/json\r\n\r\n{", Unavailable, "broke off"),
+    (b"HTTP/1.1 307 Elsewhere\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", Unavailable, "307"),
+    (b"SSH-2.0-OpenSSH_9.2\r\n", Unavailable, "does not speak HTTP"),
+    (b"", Unavailable, "broke off"),
+    (b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", Oversized, "413"),
+    (b"HTTP/1.1 429 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", Busy, "429"),
+    (b"HTTP/1.1 401 Who\r\nContent-Length: 0\r\n\r\n", Denied, "401"),
+]
+
+
+@pytest.mark.parametrize(("answer", "kind", "why"), ANSWERS, ids=[why for _, _, why in ANSWERS])
+def test_a_server_that_is_none(answer: bytes, kind: type[Exception], why: str) -> None:
+    with answering(lambda _: answer) as url, Client(url) as it, pytest.raises(kind, match=why) as told:
+        it.job("abc")
+    if isinstance(told.value, Busy):
+        assert told.value.seconds == 7
+
+
+def test_a_picture_from_a_server_that_is_none(photo: Path, tmp_path: Path) -> None:
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: image/png\r\n\r\nabcd"
+    with answering(lambda _: said) as url, Client(url) as it, pytest.raises(Unavailable, match="not as velum"):
+        it.hide(photo, tmp_path / "safe.png")
+    report = {"plan": "", "hidden": 0, "labels": {}, "format": "PNG", "encoding": "", "warnings": [], "version": ""}
+    told = json.dumps(report | {"output_sha256": "0" * 64}).encode()
+    said = said.replace(b"\r\n\r\n", b"\r\nX-Velum-Report: " + told + b"\r\n\r\n")
+    with answering(lambda _: said) as url, Client(url) as it, pytest.raises(OutputFailed, match="SHA-256"):
+        it.hide(photo, tmp_path / "safe.png")
+    assert [one.name for one in tmp_path.iterdir() if "safe" in one.name or ".velum" in one.name] == []
+
+
+def test_nobody_there(photo: Path, tmp_path: Path) -> None:
+    with Client("http://127.0.0.1:9") as it:
+        for call in (
+            lambda: it.hide(photo, tmp_path / "safe.png"), lambda: it.upload(photo), lambda: it.wait("abc"),
+            lambda: next(it.events("abc")), lambda: it.result("abc", tmp_path / "x"), it.models,
+        ):  # fmt: skip
+            start = time.monotonic()
+            with pytest.raises(Unavailable, match="took no connection"):
+                call()
+            assert time.monotonic() - start < 1, "what has not begun is not tried again"
+
+
+ADDRESSES = ["velum", "ftp://host", "http://", "http://user:word@host", "http://host/?a=1", "http://host:99999"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_addresses_that_are_none(address: str) -> None:
+    with pytest.raises(BadPlan) as told:
+        Client(address)
+    assert "word" not in str(told.value)
+
+
+@pytest.mark.parametrize("token", ["", "a\nb", "ä", " a"])
+def test_tokens_that_are_none(token: str) -> None:
+    with pytest.raises(BadPlan, match="token"):
+        Client("http://host", token)
+    assert "secret" not in repr(vars(Client("http://host", "secret")))
+
+
+@pytest.mark.parametrize("source", ["missing.png", "."])
+def test_sources_that_are_none(url: str, tmp_path: Path, source: str) -> None:
+    with Client(url) as it:
+        for call in (it.upload, it.locate, it.submit):
+            with pytest.raises(BadInput, match="cannot be read"):
+                call(tmp_path / source)
+
+
+def test_without_blocking(url: str, photo: Path, tmp_path: Path) -> None:
+    file = tmp_path / "large.bin"
+    file.write_bytes(os.urandom(2 << 20))
+
+    async def all_of_it() -> None:
+        with cut(url, up=[1_500_000], down=[None, 500_000]) as wire:
+            async with AsyncClient(wire.url) as it:
+                assert (await it.hide(photo, tmp_path / "safe.png", PLAN)).hidden == 1
+                first, second = await asyncio.gather(it.submit(file), it.submit(photo, name="bad.png"))
+                states = [job.state async for job in it.events(first)]
+                assert states[-1] == "done"
+                assert (await it.wait(second)).state == "failed"
+                await it.result(first, tmp_path / "back.bin")
+                assert [job.id async for job in it.jobs(state="done")] == [first.id]
+                async for job in it.jobs():
+                    assert job.id in {first.id, second.id}
+                    break
+                with pytest.raises(NotFound):
+                    await it.job("0" * 32)
+                assert (await it.locate(photo)).width == 64
+                await it.delete(first)
+
+    asyncio.run(all_of_it())
+    assert (tmp_path / "back.bin").read_bytes() == file.read_bytes()
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    def methods(kind: type) -> dict[str, list[str]]:
+        named = {name: one for name, one in vars(kind).items() if inspect.isfunction(one) and name[0] != "_"}
+        return {name: list(inspect.signature(one).parameters) for name, one in named.items()}
+
+    assert methods(Client) == methods(AsyncClient)
+
+
+def test_a_watcher_too_many_asks_instead(chosen: Settings, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("velum.client.jobs.POLL_SECONDS", 0.05)
+    few = replace(chosen, service=replace(chosen.service, requests=4))  # half of them may watch
+    with on_the_wire(few) as url, working(few), Client(url) as it:
+        job = it.submit(photo, name="slow.png")
+        others = [it.events(job) for _ in range(2)]
+        assert [next(one).id for one in others] == [job.id, job.id]
+        states = []
+        for now in it.events(job):
+            states.append(now.state)
+            if now.state == "running":
+                it.cancel(job)
+        assert states[-1] == "cancelled"
+        for one in others:
+            one.close()  # type: ignore[attr-defined]
