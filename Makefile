@@ -5,7 +5,7 @@ PHOTO ?=
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 FROM_ENVIRONMENT = HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL
 
-.PHONY: demo serve test check fix bench lock image clean
+.PHONY: demo fast serve test check fix bench lock image clean
 
 demo: $(VENV)/run.done  ## hide the faces in a photograph
 	@VELUM=$(VENV)/bin/velum scripts/demo "$(PHOTO)"
@@ -13,8 +13,11 @@ demo: $(VENV)/run.done  ## hide the faces in a photograph
 serve: $(VENV)/run.done  ## the service, at http://127.0.0.1:4343/docs
 	$(VENV)/bin/velum serve --host 127.0.0.1 --port 4343
 
-test: $(VENV)/dev.done  ## the fast suite
+test: $(VENV)/dev.done  ## all tests
 	$(VENV)/bin/pytest -n auto
+
+fast: $(VENV)/dev.done  ## those that need neither real weights nor other processes, in under a minute
+	$(VENV)/bin/pytest -n auto -m "not real and not slow and not network"
 
 check: $(VENV)/dev.done  ## format, lint, types, import contracts, docs examples
 	$(VENV)/bin/ruff format --check

@@ -15,6 +15,8 @@ import pytest
 from tests.cli.test_hide import PLUGIN
 from tests.media.video.making import Clip, made
 
+pytestmark = pytest.mark.slow
+
 RULE = ("--rule", "face: fake -> blacken with grow=0")
 
 

@@ -21,6 +21,8 @@ PLUGIN = """
 from velum.testing import FakeLocalizer
 from velum.region import Box, Region
 
+pytestmark = pytest.mark.slow
+
 def fixed(x: int = 10) -> FakeLocalizer:
     return FakeLocalizer([Region(Box(x, 5, x + 20, 25), "face", 0.8)])
 """

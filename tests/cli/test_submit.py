@@ -18,6 +18,8 @@ from velum.plan import Plan
 from velum.service.access import keys_file
 from velum.service.keys import Keys
 
+pytestmark = pytest.mark.slow
+
 Velum = Callable[..., Result]
 
 

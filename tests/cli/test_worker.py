@@ -7,10 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from tests.service.making import picture
 
 from velum import Plan
 from velum.jobs import Database, Desk, FolderStore, State, Submission
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_worker_does_jobs_until_it_is_told_to_end(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ from velum.service.access import keys_file
 from velum.service.keys import Keys
 from velum.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 PLAN = Plan.of("face: centerface -> blacken")
 
 

@@ -27,6 +27,8 @@ from velum.plugins import Host, load, make, names
 from velum.settings import Settings
 from velum.use import Use
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

@@ -76,7 +76,7 @@ def in_spans(
     engine: Engine, clip: Path, target: Path, plan: Plan, regions: Findings | None = None
 ) -> tuple[Report, tuple[Span, ...]]:
     spans = cut(engine, clip, plan, given=regions is not None)
-    made = []
+    made: list[tuple[Path, Report]] = []
     for span in reversed(spans):
         part = target.with_name(f"{span.index}.part")
         report = engine.hide_span(clip, part, plan, span, regions=regions)

@@ -24,6 +24,8 @@ from velum.jobs import EngineCraft, Piece, Stopped, Submission, Task
 
 from .conftest import Office
 
+pytestmark = pytest.mark.slow
+
 ZONE = Plan.of("zone: fixed(box=[4, 4, 20, 20]) -> blacken with grow=0")
 PIXELS = np.random.default_rng(0).integers(20, 230, (48, 64, 3), dtype=np.uint8)
 

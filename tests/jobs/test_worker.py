@@ -22,6 +22,8 @@ from .cluster import database
 from .conftest import Office
 from .hands import PACE, Hands
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_job_is_done(office: Office) -> None:
     job = office.submit("holiday", pieces=3)

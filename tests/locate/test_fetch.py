@@ -27,6 +27,8 @@ from velum.locate.fetch import cached_path, copies, index, local, obtain, web
 from velum.locate.models import Asset, File, Source, Web, Wheel
 from velum.plugins import Host
 
+pytestmark = pytest.mark.slow
+
 CONTENT = bytes(range(256)) * 1200  # 300 KB: more than one read
 MEMBER = "tinymodel/tiny.onnx"
 JSON = "application/vnd.pypi.simple.v1+json"

@@ -26,6 +26,8 @@ from velum.service.app import create_app
 from velum.service.edge import JsonLines
 from velum.service.problems import own
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_body_that_is_too_large_is_refused_stated_or_not(tmp_path: Path) -> None:
     with client(settings(tmp_path, body_bytes=3000)) as it:

@@ -30,6 +30,8 @@ from velum.service.traces import telemetry
 from velum.service.watch import WatchedGate
 from velum.settings.sections import Watch
 
+pytestmark = pytest.mark.slow
+
 
 def numbers(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
     """Values by name and labels, which are sorted by their names."""

@@ -22,8 +22,10 @@ from velum.errors import BadInput, VelumError
 from velum.findings import Findings
 from velum.jobs.isolation import Order
 from velum.limits import Limits
+from velum.media import VIDEO_SUFFIXES, Span
 from velum.plan import Plan
 from velum.plugins import Host
+from velum.report import Report
 
 TELL_SECONDS = 0.1
 """The least time between two words of progress."""
@@ -46,10 +48,10 @@ def _listen(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order]) -> None:
     """Receive in a thread of its own: also while a file is in work, the end of the parent is to be noticed."""
     while True:
         try:
-            source, target, plan, regions = pipe.recv()
+            values = pipe.recv()
         except (EOFError, OSError):
             os._exit(0)
-        orders.put(Order(source, target, Plan.from_json(plan), regions))
+        orders.put(Order(**{**values, "plan": Plan.from_json(values["plan"])}))
 
 
 def _serve(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order], host: Callable[[], Host], limits: Limits) -> None:
@@ -58,7 +60,7 @@ def _serve(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order], host: Calla
         order = orders.get()
         try:
             engine = engine or Engine(host=host(), limits=limits)
-            pipe.send(("report", _hidden(engine, order, _teller(pipe))))
+            pipe.send(("report", _done(engine, order, _teller(pipe))))
         except VelumError as error:
             limit = tuple(getattr(error, name, None) for name in ("limit", "value", "allowed"))
             pipe.send(("error", (type(error).__name__, str(error), limit)))
@@ -66,17 +68,29 @@ def _serve(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order], host: Calla
             pipe.send(("error", ("PluginFault", f"{type(error).__name__}: {error}", ())))
 
 
-def _hidden(engine: Engine, order: Order, progress: Callable[[int, int | None], None]) -> Mapping[str, Any]:
-    regions = None
-    if order.regions is not None:
-        try:
-            regions = Findings.from_json(json.loads(order.regions.read_bytes()))
-        except (OSError, ValueError, RecursionError) as error:
-            if isinstance(error, VelumError):
-                raise
-            raise BadInput(f"the regions cannot be read: {error}") from error
-    report = engine.hide(order.source, order.target, order.plan, regions=regions, overwrite=True, progress=progress)
-    return dict(report.to_json())
+def _done(engine: Engine, order: Order, progress: Callable[[int, int | None], None]) -> Mapping[str, Any]:
+    source, target, plan = order.source, order.target, order.plan
+    if order.cut_seconds is not None:
+        form, given = VIDEO_SUFFIXES[target.suffix], order.regions is not None
+        spans = engine.cut(source, form, plan, seconds=order.cut_seconds, given=given)
+        return {"spans": [] if isinstance(spans, str) else [span.to_json() for span in spans]}
+    if order.parts:
+        parts = [(file, Report.from_json(report)) for file, report in order.parts]
+        return engine.join(source, parts, target, plan, overwrite=True).to_json()
+    regions = None if order.regions is None else _regions(order.regions)
+    if order.span is not None:
+        span = Span.from_json(order.span)
+        return engine.hide_span(source, target, plan, span, regions=regions, progress=progress).to_json()
+    return engine.hide(source, target, plan, regions=regions, overwrite=True, progress=progress).to_json()
+
+
+def _regions(path: Path) -> Findings:
+    try:
+        return Findings.from_json(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, VelumError):
+            raise
+        raise BadInput(f"the regions cannot be read: {error}") from error
 
 
 def _teller(pipe: "Connection[Any, Any]") -> Callable[[int, int | None], None]:

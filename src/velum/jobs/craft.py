@@ -1,5 +1,6 @@
 """How a job is done: the seam between the queue, which knows nothing of pictures, and the engine."""
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from velum.errors import BadInput
 from velum.jobs.isolation import Child, Order
 from velum.jobs.values import Piece, Submission
 from velum.limits import Limits
+from velum.media import SPAN_SECONDS, Span
 from velum.media.sniff import SUFFIXES, VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, video_format_of
 from velum.plugins import Host
 
@@ -80,37 +82,70 @@ class Craft(Protocol):
         ...
 
 
+_WHOLE = Piece(0)
+
+
 class EngineCraft:
     """Images and videos, through an `Engine` in a process of its own: what crashes a decoder crashes no worker.
 
     `host` is called in that process, so it must be something that `pickle` can name, such as a function of a module or
-    a `functools.partial` of one. A file whose frames do not come on for `silent_seconds` is given up.
+    a `functools.partial` of one. A file whose frames do not come on for `silent_seconds` is given up. Videos are cut
+    into spans of about `span_seconds` where that can be done.
     """
 
-    def __init__(self, host: Callable[[], Host], limits: Limits, *, silent_seconds: float = 600.0) -> None:
+    def __init__(
+        self, host: Callable[[], Host], limits: Limits, *, silent_seconds: float = 600.0,
+        span_seconds: float = SPAN_SECONDS,
+    ) -> None:  # fmt: skip
         self._child = Child(host, limits, silent_seconds=silent_seconds)
+        self._span_seconds = span_seconds
 
     def cut(self, task: Task) -> Sequence[Piece]:
-        """Return the whole source as one piece."""
-        return [Piece(0, task.submission.name)]
+        """Return the spans of a video; the whole source where it has none. Raises as `make` does."""
+        suffix = _suffix(task.source, task.submission.name)
+        if suffix not in VIDEO_SUFFIXES:
+            return [_WHOLE]
+        spans = self._done(self._order(task, f"cut{suffix}", cut_seconds=self._span_seconds), task)["spans"]
+        pieces = [Piece(n, json.dumps(span), Span.from_json(span).frames) for n, span in enumerate(spans)]
+        return pieces or [_WHOLE]
 
     def make(self, task: Task, piece: Piece) -> Made:
         """Hide what the plan names. Raises `BadInput` too when the decoder crashes on the file or hangs."""
-        target = task.folder / f"{piece.index}{_suffix(task.source, task.submission.name)}"
-        order = Order(task.source, target, task.submission.plan, task.regions, task.submission.name)
-        report = self._child.hide(order, task.progress, task.stop)
-        if report is None:
-            raise Stopped
+        name, span = f"{piece.index}{_suffix(task.source, task.submission.name)}", None
+        if piece.label:
+            name, span = f"{piece.index}.part", json.loads(piece.label)
+        order = self._order(task, name, span=span)
+        report = self._done(order, task)
         task.progress(report["frames"], report["frames"])
-        return Made(target, {**report, "source": task.submission.name, "target": _hidden(task.submission.name, target)})
+        return Made(order.target, _named(report, task, order.target))
 
-    def join(self, task: Task, made: Sequence[Made]) -> Result:  # noqa: ARG002 - of the protocol
-        """Return the one piece."""
-        return Result(made[0].file, str(made[0].note["target"]), made[0].note)
+    def join(self, task: Task, made: Sequence[Made]) -> Result:
+        """Return the one piece, or the video that the spans make up. Raises as `make` does."""
+        file, report = made[0].file, made[0].note
+        if len(made) > 1:
+            name = f"joined{_suffix(task.source, task.submission.name)}"
+            order = self._order(task, name, parts=[(one.file, one.note) for one in made])
+            file, report = order.target, _named(self._done(order, task), task, order.target)
+        return Result(file, str(report["target"]), report)
 
     def close(self) -> None:
         """End the process."""
         self._child.close()
+
+    def _order(self, task: Task, name: str, **more: Any) -> Order:
+        given = task.submission
+        return Order(task.source, task.folder / name, given.plan, task.regions, given.name, **more)
+
+    def _done(self, order: Order, task: Task) -> Mapping[str, Any]:
+        report = self._child.hide(order, task.progress, task.stop)
+        if report is None:
+            raise Stopped
+        return report
+
+
+def _named(report: Mapping[str, Any], task: Task, target: Path) -> Mapping[str, Any]:
+    """Return the report as its owner may see it: with the names that he knows the files by."""
+    return {**report, "source": task.submission.name, "target": _hidden(task.submission.name, target)}
 
 
 def _suffix(source: Path, name: str) -> str:

@@ -135,6 +135,8 @@ class Child:
 def _error(order: Order, name: str, message: str, limit: tuple[Any, ...]) -> VelumError:
     """Return the error that the other process met, as it was, but for where files lie."""
     message = message.replace(str(order.source), order.name).replace(f"{order.target.parent}/", "")
+    for index, (file, _) in enumerate(order.parts):
+        message = message.replace(str(file), f"{index}.part")
     kind: type[VelumError] = getattr(errors, name, PluginFault)
     error = kind.__new__(kind, message)
     if isinstance(error, errors.LimitExceeded):

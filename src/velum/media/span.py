@@ -6,6 +6,9 @@ from typing import Any, Self
 
 from velum.errors import BadInput
 
+SPAN_SECONDS = 60.0
+"""What is lost at most of a long video when a machine fails: each span is kept when it is done."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:

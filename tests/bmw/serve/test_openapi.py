@@ -10,6 +10,8 @@ from tests.bmw.serve.making import client, png
 
 from velum.bmw.serve.profiles import PROFILES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_only_stated_answers(name: str) -> None:
