@@ -17,11 +17,12 @@ from tests.bmw.test_folders import make_ovd
 from velum.cli.serve_models import _split, serve_models
 from velum.errors import BadPlan, Unavailable, VelumError
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = """
 from velum.testing import FakeLocalizer
 from velum.region import Box, Region
 
-pytestmark = pytest.mark.slow
 
 def fixed(x: int = 10) -> FakeLocalizer:
     return FakeLocalizer([Region(Box(x, 5, x + 20, 25), "face", 0.8)])

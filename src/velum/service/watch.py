@@ -119,17 +119,28 @@ class WatchedCraft(EngineCraft):
         super().__init__(host, limits)
         self._metrics, self._audit = metrics, audit
 
+    def cut(self, task: Task) -> Sequence[Piece]:
+        """Do as `EngineCraft` does."""
+        with self._counted():
+            return super().cut(task)
+
     def make(self, task: Task, piece: Piece) -> Made:
         """Do as `EngineCraft` does."""
-        try:
+        with self._counted():
             return super().make(task, piece)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
         except VelumError as error:
             self._metrics.failed(error)
             raise
 
     def join(self, task: Task, made: Sequence[Made]) -> Result:
         """Do as `EngineCraft` does. A job that a crash makes join twice is told twice."""
-        result = super().join(task, made)
+        with self._counted():
+            result = super().join(task, made)
         report = result.report
         self._metrics.done(report)
         if self._audit is not None:
