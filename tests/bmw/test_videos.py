@@ -24,6 +24,8 @@ from velum.bmw.workshop import Workshop
 from velum.frame import Frame
 from velum.region import Region
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 6
 UNEXPECTED = b'{"data":null,"error":"unexpected server error","success":false}'
 

@@ -12,6 +12,8 @@ from PIL import Image
 
 import velum
 
+pytestmark = pytest.mark.slow
+
 # A distribution with nothing but entry points: what a stranger's package with one file looks like once installed.
 PLUGIN = """
 from velum.testing import FakeLocalizer

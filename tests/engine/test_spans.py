@@ -21,6 +21,8 @@ from velum.report import Report
 from velum.testing import FakeLocalizer
 from velum.use import Use
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT, COUNT, GROUP = 96, 64, 260, 10
 GROUND = np.random.default_rng(0).integers(40, 200, (HEIGHT // 4, WIDTH // 4, 3), dtype=np.uint8)
 THING = np.random.default_rng(1).integers(90, 230, (5, 5, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)

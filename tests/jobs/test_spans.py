@@ -23,6 +23,8 @@ from velum.use import Use
 from .conftest import Office
 from .test_craft import task
 
+pytestmark = pytest.mark.slow
+
 COUNT = 60
 PLAN = Plan((Rule("face", Use("slow"), Use("blacken"), grow=0),), video=Video(track=False))
 

@@ -11,6 +11,8 @@ from velum.jobs.database import JOBS
 
 from .conftest import Office
 
+pytestmark = pytest.mark.slow
+
 KEEP = 1e6
 RETENTION = Retention(originals_seconds=KEEP, results_seconds=KEEP, jobs_seconds=KEEP, unclaimed_seconds=KEEP)
 

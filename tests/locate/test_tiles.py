@@ -50,6 +50,10 @@ def test_tiles_cover_the_picture_and_are_no_larger_than_allowed(
             assert look.inner == (box.x0 > 0, box.y0 > 0, box.x1 < width, box.y1 < height)
 
 
+def test_a_picture_hardly_larger_than_a_tile_is_cut_all_the_same() -> None:
+    assert [len(one.tiles) for one in plan(249, 257, 1.0, 256, Input(stride=8))] == [2, 1]
+
+
 @given(st.integers(200, 9000), st.integers(200, 9000), SCALES, st.sampled_from([256, 640, 896]), st.data())
 def test_an_object_up_to_the_overlap_lies_whole_in_some_tile(
     width: int, height: int, scale: float, tile: int, data: st.DataObject

@@ -107,14 +107,18 @@ def _fixed(whole_wh: tuple[int, int], size_wh: tuple[int, int]) -> tuple[_Axis, 
 
 
 def _free(whole_wh: tuple[int, int], area: int, stride: int) -> tuple[_Axis, _Axis]:
-    """Return the tiles of at most `area` pixels that cost least: fewest pixels in all, then fewest tiles."""
+    """Return the tiles of at most `area` pixels that cost least: fewest pixels in all, then fewest tiles.
+
+    Tiles of which more than half is overlap are for pictures that cannot be cut otherwise.
+    """
     choices = [
-        (nx * ny * width * height, nx * ny, nx, ny, width, height)
+        (short, nx * ny * width * height, nx * ny, nx, ny, width, height)
         for nx, width in _lengths(whole_wh[0], stride)
         for ny, height in _lengths(whole_wh[1], stride)
+        for short in [(nx > 1 and width < 2 * OVERLAP) or (ny > 1 and height < 2 * OVERLAP)]
         if width * height <= area
     ]
-    _, _, nx, ny, width, height = min(choices)
+    _, _, _, nx, ny, width, height = min(choices)
     return _Axis.cut(whole_wh[0], width, nx), _Axis.cut(whole_wh[1], height, ny)
 
 
@@ -125,4 +129,4 @@ def _lengths(whole: int, stride: int) -> list[tuple[int, int]]:
         length = up_to((whole + (count - 1) * OVERLAP) / count, stride)
         if length < found[-1][1]:
             found.append((count, length))
-    return [(count, length) for count, length in found if count == 1 or length >= 2 * OVERLAP]
+    return found

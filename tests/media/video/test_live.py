@@ -25,6 +25,8 @@ from velum.region import Box, Region
 from velum.testing import FakeLocalizer
 from velum.use import Use
 
+pytestmark = pytest.mark.slow
+
 MILLI = Fraction(1, 1000)
 REGION = Region(Box(8, 8, 24, 24), "face", 0.9)
 PLAN = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),), video=Video(codec="ffv1"))

@@ -30,6 +30,8 @@ from velum.service.office import Crew
 from velum.service.v1 import jobs
 from velum.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 def handed_in(it: Any, data: bytes = b"any", **wanted: Any) -> str:
     place = begun(it)
