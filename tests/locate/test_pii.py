@@ -96,7 +96,7 @@ def test_every_right_iban_is_found_however_it_is_written(country: str, data: st.
     assert number in hits(f"x {number}, y", "iban")
     assert grouped(number) in hits(grouped(number), "iban")
     misread = number[:2] + number[2:].replace("0", "O").replace("1", "l").replace("5", "S")
-    assert hits(grouped(misread), "iban") == [grouped(misread)]
+    assert grouped(misread) in hits(grouped(misread), "iban")
 
 
 @given(st.text(string.digits, min_size=18, max_size=18), st.integers(4, 21), st.integers(1, 9))
