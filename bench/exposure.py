@@ -94,7 +94,7 @@ def pictures(clip: Path) -> Iterator[Rgb]:
     """Decode a clip to upright pictures."""
     if clip.suffix == ".gif":
         with Image.open(clip) as image:
-            for index in range(image.n_frames):  # type: ignore[attr-defined]
+            for index in range(image.n_frames):  # type: ignore[attr-defined]  # of the classes for each format
                 image.seek(index)
                 yield np.asarray(image.convert("RGB"))
         return

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from velum.errors import BadInput
 from velum.region import Box, Mask
 
+# OpenCV's stubs give any array of numbers for what keeps the type of its input: hence the type comments below.
 Samples = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """Array (rows, columns) or (rows, columns, channels)."""
 

@@ -159,16 +159,17 @@ def test_an_inference_api_that_fails_publishes_nothing(tmp_path: Path) -> None:
 
 
 def test_more_videos_than_may_be_are_refused(tmp_path: Path) -> None:
-    goes_on = threading.Event()
+    begun, goes_on = threading.Event(), threading.Event()
 
     def slowly(frame: Frame) -> list[Region]:
+        begun.set()
         goes_on.wait(10)
         return [FACE]
 
     with client(made(tmp_path), found=slowly) as it:
         first = threading.Thread(target=send, args=(it, clip()))
         first.start()
-        time.sleep(0.3)
+        assert begun.wait(10)
         answer = send(it, clip())
         assert (answer.status_code, answer.json()["success"]) == (429, False)
         goes_on.set()

@@ -2,11 +2,9 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from velum.errors import BadInput
 from velum.jobs import FolderStore, Made, Pace, Piece, Result, Stopped, Task, Worker
@@ -153,11 +151,3 @@ def answering(answer: Callable[[bytes], bytes]) -> Iterator[str]:
         finally:
             stop.set()
             thread.join()
-
-
-def until(told: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 10
-    while not (value := told()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return value

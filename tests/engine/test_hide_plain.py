@@ -97,7 +97,7 @@ def test_localizers_see_the_bare_file_and_nothing_that_is_hidden_carries_it() ->
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG"])
-def test_no_metadata_is_left(format: str) -> None:  # noqa: A002
+def test_no_metadata_is_left(format: str) -> None:
     source = encoded(PIXELS, "JPEG", comment=b"taken at home")
     assert b"taken at home" in source
     with finding([FACE]) as engine:

@@ -105,7 +105,7 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Server]:
                     self.wfile.write(body[start : start + (1 << 15)])
                     time.sleep(shop.seconds_per_chunk)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     class Quiet(ThreadingHTTPServer):

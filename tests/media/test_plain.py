@@ -212,7 +212,7 @@ def test_jpeg_is_coded_like_the_source(
 @pytest.mark.parametrize(
     ("format", "quality", "says"), [("GIF", None, "PNG, JPEG"), ("JPEG", 0, "quality"), ("JPEG", 101, "quality")]
 )
-def test_impossible_wishes_are_refused(format: Any, quality: int | None, says: str) -> None:  # noqa: A002
+def test_impossible_wishes_are_refused(format: Any, quality: int | None, says: str) -> None:
     with pytest.raises(BadPlan, match=says):
         media.write_plain(noise(4, 4, 3), format, quality, None)
 

@@ -1,11 +1,11 @@
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 import pytest
+from tests.waiting import until
 
 from velum.errors import BadPlan, Unavailable
 from velum.remote.peers import Peers, Upload
@@ -143,10 +143,8 @@ def _drip_chunks(line: socket.socket, file: BinaryIO, server: Server) -> None:
 @pytest.mark.parametrize("talk", [_drip_body, _drip_head, _drip_chunks])
 def test_a_slow_drip_ends_in_time(talk: Callable[..., None]) -> None:
     with talking(talk) as server, _peers(_reach(read_seconds=0.3, total_seconds=0.5)) as peers:
-        started = time.monotonic()
-        with pytest.raises(Unavailable, match=r"took longer than 0.5 s in all"):
+        with pytest.raises(Unavailable, match=r"took longer than 0.5 s in all"):  # else it would drip for ever
             peers.get(server.url)
-        assert 0.4 < time.monotonic() - started < 3
         assert server.connections == 1, "not tried again"
 
 
@@ -158,11 +156,11 @@ def test_silence_ends_in_time_and_is_not_tried_again() -> None:
 
 
 def test_a_server_that_does_not_read_holds_nobody_up() -> None:
-    with talking(_silent) as server, _peers(_reach(total_seconds=0.5)) as peers:
-        started = time.monotonic()
-        with pytest.raises(Unavailable, match=r"in all|silent"):
-            peers.post(server.url, Upload("a", "b", bytes(32 << 20), "image/png"))
-        assert time.monotonic() - started < 4
+    with (
+        talking(_silent) as server, _peers(_reach(total_seconds=0.5)) as peers,
+        pytest.raises(Unavailable, match=r"in all|silent"),  # else it would wait for ever
+    ):  # fmt: skip
+        peers.post(server.url, Upload("a", "b", bytes(32 << 20), "image/png"))
 
 
 def _endless(line: socket.socket, file: BinaryIO, server: Server) -> None:
@@ -303,7 +301,7 @@ def test_a_slow_server_blocks_only_those_that_ask_it() -> None:
         threads = [threading.Thread(target=ask) for _ in range(5)]
         for thread in threads:
             thread.start()
-        time.sleep(0.1)
+        until(lambda: slow.connections == 2)
         assert all(peers.get(quick.url).status == 200 for _ in range(5))
         assert not told, "the slow ones still wait"
         assert slow.connections <= 2

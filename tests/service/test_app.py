@@ -18,6 +18,7 @@ import httpx2
 import pytest
 from tests.bmw.stub import Shown, StubInference
 from tests.service.making import client, configuration, entry, picture, post, settings
+from tests.waiting import until
 
 from velum.errors import BadPlan
 from velum.plugins import Host, Patch
@@ -56,8 +57,9 @@ def test_more_requests_than_may_be_are_refused(tmp_path: Path) -> None:
         it.get("/available_methods/")
         api.delay_seconds = 0.5
         first = threading.Thread(target=it.get, args=("/available_methods/",))
+        before = len(api.asked)
         first.start()
-        time.sleep(0.2)
+        until(lambda: len(api.asked) > before)
         answer = it.get("/list_urls")
         assert (answer.status_code, answer.json()["success"]) == (429, False)
         assert it.get("/health/live").status_code == 200, "who asks whether it lives is always told"
@@ -203,8 +205,8 @@ def process(tmp_path: Path) -> Iterator[Any]:
         log.close()
         started.append(made)
         url = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
             try:
                 httpx2.get(f"{url}/health/live")
             except httpx2.TransportError:
@@ -236,7 +238,7 @@ def test_told_to_end_it_finishes_what_it_can(process: Any, tmp_path: Path, grace
             target=lambda: answers.append(httpx2.post(f"{url}/anonymize/", files=files, timeout=20))
         )
         asking.start()
-        time.sleep(0.5)
+        until(lambda: api.paths().count("POST /models/yolo/predict") == 2)
         service.send_signal(signal.SIGTERM)
         asking.join()
         assert service.wait(20) in {0, -signal.SIGTERM}

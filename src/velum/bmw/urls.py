@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from velum.bmw import wire
 from velum.bmw.schema import Refused, read_json
 from velum.errors import LimitExceeded, OutputFailed
-from velum.media.sink import publish
+from velum.publish import publish
 
 LOCK_SECONDS = 10
 """How long to wait for another process that changes the list."""

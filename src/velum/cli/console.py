@@ -118,7 +118,7 @@ def print_json(value: Any, *, err: bool = False) -> None:
 
 def write_text(path: Path, text: str, *, overwrite: bool) -> None:
     """Write a text file, whole or not at all."""
-    from velum.media.sink import publish
+    from velum.publish import publish
 
     with publish(path, overwrite=overwrite) as temporary:
         try:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from velum.errors import BadPlan
 from velum.frame import Rgb
-from velum.media.sink import ensure_free, publish
+from velum.publish import ensure_free, publish
 from velum.region import Region
 
 COLOURS = ((255, 64, 64), (64, 200, 64), (64, 128, 255), (255, 200, 0), (255, 64, 255), (0, 220, 220), (255, 140, 0))

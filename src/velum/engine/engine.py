@@ -105,7 +105,7 @@ class Engine:
         )  # fmt: skip
 
     def cut(
-        self, source: Path, format: str, plan: Plan = DEFAULT_PLAN,  # noqa: A002
+        self, source: Path, format: str, plan: Plan = DEFAULT_PLAN,
         *, seconds: float = media.SPAN_SECONDS, given: bool = False,
     ) -> tuple[media.Span, ...] | str:  # fmt: skip
         """Return the spans of about `seconds` each in which a video can be hidden apart, or why it cannot.
@@ -217,7 +217,7 @@ class Engine:
         data: bytes,
         plan: Plan = DEFAULT_PLAN,
         *,
-        format: media.PlainFormat = "PNG",  # noqa: A002
+        format: media.PlainFormat = "PNG",
         quality: int | None = None,
     ) -> tuple[bytes, Report]:
         """Return the picture in an image file's bytes with everything hidden that `plan` names, and the report.

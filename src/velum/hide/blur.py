@@ -77,4 +77,4 @@ def _gaussian(samples: Samples, sigma_x: float, sigma_y: float) -> Samples:
         small, (0, 0), sigmaX=sigma_x / (1 << across), sigmaY=sigma_y / (1 << down), borderType=cv2.BORDER_REPLICATE
     )
     blurred = cv2.resize(small, whole, interpolation=cv2.INTER_LINEAR)[:height, :width]
-    return blurred.reshape(samples.shape)  # type: ignore[return-value]
+    return blurred.reshape(samples.shape)  # type: ignore[return-value]  # of the type of the samples

@@ -73,7 +73,7 @@ class Shift:
             while not stop.is_set():
                 try:
                     run = self._take(craft)
-                except Exception as error:
+                except Exception as error:  # the edge of this thread, which is to go on
                     LOG.warning("no job can be taken up: %s", error, exc_info=not isinstance(error, VelumError))
                     stop.wait(self._pace.beat_seconds)
                     continue
@@ -123,7 +123,7 @@ class Shift:
             self._note(ledger.postpone, run, name, error)
         except VelumError as error:
             self._note(ledger.fail, run, type(error).__name__, error)
-        except Exception as error:
+        except Exception as error:  # the edge of a job: a fault of ours ends it, not the worker
             LOG.exception("job %s: a fault of velum itself", hold.job.id)
             self._note(ledger.fail, run, "Fault", f"{type(error).__name__}: {error}")
 
@@ -146,7 +146,7 @@ class Shift:
                 if now >= next_note:
                     next_note = now + NOTE_SECONDS
                     self._note_progress()
-            except Exception as error:
+            except Exception as error:  # the edge of this thread, which is to go on
                 LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
             over.wait(self._pace.poll_seconds)
 
@@ -176,7 +176,7 @@ class Shift:
         while not over.is_set():
             try:
                 chores()
-            except Exception as error:
+            except Exception as error:  # the edge of this thread, which is to go on
                 LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
             over.wait(min(CHORE_SECONDS, self._pace.beat_seconds))
 

@@ -134,7 +134,7 @@ def _span(low: int, high: int, per_pixel: float, length: int) -> tuple[int, int]
     return start, min(max(start + 1, round(high * per_pixel)), length)
 
 
-def _no_boxes(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:  # noqa: ARG001
+def _no_boxes(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:  # noqa: ARG001 - of every family
     return nothing()
 
 

@@ -4,10 +4,10 @@ from velum.media.doors import Reader, Writer, cut, join, read, read_span, write,
 from velum.media.info import Info
 from velum.media.live import STREAMED, Held, Live, Outlet, source_of
 from velum.media.plain import Plain, PlainFormat, read_plain, write_plain
-from velum.media.sink import publish
 from velum.media.sniff import SUFFIXES as IMAGE_SUFFIXES
 from velum.media.sniff import VIDEO_SUFFIXES, is_image
 from velum.media.span import SPAN_SECONDS, Span
+from velum.publish import publish
 
 SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 """Format of a file's suffix, in lower case: what is taken from a folder."""

@@ -11,7 +11,7 @@ _NEEDED_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP",
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 
 
-def bare(data: bytes, format: str) -> bytes | None:  # noqa: A002
+def bare(data: bytes, format: str) -> bytes | None:
     """Return the file with the picture and its colours alone; None where that takes more than leaving parts out.
 
     The parts are those of ISO/IEC 10918-1 B.1.1.3 (JPEG), ISO/IEC 15948 clause 5 (PNG) and the WebP container

@@ -113,7 +113,7 @@ def write(
 
 
 def cut(
-    info: "Info | VideoInfo", sha256: str, format: str, *, seconds: float, overlap_frames: int  # noqa: A002
+    info: "Info | VideoInfo", sha256: str, format: str, *, seconds: float, overlap_frames: int
 ) -> tuple[Span, ...] | str:  # fmt: skip
     """Return spans of about `seconds` each that a video is to be hidden in, one apart from another; or why it is not.
 

@@ -61,7 +61,7 @@ class Recipe:
     orientation: int = 1
 
 
-def refuse(target: Path, format: str, like: Info, page: Page) -> None:  # noqa: A002
+def refuse(target: Path, format: str, like: Info, page: Page) -> None:
     """Raise `BadPlan`, with the reason, when `format` cannot hold what the source has."""
     reason = _impossible(format, like, page)
     if reason:
@@ -71,7 +71,7 @@ def refuse(target: Path, format: str, like: Info, page: Page) -> None:  # noqa: 
         )
 
 
-def _impossible(format: str, like: Info, page: Page) -> str | None:  # noqa: A002
+def _impossible(format: str, like: Info, page: Page) -> str | None:
     if like.frames > 1 and format != like.format and not (like.look.animated and format in _ANIMATED):
         return f"{format} cannot hold its {like.frames} {'pictures' if like.look.animated else 'pages'}"
     if not _holds(format, like, page):
@@ -84,7 +84,7 @@ def _impossible(format: str, like: Info, page: Page) -> str | None:  # noqa: A00
     return f"{format} is at most {largest:,} pixels wide and high" if largest and side > largest else None
 
 
-def _holds(format: str, like: Info, page: Page) -> bool:  # noqa: A002
+def _holds(format: str, like: Info, page: Page) -> bool:
     if page.bits == 16:
         return format in {"PNG", "TIFF"} or (format == "JPEG2000" and page.role == Role.GREY)
     if page.palette and format in _WITH_PALETTE and (not page.palette.alpha or format in {"PNG", "GIF"}):
@@ -93,7 +93,7 @@ def _holds(format: str, like: Info, page: Page) -> bool:  # noqa: A002
     return page.role in _KEEPS[format] or (format == like.format == "GIF")
 
 
-def picture(plane: Plane, page: Page, format: str) -> tuple[Image.Image, bool]:  # noqa: A002
+def picture(plane: Plane, page: Page, format: str) -> tuple[Image.Image, bool]:
     """Return the plane of 8 bits, or grey of 16, as Pillow's writer of `format` wants it, and whether it is exact."""
     if page.palette and format in _WITH_PALETTE and plane.role == page.palette.role and _holds_palette(format, page):
         return _indexed(plane, page.palette, format), True
@@ -107,11 +107,11 @@ def picture(plane: Plane, page: Page, format: str) -> tuple[Image.Image, bool]: 
     return image, True
 
 
-def _holds_palette(format: str, page: Page) -> bool:  # noqa: A002
+def _holds_palette(format: str, page: Page) -> bool:
     return page.palette is not None and (not page.palette.alpha or format in {"PNG", "GIF"})
 
 
-def _indexed(plane: Plane, colours: palette.Palette, format: str) -> Image.Image:  # noqa: A002
+def _indexed(plane: Plane, colours: palette.Palette, format: str) -> Image.Image:
     pixels = plane.pixels
     clear = colours.transparent()
     if format == "GIF" and colours.alpha and clear is not None:
@@ -150,7 +150,7 @@ def _with_palette(indices: palette.Bytes, colours: palette.Palette, *, every: bo
     return image
 
 
-def recipe(format: str, like: Info, plan: Plan) -> Recipe:  # noqa: A002
+def recipe(format: str, like: Info, plan: Plan) -> Recipe:
     """Return how to write a file like `like` in `format`."""
     look = like.look
     made = Recipe(format, warnings=list(look.notes), orientation=look.orientation)

@@ -115,7 +115,7 @@ class Reader:
         if self.info.frames > 1:
             image.seek(index)
         self._check_size(image)
-        page, mode = page_of(image, self._data, self.info.look.animated, self._source)
+        page, mode = page_of(image, self._data, self._source, animated=self.info.look.animated)
         pixels = quick.decoded(image, self._data, mode) if self.info.frames == 1 else None
         if pixels is not None:
             return Plane(pixels, page.role), page

@@ -46,7 +46,7 @@ _ANIMATED = {"AVIF", "GIF", "PNG", "WEBP"}
 _WITH_KEY = {"1": "LA", "L": "LA", "RGB": "RGBA"}
 
 
-def opened(format: str, data: bytes) -> ImageFile.ImageFile:  # noqa: A002
+def opened(format: str, data: bytes) -> ImageFile.ImageFile:
     """Return the file opened by Pillow: its header read, no pixel decoded. Raises what Pillow raises."""
     if format != "HEIF":
         return _CLASSES[format](io.BytesIO(data))
@@ -58,15 +58,15 @@ def opened(format: str, data: bytes) -> ImageFile.ImageFile:  # noqa: A002
     return image
 
 
-def look_at(image: ImageFile.ImageFile, data: bytes, format: str, frames: int, source: Path) -> Look:  # noqa: A002
+def look_at(image: ImageFile.ImageFile, data: bytes, format: str, frames: int, source: Path) -> Look:
     """Return what is needed to write the file back. Raises `BadInput` when it could not be kept as it is."""
     animated = frames > 1 and format in _ANIMATED
-    first, _ = page_of(image, data, animated, source)
+    first, _ = page_of(image, data, source, animated=animated)
     exif, orientation = _exif(image, data, format)
-    facts: dict[str, Any] = {"notes": _notes(image, animated)}
+    facts: dict[str, Any] = {"notes": _notes(image, animated=animated)}
     match format:
         case "JPEG":
-            assert isinstance(image, JpegImagePlugin.JpegImageFile)  # noqa: S101
+            assert isinstance(image, JpegImagePlugin.JpegImageFile)  # noqa: S101 - its format says so
             facts |= {"jpeg": coding.jpeg(image), "lossless": False}
         case "PNG":
             facts |= {"colour": coding.png(data).colour, "default_image": bool(image.info.get("default_image"))}
@@ -88,13 +88,13 @@ def look_at(image: ImageFile.ImageFile, data: bytes, format: str, frames: int, s
     return Look(first, orientation, animated=animated, loop=loop, kept=metadata.keepable(exif), **facts)
 
 
-def page_of(image: ImageFile.ImageFile, data: bytes, animated: bool, source: Path) -> tuple[Page, str]:  # noqa: FBT001
+def page_of(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bool) -> tuple[Page, str]:
     """Return the current frame's page and the mode in which to fetch its samples.
 
     The mode is one of Pillow's, or ends in `;deep` for 16 bits per channel, which Pillow cannot hold. Raises
     `BadInput` when the samples could not be kept as they are.
     """
-    mode = _mode(image, data, animated, source)
+    mode = _mode(image, data, source, animated=animated)
     icc, dpi = image.info.get("icc_profile") or None, _dpi(image.info.get("dpi"))
     compression = image.info.get("compression") if image.format == "TIFF" else None
     if mode == "P":
@@ -104,8 +104,8 @@ def page_of(image: ImageFile.ImageFile, data: bytes, animated: bool, source: Pat
     return Page(_ROLES[mode], bits, mode == "1", compression=compression, icc=icc, dpi=dpi), mode
 
 
-def _mode(image: ImageFile.ImageFile, data: bytes, animated: bool, source: Path) -> str:  # noqa: FBT001
-    if _is_deep(image, data, animated, source):
+def _mode(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bool) -> str:
+    if _is_deep(image, data, source, animated=animated):
         # Pillow opens 16-bit grey with alpha as RGBA.
         grey = image.format == "PNG" and coding.png(data).colour_type == 4
         return "LA;deep" if grey else f"{image.mode};deep"
@@ -122,7 +122,7 @@ def _mode(image: ImageFile.ImageFile, data: bytes, animated: bool, source: Path)
     return mode
 
 
-def _is_deep(image: ImageFile.ImageFile, data: bytes, animated: bool, source: Path) -> bool:  # noqa: FBT001
+def _is_deep(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bool) -> bool:
     """Tell whether the samples have 16 bits where Pillow would give 8. Raises `BadInput` for depths in between."""
     format_, mode, bits = image.format, image.mode, {8}
     if format_ == "PNG":
@@ -131,7 +131,7 @@ def _is_deep(image: ImageFile.ImageFile, data: bytes, animated: bool, source: Pa
         if bits == {16} and (animated or head.transparent):
             raise _refused(source, "16 bits with an animation or a colour key", "either of them alone")
     elif format_ == "TIFF":
-        assert isinstance(image, TiffImagePlugin.TiffImageFile)  # noqa: S101
+        assert isinstance(image, TiffImagePlugin.TiffImageFile)  # noqa: S101 - its format says so
         if image.tag_v2.get(Base.SamplesPerPixel, 1) > len(image.getbands()):
             raise _refused(source, "more channels than its colours and one for alpha", "files without them")
         if 1 in _listed(image.tag_v2.get(Base.ExtraSamples, 0)):
@@ -175,7 +175,7 @@ def _palette(image: ImageFile.ImageFile) -> Palette:
     return Palette(colours, key is not None)
 
 
-def _exif(image: ImageFile.ImageFile, data: bytes, format: str) -> tuple[Image.Exif, int]:  # noqa: A002
+def _exif(image: ImageFile.ImageFile, data: bytes, format: str) -> tuple[Image.Exif, int]:
     """Return the EXIF and the orientation that is still to be applied to the decoded pixels."""
     if format == "TIFF":
         return image.getexif(), 1  # Pillow turns it upright when it loads it
@@ -183,7 +183,7 @@ def _exif(image: ImageFile.ImageFile, data: bytes, format: str) -> tuple[Image.E
     return exif, 1 if format == "HEIF" else metadata.orientation(exif)  # libheif turns it upright, too
 
 
-def _notes(image: ImageFile.ImageFile, animated: bool) -> tuple[str, ...]:  # noqa: FBT001
+def _notes(image: ImageFile.ImageFile, *, animated: bool) -> tuple[str, ...]:
     notes = []
     if image.format in {"GIF", "PNG"} and image.mode == "P" and animated and image.format == "PNG":
         notes.append("palette written as true colour: a PNG animation has one palette for all its frames")

@@ -53,7 +53,7 @@ def read_plain(data: bytes, limits: Limits) -> Plain:
         return Plain(replace(frame, time=None), reader.info.format, look.jpeg)
 
 
-def write_plain(pixels: Rgb, format: PlainFormat, quality: int | None, like: Jpeg | None) -> tuple[bytes, str]:  # noqa: A002
+def write_plain(pixels: Rgb, format: PlainFormat, quality: int | None, like: Jpeg | None) -> tuple[bytes, str]:
     """Return the file of `pixels`, and in words how they were encoded.
 
     A JPEG is coded like the JPEG `like` where there is one: with its chroma sampling, and with its tables if no

@@ -30,7 +30,7 @@ def decoded(image: ImageFile.ImageFile, data: bytes, mode: str) -> Samples | Non
         return None
     if pixels is None or pixels.shape != ((*image.size[::-1], 3) if mode == "RGB" else image.size[::-1]):
         return None
-    return pixels  # type: ignore[return-value]
+    return pixels  # type: ignore[return-value]  # OpenCV states any array
 
 
 def _is_whole(image: ImageFile.ImageFile, data: bytes) -> bool:

@@ -9,8 +9,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
@@ -20,16 +19,17 @@ from velum.errors import BadPlan, OutputFailed, Unavailable, VelumError
 from velum.frame import Frame, Plane, Role
 from velum.media import deep, encode
 from velum.media.info import Info, Page
-from velum.media.sink import ensure_free, keep_original, publish
+from velum.media.published import Published
 from velum.media.sniff import format_for
 from velum.media.spool import Spool
 from velum.plan import Plan
+from velum.publish import ensure_free, keep_original, publish
 
 _FAILURES = (OSError, RuntimeError, struct.error, TypeError, ValueError, SyntaxError, MemoryError, OverflowError)
 _CODESTREAMS = {".j2c", ".j2k"}
 
 
-class Writer:
+class Writer(Published):
     """One target. Use it in a `with` block: leaving it well publishes the file, leaving it with an error does not.
 
     `sha256`, `encoding` and `warnings` hold for the published file. Pictures of an animation that do not differ from
@@ -43,7 +43,7 @@ class Writer:
         ensure_free(target, overwrite=overwrite)
         encode.refuse(target, self._format, like, like.look.first)
         self._recipe = encode.recipe(self._format, like, plan)
-        self._stack = ExitStack()
+        super().__init__()
         self._count = 0
         self._approximate = 0
         self.sha256: str | None = None
@@ -58,27 +58,15 @@ class Writer:
         """What to doubt, for the report."""
         return tuple(self._recipe.warnings)
 
-    def __enter__(self) -> Self:
-        with self._stack as stack:
-            part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
-            self._file: IO[bytes] = stack.enter_context(io.BufferedRandom(_Descriptorless(part, "r+")))
-            if self._like.frames > 1 and self._format == "TIFF":
-                self._pages = _Pages(self._file, new=True)
-            elif self._like.frames > 1:
-                with _translated(self._target):
-                    self._spool = Spool.beside(self._target)
-                stack.callback(self._spool.close)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            with self._stack:
-                self._finish()
-        else:
-            self._stack.__exit__(kind, error, trace)
+    def _begin(self, stack: ExitStack) -> None:
+        part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
+        self._file: IO[bytes] = stack.enter_context(io.BufferedRandom(_Descriptorless(part, "r+")))
+        if self._like.frames > 1 and self._format == "TIFF":
+            self._pages = _Pages(self._file, new=True)
+        elif self._like.frames > 1:
+            with _translated(self._target):
+                self._spool = Spool.beside(self._target)
+            stack.callback(self._spool.close)
 
     def write(self, frame: Frame) -> None:
         """Take the next frame.
@@ -187,7 +175,7 @@ def write(target: Path, like: Info, plan: Plan, *, overwrite: bool = False) -> W
     return Writer(target, like, plan, overwrite=overwrite)
 
 
-def _save(image: Image.Image, file: IO[bytes], format: str, options: dict[str, Any]) -> None:  # noqa: A002
+def _save(image: Image.Image, file: IO[bytes], format: str, options: dict[str, Any]) -> None:
     if format == "JPEG2000":
         # Pillow 13's encoder never ends when the file it writes to fails, as on a full disk.
         memory = io.BytesIO()

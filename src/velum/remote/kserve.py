@@ -34,12 +34,12 @@ class Kserve:
         boxes: str = "",
         scores: str = "",
         classes: str = "",
-        format: Format = "xyxy",  # noqa: A002 - the option's name
+        format: Format = "xyxy",
         units: Units = "pixels",
         mask: str = "",
         threshold: float = 0.3,
         iou: float = 0.6,
-        input: str = "",  # noqa: A002 - likewise
+        input: str = "",
         size: tuple[int, ...] = (),
         layout: Layout | None = None,
         order: Order = "rgb",

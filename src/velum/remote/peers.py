@@ -177,7 +177,7 @@ class Peers:
     def _pauses(self, deadline: float) -> Iterator[float | None]:
         """Yield the pause after each try; None after the last, which is also that whose pause leaves no time."""
         for attempt in range(self._reach.attempts - 1):
-            pause = BACKOFF_SECONDS * 2**attempt * random.uniform(1, 1.5)  # noqa: S311
+            pause = BACKOFF_SECONDS * 2**attempt * random.uniform(1, 1.5)  # noqa: S311 - no secret
             if time.monotonic() + pause < deadline:
                 yield pause
         yield None

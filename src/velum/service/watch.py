@@ -73,7 +73,7 @@ class WatchedEngine(Engine):
         return report
 
     def hide_plain(
-        self, data: bytes, plan: Plan = DEFAULT_PLAN, *, format: media.PlainFormat = "PNG",  # noqa: A002
+        self, data: bytes, plan: Plan = DEFAULT_PLAN, *, format: media.PlainFormat = "PNG",
         quality: int | None = None,
     ) -> tuple[bytes, Report]:  # fmt: skip
         """Do as `Engine` does."""
@@ -227,7 +227,7 @@ def _written(audit: Audit, line: Mapping[str, Any], metrics: Metrics) -> None:
     except OutputFailed as error:
         # What was done is done, and its answer on its way. What is missing must be seen elsewhere.
         metrics.unaudited.inc()
-        LOG.error("audit", extra={"facts": {"cause": str(error), **line}})  # noqa: TRY400
+        LOG.error("audit", extra={"facts": {"cause": str(error), **line}})  # noqa: TRY400 - the cause says all
 
 
 def _matters(scope: Scope, status: int, route: str) -> bool:

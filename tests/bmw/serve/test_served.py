@@ -25,6 +25,7 @@ from velum.bmw.serve.profiles import PROFILES, profile
 from velum.bmw.serve.served import from_folder, from_names, labels_of
 from velum.engine.prepare import Parts
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
+from velum.locate.models import catalog
 from velum.plugins import Host
 from velum.region import Box, Region
 
@@ -75,8 +76,6 @@ def test_models_that_cannot_be_served_are_refused_at_the_start(name: str, kind: 
 
 
 def _catalogue() -> dict[str, str]:
-    from velum.locate.models import catalog  # noqa: PLC0415
-
     return {name: model.family for name, model in catalog().items()}
 
 

@@ -24,7 +24,7 @@ from velum.use import Use
 class Says:
     """Reads the same in every line."""
 
-    description = {"reader": "fake"}  # noqa: RUF012
+    description = {"reader": "fake"}  # noqa: RUF012 - nobody changes it
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -53,7 +53,7 @@ def test_lines_everywhere_and_in_finds() -> None:
 class ByLength:
     """Says more of longer lines."""
 
-    description = {"reader": "fake"}  # noqa: RUF012
+    description = {"reader": "fake"}  # noqa: RUF012 - nobody changes it
 
     def read(self, line: Rgb) -> Reading:
         text = "ABCD" if line.shape[1] > 100 else "AB"

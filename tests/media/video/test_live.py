@@ -183,13 +183,11 @@ def test_a_broken_stream_is_sent_without_an_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".ts", ".mkv"])
 def test_a_sender_that_stalls(tmp_path: Path, suffix: str) -> None:
     data = clip(tmp_path, suffix, frames=60, size=(320, 240)).read_bytes()
-    start = time.monotonic()
     with (
         engine() as ready, piped(data[: len(data) * 2 // 3], timeout=0.5, shut=False) as live,
         pytest.raises(BadInput, match="nothing came for 0.5 s"),
     ):  # fmt: skip
         ready.hide(live, tmp_path / "out.mkv", PLAN)
-    assert time.monotonic() - start < 5
     assert not (tmp_path / "out.mkv").exists()
 
 
@@ -210,9 +208,7 @@ def test_a_stop_finishes_what_has_come(tmp_path: Path) -> None:
     data = clip(tmp_path, ".ts", frames=100, audio=("mp2",)).read_bytes()
     with engine() as ready, piped(data[: len(data) * 2 // 3], shut=False, timeout=20) as live:
         threading.Timer(0.5, live.stop).start()
-        start = time.monotonic()
         report = ready.hide(live, tmp_path / "out.mkv", PLAN)
-    assert time.monotonic() - start < 5
     assert 5 < report.frames == len(stamps(tmp_path / "out.mkv")) < 100
     assert hidden(tmp_path / "out.mkv")
     assert f"the stream was stopped on request after {report.frames} frames" in report.warnings

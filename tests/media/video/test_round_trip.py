@@ -1,5 +1,6 @@
 """What goes in comes out: every picture, its time stamp, how it is to be shown, and the tracks beside it."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from velum.errors import BadPlan
 from velum.frame import Role
 from velum.limits import Limits
 from velum.media.video import Picture, VideoInfo, VideoReader
-from velum.plan import Video
+from velum.plan import Plan, Video
 
 from .making import FRAMES, HEIGHT, WIDTH, Clip, copy, decoded, made, packets, times
 
@@ -186,9 +187,6 @@ def test_what_is_written_is_what_the_planes_hold(tmp_path: Path) -> None:
     source = made(tmp_path / "a", Clip("ffv1", suffix=".mkv", base=Fraction(1, 1000)))
     with media.read(source, Limits()) as reader:
         kept = [np.zeros_like(plane.pixels) for plane in next(iter(reader.frames())).planes]
-    from dataclasses import replace  # noqa: PLC0415
-
-    from velum.plan import Plan  # noqa: PLC0415
 
     with media.read(source, Limits()) as reader, media.write(tmp_path / "b.mkv", reader.info, Plan()) as writer:
         for frame in reader.frames():
@@ -246,7 +244,7 @@ def test_tracks_are_dropped_or_silenced_as_the_plan_says(tmp_path: Path) -> None
     with av.open(str(source)) as before, av.open(str(tmp_path / "c.mp4")) as after:
         for ours, theirs in zip(after.streams.audio, before.streams.audio, strict=True):
             assert ours.codec_context.name == theirs.codec_context.name
-            assert ours.duration and theirs.duration  # noqa: PT018
+            assert ours.duration and theirs.duration  # noqa: PT018 - for the type checker too
             assert abs(ours.duration * ours.time_base - theirs.duration * theirs.time_base) < 0.05  # type: ignore[operator]
         sounds = [frame.to_ndarray() for frame in after.decode(after.streams.audio[0])]
         assert sounds

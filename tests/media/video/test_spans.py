@@ -27,7 +27,7 @@ TURNED = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
 QUICK_HEVC = {"x265-params": "keyint=6:min-keyint=6:open-gop=0:scenecut=0:log-level=error"}
 
 
-def cut(source: Path, plan: Plan, format: str = "MP4", seconds: float = 0.4) -> tuple[Span, ...] | str:  # noqa: A002
+def cut(source: Path, plan: Plan, format: str = "MP4", seconds: float = 0.4) -> tuple[Span, ...] | str:
     covered = plan.video.on_damage == "cover"
     with media.read(source, Limits(), cover_damage=covered) as reader:
         assert reader.sha256 is not None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from velum.errors import BadInput, OutputFailed
-from velum.media.sink import publish
+from velum.publish import publish
 
 FILE = "model_hash.json"
 

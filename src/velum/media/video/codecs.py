@@ -84,7 +84,7 @@ class Recipe:
     warnings: list[str] = field(default_factory=list)
 
 
-def recipe(info: VideoInfo, video: Video, format: str) -> Recipe:  # noqa: A002
+def recipe(info: VideoInfo, video: Video, format: str) -> Recipe:
     """Return how to encode a video like `info` for a container. Raises `BadPlan` for what cannot be."""
     coding, warnings = info.coding, list[str]()
     codec = _codec(coding, video, format, warnings)
@@ -137,7 +137,7 @@ def _rate(codec: str, rate: Fraction) -> Fraction:
     return rate.limit_denominator(1001)
 
 
-def _codec(coding: Coding, video: Video, format: str, warnings: list[str]) -> str:  # noqa: A002
+def _codec(coding: Coding, video: Video, format: str, warnings: list[str]) -> str:
     possible = sorted(codec for codec in ENCODERS if codec in held(format) or ENCODERS[codec].name in held(format))
     if video.codec is not None:
         codec = _NAMES.get(video.codec.lower(), video.codec.lower())

@@ -53,7 +53,7 @@ _FRAGMENTED = (
 )  # fmt: skip
 
 
-def streamed(format: str) -> Container:  # noqa: A002
+def streamed(format: str) -> Container:
     """Return how a format is written where there is no going back: each packet is sent when it is there."""
     usual = CONTAINERS[format]
     options = _FRAGMENTED if usual.muxer == "mp4" else usual.options
@@ -74,7 +74,7 @@ def container_for(target: Path | Outlet) -> str:
 
 
 @cache
-def held(format: str) -> frozenset[str]:  # noqa: A002
+def held(format: str) -> frozenset[str]:
     """Return FFmpeg's names of the codecs that a format can hold."""
     container = CONTAINERS[format]
     if container.holds:

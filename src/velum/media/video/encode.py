@@ -8,15 +8,14 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import av
 
 from velum.errors import OutputFailed, VelumError
 from velum.frame import Frame
 from velum.media.live import Outlet
-from velum.media.sink import ensure_free, keep_original, publish
+from velum.media.published import Published
 from velum.media.video import remux
 from velum.media.video.codecs import recipe
 from velum.media.video.containers import CONTAINERS, container_for, streamed
@@ -26,6 +25,7 @@ from velum.media.video.outlet import Sender
 from velum.media.video.remux import Companions
 from velum.media.video.smart import Smart, planned
 from velum.plan import Plan
+from velum.publish import ensure_free, keep_original, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _LARGEST_TIMESCALE = (1 << 31) - 1
 
 
-class VideoWriter:
+class VideoWriter(Published):
     """One target. Use it in a `with` block: leaving it well publishes the file, leaving it with an error does not.
 
     `sha256`, `encoding` and `warnings` hold for the published file. With `touched`, the numbers of all frames in which
@@ -57,7 +57,7 @@ class VideoWriter:
             ensure_free(target, overwrite=overwrite)
         self._recipe = recipe(like, plan.video, self._format)
         self._tracks = remux.chosen(like, plan.video, self._format)
-        self._stack = ExitStack()
+        super().__init__()
         self._count = self._shifted = 0
         self._feed = Feed(like.coding, self._recipe, target)
         self._tick = Fraction(1) / self._recipe.rate if self._format == "AVI" else self._kind.tick
@@ -77,28 +77,16 @@ class VideoWriter:
             notes.append(f"{self._shifted} time stamps were rounded: {self._format} counts in {self._tick} s")
         return (*notes, *remux.warnings(self._tracks, self._plan.video))
 
-    def __enter__(self) -> Self:
-        with self._stack as stack:
-            if isinstance(self._target, Path):
-                self._part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
-            with self._translated():
-                self._container = self._opened(stack)
-                self._encode = self._prepared(stack)
-                self._companions = Companions(
-                    self._like, self._tracks, self._container, self._plan.video, self._format
-                )  # fmt: skip
-                stack.callback(self._companions.close)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            with self._stack:
-                self._finish()
-        else:
-            self._stack.__exit__(kind, error, trace)
+    def _begin(self, stack: ExitStack) -> None:
+        if isinstance(self._target, Path):
+            self._part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
+        with self._translated():
+            self._container = self._opened(stack)
+            self._encode = self._prepared(stack)
+            self._companions = Companions(
+                self._like, self._tracks, self._container, self._plan.video, self._format
+            )  # fmt: skip
+            stack.callback(self._companions.close)
 
     def write(self, frame: Frame) -> None:
         """Take the next frame; its buffers are the writer's from now on.

@@ -12,14 +12,13 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any
 
 import av
 
 from velum.errors import BadInput, OutputFailed, VelumError
 from velum.frame import Frame
-from velum.media.sink import publish
+from velum.media.published import Published
 from velum.media.span import Span
 from velum.media.video import remux
 from velum.media.video.codecs import recipe
@@ -29,6 +28,7 @@ from velum.media.video.feed import Feed, added
 from velum.media.video.info import VideoInfo
 from velum.media.video.units import Nals
 from velum.plan import Plan
+from velum.publish import publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,7 +52,7 @@ class Coded:
     """Digest of the plan."""
 
 
-class PartWriter:
+class PartWriter(Published):
     """The pictures of one span, encoded; published when the `with` block is left well, whole or not at all."""
 
     def __init__(self, target: Path, like: VideoInfo, plan: Plan, span: Span) -> None:
@@ -60,7 +60,7 @@ class PartWriter:
         self._recipe = recipe(like, plan.video, span.format)
         remux.chosen(like, plan.video, span.format)  # what cannot be joined is not begun
         self._feed = Feed(like.coding, self._recipe, target)
-        self._stack = ExitStack()
+        super().__init__()
         self._next = span.first.frame
         self._packets = 0
         self.sha256: str | None = None
@@ -75,31 +75,19 @@ class PartWriter:
         """What to doubt of the pictures, for the report."""
         return (*self._like.notes, *self._like.reading.warnings, *self._recipe.warnings)
 
-    def __enter__(self) -> Self:
-        with self._stack as stack:
-            part = stack.enter_context(publish(self._target, overwrite=True))
-            try:
-                self._file: IO[bytes] = stack.enter_context(part.open("wb"))
-                # Nothing is written to it: it tells the encoder for which container it works.
-                muxer = CONTAINERS[self._span.format].muxer
-                scratch = stack.enter_context(av.open(io.BytesIO(), "w", format=muxer))
-                self._stream = added(scratch, self._recipe, self._like.coding)
-                self._stream.codec_context.open(strict=False)
-                said = asdict(self._span), asdict(_coded(self._recipe, self._stream.codec_context, self._plan))
-                self._file.write(_MAGIC + json.dumps(said).encode() + b"\n")
-            except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
-                raise self._failed(error) from error
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            with self._stack:
-                self._finish()
-        else:
-            self._stack.__exit__(kind, error, trace)
+    def _begin(self, stack: ExitStack) -> None:
+        part = stack.enter_context(publish(self._target, overwrite=True))
+        try:
+            self._file: IO[bytes] = stack.enter_context(part.open("wb"))
+            # Nothing is written to it: it tells the encoder for which container it works.
+            muxer = CONTAINERS[self._span.format].muxer
+            scratch = stack.enter_context(av.open(io.BytesIO(), "w", format=muxer))
+            self._stream = added(scratch, self._recipe, self._like.coding)
+            self._stream.codec_context.open(strict=False)
+            said = asdict(self._span), asdict(_coded(self._recipe, self._stream.codec_context, self._plan))
+            self._file.write(_MAGIC + json.dumps(said).encode() + b"\n")
+        except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+            raise self._failed(error) from error
 
     def write(self, frame: Frame) -> None:
         """Take the next frame of the span; its buffers are the writer's from now on."""
@@ -238,7 +226,7 @@ class JoinWriter(VideoWriter):
         return lambda _: ()
 
 
-def _check(parts: Sequence[Part], format: str, sha256: str | None, like: VideoInfo) -> None:  # noqa: A002
+def _check(parts: Sequence[Part], format: str, sha256: str | None, like: VideoInfo) -> None:
     spans = [part.span for part in parts]
     whole = bool(spans) and [span.index for span in spans] == list(range(spans[0].count))
     whole = whole and spans[0].first.frame == 0 and spans[-1].end.frame == spans[-1].frames_total

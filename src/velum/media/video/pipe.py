@@ -47,7 +47,7 @@ class Pipe:
         data, self._head = self._head[:count], self._head[count:]
         return data or self._read(count)
 
-    def check_end(self, format: str, *, whole: bool) -> None:  # noqa: A002
+    def check_end(self, format: str, *, whole: bool) -> None:
         """Raise what ended the stream: some demuxers take any failure for its end, or a part of a packet for one."""
         if self._fault is not None:
             raise self._fault

@@ -29,7 +29,7 @@ _SPOKEN = "audio is kept as it was: voices and names can identify people"
 _WRITTEN = "subtitles are kept as they were: names in them can identify people"
 
 
-def chosen(info: VideoInfo, video: Video, format: str) -> list[Track]:  # noqa: A002
+def chosen(info: VideoInfo, video: Video, format: str) -> list[Track]:
     """Return the tracks that go into the result. Raises `BadPlan` when the container cannot hold one of them."""
     tracks = [track for track in info.tracks if _wanted(track, video)]
     for track in tracks:
@@ -58,7 +58,7 @@ class Companions:
     """The tracks of one result. Reads the source beside the pictures, never further ahead than they are."""
 
     def __init__(
-        self, info: VideoInfo, tracks: list[Track], target: "OutputContainer", video: Video, format: str  # noqa: A002
+        self, info: VideoInfo, tracks: list[Track], target: "OutputContainer", video: Video, format: str
     ) -> None:  # fmt: skip
         self._info, self._target = info, target
         self._streams: dict[int, Stream] = {}
@@ -97,7 +97,7 @@ class Companions:
         """Let go of the source."""
         self._source.close()
 
-    def _add(self, tracks: list[Track], video: Video, format: str) -> None:  # noqa: A002
+    def _add(self, tracks: list[Track], video: Video, format: str) -> None:
         by_index = {track.index: track for track in tracks}
         for stream in self._source.streams:
             track = by_index.get(stream.index)
@@ -151,7 +151,7 @@ def _keep_language(source: "Stream", copy: "Stream") -> None:
 class _Silence:
     """One track of silence, as long as the sound it stands for."""
 
-    def __init__(self, source: AudioStream, target: "OutputContainer", format: str) -> None:  # noqa: A002
+    def __init__(self, source: AudioStream, target: "OutputContainer", format: str) -> None:
         context = source.codec_context
         name = _encoder(context.codec.canonical_name, format)
         rates = Codec(name, "w").audio_rates
@@ -192,7 +192,7 @@ class _Silence:
         return frame
 
 
-def _encoder(codec: str, format: str) -> str:  # noqa: A002
+def _encoder(codec: str, format: str) -> str:
     usual = {"opus": "libopus", "vorbis": "libvorbis", "mp3": "libmp3lame"}.get(codec, codec)
     for name in (usual, _FALLBACKS.get(format, "aac")):
         if (codec in held(format) or name in held(format)) and _exists(name):

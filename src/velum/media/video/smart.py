@@ -27,7 +27,7 @@ _IN_BAND = {"h264": "avc3", "hevc": "hev1"}
 """Names in MP4 of streams whose parameter sets may change on the way (ISO/IEC 14496-15, 5.3.4 and 8.3.4)."""
 
 
-def planned(info: VideoInfo, made: Recipe, touched: Container[int], format: str) -> "Smart | str":  # noqa: A002
+def planned(info: VideoInfo, made: Recipe, touched: Container[int], format: str) -> "Smart | str":
     """Return what copies the groups without a frame of `touched`; or why every frame is to be encoded anew."""
     if isinstance(info.source, Live):
         return "a stream comes once"
@@ -64,7 +64,7 @@ class Smart:
         rest = f"; the rest {self._made.encoding}" if count < self._groups.frames else ""
         return f"smart: {count} of {self._groups.frames} frames copied{rest}"
 
-    def add_to(self, target: "OutputContainer", format: str) -> "VideoStream":  # noqa: A002
+    def add_to(self, target: "OutputContainer", format: str) -> "VideoStream":
         """Add the stream that the packets are of."""
         _, self._packets = self._stack.enter_context(packets(self._info))
         with av.open(io.BytesIO(), "w", format="matroska") as scratch:

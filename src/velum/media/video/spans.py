@@ -24,7 +24,7 @@ SOURCES = ("MP4", "MOV", "MKV", "WEBM")
 
 
 def cut(
-    info: VideoInfo, sha256: str, format: str, *, seconds: float, overlap_frames: int  # noqa: A002
+    info: VideoInfo, sha256: str, format: str, *, seconds: float, overlap_frames: int
 ) -> tuple[Span, ...] | str:  # fmt: skip
     """Return spans of about `seconds` each, in order, for a result of that format; or why there is only one.
 

@@ -13,7 +13,7 @@ TS_PACKETS = (188, 192, 204)
 """Bytes of a packet of a transport stream: bare, with a time stamp (M2TS), with error correction (DVB)."""
 
 
-def missing(file: io.RawIOBase, size: int, format: str) -> str | None:  # noqa: A002
+def missing(file: io.RawIOBase, size: int, format: str) -> str | None:
     """Return how a file of `size` bytes is shorter than it says, in words; None when nothing speaks for that."""
     match format:
         case "MP4" | "MOV":

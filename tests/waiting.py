@@ -1,0 +1,16 @@
+"""Waiting for what happens elsewhere: until it has happened, never for a time."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+LONGEST_SECONDS = 10.0
+
+
+def until(told: Callable[[], Any]) -> Any:
+    """Return what `told` gives as soon as that is true."""
+    end = time.monotonic() + LONGEST_SECONDS
+    while not (value := told()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+    return value
