@@ -2,12 +2,13 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from velum.errors import BadInput
+from velum.errors import BadInput, OutputFailed
+from velum.findings import Findings, text_of
 from velum.jobs.isolation import Child, Order
 from velum.jobs.values import Piece, Submission
 from velum.limits import Limits
@@ -39,19 +40,24 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A finished piece: a file, and JSON values that are kept with it."""
+    """A finished piece: a file, JSON values that are kept with it, and a file of what was hidden where that is told."""
 
     file: Path
     note: Mapping[str, Any] = field(default_factory=dict)
+    told: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What comes of a job: a file (it may be that of a piece), what to call it, and a report."""
+    """What comes of a job: a file (it may be that of a piece), what to call it, a report, and a file of regions.
+
+    These are what was hidden; they can be corrected, and the job be done again with them.
+    """
 
     file: Path
     name: str
     report: Mapping[str, Any]
+    regions: Path | None = None
 
 
 class Stopped(Exception):
@@ -114,10 +120,11 @@ class EngineCraft:
         name, span = f"{piece.index}{_suffix(task.source, task.submission.name)}", None
         if piece.label:
             name, span = f"{piece.index}.part", json.loads(piece.label)
-        order = self._order(task, name, span=span)
+        told = task.folder / f"{piece.index}.told"
+        order = self._order(task, name, span=span, told=told)
         report = self._done(order, task)
         task.progress(report["frames"], report["frames"])
-        return Made(order.target, _named(report, task, order.target))
+        return Made(order.target, _named(report, task, order.target), told)
 
     def join(self, task: Task, made: Sequence[Made]) -> Result:
         """Return the one piece, or the video that the spans make up. Raises as `make` does."""
@@ -126,7 +133,7 @@ class EngineCraft:
             name = f"joined{_suffix(task.source, task.submission.name)}"
             order = self._order(task, name, parts=[(one.file, one.note) for one in made])
             file, report = order.target, _named(self._done(order, task), task, order.target)
-        return Result(file, str(report["target"]), report)
+        return Result(file, str(report["target"]), report, _regions(task.folder / "regions.json", report, made))
 
     def close(self) -> None:
         """End the process."""
@@ -141,6 +148,27 @@ class EngineCraft:
         if report is None:
             raise Stopped
         return report
+
+
+def _regions(target: Path, report: Mapping[str, Any], made: Sequence[Made]) -> Path | None:
+    """Write the file of regions of a whole job; None where a piece has not told its own."""
+    told = [one.told for one in made if one.told is not None]
+    if len(told) < len(made):
+        return None
+    head = Findings(report["width"], report["height"], {}, report["input_sha256"], tuple(report["models"]))
+    try:
+        with target.open("w", encoding="utf-8") as file:
+            file.writelines(text_of(head, _lines(told)))
+    except OSError as error:
+        raise OutputFailed(f"cannot write the regions: {error.strerror or error}; check that there is room") from error
+    return target
+
+
+def _lines(told: Sequence[Path]) -> Iterator[str]:
+    for path in told:
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                yield line.rstrip("\n")
 
 
 def _named(report: Mapping[str, Any], task: Task, target: Path) -> Mapping[str, Any]:
