@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from velum.errors import BadInput, OutputFailed
 from velum.findings import Findings, text_of
 from velum.jobs.isolation import Child, Order
+from velum.jobs.seams import linked, renumbered, reported
 from velum.jobs.values import Piece, Submission
 from velum.limits import Limits
 from velum.media import SPAN_SECONDS, Span
@@ -129,11 +130,17 @@ class EngineCraft:
     def join(self, task: Task, made: Sequence[Made]) -> Result:
         """Return the one piece, or the video that the spans make up. Raises as `make` does."""
         file, report = made[0].file, made[0].note
+        told = [one.told for one in made if one.told is not None]
+        # Regions that were given have their numbers through the whole video.
+        numbers = linked(told) if task.regions is None and len(told) == len(made) else {}
         if len(made) > 1:
             name = f"joined{_suffix(task.source, task.submission.name)}"
-            order = self._order(task, name, parts=[(one.file, one.note) for one in made])
+            order = self._order(task, name, parts=[(one.file, reported(one.note, numbers)) for one in made])
             file, report = order.target, _named(self._done(order, task), task, order.target)
-        return Result(file, str(report["target"]), report, _regions(task.folder / "regions.json", report, made))
+        regions = None
+        if len(told) == len(made):
+            regions = _regions(task.folder / "regions.json", report, renumbered(_lines(told), numbers))
+        return Result(file, str(report["target"]), report, regions)
 
     def close(self) -> None:
         """End the process."""
@@ -150,15 +157,12 @@ class EngineCraft:
         return report
 
 
-def _regions(target: Path, report: Mapping[str, Any], made: Sequence[Made]) -> Path | None:
-    """Write the file of regions of a whole job; None where a piece has not told its own."""
-    told = [one.told for one in made if one.told is not None]
-    if len(told) < len(made):
-        return None
+def _regions(target: Path, report: Mapping[str, Any], lines: Iterable[str]) -> Path:
+    """Write the file of regions of a whole job."""
     head = Findings(report["width"], report["height"], {}, report["input_sha256"], tuple(report["models"]))
     try:
         with target.open("w", encoding="utf-8") as file:
-            file.writelines(text_of(head, _lines(told)))
+            file.writelines(text_of(head, lines))
     except OSError as error:
         raise OutputFailed(f"cannot write the regions: {error.strerror or error}; check that there is room") from error
     return target
