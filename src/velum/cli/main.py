@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from velum import __version__
-from velum.cli import audit, config, hide, inspect, jobs, keys, locate, models, serve, serve_models, submit, worker
+from velum.cli import (
+    audit,
+    config,
+    hide,
+    inspect,
+    jobs,
+    keys,
+    locate,
+    models,
+    serve,
+    serve_models,
+    strength,
+    submit,
+    worker,
+)
 from velum.cli.console import fail
 from velum.errors import VelumError
 
@@ -25,6 +39,7 @@ app.command("labels")(inspect.labels)
 app.command("serve")(serve.serve)
 app.command("serve-models")(serve_models.serve_models)
 app.command("worker")(worker.worker)
+app.command("strength")(strength.strength)
 app.command("submit")(submit.submit)
 app.add_typer(inspect.plan_app, name="plan")
 app.add_typer(models.app, name="models")

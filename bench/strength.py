@@ -1,0 +1,52 @@
+"""How often attackers tell whose face was hidden, for each technique and degree: `python -m bench.strength`.
+
+Faces of the labelled photographs, at least 32 pixels tall, each person once.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.accuracy import read
+from velum.check.strength.shots import sample
+from velum.check.strength.table import HEADING, TECHNIQUES, guessing, row
+from velum.check.strength.trial import Trial
+from velum.engine.prepare import Parts
+from velum.frame import Rgb
+from velum.plugins import Host
+from velum.region import Box
+from velum.use import Use
+
+MIN_HEIGHT = 32
+
+
+def samples(media: Path) -> Iterator[Rgb]:
+    truth = json.loads((media / "ground_truth.json").read_text(encoding="utf-8"))
+    for name, entry in sorted(truth.items()):
+        # Those in "odd" are the same photographs again.
+        if name.split("/")[0] not in {"faces", "street"}:
+            continue
+        faces = [one for one in entry.get("objects", []) if one["label"] == "face"]
+        boxes = [Box.around(*one["bbox"]) for one in faces if not one.get("ignore") and not one.get("region")]
+        if boxes := [box for box in boxes if box.height >= MIN_HEIGHT]:
+            rgb = read(media / name)
+            yield from (sample(rgb, box) for box in boxes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--media", type=Path, required=True, help="folder with ground_truth.json")
+    trial = Trial(list(samples(parser.parse_args().media)))
+    parts = Parts(Host())
+    for text in ("nothing", *TECHNIQUES):
+        technique = None if text == "nothing" else parts.technique(Use.parse(text))
+        results = list(trial.results(text, technique))
+        if technique is None:
+            print(f"\n{guessing(results[0])}\n\n| {' | '.join(HEADING)} |\n{'|---' * len(HEADING)}|")
+        for result in results:
+            print(f"| {' | '.join(row(result))} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

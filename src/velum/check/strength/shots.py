@@ -1,0 +1,143 @@
+"""The faces of the test: as the attacker has them, and as they were when they were hidden.
+
+Everything is drawn from a seed: the same faces give the same figures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from velum.frame import Rgb
+from velum.region import Box
+
+WIDTH, HEIGHT = 96, 128
+"""Size, in pixels, of a region under test. Smaller faces are blurred more, and pixelated no less; larger ones alike."""
+
+MARGIN = 0.25
+"""Share of the region's sides that a sample has around it, so that a crop can lie elsewhere."""
+
+GROW = 0.2
+"""What a rule grows boxes by unless told otherwise: a face fills 1 / (1 + 2 * GROW) of the region."""
+
+Shot = Literal["copy", "reshot"]
+Pictures = npt.NDArray[np.uint8]
+"""Array (pictures, HEIGHT, WIDTH, 3) of 8-bit red, green, blue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wear:
+    """How far a shot can be from the original: each value is drawn evenly, up to these bounds."""
+
+    shift: float
+    """Share of the region's sides."""
+    scale: float
+    turn_degrees: float
+    light: float
+    """Brightness, contrast (as an exponent), and, at half of it, the balance of colours."""
+    shade: float
+    """How much brighter one side can be than the middle."""
+    noise: float
+    """Standard deviation in grey levels."""
+    detail: float
+    """Least share of the resolution that is left."""
+    quality: int
+    """Least quality of the JPEG it went through."""
+
+
+WEARS: dict[Shot, Wear] = {
+    "copy": Wear(0.04, 0.08, 2, 0.15, 0, 6, 0.4, 50),
+    "reshot": Wear(0.07, 0.14, 12, 0.4, 0.35, 10, 0.3, 40),
+}
+"""`copy`: the attacker's photograph itself, cut anew, passed on, stored smaller. `reshot`: the face before another
+background, in other light, tilted."""
+
+
+def sample(rgb: Rgb, box: Box) -> Rgb:
+    """Return the face in `box` of a picture, with what a rule hides around it and a margin, at the size of the test."""
+    across, down = (side * ((1 + 2 * GROW) * (1 + 2 * MARGIN) - 1) / 2 for side in (box.width, box.height))
+    wide = Box(round(box.x0 - across), round(box.y0 - down), round(box.x1 + across), round(box.y1 + down))
+    height, width = rgb.shape[:2]
+    inside = Box(max(0, wide.x0), max(0, wide.y0), min(width, wide.x1), min(height, wide.y1))
+    part = cv2.copyMakeBorder(
+        rgb[inside.slices], inside.y0 - wide.y0, wide.y1 - inside.y1, inside.x0 - wide.x0, wide.x1 - inside.x1,
+        cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    size = round(WIDTH * (1 + 2 * MARGIN)), round(HEIGHT * (1 + 2 * MARGIN))
+    how = cv2.INTER_AREA if wide.width > size[0] else cv2.INTER_CUBIC
+    return cv2.resize(part, size, interpolation=how)  # type: ignore[return-value]  # of the type of the picture
+
+
+def originals(samples: Sequence[Rgb]) -> Pictures:
+    """Return each face as the attacker has it."""
+    return np.stack([_cut(one) for one in samples])
+
+
+def shots(samples: Sequence[Rgb], shot: Shot, count: int, seed: int) -> Pictures:
+    """Return `count` shots of each face, face by face."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for which, one in enumerate(samples):
+        for _ in range(count):
+            other = samples[(which + int(rng.integers(1, len(samples)))) % len(samples)]
+            made.append(_shoot(one, other, shot, rng))
+    return np.stack(made)
+
+
+def _shoot(one: Rgb, other: Rgb, shot: Shot, rng: np.random.Generator) -> Rgb:
+    wear = WEARS[shot]
+    scale, turn = 1 + wear.scale * rng.uniform(-1, 1), wear.turn_degrees * rng.uniform(-1, 1)
+    shift = wear.shift * rng.uniform(-1, 1, 2) * (WIDTH, HEIGHT)
+    face = _cut(one, scale, turn, shift)
+    if shot == "reshot":
+        inside = _oval(scale, turn, shift)[..., None]
+        face = np.rint(inside * face + (1 - inside) * _cut(other)).astype(np.uint8)
+    return _stored(_lit(face, wear, rng), wear, rng)
+
+
+def _cut(
+    one: Rgb, scale: float = 1, turn_degrees: float = 0, shift: Sequence[float] | npt.NDArray[np.float64] = (0, 0)
+) -> Rgb:
+    """Return the region out of a sample: scaled and turned about its middle, then shifted by pixels."""
+    height, width = one.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), turn_degrees, scale)
+    moved = np.array([(WIDTH - width) / 2, (HEIGHT - height) / 2]) + shift
+    matrix[:, 2] = matrix[:, 2] + moved
+    return cv2.warpAffine(  # type: ignore[return-value]  # of the type of the sample
+        one, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def _oval(scale: float, turn_degrees: float, shift: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return how much each pixel is of the face (HEIGHT, WIDTH), 0 to 1, with soft edges."""
+    oval = np.zeros((HEIGHT, WIDTH), np.float32)
+    middle = WIDTH / 2 - 0.5 + shift[0], HEIGHT / 2 - 0.5 + shift[1]
+    size = scale * WIDTH / (1 + 2 * GROW), scale * HEIGHT / (1 + 2 * GROW)
+    cv2.ellipse(oval, (middle, size, -turn_degrees), 1, -1)
+    return cv2.GaussianBlur(oval, (0, 0), 2)  # type: ignore[return-value]  # of the type of its input
+
+
+def _lit(face: Rgb, wear: Wear, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    light = (1 + wear.light) ** rng.uniform(-1, 1, 2)
+    balance = (1 + wear.light / 2) ** rng.uniform(-1, 1, 3)
+    angle, shade = rng.uniform(0, 2 * np.pi), wear.shade * rng.uniform()
+    y, x = np.linspace(-1, 1, HEIGHT)[:, None], np.linspace(-1, 1, WIDTH)[None]
+    gradient = 1 + shade * (np.cos(angle) * x + np.sin(angle) * y)
+    lit: npt.NDArray[np.float32] = ((face / 255) ** light[0] * 255 * light[1] * balance * gradient[..., None]).astype(
+        np.float32
+    )
+    return lit
+
+
+def _stored(lit: npt.NDArray[np.float32], wear: Wear, rng: np.random.Generator) -> Rgb:
+    detail = rng.uniform(wear.detail, 1)
+    small = cv2.resize(lit, (round(WIDTH * detail), round(HEIGHT * detail)), interpolation=cv2.INTER_AREA)
+    noisy = small + rng.normal(0, wear.noise * rng.uniform(), small.shape)
+    quality = int(rng.integers(wear.quality, 91))
+    whole = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    _, data = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    again = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return cv2.resize(again, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]

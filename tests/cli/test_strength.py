@@ -1,0 +1,65 @@
+"""`velum strength` attacks what it is told to, and says who is above chance."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests.check.strength.test_trial import painted
+from typer.testing import CliRunner, Result
+
+from velum.cli.main import app
+from velum.errors import BadInput, BadPlan
+
+WHOLE = ("--locate", "fixed(label='face')")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed in range(12):
+        Image.fromarray(painted(seed)).save(folder / f"{seed}.png")
+    return folder
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["strength", *arguments])
+
+
+@pytest.mark.slow
+def test_a_strong_and_a_weak_technique(photos: Path) -> None:
+    asked = (str(photos), "--with", "blacken", "--with", "blacken(degree=0.5)", *WHOLE, "--most", "10")
+    done = run(*asked, "--json")
+    assert done.exit_code == 0, done.output
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["hidden"], one["shot"]) for one in results] == [
+        (name, shot) for name in ("nothing", "blacken", "blacken(degree=0.5)") for shot in ("copy", "reshot")
+    ]
+    assert {one["faces"] for one in results} == {10}
+    assert set(results[2]["right"].values()) == {0.1}
+    assert results[4]["right"]["undone"] > 0.9
+
+
+@pytest.mark.slow
+def test_the_table_for_people(photos: Path) -> None:
+    done = run(str(photos), "--with", "blacken", *WHOLE)
+    assert done.exit_code == 0, done.output
+    assert "12 faces; guessing names 8.3%" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("blacken")]
+    assert [(row[1], row[-1]) for row in rows] == [("copy", "yes"), ("reshot", "yes")]
+    assert "…" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "why"),
+    [
+        (("--with", "smear"), BadPlan, "unknown technique"),
+        (("--locate", "nobody"), BadPlan, "unknown localizer"),
+        (("--locate", "fixed"), BadInput, "finds zones, not faces"),
+        ((*WHOLE, "--min-height", "1000"), BadInput, "no face is large enough"),
+    ],
+)
+def test_mistakes(photos: Path, arguments: tuple[str, ...], kind: type[Exception], why: str) -> None:
+    done = run(str(photos), *arguments)
+    assert isinstance(done.exception, kind), why
