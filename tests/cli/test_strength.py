@@ -63,3 +63,15 @@ def test_the_table_for_people(photos: Path) -> None:
 def test_mistakes(photos: Path, arguments: tuple[str, ...], kind: type[Exception], why: str) -> None:
     done = run(str(photos), *arguments)
     assert isinstance(done.exception, kind), why
+
+
+def test_a_technique_that_is_not_for_faces_is_refused(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = photos.parent / "techniques"
+    folder.mkdir()
+    (folder / "plates.py").write_text(
+        "class Plates:\n    destroys = True\n    labels = {'license_plate'}\n    def hide(self, patch): ...\n"
+    )
+    monkeypatch.setenv("VELUM_TECHNIQUES", str(folder))
+    done = run(str(photos), "--with", "plates", *WHOLE)
+    assert isinstance(done.exception, BadPlan)
+    assert "hides only license_plate, not 'face'" in str(done.exception)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from velum.cli import console
-from velum.cli.hide import Json
 
 if TYPE_CHECKING:
     from velum.check.strength.trial import Result
+    from velum.engine.prepare import Parts
+    from velum.plugins import Technique
 
 Sources = Annotated[
     list[Path], typer.Argument(metavar="SRC...", help="Pictures with faces, or folders of them; each person once.")
@@ -24,6 +25,7 @@ Techniques = Annotated[
 ]
 Locate = Annotated[str, typer.Option("--locate", metavar="NAME", help="What finds the faces.")]
 MinHeight = Annotated[int, typer.Option("--min-height", min=8, help="Smallest face to take, in pixels.")]
+Json = Annotated[bool, typer.Option("--json", help="Print each result as a line of JSON.")]
 Most = Annotated[int, typer.Option("--most", min=10, max=300, help="Faces to take; more need more memory and time.")]
 
 
@@ -46,7 +48,7 @@ def strength(
         parts = Parts(settings.host(progress, mode="throughput"))
         try:
             # Mistakes show before the first picture is read.
-            named = {"nothing": None} | {text: parts.technique(Use.parse(text)) for text in techniques or TECHNIQUES}
+            named = {"nothing": None} | {text: _technique(text, parts) for text in techniques or TECHNIQUES}
             pictures = [job.source for source in sources for job in arrange([source], None)[0]]
             found = faces(pictures, parts.localizer(Use.parse(locate)), settings.limits(), min_height)
             trial = Trial(list(islice(found, most)))
@@ -57,6 +59,16 @@ def strength(
         results.extend(trial.results(name, technique))
         typer.echo(f"{name} tested", err=True)
     _print(results, json=json)
+
+
+def _technique(text: str, parts: "Parts") -> "Technique":
+    """Return the technique, made as for a plan: one that is not for faces is refused."""
+    from velum.engine.prepare import prepare
+    from velum.plan import Plan, Rule
+    from velum.use import Use
+
+    rule = Rule("face", Use("nothing"), Use.parse(text))
+    return prepare(Plan((rule,)), parts, locate=False).techniques[0]
 
 
 def _print(results: Sequence["Result"], *, json: bool) -> None:

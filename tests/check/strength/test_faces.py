@@ -24,7 +24,7 @@ def photos(tmp_path: Path) -> list[Path]:
 def test_each_face_that_is_large_enough_is_taken(photos: list[Path]) -> None:
     found = [
         Region(Box(10, 10, 40, 50), "face"), Region(Box(60, 10, 80, 41), "Human Face"),
-        Region(Box(90, 10, 140, 100), "person"),
+        Region(Box(90, 10, 140, 100), "person"), Region(Box(300, 10, 340, 90), "face"),
     ]  # fmt: skip
     localizer = FakeLocalizer(found, frozenset({"face", "Human Face", "person"}))
     assert [int(one.mean()) for one in faces(photos, localizer, Limits(), min_height=32)] == [100, 101]

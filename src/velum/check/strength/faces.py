@@ -24,6 +24,7 @@ def faces(sources: Iterable[Path], localizer: Localizer, limits: Limits, min_hei
     for source in sources:
         with read(source, limits) as reader:
             frame = next(reader.frames())
-        found = [one for one in localizer.locate([frame])[0] if covers("face", one.label)]
+        found = [one.box for one in localizer.locate([frame])[0] if covers("face", one.label)]
+        inside = [box for box in (box.clip(frame.width, frame.height) for box in found) if box]
         rgb = frame.rgb(frame.width, frame.height)
-        yield from (sample(rgb, one.box) for one in found if one.box.height >= min_height)
+        yield from (sample(rgb, box) for box in inside if box.height >= min_height)
