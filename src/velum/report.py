@@ -78,6 +78,8 @@ class Report:
     encoding: str = "re-encoded"
     warnings: tuple[str, ...] = ()
     version: str = ""
+    check: Mapping[str, Any] | None = None
+    """What the check of the finished file said, where the plan asks for one."""
 
     @property
     def labels(self) -> dict[str, int]:

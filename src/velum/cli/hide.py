@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +58,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the plan, say wha
 Resume = Annotated[bool, typer.Option("--resume", help="Skip what an earlier run into the same folder finished.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist. Sources are never touched.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report of each file as a line of JSON.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Check the finished file as velum check does; publish it if nothing is found.")
+]
 Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="Pictures in work at a time, for folders.")]
 
 
@@ -71,6 +75,7 @@ def hide(
     keep_out: KeepOut = [],
     quality: Quality = None,
     regions: Regions = None,
+    verify: Verify = False,
     dry_run: DryRun = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -98,6 +103,7 @@ def hide(
     )  # fmt: skip
     options = console.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, moving)
     wanted = options.plan()
+    wanted = replace(wanted, verify=wanted.verify or verify)
     stream = live.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
     jobs, folder = ([], None) if stream else arrange(paths, place)

@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from velum import __version__
-from velum.cli import audit, config, hide, inspect, jobs, keys, locate, models, serve, serve_models, submit, worker
+from velum.cli import (
+    audit,
+    check,
+    config,
+    hide,
+    inspect,
+    jobs,
+    keys,
+    locate,
+    models,
+    serve,
+    serve_models,
+    submit,
+    worker,
+)
 from velum.cli.console import fail
 from velum.errors import VelumError
 
@@ -20,6 +34,7 @@ app = typer.Typer(
 )
 app.command("hide")(hide.hide)
 app.command("locate")(locate.locate)
+app.command("check")(check.check)
 app.command("techniques")(inspect.techniques)
 app.command("labels")(inspect.labels)
 app.command("serve")(serve.serve)

@@ -26,7 +26,7 @@ from velum.service.v1.values import JobPage, JobState, JobWanted
 LOOK_SECONDS = 0.5
 """How often is looked whether a job that is watched has changed."""
 
-OF_CALLERS = frozenset({"BadInput", "BadPlan", "LimitExceeded"})
+OF_CALLERS = frozenset({"BadInput", "BadPlan", "LimitExceeded", "NotHidden"})
 """Errors whose messages are for whoever handed the job in: others may tell of places and addresses of the service."""
 
 JobId = Annotated[str, InPath(description="Id of the job.", examples=["018f3c" + "ab" * 13])]
