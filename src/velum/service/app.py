@@ -169,7 +169,7 @@ def _house(settings: Settings, host: Host) -> _House:
             workers=workers,
             peers=peers,
             office=office,
-            craft=partial(WatchedCraft, seen, audit),
+            craft=partial(WatchedCraft, seen, audit, span_seconds=settings.jobs.span_seconds),
         )
     )
     return _House(api, state, engine, peers, workshop, directory, workers, access, seen, audit, own_part)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from velum.errors import Unavailable, VelumError
-from velum.jobs import Craft, Database, Desk, FolderStore, Pace, Retention, Store, Uploads, Worker, through
+from velum.jobs import Craft, Database, Desk, Pace, Retention, Store, Uploads, Worker, store_at, through
 from velum.limits import Limits
 from velum.plugins import Host
 from velum.remote.peers import Peers
@@ -112,7 +112,7 @@ class Crew:
 def worker(settings: Settings, peers: Peers, craft: Making | None = None) -> Worker:
     """Return a worker. Raises `OutputFailed` when its folders cannot be made."""
     jobs = settings.jobs
-    making = craft or partial(WatchedCraft, Metrics(), audit_of(settings))
+    making = craft or partial(WatchedCraft, Metrics(), audit_of(settings), span_seconds=jobs.span_seconds)
     store = _store(settings)
     return Worker(
         _database(settings), store, lambda: making(_maker(settings), settings.limits()),
@@ -145,10 +145,11 @@ def _database(settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> Store:
-    return FolderStore(settings.jobs.store or settings.jobs.data / "store")
+    return store_at(settings.jobs.store or settings.jobs.data / "store")
 
 
 def _uploads(settings: Settings, store: Store) -> Uploads:
-    # On the store's file system: completing an upload then copies nothing.
-    root = settings.jobs.store or settings.jobs.data / "store"
+    # On the store's file system: completing an upload then copies nothing. Before a bucket they are kept here.
+    jobs = settings.jobs
+    root = jobs.data if isinstance(jobs.store, str) else jobs.store or jobs.data / "store"
     return Uploads(root / "uploads", store, most=settings.limits().bytes)

@@ -115,8 +115,11 @@ class WatchedEngine(Engine):
 class WatchedCraft(EngineCraft):
     """Does jobs that are counted, and written down when they are done."""
 
-    def __init__(self, metrics: Metrics, audit: Audit | None, host: Callable[[], Host], limits: Limits) -> None:
-        super().__init__(host, limits)
+    def __init__(
+        self, metrics: Metrics, audit: Audit | None, host: Callable[[], Host], limits: Limits, *,
+        span_seconds: float = media.SPAN_SECONDS,
+    ) -> None:  # fmt: skip
+        super().__init__(host, limits, span_seconds=span_seconds)
         self._metrics, self._audit = metrics, audit
 
     def cut(self, task: Task) -> Sequence[Piece]:

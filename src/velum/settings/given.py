@@ -29,6 +29,12 @@ class Given:
         except RuntimeError as error:
             raise self.wrong("a path whose '~' can be resolved") from error
 
+    def place(self) -> Path | str:
+        """Return a path, or the URL of a place elsewhere as it is."""
+        if isinstance(self.value, str) and "://" in self.value:
+            return self.value
+        return self.path()
+
     def yes(self) -> bool:
         """Return a truth value."""
         text = str(self.value).lower()
