@@ -92,7 +92,8 @@ class _House:
 def create_app(settings: Settings | None = None, *, host: Host | None = None) -> FastAPI:
     """Return the service. `host` replaces what the settings say of localizers and techniques, for tests and embedding.
 
-    Raises `BadPlan` for settings that cannot be used.
+    Its server may call `state.end` as soon as it is told to end: then the service is no longer ready, and streams that
+    have no end of their own are closed. Raises `BadPlan` for settings that cannot be used.
     """
     settings = settings or Settings.load()
     house = _house(settings, host or settings.host())
@@ -115,6 +116,7 @@ def create_app(settings: Settings | None = None, *, host: Host | None = None) ->
         form_limits={"max_files": MOST_FILES, "max_fields": MOST_FIELDS, "max_part_size": LONGEST_FIELD},
         telemetry=telemetry(traces=settings.watch.traces),
     )
+    app.state.end = house.health.end
     errors.handle(app)
     app.include_router(routes.routes(house.api), dependencies=[Depends(access.of_tags("Configuration"))])
     for prefix, router in house.native.routers(access) if house.native is not None else ():
@@ -170,6 +172,7 @@ def _house(settings: Settings, host: Host) -> _House:
             peers=peers,
             office=office,
             craft=partial(WatchedCraft, seen, audit, span_seconds=settings.jobs.span_seconds),
+            ending=state.ending,
         )
     )
     return _House(api, state, engine, peers, workshop, directory, workers, access, seen, audit, own_part)
