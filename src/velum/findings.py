@@ -1,6 +1,7 @@
 """What was found in one source, to be kept, reviewed, corrected and rendered later."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeGuard
 
@@ -77,6 +78,21 @@ class Findings:
                 raise BadInput(f"the regions file has frame {index} twice")
             frames[index] = regions
         return cls(width, height, frames, sha256, _models(value.get("models", [])))
+
+
+def line_of(index: int, regions: Iterable[Region]) -> str:
+    """Return one frame of a regions file as JSON in one line."""
+    return json.dumps({"index": index, "regions": [region.to_json() for region in regions]}, ensure_ascii=False)
+
+
+def text_of(findings: Findings, lines: Iterable[str]) -> Iterator[str]:
+    """Yield the text of a regions file piece by piece: the head of `findings`, and frames that `line_of` gave."""
+    yield json.dumps(findings.to_json() | {"frames": 0}, ensure_ascii=False).removesuffix("0}") + "["
+    comma = "\n"
+    for line in lines:
+        yield comma + line
+        comma = ",\n"
+    yield "\n]}\n"
 
 
 def _frame_of(entry: Any) -> tuple[int, tuple[Region, ...]]:

@@ -124,6 +124,10 @@ def test_jobs_are_listed_watched_fetched_and_deleted(velum: Velum) -> None:
     assert velum("jobs", "download", ids["photo.png"], "-o", "other.png").exit_code == 0
     assert Path("other.png").read_bytes() == Path("photo.hidden.png").read_bytes()
     assert lines(velum("jobs", "show", "--report", ids["photo.png"]))[0]["warnings"] == ["look twice"]
+    assert velum("jobs", "regions", ids["photo.png"], "-o", "found.json").exit_code == 0
+    assert json.loads(Path("found.json").read_text())["frames"] == [{"index": 0, "regions": []}]
+    (anew,) = lines(velum("jobs", "render", "--json", "--regions", "found.json", ids["photo.png"]))
+    assert (anew["state"], anew["result_name"]) == ("waiting", None)
     gone = velum("jobs", "delete", *ids.values())
     assert gone.stdout.count("deleted") == 3
     assert velum("jobs", "list").stdout.count("\n") == 1

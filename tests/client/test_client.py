@@ -29,7 +29,9 @@ from velum.client import (
     jobs,
 )
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
+from velum.findings import Findings
 from velum.plan import Plan
+from velum.region import Box, Region
 from velum.service.access import keys_file
 from velum.service.keys import Keys
 from velum.settings import Settings
@@ -91,6 +93,12 @@ def test_a_job_from_the_file_to_the_deleted_result(url: str, photo: Path, tmp_pa
         target = it.result(job, tmp_path / "result.png")
         assert target.read_bytes() == photo.read_bytes()
         assert it.report(job)["warnings"] == ["look twice"]
+        assert it.regions(job).frames == {0: ()}
+        corrected = Findings(64, 48, {0: (Region(Box(1, 2, 3, 4), "face"),)})
+        assert it.wait(it.render(job, corrected)).state == "done"
+        assert it.regions(job).to_json() == corrected.to_json()
+        with pytest.raises(BadInput, match="63 x 48"):
+            it.render(job, Findings(63, 48, {}))
         other = it.submit(it.upload(photo), PLAN, name="bad.png", priority=-1)
         failed = it.wait(other)
         assert (failed.state, failed.priority, failed.plan) == ("failed", -1, PLAN.digest)

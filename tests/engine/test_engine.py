@@ -97,6 +97,18 @@ def test_rules_pick_their_regions_by_label_and_score(photo: Path) -> None:
         assert [hidden.box for hidden in engine.hide(photo, photo.with_name("out.png"), plan).hidden] == [FACE.box]
 
 
+def test_regions_that_are_given_are_hidden_however_doubtful(photo: Path) -> None:
+    doubtful = Region(Box(40, 5, 50, 15), "face", 0.3)
+    plan = Plan.of("face: fake -> blacken with min_score=0.5")
+    given, told = Findings(60, 40, {0: (doubtful,)}), list[tuple[int, tuple[Region, ...]]]()
+    with finding([FACE]) as engine:
+        report = engine.hide(
+            photo, photo.with_name("out.png"), plan, regions=given, tell=lambda *hidden: told.append(hidden)
+        )
+    assert [hidden.box for hidden in report.hidden] == [doubtful.box]
+    assert told == [(0, (doubtful,))]
+
+
 def test_a_localizer_named_by_several_rules_runs_once_per_frame(photo: Path) -> None:
     seen: list[Frame] = []
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from velum import Plan
+from velum.findings import Findings
 from velum.jobs import Craft, Database, Desk, Job, State, Submission, Worker, store_at
 
 from .buckets import S3, s3
@@ -133,6 +134,10 @@ class Office:
     def content(self, job: Job) -> bytes:
         assert job.result is not None
         return b"".join(self.store.open(job.result))
+
+    def regions(self, job: Job) -> Findings:
+        assert job.regions is not None
+        return Findings.from_json(json.loads(b"".join(self.store.open(job.regions))))
 
 
 def _until(true: Callable[[], bool], what: str, seconds: float = 20) -> None:

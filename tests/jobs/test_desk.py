@@ -1,13 +1,14 @@
 """Handing jobs in, listing and looking after them, in either database."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from velum import Plan
 from velum.errors import BadInput, BadPlan, VelumError
-from velum.jobs import Database, State, Submission
+from velum.jobs import Database, Desk, State, Submission
 
 from .conftest import Office
 
@@ -110,6 +111,18 @@ def test_a_database_of_a_later_velum_is_refused(office: Office) -> None:
         connection.exec_driver_sql("UPDATE velum_schema SET version = 99")
     with pytest.raises(VelumError, match="version 99"):
         Database(office.url)
+
+
+def test_tables_of_an_earlier_velum_are_brought_up_to_date(office: Office) -> None:
+    job = office.submit()
+    with office.database.writing() as connection:
+        for table, column in (("velum_jobs", "found"), ("velum_jobs", "draft"), ("velum_pieces", "told")):
+            connection.exec_driver_sql(f"DROP INDEX ix_{table}_{column}")
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.exec_driver_sql("UPDATE velum_schema SET version = 1")
+    for _ in range(2):
+        with closing(Database(office.url)) as later:
+            assert Desk(later, office.store).get(job.id) == job
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

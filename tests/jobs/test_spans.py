@@ -18,6 +18,7 @@ import pytest
 from velum import Engine, Plan
 from velum.jobs import EngineCraft, Piece, State, Submission
 from velum.plan import Rule, Video
+from velum.region import Box
 from velum.use import Use
 
 from .conftest import Office
@@ -78,6 +79,11 @@ def test_a_kill_in_the_middle_changes_nothing_of_the_result(
             second.terminate()
     assert done.state == State.DONE
     assert _sha256(office, done.result) == _sha256(office, calm.result)
+    hidden = [office.regions(one) for one in (calm, done)]
+    assert hidden[0].to_json() == hidden[1].to_json()
+    assert {index: [region.box for region in found] for index, found in hidden[0].frames.items()} == {
+        index: [Box(10, 10, 30, 30)] for index in range(COUNT)
+    }
     # Nothing that was finished was done again, and no more than one piece was lost.
     assert before < COUNT
     times = Counter(int(line.split()[1]) for line in office.log.read_text().splitlines())
@@ -85,7 +91,7 @@ def test_a_kill_in_the_middle_changes_nothing_of_the_result(
     assert sum(times.values()) - COUNT <= 12
     assert all(times[frame] == 1 for frame in range(12 * kept))
     stored = {one.key for one in office.store.list()}
-    assert stored == {key, calm.result, done.result}, "pieces are left behind"
+    assert stored == {key, calm.result, calm.regions, done.result, done.regions}, "pieces are left behind"
 
 
 def _located(office: Office) -> int:

@@ -91,6 +91,43 @@ def retry(jobs: JobIds, json: Json = False, server: Server = None, token_file: T
 
 
 @app.command()
+def regions(
+    job: JobId,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write to. Default: standard output.")
+    ] = None,
+    overwrite: Overwrite = False,
+    server: Server = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Fetch the regions that a job hides, to correct them and render it anew."""
+    from velum.cli.locate import findings_text
+
+    with service(server, token_file) as client:
+        text = findings_text(client.regions(job))
+    if output is None:
+        typer.echo(text)
+    else:
+        console.write_text(output, text + "\n", overwrite=overwrite)
+
+
+@app.command()
+def render(
+    job: JobId,
+    regions: Annotated[
+        Path | None, typer.Option("--regions", metavar="FILE", help="Corrected regions. Default: as they are.")
+    ] = None,
+    json: Json = False,
+    server: Server = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Have a job done again with its regions, corrected or not; nothing is looked for."""
+    corrected = None if regions is None else console.findings_from(regions)
+    with service(server, token_file) as client:
+        _tell(client.render(job, corrected), json=json)
+
+
+@app.command()
 def delete(jobs: JobIds, server: Server = None, token_file: TokenFile = None) -> None:
     """Delete jobs with their sources, results and reports, at once and for good."""
     with service(server, token_file) as client:

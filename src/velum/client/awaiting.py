@@ -100,6 +100,17 @@ class AsyncClient:
         """Return the report of a job, as `velum.report.Report.to_json` writes it."""
         return await self._run(offers.report(job))
 
+    async def regions(self, job: Job | str) -> Findings:
+        """Return what a job hides, or what it was last corrected to. Raises `Conflict` before it is done."""
+        return await self._run(offers.regions(job))
+
+    async def render(self, job: Job | str, regions: Findings | None = None) -> Job:
+        """Have a job done again with its regions, or with corrected ones, and without looking for any.
+
+        The result that it had is withdrawn at once. Raises `Conflict` when it cannot be.
+        """
+        return await self._run(offers.rendered(job, regions))
+
     async def techniques(self) -> tuple[Technique, ...]:
         """Return how can be hidden."""
         return await self._run(offers.offered("techniques", Technique.read))

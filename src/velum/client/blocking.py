@@ -101,6 +101,17 @@ class Client:
         """Return the report of a job, as `velum.report.Report.to_json` writes it."""
         return self._run(offers.report(job))
 
+    def regions(self, job: Job | str) -> Findings:
+        """Return what a job hides, or what it was last corrected to. Raises `Conflict` before it is done."""
+        return self._run(offers.regions(job))
+
+    def render(self, job: Job | str, regions: Findings | None = None) -> Job:
+        """Have a job done again with its regions, or with corrected ones, and without looking for any.
+
+        The result that it had is withdrawn at once. Raises `Conflict` when it cannot be.
+        """
+        return self._run(offers.rendered(job, regions))
+
     def techniques(self) -> tuple[Technique, ...]:
         """Return how can be hidden."""
         return self._run(offers.offered("techniques", Technique.read))

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from velum.client.asking import asked
-from velum.client.jobs import place
+from velum.client.asking import asked, body_of
+from velum.client.jobs import looked_at, place
 from velum.client.sending import form
 from velum.client.steps import Ask, Steps
 from velum.client.told import Told, odd
@@ -19,16 +19,32 @@ T = TypeVar("T")
 
 def located(source: Path, plan: Plan | str | None) -> Steps[Findings]:
     """Return what a plan would hide in a picture."""
-    told = yield from asked(Ask("POST", "/v1/locate", body=form(source, plan)))
-    try:
-        return Findings.from_json(told.json())
-    except BadInput as error:
-        raise odd(str(error)) from error
+    return _findings((yield from asked(Ask("POST", "/v1/locate", body=form(source, plan)))))
+
+
+def regions(job: Job | str) -> Steps[Findings]:
+    """Return the regions of a job."""
+    return _findings((yield from asked(Ask("GET", f"{place(job)}/regions"))))
+
+
+def rendered(job: Job | str, corrected: Findings | None) -> Steps[Job]:
+    """Have a job done again, with its regions or with corrected ones."""
+    if corrected is not None:
+        body = body_of(corrected.to_json())
+        yield from asked(Ask("PUT", f"{place(job)}/regions", body=body))
+    return (yield from looked_at(job, "render"))
 
 
 def report(job: Job | str) -> Steps[Mapping[str, Any]]:
     """Return the report of a job."""
     return (yield from asked(Ask("GET", f"{place(job)}/report"))).json()
+
+
+def _findings(told: Told) -> Findings:
+    try:
+        return Findings.from_json(told.json())
+    except BadInput as error:
+        raise odd(str(error)) from error
 
 
 def offered(what: str, read: Callable[[Told], T]) -> Steps[tuple[T, ...]]:

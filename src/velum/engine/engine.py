@@ -14,17 +14,16 @@ import numpy as np
 
 from velum import __version__, media
 from velum.engine.following import Reach, followed
-from velum.engine.joining import numbered, summed
+from velum.engine.joining import numbered, numbering, summed
 from velum.engine.lanes import ahead
 from velum.engine.prepare import Parts, Work, prepare
-from velum.engine.stages import Looked, Tally, counted, hide, known, locate, touched_by, wanted_by
+from velum.engine.stages import Looked, Tally, Tell, counted, hide, known, locate, told, touched_by, unique, wanted_by
 from velum.errors import BadInput, BadPlan
 from velum.findings import Findings
 from velum.frame import Frame, Plane, Role, Samples
 from velum.limits import Limits
 from velum.plan import Plan
 from velum.plugins import Host
-from velum.region import Region
 from velum.report import Report
 
 NOTHING_FOUND = "nothing was found to hide; look at the picture before you pass it on"
@@ -63,20 +62,21 @@ class Engine:
         regions: Findings | None = None,
         overwrite: bool = False,
         progress: Progress | None = None,
+        tell: Tell | None = None,
     ) -> Report:
         """Write `source` to `target` with everything hidden that `plan` names, and say what was done.
 
         With `regions`, what they name is hidden instead of looking for it. `progress` is called with each frame that is
-        done. The target appears whole or not at all; an `Outlet` gets each frame as soon as it is hidden. A source that
-        is an address, `-` for the standard input, or a `Live` is read as it comes; a `Held` is in memory. Raises any
-        `VelumError`.
+        done, `tell` with what is about to be hidden in each. The target appears whole or not at all; an `Outlet` gets
+        each frame as soon as it is hidden. A source that is an address, `-` for the standard input, or a `Live` is read
+        as it comes; a `Held` is in memory. Raises any `VelumError`.
         """
         work = prepare(plan, self._parts, locate=regions is None)
         origin = media.source_of(source)
         if isinstance(origin, media.Live) and (plan.video.two_pass or plan.video.smart):
             raise BadPlan(f"{origin} comes once; leave out two_pass and smart, or save it to a file first")
-        given = regions is not None
         goal = target if isinstance(target, media.Outlet) else Path(target)
+        given = regions is not None
         with self._reading(origin, plan) as (reader, tally):
             info = reader.info
             if regions is not None:
@@ -88,8 +88,8 @@ class Engine:
             with (
                 media.write(goal, like=info, plan=plan, overwrite=overwrite, touched=touched) as writer,
                 lane(counted(reader.frames(), tally)) as frames,
-                lane(self._looked(frames, work, regions, tally, info.fps, followed=not given)) as looked,
-                lane(hide(self._final(looked, work, info.fps, given=regions is not None), work, tally)) as hidden,
+                lane(self._looked(frames, work, regions, tally, info.fps)) as looked,
+                lane(hide(told(self._final(looked, work, info.fps, given=given), work, tell), work, tally)) as hidden,
             ):
                 for frame in hidden:
                     with tally.stage("encode"):
@@ -125,26 +125,30 @@ class Engine:
 
     def hide_span(
         self, source: Path, part: Path, plan: Plan, span: media.Span,
-        *, regions: Findings | None = None, progress: Progress | None = None,
+        *, regions: Findings | None = None, progress: Progress | None = None, tell: Tell | None = None,
     ) -> Report:  # fmt: skip
         """Write the frames of one span of `source` to `part`, hidden as in the whole video; `join` makes use of it.
 
-        The same span comes out the same each time. `progress` counts its own frames. Raises any `VelumError`.
+        The same span comes out the same each time. `progress` counts its own frames, `tell` names each by its
+        index in the video, and things that were followed by numbers that no other span has. Raises any `VelumError`.
         """
         work = prepare(plan, self._parts, locate=regions is None)
         start = time.perf_counter()
+        given = regions is not None
+        tell = tell if tell is None or given else numbering(tell, span)
         with media.read_span(source, self._limits, span) as reader:
             info, tally = reader.info, Tally(by_track=True)
             tally.add("decode", time.perf_counter() - start)
-            around = 0 if regions is not None or info.fps is None else _around(plan, info.fps)
+            around = 0 if given or info.fps is None else _around(plan, info.fps)
             if regions is not None:
                 regions.check(width=info.width, height=info.height, frames=span.frames_total, sha256=reader.sha256)
             with (
                 media.write_span(part, info, plan, span) as writer,
                 ahead(_near(counted(reader.frames(), tally), span, around)) as frames,
                 ahead(self._looked(frames, work, regions, tally, info.fps)) as looked,
-                ahead(hide(_own(self._final(looked, work, info.fps, given=regions is not None), span), work, tally))
-                as hidden,
+                ahead(
+                    hide(told(_own(self._final(looked, work, info.fps, given=given), span), work, tell), work, tally)
+                ) as hidden,
             ):  # fmt: skip
                 for frame in hidden:
                     with tally.stage("encode"):
@@ -265,18 +269,17 @@ class Engine:
             lane(self._looked(frames, work, None, tally, info.fps)) as looked,
         ):
             for look in self._final(looked, work, info.fps, whole=True):
-                found[look.frame.index] = _unique(wanted_by(work, look))
+                found[look.frame.index] = unique(wanted_by(work, look))
                 if progress is not None:
                     progress(look.frame.index + 1, info.frames)
         return Findings(info.width, info.height, found, reader.sha256, work.models)
 
     def _looked(
         self, frames: Iterable[Frame], work: Work, regions: Findings | None, tally: Tally, fps: Fraction | None,
-        *, followed: bool = False,
     ) -> Iterator[Looked]:  # fmt: skip
-        """Yield the frames with what is found in each, or known of it; `followed`: from a pass before this one."""
+        """Yield the frames with what is found in each, or known of it."""
         if regions is not None:
-            return known(frames, work, regions, self._limits, followed=followed)
+            return known(frames, work, regions, self._limits)
         every, together = (work.plan.video.every, self._together) if fps is not None else (1, 1)
         return locate(frames, work, self._limits, tally, every=every, together=together)
 
@@ -332,11 +335,6 @@ def _outcome(work: Work, tally: Tally, notes: tuple[str, ...], regions: Findings
         "rules": tuple(map(str, work.plan.rules)), "models": work.models if regions is None else regions.models,
         "seconds": tally.seconds, "warnings": (*warnings, *work.warnings, *notes), "version": __version__,
     }  # fmt: skip
-
-
-def _unique(wanted: Iterable[Iterable[Region]]) -> tuple[Region, ...]:
-    """Return the regions of all rules, each once, though several rules may hide it."""
-    return tuple({id(region): region for regions in wanted for region in regions}.values())
 
 
 def _frame_of(pixels: Samples) -> Frame:

@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from velum.engine.stages import Tell
 from velum.errors import BadInput
 from velum.media import Span
+from velum.region import Region
 from velum.report import Followed, Report
 
 Key = tuple[int, str, int | None]
@@ -13,9 +15,20 @@ Key = tuple[int, str, int | None]
 
 def numbered(tracks: Sequence[Followed], span: Span) -> tuple[Followed, ...]:
     """Return what was followed in one span, with numbers that no other span has."""
-    return tuple(
-        one if one.track is None else replace(one, track=one.track * span.count + span.index) for one in tracks
-    )
+    return tuple(replace(one, track=_number(one.track, span)) for one in tracks)
+
+
+def numbering(tell: Tell, span: Span) -> Tell:
+    """Return what tells of the regions of one span with the numbers that `numbered` gives to their tracks."""
+
+    def numbered_tell(frame: int, regions: tuple[Region, ...]) -> None:
+        tell(frame, tuple(replace(one, track=_number(one.track, span)) for one in regions))
+
+    return numbered_tell
+
+
+def _number(track: int | None, span: Span) -> int | None:
+    return None if track is None else track * span.count + span.index
 
 
 def summed(reports: Sequence[Report]) -> Report:

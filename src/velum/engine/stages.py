@@ -1,7 +1,7 @@
 """Stages: functions from iterator to iterator. A stage knows no thread, no file and no request."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -16,6 +16,9 @@ from velum.locate.labels import covers
 from velum.plugins import Localizer
 from velum.region import Region
 from velum.report import Followed, Hidden
+
+Tell = Callable[[int, tuple[Region, ...]], None]
+"""Called with the index of each frame, in order, and with what is hidden in it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,14 +116,25 @@ def locate(
         del group, asked, frame  # or they would be held while the next ones are waited for
 
 
-def known(
-    frames: Iterable[Frame], work: Work, findings: Findings, limits: Limits, *, followed: bool = False
-) -> Iterator[Looked]:
-    """Take the regions from findings instead of looking for them; `followed`: each of them is to be hidden."""
+def known(frames: Iterable[Frame], work: Work, findings: Findings, limits: Limits) -> Iterator[Looked]:
+    """Take the regions from findings instead of looking for them. Each of them is to be hidden, however doubtful."""
     finders = max(work.finder, default=0) + 1
     for frame in frames:
         kept = [region for part in work.keepers for region in _run(part, [frame], limits)[0]]
-        yield Looked(frame, (findings.frames.get(frame.index, ()),) * finders, kept, followed)
+        yield Looked(frame, (findings.frames.get(frame.index, ()),) * finders, kept, followed=True)
+
+
+def told(looked: Iterable[Looked], work: Work, tell: Tell | None) -> Iterator[Looked]:
+    """Pass the frames on, telling what is hidden in each."""
+    for look in looked:
+        if tell is not None:
+            tell(look.frame.index, unique(wanted_by(work, look)))
+        yield look
+
+
+def unique(wanted: Iterable[Iterable[Region]]) -> tuple[Region, ...]:
+    """Return the regions of all rules, each once, though several rules may hide it."""
+    return tuple({id(region): region for regions in wanted for region in regions}.values())
 
 
 def hide(looked: Iterable[Looked], work: Work, tally: Tally) -> Iterator[Frame]:

@@ -10,8 +10,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,8 +19,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from velum.engine.engine import Engine
-from velum.errors import BadInput, VelumError
-from velum.findings import Findings
+from velum.engine.stages import Tell
+from velum.errors import BadInput, OutputFailed, VelumError
+from velum.findings import Findings, line_of
 from velum.jobs.isolation import Order
 from velum.limits import Limits
 from velum.media import VIDEO_SUFFIXES, Span
@@ -87,10 +88,28 @@ def _done(engine: Engine, order: Order, progress: Callable[[int, int | None], No
         parts = [(file, Report.from_json(report)) for file, report in order.parts]
         return engine.join(source, parts, target, plan, overwrite=True).to_json()
     regions = None if order.regions is None else _regions(order.regions)
-    if order.span is not None:
-        span = Span.from_json(order.span)
-        return engine.hide_span(source, target, plan, span, regions=regions, progress=progress).to_json()
-    return engine.hide(source, target, plan, regions=regions, overwrite=True, progress=progress).to_json()
+    with _telling(order.told) as tell:
+        if order.span is not None:
+            span = Span.from_json(order.span)
+            report = engine.hide_span(source, target, plan, span, regions=regions, progress=progress, tell=tell)
+        else:
+            report = engine.hide(source, target, plan, regions=regions, overwrite=True, progress=progress, tell=tell)
+    return report.to_json()
+
+
+@contextmanager
+def _telling(path: Path | None) -> Iterator[Tell | None]:
+    """Give what writes down the regions of each frame as they come: those of a long video need no memory."""
+    if path is None:
+        yield None
+        return
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            yield lambda index, regions: print(line_of(index, regions), file=file)
+    except OSError as error:
+        if isinstance(error, VelumError):
+            raise
+        raise OutputFailed(f"cannot write the regions: {error.strerror or error}; check that there is room") from error
 
 
 def _regions(path: Path) -> Findings:

@@ -2,13 +2,15 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from velum.errors import BadInput
+from velum.errors import BadInput, OutputFailed
+from velum.findings import Findings, text_of
 from velum.jobs.isolation import Child, Order
+from velum.jobs.seams import linked, renumbered, reported
 from velum.jobs.values import Piece, Submission
 from velum.limits import Limits
 from velum.media import SPAN_SECONDS, Span
@@ -39,19 +41,24 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A finished piece: a file, and JSON values that are kept with it."""
+    """A finished piece: a file, JSON values that are kept with it, and a file of what was hidden where that is told."""
 
     file: Path
     note: Mapping[str, Any] = field(default_factory=dict)
+    told: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What comes of a job: a file (it may be that of a piece), what to call it, and a report."""
+    """What comes of a job: a file (it may be that of a piece), what to call it, a report, and a file of regions.
+
+    These are what was hidden; they can be corrected, and the job be done again with them.
+    """
 
     file: Path
     name: str
     report: Mapping[str, Any]
+    regions: Path | None = None
 
 
 class Stopped(Exception):
@@ -114,19 +121,26 @@ class EngineCraft:
         name, span = f"{piece.index}{_suffix(task.source, task.submission.name)}", None
         if piece.label:
             name, span = f"{piece.index}.part", json.loads(piece.label)
-        order = self._order(task, name, span=span)
+        told = task.folder / f"{piece.index}.told"
+        order = self._order(task, name, span=span, told=told)
         report = self._done(order, task)
         task.progress(report["frames"], report["frames"])
-        return Made(order.target, _named(report, task, order.target))
+        return Made(order.target, _named(report, task, order.target), told)
 
     def join(self, task: Task, made: Sequence[Made]) -> Result:
         """Return the one piece, or the video that the spans make up. Raises as `make` does."""
         file, report = made[0].file, made[0].note
+        told = [one.told for one in made if one.told is not None]
+        # Regions that were given have their numbers through the whole video.
+        numbers = linked(told) if task.regions is None and len(told) == len(made) else {}
         if len(made) > 1:
             name = f"joined{_suffix(task.source, task.submission.name)}"
-            order = self._order(task, name, parts=[(one.file, one.note) for one in made])
+            order = self._order(task, name, parts=[(one.file, reported(one.note, numbers)) for one in made])
             file, report = order.target, _named(self._done(order, task), task, order.target)
-        return Result(file, str(report["target"]), report)
+        regions = None
+        if len(told) == len(made):
+            regions = _regions(task.folder / "regions.json", report, renumbered(_lines(told), numbers))
+        return Result(file, str(report["target"]), report, regions)
 
     def close(self) -> None:
         """End the process."""
@@ -141,6 +155,24 @@ class EngineCraft:
         if report is None:
             raise Stopped
         return report
+
+
+def _regions(target: Path, report: Mapping[str, Any], lines: Iterable[str]) -> Path:
+    """Write the file of regions of a whole job."""
+    head = Findings(report["width"], report["height"], {}, report["input_sha256"], tuple(report["models"]))
+    try:
+        with target.open("w", encoding="utf-8") as file:
+            file.writelines(text_of(head, lines))
+    except OSError as error:
+        raise OutputFailed(f"cannot write the regions: {error.strerror or error}; check that there is room") from error
+    return target
+
+
+def _lines(told: Sequence[Path]) -> Iterator[str]:
+    for path in told:
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                yield line.rstrip("\n")
 
 
 def _named(report: Mapping[str, Any], task: Task, target: Path) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from velum.errors import BadPlan, Unavailable
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised by whoever changes the tables; an older velum then refuses them."""
 
 WAIT_SECONDS = 30
@@ -63,6 +63,9 @@ JOBS = sql.Table(
     sql.Column("result", sql.String(64), index=True),
     sql.Column("result_name", sql.Text),
     sql.Column("report", sql.Text),
+    # Keys of regions: those that the result hides, and those that are to be hidden when it is rendered anew.
+    sql.Column("found", sql.String(64), index=True),
+    sql.Column("draft", sql.String(64), index=True),
     sql.Column("notify_at", sql.Double, index=True),
     sql.Column("notified", sql.Integer, nullable=False, default=0),
     sql.Index("velum_jobs_turn", "state", "priority", "owner", "id"),
@@ -79,6 +82,7 @@ PIECES = sql.Table(
     sql.Column("key", sql.String(64), index=True),
     sql.Column("sha256", sql.String(64)),
     sql.Column("note", sql.Text),
+    sql.Column("told", sql.String(64), index=True),
 )
 WORKERS = sql.Table(
     "velum_workers",
@@ -93,6 +97,9 @@ OWNERS = sql.Table(
     sql.Column("owner", sql.String(255), primary_key=True),
     sql.Column("served", sql.Double, nullable=False),
 )
+_ADDED = {2: (JOBS.c.found, JOBS.c.draft, PIECES.c.told)}
+"""Columns that a version of the tables has and the one before had not."""
+
 _SCHEMAS = sql.Table("velum_schema", _META, sql.Column("version", sql.Integer, primary_key=True, autoincrement=False))
 
 
@@ -153,10 +160,24 @@ class Database:
             version = connection.scalar(sql.select(sql.func.max(_SCHEMAS.c.version)))
             if version is None:
                 connection.execute(_SCHEMAS.insert().values(version=SCHEMA))
-            elif version != SCHEMA:
+            elif version > SCHEMA:
                 raise Unavailable(
                     f"the database has tables of version {version}, this velum knows {SCHEMA}; update velum"
                 )
+            else:
+                _update(connection, version)
+
+
+def _update(connection: sql.Connection, version: int) -> None:
+    """Bring tables of an earlier version to this one."""
+    for column in (column for later in range(version + 1, SCHEMA + 1) for column in _ADDED[later]):
+        table = column.table
+        assert isinstance(table, sql.Table)  # noqa: S101 - of those above
+        kind = column.type.compile(connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
+        for index in (one for one in table.indexes if set(one.columns) == {column}):
+            index.create(connection)
+        connection.execute(_SCHEMAS.update().values(version=SCHEMA))
 
 
 @contextmanager

@@ -17,6 +17,17 @@ MOST = 1000
 """Jobs on one page."""
 
 
+_OF_JOBS = (JOBS.c.source, JOBS.c.regions, JOBS.c.result, JOBS.c.found, JOBS.c.draft)
+_OF_PIECES = (PIECES.c.key, PIECES.c.told)
+"""Columns with keys of the store."""
+
+AGAIN: Mapping[str, Any] = {
+    "state": State.WAITING, "ended": None, "not_before": 0.0, "failures": 0, "losses": 0, "cancel": False,
+    "error": None, "message": None, "notify_at": None, "notified": 0,
+}  # fmt: skip
+"""Columns of a job that is to be done once more."""
+
+
 class Desk:
     """The jobs of a database, whose files are in a store. Safe to share between threads and processes.
 
@@ -50,7 +61,8 @@ class Desk:
     def report(self, job: str) -> Mapping[str, Any] | None:
         """Return the report of a job that is done; None for others."""
         with self._database.reading() as connection:
-            text = connection.scalar(sql.select(JOBS.c.report).where(JOBS.c.id == job))
+            asked = sql.select(JOBS.c.report).where(JOBS.c.id == job, JOBS.c.state == State.DONE)
+            text = connection.scalar(asked)
         return None if text is None else json.loads(text)
 
     def list(
@@ -101,14 +113,55 @@ class Desk:
                 raise BadPlan(f"job {job} is {row.state}; only jobs that failed, are dead or cancelled can be retried")
             if not row.source_kept:
                 raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
-            connection.execute(
-                JOBS.update()
-                .where(JOBS.c.id == job)
-                .values(
-                    state=State.WAITING, ended=None, not_before=0.0, failures=0, losses=0, cancel=False, error=None,
-                    message=None, notify_at=None, notified=0,
-                )
-            )  # fmt: skip
+            connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN))
+        return self.get(job)
+
+    def correct(self, job: str, regions: str, *, before: str | None = None) -> Job | None:
+        """Take the file of regions of that key for what is to be hidden when the job is rendered anew.
+
+        With `before`, only in the place of the regions of that key. Raises `BadPlan` when others came first, and while
+        the job is not at an end.
+        """
+        with self._database.writing() as connection:
+            row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job).with_for_update()).one_or_none()
+            if row is None:
+                return None
+            now = job_of(row)
+            if not now.state.ended:
+                raise BadPlan(f"job {job} is {now.state}; its regions can be corrected when that has ended")
+            if before is not None and before != now.regions:
+                raise BadPlan(f"someone else has corrected the regions of job {job}; look at theirs first")
+            connection.execute(JOBS.update().where(JOBS.c.id == job).values(draft=regions))
+            left = _left(connection, {row.draft})
+        self._drop(left)
+        return self.get(job)
+
+    def render(self, job: str) -> Job | None:
+        """Have a job done again with its regions as they are, corrected or not, instead of looking for any.
+
+        The result that it had is withdrawn at once. Raises `BadPlan` while the job is not at an end, and when there are
+        no regions, or no source any more.
+        """
+        with self._database.writing() as connection:
+            row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job).with_for_update()).one_or_none()
+            if row is None:
+                return None
+            now = job_of(row)
+            if not now.state.ended:
+                raise BadPlan(f"job {job} is {now.state}; it can be rendered when that has ended")
+            if not now.source_kept:
+                raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
+            if now.regions is None:
+                raise BadPlan(f"job {job} has no regions; it has them when it is done, or put some")
+            pieces = PIECES.c.job == job
+            files = connection.execute(sql.select(*_OF_PIECES).where(pieces))
+            theirs = {row.result, row.found, row.draft, row.regions, *(key for pair in files for key in pair)}
+            connection.execute(PIECES.delete().where(pieces))
+            again = {"regions": now.regions, "found": None, "draft": None, "result": None, "result_name": None}
+            counts = {"pieces_done": 0, "pieces_total": None, "frames_done": 0}
+            connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again, **counts))
+            left = _left(connection, theirs)
+        self._drop(left)
         return self.get(job)
 
     def delete(self, job: str) -> bool:
@@ -117,16 +170,14 @@ class Desk:
         A worker that has it in work stops. A source that another job uses stays until that one needs it no more.
         """
         with self._database.writing() as connection:
-            row = connection.execute(
-                sql.select(JOBS.c.source, JOBS.c.regions, JOBS.c.result).where(JOBS.c.id == job)
-            ).one_or_none()  # fmt: skip
+            row = connection.execute(sql.select(*_OF_JOBS).where(JOBS.c.id == job)).one_or_none()
             if row is None:
                 return False
-            keys = {*row, *connection.scalars(sql.select(PIECES.c.key).where(PIECES.c.job == job))} - {None}
+            pieces = connection.execute(sql.select(*_OF_PIECES).where(PIECES.c.job == job))
+            keys = {*row, *(key for piece in pieces for key in piece)}
             connection.execute(JOBS.delete().where(JOBS.c.id == job))
-            keys -= used(connection, keys)
-        for key in keys:
-            self._store.delete(key)
+            left = _left(connection, keys)
+        self._drop(left)
         return True
 
     def watch(self, job: str, *, every_seconds: float = 0.5, stop: threading.Event | None = None) -> Iterator[Job]:
@@ -139,8 +190,18 @@ class Desk:
                 return
             last = now
 
+    def _drop(self, keys: set[str]) -> None:
+        for key in keys:
+            self._store.delete(key)
+
+
+def _left(connection: sql.Connection, keys: set[str | None]) -> set[str]:
+    """Return those of the keys that no job refers to."""
+    asked = {key for key in keys if key is not None}
+    return asked - used(connection, asked)
+
 
 def used(connection: sql.Connection, keys: set[str]) -> set[str]:
     """Return those of the keys that any job still refers to."""
-    columns = (JOBS.c.source, JOBS.c.regions, JOBS.c.result, PIECES.c.key)
+    columns = (*_OF_JOBS, *_OF_PIECES)
     return {key for column in columns for key in connection.scalars(sql.select(column).where(column.in_(keys)))}

@@ -42,6 +42,8 @@ class Order:
     regions: Path | None = None
     name: str = "the file"
     """What errors call the source: where it lies is nobody's business."""
+    told: Path | None = None
+    """Where is written what was hidden: one line of JSON for each frame, as in a file of regions."""
     span: Mapping[str, Any] | None = None
     parts: Sequence[tuple[Path, Mapping[str, Any]]] = ()
     """File and report of each."""

@@ -32,11 +32,28 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A piece as it is noted: `stored` and `note` once it is finished."""
+    """A piece as it is noted: `stored`, `note` and `told` (the key of what was hidden) once it is finished."""
 
     piece: Piece
     stored: Stored | None = None
     note: Mapping[str, Any] | None = None
+    told: str | None = None
+
+    @property
+    def keys(self) -> set[str]:
+        """The files that it has in the store."""
+        stored = () if self.stored is None else (self.stored.key,)
+        return {*stored, *(() if self.told is None else (self.told,))}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a job: keys of its result and of the regions that were hidden, and what its owner is told."""
+
+    result: str
+    name: str
+    report: Mapping[str, Any]
+    regions: str | None = None
 
 
 class Ledger:
@@ -96,22 +113,20 @@ class Ledger:
                 PIECES.update()
                 .where(PIECES.c.job == hold.job.id, PIECES.c["index"] == piece.index)
                 .values(
-                    key=stored and stored.key, sha256=stored and stored.sha256, frames=piece.frames,
+                    key=stored and stored.key, sha256=stored and stored.sha256, told=mark.told, frames=piece.frames,
                     note=None if mark.note is None else json.dumps(mark.note),
                 )
             )  # fmt: skip
             finished = sql.select(sql.func.count(PIECES.c.key)).where(PIECES.c.job == hold.job.id).scalar_subquery()
             self._write(connection, hold, pieces_done=finished)
 
-    def finish(
-        self, hold: Hold, result: Stored, name: str, report: Mapping[str, Any], progress: Mapping[str, Any]
-    ) -> None:
+    def finish(self, hold: Hold, outcome: Outcome, progress: Mapping[str, Any]) -> None:
         """Publish the result: in one step the job is done, and all else that was kept for it is no longer."""
         with self._database.writing() as connection:
             self._end(
                 connection, hold, State.DONE,
-                result=result.key, result_name=name, report=json.dumps(report), error=None, message=None,
-                **{**progress, **LET_GO},
+                result=outcome.result, result_name=outcome.name, report=json.dumps(outcome.report),
+                found=outcome.regions, error=None, message=None, **{**progress, **LET_GO},
             )  # fmt: skip
             connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id))
 
@@ -262,4 +277,4 @@ def _next(connection: sql.Connection, ready: sql.ColumnElement[bool], running: M
 def _mark(row: sql.RowMapping) -> Mark:
     stored = None if row["key"] is None else Stored(row["key"], 0, row["sha256"])
     note = None if row["note"] is None else json.loads(row["note"])
-    return Mark(Piece(row["index"], row["label"], row["frames"]), stored, note)
+    return Mark(Piece(row["index"], row["label"], row["frames"]), stored, note, row["told"])

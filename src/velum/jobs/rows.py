@@ -39,7 +39,7 @@ def job_of(row: sql.Row[Any]) -> Job:
     given = {name: values[name] for name in ("source", "name", "owner", "priority", "webhook", "regions")}
     return Job(
         id=values["id"], state=State(values["state"]), submission=Submission(plan=plan, **given),
-        **{name: values[name] for name in _SAME},
+        regions=values["draft"] or values["found"] or values["regions"], **{name: values[name] for name in _SAME},
     )  # fmt: skip
 
 

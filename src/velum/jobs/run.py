@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar
 
 from velum.errors import Unavailable
 from velum.jobs.craft import Craft, Made, Stopped, Task
-from velum.jobs.ledger import Hold, Ledger, Mark
-from velum.jobs.store import Store, Stored, hash_of
+from velum.jobs.ledger import Hold, Ledger, Mark, Outcome
+from velum.jobs.store import Store, hash_of
 from velum.jobs.values import Piece
 
 Why = Literal["cancelled", "lost", "drained"]
@@ -69,7 +69,7 @@ class Run:
         regions = None if submission.regions is None else self._store.fetch(submission.regions, self.folder)
         task = Task(self.hold.job.id, submission, source, regions, self.folder, self._heed, self._stop)
         marks = self._cut(task)
-        done: list[tuple[Made, Stored]] = []
+        done: list[tuple[Made, Mark]] = []
         self._alone = len(marks) == 1
         for mark in marks:
             kept = self._kept(mark)
@@ -84,12 +84,14 @@ class Run:
         if self._stop.is_set():
             raise Stopped
         # The piece of a job that has only one is the result; it is not stored again.
-        same = next((stored for made, stored in done if made.file == result.file), None)
+        same = next((mark.stored for made, mark in done if made.file == result.file), None)
         published = same or self._store.take(result.file)
-        insist(lambda: self._ledger.finish(self.hold, published, result.name, result.report, self.progress()))
-        for _, stored in done:
-            if stored.key != published.key:
-                self._store.delete(stored.key)
+        hidden = None if result.regions is None else self._store.take(result.regions).key
+        outcome = Outcome(published.key, result.name, result.report, hidden)
+        insist(lambda: self._ledger.finish(self.hold, outcome, self.progress()))
+        for _, mark in done:
+            for key in mark.keys - {published.key}:
+                self._store.delete(key)
 
     def progress(self) -> dict[str, Any]:
         """Return how far the job is, as columns of its row."""
@@ -111,20 +113,27 @@ class Run:
             self._count.total = sum(known)
         return marks
 
-    def _kept(self, mark: Mark) -> tuple[Made, Stored] | None:
+    def _kept(self, mark: Mark) -> tuple[Made, Mark] | None:
         """Return a piece that was finished before, None when it was not, or when its file is not what it was."""
-        if mark.stored is None or self._store.size(mark.stored.key) is None:
+        if mark.stored is None or any(self._store.size(key) is None for key in mark.keys):
             return None
-        file = self._store.fetch(mark.stored.key, self.folder)
-        return (Made(file, mark.note or {}), mark.stored) if hash_of(file) == mark.stored.sha256 else None
+        made = self._fetched(mark)
+        return (made, mark) if hash_of(made.file) == mark.stored.sha256 else None
 
-    def _made(self, task: Task, piece: Piece) -> tuple[Made, Stored]:
+    def _made(self, task: Task, piece: Piece) -> tuple[Made, Mark]:
         made = self._craft.make(task, piece)
         stored = self._store.take(made.file)
+        told = None if made.told is None else self._store.take(made.told).key
         frames = piece.frames or self._count.now or None
-        insist(lambda: self._ledger.finish_piece(self.hold, Mark(replace(piece, frames=frames), stored, made.note)))
+        mark = Mark(replace(piece, frames=frames), stored, made.note, told)
+        insist(lambda: self._ledger.finish_piece(self.hold, mark))
         self._count.before, self._count.now = self._count.before + (frames or 0), 0
-        return Made(self._store.fetch(stored.key, self.folder), made.note), stored
+        return self._fetched(mark), mark
+
+    def _fetched(self, mark: Mark) -> Made:
+        assert mark.stored is not None  # noqa: S101 - asked for finished pieces alone
+        told = None if mark.told is None else self._store.fetch(mark.told, self.folder)
+        return Made(self._store.fetch(mark.stored.key, self.folder), mark.note or {}, told)
 
     def _heed(self, done: int, total: int | None) -> None:
         self._count.now = done

@@ -63,9 +63,13 @@ class Sweeper:
             keys = list(connection.scalars(sql.select(JOBS.c.result).where(due).limit(MANY)))
 
         def forget(key: str) -> None:
-            self._store.delete(key)
+            with self._database.reading() as connection:
+                told = connection.execute(sql.select(JOBS.c.found, JOBS.c.draft).where(JOBS.c.result == key)).all()
+            for one in {key, *(regions for row in told for regions in row)} - {None}:
+                self._store.delete(one)
             with self._database.writing() as connection:
-                connection.execute(JOBS.update().where(JOBS.c.result == key).values(result=None))
+                gone = JOBS.update().where(JOBS.c.result == key)
+                connection.execute(gone.values(result=None, found=None, draft=None))
 
         return _count(forget, keys, failed)
 
@@ -90,12 +94,16 @@ class Sweeper:
         for key in (source, *regions):
             self._store.delete(key)
         with self._database.writing() as connection:
-            connection.execute(JOBS.update().where(theirs).values(source_kept=False))
+            connection.execute(JOBS.update().where(theirs).values(source_kept=False, regions=None))
 
     def _drop_piece(self, key: str) -> None:
-        self._store.delete(key)
+        same = PIECES.c.key == key
+        with self._database.reading() as connection:
+            told = list(connection.scalars(sql.select(PIECES.c.told).where(same, PIECES.c.told.is_not(None))))
+        for one in (key, *told):
+            self._store.delete(one)
         with self._database.writing() as connection:
-            connection.execute(PIECES.update().where(PIECES.c.key == key).values(key=None, sha256=None, note=None))
+            connection.execute(PIECES.update().where(same).values(key=None, sha256=None, note=None, told=None))
 
     def _unclaimed(self) -> Iterator[list[str]]:
         old = (kept.key for kept in self._store.list() if kept.age_seconds >= self._retention.unclaimed_seconds)

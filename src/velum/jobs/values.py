@@ -95,6 +95,8 @@ class Job:
     message: str | None = None
     result: str | None = None
     result_name: str | None = None
+    regions: str | None = None
+    """Key in the store of the regions that it hides, as corrected last; None where there are none (any more)."""
     source_kept: bool = True
     """False when the source has been deleted after its time: it cannot be done again."""
 
@@ -112,7 +114,8 @@ class Job:
             "frames": {"done": self.frames_done, "total": self.frames_total},
             "fps": self.fps, "seconds_left": self.seconds_left,
             "error": None if self.error is None else {"code": self.error, "message": self.message if told else INSIDE},
-            "result": self.result is not None, "result_name": self.result_name, "source_kept": self.source_kept,
+            "result": self.result is not None, "result_name": self.result_name, "regions": self.regions is not None,
+            "source_kept": self.source_kept,
         }  # fmt: skip
 
 

@@ -37,6 +37,7 @@ _MEANINGS = {
     404: ("NotFound", "There is no such thing, or it is someone else's."),
     409: ("Conflict", "This does not go in the present state."),
     410: ("Expired", "It was there, and was deleted after its time."),
+    412: ("Overtaken", "Someone else has changed it since; look again."),
     413: ("LimitExceeded", "It is larger than the service accepts."),
     415: ("Unsupported", "The body is of a kind that is not taken here."),
     416: ("NotSatisfiable", "The range lies outside."),
@@ -84,6 +85,12 @@ class Expired(Refused):
     """It was there, and was deleted after its time."""
 
     http_status = 410
+
+
+class Overtaken(Refused):
+    """Someone else has changed it since the caller looked at it."""
+
+    http_status = 412
 
 
 class Unsupported(Refused):

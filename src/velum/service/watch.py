@@ -20,6 +20,7 @@ from velum.bmw.gate import Gate
 from velum.bmw.routes import FACTS
 from velum.bmw.workers import Workers
 from velum.engine.engine import DEFAULT_PLAN, Engine, Progress
+from velum.engine.stages import Tell
 from velum.errors import OutputFailed, VelumError
 from velum.findings import Findings
 from velum.jobs.craft import EngineCraft, Made, Result, Task
@@ -62,13 +63,13 @@ class WatchedEngine(Engine):
     def hide(
         self, source: str | Path | media.Live | media.Held, target: str | Path | media.Outlet,
         plan: Plan = DEFAULT_PLAN, *, regions: Findings | None = None, overwrite: bool = False,
-        progress: Progress | None = None,
+        progress: Progress | None = None, tell: Tell | None = None,
     ) -> Report:  # fmt: skip
         """Do as `Engine` does."""
         with self._counted():
             report = super().hide(
-                source, target, plan, regions=regions, overwrite=overwrite, progress=progress
-            )  # fmt: skip
+                source, target, plan, regions=regions, overwrite=overwrite, progress=progress, tell=tell
+            )
         self._done(report)
         return report
 

@@ -15,6 +15,8 @@ ENDPOINTS = {
     ("POST", "/v1/jobs"), ("GET", "/v1/jobs"), ("GET", "/v1/jobs/{job}"), ("DELETE", "/v1/jobs/{job}"),
     ("GET", "/v1/jobs/{job}/events"), ("POST", "/v1/jobs/{job}/cancel"), ("POST", "/v1/jobs/{job}/retry"),
     ("GET", "/v1/jobs/{job}/result"), ("HEAD", "/v1/jobs/{job}/result"), ("GET", "/v1/jobs/{job}/report"),
+    ("GET", "/v1/jobs/{job}/source"), ("HEAD", "/v1/jobs/{job}/source"), ("GET", "/v1/jobs/{job}/regions"),
+    ("PUT", "/v1/jobs/{job}/regions"), ("POST", "/v1/jobs/{job}/render"),
     ("GET", "/v1/techniques"), ("GET", "/v1/models"), ("GET", "/v1/labels"), ("GET", "/v1/plans"),
     ("POST", "/blur/"),
 }  # fmt: skip

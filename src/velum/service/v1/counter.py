@@ -12,7 +12,8 @@ from velum.jobs import Desk, Job, Page, State, Stored, Submission
 from velum.remote.peers import Peers
 from velum.service.callers import Caller, Denied
 from velum.service.office import Office
-from velum.service.problems import Conflict, NotFound
+from velum.service.problems import Conflict, NotFound, Overtaken
+from velum.service.v1.download import tag_of
 from velum.service.v1.plans import Plans
 from velum.service.v1.uploads import theirs
 from velum.service.v1.values import JobWanted
@@ -86,6 +87,36 @@ class Counter:
         except BadPlan as error:
             raise Conflict(str(error)) from error
 
+    def correct(self, job: str, sent: bytes, caller: Caller, *, match: str | None = None) -> Job:
+        """Take regions for those that the job is to hide; `match` is the tag of the ones that they were made from.
+
+        Raises `BadInput` when they cannot be of its source, `Conflict` while it is not at an end, `Overtaken`.
+        """
+        now = self.get(job, caller)
+        if match is not None and (now.regions is None or match not in {tag_of(now.regions), "*"}):
+            raise Overtaken("the regions have been corrected by someone else since; look at theirs first")
+        self._check(sent, now)
+        key = self.office.open().store.put([sent]).key
+        try:
+            return _there(self.desk.correct(job, key, before=None if match is None else now.regions), job)
+        except BadPlan as error:
+            self.office.open().store.delete(key)
+            raise Conflict(str(error)) from error
+
+    def render(self, job: str, caller: Caller) -> Job:
+        """Have a job done again with its regions as they are. Raises `Conflict` when it cannot be."""
+        self.get(job, caller)
+        try:
+            return _there(self.desk.render(job), job)
+        except BadPlan as error:
+            raise Conflict(str(error)) from error
+
+    def _check(self, sent: bytes, job: Job) -> None:
+        findings = _findings(sent)
+        if (report := self.desk.report(job.id)) is not None:
+            size = {name: int(report[name]) for name in ("width", "height", "frames")}
+            findings.check(**size, sha256=report["input_sha256"])
+
     def delete(self, job: str, caller: Caller) -> None:
         """Delete a job with all that belongs to it."""
         self.get(job, caller)
@@ -117,12 +148,10 @@ class Counter:
             raise LimitExceeded("bytes", at.offset, REGIONS_BYTES, "the file of regions")
         key, store = self._completed(upload).key, self.office.open().store
         try:
-            Findings.from_json(json.loads(b"".join(store.open(key))))
-        except (ValueError, RecursionError) as error:
+            _findings(b"".join(store.open(key)))
+        except BadInput:
             store.delete(key)
-            if isinstance(error, BadInput):
-                raise
-            raise BadInput(f"the regions are not valid JSON: {error}; upload them again") from error
+            raise
         return key
 
     def _completed(self, upload: str) -> Stored:
@@ -137,6 +166,16 @@ class Counter:
         if answer.status != 200:
             raise BadInput(f"the address of the source answered {answer.status}; it must answer 200 with the file")
         return self.office.open().store.put([answer.body], most=self.most)
+
+
+def _findings(sent: bytes) -> Findings:
+    """Return the findings of a file of regions. Raises `BadInput` when it is none."""
+    try:
+        return Findings.from_json(json.loads(sent))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"the regions are not valid JSON: {error}; send them again") from error
 
 
 def _there(job: Job | None, name: str) -> Job:

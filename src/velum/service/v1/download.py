@@ -48,7 +48,39 @@ def result_of(job: Job, store: Store, request: Request) -> Response:
     size = None if job.result is None else store.size(job.result)
     if job.result is None or size is None:
         raise Expired(f"the result of job {job.id} has been deleted after its time; hand the source in again")
-    headers = _headers(job, job.result)
+    return _sent(store, job.result, size, job.result_name or "result", request)
+
+
+def source_of(job: Job, store: Store, request: Request) -> Response:
+    """Return the source of a job. Raises `Expired` after it has been deleted."""
+    size = store.size(job.submission.source) if job.source_kept else None
+    if size is None:
+        raise Expired(f"the source of job {job.id} has been deleted after its time")
+    return _sent(store, job.submission.source, size, job.submission.name, request)
+
+
+def regions_of(job: Job, store: Store, request: Request) -> Response:
+    """Return the regions of a job. Raises `Conflict` before it has any, `Expired` after they have been deleted."""
+    if job.regions is None and job.state is State.DONE:
+        raise Expired(f"the regions of job {job.id} have been deleted after their time")
+    if job.regions is None:
+        raise Conflict(f"job {job.id} is {job.state}; it has regions when it is done", state=job.state.value)
+    size = store.size(job.regions)
+    if size is None:
+        raise Expired(f"the regions of job {job.id} have been deleted after their time")
+    return _sent(store, job.regions, size, f"{PurePath(job.submission.name).stem}.regions.json", request)
+
+
+def tag_of(key: str) -> str:
+    """Return the entity tag of a file in the store: its key is secret, and what is stored under it never changes."""
+    return f'"{hashlib.sha256(key.encode()).hexdigest()[:32]}"'
+
+
+def _sent(store: Store, key: str, size: int, name: str, request: Request) -> Response:
+    headers = {
+        "etag": tag_of(key), "accept-ranges": "bytes", "cache-control": "private, no-cache",
+        "content-disposition": _attached(name),
+    }  # fmt: skip
     tag = headers["etag"]
     if tag in _listed(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
@@ -57,26 +89,18 @@ def result_of(job: Job, store: Store, request: Request) -> Response:
     if asked is not None:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
     headers["content-length"] = str(stop - start)
-    status, kind = (206 if asked else 200), kind_of(job.result_name or "")
+    status, kind = (206 if asked else 200), kind_of(name)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=kind)
-    return _Download(store.open(job.result, start, stop), status, headers, kind)
+    return _Download(store.open(key, start, stop), status, headers, kind)
 
 
 def kind_of(name: str) -> str:
     """Return the media type of a file's name."""
     suffix = PurePath(name).suffix.lower()
+    if suffix == ".json":
+        return "application/json"
     return VIDEO_KINDS.get(suffix) or KINDS.get(SUFFIXES.get(suffix, ""), "application/octet-stream")
-
-
-def _headers(job: Job, key: str) -> dict[str, str]:
-    name = job.result_name or "result"
-    # The key is the store's secret; what was once stored under it never changes.
-    tag = hashlib.sha256(key.encode()).hexdigest()[:32]
-    return {
-        "etag": f'"{tag}"', "accept-ranges": "bytes", "cache-control": "private, no-cache",
-        "content-disposition": _attached(name),
-    }  # fmt: skip
 
 
 def _attached(name: str) -> str:

@@ -31,7 +31,7 @@ async def sent(request: Request, field: str, others: Collection[str], most: int,
     if kind == "multipart/form-data":
         return await _of_form(request, field, others, most)
     if bare and (kind.startswith("image/") or kind in {"", "application/octet-stream"}):
-        data = b"".join([chunk async for chunk in _bounded(request, most)])
+        data = b"".join([chunk async for chunk in bounded(request, most)])
         return Sent(data, {name: request.query_params[name] for name in others if name in request.query_params})
     also = ", or the file itself as image/... or application/octet-stream" if bare else ""
     raise Unsupported(f"a body of {kind[:80]!r} is not taken here; send multipart/form-data with {field!r}{also}")
@@ -46,7 +46,7 @@ class _InMemory(MultiPartParser):
 
 async def _of_form(request: Request, field: str, others: Collection[str], most: int) -> Sent:
     try:
-        form = await _InMemory(request.headers, _bounded(request, most + FORM_BYTES), 1 + len(others)).parse()
+        form = await _InMemory(request.headers, bounded(request, most + FORM_BYTES), 1 + len(others)).parse()
     except MultiPartException as error:
         raise Malformed(f"the form cannot be read: {error.message}") from error
     try:
@@ -76,10 +76,11 @@ def _text(value: str | UploadFile) -> str:
         raise Malformed(f"a field of the form is no text in UTF-8: {error}") from error
 
 
-async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+async def bounded(request: Request, most: int, what: str = "the picture") -> AsyncGenerator[bytes, None]:
+    """Yield the body in pieces. Raises `LimitExceeded`, naming `what` it is, when it has more than `most` bytes."""
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > most:
-            raise LimitExceeded("bytes", size, most, "the picture")
+            raise LimitExceeded("bytes", size, most, what)
         yield chunk

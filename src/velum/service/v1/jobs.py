@@ -33,7 +33,7 @@ _AFTER = Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$", description="`af
 _OWNER = Annotated[str | None, Query(max_length=255, pattern=_TEXT, description="Whose; takes the scope operate.")]
 _BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _FILE: Mapping[str, Any] = {"content": {"application/octet-stream": _BINARY, "image/*": _BINARY, "video/*": _BINARY}}
-_RANGES: dict[int | str, dict[str, Any]] = {
+RANGES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file.", **_FILE},
     206: {"description": "The range that was asked for.", **_FILE},
     304: {"description": "It is still what the client has."},
@@ -117,12 +117,12 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
         """Have a job done again that failed, is dead or was cancelled; what was finished is kept."""
         return JSONResponse(shown(counter.retry(job, caller), caller))
 
-    @router.get("/{job}/result", responses={**_RANGES, **documented(404, 409, 410, 416)}, response_class=Response)
+    @router.get("/{job}/result", responses={**RANGES, **documented(404, 409, 410, 416)}, response_class=Response)
     def result(job: Theirs, request: Request) -> Response:
         """Fetch the result, or a range of it."""
         return result_of(job, counter.office.open().store, request)
 
-    @router.head("/{job}/result", responses={**_RANGES, **documented(404, 409, 410, 416)}, response_class=Response)
+    @router.head("/{job}/result", responses={**RANGES, **documented(404, 409, 410, 416)}, response_class=Response)
     def result_head(job: Theirs, request: Request) -> Response:
         """Tell of the result what a fetch would."""
         return result_of(job, counter.office.open().store, request)

@@ -89,6 +89,8 @@ class JobState(BaseModel):
     result: bool
     """Whether there is a result to be fetched."""
     result_name: str | None = Field(examples=["street.hidden.mp4"])
+    regions: bool
+    """Whether there are regions that can be looked at and corrected."""
     source_kept: bool
     """Whether the source is still here: without it, it cannot be done again."""
 

@@ -1,0 +1,98 @@
+"""`/v1/jobs/{job}`, for those who review: the source, the regions, and the result rendered anew."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Header, Request
+from starlette.responses import JSONResponse, Response
+
+from velum.bmw.routes import note
+from velum.findings import FORMAT
+from velum.jobs import Job
+from velum.service.access import Access
+from velum.service.callers import Caller
+from velum.service.problems import documented
+from velum.service.v1.counter import REGIONS_BYTES, Counter
+from velum.service.v1.download import regions_of, source_of, tag_of
+from velum.service.v1.intake import bounded
+from velum.service.v1.jobs import RANGES, JobId, shown
+from velum.service.v1.values import JobState
+
+_REGIONS: Mapping[str, Any] = {
+    "description": "A file of regions.",
+    "content": {"application/json": {"schema": {"type": "object"}}},
+    "headers": {"ETag": {"description": "For If-Match.", "schema": {"type": "string"}}},
+}
+_PUT_REGIONS: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {
+                    "format": FORMAT, "width": 1920, "height": 1080,
+                    "frames": [{"index": 0, "regions": [{"label": "face", "xyxy": [812, 240, 934, 402]}]}],
+                },
+            }
+        },
+    }
+}  # fmt: skip
+
+
+def routes(counter: Counter, access: Access) -> APIRouter:
+    """Return the endpoints."""
+    router = APIRouter(prefix="/jobs", tags=["Review"])
+    Asking = Annotated[Caller, Depends(access.require("anonymize"))]  # noqa: N806 - a type
+    Reviewing = Annotated[Caller, Depends(access.require("review"))]  # noqa: N806 - a type
+    state: dict[str, Any] = {"response_model": JobState, "response_class": JSONResponse}
+
+    def found(job: str, caller: Caller, request: Request) -> Job:
+        one = counter.get(job, caller)
+        note(request, job=one.id, plan=one.submission.plan.digest)
+        return one
+
+    @router.get("/{job}/source", responses={**RANGES, **documented(404, 410, 416)}, response_class=Response)
+    def source(job: JobId, caller: Reviewing, request: Request) -> Response:
+        """Fetch what was handed in, or a range of it, to compare. Takes the scope review."""
+        return source_of(found(job, caller, request), counter.office.open().store, request)
+
+    @router.head("/{job}/source", responses={**RANGES, **documented(404, 410, 416)}, response_class=Response)
+    def source_head(job: JobId, caller: Reviewing, request: Request) -> Response:
+        """Tell of the source what a fetch would."""
+        return source_of(found(job, caller, request), counter.office.open().store, request)
+
+    @router.get("/{job}/regions", responses={200: dict(_REGIONS), **documented(404, 409, 410)}, response_class=Response)
+    def regions(job: JobId, caller: Asking, request: Request) -> Response:
+        """Fetch the regions: those that the result hides, or the ones that were put last."""
+        return regions_of(found(job, caller, request), counter.office.open().store, request)
+
+    @router.put("/{job}/regions", openapi_extra=_PUT_REGIONS, responses=documented(404, 409, 412), **state)
+    async def correct(
+        job: JobId,
+        request: Request,
+        caller: Reviewing,
+        if_match: Annotated[str | None, Header(description="The ETag of the regions that these correct.")] = None,
+    ) -> Response:
+        """Put corrected regions in their place; render then hides these. Takes the scope review.
+
+        With `If-Match`, only if nobody else has put any since.
+        """
+        sent = b"".join([chunk async for chunk in bounded(request, REGIONS_BYTES, "the file of regions")])
+        made = await anyio.to_thread.run_sync(partial(counter.correct, job, sent, caller, match=if_match))
+        note(request, job=made.id, plan=made.submission.plan.digest)
+        tag = {} if made.regions is None else {"etag": tag_of(made.regions)}
+        return JSONResponse(shown(made, caller), headers=tag)
+
+    @router.post("/{job}/render", status_code=202, responses=documented(404, 409), **state)
+    def render(job: JobId, caller: Reviewing, request: Request) -> Response:
+        """Have it done again with the regions as they are now; nothing is looked for. Takes the scope review.
+
+        The result that there was is withdrawn at once.
+        """
+        made = counter.render(job, caller)
+        note(request, job=made.id, plan=made.submission.plan.digest)
+        return JSONResponse(shown(made, caller), 202)
+
+    return router

@@ -1,0 +1,124 @@
+"""Regions of a job: looked at, corrected, and rendered without looking for any again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import Request
+from tests.service.making import client, on_the_wire, picture, pixels, settings
+from tests.service.v1.test_jobs import Named, ended, handed_in, worked
+
+from velum.findings import Findings
+from velum.region import Box, Region
+from velum.service.callers import Caller, Denied
+
+pytestmark = pytest.mark.slow
+
+CORNER = Findings(64, 48, {0: (Region(Box(0, 0, 20, 20), "zone", 0.01),)})
+
+
+def stored(path: Path) -> int:
+    return len(list((path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*")))
+
+
+def test_regions_are_corrected_and_rendered(tmp_path: Path) -> None:
+    chosen, source = settings(tmp_path), picture()
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
+        place = handed_in(it, source, name="a.png")
+        early = it.get(f"{place}/regions")
+        assert (early.status_code, early.json()["code"]) == (409, "Conflict")
+        assert it.post(f"{place}/render").status_code == 409
+        with worked(chosen):
+            assert ended(it, place)["regions"]
+            found = it.get(f"{place}/regions")
+            assert found.headers["content-type"] == "application/json"
+            assert [region.box.xyxy for region in Findings.from_json(found.json()).frames[0]] == [(0, 0, 64, 48)]
+            assert it.get(f"{place}/source").content == source
+            assert it.head(f"{place}/source").headers["content-length"] == str(len(source))
+
+            put = it.put(f"{place}/regions", json=CORNER.to_json(), headers={"if-match": found.headers["etag"]})
+            assert put.status_code == 200, put.text
+            again = it.get(f"{place}/regions")
+            assert (again.headers["etag"], again.json()["frames"]) == (put.headers["etag"], CORNER.to_json()["frames"])
+            assert not pixels(it.get(f"{place}/result").content).any(), "what is there stays until it is rendered"
+
+            rendered = it.post(f"{place}/render")
+            assert (rendered.status_code, rendered.json()["result"]) == (202, False)
+            assert ended(it, place)["state"] == "done"
+        after = pixels(it.get(f"{place}/result").content)
+        assert not after[:20, :20].any()
+        assert (after[30:] == pixels(source)[30:]).all()
+        assert it.get(f"{place}/regions").json()["frames"] == CORNER.to_json()["frames"]
+        assert len(it.get(f"{place}/report").json()["hidden"]) == 1
+        assert stored(tmp_path) == 4, "source, regions that were given, result, regions that it hides"
+        assert it.delete(place).status_code == 204
+    assert stored(tmp_path) == 0
+
+
+def test_who_comes_later_does_not_undo_what_others_corrected(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
+        place = handed_in(it, picture())
+        with worked(chosen):
+            ended(it, place)
+        seen = {"if-match": it.get(f"{place}/regions").headers["etag"]}
+        assert it.put(f"{place}/regions", json=CORNER.to_json(), headers=seen).status_code == 200
+        late = it.put(f"{place}/regions", json=CORNER.to_json(), headers=seen)
+        assert (late.status_code, late.json()["code"]) == (412, "Overtaken")
+        assert it.put(f"{place}/regions", json=CORNER.to_json()).status_code == 200
+        assert stored(tmp_path) == 4, "a draft that is replaced is deleted"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"{", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b"[]", "no regions file"),
+        (json.dumps(Findings(63, 48, {}).to_json()).encode(), "63 x 48"),
+        (json.dumps(Findings(64, 48, {1: ()}).to_json()).encode(), "frame 1"),
+        (json.dumps(Findings(64, 48, {}, "0" * 64).to_json()).encode(), "another file"),
+    ],
+    ids=["no JSON", "too deep", "another thing", "another size", "a frame that is none", "of another picture"],
+)
+def test_regions_that_cannot_be_of_the_source_are_refused(tmp_path: Path, body: bytes, why: str) -> None:
+    chosen = settings(tmp_path)
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
+        place = handed_in(it, picture())
+        with worked(chosen):
+            ended(it, place)
+        before = it.get(f"{place}/regions").content
+        answer = it.put(f"{place}/regions", content=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
+        assert why in answer.json()["detail"]
+        assert it.get(f"{place}/regions").content == before
+        assert stored(tmp_path) == 3
+
+
+def test_to_review_takes_the_scope_and_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("velum.service.app.access_of", lambda _: Scoped())
+    with client(settings(tmp_path)) as it:
+        place = handed_in(it)
+        calls: list[tuple[str, str]] = [("GET", "source"), ("PUT", "regions"), ("POST", "render")]
+        for method, what in calls:
+            for name, status in (("a anonymize", 403), ("b anonymize review", 404)):
+                answer = it.request(method, f"{place}/{what}", headers={"x-name": name}, json=CORNER.to_json())
+                assert answer.status_code == status, (method, what, name, answer.text)
+        assert it.get(f"{place}/regions", headers={"x-name": "b anonymize review"}).status_code == 404
+
+
+class Scoped(Named):
+    """As `Named`, and asks for the scope."""
+
+    def require(self, scope: Any) -> Any:
+        named = super().require(scope)
+
+        def caller(request: Request) -> Caller:
+            one: Caller = named(request)
+            if scope not in one.scopes:
+                raise Denied(f"this takes the scope {scope}")
+            return one
+
+        return caller
