@@ -214,7 +214,7 @@ def _looked_into(plant: Plant, fetched: Mapping[str, str]) -> tuple[int, int]:
             for job in jobs
             if job.result is not None
         }
-        used = {key for job in jobs for key in (job.submission.source, job.result) if key is not None}
+        used = {key for job in jobs for key in (job.submission.source, job.result, job.regions) if key}
         left = sum(kept.key not in used for kept in store.list())
     finally:
         database.close()

@@ -7,7 +7,6 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 
 from fastapi import Depends, FastAPI
 
@@ -29,9 +28,9 @@ from velum.service.audit import Audit, audit_of
 from velum.service.edge import Edge
 from velum.service.metrics import Metrics
 from velum.service.native import Native, native
-from velum.service.office import Office
+from velum.service.office import Office, watched_craft
 from velum.service.traces import telemetry
-from velum.service.watch import Watch, WatchedCraft, WatchedEngine, WatchedGate, WatchedWorkers
+from velum.service.watch import Watch, WatchedEngine, WatchedGate, WatchedWorkers
 from velum.settings import Settings
 
 LOG = logging.getLogger("velum.service")
@@ -171,7 +170,7 @@ def _house(settings: Settings, host: Host) -> _House:
             workers=workers,
             peers=peers,
             office=office,
-            craft=partial(WatchedCraft, seen, audit, span_seconds=settings.jobs.span_seconds),
+            craft=watched_craft(settings, seen, audit),
             ending=state.ending,
         )
     )

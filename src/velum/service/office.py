@@ -13,8 +13,9 @@ from velum.jobs import Craft, Database, Desk, Pace, Retention, Store, Uploads, W
 from velum.limits import Limits
 from velum.plugins import Host
 from velum.remote.peers import Peers
-from velum.service.audit import audit_of
+from velum.service.audit import Audit, audit_of
 from velum.service.metrics import Metrics
+from velum.service.traces import spans
 from velum.service.watch import WatchedCraft
 from velum.settings import Settings
 
@@ -109,10 +110,19 @@ class Crew:
                 self._stop.wait(PAUSE_SECONDS)
 
 
+def watched_craft(settings: Settings, metrics: Metrics, audit: Audit | None) -> Making:
+    """Return what makes crafts that are counted and audited, and traced where that is set.
+
+    Raises `Unavailable` when it is, and the extra is missing.
+    """
+    tracing = spans(traces=settings.watch.traces)
+    return partial(WatchedCraft, metrics, audit, span_seconds=settings.jobs.span_seconds, tracing=tracing)
+
+
 def worker(settings: Settings, peers: Peers, craft: Making | None = None) -> Worker:
     """Return a worker. Raises `OutputFailed` when its folders cannot be made."""
     jobs = settings.jobs
-    making = craft or partial(WatchedCraft, Metrics(), audit_of(settings), span_seconds=jobs.span_seconds)
+    making = craft or watched_craft(settings, Metrics(), audit_of(settings))
     store = _store(settings)
     return Worker(
         _database(settings), store, lambda: making(_maker(settings), settings.limits()),

@@ -23,7 +23,8 @@
                                                   total_seconds, attempts, parallel, answer_bytes
     VELUM_ACCESS_<NAME>    [access] <name>        who may use the service: required, keys, issuer, audience,
                                                   issuer_keys, claim, claim_scopes, requests_per_minute, bytes_per_day
-    VELUM_WATCH_<NAME>     [watch] <name>         what is seen of it: metrics, metrics_open, traces, audit
+    VELUM_WATCH_<NAME>     [watch] <name>         what is seen of it: metrics, metrics_open,
+                                                  worker_metrics, traces, audit
     VELUM_CLIENT_<NAME>    [client] <name>        the service for 'velum submit' and 'velum jobs': server, token
     PIP_INDEX_URL and its like                    package indexes to ask for weights when the interpreter has no pip
 

@@ -119,6 +119,8 @@ class Watch:
     """Whether `/metrics` is served."""
     metrics_open: bool = False
     """Whether it is served to everyone, where other things need a key."""
+    worker_metrics: str = ""
+    """`HOST:PORT` where `velum worker` serves its own, to everyone who gets there; empty: nowhere."""
     traces: bool = False
     """Whether OpenTelemetry traces are sent, to where the OTEL_* variables of the environment say."""
     audit: Path | None = None
@@ -203,6 +205,7 @@ WATCH: Readers = MappingProxyType(
     {
         "metrics": Given.yes,
         "metrics_open": Given.yes,
+        "worker_metrics": Given.text,
         "traces": Given.yes,
         "audit": lambda given: Path("-") if given.value == "-" else given.path(),
     }
