@@ -1,4 +1,4 @@
-"""Kill the service and its workers until all jobs are done: `python -m bench.kill` (or `bench.jobs --kill`).
+"""Kill the service and its workers until all jobs are done: `python -m bench.kill`.
 
 The whole way: handed in over HTTP, done by the engine, fetched over HTTP; SIGKILL for one of the processes, chosen by
 chance, every few seconds. PostgreSQL is started where it is installed, as for the tests.
