@@ -176,8 +176,12 @@ def test_a_service_that_fails_now_and_then_is_asked_again(bucket: S3) -> None:
 def test_a_service_that_is_down(bucket: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("velum.jobs.bucket._RETRIES", {"max_retries": 0})
     store = store_at("s3://faces")
-    key = store.put([CONTENT]).key
+    key = store.put([CONTENT * 2]).key
+    chunks = store.open(key)
+    assert next(chunks) == (CONTENT * 2)[: 1 << 20]
     bucket.down = True
+    with pytest.raises(Unavailable, match="cannot read from s3://faces"):
+        list(chunks)
     with pytest.raises(OutputFailed, match="cannot write to s3://faces"):
         store.put([CONTENT])
     for use in (lambda: store.size(key), lambda: store.fetch(key, tmp_path), lambda: list(store.list())):
@@ -200,8 +204,9 @@ def test_a_bucket_that_is_not_there(bucket: S3) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_bucket(url: str) -> None:
-    with pytest.raises(BadPlan, match="is no bucket"):
+    with pytest.raises(BadPlan, match="is no bucket") as caught:
         store_at(url)
+    assert "secret" not in str(caught.value)
 
 
 def test_the_library_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -57,8 +58,9 @@ class BucketStore:
         except ValueError:
             right = False
         if not right:
+            told = re.sub(r"//[^/]*@", "//***@", url)[:200]
             raise BadPlan(
-                f"the store {url[:200]!r} is no bucket; write s3://, gs:// or az://, its name, / and a prefix if it is "
+                f"the store {told!r} is no bucket; write s3://, gs:// or az://, its name, / and a prefix if it is "
                 "shared; credentials are taken from the environment"
             )
         # One object at a time is deleted, which every service understands; not all know how to delete many.
