@@ -33,7 +33,7 @@ _HARMLESS = {
 }  # fmt: skip
 """Tags that say how samples are stored."""
 
-_OF_TIFF = range(254, 340)
+_OF_TIFF = {*range(254, 348), *range(529, 533)}
 """Tags that a TIFF itself is made of; those among them that tell of people are named in `_TELLING`."""
 
 _TELLING = {
@@ -74,13 +74,18 @@ def _of_image(data: bytes, format: str) -> Iterator[Beside]:
             if "mp" in image.info or "mpoffset" in image.info:
                 yield Beside("picture", "more pictures behind the first one (MPO)")
             for name in _TEXTS:
-                if image.info.get(name):
+                if image.info.get(name) and not _of_encoder(image.info[name]):
                     yield Beside("metadata", f"text under {name!r}")
             texts = getattr(image, "text", {})
             yield from (Beside("metadata", f"text under {name!r}") for name in texts if name not in _TEXTS)
             yield from _tags(image.getexif(), tiff=format == "TIFF")
     except (OSError, ValueError, SyntaxError, KeyError, TypeError) as error:
         yield Beside("rest", f"something that cannot be read ({type(error).__name__})")
+
+
+def _of_encoder(text: object) -> bool:
+    """Tell whether a comment is only what OpenJPEG says of itself."""
+    return str(text).removeprefix("b'").startswith("Created by OpenJPEG")
 
 
 def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[Beside]:
