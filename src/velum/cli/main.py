@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from velum import __version__
-from velum.cli import audit, config, hide, inspect, jobs, keys, locate, models, serve, serve_models, submit, worker
+from velum.cli import (
+    audit,
+    config,
+    evidence,
+    hide,
+    inspect,
+    jobs,
+    keys,
+    locate,
+    models,
+    serve,
+    serve_models,
+    submit,
+    worker,
+)
 from velum.cli.console import fail
 from velum.errors import VelumError
 
@@ -32,6 +46,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
+app.add_typer(evidence.app, name="evidence")
 
 
 def _version(wanted: bool) -> None:

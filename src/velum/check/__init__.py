@@ -1,0 +1,1 @@
+"""What looks at finished files and says, with evidence, what was done to them."""
