@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from velum import Plan, Report
@@ -16,6 +16,7 @@ from velum.check.evidence.canonical import canonical, parse
 from velum.check.evidence.document import Declared, compose, same_plan, sign
 from velum.check.evidence.entry import Finding, entry, sha256_of, size_class
 from velum.check.evidence.keys import PrivateKey, PublicKey, keygen
+from velum.check.evidence.page import page
 from velum.check.evidence.verify import load, verify
 from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.region import Box
@@ -262,3 +263,37 @@ def test_what_is_no_evidence(tmp_path: Path, text: str) -> None:
     (tmp_path / "evidence.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(BadInput, match=r"evidence\.json"):
         load(tmp_path / "evidence.json")
+
+
+def test_the_page_runs_nothing_fetches_nothing_and_shows_no_picture(key: PrivateKey) -> None:
+    one = entry(report(warnings=("<script>alert(1)</script>",)), "<b>.jpg")
+    document = evidence(key, one, declared=Declared(reviewers=('"><img src=x>',)))
+    html = page(document, verify(document))
+    assert "@media print" in html
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "http" not in html
+    assert "&lt;b&gt;.jpg" in html
+    assert "Nothing was found to hide" in html
+
+
+def test_the_page_says_when_the_evidence_was_changed(key: PrivateKey) -> None:
+    document = {**evidence(key), "standing": "anonymised", "models": []}
+    assert "was changed after" in page(document, verify(document))
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_evidence_in_any_shape_is_read_or_refused(key: PrivateKey, tmp_path: Path, data: st.DataObject) -> None:
+    document = evidence(key)
+    *way, last = data.draw(st.sampled_from(list(paths(document))))
+    inner: Any = document
+    for name in way:
+        inner = inner[name]
+    inner[last] = data.draw(st.none() | st.integers(-9, 9) | st.text(max_size=3) | st.just([3]) | st.just({"a": 1}))
+    (tmp_path / "evidence.json").write_text(json.dumps(document))
+    try:
+        read = load(tmp_path / "evidence.json")
+    except BadInput:
+        return
+    assert page(read, verify(read)).startswith("<!doctype html>")

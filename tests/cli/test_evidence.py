@@ -80,3 +80,42 @@ def test_what_contradicts_itself_makes_no_evidence(desk: Path, more: tuple[str, 
 
 def test_the_report_of_another_file_makes_no_evidence(desk: Path) -> None:
     assert "is not the result" in velum("evidence", "create", "photo.png", "--report", "report.json", code=3)
+
+
+def test_hiding_one_file_with_evidence(desk: Path) -> None:
+    velum("hide", "photo.png", "-o", "safe.png", "--rule", ZONE, "--evidence", "safe.json", "--key", "key")
+    velum("evidence", "verify", "safe.json", "--file", "safe.png", "--public-key", "key.pub")
+    assert json.loads((desk / "safe.json").read_text())["kind"] == "file"
+
+
+@pytest.mark.parametrize(("more", "code"), [(("--key", "report.json"), 4), (("--key", "none"), 4)])
+def test_a_wrong_key_shows_before_anything_is_hidden(desk: Path, more: tuple[str, ...], code: int) -> None:
+    velum("hide", "photo.png", "-o", "safe.png", "--rule", ZONE, "--evidence", "safe.json", *more, code=code)
+    assert not (desk / "safe.png").exists()
+    velum("hide", "photo.png", "-o", "safe.png", "--rule", ZONE, "--evidence", "report.json", code=8)
+    assert not (desk / "safe.png").exists()
+
+
+def test_a_folder_has_one_evidence(desk: Path) -> None:
+    (desk / "photos" / "bad.jpg").write_bytes(b"")
+    hide = ("hide", "photos", "-o", "safe", "--rule", ZONE, "--evidence", "safe/evidence.json", "--key", "key")
+    velum(*hide, code=1)
+    first = json.loads((desk / "safe" / "evidence.json").read_text())
+    assert (first["kind"], first["failed"]) == ("batch", 1)
+    assert [one["file"] for one in first["files"]] == ["a.png", "sub/b.png"]
+    verify = ("evidence", "verify", "safe/evidence.json", "--file", "safe", "--public-key", "key.pub")
+    assert velum(*verify).count("good") == 3
+    (desk / "safe" / "a.png").unlink()
+    assert "is missing" in velum(*verify, code=1)
+    velum(*hide, "--resume", code=1)
+    again = json.loads((desk / "safe" / "evidence.json").read_text())
+    assert [one.get("earlier", False) for one in again["files"]] == [False, True]
+    velum(*verify)
+
+
+def test_a_page_to_read(desk: Path) -> None:
+    velum("hide", "photos", "-o", "safe", "--rule", ZONE, "--evidence", "evidence.json", "--key", "key")
+    assert velum("evidence", "page", "evidence.json", "--public-key", "key.pub").strip() == "evidence.html"
+    html = (desk / "evidence.html").read_text()
+    for word in ("Evidence of 2 files", "pseudonymised", "sub/b.png", "16 to 31 px", "the key given"):
+        assert word in html

@@ -1,6 +1,8 @@
 """`velum evidence`: signed reports of what was done, and whether they hold."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,7 @@ from velum.cli import console
 from velum.errors import BadInput, BadPlan
 
 if TYPE_CHECKING:
+    from velum.batch.local import Outcome
     from velum.check.evidence.document import Declared
     from velum.plan import Plan
     from velum.report import Report
@@ -79,7 +82,8 @@ def create(
     declared = Declared(tuple(reviewer), originals_destroyed, identity_links)
     target = output or out.with_name(out.name + ".evidence.json")
     keeper = Keeper(target, key, passphrase_file, overwrite=overwrite)
-    keeper.write([one], whole, list(told.models), declared)
+    keeper.add(one, told.models)
+    keeper.write(whole, declared)
     typer.echo(f"{target}: {'signed' if key else 'not signed'}")
 
 
@@ -105,27 +109,86 @@ def verify(
         raise typer.Exit(1)
 
 
-class Keeper:
-    """Where evidence goes and what signs it; made before any work is done, so that mistakes show first."""
+@app.command()
+def page(
+    evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="The evidence.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: EVIDENCE with .html at its end.")
+    ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option("--public-key", metavar="FILE", help="The key that must have signed it.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the evidence as an HTML page, to read and to print."""
+    from velum.check.evidence.keys import PublicKey
+    from velum.check.evidence.page import page
+    from velum.check.evidence.verify import load, verify
 
-    def __init__(self, target: Path, key: Path | None, passphrase: Path | None, *, overwrite: bool) -> None:
+    document = load(evidence)
+    verdicts = verify(document, key=PublicKey.read(public_key) if public_key else None)
+    target = output or evidence.with_suffix(".html")
+    console.write_text(target, page(document, verdicts), overwrite=overwrite)
+    typer.echo(str(target))
+
+
+class Keeper:
+    """Gathers evidence of what is hidden. Made before any work is done, so that a wrong key shows first.
+
+    `folder` is that of a batch, which need not be there yet.
+    """
+
+    def __init__(
+        self, target: Path, key: Path | None, passphrase: Path | None, *, overwrite: bool, folder: Path | None = None
+    ) -> None:
         from velum.check.evidence.keys import PrivateKey
         from velum.publish import ensure_free
 
         if passphrase and not key:
             raise BadPlan("--passphrase-file goes with --key")
-        ensure_free(target, overwrite=overwrite)
-        self._target, self._overwrite = target, overwrite
+        if folder is None or folder.exists() or target.parent != folder:
+            ensure_free(target, overwrite=overwrite)
+        self._target, self._overwrite, self._folder = target, overwrite, folder
         self._key = PrivateKey.read(key, passphrase) if key else None
+        self._entries: list[dict[str, Any]] = []
+        self._models: dict[str, Mapping[str, str]] = {}
+        self.failed = 0
 
-    def write(
-        self, entries: list[dict[str, Any]], plan: "Plan", models: list[Any], declared: "Declared", **more: Any
-    ) -> None:
-        """Write the evidence of files that one plan hid, signed where there is a key."""
-        from velum.check.evidence.document import compose, sign
+    def add(self, entry: dict[str, Any], models: Sequence[Mapping[str, str]]) -> None:
+        """Take down what is known of one file, and the models that it was looked through with."""
+        self._entries.append(entry)
+        self._models |= {json.dumps(dict(model), sort_keys=True): model for model in models}
+
+    def hidden(self, report: "Report", target: Path) -> None:
+        """Take down a file that was hidden just now."""
+        from velum.check.evidence.entry import entry, sha256_of
+
+        name = str(target.relative_to(self._folder)) if self._folder else target.name
+        known = report if report.output_sha256 else replace(report, output_sha256=sha256_of(target))
+        self.add(entry(known, name), report.models)
+
+    def outcome(self, outcome: "Outcome") -> None:
+        """Take down what became of one file of a batch."""
+        from velum.check.evidence.entry import earlier, sha256_of
+
+        target = outcome.job.target
+        if outcome.error:
+            self.failed += 1
+        elif outcome.report:
+            self.hidden(outcome.report, target)
+        elif self._folder:
+            self.add(earlier(str(target.relative_to(self._folder)), sha256_of(target)), ())
+
+    def write(self, plan: "Plan", declared: "Declared | None" = None) -> None:
+        """Write the evidence of the files taken down, which one plan hid; signed where there is a key."""
+        from velum.check.evidence.document import Declared, compose, sign
         from velum.settings import Settings
 
-        document = compose(entries, plan, models, declared, host=Settings.load().host(), **more)
+        entries = sorted(self._entries, key=lambda one: str(one["file"]))
+        document = compose(
+            entries, plan, list(self._models.values()), declared or Declared(),
+            batch=self._folder is not None, failed=self.failed, host=Settings.load().host(),
+        )  # fmt: skip
         if self._key:
             document = sign(document, self._key)
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -134,8 +197,6 @@ class Keeper:
 
 def _report(path: Path, out: Path, original: Path | None) -> "Report":
     """Return the report in a file, once the files that it tells of are seen to be those at hand."""
-    from dataclasses import replace
-
     from velum.check.evidence.entry import read_json
     from velum.report import Report
 

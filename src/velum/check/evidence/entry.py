@@ -67,6 +67,11 @@ def entry(
     }
 
 
+def earlier(name: str, output_sha256: str) -> dict[str, Any]:
+    """Return what evidence says of a file that an earlier run finished, whose report is not at hand."""
+    return {"file": name, "output_sha256": output_sha256, "earlier": True, "check": None}
+
+
 def size_class(side_pixels: int) -> str:
     """Return the class of a region whose shorter side has so many pixels."""
     if side_pixels < SIZES[0]:

@@ -12,6 +12,19 @@ from velum.check.evidence.entry import read_json, sha256_of
 from velum.check.evidence.keys import ALGORITHM, PublicKey, from_base64
 from velum.errors import BadInput
 
+_EARLIER = {"file": str, "output_sha256": str}
+_FILE = {
+    **_EARLIER, "format": str, "width": int, "height": int, "frames": int, "encoding": str, "velum": str,
+    "hidden": [{"label": str, "size": str, "count": int}], "warnings": [str],
+}  # fmt: skip
+_DOCUMENT = {
+    "kind": str, "made": str, "standing": str, "because": [str], "declared": dict, "reviewers": [str],
+    "plan": {"digest": str, "whole": dict, "rules": [str]}, "models": [dict],
+    "thresholds": [{"label": str, "min_score": float, "model": [str]}], "software": dict, "failed": int,
+    "files": [_EARLIER],
+}  # fmt: skip
+"""What evidence must have for it to be read: a type, a list of one shape, or an object with at least these keys."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -26,9 +39,11 @@ def load(path: Path) -> dict[str, Any]:
     value = read_json(path)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise BadInput(f"{path} is no evidence: its format must be {FORMAT!r}")
-    files = value.get("files")
-    if not isinstance(files, list) or not all(map(_is_entry, files)):
-        raise BadInput(f"{path} is no evidence: 'files' must be a list of objects with file and output_sha256")
+    fault = _fault(value, _DOCUMENT, "it") or next(
+        (fault for one in value["files"] if not one.get("earlier") and (fault := _fault(one, _FILE, one["file"]))), None
+    )
+    if fault:
+        raise BadInput(f"{path} is no evidence: {fault}")
     return value
 
 
@@ -88,5 +103,16 @@ def _folder(document: Mapping[str, Any], folder: Path) -> Iterator[Verdict]:
             yield Verdict(holds=True, what=f"{here[name]} is as the evidence says")
 
 
-def _is_entry(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("file", "output_sha256"))
+def _fault(value: Any, shape: Any, name: str) -> str | None:
+    """Return what in a value is not as the shape has it, None when all is."""
+    if isinstance(shape, type):
+        kinds = (int, float) if shape is float else shape
+        return None if isinstance(value, kinds) else f"{name} must be of type {shape.__name__}"
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{name} must be a list"
+        return next((fault for one in value if (fault := _fault(one, shape[0], name))), None)
+    if not isinstance(value, dict):
+        return f"{name} must be an object"
+    inner = ((value.get(key), one, f"{name}.{key}") for key, one in shape.items())
+    return next((fault for one in inner if (fault := _fault(*one))), None)
