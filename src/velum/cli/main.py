@@ -10,6 +10,7 @@ from velum.cli import (
     audit,
     check,
     config,
+    evidence,
     hide,
     inspect,
     jobs,
@@ -47,6 +48,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
+app.add_typer(evidence.app, name="evidence")
 
 
 def _version(wanted: bool) -> None:
