@@ -28,7 +28,7 @@ RIVALS: Mapping[str, tuple[Use, ...]] = {
 soon switched off. What a check is for stands out clearly."""
 
 
-SURE = 0.6
+SURE = 0.7
 """How sure the detectors must be that have hidden: what they see now, they should have seen before."""
 
 _NOTHING = Use("blacken")

@@ -102,7 +102,7 @@ def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[Beside]:
             yield Beside("metadata", f"EXIF {TAGS.get(tag, tag)}", frozenset(allowed.get(tag, ())))
     if exif.get_ifd(IFD.GPSInfo):
         yield Beside("place", "EXIF GPS: where it was taken", frozenset({"gps"}))
-    if exif.get_ifd(IFD.IFD1):
+    if not tiff and exif.get_ifd(IFD.IFD1):
         yield Beside("picture", "EXIF thumbnail")
 
 
