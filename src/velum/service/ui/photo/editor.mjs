@@ -6,6 +6,7 @@ import { t } from '../texts.mjs';
 import { add, change, History, likewise, moved, place, remove, similar, stateOf } from './edits.mjs';
 import { drawRegions, drawWay } from './overlay.mjs';
 import { regionList } from './list.mjs';
+import { oneText } from './words.mjs';
 import { boxing, brushing, outlining, selecting } from './tools.mjs';
 
 /** @typedef {import('./edits.mjs').State} State */
@@ -216,7 +217,7 @@ export class VelumEditor extends HTMLElement {
     const names = [...new Set([...(this.#opened?.labels ?? []), value])];
     return h('label', { class: 'field' }, h('span', {}, text), h('select', {
       'data-name': 'label', onchange: (/** @type {Event} */ event) => onchange(/** @type {HTMLSelectElement} */ (event.target).value),
-    }, ...names.map((name) => h('option', { value: name, selected: name === value }, labelText(name)))));
+    }, ...names.map((name) => h('option', { value: name, selected: name === value }, oneText(name)))));
   }
 
   #addMiddle() {
@@ -284,12 +285,6 @@ export class VelumEditor extends HTMLElement {
     }
     drawWay(context, view, this.way, this.#tool === 'brush' ? this.brush / view.scale : 0);
   }
-}
-
-/** @param {string} label as people say it */
-export function labelText(label) {
-  const text = t(`label.${label}`);
-  return text.startsWith('label.') ? label.replaceAll('_', ' ') : text;
 }
 
 customElements.define('velum-editor', VelumEditor);

@@ -2,7 +2,7 @@
 /** The list of regions. */
 import { h } from '../parts/dom.mjs';
 import { t } from '../texts.mjs';
-import { labelText } from './editor.mjs';
+import { oneText } from './words.mjs';
 
 /**
  * @param {import('./edits.mjs').State} state @param {number} selected @param {boolean} correcting
@@ -11,7 +11,7 @@ import { labelText } from './editor.mjs';
 export function regionList(state, selected, correcting, acts) {
   if (!state.length) return h('p', { class: 'quiet' }, t(correcting ? 'photo.drawone' : 'photo.empty'));
   return h('ul', { class: 'regions' }, ...state.map((one, i) => {
-    const name = `${labelText(one.label)} ${i + 1}`;
+    const name = `${oneText(one.label)} ${i + 1}`;
     const found = one.found ?? 'manual';
     return h('li', { class: one.id === selected ? 'chosen' : '' },
       correcting ? h('input', {

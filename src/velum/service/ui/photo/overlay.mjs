@@ -57,6 +57,8 @@ export function drawRegions(context, { scale, x, y }, regions, selected, handles
     context.strokeStyle = '#0b3b36';
     context.lineWidth = 1.5;
     for (const [across, down] of HANDLES) {
+      // Of a small one, the corners alone leave something to take hold of.
+      if (Math.min(width, height) < 40 && (across === 0.5 || down === 0.5)) continue;
       context.beginPath();
       context.rect(left + width * across - 5, top + height * down - 5, 10, 10);
       context.fill();

@@ -3,7 +3,7 @@ const PICTURES = 'jpg jpeg jpe jfif png webp tif tiff bmp gif avif jp2 heic heif
 const VIDEOS = 'mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts 3gp wmv flv ogv';
 
 /** @param {string} name */
-const ending = (name) => name.slice(name.lastIndexOf('.') + 1).toLowerCase();
+const ending = (name) => (name.includes('.') ? name.slice(name.lastIndexOf('.') + 1).toLowerCase() : '');
 
 /** @param {string} name */
 export const isVideo = (name) => VIDEOS.split(' ').includes(ending(name));

@@ -4,7 +4,7 @@ import { getJson, Problem, save } from '../api.mjs';
 import { h, icon, ICONS, size } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { tell } from '../parts/toast.mjs';
-import { labelText } from '../photo/editor.mjs';
+import { labelText } from '../photo/words.mjs';
 import { left, t } from '../texts.mjs';
 import { batch, dropped } from './batch.mjs';
 import { ACCEPT, isVideo } from './kinds.mjs';
@@ -99,6 +99,7 @@ class VelumStart extends HTMLElement {
     const others = batch.add(files);
     this.#status.textContent = t('start.added', { n: files.length - others });
     if (others) tell(t('start.skipped', { n: others }), 'bad');
+    this.#showFiles();
     if (files.length > others) this.#go.focus({ preventScroll: true });
   }
 
@@ -107,14 +108,14 @@ class VelumStart extends HTMLElement {
     const more = offered.labels.filter(({ label }) => !COMMON.includes(label));
     const box = (/** @type {import('./plan.mjs').Label} */ label) => {
       const { here } = finders(label, offered.models);
-      return h('label', { class: 'pill' }, h('input', {
-        type: 'checkbox', name: 'label', value: label.label, checked: choice.labels.has(label.label),
+      return h('label', { class: here ? 'pill' : 'pill away' }, h('input', {
+        type: 'checkbox', name: 'label', 'aria-describedby': here ? null : 'away', value: label.label, checked: choice.labels.has(label.label),
         onchange: (/** @type {Event} */ event) => {
           if (/** @type {HTMLInputElement} */ (event.target).checked) choice.labels.add(label.label);
           else choice.labels.delete(label.label);
           this.#showGo();
         },
-      }), h('span', {}, labelText(label.label), here ? '' : h('span', { class: 'quiet small' }, ` ${t('start.nothere')}`)));
+      }), h('span', {}, labelText(label.label)));
     };
     const all = more.map(box);
     const search = h('input', { type: 'search', placeholder: t('start.search'), 'aria-label': t('start.search'), oninput: () => {
@@ -123,7 +124,8 @@ class VelumStart extends HTMLElement {
     } });
     this.#what.replaceChildren(
       h('legend', {}, t('start.what')), h('div', { class: 'pills' }, ...usual.map(box)),
-      h('details', {}, h('summary', {}, t('start.more', { n: more.length })), search, h('div', { class: 'pills many' }, ...all)));
+      h('details', {}, h('summary', {}, t('start.more', { n: more.length })), search, h('div', { class: 'pills many' }, ...all)),
+      offered.labels.every((label) => finders(label, offered.models).here) ? '' : h('p', { class: 'quiet small away-note', id: 'away' }, t('start.nothere')));
   }
 
   #showHow() {
@@ -171,6 +173,8 @@ class VelumStart extends HTMLElement {
   #showGo() {
     const ready = batch.items.filter(({ state }) => state === 'ready').length;
     this.#go.disabled = !ready || !choice.labels.size || !offered.labels.length;
+    this.#go.parentElement?.classList.toggle('ready', ready > 0);
+    this.#go.hidden = !ready && batch.items.length > 0;
     this.#go.textContent = !choice.labels.size ? t('start.nothing') : ready ? t('start.go', { n: ready }) : t('start.first');
   }
 

@@ -4,7 +4,7 @@ import { t } from '../texts.mjs';
 
 class VelumVideo extends HTMLElement {
   connectedCallback() {
-    this.append(h('h1', {}, t('nav.video')));
+    this.append(h('h1', {}, t('nav.review')));
   }
 }
 customElements.define('velum-video', VelumVideo);
