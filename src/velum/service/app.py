@@ -22,7 +22,7 @@ from velum.engine.engine import Engine
 from velum.errors import OutputFailed
 from velum.plugins import Host
 from velum.remote.peers import Peers
-from velum.service import docs, errors, health, metrics
+from velum.service import docs, errors, health, metrics, page
 from velum.service.access import Access, Door, access_of
 from velum.service.audit import Audit, audit_of
 from velum.service.edge import Edge
@@ -121,6 +121,8 @@ def create_app(settings: Settings | None = None, *, host: Host | None = None) ->
     for prefix, router in house.native.routers(access) if house.native is not None else ():
         app.include_router(router, prefix=prefix, dependencies=[Depends(access.require("anonymize"))])
     app.include_router(health.routes(house.health))
+    if settings.service.page and not strict:
+        app.include_router(page.routes(page.Page()))
     app.include_router(docs.routes())
     if settings.watch.metrics:
         guards = [] if settings.watch.metrics_open else [Depends(access.require("operate"))]

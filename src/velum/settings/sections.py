@@ -32,6 +32,8 @@ class Service:
     """How long requests in work may take to finish when the service is told to end."""
     log_names: bool = False
     """Whether logs name the files of uploads and what is to be hidden in them."""
+    page: bool = True
+    """Whether the page for people is served, at `/`."""
     plans: Path | None = None
     """Folder of the plans that requests may name, one TOML or JSON file each."""
     blur_plan: str = ""
@@ -152,6 +154,7 @@ SERVICE: Readers = MappingProxyType(
         "picture_bytes": _COUNT,
         "grace_seconds": Given.seconds,
         "log_names": Given.yes,
+        "page": Given.yes,
         "plans": Given.path,
         "blur_plan": Given.text,
     }

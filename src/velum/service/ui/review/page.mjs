@@ -1,0 +1,10 @@
+// @ts-check
+import { h } from '../parts/dom.mjs';
+import { t } from '../texts.mjs';
+
+class VelumReview extends HTMLElement {
+  connectedCallback() {
+    this.append(h('h1', {}, t('nav.review')));
+  }
+}
+customElements.define('velum-review', VelumReview);
