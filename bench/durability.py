@@ -47,6 +47,7 @@ def main() -> None:
             ways["plain"].append(plain(clip, rule, model))
             for span in given.spans:
                 ways[f"{span:g} s"].append(job(clip, rule, model, span))
+            print({way: figures[-1] for way, figures in ways.items()}, file=sys.stderr, flush=True)
         print(f"1080p clip of {given.seconds} s, {rule}, medians of {given.rounds}")
         print("| | wall, s | processor, s | more wall, % | more processor, % |\n|---|--:|--:|--:|--:|")
         base = [statistics.median(values) for values in zip(*ways["plain"], strict=True)]
