@@ -132,6 +132,10 @@ class Orientation:
         return (height, width) if self.transposed else (width, height)
 
 
+Touched = tuple[tuple[Box, Mask | None], ...]
+"""Boxes of a picture as it is stored, and the part of each that is meant: where True in a mask of its size, or all."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One picture. `planes` are as decoded and stored; `width` and `height` are of the upright picture."""
@@ -145,6 +149,8 @@ class Frame:
     encoded: bytes | None = None
     """The file that the frame came from, without its metadata, where it shows this picture alone, upright, to whoever
     opens it: what can be sent on without encoding it again."""
+    touched: Touched | None = None
+    """Where samples may have been changed since they were decoded; None where nobody knows."""
 
     @classmethod
     def of(

@@ -72,12 +72,19 @@ def test_the_user_is_nobody_and_owns_only_what_changes() -> None:
     uid, _, gid = FINAL.last("USER").partition(":")
     assert int(uid) > 9999
     assert int(gid) > 9999
-    (made,) = FINAL.all("RUN")
+    (made,) = [rest for rest in FINAL.all("RUN") if "useradd" in rest]
     assert f"--uid {uid} " in made
     folders = made.partition("--mode=0775 ")[2].split()
     env = dict(word.split("=", 1) for rest in FINAL.all("ENV") for word in shlex.split(rest))
     assert {FINAL.last("VOLUME"), env["VELUM_BMW_FOLDER"], env["VELUM_BMW_VIDEOS"]} == set(folders)
     assert FINAL.last("STOPSIGNAL") == "SIGTERM"
+
+
+def test_the_library_for_exact_jpegs_is_there_and_nothing_else_is_left() -> None:
+    (made,) = [rest for rest in FINAL.all("RUN") if "apt-get install" in rest]
+    assert "libturbojpeg0" in made
+    assert "--no-install-recommends" in made
+    assert made.endswith("rm -rf /var/lib/apt/lists/*")
 
 
 def test_addresses_and_passwords_of_the_build_stay_out_of_the_image() -> None:

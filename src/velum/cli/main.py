@@ -6,7 +6,22 @@ from typing import Annotated
 import typer
 
 from velum import __version__
-from velum.cli import audit, config, hide, inspect, jobs, keys, locate, models, serve, serve_models, submit, worker
+from velum.cli import (
+    audit,
+    check,
+    config,
+    evidence,
+    hide,
+    inspect,
+    jobs,
+    keys,
+    locate,
+    models,
+    serve,
+    serve_models,
+    submit,
+    worker,
+)
 from velum.cli.console import fail
 from velum.errors import VelumError
 
@@ -20,6 +35,7 @@ app = typer.Typer(
 )
 app.command("hide")(hide.hide)
 app.command("locate")(locate.locate)
+app.command("check")(check.check)
 app.command("techniques")(inspect.techniques)
 app.command("labels")(inspect.labels)
 app.command("serve")(serve.serve)
@@ -32,6 +48,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
+app.add_typer(evidence.app, name="evidence")
 
 
 def _version(wanted: bool) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 from velum.engine.areas import Area, merge, outline
 from velum.engine.prepare import Work
 from velum.errors import PluginFault, VelumError
-from velum.frame import Frame, Plane
+from velum.frame import Frame, Plane, Touched
 from velum.plugins import Patch, Technique
 from velum.region import Box, Mask, Region
 
 
-def paint(frame: Frame, regions: Sequence[Sequence[Region]], work: Work, kept: Sequence[Region] = ()) -> None:
-    """Hide in place `regions[i]` as rule i says. Every sample is processed once.
+def paint(frame: Frame, regions: Sequence[Sequence[Region]], work: Work, kept: Sequence[Region] = ()) -> Touched:
+    """Hide in place `regions[i]` as rule i says, and return where. Every sample is processed once.
 
     Regions that one technique hides are merged where they overlap. Between techniques the one that destroys wins,
     then the earlier rule: what is black for one rule never shows again, blurred, through another. Pixels of the regions
@@ -26,15 +26,17 @@ def paint(frame: Frame, regions: Sequence[Sequence[Region]], work: Work, kept: S
         areas = (outline(region, rule, frame.width, frame.height) for region in found)
         wanted.setdefault(id(technique), []).extend(area for area in areas if area is not None)
     done = [Area(region.box, region.mask) for region in kept]
+    touched: list[tuple[Box, Mask | None]] = []
     for technique in sorted({id(t): t for t in work.techniques}.values(), key=lambda t: not t.destroys):
         merged = merge(wanted[id(technique)])
-        for area in merged:
-            if left := area.without(done):
-                _apply(technique, frame, left)
+        lefts = (area.without(done) for area in merged)
+        touched.extend(_apply(technique, frame, left) for left in lefts if left)
         done.extend(merged)
+    return tuple(touched)
 
 
-def _apply(technique: Technique, frame: Frame, area: Area) -> None:
+def _apply(technique: Technique, frame: Frame, area: Area) -> tuple[Box, Mask | None]:
+    """Hide an area, and return where it lies in the picture as it is stored."""
     box = frame.orientation.stored_box(area.box, frame.width, frame.height)
     mask = None if area.mask is None else frame.orientation.stored_mask(area.mask)
     covers = [plane.cover(box) for plane in frame.planes]
@@ -49,6 +51,7 @@ def _apply(technique: Technique, frame: Frame, area: Area) -> None:
     for plane, cover, kept, patch in zip(frame.planes, covers, masks, planes, strict=True):
         if kept is not None:
             cv2.copyTo(patch.pixels, np.ascontiguousarray(kept).view(np.uint8), plane.cut(cover))
+    return box, mask
 
 
 def _reduced(planes: Sequence[Plane], mask: Mask | None, box: Box) -> tuple[Mask | None, ...]:

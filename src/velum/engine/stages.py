@@ -142,12 +142,12 @@ def hide(looked: Iterable[Looked], work: Work, tally: Tally) -> Iterator[Frame]:
     for look in looked:
         wanted = wanted_by(work, look)
         with tally.stage("hide"):
-            paint(look.frame, wanted, work, look.kept)
+            touched = paint(look.frame, wanted, work, look.kept)
         for index, (rule, found) in enumerate(zip(work.plan.rules, wanted, strict=True)):
             for region in found:
                 tally.note(look.frame, index, str(rule.hide), region)
         # The file as it came shows what is hidden now.
-        yield replace(look.frame, encoded=None) if look.frame.encoded is not None else look.frame
+        yield replace(look.frame, encoded=None, touched=touched)
 
 
 def wanted_by(work: Work, look: Looked) -> list[list[Region]]:

@@ -16,8 +16,8 @@ _AV1_SAMPLINGS = {(0, 0): "4:4:4", (1, 0): "4:2:2", (1, 1): "4:2:0"}
 _COLOUR_CHUNKS = {b"cHRM", b"cICP", b"gAMA", b"sRGB"}
 
 
-def jpeg(image: JpegImagePlugin.JpegImageFile) -> Jpeg:
-    """Return the coding of an opened JPEG."""
+def jpeg(image: JpegImagePlugin.JpegImageFile, data: bytes) -> Jpeg:
+    """Return the coding of an opened JPEG, whose file is `data`."""
     tables = [tuple(image.quantization[component[3]]) for component in image.layer]
     while len(tables) > 1 and tables[-1] == tables[-2]:
         tables.pop()
@@ -25,7 +25,7 @@ def jpeg(image: JpegImagePlugin.JpegImageFile) -> Jpeg:
     # Without a JFIF or Adobe marker, libjpeg goes by the components' names (jdapimin.c, default_decompress_parms).
     named = "jfif" not in image.info and [component[0] for component in image.layer] == [*b"RGB"]
     rgb = image.mode == "RGB" and (image.info.get("adobe_transform") == 0 if "adobe" in image.info else named)
-    return Jpeg(tuple(tables), sampling, bool(image.info.get("progressive")), rgb)
+    return Jpeg(tuple(tables), sampling, bool(image.info.get("progressive")), rgb, data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ class Jpeg:
     progressive: bool
     rgb: bool
     """True when the components are red, green, blue instead of luma and chroma."""
+    data: bytes = field(default=b"", repr=False)
+    """The whole file, for its coefficients."""
 
 
 @dataclass(frozen=True, slots=True)

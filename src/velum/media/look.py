@@ -67,7 +67,7 @@ def look_at(image: ImageFile.ImageFile, data: bytes, format: str, frames: int, s
     match format:
         case "JPEG":
             assert isinstance(image, JpegImagePlugin.JpegImageFile)  # noqa: S101 - its format says so
-            facts |= {"jpeg": coding.jpeg(image), "lossless": False}
+            facts |= {"jpeg": coding.jpeg(image, data), "lossless": False}
         case "PNG":
             facts |= {"colour": coding.png(data).colour, "default_image": bool(image.info.get("default_image"))}
         case "WEBP":

@@ -17,7 +17,7 @@ from PIL.ExifTags import Base
 
 from velum.errors import BadPlan, OutputFailed, Unavailable, VelumError
 from velum.frame import Frame, Plane, Role
-from velum.media import deep, encode
+from velum.media import deep, encode, jpeg
 from velum.media.info import Info, Page
 from velum.media.published import Published
 from velum.media.sniff import format_for
@@ -83,8 +83,23 @@ class Writer(Published):
         page = self._like.look.page(frame.index)
         encode.refuse(self._target, self._format, self._like, page)
         with _translated(self._target):
-            self._put(frame.planes[0], page)
+            if not self._edited(frame, page):
+                self._put(frame.planes[0], page)
         self._count += 1
+
+    def _edited(self, frame: Frame, page: Page) -> bool:
+        """Write a JPEG in which only what was touched is coded anew, and tell whether that can be done."""
+        source = self._like.look.jpeg
+        if self._format != "JPEG" or source is None or self._plan.quality is not None or frame.touched is None:
+            return False
+        try:
+            options = encode.page_options(self._recipe, page, self._plan)
+            self._file.write(jpeg.edited(source, frame.planes[0], frame.touched, options))
+        except jpeg.Inexact as reason:
+            self._recipe.encoding += f" (not exact: {reason})"
+            return False
+        self._recipe.encoding = "exact: jpeg, only the blocks that a region touches are coded anew"
+        return True
 
     def _put(self, plane: Plane, page: Page) -> None:
         if plane.bits == 16 and plane.role != Role.GREY:
