@@ -187,6 +187,20 @@ def test_before_and_after_are_compared_and_single_pixels_seen(page: Any) -> None
     assert page.evaluate(f"{viewer}.view.scale") < 4
 
 
+def test_corrections_are_not_lost_unasked(page: Any) -> None:
+    hidden_in(page, picture())
+    looked_at(page, "one.png")
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_role("checkbox", name="Hide Face 1").uncheck()
+    page.get_by_role("link", name="Back to all files").click()
+    page.get_by_role("button", name="Stay").click()
+    page.wait_for_url(re.compile("#/jobs/"))
+    page.get_by_text("The picture does not show your corrections yet.").wait_for()
+    page.get_by_role("link", name="Back to all files").click()
+    page.get_by_role("button", name="Leave", exact=True).click()
+    page.get_by_role("heading", name="1 of 1 done").wait_for()
+
+
 def test_what_cannot_be_done_is_said(page: Any) -> None:
     page.goto("/")
     page.locator(".drop input").first.set_input_files(

@@ -8,7 +8,8 @@ import { language, t } from './texts.mjs';
 
 /**
  * Routes: the first part of the address, the module and the element for it, and those for one job. Each module is
- * loaded when it is first shown. The element is given the job's id as its attribute `job`.
+ * loaded when it is first shown. The element is given the job's id as its attribute `job`; where it has a method
+ * `mayLeave`, that is asked before another takes its place.
  * @type {{ name: string, module: string, element: string, one?: [string, string] }[]}
  */
 const ROUTES = [
@@ -25,6 +26,7 @@ class VelumApp extends HTMLElement {
   #main = h('main', { id: 'main', tabIndex: -1 });
   #links = LINKED.map(({ name }) => h('a', { href: `#/${name}` }, t(`nav.${name || 'start'}`)));
   #shown = '';
+  #hash = '#/';
 
   connectedCallback() {
     document.documentElement.lang = language;
@@ -47,6 +49,12 @@ class VelumApp extends HTMLElement {
   async #go() {
     const [, name = '', job = ''] = location.hash.split('/');
     const at = `${name}/${job}`;
+    const now = /** @type {{ mayLeave?: () => Promise<boolean> } | null} */ (this.#main.firstElementChild);
+    if (now?.mayLeave && this.#shown !== at && !await now.mayLeave()) {
+      history.replaceState(null, '', this.#hash);
+      return;
+    }
+    this.#hash = location.hash || '#/';
     const route = ROUTES.find((one) => one.name === name) ?? ROUTES[0];
     this.#links.forEach((link, i) => {
       if (LINKED[i] === route || (route.name === 'review' && LINKED[i].name === 'jobs')) link.setAttribute('aria-current', 'page');

@@ -2,6 +2,7 @@
 /** One job: how far it is, what came of it, and corrections of pictures. */
 import { ended, follow, getBlob, getJson, Problem, request, save, send } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
+import { ask } from '../parts/dialog.mjs';
 import { tell } from '../parts/toast.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { left, t } from '../texts.mjs';
@@ -30,6 +31,9 @@ class VelumPhoto extends HTMLElement {
   async connectedCallback() {
     this.className = 'wide photo';
     this.#id = this.getAttribute('job') ?? '';
+    addEventListener('beforeunload', (event) => {
+      if (this.#editor?.history.changed) event.preventDefault();
+    }, { signal: this.#gone.signal });
     this.append(h('div', { class: 'row between' }, h('div', { class: 'photo-title' }, h('a', { href: '#/', class: 'small' }, t('photo.back')), this.#title), this.#actions), this.#state, this.#body);
     try {
       const job = await getJson(`v1/jobs/${encodeURIComponent(this.#id)}`, this.#gone.signal);
@@ -44,6 +48,11 @@ class VelumPhoto extends HTMLElement {
 
   disconnectedCallback() {
     this.#gone.abort();
+  }
+
+  /** Corrections that were not rendered would be lost. */
+  async mayLeave() {
+    return !this.#editor?.history.changed || ask({ title: t('photo.leave'), body: [h('p', {}, t('photo.lost'))], ok: t('photo.leaveok'), cancel: t('photo.stay'), danger: true });
   }
 
   /** @param {string} text */
