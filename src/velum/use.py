@@ -68,7 +68,12 @@ def literal(value: Option) -> str:
 
 def finite(value: Any) -> bool:
     """Tell whether a value is a number that is not infinite, and not a truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def whole(value: Any) -> bool:
