@@ -154,3 +154,9 @@ def test_toml_that_no_reader_can_hold_is_a_bad_plan(text: str) -> None:
 def test_a_number_too_large_for_a_float_is_a_bad_plan(name: str) -> None:
     with pytest.raises(BadPlan, match=name):
         Plan.from_json({"rules": [{"label": "a", "locate": "b", "hide": "c", name: 10**400}]})
+
+
+@pytest.mark.parametrize("inner", ["[" * 3000, "(" * 300, "-" * 5000 + "1"])
+def test_options_nested_too_deep_are_a_bad_plan(inner: str) -> None:
+    with pytest.raises(BadPlan, match="options of"):
+        Use.parse(f"blur(degree={inner})")

@@ -1,5 +1,6 @@
 """A short run of bench.fuzz: no parser gives anything but a value or an error of velum's, and none hangs."""
 
+import contextlib
 import random
 from collections import Counter
 
@@ -7,6 +8,8 @@ import pytest
 from bench.fuzz.apart import BAD, input_of, outcomes
 from bench.fuzz.mutate import mutated
 from bench.fuzz.targets import TARGETS, run
+
+from velum.errors import VelumError
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
@@ -20,6 +23,14 @@ def test_inputs_depend_on_the_seed_alone() -> None:
     assert [input_of("plan.json", index, 7) for index in reversed(range(50))] == first[::-1]
     assert [input_of("plan.json", index, 8) for index in range(50)] != first
     assert mutated(b"", [b""], random.Random(1)) == mutated(b"", [b""], random.Random(1))
+
+
+@pytest.mark.filterwarnings("ignore")  # decoders and numpy have much to say of such inputs
+@pytest.mark.parametrize("name", sorted(TARGETS.keys() - {"pictures", "videos"}))
+def test_a_few_inputs_in_this_process(name: str) -> None:
+    for index in range(30):
+        with contextlib.suppress(VelumError):
+            run(TARGETS[name], input_of(name, index, seed=40))
 
 
 @pytest.mark.slow
