@@ -186,6 +186,7 @@ def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
 WRONG_FILES = [
     ("not TOML", "cache =", "velum.toml cannot be read"),
     ("not text", "\udcff", "velum.toml cannot be read"),
+    ("too deep", "cache = " + "[" * 5000, "velum.toml cannot be read"),
     ("unknown key", "cash = 1", "unknown keys cash; known are .*, cache, .*device, .*limits.bytes"),
     ("unknown limit", "[limits]\nsize = 1", "unknown keys limits.size"),
     ("table where a value belongs", "[cache]\na = 1", "unknown keys cache.a"),

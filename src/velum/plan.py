@@ -227,7 +227,7 @@ class Plan:
         """Return the plan written in TOML."""
         try:
             values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise BadPlan(f"the plan is not valid TOML: {error}") from error
         return cls.from_json(values)
 

@@ -133,6 +133,8 @@ def _wrong(report: Report) -> str | None:
         "sha256": all(one is None or (isinstance(one, str) and re.fullmatch("[0-9a-f]{64}", one)) for one in digests),
         "models": all(isinstance(one, Mapping) for one in report.models),
         "seconds": isinstance(report.seconds, Mapping) and all(map(finite, report.seconds.values())),
+        "found": all(isinstance(one.found, str) for one in report.hidden)
+        and all(isinstance(one.found, Mapping) and all(map(whole, one.found.values())) for one in report.tracks),
         "score": all(finite(one.score) for one in report.hidden)
         and all(finite(one.best_score) for one in report.tracks),
     }

@@ -108,6 +108,13 @@ def test_what_is_no_report(change: dict[str, Any]) -> None:
         Report.from_json({**report((0, 0, 2, 4)).to_json(), **change})
 
 
+def test_a_track_that_says_not_how_it_was_found() -> None:
+    track = Followed(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9).to_json()
+    for found in (3, 0.5, None, [1], {"detected": "x"}):
+        with pytest.raises(BadInput, match="report"):
+            Report.from_json({**report().to_json(), "tracks": [{**track, "found": found}]})
+
+
 def test_what_it_says(key: PrivateKey) -> None:
     small, large = (0, 0, 15, 40), (0, 0, 300, 200)
     document = evidence(key, entry(report(small, small, large), "out.jpg"))

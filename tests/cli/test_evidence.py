@@ -119,3 +119,16 @@ def test_a_page_to_read(desk: Path) -> None:
     html = (desk / "evidence.html").read_text()
     for word in ("Evidence of 2 files", "pseudonymised", "sub/b.png", "16 to 31 px", "the key given"):
         assert word in html
+
+
+@pytest.mark.parametrize("name", ["photo.png", "safe.png", "key"])
+def test_evidence_replaces_none_of_the_files_given(desk: Path, name: str) -> None:
+    before = (desk / "photo.png").read_bytes(), (desk / "key").read_bytes()
+    hide = ("hide", "photo.png", "-o", "safe.png", "--rule", ZONE, "--key", "key", "--overwrite")
+    assert "choose another name" in velum(*hide, "--evidence", name, code=4)
+    create = ("evidence", "create", "out.png", "--report", "report.json", "--original", "photo.png", "--overwrite")
+    assert "choose another name" in velum(
+        *create, "--key", "key", "-o", "out.png" if name == "safe.png" else name, code=4
+    )
+    assert before == ((desk / "photo.png").read_bytes(), (desk / "key").read_bytes())
+    assert not (desk / "safe.png").exists()

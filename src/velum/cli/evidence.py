@@ -1,7 +1,7 @@
 """`velum evidence`: signed reports of what was done, and whether they hold."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,7 +81,8 @@ def create(
     one = entry(told, out.name, check=found[0], evaluation=found[1])
     declared = Declared(tuple(reviewer), originals_destroyed, identity_links)
     target = output or out.with_name(out.name + ".evidence.json")
-    keeper = Keeper(target, key, passphrase_file, overwrite=overwrite)
+    given = (out, report, original, plan, check, evaluation, key, passphrase_file)
+    keeper = Keeper(target, key, passphrase_file, overwrite=overwrite, others=[one for one in given if one])
     keeper.add(one, told.models)
     keeper.write(whole, declared)
     typer.echo(f"{target}: {'signed' if key else 'not signed'}")
@@ -135,17 +136,22 @@ def page(
 class Keeper:
     """Gathers evidence of what is hidden. Made before any work is done, so that a wrong key shows first.
 
-    `folder` is that of a batch, which need not be there yet.
+    `folder` is that of a batch, which need not be there yet. `others` are files that evidence must not replace.
     """
 
     def __init__(
-        self, target: Path, key: Path | None, passphrase: Path | None, *, overwrite: bool, folder: Path | None = None
-    ) -> None:
+        self, target: Path, key: Path | None, passphrase: Path | None,
+        *, overwrite: bool, folder: Path | None = None, others: Iterable[Path] = (),
+    ) -> None:  # fmt: skip
         from velum.check.evidence.keys import PrivateKey
         from velum.publish import ensure_free
 
         if passphrase and not key:
             raise BadPlan("--passphrase-file goes with --key")
+        if target.resolve() in {one.resolve() for one in others}:
+            raise BadPlan(
+                f"evidence cannot be written to {target}, which is one of the files given; choose another name"
+            )
         if folder is None or folder.exists() or target.parent != folder:
             ensure_free(target, overwrite=overwrite)
         self._target, self._overwrite, self._folder = target, overwrite, folder

@@ -123,7 +123,14 @@ def hide(
     if evidence and stream and not isinstance(stream.target, Path):
         raise typer.BadParameter("--evidence goes with a file to write to, not with standard output")
     again = overwrite or resume
-    keeper = signed.Keeper(evidence, key, passphrase_file, overwrite=again, folder=folder) if evidence else None
+    ends = [stream] if stream else jobs
+    others = [one for job in ends for one in (job.source, job.target) if isinstance(one, Path)]
+    others += [one for one in (key, plan, regions) if one]
+    keeper = (
+        signed.Keeper(evidence, key, passphrase_file, overwrite=again, folder=folder, others=others)
+        if evidence
+        else None
+    )
     if dry_run:
         _announce([stream] if stream else jobs, wanted, json=json)
     elif folder is None:

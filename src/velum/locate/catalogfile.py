@@ -40,7 +40,7 @@ def read_catalog(text: str, origin: str) -> Catalog:
     """
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadPlan(f"{origin} is not valid TOML: {error}") from error
     top = _Entry(values, origin)
     top.only({"default", "model", "sample"})

@@ -185,7 +185,7 @@ def _from_file(file: Path) -> dict[str, Given]:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadPlan(f"settings file {file} cannot be read: {error}") from error
     flat: dict[str, object] = {}
     for key, value in values.items():
