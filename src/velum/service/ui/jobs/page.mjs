@@ -2,6 +2,7 @@
 /** All jobs: how far they are, and what can be done with each. */
 import { ended, getJson, save, send } from '../api.mjs';
 import { ask } from '../parts/dialog.mjs';
+import { isVideo } from '../start/kinds.mjs';
 import { h } from '../parts/dom.mjs';
 import '../parts/progress.mjs';
 import { tell } from '../parts/toast.mjs';
@@ -26,7 +27,7 @@ export function share(job) {
 class VelumJobs extends HTMLElement {
   #filter = h('select', { name: 'state', onchange: () => this.#load() },
     h('option', { value: '' }, t('jobs.all')), ...STATES.map((one) => h('option', { value: one }, t(`state.${one}`))));
-  #rows = h('ul', { class: 'files', 'aria-label': t('nav.jobs') });
+  #rows = h('ul', { class: 'files all-jobs', 'aria-label': t('nav.jobs') });
   #more = h('button', { hidden: true, onclick: () => this.#next() }, t('jobs.more'));
   #empty = h('section', { class: 'empty', hidden: true });
   /** @type {Job[]} */
@@ -40,7 +41,7 @@ class VelumJobs extends HTMLElement {
   connectedCallback() {
     this.append(
       h('div', { class: 'row between' }, h('h1', {}, t('nav.jobs')),
-        h('label', { class: 'row' }, h('span', { class: 'quiet' }, t('jobs.show')), this.#filter)),
+        h('label', { class: 'row nowrap' }, h('span', { class: 'quiet' }, t('jobs.show')), this.#filter)),
       this.#rows, this.#empty, h('div', { class: 'row', id: 'more' }, this.#more));
     this.#load();
   }
@@ -118,7 +119,7 @@ class VelumJobs extends HTMLElement {
     /** @type {[string, () => void, string][]} */
     const actions = [];
     if (job.state === 'done' && job.result) {
-      actions.push(['open', () => { location.hash = `#/jobs/${job.id}`; }, '']);
+      actions.push(['open', () => { location.hash = `#/${isVideo(job.name) ? 'review' : 'jobs'}/${job.id}`; }, '']);
       actions.push(['download', () => save(`v1/jobs/${job.id}/result`, job.result_name ?? 'result'), '']);
     }
     if (!ended(job)) actions.push(['cancel', () => this.#done(job, 'POST', '/cancel'), '']);

@@ -204,7 +204,7 @@ class VelumVideo extends HTMLElement {
     bar.addEventListener('click', (event) => this.#go(Math.floor((event.offsetX / bar.clientWidth) * this.#frames)));
     return h('li', {},
       h('label', { class: 'check' }, h('input', { type: 'checkbox', checked: !this.#off.has(track.key), 'data-key': track.key, onchange: () => this.#turn(track.key) }), h('span', {}, name)),
-      h('button', { class: 'plain small', onclick: () => this.#go(track.first), 'aria-label': t('video.go', { name }) }, t('video.score', { n: Math.round(track.best * 100) })),
+      h('button', { class: 'plain small', onclick: () => this.#go(track.first), title: t('video.go', { name }), 'aria-label': `${t('video.score', { n: Math.round(track.best * 100) })}. ${t('video.go', { name })}` }, t('video.score', { n: Math.round(track.best * 100) })),
       bar);
   }
 
