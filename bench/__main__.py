@@ -5,7 +5,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import accuracy, exposure, jpeg, models, photos, service, video
+from bench import accuracy, exposure, jpeg, leaks, models, photos, service, video
 from velum.locate import fetch
 from velum.locate.models import sample
 from velum.plugins import Host
@@ -37,7 +37,12 @@ def main() -> None:
     jpeg.main(photo, MEDIA if (MEDIA / "ground_truth.json").is_file() else None)
     service.service(photo)
     if (MEDIA / "ground_truth.json").is_file():
-        for table, folders in ((models, ["--models", str(MEDIA.with_name("models"))]), (exposure, []), (video, [])):
+        for table, folders in (
+            (models, ["--models", str(MEDIA.with_name("models"))]),
+            (exposure, []),
+            (video, []),
+            (leaks, []),
+        ):
             sys.argv[1:] = ["--media", str(MEDIA), *folders]
             print()
             table.main()
