@@ -129,6 +129,7 @@ WRONG = [
     ("plain http", ENTRY.replace("https:", "http:"), "must begin with https://"),
     ("local file as address", ENTRY.replace("https://example.org", "file:///etc"), "must begin with https://"),
     ("source of unknown kind", ENTRY.replace("url =", "git ="), "unknown keys git"),
+    ("url that is none", ENTRY.replace("https://example.org", "https://[example.org"), "must begin with https://"),
     ("url and wheel at once", ENTRY.replace("url =", 'wheel = "a", url ='), "unknown keys wheel"),
     ("archive that is no wheel", ENTRY.replace("url =", "wheel ="), "the file name of a wheel"),
 ]
