@@ -16,6 +16,7 @@ from PIL.ExifTags import IFD, TAGS, Base
 from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media import metadata
+from velum.media.look import opened
 from velum.media.sniff import VIDEO_HEAD_BYTES, format_of, video_format_of
 from velum.media.video.beside import streams
 
@@ -70,7 +71,7 @@ def _of_image(data: bytes, format: str) -> Iterator[Beside]:
     if end and (rest := len(data) - data.rfind(end) - len(end)):
         yield Beside("rest", f"{rest} bytes behind the end of the picture")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with opened(format, data) as image:
             if "mp" in image.info or "mpoffset" in image.info:
                 yield Beside("picture", "more pictures behind the first one (MPO)")
             for name in _TEXTS:
@@ -119,5 +120,7 @@ def _is_picture(data: bytes) -> bool:
             image.draft(None, (SMALLEST, SMALLEST))
             image.load()
             return min(image.size) > 0
+    except Image.DecompressionBombError:
+        return True
     except (OSError, ValueError, SyntaxError, TypeError):
         return False
