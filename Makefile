@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 PHOTO ?=
+INPUTS ?= 100000
+SEED ?= 1
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 FROM_ENVIRONMENT = HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL
 
-.PHONY: demo fast serve test check fix bench lock image clean
+.PHONY: demo fast serve test check fix fuzz bench lock image clean
 
 demo: $(VENV)/run.done  ## hide the faces in a photograph
 	@VELUM=$(VENV)/bin/velum scripts/demo "$(PHOTO)"
@@ -29,6 +31,9 @@ check: $(VENV)/dev.done  ## format, lint, types, import contracts, docs examples
 fix: $(VENV)/dev.done  ## format and mend what can be mended
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/ruff check --fix
+
+fuzz: $(VENV)/dev.done  ## mutated inputs for every parser, as every night: INPUTS=100000 SEED=1
+	$(VENV)/bin/python -m bench.fuzz --inputs $(INPUTS) --seed $(SEED)
 
 bench: $(VENV)-bench/bench.done  ## figures next to deface, as in docs/benchmarks.md
 	$(VENV)-bench/bin/python -m bench

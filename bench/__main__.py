@@ -5,7 +5,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import accuracy, exposure, jpeg, models, photos, service, strength, video
+from bench import accuracy, exposure, jpeg, leaks, models, photos, service, strength, video
 from velum.locate import fetch
 from velum.locate.models import sample
 from velum.plugins import Host
@@ -42,6 +42,7 @@ def main() -> None:
             (exposure, []),
             (strength, []),
             (video, []),
+            (leaks, []),
         ):
             sys.argv[1:] = ["--media", str(MEDIA), *folders]
             print()

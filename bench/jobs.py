@@ -1,5 +1,6 @@
-"""Jobs that are disturbed, and what durability costs: `python -m bench.jobs`.
+"""Jobs without pictures that are disturbed, and how many there may be: `python -m bench.jobs`.
 
+`bench.kill` disturbs real ones, with the service in front of them; `bench.durability` tells what a long one costs.
 PostgreSQL is started where it is installed, as for the tests.
 """
 
@@ -17,17 +18,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image
 from tests.jobs import hands
 from tests.jobs.cluster import binaries, cluster, database
 
-from velum import Engine, Host, Limits, Plan
+from velum import Host, Limits, Plan
 from velum.jobs import Database, Desk, EngineCraft, FolderStore, Job, State, Submission, Worker
 from velum.jobs.database import JOBS
 from velum.jobs.rows import new_id, row_of
@@ -41,7 +40,6 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=20, help="jobs in each kill test")
     parser.add_argument("--every", type=float, default=2.0, help="seconds between kills, on average")
     parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--clip-seconds", type=int, default=10, help="length of the 1080p clip; 0: none")
     given = parser.parse_args()
     with ExitStack() as stack:
         servers: list[tuple[str, str | None]] = [("SQLite", None)]
@@ -60,9 +58,6 @@ def main() -> None:
                 print(f"- {name}: {listing(url, folder)}", flush=True)
             with place(server) as (url, folder):
                 print(f"- {name}: {throughput(url, folder, given.images)}", flush=True)
-    if given.clip_seconds:
-        with place(None) as (url, folder):
-            print(f"- {durability(url, folder, given.clip_seconds)}", flush=True)
 
 
 @contextmanager
@@ -212,45 +207,6 @@ def resident() -> int:
     children = [pid for task in tasks for pid in (task / "children").read_text().split()]
     pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in ("self", *children))
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def durability(url: str, folder: Path, seconds: int) -> str:
-    """Compare a 1080p clip as a job with the same through an engine in this process."""
-    clip = folder / "clip.mp4"
-    write(clip, seconds)
-    with Engine() as engine:
-        began = time.monotonic()
-        engine.hide(clip, folder / "plain.mp4", ZONE)
-        plain = time.monotonic() - began
-    db, store, spent = Database(url), FolderStore(folder / "store"), list[float]()
-    desk = Desk(db, store)
-    with working(Worker(url, store, lambda: EngineCraft(Host, Limits()), folder=folder / "work")):
-        for _ in range(2):
-            began = time.monotonic()
-            with clip.open("rb") as file:
-                key = store.put(iter(lambda: file.read(1 << 20), b"")).key
-            job = desk.submit(Submission(key, clip.name, ZONE))
-            *_, last = desk.watch(job.id, every_seconds=0.05)
-            spent.append(time.monotonic() - began)
-    same = last.result is not None and b"".join(store.open(last.result)) == (folder / "plain.mp4").read_bytes()
-    db.close()
-    shares = [f"{one:.1f} s ({100 * (one / plain - 1):+.0f} %)" for one in spent]
-    return (
-        f"1080p clip of {seconds} s: {plain:.1f} s in this process; with its upload as the first job of a worker "
-        f"{shares[0]}, as the next {shares[1]}; {last.state.value}, {'the same bytes' if same else 'other bytes'}"
-    )
-
-
-def write(clip: Path, seconds: int) -> None:
-    ground = np.random.default_rng(0).integers(0, 255, (108, 192, 3), dtype=np.uint8).repeat(10, 0).repeat(10, 1)
-    with av.open(str(clip), "w") as container:
-        stream = container.add_stream("libx264", 25, options={"preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
-        for index in range(25 * seconds):
-            frame = av.VideoFrame.from_ndarray(np.roll(ground, 4 * index, 1), "rgb24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
 
 
 if __name__ == "__main__":

@@ -136,9 +136,27 @@ def test_toml_takes_rules_as_tables_too() -> None:
         ("video.crf = 99", "from 0 to 63"),
         ("video.window_seconds = -1", "from 0 to 60"),
         ("video.fps = 25", "video has no fps"),
-        ("colour = 'red'", "no colour; allowed are keep_out, metadata, quality, rules, video"),
+        ("colour = 'red'", "no colour; allowed are keep_out, metadata, quality, rules, verify, video"),
     ],
 )
 def test_a_wrong_plan_says_what_is_allowed(toml: str, message: str) -> None:
     with pytest.raises(BadPlan, match=message):
         Plan.from_toml(toml)
+
+
+@pytest.mark.parametrize("text", ["rules = " + "[" * 5000, f"quality = {'9' * 5000}"])
+def test_toml_that_no_reader_can_hold_is_a_bad_plan(text: str) -> None:
+    with pytest.raises(BadPlan, match="not valid TOML"):
+        Plan.from_toml(text)
+
+
+@pytest.mark.parametrize("name", ["grow", "min_score"])
+def test_a_number_too_large_for_a_float_is_a_bad_plan(name: str) -> None:
+    with pytest.raises(BadPlan, match=name):
+        Plan.from_json({"rules": [{"label": "a", "locate": "b", "hide": "c", name: 10**400}]})
+
+
+@pytest.mark.parametrize("inner", ["[" * 3000, "(" * 300, "-" * 5000 + "1"])
+def test_options_nested_too_deep_are_a_bad_plan(inner: str) -> None:
+    with pytest.raises(BadPlan, match="options of"):
+        Use.parse(f"blur(degree={inner})")

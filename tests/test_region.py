@@ -104,3 +104,8 @@ def test_a_wrong_region_says_what_is_wrong(entry: object, message: str) -> None:
 def test_a_mask_must_fit_its_box() -> None:
     with pytest.raises(BadInput, match="does not fit"):
         Region(Box(0, 0, 2, 2), "face", mask=np.ones((3, 2), dtype=bool))
+
+
+def test_an_edge_too_large_for_a_float_is_bad_input() -> None:
+    with pytest.raises(BadInput, match="xyxy"):
+        Region.from_json({"label": "face", "xyxy": [0, 0, 10**400, 1]})

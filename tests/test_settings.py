@@ -63,6 +63,9 @@ SECTIONS = [
     ("VELUM_JOBS_DATABASE", "postgresql://db/velum", "jobs", "database", "postgresql://db/velum"),
     ("VELUM_JOBS_ORIGINALS_SECONDS", "0", "jobs", "originals_seconds", 0),
     ("VELUM_JOBS_IN_PROCESS", "no", "jobs", "in_process", False),
+    ("VELUM_JOBS_STORE", "/srv/store", "jobs", "store", Path("/srv/store")),
+    ("VELUM_JOBS_STORE", "s3://faces/velum", "jobs", "store", "s3://faces/velum"),
+    ("VELUM_JOBS_SPAN_SECONDS", "2.5", "jobs", "span_seconds", 2.5),
     ("VELUM_BMW_STRICT", "1", "bmw", "strict", True),
     ("VELUM_BMW_VIDEOS", "/v", "bmw", "videos", Path("/v")),
     ("VELUM_REMOTE_ALLOW", "inference, 10.0.0.0/8,", "remote", "allow", ("inference", "10.0.0.0/8")),
@@ -144,6 +147,13 @@ def test_progress_is_handed_on(tmp_path: Path) -> None:
 WRONG_VARIABLES = [
     ("not a truth value", "VELUM_OFFLINE", "maybe", "VELUM_OFFLINE is 'maybe'; it must be true or false"),
     ("not a number", "VELUM_THREADS", "two", "VELUM_THREADS is 'two'; it must be a whole number of at least 0"),
+    (
+        "elsewhere",
+        "VELUM_JOBS_STORE",
+        "https://host/bucket",
+        "VELUM_JOBS_STORE is 'https://host/bucket'; it must be a path",
+    ),
+    ("credentials in it", "VELUM_JOBS_STORE", "s3://key:secret@b", r"is 's3://\*\*\*@b'; it must be .* no credentials"),
     ("below nothing", "VELUM_THREADS", "-1", "at least 0"),
     ("a limit of nothing", "VELUM_LIMIT_PIXELS", "0", "VELUM_LIMIT_PIXELS is '0'.*at least 1"),
     ("absurdly many digits", "VELUM_LIMIT_PIXELS", "9" * 5000, "at least 1"),
@@ -176,6 +186,7 @@ def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
 WRONG_FILES = [
     ("not TOML", "cache =", "velum.toml cannot be read"),
     ("not text", "\udcff", "velum.toml cannot be read"),
+    ("too deep", "cache = " + "[" * 5000, "velum.toml cannot be read"),
     ("unknown key", "cash = 1", "unknown keys cash; known are .*, cache, .*device, .*limits.bytes"),
     ("unknown limit", "[limits]\nsize = 1", "unknown keys limits.size"),
     ("table where a value belongs", "[cache]\na = 1", "unknown keys cache.a"),

@@ -6,7 +6,8 @@
     ├── LimitExceeded  (ValueError)    the source is larger than the limits allow                   exit 5, HTTP 413
     ├── Unavailable    (RuntimeError)  an extra, weights, a device or a remote service is missing   exit 6, HTTP 503
     ├── PluginFault    (RuntimeError)  a part broke its contract                                    exit 7, HTTP 500
-    └── OutputFailed   (OSError)       the result could not be published; nothing was               exit 8, HTTP 500
+    ├── OutputFailed   (OSError)       the result could not be published; nothing was               exit 8, HTTP 500
+    └── NotHidden      (RuntimeError)  the check of the finished file found something               exit 9, HTTP 422
 
 A message says what failed, the value, what is allowed and what to do. Errors of other libraries are translated in the
 one file that imports the library.
@@ -73,3 +74,10 @@ class OutputFailed(VelumError, OSError):
 
     exit_code = 8
     http_status = 500
+
+
+class NotHidden(VelumError, RuntimeError):
+    """The finished file shows something that it should not, or holds it. Nothing was published."""
+
+    exit_code = 9
+    http_status = 422

@@ -160,8 +160,12 @@ class Plan:
     quality: int | None = None
     keep_out: tuple[Use, ...] = ()
     video: Video = Video()
+    verify: bool = False
+    """The finished file is checked as `velum check` does, and published only when nothing is found."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.verify, bool):
+            raise BadPlan(f"verify is {self.verify!r}; it must be true or false")
         if not self.rules or not all(isinstance(rule, Rule) for rule in self.rules):
             raise BadPlan("a plan needs at least one rule, such as 'face: centerface -> blacken'")
         unknown = sorted(set(self.metadata) - set(METADATA))
@@ -189,6 +193,7 @@ class Plan:
             "quality": self.quality,
             "keep_out": [use.to_json() for use in self.keep_out],
             "video": self.video.to_json(),
+            "verify": self.verify,
         }
 
     @classmethod
@@ -196,7 +201,7 @@ class Plan:
         """Return the plan that JSON or TOML values describe; rules may be strings."""
         if not isinstance(value, Mapping):
             raise BadPlan(f"a plan is an object with rules, not {value!r}")
-        refuse_unknown(value, {"rules", "metadata", "quality", "keep_out", "video"}, "a plan")
+        refuse_unknown(value, {"rules", "metadata", "quality", "keep_out", "video", "verify"}, "a plan")
         rules, metadata = value.get("rules", [str(DEFAULT_RULE)]), value.get("metadata", [])
         if not isinstance(rules, list | tuple):
             raise BadPlan(f"rules are {rules!r}; they must be a list")
@@ -208,14 +213,21 @@ class Plan:
             )
         video = Video.from_json(value.get("video", {}))
         kept = tuple(map(Use.from_json, keep_out))
-        return cls(tuple(map(Rule.from_json, rules)), tuple(metadata), value.get("quality"), kept, video)
+        return cls(
+            tuple(map(Rule.from_json, rules)),
+            tuple(metadata),
+            value.get("quality"),
+            kept,
+            video,
+            value.get("verify", False),
+        )
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
         """Return the plan written in TOML."""
         try:
             values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise BadPlan(f"the plan is not valid TOML: {error}") from error
         return cls.from_json(values)
 
@@ -224,6 +236,7 @@ class Plan:
         lines = ["rules = [", *(f"    {json.dumps(str(rule), ensure_ascii=False)}," for rule in self.rules), "]"]
         lines.append(f"metadata = {json.dumps(list(self.metadata))}")
         lines += [] if self.quality is None else [f"quality = {self.quality}"]
+        lines += ["verify = true"] if self.verify else []
         if self.keep_out:
             lines.append(f"keep_out = {json.dumps([str(use) for use in self.keep_out], ensure_ascii=False)}")
         usual = Video().to_json()

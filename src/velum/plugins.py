@@ -22,7 +22,7 @@ from velum.use import Use
 if TYPE_CHECKING:
     from velum.remote.peers import Peers
 
-Group = Literal["velum.localizers", "velum.techniques"]
+Group = Literal["velum.localizers", "velum.techniques", "velum.checks"]
 Precision = Literal["auto", "f32", "bf16", "f16"]
 Device = Literal["cpu", "cuda"]
 Runtime = Literal["openvino", "onnxruntime"]
@@ -200,7 +200,7 @@ def _kind(group: Group) -> str:
 def _brought(group: Group, host: Host | None) -> Mapping[str, Callable[..., Any]]:
     if host is None:
         return {}
-    return host.localizers if group == "velum.localizers" else host.techniques
+    return {"velum.localizers": host.localizers, "velum.techniques": host.techniques}.get(group, {})
 
 
 @cache

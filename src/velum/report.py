@@ -1,5 +1,6 @@
 """What was done to one source, in values that hold no pixels."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from typing import Any, Self
 
 from velum.errors import BadInput
 from velum.region import Box, Found
+from velum.use import finite, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,12 @@ class Hidden:
             "frame": self.frame, "label": self.label, "xyxy": list(self.box.xyxy), "score": round(self.score, 4),
             "found": self.found, "rule": self.rule, "technique": self.technique, "masked": self.masked,
         }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the region that `to_json` gave. Raises `BadInput`, or `TypeError` and its like, for anything else."""
+        more = {name: one for name, one in value.items() if name != "xyxy"}
+        return cls(**more, box=Box(*map(int, value["xyxy"])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,8 @@ class Report:
     encoding: str = "re-encoded"
     warnings: tuple[str, ...] = ()
     version: str = ""
+    check: Mapping[str, Any] | None = None
+    """What the check of the finished file said, where the plan asks for one."""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -98,10 +108,34 @@ class Report:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the report of a video that `to_json` gave. Raises `BadInput` for anything else."""
+        """Return the report that `to_json` gave. Raises `BadInput` for anything else."""
         try:
             tracks = tuple(Followed(**track) for track in value["tracks"])
+            hidden = tuple(map(Hidden.from_json, value["hidden"]))
             lists = {name: tuple(value[name]) for name in ("rules", "models", "warnings")}
-            return cls(**{**value, **lists, "tracks": tracks, "hidden": ()})
-        except (TypeError, KeyError) as error:
+            report = cls(**{**value, **lists, "tracks": tracks, "hidden": hidden})
+        except (AttributeError, TypeError, KeyError, ValueError, OverflowError) as error:
             raise BadInput(f"the report cannot be read: {type(error).__name__}: {error}") from error
+        if wrong := _wrong(report):
+            raise BadInput(f"the report cannot be read: {wrong} is not what velum hide --json writes there")
+        return report
+
+
+def _wrong(report: Report) -> str | None:
+    """Return the name of a field that does not hold what it must, None when all do."""
+    texts = (report.format, report.plan, report.encoding, report.version, *report.rules, *report.warnings)
+    things: tuple[Hidden | Followed, ...] = (*report.hidden, *report.tracks)
+    digests = (report.input_sha256, report.output_sha256)
+    right = {
+        "text": all(isinstance(one, str) for one in texts),
+        "size": all(whole(one) and one >= 0 for one in (report.width, report.height, report.frames)),
+        "label": all(isinstance(one.label, str) and isinstance(one.technique, str) for one in things),
+        "sha256": all(one is None or (isinstance(one, str) and re.fullmatch("[0-9a-f]{64}", one)) for one in digests),
+        "models": all(isinstance(one, Mapping) for one in report.models),
+        "seconds": isinstance(report.seconds, Mapping) and all(map(finite, report.seconds.values())),
+        "found": all(isinstance(one.found, str) for one in report.hidden)
+        and all(isinstance(one.found, Mapping) and all(map(whole, one.found.values())) for one in report.tracks),
+        "score": all(finite(one.score) for one in report.hidden)
+        and all(finite(one.best_score) for one in report.tracks),
+    }
+    return next((name for name, is_right in right.items() if not is_right), None)

@@ -32,7 +32,7 @@ def keywords(text: str, whole: str) -> dict[str, Option]:
     """Return the options in `a=1, b='x'`; a bare word is a string, and `true`, `false` are what they are in TOML."""
     try:
         call = ast.parse(f"_({_RESERVED.sub(_escaped, text)})", mode="eval").body
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:  # the last two: nested too deep
         raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas") from error
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
         raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas")
@@ -68,7 +68,12 @@ def literal(value: Option) -> str:
 
 def finite(value: Any) -> bool:
     """Tell whether a value is a number that is not infinite, and not a truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def whole(value: Any) -> bool:

@@ -1,19 +1,72 @@
-"""`velum worker` does what the service took, and ends when it is told to."""
+"""`velum worker` does what the service took, shows what it did, and ends when it is told to."""
 
+import gzip
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.jobs.buckets import s3
 from tests.service.making import picture
 
 from velum import Plan
-from velum.jobs import Database, Desk, FolderStore, State, Submission
+from velum.jobs import Database, Desk, FolderStore, Job, State, Submission, store_at
 
 pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def collector() -> Iterator[tuple[int, list[bytes]]]:
+    """Take what is sent by OTLP."""
+    got: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            got.append(gzip.decompress(body) if self.headers["content-encoding"] == "gzip" else body)
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server.server_port, got
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def working(folder: Path, *options: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a worker at work, and see it end well."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("VELUM_")} | variables
+    command = [sys.executable, "-m", "velum", "worker", *options]
+    with subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+def ended(desk: Desk, job: Job) -> Job:
+    until = time.monotonic() + 60
+    while (now := desk.get(job.id)) is not None and not now.state.ended and time.monotonic() < until:
+        time.sleep(0.05)
+    assert now is not None
+    return now
 
 
 def test_a_worker_does_jobs_until_it_is_told_to_end(tmp_path: Path) -> None:
@@ -23,18 +76,70 @@ def test_a_worker_does_jobs_until_it_is_told_to_end(tmp_path: Path) -> None:
     desk = Desk(database, store)
     plan = Plan.of("zone: fixed -> blacken")
     job = desk.submit(Submission(store.put([picture()]).key, "photo.png", plan))
-    env = {name: value for name, value in os.environ.items() if not name.startswith("VELUM_")}
-    with subprocess.Popen(
-        [sys.executable, "-m", "velum", "worker", "--concurrency", "2"], cwd=tmp_path, env=env, stderr=subprocess.PIPE
-    ) as process:
-        try:
-            until = time.monotonic() + 60
-            while (now := desk.get(job.id)) is not None and not now.state.ended and time.monotonic() < until:
-                time.sleep(0.05)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
-        finally:
-            process.kill()
-    assert now is not None
+    with working(tmp_path, "--concurrency", "2"):
+        now = ended(desk, job)
     assert (now.state, now.result_name) == (State.DONE, "photo.hidden.png")
     database.close()
+
+
+def test_what_it_does_is_counted_and_traced_but_not_of_whom(tmp_path: Path) -> None:
+    (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n[watch]\ntraces = true\n')
+    store = FolderStore(tmp_path / "data" / "store")
+    database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
+    desk, plan = Desk(database, store), Plan.of("zone: fixed -> blacken")
+    good, bad = (
+        desk.submit(Submission(store.put([data]).key, f"{name}.png", plan, owner="lovelace"))
+        for name, data in (("portrait", picture()), ("broken", picture()[:60]))
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with collector() as (otlp, sent):  # which hears what is sent at the worker's end
+        to = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp}"}
+        with working(tmp_path, "--metrics", str(port), **to):
+            assert [ended(desk, job).state for job in (good, bad)] == [State.DONE, State.FAILED]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                numbers = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#")
+    assert numbers["velum_frames_total"] == "1.0"
+    assert numbers['velum_hidden_total{label="zone",model="fixed"}'] == "1.0"
+    assert numbers['velum_failures_total{error="BadInput"}'] == "1.0"
+    assert numbers['velum_stage_seconds_count{stage="encode"}'] == "1.0"
+    assert numbers['velum_jobs{state="done"}'] == numbers['velum_jobs{state="failed"}'] == "1.0"
+    traced = b"".join(sent)
+    for word in (b"job cut", b"job make", b"job join", b"velum-worker", good.id.encode(), b"velum.seconds.encode"):
+        assert word in traced, word
+    assert b"BadInput" in traced
+    for word in (b"portrait", b"broken", b"lovelace", str(tmp_path).encode(), b"exception"):
+        assert word not in traced, word
+    database.close()
+
+
+def test_its_store_may_be_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\nstore = "s3://faces/velum"\n')
+    (tmp_path / "data").mkdir()
+    with s3() as bucket:
+        for name, value in bucket.variables.items():
+            monkeypatch.setenv(name, value)
+        store = store_at("s3://faces/velum")
+        database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
+        desk = Desk(database, store)
+        plan = Plan.of("zone: fixed -> blacken")
+        job = desk.submit(Submission(store.put([picture()]).key, "photo.png", plan))
+        with working(tmp_path):
+            now = ended(desk, job)
+        assert now.state == State.DONE
+        assert now.result is not None
+        assert b"".join(store.open(now.result)).startswith(b"\x89PNG")
+        database.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "why"), [("here:there", 4, "write HOST:PORT"), ("127.0.0.1:{taken}", 6, "cannot be served")]
+)
+def test_an_address_that_cannot_be(tmp_path: Path, address: str, code: int, why: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = address.format(taken=other.getsockname()[1])
+        command = [sys.executable, "-m", "velum", "worker", "--metrics", address]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    assert why in done.stderr

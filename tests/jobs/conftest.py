@@ -16,8 +16,9 @@ import pytest
 
 from velum import Plan
 from velum.findings import Findings
-from velum.jobs import Craft, Database, Desk, FolderStore, Job, State, Submission, Worker
+from velum.jobs import Craft, Database, Desk, Job, State, Submission, Worker, store_at
 
+from .buckets import S3, s3
 from .cluster import binaries, cluster, database
 from .hands import PACE, Hands
 
@@ -49,16 +50,28 @@ def lite(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/jobs.sqlite"
 
 
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """A bucket that the environment leads to."""
+    with s3() as server:
+        for name, value in server.variables.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
 @dataclass
 class Office:
     """A desk with a store and workers."""
 
     url: str
     path: Path
+    place: Path | str | None = None
+    """Where the store is; None: in the folder."""
 
     def __post_init__(self) -> None:
         self.database = Database(self.url)
-        self.store = FolderStore(self.path / "store")
+        self.place = self.place or self.path / "store"
+        self.store = store_at(self.place)
         self.desk = Desk(self.database, self.store)
         self.log = self.path / "log"
         self.log.touch()
@@ -90,7 +103,7 @@ class Office:
     def process(self) -> Iterator[subprocess.Popen[str]]:
         """Have a worker at work in a process that can be killed."""
         program = Path(__file__).with_name("hands.py")
-        command = [sys.executable, str(program), self.url, str(self.path / "store"), str(self.path)]
+        command = [sys.executable, str(program), self.url, str(self.place), str(self.path)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None

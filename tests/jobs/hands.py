@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from velum import errors
-from velum.jobs import FolderStore, Made, Pace, Piece, Result, Stopped, Task, Worker
+from velum.jobs import Made, Pace, Piece, Result, Stopped, Task, Worker, store_at
 
 PACE = Pace(poll_seconds=0.03, beat_seconds=0.2, dead_seconds=1.0, drain_seconds=5.0, backoff_seconds=0.05)
 
@@ -66,9 +66,8 @@ def main(url: str, store: str, folder: str) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     log = Path(folder) / "log"
-    worker = Worker(
-        url, FolderStore(Path(store)), lambda: Hands(log), folder=Path(folder) / "work", concurrency=2, pace=PACE
-    )
+    place = store_at(store if "://" in store else Path(store))
+    worker = Worker(url, place, lambda: Hands(log), folder=Path(folder) / "work", concurrency=2, pace=PACE)
     print("ready", flush=True)  # noqa: T201 - the test waits for it
     worker.run(stop)
 

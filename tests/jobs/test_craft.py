@@ -123,6 +123,17 @@ def _children() -> set[str]:
     return set(Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split())
 
 
+def test_what_was_done_before_shows_nowhere(
+    picture: Path, clip: Path, tmp_path: Path, crafts: Callable[..., EngineCraft]
+) -> None:
+    craft, plan = crafts(), Plan.of("face: moody -> blacken", video=ZONE.video.from_json({"codec": "ffv1"}))
+    made: dict[Path, set[bytes]] = {picture: set(), clip: set()}
+    for n, source in enumerate([picture, clip, picture, clip, picture]):
+        file = craft.make(task(source, tmp_path / str(n), plan, name=source.name), Piece(0)).file
+        made[source].add(file.read_bytes())
+    assert [len(each) for each in made.values()] == [1, 1]
+
+
 def test_a_process_that_dies_is_replaced(picture: Path, tmp_path: Path, crafts: Callable[..., EngineCraft]) -> None:
     craft = crafts(silent_seconds=2.5)
     deaths: list[tuple[str, type[VelumError], str]] = [

@@ -40,6 +40,26 @@ def test_the_end_is_told_until_it_is_taken(office: Office, until: Callable[..., 
     assert ends == {("http://x.example/", job.id, "done"), ("http://y.example/", called_off.id, "cancelled")}
 
 
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("BadInput", "so it was ordered"),  # for whoever handed it in
+        ("PluginFault", "it failed inside the service; the operator finds why in the list of jobs"),
+    ],
+)
+def test_what_went_wrong_inside_is_not_told(
+    back_office: Office, until: Callable[..., None], error: str, message: str
+) -> None:
+    told: list[bytes] = []
+    job = back_office.submit(webhook="http://x.example/", error=error)
+    with back_office.working(notify=lambda url, body: told.append(body)):
+        (failed,) = back_office.ended(job)
+        until(lambda: told, "the call")
+    assert failed.message == "so it was ordered"
+    assert json.loads(told[0])["error"] == {"code": error, "message": message}
+
+
 def test_it_is_tried_so_often(back_office: Office, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]) -> None:
     monkeypatch.setattr(module, "_FIRST_PAUSE_SECONDS", 0.0)
     told: list[str] = []

@@ -238,6 +238,10 @@ def test_mistakes_in_the_cfg_are_named(tmp_path: Path, cfg: str, message: str) -
         darknet.convert(*files(tmp_path, [np.zeros(9999, np.float32)], cfg), tmp_path / "a.xml")
 
 
+def below_zero(data: bytes) -> bytes:
+    return data[:20] + np.full((len(data) - 20) // 4, -1, "<f4").tobytes()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -247,6 +251,7 @@ def test_mistakes_in_the_cfg_are_named(tmp_path: Path, cfg: str, message: str) -
         pytest.param(lambda data: b"PK" + data[2:], "not a darknet weights file", id="something else"),
         pytest.param(lambda data: b"", "not a darknet weights file", id="empty"),
         pytest.param(lambda data: data[:20] + b"\0\0\xc0\x7f" + data[24:], "no numbers", id="not a number"),
+        pytest.param(below_zero, "variances below 0", id="variances"),
     ],
 )
 def test_mistakes_in_the_weights_are_named(tmp_path: Path, change: object, message: str) -> None:

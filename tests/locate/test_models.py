@@ -107,6 +107,7 @@ WRONG = [
     ("other hash too short", ENTRY.replace("sha256", "sha384"), "96 hexadecimal digits"),
     ("store's file outside of it", ENTRY + PART.replace("ab/tiny", "../tiny"), "a file in a folder of the store"),
     ("not TOML", ENTRY + "= 3", "mine.toml is not valid TOML"),
+    ("TOML too deep", "default = " + "[" * 5000, "mine.toml is not valid TOML"),
     ("unknown key at the top", "modle = 1\n" + ENTRY, "mine.toml has unknown keys modle"),
     ("unknown key", ENTRY.replace("good_for", "god_for"), "model 'tiny' has unknown keys god_for"),
     ("key missing", ENTRY.replace('licence = "MIT"', ""), "model 'tiny' has no licence"),
@@ -128,6 +129,7 @@ WRONG = [
     ("plain http", ENTRY.replace("https:", "http:"), "must begin with https://"),
     ("local file as address", ENTRY.replace("https://example.org", "file:///etc"), "must begin with https://"),
     ("source of unknown kind", ENTRY.replace("url =", "git ="), "unknown keys git"),
+    ("url that is none", ENTRY.replace("https://example.org", "https://[example.org"), "must begin with https://"),
     ("url and wheel at once", ENTRY.replace("url =", 'wheel = "a", url ='), "unknown keys wheel"),
     ("archive that is no wheel", ENTRY.replace("url =", "wheel ="), "the file name of a wheel"),
 ]

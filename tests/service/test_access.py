@@ -140,6 +140,18 @@ def test_two_keys_of_one_name_are_refused(tmp_path: Path) -> None:
         keys(tmp_path).revoke("eve")
 
 
+@pytest.mark.parametrize("text", ["[]", "[" * 100_000, '{"keys": [{"created": 1' + "0" * 400 + "}]}", '{"keys": 3}'])
+def test_a_file_of_keys_that_is_none_is_named(tmp_path: Path, text: str) -> None:
+    one = keys(tmp_path)
+    one.add("ada", ["anonymize"])
+    stored = json.loads((tmp_path / "keys.json").read_text())
+    stored["keys"][0]["created"] = 10**400
+    for written in (text, json.dumps(stored)):
+        (tmp_path / "keys.json").write_text(written)
+        with pytest.raises(Unavailable, match="damaged"):
+            Keys(tmp_path / "keys.json").all()
+
+
 def test_a_damaged_file_of_keys_lets_nobody_in(tmp_path: Path) -> None:
     _, secret = keys(tmp_path).add("ada", ["anonymize"])
     with client(guarded(tmp_path)) as it:

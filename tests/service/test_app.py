@@ -221,6 +221,31 @@ def process(tmp_path: Path) -> Iterator[Any]:
         one.wait()
 
 
+def test_who_follows_a_job_does_not_hold_up_the_end(process: Any, tmp_path: Path) -> None:
+    variables = {"VELUM_JOBS_DATA": str(tmp_path / "jobs"), "VELUM_JOBS_IN_PROCESS": "false"}
+    service, url = process(VELUM_SERVICE_GRACE_SECONDS="30", **variables)
+    upload = httpx2.post(f"{url}/v1/uploads").json()["id"]
+    httpx2.put(f"{url}/v1/uploads/{upload}", content=picture())
+    job = httpx2.post(f"{url}/v1/jobs", json={"upload": upload}).json()["id"]
+    begun = threading.Event()
+    ends: list[float] = []
+
+    def follow() -> None:
+        with httpx2.stream("GET", f"{url}/v1/jobs/{job}/events", timeout=60) as stream:
+            for _ in stream.iter_lines():
+                begun.set()
+        ends.append(time.monotonic())
+
+    following = threading.Thread(target=follow)
+    following.start()
+    assert begun.wait(20)
+    told = time.monotonic()
+    service.send_signal(signal.SIGTERM)
+    following.join(20)
+    assert service.wait(20) in {0, -signal.SIGTERM}
+    assert ends[0] - told < 10, "not after the grace time"
+
+
 @pytest.mark.parametrize(("grace", "finishes"), [("10", True), ("0.5", False)], ids=["in time", "too slow"])
 def test_told_to_end_it_finishes_what_it_can(process: Any, tmp_path: Path, grace: str, *, finishes: bool) -> None:
     box = Shown("person", (10, 8, 34, 30))

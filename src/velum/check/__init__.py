@@ -1,1 +1,1 @@
-"""Looking at finished files as a stranger would: what is still to be seen, and whether what was hidden is gone."""
+"""What looks at finished files as a stranger would, and says with evidence what was done to them."""

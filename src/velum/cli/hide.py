@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from velum.cli import console, live, video
+from velum.cli import evidence as signed
 
 if TYPE_CHECKING:
     from velum.batch.local import Job, Outcome
@@ -57,6 +59,12 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the plan, say wha
 Resume = Annotated[bool, typer.Option("--resume", help="Skip what an earlier run into the same folder finished.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist. Sources are never touched.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report of each file as a line of JSON.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Check the finished file as velum check does; publish it if nothing is found.")
+]
+Evidence = Annotated[
+    Path | None, typer.Option("--evidence", metavar="FILE", help="Write evidence of what was done; see velum evidence.")
+]
 Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="Pictures in work at a time, for folders.")]
 
 
@@ -71,6 +79,7 @@ def hide(
     keep_out: KeepOut = [],
     quality: Quality = None,
     regions: Regions = None,
+    verify: Verify = False,
     dry_run: DryRun = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -88,6 +97,9 @@ def hide(
     on_damage: video.OnDamage = None,
     format: live.Format = None,
     timeout: live.Timeout = None,
+    evidence: Evidence = None,
+    key: signed.Key = None,
+    passphrase_file: signed.Passphrase = None,
 ) -> None:
     """Hide what identifies people. Without options: every face, blackened, into photo.hidden.jpg."""
     from velum.batch.local import arrange
@@ -98,6 +110,7 @@ def hide(
     )  # fmt: skip
     options = console.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, moving)
     wanted = options.plan()
+    wanted = replace(wanted, verify=wanted.verify or verify)
     stream = live.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
     jobs, folder = ([], None) if stream else arrange(paths, place)
@@ -105,12 +118,25 @@ def hide(
         raise typer.BadParameter("--regions goes with one picture, not with folders or several pictures")
     if resume and not folder:
         raise typer.BadParameter("--resume goes with folders or several pictures, not with one")
+    if key and not evidence:
+        raise typer.BadParameter("--key goes with --evidence, which it signs")
+    if evidence and stream and not isinstance(stream.target, Path):
+        raise typer.BadParameter("--evidence goes with a file to write to, not with standard output")
+    again = overwrite or resume
+    ends = [stream] if stream else jobs
+    others = [one for job in ends for one in (job.source, job.target) if isinstance(one, Path)]
+    others += [one for one in (key, plan, regions) if one]
+    keeper = (
+        signed.Keeper(evidence, key, passphrase_file, overwrite=again, folder=folder, others=others)
+        if evidence
+        else None
+    )
     if dry_run:
         _announce([stream] if stream else jobs, wanted, json=json)
     elif folder is None:
-        _hide_one(stream or jobs[0], wanted, regions, overwrite=overwrite, json=json)
+        _hide_one(stream or jobs[0], wanted, regions, keeper, overwrite=overwrite, json=json)
     else:
-        _hide_many(jobs, folder, wanted, workers=workers, resume=resume, overwrite=overwrite, json=json)
+        _hide_many(jobs, folder, wanted, keeper, workers=workers, resume=resume, overwrite=overwrite, json=json)
 
 
 def _announce(jobs: Sequence["Job | live.Stream"], plan: "Plan", *, json: bool) -> None:
@@ -128,7 +154,10 @@ def _announce(jobs: Sequence["Job | live.Stream"], plan: "Plan", *, json: bool) 
         typer.echo("\n".join(["nothing was written; each would be hidden by", *(f"  {rule}" for rule in plan.rules)]))
 
 
-def _hide_one(job: "Job | live.Stream", plan: "Plan", regions: Path | None, *, overwrite: bool, json: bool) -> None:
+def _hide_one(
+    job: "Job | live.Stream", plan: "Plan", regions: Path | None, keeper: signed.Keeper | None,
+    *, overwrite: bool, json: bool,
+) -> None:  # fmt: skip
     start = time.perf_counter()
     findings = console.findings_from(regions) if regions else None
     from velum.cli.progress import frames_shown
@@ -141,6 +170,9 @@ def _hide_one(job: "Job | live.Stream", plan: "Plan", regions: Path | None, *, o
     ):
         report = engine.hide(job.source, target, plan, regions=findings, overwrite=overwrite, progress=progress)
     aside = not isinstance(target, Path)
+    if keeper and isinstance(target, Path):
+        keeper.hidden(report, target)
+        keeper.write(plan)
     for warning in report.warnings:
         console.warn(warning)
     if json:
@@ -153,8 +185,9 @@ def _hide_one(job: "Job | live.Stream", plan: "Plan", regions: Path | None, *, o
 
 
 def _hide_many(
-    jobs: list["Job"], folder: Path, plan: "Plan", *, workers: int, resume: bool, overwrite: bool, json: bool
-) -> None:
+    jobs: list["Job"], folder: Path, plan: "Plan", keeper: signed.Keeper | None,
+    *, workers: int, resume: bool, overwrite: bool, json: bool,
+) -> None:  # fmt: skip
     from velum.batch.local import MANIFEST, run
     from velum.cli.progress import shown
 
@@ -168,6 +201,10 @@ def _hide_many(
         outcomes = run(engine, jobs, plan, workers=workers, overwrite=overwrite, manifest=manifest, resume=resume)
         for outcome in shown(outcomes, len(jobs)):
             _count(outcome, tally, labels, known=work.warnings, json=json)
+            if keeper:
+                keeper.outcome(outcome)
+    if keeper and tally["failed"] < len(jobs):
+        keeper.write(plan)
     if not json:
         typer.echo(
             f"{folder}: {tally['done']} pictures, {counted(labels)} hidden; {tally['empty']} with nothing found, "

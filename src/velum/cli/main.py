@@ -8,7 +8,9 @@ import typer
 from velum import __version__
 from velum.cli import (
     audit,
+    check,
     config,
+    evidence,
     hide,
     inspect,
     jobs,
@@ -34,6 +36,7 @@ app = typer.Typer(
 )
 app.command("hide")(hide.hide)
 app.command("locate")(locate.locate)
+app.command("check")(check.check)
 app.command("techniques")(inspect.techniques)
 app.command("labels")(inspect.labels)
 app.command("serve")(serve.serve)
@@ -47,6 +50,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
+app.add_typer(evidence.app, name="evidence")
 
 
 def _version(wanted: bool) -> None:

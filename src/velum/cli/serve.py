@@ -1,8 +1,13 @@
 """`velum serve`: the service."""
 
+from contextlib import suppress
+from types import FrameType
 from typing import Annotated
 
 import typer
+
+STARTUP_FAILURE = 3
+"""What servers of this kind end with when they cannot begin: the port is taken."""
 
 Host = Annotated[
     str | None, typer.Option("--host", help="Address to listen on. Default: 127.0.0.1, this machine alone.")
@@ -23,11 +28,25 @@ def serve(host: Host = None, port: Port = None) -> None:
     address = host or settings.service.listen_host
     check_entrance(settings, address)
     log_to_stderr()
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=address,
         port=settings.service.listen_port if port is None else port,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=max(1, round(settings.service.grace_seconds)),
     )
+
+    class Server(uvicorn.Server):
+        """Tells the service of its end before it waits for what is in work: streams of events would never end."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.end()
+            super().handle_exit(sig, frame)
+
+    server = Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise typer.Exit(STARTUP_FAILURE)

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Annotated
 
 import typer
@@ -10,14 +10,20 @@ import typer
 Concurrency = Annotated[
     int | None, typer.Option("--concurrency", min=1, help="Jobs in work at a time. Default: that of the settings.")
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option("--metrics", metavar="HOST:PORT", help="Where to serve /metrics; a port alone: on this machine."),
+]
 
 
-def worker(concurrency: Concurrency = None) -> None:
+def worker(concurrency: Concurrency = None, metrics: Metrics = None) -> None:
     """Do jobs until told to end (SIGTERM or Ctrl-C); then finish what is in work, as far as that is soon."""
     from dataclasses import replace
 
     from velum.remote.peers import Peers
-    from velum.service import office
+    from velum.service import metrics as counting
+    from velum.service import office, traces
+    from velum.service.audit import audit_of
     from velum.service.edge import log_to_stderr
     from velum.settings import Settings
 
@@ -28,5 +34,11 @@ def worker(concurrency: Concurrency = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     log_to_stderr()
-    with closing(Peers(settings.remote)) as peers:
-        office.worker(settings, peers).run(stop)
+    address = metrics or settings.watch.worker_metrics
+    with ExitStack() as stack:
+        peers = stack.enter_context(closing(Peers(settings.remote)))
+        stack.enter_context(traces.sending(traces=settings.watch.traces))
+        seen = counting.Metrics(stack.enter_context(closing(office.Office(settings))).counts if address else None)
+        if address:
+            stack.enter_context(counting.served(seen, address))
+        office.worker(settings, peers, office.watched_craft(settings, seen, audit_of(settings))).run(stop)

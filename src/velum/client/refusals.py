@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, PluginFault, Unavailable, VelumError
+from velum.errors import BadInput, BadPlan, LimitExceeded, NotHidden, OutputFailed, PluginFault, Unavailable, VelumError
 
 KIND = "application/problem+json"
 
@@ -65,6 +65,7 @@ _CODES: Mapping[str, Callable[[str], VelumError]] = MappingProxyType(
         "NotFound": NotFound,
         "NotKnown": Denied,
         "OutputFailed": OutputFailed,
+        "NotHidden": NotHidden,
         "PluginFault": PluginFault,
         "TooMuch": Busy,
         "Unavailable": Unavailable,

@@ -18,12 +18,14 @@ from velum.engine.joining import numbered, numbering, summed
 from velum.engine.lanes import ahead
 from velum.engine.prepare import Parts, Work, prepare
 from velum.engine.stages import Looked, Tally, Tell, counted, hide, known, locate, told, touched_by, unique, wanted_by
+from velum.engine.verified import Verdict, verified
 from velum.errors import BadInput, BadPlan
 from velum.findings import Findings
 from velum.frame import Frame, Plane, Role, Samples
 from velum.limits import Limits
 from velum.plan import Plan
-from velum.plugins import Host
+from velum.plugins import Host, load
+from velum.region import Region
 from velum.report import Report
 
 NOTHING_FOUND = "nothing was found to hide; look at the picture before you pass it on"
@@ -47,7 +49,8 @@ class Engine:
     """
 
     def __init__(self, *, host: Host | None = None, limits: Limits | None = None) -> None:
-        self._parts = Parts(host or Host())
+        self._host = host or Host()
+        self._parts = Parts(self._host)
         self._limits = limits or Limits()
         self._together = TOGETHER if host is not None and host.mode == "throughput" else 1
         if self._together > 1:
@@ -71,6 +74,16 @@ class Engine:
         each frame as soon as it is hidden. A source that is an address, `-` for the standard input, or a `Live` is read
         as it comes; a `Held` is in memory. Raises any `VelumError`.
         """
+        if plan.verify:
+            return self._verified(
+                source, target, plan, regions=regions, overwrite=overwrite, progress=progress, tell=tell
+            )
+        return self._hide(source, target, plan, regions=regions, overwrite=overwrite, progress=progress, tell=tell)
+
+    def _hide(
+        self, source: str | Path | media.Live | media.Held, target: str | Path | media.Outlet, plan: Plan,
+        *, regions: Findings | None, overwrite: bool, progress: Progress | None, tell: Tell | None,
+    ) -> Report:  # fmt: skip
         work = prepare(plan, self._parts, locate=regions is None)
         origin = media.source_of(source)
         if isinstance(origin, media.Live) and (plan.video.two_pass or plan.video.smart):
@@ -104,6 +117,29 @@ class Engine:
             **_outcome(work, tally, writer.warnings, regions),
         )  # fmt: skip
 
+    def _verified(
+        self, source: str | Path | media.Live | media.Held, target: str | Path | media.Outlet, plan: Plan,
+        *, tell: Tell | None, overwrite: bool, **more: Any,
+    ) -> Report:  # fmt: skip
+        origin = media.source_of(source)
+        if isinstance(target, media.Outlet) or isinstance(origin, media.Live):
+            raise BadPlan("verify looks at the finished file and at its source; leave it out where they come once")
+        check = load("velum.checks", "leak")(self, self._host, self._limits)
+
+        def hide(made: Path, note: Tell) -> Report:
+            def both(index: int, regions: tuple[Region, ...]) -> None:
+                note(index, regions)
+                if tell is not None:
+                    tell(index, regions)
+
+            return self._hide(origin, made, plan, overwrite=False, tell=both, **more)
+
+        def looked(made: Path, found: Findings) -> Verdict:
+            verdict: Verdict = check(made, plan, against=origin, regions=found)
+            return verdict
+
+        return verified(Path(target), hide, looked, overwrite=overwrite)
+
     def cut(
         self, source: Path, format: str, plan: Plan = DEFAULT_PLAN,
         *, seconds: float = media.SPAN_SECONDS, given: bool = False,
@@ -113,6 +149,8 @@ class Engine:
         `format` is that of the result; `given` says that its regions will be. Spans overlap as far as things are
         followed, and are longer where they would mostly overlap. Raises any `VelumError`.
         """
+        if plan.verify:
+            return "verify looks at the finished file"
         if plan.video.two_pass or plan.video.smart:
             return "two_pass and smart look at the whole file"
         with self._reading(source, plan) as (reader, _):

@@ -7,6 +7,7 @@ from velum.jobs.craft import Craft, EngineCraft, Made, Progress, Result, Stopped
 from velum.jobs.database import Database
 from velum.jobs.desk import Desk
 from velum.jobs.notices import Notify, through
+from velum.jobs.places import store_at
 from velum.jobs.store import FolderStore, Kept, Store, Stored
 from velum.jobs.sweep import Sweeper
 from velum.jobs.uploads import Upload, Uploads
@@ -40,5 +41,6 @@ __all__ = [
     "Upload",
     "Uploads",
     "Worker",
+    "store_at",
     "through",
 ]  # fmt: skip

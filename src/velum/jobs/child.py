@@ -1,6 +1,6 @@
 """The process that hides one file after another, as it is told through a pipe: `python -m velum.jobs.child DESCRIPTOR`.
 
-It keeps its models between files, and ends with its parent, however that ends.
+It keeps its models between pictures, and ends with its parent, however that ends.
 """
 
 import json
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
@@ -56,12 +57,20 @@ def _listen(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order]) -> None:
 
 
 def _serve(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order], host: Callable[[], Host], limits: Limits) -> None:
-    engine: Engine | None = None
+    kept: Engine | None = None
     while True:
         order = orders.get()
         try:
-            engine = engine or Engine(host=host(), limits=limits)
-            pipe.send(("report", _done(engine, order, _teller(pipe))))
+            # What is found must not depend, to the last digit, on what this process did before: the same piece comes
+            # out the same whoever makes it. An engine for many pictures adapts itself to the first sizes that come,
+            # so each video has one of its own; one that does not is kept for pictures.
+            if order.span is not None or order.target.suffix in VIDEO_SUFFIXES:
+                with Engine(host=host(), limits=limits) as engine:
+                    report = _done(engine, order, _teller(pipe))
+            else:
+                kept = kept or Engine(host=replace(host(), mode="latency"), limits=limits)
+                report = _done(kept, order, _teller(pipe))
+            pipe.send(("report", report))
         except VelumError as error:
             limit = tuple(getattr(error, name, None) for name in ("limit", "value", "allowed"))
             pipe.send(("error", (type(error).__name__, str(error), limit)))

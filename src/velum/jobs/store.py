@@ -16,7 +16,9 @@ from typing import BinaryIO, Protocol
 from velum.errors import BadInput, LimitExceeded, OutputFailed
 
 CHUNK = 1 << 20
-_KEY = re.compile(r"[0-9a-f]{32}")
+
+KEY = re.compile(r"[0-9a-f]{32}")
+"""What a key looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,10 @@ class Store(Protocol):
         ...
 
     def take(self, file: Path, *, sha256: str | None = None) -> Stored:
-        """Keep a file and remove it from where it is. Raises as `put` does."""
+        """Keep a file and remove it from where it is. Raises as `put` does.
+
+        It may stay in its folder under its key, so that `fetch` into that folder has no way to go.
+        """
         ...
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> "Chunks":
@@ -140,13 +145,13 @@ class FolderStore:
         try:
             file = self._place(key).open("rb")
         except OSError as error:
-            raise _missing(key) from error
+            raise missing(key) from error
         return Chunks(file, start, stop)
 
     def fetch(self, key: str, folder: Path) -> Path:  # noqa: ARG002 - of the protocol: stores elsewhere need a folder
         """Return the file itself; see `Store.fetch`."""
         if not (place := self._place(key)).is_file():
-            raise _missing(key)
+            raise missing(key)
         return place
 
     def size(self, key: str) -> int | None:
@@ -171,7 +176,7 @@ class FolderStore:
                         stat = entry.stat()
                     except FileNotFoundError:
                         continue  # deleted meanwhile
-                    if _KEY.fullmatch(entry.name):
+                    if KEY.fullmatch(entry.name):
                         yield Kept(entry.name, stat.st_size, now - stat.st_mtime)
 
     def sweep(self, age_seconds: float) -> int:
@@ -202,8 +207,8 @@ class FolderStore:
         return Stored(key, size, digest)
 
     def _place(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
-            raise _missing(key)
+        if not KEY.fullmatch(key):
+            raise missing(key)
         return self._path / key[:2] / key
 
 
@@ -250,5 +255,6 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _missing(key: str) -> BadInput:
+def missing(key: str) -> BadInput:
+    """Return the error for a file that is not there."""
     return BadInput(f"file {key[:40]!r} is not in the store; it was never there, or was deleted after its time")

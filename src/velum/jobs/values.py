@@ -61,6 +61,12 @@ class Submission:
             )
 
 
+OF_OWNERS = frozenset({"BadInput", "BadPlan", "LimitExceeded", "NotHidden"})
+"""Errors whose messages are for whoever handed a job in: others may tell of places and addresses of the service."""
+
+INSIDE = "it failed inside the service; the operator finds why in the list of jobs"
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One submission and how far it is; times are in epoch seconds.
@@ -94,8 +100,12 @@ class Job:
     source_kept: bool = True
     """False when the source has been deleted after its time: it cannot be done again."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what its owner may know, as JSON values: no keys of the store."""
+    def to_json(self, *, inner: bool = False) -> dict[str, Any]:
+        """Return what its owner may know, as JSON values: no keys of the store.
+
+        What went wrong inside the service, which may tell of its places and addresses, only with `inner`.
+        """
+        told = inner or self.error in OF_OWNERS
         return {
             "id": self.id, "state": self.state.value, "name": self.submission.name,
             "plan": self.submission.plan.digest, "priority": self.submission.priority,
@@ -103,7 +113,7 @@ class Job:
             "pieces": {"done": self.pieces_done, "total": self.pieces_total},
             "frames": {"done": self.frames_done, "total": self.frames_total},
             "fps": self.fps, "seconds_left": self.seconds_left,
-            "error": None if self.error is None else {"code": self.error, "message": self.message},
+            "error": None if self.error is None else {"code": self.error, "message": self.message if told else INSIDE},
             "result": self.result is not None, "result_name": self.result_name, "regions": self.regions is not None,
             "source_kept": self.source_kept,
         }  # fmt: skip

@@ -40,7 +40,7 @@ def read_catalog(text: str, origin: str) -> Catalog:
     """
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadPlan(f"{origin} is not valid TOML: {error}") from error
     top = _Entry(values, origin)
     top.only({"default", "model", "sample"})
@@ -186,9 +186,16 @@ def _source(entry: _Entry) -> Source:
         return Wheel(wheel, entry.size(), entry.hash("sha256"), entry.text("member"))
     entry.only(_names(Web))
     url = entry.text("url")
-    if urlsplit(url).scheme != "https":
+    if not _is_secure(url):
         raise BadPlan(f"url of {entry.where} is {url!r}; it must begin with https://")
     return Web(url)
+
+
+def _is_secure(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme == "https"
+    except ValueError:
+        return False
 
 
 def _written(model: Model) -> str:

@@ -128,6 +128,8 @@ class Weights:
         kernel = self._take(int(np.prod(shape)), section).reshape(shape)
         if scale is None or mean is None or variance is None:
             return Convolution(kernel, bias)
+        if not (variance >= 0).all():
+            raise BadInput(f"{self._path} holds variances below 0, within {section.where}; copy it again")
         factor = scale / np.sqrt(variance + np.float32(EPSILON))
         return Convolution(kernel * factor[:, None, None, None], bias - mean * factor)
 

@@ -30,7 +30,7 @@ __all__ = ["ANYONE", "Access", "Allowance", "Caller", "Denied", "Door", "NotKnow
 CALLER = "velum.caller"
 """Key of a request's scope under which its caller is found."""
 
-OPEN = ("/health/", "/docs/")
+OPEN = ("/health/", "/docs/", "/ui/")
 OPEN_ALONE = frozenset({"/", "/docs", "/redoc", "/openapi.json"})
 """Paths for everyone: they tell nothing of anyone's pictures, and probes and browsers come without keys."""
 

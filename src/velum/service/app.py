@@ -7,7 +7,6 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 
 from fastapi import Depends, FastAPI
 
@@ -23,15 +22,15 @@ from velum.engine.engine import Engine
 from velum.errors import OutputFailed
 from velum.plugins import Host
 from velum.remote.peers import Peers
-from velum.service import docs, errors, health, metrics
+from velum.service import docs, errors, health, metrics, page
 from velum.service.access import Access, Door, access_of
 from velum.service.audit import Audit, audit_of
 from velum.service.edge import Edge
 from velum.service.metrics import Metrics
 from velum.service.native import Native, native
-from velum.service.office import Office
+from velum.service.office import Office, watched_craft
 from velum.service.traces import telemetry
-from velum.service.watch import Watch, WatchedCraft, WatchedEngine, WatchedGate, WatchedWorkers
+from velum.service.watch import Watch, WatchedEngine, WatchedGate, WatchedWorkers
 from velum.settings import Settings
 
 LOG = logging.getLogger("velum.service")
@@ -92,7 +91,8 @@ class _House:
 def create_app(settings: Settings | None = None, *, host: Host | None = None) -> FastAPI:
     """Return the service. `host` replaces what the settings say of localizers and techniques, for tests and embedding.
 
-    Raises `BadPlan` for settings that cannot be used.
+    Its server may call `state.end` as soon as it is told to end: then the service is no longer ready, and streams that
+    have no end of their own are closed. Raises `BadPlan` for settings that cannot be used.
     """
     settings = settings or Settings.load()
     house = _house(settings, host or settings.host())
@@ -115,11 +115,14 @@ def create_app(settings: Settings | None = None, *, host: Host | None = None) ->
         form_limits={"max_files": MOST_FILES, "max_fields": MOST_FIELDS, "max_part_size": LONGEST_FIELD},
         telemetry=telemetry(traces=settings.watch.traces),
     )
+    app.state.end = house.health.end
     errors.handle(app)
     app.include_router(routes.routes(house.api), dependencies=[Depends(access.of_tags("Configuration"))])
     for prefix, router in house.native.routers(access) if house.native is not None else ():
         app.include_router(router, prefix=prefix, dependencies=[Depends(access.require("anonymize"))])
     app.include_router(health.routes(house.health))
+    if settings.service.page and not strict:
+        app.include_router(page.routes(page.Page()))
     app.include_router(docs.routes())
     if settings.watch.metrics:
         guards = [] if settings.watch.metrics_open else [Depends(access.require("operate"))]
@@ -169,7 +172,8 @@ def _house(settings: Settings, host: Host) -> _House:
             workers=workers,
             peers=peers,
             office=office,
-            craft=partial(WatchedCraft, seen, audit),
+            craft=watched_craft(settings, seen, audit),
+            ending=state.ending,
         )
     )
     return _House(api, state, engine, peers, workshop, directory, workers, access, seen, audit, own_part)

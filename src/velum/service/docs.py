@@ -31,7 +31,7 @@ def routes() -> APIRouter:
         return _page("docs.css")
 
     @router.get("/redoc")
-    @router.get("/")
+    @router.get("/")  # where the page for people is, it comes first
     async def elsewhere() -> Response:
         return RedirectResponse("/docs")
 

@@ -45,6 +45,10 @@ class Health:
         """Say from now on that no more requests are wanted."""
         self._ending.set()
 
+    def ending(self) -> bool:
+        """Tell whether the service has been told to end."""
+        return self._ending.is_set()
+
     def ready(self) -> tuple[bool, Mapping[str, Any]]:
         """Tell whether requests can be served, and what of.
 

@@ -186,7 +186,7 @@ class Keys:
 def _read(file: Path) -> Mapping[str, Key]:
     try:
         keys = [Key.from_json(one) for one in json.loads(file.read_bytes())["keys"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Unavailable(
             f"the file of keys {file} is damaged ({type(error).__name__}: {error}); restore it from a copy"
         ) from error

@@ -1,12 +1,14 @@
 """What can be counted of the service, for Prometheus. Every label has few values, whatever clients send."""
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import APIRouter
-from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, start_http_server
 from prometheus_client import Counter as Total
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -14,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from velum.errors import BadPlan, VelumError
+from velum.errors import BadPlan, Unavailable, VelumError
 from velum.plan import Rule
 
 MOST_KINDS = 200
@@ -128,6 +130,31 @@ def routes(metrics: Metrics, *, guards: Iterable[Any] = ()) -> APIRouter:
         return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return router
+
+
+@contextmanager
+def served(metrics: Metrics, address: str) -> Iterator[int]:
+    """Serve the numbers alone at `HOST:PORT`, or at a port of this machine's own, and give the port.
+
+    Raises `BadPlan` for what is no address, `Unavailable` when it is taken.
+    """
+    match = re.fullmatch(r"(?:(?P<host>[^:\s]+|\[[0-9a-fA-F:.]+\]):)?(?P<port>[0-9]{1,5})", address)
+    if not match or int(match["port"]) > 65535:
+        raise BadPlan(f"metrics are to be served at {address[:80]!r}; write HOST:PORT, such as 127.0.0.1:9464")
+    try:
+        server, thread = start_http_server(
+            int(match["port"]), addr=(match["host"] or "127.0.0.1").strip("[]"), registry=metrics.registry
+        )
+    except OSError as error:
+        raise Unavailable(
+            f"metrics cannot be served at {address}: {error.strerror or error}; choose another address"
+        ) from error
+    try:
+        yield int(server.server_port)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def _model(rule: str) -> str:

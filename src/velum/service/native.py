@@ -1,7 +1,7 @@
 """velum's own part of the service: what it is made of, and its endpoints."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fastapi import APIRouter
@@ -37,6 +37,7 @@ class Native:
     receiving: uploads.Receiving
     counter: counter.Counter
     watchers: int
+    ending: Callable[[], bool]
 
     def open(self) -> None:
         """Begin. What cannot be opened now is told to those who need it."""
@@ -58,13 +59,13 @@ class Native:
         """Yield the endpoints, each with the path they lie under."""
         yield "/v1", images.routes(self.images)
         yield "/v1", uploads.routes(self.receiving, access)
-        yield "/v1", jobs.routes(self.counter, access, watchers=self.watchers)
+        yield "/v1", jobs.routes(self.counter, access, watchers=self.watchers, ending=self.ending)
         yield "/v1", review.routes(self.counter, access)
         yield "/v1", offered.routes(self.offered)
         yield "", blur.routes(self.blurring)
 
 
-def native(
+def native(  # noqa: PLR0913 - all but three are given by name
     settings: Settings,
     host: Host,
     engine: Engine,
@@ -74,8 +75,12 @@ def native(
     peers: Peers,
     office: Office,
     craft: Making,
+    ending: Callable[[], bool],
 ) -> Native:
-    """Return it. The gate, the workers and the connections are those of the whole service."""
+    """Return it. The gate, the workers and the connections are those of the whole service.
+
+    `ending` tells whether that has been told to end.
+    """
     service, most = settings.service, settings.limits().bytes
     plans = Plans(service.plans, engine)
     workshop = Workshop(work_folder(settings))
@@ -93,4 +98,5 @@ def native(
             office, plans, peers, counter.Allowed(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks), most
         ),
         watchers=max(1, service.requests // 2),
+        ending=ending,
     )

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from velum.errors import Unavailable, VelumError
-from velum.jobs import Craft, Database, Desk, FolderStore, Pace, Retention, Store, Uploads, Worker, through
+from velum.jobs import Craft, Database, Desk, Pace, Retention, Store, Uploads, Worker, store_at, through
 from velum.limits import Limits
 from velum.plugins import Host
 from velum.remote.peers import Peers
-from velum.service.audit import audit_of
+from velum.service.audit import Audit, audit_of
 from velum.service.metrics import Metrics
+from velum.service.traces import spans
 from velum.service.watch import WatchedCraft
 from velum.settings import Settings
 
@@ -109,10 +110,19 @@ class Crew:
                 self._stop.wait(PAUSE_SECONDS)
 
 
+def watched_craft(settings: Settings, metrics: Metrics, audit: Audit | None) -> Making:
+    """Return what makes crafts that are counted and audited, and traced where that is set.
+
+    Raises `Unavailable` when it is, and the extra is missing.
+    """
+    tracing = spans(traces=settings.watch.traces)
+    return partial(WatchedCraft, metrics, audit, span_seconds=settings.jobs.span_seconds, tracing=tracing)
+
+
 def worker(settings: Settings, peers: Peers, craft: Making | None = None) -> Worker:
     """Return a worker. Raises `OutputFailed` when its folders cannot be made."""
     jobs = settings.jobs
-    making = craft or partial(WatchedCraft, Metrics(), audit_of(settings))
+    making = craft or watched_craft(settings, Metrics(), audit_of(settings))
     store = _store(settings)
     return Worker(
         _database(settings), store, lambda: making(_maker(settings), settings.limits()),
@@ -145,10 +155,11 @@ def _database(settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> Store:
-    return FolderStore(settings.jobs.store or settings.jobs.data / "store")
+    return store_at(settings.jobs.store or settings.jobs.data / "store")
 
 
 def _uploads(settings: Settings, store: Store) -> Uploads:
-    # On the store's file system: completing an upload then copies nothing.
-    root = settings.jobs.store or settings.jobs.data / "store"
+    # On the store's file system: completing an upload then copies nothing. Before a bucket they are kept here.
+    jobs = settings.jobs
+    root = jobs.data if isinstance(jobs.store, str) else jobs.store or jobs.data / "store"
     return Uploads(root / "uploads", store, most=settings.limits().bytes)

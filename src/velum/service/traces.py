@@ -1,6 +1,7 @@
-"""OpenTelemetry traces: the framework makes and sends them; here is said which, and what must not be in them."""
+"""OpenTelemetry traces: of requests by the framework, of jobs by us; and what must not be in them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,15 +11,84 @@ from velum.errors import Unavailable
 
 _QUIET = ("/health/", "/metrics")
 
+Facts = Mapping[str, str | int | float]
+
+Note = Callable[[Facts], None]
+"""Has a span say more."""
+
+Spans = Callable[[str, Facts], AbstractContextManager[Note]]
+"""Makes a span of that name and those facts, which lasts for a `with`."""
+
 
 def telemetry(*, traces: bool) -> TelemetryConfig:
     """Return what the framework is to tell. Its logs would quote bodies that are not valid, so it writes none.
 
     Raises `Unavailable` when traces are wanted and the extra is missing.
     """
+    _check(traces=traces)
+    return {"tracing": traces, "auto_configure": traces, "metrics": False, "logs": False, "exclude": _quiet}
+
+
+def spans(*, traces: bool) -> Spans:
+    """Return what makes spans of work on jobs. Of what fails they hold the kind of error, not its words.
+
+    Raises as `telemetry` does.
+    """
+    if not traces:
+        return lambda _, __: nullcontext(_nowhere)
+    _check(traces=traces)
+    return _span
+
+
+@contextmanager
+def sending(*, traces: bool) -> Iterator[None]:
+    """Send spans to where the environment says, in a process without the framework. Raises as `telemetry` does."""
+    if not traces:
+        yield
+        return
+    _check(traces=traces)
+    from opentelemetry import trace  # noqa: PLC0415 - of an extra
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say goes before the name given here.
+    name = Resource({"service.name": "velum-worker"})
+    known = Resource.create()
+    unnamed = str(known.attributes.get("service.name", "")).startswith("unknown_service")
+    provider = TracerProvider(resource=known.merge(name) if unnamed else known, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown()  # sends what has not been sent
+
+
+@contextmanager
+def _span(name: str, facts: Facts) -> Iterator[Note]:
+    from opentelemetry import trace  # noqa: PLC0415 - of an extra
+
+    tracer = trace.get_tracer("velum")
+    with tracer.start_as_current_span(
+        name, attributes=dict(facts), record_exception=False, set_status_on_exception=False
+    ) as span:
+        try:
+            yield lambda more: span.set_attributes(dict(more))
+        except Exception as error:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(trace.StatusCode.ERROR)
+            raise
+
+
+def _nowhere(facts: Facts) -> None:
+    """Heed nothing."""
+
+
+def _check(*, traces: bool) -> None:
     if traces and not all(map(find_spec, ("opentelemetry.sdk", "opentelemetry.exporter"))):
         raise Unavailable("traces need the extra: install velum[traces], or make [watch] traces false")
-    return {"tracing": traces, "auto_configure": traces, "metrics": False, "logs": False, "exclude": _quiet}
 
 
 def _quiet(scope: Mapping[str, Any]) -> bool:

@@ -34,6 +34,7 @@ from velum.service.audit import Audit
 from velum.service.callers import ANYONE, Caller
 from velum.service.edge import CLIENT_GONE, REQUEST
 from velum.service.metrics import PATH, Metrics
+from velum.service.traces import Facts, Note, Spans, spans
 
 LOG = logging.getLogger("velum.service")
 
@@ -116,31 +117,41 @@ class WatchedEngine(Engine):
 class WatchedCraft(EngineCraft):
     """Does jobs that are counted, and written down when they are done."""
 
-    def __init__(self, metrics: Metrics, audit: Audit | None, host: Callable[[], Host], limits: Limits) -> None:
-        super().__init__(host, limits)
-        self._metrics, self._audit = metrics, audit
+    def __init__(
+        self, metrics: Metrics, audit: Audit | None, host: Callable[[], Host], limits: Limits, *,
+        span_seconds: float = media.SPAN_SECONDS, tracing: Spans | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(host, limits, span_seconds=span_seconds)
+        self._metrics, self._audit, self._tracing = metrics, audit, tracing or spans(traces=False)
 
     def cut(self, task: Task) -> Sequence[Piece]:
         """Do as `EngineCraft` does."""
-        with self._counted():
-            return super().cut(task)
+        with self._seen("job cut", task) as note:
+            pieces = super().cut(task)
+            note({"velum.pieces": len(pieces)})
+        return pieces
 
     def make(self, task: Task, piece: Piece) -> Made:
         """Do as `EngineCraft` does."""
-        with self._counted():
-            return super().make(task, piece)
+        with self._seen("job make", task, piece=piece.index) as note:
+            made = super().make(task, piece)
+            seconds = {f"velum.seconds.{stage}": spent for stage, spent in made.note.get("seconds", {}).items()}
+            note({"velum.frames": made.note["frames"], **seconds})
+        return made
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _seen(self, name: str, task: Task, **numbers: int) -> Iterator[Note]:
+        facts: Facts = {"velum.job": task.id, **{f"velum.{key}": number for key, number in numbers.items()}}
         try:
-            yield
+            with self._tracing(name, facts) as note:
+                yield note
         except VelumError as error:
             self._metrics.failed(error)
             raise
 
     def join(self, task: Task, made: Sequence[Made]) -> Result:
         """Do as `EngineCraft` does. A job that a crash makes join twice is told twice."""
-        with self._counted():
+        with self._seen("job join", task, pieces=len(made)):
             result = super().join(task, made)
         report = result.report
         self._metrics.done(report)

@@ -16,14 +16,15 @@
                                                   listen_port, parallel, queue, videos, requests, body_bytes,
                                                   picture_bytes, grace_seconds, log_names, plans, blur_plan
     VELUM_JOBS_<NAME>      [jobs] <name>          jobs, and who does them: data, database, store, work, in_process,
-                                                  concurrency, overall, originals_seconds, results_seconds,
-                                                  records_seconds, unclaimed_seconds, urls, webhooks
+                                                  concurrency, overall, span_seconds, originals_seconds,
+                                                  results_seconds, records_seconds, unclaimed_seconds, urls, webhooks
     VELUM_BMW_<NAME>       [bmw] <name>           the BMW Anonymization API: strict, folder, videos, local
     VELUM_REMOTE_<NAME>    [remote] <name>        inference APIs: allow, deny, private, connect_seconds, read_seconds,
                                                   total_seconds, attempts, parallel, answer_bytes
     VELUM_ACCESS_<NAME>    [access] <name>        who may use the service: required, keys, issuer, audience,
                                                   issuer_keys, claim, claim_scopes, requests_per_minute, bytes_per_day
-    VELUM_WATCH_<NAME>     [watch] <name>         what is seen of it: metrics, metrics_open, traces, audit
+    VELUM_WATCH_<NAME>     [watch] <name>         what is seen of it: metrics, metrics_open,
+                                                  worker_metrics, traces, audit
     VELUM_CLIENT_<NAME>    [client] <name>        the service for 'velum submit' and 'velum jobs': server, token
     PIP_INDEX_URL and its like                    package indexes to ask for weights when the interpreter has no pip
 
@@ -184,7 +185,7 @@ def _from_file(file: Path) -> dict[str, Given]:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadPlan(f"settings file {file} cannot be read: {error}") from error
     flat: dict[str, object] = {}
     for key, value in values.items():

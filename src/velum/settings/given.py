@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from velum.errors import BadPlan
@@ -28,6 +28,15 @@ class Given:
             return self.folder / Path(self.value).expanduser()
         except RuntimeError as error:
             raise self.wrong("a path whose '~' can be resolved") from error
+
+    def place(self) -> Path | str:
+        """Return a path, or the URL of a bucket as it is."""
+        if not isinstance(self.value, str) or "://" not in self.value:
+            return self.path()
+        if not re.fullmatch(r"(s3|gs|az)://[^/@?#\s]+(/[^@?#\s]*)?", self.value):
+            told = replace(self, value=re.sub(r"//[^/]*@", "//***@", self.value))
+            raise told.wrong("a path, or s3://, gs:// or az:// with a bucket and perhaps a prefix, and no credentials")
+        return self.value
 
     def yes(self) -> bool:
         """Return a truth value."""

@@ -32,6 +32,8 @@ class Service:
     """How long requests in work may take to finish when the service is told to end."""
     log_names: bool = False
     """Whether logs name the files of uploads and what is to be hidden in them."""
+    page: bool = True
+    """Whether the page for people is served, at `/`."""
     plans: Path | None = None
     """Folder of the plans that requests may name, one TOML or JSON file each."""
     blur_plan: str = ""
@@ -60,8 +62,9 @@ class Jobs:
     """Folder of everything that is given no place of its own below."""
     database: str = ""
     """`sqlite:///folder/jobs.sqlite` or `postgresql://user@host/name`; empty: SQLite in `data`."""
-    store: Path | None = None
-    """Folder of uploads and results, which all workers see; None: in `data`."""
+    store: Path | str | None = None
+    """Folder, or URL of a bucket (`s3://`, `gs://`, `az://`), of sources and results, which all workers see; None: in
+    `data`."""
     work: Path | None = None
     """Folder of work in progress, which may be in memory; None: in `data`."""
     in_process: bool = True
@@ -70,6 +73,8 @@ class Jobs:
     """Jobs that one worker has in work at a time."""
     overall: int = 0
     """Jobs that all workers together have in work at a time; 0: as many as they can."""
+    span_seconds: float = 60.0
+    """About how long the spans are that videos are cut into: what is in work is what a crash may cost."""
     originals_seconds: int = 3600
     """For how long a source is kept after the end of its last job."""
     results_seconds: int = 7 * 86400
@@ -116,6 +121,8 @@ class Watch:
     """Whether `/metrics` is served."""
     metrics_open: bool = False
     """Whether it is served to everyone, where other things need a key."""
+    worker_metrics: str = ""
+    """`HOST:PORT` where `velum worker` serves its own, to everyone who gets there; empty: nowhere."""
     traces: bool = False
     """Whether OpenTelemetry traces are sent, to where the OTEL_* variables of the environment say."""
     audit: Path | None = None
@@ -147,6 +154,7 @@ SERVICE: Readers = MappingProxyType(
         "picture_bytes": _COUNT,
         "grace_seconds": Given.seconds,
         "log_names": Given.yes,
+        "page": Given.yes,
         "plans": Given.path,
         "blur_plan": Given.text,
     }
@@ -155,11 +163,12 @@ JOBS: Readers = MappingProxyType(
     {
         "data": Given.path,
         "database": Given.text,
-        "store": Given.path,
+        "store": Given.place,
         "work": Given.path,
         "in_process": Given.yes,
         "concurrency": _COUNT,
         "overall": Given.number,
+        "span_seconds": Given.seconds,
         "originals_seconds": Given.number,
         "results_seconds": Given.number,
         "records_seconds": Given.number,
@@ -199,6 +208,7 @@ WATCH: Readers = MappingProxyType(
     {
         "metrics": Given.yes,
         "metrics_open": Given.yes,
+        "worker_metrics": Given.text,
         "traces": Given.yes,
         "audit": lambda given: Path("-") if given.value == "-" else given.path(),
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -26,9 +26,6 @@ from velum.service.v1.values import JobPage, JobState, JobWanted
 LOOK_SECONDS = 0.5
 """How often is looked whether a job that is watched has changed."""
 
-OF_CALLERS = frozenset({"BadInput", "BadPlan", "LimitExceeded"})
-"""Errors whose messages are for whoever handed the job in: others may tell of places and addresses of the service."""
-
 JobId = Annotated[str, InPath(description="Id of the job.", examples=["018f3c" + "ab" * 13])]
 
 _TEXT = r"^[^\x00-\x1f\x7f]*$"
@@ -51,8 +48,11 @@ _REPORT: Mapping[str, Any] = {
 }
 
 
-def routes(counter: Counter, access: Access, *, watchers: int) -> APIRouter:
-    """Return the endpoints; `watchers` is how many may follow jobs at a time: each of them holds a connection."""
+def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[[], bool] = lambda: False) -> APIRouter:
+    """Return the endpoints; `watchers` is how many may follow jobs at a time: each of them holds a connection.
+
+    When `ending` says that the service ends, they are let go.
+    """
     router = APIRouter(prefix="/jobs", tags=["Jobs"])
     asking = access.require("anonymize")
     Asking = Annotated[Caller, Depends(asking)]  # noqa: N806 - a type
@@ -104,7 +104,7 @@ def routes(counter: Counter, access: Access, *, watchers: int) -> APIRouter:
     @router.get("/{job}/events", response_class=EventSourceResponse, responses={**documented(404), 200: dict(_EVENT)})
     async def events(job: Annotated[Job, Depends(watched)], caller: Asking) -> AsyncIterator[ServerSentEvent]:
         """Follow a job: frames done, frames a second, time left. Ends with it."""
-        async for event in _watched(counter, job, caller):
+        async for event in _watched(counter, job, caller, ending):
             yield event
 
     @router.post("/{job}/cancel", responses=documented(404), **state)
@@ -146,16 +146,15 @@ def routes(counter: Counter, access: Access, *, watchers: int) -> APIRouter:
 
 def shown(job: Job, caller: Caller) -> dict[str, Any]:
     """Return the job as its caller may see it: what went wrong inside the service is its operator's concern."""
-    told = job.to_json()
-    if job.error is not None and job.error not in OF_CALLERS and "operate" not in caller.scopes:
-        told["error"]["message"] = "it failed inside the service; the operator finds why in the list of jobs"
-    return told
+    return job.to_json(inner="operate" in caller.scopes)
 
 
-async def _watched(counter: Counter, job: Job, caller: Caller) -> AsyncIterator[ServerSentEvent]:
-    """Yield the job, and again each time that it has changed, up to its end."""
+async def _watched(
+    counter: Counter, job: Job, caller: Caller, ending: Callable[[], bool]
+) -> AsyncIterator[ServerSentEvent]:
+    """Yield the job, and again each time that it has changed, up to its end or that of the service."""
     last: Job | None = None
-    while True:
+    while not ending():
         try:
             now = await anyio.to_thread.run_sync(counter.desk.get, job.id)
         except Unavailable:

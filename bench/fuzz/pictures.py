@@ -1,0 +1,97 @@
+"""Pictures and short videos, hidden as anybody's: what fails leaves no file behind."""
+
+import functools
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from velum.engine.engine import Engine
+from velum.errors import VelumError
+from velum.limits import Limits
+from velum.media.sniff import video_format_of
+from velum.plan import Plan
+
+_PLAN = Plan.of("zone: fixed(box=[4, 4, 20, 20]) -> blacken")
+_STILLS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 80}, "PNG": {}, "GIF": {}, "WEBP": {"lossless": True}, "TIFF": {"compression": "tiff_lzw"},
+    "BMP": {}, "AVIF": {}, "JPEG2000": {},
+}  # fmt: skip
+
+
+_CLIPS: dict[str, str] = {
+    ".mp4": "libx264", ".mkv": "libx264", ".avi": "mpeg4", ".webm": "libvpx-vp9",
+}  # fmt: skip
+
+
+@functools.cache
+def _engine() -> Engine:
+    return Engine(limits=Limits(bytes=1 << 20, pixels=1_000_000, frames=50, video_frames=200, seconds=60))
+
+
+def _pixels(shape: tuple[int, ...]) -> "np.typing.NDArray[np.uint8]":
+    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+
+
+@functools.cache
+def stills() -> list[bytes]:
+    """One small picture of each format, some with Exif, a palette, alpha or several frames."""
+    made = []
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "words", 6
+    for kind, options in _STILLS.items():
+        buffer = io.BytesIO()
+        more: dict[str, Any] = {"exif": exif} if kind in {"JPEG", "PNG", "WEBP", "AVIF"} else {}
+        Image.fromarray(_pixels((32, 40, 3))).save(buffer, kind, **options, **more)
+        made.append(buffer.getvalue())
+    grey = Image.fromarray(_pixels((32, 40)))
+    for kind, image, options in (
+        ("JPEG", grey, {"progressive": True}), ("PNG", grey.convert("P"), {}),
+        ("PNG", Image.fromarray(_pixels((32, 40, 4))), {}), ("TIFF", grey.convert("I;16"), {}),
+        ("GIF", grey, {"save_all": True, "append_images": [grey.rotate(90)], "duration": 50}),
+    ):  # fmt: skip
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        made.append(buffer.getvalue())
+    return made
+
+
+@functools.cache
+def clips() -> list[bytes]:
+    """One short video of each container."""
+    made = []
+    for suffix, codec in _CLIPS.items():
+        with tempfile.TemporaryDirectory(prefix="velum-fuzz-") as folder:
+            path = Path(folder) / f"clip{suffix}"
+            with av.open(str(path), "w") as container:
+                stream = container.add_stream(codec, 25)
+                assert isinstance(stream, av.VideoStream)
+                stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+                for _ in range(5):
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(_pixels((48, 64, 3)), "rgb24")))
+                container.mux(stream.encode())
+            made.append(path.read_bytes())
+    return made
+
+
+def hide(data: bytes, folder: Path) -> None:
+    """Hide a file's zone. What fails must leave the folder as it was; what does not, a file that opens again."""
+    # The name may be wrong, as names are; which one it is depends on the input alone.
+    source = folder / f"in{(len(data) % 5 == 0 and '.png') or '.jpg'}"
+    source.write_bytes(data)
+    target = folder / ("out.mkv" if _is_video(data) else "out.png")
+    try:
+        _engine().hide(source, target, _PLAN)
+    except VelumError:
+        left = [path.name for path in folder.iterdir() if path != source]
+        assert not left, f"left behind: {left}"
+        raise
+    assert target.is_file(), "no error, and no file"
+
+
+def _is_video(data: bytes) -> bool:
+    return video_format_of(data[:64]) is not None

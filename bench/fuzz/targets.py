@@ -1,0 +1,216 @@
+"""Every parser of velum: good inputs to start from, and what is done with a bad one."""
+
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+
+from bench.fuzz import pictures, seeds
+from velum.bmw import wire
+from velum.bmw.config import Config
+from velum.bmw.pbtxt import read_label_map
+from velum.bmw.schema import read_configuration
+from velum.bmw.urls import Urls
+from velum.check.evidence.canonical import canonical, parse
+from velum.check.evidence.page import page
+from velum.check.evidence.verify import load, verify
+from velum.errors import BadInput, VelumError
+from velum.findings import Findings
+from velum.locate.catalogfile import read_catalog
+from velum.locate.darknet import Weights, read_cfg
+from velum.media.span import Span
+from velum.plan import Plan, Rule
+from velum.report import Report
+from velum.service.keys import Keys
+from velum.service.pose import pose, with_pose_of
+from velum.service.v1 import download, uploads
+from velum.settings import Settings
+from velum.use import Use
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One parser. `weight` is its share of the inputs; `run` gets the input and an empty folder."""
+
+    name: str
+    seeds: Callable[[], Sequence[bytes]]
+    run: Callable[[bytes, Path], object]
+    weight: int = 4
+
+
+def _text(data: bytes) -> str:
+    """Return the text as files are read: what is not UTF-8 does not come to a parser."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput("not UTF-8") from error
+
+
+def _value(data: bytes) -> Any:
+    try:
+        return json.loads(_text(data))
+    except (ValueError, RecursionError) as error:
+        raise BadInput("not JSON") from error
+
+
+def _same_plan(plan: Plan) -> None:
+    again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert again == plan, "the plan changes in JSON"
+    assert again.digest == plan.digest
+    assert Plan.from_toml(plan.to_toml()) == plan, "the plan changes in TOML"
+
+
+def _same_rule(data: bytes) -> None:
+    rule = Rule.parse(_text(data))
+    assert Rule.parse(str(rule)) == rule, "the rule changes as text"
+
+
+def _same_use(data: bytes) -> None:
+    use = Use.parse(_text(data))
+    assert Use.parse(str(use)) == use, "the use changes as text"
+
+
+def _answers(data: bytes) -> None:
+    told = wire.told(200, data)
+    for read in (wire.read_models, wire.read_labels, wire.read_type, wire.read_palette, wire.read_finds):
+        try:
+            read(told.data)
+        except BadInput:
+            continue
+
+
+def _file(data: bytes, folder: Path, name: str) -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def _weights(data: bytes, folder: Path) -> None:
+    weights = Weights(_file(data, folder, "x.weights"))
+    for section in read_cfg(_file(seeds.CFG, folder, "x.cfg")):
+        if section.kind == "convolutional":
+            weights.convolution(section, 3)
+    weights.finish()
+
+
+def _cfg(data: bytes, folder: Path) -> None:
+    for section in read_cfg(_file(data, folder, "x.cfg")):
+        if section.kind == "convolutional":
+            Weights(_file(seeds.WEIGHTS, folder, "x.weights")).convolution(section, 3)
+        if section.kind == "yolo":
+            section.numbers("anchors")
+
+
+def _settings(data: bytes, folder: Path) -> None:
+    _file(data, folder, "velum.toml")
+    Settings.load({}, folder)
+
+
+def _environment(data: bytes, folder: Path) -> None:
+    pairs = (line.partition("=") for line in data.decode("utf-8", "surrogateescape").split("\n"))
+    # The system allows neither in the environment.
+    environ = {key: value for key, _, value in pairs if key and "\0" not in key + value}
+    Settings.load(environ, folder)
+
+
+def _evidence(data: bytes, folder: Path) -> None:
+    document = load(_file(data, folder, "evidence.json"))
+    assert page(document, verify(document)).endswith("</html>\n")
+
+
+def _canonical(data: bytes) -> None:
+    text = canonical(parse(_text(data)))
+    assert canonical(parse(text.decode())) == text
+
+
+def _keys(data: bytes, folder: Path) -> None:
+    keys = Keys(_file(data, folder, "keys.json"))
+    for key in keys.all():
+        key.state(0)
+        key.to_json()
+
+
+def _config(data: bytes, folder: Path) -> None:
+    config = Config.read(_file(data, folder, "config.json"))
+    for read in (config.whole, config.yes, config.texts, config.table):
+        try:
+            read("confidence")
+        except BadInput:
+            continue
+
+
+def _urls(data: bytes, folder: Path) -> None:
+    Urls(_file(data, folder, wire.FILE).parent).all()
+
+
+def _ranges(data: bytes) -> None:
+    header = data.decode("latin-1")  # as servers do
+    request = Request({"type": "http", "headers": [(b"range", data), (b"if-range", b"tag")]})
+    for read in (lambda: uploads._start(None, header), lambda: download._range(request, "tag", 100)):
+        try:
+            read()
+        except VelumError:
+            continue
+
+
+TARGETS: Mapping[str, Target] = {
+    one.name: one
+    for one in (
+        Target("plan.json", lambda: seeds.PLANS, lambda data, _: _same_plan(Plan.from_json(_value(data))), 8),
+        Target("plan.toml", lambda: seeds.PLANS_TOML, lambda data, _: _same_plan(Plan.from_toml(_text(data))), 8),
+        Target("rule", lambda: seeds.RULES, lambda data, _: _same_rule(data), 8),
+        Target("use", lambda: seeds.USES, lambda data, _: _same_use(data), 8),
+        Target("regions", lambda: seeds.REGIONS, lambda data, _: Findings.from_json(_value(data)).to_json(), 8),
+        Target("report", lambda: seeds.REPORTS, lambda data, _: Report.from_json(_value(data)).to_json()),
+        Target("span", lambda: seeds.SPANS, lambda data, _: Span.from_json(_value(data)).to_json()),
+        Target("evidence", seeds.evidence, _evidence),
+        Target("canonical", seeds.evidence, lambda data, _: _canonical(data)),
+        Target("catalogue", lambda: seeds.CATALOGUES, lambda data, _: read_catalog(_text(data), "x")),
+        Target("settings", lambda: seeds.SETTINGS, _settings),
+        Target("environment", lambda: seeds.ENVIRONMENTS, _environment),
+        Target("keys", lambda: seeds.KEYS, _keys),
+        Target("bmw configuration", lambda: seeds.CONFIGURATIONS, lambda data, _: (
+            read_configuration(data, strict=len(data) % 2 == 0)), 8),
+        Target("bmw answers", lambda: seeds.ANSWERS, lambda data, _: _answers(data)),
+        Target("range headers", lambda: seeds.RANGES, lambda data, _: _ranges(data), 2),
+        Target("bmw urls", lambda: seeds.URLS, _urls, 2),
+        Target("bmw config", lambda: seeds.CONFIGS, _config, 2),
+        Target("label map", lambda: seeds.LABEL_MAPS, lambda data, folder: (
+            read_label_map(_file(data, folder, "x.pbtxt")))),
+        Target("darknet cfg", lambda: [seeds.CFG], _cfg),
+        Target("darknet weights", lambda: [seeds.WEIGHTS], _weights, 2),
+        Target("pose", seeds.poses, lambda data, _: (pose(data), with_pose_of(data, seeds.poses()[1]))),
+        Target("pictures", pictures.stills, pictures.hide, 12),
+        Target("videos", pictures.clips, pictures.hide, 2),
+    )
+}  # fmt: skip
+
+
+def _ends(data: bytes, how: str) -> None:
+    if data != b"1":
+        return
+    if how == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if how == "hang":
+        time.sleep(60)
+    raise ZeroDivisionError
+
+
+CHECKS: Mapping[str, Target] = {
+    f"(check) {how}": Target(f"(check) {how}", list, lambda data, _, how=how: _ends(data, how))  # type: ignore[misc]
+    for how in ("crash", "hang", "raise")
+}
+"""Parsers that do what none may with their second input, to see that it is noticed."""
+
+
+def run(target: Target, data: bytes) -> None:
+    """Give one input to a parser, in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="velum-fuzz-") as folder:
+        target.run(data, Path(folder))

@@ -1,0 +1,126 @@
+"""What lies in a file beside the pictures that it shows: previews, further pictures, metadata, sound.
+
+Errors of Pillow while looking for it are taken for an answer: what it cannot open, others cannot either.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+from PIL.ExifTags import IFD, TAGS, Base
+
+from velum.errors import BadInput
+from velum.limits import Limits
+from velum.media import metadata
+from velum.media.look import opened
+from velum.media.sniff import VIDEO_HEAD_BYTES, format_of, video_format_of
+from velum.media.video.beside import streams
+
+Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream", "rest"]
+
+SMALLEST = 8
+"""Pixels of a side from which on what looks like a picture is taken for one."""
+
+_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
+_TEXTS = ("comment", "xmp", "XML:com.adobe.xmp", "photoshop", "iptc", "Description", "Comment", "Title", "Author")
+_OF_DIRECTORIES = {Base.ExifOffset, Base.GPSInfo, Base.Orientation, 40965}
+_HARMLESS = {
+    Base.XResolution, Base.YResolution, Base.ResolutionUnit, Base.YCbCrPositioning, Base.ExifVersion,
+    Base.ComponentsConfiguration, Base.FlashPixVersion, Base.ColorSpace, Base.ExifImageWidth, Base.ExifImageHeight,
+}  # fmt: skip
+"""Tags that say how samples are stored."""
+
+_OF_TIFF = {*range(254, 348), *range(529, 533)}
+"""Tags that a TIFF itself is made of; those among them that tell of people are named in `_TELLING`."""
+
+_TELLING = {
+    Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist, Base.HostComputer,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """One thing; `kinds` are those of a plan's metadata that allow it."""
+
+    kind: Kind
+    what: str
+    kinds: frozenset[str] = frozenset()
+
+
+def beside(path: Path, limits: Limits) -> list[Beside]:
+    """Return what lies in an image or a video beside its pictures. Raises `BadInput` and `LimitExceeded`."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(VIDEO_HEAD_BYTES)
+            if video_format_of(head):
+                return [Beside(kind, what) for kind, what in streams(path, limits)]
+            limits.check("bytes", path.stat().st_size, str(path))
+            data = head + file.read()
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
+    return list(_of_image(data, format_of(data, str(path))))
+
+
+def _of_image(data: bytes, format: str) -> Iterator[Beside]:
+    yield from _pictures(data)
+    end = _ENDS.get(format)
+    if end and (rest := len(data) - data.rfind(end) - len(end)):
+        yield Beside("rest", f"{rest} bytes behind the end of the picture")
+    try:
+        with opened(format, data) as image:
+            if "mp" in image.info or "mpoffset" in image.info:
+                yield Beside("picture", "more pictures behind the first one (MPO)")
+            for name in _TEXTS:
+                if image.info.get(name) and not _of_encoder(image.info[name]):
+                    yield Beside("metadata", f"text under {name!r}")
+            texts = getattr(image, "text", {})
+            yield from (Beside("metadata", f"text under {name!r}") for name in texts if name not in _TEXTS)
+            yield from _tags(image.getexif(), tiff=format == "TIFF")
+    except (OSError, ValueError, SyntaxError, KeyError, TypeError) as error:
+        yield Beside("rest", f"something that cannot be read ({type(error).__name__})")
+
+
+def _of_encoder(text: object) -> bool:
+    """Tell whether a comment is only what OpenJPEG says of itself."""
+    return str(text).removeprefix("b'").startswith("Created by OpenJPEG")
+
+
+def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[Beside]:
+    allowed: dict[int, set[str]] = {}
+    for kind, kept in metadata.keepable(exif).items():
+        for tag in (*kept.main, *kept.exif):
+            allowed.setdefault(int(tag), set()).add(kind)
+    for tag in exif:
+        if tag in _OF_DIRECTORIES or tag in _HARMLESS or (tiff and tag in _OF_TIFF and tag not in _TELLING):
+            continue
+        yield Beside("metadata", f"EXIF {TAGS.get(tag, tag)}", frozenset(allowed.get(tag, ())))
+    for tag in exif.get_ifd(IFD.Exif):
+        if tag not in _OF_DIRECTORIES and tag not in _HARMLESS:
+            yield Beside("metadata", f"EXIF {TAGS.get(tag, tag)}", frozenset(allowed.get(tag, ())))
+    if exif.get_ifd(IFD.GPSInfo):
+        yield Beside("place", "EXIF GPS: where it was taken", frozenset({"gps"}))
+    if not tiff and exif.get_ifd(IFD.IFD1):
+        yield Beside("picture", "EXIF thumbnail")
+
+
+def _pictures(data: bytes) -> Iterator[Beside]:
+    """Yield the JPEGs inside a file that are not the file itself, wherever they hide."""
+    for match in re.finditer(rb"\xff\xd8\xff", data):
+        if match.start() and _is_picture(data[match.start() :]):
+            yield Beside("picture", f"a JPEG inside the file, at byte {match.start()}")
+
+
+def _is_picture(data: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            image.draft(None, (SMALLEST, SMALLEST))
+            image.load()
+            return min(image.size) > 0
+    except Image.DecompressionBombError:
+        return True
+    except (OSError, ValueError, SyntaxError, TypeError):
+        return False

@@ -1,0 +1,52 @@
+"""What lies in a video beside the pictures that it shows: sound, subtitles, covers, data, words about it."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Literal
+
+from av.stream import Disposition
+
+from velum.limits import Limits
+from velum.media.video.source import VideoFile, translated
+
+Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream"]
+
+_TECHNICAL = {
+    "major_brand", "minor_version", "compatible_brands", "encoder", "duration", "language", "vendor_id", "handler_name",
+    "number_of_frames", "bps", "number_of_bytes", "loop", "variant_bitrate", "max_bitrate", "stereo_mode",
+}  # fmt: skip
+"""Words about how a file is made, in lower case."""
+
+_PLACES = ("location", "gps", "xyz", "geo")
+
+
+def streams(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
+    """Yield it, with its kind. Raises `BadInput` for what cannot be opened."""
+    with closing(VideoFile(path, limits)) as file, file.open(limits) as container, translated(path):
+        yield from _words(container.metadata, "the file")
+        still = Disposition.attached_pic | Disposition.timed_thumbnails
+        pictures = 0
+        for stream in container.streams:
+            kind = stream.type
+            yield from _words(stream.metadata, f"stream {stream.index}")
+            if kind == "video" and stream.disposition & still:
+                yield "picture", f"stream {stream.index} is a cover"
+            elif kind == "video":
+                pictures += 1
+                if pictures > 1:
+                    yield "picture", f"stream {stream.index} holds more pictures"
+            elif kind == "audio":
+                yield "audio", f"stream {stream.index} is sound"
+            elif kind == "subtitle":
+                yield "subtitles", f"stream {stream.index} is subtitles"
+            else:
+                yield "stream", f"stream {stream.index} is {kind}"
+
+
+def _words(words: dict[str, str], where: str) -> Iterator[tuple[Kind, str]]:
+    for name, value in words.items():
+        plain = name.lower().partition("-")[0]
+        if plain in _TECHNICAL or plain.startswith("_statistics") or not value:
+            continue
+        yield ("place" if any(part in plain for part in _PLACES) else "metadata"), f"{name!r} of {where}"

@@ -1,0 +1,101 @@
+// @ts-check
+/** Where the page begins: header, navigation, and the element of the address after `#`. */
+import { onKeyWanted, useKey } from './api.mjs';
+import { h } from './parts/dom.mjs';
+import { ask } from './parts/dialog.mjs';
+import { tell } from './parts/toast.mjs';
+import { language, t } from './texts.mjs';
+
+/**
+ * Routes: the first part of the address, the module and the element for it, and those for one job. Each module is
+ * loaded when it is first shown. The element is given the job's id as its attribute `job`; where it has a method
+ * `mayLeave`, that is asked before another takes its place.
+ * @type {{ name: string, module: string, element: string, one?: [string, string] }[]}
+ */
+const ROUTES = [
+  { name: '', module: './start/page.mjs', element: 'velum-start' },
+  { name: 'jobs', module: './jobs/page.mjs', element: 'velum-jobs', one: ['./photo/page.mjs', 'velum-photo'] },
+  { name: 'models', module: './models/page.mjs', element: 'velum-models' },
+  { name: 'review', module: './jobs/page.mjs', element: 'velum-jobs', one: ['./video/page.mjs', 'velum-video'] },
+];
+
+/** Those that lead somewhere by themselves; a review begins with a job. */
+const LINKED = ROUTES.filter(({ name }) => name !== 'review');
+
+class VelumApp extends HTMLElement {
+  #main = h('main', { id: 'main', tabIndex: -1 });
+  #links = LINKED.map(({ name }) => h('a', { href: `#/${name}` }, t(`nav.${name || 'start'}`)));
+  #shown = '';
+  #hash = '#/';
+
+  connectedCallback() {
+    document.documentElement.lang = language;
+    onKeyWanted(keyField);
+    const mark = h('img', { src: new URL('mark.svg', import.meta.url).href, alt: '', width: 28, height: 28 });
+    this.append(
+      h('a', { class: 'skip', href: '#main', onclick: (/** @type {Event} */ event) => {
+        event.preventDefault();
+        this.#main.focus();
+      } }, t('skip')),
+      h('header', { class: 'top' },
+        h('a', { class: 'brand', href: '#/' }, mark, h('span', {}, 'velum')),
+        h('nav', { 'aria-label': t('nav') }, ...this.#links),
+        h('a', { class: 'quiet small', href: 'docs' }, t('nav.docs'))),
+      this.#main, document.createElement('velum-toast'));
+    addEventListener('hashchange', () => this.#go());
+    this.#go();
+  }
+
+  async #go() {
+    const [, name = '', job = ''] = location.hash.split('/');
+    const at = `${name}/${job}`;
+    const now = /** @type {{ mayLeave?: () => Promise<boolean> } | null} */ (this.#main.firstElementChild);
+    if (now?.mayLeave && this.#shown !== at && !await now.mayLeave()) {
+      history.replaceState(null, '', this.#hash);
+      return;
+    }
+    this.#hash = location.hash || '#/';
+    const route = ROUTES.find((one) => one.name === name) ?? ROUTES[0];
+    this.#links.forEach((link, i) => {
+      if (LINKED[i] === route || (route.name === 'review' && LINKED[i].name === 'jobs')) link.setAttribute('aria-current', 'page');
+      else link.removeAttribute('aria-current');
+    });
+    const [module, element] = job && route.one ? route.one : [route.module, route.element];
+    const again = this.#shown !== '';
+    this.#shown = at;
+    try {
+      await import(module);
+    } catch (error) {
+      if (this.#shown === at) this.#main.replaceChildren(h('section', { class: 'empty' }, h('h1', {}, t('failed.page')), h('p', {}, String(error))));
+      return;
+    }
+    if (this.#shown !== at) return;
+    const page = document.createElement(element);
+    if (job) page.setAttribute('job', job);
+    this.#main.replaceChildren(page);
+    document.title = `${t(`nav.${route.name || 'start'}`)} · velum`;
+    if (again) this.#main.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
+}
+
+/** @param {boolean} refused @returns {Promise<string | null>} */
+async function keyField(refused) {
+  const field = h('input', { type: 'password', name: 'key', autocomplete: 'off', required: true, spellcheck: false });
+  const keep = h('input', { type: 'checkbox', name: 'keep' });
+  const body = [
+    h('p', {}, t(refused ? 'key.refused' : 'key.why')),
+    h('label', { class: 'field' }, h('span', {}, t('key.label')), field),
+    h('label', { class: 'check' }, keep, h('span', {}, t('key.keep'))),
+  ];
+  if (!await ask({ title: t('key.title'), body, ok: t('key.ok') })) return null;
+  useKey(field.value.trim(), keep.checked);
+  return field.value;
+}
+
+addEventListener('unhandledrejection', (event) => {
+  if (event.reason?.name === 'AbortError') return event.preventDefault();
+  tell(event.reason?.message || t('failed'), 'bad');
+});
+
+customElements.define('velum-app', VelumApp);

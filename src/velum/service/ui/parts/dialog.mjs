@@ -1,0 +1,25 @@
+// @ts-check
+import { h } from './dom.mjs';
+import { t } from '../texts.mjs';
+
+/**
+ * Ask something; resolves to whether it was confirmed. Focus goes in, stays in, and comes back.
+ * @param {{ title: string, body?: (Node | string)[], ok?: string, cancel?: string, danger?: boolean }} what
+ * @returns {Promise<boolean>}
+ */
+export function ask({ title, body = [], ok = t('ok'), cancel = t('cancel'), danger = false }) {
+  return new Promise((resolve) => {
+    const dialog = h('dialog', { 'aria-labelledby': 'dialog-title' },
+      h('form', { method: 'dialog' },
+        h('h2', { id: 'dialog-title' }, title), ...body,
+        h('div', { class: 'row end' },
+          h('button', { type: 'button', onclick: () => dialog.close('') }, cancel),
+          h('button', { type: 'submit', value: 'ok', class: danger ? 'danger' : 'primary' }, ok))));
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(dialog.returnValue === 'ok');
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}

@@ -1,0 +1,290 @@
+// @ts-check
+/** Looking at a picture before and after, and correcting what is hidden in it. */
+import { h, icon, ICONS } from '../parts/dom.mjs';
+import { VelumViewer } from '../parts/viewer.mjs';
+import { t } from '../texts.mjs';
+import { add, change, History, likewise, moved, place, remove, similar, stateOf } from './edits.mjs';
+import { drawRegions, drawWay } from './overlay.mjs';
+import { regionList } from './list.mjs';
+import { oneText } from './words.mjs';
+import { boxing, brushing, outlining, selecting } from './tools.mjs';
+
+/** @typedef {import('./edits.mjs').State} State */
+/** @typedef {import('./tools.mjs').ToolName} ToolName */
+/**
+ * @typedef {{ before: ImageBitmap | null, after: ImageBitmap, regions: import('../api.mjs').Region[], labels: string[],
+ *   warnings: string[], pages: number, canCorrect: boolean }} Opened
+ */
+
+export class VelumEditor extends HTMLElement {
+  history = new History([]);
+  viewer = /** @type {VelumViewer} */ (document.createElement('velum-viewer'));
+  selected = 0;
+  label = '';
+  brush = 20;
+  /** @type {{ id: number, xyxy: number[] } | null} */
+  moving = null;
+  /** @type {number[] | null} */
+  drawing = null;
+  /** @type {import('../parts/viewer.mjs').Point[]} */
+  way = [];
+
+  /** @type {ToolName} */
+  #tool = 'select';
+  #correcting = false;
+  #outline = outlining(this);
+  #tools = { select: selecting(this), box: boxing(this), polygon: this.#outline, brush: brushing(this) };
+  /** @type {Opened | null} */
+  #opened = null;
+  #side = h('div', { class: 'stack' });
+  #bar = h('div', { class: 'row tools', role: 'toolbar', 'aria-label': t('photo.tools') });
+  #split = h('input', { type: 'range', min: '0', max: '1', step: '0.01', value: '0.5', 'aria-label': t('photo.split') });
+  #busy = false;
+
+  connectedCallback() {
+    const stage = h('div', { class: 'stage' }, this.#bar, this.viewer, this.#split);
+    this.append(stage, h('aside', { class: 'panel', 'aria-label': t('photo.regions') }, this.#side));
+    this.viewer.overlay = (context, view) => this.#overlay(context, view);
+    // Before the viewer's own keys: a selected region takes the arrows.
+    this.viewer.surface.addEventListener('keydown', (event) => this.#key(event), { capture: true });
+    this.viewer.addEventListener('split', () => { this.#split.value = String(this.viewer.split); });
+    this.#split.addEventListener('input', () => this.viewer.setSplit(Number(this.#split.value)));
+    addEventListener('keydown', this.#shortcuts);
+  }
+
+  disconnectedCallback() {
+    removeEventListener('keydown', this.#shortcuts);
+  }
+
+  /** @param {Opened} opened */
+  async open(opened) {
+    this.#opened = opened;
+    this.history = new History(stateOf(opened.regions));
+    this.label = opened.labels[0] ?? 'face';
+    await this.viewer.show(opened.before, opened.after);
+    this.#mode(false);
+  }
+
+  /** @param {ImageBitmap} result @param {State} state what it hides */
+  async rendered(result, state) {
+    this.history.saved = state;
+    await this.viewer.show(null, result);
+    this.#mode(false);
+  }
+
+  /** @param {boolean} busy whether it is being rendered */
+  set busy(busy) {
+    this.#busy = busy;
+    this.toggleAttribute('aria-busy', busy);
+    this.#refresh();
+  }
+
+  /** @param {State} next @param {number} [selected] */
+  commit(next, selected = this.selected) {
+    this.history.push(next);
+    this.selected = next.some(({ id }) => id === selected) ? selected : 0;
+    this.#refresh();
+  }
+
+  /** @param {number} id */
+  select(id) {
+    if (id === this.selected) return;
+    this.selected = id;
+    this.#refresh();
+  }
+
+  /** @param {boolean} correcting */
+  #mode(correcting) {
+    this.#correcting = correcting;
+    this.way = [];
+    this.viewer.mode = correcting ? 'before' : this.#opened?.before ? 'compare' : 'after';
+    this.viewer.tool = correcting ? this.#tools[this.#tool] : null;
+    this.#split.hidden = this.viewer.mode !== 'compare';
+    this.viewer.refresh();
+    this.#refresh();
+  }
+
+  /** @param {ToolName} tool */
+  #use(tool) {
+    this.#tool = tool;
+    this.way = [];
+    this.viewer.tool = this.#tools[tool];
+    this.#refresh();
+  }
+
+  #refresh() {
+    const focused = document.activeElement instanceof HTMLElement && this.contains(document.activeElement) ? document.activeElement.dataset.name : undefined;
+    this.#bar.replaceChildren(...this.#barParts());
+    this.#side.replaceChildren(...this.#sideParts());
+    this.viewer.redraw();
+    if (focused) this.querySelector(/** @type {any} */ (`[data-name="${CSS.escape(focused)}"]`))?.focus();
+  }
+
+  /** @param {string} name @param {string} text @param {() => void} onclick @param {Record<string, any>} [more] @param {string} [drawing] */
+  #button(name, text, onclick, more = {}, drawing = '') {
+    return h('button', { type: 'button', 'data-name': name, onclick, ...(drawing ? { 'aria-label': text, title: text } : {}), ...more }, drawing ? icon(drawing) : text);
+  }
+
+  #barParts() {
+    const { history, viewer } = this, opened = this.#opened;
+    const modes = [this.#button('look', t('photo.look'), () => this.#mode(false), { 'aria-pressed': String(!this.#correcting) })];
+    if (opened?.canCorrect) modes.push(this.#button('correct', t('photo.correct'), () => this.#mode(true), { 'aria-pressed': String(this.#correcting) }));
+    const tools = /** @type {[ToolName, string][]} */ ([['select', ICONS.hand], ['box', ICONS.box], ['polygon', ICONS.polygon], ['brush', ICONS.brush]]);
+    return [
+      ...modes, h('span', { class: 'gap' }),
+      ...(this.#correcting ? [
+        ...tools.map(([name, drawing]) => this.#button(`tool-${name}`, t(`photo.tool.${name}`), () => this.#use(name), { 'aria-pressed': String(this.#tool === name) }, drawing)),
+        this.#button('undo', t('photo.undo'), () => this.#go('undo'), { disabled: !history.canUndo }, ICONS.undo),
+        this.#button('redo', t('photo.redo'), () => this.#go('redo'), { disabled: !history.canRedo }, ICONS.redo),
+      ] : opened?.before ? [this.#hold()] : []),
+      h('span', { class: 'gap' }),
+      this.#button('out', t('photo.out'), () => viewer.zoom(0.8), {}, ICONS.minus),
+      this.#button('in', t('photo.in'), () => viewer.zoom(1.25), {}, ICONS.add),
+      this.#button('fit', t('photo.fit'), () => viewer.fit()),
+      this.#button('one', '1:1', () => viewer.zoom(1 / devicePixelRatio / viewer.view.scale), { 'aria-label': t('photo.one') }),
+    ];
+  }
+
+  /** Shows the original for as long as it is held. */
+  #hold() {
+    const mode = (/** @type {'before' | 'compare' | 'after'} */ next) => () => {
+      this.viewer.mode = next;
+      this.viewer.refresh();
+    };
+    const end = mode('compare');
+    const keys = (/** @type {() => void} */ act) => (/** @type {KeyboardEvent} */ event) => {
+      if (event.key === ' ' || event.key === 'Enter') act();
+    };
+    return this.#button('hold', t('photo.hold'), () => {}, {
+      onpointerdown: mode('before'), onpointerup: end, onpointerleave: end, onpointercancel: end, onblur: end,
+      onkeydown: keys(mode('before')), onkeyup: keys(end),
+    });
+  }
+
+  #sideParts() {
+    const { history } = this, opened = this.#opened;
+    const on = history.now.filter((one) => one.on).length, off = history.now.length - on;
+    /** @type {HTMLElement[]} */
+    const parts = [h('div', {},
+      h('h2', {}, t('photo.count', { n: on })),
+      off ? h('p', { class: 'quiet' }, t('photo.off', { n: off })) : '',
+      on === 0 ? h('p', { class: 'note warn', role: 'alert' }, t(off ? 'photo.alloff' : 'photo.none')) : '',
+      opened && opened.pages > 1 ? h('p', { class: 'note warn' }, t('photo.pages', { n: opened.pages })) : '',
+      opened && !opened.canCorrect ? h('p', { class: 'note' }, t('photo.nosource')) : '')];
+    if (this.#correcting) parts.push(this.#correctParts());
+    if (history.changed || this.#busy) {
+      parts.push(h('div', { class: 'stack tight' },
+        h('p', { class: 'note warn' }, t('photo.stale')),
+        this.#button('render', t(this.#busy ? 'photo.rendering' : 'photo.render'), () => this.dispatchEvent(new Event('render')), { class: 'primary', disabled: this.#busy })));
+    }
+    parts.push(regionList(history.now, this.selected, this.#correcting, {
+      select: (id) => {
+        this.selected = id;
+        this.#refresh();
+        const region = history.now.find((one) => one.id === id);
+        if (region) this.viewer.reveal(region.xyxy);
+      },
+      toggle: (id, isOn) => this.commit(change(history.now, id, { on: isOn }), id),
+    }));
+    if (opened?.warnings.length) {
+      parts.push(h('details', {}, h('summary', {}, t('photo.warnings', { n: opened.warnings.length })), h('ul', { class: 'small' }, ...opened.warnings.map((one) => h('li', {}, one)))));
+    }
+    return parts;
+  }
+
+  #correctParts() {
+    const { history } = this, region = history.now.find((one) => one.id === this.selected);
+    const hint = h('p', { class: 'quiet small' }, t(`photo.hint.${this.#tool}`));
+    const size = this.#tool === 'brush' ? h('label', { class: 'field' }, h('span', {}, t('photo.brush')), h('input', {
+      type: 'range', 'data-name': 'brush', min: '4', max: '120', value: String(this.brush),
+      oninput: (/** @type {Event} */ event) => { this.brush = Number(/** @type {HTMLInputElement} */ (event.target).value); },
+    })) : '';
+    const close = this.#tool === 'polygon' ? this.#button('close', t('photo.close'), () => this.#outline.close()) : '';
+    if (!region) {
+      return h('div', {}, hint, size, close, this.#labels(this.label, t('photo.newlabel'), (label) => { this.label = label; }),
+        this.#button('middle', t('photo.middle'), () => this.#addMiddle()));
+    }
+    const like = similar(history.now, region.id);
+    return h('div', {}, hint, size, close, this.#labels(region.label, t('photo.label'), (label) => this.commit(change(history.now, region.id, { label }))),
+      h('div', { class: 'row' },
+        this.#button('toggle', t(region.on ? 'photo.turnoff' : 'photo.turnon'), () => this.commit(change(history.now, region.id, { on: !region.on }))),
+        this.#button('remove', t('photo.remove'), () => this.commit(remove(history.now, region.id)), { class: 'danger' }),
+        like.length > 1 ? this.#button('similar', t('photo.similar', { n: like.length - 1 }), () => this.commit(likewise(history.now, region.id, like))) : ''));
+  }
+
+  /** @param {string} value @param {string} text @param {(label: string) => void} onchange */
+  #labels(value, text, onchange) {
+    const names = [...new Set([...(this.#opened?.labels ?? []), value])];
+    return h('label', { class: 'field' }, h('span', {}, text), h('select', {
+      'data-name': 'label', onchange: (/** @type {Event} */ event) => onchange(/** @type {HTMLSelectElement} */ (event.target).value),
+    }, ...names.map((name) => h('option', { value: name, selected: name === value }, oneText(name)))));
+  }
+
+  #addMiddle() {
+    const { viewer } = this, { scale, x, y } = viewer.view;
+    const cx = (viewer.clientWidth / 2 - x) / scale, cy = (viewer.clientHeight / 2 - y) / scale;
+    const side = Math.max(8, Math.min(viewer.width, viewer.height) / 8);
+    const xyxy = moved([0, 0, Math.round(side), Math.round(side)], cx - side / 2, cy - side / 2, viewer.width, viewer.height);
+    const { state, id } = add(this.history.now, { label: this.label, xyxy });
+    this.#tool = 'select';
+    this.viewer.tool = this.#tools.select;
+    this.commit(state, id);
+    this.viewer.surface.focus();
+  }
+
+  /** @param {'undo' | 'redo'} way */
+  #go(way) {
+    this.history[way]();
+    if (!this.history.now.some(({ id }) => id === this.selected)) this.selected = 0;
+    this.#refresh();
+  }
+
+  #shortcuts = (/** @type {KeyboardEvent} */ event) => {
+    if (!this.#correcting || !(event.ctrlKey || event.metaKey) || event.altKey) return;
+    const key = event.key.toLowerCase();
+    if (key !== 'z' && key !== 'y') return;
+    event.preventDefault();
+    this.#go(key === 'y' || event.shiftKey ? 'redo' : 'undo');
+  };
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    if (!this.#correcting || event.ctrlKey || event.metaKey) return;
+    if (event.key === 'Enter' && this.#tool === 'polygon') return this.#outline.close();
+    if (event.key === 'Escape') {
+      this.way = [];
+      return this.select(0);
+    }
+    const region = this.history.now.find((one) => one.id === this.selected);
+    if (!region) return;
+    const { width, height } = this.viewer, step = event.altKey ? 10 : 1;
+    const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+    const [x0, y0, x1, y1] = region.xyxy;
+    if (dx || dy) {
+      const box = event.shiftKey ? [x0, y0, Math.max(x0 + 1, x1 + dx * step), Math.max(y0 + 1, y1 + dy * step)] : moved(region.xyxy, dx * step, dy * step, width, height);
+      this.commit(place(this.history.now, region.id, box, width, height));
+    } else if (event.key === 'Delete' || event.key === 'Backspace') this.commit(remove(this.history.now, region.id));
+    else if (event.key === ' ') this.commit(change(this.history.now, region.id, { on: !region.on }));
+    else return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {import('../parts/viewer.mjs').View} view */
+  #overlay(context, view) {
+    const { moving, drawing } = this;
+    if (!this.#correcting) {
+      const region = this.history.now.filter(({ id }) => id === this.selected);
+      return drawRegions(context, view, region, this.selected, false);
+    }
+    const regions = moving ? this.history.now.map((one) => (one.id === moving.id ? { ...one, xyxy: moving.xyxy } : one)) : this.history.now;
+    drawRegions(context, view, regions, this.selected, true);
+    if (drawing) {
+      const [x0, y0, x1, y1] = drawing;
+      drawRegions(context, view, [{ id: -1, on: true, label: '', xyxy: [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)] }], 0, true);
+    }
+    drawWay(context, view, this.way, this.#tool === 'brush' ? this.brush / view.scale : 0);
+  }
+}
+
+customElements.define('velum-editor', VelumEditor);

@@ -1,0 +1,147 @@
+// @ts-check
+/** One job: how far it is, what came of it, and corrections of pictures. */
+import { ended, follow, getBlob, getJson, Problem, request, save, send } from '../api.mjs';
+import { h, icon, ICONS } from '../parts/dom.mjs';
+import { ask } from '../parts/dialog.mjs';
+import { tell } from '../parts/toast.mjs';
+import { VelumProgress } from '../parts/progress.mjs';
+import { left, t } from '../texts.mjs';
+import { isVideo } from '../start/kinds.mjs';
+import { regionsOf } from './edits.mjs';
+import { VelumEditor } from './editor.mjs';
+
+/** @typedef {import('../api.mjs').Job} Job */
+/** @typedef {import('../api.mjs').Regions} Regions */
+
+class VelumPhoto extends HTMLElement {
+  #gone = new AbortController();
+  #id = '';
+  #tag = '';
+  /** @type {Regions | null} */
+  #regions = null;
+  /** @type {VelumEditor | null} */
+  #editor = null;
+  /** @type {Job | null} */
+  #job = null;
+  #state = h('div', { 'aria-live': 'polite' });
+  #body = h('div', { class: 'photo-body' });
+  #title = h('h1', {}, '…');
+  #actions = h('div', { class: 'row' });
+
+  async connectedCallback() {
+    this.className = 'wide photo';
+    this.#id = this.getAttribute('job') ?? '';
+    addEventListener('beforeunload', (event) => {
+      if (this.#editor?.history.changed) event.preventDefault();
+    }, { signal: this.#gone.signal });
+    this.append(h('div', { class: 'row between' }, h('div', { class: 'photo-title' }, h('a', { href: '#/', class: 'small' }, t('photo.back')), this.#title), this.#actions), this.#state, this.#body);
+    try {
+      const job = await getJson(`v1/jobs/${encodeURIComponent(this.#id)}`, this.#gone.signal);
+      this.#tell(job);
+      const end = ended(job) ? job : await follow(this.#id, (now) => this.#tell(now), this.#gone.signal);
+      if (end) await this.#finished(end);
+      else this.#fail(t('photo.deleted'));
+    } catch (error) {
+      if (!this.#gone.signal.aborted) this.#fail(error instanceof Problem && error.status === 404 ? t('photo.unknown') : said(error));
+    }
+  }
+
+  disconnectedCallback() {
+    this.#gone.abort();
+  }
+
+  /** Corrections that were not rendered would be lost. */
+  async mayLeave() {
+    return !this.#editor?.history.changed || ask({ title: t('photo.leave'), body: [h('p', {}, t('photo.lost'))], ok: t('photo.leaveok'), cancel: t('photo.stay'), danger: true });
+  }
+
+  /** @param {string} text */
+  #fail(text) {
+    this.#title.textContent = t('photo.cannot');
+    this.#state.replaceChildren(h('p', { class: 'note bad' }, text));
+  }
+
+  /** @param {Job} job */
+  #tell(job) {
+    this.#job = job;
+    this.#title.textContent = job.name;
+    if (ended(job)) return this.#state.replaceChildren();
+    const bar = /** @type {VelumProgress} */ (document.createElement('velum-progress'));
+    const { done, total } = job.frames;
+    this.#state.replaceChildren(bar, job.error?.message ? h('p', { class: 'note warn' }, job.error.message) : '');
+    bar.set(total ? done / total : null, [t(`state.${job.state}`), left(job.seconds_left)].filter(Boolean).join(' · '), job.name);
+  }
+
+  /** @param {Job} job */
+  async #finished(job) {
+    this.#tell(job);
+    if (job.state !== 'done') {
+      this.#state.replaceChildren(h('p', { class: 'note bad' }, job.error?.message ?? t(`state.${job.state}`)));
+      return;
+    }
+    const report = await getJson(`v1/jobs/${this.#id}/report`, this.#gone.signal);
+    this.#actions.replaceChildren(h('button', { type: 'button', class: 'primary', onclick: () => save(`v1/jobs/${this.#id}/result`, job.result_name ?? job.name) }, icon(ICONS.download), t('download')));
+    if (isVideo(job.name)) {
+      this.#actions.prepend(h('a', { class: 'button', href: `#/review/${this.#id}` }, t('photo.video')));
+      this.#state.replaceChildren(h('p', { class: 'note' }, t('photo.isvideo')));
+      return;
+    }
+    await this.#show(job, report);
+  }
+
+  /** @param {Job} job @param {any} report */
+  async #show(job, report) {
+    const signal = this.#gone.signal;
+    /** @param {string} what */
+    const picture = async (what) => createImageBitmap(await getBlob(`v1/jobs/${this.#id}/${what}`, signal));
+    const [after, before] = await Promise.all([
+      picture('result').catch(() => null),
+      job.source_kept ? picture('source').catch(() => null) : null,
+    ]);
+    if (signal.aborted) return;
+    const answer = await request(`v1/jobs/${this.#id}/regions`, { signal });
+    this.#tag = answer.headers.get('etag') ?? '';
+    this.#regions = /** @type {Regions} */ (await answer.json());
+    const labels = [...new Set(/** @type {string[]} */ (report.rules).map((rule) => rule.split(':')[0].trim()))];
+    if (!after) return this.#state.replaceChildren(h('p', { class: 'note warn' }, t('photo.kind')));
+    const editor = /** @type {VelumEditor} */ (document.createElement('velum-editor'));
+    this.#editor = editor;
+    this.#body.replaceChildren(editor);
+    await editor.open({ before, after, regions: this.#regions.frames[0]?.regions ?? [], labels, warnings: report.warnings, pages: this.#regions.frames.length, canCorrect: before !== null });
+    editor.addEventListener('render', () => this.#render());
+  }
+
+  async #render() {
+    const editor = this.#editor, regions = this.#regions;
+    if (!editor || !regions) return;
+    editor.busy = true;
+    const state = editor.history.now;
+    const frames = regions.frames.length ? regions.frames : [{ index: 0, regions: [] }];
+    const corrected = { ...regions, frames: frames.map((one, i) => (i ? one : { ...one, regions: regionsOf(state) })) };
+    try {
+      const path = `v1/jobs/${this.#id}`;
+      const put = await request(`${path}/regions`, { method: 'PUT', json: corrected, headers: this.#tag ? { 'if-match': this.#tag } : {} });
+      this.#tag = put.headers.get('etag') ?? this.#tag;
+      await send('POST', `${path}/render`);
+      const job = await follow(this.#id, (now) => this.#tell(now), this.#gone.signal);
+      if (!job || job.state !== 'done') throw new Error(job?.error?.message ?? t('photo.deleted'));
+      this.#tell(job);
+      const result = await createImageBitmap(await getBlob(`${path}/result`, this.#gone.signal));
+      const tag = await request(`${path}/regions`, { method: 'GET' });
+      this.#tag = tag.headers.get('etag') ?? '';
+      this.#regions = corrected;
+      await editor.rendered(result, state);
+      tell(t('photo.rendered'));
+    } catch (error) {
+      if (this.#gone.signal.aborted) return;
+      tell(error instanceof Problem && error.status === 412 ? t('photo.others') : said(error), 'bad');
+    } finally {
+      editor.busy = false;
+    }
+  }
+}
+
+/** @param {unknown} error */
+const said = (error) => (error instanceof Problem && error.status === 0 ? t('failed.network') : error instanceof Error ? error.message : String(error));
+
+customElements.define('velum-photo', VelumPhoto);

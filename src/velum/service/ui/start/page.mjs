@@ -1,0 +1,263 @@
+// @ts-check
+/** Where files come in: drop, choose what to hide and how, start, watch, fetch. */
+import { getJson, Problem, save } from '../api.mjs';
+import { h, icon, ICONS, size } from '../parts/dom.mjs';
+import { VelumProgress } from '../parts/progress.mjs';
+import { tell } from '../parts/toast.mjs';
+import { labelText } from '../photo/words.mjs';
+import { left, t } from '../texts.mjs';
+import { batch, dropped } from './batch.mjs';
+import { ACCEPT, isVideo } from './kinds.mjs';
+import { COMMON, finders, planOf, TECHNIQUES } from './plan.mjs';
+import { sample } from './sample.mjs';
+
+/** @typedef {import('./batch.mjs').Item} Item */
+
+/** What was chosen stays while other pages are looked at. */
+const choice = { labels: new Set(['face']), technique: 'blacken', /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])) };
+/** @type {{ labels: import('./plan.mjs').Label[], models: import('./plan.mjs').Model[] }} */
+const offered = { labels: [], models: [] };
+
+class VelumStart extends HTMLElement {
+  #list = h('section', { 'aria-label': t('start.files') });
+  #status = h('p', { class: 'hidden-text', role: 'status' });
+  #what = h('fieldset', { class: 'panel' });
+  #how = h('fieldset', { class: 'panel' });
+  #go = h('button', { type: 'button', class: 'primary big', onclick: () => this.#start() });
+  #zone = this.#dropZone();
+  /** @type {Map<Item, HTMLElement>} */
+  #rows = new Map();
+  #gone = new AbortController();
+  #frame = 0;
+
+  connectedCallback() {
+    this.append(
+      h('div', { class: 'hero' }, h('h1', {}, t('start.title')), h('p', { class: 'quiet' }, t('start.sub'))),
+      this.#zone, this.#list, this.#status,
+      h('div', { class: 'choices' }, this.#what, this.#how), h('div', { class: 'go' }, this.#go));
+    this.#showHow();
+    this.#showFiles();
+    const signal = this.#gone.signal;
+    batch.addEventListener('change', () => { this.#frame ||= requestAnimationFrame(() => this.#showFiles()); }, { signal });
+    for (const name of /** @type {const} */ (['dragover', 'dragleave', 'drop'])) addEventListener(name, (event) => this.#drag(event), { signal });
+    addEventListener('paste', (event) => {
+      const files = [...event.clipboardData?.files ?? []];
+      if (files.length) this.#add(files.map((file) => ({ file, path: file.name })));
+    }, { signal });
+    this.#load();
+  }
+
+  disconnectedCallback() {
+    this.#gone.abort();
+    cancelAnimationFrame(this.#frame);
+  }
+
+  async #load() {
+    if (!offered.labels.length) {
+      this.#what.replaceChildren(h('legend', {}, t('start.what')), h('p', { class: 'quiet' }, '…'));
+      try {
+        const [{ labels }, { models }] = await Promise.all([getJson('v1/labels'), getJson('v1/models')]);
+        Object.assign(offered, { labels, models });
+      } catch (error) {
+        const text = error instanceof Problem && error.status ? error.message : t('failed.network');
+        this.#what.replaceChildren(h('legend', {}, t('start.what')), h('p', { class: 'note bad', role: 'alert' }, text), h('button', { type: 'button', onclick: () => this.#load() }, t('start.retry')));
+        return;
+      }
+    }
+    this.#showWhat();
+    this.#showGo();
+  }
+
+  #dropZone() {
+    const pick = h('input', { type: 'file', multiple: true, accept: ACCEPT, hidden: true, 'aria-hidden': 'true', tabIndex: -1 });
+    const folder = h('input', { type: 'file', webkitdirectory: true, multiple: true, hidden: true, 'aria-hidden': 'true', tabIndex: -1, name: 'folder' });
+    for (const input of [pick, folder]) {
+      input.addEventListener('change', () => {
+        this.#add([...input.files ?? []].map((file) => ({ file, path: file.webkitRelativePath || file.name })));
+        input.value = '';
+      });
+    }
+    return h('div', { class: 'drop' },
+      icon('M12 16V4m-5 5l5-5 5 5M4 16v4h16v-4'),
+      h('p', { class: 'drop-text' }, t('start.drop')),
+      h('div', { class: 'row' },
+        h('button', { type: 'button', onclick: () => pick.click() }, t('start.pick')),
+        h('button', { type: 'button', onclick: () => folder.click() }, t('start.folder'))),
+      h('p', { class: 'quiet small' }, t('start.kinds')), pick, folder);
+  }
+
+  /** @param {DragEvent} event */
+  async #drag(event) {
+    if (!event.dataTransfer?.types.includes('Files')) return;
+    event.preventDefault();
+    this.#zone.classList.toggle('over', event.type === 'dragover');
+    if (event.type === 'drop') this.#add(await dropped(event.dataTransfer));
+  }
+
+  /** @param {{ file: File, path: string }[]} files */
+  #add(files) {
+    const others = batch.add(files);
+    this.#status.textContent = t('start.added', { n: files.length - others });
+    if (others) tell(t('start.skipped', { n: others }), 'bad');
+    this.#showFiles();
+    if (files.length > others) this.#go.focus({ preventScroll: true });
+  }
+
+  #showWhat() {
+    const usual = COMMON.flatMap((name) => offered.labels.filter(({ label }) => label === name));
+    const more = offered.labels.filter(({ label }) => !COMMON.includes(label));
+    const box = (/** @type {import('./plan.mjs').Label} */ label) => {
+      const { here } = finders(label, offered.models);
+      return h('label', { class: here ? 'pill' : 'pill away' }, h('input', {
+        type: 'checkbox', name: 'label', 'aria-describedby': here ? null : 'away', value: label.label, checked: choice.labels.has(label.label),
+        onchange: (/** @type {Event} */ event) => {
+          if (/** @type {HTMLInputElement} */ (event.target).checked) choice.labels.add(label.label);
+          else choice.labels.delete(label.label);
+          this.#showGo();
+        },
+      }), h('span', {}, labelText(label.label)));
+    };
+    const all = more.map(box);
+    const search = h('input', { type: 'search', placeholder: t('start.search'), 'aria-label': t('start.search'), oninput: () => {
+      const sought = search.value.trim().toLowerCase();
+      for (const one of all) one.hidden = !(one.textContent ?? '').toLowerCase().includes(sought);
+    } });
+    this.#what.replaceChildren(
+      h('legend', {}, t('start.what')), h('div', { class: 'pills' }, ...usual.map(box)),
+      h('details', {}, h('summary', {}, t('start.more', { n: more.length })), search, h('div', { class: 'pills many' }, ...all)),
+      offered.labels.every((label) => finders(label, offered.models).here) ? '' : h('p', { class: 'quiet small away-note', id: 'away' }, t('start.nothere')));
+  }
+
+  #showHow() {
+    const cards = TECHNIQUES.map(({ name }) => {
+      const canvas = h('canvas', { 'aria-hidden': 'true' });
+      sample(canvas, name, choice.degrees[name]);
+      return h('label', { class: 'card' }, h('input', {
+        type: 'radio', name: 'technique', value: name, checked: name === choice.technique,
+        onchange: () => {
+          choice.technique = name;
+          this.#showDegree(degree, cards);
+        },
+      }), canvas, h('span', {}, t(`technique.${name}`)));
+    });
+    const degree = h('div', {});
+    this.#how.replaceChildren(h('legend', {}, t('start.how')), h('div', { class: 'cards' }, ...cards), degree);
+    this.#showDegree(degree, cards);
+  }
+
+  /** @param {HTMLElement} place @param {HTMLElement[]} cards */
+  #showDegree(place, cards) {
+    const at = TECHNIQUES.findIndex(({ name }) => name === choice.technique);
+    const { name, least, weak } = TECHNIQUES[at];
+    const note = h('p', { class: 'small quiet', 'aria-live': 'polite' });
+    const say = () => {
+      const bad = weak(choice.degrees[name]);
+      note.className = bad ? 'small note warn' : 'small quiet';
+      note.textContent = t(bad ? `weak.${name}` : `about.${name}`);
+    };
+    const range = h('input', { type: 'range', min: String(least), max: '1', step: '0.02', value: String(choice.degrees[name]), name: 'degree', oninput: () => {
+      choice.degrees[name] = Number(range.value);
+      sample(/** @type {HTMLCanvasElement} */ (cards[at].querySelector('canvas')), name, choice.degrees[name]);
+      say();
+    } });
+    place.replaceChildren(h('label', { class: 'field' }, h('span', {}, t('start.degree')), range), note);
+    say();
+  }
+
+  #start() {
+    const degree = choice.degrees[choice.technique];
+    batch.start(planOf({ labels: [...choice.labels], technique: choice.technique, degree }, offered.labels, offered.models));
+    this.#list.scrollIntoView({ block: 'nearest' });
+  }
+
+  #showGo() {
+    const ready = batch.items.filter(({ state }) => state === 'ready').length;
+    this.#go.disabled = !ready || !choice.labels.size || !offered.labels.length;
+    this.#go.parentElement?.classList.toggle('ready', ready > 0);
+    this.#go.hidden = !ready && batch.items.length > 0;
+    this.#go.textContent = !choice.labels.size ? t('start.nothing') : ready ? t('start.go', { n: ready }) : t('start.first');
+  }
+
+  #showFiles() {
+    this.#frame = 0;
+    this.#showGo();
+    const { items, done } = batch;
+    this.#zone.classList.toggle('small-zone', items.length > 0);
+    if (!items.length) return this.#list.replaceChildren();
+    if (!this.#list.firstChild) this.#list.append(h('div', { class: 'row between' }), h('ul', { class: 'files' }));
+    const [head, list] = /** @type {HTMLElement[]} */ ([...this.#list.children]);
+    const summary = t('start.summary', { done: done.length, all: items.length });
+    if (head.dataset.said !== `${summary}${done.length}`) {
+      head.dataset.said = `${summary}${done.length}`;
+      head.replaceChildren(h('h2', {}, summary), done.length > 1 ? h('button', { type: 'button', onclick: (/** @type {Event} */ event) => this.#zip(event) }, icon(ICONS.download), t('start.zip')) : '');
+      this.#status.textContent = summary;
+    }
+    for (const [item, row] of this.#rows) {
+      if (!items.includes(item)) {
+        row.remove();
+        this.#rows.delete(item);
+      }
+    }
+    for (const item of items) {
+      let row = this.#rows.get(item);
+      if (!row) this.#rows.set(item, row = h('li', {}));
+      if (!row.parentNode) list.append(row);
+      this.#showRow(item, row);
+    }
+  }
+
+  /** @param {Item} item @param {HTMLElement} row @returns {void} */
+  #showRow(item, row) {
+    const bar = /** @type {VelumProgress | null} */ (row.querySelector('velum-progress'));
+    const working = item.state === 'uploading' || item.state === 'waiting' || item.state === 'running';
+    // The row is built anew when its state changes; in between only its bar moves, so that focus stays.
+    if (row.dataset.state !== item.state + item.error) {
+      row.dataset.state = item.state + item.error;
+      row.replaceChildren(h('div', { class: 'file-name' }, h('span', {}, item.path), h('span', { class: 'quiet small number' }, size(item.file.size))), this.#outcome(item, working), this.#acts(item));
+      return this.#showRow(item, row);
+    }
+    if (bar) {
+      const { frames, seconds_left: seconds = null } = item.job ?? {};
+      const share = item.state === 'uploading' ? item.sent : frames?.total ? frames.done / frames.total : null;
+      const percent = share === null ? '' : `${Math.round(share * 100)} %`;
+      bar.set(share, [t(`state.${item.state}`), percent, left(seconds)].filter(Boolean).join(' · '), item.file.name);
+    }
+  }
+
+  /** @param {Item} item @param {boolean} working */
+  #outcome(item, working) {
+    if (working) return h('div', {}, document.createElement('velum-progress'), item.error ? h('p', { class: 'small note warn' }, item.error) : '');
+    if (item.state === 'ready') return h('span', { class: 'quiet small' }, t('state.ready'));
+    if (item.state !== 'done') return h('p', { class: 'small bad' }, item.error || t(`state.${item.state}`));
+    return item.hidden ? h('span', { class: 'badge good' }, t('photo.count', { n: item.hidden })) : h('span', { class: 'badge warn' }, t('start.none'));
+  }
+
+  /** @param {Item} item */
+  #acts(item) {
+    const job = item.job, name = item.file.name;
+    const drop = h('button', { type: 'button', class: 'plain', title: t('start.remove'), 'aria-label': t('start.removename', { name }), onclick: () => batch.drop(item) }, icon(ICONS.close));
+    if (item.state === 'done' && job) {
+      return h('div', { class: 'row end' },
+        h('a', { class: 'button', href: isVideo(name) ? `#/review/${job.id}` : `#/jobs/${job.id}`, 'aria-label': t('start.lookname', { name }) }, icon(ICONS.eye), t('start.look')),
+        h('button', { type: 'button', 'aria-label': t('start.downloadname', { name }), title: t('download'), onclick: () => save(`v1/jobs/${job.id}/result`, job.result_name ?? name) }, icon(ICONS.download)), drop);
+    }
+    const again = ['failed', 'dead', 'cancelled'].includes(item.state) ? h('button', { type: 'button', onclick: () => batch.again(item) }, t('start.retry')) : '';
+    return h('div', { class: 'row end' }, again, drop);
+  }
+
+  /** @param {Event} event */
+  async #zip(event) {
+    const button = /** @type {HTMLButtonElement} */ (event.currentTarget);
+    button.disabled = true;
+    try {
+      const link = h('a', { href: URL.createObjectURL(await batch.zipped()), download: 'velum.zip' });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    } catch (error) {
+      tell(error instanceof RangeError ? t('start.ziplarge') : error instanceof Error ? error.message : String(error), 'bad');
+    } finally {
+      button.disabled = false;
+    }
+  }
+}
+customElements.define('velum-start', VelumStart);

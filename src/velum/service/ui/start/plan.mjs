@@ -1,0 +1,41 @@
+// @ts-check
+/** From what was chosen to the plan that the service understands. */
+
+/** @typedef {{ label: string, chosen: string[], others: string[] }} Label */
+/** @typedef {{ name: string, here: boolean }} Model */
+/** @typedef {{ labels: string[], technique: string, degree: number }} Choice */
+
+/** Degrees that hide well, and from where on a technique hides too little. */
+export const TECHNIQUES = [
+  { name: 'blacken', usual: 1, least: 0.1, weak: (/** @type {number} */ degree) => degree < 1 },
+  { name: 'pixelate', usual: 0.2, least: 0.04, weak: (/** @type {number} */ degree) => Math.floor(1 / degree) >= 10 },
+  { name: 'blur', usual: 0.8, least: 0.1, weak: (/** @type {number} */ degree) => degree < 0.5 },
+];
+
+/** Labels that most people look for, in this order. */
+export const COMMON = ['face', 'license_plate', 'person', 'vehicle', 'text'];
+
+/**
+ * Which models find a label: those velum would choose if one of them is on the server, otherwise one that is.
+ * @param {Label} label @param {Model[]} models
+ * @returns {{ use: string[], here: boolean }}
+ */
+export function finders(label, models) {
+  const here = (/** @type {string} */ name) => models.find((one) => one.name === name)?.here ?? true;
+  const best = label.chosen.filter(here);
+  if (best.length) return { use: best, here: true };
+  const other = label.others.find(here);
+  return other ? { use: [other], here: true } : { use: label.chosen.slice(0, 1), here: false };
+}
+
+/**
+ * @param {Choice} choice @param {Label[]} labels @param {Model[]} models
+ * @returns {{ rules: string[] }}
+ */
+export function planOf(choice, labels, models) {
+  const rules = choice.labels.flatMap((name) => {
+    const label = labels.find((one) => one.label === name);
+    return label ? finders(label, models).use.map((model) => `${name}: ${model} -> ${choice.technique}(degree=${choice.degree})`) : [];
+  });
+  return { rules };
+}

@@ -1,0 +1,222 @@
+"""A finished file is looked at from all sides; one that shows too much is not published."""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from velum import Engine, Limits, Plan
+from velum.check import depth
+from velum.check.leak import Check
+from velum.check.values import Checked
+from velum.cli.main import app
+from velum.errors import BadPlan, NotHidden
+from velum.findings import Findings
+from velum.frame import Frame
+from velum.plan import Rule, Video
+from velum.plugins import Host
+from velum.region import Box, Region
+from velum.testing import FakeLocalizer
+from velum.use import Use
+
+BOX = Box(24, 24, 88, 88)
+FACE = Region(BOX, "face", 0.9)
+PLAN = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),))
+SIZE = (160, 120)
+
+Regions = Callable[[Frame], Sequence[Region]]
+
+
+def looking(regions: Regions | Sequence[Region]) -> tuple[Engine, Check]:
+    host = Host(localizers={"fake": lambda: FakeLocalizer(regions)}, offline=True)
+    engine = Engine(host=host)
+    return engine, Check(engine, host, Limits())
+
+
+def picture(seed: int = 0) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (SIZE[1] // 4, SIZE[0] // 4, 3), dtype=np.uint8))
+    return coarse.resize(SIZE, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.png"
+    picture().save(path)
+    return path
+
+
+def checked(check: Check, out: Path, plan: Plan, **more: object) -> list[str]:
+    made: Checked = check(out, plan, **more)  # type: ignore[arg-type]
+    return [leak.kind for leak in made.leaks]
+
+
+@pytest.mark.parametrize("technique", ["blacken", "pixelate", "blur"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_good_work_passes_and_undone_work_does_not(source: Path, technique: str, suffix: str) -> None:
+    plan = Plan((Rule("face", Use("fake"), Use(technique), grow=0),))
+    found = Findings(*SIZE, {0: (FACE,)})
+    engine, check = looking([FACE])
+    with engine:
+        out, undone = source.with_name(f"out{suffix}"), source.with_name(f"undone{suffix}")
+        engine.hide(source, out, plan)
+        picture().save(undone, quality=95)
+        for more in ({"against": source, "regions": found}, {"regions": found}, {"against": source}):
+            assert checked(check, out, plan, **more) == []
+            assert set(checked(check, undone, plan, **more)) & {"weak", "seen"}
+        assert check(out, plan, against=source, regions=found).regions == 1
+
+
+@pytest.mark.parametrize("weak", ["blacken(degree=0.4)", "pixelate(degree=0.01)", "blur(degree=0.01)"])
+def test_weak_degrees_are_told(source: Path, weak: str) -> None:
+    strong = Use(Use.parse(weak).name)
+    found = Findings(*SIZE, {0: (FACE,)})
+    engine, check = looking([])
+    with engine:
+        out = source.with_name("out.png")
+        # As weak as no degree may be: what the technique itself refuses is made by hand.
+        engine.hide(source, out, Plan((Rule("face", Use("fake"), Use.parse(weak), grow=0),)), regions=found)
+        if strong.name != "blacken":
+            mixed = Image.blend(Image.open(source), Image.open(out), 0.4)
+            mixed.save(out)
+        plan = Plan((Rule("face", Use("fake"), strong, grow=0),))
+        assert checked(check, out, plan, against=source, regions=found) == ["weak"]
+
+
+def test_regions_in_the_wrong_place_are_seen_by_who_looks_again(source: Path) -> None:
+    wrong = Region(Box(90, 30, 150, 90), "face", 0.9)
+    engine, check = looking([FACE])
+    with engine:
+        out = source.with_name("out.png")
+        engine.hide(source, out, PLAN, regions=Findings(*SIZE, {0: (wrong,)}))
+        assert checked(check, out, PLAN, against=source) == ["seen"]
+        assert checked(check, out, PLAN, regions=Findings(*SIZE, {0: (wrong,)})) == ["seen"]
+
+
+def spoiled(kind: str, image: Image.Image) -> bytes:
+    memory, small, exif = io.BytesIO(), io.BytesIO(), Image.Exif()
+    image.resize((32, 24)).save(small, "JPEG")
+    if kind == "place":
+        exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 0.0)})
+    if kind == "metadata":
+        exif[315] = "Ada"
+    image.save(memory, "JPEG", exif=exif, **({"comment": b"of Ada"} if kind == "comment" else {}))
+    data = memory.getvalue()
+    if kind == "picture":
+        block = small.getvalue()
+        return data[:2] + b"\xff\xee" + (len(block) + 2).to_bytes(2) + block + data[2:]
+    return data + (b"more" if kind == "rest" else b"")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("none", []), ("picture", ["picture"]), ("place", ["place"]), ("metadata", ["metadata"]),
+     ("comment", ["metadata"]), ("rest", ["rest"])],
+)  # fmt: skip
+def test_what_lies_beside_the_picture(tmp_path: Path, kind: str, told: list[str]) -> None:
+    engine, check = looking([])
+    out = tmp_path / "out.jpg"
+    out.write_bytes(spoiled(kind, picture()))
+    with engine:
+        assert checked(check, out, PLAN) == told
+        allowed = replace(PLAN, metadata=("copyright", "gps"))
+        assert checked(check, out, allowed) == ([] if kind in {"place", "metadata"} else told)
+
+
+def clip(path: Path, frames: int, *, sound: bool = False) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 25, options={"crf": "10", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        audio = container.add_stream("aac", 48000) if sound else None
+        for _ in range(frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture()), "rgb24")))
+        container.mux(stream.encode(None))
+        if audio is not None:
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), "fltp", "mono")
+            silence.sample_rate = 48000
+            container.mux(audio.encode(silence))
+            container.mux(audio.encode(None))
+    return path
+
+
+def test_one_frame_in_which_nothing_was_hidden(tmp_path: Path) -> None:
+    source = clip(tmp_path / "in.mp4", 12)
+    plan = replace(PLAN, video=Video(track=False))
+    everywhere = Findings(*SIZE, dict.fromkeys(range(12), (FACE,)))
+    engine, check = looking([])
+    with engine:
+        good, bad = tmp_path / "good.mp4", tmp_path / "bad.mp4"
+        engine.hide(source, good, plan, regions=everywhere)
+        engine.hide(source, bad, plan, regions=replace(everywhere, frames={**everywhere.frames, 7: ()}))
+        assert checked(check, good, plan, against=source, regions=everywhere) == []
+        leaks = check(bad, plan, against=source, regions=everywhere).leaks
+        assert [(leak.kind, leak.frame) for leak in leaks] == [("weak", 7)]
+        short = clip(tmp_path / "short.mp4", 9)
+        assert "frames" in checked(check, short, plan, against=source)
+
+
+def test_sound_that_should_be_gone(tmp_path: Path) -> None:
+    out = clip(tmp_path / "out.mp4", 4, sound=True)
+    engine, check = looking([])
+    with engine:
+        assert checked(check, out, PLAN) == []
+        assert checked(check, out, replace(PLAN, video=Video(audio="drop"))) == ["audio"]
+
+
+def test_a_plan_that_verifies_publishes_what_passes(source: Path) -> None:
+    engine, _ = looking([FACE])
+    plan = replace(PLAN, verify=True)
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan == Plan.from_toml(plan.to_toml())
+    with engine:
+        out = source.with_name("out.png")
+        report = engine.hide(source, out, plan)
+        assert report.check is not None
+        assert (report.check["passed"], report.check["regions_verified"]) == (True, 1)
+        assert report.target == str(out)
+        assert not np.asarray(Image.open(out))[24:88, 24:88].any()
+        assert sorted(path.name for path in source.parent.iterdir()) == ["in.png", "out.png"]
+
+
+def test_a_plan_that_verifies_publishes_nothing_else(source: Path) -> None:
+    turns = iter([[Region(Box(90, 30, 150, 90), "face", 0.9)]])
+    engine, _ = looking(lambda _: next(turns, [FACE]))
+    out = source.with_name("out.png")
+    with engine:
+        with pytest.raises(NotHidden, match=r"out\.png was hidden and then checked, and is not published.*face"):
+            engine.hide(source, out, replace(PLAN, verify=True))
+        assert [path.name for path in source.parent.iterdir()] == ["in.png"]
+    with pytest.raises(BadPlan, match="verify"):
+        Plan.from_json({"verify": 1})
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VELUM_OFFLINE", "true")
+    out, rule = tmp_path / "out.jpg", "zone: fixed(box=[0, 0, 9, 9]) -> blacken"
+    out.write_bytes(spoiled("place", picture()))
+    found = CliRunner().invoke(app, ["check", str(out), "--rule", rule])
+    assert (found.exit_code, found.stdout.splitlines()[0]) == (1, "place  there is still EXIF GPS: where it was taken")
+    out.write_bytes(spoiled("none", picture()))
+    clean = CliRunner().invoke(app, ["check", str(out), "--rule", rule, "--json"])
+    assert clean.exit_code == 0
+    assert json.loads(clean.stdout.splitlines()[-1])["passed"] is True
+
+
+@pytest.mark.parametrize("opacity", [0.0, 0.25, 0.5, 1.0])
+def test_what_is_left_is_the_share_that_shines_through(opacity: float) -> None:
+    before = np.asarray(picture())
+    after = (before * (1 - opacity)).astype(np.uint8)
+    left = depth.left_of(before, after, BOX)
+    assert left == pytest.approx(1 - opacity, abs=0.05)
+
+
+def test_little_detail_tells_nothing() -> None:
+    flat = np.full((120, 160, 3), 90, np.uint8)
+    assert depth.left_of(flat, flat, BOX) is None
+    assert depth.left_of(flat, flat, Box(0, 0, 20, 20)) is None

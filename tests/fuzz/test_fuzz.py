@@ -1,0 +1,56 @@
+"""A short run of bench.fuzz: no parser gives anything but a value or an error of velum's, and none hangs."""
+
+import contextlib
+import random
+from collections import Counter
+
+import pytest
+from bench.fuzz.apart import BAD, input_of, outcomes
+from bench.fuzz.mutate import mutated
+from bench.fuzz.targets import TARGETS, run
+
+from velum.errors import VelumError
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_what_is_mutated_is_good_itself(name: str) -> None:
+    for seed in TARGETS[name].seeds():
+        run(TARGETS[name], seed)
+
+
+def test_inputs_depend_on_the_seed_alone() -> None:
+    first = [input_of("plan.json", index, 7) for index in range(50)]
+    assert [input_of("plan.json", index, 7) for index in reversed(range(50))] == first[::-1]
+    assert [input_of("plan.json", index, 8) for index in range(50)] != first
+    assert mutated(b"", [b""], random.Random(1)) == mutated(b"", [b""], random.Random(1))
+
+
+@pytest.mark.filterwarnings("ignore")  # decoders and numpy have much to say of such inputs
+@pytest.mark.parametrize("name", sorted(TARGETS.keys() - {"pictures", "videos"}))
+def test_a_few_inputs_in_this_process(name: str) -> None:
+    for index in range(30):
+        with contextlib.suppress(VelumError):
+            run(TARGETS[name], input_of(name, index, seed=40))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_a_value_or_an_error_of_velum(name: str) -> None:
+    seen = list(outcomes(name, 100, seed=20))
+    assert [one for one in seen if one.kind in BAD] == []
+    assert Counter(one.index for one in seen) == Counter(range(100))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("check", "kind", "fault"),
+    [
+        ("crash", "crash", "SIGSEGV"),
+        ("hang", "hang", "no answer"),
+        ("raise", "fault", "ZeroDivisionError"),
+    ],
+)
+def test_what_must_not_happen_is_recorded_and_the_rest_goes_on(check: str, kind: str, fault: str) -> None:
+    seen = list(outcomes(f"(check) {check}", 3, seed=1, hang_seconds=2))
+    assert [(one.index, one.kind) for one in seen] == [(0, "value"), (1, kind), (2, "value")]
+    assert fault in seen[1].fault

@@ -1,0 +1,86 @@
+"""Jobs whose files are in a bucket: as in a folder, whatever happens to workers and to the bucket."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.service.making import picture
+
+from velum import Host, Limits, Plan
+from velum.jobs import EngineCraft, Retention, State, Submission, Sweeper, Uploads
+
+from .buckets import S3
+from .conftest import Office
+from .hands import PACE
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def far_office(lite: str, tmp_path: Path, bucket: S3) -> Iterator[Office]:
+    """An office whose store is a bucket."""
+    office = Office(lite, tmp_path, "s3://faces/velum")
+    yield office
+    office.database.close()
+
+
+def test_a_job_is_done(far_office: Office, bucket: S3) -> None:
+    job = far_office.submit("holiday", pieces=3)
+    with far_office.working():
+        (done,) = far_office.ended(job)
+    assert (done.state, done.attempts, len(far_office.content(done))) == (State.DONE, 1, 3 * 3200)
+    assert {kept.key for kept in far_office.store.list()} == {done.submission.source, done.result}
+    assert len(bucket.objects) == 2
+    assert list((far_office.path / "work").glob("worker-*")) == []
+
+
+def test_a_killed_worker_loses_no_more_than_the_piece_in_work(far_office: Office, until: Callable[..., None]) -> None:
+    calm = far_office.submit("calm", pieces=4, seconds=0.15)
+    with far_office.working():
+        (calm,) = far_office.ended(calm)
+    killed = far_office.submit("killed", pieces=4, seconds=0.15)
+    with far_office.process() as first:
+        until(lambda: "killed 2" in far_office.made(), "the third piece to begin")
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+    with far_office.working():
+        (done,) = far_office.ended(killed)
+    made = Counter(line for line in far_office.made() if line.startswith("killed"))
+    assert [made[f"killed {n}"] for n in range(4)] == [1, 1, 2, 1]
+    assert far_office.content(done) == far_office.content(calm)
+
+
+def test_a_bucket_that_is_away_for_a_moment(far_office: Office, bucket: S3, until: Callable[..., None]) -> None:
+    job = far_office.submit(pieces=3, seconds=0.2)
+    with far_office.working(pace=replace(PACE, tries=100)):
+        until(far_office.made, "the first piece to begin")
+        bucket.wrong = 3
+        (done,) = far_office.ended(job)
+    assert (done.state, len(far_office.content(done))) == (State.DONE, 3 * 3200)
+
+
+def test_a_picture_through_an_upload(far_office: Office, tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path / "uploads", far_office.store, most=1 << 20)
+    begun = uploads.begin()
+    uploads.append(begun.id, 0, [picture()])
+    source = uploads.complete(begun.id)
+    assert uploads.get(begun.id) is None
+    assert [*(tmp_path / "uploads").iterdir()] == []
+    job = far_office.desk.submit(Submission(source.key, "p.png", Plan.of("zone: fixed -> blacken")))
+    with far_office.working(partial(EngineCraft, Host, Limits())):
+        (done,) = far_office.ended(job, seconds=60)
+    assert done.state == State.DONE
+    assert far_office.content(done).startswith(b"\x89PNG")
+
+
+def test_what_nobody_claims_is_swept(far_office: Office, bucket: S3) -> None:
+    kept = far_office.submit()
+    far_office.store.put([b"left by a crash"])
+    swept = Sweeper(far_office.database, far_office.store, Retention(unclaimed_seconds=0)).sweep()
+    assert swept.unclaimed == 1
+    assert [one.key for one in far_office.store.list()] == [kept.submission.source]

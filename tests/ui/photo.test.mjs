@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as edits from '../../src/velum/service/ui/photo/edits.mjs';
+import { maskOf, polygon, resized, runsOf, stroke } from '../../src/velum/service/ui/photo/masks.mjs';
+
+const face = (xyxy, more = {}) => ({ label: 'face', xyxy, score: 0.9, found: 'detected', ...more });
+
+test('masks come back from their run lengths, which begin with what is not hidden', () => {
+  assert.deepEqual(runsOf(Uint8Array.of(1, 1, 0, 1)), [0, 2, 1, 1]);
+  assert.deepEqual(runsOf(Uint8Array.of(0, 0)), [2]);
+  for (const mask of [[1], [0], [0, 1, 1, 0, 1], [1, 0, 0]]) assert.deepEqual([...maskOf(runsOf(Uint8Array.from(mask)))], mask);
+});
+
+test('a polygon covers its inside, and stays in the picture', () => {
+  const square = polygon([{ x: 2, y: 2 }, { x: 6, y: 2 }, { x: 6, y: 5 }, { x: 2, y: 5 }], 20, 20);
+  assert.deepEqual(square, { xyxy: [2, 2, 6, 5], mask_runs: [0, 12] });
+  assert.deepEqual(polygon([{ x: -5, y: -5 }, { x: 3, y: -5 }, { x: 3, y: 3 }, { x: -5, y: 3 }], 20, 20)?.xyxy, [0, 0, 3, 3]);
+  assert.equal(polygon([{ x: 1, y: 1 }, { x: 5, y: 5 }], 20, 20), null);
+  assert.equal(polygon([{ x: 30, y: 30 }, { x: 40, y: 30 }, { x: 30, y: 40 }], 20, 20), null);
+});
+
+test('a brush covers what is within its radius of its way', () => {
+  const { xyxy, mask_runs: runs } = stroke([{ x: 5, y: 5 }, { x: 15, y: 5 }], 3, 30, 30);
+  assert.deepEqual(xyxy, [2, 2, 18, 8]);
+  const mask = maskOf(runs);
+  assert.equal(mask[0], 0, 'its ends are round');
+  assert.equal(mask[3 * 16], 1);
+  assert.equal(mask.length, 16 * 6);
+});
+
+test('a mask grows with its box', () => {
+  assert.deepEqual([...maskOf(resized([0, 1, 1], 2, 1, 4, 2))], [1, 1, 0, 0, 1, 1, 0, 0]);
+});
+
+test('every step can be undone and done again; a new one forgets those undone', () => {
+  const history = new edits.History(edits.stateOf([face([0, 0, 9, 9])]));
+  for (let n = 1; n <= 500; n += 1) history.push(edits.place(history.now, 1, [n, 0, n + 9, 9], 1000, 100));
+  for (let n = 0; n < 500; n += 1) history.undo();
+  assert.deepEqual(history.now[0].xyxy, [0, 0, 9, 9]);
+  assert.equal(history.changed, false);
+  assert.equal(history.canUndo, false);
+  history.redo();
+  assert.deepEqual(history.now[0].xyxy, [1, 0, 10, 9]);
+  history.push(edits.remove(history.now, 1));
+  assert.equal(history.canRedo, false);
+});
+
+test('what is switched off is not in the file, and the file has only what it knows', () => {
+  let state = edits.stateOf([face([0, 0, 9, 9]), face([20, 0, 29, 9], { track: 3 })]);
+  state = edits.change(state, 1, { on: false });
+  state = edits.add(state, { label: 'person', xyxy: [1, 1, 5, 5] }).state;
+  assert.deepEqual(edits.regionsOf(state), [
+    face([20, 0, 29, 9], { track: 3 }), { label: 'person', xyxy: [1, 1, 5, 5], score: 1, found: 'manual' },
+  ]);
+});
+
+test('boxes stay in the picture: moved ones keep their size', () => {
+  assert.deepEqual(edits.moved([5, 5, 15, 15], 100, -100, 40, 40), [30, 0, 40, 10]);
+  assert.deepEqual(edits.inside([9, 9, 2, 50], 40, 40), [2, 9, 9, 40]);
+  assert.deepEqual(edits.inside([100, 100, 100, 100], 40, 40), [39, 39, 40, 40]);
+});
+
+test('similar ones have the label and about the size, and take over what one is', () => {
+  let state = edits.stateOf([face([0, 0, 10, 10]), face([20, 0, 38, 18]), face([0, 20, 90, 110]), { ...face([0, 0, 9, 9]), label: 'text' }]);
+  assert.deepEqual(edits.similar(state, 1).map(({ id }) => id), [1, 2]);
+  state = edits.change(state, 1, { on: false });
+  state = edits.likewise(state, 1, edits.similar(state, 1));
+  assert.deepEqual(state.map(({ on }) => on), [false, false, true, true]);
+});
+
+test('a placed region is by hand, and a mask follows its size', () => {
+  const state = edits.place(edits.stateOf([face([0, 0, 2, 1], { mask_runs: [0, 1, 1] })]), 1, [0, 0, 4, 2], 50, 50);
+  assert.equal(state[0].found, 'manual');
+  assert.equal(state[0].mask_runs.reduce((sum, one) => sum + one), 8);
+});

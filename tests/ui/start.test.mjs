@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseEvent } from '../../src/velum/service/ui/api.mjs';
+import { isMedia, isVideo } from '../../src/velum/service/ui/start/kinds.mjs';
+import { finders, planOf } from '../../src/velum/service/ui/start/plan.mjs';
+import { apart, crc32, zip } from '../../src/velum/service/ui/start/zip.mjs';
+
+const LABELS = [{ label: 'face', chosen: ['a', 'b'], others: ['c'] }, { label: 'text', chosen: ['text'], others: [] }];
+
+test('models that are here come before better ones that are not', () => {
+  const models = (...here) => ['a', 'b', 'c'].map((name) => ({ name, here: here.includes(name) }));
+  assert.deepEqual(finders(LABELS[0], models('a', 'c')), { use: ['a'], here: true });
+  assert.deepEqual(finders(LABELS[0], models('c')), { use: ['c'], here: true });
+  assert.deepEqual(finders(LABELS[0], models()), { use: ['a'], here: false });
+});
+
+test('a plan has a rule for each label and model', () => {
+  const choice = { labels: ['face', 'text'], technique: 'blur', degree: 0.8 };
+  assert.deepEqual(planOf(choice, LABELS, []), {
+    rules: ['face: a -> blur(degree=0.8)', 'face: b -> blur(degree=0.8)', 'text: text -> blur(degree=0.8)'],
+  });
+});
+
+test('kinds are told by names', () => {
+  assert.ok(isVideo('A.MP4') && isMedia('b.heic') && isMedia('c.MKV'));
+  assert.ok(!isVideo('a.jpg') && !isMedia('notes.txt') && !isMedia('jpg'));
+});
+
+test('names in a zip file differ, whatever their case', () => {
+  assert.deepEqual(apart(['a.jpg', 'A.jpg', 'x/a.jpg', 'a.jpg']), ['a.jpg', 'A (2).jpg', 'x/a.jpg', 'a (3).jpg']);
+});
+
+test('a zip file has its checksums, sizes and directory where the format says', async () => {
+  assert.equal(await crc32(new Blob(['123456789'])), 0xcbf43926);
+  const made = await zip([{ name: 'ä.txt', blob: new Blob(['one']) }, { name: 'b', blob: new Blob(['two!']) }]);
+  const view = new DataView(await made.arrayBuffer());
+  const end = view.byteLength - 22;
+  assert.equal(view.getUint32(end, true), 0x06054b50);
+  assert.equal(view.getUint16(end + 10, true), 2);
+  assert.equal(view.getUint32(view.getUint32(end + 16, true), true), 0x02014b50);
+});
+
+test('events of the service are read as the standard says', () => {
+  assert.deepEqual(parseEvent('event: end\ndata: {"a":\ndata: 1}'), { event: 'end', data: '{"a":\n1}' });
+  assert.equal(parseEvent(': still here'), null);
+});

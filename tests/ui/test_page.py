@@ -1,0 +1,344 @@
+"""The page, as people use it: each flow from beginning to end, in a browser, against a service of its own process."""
+
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from tests.ui.conftest import served, watched
+
+from velum.service.keys import Keys
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+
+
+def picture(name: str = "one.png", width: int = 320, height: int = 240) -> dict[str, Any]:
+    """A picture as a browser is handed it: colours that differ everywhere."""
+    ramp = np.indices((height, width)).transpose(1, 2, 0) % 200
+    pixels = np.dstack([ramp, ramp.sum(axis=2) % 255]).astype(np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return {"name": name, "mimeType": "image/png", "buffer": data.getvalue()}
+
+
+def hidden_in(page: Any, *files: Any, how: str = "Black") -> None:
+    page.goto("/")
+    page.locator(".drop input").first.set_input_files(list(files))
+    page.get_by_role("radio", name=how).check()
+    page.get_by_role("button", name=re.compile(r"Hide in \d+ file")).click()
+    page.get_by_role("heading", name=f"{len(files)} of {len(files)} done").wait_for(timeout=60_000)
+
+
+def looked_at(page: Any, name: str) -> None:
+    page.get_by_role("link", name=f"Look at {name}").click()
+    page.locator("velum-editor h2").wait_for()
+
+
+def result(page: Any) -> Any:
+    """The finished picture, as an array."""
+    job = page.url.rpartition("/")[2]
+    answer = page.request.get(f"/v1/jobs/{job}/result")
+    assert answer.ok, answer.text()
+    return np.asarray(Image.open(io.BytesIO(answer.body())).convert("RGB")).astype(int)
+
+
+def spot(page: Any, x: float, y: float) -> tuple[float, float]:
+    """Where a pixel of the picture is on the screen."""
+    box = page.locator("velum-viewer").bounding_box()
+    view = page.evaluate("document.querySelector('velum-viewer').view")
+    return box["x"] + view["x"] + x * view["scale"], box["y"] + view["y"] + y * view["scale"]
+
+
+def drag(page: Any, *ways: tuple[float, float]) -> None:
+    points = [spot(page, *way) for way in ways]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=8)
+    page.mouse.up()
+
+
+def rendered(page: Any) -> None:
+    page.get_by_role("button", name="Hide it this way").click()
+    page.get_by_text("Done: the picture shows your corrections.").last.wait_for(timeout=60_000)
+
+
+def test_files_are_hidden_and_come_back_in_one_zip(page: Any) -> None:
+    hidden_in(page, picture("one.png"), picture("two.png"))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download all (zip)").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == ["one.hidden.png", "two.hidden.png"]
+        pixels = np.asarray(Image.open(archive.open("one.hidden.png")).convert("RGB"))
+    assert not pixels[8:22, 13:27].any(), "the face is black"
+    with page.expect_download() as single:
+        page.get_by_role("button", name="Download one.png").click()
+    assert single.value.suggested_filename == "one.hidden.png"
+
+
+def test_everything_works_by_keyboard_alone(page: Any) -> None:
+    page.goto("/")
+    page.locator(".pill").first.wait_for()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose files").focus()
+        page.keyboard.press("Enter")
+    chooser.value.set_files(picture())
+    go = page.get_by_role("button", name="Hide in 1 file")
+    go.wait_for()
+    assert go.evaluate("e => e === document.activeElement"), "what is next has the focus"
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Look at one.png").wait_for(timeout=60_000)
+    page.get_by_role("link", name="Look at one.png").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Correct").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Add a box in the middle").focus()
+    page.keyboard.press("Enter")
+    before = page.evaluate("document.querySelector('velum-editor').history.now.at(-1).xyxy")
+    for key in ("ArrowRight", "ArrowDown", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    x0, y0, x1, y1 = before
+    after = page.evaluate("document.querySelector('velum-editor').history.now.at(-1).xyxy")
+    assert after == [x0 + 1, y0 + 1, x1 + 2, y1 + 1]
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    assert page.evaluate("document.querySelector('velum-editor').history.now.at(-1).xyxy") == before
+    page.keyboard.press("Delete")
+    page.get_by_role("heading", name="1 place hidden").wait_for()
+
+
+def test_corrections_show_in_the_result(page: Any) -> None:
+    sent = picture()
+    original = np.asarray(Image.open(io.BytesIO(sent["buffer"]))).astype(int)
+    hidden_in(page, sent)
+    looked_at(page, "one.png")
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_role("checkbox", name="Hide Face 1").uncheck()
+    page.get_by_role("button", name="Draw a box").click()
+    drag(page, (100, 100), (140, 130))
+    page.get_by_role("button", name="Draw an outline").click()
+    for way in ((200, 40), (240, 40), (220, 80), (200, 40)):
+        page.mouse.click(*spot(page, *way))
+    page.get_by_role("button", name="Paint").click()
+    drag(page, (60, 180), (100, 200))
+    assert page.evaluate("document.querySelector('velum-editor').history.now.length") == 4
+    rendered(page)
+    made = result(page)
+    assert (made[8:22, 13:27] == original[8:22, 13:27]).all(), "what was switched off is as it was"
+    assert not made[104:126, 104:136].any(), "the box is black"
+    assert not made[50, 220].any(), "the outline's inside is black"
+    assert made[75, 203].any(), "what is outside of it, but in its box, is not"
+    assert not made[190, 80].any(), "what was painted is black"
+    job = page.url.rpartition("/")[2]
+    kept = page.request.get(f"/v1/jobs/{job}/regions").json()["frames"][0]["regions"]
+    assert [one["found"] for one in kept] == ["manual"] * 3
+
+
+def test_regions_are_moved_resized_and_switched_together(page: Any) -> None:
+    hidden_in(page, picture())
+    looked_at(page, "one.png")
+    page.get_by_role("button", name="Correct").click()
+    now = "document.querySelector('velum-editor').history.now.map(r => [...r.xyxy, r.on])"
+    drag(page, (20, 15), (120, 115))
+    assert page.evaluate(now) == [[110, 105, 130, 125, True]]
+    drag(page, (130, 125), (150, 165))
+    assert page.evaluate(now) == [[110, 105, 150, 165, True]]
+    page.get_by_role("button", name="Draw a box").click()
+    drag(page, (200, 100), (240, 150))
+    page.get_by_role("button", name="Leave visible").click()
+    page.get_by_role("button", name="Same for 1 similar one").click()
+    assert [one[4] for one in page.evaluate(now)] == [False, False]
+    page.get_by_text("Everything is switched off").wait_for()
+    page.get_by_role("button", name="Undo").click()
+    assert [one[4] for one in page.evaluate(now)] == [True, False]
+    page.get_by_role("button", name="Redo").click()
+    assert [one[4] for one in page.evaluate(now)] == [False, False]
+
+
+def test_before_and_after_are_compared_and_single_pixels_seen(page: Any) -> None:
+    hidden_in(page, picture())
+    looked_at(page, "one.png")
+    viewer = "document.querySelector('velum-viewer')"
+    assert page.evaluate(f"{viewer}.mode") == "compare"
+    page.get_by_role("slider", name="How much of the original is shown").fill("0.25")
+    assert page.evaluate(f"{viewer}.split") == 0.25
+    hold = page.get_by_role("button", name="Hold to see the original").bounding_box()
+    page.mouse.move(hold["x"] + 9, hold["y"] + 9)
+    page.mouse.down()
+    assert page.evaluate(f"{viewer}.mode") == "before"
+    page.mouse.up()
+    assert page.evaluate(f"{viewer}.mode") == "compare"
+    page.locator("velum-viewer canvas").last.focus()
+    for _ in range(30):
+        page.keyboard.press("+")
+    assert page.evaluate(f"{viewer}.view.scale") == 48
+    page.keyboard.press("0")
+    assert page.evaluate(f"{viewer}.view.scale") < 4
+
+
+def test_corrections_are_not_lost_unasked(page: Any) -> None:
+    hidden_in(page, picture())
+    looked_at(page, "one.png")
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_role("checkbox", name="Hide Face 1").uncheck()
+    page.get_by_role("link", name="Back to all files").click()
+    page.get_by_role("button", name="Stay").click()
+    page.wait_for_url(re.compile("#/jobs/"))
+    page.get_by_text("The picture does not show your corrections yet.").wait_for()
+    page.get_by_role("link", name="Back to all files").click()
+    page.get_by_role("button", name="Leave", exact=True).click()
+    page.get_by_role("heading", name="1 of 1 done").wait_for()
+
+
+def test_what_cannot_be_done_is_said(page: Any) -> None:
+    page.goto("/")
+    page.locator(".drop input").first.set_input_files(
+        [
+            {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"},
+            {"name": "a.txt", "mimeType": "text/plain", "buffer": b"."},
+        ]
+    )
+    page.get_by_text("One file is neither a photo nor a video").wait_for()
+    page.get_by_role("button", name="Hide in 1 file").click()
+    page.locator(".files .bad").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Try again").wait_for()
+    page.goto("/#/jobs/" + "0" * 32)
+    page.get_by_text("There is no such job").wait_for()
+    assert all("404" in one for one in page.complaints)
+    page.complaints.clear()
+
+
+def test_a_key_is_asked_for_and_kept_nowhere(browser: Any, tmp_path: Path, stand_in: Path) -> None:
+    (tmp_path / "data").mkdir()
+    _, key = Keys(tmp_path / "data" / "keys.json").add("anna", ["anonymize", "review"])
+    for address in served(tmp_path, PYTHONPATH=str(stand_in)):
+        for page in watched(browser, address):
+            page.goto("/")
+            page.get_by_label("Key", exact=True).fill("velum_wrong")
+            page.get_by_role("button", name="Sign in").click()
+            page.get_by_text("That key is not accepted here").wait_for()
+            page.get_by_label("Key", exact=True).fill(key)
+            page.get_by_role("button", name="Sign in").click()
+            hidden_in_signed(page)
+            assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
+            assert all("401" in one for one in page.complaints)
+            page.complaints.clear()
+
+
+def hidden_in_signed(page: Any) -> None:
+    page.locator(".pill").first.wait_for()
+    page.locator(".drop input").first.set_input_files(picture())
+    page.get_by_role("button", name="Hide in 1 file").click()
+    page.get_by_role("link", name="Look at one.png").click(timeout=60_000)
+    page.get_by_role("heading", name="1 place hidden").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width", "locale"), [("light", 1280, "en"), ("dark", 360, "de"), ("dark", 3840, "en")]
+)
+def test_nothing_hinders_anyone(browser: Any, service: str, scheme: str, width: int, locale: str) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not here: npm ci")
+    more = {"color_scheme": scheme, "locale": locale, "bypass_csp": True}
+    for page in watched(browser, service, **more):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto("/")
+        page.locator(".pill").first.wait_for()
+        checked(page)
+        page.locator(".drop input").first.set_input_files(picture())
+        page.locator(".go button").click()
+        page.locator(".files .badge").wait_for(timeout=60_000)
+        checked(page)
+        page.locator(".files a").click()
+        page.locator(".regions").wait_for()
+        checked(page)
+        page.locator("[data-name=correct]").click()
+        page.locator("[data-name^=region-]").first.click()
+        checked(page)
+
+
+def checked(page: Any) -> None:
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    assert not found, json.dumps([(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found])
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out sideways"
+
+
+def test_it_works_under_a_path_of_a_proxy(service: str) -> None:
+    start = urlopen(service).read().decode()
+    assert not re.search(r'(src|href)="/', start)
+
+
+@pytest.mark.real
+def test_a_photograph_of_five_people(browser: Any, shared: Path, tmp_path: Path) -> None:
+    for address in served(tmp_path):
+        for page in watched(browser, address):
+            hidden_in(
+                page,
+                str(shared / "media" / "faces" / "five_scouts.jpg"),
+                str(shared / "media" / "faces" / "negative_dogs.jpg"),
+            )
+            page.get_by_text("Nothing found: please look").wait_for()
+            looked_at(page, "five_scouts.jpg")
+            page.get_by_role("heading", name="5 places hidden").wait_for()
+            page.get_by_role("button", name="Correct").click()
+            page.get_by_role("checkbox").first.uncheck()
+            rendered(page)
+            page.get_by_role("heading", name="4 places hidden").wait_for()
+
+
+@pytest.fixture(scope="module")
+def large() -> dict[str, Any]:
+    image = Image.new("RGB", (6000, 4000), "#9ab")
+    draw = ImageDraw.Draw(image)
+    for n in range(900):
+        draw.ellipse(
+            (n * 37 % 6000, n * 53 % 4000, n * 37 % 6000 + 180, n * 53 % 4000 + 180), fill=(n % 255, n * 7 % 255, 90)
+        )
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=85)
+    return {"name": "large.jpg", "mimeType": "image/jpeg", "buffer": data.getvalue()}
+
+
+def test_200_regions_on_24_megapixels_are_dragged_smoothly(
+    page: Any, browser: Any, large: dict[str, Any], tmp_path: Path
+) -> None:
+    hidden_in(page, large)
+    looked_at(page, "large.jpg")
+    job = page.url.rpartition("/")[2]
+    file = page.request.get(f"/v1/jobs/{job}/regions").json()
+    boxes = [[n % 20 * 290 + 60, n // 20 * 390 + 60, n % 20 * 290 + 260, n // 20 * 390 + 300] for n in range(200)]
+    file["frames"] = [{"index": 0, "regions": [{"label": "face", "xyxy": box} for box in boxes]}]
+    assert page.request.put(f"/v1/jobs/{job}/regions", data=file).ok
+    page.reload()
+    page.get_by_role("heading", name="200 places hidden").wait_for()
+    page.get_by_role("button", name="Correct").click()
+    page.wait_for_timeout(500)
+    trace = tmp_path / "trace.json"
+    browser.start_tracing(page=page, path=str(trace))
+    drag(page, *((150 + n * 100, 180 + n * 40) for n in range(12)))
+    browser.stop_tracing()
+    events = json.loads(trace.read_text())["traceEvents"]
+    # What the page itself does in each frame; how long the browser takes to show it depends on its graphics.
+    frames = sorted(one["dur"] / 1000 for one in events if one["name"] == "FireAnimationFrame" and "dur" in one)
+    assert len(frames) >= 10
+    median = frames[len(frames) // 2]
+    assert median < 16
+
+
+def test_there_is_something_to_see_at_once(page: Any) -> None:
+    page.goto("/")
+    page.locator(".pill").first.wait_for()
+    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    assert paint < 1000
