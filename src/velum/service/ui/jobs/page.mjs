@@ -1,10 +1,155 @@
 // @ts-check
-import { h } from '../parts/dom.mjs';
-import { t } from '../texts.mjs';
+/** All jobs: how far they are, and what can be done with them. */
+import { ended, getJson, save, send } from '../api.mjs';
+import { h, icon, ICONS } from '../parts/dom.mjs';
+import { ask } from '../parts/dialog.mjs';
+import { VelumProgress } from '../parts/progress.mjs';
+import { tell } from '../parts/toast.mjs';
+import { isVideo } from '../start/kinds.mjs';
+import { language, left, t } from '../texts.mjs';
+
+/** @typedef {import('../api.mjs').Job} Job */
+
+const STATES = /** @type {const} */ (['waiting', 'running', 'done', 'failed', 'cancelled', 'dead']);
+const LOOK_MS = 1500;
+const REST_MS = 8000;
+const PAGE = 50;
+
+/** @type {Record<Job['state'], string>} */
+const BADGE = { waiting: '', running: 'good', done: 'good', failed: 'bad', cancelled: '', dead: 'bad' };
+
+/** @param {number} seconds of the epoch */
+export const moment = (seconds) => new Date(seconds * 1000).toLocaleString(language, { dateStyle: 'medium', timeStyle: 'short' });
 
 class VelumJobs extends HTMLElement {
+  #gone = new AbortController();
+  #timer = 0;
+  #most = PAGE;
+  #state = h('select', { onchange: () => this.#again() }, h('option', { value: '' }, t('jobs.all')), ...STATES.map((one) => h('option', { value: one }, t(`state.${one}`))));
+  #name = h('input', { type: 'search', placeholder: t('jobs.search'), 'aria-label': t('jobs.search'), oninput: () => this.#show() });
+  #rows = h('tbody');
+  #table = h('div', { class: 'scroll panel jobs', role: 'region', tabIndex: 0, 'aria-label': t('nav.jobs'), hidden: true }, h('table', {},
+    h('thead', {}, h('tr', {}, ...['name', 'state', 'submitted', 'actions'].map((one) => h('th', { scope: 'col' }, t(`jobs.${one}`))))), this.#rows));
+  #none = h('div', { class: 'empty', hidden: true });
+  #more = h('button', { type: 'button', hidden: true, onclick: () => { this.#most += PAGE; this.#again(); } }, t('jobs.more'));
+  #said = h('p', { class: 'quiet small', role: 'status' });
+  /** @type {Job[]} */
+  #jobs = [];
+  /** @type {Map<string, { row: HTMLTableRowElement, told: string }>} */
+  #shown = new Map();
+
   connectedCallback() {
-    this.append(h('h1', {}, t('nav.jobs')));
+    this.className = 'stack';
+    this.append(
+      h('h1', {}, t('nav.jobs')),
+      h('div', { class: 'row jobs-filter' }, h('label', { class: 'row' }, h('span', {}, t('jobs.state')), this.#state), this.#name, this.#said),
+      this.#table, this.#none, h('div', { class: 'row' }, this.#more));
+    this.#again();
+  }
+
+  disconnectedCallback() {
+    this.#gone.abort();
+    clearTimeout(this.#timer);
+  }
+
+  /** Ask again, now and then while the page is shown. */
+  async #again() {
+    clearTimeout(this.#timer);
+    const chosen = this.#state.value;
+    try {
+      /** @type {Job[]} */
+      const jobs = [];
+      let after = '';
+      do {
+        const limit = Math.min(PAGE, this.#most - jobs.length);
+        const query = new URLSearchParams({ limit: String(limit), ...(chosen && { state: chosen }), ...(after && { after }) });
+        const page = await getJson(`v1/jobs?${query}`, this.#gone.signal);
+        jobs.push(...page.jobs);
+        after = page.after ?? '';
+      } while (after && jobs.length < this.#most);
+      if (chosen !== this.#state.value) return;
+      this.#jobs = jobs;
+      this.#more.hidden = !after;
+      this.#show();
+    } catch (error) {
+      if (this.#gone.signal.aborted) return;
+      this.#said.textContent = error instanceof Error ? error.message : t('failed');
+    }
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#again(), document.hidden || this.#jobs.every(ended) ? REST_MS : LOOK_MS);
+  }
+
+  #show() {
+    const wanted = this.#name.value.trim().toLowerCase();
+    const jobs = this.#jobs.filter((job) => job.name.toLowerCase().includes(wanted));
+    const before = this.#shown;
+    this.#shown = new Map(jobs.map((job) => {
+      const was = before.get(job.id), told = JSON.stringify(job);
+      return [job.id, was?.told === told ? was : { row: this.#row(job, was?.row), told }];
+    }));
+    const rows = [...this.#shown.values()].map(({ row }) => row);
+    if (rows.length !== this.#rows.children.length || rows.some((row, i) => this.#rows.children[i] !== row)) this.#rows.replaceChildren(...rows);
+    this.#table.hidden = !rows.length;
+    this.#none.hidden = rows.length > 0;
+    if (!rows.length && !this.#none.firstChild?.textContent?.includes(wanted || '\0')) {
+      const any = wanted || this.#state.value;
+      this.#none.replaceChildren(h('h2', {}, t(any ? 'jobs.nomatch' : 'jobs.none')), h('p', {}, t(any ? 'jobs.nomatch.how' : 'jobs.none.how')), any ? '' : h('a', { class: 'button primary', href: '#/' }, t('jobs.begin')));
+    }
+    this.#said.textContent = t('jobs.count', { n: jobs.length });
+  }
+
+  /** @param {Job} job @param {HTMLTableRowElement} [row] the one it had: what has the focus keeps it @returns {HTMLTableRowElement} */
+  #row(job, row = h('tr')) {
+    const focus = row.contains(document.activeElement) ? document.activeElement?.getAttribute('data-do') : null;
+    const look = job.state === 'done' && isVideo(job.name) ? `#/review/${job.id}` : `#/jobs/${job.id}`;
+    row.replaceChildren(
+      h('td', { class: 'job-name' }, h('a', { href: look }, job.name)),
+      h('td', {}, this.#how(job)),
+      h('td', { class: 'number small quiet' }, moment(job.submitted)),
+      h('td', {}, h('div', { class: 'row job-actions' }, ...this.#actions(job))));
+    if (focus) /** @type {HTMLElement | null} */ (row.querySelector(`[data-do=${focus}]`) ?? row.querySelector('a'))?.focus();
+    return row;
+  }
+
+  /** @param {Job} job */
+  #how(job) {
+    if (job.state === 'running') {
+      const bar = /** @type {VelumProgress} */ (document.createElement('velum-progress'));
+      const { done, total } = job.frames;
+      const fps = job.fps ? t('jobs.fps', { n: job.fps.toFixed(job.fps < 10 ? 1 : 0) }) : '';
+      queueMicrotask(() => bar.set(total ? done / total : null, [t('state.running'), fps, left(job.seconds_left)].filter(Boolean).join(' · '), job.name));
+      return bar;
+    }
+    return [h('span', { class: `badge ${BADGE[job.state]}` }, t(`state.${job.state}`)), job.error?.message ? h('div', { class: 'small bad job-error' }, job.error.message) : ''];
+  }
+
+  /** @param {Job} job */
+  #actions(job) {
+    /** @param {string} what @param {string} shape @param {() => Promise<any>} act */
+    const button = (what, shape, act) => h('button', {
+      type: 'button', class: 'plain', 'data-do': what, 'aria-label': t(`jobs.${what}.name`, { name: job.name }), title: t(`jobs.${what}`),
+      onclick: async () => {
+        try {
+          await act();
+        } catch (error) {
+          tell(error instanceof Error ? error.message : t('failed'), 'bad');
+        }
+      },
+    }, icon(shape));
+    /** @param {string} method @param {string} path */
+    const does = (method, path) => async () => {
+      await send(method, `v1/jobs/${job.id}${path}`);
+      await this.#again();
+    };
+    return [
+      job.result && button('download', ICONS.download, () => save(`v1/jobs/${job.id}/result`, job.result_name ?? job.name)),
+      !ended(job) && button('cancel', ICONS.close, does('POST', '/cancel')),
+      ['failed', 'cancelled', 'dead'].includes(job.state) && job.source_kept && button('retry', ICONS.redo, does('POST', '/retry')),
+      button('delete', ICONS.trash, async () => {
+        const sure = await ask({ title: t('jobs.delete.sure', { name: job.name }), body: [h('p', {}, t('jobs.delete.what'))], ok: t('delete'), danger: true });
+        if (sure) await does('DELETE', '')();
+      }),
+    ].filter((one) => one !== false);
   }
 }
 customElements.define('velum-jobs', VelumJobs);

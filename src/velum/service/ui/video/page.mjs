@@ -1,10 +1,356 @@
 // @ts-check
-import { h } from '../parts/dom.mjs';
-import { t } from '../texts.mjs';
+/** A video: look through what is hidden in it, correct it, and have it hidden anew. */
+import { address, ended, follow, getBlob, getJson, Problem, request, save, send, signedIn } from '../api.mjs';
+import { h, icon, ICONS } from '../parts/dom.mjs';
+import { VelumProgress } from '../parts/progress.mjs';
+import { tell } from '../parts/toast.mjs';
+import { History } from '../photo/edits.mjs';
+import { oneText as named } from '../photo/words.mjs';
+import { isVideo } from '../start/kinds.mjs';
+import { zip } from '../start/zip.mjs';
+import { left, t } from '../texts.mjs';
+import { VelumStage } from './stage.mjs';
+import { VelumTimeline } from './timeline.mjs';
+import { evenly, readTimes } from './times.mjs';
+import * as tracks from './tracks.mjs';
+import { coco, yolo } from './training.mjs';
+
+/** @typedef {import('../api.mjs').Job} Job */
+/** @typedef {import('../api.mjs').Regions} Regions */
+/** @typedef {import('./tracks.mjs').State} State */
+
+const TOOLS = /** @type {const} */ (['switch', 'move', 'draw']);
 
 class VelumVideo extends HTMLElement {
-  connectedCallback() {
-    this.append(h('h1', {}, t('nav.review')));
+  #gone = new AbortController();
+  #id = '';
+  #tag = '';
+  #name = '';
+  /** @type {Regions | null} */
+  #file = null;
+  /** @type {History<State>} */
+  #history = new History(/** @type {State} */ ([]));
+  #chosen = 0;
+  #frames = 1;
+  /** @type {tracks.Doubt[]} */
+  #doubts = [];
+  #blob = '';
+  #stage = /** @type {VelumStage} */ (document.createElement('velum-stage'));
+  #timeline = /** @type {VelumTimeline} */ (document.createElement('velum-timeline'));
+  #title = h('h1', {}, '…');
+  #actions = h('div', { class: 'row' });
+  #state = h('div', { 'aria-live': 'polite' });
+  #body = h('div', { class: 'video-body', hidden: true });
+  #where = h('output', { class: 'number small video-where' });
+  #doubt = h('p', { class: 'small quiet video-doubt', role: 'status' });
+  #list = h('ul', { class: 'regions' });
+  #count = h('h2');
+  #label = h('select', { 'aria-label': t('photo.newlabel') });
+  #span = h('select', { 'aria-label': t('video.span') }, ...[0, 1, 2, 5].map((n) => h('option', { value: n, selected: n === 1 }, n ? t('video.span.n', { n }) : t('video.span.0'))));
+  #tools = TOOLS.map((tool) => h('button', { type: 'button', 'aria-pressed': String(tool === 'switch'), onclick: () => this.#use(tool) }, t(`video.tool.${tool}`)));
+  #other = h('select', { 'aria-label': t('video.merge.with'), onchange: () => this.#merge() });
+  /** @type {Record<string, HTMLButtonElement>} */
+  #buttons = {};
+
+  async connectedCallback() {
+    this.className = 'wide photo video';
+    this.#id = this.getAttribute('job') ?? '';
+    this.append(h('div', { class: 'row between' }, h('div', { class: 'photo-title' }, h('a', { href: '#/review', class: 'small' }, t('video.back')), this.#title), this.#actions), this.#state, this.#body);
+    addEventListener('keydown', this.#key, { signal: this.#gone.signal });
+    try {
+      await this.#open();
+    } catch (error) {
+      if (!this.#gone.signal.aborted) this.#fail(error instanceof Problem && error.status === 404 ? t('photo.unknown') : said(error));
+    }
+  }
+
+  disconnectedCallback() {
+    this.#gone.abort();
+    if (this.#blob) URL.revokeObjectURL(this.#blob);
+  }
+
+  /** @param {string} text */
+  #fail(text) {
+    this.#state.replaceChildren(h('p', { class: 'note bad' }, text));
+  }
+
+  /** @param {Job} job */
+  #tell(job) {
+    this.#title.textContent = this.#name = job.name;
+    if (ended(job)) return this.#state.replaceChildren();
+    const bar = /** @type {VelumProgress} */ (document.createElement('velum-progress'));
+    this.#state.replaceChildren(bar);
+    bar.set(job.frames.total ? job.frames.done / job.frames.total : null, [t(`state.${job.state}`), left(job.seconds_left)].filter(Boolean).join(' · '), job.name);
+  }
+
+  async #open() {
+    const path = `v1/jobs/${encodeURIComponent(this.#id)}`, signal = this.#gone.signal;
+    let job = await getJson(path, signal);
+    this.#tell(job);
+    if (!ended(job)) job = await follow(this.#id, (now) => this.#tell(now), signal);
+    if (!job) return this.#fail(t('photo.deleted'));
+    this.#tell(job);
+    if (job.state !== 'done') return this.#fail(job.error?.message ?? t(`state.${job.state}`));
+    if (!isVideo(job.name)) {
+      location.replace(`#/jobs/${this.#id}`);
+      return;
+    }
+    const answer = await request(`${path}/regions`, { signal });
+    this.#tag = answer.headers.get('etag') ?? '';
+    this.#file = /** @type {Regions} */ (await answer.json());
+    this.#frames = tracks.framesIn(this.#file);
+    this.#history = new History(tracks.tracksOf(this.#file));
+    const report = await getJson(`${path}/report`, signal);
+    const labels = [...new Set(/** @type {string[]} */ (report.rules).map((rule) => rule.split(':')[0].trim()))];
+    this.#label.replaceChildren(...labels.map((label) => h('option', { value: label }, named(label))));
+    this.#build(job, report);
+    this.#show();
+    if (job.source_kept) await this.#play(`${path}/source`);
+    else this.#state.replaceChildren(h('p', { class: 'note warn' }, t('photo.nosource')));
+  }
+
+  /** Have the browser play the source; where it cannot, tracks can still be switched. @param {string} path */
+  async #play(path) {
+    const { video } = this.#stage, signal = this.#gone.signal;
+    const blob = signedIn() ? await getBlob(path, signal) : null;
+    if (signal.aborted) return;
+    this.#blob = blob ? URL.createObjectURL(blob) : '';
+    const times = await readTimes(async (from, to) => {
+      if (blob) return blob.slice(from, to).arrayBuffer();
+      const part = await request(path, { signal, headers: { range: `bytes=${from}-${to - 1}` } });
+      return part.status === 206 ? part.arrayBuffer() : new ArrayBuffer(0);
+    }).catch(() => null);
+    const playable = new Promise((go) => {
+      video.addEventListener('loadeddata', () => go(true), { once: true });
+      video.addEventListener('error', () => go(false), { once: true });
+    });
+    video.src = this.#blob || address(path);
+    if (!await playable || !video.videoWidth) {
+      if (!signal.aborted) this.#state.replaceChildren(h('p', { class: 'note warn' }, t('video.cannot')));
+      this.#stage.hidden = true;
+      return;
+    }
+    const exact = times?.length === this.#frames;
+    this.#stage.times = exact ? /** @type {number[]} */ (times) : evenly(this.#frames, video.duration);
+    if (!exact) this.#state.replaceChildren(h('p', { class: 'note warn' }, t('video.times')));
+    this.#stage.go(0);
+  }
+
+  /** @param {Job} job @param {any} report */
+  #build(job, report) {
+    const stage = this.#stage, timeline = this.#timeline;
+    stage.sized(report.width, report.height);
+    stage.times = evenly(this.#frames, this.#frames / 25);
+    /** @param {string} name @param {() => void} act @param {string} [shape] */
+    const button = (name, act, shape) => (this.#buttons[name] = h('button', { type: 'button', title: t(`video.${name}.how`), onclick: act }, shape ? icon(shape) : '', t(`video.${name}`)));
+    const render = button('render', () => this.#render());
+    render.className = 'primary';
+    this.#actions.replaceChildren(
+      h('button', { type: 'button', onclick: () => save(`v1/jobs/${this.#id}/result`, job.result_name ?? job.name) }, icon(ICONS.download), t('download')), render);
+    /** @param {string} shape @param {string} name @param {() => void} act */
+    const step = (shape, name, act) => h('button', { type: 'button', 'aria-label': t(`video.${name}`), title: t(`video.${name}`), onclick: act }, icon(shape));
+    const preview = h('input', { type: 'checkbox', onchange: () => { stage.preview = preview.checked; stage.draw(); } });
+    const play = step(ICONS.play, 'play', () => this.#playing());
+    stage.video.addEventListener('play', () => { play.replaceChildren(icon(ICONS.pause)); });
+    stage.video.addEventListener('pause', () => { play.replaceChildren(icon(ICONS.play)); });
+    stage.addEventListener('frame', () => this.#moved());
+    stage.addEventListener('flip', (event) => this.#toggle(/** @type {CustomEvent<number>} */ (event).detail));
+    stage.addEventListener('choose', (event) => this.#choose(/** @type {CustomEvent<number>} */ (event).detail));
+    stage.addEventListener('drawn', (event) => this.#drawn(/** @type {CustomEvent<number[]>} */ (event).detail));
+    stage.addEventListener('put', (event) => this.#put(/** @type {CustomEvent<number[]>} */ (event).detail));
+    timeline.addEventListener('seek', (event) => { stage.video.pause(); stage.go(/** @type {CustomEvent<number>} */ (event).detail); });
+    timeline.addEventListener('choose', (event) => this.#choose(/** @type {CustomEvent<number>} */ (event).detail));
+    const legend = ['detected', 'filled', 'manual'].map((kind) => h('span', { class: `legend ${kind}` }, t(`video.kind.${kind}`)));
+    this.#body.replaceChildren(
+      h('div', { class: 'video-main' },
+        h('div', { class: 'row tools' }, h('div', { class: 'row', role: 'group', 'aria-label': t('photo.tools') }, ...this.#tools), this.#label, this.#span, h('label', { class: 'check' }, preview, t('video.preview'))),
+        h('div', { class: 'video-frame' }, stage),
+        h('div', { class: 'row video-steps' }, step(ICONS.stepback, 'back.frame', () => stage.go(stage.frame - 1)), play, step(ICONS.stepon, 'forward', () => stage.go(stage.frame + 1)), this.#where,
+          button('doubt', () => this.#next(1)), button('undo', () => this.#travel('undo'), ICONS.undo), button('redo', () => this.#travel('redo'), ICONS.redo)),
+        this.#doubt, timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
+      h('div', { class: 'panel video-side' }, this.#count, this.#list,
+        h('div', { class: 'row video-edit' }, button('split', () => this.#edit((s, id) => tracks.split(s, id, stage.frame))), button('extend', () => this.#edit((s, id) => tracks.extended(s, id, stage.frame))),
+          button('remove', () => this.#edit(tracks.removed), ICONS.trash), this.#other),
+        h('details', {}, h('summary', {}, t('video.training')), h('p', { class: 'small quiet' }, t('video.training.what')),
+          h('div', { class: 'row' }, h('button', { type: 'button', onclick: () => this.#export('coco') }, 'COCO'), h('button', { type: 'button', onclick: () => this.#export('yolo') }, 'YOLO')))));
+    this.#body.hidden = false;
+  }
+
+  #playing() {
+    const { video } = this.#stage;
+    if (video.paused) video.play().catch(() => {});
+    else video.pause();
+  }
+
+  /** @param {typeof TOOLS[number]} tool */
+  #use(tool) {
+    this.#stage.tool = tool;
+    this.#tools.forEach((button, i) => button.setAttribute('aria-pressed', String(TOOLS[i] === tool)));
+  }
+
+  /** @param {State} next @param {number} [chosen] */
+  #push(next, chosen = this.#chosen) {
+    this.#history.push(next);
+    this.#chosen = chosen;
+    this.#show();
+  }
+
+  /** @param {(state: State, id: number) => State} edit */
+  #edit(edit) {
+    const now = this.#history.now, next = edit(now, this.#chosen);
+    if (next.length === now.length && next.every((one, i) => one === now[i])) tell(t('video.nothing'));
+    else this.#push(next);
+  }
+
+  /** @param {number} id */
+  #toggle(id) {
+    const track = this.#history.now.find((one) => one.id === id);
+    if (track) this.#push(tracks.switched(this.#history.now, id, !track.on), id);
+  }
+
+  /** @param {number} id */
+  #choose(id) {
+    this.#chosen = id;
+    this.#show();
+  }
+
+  /** @param {number[]} xyxy */
+  #drawn(xyxy) {
+    const { frame, times } = this.#stage, seconds = Number(this.#span.value);
+    const rate = this.#frames / Math.max(0.04, times[times.length - 1] || 0.04), reach = Math.round(seconds * rate);
+    const { state, id } = tracks.drawn(this.#history.now, {
+      label: this.#label.value, at: frame, xyxy, from: Math.max(0, frame - reach), to: Math.min(this.#frames - 1, frame + reach),
+      width: this.#file?.width ?? 1, height: this.#file?.height ?? 1,
+    });
+    this.#push(state, id);
+    this.#use('move');
+  }
+
+  /** @param {number[]} xyxy */
+  #put(xyxy) {
+    this.#push(tracks.put(this.#history.now, this.#chosen, this.#stage.frame, xyxy, this.#file?.width ?? 1, this.#file?.height ?? 1));
+  }
+
+  #merge() {
+    const other = Number(this.#other.value);
+    if (other) this.#edit((state, id) => tracks.merged(state, id, other));
+    this.#other.value = '';
+  }
+
+  /** @param {'undo' | 'redo'} way */
+  #travel(way) {
+    this.#history[way]();
+    this.#show();
+  }
+
+  /** @param {1 | -1} way */
+  #next(way) {
+    const { frame } = this.#stage;
+    const found = way > 0 ? this.#doubts.find(({ at }) => at > frame) : this.#doubts.filter(({ at }) => at < frame).pop();
+    if (!found) return tell(t('video.nodoubt'));
+    this.#stage.video.pause();
+    this.#chosen = found.id;
+    this.#stage.go(found.at);
+    this.#show();
+    this.#doubt.textContent = t(`video.why.${found.why}`, { name: this.#named(found.id), at: found.at + 1 });
+  }
+
+  /** @param {number} id */
+  #named(id) {
+    return `${named(this.#history.now.find((one) => one.id === id)?.label ?? '')} ${id}`;
+  }
+
+  #moved() {
+    const { frame, times } = this.#stage, at = times[frame] ?? 0;
+    const clock = `${Math.floor(at / 60)}:${(at % 60).toFixed(2).padStart(5, '0')}`;
+    this.#where.textContent = t('video.where', { at: frame + 1, all: this.#frames, clock });
+    this.#timeline.place(frame, this.#where.textContent);
+    this.#doubt.textContent = '';
+  }
+
+  #show() {
+    const { now, changed, canUndo, canRedo } = this.#history;
+    if (!now.some(({ id }) => id === this.#chosen)) this.#chosen = 0;
+    this.#doubts = tracks.doubtsOf(now, this.#frames);
+    Object.assign(this.#stage, { state: now, chosen: this.#chosen });
+    this.#stage.draw();
+    this.#timeline.show(now, this.#doubts, this.#frames, this.#chosen);
+    const focused = this.#list.contains(document.activeElement) ? document.activeElement?.getAttribute('data-key') : null;
+    this.#list.replaceChildren(...now.map((track) => h('li', { class: track.id === this.#chosen ? 'chosen' : '' },
+      h('input', { type: 'checkbox', checked: track.on, 'data-key': `on${track.id}`, 'aria-label': t('photo.hidename', { name: this.#named(track.id) }), onchange: () => this.#toggle(track.id) }),
+      h('button', { type: 'button', 'data-key': `of${track.id}`, 'aria-pressed': String(track.id === this.#chosen), onclick: () => { this.#choose(track.id); this.#stage.go(tracks.firstOf(track)); } },
+        h('span', {}, this.#named(track.id)), h('span', { class: 'quiet small number' }, `${tracks.firstOf(track) + 1}–${tracks.lastOf(track) + 1}`)))));
+    if (focused) /** @type {HTMLElement | null} */ (this.#list.querySelector(`[data-key="${focused}"]`))?.focus();
+    const off = now.filter(({ on }) => !on).length;
+    this.#count.textContent = [t('video.count', { n: now.length - off }), off ? t('photo.off', { n: off }) : ''].filter(Boolean).join(', ');
+    const { split, extend, remove, undo, redo, render, doubt } = this.#buttons;
+    for (const one of [split, extend, remove, this.#other]) one.disabled = !this.#chosen;
+    this.#other.replaceChildren(h('option', { value: '' }, t('video.merge')), ...now.filter(({ id }) => id !== this.#chosen).map(({ id }) => h('option', { value: id }, this.#named(id))));
+    [undo.disabled, redo.disabled, render.disabled, doubt.disabled] = [!canUndo, !canRedo, !changed, !this.#doubts.length];
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key = (event) => {
+    const at = /** @type {HTMLElement} */ (event.target);
+    if (!this.#file || at.closest('select, textarea, dialog, input:not([type=checkbox])')) return;
+    const { frame } = this.#stage, command = event.ctrlKey || event.metaKey, second = Math.max(1, Math.round(1 / ((this.#stage.times[1] ?? 0.04) || 0.04)));
+    /** @type {Record<string, () => void>} */
+    const keys = command ? { z: () => this.#travel(event.shiftKey ? 'redo' : 'undo'), y: () => this.#travel('redo') } : {
+      arrowleft: () => this.#stage.go(frame - (event.shiftKey ? second : 1)), arrowright: () => this.#stage.go(frame + (event.shiftKey ? second : 1)),
+      home: () => this.#stage.go(0), end: () => this.#stage.go(this.#frames - 1), n: () => this.#next(1), p: () => this.#next(-1),
+      x: () => this.#toggle(this.#chosen), delete: () => this.#chosen && this.#edit(tracks.removed),
+      b: () => this.#drawn([0.4, 0.4, 0.6, 0.6].map((share, i) => share * (i % 2 ? this.#file?.height ?? 1 : this.#file?.width ?? 1))),
+      ...(at.closest('button, summary, a, input') ? {} : { ' ': () => this.#playing() }),
+    };
+    const act = event.altKey ? this.#nudge(event) : keys[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  };
+
+  /** Move the chosen track's box in this frame by keys; with Shift, its lower right corner. @param {KeyboardEvent} event */
+  #nudge({ key, shiftKey }) {
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+    const track = this.#history.now.find((one) => one.id === this.#chosen), box = track && tracks.placeAt(track, this.#stage.frame)?.region.xyxy;
+    const step = Math.max(1, Math.round((this.#file?.width ?? 0) / 200));
+    return way && box ? () => this.#put(box.map((edge, i) => (shiftKey && i < 2 ? edge : edge + step * way[i % 2]))) : undefined;
+  }
+
+  async #render() {
+    const file = this.#file, state = this.#history.now, path = `v1/jobs/${this.#id}`;
+    if (!file) return;
+    this.#buttons.render.disabled = true;
+    try {
+      const put = await request(`${path}/regions`, { method: 'PUT', json: tracks.fileOf(file, state), headers: this.#tag ? { 'if-match': this.#tag } : {} });
+      this.#tag = put.headers.get('etag') ?? '';
+      await send('POST', `${path}/render`);
+      const job = await follow(this.#id, (now) => this.#tell(now), this.#gone.signal);
+      if (!job || job.state !== 'done') throw new Error(job?.error?.message ?? t('photo.deleted'));
+      this.#tell(job);
+      this.#tag = (await request(`${path}/regions`, { signal: this.#gone.signal })).headers.get('etag') ?? '';
+      this.#history.saved = state;
+      tell(t('video.rendered'));
+    } catch (error) {
+      if (this.#gone.signal.aborted) return;
+      tell(error instanceof Problem && error.status === 412 ? t('photo.others') : said(error), 'bad');
+    } finally {
+      this.#show();
+    }
+  }
+
+  /** @param {'coco' | 'yolo'} kind */
+  async #export(kind) {
+    if (!this.#file) return;
+    const file = tracks.fileOf(this.#file, this.#history.now), stem = this.#name.replace(/\.[^.]*$/, '') || 'video';
+    const blob = kind === 'coco' ? new Blob([JSON.stringify(coco(file, stem))], { type: 'application/json' })
+      : await zip(yolo(file, stem).map(({ name, text }) => ({ name, blob: new Blob([text]) })));
+    const link = h('a', { href: URL.createObjectURL(blob), download: kind === 'coco' ? `${stem}.coco.json` : `${stem}.yolo.zip` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 }
+
+/** @param {unknown} error */
+const said = (error) => (error instanceof Problem && error.status === 0 ? t('failed.network') : error instanceof Error ? error.message : String(error));
+
 customElements.define('velum-video', VelumVideo);
