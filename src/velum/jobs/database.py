@@ -97,6 +97,15 @@ OWNERS = sql.Table(
     sql.Column("owner", sql.String(255), primary_key=True),
     sql.Column("served", sql.Double, nullable=False),
 )
+APPROVALS = sql.Table(
+    "velum_approvals",
+    _META,
+    sql.Column("job", sql.String(32), sql.ForeignKey(JOBS.c.id, ondelete="CASCADE"), primary_key=True),
+    # Of which result: what is rendered anew was not looked at.
+    sql.Column("result", sql.String(64), primary_key=True),
+    sql.Column("who", sql.String(255), primary_key=True),
+    sql.Column("at", sql.Double, nullable=False),
+)
 _ADDED = {2: (JOBS.c.found, JOBS.c.draft, PIECES.c.told)}
 """Columns that a version of the tables has and the one before had not."""
 

@@ -16,7 +16,7 @@ from velum.remote.peers import Peers
 from velum.service import blur
 from velum.service.access import Access
 from velum.service.office import Crew, Making, Office, work_folder
-from velum.service.v1 import counter, images, jobs, offered, review, uploads
+from velum.service.v1 import approvals, counter, images, jobs, offered, review, uploads
 from velum.service.v1.plans import Plans
 from velum.service.v1.studio import Studio
 from velum.settings import Settings
@@ -61,6 +61,7 @@ class Native:
         yield "/v1", uploads.routes(self.receiving, access)
         yield "/v1", jobs.routes(self.counter, access, watchers=self.watchers, ending=self.ending)
         yield "/v1", review.routes(self.counter, access)
+        yield "/v1", approvals.routes(self.counter, access)
         yield "/v1", offered.routes(self.offered)
         yield "", blur.routes(self.blurring)
 

@@ -9,6 +9,7 @@ from tests.service.making import client, settings
 from velum.service.problems import KIND, own
 
 ENDPOINTS = {
+    ("GET", "/v1/reviews"), ("POST", "/v1/reviews"),
     ("POST", "/v1/images"), ("POST", "/v1/locate"),
     ("POST", "/v1/uploads"), ("GET", "/v1/uploads/{upload}"), ("HEAD", "/v1/uploads/{upload}"),
     ("PUT", "/v1/uploads/{upload}"), ("DELETE", "/v1/uploads/{upload}"),

@@ -15,16 +15,13 @@ import { language, t } from './texts.mjs';
 const ROUTES = [
   { name: '', module: './start/page.mjs', element: 'velum-start' },
   { name: 'jobs', module: './jobs/page.mjs', element: 'velum-jobs', one: ['./photo/page.mjs', 'velum-photo'] },
+  { name: 'review', module: './review/page.mjs', element: 'velum-review', one: ['./video/page.mjs', 'velum-video'] },
   { name: 'models', module: './models/page.mjs', element: 'velum-models' },
-  { name: 'review', module: './jobs/page.mjs', element: 'velum-jobs', one: ['./video/page.mjs', 'velum-video'] },
 ];
-
-/** Those that lead somewhere by themselves; a review begins with a job. */
-const LINKED = ROUTES.filter(({ name }) => name !== 'review');
 
 class VelumApp extends HTMLElement {
   #main = h('main', { id: 'main', tabIndex: -1 });
-  #links = LINKED.map(({ name }) => h('a', { href: `#/${name}` }, t(`nav.${name || 'start'}`)));
+  #links = ROUTES.map(({ name }) => h('a', { href: `#/${name}` }, t(`nav.${name || 'start'}`)));
   #shown = '';
   #hash = '#/';
 
@@ -57,7 +54,7 @@ class VelumApp extends HTMLElement {
     this.#hash = location.hash || '#/';
     const route = ROUTES.find((one) => one.name === name) ?? ROUTES[0];
     this.#links.forEach((link, i) => {
-      if (LINKED[i] === route || (route.name === 'review' && LINKED[i].name === 'jobs')) link.setAttribute('aria-current', 'page');
+      if (ROUTES[i] === route) link.setAttribute('aria-current', 'page');
       else link.removeAttribute('aria-current');
     });
     const [module, element] = job && route.one ? route.one : [route.module, route.element];

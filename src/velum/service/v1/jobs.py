@@ -16,6 +16,7 @@ from velum.bmw.routes import note
 from velum.errors import Unavailable
 from velum.jobs import Job, State
 from velum.jobs.desk import MOST
+from velum.jobs.reviews import Reviews
 from velum.service.access import Access
 from velum.service.callers import Caller
 from velum.service.problems import Conflict, documented
@@ -133,7 +134,8 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
         told = counter.desk.report(job.id)
         if told is None:
             raise Conflict(f"job {job.id} is {job.state}; it has a report when it is done", state=job.state.value)
-        return JSONResponse(told)
+        seen = Reviews(counter.office.open().database).of([job]).get(job.id, ())
+        return JSONResponse({**told, "reviewers": [one.to_json() for one in seen]} if seen else told)
 
     @router.delete("/{job}", status_code=204, responses=documented(404), response_class=Response)
     def delete(job: JobId, caller: Asking) -> Response:

@@ -1,146 +1,155 @@
 // @ts-check
-/** All jobs: how far they are, and what can be done with each. */
+/** All jobs: how far they are, and what can be done with them. */
 import { ended, getJson, save, send } from '../api.mjs';
+import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
-import { isVideo } from '../start/kinds.mjs';
-import { h } from '../parts/dom.mjs';
-import '../parts/progress.mjs';
+import { VelumProgress } from '../parts/progress.mjs';
 import { tell } from '../parts/toast.mjs';
+import { isVideo } from '../start/kinds.mjs';
 import { language, left, t } from '../texts.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
-/** @typedef {import('../parts/progress.mjs').VelumProgress} VelumProgress */
 
-const STATES = ['waiting', 'running', 'done', 'failed', 'cancelled', 'dead'];
-const POLL_MS = 1000;
-const CALM_MS = 5000;
+const STATES = /** @type {const} */ (['waiting', 'running', 'done', 'failed', 'cancelled', 'dead']);
+const LOOK_MS = 1500;
+const REST_MS = 8000;
 const PAGE = 50;
-const TONES = { done: 'good', failed: 'bad', dead: 'bad', cancelled: 'warn' };
 
-const when = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' });
+/** @type {Record<Job['state'], string>} */
+const BADGE = { waiting: '', running: 'good', done: 'good', failed: 'bad', cancelled: '', dead: 'bad' };
 
-/** @param {Job} job */
-export function share(job) {
-  return job.frames.total ? Math.min(1, job.frames.done / job.frames.total) : null;
-}
+/** @param {number} seconds of the epoch */
+export const moment = (seconds) => new Date(seconds * 1000).toLocaleString(language, { dateStyle: 'medium', timeStyle: 'short' });
 
 class VelumJobs extends HTMLElement {
-  #filter = h('select', { name: 'state', onchange: () => this.#load() },
-    h('option', { value: '' }, t('jobs.all')), ...STATES.map((one) => h('option', { value: one }, t(`state.${one}`))));
-  #rows = h('ul', { class: 'files all-jobs', 'aria-label': t('nav.jobs') });
-  #more = h('button', { hidden: true, onclick: () => this.#next() }, t('jobs.more'));
-  #empty = h('section', { class: 'empty', hidden: true });
+  #gone = new AbortController();
+  #timer = 0;
+  #most = PAGE;
+  #state = h('select', { onchange: () => this.#again() }, h('option', { value: '' }, t('jobs.all')), ...STATES.map((one) => h('option', { value: one }, t(`state.${one}`))));
+  #name = h('input', { type: 'search', placeholder: t('jobs.search'), 'aria-label': t('jobs.search'), oninput: () => this.#show() });
+  #rows = h('tbody');
+  #table = h('div', { class: 'scroll panel jobs', role: 'region', tabIndex: 0, 'aria-label': t('nav.jobs'), hidden: true }, h('table', {},
+    h('thead', {}, h('tr', {}, ...['name', 'state', 'submitted', 'actions'].map((one) => h('th', { scope: 'col' }, t(`jobs.${one}`))))), this.#rows));
+  #none = h('div', { class: 'empty', hidden: true });
+  #more = h('button', { type: 'button', hidden: true, onclick: () => { this.#most += PAGE; this.#again(); } }, t('jobs.more'));
+  #said = h('p', { class: 'quiet small', role: 'status' });
   /** @type {Job[]} */
   #jobs = [];
-  /** @type {string | null} */
-  #after = null;
-  #timer = 0;
-  /** @type {Map<string, { job: string, row: HTMLLIElement }>} */
-  #drawn = new Map();
+  /** @type {Map<string, { row: HTMLTableRowElement, told: string }>} */
+  #shown = new Map();
 
   connectedCallback() {
+    this.className = 'stack';
     this.append(
-      h('div', { class: 'row between' }, h('h1', {}, t('nav.jobs')),
-        h('label', { class: 'row nowrap' }, h('span', { class: 'quiet' }, t('jobs.show')), this.#filter)),
-      this.#rows, this.#empty, h('div', { class: 'row', id: 'more' }, this.#more));
-    this.#load();
+      h('h1', {}, t('nav.jobs')),
+      h('div', { class: 'row jobs-filter' }, h('label', { class: 'row' }, h('span', {}, t('jobs.state')), this.#state), this.#name, this.#said),
+      this.#table, this.#none, h('div', { class: 'row' }, this.#more));
+    this.#again();
   }
 
   disconnectedCallback() {
+    this.#gone.abort();
     clearTimeout(this.#timer);
   }
 
-  async #load() {
+  /** Ask again, now and then while the page is shown. */
+  async #again() {
     clearTimeout(this.#timer);
-    const chosen = this.#filter.value;
-    const page = await this.#asked('').catch((error) => tell(error.message || t('failed.network'), 'bad'));
-    if (!this.isConnected || chosen !== this.#filter.value) return;
-    if (page) {
-      const known = new Set(page.jobs.map((/** @type {Job} */ one) => one.id));
-      // Pages that were asked for stay; only the first is asked for again.
-      const rest = this.#jobs.length > PAGE ? this.#jobs.slice(PAGE).filter(({ id }) => !known.has(id)) : [];
-      this.#jobs = [...page.jobs, ...rest.filter((one) => !chosen || one.state === chosen)];
-      if (!rest.length) this.#after = page.after;
-      this.#draw();
+    const chosen = this.#state.value;
+    try {
+      /** @type {Job[]} */
+      const jobs = [];
+      let after = '';
+      do {
+        const limit = Math.min(PAGE, this.#most - jobs.length);
+        const query = new URLSearchParams({ limit: String(limit), ...(chosen && { state: chosen }), ...(after && { after }) });
+        const page = await getJson(`v1/jobs?${query}`, this.#gone.signal);
+        jobs.push(...page.jobs);
+        after = page.after ?? '';
+      } while (after && jobs.length < this.#most);
+      if (chosen !== this.#state.value) return;
+      this.#jobs = jobs;
+      this.#more.hidden = !after;
+      this.#show();
+    } catch (error) {
+      if (this.#gone.signal.aborted) return;
+      this.#said.textContent = error instanceof Error ? error.message : t('failed');
     }
-    const busy = this.#jobs.some((one) => !ended(one));
-    this.#timer = setTimeout(() => this.#load(), busy ? POLL_MS : CALM_MS);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#again(), document.hidden || this.#jobs.every(ended) ? REST_MS : LOOK_MS);
   }
 
-  async #next() {
-    const page = await this.#asked(`&after=${this.#after}`);
-    this.#jobs.push(...page.jobs);
-    this.#after = page.after;
-    this.#draw();
+  #show() {
+    const wanted = this.#name.value.trim().toLowerCase();
+    const jobs = this.#jobs.filter((job) => job.name.toLowerCase().includes(wanted));
+    const before = this.#shown;
+    this.#shown = new Map(jobs.map((job) => {
+      const was = before.get(job.id), told = JSON.stringify(job);
+      return [job.id, was?.told === told ? was : { row: this.#row(job, was?.row), told }];
+    }));
+    const rows = [...this.#shown.values()].map(({ row }) => row);
+    if (rows.length !== this.#rows.children.length || rows.some((row, i) => this.#rows.children[i] !== row)) this.#rows.replaceChildren(...rows);
+    this.#table.hidden = !rows.length;
+    this.#none.hidden = rows.length > 0;
+    if (!rows.length && !this.#none.firstChild?.textContent?.includes(wanted || '\0')) {
+      const any = wanted || this.#state.value;
+      this.#none.replaceChildren(h('h2', {}, t(any ? 'jobs.nomatch' : 'jobs.none')), h('p', {}, t(any ? 'jobs.nomatch.how' : 'jobs.none.how')), any ? '' : h('a', { class: 'button primary', href: '#/' }, t('jobs.begin')));
+    }
+    this.#said.textContent = t('jobs.count', { n: jobs.length });
   }
 
-  /** @param {string} more @returns {Promise<{ jobs: Job[], after: string | null }>} */
-  #asked(more) {
-    const state = this.#filter.value;
-    return getJson(`v1/jobs?limit=${PAGE}${state && `&state=${state}`}${more}`);
-  }
-
-  #draw() {
-    const drawn = new Map();
-    for (const job of this.#jobs) {
-      const text = JSON.stringify(job), before = this.#drawn.get(job.id);
-      drawn.set(job.id, before?.job === text ? before : { job: text, row: this.#row(job) });
-    }
-    const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.key;
-    const rows = [...drawn.values()].map(({ row }) => row);
-    if (rows.length !== this.#rows.children.length || rows.some((row, i) => row !== this.#rows.children[i])) {
-      this.#rows.replaceChildren(...rows);
-      if (focused) /** @type {HTMLElement | null} */ (this.querySelector(`[data-key="${focused}"]`))?.focus();
-    }
-    this.#drawn = drawn;
-    this.#rows.hidden = !rows.length;
-    this.#more.hidden = this.#after === null;
-    this.#empty.hidden = rows.length > 0;
-    this.#empty.replaceChildren(
-      h('h2', {}, t(this.#filter.value ? 'jobs.none.state' : 'jobs.none')),
-      h('p', { class: 'quiet' }, t('jobs.none.why')), h('a', { class: 'button primary', href: '#/' }, t('nav.start')));
+  /** @param {Job} job @param {HTMLTableRowElement} [row] the one it had: what has the focus keeps it @returns {HTMLTableRowElement} */
+  #row(job, row = h('tr')) {
+    const focus = row.contains(document.activeElement) ? document.activeElement?.getAttribute('data-do') : null;
+    const look = job.state === 'done' && isVideo(job.name) ? `#/review/${job.id}` : `#/jobs/${job.id}`;
+    row.replaceChildren(
+      h('td', { class: 'job-name' }, h('a', { href: look }, job.name)),
+      h('td', {}, this.#how(job)),
+      h('td', { class: 'number small quiet' }, moment(job.submitted)),
+      h('td', {}, h('div', { class: 'row job-actions' }, ...this.#actions(job))));
+    if (focus) /** @type {HTMLElement | null} */ (row.querySelector(`[data-do=${focus}]`) ?? row.querySelector('a'))?.focus();
+    return row;
   }
 
   /** @param {Job} job */
-  #row(job) {
-    const progress = /** @type {VelumProgress} */ (document.createElement('velum-progress'));
-    if (job.state === 'running') progress.set(share(job), left(job.seconds_left), job.name);
-    const tone = /** @type {Record<string, string>} */ (TONES)[job.state] ?? '';
-    const why = job.error && job.state !== 'done' ? h('p', { class: 'small bad' }, job.error.message ?? job.error.code) : null;
-    return h('li', {},
-      h('div', { class: 'file-name' }, h('span', { title: job.name }, job.name),
-        h('span', { class: 'quiet small' }, when.format(job.submitted * 1000))),
-      h('div', {}, h('span', { class: `badge ${tone}` }, t(`state.${job.state}`)), job.state === 'running' ? progress : null, why),
-      h('div', { class: 'row end' }, ...this.#actions(job)));
+  #how(job) {
+    if (job.state === 'running') {
+      const bar = /** @type {VelumProgress} */ (document.createElement('velum-progress'));
+      const { done, total } = job.frames;
+      const fps = job.fps ? t('jobs.fps', { n: job.fps.toFixed(job.fps < 10 ? 1 : 0) }) : '';
+      queueMicrotask(() => bar.set(total ? done / total : null, [t('state.running'), fps, left(job.seconds_left)].filter(Boolean).join(' · '), job.name));
+      return bar;
+    }
+    return [h('span', { class: `badge ${BADGE[job.state]}` }, t(`state.${job.state}`)), job.error?.message ? h('div', { class: 'small bad job-error' }, job.error.message) : ''];
   }
 
   /** @param {Job} job */
   #actions(job) {
-    /** @type {[string, () => void, string][]} */
-    const actions = [];
-    if (job.state === 'done' && job.result) {
-      actions.push(['open', () => { location.hash = `#/${isVideo(job.name) ? 'review' : 'jobs'}/${job.id}`; }, '']);
-      actions.push(['download', () => save(`v1/jobs/${job.id}/result`, job.result_name ?? 'result'), '']);
-    }
-    if (!ended(job)) actions.push(['cancel', () => this.#done(job, 'POST', '/cancel'), '']);
-    if (ended(job) && job.state !== 'done' && job.source_kept) actions.push(['retry', () => this.#done(job, 'POST', '/retry'), '']);
-    actions.push(['delete', () => this.#remove(job), 'danger']);
-    return actions.map(([name, onclick, look]) => h('button', {
-      class: look || null, onclick, 'data-key': `${name}-${job.id}`, 'aria-label': t(`jobs.${name}.name`, { name: job.name }),
-    }, t(`jobs.${name}`)));
-  }
-
-  /** @param {Job} job @param {string} method @param {string} what */
-  async #done(job, method, what) {
-    await send(method, `v1/jobs/${job.id}${what}`);
-    await this.#load();
-  }
-
-  /** @param {Job} job */
-  async #remove(job) {
-    const body = [h('p', {}, t('jobs.delete.why', { name: job.name }))];
-    if (!await ask({ title: t('jobs.delete.title'), body, ok: t('delete') })) return;
-    await this.#done(job, 'DELETE', '');
+    /** @param {string} what @param {string} shape @param {() => Promise<any>} act */
+    const button = (what, shape, act) => h('button', {
+      type: 'button', class: 'plain', 'data-do': what, 'aria-label': t(`jobs.${what}.name`, { name: job.name }), title: t(`jobs.${what}`),
+      onclick: async () => {
+        try {
+          await act();
+        } catch (error) {
+          tell(error instanceof Error ? error.message : t('failed'), 'bad');
+        }
+      },
+    }, icon(shape));
+    /** @param {string} method @param {string} path */
+    const does = (method, path) => async () => {
+      await send(method, `v1/jobs/${job.id}${path}`);
+      await this.#again();
+    };
+    return [
+      job.result && button('download', ICONS.download, () => save(`v1/jobs/${job.id}/result`, job.result_name ?? job.name)),
+      !ended(job) && button('cancel', ICONS.close, does('POST', '/cancel')),
+      ['failed', 'cancelled', 'dead'].includes(job.state) && job.source_kept && button('retry', ICONS.redo, does('POST', '/retry')),
+      button('delete', ICONS.trash, async () => {
+        const sure = await ask({ title: t('jobs.delete.sure', { name: job.name }), body: [h('p', {}, t('jobs.delete.what'))], ok: t('delete'), danger: true });
+        if (sure) await does('DELETE', '')();
+      }),
+    ].filter((one) => one !== false);
   }
 }
 customElements.define('velum-jobs', VelumJobs);

@@ -17,7 +17,7 @@ import { boxing, brushing, outlining, selecting } from './tools.mjs';
  */
 
 export class VelumEditor extends HTMLElement {
-  history = new History([]);
+  history = new History(/** @type {import('./edits.mjs').State} */ ([]));
   viewer = /** @type {VelumViewer} */ (document.createElement('velum-viewer'));
   selected = 0;
   label = '';

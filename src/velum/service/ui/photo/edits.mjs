@@ -7,14 +7,17 @@ import { resized } from './masks.mjs';
  * @typedef {readonly Edited[]} State
  */
 
-/** All states there were: nothing is changed in place, so going back is going to another one. */
+/**
+ * All states there were: nothing is changed in place, so going back is going to another one.
+ * @template [T=State]
+ */
 export class History {
-  /** @param {State} first */
+  /** @param {T} first */
   constructor(first) {
-    /** @type {State[]} */
+    /** @type {T[]} */
     this.states = [first];
     this.at = 0;
-    /** @type {State} */
+    /** @type {T} */
     this.saved = first;
   }
 
@@ -35,7 +38,7 @@ export class History {
     return this.now !== this.saved;
   }
 
-  /** @param {State} next */
+  /** @param {T} next */
   push(next) {
     if (next === this.now) return;
     this.states.length = this.at + 1;

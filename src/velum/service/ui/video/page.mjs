@@ -1,241 +1,356 @@
 // @ts-check
-/** A video: play it, step through it, see who is followed where, leave some of them visible, render it anew. */
-import { address, follow, getBlob, getJson, Problem, request, save, send, signedIn } from '../api.mjs';
+/** A video: look through what is hidden in it, correct it, and have it hidden anew. */
+import { address, ended, follow, getBlob, getJson, Problem, request, save, send, signedIn } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
-import '../parts/progress.mjs';
+import { VelumProgress } from '../parts/progress.mjs';
 import { tell } from '../parts/toast.mjs';
-import { t } from '../texts.mjs';
-import { doubtful, keyOf, tracksOf, without } from './tracks.mjs';
+import { History } from '../photo/edits.mjs';
+import { oneText as named } from '../photo/words.mjs';
+import { isVideo } from '../start/kinds.mjs';
+import { zip } from '../start/zip.mjs';
+import { left, t } from '../texts.mjs';
+import { VelumStage } from './stage.mjs';
+import { VelumTimeline } from './timeline.mjs';
+import { evenly, readTimes } from './times.mjs';
+import * as tracks from './tracks.mjs';
+import { coco, yolo } from './training.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
-/** @typedef {import('./tracks.mjs').Track} Track */
-/** @typedef {import('../parts/progress.mjs').VelumProgress} VelumProgress */
+/** @typedef {import('../api.mjs').Regions} Regions */
+/** @typedef {import('./tracks.mjs').State} State */
 
-const COLOURS = { detected: '--accent', filled: '--warn', manual: '--good' };
+const TOOLS = /** @type {const} */ (['switch', 'move', 'draw']);
 
 class VelumVideo extends HTMLElement {
+  #gone = new AbortController();
   #id = '';
-  /** @type {Job | null} */
-  #job = null;
-  /** @type {import('../api.mjs').Regions | null} */
-  #regions = null;
   #tag = '';
-  /** @type {Track[]} */
-  #tracks = [];
-  /** @type {Set<string>} */
-  #off = new Set();
-  /** @type {Set<string>[]} */
-  #past = [];
-  /** @type {Set<string>[]} */
-  #future = [];
-  #frame = 0;
-  #original = false;
-  #stop = new AbortController();
-  #video = h('video', { controls: true, muted: true, playsInline: true, preload: 'auto' });
-  #boxes = h('div', { class: 'boxes' });
-  #list = h('ul', { class: 'tracks', 'aria-label': t('video.tracks') });
-  #title = h('h1', {});
-  #actions = h('div', { class: 'row end' });
-  #count = h('p', { class: 'quiet', role: 'status' });
-  #where = h('span', { class: 'quiet number', role: 'status' });
-  #state = h('div', {});
-  #undo = h('button', { onclick: () => this.#back(this.#past, this.#future) }, icon(ICONS.undo), t('photo.undo'));
-  #redo = h('button', { onclick: () => this.#back(this.#future, this.#past) }, icon(ICONS.redo), t('photo.redo'));
-  #shown = h('button', { 'aria-pressed': 'false', onclick: () => this.#show(!this.#original) }, t('video.original'));
+  #name = '';
+  /** @type {Regions | null} */
+  #file = null;
+  /** @type {History<State>} */
+  #history = new History(/** @type {State} */ ([]));
+  #chosen = 0;
+  #frames = 1;
+  /** @type {tracks.Doubt[]} */
+  #doubts = [];
+  #blob = '';
+  #stage = /** @type {VelumStage} */ (document.createElement('velum-stage'));
+  #timeline = /** @type {VelumTimeline} */ (document.createElement('velum-timeline'));
+  #title = h('h1', {}, '…');
+  #actions = h('div', { class: 'row' });
+  #state = h('div', { 'aria-live': 'polite' });
+  #body = h('div', { class: 'video-body', hidden: true });
+  #where = h('output', { class: 'number small video-where' });
+  #doubt = h('p', { class: 'small quiet video-doubt', role: 'status' });
+  #list = h('ul', { class: 'regions' });
+  #count = h('h2');
+  #label = h('select', { 'aria-label': t('photo.newlabel') });
+  #span = h('select', { 'aria-label': t('video.span') }, ...[0, 1, 2, 5].map((n) => h('option', { value: n, selected: n === 1 }, n ? t('video.span.n', { n }) : t('video.span.0'))));
+  #tools = TOOLS.map((tool) => h('button', { type: 'button', 'aria-pressed': String(tool === 'switch'), onclick: () => this.#use(tool) }, t(`video.tool.${tool}`)));
+  #other = h('select', { 'aria-label': t('video.merge.with'), onchange: () => this.#merge() });
+  /** @type {Record<string, HTMLButtonElement>} */
+  #buttons = {};
 
-  connectedCallback() {
+  async connectedCallback() {
+    this.className = 'wide photo video';
     this.#id = this.getAttribute('job') ?? '';
-    this.append(h('div', { class: 'photo wide-video' },
-      h('div', { class: 'row between' },
-        h('div', { class: 'photo-title' }, h('a', { class: 'small', href: '#/jobs' }, t('nav.jobs')), this.#title), this.#actions),
-      this.#state,
-      h('div', { class: 'row tools' }, this.#shown,
-        h('button', { onclick: () => this.#step(-1) }, t('video.before')), h('button', { onclick: () => this.#step(1) }, t('video.after')),
-        h('button', { onclick: () => this.#doubt() }, t('video.doubt')), this.#where, h('span', { class: 'gap' }), this.#undo, this.#redo),
-      h('div', { class: 'screen' }, this.#video, this.#boxes), this.#count, this.#list));
-    for (const event of ['timeupdate', 'seeked', 'loadeddata']) this.#video.addEventListener(event, () => this.#moved());
-    this.#video.addEventListener('error', () => this.#state.replaceChildren(h('p', { class: 'note warn' }, t('video.cannot'))));
-    this.#load();
+    this.append(h('div', { class: 'row between' }, h('div', { class: 'photo-title' }, h('a', { href: '#/review', class: 'small' }, t('video.back')), this.#title), this.#actions), this.#state, this.#body);
+    addEventListener('keydown', this.#key, { signal: this.#gone.signal });
+    try {
+      await this.#open();
+    } catch (error) {
+      if (!this.#gone.signal.aborted) this.#fail(error instanceof Problem && error.status === 404 ? t('photo.unknown') : said(error));
+    }
   }
 
   disconnectedCallback() {
-    this.#stop.abort();
-    URL.revokeObjectURL(this.#video.src);
+    this.#gone.abort();
+    if (this.#blob) URL.revokeObjectURL(this.#blob);
   }
 
-  async #load() {
-    try {
-      this.#job = /** @type {Job} */ (await getJson(`v1/jobs/${this.#id}`, this.#stop.signal));
-      this.#title.textContent = this.#job.name;
-      if (this.#job.state !== 'done') await this.#wait();
-      const answer = await request(`v1/jobs/${this.#id}/regions`, { signal: this.#stop.signal });
-      this.#tag = answer.headers.get('etag') ?? '';
-      this.#regions = await answer.json();
-    } catch (error) {
-      if (this.#stop.signal.aborted) return;
-      const unknown = error instanceof Problem && error.status === 404;
-      this.#state.replaceChildren(h('p', { class: 'note bad' }, unknown ? t('photo.unknown') : error instanceof Error ? error.message : String(error)));
-      return;
-    }
-    if (this.#regions) this.#tracks = tracksOf(this.#regions);
-    this.#off = new Set();
-    this.#past = [];
-    this.#future = [];
-    this.#draw();
-    await this.#show(this.#original);
+  /** @param {string} text */
+  #fail(text) {
+    this.#state.replaceChildren(h('p', { class: 'note bad' }, text));
   }
 
-  async #wait() {
+  /** @param {Job} job */
+  #tell(job) {
+    this.#title.textContent = this.#name = job.name;
+    if (ended(job)) return this.#state.replaceChildren();
     const bar = /** @type {VelumProgress} */ (document.createElement('velum-progress'));
     this.#state.replaceChildren(bar);
-    const job = await follow(this.#id, ({ frames, seconds_left: left }) => {
-      bar.set(frames.total ? frames.done / frames.total : null, left === null ? t('photo.rendering') : t('left.seconds', { n: Math.ceil(left) }), t('photo.rendering'));
-    }, this.#stop.signal);
-    this.#state.replaceChildren();
-    if (!job) throw new Problem(404, 'NotFound', t('photo.deleted'));
-    this.#job = job;
-    if (job.state !== 'done') throw new Error(job.error?.message ?? t(`state.${job.state}`));
+    bar.set(job.frames.total ? job.frames.done / job.frames.total : null, [t(`state.${job.state}`), left(job.seconds_left)].filter(Boolean).join(' · '), job.name);
   }
 
-  /** @param {boolean} original */
-  async #show(original) {
-    this.#original = original;
-    this.#shown.setAttribute('aria-pressed', String(original));
-    const at = this.#video.currentTime, path = `v1/jobs/${this.#id}/${original ? 'source' : 'result'}`;
-    // An element of the page sends no key.
-    this.#video.src = signedIn() ? URL.createObjectURL(await getBlob(path, this.#stop.signal)) : `${address(path)}#${this.#job?.ended}`;
-    this.#video.currentTime = at;
-    this.#moved();
+  async #open() {
+    const path = `v1/jobs/${encodeURIComponent(this.#id)}`, signal = this.#gone.signal;
+    let job = await getJson(path, signal);
+    this.#tell(job);
+    if (!ended(job)) job = await follow(this.#id, (now) => this.#tell(now), signal);
+    if (!job) return this.#fail(t('photo.deleted'));
+    this.#tell(job);
+    if (job.state !== 'done') return this.#fail(job.error?.message ?? t(`state.${job.state}`));
+    if (!isVideo(job.name)) {
+      location.replace(`#/jobs/${this.#id}`);
+      return;
+    }
+    const answer = await request(`${path}/regions`, { signal });
+    this.#tag = answer.headers.get('etag') ?? '';
+    this.#file = /** @type {Regions} */ (await answer.json());
+    this.#frames = tracks.framesIn(this.#file);
+    this.#history = new History(tracks.tracksOf(this.#file));
+    const report = await getJson(`${path}/report`, signal);
+    const labels = [...new Set(/** @type {string[]} */ (report.rules).map((rule) => rule.split(':')[0].trim()))];
+    this.#label.replaceChildren(...labels.map((label) => h('option', { value: label }, named(label))));
+    this.#build(job, report);
+    this.#show();
+    if (job.source_kept) await this.#play(`${path}/source`);
+    else this.#state.replaceChildren(h('p', { class: 'note warn' }, t('photo.nosource')));
   }
 
-  get #frames() {
-    return Math.max(1, this.#job?.frames.total ?? this.#regions?.frames.length ?? 1);
+  /** Have the browser play the source; where it cannot, tracks can still be switched. @param {string} path */
+  async #play(path) {
+    const { video } = this.#stage, signal = this.#gone.signal;
+    const blob = signedIn() ? await getBlob(path, signal) : null;
+    if (signal.aborted) return;
+    this.#blob = blob ? URL.createObjectURL(blob) : '';
+    const times = await readTimes(async (from, to) => {
+      if (blob) return blob.slice(from, to).arrayBuffer();
+      const part = await request(path, { signal, headers: { range: `bytes=${from}-${to - 1}` } });
+      return part.status === 206 ? part.arrayBuffer() : new ArrayBuffer(0);
+    }).catch(() => null);
+    const playable = new Promise((go) => {
+      video.addEventListener('loadeddata', () => go(true), { once: true });
+      video.addEventListener('error', () => go(false), { once: true });
+    });
+    video.src = this.#blob || address(path);
+    if (!await playable || !video.videoWidth) {
+      if (!signal.aborted) this.#state.replaceChildren(h('p', { class: 'note warn' }, t('video.cannot')));
+      this.#stage.hidden = true;
+      return;
+    }
+    const exact = times?.length === this.#frames;
+    this.#stage.times = exact ? /** @type {number[]} */ (times) : evenly(this.#frames, video.duration);
+    if (!exact) this.#state.replaceChildren(h('p', { class: 'note warn' }, t('video.times')));
+    this.#stage.go(0);
   }
 
-  get #rate() {
-    return this.#video.duration ? this.#frames / this.#video.duration : 25;
+  /** @param {Job} job @param {any} report */
+  #build(job, report) {
+    const stage = this.#stage, timeline = this.#timeline;
+    stage.sized(report.width, report.height);
+    stage.times = evenly(this.#frames, this.#frames / 25);
+    /** @param {string} name @param {() => void} act @param {string} [shape] */
+    const button = (name, act, shape) => (this.#buttons[name] = h('button', { type: 'button', title: t(`video.${name}.how`), onclick: act }, shape ? icon(shape) : '', t(`video.${name}`)));
+    const render = button('render', () => this.#render());
+    render.className = 'primary';
+    this.#actions.replaceChildren(
+      h('button', { type: 'button', onclick: () => save(`v1/jobs/${this.#id}/result`, job.result_name ?? job.name) }, icon(ICONS.download), t('download')), render);
+    /** @param {string} shape @param {string} name @param {() => void} act */
+    const step = (shape, name, act) => h('button', { type: 'button', 'aria-label': t(`video.${name}`), title: t(`video.${name}`), onclick: act }, icon(shape));
+    const preview = h('input', { type: 'checkbox', onchange: () => { stage.preview = preview.checked; stage.draw(); } });
+    const play = step(ICONS.play, 'play', () => this.#playing());
+    stage.video.addEventListener('play', () => { play.replaceChildren(icon(ICONS.pause)); });
+    stage.video.addEventListener('pause', () => { play.replaceChildren(icon(ICONS.play)); });
+    stage.addEventListener('frame', () => this.#moved());
+    stage.addEventListener('flip', (event) => this.#toggle(/** @type {CustomEvent<number>} */ (event).detail));
+    stage.addEventListener('choose', (event) => this.#choose(/** @type {CustomEvent<number>} */ (event).detail));
+    stage.addEventListener('drawn', (event) => this.#drawn(/** @type {CustomEvent<number[]>} */ (event).detail));
+    stage.addEventListener('put', (event) => this.#put(/** @type {CustomEvent<number[]>} */ (event).detail));
+    timeline.addEventListener('seek', (event) => { stage.video.pause(); stage.go(/** @type {CustomEvent<number>} */ (event).detail); });
+    timeline.addEventListener('choose', (event) => this.#choose(/** @type {CustomEvent<number>} */ (event).detail));
+    const legend = ['detected', 'filled', 'manual'].map((kind) => h('span', { class: `legend ${kind}` }, t(`video.kind.${kind}`)));
+    this.#body.replaceChildren(
+      h('div', { class: 'video-main' },
+        h('div', { class: 'row tools' }, h('div', { class: 'row', role: 'group', 'aria-label': t('photo.tools') }, ...this.#tools), this.#label, this.#span, h('label', { class: 'check' }, preview, t('video.preview'))),
+        h('div', { class: 'video-frame' }, stage),
+        h('div', { class: 'row video-steps' }, step(ICONS.stepback, 'back.frame', () => stage.go(stage.frame - 1)), play, step(ICONS.stepon, 'forward', () => stage.go(stage.frame + 1)), this.#where,
+          button('doubt', () => this.#next(1)), button('undo', () => this.#travel('undo'), ICONS.undo), button('redo', () => this.#travel('redo'), ICONS.redo)),
+        this.#doubt, timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
+      h('div', { class: 'panel video-side' }, this.#count, this.#list,
+        h('div', { class: 'row video-edit' }, button('split', () => this.#edit((s, id) => tracks.split(s, id, stage.frame))), button('extend', () => this.#edit((s, id) => tracks.extended(s, id, stage.frame))),
+          button('remove', () => this.#edit(tracks.removed), ICONS.trash), this.#other),
+        h('details', {}, h('summary', {}, t('video.training')), h('p', { class: 'small quiet' }, t('video.training.what')),
+          h('div', { class: 'row' }, h('button', { type: 'button', onclick: () => this.#export('coco') }, 'COCO'), h('button', { type: 'button', onclick: () => this.#export('yolo') }, 'YOLO')))));
+    this.#body.hidden = false;
+  }
+
+  #playing() {
+    const { video } = this.#stage;
+    if (video.paused) video.play().catch(() => {});
+    else video.pause();
+  }
+
+  /** @param {typeof TOOLS[number]} tool */
+  #use(tool) {
+    this.#stage.tool = tool;
+    this.#tools.forEach((button, i) => button.setAttribute('aria-pressed', String(TOOLS[i] === tool)));
+  }
+
+  /** @param {State} next @param {number} [chosen] */
+  #push(next, chosen = this.#chosen) {
+    this.#history.push(next);
+    this.#chosen = chosen;
+    this.#show();
+  }
+
+  /** @param {(state: State, id: number) => State} edit */
+  #edit(edit) {
+    const now = this.#history.now, next = edit(now, this.#chosen);
+    if (next.length === now.length && next.every((one, i) => one === now[i])) tell(t('video.nothing'));
+    else this.#push(next);
+  }
+
+  /** @param {number} id */
+  #toggle(id) {
+    const track = this.#history.now.find((one) => one.id === id);
+    if (track) this.#push(tracks.switched(this.#history.now, id, !track.on), id);
+  }
+
+  /** @param {number} id */
+  #choose(id) {
+    this.#chosen = id;
+    this.#show();
+  }
+
+  /** @param {number[]} xyxy */
+  #drawn(xyxy) {
+    const { frame, times } = this.#stage, seconds = Number(this.#span.value);
+    const rate = this.#frames / Math.max(0.04, times[times.length - 1] || 0.04), reach = Math.round(seconds * rate);
+    const { state, id } = tracks.drawn(this.#history.now, {
+      label: this.#label.value, at: frame, xyxy, from: Math.max(0, frame - reach), to: Math.min(this.#frames - 1, frame + reach),
+      width: this.#file?.width ?? 1, height: this.#file?.height ?? 1,
+    });
+    this.#push(state, id);
+    this.#use('move');
+  }
+
+  /** @param {number[]} xyxy */
+  #put(xyxy) {
+    this.#push(tracks.put(this.#history.now, this.#chosen, this.#stage.frame, xyxy, this.#file?.width ?? 1, this.#file?.height ?? 1));
+  }
+
+  #merge() {
+    const other = Number(this.#other.value);
+    if (other) this.#edit((state, id) => tracks.merged(state, id, other));
+    this.#other.value = '';
+  }
+
+  /** @param {'undo' | 'redo'} way */
+  #travel(way) {
+    this.#history[way]();
+    this.#show();
+  }
+
+  /** @param {1 | -1} way */
+  #next(way) {
+    const { frame } = this.#stage;
+    const found = way > 0 ? this.#doubts.find(({ at }) => at > frame) : this.#doubts.filter(({ at }) => at < frame).pop();
+    if (!found) return tell(t('video.nodoubt'));
+    this.#stage.video.pause();
+    this.#chosen = found.id;
+    this.#stage.go(found.at);
+    this.#show();
+    this.#doubt.textContent = t(`video.why.${found.why}`, { name: this.#named(found.id), at: found.at + 1 });
+  }
+
+  /** @param {number} id */
+  #named(id) {
+    return `${named(this.#history.now.find((one) => one.id === id)?.label ?? '')} ${id}`;
   }
 
   #moved() {
-    this.#frame = Math.min(this.#frames - 1, Math.floor(this.#video.currentTime * this.#rate + 0.01));
-    this.#where.textContent = t('video.frame', { n: this.#frame + 1, all: this.#frames });
-    this.style.setProperty('--at', String((this.#frame + 0.5) / this.#frames));
-    this.#overlay();
+    const { frame, times } = this.#stage, at = times[frame] ?? 0;
+    const clock = `${Math.floor(at / 60)}:${(at % 60).toFixed(2).padStart(5, '0')}`;
+    this.#where.textContent = t('video.where', { at: frame + 1, all: this.#frames, clock });
+    this.#timeline.place(frame, this.#where.textContent);
+    this.#doubt.textContent = '';
   }
 
-  /** @param {number} frame */
-  #go(frame) {
-    this.#video.pause();
-    this.#video.currentTime = (Math.max(0, Math.min(this.#frames - 1, frame)) + 0.5) / this.#rate;
+  #show() {
+    const { now, changed, canUndo, canRedo } = this.#history;
+    if (!now.some(({ id }) => id === this.#chosen)) this.#chosen = 0;
+    this.#doubts = tracks.doubtsOf(now, this.#frames);
+    Object.assign(this.#stage, { state: now, chosen: this.#chosen });
+    this.#stage.draw();
+    this.#timeline.show(now, this.#doubts, this.#frames, this.#chosen);
+    const focused = this.#list.contains(document.activeElement) ? document.activeElement?.getAttribute('data-key') : null;
+    this.#list.replaceChildren(...now.map((track) => h('li', { class: track.id === this.#chosen ? 'chosen' : '' },
+      h('input', { type: 'checkbox', checked: track.on, 'data-key': `on${track.id}`, 'aria-label': t('photo.hidename', { name: this.#named(track.id) }), onchange: () => this.#toggle(track.id) }),
+      h('button', { type: 'button', 'data-key': `of${track.id}`, 'aria-pressed': String(track.id === this.#chosen), onclick: () => { this.#choose(track.id); this.#stage.go(tracks.firstOf(track)); } },
+        h('span', {}, this.#named(track.id)), h('span', { class: 'quiet small number' }, `${tracks.firstOf(track) + 1}–${tracks.lastOf(track) + 1}`)))));
+    if (focused) /** @type {HTMLElement | null} */ (this.#list.querySelector(`[data-key="${focused}"]`))?.focus();
+    const off = now.filter(({ on }) => !on).length;
+    this.#count.textContent = [t('video.count', { n: now.length - off }), off ? t('photo.off', { n: off }) : ''].filter(Boolean).join(', ');
+    const { split, extend, remove, undo, redo, render, doubt } = this.#buttons;
+    for (const one of [split, extend, remove, this.#other]) one.disabled = !this.#chosen;
+    this.#other.replaceChildren(h('option', { value: '' }, t('video.merge')), ...now.filter(({ id }) => id !== this.#chosen).map(({ id }) => h('option', { value: id }, this.#named(id))));
+    [undo.disabled, redo.disabled, render.disabled, doubt.disabled] = [!canUndo, !canRedo, !changed, !this.#doubts.length];
   }
 
-  /** @param {number} by */
-  #step(by) {
-    this.#go(this.#frame + by);
-  }
+  /** @param {KeyboardEvent} event */
+  #key = (event) => {
+    const at = /** @type {HTMLElement} */ (event.target);
+    if (!this.#file || at.closest('select, textarea, dialog, input:not([type=checkbox])')) return;
+    const { frame } = this.#stage, command = event.ctrlKey || event.metaKey, second = Math.max(1, Math.round(1 / ((this.#stage.times[1] ?? 0.04) || 0.04)));
+    /** @type {Record<string, () => void>} */
+    const keys = command ? { z: () => this.#travel(event.shiftKey ? 'redo' : 'undo'), y: () => this.#travel('redo') } : {
+      arrowleft: () => this.#stage.go(frame - (event.shiftKey ? second : 1)), arrowright: () => this.#stage.go(frame + (event.shiftKey ? second : 1)),
+      home: () => this.#stage.go(0), end: () => this.#stage.go(this.#frames - 1), n: () => this.#next(1), p: () => this.#next(-1),
+      x: () => this.#toggle(this.#chosen), delete: () => this.#chosen && this.#edit(tracks.removed),
+      b: () => this.#drawn([0.4, 0.4, 0.6, 0.6].map((share, i) => share * (i % 2 ? this.#file?.height ?? 1 : this.#file?.width ?? 1))),
+      ...(at.closest('button, summary, a, input') ? {} : { ' ': () => this.#playing() }),
+    };
+    const act = event.altKey ? this.#nudge(event) : keys[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  };
 
-  #doubt() {
-    const all = doubtful(this.#tracks, this.#frames);
-    const next = all.find((frame) => frame > this.#frame) ?? all[0];
-    if (next === undefined) tell(t('video.nodoubt'));
-    else this.#go(next);
-  }
-
-  #overlay() {
-    const regions = this.#regions;
-    if (!regions) return;
-    const there = this.#tracks.flatMap((track) => track.at.get(this.#frame) ?? []);
-    this.#boxes.replaceChildren(...there.map((region) => {
-      const key = keyOf(region), off = this.#off.has(key), [x0, y0, x1, y1] = region.xyxy;
-      const box = h('button', { class: off ? 'box off' : this.#original ? 'box black' : 'box', 'aria-pressed': String(!off),
-        'aria-label': this.#name(key), title: this.#name(key), onclick: () => this.#turn(key) });
-      Object.assign(box.style, { left: `${(x0 / regions.width) * 100}%`, top: `${(y0 / regions.height) * 100}%`,
-        width: `${((x1 - x0) / regions.width) * 100}%`, height: `${((y1 - y0) / regions.height) * 100}%` });
-      return box;
-    }));
-    this.#boxes.style.aspectRatio = `${regions.width} / ${regions.height}`;
-  }
-
-  /** @param {string} key */
-  #name(key) {
-    const number = this.#tracks.findIndex((track) => track.key === key), label = this.#tracks[number].label;
-    const word = t(`one.${label}`);
-    return `${word === `one.${label}` ? label : word} ${number + 1}`;
-  }
-
-  /** @param {string} key */
-  #turn(key) {
-    this.#past.push(new Set(this.#off));
-    this.#future = [];
-    if (!this.#off.delete(key)) this.#off.add(key);
-    this.#draw();
-  }
-
-  /** @param {Set<string>[]} from @param {Set<string>[]} to */
-  #back(from, to) {
-    const state = from.pop();
-    if (!state) return;
-    to.push(this.#off);
-    this.#off = state;
-    this.#draw();
-  }
-
-  #draw() {
-    this.#undo.disabled = !this.#past.length;
-    this.#redo.disabled = !this.#future.length;
-    const hidden = this.#tracks.length - this.#off.size;
-    this.#count.textContent = this.#tracks.length ? t('video.count', { n: hidden, off: this.#off.size }) : t('photo.none');
-    const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.key;
-    this.#list.replaceChildren(...this.#tracks.map((track) => this.#row(track)));
-    if (focused) /** @type {HTMLElement | null} */ (this.querySelector(`[data-key="${CSS.escape(focused)}"]`))?.focus();
-    const changed = this.#off.size > 0;
-    this.#actions.replaceChildren(
-      h('button', { class: changed ? '' : 'primary', onclick: () => save(`v1/jobs/${this.#id}/result`, this.#job?.result_name ?? 'result') }, icon(ICONS.download), t('download')),
-      h('button', { class: 'primary', hidden: !changed, onclick: () => this.#render() }, t('photo.render')));
-    if (changed) this.#state.replaceChildren(h('p', { class: 'note warn' }, t('video.stale')));
-    else this.#state.replaceChildren();
-    this.#overlay();
-  }
-
-  /** @param {Track} track */
-  #row(track) {
-    const name = this.#name(track.key), bar = h('canvas', { class: 'bar', width: 1200, height: 14, role: 'img', 'aria-label': t('video.bar', { from: track.first + 1, to: track.last + 1 }) });
-    this.#paint(bar, track);
-    bar.addEventListener('click', (event) => this.#go(Math.floor((event.offsetX / bar.clientWidth) * this.#frames)));
-    return h('li', {},
-      h('label', { class: 'check' }, h('input', { type: 'checkbox', checked: !this.#off.has(track.key), 'data-key': track.key, onchange: () => this.#turn(track.key) }), h('span', {}, name)),
-      h('button', { class: 'plain small', onclick: () => this.#go(track.first), title: t('video.go', { name }), 'aria-label': `${t('video.score', { n: Math.round(track.best * 100) })}. ${t('video.go', { name })}` }, t('video.score', { n: Math.round(track.best * 100) })),
-      bar);
-  }
-
-  /** @param {HTMLCanvasElement} bar @param {Track} track */
-  #paint(bar, track) {
-    const pen = bar.getContext('2d');
-    if (!pen) return;
-    const style = getComputedStyle(document.documentElement), wide = bar.width / this.#frames;
-    // A custom property holds both colours of light-dark(): an element resolves them.
-    const probe = h('i', { hidden: true });
-    document.body.append(probe);
-    for (const { from, to, kind } of track.stretches) {
-      probe.style.color = style.getPropertyValue(COLOURS[kind]);
-      pen.fillStyle = getComputedStyle(probe).color;
-      pen.fillRect(from * wide, 0, Math.max(2, (to - from + 1) * wide), bar.height);
-    }
-    probe.remove();
+  /** Move the chosen track's box in this frame by keys; with Shift, its lower right corner. @param {KeyboardEvent} event */
+  #nudge({ key, shiftKey }) {
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+    const track = this.#history.now.find((one) => one.id === this.#chosen), box = track && tracks.placeAt(track, this.#stage.frame)?.region.xyxy;
+    const step = Math.max(1, Math.round((this.#file?.width ?? 0) / 200));
+    return way && box ? () => this.#put(box.map((edge, i) => (shiftKey && i < 2 ? edge : edge + step * way[i % 2]))) : undefined;
   }
 
   async #render() {
-    if (!this.#regions) return;
+    const file = this.#file, state = this.#history.now, path = `v1/jobs/${this.#id}`;
+    if (!file) return;
+    this.#buttons.render.disabled = true;
     try {
-      await send('PUT', `v1/jobs/${this.#id}/regions`, without(this.#regions, this.#off), { 'if-match': this.#tag });
-      await send('POST', `v1/jobs/${this.#id}/render`);
+      const put = await request(`${path}/regions`, { method: 'PUT', json: tracks.fileOf(file, state), headers: this.#tag ? { 'if-match': this.#tag } : {} });
+      this.#tag = put.headers.get('etag') ?? '';
+      await send('POST', `${path}/render`);
+      const job = await follow(this.#id, (now) => this.#tell(now), this.#gone.signal);
+      if (!job || job.state !== 'done') throw new Error(job?.error?.message ?? t('photo.deleted'));
+      this.#tell(job);
+      this.#tag = (await request(`${path}/regions`, { signal: this.#gone.signal })).headers.get('etag') ?? '';
+      this.#history.saved = state;
+      tell(t('video.rendered'));
     } catch (error) {
-      tell(error instanceof Problem && error.status === 412 ? t('photo.others') : error instanceof Error ? error.message : String(error), 'bad');
-      return;
+      if (this.#gone.signal.aborted) return;
+      tell(error instanceof Problem && error.status === 412 ? t('photo.others') : said(error), 'bad');
+    } finally {
+      this.#show();
     }
-    this.#original = false;
-    await this.#load();
-    tell(t('photo.rendered'));
+  }
+
+  /** @param {'coco' | 'yolo'} kind */
+  async #export(kind) {
+    if (!this.#file) return;
+    const file = tracks.fileOf(this.#file, this.#history.now), stem = this.#name.replace(/\.[^.]*$/, '') || 'video';
+    const blob = kind === 'coco' ? new Blob([JSON.stringify(coco(file, stem))], { type: 'application/json' })
+      : await zip(yolo(file, stem).map(({ name, text }) => ({ name, blob: new Blob([text]) })));
+    const link = h('a', { href: URL.createObjectURL(blob), download: kind === 'coco' ? `${stem}.coco.json` : `${stem}.yolo.zip` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 }
+
+/** @param {unknown} error */
+const said = (error) => (error instanceof Problem && error.status === 0 ? t('failed.network') : error instanceof Error ? error.message : String(error));
+
 customElements.define('velum-video', VelumVideo);

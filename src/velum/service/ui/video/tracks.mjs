@@ -1,83 +1,265 @@
 // @ts-check
-/** The regions of a video as the things that are followed through it. */
+/** A video's regions as tracks: one for each thing that was followed. Nothing is changed in place. */
+import { inside } from '../photo/edits.mjs';
 
-/** @typedef {import('../api.mjs').Regions} Regions */
-/** @typedef {import('../api.mjs').Region} Region */
-/** @typedef {'detected' | 'filled' | 'manual'} Kind */
 /**
- * @typedef {object} Track
- * @property {string} key the same for all regions of a thing; regions without a number are one thing for each label
- * @property {string} label
- * @property {number} first frame
- * @property {number} last frame
- * @property {number} best score
- * @property {Map<number, Region>} at by frame
- * @property {{ from: number, to: number, kind: Kind }[]} stretches
+ * @typedef {import('../api.mjs').Region} Region
+ * @typedef {import('../api.mjs').Regions} Regions
+ * @typedef {{ at: number, region: Region, key?: boolean }} Place where it is in one frame; `key`: set there by hand
+ * @typedef {{ id: number, label: string, on: boolean, places: readonly Place[] }} Track places in order of frames
+ * @typedef {readonly Track[]} State
+ * @typedef {'detected' | 'filled' | 'manual'} Kind
+ * @typedef {{ from: number, to: number, kind: Kind }} Stretch both frames belong to it
+ * @typedef {{ at: number, id: number, why: 'low' | 'filled' | 'gap' | 'start' | 'end' }} Doubt
  */
 
-const DOUBTFUL_SCORE = 0.5;
-
-/** @param {Region} region */
-export const keyOf = (region) => `${region.label}/${region.track ?? ''}`;
+export const LOW_SCORE = 0.5;
 
 /** @param {Region} region @returns {Kind} */
-export function kindOf(region) {
-  const found = region.found ?? 'manual';
-  return found === 'manual' || found === 'detected' ? found : 'filled';
-}
+export const kindOf = ({ found = 'manual' }) => (found === 'detected' ? 'detected' : found === 'manual' ? 'manual' : 'filled');
+
+/** @param {Track} track */
+export const firstOf = ({ places }) => places[0].at;
+
+/** @param {Track} track */
+export const lastOf = ({ places }) => places[places.length - 1].at;
 
 /**
- * The things of a video, in the order in which they appear.
- * @param {Regions} regions
- * @returns {Track[]}
+ * The number of frames that a file speaks of.
+ * @param {Regions} file
  */
-export function tracksOf(regions) {
-  /** @type {Map<string, Track>} */
-  const tracks = new Map();
-  for (const { index, regions: there } of [...regions.frames].sort((a, b) => a.index - b.index)) {
-    for (const region of there) {
-      const key = keyOf(region), kind = kindOf(region);
-      let track = tracks.get(key);
-      if (!track) {
-        track = { key, label: region.label, first: index, last: index, best: 0, at: new Map(), stretches: [] };
-        tracks.set(key, track);
+export const framesIn = (file) => file.frames.reduce((most, { index }) => Math.max(most, index + 1), 0);
+
+/**
+ * The tracks of a file, in the order in which they begin. What was never followed is a track of one frame.
+ * @param {Regions} file
+ * @returns {State}
+ */
+export function tracksOf(file) {
+  /** @type {Map<string, { id: number, label: string, on: boolean, places: Place[] }>} */
+  const found = new Map();
+  /** @type {Set<number>} */
+  const used = new Set();
+  /** @type {{ at: number, region: Region }[]} */
+  const loose = [];
+  for (const { index: at, regions } of [...file.frames].sort((a, b) => a.index - b.index)) {
+    for (const region of regions) {
+      const name = `${region.track} ${region.label}`;
+      const track = found.get(name);
+      const apart = region.track === undefined || region.track === null || (track && track.places[track.places.length - 1].at === at);
+      if (apart || (!track && used.has(Number(region.track)))) loose.push({ at, region });
+      else if (track) track.places.push({ at, region });
+      else {
+        used.add(Number(region.track));
+        found.set(name, { id: Number(region.track), label: region.label, on: true, places: [{ at, region }] });
       }
-      const stretch = track.stretches.at(-1);
-      if (stretch && stretch.kind === kind && index <= stretch.to + 1) stretch.to = index;
-      else track.stretches.push({ from: index, to: index, kind });
-      track.last = index;
-      track.best = Math.max(track.best, region.score ?? 1);
-      track.at.set(index, region);
     }
   }
-  return [...tracks.values()];
+  let next = Math.max(0, ...used);
+  const alone = loose.map((place) => ({ id: (next += 1), label: place.region.label, on: true, places: [place] }));
+  return [...found.values(), ...alone].sort((a, b) => firstOf(a) - firstOf(b) || a.id - b.id);
 }
 
 /**
- * The regions without the things that are to stay visible.
- * @param {Regions} regions
- * @param {Set<string>} off keys
+ * The file that hides what is switched on, in the place of the one that the tracks came from.
+ * @param {Regions} file @param {State} state
  * @returns {Regions}
  */
-export function without(regions, off) {
-  const frames = regions.frames.map(({ index, regions: there }) => ({ index, regions: there.filter((one) => !off.has(keyOf(one))) }));
-  return { ...regions, frames };
+export function fileOf(file, state) {
+  /** @type {Map<number, Region[]>} */
+  const frames = new Map(file.frames.map(({ index }) => [index, []]));
+  for (const { id, label, on, places } of state) {
+    if (on) for (const { at, region } of places) frames.get(at)?.push({ ...region, label, track: id });
+  }
+  return { ...file, frames: file.frames.map(({ index }) => ({ index, regions: frames.get(index) ?? [] })) };
 }
 
 /**
- * The frames at which it is worth to look: where a thing appears or leaves within the video, where it was filled in,
- * and where whoever found it was in doubt.
- * @param {Track[]} tracks
- * @param {number} frames of the whole video
- * @returns {number[]} in order, each once
+ * The first place of a track at a frame or after it.
+ * @param {readonly Place[]} places @param {number} at
  */
-export function doubtful(tracks, frames) {
-  const found = new Set();
-  for (const track of tracks) {
-    if (track.first > 0) found.add(track.first);
-    if (track.last < frames - 1) found.add(track.last);
-    for (const { from, kind } of track.stretches) if (kind === 'filled') found.add(from);
-    if (track.best < DOUBTFUL_SCORE) found.add(track.first);
+function search(places, at) {
+  let low = 0, high = places.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (places[middle].at < at) low = middle + 1;
+    else high = middle;
   }
-  return [...found].sort((a, b) => a - b);
+  return low;
+}
+
+/**
+ * Where a track is in a frame.
+ * @param {Track} track @param {number} at
+ * @returns {Place | undefined}
+ */
+export function placeAt({ places }, at) {
+  const found = places[search(places, at)];
+  return found?.at === at ? found : undefined;
+}
+
+/**
+ * What a track is made of; between two stretches that do not touch, it is not hidden.
+ * @param {Track} track
+ * @returns {Stretch[]}
+ */
+export function stretchesOf({ places }) {
+  /** @type {Stretch[]} */
+  const made = [];
+  for (const { at, region } of places) {
+    const last = made[made.length - 1], kind = kindOf(region);
+    if (last && last.to === at - 1 && last.kind === kind) last.to = at;
+    else made.push({ from: at, to: at, kind });
+  }
+  return made;
+}
+
+/**
+ * Where to look: where things come and go within the video, what was filled in or missed, and low scores.
+ * @param {State} state @param {number} frames in the video
+ * @returns {Doubt[]}
+ */
+export function doubtsOf(state, frames) {
+  /** @type {Doubt[]} */
+  const made = [];
+  for (const track of state) {
+    const { id, places } = track;
+    if (!track.on) continue;
+    if (firstOf(track) > 0) made.push({ at: firstOf(track), id, why: 'start' });
+    if (lastOf(track) < frames - 1) made.push({ at: lastOf(track), id, why: 'end' });
+    const stretches = stretchesOf(track);
+    stretches.forEach(({ from, kind }, i) => {
+      const before = stretches[i - 1];
+      if (before && before.to < from - 1) made.push({ at: before.to + 1, id, why: 'gap' });
+      if (kind === 'filled' && from !== firstOf(track)) made.push({ at: from, id, why: 'filled' });
+    });
+    let low = false;
+    for (const { at, region } of places) {
+      const now = kindOf(region) === 'detected' && (region.score ?? 1) < LOW_SCORE;
+      if (now && !low) made.push({ at, id, why: 'low' });
+      low = now;
+    }
+  }
+  return made.sort((a, b) => a.at - b.at || a.id - b.id);
+}
+
+/** @param {State} state @param {number} id @param {(track: Track) => Track} change @returns {State} */
+const changed = (state, id, change) => state.map((one) => (one.id === id ? change(one) : one));
+
+/** @param {State} state @param {number} id @param {boolean} on @returns {State} */
+export const switched = (state, id, on) => changed(state, id, (track) => ({ ...track, on }));
+
+/** @param {State} state @param {number} id @returns {State} */
+export const removed = (state, id) => state.filter((one) => one.id !== id);
+
+/** @param {State} state */
+const nextId = (state) => 1 + Math.max(0, ...state.map(({ id }) => id));
+
+/**
+ * Make two of a track: one before a frame, one from it on. As it was where one of them would be empty.
+ * @param {State} state @param {number} id @param {number} at
+ * @returns {State}
+ */
+export function split(state, id, at) {
+  return state.flatMap((track) => {
+    const cut = search(track.places, at);
+    if (track.id !== id || cut === 0 || cut === track.places.length) return [track];
+    return [{ ...track, places: track.places.slice(0, cut) }, { ...track, id: nextId(state), places: track.places.slice(cut) }];
+  });
+}
+
+/**
+ * Make one of two tracks. As it was where they are in the same frame: two places cannot be one thing.
+ * @param {State} state @param {number} id whose number and label it gets @param {number} other
+ * @returns {State}
+ */
+export function merged(state, id, other) {
+  const one = state.find((track) => track.id === id), more = state.find((track) => track.id === other);
+  if (!one || !more || one === more || one.places.some(({ at }) => placeAt(more, at))) return state;
+  const places = [...one.places, ...more.places].sort((a, b) => a.at - b.at);
+  return removed(changed(state, id, (track) => ({ ...track, places })), other);
+}
+
+/** @param {Region} region @param {number[]} xyxy @returns {Region} */
+const byHand = ({ label }, xyxy) => ({ label, xyxy, score: 1, found: 'manual' });
+
+/** @param {Place} a @param {Place} b @param {number} at */
+function between(a, b, at) {
+  const share = (at - a.at) / (b.at - a.at);
+  // Rounded outwards: what is hidden is never less than what lies between.
+  return a.region.xyxy.map((edge, i) => {
+    const value = edge + (b.region.xyxy[i] - edge) * share;
+    return i < 2 ? Math.floor(value) : Math.ceil(value);
+  });
+}
+
+/**
+ * Fill frames with boxes by hand, which stay where they are or move straight from one to the next.
+ * @param {Place} a @param {Place | undefined} b @param {number} from @param {number} to both frames are filled
+ * @returns {Place[]}
+ */
+function filled(a, b, from, to) {
+  return Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => {
+    const at = from + i;
+    return { at, region: byHand(a.region, b ? between(a, b, at) : [...a.region.xyxy]) };
+  });
+}
+
+/**
+ * Have a track reach a frame, and close its holes on the way: it stays where it was last seen. As it was where it
+ * does already.
+ * @param {State} state @param {number} id @param {number} at
+ * @returns {State}
+ */
+export function extended(state, id, at) {
+  return changed(state, id, (track) => {
+    const { places } = track;
+    if (at > lastOf(track)) return { ...track, places: [...places, ...filled(places[places.length - 1], undefined, lastOf(track) + 1, at)] };
+    if (at < firstOf(track)) return { ...track, places: [...filled(places[0], undefined, at, firstOf(track) - 1), ...places] };
+    const next = search(places, at);
+    if (places[next].at === at) return track;
+    const [a, b] = [places[next - 1], places[next]];
+    return { ...track, places: [...places.slice(0, next), ...filled(a, b, a.at + 1, b.at - 1), ...places.slice(next)] };
+  });
+}
+
+/**
+ * Put a track somewhere in a frame. Between places put by hand, what is not found is moved straight from one to the
+ * next; beyond the first and the last of them, it goes with it.
+ * @param {State} state @param {number} id @param {number} at @param {number[]} xyxy
+ * @param {number} width of the picture @param {number} height
+ * @returns {State}
+ */
+export function put(state, id, at, xyxy, width, height) {
+  return changed(extended(state, id, at), id, (track) => {
+    const now = /** @type {Place} */ (placeAt(track, at));
+    const key = { at, key: true, region: byHand(now.region, inside(xyxy, width, height)) };
+    const keys = track.places.filter((one) => one.key && one.at !== at);
+    const [before, after] = [keys.filter((one) => one.at < at).pop(), keys.find((one) => one.at > at)];
+    const places = track.places.map((one) => {
+      if (one.at === at) return key;
+      if (one.key || kindOf(one.region) !== 'manual') return one;
+      if (one.at < at) {
+        if (before && one.at < before.at) return one;
+        return before ? filled(before, key, one.at, one.at)[0] : filled(key, undefined, one.at, one.at)[0];
+      }
+      if (after && one.at > after.at) return one;
+      return after ? filled(key, after, one.at, one.at)[0] : filled(key, undefined, one.at, one.at)[0];
+    });
+    return { ...track, places };
+  });
+}
+
+/**
+ * Add a track by hand: in one frame, and as many before and after it as are asked for.
+ * @param {State} state
+ * @param {{ label: string, at: number, xyxy: number[], from: number, to: number, width: number, height: number }} what
+ * @returns {{ state: State, id: number }}
+ */
+export function drawn(state, { label, at, xyxy, from, to, width, height }) {
+  const id = nextId(state);
+  /** @type {Place} */
+  const key = { at, key: true, region: { label, xyxy: inside(xyxy, width, height), score: 1, found: 'manual' } };
+  const places = [...filled(key, undefined, from, at - 1), key, ...filled(key, undefined, at + 1, to)];
+  return { state: [...state, { id, label, on: true, places }], id };
 }

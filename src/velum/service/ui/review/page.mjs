@@ -1,0 +1,89 @@
+// @ts-check
+/** Results that nobody has approved yet, those to doubt first at the top. */
+import { getJson, Problem, send } from '../api.mjs';
+import { h } from '../parts/dom.mjs';
+import { ask } from '../parts/dialog.mjs';
+import { tell } from '../parts/toast.mjs';
+import { isVideo } from '../start/kinds.mjs';
+import { t } from '../texts.mjs';
+
+/** @typedef {{ job: import('../api.mjs').Job, result: string, risk: number, why: string[], approved: { who: string, at: number }[] }} Review */
+
+const MOST = 500;
+
+class VelumReview extends HTMLElement {
+  #gone = new AbortController();
+  /** @type {Review[]} */
+  #reviews = [];
+  #all = h('button', { type: 'button', class: 'primary', hidden: true, onclick: () => this.#approveAll() });
+  #body = h('div', { 'aria-live': 'polite' });
+
+  connectedCallback() {
+    this.className = 'stack';
+    this.append(h('div', { class: 'row between' }, h('div', {}, h('h1', {}, t('nav.review')), h('p', { class: 'quiet' }, t('review.sub'))), this.#all), this.#body);
+    this.#load();
+  }
+
+  disconnectedCallback() {
+    this.#gone.abort();
+  }
+
+  async #load() {
+    try {
+      const { reviews } = await getJson(`v1/reviews?limit=${MOST}`, this.#gone.signal);
+      this.#reviews = /** @type {Review[]} */ (reviews).filter(({ approved }) => !approved.length);
+      this.#show();
+    } catch (error) {
+      if (!this.#gone.signal.aborted) this.#body.replaceChildren(h('p', { class: 'note bad' }, said(error)));
+    }
+  }
+
+  #show() {
+    const reviews = this.#reviews;
+    this.#all.hidden = !reviews.length;
+    this.#all.textContent = t('review.all', { n: reviews.length });
+    if (!reviews.length) {
+      this.#body.replaceChildren(h('div', { class: 'empty' }, h('h2', {}, t('review.none')), h('p', {}, t('review.none.how'))));
+      return;
+    }
+    this.#body.replaceChildren(h('div', { class: 'scroll panel jobs', role: 'region', tabIndex: 0, 'aria-label': t('nav.review') }, h('table', {},
+      h('thead', {}, h('tr', {}, ...['review.name', 'review.why', 'jobs.actions'].map((one) => h('th', { scope: 'col' }, t(one))))),
+      h('tbody', {}, ...reviews.map((one) => this.#row(one))))));
+  }
+
+  /** @param {Review} review */
+  #row(review) {
+    const { job, risk, why } = review, at = `#/${isVideo(job.name) ? 'review' : 'jobs'}/${job.id}`;
+    return h('tr', {},
+      h('td', { class: 'job-name' }, h('a', { href: at }, job.name)),
+      h('td', {}, h('div', { class: 'row' }, ...(why.length ? why.map((one) => h('span', { class: `badge ${risk >= 0.35 ? 'bad' : 'warn'}` }, t(`review.why.${one}`))) : [h('span', { class: 'badge good' }, t('review.fine'))]))),
+      h('td', {}, h('div', { class: 'row job-actions' },
+        h('button', { type: 'button', 'aria-label': t('review.approve.name', { name: job.name }), onclick: () => this.#approve([review]) }, t('review.approve')))));
+  }
+
+  async #approveAll() {
+    const n = this.#reviews.length;
+    if (await ask({ title: t('review.all.sure', { n }), body: [h('p', {}, t('review.all.what'))], ok: t('review.approve') })) await this.#approve(this.#reviews);
+  }
+
+  /** @param {Review[]} chosen */
+  async #approve(chosen) {
+    const place = chosen.length === 1 ? this.#reviews.indexOf(chosen[0]) : 0;
+    try {
+      await send('POST', 'v1/reviews', { approve: chosen.map(({ job, result }) => ({ job: job.id, result })) });
+      this.#reviews = this.#reviews.filter((one) => !chosen.includes(one));
+      tell(t('review.approved', { n: chosen.length }));
+      this.#show();
+      const buttons = this.#body.querySelectorAll('button');
+      buttons[Math.min(place, buttons.length - 1)]?.focus();
+    } catch (error) {
+      tell(said(error), 'bad');
+      await this.#load();
+    }
+  }
+}
+
+/** @param {unknown} error */
+const said = (error) => (error instanceof Problem && error.status === 0 ? t('failed.network') : error instanceof Error ? error.message : String(error));
+
+customElements.define('velum-review', VelumReview);

@@ -1,0 +1,82 @@
+"""Results are approved by name, and only those that were looked at."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tests.service.making import on_the_wire, picture, settings
+from tests.service.v1.test_jobs import ended, handed_in, worked
+from tests.service.v1.test_review import CORNER
+
+from velum.jobs.reviews import WEIGHTS, doubts, risk
+
+TRACK = {"track": 1, "frames": 50, "best_score": 0.9, "found": {"detected": 50}}
+
+
+@pytest.mark.parametrize(
+    ("report", "why"),
+    [
+        ({"tracks": [TRACK]}, ()),
+        ({}, ("nothing",)),
+        ({"warnings": ["the file is truncated"], "tracks": [TRACK]}, ("warnings",)),
+        ({"hidden": [{"score": 0.4}]}, ("low",)),
+        ({"tracks": [TRACK, {**TRACK, "best_score": 0.49}]}, ("low",)),
+        ({"tracks": [{**TRACK, "found": {"detected": 30, "interpolated": 12, "back-filled": 8}}]}, ("filled",)),
+        ({"tracks": [{**TRACK, "found": {"manual": 50}}]}, ()),
+        ({"tracks": [{**TRACK, "frames": 4, "found": {"detected": 4}}]}, ("short",)),
+        ({"tracks": [{**TRACK, "track": None, "frames": 1, "found": {"manual": 1}}]}, ()),
+    ],
+)
+def test_what_is_to_be_doubted_is_told_from_the_report(report: dict[str, Any], why: tuple[str, ...]) -> None:
+    assert doubts({"hidden": [], "tracks": [], "warnings": [], **report}) == why
+
+
+def test_the_risk_is_a_share_and_finding_nothing_is_the_highest_of_one_reason() -> None:
+    assert risk(()) == 0
+    assert risk(tuple(WEIGHTS)) == 1
+    assert max(WEIGHTS, key=lambda name: risk((name,))) == "nothing"
+
+
+def approved(it: httpx2.Client, *reviews: Any) -> httpx2.Response:
+    return it.post("/v1/reviews", json={"approve": [{"job": r["job"]["id"], "result": r["result"]} for r in reviews]})
+
+
+@pytest.mark.slow
+def test_an_approval_is_kept_with_the_result_and_ends_with_it(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it, worked(chosen):
+        place = handed_in(it, picture(), name="a.png")
+        ended(it, place)
+        assert "reviewers" not in it.get(f"{place}/report").json()
+        (review,) = it.get("/v1/reviews").json()["reviews"]
+        assert (review["job"]["name"], review["approved"]) == ("a.png", [])
+        for _ in range(2):
+            assert approved(it, review).status_code == 204
+        (seen,) = it.get(f"{place}/report").json()["reviewers"]
+        assert seen["who"]
+        assert seen["at"] >= review["job"]["ended"]
+        assert it.get("/v1/reviews").json()["reviews"][0]["approved"] == [seen]
+
+        it.put(f"{place}/regions", json=CORNER.to_json())
+        it.post(f"{place}/render")
+        ended(it, place)
+        assert "reviewers" not in it.get(f"{place}/report").json(), "nobody has looked at what was rendered anew"
+        late = approved(it, review)
+        assert (late.status_code, late.json()["code"]) == (409, "Conflict")
+
+
+@pytest.mark.slow
+def test_all_are_approved_or_none(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it, worked(chosen):
+        for name in ("a.png", "b.png"):
+            ended(it, handed_in(it, picture(), name=name))
+        reviews = it.get("/v1/reviews").json()["reviews"]
+        assert approved(it, reviews[0], {**reviews[1], "result": '"another"'}).status_code == 409
+        assert not any(one["approved"] for one in it.get("/v1/reviews").json()["reviews"])
+        assert approved(it, {"job": {"id": "0" * 32}, "result": '"a"'}).status_code == 404
+        assert approved(it, *reviews).status_code == 204
+        assert all(one["approved"] for one in it.get("/v1/reviews").json()["reviews"])
+        assert it.delete(f"/v1/jobs/{reviews[0]['job']['id']}").status_code == 204
+        assert len(it.get("/v1/reviews").json()["reviews"]) == 1

@@ -1,0 +1,214 @@
+"""Jobs, corrections of a video and approvals on the page, in a browser, against a service of its own process."""
+
+import json
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+from tests.ui.test_page import AXE, hidden_in, picture
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+RATE = 10
+
+BRIGHTNESS = """async () => {
+    const video = document.querySelector('velum-stage video');
+    while (video.readyState < 2 || video.seeking) await new Promise((go) => setTimeout(go, 20));
+    const paint = document.createElement('canvas').getContext('2d');
+    for (;;) {
+        paint.drawImage(video, 0, 0, 1, 1);
+        const [brightness, , , there] = paint.getImageData(0, 0, 1, 1).data;
+        if (there) return brightness;
+        await new Promise(requestAnimationFrame);
+    }
+}"""
+"""Of the picture that the player shows, once it has arrived there."""
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty frames of a film that browsers play; the brightness of each tells its number."""
+    return filmed(tmp_path_factory.mktemp("clip") / "clip.webm", "libvpx-vp9")
+
+
+@pytest.fixture(scope="session")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in an MP4, whose frames are not evenly far apart, nor stored in the order in which they are shown."""
+    return filmed(tmp_path_factory.mktemp("uneven") / "clip.mp4", "libx264", pause=3)
+
+
+def filmed(path: Path, codec: str, pause: int = 0) -> Path:
+    with av.open(path, "w") as container:
+        stream = cast("av.VideoStream", container.add_stream(codec, rate=RATE))
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.time_base = Fraction(1, RATE)
+        for number in range(20):
+            pixels = np.full((240, 320, 3), 20 + 10 * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number + (pause if number >= 10 else 0), Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def reviewed(page: Any, clip: Path) -> str:
+    """Have the clip hidden, and open it; return the id of its job."""
+    hidden_in(page, clip)
+    page.goto("/#/jobs")
+    page.get_by_role("link", name=clip.name).first.click()
+    page.get_by_role("heading", name="1 track hidden").wait_for(timeout=60_000)
+    return str(page.url.rpartition("/")[2])
+
+
+def regions(page: Any, job: str) -> list[Any]:
+    answer = page.request.get(f"/v1/jobs/{job}/regions")
+    assert answer.ok, answer.text()
+    return list(answer.json()["frames"])
+
+
+def spot(page: Any, x: float, y: float) -> tuple[float, float]:
+    box = page.locator("velum-stage").bounding_box()
+    return box["x"] + x * box["width"] / 320, box["y"] + y * box["height"] / 240
+
+
+def rendered(page: Any) -> None:
+    page.get_by_role("button", name="Hide it this way").click()
+    page.get_by_text("Done: the video hides it this way now.").last.wait_for(timeout=60_000)
+
+
+def test_a_track_is_switched_off_by_a_click_and_another_is_drawn(page: Any, clip: Path) -> None:
+    job = reviewed(page, clip)
+    assert all(frame["regions"] for frame in regions(page, job))
+    page.mouse.click(*spot(page, 20, 15))
+    page.get_by_role("heading", name="0 tracks hidden, 1 left visible").wait_for()
+    page.get_by_role("button", name="Draw").click()
+    for _ in range(3):
+        page.get_by_role("button", name="One frame forward").click()
+    page.get_by_label("How long before and after").select_option("In this frame only")
+    page.mouse.move(*spot(page, 100, 100))
+    page.mouse.down()
+    page.mouse.move(*spot(page, 140, 130), steps=5)
+    page.mouse.up()
+    page.get_by_role("heading", name="1 track hidden, 1 left visible").wait_for()
+    for _ in range(4):
+        page.get_by_role("button", name="One frame forward").click()
+    page.get_by_role("button", name="Extend to here").click()
+    rendered(page)
+    made = regions(page, job)
+    assert [frame["index"] for frame in made if frame["regions"]] == [3, 4, 5, 6, 7]
+    assert np.allclose(made[3]["regions"][0]["xyxy"], [100, 100, 140, 130], atol=2)
+    assert len(made) == 20, "every frame is in the file"
+    film = page.request.get(f"/v1/jobs/{job}/result").body()
+    (folder := clip.parent / "got").mkdir(exist_ok=True)
+    (folder / "result.webm").write_bytes(film)
+    with av.open(folder / "result.webm") as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [bool(one[110:120, 110:130].max() < 16) for one in pictures] == [
+        number in range(3, 8) for number in range(20)
+    ]
+    assert pictures[0][8:22, 13:27].mean() > 10, "what was switched off is as it was"
+
+
+def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, clip: Path) -> None:
+    reviewed(page, clip)
+    page.get_by_role("button", name=re.compile("^Face 1")).click()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    page.get_by_text("Frame 6 of 20").wait_for()
+    page.get_by_role("button", name="Split here").click()
+    page.get_by_role("heading", name="2 tracks hidden").wait_for()
+    page.keyboard.press("Delete")
+    page.get_by_role("heading", name="1 track hidden").wait_for()
+    page.keyboard.press("Home")
+    page.keyboard.press("n")
+    page.get_by_text(re.compile("Face 2 begins")).wait_for()
+    for _ in range(2):
+        page.keyboard.press("Control+z")
+    assert page.get_by_role("button", name="Undo").is_disabled()
+    page.keyboard.press("b")
+    page.get_by_role("heading", name="2 tracks hidden").wait_for()
+    page.keyboard.press("x")
+    page.get_by_role("heading", name="1 track hidden, 1 left visible").wait_for()
+
+
+@pytest.mark.parametrize("kind", ["clip", "uneven"])
+def test_the_picture_is_that_of_the_frame_whose_number_is_shown(
+    page: Any, kind: str, request: pytest.FixtureRequest
+) -> None:
+    reviewed(page, request.getfixturevalue(kind))
+    seen = []
+    for _ in range(20):
+        seen.append(page.evaluate(BRIGHTNESS))
+        page.keyboard.press("ArrowRight")
+    assert np.allclose(seen, [20 + 10 * number for number in range(20)], atol=4)
+    assert page.get_by_text("does not tell when each frame is shown").count() == (kind == "clip")
+
+
+def test_jobs_are_filtered_fetched_and_deleted(page: Any) -> None:
+    hidden_in(page, picture("kept.png"), picture("gone.png"))
+    page.goto("/#/jobs")
+    page.get_by_role("link", name="gone.png").wait_for()
+    page.get_by_label("Search by name").fill("gone")
+    assert page.get_by_role("link", name="kept.png").count() == 0
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download gone.png").click()
+    assert download.value.suggested_filename == "gone.hidden.png"
+    page.get_by_role("button", name="Delete gone.png").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.get_by_role("heading", name="No such jobs").wait_for()
+    page.get_by_label("Search by name").fill("")
+    page.get_by_role("link", name="kept.png").wait_for()
+
+
+def test_a_timeline_of_ten_minutes_opens_in_two_seconds(page: Any, clip: Path) -> None:
+    job = reviewed(page, clip)
+    one = {"label": "face", "xyxy": [10, 10, 40, 40], "score": 0.9, "found": "detected"}
+    frames = [
+        {"index": at, "regions": [{**one, "track": 1 + n + 6 * (at // 300)} for n in range(6)]} for at in range(18_000)
+    ]
+    told = json.dumps({"format": "velum-regions/1", "width": 320, "height": 240, "models": [], "frames": frames})
+    page.route(f"**/v1/jobs/{job}/regions", lambda route: route.fulfill(body=told, content_type="application/json"))
+    page.reload()
+    page.get_by_role("heading", name="360 tracks hidden").wait_for()
+    # From when the file is here: how it gets here in this test is slower than any network.
+    spent = page.evaluate("""() => new Promise((go) => requestAnimationFrame(() => {
+        const [sent] = performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/regions'));
+        go(performance.now() - sent.responseEnd);
+    }))""")
+    assert spent < 2000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_these_pages_are_for_everyone(page: Any, clip: Path, scheme: str) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not here: npm install axe-core")
+    page.emulate_media(color_scheme=scheme)
+    job = reviewed(page, clip)
+    for at in (f"/#/review/{job}", "/#/jobs"):
+        page.goto(at)
+        page.locator("velum-timeline, velum-jobs tbody tr").first.wait_for()
+        page.wait_for_timeout(300)
+        page.evaluate(AXE.read_text())
+        found = page.evaluate("axe.run().then(({ violations }) => violations)")
+        assert not found, json.dumps([(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found])
+
+
+def test_what_is_to_be_doubted_is_at_the_top_and_goes_when_approved(page: Any, clip: Path) -> None:
+    job = reviewed(page, clip)
+    page.keyboard.press("Delete")
+    page.mouse.click(*spot(page, 20, 15))
+    rendered(page)
+    page.get_by_role("link", name="Back to review").click()
+    page.get_by_role("row").nth(1).get_by_text("nothing found").wait_for()
+    page.get_by_role("row").nth(1).get_by_role("button", name="Approve clip.webm").click()
+    page.get_by_text("1 approved").wait_for()
+    assert page.request.get(f"/v1/jobs/{job}/report").json()["reviewers"]
+    left = page.get_by_role("button", name=re.compile("^Approve (all|it)"))
+    if left.is_visible():
+        left.click()
+        page.get_by_role("dialog").get_by_role("button", name="Approve").click()
+    page.get_by_role("heading", name="Nothing to review").wait_for()

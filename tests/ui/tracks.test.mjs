@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as tracks from '../../src/velum/service/ui/video/tracks.mjs';
+import { coco, yolo } from '../../src/velum/service/ui/video/training.mjs';
+import { History } from '../../src/velum/service/ui/photo/edits.mjs';
+
+const region = (track, x, more = {}) => ({ label: 'face', xyxy: [x, 10, x + 10, 20], score: 0.9, found: 'detected', track, ...more });
+
+/** Ten frames: 1 is in all but 6, filled in 3 and 4, doubtful in 8; 2 is in 5 to 7. */
+const file = () => ({
+  format: 'velum-regions/1', width: 100, height: 50, sha256: null, models: [],
+  frames: Array.from({ length: 10 }, (_, index) => ({
+    index,
+    regions: [
+      ...(index === 6 ? [] : [region(1, index, { found: index === 3 || index === 4 ? 'interpolated' : 'detected', score: index === 8 ? 0.3 : 0.9 })]),
+      ...(index >= 5 && index <= 7 ? [region(2, 60, { label: 'license_plate' })] : []),
+    ],
+  })),
+});
+const frames = (track) => track.places.map(({ at }) => at);
+const boxes = (track) => track.places.map(({ region: { xyxy } }) => xyxy[0]);
+
+test('a file becomes tracks and the same file again', () => {
+  const state = tracks.tracksOf(file());
+  assert.deepEqual(state.map(({ id, label }) => [id, label]), [[1, 'face'], [2, 'license_plate']]);
+  assert.deepEqual(tracks.fileOf(file(), state), file());
+  assert.equal(tracks.framesIn(file()), 10);
+  assert.deepEqual(tracks.stretchesOf(state[0]), [
+    { from: 0, to: 2, kind: 'detected' }, { from: 3, to: 4, kind: 'filled' }, { from: 5, to: 5, kind: 'detected' },
+    { from: 7, to: 9, kind: 'detected' },
+  ]);
+});
+
+test('nothing is lost of what was never followed, nor of numbers used twice', () => {
+  const given = { ...file(), frames: [{ index: 0, regions: [region(undefined, 1), region(7, 2), region(7, 3), region(7, 4, { label: 'text' })] }] };
+  const state = tracks.tracksOf(given);
+  assert.equal(state.length, 4);
+  assert.equal(new Set(state.map(({ id }) => id)).size, 4);
+  assert.deepEqual(tracks.fileOf(given, state).frames[0].regions.map(({ xyxy }) => xyxy[0]).sort(), [1, 2, 3, 4]);
+});
+
+test('what is off or deleted is not hidden, and every frame stays in the file', () => {
+  const state = tracks.tracksOf(file());
+  const off = tracks.fileOf(file(), tracks.switched(state, 1, false));
+  assert.equal(off.frames.length, 10);
+  assert.ok(off.frames.every(({ regions }) => regions.every(({ track }) => track === 2)));
+  assert.deepEqual(tracks.removed(state, 1).map(({ id }) => id), [2]);
+  assert.deepEqual(tracks.fileOf(file(), tracks.switched(tracks.switched(state, 1, false), 1, true)), file());
+});
+
+test('a track is split before a frame, and merged again', () => {
+  const state = tracks.tracksOf(file());
+  const two = tracks.split(state, 1, 5);
+  assert.deepEqual(two.map((one) => [one.id, frames(one)]), [[1, [0, 1, 2, 3, 4]], [3, [5, 7, 8, 9]], [2, [5, 6, 7]]]);
+  assert.deepEqual(tracks.merged(two, 1, 3).find(({ id }) => id === 1), state[0]);
+  assert.deepEqual(tracks.split(state, 1, 0), state, 'nothing would be before it');
+  assert.equal(tracks.merged(state, 1, 2), state, 'both are in frame 5');
+});
+
+test('a track reaches further where it was last, and its holes are closed in a straight line', () => {
+  const state = tracks.tracksOf(file());
+  const second = (to) => tracks.extended(state, 2, to).find(({ id }) => id === 2);
+  assert.deepEqual(frames(second(9)), [5, 6, 7, 8, 9]);
+  assert.deepEqual(frames(second(2)), [2, 3, 4, 5, 6, 7]);
+  assert.equal(second(9).places[4].region.found, 'manual');
+  const whole = tracks.extended(state, 1, 6).find(({ id }) => id === 1);
+  assert.deepEqual(frames(whole), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  assert.deepEqual(whole.places[6].region.xyxy, [6, 10, 16, 20]);
+});
+
+test('what is drawn is there for a while, and moves straight between where it is put', () => {
+  const at = { label: 'face', xyxy: [10, 5, 20, 15], width: 100, height: 50 };
+  const { state, id } = tracks.drawn([], { ...at, at: 4, from: 0, to: 8 });
+  const track = (now) => now.find((one) => one.id === id);
+  assert.deepEqual(frames(track(state)), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  const moved = tracks.put(state, id, 8, [50, 5, 60, 15], 100, 50);
+  assert.deepEqual(boxes(track(moved)), [10, 10, 10, 10, 10, 20, 30, 40, 50]);
+  const again = tracks.put(moved, id, 6, [20, 5, 30, 15], 100, 50);
+  assert.deepEqual(boxes(track(again)), [10, 10, 10, 10, 10, 15, 20, 35, 50]);
+  assert.deepEqual(boxes(track(tracks.put(again, id, 10, [50, 5, 60, 15], 100, 50))).slice(8), [50, 50, 50], 'it reaches as far');
+  const found = tracks.put(tracks.tracksOf(file()), 1, 1, [80, 5, 300, 15], 100, 50)[0];
+  assert.deepEqual([found.places[0].region.found, found.places[1].region.xyxy, found.places[2].region.xyxy[0]], ['detected', [80, 5, 100, 15], 2]);
+});
+
+test('doubtful moments are in order, and none is made of what is off', () => {
+  const state = tracks.tracksOf(file());
+  assert.deepEqual(tracks.doubtsOf(state, 10), [
+    { at: 3, id: 1, why: 'filled' }, { at: 5, id: 2, why: 'start' }, { at: 6, id: 1, why: 'gap' },
+    { at: 7, id: 2, why: 'end' }, { at: 8, id: 1, why: 'low' },
+  ]);
+  assert.deepEqual(tracks.doubtsOf(tracks.switched(tracks.switched(state, 1, false), 2, false), 10), []);
+});
+
+test('each change can be undone', () => {
+  const history = new History(tracks.tracksOf(file()));
+  history.push(tracks.split(history.now, 1, 5));
+  history.push(tracks.removed(history.now, 3));
+  history.undo();
+  history.undo();
+  assert.deepEqual(tracks.fileOf(file(), history.now), file());
+  history.redo();
+  assert.equal(history.now.length, 3);
+});
+
+test('ten minutes of video become tracks in less than a second', () => {
+  const long = { ...file(), frames: Array.from({ length: 18_000 }, (_, index) => ({ index, regions: Array.from({ length: 6 }, (_, n) => region(1 + n + 6 * Math.floor(index / 300), n)) })) };
+  const begun = performance.now();
+  const state = tracks.tracksOf(long);
+  tracks.doubtsOf(state, 18_000);
+  assert.equal(state.length, 360);
+  assert.ok(performance.now() - begun < 1000);
+});
+
+test('training data has each region once, in the boxes of its format', () => {
+  const made = coco(file(), 'clip');
+  assert.equal(made.images.length, 10);
+  assert.equal(made.annotations.length, 12);
+  assert.deepEqual(made.categories, [{ id: 1, name: 'face' }, { id: 2, name: 'license_plate' }]);
+  assert.deepEqual(made.annotations[0], { id: 1, image_id: 1, category_id: 1, bbox: [0, 10, 10, 10], area: 100, iscrowd: 0, track_id: 1 });
+  const [names, first, ...rest] = yolo(file(), 'clip');
+  assert.match(names.text, /0: "face"\n {2}1: "license_plate"/);
+  assert.deepEqual(first, { name: 'labels/clip_000000.txt', text: '0 0.050000 0.300000 0.100000 0.200000\n' });
+  assert.equal(rest.length, 9);
+});
