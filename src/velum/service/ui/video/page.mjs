@@ -133,7 +133,7 @@ class VelumVideo extends HTMLElement {
     const exact = times?.length === this.#frames;
     this.#stage.times = exact ? /** @type {number[]} */ (times) : evenly(this.#frames, video.duration);
     if (!exact) this.#state.replaceChildren(h('p', { class: 'note warn' }, t('video.times')));
-    this.#stage.go(0);
+    this.#stage.go(this.#stage.frame);
   }
 
   /** @param {Job} job @param {any} report */
