@@ -26,6 +26,8 @@ from velum.region import Box, Region
 from velum.testing import FakeLocalizer
 from velum.use import Use
 
+pytestmark = pytest.mark.slow
+
 BOX = Box(24, 24, 88, 88)
 FACE = Region(BOX, "face", 0.9)
 PLAN = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),))

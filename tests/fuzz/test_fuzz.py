@@ -25,6 +25,7 @@ def test_inputs_depend_on_the_seed_alone() -> None:
     assert mutated(b"", [b""], random.Random(1)) == mutated(b"", [b""], random.Random(1))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # decoders and numpy have much to say of such inputs
 @pytest.mark.parametrize("name", sorted(TARGETS.keys() - {"pictures", "videos"}))
 def test_a_few_inputs_in_this_process(name: str) -> None:

@@ -19,6 +19,8 @@ from .buckets import S3
 CONTENT = bytes(range(256)) * 20_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder_store(tmp_path: Path) -> FolderStore:

@@ -179,6 +179,7 @@ def test_metadata_goes_and_what_is_kept_stays(tmp_path: Path) -> None:
         assert (image.info["icc_profile"], image.info["dpi"]) == (icc, (300, 300))
 
 
+@pytest.mark.slow
 @needs_turbo
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
@@ -208,6 +209,7 @@ def test_any_size_and_any_regions(
         image.load()
 
 
+@pytest.mark.slow
 @needs_turbo
 @settings(max_examples=150, deadline=None)
 @given(st.data())
