@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from velum import Plan, Report
 from velum.check.evidence.canonical import canonical, parse
 from velum.check.evidence.document import Declared, compose, same_plan, sign
-from velum.check.evidence.entry import Finding, entry, sha256_of, size_class
+from velum.check.evidence.entry import Finding, entry, size_class
 from velum.check.evidence.keys import PrivateKey, PublicKey, keygen
 from velum.check.evidence.page import page
 from velum.check.evidence.verify import load, verify
+from velum.check.hashes import sha256_of
 from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.region import Box
 from velum.report import Followed, Hidden

@@ -1,6 +1,5 @@
 """The check: one finished file, looked at by other eyes, from all sides."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -9,9 +8,9 @@ from typing import cast
 
 from velum import media
 from velum.check import depth, rivals
+from velum.check.hashes import sha256_of
 from velum.check.values import Checked, Leak
 from velum.engine.engine import Engine
-from velum.errors import BadInput
 from velum.findings import Findings
 from velum.frame import Frame, Rgb
 from velum.limits import Limits
@@ -61,7 +60,7 @@ class Check:
         if against is None and regions is None:
             notes = (*notes, "neither its source nor its regions were given: whether they are hidden is not verified")
         detectors = () if looking is None else tuple(str(rule.locate) for rule in looking.rules)
-        return Checked(file.name, _sha256(file), frames, tuple(leaks), detectors, look.verified, notes)
+        return Checked(file.name, sha256_of(file), frames, tuple(leaks), detectors, look.verified, notes)
 
     def _pairs(
         self, file: Path, against: Path | media.Held | None
@@ -124,7 +123,6 @@ class _Look:
             return
         height, width = after.shape[:2]
         again, _ = self.engine.hide_pixels(after, self.plan, regions=Findings(width, height, {0: regions}))
-        assert again.dtype == after.dtype  # noqa: S101 - as it came
         for one in regions:
             box = one.box.clip(width, height)
             if box is None or min(box.width, box.height) < depth.SMALLEST:
@@ -170,11 +168,3 @@ def _beside(file: Path, plan: Plan, limits: Limits) -> Iterator[Leak]:
         )
         if not kept and not allowed:
             yield Leak(one.kind, f"there is still {one.what}")
-
-
-def _sha256(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise BadInput(f"cannot read {file}: {error.strerror or error}") from error

@@ -167,7 +167,8 @@ class Keeper:
 
     def hidden(self, report: "Report", target: Path) -> None:
         """Take down a file that was hidden just now."""
-        from velum.check.evidence.entry import entry, sha256_of
+        from velum.check.evidence.entry import entry
+        from velum.check.hashes import sha256_of
 
         name = str(target.relative_to(self._folder)) if self._folder else target.name
         known = report if report.output_sha256 else replace(report, output_sha256=sha256_of(target))
@@ -175,7 +176,8 @@ class Keeper:
 
     def outcome(self, outcome: "Outcome") -> None:
         """Take down what became of one file of a batch."""
-        from velum.check.evidence.entry import earlier, sha256_of
+        from velum.check.evidence.entry import earlier
+        from velum.check.hashes import sha256_of
 
         target = outcome.job.target
         if outcome.error:
@@ -220,7 +222,7 @@ def _report(path: Path, out: Path, original: Path | None) -> "Report":
 
 
 def _seen(file: Path, told: str | None, what: str) -> str:
-    from velum.check.evidence.entry import sha256_of
+    from velum.check.hashes import sha256_of
 
     digest = sha256_of(file)
     if told not in {None, digest}:

@@ -9,7 +9,7 @@ import sqlalchemy as sql
 
 from velum.errors import BadInput, BadPlan
 from velum.jobs.database import JOBS, PIECES, Database
-from velum.jobs.rows import COLUMNS, job_of, new_id, row_of
+from velum.jobs.rows import COLUMNS, ENDED, job_of, new_id, row_of
 from velum.jobs.store import Store
 from velum.jobs.values import Job, Page, State, Submission
 
@@ -123,12 +123,9 @@ class Desk:
         the job is not at an end.
         """
         with self._database.writing() as connection:
-            row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job).with_for_update()).one_or_none()
-            if row is None:
+            if (row := _ended(connection, job)) is None:
                 return None
             now = job_of(row)
-            if not now.state.ended:
-                raise BadPlan(f"job {job} is {now.state}; its regions can be corrected when that has ended")
             if before is not None and before != now.regions:
                 raise BadPlan(f"someone else has corrected the regions of job {job}; look at theirs first")
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(draft=regions))
@@ -143,12 +140,9 @@ class Desk:
         no regions, or no source any more.
         """
         with self._database.writing() as connection:
-            row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job).with_for_update()).one_or_none()
-            if row is None:
+            if (row := _ended(connection, job)) is None:
                 return None
             now = job_of(row)
-            if not now.state.ended:
-                raise BadPlan(f"job {job} is {now.state}; it can be rendered when that has ended")
             if not now.source_kept:
                 raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
             if now.regions is None:
@@ -193,6 +187,14 @@ class Desk:
     def _drop(self, keys: set[str]) -> None:
         for key in keys:
             self._store.delete(key)
+
+
+def _ended(connection: sql.Connection, job: str) -> sql.Row[Any] | None:
+    """Return a job's row, which nobody else may change meanwhile. Raises `BadPlan` when the job is not at an end."""
+    row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job).with_for_update()).one_or_none()
+    if row is not None and row.state not in ENDED:
+        raise BadPlan(f"job {job} is {row.state}; its regions can be corrected and rendered when that has ended")
+    return row
 
 
 def _left(connection: sql.Connection, keys: set[str | None]) -> set[str]:

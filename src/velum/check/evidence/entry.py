@@ -82,15 +82,6 @@ def size_class(side_pixels: int) -> str:
     return f"{above[-1]} to {SIZES[len(above)] - 1} px"
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal. Raises `BadInput` when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
-
-
 def read_json(path: Path) -> Any:
     """Return the JSON value of a file. Raises `BadInput` when it cannot be read or is larger than `MOST_BYTES`."""
     try:

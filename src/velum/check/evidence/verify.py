@@ -8,8 +8,9 @@ from typing import Any
 from velum import media
 from velum.check.evidence.canonical import canonical
 from velum.check.evidence.document import FORMAT
-from velum.check.evidence.entry import read_json, sha256_of
+from velum.check.evidence.entry import read_json
 from velum.check.evidence.keys import ALGORITHM, PublicKey, from_base64
+from velum.check.hashes import sha256_of
 from velum.errors import BadInput
 
 _EARLIER = {"file": str, "output_sha256": str}
