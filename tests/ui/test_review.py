@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -111,6 +112,18 @@ def test_a_track_is_switched_off_by_a_click_and_another_is_drawn(page: Any, clip
         number in range(3, 8) for number in range(20)
     ]
     assert pictures[0][8:22, 13:27].mean() > 10, "what was switched off is as it was"
+
+
+def test_the_picture_stays_in_its_place_when_a_note_comes_late(page: Any, clip: Path) -> None:
+    def late(route: Any) -> None:
+        time.sleep(1)
+        route.continue_()
+
+    page.route("**/source", late)
+    reviewed(page, clip)
+    before = page.locator("velum-stage").bounding_box()
+    page.get_by_text("does not tell when each frame is shown").wait_for()
+    assert page.locator("velum-stage").bounding_box() == before
 
 
 def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, clip: Path) -> None:

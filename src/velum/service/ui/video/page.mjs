@@ -36,6 +36,8 @@ class VelumVideo extends HTMLElement {
   #doubts = [];
   #blob = '';
   #stage = /** @type {VelumStage} */ (document.createElement('velum-stage'));
+  // Below the picture: what comes late must not move it away from under a click.
+  #note = h('div', { 'aria-live': 'polite' });
   #timeline = /** @type {VelumTimeline} */ (document.createElement('velum-timeline'));
   #title = h('h1', {}, '…');
   #actions = h('div', { class: 'row' });
@@ -106,7 +108,7 @@ class VelumVideo extends HTMLElement {
     this.#build(job, report);
     this.#show();
     if (job.source_kept) await this.#play(`${path}/source`);
-    else this.#state.replaceChildren(h('p', { class: 'note warn' }, t('photo.nosource')));
+    else this.#note.replaceChildren(h('p', { class: 'note warn' }, t('photo.nosource')));
   }
 
   /** Have the browser play the source; where it cannot, tracks can still be switched. @param {string} path */
@@ -126,13 +128,13 @@ class VelumVideo extends HTMLElement {
     });
     video.src = this.#blob || address(path);
     if (!await playable || !video.videoWidth) {
-      if (!signal.aborted) this.#state.replaceChildren(h('p', { class: 'note warn' }, t('video.cannot')));
+      if (!signal.aborted) this.#note.replaceChildren(h('p', { class: 'note warn' }, t('video.cannot')));
       this.#stage.hidden = true;
       return;
     }
     const exact = times?.length === this.#frames;
     this.#stage.times = exact ? /** @type {number[]} */ (times) : evenly(this.#frames, video.duration);
-    if (!exact) this.#state.replaceChildren(h('p', { class: 'note warn' }, t('video.times')));
+    if (!exact) this.#note.replaceChildren(h('p', { class: 'note warn' }, t('video.times')));
     this.#stage.go(this.#stage.frame);
   }
 
@@ -167,7 +169,7 @@ class VelumVideo extends HTMLElement {
         h('div', { class: 'video-frame' }, stage),
         h('div', { class: 'row video-steps' }, step(ICONS.stepback, 'back.frame', () => stage.go(stage.frame - 1)), play, step(ICONS.stepon, 'forward', () => stage.go(stage.frame + 1)), this.#where,
           button('doubt', () => this.#next(1)), button('undo', () => this.#travel('undo'), ICONS.undo), button('redo', () => this.#travel('redo'), ICONS.redo)),
-        this.#doubt, timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
+        this.#note, this.#doubt, timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
       h('div', { class: 'panel video-side' }, this.#count, this.#list,
         h('div', { class: 'row video-edit' }, button('split', () => this.#edit((s, id) => tracks.split(s, id, stage.frame))), button('extend', () => this.#edit((s, id) => tracks.extended(s, id, stage.frame))),
           button('remove', () => this.#edit(tracks.removed), ICONS.trash), this.#other),
