@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from velum import Engine, Plan, VelumError
+from velum.check.hashes import sha256_of
 from velum.cli.main import app
 
 ZONE = "zone: fixed(box=[10, 5, 30, 25]) -> blacken with grow=0"
@@ -55,6 +56,16 @@ def test_from_the_report_to_the_verdict(desk: Path) -> None:
     assert "BAD   out.png was changed" in velum(
         "evidence", "verify", "out.png.evidence.json", "--file", "out.png", code=1
     )
+
+
+def test_the_check_must_be_of_the_file(desk: Path) -> None:
+    told = {"format": "velum-check/1", "file": "other.png", "passed": True}
+    create = ("evidence", "create", "out.png", "--report", "report.json", "--check", "check.json")
+    (desk / "check.json").write_text(json.dumps(told | {"sha256": sha256_of(desk / "photo.png")}))
+    assert "not of out.png" in " ".join(velum(*create, code=3).split())
+    assert not (desk / "out.png.evidence.json").exists()
+    (desk / "check.json").write_text(json.dumps(told | {"sha256": sha256_of(desk / "out.png")}))
+    velum(*create)
 
 
 def test_evidence_without_a_key_proves_nothing(desk: Path) -> None:

@@ -48,7 +48,15 @@ class Finding:
 def entry(
     report: Report, name: str, *, check: Finding | None = None, evaluation: Finding | None = None
 ) -> dict[str, Any]:
-    """Return what evidence says of the file `name`, hidden as `report` tells."""
+    """Return what evidence says of the file `name`, hidden as `report` tells.
+
+    Raises `BadInput` where `check` tells the hash of another file.
+    """
+    if check and check.result.get("sha256", report.output_sha256) not in (None, report.output_sha256):
+        raise BadInput(
+            f"the check is of {check.result.get('file')!r}, whose SHA-256 is {check.result['sha256']}, and not of "
+            f"{name}, whose is {report.output_sha256}; give what velum check says of {name}"
+        )
     return {
         "file": name,
         "format": report.format,
