@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -114,16 +113,37 @@ def test_a_track_is_switched_off_by_a_click_and_another_is_drawn(page: Any, clip
     assert pictures[0][8:22, 13:27].mean() > 10, "what was switched off is as it was"
 
 
-def test_the_picture_stays_in_its_place_when_a_note_comes_late(page: Any, clip: Path) -> None:
-    def late(route: Any) -> None:
-        time.sleep(1)
-        route.continue_()
+@pytest.mark.parametrize("width", [1280, 400])
+def test_nothing_moves_when_a_note_comes_late(page: Any, clip: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    held, before = list[Any](), list[Any]()
 
-    page.route("**/source", late)
-    reviewed(page, clip)
-    before = page.locator("velum-stage").bounding_box()
+    def hold(route: Any) -> None:
+        if before:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/source", hold)
+    with page.expect_request("**/source"):
+        reviewed(page, clip)
+    places = [page.locator(one) for one in ("velum-stage", "velum-timeline", ".video-side")]
+    before += [place.bounding_box() for place in places]
+    for route in held:
+        route.continue_()
     page.get_by_text("does not tell when each frame is shown").wait_for()
-    assert page.locator("velum-stage").bounding_box() == before
+    assert [place.bounding_box() for place in places] == before
+
+
+def test_what_the_browser_cannot_play_is_said_in_the_place_of_the_picture(page: Any, clip: Path) -> None:
+    page.route("**/source", lambda route: route.fulfill(body=b"no film", content_type="video/webm"))
+    reviewed(page, clip)
+    page.locator("velum-stage").get_by_text("cannot play").wait_for()
+    box = page.locator("velum-stage").bounding_box()
+    assert box["height"] == pytest.approx(box["width"] * 240 / 320, abs=1)
+    page.get_by_role("button", name=re.compile("^Face 1")).click()
+    page.keyboard.press("x")
+    page.get_by_role("heading", name="0 tracks hidden, 1 left visible").wait_for()
 
 
 def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, clip: Path) -> None:

@@ -52,10 +52,11 @@ def entry(
 
     Raises `BadInput` where `check` tells the hash of another file.
     """
-    if check and check.result.get("sha256", report.output_sha256) not in (None, report.output_sha256):
+    checked = check.result.get("sha256") if check else None
+    if checked not in (None, report.output_sha256):
         raise BadInput(
-            f"the check is of {check.result.get('file')!r}, whose SHA-256 is {check.result['sha256']}, and not of "
-            f"{name}, whose is {report.output_sha256}; give what velum check says of {name}"
+            f"the check tells of a file whose SHA-256 is {checked}; that of {name} is {report.output_sha256}: "
+            f"give what velum check says of {name}"
         )
     return {
         "file": name,

@@ -36,8 +36,8 @@ class VelumVideo extends HTMLElement {
   #doubts = [];
   #blob = '';
   #stage = /** @type {VelumStage} */ (document.createElement('velum-stage'));
-  // Below the picture: what comes late must not move it away from under a click.
-  #note = h('div', { 'aria-live': 'polite' });
+  // Below all else: what comes late must move nothing away from under a click.
+  #note = h('div', { class: 'video-note', 'aria-live': 'polite' });
   #timeline = /** @type {VelumTimeline} */ (document.createElement('velum-timeline'));
   #title = h('h1', {}, '…');
   #actions = h('div', { class: 'row' });
@@ -128,8 +128,7 @@ class VelumVideo extends HTMLElement {
     });
     video.src = this.#blob || address(path);
     if (!await playable || !video.videoWidth) {
-      if (!signal.aborted) this.#note.replaceChildren(h('p', { class: 'note warn' }, t('video.cannot')));
-      this.#stage.hidden = true;
+      if (!signal.aborted) this.#stage.replaceChildren(h('p', { class: 'note warn', role: 'alert' }, t('video.cannot')));
       return;
     }
     const exact = times?.length === this.#frames;
@@ -169,12 +168,13 @@ class VelumVideo extends HTMLElement {
         h('div', { class: 'video-frame' }, stage),
         h('div', { class: 'row video-steps' }, step(ICONS.stepback, 'back.frame', () => stage.go(stage.frame - 1)), play, step(ICONS.stepon, 'forward', () => stage.go(stage.frame + 1)), this.#where,
           button('doubt', () => this.#next(1)), button('undo', () => this.#travel('undo'), ICONS.undo), button('redo', () => this.#travel('redo'), ICONS.redo)),
-        this.#note, this.#doubt, timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
+        this.#doubt, timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
       h('div', { class: 'panel video-side' }, this.#count, this.#list,
         h('div', { class: 'row video-edit' }, button('split', () => this.#edit((s, id) => tracks.split(s, id, stage.frame))), button('extend', () => this.#edit((s, id) => tracks.extended(s, id, stage.frame))),
           button('remove', () => this.#edit(tracks.removed), ICONS.trash), this.#other),
         h('details', {}, h('summary', {}, t('video.training')), h('p', { class: 'small quiet' }, t('video.training.what')),
-          h('div', { class: 'row' }, h('button', { type: 'button', onclick: () => this.#export('coco') }, 'COCO'), h('button', { type: 'button', onclick: () => this.#export('yolo') }, 'YOLO')))));
+          h('div', { class: 'row' }, h('button', { type: 'button', onclick: () => this.#export('coco') }, 'COCO'), h('button', { type: 'button', onclick: () => this.#export('yolo') }, 'YOLO')))),
+      this.#note);
     this.#body.hidden = false;
   }
 
