@@ -46,6 +46,30 @@ REGIONS = _dumped(
     }
 )  # fmt: skip
 
+TRUTHS = _dumped(
+    {
+        "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}],
+        "categories": [{"id": 1, "name": "face"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": 0, "track_id": 3,
+             "segmentation": [[1, 2, 3, 4, 5, 6]], "attributes": {"pose": "left", "occluded": True}},
+        ],
+    },
+    {
+        "a.png": {"width": 64, "height": 48, "exhaustive": ["face"], "tags": {"light": "dim"}, "objects": [
+            {"label": "face", "bbox": [1, 2, 30, 40], "ignore": True, "polygon": [1, 2, 3, 4, 5, 6.5]}]},
+        "b.mp4": {"objects_by_frame": {"0": [], "7": [{"label": "car", "bbox": [1, 2, 3, 4], "track": 2}]}},
+    },
+)  # fmt: skip
+VOC = [(
+    b"<annotation><filename>a.png</filename><size><width>64</width><height>48</height></size><object><name>face</name>"
+    b"<pose>Left</pose><difficult>0</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax>"
+    b"</bndbox></object></annotation>"
+)]  # fmt: skip
+YOLO = [b"path: .\nval: images\nnames:\n  0: face\n  1: plate\n", b"val: [images, a.txt]\nnames: [face]\n"]
+YOLO_LABELS = [b"0 0.5 0.5 0.2 0.3\n", b"0 0.1 0.1 0.4 0.1 0.4 0.6\n"]
+PROFILES = [b"[mine]\ntitle = 'x'\n[mine.face]\nmin_height = 32\ndetection_rate = 0.9\ncovered = 0.5\n"]
+
 
 def _report(**more: Any) -> Report:
     return Report(

@@ -18,11 +18,14 @@ from velum.bmw.config import Config
 from velum.bmw.pbtxt import read_label_map
 from velum.bmw.schema import read_configuration
 from velum.bmw.urls import Urls
+from velum.check.evaluate.standard import profile
+from velum.check.evaluate.truth import read as truth
 from velum.check.evidence.canonical import canonical, parse
 from velum.check.evidence.page import page
 from velum.check.evidence.verify import load, verify
 from velum.errors import BadInput, VelumError
 from velum.findings import Findings
+from velum.limits import Limits
 from velum.locate.catalogfile import read_catalog
 from velum.locate.darknet import Weights, read_cfg
 from velum.media.span import Span
@@ -125,6 +128,29 @@ def _evidence(data: bytes, folder: Path) -> None:
     assert page(document, verify(document)).endswith("</html>\n")
 
 
+def _truth(data: bytes, folder: Path, name: str) -> None:
+    truth(_file(data, folder, name), None, Limits())
+
+
+def _voc(data: bytes, folder: Path) -> None:
+    _file(data, folder, "a.xml")
+    truth(folder, None, Limits())
+
+
+def _yolo(data: bytes, folder: Path) -> None:
+    (folder / "images").mkdir()
+    _file(pictures.stills()[1], folder, "images/a.png")
+    _file(b"images/a.png\n", folder, "a.txt")
+    _truth(data, folder, "data.yaml")
+
+
+def _yolo_labels(data: bytes, folder: Path) -> None:
+    _file(b"face\n", folder, "classes.txt")
+    _file(pictures.stills()[1], folder, "a.png")
+    _file(data, folder, "a.txt")
+    truth(folder, None, Limits())
+
+
 def _canonical(data: bytes) -> None:
     text = canonical(parse(_text(data)))
     assert canonical(parse(text.decode())) == text
@@ -172,6 +198,11 @@ TARGETS: Mapping[str, Target] = {
         Target("span", lambda: seeds.SPANS, lambda data, _: Span.from_json(_value(data)).to_json()),
         Target("evidence", seeds.evidence, _evidence),
         Target("canonical", seeds.evidence, lambda data, _: _canonical(data)),
+        Target("truth", lambda: seeds.TRUTHS, lambda data, folder: _truth(data, folder, "truth.json")),
+        Target("truth voc", lambda: seeds.VOC, _voc, 2),
+        Target("truth yolo", lambda: seeds.YOLO, _yolo, 2),
+        Target("truth yolo labels", lambda: seeds.YOLO_LABELS, _yolo_labels, 2),
+        Target("profile", lambda: seeds.PROFILES, lambda data, folder: profile(str(_file(data, folder, "p.toml"))), 2),
         Target("catalogue", lambda: seeds.CATALOGUES, lambda data, _: read_catalog(_text(data), "x")),
         Target("settings", lambda: seeds.SETTINGS, _settings),
         Target("environment", lambda: seeds.ENVIRONMENTS, _environment),

@@ -68,6 +68,17 @@ def test_the_check_must_be_of_the_file(desk: Path) -> None:
     velum(*create)
 
 
+def test_the_evaluation_must_be_of_the_plan(desk: Path) -> None:
+    report = json.loads((desk / "report.json").read_text())
+    told = {"format": "velum-evaluation/1", "passed": True}
+    create = ("evidence", "create", "out.png", "--report", "report.json", "--evaluation", "evaluation.json")
+    (desk / "evaluation.json").write_text(json.dumps(told | {"plan": {"digest": "ab" * 32}}))
+    assert "give what velum evaluate says of that plan" in velum(*create, code=3)
+    assert not (desk / "out.png.evidence.json").exists()
+    (desk / "evaluation.json").write_text(json.dumps(told | {"plan": {"digest": report["plan"]}}))
+    velum(*create)
+
+
 def test_evidence_without_a_key_proves_nothing(desk: Path) -> None:
     velum("evidence", "create", "out.png", "--report", "report.json", "-o", "evidence.json")
     assert "not signed" in velum("evidence", "verify", "evidence.json", code=1)

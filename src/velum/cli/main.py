@@ -10,6 +10,7 @@ from velum.cli import (
     audit,
     check,
     config,
+    evaluate,
     evidence,
     hide,
     inspect,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command("hide")(hide.hide)
 app.command("locate")(locate.locate)
 app.command("check")(check.check)
+app.command("evaluate")(evaluate.evaluate)
 app.command("techniques")(inspect.techniques)
 app.command("labels")(inspect.labels)
 app.command("serve")(serve.serve)

@@ -91,3 +91,21 @@ def frames_shown(name: str) -> Iterator[Callable[[int, int | None], None]]:
     finally:
         if tasks:
             bar.stop()
+
+
+@contextmanager
+def shown_files(verb: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback that shows files done, their rate and the time left; it starts anew when all were done."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn(verb), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task(verb, total=None)
+
+        def show(done: int, total: int) -> None:
+            if done == 1:
+                bar.reset(task, total=total)
+            bar.update(task, completed=done)
+
+        yield show

@@ -50,13 +50,19 @@ def entry(
 ) -> dict[str, Any]:
     """Return what evidence says of the file `name`, hidden as `report` tells.
 
-    Raises `BadInput` where `check` tells the hash of another file.
+    Raises `BadInput` where `check` tells the hash of another file, or `evaluation` the digest of another plan.
     """
     checked = check.result.get("sha256") if check else None
     if checked not in (None, report.output_sha256):
         raise BadInput(
             f"the check tells of a file whose SHA-256 is {checked}; that of {name} is {report.output_sha256}: "
             f"give what velum check says of {name}"
+        )
+    evaluated = evaluation.result.get("plan") if evaluation else None
+    if isinstance(evaluated, Mapping) and evaluated.get("digest") != report.plan:
+        raise BadInput(
+            f"the evaluation tells of plan {str(evaluated.get('digest'))[:12]}, {name} was hidden by "
+            f"{report.plan[:12]}: give what velum evaluate says of that plan"
         )
     return {
         "file": name,

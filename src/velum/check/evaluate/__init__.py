@@ -1,0 +1,1 @@
+"""How much of what people have labelled is found and hidden, by size, with what the sample can tell of it."""

@@ -1,0 +1,70 @@
+"""COCO's detection format (cocodataset.org, data format): boxes as x, y, width, height in pixels.
+
+A crowd (`iscrowd`) and what says `ignore` are ignored areas. Tags are read from `attributes`, as CVAT writes them, and
+tracks from `track_id`. Every category of the file counts as labelled completely, as COCO's own evaluation takes it.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from velum.check.evaluate.truth import fields
+from velum.check.evaluate.truth.values import Labelled, Thing, Truth
+from velum.errors import BadInput
+from velum.locate.labels import canonical
+
+_FOLDERS = ("", "images", "data")
+"""Where pictures may lie, seen from the folder of the media."""
+
+
+def parsed(value: Mapping[str, Any], media: Path, sha256: str | None) -> Truth:
+    """Return the truth in a COCO file. Raises `BadInput` naming the entry that is wrong."""
+    labels = {
+        _id(one, "category"): canonical(fields.text(one.get("name"), f"the name of category {one.get('id')!r}"))
+        for one in fields.items(value.get("categories"), "categories")
+    }
+    images = {_id(one, "image"): one for one in fields.items(value.get("images"), "images")}
+    things: dict[int | str, list[Thing]] = defaultdict(list)
+    empty = 0
+    for one in fields.items(value.get("annotations"), "annotations"):
+        what = f"annotation {fields.mapping(one, 'an annotation').get('id')!r}"
+        image, category = (_known(one.get(key), what) for key in ("image_id", "category_id"))
+        if image not in images or category not in labels:
+            raise BadInput(f"{what} names an image or a category that the file does not have")
+        x, y, width, height = fields.numbers(one.get("bbox"), f"bbox of {what}", 4)
+        if width <= 0 or height <= 0:
+            empty += 1
+            continue
+        things[image].append(_thing(one, labels[category], (x, y, x + width, y + height), what))
+    complete = frozenset(labels.values())
+    found = tuple(_labelled(one, tuple(things[number]), media, complete) for number, one in images.items())
+    return Truth("COCO", found, sha256, (f"{empty} boxes without an area were left out",) if empty else ())
+
+
+def _id(value: Any, what: str) -> int | str:
+    return _known(fields.mapping(value, f"the {what}").get("id"), f"{what} {value!r:.80}")
+
+
+def _known(number: Any, what: str) -> int | str:
+    if not isinstance(number, int | str):
+        raise BadInput(f"{what} has the id {number!r:.80}; it must be a number or a text")
+    return number
+
+
+def _thing(one: Mapping[str, Any], label: str, xyxy: tuple[float, float, float, float], what: str) -> Thing:
+    crowd, outline = bool(one.get("iscrowd")), one.get("segmentation")
+    polygons = outline if isinstance(outline, list) and not crowd else []
+    track = one.get("track_id")
+    return Thing(
+        label, fields.box(*xyxy, what), crowd or bool(one.get("ignore")), crowd,
+        tuple(fields.corners(polygon, f"segmentation of {what}") for polygon in polygons),
+        None if track is None else str(track), fields.tags(one.get("attributes")),
+    )  # fmt: skip
+
+
+def _labelled(one: Mapping[str, Any], things: tuple[Thing, ...], media: Path, complete: frozenset[str]) -> Labelled:
+    name = fields.text(one.get("file_name"), f"file_name of image {one.get('id')!r}")
+    paths = [media / folder / name for folder in _FOLDERS]
+    path = next((path for path in paths if fields.is_there(path)), paths[0])
+    return Labelled(path, name, {0: things}, complete, fields.size(one.get("width"), one.get("height")))

@@ -1,0 +1,59 @@
+"""velum's own format of truth: the only one that has videos, and labels of which not all is labelled."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from velum.check.evaluate.truth import fields
+from velum.check.evaluate.truth.values import Labelled, Thing, Truth
+from velum.errors import BadInput
+from velum.locate.labels import canonical
+
+
+def parsed(value: Mapping[str, Any], media: Path, sha256: str | None) -> Truth:
+    """Return the truth in an object of file names (see docs/evaluate.md). Raises `BadInput` naming what is wrong."""
+    entries = {name: fields.mapping(entry, f"the entry of {name}") for name, entry in value.items()}
+    labelled = {name: entry for name, entry in entries.items() if entry.keys() & {"objects", "objects_by_frame"}}
+    if not labelled:
+        raise BadInput("no entry has objects or objects_by_frame; this is neither velum's truth nor COCO's")
+    notes = [f"{name} is not labelled" for name in entries if name not in labelled]
+    items = tuple(_labelled(name, entry, media) for name, entry in labelled.items())
+    return Truth("velum", items, sha256, tuple(notes))
+
+
+def _labelled(name: str, entry: Mapping[str, Any], media: Path) -> Labelled:
+    by_frame = fields.mapping(entry.get("objects_by_frame", {0: entry.get("objects")}), f"objects_by_frame of {name}")
+    tags = fields.tags(entry.get("tags"))
+    frames = {
+        _index(index, name): tuple(
+            _thing(one, tags, name) for one in fields.items(objects, f"objects in frame {index} of {name}")
+        )
+        for index, objects in by_frame.items()
+    }
+    complete = fields.items(entry.get("exhaustive", []), f"exhaustive of {name}")
+    size = fields.size(entry.get("width"), entry.get("height"))
+    return Labelled(media / name, name, frames, frozenset(canonical(str(label)) for label in complete), size)
+
+
+def _index(index: Any, name: str) -> int:
+    try:
+        number = int(index)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise BadInput(f"objects_by_frame of {name} has the frame {index!r}; frames are counted from 0")
+    return number
+
+
+def _thing(value: Any, tags: Mapping[str, str], name: str) -> Thing:
+    what = f"an object of {name}"
+    one = fields.mapping(value, what)
+    outline, track = one.get("polygon"), one.get("track")
+    corners = fields.corners(outline, f"polygon of {what}") if outline else ()
+    xyxy = fields.numbers(one.get("bbox"), f"bbox of {what}", 4)
+    return Thing(
+        canonical(fields.text(one.get("label"), f"the label of {what}")),
+        fields.box(xyxy[0], xyxy[1], xyxy[2], xyxy[3], what),
+        bool(one.get("ignore") or one.get("region")), bool(one.get("region")), (corners,) if corners else (),
+        None if track is None else str(track), {**tags, **fields.tags(one.get("tags"))},
+    )  # fmt: skip

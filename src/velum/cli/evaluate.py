@@ -1,0 +1,174 @@
+"""`velum evaluate`: how much of what people have labelled a plan finds and hides."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from velum.cli import console
+from velum.cli.hide import Labels, Overwrite, PlanFile, Rules
+from velum.errors import BadPlan
+
+if TYPE_CHECKING:
+    from velum.check.evaluate.choose import Choice, Wanted
+    from velum.check.evaluate.document import Evaluation
+    from velum.check.evaluate.run import Evaluate, Progress
+    from velum.check.evaluate.standard import Met
+    from velum.check.evaluate.truth import Truth
+    from velum.check.evaluate.values import Rate
+    from velum.plan import Plan
+
+TruthPath = Annotated[
+    Path, typer.Option("--truth", "-t", metavar="PATH", help="What is labelled: COCO, VOC, YOLO or velum's own.")
+]
+Media = Annotated[
+    Path | None, typer.Option("--media", metavar="DIR", help="Where the pictures and videos are. Default: beside it.")
+]
+Recall = Annotated[
+    float | None, typer.Option("--recall", metavar="SHARE", help="Choose thresholds that find so much, such as 0.95.")
+]
+MinHeight = Annotated[
+    int, typer.Option("--min-height", min=0, metavar="PX", help="Smallest thing that counts for --recall.")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the plan with the thresholds chosen.")
+]
+ProfileName = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="NAME", help="Hold it against gbt-44464-2024, strict or a TOML file."),
+]
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write a page with plots, and the worst misses shown."),
+]
+Iou = Annotated[
+    float | None,
+    typer.Option("--iou", min=0.05, max=0.95, help="Overlap from which a find is a thing. Default: 0.3."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+
+
+def evaluate(
+    truth: TruthPath, media: Media = None, rule: Rules = [], hide_labels: Labels = [], plan: PlanFile = None,
+    recall: Recall = None, min_height: MinHeight = 0, output: Output = None, profile: ProfileName = None,
+    html: Html = None, iou: Iou = None, json: Json = False, overwrite: Overwrite = False,
+) -> None:  # fmt: skip
+    """Hold a plan against truth: what it finds and hides, by size, with intervals. Exit 1: the profile is not met."""
+    from velum.check.evaluate import choose, standard
+    from velum.check.evaluate.document import Evaluation
+    from velum.check.evaluate.run import MATCH_IOU, Evaluate
+    from velum.check.evaluate.truth import read
+    from velum.cli.progress import fetch_progress, shown_files
+    from velum.engine.engine import Engine
+    from velum.settings import Settings
+
+    # Mistakes show before the first picture is read.
+    asked = console.PlanOptions(plan, rule, hide_labels).plan()
+    if (recall is None) != (output is None):
+        raise BadPlan("--recall and --output go together: thresholds are chosen to be written to a plan")
+    wanted = None if recall is None else choose.Wanted(recall, min_height)
+    against = None if profile is None else standard.profile(profile)
+    settings = Settings.load()
+    known = read(truth, media, settings.limits())
+    with fetch_progress() as fetching, shown_files("evaluating") as progress:
+        host = settings.host(fetching, mode="throughput")
+        with Engine(host=host, limits=settings.limits()) as engine:
+            run = Evaluate(engine, settings.limits(), MATCH_IOU if iou is None else iou)
+            choices: tuple[choose.Choice, ...] = ()
+            if wanted is not None:
+                asked, choices = _chosen(run, known, asked, wanted, progress)
+            observed = run(known, asked, progress=progress)
+    labels = tuple(one.label for one in asked.rules)
+    standing = None if against is None else standard.hold(observed, against, labels)
+    done = Evaluation(known, asked, observed, run.least_iou, standing, wanted, choices)
+    if output is not None:
+        console.write_text(output, _plan_text(output, asked), overwrite=overwrite)
+    if html is not None:
+        _write_page(html, done, overwrite=overwrite)
+    _tell(done, json=json)
+    if done.passed is False:
+        raise typer.Exit(1)
+
+
+def _chosen(
+    run: "Evaluate", truth: "Truth", plan: "Plan", wanted: "Wanted", progress: "Progress"
+) -> "tuple[Plan, tuple[Choice, ...]]":
+    from velum.check.evaluate import choose
+
+    searched = run(truth, choose.searching(plan, run.engine), progress=progress)
+    return choose.choose(searched, plan, wanted, run.engine)
+
+
+def _plan_text(path: Path, plan: "Plan") -> str:
+    import json
+
+    return json.dumps(plan.to_json(), indent=2) + "\n" if path.suffix.lower() == ".json" else plan.to_toml()
+
+
+def _write_page(path: Path, done: "Evaluation", *, overwrite: bool) -> None:
+    from velum.check.evaluate import misses
+    from velum.check.evaluate.page import page
+    from velum.settings import Settings
+
+    paths = {item.name: item.path for item in done.truth.items}
+    drawn = misses.draw(done.misses[: misses.MOST], paths, Settings.load().limits())
+    console.write_text(path, page(done, drawn), overwrite=overwrite)
+
+
+def _tell(done: "Evaluation", *, json: bool) -> None:
+    for reason in done.observed.left_out:
+        console.warn(f"left out: {reason}")
+    if json:
+        console.print_json(done.to_json())
+        return
+    _print(done)
+    for note in done.notes:
+        typer.echo(f"note: {note}")
+    for choice in done.choices:
+        found, right = choice.chosen.found, choice.chosen.right
+        says = "" if right.share is None else f"; {right.share:.1%} of all finds are right"
+        typer.echo(f"chosen: {choice.label} at {choice.chosen.threshold:g} finds {found.hits} of {found.total}{says}")
+    if done.standing is not None:
+        for one in done.standing.met:
+            typer.echo(f"{'met' if one.passed else 'NOT MET'}  {one.demand.label}: {_demand(one)}")
+        for label in done.standing.not_asked:
+            typer.echo(f"NOT MET  {label}: the plan does not look for it")
+        typer.echo(f"{done.standing.profile.title}: {'passed' if done.passed else 'not passed'}")
+
+
+def _demand(one: "Met") -> str:
+    false = "" if one.demand.false_rate is None else f", wrong finds {_share(one.false)} of {one.demand.false_rate:.0%}"
+    sure = "" if one.sure or not one.passed else "; the sample is too small to be sure"
+    return f"detected {_share(one.detected)} of {one.demand.detection_rate:.0%} wanted{false}{sure}"
+
+
+def _print(done: "Evaluation") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from velum.check.evaluate import tables
+
+    table = Table(box=None, pad_edge=False)
+    hidden = [f"hidden {level:.0%}" for level in tables.COVERED]
+    for index, title in enumerate(("label", "kind", "found", "recall", "95 % interval", *hidden, "mean share")):
+        table.add_column(title, justify="right" if index > 1 else "left", no_wrap=True)
+    for row in (*tables.by_size(done.observed.seen), *tables.by_tag(done.observed.seen)):
+        low, high = row.found.interval
+        table.add_row(
+            row.label, row.kind, f"{row.found.hits}/{row.found.total}", _share(row.found), f"{low:.3f} to {high:.3f}",
+            *map(_share, row.hidden), f"{row.covered:.3f}",
+        )  # fmt: skip
+    console = Console()
+    # Whatever reads it through a pipe wants it whole.
+    Console(width=console.width if console.is_terminal else 160).print(table)
+    for label, rate in tables.precision(done.observed).items():
+        typer.echo(f"{label}: {rate.total - rate.hits} of {rate.total} finds are wrong, precision {_share(rate)}")
+    if done.observed.watched:
+        frames, tracks = tables.frames(done.observed), tables.tracks(done.observed)
+        exposed = sum(track.exposed > 0 for track in tracks)
+        of_tracks = f"; {exposed} of {len(tracks)} tracks are at some time" if tracks else ""
+        typer.echo(f"videos: {frames.hits} of {frames.total} labelled frames are exposed{of_tracks}")
+
+
+def _share(rate: "Rate") -> str:
+    return "-" if rate.share is None else f"{rate.share:.3f}"
