@@ -132,7 +132,7 @@ def test_what_lies_beside_the_picture(tmp_path: Path, kind: str, told: list[str]
         assert checked(check, out, allowed) == ([] if kind in {"place", "metadata"} else told)
 
 
-def clip(path: Path, frames: int, *, sound: bool = False) -> Path:
+def clip(path: Path, frames: int, *, sound: bool = False, loud: float = 0.0) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", 25, options={"crf": "10", "bf": "0"})
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
@@ -141,9 +141,10 @@ def clip(path: Path, frames: int, *, sound: bool = False) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture()), "rgb24")))
         container.mux(stream.encode(None))
         if audio is not None:
-            silence = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.float32), "fltp", "mono")
-            silence.sample_rate = 48000
-            container.mux(audio.encode(silence))
+            tone = loud * np.sin(np.arange(2048, dtype=np.float32) / 10)
+            heard = av.AudioFrame.from_ndarray(tone[None].astype(np.float32), "fltp", "mono")
+            heard.sample_rate = 48000
+            container.mux(audio.encode(heard))
             container.mux(audio.encode(None))
     return path
 
@@ -170,6 +171,16 @@ def test_sound_that_should_be_gone(tmp_path: Path) -> None:
     with engine:
         assert checked(check, out, PLAN) == []
         assert checked(check, out, replace(PLAN, video=Video(audio="drop"))) == ["audio"]
+
+
+@pytest.mark.parametrize(("loud", "told"), [(0.0, []), (0.002, ["audio"]), (0.5, ["audio"])])
+def test_sound_that_should_be_silent(tmp_path: Path, loud: float, told: list[str]) -> None:
+    out = clip(tmp_path / "out.mp4", 4, sound=True, loud=loud)
+    engine, check = looking([])
+    with engine:
+        assert checked(check, out, replace(PLAN, video=Video(audio="mute"))) == told
+        engine.hide(out, tmp_path / "muted.mp4", replace(PLAN, video=Video(audio="mute")))
+        assert checked(check, tmp_path / "muted.mp4", replace(PLAN, video=Video(audio="mute"))) == []
 
 
 def test_a_plan_that_verifies_publishes_what_passes(source: Path) -> None:

@@ -16,6 +16,7 @@ from velum.frame import Frame, Rgb
 from velum.limits import Limits
 from velum.locate.labels import covers
 from velum.media.beside import beside
+from velum.media.video.beside import sounding
 from velum.plan import Plan, Rule
 from velum.plugins import Host, Technique
 from velum.region import Box, Region
@@ -161,10 +162,14 @@ def _share(inner: Box, outer: Box) -> float:
 
 def _beside(file: Path, plan: Plan, limits: Limits) -> Iterator[Leak]:
     """Yield what lies beside the pictures and was not allowed to stay."""
-    for one in beside(file, limits):
+    found = beside(file, limits)
+    for one in found:
         kept = one.kinds & set(plan.metadata)
         allowed = (one.kind == "audio" and plan.video.audio != "drop") or (
             one.kind == "subtitles" and plan.video.subtitles != "drop"
         )
         if not kept and not allowed:
             yield Leak(one.kind, f"there is still {one.what}")
+    if plan.video.audio == "mute" and any(one.kind == "audio" for one in found):
+        for index in sounding(file, limits):
+            yield Leak("audio", f"stream {index} should be silent, and can still be heard")

@@ -5,6 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
+import av
+import numpy as np
 from av.stream import Disposition
 
 from velum.limits import Limits
@@ -17,6 +19,9 @@ _TECHNICAL = {
     "number_of_frames", "bps", "number_of_bytes", "loop", "variant_bitrate", "max_bitrate", "stereo_mode",
 }  # fmt: skip
 """Words about how a file is made, in lower case."""
+
+SILENT = 1e-4
+"""Share of full scale (-80 dBFS) up to which samples are silence that was coded; even whispers are louder."""
 
 _PLACES = ("location", "gps", "xyz", "geo")
 
@@ -42,6 +47,30 @@ def streams(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
                 yield "subtitles", f"stream {stream.index} is subtitles"
             else:
                 yield "stream", f"stream {stream.index} is {kind}"
+
+
+def sounding(path: Path, limits: Limits) -> list[int]:
+    """Return the indices of the streams in which anything can be heard, to their ends.
+
+    Raises `BadInput` for sound that cannot be decoded: whether it is silent is then not known.
+    """
+    heard = []
+    with closing(VideoFile(path, limits)) as file, file.open(limits) as container, translated(path):
+        for stream in container.streams.audio:
+            container.seek(0)
+            if any(_loudest(frame) > SILENT for frame in container.decode(stream)):
+                heard.append(stream.index)
+    return heard
+
+
+def _loudest(frame: av.AudioFrame) -> float:
+    """Return the largest sample, as a share of the largest that there is."""
+    samples = frame.to_ndarray()
+    if samples.dtype.kind == "f":
+        return float(np.abs(samples).max(initial=0.0))
+    whole = float(1 << (8 * samples.itemsize - 1))
+    middle = whole if samples.dtype.kind == "u" else 0.0
+    return float(np.abs(samples.astype(np.float64) - middle).max(initial=0.0)) / whole
 
 
 def _words(words: dict[str, str], where: str) -> Iterator[tuple[Kind, str]]:
