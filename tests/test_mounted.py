@@ -142,6 +142,7 @@ def test_files_are_links_as_kubernetes_mounts_them(tmp_path: Path) -> None:
 
 WRONG_FOLDERS = [
     ("not Python", {"one": "class Paint(\n"}, r"one\.py is not Python 3\.\d+: .*one\.py, line 1"),
+    ("nested too deep", {"one": f"x = {'(' * 90}{'-' * 5000}1{')' * 90}"}, r"one\.py is not Python"),
     ("no text", {"one": "\0"}, r"one\.py is not Python"),
     ("nothing in it", {"one": "import os\n"}, r"one\.py has no technique in it; write a class with a method 'hide'"),
     ("only a private one", {"one": "class _P:\n def hide(self, patch): ...\n"}, r"one\.py has no technique"),

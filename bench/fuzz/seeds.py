@@ -70,6 +70,23 @@ YOLO = [b"path: .\nval: images\nnames:\n  0: face\n  1: plate\n", b"val: [images
 YOLO_LABELS = [b"0 0.5 0.5 0.2 0.3\n", b"0 0.1 0.1 0.4 0.1 0.4 0.6\n"]
 PROFILES = [b"[mine]\ntitle = 'x'\n[mine.face]\nmin_height = 32\ndetection_rate = 0.9\ncovered = 0.5\n"]
 
+MOUNTED = [(
+    b"from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Paint:\n    level: float = 0.5\n"
+    b"    labels = None\n    destroys = True\n\n    def hide(self, patch):\n        pass\n\n\n"
+    b"class Other(Paint):\n    pass\n"
+)]  # fmt: skip
+SIGNATURES = _dumped(
+    {
+        "inputs": {"images": [1, 3, 640, 640]}, "outputs": {"output0": [1, 84, 8400]},
+        "metadata": {"names": "{0: 'face', 1: 'plate'}", "stride": "32", "task": "detect"},
+    },
+    {
+        "inputs": {"data": [1, 3, 300, 300]}, "outputs": {"detection_out": [1, 1, 200, 7]},
+        "metadata": {"detection.num_classes": "3", "detection.background_label_id": "0",
+                     "conversion.reverse_input_channels": "true", "conversion.framework": "caffe"},
+    },
+)  # fmt: skip
+
 
 def _report(**more: Any) -> Report:
     return Report(

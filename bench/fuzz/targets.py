@@ -26,9 +26,12 @@ from velum.check.evidence.verify import load, verify
 from velum.errors import BadInput, VelumError
 from velum.findings import Findings
 from velum.limits import Limits
+from velum.locate import recognise
 from velum.locate.catalogfile import read_catalog
 from velum.locate.darknet import Weights, read_cfg
+from velum.locate.families import Signature
 from velum.media.span import Span
+from velum.mounted import Mounted
 from velum.plan import Plan, Rule
 from velum.report import Report
 from velum.service.keys import Keys
@@ -151,6 +154,28 @@ def _yolo_labels(data: bytes, folder: Path) -> None:
     truth(folder, None, Limits())
 
 
+def _mounted(data: bytes, folder: Path) -> None:
+    _file(data, folder, "x.py")
+    Mounted(folder)
+
+
+def _signature(data: bytes) -> None:
+    value = _value(data)
+    try:
+        inputs, outputs = (
+            {str(name): tuple(int(side) % (1 << 31) for side in shape) for name, shape in value[key].items()}
+            for key in ("inputs", "outputs")
+        )
+        metadata = {str(name): str(one) for name, one in value["metadata"].items()}
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise BadInput("no signature") from error  # runtimes give sides of 31 bits, and texts
+    signature = Signature(inputs, outputs, metadata)
+    for family in recognise.candidates(signature):
+        recognise.check_labels(recognise.labels_of(signature, family, "x"), signature, family, "x")
+        recognise.placed(("face",), signature, family)
+    recognise.input_of(signature)
+
+
 def _canonical(data: bytes) -> None:
     text = canonical(parse(_text(data)))
     assert canonical(parse(text.decode())) == text
@@ -203,6 +228,8 @@ TARGETS: Mapping[str, Target] = {
         Target("truth yolo", lambda: seeds.YOLO, _yolo, 2),
         Target("truth yolo labels", lambda: seeds.YOLO_LABELS, _yolo_labels, 2),
         Target("profile", lambda: seeds.PROFILES, lambda data, folder: profile(str(_file(data, folder, "p.toml"))), 2),
+        Target("techniques in a folder", lambda: seeds.MOUNTED, _mounted, 2),
+        Target("what a model says", lambda: seeds.SIGNATURES, lambda data, _: _signature(data), 2),
         Target("catalogue", lambda: seeds.CATALOGUES, lambda data, _: read_catalog(_text(data), "x")),
         Target("settings", lambda: seeds.SETTINGS, _settings),
         Target("environment", lambda: seeds.ENVIRONMENTS, _environment),

@@ -109,7 +109,7 @@ def _techniques(file: Path) -> dict[str, _Place]:
         raise BadPlan(
             f"{file} cannot be read: {error.strerror or error}; let the user of this process read it"
         ) from error
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:  # the last two: nested too deep
         raise BadPlan(f"{file} is not Python {sys.version_info[0]}.{sys.version_info[1]}: {error}") from error
     kinds = [kind for kind in _with_hide(tree) if not kind.startswith("_")]
     if not kinds:

@@ -273,6 +273,12 @@ def test_cocos_80_labels_are_spread_over_its_numbers() -> None:
     assert (labels[0], labels[11], labels[12], labels[13], labels[90]) == ("", "c10", "", "c11", "c79")
 
 
+@pytest.mark.parametrize("stated", ["none", "2.5", "-1", "9" * 5000])
+def test_numbers_that_a_model_cannot_mean_are_not_stated(stated: str) -> None:
+    facts = {"detection.background_label_id": stated, "detection.num_classes": stated}
+    assert recognise.class_count(Signature({}, {}, facts), "ssd") is None
+
+
 ORDERS = [
     ({"conversion.framework": "tf", "conversion.reverse_input_channels": "True"}, "bgr"),
     ({"conversion.framework": "tf", "conversion.reverse_input_channels": "False"}, "rgb"),

@@ -97,13 +97,19 @@ def check_labels(labels: tuple[str, ...], signature: Signature, family: str, wha
 
 def class_count(signature: Signature, family: str) -> int | None:
     """Return how many classes the outputs of a network of that family tell apart, None when they do not show it."""
-    background = int(signature.metadata.get("detection.background_label_id", 0))
-    if background > 0:  # it is counted last
+    background, stated = (_stated(signature, name) for name in ("background_label_id", "num_classes"))
+    if background:  # it is counted last
         return background
-    if "detection.num_classes" in signature.metadata:
-        return int(signature.metadata["detection.num_classes"])
+    if stated is not None:
+        return stated
     counter = _COUNTERS.get(family)
     return counter(signature) if counter and all(signature.outputs.values()) else None
+
+
+def _stated(signature: Signature, name: str) -> int | None:
+    """Return the whole number that a DetectionOutput operation states, None where it states none."""
+    text = signature.metadata.get(f"detection.{name}", "")
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def input_of(signature: Signature) -> dict[str, Any]:
