@@ -9,7 +9,10 @@ from typing import Any, cast
 import av
 import numpy as np
 import pytest
+from tests.engine.test_trailing import film, place
 from tests.ui.test_page import AXE, hidden_in, picture
+
+from velum.region import Box
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -39,6 +42,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same in an MP4, whose frames are not evenly far apart, nor stored in the order in which they are shown."""
     return filmed(tmp_path_factory.mktemp("uneven") / "clip.mp4", "libx264", pause=3)
+
+
+@pytest.fixture(scope="session")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film with a thing that moves through it."""
+    return film(tmp_path_factory.mktemp("moving") / "moving.mp4")
 
 
 def filmed(path: Path, codec: str, pause: int = 0) -> Path:
@@ -111,6 +120,42 @@ def test_a_track_is_switched_off_by_a_click_and_another_is_drawn(page: Any, clip
         number in range(3, 8) for number in range(20)
     ]
     assert pictures[0][8:22, 13:27].mean() > 10, "what was switched off is as it was"
+
+
+def test_what_is_drawn_is_followed_through_the_video(page: Any, moving: Path) -> None:
+    job = reviewed(page, moving)
+    page.get_by_role("button", name="Draw").click()
+    for _ in range(20):
+        page.get_by_role("button", name="One frame forward").click()
+    x0, y0, x1, y1 = place(20).xyxy
+    page.mouse.move(*spot(page, x0, y0))
+    page.mouse.down()
+    page.mouse.move(*spot(page, x1, y1), steps=5)
+    page.mouse.up()
+    page.get_by_text("Followed from frame 1 to ").last.wait_for()
+    page.get_by_role("heading", name="2 tracks hidden").wait_for()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("heading", name="1 track hidden").wait_for()
+    page.get_by_role("button", name="Redo").click()
+    rendered(page)
+    made = regions(page, job)
+    for index in (0, 10, 20, 40, 60):
+        boxes = [Box(*one["xyxy"]) for one in made[index]["regions"] if one["xyxy"] != made[0]["regions"][0]["xyxy"]]
+        inner = place(index).pad(-6, -6)
+        assert any(box.join(inner) == box for box in boxes), index
+
+
+def test_what_cannot_be_followed_stays_for_a_moment(page: Any, clip: Path) -> None:
+    reviewed(page, clip)
+    page.route("**/follow", lambda route: route.fulfill(status=503, json={"code": "Busy", "detail": "Too many ask."}))
+    page.get_by_role("button", name="Draw").click()
+    page.mouse.move(*spot(page, 100, 100))
+    page.mouse.down()
+    page.mouse.move(*spot(page, 140, 130), steps=5)
+    page.mouse.up()
+    page.get_by_text("It could not be followed, and stays for 1 s before and after: Too many ask.").last.wait_for()
+    page.get_by_role("heading", name="2 tracks hidden").wait_for()
+    page.complaints.clear()
 
 
 @pytest.mark.parametrize("width", [1280, 400])

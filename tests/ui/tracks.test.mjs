@@ -82,6 +82,17 @@ test('what is drawn is there for a while, and moves straight between where it is
   assert.deepEqual([found.places[0].region.found, found.places[1].region.xyxy, found.places[2].region.xyxy[0]], ['detected', [80, 5, 100, 15], 2]);
 });
 
+test('what was followed is a track whose keyframe is where it was drawn', () => {
+  const regions = (x, found) => [{ label: 'face', xyxy: [x, 5, x + 10, 15], score: 1, found }];
+  const { state, id } = tracks.followed(tracks.tracksOf(file()), 'face', 4, [
+    { index: 3, regions: regions(9, 'back-filled') }, { index: 4, regions: regions(10, 'manual') }, { index: 5, regions: regions(11, 'interpolated') }]);
+  const made = state.find((one) => one.id === id);
+  assert.equal(state.filter((one) => one.id === id).length, 1);
+  assert.deepEqual([frames(made), boxes(made)], [[3, 4, 5], [9, 10, 11]]);
+  assert.deepEqual(tracks.stretchesOf(made).map(({ kind }) => kind), ['filled', 'manual', 'filled']);
+  assert.deepEqual(boxes(tracks.put(state, id, 4, [50, 5, 60, 15], 100, 50).find((one) => one.id === id)), [9, 50, 11]);
+});
+
 test('doubtful moments are in order, and none is made of what is off', () => {
   const state = tracks.tracksOf(file());
   assert.deepEqual(tracks.doubtsOf(state, 10), [

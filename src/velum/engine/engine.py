@@ -18,6 +18,7 @@ from velum.engine.joining import numbered, numbering, summed
 from velum.engine.lanes import ahead
 from velum.engine.prepare import Parts, Work, prepare
 from velum.engine.stages import Looked, Tally, Tell, counted, hide, known, locate, told, touched_by, unique, wanted_by
+from velum.engine.trailing import MOST_SECONDS, trailed
 from velum.engine.verified import Verdict, verified
 from velum.errors import BadInput, BadPlan
 from velum.findings import Findings
@@ -234,6 +235,14 @@ class Engine:
         work = prepare(plan, self._parts)
         with self._reading(media.source_of(source), plan) as (reader, tally):
             return self._found(reader, work, tally, progress)
+
+    def follow(self, source: str | Path, frame: int, region: Region, *, seconds: float = MOST_SECONDS) -> Findings:
+        """Return where the thing that `region` shows in one frame of a video is there and in the frames around.
+
+        It is recognised by what it looks like, up to `seconds` (at most 10) before and after. Raises `BadInput` for
+        what is no video, and for a frame or a region that it does not have.
+        """
+        return trailed(Path(source), self._limits, frame, region, seconds)
 
     def hide_pixels(
         self, pixels: Samples, plan: Plan = DEFAULT_PLAN, *, regions: Findings | None = None

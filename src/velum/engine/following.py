@@ -73,7 +73,7 @@ def followed(looked: Iterable[Looked], work: Work, reach: Reach) -> Iterator[Loo
 
     def seen() -> Iterator[tuple[Looked, Thumb]]:
         for look in chain([first], looked):
-            thumb = look.frame.grey(*_thumb_size(look.frame))
+            thumb = thumb_of(look.frame)
             # Without end, only what is known of a frame is kept, not its picture.
             kept = look if reach.window_frames is not None else replace(look, frame=_without_planes(look.frame))
             held.append(kept)
@@ -148,6 +148,7 @@ def _looks(seen: Iterable[tuple[Looked, Thumb]], which: int) -> Iterator[Look]:
         yield Look(look.frame.index, look.frame.width, look.frame.height, regions, thumb)
 
 
-def _thumb_size(frame: Frame) -> tuple[int, int]:
+def thumb_of(frame: Frame) -> Thumb:
+    """Return the frame as the tracker sees it: small, grey, upright."""
     scale = min(1.0, THUMB_WIDTH / frame.width)
-    return max(SMALLEST_THUMB, round(frame.width * scale)), max(SMALLEST_THUMB, round(frame.height * scale))
+    return frame.grey(max(SMALLEST_THUMB, round(frame.width * scale)), max(SMALLEST_THUMB, round(frame.height * scale)))

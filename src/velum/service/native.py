@@ -60,7 +60,7 @@ class Native:
         yield "/v1", images.routes(self.images)
         yield "/v1", uploads.routes(self.receiving, access)
         yield "/v1", jobs.routes(self.counter, access, watchers=self.watchers, ending=self.ending)
-        yield "/v1", review.routes(self.counter, access)
+        yield "/v1", review.routes(self.counter, self.images.studio, access)
         yield "/v1", approvals.routes(self.counter, access)
         yield "/v1", offered.routes(self.offered)
         yield "", blur.routes(self.blurring)

@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import Request
+from tests.engine.test_trailing import film, place
 from tests.service.making import client, on_the_wire, picture, pixels, settings
 from tests.service.v1.test_jobs import Named, ended, handed_in, worked
 
@@ -97,14 +98,42 @@ def test_regions_that_cannot_be_of_the_source_are_refused(tmp_path: Path, body: 
         assert stored(tmp_path) == 3
 
 
+def test_a_thing_is_followed(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    ask = {"frame": 40, "xyxy": list(place(40).xyxy), "label": "face"}
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
+        job = handed_in(it, film(tmp_path / "a.mp4").read_bytes(), name="a.mp4")
+        answer = it.post(f"{job}/follow", json=ask)
+        assert answer.status_code == 200, answer.text
+        found = Findings.from_json(answer.json())
+        assert {0, 39, 40, 41, 70} <= set(found.frames)
+        assert found.frames[40][0].box == place(40)
+        for wrong, status, why in (
+            ({"frame": 80}, 422, "no frame 80"),
+            ({"frame": -1}, 422, "greater than or equal to 0"),
+            ({"xyxy": [1, 2, 3]}, 422, "at least 4"),
+            ({"xyxy": [5, 5, 5, 9]}, 422, "empty"),
+            ({"more": 1}, 422, "more"),
+        ):
+            bad = it.post(f"{job}/follow", json=ask | wrong)
+            assert (bad.status_code, why in bad.text) == (status, True), bad.text
+            assert str(tmp_path) not in bad.text
+        photo = it.post(f"{handed_in(it)}/follow", json=ask)
+        assert (photo.status_code, photo.json()["code"]) == (422, "BadInput")
+
+
 def test_to_review_takes_the_scope_and_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.service.app.access_of", lambda _: Scoped())
     with client(settings(tmp_path)) as it:
         place = handed_in(it)
-        calls: list[tuple[str, str]] = [("GET", "source"), ("PUT", "regions"), ("POST", "render")]
-        for method, what in calls:
+        thing = {"frame": 0, "xyxy": [0, 0, 9, 9], "label": "face"}
+        calls: list[tuple[str, str, Any]] = [
+            ("GET", "source", None), ("PUT", "regions", CORNER.to_json()), ("POST", "render", None),
+            ("POST", "follow", thing),
+        ]  # fmt: skip
+        for method, what, body in calls:
             for name, status in (("a anonymize", 403), ("b anonymize review", 404)):
-                answer = it.request(method, f"{place}/{what}", headers={"x-name": name}, json=CORNER.to_json())
+                answer = it.request(method, f"{place}/{what}", headers={"x-name": name}, json=body)
                 assert answer.status_code == status, (method, what, name, answer.text)
         assert it.get(f"{place}/regions", headers={"x-name": "b anonymize review"}).status_code == 404
 

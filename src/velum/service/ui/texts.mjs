@@ -72,7 +72,8 @@ const en = {
   'found.detected': 'found', 'found.manual': 'by hand', 'found.interpolated': 'filled in', 'found.back-filled': 'traced back',
   // video
   'video.back': 'Back to review', 'video.timeline': 'Timeline of all tracks', 'video.picture': 'Video with what is hidden',
-  'video.span': 'How long before and after', 'video.span.0': 'In this frame only', 'video.span.n': '{n} s before and after',
+  'video.span': 'How long before and after', 'video.span.follow': 'Follow it',
+  'video.following': 'Following it through the video …', 'video.followed': 'Followed from frame {from} to {to}.', 'video.lost': 'It could not be followed, and stays for 1 s before and after: {why}', 'video.span.0': 'In this frame only', 'video.span.n': '{n} s before and after',
   'video.tool.switch': 'Switch', 'video.tool.move': 'Move', 'video.tool.draw': 'Draw', 'video.preview': 'Preview as black',
   'video.merge': 'Merge with …', 'video.merge.with': 'Merge with', 'video.render': 'Hide it this way',
   'video.render.how': 'Makes the video anew with these tracks', 'video.doubt': 'Next doubtful moment', 'video.doubt.how': 'N; P: the one before',
@@ -183,7 +184,8 @@ const de = {
   'found.detected': 'gefunden', 'found.manual': 'von Hand', 'found.interpolated': 'ergänzt', 'found.back-filled': 'zurückverfolgt',
   // video
   'video.back': 'Zurück zur Prüfung', 'video.timeline': 'Zeitachse aller Spuren', 'video.picture': 'Video mit dem, was unkenntlich ist',
-  'video.span': 'Wie lange davor und danach', 'video.span.0': 'Nur in diesem Bild', 'video.span.n': '{n} s davor und danach',
+  'video.span': 'Wie lange davor und danach', 'video.span.follow': 'Folgen',
+  'video.following': 'Wird durch das Video verfolgt …', 'video.followed': 'Verfolgt von Bild {from} bis {to}.', 'video.lost': 'Es ließ sich nicht verfolgen und bleibt 1 s davor und danach: {why}', 'video.span.0': 'Nur in diesem Bild', 'video.span.n': '{n} s davor und danach',
   'video.tool.switch': 'Schalten', 'video.tool.move': 'Verschieben', 'video.tool.draw': 'Zeichnen', 'video.preview': 'Vorschau in Schwarz',
   'video.merge': 'Verbinden mit …', 'video.merge.with': 'Verbinden mit', 'video.render': 'So unkenntlich machen',
   'video.render.how': 'Macht das Video mit diesen Spuren neu', 'video.doubt': 'Nächste zweifelhafte Stelle', 'video.doubt.how': 'N; P: die vorige',

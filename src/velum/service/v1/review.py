@@ -6,18 +6,21 @@ from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Header, Request
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from starlette.responses import JSONResponse, Response
 
 from velum.bmw.routes import note
 from velum.findings import FORMAT
 from velum.jobs import Job
+from velum.region import Box, Region
 from velum.service.access import Access
 from velum.service.callers import Caller
-from velum.service.problems import documented
+from velum.service.problems import Expired, documented
 from velum.service.v1.counter import REGIONS_BYTES, Counter
 from velum.service.v1.download import regions_of, source_of, tag_of
 from velum.service.v1.intake import bounded
 from velum.service.v1.jobs import RANGES, JobId, shown
+from velum.service.v1.studio import Studio
 from velum.service.v1.values import JobState
 
 _REGIONS: Mapping[str, Any] = {
@@ -25,6 +28,11 @@ _REGIONS: Mapping[str, Any] = {
     "content": {"application/json": {"schema": {"type": "object"}}},
     "headers": {"ETag": {"description": "For If-Match.", "schema": {"type": "string"}}},
 }
+_FOLLOWED: Mapping[str, Any] = {
+    "description": "Where it is, as a file of regions.",
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
+Edge = Annotated[StrictInt, Field(ge=-(1 << 31), le=1 << 31)]
 _PUT_REGIONS: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -41,7 +49,19 @@ _PUT_REGIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def routes(counter: Counter, access: Access) -> APIRouter:
+class FollowWanted(BaseModel):
+    """A thing in one frame of a video, which is to be followed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    frame: Annotated[StrictInt, Field(ge=0, le=1 << 31, examples=[120])]
+    """Counted from 0."""
+    xyxy: Annotated[list[Edge], Field(min_length=4, max_length=4, examples=[[812, 240, 934, 402]])]
+    """Its box, in pixels of the upright picture."""
+    label: Annotated[str, Field(min_length=1, max_length=100, examples=["face"])]
+
+
+def routes(counter: Counter, studio: Studio, access: Access) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter(prefix="/jobs", tags=["Review"])
     Asking = Annotated[Caller, Depends(access.require("anonymize"))]  # noqa: N806 - a type
@@ -84,6 +104,20 @@ def routes(counter: Counter, access: Access) -> APIRouter:
         note(request, job=made.id, plan=made.submission.plan.digest)
         tag = {} if made.regions is None else {"etag": tag_of(made.regions)}
         return JSONResponse(shown(made, caller), headers=tag)
+
+    @router.post("/{job}/follow", responses={200: dict(_FOLLOWED), **documented(404, 410)}, response_class=JSONResponse)
+    def follow(job: JobId, wanted: FollowWanted, caller: Reviewing, request: Request) -> Response:
+        """Follow a thing from one frame of the source, by what it looks like, up to 10 s before and after.
+
+        The answer has the form of a file of regions; nothing is kept. Takes the scope review.
+        """
+        one = found(job, caller, request)
+        store = counter.office.open().store
+        if not one.source_kept or store.size(one.submission.source) is None:
+            raise Expired(f"the source of job {one.id} has been deleted after its time")
+        region = Region(Box(*wanted.xyxy), wanted.label, found="manual")
+        seen = studio.follow(partial(store.fetch, one.submission.source), one.submission.name, wanted.frame, region)
+        return JSONResponse(seen.to_json(), headers={"cache-control": "no-store"})
 
     @router.post("/{job}/render", status_code=202, responses=documented(404, 409), **state)
     def render(job: JobId, caller: Reviewing, request: Request) -> Response:

@@ -2,9 +2,10 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from velum.bmw import local
@@ -17,6 +18,7 @@ from velum.findings import Findings
 from velum.media import Held
 from velum.media.sniff import SUFFIXES, VIDEO_HEAD_BYTES, format_of, video_format_of
 from velum.plan import Plan
+from velum.region import Region
 from velum.report import Report
 
 NAME = "the picture"
@@ -75,6 +77,18 @@ class Studio:
         suffix_of(data)
         with self._working(gone):
             return self.engine.locate(Held(NAME, data), plan)
+
+    def follow(self, fetched: Callable[[Path], Path], name: str, frame: int, region: Region) -> Findings:
+        """Return where a thing in one frame of a video is; `fetched` gets its file into a folder, or says where it is.
+
+        Raises as `Engine.follow` does, with `name` for the file, and `Busy`.
+        """
+        with self._working(threading.Event()), self.workshop.folder() as folder:
+            source = fetched(folder)
+            try:
+                return self.engine.follow(source, frame, region)
+            except BadInput as error:
+                raise BadInput(str(error).replace(str(source), name)) from error
 
     @contextmanager
     def _working(self, gone: threading.Event) -> Iterator[None]:

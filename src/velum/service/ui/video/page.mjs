@@ -48,7 +48,7 @@ class VelumVideo extends HTMLElement {
   #list = h('ul', { class: 'regions' });
   #count = h('h2');
   #label = h('select', { 'aria-label': t('photo.newlabel') });
-  #span = h('select', { 'aria-label': t('video.span') }, ...[0, 1, 2, 5].map((n) => h('option', { value: n, selected: n === 1 }, n ? t('video.span.n', { n }) : t('video.span.0'))));
+  #span = h('select', { 'aria-label': t('video.span') }, h('option', { value: 'follow' }, t('video.span.follow')), ...[0, 1, 2, 5].map((n) => h('option', { value: n }, n ? t('video.span.n', { n }) : t('video.span.0'))));
   #tools = TOOLS.map((tool) => h('button', { type: 'button', 'aria-pressed': String(tool === 'switch'), onclick: () => this.#use(tool) }, t(`video.tool.${tool}`)));
   #other = h('select', { 'aria-label': t('video.merge.with'), onchange: () => this.#merge() });
   /** @type {Record<string, HTMLButtonElement>} */
@@ -217,15 +217,31 @@ class VelumVideo extends HTMLElement {
   }
 
   /** @param {number[]} xyxy */
-  #drawn(xyxy) {
-    const { frame, times } = this.#stage, seconds = Number(this.#span.value);
+  async #drawn(xyxy) {
+    const { frame } = this.#stage, label = this.#label.value;
+    this.#use('move');
+    if (this.#span.value !== 'follow') return this.#stay(xyxy, Number(this.#span.value));
+    try {
+      tell(t('video.following'));
+      const { frames } = await send('POST', `v1/jobs/${encodeURIComponent(this.#id)}/follow`, { frame, label, xyxy: xyxy.map(Math.round) });
+      const { state, id } = tracks.followed(this.#history.now, label, frame, frames);
+      this.#push(state, id);
+      tell(t('video.followed', { from: frames[0].index + 1, to: frames[frames.length - 1].index + 1 }));
+    } catch (error) {
+      tell(t('video.lost', { why: said(error) }));
+      this.#stay(xyxy, 1, frame);
+    }
+  }
+
+  /** Have a box stay where it was drawn. @param {number[]} xyxy @param {number} seconds before and after @param {number} [frame] */
+  #stay(xyxy, seconds, frame = this.#stage.frame) {
+    const { times } = this.#stage;
     const rate = this.#frames / Math.max(0.04, times[times.length - 1] || 0.04), reach = Math.round(seconds * rate);
     const { state, id } = tracks.drawn(this.#history.now, {
       label: this.#label.value, at: frame, xyxy, from: Math.max(0, frame - reach), to: Math.min(this.#frames - 1, frame + reach),
       width: this.#file?.width ?? 1, height: this.#file?.height ?? 1,
     });
     this.#push(state, id);
-    this.#use('move');
   }
 
   /** @param {number[]} xyxy */

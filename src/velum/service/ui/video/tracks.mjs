@@ -251,6 +251,18 @@ export function put(state, id, at, xyxy, width, height) {
 }
 
 /**
+ * Add a track that was followed from a box drawn in a frame.
+ * @param {State} state @param {string} label @param {number} at the frame in which it was drawn
+ * @param {Regions['frames']} frames
+ * @returns {{ state: State, id: number }}
+ */
+export function followed(state, label, at, frames) {
+  const id = nextId(state);
+  const places = frames.flatMap(({ index, regions }) => regions.map((region) => ({ at: index, region, key: index === at })));
+  return { state: [...state, { id, label, on: true, places }], id };
+}
+
+/**
  * Add a track by hand: in one frame, and as many before and after it as are asked for.
  * @param {State} state
  * @param {{ label: string, at: number, xyxy: number[], from: number, to: number, width: number, height: number }} what
