@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from velum.errors import BadInput
 from velum.region import Box, Region, mask_from_runs, run_lengths
+from velum.use import Use
 
 edges = st.floats(-1e6, 1e6)
 sizes = st.floats(0.01, 1e4)
@@ -72,6 +73,17 @@ def test_region_json_round_trip() -> None:
     )
 
 
+@pytest.mark.parametrize("technique", ["blur", "pixelate(degree=0.5)", {"name": "blur", "options": {"degree": 0.5}}])
+def test_a_region_may_bring_its_technique_and_be_off(technique: object) -> None:
+    entry: dict[str, object] = {"label": "face", "xyxy": [0, 0, 9, 4], "technique": technique, "off": True}
+    region = Region.from_json(entry)
+    assert (region.technique, region.off) == (Use.from_json(technique), True)
+    told = region.to_json()
+    assert (told["technique"], told["off"]) == (str(region.technique), True)
+    assert Region.from_json(told).technique == region.technique
+    assert Region(Box(0, 0, 9, 4), "face").to_json().keys() == {"label", "xyxy", "score", "found"}
+
+
 def test_a_hand_written_region_needs_only_label_and_box() -> None:
     region = Region.from_json({"label": "face", "xyxy": [0.2, 0, 9.1, 4]})
     assert region.box == Box(0, 0, 10, 4)
@@ -94,6 +106,9 @@ def test_a_hand_written_region_needs_only_label_and_box() -> None:
         ({"label": "face", "xyxy": [0, 0, 2, 2], "mask_runs": [3]}, "adds up"),
         ({"label": "face", "xyxy": [0, 0, 2, 2], "mask_runs": [5, -1]}, "adds up"),
         ({"label": "face", "xyxy": [0, 0, 1, 1], "colour": "red"}, "unknown fields"),
+        ({"label": "face", "xyxy": [0, 0, 1, 1], "off": 1}, "true or false"),
+        ({"label": "face", "xyxy": [0, 0, 1, 1], "technique": "blur("}, "region technique: cannot read 'blur\\('"),
+        ({"label": "face", "xyxy": [0, 0, 1, 1], "technique": 3}, "region technique"),
     ],
 )
 def test_a_wrong_region_says_what_is_wrong(entry: object, message: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Self, TypeGuard
 
 from velum.errors import BadInput
 from velum.region import Region
+from velum.use import Use
 
 FORMAT = "velum-regions/1"
 
@@ -24,6 +25,12 @@ class Findings:
     frames: Mapping[int, tuple[Region, ...]]
     sha256: str | None = None
     models: tuple[Mapping[str, str], ...] = field(default=())
+
+    @property
+    def techniques(self) -> frozenset[tuple[Use, str]]:
+        """The techniques that regions bring along, each with the label of one that it hides."""
+        every = (region for regions in self.frames.values() for region in regions if not region.off)
+        return frozenset((one.technique, one.label) for one in every if one.technique is not None)
 
     def check(self, *, width: int, height: int, frames: int | None, sha256: str | None) -> None:
         """Raise `BadInput` when a source of that size, number of frames and hash cannot be the one they came from."""

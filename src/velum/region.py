@@ -8,13 +8,17 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from velum.errors import BadInput
+from velum.errors import BadInput, BadPlan
+from velum.use import Use
 
 Mask = npt.NDArray[np.bool_]
 """Boolean array (height, width) of its box's size; True where the object is."""
 
 Found = Literal["detected", "interpolated", "back-filled", "manual"]
 """How a region came to be known."""
+
+
+_FIELDS = frozenset({"label", "xyxy", "score", "found", "track", "mask_runs", "technique", "off"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -85,7 +89,8 @@ class Box:
 class Region:
     """One thing found in one frame, in pixels of the upright picture.
 
-    `mask` has the box's size and says which of its pixels belong to the thing; None means all of them.
+    `mask` has the box's size and says which of its pixels belong to the thing; None means all of them. `technique`
+    hides this region instead of that of its rule. What is `off` is known and shown to people, and not hidden.
     """
 
     box: Box
@@ -94,6 +99,8 @@ class Region:
     mask: Mask | None = None
     track: int | None = None
     found: Found = "detected"
+    technique: Use | None = None
+    off: bool = False
 
     def __post_init__(self) -> None:
         if self.mask is not None and (self.mask.shape != (self.box.height, self.box.width) or self.mask.dtype != bool):
@@ -111,6 +118,10 @@ class Region:
             entry["track"] = self.track
         if self.mask is not None:
             entry["mask_runs"] = run_lengths(self.mask)
+        if self.technique is not None:
+            entry["technique"] = str(self.technique)
+        if self.off:
+            entry["off"] = True
         return entry
 
     @classmethod
@@ -118,11 +129,8 @@ class Region:
         """Return the region that `to_json` wrote. Raises `BadInput` naming the field that is wrong."""
         if not isinstance(entry, Mapping):
             raise BadInput(f"region {entry!r} is not an object; it needs at least label and xyxy")
-        unknown = entry.keys() - {"label", "xyxy", "score", "found", "track", "mask_runs"}
-        if unknown:
-            raise BadInput(
-                f"region has unknown fields {sorted(unknown)}; known are found, label, mask_runs, score, track, xyxy"
-            )
+        if unknown := entry.keys() - _FIELDS:
+            raise BadInput(f"region has unknown fields {sorted(unknown)}; known are {', '.join(sorted(_FIELDS))}")
         label, xyxy, score = entry.get("label"), entry.get("xyxy"), entry.get("score", 1.0)
         found, track, runs = entry.get("found", "manual"), entry.get("track"), entry.get("mask_runs")
         if not isinstance(label, str) or not label:
@@ -135,9 +143,18 @@ class Region:
             raise BadInput(f"region found {found!r} is unknown; allowed are {', '.join(get_args(Found))}")
         if track is not None and (not isinstance(track, int) or isinstance(track, bool)):
             raise BadInput(f"region track {track!r} is not a whole number")
+        if not isinstance(off := entry.get("off", False), bool):
+            raise BadInput(f"region off is {off!r}; it must be true or false")
         box = Box.around(*xyxy)
         mask = None if runs is None else mask_from_runs(runs, box.height, box.width)
-        return cls(box, label, float(score), mask, track, found)
+        return cls(box, label, float(score), mask, track, found, _technique(entry.get("technique")), off)
+
+
+def _technique(value: Any) -> Use | None:
+    try:
+        return None if value is None else Use.from_json(value)
+    except BadPlan as error:
+        raise BadInput(f"region technique: {error}") from error
 
 
 def run_lengths(mask: Mask) -> list[int]:

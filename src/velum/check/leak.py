@@ -1,6 +1,6 @@
 """The check: one finished file, looked at by other eyes, from all sides."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -11,14 +11,15 @@ from velum.check import depth, rivals
 from velum.check.hashes import sha256_of
 from velum.check.values import Checked, Leak
 from velum.engine.engine import Engine
+from velum.engine.prepare import Work
 from velum.findings import Findings
 from velum.frame import Frame, Rgb
 from velum.limits import Limits
 from velum.locate.labels import covers
 from velum.media.beside import beside
 from velum.media.video.beside import sounding
-from velum.plan import Plan, Rule
-from velum.plugins import Host, Technique
+from velum.plan import Plan
+from velum.plugins import Host
 from velum.region import Box, Region
 
 COVERED = 0.5
@@ -46,8 +47,8 @@ class Check:
         """
         looking, notes = rivals.watching(plan, self.host, self.engine)
         found: Regions = {} if looking is None else self.engine.locate(file, looking).frames
-        techniques = tuple(zip(plan.rules, self.engine.check(plan).techniques, strict=True))
-        look = _Look(self.engine, plan, None if regions is None else regions.frames, found, techniques)
+        work = self.engine.check(plan, regions=regions or _NOBODY)
+        look = _Look(self.engine, work, None if regions is None else regions.frames, found)
         leaks = list(_beside(file, plan, self.limits))
         frames = 0
         for after, before in self._pairs(file, against):
@@ -83,14 +84,16 @@ class _Ended:
 
 _ENDED = _Ended()
 
+_NOBODY = Findings(1, 1, {})
+"""No regions: for a plan whose techniques alone are asked about."""
+
 
 @dataclass(slots=True, eq=False)
 class _Look:
     engine: Engine
-    plan: Plan
+    work: Work
     regions: Regions | None
     found: Regions
-    techniques: Sequence[tuple[Rule, Technique]]
     verified: int = field(default=0)
 
     def at(self, frame: Frame, before: "Frame | _Ended | None") -> Iterator[Leak]:
@@ -111,7 +114,8 @@ class _Look:
                 yield Leak("seen", f"another detector sees a {where}", frame.index, box, one.label, one.score)
 
     def _wanted(self, regions: tuple[Region, ...]) -> tuple[Region, ...]:
-        return tuple(one for one in regions if any(covers(rule.label, one.label) for rule in self.plan.rules))
+        rules = self.work.plan.rules
+        return tuple(one for one in regions if not one.off and any(covers(rule.label, one.label) for rule in rules))
 
     def _is_hidden(self, box: Box, after: Rgb, source: Rgb | None, regions: tuple[Region, ...]) -> bool:
         if source is not None:
@@ -123,31 +127,31 @@ class _Look:
         if not regions:
             return
         height, width = after.shape[:2]
-        again, _ = self.engine.hide_pixels(after, self.plan, regions=Findings(width, height, {0: regions}))
+        again, _ = self.engine.hide_pixels(after, self.work.plan, regions=Findings(width, height, {0: regions}))
         for one in regions:
             box = one.box.clip(width, height)
             if box is None or min(box.width, box.height) < depth.SMALLEST:
                 continue
             self.verified += 1
-            if why := self._why_weak(one.label, box, after, cast("Rgb", again), source):
+            if why := self._why_weak(one, box, after, cast("Rgb", again), source):
                 yield Leak("weak", f"{one.label} at {box.xyxy}: {why}", index, box, one.label, one.score)
 
-    def _why_weak(self, label: str, box: Box, after: Rgb, again: Rgb, source: Rgb | None) -> str | None:
+    def _why_weak(self, one: Region, box: Box, after: Rgb, again: Rgb, source: Rgb | None) -> str | None:
         left = None if source is None else depth.left_of(source, after, box)
         if left is not None and left > depth.MOST_LEFT:
             return f"{left:.0%} of its fine detail is still there"
-        by = depth.unsettled(after, again, box, fine=not self._flat(label))
+        by = depth.unsettled(after, again, box, fine=not self._flat(one))
         if by <= depth.MOST_UNSETTLED:
             return None
         # Cells and blurs of another grid or order differ from each other; that a region is as it was is another thing.
-        if source is not None and not self._flat(label) and depth.changed(source, after, box) > depth.UNTOUCHED:
+        if source is not None and not self._flat(one) and depth.changed(source, after, box) > depth.UNTOUCHED:
             return None
         return f"it is not hidden as the plan says; hiding it once more changes it by {by:.0f} levels"
 
-    def _flat(self, label: str) -> bool:
-        """Tell whether all that hides a label leaves nothing of it."""
-        rules = [rule for rule in self.plan.rules if covers(rule.label, label)]
-        return all(technique.destroys for rule, technique in self.techniques if rule in rules)
+    def _flat(self, one: Region) -> bool:
+        """Tell whether all that hides a region leaves nothing of it."""
+        rules = (index for index, rule in enumerate(self.work.plan.rules) if covers(rule.label, one.label))
+        return all(self.work.technique(index, one).destroys for index in rules)
 
 
 def _same(one: Frame, other: Frame) -> bool:

@@ -85,7 +85,7 @@ class Engine:
         self, source: str | Path | media.Live | media.Held, target: str | Path | media.Outlet, plan: Plan,
         *, regions: Findings | None, overwrite: bool, progress: Progress | None, tell: Tell | None,
     ) -> Report:  # fmt: skip
-        work = prepare(plan, self._parts, locate=regions is None)
+        work = prepare(plan, self._parts, locate=regions is None, regions=regions)
         origin = media.source_of(source)
         if isinstance(origin, media.Live) and (plan.video.two_pass or plan.video.smart):
             raise BadPlan(f"{origin} comes once; leave out two_pass and smart, or save it to a file first")
@@ -171,7 +171,7 @@ class Engine:
         The same span comes out the same each time. `progress` counts its own frames, `tell` names each by its
         index in the video, and things that were followed by numbers that no other span has. Raises any `VelumError`.
         """
-        work = prepare(plan, self._parts, locate=regions is None)
+        work = prepare(plan, self._parts, locate=regions is None, regions=regions)
         start = time.perf_counter()
         given = regions is not None
         tell = tell if tell is None or given else numbering(tell, span)
@@ -253,7 +253,7 @@ class Engine:
         """
         frame = _frame_of(pixels)
         self._limits.check("pixels", frame.width * frame.height, "the array")
-        work = prepare(plan, self._parts, locate=regions is None)
+        work = prepare(plan, self._parts, locate=regions is None, regions=regions)
         tally = Tally()
         if regions is not None:
             regions.check(width=frame.width, height=frame.height, frames=1, sha256=None)
@@ -290,9 +290,9 @@ class Engine:
             **_outcome(work, tally, (), None),
         )  # fmt: skip
 
-    def check(self, plan: Plan) -> Work:
+    def check(self, plan: Plan, *, regions: Findings | None = None) -> Work:
         """Return the plan with its parts made. Raises `BadPlan` or `Unavailable` as `hide` would."""
-        return prepare(plan, self._parts)
+        return prepare(plan, self._parts, locate=regions is None, regions=regions)
 
     def close(self) -> None:
         """Free the localizers. The engine can be used again; it loads them anew."""

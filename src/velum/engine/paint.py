@@ -21,14 +21,17 @@ def paint(frame: Frame, regions: Sequence[Sequence[Region]], work: Work, kept: S
     then the earlier rule: what is black for one rule never shows again, blurred, through another. Pixels of the regions
     `kept` stay as they are.
     """
-    wanted: dict[int, list[Area]] = {}
-    for rule, technique, found in zip(work.plan.rules, work.techniques, regions, strict=True):
-        areas = (outline(region, rule, frame.width, frame.height) for region in found)
-        wanted.setdefault(id(technique), []).extend(area for area in areas if area is not None)
+    wanted: dict[int, tuple[Technique, list[Area]]] = {id(one): (one, []) for one in work.techniques}
+    for index, (rule, found) in enumerate(zip(work.plan.rules, regions, strict=True)):
+        for region in found:
+            technique = work.technique(index, region)
+            area = outline(region, rule, frame.width, frame.height)
+            if area is not None:
+                wanted.setdefault(id(technique), (technique, []))[1].append(area)
     done = [Area(region.box, region.mask) for region in kept]
     touched: list[tuple[Box, Mask | None]] = []
-    for technique in sorted({id(t): t for t in work.techniques}.values(), key=lambda t: not t.destroys):
-        merged = merge(wanted[id(technique)])
+    for technique, areas in sorted(wanted.values(), key=lambda one: not one[0].destroys):
+        merged = merge(areas)
         lefts = (area.without(done) for area in merged)
         touched.extend(_apply(technique, frame, left) for left in lefts if left)
         done.extend(merged)

@@ -2,15 +2,17 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from velum.errors import BadPlan
+from velum.findings import Findings
 from velum.locate import models
 from velum.locate.families import family
 from velum.locate.labels import among, covers, plain
-from velum.plan import Plan, Rule
+from velum.plan import Plan
 from velum.plugins import Described, Doubtful, Host, Localizer, Technique, make, names
+from velum.region import Region
 from velum.use import Use
 
 P = TypeVar("P")
@@ -30,6 +32,12 @@ class Work:
     finder: tuple[int, ...] = ()
     keepers: tuple[Localizer, ...] = ()
     warnings: tuple[str, ...] = ()
+    special: Mapping[Use, Technique] = field(default_factory=dict)
+    """Techniques that single regions bring along."""
+
+    def technique(self, rule: int, region: Region) -> Technique:
+        """Return what hides a region of the rule with that index."""
+        return self.techniques[rule] if region.technique is None else self.special[region.technique]
 
     @property
     def models(self) -> tuple[Mapping[str, str], ...]:
@@ -85,16 +93,18 @@ def _kept(parts: dict[Use, P], use: Use, part: P, most: int) -> P:
     return part
 
 
-def prepare(plan: Plan, parts: Parts, *, locate: bool = True) -> Work:
+def prepare(plan: Plan, parts: Parts, *, locate: bool = True, regions: Findings | None = None) -> Work:
     """Return the plan with its parts. `locate=False` makes no localizers, for regions that are known already.
 
     Raises `BadPlan` for names, options or labels that do not exist, `Unavailable` for weights that cannot be had.
     """
     techniques = tuple(parts.technique(rule.hide) for rule in plan.rules)
-    for rule, technique in zip(plan.rules, techniques, strict=True):
-        suited = technique.labels
-        if suited is not None and not any(covers(label, plain(rule.label)) for label in suited):
-            raise BadPlan(f"{rule.hide.name} hides only {', '.join(sorted(suited))}, not {rule.label!r}")
+    brought = [] if regions is None else sorted(regions.techniques, key=str)
+    special = {use: parts.technique(use) for use, _ in brought}
+    for use, label in [*((rule.hide, rule.label) for rule in plan.rules), *brought]:
+        suited = parts.technique(use).labels
+        if suited is not None and not any(covers(one, plain(label)) for one in suited):
+            raise BadPlan(f"{use.name} hides only {', '.join(sorted(suited))}, not {label!r}")
     uses = list(dict.fromkeys(rule.locate for rule in plan.rules)) if locate else []
     localizers = tuple(map(parts.localizer, uses))
     finder = tuple(uses.index(rule.locate) if locate else 0 for rule in plan.rules)
@@ -103,7 +113,8 @@ def prepare(plan: Plan, parts: Parts, *, locate: bool = True) -> Work:
             found = ", ".join(sorted(localizers[which].labels))
             raise BadPlan(f"{rule.locate.name} finds {found}, not {rule.label!r}")
     keepers = tuple(map(parts.localizer, plan.keep_out))
-    return Work(plan, techniques, localizers, finder, keepers, tuple(_doubts(plan.rules, techniques)))
+    used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True)) | special
+    return Work(plan, techniques, localizers, finder, keepers, tuple(_doubts(used)), special)
 
 
 def _resolved(use: Use, host: Host) -> Use:
@@ -121,12 +132,15 @@ def _resolved(use: Use, host: Host) -> Use:
     return Use(family(known[use.name].family).localizer, {"name": use.name, **use.options})
 
 
-def _doubts(rules: tuple[Rule, ...], techniques: tuple[Technique, ...]) -> list[str]:
+def _doubts(techniques: Mapping[Use, Technique]) -> list[str]:
     doubts: dict[str, None] = {}
-    for rule, technique in zip(rules, techniques, strict=True):
+    for use, technique in techniques.items():
         doubt = technique.doubt if isinstance(technique, Doubtful) else None
         if doubt is None and not technique.destroys:
-            doubt = f"{rule.hide} does not destroy what it hides; only a destroying technique such as blacken does"
+            doubt = (
+                f"{use} does not destroy what it hides: who has photographs of those who may be there can often tell "
+                "them apart; a destroying technique such as blacken leaves nothing"
+            )
         if doubt is not None:
             doubts[doubt] = None
     return list(doubts)

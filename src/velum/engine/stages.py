@@ -128,7 +128,7 @@ def told(looked: Iterable[Looked], work: Work, tell: Tell | None) -> Iterator[Lo
     """Pass the frames on, telling what is hidden in each."""
     for look in looked:
         if tell is not None:
-            tell(look.frame.index, unique(wanted_by(work, look)))
+            tell(look.frame.index, unique(_asked_for(work, look)))
         yield look
 
 
@@ -145,13 +145,18 @@ def hide(looked: Iterable[Looked], work: Work, tally: Tally) -> Iterator[Frame]:
             touched = paint(look.frame, wanted, work, look.kept)
         for index, (rule, found) in enumerate(zip(work.plan.rules, wanted, strict=True)):
             for region in found:
-                tally.note(look.frame, index, str(rule.hide), region)
+                tally.note(look.frame, index, str(region.technique or rule.hide), region)
         # The file as it came shows what is hidden now.
         yield replace(look.frame, encoded=None, touched=touched)
 
 
 def wanted_by(work: Work, look: Looked) -> list[list[Region]]:
     """Return the regions that each rule of the plan hides."""
+    return [[region for region in regions if not region.off] for regions in _asked_for(work, look)]
+
+
+def _asked_for(work: Work, look: Looked) -> list[list[Region]]:
+    """Return the regions that each rule of the plan asks for: what it hides, and what people have switched off."""
     return [
         [
             region
@@ -167,7 +172,7 @@ def touched_by(work: Work, findings: Findings) -> frozenset[int]:
     return frozenset(
         index
         for index, regions in findings.frames.items()
-        if any(covers(rule.label, region.label) for rule in work.plan.rules for region in regions)
+        if any(covers(rule.label, region.label) for rule in work.plan.rules for region in regions if not region.off)
     )
 
 

@@ -18,6 +18,7 @@ ENDPOINTS = {
     ("GET", "/v1/jobs/{job}/result"), ("HEAD", "/v1/jobs/{job}/result"), ("GET", "/v1/jobs/{job}/report"),
     ("GET", "/v1/jobs/{job}/source"), ("HEAD", "/v1/jobs/{job}/source"), ("GET", "/v1/jobs/{job}/regions"),
     ("PUT", "/v1/jobs/{job}/regions"), ("POST", "/v1/jobs/{job}/render"),
+    ("POST", "/v1/jobs/{job}/follow"),
     ("GET", "/v1/techniques"), ("GET", "/v1/models"), ("GET", "/v1/labels"), ("GET", "/v1/plans"),
     ("POST", "/blur/"),
 }  # fmt: skip

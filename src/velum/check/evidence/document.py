@@ -17,6 +17,7 @@ from velum.errors import BadInput, BadPlan
 from velum.plan import Plan, Rule
 from velum.plugins import Host
 from velum.report import Report
+from velum.use import Use
 
 FORMAT = "velum-evidence/1"
 
@@ -55,9 +56,13 @@ def compose(
 
     Raises `BadPlan` or `Unavailable` when a technique of the plan is not here: whether it destroys is then not known.
     """
-    techniques = prepare(plan, Parts(host or Host()), locate=False).techniques
-    weak = [str(rule.hide) for rule, one in zip(plan.rules, techniques, strict=True) if not one.destroys]
-    reasons = _reasons(entries, list(dict.fromkeys(weak)), declared)
+    parts = Parts(host or Host())
+    prepare(plan, parts, locate=False)
+    # People may have chosen others for single regions.
+    brought = (text for one in entries for text in one.get("techniques", ()))
+    used = dict.fromkeys((*(str(rule.hide) for rule in plan.rules), *brought))
+    weak = [text for text in used if not parts.technique(Use.parse(text)).destroys]
+    reasons = _reasons(entries, weak, declared)
     return {
         "format": FORMAT,
         "kind": "batch" if batch else "file",

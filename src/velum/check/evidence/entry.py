@@ -76,6 +76,7 @@ def entry(
         "velum": report.version,
         "hidden": _counts(report),
         "found": dict(sorted(_found(report).items())),
+        "techniques": sorted({*(one.technique for one in report.hidden), *(one.technique for one in report.tracks)}),
         "warnings": list(report.warnings),
         "check": check.to_json() if check else None,
         "standard": evaluation.to_json() if evaluation else None,

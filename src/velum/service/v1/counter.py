@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from velum.errors import BadInput, BadPlan, LimitExceeded
 from velum.findings import Findings
 from velum.jobs import Desk, Job, Page, State, Stored, Submission
+from velum.plan import Plan
 from velum.remote.peers import Peers
 from velum.service.callers import Caller, Denied
 from velum.service.office import Office
@@ -55,7 +56,7 @@ class Counter:
             raise BadInput("a job has either an upload or a url; give one of them")
         if wanted.upload is not None:
             theirs(self.office, wanted.upload, caller)
-        regions = None if wanted.regions is None else self._regions(wanted.regions, caller)
+        regions = None if wanted.regions is None else self._regions(wanted.regions, submission.plan, caller)
         source = self._fetched(str(wanted.url)) if wanted.upload is None else self._completed(wanted.upload)
         return self.desk.submit(replace(submission, source=source.key, regions=regions))
 
@@ -113,6 +114,7 @@ class Counter:
 
     def _check(self, sent: bytes, job: Job) -> None:
         findings = _findings(sent)
+        self.plans.check(job.submission.plan, findings)
         if (report := self.desk.report(job.id)) is not None:
             size = {name: int(report[name]) for name in ("width", "height", "frames")}
             findings.check(**size, sha256=report["input_sha256"])
@@ -141,15 +143,15 @@ class Counter:
         name = wanted.name or (_name_of(wanted.url) if wanted.url else "upload")
         return Submission("", name, plan, owner=caller.name, priority=wanted.priority, webhook=wanted.webhook)
 
-    def _regions(self, upload: str, caller: Caller) -> str:
+    def _regions(self, upload: str, plan: Plan, caller: Caller) -> str:
         """Take an upload of regions into the store and return its key. Raises `BadInput` when it is none."""
         at = theirs(self.office, upload, caller)
         if at.offset > REGIONS_BYTES:
             raise LimitExceeded("bytes", at.offset, REGIONS_BYTES, "the file of regions")
         key, store = self._completed(upload).key, self.office.open().store
         try:
-            _findings(b"".join(store.open(key)))
-        except BadInput:
+            self.plans.check(plan, _findings(b"".join(store.open(key))))
+        except (BadInput, BadPlan):
             store.delete(key)
             raise
         return key

@@ -11,6 +11,7 @@ from typing import Any
 from velum.bmw import asked
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, Unavailable, VelumError
+from velum.findings import Findings
 from velum.plan import Plan
 from velum.use import Use
 
@@ -66,13 +67,15 @@ class Plans:
             except BadPlan as error:
                 LOG.warning("a plan cannot be used", extra={"facts": {"cause": str(error)}})
 
-    def check(self, plan: Plan) -> None:
-        """Raise `BadPlan` for names, options and labels that do not exist.
+    def check(self, plan: Plan, regions: Findings | None = None) -> None:
+        """Raise `BadPlan` for names, options and labels that do not exist, or that callers may not give in regions.
 
         That weights are missing here is no mistake of the plan: whoever does the job may have them.
         """
         try:
-            self.engine.check(plan)
+            for use, _ in () if regions is None else regions.techniques:
+                _refuse_options(use)
+            self.engine.check(plan, regions=regions)
         except Unavailable as error:
             LOG.info("a plan was not checked", extra={"facts": {"cause": str(error)}})
 

@@ -1,0 +1,154 @@
+"""Single regions with a technique of their own, and regions that people have switched off."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.engine.test_video import COUNT, HEIGHT, WIDTH, clip, planes  # noqa: F401 - a fixture
+
+from velum import Engine, Findings, Host, Limits, Plan, Region
+from velum.check.evidence.document import Declared, compose
+from velum.check.evidence.entry import entry
+from velum.check.leak import Check
+from velum.errors import BadPlan
+from velum.frame import Plane, Role, Samples
+from velum.hide.pixelate import Pixelate
+from velum.plan import Video
+from velum.plugins import Patch
+from velum.region import Box
+from velum.use import Use
+
+PLAN = Plan.of("face: fixed -> blacken with grow=0", video=Video(codec="ffv1"))
+COARSE = Use("pixelate", {"degree": 0.5})
+LEFT = Region(Box(8, 8, 24, 24), "face")
+RIGHT = Region(Box(40, 8, 56, 24), "face", technique=COARSE)
+OFF = Region(Box(8, 32, 24, 40), "face", technique=COARSE, off=True)
+
+
+def findings(*regions: Region, width: int = 64, height: int = 48, frames: int = 1) -> Findings:
+    return Findings(width, height, dict.fromkeys(range(frames), regions))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(1, 256, (48, 64, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def pixels(path: Path) -> Samples:
+    return np.asarray(Image.open(path))
+
+
+def coarse(before: Samples, box: Box) -> Samples:
+    cut = before[box.slices].copy()
+    plane = Plane(cut, Role.RGB)
+    Pixelate(0.5).hide(Patch((plane,), (None,), box.width, box.height))
+    return plane.pixels
+
+
+def test_each_region_is_hidden_in_its_way_and_what_is_off_stays(photo: Path) -> None:
+    out = photo.with_name("out.png")
+    told: list[tuple[Region, ...]] = []
+    with Engine() as engine:
+        report = engine.hide(
+            photo, out, PLAN, regions=findings(LEFT, RIGHT, OFF), tell=lambda _, regions: told.append(regions)
+        )
+    before, after = pixels(photo), pixels(out)
+    expected = before.copy()
+    expected[LEFT.box.slices] = 0
+    expected[RIGHT.box.slices] = coarse(before, RIGHT.box)
+    assert np.array_equal(after, expected)
+    assert [(one.box, one.technique) for one in report.hidden] == [(LEFT.box, "blacken"), (RIGHT.box, str(COARSE))]
+    assert any("pixelate(degree=0.5) does not destroy" in warning for warning in report.warnings)
+    assert told == [(LEFT, RIGHT, OFF)], "what is off is remembered"
+
+
+def test_nothing_but_what_is_off_is_nothing_hidden(photo: Path) -> None:
+    out = photo.with_name("out.png")
+    with Engine() as engine:
+        report = engine.hide(photo, out, PLAN, regions=findings(OFF))
+    assert np.array_equal(pixels(out), pixels(photo))
+    assert report.hidden == ()
+    assert not any("pixelate" in warning for warning in report.warnings)
+
+
+def test_what_destroys_wins_where_regions_overlap(photo: Path) -> None:
+    over = Region(Box(40, 8, 48, 24), "face")
+    out = photo.with_name("out.png")
+    with Engine() as engine:
+        engine.hide(photo, out, PLAN, regions=findings(RIGHT, over))
+    assert not pixels(out)[over.box.slices].any()
+    assert pixels(out)[8:24, 48:56].any()
+
+
+@pytest.mark.parametrize(
+    ("technique", "why"), [(Use("smear"), "smear.* is unknown"), (Use("blur", {"degree": 7}), "degree of blur is 7")]
+)
+def test_a_technique_that_is_none_shows_before_anything_is_written(photo: Path, technique: Use, why: str) -> None:
+    out = photo.with_name("out.png")
+    with Engine() as engine, pytest.raises(BadPlan, match=why):
+        engine.hide(photo, out, PLAN, regions=findings(Region(LEFT.box, "face", technique=technique)))
+    assert not out.exists()
+
+
+def test_in_jpegs_blocks_that_nothing_touches_stay(photo: Path) -> None:
+    source, out = photo.with_suffix(".jpg"), photo.with_name("out.jpg")
+    Image.open(photo).save(source, quality=95, subsampling=0)
+    with Engine() as engine:
+        report = engine.hide(source, out, PLAN, regions=findings(LEFT, RIGHT, OFF))
+    before, after = pixels(source), pixels(out)
+    changed = np.abs(before.astype(int) - after).max(axis=2) > 0
+    assert report.encoding.startswith("exact")
+    assert not changed[24:].any()
+    assert changed[LEFT.box.slices].mean() > 0.9
+    assert after[LEFT.box.slices].max() < 24
+    assert after[RIGHT.box.slices].max() > 60
+
+
+@pytest.mark.slow
+def test_in_videos(clip: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+    box = Box(4, 4, 20, 20)
+    out = tmp_path / "out.mkv"
+    regions = findings(
+        Region(box, "face", track=1, technique=COARSE), Region(Box(30, 4, 46, 20), "face", track=2, off=True),
+        width=WIDTH, height=HEIGHT, frames=COUNT,
+    )  # fmt: skip
+    with Engine() as engine:
+        report = engine.hide(clip, out, PLAN, regions=regions)
+    assert [(one.track, one.technique, one.frames) for one in report.tracks] == [(1, str(COARSE), COUNT)]
+    for before, after in zip(planes(clip), planes(out), strict=True):
+        changed = before[0] != after[0]
+        assert changed[4:20, 4:20].any()
+        changed[4:20, 4:20] = False
+        assert not changed.any()
+        assert after[0][4:20, 4:20].max() > 16, "not black"
+
+
+def test_a_check_judges_each_by_its_technique(photo: Path) -> None:
+    out = photo.with_name("out.png")
+    host = Host(offline=True)
+    with Engine(host=host) as engine:
+        check = Check(engine, host, Limits())
+        large = Region(Box(32, 8, 60, 40), "face", technique=COARSE)
+        regions = findings(LEFT, large, OFF)
+        engine.hide(photo, out, PLAN, regions=regions)
+        good = check(out, PLAN, against=photo, regions=regions)
+        assert (good.leaks, good.regions) == ((), 2)
+        weak = findings(LEFT, replace(large, technique=Use("blur", {"degree": 0.0})))
+        engine.hide(photo, out, PLAN, regions=weak, overwrite=True)
+        assert [leak.kind for leak in check(out, PLAN, against=photo, regions=regions).leaks] == ["weak"]
+
+
+def test_evidence_does_not_call_it_anonymised(photo: Path) -> None:
+    with Engine() as engine:
+        reports = [
+            engine.hide(photo, photo.with_name(f"{name}.png"), PLAN, regions=findings(*regions))
+            for name, regions in (("plain", (LEFT,)), ("coarse", (LEFT, RIGHT)))
+        ]
+    gone = Declared(originals_destroyed=True)
+    made = [compose([entry(report, "a.png")], PLAN, (), gone) for report in reports]
+    assert [one["standing"] for one in made] == ["anonymised", "pseudonymised"]
+    assert made[1]["because"] == ["pixelate(degree=0.5) does not destroy what it hides"]
