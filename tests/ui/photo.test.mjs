@@ -45,13 +45,17 @@ test('every step can be undone and done again; a new one forgets those undone', 
   assert.equal(history.canRedo, false);
 });
 
-test('what is switched off is not in the file, and the file has only what it knows', () => {
+test('what is switched off is kept as such, and the file has only what it knows', () => {
   let state = edits.stateOf([face([0, 0, 9, 9]), face([20, 0, 29, 9], { track: 3 })]);
   state = edits.change(state, 1, { on: false });
   state = edits.add(state, { label: 'person', xyxy: [1, 1, 5, 5] }).state;
-  assert.deepEqual(edits.regionsOf(state), [
-    face([20, 0, 29, 9], { track: 3 }), { label: 'person', xyxy: [1, 1, 5, 5], score: 1, found: 'manual' },
+  state = edits.change(state, 2, { technique: 'blur(degree=0.8)' });
+  state = edits.change(edits.change(state, 3, { technique: 'blur' }), 3, { technique: undefined });
+  const made = edits.regionsOf(state);
+  assert.deepEqual(made, [
+    { ...face([0, 0, 9, 9]), off: true }, { ...face([20, 0, 29, 9], { track: 3 }), technique: 'blur(degree=0.8)' }, { label: 'person', xyxy: [1, 1, 5, 5], score: 1, found: 'manual' },
   ]);
+  assert.deepEqual(edits.stateOf(made).map(({ on }) => on), [false, true, true]);
 });
 
 test('boxes stay in the picture: moved ones keep their size', () => {
@@ -63,9 +67,10 @@ test('boxes stay in the picture: moved ones keep their size', () => {
 test('similar ones have the label and about the size, and take over what one is', () => {
   let state = edits.stateOf([face([0, 0, 10, 10]), face([20, 0, 38, 18]), face([0, 20, 90, 110]), { ...face([0, 0, 9, 9]), label: 'text' }]);
   assert.deepEqual(edits.similar(state, 1).map(({ id }) => id), [1, 2]);
-  state = edits.change(state, 1, { on: false });
+  state = edits.change(state, 1, { on: false, technique: 'blur' });
   state = edits.likewise(state, 1, edits.similar(state, 1));
   assert.deepEqual(state.map(({ on }) => on), [false, false, true, true]);
+  assert.deepEqual(state.map(({ technique }) => technique), ['blur', 'blur', undefined, undefined]);
 });
 
 test('a placed region is by hand, and a mask follows its size', () => {

@@ -142,7 +142,39 @@ def test_corrections_show_in_the_result(page: Any) -> None:
     assert not made[190, 80].any(), "what was painted is black"
     job = page.url.rpartition("/")[2]
     kept = page.request.get(f"/v1/jobs/{job}/regions").json()["frames"][0]["regions"]
-    assert [one["found"] for one in kept] == ["manual"] * 3
+    assert [(one["found"], one.get("off", False)) for one in kept] == [("detected", True), *[("manual", False)] * 3]
+    page.reload()
+    page.get_by_role("heading", name="3 places hidden").wait_for()
+    page.get_by_text("1 left visible").wait_for()
+
+
+def test_one_place_is_hidden_in_a_way_of_its_own(page: Any) -> None:
+    sent = picture()
+    original = np.asarray(Image.open(io.BytesIO(sent["buffer"]))).astype(int)
+    hidden_in(page, sent)
+    looked_at(page, "one.png")
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_role("button", name="Draw a box").click()
+    drag(page, (100, 100), (140, 132))
+    page.get_by_label("How it is hidden").select_option("Mosaic")
+    page.get_by_label("Strength").fill("0.5")
+    rendered(page)
+    made = result(page)
+    assert not made[8:22, 13:27].any(), "the other one is black as ever"
+    cells = {tuple(colour) for row in made[104:128, 104:136] for colour in row}
+    assert 1 < len(cells) <= 9, "a coarse mosaic of the box and its margin"
+    assert (made[150:, 180:] == original[150:, 180:]).all()
+    job = page.url.rpartition("/")[2]
+    kept = page.request.get(f"/v1/jobs/{job}/regions").json()["frames"][0]["regions"]
+    assert [one.get("technique") for one in kept] == [None, "pixelate(degree=0.5)"]
+    page.reload()
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_role("button", name="Face 2").click()
+    assert page.get_by_label("How it is hidden").input_value() == "pixelate"
+    page.get_by_label("How it is hidden").select_option("As the plan says")
+    assert page.evaluate("document.querySelector('velum-editor').history.now.map(r => r.technique ?? '')") == ["", ""]
+    page.get_by_role("button", name="Undo").click()
+    assert page.get_by_label("How it is hidden").input_value() == "pixelate"
 
 
 def test_regions_are_moved_resized_and_switched_together(page: Any) -> None:

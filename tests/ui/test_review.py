@@ -108,8 +108,10 @@ def test_a_track_is_switched_off_by_a_click_and_another_is_drawn(page: Any, clip
     page.get_by_role("button", name="Extend to here").click()
     rendered(page)
     made = regions(page, job)
-    assert [frame["index"] for frame in made if frame["regions"]] == [3, 4, 5, 6, 7]
-    assert np.allclose(made[3]["regions"][0]["xyxy"], [100, 100, 140, 130], atol=2)
+    shown = [[one for one in frame["regions"] if not one.get("off")] for frame in made]
+    assert [index for index, ones in enumerate(shown) if ones] == [3, 4, 5, 6, 7]
+    assert np.allclose(shown[3][0]["xyxy"], [100, 100, 140, 130], atol=2)
+    assert all(frame["regions"][0]["off"] for frame in made), "what was switched off is remembered"
     assert len(made) == 20, "every frame is in the file"
     film = page.request.get(f"/v1/jobs/{job}/result").body()
     (folder := clip.parent / "got").mkdir(exist_ok=True)
@@ -120,6 +122,23 @@ def test_a_track_is_switched_off_by_a_click_and_another_is_drawn(page: Any, clip
         number in range(3, 8) for number in range(20)
     ]
     assert pictures[0][8:22, 13:27].mean() > 10, "what was switched off is as it was"
+    page.reload()
+    page.get_by_role("heading", name="1 track hidden, 1 left visible").wait_for()
+
+
+def test_a_track_is_hidden_in_a_way_of_its_own(page: Any, moving: Path) -> None:
+    job = reviewed(page, moving)
+    page.get_by_role("button", name=re.compile(r"^Face 1")).click()
+    page.get_by_label("How it is hidden").select_option("Mosaic")
+    page.get_by_label("Strength").fill("0.5")
+    rendered(page)
+    made = regions(page, job)
+    assert {one["technique"] for frame in made for one in frame["regions"]} == {"pixelate(degree=0.5)"}
+    report = page.request.get(f"/v1/jobs/{job}/report").json()
+    assert {one["technique"] for one in report["tracks"]} == {"pixelate(degree=0.5)"}
+    page.reload()
+    page.get_by_role("button", name=re.compile(r"^Face 1")).click()
+    assert page.get_by_label("How it is hidden").input_value() == "pixelate"
 
 
 def test_what_is_drawn_is_followed_through_the_video(page: Any, moving: Path) -> None:

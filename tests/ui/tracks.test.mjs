@@ -43,7 +43,7 @@ test('what is off or deleted is not hidden, and every frame stays in the file', 
   const state = tracks.tracksOf(file());
   const off = tracks.fileOf(file(), tracks.switched(state, 1, false));
   assert.equal(off.frames.length, 10);
-  assert.ok(off.frames.every(({ regions }) => regions.every(({ track }) => track === 2)));
+  assert.ok(off.frames.every(({ regions }) => regions.every(({ track, off: isOff }) => (track === 2) !== (isOff === true))));
   assert.deepEqual(tracks.removed(state, 1).map(({ id }) => id), [2]);
   assert.deepEqual(tracks.fileOf(file(), tracks.switched(tracks.switched(state, 1, false), 1, true)), file());
 });
@@ -80,6 +80,18 @@ test('what is drawn is there for a while, and moves straight between where it is
   assert.deepEqual(boxes(track(tracks.put(again, id, 10, [50, 5, 60, 15], 100, 50))).slice(8), [50, 50, 50], 'it reaches as far');
   const found = tracks.put(tracks.tracksOf(file()), 1, 1, [80, 5, 300, 15], 100, 50)[0];
   assert.deepEqual([found.places[0].region.found, found.places[1].region.xyxy, found.places[2].region.xyxy[0]], ['detected', [80, 5, 100, 15], 2]);
+});
+
+test('what is switched off stays in the file, and a technique goes with its track', () => {
+  const state = tracks.hiddenBy(tracks.switched(tracks.tracksOf(file()), 2, false), 1, 'blur(degree=0.8)');
+  const made = tracks.fileOf(file(), state), again = tracks.tracksOf(made);
+  assert.deepEqual(again.map(({ id, on }) => [id, on]), state.map(({ id, on }) => [id, on]));
+  assert.deepEqual([...new Set(again.find(({ id }) => id === 1).places.map(({ region }) => region.technique))], ['blur(degree=0.8)']);
+  assert.deepEqual(made.frames.flatMap(({ regions }) => regions.filter(({ track, off }) => (track === 2) !== (off === true))), []);
+  assert.deepEqual(tracks.fileOf(file(), tracks.hiddenBy(tracks.switched(again, 2, true), 1, undefined)), tracks.fileOf(file(), tracks.tracksOf(file())));
+  const [mixed] = tracks.tracksOf({ ...file(), frames: [0, 1].map((index) => ({ index, regions: [{ label: 'face', xyxy: [0, 0, 9, 9], track: 1, off: index === 0 }] })) });
+  assert.ok(mixed.on, 'what is partly on is hidden');
+  assert.equal(tracks.extended(state, 1, 12).find(({ id }) => id === 1).places.at(-1).region.technique, 'blur(degree=0.8)');
 });
 
 test('what was followed is a track whose keyframe is where it was drawn', () => {

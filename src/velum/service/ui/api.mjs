@@ -2,7 +2,8 @@
 /** All that is asked of the service. Addresses are relative to the page, so it may lie under any path. */
 
 /**
- * @typedef {{ label: string, xyxy: number[], score?: number, found?: string, track?: number, mask_runs?: number[] }} Region
+ * @typedef {{ label: string, xyxy: number[], score?: number, found?: string, track?: number, mask_runs?: number[],
+ *   technique?: string, off?: boolean }} Region
  * @typedef {{ format: string, width: number, height: number, sha256?: string | null, models?: object[],
  *   frames: { index: number, regions: Region[] }[] }} Regions
  * @typedef {{ id: string, state: 'waiting' | 'running' | 'done' | 'failed' | 'cancelled' | 'dead', name: string,

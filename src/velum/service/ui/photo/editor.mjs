@@ -1,6 +1,7 @@
 // @ts-check
 /** Looking at a picture before and after, and correcting what is hidden in it. */
 import { h, icon, ICONS } from '../parts/dom.mjs';
+import { techniqueField } from '../parts/technique.mjs';
 import { VelumViewer } from '../parts/viewer.mjs';
 import { t } from '../texts.mjs';
 import { add, change, History, likewise, moved, place, remove, similar, stateOf } from './edits.mjs';
@@ -206,6 +207,7 @@ export class VelumEditor extends HTMLElement {
     }
     const like = similar(history.now, region.id);
     return h('div', {}, hint, size, close, this.#labels(region.label, t('photo.label'), (label) => this.commit(change(history.now, region.id, { label }))),
+      techniqueField(region.technique, (technique) => this.commit(change(history.now, region.id, { technique }))),
       h('div', { class: 'row' },
         this.#button('toggle', t(region.on ? 'photo.turnoff' : 'photo.turnon'), () => this.commit(change(history.now, region.id, { on: !region.on }))),
         this.#button('remove', t('photo.remove'), () => this.commit(remove(history.now, region.id)), { class: 'danger' }),

@@ -56,14 +56,14 @@ export class History {
 }
 
 /** @param {import('../api.mjs').Region[]} regions @returns {State} */
-export const stateOf = (regions) => regions.map((one, i) => ({ ...one, id: i + 1, on: true }));
+export const stateOf = (regions) => regions.map(({ off, ...one }, i) => ({ ...one, id: i + 1, on: !off }));
 
 /**
- * What is to be hidden, as the regions file has it.
+ * What is to be hidden and what is left visible, as the regions file has it.
  * @param {State} state
  * @returns {import('../api.mjs').Region[]}
  */
-export const regionsOf = (state) => state.filter(({ on }) => on).map(({ id: _, on: __, ...region }) => region);
+export const regionsOf = (state) => state.map(({ id: _, on, technique, ...region }) => ({ ...region, ...(technique ? { technique } : {}), ...(on ? {} : { off: true }) }));
 
 /**
  * @param {State} state @param {number} id @param {Partial<Edited>} change
@@ -129,11 +129,11 @@ export function similar(state, id) {
 }
 
 /**
- * Switch regions, and give them a label, as one is.
+ * Switch regions, and give them a label and a technique, as one is.
  * @param {State} state @param {number} id @param {readonly Edited[]} others
  * @returns {State}
  */
 export function likewise(state, id, others) {
   const one = state.find((other) => other.id === id), ids = new Set(others.map((other) => other.id));
-  return one ? state.map((other) => (ids.has(other.id) ? { ...other, on: one.on, label: one.label } : other)) : state;
+  return one ? state.map((other) => (ids.has(other.id) ? { ...other, on: one.on, label: one.label, technique: one.technique } : other)) : state;
 }

@@ -3,6 +3,7 @@
 import { address, ended, follow, getBlob, getJson, Problem, request, save, send, signedIn } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
+import { techniqueField } from '../parts/technique.mjs';
 import { tell } from '../parts/toast.mjs';
 import { History } from '../photo/edits.mjs';
 import { oneText as named } from '../photo/words.mjs';
@@ -51,6 +52,7 @@ class VelumVideo extends HTMLElement {
   #span = h('select', { 'aria-label': t('video.span') }, h('option', { value: 'follow' }, t('video.span.follow')), ...[0, 1, 2, 5].map((n) => h('option', { value: n }, n ? t('video.span.n', { n }) : t('video.span.0'))));
   #tools = TOOLS.map((tool) => h('button', { type: 'button', 'aria-pressed': String(tool === 'switch'), onclick: () => this.#use(tool) }, t(`video.tool.${tool}`)));
   #other = h('select', { 'aria-label': t('video.merge.with'), onchange: () => this.#merge() });
+  #how = h('div');
   /** @type {Record<string, HTMLButtonElement>} */
   #buttons = {};
 
@@ -171,7 +173,7 @@ class VelumVideo extends HTMLElement {
         this.#doubt, timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
       h('div', { class: 'panel video-side' }, this.#count, this.#list,
         h('div', { class: 'row video-edit' }, button('split', () => this.#edit((s, id) => tracks.split(s, id, stage.frame))), button('extend', () => this.#edit((s, id) => tracks.extended(s, id, stage.frame))),
-          button('remove', () => this.#edit(tracks.removed), ICONS.trash), this.#other),
+          button('remove', () => this.#edit(tracks.removed), ICONS.trash), this.#other), this.#how,
         h('details', {}, h('summary', {}, t('video.training')), h('p', { class: 'small quiet' }, t('video.training.what')),
           h('div', { class: 'row' }, h('button', { type: 'button', onclick: () => this.#export('coco') }, 'COCO'), h('button', { type: 'button', onclick: () => this.#export('yolo') }, 'YOLO')))),
       this.#note);
@@ -301,6 +303,8 @@ class VelumVideo extends HTMLElement {
     if (focused) /** @type {HTMLElement | null} */ (this.#list.querySelector(`[data-key="${focused}"]`))?.focus();
     const off = now.filter(({ on }) => !on).length;
     this.#count.textContent = [t('video.count', { n: now.length - off }), off ? t('photo.off', { n: off }) : ''].filter(Boolean).join(', ');
+    const chosen = now.find(({ id }) => id === this.#chosen);
+    this.#how.replaceChildren(chosen ? techniqueField(chosen.places[0].region.technique, (technique) => this.#edit((state, id) => tracks.hiddenBy(state, id, technique))) : '');
     const { split, extend, remove, undo, redo, render, doubt } = this.#buttons;
     for (const one of [split, extend, remove, this.#other]) one.disabled = !this.#chosen;
     this.#other.replaceChildren(h('option', { value: '' }, t('video.merge')), ...now.filter(({ id }) => id !== this.#chosen).map(({ id }) => h('option', { value: id }, this.#named(id))));
@@ -359,7 +363,7 @@ class VelumVideo extends HTMLElement {
   /** @param {'coco' | 'yolo'} kind */
   async #export(kind) {
     if (!this.#file) return;
-    const file = tracks.fileOf(this.#file, this.#history.now), stem = this.#name.replace(/\.[^.]*$/, '') || 'video';
+    const file = tracks.fileOf(this.#file, this.#history.now.filter(({ on }) => on)), stem = this.#name.replace(/\.[^.]*$/, '') || 'video';
     const blob = kind === 'coco' ? new Blob([JSON.stringify(coco(file, stem))], { type: 'application/json' })
       : await zip(yolo(file, stem).map(({ name, text }) => ({ name, blob: new Blob([text]) })));
     const link = h('a', { href: URL.createObjectURL(blob), download: kind === 'coco' ? `${stem}.coco.json` : `${stem}.yolo.zip` });

@@ -48,20 +48,23 @@ export function tracksOf(file) {
       const track = found.get(name);
       const apart = region.track === undefined || region.track === null || (track && track.places[track.places.length - 1].at === at);
       if (apart || (!track && used.has(Number(region.track)))) loose.push({ at, region });
-      else if (track) track.places.push({ at, region });
+      else if (track) {
+        track.places.push({ at, region });
+        track.on ||= !region.off;
+      }
       else {
         used.add(Number(region.track));
-        found.set(name, { id: Number(region.track), label: region.label, on: true, places: [{ at, region }] });
+        found.set(name, { id: Number(region.track), label: region.label, on: !region.off, places: [{ at, region }] });
       }
     }
   }
   let next = Math.max(0, ...used);
-  const alone = loose.map((place) => ({ id: (next += 1), label: place.region.label, on: true, places: [place] }));
+  const alone = loose.map((place) => ({ id: (next += 1), label: place.region.label, on: !place.region.off, places: [place] }));
   return [...found.values(), ...alone].sort((a, b) => firstOf(a) - firstOf(b) || a.id - b.id);
 }
 
 /**
- * The file that hides what is switched on, in the place of the one that the tracks came from.
+ * The file that hides what is switched on, and keeps what is not, in the place of the one that the tracks came from.
  * @param {Regions} file @param {State} state
  * @returns {Regions}
  */
@@ -69,7 +72,7 @@ export function fileOf(file, state) {
   /** @type {Map<number, Region[]>} */
   const frames = new Map(file.frames.map(({ index }) => [index, []]));
   for (const { id, label, on, places } of state) {
-    if (on) for (const { at, region } of places) frames.get(at)?.push({ ...region, label, track: id });
+    for (const { at, region: { off: _, ...region } } of places) frames.get(at)?.push({ ...region, label, track: id, ...(on ? {} : { off: true }) });
   }
   return { ...file, frames: file.frames.map(({ index }) => ({ index, regions: frames.get(index) ?? [] })) };
 }
@@ -149,6 +152,15 @@ const changed = (state, id, change) => state.map((one) => (one.id === id ? chang
 /** @param {State} state @param {number} id @param {boolean} on @returns {State} */
 export const switched = (state, id, on) => changed(state, id, (track) => ({ ...track, on }));
 
+/**
+ * Have a track hidden in a way of its own; undefined: as the plan says.
+ * @param {State} state @param {number} id @param {string | undefined} technique
+ * @returns {State}
+ */
+export const hiddenBy = (state, id, technique) => changed(state, id, (track) => ({
+  ...track, places: track.places.map(({ region: { technique: _, ...region }, ...place }) => ({ ...place, region: technique ? { ...region, technique } : region })),
+}));
+
 /** @param {State} state @param {number} id @returns {State} */
 export const removed = (state, id) => state.filter((one) => one.id !== id);
 
@@ -181,7 +193,7 @@ export function merged(state, id, other) {
 }
 
 /** @param {Region} region @param {number[]} xyxy @returns {Region} */
-const byHand = ({ label }, xyxy) => ({ label, xyxy, score: 1, found: 'manual' });
+const byHand = ({ label, technique }, xyxy) => ({ label, xyxy, score: 1, found: 'manual', ...(technique ? { technique } : {}) });
 
 /** @param {Place} a @param {Place} b @param {number} at */
 function between(a, b, at) {
