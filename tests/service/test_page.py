@@ -1,12 +1,17 @@
 """The page's files: where they are, how they may be kept, what they may do."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from tests.service.making import client, settings
 
+import velum.service
 from velum.service.page import Page
+
+UI = Path(velum.service.__file__).parent / "ui"
 
 
 def test_the_page_is_there_and_fetches_from_nowhere_else(tmp_path: Path) -> None:
@@ -43,6 +48,27 @@ def test_files_are_kept_for_ever_under_their_version_and_asked_for_otherwise(tmp
 def test_nothing_else_can_be_had(tmp_path: Path, path: str) -> None:
     with client(settings(tmp_path)) as it:
         assert it.get(f"/ui/{Page().version}/{path}").status_code == 404
+
+
+def test_what_is_delivered_is_small_and_still_what_was_written(tmp_path: Path) -> None:
+    names = [one.relative_to(UI).as_posix() for one in UI.rglob("*.mjs")]
+    with client(settings(tmp_path)) as it:
+        sent = {name: it.get(f"/ui/{Page().version}/{name}") for name in names}
+    assert all(answer.status_code == 200 for answer in sent.values())
+    assert sum(len(answer.content) for answer in sent.values()) < 150_000
+    for name, answer in sent.items():
+        assert "@param" not in answer.text
+        written = (UI / name).read_text(encoding="utf-8")
+        assert re.findall(r"`[^`]*`", answer.text) == re.findall(
+            r"`[^`]*`", re.sub(r"/\*\*.*?\*/", "", written, flags=re.DOTALL)
+        )
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not here to read it: apt-get install nodejs")
+    for name, answer in sent.items():
+        (file := tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(answer.content)
+        subprocess.run([node, "--check", file], check=True, timeout=20)
 
 
 def test_it_can_be_turned_off(tmp_path: Path) -> None:

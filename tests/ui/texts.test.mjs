@@ -30,9 +30,3 @@ test('one and many are told apart, and unknown languages read English', () => {
   assert.equal(languageOf(['de-AT', 'en']), 'de');
   assert.equal(languageOf(['xx']), 'en');
 });
-
-test('all JavaScript together stays small, without the comments that are its types', () => {
-  const bare = (text) => text.replace(/\/\*\*.*?\*\//gs, '').replace(/^\s*(\/\/.*)?\n?/gm, '');
-  const bytes = modules.reduce((sum, name) => sum + Buffer.byteLength(bare(readFileSync(new URL(name, UI), 'utf8'))), 0);
-  assert.ok(bytes < 150_000, `${bytes} bytes; at most 150,000 are to be`);
-});

@@ -7,6 +7,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, Request
+from rjsmin import jsmin
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -85,5 +86,7 @@ def _walk(folder: Traversable, at: str) -> Iterator[tuple[str, bytes]]:
     for one in folder.iterdir():
         if one.is_dir():
             yield from _walk(one, f"{at}{one.name}/")
-        elif one.name[one.name.rfind(".") :] in KINDS:
-            yield f"{at}{one.name}", one.read_bytes()
+        elif (suffix := one.name[one.name.rfind(".") :]) in KINDS:
+            body = one.read_bytes()
+            # Comments hold the types of a module: whoever writes it needs them, whoever loads it does not.
+            yield f"{at}{one.name}", bytes(jsmin(body)) if suffix == ".mjs" else body
