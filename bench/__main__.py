@@ -5,7 +5,7 @@ import platform
 import sys
 from pathlib import Path
 
-from bench import accuracy, exposure, jpeg, leaks, models, photos, service, strength, video
+from bench import accuracy, exposure, jpeg, leaks, models, page, photos, service, strength, video
 from velum.locate import fetch
 from velum.locate.models import sample
 from velum.plugins import Host
@@ -36,6 +36,10 @@ def main() -> None:
     photos.photos(photo)
     jpeg.main(photo, MEDIA if (MEDIA / "ground_truth.json").is_file() else None)
     service.service(photo)
+    if Path(page.CHROMIUM).exists():
+        page.main()
+    else:
+        print(f"- no browser at {page.CHROMIUM}: the page is not measured")
     if (MEDIA / "ground_truth.json").is_file():
         for table, folders in (
             (models, ["--models", str(MEDIA.with_name("models"))]),

@@ -7,7 +7,7 @@ import { t } from '../texts.mjs';
 /**
  * What takes the pointer before the viewer pans. `down` tells whether it does.
  * @typedef {{ down: (at: Point, event: PointerEvent) => boolean, move: (at: Point, event: PointerEvent) => void,
- *   up: (at: Point, event: PointerEvent) => void, over?: (at: Point) => string }} Tool
+ *   up: (at: Point, event: PointerEvent) => void, cancel: () => void, over?: (at: Point) => string }} Tool
  */
 
 const MOST_SCALE = 48;
@@ -264,7 +264,7 @@ export class VelumViewer extends HTMLElement {
     this.#over.setPointerCapture(event.pointerId);
     this.#pointers.set(event.pointerId, this.#local(event));
     if (this.#pointers.size === 2) {
-      if (this.#doing === 'tool') this.tool?.up(this.at(event), event);
+      if (this.#doing === 'tool') this.tool?.cancel();
       this.#doing = 'pinch';
     } else if (this.mode === 'compare' && Math.abs(this.#local(event).x - this.#splitAt()) < 24) {
       this.#doing = 'split';
@@ -298,7 +298,10 @@ export class VelumViewer extends HTMLElement {
   /** @param {PointerEvent} event */
   #up(event) {
     if (!this.#pointers.delete(event.pointerId)) return;
-    if (this.#doing === 'tool') this.tool?.up(this.at(event), event);
+    if (this.#doing === 'tool') {
+      if (event.type === 'pointercancel') this.tool?.cancel();
+      else this.tool?.up(this.at(event), event);
+    }
     if (!this.#pointers.size) this.#doing = '';
   }
 

@@ -77,6 +77,10 @@ export function selecting(board) {
       board.moving = null;
       if (done) board.commit(place(board.history.now, done.id, done.xyxy, board.viewer.width, board.viewer.height));
     },
+    cancel() {
+      board.moving = null;
+      board.viewer.redraw();
+    },
     over(at) {
       const on = handleAt(board, at);
       return on >= 0 ? CURSORS[on] : regionAt(board, at) ? 'move' : 'grab';
@@ -107,6 +111,10 @@ export function boxing(board) {
         board.commit(state, id);
       } else board.viewer.redraw();
     },
+    cancel() {
+      board.drawing = null;
+      board.viewer.redraw();
+    },
     over: () => 'crosshair',
   };
 }
@@ -129,6 +137,10 @@ export function brushing(board) {
       const made = stroke(board.way, board.brush / board.viewer.view.scale, board.viewer.width, board.viewer.height);
       board.way = [];
       finish(board, made);
+    },
+    cancel() {
+      board.way = [];
+      board.viewer.redraw();
     },
     over: () => 'crosshair',
   };
@@ -153,6 +165,10 @@ export function outlining(board) {
     },
     move() {},
     up() {},
+    cancel() {
+      board.way.pop();
+      board.viewer.redraw();
+    },
     over: () => 'crosshair',
   };
 }

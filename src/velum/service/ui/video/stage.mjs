@@ -26,7 +26,7 @@ export class VelumStage extends HTMLElement {
   times = [0];
   #size = { width: 1, height: 1 };
   #wanted = -1;
-  /** @type {{ from: number[], box: number[] | null, start: number[] | null } | null} */
+  /** @type {{ by: number, from: number[], box: number[] | null, start: number[] | null } | null} */
   #drag = null;
 
   connectedCallback() {
@@ -35,7 +35,7 @@ export class VelumStage extends HTMLElement {
     this.#canvas.addEventListener('pointerdown', (event) => this.#down(event));
     this.#canvas.addEventListener('pointermove', (event) => this.#move(event));
     this.#canvas.addEventListener('pointerup', (event) => this.#up(event));
-    this.#canvas.addEventListener('pointercancel', () => { this.#drag = null; this.draw(); });
+    this.#canvas.addEventListener('pointercancel', () => this.#cancel());
     this.video.addEventListener('seeked', () => {
       if (this.#wanted >= 0 && frameAt(this.times, this.video.currentTime) !== this.#wanted) this.video.currentTime = within(this.times, this.#wanted);
       else this.#wanted = -1;
@@ -97,11 +97,14 @@ export class VelumStage extends HTMLElement {
   /** @param {PointerEvent} event */
   #down(event) {
     if (event.button) return;
+    // A second finger is no part of a drawing.
+    if (this.#drag) return this.#cancel();
+    if (!event.isPrimary) return;
     this.video.pause();
     this.#canvas.setPointerCapture(event.pointerId);
     const from = this.#spot(event), hit = this.#hit(from);
     if (hit && this.tool !== 'draw') this.dispatchEvent(new CustomEvent(this.tool === 'switch' ? 'flip' : 'choose', { detail: hit.id }));
-    if (this.tool !== 'switch') this.#drag = { from, box: null, start: this.tool === 'move' ? (hit?.box ?? null) : null };
+    if (this.tool !== 'switch') this.#drag = { by: event.pointerId, from, box: null, start: this.tool === 'move' ? (hit?.box ?? null) : null };
   }
 
   /** @param {PointerEvent} event */
@@ -111,6 +114,7 @@ export class VelumStage extends HTMLElement {
       this.#canvas.style.cursor = this.tool === 'draw' ? 'crosshair' : this.#hit(this.#spot(event)) ? 'pointer' : '';
       return;
     }
+    if (event.pointerId !== drag.by) return;
     const [x, y] = this.#spot(event), { from: [fx, fy], start } = drag;
     if (start) drag.box = moved(start, x - fx, y - fy, this.#size.width, this.#size.height);
     else if (this.tool === 'draw') drag.box = [Math.min(x, fx), Math.min(y, fy), Math.max(x, fx), Math.max(y, fy)];
@@ -119,10 +123,16 @@ export class VelumStage extends HTMLElement {
 
   /** @param {PointerEvent} event */
   #up(event) {
+    if (event.pointerId !== this.#drag?.by) return;
     this.#move(event);
     const box = this.#drag?.box;
     this.#drag = null;
     if (box && box[2] - box[0] > 2 && box[3] - box[1] > 2) this.dispatchEvent(new CustomEvent(this.tool === 'draw' ? 'drawn' : 'put', { detail: box }));
+    this.draw();
+  }
+
+  #cancel() {
+    this.#drag = null;
     this.draw();
   }
 
