@@ -54,6 +54,8 @@ class Followed:
     frames: int
     found: Mapping[Found, int]
     best_score: float
+    largest_side: int | None = None
+    """Pixels of the shorter side of its box where that was largest; None in reports of older versions."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -135,6 +137,7 @@ def _wrong(report: Report) -> str | None:
         "seconds": isinstance(report.seconds, Mapping) and all(map(finite, report.seconds.values())),
         "found": all(isinstance(one.found, str) for one in report.hidden)
         and all(isinstance(one.found, Mapping) and all(map(whole, one.found.values())) for one in report.tracks),
+        "side": all(one.largest_side is None or whole(one.largest_side) for one in report.tracks),
         "score": all(finite(one.score) for one in report.hidden)
         and all(finite(one.best_score) for one in report.tracks),
     }

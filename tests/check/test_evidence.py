@@ -116,6 +116,12 @@ def test_a_track_that_says_not_how_it_was_found() -> None:
             Report.from_json({**report().to_json(), "tracks": [{**track, "found": found}]})
 
 
+@pytest.mark.parametrize(("side", "size"), [(None, "in video"), (15, "under 16 px"), (40, "32 to 63 px")])
+def test_things_of_a_video_count_by_where_they_were_largest(side: int | None, size: str) -> None:
+    track = Followed(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9, side)
+    assert entry(report(tracks=(track,)), "a.mp4")["hidden"] == [{"label": "face", "size": size, "count": 1}]
+
+
 def test_what_it_says(key: PrivateKey) -> None:
     small, large = (0, 0, 15, 40), (0, 0, 300, 200)
     document = evidence(key, entry(report(small, small, large), "out.jpg"))
@@ -149,7 +155,8 @@ def test_anonymised_or_pseudonymised(key: PrivateKey, tmp_path: Path) -> None:
     weak = compose((), Plan.of("face: centerface -> blur"), (), gone)
     assert weak["standing"] == "pseudonymised"
     assert "does not destroy" in weak["because"][0]
-    (tmp_path / "check.json").write_text('{"passed": false, "findings": []}')
+    told = {"passed": False, "leaks": [], "sha256": report().output_sha256}
+    (tmp_path / "check.json").write_text(json.dumps(told))
     failed = entry(report(), "out.jpg", check=Finding.read(tmp_path / "check.json"))
     assert "check" in evidence(key, failed, declared=gone)["because"][0]
 

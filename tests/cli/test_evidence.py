@@ -40,7 +40,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_from_the_report_to_the_verdict(desk: Path) -> None:
-    (desk / "check.json").write_text('{"passed": true}')
+    (desk / "check.json").write_text(json.dumps({"passed": True, "sha256": sha256_of(desk / "out.png")}))
     velum(
         "evidence", "create", "out.png", "--report", "report.json", "--original", "photo.png", "--check", "check.json",
         "--reviewer", "A. Reader", "--key", "key",
@@ -61,8 +61,9 @@ def test_from_the_report_to_the_verdict(desk: Path) -> None:
 def test_the_check_must_be_of_the_file(desk: Path) -> None:
     told = {"format": "velum-check/1", "passed": True}
     create = ("evidence", "create", "out.png", "--report", "report.json", "--check", "check.json")
-    (desk / "check.json").write_text(json.dumps(told | {"sha256": sha256_of(desk / "photo.png")}))
-    assert "give what velum check says of out.png" in velum(*create, code=3)
+    for other in ({"sha256": sha256_of(desk / "photo.png")}, {}):
+        (desk / "check.json").write_text(json.dumps(told | other))
+        assert "give what velum check says of out.png" in velum(*create, code=3)
     assert not (desk / "out.png.evidence.json").exists()
     (desk / "check.json").write_text(json.dumps(told | {"sha256": sha256_of(desk / "out.png")}))
     velum(*create)

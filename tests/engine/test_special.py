@@ -118,7 +118,8 @@ def test_in_videos(clip: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixt
     )  # fmt: skip
     with Engine() as engine:
         report = engine.hide(clip, out, PLAN, regions=regions)
-    assert [(one.track, one.technique, one.frames) for one in report.tracks] == [(1, str(COARSE), COUNT)]
+    told = [(one.track, one.technique, one.frames, one.largest_side) for one in report.tracks]
+    assert told == [(1, str(COARSE), COUNT, 16)]
     for before, after in zip(planes(clip), planes(out), strict=True):
         changed = before[0] != after[0]
         assert changed[4:20, 4:20].any()

@@ -68,4 +68,5 @@ def _together(before: Followed, after: Followed) -> Followed:
         frames=before.frames + after.frames,
         found=dict(Counter(before.found) + Counter(after.found)),
         best_score=max(before.best_score, after.best_score),
+        largest_side=max(before.largest_side or 0, after.largest_side or 0) or None,
     )

@@ -66,6 +66,7 @@ class Tally:
             frames=before.frames + 1,
             found={**before.found, region.found: before.found.get(region.found, 0) + 1},
             best_score=max(before.best_score, region.score),
+            largest_side=max(before.largest_side or 0, min(region.box.width, region.box.height)),
         )
 
     @contextmanager

@@ -15,7 +15,7 @@ SIZES = (16, 32, 64, 128)
 """Where classes of size begin, in pixels of a region's shorter side."""
 
 UNSIZED = "in video"
-"""Class of what was followed through a video: its size changes, and the report does not keep it."""
+"""Class of what was followed through a video, in reports of older versions: they do not keep its size."""
 
 MOST_BYTES = 16 << 20
 """Largest JSON that is read: a report, a result of a check, evidence."""
@@ -50,12 +50,11 @@ def entry(
 ) -> dict[str, Any]:
     """Return what evidence says of the file `name`, hidden as `report` tells.
 
-    Raises `BadInput` where `check` tells the hash of another file, or `evaluation` the digest of another plan.
+    Raises `BadInput` where `check` does not tell the file's hash, or `evaluation` the digest of another plan.
     """
-    checked = check.result.get("sha256") if check else None
-    if checked not in (None, report.output_sha256):
+    if check is not None and (checked := check.result.get("sha256")) != report.output_sha256:
         raise BadInput(
-            f"the check tells of a file whose SHA-256 is {checked}; that of {name} is {report.output_sha256}: "
+            f"the check tells of a file whose SHA-256 is {checked!r:.70}; that of {name} is {report.output_sha256}: "
             f"give what velum check says of {name}"
         )
     evaluated = evaluation.result.get("plan") if evaluation else None
@@ -116,7 +115,9 @@ def read_json(path: Path) -> Any:
 
 def _counts(report: Report) -> list[dict[str, Any]]:
     regions = Counter((one.label, size_class(min(one.box.width, one.box.height))) for one in report.hidden)
-    tracks = Counter((one.label, UNSIZED) for one in report.tracks)
+    tracks = Counter(
+        (one.label, UNSIZED if one.largest_side is None else size_class(one.largest_side)) for one in report.tracks
+    )
     order = [size_class(side) for side in (1, *SIZES)] + [UNSIZED]
     counts = sorted((regions + tracks).items(), key=lambda item: (item[0][0], order.index(item[0][1])))
     return [{"label": label, "size": size, "count": count} for (label, size), count in counts]
