@@ -89,6 +89,29 @@ def create(
 
 
 @app.command()
+def embed(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The finished file; it stays as it is.")],
+    report: Annotated[Path, typer.Option("--report", metavar="FILE", help="What velum hide --json printed of it.")],
+    chain: Annotated[Path, typer.Option("--chain", metavar="FILE", help="Certificates in PEM: that of the key first.")],
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="Private key of the first certificate, in PEM.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: OUT with .c2pa before its suffix.")
+    ] = None,
+    passphrase_file: Passphrase = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write OUT with Content Credentials (C2PA) that say what was hidden; and the report of that file."""
+    from velum.check.evidence.provenance import Credentials, embed
+
+    credentials = Credentials.read(chain, key, passphrase_file)
+    target = output or out.with_name(f"{out.stem}.c2pa{out.suffix}")
+    beside = target.with_name(target.name + ".report.json")
+    made = embed(out, target, _report(report, out, None), credentials, overwrite=overwrite)
+    console.write_text(beside, json.dumps(made.to_json(), indent=2) + "\n", overwrite=overwrite)
+    typer.echo(f"{target}: signed; {beside}: its report")
+
+
+@app.command()
 def verify(
     evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="The evidence.")],
     file: Annotated[

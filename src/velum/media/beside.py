@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from PIL import Image
 from PIL.ExifTags import IFD, TAGS, Base
@@ -25,6 +25,10 @@ Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream", "
 SMALLEST = 8
 """Pixels of a side from which on what looks like a picture is taken for one."""
 
+_SKIPPED = {b"uuid", b"free", b"skip", b"jumb"}
+MOST_SKIPPED = 64 << 20
+"""Boxes of an MP4 that players skip, and how much of one is looked through."""
+
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
 _TEXTS = ("comment", "xmp", "XML:com.adobe.xmp", "photoshop", "iptc", "Description", "Comment", "Title", "Author")
 _OF_DIRECTORIES = {Base.ExifOffset, Base.GPSInfo, Base.Orientation, 40965}
@@ -34,8 +38,9 @@ _HARMLESS = {
 }  # fmt: skip
 """Tags that say how samples are stored."""
 
-_OF_TIFF = {*range(254, 348), *range(529, 533)}
-"""Tags that a TIFF itself is made of; those among them that tell of people are named in `_TELLING`."""
+_OF_TIFF = {*range(254, 348), *range(529, 533), 52545}
+"""Tags that a TIFF itself is made of, and that of its Content Credentials (C2PA); those among them that tell of people
+are named in `_TELLING`."""
 
 _TELLING = {
     Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist, Base.HostComputer,
@@ -57,12 +62,29 @@ def beside(path: Path, limits: Limits) -> list[Beside]:
         with path.open("rb") as file:
             head = file.read(VIDEO_HEAD_BYTES)
             if video_format_of(head):
-                return [Beside(kind, what) for kind, what in streams(path, limits)]
+                return [*(Beside(kind, what) for kind, what in streams(path, limits)), *_of_boxes(file)]
             limits.check("bytes", path.stat().st_size, str(path))
             data = head + file.read()
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
     return list(_of_image(data, format_of(data, str(path))))
+
+
+def _of_boxes(file: BinaryIO) -> Iterator[Beside]:
+    """Yield pictures in the boxes of an MP4 or MOV that players skip, such as those for provenance (C2PA)."""
+    at, end = 0, file.seek(0, io.SEEK_END)
+    while at + 8 <= end:
+        file.seek(at)
+        head = file.read(16)
+        size, header = int.from_bytes(head[:4]), 8
+        if size == 1:
+            size, header = int.from_bytes(head[8:16]), 16
+        if size < header:  # 0: up to the end; anything else is no box
+            size = end - at
+        if head[4:8] in _SKIPPED:
+            file.seek(at)
+            yield from _pictures(file.read(min(size, MOST_SKIPPED)))
+        at += size
 
 
 def _of_image(data: bytes, format: str) -> Iterator[Beside]:
@@ -108,15 +130,16 @@ def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[Beside]:
 
 
 def _pictures(data: bytes) -> Iterator[Beside]:
-    """Yield the JPEGs inside a file that are not the file itself, wherever they hide."""
-    for match in re.finditer(rb"\xff\xd8\xff", data):
-        if match.start() and _is_picture(data[match.start() :]):
-            yield Beside("picture", f"a JPEG inside the file, at byte {match.start()}")
+    """Yield the JPEGs and PNGs inside a file that are not the file itself, wherever they hide."""
+    for match in re.finditer(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n", data):
+        kind = "PNG" if match[0][1:4] == b"PNG" else "JPEG"
+        if match.start() and _is_picture(data[match.start() :], kind):
+            yield Beside("picture", f"a {kind} inside the file, at byte {match.start()}")
 
 
-def _is_picture(data: bytes) -> bool:
+def _is_picture(data: bytes, kind: str) -> bool:
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
             image.draft(None, (SMALLEST, SMALLEST))
             image.load()
             return min(image.size) > 0
