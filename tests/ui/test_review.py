@@ -280,9 +280,9 @@ def test_these_pages_are_for_everyone(page: Any, clip: Path, scheme: str) -> Non
         pytest.skip("axe-core is not here: npm ci")
     page.emulate_media(color_scheme=scheme)
     job = reviewed(page, clip)
-    for at in (f"/#/review/{job}", "/#/jobs", "/#/review", "/#/models"):
+    for at in (f"/#/review/{job}", "/#/jobs", "/#/review", "/#/models", "/#/settings"):
         page.goto(at)
-        page.locator("velum-timeline, tbody tr").first.wait_for()
+        page.locator("velum-timeline, tbody tr, .urls, form").first.wait_for()
         if at.endswith(job):
             page.locator(".regions button").first.click()
         page.wait_for_timeout(300)

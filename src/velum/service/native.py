@@ -14,9 +14,10 @@ from velum.errors import OutputFailed
 from velum.plugins import Host
 from velum.remote.peers import Peers
 from velum.service import blur
-from velum.service.access import Access
+from velum.service.access import Access, keys_file
+from velum.service.keys import Keys
 from velum.service.office import Crew, Making, Office, work_folder
-from velum.service.v1 import approvals, counter, images, jobs, offered, review, uploads
+from velum.service.v1 import approvals, counter, images, jobs, keyring, offered, review, uploads
 from velum.service.v1.plans import Plans
 from velum.service.v1.studio import Studio
 from velum.settings import Settings
@@ -36,6 +37,7 @@ class Native:
     offered: offered.Offered
     receiving: uploads.Receiving
     counter: counter.Counter
+    keys: Keys
     watchers: int
     ending: Callable[[], bool]
 
@@ -63,6 +65,7 @@ class Native:
         yield "/v1", review.routes(self.counter, self.images.studio, access)
         yield "/v1", approvals.routes(self.counter, access)
         yield "/v1", offered.routes(self.offered)
+        yield "/v1", keyring.routes(self.keys, access)
         yield "", blur.routes(self.blurring)
 
 
@@ -98,6 +101,7 @@ def native(  # noqa: PLR0913 - all but three are given by name
         counter=counter.Counter(
             office, plans, peers, counter.Allowed(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks), most
         ),
+        keys=Keys(keys_file(settings)),
         watchers=max(1, service.requests // 2),
         ending=ending,
     )

@@ -17,6 +17,7 @@ const ROUTES = [
   { name: 'jobs', module: './jobs/page.mjs', element: 'velum-jobs', one: ['./photo/page.mjs', 'velum-photo'] },
   { name: 'review', module: './review/page.mjs', element: 'velum-review', one: ['./video/page.mjs', 'velum-video'] },
   { name: 'models', module: './models/page.mjs', element: 'velum-models' },
+  { name: 'settings', module: './settings/page.mjs', element: 'velum-settings' },
 ];
 
 class VelumApp extends HTMLElement {

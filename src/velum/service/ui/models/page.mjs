@@ -1,8 +1,13 @@
 // @ts-check
-/** The models that the service has or can fetch. */
-import { getJson } from '../api.mjs';
+/** The models that the service has or can fetch, and what one of them finds in a picture. */
+import { getJson, request } from '../api.mjs';
 import { h } from '../parts/dom.mjs';
+import { oneText } from '../photo/words.mjs';
 import { t } from '../texts.mjs';
+
+/** @typedef {{ name: string, labels: string[], good_for: string | null, licence: string | null, here: boolean, default: boolean }} Model */
+
+const MOST_NAMED = 60;
 
 class VelumModels extends HTMLElement {
   async connectedCallback() {
@@ -10,12 +15,73 @@ class VelumModels extends HTMLElement {
     this.append(h('h1', {}, t('nav.models')), h('p', { class: 'quiet' }, t('models.why')),
       h('div', { class: 'scroll panel', tabIndex: 0, role: 'region', 'aria-label': t('nav.models') }, h('table', {},
         h('thead', {}, h('tr', {}, ...['name', 'finds', 'good', 'licence', 'here'].map((one) => h('th', { scope: 'col' }, t(`models.${one}`))))), body)));
+    /** @type {{ models: Model[] }} */
     const { models } = await getJson('v1/models');
-    body.append(...models.map((/** @type {any} */ model) => h('tr', {},
+    body.append(...models.map((model) => h('tr', {},
       h('th', { scope: 'row' }, model.name, model.default ? h('span', { class: 'badge good' }, t('models.default')) : null),
       h('td', {}, model.labels.length > 6 ? t('models.many', { some: model.labels.slice(0, 5).join(', '), n: model.labels.length - 5 }) : model.labels.join(', ')),
       h('td', { class: 'small' }, model.good_for ?? ''), h('td', { class: 'small' }, model.licence ?? ''),
       h('td', {}, h('span', { class: `badge ${model.here ? 'good' : ''}` }, t(model.here ? 'models.yes' : 'models.no'))))));
+    if (this.isConnected) this.append(this.#trial(models.filter(({ labels }) => labels.length)));
   }
+
+  /** @param {Model[]} models */
+  #trial(models) {
+    const which = h('select', { name: 'model' }, ...models.map(({ name, here, default: usual }) => h('option', { value: name, selected: usual, disabled: !here }, here ? name : `${name} (${t('models.no')})`)));
+    const file = h('input', { type: 'file', accept: 'image/*', hidden: true, name: 'trial', 'aria-hidden': 'true', tabIndex: -1 });
+    const said = h('p', { role: 'status' }), canvas = h('canvas', { class: 'trial', hidden: true, role: 'img' });
+    file.addEventListener('change', async () => {
+      const [picture] = file.files ?? [], model = models.find(({ name }) => name === which.value);
+      file.value = '';
+      if (!picture || !model) return;
+      said.className = '';
+      said.textContent = t('models.trying');
+      try {
+        const begun = performance.now(), found = await this.#found(model, picture);
+        const ms = Math.round(performance.now() - begun);
+        said.textContent = t('models.found', { n: found.length, ms });
+        canvas.setAttribute('aria-label', t('models.found', { n: found.length, ms }));
+        await draw(canvas, picture, found);
+        canvas.hidden = false;
+      } catch (error) {
+        said.className = 'note bad';
+        said.textContent = error instanceof Error ? error.message : String(error);
+      }
+    });
+    return h('section', { class: 'panel', 'aria-labelledby': 'trial-title' }, h('h2', { id: 'trial-title' }, t('models.try')), h('p', { class: 'quiet' }, t('models.tryhow')),
+      h('div', { class: 'row' }, h('label', { class: 'field' }, h('span', {}, t('models.name')), which), h('button', { type: 'button', onclick: () => file.click() }, t('models.pick'))), file, said, canvas);
+  }
+
+  /** @param {Model} model @param {File} picture @returns {Promise<import('../api.mjs').Region[]>} */
+  async #found({ name, labels }, picture) {
+    const body = new FormData();
+    body.set('image', picture);
+    body.set('plan', JSON.stringify({ rules: labels.map((label) => ({ label, locate: name, hide: 'blacken', grow: 0 })) }));
+    const { frames } = await (await request('v1/locate', { method: 'POST', body })).json();
+    return frames[0]?.regions ?? [];
+  }
+}
+
+/** @param {HTMLCanvasElement} canvas @param {Blob} picture @param {import('../api.mjs').Region[]} found */
+async function draw(canvas, picture, found) {
+  const bitmap = await createImageBitmap(picture), scale = Math.min(1, 1600 / bitmap.width);
+  Object.assign(canvas, { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
+  const paint = canvas.getContext('2d');
+  if (!paint) return;
+  paint.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  paint.font = '600 14px system-ui, sans-serif';
+  for (const { xyxy, label, score } of found) {
+    const [x0, y0, x1, y1] = xyxy.map((edge) => edge * scale);
+    for (const [style, width] of /** @type {[string, number][]} */ ([['#000', 4], ['#5cc4b4', 2]])) {
+      Object.assign(paint, { strokeStyle: style, lineWidth: width });
+      paint.strokeRect(x0, y0, x1 - x0, y1 - y0);
+    }
+    if (found.length > MOST_NAMED) continue;
+    const text = `${oneText(label)} ${Math.round((score ?? 1) * 100)} %`, y = Math.max(14, y0 - 4);
+    Object.assign(paint, { strokeStyle: '#000', lineWidth: 4, fillStyle: '#fff' });
+    paint.strokeText(text, x0, y);
+    paint.fillText(text, x0, y);
+  }
+  bitmap.close();
 }
 customElements.define('velum-models', VelumModels);

@@ -1,0 +1,118 @@
+// @ts-check
+/** For operators: who may use the service, and which inference APIs it asks. */
+import { getJson, Problem, request, send } from '../api.mjs';
+import { ask } from '../parts/dialog.mjs';
+import { h } from '../parts/dom.mjs';
+import { tell } from '../parts/toast.mjs';
+import { language, t } from '../texts.mjs';
+
+/** @typedef {{ id: string, name: string, scopes: string[], state: string, created: number, expires: number | null }} Key */
+
+const SCOPES = ['anonymize', 'review', 'operate'];
+
+/** @param {number | null} seconds of the epoch */
+const day = (seconds) => (seconds === null ? t('keys.never') : new Date(seconds * 1000).toLocaleDateString(language));
+
+/** @param {unknown} error */
+const said = (error) => (error instanceof Problem && error.status === 403 ? t('settings.denied') : error instanceof Error ? error.message : String(error));
+
+class VelumSettings extends HTMLElement {
+  #keys = h('section', { class: 'panel', 'aria-labelledby': 'keys-title' });
+  #urls = h('section', { class: 'panel', 'aria-labelledby': 'urls-title' });
+
+  async connectedCallback() {
+    this.append(h('h1', {}, t('nav.settings')), this.#keys, this.#urls);
+    await Promise.all([this.#showKeys(), this.#showUrls()]);
+  }
+
+  /** @param {HTMLElement | null} secret that was made just now */
+  async #showKeys(secret = null) {
+    const title = h('h2', { id: 'keys-title' }, t('keys.title'));
+    try {
+      /** @type {{ keys: Key[], required: boolean }} */
+      const { keys, required } = await getJson('v1/keys');
+      this.#keys.replaceChildren(title, h('p', { class: 'quiet' }, t('keys.why')),
+        ...(required ? [secret ?? '', this.#table(keys), this.#form()] : [h('p', { class: 'note warn' }, t('keys.open')), h('pre', {}, 'velum keys add NAME --scope anonymize --scope review --scope operate')]));
+    } catch (error) {
+      this.#keys.replaceChildren(title, h('p', { class: 'note bad', role: 'alert' }, said(error)));
+    }
+  }
+
+  /** @param {Key[]} keys */
+  #table(keys) {
+    return h('div', { class: 'scroll', tabIndex: 0, role: 'region', 'aria-label': t('keys.title') }, h('table', {},
+      h('thead', {}, h('tr', {}, ...['name', 'scopes', 'state', 'until'].map((one) => h('th', { scope: 'col' }, t(`keys.${one}`))), h('td', {}))),
+      h('tbody', {}, ...keys.map((key) => h('tr', {},
+        h('th', { scope: 'row' }, key.name, h('span', { class: 'quiet small number' }, ` ${key.id}`)),
+        h('td', {}, key.scopes.map((one) => t(`scope.${one}`)).join(', ')),
+        h('td', {}, h('span', { class: `badge ${key.state === 'valid' ? 'good' : ''}` }, t(`keys.${key.state}`))),
+        h('td', {}, day(key.expires)),
+        h('td', {}, key.state === 'valid' ? h('button', { type: 'button', class: 'danger', 'aria-label': t('keys.revokename', { name: key.name }), onclick: () => this.#revoke(key) }, t('keys.revoke')) : ''))))));
+  }
+
+  #form() {
+    const name = h('input', { name: 'name', required: true, maxLength: 64, pattern: '[A-Za-z0-9_.@\\-]+', autocomplete: 'off' });
+    const days = h('input', { name: 'days', type: 'number', min: '1', max: '36500' });
+    const scopes = SCOPES.map((one) => h('input', { type: 'checkbox', name: 'scope', value: one, checked: one === 'anonymize' }));
+    return h('form', { class: 'stack', onsubmit: async (/** @type {Event} */ event) => {
+      event.preventDefault();
+      const chosen = scopes.filter((one) => one.checked).map((one) => one.value);
+      if (!chosen.length) return tell(t('keys.noscope'), 'bad');
+      try {
+        const { secret } = await send('POST', 'v1/keys', { name: name.value.trim(), scopes: chosen, ...(days.value ? { days: Number(days.value) } : {}) });
+        await this.#showKeys(h('div', { class: 'note', role: 'status' }, h('p', {}, t('keys.once')), h('p', { class: 'row' }, h('code', { class: 'secret' }, secret),
+          h('button', { type: 'button', onclick: () => navigator.clipboard.writeText(secret).then(() => tell(t('keys.copied'))) }, t('keys.copy')))));
+      } catch (error) {
+        tell(said(error), 'bad');
+      }
+    } },
+    h('h3', {}, t('keys.new')),
+    h('label', { class: 'field' }, h('span', {}, t('keys.name')), name),
+    h('fieldset', {}, h('legend', {}, t('keys.scopes')), ...scopes.map((one) => h('label', { class: 'check' }, one, h('span', {}, t(`scope.${one.value}`))))),
+    h('label', { class: 'field' }, h('span', {}, t('keys.days')), days),
+    h('button', { type: 'submit', class: 'primary' }, t('keys.make')));
+  }
+
+  /** @param {Key} key */
+  async #revoke(key) {
+    if (!await ask({ title: t('keys.revokename', { name: key.name }), body: [h('p', {}, t('keys.revokewhy'))], ok: t('keys.revoke'), danger: true })) return;
+    try {
+      await send('DELETE', `v1/keys/${key.id}`);
+    } catch (error) {
+      tell(said(error), 'bad');
+    }
+    await this.#showKeys();
+  }
+
+  async #showUrls() {
+    const title = h('h2', { id: 'urls-title' }, t('urls.title'));
+    try {
+      const { data, error } = await getJson('list_urls');
+      if (error) throw new Error(error);
+      /** @type {string[]} */
+      const urls = data.urls;
+      const field = h('input', { name: 'url', type: 'url', required: true, placeholder: 'http://inference:80/', autocomplete: 'off' });
+      this.#urls.replaceChildren(title, h('p', { class: 'quiet' }, t('urls.why')),
+        urls.length ? h('ul', { class: 'urls' }, ...urls.map((url) => h('li', { class: 'row between' }, h('code', {}, url),
+          h('button', { type: 'button', class: 'danger', 'aria-label': t('urls.removename', { url }), onclick: () => this.#change('remove_url', url) }, t('urls.remove'))))) : h('p', {}, t('urls.none')),
+        h('form', { class: 'row', onsubmit: (/** @type {Event} */ event) => {
+          event.preventDefault();
+          this.#change('set_url', field.value.trim().replace(/\/*$/, '/'));
+        } }, h('label', { class: 'field' }, h('span', {}, t('urls.new')), field), h('button', { type: 'submit' }, t('urls.add'))));
+    } catch (error) {
+      this.#urls.replaceChildren(title, h('p', { class: 'note bad', role: 'alert' }, said(error)));
+    }
+  }
+
+  /** @param {string} what @param {string} url */
+  async #change(what, url) {
+    try {
+      const { error, data } = await (await request(what, { method: 'POST', body: new URLSearchParams({ url }) })).json();
+      tell(error || [data].flat().join(' '), error ? 'bad' : undefined);
+      if (!error) await this.#showUrls();
+    } catch (error) {
+      tell(said(error), 'bad');
+    }
+  }
+}
+customElements.define('velum-settings', VelumSettings);

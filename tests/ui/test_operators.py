@@ -1,0 +1,94 @@
+"""Pages for those who operate the service: keys, inference APIs, and a model that is tried."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.bmw.stub import StubInference
+from tests.ui.conftest import served, watched
+from tests.ui.test_page import picture
+
+from velum.service.keys import Keys
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def test_a_key_is_made_shown_once_and_taken_back(browser: Any, tmp_path: Path, stand_in: Path) -> None:
+    _, operator = Keys(tmp_path / "data" / "keys.json").add("op", ["anonymize", "operate"])
+    for address in served(tmp_path, PYTHONPATH=str(stand_in)):
+        for page in watched(browser, address):
+            signed_in(page, operator)
+            page.get_by_label("Name").fill("newsroom")
+            page.get_by_label("review").check()
+            page.get_by_role("button", name="Make a key").click()
+            secret = page.locator(".secret").text_content()
+            assert re.fullmatch(r"velum_[0-9a-f]{12}_[\w-]{43}", secret)
+            row = page.get_by_role("row", name=re.compile("newsroom"))
+            assert "hide, review" in row.text_content()
+            page.get_by_role("link", name="Models").click()
+            page.get_by_role("link", name="Settings").click()
+            row.wait_for()
+            assert page.locator(".secret").count() == 0
+            page.get_by_role("button", name="Take back the key of newsroom").click()
+            page.get_by_role("dialog").get_by_role("button", name="Take back").click()
+            row.get_by_text("taken back").wait_for()
+            page.get_by_label("hide").uncheck()
+            page.get_by_label("Name").fill("x")
+            page.get_by_role("button", name="Make a key").click()
+            page.get_by_text("Choose what it may do.").last.wait_for()
+            page.complaints.clear()
+
+
+def signed_in(page: Any, secret: str) -> None:
+    page.goto("/#/settings")
+    page.get_by_role("textbox", name="Key").fill(secret)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_where_nobody_is_asked_the_page_says_how_to_begin(page: Any) -> None:
+    page.goto("/#/settings")
+    page.get_by_text("Nobody is asked for a key").wait_for()
+    page.get_by_text("velum keys add NAME").wait_for()
+    assert page.get_by_role("button", name="Make a key").count() == 0
+
+
+def test_who_may_not_operate_is_told(browser: Any, tmp_path: Path, stand_in: Path) -> None:
+    file = tmp_path / "data" / "keys.json"
+    _, secret = Keys(file).add("desk", ["anonymize"])
+    for address in served(tmp_path, PYTHONPATH=str(stand_in)):
+        for page in watched(browser, address):
+            signed_in(page, secret)
+            page.get_by_text("This takes a key with the scope operate.").wait_for()
+            page.complaints.clear()
+
+
+def test_an_inference_api_is_added_and_removed(browser: Any, tmp_path: Path, stand_in: Path) -> None:
+    more = {"PYTHONPATH": str(stand_in), "VELUM_REMOTE_ALLOW": "127.0.0.1"}
+    with StubInference("OVD") as api:
+        for address in served(tmp_path, **more):
+            for page in watched(browser, address):
+                page.goto("/#/settings")
+                page.get_by_text("None yet.").wait_for()
+                field = page.get_by_label("Address")
+                field.fill("http://127.0.0.1:9/")
+                page.get_by_role("button", name="Add").click()
+                page.get_by_text(re.compile("wrong url format|not reachable")).last.wait_for()
+                field.fill(api.url.rstrip("/"))
+                page.get_by_role("button", name="Add").click()
+                page.get_by_role("button", name=f"Remove {api.url}").click()
+                page.get_by_text("None yet.").wait_for()
+
+
+def test_a_model_is_tried_on_a_picture(page: Any) -> None:
+    page.goto("/#/models")
+    page.get_by_role("heading", name="Try one").wait_for()
+    page.locator("input[name=trial]").set_input_files(picture())
+    page.get_by_text(re.compile(r"^1 found, in \d+ ms$")).wait_for()
+    canvas = page.locator("canvas.trial")
+    canvas.wait_for()
+    assert canvas.get_attribute("width") == "320"
+    text = {"name": "a.txt", "mimeType": "image/png", "buffer": b"no picture"}
+    page.locator("input[name=trial]").set_input_files(text)
+    page.locator("velum-models .note.bad").wait_for()
+    page.complaints.clear()
