@@ -1,6 +1,7 @@
 """Evidence on the command line, from the key to the verdict."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,23 @@ def test_a_folder_has_one_evidence(desk: Path) -> None:
     again = json.loads((desk / "safe" / "evidence.json").read_text())
     assert [one.get("earlier", False) for one in again["files"]] == [False, True]
     velum(*verify)
+
+
+def test_a_folder_tells_who_looked_what_was_evaluated_and_each_check(desk: Path) -> None:
+    told = {
+        "format": "velum-evaluation/1",
+        "passed": True,
+        "plan": {"digest": replace(Plan.of(ZONE), verify=True).digest},
+    }
+    (desk / "evaluation.json").write_text(json.dumps(told))
+    hide = ("hide", "photos", "-o", "safe", "--rule", ZONE, "--verify", "--reviewer", "A. Reader")
+    velum(*hide, "--evidence", "evidence.json", "--evaluation", "evaluation.json")
+    made = json.loads((desk / "evidence.json").read_text())
+    assert made["reviewers"] == ["A. Reader"]
+    for one in made["files"]:
+        assert (one["check"]["passed"], one["standard"]["passed"]) == (True, True)
+        assert one["check"]["result"]["sha256"] == one["output_sha256"]
+    assert "go with --evidence" in velum(*hide, code=2)
 
 
 def test_a_page_to_read(desk: Path) -> None:

@@ -25,6 +25,9 @@ Passphrase = Annotated[
     typer.Option("--passphrase-file", metavar="FILE", help="File whose first line is the private key's passphrase."),
 ]
 Reviewers = Annotated[list[str], typer.Option("--reviewer", metavar="NAME", help="Who looked at it. Repeatable.")]
+Evaluation = Annotated[
+    Path | None, typer.Option("--evaluation", metavar="FILE", help="What velum evaluate said of the plan, in JSON.")
+]
 Destroyed = Annotated[bool, typer.Option("--originals-destroyed", help="Declare that no copy of the sources is left.")]
 Links = Annotated[bool, typer.Option("--identity-links", help="Declare that links to identities are kept.")]
 PlanFile = Annotated[
@@ -59,9 +62,7 @@ def create(
     check: Annotated[
         Path | None, typer.Option("--check", metavar="FILE", help="What velum check said of OUT, in JSON.")
     ] = None,
-    evaluation: Annotated[
-        Path | None, typer.Option("--evaluation", metavar="FILE", help="What velum evaluate said, in JSON.")
-    ] = None,
+    evaluation: Evaluation = None,
     reviewer: Reviewers = [],
     originals_destroyed: Destroyed = False,
     identity_links: Links = False,
@@ -165,7 +166,9 @@ class Keeper:
     def __init__(
         self, target: Path, key: Path | None, passphrase: Path | None,
         *, overwrite: bool, folder: Path | None = None, others: Iterable[Path] = (),
+        evaluation: Path | None = None, reviewers: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        from velum.check.evidence.entry import Finding
         from velum.check.evidence.keys import PrivateKey
         from velum.publish import ensure_free
 
@@ -179,6 +182,8 @@ class Keeper:
             ensure_free(target, overwrite=overwrite)
         self._target, self._overwrite, self._folder = target, overwrite, folder
         self._key = PrivateKey.read(key, passphrase) if key else None
+        self._evaluation = Finding.read(evaluation) if evaluation else None
+        self._reviewers = tuple(reviewers)
         self._entries: list[dict[str, Any]] = []
         self._models: dict[str, Mapping[str, str]] = {}
         self.failed = 0
@@ -195,7 +200,7 @@ class Keeper:
 
         name = str(target.relative_to(self._folder)) if self._folder else target.name
         known = report if report.output_sha256 else replace(report, output_sha256=sha256_of(target))
-        self.add(entry(known, name), report.models)
+        self.add(entry(known, name, evaluation=self._evaluation), report.models)
 
     def outcome(self, outcome: "Outcome") -> None:
         """Take down what became of one file of a batch."""
@@ -217,7 +222,7 @@ class Keeper:
 
         entries = sorted(self._entries, key=lambda one: str(one["file"]))
         document = compose(
-            entries, plan, list(self._models.values()), declared or Declared(),
+            entries, plan, list(self._models.values()), declared or Declared(self._reviewers),
             batch=self._folder is not None, failed=self.failed, host=Settings.load().host(),
         )  # fmt: skip
         if self._key:

@@ -100,6 +100,8 @@ def hide(
     evidence: Evidence = None,
     key: signed.Key = None,
     passphrase_file: signed.Passphrase = None,
+    reviewer: signed.Reviewers = [],
+    evaluation: signed.Evaluation = None,
 ) -> None:
     """Hide what identifies people. Without options: every face, blackened, into photo.hidden.jpg."""
     from velum.batch.local import arrange
@@ -118,16 +120,25 @@ def hide(
         raise typer.BadParameter("--regions goes with one picture, not with folders or several pictures")
     if resume and not folder:
         raise typer.BadParameter("--resume goes with folders or several pictures, not with one")
-    if key and not evidence:
-        raise typer.BadParameter("--key goes with --evidence, which it signs")
+    if (key or reviewer or evaluation) and not evidence:
+        raise typer.BadParameter("--key, --reviewer and --evaluation go with --evidence, which they are for")
     if evidence and stream and not isinstance(stream.target, Path):
         raise typer.BadParameter("--evidence goes with a file to write to, not with standard output")
     again = overwrite or resume
     ends = [stream] if stream else jobs
     others = [one for job in ends for one in (job.source, job.target) if isinstance(one, Path)]
-    others += [one for one in (key, plan, regions) if one]
+    others += [one for one in (key, plan, regions, evaluation) if one]
     keeper = (
-        signed.Keeper(evidence, key, passphrase_file, overwrite=again, folder=folder, others=others)
+        signed.Keeper(
+            evidence,
+            key,
+            passphrase_file,
+            overwrite=again,
+            folder=folder,
+            others=others,
+            evaluation=evaluation,
+            reviewers=reviewer,
+        )
         if evidence
         else None
     )

@@ -67,10 +67,11 @@ def edited(source: Jpeg, plane: Plane, touched: Touched, options: Mapping[str, A
     units = _units(source, plane)
     grid = _grid(touched, units, *plane.pixels.shape[:2])
     lines = [bool(line.any()) for line in grid]
+    down = [rows for _, rows in units.blocks]
     try:
         new = _coded(source, _cut(plane.pixels, grid, units), units, options)
         body = turbo.edited(
-            source.data, lambda component, row: lines[row // units.blocks[component][1]],
+            source.data, lambda component, row: lines[row // down[component]],
             _replacing(new, grid, units), progressive=kind == _PROGRESSIVE,
         )  # fmt: skip
     except turbo.Refused as error:
@@ -145,19 +146,27 @@ def _coded(
 
 def _replacing(new: Sequence[npt.NDArray[np.int16]], grid: Grid, units: _Units) -> turbo.Filter:
     """Return what puts the coefficients of the touched units in their place."""
-    # Units are numbered row by row, as they were cut.
-    first = [0, *np.cumsum(grid.sum(axis=1)).tolist()]
-    columns = [np.flatnonzero(line) for line in grid]
+    # Units are numbered row by row, as they were cut. This is called for each row: all that can be is done before.
+    ends = np.cumsum(grid.sum(axis=1))
+    columns = np.nonzero(grid)[1]
+    parts = [
+        (
+            down,
+            (columns[:, None] * across + np.arange(across)).reshape(-1),
+            theirs.reshape(down, -1, 64),
+            [0, *(ends * across).tolist()],
+        )
+        for (across, down), theirs in zip(units.blocks, new, strict=bool(new))
+    ]
 
     def replace(component: int, row: int, blocks: turbo.Blocks) -> None:
-        across, down = units.blocks[component]
-        line = row // down
-        theirs = new[component][row % down, first[line] : first[line + 1]]
-        for block in range(across):
-            places = columns[line] * across + block
-            # Blocks that fill up the last unit are in no picture.
-            inside = len(places) if places[-1] < len(blocks) else len(places) - 1
-            blocks[places[:inside]] = theirs[:inside, block]
+        down, places, theirs, first = parts[component]
+        line, within = divmod(row, down)
+        start, stop = first[line], first[line + 1]
+        # Blocks that fill up the last unit are in no picture.
+        while stop > start and places[stop - 1] >= len(blocks):
+            stop -= 1
+        blocks[places[start:stop]] = theirs[within, start:stop]
 
     return replace
 

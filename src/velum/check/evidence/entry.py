@@ -38,7 +38,13 @@ class Finding:
         passed = result.get("passed")
         if passed is not None and not isinstance(passed, bool):
             raise BadInput(f"{path} says that 'passed' is {passed!r}; it must be true or false")
-        return cls(passed, hashlib.sha256(canonical(result)).hexdigest(), result)
+        return cls.of(result)
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any]) -> "Finding":
+        """Return what a result says that is at hand."""
+        passed = result.get("passed")
+        return cls(passed if isinstance(passed, bool) else None, hashlib.sha256(canonical(result)).hexdigest(), result)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -48,10 +54,12 @@ class Finding:
 def entry(
     report: Report, name: str, *, check: Finding | None = None, evaluation: Finding | None = None
 ) -> dict[str, Any]:
-    """Return what evidence says of the file `name`, hidden as `report` tells.
+    """Return what evidence says of the file `name`, hidden as `report` tells, and checked where no `check` is given.
 
     Raises `BadInput` where `check` does not tell the file's hash, or `evaluation` the digest of another plan.
     """
+    if check is None and report.check is not None:
+        check = Finding.of(report.check)
     if check is not None and (checked := check.result.get("sha256")) != report.output_sha256:
         raise BadInput(
             f"the check tells of a file whose SHA-256 is {checked!r:.70}; that of {name} is {report.output_sha256}: "
