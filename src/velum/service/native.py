@@ -38,6 +38,7 @@ class Native:
     receiving: uploads.Receiving
     counter: counter.Counter
     keys: Keys
+    eyes: int
     watchers: int
     ending: Callable[[], bool]
 
@@ -63,7 +64,7 @@ class Native:
         yield "/v1", uploads.routes(self.receiving, access)
         yield "/v1", jobs.routes(self.counter, access, watchers=self.watchers, ending=self.ending)
         yield "/v1", review.routes(self.counter, self.images.studio, access)
-        yield "/v1", approvals.routes(self.counter, access)
+        yield "/v1", approvals.routes(self.counter, access, eyes=self.eyes)
         yield "/v1", offered.routes(self.offered)
         yield "/v1", keyring.routes(self.keys, access)
         yield "", blur.routes(self.blurring)
@@ -102,6 +103,7 @@ def native(  # noqa: PLR0913 - all but three are given by name
             office, plans, peers, counter.Allowed(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks), most
         ),
         keys=Keys(keys_file(settings)),
+        eyes=settings.jobs.eyes,
         watchers=max(1, service.requests // 2),
         ending=ending,
     )

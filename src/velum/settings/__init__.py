@@ -17,7 +17,8 @@
                                                   picture_bytes, grace_seconds, log_names, plans, blur_plan
     VELUM_JOBS_<NAME>      [jobs] <name>          jobs, and who does them: data, database, store, work, in_process,
                                                   concurrency, overall, span_seconds, originals_seconds,
-                                                  results_seconds, records_seconds, unclaimed_seconds, urls, webhooks
+                                                  results_seconds, records_seconds, unclaimed_seconds, urls, webhooks,
+                                                  eyes
     VELUM_BMW_<NAME>       [bmw] <name>           the BMW Anonymization API: strict, folder, videos, local
     VELUM_REMOTE_<NAME>    [remote] <name>        inference APIs: allow, deny, private, connect_seconds, read_seconds,
                                                   total_seconds, attempts, parallel, answer_bytes

@@ -86,6 +86,8 @@ class Jobs:
     """Whether jobs may name an address that their source is fetched from."""
     webhooks: bool = False
     """Whether jobs may name an address that is told their end."""
+    eyes: int = 1
+    """How many people must approve a result before it leaves the queue of reviews."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ JOBS: Readers = MappingProxyType(
         "unclaimed_seconds": Given.number,
         "urls": Given.yes,
         "webhooks": Given.yes,
+        "eyes": _COUNT,
     }
 )
 BMW: Readers = MappingProxyType({"strict": Given.yes, "folder": Given.path, "videos": Given.path, "local": Given.yes})

@@ -1,13 +1,14 @@
 """Results are approved by name, and only those that were looked at."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from tests.service.making import on_the_wire, picture, settings
+from tests.service.making import client, on_the_wire, picture, settings
 from tests.service.v1.test_jobs import ended, handed_in, worked
-from tests.service.v1.test_review import CORNER
+from tests.service.v1.test_review import CORNER, Scoped
 
 from velum.jobs.reviews import WEIGHTS, doubts, risk
 
@@ -39,7 +40,11 @@ def test_the_risk_is_a_share_and_finding_nothing_is_the_highest_of_one_reason() 
 
 
 def approved(it: httpx2.Client, *reviews: Any) -> httpx2.Response:
-    return it.post("/v1/reviews", json={"approve": [{"job": r["job"]["id"], "result": r["result"]} for r in reviews]})
+    return it.post("/v1/reviews", json=approval(*reviews))
+
+
+def approval(*reviews: Any) -> dict[str, Any]:
+    return {"approve": [{"job": r["job"]["id"], "result": r["result"]} for r in reviews]}
 
 
 @pytest.mark.slow
@@ -80,3 +85,21 @@ def test_all_are_approved_or_none(tmp_path: Path) -> None:
         assert all(one["approved"] for one in it.get("/v1/reviews").json()["reviews"])
         assert it.delete(f"/v1/jobs/{reviews[0]['job']['id']}").status_code == 204
         assert len(it.get("/v1/reviews").json()["reviews"]) == 1
+
+
+@pytest.mark.slow
+def test_two_pairs_of_eyes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("velum.service.app.access_of", lambda _: Scoped())
+    chosen = settings(tmp_path)
+    chosen = replace(chosen, jobs=replace(chosen.jobs, eyes=2))
+    one, other = ({"x-name": f"{name} anonymize review operate"} for name in ("ada", "bob"))
+    with client(chosen) as it, worked(chosen):
+        it.headers.update(one)
+        ended(it, handed_in(it, picture(), name="a.png"))
+        queue = it.get("/v1/reviews", headers=one).json()
+        assert (queue["eyes"], queue["caller"]) == (2, "ada")
+        (review,) = queue["reviews"]
+        for who in (one, one, other):
+            assert it.post("/v1/reviews", json=approval(review), headers=who).status_code == 204
+        seen = it.get("/v1/reviews", headers=other).json()
+        assert (seen["caller"], [one["who"] for one in seen["reviews"][0]["approved"]]) == ("bob", ["ada", "bob"])

@@ -110,7 +110,7 @@ const en = {
   'review.none.how': 'Finished photos and videos that nobody has approved yet show here.', 
   'review.approve': 'Approve', 'review.approve.name': 'Approve {name}', 'review.all': 'Approve all {n}', 'review.all.one': 'Approve it',
   'review.all.sure': 'Approve {n} files?', 'review.all.sure.one': 'Approve 1 file?', 'review.all.what': 'Your name is kept with each of them as having looked at it.',
-  'review.approved': '{n} approved', 'review.name': 'Name', 'review.why': 'Why look', 'review.fine': 'Nothing doubtful',
+  'review.eyes': '{n} of {all} have approved it: {who}', 'review.approved': '{n} approved', 'review.name': 'Name', 'review.why': 'Why look', 'review.fine': 'Nothing doubtful',
   'review.why.nothing': 'nothing found', 'review.why.warnings': 'remarks', 'review.why.low': 'low scores', 'review.why.filled': 'much filled in', 'review.why.short': 'short tracks',
   // jobs
   'jobs.all': 'All', 'jobs.search': 'Search by name', 'jobs.name': 'Name', 'jobs.state': 'State', 'jobs.submitted': 'Handed in', 'jobs.actions': 'Actions',
@@ -236,7 +236,7 @@ const de = {
   'review.none.how': 'Fertige Fotos und Videos, die noch niemand freigegeben hat, stehen hier.', 
   'review.approve': 'Freigeben', 'review.approve.name': '{name} freigeben', 'review.all': 'Alle {n} freigeben', 'review.all.one': 'Freigeben',
   'review.all.sure': '{n} Dateien freigeben?', 'review.all.sure.one': '1 Datei freigeben?', 'review.all.what': 'Ihr Name bleibt bei jeder davon als der, der sie angesehen hat.',
-  'review.approved': '{n} freigegeben', 'review.name': 'Name', 'review.why': 'Warum ansehen', 'review.fine': 'Nichts zweifelhaft',
+  'review.eyes': 'von {n} der {all} Nötigen freigegeben: {who}', 'review.approved': '{n} freigegeben', 'review.name': 'Name', 'review.why': 'Warum ansehen', 'review.fine': 'Nichts zweifelhaft',
   'review.why.nothing': 'nichts gefunden', 'review.why.warnings': 'Hinweise', 'review.why.low': 'unsicher gefunden', 'review.why.filled': 'viel ergänzt', 'review.why.short': 'kurze Spuren',
   // jobs
   'jobs.all': 'Alle', 'jobs.search': 'Nach Namen suchen', 'jobs.name': 'Name', 'jobs.state': 'Stand', 'jobs.submitted': 'Eingereicht', 'jobs.actions': 'Aktionen',

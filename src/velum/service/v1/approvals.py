@@ -44,6 +44,10 @@ class ReviewPage(BaseModel):
     """Results, those with the highest risk first."""
 
     reviews: list[Review]
+    eyes: int = Field(examples=[2])
+    """How many people must approve a result."""
+    caller: str = Field(examples=["alice"])
+    """Who asks: what they have approved is for others to look at."""
     after: str | None
     """Give it as `after` for earlier jobs; null at the end."""
 
@@ -66,8 +70,8 @@ class Approvals(BaseModel):
     approve: Annotated[list[Approval], Field(min_length=1, max_length=MOST)]
 
 
-def routes(counter: Counter, access: Access) -> APIRouter:
-    """Return the endpoints."""
+def routes(counter: Counter, access: Access, *, eyes: int = 1) -> APIRouter:
+    """Return the endpoints; `eyes` is how many people must approve a result."""
     router = APIRouter(prefix="/reviews", tags=["Review"])
     Reviewing = Annotated[Caller, Depends(access.require("review"))]  # noqa: N806 - a type
 
@@ -86,7 +90,8 @@ def routes(counter: Counter, access: Access) -> APIRouter:
         for one in made:
             one["approved"] = [approval.to_json() for approval in seen.get(one["job"]["id"], ())]
         made.sort(key=lambda one: -one["risk"])
-        return JSONResponse({"reviews": made, "after": page.after}, headers={"cache-control": "no-store"})
+        told = {"reviews": made, "eyes": eyes, "caller": caller.name, "after": page.after}
+        return JSONResponse(told, headers={"cache-control": "no-store"})
 
     @router.post("", status_code=204, responses=documented(404, 409), response_class=Response)
     def approve(wanted: Approvals, caller: Reviewing) -> Response:

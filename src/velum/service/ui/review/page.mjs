@@ -15,6 +15,7 @@ class VelumReview extends HTMLElement {
   #gone = new AbortController();
   /** @type {Review[]} */
   #reviews = [];
+  #eyes = 1;
   #all = h('button', { type: 'button', class: 'primary', hidden: true, onclick: () => this.#approveAll() });
   #body = h('div', { 'aria-live': 'polite' });
 
@@ -30,8 +31,9 @@ class VelumReview extends HTMLElement {
 
   async #load() {
     try {
-      const { reviews } = await getJson(`v1/reviews?limit=${MOST}`, this.#gone.signal);
-      this.#reviews = /** @type {Review[]} */ (reviews).filter(({ approved }) => !approved.length);
+      const { reviews, eyes, caller } = await getJson(`v1/reviews?limit=${MOST}`, this.#gone.signal);
+      this.#eyes = eyes;
+      this.#reviews = /** @type {Review[]} */ (reviews).filter(({ approved }) => approved.length < eyes && approved.every(({ who }) => who !== caller));
       this.#show();
     } catch (error) {
       if (!this.#gone.signal.aborted) this.#body.replaceChildren(h('p', { class: 'note bad' }, said(error)));
@@ -53,10 +55,11 @@ class VelumReview extends HTMLElement {
 
   /** @param {Review} review */
   #row(review) {
-    const { job, risk, why } = review, at = `#/${isVideo(job.name) ? 'review' : 'jobs'}/${job.id}`;
+    const { job, risk, why, approved } = review, at = `#/${isVideo(job.name) ? 'review' : 'jobs'}/${job.id}`;
     return h('tr', {},
       h('td', { class: 'job-name' }, h('a', { href: at }, job.name)),
-      h('td', {}, h('div', { class: 'row' }, ...(why.length ? why.map((one) => h('span', { class: `badge ${risk >= 0.35 ? 'bad' : 'warn'}` }, t(`review.why.${one}`))) : [h('span', { class: 'badge good' }, t('review.fine'))]))),
+      h('td', {}, h('div', { class: 'row' }, ...(why.length ? why.map((one) => h('span', { class: `badge ${risk >= 0.35 ? 'bad' : 'warn'}` }, t(`review.why.${one}`))) : [h('span', { class: 'badge good' }, t('review.fine'))]),
+        approved.length ? h('span', { class: 'badge' }, t('review.eyes', { n: approved.length, all: this.#eyes, who: approved.map(({ who }) => who).join(', ') })) : '')),
       h('td', {}, h('div', { class: 'row job-actions' },
         h('button', { type: 'button', 'aria-label': t('review.approve.name', { name: job.name }), onclick: () => this.#approve([review]) }, t('review.approve')))));
   }
