@@ -8,6 +8,7 @@ import pytest
 from tests.bmw.stub import StubInference
 from tests.ui.conftest import served, watched
 from tests.ui.test_page import picture
+from tests.ui.test_review import BRIGHTNESS, clip  # noqa: F401 - a fixture
 
 from velum.service.keys import Keys
 
@@ -44,6 +45,33 @@ def signed_in(page: Any, secret: str) -> None:
     page.goto("/#/settings")
     page.get_by_role("textbox", name="Key").fill(secret)
     page.get_by_role("button", name="Sign in").click()
+
+
+def test_with_a_key_a_video_streams_and_results_are_saved(
+    browser: Any,
+    tmp_path: Path,
+    stand_in: Path,
+    clip: Path,  # noqa: F811 - the fixture
+) -> None:
+    _, secret = Keys(tmp_path / "data" / "keys.json").add("desk", ["anonymize", "review"])
+    for address in served(tmp_path, PYTHONPATH=str(stand_in)):
+        for page in watched(browser, address):
+            page.goto("/")
+            page.get_by_role("textbox", name="Key").fill(secret)
+            page.get_by_role("button", name="Sign in").click()
+            page.locator(".drop input").first.set_input_files(clip)
+            page.get_by_role("button", name=re.compile("Hide in 1 file")).click()
+            page.get_by_role("heading", name="1 of 1 done").wait_for(timeout=60_000)
+            page.get_by_role("link", name="Review").click()
+            page.get_by_role("link", name="clip.webm").click()
+            page.get_by_role("heading", name="1 track hidden").wait_for()
+            assert page.evaluate(BRIGHTNESS) == pytest.approx(20, abs=4), "its first picture shows"
+            assert page.evaluate("document.querySelector('velum-stage video').src").startswith(address)
+            assert page.evaluate("document.cookie") == ""
+            with page.expect_download() as got:
+                page.get_by_role("button", name="Download").click()
+            assert got.value.path().stat().st_size > 1000
+            page.complaints.clear()  # the first request, before the key was given
 
 
 def test_where_nobody_is_asked_the_page_says_how_to_begin(page: Any) -> None:

@@ -1,6 +1,7 @@
 """Who may do what: callers are told apart before anything of their request is read."""
 
 import ipaddress
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Asgi
@@ -34,6 +36,10 @@ OPEN = ("/health/", "/docs/", "/ui/")
 OPEN_ALONE = frozenset({"/", "/docs", "/redoc", "/openapi.json"})
 """Paths for everyone: they tell nothing of anyone's pictures, and probes and browsers come without keys."""
 
+COOKIE = "velum-media"
+_MEDIA = re.compile(r"/v1/jobs/[0-9a-f]{32}/(?:source|result)")
+"""What players and links fetch, which can send no headers: there alone, and to read, a cookie tells who asks."""
+
 _SCHEME = HTTPBearer(auto_error=False, description="A key of `velum keys add`, or a token of the issuer.")
 
 
@@ -49,11 +55,14 @@ class Access:
         self._keys, self._tokens = keys, tokens
         self._threads: CapacityLimiter | None = None
 
-    async def caller(self, headers: Headers) -> Caller:
-        """Return who sends a request. Raises `NotKnown`, and `Unavailable` when the issuer does not answer."""
+    async def caller(self, headers: Headers, *, media: bool = False) -> Caller:
+        """Return who sends a request, which for `media` the cookie of a session may tell.
+
+        Raises `NotKnown`, and `Unavailable` when the issuer does not answer.
+        """
         if not self.required:
             return ANYONE
-        secret = _secret(headers)
+        secret = secret_of(headers, media=media)
         if secret.startswith(PREFIX):
             if self._keys is None:
                 raise NotKnown("keys are not accepted here; send a token of the issuer")
@@ -170,7 +179,8 @@ class Door:
     async def _enter(self, scope: Asgi, receive: Receive) -> Receive:
         """Find out who comes, and return how the body is to be read."""
         headers = Headers(scope=scope)
-        caller = scope[CALLER] = await self._access.caller(headers)
+        media = scope["method"] in {"GET", "HEAD"} and _MEDIA.fullmatch(scope["path"]) is not None
+        caller = scope[CALLER] = await self._access.caller(headers, media=media)
         scope.setdefault(FACTS, {})["caller"] = caller.name
         rates = self._access.rates
         rates.request(caller)
@@ -190,11 +200,14 @@ class Door:
         return counted
 
 
-def _secret(headers: Headers) -> str:
+def secret_of(headers: Headers, *, media: bool = False) -> str:
+    """Return what a request sends to say who asks. Raises `NotKnown` when it sends nothing."""
     kind, _, secret = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and secret.strip():
         return secret.strip()
     if secret := headers.get("x-api-key", "").strip():
+        return secret
+    if media and (secret := cookie_parser(headers.get("cookie", "")).get(COOKIE, "")):
         return secret
     raise NotKnown("the request says not who sends it; add the header 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'")
 

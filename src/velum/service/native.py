@@ -17,7 +17,7 @@ from velum.service import blur
 from velum.service.access import Access, keys_file
 from velum.service.keys import Keys
 from velum.service.office import Crew, Making, Office, work_folder
-from velum.service.v1 import approvals, counter, images, jobs, keyring, offered, review, uploads
+from velum.service.v1 import approvals, counter, images, jobs, keyring, offered, review, session, uploads
 from velum.service.v1.plans import Plans
 from velum.service.v1.studio import Studio
 from velum.settings import Settings
@@ -67,6 +67,7 @@ class Native:
         yield "/v1", approvals.routes(self.counter, access, eyes=self.eyes)
         yield "/v1", offered.routes(self.offered)
         yield "/v1", keyring.routes(self.keys, access)
+        yield "/v1", session.routes(access)
         yield "", blur.routes(self.blurring)
 
 

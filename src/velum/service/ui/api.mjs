@@ -34,9 +34,6 @@ export function onKeyWanted(ask) {
   asker = ask;
 }
 
-/** Whether a key is sent. */
-export const signedIn = () => key !== '';
-
 /**
  * Take a key; `keep` keeps it until this tab is closed, otherwise it is gone with the page.
  * @param {string} given
@@ -238,16 +235,20 @@ export function parseEvent(text) {
   return data.length ? { event, data: data.join('\n') } : null;
 }
 
+/** Have players and links be let in for an hour, which carry no key. */
+export async function session() {
+  if (key) await send('POST', 'v1/session');
+}
+
 /**
- * Have the browser save what an address gives. With a key, it is fetched first: links carry none.
+ * Have the browser save what an address gives.
  * @param {string} path
  * @param {string} name
  */
 export async function save(path, name) {
+  await session();
   const link = document.createElement('a');
-  const made = key ? URL.createObjectURL(await getBlob(path)) : '';
-  link.href = made || address(path);
+  link.href = address(path);
   link.download = name;
   link.click();
-  if (made) setTimeout(() => URL.revokeObjectURL(made), 60_000);
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /** A video: look through what is hidden in it, correct it, and have it hidden anew. */
-import { address, ended, follow, getBlob, getJson, Problem, request, save, send, signedIn } from '../api.mjs';
+import { address, ended, follow, getJson, Problem, request, save, send, session } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { techniqueField } from '../parts/technique.mjs';
@@ -35,7 +35,6 @@ class VelumVideo extends HTMLElement {
   #frames = 1;
   /** @type {tracks.Doubt[]} */
   #doubts = [];
-  #blob = '';
   #stage = /** @type {VelumStage} */ (document.createElement('velum-stage'));
   // Below all else: what comes late must move nothing away from under a click.
   #note = h('div', { class: 'video-note', 'aria-live': 'polite' });
@@ -70,7 +69,6 @@ class VelumVideo extends HTMLElement {
 
   disconnectedCallback() {
     this.#gone.abort();
-    if (this.#blob) URL.revokeObjectURL(this.#blob);
   }
 
   /** @param {string} text */
@@ -116,19 +114,19 @@ class VelumVideo extends HTMLElement {
   /** Have the browser play the source; where it cannot, tracks can still be switched. @param {string} path */
   async #play(path) {
     const { video } = this.#stage, signal = this.#gone.signal;
-    const blob = signedIn() ? await getBlob(path, signal) : null;
-    if (signal.aborted) return;
-    this.#blob = blob ? URL.createObjectURL(blob) : '';
+    await session();
+    const renew = setInterval(() => session().catch(() => {}), 30 * 60_000);
+    signal.addEventListener('abort', () => clearInterval(renew));
     const times = await readTimes(async (from, to) => {
-      if (blob) return blob.slice(from, to).arrayBuffer();
       const part = await request(path, { signal, headers: { range: `bytes=${from}-${to - 1}` } });
       return part.status === 206 ? part.arrayBuffer() : new ArrayBuffer(0);
     }).catch(() => null);
+    if (signal.aborted) return;
     const playable = new Promise((go) => {
       video.addEventListener('loadeddata', () => go(true), { once: true });
       video.addEventListener('error', () => go(false), { once: true });
     });
-    video.src = this.#blob || address(path);
+    video.src = address(path);
     if (!await playable || !video.videoWidth) {
       if (!signal.aborted) this.#stage.replaceChildren(h('p', { class: 'note warn', role: 'alert' }, t('video.cannot')));
       return;

@@ -1,0 +1,56 @@
+"""A cookie lets players and links fetch sources and results, and does nothing else."""
+
+from pathlib import Path
+
+import pytest
+from tests.service.making import client, picture, settings
+from tests.service.test_access import bearer, guarded, keys
+from tests.service.v1.test_jobs import ended, handed_in, worked
+
+from velum.service.access import COOKIE
+
+pytestmark = pytest.mark.slow
+
+
+def test_it_reads_media_and_nothing_else_until_the_key_is_taken_back(tmp_path: Path) -> None:
+    key, secret = keys(tmp_path).add("desk", ["anonymize", "review"])
+    chosen = guarded(tmp_path)
+    with client(chosen) as it, worked(chosen):
+        it.headers.update(bearer(secret))
+        job = handed_in(it, picture(), name="a.png")
+        ended(it, job)
+        set_ = it.post("/v1/session")
+        assert set_.status_code == 204
+        attributes = {one.strip().lower() for one in set_.headers["set-cookie"].split(";")[1:]}
+        assert attributes == {"httponly", "samesite=strict", "max-age=3600"}
+        del it.headers["authorization"]
+        for what in ("source", "result"):
+            assert it.get(f"{job}/{what}").status_code == 200
+            assert it.head(f"{job}/{what}").status_code == 200
+            assert it.get(f"{job}/{what}", headers={"range": "bytes=0-9"}).status_code == 206
+        for method, path in (
+            ("GET", job), ("GET", f"{job}/regions"), ("GET", f"{job}/report"), ("GET", "/v1/jobs"), ("DELETE", job),
+            ("POST", f"{job}/render"), ("POST", f"{job}/source"), ("PUT", f"{job}/result"), ("POST", "/v1/session"),
+            ("GET", f"{job}/source/"), ("GET", f"/{job}/result"), ("GET", "/v1/keys"),
+        ):  # fmt: skip
+            assert it.request(method, path).status_code == 401, (method, path)
+        keys(tmp_path).revoke(key.id)
+        assert it.get(f"{job}/source").status_code == 401
+
+
+def test_it_is_forgotten_when_asked_to_be(tmp_path: Path) -> None:
+    _, secret = keys(tmp_path).add("desk", ["anonymize"])
+    with client(guarded(tmp_path)) as it:
+        it.post("/v1/session", headers=bearer(secret))
+        assert it.cookies.get(COOKIE)
+        it.delete("/v1/session", headers=bearer(secret))
+        assert not it.cookies.get(COOKIE)
+        assert it.post("/v1/session").status_code == 401
+        it.base_url = "https://testserver"
+        assert "; Secure" in it.post("/v1/session", headers=bearer(secret)).headers["set-cookie"]
+
+
+def test_where_nobody_is_asked_none_is_set(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        answer = it.post("/v1/session")
+        assert (answer.status_code, "set-cookie" in answer.headers) == (204, False)
