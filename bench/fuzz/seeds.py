@@ -77,13 +77,14 @@ MOUNTED = [(
 )]  # fmt: skip
 SIGNATURES = _dumped(
     {
-        "inputs": {"images": [1, 3, 640, 640]}, "outputs": {"output0": [1, 84, 8400]},
+        "inputs": {"images": [1, 3, 640, 640]}, "outputs": {"output0": [1, 6, 8400]},
         "metadata": {"names": "{0: 'face', 1: 'plate'}", "stride": "32", "task": "detect"},
     },
     {
         "inputs": {"data": [1, 3, 300, 300]}, "outputs": {"detection_out": [1, 1, 200, 7]},
-        "metadata": {"detection.num_classes": "3", "detection.background_label_id": "0",
-                     "conversion.reverse_input_channels": "true", "conversion.framework": "caffe"},
+        "metadata": {"names": "['', 'face', 'plate']", "detection.num_classes": "3",
+                     "detection.background_label_id": "0", "conversion.reverse_input_channels": "true",
+                     "conversion.framework": "caffe"},
     },
 )  # fmt: skip
 

@@ -21,7 +21,7 @@ def test_only_pages_that_are_there_are_linked(page: Any) -> None:
     page.goto("/")
     links = page.get_by_role("navigation").get_by_role("link")
     links.first.wait_for()
-    assert links.all_inner_texts() == ["Hide", "Jobs", "Review", "Models"]
+    assert links.all_inner_texts() == ["Hide", "Jobs", "Review", "Models", "Settings"]
     for link in links.all():
         link.click()
         page.get_by_role("heading", level=1).first.wait_for()

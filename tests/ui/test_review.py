@@ -201,13 +201,27 @@ def test_nothing_moves_when_a_note_comes_late(page: Any, clip: Path, width: int)
 
 def test_what_the_browser_cannot_play_is_said_in_the_place_of_the_picture(page: Any, clip: Path) -> None:
     page.route("**/source", lambda route: route.fulfill(body=b"no film", content_type="video/webm"))
+    failed = {"state": "failed", "share": None, "error": "It is damaged."}
+    page.route("**/preview", lambda route: route.fulfill(json=failed))
     reviewed(page, clip)
-    page.locator("velum-stage").get_by_text("cannot play").wait_for()
+    page.locator("velum-stage").get_by_text(re.compile("cannot play.*It is damaged")).wait_for()
     box = page.locator("velum-stage").bounding_box()
     assert box["height"] == pytest.approx(box["width"] * 240 / 320, abs=1)
     page.get_by_role("button", name=re.compile("^Face 1")).click()
     page.keyboard.press("x")
     page.get_by_role("heading", name="0 tracks hidden, 1 left visible").wait_for()
+
+
+def test_what_the_browser_cannot_play_is_made_into_what_it_can(page: Any, tmp_path: Path) -> None:
+    reviewed(page, filmed(tmp_path / "clip.avi", "mpeg4"))
+    page.locator(".video-shade").wait_for()
+    page.locator(".video-shade").wait_for(state="detached")
+    seen = []
+    for _ in range(20):
+        seen.append(page.evaluate(BRIGHTNESS))
+        page.keyboard.press("ArrowRight")
+    assert np.allclose(seen, [20 + 10 * number for number in range(20)], atol=4)
+    assert page.get_by_text("does not tell when each frame is shown").count() == 0
 
 
 def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, clip: Path) -> None:

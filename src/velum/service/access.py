@@ -37,7 +37,7 @@ OPEN_ALONE = frozenset({"/", "/docs", "/redoc", "/openapi.json"})
 """Paths for everyone: they tell nothing of anyone's pictures, and probes and browsers come without keys."""
 
 COOKIE = "velum-media"
-_MEDIA = re.compile(r"/v1/jobs/[0-9a-f]{32}/(?:source|result)")
+_MEDIA = re.compile(r"/v1/jobs/[0-9a-f]{32}/(?:source|result|preview)")
 """What players and links fetch, which can send no headers: there alone, and to read, a cookie tells who asks."""
 
 _SCHEME = HTTPBearer(auto_error=False, description="A key of `velum keys add`, or a token of the issuer.")

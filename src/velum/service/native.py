@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import APIRouter
 
@@ -19,6 +20,7 @@ from velum.service.keys import Keys
 from velum.service.office import Crew, Making, Office, work_folder
 from velum.service.v1 import approvals, counter, images, jobs, keyring, offered, review, session, uploads
 from velum.service.v1.plans import Plans
+from velum.service.v1.previews import Previews
 from velum.service.v1.studio import Studio
 from velum.settings import Settings
 
@@ -37,6 +39,7 @@ class Native:
     offered: offered.Offered
     receiving: uploads.Receiving
     counter: counter.Counter
+    previews: Previews
     keys: Keys
     eyes: int
     watchers: int
@@ -55,6 +58,7 @@ class Native:
         """End; a job in work is finished as far as that is soon."""
         if self.crew is not None:
             self.crew.end()
+        self.previews.close()
         self.office.close()
         self.workshop.close()
 
@@ -63,7 +67,7 @@ class Native:
         yield "/v1", images.routes(self.images)
         yield "/v1", uploads.routes(self.receiving, access)
         yield "/v1", jobs.routes(self.counter, access, watchers=self.watchers, ending=self.ending)
-        yield "/v1", review.routes(self.counter, self.images.studio, access)
+        yield "/v1", review.routes(self.counter, self.images.studio, self.previews, access)
         yield "/v1", approvals.routes(self.counter, access, eyes=self.eyes)
         yield "/v1", offered.routes(self.offered)
         yield "/v1", keyring.routes(self.keys, access)
@@ -103,8 +107,15 @@ def native(  # noqa: PLR0913 - all but three are given by name
         counter=counter.Counter(
             office, plans, peers, counter.Allowed(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks), most
         ),
+        previews=Previews(workshop, settings.limits(), partial(_kept, office)),
         keys=Keys(keys_file(settings)),
         eyes=settings.jobs.eyes,
         watchers=max(1, service.requests // 2),
         ending=ending,
     )
+
+
+def _kept(office: Office, job: str) -> bool:
+    """Tell whether the source of a job is still kept."""
+    found = office.open().desk.get(job)
+    return found is not None and found.source_kept

@@ -2,24 +2,25 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Header, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from velum.bmw.routes import note
 from velum.findings import FORMAT
-from velum.jobs import Job
+from velum.jobs import Job, Store
 from velum.region import Box, Region
 from velum.service.access import Access
 from velum.service.callers import Caller
-from velum.service.problems import Expired, documented
+from velum.service.problems import Conflict, Expired, documented
 from velum.service.v1.counter import REGIONS_BYTES, Counter
 from velum.service.v1.download import regions_of, source_of, tag_of
 from velum.service.v1.intake import bounded
 from velum.service.v1.jobs import RANGES, JobId, shown
+from velum.service.v1.previews import Previews
 from velum.service.v1.studio import Studio
 from velum.service.v1.values import JobState
 
@@ -33,6 +34,7 @@ _FOLLOWED: Mapping[str, Any] = {
     "content": {"application/json": {"schema": {"type": "object"}}},
 }
 Edge = Annotated[StrictInt, Field(ge=-(1 << 31), le=1 << 31)]
+_JSON: dict[str, Any] = {"response_class": JSONResponse}
 _PUT_REGIONS: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -61,7 +63,15 @@ class FollowWanted(BaseModel):
     label: Annotated[str, Field(min_length=1, max_length=100, examples=["face"])]
 
 
-def routes(counter: Counter, studio: Studio, access: Access) -> APIRouter:
+class PreviewState(BaseModel):
+    """How far a preview is: `making`, `ready` or `failed`. `share` is from 0 to 1, null where it is not known."""
+
+    state: Literal["making", "ready", "failed"]
+    share: float | None = Field(examples=[0.4])
+    error: str | None
+
+
+def routes(counter: Counter, studio: Studio, previews: Previews, access: Access) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter(prefix="/jobs", tags=["Review"])
     Asking = Annotated[Caller, Depends(access.require("anonymize"))]  # noqa: N806 - a type
@@ -72,6 +82,12 @@ def routes(counter: Counter, studio: Studio, access: Access) -> APIRouter:
         one = counter.get(job, caller)
         note(request, job=one.id, plan=one.submission.plan.digest)
         return one
+
+    def kept(job: Job) -> Store:
+        store = counter.office.open().store
+        if not job.source_kept or store.size(job.submission.source) is None:
+            raise Expired(f"the source of job {job.id} has been deleted after its time")
+        return store
 
     @router.get("/{job}/source", responses={**RANGES, **documented(404, 410, 416)}, response_class=Response)
     def source(job: JobId, caller: Reviewing, request: Request) -> Response:
@@ -112,12 +128,41 @@ def routes(counter: Counter, studio: Studio, access: Access) -> APIRouter:
         The answer has the form of a file of regions; nothing is kept. Takes the scope review.
         """
         one = found(job, caller, request)
-        store = counter.office.open().store
-        if not one.source_kept or store.size(one.submission.source) is None:
-            raise Expired(f"the source of job {one.id} has been deleted after its time")
+        store = kept(one)
         region = Region(Box(*wanted.xyxy), wanted.label, found="manual")
         seen = studio.follow(partial(store.fetch, one.submission.source), one.submission.name, wanted.frame, region)
         return JSONResponse(seen.to_json(), headers={"cache-control": "no-store"})
+
+    @router.post("/{job}/preview", response_model=PreviewState, responses=documented(404, 410), **_JSON)
+    def previewed(job: JobId, caller: Reviewing, request: Request) -> Response:
+        """Have the source made into a video that any browser plays, and tell how far that is. Takes the scope review.
+
+        Ask again until it is ready. It is kept for a quarter of an hour after somebody last looked, and no longer than
+        the source.
+        """
+        one = found(job, caller, request)
+        fetch = partial(kept(one).fetch, one.submission.source)
+        return JSONResponse(previews.ask(one.id, one.submission.name, fetch), headers={"cache-control": "no-store"})
+
+    def film(job: str, caller: Caller, request: Request) -> Response:
+        one = found(job, caller, request)
+        kept(one)
+        file = previews.file(one.id)
+        if file is None:
+            raise Conflict("there is no preview yet; POST to this address has one made", state=one.state.value)
+        return FileResponse(file, media_type="video/mp4", headers={"cache-control": "private, no-store"})
+
+    filmed: dict[str, Any] = {"responses": {**RANGES, **documented(404, 409, 410, 416)}, "response_class": Response}
+
+    @router.get("/{job}/preview", **filmed)
+    def preview(job: JobId, caller: Reviewing, request: Request) -> Response:
+        """Fetch the preview, or a range of it. Takes the scope review."""
+        return film(job, caller, request)
+
+    @router.head("/{job}/preview", **filmed)
+    def preview_head(job: JobId, caller: Reviewing, request: Request) -> Response:
+        """Tell of the preview what a fetch would."""
+        return film(job, caller, request)
 
     @router.post("/{job}/render", status_code=202, responses=documented(404, 409), **state)
     def render(job: JobId, caller: Reviewing, request: Request) -> Response:

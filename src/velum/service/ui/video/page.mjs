@@ -111,30 +111,45 @@ class VelumVideo extends HTMLElement {
     else this.#note.replaceChildren(h('p', { class: 'note warn' }, t('photo.nosource')));
   }
 
-  /** Have the browser play the source; where it cannot, tracks can still be switched. @param {string} path */
+  /** Have the browser play the source, or what the service makes of it. @param {string} path */
   async #play(path) {
-    const { video } = this.#stage, signal = this.#gone.signal;
+    const { signal } = this.#gone;
     await session();
     const renew = setInterval(() => session().catch(() => {}), 30 * 60_000);
     signal.addEventListener('abort', () => clearInterval(renew));
+    if (await this.#plays(path) || signal.aborted) return;
+    const said = h('p', { class: 'note', role: 'status' }), shade = h('div', { class: 'video-shade' }, said);
+    this.#stage.append(shade);
+    const made = path.replace(/source$/, 'preview');
+    for (;;) {
+      const { state, share, error } = await send('POST', made);
+      if (signal.aborted) return;
+      if (state === 'ready' && await this.#plays(made)) return shade.remove();
+      if (state !== 'making') return this.#stage.replaceChildren(h('p', { class: 'note warn', role: 'alert' }, t('video.cannot'), ' ', error ?? ''));
+      said.textContent = t('video.making', { done: Math.round(100 * (share ?? 0)) });
+      await new Promise((go) => setTimeout(go, 500));
+    }
+  }
+
+  /** Whether the browser plays it. @param {string} path @returns {Promise<boolean>} */
+  async #plays(path) {
+    const { video } = this.#stage, signal = this.#gone.signal;
     const times = await readTimes(async (from, to) => {
       const part = await request(path, { signal, headers: { range: `bytes=${from}-${to - 1}` } });
       return part.status === 206 ? part.arrayBuffer() : new ArrayBuffer(0);
     }).catch(() => null);
-    if (signal.aborted) return;
+    if (signal.aborted) return false;
     const playable = new Promise((go) => {
       video.addEventListener('loadeddata', () => go(true), { once: true });
       video.addEventListener('error', () => go(false), { once: true });
     });
     video.src = address(path);
-    if (!await playable || !video.videoWidth) {
-      if (!signal.aborted) this.#stage.replaceChildren(h('p', { class: 'note warn', role: 'alert' }, t('video.cannot')));
-      return;
-    }
+    if (!await playable || !video.videoWidth) return false;
     const exact = times?.length === this.#frames;
     this.#stage.times = exact ? /** @type {number[]} */ (times) : evenly(this.#frames, video.duration);
-    if (!exact) this.#note.replaceChildren(h('p', { class: 'note warn' }, t('video.times')));
+    this.#note.replaceChildren(exact ? '' : h('p', { class: 'note warn' }, t('video.times')));
     this.#stage.go(this.#stage.frame);
+    return true;
   }
 
   /** @param {Job} job @param {any} report */

@@ -1,0 +1,91 @@
+"""Videos that browsers cannot play are made into ones that they can, and kept no longer than their sources."""
+
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx2
+import numpy as np
+import pytest
+from tests.service.making import on_the_wire, picture, settings
+from tests.service.v1.test_jobs import handed_in
+
+from velum.service.v1 import previews
+
+pytestmark = pytest.mark.slow
+
+STAMPS = (0, 1, 2, 5, 6, 9, 10, 11)
+
+
+def film(path: Path) -> bytes:
+    """Return a film whose frames are unevenly far apart; the brightness of each tells its number."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 10, options={"bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 10)
+        for number, stamp in enumerate(STAMPS):
+            frame = av.VideoFrame.from_ndarray(np.full((1080, 1920, 3), 20 + 20 * number, np.uint8), "rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def waited(ask: Callable[[], Any]) -> dict[str, Any]:
+    for _ in range(600):
+        answer = ask()
+        assert answer.status_code == 200, answer.text
+        if answer.json()["state"] != "making":
+            return dict(answer.json())
+        time.sleep(0.05)
+    raise AssertionError("it is never ready")
+
+
+def test_a_preview_has_the_frames_and_times_of_its_source(tmp_path: Path) -> None:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+        job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
+        early = it.get(f"{job}/preview")
+        assert (early.status_code, early.json()["code"]) == (409, "Conflict")
+        assert waited(lambda: it.post(f"{job}/preview")) == {"state": "ready", "share": 1.0, "error": None}
+        whole = it.get(f"{job}/preview")
+        assert (whole.status_code, whole.headers["content-type"]) == (200, "video/mp4")
+        part = it.get(f"{job}/preview", headers={"range": "bytes=4-11"})
+        assert (part.status_code, part.content) == (206, whole.content[4:12])
+        assert it.head(f"{job}/preview").headers["content-length"] == str(len(whole.content))
+    (tmp_path / "preview.mp4").write_bytes(whole.content)
+    with av.open(str(tmp_path / "preview.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 1280, 720)
+        frames = list(container.decode(video=0))
+        assert not container.streams.audio
+    assert [round(float(frame.time), 3) for frame in frames] == [stamp / 10 for stamp in STAMPS]
+    seen = [frame.to_ndarray(format="rgb24")[300, 600, 0] for frame in frames]
+    assert np.allclose(seen, [20 + 20 * number for number in range(len(STAMPS))], atol=4)
+    assert not list((tmp_path / "jobs").rglob("*.mp4")), "nothing is left when the service has ended"
+
+
+def test_what_is_no_video_fails_and_says_why(tmp_path: Path) -> None:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+        job = handed_in(it, picture(), name="a.png")
+        told = waited(lambda: it.post(f"{job}/preview"))
+        assert told["state"] == "failed"
+        assert "a.png" in told["error"]
+        assert str(tmp_path) not in told["error"]
+
+
+def test_it_goes_with_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(previews, "LOOK_SECONDS", 0.05)
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+        job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
+        waited(lambda: it.post(f"{job}/preview"))
+        assert list((tmp_path / "jobs").rglob("*.mp4"))
+        assert it.delete(job).status_code == 204
+        assert it.get(f"{job}/preview").status_code == 404
+        for _ in range(100):
+            if not list((tmp_path / "jobs").rglob("*.mp4")):
+                break
+            time.sleep(0.05)
+        assert not list((tmp_path / "jobs").rglob("*.mp4"))
