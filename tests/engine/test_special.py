@@ -12,12 +12,13 @@ from velum import Engine, Findings, Host, Limits, Plan, Region
 from velum.check.evidence.document import Declared, compose
 from velum.check.evidence.entry import entry
 from velum.check.leak import Check
-from velum.errors import BadPlan
+from velum.errors import BadPlan, PluginFault
 from velum.frame import Plane, Role, Samples
 from velum.hide.pixelate import Pixelate
 from velum.plan import Video
 from velum.plugins import Patch
 from velum.region import Box
+from velum.testing import FakeLocalizer
 from velum.use import Use
 
 PLAN = Plan.of("face: fixed -> blacken with grow=0", video=Video(codec="ffv1"))
@@ -126,6 +127,26 @@ def test_in_videos(clip: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixt
         changed[4:20, 4:20] = False
         assert not changed.any()
         assert after[0][4:20, 4:20].max() > 16, "not black"
+
+
+@pytest.mark.slow
+def test_a_track_that_is_hidden_in_two_ways_is_told_by_both(clip: Path, tmp_path: Path) -> None:  # noqa: F811
+    one, other = (
+        Region(Box(4, 4, 20, 20), "face", track=1),
+        Region(Box(4, 4, 20, 20), "face", track=1, technique=COARSE),
+    )
+    frames = {index: (one if index < 3 else other,) for index in range(COUNT)}
+    with Engine() as engine:
+        report = engine.hide(clip, tmp_path / "out.mkv", PLAN, regions=Findings(WIDTH, HEIGHT, frames))
+    assert [(one.technique, one.frames) for one in report.tracks] == [("blacken", 3), (str(COARSE), COUNT - 3)]
+    assert entry(report, "a.mkv")["techniques"] == ["blacken", str(COARSE)]
+
+
+@pytest.mark.parametrize("region", [RIGHT, OFF])
+def test_only_people_choose_for_single_regions(photo: Path, region: Region) -> None:
+    host = Host(localizers={"fake": lambda: FakeLocalizer([region])})
+    with Engine(host=host) as engine, pytest.raises(PluginFault, match="only people may"):
+        engine.hide(photo, photo.with_name("out.png"), Plan.of("face: fake -> blacken"))
 
 
 def test_a_check_judges_each_by_its_technique(photo: Path) -> None:

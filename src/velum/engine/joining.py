@@ -10,7 +10,7 @@ from velum.media import Span
 from velum.region import Region
 from velum.report import Followed, Report
 
-Key = tuple[int, str, int | None]
+Key = tuple[int, str, int | None, str]
 
 
 def numbered(tracks: Sequence[Followed], span: Span) -> tuple[Followed, ...]:
@@ -51,7 +51,7 @@ def _merged(reports: Sequence[Report]) -> tuple[Followed, ...]:
     """Return the tracks, those of the same number as one: numbers that were given go on in the next span."""
     found: dict[Key, Followed] = {}
     for one in _all(reports):
-        key = one.rule, one.label, one.track
+        key = one.rule, one.label, one.track, one.technique
         found[key] = _together(found[key], one) if key in found else one
     return tuple(found.values())
 

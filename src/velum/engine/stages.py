@@ -43,7 +43,7 @@ class Tally:
     seconds: dict[str, float] = field(default_factory=dict)
     frames: int = 0
     hidden: list[Hidden] = field(default_factory=list)
-    _tracks: dict[tuple[int, str, int | None], Followed] = field(default_factory=dict)
+    _tracks: dict[tuple[int, str, int | None, str], Followed] = field(default_factory=dict)
 
     @property
     def tracks(self) -> tuple[Followed, ...]:
@@ -56,7 +56,7 @@ class Tally:
             shown = Hidden(frame.index, region.label, region.box, region.score, region.found, rule, technique)
             self.hidden.append(replace(shown, masked=region.mask is not None))
             return
-        key = rule, region.label, region.track
+        key = rule, region.label, region.track, technique
         before = self._tracks.get(key)
         if before is None:
             before = Followed(region.track, region.label, rule, technique, frame.index, frame.index, 0, {}, 0.0)
@@ -193,4 +193,6 @@ def _run(localizer: Localizer, frames: Sequence[Frame], limits: Limits) -> list[
         )
     for frame, regions in zip(frames, answers, strict=True):
         limits.check("regions", len(regions), f"frame {frame.index}")
+        if any(region.technique is not None or region.off for region in regions):
+            raise PluginFault(f"localizer {localizer!r} gave a region a technique, or switched it off; only people may")
     return answers
