@@ -84,6 +84,14 @@ def test_a_region_may_bring_its_technique_and_be_off(technique: object) -> None:
     assert Region(Box(0, 0, 9, 4), "face").to_json().keys() == {"label", "xyxy", "score", "found"}
 
 
+def test_a_technique_nested_too_deep_is_bad_input() -> None:
+    nested: list[object] = []
+    for _ in range(3000):
+        nested = [nested]
+    with pytest.raises(BadInput, match="nested too deep|recursion"):
+        Region.from_json({"label": "face", "xyxy": [0, 0, 1, 1], "technique": {"name": "a", "options": {"b": nested}}})
+
+
 def test_a_hand_written_region_needs_only_label_and_box() -> None:
     region = Region.from_json({"label": "face", "xyxy": [0.2, 0, 9.1, 4]})
     assert region.box == Box(0, 0, 10, 4)

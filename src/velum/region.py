@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -150,11 +151,15 @@ class Region:
         return cls(box, label, float(score), mask, track, found, _technique(entry.get("technique")), off)
 
 
+# Thousands of regions name the same one.
+_parsed = lru_cache(maxsize=256)(Use.parse)
+
+
 def _technique(value: Any) -> Use | None:
     try:
-        return None if value is None else Use.from_json(value)
-    except BadPlan as error:
-        raise BadInput(f"region technique: {error}") from error
+        return _parsed(value) if isinstance(value, str) else None if value is None else Use.from_json(value)
+    except (BadPlan, RecursionError) as error:  # the latter: nested too deep
+        raise BadInput(f"region technique: {str(error) or 'it is nested too deep'}") from error
 
 
 def run_lengths(mask: Mask) -> list[int]:

@@ -113,6 +113,24 @@ def test_locate_then_hide(velum_command: Command) -> None:
     assert json.loads(velum_command("locate", "photo.png", *RULE).stdout)["width"] == 60
 
 
+def test_a_corrected_file_may_choose_how_and_whether_for_each_region(velum_command: Command) -> None:
+    velum_command("locate", "photo.png", "-o", "regions.json", *RULE)
+    told = json.loads((velum_command.folder / "regions.json").read_text())
+    told["frames"][0]["regions"] = [
+        {"label": "face", "xyxy": [0, 0, 8, 8]},
+        {"label": "face", "xyxy": [20, 0, 40, 20], "technique": "pixelate(degree=1)"},
+        {"label": "face", "xyxy": [0, 20, 8, 28], "off": True},
+    ]
+    (velum_command.folder / "regions.json").write_text(json.dumps(told))
+    done = velum_command("hide", "photo.png", "--regions", "regions.json", *RULE, "--json")
+    report = json.loads(done.stdout.splitlines()[0])
+    assert [one["technique"] for one in report["hidden"]] == ["blacken", "pixelate(degree=1)"]
+    before, after = velum_command.pixels("photo.png"), velum_command.pixels("photo.hidden.png")
+    assert not after[:8, :8].any()
+    assert len({tuple(colour) for row in after[0:20, 20:40] for colour in row}) == 1
+    assert (after[20:28, :8] == before[20:28, :8]).all()
+
+
 def test_a_folder_with_a_bad_file(velum_command: Command) -> None:
     folder = velum_command.folder / "photos"
     (folder / "sub").mkdir(parents=True)

@@ -85,13 +85,25 @@ def test_what_destroys_wins_where_regions_overlap(photo: Path) -> None:
     assert pixels(out)[8:24, 48:56].any()
 
 
+def test_what_a_person_chose_wins_over_a_rule_that_destroys_as_little(photo: Path) -> None:
+    plan, chosen = Plan.of("face: fixed -> blur with grow=0"), Region(LEFT.box, "face", technique=COARSE)
+    over = Region(Box(8, 8, 16, 24), "face")
+    with Engine() as engine:
+        for number, regions in enumerate(((chosen, over), (over, chosen))):
+            engine.hide(photo, out := photo.with_name(f"{number}.png"), plan, regions=findings(*regions))
+            assert np.array_equal(pixels(out)[LEFT.box.slices], coarse(pixels(photo), LEFT.box))
+
+
+@pytest.mark.parametrize("off", [False, True])
 @pytest.mark.parametrize(
     ("technique", "why"), [(Use("smear"), "smear.* is unknown"), (Use("blur", {"degree": 7}), "degree of blur is 7")]
 )
-def test_a_technique_that_is_none_shows_before_anything_is_written(photo: Path, technique: Use, why: str) -> None:
+def test_a_technique_that_is_none_shows_before_anything_is_written(
+    photo: Path, technique: Use, why: str, off: bool
+) -> None:
     out = photo.with_name("out.png")
     with Engine() as engine, pytest.raises(BadPlan, match=why):
-        engine.hide(photo, out, PLAN, regions=findings(Region(LEFT.box, "face", technique=technique)))
+        engine.hide(photo, out, PLAN, regions=findings(Region(LEFT.box, "face", technique=technique, off=off)))
     assert not out.exists()
 
 

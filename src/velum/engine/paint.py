@@ -17,17 +17,18 @@ from velum.region import Box, Mask, Region
 def paint(frame: Frame, regions: Sequence[Sequence[Region]], work: Work, kept: Sequence[Region] = ()) -> Touched:
     """Hide in place `regions[i]` as rule i says, and return where. Every sample is processed once.
 
-    Regions that one technique hides are merged where they overlap. Between techniques the one that destroys wins,
-    then the earlier rule: what is black for one rule never shows again, blurred, through another. Pixels of the regions
-    `kept` stay as they are.
+    Regions that one technique hides are merged where they overlap. Between techniques the one that destroys wins, then
+    one that a person chose for a region, then the earlier rule: what is black for one rule never shows again, blurred,
+    through another. Pixels of the regions `kept` stay as they are.
     """
-    wanted: dict[int, tuple[Technique, list[Area]]] = {id(one): (one, []) for one in work.techniques}
+    every = (*work.special.values(), *work.techniques)
+    wanted: dict[int, tuple[Technique, list[Area]]] = {id(one): (one, []) for one in every}
     for index, (rule, found) in enumerate(zip(work.plan.rules, regions, strict=True)):
         for region in found:
             technique = work.technique(index, region)
             area = outline(region, rule, frame.width, frame.height)
             if area is not None:
-                wanted.setdefault(id(technique), (technique, []))[1].append(area)
+                wanted[id(technique)][1].append(area)
     done = [Area(region.box, region.mask) for region in kept]
     touched: list[tuple[Box, Mask | None]] = []
     for technique, areas in sorted(wanted.values(), key=lambda one: not one[0].destroys):

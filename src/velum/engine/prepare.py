@@ -100,8 +100,8 @@ def prepare(plan: Plan, parts: Parts, *, locate: bool = True, regions: Findings 
     """
     techniques = tuple(parts.technique(rule.hide) for rule in plan.rules)
     brought = [] if regions is None else sorted(regions.techniques, key=str)
-    special = {use: parts.technique(use) for use, _ in brought}
-    for use, label in [*((rule.hide, rule.label) for rule in plan.rules), *brought]:
+    special = {use: parts.technique(use) for use, _, _ in brought}
+    for use, label, _ in [*((rule.hide, rule.label, False) for rule in plan.rules), *brought]:
         suited = parts.technique(use).labels
         if suited is not None and not any(covers(one, plain(label)) for one in suited):
             raise BadPlan(f"{use.name} hides only {', '.join(sorted(suited))}, not {label!r}")
@@ -113,7 +113,8 @@ def prepare(plan: Plan, parts: Parts, *, locate: bool = True, regions: Findings 
             found = ", ".join(sorted(localizers[which].labels))
             raise BadPlan(f"{rule.locate.name} finds {found}, not {rule.label!r}")
     keepers = tuple(map(parts.localizer, plan.keep_out))
-    used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True)) | special
+    used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True))
+    used |= {use: special[use] for use, _, off in brought if not off}
     return Work(plan, techniques, localizers, finder, keepers, tuple(_doubts(used)), special)
 
 

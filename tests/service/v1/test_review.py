@@ -14,6 +14,7 @@ from tests.service.v1.test_jobs import Named, ended, handed_in, worked
 from velum.findings import Findings
 from velum.region import Box, Region
 from velum.service.callers import Caller, Denied
+from velum.use import Use
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +73,11 @@ def test_who_comes_later_does_not_undo_what_others_corrected(tmp_path: Path) -> 
         assert stored(tmp_path) == 4, "a draft that is replaced is deleted"
 
 
+def told(technique: str) -> bytes:
+    region = Region(Box(0, 0, 9, 9), "zone", technique=Use.parse(technique), off=True)
+    return json.dumps(Findings(64, 48, {0: (region,)}).to_json()).encode()
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -81,9 +87,15 @@ def test_who_comes_later_does_not_undo_what_others_corrected(tmp_path: Path) -> 
         (json.dumps(Findings(63, 48, {}).to_json()).encode(), "63 x 48"),
         (json.dumps(Findings(64, 48, {1: ()}).to_json()).encode(), "frame 1"),
         (json.dumps(Findings(64, 48, {}, "0" * 64).to_json()).encode(), "another file"),
+        (told("smear"), "smear"),
+        (told("blur(degree=2)"), "degree of blur is 2"),
+        (told("blur(path='/etc/passwd')"), "path"),
     ],
-    ids=["no JSON", "too deep", "another thing", "another size", "a frame that is none", "of another picture"],
-)
+    ids=[
+        "no JSON", "too deep", "another thing", "another size", "a frame that is none", "of another picture",
+        "no technique", "no degree", "an option for operators",
+    ],
+)  # fmt: skip
 def test_regions_that_cannot_be_of_the_source_are_refused(tmp_path: Path, body: bytes, why: str) -> None:
     chosen = settings(tmp_path)
     with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
@@ -92,7 +104,7 @@ def test_regions_that_cannot_be_of_the_source_are_refused(tmp_path: Path, body: 
             ended(it, place)
         before = it.get(f"{place}/regions").content
         answer = it.put(f"{place}/regions", content=body)
-        assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
+        assert (answer.status_code, answer.json()["code"]) == (422, "BadPlan" if b"technique" in body else "BadInput")
         assert why in answer.json()["detail"]
         assert it.get(f"{place}/regions").content == before
         assert stored(tmp_path) == 3

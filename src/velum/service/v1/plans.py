@@ -73,7 +73,7 @@ class Plans:
         That weights are missing here is no mistake of the plan: whoever does the job may have them.
         """
         try:
-            for use, _ in () if regions is None else regions.techniques:
+            for use, _, _ in () if regions is None else regions.techniques:
                 _refuse_options(use)
             self.engine.check(plan, regions=regions)
         except Unavailable as error:
