@@ -11,6 +11,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from PIL import Image
 from velum import Engine, Limits, Plan, VelumError
 from velum.check.leak import Check
 from velum.check.values import Checked
+from velum.errors import BadPlan
 from velum.findings import Findings
 from velum.plan import Video
 from velum.plugins import Host
@@ -32,6 +34,8 @@ TECHNIQUES = ("blacken", "pixelate", "blur")
 WEAK = {"blacken": "blacken(degree=0.4)", "pixelate": "pixelate(degree=0.01)", "blur": "blur(degree=0.01)"}
 CLIPS = ("face_gesture.mkv", "face_rotate90_audio.mp4", "face_hevc.mp4", "chaplin_bw_audio.mp4")
 FRAMES = 24
+OTHERWISE = (".png", ".webp")
+"""Formats in which good outputs are checked, besides that of the source."""
 
 
 class Bench:
@@ -49,9 +53,11 @@ class Bench:
         if checked.passed == (kind is not None):
             print(f"- {name}, {kind or 'good'}: {[leak.to_json() for leak in checked.leaks[:2]]}", flush=True)
 
-    def hidden(self, source: Path, plan: Plan, regions: Findings | None = None) -> tuple[Path, Findings]:
+    def hidden(
+        self, source: Path, plan: Plan, regions: Findings | None = None, suffix: str = ""
+    ) -> tuple[Path, Findings]:  # fmt: skip
         """Return the file in which was hidden, and what."""
-        target = self.folder / f"out{source.suffix}"
+        target = self.folder / f"out{suffix or source.suffix}"
         found: dict[int, tuple[Region, ...]] = {}
         report = self.engine.hide(
             source, target, plan, regions=regions, overwrite=True, tell=found.__setitem__
@@ -63,6 +69,10 @@ class Bench:
         plan = Plan.of(f"face: centerface -> {technique}")
         out, found = self.hidden(source, plan)
         self.note(None, source.name, self.check(out, plan, against=source, regions=found))
+        for suffix in OTHERWISE:
+            with suppress(BadPlan):  # where that format cannot hold what the source has
+                other = self.hidden(source, plan, found, suffix)[0]
+                self.note(None, f"{source.name} as {suffix}", self.check(other, plan, against=source, regions=found))
         regions = found.frames.get(0, ())
         surest = max(regions, key=lambda one: one.score, default=None)
         if surest is None or surest.score < 0.7 or min(surest.box.width, surest.box.height) < 24:

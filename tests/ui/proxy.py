@@ -3,7 +3,7 @@
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -28,19 +28,25 @@ def proxied(service: str, path: str) -> Iterator[tuple[str, list[str]]]:
                 return
             asked = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            onward = http.client.HTTPConnection(str(behind.hostname), behind.port or 80, timeout=60)
-            onward.request(self.command, "/" + self.path.removeprefix(path), body, asked)
-            answer = onward.getresponse()
+            # Whoever leaves in the middle ends both connections.
+            with (
+                suppress(ConnectionError),
+                closing(http.client.HTTPConnection(str(behind.hostname), behind.port or 80, timeout=60)) as onward,
+            ):
+                onward.request(self.command, "/" + self.path.removeprefix(path), body, asked)
+                with closing(onward.getresponse()) as answer:
+                    self._pass(answer)
+
+        def _pass(self, answer: http.client.HTTPResponse) -> None:
+            self.close_connection = True
             self.send_response(answer.status)
             for name, value in answer.getheaders():
                 if name.lower() not in HOP_BY_HOP:
                     self.send_header(name, value)
             self.send_header("connection", "close")
             self.end_headers()
-            self.close_connection = True
             while chunk := answer.read1(1 << 16):
                 self.wfile.write(chunk)
-            onward.close()
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_any  # noqa: N815 - names of the base class
 
