@@ -288,12 +288,13 @@ def test_a_timeline_of_ten_minutes_opens(page: Any, clip: Path) -> None:
     page.locator("velum-timeline canvas").wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_these_pages_are_for_everyone(page: Any, clip: Path, scheme: str) -> None:
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+def test_these_pages_are_for_everyone(page: Any, clip: Path, scheme: str, width: int) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is not here: npm ci")
     page.emulate_media(color_scheme=scheme)
     job = reviewed(page, clip)
+    page.set_viewport_size({"width": width, "height": 800})
     for at in (f"/#/review/{job}", "/#/jobs", "/#/review", "/#/models", "/#/settings"):
         page.goto(at)
         page.locator("velum-timeline, tbody tr, .urls, form").first.wait_for()
@@ -301,6 +302,7 @@ def test_these_pages_are_for_everyone(page: Any, clip: Path, scheme: str) -> Non
             page.locator(".regions button").first.click()
         page.wait_for_timeout(300)
         page.evaluate(AXE.read_text())
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{at} sticks out sideways"
         found = page.evaluate("axe.run().then(({ violations }) => violations)")
         assert not found, json.dumps([(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found])
 
