@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,8 @@ def test_a_valid_manifest_without_a_thumbnail(tmp_path: Path, credentials: Crede
     assert edited["description"] == "Hidden to protect people: 1 of label face."
     assert [one["relationship"] for one in active["ingredients"]] == ["parentOf"]
     assert leaks(signed) == []
+    if suffix not in {".jpg", ".png"}:
+        assert b"\xff\xd8\xff" not in signed.read_bytes(), "no JPEG anywhere"
     with Engine() as engine:
         again = tmp_path / f"again{suffix}"
         engine.hide(signed, again, PLAN)
@@ -175,8 +178,14 @@ def test_what_cannot_be_signed_leaves_nothing(tmp_path: Path, credentials: Crede
         embed(film, tmp_path / "signed.mkv", of_film, credentials)
     with pytest.raises(BadInput, match="not the file"):
         embed(source(tmp_path, ".jpg"), tmp_path / "signed.jpg", report, credentials)
+    with pytest.raises(BadInput, match="not the file"):
+        embed(out, tmp_path / "signed.jpg", replace(report, output_sha256=None), credentials)
     with pytest.raises(OutputFailed, match="source itself"):
         embed(out, out, report, credentials, overwrite=True)
+    once = tmp_path / "once.jpg"
+    told = embed(out, once, report, credentials)
+    with pytest.raises(BadInput, match="holds Content Credentials already"):
+        embed(once, tmp_path / "signed.jpg", told, credentials)
     other = tmp_path / "other"
     other.mkdir()
     _, stranger = files(other, ec.generate_private_key(ec.SECP256R1()))
@@ -200,6 +209,19 @@ def test_on_the_command_line_up_to_evidence(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["evidence", "embed", str(out), "--report", str(tmp_path / "report.json"), *chain])
     assert done.exit_code == 0, done.output
     signed = tmp_path / "out.c2pa.jpg"
+    told = json.loads((tmp_path / "out.c2pa.jpg.report.json").read_text())
+    assert told["output_sha256"] == sha256_of(signed)
+    signed.unlink()
+    again = CliRunner().invoke(app, ["evidence", "embed", str(out), "--report", str(tmp_path / "report.json"), *chain])
+    assert isinstance(again.exception, OutputFailed), "the report's place is taken"
+    assert not signed.exists()
+    (tmp_path / "out.c2pa.jpg.report.json").unlink()
+    assert (
+        CliRunner()
+        .invoke(app, ["evidence", "embed", str(out), "--report", str(tmp_path / "report.json"), *chain])
+        .exit_code
+        == 0
+    )
     told = json.loads((tmp_path / "out.c2pa.jpg.report.json").read_text())
     assert told["output_sha256"] == sha256_of(signed)
     made = CliRunner().invoke(app, ["evidence", "create", str(signed), "--report", f"{signed}.report.json"])

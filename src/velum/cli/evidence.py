@@ -103,10 +103,12 @@ def embed(
 ) -> None:
     """Write OUT with Content Credentials (C2PA) that say what was hidden; and the report of that file."""
     from velum.check.evidence.provenance import Credentials, embed
+    from velum.publish import ensure_free
 
     credentials = Credentials.read(chain, key, passphrase_file)
     target = output or out.with_name(f"{out.stem}.c2pa{out.suffix}")
     beside = target.with_name(target.name + ".report.json")
+    ensure_free(beside, overwrite=overwrite)
     made = embed(out, target, _report(report, out, None), credentials, overwrite=overwrite)
     console.write_text(beside, json.dumps(made.to_json(), indent=2) + "\n", overwrite=overwrite)
     typer.echo(f"{target}: signed; {beside}: its report")

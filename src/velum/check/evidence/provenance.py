@@ -18,7 +18,7 @@ from velum.publish import keep_original, publish
 from velum.report import Report
 
 try:
-    from c2pa import Builder, C2paBuilderIntent, C2paError, C2paSignerInfo, C2paSigningAlg, Context, Signer
+    from c2pa import Builder, C2paBuilderIntent, C2paError, C2paSignerInfo, C2paSigningAlg, Context, Reader, Signer
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -77,8 +77,11 @@ def embed(source: Path, target: Path, report: Report, credentials: Credentials, 
             f"{kind} holds no Content Credentials; formats that do are {', '.join(KINDS)}. "
             "Sign a report beside the file instead: velum evidence create"
         )
-    if report.output_sha256 is not None and sha256_of(source) != report.output_sha256:
+    if sha256_of(source) != report.output_sha256:
         raise BadInput(f"{source} is not the file that the report tells of; give that one, as it was finished")
+    if _signed(source, KINDS[kind]):
+        # It would be taken over, with whatever it shows.
+        raise BadInput(f"{source} holds Content Credentials already; give the file as it was finished, without them")
     keep_original(target, source)
     info = C2paSignerInfo(
         alg=credentials.algorithm, sign_cert=credentials.chain, private_key=credentials.key, ta_url=None
@@ -95,6 +98,14 @@ def embed(source: Path, target: Path, report: Report, credentials: Credentials, 
         except C2paError as error:
             raise BadPlan(f"{source.name} cannot be signed: {error}; check the certificates and the key") from error
     return replace(report, target=str(target), output_sha256=sha256_of(target))
+
+
+def _signed(path: Path, kind: str) -> bool:
+    try:
+        with path.open("rb") as file, Context.from_dict(dict(_SETTINGS)) as context:
+            return Reader.try_create(kind, file, context=context) is not None
+    except C2paError:
+        return True  # something is there that cannot be read
 
 
 def _format(path: Path) -> str:
