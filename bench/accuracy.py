@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from velum.check.evaluate.matching import Boxes, ious
 from velum.engine.areas import outline
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate.detector import Detector
@@ -30,7 +31,6 @@ from velum.plan import Rule
 from velum.plugins import Host
 from velum.region import Mask, Region
 
-Boxes = npt.NDArray[np.float64]
 BINS = ((0, 16), (16, 32), (32, 64), (64, 100_000))
 SIZES = ((640, 768), (1920, 1080), (3840, 2160))
 MATCH_IOU = 0.3
@@ -65,7 +65,7 @@ class Tally:
     wrong: int = 0
 
     def add(self, picture: Picture, found: Found) -> None:
-        overlap = iou(found.boxes, np.concatenate((picture.faces, picture.ignored)))
+        overlap = ious(found.boxes, np.concatenate((picture.faces, picture.ignored)))
         match = matched(overlap, len(picture.faces))
         heights = picture.faces[:, 3] - picture.faces[:, 1]
         self.found += [(h, i in match.values()) for i, h in enumerate(heights)]
@@ -87,14 +87,6 @@ class Tally:
     def precision(self) -> str:
         total = self.right + self.wrong
         return f"{self.right}/{total} = {self.right / max(1, total):.3f}"
-
-
-def iou(one: Boxes, two: Boxes) -> Boxes:
-    sides = np.minimum(one[:, None, 2:], two[None, :, 2:]) - np.maximum(one[:, None, :2], two[None, :, :2])
-    shared = np.prod(np.maximum(sides, 0), axis=2)
-    area = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (one, two)]
-    result: Boxes = shared / (area[0][:, None] + area[1][None] - shared)
-    return result
 
 
 def matched(overlap: Boxes, faces: int) -> dict[int, int]:

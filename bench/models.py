@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from bench.accuracy import boxes_of, iou, matched, read
+from bench.accuracy import boxes_of, matched, read
+from velum.check.evaluate.matching import ious
 from velum.engine.prepare import Parts
 from velum.errors import VelumError
 from velum.frame import Frame, Plane, Role
@@ -154,7 +155,7 @@ def judge(score: Score, label: str, regions: list[Any], picture: Labelled) -> No
             score.found += hidden[max(0, y0) : y1, max(0, x0) : x1].mean() >= 0.5
         return
     boxes = boxes_of([region.box.xyxy for region in found])
-    overlap = iou(boxes, np.concatenate((wanted, ignored)))
+    overlap = ious(boxes, np.concatenate((wanted, ignored)))
     overlap[:, : len(wanted)][overlap[:, : len(wanted)] < (0.3 if label in LOOSE else 0.5)] = 0
     match = matched(overlap, len(wanted))
     score.found += len(match)

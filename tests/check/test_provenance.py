@@ -9,26 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import av
+import c2pa
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from PIL import Image
 from typer.testing import CliRunner
 
-c2pa: Any = pytest.importorskip("c2pa", reason="pip install 'velum[provenance]'")
-
-from cryptography import x509  # noqa: E402
-from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: E402
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID  # noqa: E402
-
-from velum import Engine, Limits, Plan  # noqa: E402
-from velum.check.evidence.provenance import Credentials, embed  # noqa: E402
-from velum.check.hashes import sha256_of  # noqa: E402
-from velum.check.leak import Check  # noqa: E402
-from velum.cli.main import app  # noqa: E402
-from velum.errors import BadInput, BadPlan, OutputFailed  # noqa: E402
-from velum.plugins import Host  # noqa: E402
-from velum.report import Report  # noqa: E402
+from velum import Engine, Limits, Plan
+from velum.check.evidence.provenance import Credentials, embed
+from velum.check.hashes import sha256_of
+from velum.check.leak import Check
+from velum.cli.main import app
+from velum.errors import BadInput, BadPlan, OutputFailed
+from velum.plugins import Host
+from velum.report import Report
 
 pytestmark = pytest.mark.slow
 

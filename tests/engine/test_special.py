@@ -142,7 +142,7 @@ def test_in_videos(clip: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixt
 
 
 @pytest.mark.slow
-def test_a_track_that_is_hidden_in_two_ways_is_told_by_both(clip: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_track_that_is_hidden_in_two_ways_is_told_by_both(clip: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixture
     one, other = (
         Region(Box(4, 4, 20, 20), "face", track=1),
         Region(Box(4, 4, 20, 20), "face", track=1, technique=COARSE),

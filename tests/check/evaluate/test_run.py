@@ -1,6 +1,6 @@
 """A plan held against truth, with detectors that find what they are told."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import av
@@ -31,8 +31,10 @@ def face(x: int, y: int, side: int, score: float = 0.9, label: str = "face") -> 
     return Region(Box(x, y, x + side, y + side), label, score)
 
 
-def thing(x: int, y: int, side: int, label: str = "face", **more: object) -> Thing:
-    return Thing(label, (x, y, x + side, y + side), **more)  # type: ignore[arg-type]
+def thing(
+    x: int, y: int, side: int, label: str = "face", *, track: str | None = None, tags: Mapping[str, str] = {}
+) -> Thing:
+    return Thing(label, (x, y, x + side, y + side), track=track, tags=tags)
 
 
 class Stage:

@@ -115,7 +115,7 @@ def _format(path: Path) -> str:
 
 
 def _manifest(report: Report, name: str) -> dict[str, Any]:
-    agent = {"name": "velum", "version": report.version or __version__}
+    software = {"name": "velum", "version": report.version or __version__}
     things = [(one.label, one.technique) for one in report.hidden]
     things += [(one.label, one.technique) for one in report.tracks]
     hidden = [
@@ -123,11 +123,11 @@ def _manifest(report: Report, name: str) -> dict[str, Any]:
         for (label, technique), count in sorted(Counter(things).items())
     ]
     edited = {
-        "action": "c2pa.edited", "description": _said(things), "softwareAgent": agent,
+        "action": "c2pa.edited", "description": _said(things), "softwareAgent": software,
         "parameters": {"org.velum.hidden": hidden, "org.velum.plan": report.plan},
     }  # fmt: skip
     return {
-        "claim_generator_info": [agent], "title": name,
+        "claim_generator_info": [software], "title": name,
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [edited]}}],
     }  # fmt: skip
 

@@ -76,7 +76,7 @@ def routes(keys: Keys, access: Access) -> APIRouter:
         shown = [_shown(key) for key in keys.all()] if access.required else []
         return JSONResponse({"keys": shown, "required": access.required}, headers=_STORED)
 
-    def known() -> None:
+    def restricted() -> None:
         # A key that a stranger made while nobody was asked would open the door later.
         if not access.required:
             raise Conflict("nobody is asked for a key here, so none is made or taken back; use velum keys add")
@@ -84,7 +84,7 @@ def routes(keys: Keys, access: Access) -> APIRouter:
     @router.post("", status_code=201, response_model=KeyMade, response_class=JSONResponse, responses=documented(409))
     def add(wanted: KeyWanted, _: Operating, request: Request) -> Response:
         """Make a key. Its secret is in this answer and nowhere else. Takes the scope operate."""
-        known()
+        restricted()
         expires = None if wanted.days is None else time.time() + wanted.days * _DAY
         key, secret = keys.add(
             wanted.name, wanted.scopes, expires=expires,
@@ -99,7 +99,7 @@ def routes(keys: Keys, access: Access) -> APIRouter:
         _: Operating, request: Request,
     ) -> Response:  # fmt: skip
         """Take a key back: it is refused from the next request on. Takes the scope operate."""
-        known()
+        restricted()
         try:
             note(request, key=keys.revoke(key).id)
         except BadPlan as error:

@@ -108,7 +108,7 @@ class Previews:
             part.replace(made.file)
             made.state, made.share = "ready", 1.0
         except VelumError as error:
-            made.error = str(error).replace(str(source), name)
+            made.error = str(error) if source is None else str(error).replace(str(source), name)
         except OSError as error:
             made.error = f"it cannot be written: {error.strerror or error}"
         finally:
