@@ -155,18 +155,27 @@ def test_two_workers_never_do_one_job(office: Office) -> None:
 def test_a_stalled_worker_cannot_disturb_the_next(
     office: Office, until: Callable[..., None], deaf: bool, tmp_path: Path
 ) -> None:
-    job = office.submit(pieces=2, seconds=0.5, deaf=deaf)
+    job = office.submit(pieces=2, seconds=1.0, deaf=deaf)
     with office.working(pace=replace(PACE, beat_seconds=100, dead_seconds=100)) as stop:
         until(office.made, "the first piece to begin")
-        with office.database.writing() as connection:
-            connection.execute(WORKERS.update().values(beat=0.0))
-        assert Ledger(office.database, "another", "another", PACE).reap() == 1
+        until(lambda: _silent_for(office, seconds=10), "the stalled worker to be taken for dead")
         stop.set()  # so that it finishes what it has in work, and takes no other
         with office.working():
             (done,) = office.ended(job)
     assert office.now(job) == done
     assert (done.state, done.attempts, done.pieces_done) == (State.DONE, 2, 2)
     assert Counter(office.made()) == {"job 0": 2, "job 1": 1}
+
+
+def _silent_for(office: Office, seconds: float) -> bool:
+    """Have the worker appear silent for so long, and return whether others then took its job from it.
+
+    So long that it is dead to others, not to itself: its own thread may be about to look for the dead. It may also be
+    about to say for the first time that it lives.
+    """
+    with office.database.writing() as connection:
+        connection.execute(WORKERS.update().values(beat=office.database.now(connection) - seconds))
+    return Ledger(office.database, "another", "another", PACE).reap() == 1
 
 
 def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
