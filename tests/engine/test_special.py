@@ -15,6 +15,7 @@ from velum.check.leak import Check
 from velum.errors import BadPlan, PluginFault
 from velum.frame import Plane, Role, Samples
 from velum.hide.pixelate import Pixelate
+from velum.media import turbo
 from velum.plan import Video
 from velum.plugins import Patch
 from velum.region import Box
@@ -107,6 +108,7 @@ def test_a_technique_that_is_none_shows_before_anything_is_written(
     assert not out.exists()
 
 
+@pytest.mark.skipif(not turbo.available(), reason="no TurboJPEG library here (Debian: apt-get install libturbojpeg0)")
 def test_in_jpegs_blocks_that_nothing_touches_stay(photo: Path) -> None:
     source, out = photo.with_suffix(".jpg"), photo.with_name("out.jpg")
     Image.open(photo).save(source, quality=95, subsampling=0)
