@@ -9,7 +9,7 @@ from pathlib import Path
 
 from velum.errors import BadInput
 from velum.findings import Findings
-from velum.jobs import FolderStore, Made, Pace, Piece, Result, Stopped, Task, Worker
+from velum.jobs import FolderStore, Former, Made, Pace, Piece, Result, Stopped, Task, Worker
 from velum.settings import Settings
 
 PACE = Pace(poll_seconds=0.02, beat_seconds=0.1, dead_seconds=5.0, drain_seconds=2.0, backoff_seconds=0.05)
@@ -32,6 +32,9 @@ class Copying:
         file = task.folder / "made"
         file.write_bytes(task.source.read_bytes())
         return Made(file)
+
+    def renew(self, task: Task, made: Sequence[Made | None], former: Former) -> Sequence[Made | None]:
+        return [None] * len(made)
 
     def join(self, task: Task, made: Sequence[Made]) -> Result:
         report = {

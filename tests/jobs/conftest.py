@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sql
 
 from velum import Plan
 from velum.findings import Findings
 from velum.jobs import Craft, Database, Desk, Job, State, Submission, Worker, store_at
+from velum.jobs.database import PIECES
 
 from .buckets import S3, s3
 from .cluster import binaries, cluster, database
@@ -134,6 +136,22 @@ class Office:
     def content(self, job: Job) -> bytes:
         assert job.result is not None
         return b"".join(self.store.open(job.result))
+
+    def pieces(self, job: Job) -> dict[int, str | None]:
+        """Return the keys of a job's pieces."""
+        with self.database.reading() as connection:
+            asked = sql.select(PIECES.c["index"], PIECES.c.key).where(PIECES.c.job == job.id)
+            return {index: key for index, key in connection.execute(asked)}  # noqa: C416 - rows, not pairs
+
+    def files(self, *jobs: Job) -> set[str]:
+        """Return the keys of all that is kept for the jobs."""
+        kept: set[str | None] = set()
+        for job in map(self.now, jobs):
+            kept |= {job.submission.source, job.result, job.regions}
+            with self.database.reading() as connection:
+                asked = sql.select(PIECES.c.key, PIECES.c.told).where(PIECES.c.job == job.id)
+                kept |= {key for row in connection.execute(asked) for key in row}
+        return {key for key in kept if key is not None}
 
     def regions(self, job: Job) -> Findings:
         assert job.regions is not None

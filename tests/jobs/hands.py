@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from velum import errors
-from velum.jobs import Made, Pace, Piece, Result, Stopped, Task, Worker, store_at
+from velum.jobs import Former, Made, Pace, Piece, Result, Stopped, Task, Worker, store_at
 
 PACE = Pace(poll_seconds=0.03, beat_seconds=0.2, dead_seconds=1.0, drain_seconds=5.0, backoff_seconds=0.05)
 
@@ -46,6 +46,13 @@ class Hands:
         seed = f"{order} {piece.index} {task.submission.plan.digest}".encode()
         file.write_bytes(b"".join(hashlib.sha256(seed + bytes([n])).digest() for n in range(100)))
         return Made(file, {"piece": piece.index})
+
+    def renew(self, task: Task, made: Sequence[Made | None], former: Former) -> Sequence[Made | None]:
+        with self._log.open("a") as log:
+            log.write(f"{former} {[one and one.note['piece'] for one in made]}\n")
+        return [
+            one if one is not None and one.note["piece"] in self._order(task).get("same", []) else None for one in made
+        ]
 
     def join(self, task: Task, made: Sequence[Made]) -> Result:
         file = task.folder / "joined"

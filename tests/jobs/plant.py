@@ -20,6 +20,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import sqlalchemy as sql
 from PIL import Image
 
 from velum import Plan
@@ -27,6 +28,7 @@ from velum.client import Client, Conflict, NotFound
 from velum.client.values import Job
 from velum.errors import Unavailable
 from velum.jobs import Database, Desk, Retention, Sweeper, store_at
+from velum.jobs.database import PIECES
 
 ZONE = Plan.of("zone: fixed(box=[8, 8, 60, 60]) -> pixelate")
 
@@ -215,6 +217,9 @@ def _looked_into(plant: Plant, fetched: Mapping[str, str]) -> tuple[int, int]:
             if job.result is not None
         }
         used = {key for job in jobs for key in (job.submission.source, job.result, job.regions) if key}
+        with database.reading() as connection:
+            for column in (PIECES.c.key, PIECES.c.told):
+                used.update(connection.scalars(sql.select(column)))
         left = sum(kept.key not in used for kept in store.list())
     finally:
         database.close()

@@ -34,8 +34,8 @@ def test_a_job_is_done(far_office: Office, bucket: S3) -> None:
     with far_office.working():
         (done,) = far_office.ended(job)
     assert (done.state, done.attempts, len(far_office.content(done))) == (State.DONE, 1, 3 * 3200)
-    assert {kept.key for kept in far_office.store.list()} == {done.submission.source, done.result}
-    assert len(bucket.objects) == 2
+    assert {kept.key for kept in far_office.store.list()} == far_office.files(done)
+    assert len(bucket.objects) == 5
     assert list((far_office.path / "work").glob("worker-*")) == []
 
 

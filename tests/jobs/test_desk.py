@@ -119,6 +119,7 @@ def test_tables_of_an_earlier_velum_are_brought_up_to_date(office: Office) -> No
         for table, column in (("velum_jobs", "found"), ("velum_jobs", "draft"), ("velum_pieces", "told")):
             connection.exec_driver_sql(f"DROP INDEX ix_{table}_{column}")
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.exec_driver_sql("ALTER TABLE velum_jobs DROP COLUMN former")
         connection.exec_driver_sql("UPDATE velum_schema SET version = 1")
     for _ in range(2):
         with closing(Database(office.url)) as later:

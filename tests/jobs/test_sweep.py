@@ -59,6 +59,17 @@ def test_pieces_go_with_the_originals(office: Office) -> None:
         office.desk.retry(job.id)
 
 
+@pytest.mark.parametrize(("kept", "left"), [("originals_seconds", "result"), ("results_seconds", "source")])
+def test_pieces_of_a_result_go_with_the_first_of_the_two(office: Office, kept: str, left: str) -> None:
+    job = office.submit(pieces=3)
+    with office.working(retention=RETENTION):
+        (done,) = office.ended(job)
+    age(office, job.id, 100)
+    swept = sweep(office, **{kept: 50})
+    assert swept.originals + swept.results == 4
+    assert [one.key for one in office.store.list()] == [{"result": done.result, "source": job.submission.source}[left]]
+
+
 def test_a_source_goes_with_the_last_that_needs_it(office: Office) -> None:
     job = office.submit(pieces=1)
     with office.working(retention=RETENTION):

@@ -37,7 +37,8 @@ def test_a_job_is_done(office: Office) -> None:
     assert done.submitted <= done.started <= done.ended
     assert len(office.content(done)) == 3 * 3200
     assert office.desk.report(job.id) == {"pieces": [0, 1, 2]}
-    assert {kept.key for kept in office.store.list()} == {done.submission.source, done.result}
+    assert {kept.key for kept in office.store.list()} == office.files(done)
+    assert set(office.pieces(done)) == {0, 1, 2}
     assert list((office.path / "work").glob("worker-*")) == []
 
 
@@ -137,9 +138,7 @@ def test_a_killed_worker_loses_no_more_than_the_piece_in_work(office: Office, un
     assert (done.state, done.attempts, done.frames_done) == (State.DONE, 2, 40)
     assert [made[f"killed {n}"] for n in range(4)] == [1, 1, 2, 1]
     assert office.content(done) == office.content(calm)
-    assert {kept.key for kept in office.store.list()} == {
-        key for one in (calm, done) for key in (one.submission.source, one.result)
-    }
+    assert {kept.key for kept in office.store.list()} == office.files(calm, done)
 
 
 def test_two_workers_never_do_one_job(office: Office) -> None:

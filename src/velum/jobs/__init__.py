@@ -11,7 +11,7 @@ from velum.jobs.places import store_at
 from velum.jobs.store import FolderStore, Kept, Store, Stored
 from velum.jobs.sweep import Sweeper
 from velum.jobs.uploads import Upload, Uploads
-from velum.jobs.values import Job, Pace, Page, Piece, Retention, State, Submission, Swept
+from velum.jobs.values import Former, Job, Pace, Page, Piece, Retention, State, Submission, Swept
 from velum.jobs.worker import Worker
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Desk",
     "EngineCraft",
     "FolderStore",
+    "Former",
     "Job",
     "Kept",
     "Made",

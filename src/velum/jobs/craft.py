@@ -3,15 +3,16 @@
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from velum.errors import BadInput, OutputFailed
 from velum.findings import Findings, text_of
 from velum.jobs.isolation import Child, Order
+from velum.jobs.renewal import renewed
 from velum.jobs.seams import linked, renumbered, reported
-from velum.jobs.values import Piece, Submission
+from velum.jobs.values import Former, Piece, Submission
 from velum.limits import Limits
 from velum.media import SPAN_SECONDS, Span
 from velum.media.sniff import SUFFIXES, VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, video_format_of
@@ -80,6 +81,13 @@ class Craft(Protocol):
         """Make one piece, in the task's folder."""
         ...
 
+    def renew(self, task: Task, made: Sequence[Made | None], former: Former) -> Sequence[Made | None]:
+        """Return the pieces of an earlier rendering as they serve for the task's regions, None for those to be made.
+
+        `made` has them in their order, None where there is none any more; `former` says what regions they hid.
+        """
+        ...
+
     def join(self, task: Task, made: Sequence[Made]) -> Result:
         """Return the result of all pieces, in their order."""
         ...
@@ -126,6 +134,16 @@ class EngineCraft:
         report = self._done(order, task)
         task.progress(report["frames"], report["frames"])
         return Made(order.target, _named(report, task, order.target), told)
+
+    def renew(self, task: Task, made: Sequence[Made | None], former: Former) -> Sequence[Made | None]:
+        """Return the spans in whose frames the very regions are given that were hidden there."""
+        if task.regions is None:
+            return [None] * len(made)
+        hid = [None if one is None or one.told is None else (one.note, one.told) for one in made]
+        return [
+            None if one is None or span is None else replace(one, note=span[0], told=span[1])
+            for one, span in zip(made, renewed(hid, task.regions, former), strict=True)
+        ]
 
     def join(self, task: Task, made: Sequence[Made]) -> Result:
         """Return the one piece, or the video that the spans make up. Raises as `make` does."""

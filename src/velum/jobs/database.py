@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from velum.errors import BadPlan, Unavailable
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised by whoever changes the tables; an older velum then refuses them."""
 
 WAIT_SECONDS = 30
@@ -66,6 +66,8 @@ JOBS = sql.Table(
     # Keys of regions: those that the result hides, and those that are to be hidden when it is rendered anew.
     sql.Column("found", sql.String(64), index=True),
     sql.Column("draft", sql.String(64), index=True),
+    # Where the regions came from with which its pieces were made, as long as these are of an earlier rendering.
+    sql.Column("former", sql.String(8)),
     sql.Column("notify_at", sql.Double, index=True),
     sql.Column("notified", sql.Integer, nullable=False, default=0),
     sql.Index("velum_jobs_turn", "state", "priority", "owner", "id"),
@@ -106,7 +108,7 @@ APPROVALS = sql.Table(
     sql.Column("who", sql.String(255), primary_key=True),
     sql.Column("at", sql.Double, nullable=False),
 )
-_ADDED = {2: (JOBS.c.found, JOBS.c.draft, PIECES.c.told)}
+_ADDED = {2: (JOBS.c.found, JOBS.c.draft, PIECES.c.told), 3: (JOBS.c.former,)}
 """Columns that a version of the tables has and the one before had not."""
 
 _SCHEMAS = sql.Table("velum_schema", _META, sql.Column("version", sql.Integer, primary_key=True, autoincrement=False))

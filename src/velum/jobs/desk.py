@@ -11,7 +11,7 @@ from velum.errors import BadInput, BadPlan
 from velum.jobs.database import JOBS, PIECES, Database
 from velum.jobs.rows import COLUMNS, ENDED, job_of, new_id, row_of
 from velum.jobs.store import Store
-from velum.jobs.values import Job, Page, State, Submission
+from velum.jobs.values import Former, Job, Page, State, Submission
 
 MOST = 1000
 """Jobs on one page."""
@@ -136,8 +136,8 @@ class Desk:
     def render(self, job: str) -> Job | None:
         """Have a job done again with its regions as they are, corrected or not, instead of looking for any.
 
-        The result that it had is withdrawn at once. Raises `BadPlan` while the job is not at an end, and when there are
-        no regions, or no source any more.
+        Pieces of which nothing has changed are not made again. The result that it had is withdrawn at once.
+        Raises `BadPlan` while the job is not at an end, and when there are no regions, or no source any more.
         """
         with self._database.writing() as connection:
             if (row := _ended(connection, job)) is None:
@@ -147,11 +147,10 @@ class Desk:
                 raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
             if now.regions is None:
                 raise BadPlan(f"job {job} has no regions; it has them when it is done, or put some")
-            pieces = PIECES.c.job == job
-            files = connection.execute(sql.select(*_OF_PIECES).where(pieces))
-            theirs = {row.result, row.found, row.draft, row.regions, *(key for pair in files for key in pair)}
-            connection.execute(PIECES.delete().where(pieces))
+            theirs = {row.result, row.found, row.draft, row.regions}
             again = {"regions": now.regions, "found": None, "draft": None, "result": None, "result_name": None}
+            # A rendering that was called off before it looked at the pieces has left them as they were.
+            again["former"] = row.former or (Former.FOUND if row.regions is None else Former.GIVEN)
             counts = {"pieces_done": 0, "pieces_total": None, "frames_done": 0}
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again, **counts))
             left = _left(connection, theirs)

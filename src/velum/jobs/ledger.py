@@ -12,7 +12,7 @@ from velum.errors import BadPlan
 from velum.jobs.database import JOBS, OWNERS, PIECES, WORKERS, Database
 from velum.jobs.rows import COLUMNS, job_of
 from velum.jobs.store import Stored
-from velum.jobs.values import Job, Pace, Piece, State
+from velum.jobs.values import Former, Job, Pace, Piece, State
 
 LET_GO: Mapping[str, Any] = {"worker": None, "token": None, "cancel": False, "fps": None, "seconds_left": None}
 """Columns of a job that nobody has in work."""
@@ -24,10 +24,14 @@ class Lost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A job that was taken up, and the token that says so."""
+    """A job that was taken up, and the token that says so.
+
+    `former` is set when its pieces are of an earlier rendering, which hid other regions.
+    """
 
     job: Job
     token: str
+    former: Former | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,32 +107,36 @@ class Ledger:
             ]
             connection.execute(PIECES.insert(), rows)
 
+    def renew(self, hold: Hold, marks: Sequence[Mark]) -> None:
+        """Note which pieces of an earlier rendering serve for this one; those with nothing stored are to be made."""
+        done = sum(mark.stored is not None for mark in marks)
+        with self._database.writing() as connection:
+            self._write(connection, hold, former=None, pieces_done=done, pieces_total=len(marks))
+            for mark in marks:
+                _note_piece(connection, hold, mark)
+
     def finish_piece(self, hold: Hold, mark: Mark) -> None:
-        """Note a finished piece; with nothing stored, that it is to be made again."""
-        stored, piece = mark.stored, mark.piece
+        """Note a finished piece."""
         with self._database.writing() as connection:
             # The job first, as whoever deletes it: the other way round, each could wait for the other.
             self._write(connection, hold, losses=0)
-            connection.execute(
-                PIECES.update()
-                .where(PIECES.c.job == hold.job.id, PIECES.c["index"] == piece.index)
-                .values(
-                    key=stored and stored.key, sha256=stored and stored.sha256, told=mark.told, frames=piece.frames,
-                    note=None if mark.note is None else json.dumps(mark.note),
-                )
-            )  # fmt: skip
+            _note_piece(connection, hold, mark)
             finished = sql.select(sql.func.count(PIECES.c.key)).where(PIECES.c.job == hold.job.id).scalar_subquery()
             self._write(connection, hold, pieces_done=finished)
 
     def finish(self, hold: Hold, outcome: Outcome, progress: Mapping[str, Any]) -> None:
-        """Publish the result: in one step the job is done, and all else that was kept for it is no longer."""
+        """Publish the result: in one step the job is done.
+
+        Its pieces stay, for rendering it anew; but for the only one, which is the result.
+        """
         with self._database.writing() as connection:
             self._end(
                 connection, hold, State.DONE,
                 result=outcome.result, result_name=outcome.name, report=json.dumps(outcome.report),
                 found=outcome.regions, error=None, message=None, **{**progress, **LET_GO},
             )  # fmt: skip
-            connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id))
+            alone = sql.select(PIECES.c["index"]).where(PIECES.c.job == hold.job.id, PIECES.c["index"] > 0)
+            connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id, ~sql.exists(alone)))
 
     def fail(self, hold: Hold, error: str, message: str) -> None:
         """End the job for a reason that trying again would not change."""
@@ -226,11 +234,12 @@ class Ledger:
                 cancel=False,
             )
         )  # fmt: skip
-        taken = job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one())
+        row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one()
+        taken = job_of(row)
         owner = taken.submission.owner
         if not connection.execute(OWNERS.update().where(OWNERS.c.owner == owner).values(served=now)).rowcount:
             connection.execute(OWNERS.insert().values(owner=owner, served=now))
-        return Hold(taken, token)
+        return Hold(taken, token, None if row.former is None else Former(row.former))
 
     def _end(self, connection: sql.Connection, hold: Hold, state: State, **values: Any) -> None:
         now = self._database.now(connection)
@@ -272,6 +281,18 @@ def _next(connection: sql.Connection, ready: sql.ColumnElement[bool], running: M
         (running.get(owner, 0), served, oldest) for owner, oldest, served in connection.execute(asked)
     )
     return min(turns, default=(0, 0.0, None))[2]
+
+
+def _note_piece(connection: sql.Connection, hold: Hold, mark: Mark) -> None:
+    stored, piece = mark.stored, mark.piece
+    connection.execute(
+        PIECES.update()
+        .where(PIECES.c.job == hold.job.id, PIECES.c["index"] == piece.index)
+        .values(
+            key=stored and stored.key, sha256=stored and stored.sha256, told=mark.told, frames=piece.frames,
+            note=None if mark.note is None else json.dumps(mark.note),
+        )
+    )  # fmt: skip
 
 
 def _mark(row: sql.RowMapping) -> Mark:

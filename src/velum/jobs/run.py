@@ -11,7 +11,7 @@ from velum.errors import Unavailable
 from velum.jobs.craft import Craft, Made, Stopped, Task
 from velum.jobs.ledger import Hold, Ledger, Mark, Outcome
 from velum.jobs.store import Store, hash_of
-from velum.jobs.values import Piece
+from velum.jobs.values import Former, Piece
 
 Why = Literal["cancelled", "lost", "drained"]
 
@@ -71,8 +71,8 @@ class Run:
         marks = self._cut(task)
         done: list[tuple[Made, Mark]] = []
         self._alone = len(marks) == 1
-        for mark in marks:
-            kept = self._kept(mark)
+        for mark, renewed in marks:
+            kept = (renewed, mark) if renewed is not None else self._kept(mark)
             if kept is None and (self.drain.is_set() or self._stop.is_set()):
                 self.stop("drained")
                 raise Stopped
@@ -89,8 +89,8 @@ class Run:
         hidden = None if result.regions is None else self._store.take(result.regions).key
         outcome = Outcome(published.key, result.name, result.report, hidden)
         insist(lambda: self._ledger.finish(self.hold, outcome, self.progress()))
-        for _, mark in done:
-            for key in mark.keys - {published.key}:
+        if self._alone:  # of several, the ledger keeps note, and they stay
+            for key in done[0][1].keys - {published.key}:
                 self._store.delete(key)
 
     def progress(self) -> dict[str, Any]:
@@ -102,7 +102,8 @@ class Run:
         left = None if fps is None or count.total is None else max(count.total - done, 0) / fps
         return {"frames_done": done, "frames_total": count.total, "fps": fps, "seconds_left": left}
 
-    def _cut(self, task: Task) -> list[Mark]:
+    def _cut(self, task: Task) -> list[tuple[Mark, Made | None]]:
+        """Return the pieces, and those of an earlier rendering that serve for this one."""
         marks = insist(lambda: self._ledger.marks(self.hold))
         if not marks:
             pieces = list(self._craft.cut(task))
@@ -111,7 +112,28 @@ class Run:
         known = [mark.piece.frames for mark in marks if mark.piece.frames is not None]
         if len(known) == len(marks):
             self._count.total = sum(known)
-        return marks
+        if self.hold.former is None:
+            return [(mark, None) for mark in marks]
+        return self._renewed(task, marks, self.hold.former)
+
+    def _renewed(self, task: Task, marks: list[Mark], former: Former) -> list[tuple[Mark, Made | None]]:
+        kept = [self._kept(mark) for mark in marks]
+        made = self._craft.renew(task, [one and one[0] for one in kept], former)
+        pairs = [self._remarked(*pair) for pair in zip(marks, kept, made, strict=True)]
+        insist(lambda: self._ledger.renew(self.hold, [mark for mark, _ in pairs]))
+        for before, (after, _) in zip(marks, pairs, strict=True):
+            for key in before.keys - after.keys:
+                self._store.delete(key)
+        return pairs
+
+    def _remarked(self, mark: Mark, kept: tuple[Made, Mark] | None, made: Made | None) -> tuple[Mark, Made | None]:
+        if kept is None or made is None:
+            return Mark(mark.piece), None
+        told = mark.told
+        if made.told is not None and made.told != kept[0].told:
+            told = self._store.take(made.told).key
+            made = replace(made, told=self._store.fetch(told, self.folder))
+        return replace(mark, note=made.note, told=told), made
 
     def _kept(self, mark: Mark) -> tuple[Made, Mark] | None:
         """Return a piece that was finished before, None when it was not, or when its file is not what it was."""

@@ -11,7 +11,7 @@ from velum.jobs.database import JOBS, PIECES, Database
 from velum.jobs.desk import Desk, used
 from velum.jobs.store import Store
 from velum.jobs.uploads import Uploads
-from velum.jobs.values import Retention, Swept
+from velum.jobs.values import Retention, State, Swept
 
 MANY = 500
 """Files that are asked about at a time."""
@@ -45,6 +45,7 @@ class Sweeper:
         jobs = _count(self._desk.delete, old, failed)
         results = self._results(now - self._retention.results_seconds, failed)
         originals = self._originals(now - self._retention.originals_seconds, failed)
+        originals += self._pieces(now, failed)
         return Swept(originals=originals, results=results, jobs=jobs, failed=tuple(failed))
 
     def leftovers(self, swept: Swept | None = None) -> Swept:
@@ -79,13 +80,17 @@ class Sweeper:
             last = sql.func.max(sql.func.coalesce(JOBS.c.ended, NEVER))
             kept = sql.select(JOBS.c.source).where(JOBS.c.source_kept).group_by(JOBS.c.source)
             sources = list(connection.scalars(kept.having(last < before).limit(MANY)))
-            pieces = (
-                sql.select(PIECES.c.key)
-                .join(JOBS, JOBS.c.id == PIECES.c.job)
-                .where(JOBS.c.ended < before, PIECES.c.key.is_not(None))
-            )
+        return _count(self._drop_source, sources, failed)
+
+    def _pieces(self, now: float, failed: list[str]) -> int:
+        """Delete the pieces of what cannot be rendered anew, and those of results that are no longer there."""
+        due = (JOBS.c.ended < now - self._retention.originals_seconds) | (
+            (JOBS.c.state == State.DONE) & (JOBS.c.ended < now - self._retention.results_seconds)
+        )
+        pieces = sql.select(PIECES.c.key).join(JOBS, JOBS.c.id == PIECES.c.job).where(due, PIECES.c.key.is_not(None))
+        with self._database.reading() as connection:
             parts = list(connection.scalars(pieces.limit(MANY)))
-        return _count(self._drop_source, sources, failed) + _count(self._drop_piece, parts, failed)
+        return _count(self._drop_piece, parts, failed)
 
     def _drop_source(self, source: str) -> None:
         theirs = JOBS.c.source == source

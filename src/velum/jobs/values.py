@@ -33,6 +33,13 @@ class State(StrEnum):
         return self not in {State.WAITING, State.RUNNING}
 
 
+class Former(StrEnum):
+    """Where the regions came from that an earlier rendering of a job hid."""
+
+    FOUND = "found"
+    GIVEN = "given"
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What is to be done: `source` is the key of a file in the store, `name` what the user calls it.
@@ -132,7 +139,7 @@ class Retention:
     """How long what jobs leave behind is kept, in seconds after their end. 0 deletes it as soon as they end."""
 
     originals_seconds: float = 3600.0
-    """Sources, regions that came with them, and pieces of jobs that did not end well."""
+    """Sources, regions that came with them, and the pieces that videos are made of."""
     results_seconds: float = 7 * 86400.0
     jobs_seconds: float = 30 * 86400.0
     """Everything: the record of the job, its report, and what is still there of its files."""

@@ -1,0 +1,200 @@
+"""Rendered anew, only those pieces are made in which something has changed."""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from velum import __version__
+from velum.errors import BadInput
+from velum.findings import Findings, line_of, text_of
+from velum.jobs import EngineCraft, Former, Job, State, Submission
+from velum.jobs.renewal import Hid, renewed
+from velum.region import Box, Region
+
+from .conftest import Office
+from .test_spans import COUNT, PLAN, clip, crafts  # noqa: F401 - fixtures
+
+BOX = (slice(12, 28), slice(12, 28))
+"""The inside of what is hidden."""
+
+
+def rendered(office: Office, job: Job, regions: Findings | None = None) -> Job:
+    """Return the job, rendered with its regions or those that are given."""
+    if regions is not None:
+        text = "".join(text_of(regions, (line_of(n, found) for n, found in regions.frames.items())))
+        assert office.desk.correct(job.id, office.store.put([text.encode()]).key)
+    again = office.desk.render(job.id)
+    assert again is not None
+    (done,) = office.ended(again)
+    assert (done.state, done.pieces_done, done.frames_done) == (State.DONE, done.pieces_total, done.frames_total)
+    return done
+
+
+@pytest.mark.slow
+def test_pieces_that_serve_are_not_made_again(office: Office) -> None:
+    with office.working():
+        (done,) = office.ended(office.submit(pieces=3, same=[0, 2]))
+        key = office.store.put([json.dumps(Findings(4, 4, {}).to_json()).encode()]).key
+        before = office.pieces(done)
+        assert office.desk.correct(done.id, key)
+        once = office.content(rendered(office, done))
+        after = office.pieces(done)
+        twice = office.content(rendered(office, done, Findings(4, 4, {})))
+    assert {n for n in before if before[n] == after[n]} == {0, 2}
+    assert twice == once
+    assert office.made() == [
+        "job 0", "job 1", "job 2", "found [0, 1, 2]", "job 1", "given [0, 1, 2]", "job 1"
+    ]  # fmt: skip
+    assert {kept.key for kept in office.store.list()} == office.files(done)
+
+
+@pytest.mark.slow
+def test_what_was_called_off_before_it_began_changes_nothing(back_office: Office) -> None:
+    with back_office.working():
+        (done,) = back_office.ended(back_office.submit(pieces=2, same=[0]))
+    key = back_office.store.put([b"{}"]).key
+    for _ in range(2):
+        assert back_office.desk.correct(done.id, key)
+        assert back_office.desk.render(done.id)
+        cancelled = back_office.desk.cancel(done.id)
+        assert cancelled is not None
+        assert cancelled.state == State.CANCELLED
+    assert back_office.desk.retry(done.id)
+    with back_office.working():
+        back_office.ended(done)
+    assert back_office.made() == ["job 0", "job 1", "found [0, 1]", "job 1"]
+
+
+@pytest.mark.slow
+def test_pieces_that_are_gone_are_made(back_office: Office) -> None:
+    with back_office.working():
+        (done,) = back_office.ended(back_office.submit(pieces=3, same=[0, 1, 2]))
+        gone = back_office.pieces(done)[1]
+        assert gone is not None
+        back_office.store.delete(gone)
+        assert back_office.desk.correct(done.id, back_office.store.put([b"{}"]).key)
+        rendered(back_office, done)
+    assert back_office.made() == ["job 0", "job 1", "job 2", "found [0, None, 2]", "job 1"]
+
+
+@pytest.mark.slow
+def test_of_a_video_only_the_spans_that_changed_are_made(
+    clip: Path, back_office: Office, crafts: Callable[[], EngineCraft]  # noqa: F811 - fixtures
+) -> None:  # fmt: skip
+    office = back_office
+    key = office.store.put([clip.read_bytes()]).key
+    with office.working(crafts):
+        (done,) = office.ended(office.desk.submit(Submission(key, "clip.mp4", PLAN)))
+        first, pieces, found = office.content(done), office.pieces(done), office.regions(done)
+        same = rendered(office, done)
+        assert office.content(same) == first
+        assert office.pieces(done) == pieces
+
+        shown = {n: () if 30 <= n < 36 else regions for n, regions in found.frames.items()}
+        corrected = rendered(office, done, replace(found, frames=shown))
+        changed = {n for n, piece in office.pieces(done).items() if piece != pieces[n]}
+        assert changed == {2}
+        report = office.desk.report(done.id)
+        assert report is not None
+        assert sum(track["frames"] for track in report["tracks"]) == COUNT - 6
+        before, after = pictures(first), pictures(office.content(corrected))
+        assert len(before) == len(after) == COUNT
+        assert [n for n in range(COUNT) if after[n][BOX].max() > 60] == list(range(30, 36))
+        assert all(np.array_equal(before[n], after[n]) for n in range(COUNT) if not 24 <= n < 36)
+
+        # What is given comes out as what was found.
+        assert office.content(rendered(office, done, found)) == first
+    located = (clip.parent / "calm.log").read_text().splitlines()
+    assert len(located) == COUNT, "nothing is looked for again"
+
+
+def pictures(content: bytes) -> list[np.ndarray[Any, Any]]:
+    with av.open(io.BytesIO(content), "r") as container:
+        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+
+
+Things = Mapping[int, Sequence[tuple[int, int]]]
+"""By frame: left edge of a face, number of its track."""
+
+
+def findings(things: Things) -> Findings:
+    frames = {
+        n: tuple(Region(Box(x, 0, x + 20, 20), "face", 0.9, track=track) for x, track in found)
+        for n, found in things.items()
+    }
+    return Findings(200, 100, frames)
+
+
+FOUND: list[Things] = [
+    {0: [(0, 2)], 1: [(2, 2)]},
+    {2: [(4, 5)], 3: [(6, 5), (100, 7)]},
+    {4: [(102, 10)], 5: []},
+]
+"""Spans in which one thing has the numbers 2 and 5, another 7 and 10."""
+NOW: Things = {0: [(0, 2)], 1: [(2, 2)], 2: [(4, 2)], 3: [(6, 2), (100, 7)], 4: [(102, 7)], 5: []}
+ROWS: list[tuple[str, Former, Things, list[bool]]] = [
+    ("nothing changed", Former.FOUND, NOW, [True, True, True]),
+    ("frames without regions left out", Former.FOUND, {n: NOW[n] for n in range(5)}, [True, True, True]),
+    ("one moved", Former.FOUND, {**NOW, 3: [(7, 2), (100, 7)]}, [True, False, True]),
+    ("one gone", Former.FOUND, {**NOW, 4: []}, [True, True, False]),
+    ("one added", Former.FOUND, {**NOW, 5: [(0, 20)]}, [True, True, False]),
+    ("two made one", Former.FOUND, {**NOW, 4: [(102, 2)]}, [True, True, False]),
+    ("numbers as the spans gave them", Former.FOUND, {**NOW, 2: [(4, 5)]}, [True, False, True]),
+    ("numbers that were given are not linked", Former.GIVEN, NOW, [True, False, False]),
+    ("numbers that were given", Former.GIVEN, {**NOW, 4: [(102, 10)]}, [True, False, True]),
+]
+
+
+def spans(folder: Path, version: str = __version__) -> list[Hid | None]:
+    made: list[Hid | None] = []
+    for number, things in enumerate(FOUND):
+        path = folder / f"{number}.told"
+        path.write_text("".join(f"{line_of(n, found)}\n" for n, found in findings(things).frames.items()))
+        tracks = sorted({track for found in things.values() for _, track in found})
+        made.append(({"version": version, "tracks": [{"track": track} for track in tracks]}, path))
+    return made
+
+
+def written(folder: Path, things: Things) -> Path:
+    path = folder / "regions.json"
+    path.write_text(json.dumps(findings(things).to_json()))
+    return path
+
+
+@pytest.mark.parametrize(("former", "now", "same"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
+def test_what_is_the_same(tmp_path: Path, former: Former, now: Things, same: list[bool]) -> None:
+    again = renewed(spans(tmp_path), written(tmp_path, now), former)
+    assert [one is not None for one in again] == same
+    for number, one in enumerate(again):
+        if one is not None:
+            note, told = one
+            lines = [json.loads(line) for line in told.read_text().splitlines()]
+            assert [line["index"] for line in lines] == list(FOUND[number])
+            numbers = [[region["track"] for region in line["regions"]] for line in lines]
+            assert numbers == [[track for _, track in now.get(line["index"], [])] for line in lines]
+            assert {track["track"] for track in note["tracks"]} == {track for found in numbers for track in found}
+
+
+def test_where_a_span_is_missing_numbers_are_not_known(tmp_path: Path) -> None:
+    given, made = written(tmp_path, NOW), spans(tmp_path)
+    made[0] = None
+    assert renewed(made, given, Former.FOUND) == [None] * 3
+    assert [one is not None for one in renewed(made, given, Former.GIVEN)] == [False, False, False]
+
+
+def test_spans_of_another_version_are_made_again(tmp_path: Path) -> None:
+    assert renewed(spans(tmp_path, "0.0.1"), written(tmp_path, NOW), Former.FOUND) == [None] * 3
+
+
+def test_a_file_that_has_no_regions(tmp_path: Path) -> None:
+    given = tmp_path / "regions.json"
+    given.write_text("[]")
+    with pytest.raises(BadInput, match="put it again"):
+        renewed(spans(tmp_path), given, Former.FOUND)
