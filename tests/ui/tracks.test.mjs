@@ -48,6 +48,27 @@ test('what is off or deleted is not hidden, and every frame stays in the file', 
   assert.deepEqual(tracks.fileOf(file(), tracks.switched(tracks.switched(state, 1, false), 1, true)), file());
 });
 
+test('what was not changed stays as it was in the file', () => {
+  const [a, b, loose, c] = [region(4, 50), region(1, 5), region(undefined, 70, { score: 0.3 }), region(9, 80)];
+  const given = { ...file(), frames: [{ index: 0, regions: [a, loose] }, { index: 1, regions: [c, a, loose, b] }, { index: 2, regions: [b, c] }] };
+  const state = tracks.tracksOf(given);
+  assert.deepEqual(tracks.fileOf(given, state), given, 'numbers and order');
+  const made = tracks.fileOf(given, tracks.switched(state, 1, false));
+  assert.deepEqual(made.frames[0], given.frames[0]);
+  assert.deepEqual(made.frames[1].regions.map(({ xyxy: [x], off = false }) => [x, off]), [[80, false], [50, false], [70, false], [5, true]]);
+  const again = tracks.fileOf(given, tracks.switched(tracks.tracksOf(made), 1, true));
+  assert.deepEqual(again, given, 'on again, after it was hidden anew');
+});
+
+test('what is off in some frames stays so until its track is switched', () => {
+  const off = (...indexes) => ({ ...file(), frames: [0, 1, 2].map((index) => ({ index, regions: [region(1, 5, indexes.includes(index) ? { off: true } : {})] })) });
+  const given = off(1), state = tracks.tracksOf(given);
+  assert.deepEqual(tracks.fileOf(given, state), given);
+  assert.deepEqual(tracks.stretchesOf(state[0]).map(({ from, to }) => [from, to]), [[0, 0], [2, 2]]);
+  assert.deepEqual(tracks.fileOf(given, tracks.switched(tracks.switched(state, 1, false), 1, true)), off());
+  assert.deepEqual(tracks.split(tracks.tracksOf(off(2)), 1, 2).map(({ on }) => on), [true, false]);
+});
+
 test('a track is split before a frame, and merged again', () => {
   const state = tracks.tracksOf(file());
   const two = tracks.split(state, 1, 5);

@@ -157,16 +157,17 @@ export class VelumStage extends HTMLElement {
       }
     };
     for (const track of this.state) {
-      const box = placeAt(track, this.frame)?.region.xyxy, chosen = track.id === this.chosen;
-      if (!box) continue;
+      const region = placeAt(track, this.frame)?.region, chosen = track.id === this.chosen;
+      if (!region) continue;
+      const { xyxy: box } = region, on = track.on && !region.off;
       const [x0, y0, x1, y1] = chosen && this.#drag?.start && this.#drag.box ? this.#drag.box : box;
-      if (this.preview && track.on) {
+      if (this.preview && on) {
         paint.fillStyle = '#000';
         paint.fillRect(x0 * scale, y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale);
       }
       if (!this.preview || chosen) {
-        paint.setLineDash(track.on ? [] : [6 * sharp, 4 * sharp]);
-        frame([x0, y0, x1, y1], chosen ? '#fff' : track.on ? '#5cc4b4' : '#bbb', chosen ? 3 : 2);
+        paint.setLineDash(on ? [] : [6 * sharp, 4 * sharp]);
+        frame([x0, y0, x1, y1], chosen ? '#fff' : on ? '#5cc4b4' : '#bbb', chosen ? 3 : 2);
         paint.setLineDash([]);
       }
     }

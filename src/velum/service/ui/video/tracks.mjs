@@ -5,7 +5,7 @@ import { inside } from '../photo/edits.mjs';
 /**
  * @typedef {import('../api.mjs').Region} Region
  * @typedef {import('../api.mjs').Regions} Regions
- * @typedef {{ at: number, region: Region, key?: boolean }} Place where it is in one frame; `key`: set there by hand
+ * @typedef {{ at: number, region: Region, key?: boolean, nth?: number }} Place where it is in one frame; `key`: set there by hand, `nth`: which of the frame's regions in the file it was
  * @typedef {{ id: number, label: string, on: boolean, places: readonly Place[] }} Track places in order of frames
  * @typedef {readonly Track[]} State
  * @typedef {'detected' | 'filled' | 'manual'} Kind
@@ -40,21 +40,21 @@ export function tracksOf(file) {
   const found = new Map();
   /** @type {Set<number>} */
   const used = new Set();
-  /** @type {{ at: number, region: Region }[]} */
+  /** @type {Place[]} */
   const loose = [];
   for (const { index: at, regions } of [...file.frames].sort((a, b) => a.index - b.index)) {
-    for (const region of regions) {
+    for (const [nth, region] of regions.entries()) {
       const name = `${region.track} ${region.label}`;
       const track = found.get(name);
       const apart = region.track === undefined || region.track === null || (track && track.places[track.places.length - 1].at === at);
-      if (apart || (!track && used.has(Number(region.track)))) loose.push({ at, region });
+      if (apart || (!track && used.has(Number(region.track)))) loose.push({ at, region, nth });
       else if (track) {
-        track.places.push({ at, region });
+        track.places.push({ at, region, nth });
         track.on ||= !region.off;
       }
       else {
         used.add(Number(region.track));
-        found.set(name, { id: Number(region.track), label: region.label, on: !region.off, places: [{ at, region }] });
+        found.set(name, { id: Number(region.track), label: region.label, on: !region.off, places: [{ at, region, nth }] });
       }
     }
   }
@@ -65,16 +65,21 @@ export function tracksOf(file) {
 
 /**
  * The file that hides what is switched on, and keeps what is not, in the place of the one that the tracks came from.
+ * What was not changed is as it was there, to the order in each frame: of a video, only what differs is made anew.
  * @param {Regions} file @param {State} state
  * @returns {Regions}
  */
 export function fileOf(file, state) {
-  /** @type {Map<number, Region[]>} */
+  /** @type {Map<number, { nth: number, region: Region }[]>} */
   const frames = new Map(file.frames.map(({ index }) => [index, []]));
   for (const { id, label, on, places } of state) {
-    for (const { at, region: { off: _, ...region } } of places) frames.get(at)?.push({ ...region, label, track: id, ...(on ? {} : { off: true }) });
+    for (const { at, region, nth = Infinity } of places) {
+      const loose = places.length === 1 && nth < Infinity && (region.track ?? null) === null;
+      frames.get(at)?.push({ nth, region: { ...region, label, ...(loose ? {} : { track: id }), ...(on ? {} : { off: true }) } });
+    }
   }
-  return { ...file, frames: file.frames.map(({ index }) => ({ index, regions: frames.get(index) ?? [] })) };
+  const order = (/** @type {{ nth: number }} */ a, /** @type {{ nth: number }} */ b) => (a.nth === b.nth ? 0 : a.nth - b.nth);
+  return { ...file, frames: file.frames.map(({ index }) => ({ index, regions: (frames.get(index) ?? []).sort(order).map(({ region }) => region) })) };
 }
 
 /**
@@ -102,14 +107,14 @@ export function placeAt({ places }, at) {
 }
 
 /**
- * What a track is made of; between two stretches that do not touch, it is not hidden.
+ * What a track is made of; between two stretches that do not touch, it is not there, or switched off in these frames.
  * @param {Track} track
  * @returns {Stretch[]}
  */
-export function stretchesOf({ places }) {
+export function stretchesOf({ on, places }) {
   /** @type {Stretch[]} */
   const made = [];
-  for (const { at, region } of places) {
+  for (const { at, region } of on ? places.filter((one) => !one.region.off) : places) {
     const last = made[made.length - 1], kind = kindOf(region);
     if (last && last.to === at - 1 && last.kind === kind) last.to = at;
     else made.push({ from: at, to: at, kind });
@@ -149,8 +154,14 @@ export function doubtsOf(state, frames) {
 /** @param {State} state @param {number} id @param {(track: Track) => Track} change @returns {State} */
 const changed = (state, id, change) => state.map((one) => (one.id === id ? change(one) : one));
 
-/** @param {State} state @param {number} id @param {boolean} on @returns {State} */
-export const switched = (state, id, on) => changed(state, id, (track) => ({ ...track, on }));
+/**
+ * Switch a track off, or on wherever it is.
+ * @param {State} state @param {number} id @param {boolean} on
+ * @returns {State}
+ */
+export const switched = (state, id, on) => changed(state, id, (track) => ({
+  ...track, on, places: on ? track.places.map(({ region: { off: _, ...region }, ...place }) => ({ ...place, region })) : track.places,
+}));
 
 /**
  * Have a track hidden in a way of its own; undefined: as the plan says.
@@ -176,7 +187,8 @@ export function split(state, id, at) {
   return state.flatMap((track) => {
     const cut = search(track.places, at);
     if (track.id !== id || cut === 0 || cut === track.places.length) return [track];
-    return [{ ...track, places: track.places.slice(0, cut) }, { ...track, id: nextId(state), places: track.places.slice(cut) }];
+    const half = (/** @type {readonly Place[]} */ places) => ({ ...track, on: track.on && places.some(({ region }) => !region.off), places });
+    return [half(track.places.slice(0, cut)), { ...half(track.places.slice(cut)), id: nextId(state) }];
   });
 }
 
