@@ -307,6 +307,37 @@ def test_these_pages_are_for_everyone(page: Any, clip: Path, scheme: str, width:
         assert not found, json.dumps([(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found])
 
 
+def test_a_video_is_decided_track_by_track_and_approved_on_the_way(page: Any, clip: Path) -> None:
+    hidden_in(page, picture("next.png"))
+    hidden_in(page, clip)
+    page.goto("/#/review")
+    page.get_by_role("link", name=clip.name).first.click()
+    page.get_by_role("heading", name="1 track hidden").wait_for(timeout=60_000)
+    page.keyboard.press("b")
+    rendered(page)
+    page.get_by_role("heading", name="2 tracks hidden").wait_for()
+    approve = page.get_by_role("button", name="Approve, next")
+    approve.click()
+    page.get_by_role("dialog").get_by_text("2 tracks were not decided").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("k")  # the one that was drawn is right; on to the other
+    page.get_by_role("heading", name="2 tracks hidden, 1 decided").wait_for()
+    page.get_by_role("listitem").filter(has=page.get_by_role("img", name="decided")).get_by_text("Face 2").wait_for()
+    page.keyboard.press("x")
+    page.get_by_role("heading", name="1 track hidden, 1 left visible, 2 decided").wait_for()
+    assert approve.is_disabled(), "what was changed has to be hidden first"
+    rendered(page)
+    page.keyboard.press("k")
+    page.get_by_text("Every track is decided.").wait_for()
+    job = page.url.split("/")[-2]
+    approve.click()
+    page.get_by_text("1 approved").wait_for()
+    page.wait_for_url(re.compile("/queue$"))
+    assert job not in page.url
+    assert page.request.get(f"/v1/jobs/{job}/report").json()["reviewers"]
+    page.get_by_role("button", name=re.compile("^Approve")).wait_for()
+
+
 def test_what_is_to_be_doubted_is_at_the_top_and_goes_when_approved(page: Any, clip: Path) -> None:
     job = reviewed(page, clip)
     page.keyboard.press("Delete")

@@ -8,8 +8,8 @@ import { language, t } from './texts.mjs';
 
 /**
  * Routes: the first part of the address, the module and the element for it, and those for one job. Each module is
- * loaded when it is first shown. The element is given the job's id as its attribute `job`; where it has a method
- * `mayLeave`, that is asked before another takes its place.
+ * loaded when it is first shown. The element is given the job's id as its attribute `job`, and `queue` where it was
+ * opened on the way through the queue; where it has a method `mayLeave`, that is asked before another takes its place.
  * @type {{ name: string, module: string, element: string, one?: [string, string] }[]}
  */
 const ROUTES = [
@@ -45,7 +45,7 @@ class VelumApp extends HTMLElement {
   }
 
   async #go() {
-    const [, name = '', job = ''] = location.hash.split('/');
+    const [, name = '', job = '', way = ''] = location.hash.split('/');
     const at = `${name}/${job}`;
     const now = /** @type {{ mayLeave?: () => Promise<boolean> } | null} */ (this.#main.firstElementChild);
     if (now?.mayLeave && this.#shown !== at && !await now.mayLeave()) {
@@ -70,6 +70,7 @@ class VelumApp extends HTMLElement {
     if (this.#shown !== at) return;
     const page = document.createElement(element);
     if (job) page.setAttribute('job', job);
+    page.toggleAttribute('queue', way === 'queue');
     this.#main.replaceChildren(page);
     document.title = `${t(`nav.${route.name || 'start'}`)} · velum`;
     if (again) this.#main.focus({ preventScroll: true });

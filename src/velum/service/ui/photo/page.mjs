@@ -3,9 +3,11 @@
 import { ended, follow, getBlob, getJson, Problem, request, save, send } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
+import { said } from '../parts/said.mjs';
 import { tell } from '../parts/toast.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { left, t } from '../texts.mjs';
+import { approval } from '../review/queue.mjs';
 import { isVideo } from '../start/kinds.mjs';
 import { regionsOf } from './edits.mjs';
 import { VelumEditor } from './editor.mjs';
@@ -27,6 +29,8 @@ class VelumPhoto extends HTMLElement {
   #body = h('div', { class: 'photo-body' });
   #title = h('h1', {}, '…');
   #actions = h('div', { class: 'row' });
+  /** @type {HTMLButtonElement | undefined} */
+  #approve;
 
   async connectedCallback() {
     this.className = 'wide photo';
@@ -34,7 +38,7 @@ class VelumPhoto extends HTMLElement {
     addEventListener('beforeunload', (event) => {
       if (this.#editor?.history.changed) event.preventDefault();
     }, { signal: this.#gone.signal });
-    this.append(h('div', { class: 'row between' }, h('div', { class: 'photo-title' }, h('a', { href: '#/', class: 'small' }, t('photo.back')), this.#title), this.#actions), this.#state, this.#body);
+    this.append(h('div', { class: 'row between' }, h('div', { class: 'photo-title' }, this.hasAttribute('queue') ? h('a', { href: '#/review', class: 'small' }, t('video.back')) : h('a', { href: '#/', class: 'small' }, t('photo.back')), this.#title), this.#actions), this.#state, this.#body);
     try {
       const job = await getJson(`v1/jobs/${encodeURIComponent(this.#id)}`, this.#gone.signal);
       this.#tell(job);
@@ -86,7 +90,17 @@ class VelumPhoto extends HTMLElement {
       this.#state.replaceChildren(h('p', { class: 'note' }, t('photo.isvideo')));
       return;
     }
+    await this.#approvable();
     await this.#show(job, report);
+  }
+
+  /** Have the result approved that is there now, on the way through the queue. */
+  async #approvable() {
+    if (!this.hasAttribute('queue')) return;
+    const made = await approval(this.#id, this.#gone.signal);
+    this.#approve?.remove();
+    this.#approve = made;
+    if (made) this.#actions.prepend(made);
   }
 
   /** @param {Job} job @param {any} report */
@@ -131,6 +145,7 @@ class VelumPhoto extends HTMLElement {
       this.#tag = tag.headers.get('etag') ?? '';
       this.#regions = corrected;
       await editor.rendered(result, state);
+      await this.#approvable();
       tell(t('photo.rendered'));
     } catch (error) {
       if (this.#gone.signal.aborted) return;
@@ -140,8 +155,5 @@ class VelumPhoto extends HTMLElement {
     }
   }
 }
-
-/** @param {unknown} error */
-const said = (error) => (error instanceof Problem && error.status === 0 ? t('failed.network') : error instanceof Error ? error.message : String(error));
 
 customElements.define('velum-photo', VelumPhoto);

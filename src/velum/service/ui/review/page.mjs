@@ -1,15 +1,13 @@
 // @ts-check
 /** Results that nobody has approved yet, those to doubt first at the top. */
-import { getJson, Problem, send } from '../api.mjs';
 import { h } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
+import { said } from '../parts/said.mjs';
 import { tell } from '../parts/toast.mjs';
-import { isVideo } from '../start/kinds.mjs';
 import { t } from '../texts.mjs';
+import { addressOf, approve, waiting } from './queue.mjs';
 
-/** @typedef {{ job: import('../api.mjs').Job, result: string, risk: number, why: string[], approved: { who: string, at: number }[] }} Review */
-
-const MOST = 500;
+/** @typedef {import('./queue.mjs').Review} Review */
 
 class VelumReview extends HTMLElement {
   #gone = new AbortController();
@@ -31,9 +29,8 @@ class VelumReview extends HTMLElement {
 
   async #load() {
     try {
-      const { reviews, eyes, caller } = await getJson(`v1/reviews?limit=${MOST}`, this.#gone.signal);
-      this.#eyes = eyes;
-      this.#reviews = /** @type {Review[]} */ (reviews).filter(({ approved }) => approved.length < eyes && approved.every(({ who }) => who !== caller));
+      const { reviews, eyes } = await waiting(this.#gone.signal);
+      [this.#reviews, this.#eyes] = [reviews, eyes];
       this.#show();
     } catch (error) {
       if (!this.#gone.signal.aborted) this.#body.replaceChildren(h('p', { class: 'note bad' }, said(error)));
@@ -55,9 +52,9 @@ class VelumReview extends HTMLElement {
 
   /** @param {Review} review */
   #row(review) {
-    const { job, risk, why, approved } = review, at = `#/${isVideo(job.name) ? 'review' : 'jobs'}/${job.id}`;
+    const { job, risk, why, approved } = review;
     return h('tr', {},
-      h('td', { class: 'job-name' }, h('a', { href: at }, job.name)),
+      h('td', { class: 'job-name' }, h('a', { href: addressOf(review) }, job.name)),
       h('td', {}, h('div', { class: 'row' }, ...(why.length ? why.map((one) => h('span', { class: `badge ${risk >= 0.35 ? 'bad' : 'warn'}` }, t(`review.why.${one}`))) : [h('span', { class: 'badge good' }, t('review.fine'))]),
         approved.length ? h('span', { class: 'badge' }, t('review.eyes', { n: approved.length, all: this.#eyes, who: approved.map(({ who }) => who).join(', ') })) : '')),
       h('td', {}, h('div', { class: 'row job-actions' },
@@ -73,7 +70,7 @@ class VelumReview extends HTMLElement {
   async #approve(chosen) {
     const place = chosen.length === 1 ? this.#reviews.indexOf(chosen[0]) : 0;
     try {
-      await send('POST', 'v1/reviews', { approve: chosen.map(({ job, result }) => ({ job: job.id, result })) });
+      await approve(chosen);
       this.#reviews = this.#reviews.filter((one) => !chosen.includes(one));
       tell(t('review.approved', { n: chosen.length }));
       this.#show();
@@ -85,8 +82,5 @@ class VelumReview extends HTMLElement {
     }
   }
 }
-
-/** @param {unknown} error */
-const said = (error) => (error instanceof Problem && error.status === 0 ? t('failed.network') : error instanceof Error ? error.message : String(error));
 
 customElements.define('velum-review', VelumReview);

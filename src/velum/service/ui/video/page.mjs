@@ -3,9 +3,11 @@
 import { address, ended, follow, getJson, Problem, request, save, send, session } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
+import { said } from '../parts/said.mjs';
 import { techniqueField } from '../parts/technique.mjs';
 import { tell } from '../parts/toast.mjs';
 import { History } from '../photo/edits.mjs';
+import { approval } from '../review/queue.mjs';
 import { oneText as named } from '../photo/words.mjs';
 import { isVideo } from '../start/kinds.mjs';
 import { zip } from '../start/zip.mjs';
@@ -35,6 +37,10 @@ class VelumVideo extends HTMLElement {
   #frames = 1;
   /** @type {tracks.Doubt[]} */
   #doubts = [];
+  /** Tracks that were looked at. @type {Set<number>} */
+  #decided = new Set();
+  /** @type {HTMLButtonElement | undefined} */
+  #approve;
   #stage = /** @type {VelumStage} */ (document.createElement('velum-stage'));
   // Below all else: what comes late must move nothing away from under a click.
   #note = h('div', { class: 'video-note', 'aria-live': 'polite' });
@@ -161,6 +167,7 @@ class VelumVideo extends HTMLElement {
     const button = (name, act, shape) => (this.#buttons[name] = h('button', { type: 'button', title: t(`video.${name}.how`), onclick: act }, shape ? icon(shape) : '', t(`video.${name}`)));
     const render = button('render', () => this.#render());
     render.className = 'primary';
+    this.#approvable();
     this.#actions.replaceChildren(
       h('button', { type: 'button', onclick: () => save(`v1/jobs/${this.#id}/result`, job.result_name ?? job.name) }, icon(ICONS.download), t('download')), render);
     /** @param {string} shape @param {string} name @param {() => void} act */
@@ -182,7 +189,7 @@ class VelumVideo extends HTMLElement {
         h('div', { class: 'row tools' }, h('div', { class: 'row', role: 'group', 'aria-label': t('photo.tools') }, ...this.#tools), this.#label, this.#span, h('label', { class: 'check' }, preview, t('video.preview'))),
         h('div', { class: 'video-frame' }, stage),
         h('div', { class: 'row video-steps' }, step(ICONS.stepback, 'back.frame', () => stage.go(stage.frame - 1)), play, step(ICONS.stepon, 'forward', () => stage.go(stage.frame + 1)), this.#where,
-          button('doubt', () => this.#next(1)), button('undo', () => this.#travel('undo'), ICONS.undo), button('redo', () => this.#travel('redo'), ICONS.redo)),
+          button('doubt', () => this.#next(1)), button('right', () => this.#right()), button('undo', () => this.#travel('undo'), ICONS.undo), button('redo', () => this.#travel('redo'), ICONS.redo)),
         this.#doubt, timeline, h('p', { class: 'small quiet row' }, ...legend, h('span', { class: 'video-keys' }, t('video.keys')))),
       h('div', { class: 'panel video-side' }, this.#count, this.#list,
         h('div', { class: 'row video-edit' }, button('split', () => this.#edit((s, id) => tracks.split(s, id, stage.frame))), button('extend', () => this.#edit((s, id) => tracks.extended(s, id, stage.frame))),
@@ -191,6 +198,30 @@ class VelumVideo extends HTMLElement {
           h('div', { class: 'row' }, h('button', { type: 'button', onclick: () => this.#export('coco') }, 'COCO'), h('button', { type: 'button', onclick: () => this.#export('yolo') }, 'YOLO')))),
       this.#note);
     this.#body.hidden = false;
+  }
+
+  /** Have the result approved that is there now, on the way through the queue. */
+  async #approvable() {
+    if (!this.hasAttribute('queue')) return;
+    const made = await approval(this.#id, this.#gone.signal, () => this.#history.now.filter(({ id }) => !this.#decided.has(id)).length);
+    this.#approve?.remove();
+    this.#approve = made;
+    if (made) this.#actions.prepend(made);
+    this.#show();
+  }
+
+  /** The chosen track is right as it is: on to the next that nobody has decided. */
+  #right() {
+    if (this.#chosen) this.#decided.add(this.#chosen);
+    const { now } = this.#history, at = now.findIndex(({ id }) => id === this.#chosen);
+    const next = [...now.slice(at + 1), ...now.slice(0, at + 1)].find(({ id }) => !this.#decided.has(id));
+    if (!next) {
+      tell(t('video.alldecided'));
+      return this.#show();
+    }
+    this.#stage.video.pause();
+    this.#stage.go(tracks.bestOf(next));
+    this.#choose(next.id);
   }
 
   #playing() {
@@ -222,7 +253,9 @@ class VelumVideo extends HTMLElement {
   /** @param {number} id */
   #toggle(id) {
     const track = this.#history.now.find((one) => one.id === id);
-    if (track) this.#push(tracks.switched(this.#history.now, id, !track.on), id);
+    if (!track) return;
+    this.#decided.add(id);
+    this.#push(tracks.switched(this.#history.now, id, !track.on), id);
   }
 
   /** @param {number} id */
@@ -309,16 +342,20 @@ class VelumVideo extends HTMLElement {
     this.#stage.draw();
     this.#timeline.show(now, this.#doubts, this.#frames, this.#chosen);
     const focused = this.#list.contains(document.activeElement) ? document.activeElement?.getAttribute('data-key') : null;
+    const decided = now.filter(({ id }) => this.#decided.has(id)).length;
     this.#list.replaceChildren(...now.map((track) => h('li', { class: track.id === this.#chosen ? 'chosen' : '' },
       h('input', { type: 'checkbox', checked: track.on, 'data-key': `on${track.id}`, 'aria-label': t('photo.hidename', { name: this.#named(track.id) }), onchange: () => this.#toggle(track.id) }),
       h('button', { type: 'button', 'data-key': `of${track.id}`, 'aria-pressed': String(track.id === this.#chosen), onclick: () => { this.#choose(track.id); this.#stage.go(tracks.firstOf(track)); } },
-        h('span', {}, this.#named(track.id)), h('span', { class: 'quiet small number' }, `${tracks.firstOf(track) + 1}–${tracks.lastOf(track) + 1}`)))));
+        h('span', {}, this.#named(track.id)), h('span', { class: 'quiet small number' }, `${tracks.firstOf(track) + 1}–${tracks.lastOf(track) + 1}`),
+        this.#decided.has(track.id) ? h('span', { class: 'decided', role: 'img', 'aria-label': t('video.decided') }, '✓') : ''))));
     if (focused) /** @type {HTMLElement | null} */ (this.#list.querySelector(`[data-key="${focused}"]`))?.focus();
     const off = now.filter(({ on }) => !on).length;
-    this.#count.textContent = [t('video.count', { n: now.length - off }), off ? t('photo.off', { n: off }) : ''].filter(Boolean).join(', ');
+    this.#count.textContent = [t('video.count', { n: now.length - off }), off ? t('photo.off', { n: off }) : '', decided ? t('video.decided.n', { n: decided }) : ''].filter(Boolean).join(', ');
     const chosen = now.find(({ id }) => id === this.#chosen);
     this.#how.replaceChildren(chosen ? techniqueField(chosen.places[0].region.technique, (technique) => this.#edit((state, id) => tracks.hiddenBy(state, id, technique))) : '');
-    const { split, extend, remove, undo, redo, render, doubt } = this.#buttons;
+    const { split, extend, remove, undo, redo, render, doubt, right } = this.#buttons;
+    right.disabled = !now.length;
+    if (this.#approve) this.#approve.disabled = changed;
     for (const one of [split, extend, remove, this.#other]) one.disabled = !this.#chosen;
     this.#other.replaceChildren(h('option', { value: '' }, t('video.merge')), ...now.filter(({ id }) => id !== this.#chosen).map(({ id }) => h('option', { value: id }, this.#named(id))));
     [undo.disabled, redo.disabled, render.disabled, doubt.disabled] = [!canUndo, !canRedo, !changed, !this.#doubts.length];
@@ -332,7 +369,7 @@ class VelumVideo extends HTMLElement {
     /** @type {Record<string, () => void>} */
     const keys = command ? { z: () => this.#travel(event.shiftKey ? 'redo' : 'undo'), y: () => this.#travel('redo') } : {
       arrowleft: () => this.#stage.go(frame - (event.shiftKey ? second : 1)), arrowright: () => this.#stage.go(frame + (event.shiftKey ? second : 1)),
-      home: () => this.#stage.go(0), end: () => this.#stage.go(this.#frames - 1), n: () => this.#next(1), p: () => this.#next(-1),
+      home: () => this.#stage.go(0), end: () => this.#stage.go(this.#frames - 1), n: () => this.#next(1), p: () => this.#next(-1), k: () => this.#right(),
       x: () => this.#toggle(this.#chosen), delete: () => this.#chosen && this.#edit(tracks.removed),
       b: () => this.#drawn([0.4, 0.4, 0.6, 0.6].map((share, i) => share * (i % 2 ? this.#file?.height ?? 1 : this.#file?.width ?? 1))),
       ...(at.closest('button, summary, a, input') ? {} : { ' ': () => this.#playing() }),
@@ -365,6 +402,7 @@ class VelumVideo extends HTMLElement {
       this.#tag = (await request(`${path}/regions`, { signal: this.#gone.signal })).headers.get('etag') ?? '';
       this.#history.saved = state;
       tell(t('video.rendered'));
+      await this.#approvable();
     } catch (error) {
       if (this.#gone.signal.aborted) return;
       tell(error instanceof Problem && error.status === 412 ? t('photo.others') : said(error), 'bad');
@@ -384,8 +422,5 @@ class VelumVideo extends HTMLElement {
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 }
-
-/** @param {unknown} error */
-const said = (error) => (error instanceof Problem && error.status === 0 ? t('failed.network') : error instanceof Error ? error.message : String(error));
 
 customElements.define('velum-video', VelumVideo);

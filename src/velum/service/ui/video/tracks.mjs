@@ -24,6 +24,12 @@ export const firstOf = ({ places }) => places[0].at;
 /** @param {Track} track */
 export const lastOf = ({ places }) => places[places.length - 1].at;
 
+/** The frame that shows best what a track is: where it was surest, of these where it is largest. @param {Track} track */
+export function bestOf({ places }) {
+  const worth = (/** @type {Place} */ { region: { score = 1, found, xyxy: [x0, y0, x1, y1] } }) => (found === 'detected' ? score : score - 1) + (x1 - x0) * (y1 - y0) * 1e-9;
+  return places.reduce((best, one) => (worth(one) > worth(best) ? one : best)).at;
+}
+
 /**
  * The number of frames that a file speaks of.
  * @param {Regions} file
