@@ -92,6 +92,19 @@ def test_weak_degrees_are_told(source: Path, weak: str) -> None:
         assert checked(check, out, plan, against=source, regions=found) == ["weak"]
 
 
+def test_cells_that_are_too_small_are_told_where_the_detail_was_smaller_still(source: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    Image.blend(picture(), Image.fromarray(noise), 0.7).save(source)
+    found = Findings(*SIZE, {0: (FACE,)})
+    engine, check = looking([])
+    with engine:
+        out, plan = source.with_name("out.png"), Plan((Rule("face", Use("fake"), Use("pixelate"), grow=0),))
+        weak = replace(plan, rules=(replace(plan.rules[0], hide=Use.parse("pixelate(degree=0.01)")),))
+        for made, told in ((plan, []), (weak, ["weak"])):
+            engine.hide(source, out, made, regions=found, overwrite=True)
+            assert checked(check, out, plan, against=source, regions=found) == told
+
+
 def test_regions_in_the_wrong_place_are_seen_by_who_looks_again(source: Path) -> None:
     wrong = Region(Box(90, 30, 150, 90), "face", 0.9)
     engine, check = looking([FACE])
@@ -207,6 +220,27 @@ def test_a_plan_that_verifies_publishes_nothing_else(source: Path) -> None:
         assert [path.name for path in source.parent.iterdir()] == ["in.png"]
     with pytest.raises(BadPlan, match="verify"):
         Plan.from_json({"verify": 1})
+
+
+@pytest.mark.parametrize(("rule", "asked"), [("face", False), ("face", True), ("text", False)])
+def test_text_is_read_where_the_plan_hides_it_or_someone_asks(
+    source: Path, monkeypatch: pytest.MonkeyPatch, rule: str, asked: bool
+) -> None:
+    asked_of: list[object] = []
+
+    def reader(host: Host, *, match: str = "") -> FakeLocalizer:
+        asked_of.append(match)
+        return FakeLocalizer([Region(BOX, "text", 0.9)], labels=frozenset({"text"}))
+
+    monkeypatch.setattr("velum.locate.text.Text", reader)
+    host = Host(localizers={"fake": lambda: FakeLocalizer(())}, offline=True)
+    plan = Plan((Rule(rule, Use("text" if rule == "text" else "fake"), Use("blacken"), grow=0),))
+    with Engine(host=host) as engine:
+        made = Check(engine, host, Limits())(source, plan, against=source, text=asked)
+    assert [(leak.kind, leak.label, leak.box) for leak in made.leaks] == (
+        [("seen", "text", BOX)] if asked or rule == "text" else []
+    )
+    assert set(asked_of) == ({"email|iban|phone|plate|card"} if asked else {""} if rule == "text" else set())
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,16 @@ from velum.region import Box
 
 Plane = npt.NDArray[np.float32]
 
-FINE = 24.0
-"""A detail is fine when it is smaller than the shorter side of its region by so many times."""
+FINE, COARSE = 24.0, 8.0
+"""A detail is fine, or coarse, when it is smaller than the shorter side of its region by so many times."""
 
 MOST_LEFT = 0.3
 """Share of the original's fine detail that may be left in a region. A technique that hides leaves next to none; what
 is left is noise that resembles it by chance, and the region's edge."""
+
+MORE_LEFT = 0.06
+"""By how much the share of coarse detail that is left may exceed what the technique leaves of the same original: the
+noise of coding. On 381 regions hidden well it was at most 0.01, at too weak a degree at least 0.12."""
 
 MOST_UNSETTLED = 6.0
 """Levels (of 256, root mean square) by which hiding a region once more may change it: what coding does to it. What was
@@ -34,15 +38,16 @@ UNTOUCHED = 0.1
 """Share of a region that coding alone may change: where not more has changed, nobody has hidden anything."""
 
 
-def left_of(before: Rgb, after: Rgb, box: Box) -> float | None:
-    """Return the share of the original's fine detail that the finished picture shows in `box`; None: too little of it.
+def left_of(before: Rgb, after: Rgb, box: Box, size: float = FINE) -> float | None:
+    """Return the share of the original's detail that the finished picture shows in `box`; None: too little of it.
 
+    `size` is `FINE` or `COARSE`, which counts the fine, too.
     Both are high-passed with a Gaussian; the share is the slope of the regression of one on the other, as of a signal
     in noise. 1 where nothing was hidden, 1 - opacity where it was covered in part.
     """
     if min(box.width, box.height) < SMALLEST_DETAILED:
         return None
-    inner, sigma = _inner(box), _sigma(box)
+    inner, sigma = _inner(box), _sigma(box, size)
     one, other = (_fine(picture, inner, sigma) for picture in (before, after))
     power = float((one * one).mean())
     if power < LEAST_DETAIL**2:
@@ -76,8 +81,8 @@ def _inner(box: Box) -> Box:
     return Box(box.x0 + dx, box.y0 + dy, box.x1 - dx, box.y1 - dy)
 
 
-def _sigma(box: Box) -> float:
-    return max(1.0, min(box.width, box.height) / FINE)
+def _sigma(box: Box, size: float = FINE) -> float:
+    return max(1.0, min(box.width, box.height) / size)
 
 
 def _fine(picture: Rgb, box: Box, sigma: float) -> Plane:

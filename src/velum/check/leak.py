@@ -38,14 +38,14 @@ class Check:
 
     def __call__(
         self, file: Path, plan: Plan, *, against: Path | media.Held | None = None, regions: Findings | None = None,
-        progress: Callable[[int, int | None], None] | None = None,
+        text: bool = False, progress: Callable[[int, int | None], None] | None = None,
     ) -> Checked:  # fmt: skip
         """Return what is left to be seen in `file`, which should be hidden in as `plan` says.
 
-        `against` is its source, `regions` what was hidden: with them more can be told. Raises any `VelumError` for
-        what cannot be checked.
+        `against` is its source, `regions` what was hidden: with them more can be told. With `text`, words that lead to
+        a person are found although the plan hides no text. Raises any `VelumError` for what cannot be checked.
         """
-        looking, notes = rivals.watching(plan, self.host, self.engine)
+        looking, notes = rivals.watching(plan, self.host, self.engine, text=text)
         found: Regions = {} if looking is None else self.engine.locate(file, looking).frames
         work = self.engine.check(plan, regions=regions or _NOBODY)
         look = _Look(self.engine, work, None if regions is None else regions.frames, found)
@@ -126,20 +126,24 @@ class _Look:
         """Yield the regions that are not hidden as the plan says, though they were named."""
         if not regions:
             return
-        height, width = after.shape[:2]
-        again, _ = self.engine.hide_pixels(after, self.work.plan, regions=Findings(width, height, {0: regions}))
+        again = self._hidden(after, regions)
+        should = None if source is None else self._hidden(source, regions)
         for one in regions:
-            box = one.box.clip(width, height)
+            box = one.box.clip(after.shape[1], after.shape[0])
             if box is None or min(box.width, box.height) < depth.SMALLEST:
                 continue
             self.verified += 1
-            if why := self._why_weak(one, box, after, cast("Rgb", again), source):
+            why = source is not None and should is not None and _why_left(box, source, after, should)
+            if why := why or self._why_unsettled(one, box, after, again, source):
                 yield Leak("weak", f"{one.label} at {box.xyxy}: {why}", index, box, one.label, one.score)
 
-    def _why_weak(self, one: Region, box: Box, after: Rgb, again: Rgb, source: Rgb | None) -> str | None:
-        left = None if source is None else depth.left_of(source, after, box)
-        if left is not None and left > depth.MOST_LEFT:
-            return f"{left:.0%} of its fine detail is still there"
+    def _hidden(self, picture: Rgb, regions: tuple[Region, ...]) -> Rgb:
+        """Return the picture with the regions hidden as the plan says."""
+        height, width = picture.shape[:2]
+        made, _ = self.engine.hide_pixels(picture, self.work.plan, regions=Findings(width, height, {0: regions}))
+        return cast("Rgb", made)
+
+    def _why_unsettled(self, one: Region, box: Box, after: Rgb, again: Rgb, source: Rgb | None) -> str | None:
         by = depth.unsettled(after, again, box, fine=not self._flat(one))
         if by <= depth.MOST_UNSETTLED:
             return None
@@ -152,6 +156,17 @@ class _Look:
         """Tell whether all that hides a region leaves nothing of it."""
         rules = (index for index, rule in enumerate(self.work.plan.rules) if covers(rule.label, one.label))
         return all(self.work.technique(index, one).destroys for index in rules)
+
+
+def _why_left(box: Box, source: Rgb, after: Rgb, should: Rgb) -> str | None:
+    """Say what is left of the source's detail that should not be; `should` is the source as the plan hides it."""
+    left = depth.left_of(source, after, box)
+    if left is not None and left > depth.MOST_LEFT:
+        return f"{left:.0%} of its fine detail is still there"
+    left, least = (depth.left_of(source, one, box, depth.COARSE) for one in (after, should))
+    if left is not None and least is not None and left > least + depth.MORE_LEFT:
+        return f"{left:.0%} of its detail is still there, where the plan leaves {max(least, 0):.0%}"
+    return None
 
 
 def _same(one: Frame, other: Frame) -> bool:

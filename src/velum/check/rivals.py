@@ -6,7 +6,7 @@ from dataclasses import replace
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, Unavailable
 from velum.locate import models
-from velum.locate.labels import among, canonical
+from velum.locate.labels import among, canonical, covers
 from velum.plan import Plan, Rule, Video
 from velum.plugins import Host
 from velum.use import Use
@@ -31,15 +31,19 @@ soon switched off. What a check is for stands out clearly."""
 SURE = 0.7
 """How sure the detectors must be that have hidden: what they see now, they should have seen before."""
 
+IDENTIFYING = Rule("text", Use("text", {"match": "email|iban|phone|plate|card"}), Use("blacken"), grow=0.0)
+"""Words that lead to a person, whatever else the plan hides. Other text is in most pictures, and seldom does harm."""
+
 _NOTHING = Use("blacken")
 """Nothing is hidden by a plan that only looks."""
 
 
-def watching(plan: Plan, host: Host, engine: Engine) -> tuple[Plan | None, tuple[str, ...]]:
+def watching(plan: Plan, host: Host, engine: Engine, *, text: bool) -> tuple[Plan | None, tuple[str, ...]]:
     """Return a plan that only looks for all labels of `plan`, and notes on those for which there is no rival here.
 
     Those that hid look once more, too: they see frames that were left out, and regions in a wrong place. Fixed zones
-    are not looked for: nobody sees them. None in place of the plan when nothing is left.
+    are not looked for: nobody sees them. With `text`, identifying text is read although the plan hides none. None in
+    place of the plan when nothing is left.
     """
     rules: list[Rule] = []
     notes: list[str] = []
@@ -52,6 +56,8 @@ def watching(plan: Plan, host: Host, engine: Engine) -> tuple[Plan | None, tuple
         else:
             notes.append(f"no detector of another family for {label!r} is here; only the same one looked again")
     rules.extend(replace(rule, hide=_NOTHING, grow=0.0, min_score=max(rule.min_score, SURE)) for rule in looked_for)
+    if text and not any(covers(rule.label, "text") for rule in rules):
+        rules.append(IDENTIFYING)
     if not rules:
         return None, tuple(notes)
     looking = Video(track=False, every=plan.video.every)

@@ -20,6 +20,13 @@ def check(
     regions: Annotated[
         Path | None, typer.Option("--regions", metavar="FILE", help="What was hidden in it (see velum locate).")
     ] = None,
+    text: Annotated[
+        bool,
+        typer.Option(
+            "--text",
+            help="Read it for e-mail addresses, phone, account and card numbers and plates, whatever the plan hides.",
+        ),
+    ] = False,
     rule: Rules = [],
     hide_labels: Labels = [],
     plan: PlanFile = None,
@@ -41,7 +48,7 @@ def check(
     settings = Settings.load()
     with console.engine(file) as engine, frames_shown(file.name) as progress:
         looked = Check(engine, settings.host(), settings.limits())
-        checked = looked(file, wanted, against=against, regions=findings, progress=progress)
+        checked = looked(file, wanted, against=against, regions=findings, text=text, progress=progress)
     if sheet is not None and not checked.passed:
         from velum.check.sheet import write
 
