@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,16 +124,28 @@ def spoiled(kind: str, image: Image.Image) -> bytes:
         exif[315] = "Ada"
     image.save(memory, "JPEG", exif=exif, **({"comment": b"of Ada"} if kind == "comment" else {}))
     data = memory.getvalue()
+    if kind == "credentials":
+        noise = np.random.default_rng(1).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(small := io.BytesIO(), "PNG")
+        return data[:2] + b"".join(segments(small.getvalue())) + data[2:]
     if kind == "picture":
         block = small.getvalue()
         return data[:2] + b"\xff\xee" + (len(block) + 2).to_bytes(2) + block + data[2:]
     return data + (b"more" if kind == "rest" else b"")
 
 
+def segments(picture: bytes) -> Iterator[bytes]:
+    """Yield a box with a picture in it, in as many segments of a JPEG as it takes (ISO/IEC 19566-5, annex D)."""
+    head = (len(picture) + 8).to_bytes(4) + b"bidb"
+    for number, start in enumerate(range(0, len(picture), 60_000)):
+        payload = b"JP\0\1" + (number + 1).to_bytes(4) + head + picture[start : start + 60_000]
+        yield b"\xff\xeb" + (len(payload) + 2).to_bytes(2) + payload
+
+
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("none", []), ("picture", ["picture"]), ("place", ["place"]), ("metadata", ["metadata"]),
-     ("comment", ["metadata"]), ("rest", ["rest"])],
+    [("none", []), ("picture", ["picture"]), ("credentials", ["picture"]), ("place", ["place"]),
+     ("metadata", ["metadata"]), ("comment", ["metadata"]), ("rest", ["rest"])],
 )  # fmt: skip
 def test_what_lies_beside_the_picture(tmp_path: Path, kind: str, told: list[str]) -> None:
     engine, check = looking([])

@@ -29,6 +29,10 @@ _SKIPPED = {b"uuid", b"free", b"skip", b"jumb"}
 MOST_SKIPPED = 64 << 20
 """Boxes of an MP4 that players skip, and how much of one is looked through."""
 
+_APP11 = 0xEB
+_FILL = b"\0"
+"""Something before the boxes: what begins a file is the file itself."""
+
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
 _TEXTS = ("comment", "xmp", "XML:com.adobe.xmp", "photoshop", "iptc", "Description", "Comment", "Title", "Author")
 _OF_DIRECTORIES = {Base.ExifOffset, Base.GPSInfo, Base.Orientation, 40965}
@@ -89,6 +93,8 @@ def _of_boxes(file: BinaryIO) -> Iterator[Beside]:
 
 def _of_image(data: bytes, format: str) -> Iterator[Beside]:
     yield from _pictures(data)
+    if format == "JPEG" and any(_pictures(_jumbf(data))):
+        yield Beside("picture", "a picture among its Content Credentials")
     end = _ENDS.get(format)
     if end and (rest := len(data) - data.rfind(end) - len(end)):
         yield Beside("rest", f"{rest} bytes behind the end of the picture")
@@ -127,6 +133,21 @@ def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[Beside]:
         yield Beside("place", "EXIF GPS: where it was taken", frozenset({"gps"}))
     if not tiff and exif.get_ifd(IFD.IFD1):
         yield Beside("picture", "EXIF thumbnail")
+
+
+def _jumbf(data: bytes) -> bytes:
+    """Return the boxes of metadata (ISO/IEC 19566-5) that a JPEG has cut into segments of at most 64 KB."""
+    found, at = bytearray(_FILL), 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in {b"\xda", b"\xd9", b""}:
+        size = int.from_bytes(data[at + 2 : at + 4])
+        payload = data[at + 4 : at + 2 + size]
+        if data[at + 1] == _APP11 and payload[:2] == b"JP":
+            # Each further segment says once more what box it belongs to, in as many bytes.
+            header = 16 if payload[8:12] == b"\0\0\0\1" else 8
+            first = int.from_bytes(payload[4:8]) == 1
+            found += payload[8:] if first else payload[8 + header :]
+        at += 2 + max(size, 2)
+    return bytes(found)
 
 
 def _pictures(data: bytes) -> Iterator[Beside]:
