@@ -168,7 +168,8 @@ def routes(counter: Counter, studio: Studio, previews: Previews, access: Access)
     def render(job: JobId, caller: Reviewing, request: Request) -> Response:
         """Have it done again with the regions as they are now; nothing is looked for. Takes the scope review.
 
-        The result that there was is withdrawn at once.
+        The result that there was is withdrawn at once. Of a long video, only those parts are made in which regions
+        have changed.
         """
         made = counter.render(job, caller)
         note(request, job=made.id, plan=made.submission.plan.digest)
