@@ -210,11 +210,12 @@ class VelumVideo extends HTMLElement {
     this.#show();
   }
 
-  /** The chosen track is right as it is: on to the next that nobody has decided. */
+  /** The chosen track is right as it is: on to the next that nobody has decided, those of one frame last. */
   #right() {
     if (this.#chosen) this.#decided.add(this.#chosen);
     const { now } = this.#history, at = now.findIndex(({ id }) => id === this.#chosen);
-    const next = [...now.slice(at + 1), ...now.slice(0, at + 1)].find(({ id }) => !this.#decided.has(id));
+    const open = [...now.slice(at + 1), ...now.slice(0, at + 1)].filter(({ id }) => !this.#decided.has(id));
+    const next = open.find(({ places }) => places.length > 1) ?? open[0];
     if (!next) {
       tell(t('video.alldecided'));
       return this.#show();
