@@ -86,6 +86,9 @@ def source(folder: Path, suffix: str) -> Path:
             for _ in range(3):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
             container.mux(stream.encode(None))
+    elif suffix == ".heic":
+        heif = pytest.importorskip("pillow_heif", reason="the extra heif is not installed")
+        heif.from_pillow(Image.fromarray(pixels)).save(path)
     else:
         Image.fromarray(pixels).save(path)
     return path
@@ -103,7 +106,7 @@ def leaks(file: Path) -> list[str]:
         return [leak.kind for leak in Check(engine, host, Limits())(file, PLAN).leaks]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif", ".gif", ".mp4", ".mov"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif", ".heic", ".gif", ".mp4", ".mov"])
 def test_a_valid_manifest_without_a_thumbnail(tmp_path: Path, credentials: Credentials, suffix: str) -> None:
     out, report = hidden(tmp_path, suffix)
     signed = tmp_path / f"signed{suffix}"
