@@ -182,6 +182,20 @@ def test_what_is_the_same(tmp_path: Path, former: Former, now: Things, same: lis
             assert {track["track"] for track in note["tracks"]} == {track for found in numbers for track in found}
 
 
+def test_numbers_and_fields_may_be_written_otherwise(tmp_path: Path) -> None:
+    given = json.loads(written(tmp_path, NOW).read_text())
+    for frame in given["frames"]:
+        frame["regions"] = [
+            dict(
+                reversed([(name, [float(edge) for edge in one[name]] if name == "xyxy" else one[name]) for name in one])
+            )
+            for one in frame["regions"]
+        ]
+    path = tmp_path / "otherwise.json"
+    path.write_text(json.dumps(given, indent=1))
+    assert all(renewed(spans(tmp_path), path, Former.FOUND))
+
+
 def test_where_a_span_is_missing_numbers_are_not_known(tmp_path: Path) -> None:
     given, made = written(tmp_path, NOW), spans(tmp_path)
     made[0] = None

@@ -1,5 +1,6 @@
 """Which spans of an earlier rendering hide what this one is to hide, and need not be made again."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,10 @@ from velum.jobs.values import Former
 Hid = tuple[Mapping[str, Any], Path]
 """Of a span: its report, and a file of what was hidden in each of its frames, as a line of JSON."""
 
-_ByFrame = Mapping[int, Sequence[Any]]
+_Digests = Mapping[int, bytes]
+"""By frame: what stands for its regions. The regions of a long video would take hundreds of megabytes."""
+
+_NONE = b""
 
 
 def renewed(spans: Sequence[Hid | None], given: Path, former: Former) -> list[Hid | None]:
@@ -26,14 +30,16 @@ def renewed(spans: Sequence[Hid | None], given: Path, former: Former) -> list[Hi
     if former is Former.FOUND and len(there) < len(spans):
         return [None] * len(spans)  # the number of a thing follows from all spans before
     numbers = linked([told for _, told in there]) if former is Former.FOUND else {}
-    wanted = _by_frame(given)
+    wanted = _digests(given)
     return [span and _same(span, list(renumbered(_lines(span[1]), numbers)), wanted, numbers) for span in spans]
 
 
-def _same(span: Hid, lines: Sequence[str], wanted: _ByFrame, numbers: Mapping[int, int]) -> Hid | None:
+def _same(span: Hid, lines: Sequence[str], wanted: _Digests, numbers: Mapping[int, int]) -> Hid | None:
     note, told = span
     # Another version may encode otherwise, and then the spans would not go together.
-    if note.get("version") != __version__ or not all(_agrees(json.loads(line), wanted) for line in lines):
+    if note.get("version") != __version__ or any(
+        wanted.get(index, _NONE) != digest for index, digest in map(_loaded, lines)
+    ):
         return None
     if not numbers:
         return span
@@ -45,15 +51,27 @@ def _same(span: Hid, lines: Sequence[str], wanted: _ByFrame, numbers: Mapping[in
     return reported(note, numbers), path
 
 
-def _agrees(frame: Mapping[str, Any], wanted: _ByFrame) -> bool:
-    return bool(frame["regions"] == wanted.get(frame["index"], []))
-
-
-def _by_frame(given: Path) -> _ByFrame:
+def _digests(given: Path) -> _Digests:
     try:
-        return {frame["index"]: frame["regions"] for frame in json.loads(given.read_bytes())["frames"]}
+        return dict(_loaded(given.read_bytes())["frames"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"the file of regions cannot be read ({type(error).__name__}); put it again") from error
+
+
+def _loaded(text: str | bytes) -> Any:
+    """Return JSON in which every frame with its regions is its number and the digest of these.
+
+    All numbers are floats: who writes a file in another language may write 1 for 1.0.
+    """
+    return json.loads(text, object_hook=_digested, parse_int=float)
+
+
+def _digested(value: dict[str, Any]) -> Any:
+    if value.keys() != {"index", "regions"}:
+        return value
+    regions = value["regions"]
+    text = json.dumps(regions, sort_keys=True).encode()
+    return int(value["index"]), hashlib.blake2b(text, digest_size=16).digest() if regions else _NONE
 
 
 def _lines(told: Path) -> list[str]:
