@@ -6,8 +6,9 @@ from typing import Any, Self
 
 from velum.errors import BadInput
 
-SPAN_SECONDS = 30.0
-"""What is lost at most of a long video when a machine fails, and made anew at least when one region is corrected."""
+SPAN_SECONDS = 60.0
+"""What is lost at most of a long video when a machine fails, and made anew at least when one region is corrected.
+Shorter ones cost more, since neighbours overlap."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class Jobs:
     """Jobs that one worker has in work at a time."""
     overall: int = 0
     """Jobs that all workers together have in work at a time; 0: as many as they can."""
-    span_seconds: float = 30.0
+    span_seconds: float = 60.0
     """About how long the spans are that videos are cut into: what is in work is what a crash may cost."""
     originals_seconds: int = 3600
     """For how long a source is kept after the end of its last job."""
