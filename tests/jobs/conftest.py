@@ -139,9 +139,9 @@ class Office:
 
     def pieces(self, job: Job) -> dict[int, str | None]:
         """Return the keys of a job's pieces."""
+        asked = sql.select(PIECES.c.key).where(PIECES.c.job == job.id).order_by(PIECES.c["index"])
         with self.database.reading() as connection:
-            asked = sql.select(PIECES.c["index"], PIECES.c.key).where(PIECES.c.job == job.id)
-            return {index: key for index, key in connection.execute(asked)}  # noqa: C416 - rows, not pairs
+            return dict(enumerate(connection.scalars(asked)))
 
     def files(self, *jobs: Job) -> set[str]:
         """Return the keys of all that is kept for the jobs."""
@@ -152,6 +152,16 @@ class Office:
                 asked = sql.select(PIECES.c.key, PIECES.c.told).where(PIECES.c.job == job.id)
                 kept |= {key for row in connection.execute(asked) for key in row}
         return {key for key in kept if key is not None}
+
+    def rendered(self, job: Job, regions: Findings | None = None) -> Job:
+        """Return the job, rendered with its regions or those that are given."""
+        if regions is not None:
+            assert self.desk.correct(job.id, self.store.put([json.dumps(regions.to_json()).encode()]).key)
+        again = self.desk.render(job.id)
+        assert again is not None
+        (done,) = self.ended(again)
+        assert (done.state, done.pieces_done, done.frames_done) == (State.DONE, done.pieces_total, done.frames_total)
+        return done
 
     def regions(self, job: Job) -> Findings:
         assert job.regions is not None

@@ -1,40 +1,19 @@
 """Rendered anew, only those pieces are made in which something has changed."""
 
-import io
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import av
-import numpy as np
 import pytest
 
 from velum import __version__
 from velum.errors import BadInput
-from velum.findings import Findings, line_of, text_of
-from velum.jobs import EngineCraft, Former, Job, State, Submission
+from velum.findings import Findings, line_of
+from velum.jobs import Former, State
 from velum.jobs.renewal import Hid, renewed
 from velum.region import Box, Region
 
 from .conftest import Office
-from .test_spans import COUNT, PLAN, clip, crafts  # noqa: F401 - fixtures
-
-BOX = (slice(12, 28), slice(12, 28))
-"""The inside of what is hidden."""
-
-
-def rendered(office: Office, job: Job, regions: Findings | None = None) -> Job:
-    """Return the job, rendered with its regions or those that are given."""
-    if regions is not None:
-        text = "".join(text_of(regions, (line_of(n, found) for n, found in regions.frames.items())))
-        assert office.desk.correct(job.id, office.store.put([text.encode()]).key)
-    again = office.desk.render(job.id)
-    assert again is not None
-    (done,) = office.ended(again)
-    assert (done.state, done.pieces_done, done.frames_done) == (State.DONE, done.pieces_total, done.frames_total)
-    return done
 
 
 @pytest.mark.slow
@@ -44,9 +23,9 @@ def test_pieces_that_serve_are_not_made_again(office: Office) -> None:
         key = office.store.put([json.dumps(Findings(4, 4, {}).to_json()).encode()]).key
         before = office.pieces(done)
         assert office.desk.correct(done.id, key)
-        once = office.content(rendered(office, done))
+        once = office.content(office.rendered(done))
         after = office.pieces(done)
-        twice = office.content(rendered(office, done, Findings(4, 4, {})))
+        twice = office.content(office.rendered(done, Findings(4, 4, {})))
     assert {n for n in before if before[n] == after[n]} == {0, 2}
     assert twice == once
     assert office.made() == [
@@ -80,44 +59,8 @@ def test_pieces_that_are_gone_are_made(back_office: Office) -> None:
         assert gone is not None
         back_office.store.delete(gone)
         assert back_office.desk.correct(done.id, back_office.store.put([b"{}"]).key)
-        rendered(back_office, done)
+        back_office.rendered(done)
     assert back_office.made() == ["job 0", "job 1", "job 2", "found [0, None, 2]", "job 1"]
-
-
-@pytest.mark.slow
-def test_of_a_video_only_the_spans_that_changed_are_made(
-    clip: Path, back_office: Office, crafts: Callable[[], EngineCraft]  # noqa: F811 - fixtures
-) -> None:  # fmt: skip
-    office = back_office
-    key = office.store.put([clip.read_bytes()]).key
-    with office.working(crafts):
-        (done,) = office.ended(office.desk.submit(Submission(key, "clip.mp4", PLAN)))
-        first, pieces, found = office.content(done), office.pieces(done), office.regions(done)
-        same = rendered(office, done)
-        assert office.content(same) == first
-        assert office.pieces(done) == pieces
-
-        shown = {n: () if 30 <= n < 36 else regions for n, regions in found.frames.items()}
-        corrected = rendered(office, done, replace(found, frames=shown))
-        changed = {n for n, piece in office.pieces(done).items() if piece != pieces[n]}
-        assert changed == {2}
-        report = office.desk.report(done.id)
-        assert report is not None
-        assert sum(track["frames"] for track in report["tracks"]) == COUNT - 6
-        before, after = pictures(first), pictures(office.content(corrected))
-        assert len(before) == len(after) == COUNT
-        assert [n for n in range(COUNT) if after[n][BOX].max() > 60] == list(range(30, 36))
-        assert all(np.array_equal(before[n], after[n]) for n in range(COUNT) if not 24 <= n < 36)
-
-        # What is given comes out as what was found.
-        assert office.content(rendered(office, done, found)) == first
-    located = (clip.parent / "calm.log").read_text().splitlines()
-    assert len(located) == COUNT, "nothing is looked for again"
-
-
-def pictures(content: bytes) -> list[np.ndarray[Any, Any]]:
-    with av.open(io.BytesIO(content), "r") as container:
-        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
 
 
 Things = Mapping[int, Sequence[tuple[int, int]]]

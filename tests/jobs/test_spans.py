@@ -1,6 +1,7 @@
 """Videos as jobs of several pieces: what is done stays done, and a crash changes nothing of the result."""
 
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -27,6 +29,9 @@ from .test_craft import task
 pytestmark = pytest.mark.slow
 
 COUNT = 60
+INSIDE = (slice(12, 28), slice(12, 28))
+"""Of what is hidden."""
+
 PLAN = Plan((Rule("face", Use("slow"), Use("blacken"), grow=0),), video=Video(track=False))
 
 
@@ -134,3 +139,38 @@ def test_pieces(clip: Path, tmp_path: Path, crafts: Callable[[], EngineCraft]) -
     with av.open(str(tmp_path / "one.mp4")) as one, av.open(str(result.file)) as joined:
         first, second = ([packet.pts for packet in each.demux(video=0)] for each in (one, joined))
     assert first == second
+
+
+def test_of_a_video_only_the_spans_that_changed_are_made(
+    clip: Path, back_office: Office, crafts: Callable[[], EngineCraft]
+) -> None:
+    office = back_office
+    key = office.store.put([clip.read_bytes()]).key
+    with office.working(crafts):
+        (done,) = office.ended(office.desk.submit(Submission(key, "clip.mp4", PLAN)))
+        first, pieces, found = office.content(done), office.pieces(done), office.regions(done)
+        same = office.rendered(done)
+        assert office.content(same) == first
+        assert office.pieces(done) == pieces
+
+        shown = {n: () if 30 <= n < 36 else regions for n, regions in found.frames.items()}
+        corrected = office.rendered(done, replace(found, frames=shown))
+        changed = {n for n, piece in office.pieces(done).items() if piece != pieces[n]}
+        assert changed == {2}
+        report = office.desk.report(done.id)
+        assert report is not None
+        assert sum(track["frames"] for track in report["tracks"]) == COUNT - 6
+        before, after = pictures(first), pictures(office.content(corrected))
+        assert len(before) == len(after) == COUNT
+        assert [n for n in range(COUNT) if after[n][INSIDE].max() > 60] == list(range(30, 36))
+        assert all(np.array_equal(before[n], after[n]) for n in range(COUNT) if not 24 <= n < 36)
+
+        # What is given comes out as what was found.
+        assert office.content(office.rendered(done, found)) == first
+    located = (clip.parent / "calm.log").read_text().splitlines()
+    assert len(located) == COUNT, "nothing is looked for again"
+
+
+def pictures(content: bytes) -> list[np.ndarray[Any, Any]]:
+    with av.open(io.BytesIO(content), "r") as container:
+        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]

@@ -195,12 +195,14 @@ def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
 
 def test_a_job_that_kills_its_workers_is_dead(office: Office) -> None:
     job = office.submit()
-    ledger = Ledger(office.database, "one", "one", Pace(dead_seconds=0.0, losses=3))
+    pace = Pace(dead_seconds=0.0, losses=3)
+    dying, other = (Ledger(office.database, name, name, pace) for name in ("dying", "other"))
     for _ in range(3):
         assert office.now(job).state == State.WAITING
-        ledger.beat()
-        assert ledger.take()
-        assert ledger.reap() == 1
+        dying.beat()
+        assert dying.take()
+        assert dying.reap() == 0, "who looks for the dead is not dead"
+        assert other.reap() == 1
     dead = office.now(job)
     assert dead.state == State.DEAD
     assert dead.message is not None

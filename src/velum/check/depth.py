@@ -41,9 +41,9 @@ UNTOUCHED = 0.1
 def left_of(before: Rgb, after: Rgb, box: Box, size: float = FINE) -> float | None:
     """Return the share of the original's detail that the finished picture shows in `box`; None: too little of it.
 
-    `size` is `FINE` or `COARSE`, which counts the fine, too.
-    Both are high-passed with a Gaussian; the share is the slope of the regression of one on the other, as of a signal
-    in noise. 1 where nothing was hidden, 1 - opacity where it was covered in part.
+    Detail is of that `size`, `FINE` or `COARSE`, or smaller. Both are high-passed with a Gaussian; the share is the
+    slope of the regression of one on the other, as of a signal in noise. 1 where nothing was hidden, 1 - opacity where
+    it was covered in part.
     """
     if min(box.width, box.height) < SMALLEST_DETAILED:
         return None

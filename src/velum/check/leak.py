@@ -127,13 +127,13 @@ class _Look:
         if not regions:
             return
         again = self._hidden(after, regions)
-        should = None if source is None else self._hidden(source, regions)
+        both = None if source is None else (source, self._hidden(source, regions))
         for one in regions:
             box = one.box.clip(after.shape[1], after.shape[0])
             if box is None or min(box.width, box.height) < depth.SMALLEST:
                 continue
             self.verified += 1
-            why = source is not None and should is not None and _why_left(box, source, after, should)
+            why = None if both is None else _why_left(box, after, *both)
             if why := why or self._why_unsettled(one, box, after, again, source):
                 yield Leak("weak", f"{one.label} at {box.xyxy}: {why}", index, box, one.label, one.score)
 
@@ -158,7 +158,7 @@ class _Look:
         return all(self.work.technique(index, one).destroys for index in rules)
 
 
-def _why_left(box: Box, source: Rgb, after: Rgb, should: Rgb) -> str | None:
+def _why_left(box: Box, after: Rgb, source: Rgb, should: Rgb) -> str | None:
     """Say what is left of the source's detail that should not be; `should` is the source as the plan hides it."""
     left = depth.left_of(source, after, box)
     if left is not None and left > depth.MOST_LEFT:

@@ -198,7 +198,8 @@ class Ledger:
         """
         with self._database.writing(alone=True) as connection:
             limit = self._database.now(connection) - self._pace.dead_seconds
-            connection.execute(WORKERS.delete().where(WORKERS.c.beat < limit))
+            # Whoever asks lives, however long its last word took to be written.
+            connection.execute(WORKERS.delete().where(WORKERS.c.beat < limit, WORKERS.c.id != self._worker))
             return self._release(connection, JOBS.c.worker.not_in(sql.select(WORKERS.c.id)), lost=True)
 
     def _release(self, connection: sql.Connection, whose: sql.ColumnElement[bool], *, lost: bool) -> int:

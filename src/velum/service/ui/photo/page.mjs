@@ -7,7 +7,7 @@ import { said } from '../parts/said.mjs';
 import { tell } from '../parts/toast.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { left, t } from '../texts.mjs';
-import { approval } from '../review/queue.mjs';
+import { VelumApprove } from '../review/queue.mjs';
 import { isVideo } from '../start/kinds.mjs';
 import { regionsOf } from './edits.mjs';
 import { VelumEditor } from './editor.mjs';
@@ -29,8 +29,7 @@ class VelumPhoto extends HTMLElement {
   #body = h('div', { class: 'photo-body' });
   #title = h('h1', {}, '…');
   #actions = h('div', { class: 'row' });
-  /** @type {HTMLButtonElement | undefined} */
-  #approve;
+  #approve = new VelumApprove();
 
   async connectedCallback() {
     this.className = 'wide photo';
@@ -90,17 +89,13 @@ class VelumPhoto extends HTMLElement {
       this.#state.replaceChildren(h('p', { class: 'note' }, t('photo.isvideo')));
       return;
     }
+    this.#actions.prepend(this.#approve);
     await this.#approvable();
     await this.#show(job, report);
   }
 
-  /** Have the result approved that is there now, on the way through the queue. */
   async #approvable() {
-    if (!this.hasAttribute('queue')) return;
-    const made = await approval(this.#id, this.#gone.signal);
-    this.#approve?.remove();
-    this.#approve = made;
-    if (made) this.#actions.prepend(made);
+    if (this.hasAttribute('queue')) await this.#approve.renew(this.#id, this.#gone.signal);
   }
 
   /** @param {Job} job @param {any} report */
@@ -140,12 +135,12 @@ class VelumPhoto extends HTMLElement {
       const job = await follow(this.#id, (now) => this.#tell(now), this.#gone.signal);
       if (!job || job.state !== 'done') throw new Error(job?.error?.message ?? t('photo.deleted'));
       this.#tell(job);
+      await this.#approvable();
       const result = await createImageBitmap(await getBlob(`${path}/result`, this.#gone.signal));
       const tag = await request(`${path}/regions`, { method: 'GET' });
       this.#tag = tag.headers.get('etag') ?? '';
       this.#regions = corrected;
       await editor.rendered(result, state);
-      await this.#approvable();
       tell(t('photo.rendered'));
     } catch (error) {
       if (this.#gone.signal.aborted) return;

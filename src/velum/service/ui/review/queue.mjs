@@ -28,24 +28,37 @@ export const approve = (chosen) => send('POST', 'v1/reviews', { approve: chosen.
 /** Where a result is looked at on the way through the queue. @param {Review} review */
 export const addressOf = ({ job }) => `#/${isVideo(job.name) ? 'review' : 'jobs'}/${job.id}/queue`;
 
-/**
- * A button that approves a job's result as it is now, and goes on to the next; none where it is not in the queue.
- * @param {string} id of the job @param {AbortSignal} signal @param {() => number} [open] tells how many decisions are still to be made
- */
-export async function approval(id, signal, open = () => 0) {
-  const { reviews } = await waiting(signal), at = reviews.findIndex(({ job }) => job.id === id);
-  if (at < 0) return undefined;
-  const next = reviews[at + 1] ?? reviews.find((_, i) => i !== at);
-  const button = h('button', { type: 'button', title: t('review.left', { n: reviews.length }), onclick: async () => {
-    const n = open();
+/** A button that approves a job's result and goes on to the next; nothing where it is not in the queue. */
+export class VelumApprove extends HTMLElement {
+  /** How many decisions are still to be made. */
+  open = () => 0;
+
+  /**
+   * Be for the result that is there now; to be called before it is looked at: what comes later is not approved with it.
+   * @param {string} id of the job @param {AbortSignal} signal
+   */
+  async renew(id, signal) {
+    const { reviews } = await waiting(signal), at = reviews.findIndex(({ job }) => job.id === id);
+    const next = reviews[at + 1] ?? reviews.find((_, i) => i !== at);
+    this.replaceChildren(...(at < 0 ? [] : [h('button', { type: 'button', title: t('review.left', { n: reviews.length }), onclick: () => this.#approve(reviews[at], next) }, t(next ? 'review.approve.next' : 'review.approve'))]));
+  }
+
+  set disabled(/** @type {boolean} */ off) {
+    const button = this.querySelector('button');
+    if (button) button.disabled = off;
+  }
+
+  /** @param {Review} review @param {Review | undefined} next */
+  async #approve(review, next) {
+    const n = this.open();
     if (n && !await ask({ title: t('review.open', { n }), body: [h('p', {}, t('review.open.what'))], ok: t('review.approve') })) return;
     try {
-      await approve([reviews[at]]);
+      await approve([review]);
       tell(t('review.approved', { n: 1 }));
       location.hash = next ? addressOf(next) : '#/review';
     } catch (error) {
       tell(said(error), 'bad');
     }
-  } }, t(next ? 'review.approve.next' : 'review.approve'));
-  return button;
+  }
 }
+customElements.define('velum-approve', VelumApprove);

@@ -7,7 +7,7 @@ import { said } from '../parts/said.mjs';
 import { techniqueField } from '../parts/technique.mjs';
 import { tell } from '../parts/toast.mjs';
 import { History } from '../photo/edits.mjs';
-import { approval } from '../review/queue.mjs';
+import { VelumApprove } from '../review/queue.mjs';
 import { oneText as named } from '../photo/words.mjs';
 import { isVideo } from '../start/kinds.mjs';
 import { zip } from '../start/zip.mjs';
@@ -39,8 +39,7 @@ class VelumVideo extends HTMLElement {
   #doubts = [];
   /** Tracks that were looked at. @type {Set<number>} */
   #decided = new Set();
-  /** @type {HTMLButtonElement | undefined} */
-  #approve;
+  #approve = new VelumApprove();
   #stage = /** @type {VelumStage} */ (document.createElement('velum-stage'));
   // Below all else: what comes late must move nothing away from under a click.
   #note = h('div', { class: 'video-note', 'aria-live': 'polite' });
@@ -103,6 +102,7 @@ class VelumVideo extends HTMLElement {
       location.replace(`#/jobs/${this.#id}`);
       return;
     }
+    await this.#approvable();
     const answer = await request(`${path}/regions`, { signal });
     this.#tag = answer.headers.get('etag') ?? '';
     this.#file = /** @type {Regions} */ (await answer.json());
@@ -167,8 +167,7 @@ class VelumVideo extends HTMLElement {
     const button = (name, act, shape) => (this.#buttons[name] = h('button', { type: 'button', title: t(`video.${name}.how`), onclick: act }, shape ? icon(shape) : '', t(`video.${name}`)));
     const render = button('render', () => this.#render());
     render.className = 'primary';
-    this.#approvable();
-    this.#actions.replaceChildren(
+    this.#actions.replaceChildren(this.#approve,
       h('button', { type: 'button', onclick: () => save(`v1/jobs/${this.#id}/result`, job.result_name ?? job.name) }, icon(ICONS.download), t('download')), render);
     /** @param {string} shape @param {string} name @param {() => void} act */
     const step = (shape, name, act) => h('button', { type: 'button', 'aria-label': t(`video.${name}`), title: t(`video.${name}`), onclick: act }, icon(shape));
@@ -200,14 +199,9 @@ class VelumVideo extends HTMLElement {
     this.#body.hidden = false;
   }
 
-  /** Have the result approved that is there now, on the way through the queue. */
   async #approvable() {
-    if (!this.hasAttribute('queue')) return;
-    const made = await approval(this.#id, this.#gone.signal, () => this.#history.now.filter(({ id }) => !this.#decided.has(id)).length);
-    this.#approve?.remove();
-    this.#approve = made;
-    if (made) this.#actions.prepend(made);
-    this.#show();
+    this.#approve.open = () => this.#history.now.filter(({ id }) => !this.#decided.has(id)).length;
+    if (this.hasAttribute('queue')) await this.#approve.renew(this.#id, this.#gone.signal);
   }
 
   /** The chosen track is right as it is: on to the next that nobody has decided, those of one frame last. */
@@ -356,7 +350,7 @@ class VelumVideo extends HTMLElement {
     this.#how.replaceChildren(chosen ? techniqueField(chosen.places[0].region.technique, (technique) => this.#edit((state, id) => tracks.hiddenBy(state, id, technique))) : '');
     const { split, extend, remove, undo, redo, render, doubt, right } = this.#buttons;
     right.disabled = !now.length;
-    if (this.#approve) this.#approve.disabled = changed;
+    this.#approve.disabled = changed;
     for (const one of [split, extend, remove, this.#other]) one.disabled = !this.#chosen;
     this.#other.replaceChildren(h('option', { value: '' }, t('video.merge')), ...now.filter(({ id }) => id !== this.#chosen).map(({ id }) => h('option', { value: id }, this.#named(id))));
     [undo.disabled, redo.disabled, render.disabled, doubt.disabled] = [!canUndo, !canRedo, !changed, !this.#doubts.length];
@@ -400,10 +394,10 @@ class VelumVideo extends HTMLElement {
       const job = await follow(this.#id, (now) => this.#tell(now), this.#gone.signal);
       if (!job || job.state !== 'done') throw new Error(job?.error?.message ?? t('photo.deleted'));
       this.#tell(job);
+      await this.#approvable();
       this.#tag = (await request(`${path}/regions`, { signal: this.#gone.signal })).headers.get('etag') ?? '';
       this.#history.saved = state;
       tell(t('video.rendered'));
-      await this.#approvable();
     } catch (error) {
       if (this.#gone.signal.aborted) return;
       tell(error instanceof Problem && error.status === 412 ? t('photo.others') : said(error), 'bad');

@@ -84,7 +84,7 @@ export function fileOf(file, state) {
       frames.get(at)?.push({ nth, region: { ...region, label, ...(loose ? {} : { track: id }), ...(on ? {} : { off: true }) } });
     }
   }
-  const order = (/** @type {{ nth: number }} */ a, /** @type {{ nth: number }} */ b) => (a.nth === b.nth ? 0 : a.nth - b.nth);
+  const order = (/** @type {{ nth: number }} */ a, /** @type {{ nth: number }} */ b) => a.nth - b.nth || 0; // those without keep theirs, at the end
   return { ...file, frames: file.frames.map(({ index }) => ({ index, regions: (frames.get(index) ?? []).sort(order).map(({ region }) => region) })) };
 }
 
