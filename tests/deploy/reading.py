@@ -2,7 +2,6 @@
 
 import json
 import runpy
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +11,11 @@ import typer.main
 import yaml
 from typer.core import TyperGroup
 
+import velum
 from velum.cli.main import app
 
 ROOT = Path(__file__).parents[2]
-VERSION = str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+VERSION = velum.__version__
 IMAGE = f"velum:{VERSION}"
 
 

@@ -201,6 +201,6 @@ def test_traces_go_where_the_environment_says_and_hold_nothing_of_what_is_sent(t
 
 def test_traces_without_the_extra_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.service.traces.find_spec", lambda name: None)
-    with pytest.raises(Unavailable, match=re.escape("velum[traces]")):
+    with pytest.raises(Unavailable, match=re.escape("velum-anonymizer[traces]")):
         telemetry(traces=True)
     assert telemetry(traces=False)["tracing"] is False

@@ -89,7 +89,7 @@ def _installed() -> "Callable[..., FastAPI]":
         from velum.bmw.serve.app import create_app
     except ImportError as error:
         raise Unavailable(
-            f"serving models needs a library that is not installed ({error}); pip install 'velum[service]'"
+            f"serving models needs a library that is not installed ({error}); pip install 'velum-anonymizer[service]'"
         ) from error
     return create_app
 

@@ -16,7 +16,7 @@ try:
     import httpx2
 except ModuleNotFoundError as error:
     raise Unavailable(
-        f"the client needs a library that is not installed ({error}); pip install 'velum[remote]'"
+        f"the client needs a library that is not installed ({error}); pip install 'velum-anonymizer[remote]'"
     ) from error
 
 T = TypeVar("T")

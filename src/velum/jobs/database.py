@@ -221,7 +221,7 @@ def _engine(url: str) -> sql.Engine:
         )
     except ImportError as error:
         raise Unavailable(
-            f"PostgreSQL needs a library that is not installed ({error}); pip install 'velum[jobs]'"
+            f"PostgreSQL needs a library that is not installed ({error}); pip install 'velum-anonymizer[jobs]'"
         ) from (error)
     sql.event.listen(engine, "connect", _set_up_postgresql)
     return engine

@@ -15,7 +15,9 @@ def store_at(place: Path | str) -> Store:
     if isinstance(place, Path):
         return FolderStore(place)
     if find_spec("obstore") is None:
-        raise Unavailable(f"the store {place} needs a library that is not installed; pip install 'velum[cloud]'")
+        raise Unavailable(
+            f"the store {place} needs a library that is not installed; pip install 'velum-anonymizer[cloud]'"
+        )
     from velum.jobs.bucket import BucketStore  # noqa: PLC0415 - of an extra
 
     return BucketStore.at(place)

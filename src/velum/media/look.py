@@ -53,7 +53,9 @@ def opened(format: str, data: bytes) -> ImageFile.ImageFile:
     try:
         import pillow_heif  # noqa: PLC0415  # an extra
     except ImportError as error:
-        raise Unavailable(f"HEIF needs a library that is not installed ({error}); pip install 'velum[heif]'") from error
+        raise Unavailable(
+            f"HEIF needs a library that is not installed ({error}); pip install 'velum-anonymizer[heif]'"
+        ) from error
     image: ImageFile.ImageFile = pillow_heif.HeifImageFile(io.BytesIO(data))  # type: ignore[no-untyped-call]
     return image
 

@@ -203,7 +203,9 @@ def _save(image: Image.Image, file: IO[bytes], format: str, options: dict[str, A
     try:
         import pillow_heif  # noqa: PLC0415  # an extra
     except ImportError as error:
-        raise Unavailable(f"HEIF needs a library that is not installed ({error}); pip install 'velum[heif]'") from error
+        raise Unavailable(
+            f"HEIF needs a library that is not installed ({error}); pip install 'velum-anonymizer[heif]'"
+        ) from error
     pillow_heif.from_pillow(image).save(file, **options)
 
 

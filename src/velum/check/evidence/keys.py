@@ -16,7 +16,7 @@ try:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 except ImportError as error:
     raise Unavailable(
-        f"signing evidence needs cryptography: {error}; install it with: pip install 'velum[evidence]'"
+        f"signing evidence needs cryptography: {error}; install it with: pip install 'velum-anonymizer[evidence]'"
     ) from error
 
 ALGORITHM = "Ed25519"

@@ -24,7 +24,7 @@ try:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 except ImportError as error:
     raise Unavailable(
-        f"Content Credentials need c2pa-python: {error}; install it with: pip install 'velum[provenance]'"
+        f"Content Credentials need c2pa-python: {error}; install it with: pip install 'velum-anonymizer[provenance]'"
     ) from error
 
 KINDS: Mapping[str, str] = {

@@ -59,7 +59,7 @@ def open_network(path: Path, form: Input, host: Host) -> Network:
     except ImportError as error:
         extra = "ort" if host.device == "cpu" else "gpu"
         raise Unavailable(
-            f"runtime {name} needs a library that is not installed ({error}); pip install 'velum[{extra}]'"
+            f"runtime {name} needs a library that is not installed ({error}); pip install 'velum-anonymizer[{extra}]'"
         ) from error
     network: Network = module.Network(path, form, host)
     return network

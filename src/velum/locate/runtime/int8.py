@@ -62,7 +62,7 @@ def _nncf() -> ModuleType:
         nncf = import_module("nncf")
     except ImportError as error:
         raise Unavailable(
-            f"quantizing needs a library that is not installed ({error}); pip install 'velum[quantize]'"
+            f"quantizing needs a library that is not installed ({error}); pip install 'velum-anonymizer[quantize]'"
         ) from error
     nncf.set_log_level(logging.ERROR)
     return nncf

@@ -102,7 +102,7 @@ def _check_builds() -> None:
     if len(found) > 1:
         raise Unavailable(
             f"{' and '.join(found)} are installed, and overwrite each other's files; pip uninstall all of them, "
-            "then pip install 'velum[gpu]' for NVIDIA or 'velum[ort]' for the CPU"
+            "then pip install 'velum-anonymizer[gpu]' for NVIDIA or 'velum-anonymizer[ort]' for the CPU"
         )
 
 
@@ -118,7 +118,7 @@ def _check_cuda() -> None:
     if CUDA not in ort.get_available_providers():
         raise Unavailable(
             f"device cuda cannot be used: {_version()} is built for the CPU; pip uninstall onnxruntime, "
-            "then pip install 'velum[gpu]', or use device cpu"
+            "then pip install 'velum-anonymizer[gpu]', or use device cpu"
         )
     # It prints what it does not find, into what may be the reports of a command; the session's providers tell.
     with redirect_stdout(io.StringIO()):
@@ -205,7 +205,7 @@ def _session(model: onnx.ModelProto, path: Path, host: Host) -> Any:
     if host.device == "cuda" and session.get_providers()[0] != CUDA:
         raise Unavailable(
             f"device cuda cannot be used: {_version()} found no NVIDIA driver, CUDA or cuDNN that fits; check "
-            "nvidia-smi, pip install 'velum[gpu]', or use device cpu"
+            "nvidia-smi, pip install 'velum-anonymizer[gpu]', or use device cpu"
         )
     return session
 

@@ -62,12 +62,13 @@ class RapidReader:
             import rapidocr  # noqa: PLC0415 - loaded only when a plan reads text
         except ImportError as error:
             raise Unavailable(
-                f"reading text needs a library that is not installed ({error}); pip install 'velum[text]'"
+                f"reading text needs a library that is not installed ({error}); pip install 'velum-anonymizer[text]'"
             ) from error
         network = Path(str(files("rapidocr").joinpath("models", NETWORK)))
         if not network.is_file():
             raise Unavailable(
-                f"the installed rapidocr has no {NETWORK}; it must be of version 3.10: pip install 'velum[text]'"
+                f"the installed rapidocr has no {NETWORK}; it must be of version 3.10: "
+                "pip install 'velum-anonymizer[text]'"
             )
         self._version = version("rapidocr")
         # Untyped: what it returns depends on what it is told to do.
