@@ -193,10 +193,10 @@ BAD_REQUESTS = [
      b'{"data":null,"error":"Invalid model configuration: Json file corrupted","success":false}'),
     ("no entries", picture(), b'{"sensitive_info":[]}', UNEXPECTED),
     ("a wrong one", picture(), configuration(entry(), entry(class_name="x")),
-     json.dumps({"data": ["The label x in the sensitive info 2 is not supported."], "error": CHANGE, "success": False},
-                separators=(",", ":")).encode()),
+     json.dumps({"data": ["The label <x> in the sensitive info <2> is not supported."], "error": CHANGE,
+                 "success": False}, separators=(",", ":")).encode()),
     ("a letter that UTF-8 does not have", picture(), configuration(entry(class_name="\ud800")),
-     json.dumps({"data": ["The label \ud800 in the sensitive info 1 is not supported."], "error": CHANGE,
+     json.dumps({"data": ["The label <\ud800> in the sensitive info <1> is not supported."], "error": CHANGE,
                  "success": False}, separators=(",", ":")).encode()),
 ]  # fmt: skip
 
@@ -269,7 +269,7 @@ def test_an_inference_api_that_fails_is_told_for_each_entry(tmp_path: Path, *, s
         failing(bad)
         answer = post(it, picture(), configuration(entry(**REMOTE), entry(model_name="yolo", class_name="dog")))
         assert answer.json() == {
-            "data": ["The model type detection in sensitive info 2 is not supported."], "error": CHANGE,
+            "data": ["The model type <detection> in sensitive info <2> is not supported."], "error": CHANGE,
             "success": False,
         }  # fmt: skip
         failing(good)
@@ -286,7 +286,7 @@ def test_one_that_goes_away_fails_closed(tmp_path: Path, monkeypatch: pytest.Mon
         it.post("/set_url", data={"url": api.url})
         monkeypatch.setattr(api, "answer", broken_off)
         answer = post(it, picture(), configuration(entry(**REMOTE)))
-        assert answer.json()["data"] == ["The model type detection in sensitive info 1 is not supported."]
+        assert answer.json()["data"] == ["The model type <detection> in sensitive info <1> is not supported."]
         assert [*it.get("/available_methods/").json()] == ["face"]
 
 
@@ -353,7 +353,7 @@ def test_hostile_answers_never_give_a_picture(tmp_path: Path, data: Any) -> None
         it.get("/available_methods/")
         api.replies["/models/yolo/predict"] = Reply.of(data)
         answer = post(it, picture(), configuration(entry(**REMOTE)))
-        assert answer.json()["data"] == ["The model type detection in sensitive info 1 is not supported."]
+        assert answer.json()["data"] == ["The model type <detection> in sensitive info <1> is not supported."]
 
 
 NUMBERS = st.integers(-200, 200) | st.floats(-1e6, 1e6) | st.sampled_from([1e308, -1e308, 10**30])

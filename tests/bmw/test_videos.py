@@ -128,8 +128,8 @@ CORRUPT = b'{"data":null,"error":"Invalid model configuration: Json file corrupt
 FAILURES = [
     ("bad configuration, which is looked at first", b"x", b"{", CORRUPT),
     ("wrong entries", clip(), configuration(entry(class_name="x"), entry(anonymization_technique="zap")),
-     (b'["The label x in the sensitive info 1 is not supported.",'
-     b'"The technique zap is not supported for the label face in sensitive info 2."]')),
+     (b'["The label <x> in the sensitive info <1> is not supported.",'
+     b'"The technique <zap> is not supported for the label <face> in sensitive info <2>."]')),
     ("no video", b"nonsense", configuration(), UNEXPECTED),
     ("nothing", b"", configuration(), UNEXPECTED),
     ("half of one", clip()[:1200], configuration(), UNEXPECTED),
@@ -153,7 +153,7 @@ def test_an_inference_api_that_fails_publishes_nothing(tmp_path: Path) -> None:
         assert shown(finished(tmp_path)[0])[3][12:26, 14:30].max() < 60
         api.replies["/models/yolo/predict"] = Reply(500, b"")
         answer = send(it, clip(), config=remote)
-    assert answer.content == b'["The model type detection in sensitive info 1 is not supported."]'
+    assert answer.content == b'["The model type <detection> in sensitive info <1> is not supported."]'
     assert len(finished(tmp_path)) == 1
     assert not left(tmp_path)
 

@@ -126,7 +126,7 @@ def test_names_are_logged_where_that_is_asked_for(tmp_path: Path, caplog: pytest
         post(it, picture(), configuration(entry(class_name="x")))
     (line,) = [json.loads(JsonLines().format(record)) for record in caplog.records if record.msg == "request"]
     assert line["file"] == "photo.png"
-    assert line["refused"] == ["The label x in the sensitive info 1 is not supported."]
+    assert line["refused"] == ["The label <x> in the sensitive info <1> is not supported."]
 
 
 def test_a_fault_of_the_service_itself_is_told_and_logged(

@@ -384,12 +384,12 @@ def offered(kinds: Mapping[str, Any], techniques: Sequence[str]) -> dict[str, An
 
 def not_supported(entry: Entry, number: int) -> str:
     """Return the text for a kind that nothing serves, and for an inference API that gave no usable answer."""
-    return f"The model type {entry.kind} in sensitive info {number} is not supported."
+    return f"The model type <{entry.kind}> in sensitive info <{number}> is not supported."
 
 
 def unknown_label(entry: Entry, number: int) -> str:
     """Return the text for a label that no model finds."""
-    return f"The label {entry.label} in the sensitive info {number} is not supported."
+    return f"The label <{entry.label}> in the sensitive info <{number}> is not supported."
 
 
 def label_of_other_kind(entry: Entry, number: int) -> str:
@@ -399,28 +399,31 @@ def label_of_other_kind(entry: Entry, number: int) -> str:
 
 def unlisted_address(entry: Entry) -> str:
     """Return the text for an address that does not serve the label."""
-    return f"the url {entry.url} does not belong to the list of urls supported"
+    return f"the url <{entry.url}> does not belong to the list of urls supported"
 
 
 def model_not_there(entry: Entry, number: int) -> str:
     """Return the text for a model that the address given does not have, for the label."""
     return (
-        f"The model {entry.model} in sensitive info {number} is not available in the {entry.kind} url : {entry.url} "
-        f"for the label {entry.label}."
+        f"The model <{entry.model}> in sensitive info <{number}> is not available in the {entry.kind} url : "
+        f"<{entry.url}> for the label <{entry.label}>."
     )
 
 
 def model_nowhere(entry: Entry, number: int) -> str:
     """Return the text for a model that no address has, for the label."""
     return (
-        f"The model {entry.model} in sensitive info {number} is not available in the {entry.kind} for label  "
-        f"{entry.label}"
+        f"The model <{entry.model}> in sensitive info <{number}> is not available in the {entry.kind} for label  "
+        f"<{entry.label}>"
     )
 
 
 def unknown_technique(entry: Entry, number: int) -> str:
     """Return the text for a technique that there is not, for the label."""
-    return f"The technique {entry.technique} is not supported for the label {entry.label} in sensitive info {number}."
+    return (
+        f"The technique <{entry.technique}> is not supported for the label <{entry.label}> in sensitive info "
+        f"<{number}>."
+    )
 
 
 def video_name(stem: str, at: datetime) -> str:
