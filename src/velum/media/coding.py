@@ -12,7 +12,6 @@ from velum.errors import BadInput
 from velum.media.info import Jpeg
 
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
-_AV1_SAMPLINGS = {(0, 0): "4:4:4", (1, 0): "4:2:2", (1, 1): "4:2:0"}
 _COLOUR_CHUNKS = {b"cHRM", b"cICP", b"gAMA", b"sRGB"}
 
 
@@ -70,19 +69,6 @@ def _riff(data: bytes, at: int, end: int) -> Iterator[bytes]:
         else:
             yield name
         at += 8 + size + size % 2
-
-
-def avif(data: bytes) -> tuple[int, str]:
-    """Return the bits per sample and the chroma sampling of an AVIF.
-
-    They are in the third byte of the box `av1C` (AV1 Codec ISO Media File Format Binding, 2.3.3).
-    """
-    at = data.find(b"av1C")
-    if at < 0 or at + 7 > len(data):
-        return 8, "4:2:0"
-    flags = data[at + 6]
-    depth = 12 if flags & 0x20 else 10 if flags & 0x40 else 8
-    return depth, "4:0:0" if flags & 0x10 else _AV1_SAMPLINGS.get((flags >> 3 & 1, flags >> 2 & 1), "4:4:4")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from PIL.ExifTags import Base
 
 from velum.errors import BadInput, Unavailable
 from velum.frame import Role
-from velum.media import coding, metadata
+from velum.media import coding, isobmff, metadata
 from velum.media.info import Look, Page
 from velum.media.palette import SIZE, Palette
 
@@ -75,7 +75,7 @@ def look_at(image: ImageFile.ImageFile, data: bytes, format: str, frames: int, s
         case "WEBP":
             facts |= {"lossless": coding.webp_lossless(data)}
         case "AVIF":
-            facts |= {"chroma": coding.avif(data)[1], "lossless": False}
+            facts |= {"chroma": isobmff.avif(data, sequence=animated).chroma, "lossless": False}
         case "HEIF" if frames > 1:
             raise _refused(source, f"{frames} pictures in one HEIF", "files with one")
         case "HEIF":
@@ -148,7 +148,7 @@ def _is_deep(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated:
         if head2000.profile:
             raise _refused(source, "an ICC profile inside JPEG 2000", "JPEG 2000 without one")
     elif format_ == "AVIF":
-        bits = {coding.avif(data)[0]}
+        bits = {isobmff.avif(data, sequence=animated).depth}
     elif format_ == "HEIF":
         bits = {int(image.info.get("bit_depth", 8))}
     grey = mode in {"I;16", "I;16B"}
