@@ -58,9 +58,9 @@ def client(
     found: Sequence[Region] | Callable[[Frame], Sequence[Region]] = (FACE,),
     **host: Any,
 ) -> Iterator[TestClient]:
-    fake = {"centerface": lambda: FakeLocalizer(found)}
+    fake = {"localizers": {"centerface": lambda: FakeLocalizer(found)}}
     with TestClient(
-        create_app(chosen, host=replace(chosen.host(), localizers=fake, **host)),
+        create_app(chosen, host=replace(chosen.host(), **{**fake, **host})),
         base_url="http://testserver",
         follow_redirects=False,
         raise_server_exceptions=False,

@@ -10,13 +10,30 @@ import pytest
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 from PIL.JpegImagePlugin import JpegImageFile
-from tests.service.making import client, parts_of, picture, settings
+from starlette.testclient import TestClient
+from tests.bmw.test_folders import ssd
+from tests.service.making import client, parts_of, picture
+from tests.service.making import settings as made
 
+from velum.locate import store
 from velum.locate.models import catalog
+from velum.locate.offer import Wish, offer
 from velum.plugins import Host
+from velum.region import Box, Region
 from velum.service.blur import Blurring
+from velum.service.problems import NotInstalled
+from velum.settings import Settings
+from velum.testing import FakeLocalizer
 
+PLATE = Region(Box(20, 30, 40, 38), "license_plate", 0.9)
 XMP = '<x GPano:ProjectionType="equirectangular" GPano:PoseHeadingDegrees="90" dc:creator="Jane Doe"/>'
+
+
+def settings(folder: Path, rules: str = '"face: centerface -> blur"', **service: Any) -> Settings:
+    """The service with a plan of the operator for `/blur/`, by default one that says faces only."""
+    (folder / "plans").mkdir(exist_ok=True)
+    (folder / "plans" / "street.toml").write_text(f"rules = [{rules}]")
+    return made(folder, plans=folder / "plans", blur_plan="street", **service)
 
 
 def street(size: tuple[int, int] = (64, 48)) -> bytes:
@@ -92,23 +109,79 @@ def test_what_is_no_street_picture_is_refused(tmp_path: Path, sent: Any, status:
 
 
 def test_the_plan_may_be_the_operators(tmp_path: Path) -> None:
-    (tmp_path / "plans").mkdir()
-    (tmp_path / "plans" / "street.toml").write_text('rules = ["zone: fixed(box=[0, 0, 64, 16]) -> blacken"]')
-    with client(settings(tmp_path, plans=tmp_path / "plans", blur_plan="street")) as it:
+    with client(settings(tmp_path, '"zone: fixed(box=[0, 0, 64, 16]) -> blacken"')) as it:
         answer = it.post("/blur/", files={"picture": ("p.jpg", street())})
     assert json.loads(answer.headers["x-velum-report"])["labels"] == {"zone": 1}
     with Image.open(io.BytesIO(answer.content)) as image:
         assert image.getexif()[Base.Make] == "GoPro", "it names no metadata, so all kinds are kept"
 
 
-@pytest.mark.parametrize(
-    ("here", "labels"),
-    [(set(), ["face"]), ({"lpd-yunet"}, ["face", "license_plate"]), (set(catalog()), ["face", "license_plate"] * 2)],
-    ids=["no model for plates", "one", "all"],
-)
-def test_plates_are_blurred_where_models_for_them_are_here(tmp_path: Path, here: set[str], labels: list[str]) -> None:
+def asked(it: TestClient) -> Any:
+    return it.post("/blur/", files={"picture": ("p.jpg", street())})
+
+
+def test_no_picture_comes_back_while_no_model_finds_plates(tmp_path: Path) -> None:
+    """Faces alone would leave plates readable, with status 200 and no word."""
+    with client(made(tmp_path)) as it:
+        answer, ready = asked(it), it.get("/health/ready")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert answer.json()["code"] == "NotInstalled"
+    assert "velum models pull lpd-yunet" in answer.json()["detail"]
+    assert "service.blur_plan" in answer.json()["detail"]
+    assert "retry-after" not in answer.headers, "trying again soon does not help"
+    assert "velum models pull lpd-yunet" in ready.json()["blur"]
+    assert (ready.status_code, ready.json()["ready"]) == (200, True), "all but /blur/ works"
+
+
+def test_a_plan_whose_model_may_not_be_fetched_is_told_with_the_model(tmp_path: Path) -> None:
+    with client(settings(tmp_path, '"license_plate: lpd-yunet -> blur"')) as it:
+        answer, ready = asked(it), it.get("/health/ready")
+    assert (answer.status_code, answer.json()["code"]) == (503, "NotInstalled")
+    for text in (answer.json()["detail"], ready.json()["blur"]):
+        assert "velum models pull lpd-yunet" in text
+
+
+def test_ready_says_whether_street_pictures_are_blurred(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        assert it.get("/health/ready").json()["blur"] == "ready"
+        (tmp_path / "plans" / "street.toml").unlink()
+        assert "plan 'street' is unknown" in it.get("/health/ready").json()["blur"]
+        assert asked(it).status_code == 422
+    with client(made(tmp_path, strict=True)) as it:
+        assert it.get("/health/ready").json()["blur"] == "off"
+        assert asked(it).status_code == 404
+
+
+def test_plates_are_hidden_as_soon_as_a_model_for_them_is_here(tmp_path: Path) -> None:
+    found = {
+        "centerface": lambda: FakeLocalizer(()),
+        "plates": lambda: FakeLocalizer((PLATE,), labels=frozenset({"license_plate"})),
+    }
+    chosen = made(tmp_path)
+    with client(chosen, localizers=found) as it:
+        assert asked(it).status_code == 503
+        ssd(tmp_path / "plates.xml", classes=2)
+        wish = Wish(labels=("", "license_plate"), family="ssd", input={"size_wh": (32, 32)})
+        store.put(offer(tmp_path / "plates.xml", wish), chosen.host())
+        answer = asked(it)
+        assert it.get("/health/ready").json()["blur"] == "ready"
+    assert (answer.status_code, answer.headers["x-velum-hidden"]) == (200, "1")
+
+
+@pytest.mark.parametrize("here", [{"lpd-yunet"}, set(catalog())], ids=["one", "all"])
+def test_plates_are_blurred_where_models_for_them_are_here(tmp_path: Path, here: set[str]) -> None:
     host = Host(models=tmp_path)
     blurring = Blurring(None, None, None, host, lambda model: model.name in here, 1)  # type: ignore[arg-type]
     found = [rule.label for rule in blurring.plan().rules]
-    assert sorted(set(found)) == sorted(set(labels))
+    assert set(found) == {"face", "license_plate"}
     assert {rule.hide.name for rule in blurring.plan().rules} == {"blur"}
+
+
+def test_a_model_that_is_fetched_later_is_taken_up(tmp_path: Path) -> None:
+    here = set[str]()
+    blurring = Blurring(None, None, None, Host(models=tmp_path), lambda model: model.name in here, 1)  # type: ignore[arg-type]
+    with pytest.raises(NotInstalled, match="velum models pull"):
+        blurring.plan()
+    for count, name in enumerate(("lpd-yunet", "vehicle-license-plate-detection-barrier-0106"), 1):
+        here.add(name)
+        assert sum(rule.label == "license_plate" for rule in blurring.plan().rules) == count

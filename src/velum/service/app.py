@@ -176,6 +176,7 @@ def _house(settings: Settings, host: Host) -> _House:
             ending=state.ending,
         )
     )
+    state.blur = None if own_part is None else own_part.blurring.state
     return _House(api, state, engine, peers, workshop, directory, workers, access, seen, audit, own_part)
 
 

@@ -15,13 +15,14 @@ from starlette.responses import Response
 
 from velum.bmw.routes import note
 from velum.bmw.workers import Workers
+from velum.errors import VelumError
 from velum.locate.asset import Model
 from velum.locate.choose import rules_for
 from velum.locate.models import catalog
 from velum.plan import METADATA, Plan
 from velum.plugins import Host
 from velum.service.pose import with_pose_of
-from velum.service.problems import Unsupported, documented
+from velum.service.problems import NotInstalled, Unsupported, documented
 from velum.service.v1.images import accepts, joined
 from velum.service.v1.intake import sent
 from velum.service.v1.plans import Plans
@@ -32,6 +33,8 @@ NAME = "velum"
 """What the service calls itself: platforms find by it what it said of a picture before."""
 
 JPEG = b"\xff\xd8\xff"
+
+PLATE = "license_plate"
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +50,14 @@ class Blurring:
     plan_name: str = ""
     _chosen: Plan | None = field(default=None, init=False)
     _choosing: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def state(self) -> str:
+        """Return "ready", or why pictures are refused: for the operator."""
+        try:
+            self.plan()
+        except VelumError as error:
+            return str(error)
+        return "ready"
 
     async def blurred(self, request: Request) -> Response:
         """Return the blurred picture, alone or with what is said of it."""
@@ -64,22 +75,53 @@ class Blurring:
         return await self.workers.run(request, work)
 
     def plan(self) -> Plan:
-        """Return the plan; one that names no metadata keeps all kinds, as these platforms live by them."""
-        if self.plan_name:
-            plan = self.plans.named(self.plan_name)
-            return replace(plan, metadata=plan.metadata or METADATA)
-        with self._choosing:
-            if self._chosen is None:
-                self._chosen = self._choice()
-            return self._chosen
+        """Return the plan; one that names no metadata keeps all kinds, as these platforms live by them.
 
-    def _choice(self) -> Plan:
-        """Return what blurs faces, and licence plates as far as models for them are on this machine."""
+        Raises `NotInstalled` when a model of the plan is missing and may not be fetched, and when no plan is named and
+        no model on this machine finds licence plates; `BadPlan` for a plan of the operator that cannot be read.
+        """
+        plan = self._named() if self.plan_name else self._default()
+        missing = self._missing(plan) if self.host.offline else []
+        if missing:
+            raise NotInstalled(
+                f"{', '.join(missing)} is not on this machine, and fetching is forbidden; run 'velum models pull "
+                f"{' '.join(missing)}' with network access, where the service keeps its models"
+            )
+        return plan
+
+    def _named(self) -> Plan:
+        plan = self.plans.named(self.plan_name)
+        return replace(plan, metadata=plan.metadata or METADATA)
+
+    def _missing(self, plan: Plan) -> list[str]:
+        """Return the models of the catalogue that a plan needs and whose files are not on this machine."""
+        known = catalog(self.host)
+        needed = dict.fromkeys(rule.locate.name for rule in plan.rules if rule.locate.name in known)
+        return [name for name in needed if name not in self.host.localizers and not self.here(known[name])]
+
+    def _default(self) -> Plan:
+        """Return the plan for faces and plates."""
+        with self._choosing:
+            if self._chosen is not None:
+                return self._chosen
+            plan, complete = self._choice()
+            # Models that are fetched later are taken up: only the whole choice is final.
+            self._chosen = plan if complete else None
+            return plan
+
+    def _choice(self) -> tuple[Plan, bool]:
+        """Return what blurs faces and licence plates, and whether all models for plates are on this machine."""
         blur = Use("blur")
         known = catalog(self.host)
-        plates = rules_for(["license_plate"], blur, self.host)
+        plates = rules_for([PLATE], blur, self.host)
         able = tuple(rule for rule in plates if rule.locate.name in known and self.here(known[rule.locate.name]))
-        return Plan((*rules_for(["face"], blur, self.host), *able), metadata=METADATA)
+        if not able:
+            raise NotInstalled(
+                "no model on this machine finds licence plates, and a picture with readable plates is not returned; "
+                f"run 'velum models pull {plates[0].locate.name}' where the service runs, or name a plan of yours in "
+                "the setting service.blur_plan: one whose rules name faces only leaves plates readable"
+            )
+        return Plan((*rules_for(["face"], blur, self.host), *able), metadata=METADATA), len(able) == len(plates)
 
 
 def routes(blurring: Blurring) -> APIRouter:

@@ -31,6 +31,8 @@ class Health:
     local: bool = True
     jobs: Callable[[], object] | None = None
     """Asks the database of jobs something; raises `VelumError` when it does not answer."""
+    blur: Callable[[], str] | None = None
+    """Returns "ready", or why `/blur/` refuses pictures; None where that is not served."""
     _model: str = field(default="loading", init=False)
     _ending: threading.Event = field(default_factory=threading.Event, init=False)
 
@@ -53,7 +55,7 @@ class Health:
         """Tell whether requests can be served, and what of.
 
         Without velum's own model there must be an inference API; that one of those is down is said, and is no reason
-        to get no requests: others answer.
+        to get no requests: others answer. So is it that `/blur/` lacks a model: the rest of the service works without.
         """
         disk = _writable(self.videos)
         known = self.directory.now.labels
@@ -66,7 +68,9 @@ class Health:
         database = self._database()
         facts = {
             "ready": able and disk == "writable" and database in {"off", "ready"} and not self._ending.is_set(),
-            "model": model, "disk": disk, "jobs": database, "urls": addresses, "faults": dict(self.directory.faults),
+            "model": model, "disk": disk, "jobs": database,
+            "blur": "off" if self.blur is None else self.blur(), "urls": addresses,
+            "faults": dict(self.directory.faults),
         }  # fmt: skip
         return bool(facts["ready"]), facts
 

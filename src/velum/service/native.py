@@ -51,6 +51,9 @@ class Native:
             self.workshop.open()
         except OutputFailed as error:
             LOG.warning("pictures cannot be served", extra={"facts": {"cause": str(error)}})
+        lacking = self.blurring.state()
+        if lacking != "ready":
+            LOG.info("street pictures are refused", extra={"facts": {"cause": lacking}})
         if self.crew is not None:
             self.crew.start()
 

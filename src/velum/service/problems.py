@@ -105,6 +105,10 @@ class NotSatisfiable(Refused):
     http_status = 416
 
 
+class NotInstalled(Unavailable):
+    """A model that the request needs is not on this machine. The message names no path: callers may read it."""
+
+
 def own(path: str) -> bool:
     """Tell whether failures of a path are told as problems."""
     return path.startswith(OWN) or f"{path}/" in OWN
@@ -130,13 +134,14 @@ def told(error: VelumError, request: Request) -> Response:
     fault = isinstance(error, OutputFailed | PluginFault)
     note(request, cause=f"{type(error).__name__}: {error}", **({"fault": True} if fault else {}))
     status = error.http_status
-    headers = {"retry-after": "1"} if status in {429, 503} else {}
+    open_to_callers = isinstance(error, NotInstalled)
+    headers = {"retry-after": "1"} if status in {429, 503} and not open_to_callers else {}
     headers |= dict(getattr(error, "headers", {}))
     facts = dict(getattr(error, "facts", {}))
     if isinstance(error, LimitExceeded):
         facts |= {"limit": error.limit, "value": error.value, "allowed": error.allowed}
     detail = str(error)
-    if status >= 500:
+    if status >= 500 and not open_to_callers:
         detail = next((text for kind, text in _HIDDEN.items() if isinstance(error, kind)), "a fault of the service")
     return problem(status, detail, request.url.path, code=type(error).__name__, headers=headers, **facts)
 
