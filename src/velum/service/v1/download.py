@@ -78,7 +78,7 @@ def tag_of(key: str) -> str:
 
 def _sent(store: Store, key: str, size: int, name: str, request: Request) -> Response:
     headers = {
-        "etag": tag_of(key), "accept-ranges": "bytes", "cache-control": "private, no-cache",
+        "etag": tag_of(key), "accept-ranges": "bytes", "cache-control": "private, no-store",
         "content-disposition": _attached(name),
     }  # fmt: skip
     tag = headers["etag"]
