@@ -17,7 +17,7 @@ import sqlalchemy as sql
 
 from velum import Plan
 from velum.findings import Findings
-from velum.jobs import Craft, Database, Desk, Job, State, Submission, Worker, store_at
+from velum.jobs import Craft, Database, Desk, Job, State, Submission, Worker, join, store_at
 from velum.jobs.database import PIECES
 
 from .buckets import S3, s3
@@ -74,6 +74,7 @@ class Office:
         self.database = Database(self.url)
         self.place = self.place or self.path / "store"
         self.store = store_at(self.place)
+        join(self.database, self.store)
         self.desk = Desk(self.database, self.store)
         self.log = self.path / "log"
         self.log.touch()

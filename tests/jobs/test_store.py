@@ -62,7 +62,7 @@ def test_put_and_open(store: Store, tmp_path: Path, place: Path) -> None:
     assert store.size(stored.key) is None
     assert [*store.list(), *files(tmp_path / "store")] == []
     for use in (lambda: store.open(stored.key), lambda: store.fetch(stored.key, tmp_path)):
-        with pytest.raises(BadInput, match="not in the store"):
+        with pytest.raises(Unavailable, match="not in the store"):
             use()
 
 
@@ -126,6 +126,7 @@ def test_keys_lead_nowhere_else(store: Store, tmp_path: Path, key: str) -> None:
 
 
 def test_leftovers_are_swept(folder_store: FolderStore, tmp_path: Path) -> None:
+    folder_store.establish("0" * 32)
     old, young = (tmp_path / "store" / "parts" / name for name in ("old", "young"))
     for part in (old, young):
         part.write_bytes(b"half")
@@ -137,7 +138,7 @@ def test_leftovers_are_swept(folder_store: FolderStore, tmp_path: Path) -> None:
 def test_a_store_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputFailed, match="cannot write to the store"):
-        FolderStore(tmp_path / "file")
+        FolderStore(tmp_path / "file").put([CONTENT])
 
 
 def test_a_broken_upload_leaves_no_parts_that_are_paid_for(bucket: S3) -> None:
@@ -213,5 +214,5 @@ def test_what_is_no_bucket(url: str) -> None:
 
 def test_the_library_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.jobs.places.find_spec", lambda name: None)
-    with pytest.raises(Unavailable, match=r"pip install 'velum\[cloud\]'"):
+    with pytest.raises(Unavailable, match=r"pip install 'velum-anonymizer\[cloud\]'"):
         store_at("s3://bucket")

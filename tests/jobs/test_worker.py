@@ -280,12 +280,19 @@ def test_crafts_are_closed(back_office: Office) -> None:
     assert [craft.closed for craft in crafts] == [True, True]
 
 
-def test_a_missing_source_fails(back_office: Office) -> None:
-    job = back_office.submit()
-    back_office.store.delete(job.submission.source)
+def test_a_missing_source_is_nobodys_fault_and_may_come_back(back_office: Office) -> None:
+    job, other = back_office.submit("job"), back_office.submit("other")
+    gone = back_office.store.fetch(job.submission.source, Path())
+    aside = gone.rename(back_office.path / "aside")
     with back_office.working():
-        (failed,) = back_office.ended(job)
-    assert (failed.state, failed.error) == (State.FAILED, "BadInput")
+        dead, done = back_office.ended(job, other)
+        assert (dead.state, dead.error, dead.attempts) == (State.DEAD, "Unavailable", PACE.tries)
+        assert dead.message is not None
+        assert "bring it back" in dead.message
+        assert done.state == State.DONE
+        aside.rename(gone)
+        assert back_office.desk.retry(job.id)
+        assert back_office.ended(job)[0].state == State.DONE
 
 
 def test_watching(office: Office) -> None:

@@ -6,9 +6,10 @@ A `Desk` hands them in and watches them, `Worker`s do them by a `Craft`; they me
 from velum.jobs.craft import Craft, EngineCraft, Made, Progress, Result, Stopped, Task
 from velum.jobs.database import Database
 from velum.jobs.desk import Desk
+from velum.jobs.identity import join
 from velum.jobs.notices import Notify, through
 from velum.jobs.places import store_at
-from velum.jobs.store import FolderStore, Kept, Store, Stored
+from velum.jobs.store import FolderStore, Kept, Store, StoreAway, Stored
 from velum.jobs.sweep import Sweeper
 from velum.jobs.uploads import Upload, Uploads
 from velum.jobs.values import Former, Job, Pace, Page, Piece, Retention, State, Submission, Swept
@@ -34,6 +35,7 @@ __all__ = [
     "State",
     "Stopped",
     "Store",
+    "StoreAway",
     "Stored",
     "Submission",
     "Sweeper",
@@ -42,6 +44,7 @@ __all__ = [
     "Upload",
     "Uploads",
     "Worker",
+    "join",
     "store_at",
     "through",
 ]  # fmt: skip

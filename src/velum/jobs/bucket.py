@@ -16,8 +16,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
-from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, Unavailable
-from velum.jobs.store import CHUNK, KEY, Chunks, Kept, Stored, missing
+from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed
+from velum.jobs.store import CHUNK, KEY, MARK, Chunks, Kept, StoreAway, Stored, away, missing, unknown
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -40,11 +40,12 @@ class BucketStore:
     """Files as objects of a bucket, shared by as many machines as may reach it.
 
     An object appears when all of it is there, and never changes. Parts of a broken upload are never seen; a rule of the
-    bucket deletes them. Raises `Unavailable` where `Store` says nothing else and the bucket does not answer.
+    bucket deletes them. Raises `StoreAway` where `Store` says nothing else and the bucket does not answer.
     """
 
     def __init__(self, objects: "ObjectStore", name: str = "the bucket") -> None:
         self._objects, self._name = objects, name
+        self._identity: str | None = None
 
     @classmethod
     def at(cls, url: str) -> Self:
@@ -70,6 +71,28 @@ class BucketStore:
         except (BaseError, ValueError) as error:
             raise BadPlan(f"the store {url[:200]!r} cannot be used: {_first_line(error)}") from error
         return cls(objects, url)
+
+    def identity(self) -> str | None:
+        """Return what the mark says; see `Store.identity`."""
+        try:
+            with self._answering():
+                return bytes(obstore.get(self._objects, MARK).bytes())[:64].decode("ascii", "replace").strip()
+        except FileNotFoundError:
+            return None
+
+    def establish(self, identity: str) -> None:
+        """Put the mark there; see `Store.establish`."""
+        with self._writing():
+            obstore.put(self._objects, MARK, f"{identity}\n".encode(), use_multipart=False)
+
+    def hold(self, identity: str) -> None:
+        """Take no other for this store; see `Store.hold`."""
+        self._identity = identity
+
+    def check(self) -> None:
+        """Ask for the mark; see `Store.check`. Unlike a folder, a bucket is asked only where something is missing."""
+        if self._identity is not None and (found := self.identity()) != self._identity:
+            raise away(self._name, f"its object {MARK}", self._identity, found)
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> Stored:
         """Keep a stream; see `Store.put`."""
@@ -101,16 +124,14 @@ class BucketStore:
         return stored
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Chunks:
-        """Return a range of bytes; see `Store.open`. Raises `Unavailable` while they are read, too."""
-        if (size := self.size(key)) is None:
-            raise missing(key)
+        """Return a range of bytes; see `Store.open`. Raises `StoreAway` while they are read, too."""
+        size = self._size(key)
         end = size if stop is None else min(stop, size)
         return Chunks(io.BufferedReader(_Remote(self, key, end), READ_BYTES), start, stop)
 
     def fetch(self, key: str, folder: Path) -> Path:
         """Return a copy in `folder`; see `Store.fetch`."""
-        if (size := self.size(key)) is None:
-            raise missing(key)
+        size = self._size(key)
         place, part = folder / key, folder / f"{key}.part"
         try:
             if place.is_file() and place.stat().st_size == size:
@@ -130,15 +151,16 @@ class BucketStore:
         if not KEY.fullmatch(key):
             return None
         try:
-            with self._reading(key):
+            with self._answering():
                 return int(obstore.head(self._objects, _path(key))["size"])
-        except BadInput:
+        except FileNotFoundError:
+            self.check()
             return None
 
     def delete(self, key: str) -> None:
         """Delete it, if it is there."""
         if not KEY.fullmatch(key):
-            raise missing(key)
+            raise unknown(key)
         try:
             obstore.delete(self._objects, _path(key))
         except FileNotFoundError:
@@ -150,7 +172,7 @@ class BucketStore:
         """Yield all that is kept."""
         now, batches = datetime.now(UTC), iter(obstore.list(self._objects))
         while True:
-            with self._reading(""):
+            with self._answering():
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -166,18 +188,31 @@ class BucketStore:
         return 0
 
     def part(self, key: str, start: int, stop: int) -> bytes:
-        """Return that range of bytes, which must lie inside the file. Raises `BadInput` and `Unavailable`."""
-        with self._reading(key):
-            return bytes(obstore.get_range(self._objects, _path(key), start=start, end=stop))
+        """Return that range of bytes, which must lie inside the file. Raises `Unavailable`."""
+        try:
+            with self._answering():
+                return bytes(obstore.get_range(self._objects, _path(key), start=start, end=stop))
+        except FileNotFoundError as error:
+            self.check()
+            raise missing(key) from error
+
+    def _size(self, key: str) -> int:
+        """Return how many bytes a file has, which should be there."""
+        if not KEY.fullmatch(key):
+            raise unknown(key)
+        if (size := self.size(key)) is None:
+            raise missing(key)
+        return size
 
     @contextmanager
-    def _reading(self, key: str) -> Iterator[None]:
+    def _answering(self) -> Iterator[None]:
+        """Translate errors of the library, but for `FileNotFoundError`."""
         try:
             yield
-        except FileNotFoundError as error:
-            raise missing(key) from error
+        except FileNotFoundError:
+            raise
         except BaseError as error:
-            raise Unavailable(f"cannot read from {self._name}: {_first_line(error)}") from error
+            raise StoreAway(f"cannot read from {self._name}: {_first_line(error)}") from error
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 It keeps its models between pictures, and ends with its parent, however that ends.
 """
 
+import errno
 import json
 import os
 import pickle
@@ -20,7 +21,7 @@ from typing import Any
 
 from velum.engine.engine import Engine
 from velum.engine.stages import Tell
-from velum.errors import BadInput, OutputFailed, VelumError
+from velum.errors import BadInput, OutputFailed, Unavailable, VelumError
 from velum.findings import Findings, line_of
 from velum.jobs.isolation import Order
 from velum.limits import Limits
@@ -31,6 +32,14 @@ from velum.report import Report
 
 TELL_SECONDS = 0.1
 """The least time between two words of progress."""
+
+UNREADABLE = frozenset(
+    {
+        errno.EACCES, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV,
+        errno.ENOENT, errno.ENOMEM, errno.ENOTCONN, errno.ENOTDIR, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT,
+    }
+)  # fmt: skip
+"""Errors of the system that tell nothing about what is in a file."""
 
 
 def main(descriptor: int) -> None:
@@ -71,11 +80,23 @@ def _serve(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order], host: Calla
                 kept = kept or Engine(host=replace(host(), mode="latency"), limits=limits)
                 report = _done(kept, order, _teller(pipe))
             pipe.send(("report", report))
-        except VelumError as error:
+        except VelumError as failure:
+            error = _judged(failure)
             limit = tuple(getattr(error, name, None) for name in ("limit", "value", "allowed"))
             pipe.send(("error", (type(error).__name__, str(error), limit)))
         except Exception as error:  # noqa: BLE001 - the outermost edge of this process
             pipe.send(("error", ("PluginFault", f"{type(error).__name__}: {error}", ())))
+
+
+def _judged(error: VelumError) -> VelumError:
+    """Return the error, as `Unavailable` where the file could not be read, which is not the fault of who sent it."""
+    cause: BaseException | None = error if isinstance(error, BadInput) else None
+    while cause is not None:
+        # Errors of PyAV and Pillow may be of these classes, too: the former know a file's damage by the same numbers.
+        if isinstance(cause, OSError) and cause.errno in UNREADABLE and type(cause).__module__ == "builtins":
+            return Unavailable(f"a file in the store cannot be read: {cause.strerror}")
+        cause = cause.__cause__
+    return error
 
 
 def _done(engine: Engine, order: Order, progress: Callable[[int, int | None], None]) -> Mapping[str, Any]:
@@ -115,7 +136,9 @@ def _telling(path: Path | None) -> Iterator[Tell | None]:
 def _regions(path: Path) -> Findings:
     try:
         return Findings.from_json(json.loads(path.read_bytes()))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise Unavailable(f"the regions cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         if isinstance(error, VelumError):
             raise
         raise BadInput(f"the regions cannot be read: {error}") from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from velum.errors import BadInput, OutputFailed
+from velum.errors import OutputFailed, Unavailable
 from velum.findings import Findings, text_of
 from velum.jobs.isolation import Child, Order
 from velum.jobs.renewal import renewed
@@ -205,7 +205,7 @@ def _suffix(source: Path, name: str) -> str:
         with source.open("rb") as file:
             head = file.read(VIDEO_HEAD_BYTES)
     except OSError as error:
-        raise BadInput(f"cannot read the source of {name!r}: {error.strerror or error}") from error
+        raise Unavailable(f"cannot read the source of {name!r}: {error.strerror or error}") from error
     found, given = video_format_of(head) or format_of(head, repr(name)), Path(name).suffix.lower()
     return given if known.get(given) == found else next(suffix for suffix, kind in known.items() if kind == found)
 

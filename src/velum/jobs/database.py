@@ -4,7 +4,7 @@ Errors of SQLAlchemy and of the drivers are translated here.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from velum.errors import BadPlan, Unavailable
 
-SCHEMA = 3
+SCHEMA = 4
 """Raised by whoever changes the tables; an older velum then refuses them."""
 
 WAIT_SECONDS = 30
@@ -108,8 +108,13 @@ APPROVALS = sql.Table(
     sql.Column("who", sql.String(255), primary_key=True),
     sql.Column("at", sql.Double, nullable=False),
 )
-_ADDED = {2: (JOBS.c.found, JOBS.c.draft, PIECES.c.told), 3: (JOBS.c.former,)}
-"""Columns that a version of the tables has and the one before had not."""
+STORES = sql.Table("velum_store", _META, sql.Column("identity", sql.String(64), primary_key=True))
+"""The identity of the store that the files are in: one row, once it is known."""
+
+_ADDED: Mapping[int, Sequence[sql.Column[Any]]] = {
+    2: (JOBS.c.found, JOBS.c.draft, PIECES.c.told), 3: (JOBS.c.former,),
+}  # fmt: skip
+"""Columns that a version of the tables has and the one before had not; tables that are missing are made anyway."""
 
 _SCHEMAS = sql.Table("velum_schema", _META, sql.Column("version", sql.Integer, primary_key=True, autoincrement=False))
 
@@ -181,14 +186,14 @@ class Database:
 
 def _update(connection: sql.Connection, version: int) -> None:
     """Bring tables of an earlier version to this one."""
-    for column in (column for later in range(version + 1, SCHEMA + 1) for column in _ADDED[later]):
+    for column in (column for later in range(version + 1, SCHEMA + 1) for column in _ADDED.get(later, ())):
         table = column.table
         assert isinstance(table, sql.Table)  # noqa: S101 - of those above
         kind = column.type.compile(connection.dialect)
         connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
         for index in (one for one in table.indexes if set(one.columns) == {column}):
             index.create(connection)
-        connection.execute(_SCHEMAS.update().values(version=SCHEMA))
+    connection.execute(_SCHEMAS.update().values(version=SCHEMA))
 
 
 @contextmanager

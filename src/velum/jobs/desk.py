@@ -161,7 +161,9 @@ class Desk:
         """Delete a job with all its files at once, whatever it is doing; say whether there was one.
 
         A worker that has it in work stops. A source that another job uses stays until that one needs it no more.
+        Nothing is deleted while the store is away: raises `StoreAway`.
         """
+        self._store.check()
         with self._database.writing() as connection:
             row = connection.execute(sql.select(*_OF_JOBS).where(JOBS.c.id == job)).one_or_none()
             if row is None:

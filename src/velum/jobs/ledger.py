@@ -159,6 +159,12 @@ class Ledger:
             later = self._database.now(connection) + self._pace.pause(failures)
             self._leave(connection, hold, not_before=later, failures=failures, error=error, message=message)
 
+    def defer(self, hold: Hold, error: str, message: str) -> None:
+        """Have the job tried again later, however often: what it needs is away for all jobs, and comes back."""
+        with self._database.writing() as connection:
+            later = self._database.now(connection) + self._pace.backoff_seconds
+            self._leave(connection, hold, not_before=later, error=error, message=message)
+
     def give_back(self, hold: Hold) -> None:
         """Leave the job to others."""
         with self._database.writing() as connection:

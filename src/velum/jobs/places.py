@@ -10,7 +10,7 @@ from velum.jobs.store import FolderStore, Store
 def store_at(place: Path | str) -> Store:
     """Return the store in a folder, or at the URL of a bucket; see `BucketStore.at`.
 
-    Raises `OutputFailed`, `BadPlan`, and `Unavailable` when the extra is missing.
+    Raises `BadPlan`, and `Unavailable` when the extra is missing. Whether it is there shows when it is used.
     """
     if isinstance(place, Path):
         return FolderStore(place)

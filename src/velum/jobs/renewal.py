@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from velum import __version__
-from velum.errors import BadInput, OutputFailed
+from velum.errors import BadInput, OutputFailed, Unavailable
 from velum.jobs.seams import linked, renumbered, reported
 from velum.jobs.values import Former
 
@@ -54,7 +54,9 @@ def _same(span: Hid, lines: Sequence[str], wanted: _Digests, numbers: Mapping[in
 def _digests(given: Path) -> _Digests:
     try:
         return dict(_loaded(given.read_bytes())["frames"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise Unavailable(f"the file of regions cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"the file of regions cannot be read ({type(error).__name__}); put it again") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from velum.errors import Unavailable
 from velum.jobs.craft import Craft, Made, Stopped, Task
 from velum.jobs.ledger import Hold, Ledger, Mark, Outcome
-from velum.jobs.store import Store, hash_of
+from velum.jobs.store import Store, hash_of, missing
 from velum.jobs.values import Former, Piece
 
 Why = Literal["cancelled", "lost", "drained"]
@@ -92,6 +92,18 @@ class Run:
         if self._alone:  # of several, the ledger keeps note, and they stay
             for key in done[0][1].keys - {published.key}:
                 self._store.delete(key)
+
+    def explain(self, error: Exception) -> Exception:
+        """Return why the job failed: where its files are gone, that explains whatever else went wrong."""
+        submission = self.hold.job.submission
+        try:
+            self._store.check()
+            for key in (submission.source, submission.regions):
+                if key is not None and self._store.size(key) is None:
+                    return missing(key)
+        except Unavailable as gone:
+            return gone
+        return error
 
     def progress(self) -> dict[str, Any]:
         """Return how far the job is, as columns of its row."""

@@ -13,7 +13,7 @@ from velum.jobs.craft import Craft, Stopped
 from velum.jobs.ledger import Ledger, Lost
 from velum.jobs.run import Run, insist
 from velum.jobs.scratch import Scratch
-from velum.jobs.store import Store
+from velum.jobs.store import Store, StoreAway
 from velum.jobs.values import Pace
 
 LOG = logging.getLogger("velum.jobs")
@@ -31,6 +31,7 @@ class Shift:
     def __init__(self, ledger: Ledger, store: Store, scratch: Scratch, pace: Pace, overall: int | None) -> None:
         self._ledger, self._store, self._scratch, self._pace, self._overall = ledger, store, scratch, pace, overall
         self._runs: dict[str, Run] = {}
+        self._next_look = 0.0
         # Held from before a job is taken until it is known here: what the database has beyond that nobody works on.
         self._lock = threading.Lock()
 
@@ -85,12 +86,19 @@ class Shift:
                 self._do(run)
 
     def _take(self, craft: Craft) -> Run | None:
+        self._look()
         with self._lock:
             if (hold := self._ledger.take(self._overall)) is None:
                 return None
             run = Run(hold, craft, self._ledger, self._store, self._scratch.folder())
             self._runs[hold.token] = run
             return run
+
+    def _look(self) -> None:
+        """Look now and then whether the store is there: without it, jobs would only be taken up and put back."""
+        if (now := time.monotonic()) >= self._next_look:
+            self._store.check()
+            self._next_look = now + self._pace.beat_seconds
 
     def _do(self, run: Run) -> None:
         job = run.hold.job.id
@@ -118,14 +126,25 @@ class Shift:
             if run.why == "lost":
                 raise Lost(f"job {hold.job.id} was deleted, or given to another worker") from None
             insist(lambda: ledger.cancelled(hold) if run.why == "cancelled" else ledger.give_back(hold))
-        except (Unavailable, OSError) as error:
-            name = type(error).__name__ if isinstance(error, VelumError) else OutputFailed.__name__
-            self._note(ledger.postpone, run, name, error)
-        except VelumError as error:
-            self._note(ledger.fail, run, type(error).__name__, error)
+        except (VelumError, OSError) as error:
+            self._failed(run, run.explain(error))
         except Exception as error:  # the edge of a job: a fault of ours ends it, not the worker
             LOG.exception("job %s: a fault of velum itself", hold.job.id)
-            self._note(ledger.fail, run, "Fault", f"{type(error).__name__}: {error}")
+            self._failed(run, run.explain(error))
+
+    def _failed(self, run: Run, error: Exception) -> None:
+        """Note why a job was not done. Raises `Lost` and `Unavailable`."""
+        ledger = self._ledger
+        match error:
+            case StoreAway():
+                self._note(ledger.defer, run, Unavailable.__name__, error)
+            case Unavailable() | OSError():
+                name = type(error).__name__ if isinstance(error, VelumError) else OutputFailed.__name__
+                self._note(ledger.postpone, run, name, error)
+            case VelumError():
+                self._note(ledger.fail, run, type(error).__name__, error)
+            case _:
+                self._note(ledger.fail, run, "Fault", f"{type(error).__name__}: {error}")
 
     def _note(self, how: Callable[[Any, str, str], None], run: Run, name: str, error: object) -> None:
         LOG.warning("job %s: %s: %s", run.hold.job.id, name, error)

@@ -8,17 +8,24 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from velum.errors import BadInput, LimitExceeded, OutputFailed
+from velum.errors import BadInput, LimitExceeded, OutputFailed, Unavailable
 
 CHUNK = 1 << 20
 
 KEY = re.compile(r"[0-9a-f]{32}")
 """What a key looks like."""
+
+MARK = "velum-store"
+"""Name of the file of a store that holds its identity."""
+
+
+class StoreAway(Unavailable):
+    """The store is not there now, or another one is in its place: nothing is read, written or deleted meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,27 @@ class Kept:
 
 
 class Store(Protocol):
-    """Files by key. Keys are made here, from chance: nobody can choose or guess one. Safe to share between threads."""
+    """Files by key. Keys are made here, from chance: nobody can choose or guess one. Safe to share between threads.
+
+    A store has an identity, so that what lies in its place while it is away is not taken for it. Everything raises
+    `StoreAway` when it is not the store that it was held to.
+    """
+
+    def identity(self) -> str | None:
+        """Return the identity that the store has, as it is now; None when it has none. Raises `StoreAway`."""
+        ...
+
+    def establish(self, identity: str) -> None:
+        """Make it a store of that identity. Raises `OutputFailed`."""
+        ...
+
+    def hold(self, identity: str) -> None:
+        """Take it, from now on, for the store of that identity alone."""
+        ...
+
+    def check(self) -> None:
+        """Raise `StoreAway` unless it is there and the one it is held to."""
+        ...
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> Stored:
         """Keep a stream, of at most that many bytes. Once it is returned it survives a crash; before, nothing is there.
@@ -57,7 +84,10 @@ class Store(Protocol):
         ...
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> "Chunks":
-        """Return the bytes from `start` up to, not including, `stop`. Raises `BadInput` when there is no such file."""
+        """Return the bytes from `start` up to, not including, `stop`.
+
+        Raises `Unavailable` when there is no such file, `BadInput` for what is no key.
+        """
         ...
 
     def fetch(self, key: str, folder: Path) -> Path:
@@ -65,7 +95,7 @@ class Store(Protocol):
         ...
 
     def size(self, key: str) -> int | None:
-        """Return how many bytes it has; None when there is no such file."""
+        """Return how many bytes it has; None when there is no such file, though the store is there."""
         ...
 
     def delete(self, key: str) -> None:
@@ -90,7 +120,8 @@ class Chunks(Iterator[bytes]):
         file.seek(start)
 
     def __next__(self) -> bytes:
-        chunk = b"" if self._left == 0 else self._file.read(CHUNK if self._left is None else min(CHUNK, self._left))
+        with _reading("the store"):
+            chunk = b"" if self._left == 0 else self._file.read(CHUNK if self._left is None else min(CHUNK, self._left))
         if not chunk:
             self.close()
             raise StopIteration
@@ -104,16 +135,52 @@ class Chunks(Iterator[bytes]):
 
 
 class FolderStore:
-    """A store in a folder, which several machines may share. Raises `OutputFailed` when it cannot be made."""
+    """A store in a folder, which several machines may share; it is made when it is first needed.
+
+    One that is held to an identity is never made: where a mounted folder was, an empty one must not be filled.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._parts = path, path / "parts"
-        with _writing(path):
+        self._identity: str | None = None
+
+    def identity(self) -> str | None:
+        """Return what the mark says; see `Store.identity`."""
+        try:
+            with _reading(self._path):
+                return (self._path / MARK).read_bytes()[:64].decode("ascii", "replace").strip()
+        except StoreAway as error:
+            if _absent(error):
+                return None
+            raise
+
+    def establish(self, identity: str) -> None:
+        """Make the folder, and the mark in it; see `Store.establish`."""
+        part = self._path / f"{MARK}.{secrets.token_hex(8)}"
+        with _writing(self._path):
             self._parts.mkdir(parents=True, exist_ok=True)
+            try:
+                with part.open("x", encoding="ascii") as file:
+                    file.write(f"{identity}\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(self._path / MARK)
+                _settle_folder(self._path)
+            finally:
+                _drop(part)
+
+    def hold(self, identity: str) -> None:
+        """Take no other for this store; see `Store.hold`."""
+        self._identity = identity
+
+    def check(self) -> None:
+        """Read the mark; see `Store.check`."""
+        if self._identity is not None and (found := self.identity()) != self._identity:
+            raise away(str(self._path), str(self._path / MARK), self._identity, found)
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> Stored:
         """Keep a stream; see `Store.put`."""
-        part = self._parts / secrets.token_hex(16)
+        part = self._part()
         digest, size = hashlib.sha256(), 0
         try:
             with _writing(self._path), part.open("xb") as file:
@@ -127,50 +194,56 @@ class FolderStore:
                 os.fsync(file.fileno())
             return self._keep(part, size, digest.hexdigest(), sha256)
         finally:
-            part.unlink(missing_ok=True)
+            _drop(part)
 
     def take(self, file: Path, *, sha256: str | None = None) -> Stored:
         """Keep a file; see `Store.take`. On the same file system it is renamed."""
-        part = self._parts / secrets.token_hex(16)
+        part = self._part()
         try:
             with _writing(self._path):
                 _move(file, part)
                 size, digest = part.stat().st_size, hash_of(part)
             return self._keep(part, size, digest, sha256)
         finally:
-            part.unlink(missing_ok=True)
+            _drop(part)
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> "Chunks":
         """Return a range of bytes; see `Store.open`."""
-        try:
-            file = self._place(key).open("rb")
-        except OSError as error:
-            raise missing(key) from error
-        return Chunks(file, start, stop)
+        with self._there(key):
+            return Chunks(self._place(key).open("rb"), start, stop)
 
     def fetch(self, key: str, folder: Path) -> Path:  # noqa: ARG002 - of the protocol: stores elsewhere need a folder
         """Return the file itself; see `Store.fetch`."""
-        if not (place := self._place(key)).is_file():
-            raise missing(key)
+        with self._there(key):
+            (place := self._place(key)).stat()
         return place
 
     def size(self, key: str) -> int | None:
         """Return how many bytes it has, None when there is no such file."""
+        if not KEY.fullmatch(key):
+            return None
         try:
-            return self._place(key).stat().st_size
-        except (FileNotFoundError, BadInput):
+            with _reading(self._path):
+                return self._place(key).stat().st_size
+        except StoreAway as error:
+            if not _absent(error):
+                raise
+            self.check()
             return None
 
     def delete(self, key: str) -> None:
         """Delete it, if it is there."""
+        place = self._place(key)
+        self.check()  # what is away is not deleted
         with _writing(self._path):
-            self._place(key).unlink(missing_ok=True)
+            place.unlink(missing_ok=True)
 
     def list(self) -> Iterator[Kept]:
         """Yield all that is kept, in no order."""
+        self.check()
         now = time.time()
         for folder in self._path.glob("[0-9a-f][0-9a-f]"):
-            with os.scandir(folder) as entries:
+            with _reading(self._path), os.scandir(folder) as entries:
                 for entry in entries:
                     try:
                         stat = entry.stat()
@@ -181,8 +254,9 @@ class FolderStore:
 
     def sweep(self, age_seconds: float) -> int:
         """Delete what crashes left half-written, and return how many files that were."""
+        self.check()
         swept = 0
-        for part in self._parts.iterdir():
+        for part in self._parts.glob("*"):
             with _writing(self._path):
                 try:
                     old = time.time() - part.stat().st_mtime >= age_seconds
@@ -204,12 +278,32 @@ class FolderStore:
             part.replace(place)
             for folder in (place.parent, self._path):
                 _settle_folder(folder)
+        self.check()  # it may have gone away meanwhile, and another folder be in its place
         return Stored(key, size, digest)
+
+    def _part(self) -> Path:
+        """Return where a new file may be written."""
+        self.check()
+        with _writing(self._path):
+            self._parts.mkdir(parents=self._identity is None, exist_ok=True)
+        return self._parts / secrets.token_hex(16)
 
     def _place(self, key: str) -> Path:
         if not KEY.fullmatch(key):
-            raise missing(key)
+            raise unknown(key)
         return self._path / key[:2] / key
+
+    @contextmanager
+    def _there(self, key: str) -> Iterator[None]:
+        """Say of a file that it is missing only where the store is there."""
+        try:
+            with _reading(self._path):
+                yield
+        except StoreAway as error:
+            if not _absent(error):
+                raise
+            self.check()
+            raise missing(key) from error
 
 
 def hash_of(file: Path) -> str:
@@ -255,6 +349,39 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def missing(key: str) -> BadInput:
-    """Return the error for a file that is not there."""
-    return BadInput(f"file {key[:40]!r} is not in the store; it was never there, or was deleted after its time")
+def _drop(part: Path) -> None:
+    with suppress(OSError):  # what cannot be deleted now is swept later
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _reading(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreAway(
+            f"cannot read from {path}: {error.strerror or error}; check that it is mounted and may be read"
+        ) from error
+
+
+def _absent(error: StoreAway) -> bool:
+    return isinstance(error.__cause__, FileNotFoundError | NotADirectoryError)
+
+
+def away(name: str, mark: str, identity: str, found: str | None) -> StoreAway:
+    """Return the error for a store that is not the one it is held to."""
+    what = "has no file by which velum knows it" if found is None else f"is another one, {found[:40]!r}"
+    return StoreAway(
+        f"the store {name} {what}: {mark} must hold {identity}; check that the right one is mounted (where all its "
+        "files are lost for good, write that there: velum then goes on with an empty one)"
+    )
+
+
+def missing(key: str) -> Unavailable:
+    """Return the error for a file that velum has put there itself, and that is gone."""
+    return Unavailable(f"file {key[:40]!r} is not in the store any more; bring it back, and retry what needs it")
+
+
+def unknown(key: str) -> BadInput:
+    """Return the error for what is no key."""
+    return BadInput(f"{key[:40]!r} is not in the store: keys are 32 hexadecimal digits")

@@ -36,7 +36,8 @@ class Sweeper:
         return self.leftovers(self.due())
 
     def due(self) -> Swept:
-        """Delete what jobs have left for their time; quick when there is nothing."""
+        """Delete what jobs have left for their time; quick when there is nothing. Raises `StoreAway`."""
+        self._store.check()
         with self._database.reading() as connection:
             now = self._database.now(connection)
             ended = JOBS.c.ended < now - self._retention.jobs_seconds

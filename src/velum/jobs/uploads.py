@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from velum.errors import BadInput, LimitExceeded, OutputFailed
+from velum.errors import BadInput, LimitExceeded, OutputFailed, Unavailable
 from velum.jobs.store import Store, Stored
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -42,8 +42,6 @@ class Uploads:
 
     def __init__(self, folder: Path, store: Store, *, most: int) -> None:
         self._folder, self._store, self._most = folder, store, most
-        with self._writing():
-            folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, *, size: int | None = None, sha256: str | None = None, owner: str = "") -> Upload:
         """Return a new upload, of which nothing is here. Raises `LimitExceeded`, `BadInput` and `OutputFailed`."""
@@ -55,7 +53,9 @@ class Uploads:
             raise BadInput(f"sha256 {sha256[:80]!r} was announced; it must be 64 hexadecimal digits")
         upload = Upload(secrets.token_hex(16), 0, size, sha256, owner)
         folder = self._folder / upload.id
+        self._store.check()  # where that is away, its folder may be of another disk
         with self._writing():
+            self._folder.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
             (folder / "data").touch()
             part = folder / "state.part"
@@ -73,7 +73,10 @@ class Uploads:
             # What is here is what counts: a crash may have kept less, or more, than anyone was told.
             return Upload(**{**state, "offset": (folder / "data").stat().st_size})
         except (FileNotFoundError, NotADirectoryError):
+            self._store.check()  # where that is away, nobody knows
             return None
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"upload {upload} cannot be read now: {error}") from error
 
     def append(self, upload: str, offset: int, chunks: Iterable[bytes]) -> Upload:
         """Write on at exactly where the upload is, and return how far it is then.
@@ -119,7 +122,7 @@ class Uploads:
 
     def sweep(self, age_seconds: float) -> int:
         """Delete uploads to which nothing was added for that long, and return how many they were."""
-        old = [path for path in self._folder.iterdir() if _age(path) >= age_seconds]
+        old = [path for path in self._folder.glob("*") if _age(path) >= age_seconds]
         for path in old:
             shutil.rmtree(path, ignore_errors=True)
         return len(old)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from velum.jobs.craft import Craft
 from velum.jobs.database import Database
+from velum.jobs.identity import join
 from velum.jobs.ledger import Ledger
 from velum.jobs.notices import Notices, Notify
 from velum.jobs.scratch import Scratch
@@ -47,10 +48,11 @@ class Worker:
         """Work until `stop` is set; then finish the pieces in work, as far as that is soon, and leave the rest.
 
         Raises `Unavailable` when the database cannot be reached at the start, `OutputFailed` when `folder` cannot be
-        written to. Later it waits until the database is back.
+        written to, and both as `join` does. Later it waits until the database and the store are back.
         """
         database = Database(self._url)
         try:
+            join(database, self._store)
             with Scratch(self._folder) as scratch:
                 ledger = Ledger(database, secrets.token_hex(16), self._name, self._pace)
                 sweeper = Sweeper(database, self._store, self._retention, self._uploads)

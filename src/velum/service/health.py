@@ -33,6 +33,8 @@ class Health:
     """Asks the database of jobs something; raises `VelumError` when it does not answer."""
     blur: Callable[[], str] | None = None
     """Returns "ready", or why `/blur/` refuses pictures; None where that is not served."""
+    store: Callable[[], object] | None = None
+    """Asks the store of jobs whether it is there; raises `VelumError` when it is not."""
     _model: str = field(default="loading", init=False)
     _ending: threading.Event = field(default_factory=threading.Event, init=False)
 
@@ -65,22 +67,24 @@ class Health:
             url: {"reachable": one.reachable, "detail": one.detail, "since": one.since}
             for url, one in self.peers.health.items()
         }
-        database = self._database()
+        database = self._answers(self.jobs, "the database of jobs does not answer")
+        store = self._answers(self.store, "the store of jobs is not there")
+        kept = {database, store} <= {"off", "ready"}
         facts = {
-            "ready": able and disk == "writable" and database in {"off", "ready"} and not self._ending.is_set(),
-            "model": model, "disk": disk, "jobs": database,
+            "ready": able and disk == "writable" and kept and not self._ending.is_set(),
+            "model": model, "disk": disk, "jobs": database, "store": store,
             "blur": "off" if self.blur is None else self.blur(), "urls": addresses,
             "faults": dict(self.directory.faults),
         }  # fmt: skip
         return bool(facts["ready"]), facts
 
-    def _database(self) -> str:
-        if self.jobs is None:
+    def _answers(self, asked: Callable[[], object] | None, wrong: str) -> str:
+        if asked is None:
             return "off"
         try:
-            self.jobs()
+            asked()
         except VelumError as error:
-            LOG.warning("the database of jobs does not answer", extra={"facts": {"cause": str(error)}})
+            LOG.warning(wrong, extra={"facts": {"cause": str(error)}})
             return "unavailable"
         return "ready"
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from velum.errors import Unavailable, VelumError
-from velum.jobs import Craft, Database, Desk, Pace, Retention, Store, Uploads, Worker, store_at, through
+from velum.jobs import Craft, Database, Desk, Pace, Retention, Store, Uploads, Worker, join, store_at, through
 from velum.limits import Limits
 from velum.plugins import Host
 from velum.remote.peers import Peers
@@ -24,6 +24,9 @@ LOG = logging.getLogger("velum.service")
 PAUSE_SECONDS = 5.0
 """How long nobody tries again what could not be opened: whoever asks meanwhile is told at once."""
 
+
+ANSWER_SECONDS = 3.0
+"""How long the store may take to say that it is there."""
 
 Making = Callable[[Callable[[], Host], Limits], Craft]
 """Makes what does jobs, of what makes a host in its process, and the limits."""
@@ -51,9 +54,10 @@ class Office:
         self._rooms: Opened | None = None
         self._failure: VelumError | None = None
         self._failed_at = 0.0
+        self._look: _Look | None = None
 
     def open(self) -> Opened:
-        """Return what is open. Raises `Unavailable` when the database does not answer, `OutputFailed` for the store."""
+        """Return what is open. Raises `Unavailable` when the database does not answer, and as `join` does."""
         with self._lock:
             if self._rooms is None:
                 if self._failure is not None and time.monotonic() - self._failed_at < PAUSE_SECONDS:
@@ -69,6 +73,15 @@ class Office:
         """Return how many jobs are in each state. Raises as `open` does."""
         return {state.value: number for state, number in self.open().desk.counts().items()}
 
+    def check_store(self) -> None:
+        """Raise `Unavailable` unless the store of the jobs is there and answers soon; as `open` does, too."""
+        store = self.open().store
+        with self._lock:
+            if self._look is None or self._look.over:
+                self._look = _Look(store)
+            look = self._look
+        look.outcome(ANSWER_SECONDS)
+
     def close(self) -> None:
         """End the connections."""
         with self._lock:
@@ -80,7 +93,42 @@ class Office:
         store = _store(self._settings)
         uploads = _uploads(self._settings, store)
         database = Database(_database(self._settings))
+        try:
+            join(database, store)
+        except VelumError:
+            database.close()
+            raise
         return Opened(database, Desk(database, store), store, uploads)
+
+
+class _Look:
+    """A look at the store from a thread of its own: a mounted folder whose server is gone lets everyone wait."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._failure: VelumError | None = None
+        self._done = threading.Event()
+        threading.Thread(target=self._begin, name="velum-store", daemon=True).start()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has an outcome."""
+        return self._done.is_set()
+
+    def outcome(self, seconds: float) -> None:
+        """Raise what is wrong with the store, or `Unavailable` when that is not known in time."""
+        if not self._done.wait(seconds):
+            raise Unavailable(f"the store has not answered for {seconds:g} s; check that its server runs")
+        if self._failure is not None:
+            raise self._failure
+
+    def _begin(self) -> None:
+        try:
+            self._store.check()
+        except VelumError as error:
+            self._failure = error
+        finally:
+            self._done.set()
 
 
 class Crew:
@@ -120,7 +168,7 @@ def watched_craft(settings: Settings, metrics: Metrics, audit: Audit | None) -> 
 
 
 def worker(settings: Settings, peers: Peers, craft: Making | None = None) -> Worker:
-    """Return a worker. Raises `OutputFailed` when its folders cannot be made."""
+    """Return a worker."""
     jobs = settings.jobs
     making = craft or watched_craft(settings, Metrics(), audit_of(settings))
     store = _store(settings)

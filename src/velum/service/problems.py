@@ -143,7 +143,13 @@ def told(error: VelumError, request: Request) -> Response:
     detail = str(error)
     if status >= 500 and not open_to_callers:
         detail = next((text for kind, text in _HIDDEN.items() if isinstance(error, kind)), "a fault of the service")
-    return problem(status, detail, request.url.path, code=type(error).__name__, headers=headers, **facts)
+    return problem(status, detail, request.url.path, code=_code(error), headers=headers, **facts)
+
+
+def _code(error: VelumError) -> str:
+    """Return the name of the error that clients know: kinds of `Unavailable` are our own concern."""
+    kind = type(error)
+    return Unavailable.__name__ if issubclass(kind, Unavailable) and kind.http_status == 503 else kind.__name__
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from velum.jobs import Job, State, Store
-from velum.jobs.store import Chunks
+from velum.jobs.store import Chunks, missing
 from velum.media.sniff import SUFFIXES
 from velum.service.problems import Conflict, Expired, NotSatisfiable
 from velum.service.v1.studio import KINDS
@@ -45,18 +45,16 @@ def result_of(job: Job, store: Store, request: Request) -> Response:
     """Return the result of a job. Raises `Conflict` before it is done, `Expired` after it has been deleted."""
     if job.state is not State.DONE:
         raise Conflict(f"job {job.id} is {job.state}; it has a result when it is done", state=job.state.value)
-    size = None if job.result is None else store.size(job.result)
-    if job.result is None or size is None:
+    if job.result is None:
         raise Expired(f"the result of job {job.id} has been deleted after its time; hand the source in again")
-    return _sent(store, job.result, size, job.result_name or "result", request)
+    return _sent(store, job.result, job.result_name or "result", request)
 
 
 def source_of(job: Job, store: Store, request: Request) -> Response:
     """Return the source of a job. Raises `Expired` after it has been deleted."""
-    size = store.size(job.submission.source) if job.source_kept else None
-    if size is None:
+    if not job.source_kept:
         raise Expired(f"the source of job {job.id} has been deleted after its time")
-    return _sent(store, job.submission.source, size, job.submission.name, request)
+    return _sent(store, job.submission.source, job.submission.name, request)
 
 
 def regions_of(job: Job, store: Store, request: Request) -> Response:
@@ -65,10 +63,7 @@ def regions_of(job: Job, store: Store, request: Request) -> Response:
         raise Expired(f"the regions of job {job.id} have been deleted after their time")
     if job.regions is None:
         raise Conflict(f"job {job.id} is {job.state}; it has regions when it is done", state=job.state.value)
-    size = store.size(job.regions)
-    if size is None:
-        raise Expired(f"the regions of job {job.id} have been deleted after their time")
-    return _sent(store, job.regions, size, f"{PurePath(job.submission.name).stem}.regions.json", request)
+    return _sent(store, job.regions, f"{PurePath(job.submission.name).stem}.regions.json", request)
 
 
 def tag_of(key: str) -> str:
@@ -76,9 +71,12 @@ def tag_of(key: str) -> str:
     return f'"{hashlib.sha256(key.encode()).hexdigest()[:32]}"'
 
 
-def _sent(store: Store, key: str, size: int, name: str, request: Request) -> Response:
+def _sent(store: Store, key: str, name: str, request: Request) -> Response:
+    """Return a file that the database says is there. Raises `Unavailable` when it is not: that is our own fault."""
+    if (size := store.size(key)) is None:
+        raise missing(key)
     headers = {
-        "etag": tag_of(key), "accept-ranges": "bytes", "cache-control": "private, no-store",
+        "etag": tag_of(key), "accept-ranges": "bytes", "cache-control": "private, no-cache",
         "content-disposition": _attached(name),
     }  # fmt: skip
     tag = headers["etag"]

@@ -84,10 +84,9 @@ def routes(counter: Counter, studio: Studio, previews: Previews, access: Access)
         return one
 
     def kept(job: Job) -> Store:
-        store = counter.office.open().store
-        if not job.source_kept or store.size(job.submission.source) is None:
+        if not job.source_kept:
             raise Expired(f"the source of job {job.id} has been deleted after its time")
-        return store
+        return counter.office.open().store
 
     @router.get("/{job}/source", responses={**RANGES, **documented(404, 410, 416)}, response_class=Response)
     def source(job: JobId, caller: Reviewing, request: Request) -> Response:

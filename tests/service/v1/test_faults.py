@@ -1,0 +1,60 @@
+"""The jobs of the service while what they need is away: it says so, and loses nothing."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.jobs.test_away import away
+from tests.service.making import client, settings
+from tests.service.v1.test_jobs import handed_in
+from tests.service.v1.test_uploads import PLAN, begun
+
+from velum.jobs import Database
+from velum.jobs.database import JOBS
+
+pytestmark = pytest.mark.slow
+
+
+def id_of(place: str) -> str:
+    return place.rpartition("/")[2]
+
+
+def has_ended(folder: Path, place: str, **values: Any) -> None:
+    """Have a job done whose result is kept under the key of its source."""
+    with closing(Database(f"sqlite:///{folder}/jobs/jobs.sqlite")) as database, database.writing() as connection:
+        ended = {"state": "done", "result": JOBS.c.source, "report": "{}", **values}
+        connection.execute(JOBS.update().where(JOBS.c.id == id_of(place)).values(**ended))
+
+
+def test_a_store_that_is_away_is_told_as_such(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        assert it.get("/health/ready").json()["store"] == "ready"
+        job, upload = handed_in(it), begun(it)
+        it.put(upload, content=b"any")
+        has_ended(tmp_path, job)
+        wanted = {"upload": id_of(upload), "plan": PLAN}
+        with away(tmp_path / "jobs" / "store"):
+            ready = it.get("/health/ready")
+            assert (ready.status_code, ready.json()["jobs"], ready.json()["store"]) == (503, "ready", "unavailable")
+            answers = [
+                it.get(f"{job}/result"), it.get(f"{job}/source"), it.get(upload), it.post("/v1/uploads"),
+                it.put(upload, content=b"more", headers={"upload-offset": "3"}), it.post("/v1/jobs", json=wanted),
+                it.delete(upload), it.delete(job),
+            ]  # fmt: skip
+            assert [(one.status_code, one.json()["code"]) for one in answers] == [(503, "Unavailable")] * len(answers)
+            assert it.get(job).json()["state"] == "done", "what the database knows is told"
+        assert it.get("/health/ready").json()["store"] == "ready"
+        assert it.get(f"{job}/result").content == b"any"
+        assert it.get(upload).json()["offset"] == 3
+        assert it.post("/v1/jobs", json=wanted).status_code == 201
+
+
+def test_a_file_that_is_lost_is_not_said_to_have_been_deleted_after_its_time(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        job = handed_in(it)
+        has_ended(tmp_path, job)
+        (file,) = (tmp_path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*")
+        file.unlink()
+        for place in (f"{job}/result", f"{job}/source"):
+            assert it.get(place).status_code == 503
