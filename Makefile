@@ -5,7 +5,7 @@ PHOTO ?=
 INPUTS ?= 100000
 SEED ?= 1
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/velum/__init__.py)
-FROM_ENVIRONMENT = HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL
+FROM_ENVIRONMENT = BASE HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL
 
 .PHONY: demo fast serve test check fix fuzz bench lock image clean
 

@@ -138,7 +138,10 @@ Touched = tuple[tuple[Box, Mask | None], ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture. `planes` are as decoded and stored; `width` and `height` are of the upright picture."""
+    """One picture. `planes` are as decoded and stored; `width` and `height` are of the upright picture.
+
+    `time` is in seconds since the first picture that is shown, whatever the file's own clock said there.
+    """
 
     planes: tuple[Plane, ...]
     width: int

@@ -1,6 +1,7 @@
 """The compose files agree with the image, the settings and each other, and run velum as closed as it should be."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ OURS = {
     if (key != "velum" and "VELUM_IMAGE" in one["image"]) or name == "yaml"
 }
 FINAL = stages()[-1]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def host_and_container(volume: str) -> tuple[str, str]:
@@ -58,7 +60,7 @@ def test_velum_keeps_its_files_in_the_volume_and_is_asked_at_its_port() -> None:
     for key in ("VELUM_BMW_FOLDER", "VELUM_BMW_VIDEOS"):
         assert env[key].startswith(f"{host_and_container(volume)[1]}/")
     assert env["VELUM_REMOTE_PRIVATE"] == "true"
-    assert [default(port) for port in VELUM["ports"]] == [f"8070:{FINAL.last('EXPOSE')}"]
+    assert [default(port) for port in VELUM["ports"]] == [f"127.0.0.1:8070:{FINAL.last('EXPOSE')}"]
     assert VELUM["healthcheck"]["test"][1:] == FINAL.listed("HEALTHCHECK")
     assert default(VELUM["environment"]["VELUM_THREADS"]) == default(VELUM["deploy"]["resources"]["limits"]["cpus"])
 
@@ -66,7 +68,7 @@ def test_velum_keeps_its_files_in_the_volume_and_is_asked_at_its_port() -> None:
 def test_index_and_proxies_come_from_the_environment() -> None:
     arguments = VELUM["build"]["args"]
     assert set(arguments.values()) == {None}
-    known = {one.partition("=")[0] for one in stages()[0].all("ARG")}
+    known = {one.partition("=")[0] for one in [*re.findall(r"(?m)^ARG (.+)", DOCKERFILE), *stages()[0].all("ARG")]}
     assert {key for key in arguments if "PROXY" not in key} <= known
 
 

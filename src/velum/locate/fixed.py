@@ -11,19 +11,24 @@ class Fixed:
     """The same zone in every frame of a span of time: `fixed(box=[0, 0, 400, 90], from=2.5, to=10)`.
 
     `box` is in pixels of the upright picture, and the whole picture where it is left out. `from` and `to` are in
-    seconds of the video's own time, `to` not included; a still picture is at 0. A rule names the zone by its label:
-    `zone: fixed(box=[0, 0, 400, 90]) -> blacken`.
+    seconds since the first picture that is shown, `to` not included; a still picture is at 0. A rule names the zone by
+    its label: `zone: fixed(box=[0, 0, 400, 90]) -> blacken`.
     """
 
     def __init__(
         self, box: tuple[int, ...] | None = None, from_: float = 0.0, to: float | None = None, label: str = "zone"
     ) -> None:
-        """Check the values. Raises `BadPlan` for a box that is empty or not of four numbers, and for an empty span."""
+        """Check the values.
+
+        Raises `BadPlan` for a box that is empty or not of four numbers, for an empty span, and for one before 0.
+        """
         if box is not None and (len(box) != 4 or box[0] >= box[2] or box[1] >= box[3]):
             raise BadPlan(
                 f"box of fixed is {list(box)}; it must be [x0, y0, x1, y1] in pixels with x0 < x1 and y0 < y1"
             )
-        if to is not None and to <= from_:
+        if not from_ >= 0:
+            raise BadPlan(f"from of fixed is {from_}; it must be 0 or more: seconds count from the first picture")
+        if to is not None and not to > from_:
             raise BadPlan(f"fixed ends at {to} s, which is not after its start at {from_} s")
         self.labels = frozenset({label})
         self._label, self._box, self._from, self._to = label, box, from_, to
@@ -37,7 +42,9 @@ class Fixed:
 
     def _zone(self, frame: Frame) -> list[Region]:
         seconds = float(frame.time or 0)
-        if seconds < self._from or (self._to is not None and seconds >= self._to):
+        # Without a start of its own a zone begins with the video, wherever the clock of that begins.
+        early = self._from > 0 and seconds < self._from
+        if early or (self._to is not None and seconds >= self._to):
             return []
         box = frame.box if self._box is None else Box(*self._box).clip(frame.width, frame.height)
         return [] if box is None else [Region(box, self._label, found="manual")]

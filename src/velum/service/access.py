@@ -23,6 +23,7 @@ from velum.service.callers import ANYONE, SCOPES, Allowance, Caller, Denied, Not
 from velum.service.edge import stated_bytes
 from velum.service.keys import PREFIX, Keys
 from velum.service.oidc import Issuer, Tokens
+from velum.service.paths import shut
 from velum.service.problems import problem
 from velum.service.rates import Rates
 from velum.settings import Settings
@@ -31,10 +32,6 @@ __all__ = ["ANYONE", "Access", "Allowance", "Caller", "Denied", "Door", "NotKnow
 
 CALLER = "velum.caller"
 """Key of a request's scope under which its caller is found."""
-
-OPEN = ("/health/", "/docs/", "/ui/")
-OPEN_ALONE = frozenset({"/", "/docs", "/redoc", "/openapi.json"})
-"""Paths for everyone: they tell nothing of anyone's pictures, and probes and browsers come without keys."""
 
 COOKIE = "velum-media"
 _MEDIA = re.compile(r"/v1/jobs/[0-9a-f]{32}/(?:source|result|preview)")
@@ -223,11 +220,6 @@ def _with(scope: Scope, request: Request) -> Caller:
     if scope not in caller.scopes:
         raise Denied(f"{caller.name} lacks the scope {scope}; ask the operator for a key that has it")
     return caller
-
-
-def shut(path: str) -> bool:
-    """Tell whether a path is only for those who are known, where access is restricted."""
-    return path not in OPEN_ALONE and not path.startswith(OPEN)
 
 
 def _refused(error: Unavailable, scope: Asgi) -> Response:

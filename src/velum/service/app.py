@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from velum import __version__
 from velum.bmw import asked, local, routes, techniques
@@ -29,7 +30,9 @@ from velum.service.edge import Edge
 from velum.service.metrics import Metrics
 from velum.service.native import Native, native
 from velum.service.office import Office, watched_craft
+from velum.service.origins import SiteCheck, Sites
 from velum.service.traces import telemetry
+from velum.service.v1.intake import single_fields
 from velum.service.watch import Watch, WatchedEngine, WatchedGate, WatchedWorkers
 from velum.settings import Settings
 
@@ -117,7 +120,8 @@ def create_app(settings: Settings | None = None, *, host: Host | None = None) ->
     )
     app.state.end = house.health.end
     errors.handle(app)
-    app.include_router(routes.routes(house.api), dependencies=[Depends(access.of_tags("Configuration"))])
+    once = [] if strict else [Depends(single_fields)]
+    app.include_router(routes.routes(house.api), dependencies=[Depends(access.of_tags("Configuration")), *once])
     for prefix, router in house.native.routers(access) if house.native is not None else ():
         app.include_router(router, prefix=prefix, dependencies=[Depends(access.require("anonymize"))])
     app.include_router(health.routes(house.health))
@@ -129,6 +133,15 @@ def create_app(settings: Settings | None = None, *, host: Host | None = None) ->
         app.include_router(metrics.routes(house.metrics, guards=guards))
     # The last is the outermost.
     app.add_middleware(Door, access=access, free=frozenset({metrics.PATH} if settings.watch.metrics_open else ()))
+    if settings.access.origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.access.origins, allow_methods=["*"], allow_headers=["*"],
+            expose_headers=["*"],
+        )  # fmt: skip
+    if not access.required:
+        app.add_middleware(
+            SiteCheck, sites=Sites((*settings.access.hosts, settings.service.listen_host), settings.access.origins)
+        )
     app.add_middleware(
         Edge, requests=settings.service.requests, body_bytes=settings.service.body_bytes,
         upload_bytes=settings.limits().bytes,

@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from velum.bmw import wire
 from velum.bmw.routes import FACTS
 from velum.service import problems
+from velum.service.paths import shut
 
 TOO_LARGE, TOO_MANY, CLIENT_GONE = 413, 429, 499
-_CODES = {TOO_LARGE: "LimitExceeded", TOO_MANY: "Busy", 500: "Fault", 503: "Unavailable"}
+_CODES = {400: "Malformed", TOO_LARGE: "LimitExceeded", TOO_MANY: "Busy", 500: "Fault", 503: "Unavailable"}
 
 UPLOADS = "/v1/uploads/"
 """Start of the paths that files of any size are sent to."""
@@ -55,6 +56,8 @@ class Edge:
         try:
             if self._inside > self.requests and not scope["path"].startswith("/health/"):
                 await visit.refuse(TOO_MANY, "as many requests are in work as may be; try again later")
+            elif _has_two_lengths(Headers(scope=scope)):
+                await visit.refuse(400, "the request has both Content-Length and Transfer-Encoding; send one of them")
             elif stated_bytes(Headers(scope=scope)) > most:
                 await visit.refuse(TOO_LARGE, too_large(most))
             else:
@@ -73,6 +76,11 @@ def stated_bytes(headers: Headers) -> int:
     """Return the size of a body, 0 where the client does not state it."""
     stated = headers.get("content-length", "")
     return int(stated) if re.fullmatch(r"[0-9]{1,18}", stated) else 0
+
+
+def _has_two_lengths(headers: Headers) -> bool:
+    """Tell whether a body's end is said twice: a proxy may believe one and we the other (RFC 9112, section 6.1)."""
+    return "transfer-encoding" in headers and "content-length" in headers
 
 
 @dataclass(slots=True)
@@ -144,6 +152,8 @@ class _Visit:
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.name
             headers["x-content-type-options"] = "nosniff"
+            if shut(self.scope["path"]):
+                headers.setdefault("cache-control", "no-store")
         await self.send(message)
 
 

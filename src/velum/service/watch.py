@@ -29,11 +29,12 @@ from velum.limits import Limits
 from velum.plan import Plan
 from velum.plugins import Host
 from velum.report import Report
-from velum.service.access import CALLER, shut
+from velum.service.access import CALLER
 from velum.service.audit import Audit
 from velum.service.callers import ANYONE, Caller
 from velum.service.edge import CLIENT_GONE, REQUEST
 from velum.service.metrics import PATH, Metrics
+from velum.service.paths import shut
 from velum.service.traces import Facts, Note, Spans, spans
 
 LOG = logging.getLogger("velum.service")

@@ -23,7 +23,8 @@
     VELUM_REMOTE_<NAME>    [remote] <name>        inference APIs: allow, deny, private, connect_seconds, read_seconds,
                                                   total_seconds, attempts, parallel, answer_bytes
     VELUM_ACCESS_<NAME>    [access] <name>        who may use the service: required, keys, issuer, audience,
-                                                  issuer_keys, claim, claim_scopes, requests_per_minute, bytes_per_day
+                                                  issuer_keys, claim, claim_scopes, requests_per_minute, bytes_per_day,
+                                                  hosts, origins
     VELUM_WATCH_<NAME>     [watch] <name>         what is seen of it: metrics, metrics_open,
                                                   worker_metrics, traces, audit
     VELUM_CLIENT_<NAME>    [client] <name>        the service for 'velum submit' and 'velum jobs': server, token

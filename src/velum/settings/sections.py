@@ -113,6 +113,11 @@ class Access:
     """Requests of one caller whose key has no number of its own; 0: as many as there are."""
     bytes_per_day: int = 0
     """Uploads of one caller whose key has no number of its own; 0: as many as there are."""
+    hosts: tuple[str, ...] = ()
+    """Names by which the service is called where nobody is asked for a key: `name` or `name:port`, `*` for all.
+    Addresses, this machine's name and names without a dot are known."""
+    origins: tuple[str, ...] = ()
+    """Pages of other sites that may call it: `https://tools.example.org`, `*` for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +210,8 @@ ACCESS: Readers = MappingProxyType(
         "claim_scopes": Given.texts,
         "requests_per_minute": Given.number,
         "bytes_per_day": Given.number,
+        "hosts": Given.texts,
+        "origins": Given.texts,
     }
 )
 WATCH: Readers = MappingProxyType(

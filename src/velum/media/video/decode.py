@@ -12,7 +12,7 @@ from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media.video.info import VideoInfo
 from velum.media.video.pixels import Buffers, Picture, blacken, own, planes_of
-from velum.media.video.probe import fraction, probe, refuse_encrypted
+from velum.media.video.probe import fraction, probe, refuse_encrypted, stated_seconds
 from velum.media.video.source import Demuxed, VideoFile, decode_strictly
 from velum.media.video.timeline import Timeline
 
@@ -53,7 +53,7 @@ class VideoReader:
         return self._file.sha256
 
     def frames(self) -> Iterator[Picture]:
-        """Yield every picture in the order of display, with its time in seconds.
+        """Yield every picture in the order of display, with its time in seconds since the first one.
 
         A picture's buffers are its own: it may be changed, and kept for as long as memory allows. Raises `BadInput`,
         with frame and time, where the video is damaged (unless damage is covered: then the picture is black), and
@@ -178,9 +178,10 @@ class Pass:
     def _picture(self, native: av.VideoFrame, pts: int, duration: int = 0) -> Picture:
         coding, info = self._coding, self._info
         native.pts, native.time_base, native.duration = pts, coding.time_base, duration
-        time = pts * coding.time_base
-        self._first_pts = pts if self._first_pts is None else self._first_pts
-        self._limits.check("seconds", int((pts - self._first_pts) * coding.time_base), str(info.source))
+        if self._first_pts is None:
+            self._first_pts = info.reading.origin = pts
+        time = (pts - self._first_pts) * coding.time_base
+        self._limits.check("seconds", int(time), str(info.source))
         self._limits.check("video_frames", self._count + 1, str(info.source))
         index, self._count, self._last_pts = self._count, self._count + 1, pts
         planes = planes_of(native, coding.layout, limited=not coding.colour.full_range)
@@ -198,7 +199,8 @@ class Pass:
 
     def _place(self, pts: int | None) -> str:
         at = pts if pts is not None else self._last_pts
-        seconds = 0.0 if at is None else float(at * self._coding.time_base)
+        first = at if self._first_pts is None else self._first_pts
+        seconds = 0.0 if at is None or first is None else float((at - first) * self._coding.time_base)
         return f"frame {self._count} at {seconds:.3f} s"
 
     def _damaged(self, reason: str, pts: int | None = None) -> None:
@@ -226,11 +228,11 @@ class Pass:
         # The header of an AVI counts units of time, not pictures.
         if not self._ordered and self._packets < stream.frames:
             self._short(f"only {self._packets} of {stream.frames} pictures are there")
-        elif self._info.format in {"MKV", "WEBM", "AVI"} and container.duration:
-            start = (container.start_time or 0) / 1_000_000
-            stated = container.duration / 1_000_000
+        elif self._info.format in {"MKV", "WEBM", "AVI"}:
+            start = float((self._first_pts or 0) * self._coding.time_base)
+            stated = stated_seconds(container, start) or 0
             if float(self._end_seconds) - start < stated - max(_SHORT_SECONDS, stated / 100):
-                self._short(f"it ends at {float(self._end_seconds):.3f} s of {stated:.3f} s")
+                self._short(f"it ends at {float(self._end_seconds) - start:.3f} s of {stated:.3f} s")
 
     def _short(self, reason: str) -> None:
         self._damaged(reason)

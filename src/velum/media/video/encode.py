@@ -19,7 +19,7 @@ from velum.media.published import Published
 from velum.media.video import remux
 from velum.media.video.codecs import recipe
 from velum.media.video.containers import CONTAINERS, container_for, streamed
-from velum.media.video.feed import Feed, added
+from velum.media.video.feed import Feed, added, move
 from velum.media.video.info import VideoInfo
 from velum.media.video.outlet import Sender
 from velum.media.video.remux import Companions
@@ -59,7 +59,8 @@ class VideoWriter(Published):
         self._tracks = remux.chosen(like, plan.video, self._format)
         super().__init__()
         self._count = self._shifted = 0
-        self._feed = Feed(like.coding, self._recipe, target)
+        self._ahead: Fraction | None = None
+        self._feed = Feed(like, self._recipe, target)
         self._tick = Fraction(1) / self._recipe.rate if self._format == "AVI" else self._kind.tick
         self._smart = None if touched is None else self._planned(touched)
         self.sha256: str | None = None
@@ -98,7 +99,7 @@ class VideoWriter(Published):
                 f"cannot write {self._target}: frame {frame.index} came, number {self._count} was due; {self._outcome}"
             )
         with self._translated():
-            self._heed_tick(frame.time)
+            self._heed_tick(self._feed.stamp(frame.time) * self._like.coding.time_base)
             self._mux(self._encode(self._feed.native(frame)))
         self._count += 1
 
@@ -149,9 +150,22 @@ class VideoWriter(Published):
     def _mux(self, packets: "Iterable[Packet[Any]]") -> None:
         base = self._like.coding.time_base
         for packet in self._feed.stamped(packets):
+            if self._ahead is None:
+                self._ahead = self._companions.ahead = self._clock_ahead()
             decoded = packet.dts if packet.dts is not None else packet.pts
             self._companions.until((decoded or 0) * base)
+            move(packet, self._ahead)
             self._container.mux(packet)
+
+    def _clock_ahead(self) -> Fraction:
+        """Return the seconds by which the result's clock is ahead of the source's: not each container can begin there.
+
+        Players of MP4 skip what lies before 0, and an AVI would be filled with empty pictures from 0 on. The other
+        muxers move negative times by themselves.
+        """
+        origin = self._like.reading.origin * self._like.coding.time_base
+        before = self._kind.muxer in {"mp4", "mov"} and origin < 0
+        return -origin if before or self._format == "AVI" else Fraction(0)
 
     @property
     def _whole(self) -> bool:

@@ -9,7 +9,7 @@ from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.media.live import Outlet
 from velum.media.video.codecs import Recipe, configure
-from velum.media.video.info import Coding
+from velum.media.video.info import Coding, VideoInfo
 from velum.media.video.pixels import native_of, widened
 
 if TYPE_CHECKING:
@@ -28,11 +28,20 @@ def added(container: "OutputContainer", made: Recipe, coding: Coding) -> "VideoS
     return stream
 
 
+def move(packet: "Packet[Any]", seconds: Fraction) -> None:
+    """Add seconds to the times of a packet."""
+    if not seconds:
+        return
+    ticks = round(seconds / Fraction(packet.time_base.numerator, packet.time_base.denominator))
+    packet.pts = None if packet.pts is None else packet.pts + ticks
+    packet.dts = None if packet.dts is None else packet.dts + ticks
+
+
 class Feed:
     """Goes with one encoder: knows which time stamp each of its packets is to have."""
 
-    def __init__(self, coding: Coding, made: Recipe, target: Path | Outlet) -> None:
-        self._coding, self._made, self._target = coding, made, target
+    def __init__(self, like: VideoInfo, made: Recipe, target: Path | Outlet) -> None:
+        self._coding, self._reading, self._made, self._target = like.coding, like.reading, made, target
         self._count = 0
         self._pending: dict[int, tuple[int, int]] = {}
 
@@ -40,6 +49,10 @@ class Feed:
     def waiting(self) -> int:
         """Of how many frames the packet has not come."""
         return len(self._pending)
+
+    def stamp(self, time: Fraction) -> int:
+        """Return the source's time stamp of a frame at `time`."""
+        return self._reading.origin + round(time / self._coding.time_base)
 
     def native(self, frame: Frame) -> "av.VideoFrame":
         """Return the frame as the encoder takes it, with the time stamp it is to have there."""
@@ -50,7 +63,7 @@ class Feed:
                 f"this frame has {len(frame.planes)}"
             )
         native = native_of(frame, coding.layout)
-        stamp, duration = round(cast("Fraction", frame.time) / coding.time_base), native.duration
+        stamp, duration = self.stamp(cast("Fraction", frame.time)), native.duration
         if made.layout != coding.layout and made.layout.scales == ((1, 1),) * len(coding.layout.scales):
             native = widened(native, coding.layout, made.layout)
         native.time_base = made.time_base

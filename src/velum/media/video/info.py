@@ -65,6 +65,8 @@ class Reading:
 
     frames: int = 0
     finished: bool = False
+    origin: int = 0
+    """Time stamp of the first picture, in units of the stream: at it the times of frames begin."""
     warnings: list[str] = field(default_factory=list)
 
 

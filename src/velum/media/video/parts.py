@@ -59,7 +59,7 @@ class PartWriter(Published):
         self._target, self._like, self._plan, self._span = target, like, plan, span
         self._recipe = recipe(like, plan.video, span.format)
         remux.chosen(like, plan.video, span.format)  # what cannot be joined is not begun
-        self._feed = Feed(like.coding, self._recipe, target)
+        self._feed = Feed(like, self._recipe, target)
         super().__init__()
         self._next = span.first.frame
         self._packets = 0
@@ -194,6 +194,7 @@ class JoinWriter(VideoWriter):
         self._joined = sorted(map(Part, parts), key=lambda part: part.span.index)
         _check(self._joined, self._format, sha256, like)
         self._total = self._joined[0].span.frames_total
+        like.reading.origin = self._joined[0].span.origin
 
     def join(self) -> None:
         """Write everything; to be called once, in the `with` block."""

@@ -37,11 +37,11 @@ def probe(file: Held, limits: Limits, *, cover_damage: bool) -> VideoInfo:
         raise BadInput(f"cannot read {file.path}: it is truncated: {short}; copy the file again")
     with file.open(limits) as container, translated(file.path):
         stream = _pictures(container, file)
-        duration = _duration_seconds(container, stream)
         limits.check("pixels", stream.codec_context.width * stream.codec_context.height, str(file.path))
+        first = _first(container, stream, file)
+        duration = _duration_seconds(container, stream, file, seconds_of(first.pts or 0, stream.time_base))
         if duration is not None:
             limits.check("seconds", int(duration), str(file.path))
-        first = _first(container, stream, file)
         coding = _coding(stream, first)
         notes = [] if short is None else [f"the file is truncated: {short}"]
         notes += _notes(container, first)
@@ -88,10 +88,22 @@ def fraction(value: Fraction | None) -> Fraction:
     return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
 
 
-def _duration_seconds(container: Demuxed, stream: "VideoStream") -> float | None:
-    if stream.duration:
+def _duration_seconds(container: Demuxed, stream: "VideoStream", file: Held, start: float) -> float | None:
+    # In Matroska it is a tag, which says when the stream ends.
+    if stream.duration and file.format not in {"MKV", "WEBM"}:
         return seconds_of(stream.duration, stream.time_base)
-    return container.duration / 1_000_000 if container.duration else None
+    return stated_seconds(container, start)
+
+
+def stated_seconds(container: Demuxed, start: float) -> float | None:
+    """Return how long the header says that it lasts, None where it does not say; its first picture is at `start`.
+
+    Some writers of Matroska count that from 0, whatever time the first picture has.
+    """
+    if not container.duration:
+        return None
+    stated = float(container.duration) / 1_000_000
+    return stated - (start if stated > start > 0 else 0)
 
 
 def refuse_encrypted(packet: "Packet[Any]", file: Held) -> None:

@@ -12,6 +12,7 @@ from av.stream import Discard
 
 from velum.errors import BadInput, BadPlan
 from velum.media.video.containers import held
+from velum.media.video.feed import move
 from velum.media.video.info import Track, VideoInfo
 from velum.media.video.probe import fraction
 from velum.media.video.source import translated
@@ -65,6 +66,8 @@ class Companions:
         self._silences: dict[int, _Silence] = {}
         self._source = info.file.beside(info.limits)
         self._skipped = 0
+        self.ahead = Fraction(0)
+        """Seconds by which the result's clock is ahead of the source's."""
         with translated(info.source):
             self._add(tracks, video, format)
             self._packets = self._demuxed()
@@ -128,6 +131,7 @@ class Companions:
                 )
             self._skipped += 1
             return
+        move(packet, self.ahead)
         if index in self._silences:
             self._target.mux(self._silences[index].reach(packet))
             return

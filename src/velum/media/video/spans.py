@@ -123,7 +123,7 @@ class _Stretch(Pass):
         super().__init__(info)
         self._span, self._seek = span, seek
         self._count = self._packets = span.read.frame
-        self._first_pts = span.origin
+        self._first_pts = info.reading.origin = span.origin
         self._reached = span.stop.pts is None
 
     def pictures(self) -> "Generator[Picture]":
@@ -131,7 +131,7 @@ class _Stretch(Pass):
         base, span = self._info.coding.time_base, self._span
         known = {mark.frame: mark.pts for mark in (span.read, span.first, span.end) if mark.pts is not None}
         for picture in super().pictures():
-            if (pts := known.get(picture.index)) is not None and picture.time != pts * base:
+            if (pts := known.get(picture.index)) is not None and picture.time != (pts - span.origin) * base:
                 raise changed(self._info)
             yield picture
             del picture  # or its buffers would be held while the next one is decoded

@@ -76,7 +76,7 @@ def _sent(store: Store, key: str, name: str, request: Request) -> Response:
     if (size := store.size(key)) is None:
         raise missing(key)
     headers = {
-        "etag": tag_of(key), "accept-ranges": "bytes", "cache-control": "private, no-cache",
+        "etag": tag_of(key), "accept-ranges": "bytes", "cache-control": "private, no-store",
         "content-disposition": _attached(name),
     }  # fmt: skip
     tag = headers["etag"]

@@ -1,14 +1,18 @@
 """A picture as it comes in: a form or the bare file, always in memory and never on a disk."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
 
 from fastapi import Request
 from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from velum.errors import LimitExceeded
 from velum.service.problems import Malformed, Unsupported
+
+_TWICE = "the form has {} more than once; send one picture with one plan a request"
 
 FORM_BYTES = 1 << 20
 """What the fields of a form and its boundaries may have, beside the picture."""
@@ -31,6 +35,8 @@ async def sent(request: Request, field: str, others: Collection[str], most: int,
     if kind == "multipart/form-data":
         return await _of_form(request, field, others, most)
     if bare and (kind.startswith("image/") or kind in {"", "application/octet-stream"}):
+        if twice := _repeated([name for name, _ in request.query_params.multi_items() if name in others]):
+            raise Malformed(_TWICE.format(", ".join(map(repr, twice))))
         data = b"".join([chunk async for chunk in bounded(request, most)])
         return Sent(data, {name: request.query_params[name] for name in others if name in request.query_params})
     also = ", or the file itself as image/... or application/octet-stream" if bare else ""
@@ -56,6 +62,8 @@ async def _of_form(request: Request, field: str, others: Collection[str], most: 
 
 
 def _taken(form: FormData, field: str, others: Collection[str], most: int) -> Sent:
+    if twice := _repeated([name for name, _ in form.multi_items()]):
+        raise Malformed(_TWICE.format(", ".join(map(repr, twice))))
     if unknown := sorted(set(form) - {field, *others}):
         raise Malformed(f"the form has unknown fields {unknown}; known are {field}, {', '.join(others)}")
     file = form.get(field)
@@ -65,6 +73,21 @@ def _taken(form: FormData, field: str, others: Collection[str], most: int) -> Se
     if len(data) > most:
         raise LimitExceeded("bytes", len(data), most, "the picture")
     return Sent(data, {name: _text(form[name]) for name in others if name in form})
+
+
+def _repeated(names: list[str]) -> list[str]:
+    return sorted(name for name, number in Counter(names).items() if number > 1)
+
+
+async def single_fields(request: Request) -> None:
+    """Refuse with 400, as a dependency of endpoints that FastAPI reads forms for, what has a field twice.
+
+    The framework would take the last and drop the others, though each may be a picture that somebody waits for.
+    """
+    if request.headers.get("content-type", "").lower().startswith(("multipart/form-data", "application/x-www-form")):
+        twice = _repeated([name for name, _ in (await request.form()).multi_items()])
+        if twice:
+            raise HTTPException(400, _TWICE.format(", ".join(map(repr, twice))))
 
 
 def _text(value: str | UploadFile) -> str:

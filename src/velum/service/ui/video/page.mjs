@@ -279,7 +279,7 @@ class VelumVideo extends HTMLElement {
   /** Have a box stay where it was drawn. @param {number[]} xyxy @param {number} seconds before and after @param {number} [frame] */
   #stay(xyxy, seconds, frame = this.#stage.frame) {
     const { times } = this.#stage;
-    const rate = this.#frames / Math.max(0.04, times[times.length - 1] || 0.04), reach = Math.round(seconds * rate);
+    const rate = this.#frames / Math.max(0.04, times[times.length - 1] - times[0] || 0.04), reach = Math.round(seconds * rate);
     const { state, id } = tracks.drawn(this.#history.now, {
       label: this.#label.value, at: frame, xyxy, from: Math.max(0, frame - reach), to: Math.min(this.#frames - 1, frame + reach),
       width: this.#file?.width ?? 1, height: this.#file?.height ?? 1,
@@ -322,7 +322,7 @@ class VelumVideo extends HTMLElement {
   }
 
   #moved() {
-    const { frame, times } = this.#stage, at = times[frame] ?? 0;
+    const { frame, times } = this.#stage, at = (times[frame] ?? 0) - times[0];
     const clock = `${Math.floor(at / 60)}:${(at % 60).toFixed(2).padStart(5, '0')}`;
     this.#where.textContent = t('video.where', { at: frame + 1, all: this.#frames, clock });
     this.#timeline.place(frame, this.#where.textContent);
@@ -360,7 +360,7 @@ class VelumVideo extends HTMLElement {
   #key = (event) => {
     const at = /** @type {HTMLElement} */ (event.target);
     if (!this.#file || at.closest('select, textarea, dialog, input:not([type=checkbox])')) return;
-    const { frame } = this.#stage, command = event.ctrlKey || event.metaKey, second = Math.max(1, Math.round(1 / ((this.#stage.times[1] ?? 0.04) || 0.04)));
+    const { frame } = this.#stage, command = event.ctrlKey || event.metaKey, second = Math.max(1, Math.round(1 / ((this.#stage.times[1] ?? 0.04) - this.#stage.times[0] || 0.04)));
     /** @type {Record<string, () => void>} */
     const keys = command ? { z: () => this.#travel(event.shiftKey ? 'redo' : 'undo'), y: () => this.#travel('redo') } : {
       arrowleft: () => this.#stage.go(frame - (event.shiftKey ? second : 1)), arrowright: () => this.#stage.go(frame + (event.shiftKey ? second : 1)),
