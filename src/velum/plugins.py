@@ -60,6 +60,14 @@ class Described(Protocol):
         ...
 
 
+def part_name(part: object) -> str:
+    """Return what an error calls a localizer or technique: its model, or how it is written, or its class."""
+    model = part.description.get("model") if isinstance(part, Described) else None
+    if model:
+        return f"model {model}"
+    return type(part).__name__ if type(part).__repr__ is object.__repr__ else repr(part)
+
+
 @runtime_checkable
 class Graded(Protocol):
     """A localizer that knows which of its finds are worth following through a video."""

@@ -221,9 +221,9 @@ def constant(name: str, values: Any, kind: bytes) -> bytes:
     return node(name, "Const", dtype=kind, value=field(8, tensor))
 
 
-def finding(name: str, *sizes: int) -> bytes:
+def finding(name: str, *sizes: int, value: float = 1) -> bytes:
     """Return an output of that shape: what TensorFlow would find, were the picture's sum a detector."""
-    values = constant(f"{name}/values", np.ones(sizes, np.float32), FLOAT)
+    values = constant(f"{name}/values", np.full(sizes, value, np.float32), FLOAT)
     return values + node(name, "Mul", f"{name}/values", "sum", T=FLOAT)
 
 
@@ -234,7 +234,7 @@ GRAPH = (
     + node("sum", "Sum", "cast", "axes", T=FLOAT, Tidx=INT32)
     + finding("detection_boxes", 1, 5, 4)
     + finding("detection_scores", 1, 5)
-    + finding("detection_classes", 1, 5)
+    + finding("detection_classes", 1, 5, value=0)
 )
 
 PBTXT = """

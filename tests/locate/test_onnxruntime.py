@@ -143,7 +143,7 @@ def claimed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this build can use a GPU")
 @pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
 def test_a_build_without_cuda_is_refused(tmp_path: Path, runtime: str) -> None:
-    with pytest.raises(Unavailable, match=r"device cuda .* built for the CPU; .*velum\[gpu\]"):
+    with pytest.raises(Unavailable, match=r"device cuda .* built for the CPU; .*velum-anonymizer\[gpu\]"):
         open_network(saved(tmp_path), Input(), Host(device="cuda", runtime=runtime))  # type: ignore[arg-type]
 
 
@@ -169,7 +169,7 @@ def test_without_the_library_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.delitem(sys.modules, "velum.locate.runtime.onnxruntime", raising=False)
-    with pytest.raises(Unavailable, match=rf"runtime onnxruntime needs .*velum\[{extra}\]"):
+    with pytest.raises(Unavailable, match=rf"runtime onnxruntime needs .*velum-anonymizer\[{extra}\]"):
         open_network(saved(tmp_path), Input(), replace(F32, device=device))  # type: ignore[arg-type]
 
 

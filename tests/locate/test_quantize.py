@@ -163,6 +163,6 @@ def test_what_cannot_be_is_refused_at_once(
 
 def test_without_the_library_the_extra_is_named(red: str, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
-    with pytest.raises(Unavailable, match=r"velum\[quantize\]"):
+    with pytest.raises(Unavailable, match=r"velum-anonymizer\[quantize\]"):
         quantize(red, host, PICTURES)
     assert list(models.added(host)) == ["red"]

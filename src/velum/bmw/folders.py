@@ -5,7 +5,7 @@
     TensorFlow 1            config.json         frozen_inference_graph.pb  object-detection.pbtxt
     TensorFlow 2            config.json         saved_model.pb, variables/ object-detection.pbtxt
     YOLO, darknet           config.json         .cfg and .weights         .names
-    GluonCV                 configuration.json  .params                   refused, with the way to convert
+   GluonCV                 configuration.json  .params                   refused, with the way to convert
 
 Thresholds, sizes and scaling are those of the config. Channels come in the order that the network was made for, not in
 the one that some of the services fed by mistake; `reproduce` brings the mistake back, for equal results.
@@ -25,6 +25,9 @@ from velum.locate.runtime import darknet
 
 SEGMENTATION_THRESHOLD = 0.5
 """Score from which the segmentation service counted an instance; its config has none."""
+
+PLAIN = {"mean": (0.0, 0.0, 0.0), "scale": (1.0, 1.0, 1.0)}
+"""What the services feed, whatever the network: values from 0 to 255."""
 
 _MARKS = ("config.json", "configuration.json")
 
@@ -90,7 +93,7 @@ def _openvino(folder: Path, reading: Reading) -> Offer:
     wish = Wish(
         labels=labels_from(_needed(folder, "classes.txt")),
         threshold=_percent(config),
-        input={"fit": "stretch", **order},
+        input={"fit": "stretch", **PLAIN, **order},
     )
     return reading.offer(_only(folder, ".xml"), folder, wish)
 
@@ -102,7 +105,11 @@ def _instances(folder: Path, reading: Reading) -> Offer:
         raise BadInput(f"{config.path} states {config.whole('classes')} classes and names {len(labels)}")
     # Instances are never of class 0, the background. The service masked with RGB, and drew its overlays with BGR.
     order = {"order": "rgb"} if reading.reproduce else {}
-    wish = Wish(labels=("", *labels[1:]), threshold=SEGMENTATION_THRESHOLD, input={"fit": "letterbox", **order})
+    wish = Wish(
+        labels=("", *labels[1:]),
+        threshold=SEGMENTATION_THRESHOLD,
+        input={"fit": "letterbox", **PLAIN, **order},
+    )
     return reading.offer(_only(folder, ".xml"), folder, wish)
 
 
@@ -111,7 +118,7 @@ def _tensorflow(folder: Path, reading: Reading) -> Offer:
     labels = read_label_map(_needed(folder, "object-detection.pbtxt"))
     frozen = folder / "frozen_inference_graph.pb"
     path = frozen if frozen.is_file() else folder / "saved_model.pb"
-    wish = Wish(labels=labels, threshold=_percent(config), input={"order": "rgb", **_resizer(folder)})
+    wish = Wish(labels=labels, threshold=_percent(config), input={"order": "rgb", **PLAIN, **_resizer(folder)})
     return reading.offer(path, folder, wish)
 
 
@@ -172,7 +179,9 @@ def _gluon(folder: Path) -> str:
         f"{folder} is a GluonCV network, which nothing but MXNet reads, and MXNet is no longer maintained. Convert it "
         "once where GluonCV and MXNet 1.9 are installed: make the network of the configuration with "
         "gluoncv.model_zoo.get_segmentation_model, load_parameters, hybridize, export, then mxnet.onnx.export_model; "
-        "and add the result with 'velum models add model.onnx --family semantic --labels ...'"
+        "and add the result with 'velum models add model.onnx --family semantic --labels ...' and what "
+        "GluonCV's networks want to see, --mean 123.675,116.28,103.53 --scale 58.395,57.12,57.375 "
+        "(the same as --normalise imagenet)"
     )
 
 

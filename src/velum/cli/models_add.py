@@ -12,6 +12,7 @@ from velum.errors import BadInput, BadPlan
 
 if TYPE_CHECKING:
     from velum.locate.models import Model
+    from velum.locate.normalise import Rgb3
     from velum.locate.offer import Offer, Wish
     from velum.plugins import Host
 
@@ -21,13 +22,30 @@ Source = Annotated[
 ]
 OwnName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: its file name.")]
 Labels = Annotated[
-    str | None, typer.Option("--labels", metavar="LABELS", help="What it finds: a file, one a line, or face,person.")
+    str | None,
+    typer.Option("--labels", metavar="LABELS", help="What it finds: face,person or a file, one a line, or data.yaml."),
 ]
 FamilyName = Annotated[
     str | None, typer.Option("--family", metavar="FAMILY", help="Its output layout, where that is not recognised.")
 ]
 Threshold = Annotated[
     float | None, typer.Option("--threshold", metavar="SCORE", help="Score from which a find counts, from 0.01 to 1.")
+]
+Mean = Annotated[
+    str | None,
+    typer.Option("--mean", metavar="R,G,B", help="What its network wants subtracted from values of 0 to 255."),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option("--scale", metavar="R,G,B", help="What it wants them divided by then, such as 58.4,57.1,57.4."),
+]
+Normalise = Annotated[
+    str | None,
+    typer.Option(
+        "--normalise",
+        metavar="NAME",
+        help="Both by name: none (0 to 255), unit (0 to 1), symmetric (-1 to 1), imagenet.",
+    ),
 ]
 Licence = Annotated[str, typer.Option("--licence", metavar="TEXT", help="Licence of the weights, for your records.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Take the place of a model of the same name.")]
@@ -49,17 +67,28 @@ def add(
     labels: Labels = None,
     family: FamilyName = None,
     threshold: Threshold = None,
+    mean: Mean = None,
+    scale: Scale = None,
+    normalise: Normalise = None,
     licence: Licence = "not stated",
     replace: Replace = False,
     photo: Try = None,
     reproduce_channel_order: Reproduce = False,
 ) -> None:
     """Add a model of your own, under a name that plans can use."""
+    from velum.locate.normalise import input_for
     from velum.locate.offer import Wish
     from velum.settings import Settings
 
     host = Settings.load().host()
-    wish = Wish(name=name, labels=_labels(labels), family=family, threshold=threshold, licence=licence)
+    wish = Wish(
+        name=name,
+        labels=_labels(labels),
+        family=family,
+        threshold=threshold,
+        licence=licence,
+        input=input_for(_rgb(mean, "--mean"), _rgb(scale, "--scale"), normalise),
+    )
     folders = _folders(path)
     if len(folders) > 1 and (name or labels):
         raise BadPlan(f"{path} holds {len(folders)} models; add them one by one to give each --name or --labels")
@@ -148,6 +177,12 @@ def _labels(text: str | None) -> tuple[str, ...] | None:
         return None
     file = Path(text)
     return labels_from(file) if "," not in text and (file.suffix or file.is_file()) else parse_labels(text)
+
+
+def _rgb(text: str | None, option: str) -> "Rgb3 | None":
+    from velum.locate.normalise import parse_rgb
+
+    return None if text is None else parse_rgb(text, option)
 
 
 def _look(name: str, photo: Path, target: Path, host: "Host", *, overwrite: bool) -> None:

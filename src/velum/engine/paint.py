@@ -10,7 +10,7 @@ from velum.engine.areas import Area, merge, outline
 from velum.engine.prepare import Work
 from velum.errors import PluginFault, VelumError
 from velum.frame import Frame, Plane, Touched
-from velum.plugins import Patch, Technique
+from velum.plugins import Patch, Technique, part_name
 from velum.region import Box, Mask, Region
 
 
@@ -51,7 +51,7 @@ def _apply(technique: Technique, frame: Frame, area: Area) -> tuple[Box, Mask | 
     except VelumError:
         raise
     except Exception as error:
-        raise PluginFault(f"technique {technique!r} failed: {type(error).__name__}: {error}") from error
+        raise PluginFault(f"technique {part_name(technique)} failed: {type(error).__name__}: {error}") from error
     for plane, cover, kept, patch in zip(frame.planes, covers, masks, planes, strict=True):
         if kept is not None:
             cv2.copyTo(patch.pixels, np.ascontiguousarray(kept).view(np.uint8), plane.cut(cover))

@@ -13,7 +13,7 @@ from velum.findings import Findings
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.locate.labels import covers
-from velum.plugins import Localizer
+from velum.plugins import Localizer, part_name
 from velum.region import Region
 from velum.report import Followed, Hidden
 
@@ -186,13 +186,17 @@ def _run(localizer: Localizer, frames: Sequence[Frame], limits: Limits) -> list[
         raise
     except Exception as error:
         where = f"frame {frames[0].index}" + (f" to {frames[-1].index}" if len(frames) > 1 else "")
-        raise PluginFault(f"localizer {localizer!r} failed at {where}: {type(error).__name__}: {error}") from error
+        raise PluginFault(
+            f"localizer {part_name(localizer)} failed at {where}: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(answers, list) or len(answers) != len(frames):
         raise PluginFault(
-            f"localizer {localizer!r} did not return one list of regions for each of {len(frames)} frames"
+            f"localizer {part_name(localizer)} did not return one list of regions for each of {len(frames)} frames"
         )
     for frame, regions in zip(frames, answers, strict=True):
         limits.check("regions", len(regions), f"frame {frame.index}")
         if any(region.technique is not None or region.off for region in regions):
-            raise PluginFault(f"localizer {localizer!r} gave a region a technique, or switched it off; only people may")
+            raise PluginFault(
+                f"localizer {part_name(localizer)} gave a region a technique, or switched it off; only people may"
+            )
     return answers

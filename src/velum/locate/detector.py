@@ -117,7 +117,7 @@ class Detector:
         values out of range, `Unavailable` when the weights cannot be had or used.
         """
         model = models.find(name, host)
-        kind = family(model.family)
+        kind = family(model.family).for_labels(len(model.labels))
         _check("min_side", min_side, math.ceil(kind.smallest_side / LARGEST_SCALE), 1000, name)
         _check("threshold", model.threshold if threshold is None else threshold, 0.01, 1, name)
         _check("tile", tile, 256, 4096, name)

@@ -7,10 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import yaml
+
 from velum.errors import BadInput, BadPlan
 from velum.locate import families, recognise
 from velum.locate.catalogfile import NAME
+from velum.locate.families import Signature
 from velum.locate.modelfile import files_of
+from velum.locate.normalise import NORMALISATIONS, stated_input
 from velum.locate.runtime.reading import signature
 
 THRESHOLD = 0.25
@@ -59,7 +63,8 @@ def offer(path: Path, wish: Wish, origin: str | None = None) -> Offer:
     families.family(family)  # a wished one may not exist
     labels = recognise.placed(wish.labels or recognise.labels_of(seen, family, path.name), seen, family)
     recognise.check_labels(labels, seen, family, path.name)
-    stated = recognise.input_of(seen) | dict(wish.input)
+    stated = recognise.input_of(seen) | stated_input(seen, path.name) | dict(wish.input)
+    _check_input(stated, seen, family, path.name)
     return Offer(
         name=named(wish.name or path.stem, stated=wish.name is not None),
         path=path,
@@ -70,6 +75,17 @@ def offer(path: Path, wish: Wish, origin: str | None = None) -> Offer:
         input=MappingProxyType({key: value for key, value in stated.items() if value is not None}),
         origin=origin or path.name,
     )
+
+
+def _check_input(stated: Mapping[str, Any], seen: Signature, family: str, what: str) -> None:
+    """Raise `BadInput` when networks of the family differ in what they want to see, and nobody says it of this one."""
+    if families.family(family).input_varies(seen) and stated.get("scale") is None and stated.get("mean") is None:
+        raise BadInput(
+            f"{what} does not say what its network wants to see of a pixel, and one that sees anything else finds "
+            f"nothing; look it up where it was trained and give --normalise, one of {', '.join(NORMALISATIONS)} "
+            "(values from 0 to 255, from 0 to 1, from -1 to 1, or with mean and deviation of ImageNet), or --mean and "
+            "--scale"
+        )
 
 
 def named(text: str, *, stated: bool) -> str:
@@ -90,12 +106,27 @@ def named(text: str, *, stated: bool) -> str:
 def labels_from(path: Path) -> tuple[str, ...]:
     """Return the labels of a text file, one a line, an empty line for a class that is not a thing.
 
-    Empty lines at the end do not count. Raises `BadInput` when the file cannot be read or names nothing.
+    Empty lines at the end do not count. Of a .yaml file the labels are its `names`, a list or a mapping from numbers,
+    as Ultralytics describes a data set. Raises `BadInput` when the file cannot be read or names nothing.
     """
+    if path.suffix.lower() in {".yaml", ".yml"}:
+        return _labels_of_data_set(path)
     labels = tuple(line.strip() for line in read_text(path).rstrip().splitlines())
     if not any(labels):
         raise BadInput(f"{path} names no labels; it must have one a line")
     return labels
+
+
+def _labels_of_data_set(path: Path) -> tuple[str, ...]:
+    text = read_text(path)
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise BadInput(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from error
+    names = recognise.ordered_names(value.get("names")) if isinstance(value, dict) else None
+    if names is None:
+        raise BadInput(f"{path} has no names of classes; it needs 'names', a list or a mapping from numbers to names")
+    return names
 
 
 def read_text(path: Path) -> str:

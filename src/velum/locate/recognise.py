@@ -1,12 +1,12 @@
 """Telling from a network's signature what it is: its family, its classes and what it wants to see."""
 
-import ast
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 from velum.errors import BadInput, BadPlan
 from velum.locate import families
-from velum.locate.families import Signature
+from velum.locate.families import Signature, literal
 from velum.locate.models import catalog
 
 Shape = tuple[int | None, ...]
@@ -22,8 +22,11 @@ COCO_UNUSED = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 """Numbers that COCO's annotations leave out, so that its 80 classes are numbered 1 to 90."""
 
 
-_BACKGROUND_FIRST = frozenset({"tf_detection", "ultra_light_face", "yolact"})
+_BACKGROUND_FIRST = frozenset({"retinaface", "tf_detection", "ultra_light_face", "yolact"})
 """Families whose class 0 is the background."""
+
+_ALWAYS = {"retinaface": ("face",), "scrfd": ("face",)}
+"""Families whose networks find one thing only -> its labels."""
 
 
 def candidates(signature: Signature) -> dict[str, str]:
@@ -58,6 +61,8 @@ def labels_of(signature: Signature, family: str, what: str) -> tuple[str, ...]:
     stated = signature.metadata.get("names")
     if stated:
         return _names(stated, what)
+    if family in _ALWAYS:
+        return _ALWAYS[family]
     usual = {model.labels for model in catalog().values() if model.family == family}
     if len(usual) == 1 and len(next(iter(usual))) == 1:
         return next(iter(usual))
@@ -88,10 +93,17 @@ def placed(labels: tuple[str, ...], signature: Signature, family: str) -> tuple[
 def check_labels(labels: tuple[str, ...], signature: Signature, family: str, what: str) -> None:
     """Raise `BadInput` when the network has another number of classes than there are labels."""
     count = class_count(signature, family)
+    if family == "yolo" and count is not None and _has_rows(signature) and len(labels) == count + 1:
+        return  # rows without objectness
     if count is not None and count != len(labels):
+        other = (
+            "; or, where the rest of its numbers are key points or an angle, --family yolo_pose or yolo_obb"
+            if family == "yolo" and count > len(labels)
+            else ""
+        )
         raise BadInput(
             f"{what} has {count} classes, and {len(labels)} labels are given ({_short(labels)}); "
-            "give one for each class, in its order, and an empty one for what is not a thing"
+            f"give one for each class, in its order, and an empty one for what is not a thing{other}"
         )
 
 
@@ -141,16 +153,23 @@ def _order(metadata: Mapping[str, str]) -> str | None:
 
 def _names(text: str, what: str) -> tuple[str, ...]:
     """Return the class names that trainers write as a Python dict or list."""
-    try:
-        stated = ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        stated = None
-    if isinstance(stated, list | tuple):
-        stated = dict(enumerate(stated))
-    valid = isinstance(stated, dict) and all(isinstance(key, int) and 0 <= key < 100_000 for key in stated)
-    if not valid or not stated:
+    names = ordered_names(literal(text))
+    if names is None:
         raise BadInput(f"the class names in the metadata of {what} cannot be read: {text[:80]!r}; give --labels")
-    return tuple(str(stated.get(index, "")) for index in range(max(stated) + 1))
+    return names
+
+
+def ordered_names(value: object) -> tuple[str, ...] | None:
+    """Return the names of classes in the order of their numbers, of a list or of a mapping from numbers to names.
+
+    None when it is neither, or empty.
+    """
+    names = dict(enumerate(value)) if isinstance(value, list | tuple) else value
+    if not isinstance(names, dict) or not names:
+        return None
+    if not all(isinstance(number, int) and 0 <= number < 100_000 for number in names):
+        return None
+    return tuple(str(names.get(number, "")) for number in range(max(names) + 1))
 
 
 def _first(signature: Signature) -> Shape:
@@ -164,10 +183,34 @@ def _yolo(signature: Signature) -> int | None:
         return None
     _, rows, columns = shape
     masks = MASK_COEFFICIENTS if any(len(one) == 4 for one in signature.outputs.values()) else 0
-    if rows is not None and (columns is None or rows < columns):
+    if rows is not None and rows > 4 + masks and (columns is None or rows < columns):
         return rows - 4 - masks
-    # Six or so columns are box, score and class, after the network's own suppression: any number of classes.
-    return columns - 5 - masks if columns is not None and columns > 6 + masks else None
+    # Six columns are box, score and class, after the network's own suppression, or seven with the picture's number: of
+    # any number of classes. As many for each anchor are of one class or of two, which the labels decide.
+    return columns - 5 - masks if columns is not None and columns > 7 + masks else None
+
+
+def _has_rows(signature: Signature) -> bool:
+    """Tell whether a table has rows of boxes, so that it can be with objectness or without."""
+    _, rows, columns = _first(signature)
+    return columns is not None and (rows is None or rows > columns)
+
+
+def _pose(signature: Signature) -> int | None:
+    """Count for columns of box, classes and key points, of which the file says how many numbers they are."""
+    stated = literal(signature.metadata.get("kpt_shape", ""))
+    shape = _first(signature)
+    if not isinstance(stated, list | tuple) or not all(isinstance(n, int) for n in stated) or len(shape) != 3:
+        return None
+    return None if shape[1] is None or (shape[2] or shape[1] + 1) < shape[1] else shape[1] - 4 - prod(stated)
+
+
+def _obb(signature: Signature) -> int | None:
+    """Count for columns of box, classes and angle; suppressed rows can be of any number of classes."""
+    shape = _first(signature)
+    if len(shape) != 3 or shape[1] is None or (shape[2] or shape[1] + 1) < shape[1]:
+        return None
+    return shape[1] - 5
 
 
 def _last(signature: Signature) -> int | None:
@@ -190,6 +233,9 @@ def _map(signature: Signature) -> int | None:
 
 _COUNTERS: Mapping[str, Callable[[Signature], int | None]] = {
     "yolo": _yolo,
+    "yolo_pose": _pose,
+    "yolo_obb": _obb,
+    "retinaface": lambda _: 2,
     "yolox": _last,
     "darknet": _last,
     "detr": _scores,

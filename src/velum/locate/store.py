@@ -26,6 +26,7 @@ from velum.locate.modelfile import files_of
 from velum.locate.models import FILE, added, catalog, folder
 from velum.locate.offer import Offer
 from velum.locate.runtime.reading import signature, to_ir
+from velum.locate.trial import check_runs
 from velum.plugins import Host
 
 LOCK_SECONDS = 60
@@ -106,11 +107,12 @@ def _moved_in(offer: Offer, store: Path) -> tuple[File, ...]:
 
 
 def _check(main: Path, offer: Offer) -> None:
-    """Read the copy: a model whose weights lie in further files, which only its own format knows, lacks them there."""
+    """Read the copy, which lacks weights that lie in further files that only its format knows, and run it once."""
     try:
-        signature(main)
+        seen = signature(main)
     except BadInput as error:
         raise BadInput(f"{offer.path} can be read only where it lies; save it as one file, weights included") from error
+    check_runs(main, offer, seen)
 
 
 def _copied(files: tuple[Path, ...], room: Path) -> Path:

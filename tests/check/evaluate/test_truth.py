@@ -81,9 +81,13 @@ def test_voc(folder: Path) -> None:
     assert second.ignore
 
 
-@pytest.mark.parametrize("form", ["data.yaml", "classes.txt beside", "classes.txt in labels", "outline"])
+@pytest.mark.parametrize(
+    "form", ["data.yaml", "classes.txt beside", "classes.txt in labels", "outline", "with a score"]
+)
 def test_yolo(folder: Path, form: str) -> None:
-    line = "0 0.1 0.25 0.4 0.25 0.4 0.75\n" if form == "outline" else "0 0.25 0.5 0.3 0.5\n"
+    line = {"outline": "0 0.1 0.25 0.4 0.25 0.4 0.75\n", "with a score": "0 0.25 0.5 0.3 0.5 0.87\n"}.get(
+        form, "0 0.25 0.5 0.3 0.5\n"
+    )
     if form in {"data.yaml", "outline"}:
         (folder / "images" / "val").mkdir(parents=True)
         (folder / "a.png").rename(folder / "images" / "val" / "a.png")
@@ -171,7 +175,7 @@ def test_what_is_no_truth(tmp_path: Path, name: str, value: Any, why: str) -> No
 
 
 @pytest.mark.parametrize(
-    "line", ["1 0.5 0.5 0.1 0.1", "0 0.5 0.5 0.1", "0 0.1 0.1 0.2 0.2 0.3", "x 1 2 3 4", "0 1 1 0 0"]
+    "line", ["1 0.5 0.5 0.1 0.1", "0 0.5 0.5 0.1", "0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "x 1 2 3 4", "0 1 1 0 0"]
 )
 def test_lines_of_yolo_that_are_none(folder: Path, line: str) -> None:
     written(folder, "face\n", "classes.txt")

@@ -5,8 +5,8 @@ import pytest
 from velum.locate.families import Signature, family
 
 FAMILIES = (
-    "aizoo_face_mask", "detr", "fastestdet", "lpd_yunet", "mask_rcnn", "nanodet", "ssd", "tf_detection",
-    "ultra_light_face", "yolact", "yolo", "yolox",
+    "aizoo_face_mask", "detr", "fastestdet", "lpd_yunet", "mask_rcnn", "nanodet", "retinaface", "scrfd", "ssd",
+    "tf_detection", "ultra_light_face", "yolact", "yolo", "yolo_obb", "yolo_pose", "yolox",
 )  # fmt: skip
 
 Shape = tuple[int | None, ...]
@@ -25,8 +25,15 @@ TF = ("detection_boxes", "detection_scores", "detection_classes", "num_detection
         ({"output0": (1, 300, 6)}, {}, {"yolo"}, "suppressed"),
         ({"output0": (1, 25200, 85)}, {"stride": "32"}, {"yolo"}, "version 5"),
         ({"output0": (1, 25200, 85)}, {}, {"yolo", "yolox"}, "version 5 that says nothing of itself"),
-        ({"output0": (1, 56, 8400)}, {"task": "pose"}, set(), "the numbers after the box are a skeleton"),
-        ({"output0": (1, 20, 21504)}, {"task": "obb"}, set(), "the boxes are turned"),
+        ({"output0": (1, 56, 8400)}, {"task": "pose"}, {"yolo_pose"}, "the numbers after the box are a skeleton"),
+        ({"output0": (1, 300, 57)}, {"task": "pose"}, {"yolo_pose"}, "the same, suppressed"),
+        ({"output0": (1, 20, 21504)}, {"task": "obb"}, {"yolo_obb"}, "the boxes are turned"),
+        ({"output0": (1, 8400, 6)}, {"names": "['a', 'b']"}, {"yolo"}, "two classes, so no objectness"),
+        ({"output0": (1, 8400, 6)}, {}, {"yolo", "yolox"}, "two classes, or one with objectness"),
+        ({"output0": (1, 300, 84)}, {"names": str([""] * 80)}, {"yolo"}, "RT-DETR as YOLO's trainer exports it"),
+        ({"output": (None, 7)}, {}, {"yolo"}, "version 7, suppressed, with the picture's number"),
+        ({str(n): (None, c) for n, c in enumerate([1, 1, 1, 4, 4, 4, 10, 10, 10])}, {}, {"scrfd"}, "by distances"),
+        ({"a": (1, 16800, 4), "b": (1, 16800, 2), "c": (1, 16800, 10)}, {}, {"retinaface"}, "faces by priors"),
         ({"output0": (1, 1000)}, {"task": "classify"}, set(), "no boxes"),
         ({"output": (1, 8400, 85)}, {}, {"yolo", "yolox"}, "without its rows being looked at either is possible"),
         ({"output": (1, 3598, 112)}, {}, {"nanodet"}, "NanoDet-Plus"),

@@ -121,7 +121,7 @@ def test_outlines(form: str, turned: bool) -> None:
         ([(8401, 85)], "no number of anchors"),
         ([(8400, 5)], "no class"),
         ([(4, 8400)], "no class"),
-        ([(300, 7)], "neither anchors nor six columns"),
+        ([(300, 8)], "neither anchors nor six or seven columns"),
         ([(8400, 25200)], "both sides are numbers of anchors"),
         ([(84, 8400), (84, 8400)], "two tables"),
         ([(84, 8400), (32, 160, 120)], "prototypes of other proportions"),

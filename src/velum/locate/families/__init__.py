@@ -4,8 +4,9 @@ A family knows what a network wants to see and what its outputs mean. It knows n
 To add one, add a file that defines `FAMILY`; its name is the file's name.
 """
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Literal
@@ -84,8 +85,21 @@ Recognise = Callable[[Signature], str | None]
 """Returns why a network of this signature can be of the family, in words; None when it cannot."""
 
 
+def literal(text: str) -> object:
+    """Return the Python value that trainers write as text into a file's metadata, None when it is none."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
 def unrecognisable(_: Signature) -> None:
     """Say that no network can be told to be of this family by its signature."""
+
+
+def input_is_fixed(_: Signature) -> bool:
+    """Say that all networks of the family want to see pictures in the same form, whatever their signature."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +117,14 @@ class Family:
     recognise: Recognise = unrecognisable
     localizer: str = "model"
     """Name of the localizer that turns its detections into regions."""
+    decode_for: Callable[[int], Decode] | None = None
+    """Returns the decoder for a model of so many labels, where their number says what the columns are."""
+    input_varies: Callable[[Signature], bool] = input_is_fixed
+    """Tells whether networks of such a signature differ in what they want to see, so that somebody must say it."""
+
+    def for_labels(self, count: int) -> "Family":
+        """Return the family as it is for a model of `count` labels."""
+        return self if self.decode_for is None else replace(self, decode=self.decode_for(count))
 
 
 def names() -> list[str]:

@@ -73,6 +73,14 @@ def recognise(signature: Signature) -> str | None:
     return None
 
 
+def input_varies(signature: Signature) -> bool:
+    """Tell whether it can be the original DETR or RF-DETR, which want ImageNet's mean: RT-DETR and D-FINE do not.
+
+    The finished lists are of the latter two.
+    """
+    return "scores" not in signature.outputs
+
+
 FAMILY = Family(
     decode,
     Input(order="rgb", scale=(1 / 255, 1 / 255, 1 / 255), fit="stretch", size_wh=(640, 640)),
@@ -80,4 +88,5 @@ FAMILY = Family(
     largest_side=640.0,
     nms_iou=None,
     recognise=recognise,
+    input_varies=input_varies,
 )

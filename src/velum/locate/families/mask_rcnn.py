@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.locate.families import Detections, Family, Floats, Input, Signature, Tensors
-from velum.locate.families.ssd import listed
+from velum.locate.families.ssd import input_varies, listed
 from velum.locate.families.yolact import stretched
 
 
@@ -54,4 +54,5 @@ FAMILY = Family(
     largest_side=600.0,
     nms_iou=None,
     recognise=recognise,
+    input_varies=input_varies,
 )

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.errors import PluginFault
-from velum.locate.families import Floats, Input, Recognise, Signature, Tensors
+from velum.locate.families import Floats, Input, Recognise, Signature, Tensors, input_is_fixed
 
 ReadMap = Callable[[Tensors, int], Floats]
 """`read(outputs, labels)` returns how likely each pixel of the output belongs to each class, from 0 to 1: an array
@@ -32,6 +32,8 @@ class MapFamily:
     recognise: Recognise
     localizer: str = "segment"
     """Name of the localizer that turns its maps into regions."""
+    input_varies: Callable[[Signature], bool] = input_is_fixed
+    """Tells whether networks of such a signature differ in what they want to see, so that somebody must say it."""
 
 
 def read(outputs: Tensors, labels: int) -> Floats:
@@ -132,4 +134,9 @@ def _picture_hw(shape: tuple[int | None, ...]) -> tuple[int | None, int | None] 
     return (inner[0], inner[1]) if last else (inner[1], inner[2])
 
 
-FAMILY = MapFamily(read, Input(order="rgb", fit="stretch"), recognise)
+def input_varies(_: Signature) -> bool:
+    """Say that each trainer has a normalisation of its own, and that no file shows it by its shape."""
+    return True
+
+
+FAMILY = MapFamily(read, Input(order="rgb", fit="stretch"), recognise, input_varies=input_varies)

@@ -75,6 +75,11 @@ def recognise(signature: Signature) -> str | None:
     return None
 
 
+def input_varies(signature: Signature) -> bool:
+    """Tell whether the lists are as torchvision writes them: its networks want values from 0 to 1, others 0 to 255."""
+    return "scores" in signature.outputs
+
+
 FAMILY = Family(
     decode,
     Input(order="bgr", fit="stretch"),
@@ -82,4 +87,5 @@ FAMILY = Family(
     largest_side=512.0,
     nms_iou=None,
     recognise=recognise,
+    input_varies=input_varies,
 )

@@ -6,9 +6,11 @@ cell's corner and the logarithm of the size, across and down, in cells; objectne
 to 1, and a score is their product.
 """
 
+from collections.abc import Sized
+
 import numpy as np
 
-from velum.locate.families import Detections, Family, Floats, Input, Signature, Tensors
+from velum.locate.families import Detections, Family, Floats, Input, Signature, Tensors, literal
 
 STRIDES = (8, 16, 32)
 
@@ -52,6 +54,9 @@ def recognise(signature: Signature) -> str | None:
         return None
     _, rows, columns = shapes[0]
     if columns is None or columns < 6 or (rows is not None and (rows % 21 or rows < columns)):
+        return None
+    names = literal(signature.metadata.get("names", ""))
+    if isinstance(names, Sized) and len(names) != columns - 5:
         return None
     return f"its output has a row for each cell at strides 8, 16 and 32, of a box, objectness and {columns - 5} classes"
 

@@ -8,7 +8,7 @@ import openvino as ov
 from velum.errors import BadInput
 from velum.locate.families import Signature
 
-_CONVERSION = ("framework", "reverse_input_channels")
+_CONVERSION = ("framework", "reverse_input_channels", "mean_values", "scale_values")
 """What the converter of OpenVINO noted in the files that it made, and what of it matters here."""
 
 _DETECTION = ("background_label_id", "num_classes")
@@ -18,7 +18,7 @@ def signature(path: Path) -> Signature:
     """Return the names and shapes of a network's inputs and outputs, and what its file says of itself.
 
     The metadata holds the properties of an ONNX file, or of an IR made by a trainer, under their own names; what the
-    converter was told as `conversion.framework` and `conversion.reverse_input_channels`; and of a DetectionOutput
+    converter was told as `conversion.framework`, `conversion.mean_values` and so on; and of a DetectionOutput
     operation `detection.background_label_id` and, where it is stated, `detection.num_classes`. Raises `BadInput` when
     OpenVINO cannot read the file.
     """
@@ -60,7 +60,8 @@ def _metadata(model: ov.Model) -> dict[str, str]:
     said = {key: values for key, values in model.get_rt_info().items() if hasattr(values, "items")}
     found = {str(k): str(v.value) for group in ("model_info", "framework") for k, v in said.get(group, {}).items()}
     conversion = dict(said.get("conversion_parameters", {}).items())
-    found |= {f"conversion.{key}": str(conversion[key].value) for key in _CONVERSION if key in conversion}
+    told = {key: str(conversion[key].value) for key in _CONVERSION if key in conversion}
+    found |= {f"conversion.{key}": text for key, text in told.items() if text.strip("()[]{} ")}
     for operation in model.get_ops():
         if operation.get_type_name() == "DetectionOutput":
             facts = operation.get_attributes()

@@ -1,7 +1,8 @@
 """YOLO's format (docs.ultralytics.com, object detection and instance segmentation datasets): a text file a picture.
 
 A line has the number of a class and, as shares of the upright picture, centre, width and height of a box, or the
-corners of an outline. A picture without such a file shows nothing. Every class counts as labelled completely.
+corners of an outline. A number after a box is a score, which is not read. A picture
+without such a file shows nothing. Every class counts as labelled completely.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -98,6 +99,8 @@ def _labels_of(picture: Path, labels: Path | None) -> Path:
 def _thing(line: list[str], names: Mapping[int, str], size: tuple[int, int], file: Path) -> Thing:
     what = f"line {' '.join(line)!r:.60} of {file}"
     number, *shares = fields.numbers(line, what)
+    if len(shares) == 5:  # an outline has three corners or more
+        shares = shares[:4]
     if number not in names or len(shares) < 4 or (len(shares) > 4 and len(shares) % 2):
         raise BadInput(f"{what} is neither a class and a box nor a class and an outline")
     label = names[int(number)]
