@@ -90,6 +90,10 @@ class Patch:
     masks: tuple[Mask | None, ...]
     width: int
     height: int
+    overlaps: int = 1
+    """How many regions lie on top of each other in this one, at most: regions that overlap are hidden as one."""
+    objects: int = 1
+    """The sum, over those regions, of how many the rule of each hides in the frame."""
 
 
 @runtime_checkable

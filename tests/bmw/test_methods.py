@@ -164,17 +164,25 @@ def test_techniques_are_the_three_then_common_ones_then_special_ones() -> None:
     assert listed["car"]["technique"][-1] == "zveil"
 
 
+BLURRING, PIXELATING = Shown("blurring", "blur"), Shown("pixelating", "pixelate")
+BLACKENING, SWAP = Shown("blackening", "blacken"), Shown("swap", "swap", graded=False)
 DEGREES = [
-    ("as asked", Shown("blurring", "blur"), 0.25, "blur(degree=0.25)"),
-    ("rounded up: never weaker", Shown("blurring", "blur"), 0.12345, "blur(degree=0.124)"),
-    ("float noise is none", Shown("pixelating", "pixelate"), 0.07, "pixelate(degree=0.07)"),
-    ("the original fails here; one cell is the most", Shown("pixelating", "pixelate"), 0, "pixelate(degree=1.0)"),
-    ("nothing stays nothing", Shown("blackening", "blacken"), 0, "blacken(degree=0.0)"),
-    ("a later entry, strictly", Shown("blackening", "blacken"), 7, "blacken(degree=1.0)"),
-    ("without a degree", Shown("swap", "swap", graded=False), 0.5, "swap"),
+    ("as asked", BLURRING, 0.25, "detection", "blur(degree=0.25, per_object=1)"),
+    ("outlines count where they overlap", BLURRING, 0.25, "segmentation", "blur(degree=0.25, per_overlap=1)"),
+    ("rounded up: never weaker", BLURRING, 0.12345, "detection", "blur(degree=0.124, per_object=1)"),
+    ("no degree of blurring is the last", BLURRING, 1, "detection", "blur(degree=1.0, per_object=1)"),
+    ("float noise is none", PIXELATING, 0.07, "detection", "pixelate(degree=0.07, per_object=1)"),
+    ("the original fails here; one cell is the most", PIXELATING, 0, "detection", "pixelate(degree=1.0)"),
+    ("nothing stays nothing", BLACKENING, 0, "detection", "blacken(degree=0.0)"),
+    ("solid is solid", BLACKENING, 1, "detection", "blacken(degree=1.0)"),
+    ("a later entry, strictly", BLACKENING, 7, "detection", "blacken(degree=1.0)"),
+    ("a later entry, blurred by its degree", BLURRING, 1.5, "detection", "blur(degree=1.0, per_object=3)"),
+    ("without a degree", SWAP, 0.5, "detection", "swap"),
 ]
 
 
-@pytest.mark.parametrize(("one", "degree", "use"), [row[1:] for row in DEGREES], ids=[row[0] for row in DEGREES])
-def test_degrees(one: Shown, degree: float, use: str) -> None:
-    assert str(one.use(degree)) == use
+@pytest.mark.parametrize(
+    ("one", "degree", "kind", "use"), [row[1:] for row in DEGREES], ids=[row[0] for row in DEGREES]
+)
+def test_degrees(one: Shown, degree: float, kind: str, use: str) -> None:
+    assert str(one.use(degree, kind)) == use

@@ -96,7 +96,7 @@ def test_rules_name_what_they_are_to() -> None:
     made = order([PERSON, face, changed(kind="segmentation", model="seg", technique="blackening")], KNOWN, strict=False)
     assert isinstance(made, Order)
     assert set(map(str, made.plan.rules)) == {
-        "=person: asked(kind='detection', model='yolo', url='http://a/') -> blur(degree=1.0) with grow=0",
+        "=person: asked(kind='detection', model='yolo', url='http://a/') -> blur(degree=1.0, per_object=1) with grow=0",
         "face: centerface -> swap(degree=1.0)",
         "=person: asked(kind='segmentation', model='seg', url='http://b/') -> blacken(degree=1.0) with grow=0",
     }
@@ -107,6 +107,10 @@ def test_equal_entries_are_one_rule_and_fail_together() -> None:
     made = order([PERSON, changed(label="car"), PERSON], KNOWN, strict=False)
     assert isinstance(made, Order)
     assert len(made.plan.rules) == 2
+    # The original blurs for each of them, and what it blurs twice shows less.
+    assert {str(rule.hide) for rule in made.plan.rules} == {
+        "blur(degree=1.0, per_object=2)", "blur(degree=1.0, per_object=1)",
+    }  # fmt: skip
     (use,) = {rule.locate for rule in made.plan.rules}
     assert [error.split("info <")[1][0] for error in made.failed(frozenset({use})).errors] == ["1", "2", "3"]
 
@@ -116,5 +120,6 @@ def test_a_weak_technique_never_keeps_a_strong_one_away() -> None:
     made = order([changed(technique=name, degree=degree) for name, degree in degrees], KNOWN, strict=False)
     assert isinstance(made, Order)
     assert [str(rule.hide) for rule in made.plan.rules] == [
-        "blacken(degree=1.0)", "pixelate(degree=1.0)", "blur(degree=0.2)", "blacken(degree=0.5)", "blur(degree=0.0)",
+        "blacken(degree=1.0)", "pixelate(degree=1.0)", "blur(degree=0.2, per_object=1)",
+        "blacken(degree=0.5, per_object=1)", "blur(degree=0.0)",
     ]  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFilter
 from starlette.testclient import TestClient
 from tests.bmw.stub import Reply, Shown, StubInference
 from tests.service.making import FACE, OWN, client, configuration, entry, picture, pixels, post
@@ -230,6 +230,31 @@ def test_remote_models_are_listed_and_used(tmp_path: Path) -> None:
         assert det.paths().count("POST /models/yolo/predict") == 1, "once, however many entries ask"
         masked = entry(model_name="seg", class_name="person", inference_type="segmentation")
         assert not pixels(post(it, image, configuration(masked)).content)[np.eye(48, 64, dtype=bool)].any()
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_many_objects_are_hidden_as_strongly_as_by_the_original(tmp_path: Path, *, strict: bool) -> None:
+    """The original goes over each of N boxes N times, so weak degrees hide more where there is more."""
+    found = [Shown("person", (x, y, x + 20, y + 20)) for y in (0, 24) for x in range(0, 144, 24)]
+    image = picture(150, 48)
+    with StubInference("OVD", boxes=found) as api, client(made(tmp_path, [api.url], strict=strict)) as it:
+        it.get("/available_methods/")
+
+        def hidden(technique: str, degree: float, *labels: str) -> Any:
+            asked = (entry(**{**REMOTE, "class_name": label}, anonymization_technique=technique,
+                           anonymization_degree=degree) for label in labels)  # fmt: skip
+            return pixels(post(it, image, configuration(*asked)).content)[:20, :20]
+
+        assert hidden("blackening", 0.5, "person").max() == 0, "0.5 ** 12"
+        blurred = Image.fromarray(pixels(image)[:20, :20])
+        for _ in found:
+            blurred = blurred.filter(ImageFilter.GaussianBlur(2.5))
+        assert hidden("blurring", 0.1, "person").std() <= np.asarray(blurred).std()
+        found[1:] = [Shown("car", one.ltrb) for one in found[1:]]
+        before = pixels(image)[:20, :20]
+        assert np.array_equal(hidden("blackening", 0.5, "person"), before // 2), "one box: once"
+        twice = hidden("blackening", 0.5, "person", "person")
+        assert np.array_equal(twice, before // 2 // 2), "for each of two entries"
 
 
 @dataclass(frozen=True)

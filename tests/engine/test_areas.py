@@ -95,7 +95,7 @@ def test_the_room_that_a_mask_leaves_in_its_box_does_not_count() -> None:
 @given(st.lists(boxes, max_size=8))
 def test_merging_keeps_the_pixels_and_leaves_no_overlap(some: list[Box]) -> None:
     areas = [area for box in some if (area := outline(Region(box, "face"), rule(), W, H))]
-    merged = merge(areas)
+    merged = [one.area for one in merge(areas)]
     assert np.array_equal(painted(merged), painted(areas))
     assert sum(int(painted([area]).sum()) for area in merged) == int(painted(areas).sum())
 
@@ -104,7 +104,25 @@ def test_touching_boxes_are_not_joined_but_chains_are() -> None:
     apart = [Area(Box(0, 0, 5, 5)), Area(Box(5, 0, 9, 5))]
     assert len(merge(apart)) == 2
     chain = [Area(Box(0, 0, 5, 5)), Area(Box(8, 0, 12, 5)), Area(Box(4, 0, 9, 5))]
-    assert [area.box for area in merge(chain)] == [Box(0, 0, 12, 5)]
+    assert [one.area.box for one in merge(chain)] == [Box(0, 0, 12, 5)]
+
+
+@given(st.lists(st.tuples(boxes, st.integers(1, 5)), min_size=1, max_size=8))
+def test_no_pixel_is_in_more_areas_than_their_union_says(drawn: list[tuple[Box, int]]) -> None:
+    kept = [(area, weight) for box, weight in drawn if (area := Area(box).clip(W, H)) is not None]
+    deep, heavy = np.zeros((H, W), int), np.zeros((H, W), int)
+    for area, weight in kept:
+        deep[area.box.slices] += 1
+        heavy[area.box.slices] += weight
+    for one in merge([area for area, _ in kept], [weight for _, weight in kept]):
+        mask = True if one.area.mask is None else one.area.mask
+        assert (deep[one.area.box.slices] * mask).max() <= one.overlaps
+        assert (heavy[one.area.box.slices] * mask).max() <= one.objects
+
+
+def test_areas_apart_count_for_themselves() -> None:
+    found = merge([Area(Box(0, 0, 5, 5)), Area(Box(9, 0, 14, 5)), Area(Box(12, 0, 20, 5))], [3, 2, 2])
+    assert [(one.overlaps, one.objects) for one in found] == [(1, 3), (2, 4)]
 
 
 @given(boxes, st.lists(boxes, max_size=4))

@@ -1,10 +1,14 @@
 """What each technique does to samples, at each degree."""
 
+import math
+from collections.abc import Callable, Mapping
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image, ImageFilter
 
 from velum.errors import BadPlan
 from velum.frame import Plane, Role, Samples
@@ -115,3 +119,75 @@ def test_degree_must_be_from_0_to_1(technique: type, degree: float) -> None:
 )
 def test_weak_settings_are_doubted(technique: Blur | Pixelate, doubtful: bool) -> None:
     assert (technique.doubt is not None) is doubtful
+
+
+def face(width: int, height: int) -> Samples:
+    """Bright, with two dark eyes and a mouth: contrast of the kind that identifies."""
+    pixels = np.full((height, width, 3), 230, np.uint8)
+    pixels[height // 4 : height // 2, width // 4 : width // 3] = 10
+    pixels[height // 4 : height // 2, 2 * width // 3 : 3 * width // 4] = 10
+    pixels[2 * height // 3 : 3 * height // 4, width // 3 : 2 * width // 3] = 40
+    return pixels
+
+
+def by_the_bmw_api(name: str, pixels: Samples, degree: float, repeats: int) -> Samples:
+    """What its filters, which are Pillow's, make of a region that they go over again and again."""
+    image = Image.fromarray(pixels)
+    for _ in range(repeats):
+        if name == "blur":
+            image = image.filter(ImageFilter.GaussianBlur(25 * degree))
+        elif name == "blacken":
+            image = Image.blend(image, Image.new("RGB", image.size), degree)
+        else:
+            cells = math.floor(1 / degree + 1e-9)
+            image = image.resize((cells, cells), Image.Resampling.BILINEAR).resize(image.size, Image.Resampling.NEAREST)
+    return np.asarray(image)
+
+
+REPEATING: Mapping[str, Callable[..., Technique]] = {"blacken": Blacken, "blur": Blur, "pixelate": Pixelate}
+
+
+@pytest.mark.parametrize("objects", [1, 2, 5, 12, 40])
+@pytest.mark.parametrize("degree", [0.05, 0.1, 0.3, 0.8])
+@pytest.mark.parametrize("name", REPEATING)
+def test_no_more_shows_than_where_the_bmw_api_processes_each_box_again(name: str, degree: float, objects: int) -> None:
+    for source in (noise(80, 80), face(80, 80), face(40, 120)):
+        pixels, theirs = source.copy(), by_the_bmw_api(name, source, degree, objects)
+        height, width = pixels.shape[:2]
+        patch = Patch((Plane(pixels, Role.RGB),), (None,), width, height, objects=objects)
+        REPEATING[name](degree, per_object=1).hide(patch)
+        if name == "blacken":
+            assert (pixels <= theirs).all()
+        assert pixels.std(axis=(0, 1)).mean() <= theirs.std(axis=(0, 1)).mean() + 0.5
+
+
+def test_passes_blacken_towards_the_black_of_the_plane() -> None:
+    for bits, black in ((8, 16), (10, 64)):
+        values = np.arange(1 << bits)[None].repeat(4, 0)
+        luma: Samples = values.astype(np.uint8) if bits == 8 else values.astype(np.uint16)
+        chroma = luma.copy()
+        planes = (Plane(luma, Role.LUMA, bits=bits, limited=True), Plane(chroma, Role.CHROMA, bits=bits))
+        Blacken(0.5, per_object=1).hide(Patch(planes, (None, None), 1 << bits, 4, objects=12))
+        assert np.abs(luma.astype(int) - black).max() <= 1
+        assert (chroma == 1 << (bits - 1)).all()
+
+
+def test_outlines_count_where_they_overlap_and_boxes_for_each_other() -> None:
+    for options, left in (({}, 127), ({"per_overlap": 1}, 63), ({"per_object": 1}, 31), ({"per_object": 2}, 3)):
+        pixels = np.full((4, 4, 3), 254, np.uint8)
+        Blacken(0.5, **options).hide(Patch((Plane(pixels, Role.RGB),), (None,), 4, 4, overlaps=2, objects=3))
+        assert (pixels == left).all(), options
+
+
+@pytest.mark.parametrize("name", REPEATING)
+@pytest.mark.parametrize("value", [-1, 1001, 0.5, True, "2"])
+def test_passes_that_cannot_be_are_refused(name: str, value: object) -> None:
+    for option in ("per_object", "per_overlap"):
+        with pytest.raises(BadPlan, match=rf"{option} of {name} is .*from 0 to 1000"):
+            REPEATING[name](0.5, **{option: value})
+
+
+def test_many_passes_take_no_more_time_and_memory_than_few() -> None:
+    pixels = noise(300, 200)
+    Blur(1.0, per_object=1000).hide(Patch((Plane(pixels, Role.RGB),), (None,), 300, 200, objects=10**9))
+    assert np.ptp(pixels, axis=(0, 1)).max() <= 1, "one colour"

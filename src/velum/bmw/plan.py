@@ -1,11 +1,11 @@
 """From a configuration to a plan: which model at which address, which technique how strong, or what cannot be."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from velum.bmw import asked, local, wire
 from velum.bmw.methods import Methods
-from velum.bmw.techniques import Shown
+from velum.bmw.techniques import Shown, repeated
 from velum.bmw.wire import Entry
 from velum.locate.labels import exact
 from velum.plan import Plan, Rule, Video
@@ -59,8 +59,9 @@ def order(entries: Sequence[Entry], methods: Methods, *, strict: bool) -> Order 
         return Refusal(tuple(errors))
     # Where regions overlap, an earlier rule wins: a weak one must not keep a strong one away.
     strongest_first = sorted(rules, key=lambda rule: _strength(rule.hide), reverse=True)
+    repeating = (replace(rule, hide=repeated(rule.hide, len(rules[rule]))) for rule in strongest_first)
     return Order(
-        Plan(tuple(strongest_first), video=Video(codec="h264", subtitles="drop")),
+        Plan(tuple(repeating), video=Video(codec="h264", subtitles="drop")),
         tuple(entries),
         tuple(tuple(rules[rule]) for rule in strongest_first),
     )
@@ -109,7 +110,7 @@ def _choose(having: Mapping[str, tuple[str, ...]], *, strict: bool) -> str:
 
 
 def _made(entry: Entry, url: str, technique: Shown) -> Rule:
-    hide = technique.use(entry.degree)
+    hide = technique.use(entry.degree, entry.kind)
     if url == local.URL:
         return local.rule(entry.label, entry.model, hide)
     use = Use(asked.NAME, {"url": url, "model": entry.model, "kind": entry.kind})

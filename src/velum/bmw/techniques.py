@@ -6,12 +6,22 @@ from dataclasses import dataclass
 
 from velum.bmw import wire
 from velum.errors import VelumError
+from velum.hide.passes import MOST_ENTRIES
 from velum.locate.labels import covers
 from velum.plugins import Host, load, make, names, options_of
-from velum.use import Use
+from velum.use import Option, Use
 
 STEPS = 1000
 """Degrees that are told apart. Each one asked for is kept, so there must not be any number of them."""
+
+
+BLUR = wire.TECHNIQUES["blurring"]
+
+PER_OBJECT, PER_OVERLAP = "per_object", "per_overlap"
+"""Options of our techniques that make them as strong as the original's; see `velum.hide.passes`."""
+
+MOST_DEGREE = 30.0
+"""Of blurring, in later entries, which the original does not check: sigma of 750 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +38,30 @@ class Shown:
         """Tell whether it can hide what has the label."""
         return self.labels is None or any(covers(one, label) for one in self.labels)
 
-    def use(self, degree: float) -> Use:
-        """Return it at a degree from 0 to 1, rounded up to the next step.
+    def use(self, degree: float, kind: str) -> Use:
+        """Return it at a degree from 0 to 1, rounded up to the next step, as strong as the original's.
 
-        At degree 0 the original's pixelating fails; here it is a single cell, the most that there is.
+        The original processes the boxes of a detection as often as there are boxes, and the outlines of a segmentation
+        as often as their boxes lie over each other. Degrees above 1, which it blurs by, count as passes. At degree 0
+        its pixelating fails; here it is a single cell, the most that there is.
         """
         if not self.graded:
             return Use(self.own)
         if self.own == wire.TECHNIQUES["pixelating"] and not degree:
             degree = 1.0
-        return Use(self.own, {"degree": math.ceil(round(min(degree, 1.0) * STEPS, 6)) / STEPS})
+        options: dict[str, Option] = {"degree": math.ceil(round(min(degree, 1.0) * STEPS, 6)) / STEPS}
+        final = degree == 0 or (degree >= 1 and self.own != BLUR)
+        if self.own in wire.TECHNIQUES.values() and not final:
+            passes = math.ceil(min(max(1.0, degree), MOST_DEGREE) ** 2)
+            options[PER_OVERLAP if kind == wire.SEGMENTATION else PER_OBJECT] = passes
+        return Use(self.own, options)
+
+
+def repeated(use: Use, times: int) -> Use:
+    """Return a technique for an object that `times` equal entries name: the original applies each of them."""
+    counts = {PER_OBJECT, PER_OVERLAP} & use.options.keys()
+    more = {key: min(int(str(use.options[key])) * times, MOST_ENTRIES) for key in counts}
+    return Use(use.name, {**use.options, **more})
 
 
 def shown(host: Host) -> tuple[Shown, ...]:

@@ -61,23 +61,44 @@ def outline(region: Region, rule: Rule, width: int, height: int) -> Area | None:
     return area.clip(width, height)
 
 
-def merge(areas: Sequence[Area]) -> list[Area]:
-    """Return the areas with those that overlap, directly or through others, joined into one."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Merged:
+    """Areas that overlap, joined into one, and how often the BMW API would have processed its pixels.
+
+    `overlaps` is at least how many of the areas lie on top of each other anywhere, and `objects` at least the sum of
+    their weights there.
+    """
+
+    area: Area
+    overlaps: int = 1
+    objects: int = 1
+
+
+def merge(areas: Sequence[Area], weights: Sequence[int] | None = None) -> list[Merged]:
+    """Return the areas with those that overlap, directly or through others, joined into one. A weight is 1 by default.
+
+    Pixels where k areas lie on top of each other are in at least k of them that all overlap any one of the k: the
+    largest number of areas that overlap one of them bounds k.
+    """
+    weights = [1] * len(areas) if weights is None else weights
     if len(areas) < 2:
-        return list(areas)
+        return [Merged(area, 1, weight) for area, weight in zip(areas, weights, strict=True)]
     x0, y0, x1, y1 = np.array([area.box.xyxy for area in areas]).T
+    weight_of = np.array(weights)
     unseen = np.ones(len(areas), dtype=bool)
     merged = []
     for first in range(len(areas)):
         if not unseen[first]:
             continue
         unseen[first] = False
-        members = [first]
+        members, overlaps, objects = [first], 1, 1
         for i in members:  # grows while it is walked
-            touching = np.flatnonzero(unseen & (x0 < x1[i]) & (x0[i] < x1) & (y0 < y1[i]) & (y0[i] < y1))
+            near = (x0 < x1[i]) & (x0[i] < x1) & (y0 < y1[i]) & (y0[i] < y1)
+            overlaps, objects = max(overlaps, int(near.sum())), max(objects, int(weight_of[near].sum()))
+            touching = np.flatnonzero(unseen & near)
             unseen[touching] = False
             members.extend(map(int, touching))
-        merged.append(_join([areas[i] for i in members]))
+        merged.append(Merged(_join([areas[i] for i in members]), overlaps, objects))
     return merged
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from velum.engine.areas import Area, merge, outline
+from velum.engine.areas import Area, Merged, merge, outline
 from velum.engine.prepare import Work
 from velum.errors import PluginFault, VelumError
 from velum.frame import Frame, Plane, Touched
@@ -22,32 +22,35 @@ def paint(frame: Frame, regions: Sequence[Sequence[Region]], work: Work, kept: S
     through another. Pixels of the regions `kept` stay as they are.
     """
     every = (*work.special.values(), *work.techniques)
-    wanted: dict[int, tuple[Technique, list[Area]]] = {id(one): (one, []) for one in every}
+    wanted: dict[int, tuple[Technique, list[Area], list[int]]] = {id(one): (one, [], []) for one in every}
     for index, (rule, found) in enumerate(zip(work.plan.rules, regions, strict=True)):
         for region in found:
             technique = work.technique(index, region)
             area = outline(region, rule, frame.width, frame.height)
             if area is not None:
-                wanted[id(technique)][1].append(area)
+                _, areas, objects = wanted[id(technique)]
+                areas.append(area)
+                objects.append(len(found))
     done = [Area(region.box, region.mask) for region in kept]
     touched: list[tuple[Box, Mask | None]] = []
-    for technique, areas in sorted(wanted.values(), key=lambda one: not one[0].destroys):
-        merged = merge(areas)
-        lefts = (area.without(done) for area in merged)
-        touched.extend(_apply(technique, frame, left) for left in lefts if left)
-        done.extend(merged)
+    for technique, areas, objects in sorted(wanted.values(), key=lambda one: not one[0].destroys):
+        merged = merge(areas, objects)
+        lefts = (replace(one, area=left) for one in merged if (left := one.area.without(done)))
+        touched.extend(_apply(technique, frame, left) for left in lefts)
+        done.extend(one.area for one in merged)
     return tuple(touched)
 
 
-def _apply(technique: Technique, frame: Frame, area: Area) -> tuple[Box, Mask | None]:
+def _apply(technique: Technique, frame: Frame, merged: Merged) -> tuple[Box, Mask | None]:
     """Hide an area, and return where it lies in the picture as it is stored."""
+    area = merged.area
     box = frame.orientation.stored_box(area.box, frame.width, frame.height)
     mask = None if area.mask is None else frame.orientation.stored_mask(area.mask)
     covers = [plane.cover(box) for plane in frame.planes]
     masks = _reduced(frame.planes, mask, box)
     planes = tuple(map(_cut, frame.planes, covers, masks))
     try:
-        technique.hide(Patch(planes, masks, box.width, box.height))
+        technique.hide(Patch(planes, masks, box.width, box.height, merged.overlaps, merged.objects))
     except VelumError:
         raise
     except Exception as error:
