@@ -10,11 +10,13 @@ import av
 
 from velum.errors import BadInput
 from velum.limits import Limits
+from velum.media.video.clock import Clock
+from velum.media.video.coming import Coming, settled, stamped
 from velum.media.video.info import VideoInfo
 from velum.media.video.pixels import Buffers, Picture, blacken, own, planes_of
 from velum.media.video.probe import fraction, probe, refuse_encrypted, stated_seconds
-from velum.media.video.source import Demuxed, VideoFile, decode_strictly
-from velum.media.video.timeline import Timeline
+from velum.media.video.source import SET_ANEW, Demuxed, VideoFile, decode_strictly
+from velum.media.video.timeline import Succession, Timeline
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -68,11 +70,14 @@ class Pass:
     def __init__(self, info: VideoInfo) -> None:
         self._info, self._coding, self._limits = info, info.coding, info.limits
         self._timeline = Timeline()
+        self._clock = Clock(info.format)
+        self._succession = Succession(max(1, round(1 / self._coding.rate / self._coding.time_base)))
         self._buffers = Buffers(self._coding.stored_width, self._coding.stored_height, self._coding.layout)
         # AVI says in which order pictures are shown, and nothing more.
         self._ordered = info.format == "AVI"
         self._flushed = False
-        self._packets = self._count = self._left_out = 0
+        self._unstamped = False
+        self._packets = self._count = self._left_out = self._untimed = 0
         self._end_seconds = Fraction(0)
         self._first_pts: int | None = None
         self._last_pts: int | None = None
@@ -99,12 +104,17 @@ class Pass:
 
     def _decoded(self, container: Demuxed, stream: "VideoStream") -> Iterator[av.VideoFrame | None]:
         """Yield what the decoder gives; None where a picture is lost in a container without time stamps of display."""
-        for packet in self._demuxed(container):
+        for one in self._coming(container):
+            packet = one.packet
             if packet.stream.index != stream.index:
                 self._extend(packet)
                 continue
+            if one.anew:
+                yield from self._tried(stream, None)
+                stream.codec_context.flush_buffers()
+                self._timeline.begin_anew()
             if packet.size:
-                self._announce(packet)
+                self._announce(one)
             yield from self._tried(stream, packet)
         if not self._flushed:
             yield from self._tried(stream, None)
@@ -116,8 +126,16 @@ class Pass:
         except av.FFmpegError as error:
             # With time stamps, which picture is missing shows when the next one comes.
             self._reason = error.strerror or type(error).__name__
-            if self._ordered and not self._flushed:
+            untimed = packet is not None and packet.pts is None
+            if (self._ordered or untimed) and not self._flushed:
                 yield None
+
+    def _coming(self, container: Demuxed) -> Iterator[Coming]:
+        joined = self._info.file.joined if self._info.format in SET_ANEW else None
+        coming = settled(self._demuxed(container), self._clock, joined)
+        if self._ordered:
+            return coming
+        return stamped(coming, self._coding.stream, self._succession)
 
     def _demuxed(self, container: Demuxed) -> "Iterator[Packet[Any]]":
         packets = container.demux()
@@ -135,18 +153,23 @@ class Pass:
         self._damaged(f"it cannot be read on: {reason}")
         self._info.reading.warnings.append(f"it broke off after {self._place(None)}: {reason}")
 
-    def _announce(self, packet: "Packet[Any]") -> None:
+    def _announce(self, one: Coming) -> None:
+        packet = one.packet
         refuse_encrypted(packet, self._info.file)
         self._packets += 1
         self._extend(packet)
-        if packet.is_corrupt:
+        if one.damaged:
             self._reason = "a packet is marked as damaged"
         stamp = packet.dts if self._ordered else packet.pts
         silent = not self._ordered and _shows_nothing(self._coding.codec, packet)
-        if stamp is None or packet.is_discard or silent:
+        if packet.is_discard or silent:
             return
-        if not self._timeline.announce(stamp, key=packet.is_keyframe, damaged=packet.is_corrupt):
-            self._left_out += 1
+        if stamp is None:
+            self._unstamped = True
+            decodable = self._timeline.begin(key=packet.is_keyframe)
+        else:
+            decodable = self._timeline.announce(stamp, key=packet.is_keyframe, damaged=one.damaged)
+        self._left_out += not decodable
 
     def _extend(self, packet: "Packet[Any]") -> None:
         if packet.pts is not None:
@@ -156,9 +179,11 @@ class Pass:
     def _in_turn(self, decoded: av.VideoFrame) -> Iterator[Picture]:
         """Yield the picture, after black ones for those that should have come before it."""
         self._check_size(decoded)
-        pts = self._timeline.next_pts() if self._ordered or decoded.pts is None else decoded.pts
-        if pts is None or (self._last_pts is not None and pts <= self._last_pts):
-            self._damaged(f"the time stamp {pts} does not follow {self._last_pts}")
+        pts = self._pts_of(decoded)
+        if pts is None and self._ordered:
+            self._damaged("more pictures came than it has packets")
+        if pts is None:
+            self._untimed += not self._ordered
             return
         missing, damaged = self._timeline.shown(pts)
         for lost in missing:
@@ -169,14 +194,25 @@ class Pass:
         else:
             yield self._picture(own(decoded, self._coding.layout, self._buffers.take()), pts, decoded.duration)
 
+    def _pts_of(self, decoded: av.VideoFrame | None) -> int | None:
+        """Return the time stamp of a picture, or of one that could not be decoded; None for one to be left out."""
+        if decoded is not None and decoded.pts is not None and not self._ordered:
+            return decoded.pts
+        due = self._timeline.next_pts()
+        if self._ordered or (due is not None and not self._unstamped):
+            return due
+        return self._succession.derive(due)
+
     def _stand_in(self) -> Iterator[Picture]:
-        pts = self._timeline.next_pts()
-        if pts is not None:
-            self._timeline.shown(pts)
-            yield self._black(pts)
+        pts = self._pts_of(None)
+        if pts is None:
+            self._untimed += not self._ordered
+            return
+        self._timeline.shown(pts)
+        yield self._black(pts)
 
     def _picture(self, native: av.VideoFrame, pts: int, duration: int = 0) -> Picture:
-        coding, info = self._coding, self._info
+        coding, info, pts = self._coding, self._info, self._succession.follow(pts)
         native.pts, native.time_base, native.duration = pts, coding.time_base, duration
         if self._first_pts is None:
             self._first_pts = info.reading.origin = pts
@@ -244,6 +280,14 @@ class Pass:
             yield f"{len(self._covered)} damaged or missing frames were made black: {shown}"
         if self._left_out:
             yield f"{self._left_out} pictures before the first key frame cannot be decoded and were left out"
+        if self._untimed:
+            yield f"{self._untimed} pictures before the first time stamp were left out, as players do"
+        if self._succession.derived:
+            yield f"{self._succession.derived} pictures have no time stamp; theirs follow from the frame rate"
+        if self._succession.pushed:
+            yield f"{self._succession.pushed} time stamps repeat, or go back; each was put just after the one before"
+        if self._clock.settings:
+            yield f"the clock was set anew {self._clock.settings} times (joined recordings): times go on without a gap"
 
 
 def _shows_nothing(codec: str, packet: "Packet[Any]") -> bool:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
 
-_LARGEST_TIMESCALE = (1 << 31) - 1
+_AVI_TICK = Fraction(1, 600)
+"""FFmpeg writes no higher rate into an AVI, whatever rate an uneven source was taken to have."""
 
 
 class VideoWriter(Published):
@@ -60,8 +61,8 @@ class VideoWriter(Published):
         super().__init__()
         self._count = self._shifted = 0
         self._ahead: Fraction | None = None
-        self._feed = Feed(like, self._recipe, target)
-        self._tick = Fraction(1) / self._recipe.rate if self._format == "AVI" else self._kind.tick
+        self._tick = max(1 / self._recipe.rate, _AVI_TICK) if self._format == "AVI" else self._kind.tick
+        self._feed = Feed(like, self._recipe, target, tick=self._tick, from_first=self._format == "AVI")
         self._smart = None if touched is None else self._planned(touched)
         self.sha256: str | None = None
 
@@ -76,6 +77,8 @@ class VideoWriter(Published):
         notes = [*self._like.notes, *self._like.reading.warnings, *self._recipe.warnings]
         if self._shifted:
             notes.append(f"{self._shifted} time stamps were rounded: {self._format} counts in {self._tick} s")
+        if self._feed.spaced:
+            notes.append(f"{self._feed.spaced} pictures come a moment later: {self._format} would give two one time")
         return (*notes, *remux.warnings(self._tracks, self._plan.video))
 
     def _begin(self, stack: ExitStack) -> None:
@@ -188,6 +191,10 @@ class VideoWriter(Published):
                     self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if self._companions.skipped:
             self._recipe.warnings.append(f"{self._companions.skipped} damaged packets of sound were left out")
+        if self._companions.untimed:
+            self._recipe.warnings.append(
+                f"{self._companions.untimed} packets of sound before the first time stamp were left out"
+            )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

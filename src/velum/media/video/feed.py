@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,9 +39,19 @@ def move(packet: "Packet[Any]", seconds: Fraction) -> None:
 
 
 class Feed:
-    """Goes with one encoder: knows which time stamp each of its packets is to have."""
+    """Goes with one encoder: knows which time stamp each of its packets is to have.
 
-    def __init__(self, like: VideoInfo, made: Recipe, target: Path | Outlet) -> None:
+    No two of them fall on one `tick` of the result's clock, in seconds, which counts from the first picture if
+    `from_first`.
+    """
+
+    def __init__(
+        self, like: VideoInfo, made: Recipe, target: Path | Outlet, *,
+        tick: Fraction | None = None, from_first: bool = False,
+    ) -> None:  # fmt: skip
+        self._tick, self._from_first = tick, from_first
+        self._ticks: int | None = None
+        self.spaced = 0
         self._coding, self._reading, self._made, self._target = like.coding, like.reading, made, target
         self._count = 0
         self._pending: dict[int, tuple[int, int]] = {}
@@ -63,7 +74,7 @@ class Feed:
                 f"this frame has {len(frame.planes)}"
             )
         native = native_of(frame, coding.layout)
-        stamp, duration = self.stamp(cast("Fraction", frame.time)), native.duration
+        stamp, duration = self._apart(self.stamp(cast("Fraction", frame.time))), native.duration
         if made.layout != coding.layout and made.layout.scales == ((1, 1),) * len(coding.layout.scales):
             native = widened(native, coding.layout, made.layout)
         native.time_base = made.time_base
@@ -72,6 +83,20 @@ class Feed:
         self._pending[native.pts] = (stamp, duration)
         self._count += 1
         return native
+
+    def _apart(self, stamp: int) -> int:
+        """Return the time stamp, or a later one where the result could not tell it from the last."""
+        if self._tick is None:
+            return stamp
+        origin = self._reading.origin if self._from_first else 0
+        per_tick = self._tick / self._coding.time_base
+        ticks = floor((stamp - origin) / per_tick + Fraction(1, 2))
+        if self._ticks is not None and ticks <= self._ticks:
+            ticks = self._ticks + 1
+            stamp = origin + round(ticks * per_tick)
+            self.spaced += 1
+        self._ticks = ticks
+        return stamp
 
     def stamped(self, packets: "Iterable[Packet[Any]]") -> "Iterator[Packet[Any]]":
         """Yield the encoder's packets with the time stamps and durations of the source."""

@@ -14,7 +14,7 @@ from velum.frame import Orientation
 from velum.limits import Limits
 from velum.media.video.info import Coding, Colour, Track, VideoInfo
 from velum.media.video.pixels import kept_layout
-from velum.media.video.source import Demuxed, Held, translated
+from velum.media.video.source import SET_ANEW, Demuxed, Held, translated
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -40,7 +40,8 @@ def probe(file: Held, limits: Limits, *, cover_damage: bool) -> VideoInfo:
         limits.check("pixels", stream.codec_context.width * stream.codec_context.height, str(file.path))
         first = _first(container, stream, file)
         duration = _duration_seconds(container, stream, file, seconds_of(first.pts or 0, stream.time_base))
-        if duration is not None:
+        # Of these it is a guess from the first and the last time stamp, which may be of several clocks.
+        if duration is not None and file.format not in SET_ANEW:
             limits.check("seconds", int(duration), str(file.path))
         coding = _coding(stream, first)
         notes = [] if short is None else [f"the file is truncated: {short}"]

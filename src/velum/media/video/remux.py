@@ -11,6 +11,8 @@ from av.codec.codec import Codec
 from av.stream import Discard
 
 from velum.errors import BadInput, BadPlan
+from velum.media.video.along import Order, along, together
+from velum.media.video.coming import Coming
 from velum.media.video.containers import held
 from velum.media.video.feed import move
 from velum.media.video.info import Track, VideoInfo
@@ -66,30 +68,36 @@ class Companions:
         self._silences: dict[int, _Silence] = {}
         self._source = info.file.beside(info.limits)
         self._skipped = 0
+        self._order = Order(format)
         self.ahead = Fraction(0)
         """Seconds by which the result's clock is ahead of the source's."""
         with translated(info.source):
             self._add(tracks, video, format)
             self._packets = self._demuxed()
-        self._next: Packet[Any] | None = None
+        self._next: Coming | None = None
 
     @property
     def skipped(self) -> int:
         """How many damaged packets were left out."""
         return self._skipped
 
+    @property
+    def untimed(self) -> int:
+        """How many packets before the first time stamp were left out."""
+        return self._order.untimed
+
     def until(self, seconds: Fraction | None) -> None:
         """Mux what belongs before `seconds`; everything when None. Raises `BadInput` where the source is damaged."""
-        while (packet := self._peeked()) is not None:
-            if seconds is not None and _start_seconds(packet) > seconds:
+        while (one := self._peeked()) is not None:
+            if seconds is not None and _start_seconds(one.packet) > seconds:
                 return
             self._next = None
-            self._put(packet)
+            self._put(one.packet, damaged=one.damaged)
         if seconds is None:
             for silence in self._silences.values():
                 self._target.mux(silence.rest())
 
-    def _peeked(self) -> "Packet[Any] | None":
+    def _peeked(self) -> Coming | None:
         """Return the next packet, None where there is none: of a stream there may be one later."""
         if self._next is None:
             with translated(self._info.source):
@@ -104,6 +112,8 @@ class Companions:
         by_index = {track.index: track for track in tracks}
         for stream in self._source.streams:
             track = by_index.get(stream.index)
+            if track is None and together(self._info):
+                continue
             if track is None:
                 stream.discard = Discard.all
             elif track.kind == "audio" and video.audio == "mute":
@@ -114,22 +124,22 @@ class Companions:
                 _keep_language(stream, copy)
                 self._streams[stream.index] = copy
 
-    def _demuxed(self) -> "Iterator[Packet[Any]]":
-        ours = {*self._streams, *self._silences}
-        wanted = [stream for stream in self._source.streams if stream.index in ours]
-        return filter(lambda packet: packet.size, self._source.demux(*wanted) if wanted else iter(()))
+    def _demuxed(self) -> Iterator[Coming]:
+        return along(self._info, self._source, {*self._streams, *self._silences})
 
-    def _put(self, packet: "Packet[Any]") -> None:
+    def _put(self, packet: "Packet[Any]", *, damaged: bool) -> None:
         index = packet.stream.index
         if packet.has_sidedata("encryption_info"):
             raise BadInput(f"cannot read {self._info.source}: its sound is encrypted; decrypt it first")
-        if packet.is_corrupt:
+        if damaged:
             if not self._info.cover_damage:
                 raise BadInput(
                     f"cannot read {self._info.source}: its {packet.stream.type} is damaged at "
                     f"{float(_start_seconds(packet)):.3f} s; copy the file again, or drop it"
                 )
             self._skipped += 1
+            return
+        if not self._order.put_right(packet):
             return
         move(packet, self.ahead)
         if index in self._silences:

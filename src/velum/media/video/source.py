@@ -15,7 +15,8 @@ from velum.errors import BadInput, VelumError
 from velum.limits import Limits
 from velum.media.live import Live
 from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
-from velum.media.video.whole import missing
+from velum.media.video.joins import joined
+from velum.media.video.whole import TS_PACKETS, missing
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,7 +35,12 @@ DEMUXERS = {
 DEMUXER_NAMES = ",".join(sorted({*DEMUXERS.values(), "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}))
 """What may be opened at all, as FFmpeg lists it."""
 
+SET_ANEW = frozenset({"TS", "MPEG"})
+"""Formats whose clock may be set anew on the way (ISO/IEC 13818-1, 2.4.3.5 and 2.7.6)."""
+
 _CHUNK = 1 << 20
+_MOST_LOOKED = 64 << 20
+"""Bytes from a packet to the next but one, beyond which nobody looks for a join between them."""
 
 
 class Demuxed(Protocol):
@@ -99,6 +105,10 @@ class Held(Protocol):
         """Return how it is shorter than it says, in words; None when nothing speaks for that."""
         ...
 
+    def joined(self, pid: int, start: int, end: int) -> bool:
+        """Tell whether recordings were joined between two packets of a transport stream, by their places in bytes."""
+        ...
+
     def open(self, limits: Limits) -> Demuxed:
         """Return a demuxer over it, from its start."""
         ...
@@ -138,6 +148,11 @@ class VideoFile:
     def missing(self) -> str | None:
         """Return how the file is shorter than it says, in words; None when nothing speaks for that."""
         return missing(_At(self._descriptor), self.size, self.format)
+
+    def joined(self, pid: int, start: int, end: int) -> bool:
+        """Tell whether recordings were joined between two packets of a transport stream, by their places in bytes."""
+        length = end - start + max(TS_PACKETS)
+        return 0 < length <= _MOST_LOOKED and joined(os.pread(self._descriptor, length, start), pid, TS_PACKETS)
 
     @property
     def stopped(self) -> bool:

@@ -66,6 +66,10 @@ class LiveFile:
         """Return None: how long a stream is shows at its end."""
         return None
 
+    def joined(self, pid: int, start: int, end: int) -> bool:  # noqa: ARG002 - nothing can be read again
+        """Return False: what has come is gone."""
+        return False
+
     def open(self, limits: Limits) -> "_Turn":  # noqa: ARG002 - they are checked in `Live`'s own open
         """Return the stream: first for a look at its beginning, then, from there again, for the one pass."""
         self._passes += 1
