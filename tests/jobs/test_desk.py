@@ -9,6 +9,7 @@ import pytest
 from velum import Plan
 from velum.errors import BadInput, BadPlan, VelumError
 from velum.jobs import Database, Desk, State, Submission
+from velum.jobs.database import NOTICES
 
 from .conftest import Office
 
@@ -114,16 +115,26 @@ def test_a_database_of_a_later_velum_is_refused(office: Office) -> None:
 
 
 def test_tables_of_an_earlier_velum_are_brought_up_to_date(office: Office) -> None:
-    job = office.submit()
+    job = office.submit(webhook="http://x.example/")
     with office.database.writing() as connection:
         for table, column in (("velum_jobs", "found"), ("velum_jobs", "draft"), ("velum_pieces", "told")):
             connection.exec_driver_sql(f"DROP INDEX ix_{table}_{column}")
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.exec_driver_sql("ALTER TABLE velum_jobs DROP COLUMN former")
+        for table in ("velum_notices", "velum_store"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("ALTER TABLE velum_jobs ADD COLUMN notify_at DOUBLE PRECISION")
+        connection.exec_driver_sql("ALTER TABLE velum_jobs ADD COLUMN notified INTEGER DEFAULT 0 NOT NULL")
+        connection.exec_driver_sql("CREATE INDEX ix_velum_jobs_notify_at ON velum_jobs (notify_at)")
+        connection.exec_driver_sql("UPDATE velum_jobs SET notify_at = 7, notified = 2")
         connection.exec_driver_sql("UPDATE velum_schema SET version = 1")
     for _ in range(2):
         with closing(Database(office.url)) as later:
             assert Desk(later, office.store).get(job.id) == job
+            with later.reading() as connection:
+                (due,) = connection.execute(NOTICES.select())
+            assert (due.job, due.url, due.body, due.due, due.tries) == (job.id, "http://x.example/", None, 7, 2)
+            Desk(later, office.store).submit(job.submission)
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

@@ -157,7 +157,8 @@ def test_a_stalled_worker_cannot_disturb_the_next(
     job = office.submit(pieces=2, seconds=1.0, deaf=deaf)
     with office.working(pace=replace(PACE, beat_seconds=100, dead_seconds=100)) as stop:
         until(office.made, "the first piece to begin")
-        until(lambda: _silent_for(office, seconds=10), "the stalled worker to be taken for dead")
+        impatient = Ledger(office.database, "another", "another", replace(PACE, dead_seconds=0.0))
+        until(lambda: impatient.reap() == 1, "the stalled worker to be taken for dead")
         stop.set()  # so that it finishes what it has in work, and takes no other
         with office.working():
             (done,) = office.ended(job)
@@ -166,15 +167,45 @@ def test_a_stalled_worker_cannot_disturb_the_next(
     assert Counter(office.made()) == {"job 0": 2, "job 1": 1}
 
 
-def _silent_for(office: Office, seconds: float) -> bool:
-    """Have the worker appear silent for so long, and return whether others then took its job from it.
+@pytest.mark.parametrize("clock", [-3600.0, 0.0, 3600.0])
+def test_clocks_that_are_set_neither_keep_the_dead_nor_bury_the_living(back_office: Office, clock: float) -> None:
+    office = back_office
+    office.submit()
+    pace = replace(PACE, dead_seconds=0.3)
+    dead, living, looking = (Ledger(office.database, name, name, pace) for name in ("dead", "living", "looking"))
+    for ledger in (dead, living):
+        ledger.beat()
+    assert dead.take()
+    with office.database.writing() as connection:  # as if it had been written before the clock was set
+        connection.execute(WORKERS.update().values(beat=WORKERS.c.beat - clock))
+    assert looking.reap() == 0, "nobody is dead at first sight"
+    end = time.monotonic() + 10
+    while not looking.reap():
+        assert time.monotonic() < end
+        living.beat()
+        time.sleep(0.01)
+    with office.database.reading() as connection:
+        assert set(connection.scalars(sql.select(WORKERS.c.id))) == {"living"}
 
-    So long that it is dead to others, not to itself: its own thread may be about to look for the dead. It may also be
-    about to say for the first time that it lives.
-    """
-    with office.database.writing() as connection:
-        connection.execute(WORKERS.update().values(beat=office.database.now(connection) - seconds))
-    return Ledger(office.database, "another", "another", PACE).reap() == 1
+
+def test_nobody_is_silent_while_the_database_is_away(back_office: Office) -> None:
+    pace = replace(PACE, dead_seconds=0.2)
+    other, looking = (Ledger(back_office.database, name, name, pace) for name in ("other", "looking"))
+    other.beat()
+    assert looking.reap() == 0
+    time.sleep(0.3)  # nobody could say anything
+    looking.reap()
+    with back_office.database.reading() as connection:
+        assert list(connection.scalars(sql.select(WORKERS.c.id))) == ["other"]
+
+
+def test_a_job_that_was_put_off_by_a_clock_that_is_set_back_since_is_due(back_office: Office) -> None:
+    job = back_office.submit()
+    with back_office.database.writing() as connection:
+        connection.execute(JOBS.update().values(not_before=back_office.database.now(connection) + 7200))
+    taken = Ledger(back_office.database, "one", "one", PACE).take()
+    assert taken is not None
+    assert taken.job.id == job.id
 
 
 def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
@@ -270,6 +301,17 @@ def test_leftovers_of_dead_workers_are_swept_at_the_start(back_office: Office) -
         assert not dead.exists()
         with back_office.working():  # does not take the folder of the first for a dead one's
             assert back_office.ended(job)[0].state == State.DONE
+
+
+def test_leftovers_of_workers_that_die_are_swept_while_others_work(
+    back_office: Office, until: Callable[..., None]
+) -> None:
+    with back_office.working():
+        back_office.ended(back_office.submit(pieces=1))
+        dead = back_office.path / "work" / "worker-dead" / "job"
+        dead.mkdir(parents=True)
+        (dead / "frame.png").write_bytes(b"face")
+        until(lambda: not dead.exists(), "the folder to go")
 
 
 def test_crafts_are_closed(back_office: Office) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from velum.errors import BadPlan, Unavailable
 
-SCHEMA = 4
+SCHEMA = 5
 """Raised by whoever changes the tables; an older velum then refuses them."""
 
 WAIT_SECONDS = 30
@@ -68,8 +68,6 @@ JOBS = sql.Table(
     sql.Column("draft", sql.String(64), index=True),
     # Where the regions came from with which its pieces were made, as long as these are of an earlier rendering.
     sql.Column("former", sql.String(8)),
-    sql.Column("notify_at", sql.Double, index=True),
-    sql.Column("notified", sql.Integer, nullable=False, default=0),
     sql.Index("velum_jobs_turn", "state", "priority", "owner", "id"),
     sql.Index("velum_jobs_owner", "owner", "id"),
     sql.Index("velum_jobs_ended", "ended"),
@@ -107,6 +105,19 @@ APPROVALS = sql.Table(
     sql.Column("result", sql.String(64), primary_key=True),
     sql.Column("who", sql.String(255), primary_key=True),
     sql.Column("at", sql.Double, nullable=False),
+)
+NOTICES = sql.Table(
+    "velum_notices",
+    _META,
+    sql.Column("id", sql.String(32), primary_key=True),
+    # Not a foreign key: that a job was deleted is told when it is no more.
+    sql.Column("job", sql.String(32), nullable=False, index=True),
+    sql.Column("owner", sql.String(255), nullable=False),
+    sql.Column("url", sql.Text, nullable=False),
+    sql.Column("body", sql.Text),
+    sql.Column("due", sql.Double, nullable=False),
+    sql.Column("tries", sql.Integer, nullable=False),
+    sql.Index("velum_notices_due", "due", "owner"),
 )
 STORES = sql.Table("velum_store", _META, sql.Column("identity", sql.String(64), primary_key=True))
 """The identity of the store that the files are in: one row, once it is known."""
@@ -193,7 +204,20 @@ def _update(connection: sql.Connection, version: int) -> None:
         connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
         for index in (one for one in table.indexes if set(one.columns) == {column}):
             index.create(connection)
+    if version < 5:
+        _move_notices(connection)
     connection.execute(_SCHEMAS.update().values(version=SCHEMA))
+
+
+def _move_notices(connection: sql.Connection) -> None:
+    connection.exec_driver_sql(
+        "INSERT INTO velum_notices (id, job, owner, url, due, tries) "
+        "SELECT id, id, owner, webhook, notify_at, notified FROM velum_jobs "
+        "WHERE notify_at IS NOT NULL AND webhook IS NOT NULL"
+    )
+    connection.exec_driver_sql("DROP INDEX ix_velum_jobs_notify_at")
+    for column in ("notify_at", "notified"):
+        connection.exec_driver_sql(f"ALTER TABLE velum_jobs DROP COLUMN {column}")
 
 
 @contextmanager

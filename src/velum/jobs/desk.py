@@ -9,6 +9,7 @@ import sqlalchemy as sql
 
 from velum.errors import BadInput, BadPlan
 from velum.jobs.database import JOBS, PIECES, Database
+from velum.jobs.notices import announce, farewell
 from velum.jobs.rows import COLUMNS, ENDED, job_of, new_id, row_of
 from velum.jobs.store import Store
 from velum.jobs.values import Former, Job, Page, State, Submission
@@ -23,7 +24,7 @@ _OF_PIECES = (PIECES.c.key, PIECES.c.told)
 
 AGAIN: Mapping[str, Any] = {
     "state": State.WAITING, "ended": None, "not_before": 0.0, "failures": 0, "losses": 0, "cancel": False,
-    "error": None, "message": None, "notify_at": None, "notified": 0,
+    "error": None, "message": None,
 }  # fmt: skip
 """Columns of a job that is to be done once more."""
 
@@ -93,9 +94,9 @@ class Desk:
             chosen = JOBS.update().where(JOBS.c.id == job)
             connection.execute(chosen.where(JOBS.c.state == State.RUNNING).values(cancel=True))
             now = self._database.now(connection)
-            connection.execute(
-                chosen.where(JOBS.c.state == State.WAITING).values(state=State.CANCELLED, ended=now, notify_at=now)
-            )
+            waiting = chosen.where(JOBS.c.state == State.WAITING)
+            if connection.execute(waiting.values(state=State.CANCELLED, ended=now)).rowcount:
+                announce(connection, [job], now)
         return self.get(job)
 
     def retry(self, job: str) -> Job | None:
@@ -170,6 +171,7 @@ class Desk:
                 return False
             pieces = connection.execute(sql.select(*_OF_PIECES).where(PIECES.c.job == job))
             keys = {*row, *(key for piece in pieces for key in piece)}
+            farewell(connection, job, self._database.now(connection))
             connection.execute(JOBS.delete().where(JOBS.c.id == job))
             left = _left(connection, keys)
         self._drop(left)

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,10 @@ import sqlalchemy as sql
 
 from velum.errors import BadPlan
 from velum.jobs.database import JOBS, OWNERS, PIECES, WORKERS, Database
+from velum.jobs.notices import announce
 from velum.jobs.rows import COLUMNS, job_of
 from velum.jobs.store import Stored
-from velum.jobs.values import Former, Job, Pace, Piece, State
+from velum.jobs.values import LONGEST_PAUSE_SECONDS, Former, Job, Pace, Piece, State
 
 LET_GO: Mapping[str, Any] = {"worker": None, "token": None, "cancel": False, "fps": None, "seconds_left": None}
 """Columns of a job that nobody has in work."""
@@ -65,6 +67,9 @@ class Ledger:
 
     def __init__(self, database: Database, worker: str, name: str, pace: Pace) -> None:
         self._database, self._worker, self._name, self._pace = database, worker, name, pace
+        self._heard: dict[str, tuple[float, float]] = {}
+        """By worker: its last word, and when that was first seen, by our own clock."""
+        self._looked = 0.0
 
     def take(self, overall: int | None = None) -> Hold | None:
         """Return the job whose turn it is, None when there is none or when `overall` jobs are running already.
@@ -73,7 +78,10 @@ class Ledger:
         who was served longest ago; of these, the oldest.
         """
         with self._database.reading() as connection:
-            ready = (JOBS.c.state == State.WAITING) & (JOBS.c.not_before <= self._database.now(connection))
+            now = self._database.now(connection)
+            # What is put off for longer than any pause was so by a clock that has been set back since.
+            due = (JOBS.c.not_before <= now) | (JOBS.c.not_before > now + 2 * LONGEST_PAUSE_SECONDS)
+            ready = (JOBS.c.state == State.WAITING) & due
             if connection.scalar(sql.select(JOBS.c.id).where(ready).limit(1)) is None:
                 return None
         with self._database.writing(alone=True) as connection:
@@ -87,6 +95,7 @@ class Ledger:
                 now = self._database.now(connection)
                 ended = {"state": State.FAILED, "error": "BadPlan", "message": str(error), "ended": now, **LET_GO}
                 connection.execute(JOBS.update().where(JOBS.c.id == job).values(**ended))
+                announce(connection, [str(job)], now)
                 return None
 
     def marks(self, hold: Hold) -> list[Mark]:
@@ -203,26 +212,42 @@ class Ledger:
         A job over which worker after worker died, without one more of its pieces being finished, is ended as dead.
         """
         with self._database.writing(alone=True) as connection:
-            limit = self._database.now(connection) - self._pace.dead_seconds
             # Whoever asks lives, however long its last word took to be written.
-            connection.execute(WORKERS.delete().where(WORKERS.c.beat < limit, WORKERS.c.id != self._worker))
+            others = sql.select(WORKERS.c.id, WORKERS.c.beat).where(WORKERS.c.id != self._worker)
+            beats = {worker: beat for worker, beat in connection.execute(others)}  # noqa: C416 - rows, not pairs
+            connection.execute(WORKERS.delete().where(WORKERS.c.id.in_(self._silent(beats))))
             return self._release(connection, JOBS.c.worker.not_in(sql.select(WORKERS.c.id)), lost=True)
 
     def _release(self, connection: sql.Connection, whose: sql.ColumnElement[bool], *, lost: bool) -> int:
-        now = self._database.now(connection)
-        theirs = JOBS.update().where(JOBS.c.state == State.RUNNING, whose)
-        ended = {"ended": now, "notify_at": now, **LET_GO}
-        called_off = connection.execute(theirs.where(JOBS.c.cancel).values(state=State.CANCELLED, **ended))
-        dead = 0
-        if lost:
-            message = f"{self._pace.losses} workers died while they did it; look into their logs, then retry it"
-            dead = connection.execute(
-                theirs.where(JOBS.c.losses + 1 >= self._pace.losses).values(
-                    state=State.DEAD, error="Fault", message=message, losses=JOBS.c.losses + 1, **ended
-                )
-            ).rowcount
-        left = theirs.values(state=State.WAITING, losses=JOBS.c.losses + int(lost), **LET_GO)
-        return called_off.rowcount + dead + connection.execute(left).rowcount
+        now, number = self._database.now(connection), 0
+        theirs = (JOBS.c.state == State.RUNNING) & whose
+        message = f"{self._pace.losses} workers died while they did it; look into their logs, then retry it"
+        dead = {"state": State.DEAD, "error": "Fault", "message": message, "losses": JOBS.c.losses + 1}
+        ends: list[tuple[sql.ColumnElement[bool], dict[str, Any]]] = [(JOBS.c.cancel, {"state": State.CANCELLED})]
+        ends += [(JOBS.c.losses + 1 >= self._pace.losses, dead)] if lost else []
+        for which, values in ends:
+            jobs = list(connection.scalars(sql.select(JOBS.c.id).where(theirs, which).with_for_update()))
+            connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(ended=now, **LET_GO, **values))
+            announce(connection, jobs, now)
+            number += len(jobs)
+        left = JOBS.update().where(theirs).values(state=State.WAITING, losses=JOBS.c.losses + int(lost), **LET_GO)
+        return number + connection.execute(left).rowcount
+
+    def _silent(self, beats: Mapping[str, float]) -> list[str]:
+        """Return the other workers that have said nothing for too long, as seen from here.
+
+        By our own clock, which nobody sets: that of the database may be set back, and then what it wrote before would
+        look new for as long. While nobody was asked, because the database was away, nobody was silent either.
+        """
+        now = time.monotonic()
+        if now - self._looked > self._pace.dead_seconds:
+            self._heard.clear()
+        self._looked = now
+        before, self._heard = self._heard, {}
+        for worker, beat in beats.items():
+            known, since = before.get(worker, (beat, now))
+            self._heard[worker] = (beat, since if known == beat else now)
+        return [worker for worker, (_, since) in self._heard.items() if now - since >= self._pace.dead_seconds]
 
     def _beat(self, connection: sql.Connection) -> float:
         now = self._database.now(connection)
@@ -250,7 +275,8 @@ class Ledger:
 
     def _end(self, connection: sql.Connection, hold: Hold, state: State, **values: Any) -> None:
         now = self._database.now(connection)
-        self._write(connection, hold, **{**LET_GO, "state": state, "ended": now, "notify_at": now, **values})
+        self._write(connection, hold, **{**LET_GO, "state": state, "ended": now, **values})
+        announce(connection, [hold.job.id], now)
 
     def _leave(self, connection: sql.Connection, hold: Hold, **values: Any) -> None:
         if self._read(connection, hold, JOBS.c.cancel):

@@ -28,7 +28,7 @@ class Scratch:
             self._shared.mkdir(parents=True, exist_ok=True)
             # First others, then ours: a folder without its lock held would be taken for a dead one's.
             with FileLock(self._shared / _LOCK):
-                self._sweep()
+                _sweep(self._shared)
                 self.path.mkdir()
                 self._lock.acquire()
         except OSError as error:
@@ -52,11 +52,32 @@ class Scratch:
             raise OutputFailed(f"cannot write to {self.path}: {error.strerror or error}") from error
         return path
 
-    def _sweep(self) -> None:
-        for other in self._shared.glob("worker-*"):
-            try:
-                # The lock of a dead process is free.
-                with FileLock(other / _LOCK, blocking=False):
-                    shutil.rmtree(other, ignore_errors=True)
-            except Timeout:
-                continue
+
+def sweep_dead(shared: Path) -> None:
+    """Remove what dead workers left in the folder that they shared. Raises `OutputFailed` when something stays."""
+    try:
+        if not any(shared.glob("worker-*")):
+            return
+        with FileLock(shared / _LOCK):
+            left = _sweep(shared)
+    except OSError as error:
+        raise OutputFailed(f"cannot clear {shared} of what dead workers left: {error.strerror or error}") from error
+    if left:
+        raise OutputFailed(f"cannot clear {shared} of what dead workers left: {left[0].name} stays; delete it by hand")
+
+
+def _sweep(shared: Path) -> list[Path]:
+    """Return what could not be removed."""
+    left = []
+    for other in shared.glob("worker-*"):
+        try:
+            # The lock of a dead process is free.
+            with FileLock(other / _LOCK, blocking=False):
+                shutil.rmtree(other, ignore_errors=True)
+        except Timeout:
+            continue
+        except FileNotFoundError:
+            continue  # its worker has just ended
+        if other.exists():
+            left.append(other)
+    return left

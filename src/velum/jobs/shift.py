@@ -4,7 +4,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -36,7 +36,7 @@ class Shift:
         self._lock = threading.Lock()
 
     def work(
-        self, craft: Callable[[], Craft], concurrency: int, chores: Callable[[], None], stop: threading.Event
+        self, craft: Callable[[], Craft], concurrency: int, chores: Sequence[Callable[[], bool]], stop: threading.Event
     ) -> None:
         """Do jobs until `stop` is set, then what `Worker.run` says."""
         self._ledger.beat()
@@ -45,14 +45,16 @@ class Shift:
         slots = [threading.Thread(target=self._slot, args=(one, stop), name=f"job-{n}") for n, one in enumerate(crafts)]
         mind = threading.Thread(target=self._mind, args=(over,), name="mind")
         # The address of a webhook may let us wait; nothing is lost when it is told once more by another worker.
-        tidy = threading.Thread(target=self._tidy, args=(chores, over), name="tidy", daemon=True)
-        for thread in (*slots, mind, tidy):
+        tidy = [threading.Thread(target=self._tidy, args=(chore, over), name="tidy", daemon=True) for chore in chores]
+        for thread in (*slots, mind, *tidy):
             thread.start()
         stop.wait()
         self._drain(slots)
         over.set()
         mind.join()
-        tidy.join(self._pace.beat_seconds)
+        deadline = time.monotonic() + self._pace.beat_seconds
+        for thread in tidy:
+            thread.join(max(deadline - time.monotonic(), 0))
         try:
             insist(self._ledger.leave)
         except Unavailable as error:
@@ -191,10 +193,12 @@ class Shift:
                 except Lost:
                     run.stop("lost")
 
-    def _tidy(self, chores: Callable[[], None], over: threading.Event) -> None:
+    def _tidy(self, chore: Callable[[], bool], over: threading.Event) -> None:
+        """Do a chore again and again: at once when it says that there is more of it."""
         while not over.is_set():
             try:
-                chores()
+                if chore():
+                    continue
             except Exception as error:  # the edge of this thread, which is to go on
                 LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
             over.wait(min(CHORE_SECONDS, self._pace.beat_seconds))

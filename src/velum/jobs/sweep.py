@@ -7,8 +7,9 @@ from itertools import islice
 import sqlalchemy as sql
 
 from velum.errors import VelumError
-from velum.jobs.database import JOBS, PIECES, Database
+from velum.jobs.database import JOBS, NOTICES, PIECES, Database
 from velum.jobs.desk import Desk, used
+from velum.jobs.notices import KEPT_SECONDS
 from velum.jobs.store import Store
 from velum.jobs.uploads import Uploads
 from velum.jobs.values import Retention, State, Swept
@@ -53,6 +54,9 @@ class Sweeper:
         """Delete what belongs to no job, and what was never finished; looks at every file of the store."""
         swept = swept or Swept()
         failed: list[str] = []
+        with self._database.writing() as connection:
+            old = NOTICES.c.due < self._database.now(connection) - KEPT_SECONDS
+            connection.execute(NOTICES.delete().where(old))  # nobody tells them here
         unclaimed = sum([_count(self._store.delete, keys, failed) for keys in self._unclaimed()])
         temporary = self._store.sweep(self._retention.unclaimed_seconds)
         if self._uploads is not None:

@@ -152,6 +152,10 @@ class Retention:
                 raise BadPlan(f"{one.name} is {getattr(self, one.name)!r}; it must be a number of at least 0")
 
 
+LONGEST_PAUSE_SECONDS = 600.0
+"""Before a job is tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How often workers look, how long they wait, and how often they try; times in seconds."""
@@ -173,7 +177,7 @@ class Pace:
 
     def pause(self, failures: int) -> float:
         """Return how long to wait after that many failures in a row, at most ten minutes."""
-        return min(float(self.backoff_seconds * 2 ** min(failures - 1, 20)), 600.0)
+        return min(float(self.backoff_seconds * 2 ** min(failures - 1, 20)), LONGEST_PAUSE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from velum.jobs.craft import Craft
 from velum.jobs.database import Database
 from velum.jobs.identity import join
 from velum.jobs.ledger import Ledger
-from velum.jobs.notices import Notices, Notify
-from velum.jobs.scratch import Scratch
+from velum.jobs.notices import THREADS, Notices, Notify
+from velum.jobs.scratch import Scratch, sweep_dead
 from velum.jobs.shift import Shift
 from velum.jobs.store import Store
 from velum.jobs.sweep import Sweeper
@@ -57,29 +57,30 @@ class Worker:
                 ledger = Ledger(database, secrets.token_hex(16), self._name, self._pace)
                 sweeper = Sweeper(database, self._store, self._retention, self._uploads)
                 shift = Shift(ledger, self._store, scratch, self._pace, self._overall)
-                chores = _Chores(sweeper, Notices(database, self._notify), self._pace.beat_seconds)
-                shift.work(self._craft, self._concurrency, chores.do, stop)
+                sweeping = _Sweeping(sweeper, self._folder, self._pace.beat_seconds)
+                telling = [] if self._notify is None else [Notices(database, self._notify).deliver] * THREADS
+                shift.work(self._craft, self._concurrency, [sweeping.do, *telling], stop)
         finally:
             database.close()
 
 
-class _Chores:
-    """What is to be done besides: telling webhooks, and deleting."""
+class _Sweeping:
+    """Deletes what is due: of jobs, of the store, and of workers that died on this machine."""
 
-    def __init__(self, sweeper: Sweeper, notices: Notices, due_seconds: float) -> None:
-        self._sweeper, self._notices, self._due_seconds = sweeper, notices, due_seconds
+    def __init__(self, sweeper: Sweeper, folder: Path, due_seconds: float) -> None:
+        self._sweeper, self._folder, self._due_seconds = sweeper, folder, due_seconds
         self._next_due = self._next_leftovers = 0.0
 
-    def do(self) -> None:
-        """Do what there is to do. Raises `Unavailable` and `OutputFailed`."""
-        while self._notices.deliver():
-            pass
+    def do(self) -> bool:
+        """Do what there is to do; there is never more at once. Raises `Unavailable` and `OutputFailed`."""
         if (now := time.monotonic()) < self._next_due:
-            return
+            return False
         self._next_due = now + self._due_seconds
+        sweep_dead(self._folder)
         swept = self._sweeper.due()
         if now >= self._next_leftovers:
             self._next_leftovers = now + LEFTOVERS_SECONDS
             swept = self._sweeper.leftovers(swept)
         for why in swept.failed:
             LOG.warning("cannot be deleted, to be tried again: %s", why)
+        return False

@@ -72,6 +72,8 @@ class _Call:
     url: httpx2.URL
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    seconds: float
+    """How long it may take in all."""
 
 
 class Peers:
@@ -110,9 +112,14 @@ class Peers:
         form = {upload.field: (upload.filename, upload.content, upload.kind)}
         return self._ask("POST", url, form=form, fields=fields)
 
-    def post_body(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Return the answer to a body, whatever its status; tried again as `get` is. Raises `Unavailable`."""
-        return self._ask("POST", url, body=body, headers=headers)
+    def post_body(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, once_within: float | None = None
+    ) -> Answer:  # fmt: skip
+        """Return the answer to a body, whatever its status; tried again as `get` is. Raises `Unavailable`.
+
+        With `once_within` it is tried once, and may take that many seconds in all, or what is allowed if that is less.
+        """
+        return self._ask("POST", url, body=body, headers=headers, once_within=once_within)
 
     @property
     def health(self) -> Mapping[str, Health]:
@@ -132,11 +139,15 @@ class Peers:
         self,
         method: str,
         url: str,
+        *,
         body: bytes | None = None,
         headers: Mapping[str, str] = _NONE,
         form: Mapping[str, tuple[str, bytes, str]] | None = None,
         fields: Mapping[str, str] = _NONE,
+        once_within: float | None = None,
     ) -> Answer:
+        seconds = min(self._reach.total_seconds, once_within or self._reach.total_seconds)
+        attempts = self._reach.attempts if once_within is None else 1
         try:
             parsed = address.parsed(url)
         except BadPlan as error:
@@ -149,18 +160,18 @@ class Peers:
             data=dict(fields) if form else None,
             files=dict(form) if form else None,
         )
-        call = _Call(method.encode(), parsed, tuple(request.headers.raw), request.read())
-        with self._slots.one(address.base(parsed), self._reach.total_seconds) as got:
+        call = _Call(method.encode(), parsed, tuple(request.headers.raw), request.read(), seconds)
+        with self._slots.one(address.base(parsed), seconds) as got:
             if not got:
                 raise Unavailable(
                     f"{address.shown(parsed)} was not asked: {self._reach.parallel} calls to it were under way for "
-                    f"{self._reach.total_seconds:g} s; try again later, or allow more at a time"
+                    f"{seconds:g} s; try again later, or allow more at a time"
                 )
-            return self._tried(call, time.monotonic() + self._reach.total_seconds)
+            return self._tried(call, time.monotonic() + seconds, attempts)
 
-    def _tried(self, call: _Call, deadline: float) -> Answer:
+    def _tried(self, call: _Call, deadline: float, attempts: int) -> Answer:
         """Return the answer of the first try that is not worth another one, or of the last."""
-        for pause in self._pauses(deadline):
+        for pause in _pauses(deadline, attempts):
             try:
                 answer = self._followed(call, deadline)
             except _Lost as error:
@@ -173,14 +184,6 @@ class Peers:
                     return answer
             time.sleep(pause)
         raise AssertionError("the last pause is None")
-
-    def _pauses(self, deadline: float) -> Iterator[float | None]:
-        """Yield the pause after each try; None after the last, which is also that whose pause leaves no time."""
-        for attempt in range(self._reach.attempts - 1):
-            pause = BACKOFF_SECONDS * 2**attempt * random.uniform(1, 1.5)  # noqa: S311 - no secret
-            if time.monotonic() + pause < deadline:
-                yield pause
-        yield None
 
     def _followed(self, call: _Call, deadline: float) -> Answer:
         url = call.url
@@ -201,7 +204,7 @@ class Peers:
             extensions={"timeout": {**seconds, "write": self._reach.read_seconds}},
         )
         pool = self._pool(url.scheme)
-        with self._translated(deadline), self._dialler.until(deadline):
+        with self._translated(call.seconds, deadline), self._dialler.until(deadline):
             response = pool.handle_request(request)
             try:
                 return self._read(response)
@@ -240,7 +243,7 @@ class Peers:
         return Answer(response.status, bytes(body), kind, MappingProxyType(headers))
 
     @contextmanager
-    def _translated(self, deadline: float) -> Iterator[None]:
+    def _translated(self, seconds: float, deadline: float) -> Iterator[None]:
         """Turn what the library raises into what is said about the address."""
         try:
             yield
@@ -248,7 +251,7 @@ class Peers:
             raise _Lost(f"cannot be asked: {error}", again=isinstance(error, Unavailable)) from error
         except httpcore2.TimeoutException as error:
             if time.monotonic() >= deadline:
-                what = f"took longer than {self._reach.total_seconds:g} s in all; check its load, or wait longer"
+                what = f"took longer than {seconds:g} s in all; check its load, or wait longer"
                 raise _Lost(what) from error
             if isinstance(error, httpcore2.ConnectTimeout):
                 what = f"took no connection within {self._reach.connect_seconds:g} s; check that it runs"
@@ -267,6 +270,15 @@ class Peers:
             self._health[base] = Health(reachable, detail, since)
             if len(self._health) > KEPT:
                 del self._health[next(iter(self._health))]
+
+
+def _pauses(deadline: float, attempts: int) -> Iterator[float | None]:
+    """Yield the pause after each try; None after the last, which is also that whose pause leaves no time."""
+    for attempt in range(attempts - 1):
+        pause = BACKOFF_SECONDS * 2**attempt * random.uniform(1, 1.5)  # noqa: S311 - no secret
+        if time.monotonic() + pause < deadline:
+            yield pause
+    yield None
 
 
 class _Lost(Exception):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from velum.errors import Unavailable, VelumError
 from velum.jobs import Craft, Database, Desk, Pace, Retention, Store, Uploads, Worker, join, store_at, through
+from velum.jobs.scratch import sweep_dead
 from velum.limits import Limits
 from velum.plugins import Host
 from velum.remote.peers import Peers
@@ -81,6 +82,15 @@ class Office:
                 self._look = _Look(store)
             look = self._look
         look.outcome(ANSWER_SECONDS)
+
+    def delete(self, job: str) -> bool:
+        """Delete a job with all that it has here, and what workers that died on this machine left of any job.
+
+        Raises as `Desk.delete` does, and `OutputFailed` when such a leftover stays.
+        """
+        desk = self.open().desk
+        sweep_dead(work_folder(self._settings))
+        return desk.delete(job)
 
     def close(self) -> None:
         """End the connections."""

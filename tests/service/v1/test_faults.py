@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from tests.jobs.test_away import away
 from tests.service.making import client, settings
 from tests.service.v1.test_jobs import handed_in
@@ -48,6 +49,18 @@ def test_a_store_that_is_away_is_told_as_such(tmp_path: Path) -> None:
         assert it.get(f"{job}/result").content == b"any"
         assert it.get(upload).json()["offset"] == 3
         assert it.post("/v1/jobs", json=wanted).status_code == 201
+
+
+def test_what_dead_workers_left_goes_with_the_job(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        job = handed_in(it)
+        dead, alive = (tmp_path / "jobs" / "work" / name / "job" for name in ("worker-dead", "worker-alive"))
+        for folder in (dead, alive):
+            folder.mkdir(parents=True)
+            (folder / "source").write_bytes(b"a face")
+        with FileLock(alive.parent / "lock"):
+            assert it.delete(job).status_code == 204
+            assert (dead.parent.exists(), alive.exists()) == (False, True)
 
 
 def test_a_file_that_is_lost_is_not_said_to_have_been_deleted_after_its_time(tmp_path: Path) -> None:

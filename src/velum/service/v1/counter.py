@@ -122,7 +122,7 @@ class Counter:
     def delete(self, job: str, caller: Caller) -> None:
         """Delete a job with all that belongs to it."""
         self.get(job, caller)
-        self.desk.delete(job)
+        self.office.delete(job)
 
     def _submission(self, wanted: JobWanted, caller: Caller) -> Submission:
         """Return the submission, without its files. Raises `BadPlan` and `Denied`."""
