@@ -399,13 +399,6 @@ def test_colour_of_16_bits_is_turned_as_its_8_bits_are(tmp_path: Path, value: in
     assert (info.width, info.height) == Orientation.from_exif(value).stored_size(WIDTH, HEIGHT)
 
 
-def test_depths_that_would_be_cut_are_refused(tmp_path: Path) -> None:
-    heif = pytest.importorskip("pillow_heif")
-    heif.from_bytes("RGB;16", (64, 64), noise(64, 64, 3, kind=np.uint16).tobytes()).save(tmp_path / "a.heic")
-    with pytest.raises(BadInput, match="10 bits per sample"):
-        frames(tmp_path / "a.heic")
-
-
 def test_premultiplied_alpha_is_refused(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.tif", image("RGBA"))
     data = source.read_bytes()

@@ -15,7 +15,7 @@ from velum.frame import Role
 from velum.limits import Limits
 from velum.media import deep, quick
 from velum.media.bare import bare
-from velum.media.image import _DAMAGE
+from velum.media.decode_errors import _DAMAGE
 from velum.media.look import opened
 
 from .making import HEIGHT, WIDTH, Array, encoded, image, noise

@@ -1,4 +1,4 @@
-"""Colour images of 16 bits per channel, which Pillow cuts to 8: decoded by OpenCV, written here.
+"""Images of more than 8 bits per channel, which Pillow cuts to 8: decoded by OpenCV or libheif, written here.
 
 Written are PNG (third edition) and TIFF 6.0, compressed with Deflate, both after subtracting the sample to the left.
 """
@@ -22,12 +22,15 @@ Deep = npt.NDArray[np.uint16]
 
 _BAND_SAMPLES = 1 << 20
 _LEVEL = 1
+_DEPTH = 16
 _PNG_TYPES = {Role.GREY: 0, Role.RGB: 2, Role.GREY_ALPHA: 4, Role.RGBA: 6}
 _CHANNELS_OF_BGRA = {Role.RGB: [2, 1, 0], Role.RGBA: [2, 1, 0, 3], Role.GREY_ALPHA: [0, 3]}
 
 
-def decode(data: bytes, index: int, size: tuple[int, int], role: Role) -> Deep:
-    """Return page `index` of a PNG or TIFF as an array (rows, columns, channels) of 16-bit samples.
+def decode(data: bytes, index: int, size: tuple[int, int], role: Role, depth: int = 16) -> Deep:
+    """Return page `index` of a PNG, TIFF or AVIF as an array (rows, columns, channels) of 16-bit samples.
+
+    Those of `depth` bits, where it is less, are stretched to 16.
 
     Raises `BadInput` when OpenCV sees another picture of it than `size` (width, height) and `role` say.
     """
@@ -40,10 +43,31 @@ def decode(data: bytes, index: int, size: tuple[int, int], role: Role) -> Deep:
     order = _CHANNELS_OF_BGRA[role]
     if stored is None or stored.dtype != np.uint16 or stored.shape != (size[1], size[0], 4 if 3 in order else 3):
         raise BadInput("its 16-bit samples are laid out in a way that is not supported; convert it first")
+    if depth < _DEPTH:
+        stored = _stretched(stored.astype(np.uint16, copy=False), depth)
     if role == Role.GREY_ALPHA:
         return np.ascontiguousarray(stored[..., order])
     code = cv2.COLOR_BGR2RGB if role == Role.RGB else cv2.COLOR_BGRA2RGBA
     return cv2.cvtColor(stored, code, dst=stored)  # type: ignore[return-value]
+
+
+def decode_heif(data: bytes, size: tuple[int, int], role: Role, depth: int) -> Deep:
+    """Return the primary picture of a HEIF, of 10 or 12 bits per sample, as `decode` does."""
+    import pillow_heif  # noqa: PLC0415  # an extra; the caller has opened the file with it
+
+    pictures = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+    stored = np.asarray(pictures[pictures.primary_index])
+    expected = (size[1], size[0]) if role == Role.GREY else (size[1], size[0], role.channels)
+    if stored.dtype != np.uint16 or stored.shape != expected:
+        raise BadInput("its samples are laid out in a way that is not supported; convert it first")
+    return _stretched(stored.astype(np.uint16) >> np.uint16(_DEPTH - depth), depth)
+
+
+def _stretched(samples: npt.NDArray[np.uint16], depth: int) -> Deep:
+    """Return samples of `depth` bits as 16: the same fraction of white, exactly so at both ends."""
+    stretched: Deep = samples << np.uint16(_DEPTH - depth)
+    stretched |= samples >> np.uint16(2 * depth - _DEPTH)
+    return stretched
 
 
 def write_png(file: IO[bytes], pixels: Deep, role: Role, chunks: Sequence[tuple[bytes, bytes]]) -> None:

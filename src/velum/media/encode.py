@@ -15,12 +15,13 @@ from velum.frame import Plane, Role
 from velum.media import metadata, palette
 from velum.media.info import Info, Look, Page
 from velum.media.palette import Indexed
+from velum.media.sniff import SUFFIXES
 from velum.plan import Plan
 
 _COLOUR = {Role.GREY, Role.RGB}
 _KEEPS: dict[str, set[Role]] = {
     "AVIF": _COLOUR | {Role.RGBA},
-    "BMP": _COLOUR,
+    "BMP": _COLOUR | {Role.RGBA},
     "GIF": {Role.GREY},
     "HEIF": _COLOUR | {Role.RGBA},
     "JPEG": _COLOUR | {Role.CMYK},
@@ -32,9 +33,16 @@ _KEEPS: dict[str, set[Role]] = {
 _WITH_PALETTE = {"PNG", "GIF", "TIFF", "BMP"}
 _BILEVEL = {"PNG", "TIFF", "BMP"}
 _ANIMATED = {"AVIF", "PNG", "WEBP"}
+_REDUCED_TO_8 = {"JPEG", "WEBP"}
+"""Formats of 8 bits that pictures of 10 or 12 are written to when these are asked for."""
 _WITHOUT_PROFILE = {"BMP", "GIF", "JPEG2000"}
 _WITHOUT_EXIF = {"BMP", "GIF", "JPEG2000"}
 _LARGEST = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535, "AVIF": 65_535, "HEIF": 16_384}
+_SUFFIXES = {
+    "JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "WEBP": ".webp", "GIF": ".gif", "AVIF": ".avif", "BMP": ".bmp",
+    "JPEG2000": ".jp2", "HEIF": ".heic",
+}  # fmt: skip
+"""A suffix of each format; those first that messages are to propose first."""
 _MODES = {Role.GREY: "L", Role.GREY_ALPHA: "LA", Role.RGB: "RGB", Role.RGBA: "RGBA", Role.CMYK: "CMYK"}
 _TIFF_LOSSLESS = {
     "raw", "tiff_ccitt", "group3", "group4", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma",
@@ -66,16 +74,28 @@ def refuse(target: Path, format: str, like: Info, page: Page) -> None:
     reason = _impossible(format, like, page)
     if reason:
         raise BadPlan(
-            f"cannot write {like.source.name} ({like.format}) as {target.name}: {reason}; "
-            f"choose another suffix, such as {like.source.suffix or '.' + like.format.lower()}"
+            f"cannot write {like.source.name} ({like.format}) as {target.name}: {reason}; {_advice(like, page)}"
         )
 
 
+def _advice(like: Info, page: Page) -> str:
+    """Name a suffix that works: the source's own if it does, or that of a format that holds what it has."""
+    fitting = [name for name in (like.format, *_SUFFIXES) if _impossible(name, like, page) is None]
+    # A lossless picture is not sent to JPEG while there is another way.
+    fitting.sort(key=lambda name: name == "JPEG" and like.look.lossless)
+    if not fitting:
+        return "no format holds it; convert the source first"
+    own = like.source.suffix.lower()
+    return f"choose another suffix, such as {own if SUFFIXES.get(own) == fitting[0] else _SUFFIXES[fitting[0]]}"
+
+
 def _impossible(format: str, like: Info, page: Page) -> str | None:
+    if like.look.further and format == like.format:
+        return f"it holds {like.look.further} further pictures (another view, a burst), which would be lost"
     if like.frames > 1 and format != like.format and not (like.look.animated and format in _ANIMATED):
         return f"{format} cannot hold its {like.frames} {'pictures' if like.look.animated else 'pages'}"
     if not _holds(format, like, page):
-        return f"{format} cannot hold {page.role} of {page.bits} bits per sample"
+        return f"{format} as written here cannot hold {page.role} of {page.depth or page.bits} bits per sample"
     if page.icc and format in _WITHOUT_PROFILE:
         return f"{format} cannot hold its colour profile"
     if like.look.orientation != 1 and format in _WITHOUT_EXIF:
@@ -85,12 +105,24 @@ def _impossible(format: str, like: Info, page: Page) -> str | None:
 
 
 def _holds(format: str, like: Info, page: Page) -> bool:
+    if page.depth and format in _REDUCED_TO_8:
+        return page.role in _KEEPS[format]
     if page.bits == 16:
         return format in {"PNG", "TIFF"} or (format == "JPEG2000" and page.role == Role.GREY)
     if page.palette and format in _WITH_PALETTE and (not page.palette.alpha or format in {"PNG", "GIF"}):
         return True
     # A GIF's own pictures have 256 colours again, but for what blurring adds.
     return page.role in _KEEPS[format] or (format == like.format == "GIF")
+
+
+def reduces(page: Page, format: str) -> bool:
+    """Tell whether samples of 10 or 12 bits become 8 in that format."""
+    return page.depth is not None and format in _REDUCED_TO_8
+
+
+def of_8_bits(plane: Plane) -> Plane:
+    """Return a plane of 16 bits as one of 8, each sample rounded to the nearest."""
+    return Plane(((plane.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8), plane.role)
 
 
 def picture(plane: Plane, page: Page, format: str) -> tuple[Image.Image, bool]:
@@ -162,7 +194,13 @@ def recipe(format: str, like: Info, plan: Plan) -> Recipe:
         made.warnings.append(f"metadata kept: {', '.join(kinds)}")
     made.exif = metadata.build([look.kept[kind] for kind in kinds], look.orientation)
     if lost := [name.decode() for name, _ in look.colour if format != "PNG" and name != b"sRGB"]:
-        made.warnings.append(f"colour information not kept, {format} has no place for it: {', '.join(lost)}")
+        made.warnings.append(f"colour information not kept, {format} is written without it: {', '.join(lost)}")
+    if look.further:
+        made.warnings.append(
+            f"the primary picture alone is written; {look.further} further (another view, a burst) left out"
+        )
+    if reduces(look.first, format):
+        made.warnings.append(f"{look.first.depth} bits per sample are written as 8, which {format} has")
     _CODERS[format](made, like, plan)
     return made
 

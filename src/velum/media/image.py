@@ -1,43 +1,35 @@
 """Reading still and animated images: the bytes once, the pixels as stored, nothing half-decoded.
 
-Errors of Pillow, OpenCV and pillow-heif while reading are translated here.
+Errors of Pillow, OpenCV and pillow-heif while reading are translated by `decode_errors`.
 """
 
 import hashlib
 import io
 import os
 import stat
-import struct
-import zlib
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from velum.errors import BadInput, VelumError
+from velum.errors import BadInput
 from velum.frame import Frame, Orientation, Plane, Role
 from velum.limits import Limits
 from velum.media import deep, quick
 from velum.media.bare import bare
+from velum.media.decode_errors import translated
 from velum.media.info import Info, Page
 from velum.media.live import Held
 from velum.media.look import look_at, opened, page_of
 from velum.media.palette import Indexed
+from velum.media.readable import readable, refuse_raw, with_end
 from velum.media.sniff import format_of
-
-_DAMAGE = (
-    ArithmeticError, AssertionError, AttributeError, EOFError, Image.DecompressionBombError, LookupError, OSError,
-    RuntimeError, struct.error, SyntaxError, TypeError, ValueError, cv2.error, zlib.error,
-)  # fmt: skip
-"""What decoders raise for damaged files; Pillow's own list (`Image.open`) with what its plugins raise while loading."""
 
 _BAND_BYTES = 1 << 22
 _SENT_ON = {"BMP", "JPEG", "PNG", "WEBP"}
@@ -47,15 +39,22 @@ class Reader:
     """One source. Use it in a `with` block; `frames()` may be called again and starts anew."""
 
     def __init__(self, source: Path, data: bytes, limits: Limits, *, sha256: str | None = None) -> None:
-        self._data, self._limits, self._source = data, limits, source
+        self._limits, self._source = limits, source
         self.sha256 = sha256
         """SHA-256 of the very bytes that are decoded, in hexadecimal; None where nobody asks for it."""
+        refuse_raw(data, source)
         self._format = format_of(data, str(source))
-        with _translated(source), self._open() as image:
+        with translated(source, data, self._format):
+            whole = readable(data, self._format, source)
+        self._data, self._profile = whole.data, whole.profile
+        with translated(source, self._data, self._format), self._open() as image:
             self._check_size(image)
-            frames = int(getattr(image, "n_frames", 1))
+            self._data, notes = with_end(self._data, self._format, source)
+            pictures = int(getattr(image, "n_frames", 1))
+            frames = 1 if self._format == "HEIF" else pictures
             limits.check("frames", frames, str(source))
-            look = look_at(image, data, self._format, frames, source)
+            look = look_at(image, self._data, self._format, frames, source, self._profile)
+            look = replace(look, further=pictures - frames, notes=(*look.notes, *whole.notes, *notes))
             width, height = Orientation.from_exif(look.orientation).stored_size(*image.size)
         self.info = Info(self._format, width, height, frames, source, look)
 
@@ -72,12 +71,12 @@ class Reader:
 
         Raises `BadInput` when a frame is damaged and `LimitExceeded` when it is too large.
         """
-        with _translated(self._source):
+        with translated(self._source, self._data, self._format):
             image = self._open()
         with image:
             time = Fraction(0)
             for index in range(self.info.frames):
-                with _translated(self._source):
+                with translated(self._source, self._data, self._format):
                     plane, page = self._decode(image, index)
                     if self.info.frames == 1:
                         image.close()
@@ -115,7 +114,7 @@ class Reader:
         if self.info.frames > 1:
             image.seek(index)
         self._check_size(image)
-        page, mode = page_of(image, self._data, self._source, animated=self.info.look.animated)
+        page, mode = page_of(image, self._data, self._source, animated=self.info.look.animated, profile=self._profile)
         pixels = quick.decoded(image, self._data, mode) if self.info.frames == 1 else None
         if pixels is not None:
             return Plane(pixels, page.role), page
@@ -124,12 +123,17 @@ class Reader:
         if mode.endswith(";deep"):
             size = image.size
             image.im = None  # type: ignore[assignment]  # its 8-bit pixels have served: the file is whole
-            return Plane(deep.decode(self._data, index, size, page.role), page.role, bits=16), page
+            return Plane(self._decode_deep(index, size, page), page.role, bits=16), page
         if page.palette is not None:
             indices = samples(image)
             return Indexed(page.palette.expand(indices), page.role, indices=indices), page
         stored = image if image.mode == mode else image.convert(mode)
         return Plane(samples(stored), page.role, bits=page.bits), page
+
+    def _decode_deep(self, index: int, size: tuple[int, int], page: Page) -> deep.Deep:
+        if self._format == "HEIF":
+            return deep.decode_heif(self._data, size, page.role, page.depth or 16)
+        return deep.decode(self._data, index, size, page.role, page.depth or 16)
 
 
 def read(source: Path, limits: Limits) -> Reader:
@@ -193,15 +197,3 @@ def _contents(descriptor: int, source: Path, limits: Limits) -> bytes:
     limits.check("bytes", status.st_size, str(source))
     with io.FileIO(descriptor, closefd=False) as file:
         return file.read() or b""
-
-
-@contextmanager
-def _translated(source: Path) -> Iterator[None]:
-    try:
-        yield
-    except VelumError:
-        raise
-    except MemoryError as error:
-        raise BadInput(f"cannot read {source}: not enough memory to decode it") from error
-    except _DAMAGE as error:
-        raise BadInput(f"cannot read {source}: it is damaged or truncated ({error}); copy the file again") from error

@@ -55,6 +55,8 @@ class Page:
     """Name of a TIFF page's compression, as Pillow spells it."""
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    depth: int | None = None
+    """Bits per sample of the file, where it has 10 or 12 and the plane 16."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +79,8 @@ class Look:
     """PNG chunks, by name and content, that say how the samples are to be shown."""
     kept: Mapping[str, Kept] = field(default_factory=dict)
     """By kind, everything that a plan could keep."""
+    further: int = 0
+    """How many pictures the file holds beside the one that is read: another view, a burst."""
     notes: tuple[str, ...] = ()
     """What to say about the source in the report's warnings."""
     pages: dict[int, Page] = field(default_factory=dict)

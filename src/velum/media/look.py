@@ -41,8 +41,11 @@ _CLASSES: dict[str, type[ImageFile.ImageFile]] = {
 _ROLES = {
     "1": Role.GREY, "L": Role.GREY, "I;16": Role.GREY, "LA": Role.GREY_ALPHA, "RGB": Role.RGB, "RGBA": Role.RGBA,
     "CMYK": Role.CMYK, "RGB;deep": Role.RGB, "RGBA;deep": Role.RGBA, "LA;deep": Role.GREY_ALPHA,
+    "L;deep": Role.GREY,
 }  # fmt: skip
 _ANIMATED = {"AVIF", "GIF", "PNG", "WEBP"}
+_USUAL = ({1, 2, 5, 6}, {1, 2, 6, 13, 14, 15})
+"""Colour primaries and transfers (ITU-T H.273) that programs take for sRGB: its own, those of video, unspecified."""
 _WITH_KEY = {"1": "LA", "L": "LA", "RGB": "RGBA"}
 
 
@@ -60,10 +63,12 @@ def opened(format: str, data: bytes) -> ImageFile.ImageFile:
     return image
 
 
-def look_at(image: ImageFile.ImageFile, data: bytes, format: str, frames: int, source: Path) -> Look:
+def look_at(
+    image: ImageFile.ImageFile, data: bytes, format: str, frames: int, source: Path, profile: bytes | None = None
+) -> Look:
     """Return what is needed to write the file back. Raises `BadInput` when it could not be kept as it is."""
     animated = frames > 1 and format in _ANIMATED
-    first, _ = page_of(image, data, source, animated=animated)
+    first, _ = page_of(image, data, source, animated=animated, profile=profile)
     exif, orientation = _exif(image, data, format)
     facts: dict[str, Any] = {"notes": _notes(image, animated=animated)}
     match format:
@@ -75,11 +80,11 @@ def look_at(image: ImageFile.ImageFile, data: bytes, format: str, frames: int, s
         case "WEBP":
             facts |= {"lossless": coding.webp_lossless(data)}
         case "AVIF":
-            facts |= {"chroma": isobmff.avif(data, sequence=animated).chroma, "lossless": False}
-        case "HEIF" if frames > 1:
-            raise _refused(source, f"{frames} pictures in one HEIF", "files with one")
+            coded = isobmff.avif(data, sequence=animated)
+            facts |= {"chroma": coded.chroma, "lossless": False, "colour": _cicp(coded.colour, first)}
         case "HEIF":
             facts |= {"chroma": _spelled(image.info.get("chroma")), "lossless": False}
+            facts |= {"colour": _cicp(_nclx(image.info.get("nclx_profile")), first)}
         case "JPEG2000":
             facts |= {"lossless": coding.jpeg2000(data).reversible}
         case "TIFF":
@@ -90,23 +95,39 @@ def look_at(image: ImageFile.ImageFile, data: bytes, format: str, frames: int, s
     return Look(first, orientation, animated=animated, loop=loop, kept=metadata.keepable(exif), **facts)
 
 
-def page_of(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bool) -> tuple[Page, str]:
+def page_of(
+    image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bool, profile: bytes | None = None
+) -> tuple[Page, str]:
     """Return the current frame's page and the mode in which to fetch its samples.
 
-    The mode is one of Pillow's, or ends in `;deep` for 16 bits per channel, which Pillow cannot hold. Raises
-    `BadInput` when the samples could not be kept as they are.
+    The mode is one of Pillow's, or ends in `;deep` for 16 bits per channel, which Pillow cannot hold. `profile` is the
+    colour profile where Pillow was not given it. Raises `BadInput` when the samples could not be kept as they are.
     """
-    mode = _mode(image, data, source, animated=animated)
-    icc, dpi = image.info.get("icc_profile") or None, _dpi(image.info.get("dpi"))
+    depth = _depth(image, data, animated=animated)
+    mode = _mode(image, data, source, animated=animated, depth=depth)
+    icc, dpi = profile or image.info.get("icc_profile") or None, _dpi(image.info.get("dpi"))
     compression = image.info.get("compression") if image.format == "TIFF" else None
     if mode == "P":
         palette = _palette(image)
         return Page(palette.role, palette=palette, compression=compression, icc=icc, dpi=dpi), mode
     bits = 16 if mode == "I;16" or mode.endswith(";deep") else 8
-    return Page(_ROLES[mode], bits, mode == "1", compression=compression, icc=icc, dpi=dpi), mode
+    return Page(_ROLES[mode], bits, mode == "1", compression=compression, icc=icc, dpi=dpi, depth=depth), mode
 
 
-def _mode(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bool) -> str:
+def _depth(image: ImageFile.ImageFile, data: bytes, *, animated: bool) -> int | None:
+    """Return the bits per sample of an AVIF or HEIF that has more than 8."""
+    if image.format == "AVIF":
+        bits = isobmff.avif(data, sequence=animated).depth
+    else:
+        bits = int(image.info.get("bit_depth", 8)) if image.format == "HEIF" else 8
+    return bits if bits > 8 else None
+
+
+def _mode(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bool, depth: int | None) -> str:
+    if depth and animated:
+        raise _refused(source, f"{depth} bits per sample in an animation", "animations of 8")
+    if depth:
+        return f"{'L' if image.mode == 'I;16' else image.mode};deep"
     if _is_deep(image, data, source, animated=animated):
         # Pillow opens 16-bit grey with alpha as RGBA.
         grey = image.format == "PNG" and coding.png(data).colour_type == 4
@@ -147,10 +168,6 @@ def _is_deep(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated:
         bits = set(head2000.bits)
         if head2000.profile:
             raise _refused(source, "an ICC profile inside JPEG 2000", "JPEG 2000 without one")
-    elif format_ == "AVIF":
-        bits = {isobmff.avif(data, sequence=animated).depth}
-    elif format_ == "HEIF":
-        bits = {int(image.info.get("bit_depth", 8))}
     grey = mode in {"I;16", "I;16B"}
     if bits - ({16} if grey or format_ in {"PNG", "TIFF"} else set()) - {8}:
         raise _refused(source, f"{max(map(abs, bits))} bits per sample in {format_}", "8, and 16 in PNG and TIFF")
@@ -200,6 +217,24 @@ def _dpi(value: Any) -> tuple[float, float] | None:
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return (x, y) if 0 < x < math.inf and 0 < y < math.inf else None
+
+
+def _cicp(colour: isobmff.Nclx | None, page: Page) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the PNG chunk that says how the samples are to be shown, where that is not as everyone takes them.
+
+    A colour profile says it better. `cICP`: PNG, third edition, 11.3.2.6; full range, since the samples are RGB.
+    """
+    if colour is None or page.icc or max(colour) > 255 or (colour[0] in _USUAL[0] and colour[1] in _USUAL[1]):
+        return ()
+    return ((b"cICP", bytes((colour[0], colour[1], 0, 1))),)
+
+
+def _nclx(profile: Any) -> isobmff.Nclx | None:
+    if not isinstance(profile, dict):
+        return None
+    names = ("color_primaries", "transfer_characteristics", "matrix_coefficients")
+    found = [int(profile.get(name, 2)) for name in names]
+    return found[0], found[1], found[2]
 
 
 def _spelled(chroma: Any) -> str | None:

@@ -53,7 +53,8 @@ def _has_one_scan(image: ImageFile.ImageFile, data: bytes) -> bool:
     A damaged scan has other markers in it, and a truncated one no end. In a scan a byte of 255 is followed by 0, and
     restart markers belong to it (ISO/IEC 10918-1, B.1.1.5 and B.1.1.2).
     """
-    if image.fp is None or "progressive" in image.info:
+    # Of another version of JFIF, OpenCV's library speaks on the standard error.
+    if image.fp is None or "progressive" in image.info or image.info.get("jfif_version", (1,))[0] != 1:
         return False
     scan = np.frombuffer(data, np.uint8)[image.fp.tell() :]
     starts = np.flatnonzero(scan[:-1] == 0xFF)

@@ -62,6 +62,8 @@ def format_of(data: bytes, what: str) -> str:
 def video_format_of(head: bytes) -> str | None:
     """Return the container of a video whose first bytes these are, None when it is none that velum reads."""
     if head[4:8] in _ATOMS:
+        if head[4:12] == b"ftypcrx ":
+            return None  # a raw photograph, which is refused by its name
         still = _image_brands(head) if head[4:8] == b"ftyp" else None
         return None if still else "MOV" if head[4:8] != b"ftyp" or head[8:12] == b"qt  " else "MP4"
     if head.startswith(b"\x1a\x45\xdf\xa3"):  # EBML: the document type follows in the header (RFC 8794, 8.1)

@@ -8,6 +8,7 @@ import io
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +18,7 @@ from PIL.ExifTags import Base
 
 from velum.errors import BadPlan, OutputFailed, Unavailable, VelumError
 from velum.frame import Frame, Plane, Role
-from velum.media import deep, encode, jpeg
+from velum.media import bmp, deep, encode, jpeg
 from velum.media.info import Info, Page
 from velum.media.published import Published
 from velum.media.sniff import format_for
@@ -102,6 +103,11 @@ class Writer(Published):
         return True
 
     def _put(self, plane: Plane, page: Page) -> None:
+        if encode.reduces(page, self._format):
+            plane, page = encode.of_8_bits(plane), replace(page, bits=8)
+        if self._format == "BMP" and plane.role == Role.RGBA:
+            bmp.write_bgra(self._file, plane.pixels.astype(np.uint8, copy=False), page.dpi)
+            return
         if plane.bits == 16 and plane.role != Role.GREY:
             self._put_deep(plane, page)
             return
