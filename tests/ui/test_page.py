@@ -233,6 +233,48 @@ def test_corrections_are_not_lost_unasked(page: Any) -> None:
     page.get_by_role("heading", name="1 of 1 done").wait_for()
 
 
+def test_no_file_is_downloaded_without_the_corrections(page: Any) -> None:
+    hidden_in(page, picture())
+    looked_at(page, "one.png")
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_role("button", name="Draw a box").click()
+    drag(page, (100, 100), (140, 130))
+    page.get_by_role("button", name="Download").click()
+    page.get_by_role("heading", name="The file does not have the corrections yet").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Download").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Apply and download").click()
+    made = np.asarray(Image.open(download.value.path()))
+    assert not made[104:126, 104:136].any(), "the box is black"
+    page.get_by_text("The picture does not show your corrections yet.").wait_for(state="hidden")
+
+
+def test_corrections_that_others_put_are_in_what_the_lists_give(page: Any) -> None:
+    hidden_in(page, picture())
+    page.goto("/#/jobs")
+    job = page.request.get("/v1/jobs?limit=1").json()["jobs"][0]["id"]
+    box = {"label": "face", "xyxy": [100, 100, 140, 130]}
+    regions = page.request.get(f"/v1/jobs/{job}/regions").json()
+    regions["frames"] = [{"index": 0, "regions": [box]}]
+    assert not page.request.get(f"/v1/jobs/{job}").json()["corrections_pending"]
+    assert page.request.put(f"/v1/jobs/{job}/regions", data=regions).ok
+    assert page.request.get(f"/v1/jobs/{job}").json()["corrections_pending"]
+    page.get_by_role("button", name="Download one.png").first.click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Apply and download").click()
+    assert not np.asarray(Image.open(download.value.path()))[104:126, 104:136].any()
+    assert not page.request.get(f"/v1/jobs/{job}").json()["corrections_pending"]
+
+
+def test_what_is_not_known_is_not_called_nothing(page: Any) -> None:
+    page.route(re.compile("/report$"), lambda route: route.abort())
+    hidden_in(page, picture())
+    page.get_by_text("what was hidden could not be read").wait_for()
+    assert not page.get_by_text("Nothing found").count()
+    page.complaints.clear()
+
+
 def test_what_cannot_be_done_is_said(page: Any) -> None:
     page.goto("/")
     page.locator(".drop input").first.set_input_files(

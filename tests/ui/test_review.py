@@ -126,6 +126,18 @@ def test_a_track_is_switched_off_by_a_click_and_another_is_drawn(page: Any, clip
     page.get_by_role("heading", name="1 track hidden, 1 left visible").wait_for()
 
 
+def test_no_video_is_downloaded_without_the_corrections(page: Any, clip: Path) -> None:
+    reviewed(page, clip)
+    page.mouse.click(*spot(page, 20, 15))
+    page.get_by_role("heading", name="0 tracks hidden, 1 left visible").wait_for()
+    page.get_by_role("button", name="Download").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Apply and download").click()
+    with av.open(download.value.path()) as container:
+        frame = next(container.decode(video=0))
+    assert frame.to_ndarray(format="rgb24")[8:22, 13:27].mean() > 10, "what was switched off is as it was"
+
+
 def test_a_track_is_hidden_in_a_way_of_its_own(page: Any, moving: Path) -> None:
     job = reviewed(page, moving)
     page.get_by_role("button", name=re.compile(r"^Face 1")).click()

@@ -39,7 +39,8 @@ def job_of(row: sql.Row[Any]) -> Job:
     given = {name: values[name] for name in ("source", "name", "owner", "priority", "webhook", "regions")}
     return Job(
         id=values["id"], state=State(values["state"]), submission=Submission(plan=plan, **given),
-        regions=values["draft"] or values["found"] or values["regions"], **{name: values[name] for name in _SAME},
+        regions=values["draft"] or values["found"] or values["regions"],
+        corrections_pending=values["draft"] is not None, **{name: values[name] for name in _SAME},
     )  # fmt: skip
 
 

@@ -104,6 +104,8 @@ class Job:
     result_name: str | None = None
     regions: str | None = None
     """Key in the store of the regions that it hides, as corrected last; None where there are none (any more)."""
+    corrections_pending: bool = False
+    """True when the regions were corrected since the result was made: it does not hide them as they are now."""
     source_kept: bool = True
     """False when the source has been deleted after its time: it cannot be done again."""
 
@@ -122,7 +124,7 @@ class Job:
             "fps": self.fps, "seconds_left": self.seconds_left,
             "error": None if self.error is None else {"code": self.error, "message": self.message if told else INSIDE},
             "result": self.result is not None, "result_name": self.result_name, "regions": self.regions is not None,
-            "source_kept": self.source_kept,
+            "corrections_pending": self.corrections_pending, "source_kept": self.source_kept,
         }  # fmt: skip
 
 

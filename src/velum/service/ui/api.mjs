@@ -9,7 +9,8 @@
  * @typedef {{ id: string, state: 'waiting' | 'running' | 'done' | 'failed' | 'cancelled' | 'dead', name: string,
  *   submitted: number, started: number | null, ended: number | null, frames: { done: number, total: number | null },
  *   fps: number | null, seconds_left: number | null, error: { code: string, message: string | null } | null,
- *   result: boolean, result_name: string | null, regions: boolean, source_kept: boolean }} Job
+ *   result: boolean, result_name: string | null, regions: boolean,
+ *   corrections_pending: boolean, source_kept: boolean }} Job
  */
 
 /** What the service refused, in its own words. */

@@ -91,6 +91,8 @@ class JobState(BaseModel):
     result_name: str | None = Field(examples=["street.hidden.mp4"])
     regions: bool
     """Whether there are regions that can be looked at and corrected."""
+    corrections_pending: bool
+    """Whether the regions were corrected since the result was made: render hides them as they are now."""
     source_kept: bool
     """Whether the source is still here: without it, it cannot be done again."""
 

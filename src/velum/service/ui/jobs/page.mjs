@@ -1,9 +1,10 @@
 // @ts-check
 /** All jobs: how far they are, and what can be done with them. */
-import { ended, getJson, save, send } from '../api.mjs';
+import { ended, getJson, send } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
+import { saveResult } from '../parts/result.mjs';
 import { tell } from '../parts/toast.mjs';
 import { isVideo } from '../start/kinds.mjs';
 import { language, left, t } from '../texts.mjs';
@@ -142,7 +143,7 @@ class VelumJobs extends HTMLElement {
       await this.#again();
     };
     return [
-      job.result && button('download', ICONS.download, () => save(`v1/jobs/${job.id}/result`, job.result_name ?? job.name)),
+      job.result && button('download', ICONS.download, () => saveResult(job.id)),
       !ended(job) && button('cancel', ICONS.close, does('POST', '/cancel')),
       ['failed', 'cancelled', 'dead'].includes(job.state) && job.source_kept && button('retry', ICONS.redo, does('POST', '/retry')),
       button('delete', ICONS.trash, async () => {

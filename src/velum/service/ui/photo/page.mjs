@@ -1,8 +1,9 @@
 // @ts-check
 /** One job: how far it is, what came of it, and corrections of pictures. */
-import { ended, follow, getBlob, getJson, Problem, request, save, send } from '../api.mjs';
+import { ended, follow, getBlob, getJson, Problem, request, send } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
+import { saveResult } from '../parts/result.mjs';
 import { said } from '../parts/said.mjs';
 import { tell } from '../parts/toast.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
@@ -83,7 +84,7 @@ class VelumPhoto extends HTMLElement {
       return;
     }
     const report = await getJson(`v1/jobs/${this.#id}/report`, this.#gone.signal);
-    this.#actions.replaceChildren(h('button', { type: 'button', class: 'primary', onclick: () => save(`v1/jobs/${this.#id}/result`, job.result_name ?? job.name) }, icon(ICONS.download), t('download')));
+    this.#actions.replaceChildren(h('button', { type: 'button', class: 'primary', onclick: () => this.#download() }, icon(ICONS.download), t('download')));
     if (isVideo(job.name)) {
       this.#actions.prepend(h('a', { class: 'button', href: `#/review/${this.#id}` }, t('photo.video')));
       this.#state.replaceChildren(h('p', { class: 'note' }, t('photo.isvideo')));
@@ -120,9 +121,15 @@ class VelumPhoto extends HTMLElement {
     editor.addEventListener('render', () => this.#render());
   }
 
+  /** With the corrections of this page, which the file may lack. */
+  #download() {
+    return saveResult(this.#id, this.#editor?.history.changed ? () => this.#render() : null);
+  }
+
+  /** Whether it was made anew with the corrections. @returns {Promise<boolean>} */
   async #render() {
     const editor = this.#editor, regions = this.#regions;
-    if (!editor || !regions) return;
+    if (!editor || !regions) return false;
     editor.busy = true;
     const state = editor.history.now;
     const frames = regions.frames.length ? regions.frames : [{ index: 0, regions: [] }];
@@ -142,9 +149,11 @@ class VelumPhoto extends HTMLElement {
       this.#regions = corrected;
       await editor.rendered(result, state);
       tell(t('photo.rendered'));
+      return true;
     } catch (error) {
-      if (this.#gone.signal.aborted) return;
+      if (this.#gone.signal.aborted) return false;
       tell(error instanceof Problem && error.status === 412 ? t('photo.others') : said(error), 'bad');
+      return false;
     } finally {
       editor.busy = false;
     }

@@ -14,7 +14,7 @@ import { apart, zip } from './zip.mjs';
  * @property {'ready' | 'uploading' | Job['state']} state
  * @property {number} sent share of the upload
  * @property {Job | null} job
- * @property {number | null} hidden how many regions were hidden
+ * @property {number | null} hidden how many regions were hidden, null where that is not known
  * @property {string} error
  * @property {AbortController} stop
  */
@@ -161,7 +161,8 @@ class Batch extends EventTarget {
   /** @param {Item} item */
   async #count(item) {
     const report = await getJson(`v1/jobs/${item.job?.id}/report`).catch(() => null);
-    item.hidden = report?.tracks?.length || report?.hidden?.length || 0;
+    // A report that could not be read says nothing: what is unknown is not nothing.
+    item.hidden = report && (report.tracks?.length || report.hidden?.length || 0);
   }
 }
 

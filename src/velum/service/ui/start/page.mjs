@@ -1,8 +1,9 @@
 // @ts-check
 /** Where files come in: drop, choose what to hide and how, start, watch, fetch. */
-import { getJson, Problem, save } from '../api.mjs';
+import { getJson, Problem } from '../api.mjs';
 import { h, icon, ICONS, size } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
+import { applyPending, saveResult } from '../parts/result.mjs';
 import { tell } from '../parts/toast.mjs';
 import { labelText } from '../photo/words.mjs';
 import { left, t } from '../texts.mjs';
@@ -229,6 +230,7 @@ class VelumStart extends HTMLElement {
     if (working) return h('div', {}, document.createElement('velum-progress'), item.error ? h('p', { class: 'small note warn' }, item.error) : '');
     if (item.state === 'ready') return h('span', { class: 'quiet small' }, t('state.ready'));
     if (item.state !== 'done') return h('p', { class: 'small bad' }, item.error || t(`state.${item.state}`));
+    if (item.hidden === null) return h('span', { class: 'badge warn' }, t('result.unread'));
     return item.hidden ? h('span', { class: 'badge good' }, t('photo.count', { n: item.hidden })) : h('span', { class: 'badge warn' }, t('start.none'));
   }
 
@@ -239,7 +241,7 @@ class VelumStart extends HTMLElement {
     if (item.state === 'done' && job) {
       return h('div', { class: 'row end' },
         h('a', { class: 'button', href: isVideo(name) ? `#/review/${job.id}` : `#/jobs/${job.id}`, 'aria-label': t('start.lookname', { name }) }, icon(ICONS.eye), t('start.look')),
-        h('button', { type: 'button', 'aria-label': t('start.downloadname', { name }), title: t('download'), onclick: () => save(`v1/jobs/${job.id}/result`, job.result_name ?? name) }, icon(ICONS.download)), drop);
+        h('button', { type: 'button', 'aria-label': t('start.downloadname', { name }), title: t('download'), onclick: () => saveResult(job.id) }, icon(ICONS.download)), drop);
     }
     const again = ['failed', 'dead', 'cancelled'].includes(item.state) ? h('button', { type: 'button', onclick: () => batch.again(item) }, t('start.retry')) : '';
     return h('div', { class: 'row end' }, again, drop);
@@ -250,6 +252,7 @@ class VelumStart extends HTMLElement {
     const button = /** @type {HTMLButtonElement} */ (event.currentTarget);
     button.disabled = true;
     try {
+      if (!await applyPending(batch.done.map(({ job }) => job?.id ?? ''))) return;
       const link = h('a', { href: URL.createObjectURL(await batch.zipped()), download: 'velum.zip' });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

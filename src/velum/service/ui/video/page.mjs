@@ -1,8 +1,9 @@
 // @ts-check
 /** A video: look through what is hidden in it, correct it, and have it hidden anew. */
-import { address, ended, follow, getJson, Problem, request, save, send, session } from '../api.mjs';
+import { address, ended, follow, getJson, Problem, request, send, session } from '../api.mjs';
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
+import { saveResult } from '../parts/result.mjs';
 import { said } from '../parts/said.mjs';
 import { techniqueField } from '../parts/technique.mjs';
 import { tell } from '../parts/toast.mjs';
@@ -168,7 +169,7 @@ class VelumVideo extends HTMLElement {
     const render = button('render', () => this.#render());
     render.className = 'primary';
     this.#actions.replaceChildren(this.#approve,
-      h('button', { type: 'button', onclick: () => save(`v1/jobs/${this.#id}/result`, job.result_name ?? job.name) }, icon(ICONS.download), t('download')), render);
+      h('button', { type: 'button', onclick: () => saveResult(this.#id, this.#history.changed ? () => this.#render() : null) }, icon(ICONS.download), t('download')), render);
     /** @param {string} shape @param {string} name @param {() => void} act */
     const step = (shape, name, act) => h('button', { type: 'button', 'aria-label': t(`video.${name}`), title: t(`video.${name}`), onclick: act }, icon(shape));
     const preview = h('input', { type: 'checkbox', onchange: () => { stage.preview = preview.checked; stage.draw(); } });
@@ -383,9 +384,10 @@ class VelumVideo extends HTMLElement {
     return way && box ? () => this.#put(box.map((edge, i) => (shiftKey && i < 2 ? edge : edge + step * way[i % 2]))) : undefined;
   }
 
+  /** Whether it was made anew with the corrections. @returns {Promise<boolean>} */
   async #render() {
     const file = this.#file, state = this.#history.now, path = `v1/jobs/${this.#id}`;
-    if (!file) return;
+    if (!file) return false;
     this.#buttons.render.disabled = true;
     try {
       const put = await request(`${path}/regions`, { method: 'PUT', json: tracks.fileOf(file, state), headers: this.#tag ? { 'if-match': this.#tag } : {} });
@@ -398,9 +400,11 @@ class VelumVideo extends HTMLElement {
       this.#tag = (await request(`${path}/regions`, { signal: this.#gone.signal })).headers.get('etag') ?? '';
       this.#history.saved = state;
       tell(t('video.rendered'));
+      return true;
     } catch (error) {
-      if (this.#gone.signal.aborted) return;
+      if (this.#gone.signal.aborted) return false;
       tell(error instanceof Problem && error.status === 412 ? t('photo.others') : said(error), 'bad');
+      return false;
     } finally {
       this.#show();
     }
