@@ -51,6 +51,10 @@ _TELLING = {
 }  # fmt: skip
 
 
+_ALLOWING = {"place": frozenset({"gps"})}
+"""The kinds of a plan's metadata that allow something in a video."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
     """One thing; `kinds` are those of a plan's metadata that allow it."""
@@ -66,7 +70,11 @@ def beside(path: Path, limits: Limits) -> list[Beside]:
         with path.open("rb") as file:
             head = file.read(VIDEO_HEAD_BYTES)
             if video_format_of(head):
-                return [*(Beside(kind, what) for kind, what in streams(path, limits)), *_of_boxes(file)]
+                found = streams(path, limits)
+                return [
+                    *(Beside(kind, what, _ALLOWING.get(kind, frozenset())) for kind, what in found),
+                    *_of_boxes(file),
+                ]
             limits.check("bytes", path.stat().st_size, str(path))
             data = head + file.read()
     except OSError as error:

@@ -183,9 +183,11 @@ def full_disk(room: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def copy(source: Path, target: Path, video: Video | None = None, *, limits: Limits | None = None) -> VideoWriter:
+def copy(
+    source: Path, target: Path, video: Video | None = None, *, limits: Limits | None = None, plan: Plan | None = None
+) -> VideoWriter:  # fmt: skip
     """Read and write without hiding anything."""
-    plan = Plan(video=video or Video())
+    plan = plan or Plan(video=video or Video())
     covered = plan.video.on_damage == "cover"
     with (
         media.read(source, limits or Limits(), cover_damage=covered) as reader,

@@ -11,6 +11,7 @@ from av.stream import Disposition
 
 from velum.limits import Limits
 from velum.media.video.source import VideoFile, translated
+from velum.media.video.text_tracks import texts_of
 
 Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream"]
 
@@ -28,8 +29,11 @@ _PLACES = ("location", "gps", "xyz", "geo")
 
 def streams(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
     """Yield it, with its kind. Raises `BadInput` for what cannot be opened."""
+    yield from _places(path, limits)
     with closing(VideoFile(path, limits)) as file, file.open(limits) as container, translated(path):
         yield from _words(container.metadata, "the file")
+        if container.chapters():
+            yield "metadata", "chapters, and their names"
         still = Disposition.attached_pic | Disposition.timed_thumbnails
         pictures = 0
         for stream in container.streams:
@@ -47,6 +51,16 @@ def streams(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
                 yield "subtitles", f"stream {stream.index} is subtitles"
             else:
                 yield "stream", f"stream {stream.index} is {kind}"
+
+
+def _places(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
+    """Yield the text tracks, and the chapters, in whose words there are coordinates."""
+    found: set[int | None] = set()
+    for one in texts_of(path, limits):
+        if one.stream not in found and one.place is not None:
+            found.add(one.stream)
+            where = "chapters" if one.stream is None else f"stream {one.stream}, at {one.seconds:g} s"
+            yield "place", f"coordinates in the words of {where}"  # which they are says too much already
 
 
 def sounding(path: Path, limits: Limits) -> list[int]:

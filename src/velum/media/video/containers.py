@@ -1,16 +1,31 @@
 """Which container a name asks for, and what each can hold."""
 
 import io
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import av
+from av.codec.codec import Codec
 
 from velum.errors import BadPlan
 from velum.media.live import Outlet
 from velum.media.sniff import VIDEO_SUFFIXES
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+
+
+class Outgoing(Protocol):
+    """What takes the bytes of a stream."""
+
+    def write(self, data: bytes) -> int:
+        """Take all of them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,8 @@ class Container:
     """Codecs it can hold, where FFmpeg's muxer does not check."""
     reorders: bool = True
     """False where a file has no time stamps of display, only the order of its packets."""
+    unasked: bool = False
+    """True where the muxer is to write what it says that it cannot."""
 
 
 _CLOCK = Fraction(1, 90_000)
@@ -38,14 +55,22 @@ CONTAINERS = {
     "AVI": Container("avi", reorders=False),
     # ISO/IEC 13818-1, 2.4.3: without these, FFmpeg shifts every time stamp by a delay.
     "TS": Container(
-        "mpegts", (("mpegts_copyts", "1"),), _CLOCK, _BROADCAST | {"opus", "dts", "dvb_subtitle", "dvb_teletext"}
+        "mpegts", (("mpegts_copyts", "1"),), _CLOCK,
+        _BROADCAST | {"opus", "dts", "s302m", "pcm_bluray", "dvb_subtitle", "dvb_teletext"},
     ),
     "MPEG": Container(
         "vob", (("preload", "0"), ("muxpreload", "0")), _CLOCK,
-        frozenset({"mpeg1video", "mpeg2video", "h264", "mp2", "mp3", "ac3", "dts", "dvd_subtitle"}),
+        frozenset({
+            "mpeg1video", "mpeg2video", "h264", "mp2", "mp3", "ac3", "dts", "pcm_dvd", "pcm_s16be", "dvd_subtitle",
+        }),
     ),
 }  # fmt: skip
 
+
+# PyAV asks a muxer first whether it knows a codec, and of some that it writes well FFmpeg says no. It is not asked as
+# the only part of a file that could be in several; strftime gives that part a name without a number.
+_ONE_PART = (("segment_time", "2147483"), ("strftime", "1"), ("avoid_negative_ts", "disabled"))
+_UNASKED = {"MKV"}
 
 _FRAGMENT_SECONDS = 1
 _FRAGMENTED = (
@@ -75,9 +100,41 @@ def container_for(target: Path | Outlet) -> str:
 
 @cache
 def held(format: str) -> frozenset[str]:
-    """Return FFmpeg's names of the codecs that a format can hold."""
+    """Return FFmpeg's names of the codecs that a format can hold, and of their coders."""
     container = CONTAINERS[format]
     if container.holds:
         return container.holds
     with av.open(io.BytesIO(), "w", format=container.muxer) as probe:
-        return frozenset(probe.supported_codecs)
+        coders = probe.supported_codecs
+    return frozenset({*coders, *(one.canonical_name for name in coders for one in _coders(name))})
+
+
+def muxing(format: str, codecs: Collection[str], *, sent: bool = False) -> Container | None:
+    """Return how a file is written that holds tracks of these codecs, None where it cannot be tried.
+
+    With `sent`, it is written without ever going back.
+    """
+    usual = streamed(format) if sent else CONTAINERS[format]
+    if format == "TS" and "pcm_bluray" in codecs:
+        usual = replace(usual, options=(*usual.options, ("mpegts_m2ts_mode", "1")))
+    if held(format).issuperset(codecs):
+        return usual
+    return None if sent or format not in _UNASKED else replace(usual, unasked=True)
+
+
+def opened(place: "str | Outgoing", kind: Container, options: dict[str, str]) -> "OutputContainer":
+    """Open a file or something with a method `write` for muxing; `options` are of the muxer."""
+    if not kind.unasked or not isinstance(place, str):
+        return av.open(place, "w", format=kind.muxer, container_options=options)
+    flags = {name: value for name, value in options.items() if name == "fflags"}
+    inner = ":".join(f"{name}={value}" for name, value in options.items() if name not in flags)
+    outer = (
+        flags | dict(_ONE_PART) | {"segment_format": kind.muxer} | ({"segment_format_options": inner} if inner else {})
+    )
+    return av.open(place.replace("%", "%%"), "w", format="segment", container_options=outer)
+
+
+def _coders(name: str) -> Iterator[Codec]:
+    for mode in ("r", "w"):
+        with suppress(ValueError):
+            yield Codec(name, mode)

@@ -16,14 +16,14 @@ from velum.errors import OutputFailed, VelumError
 from velum.frame import Frame
 from velum.media.live import Outlet
 from velum.media.published import Published
-from velum.media.video import remux
 from velum.media.video.codecs import recipe
-from velum.media.video.containers import CONTAINERS, container_for, streamed
+from velum.media.video.containers import container_for, opened
 from velum.media.video.feed import Feed, added, move
 from velum.media.video.info import VideoInfo
 from velum.media.video.outlet import Sender
 from velum.media.video.remux import Companions
 from velum.media.video.smart import Smart, planned
+from velum.media.video.tracks import choose, without_places
 from velum.plan import Plan
 from velum.publish import ensure_free, keep_original, publish
 
@@ -51,13 +51,14 @@ class VideoWriter(Published):
         self._target, self._like, self._plan, self._overwrite = target, like, plan, overwrite
         self._format = container_for(target)
         self._sender = Sender(target) if isinstance(target, Outlet) else None
-        self._kind = streamed(self._format) if self._sender else CONTAINERS[self._format]
         if isinstance(target, Path):
             if isinstance(like.source, Path):
                 keep_original(target, like.source)
             ensure_free(target, overwrite=overwrite)
         self._recipe = recipe(like, plan.video, self._format)
-        self._tracks = remux.chosen(like, plan.video, self._format)
+        sent = self._sender is not None
+        self._choice = choose(like, plan.video, self._format, sent=sent)
+        self._kind = self._choice.muxing(plan.video, self._format, sent=sent)
         super().__init__()
         self._count = self._shifted = 0
         self._ahead: Fraction | None = None
@@ -79,17 +80,16 @@ class VideoWriter(Published):
             notes.append(f"{self._shifted} time stamps were rounded: {self._format} counts in {self._tick} s")
         if self._feed.spaced:
             notes.append(f"{self._feed.spaced} pictures come a moment later: {self._format} would give two one time")
-        return (*notes, *remux.warnings(self._tracks, self._plan.video))
+        return (*notes, *self._choice.warnings(self._plan.video))
 
     def _begin(self, stack: ExitStack) -> None:
+        self._choice = without_places(self._choice, self._like, self._plan)
         if isinstance(self._target, Path):
             self._part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
         with self._translated():
             self._container = self._opened(stack)
             self._encode = self._prepared(stack)
-            self._companions = Companions(
-                self._like, self._tracks, self._container, self._plan.video, self._format
-            )  # fmt: skip
+            self._companions = Companions(self._like, self._choice, self._container, self._plan, self._format)
             stack.callback(self._companions.close)
 
     def write(self, frame: Frame) -> None:
@@ -118,7 +118,7 @@ class VideoWriter(Published):
             scale = self._like.coding.time_base.denominator
             options["movie_timescale"] = str(scale * max(1, min(100, 90_000 // scale)))
         place = self._sender or str(self._part)
-        container = av.open(place, "w", format=self._kind.muxer, container_options=options)
+        container = opened(place, self._kind, options)
         stack.callback(_abandon, container)
         if self._sender:
             stack.callback(self._sender.shut)  # before the container is closed, which would end the stream
@@ -189,6 +189,7 @@ class VideoWriter(Published):
             else:
                 with self._part.open("rb") as file:
                     self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        self._recipe.warnings.extend(self._companions.notes)
         if self._companions.skipped:
             self._recipe.warnings.append(f"{self._companions.skipped} damaged packets of sound were left out")
         if self._companions.untimed:

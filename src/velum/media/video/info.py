@@ -52,11 +52,15 @@ class Coding:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """An audio or subtitle stream that can be copied."""
+    """An audio or subtitle stream.
+
+    `codec` is None where FFmpeg knows no decoder; `tag` is then what the container calls it, where that is known.
+    """
 
     index: int
     kind: str
     codec: str | None
+    tag: str = ""
 
 
 @dataclass(slots=True)

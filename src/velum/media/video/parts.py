@@ -20,12 +20,12 @@ from velum.errors import BadInput, OutputFailed, VelumError
 from velum.frame import Frame
 from velum.media.published import Published
 from velum.media.span import Span
-from velum.media.video import remux
 from velum.media.video.codecs import recipe
 from velum.media.video.containers import CONTAINERS
 from velum.media.video.encode import VideoWriter
 from velum.media.video.feed import Feed, added
 from velum.media.video.info import VideoInfo
+from velum.media.video.tracks import choose
 from velum.media.video.units import Nals
 from velum.plan import Plan
 from velum.publish import publish
@@ -58,7 +58,7 @@ class PartWriter(Published):
     def __init__(self, target: Path, like: VideoInfo, plan: Plan, span: Span) -> None:
         self._target, self._like, self._plan, self._span = target, like, plan, span
         self._recipe = recipe(like, plan.video, span.format)
-        remux.chosen(like, plan.video, span.format)  # what cannot be joined is not begun
+        choose(like, plan.video, span.format)  # what cannot be joined is not begun
         self._feed = Feed(like, self._recipe, target)
         super().__init__()
         self._next = span.first.frame

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
 import av
+from av.audio.stream import AudioStream
 from av.sidedata.sidedata import Type
 from av.stream import Disposition
 
@@ -19,6 +20,7 @@ from velum.media.video.source import SET_ANEW, Demuxed, Held, translated
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.sidedata.sidedata import SideData
+    from av.stream import Stream
     from av.video.stream import VideoStream
 
 _JPEG_RANGE = 2
@@ -189,9 +191,18 @@ def _colour(first: av.VideoFrame) -> Colour:
 def _tracks(container: Demuxed) -> Iterator[Track]:
     for stream in container.streams:
         if stream.type in {"audio", "subtitle"}:
-            context: object = stream.codec_context  # None where FFmpeg has no decoder, whatever its types say
-            codec = None if context is None else stream.codec_context.codec.canonical_name
-            yield Track(stream.index, stream.type, codec)
+            yield Track(stream.index, stream.type, _codec_of(stream))
+
+
+def _codec_of(stream: "Stream") -> str | None:
+    context: object = stream.codec_context  # None where FFmpeg has no decoder, whatever its types say
+    if context is None:
+        return None
+    # Of a stream that never came, such as the core of a TrueHD track, nothing is known.
+    silent = isinstance(stream, AudioStream) and not (
+        stream.codec_context.sample_rate and stream.codec_context.channels
+    )
+    return None if silent else stream.codec_context.codec.canonical_name
 
 
 def _notes(container: Demuxed, first: av.VideoFrame) -> Iterator[str]:

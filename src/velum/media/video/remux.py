@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -11,6 +12,7 @@ from av.codec.codec import Codec
 from av.stream import Discard
 
 from velum.errors import BadInput, BadPlan
+from velum.media.live import Live
 from velum.media.video.along import Order, along, together
 from velum.media.video.coming import Coming
 from velum.media.video.containers import held
@@ -18,7 +20,9 @@ from velum.media.video.feed import move
 from velum.media.video.info import Track, VideoInfo
 from velum.media.video.probe import fraction
 from velum.media.video.source import translated
-from velum.plan import Video
+from velum.media.video.text_tracks import is_text, text_in
+from velum.media.video.tracks import TrackChoice, add_copy, place_note, plain_layout
+from velum.plan import Plan, Video
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -26,53 +30,34 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 _SILENCE_SAMPLES = 1024
-_FALLBACKS = {"WEBM": "libopus", "MPEG": "mp2"}
+_TAIL_SECONDS = 2
+"""How much longer than the pictures silence may be: a damaged file may say that its sound lasts for years."""
+
+_FALLBACKS = {"WEBM": ("libopus",), "MPEG": ("mp2",), "AVI": ("libmp3lame", "mp2")}
+_SILENT_AS_THEMSELVES = ("aac", "ac3", "alac", "mp2", "mp3", "opus", "pcm_f", "pcm_s", "pcm_u", "vorbis")
+"""Codecs whose silence is coded in them, too; that of any other comes in one that its container usually holds."""
+
 _PAUSE = b"\0\0"  # 3GPP TS 26.245, 5.17: a line of no characters
-_SPOKEN = "audio is kept as it was: voices and names can identify people"
-_WRITTEN = "subtitles are kept as they were: names in them can identify people"
-
-
-def chosen(info: VideoInfo, video: Video, format: str) -> list[Track]:
-    """Return the tracks that go into the result. Raises `BadPlan` when the container cannot hold one of them."""
-    tracks = [track for track in info.tracks if _wanted(track, video)]
-    for track in tracks:
-        copied = not (track.kind == "audio" and video.audio == "mute")
-        if copied and (track.codec is None or track.codec not in held(format)):
-            setting = "audio" if track.kind == "audio" else "subtitles"
-            raise BadPlan(
-                f"{format} cannot hold the {track.kind} of {info.source.name} ({track.codec or 'unknown codec'}); "
-                f"choose another suffix, such as {info.source.suffix or '.mkv'}, or set video.{setting} to drop"
-            )
-    return tracks
-
-
-def warnings(tracks: list[Track], video: Video) -> list[str]:
-    """Return what to doubt about copied tracks."""
-    kinds = {track.kind for track in tracks}
-    spoken = "audio" in kinds and video.audio == "copy"
-    return [*([_SPOKEN] if spoken else []), *([_WRITTEN] if "subtitle" in kinds else [])]
-
-
-def _wanted(track: Track, video: Video) -> bool:
-    return video.audio != "drop" if track.kind == "audio" else video.subtitles == "copy"
 
 
 class Companions:
     """The tracks of one result. Reads the source beside the pictures, never further ahead than they are."""
 
     def __init__(
-        self, info: VideoInfo, tracks: list[Track], target: "OutputContainer", video: Video, format: str
+        self, info: VideoInfo, choice: TrackChoice, target: "OutputContainer", plan: Plan, format: str
     ) -> None:  # fmt: skip
         self._info, self._target = info, target
+        self._watched = isinstance(info.source, Live) and "gps" not in plan.metadata
+        self._places: dict[int, Track] = {}
         self._streams: dict[int, Stream] = {}
         self._silences: dict[int, _Silence] = {}
         self._source = info.file.beside(info.limits)
-        self._skipped = 0
+        self._skipped, self._latest = 0, Fraction(0)
         self._order = Order(format)
         self.ahead = Fraction(0)
         """Seconds by which the result's clock is ahead of the source's."""
         with translated(info.source):
-            self._add(tracks, video, format)
+            self._add(choice, plan.video, format)
             self._packets = self._demuxed()
         self._next: Coming | None = None
 
@@ -86,8 +71,14 @@ class Companions:
         """How many packets before the first time stamp were left out."""
         return self._order.untimed
 
+    @property
+    def notes(self) -> list[str]:
+        """What to say of tracks that were found to hold places when they came."""
+        return [place_note(track, "found") for track in self._places.values()]
+
     def until(self, seconds: Fraction | None) -> None:
         """Mux what belongs before `seconds`; everything when None. Raises `BadInput` where the source is damaged."""
+        self._latest = max(self._latest, seconds or Fraction(0))
         while (one := self._peeked()) is not None:
             if seconds is not None and _start_seconds(one.packet) > seconds:
                 return
@@ -108,10 +99,10 @@ class Companions:
         """Let go of the source."""
         self._source.close()
 
-    def _add(self, tracks: list[Track], video: Video, format: str) -> None:
-        by_index = {track.index: track for track in tracks}
+    def _add(self, choice: TrackChoice, video: Video, format: str) -> None:
+        self._by_index = {track.index: track for track in choice.tracks}
         for stream in self._source.streams:
-            track = by_index.get(stream.index)
+            track = self._by_index.get(stream.index)
             if track is None and together(self._info):
                 continue
             if track is None:
@@ -119,10 +110,8 @@ class Companions:
             elif track.kind == "audio" and video.audio == "mute":
                 self._silences[stream.index] = _Silence(cast("AudioStream", stream), self._target, format)
             else:
-                copy = self._target.add_stream_from_template(stream)
-                copy.disposition = stream.disposition
-                _keep_language(stream, copy)
-                self._streams[stream.index] = copy
+                rate = choice.bit_rates.get(stream.index)
+                self._streams[stream.index] = add_copy(self._target, stream, rate)
 
     def _demuxed(self) -> Iterator[Coming]:
         return along(self._info, self._source, {*self._streams, *self._silences})
@@ -143,23 +132,26 @@ class Companions:
             return
         move(packet, self.ahead)
         if index in self._silences:
-            self._target.mux(self._silences[index].reach(packet))
+            self._target.mux(self._silences[index].reach(packet, self._latest + self.ahead + _TAIL_SECONDS))
             return
         if packet.size == len(_PAUSE) and bytes(packet) == _PAUSE and self._streams[index].name == "mov_text":
             return  # the muxer fills the gaps between lines itself
+        if self._watched and self._holds_place(packet):
+            return
         packet.stream = self._streams[index]
         self._target.mux(packet)
+
+    def _holds_place(self, packet: "Packet[Any]") -> bool:
+        """Tell whether a packet is of a text track in which a place was found, now or before."""
+        index = packet.stream.index
+        if index not in self._places and is_text(packet.stream) and text_in(packet).place is not None:
+            self._places[index] = self._by_index[index]
+        return index in self._places
 
 
 def _start_seconds(packet: "Packet[Any]") -> Fraction:
     stamp = packet.dts if packet.dts is not None else packet.pts
     return Fraction(0) if stamp is None else stamp * fraction(packet.time_base)
-
-
-def _keep_language(source: "Stream", copy: "Stream") -> None:
-    copy.metadata.clear()
-    if source.language:
-        copy.metadata["language"] = source.language
 
 
 class _Silence:
@@ -171,18 +163,20 @@ class _Silence:
         rates = Codec(name, "w").audio_rates
         rate = context.sample_rate if not rates or context.sample_rate in rates else 48_000
         self._stream = cast("AudioStream", target.add_stream(name, rate=rate))
-        self._stream.codec_context.layout = context.layout.name if context.layout.nb_channels <= 2 else "stereo"
+        self._stream.codec_context.layout = plain_layout(source) if context.layout.nb_channels <= 2 else "stereo"
         self._rate, self._done = rate, None if source.start_time is None else 0
         self._base = Fraction(1, rate)
         self._stream.codec_context.time_base = self._base
-        _keep_language(source, self._stream)
+        if source.language:
+            self._stream.metadata["language"] = source.language
 
-    def reach(self, packet: "Packet[Any]") -> "list[Packet[Any]]":
-        """Return silence up to the end of a packet of the sound."""
+    def reach(self, packet: "Packet[Any]", most_seconds: Fraction) -> "list[Packet[Any]]":
+        """Return silence up to the end of a packet of the sound, but no longer than `most_seconds` says."""
         if packet.pts is None:
             return []
         start = round(packet.pts * fraction(packet.time_base) / self._base)
         end = round((packet.pts + (packet.duration or 0)) * fraction(packet.time_base) / self._base)
+        end = min(end, ceil(most_seconds / self._base))
         if not self._done:
             self._done = max(start, 0)
         made: list[Packet[Any]] = []
@@ -208,8 +202,9 @@ class _Silence:
 
 def _encoder(codec: str, format: str) -> str:
     usual = {"opus": "libopus", "vorbis": "libvorbis", "mp3": "libmp3lame"}.get(codec, codec)
-    for name in (usual, _FALLBACKS.get(format, "aac")):
-        if (codec in held(format) or name in held(format)) and _exists(name):
+    own = [usual] if codec.startswith(_SILENT_AS_THEMSELVES) and codec in held(format) else []
+    for name in (*own, *_FALLBACKS.get(format, ("aac",))):
+        if _exists(name) and held(format) & {name, Codec(name, "w").canonical_name}:
             return name
     raise BadPlan(f"video.audio is mute; {format} can hold no silence that velum can make, set it to drop")
 

@@ -1,0 +1,157 @@
+"""The words of a video's subtitles, text tracks and chapters, and which of them say where something was.
+
+Drones, dashcams and action cameras write their position into a text track, several times a second.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.stream import Discard
+
+from velum.limits import Limits
+from velum.media.places import place_in
+from velum.media.video.probe import fraction
+from velum.media.video.source import Demuxed, Held, VideoFile, translated
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+
+PICTURES = frozenset({"dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle", "xsub"})
+"""Subtitles that are pictures: they have no words that could be read here."""
+
+MOST_BYTES = 64 << 20
+"""How much of one text track is looked through: some hours of a drone's."""
+
+_CODED = frozenset({"eia_608"})
+"""Codecs whose packets are no text until they are decoded."""
+
+_BLANKS = {code: " " for code in range(0x20) if chr(code) != "\n"}
+"""Control characters."""
+
+_MOSTLY = 0.8
+"""Share of ASCII from which on bytes are taken for text of two bytes a character."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackText:
+    """Some words. `stream` is the index of their track, None for a chapter's; `seconds` is when they are shown."""
+
+    stream: int | None
+    seconds: float
+    text: str
+
+    @property
+    def place(self) -> str | None:
+        """The first coordinates in the words, None where there are none."""
+        return place_in(self.text)
+
+
+def texts_of(path: Path, limits: Limits) -> Iterator[TrackText]:
+    """Yield all words of a video's subtitles, text tracks and chapters, in the order of the file.
+
+    Raises `BadInput` for what cannot be opened.
+    """
+    with closing(VideoFile(path, limits)) as file, file.open(limits) as container, translated(path):
+        yield from chapters_in(container)
+        yield from texts_in(container)
+
+
+def chapters_in(container: "InputContainer") -> Iterator[TrackText]:
+    """Yield what is said of the chapters."""
+    for chapter in container.chapters():
+        base = fraction(chapter["time_base"])
+        for text in chapter["metadata"].values():
+            yield TrackText(None, float(chapter["start"] * base), text)
+
+
+def texts_in(container: Demuxed, indices: frozenset[int] | None = None) -> Iterator[TrackText]:
+    """Yield the words of the text tracks in a container that was just opened; with `indices`, of these alone."""
+    wanted = [one for one in container.streams if is_text(one) and (indices is None or one.index in indices)]
+    for stream in container.streams:
+        if stream not in wanted:
+            stream.discard = Discard.all
+    for stream in wanted:
+        header = None if stream.codec_context is None else stream.codec_context.extradata
+        words = words_of(header, "") if header else ""
+        if words and (stream.codec_context.codec.canonical_name != "mov_text" or place_in(words)):  # else its styles
+            yield TrackText(stream.index, 0.0, words)
+    for packet in container.demux(*wanted) if wanted else ():
+        if packet.size:
+            yield text_in(packet)
+
+
+def text_in(packet: "Packet[Any]") -> TrackText:
+    """Return the words of one packet of a text track."""
+    stream = packet.stream
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
+    words = _decoded(packet) if codec in _CODED else words_of(bytes(packet), codec)
+    stamp = packet.pts if packet.pts is not None else packet.dts or 0
+    return TrackText(stream.index, float(stamp * fraction(packet.time_base)), words)
+
+
+def is_text(stream: "Stream") -> bool:
+    """Tell whether a stream holds words; subtitles of an unknown kind may."""
+    if stream.type != "subtitle":
+        return False
+    return stream.codec_context is None or stream.codec_context.codec.canonical_name not in PICTURES
+
+
+def tracks_with_places(file: Held, limits: Limits, indices: frozenset[int]) -> dict[int, str]:
+    """Return the first place that each of these text tracks holds, by the index of the track.
+
+    A track that is too long to be looked through is among them, with no place. Raises `BadInput` where the file is
+    damaged.
+    """
+    found: dict[int, str] = {}
+    read = dict.fromkeys(indices, 0)
+    with file.open(limits) as container, translated(file.path):
+        for one in texts_in(container, indices):
+            if one.stream is None or one.stream in found:
+                continue
+            read[one.stream] += len(one.text)
+            place = one.place
+            if place is not None or read[one.stream] > MOST_BYTES:
+                found[one.stream] = place or ""
+            if len(found) == len(indices):
+                break
+    return found
+
+
+def words_of(data: bytes, codec: str) -> str:
+    """Return the words in a packet's bytes; what is no text in them becomes blanks."""
+    if codec == "mov_text" and len(data) > 1:
+        # 3GPP TS 26.245, 5.17: the length of the text, the text, boxes of its style. Their bytes are no words, unless
+        # somebody has put some there.
+        end = 2 + int.from_bytes(data[:2])
+        text, rest = _as_text(data[2:end]), _as_text(data[end:])
+        return f"{text}\n{rest}" if place_in(rest) else text
+    return _as_text(data)
+
+
+def _as_text(data: bytes) -> str:
+    if data[:2] in {b"\xfe\xff", b"\xff\xfe"}:
+        return _printable(data.decode("utf-16", "replace"))
+    text = _printable(data.decode("utf-8", "replace"))
+    if b"\0" not in data:
+        return text
+    wide = [_printable(data.decode(f"utf-16-{order}", "replace")) for order in ("be", "le")]
+    return "\n".join([text, *(one for one in wide if sum(map(str.isascii, one)) > _MOSTLY * len(one))])
+
+
+def _printable(text: str) -> str:
+    return text.translate(_BLANKS).strip()
+
+
+def _decoded(packet: "Packet[Any]") -> str:
+    try:
+        made = packet.stream.codec_context.decode2(packet)
+    except av.FFmpegError:
+        return _as_text(bytes(packet))
+    lines = [one.ass or one.text for one in made or () if hasattr(one, "ass")]
+    return _as_text(b"\n".join(lines)) if lines else ""
