@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from velum.remote.peers import Answer, Peers, Upload
 from velum.remote.reach import ANYWHERE
 from velum.use import Use
 
-from .stub import DETECTING, PROFILES, SEGMENTING, Reply, Shown, StubInference, dumps, voc_palette
+from .stub import DETECTING, PROFILES, SEGMENTING, Reply, Shown, StubInference, dumps, painted, voc_palette
 
 PNG = b"\x89PNG of a kind"
 LABELS = ("person", "car", "traffic light", "")
@@ -228,7 +229,8 @@ MALFORMED = {
     "a box is a string": dumps({"bounding-boxes": ["person"]}),
     "a box is null": dumps({"bounding-boxes": [None]}),
     "success is false": dumps({"data": {"bounding-boxes": []}, "error": "", "success": False}),
-    "success is a word": dumps({"data": {"bounding-boxes": []}, "error": "", "success": "true"}),
+    "success is the word false": dumps({"data": {"bounding-boxes": []}, "error": "", "success": "False"}),
+    "an error and no word on success": dumps({"data": {"bounding-boxes": []}, "error": "no"}),
     "success without data": dumps({"success": True}),
     "HTML": b"<html>404</html>",
     "empty": b"",
@@ -237,11 +239,6 @@ MALFORMED = {
     "nested as deep as can be": b'{"bounding-boxes":' * 900 + b"1" + b"}" * 900,
     "no name": boxes(ObjectClassName=None),
     "name is a number": boxes(ObjectClassName=3),
-    "no id": boxes(ObjectClassId=None),
-    "no confidence": boxes(confidence=None),
-    "confidence is NaN": boxes(confidence=float("nan")),
-    "confidence is a word": boxes(confidence="high"),
-    "confidence is 'nan'": boxes(confidence="nan"),
     "no coordinates": boxes(coordinates=None),
     "coordinates are a list": boxes(coordinates=[1, 2, 3, 4]),
     "no left": boxes(left=None),
@@ -263,10 +260,38 @@ def test_what_is_not_whole_is_a_failure(body: bytes) -> None:
     assert len(str(caught.value)) < 1000
 
 
+UNUSUAL = {
+    "data without success": dumps({"data": json.loads(boxes())}),
+    "data, no error, no success": dumps({"data": json.loads(boxes()), "error": None}),
+    "success is a word": dumps({"data": json.loads(boxes()), "error": "", "success": "true"}),
+    "success is null": dumps({"data": json.loads(boxes()), "success": None}),
+    "no id": boxes(ObjectClassId=None), "an id that is none": boxes(ObjectClassId="3"),
+    "no confidence": boxes(confidence=None), "confidence is NaN": boxes(confidence=float("nan")),
+    "confidence is a word": boxes(confidence="high"), "confidence is 'nan'": boxes(confidence="nan"),
+    "confidence is a list": boxes(confidence=[1]), "confidence is beyond floats": boxes(confidence=10**400),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", UNUSUAL.values(), ids=UNUSUAL.keys())
+def test_what_the_original_takes_is_taken(body: bytes) -> None:
+    _, last = answering(body).finds("yolo", PNG, "image.png", "image/png")
+    assert (last.label, last.ltrb) == ("person", (1, 2, 3, 4))
+    assert last.percent in {50.0, 100.0}, "what cannot be read counts as certain: it must not be left out"
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 206])
+def test_any_status_of_success_is_one(status: int) -> None:
+    assert len(answering(boxes(), status).finds("yolo", PNG, "image.png", "image/png")) == 2
+    known = Description(("a", "b"), "segmentation")
+    body = painted(np.eye(4, dtype=np.uint8), voc_palette(2))
+    ids = answering(body, status).mask("m", PNG, "image.png", "image/png", size=(4, 4), known=known)
+    assert set(ids.values) == {0, 1}
+
+
 @pytest.mark.parametrize("status", [204, 300, 400, 404, 500])
 def test_boxes_with_another_status_are_a_failure(status: int) -> None:
     with pytest.raises(Unavailable, match=f"status {status}"):
-        answering(boxes(), status).finds("yolo", PNG, "image.png", "image/png")
+        answering(b"" if status == 204 else boxes(), status).finds("yolo", PNG, "image.png", "image/png")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from velum.bmw.folders import Reading, model_folders, read
 from velum.bmw.pbtxt import read_label_map
 from velum.errors import BadInput
 from velum.locate import store
+from velum.locate.models import added
 from velum.locate.offer import Offer, Wish
 from velum.plugins import Host
 
@@ -64,10 +65,10 @@ def ssd(path: Path, *, background: int = 0, classes: int = 3, conversion: dict[s
     ov.save_model(model, path, compress_to_fp16=False)
 
 
-def instances(path: Path) -> None:
+def instances(path: Path, classes: int = 3) -> None:
     """Write a network with the outputs of Mask R-CNN."""
     picture = opset8.parameter([1, 3, 48, 48], np.float32, name="image")
-    outputs = {"boxes": (5, 4), "scores": (5,), "classes": (5,), "raw_masks": (5, 3, 7, 7)}
+    outputs = {"boxes": (5, 4), "scores": (5,), "classes": (5,), "raw_masks": (5, classes, 7, 7)}
     results = [opset8.constant(np.zeros(shape, np.float32)) for shape in outputs.values()]
     for result, name in zip(results, outputs, strict=True):
         result.output(0).set_names({name})
@@ -120,6 +121,29 @@ def test_openvino_detection(folder: Path, reading: Readings, tmp_path: Path) -> 
     assert (found.input["fit"], found.input["size_wh"]) == ("stretch", (32, 32))
     model = store.put(found, Host(models=tmp_path / "own"))
     assert [part.file for part in model.files] == ["model.xml", "model.bin"]
+
+
+@pytest.mark.parametrize(
+    ("folder_name", "name"),
+    [("saved_model", "saved_model"), ("Faces_v2", "Faces_v2"), ("2020 model", "model-2020-model"), ("-x", "x")],
+)
+def test_models_are_called_as_their_folders(tmp_path: Path, reading: Readings, folder_name: str, name: str) -> None:
+    """Configurations of clients name them so."""
+    (tmp_path / folder_name).mkdir()
+    make_ovd(tmp_path / folder_name)
+    found = read(tmp_path / folder_name, reading())
+    assert found.name == name
+    host = Host(models=tmp_path / "own")
+    store.put(found, host)
+    assert name in added(host), "the catalogue can be read again"
+
+
+def test_the_sample_that_states_21_classes_and_names_81_is_read(folder: Path, reading: Readings) -> None:
+    instances(folder / "model1.xml", classes=81)
+    names = ["background", *(f"thing{i}" for i in range(1, 81))]
+    config = {"classes": 21, "type": "segmentation", "classesname": names}
+    (folder / "configuration.json").write_text(json.dumps(config))
+    assert read(folder, reading()).labels == ("", *names[1:])
 
 
 ORDERS = [

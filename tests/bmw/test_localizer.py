@@ -125,7 +125,8 @@ def test_ids_that_ovs_combined_hide_both(host: Host, picture: Pixels) -> None:
         ((90, 40, 98, 48), (90, 40, 98, 48)),
         ((90, 40, 98.5, 48.5), (90, 40, 100, 50)),
         ((99, 10, 99, 20), (99, 10, 100, 20)),
-        ((30, 20, 10, 40), None),
+        ((30, 20, 10, 40), (10, 20, 30, 40)),
+        ((30, 40, 10, 20), (10, 20, 30, 40)),
         ((10, 20, 10, 40), None),
         ((100, 20, 120, 40), None),
         ((-9, 20, -1, 40), None),
@@ -134,6 +135,7 @@ def test_ids_that_ovs_combined_hide_both(host: Host, picture: Pixels) -> None:
     ids=[
         "as it is", "low edges down, high edges up", "negative", "beyond the picture", "clamped to the last pixel",
         "short of the last pixel", "fraction up to the last pixel", "nothing but the last pixel", "inverted",
+        "inverted both ways",
         "without width", "right of the picture", "left of the picture", "huge",
     ],
 )  # fmt: skip
@@ -267,15 +269,26 @@ def test_the_server_is_asked_once_what_it_has_and_again_after_a_while(
         assert stub.paths().count("GET /models/yolo/labels") == 2
 
 
-def test_what_was_known_is_forgotten_when_a_mask_does_not_fit_it(host: Host, picture: Pixels) -> None:
+def test_what_was_known_is_asked_again_when_a_mask_does_not_fit_it(host: Host, picture: Pixels) -> None:
     ids = np.full((HEIGHT, WIDTH), 2, np.uint8)
     with StubInference("GLU", mask=ids, labels=CLASSES[:2], palette=[0] * 768) as stub:
         part = Bmw(stub.url, "yolo", host, kind="segmentation")
-        with pytest.raises(Unavailable, match="value 2, but the model 2 labels"):
-            part.locate([frame_of(picture)])
+        assert part.labels
         stub.labels = CLASSES
         ((region,),) = part.locate([frame_of(picture)])
     assert (region.label, region.box, region.mask) == ("=car", Box(0, 0, WIDTH, HEIGHT), None)
+
+
+def test_values_beyond_the_labels_are_hidden_with_every_label(host: Host, picture: Pixels) -> None:
+    """Such as 255, which data sets have where nobody can tell what is there. The original leaves them as they are."""
+    ids = np.zeros((HEIGHT, WIDTH), np.uint8)
+    ids[4:8, 4:8], ids[20:30, 20:30] = 1, 255
+    with StubInference("GLU", mask=ids, labels=CLASSES, palette=[0] * 768) as stub, Engine(host=host) as engine:
+        plan = Plan.of(f"=person: {asked(stub, 'segmentation')} -> blacken with grow=0")
+        for _ in range(2):
+            done, _ = engine.hide_pixels(picture, plan)
+            assert np.array_equal(done, np.where((ids > 0)[..., None], 0, picture))
+        assert stub.paths().count("GET /models/yolo/labels") == 2, "asked again once, not for each picture"
 
 
 @pytest.mark.parametrize(("profile", "kind"), [("OVD", "segmentation"), ("GLU", "detection"), ("GLU-T", "detection")])

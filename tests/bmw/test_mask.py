@@ -58,6 +58,12 @@ def planes(ids: mask.Ids, size: tuple[int, int] = SIZE) -> dict[int, list[list[i
 PLAIN = {label: np.equal(IDS, label).astype(int).tolist() for label in range(4)}
 
 
+def gif(ids: Plane, palette: list[int] | None = None) -> bytes:
+    image = Image.fromarray(ids)
+    image.putpalette(palette or voc_palette(4))
+    return saved(image, "GIF")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -69,8 +75,21 @@ PLAIN = {label: np.equal(IDS, label).astype(int).tolist() for label in range(4)}
         shallow(IDS, 4),
         saved(coloured(IDS, voc_palette(4))),
         saved(coloured(IDS, voc_palette(4)), "BMP"),
+        gif(IDS),
+        gif(IDS, [grey for value in range(4) for grey in [value] * 3]),
     ],
-    ids=["2 bits", "8 bits", "all colours", "grey", "grey of 2 bits", "grey of 4 bits", "colours", "BMP"],
+    ids=[
+        "2 bits",
+        "8 bits",
+        "all colours",
+        "grey",
+        "grey of 2 bits",
+        "grey of 4 bits",
+        "colours",
+        "BMP",
+        "GIF",
+        "GIF of greys",
+    ],
 )
 def test_ids_are_read_from_every_kind_of_picture(body: bytes) -> None:
     ids = mask.read(body, SIZE, 4, tuple(voc_palette(4)))
@@ -112,22 +131,22 @@ def test_a_mask_of_another_size_is_stretched() -> None:
 @pytest.mark.parametrize(
     ("body", "labels", "palette", "why"),
     [
-        (b"", 4, None, "neither PNG nor BMP"),
+        (b"", 4, None, "neither PNG, GIF nor BMP"),
         (b'{"data":null,"error":"Model not found","success":false}', 4, None, "Model not found"),
         (painted(IDS, voc_palette(4))[:60], 4, None, "damaged"),
         (painted(IDS, voc_palette(4))[:20], 4, None, "damaged"),
-        (saved(Image.fromarray(IDS), "JPEG"), 4, None, "neither PNG nor BMP"),
+        (saved(Image.fromarray(IDS), "JPEG"), 4, None, "neither PNG, GIF nor BMP"),
         (saved(Image.fromarray(IDS).convert("RGBA")), 4, (0, 0, 0), "mode RGBA"),
         (saved(Image.fromarray(IDS.astype(np.uint16))), 4, None, "mode I;16"),
         (saved(coloured(IDS, voc_palette(4))), 4, None, "no palette"),
         (saved(coloured(IDS, voc_palette(4))), 4, tuple(voc_palette(3)), "colour [128, 128, 0]"),
-        (painted(IDS, voc_palette(4)), 3, None, "value 3"),
         (painted(IDS, voc_palette(4)), 5, tuple(voc_palette(4)), "2 bits and the palette 4 colours for 5 labels"),
+        (gif(IDS)[:-12], 4, None, "damaged"),
         (painted(np.zeros((2000, 2000), np.uint8), voc_palette(4)), 4, None, "2000 x 2000"),
     ],
     ids=[
         "nothing", "JSON", "cut off", "cut off in its header", "JPEG", "with alpha", "16 bits", "colours of no palette",
-        "a strange colour", "an id without a label", "ids that wrapped", "much larger than the picture",
+        "a strange colour", "ids that wrapped", "a GIF cut off", "much larger than the picture",
     ],
 )  # fmt: skip
 def test_a_mask_that_cannot_be_trusted_is_refused(
@@ -136,6 +155,13 @@ def test_a_mask_that_cannot_be_trusted_is_refused(
     with pytest.raises(BadInput) as caught:
         mask.read(body, SIZE, labels, palette)
     assert why in str(caught.value)
+
+
+def test_values_beyond_the_labels_count_for_every_label() -> None:
+    ids = mask.read(painted(IDS, voc_palette(4)), SIZE, 3, None)
+    assert ids.strange
+    assert planes(ids) == {label: (np.isin(IDS, (label, 3))).astype(int).tolist() for label in range(3)}
+    assert not mask.read(painted(IDS, voc_palette(4)), SIZE, 4, None).strange
 
 
 def test_pieces_are_apart() -> None:

@@ -66,6 +66,14 @@ def test_one_that_is_down_is_left_out_and_told(tmp_path: Path) -> None:
     assert board.faults == {DET: "it is down"}
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_model_that_cannot_be_used_leaves_only_itself_out(tmp_path: Path, *, strict: bool) -> None:
+    board = directory(tmp_path, {DET: [YOLO, Served("broken", fault="no labels")], SEG: [SEG1]}, strict=strict)
+    assert {"person", "car", "background"} <= board.refresh().labels.keys()
+    assert board.faults == {f"{DET} broken": "no labels"}
+    board.removed()
+
+
 def test_strictly_one_that_is_down_fails_all_and_what_was_known_stays(tmp_path: Path) -> None:
     offers: dict[str, Sequence[Served] | Exception | threading.Event] = {DET: [YOLO], SEG: [SEG1]}
     board = directory(tmp_path, offers, strict=True)

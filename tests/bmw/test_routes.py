@@ -321,6 +321,26 @@ def test_strictly_one_that_is_down_fails_the_list(tmp_path: Path) -> None:
         assert post(it, picture(), configuration(entry(**REMOTE))).headers["content-type"] == "image/jpeg"
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_model_that_its_service_cannot_load_leaves_only_itself_out(tmp_path: Path, *, strict: bool) -> None:
+    listed = Reply.of({"models": ["broken", "yolo"]})
+    with StubInference("TFC", boxes=[BOX], replies={"/models": listed}) as api, client(
+        made(tmp_path, [api.url], strict=strict)
+    ) as it:  # fmt: skip
+        assert it.get("/available_methods/").json()["person"]["detection"] == {api.url: ["yolo"]}
+        assert f"{api.url} broken" in it.get("/health/ready").json()["faults"]
+        assert post(it, picture(), configuration(entry(**REMOTE))).headers["x-velum-hidden"] == "1"
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_box_whose_edges_are_exchanged_is_hidden(tmp_path: Path, *, strict: bool) -> None:
+    turned = Shown("person", (34, 30, 10, 8))
+    with StubInference("OVD", boxes=[turned]) as api, client(made(tmp_path, [api.url], strict=strict)) as it:
+        it.get("/available_methods/")
+        hidden = pixels(post(it, picture(), configuration(entry(**REMOTE))).content)
+    assert not hidden[8:30, 10:34].any()
+
+
 def test_it_starts_though_an_address_is_down(tmp_path: Path) -> None:
     with client(made(tmp_path, ["http://127.0.0.1:1/"])) as it:
         assert post(it, picture(), configuration()).headers["x-velum-hidden"] == "1"
@@ -407,8 +427,7 @@ def test_any_answer_gives_hidden_pictures_or_errors(served: Any, edges: Any, bro
     hidden = pixels(answer.content)
     for left, top, right, bottom in edges:
         x0, y0, x1, y1 = (int(max(0, min(edge, 64))) for edge in (left, top, right, bottom))
-        if left < right and top < bottom:
-            assert not hidden[y0 : min(y1, 48), x0:x1].any()
+        assert not hidden[min(y0, y1) : min(max(y0, y1), 48), min(x0, x1) : max(x0, x1)].any()
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ class InferenceApi:
         """
         path = _path(model, wire.INFERENCE)
         answer = self._peers.post(self.url + path, Upload(wire.INPUT, filename, picture, kind))
-        if answer.status != 200:
+        if not wire.succeeded(answer.status):
             raise self._failed(path, f"status {answer.status} and {wire.excerpt(answer.body)}")
         try:
             return mask.read(answer.body, size, len(known.labels), known.palette, merged=known.merged)

@@ -20,6 +20,7 @@ from typing import Any
 from velum.bmw.config import Config
 from velum.bmw.pbtxt import read_label_map
 from velum.errors import BadInput
+from velum.locate.catalogfile import NAME
 from velum.locate.offer import LEAST_THRESHOLD, Offer, Wish, labels_from, named, offer
 from velum.locate.runtime import darknet
 
@@ -45,7 +46,7 @@ class Reading:
         said = self.wish
         merged = replace(
             read,
-            name=said.name or named(folder.name, stated=False),
+            name=said.name or _called(folder),
             labels=said.labels or read.labels,
             family=said.family or read.family,
             threshold=read.threshold if said.threshold is None else said.threshold,
@@ -101,8 +102,10 @@ def _openvino(folder: Path, reading: Reading) -> Offer:
 def _instances(folder: Path, reading: Reading) -> Offer:
     config = Config.read(folder / "configuration.json")
     labels = config.texts("classesname")
-    if config.whole("classes") != len(labels):
-        raise BadInput(f"{config.path} states {config.whole('classes')} classes and names {len(labels)}")
+    # The service read the names alone, and the sample that comes with it names 81 and states 21. Fewer names than
+    # classes would leave things without a name, and so unhidden.
+    if config.has("classes") and config.whole("classes") > len(labels):
+        raise BadInput(f"{config.path} states {config.whole('classes')} classes and names {len(labels)}; name them all")
     # Instances are never of class 0, the background. The service masked with RGB, and drew its overlays with BGR.
     order = {"order": "rgb"} if reading.reproduce else {}
     wish = Wish(
@@ -164,6 +167,11 @@ def _resizer(folder: Path) -> Mapping[str, Any]:
         return {}
     width, height = (int(match[1]) for match in sides.values() if match)
     return {"size_wh": (width, height), "fit": "stretch"}
+
+
+def _called(folder: Path) -> str:
+    """Return the folder's name, which is what clients call the model, with what no model can be called replaced."""
+    return folder.name if NAME.fullmatch(folder.name) else named(folder.name, stated=False)
 
 
 def _percent(config: Config) -> float:

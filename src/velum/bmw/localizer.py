@@ -8,7 +8,7 @@ from typing import Literal
 
 from velum.bmw import wire
 from velum.bmw.client import Description, InferenceApi, named
-from velum.bmw.mask import pieces
+from velum.bmw.mask import Ids, pieces
 from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame
 from velum.locate.labels import exact
@@ -53,6 +53,8 @@ class Bmw:
         self._api = InferenceApi(url, peers)
         self._model, self._kind = model, kind
         self._known: tuple[float, Description] | None = None
+        self._sure_of: Description | None = None
+        """What was asked again because of a mask's values, and what they did not change."""
 
     @property
     def labels(self) -> frozenset[str]:
@@ -84,13 +86,21 @@ class Bmw:
         return sorted(filter(None, regions), key=lambda region: -region.score)
 
     def _masked(self, frame: Frame) -> list[Region]:
-        known = self._description()
+        known, picture = self._description(), _picture(frame)
+        ids = self._mask(frame, picture, known)
+        if ids.strange and known is not self._sure_of:
+            # Values that the labels do not have: another model may be behind the name by now.
+            self._known, before = None, known
+            known = self._sure_of = self._description()
+            ids = ids if known == before else self._mask(frame, picture, known)
+        return [Region(box, exact(known.labels[label]), mask=mask) for label, box, mask in pieces(ids)]
+
+    def _mask(self, frame: Frame, picture: tuple[bytes, str, str], known: Description) -> Ids:
         try:
-            ids = self._api.mask(self._model, *_picture(frame), size=(frame.width, frame.height), known=known)
+            return self._api.mask(self._model, *picture, size=(frame.width, frame.height), known=known)
         except Unavailable:
             self._known = None  # what was known of the model may be what was wrong
             raise
-        return [Region(box, exact(known.labels[label]), mask=mask) for label, box, mask in pieces(ids)]
 
     def _description(self) -> Description:
         """Return what the server says of the model, asked again after a while.
@@ -110,11 +120,12 @@ class Bmw:
 
 
 def region_of(find: wire.Find, width: int, height: int) -> Region | None:
-    """Return the region of one find in a picture of that size, None for one that is inverted, empty or outside.
+    """Return the region of one find in a picture of that size, None for one that is empty or outside.
 
-    Right and bottom are not included, but variants that clamp stop one pixel short of the picture's edge.
+    Edges in the wrong order are put right: something was found, and it must not stay as it was. Right and bottom are
+    not included, but variants that clamp stop one pixel short of the picture's edge.
     """
-    left, top, right, bottom = find.ltrb
+    (left, right), (top, bottom) = sorted(find.ltrb[::2]), sorted(find.ltrb[1::2])
     x0, y0, x1, y1 = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
     x1, y1 = x1 + (x1 == width - 1), y1 + (y1 == height - 1)
     box = Box(x0, y0, x1, y1).clip(width, height) if x0 < x1 and y0 < y1 else None

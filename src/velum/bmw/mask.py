@@ -10,7 +10,7 @@ from functools import reduce
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import BmpImagePlugin, Image, ImageFile, PngImagePlugin
+from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, PngImagePlugin
 
 from velum.errors import BadInput
 from velum.region import Box, Mask
@@ -41,6 +41,8 @@ class Ids:
 
     plane: Plane
     values: dict[int, list[int]]
+    strange: bool = False
+    """True where values stand for no label. They count for every label: what nobody can tell apart is hidden."""
 
 
 def read(
@@ -53,7 +55,7 @@ def read(
     picture's, each pixel the nearest of the mask. `merged`: a value stands for every label all of whose bits it has,
     since the server combines the ids of overlapping instances bit by bit.
 
-    Raises `BadInput` when it is no such picture, too large, or has a value that stands for no label.
+    Raises `BadInput` when it is no such picture, too large, or has a colour that is not in `palette`.
     """
     image = _opened(body)
     if image.width * image.height > _LARGEST_SCALE * size[0] * size[1] + _SPARE_PIXELS:
@@ -71,7 +73,8 @@ def read(
             raise BadInput(f"the mask has {depth} bits and the palette {len(palette) // 3} colours for {labels} labels")
     if plane.shape != (size[1], size[0]):
         plane = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-    return Ids(plane, _meanings(plane, same, labels, merged=merged))
+    meanings, strange = _meanings(plane, same, labels, merged=merged)
+    return Ids(plane, meanings, strange)
 
 
 def pieces(ids: Ids) -> Iterator[tuple[int, Box, Mask | None]]:
@@ -92,11 +95,13 @@ def _opened(body: bytes) -> ImageFile.ImageFile:
     try:
         if body.startswith(_PNG):
             return PngImagePlugin.PngImageFile(io.BytesIO(body))
+        if body.startswith((b"GIF87a", b"GIF89a")):
+            return GifImagePlugin.GifImageFile(io.BytesIO(body))
         if body.startswith(b"BM"):
             return BmpImagePlugin.BmpImageFile(io.BytesIO(body))
     except _DAMAGE as error:
         raise BadInput(f"the mask is damaged: {error}") from error
-    raise BadInput(f"the mask is neither PNG nor BMP, but begins with {body[:120]!r}")
+    raise BadInput(f"the mask is neither PNG, GIF nor BMP, but begins with {body[:120]!r}")
 
 
 def _pixels(image: ImageFile.ImageFile) -> Plane:
@@ -141,20 +146,23 @@ def _from_colours(pixels: Plane, colours: list[int]) -> tuple[Plane, dict[int, l
     return found.astype(np.uint8), {labels[0]: labels for labels in sharing.values()}
 
 
-def _meanings(plane: Plane, same: dict[int, list[int]], labels: int, *, merged: bool) -> dict[int, list[int]]:
-    """Return, for each label that is in the plane, the values that stand for it."""
+def _meanings(
+    plane: Plane, same: dict[int, list[int]], labels: int, *, merged: bool
+) -> tuple[dict[int, list[int]], bool]:
+    """Return, for each label that is in the plane, the values that stand for it; and whether one stands for none."""
     counts = cv2.calcHist([plane], [0], None, [256], [0, 256])
     meanings: dict[int, list[int]] = {}
+    strange = False
     for value in map(int, np.flatnonzero(counts)):
         meant = same.get(value, [])
         if merged and value:
             combined = {label for label in range(1, min(labels, 256)) if value & label == label}
             meant = sorted(combined.union(meant))
         if not meant:
-            raise BadInput(f"the mask has the value {value}, but the model {labels} labels")
+            strange, meant = True, [*range(labels)]
         for label in meant:
             meanings.setdefault(label, []).append(value)
-    return meanings
+    return meanings, strange
 
 
 def _boxes(whole: Mask) -> list[Box]:

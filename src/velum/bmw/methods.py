@@ -33,11 +33,12 @@ Kinds = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model that an address serves, its kind and its labels."""
+    """A model that an address serves, its kind and its labels; `fault` is why it cannot be used, where it cannot."""
 
     model: str
-    kind: str
-    labels: tuple[str, ...]
+    kind: str = ""
+    labels: tuple[str, ...] = ()
+    fault: str = ""
 
 
 Ask = Callable[[str], Sequence[Served]]
@@ -86,6 +87,8 @@ class Directory:
         self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
         self._served: dict[str, Sequence[Served] | None] = {}
         self._faults: dict[str, str] = {}
+        self._lame: dict[tuple[str, str], str] = {}
+        """Address and name of single models that cannot be used, and why: the others of their address can."""
         self._current = Methods({}, {})
         self._begun = 0
         self._first, self._closed = threading.Event(), threading.Event()
@@ -108,9 +111,9 @@ class Directory:
 
     @property
     def faults(self) -> Mapping[str, str]:
-        """Addresses that gave no usable answer when they were last asked, and why."""
+        """Addresses, and models of them, that gave no usable answer when they were last asked, and why."""
         with self._lock:
-            return dict(self._faults)
+            return self._faults | {f"{url} {model}": why for (url, model), why in self._lame.items()}
 
     def refresh(self) -> Methods:
         """Ask all addresses and return what can be asked for from now on.
@@ -164,7 +167,8 @@ class Directory:
         listed = self._urls.all()
         with self._lock:
             self._faults.pop("list", None)
-            down = tuple(url for url in listed if self._served.get(url) is None)
+            lame = {url for url, _ in self._lame}
+            down = tuple(url for url in listed if self._served.get(url) is None or url in lame)
         if down:
             self._asked(down)
             self._publish()
@@ -204,6 +208,8 @@ class Directory:
             self._faults.pop(url, None)
             if fault is not None:
                 self._faults[url] = fault
+            self._lame = {key: why for key, why in self._lame.items() if key[0] != url}
+            self._lame |= {(url, one.model): one.fault for one in served or () if one.fault}
 
     def _publish(self) -> Methods:
         return self._publish_of(self._urls.all())
@@ -213,6 +219,7 @@ class Directory:
         with self._lock:
             self._served = {url: self._served.get(url) for url in urls}
             self._faults = {url: why for url, why in self._faults.items() if url in {*urls, self._own, "list"}}
+            self._lame = {key: why for key, why in self._lame.items() if key[0] in urls}
             known = [(url, served) for url, served in self._served.items() if served is not None]
             self._current = Methods.of([*known, *local], self._techniques)
             return self._current

@@ -90,16 +90,25 @@ class Told:
 
 
 def told(status: int, body: bytes) -> Told:
-    """Read an answer. Success takes both: status 200 and, where there is an envelope, its word."""
+    """Read an answer. An object with `data` is an envelope, whose word on success counts where it has one.
+
+    The original looks at neither status nor success. Here any status of success does, 200 to 299.
+    """
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return Told(error=f"status {status} and no JSON but {excerpt(body)}")
-    if isinstance(value, dict) and "success" in value:
-        if value["success"] is not True:
+    if isinstance(value, dict) and value.keys() & {"data", "success"}:
+        failed = str(value.get("success", not value.get("error"))).casefold() in {"false", "0"}
+        if failed or (value.get("data") is None and value.get("error")):
             return Told(error=f"status {status} and the error {excerpt(value.get('error'))}")
         value = value.get("data")
-    return Told(value) if status == 200 else Told(error=f"status {status} and {excerpt(body)}")
+    return Told(value) if succeeded(status) else Told(error=f"status {status} and {excerpt(body)}")
+
+
+def succeeded(status: int) -> bool:
+    """Tell whether an inference API's status is one of success."""
+    return 200 <= status < 300
 
 
 def excerpt(value: Any) -> str:
@@ -157,15 +166,27 @@ def read_finds(data: Any) -> tuple[Find, ...]:
 
 
 def _find(box: Any) -> Find:
+    """Return one box. Its name and edges decide what is hidden; the rest may be missing or odd, as for the original."""
     try:
         edges = box[EDGES]
         left, top, right, bottom = (_number(edges[edge]) for edge in LTRB)
-        percent = box[PERCENT]
-        # One variant writes it as a string.
-        percent = _number(float(percent) if isinstance(percent, str) else percent)
-        return Find(_typed(box[NAME], str), _typed(box[NUMBER], int), percent, (left, top, right, bottom))
-    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        return Find(
+            _typed(box[NAME], str), _whole(box.get(NUMBER)), _percent(box.get(PERCENT)), (left, top, right, bottom)
+        )
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise BadInput(f"box {excerpt(box)} cannot be read: {type(error).__name__} {excerpt(str(error))}") from error
+
+
+def _percent(value: Any) -> float:
+    """Return a confidence, which one variant writes as a string; one that cannot be read counts as certain."""
+    try:
+        return _number(float(value) if isinstance(value, str) else value)
+    except (OverflowError, ValueError):
+        return 100.0
+
+
+def _whole(value: Any) -> int:
+    return value if type(value) is int else 0
 
 
 def _number(value: Any) -> float:

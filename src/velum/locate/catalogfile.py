@@ -13,7 +13,7 @@ from velum.errors import BadPlan
 from velum.locate.asset import Asset, File, Model, Source, Stored, Web, Wheel
 from velum.locate.families import Input
 
-NAME = re.compile(r"[a-z][a-z0-9.+-]*")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9._+-]*")
 """What a model may be called: something that a plan can write and a shell needs not quote."""
 
 _FILE = re.compile(r"[A-Za-z0-9][\w.-]*")
@@ -115,7 +115,10 @@ class _Entry:
         for name, table in tables.items():
             where = f"{self.where}: {kind} {name!r}"
             if not NAME.fullmatch(name) or not isinstance(table, dict):
-                raise BadPlan(f"{where} is not allowed; write a table [{kind}.name], the name in small letters")
+                raise BadPlan(
+                    f"{where} is not allowed; write a table [{kind}.name], the name of letters, digits, '.', '_', '+' "
+                    "and '-'"
+                )
             yield name, _Entry(table, where)
 
 

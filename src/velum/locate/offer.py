@@ -98,7 +98,7 @@ def named(text: str, *, stated: bool) -> str:
         name = f"model-{name}"
     if not NAME.fullmatch(name):
         raise BadPlan(
-            f"a model cannot be named {text!r}; give a name of small letters, digits, '.', '+' and '-' with --name"
+            f"a model cannot be named {text!r}; give a name of letters, digits, '.', '_', '+' and '-' with --name"
         )
     return name
 

@@ -20,7 +20,7 @@ from velum.bmw.urls import Urls
 from velum.bmw.workers import Workers
 from velum.bmw.workshop import Workshop
 from velum.engine.engine import Engine
-from velum.errors import OutputFailed
+from velum.errors import OutputFailed, VelumError
 from velum.plugins import Host
 from velum.remote.peers import Peers
 from velum.service import docs, errors, health, metrics, page
@@ -195,7 +195,20 @@ def _house(settings: Settings, host: Host) -> _House:
 
 
 def _served(url: str, peers: Peers, *, strict: bool) -> Sequence[Served]:
-    """Return what an inference API serves; its kinds in its own words, with `strict`."""
+    """Return what an inference API serves; its kinds in its own words, with `strict`.
+
+    A model that the service cannot load leaves only itself out. Raises `VelumError` when it serves none that it can.
+    """
     api = InferenceApi(url, peers)
-    described = [(model, api.describe(model)) for model in api.models()]
-    return [Served(model, one.stated if strict else one.kind, one.labels) for model, one in described]
+    served, failed = list[Served](), list[VelumError]()
+    for model in api.models():
+        try:
+            one = api.describe(model)
+        except VelumError as error:
+            failed.append(error)
+            served.append(Served(model, fault=str(error)))
+        else:
+            served.append(Served(model, one.stated if strict else one.kind, one.labels))
+    if failed and len(failed) == len(served):
+        raise failed[0]
+    return served
