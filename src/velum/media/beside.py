@@ -17,6 +17,7 @@ from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media import metadata
 from velum.media.look import opened
+from velum.media.projection import is_projection_alone
 from velum.media.sniff import VIDEO_HEAD_BYTES, format_of, video_format_of
 from velum.media.video.beside import streams
 
@@ -111,13 +112,19 @@ def _of_image(data: bytes, format: str) -> Iterator[Beside]:
             if "mp" in image.info or "mpoffset" in image.info:
                 yield Beside("picture", "more pictures behind the first one (MPO)")
             for name in _TEXTS:
-                if image.info.get(name) and not _of_encoder(image.info[name]):
+                text = image.info.get(name)
+                if text and not _of_encoder(text) and not _is_projection(text):
                     yield Beside("metadata", f"text under {name!r}")
             texts = getattr(image, "text", {})
             yield from (Beside("metadata", f"text under {name!r}") for name in texts if name not in _TEXTS)
             yield from _tags(image.getexif(), tiff=format == "TIFF")
     except (OSError, ValueError, SyntaxError, KeyError, TypeError) as error:
         yield Beside("rest", f"something that cannot be read ({type(error).__name__})")
+
+
+def _is_projection(text: object) -> bool:
+    """Tell whether a text is XMP that says how a panorama is projected, and nothing else: it is kept."""
+    return is_projection_alone(text.encode() if isinstance(text, str) else text if isinstance(text, bytes) else b"")
 
 
 def _of_encoder(text: object) -> bool:
@@ -132,6 +139,8 @@ def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[Beside]:
             allowed.setdefault(int(tag), set()).add(kind)
     for tag in exif:
         if tag in _OF_DIRECTORIES or tag in _HARMLESS or (tiff and tag in _OF_TIFF and tag not in _TELLING):
+            continue
+        if tag == Base.XMLPacket and _is_projection(exif[tag]):
             continue
         yield Beside("metadata", f"EXIF {TAGS.get(tag, tag)}", frozenset(allowed.get(tag, ())))
     for tag in exif.get_ifd(IFD.Exif):

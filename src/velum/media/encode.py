@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
-from PIL.ExifTags import IFD
+from PIL.ExifTags import IFD, Base
 
 from velum.errors import BadPlan
 from velum.frame import Plane, Role
 from velum.media import metadata, palette
 from velum.media.info import Info, Look, Page
 from velum.media.palette import Indexed
+from velum.media.projection import packet
 from velum.media.sniff import SUFFIXES
 from velum.plan import Plan
 
@@ -43,6 +44,7 @@ _SUFFIXES = {
     "JPEG2000": ".jp2", "HEIF": ".heic",
 }  # fmt: skip
 """A suffix of each format; those first that messages are to propose first."""
+_XMP_NAME = "XML:com.adobe.xmp"
 _MODES = {Role.GREY: "L", Role.GREY_ALPHA: "LA", Role.RGB: "RGB", Role.RGBA: "RGBA", Role.CMYK: "CMYK"}
 _TIFF_LOSSLESS = {
     "raw", "tiff_ccitt", "group3", "group4", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma",
@@ -67,6 +69,8 @@ class Recipe:
     warnings: list[str] = field(default_factory=list)
     exif: Image.Exif | None = None
     orientation: int = 1
+    xmp: bytes = b""
+    """XMP that says how a panorama is projected."""
 
 
 def refuse(target: Path, format: str, like: Info, page: Page) -> None:
@@ -195,6 +199,9 @@ def recipe(format: str, like: Info, plan: Plan) -> Recipe:
     made.exif = metadata.build([look.kept[kind] for kind in kinds], look.orientation)
     if lost := [name.decode() for name, _ in look.colour if format != "PNG" and name != b"sRGB"]:
         made.warnings.append(f"colour information not kept, {format} is written without it: {', '.join(lost)}")
+    made.xmp = packet(look.projection) if look.projection and format not in _WITHOUT_EXIF and like.frames == 1 else b""
+    if look.projection and not made.xmp:
+        made.warnings.append(f"how the panorama is projected is not kept: {format} has no place for it")
     if look.further:
         made.warnings.append(
             f"the primary picture alone is written; {look.further} further (another view, a burst) left out"
@@ -212,6 +219,8 @@ def page_options(made: Recipe, page: Page, plan: Plan) -> dict[str, Any]:
         options["icc_profile"] = page.icc
     if page.dpi and made.format in {"BMP", "JPEG", "PNG", "TIFF"}:
         options["dpi"] = page.dpi
+    if made.xmp and made.format in {"JPEG", "WEBP", "AVIF", "HEIF"}:
+        options["xmp"] = made.xmp
     if made.format == "TIFF":
         return options | _tiff_page(made, page, plan)
     if made.exif is not None:
@@ -221,6 +230,8 @@ def page_options(made: Recipe, page: Page, plan: Plan) -> dict[str, Any]:
 
 def _tiff_page(made: Recipe, page: Page, plan: Plan) -> dict[str, Any]:
     exif = metadata.load(made.exif.tobytes()) if made.exif is not None else Image.Exif()
+    if made.xmp:
+        exif[Base.XMLPacket] = made.xmp
     compression = tiff_compression(page)
     if IFD.Exif in exif or IFD.GPSInfo in exif:
         compression = "raw"  # Pillow's other writer, libtiff, cannot write directories inside a directory
@@ -239,13 +250,15 @@ def tiff_compression(page: Page) -> str:
     return _DEFLATE if page.compression == "tiff_deflate" else page.compression
 
 
-def png_chunks(look: Look, page: Page, exif: Image.Exif | None) -> list[tuple[bytes, bytes]]:
+def png_chunks(look: Look, page: Page, exif: Image.Exif | None, xmp: bytes = b"") -> list[tuple[bytes, bytes]]:
     """Return the chunks between header and samples of a PNG that Pillow does not write, by name and content."""
     chunks = list(look.colour)
     if page.icc:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(page.icc)))
     if page.dpi:
         chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in page.dpi), 1)))
+    if xmp:
+        chunks.append((b"iTXt", _XMP_NAME.encode() + bytes(5) + xmp))
     if exif is not None:
         chunks.append((b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
     return chunks
@@ -275,6 +288,8 @@ def _png(made: Recipe, like: Info, plan: Plan) -> None:
     chunks = PngImagePlugin.PngInfo()
     for name, content in like.look.colour:
         chunks.add(name, content)
+    if made.xmp:
+        chunks.add_itxt(_XMP_NAME, made.xmp.decode())
     # Level 1: a quarter of the time of the default 6 for a fifth more bytes.
     made.options |= {"compress_level": 1, "pnginfo": chunks}
     if like.frames > 1:

@@ -28,6 +28,7 @@ from velum.media.info import Info, Page
 from velum.media.live import Held
 from velum.media.look import look_at, opened, page_of
 from velum.media.palette import Indexed
+from velum.media.projection import projection
 from velum.media.readable import readable, refuse_raw, with_end
 from velum.media.sniff import format_of
 
@@ -54,7 +55,10 @@ class Reader:
             frames = 1 if self._format == "HEIF" else pictures
             limits.check("frames", frames, str(source))
             look = look_at(image, self._data, self._format, frames, source, self._profile)
-            look = replace(look, further=pictures - frames, notes=(*look.notes, *whole.notes, *notes))
+            look = replace(
+                look, further=pictures - frames, notes=(*look.notes, *whole.notes, *notes),
+                projection=projection(whole.xmp or _bytes_of(image.info.get("xmp"))),
+            )  # fmt: skip
             width, height = Orientation.from_exif(look.orientation).stored_size(*image.size)
         self.info = Info(self._format, width, height, frames, source, look)
 
@@ -169,6 +173,10 @@ def samples(image: Image.Image) -> npt.NDArray[Any]:
         band = np.asarray(image.crop((0, top, width, min(top + rows, height))))
         pixels[top : top + rows] = np.where(band, 255, 0) if bilevel else band
     return pixels
+
+
+def _bytes_of(xmp: Any) -> bytes:
+    return xmp.encode() if isinstance(xmp, str) else xmp if isinstance(xmp, bytes) else b""
 
 
 def _bytes(source: Path, limits: Limits) -> bytes:

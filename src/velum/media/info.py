@@ -79,6 +79,8 @@ class Look:
     """PNG chunks, by name and content, that say how the samples are to be shown."""
     kept: Mapping[str, Kept] = field(default_factory=dict)
     """By kind, everything that a plan could keep."""
+    projection: Mapping[str, str] = field(default_factory=dict)
+    """Properties that say how a panorama is projected, by their XMP names."""
     further: int = 0
     """How many pictures the file holds beside the one that is read: another view, a burst."""
     notes: tuple[str, ...] = ()

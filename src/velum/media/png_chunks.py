@@ -18,15 +18,22 @@ _SHOWN = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 _LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"pHYs": 9}
 _PILLOW_PROFILE_BYTES = 1 << 20
 LARGEST_PROFILE_BYTES = 1 << 26
+LARGEST_XMP_BYTES = 1 << 20
+_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
+"""Begin of a text that is XMP, not compressed (XMP part 3, 1.1.5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeededPng:
-    """A PNG of needed chunks. `profile` is a colour profile that is too large for Pillow; then `data` has none."""
+    """A PNG of needed chunks, and what was taken out of it for velum itself.
+
+    `profile` is a colour profile that is too large for Pillow, `xmp` what the file says in XMP, b"" for nothing.
+    """
 
     data: bytes
     notes: tuple[str, ...] = ()
     profile: bytes | None = None
+    xmp: bytes = b""
 
 
 def needed(data: bytes) -> NeededPng:
@@ -35,6 +42,7 @@ def needed(data: bytes) -> NeededPng:
     parts: list[memoryview] = [view[:_HEAD]]
     notes: list[str] = []
     profile: bytes | None = None
+    xmp = b""
     at = _HEAD
     for name, start, end in _chunks(data):
         keep = name in _NEEDED or not name[0] & 0x20
@@ -47,12 +55,14 @@ def needed(data: bytes) -> NeededPng:
                 elif len(found) >= _PILLOW_PROFILE_BYTES:
                     profile = found
                 keep = found is not None and profile is None
+        elif name == b"iTXt" and data.startswith(_XMP, start):
+            xmp = data[start + len(_XMP) : end][:LARGEST_XMP_BYTES]
         if keep:
             parts.append(view[start - 8 : end + 4])
         at = end + 4
     if sum(map(len, parts)) == at:
         return NeededPng(data)
-    return NeededPng(b"".join([*parts, view[at:]]), tuple(notes), profile)
+    return NeededPng(b"".join([*parts, view[at:]]), tuple(notes), profile, xmp)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -11,11 +11,15 @@ from velum.media.raw_photographs import raw_kind
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """A file for decoders: its bytes, what to say of it, and a colour profile that decoders find too large."""
+    """A file for decoders: its bytes, what to say of it, and what of it decoders are not given.
+
+    `profile` is a colour profile that they find too large, `xmp` the XMP of a PNG.
+    """
 
     data: bytes
     notes: tuple[str, ...] = ()
     profile: bytes | None = None
+    xmp: bytes = b""
 
 
 def refuse_raw(data: bytes, source: Path) -> None:
@@ -32,7 +36,7 @@ def readable(data: bytes, format: str, source: Path) -> Readable:
     match format:
         case "PNG":
             png = png_chunks.needed(data)
-            return Readable(png.data, png.notes, png.profile)
+            return Readable(png.data, png.notes, png.profile, png.xmp)
         case "TIFF":
             return Readable(*tiff_directories.full_pictures(data))
         case "JPEG":

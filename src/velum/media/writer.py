@@ -125,12 +125,14 @@ class Writer(Published):
     def _put_deep(self, plane: Plane, page: Page) -> None:
         pixels = plane.pixels.astype(np.uint16, copy=False)
         if self._format == "PNG":
-            chunks = encode.png_chunks(self._like.look, page, self._recipe.exif)
+            chunks = encode.png_chunks(self._like.look, page, self._recipe.exif, self._recipe.xmp)
             deep.write_png(self._file, pixels, plane.role, chunks)
             return
         tags = TiffImagePlugin.ImageFileDirectory_v2()
         for tag, value in (self._recipe.exif or Image.Exif()).items():
             tags[tag] = value
+        if self._recipe.xmp:
+            tags[Base.XMLPacket] = self._recipe.xmp
         if encode.tiff_compression(page) == "raw":
             tags[Base.Compression] = 1
         if page.icc:

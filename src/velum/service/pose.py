@@ -8,11 +8,9 @@ JPEG segments: ITU-T T.81, annex B; XMP in them: ISO 16684-3.
 import re
 from collections.abc import Iterator, Mapping
 
+from velum.media.projection import packet
+
 _HEAD = b"http://ns.adobe.com/xap/1.0/\0"
-_SPACES: Mapping[str, str] = {
-    "GPano": "http://ns.google.com/photos/1.0/panorama/",
-    "Camera": "http://pix4d.com/camera/1.0/",
-}
 _NAMES: Mapping[str, frozenset[str]] = {
     "GPano": frozenset(
         {
@@ -36,13 +34,16 @@ _APP0, _APP1, _SOS, _EOI = 0xE0, 0xE1, 0xDA, 0xD9
 def with_pose_of(source: bytes, made: bytes) -> bytes:
     """Return the JPEG `made` with the orientation that the XMP of the JPEG `source` tells; unchanged if it tells none.
 
-    `made` must be a JPEG without XMP.
+    It takes the place of XMP that `made` has.
     """
     found = pose(source)
     if not found:
         return made
-    packet = _HEAD + _packet(found)
-    segment = b"\xff\xe1" + (len(packet) + 2).to_bytes(2) + packet
+    body = _HEAD + packet(found)
+    segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2) + body
+    for kind, start, stop in reversed(list(_segments(made))):
+        if kind == _APP1 and made.startswith(_HEAD, start + 4):
+            made = made[:start] + made[stop:]
     at = 2  # behind the start of the image, and behind JFIF and Exif, which readers expect first
     for kind, start, stop in _segments(made):
         if kind not in {_APP0, _APP1} or start != at:
@@ -62,17 +63,6 @@ def pose(jpeg: bytes) -> dict[str, str]:
             if name.decode() in _NAMES[space.decode()]:
                 found.setdefault(f"{space.decode()}:{name.decode()}", (values[0] or values[1]).decode())
     return found
-
-
-def _packet(found: Mapping[str, str]) -> bytes:
-    spaces = {name.partition(":")[0] for name in found}
-    named = "".join(f' xmlns:{space}="{_SPACES[space]}"' for space in sorted(spaces))
-    values = "".join(f' {name}="{value}"' for name, value in found.items())
-    return (
-        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
-        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        f'<rdf:Description rdf:about=""{named}{values}/></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
-    ).encode()
 
 
 def _segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
