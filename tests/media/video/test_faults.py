@@ -200,17 +200,6 @@ def test_limits_hold(tmp_path: Path, limits: Limits, name: str, reason: str) -> 
     assert nothing_but(tmp_path, source)
 
 
-def test_a_change_of_size_is_refused(tmp_path: Path) -> None:
-    parts = [
-        made(tmp_path / f"{size[0]}", Clip("mpeg2video", suffix=".ts", size=size, base=Fraction(1, 25)))
-        for size in ((64, 48), (96, 80))
-    ]
-    source = tmp_path / "a.ts"
-    source.write_bytes(b"".join(part.read_bytes() for part in parts))
-    with pytest.raises(BadInput, match="change from 64 x 48 to 96 x 80|damaged at frame"):
-        copy(source, tmp_path / "b.ts")
-
-
 @pytest.mark.parametrize("room", [0, 1000])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts"])
 def test_a_full_disk_publishes_nothing(tmp_path: Path, suffix: str, room: int) -> None:

@@ -82,3 +82,14 @@ def stamped(coming: Iterable[Coming], stream: int, succession: Succession) -> It
     if not known:
         succession.begin(timed=False)
         yield from waiting
+
+
+def shows_nothing(codec: str, packet: "Packet[Any]") -> bool:
+    """Tell whether a packet is one that by its format gives no picture.
+
+    A VP8 frame says in bit 4 of its first byte whether it is shown (RFC 6386, 9.1). An MPEG-4 packet of a few bytes
+    holds a picture that is not coded, as in packed streams (ISO/IEC 14496-2, vop_coded).
+    """
+    if codec == "vp8":
+        return not bytes(packet)[0] & 0x10
+    return codec == "mpeg4" and packet.size <= 8

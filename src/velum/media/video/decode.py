@@ -11,10 +11,11 @@ import av
 from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media.video.clock import Clock
-from velum.media.video.coming import Coming, settled, stamped
+from velum.media.video.coming import Coming, settled, shows_nothing, stamped
 from velum.media.video.info import VideoInfo
 from velum.media.video.pixels import Buffers, Picture, blacken, own, planes_of
 from velum.media.video.probe import fraction, probe, refuse_encrypted, stated_seconds
+from velum.media.video.resize import refit
 from velum.media.video.source import SET_ANEW, Demuxed, VideoFile, decode_strictly
 from velum.media.video.timeline import Succession, Timeline
 
@@ -82,13 +83,13 @@ class Pass:
         self._first_pts: int | None = None
         self._last_pts: int | None = None
         self._covered: list[str] = []
+        self._sizes: dict[tuple[int, int], int] = {}
         self._reason = ""
 
     def pictures(self) -> "Generator[Picture]":
         """Yield every picture, and note in the `Reading` how it went."""
         reading = self._info.reading
-        reading.frames, reading.finished = 0, False
-        reading.warnings.clear()
+        reading.begin()
         with self._info.file.open(self._limits) as container:
             stream = next(one for one in container.streams.video if one.index == self._coding.stream)
             if not stream.codec_context.is_open:
@@ -161,7 +162,7 @@ class Pass:
         if one.damaged:
             self._reason = "a packet is marked as damaged"
         stamp = packet.dts if self._ordered else packet.pts
-        silent = not self._ordered and _shows_nothing(self._coding.codec, packet)
+        silent = not self._ordered and shows_nothing(self._coding.codec, packet)
         if packet.is_discard or silent:
             return
         if stamp is None:
@@ -178,7 +179,7 @@ class Pass:
 
     def _in_turn(self, decoded: av.VideoFrame) -> Iterator[Picture]:
         """Yield the picture, after black ones for those that should have come before it."""
-        self._check_size(decoded)
+        self._limits.check("pixels", decoded.width * decoded.height, str(self._info.source))
         pts = self._pts_of(decoded)
         if pts is None and self._ordered:
             self._damaged("more pictures came than it has packets")
@@ -192,7 +193,7 @@ class Pass:
             self._reason = self._reason or "the picture is marked as damaged"
             yield self._black(pts, decoded)
         else:
-            yield self._picture(own(decoded, self._coding.layout, self._buffers.take()), pts, decoded.duration)
+            yield self._picture(self._own(decoded), pts, decoded.duration)
 
     def _pts_of(self, decoded: av.VideoFrame | None) -> int | None:
         """Return the time stamp of a picture, or of one that could not be decoded; None for one to be left out."""
@@ -246,15 +247,16 @@ class Pass:
                 f"again, or have damaged frames covered (on_damage = cover)"
             )
 
-    def _check_size(self, decoded: av.VideoFrame) -> None:
-        coding = self._coding
-        self._limits.check("pixels", decoded.width * decoded.height, str(self._info.source))
-        if (decoded.width, decoded.height) != (coding.stored_width, coding.stored_height):
-            raise BadInput(
-                f"cannot read {self._info.source}: its pictures change from {coding.stored_width} x "
-                f"{coding.stored_height} to {decoded.width} x {decoded.height} pixels at {self._place(decoded.pts)}; "
-                f"cut it there and give the parts"
-            )
+    def _own(self, decoded: av.VideoFrame) -> av.VideoFrame:
+        """Return the picture in a buffer of ours, at the size of the first one."""
+        coding, size = self._coding, (decoded.width, decoded.height)
+        first = size == (coding.stored_width, coding.stored_height)
+        self._info.reading.note_size(self._count, first=first)
+        if first:
+            return own(decoded, coding.layout, self._buffers.take())
+        self._sizes[size] = self._sizes.get(size, 0) + 1
+        picture, limited = own(decoded, coding.layout), not coding.colour.full_range
+        return refit(picture, coding.layout, self._buffers.take(), limited=limited)
 
     def _check_end(self, container: Demuxed, stream: "VideoStream") -> None:
         if not self._count:
@@ -280,6 +282,11 @@ class Pass:
             yield f"{len(self._covered)} damaged or missing frames were made black: {shown}"
         if self._left_out:
             yield f"{self._left_out} pictures before the first key frame cannot be decoded and were left out"
+        for width, height in self._sizes:
+            yield (
+                f"pictures of {width} x {height} were scaled to fit the first ones' "
+                f"{self._coding.stored_width} x {self._coding.stored_height}; look whether zones are in place there"
+            )
         if self._untimed:
             yield f"{self._untimed} pictures before the first time stamp were left out, as players do"
         if self._succession.derived:
@@ -288,14 +295,3 @@ class Pass:
             yield f"{self._succession.pushed} time stamps repeat, or go back; each was put just after the one before"
         if self._clock.settings:
             yield f"the clock was set anew {self._clock.settings} times (joined recordings): times go on without a gap"
-
-
-def _shows_nothing(codec: str, packet: "Packet[Any]") -> bool:
-    """Tell whether a packet is one that by its format gives no picture.
-
-    A VP8 frame says in bit 4 of its first byte whether it is shown (RFC 6386, 9.1). An MPEG-4 packet of a few bytes
-    holds a picture that is not coded, as in packed streams (ISO/IEC 14496-2, vop_coded).
-    """
-    if codec == "vp8":
-        return not bytes(packet)[0] & 0x10
-    return codec == "mpeg4" and packet.size <= 8

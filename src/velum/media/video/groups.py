@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
+from velum.media.video.clock import JUMP_SECONDS
 from velum.media.video.info import VideoInfo
-from velum.media.video.source import Demuxed, translated
+from velum.media.video.source import SET_ANEW, Demuxed, translated
 from velum.media.video.units import Piece, Syntax, syntax_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class _Survey:
     frames: int = 0
     latest: int | None = None
     decoded: int | None = None
+    furthest: int | None = None
+    """How far ahead a packet may be decoded before it is of another clock; None where there is only one."""
+    _near: set[int] = field(default_factory=set)
 
     def add(self, sent: Sent) -> str:
         """Count a packet; return why its stream cannot be copied, empty when nothing speaks against it."""
@@ -76,9 +80,14 @@ class _Survey:
             self.stamps.pop()
         self.frames += 1
         self.latest = sent.pts if self.latest is None else max(self.latest, sent.pts)
-        ordered = self.decoded is None or sent.dts > self.decoded
-        self.decoded = sent.dts
-        return "" if ordered else "the time stamps of its packets are out of order"
+        last, self.decoded = self.decoded, sent.dts
+        if last is not None and (sent.dts <= last or sent.pts in self._near):
+            return "the time stamps of its packets repeat or are out of order"
+        if last is not None and self.furthest is not None and sent.dts > last + self.furthest:
+            return "its clock is set anew on the way"
+        # No later packet can be shown before it is decoded: what lies before is not repeated any more.
+        self._near = {pts for pts in self._near if pts > sent.dts} | {sent.pts}
+        return ""
 
 
 def survey(info: VideoInfo) -> Groups | str:
@@ -86,6 +95,8 @@ def survey(info: VideoInfo) -> Groups | str:
     if reason := _unsuited(info):
         return reason
     found, header, decoded = _Survey(), b"", 0
+    if info.format in SET_ANEW:
+        found.furthest = int(JUMP_SECONDS / info.coding.time_base)
     with packets(info) as (syntax, coming):
         if syntax is None:
             return f"packets of {info.coding.codec} are not copied"

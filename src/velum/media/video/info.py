@@ -1,5 +1,6 @@
 """What is known of a video before its frames are: for callers `VideoInfo`, for the writer the `Coding` inside it."""
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -72,6 +73,22 @@ class Reading:
     origin: int = 0
     """Time stamp of the first picture, in units of the stream: at it the times of frames begin."""
     warnings: list[str] = field(default_factory=list)
+    _turns: list[int] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Forget what was noted: the source is read from its start."""
+        self.frames, self.finished = 0, False
+        self.warnings.clear()
+        self._turns.clear()
+
+    def note_size(self, frame: int, *, first: bool) -> None:
+        """Note of a frame, in their order, whether it has the size of the first one in the source."""
+        if self.was_resized(frame) is first:
+            self._turns.append(frame)
+
+    def was_resized(self, frame: int) -> bool:
+        """Tell whether a frame that has been read was of another size in the source."""
+        return bisect_right(self._turns, frame) % 2 == 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

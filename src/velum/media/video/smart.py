@@ -85,8 +85,13 @@ class Smart:
                 raise self._misfit(f"{self._frame} pictures came of {self._groups.frames} packets")
             return
         group = self._groups.of(self._frame)
-        if self._frame == self._groups.starts[group] and picture.pts != self._groups.stamps[group]:
+        first, resized = self._frame == self._groups.starts[group], self._info.reading.was_resized(self._frame)
+        if first and picture.pts != self._groups.stamps[group]:
             raise self._misfit(f"frame {self._frame} has the time stamp {picture.pts}")
+        if first and resized:
+            self._copied[group] = False
+        if self._copied[group] and resized:
+            raise self._misfit(f"frame {self._frame} has another size than those before it")
         self._frame += 1
         last = self._frame == self._groups.end(group)
         if not self._copied[group]:
