@@ -21,6 +21,16 @@ class Limits:
     """Length of one video."""
     regions: int = 10_000
     """Regions in one frame."""
+    image_pixels: int = 10_000_000_000
+    """Width times height times frames of one image."""
+    scans: int = 100
+    """Scans of one JPEG: each goes over the whole picture, though it may take 50 bytes of the file."""
+    rules: int = 1000
+    """Rules of one plan."""
+    localizers: int = 16
+    """Localizers of one plan; the same with other options is another one, which is loaded and asked by itself."""
+    work_seconds: int = 24 * 3600
+    """How long one image may be worked on: processor time, and the time that localizers take."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -21,7 +21,7 @@ from velum.bmw.workshop import Workshop
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, LimitExceeded, OutputFailed, Unavailable, VelumError
 from velum.limits import Limits
-from velum.media.plain import PlainFormat, read_plain
+from velum.media.plain import PlainFormat
 from velum.plan import Plan
 from velum.report import Report
 from velum.use import Use
@@ -169,6 +169,8 @@ class Anonymizer:
             rules = tuple(rule for rule in plan.rules if rule.locate == use)
             try:
                 self.engine.check(replace(plan, rules=rules))
+            except LimitExceeded:
+                raise
             except VelumError as error:
                 note(str(error))
                 failed.add(use)
@@ -177,7 +179,7 @@ class Anonymizer:
     def _look(self, image: bytes, gone: threading.Event) -> None:
         """Raise `BadInput` when the picture cannot be read, as it would be with a better configuration."""
         with self._working(gone):
-            read_plain(image, self.limits)
+            self.engine.read_plain(image)
 
     @contextmanager
     def _working(self, gone: threading.Event) -> Iterator[None]:

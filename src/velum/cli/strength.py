@@ -64,11 +64,12 @@ def strength(
 def _technique(text: str, parts: "Parts") -> "Technique":
     """Return the technique, made as for a plan: one that is not for faces is refused."""
     from velum.engine.prepare import prepare
+    from velum.limits import Limits
     from velum.plan import Plan, Rule
     from velum.use import Use
 
     rule = Rule("face", Use("nothing"), Use.parse(text))
-    return prepare(Plan((rule,)), parts, locate=False).techniques[0]
+    return prepare(Plan((rule,)), parts, Limits(), locate=False).techniques[0]
 
 
 def _print(results: Sequence["Result"], *, json: bool) -> None:

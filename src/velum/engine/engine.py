@@ -1,7 +1,7 @@
 """The engine: one path for every source, with localizers kept loaded between calls."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
@@ -49,10 +49,14 @@ class Engine:
     ...     report = engine.hide("in.jpg", "out.jpg", Plan.of("face: centerface -> blur"))
     """
 
-    def __init__(self, *, host: Host | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, *, host: Host | None = None, limits: Limits | None = None, decoders: media.DecoderPool | None = None
+    ) -> None:
+        """Prepare. With `decoders`, images that can be much work are read and written in processes of theirs."""
         self._host = host or Host()
         self._parts = Parts(self._host)
-        self._limits = limits or Limits()
+        self.limits = self._limits = limits or Limits()
+        self._decoders = decoders
         self._together = TOGETHER if host is not None and host.mode == "throughput" else 1
         if self._together > 1:
             cv2.setNumThreads(1)  # for the whole process: lanes keep the cores busy, more threads wait for each other
@@ -85,7 +89,7 @@ class Engine:
         self, source: str | Path | media.Live | media.Held, target: str | Path | media.Outlet, plan: Plan,
         *, regions: Findings | None, overwrite: bool, progress: Progress | None, tell: Tell | None,
     ) -> Report:  # fmt: skip
-        work = prepare(plan, self._parts, locate=regions is None, regions=regions)
+        work = prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
         origin = media.source_of(source)
         if isinstance(origin, media.Live) and (plan.video.two_pass or plan.video.smart):
             raise BadPlan(f"{origin} comes once; leave out two_pass and smart, or save it to a file first")
@@ -100,7 +104,7 @@ class Engine:
             touched = None if regions is None or not plan.video.smart else touched_by(work, regions)
             lane = ahead if info.fps is not None else nullcontext
             with (
-                media.write(goal, like=info, plan=plan, overwrite=overwrite, touched=touched) as writer,
+                self._writer(goal, reader, plan, overwrite=overwrite, touched=touched) as writer,
                 lane(counted(reader.frames(), tally)) as frames,
                 lane(self._looked(frames, work, regions, tally, info.fps)) as looked,
                 lane(hide(told(self._final(looked, work, info.fps, given=given), work, tell), work, tally)) as hidden,
@@ -125,6 +129,11 @@ class Engine:
         origin = media.source_of(source)
         if isinstance(target, media.Outlet) or isinstance(origin, media.Live):
             raise BadPlan("verify looks at the finished file and at its source; leave it out where they come once")
+        if self._decoders is not None and self._decoders.takes(origin):
+            raise BadPlan(
+                f"verify would decode {origin} a second time, which for its kind or size can be too much work while "
+                "somebody waits; hand in a job for it, or leave verify out"
+            )
         check = load("velum.checks", "leak")(self, self._host, self._limits)
 
         def hide(made: Path, note: Tell) -> Report:
@@ -171,7 +180,7 @@ class Engine:
         The same span comes out the same each time. `progress` counts its own frames, `tell` names each by its
         index in the video, and things that were followed by numbers that no other span has. Raises any `VelumError`.
         """
-        work = prepare(plan, self._parts, locate=regions is None, regions=regions)
+        work = prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
         start = time.perf_counter()
         given = regions is not None
         tell = tell if tell is None or given else numbering(tell, span)
@@ -232,7 +241,7 @@ class Engine:
 
         In videos things are followed through the whole file, as in two passes.
         """
-        work = prepare(plan, self._parts)
+        work = prepare(plan, self._parts, self._limits)
         with self._reading(media.source_of(source), plan) as (reader, tally):
             return self._found(reader, work, tally, progress)
 
@@ -253,8 +262,8 @@ class Engine:
         """
         frame = _frame_of(pixels)
         self._limits.check("pixels", frame.width * frame.height, "the array")
-        work = prepare(plan, self._parts, locate=regions is None, regions=regions)
-        tally = Tally()
+        work = prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
+        tally = Tally(limits=self._limits)
         if regions is not None:
             regions.check(width=frame.width, height=frame.height, frames=1, sha256=None)
         (done,) = hide(self._looked(counted([frame], tally), work, regions, tally, None), work, tally)
@@ -277,10 +286,10 @@ class Engine:
         like the source where that is one, with its tables if no `quality` from 1 to 100 is given. The plan's own
         quality and metadata do not count. Raises as `hide` does.
         """
-        work = prepare(plan, self._parts)
-        tally = Tally()
+        work = prepare(plan, self._parts, self._limits)
+        tally = Tally(limits=self._limits)
         with tally.stage("decode"):
-            source = media.read_plain(data, self._limits)
+            source = self.read_plain(data)
         width, height, tally.frames = source.frame.width, source.frame.height, 1
         (done,) = hide(locate([source.frame], work, self._limits, tally), work, tally)
         with tally.stage("encode"):
@@ -290,9 +299,17 @@ class Engine:
             **_outcome(work, tally, (), None),
         )  # fmt: skip
 
+    def read_plain(self, data: bytes) -> media.Plain:
+        """Return the picture in an image file's bytes, upright and in 8-bit RGB. Raises as `media.read_plain` does."""
+        held = media.Held("the picture", data)
+        if self._decoders is None or not self._decoders.takes(held):
+            return media.read_plain(data, self._limits)
+        with self._decoders.read(held, self._limits) as reader:
+            return media.plain_of(reader)
+
     def check(self, plan: Plan, *, regions: Findings | None = None) -> Work:
         """Return the plan with its parts made. Raises `BadPlan` or `Unavailable` as `hide` would."""
-        return prepare(plan, self._parts, locate=regions is None, regions=regions)
+        return prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
 
     def close(self) -> None:
         """Free the localizers. The engine can be used again; it loads them anew."""
@@ -341,10 +358,24 @@ class Engine:
     @contextmanager
     def _reading(self, source: Path | media.Live | media.Held, plan: Plan) -> Iterator[tuple[media.Reader, Tally]]:
         start = time.perf_counter()
-        with media.read(source, self._limits, cover_damage=plan.video.on_damage == "cover") as reader:
-            tally = Tally(by_track=reader.info.fps is not None)
+        with self._opened(source, plan) as reader:
+            timed = self._limits if isinstance(reader.info, media.Info) else None
+            tally = Tally(by_track=reader.info.fps is not None, limits=timed)
             tally.add("decode", time.perf_counter() - start)
             yield reader, tally
+
+    def _opened(self, source: Path | media.Live | media.Held, plan: Plan) -> media.Reader:
+        if self._decoders is not None and not isinstance(source, media.Live) and self._decoders.takes(source):
+            return self._decoders.read(source, self._limits)
+        return media.read(source, self._limits, cover_damage=plan.video.on_damage == "cover")
+
+    def _writer(
+        self, target: Path | media.Outlet, reader: media.Reader, plan: Plan,
+        *, overwrite: bool, touched: Container[int] | None,
+    ) -> media.Writer:  # fmt: skip
+        if isinstance(reader, media.IsolatedReader) and isinstance(target, Path):
+            return reader.writer(target, plan, overwrite=overwrite)
+        return media.write(target, like=reader.info, plan=plan, overwrite=overwrite, touched=touched)
 
 
 def anonymize(source: str | Path, target: str | Path, plan: Plan = DEFAULT_PLAN, *, overwrite: bool = False) -> Report:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from velum.errors import BadPlan
 from velum.findings import Findings
+from velum.limits import Limits
 from velum.locate import models
 from velum.locate.families import family
 from velum.locate.labels import among, covers, plain
@@ -93,11 +94,17 @@ def _kept(parts: dict[Use, P], use: Use, part: P, most: int) -> P:
     return part
 
 
-def prepare(plan: Plan, parts: Parts, *, locate: bool = True, regions: Findings | None = None) -> Work:
+def prepare(
+    plan: Plan, parts: Parts, limits: Limits, *, locate: bool = True, regions: Findings | None = None
+) -> Work:  # fmt: skip
     """Return the plan with its parts. `locate=False` makes no localizers, for regions that are known already.
 
-    Raises `BadPlan` for names, options or labels that do not exist, `Unavailable` for weights that cannot be had.
+    Raises `BadPlan` for names, options or labels that do not exist, `LimitExceeded` for more rules or localizers than
+    are accepted, `Unavailable` for weights that cannot be had.
     """
+    limits.check("rules", len(plan.rules), "the plan")
+    asked = {*plan.keep_out, *((rule.locate for rule in plan.rules) if locate else ())}
+    limits.check("localizers", len(asked), "the plan")
     techniques = tuple(parts.technique(rule.hide) for rule in plan.rules)
     brought = [] if regions is None else sorted(regions.techniques, key=str)
     special = {use: parts.technique(use) for use, _, _ in brought}

@@ -1,5 +1,6 @@
 """Stages: functions from iterator to iterator. A stage knows no thread, no file and no request."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,11 @@ class Tally:
     seconds: dict[str, float] = field(default_factory=dict)
     frames: int = 0
     hidden: list[Hidden] = field(default_factory=list)
+    limits: Limits | None = None
+    """Says for how long may be worked; None where nobody cares."""
+    work: float = 0.0
+    """Seconds that were worked: processor time of the threads that ran the stages, and all time of localizers, which
+    have threads of their own."""
     _tracks: dict[tuple[int, str, int | None, str], Followed] = field(default_factory=dict)
 
     @property
@@ -71,12 +77,19 @@ class Tally:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to the stage of that name."""
-        start = time.perf_counter()
+        """Add the time spent inside to the stage of that name.
+
+        Raises `LimitExceeded` at its end when more has been worked than may be.
+        """
+        start, worked = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
-            self.add(name, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self.add(name, seconds)
+        self.work += seconds if name == "locate" else time.thread_time() - worked
+        if self.limits is not None:
+            self.limits.check("work_seconds", math.ceil(self.work), "the work on the picture")
 
     def add(self, name: str, seconds: float) -> None:
         """Add seconds to the stage of that name."""
@@ -106,9 +119,13 @@ def locate(
     frames = iter(frames)
     while group := list(islice(frames, together)):
         asked = [frame for frame in group if frame.index % every == 0]
-        with tally.stage("locate"):
-            answers = [_run(part, asked, limits) for part in work.localizers]
-            kept = [_run(part, group, limits) for part in work.keepers]
+        answers, kept = [], []
+        for part in work.localizers:
+            with tally.stage("locate"):
+                answers.append(_run(part, asked, limits))
+        for part in work.keepers:
+            with tally.stage("locate"):
+                kept.append(_run(part, group, limits))
         found = {frame.index: tuple(one[i] for one in answers) for i, frame in enumerate(asked)}
         nobody = (None,) * len(work.localizers)
         for i, frame in enumerate(group):

@@ -2,8 +2,9 @@
 
 from velum.media.doors import Reader, Writer, cut, join, read, read_span, write, write_span
 from velum.media.info import Info
+from velum.media.isolated import DecoderPool, IsolatedReader
 from velum.media.live import STREAMED, Held, Live, Outlet, source_of
-from velum.media.plain import Plain, PlainFormat, read_plain, write_plain
+from velum.media.plain import Plain, PlainFormat, plain_of, read_plain, write_plain
 from velum.media.sniff import SUFFIXES as IMAGE_SUFFIXES
 from velum.media.sniff import VIDEO_SUFFIXES, is_image
 from velum.media.span import SPAN_SECONDS, Span
@@ -13,7 +14,7 @@ SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 """Format of a file's suffix, in lower case: what is taken from a folder."""
 
 __all__ = [
-    "IMAGE_SUFFIXES", "SPAN_SECONDS", "STREAMED", "SUFFIXES", "VIDEO_SUFFIXES", "Held", "Info", "Live", "Outlet",
-    "Plain", "PlainFormat", "Reader", "Span", "Writer", "cut", "is_image", "join", "publish", "read", "read_plain",
-    "read_span", "source_of", "write", "write_plain", "write_span",
+    "IMAGE_SUFFIXES", "SPAN_SECONDS", "STREAMED", "SUFFIXES", "VIDEO_SUFFIXES", "DecoderPool", "Held", "Info",
+    "IsolatedReader", "Live", "Outlet", "Plain", "PlainFormat", "Reader", "Span", "Writer", "cut", "is_image", "join",
+    "plain_of", "publish", "read", "read_plain", "read_span", "source_of", "write", "write_plain", "write_span",
 ]  # fmt: skip

@@ -25,6 +25,7 @@ from velum.media import deep, quick
 from velum.media.bare import bare
 from velum.media.decode_errors import translated
 from velum.media.info import Info, Page
+from velum.media.light import scans_of
 from velum.media.live import Held
 from velum.media.look import look_at, opened, page_of
 from velum.media.palette import Indexed
@@ -50,10 +51,13 @@ class Reader:
         self._data, self._profile = whole.data, whole.profile
         with translated(source, self._data, self._format), self._open() as image:
             self._check_size(image)
+            if self._format == "JPEG":
+                limits.check("scans", scans_of(self._data, limits.scans), str(source))
             self._data, notes = with_end(self._data, self._format, source)
             pictures = int(getattr(image, "n_frames", 1))
             frames = 1 if self._format == "HEIF" else pictures
             limits.check("frames", frames, str(source))
+            limits.check("image_pixels", image.width * image.height * frames, str(source))
             look = look_at(image, self._data, self._format, frames, source, self._profile)
             look = replace(
                 look, further=pictures - frames, notes=(*look.notes, *whole.notes, *notes),

@@ -17,6 +17,7 @@ from velum.limits import Limits
 from velum.media import encode
 from velum.media.image import Reader
 from velum.media.info import Info, Jpeg, Look, Page
+from velum.media.isolated import IsolatedReader
 from velum.plan import Plan
 from velum.png import encode_png
 
@@ -45,7 +46,13 @@ def read_plain(data: bytes, limits: Limits) -> Plain:
     if not data:
         raise BadInput(f"cannot read {_NAME}: it is empty")
     limits.check("bytes", len(data), str(_NAME))
-    with Reader(_NAME, data, limits) as reader, closing(reader.frames()) as frames:
+    with Reader(_NAME, data, limits) as reader:
+        return plain_of(reader)
+
+
+def plain_of(reader: Reader | IsolatedReader) -> Plain:
+    """Return the picture of an opened image, as `read_plain` does. Raises as that does for its pixels."""
+    with closing(reader.frames()) as frames:
         frame, look = next(frames), reader.info.look
         if frame.planes[0].role != Role.RGB or frame.planes[0].bits != 8 or look.orientation != 1:
             upright = Plane(frame.rgb(frame.width, frame.height), Role.RGB)

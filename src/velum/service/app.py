@@ -21,6 +21,8 @@ from velum.bmw.workers import Workers
 from velum.bmw.workshop import Workshop
 from velum.engine.engine import Engine
 from velum.errors import OutputFailed, VelumError
+from velum.limits import Limits
+from velum.media import DecoderPool
 from velum.plugins import Host
 from velum.remote.peers import Peers
 from velum.service import docs, errors, health, metrics, page
@@ -37,6 +39,9 @@ from velum.service.watch import Watch, WatchedEngine, WatchedGate, WatchedWorker
 from velum.settings import Settings
 
 LOG = logging.getLogger("velum.service")
+
+WORK_SECONDS = 120
+"""How long one picture may be worked on while somebody waits, where the operator says nothing; jobs may take longer."""
 
 MOST_FILES, MOST_FIELDS, LONGEST_FIELD = 8, 32, 1 << 20
 """Parts of one form, and bytes of one that is no file."""
@@ -58,6 +63,7 @@ class _House:
     api: routes.Api
     health: health.Health
     engine: Engine
+    decoders: DecoderPool
     peers: Peers
     workshop: Workshop
     directory: Directory
@@ -86,6 +92,7 @@ class _House:
         self.directory.close()
         self.peers.close()
         self.access.close()
+        self.decoders.close()
         self.workers.close()
         self.engine.close()
         self.workshop.close()
@@ -159,7 +166,9 @@ def _house(settings: Settings, host: Host) -> _House:
     audit, seen = audit_of(settings), Metrics(counts)
     gate = WatchedGate(seen, parallel, parallel + service.queue)
     host = replace(host, peers=peers, localizers={**host.localizers, asked.NAME: asked.localizer(gate)})
-    engine = WatchedEngine(seen, hashes=audit is not None, host=host, limits=settings.limits())
+    limits = Limits(**{"work_seconds": WORK_SECONDS, **settings.limit})
+    decoders = DecoderPool(parallel)
+    engine = WatchedEngine(seen, hashes=audit is not None, host=host, limits=limits, decoders=decoders)
     urls = Urls(bmw.folder, strict=bmw.strict)
     own = local.Local(host)
     directory = Directory(
@@ -168,7 +177,7 @@ def _house(settings: Settings, host: Host) -> _House:
     )  # fmt: skip
     workshop, workers = Workshop(bmw.videos), WatchedWorkers(service.requests)
     anonymizer = Anonymizer(
-        engine, directory, gate, settings.limits(), workshop, bmw.videos,
+        engine, directory, gate, limits, workshop, bmw.videos,
         threading.BoundedSemaphore(service.videos), strict=bmw.strict,
     )  # fmt: skip
     api = routes.Api(anonymizer, directory, urls, peers, workers, service.picture_bytes, log_names=service.log_names)
@@ -191,7 +200,7 @@ def _house(settings: Settings, host: Host) -> _House:
         )
     )
     state.blur = None if own_part is None else own_part.blurring.state
-    return _House(api, state, engine, peers, workshop, directory, workers, access, seen, audit, own_part)
+    return _House(api, state, engine, decoders, peers, workshop, directory, workers, access, seen, audit, own_part)
 
 
 def _served(url: str, peers: Peers, *, strict: bool) -> Sequence[Served]:

@@ -58,8 +58,11 @@ T = TypeVar("T")
 class WatchedEngine(Engine):
     """An engine whose work is counted, and told to the request it is done for; with hashes, for an audit log."""
 
-    def __init__(self, metrics: Metrics, *, hashes: bool, host: Host | None = None, limits: Limits | None = None):
-        super().__init__(host=host, limits=limits)
+    def __init__(
+        self, metrics: Metrics, *, hashes: bool, host: Host | None = None, limits: Limits | None = None,
+        decoders: media.DecoderPool | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(host=host, limits=limits, decoders=decoders)
         self._metrics, self._hashes = metrics, hashes
 
     def hide(

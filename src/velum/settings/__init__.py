@@ -9,7 +9,8 @@
     VELUM_DEVICE           device                 cpu or cuda (an NVIDIA GPU)
     VELUM_RUNTIME          runtime                openvino or onnxruntime, on the CPU
     VELUM_LIMIT_<NAME>     [limits] <name>        a field of Limits: bytes, pixels, frames, regions,
-                                                  video_frames, seconds
+                                                  video_frames, seconds, image_pixels, scans, rules, localizers,
+                                                  work_seconds
     VELUM_WEIGHTS_<MODEL>  [weights] <model>      file to use for a model of the catalogue
     VELUM_TECHNIQUES       techniques             folder of techniques, one Python file each
     VELUM_SERVICE_<NAME>   [service] <name>       where 'velum serve' listens and how much it takes on: listen_host,

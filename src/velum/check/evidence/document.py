@@ -14,6 +14,7 @@ from velum.check.evidence.canonical import canonical
 from velum.check.evidence.keys import ALGORITHM, PrivateKey
 from velum.engine.prepare import Parts, prepare
 from velum.errors import BadInput, BadPlan
+from velum.limits import Limits
 from velum.plan import Plan, Rule
 from velum.plugins import Host
 from velum.report import Report
@@ -57,7 +58,7 @@ def compose(
     Raises `BadPlan` or `Unavailable` when a technique of the plan is not here: whether it destroys is then not known.
     """
     parts = Parts(host or Host())
-    prepare(plan, parts, locate=False)
+    prepare(plan, parts, Limits(), locate=False)
     # People may have chosen others for single regions.
     brought = (text for one in entries for text in one.get("techniques", ()))
     used = dict.fromkeys((*(str(rule.hide) for rule in plan.rules), *brought))

@@ -37,14 +37,19 @@ class Plans:
     def of(self, value: Any) -> Plan:
         """Return the plan that a request gives: a JSON object, its text, or a name; None is the default plan.
 
-        Raises `BadPlan` for one that cannot be read, that does not exist, or that names a place.
+        Raises `BadPlan` for one that cannot be read, that does not exist, or that names a place, and `LimitExceeded`
+        for one with more rules than are accepted.
         """
         if value is None:
             return Plan()
         if isinstance(value, str) and not value.lstrip().startswith("{"):
             return self.named(value.strip())
         try:
-            plan = Plan.from_json(json.loads(value) if isinstance(value, str) else value)
+            values = json.loads(value) if isinstance(value, str) else value
+            for name in ("rules", "keep_out"):  # before each is read
+                if isinstance(values, dict) and isinstance(listed := values.get(name), list):
+                    self.engine.limits.check("rules", len(listed), "the plan")
+            plan = Plan.from_json(values)
         except (ValueError, RecursionError) as error:
             if isinstance(error, VelumError):
                 raise
