@@ -30,6 +30,7 @@ class Role(StrEnum):
     CMYK = "cmyk"  # 0 is no ink
     LUMA = "luma"
     CHROMA = "chroma"
+    ALPHA = "alpha"  # a plane of its own, beside luma and chroma
 
     @property
     def channels(self) -> int:
@@ -39,7 +40,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plane:
-    """One writable array of samples: interleaved channels, or one of Y, U, V.
+    """One writable array of samples: interleaved channels, or one of Y, U, V, alpha.
 
     One sample stands for `scale_x` x `scale_y` pixels of the frame. `bits` are those used of each sample.
     """
@@ -67,7 +68,7 @@ class Plane:
         return {
             Role.GREY: (0,), Role.GREY_ALPHA: (0, full), Role.RGB: (0, 0, 0), Role.RGBA: (0, 0, 0, full),
             Role.CMYK: (0, 0, 0, full), Role.LUMA: (16 << (self.bits - 8) if self.limited else 0,),
-            Role.CHROMA: (1 << (self.bits - 1),),
+            Role.CHROMA: (1 << (self.bits - 1),), Role.ALPHA: (full,),
         }[self.role]  # fmt: skip
 
     def cover(self, box: Box) -> Box:
@@ -251,7 +252,7 @@ def _to_rgb(parts: Sequence[Samples], role: Role) -> Samples:
             ink = parts[0].astype(np.uint16)
             rgb: Rgb = (255 - np.minimum(ink[..., :3] + ink[..., 3:], 255)).astype(np.uint8)
             return rgb
-        case Role.LUMA if len(parts) == 3:
+        case Role.LUMA if len(parts) >= 3:
             return cv2.cvtColor(cv2.merge([parts[0], parts[2], parts[1]]), cv2.COLOR_YCrCb2RGB)  # type: ignore[return-value]
         case Role.LUMA:
             return cv2.cvtColor(parts[0], cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]

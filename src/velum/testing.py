@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -57,6 +57,10 @@ def frames_of_every_kind(width: int = 61, height: int = 47, seed: int = 0) -> di
         for bits in (8, 16)
     }
     frames |= {f"yuv {x}x{y} {bits} bits": yuv(bits, x, y) for bits in (8, 10) for x, y in ((1, 1), (2, 1), (2, 2))}
+    clear = yuv(8, 2, 2)
+    frames["yuv 2x2 8 bits and alpha"] = replace(
+        clear, planes=(*clear.planes, Plane(samples(8, height, width), Role.ALPHA))
+    )
     turned = Plane(samples(8, width, height, 3), Role.RGB)
     return frames | {"stored on its side": Frame.of(turned, orientation=Orientation.from_exif(6))}
 

@@ -26,7 +26,10 @@ EXACT = [
     ("nv12", "yuv420p"), ("nv21", "yuv420p"), ("nv16", "yuv422p"), ("nv24", "yuv444p"), ("p010le", "yuv420p10le"),
     ("p210le", "yuv422p10le"), ("yuyv422", "yuv422p"), ("uyvy422", "yuv422p"), ("yuv420p10be", "yuv420p10le"),
     ("gbrp", "rgb24"), ("bgr24", "rgb24"), ("bgra", "rgba"), ("argb", "rgba"), ("gbrp10le", "rgb48le"),
-    ("gbrp16le", "rgb48le"), ("yuv440p", "yuv440p"), ("gray12le", "gray12le"),
+    ("gbrp16le", "rgb48le"), ("yuv440p", "yuv440p"), ("gray12le", "gray12le"), ("yvyu422", "yuv422p"),
+    ("gbrap", "rgba"), ("gbrap12le", "rgba64le"), ("rgba64be", "rgba64le"), ("ya16be", "ya16le"), ("ayuv", "yuva444p"),
+    ("vuya", "yuva444p"), ("yuva422p12be", "yuva422p12le"), ("gray10be", "gray10le"), ("y210le", "yuv422p10le"),
+    ("xv30le", "yuv444p10le"), ("v30xle", "yuv444p10le"), ("xv48le", "yuv444p16le"), ("vyu444", "yuv444p"),
 ]  # fmt: skip
 
 
@@ -51,9 +54,9 @@ def test_no_sample_is_lost_on_the_way_to_planes(name: str, kept: str) -> None:
 
 
 LOSSY = [
-    ("yuva420p", "transparency was dropped", "no plane for it beside luma and chroma"),
     ("bayer_rggb8", "converted to", "not yet colours"),
     ("xyz12le", "converted to", "cinema's colours"),
+    ("gbrpf32le", "converted to", "more than 16 bits"),
 ]
 
 
@@ -67,6 +70,7 @@ def test_planes_match_what_ffmpeg_says_of_the_layout(name: str) -> None:
     layout = layout_of(name)
     frame = av.VideoFrame(63, 47, name)
     planes = planes_of(frame, layout, limited=True)
+    assert layout.alpha == any(one.is_alpha for one in VideoFormat(name, 1, 1).components)
     assert {plane.bits for plane in planes} == {VideoFormat(name, 1, 1).components[0].bits}
     for plane, theirs in zip(planes, frame.planes, strict=True):
         assert plane.pixels.shape[:2] == (theirs.height, theirs.width)

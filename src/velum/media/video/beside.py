@@ -18,6 +18,7 @@ Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream"]
 _TECHNICAL = {
     "major_brand", "minor_version", "compatible_brands", "encoder", "duration", "language", "vendor_id", "handler_name",
     "number_of_frames", "bps", "number_of_bytes", "loop", "variant_bitrate", "max_bitrate", "stereo_mode",
+    "alpha_mode",
 }  # fmt: skip
 """Words about how a file is made, in lower case."""
 

@@ -1,16 +1,17 @@
 """Which encoder writes the pictures, in which layout of samples and with which options."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from av.codec.codec import Codec, PixFmtLoss, find_best_pix_fmt_of_list
-
 from velum.errors import BadPlan
-from velum.media.video import hdr
+from velum.media.video import alpha, hdr
 from velum.media.video.containers import CONTAINERS, held
+from velum.media.video.fit import Fit, Place, Wanted, fitted
 from velum.media.video.info import Coding, VideoInfo
-from velum.media.video.pixels import KEPT, Layout, layout_of
+from velum.media.video.pixels import Layout
 from velum.plan import Video
 
 if TYPE_CHECKING:
@@ -62,6 +63,12 @@ _ALIASES = {"h265": "hevc", "x264": "h264", "x265": "hevc", "avc": "h264", "mpeg
 _NAMES = {encoder.name: codec for codec, encoder in ENCODERS.items()} | _ALIASES
 _QUANTISER_STEP = 118  # FF_QP2LAMBDA of libavcodec: quantisers are given in its units
 _MPEG_RATES = (*(Fraction(n * 1000, 1001) for n in (24, 30, 60)), *map(Fraction, (24, 25, 30, 50, 60)))
+_NO_ALT_REF = ("auto-alt-ref", "0")
+"""libvpx has no frames that are never shown beside transparency."""
+
+_FEW_FRAMES = 10
+"""Of fewer pictures than it looks ahead for, x265 gives no valid time of decoding unless they come in order."""
+
 _PRESETS = {
     "h264": ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 }
@@ -75,7 +82,7 @@ class Recipe:
 
     codec: str
     encoder: str
-    layout: Layout
+    fit: Fit
     options: dict[str, str]
     time_base: Fraction
     counts: bool
@@ -83,20 +90,27 @@ class Recipe:
     encoding: str
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def layout(self) -> Layout:
+        """The layout of samples that is written, or the nearest one of those in which frames are handed out."""
+        return self.fit.layout
+
 
 def recipe(info: VideoInfo, video: Video, format: str) -> Recipe:
     """Return how to encode a video like `info` for a container. Raises `BadPlan` for what cannot be."""
     coding, warnings = info.coding, list[str]()
-    codec = _codec(coding, video, format, warnings)
+    codec, name, fit = _chosen(coding, video, format, warnings)
     encoder = ENCODERS[codec]
-    name = "libx264rgb" if codec == "h264" and coding.layout.rgb and coding.layout.bits == 8 else encoder.name
-    layout = _layout(name, codec, coding, warnings)
     crf, preset = _quality(codec, encoder, video)
     options = dict(encoder.options)
-    lossless = encoder.lossless or (crf == 0 and codec in {"h264", "hevc"} and layout == coding.layout)
+    lossless = fit.exact and (encoder.lossless or (crf == 0 and codec in {"h264", "hevc"}))
     _set_quality(options, codec, encoder, crf, preset)
     if codec == "prores":
-        options["profile"] = "4444" if layout.scales[-1] == (1, 1) else "hq"
+        options["profile"] = "4444" if fit.layout.scales[1] == (1, 1) else "hq"
+    if codec == "hevc" and _lasts(info) < _FEW_FRAMES:
+        options["bf"] = "0"
+    if fit.layout.alpha and codec in alpha.BESIDE:
+        options |= [_NO_ALT_REF]
     _describe(options, codec, coding, warnings)
     rate = _rate(codec, coding.rate)
     words = [name, *([f"quality {crf}"] if crf is not None else []), *([f"preset {preset}"] if preset else [])]
@@ -104,30 +118,28 @@ def recipe(info: VideoInfo, video: Video, format: str) -> Recipe:
     if counts:
         options["bf"] = "0"
     return Recipe(
-        codec, name, layout, options, 1 / rate if counts else coding.time_base, counts, rate,
+        codec, name, fit, options, 1 / rate if counts else coding.time_base, counts, rate,
         f"{'lossless' if lossless else 're-encoded'}: {', '.join(words)}", warnings,
     )  # fmt: skip
 
 
+def _lasts(info: VideoInfo) -> float:
+    """Return about how many frames a video has, infinitely many where nothing says so."""
+    stated = (info.duration_seconds or math.inf) * info.fps
+    return min(stated, info.frames or math.inf)
+
+
 def configure(context: "VideoCodecContext", made: Recipe, coding: Coding) -> None:
     """Tell an encoder, or the header of a stream, how the pictures are."""
+    colour = made.fit.colour
     context.width, context.height = coding.stored_width, coding.stored_height
-    context.pix_fmt = _taken(made.encoder, made.layout.name)
+    context.pix_fmt = made.fit.pixels
     context.time_base = made.time_base
-    context.color_range = (2 if coding.colour.full_range else 1) if coding.colour.range_stated else 0
-    context.color_primaries, context.color_trc = coding.colour.primaries, coding.colour.transfer
-    context.colorspace = coding.colour.matrix
+    context.color_range = (2 if colour.full_range else 1) if colour.range_stated else 0
+    context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+    context.colorspace = colour.matrix
     if coding.aspect:
         context.sample_aspect_ratio = coding.aspect
-
-
-def _taken(encoder: str, layout: str) -> str:
-    """Return the encoder's own name of a layout of red, green and blue; any other stays."""
-    offered = {one.name for one in Codec(encoder, "w").video_formats or ()}
-    others = {
-        "rgb24": ("rgb24", "gbrp", "bgr0"), "rgba": ("rgba", "gbrap", "bgra"), "rgb48le": ("rgb48le", "gbrp16le"),
-    }.get(layout, ())  # fmt: skip
-    return next((name for name in others if name in offered), layout)
 
 
 def _rate(codec: str, rate: Fraction) -> Fraction:
@@ -137,48 +149,72 @@ def _rate(codec: str, rate: Fraction) -> Fraction:
     return rate.limit_denominator(1001)
 
 
-def _codec(coding: Coding, video: Video, format: str, warnings: list[str]) -> str:
+def _chosen(coding: Coding, video: Video, format: str, warnings: list[str]) -> tuple[str, str, Fit]:
+    """Return codec, encoder and what it is given: the plan's, else the source's, else the first that takes it."""
     possible = sorted(codec for codec in ENCODERS if codec in held(format) or ENCODERS[codec].name in held(format))
+    best: tuple[str, str, str, Fit] | None = None
+    for codec, reason in _codecs(coding, video, format, possible):
+        lossless = ENCODERS[codec].lossless
+        if best is not None and not lossless:
+            break
+        name, fit = _fit(codec, coding, format)
+        # Another codec than the source's is better only if it is without loss, where that one would not be.
+        if fit is not None and (best is None or fit.exact):
+            best = codec, reason, name, fit
+            if fit.exact or not lossless:
+                break
+    if best is not None:
+        codec, reason, name, fit = best
+        warnings += [*([f"written as {codec}: {reason}"] if reason else []), *fit.notes]
+        return codec, name, fit
+    raise BadPlan(
+        f"{video.codec or format} cannot hold samples of kind {coding.native}, {coding.stored_width} x "
+        f"{coding.stored_height}; choose another codec or container, such as ffv1 in MKV"
+    )
+
+
+def _fit(codec: str, coding: Coding, format: str) -> tuple[str, Fit | None]:
+    rgb = codec == "h264" and coding.layout.rgb and coding.layout.bits == 8
+    place = _place(codec, "libx264rgb" if rgb else ENCODERS[codec].name, format)
+    return place.encoder, fitted(place, _wanted(coding))
+
+
+def _codecs(coding: Coding, video: Video, format: str, possible: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the codecs to try, and why not the source's."""
     if video.codec is not None:
         codec = _NAMES.get(video.codec.lower(), video.codec.lower())
         if codec not in ENCODERS:
             raise BadPlan(f"video.codec is {video.codec!r}; allowed are {', '.join(sorted({*ENCODERS, *_NAMES}))}")
         if codec not in possible:
             raise BadPlan(f"{format} cannot hold {codec}; it can hold {', '.join(possible)}")
-        return codec
+        yield codec, ""
+        return
     if coding.codec in possible:
-        return coding.codec
-    codec = next(one for one in ("h264", "vp9", "mpeg2video") if one in possible)
-    reason = (
-        f"{format} cannot hold {coding.codec}" if coding.codec in ENCODERS else f"there is no encoder of {coding.codec}"
-    )
-    warnings.append(f"written as {codec}: {reason}")
-    return codec
+        yield coding.codec, ""
+        reason = f"{coding.codec} in {format} cannot hold samples of kind {coding.native}"
+    elif coding.codec in ENCODERS:
+        reason = f"{format} cannot hold {coding.codec}"
+    else:
+        reason = f"there is no encoder of {coding.codec}"
+    exact = ("ffv1",) if coding.codec in possible and ENCODERS[coding.codec].lossless and format != "MOV" else ()
+    yield from ((codec, reason) for codec in (*exact, "h264", "vp9", "mpeg2video") if codec in possible)
 
 
-def _layout(name: str, codec: str, coding: Coding, warnings: list[str]) -> Layout:
-    """Return the layout the encoder gets: the source's own where it can take it."""
-    offered = [one.name.replace("yuvj", "yuv") for one in Codec(name, "w").video_formats or ()]
-    taken = [one for one in offered if one in KEPT] or list(KEPT)
-    own = coding.layout
-    if own.name in taken or (own.rgb and _holds_rgb(offered, own)):
-        if codec in {"h264", "hevc"} and not own.divides(coding.stored_width, coding.stored_height):
-            wide = layout_of(own.name.replace("420", "444").replace("422", "444").replace("440", "444"))
-            warnings.append(f"written as {wide.name}: {codec} with fewer samples of colour needs an even size")
-            return wide
-        return own
-    choice, loss = find_best_pix_fmt_of_list(offered or list(KEPT), own.name)
-    if choice is None:
-        raise BadPlan(f"{name} cannot encode samples of kind {own.name}; choose another video.codec, such as ffv1")
-    if loss & ~PixFmtLoss.RESOLUTION or choice.name not in KEPT:
-        warnings.append(f"samples of kind {own.name} were written as {choice.name}: {name} cannot take them")
-    return layout_of(choice.name) if choice.name in KEPT else own
+def _place(codec: str, name: str, format: str) -> Place:
+    encoder, muxer = ENCODERS[codec], CONTAINERS[format].muxer
+    clear = muxer in {"matroska", "webm"} if codec in alpha.BESIDE else codec != "hevc"
+    more = {"hevc": ("x265-params", "log-level=error")} | dict.fromkeys(alpha.BESIDE, _NO_ALT_REF)
+    options = (*encoder.options, *([more[codec]] if codec in more else []))
+    return Place(name, muxer, encoder.lossless, codec in {"h264", "hevc"}, clear, options, tag_of(codec, muxer))
 
 
-def _holds_rgb(offered: list[str], own: Layout) -> bool:
-    """Tell whether the encoder takes red, green and blue in another order, which PyAV makes of ours without loss."""
-    wanted = {"rgb24": {"gbrp", "bgr0", "bgr24"}, "rgba": {"gbrap", "bgra", "argb"}, "rgb48le": {"gbrp16le"}}
-    return bool(wanted.get(own.name, set()) & set(offered))
+def tag_of(codec: str, muxer: str) -> str:
+    """Return what a container is to call a codec; empty where it is the muxer's usual name."""
+    return "hvc1" if codec == "hevc" and muxer in {"mp4", "mov"} else ""  # the one that Apple's players know
+
+
+def _wanted(coding: Coding) -> Wanted:
+    return Wanted(coding.layout, coding.native, coding.colour, coding.stored_width, coding.stored_height)
 
 
 def _quality(codec: str, encoder: Encoder, video: Video) -> tuple[int | None, str | None]:

@@ -10,6 +10,7 @@ import av
 
 from velum.errors import BadInput
 from velum.limits import Limits
+from velum.media.video import alpha
 from velum.media.video.clock import Clock
 from velum.media.video.coming import Coming, settled, shows_nothing, stamped
 from velum.media.video.info import VideoInfo
@@ -94,6 +95,8 @@ class Pass:
             stream = next(one for one in container.streams.video if one.index == self._coding.stream)
             if not stream.codec_context.is_open:
                 decode_strictly(stream, self._limits)
+            beside = self._coding.layout.alpha and self._coding.codec in alpha.BESIDE
+            self._decoder = alpha.seeing(stream, self._limits) if beside else stream.codec_context
             for decoded in self._decoded(container, stream):
                 yield from self._in_turn(decoded) if decoded else self._stand_in()
                 del decoded  # or its buffers would be held while the next one is decoded
@@ -111,19 +114,19 @@ class Pass:
                 self._extend(packet)
                 continue
             if one.anew:
-                yield from self._tried(stream, None)
-                stream.codec_context.flush_buffers()
+                yield from self._tried(None)
+                self._decoder.flush_buffers()
                 self._timeline.begin_anew()
             if packet.size:
                 self._announce(one)
-            yield from self._tried(stream, packet)
+            yield from self._tried(packet)
         if not self._flushed:
-            yield from self._tried(stream, None)
+            yield from self._tried(None)
 
-    def _tried(self, stream: "VideoStream", packet: "Packet[Any] | None") -> Iterator[av.VideoFrame | None]:
+    def _tried(self, packet: "Packet[Any] | None") -> Iterator[av.VideoFrame | None]:
         self._flushed = packet is None or not packet.size
         try:
-            yield from stream.decode(packet)
+            yield from self._decoder.decode(packet)
         except av.FFmpegError as error:
             # With time stamps, which picture is missing shows when the next one comes.
             self._reason = error.strerror or type(error).__name__
@@ -157,6 +160,8 @@ class Pass:
     def _announce(self, one: Coming) -> None:
         packet = one.packet
         refuse_encrypted(packet, self._info.file)
+        if not self._coding.layout.alpha:
+            alpha.refuse_unseen(self._coding.codec, packet, self._info.file)
         self._packets += 1
         self._extend(packet)
         if one.damaged:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.media.live import Outlet
-from velum.media.video.codecs import Recipe, configure
+from velum.media.video import alpha
+from velum.media.video.codecs import Recipe, configure, tag_of
+from velum.media.video.fit import Fitter
 from velum.media.video.info import Coding, VideoInfo
-from velum.media.video.pixels import native_of, widened
+from velum.media.video.pixels import native_of
 
 if TYPE_CHECKING:
     import av
@@ -24,8 +26,11 @@ def added(container: "OutputContainer", made: Recipe, coding: Coding) -> "VideoS
     """Add a stream of pictures that are encoded."""
     stream = cast("VideoStream", container.add_stream(made.encoder, rate=made.rate, options=made.options))
     configure(stream.codec_context, made, coding)
-    if made.codec == "hevc" and container.format.name in {"mp4", "mov"}:
-        stream.codec_context.codec_tag = "hvc1"
+    if made.codec in alpha.BESIDE and made.layout.alpha:
+        stream.metadata["alpha_mode"] = "1"
+    tag = tag_of(made.codec, container.format.name)
+    if tag:
+        stream.codec_context.codec_tag = tag
     return stream
 
 
@@ -53,6 +58,7 @@ class Feed:
         self._ticks: int | None = None
         self.spaced = 0
         self._coding, self._reading, self._made, self._target = like.coding, like.reading, made, target
+        self._fitter = Fitter(like.coding.layout, like.coding.colour, made.fit)
         self._count = 0
         self._pending: dict[int, tuple[int, int]] = {}
 
@@ -75,8 +81,7 @@ class Feed:
             )
         native = native_of(frame, coding.layout)
         stamp, duration = self._apart(self.stamp(cast("Fraction", frame.time))), native.duration
-        if made.layout != coding.layout and made.layout.scales == ((1, 1),) * len(coding.layout.scales):
-            native = widened(native, coding.layout, made.layout)
+        native = self._fitter.fit(native)
         native.time_base = made.time_base
         native.pts = self._count if made.counts else stamp
         native.pict_type = 0

@@ -36,6 +36,8 @@ class Coding:
     stream: int
     """Index of the stream in its file."""
     codec: str
+    native: str
+    """FFmpeg's name of the layout that the decoder gives."""
     layout: Layout
     stored_width: int
     stored_height: int

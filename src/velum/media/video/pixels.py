@@ -16,11 +16,15 @@ _SUBSAMPLED = {
     8: ("410", "411", "420", "422", "440", "444"), 9: ("420", "422", "444"), 10: ("420", "422", "440", "444"),
     12: ("420", "422", "440", "444"), 14: ("420", "422", "444"), 16: ("420", "422", "444"),
 }  # fmt: skip
+_WITH_ALPHA = {8: ("420", "422", "444"), 9: ("420", "422", "444"), 10: ("420", "422", "444"), 12: ("422", "444"),
+               16: ("420", "422", "444")}  # fmt: skip
 _INTERLEAVED = {
     "rgb24": (Role.RGB, 8), "rgba": (Role.RGBA, 8), "rgb48le": (Role.RGB, 16), "rgba64le": (Role.RGBA, 16),
+    "ya8": (Role.GREY_ALPHA, 8), "ya16le": (Role.GREY_ALPHA, 16),
 }  # fmt: skip
 KEPT = (
     *(f"yuv{kind}p{f'{bits}le' if bits > 8 else ''}" for bits, kinds in _SUBSAMPLED.items() for kind in kinds),
+    *(f"yuva{kind}p{f'{bits}le' if bits > 8 else ''}" for bits, kinds in _WITH_ALPHA.items() for kind in kinds),
     "gray", *(f"gray{bits}le" for bits in (9, 10, 12, 14, 16)), *_INTERLEAVED,
 )  # fmt: skip
 """FFmpeg's names of the layouts whose samples are handed out as they are."""
@@ -40,6 +44,24 @@ class Layout:
     def rgb(self) -> bool:
         """True for red, green and blue."""
         return self.roles[0] in {Role.RGB, Role.RGBA}
+
+    @property
+    def alpha(self) -> bool:
+        """True where samples say how opaque they are."""
+        return self.roles[-1] in {Role.RGBA, Role.GREY_ALPHA, Role.ALPHA}
+
+    @property
+    def grey(self) -> bool:
+        """True for lightness alone."""
+        return self.roles in {(Role.LUMA,), (Role.GREY_ALPHA,)}
+
+    @property
+    def opaque(self) -> "Layout":
+        """The same without alpha."""
+        plain = {"rgba": "rgb24", "rgba64le": "rgb48le", "ya8": "gray", "ya16le": "gray16le"}.get(
+            self.name, self.name.replace("yuva", "yuv")
+        )
+        return layout_of(plain)
 
     def divides(self, width: int, height: int) -> bool:
         """Tell whether every plane of a picture of that size has only whole samples."""
@@ -88,7 +110,7 @@ def layout_of(name: str) -> Layout:
         return Layout(name, (role,), bits, ((1, 1),))
     size = 64
     components = VideoFormat(name, size, size).components
-    roles = (Role.LUMA, Role.CHROMA, Role.CHROMA)[: len(components)]
+    roles = (Role.LUMA, Role.CHROMA, Role.CHROMA, Role.ALPHA)[: len(components)]
     scales = tuple((size // one.width, size // one.height) for one in components)
     return Layout(name, roles, components[0].bits, scales)
 
@@ -100,15 +122,12 @@ def kept_layout(name: str) -> tuple[Layout, str | None]:
     if plain in KEPT:
         return layout_of(plain), None
     format_ = VideoFormat(name, 64, 64)
-    alpha = any(one.is_alpha for one in format_.components)
-    transparent = alpha and (format_.is_rgb or format_.has_palette)
-    choice, loss = find_best_pix_fmt_of_list(KEPT, name, has_alpha=transparent)
+    alpha = any(one.is_alpha for one in format_.components) or format_.has_palette
+    choice, loss = find_best_pix_fmt_of_list(KEPT, name, has_alpha=alpha)
     if choice is None:
         raise ValueError(f"samples of kind {name} are not supported")
-    lost = loss & ~(PixFmtLoss.ALPHA | PixFmtLoss.RESOLUTION)
+    lost = loss & ~PixFmtLoss.RESOLUTION
     note = f"samples of kind {name} were converted to {choice.name}" if lost or format_.is_bayer else None
-    if alpha and not transparent:
-        note = f"transparency was dropped: samples of kind {name} became {choice.name}"
     return layout_of(choice.name), note
 
 
@@ -150,7 +169,7 @@ def planes_of(frame: av.VideoFrame, layout: Layout, *, limited: bool) -> tuple[P
     """Return the frame's planes, as views of its buffers."""
     parts = zip(views(frame, layout), layout.roles, layout.scales, strict=True)
     return tuple(
-        Plane(pixels, role, across, down, layout.bits, limited and not layout.rgb)
+        Plane(pixels, role, across, down, layout.bits, limited and role in {Role.LUMA, Role.CHROMA})
         for pixels, role, (across, down) in parts
     )
 

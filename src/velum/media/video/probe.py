@@ -1,7 +1,8 @@
 """What a video is, found out from its header and its first picture."""
 
+import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,8 +14,9 @@ from av.stream import Disposition
 from velum.errors import BadInput
 from velum.frame import Orientation
 from velum.limits import Limits
+from velum.media.video import alpha
 from velum.media.video.info import Coding, Colour, Track, VideoInfo
-from velum.media.video.pixels import kept_layout
+from velum.media.video.pixels import Layout, kept_layout
 from velum.media.video.source import SET_ANEW, Demuxed, Held, translated
 
 if TYPE_CHECKING:
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _JPEG_RANGE = 2
+_LIMITED_UNLESS_STATED = frozenset({"h264", "hevc", "av1"})
 _FIRST_FRAMES_BYTES = 64 << 20
+_MATRIX_BYTES = 36
+_ONE = 1 << 16
 _USUAL_RATE = Fraction(25)
 
 
@@ -40,7 +45,7 @@ def probe(file: Held, limits: Limits, *, cover_damage: bool) -> VideoInfo:
     with file.open(limits) as container, translated(file.path):
         stream = _pictures(container, file)
         limits.check("pixels", stream.codec_context.width * stream.codec_context.height, str(file.path))
-        first = _first(container, stream, file)
+        first = _first(container, stream, file, limits)
         duration = _duration_seconds(container, stream, file, seconds_of(first.pts or 0, stream.time_base))
         # Of these it is a guess from the first and the last time stamp, which may be of several clocks.
         if duration is not None and file.format not in SET_ANEW:
@@ -115,13 +120,15 @@ def refuse_encrypted(packet: "Packet[Any]", file: Held) -> None:
         raise BadInput(f"cannot read {file.path}: it is encrypted; decrypt it first, velum has no keys")
 
 
-def _first(container: Demuxed, stream: "VideoStream", file: Held) -> av.VideoFrame:
+def _first(container: Demuxed, stream: "VideoStream", file: Held, limits: Limits) -> av.VideoFrame:
     """Return the first picture that can be decoded; later reading says which could not."""
-    taken = 0
+    taken, decode = 0, stream.decode
     for packet in container.demux(stream):
         refuse_encrypted(packet, file)
+        if not taken and packet.size and alpha.declares(stream, packet):
+            decode = alpha.seeing(stream, limits).decode
         taken += packet.size
-        frames = _tried(stream, packet)
+        frames = _tried(decode, packet)
         if frames:
             return frames[0]
         if taken > _FIRST_FRAMES_BYTES:
@@ -129,22 +136,25 @@ def _first(container: Demuxed, stream: "VideoStream", file: Held) -> av.VideoFra
     raise BadInput(f"cannot read {file.path}: none of its pictures can be decoded; it is damaged or encrypted")
 
 
-def _tried(stream: "VideoStream", packet: "Packet[Any]") -> list[av.VideoFrame]:
+def _tried(decode: "Callable[[Packet[Any]], list[av.VideoFrame]]", packet: "Packet[Any]") -> list[av.VideoFrame]:
     try:
-        return stream.decode(packet)
+        return decode(packet)
     except av.FFmpegError:
         return []
 
 
 def _coding(stream: "VideoStream", first: av.VideoFrame) -> Coding:
     context = stream.codec_context
+    codec = context.codec.canonical_name
     layout, _ = kept_layout(first.format.name)
     matrix = _matrix(first)
     aspect = fraction(stream.sample_aspect_ratio)
     rate = fraction(stream.average_rate) or fraction(stream.guessed_rate) or _USUAL_RATE
     return Coding(
-        stream=stream.index, codec=context.codec.canonical_name, layout=layout, stored_width=first.width,
-        stored_height=first.height, time_base=fraction(stream.time_base), rate=rate, colour=_colour(first),
+        stream=stream.index, codec=codec,
+        native=first.format.name.replace("yuvj", "yuv"), layout=layout, stored_width=first.width,
+        stored_height=first.height, time_base=fraction(stream.time_base), rate=rate,
+        colour=_colour(first, layout, codec),
         aspect=aspect if aspect > 0 else None, matrix=matrix, orientation=orientation_of(matrix),
         field_order=_field_order(context.field_order, first),
     )  # fmt: skip
@@ -155,14 +165,23 @@ def _field_order(order: int, first: av.VideoFrame) -> int:
 
 
 def _side_data(frame: av.VideoFrame, kind: Type) -> bytes:
-    # PyAV's container of side data is a mapping whose iteration gives values.
-    stored = cast("Iterable[SideData]", frame.side_data)
+    try:
+        # PyAV's container of side data is a mapping whose iteration gives values.
+        stored = cast("Iterable[SideData]", frame.side_data)
+    except ValueError:  # among it is a kind that PyAV has no name for, as EXIF in pictures of MJPEG
+        return b""
     return next((bytes(memoryview(one)) for one in stored if one.type == kind), b"")
 
 
 def _matrix(first: av.VideoFrame) -> tuple[int, ...]:
     data = _side_data(first, Type.DISPLAYMATRIX)
-    return struct.unpack("=9i", data) if len(data) == 36 else ()
+    if len(data) == _MATRIX_BYTES:
+        return struct.unpack("=9i", data)
+    angle = math.radians(first.rotation)  # counter-clockwise, known where the matrix cannot be had
+    if not angle:
+        return ()
+    across, down = (round(side * _ONE) for side in (math.cos(angle), math.sin(angle)))
+    return (across, -down, 0, down, across, 0, 0, 0, 1 << 30)
 
 
 def orientation_of(matrix: tuple[int, ...]) -> Orientation:
@@ -179,11 +198,15 @@ def orientation_of(matrix: tuple[int, ...]) -> Orientation:
     return Orientation(transposed=False, flip_x=a < 0, flip_y=d < 0)
 
 
-def _colour(first: av.VideoFrame) -> Colour:
+def _colour(first: av.VideoFrame, layout: Layout, codec: str) -> Colour:
+    stated = first.color_range != 0 or "yuvj" in first.format.name
     full = first.color_range == _JPEG_RANGE or "yuvj" in first.format.name
+    if layout.grey and not stated:
+        # Grey that says nothing is of full range but in these codecs; black of full range is black in either.
+        full, stated = True, codec not in _LIMITED_UNLESS_STATED
     return Colour(
         primaries=first.color_primaries, transfer=first.color_trc, matrix=first.colorspace, full_range=full,
-        range_stated=full or first.color_range != 0, mastering=_side_data(first, Type.MASTERING_DISPLAY_METADATA),
+        range_stated=stated, mastering=_side_data(first, Type.MASTERING_DISPLAY_METADATA),
         light=_side_data(first, Type.CONTENT_LIGHT_LEVEL),
     )  # fmt: skip
 

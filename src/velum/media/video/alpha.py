@@ -1,0 +1,61 @@
+"""Transparency that FFmpeg's usual decoders leave out: what lies under it was never seen, and must stay so."""
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from av.codec.context import CodecContext
+
+from velum.errors import BadInput
+from velum.limits import Limits
+from velum.media.video.source import Held
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.stream import VideoStream
+
+_SEES = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders that give the transparency that Matroska keeps beside each packet, by codec."""
+
+BESIDE = frozenset(_SEES)
+"""Codecs whose transparency is a stream of its own beside each packet, which Matroska alone carries."""
+
+_SIDE_DATA: Final = "matroska_block_additional"
+_ALPHA_ID = (1).to_bytes(8, "big")
+"""FFmpeg puts BlockAddID before the data; 1 is the codec's own, which is transparency (WebM container guidelines)."""
+
+_SEI_PREFIX = 39
+_ALPHA_CHANNEL_INFO = 165
+"""Types of a unit and of a message in HEVC (ITU-T H.265, 7.4.2.2 and D.2.31)."""
+
+
+def has_beside(codec: str, packet: "Packet[Any]") -> bool:
+    """Tell whether transparency comes beside a packet."""
+    if codec not in _SEES or not packet.has_sidedata(_SIDE_DATA):
+        return False
+    return bytes(packet.get_sidedata(_SIDE_DATA))[:8] == _ALPHA_ID
+
+
+def declares(stream: "VideoStream", packet: "Packet[Any]") -> bool:
+    """Tell whether a stream of VP8 or VP9, whose first packet is given, has transparency beside its packets."""
+    codec = stream.codec_context.codec.canonical_name
+    return codec in _SEES and (stream.metadata.get("alpha_mode") == "1" or has_beside(codec, packet))
+
+
+def seeing(stream: "VideoStream", limits: Limits) -> "VideoCodecContext":
+    """Return a decoder that gives the transparency beside the packets too."""
+    context = stream.codec_context
+    decoder = cast("VideoCodecContext", CodecContext.create(_SEES[context.codec.canonical_name], "r"))
+    decoder.extradata = context.extradata
+    decoder.width, decoder.height = context.width, context.height
+    decoder.thread_count = 0
+    decoder.options = {"max_pixels": str(limits.pixels)}
+    return decoder
+
+
+def refuse_unseen(codec: str, packet: "Packet[Any]", file: Held) -> None:
+    """Raise `BadInput` where a packet has transparency that the decoder in use does not give."""
+    if has_beside(codec, packet):
+        raise BadInput(
+            f"cannot read {file.path}: transparency begins in the middle of the video, and what it hid would be shown; "
+            f"convert it to a video that is opaque, or transparent from its start"
+        )
