@@ -5,6 +5,7 @@ import pytest
 from velum.bmw import local
 from velum.bmw.methods import Methods, Served
 from velum.bmw.plan import Order, Refusal, order
+from velum.bmw.schema import Refused
 from velum.bmw.techniques import Shown
 from velum.bmw.wire import Entry
 
@@ -72,6 +73,51 @@ def test_all_errors_are_told_in_the_order_of_the_entries() -> None:
     assert isinstance(refusal, Refusal)
     assert [error.split()[1] for error in refusal.errors] == ["label", "technique"]
     assert "sensitive info <3>" in refusal.errors[1]
+
+
+LATER = [
+    ("a label that is no text", changed(label=3), "The model type <detection> in sensitive info <2> is not supported."),
+    ("a model that is no text", changed(model=None),
+     "The model type <detection> in sensitive info <2> is not supported."),
+    ("of an unknown label", changed(model=None, label="x"),
+     "The label <x> in the sensitive info <2> is not supported."),
+    ("with another mistake elsewhere", changed(degree=None, technique="zap"),
+     "The technique <zap> is not supported for the label <person> in sensitive info <2>."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("entry", "text"), [row[1:] for row in LATER], ids=[row[0] for row in LATER])
+def test_wrong_types_in_later_entries_are_told_as_by_the_original(entry: Entry, text: str) -> None:
+    assert order([PERSON, entry], KNOWN, strict=True) == Refusal((text,))
+
+
+def test_a_degree_that_is_none_fails_unexpectedly_where_nothing_else_is_wrong() -> None:
+    with pytest.raises(Refused, match="^unexpected server error$"):
+        order([PERSON, changed(degree=None)], KNOWN, strict=True)
+
+
+KIND, LABEL, ZAP = changed(kind="classification"), changed(label="x"), changed(technique="zap")
+VIDEOS = [
+    ("the first alone", [LABEL, ZAP], [1]),
+    ("after a good one", [PERSON, ZAP, LABEL], [2]),
+    ("an unknown kind does not stop it", [KIND, LABEL, ZAP], [1, 2]),
+    ("nor do several", [KIND, KIND, LABEL, ZAP], [1, 2, 3]),
+    ("a good one after them does", [KIND, PERSON, ZAP], [1]),
+    ("after a good one it does", [PERSON, KIND, ZAP], [2]),
+    ("after another it is not reached", [LABEL, KIND], [1]),
+]
+
+
+@pytest.mark.parametrize(("entries", "told"), [row[1:] for row in VIDEOS], ids=[row[0] for row in VIDEOS])
+def test_a_video_is_told_what_stops_the_original(entries: list[Entry], told: list[int]) -> None:
+    def numbers(*, strict: bool, video: bool) -> list[int]:
+        refusal = order(entries, KNOWN, strict=strict, video=video)
+        assert isinstance(refusal, Refusal)
+        return [int(error.split("sensitive info <")[1][0]) for error in refusal.errors]
+
+    assert numbers(strict=True, video=True) == told
+    everything = [i for i, entry in enumerate(entries, 1) if entry != PERSON]
+    assert numbers(strict=True, video=False) == numbers(strict=False, video=True) == everything
 
 
 CHOICES = [

@@ -114,8 +114,16 @@ def test_a_mark_at_the_start_of_the_file_is_no_mistake() -> None:
 LATER = [
     ("missing field", without("model_name"), "['sensitive_info'][1]:", wire.UNEXPECTED),
     ("wrong type", GOOD | {"inference_type": 1}, "['sensitive_info'][1]['inference_type']:", wire.UNEXPECTED),
-    ("degree in quotes", GOOD | {"anonymization_degree": "1"}, "[1]['anonymization_degree']:", wire.UNEXPECTED),
-    ("degree below nothing", GOOD | {"anonymization_degree": -1}, "[1]['anonymization_degree']:", wire.UNEXPECTED),
+    (
+        "technique that is no text",
+        GOOD | {"anonymization_technique": None},
+        "['anonymization_technique']:",
+        wire.UNEXPECTED,
+    ),
+    ("label that is no text", GOOD | {"class_name": None}, "[1]['class_name']:", None),
+    ("model that is no text", GOOD | {"model_name": [1]}, "[1]['model_name']:", None),
+    ("degree in quotes", GOOD | {"anonymization_degree": "1"}, "[1]['anonymization_degree']:", None),
+    ("degree below nothing", GOOD | {"anonymization_degree": -1}, "[1]['anonymization_degree']:", None),
     ("degree above one", GOOD | {"anonymization_degree": 7}, "[1]['anonymization_degree']:", None),
 ]
 
@@ -161,4 +169,6 @@ def test_any_json_is_read_or_told(value: Any, strict: bool) -> None:
     except Refused as error:
         wire.envelope(error=str(error))
     else:
-        assert all(isinstance(entry.label, str) and entry.degree >= 0 for entry in entries)
+        assert isinstance(entries[0].label, str)
+        assert all(entry.degree is None or entry.degree >= 0 for entry in entries)
+        assert strict or all(isinstance(entry.label, str) and entry.degree is not None for entry in entries)

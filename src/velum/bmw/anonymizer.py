@@ -107,7 +107,7 @@ class Anonymizer:
 
         Or return what is wrong with the configuration. Raises as `picture` does, and `Busy`.
         """
-        asked = self._asked(configuration)
+        asked = self._asked(configuration, video=True)
         if isinstance(asked, Refusal):
             return asked
         if not self.video_slots.acquire(blocking=False):
@@ -141,9 +141,9 @@ class Anonymizer:
             note(f"{error}; tried without its sound")
             return hidden(replace(plan, video=replace(plan.video, audio="drop")))
 
-    def _asked(self, configuration: bytes) -> Order | Refusal:
+    def _asked(self, configuration: bytes, *, video: bool = False) -> Order | Refusal:
         entries = read_configuration(configuration, strict=self.strict)
-        return order(entries, self.directory.current, strict=self.strict)
+        return order(entries, self.directory.current, strict=self.strict, video=video)
 
     def _done(self, asked: Order, run: Callable[[Plan], T], note: Callable[[str], None]) -> T | Refusal:
         """Return what `run` makes of the plan, or a text for each entry whose localizer gave no usable answer.

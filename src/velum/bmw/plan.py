@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from velum.bmw import asked, local, wire
 from velum.bmw.methods import Methods
+from velum.bmw.schema import Refused
 from velum.bmw.techniques import Shown, repeated
 from velum.bmw.wire import Entry
 from velum.locate.labels import exact
@@ -43,20 +44,22 @@ class Order:
         return Refusal(tuple(wire.not_supported(self.given[i], i + 1) for i in sorted(lost)))
 
 
-def order(entries: Sequence[Entry], methods: Methods, *, strict: bool) -> Order | Refusal:
+def order(entries: Sequence[Entry], methods: Methods, *, strict: bool, video: bool = False) -> Order | Refusal:
     """Return the plan that the entries make, or what is wrong with them.
 
-    With `strict` an address that is left out is chosen as the original does; see `_choose`.
+    With `strict` an address that is left out is chosen as the original does, see `_choose`; and of what is wrong, a
+    `video` gets what stops the original, see `_stopping`. Raises `Refused` for a degree that is none.
     """
-    errors, rules = [], dict[Rule, list[int]]()
-    for i, entry in enumerate(entries):
-        made = _rule(entry, i + 1, methods, strict=strict)
-        if isinstance(made, Rule):
-            rules.setdefault(made, []).append(i)
-        else:
-            errors.append(made)
+    made = [_rule(entry, i, methods, strict=strict) for i, entry in enumerate(entries, start=1)]
+    errors = [one for one in made if isinstance(one, str)]
     if errors:
-        return Refusal(tuple(errors))
+        return Refusal(tuple(_stopping(made, entries) if strict and video else errors))
+    if any(entry.degree is None for entry in entries):
+        raise Refused(wire.UNEXPECTED)
+    rules: dict[Rule, list[int]] = {}
+    for i, rule in enumerate(made):
+        if isinstance(rule, Rule):
+            rules.setdefault(rule, []).append(i)
     # Where regions overlap, an earlier rule wins: a weak one must not keep a strong one away.
     strongest_first = sorted(rules, key=lambda rule: _strength(rule.hide), reverse=True)
     repeating = (replace(rule, hide=repeated(rule.hide, len(rules[rule]))) for rule in strongest_first)
@@ -67,12 +70,28 @@ def order(entries: Sequence[Entry], methods: Methods, *, strict: bool) -> Order 
     )
 
 
+def _stopping(made: Sequence[Rule | str], entries: Sequence[Entry]) -> list[str]:
+    """Return the errors that the original tells of a video: it goes no further than the first one.
+
+    Only a kind that it does not know leaves it going on, to the next entry of any other kind.
+    """
+    told: list[str] = []
+    for i, (one, entry) in enumerate(zip(made, entries, strict=True)):
+        if isinstance(one, str):
+            told.append(one)
+        if told and (one != wire.not_supported(entry, i + 1) or i >= len(told)):
+            break
+    return told
+
+
 def _rule(entry: Entry, number: int, methods: Methods, *, strict: bool) -> Rule | str:
     """Return the rule for an entry, or the text of the first thing that is wrong with it."""
     urls = _urls(entry, number, methods)
     if isinstance(urls, str):
         return urls
     having = {url: models for url, models in urls.items() if entry.model in models}
+    if not isinstance(entry.model, str):
+        return wire.not_supported(entry, number)
     if not having:
         nowhere = entry.url is None
         return wire.model_nowhere(entry, number) if nowhere else wire.model_not_there(entry, number)
@@ -85,6 +104,8 @@ def _rule(entry: Entry, number: int, methods: Methods, *, strict: bool) -> Rule 
 def _urls(entry: Entry, number: int, methods: Methods) -> Mapping[str, tuple[str, ...]] | str:
     """Return the addresses that may serve an entry, with their models: those of its label and kind, or its own."""
     if entry.kind not in {wire.DETECTION, wire.SEGMENTATION}:
+        return wire.not_supported(entry, number)
+    if not isinstance(entry.label, str):
         return wire.not_supported(entry, number)
     if entry.label not in methods.labels:
         return wire.unknown_label(entry, number)
@@ -110,7 +131,7 @@ def _choose(having: Mapping[str, tuple[str, ...]], *, strict: bool) -> str:
 
 
 def _made(entry: Entry, url: str, technique: Shown) -> Rule:
-    hide = technique.use(entry.degree, entry.kind)
+    hide = technique.use(1.0 if entry.degree is None else entry.degree, entry.kind)
     if url == local.URL:
         return local.rule(entry.label, entry.model, hide)
     use = Use(asked.NAME, {"url": url, "model": entry.model, "kind": entry.kind})

@@ -5,7 +5,7 @@ The text is that of the library which the original uses: message, the part of th
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pprint import pformat
 from typing import Any, NoReturn
 
@@ -64,11 +64,18 @@ def _no_number(name: str) -> NoReturn:
 
 
 def _read(values: Any) -> Entry:
+    """Return an entry. What the original finds out only when it uses it is left to `velum.bmw.plan`."""
     entry = wire.read_entry(values)
-    texts = entry.label, entry.model, entry.kind, entry.technique
-    if not all(isinstance(one, str) for one in texts) or not _is(entry.degree, "number") or entry.degree < 0:
-        raise TypeError("an entry after the first is of the wrong type")
-    return entry
+    return replace(entry, degree=_degree(entry.degree))
+
+
+def _degree(value: Any) -> float | None:
+    """Return a degree as the original reads those of later entries, texts of numbers too; None for what is none."""
+    try:
+        degree = float(value)
+    except (OverflowError, TypeError, ValueError):
+        return None
+    return degree if degree >= 0 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -334,15 +334,18 @@ TECHNIQUES: Mapping[str, str] = {"blackening": "blacken", "pixelating": "pixelat
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a configuration: hide this, found by that, in this way. `kind` and `technique` are casefolded."""
+    """One entry of a configuration: hide this, found by that, in this way. `kind` and `technique` are casefolded.
 
-    label: str
-    model: str
+    `label` and `model` are texts in a first entry, and wherever all entries are checked; `url` can be anything.
+    """
+
+    label: Any
+    model: Any
     kind: str
     technique: str
-    degree: float
+    degree: float | None
+    """None for what is no degree, which only later entries can have."""
     url: Any = None
-    """Never checked before: it can be anything."""
 
 
 def needs_change(errors: Sequence[str]) -> bytes:

@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from velum import __version__
-from velum.bmw import asked, local, routes, techniques
+from velum.bmw import asked, local, routes, strict_openapi, techniques
 from velum.bmw.anonymizer import Anonymizer
 from velum.bmw.client import InferenceApi
 from velum.bmw.methods import Directory, Served
@@ -126,6 +126,9 @@ def create_app(settings: Settings | None = None, *, host: Host | None = None) ->
         telemetry=telemetry(traces=settings.watch.traces),
     )
     app.state.end = house.health.end
+    if strict:
+        described = strict_openapi.document(app.title, app.version, app.description)
+        app.openapi = lambda: described  # type: ignore[method-assign]  # the framework's way to replace it
     errors.handle(app)
     once = [] if strict else [Depends(single_fields)]
     app.include_router(routes.routes(house.api), dependencies=[Depends(access.of_tags("Configuration")), *once])
