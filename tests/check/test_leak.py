@@ -144,7 +144,7 @@ def segments(picture: bytes) -> Iterator[bytes]:
 
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("none", []), ("picture", ["picture"]), ("credentials", ["picture"]), ("place", ["place"]),
+    [("none", []), ("picture", ["picture", "rest"]), ("credentials", ["picture"]), ("place", ["place"]),
      ("metadata", ["metadata"]), ("comment", ["metadata"]), ("rest", ["rest"])],
 )  # fmt: skip
 def test_what_lies_beside_the_picture(tmp_path: Path, kind: str, told: list[str]) -> None:

@@ -20,6 +20,9 @@ MORE_LEFT = 0.06
 """By how much the share of coarse detail that is left may exceed what the technique leaves of the same original: the
 noise of coding. On 381 regions hidden well it was at most 0.01, at too weak a degree at least 0.12."""
 
+FAINTEST, MOST_TRACED = 0.01, 0.5
+"""Share of what was taken from an original from which on it can be made out, and the correlation that tells it."""
+
 MOST_UNSETTLED = 6.0
 """Levels (of 256, root mean square) by which hiding a region once more may change it: what coding does to it. What was
 not hidden changes by far more."""
@@ -53,6 +56,26 @@ def left_of(before: Rgb, after: Rgb, box: Box, size: float = FINE) -> float | No
     if power < LEAST_DETAIL**2:
         return None
     return float((one * other).mean()) / power
+
+
+def traced(before: Rgb, should: Rgb, after: Rgb, box: Box) -> float | None:
+    """Return how far what a finished picture has beside what it should is like what was taken from the original.
+
+    It is the correlation of the fine detail of both: that of coding has none with it. None where less than
+    `FAINTEST` of what was taken is there, or the original has too little detail. `should` is the original, hidden.
+    """
+    if min(box.width, box.height) < SMALLEST_DETAILED:
+        return None
+    inner, sigma = _inner(box), _sigma(box)
+    whole, clean, left = (_fine(picture, inner, sigma) for picture in (before, should, after))
+    taken, beside = whole - clean, left - clean
+    power = float((taken * taken).mean())
+    if power < LEAST_DETAIL**2:
+        return None
+    both = float((taken * beside).mean())
+    if both / power < FAINTEST:
+        return None
+    return both / float(np.sqrt(power * (beside * beside).mean()))
 
 
 def unsettled(after: Rgb, again: Rgb, box: Box, *, fine: bool) -> float:

@@ -1,15 +1,25 @@
 """The check: one finished file, looked at by other eyes, from all sides."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from velum import media
 from velum.check import depth, rivals
+from velum.check.alignment import FramePair, merged, one_by_one
+from velum.check.coding import coding_of
+from velum.check.colours import why_changed
 from velum.check.hashes import sha256_of
+from velum.check.residue import Coded, residues
+from velum.check.transparency import uncovered
 from velum.check.values import Checked, Leak
+from velum.check.zones import only_zones, zones_at
+from velum.engine.areas import outline
 from velum.engine.engine import Engine
 from velum.engine.prepare import Work
 from velum.findings import Findings
@@ -48,41 +58,52 @@ class Check:
         looking, notes = rivals.watching(plan, self.host, self.engine, text=text)
         found: Regions = {} if looking is None else self.engine.locate(file, looking).frames
         work = self.engine.check(plan, regions=regions or _NOBODY)
-        look = _Look(self.engine, work, None if regions is None else regions.frames, found)
-        leaks = list(_beside(file, plan, self.limits))
-        frames = 0
-        for after, before in self._pairs(file, against):
-            if after is None or before is _ENDED:
-                leaks.append(Leak("frames", f"the file has not as many pictures as its source: {frames} fit"))
-                break
-            frames += 1
-            leaks.extend(look.at(after, before))
-            if progress is not None:
-                progress(frames, None)
-        if against is None and regions is None:
+        leaks, told = _beside(file, plan, self.limits)
+        notes = (*notes, *told)
+        with media.read(file, self.limits) as after, self._source(against) as before:
+            look = _Look(
+                self.engine, work, None if regions is None else regions.frames, found, coding_of(after.info),
+                _is_told(plan, regions),
+            )  # fmt: skip
+            frames = 0
+            for pair in _pairs(after, before):
+                if pair.after is None or (before is not None and pair.before is None):
+                    more = "more" if pair.before is None else "fewer"
+                    leaks.append(Leak("frames", f"the file has {more} pictures than its source: {frames} fit"))
+                    break
+                frames += 1
+                leaks.extend(look.at(pair))
+                if progress is not None:
+                    progress(frames, None)
+        if against is None and regions is None and not only_zones(plan):
             notes = (*notes, "neither its source nor its regions were given: whether they are hidden is not verified")
         detectors = () if looking is None else tuple(str(rule.locate) for rule in looking.rules)
         return Checked(file.name, sha256_of(file), frames, tuple(leaks), detectors, look.verified, notes)
 
-    def _pairs(
-        self, file: Path, against: Path | media.Held | None
-    ) -> "Iterator[tuple[Frame | None, Frame | _Ended | None]]":
-        """Yield the frames of the file, each with that of its source where there is one."""
-        with media.read(file, self.limits) as after:
-            if against is None:
-                for frame in after.frames():
-                    yield frame, None
-                return
-            with media.read(against, self.limits) as before:
-                for one, other in zip_longest(after.frames(), before.frames()):
-                    yield one, _ENDED if other is None else other
+    @contextmanager
+    def _source(self, against: Path | media.Held | None) -> Iterator[media.Reader | None]:
+        if against is None:
+            yield None
+            return
+        with media.read(against, self.limits) as before:
+            yield before
 
 
-class _Ended:
-    """There is no further frame in the source."""
+def _pairs(after: media.Reader, before: media.Reader | None) -> Iterator[FramePair]:
+    """Yield the frames of the file, each with that of its source where there is one."""
+    if before is None:
+        yield from (FramePair(frame, None) for frame in after.frames())
+        return
+    animated = isinstance(after.info, media.Info) and after.info.look.animated
+    fewer = (after.info.frames or 0) < (before.info.frames or 0)
+    single = isinstance(after.info, media.Info) and fewer and before.info.fps is not None
+    yield from (merged if fewer and (animated or single) else one_by_one)(after.frames(), before.frames())
 
 
-_ENDED = _Ended()
+def _is_told(plan: Plan, regions: Findings | None) -> bool:
+    """Tell whether it is known where all that is hidden lies."""
+    return regions is not None or only_zones(plan)
+
 
 _NOBODY = Findings(1, 1, {})
 """No regions: for a plan whose techniques alone are asked about."""
@@ -94,24 +115,54 @@ class _Look:
     work: Work
     regions: Regions | None
     found: Regions
+    coded: Coded
+    told: bool
+    """Whether it is known where all that is hidden lies."""
     verified: int = field(default=0)
+    first: Fraction | None = field(default=None)
+    """When the first frame is shown."""
 
-    def at(self, frame: Frame, before: "Frame | _Ended | None") -> Iterator[Leak]:
+    def at(self, pair: FramePair) -> Iterator[Leak]:
         """Yield what is left to be seen in one frame."""
-        regions = () if self.regions is None else self._wanted(self.regions.get(frame.index, ()))
-        seen = self.found.get(frame.index, ())
-        if not regions and not seen:
+        frame, before = cast("Frame", pair.after), pair.before
+        shown = before or frame
+        if shown.index == 0:
+            self.first = shown.time
+        if before is not None and not _same(frame, before):
+            yield Leak("frames", f"the picture is {frame.width} x {frame.height}, its source is not", frame.index)
+            before = None
+        regions = self._regions(shown)
+        seen = () if pair.again else self.found.get(frame.index, ())
+        if not regions and not seen and before is None:
             return
         after = frame.rgb(frame.width, frame.height)
-        source = before.rgb(frame.width, frame.height) if isinstance(before, Frame) and _same(frame, before) else None
-        if isinstance(before, Frame) and source is None:
-            yield Leak("frames", f"the picture is {frame.width} x {frame.height}, its source is not", frame.index)
-        yield from self._weak(frame.index, after, source, regions)
+        source = None if before is None else before.rgb(frame.width, frame.height)
+        yield from self._weak(frame, before, after, source, regions)
         for one in seen:
             box = one.box.clip(frame.width, frame.height)
             if box is not None and not self._is_hidden(box, after, source, regions):
                 where = f"{one.label} at {box.xyxy}"
                 yield Leak("seen", f"another detector sees a {where}", frame.index, box, one.label, one.score)
+        if source is not None:
+            yield from self._changed(frame, source, after, regions)
+        if before is not None and (more := uncovered(before, frame)):
+            yield Leak("picture", f"{more:.0%} of the picture was transparent, and is shown now", frame.index)
+
+    def _regions(self, frame: Frame) -> tuple[Region, ...]:
+        """Return what must be hidden in a frame of the source: what was named, and the zones of the plan."""
+        named = () if self.regions is None else self._wanted(self.regions.get(frame.index, ()))
+        zones = zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
+        return (*named, *(zone for zone in zones if not any(_covers(one, zone) for one in named)))
+
+    def _changed(self, frame: Frame, source: Rgb, after: Rgb, regions: tuple[Region, ...]) -> Iterator[Leak]:
+        hidden = [box for region in regions for box in self._hidden_boxes(region, frame)] if self.told else None
+        if why := why_changed(source, after, hidden):
+            yield Leak("colour", f"the picture has changed: {why}", frame.index)
+
+    def _hidden_boxes(self, region: Region, frame: Frame) -> Iterator[Box]:
+        for rule in self.work.plan.rules:
+            if covers(rule.label, region.label) and (area := outline(region, rule, frame.width, frame.height)):
+                yield area.box
 
     def _wanted(self, regions: tuple[Region, ...]) -> tuple[Region, ...]:
         rules = self.work.plan.rules
@@ -122,20 +173,29 @@ class _Look:
             return depth.changed(source, after, box) >= COVERED
         return any(_share(box, one.box) >= COVERED for one in regions)
 
-    def _weak(self, index: int, after: Rgb, source: Rgb | None, regions: tuple[Region, ...]) -> Iterator[Leak]:
+    def _weak(
+        self, frame: Frame, before: Frame | None, after: Rgb, source: Rgb | None, regions: tuple[Region, ...]
+    ) -> Iterator[Leak]:
         """Yield the regions that are not hidden as the plan says, though they were named."""
         if not regions:
             return
         again = self._hidden(after, regions)
         both = None if source is None else (source, self._hidden(source, regions))
+        whys = {id(one): why for one, why in residues(frame, before, regions, self.work, self.coded)}
         for one in regions:
             box = one.box.clip(after.shape[1], after.shape[0])
-            if box is None or min(box.width, box.height) < depth.SMALLEST:
+            if box is None:
                 continue
-            self.verified += 1
-            why = None if both is None else _why_left(box, after, *both)
-            if why := why or self._why_unsettled(one, box, after, again, source):
-                yield Leak("weak", f"{one.label} at {box.xyxy}: {why}", index, box, one.label, one.score)
+            if why := self._why_weak(one, box, after, again, both) or whys.get(id(one)):
+                yield Leak("weak", f"{one.label} at {box.xyxy}: {why}", frame.index, box, one.label, one.score)
+
+    def _why_weak(self, one: Region, box: Box, after: Rgb, again: Rgb, both: tuple[Rgb, Rgb] | None) -> str | None:
+        """Say why a region is not hidden as the plan says, as far as its size lets it be judged."""
+        if min(box.width, box.height) < depth.SMALLEST:
+            return None
+        self.verified += 1
+        why = None if both is None else _why_left(box, after, *both)
+        return why or self._why_unsettled(one, box, after, again, None if both is None else both[0])
 
     def _hidden(self, picture: Rgb, regions: tuple[Region, ...]) -> Rgb:
         """Return the picture with the regions hidden as the plan says."""
@@ -166,7 +226,15 @@ def _why_left(box: Box, after: Rgb, source: Rgb, should: Rgb) -> str | None:
     left, least = (depth.left_of(source, one, box, depth.COARSE) for one in (after, should))
     if left is not None and least is not None and left > least + depth.MORE_LEFT:
         return f"{left:.0%} of its detail is still there, where the plan leaves {max(least, 0):.0%}"
+    like = None if np.array_equal(should, source) else depth.traced(source, should, after, box)
+    if like is not None and like > depth.MOST_TRACED:
+        return f"what is faint in it is like its source (correlation {like:.2f})"
     return None
+
+
+def _covers(one: Region, zone: Region) -> bool:
+    """Tell whether a region that was named is a zone of the plan."""
+    return one.label == zone.label and one.mask is None and _share(zone.box, one.box) == 1
 
 
 def _same(one: Frame, other: Frame) -> bool:
@@ -179,16 +247,22 @@ def _share(inner: Box, outer: Box) -> float:
     return max(width, 0) * max(height, 0) / (inner.width * inner.height)
 
 
-def _beside(file: Path, plan: Plan, limits: Limits) -> Iterator[Leak]:
-    """Yield what lies beside the pictures and was not allowed to stay."""
+def _beside(file: Path, plan: Plan, limits: Limits) -> tuple[list[Leak], list[str]]:
+    """Return what lies beside the pictures and was not allowed to stay, and what should be looked at."""
+    leaks, notes = [], []
     found = beside(file, limits)
     for one in found:
         kept = one.kinds & set(plan.metadata)
         allowed = (one.kind == "audio" and plan.video.audio != "drop") or (
             one.kind == "subtitles" and plan.video.subtitles != "drop"
         )
-        if not kept and not allowed:
-            yield Leak(one.kind, f"there is still {one.what}")
+        if one.ordinary:
+            notes.append(f"there is {one.what}: programs write that, and anything may be in it")
+        elif not kept and not allowed:
+            leaks.append(Leak(one.kind, f"there is still {one.what}"))
     if plan.video.audio == "mute" and any(one.kind == "audio" for one in found):
-        for index in sounding(file, limits):
-            yield Leak("audio", f"stream {index} should be silent, and can still be heard")
+        leaks += [
+            Leak("audio", f"stream {index} should be silent, and can still be heard")
+            for index in sounding(file, limits)
+        ]
+    return leaks, notes

@@ -5,7 +5,9 @@ from typing import Any, Literal
 
 from velum.region import Box
 
-Kind = Literal["seen", "weak", "picture", "metadata", "place", "audio", "subtitles", "stream", "rest", "frames"]
+Kind = Literal[
+    "seen", "weak", "picture", "colour", "metadata", "place", "audio", "subtitles", "stream", "rest", "frames",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,8 @@ class Leak:
     """One thing that a stranger could make use of.
 
     `seen`: another detector sees it in the finished file; `weak`: a region was named, but not hidden as the plan says;
-    `frames`: the file has not the pictures that it should have. The others are what lies beside the pictures.
+    `frames`: the file has not the pictures that it should have; `colour`: what was not hidden differs from its source.
+    The others are what lies beside the pictures.
     """
 
     kind: Kind

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Self
 
 from PIL import Image
 from PIL.ExifTags import IFD, TAGS, Base
@@ -16,6 +16,7 @@ from PIL.ExifTags import IFD, TAGS, Base
 from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media import metadata
+from velum.media.inventory import Surplus, image_surplus, video_surplus
 from velum.media.look import opened
 from velum.media.projection import is_projection_alone
 from velum.media.sniff import VIDEO_HEAD_BYTES, format_of, video_format_of
@@ -34,7 +35,6 @@ _APP11 = 0xEB
 _FILL = b"\0"
 """Something before the boxes: what begins a file is the file itself."""
 
-_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
 _TEXTS = ("comment", "xmp", "XML:com.adobe.xmp", "photoshop", "iptc", "Description", "Comment", "Title", "Author")
 _OF_DIRECTORIES = {Base.ExifOffset, Base.GPSInfo, Base.Orientation, 40965}
 _HARMLESS = {
@@ -43,9 +43,9 @@ _HARMLESS = {
 }  # fmt: skip
 """Tags that say how samples are stored."""
 
-_OF_TIFF = {*range(254, 348), *range(529, 533), 52545}
-"""Tags that a TIFF itself is made of, and that of its Content Credentials (C2PA); those among them that tell of people
-are named in `_TELLING`."""
+_OF_TIFF = {*range(254, 348), *range(529, 533), Base.InterColorProfile, 52545}
+"""Tags that a TIFF itself is made of, and those of its colour profile and its Content Credentials (C2PA). Those among
+them that tell of people are named in `_TELLING`."""
 
 _TELLING = {
     Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist, Base.HostComputer,
@@ -58,11 +58,18 @@ _ALLOWING = {"place": frozenset({"gps"})}
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """One thing; `kinds` are those of a plan's metadata that allow it."""
+    """One thing; `kinds` are those of a plan's metadata that allow it. `ordinary`: programs write it without harm."""
 
     kind: Kind
     what: str
     kinds: frozenset[str] = frozenset()
+    ordinary: bool = False
+
+    @classmethod
+    def of(cls, surplus: Surplus) -> Self:
+        """Return what is told of bytes that no decoder needs."""
+        what = surplus.what if surplus.kind == "metadata" else str(surplus)
+        return cls(surplus.kind, what, ordinary=surplus.ordinary)
 
 
 def beside(path: Path, limits: Limits) -> list[Beside]:
@@ -70,17 +77,15 @@ def beside(path: Path, limits: Limits) -> list[Beside]:
     try:
         with path.open("rb") as file:
             head = file.read(VIDEO_HEAD_BYTES)
-            if video_format_of(head):
-                found = streams(path, limits)
-                return [
-                    *(Beside(kind, what, _ALLOWING.get(kind, frozenset())) for kind, what in found),
-                    *_of_boxes(file),
-                ]
+            if container := video_format_of(head):
+                surplus = map(Beside.of, video_surplus(path, container))
+                found = (Beside(kind, what, _ALLOWING.get(kind, frozenset())) for kind, what in streams(path, limits))
+                return list(dict.fromkeys((*found, *_of_boxes(file), *surplus)))
             limits.check("bytes", path.stat().st_size, str(path))
             data = head + file.read()
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
-    return list(_of_image(data, format_of(data, str(path))))
+    return list(dict.fromkeys(_of_image(data, format_of(data, str(path)))))
 
 
 def _of_boxes(file: BinaryIO) -> Iterator[Beside]:
@@ -104,9 +109,7 @@ def _of_image(data: bytes, format: str) -> Iterator[Beside]:
     yield from _pictures(data)
     if format == "JPEG" and any(_pictures(_jumbf(data))):
         yield Beside("picture", "a picture among its Content Credentials")
-    end = _ENDS.get(format)
-    if end and (rest := len(data) - data.rfind(end) - len(end)):
-        yield Beside("rest", f"{rest} bytes behind the end of the picture")
+    yield from map(Beside.of, image_surplus(data, format))
     try:
         with opened(format, data) as image:
             if "mp" in image.info or "mpoffset" in image.info:

@@ -24,6 +24,7 @@ from velum.errors import BadInput, Unavailable
 from velum.frame import Role
 from velum.media import coding, isobmff, metadata
 from velum.media.info import Look, Page
+from velum.media.inventory.icc import trimmed
 from velum.media.palette import SIZE, Palette
 
 # Classes and not `Image.open`: that one checks a limit of pixels which is global to the process and not ours, tries
@@ -105,7 +106,7 @@ def page_of(
     """
     depth = _depth(image, data, animated=animated)
     mode = _mode(image, data, source, animated=animated, depth=depth)
-    icc, dpi = profile or image.info.get("icc_profile") or None, _dpi(image.info.get("dpi"))
+    icc, dpi = trimmed(profile or image.info.get("icc_profile") or b""), _dpi(image.info.get("dpi"))
     compression = image.info.get("compression") if image.format == "TIFF" else None
     if mode == "P":
         palette = _palette(image)
@@ -204,6 +205,9 @@ def _exif(image: ImageFile.ImageFile, data: bytes, format: str) -> tuple[Image.E
 
 def _notes(image: ImageFile.ImageFile, *, animated: bool) -> tuple[str, ...]:
     notes = []
+    stated = image.info.get("icc_profile")
+    if stated and trimmed(stated) is None:
+        notes.append("what stood in place of a colour profile was left out: it is none")
     if image.format in {"GIF", "PNG"} and image.mode == "P" and animated and image.format == "PNG":
         notes.append("palette written as true colour: a PNG animation has one palette for all its frames")
     if "transparency" in image.info and image.mode in _WITH_KEY and image.format != "GIF":

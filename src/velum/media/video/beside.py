@@ -93,4 +93,6 @@ def _words(words: dict[str, str], where: str) -> Iterator[tuple[Kind, str]]:
         plain = name.lower().partition("-")[0]
         if plain in _TECHNICAL or plain.startswith("_statistics") or not value:
             continue
+        if plain == "software" and value.startswith("Lavf"):  # an AVI's word for its encoder
+            continue
         yield ("place" if any(part in plain for part in _PLACES) else "metadata"), f"{name!r} of {where}"

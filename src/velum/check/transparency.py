@@ -1,0 +1,38 @@
+"""Whether what nobody could see, since it was transparent, can be seen now."""
+
+import numpy as np
+import numpy.typing as npt
+
+from velum.frame import Frame, Role, Samples
+
+CLEAR, SHOWN = 0.1, 0.5
+"""Shares of full opacity below which a sample cannot be seen, and from which it can."""
+
+LEAST = 0.0005
+"""Share of a picture that must be shown now for it to be told."""
+
+_ALPHA = {Role.RGBA, Role.GREY_ALPHA}
+
+
+def uncovered(before: Frame, after: Frame) -> float:
+    """Return the share of a picture that was transparent in its source and is shown now; 0 where that is none of it.
+
+    What is black now shows nothing.
+    """
+    alpha = _alpha(before)
+    if alpha is None or alpha.shape != (before.height, before.width):
+        return 0.0
+    now = _alpha(after)
+    shown = np.ones(alpha.shape, bool) if now is None else now >= SHOWN
+    lit = after.rgb(after.width, after.height).max(axis=2) > 24
+    share = float(((alpha < CLEAR) & shown & lit).mean())
+    return share if share > LEAST else 0.0
+
+
+def _alpha(frame: Frame) -> npt.NDArray[np.float32] | None:
+    """Return the opacity of each pixel of the upright picture, from 0 to 1; None where all of it is opaque."""
+    for plane in frame.planes:
+        if plane.role in _ALPHA:
+            stored: Samples = plane.pixels[..., -1]
+            return frame.orientation.upright(stored).astype(np.float32) / np.float32((1 << plane.bits) - 1)
+    return None

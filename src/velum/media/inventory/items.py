@@ -1,0 +1,203 @@
+"""AVIF and HEIF: whether every item belongs to the primary one, and every byte to an item.
+
+Boxes: ISO/IEC 14496-12, 8.11; ISO/IEC 23008-12; AV1 Image File Format 1.1.
+"""
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from PIL import AvifImagePlugin, Image
+
+from velum.media.inventory.boxes import BoxSpan, boxes, number
+from velum.media.inventory.icc import profile
+from velum.media.inventory.surplus import Surplus, filled, gaps, reads_tail
+from velum.media.inventory.tiff import exif
+
+_TOP = {b"ftyp", b"meta", b"mdat", b"moov"}
+_META = {b"hdlr", b"pitm", b"iloc", b"iinf", b"iprp", b"iref", b"idat", b"dinf", b"grpl"}
+_PROPERTIES = {
+    b"ispe", b"pixi", b"av1C", b"hvcC", b"colr", b"auxC", b"irot", b"imir", b"pasp", b"clap", b"clli", b"mdcv", b"a1op",
+    b"lsel", b"a1lx", b"cclv", b"amve", b"rloc", b"reve", b"ndwt", b"free",
+}  # fmt: skip
+_BELONG = {b"auxl", b"dimg", b"prem", b"cdsc"}
+"""References by which an item belongs to another: alpha, tiles, what describes it. A thumbnail is a picture more."""
+_LARGEST_PROPERTY = 4096
+_IN_IDAT = 1
+
+
+@dataclass(slots=True)
+class _Meta:
+    primary: int = 0
+    kinds: dict[int, bytes] = field(default_factory=dict)
+    extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    references: list[tuple[bytes, int, tuple[int, ...]]] = field(default_factory=list)
+    idat: tuple[int, int] = (0, 0)
+
+
+def items(data: bytes) -> Iterator[Surplus]:
+    """Yield what an AVIF or a HEIF holds that belongs to no picture that it shows."""
+    top = list(boxes(data, 0, len(data)))
+    moving = any(one.name == b"moov" for one in top)
+    spans: list[tuple[int, int]] = []
+    for one in top:
+        if one.name == b"meta":
+            meta = _Meta()
+            yield from _meta(data, one, meta)
+            yield from _unrelated(meta)
+            spans += [span for extents in meta.extents.values() for span in extents]
+            yield from _content(data, meta)
+        elif one.name in {b"free", b"skip"}:
+            yield from filled(data, one.content, one.end, f"box {one.spelled}")
+        elif one.name not in _TOP:
+            yield Surplus(f"box {one.spelled}", one.start, one.end - one.start, ordinary=one.name == b"uuid")
+    if not moving:
+        for one in top:
+            if one.name == b"mdat":
+                inside = [(max(a, one.content), b) for a, b in spans if a < one.end and b > one.content]
+                yield from gaps(data, inside, "bytes that belong to no item", one.content, one.end)
+
+
+def _meta(data: bytes, box: BoxSpan, meta: _Meta) -> Iterator[Surplus]:
+    inside = list(boxes(data, box.content + 4, box.end))
+    for one in inside:
+        if one.name == b"idat":
+            meta.idat = (one.content, one.end)
+    for one in inside:
+        match one.name:
+            case b"pitm":
+                meta.primary = number(data, one.content + 4, 4 if data[one.content] else 2)
+            case b"iinf":
+                yield from _kinds(data, one, meta)
+            case b"iloc":
+                _extents(data, one, meta)
+            case b"iref":
+                _references(data, one, meta)
+            case b"iprp":
+                yield from _properties(data, one)
+            case b"free" | b"skip":
+                yield from filled(data, one.content, one.end, f"box {one.spelled}")
+            case _ if one.name not in _META:
+                yield Surplus(f"box {one.spelled}", one.start, one.end - one.start)
+    if meta.idat[1]:
+        start, end = meta.idat
+        spans = [span for extents in meta.extents.values() for span in extents if start <= span[0] < end]
+        yield from gaps(data, spans, "bytes that belong to no item", start, end)
+
+
+def _kinds(data: bytes, box: BoxSpan, meta: _Meta) -> Iterator[Surplus]:
+    head = 6 if data[box.content] == 0 else 8
+    for one in boxes(data, box.content + head, box.end):
+        wide = 4 if data[one.content] == 3 else 2
+        at = one.content + 4
+        meta.kinds[number(data, at, wide)] = bytes(data[at + wide + 2 : at + wide + 6])
+        if one.end - at > 80:
+            yield Surplus("a long name of an item", at, one.end - at)
+
+
+def _extents(data: bytes, box: BoxSpan, meta: _Meta) -> None:
+    version, at = data[box.content], box.content + 4
+    offset_size, length_size = data[at] >> 4, data[at] & 15
+    base_size, index_size = data[at + 1] >> 4, data[at + 1] & 15 if version else 0
+    wide = 4 if version == 2 else 2
+    count, at = number(data, at + 2, wide), at + 2 + wide
+    for _ in range(count):
+        if at + wide > box.end:
+            return
+        item, at = number(data, at, wide), at + wide
+        method = number(data, at, 2) & 15 if version else 0
+        at += 4 if version else 2
+        base, at = number(data, at, base_size), at + base_size
+        parts, at = number(data, at, 2), at + 2
+        origin = meta.idat[0] if method == _IN_IDAT else 0
+        for _ in range(parts):
+            at += index_size
+            start, length = number(data, at, offset_size), number(data, at + offset_size, length_size)
+            at += offset_size + length_size
+            begin = origin + base + start
+            meta.extents.setdefault(item, []).append((begin, begin + length if length else len(data)))
+
+
+def _references(data: bytes, box: BoxSpan, meta: _Meta) -> None:
+    wide = 4 if data[box.content] else 2
+    for one in boxes(data, box.content + 4, box.end):
+        at = one.content
+        count = number(data, at + wide, 2)
+        listed = range(at + wide + 2, min(at + wide + 2 + count * wide, one.end), wide)
+        meta.references.append((one.name, number(data, at, wide), tuple(number(data, here, wide) for here in listed)))
+
+
+def _properties(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
+    for group in boxes(data, box.content, box.end):
+        if group.name != b"ipco":
+            continue
+        for one in boxes(data, group.content, group.end):
+            if one.name == b"colr" and bytes(data[one.content : one.content + 4]) in {b"prof", b"rICC"}:
+                yield from profile(bytes(data[one.content + 4 : one.end]), one.content + 4)
+            elif one.name not in _PROPERTIES or one.end - one.start > _LARGEST_PROPERTY:
+                yield Surplus(f"property {one.spelled}", one.start, one.end - one.start)
+
+
+def _unrelated(meta: _Meta) -> Iterator[Surplus]:
+    """Yield the items that do not belong to the primary one, and those that are thumbnails of it."""
+    known = {meta.primary}
+    for _ in meta.references:
+        for kind, item, others in meta.references:
+            if kind == b"dimg" and item in known:
+                known.update(others)
+            elif kind in _BELONG and known & set(others):
+                known.add(item)
+    for item in meta.kinds.keys() - known:
+        start, end = meta.extents.get(item, [(0, 0)])[0]
+        small = any(kind == b"thmb" and one == item for kind, one, _ in meta.references)
+        what = "a thumbnail" if small else f"an item {meta.kinds[item].decode('latin-1')!r} that no picture needs"
+        yield Surplus(what, start, end - start, kind="picture" if small else "rest")
+
+
+def _content(data: bytes, meta: _Meta) -> Iterator[Surplus]:
+    for item, kind in meta.kinds.items():
+        for start, end in meta.extents.get(item, []):
+            if kind == b"Exif":
+                skip = 4 + number(data, start, 4)
+                yield from exif(data[start + skip : end], start + skip)
+            elif kind == b"mime":
+                yield Surplus("text under 'xmp'", start, end - start, kind="metadata")
+            elif kind == b"av01":
+                yield from _units(data, start, end)
+
+
+_OBUS: Mapping[int, str] = {5: "metadata", 8: "tile list", 15: "padding"}
+"""Types of units (AV1, 6.2.2) that show nothing; those from 9 to 14 are not defined."""
+
+
+def _units(data: bytes, start: int, end: int) -> Iterator[Surplus]:
+    at = start
+    while at < end:
+        kind, extended, sized = data[at] >> 3 & 15, data[at] & 4, data[at] & 2
+        here = at + 1 + bool(extended)
+        size = end - here
+        if sized:
+            size, here = _leb128(data, here)
+        if kind in _OBUS or 9 <= kind <= 14 or kind == 0:
+            yield Surplus(f"a unit of AV1 of type {_OBUS.get(kind, kind)}", at, here + size - at)
+        at = here + size
+    if not reads_tail(data, start, end, _decoded):
+        yield Surplus("bytes that decoders skip behind the coded samples", start, end - start)
+
+
+def _leb128(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for place in range(8):
+        value |= (data[at] & 127) << 7 * place
+        at += 1
+        if not data[at - 1] & 128 or at >= len(data):
+            break
+    return value, at
+
+
+def _decoded(data: bytes) -> bytes | None:
+    try:
+        with AvifImagePlugin.AvifImageFile(io.BytesIO(data)) as image:
+            return image.tobytes()
+    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError):
+        return None

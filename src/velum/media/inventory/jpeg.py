@@ -1,0 +1,220 @@
+"""JPEG: whether every segment is one that a decoder needs, of the size that it needs, and every table is used.
+
+Markers and sizes: ISO/IEC 10918-1, annex B; JFIF 1.02; Adobe's technical note 5116.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from PIL import Image, JpegImagePlugin
+
+from velum.media import turbo
+from velum.media.inventory.icc import profile
+from velum.media.inventory.surplus import Surplus, reads_tail
+from velum.media.inventory.tiff import exif
+
+_SOI, _EOI, _SOS, _DQT, _DHT, _DRI, _DAC, _DNL, _COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xCC, 0xDC, 0xFE
+_RESTARTS = range(0xD0, 0xD8)
+_FRAMES = set(range(0xC0, 0xD0)) - {_DHT, _DAC, 0xC8}
+_ADOBE_BYTES = 12
+_ICC_HEAD = 14
+_STANDARD_HUFFMAN = {(0, 12), (1, 12), (0, 162), (1, 162)}
+"""Classes and numbers of symbols of the tables in annex K, which many cameras write whether they use them or not."""
+
+
+@dataclass(slots=True)
+class _File:
+    data: bytes
+    tables: dict[tuple[str, int], tuple[int, int, bool]] = field(default_factory=dict)
+    """By kind and number: where it lies, its size, and whether programs write it without need."""
+    components: dict[int, int] = field(default_factory=dict)
+    profile: bytearray = field(default_factory=bytearray)
+    profile_at: int = 0
+    scans: set[tuple[int, ...]] = field(default_factory=set)
+    coded: list[tuple[int, int]] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    def define(self, kind: str, number: int, at: int, size: int, *, ordinary: bool = False) -> Iterator[Surplus]:
+        """Take a table in; one of that number that nothing has used is a surplus."""
+        yield from self.drop(kind, number)
+        self.tables[kind, number] = (at, size, ordinary)
+
+    def drop(self, kind: str, number: int) -> Iterator[Surplus]:
+        """Yield the table of that number when nothing has used it."""
+        old = self.tables.pop((kind, number), None)
+        if old and old[1]:
+            yield Surplus(f"a {kind} table that nothing uses", *old)
+
+    def use(self, kind: str, number: int) -> None:
+        """Note that a scan uses a table."""
+        if (kind, number) in self.tables:
+            self.tables[kind, number] = (0, 0, True)
+
+
+def jpeg(data: bytes) -> Iterator[Surplus]:
+    """Yield what a JPEG holds that is needed for nothing."""
+    file, at = _File(data), 2
+    while at < len(data):
+        start = at
+        while at < len(data) and data[at] != 0xFF:
+            at += 1
+        if at > start:
+            yield Surplus("bytes between two segments", start, at - start)
+        while data[at : at + 1] == b"\xff":
+            at += 1
+        marker = data[at] if at < len(data) else _EOI
+        at += 1
+        if marker == _EOI:
+            yield from _behind(data, at)
+            break
+        if marker in _RESTARTS or marker in {_SOI, 0, 1}:
+            continue
+        size = max(int.from_bytes(data[at : at + 2]), 2)
+        yield from _segment(file, marker, at + 2, data[at + 2 : at + size])
+        at += size
+        if marker == _SOS:
+            end = _end_of_scan(data, at)
+            file.coded.append((at, end))
+            at = end
+    yield from _left(file)
+
+
+def _behind(data: bytes, at: int) -> Iterator[Surplus]:
+    if rest := len(data) - at:
+        yield Surplus("bytes behind the end of the picture", at, rest)
+
+
+def _end_of_scan(data: bytes, at: int) -> int:
+    while True:
+        at = data.find(b"\xff", at)
+        if at < 0:
+            return len(data)
+        follows = data[at + 1] if at + 1 < len(data) else _EOI
+        if follows and follows not in _RESTARTS and follows != 0xFF:
+            return at
+        at += 1 if follows == 0xFF else 2
+
+
+def _segment(file: _File, marker: int, at: int, body: bytes) -> Iterator[Surplus]:
+    name = f"segment APP{marker - 0xE0}" if 0xE0 <= marker <= 0xEF else f"segment 0x{marker:02X}"
+    match marker:
+        case 0xE0 | 0xE1 | 0xE2 | 0xEB | 0xEE:
+            yield from _application(file, marker, name, at, body)
+        case _ if marker == _COM:
+            if body:
+                yield Surplus("text under 'comment'", at, len(body), kind="metadata")
+        case _ if marker == _DQT:
+            yield from _quantisation(file, at, body)
+        case _ if marker == _DHT:
+            yield from _huffman(file, at, body)
+        case _ if marker == _SOS:
+            yield from _scan(file, at, body)
+        case _ if marker in _FRAMES:
+            count = body[5] if len(body) > 5 else 0
+            file.components = {body[i]: body[i + 2] for i in range(6, min(6 + 3 * count, len(body) - 2), 3)}
+            yield from _longer(name, at, body, 6 + 3 * count)
+        case _ if marker in {_DRI, _DNL}:
+            yield from _longer(name, at, body, 2)
+        case _ if marker == _DAC:
+            yield from _longer(name, at, body, 64)
+        case _:
+            yield Surplus(name, at, len(body))
+
+
+def _longer(name: str, at: int, body: bytes, size: int) -> Iterator[Surplus]:
+    if len(body) > size:
+        yield Surplus(f"bytes at the end of {name}", at + size, len(body) - size)
+
+
+def _application(file: _File, marker: int, name: str, at: int, body: bytes) -> Iterator[Surplus]:
+    if marker == 0xE0 and body.startswith(b"JFIF\0") and "jfif" not in file.seen:
+        file.seen.add("jfif")
+        if len(body) > 14:
+            yield Surplus("a thumbnail in segment APP0", at + 14, len(body) - 14, kind="picture")
+    elif marker == 0xE1 and body.startswith(b"Exif\0\0") and "exif" not in file.seen:
+        file.seen.add("exif")
+        yield from exif(body[6:], at + 6)
+    elif marker == 0xE1 and body.startswith(b"http://ns.adobe.com/"):
+        yield Surplus("text under 'xmp'", at, len(body), kind="metadata")
+    elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
+        file.profile_at = file.profile_at or at + _ICC_HEAD
+        file.profile += body[_ICC_HEAD:]
+    elif marker == 0xEB and body.startswith(b"JP"):
+        yield Surplus("Content Credentials", at, len(body), ordinary=True)
+    elif marker == 0xEE and body.startswith(b"Adobe") and "adobe" not in file.seen:
+        file.seen.add("adobe")
+        yield from _longer(name, at, body, _ADOBE_BYTES)
+    else:
+        yield Surplus(name, at, len(body))
+
+
+def _quantisation(file: _File, at: int, body: bytes) -> Iterator[Surplus]:
+    here = 0
+    while here < len(body):
+        size = 129 if body[here] >> 4 else 65
+        if here + size > len(body):
+            yield Surplus("bytes at the end of a segment of tables", at + here, len(body) - here)
+            return
+        yield from file.define("quantisation", body[here] & 15, at + here, size)
+        here += size
+
+
+def _huffman(file: _File, at: int, body: bytes) -> Iterator[Surplus]:
+    here = 0
+    while here < len(body):
+        symbols = sum(body[here + 1 : here + 17])
+        size = 17 + symbols
+        if here + size > len(body):
+            yield Surplus("bytes at the end of a segment of tables", at + here, len(body) - here)
+            return
+        ordinary = (body[here] >> 4, symbols) in _STANDARD_HUFFMAN
+        yield from file.define("Huffman", body[here], at + here, size, ordinary=ordinary)
+        here += size
+
+
+def _scan(file: _File, at: int, body: bytes) -> Iterator[Surplus]:
+    count = body[0] if body else 0
+    yield from _longer("a scan's header", at, body, 4 + 2 * count)
+    limits = tuple(body[1 + 2 * count : 4 + 2 * count])
+    for place in range(1, min(1 + 2 * count, len(body) - 1), 2):
+        component, tables = body[place], body[place + 1]
+        file.use("quantisation", file.components.get(component, 255))
+        file.use("Huffman", tables >> 4)
+        file.use("Huffman", 0x10 | tables & 15)
+        if (key := (component, *limits)) in file.scans:
+            yield Surplus("a scan that is coded twice", at, len(body))
+        file.scans.add(key)
+
+
+def _left(file: _File) -> Iterator[Surplus]:
+    for (kind, _), (at, size, ordinary) in file.tables.items():
+        if size:
+            yield Surplus(f"a {kind} table that nothing uses", at, size, ordinary)
+    if file.profile:
+        yield from profile(bytes(file.profile), file.profile_at)
+    yield from _unread(file)
+
+
+def _unread(file: _File) -> Iterator[Surplus]:
+    """Yield coded samples that decoders skip: TurboJPEG says so, else the ends of scans are changed on trial."""
+    start, end = file.coded[-1] if file.coded else (0, 0)
+    try:
+        turbo.coefficients(file.data, lambda _component, _row, _blocks: None)
+    except turbo.Refused as reason:
+        if "extraneous" in str(reason):
+            yield Surplus("bytes that decoders skip among the coded samples", start, end - start)
+            return
+    else:
+        return
+    for start, end in file.coded:
+        if not reads_tail(file.data, start, end, _decoded):
+            yield Surplus("bytes that decoders skip behind the coded samples", start, end - start)
+
+
+def _decoded(data: bytes) -> bytes | None:
+    try:
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+            return image.tobytes()
+    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError):
+        return None

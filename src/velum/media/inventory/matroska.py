@@ -1,0 +1,142 @@
+"""MKV and WebM: whether every element is one that players need (RFC 8794, RFC 9559)."""
+
+from collections.abc import Iterator
+
+from velum.media.inventory.surplus import Surplus, filled
+
+_EBML, _SEGMENT, _CLUSTER, _GROUP, _TRACKS, _TRACK = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xA0, 0x1654AE6B, 0xAE
+_VOID, _CRC, _NUMBER, _SIMPLE, _BLOCK, _ADDITIONS = 0xEC, 0xBF, 0xD7, 0xA3, 0xA1, 0x75A1
+_SEEK_HEAD, _INFO, _CUES, _TAGS, _CHAPTERS, _ATTACHMENTS = (
+    0x114D9B74,
+    0x1549A966,
+    0x1C53BB6B,
+    0x1254C367,
+    0x1043A770,
+    0x1941A469,
+)
+_VIDEO, _ALPHA = 0xE0, 0x53C0
+_PARENTS = {_SEGMENT, _CLUSTER, _GROUP, _TRACKS, _TRACK, _VIDEO}
+_TOP = {_EBML, _SEGMENT, _VOID}
+_IN_SEGMENT = {_SEEK_HEAD, _INFO, _CUES, _TAGS, _TRACKS, _CLUSTER, _VOID, _CRC}
+_IN_CLUSTER = {0xE7, 0xA7, 0xAB, _SIMPLE, _GROUP, _VOID, _CRC}
+_IN_GROUP = {_BLOCK, 0x9B, 0xFB, 0x75A2, 0xFA, _ADDITIONS, 0xA4, _VOID, _CRC}
+_UNKNOWN = -1
+_LARGEST_INFO = 4096
+
+
+class _Walk:
+    """One pass over a file."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.tracks: set[int] = set()
+        self.alpha = False
+
+    def elements(self, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        """Yield the elements between two positions: number, start, start of the content, end."""
+        while at < end:
+            start = at
+            name, at = self._number(at, marked=True)
+            size, at = self._number(at, marked=False)
+            if name <= 0:
+                yield _UNKNOWN, start, start, end
+                return
+            last = end if size == _UNKNOWN else min(at + size, end)
+            yield name, start, at, last
+            at = last
+
+    def _number(self, at: int, *, marked: bool) -> tuple[int, int]:
+        """Return a number of variable length, with its mark or without it, and the position behind it."""
+        first = self.data[at] if at < len(self.data) else 0
+        length = 9 - first.bit_length()
+        if length > 8:
+            return _UNKNOWN, at + 1
+        value = int.from_bytes(self.data[at : at + length])
+        if not marked:
+            value &= (1 << 7 * length) - 1
+            if value == (1 << 7 * length) - 1:
+                value = _UNKNOWN  # up to the end of what it lies in
+        return value, at + length
+
+    def top(self) -> Iterator[Surplus]:
+        """Yield what lies beside the header and the segment, and what is too much inside them."""
+        for name, start, content, end in self.elements(0, len(self.data)):
+            if name == _SEGMENT:
+                yield from self.segment(content, end)
+            elif name == _VOID:
+                yield from filled(self.data, content, end, "an element for padding")
+            elif name != _EBML:
+                yield Surplus(f"element {name:#x}", start, end - start)
+            elif end - start > _LARGEST_INFO:
+                yield Surplus("a long header", start, end - start)
+
+    def segment(self, at: int, end: int) -> Iterator[Surplus]:
+        """Yield what is too much in a segment; clusters of unknown length end where the next one begins."""
+        inside_cluster = False
+        for name, start, content, last in self._flat(at, end):
+            if name == _CLUSTER:
+                inside_cluster = True
+            elif name == _TRACKS:
+                yield from self._tracks(content, last)
+                inside_cluster = False
+            elif name in _IN_SEGMENT - {_VOID, _CRC}:
+                inside_cluster = False
+                if name == _INFO and last - start > _LARGEST_INFO:
+                    yield Surplus("a long description of the file", start, last - start)
+            elif name in {_CHAPTERS, _ATTACHMENTS}:
+                inside_cluster = False  # told as streams and words
+            else:
+                yield from self._held(name, start, content, last, cluster=inside_cluster)
+
+    def _flat(self, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        """Yield the elements of a segment, and those of its clusters in their place."""
+        while at < end:
+            found = next(self.elements(at, end), None)
+            if found is None:
+                return
+            yield found
+            at = found[2] if found[0] == _CLUSTER else found[3]
+
+    def _held(self, name: int, start: int, content: int, end: int, *, cluster: bool) -> Iterator[Surplus]:
+        if name == _VOID:
+            yield from filled(self.data, content, end, "an element for padding")
+        elif name == _GROUP and cluster:
+            for inner, first, inside, last in self.elements(content, end):
+                if inner == _ADDITIONS and self.alpha:
+                    continue
+                if inner == _BLOCK:
+                    yield from self._block(inside, first, last)
+                elif inner == _VOID:
+                    yield from filled(self.data, inside, last, "an element for padding")
+                elif inner not in _IN_GROUP or inner == _ADDITIONS:
+                    yield Surplus(f"element {inner:#x} beside the pictures", first, last - first)
+        elif name == _SIMPLE and cluster:
+            yield from self._block(content, start, end)
+        elif not (name in _IN_CLUSTER and cluster) and name != _CRC:
+            yield Surplus(f"element {name:#x}" if name > 0 else "bytes that are no element", start, end - start)
+
+    def _block(self, content: int, start: int, end: int) -> Iterator[Surplus]:
+        track, _ = self._number(content, marked=False)
+        if track not in self.tracks:
+            yield Surplus(f"samples of track {track}, which there is not", start, end - start)
+
+    def _tracks(self, at: int, end: int) -> Iterator[Surplus]:
+        for name, start, content, last in self.elements(at, end):
+            if name == _VOID:
+                yield from filled(self.data, content, last, "an element for padding")
+            elif name == _TRACK:
+                for inner, _, inside, ends in self.elements(content, last):
+                    if inner == _NUMBER:
+                        self.tracks.add(int.from_bytes(self.data[inside:ends]))
+                    elif inner == _VIDEO:
+                        alpha = (one for one in self.elements(inside, ends) if one[0] == _ALPHA)
+                        self.alpha |= any(any(self.data[one[2] : one[3]]) for one in alpha)
+                    elif inner == _VOID:
+                        yield from filled(self.data, inside, ends, "an element for padding")
+            elif name != _CRC:
+                yield Surplus(f"element {name:#x}", start, last - start)
+
+
+def matroska(data: bytes) -> Iterator[Surplus]:
+    """Yield what an MKV or a WebM, as a memory map or bytes, holds that no player needs."""
+    yield from _Walk(data).top()

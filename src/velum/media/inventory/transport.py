@@ -1,0 +1,100 @@
+"""MPEG-TS: whether every packet belongs to a stream that the tables name, and padding is padding (ISO/IEC 13818-1)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from velum.media.inventory.surplus import Surplus
+
+_SYNC, _PACKET, _NULL = 0x47, 188, 0x1FFF
+_TABLES = range(0x20)
+"""Packet identifiers of tables: programs, conditional access, service information of DVB (EN 300 468)."""
+
+
+@dataclass(slots=True)
+class _Stray:
+    """Bytes of one kind, summed up."""
+
+    first: int
+    size: int = 0
+
+
+@dataclass(slots=True)
+class _Walk:
+    data: bytes
+    known: set[int] = field(default_factory=lambda: set(_TABLES))
+    maps: set[int] = field(default_factory=set)
+    stray: dict[str, _Stray] = field(default_factory=dict)
+
+    def note(self, what: str, at: int, size: int) -> None:
+        """Count bytes that nobody needs."""
+        self.stray.setdefault(what, _Stray(at)).size += size
+
+    def tables(self, packets: range) -> None:
+        """Read all tables first: they may come behind what they name."""
+        for wanted in (self._programs, self._streams):
+            for at in packets:
+                identifier, start = self.packet(at)
+                if self.data[at + 1] & 0x40 and start < at + _PACKET:
+                    section = self.data[start + 1 + self.data[start] : at + _PACKET]
+                    wanted(identifier, section)
+
+    def _programs(self, identifier: int, section: bytes) -> None:
+        if identifier == 0 and section[:1] == b"\0":
+            end = 3 + (int.from_bytes(section[1:3]) & 0xFFF) - 4
+            for at in range(8, min(end, len(section) - 3), 4):
+                self.maps.add(int.from_bytes(section[at + 2 : at + 4]) & _NULL)
+            self.known |= self.maps
+
+    def _streams(self, identifier: int, section: bytes) -> None:
+        if identifier not in self.maps or section[:1] != b"\2":
+            return
+        end = 3 + (int.from_bytes(section[1:3]) & 0xFFF) - 4
+        self.known.add(int.from_bytes(section[8:10]) & _NULL)
+        at = 12 + (int.from_bytes(section[10:12]) & 0xFFF)
+        while at + 5 <= min(end, len(section)):
+            self.known.add(int.from_bytes(section[at + 1 : at + 3]) & _NULL)
+            at += 5 + (int.from_bytes(section[at + 3 : at + 5]) & 0xFFF)
+
+    def packet(self, at: int) -> tuple[int, int]:
+        """Return the identifier of a packet, and where its payload begins."""
+        control, start = self.data[at + 3] >> 4 & 3, at + 4
+        if control & 2:
+            start += 1 + self.data[at + 4]
+        return int.from_bytes(self.data[at + 1 : at + 3]) & _NULL, start if control & 1 else at + _PACKET
+
+    def content(self, at: int) -> None:
+        """Count what a packet holds that no player needs."""
+        identifier, _ = self.packet(at)
+        if identifier == _NULL:
+            if set(self.data[at + 4 : at + _PACKET]) - {0, 0xFF}:
+                self.note("packets for padding that hold something", at, _PACKET)
+        elif identifier not in self.known:
+            self.note(f"packets of stream {identifier:#x}, which no table names", at, _PACKET)
+        if self.data[at + 3] & 0x20 and self.data[at + 4]:
+            self._adaptation(at + 5, min(at + 5 + self.data[at + 4], at + _PACKET))
+
+    def _adaptation(self, at: int, end: int) -> None:
+        flags, here = self.data[at], at + 1
+        here += 6 * bool(flags & 16) + 6 * bool(flags & 8) + bool(flags & 4)
+        if flags & 2 and here < end:
+            self.note("private bytes beside the packets", here, self.data[here])
+            here += 1 + self.data[here]
+        if not flags & 1 and set(self.data[here:end]) - {0xFF, 0}:
+            self.note("stuffing that holds something", here, end - here)
+
+
+def transport(data: bytes) -> Iterator[Surplus]:
+    """Yield what a TS or M2TS, as a memory map or bytes, holds that no player needs."""
+    step = _PACKET if data[0] == _SYNC and data[_PACKET : _PACKET + 1] in {b"\x47", b""} else _PACKET + 4
+    first = step - _PACKET
+    packets = range(first, len(data) - _PACKET + 1, step)
+    whole = _Walk(data)
+    good = range(first, next((at for at in packets if data[at] != _SYNC), packets.stop), step)
+    whole.tables(good)
+    for at in good:
+        whole.content(at)
+    end = good[-1] + _PACKET if good else 0
+    if end < len(data):
+        yield Surplus("bytes that are no packets", end, len(data) - end)
+    for what, stray in whole.stray.items():
+        yield Surplus(what, stray.first, stray.size, ordinary=what.startswith("private"))
