@@ -240,3 +240,10 @@ def test_what_lies_behind_a_profile_goes(
     out = verified(engine, source)
     with Image.open(out) as image:
         assert image.info.get("icc_profile") == (None if told else PROFILE)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1"])
+def test_pages(engine: Engine, tmp_path: Path, mode: str) -> None:
+    source = tmp_path / "in.tif"
+    picture(mode).save(source, save_all=True, append_images=[picture(mode, seed) for seed in (1, 2)], dpi=(300, 300))
+    verified(engine, source)

@@ -102,12 +102,21 @@ def tiff(data: bytes) -> Iterator[Surplus]:
     walk = walked(data)
     if walk is None:
         return
-    yield from gaps(data, walk.spans, "bytes that no directory points at")
+    for gap in gaps(data, walk.spans, "bytes that no directory points at"):
+        # Writers of several pages leave the head of each page's own file behind.
+        if not _is_head(data[gap.offset : gap.offset + gap.size]):
+            yield gap
     for one in walk.profiles:
         yield from profile(one, data.find(one))
     for tags, start, size in walk.blocks:
         if needed := _needed(data[start : start + size], tags):
             yield from filled(data, start + needed, start + size, "bytes behind the samples of a strip")
+
+
+def _is_head(gap: bytes) -> bool:
+    """Tell whether bytes are the head of a TIFF, and nothing else: byte order, number, and one offset."""
+    content = gap.strip(b"\0")
+    return len(content) <= 8 and content.startswith((b"II*", b"MM\0*"))
 
 
 def _needed(block: bytes, tags: dict[int, tuple[int, ...]]) -> int | None:
