@@ -15,8 +15,8 @@ Shape = Literal["box", "ellipse"]
 """Outline of a region that has no mask; the ellipse goes around the box, through its corners."""
 
 METADATA = ("camera", "copyright", "datetime", "description", "exposure", "gps", "orientation")
-"""Kinds of metadata that a plan can keep. Orientation, colour profile and resolution are kept in any case: without
-them the untouched pixels would look different."""
+"""Kinds of metadata that a plan can keep. Orientation, projection, colour profile and resolution are kept in any
+case: without them the untouched pixels would look different."""
 
 
 @dataclass(frozen=True, slots=True)

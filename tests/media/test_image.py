@@ -266,7 +266,7 @@ BAD = [
     (encoded(image("RGB"), "BMP")[:-300], BadInput, "truncated", "BMP cut"),
     (encoded(image("RGB"), "AVIF")[:-300], BadInput, "truncated", "AVIF cut"),
     (encoded(image("P"), "GIF")[:-300], BadInput, "truncated", "GIF cut"),
-    (encoded(image("P"), "GIF")[:-1], BadInput, "no end", "GIF without its last byte"),
+    (encoded(image("P"), "GIF")[:-2], BadInput, "no end", "GIF without the end of its picture"),
     (encoded(image("RGB"), "JPEG2000")[:-300], BadInput, "truncated", "JPEG 2000 cut"),
     (FULL[:20], BadInput, "damaged", "only the start of a PNG"),
     (b"\xff\xd8\xff", BadInput, "damaged", "only the start of a JPEG"),

@@ -182,6 +182,48 @@ def test_segments_that_are_not_needed_stop_no_jpeg(tmp_path: Path, marker: int, 
     copy(tmp_path / "a.jpg", tmp_path / "out.jpg")
 
 
+# GIF and WebP
+
+
+def test_a_gif_that_lacks_only_its_end_mark_is_read_and_said(tmp_path: Path) -> None:
+    still = encoded(image("P"), "GIF")
+    moving = encoded(image("P"), "GIF", save_all=True, append_images=[image("P", 1)])
+    for data, count in ((still, 1), (moving, 2)):
+        (tmp_path / "a.gif").write_bytes(data[:-1])
+        assert len(frames(tmp_path / "a.gif")[1]) == count
+        writer = copy(tmp_path / "a.gif", tmp_path / "out.gif", overwrite=True)
+        assert any("no end mark" in warning for warning in writer.warnings)
+        assert (tmp_path / "out.gif").read_bytes().endswith(b";")
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 3
+WEBP = encoded(Image.fromarray(PICTURE), "WEBP", lossless=True, exif=TURNED.tobytes())
+WEBPS = [
+    (WEBP, 3, "whole"),
+    (WEBP[:-5], 1, "its EXIF is cut off"),
+    (WEBP[: WEBP.index(b"EXIF") + 8], 1, "nothing of its EXIF is there"),
+    (WEBP[:4] + struct.pack("<I", len(WEBP) + 90) + WEBP[8:], 3, "a length beyond the file"),
+    (WEBP[:4] + struct.pack("<I", 60) + WEBP[8:], 3, "a length within the file"),
+    (WEBP.replace(b"EXIF", b"EXIF\xff\xff\xff\x0f"), 1, "a length of EXIF beyond the file"),
+]
+
+
+@pytest.mark.parametrize(("data", "orientation", "reason"), WEBPS, ids=[row[2] for row in WEBPS])
+def test_metadata_that_is_cut_off_stops_no_webp(tmp_path: Path, data: bytes, orientation: int, reason: str) -> None:
+    (tmp_path / "a.webp").write_bytes(data)
+    info, (frame,) = frames(tmp_path / "a.webp")
+    assert np.array_equal(frame.planes[0].pixels, PICTURE), reason
+    assert info.look.orientation == orientation
+    copy(tmp_path / "a.webp", tmp_path / "out.webp")
+
+
+def test_samples_that_are_cut_off_stop_a_webp(tmp_path: Path) -> None:
+    (tmp_path / "a.webp").write_bytes(WEBP[: WEBP.index(b"EXIF") - 9])
+    with pytest.raises(BadInput, match="truncated"):
+        frames(tmp_path / "a.webp")
+
+
 # What is said
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import resource
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -87,6 +88,41 @@ def test_impossible_targets_are_refused_before_anything_is_written(
     assert set(tmp_path.iterdir()) == before, reason
     assert source.read_bytes() == original
     assert (tmp_path / "taken.png").read_bytes() == b"mine"
+
+
+SUFFIXES = [".avif", ".bmp", ".gif", ".jp2", ".jpg", ".png", ".tif", ".webp"]
+MODES = {
+    "a.bmp": ["RGB", "P"], "a.gif": ["P", "L"], "a.jp2": ["RGB", "RGBA"], "a.jpg": ["RGB", "CMYK"],
+    "a.png": ["RGB", "RGBA", "LA", "P", "I;16"], "a.tif": ["RGB", "CMYK", "RGBA", "I;16"], "a.webp": ["RGBA"],
+    "odd.jpg": ["RGBA"], "odd.bmp": ["LA"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("moving", [False, True])
+@pytest.mark.parametrize(("name", "mode"), [(name, mode) for name, modes in MODES.items() for mode in modes])
+def test_a_suffix_that_is_proposed_works(tmp_path: Path, name: str, mode: str, *, moving: bool) -> None:
+    """Also for those whose own name is of another format, which is why they do not fit under it."""
+    source = tmp_path / name
+    kind = "PNG" if name.startswith("odd") else None
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    more = {"save_all": True, "append_images": [image(mode, 1)]} if moving and name in {"a.gif", "a.tif"} else {}
+    image(mode).save(source, format=kind, **({"exif": turned} if name == "a.png" else {}), **more)
+    for suffix in SUFFIXES:
+        message = _refusal(source, tmp_path / f"out{suffix}")
+        if message:
+            proposed = re.search(r"choose another suffix, such as (\.\w+)$", message)
+            assert proposed, message
+            assert proposed[1] != suffix
+            copy(source, tmp_path / f"proposed{proposed[1]}", overwrite=True)
+
+
+def _refusal(source: Path, target: Path) -> str:
+    try:
+        copy(source, target, overwrite=True)
+    except BadPlan as error:
+        return str(error)
+    return ""
 
 
 def test_pictures_do_not_fit_where_there_is_room_for_one(tmp_path: Path) -> None:

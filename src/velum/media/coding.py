@@ -12,6 +12,7 @@ from velum.errors import BadInput
 from velum.media.info import Jpeg
 
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+_GIF_TRAILER = b"\x3b"
 _COLOUR_CHUNKS = {b"cHRM", b"cICP", b"gAMA", b"sRGB"}
 
 
@@ -94,11 +95,26 @@ def jpeg2000(data: bytes) -> Jpeg2000:
 
 def gif_frames(data: bytes, what: str) -> int:
     """Return the number of pictures in a GIF (GIF89a). Raises `BadInput` when the file ends before its trailer."""
+    frames, end = _gif_end(data)
+    if data[end : end + 1] == _GIF_TRAILER:
+        return frames
+    raise BadInput(f"{what} is truncated or damaged: the GIF has no end after picture {frames}; copy the file again")
+
+
+def gif_with_end(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return a GIF with its trailer, and what to say where it lacked nothing but that."""
+    frames, end = _gif_end(data)
+    if not frames or end != len(data):
+        return data, ()
+    missing = "" if frames == 1 else "; whether more pictures should follow cannot be told"
+    return data + _GIF_TRAILER, (f"the file has no end mark; all of its last picture is there{missing}",)
+
+
+def _gif_end(data: bytes) -> tuple[int, int]:
+    """Return the number of pictures, and where no further block is: at the trailer, the file's end, or damage."""
     at, frames = 13 + _gif_table(data[10:11]), 0
     while at < len(data):
         match data[at]:
-            case 0x3B:
-                return frames
             case 0x21:
                 at = _gif_skip(data, at + 2)
             case 0x2C:
@@ -106,7 +122,7 @@ def gif_frames(data: bytes, what: str) -> int:
                 at = _gif_skip(data, at + 11 + _gif_table(data[at + 9 : at + 10]))
             case _:
                 break
-    raise BadInput(f"{what} is truncated or damaged: the GIF has no end after picture {frames}; copy the file again")
+    return frames, at
 
 
 def _gif_table(flags: Sequence[int]) -> int:

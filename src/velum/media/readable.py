@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from velum.errors import BadInput
-from velum.media import bmp, jpeg_end, png_chunks, tiff_directories
+from velum.media import bmp, coding, jpeg_end, png_chunks, tiff_directories, webp_chunks
 from velum.media.raw_photographs import raw_kind
 
 
@@ -41,6 +41,10 @@ def readable(data: bytes, format: str, source: Path) -> Readable:
             return Readable(*tiff_directories.full_pictures(data))
         case "JPEG":
             return Readable(*jpeg_end.without_malformed_segments(data))
+        case "WEBP":
+            return Readable(webp_chunks.mended(data))
+        case "GIF":
+            return Readable(*coding.gif_with_end(data))
         case "BMP":
             return Readable(*_named(bmp.plain, data, source))
     return Readable(data)
