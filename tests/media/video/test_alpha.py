@@ -172,3 +172,65 @@ def test_no_packet_with_transparency_is_copied(tmp_path: Path, suffix: str) -> N
         report = engine.hide(source, tmp_path / f"out{suffix}", Plan((nowhere,), video=Video(smart=True)))
     assert seen(tmp_path / f"out{suffix}")[:, 28:36, 3].max() < 12
     assert any("smart had no effect" in warning for warning in report.warnings)
+
+
+MESSAGES = {
+    "alpha": b"\xa5\x04\x00\x10\x7f\x90",
+    "alpha, taken back": b"\xa5\x01\x80",
+    "another": b"\x88\x04\x00\x10\x7f\x90",
+}
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+def test_hevc_whose_transparent_layer_is_not_decoded_is_refused(tmp_path: Path, message: str, suffix: str) -> None:
+    """A second layer is transparency where a message says so; else it is another view, which may be left out."""
+    source = tmp_path / f"in{suffix}"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx265", rate=25, options={"x265-params": "log-level=error", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        pictures = [av.VideoFrame.from_ndarray(picture()[..., :3], "rgb24") for _ in range(FRAMES)]
+        packets = [packet for one in (*pictures, None) for packet in stream.encode(one)]
+        for index, packet in enumerate(packets):
+            unit = b"\0\0\0\1\x4e\x01" + MESSAGES[message] + b"\x80" if index == 0 else b""
+            changed = av.Packet(unit + bytes(packet))
+            changed.stream, changed.pts, changed.dts = stream, packet.pts, packet.dts
+            changed.time_base, changed.is_keyframe = packet.time_base, packet.is_keyframe
+            container.mux(changed)
+    if message == "alpha":
+        with pytest.raises(BadInput, match="transparency is in a layer"):
+            hidden(source, tmp_path / f"out{suffix}")
+    else:
+        hidden(source, tmp_path / f"out{suffix}")
+
+
+AUXILIARY = {"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha": True, "urn:mpeg:hevc:2015:auxid:1": True,
+             "urn:mpeg:hevc:2015:auxid:2": False}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", AUXILIARY)
+def test_transparency_in_a_track_of_its_own_is_refused(tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "in.mov"
+    with av.open(str(source), "w") as container:
+        streams = [container.add_stream("mpeg4", rate=25) for _ in range(2)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            stream.metadata["handler_name"] = kind
+        for _ in range(FRAMES):
+            for stream in streams:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture()[..., :3], "rgb24")))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    data = source.read_bytes()
+    at = data.rindex(b"mhlrvide") + 4
+    source.write_bytes(data[:at] + b"auxv" + data[at + 4 :])
+    if AUXILIARY[kind]:
+        with pytest.raises(BadInput, match="transparency is in a track"):
+            hidden(source, tmp_path / "out.mov")
+    else:
+        hidden(source, tmp_path / "out.mov")
+
+
+def test_pictures_that_are_opaque_throughout_give_no_warning(tmp_path: Path) -> None:
+    clip(tmp_path / "in.mov", "png", "rgba", opaque=FRAMES)
+    assert not any("transparen" in one for one in hidden(tmp_path / "in.mov", tmp_path / "out.mp4").warnings)

@@ -7,6 +7,7 @@ from av.codec.context import CodecContext
 from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media.video.source import Held
+from velum.media.video.units import messages
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -23,9 +24,8 @@ _SIDE_DATA: Final = "matroska_block_additional"
 _ALPHA_ID = (1).to_bytes(8, "big")
 """FFmpeg puts BlockAddID before the data; 1 is the codec's own, which is transparency (WebM container guidelines)."""
 
-_SEI_PREFIX = 39
 _ALPHA_CHANNEL_INFO = 165
-"""Types of a unit and of a message in HEVC (ITU-T H.265, 7.4.2.2 and D.2.31)."""
+"""Type of the message by which HEVC says that a layer is transparency (ITU-T H.265, D.2.31)."""
 
 
 def has_beside(codec: str, packet: "Packet[Any]") -> bool:
@@ -50,6 +50,15 @@ def seeing(stream: "VideoStream", limits: Limits) -> "VideoCodecContext":
     decoder.thread_count = 0
     decoder.options = {"max_pixels": str(limits.pixels)}
     return decoder
+
+
+def layered(stream: "VideoStream", packet: "Packet[Any]") -> bool:
+    """Tell whether a stream of HEVC, whose first packet is given, has transparency in a layer of its own."""
+    if stream.codec_context.codec.canonical_name != "hevc":
+        return False
+    said = messages(stream.codec_context.extradata or b"", bytes(packet))
+    # The first bit of such a message takes back what one before it said.
+    return any(kind == _ALPHA_CHANNEL_INFO and payload[:1] < b"\x80" for kind, payload in said)
 
 
 def refuse_unseen(codec: str, packet: "Packet[Any]", file: Held) -> None:

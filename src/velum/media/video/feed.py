@@ -82,6 +82,8 @@ class Feed:
         native = native_of(frame, coding.layout)
         stamp, duration = self._apart(self.stamp(cast("Fraction", frame.time))), native.duration
         native = self._fitter.fit(native)
+        if self._fitter.cleared and made.fit.cleared not in made.warnings:
+            made.warnings.append(made.fit.cleared)
         native.time_base = made.time_base
         native.pts = self._count if made.counts else stamp
         native.pict_type = 0

@@ -18,9 +18,8 @@ from av.codec.codec import Codec, PixFmtLoss, find_best_pix_fmt_of_list
 from av.video.format import VideoFormat
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from velum.frame import Role, Samples
 from velum.media.video.info import Colour
-from velum.media.video.pixels import KEPT, Layout, kept_layout, layout_of, own, views, widened
+from velum.media.video.pixels import KEPT, Layout, flattened, kept_layout, layout_of, own, transparent, views, widened
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -66,6 +65,8 @@ class Fit:
     exact: bool
     """Whether every sample stays what it was."""
     notes: tuple[str, ...] = ()
+    cleared: str = ""
+    """What to say when something transparent was put over black; empty where transparency stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +97,18 @@ class Place:
 def fitted(place: Place, wanted: Wanted) -> Fit | None:
     """Return how pictures are given to the encoder; None where it takes nothing like them."""
     offered = _offered(place.encoder)
-    plain, notes = wanted, list[str]()
+    plain, notes, cleared = wanted, list[str](), ""
     if wanted.layout.alpha and not (place.alpha and _clear(place, wanted)):
         plain = replace(wanted, layout=wanted.layout.opaque, native=wanted.layout.opaque.name)
-        notes.append(
+        cleared = (
             f"transparent parts were blackened: {place.encoder} in {place.muxer} cannot hold the transparency of "
             f"samples of kind {wanted.native}"
         )
     exact = next((name for name in _same(plain) if _taken(place, name, offered, plain)), None)
     if exact is not None:
         if place.even and not plain.layout.divides(plain.width, plain.height):
-            return _wide(place, plain, notes)
-        return _fit(exact, plain, exact=plain is wanted, notes=notes)
+            return replace(_wide(place, plain, notes), cleared=cleared)
+        return replace(_fit(exact, plain, exact=plain is wanted, notes=notes), cleared=cleared)
     choice = _nearest(place, plain, offered)
     if choice is None:
         return None
@@ -116,7 +117,7 @@ def fitted(place: Place, wanted: Wanted) -> Fit | None:
         notes.append(
             f"samples of kind {plain.native} were written as {name}: {place.encoder} in {place.muxer} cannot take them"
         )
-    return _fit(name, plain, exact=False, notes=notes)
+    return replace(_fit(name, plain, exact=False, notes=notes), cleared=cleared)
 
 
 def _clear(place: Place, wanted: Wanted) -> bool:
@@ -206,10 +207,13 @@ class Fitter:
         same = self._plain.bits == target.bits and len(self._plain.roles) == len(target.roles)
         self._widens = yuv and same and self._plain != target and set(target.scales) == {(1, 1)} and not target.rgb
         self._scaler = VideoReformatter()
+        self.cleared = False
+        """Whether something transparent was put over black."""
 
     def fit(self, native: av.VideoFrame) -> av.VideoFrame:
         """Return the picture as the encoder takes it: itself where that is what it is."""
         if self._plain != self._source:
+            self.cleared = self.cleared or transparent(native, self._source)
             native = flattened(native, self._source, self._plain, limited=not self._colour.full_range)
         if self._fit.pixels == self._plain.name:
             return native
@@ -231,40 +235,6 @@ class Fitter:
         )  # fmt: skip
         made.color_range, made.colorspace = after, theirs.matrix
         return made
-
-
-def flattened(frame: av.VideoFrame, layout: Layout, plain: Layout, *, limited: bool) -> av.VideoFrame:
-    """Return the picture over black, as who sees it sees it: nothing that was transparent is left in its samples."""
-    made = av.VideoFrame(frame.width, frame.height, plain.name)
-    theirs, ours = views(frame, layout), views(made, plain)
-    top = (1 << layout.bits) - 1
-    alpha = theirs[-1] if layout.roles[-1] == Role.ALPHA else theirs[0][..., -1]
-    for source, target, role, (across, down) in zip(theirs, ours, plain.roles, plain.scales, strict=False):
-        black = {Role.LUMA: (16 << (plain.bits - 8)) if limited and not plain.grey else 0,
-                 Role.CHROMA: 1 << (plain.bits - 1)}.get(role, 0)  # fmt: skip
-        samples = source[..., :-1] if layout.roles[0] in {Role.RGBA, Role.GREY_ALPHA} else source
-        colour = samples.reshape(target.shape).astype(np.int64)
-        # The least opaque pixel under a sample says how much of it is seen.
-        share = _least(alpha, across, down).astype(np.int64)
-        seen = share.reshape(*share.shape, *[1] * (target.ndim - 2))
-        target[...] = (black + (colour - black) * seen // top).astype(target.dtype)
-    made.color_range, made.colorspace = frame.color_range, frame.colorspace
-    made.color_primaries, made.color_trc = frame.color_primaries, frame.color_trc
-    return made
-
-
-def _least(alpha: Samples, across: int, down: int) -> Samples:
-    """Return the least of the values that each sample of a plane with fewer of them stands for."""
-    if across == down == 1:
-        return alpha
-    rows, columns = (np.arange(0, side, step) for side, step in zip(alpha.shape, (down, across), strict=True))
-    last = alpha.shape[0] - 1, alpha.shape[1] - 1
-    parts = [
-        alpha[np.ix_(np.minimum(rows + y, last[0]), np.minimum(columns + x, last[1]))]
-        for y, x in np.ndindex(down, across)
-    ]
-    least: Samples = np.minimum.reduce(parts)
-    return least
 
 
 @lru_cache(maxsize=1024)

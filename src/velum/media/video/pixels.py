@@ -203,3 +203,47 @@ def widened(frame: av.VideoFrame, layout: Layout, target: Layout) -> av.VideoFra
     wide.color_range, wide.colorspace = frame.color_range, frame.colorspace
     wide.color_primaries, wide.color_trc = frame.color_primaries, frame.color_trc
     return wide
+
+
+def transparent(frame: av.VideoFrame, layout: Layout) -> bool:
+    """Tell whether a picture with alpha has a sample that is not opaque."""
+    return int(_opacity(frame, layout).min()) < (1 << layout.bits) - 1
+
+
+def _opacity(frame: av.VideoFrame, layout: Layout) -> Samples:
+    samples = views(frame, layout)
+    return samples[-1] if layout.roles[-1] == Role.ALPHA else samples[0][..., -1]
+
+
+def flattened(frame: av.VideoFrame, layout: Layout, plain: Layout, *, limited: bool) -> av.VideoFrame:
+    """Return the picture over black, as who sees it sees it: nothing that was transparent is left in its samples."""
+    made = av.VideoFrame(frame.width, frame.height, plain.name)
+    theirs, ours = views(frame, layout), views(made, plain)
+    top = (1 << layout.bits) - 1
+    alpha = _opacity(frame, layout)
+    for source, target, role, (across, down) in zip(theirs, ours, plain.roles, plain.scales, strict=False):
+        black = {Role.LUMA: (16 << (plain.bits - 8)) if limited and not plain.grey else 0,
+                 Role.CHROMA: 1 << (plain.bits - 1)}.get(role, 0)  # fmt: skip
+        samples = source[..., :-1] if layout.roles[0] in {Role.RGBA, Role.GREY_ALPHA} else source
+        colour = samples.reshape(target.shape).astype(np.int64)
+        # The least opaque pixel under a sample says how much of it is seen.
+        share = _least(alpha, across, down).astype(np.int64)
+        seen = share.reshape(*share.shape, *[1] * (target.ndim - 2))
+        target[...] = (black + (colour - black) * seen // top).astype(target.dtype)
+    made.color_range, made.colorspace = frame.color_range, frame.colorspace
+    made.color_primaries, made.color_trc = frame.color_primaries, frame.color_trc
+    return made
+
+
+def _least(alpha: Samples, across: int, down: int) -> Samples:
+    """Return the least of the values that each sample of a plane with fewer of them stands for."""
+    if across == down == 1:
+        return alpha
+    rows, columns = (np.arange(0, side, step) for side, step in zip(alpha.shape, (down, across), strict=True))
+    last = alpha.shape[0] - 1, alpha.shape[1] - 1
+    parts = [
+        alpha[np.ix_(np.minimum(rows + y, last[0]), np.minimum(columns + x, last[1]))]
+        for y, x in np.ndindex(down, across)
+    ]
+    least: Samples = np.minimum.reduce(parts)
+    return least

@@ -122,18 +122,31 @@ def refuse_encrypted(packet: "Packet[Any]", file: Held) -> None:
 
 def _first(container: Demuxed, stream: "VideoStream", file: Held, limits: Limits) -> av.VideoFrame:
     """Return the first picture that can be decoded; later reading says which could not."""
-    taken, decode = 0, stream.decode
+    taken, decode, layered = 0, stream.decode, False
     for packet in container.demux(stream):
         refuse_encrypted(packet, file)
-        if not taken and packet.size and alpha.declares(stream, packet):
-            decode = alpha.seeing(stream, limits).decode
+        if not taken and packet.size:
+            decode = alpha.seeing(stream, limits).decode if alpha.declares(stream, packet) else decode
+            layered = alpha.layered(stream, packet)
         taken += packet.size
         frames = _tried(decode, packet)
         if frames:
+            _refuse_unseen(container, frames[0], file, layered=layered)
             return frames[0]
         if taken > _FIRST_FRAMES_BYTES:
             break
     raise BadInput(f"cannot read {file.path}: none of its pictures can be decoded; it is damaged or encrypted")
+
+
+def _refuse_unseen(container: Demuxed, first: av.VideoFrame, file: Held, *, layered: bool) -> None:
+    """Raise `BadInput` where transparency that the file has is not in its decoded pictures."""
+    apart = len(_moving(container)) > 1 and file.alpha_apart()
+    if apart or (layered and not kept_layout(first.format.name)[0].alpha):
+        where = "a track" if apart else "a layer"
+        raise BadInput(
+            f"cannot read {file.path}: its transparency is in {where} of its own, which is not supported, and what it "
+            f"hides would be shown; convert it to ProRes 4444 in MOV, or to VP9 in WebM"
+        )
 
 
 def _tried(decode: "Callable[[Packet[Any]], list[av.VideoFrame]]", packet: "Packet[Any]") -> list[av.VideoFrame]:

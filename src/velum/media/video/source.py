@@ -16,7 +16,7 @@ from velum.limits import Limits
 from velum.media.live import Live
 from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
 from velum.media.video.joins import joined
-from velum.media.video.whole import TS_PACKETS, missing
+from velum.media.video.whole import TS_PACKETS, alpha_track, missing
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -109,6 +109,10 @@ class Held(Protocol):
         """Tell whether recordings were joined between two packets of a transport stream, by their places in bytes."""
         ...
 
+    def alpha_apart(self) -> bool:
+        """Tell whether a track of its own holds the transparency of the pictures."""
+        ...
+
     def open(self, limits: Limits) -> Demuxed:
         """Return a demuxer over it, from its start."""
         ...
@@ -153,6 +157,10 @@ class VideoFile:
         """Tell whether recordings were joined between two packets of a transport stream, by their places in bytes."""
         length = end - start + max(TS_PACKETS)
         return 0 < length <= _MOST_LOOKED and joined(os.pread(self._descriptor, length, start), pid, TS_PACKETS)
+
+    def alpha_apart(self) -> bool:
+        """Tell whether a track of its own holds the transparency of the pictures."""
+        return self.format in {"MP4", "MOV"} and alpha_track(_At(self._descriptor), self.size)
 
     @property
     def stopped(self) -> bool:

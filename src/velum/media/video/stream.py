@@ -70,6 +70,10 @@ class LiveFile:
         """Return False: what has come is gone."""
         return False
 
+    def alpha_apart(self) -> bool:
+        """Return False: what a stream sends of its index is gone once it was read."""
+        return False
+
     def open(self, limits: Limits) -> "_Turn":  # noqa: ARG002 - they are checked in `Live`'s own open
         """Return the stream: first for a look at its beginning, then, from there again, for the one pass."""
         self._passes += 1

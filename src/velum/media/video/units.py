@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 _START_CODE = b"\0\0\0\1"
+_PREFIX_SEI = 39
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,26 @@ class Nals:
 
     def _is_idr(self, unit: bytes) -> bool:
         return self._kind(unit) in ({19, 20} if self._hevc else {5})
+
+
+def messages(extradata: bytes, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield type and payload of the messages before the pictures of a packet of HEVC (ITU-T H.265, 7.3.2.4, 7.3.5)."""
+    prefix, known = _hvcc(extradata)
+    for unit in (*known, *_split(data, prefix)):
+        if len(unit) < 3 or unit[0] >> 1 & 63 != _PREFIX_SEI:
+            continue
+        rest = unit[2:].replace(b"\0\0\3", b"\0\0")
+        while len(rest) > 2:
+            kind, rest = _extended(rest)
+            size, rest = _extended(rest)
+            yield kind, rest[:size]
+            rest = rest[size:]
+
+
+def _extended(data: bytes) -> tuple[int, bytes]:
+    """Return a number of which each byte 255 says that more follows, and what is behind it."""
+    more = len(data) - len(data.lstrip(b"\xff"))
+    return 255 * more + (data[more] if more < len(data) else 0), data[more + 1 :]
 
 
 class Obus:

@@ -1,6 +1,7 @@
 """Whether a file is as long as its own structure says; demuxers often end a truncated one without a word."""
 
 import io
+import re
 from collections.abc import Iterator
 from itertools import islice
 
@@ -9,6 +10,11 @@ _EBML_SEGMENT = 0x18538067
 _EBML_UNKNOWN = {(1 << 7 * length) - 1 for length in range(1, 9)}
 _MOST_PARTS = 100_000
 """Parts looked at: a file may be made of tiny ones to keep us busy."""
+_LARGEST_INDEX = 256 << 20
+_HANDLER = re.compile(rb"hdlr.{8}auxv", re.DOTALL)
+_ALPHA = b"auxiliary:alpha", b"hevc:2015:auxid:1"
+"""How such a track says what it is (ISO/IEC 23008-12, 6.5.8)."""
+
 TS_PACKETS = (188, 192, 204)
 """Bytes of a packet of a transport stream: bare, with a time stamp (M2TS), with error correction (DVB)."""
 
@@ -51,6 +57,20 @@ def _boxes(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
             return
         yield start, length
         start += max(length, 8)
+
+
+def alpha_track(file: io.RawIOBase, size: int) -> bool:
+    """Tell whether a track of an MP4 or MOV is the transparency of another one (ISO/IEC 14496-12, 12.1.1 and 12.1.5).
+
+    Other auxiliary tracks, such as the depth that telephones record, change nothing of what is seen.
+    """
+    for start, length in islice(_boxes(file, size), _MOST_PARTS):
+        head = _read(file, start, _HEADER)
+        if head[4:8] == b"moov" and length <= _LARGEST_INDEX:
+            index = _read(file, start, length)
+            tracks = index.split(b"trak")[1:]
+            return any(_HANDLER.search(track) and any(name in track for name in _ALPHA) for track in tracks)
+    return False
 
 
 def _elements(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
