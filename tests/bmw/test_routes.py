@@ -101,7 +101,7 @@ BAD_URLS = [
     ("no address", "nonsense"), ("another scheme", "ftp://127.0.0.1/"), ("a file", "file:///etc/passwd"),
     ("nobody listens", "http://127.0.0.1:1/"), ("no slash at the end", "http://127.0.0.1:80"),
     ("credentials", "http://me:secret@127.0.0.1/"), ("no such port", "http://127.0.0.1:99999/"),
-    ("not allowed", "http://169.254.169.254/"), ("unknown name", "http://nothing.invalid/"),
+    ("unknown name", "http://nothing.invalid/"),
 ]  # fmt: skip
 
 
@@ -113,10 +113,41 @@ def test_addresses_that_are_none_are_refused(alone: TestClient, url: str) -> Non
     )
 
 
-def test_addresses_that_may_not_be_reached_are_not(tmp_path: Path) -> None:
-    with StubInference("OVD") as api, client(made(tmp_path, reach=Reach())) as it:
-        assert "wrong url format" in it.post("/set_url", data={"url": api.url}).json()["error"]
-        assert not api.asked, "this machine itself is reached only where that is allowed"
+CLOSED = Reach()
+"""What a service outside a container has: neither this machine nor private networks."""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]"])
+def test_addresses_that_may_not_be_reached_are_not_and_that_is_told(tmp_path: Path, host: str) -> None:
+    """With the setting that opens them; the original's text would send people looking for a mistake in the address."""
+    for strict in (False, True):
+        with client(made(tmp_path / str(strict), [], reach=CLOSED, strict=strict)) as it:
+            error = it.post("/set_url", data={"url": f"http://{host}:9/"}).json()["error"]
+        if strict:
+            assert error == "wrong url format. expected format: http://ip:port/"
+        else:
+            assert "may not reach this url" in error
+            assert "VELUM_REMOTE_ALLOW" in error
+            assert "VELUM_REMOTE_PRIVATE=true" in error
+
+
+def test_which_address_a_name_stands_for_is_not_told(tmp_path: Path) -> None:
+    with client(made(tmp_path, [], reach=CLOSED)) as it:
+        assert "127.0.0.1" not in it.post("/set_url", data={"url": "http://localhost:9/"}).text
+
+
+def test_listed_addresses_that_may_not_be_reached_are_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with StubInference("OVD") as api, client(made(tmp_path, [api.url], reach=CLOSED)) as it:
+        it.get("/available_methods/")
+        why = it.get("/health/ready").json()["faults"][api.url]
+        it.get("/available_methods/")
+        assert not api.asked
+    assert "this machine itself" in why
+    assert "VELUM_REMOTE_ALLOW" in why
+    lines = [record.__dict__["facts"] for record in caplog.records if "inference API" in record.msg]
+    assert lines == [{"url": api.url, "cause": why}], "once, not in every round"
 
 
 def test_a_corrupt_list_is_told(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Addresses are asked side by side, and each within a time of its own: one that is slow or down keeps no other waiting.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +17,8 @@ from velum.bmw import wire
 from velum.bmw.techniques import Shown
 from velum.bmw.urls import Urls
 from velum.errors import BadInput, Unavailable, VelumError
+
+LOG = logging.getLogger("velum.service")
 
 WAIT_SECONDS = 20.0
 """How long addresses may take to say what they offer; what comes later is listed from then on. A YOLO server may have
@@ -205,11 +208,13 @@ class Directory:
             served, fault = None, str(error)
         with self._lock:
             self._served[url] = served
-            self._faults.pop(url, None)
+            before = self._faults.pop(url, None)
             if fault is not None:
                 self._faults[url] = fault
             self._lame = {key: why for key, why in self._lame.items() if key[0] != url}
             self._lame |= {(url, one.model): one.fault for one in served or () if one.fault}
+        if fault is not None and fault != before:
+            LOG.warning("an inference API cannot be used", extra={"facts": {"url": url, "cause": fault}})
 
     def _publish(self) -> Methods:
         return self._publish_of(self._urls.all())

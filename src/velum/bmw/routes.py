@@ -17,6 +17,7 @@ from velum.bmw.urls import Urls
 from velum.bmw.workers import Workers
 from velum.errors import BadPlan, LimitExceeded, OutputFailed, PluginFault, Unavailable, VelumError
 from velum.media.plain import PlainFormat
+from velum.remote.guard import AddressRefused
 from velum.remote.peers import Peers
 from velum.report import Report
 
@@ -68,7 +69,8 @@ class Api:
             status = self.peers.get(f"{url}{wire.MODELS}").status
         except (BadPlan, Unavailable) as error:
             note(request, cause=str(error))
-            raise Refused(wire.BAD_ADDRESS) from error
+            closed = isinstance(error, AddressRefused) and not self.anonymizer.strict
+            raise Refused(wire.REFUSED_ADDRESS if closed else wire.BAD_ADDRESS) from error
         if status != 200:
             raise Refused(wire.SILENT_ADDRESS)
         if not self.urls.add(url):

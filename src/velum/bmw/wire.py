@@ -363,6 +363,11 @@ ADDRESSES = "urls"
 CORRUPT = "Json file corrupted"
 NO_FILE = "[Errno 2] No such file or directory: '../jsonFiles/url_configuration.json'"
 BAD_ADDRESS = "wrong url format. expected format: http://ip:port/"
+REFUSED_ADDRESS = (
+    "the service may not reach this url: private networks, the machine that it runs on and addresses that its operator "
+    "denies are closed; start it with VELUM_REMOTE_ALLOW=host, or with VELUM_REMOTE_PRIVATE=true for private networks"
+)
+"""Not the original's: that reaches everything."""
 SILENT_ADDRESS = "url trying to add is not reachable"
 UNKNOWN_ADDRESS = "url is not present in config file"
 ADDED, KNOWN_ALREADY = "url added successfully", "url already exist"

@@ -67,6 +67,10 @@ class Names:
         return any(address in network for network in self.networks)
 
 
+class AddressRefused(BadPlan):
+    """The operator's lists do not allow the address. The message can name one that only the operator may know."""
+
+
 class Guard:
     """Finds the addresses of hosts and refuses those that a `Reach` does not hold."""
 
@@ -80,7 +84,7 @@ class Guard:
     def addresses(self, host: str, port: int) -> list[str]:
         """Return the addresses of a host that may be reached, in the resolver's order.
 
-        Raises `BadPlan` when there is none among those that it has, `Unavailable` when it has none.
+        Raises `AddressRefused` when there is none among those that it has, `Unavailable` when it has none.
         """
         try:
             found = list(dict.fromkeys(self._resolve(host, port)))
@@ -95,7 +99,10 @@ class Guard:
         if not good:
             address, why = next(iter(refused.items()))
             which = f"address {address}" if address == host else f"host {host!r} ({address})"
-            raise BadPlan(f"{which} must not be reached: {why}; the operator can allow it by name, address or network")
+            raise AddressRefused(
+                f"{which} must not be reached: {why}; the operator can allow it by name, address or network, with "
+                "VELUM_REMOTE_ALLOW, and all private networks with VELUM_REMOTE_PRIVATE=true"
+            )
         return good
 
     def refusal(self, host: str, address: str) -> str | None:
