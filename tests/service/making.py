@@ -22,6 +22,7 @@ from velum.frame import Frame
 from velum.region import Box, Region
 from velum.remote.reach import Reach
 from velum.service.app import create_app
+from velum.service.protocol import timed_protocol
 from velum.settings import Settings
 from velum.settings.sections import Bmw, Jobs, Service
 from velum.testing import FakeLocalizer
@@ -76,7 +77,8 @@ def on_the_wire(
     fake = {"centerface": lambda: FakeLocalizer(found)}
     app = create_app(chosen, host=replace(chosen.host(), localizers=fake))
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        http = timed_protocol(chosen.service.head_seconds, chosen.service.idle_seconds)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, http=http))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

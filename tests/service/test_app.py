@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -276,3 +277,44 @@ def test_told_to_end_it_finishes_what_it_can(process: Any, tmp_path: Path, grace
     assert not list((tmp_path / "videos").iterdir()), "nothing unfinished is left"
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert any(line.get("path") == "/anonymize/" and line["status"] == answer.status_code for line in lines)
+
+
+SLEEPY = """
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Sleepy:
+    '''Do nothing, for ever.'''
+
+    destroys = True
+    labels = None
+
+    def hide(self, patch):
+        Path({!r}).touch()
+        time.sleep(3600)
+"""
+
+
+def test_what_cannot_be_stopped_ends_with_the_process(process: Any, tmp_path: Path) -> None:
+    (tmp_path / "techniques").mkdir()
+    (tmp_path / "techniques" / "sleepy.py").write_text(SLEEPY.format(str(tmp_path / "asleep")))
+    service, url = process(
+        VELUM_SERVICE_GRACE_SECONDS="0.5", VELUM_TECHNIQUES=str(tmp_path / "techniques"),
+        VELUM_JOBS_DATA=str(tmp_path / "jobs"),
+    )  # fmt: skip
+    plan = '{"rules": ["face: fixed(box=[0, 0, 9, 9]) -> sleepy"]}'
+
+    def ask() -> None:
+        with suppress(httpx2.TransportError):
+            httpx2.post(f"{url}/v1/images", files={"image": picture(), "plan": (None, plan)}, timeout=60)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    until((tmp_path / "asleep").exists)
+    service.send_signal(signal.SIGTERM)
+    assert service.wait(60) == 1
+    asking.join()
+    assert "the grace time is over" in (tmp_path / "log").read_text()

@@ -2,7 +2,9 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -145,13 +147,17 @@ def _issuer(settings: Settings) -> Issuer:
 class Door:
     """Lets in who may enter, and counts what they send; others are told why not, in problem details."""
 
-    def __init__(self, app: ASGIApp, access: Access, free: frozenset[str] = frozenset()) -> None:
-        """Prepare; `free` are more paths for everyone."""
+    def __init__(self, app: ASGIApp, access: Access, free: frozenset[str] = frozenset(), places: int = 0) -> None:
+        """Prepare; `free` are more paths for everyone, `places` the requests that a caller may have at a time (0: all).
+
+        Where nobody is asked who they are, an address is a caller.
+        """
         self._app, self._access, self._free = app, access, free
+        self._places, self._inside = places, Counter[str]()
 
     async def __call__(self, scope: Asgi, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or not self._access.required or self._lets_all(scope["path"]):
+        if scope["type"] != "http" or self._lets_all(scope["path"]):
             scope[CALLER] = ANYONE
             await self._app(scope, receive, send)
             return
@@ -164,17 +170,33 @@ class Door:
 
         try:
             inside = await self._enter(scope, receive)
-            await self._app(scope, inside, marked)
+            with self._place(_place_of(scope)):
+                await self._app(scope, inside, marked)
         except Unavailable as error:
             if begun:
                 raise
             await _refused(error, scope)(scope, receive, send)
+
+    @contextmanager
+    def _place(self, who: str) -> Iterator[None]:
+        """Hold one of a caller's places. Raises `TooMuch` when none is left."""
+        if self._places and self._inside[who] >= self._places:
+            raise TooMuch(f"{self._places} requests of yours are in work, as many as may be at a time; wait for one", 1)
+        self._inside[who] += 1
+        try:
+            yield
+        finally:
+            self._inside[who] -= 1
+            self._inside += Counter()  # forget who has none
 
     def _lets_all(self, path: str) -> bool:
         return path in self._free or not shut(path)
 
     async def _enter(self, scope: Asgi, receive: Receive) -> Receive:
         """Find out who comes, and return how the body is to be read."""
+        if not self._access.required:
+            scope[CALLER] = ANYONE
+            return receive
         headers = Headers(scope=scope)
         media = scope["method"] in {"GET", "HEAD"} and _MEDIA.fullmatch(scope["path"]) is not None
         caller = scope[CALLER] = await self._access.caller(headers, media=media)
@@ -195,6 +217,12 @@ class Door:
             return message
 
         return counted
+
+
+def _place_of(scope: Asgi) -> str:
+    """Return whose places a request takes: those of its caller, or of the address that it is from."""
+    caller: Caller = scope[CALLER]
+    return caller.name if caller is not ANYONE else f"from {(scope.get('client') or ('nowhere',))[0]}"
 
 
 def secret_of(headers: Headers, *, media: bool = False) -> str:

@@ -142,7 +142,10 @@ def create_app(settings: Settings | None = None, *, host: Host | None = None) ->
         guards = [] if settings.watch.metrics_open else [Depends(access.require("operate"))]
         app.include_router(metrics.routes(house.metrics, guards=guards))
     # The last is the outermost.
-    app.add_middleware(Door, access=access, free=frozenset({metrics.PATH} if settings.watch.metrics_open else ()))
+    app.add_middleware(
+        Door, access=access, free=frozenset({metrics.PATH} if settings.watch.metrics_open else ()),
+        places=settings.service.caller_requests or max(1, settings.service.requests // 2),
+    )  # fmt: skip
     if settings.access.origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.access.origins, allow_methods=["*"], allow_headers=["*"],
@@ -154,7 +157,7 @@ def create_app(settings: Settings | None = None, *, host: Host | None = None) ->
         )
     app.add_middleware(
         Edge, requests=settings.service.requests, body_bytes=settings.service.body_bytes,
-        upload_bytes=settings.limits().bytes,
+        upload_bytes=settings.limits().bytes, idle_seconds=settings.service.idle_seconds,
     )  # fmt: skip
     app.add_middleware(Watch, metrics=house.metrics, audit=house.audit)
     return app

@@ -19,7 +19,10 @@ from velum.bmw.routes import FACTS
 from velum.service import problems
 from velum.service.paths import shut
 
-TOO_LARGE, TOO_MANY, CLIENT_GONE = 413, 429, 499
+TOO_SLOW, TOO_LARGE, TOO_MANY, CLIENT_GONE = 408, 413, 429, 499
+LEAST_RATE = 1000
+"""Bytes of a body in a second, on the average, below which a client is too slow."""
+
 _CODES = {400: "Malformed", TOO_LARGE: "LimitExceeded", TOO_MANY: "Busy", 500: "Fault", 503: "Unavailable"}
 
 UPLOADS = "/v1/uploads/"
@@ -42,6 +45,8 @@ class Edge:
     requests: int
     body_bytes: int
     upload_bytes: int = 0
+    idle_seconds: float = 60.0
+    """How long nothing of a body may come."""
     _inside: int = field(default=0, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +56,7 @@ class Edge:
             return
         uploading = scope["path"].startswith(UPLOADS)
         most = max(self.body_bytes, self.upload_bytes) if uploading else self.body_bytes
-        visit = _Visit(scope, receive, send, most)
+        visit = _Visit(scope, receive, send, most, self.idle_seconds)
         self._inside += 1
         try:
             if self._inside > self.requests and not scope["path"].startswith("/health/"):
@@ -91,7 +96,11 @@ class _Visit:
     receive: Receive
     send: Send
     body_bytes: int
+    idle_seconds: float
     name: str = ""
+    complete: bool = False
+    waited: float = 0.0
+    """Seconds for which the body was waited for."""
     status: int = 0
     taken: int = 0
     begun: float = field(default_factory=time.perf_counter)
@@ -140,10 +149,23 @@ class _Visit:
         LOG.log(level, "request", extra={"facts": facts})
 
     async def _counted(self) -> Message:
-        message = await self.receive()
+        message = await (self.receive() if self.complete else self._in_time())
         self.taken += len(message.get("body", b""))
         if self.taken > self.body_bytes:
             raise HTTPException(TOO_LARGE, too_large(self.body_bytes))
+        return message
+
+    async def _in_time(self) -> Message:
+        """Return what comes next of the body. Raises 408 when that takes too long, now or on the average."""
+        left = 2 * self.idle_seconds + self.taken / LEAST_RATE - self.waited
+        begun = time.perf_counter()
+        try:
+            async with asyncio.timeout(max(0.0, min(self.idle_seconds, left))):
+                message = await self.receive()
+        except TimeoutError as error:
+            raise HTTPException(TOO_SLOW, "the body comes too slowly; send it again, or over a better line") from error
+        self.waited += time.perf_counter() - begun
+        self.complete = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
     async def _marked(self, message: Message) -> None:

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from velum.bmw import wire
 from velum.errors import VelumError
 from velum.service import problems
-from velum.service.edge import CLIENT_GONE, TOO_LARGE
+from velum.service.edge import CLIENT_GONE, TOO_LARGE, TOO_SLOW
 
 
 def handle(app: FastAPI) -> None:
@@ -25,10 +25,10 @@ def handle(app: FastAPI) -> None:
     async def refused(request: Request, error: HTTPException) -> Response:
         if problems.own(request.url.path):
             return _refused(request, error)
-        if error.status_code == TOO_LARGE:
+        if error.status_code in {TOO_SLOW, TOO_LARGE}:
             # The rest of the body is never read, so the connection cannot be used again.
             body = wire.envelope(error=str(error.detail))
-            return Response(body, TOO_LARGE, {"connection": "close"}, media_type="application/json")
+            return Response(body, error.status_code, {"connection": "close"}, media_type="application/json")
         return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
     @app.exception_handler(VelumError)
@@ -48,8 +48,9 @@ def _invalid(request: Request, error: RequestValidationError) -> Response:
 
 
 def _refused(request: Request, error: HTTPException) -> Response:
-    codes = {404: "NotFound", 405: "NotAllowed", TOO_LARGE: "LimitExceeded", 429: "Busy"}
-    # The rest of a body that is too large is never read, so the connection cannot be used again.
-    headers = {**(error.headers or {}), **({"connection": "close"} if error.status_code == TOO_LARGE else {})}
+    unread = error.status_code in {TOO_SLOW, TOO_LARGE}
+    codes = {TOO_SLOW: "TooSlow", 404: "NotFound", 405: "NotAllowed", TOO_LARGE: "LimitExceeded", 429: "Busy"}
+    # The rest of such a body is never read, so the connection cannot be used again.
+    headers = {**(error.headers or {}), **({"connection": "close"} if unread else {})}
     code = codes.get(error.status_code, "Malformed")
     return problems.problem(error.status_code, str(error.detail), request.url.path, code=code, headers=headers)

@@ -24,6 +24,12 @@ class Service:
     """Videos in work at a time; more are refused."""
     requests: int = 256
     """Requests of all kinds at a time; more are refused."""
+    caller_requests: int = 0
+    """Requests of one caller (of one address, where nobody is asked for a key) at a time; 0: half of all."""
+    head_seconds: float = 15.0
+    """How long a client may take to send the head of a request."""
+    idle_seconds: float = 60.0
+    """How long nothing of a body may come, and nothing of an answer be read."""
     body_bytes: int = 2 << 30
     """Largest upload."""
     picture_bytes: int = 128 << 20
@@ -157,6 +163,9 @@ SERVICE: Readers = MappingProxyType(
         "queue": Given.number,
         "videos": _COUNT,
         "requests": _COUNT,
+        "caller_requests": Given.number,
+        "head_seconds": Given.seconds,
+        "idle_seconds": Given.seconds,
         "body_bytes": _COUNT,
         "picture_bytes": _COUNT,
         "grace_seconds": Given.seconds,

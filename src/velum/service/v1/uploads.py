@@ -1,5 +1,6 @@
 """`/v1/uploads`: files of any size as raw streams, to be continued where they broke off."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from velum.service.access import Access
 from velum.service.callers import Caller
 from velum.service.office import Office
 from velum.service.problems import Conflict, Malformed, NotFound, documented
+from velum.service.v1.streams import UploadTurns, pieces
 from velum.service.v1.values import UploadState, UploadWanted
 
 CHUNK = 1 << 20
@@ -79,6 +81,7 @@ def routes(receiving: Receiving, access: Access) -> APIRouter:
     router = APIRouter(prefix="/uploads", tags=["Uploads"])
     Asking = Annotated[Caller, Depends(access.require("anonymize"))]  # noqa: N806 - a type
     limiter: list[anyio.CapacityLimiter] = []
+    turns = UploadTurns()
     state: dict[str, Any] = {"response_model": UploadState, "response_class": JSONResponse}
 
     @router.post("", status_code=201, responses=documented(400), **state)
@@ -107,22 +110,28 @@ def routes(receiving: Receiving, access: Access) -> APIRouter:
     ) -> Response:
         """Send bytes: all of them, or those from `Upload-Offset` (or of `Content-Range`) on.
 
-        What came before a connection broke is kept; `HEAD` tells how much that is.
+        What came before a connection broke is kept; `HEAD` tells how much that is. A request for the same upload that
+        is still open ends: it may be a connection that broke and nobody has noticed.
         """
         offset = _start(upload_offset, content_range)
         limiter[:] = limiter or [anyio.CapacityLimiter(receiving.streams)]
 
-        def work() -> Upload:
-            return receiving.append(upload, offset, caller, _pulled(_gathered(request)))
+        await anyio.to_thread.run_sync(receiving.get, upload, caller)  # strangers end nobody's turn
+        async with turns.turn(upload) as stop:
 
-        made = await anyio.to_thread.run_sync(work, limiter=limiter[0])
+            def work() -> Upload:
+                return receiving.append(upload, offset, caller, _pulled(_gathered(request, stop)))
+
+            made = await anyio.to_thread.run_sync(work, limiter=limiter[0])
         note(request, upload=upload, offset=made.offset)
         return _answer(made)
 
     @router.delete("/{upload}", status_code=204, responses=documented(404, 409), response_class=Response)
-    def discard(upload: Id, caller: Asking) -> Response:
-        """Delete what came of an upload."""
-        receiving.discard(upload, caller)
+    async def discard(upload: Id, caller: Asking) -> Response:
+        """Delete what came of an upload; whoever sends it is stopped."""
+        await anyio.to_thread.run_sync(receiving.get, upload, caller)
+        async with turns.turn(upload):
+            await anyio.to_thread.run_sync(receiving.discard, upload, caller)
         return Response(status_code=204)
 
     return router
@@ -155,11 +164,11 @@ def _start(offset: int | None, content_range: str | None) -> int:
     return int(match[1])
 
 
-async def _gathered(request: Request) -> AsyncIterator[bytes]:
+async def _gathered(request: Request, stop: asyncio.Event) -> AsyncIterator[bytes]:
     """Yield the body in pieces worth a trip to another thread. What is here when it breaks off comes still."""
     held = bytearray()
     try:
-        async for chunk in request.stream():
+        async for chunk in pieces(request, stop):
             held += chunk
             if len(held) >= CHUNK:
                 yield bytes(held)

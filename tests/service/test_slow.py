@@ -1,0 +1,131 @@
+"""Clients that are slow, or say nothing any more, hold no place for long."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from tests.service.making import client, on_the_wire, picture, settings
+from tests.waiting import until
+
+from velum.service.keys import Keys
+from velum.settings.sections import Access
+
+HEAD = "POST {} HTTP/1.1\r\nHost: velum\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("slow")
+    with on_the_wire(settings(folder, head_seconds=0.5, idle_seconds=0.5)) as made:
+        yield made
+
+
+def line_to(address: str) -> socket.socket:
+    place = urlsplit(address)
+    return socket.create_connection((place.hostname or "", place.port or 0), 20)
+
+
+def rest(line: socket.socket) -> bytes:
+    return b"".join(iter(lambda: line.recv(65536), b""))
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/images HTTP/1.1\r\nHost: v"])
+def test_a_head_that_does_not_come_ends_the_connection(address: str, sent: bytes) -> None:
+    with line_to(address) as line:
+        line.sendall(sent)
+        assert rest(line) == b""
+
+
+def test_the_second_head_of_a_connection_is_waited_for_no_longer(address: str) -> None:
+    with line_to(address) as line:
+        line.sendall(b"GET /health/live HTTP/1.1\r\nHost: velum\r\n\r\nGET /health/live HT")
+        assert rest(line).count(b"HTTP/1.1 200") == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/images", "/v1/locate", "/v1/jobs"])
+def test_a_body_that_does_not_come_is_refused(address: str, path: str) -> None:
+    with line_to(address) as line:
+        line.sendall(HEAD.format(path, 1000).encode() + b"x")
+        answer = rest(line)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code": "TooSlow"' in answer
+
+
+def test_a_form_of_old_that_does_not_come_is_refused_in_its_own_words(address: str) -> None:
+    head = HEAD.format("/anonymize/", 1000).replace("application/octet-stream", "multipart/form-data; boundary=a")
+    with line_to(address) as line:
+        line.sendall(head.encode() + b"--a\r\n")
+        answer = rest(line)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["success"] is False
+
+
+def test_a_body_that_comes_in_drops_is_refused(address: str) -> None:
+    with line_to(address) as line:
+        line.sendall(HEAD.format("/v1/images", 1 << 20).encode())
+        line.settimeout(0.2)
+        answer = b""
+        for _ in range(100):  # never silent for long, but never much
+            try:
+                line.sendall(b"x")
+                answer = line.recv(65536)
+                break
+            except TimeoutError:
+                continue
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_caller_has_so_many_places(tmp_path: Path) -> None:
+    with on_the_wire(settings(tmp_path, requests=8, caller_requests=2)) as address:
+        held = [line_to(address) for _ in range(2)]
+        for line in held:
+            line.sendall(HEAD.format("/v1/images", 1 << 20).encode() + b"x" * 1000)
+        until(lambda: httpx2.get(f"{address}/v1/jobs").status_code == 429)
+        assert "2 requests of yours" in httpx2.get(f"{address}/v1/jobs").json()["detail"]
+        assert httpx2.get(f"{address}/health/live").status_code == 200
+        for line in held:
+            line.close()
+        until(lambda: httpx2.get(f"{address}/v1/jobs").status_code == 200)
+
+
+def test_an_upload_is_taken_over_by_its_owner_at_once(tmp_path: Path) -> None:
+    _, ada = Keys(tmp_path / "keys.json").add("ada", ["anonymize"])
+    _, eve = Keys(tmp_path / "keys.json").add("eve", ["anonymize"])
+    chosen = replace(settings(tmp_path), access=Access(required=True, keys=tmp_path / "keys.json"))
+    data = picture()
+    with on_the_wire(chosen) as address:
+        own, other = {"x-api-key": ada}, {"x-api-key": eve}
+        upload = f"/v1/uploads/{httpx2.post(f'{address}/v1/uploads', headers=own).json()['id']}"
+        with line_to(address) as line:
+            head = HEAD.format(upload, len(data)).replace("POST", "PUT").replace("Host", f"X-Api-Key: {ada}\r\nHost")
+            line.sendall(head.encode() + data[:100])
+            # Whoever it is not of, does not end it.
+            assert httpx2.put(f"{address}{upload}", content=data, headers=other).status_code == 404
+            assert httpx2.delete(f"{address}{upload}", headers=other).status_code == 404
+            answer = httpx2.put(f"{address}{upload}", content=data, headers=own)
+            assert (answer.status_code, answer.json().get("offset")) == (200, len(data)), answer.text
+            first = rest(line) if line.recv(1, socket.MSG_PEEK) else b""
+            assert first == b"" or first.startswith(b"HTTP/1.1 409 ")
+        with line_to(address) as line:
+            line.sendall(head.encode() + data[:100])
+            assert httpx2.delete(f"{address}{upload}", headers=own).status_code == 204
+
+
+def test_what_comes_in_time_is_served(tmp_path: Path) -> None:
+    with client(settings(tmp_path, idle_seconds=5)) as it:
+        answers: list[int] = []
+        threads = [
+            threading.Thread(target=lambda: answers.append(it.post("/v1/images", content=picture()).status_code))
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert answers == [200, 200, 200]
