@@ -137,3 +137,54 @@ def test_the_manifest_is_one_line_a_file(photos: Path, engine: Engine) -> None:
     lines = [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines()]
     assert sorted(line[0] for line in lines) == names(folder)
     assert {line[3] for line in lines} == {PLAN.digest}
+
+
+def test_kinds_are_told_by_content_and_what_cannot_be_done_is_named(tmp_path: Path, engine: Engine) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pixels = Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8))
+    pixels.save(folder / "3d.MPO", "JPEG")
+    pixels.save(folder / "old.dib", "BMP")
+    pixels.save(folder / "noname", "PNG")
+    pixels.convert("RGBA").save(folder / "plate.jpg", "PNG")
+    (folder / "raw.cr2").write_bytes(b"a raw photograph")
+    (folder / "new.jxl").write_bytes(b"\xff\x0a")
+    (folder / "cam.wmv").write_bytes(b"broken")
+    (folder / "BMW.txt").write_text("BMW is a car, and this is no picture of one, although it begins like a bitmap.")
+    (folder / "song.m4a").write_bytes(b"\0\0\0\x18ftypM4A " + bytes(20))
+    (folder / "._plate.jpg").write_bytes(b"\0\x05\x16\x07 of macOS")
+    jobs, target = arrange([folder], None)
+    assert target is not None
+    outcomes = {one.job.source.name: one for one in run(engine, jobs, PLAN, workers=2, manifest=target / MANIFEST)}
+    assert names(target) == ["3d.jpg", "noname.png", "old.bmp", "plate.png"]
+    assert {name for name, one in outcomes.items() if one.error} == {"raw.cr2", "new.jxl", "cam.wmv"}
+    told = outcomes["plate.jpg"].report
+    assert told is not None
+    assert any("PNG" in one and ".jpg" in one and ".png" in one for one in told.warnings)
+
+
+def test_results_that_are_renamed_take_no_name_of_another(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    picture = Image.new("RGB", (8, 8))
+    for name in ("a.jpg", "a.mpo", "a.jps", "B.PNG", "b.jpg", "c.jpg"):
+        picture.save(folder / name, "PNG" if name.endswith(("PNG", "b.jpg", "c.jpg")) else "JPEG")
+    jobs, target = arrange([folder], None)
+    assert target is not None
+    assert {job.source.name: job.target.name for job in jobs} == {
+        "a.jpg": "a.jpg", "a.mpo": "a.mpo.jpg", "a.jps": "a.jps.jpg", "B.PNG": "B.PNG", "b.jpg": "b.jpg.png",
+        "c.jpg": "c.png",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "expected"),
+    [("a.MPO", "JPEG", "a.hidden.jpg"), ("a.jpg", "PNG", "a.hidden.png"), ("a.JPG", "JPEG", "a.hidden.JPG")],
+)
+def test_one_file_is_called_what_it_is(tmp_path: Path, name: str, format: str, expected: str) -> None:
+    source = tmp_path / name
+    Image.new("RGB", (8, 8)).save(source, format)
+    jobs, _ = arrange([source], None)
+    assert [job.target.name for job in jobs] == [expected]
+    assert bool(jobs[0].note) == (source.suffix.lower() != Path(expected).suffix.lower())
+    assert arrange([source], tmp_path)[0][0].target.suffix == Path(expected).suffix

@@ -2,9 +2,10 @@
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -20,10 +21,15 @@ MANIFEST = ".velum-manifest.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One source and where its result goes."""
+    """One source and where its result goes; `note` says where the result is called otherwise than its source."""
 
     source: Path
     target: Path
+    note: str = ""
+
+    def noted(self, report: Report) -> Report:
+        """Return the report of this job, with the note among its warnings."""
+        return replace(report, warnings=(self.note, *report.warnings)) if self.note else report
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,10 @@ def arrange(sources: Sequence[Path], target: Path | None) -> tuple[list[Job], Pa
     """Return the jobs for files and folders, and the folder whose tree mirrors the sources (None for a single file).
 
     Without a target, `photo.jpg` becomes `photo.hidden.jpg` and the folder `photos` becomes `photos.hidden`. Folders
-    are searched to any depth for pictures, following no linked folders. Raises `BadInput` when a source is missing or
-    has no pictures, `BadPlan` when results would overwrite each other or land among their sources.
+    are searched to any depth, following no linked folders, for what is a picture or a video by its content or is called
+    like one. Where a source's suffix does not say what it is, its result has the suffix that does. Raises `BadInput`
+    when a source is missing or has no pictures, `BadPlan` when results would overwrite each other or land among their
+    sources.
     """
     for source in sources:
         if not source.exists():
@@ -48,11 +56,12 @@ def arrange(sources: Sequence[Path], target: Path | None) -> tuple[list[Job], Pa
     many = len(sources) > 1 or sources[0].is_dir()
     if not many:
         source = sources[0]
+        if target is not None and not target.is_dir():
+            return [Job(source, target)], None
+        suffix, note = _suffix_of_result(source)
         if target is None:
-            target = source.with_name(f"{source.stem}.hidden{source.suffix}")
-        elif target.is_dir():
-            target /= source.name
-        return [Job(source, target)], None
+            return [Job(source, source.with_name(f"{source.stem}.hidden{suffix}"), note)], None
+        return [Job(source, target / f"{source.stem}{suffix}", note)], None
     folder = target or (sources[0].with_name(f"{sources[0].resolve().name}.hidden") if len(sources) == 1 else None)
     if folder is None:
         raise BadPlan("several sources need a folder to write to; add -o FOLDER")
@@ -106,25 +115,51 @@ def _run(engine: Engine, job: Job, plan: Plan, overwrite: bool, finished: "_Mani
         return Outcome(job, error=error)
     if finished:
         finished.add(job)
-    return Outcome(job, report)
+    return Outcome(job, job.noted(report))
 
 
 def _mirrored(sources: Sequence[Path], folder: Path) -> list[Job]:
     inside = folder.resolve()
-    jobs: dict[Path, Job] = {}
+    plain: dict[Path, Job] = {}
+    renamed: list[tuple[Path, Job]] = []
     for source in sources:
         if source.is_dir() and source.resolve() == inside:
             raise BadPlan(f"{folder} is both source and target; choose another folder to write to")
         for path in _pictures(source, inside) if source.is_dir() else [source]:
             target = folder / (path.relative_to(source) if source.is_dir() else path.name)
-            if target in jobs:
-                raise BadPlan(
-                    f"{path} and {jobs[target].source} would both be written to {target}; run them one by one"
-                )
-            jobs[target] = Job(path, target)
-    if not jobs:
+            suffix, note = _suffix_of_result(path)
+            if note:
+                renamed.append((target, Job(path, target.with_suffix(suffix), note)))
+            else:
+                _add(plain, Job(path, target))
+    # Only now are the names known that are taken, also where upper and lower case are one.
+    taken = {str(target).casefold() for target in plain}
+    shared = Counter(str(job.target).casefold() for _, job in renamed)
+    for target, job in renamed:
+        name = str(job.target).casefold()
+        free = name not in taken and shared[name] == 1
+        _add(plain, job if free else replace(job, target=target.with_name(target.name + job.target.suffix)))
+    if not plain:
         raise BadInput(f"no pictures in {', '.join(map(str, sources))}; known are {', '.join(sorted(media.SUFFIXES))}")
-    return list(jobs.values())
+    return sorted(plain.values(), key=lambda job: job.source) if renamed else list(plain.values())
+
+
+def _add(jobs: dict[Path, Job], job: Job) -> None:
+    if job.target in jobs:
+        raise BadPlan(
+            f"{job.source} and {jobs[job.target].source} would both be written to {job.target}; run them one by one"
+        )
+    jobs[job.target] = job
+
+
+def _suffix_of_result(source: Path) -> tuple[str, str]:
+    """Return the suffix of the result of a source, and a note where it is not the source's own."""
+    kind = media.kind_of(source)
+    if kind is None or media.is_suffix_of(source.suffix, kind):
+        return source.suffix, ""
+    suffix = media.suffix_of(kind)
+    name = f"the suffix {source.suffix!r}" if source.suffix else "no suffix"
+    return suffix, f"it is a file of kind {kind} with {name}: the result has the suffix {suffix}"
 
 
 def _pictures(folder: Path, target: Path) -> Iterator[Path]:
@@ -132,7 +167,7 @@ def _pictures(folder: Path, target: Path) -> Iterator[Path]:
         if entry.is_dir():
             if not entry.is_symlink() and entry.resolve() != target:
                 yield from _pictures(entry, target)
-        elif entry.suffix.lower() in media.SUFFIXES:
+        elif media.is_picture(entry):
             yield entry
 
 

@@ -180,6 +180,7 @@ def _hide_one(
         frames_shown(job.source.name) as progress,
     ):
         report = engine.hide(job.source, target, plan, regions=findings, overwrite=overwrite, progress=progress)
+        report = report if isinstance(job, live.Stream) else job.noted(report)
     aside = not isinstance(target, Path)
     if keeper and isinstance(target, Path):
         keeper.hidden(report, target)

@@ -15,7 +15,8 @@ from velum.jobs.seams import linked, renumbered, reported
 from velum.jobs.values import Former, Piece, Submission
 from velum.limits import Limits
 from velum.media import SPAN_SECONDS, Span
-from velum.media.sniff import SUFFIXES, VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, video_format_of
+from velum.media.kinds import is_suffix_of, suffix_of
+from velum.media.sniff import VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, video_format_of
 from velum.plugins import Host
 
 Progress = Callable[[int, int | None], None]
@@ -200,14 +201,13 @@ def _named(report: Mapping[str, Any], task: Task, target: Path) -> Mapping[str, 
 
 def _suffix(source: Path, name: str) -> str:
     """Return the suffix of the source's format: that of its name, unless it is of another."""
-    known = {**SUFFIXES, **VIDEO_SUFFIXES}
     try:
         with source.open("rb") as file:
             head = file.read(VIDEO_HEAD_BYTES)
     except OSError as error:
         raise Unavailable(f"cannot read the source of {name!r}: {error.strerror or error}") from error
     found, given = video_format_of(head) or format_of(head, repr(name)), Path(name).suffix.lower()
-    return given if known.get(given) == found else next(suffix for suffix, kind in known.items() if kind == found)
+    return given if is_suffix_of(given, found) else suffix_of(found)
 
 
 def _hidden(name: str, target: Path) -> str:

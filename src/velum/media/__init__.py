@@ -3,6 +3,7 @@
 from velum.media.doors import Reader, Writer, cut, join, read, read_span, write, write_span
 from velum.media.info import Info
 from velum.media.isolated import DecoderPool, IsolatedReader
+from velum.media.kinds import is_picture, is_suffix_of, kind_of, suffix_of
 from velum.media.live import STREAMED, Held, Live, Outlet, source_of
 from velum.media.plain import Plain, PlainFormat, plain_of, read_plain, write_plain
 from velum.media.sniff import SUFFIXES as IMAGE_SUFFIXES
@@ -11,10 +12,11 @@ from velum.media.span import SPAN_SECONDS, Span
 from velum.publish import publish
 
 SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-"""Format of a file's suffix, in lower case: what is taken from a folder."""
+"""Format of a file's suffix, in lower case."""
 
 __all__ = [
     "IMAGE_SUFFIXES", "SPAN_SECONDS", "STREAMED", "SUFFIXES", "VIDEO_SUFFIXES", "DecoderPool", "Held", "Info",
-    "IsolatedReader", "Live", "Outlet", "Plain", "PlainFormat", "Reader", "Span", "Writer", "cut", "is_image", "join",
-    "plain_of", "publish", "read", "read_plain", "read_span", "source_of", "write", "write_plain", "write_span",
+    "IsolatedReader", "Live", "Outlet", "Plain", "PlainFormat", "Reader", "Span", "Writer", "cut", "is_image",
+    "is_picture", "is_suffix_of", "join", "kind_of", "plain_of", "publish", "read", "read_plain", "read_span",
+    "source_of", "suffix_of", "write", "write_plain", "write_span",
 ]  # fmt: skip

@@ -13,13 +13,16 @@ SUFFIXES = {
 """Format of a file's suffix, in lower case."""
 
 VIDEO_SUFFIXES = {
-    ".avi": "AVI", ".m2ts": "TS", ".m4v": "MP4", ".mkv": "MKV", ".mov": "MOV", ".mp4": "MP4", ".mpeg": "MPEG",
-    ".mpg": "MPEG", ".mts": "TS", ".ts": "TS", ".vob": "MPEG", ".webm": "WEBM",
+    ".3g2": "3GP", ".3gp": "3GP", ".avi": "AVI", ".m2ts": "TS", ".m4v": "MP4", ".mkv": "MKV", ".mov": "MOV",
+    ".mp4": "MP4", ".mpeg": "MPEG", ".mpg": "MPEG", ".mts": "TS", ".ts": "TS", ".vob": "MPEG", ".webm": "WEBM",
 }  # fmt: skip
 """Container of a video file's suffix, in lower case."""
 
 FORMATS = tuple(sorted(set(SUFFIXES.values())))
-VIDEO_FORMATS = tuple(sorted(set(VIDEO_SUFFIXES.values())))
+READ_ONLY = ("ASF", "FLV", "MXF", "OGG")
+"""Containers of videos that are read, and written as another."""
+
+VIDEO_FORMATS = tuple(sorted({*VIDEO_SUFFIXES.values(), *READ_ONLY}))
 
 VIDEO_HEAD_BYTES = 1024
 """How much of a file's start `video_format_of` looks at."""
@@ -39,6 +42,15 @@ _STARTS = (
 )
 _ATOMS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 _TS_SYNC, _TS_PACKET, _M2TS_PACKET = 0x47, 188, 192
+_VIDEO_STARTS = (
+    (b"\0\0\1\xba", "MPEG"),  # ISO/IEC 13818-1, 2.5.3.4: a pack of a program stream
+    (b"FLV\x01", "FLV"),
+    (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), "ASF"),
+    (bytes.fromhex("060e2b34020501010d0102010102"), "MXF"),  # SMPTE ST 377-1, 7.1: the key of a partition pack
+)
+_OGG_PICTURES = (b"\x80theora", b"OVP80", b"BBCD", b"\x01video")
+"""How the first packets of video in an Ogg file begin; others hold sound alone."""
+
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
 
 
@@ -65,19 +77,26 @@ def video_format_of(head: bytes) -> str | None:
         if head[4:12] == b"ftypcrx ":
             return None  # a raw photograph, which is refused by its name
         still = _image_brands(head) if head[4:8] == b"ftyp" else None
-        return None if still else "MOV" if head[4:8] != b"ftyp" or head[8:12] == b"qt  " else "MP4"
+        return None if still else _of_brand(head[8:12]) if head[4:8] == b"ftyp" else "MOV"
     if head.startswith(b"\x1a\x45\xdf\xa3"):  # EBML: the document type follows in the header (RFC 8794, 8.1)
         return "WEBM" if b"webm" in head[:64] else "MKV"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return "AVI"
-    if head.startswith(b"\0\0\1\xba"):  # ISO/IEC 13818-1, 2.5.3.4: a pack of a program stream
-        return "MPEG"
+    for mark, name in _VIDEO_STARTS:
+        if head.startswith(mark):
+            return name
+    if head.startswith(b"OggS"):
+        return "OGG" if any(one in head for one in _OGG_PICTURES) else None
     # ISO/IEC 13818-1, 2.4.3.2: each packet of a transport stream begins with one byte; M2TS puts four before it.
     for start, step in ((0, _TS_PACKET), (4, _M2TS_PACKET)):
         syncs = head[start : start + 4 * step : step]
         if len(syncs) >= 2 and set(syncs) == {_TS_SYNC}:
             return "TS"
     return None
+
+
+def _of_brand(brand: bytes) -> str:
+    return "MOV" if brand == b"qt  " else "3GP" if brand[:2] == b"3g" else "MP4"
 
 
 def _image_brands(data: bytes) -> str | None:

@@ -11,6 +11,11 @@ from velum.media.video.whole import missing
 
 EBML = b"\x1a\x45\xdf\xa3\x80"
 SEGMENT = b"\x18\x53\x80\x67"
+KEY = b"\x06\x0e\x2b\x34" + bytes(12)
+ASF = bytes(40) + bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365") + bytes(24)
+TAG = b"\x09\0\0\x02" + bytes(7) + b"ab"
+FLV = b"FLV\x01\x05\0\0\0\x09\0\0\0\0"
+PAGE = b"OggS" + bytes(22) + b"\x01\x03"
 FILES = [
     ("MP4", b"\0\0\0\x08free" + b"\0\0\0\x10mdat" + bytes(8), None, "boxes to the last byte"),
     ("MP4", b"\0\0\0\x08free" + b"\0\0\0\x10mdat" + bytes(7), "it has 23 bytes of 24", "one byte short"),
@@ -24,6 +29,17 @@ FILES = [
     ("TS", bytes(188 * 3), None, "whole packets"),
     ("TS", bytes(188 * 3 - 1), "no whole number of packets", "a packet cut"),
     ("MPEG", bytes(10), None, "a program stream does not say"),
+    ("3GP", b"\0\0\0\x10mdat" + bytes(7), "it has 15 bytes of 16", "boxes, too"),
+    ("MXF", KEY + b"\x03abc", None, "keys, lengths and values"),
+    ("MXF", KEY + b"\x83\0\0\x04abc", "it has 23 bytes of 24", "a length of three bytes"),
+    ("ASF", ASF + (128).to_bytes(8, "little") + bytes(40), None, "as long as it says"),
+    ("ASF", ASF + (129).to_bytes(8, "little") + bytes(40), "it has 128 bytes of 129", "one byte short"),
+    ("ASF", ASF + b"\x09" * 8 + bytes(40) + b"\x01" + bytes(7), None, "a broadcast does not say"),
+    ("FLV", FLV + TAG + (13).to_bytes(4), None, "ends with the size of its last tag"),
+    ("FLV", FLV + TAG + bytes(3), "its last tag", "cut in that size"),
+    ("FLV", FLV + TAG[:-1], "its last tag", "cut in a tag"),
+    ("OGG", PAGE + b"abc", None, "ends where its last page does"),
+    ("OGG", PAGE + b"ab", "its last page", "one byte short"),
 ]
 
 

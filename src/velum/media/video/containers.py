@@ -50,6 +50,7 @@ _MOV = (("movflags", "+faststart"),)
 CONTAINERS = {
     "MP4": Container("mp4", _MOV),
     "MOV": Container("mov", _MOV),
+    "3GP": Container("3gp", _MOV),
     "MKV": Container("matroska", tick=Fraction(1, 1000)),
     "WEBM": Container("webm", tick=Fraction(1, 1000)),
     "AVI": Container("avi", reorders=False),

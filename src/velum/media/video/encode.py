@@ -113,7 +113,7 @@ class VideoWriter(Published):
 
     def _opened(self, stack: ExitStack) -> "OutputContainer":
         options = dict(self._kind.options) | {"fflags": "+bitexact"}
-        if self._kind.muxer in {"mp4", "mov"}:
+        if self._kind.muxer in {"3gp", "mp4", "mov"}:
             # Without it, the start of a stream is kept in milliseconds only.
             scale = self._like.coding.time_base.denominator
             options["movie_timescale"] = str(scale * max(1, min(100, 90_000 // scale)))
@@ -167,7 +167,7 @@ class VideoWriter(Published):
         muxers move negative times by themselves.
         """
         origin = self._like.reading.origin * self._like.coding.time_base
-        before = self._kind.muxer in {"mp4", "mov"} and origin < 0
+        before = self._kind.muxer in {"3gp", "mp4", "mov"} and origin < 0
         return -origin if before or self._format == "AVI" else Fraction(0)
 
     @property

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DEMUXERS = {
     "MP4": "mov", "MOV": "mov", "MKV": "matroska", "WEBM": "matroska", "AVI": "avi", "MPEG": "mpeg", "TS": "mpegts",
+    "3GP": "mov", "ASF": "asf", "FLV": "flv", "MXF": "mxf", "OGG": "ogg",
 }  # fmt: skip
 """FFmpeg's demuxer of each format. It is named, never guessed: a playlist dressed as a video is not followed."""
 

@@ -22,7 +22,7 @@ TS_PACKETS = (188, 192, 204)
 def missing(file: io.RawIOBase, size: int, format: str) -> str | None:
     """Return how a file of `size` bytes is shorter than it says, in words; None when nothing speaks for that."""
     match format:
-        case "MP4" | "MOV":
+        case "MP4" | "MOV" | "3GP":
             end = _end(_boxes(file, size))
         case "MKV" | "WEBM":
             end = _end(_elements(file, size))
@@ -31,6 +31,14 @@ def missing(file: io.RawIOBase, size: int, format: str) -> str | None:
         case "TS":
             whole = any(size % packet == 0 for packet in TS_PACKETS)
             return None if whole else f"its {size:,} bytes are no whole number of packets"
+        case "MXF":
+            end = _end(_triplets(file, size))
+        case "ASF":
+            end = _stated_by_asf(file)
+        case "FLV":
+            return None if _ends_with_flv_tag(file, size) else "its last tag is not whole"
+        case "OGG":
+            return None if _ends_with_ogg_page(file, size) else "its last page is not whole"
         case _:
             return None
     return f"it has {size:,} bytes of {end:,}" if end > size else None
@@ -111,3 +119,50 @@ def _riffs(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
         # The last chunk may lack its padding byte.
         yield start, 8 + length
         start += 8 + length + length % 2
+
+
+def _triplets(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
+    """Yield start and length of each key, length and value of an MXF (SMPTE ST 336, 5 and 6)."""
+    start = 0
+    while start + 17 <= size:
+        head = _read(file, start, 25)
+        if head[:4] != b"\x06\x0e\x2b\x34":
+            return
+        count = head[16] & 0x7F if head[16] & 0x80 else 0
+        length = int.from_bytes(head[17 : 17 + count]) if count else head[16]
+        yield start, 17 + count + length
+        start += 17 + count + length
+
+
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_HEADER_BYTES = 1 << 16
+
+
+def _stated_by_asf(file: io.RawIOBase) -> int:
+    """Return how many bytes an ASF says it has (ASF 3.2: file properties, unless it is a broadcast); 0: it does not."""
+    head = _read(file, 0, _ASF_HEADER_BYTES)
+    at = head.find(_ASF_FILE)
+    stated = head[at + 40 : at + 48] if at >= 0 else b""
+    broadcast = bool(head[at + 88 : at + 89] and head[at + 88] & 1)
+    return 0 if len(stated) < 8 or broadcast else int.from_bytes(stated, "little")
+
+
+def _ends_with_flv_tag(file: io.RawIOBase, size: int) -> bool:
+    """Tell whether an FLV ends with the size of its last tag, and there is one of that size (FLV 10.1, E.3)."""
+    length = int.from_bytes(_read(file, max(size - 4, 0), 4))
+    if not 11 <= length <= size - 13:
+        return False
+    return int.from_bytes(_read(file, size - 4 - length + 1, 3)) + 11 == length
+
+
+_OGG_PAGE_BYTES = 27 + 255 + 255 * 255
+
+
+def _ends_with_ogg_page(file: io.RawIOBase, size: int) -> bool:
+    """Tell whether an Ogg file ends where its last page does (RFC 3533, 6)."""
+    tail = _read(file, max(size - _OGG_PAGE_BYTES, 0), _OGG_PAGE_BYTES)
+    at = tail.rfind(b"OggS")
+    if at < 0 or len(tail) < at + 27:
+        return False
+    table = tail[at + 27 : at + 27 + tail[at + 26]]
+    return len(table) == tail[at + 26] and at + 27 + len(table) + sum(table) == len(tail)
