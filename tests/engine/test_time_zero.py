@@ -12,7 +12,7 @@ from tests.media.video.making import Clip, decoded, made, packets
 
 from velum import Engine, Plan
 from velum.check.leak import Check
-from velum.errors import BadPlan
+from velum.errors import BadInput, BadPlan
 from velum.limits import Limits
 from velum.media import Live
 from velum.plan import Video
@@ -148,6 +148,22 @@ def test_sound_moves_with_the_pictures(tmp_path: Path, suffix: str) -> None:
     assert [digest for _, digest in after] == [digest for _, digest in before]
     apart = decoded(source)[0][0] - before[0][0]
     assert float(decoded(tmp_path / f"out{suffix}")[0][0] - after[0][0]) == pytest.approx(float(apart), abs=0.09)
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.4, 10), (0.79, 20), (0.81, 21)])
+def test_an_edit_list_may_end_before_the_file_does(tmp_path: Path, seconds: float, count: int) -> None:
+    source = made(tmp_path / "source", ticks(Clip(options={"bf": "2"}, container=BEFORE), -0.4))
+    data = bytearray(source.read_bytes())
+    scale = int.from_bytes(data[(at := data.index(b"mvhd")) + 16 : at + 20])
+    at = data.index(b"elst")
+    data[at + 12 : at + 16] = round(seconds * scale).to_bytes(4)
+    source.write_bytes(data)
+    with Engine() as engine:
+        report = engine.hide(source, tmp_path / "out.mp4", Plan.of("zone: fixed -> blacken"))
+    assert report.frames == len(decoded(tmp_path / "out.mp4")) == count
+    source.write_bytes(data[: len(data) - 20])
+    with Engine() as engine, pytest.raises(BadInput):
+        engine.hide(source, tmp_path / "cut.mp4", Plan.of("zone: fixed -> blacken"))
 
 
 @pytest.mark.parametrize(("rule", "said"), [("from=-3", "from the first picture"), ("from=-9, to=-1", "0 or more")])

@@ -269,8 +269,10 @@ class Pass:
         if self._info.file.stopped:
             return
         # The header of an AVI counts units of time, not pictures.
-        if not self._ordered and self._packets < stream.frames:
-            self._short(f"only {self._packets} of {stream.frames} pictures are there")
+        # An edit list may leave some out.
+        file, counted = self._info.file, 0 if self._ordered else stream.frames
+        if self._packets < counted and file.unedited(stream.index, self._limits) < counted:
+            self._short(f"only {self._packets} of {counted} pictures are there")
         elif self._info.format in {"MKV", "WEBM", "AVI"}:
             start = float((self._first_pts or 0) * self._coding.time_base)
             stated = stated_seconds(container, start) or 0

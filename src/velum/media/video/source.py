@@ -114,6 +114,10 @@ class Held(Protocol):
         """Tell whether a track of its own holds the transparency of the pictures."""
         ...
 
+    def unedited(self, stream: int, limits: Limits) -> int:
+        """Return how many packets of a stream there are, those too that an edit list leaves out."""
+        ...
+
     def open(self, limits: Limits) -> Demuxed:
         """Return a demuxer over it, from its start."""
         ...
@@ -137,13 +141,22 @@ class VideoFile:
                 os.close(self._descriptor)
                 raise
 
+    def unedited(self, stream: int, limits: Limits) -> int:
+        """Return how many packets of a stream there are, those too that an edit list leaves out."""
+        with self._opened(limits, {"ignore_editlist": "1"}) as container, translated(self.path):
+            wanted = next(one for one in container.streams if one.index == stream)
+            return sum(bool(packet.size) for packet in container.demux(wanted))
+
     def open(self, limits: Limits) -> "InputContainer":
         """Return a demuxer over the file, from its start. It can open no other file or address."""
+        return self._opened(limits, {})
+
+    def _opened(self, limits: Limits, more: dict[str, str]) -> "InputContainer":
         options = {"format_whitelist": DEMUXER_NAMES, "protocol_whitelist": "none", "max_pixels": str(limits.pixels)}
         with translated(self.path):
             return av.open(
-                io.BufferedReader(_At(self._descriptor), _CHUNK), "r", format=DEMUXERS[self.format], options=options,
-                metadata_errors="replace", buffer_size=_CHUNK,
+                io.BufferedReader(_At(self._descriptor), _CHUNK), "r", format=DEMUXERS[self.format],
+                options=options | more, metadata_errors="replace", buffer_size=_CHUNK,
             )  # fmt: skip
 
     def beside(self, limits: Limits) -> "InputContainer":

@@ -66,6 +66,10 @@ class LiveFile:
         """Return None: how long a stream is shows at its end."""
         return None
 
+    def unedited(self, stream: int, limits: Limits) -> int:  # noqa: ARG002 - likewise
+        """Return 0: what has come is gone."""
+        return 0
+
     def joined(self, pid: int, start: int, end: int) -> bool:  # noqa: ARG002 - nothing can be read again
         """Return False: what has come is gone."""
         return False

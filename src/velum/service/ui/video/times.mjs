@@ -65,7 +65,7 @@ export function timesOf(data) {
         decoded += step;
         return at;
       });
-      return shown.filter((at) => at >= 0).sort((a, b) => a - b).map((at) => at / units + edit.wait / movieUnits);
+      return shown.filter((at) => at >= 0 && at / units < edit.lasts / movieUnits).sort((a, b) => a - b).map((at) => at / units + edit.wait / movieUnits);
     }
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
@@ -76,14 +76,15 @@ export function timesOf(data) {
 /** @param {DataView} data @param {{ from: number } | undefined} at */
 function edited(data, at) {
   let wait = 0;
-  if (!at) return { start: 0, wait };
+  if (!at) return { start: 0, wait, lasts: Infinity };
   const long = data.getUint8(at.from) === 1;
   for (let i = 0, n = data.getUint32(at.from + 4), one = at.from + 8; i < n; i += 1, one += long ? 20 : 12) {
     const start = long ? Number(data.getBigInt64(one + 8)) : data.getInt32(one + 4);
-    if (start >= 0) return { start, wait };
-    wait += long ? Number(data.getBigUint64(one)) : data.getUint32(one);
+    const lasts = long ? Number(data.getBigUint64(one)) : data.getUint32(one);
+    if (start >= 0) return { start, wait, lasts: lasts || Infinity };
+    wait += lasts;
   }
-  return { start: 0, wait };
+  return { start: 0, wait, lasts: Infinity };
 }
 
 /**
