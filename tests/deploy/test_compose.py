@@ -27,7 +27,7 @@ def host_and_container(volume: str) -> tuple[str, str]:
 
 
 def test_all_are_known() -> None:
-    assert set(FILES) == {"yaml", "bmw", "gpu", "models", "techniques"}
+    assert set(FILES) == {"yaml", "bmw", "bmw-tf", "gpu", "models", "techniques"}
     text = (ROOT / "docs/deploy.md").read_text()
     for name in set(FILES) - {"yaml"}:
         assert f"deploy/compose.{name}.yaml" in text
@@ -72,14 +72,33 @@ def test_index_and_proxies_come_from_the_environment() -> None:
     assert {key for key in arguments if "PROXY" not in key} <= known
 
 
-def test_the_bmw_stack_keeps_its_names() -> None:
-    services = FILES["bmw"]["services"]
-    (listed,) = (ROOT / "deploy/list").iterdir()
+STACKS = [
+    ("bmw", "list", "80", {"openvino_detection_api": "8081", "openvino_segmentation_api": "8090"},
+     ["BMW-IntelOpenVINO-Detection-Inference-API", "BMW-IntelOpenVINO-Segmentation-Inference-API"]),
+    ("bmw-tf", "list-tf", "4343", {"detection_api": "9998", "segmentation_api": "9999"},
+     ["BMW-TensorFlow-Inference-API-CPU", "BMW-Semantic-Segmentation-Inference-API-GPU-CPU"]),
+]  # fmt: skip
+"""File, folder of its list, port in the containers, names and ports of that stack's own compose file, repositories."""
+
+
+@pytest.mark.parametrize(
+    ("file", "folder", "port", "published", "repositories"), STACKS, ids=[row[0] for row in STACKS]
+)
+def test_the_bmw_stacks_keep_their_names_and_ports(
+    file: str, folder: str, port: str, published: dict[str, str], repositories: list[str]
+) -> None:
+    services = FILES[file]["services"]
+    (listed,) = (ROOT / "deploy" / folder).iterdir()
     urls = json.loads(listed.read_text())["urls"]
     remote = [name for name in services if name not in {"velum", "list"}]
-    assert urls == [f"http://{name}:80/" for name in remote]
-    assert all(services[name]["expose"] == ["80"] for name in remote)
-    assert host_and_container(services["list"]["volumes"][1]) == ("./deploy/list", "/list")
+    assert remote == [*published]
+    assert urls == [f"http://{name}:{port}/" for name in remote]
+    for (name, outside), repository in zip(published.items(), repositories, strict=True):
+        assert [default(one) for one in services[name]["ports"]] == [f"127.0.0.1:{outside}:{port}"]
+        folders = [default(one) for one in services[name]["volumes"]]
+        assert folders == [f"../{repository}/models:/models", f"../{repository}/models_hash:/models_hash"]
+        assert "build" not in services[name], "built where its repository says how"
+    assert host_and_container(services["list"]["volumes"][1]) == (f"./deploy/{folder}", "/list")
     assert f"cp -n /list/{listed.name} {VELUM['environment']['VELUM_BMW_FOLDER']}/" in services["list"]["command"][0]
 
 

@@ -1,0 +1,96 @@
+"""What docs/bmw.md and docs/deploy.md tell those who come from the BMW Anonymization API is right, word for word."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.deploy.reading import IMAGE, ROOT, check_command, stages
+
+from velum.bmw import local, wire
+from velum.bmw.methods import Methods, Served
+from velum.bmw.plan import Order, order
+from velum.bmw.schema import read_configuration
+from velum.bmw.techniques import shown
+from velum.errors import BadPlan
+from velum.plugins import Host
+from velum.service.access import check_entrance
+from velum.settings import Settings, variables
+
+PAGE = (ROOT / "docs/bmw.md").read_text()
+FINAL = stages()[-1]
+ENVIRONMENT = dict(
+    part.split("=", 1) for line in FINAL.all("ENV") for part in shlex.split(line.replace("\\\n", " "))
+)  # fmt: skip
+
+
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands(language: str) -> list[list[str]]:
+    """The words of each command, lines that go on joined."""
+    joined = re.sub(r"[\\`]\n", " ", "\n".join(blocks(language)))
+    return [shlex.split(line) for line in joined.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_the_configuration_is_one(*, strict: bool) -> None:
+    (text,) = blocks("json")
+    entries = read_configuration(text.encode(), strict=strict)
+    url = json.loads(text)["sensitive_info"][0]["url"]
+    served = [
+        (url, [Served("yolo", "detection", ("person",))]), (local.URL, [Served("centerface", "detection", ("face",))]),
+    ]  # fmt: skip
+    assert isinstance(order(entries, Methods.of(served, shown(Host())), strict=strict), Order)
+    assert url in json.loads((ROOT / "deploy/list/url_configuration.json").read_text())["urls"]
+    table = re.findall(r"^\| `(\w+)` \| ", PAGE[PAGE.index("| Field | Value |") :].split("\n\n")[0], re.MULTILINE)
+    assert {*table} == {*wire.REQUIRED, "url"}
+
+
+def test_the_service_starts_as_it_is_told_to(tmp_path: Path) -> None:
+    first, *_ = commands("sh")
+    assignments = dict(word.split("=", 1) for word in first if "=" in word)
+    words = [word for word in first if "=" not in word]
+    assert assignments == {"VELUM_ACCESS_REQUIRED": "false"}
+    assert "VELUM_ACCESS_REQUIRED" in variables()
+    check_command(words[1:])
+    host = words[words.index("--host") + 1]
+    env = {"VELUM_JOBS_DATA": str(tmp_path)}
+    check_entrance(Settings.load(env | assignments), host)
+    with pytest.raises(BadPlan, match="VELUM_ACCESS_REQUIRED"):
+        check_entrance(Settings.load(env), host)
+    powershell = "\n".join(blocks("powershell"))
+    assert '$env:VELUM_ACCESS_REQUIRED = "false"\nvelum serve --host 0.0.0.0\n' in powershell
+
+
+@pytest.mark.parametrize("language", ["sh", "powershell"])
+def test_docker_runs_it_with_both_folders(language: str) -> None:
+    (words,) = [words for words in commands(language) if words[:2] == ["docker", "run"]]
+    assert words[-1] == IMAGE
+    mounted = [word.rpartition(":")[2] for word in words if word.endswith((":/jsonFiles", ":/main/anonymized_video"))]
+    assert mounted == [ENVIRONMENT["VELUM_BMW_FOLDER"], ENVIRONMENT["VELUM_BMW_VIDEOS"]]
+    assert words[words.index("-p") + 1].endswith(f":{FINAL.last('EXPOSE')}")
+    assert ENVIRONMENT["VELUM_ACCESS_REQUIRED"] == "false"
+    assert ENVIRONMENT["VELUM_REMOTE_PRIVATE"] == "true"
+
+
+@pytest.mark.parametrize("language", ["sh", "powershell"])
+def test_curl_sends_the_fields_of_the_interface(language: str) -> None:
+    (words,) = [words for words in commands(language) if words[0] in {"curl", "curl.exe"}]
+    fields = [words[i + 1].partition("=")[0] for i, word in enumerate(words) if word == "-F"]
+    assert fields == [wire.IMAGE, wire.CONFIGURATION]
+    assert words[-1].removeprefix("http://") == "localhost:4343/anonymize/"
+
+
+def test_the_service_in_that_stacks_compose_file_is_not_built() -> None:
+    (text,) = blocks("yaml", (ROOT / "docs/deploy.md").read_text())
+    service = yaml.safe_load(text)["anonymization_api"]
+    assert service["image"] == IMAGE
+    assert "build" not in service
+    assert service["ports"] == [f"8070:{FINAL.last('EXPOSE')}"]
+    assert [one.rpartition(":")[2] for one in service["volumes"]] == [
+        ENVIRONMENT["VELUM_BMW_FOLDER"], ENVIRONMENT["VELUM_BMW_VIDEOS"],
+    ]  # fmt: skip
