@@ -30,6 +30,13 @@ def smooth(*channels: int, seed: int = 0) -> Array:
     return np.repeat(flat[..., None], channels[0], axis=2) if channels else flat
 
 
+def profile(size: int) -> bytes:
+    """A colour profile of that size in bytes, with one tag (ICC.1:2022, 7.2 and 7.3); what it holds is noise."""
+    tag = b"desc" + (144).to_bytes(4) + (size - 144).to_bytes(4)
+    head = (size.to_bytes(4) + bytes(32) + b"acsp").ljust(128, b"\0") + (1).to_bytes(4) + tag
+    return head + noise(size - len(head)).tobytes()
+
+
 def image(mode: str, seed: int = 0) -> Image.Image:
     """A picture of noise in one of Pillow's modes."""
     match mode:

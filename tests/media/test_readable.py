@@ -17,7 +17,7 @@ from velum import media
 from velum.errors import BadInput, VelumError
 from velum.limits import Limits
 
-from .making import Array, copy, encoded, frames, image, noise, smooth
+from .making import Array, copy, encoded, frames, image, noise, profile, smooth
 
 PICTURE = smooth(3)
 LARGE = 3 << 20
@@ -75,14 +75,14 @@ def test_chunks_that_are_not_needed_stop_no_png(
 
 @pytest.mark.parametrize("size", [3000, LARGE])
 def test_a_colour_profile_of_any_size_is_kept(tmp_path: Path, size: int) -> None:
-    profile = noise(size).tobytes()
-    (tmp_path / "a.png").write_bytes(_png(_chunk(b"iCCP", b"Printer\0\0" + zlib.compress(profile))))
+    made = profile(size)
+    (tmp_path / "a.png").write_bytes(_png(_chunk(b"iCCP", b"Printer\0\0" + zlib.compress(made))))
     for target in ("out.png", "out.tif", "out.jpg"):
         copy(tmp_path / "a.png", tmp_path / target)
         info, _ = frames(tmp_path / target)
-        assert info.look.first.icc == profile
+        assert info.look.first.icc == made
     copy(tmp_path / "out.png", tmp_path / "again.png")
-    assert frames(tmp_path / "again.png")[0].look.first.icc == profile
+    assert frames(tmp_path / "again.png")[0].look.first.icc == made
 
 
 @pytest.mark.parametrize(

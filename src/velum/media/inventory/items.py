@@ -13,6 +13,7 @@ from velum.media.inventory.boxes import BoxSpan, boxes, number
 from velum.media.inventory.icc import profile
 from velum.media.inventory.surplus import Surplus, filled, gaps, reads_tail
 from velum.media.inventory.tiff import exif
+from velum.media.projection import is_projection_alone
 
 _TOP = {b"ftyp", b"meta", b"mdat", b"moov"}
 _META = {b"hdlr", b"pitm", b"iloc", b"iinf", b"iprp", b"iref", b"idat", b"dinf", b"grpl"}
@@ -161,7 +162,8 @@ def _content(data: bytes, meta: _Meta) -> Iterator[Surplus]:
                 skip = 4 + number(data, start, 4)
                 yield from exif(data[start + skip : end], start + skip)
             elif kind == b"mime":
-                yield Surplus("text under 'xmp'", start, end - start, kind="metadata")
+                if not is_projection_alone(data[start:end]):
+                    yield Surplus("text under 'xmp'", start, end - start, kind="metadata")
             elif kind == b"av01":
                 yield from _units(data, start, end)
 

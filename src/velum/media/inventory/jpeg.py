@@ -13,10 +13,12 @@ from velum.media import turbo
 from velum.media.inventory.icc import profile
 from velum.media.inventory.surplus import Surplus, reads_tail
 from velum.media.inventory.tiff import exif
+from velum.media.projection import is_projection_alone
 
 _SOI, _EOI, _SOS, _DQT, _DHT, _DRI, _DAC, _DNL, _COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xCC, 0xDC, 0xFE
 _RESTARTS = range(0xD0, 0xD8)
 _FRAMES = set(range(0xC0, 0xD0)) - {_DHT, _DAC, 0xC8}
+_XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 _ADOBE_BYTES = 12
 _ICC_HEAD = 14
 _STANDARD_HUFFMAN = {(0, 12), (1, 12), (0, 162), (1, 162)}
@@ -136,6 +138,9 @@ def _application(file: _File, marker: int, name: str, at: int, body: bytes) -> I
         file.seen.add("exif")
         yield from exif(body[6:], at + 6)
     elif marker == 0xE1 and body.startswith(b"http://ns.adobe.com/"):
+        if "xmp" not in file.seen and body.startswith(_XMP_HEAD) and is_projection_alone(body[len(_XMP_HEAD) :]):
+            file.seen.add("xmp")
+            return
         yield Surplus("text under 'xmp'", at, len(body), kind="metadata")
     elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"):
         file.profile_at = file.profile_at or at + _ICC_HEAD

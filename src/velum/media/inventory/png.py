@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from velum.media.inventory.icc import profile
 from velum.media.inventory.surplus import Surplus
 from velum.media.inventory.tiff import exif
+from velum.media.projection import is_projection_alone
 
 _HEAD = 8
 _SIZES = {
@@ -18,6 +19,7 @@ _SIZES = {
 }  # fmt: skip
 """The most that a chunk holds."""
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"tIME"}
+_XMP_HEAD = b"XML:com.adobe.xmp" + bytes(5)
 _OFTEN = {b"IDAT", b"fdAT", b"fcTL"}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -113,7 +115,7 @@ def _content(name: bytes, at: int, body: bytes) -> Iterator[Surplus]:
     elif name == b"iCCP":
         yield from _profile(at, body)
     elif name in _TEXTS:
-        if body:
+        if body and not (body.startswith(_XMP_HEAD) and is_projection_alone(body[len(_XMP_HEAD) :])):
             word = body.partition(b"\0")[0][:40].decode("latin-1") if name != b"tIME" else "tIME"
             yield Surplus(f"text under {word!r}", at, len(body), kind="metadata")
     else:

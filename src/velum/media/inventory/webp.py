@@ -8,6 +8,7 @@ from PIL import Image, WebPImagePlugin
 from velum.media.inventory.icc import profile
 from velum.media.inventory.surplus import Surplus, filled, reads_tail
 from velum.media.inventory.tiff import exif
+from velum.media.projection import is_projection_alone
 
 _SIZES = {b"VP8X": 10, b"ANIM": 6}
 _PICTURES = {b"VP8 ", b"VP8L", b"ALPH"}
@@ -56,7 +57,8 @@ def _chunk(data: bytes, name: bytes, start: int, end: int) -> Iterator[Surplus]:
     elif name == b"EXIF":
         yield from exif(body.removeprefix(b"Exif\0\0"), start)
     elif name == b"XMP ":
-        yield Surplus("text under 'xmp'", start, len(body), kind="metadata")
+        if not is_projection_alone(body):
+            yield Surplus("text under 'xmp'", start, len(body), kind="metadata")
     else:
         yield Surplus(f"chunk {name.decode('latin-1')!r}", start, len(body), ordinary=name == b"C2PA")
 
