@@ -87,6 +87,11 @@ def test_an_audit_log_is_checked(run: Run, tmp_path: Path) -> None:
     for n in range(3):
         log.write({"n": n})
     assert run("audit", "verify", "audit.jsonl").stdout.startswith("3 lines, each follows the one before it")
+    last = run("audit", "verify", "audit.jsonl").stdout.split()[-1]
+    assert run("audit", "verify", "audit.jsonl", "--last", last).exit_code == 0
+    assert isinstance(run("audit", "verify", "audit.jsonl", "--last", "0" * 63 + "1").exception, BadInput)
+    (tmp_path / "key").write_text("ab" * 32)
+    assert isinstance(run("audit", "verify", "audit.jsonl", "--key", "key").exception, BadInput)
     kept = (tmp_path / "audit.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "audit.jsonl").write_text(kept[0] + kept[2])
     assert isinstance(run("audit", "verify", "audit.jsonl").exception, BadInput)

@@ -29,6 +29,9 @@ def audited(folder: Path, **more: Any) -> Settings:
     return replace(settings(folder), watch=Watch(audit=folder / "log" / "audit.jsonl"), **more)
 
 
+KEY = bytes(range(32))
+
+
 def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log" / "audit.jsonl").read_text().splitlines()]
 
@@ -39,6 +42,7 @@ def test_a_picture_is_told_by_hashes_and_counts(tmp_path: Path) -> None:
     with client(audited(tmp_path, access=Access(keys=tmp_path / "keys.json"))) as it:
         answer = post(it, image, configuration(), headers={"x-api-key": secret, "x-request-id": "id-1"})
     (line,) = lines(tmp_path)
+    assert len(line.pop("code")) == 64
     assert len(line.pop("plan")) == 64
     assert line.pop("time").endswith("Z")
     assert line == {
@@ -83,7 +87,7 @@ CHANGES: list[tuple[str, Callable[[list[str]], list[str]], str]] = [
     ("a line was taken out", lambda all_: all_[:2] + all_[3:], "line 3 of"),
     ("two lines were swapped", lambda all_: [all_[1], all_[0], *all_[2:]], "line 2 of"),
     ("a line was put in", lambda all_: [*all_[:2], all_[1], *all_[2:]], "line 3 of"),
-    ("a line was torn", lambda all_: [*all_[:4], all_[4][:-5]], "line 5 of .* is no line"),
+    ("a line was torn", lambda all_: [*all_[:4], all_[4][:-5]], "line 5 of .* is torn"),
 ]
 
 
@@ -100,6 +104,65 @@ def test_changes_show(tmp_path: Path, change: Callable[[list[str]], list[str]], 
     file.write_text("\n".join(change(all_)) + "\n")
     with pytest.raises(BadInput, match=where):
         verify(file)
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("left", [b'{"time": "2026-01-01", "n": 1, "bef', b"{", b"\x00\xff", b'{"n": 1}'])
+def test_a_torn_line_does_not_spoil_what_follows(tmp_path: Path, left: bytes, key: bytes | None) -> None:
+    file = tmp_path / "audit.jsonl"
+    Audit(file, key).write({"n": 0})
+    with file.open("ab") as log:
+        log.write(left)  # and then the machine crashed
+    with pytest.raises(BadInput, match="line 2 of .* is torn, and nothing follows"):
+        verify(file, key=key)
+    Audit(file, key).write({"n": 2})
+    Audit(file, key).write({"n": 3})
+    found = verify(file, key=key)
+    assert (found.lines, found.torn, found.sealed) == (4, 1, 3 if key else 0)
+    assert [json.loads(line)["n"] for line in file.read_bytes().split(b"\n")[2:4]] == [2, 3]
+    # What is torn belongs to the chain, too.
+    file.write_bytes(file.read_bytes().replace(left + b"\n", b"{..\n", 1))
+    with pytest.raises(BadInput, match="line 3 of"):
+        verify(file, key=key)
+
+
+def test_a_chain_that_somebody_without_the_key_wrote_anew_shows(tmp_path: Path) -> None:
+    file, forged = tmp_path / "audit.jsonl", tmp_path / "forged.jsonl"
+    for n in range(4):
+        Audit(file, KEY).write({"n": n})
+    assert verify(file, key=KEY).sealed == 4
+    with pytest.raises(BadInput, match="line 1 of .* has no code of the key"):
+        verify(file, key=bytes(32))
+    Audit(forged).write({"n": 9})
+    with pytest.raises(BadInput, match="no line of .* has a code"):
+        verify(forged, key=KEY)
+    Audit(file).write({"n": 4})  # a true hash, but no code
+    with pytest.raises(BadInput, match="line 5 of .* has no code"):
+        verify(file, key=KEY)
+    # Lines from before there were codes are held by the chain.
+    Audit(forged, KEY).write({"n": 10})
+    assert verify(forged, key=KEY).sealed == 1
+    forged.write_bytes(forged.read_bytes().replace(b'"n": 9', b'"n": 8'))
+    with pytest.raises(BadInput, match="line 2 of"):
+        verify(forged, key=KEY)
+
+
+def test_an_end_that_was_cut_off_shows_to_those_who_noted_the_last_hash(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    log = Audit(file, KEY)
+    for n in range(4):
+        log.write({"n": n})
+    noted = verify(file).last
+    log.write({"n": 4})
+    assert verify(file, key=KEY, noted=noted.upper()).lines == 5, "it has grown since"
+    kept = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(kept[:3]))
+    assert verify(file, key=KEY).lines == 3
+    with pytest.raises(BadInput, match="its end was cut off"):
+        verify(file, key=KEY, noted=noted)
+    file.write_bytes(b"")
+    with pytest.raises(BadInput, match="its end was cut off"):
+        verify(file, noted=noted)
 
 
 def test_several_processes_append_to_one_chain(tmp_path: Path) -> None:

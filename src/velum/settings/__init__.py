@@ -28,7 +28,7 @@
                                                   issuer_keys, claim, claim_scopes, requests_per_minute, bytes_per_day,
                                                   hosts, origins
     VELUM_WATCH_<NAME>     [watch] <name>         what is seen of it: metrics, metrics_open,
-                                                  worker_metrics, traces, audit
+                                                  worker_metrics, traces, audit, audit_key
     VELUM_CLIENT_<NAME>    [client] <name>        the service for 'velum submit' and 'velum jobs': server, token
     PIP_INDEX_URL and its like                    package indexes to ask for weights when the interpreter has no pip
 

@@ -140,6 +140,8 @@ class Watch:
     """Whether OpenTelemetry traces are sent, to where the OTEL_* variables of the environment say."""
     audit: Path | None = None
     """File of the audit log; `-` is the standard output."""
+    audit_key: Path | None = None
+    """File of the key that its lines are sealed with, made where there is none; None: `audit.key` in `jobs.data`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,7 @@ WATCH: Readers = MappingProxyType(
         "metrics_open": Given.yes,
         "worker_metrics": Given.text,
         "traces": Given.yes,
+        "audit_key": Given.path,
         "audit": lambda given: Path("-") if given.value == "-" else given.path(),
     }
 )
