@@ -12,7 +12,7 @@ from velum.errors import BadInput, BadPlan
 from velum.service.audit import Audit
 from velum.service.callers import Allowance, Caller
 from velum.service.keys import Keys
-from velum.settings import variables
+from velum.settings import Settings, variables
 
 Run = Callable[..., Result]
 
@@ -20,6 +20,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     for name in variables():
         monkeypatch.delenv(name, raising=False)
     return lambda *arguments: CliRunner().invoke(app, list(arguments))
@@ -31,7 +32,7 @@ def test_a_key_is_made_and_shown_once(run: Run, tmp_path: Path) -> None:
         "--requests-per-minute", "30", "--bytes-per-day", "1000",
     )  # fmt: skip
     secret = made.stdout.strip()
-    keys = Keys(tmp_path / "velum-data" / "keys.json")
+    keys = Keys(Settings.load().jobs.data / "keys.json")
     assert keys.caller(secret) == Caller("ada", frozenset({"anonymize", "review"}), Allowance(30, 1000))
     assert "is not shown again" in made.stderr
     assert secret not in made.stderr + run("keys", "list").stdout + run("keys", "list", "--json").stdout
@@ -69,7 +70,7 @@ def test_config_says_what_is_set_and_where(run: Run, tmp_path: Path, monkeypatch
     monkeypatch.setenv("VELUM_SERVICE_QUEUE", "7")
     monkeypatch.setenv("VELUM_JOBS_DATABASE", "postgresql://velum:hunter2@db/velum?sslpassword=hunter3")
     lines = run("config", "show").stdout.splitlines()
-    shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}
+    shown = dict(line.split(" = ", maxsplit=1) for line in lines if not line.startswith(" "))
     assert shown["threads"] == "3  (file velum.toml)"
     assert shown["service.queue"] == "7  (variable VELUM_SERVICE_QUEUE)"
     assert shown["remote.allow"] == "a, b  (file velum.toml)"

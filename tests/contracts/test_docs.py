@@ -148,6 +148,11 @@ def served(desk: Path) -> Iterator[str]:
         place = f"127.0.0.1:{free.getsockname()[1]}"
     env = {name: value for name, value in os.environ.items() if not name.startswith("VELUM_")}
     env |= {"PYTHONPATH": str(desk.parent / "site"), "VELUM_CACHE": str(desk.parent / "cache")}
+    # No model for plates is here, so street pictures take a plan whose operator knows that.
+    (desk.parent / "plans").mkdir(exist_ok=True)
+    (desk.parent / "plans" / "faces.toml").write_text('rules = ["face: centerface -> blur"]\n')
+    env |= {"VELUM_SERVICE_PLANS": str(desk.parent / "plans"), "VELUM_SERVICE_BLUR_PLAN": "faces"}
+    env |= {"XDG_DATA_HOME": str(desk.parent / "data")}
     command = [sys.executable, "-m", "velum", "serve", "--port", place.rpartition(":")[2]]
     with subprocess.Popen(command, cwd=desk, env=env, stderr=subprocess.DEVNULL) as process:
         try:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from velum import media
 from velum.engine.engine import Engine
@@ -33,6 +34,26 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Which files of folders are taken: those that any of `include` fits (none: all), and none of `exclude`.
+
+    A pattern is as of a shell, and fits a file's name or its path within the folder, in any case of letters.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def takes(self, path: PurePath) -> bool:
+        """Tell whether a file is taken, by its path within the folder."""
+        return (not self.include or self._fits(path, self.include)) and not self._fits(path, self.exclude)
+
+    @staticmethod
+    def _fits(path: PurePath, patterns: Iterable[str]) -> bool:
+        names = path.as_posix().lower(), path.name.lower()
+        return any(fnmatchcase(name, pattern.lower()) for name in names for pattern in patterns)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a job: a report, an error, or neither when it was finished before."""
 
@@ -41,7 +62,7 @@ class Outcome:
     error: VelumError | None = None
 
 
-def arrange(sources: Sequence[Path], target: Path | None) -> tuple[list[Job], Path | None]:
+def arrange(sources: Sequence[Path], target: Path | None, choice: Choice = Choice()) -> tuple[list[Job], Path | None]:
     """Return the jobs for files and folders, and the folder whose tree mirrors the sources (None for a single file).
 
     Without a target, `photo.jpg` becomes `photo.hidden.jpg` and the folder `photos` becomes `photos.hidden`. Folders
@@ -67,7 +88,7 @@ def arrange(sources: Sequence[Path], target: Path | None) -> tuple[list[Job], Pa
         raise BadPlan("several sources need a folder to write to; add -o FOLDER")
     if folder.exists() and not folder.is_dir():
         raise BadPlan(f"{folder} is a file; several sources need a folder to write to")
-    return _mirrored(sources, folder), folder
+    return _mirrored(sources, folder, choice), folder
 
 
 def run(
@@ -118,14 +139,15 @@ def _run(engine: Engine, job: Job, plan: Plan, overwrite: bool, finished: "_Mani
     return Outcome(job, job.noted(report))
 
 
-def _mirrored(sources: Sequence[Path], folder: Path) -> list[Job]:
+def _mirrored(sources: Sequence[Path], folder: Path, choice: Choice) -> list[Job]:
     inside = folder.resolve()
     plain: dict[Path, Job] = {}
     renamed: list[tuple[Path, Job]] = []
     for source in sources:
         if source.is_dir() and source.resolve() == inside:
             raise BadPlan(f"{folder} is both source and target; choose another folder to write to")
-        for path in _pictures(source, inside) if source.is_dir() else [source]:
+        inner = _pictures(source, inside) if source.is_dir() else ()
+        for path in (one for one in inner if choice.takes(one.relative_to(source))) if source.is_dir() else [source]:
             target = folder / (path.relative_to(source) if source.is_dir() else path.name)
             suffix, note = _suffix_of_result(path)
             if note:
@@ -140,7 +162,10 @@ def _mirrored(sources: Sequence[Path], folder: Path) -> list[Job]:
         free = name not in taken and shared[name] == 1
         _add(plain, job if free else replace(job, target=target.with_name(target.name + job.target.suffix)))
     if not plain:
-        raise BadInput(f"no pictures in {', '.join(map(str, sources))}; known are {', '.join(sorted(media.SUFFIXES))}")
+        chosen = " that --include and --exclude leave" if choice != Choice() else ""
+        raise BadInput(
+            f"no pictures in {', '.join(map(str, sources))}{chosen}; known are {', '.join(sorted(media.SUFFIXES))}"
+        )
     return sorted(plain.values(), key=lambda job: job.source) if renamed else list(plain.values())
 
 

@@ -1,10 +1,13 @@
 """`velum config`: what the settings are, and where each is from."""
 
 import json
+import textwrap
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
+
+from velum.cli.service_options import ConfigFile
 
 app = typer.Typer(help="Show the settings.", no_args_is_help=True)
 
@@ -17,18 +20,20 @@ def _group() -> None:
 @app.command()
 def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
+    config: ConfigFile = None,
     changed: Annotated[bool, typer.Option("--changed", help="Leave out what has its default.")] = False,
 ) -> None:
-    """Print every setting, its value, and where that is from: a variable, the file, or the default.
+    """Print every setting, its value, where that is from (a variable, the file, or the default), and what it means.
 
     Passwords in addresses are not shown.
     """
     from velum.settings.shown import shown
 
-    rows = [one for one in shown() if not changed or one.origin != "default"]
+    rows = [one for one in shown(file=config) if not changed or one.origin != "default"]
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in rows], indent=2, ensure_ascii=False))
         return
-    widest = max((len(one.key) for one in rows), default=0)
     for one in rows:
-        typer.echo(f"{one.key:{widest}}  {one.text}  ({one.origin})")
+        typer.echo(f"{one.key} = {one.text}  ({one.origin})")
+        if one.about:
+            typer.echo(textwrap.fill(one.about, 78, initial_indent="    ", subsequent_indent="    "))

@@ -19,14 +19,31 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Say with a signature what was done to files, and check it.", no_args_is_help=True)
 
-Key = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Private key to sign with; see keygen.")]
+Key = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="FILE", help="Private key to sign with; see keygen.", rich_help_panel="Evidence"),
+]
 Passphrase = Annotated[
     Path | None,
-    typer.Option("--passphrase-file", metavar="FILE", help="File whose first line is the private key's passphrase."),
+    typer.Option(
+        "--passphrase-file",
+        metavar="FILE",
+        help="File whose first line is the private key's passphrase.",
+        rich_help_panel="Evidence",
+    ),
 ]
-Reviewers = Annotated[list[str], typer.Option("--reviewer", metavar="NAME", help="Who looked at it. Repeatable.")]
+Reviewers = Annotated[
+    list[str],
+    typer.Option("--reviewer", metavar="NAME", help="Who looked at it. Repeatable.", rich_help_panel="Evidence"),
+]
 Evaluation = Annotated[
-    Path | None, typer.Option("--evaluation", metavar="FILE", help="What velum evaluate said of the plan, in JSON.")
+    Path | None,
+    typer.Option(
+        "--evaluation",
+        metavar="FILE",
+        help="What velum evaluate said of the plan, in JSON.",
+        rich_help_panel="Evidence",
+    ),
 ]
 Destroyed = Annotated[bool, typer.Option("--originals-destroyed", help="Declare that no copy of the sources is left.")]
 Links = Annotated[bool, typer.Option("--identity-links", help="Declare that links to identities are kept.")]

@@ -1,7 +1,7 @@
 """`velum hide`: the main job."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +10,12 @@ import typer
 
 from velum.cli import console, live, video
 from velum.cli import evidence as signed
+from velum.cli.hide_folder import FolderRun
+from velum.cli.messages import Messages, NoProgress, Quiet, Verbose
+from velum.cli.reports import Reports, counted
 
 if TYPE_CHECKING:
-    from velum.batch.local import Job, Outcome
+    from velum.batch.local import Job
     from velum.plan import Plan
 
 Sources = Annotated[
@@ -63,9 +66,28 @@ Verify = Annotated[
     bool, typer.Option("--verify", help="Check the finished file as velum check does; publish it if nothing is found.")
 ]
 Evidence = Annotated[
-    Path | None, typer.Option("--evidence", metavar="FILE", help="Write evidence of what was done; see velum evidence.")
+    Path | None,
+    typer.Option(
+        "--evidence",
+        metavar="FILE",
+        help="Write evidence of what was done; see velum evidence.",
+        rich_help_panel="Evidence",
+    ),
 ]
-Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="Pictures in work at a time, for folders.")]
+Include = Annotated[
+    list[str],
+    typer.Option("--include", metavar="GLOB", help="Of folders, only files like '2024/*.jpg' or '*.mp4'. Repeatable."),
+]
+Exclude = Annotated[
+    list[str], typer.Option("--exclude", metavar="GLOB", help="Of folders, no files like '*_thumb.jpg'. Repeatable.")
+]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE", help="Write the report to this file: one line of JSON for each source."),
+]
+Workers = Annotated[
+    int, typer.Option("--workers", metavar="N", min=1, max=64, help="Pictures in work at a time, for folders.")
+]
 
 
 def hide(
@@ -84,6 +106,9 @@ def hide(
     resume: Resume = False,
     overwrite: Overwrite = False,
     json: Json = False,
+    report: ReportFile = None,
+    include: Include = [],
+    exclude: Exclude = [],
     workers: Workers = 2,
     every: video.Every = None,
     two_pass: video.TwoPass = None,
@@ -102,9 +127,12 @@ def hide(
     passphrase_file: signed.Passphrase = None,
     reviewer: signed.Reviewers = [],
     evaluation: signed.Evaluation = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_progress: NoProgress = False,
 ) -> None:
     """Hide what identifies people. Without options: every face, blackened, into photo.hidden.jpg."""
-    from velum.batch.local import arrange
+    from velum.batch.local import Choice, arrange
 
     moving = video.given(
         every=every, two_pass=two_pass, smart=smart, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
@@ -115,7 +143,8 @@ def hide(
     wanted = replace(wanted, verify=wanted.verify or verify)
     stream = live.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
-    jobs, folder = ([], None) if stream else arrange(paths, place)
+    jobs, folder = ([], None) if stream else arrange(paths, place, Choice(tuple(include), tuple(exclude)))
+    messages = Messages(quiet=quiet, verbose=verbose, progress=not no_progress)
     if regions and folder:
         raise typer.BadParameter("--regions goes with one picture, not with folders or several pictures")
     if resume and not folder:
@@ -128,6 +157,7 @@ def hide(
     ends = [stream] if stream else jobs
     others = [one for job in ends for one in (job.source, job.target) if isinstance(one, Path)]
     others += [one for one in (key, plan, regions, evaluation) if one]
+    reports = Reports.open(report, others, append=resume, overwrite=overwrite, printed=json)
     keeper = (
         signed.Keeper(
             evidence,
@@ -145,9 +175,12 @@ def hide(
     if dry_run:
         _announce([stream] if stream else jobs, wanted, json=json)
     elif folder is None:
-        _hide_one(stream or jobs[0], wanted, regions, keeper, overwrite=overwrite, json=json)
+        with reports:
+            _hide_one(stream or jobs[0], wanted, regions, keeper, reports, messages, overwrite=overwrite)
     else:
-        _hide_many(jobs, folder, wanted, keeper, workers=workers, resume=resume, overwrite=overwrite, json=json)
+        run = FolderRun(jobs, folder, wanted, keeper, reports, messages)
+        with reports:
+            run.hide(workers=workers, resume=resume, overwrite=overwrite)
 
 
 def _announce(jobs: Sequence["Job | live.Stream"], plan: "Plan", *, json: bool) -> None:
@@ -166,8 +199,8 @@ def _announce(jobs: Sequence["Job | live.Stream"], plan: "Plan", *, json: bool) 
 
 
 def _hide_one(
-    job: "Job | live.Stream", plan: "Plan", regions: Path | None, keeper: signed.Keeper | None,
-    *, overwrite: bool, json: bool,
+    job: "Job | live.Stream", plan: "Plan", regions: Path | None, keeper: signed.Keeper | None, reports: Reports,
+    messages: Messages, *, overwrite: bool,
 ) -> None:  # fmt: skip
     start = time.perf_counter()
     findings = console.findings_from(regions) if regions else None
@@ -177,7 +210,7 @@ def _hide_one(
         live.stoppable(job.source),
         live.opened(job.target) as target,
         console.engine(job.source) as engine,
-        frames_shown(job.source.name) as progress,
+        frames_shown(job.source.name, messages) as progress,
     ):
         report = engine.hide(job.source, target, plan, regions=findings, overwrite=overwrite, progress=progress)
         report = report if isinstance(job, live.Stream) else job.noted(report)
@@ -186,70 +219,10 @@ def _hide_one(
         keeper.hidden(report, target)
         keeper.write(plan)
     for warning in report.warnings:
-        console.warn(warning)
-    if json:
-        console.print_json(report.to_json(), err=aside)
-    else:
+        messages.warn(warning)
+    reports.add(report.to_json(), err=aside)
+    if not reports.printed and not messages.quiet:
         frames = f" in {report.frames} frames" if report.frames > 1 else ""
         typer.echo(
             f"{job.target}: {counted(report.labels)} hidden{frames}, {time.perf_counter() - start:.2f} s", err=aside
         )
-
-
-def _hide_many(
-    jobs: list["Job"], folder: Path, plan: "Plan", keeper: signed.Keeper | None,
-    *, workers: int, resume: bool, overwrite: bool, json: bool,
-) -> None:  # fmt: skip
-    from velum.batch.local import MANIFEST, run
-    from velum.cli.progress import shown
-
-    tally = {"done": 0, "skipped": 0, "failed": 0, "empty": 0}
-    labels: dict[str, int] = {}
-    with console.engine(*(job.source for job in jobs)) as engine:
-        work = engine.check(plan)
-        for warning in work.warnings:
-            console.warn(warning)
-        manifest = folder / MANIFEST
-        outcomes = run(engine, jobs, plan, workers=workers, overwrite=overwrite, manifest=manifest, resume=resume)
-        for outcome in shown(outcomes, len(jobs)):
-            _count(outcome, tally, labels, known=work.warnings, json=json)
-            if keeper:
-                keeper.outcome(outcome)
-    if keeper and tally["failed"] < len(jobs):
-        keeper.write(plan)
-    if not json:
-        typer.echo(
-            f"{folder}: {tally['done']} pictures, {counted(labels)} hidden; {tally['empty']} with nothing found, "
-            f"{tally['skipped']} skipped, {tally['failed']} failed"
-        )
-    if tally["failed"]:
-        raise typer.Exit(1)
-
-
-def _count(
-    outcome: "Outcome", tally: dict[str, int], labels: dict[str, int], *, known: tuple[str, ...], json: bool
-) -> None:
-    source = outcome.job.source
-    if outcome.error:
-        tally["failed"] += 1
-        console.fail(f"{source}: {outcome.error}")
-        if json:
-            error = {"kind": type(outcome.error).__name__, "message": str(outcome.error)}
-            console.print_json({"source": str(source), "target": None, "error": error})
-    elif outcome.report is None:
-        tally["skipped"] += 1
-    else:
-        tally["done"] += 1
-        tally["empty"] += not outcome.report.labels
-        for label, count in outcome.report.labels.items():
-            labels[label] = labels.get(label, 0) + count
-        for warning in outcome.report.warnings:
-            if warning not in known:
-                console.warn(f"{source}: {warning}")
-        if json:
-            console.print_json(outcome.report.to_json())
-
-
-def counted(labels: Mapping[str, int]) -> str:
-    """Return how many of each label there are, in words."""
-    return ", ".join(f"{n} {label}{'s' * (n != 1)}" for label, n in sorted(labels.items())) or "nothing"

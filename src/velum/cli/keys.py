@@ -3,11 +3,13 @@
 import json
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from velum.cli.console import warn
+from velum.cli.service_options import ConfigFile, DataFolder, load_settings
 from velum.errors import BadPlan
 
 if TYPE_CHECKING:
@@ -37,11 +39,13 @@ def add(
     days: Days = None,
     requests_per_minute: Requests = None,
     bytes_per_day: Volume = None,
+    config: ConfigFile = None,
+    data: DataFolder = None,
 ) -> None:
     """Make a key and print it. It is shown this once: only its hash is kept."""
     if days is not None and not 0 < days <= 36_500:
         raise BadPlan(f"--days is {days!r}; it must be above 0 and at most 36500")
-    keys = _keys()
+    keys = _keys(config, data)
     key, secret = keys.add(
         name, [_scope(one) for one in scope],
         expires=None if days is None else time.time() + days * 86_400,
@@ -49,6 +53,7 @@ def add(
     )  # fmt: skip
     typer.echo(secret)
     warn(f"key {key.id} of {key.name} is not shown again; send it as 'Authorization: Bearer KEY'")
+    warn(f"keys are kept in {keys.file}")
     if len(keys.all()) == 1:
         warn("a service that runs without access restricted must be started anew to ask for keys")
 
@@ -56,10 +61,12 @@ def add(
 @app.command("list")
 def list_keys(
     as_json: Annotated[bool, typer.Option("--json", help="Print all that is known of each key, as JSON.")] = False,
+    config: ConfigFile = None,
+    data: DataFolder = None,
 ) -> None:
     """List the keys, also those that are no longer valid."""
     now = time.time()
-    keys = _keys().all()
+    keys = _keys(config, data).all()
     if as_json:
         shown = [{**key.to_json(), "state": key.state(now)} for key in keys]
         for one in shown:
@@ -74,18 +81,21 @@ def list_keys(
 
 
 @app.command()
-def revoke(which: Annotated[str, typer.Argument(metavar="NAME|ID", help="The key, by its name or id.")]) -> None:
+def revoke(
+    which: Annotated[str, typer.Argument(metavar="NAME|ID", help="The key, by its name or id.")],
+    config: ConfigFile = None,
+    data: DataFolder = None,
+) -> None:
     """Take a key back. Running services refuse it from their next request on."""
-    key = _keys().revoke(which)
+    key = _keys(config, data).revoke(which)
     typer.echo(f"{key.id}  revoked {key.name}")
 
 
-def _keys() -> "Keys":
+def _keys(config: Path | None, data: Path | None) -> "Keys":
     from velum.service.access import keys_file
     from velum.service.keys import Keys
-    from velum.settings import Settings
 
-    return Keys(keys_file(Settings.load()))
+    return Keys(keys_file(load_settings(config, data)))
 
 
 def _scope(text: str) -> "Scope":

@@ -25,6 +25,7 @@ from velum.cli import (
     worker,
 )
 from velum.cli.console import fail
+from velum.cli.examples import examples_of
 from velum.errors import VelumError
 
 app = typer.Typer(
@@ -35,17 +36,17 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("hide")(hide.hide)
-app.command("locate")(locate.locate)
-app.command("check")(check.check)
-app.command("evaluate")(evaluate.evaluate)
+app.command("hide", epilog=examples_of("hide"))(hide.hide)
+app.command("locate", epilog=examples_of("locate"))(locate.locate)
+app.command("check", epilog=examples_of("check"))(check.check)
+app.command("evaluate", epilog=examples_of("evaluate"))(evaluate.evaluate)
 app.command("techniques")(inspect.techniques)
 app.command("labels")(inspect.labels)
-app.command("serve")(serve.serve)
+app.command("serve", epilog=examples_of("serve"))(serve.serve)
 app.command("serve-models")(serve_models.serve_models)
 app.command("worker")(worker.worker)
 app.command("strength")(strength.strength)
-app.command("submit")(submit.submit)
+app.command("submit", epilog=examples_of("submit"))(submit.submit)
 app.add_typer(inspect.plan_app, name="plan")
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
@@ -64,7 +65,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and leave.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Show the version and leave.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Find what identifies people in pictures and hide it."""

@@ -61,7 +61,7 @@ def path(name: Name) -> None:
     model = find(name, host)
     file = local(model, host)
     if file is None:
-        raise Unavailable(f"{name} is not on this machine; run '{pull_command(model)}'")
+        raise Unavailable(f"{model.name} is not on this machine; run '{pull_command(model)}'")
     typer.echo(file)
 
 
@@ -134,13 +134,14 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("name", "labels", "family", "licence", "size", "state", "good for"):
-        table.add_column(title, no_wrap=title not in {"labels", "good for"})
+    for title in ("name", "finds", "size", "state"):
+        table.add_column(title, overflow="fold", justify="right" if title == "size" else "left")
     for row in rows:
-        labels, size = _short([label for label in row["labels"] if label]), decimal(row["bytes"])
-        table.add_row(row["name"], labels, row["family"], row["licence"], size, row["state"], row["good_for"])
+        labels = _short([label for label in row["labels"] if label], 3)
+        table.add_row(row["name"], labels, decimal(row["bytes"]), row["state"])
     Console().print(table)
+    typer.echo("\nLicences, sources and what each is good for: velum models list --json")
 
 
-def _short(labels: list[str]) -> str:
-    return ", ".join(labels[:6]) + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")
+def _short(labels: list[str], most: int) -> str:
+    return ", ".join(labels[:most]) + (f" and {len(labels) - most} more" if len(labels) > most else "")

@@ -187,7 +187,7 @@ def _rgb(text: str | None, option: str) -> "Rgb3 | None":
 
 def _look(name: str, photo: Path, target: Path, host: "Host", *, overwrite: bool) -> None:
     from velum.cli import drawing
-    from velum.cli.hide import counted
+    from velum.cli.reports import counted
     from velum.engine.prepare import Parts
     from velum.media import read
     from velum.settings import Settings

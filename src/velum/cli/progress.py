@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from velum.cli.messages import Messages
 from velum.plugins import Progress as Fetching
 
 T = TypeVar("T")
@@ -55,12 +56,12 @@ def fetch_progress(verb: str = "fetching") -> Iterator[Fetching]:
             bar.stop()
 
 
-def shown(items: Iterable[T], total: int) -> Iterator[T]:
+def shown(items: Iterable[T], total: int, messages: Messages) -> Iterator[T]:
     """Pass the items on, with a bar that shows how many are done, how fast, and the time left."""
-    console = Console(stderr=True)
+    console = messages.console
     with Progress(
         TextColumn("hiding"), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
+        console=console, transient=True, disable=not (messages.bars and console.is_terminal),
     ) as bar:  # fmt: skip
         task = bar.add_task("hiding", total=total)
         for item in items:
@@ -69,12 +70,13 @@ def shown(items: Iterable[T], total: int) -> Iterator[T]:
 
 
 @contextmanager
-def frames_shown(name: str) -> Iterator[Callable[[int, int | None], None]]:
+def frames_shown(name: str, messages: Messages | None = None) -> Iterator[Callable[[int, int | None], None]]:
     """Yield a callback that shows frames done, their rate and the time left; nothing for a still picture."""
-    console = Console(stderr=True)
+    messages = messages or Messages()
+    console = messages.console
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
+        console=console, transient=True, disable=not (messages.bars and console.is_terminal),
     )  # fmt: skip
     tasks: list[TaskID] = []
 

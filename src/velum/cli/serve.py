@@ -4,10 +4,18 @@ import logging
 import os
 import threading
 from contextlib import suppress
+from pathlib import Path
+from socket import socket
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from velum.cli.service_options import ConfigFile, DataFolder, load_settings
+from velum.errors import Unavailable
+
+if TYPE_CHECKING:
+    from velum.settings import Settings
 
 STARTUP_FAILURE = 3
 """What servers of this kind end with when they cannot begin: the port is taken."""
@@ -27,22 +35,26 @@ def _leave() -> None:
     os._exit(1)  # what it wrote is not published, and its children end with it
 
 
-def serve(host: Host = None, port: Port = None) -> None:
+def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data: DataFolder = None) -> None:
     """Serve the BMW Anonymization API over HTTP, with velum's own models and remote ones."""
-    import uvicorn
+    try:
+        import uvicorn
 
-    from velum.service.access import check_entrance
-    from velum.service.app import create_app
-    from velum.service.edge import log_to_stderr
-    from velum.service.protocol import timed_protocol
-    from velum.settings import Settings
+        from velum.service.access import check_entrance
+        from velum.service.app import create_app
+        from velum.service.edge import log_to_stderr
+        from velum.service.protocol import timed_protocol
+    except ImportError as error:
+        raise Unavailable(
+            f"the service needs a library that is not installed ({error}); pip install 'velum-anonymizer[service]'"
+        ) from error
 
-    settings = Settings.load()
+    settings = load_settings(config, data)
     address = host or settings.service.listen_host
     check_entrance(settings, address)
     log_to_stderr()
     app = create_app(settings)
-    config = uvicorn.Config(
+    options = uvicorn.Config(
         app,
         host=address,
         port=settings.service.listen_port if port is None else port,
@@ -62,8 +74,30 @@ def serve(host: Host = None, port: Port = None) -> None:
             leaving.start()
             super().handle_exit(sig, frame)
 
-    server = Server(config)
+        async def startup(self, sockets: list[socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                bound = [one.getsockname() for server in self.servers for one in server.sockets]
+                typer.echo(_welcome(settings, config, address, bound[0][1] if bound else 0), err=True)
+
+    server = Server(options)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
         raise typer.Exit(STARTUP_FAILURE)
+
+
+def _welcome(settings: "Settings", config: Path | None, address: str, port: int) -> str:
+    """Return what is said at the start: where the service is, for people and for programs, and what it uses."""
+    from velum.settings import FILE
+
+    name = f"[{address}]" if ":" in address else {"0.0.0.0": "127.0.0.1"}.get(address, address)  # noqa: S104 - shown, not bound
+    file = config or Path(FILE)
+    lines = [
+        f"velum serves at http://{name}:{port}/docs",
+        f"page      http://{name}:{port}/" if settings.service.page else "page      turned off (service.page)",
+        f"settings  {file.absolute()}" if file.is_file() else f"settings  none; {FILE} in this folder would be read",
+        f"data      {settings.jobs.data.absolute()}",
+        "stop      Ctrl-C",
+    ]
+    return "\n".join(lines)

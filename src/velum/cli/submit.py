@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from velum.cli import console, jobs, video
-from velum.cli.hide import Json, Keep, KeepOut, Labels, Overwrite, Quality, Regions, Rules, With, counted
+from velum.cli.hide import Json, Keep, KeepOut, Labels, Overwrite, Quality, Regions, Rules, With
+from velum.cli.reports import counted
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, VelumError
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def submit(
     if regions and len(sources) > 1:
         raise typer.BadParameter("--regions goes with one file, not with several")
     place = _place(output, many=len(sources) > 1, overwrite=overwrite)
+    if wait and output is None and not overwrite:
+        _check_free(sources)
     with jobs.service(server, token_file) as client:
         wanted = _Chosen(plan, rule, hide_labels, technique, keep, keep_out, quality, moving).plan(client)
         given = {
@@ -126,6 +129,18 @@ def _rules(client: "Client", labels: Sequence[str], technique: str | None) -> It
             raise BadPlan(f"the service finds no {label!r}; it finds {', '.join(sorted(found))}")
         for name in found[label]:
             yield f"{label}: {name} -> {technique or 'blacken'}"
+
+
+def _check_free(sources: Sequence[str]) -> None:
+    """Raise `OutputFailed` where the result of a source will most likely have the name of a file that is there."""
+    for source in sources:
+        path = Path(source)
+        likely = path.with_name(f"{path.stem}.hidden{path.suffix}")
+        if path.is_file() and likely.exists():
+            raise OutputFailed(
+                f"{likely} exists, and the result of {source} would be written to it; nothing was sent: choose another "
+                "name with -o, or --overwrite"
+            )
 
 
 def _place(output: Path | None, *, many: bool, overwrite: bool) -> Path | None:

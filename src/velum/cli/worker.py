@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from velum.cli.service_options import ConfigFile, DataFolder, load_settings
+
 Concurrency = Annotated[
     int | None, typer.Option("--concurrency", min=1, help="Jobs in work at a time. Default: that of the settings.")
 ]
@@ -16,7 +18,9 @@ Metrics = Annotated[
 ]
 
 
-def worker(concurrency: Concurrency = None, metrics: Metrics = None) -> None:
+def worker(
+    concurrency: Concurrency = None, metrics: Metrics = None, config: ConfigFile = None, data: DataFolder = None
+) -> None:
     """Do jobs until told to end (SIGTERM or Ctrl-C); then finish what is in work, as far as that is soon."""
     from dataclasses import replace
 
@@ -25,9 +29,8 @@ def worker(concurrency: Concurrency = None, metrics: Metrics = None) -> None:
     from velum.service import office, traces
     from velum.service.audit import audit_of
     from velum.service.edge import log_to_stderr
-    from velum.settings import Settings
 
-    settings = Settings.load()
+    settings = load_settings(config, data)
     if concurrency is not None:
         settings = replace(settings, jobs=replace(settings.jobs, concurrency=concurrency))
     stop = threading.Event()

@@ -130,14 +130,15 @@ def _resolved(use: Use, host: Host) -> Use:
     if use.name in names("velum.localizers", host):
         return use
     known = models.catalog(host)
-    if use.name not in known:
+    name = models.written(use.name, known)
+    if name not in known:
         raise BadPlan(
             f"localizer {use.name!r} is unknown; models are {', '.join(sorted(known))}; "
             f"other localizers are {', '.join(names('velum.localizers', host))}"
         )
     if "name" in use.options:
         raise BadPlan(f"{use.name} is itself the name of a model and takes no option 'name'")
-    return Use(family(known[use.name].family).localizer, {"name": use.name, **use.options})
+    return Use(family(known[name].family).localizer, {"name": name, **use.options})
 
 
 def _doubts(techniques: Mapping[Use, Technique]) -> list[str]:

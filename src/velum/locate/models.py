@@ -3,7 +3,7 @@
 It consists of what velum ships and of what the user added; see `velum.locate.store` for the latter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -94,7 +94,13 @@ def _shipped() -> Catalog:
     return read_catalog(file.read_text(encoding="utf-8"), "catalog.toml")
 
 
+def written(name: str, known: Iterable[str]) -> str:
+    """Return the name of a model as the catalogue writes it, where `name` is that with `_` for `-`; else `name`."""
+    return name if name in known else next((one for one in known if one == name.replace("_", "-")), name)
+
+
 def _find(what: str, name: str, known: Mapping[str, A]) -> A:
+    name = written(name, known)
     if name not in known:
         raise BadPlan(f"{what} {name!r} is unknown; known are {', '.join(sorted(known)) or 'none'}")
     return known[name]

@@ -74,17 +74,25 @@ class Settings:
     """What the operator decided; every field has a default that suits most."""
 
     cache: Path | None = None
+    """Folder of fetched weights; not set: where this platform keeps caches."""
     models: Path | None = None
+    """Folder of the models that were added with 'velum models add'; not set: where this platform keeps data."""
     offline: bool = False
+    """Whether fetching is forbidden."""
     precision: Precision = "auto"
+    """Arithmetic of local inference: auto, f32, bf16 or f16."""
     threads: int = 0
+    """Threads of local inference; 0: one per core."""
     device: Device = "cpu"
+    """cpu, or cuda for an NVIDIA GPU."""
     runtime: Runtime = "openvino"
+    """Library of local inference on the CPU: openvino or onnxruntime."""
     index_urls: tuple[str, ...] = ()
     weights: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     limit: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     """Fields of `Limits` that differ from the default."""
     techniques: Path | None = None
+    """Folder of techniques, one Python file each."""
     service: Service = field(default_factory=Service)
     jobs: Jobs = field(default_factory=Jobs)
     bmw: Bmw = field(default_factory=Bmw)
@@ -94,14 +102,18 @@ class Settings:
     client: Client = field(default_factory=Client)
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Self:
+    def load(
+        cls, environ: Mapping[str, str] | None = None, folder: Path | None = None, file: Path | None = None
+    ) -> Self:
         """Return the settings of the environment and of `velum.toml` in `folder`, the working directory by default.
+
+        With `file`, of that file, which must be there.
 
         Raises `BadPlan` that names the variable or key, its value and what is allowed.
         """
         environ = os.environ if environ is None else environ
         folder = Path.cwd() if folder is None else folder
-        said = given(environ, folder)
+        said = given(environ, folder, file)
         simple = {key: reader(said[key]) for key, reader in _READERS.items() if key in said}
         return cls(
             **simple,
@@ -156,9 +168,11 @@ _READERS: Mapping[str, Callable[[Given], Any]] = MappingProxyType(
 )
 
 
-def given(environ: Mapping[str, str], folder: Path) -> Mapping[str, Given]:
+def given(environ: Mapping[str, str], folder: Path, file: Path | None = None) -> Mapping[str, Given]:
     """Return what is said of settings, by key, as it is written. Raises `BadPlan` for unknown ones."""
-    return _from_file(folder / FILE) | _from_environment(environ, folder)
+    if file is not None and not file.is_file():
+        raise BadPlan(f"settings file {file} does not exist; name the file, or leave --config out for ./{FILE}")
+    return _from_file(file or folder / FILE) | _from_environment(environ, folder)
 
 
 def variables() -> Mapping[str, str]:

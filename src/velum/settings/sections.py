@@ -7,7 +7,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from platformdirs import user_data_path
+
 from velum.settings.given import Given
+
+FORMER_DATA = Path("velum-data")
+"""Where data was kept by default before: in the working folder. It is used on where it is."""
+
+
+def default_data() -> Path:
+    """Return the folder in which this platform keeps data of the service, the same for every command."""
+    if FORMER_DATA.is_dir():
+        return FORMER_DATA.absolute()
+    return user_data_path("velum", appauthor=False) / "service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +76,8 @@ class Bmw:
 class Jobs:
     """Where jobs are kept, who does them, and for how long what they leave behind stays."""
 
-    data: Path = Path("velum-data")
-    """Folder of everything that is given no place of its own below."""
+    data: Path = field(default_factory=default_data)
+    """Folder of everything that is given no place of its own below. Default: where this platform keeps data."""
     database: str = ""
     """`sqlite:///folder/jobs.sqlite` or `postgresql://user@host/name`; empty: SQLite in `data`."""
     store: Path | str | None = None

@@ -1,0 +1,98 @@
+"""`velum hide` for folders and several files: what became of each, and how to go on after a stop."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from velum.cli import console
+from velum.cli import evidence as signed
+from velum.cli.messages import Messages, command_again
+from velum.cli.reports import Reports, counted
+
+if TYPE_CHECKING:
+    from velum.batch.local import Job, Outcome
+    from velum.plan import Plan
+    from velum.report import Report
+
+
+@dataclass(slots=True)
+class FolderRun:
+    """One run over many files. One that fails leaves the others alone."""
+
+    jobs: "list[Job]"
+    folder: Path
+    plan: "Plan"
+    keeper: signed.Keeper | None
+    reports: Reports
+    messages: Messages
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    empty: int = 0
+    labels: dict[str, int] = field(default_factory=dict)
+
+    def hide(self, *, workers: int, resume: bool, overwrite: bool) -> None:
+        """Hide in all files and say what came of them. Exits with 1 when some failed, with 130 when it was stopped."""
+        try:
+            self._all(workers=workers, resume=resume, overwrite=overwrite)
+        except KeyboardInterrupt:
+            self.messages.summary()
+            self.messages.fail(
+                f"stopped; {self.done + self.skipped} of {len(self.jobs)} files are finished and complete, and nothing "
+                f"half-written was left; go on with: {command_again('--resume')}"
+            )
+            raise typer.Exit(130) from None
+        if self.keeper and self.failed < len(self.jobs):
+            self.keeper.write(self.plan)
+        self.messages.summary()
+        if not self.reports.printed and not self.messages.quiet:
+            typer.echo(
+                f"{self.folder}: {self.done} pictures, {counted(self.labels)} hidden; {self.empty} with nothing found, "
+                f"{self.skipped} skipped, {self.failed} failed"
+            )
+        if self.failed:
+            raise typer.Exit(1)
+
+    def _all(self, *, workers: int, resume: bool, overwrite: bool) -> None:
+        from velum.batch.local import MANIFEST, run
+        from velum.cli.progress import shown
+
+        with console.engine(*(job.source for job in self.jobs)) as engine:
+            work = engine.check(self.plan)
+            for warning in work.warnings:
+                self.messages.warn(warning)
+            manifest = self.folder / MANIFEST
+            outcomes = run(
+                engine, self.jobs, self.plan, workers=workers, overwrite=overwrite, manifest=manifest, resume=resume
+            )
+            for outcome in shown(outcomes, len(self.jobs), self.messages):
+                self._count(outcome, known=work.warnings)
+                if self.keeper:
+                    self.keeper.outcome(outcome)
+
+    def _count(self, outcome: "Outcome", *, known: tuple[str, ...]) -> None:
+        source = outcome.job.source
+        if outcome.error:
+            self.failed += 1
+            self.messages.fail(f"{source}: {outcome.error}")
+            error = {"kind": type(outcome.error).__name__, "message": str(outcome.error)}
+            self.reports.add({"source": str(source), "target": None, "error": error})
+        elif outcome.report is None:
+            self.skipped += 1
+            self.messages.note(f"{source}: finished before, skipped")
+        else:
+            self._add(outcome.job, outcome.report, known)
+
+    def _add(self, job: "Job", report: "Report", known: tuple[str, ...]) -> None:
+        self.done += 1
+        self.empty += not report.labels
+        for label, count in report.labels.items():
+            self.labels[label] = self.labels.get(label, 0) + count
+        for warning in report.warnings:
+            if warning not in known:
+                self.messages.warn(warning, of=job.source)
+        seconds = sum(report.seconds.values())
+        self.messages.note(f"{job.source} -> {job.target}: {counted(report.labels)} hidden, {seconds:.2f} s")
+        self.reports.add(report.to_json())

@@ -1,0 +1,186 @@
+"""What people are used to on a command line: -q, -v, --include, --report, warnings said once, how to go on."""
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer.main
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from velum.batch import local
+from velum.batch.local import Choice, Job
+from velum.cli import hide_folder
+from velum.cli.examples import EXAMPLES
+from velum.cli.main import app
+from velum.cli.messages import Messages, command_again
+from velum.cli.reports import Reports
+from velum.engine.engine import Engine
+from velum.errors import BadPlan, OutputFailed
+from velum.plan import Plan
+
+Run = Callable[..., Result]
+ZONE = "zone: fixed(box=[2, 2, 9, 9]) -> blur(degree=0.5)"
+DOUBT = "does not destroy what it hides"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    for name in ("a.png", "b.png", "inner/c.png", "inner/d_thumb.PNG"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    return tmp_path / "photos"
+
+
+def test_quiet_says_nothing_and_verbose_all(run: Run, photos: Path) -> None:
+    quiet = run("hide", "photos", "-o", "one", "--rule", ZONE, "-q")
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")
+    assert len(list((photos.parent / "one").rglob("*.[pP]*"))) == 4
+    loud = run("hide", "photos", "-o", "two", "--rule", ZONE, "-v")
+    assert sum(" -> " in line and "1 zone hidden" in line for line in loud.stderr.splitlines()) == 4
+    single = run("hide", "photos/a.png", "-o", "x.png", "--rule", ZONE, "-q")
+    assert (single.stdout, single.stderr) == ("", "")
+    broken = run("hide", "photos/a.png", "-o", "x.png", "--rule", ZONE, "-q")
+    assert isinstance(broken.exception, OutputFailed), "errors are said all the same"
+
+
+def test_files_of_folders_are_chosen_by_patterns(run: Run, photos: Path) -> None:
+    def made(folder: str, *options: str) -> set[str]:
+        assert run("hide", "photos", "-o", folder, "--rule", ZONE, *options).exit_code == 0
+        root = photos.parent / folder
+        return {path.relative_to(root).as_posix() for path in root.rglob("*.[pP]*")}
+
+    assert made("1", "--include", "*.png", "--exclude", "*_THUMB.*") == {"a.png", "b.png", "inner/c.png"}
+    assert made("2", "--include", "inner/*") == {"inner/c.png", "inner/d_thumb.PNG"}
+    assert made("3", "--exclude", "inner/*", "--exclude", "b.*") == {"a.png"}
+    none = run("hide", "photos", "-o", "4", "--include", "*.gif", "--rule", ZONE)
+    assert "that --include and --exclude leave" in str(none.exception)
+
+
+@pytest.mark.parametrize(
+    ("path", "choice", "taken"),
+    [
+        ("a/b.jpg", Choice(), True),
+        ("a/B.JPG", Choice(("*.jpg",)), True),
+        ("a/b.jpg", Choice(("b.*",), ("a/*",)), False),
+        ("a/b.jpg", Choice((), ("b.png",)), True),
+    ],
+)
+def test_patterns(path: str, choice: Choice, taken: bool) -> None:
+    assert choice.takes(Path(path)) is taken
+
+
+def test_reports_go_to_a_file_one_line_a_source(run: Run, photos: Path) -> None:
+    (photos / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert run("hide", "photos", "-o", "safe", "--rule", ZONE, "--report", "made.jsonl").exit_code == 1
+    lines = [json.loads(line) for line in (photos.parent / "made.jsonl").read_text().splitlines()]
+    assert len(lines) == 5
+    assert [line["error"]["kind"] for line in lines if "error" in line] == ["BadInput"]
+    again = run("hide", "photos", "-o", "safe", "--rule", ZONE, "--report", "made.jsonl")
+    assert isinstance(again.exception, OutputFailed)
+    assert run("hide", "photos", "-o", "safe", "--rule", ZONE, "--report", "made.jsonl", "--resume").exit_code == 1
+    assert len((photos.parent / "made.jsonl").read_text().splitlines()) == 6
+    own = run("hide", "photos/a.png", "-o", "x.png", "--rule", ZONE, "--report", "photos/a.png", "--overwrite")
+    assert isinstance(own.exception, BadPlan)
+    one = run("hide", "photos/a.png", "-o", "x.png", "--rule", ZONE, "--report", "one.json", "--json")
+    assert json.loads(one.stdout) == json.loads((photos.parent / "one.json").read_text())
+
+
+def test_a_warning_of_many_files_is_said_once_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    messages = Messages()
+    for name in ("a", "b", "c"):
+        messages.warn("the same [red] thing", of=Path(name))
+    messages.warn("another", of=Path("a"))
+    messages.summary()
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: a: the same [red] thing",
+        "warning: a: another",
+        "warning: the same for 2 more files: the same [red] thing",
+    ]
+
+
+def test_a_stop_says_what_is_finished_and_how_to_go_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hidden = Engine.hide
+    calls: list[Path] = []
+
+    def stopping(engine: Engine, source: Path, *arguments: object, **options: object) -> object:
+        calls.append(source)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return hidden(engine, source, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Engine, "hide", stopping)
+    monkeypatch.setattr("sys.argv", ["velum", "hide", "my photos", "-o", "safe"])
+    (tmp_path / "safe").mkdir()
+    jobs = [Job(path, tmp_path / "safe" / path.name) for path in sorted(photos.rglob("*.png"))]
+    run = hide_folder.FolderRun(jobs, tmp_path / "safe", Plan.of(ZONE), None, Reports(None, printed=False), Messages())
+    with pytest.raises(typer.Exit) as stopped:
+        run.hide(workers=1, resume=False, overwrite=False)
+    assert stopped.value.exit_code == 130
+    said = capsys.readouterr().err
+    assert "stopped; 2 of 3 files are finished" in said
+    assert "go on with: velum hide 'my photos' -o safe --resume" in said
+    assert not list((tmp_path / "safe").glob(".*part*"))
+    assert (tmp_path / "safe" / local.MANIFEST).read_text().count("\n") == 2
+
+
+def test_the_command_to_go_on_names_an_option_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["velum", "hide", "a", "--resume"])
+    assert command_again("--resume") == "velum hide a --resume"
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
+def test_examples_of_the_help_can_be_typed(line: str) -> None:
+    _, name, *arguments = shlex.split(line)
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    command.make_context(name, arguments)
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_examples_stand_under_the_options(run: Run, name: str) -> None:
+    shown = run(name, "--help").stdout
+    assert "Examples:" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_version_by_a_letter(run: Run) -> None:
+    assert run("-V").stdout == run("--version").stdout
+
+
+def test_models_fit_on_80_columns(run: Run) -> None:
+    lines = run("models", "list").stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0].split() == ["name", "finds", "size", "state"]
+    assert any("centerface" in line for line in lines)
+
+
+def test_settings_are_shown_with_meaning_and_origin(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text("[service]\nqueue = 7\n")
+    shown = run("config", "show", "--config", "other.toml").stdout
+    assert "service.queue = 7  (file other.toml)" in shown
+    assert "Pictures that may wait for that" in shown
+    (row,) = [one for one in json.loads(run("config", "show", "--json").stdout) if one["key"] == "service.queue"]
+    assert (row["value"], row["origin"]) == (32, "default")
+    assert row["about"].startswith("Pictures that may wait")
+    missing = run("config", "show", "--config", "nope.toml")
+    assert isinstance(missing.exception, BadPlan)
+
+
+def test_a_model_may_be_written_with_an_underscore(run: Run) -> None:
+    result = run("models", "path", "yolox_s")
+    assert "yolox-s is not on this machine" in str(result.exception) or result.exit_code == 0
+    assert "known are" in str(run("models", "path", "yolox_q").exception)
