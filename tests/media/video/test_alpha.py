@@ -234,3 +234,15 @@ def test_transparency_in_a_track_of_its_own_is_refused(tmp_path: Path, kind: str
 def test_pictures_that_are_opaque_throughout_give_no_warning(tmp_path: Path) -> None:
     clip(tmp_path / "in.mov", "png", "rgba", opaque=FRAMES)
     assert not any("transparen" in one for one in hidden(tmp_path / "in.mov", tmp_path / "out.mp4").warnings)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("suffix", [".webm", ".mp4"])
+def test_a_cut_out_person_is_not_shown(shared: Path, tmp_path: Path, suffix: str) -> None:
+    source = shared / "cases" / "webm-alpha-reveals" / "alpha_cutout.webm"
+    hidden(source, tmp_path / f"out{suffix}")
+    unseen = seen(source)[..., 3] == 0
+    after = seen(tmp_path / f"out{suffix}")
+    shown = (after[..., :3].max(-1) if suffix == ".mp4" else after[..., 3])[unseen]
+    assert unseen.mean() > 0.5
+    assert np.percentile(shown, 99) < 24

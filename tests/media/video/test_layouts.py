@@ -56,17 +56,15 @@ def picture() -> npt.NDArray[np.uint8]:
 
 
 def written(path: Path, encoder: str, layout: str) -> Path:
-    """Write two pictures; raises what FFmpeg does where the container or the encoder takes no such thing."""
+    """Write one picture; raises what FFmpeg does where the container or the encoder takes no such thing."""
     with av.open(str(path), "w", format=MUXERS[path.suffix]) as container:
         stream = cast("VideoStream", container.add_stream(encoder, rate=25, options=QUALITY.get(encoder, {})))
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, layout
-        for index in range(2):
-            frame = av.VideoFrame.from_ndarray(picture(), "rgb24").reformat(
-                format=layout, dst_colorspace=5, dst_color_range=1
-            )
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        frame = av.VideoFrame.from_ndarray(picture(), "rgb24").reformat(
+            format=layout, dst_colorspace=5, dst_color_range=1
+        )
+        frame.pts, frame.time_base = 0, Fraction(1, 25)
+        container.mux([*stream.encode(frame), *stream.encode(None)])
     return path
 
 
@@ -208,3 +206,17 @@ def test_few_frames_can_be_hevc(tmp_path: Path, frames: int) -> None:
     hidden(source, tmp_path / "out.mp4", Video(codec="hevc"))
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert len(list(container.decode(video=0))) == frames
+
+
+CASES = [
+    "rawvideo-red-blue/raw.avi", "rawvideo-uyvy-mov/k_raw_uyvy.mov", "prores-4444-garbage/k_prores4444.mov",
+    "mov-rgb-codecs/alpha_qtrle.mov", "mov-rgb-codecs/k_png48.mov",
+]  # fmt: skip
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", CASES)
+def test_cases_that_came_out_in_other_colours(shared: Path, tmp_path: Path, name: str) -> None:
+    source = shared / "cases" / name
+    report = hidden(source, tmp_path / f"out{source.suffix}")
+    assert fault(seen(source), seen(tmp_path / f"out{source.suffix}"), report) == ""
