@@ -55,15 +55,11 @@ class Coding:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """An audio or subtitle stream.
-
-    `codec` is None where FFmpeg knows no decoder; `tag` is then what the container calls it, where that is known.
-    """
+    """An audio or subtitle stream; `codec` is None where FFmpeg knows no decoder."""
 
     index: int
     kind: str
     codec: str | None
-    tag: str = ""
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from velum.limits import Limits
 from velum.media.video import alpha
 from velum.media.video.info import Coding, Colour, Track, VideoInfo
 from velum.media.video.pixels import Layout, kept_layout
-from velum.media.video.source import SET_ANEW, Demuxed, Held, translated
+from velum.media.video.projection import NOTE
+from velum.media.video.source import SET_ANEW, Demuxed, Held, VideoFile, translated
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -53,6 +54,7 @@ def probe(file: Held, limits: Limits, *, cover_damage: bool) -> VideoInfo:
         coding = _coding(stream, first)
         notes = [] if short is None else [f"the file is truncated: {short}"]
         notes += _notes(container, first)
+        notes += [NOTE] if isinstance(file, VideoFile) and file.is_projected() else []
         width, height = coding.orientation.stored_size(first.width, first.height)
         return VideoInfo(
             format=file.format, width=width, height=height, frames=_frames(stream, file), fps=coding.rate,

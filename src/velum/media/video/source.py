@@ -16,6 +16,7 @@ from velum.limits import Limits
 from velum.media.live import Live
 from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
 from velum.media.video.joins import joined
+from velum.media.video.projection import is_projected
 from velum.media.video.whole import TS_PACKETS, alpha_track, missing
 
 if TYPE_CHECKING:
@@ -175,6 +176,11 @@ class VideoFile:
     def alpha_apart(self) -> bool:
         """Tell whether a track of its own holds the transparency of the pictures."""
         return self.format in {"MP4", "MOV"} and alpha_track(_At(self._descriptor), self.size)
+
+    def is_projected(self) -> bool:
+        """Tell whether the file states a projection, as 360-degree cameras do."""
+        with translated(self.path):
+            return is_projected(_At(self._descriptor), self.size, self.format)
 
     @property
     def stopped(self) -> bool:

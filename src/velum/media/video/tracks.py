@@ -121,8 +121,7 @@ def _wanted(track: Track, video: Video) -> bool:
 
 
 def _named(track: Track) -> str:
-    name = track.codec or track.tag
-    return f"{track.kind} track {track.index}{f' ({name})' if name else ''}"
+    return f"{track.kind} track {track.index}{f' ({track.codec})' if track.codec else ''}"
 
 
 def _cannot(info: VideoInfo, track: Track, format: str, other: str) -> BadPlan:
