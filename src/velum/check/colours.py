@@ -31,12 +31,15 @@ LEAST_DETAIL, LEAST_ALIKE = 6.0, 0.5
 LEAST_CELLS = 6
 
 
-def why_changed(before: Rgb, after: Rgb, hidden: Sequence[Box] | None) -> str | None:
+def why_changed(before: Rgb, after: Rgb, hidden: Sequence[Box] | None, seen: Mask | None = None) -> str | None:
     """Say how two pictures of one size differ outside the boxes that were hidden; None when they do not.
 
-    Without boxes, nobody knows what was hidden: then only what differs nearly everywhere is told.
+    `seen` are the pixels that are not transparent, None for all: colours that nobody sees may go. Without boxes, nobody
+    knows what was hidden: then only what differs nearly everywhere is told.
     """
     outside = _outside(before.shape[:2], hidden or ())
+    if seen is not None:
+        outside &= seen
     one, other, whole = _cells(before), _cells(after), _share(outside) > 0.999
     one, other = one[whole], other[whole]
     if len(one) < LEAST_CELLS:

@@ -16,7 +16,7 @@ from velum.check.coding import coding_of
 from velum.check.colours import why_changed
 from velum.check.hashes import sha256_of
 from velum.check.residue import Coded, residues
-from velum.check.transparency import uncovered
+from velum.check.transparency import opaque, uncovered
 from velum.check.values import Checked, Leak
 from velum.check.zones import only_zones, zones_at
 from velum.engine.areas import outline
@@ -30,7 +30,7 @@ from velum.media.beside import beside
 from velum.media.video.beside import sounding
 from velum.plan import Plan
 from velum.plugins import Host
-from velum.region import Box, Region
+from velum.region import Box, Mask, Region
 
 COVERED = 0.5
 """Share of what a detector sees that must lie in something hidden: then it sees the hiding."""
@@ -144,7 +144,7 @@ class _Look:
                 where = f"{one.label} at {box.xyxy}"
                 yield Leak("seen", f"another detector sees a {where}", frame.index, box, one.label, one.score)
         if source is not None:
-            yield from self._changed(frame, source, after, regions)
+            yield from self._changed(frame, source, after, regions, None if before is None else opaque(before))
         if before is not None and (more := uncovered(before, frame)):
             yield Leak("picture", f"{more:.0%} of the picture was transparent, and is shown now", frame.index)
 
@@ -154,9 +154,11 @@ class _Look:
         zones = zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
         return (*named, *(zone for zone in zones if not any(_covers(one, zone) for one in named)))
 
-    def _changed(self, frame: Frame, source: Rgb, after: Rgb, regions: tuple[Region, ...]) -> Iterator[Leak]:
+    def _changed(
+        self, frame: Frame, source: Rgb, after: Rgb, regions: tuple[Region, ...], seen: Mask | None
+    ) -> Iterator[Leak]:
         hidden = [box for region in regions for box in self._hidden_boxes(region, frame)] if self.told else None
-        if why := why_changed(source, after, hidden):
+        if why := why_changed(source, after, hidden, seen):
             yield Leak("colour", f"the picture has changed: {why}", frame.index)
 
     def _hidden_boxes(self, region: Region, frame: Frame) -> Iterator[Box]:

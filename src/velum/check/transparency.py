@@ -4,14 +4,15 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.frame import Frame, Role, Samples
+from velum.region import Mask
 
-CLEAR, SHOWN = 0.1, 0.5
-"""Shares of full opacity below which a sample cannot be seen, and from which it can."""
+CLEAR, SHOWN, WHOLE = 0.1, 0.5, 0.98
+"""Shares of full opacity below which a sample cannot be seen, from which it can, and from which nothing else can."""
 
 LEAST = 0.0005
 """Share of a picture that must be shown now for it to be told."""
 
-_ALPHA = {Role.RGBA, Role.GREY_ALPHA}
+_WITH_ALPHA = {Role.RGBA, Role.GREY_ALPHA}
 
 
 def uncovered(before: Frame, after: Frame) -> float:
@@ -29,10 +30,16 @@ def uncovered(before: Frame, after: Frame) -> float:
     return share if share > LEAST else 0.0
 
 
+def opaque(frame: Frame) -> Mask | None:
+    """Return the pixels of the upright picture whose colours can be seen as they are; None where all can."""
+    alpha = _alpha(frame)
+    return None if alpha is None else alpha > WHOLE
+
+
 def _alpha(frame: Frame) -> npt.NDArray[np.float32] | None:
     """Return the opacity of each pixel of the upright picture, from 0 to 1; None where all of it is opaque."""
     for plane in frame.planes:
-        if plane.role in _ALPHA:
-            stored: Samples = plane.pixels[..., -1]
+        if plane.role in _WITH_ALPHA or plane.role == Role.ALPHA:
+            stored: Samples = plane.pixels if plane.role == Role.ALPHA else plane.pixels[..., -1]
             return frame.orientation.upright(stored).astype(np.float32) / np.float32((1 << plane.bits) - 1)
     return None
