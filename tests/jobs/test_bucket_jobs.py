@@ -35,7 +35,7 @@ def test_a_job_is_done(far_office: Office, bucket: S3) -> None:
         (done,) = far_office.ended(job)
     assert (done.state, done.attempts, len(far_office.content(done))) == (State.DONE, 1, 3 * 3200)
     assert {kept.key for kept in far_office.store.list()} == far_office.files(done)
-    assert len(bucket.objects) == 5
+    assert len(bucket.objects) == 6, "the store's mark, too"
     assert list((far_office.path / "work").glob("worker-*")) == []
 
 

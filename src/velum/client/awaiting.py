@@ -109,7 +109,7 @@ class AsyncClient:
 
         The result that it had is withdrawn at once. Raises `Conflict` when it cannot be.
         """
-        return await self._run(offers.rendered(job, regions))
+        return await self._run(offers.rendered(job, regions, self._patience))
 
     async def techniques(self) -> tuple[Technique, ...]:
         """Return how can be hidden."""

@@ -110,7 +110,7 @@ class Client:
 
         The result that it had is withdrawn at once. Raises `Conflict` when it cannot be.
         """
-        return self._run(offers.rendered(job, regions))
+        return self._run(offers.rendered(job, regions, self._patience))
 
     def techniques(self) -> tuple[Technique, ...]:
         """Return how can be hidden."""

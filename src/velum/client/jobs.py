@@ -1,6 +1,7 @@
 """Jobs: handed in, listed and watched."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +79,9 @@ def submitted(wanted: Wanted, seconds: float) -> Steps[Job]:
             uploads.append(at)
             yield from sent(at, text, seconds, None)
             values["regions"] = at.id
-        return Job.read((yield from asked(Ask("POST", "/v1/jobs", body=body_of(values)))))
+        # What has been sent is worth another try, and whatever comes of it there is one job.
+        ask = Ask("POST", "/v1/jobs", headers=once(), body=body_of(values))
+        return Job.read((yield from insisted(ask, Patience(seconds, begun=wanted.url is None))))
     except VelumError:
         for at in uploads:
             yield from _cleared(at)
@@ -99,6 +102,20 @@ def _cleared(at: Upload) -> Steps[None]:
         yield from discarded(at)
     except VelumError:
         return  # taken by a job, or to be swept by the service
+
+
+def once() -> Mapping[str, str]:
+    """Return the header by which the service knows a request that comes again."""
+    return {"idempotency-key": secrets.token_hex(16)}
+
+
+def insisted(ask: Ask, patience: Patience) -> Steps[Told]:
+    """Return what the service answers, asked again while it cannot be reached."""
+    while True:
+        try:
+            return (yield from asked(ask))
+        except Unavailable as error:
+            yield from patience.bear(error)
 
 
 def looked_at(job: Job | str, how: str = "") -> Steps[Job]:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from velum.client.asking import asked, body_of
-from velum.client.jobs import looked_at, place
+from velum.client.asking import Patience, asked, body_of
+from velum.client.jobs import insisted, once, place
 from velum.client.sending import form
 from velum.client.steps import Ask, Steps
 from velum.client.told import Told, odd
@@ -27,12 +27,13 @@ def regions(job: Job | str) -> Steps[Findings]:
     return _findings((yield from asked(Ask("GET", f"{place(job)}/regions"))))
 
 
-def rendered(job: Job | str, corrected: Findings | None) -> Steps[Job]:
-    """Have a job done again, with its regions or with corrected ones."""
+def rendered(job: Job | str, corrected: Findings | None, seconds: float) -> Steps[Job]:
+    """Have a job done again, with its regions or with corrected ones; once these are there, that is insisted on."""
     if corrected is not None:
         body = body_of(corrected.to_json())
         yield from asked(Ask("PUT", f"{place(job)}/regions", body=body))
-    return (yield from looked_at(job, "render"))
+    ask = Ask("POST", f"{place(job)}/render", headers=once())
+    return Job.read((yield from insisted(ask, Patience(seconds, begun=corrected is not None))))
 
 
 def report(job: Job | str) -> Steps[Mapping[str, Any]]:

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import re
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed
-from velum.jobs.store import CHUNK, KEY, MARK, Chunks, Kept, StoreAway, Stored, away, missing, unknown
+from velum.jobs.store import CHUNK, KEY, MARK, Chunks, Kept, StoreAway, Stored, away, missing, new_key, unknown
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -96,7 +95,9 @@ class BucketStore:
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> Stored:
         """Keep a stream; see `Store.put`."""
-        key, stream = secrets.token_hex(16), _Checked(chunks, sha256, most)
+        return self._put(new_key(), _Checked(chunks, sha256, most))
+
+    def _put(self, key: str, stream: "_Checked") -> Stored:
         body, head = iter(stream), bytearray()
         for chunk in body:
             head += chunk
@@ -111,11 +112,11 @@ class BucketStore:
             )  # fmt: skip
         return stream.stored(key)
 
-    def take(self, file: Path, *, sha256: str | None = None) -> Stored:
+    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> Stored:
         """Keep a file; see `Store.take`. It stays in its folder under its key, for `fetch`."""
         try:
             with file.open("rb") as stream:
-                stored = self.put(iter(lambda: stream.read(CHUNK), b""), sha256=sha256)
+                stored = self._put(key or new_key(), _Checked(iter(lambda: stream.read(CHUNK), b""), sha256, None))
             file.replace(file.with_name(stored.key))
         except OSError as error:
             if isinstance(error, OutputFailed):

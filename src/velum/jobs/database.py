@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from velum.errors import BadPlan, Unavailable
 
-SCHEMA = 5
+SCHEMA = 6
 """Raised by whoever changes the tables; an older velum then refuses them."""
 
 WAIT_SECONDS = 30
@@ -118,6 +118,16 @@ NOTICES = sql.Table(
     sql.Column("due", sql.Double, nullable=False),
     sql.Column("tries", sql.Integer, nullable=False),
     sql.Index("velum_notices_due", "due", "owner"),
+)
+REQUESTS = sql.Table(
+    "velum_requests",
+    _META,
+    sql.Column("owner", sql.String(255), primary_key=True),
+    sql.Column("key", sql.String(255), primary_key=True),
+    # Of what was asked for: the same key with something else is a mistake of who asks.
+    sql.Column("digest", sql.String(64), nullable=False),
+    sql.Column("job", sql.String(32), nullable=False),
+    sql.Column("at", sql.Double, nullable=False, index=True),
 )
 STORES = sql.Table("velum_store", _META, sql.Column("identity", sql.String(64), primary_key=True))
 """The identity of the store that the files are in: one row, once it is known."""

@@ -1,18 +1,21 @@
 """Where jobs are handed in, watched and called off: what the service and the command line see of them."""
 
 import json
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sql
 
-from velum.errors import BadInput, BadPlan
-from velum.jobs.database import JOBS, PIECES, Database
+from velum.errors import BadInput, BadPlan, VelumError
+from velum.jobs.database import JOBS, PIECES, REQUESTS, Database
 from velum.jobs.notices import announce, farewell
 from velum.jobs.rows import COLUMNS, ENDED, job_of, new_id, row_of
 from velum.jobs.store import Store
-from velum.jobs.values import Former, Job, Page, State, Submission
+from velum.jobs.values import Former, Job, Once, Page, State, Submission
+
+LOG = logging.getLogger("velum.jobs")
 
 MOST = 1000
 """Jobs on one page."""
@@ -29,6 +32,10 @@ AGAIN: Mapping[str, Any] = {
 """Columns of a job that is to be done once more."""
 
 
+class Taken(BadInput):
+    """The source is that of another job, though it was to be that of one alone."""
+
+
 class Desk:
     """The jobs of a database, whose files are in a store. Safe to share between threads and processes.
 
@@ -39,19 +46,32 @@ class Desk:
     def __init__(self, database: Database, store: Store) -> None:
         self._database, self._store = database, store
 
-    def submit(self, submission: Submission) -> Job:
-        """Have it done by a worker. Raises `BadInput` when its files are not in the store."""
+    def submit(self, submission: Submission, *, once: Once | None = None, sole: bool = False) -> Job:
+        """Have it done by a worker. Raises `BadInput` when its files are not in the store.
+
+        With `once`, a job that was made by the same request is returned, and no other made; raises `BadPlan` as
+        `repeated` does. With `sole`, raises `Taken` when another job has the same source.
+        """
         for key in (submission.source, submission.regions):
             if key is not None and self._store.size(key) is None:
                 raise BadInput(f"file {key[:40]!r} is not in the store; upload it first")
-        with self._database.writing() as connection:
-            job = new_id()
-            connection.execute(
-                JOBS.insert().values(
-                    id=job, state=State.WAITING, submitted=self._database.now(connection), **row_of(submission)
-                )
-            )
+        with self._database.writing(alone=sole or once is not None) as connection:
+            now, job = self._database.now(connection), new_id()
+            if once is not None and (made := _repeated(connection, once)) is not None:
+                return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == made)).one())
+            if sole and connection.scalar(sql.select(JOBS.c.id).where(JOBS.c.source == submission.source)) is not None:
+                raise Taken("the source was taken by another job; send it again for this one")
+            connection.execute(JOBS.insert().values(id=job, state=State.WAITING, submitted=now, **row_of(submission)))
+            _remember(connection, once, job, now)
             return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one())
+
+    def repeated(self, once: Once) -> str | None:
+        """Return the id of the job that an earlier request made or changed; None when this is the first of its key.
+
+        Raises `BadPlan` when that asked for something else.
+        """
+        with self._database.reading() as connection:
+            return _repeated(connection, once)
 
     def get(self, job: str) -> Job | None:
         """Return the job as it is now."""
@@ -99,12 +119,15 @@ class Desk:
                 announce(connection, [job], now)
         return self.get(job)
 
-    def retry(self, job: str) -> Job | None:
+    def retry(self, job: str, *, once: Once | None = None) -> Job | None:
         """Have a job done that failed, is dead or was cancelled; pieces that were finished are not made again.
 
-        Raises `BadPlan` for a job in another state, and when its source has been deleted.
+        Raises `BadPlan` for a job in another state, and when its source has been deleted. With `once`, nothing is done
+        for the second of two requests that are the same.
         """
         with self._database.writing() as connection:
+            if once is not None and _repeated(connection, once) == job:
+                return self.get(job)
             row = connection.execute(
                 sql.select(JOBS.c.state, JOBS.c.source_kept).where(JOBS.c.id == job)
             ).one_or_none()  # fmt: skip
@@ -115,6 +138,7 @@ class Desk:
             if not row.source_kept:
                 raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN))
+            _remember(connection, once, job, self._database.now(connection))
         return self.get(job)
 
     def correct(self, job: str, regions: str, *, before: str | None = None) -> Job | None:
@@ -131,16 +155,19 @@ class Desk:
                 raise BadPlan(f"someone else has corrected the regions of job {job}; look at theirs first")
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(draft=regions))
             left = _left(connection, {row.draft})
-        self._drop(left)
+        self._leave(left)
         return self.get(job)
 
-    def render(self, job: str) -> Job | None:
+    def render(self, job: str, *, once: Once | None = None) -> Job | None:
         """Have a job done again with its regions as they are, corrected or not, instead of looking for any.
 
         Pieces of which nothing has changed are not made again. The result that it had is withdrawn at once.
-        Raises `BadPlan` while the job is not at an end, and when there are no regions, or no source any more.
+        Raises `BadPlan` while the job is not at an end, and when there are no regions, or no source any more. With
+        `once`, nothing is done for the second of two requests that are the same.
         """
         with self._database.writing() as connection:
+            if once is not None and _repeated(connection, once) == job:
+                return self.get(job)
             if (row := _ended(connection, job)) is None:
                 return None
             now = job_of(row)
@@ -155,7 +182,8 @@ class Desk:
             counts = {"pieces_done": 0, "pieces_total": None, "frames_done": 0}
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again, **counts))
             left = _left(connection, theirs)
-        self._drop(left)
+            _remember(connection, once, job, self._database.now(connection))
+        self._leave(left)
         return self.get(job)
 
     def delete(self, job: str) -> bool:
@@ -187,9 +215,38 @@ class Desk:
                 return
             last = now
 
+    def release(self, key: str) -> None:
+        """Delete a file of the store unless a job refers to it."""
+        with self._database.reading() as connection:
+            left = _left(connection, {key})
+        self._drop(left)
+
+    def _leave(self, keys: set[str]) -> None:
+        """Delete what no job refers to any more; what cannot be deleted now is found by a sweep."""
+        try:
+            self._drop(keys)
+        except VelumError as error:
+            LOG.warning("files that no job needs are deleted later: %s", error)
+
     def _drop(self, keys: set[str]) -> None:
         for key in keys:
             self._store.delete(key)
+
+
+def _repeated(connection: sql.Connection, once: Once) -> str | None:
+    asked = sql.select(REQUESTS.c.job, REQUESTS.c.digest)
+    row = connection.execute(
+        asked.where(REQUESTS.c.owner == once.owner, REQUESTS.c.key == once.key)
+    ).one_or_none()  # fmt: skip
+    if row is not None and row.digest != once.digest:
+        raise BadPlan(f"the key {once.key[:80]!r} has come with another request before; give each request its own")
+    return None if row is None else str(row.job)
+
+
+def _remember(connection: sql.Connection, once: Once | None, job: str, now: float) -> None:
+    if once is not None:
+        values = {"owner": once.owner, "key": once.key, "digest": once.digest, "job": job, "at": now}
+        connection.execute(REQUESTS.insert().values(**values))
 
 
 def _ended(connection: sql.Connection, job: str) -> sql.Row[Any] | None:

@@ -76,10 +76,11 @@ class Store(Protocol):
         """
         ...
 
-    def take(self, file: Path, *, sha256: str | None = None) -> Stored:
+    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> Stored:
         """Keep a file and remove it from where it is. Raises as `put` does.
 
-        It may stay in its folder under its key, so that `fetch` into that folder has no way to go.
+        It may stay in its folder under its key, so that `fetch` into that folder has no way to go. Whoever must know
+        the `key` before, to find the file after a crash, makes it with `new_key`.
         """
         ...
 
@@ -157,7 +158,7 @@ class FolderStore:
     def establish(self, identity: str) -> None:
         """Make the folder, and the mark in it; see `Store.establish`."""
         part = self._path / f"{MARK}.{secrets.token_hex(8)}"
-        with _writing(self._path):
+        with self._writing():
             self._parts.mkdir(parents=True, exist_ok=True)
             try:
                 with part.open("x", encoding="ascii") as file:
@@ -183,7 +184,7 @@ class FolderStore:
         part = self._part()
         digest, size = hashlib.sha256(), 0
         try:
-            with _writing(self._path), part.open("xb") as file:
+            with self._writing(), part.open("xb") as file:
                 for chunk in chunks:
                     size += len(chunk)
                     if most is not None and size > most:
@@ -196,14 +197,15 @@ class FolderStore:
         finally:
             _drop(part)
 
-    def take(self, file: Path, *, sha256: str | None = None) -> Stored:
+    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> Stored:
         """Keep a file; see `Store.take`. On the same file system it is renamed."""
         part = self._part()
         try:
-            with _writing(self._path):
+            with self._writing():
+                # First what takes long: a crash in between would leave the file in neither place.
+                size, digest = file.stat().st_size, hash_of(file)
                 _move(file, part)
-                size, digest = part.stat().st_size, hash_of(part)
-            return self._keep(part, size, digest, sha256)
+            return self._keep(part, size, digest, sha256, key)
         finally:
             _drop(part)
 
@@ -235,7 +237,7 @@ class FolderStore:
         """Delete it, if it is there."""
         place = self._place(key)
         self.check()  # what is away is not deleted
-        with _writing(self._path):
+        with self._writing():
             place.unlink(missing_ok=True)
 
     def list(self) -> Iterator[Kept]:
@@ -257,7 +259,7 @@ class FolderStore:
         self.check()
         swept = 0
         for part in self._parts.glob("*"):
-            with _writing(self._path):
+            with self._writing():
                 try:
                     old = time.time() - part.stat().st_mtime >= age_seconds
                 except FileNotFoundError:
@@ -267,11 +269,11 @@ class FolderStore:
                     swept += 1
         return swept
 
-    def _keep(self, part: Path, size: int, digest: str, expected: str | None) -> Stored:
+    def _keep(self, part: Path, size: int, digest: str, expected: str | None, key: str | None = None) -> Stored:
         if expected is not None and digest != expected.lower():
             raise BadInput(f"what came has sha256 {digest}, not {expected[:80]} as announced; send it again")
-        key = secrets.token_hex(16)
-        with _writing(self._path):
+        key = key or new_key()
+        with self._writing():
             place = self._place(key)
             place.parent.mkdir(exist_ok=True)
             os.utime(part)  # its age counts from now, however old a file that was taken is
@@ -284,7 +286,7 @@ class FolderStore:
     def _part(self) -> Path:
         """Return where a new file may be written."""
         self.check()
-        with _writing(self._path):
+        with self._writing():
             self._parts.mkdir(parents=self._identity is None, exist_ok=True)
         return self._parts / secrets.token_hex(16)
 
@@ -292,6 +294,19 @@ class FolderStore:
         if not KEY.fullmatch(key):
             raise unknown(key)
         return self._path / key[:2] / key
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (BadInput, LimitExceeded, OutputFailed):
+            raise
+        except OSError as error:
+            self.check()  # where it has gone away meanwhile, that is why
+            raise OutputFailed(
+                f"cannot write to the store {self._path}: {error.strerror or error}; "
+                "check that it exists, can be written to and has room"
+            ) from error
 
     @contextmanager
     def _there(self, key: str) -> Iterator[None]:
@@ -304,6 +319,11 @@ class FolderStore:
                 raise
             self.check()
             raise missing(key) from error
+
+
+def new_key() -> str:
+    """Return a key that nobody can guess."""
+    return secrets.token_hex(16)
 
 
 def hash_of(file: Path) -> str:
@@ -334,19 +354,6 @@ def _settle_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (BadInput, LimitExceeded, OutputFailed):
-        raise
-    except OSError as error:
-        raise OutputFailed(
-            f"cannot write to the store {path}: {error.strerror or error}; "
-            "check that it exists, can be written to and has room"
-        ) from error
 
 
 def _drop(part: Path) -> None:

@@ -7,7 +7,7 @@ from itertools import islice
 import sqlalchemy as sql
 
 from velum.errors import VelumError
-from velum.jobs.database import JOBS, NOTICES, PIECES, Database
+from velum.jobs.database import JOBS, NOTICES, PIECES, REQUESTS, Database
 from velum.jobs.desk import Desk, used
 from velum.jobs.notices import KEPT_SECONDS
 from velum.jobs.store import Store
@@ -17,6 +17,9 @@ from velum.jobs.values import Retention, State, Swept
 MANY = 500
 """Files that are asked about at a time."""
 
+
+REPEATED_SECONDS = 86400.0
+"""For how long a request that comes again is known."""
 
 NEVER = 1e18
 """The end, in epoch seconds, of what has not ended."""
@@ -57,6 +60,8 @@ class Sweeper:
         with self._database.writing() as connection:
             old = NOTICES.c.due < self._database.now(connection) - KEPT_SECONDS
             connection.execute(NOTICES.delete().where(old))  # nobody tells them here
+            known = REQUESTS.c.at < self._database.now(connection) - REPEATED_SECONDS
+            connection.execute(REQUESTS.delete().where(known))
         unclaimed = sum([_count(self._store.delete, keys, failed) for keys in self._unclaimed()])
         temporary = self._store.sweep(self._retention.unclaimed_seconds)
         if self._uploads is not None:

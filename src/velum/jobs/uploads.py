@@ -1,5 +1,6 @@
 """Uploads that may come in parts: broken off, asked how far they are, and continued."""
 
+import hashlib
 import json
 import os
 import re
@@ -8,13 +9,13 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from velum.errors import BadInput, LimitExceeded, OutputFailed, Unavailable
-from velum.jobs.store import Store, Stored
+from velum.jobs.store import Store, Stored, missing, new_key
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -32,6 +33,12 @@ class Upload:
     size: int | None = None
     sha256: str | None = None
     owner: str = ""
+    key: str | None = None
+    """Under which it is in the store, once it has been offered."""
+
+
+class Occupied(BadInput):
+    """Someone else works with the upload at this moment."""
 
 
 class Uploads:
@@ -58,25 +65,26 @@ class Uploads:
             self._folder.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
             (folder / "data").touch()
-            part = folder / "state.part"
-            part.write_text(json.dumps(asdict(upload)), encoding="utf-8")
-            part.replace(folder / "state.json")
+        self._note(upload)
         return upload
 
     def get(self, upload: str) -> Upload | None:
         """Return how far the upload of that id is; None when there is none."""
-        folder = self._folder / upload
         if not _ID.fullmatch(upload):
             return None
+        folder = self._folder / upload
         try:
-            state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            state = Upload(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
             # What is here is what counts: a crash may have kept less, or more, than anyone was told.
-            return Upload(**{**state, "offset": (folder / "data").stat().st_size})
+            offset = _size(folder / "data")
         except (FileNotFoundError, NotADirectoryError):
             self._store.check()  # where that is away, nobody knows
             return None
         except (OSError, ValueError) as error:
             raise Unavailable(f"upload {upload} cannot be read now: {error}") from error
+        if offset is None and state.key is not None:
+            offset = self._store.size(state.key)
+        return None if offset is None else replace(state, offset=offset)
 
     def append(self, upload: str, offset: int, chunks: Iterable[bytes]) -> Upload:
         """Write on at exactly where the upload is, and return how far it is then.
@@ -85,6 +93,8 @@ class Uploads:
         announced, and while someone else writes; `LimitExceeded` for more than is accepted; `OutputFailed`.
         """
         with self._held(upload) as (at, data):
+            if at.key is not None and not data.exists():
+                raise BadInput(f"upload {upload} is at byte {at.offset} and was handed in so; begin a new one")
             if offset != at.offset:
                 raise BadInput(f"upload {upload} is at byte {at.offset}, not {offset}; continue there")
             most, here = self._most if at.size is None else at.size, at.offset
@@ -98,27 +108,53 @@ class Uploads:
                     file.write(chunk)
         return Upload(at.id, here, at.size, at.sha256, at.owner)
 
-    def complete(self, upload: str) -> Stored:
-        """Put what came into the store. Raises `BadInput` when it is not what was announced, `OutputFailed`.
+    def offer(self, upload: str) -> str:
+        """Put what came into the store, and return its key; the same, when it is asked again.
 
-        An upload whose hash is wrong is discarded: nothing that is added could make it right.
+        The upload stays until it is discarded: what becomes of it may fail, and be tried again. Raises `BadInput` when
+        it is not what was announced, `Occupied` and `OutputFailed`. An upload whose hash is wrong is discarded: nothing
+        that is added could make it right.
         """
         with self._held(upload) as (at, data):
             if at.size is not None and at.offset != at.size:
                 raise BadInput(f"upload {upload} is at byte {at.offset} of {at.size}; send the rest first")
-            try:
-                stored = self._store.take(data, sha256=at.sha256)
-            except BadInput:
-                shutil.rmtree(data.parent, ignore_errors=True)
-                raise
-            shutil.rmtree(data.parent, ignore_errors=True)
-            return stored
+            key = at.key or new_key()
+            if data.exists():
+                self._note(replace(at, key=key))  # first: a crash may come when the file is no longer here
+                try:
+                    self._store.take(data, sha256=at.sha256, key=key)
+                except BadInput:
+                    shutil.rmtree(data.parent, ignore_errors=True)
+                    raise
+                data.with_name(key).unlink(missing_ok=True)  # as a bucket leaves it
+            return key
 
-    def discard(self, upload: str) -> None:
-        """Delete what came, if there is such an upload."""
-        if self.get(upload) is not None:
-            with self._held(upload) as (_, data):
-                shutil.rmtree(data.parent, ignore_errors=True)
+    def complete(self, upload: str) -> Stored:
+        """Put what came into the store, as `offer` does, and end the upload."""
+        key = self.offer(upload)
+        at = self.get(upload)
+        self.discard(upload)
+        if at is None or at.key is None:
+            raise missing(key)
+        return Stored(key, at.offset, at.sha256 or _hash(self._store.open(key)))
+
+    def read(self, upload: str, most: int) -> bytes:
+        """Return what came. Raises `LimitExceeded` when it is more than that many bytes, `BadInput`, `Occupied`."""
+        with self._held(upload) as (at, data):
+            if at.offset > most:
+                raise LimitExceeded("bytes", at.offset, most, "the upload")
+            if data.exists() or at.key is None:
+                with self._writing():
+                    return data.read_bytes()
+            return b"".join(self._store.open(at.key))
+
+    def discard(self, upload: str) -> str | None:
+        """Delete what came, if there is such an upload; return its key in the store, if it has been offered."""
+        if self.get(upload) is None:
+            return None
+        with self._held(upload) as (at, data):
+            shutil.rmtree(data.parent, ignore_errors=True)
+            return at.key
 
     def sweep(self, age_seconds: float) -> int:
         """Delete uploads to which nothing was added for that long, and return how many they were."""
@@ -140,7 +176,13 @@ class Uploads:
                     raise missing
                 yield at, folder / "data"
         except Timeout as error:
-            raise BadInput(f"upload {upload} is being written to; wait until that ends") from error
+            raise Occupied(f"upload {upload} is being written to; wait until that ends") from error
+
+    def _note(self, upload: Upload) -> None:
+        with self._writing():
+            part = self._folder / upload.id / "state.part"
+            part.write_text(json.dumps(asdict(upload)), encoding="utf-8")
+            part.replace(part.with_name("state.json"))
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -149,9 +191,24 @@ class Uploads:
         except (BadInput, LimitExceeded, OutputFailed):
             raise
         except OSError as error:
+            self._store.check()  # where that has gone away meanwhile, that is why
             raise OutputFailed(
                 f"cannot write to {self._folder}: {error.strerror or error}; check that it can be written to, has room"
             ) from error
+
+
+def _size(data: Path) -> int | None:
+    try:
+        return data.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _hash(chunks: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _age(path: Path) -> float:

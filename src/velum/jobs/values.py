@@ -68,6 +68,18 @@ class Submission:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A request that may come again, because its answer was lost, and is to be served once.
+
+    `key` is unique among those of its owner; `digest` stands for all that is asked for.
+    """
+
+    owner: str
+    key: str
+    digest: str
+
+
 OF_OWNERS = frozenset({"BadInput", "BadPlan", "LimitExceeded", "NotHidden"})
 """Errors whose messages are for whoever handed a job in: others may tell of places and addresses of the service."""
 

@@ -67,7 +67,9 @@ def test_who_comes_later_does_not_undo_what_others_corrected(tmp_path: Path) -> 
             ended(it, place)
         seen = {"if-match": it.get(f"{place}/regions").headers["etag"]}
         assert it.put(f"{place}/regions", json=CORNER.to_json(), headers=seen).status_code == 200
-        late = it.put(f"{place}/regions", json=CORNER.to_json(), headers=seen)
+        again = it.put(f"{place}/regions", json=CORNER.to_json(), headers=seen)
+        assert again.status_code == 200, "it is there already: only the answer was lost"
+        late = it.put(f"{place}/regions", json=Findings(64, 48, {0: ()}).to_json(), headers=seen)
         assert (late.status_code, late.json()["code"]) == (412, "Overtaken")
         assert it.put(f"{place}/regions", json=CORNER.to_json()).status_code == 200
         assert stored(tmp_path) == 4, "a draft that is replaced is deleted"

@@ -1,14 +1,21 @@
 """What is done with jobs on behalf of a caller, who sees their own and no others."""
 
+import hashlib
 import json
+import logging
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from velum.errors import BadInput, BadPlan, LimitExceeded
+from velum.errors import BadInput, BadPlan, VelumError
 from velum.findings import Findings
-from velum.jobs import Desk, Job, Page, State, Stored, Submission
+from velum.jobs import Desk, Job, Page, State, Submission, Upload
+from velum.jobs.desk import Taken
+from velum.jobs.uploads import Occupied
+from velum.jobs.values import Once
 from velum.plan import Plan
 from velum.remote.peers import Peers
 from velum.service.callers import Caller, Denied
@@ -18,6 +25,8 @@ from velum.service.v1.download import tag_of
 from velum.service.v1.plans import Plans
 from velum.service.v1.uploads import theirs
 from velum.service.v1.values import JobWanted
+
+LOG = logging.getLogger("velum.service")
 
 REGIONS_BYTES = 128 << 20
 """Largest file of regions: it is read whole."""
@@ -49,16 +58,34 @@ class Counter:
         """The desk behind it."""
         return self.office.open().desk
 
-    def submit(self, wanted: JobWanted, caller: Caller) -> Job:
-        """Have it done. What is wrong with it shows before the upload is taken."""
+    def submit(self, wanted: JobWanted, caller: Caller, key: str | None = None) -> Job:
+        """Have it done. What is wrong with it shows before the upload is taken; whatever fails leaves that here.
+
+        A request that comes again with its `key` makes no second job.
+        """
+        once = _once(caller, key, f"submit {wanted.model_dump_json()}")
+        uploads = [upload for upload in (wanted.upload, wanted.regions) if upload is not None]
+        if once is not None and (made := self.desk.repeated(once)) is not None:
+            self._consumed(uploads)  # where it broke off before
+            return _there(self.desk.get(made), made)
         submission = self._submission(wanted, caller)
         if (wanted.upload is None) == (wanted.url is None):
             raise BadInput("a job has either an upload or a url; give one of them")
-        if wanted.upload is not None:
-            theirs(self.office, wanted.upload, caller)
-        regions = None if wanted.regions is None else self._regions(wanted.regions, submission.plan, caller)
-        source = self._fetched(str(wanted.url)) if wanted.upload is None else self._completed(wanted.upload)
-        return self.desk.submit(replace(submission, source=source.key, regions=regions))
+        for upload in uploads:
+            self._check_whole(theirs(self.office, upload, caller))
+        if wanted.regions is not None:
+            self._check_regions(wanted.regions, submission.plan)
+        source = self._fetched(str(wanted.url)) if wanted.upload is None else self._offered(wanted.upload)
+        regions = None if wanted.regions is None else self._offered(wanted.regions)
+        try:
+            # Only from here on are the uploads of no use any more.
+            files = replace(submission, source=source, regions=regions)
+            job = self.desk.submit(files, once=once, sole=wanted.upload is not None)
+        except Taken as error:
+            self._consumed(uploads[:1])
+            raise NotFound(f"upload {str(wanted.upload)[:40]!r} is not here: it was taken by a job") from error
+        self._consumed(uploads)
+        return job
 
     def get(self, job: str, caller: Caller) -> Job:
         """Return a job of the caller; whoever may operate sees all. Raises `NotFound`."""
@@ -80,11 +107,11 @@ class Counter:
         self.get(job, caller)
         return _there(self.desk.cancel(job), job)
 
-    def retry(self, job: str, caller: Caller) -> Job:
-        """Have a job done again. Raises `Conflict` when it cannot be."""
+    def retry(self, job: str, caller: Caller, key: str | None = None) -> Job:
+        """Have a job done again, once for requests with the same key. Raises `Conflict` when it cannot be."""
         self.get(job, caller)
         try:
-            return _there(self.desk.retry(job), job)
+            return _there(self.desk.retry(job, once=_once(caller, key, f"retry {job}")), job)
         except BadPlan as error:
             raise Conflict(str(error)) from error
 
@@ -95,6 +122,8 @@ class Counter:
         """
         now = self.get(job, caller)
         if match is not None and (now.regions is None or match not in {tag_of(now.regions), "*"}):
+            if self._same(now.regions, sent):
+                return now  # it came before, and only its answer was lost
             raise Overtaken("the regions have been corrected by someone else since; look at theirs first")
         self._check(sent, now)
         key = self.office.open().store.put([sent]).key
@@ -104,11 +133,14 @@ class Counter:
             self.office.open().store.delete(key)
             raise Conflict(str(error)) from error
 
-    def render(self, job: str, caller: Caller) -> Job:
-        """Have a job done again with its regions as they are. Raises `Conflict` when it cannot be."""
+    def render(self, job: str, caller: Caller, key: str | None = None) -> Job:
+        """Have a job done again with its regions as they are, once for requests with the same key.
+
+        Raises `Conflict` when it cannot be.
+        """
         self.get(job, caller)
         try:
-            return _there(self.desk.render(job), job)
+            return _there(self.desk.render(job, once=_once(caller, key, f"render {job}")), job)
         except BadPlan as error:
             raise Conflict(str(error)) from error
 
@@ -118,6 +150,10 @@ class Counter:
         if (report := self.desk.report(job.id)) is not None:
             size = {name: int(report[name]) for name in ("width", "height", "frames")}
             findings.check(**size, sha256=report["input_sha256"])
+
+    def _same(self, key: str | None, sent: bytes) -> bool:
+        store = self.office.open().store
+        return key is not None and store.size(key) == len(sent) and b"".join(store.open(key)) == sent
 
     def delete(self, job: str, caller: Caller) -> None:
         """Delete a job with all that belongs to it."""
@@ -143,31 +179,45 @@ class Counter:
         name = wanted.name or (_name_of(wanted.url) if wanted.url else "upload")
         return Submission("", name, plan, owner=caller.name, priority=wanted.priority, webhook=wanted.webhook)
 
-    def _regions(self, upload: str, plan: Plan, caller: Caller) -> str:
-        """Take an upload of regions into the store and return its key. Raises `BadInput` when it is none."""
-        at = theirs(self.office, upload, caller)
-        if at.offset > REGIONS_BYTES:
-            raise LimitExceeded("bytes", at.offset, REGIONS_BYTES, "the file of regions")
-        key, store = self._completed(upload).key, self.office.open().store
+    def _check_whole(self, at: Upload) -> None:
+        if at.size is not None and at.offset < at.size:
+            raise Conflict(f"upload {at.id} is at byte {at.offset} of {at.size}; send the rest first")
+
+    def _check_regions(self, upload: str, plan: Plan) -> None:
+        """Raise `BadInput` when an upload is no file of regions, `BadPlan` when they do not go with the plan."""
+        with _occupied():
+            sent = self.office.open().uploads.read(upload, REGIONS_BYTES)
+        self.plans.check(plan, _findings(sent))
+
+    def _offered(self, upload: str) -> str:
+        with _occupied():
+            return self.office.open().uploads.offer(upload)
+
+    def _consumed(self, uploads: Sequence[str]) -> None:
         try:
-            self.plans.check(plan, _findings(b"".join(store.open(key))))
-        except (BadInput, BadPlan):
-            store.delete(key)
-            raise
-        return key
+            for upload in uploads:
+                self.office.open().uploads.discard(upload)
+        except VelumError as error:
+            # It is that of a job, and of no other any more; a sweep finds what is left of it.
+            LOG.warning("uploads that a job has taken stay for now", extra={"facts": {"cause": str(error)}})
 
-    def _completed(self, upload: str) -> Stored:
-        uploads = self.office.open().uploads
-        at = uploads.get(upload)
-        if at is not None and at.size is not None and at.offset < at.size:
-            raise Conflict(f"upload {upload} is at byte {at.offset} of {at.size}; send the rest first")
-        return uploads.complete(upload)
-
-    def _fetched(self, url: str) -> Stored:
+    def _fetched(self, url: str) -> str:
         answer = self.peers.get(url)
         if answer.status != 200:
             raise BadInput(f"the address of the source answered {answer.status}; it must answer 200 with the file")
-        return self.office.open().store.put([answer.body], most=self.most)
+        return self.office.open().store.put([answer.body], most=self.most).key
+
+
+def _once(caller: Caller, key: str | None, asked: str) -> Once | None:
+    return None if key is None else Once(caller.name, key, hashlib.sha256(asked.encode()).hexdigest())
+
+
+@contextmanager
+def _occupied() -> Iterator[None]:
+    try:
+        yield
+    except Occupied as error:
+        raise Conflict(str(error)) from error
 
 
 def _findings(sent: bytes) -> Findings:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi import Path as InPath
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import JSONResponse, Response
@@ -29,6 +29,13 @@ LOOK_SECONDS = 0.5
 
 JobId = Annotated[str, InPath(description="Id of the job.", examples=["018f3c" + "ab" * 13])]
 
+Key = Annotated[
+    str | None,
+    Header(
+        min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", examples=["5f2b" * 8],
+        description="Made by the client for one request: with the same key, that is served once within a day.",
+    ),
+]  # fmt: skip
 _TEXT = r"^[^\x00-\x1f\x7f]*$"
 _AFTER = Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$", description="`after` of the page before.")]
 _OWNER = Annotated[str | None, Query(max_length=255, pattern=_TEXT, description="Whose; takes the scope operate.")]
@@ -79,9 +86,9 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
     state: dict[str, Any] = {"response_model": JobState, "response_class": JSONResponse}
 
     @router.post("", status_code=201, responses=documented(404, 409), **state)
-    def submit(wanted: JobWanted, caller: Asking, request: Request) -> Response:
-        """Hand in a job: an image or a video to be hidden in as the plan says."""
-        job = counter.submit(wanted, caller)
+    def submit(wanted: JobWanted, caller: Asking, request: Request, idempotency_key: Key = None) -> Response:
+        """Hand in a job: an image or a video to be hidden in as the plan says. What fails leaves the upload here."""
+        job = counter.submit(wanted, caller, idempotency_key)
         note(request, job=job.id, plan=job.submission.plan.digest)
         return JSONResponse(shown(job, caller), 201, {"location": f"/v1/jobs/{job.id}"})
 
@@ -114,9 +121,9 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
         return JSONResponse(shown(counter.cancel(job, caller), caller))
 
     @router.post("/{job}/retry", responses=documented(404, 409), **state)
-    def retry(job: JobId, caller: Asking) -> Response:
+    def retry(job: JobId, caller: Asking, idempotency_key: Key = None) -> Response:
         """Have a job done again that failed, is dead or was cancelled; what was finished is kept."""
-        return JSONResponse(shown(counter.retry(job, caller), caller))
+        return JSONResponse(shown(counter.retry(job, caller, idempotency_key), caller))
 
     @router.get("/{job}/result", responses={**RANGES, **documented(404, 409, 410, 416)}, response_class=Response)
     def result(job: Theirs, request: Request) -> Response:

@@ -19,7 +19,7 @@ from velum.service.problems import Conflict, Expired, documented
 from velum.service.v1.counter import REGIONS_BYTES, Counter
 from velum.service.v1.download import regions_of, source_of, tag_of
 from velum.service.v1.intake import bounded
-from velum.service.v1.jobs import RANGES, JobId, shown
+from velum.service.v1.jobs import RANGES, JobId, Key, shown
 from velum.service.v1.previews import Previews
 from velum.service.v1.studio import Studio
 from velum.service.v1.values import JobState
@@ -164,13 +164,13 @@ def routes(counter: Counter, studio: Studio, previews: Previews, access: Access)
         return film(job, caller, request)
 
     @router.post("/{job}/render", status_code=202, responses=documented(404, 409), **state)
-    def render(job: JobId, caller: Reviewing, request: Request) -> Response:
+    def render(job: JobId, caller: Reviewing, request: Request, idempotency_key: Key = None) -> Response:
         """Have it done again with the regions as they are now; nothing is looked for. Takes the scope review.
 
         The result that there was is withdrawn at once. Of a long video, only those parts are made in which regions
         have changed.
         """
-        made = counter.render(job, caller)
+        made = counter.render(job, caller, idempotency_key)
         note(request, job=made.id, plan=made.submission.plan.digest)
         return JSONResponse(shown(made, caller), 202)
 

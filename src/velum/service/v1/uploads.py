@@ -51,10 +51,13 @@ class Receiving:
     def discard(self, upload: str, caller: Caller) -> None:
         """Delete what came of an upload."""
         theirs(self.office, upload, caller)
+        rooms = self.office.open()
         try:
-            self.office.open().uploads.discard(upload)
+            key = rooms.uploads.discard(upload)
         except BadInput as error:
             raise Conflict(str(error)) from error
+        if key is not None:
+            rooms.desk.release(key)
 
     def append(self, upload: str, offset: int, caller: Caller, chunks: Iterator[bytes]) -> Upload:
         """Write on at `offset`. Raises `Conflict` when the upload is elsewhere, or someone else writes."""

@@ -1,0 +1,94 @@
+"""A way to a database that breaks off where a test says: at the n-th message, before or after it has come through."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+
+@dataclass
+class Cutting:
+    """Counts what clients send; at message `at`, counted from `arm`, every connection ends, and new ones are taken.
+
+    With `after`, the message itself has come through and only its answer is lost. With `again`, it happens at every
+    such number.
+    """
+
+    host: str
+    port: int
+    cuts: int = 0
+    _at: int = 0
+    _after: bool = False
+    _again: bool = False
+    _seen: int = 0
+    _ends: list[socket.socket] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def arm(self, at: int, *, after: bool, again: bool = False) -> None:
+        with self._lock:
+            self._at, self._after, self._again, self._seen, self.cuts = at, after, again, 0, 0
+
+    def disarm(self) -> None:
+        with self._lock:
+            self._at = 0
+
+    def serve(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listening.accept()
+            except OSError:
+                return
+            far = socket.create_connection((self.host, self.port))
+            with self._lock:
+                self._ends += [near, far]
+            for pair in ((near, far, True), (far, near, False)):
+                threading.Thread(target=self._pass, args=pair, daemon=True).start()
+
+    def end(self) -> None:
+        with self._lock:
+            ends, self._ends = self._ends, []
+        for one in ends:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _pass(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+        with suppress(OSError):
+            while chunk := source.recv(65536):
+                cut = counted and self._due()
+                if not cut or self._after:
+                    target.sendall(chunk)
+                if cut:
+                    if self._after:
+                        target.recv(1, socket.MSG_PEEK)  # it has been served
+                    break
+        if source.fileno() >= 0:
+            self.end()
+
+    def _due(self) -> bool:
+        with self._lock:
+            self._seen += 1
+            due = self._at > 0 and self._seen == self._at
+            if due:
+                self.cuts += 1
+                self._seen, self._at = 0, self._at if self._again else 0
+            return due
+
+
+@contextmanager
+def cutting(url: str) -> Iterator[tuple[Cutting, str]]:
+    """Give the way, and the URL of the database at its end."""
+    there = urlsplit(url)
+    assert there.hostname is not None
+    assert there.port is not None
+    way = Cutting(there.hostname, there.port)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=way.serve, args=(listening,), daemon=True).start()
+        near = f"127.0.0.1:{listening.getsockname()[1]}"
+        try:
+            yield way, there._replace(netloc=f"{there.username}@{near}").geturl()
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            way.end()

@@ -1,0 +1,211 @@
+"""The database goes away during each call, before or after it has done its part: nothing is lost or doubled."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sql
+from tests.jobs.cluster import binaries, cluster, database
+from tests.jobs.cutting import Cutting, cutting
+from tests.service.making import client, settings
+from tests.service.v1.test_faults import id_of
+from tests.service.v1.test_jobs import handed_in
+from tests.service.v1.test_uploads import PLAN, begun
+
+from velum.findings import Findings
+from velum.jobs import Database, store_at
+from velum.jobs.database import JOBS
+from velum.region import Box, Region
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+NUMBERS = count()
+REGIONS = json.dumps(Findings(64, 48, {0: (Region(Box(0, 0, 20, 20), "zone"),)}).to_json()).encode()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    if (programs := binaries()) is None:
+        pytest.skip("no PostgreSQL here: initdb is not installed (Debian: apt-get install postgresql)")
+    with cluster(programs) as url:
+        yield url
+
+
+@dataclass
+class Place:
+    """A service, the way to its database, and that database by another way."""
+
+    it: Any
+    way: Cutting
+    database: Database
+    folder: Path
+
+    def jobs(self, **columns: Any) -> list[Any]:
+        with self.database.reading() as connection:
+            asked = sql.select(JOBS).where(*(JOBS.c[name] == value for name, value in columns.items()))
+            return list(connection.execute(asked))
+
+    def has_ended(self, place: str) -> None:
+        with self.database.writing() as connection:
+            ended = {"state": "done", "result": JOBS.c.source, "found": JOBS.c.source, "report": None}
+            connection.execute(JOBS.update().where(JOBS.c.id == id_of(place)).values(**ended))
+
+    def content(self, key: str) -> bytes:
+        return b"".join(store_at(self.folder / "jobs" / "store").open(key))
+
+
+@contextmanager
+def placed(server: str, folder: Path) -> Iterator[Place]:
+    with (
+        database(server, f"answers_{next(NUMBERS)}") as url,
+        closing(Database(url)) as direct,
+        cutting(url) as (way, near),
+    ):
+        chosen = settings(folder)
+        with client(replace(chosen, jobs=replace(chosen.jobs, database=near))) as it:
+            assert it.get("/v1/jobs").status_code == 200
+            yield Place(it, way, direct, folder)
+
+
+def at_each_message(place: Place, trial: Callable[[int], Callable[[], Any]]) -> int:
+    """Try with a cut at each message, before and after it; return how many cuts there were.
+
+    `trial` prepares one and returns the request, which is sent until it is answered well.
+    """
+    cuts = 0
+    for after in (False, True):
+        for at in count(1):
+            request = trial(cuts)
+            place.way.arm(at, after=after)
+            answer = request()
+            place.way.disarm()
+            cuts += place.way.cuts
+            assert answer.status_code < 300 or (answer.status_code, answer.json()["code"]) == (503, "Unavailable")
+            for _ in range(5):
+                if answer.status_code < 300:
+                    break
+                answer = request()
+            assert answer.status_code < 300, answer.text
+            if not place.way.cuts:
+                break
+    return cuts
+
+
+def test_handing_in(server: str, tmp_path: Path) -> None:
+    with placed(server, tmp_path) as place:
+        it, made = place.it, list[tuple[str, bytes, bytes]]()
+
+        def trial(number: int) -> Callable[[], Any]:
+            source, regions = f"source {number} {len(made)}".encode(), REGIONS + b" " * len(made)
+            uploads = [begun(it), begun(it)]
+            for upload, data in zip(uploads, (source, regions), strict=True):
+                it.put(upload, content=data)
+            name = f"job-{len(made)}"
+            made.append((name, source, regions))
+            wanted = {"upload": id_of(uploads[0]), "regions": id_of(uploads[1]), "plan": PLAN, "name": name}
+            return lambda: it.post("/v1/jobs", json=wanted, headers={"idempotency-key": name})
+
+        assert at_each_message(place, trial) > 8
+        for name, source, regions in made:
+            (job,) = place.jobs(name=name)
+            assert (place.content(job.source), place.content(job.regions)) == (source, regions)
+        assert list((tmp_path / "jobs" / "store" / "uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["render", "retry", "cancel", "regions"])
+def test_what_is_done_with_a_job(server: str, tmp_path: Path, what: str) -> None:
+    with placed(server, tmp_path) as place:
+        it, keys = place.it, count()
+
+        def trial(_: int) -> Callable[[], Any]:
+            job, headers = handed_in(it, REGIONS), {"idempotency-key": str(next(keys))}
+            if what == "retry":
+                it.post(f"{job}/cancel")
+            elif what != "cancel":
+                place.has_ended(job)
+            if what == "regions":
+                tag = {"if-match": it.get(f"{job}/regions").headers["etag"]}
+                return lambda: it.put(f"{job}/regions", content=REGIONS + b" ", headers=tag)
+            return lambda: it.post(f"{job}/{what}", headers=headers)
+
+        assert at_each_message(place, trial) > 3
+        state = {"cancel": "cancelled", "regions": "done"}.get(what, "waiting")
+        assert {job.state for job in place.jobs()} == {state}
+        for job in place.jobs():
+            assert place.content(job.source) == REGIONS
+            assert what != "regions" or place.content(job.draft) == REGIONS + b" "
+
+
+def test_without_a_key_an_upload_is_not_lost_and_makes_one_job(server: str, tmp_path: Path) -> None:
+    with placed(server, tmp_path) as place:
+        it, names = place.it, list[str]()
+        for after in (False, True):
+            for at in count(1):
+                upload, name = begun(it), f"job-{len(names)}"
+                names.append(name)
+                it.put(upload, content=name.encode())
+                wanted = {"upload": id_of(upload), "plan": PLAN, "name": name}
+                place.way.arm(at, after=after)
+                answer = it.post("/v1/jobs", json=wanted)
+                place.way.disarm()
+                while answer.status_code == 503:
+                    answer = it.post("/v1/jobs", json=wanted)
+                assert answer.status_code in {201, 404}, "404: it was taken, though the answer was lost"
+                if not place.way.cuts:
+                    break
+        for name in names:
+            (job,) = place.jobs(name=name)
+            assert place.content(job.source) == name.encode()
+
+
+def test_a_key_is_for_one_request(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        upload, other = begun(it), begun(it)
+        for one in (upload, other):
+            it.put(one, content=b"any")
+        headers = {"idempotency-key": "a"}
+        first = it.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)
+        again = it.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)
+        assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
+        wrong = it.post("/v1/jobs", json={"upload": id_of(other), "plan": PLAN}, headers=headers)
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "BadPlan")
+        assert it.get(other).json()["offset"] == 3
+        bad = it.post("/v1/jobs", json={"upload": id_of(other), "plan": PLAN}, headers={"idempotency-key": "a b"})
+        assert bad.status_code == 422
+        assert it.delete(first.headers["location"]).status_code == 204
+        gone = it.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)
+        assert (gone.status_code, gone.json()["code"]) == (404, "NotFound")
+
+
+@pytest.mark.parametrize("wrong", [b"{", b"[]", b'{"format": "x"}'])
+def test_an_upload_stays_when_its_job_is_refused(tmp_path: Path, wrong: bytes) -> None:
+    with client(settings(tmp_path)) as it:
+        source, regions = begun(it), begun(it)
+        it.put(source, content=b"any")
+        it.put(regions, content=wrong)
+        wanted = {"upload": id_of(source), "regions": id_of(regions), "plan": PLAN}
+        assert it.post("/v1/jobs", json=wanted).status_code == 422
+        assert (it.get(source).json()["offset"], it.get(regions).json()["offset"]) == (3, len(wrong))
+        assert it.post("/v1/jobs", json={"upload": id_of(source), "plan": PLAN}).status_code == 201
+        assert it.get(source).status_code == 404
+
+
+def test_what_was_offered_and_not_taken_goes_with_its_upload(tmp_path: Path, server: str) -> None:
+    with placed(server, tmp_path) as place:
+        it = place.it
+        upload = begun(it)
+        it.put(upload, content=b"any")
+        place.way.arm(1, after=False, again=True)
+        assert it.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}).status_code == 503
+        place.way.disarm()
+        assert it.get(upload).json()["offset"] == 3
+        more = it.put(upload, content=b"x", headers={"upload-offset": "3"})
+        assert more.status_code in {200, 409}
+        assert it.delete(upload).status_code == 204
+        assert list((tmp_path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*")) == []
+        assert place.jobs() == []
