@@ -77,8 +77,11 @@ STARTS = {
 }
 
 
-@pytest.mark.parametrize("suffix", [".ts", ".mp4", ".mkv"])
-@pytest.mark.parametrize("starts", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize(
+    ("starts", "suffix"),
+    [(starts, ".ts") for starts in STARTS.values()] + [(STARTS["one that goes on"], ".mp4"), ((500, 20), ".mkv")],
+    ids=[*STARTS, "to MP4", "to MKV"],
+)
 def test_joined_recordings_are_one(tmp_path: Path, starts: tuple[float, ...], suffix: str) -> None:
     parts = [recording(tmp_path / f"{index}.ts", start) for index, start in enumerate(starts)]
     source = tmp_path / "joined.ts"
@@ -114,8 +117,10 @@ def test_a_gap_inside_a_picture_is_damage_all_the_same(tmp_path: Path) -> None:
         copy(tmp_path / "a.ts", tmp_path / "b.ts")
 
 
-@pytest.mark.parametrize("target", [".mp4", ".mkv", ".ts", ".avi"])
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts"])
+@pytest.mark.parametrize(
+    ("suffix", "target"),
+    [(".mp4", ".mp4"), (".mp4", ".mkv"), (".mov", ".avi"), (".mkv", ".mkv"), (".mkv", ".avi"), (".ts", ".ts")],
+)
 def test_pictures_of_one_time_are_all_kept(tmp_path: Path, suffix: str, target: str) -> None:
     source = made(tmp_path / "made", Clip(frames=20, options={"bf": "0"}))
 

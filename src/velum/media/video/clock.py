@@ -1,26 +1,28 @@
 """One clock for sources whose own is set anew on the way, such as recordings that were joined end to end."""
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from velum.media.video.probe import fraction
 from velum.media.video.source import SET_ANEW
 
 if TYPE_CHECKING:
     from av.packet import Packet
 
-JUMP_SECONDS = Fraction(10)
+_RATE = 90_000
+"""Ticks a second, in which these formats count; whole numbers, since each packet is looked at."""
+
+JUMP_SECONDS = 10
 """What is further ahead than this is another clock, not a pause; FFmpeg's tools take the same figure."""
 
-_BACK_SECONDS = {True: Fraction(1, 10), False: Fraction(1)}
+_JUMP = JUMP_SECONDS * _RATE
+_BACK = {True: _RATE // 10, False: _RATE}
 """How far packets of one stream may lie out of order without another clock: in the order of decoding, or of display."""
 
 
 @dataclass(slots=True)
 class _Stream:
     piece: int
-    last: Fraction
+    last: int
     """When its last packet was decoded, by the one clock."""
 
 
@@ -33,9 +35,9 @@ class Clock:
 
     def __init__(self, format: str) -> None:
         self._active = format in SET_ANEW
-        self._ahead = [Fraction(0)]
+        self._ahead = [0]
         self._streams: dict[int, _Stream] = {}
-        self._end = self._now = Fraction(0)
+        self._end = self._now = 0
 
     @property
     def settings(self) -> int:
@@ -44,35 +46,38 @@ class Clock:
 
     def put_right(self, packet: "Packet[Any]") -> bool:
         """Change the packet's time stamps; return whether the clock was set anew just before it, for its stream."""
-        stamp = packet.pts if packet.dts is None else packet.dts
-        if not self._active or not packet.size or stamp is None:
+        if not self._active or not packet.size or packet.time_base.denominator != _RATE:
             return False
-        base = fraction(packet.time_base)
-        shown = (stamp if packet.pts is None else packet.pts) * base
-        stream = self._streams.setdefault(packet.stream.index, _Stream(self.settings, stamp * base + self._ahead[-1]))
-        least = stream.last - _BACK_SECONDS[packet.dts is not None]
-        anew = self._is_other(stream, stamp * base, least)
+        pts, dts = packet.pts, packet.dts
+        stamp = pts if dts is None else dts
+        if stamp is None:
+            return False
+        stream = self._streams.get(packet.stream.index)
+        if stream is None:
+            stream = self._streams[packet.stream.index] = _Stream(self.settings, stamp + self._ahead[-1])
+        least, shown = stream.last - _BACK[dts is not None], stamp if pts is None else pts
+        anew = self._is_other(stream, stamp, least)
         if anew:
-            stream.piece = self._piece_of(stream, stamp * base, least, shown)
+            stream.piece = self._piece_of(stream, stamp, least, shown)
         ahead = self._ahead[stream.piece]
-        stream.last = self._now = stamp * base + ahead
-        self._end = max(self._end, shown + ahead + (packet.duration or 0) * base)
-        ticks = round(ahead / base)
-        packet.pts = None if packet.pts is None else packet.pts + ticks
-        packet.dts = None if packet.dts is None else packet.dts + ticks
+        stream.last = self._now = stamp + ahead
+        self._end = max(self._end, shown + ahead + (packet.duration or 0))
+        if ahead:
+            packet.pts = None if pts is None else pts + ahead
+            packet.dts = None if dts is None else dts + ahead
         return anew
 
-    def _is_other(self, stream: _Stream, seconds: Fraction, least: Fraction) -> bool:
+    def _is_other(self, stream: _Stream, stamp: int, least: int) -> bool:
         """Tell whether a time cannot be of the clock that the stream had."""
-        at = seconds + self._ahead[stream.piece]
+        at = stamp + self._ahead[stream.piece]
         # A stream may pause for long, as subtitles do: then the others have gone on.
-        return at < least or at > max(stream.last, self._now) + JUMP_SECONDS
+        return at < least or at > max(stream.last, self._now) + _JUMP
 
-    def _piece_of(self, stream: _Stream, seconds: Fraction, least: Fraction, shown: Fraction) -> int:
+    def _piece_of(self, stream: _Stream, stamp: int, least: int, shown: int) -> int:
         """Return the piece that a packet belongs to: one that another stream has come to before, or a new one."""
         for piece in range(self.settings, stream.piece, -1):
-            at = seconds + self._ahead[piece]
-            if at >= least and abs(at - self._now) <= JUMP_SECONDS:
+            at = stamp + self._ahead[piece]
+            if at >= least and abs(at - self._now) <= _JUMP:
                 return piece
         self._ahead.append(self._end - shown)
         return self.settings
