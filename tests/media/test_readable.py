@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
@@ -100,6 +101,29 @@ def test_a_colour_profile_that_cannot_be_read_is_left_out_and_said(tmp_path: Pat
     writer = copy(tmp_path / "a.png", tmp_path / "out.png")
     assert np.array_equal(_pixels(tmp_path / "out.png"), PICTURE)
     assert "the colour profile cannot be read and is left out" in writer.warnings
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_length_beyond_the_file_takes_no_memory(tmp_path: Path, kind: type[np.generic]) -> None:
+    """OpenCV would take and clear the 4 GB that a chunk says to have, for seconds."""
+    data = cv2.imencode(".png", noise(20, 30, 3, kind=kind))[1].tobytes()
+    (tmp_path / "a.png").write_bytes(data[:-12] + b"\xf0\0\0\0tEXt" + data[-12:])
+    code = """if True:
+        import pathlib, resource, sys
+        from velum import media
+        from velum.errors import VelumError
+        from velum.limits import Limits
+        try:
+            with media.read(pathlib.Path(sys.argv[1]), Limits()) as reader:
+                list(reader.frames())
+        except VelumError:
+            pass
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.png")], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 1_000_000, "in kilobytes"
 
 
 def test_a_chunk_that_is_seen_is_not_left_out(tmp_path: Path) -> None:

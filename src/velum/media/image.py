@@ -29,6 +29,7 @@ from velum.media.light import scans_of
 from velum.media.live import Held
 from velum.media.look import look_at, opened, page_of
 from velum.media.palette import Indexed
+from velum.media.png_chunks import is_whole
 from velum.media.projection import projection
 from velum.media.readable import readable, refuse_raw, with_end
 from velum.media.sniff import format_of
@@ -141,6 +142,8 @@ class Reader:
     def _decode_deep(self, index: int, size: tuple[int, int], page: Page) -> deep.Deep:
         if self._format == "HEIF":
             return deep.decode_heif(self._data, size, page.role, page.depth or 16)
+        if self._format == "PNG" and not is_whole(self._data):
+            raise BadInput(f"cannot read {self._source}: it is damaged or truncated; copy the file again")
         return deep.decode(self._data, index, size, page.role, page.depth or 16)
 
 

@@ -65,6 +65,15 @@ def needed(data: bytes) -> NeededPng:
     return NeededPng(b"".join([*parts, view[at:]]), tuple(notes), profile, xmp)
 
 
+def is_whole(data: bytes) -> bool:
+    """Tell whether the chunks of a PNG fit into it, up to its end: OpenCV takes memory for what a length says."""
+    last = b""
+    at = _HEAD
+    for name, _, end in _chunks(data):
+        last, at = name, end + 4
+    return last == b"IEND" and at == len(data)
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, start and end of each chunk's content; stops at the picture's end, or where a chunk has none."""
     at = _HEAD

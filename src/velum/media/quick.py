@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ImageFile
 
 from velum.frame import Samples
+from velum.media.png_chunks import is_whole
 
 _EOI, _RST0, _RST_MASK = 0xD9, 0xD0, 0xF8
 _VP8X_ANIMATION = 0x02
@@ -41,7 +42,7 @@ def _is_whole(image: ImageFile.ImageFile, data: bytes) -> bool:
         # libpng complains on the standard error about profiles; and an animation's first picture is another question.
         case "PNG", "RGB":
             still = b"acTL" not in data[: data.find(b"IDAT")]
-            return still and "icc_profile" not in image.info and data.endswith(_IEND)
+            return still and "icc_profile" not in image.info and data.endswith(_IEND) and is_whole(data)
         case "WEBP", "RGB":
             return data[12:16] != b"VP8X" or not data[20] & _VP8X_ANIMATION
     return False
