@@ -11,7 +11,11 @@ test('models that are here come before better ones that are not', () => {
   const models = (...here) => ['a', 'b', 'c'].map((name) => ({ name, here: here.includes(name) }));
   assert.deepEqual(finders(LABELS[0], models('a', 'c')), { use: ['a'], here: true });
   assert.deepEqual(finders(LABELS[0], models('c')), { use: ['c'], here: true });
-  assert.deepEqual(finders(LABELS[0], models()), { use: ['a'], here: false });
+  assert.deepEqual(finders(LABELS[0], models()), { use: [], here: false });
+  const fetchable = (...had) => ['a', 'b', 'c'].map((name) => ({ name, here: false, obtainable: had.includes(name) }));
+  assert.deepEqual(finders(LABELS[0], fetchable('b', 'c')), { use: ['b'], here: false });
+  assert.deepEqual(finders(LABELS[0], fetchable('c')), { use: ['c'], here: false });
+  assert.deepEqual(finders(LABELS[0], models().map((one) => ({ ...one, obtainable: null }))).use, []);
 });
 
 test('a plan has a rule for each label and model', () => {

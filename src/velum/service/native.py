@@ -19,6 +19,7 @@ from velum.service.access import Access, keys_file
 from velum.service.keys import Keys
 from velum.service.office import Crew, Making, Office, work_folder
 from velum.service.v1 import approvals, counter, images, jobs, keyring, offered, review, session, uploads
+from velum.service.v1.obtainable import Obtainable
 from velum.service.v1.plans import Plans
 from velum.service.v1.previews import Previews
 from velum.service.v1.studio import Studio
@@ -98,7 +99,7 @@ def native(  # noqa: PLR0913 - all but three are given by name
     plans = Plans(service.plans, engine)
     workshop = Workshop(work_folder(settings))
     studio = Studio(engine, gate, workshop)
-    shown = offered.Offered(host, plans)
+    shown = offered.Offered(host, plans, Obtainable(host))
     return Native(
         office=office,
         crew=Crew(settings, peers, craft) if settings.jobs.in_process else None,

@@ -73,6 +73,15 @@ def page(url: str, accept: str, limit: int, access: Access) -> Page:
         return Page(response.geturl(), response.headers.get_content_type(), body)
 
 
+def answers(url: str, seconds: float, access: Access = HTTPS_ONLY) -> bool:
+    """Tell whether there is something at `url`; nothing of it is fetched. A server may be silent for `seconds`."""
+    try:
+        with _opened(url, access, method="HEAD", seconds=seconds):
+            return True
+    except Unavailable:
+        return False
+
+
 def shown(url: str) -> str:
     """Return the address without user name and password, for messages."""
     return without_login(url)[0]
@@ -109,18 +118,21 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 @contextmanager
-def _opened(url: str, access: Access, accept: str = "*/*") -> Iterator[Any]:
+def _opened(
+    url: str, access: Access, accept: str = "*/*", method: str = "GET", seconds: float = TIMEOUT_SECONDS
+) -> Iterator[Any]:
     """Open the address; every way in which that can fail is an `Unavailable` that names it."""
     if not access.allowed(url):
         raise Unavailable(f"{shown(url)} is not allowed; the address must be {access.allowed_text}")
     plain, login = without_login(url)
-    request = urllib.request.Request(plain, headers={"Accept": accept, "User-Agent": "velum"})  # noqa: S310  checked above
+    headers = {"Accept": accept, "User-Agent": "velum"}
+    request = urllib.request.Request(plain, headers=headers, method=method)  # noqa: S310  checked above
     if login is not None:
         request.add_unredirected_header("Authorization", login)
     try:
         context = ssl.create_default_context(cafile=access.cafile)
         opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Redirects())
-        response = opener.open(request, timeout=TIMEOUT_SECONDS)
+        response = opener.open(request, timeout=seconds)
     except urllib.error.HTTPError as error:
         error.close()
         raise Unavailable(f"{plain} answered {error.code} {error.reason}") from error

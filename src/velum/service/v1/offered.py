@@ -17,6 +17,7 @@ from velum.locate.models import catalog
 from velum.locate.models import default as default_model
 from velum.plugins import Host, load, names, options_of
 from velum.service.problems import documented
+from velum.service.v1.obtainable import Obtainable
 from velum.service.v1.plans import Plans, summary
 
 
@@ -26,6 +27,7 @@ class Offered:
 
     host: Host
     plans: Plans
+    obtainable: Obtainable
     _right: set[str] = field(default_factory=set, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -50,10 +52,12 @@ class Offered:
         """Yield every model."""
         default = default_model().name
         for name, model in catalog(self.host).items():
+            here = self.here(model)
             yield {
                 "name": name, "labels": sorted({label for label in model.labels if label}), "family": model.family,
                 "threshold": model.threshold, "licence": model.licence, "good_for": model.good_for,
-                "not_for": model.not_for, "here": self.here(model), "default": name == default,
+                "not_for": model.not_for, "here": here, "default": name == default,
+                "obtainable": here or self.obtainable.of(model),
             }  # fmt: skip
 
     def labels(self) -> Iterator[Mapping[str, Any]]:
@@ -85,7 +89,10 @@ def routes(offered: Offered) -> APIRouter:
 
     @router.get("/models", responses=_listed("models", _MODEL))
     def all_models() -> Response:
-        """List the models; `here` are those whose files need not be fetched first."""
+        """List the models; `here` are those whose files need not be fetched first.
+
+        `obtainable` tells of the others whether they could be; it is null while that is being found out.
+        """
         return JSONResponse({"models": list(offered.models())})
 
     @router.get("/labels", responses=_listed("labels", _LABEL))
@@ -106,7 +113,7 @@ _TECHNIQUE: Mapping[str, Any] = {
 }  # fmt: skip
 _MODEL: Mapping[str, Any] = {
     "name": "centerface", "labels": ["face"], "family": "centerface", "threshold": 0.3, "licence": "MIT",
-    "good_for": "faces", "not_for": "anything else", "here": True, "default": True,
+    "good_for": "faces", "not_for": "anything else", "here": True, "obtainable": True, "default": True,
 }  # fmt: skip
 _LABEL: Mapping[str, Any] = {"label": "face", "chosen": ["centerface"], "others": ["yunet"]}
 _PLAN: Mapping[str, Any] = {

@@ -5,6 +5,7 @@ import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { saveResult } from '../parts/result.mjs';
+import { failure } from '../parts/said.mjs';
 import { tell } from '../parts/toast.mjs';
 import { isVideo } from '../start/kinds.mjs';
 import { language, left, t } from '../texts.mjs';
@@ -121,7 +122,7 @@ class VelumJobs extends HTMLElement {
       queueMicrotask(() => bar.set(total ? done / total : null, [t('state.running'), fps, left(job.seconds_left)].filter(Boolean).join(' · '), job.name));
       return bar;
     }
-    return [h('span', { class: `badge ${BADGE[job.state]}` }, t(`state.${job.state}`)), job.error?.message ? h('div', { class: 'small bad job-error' }, job.error.message) : ''];
+    return [h('span', { class: `badge ${BADGE[job.state]}` }, t(`state.${job.state}`)), job.error ? h('div', { class: 'small bad job-error' }, failure(job.error)) : ''];
   }
 
   /** @param {Job} job */

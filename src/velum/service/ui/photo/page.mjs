@@ -4,7 +4,7 @@ import { ended, follow, getBlob, getJson, Problem, request, send } from '../api.
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { saveResult } from '../parts/result.mjs';
-import { said } from '../parts/said.mjs';
+import { failure, said } from '../parts/said.mjs';
 import { tell } from '../parts/toast.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { left, t } from '../texts.mjs';
@@ -80,7 +80,7 @@ class VelumPhoto extends HTMLElement {
   async #finished(job) {
     this.#tell(job);
     if (job.state !== 'done') {
-      this.#state.replaceChildren(h('p', { class: 'note bad' }, job.error?.message ?? t(`state.${job.state}`)));
+      this.#state.replaceChildren(h('div', { class: 'note bad' }, job.error ? failure(job.error) : t(`state.${job.state}`)));
       return;
     }
     const report = await getJson(`v1/jobs/${this.#id}/report`, this.#gone.signal);

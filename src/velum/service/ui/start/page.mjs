@@ -4,6 +4,7 @@ import { getJson, Problem } from '../api.mjs';
 import { h, icon, ICONS, size } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { applyPending, saveResult } from '../parts/result.mjs';
+import { failure } from '../parts/said.mjs';
 import { tell } from '../parts/toast.mjs';
 import { labelText } from '../photo/words.mjs';
 import { left, t } from '../texts.mjs';
@@ -67,6 +68,19 @@ class VelumStart extends HTMLElement {
     }
     this.#showWhat();
     this.#showGo();
+    // The service is finding out what it could fetch: ask again soon.
+    if (this.#unknown()) setTimeout(() => this.#renew(), 1500);
+  }
+
+  #unknown() {
+    return offered.models.some(({ here, obtainable }) => !here && obtainable === null);
+  }
+
+  async #renew() {
+    if (!this.isConnected) return;
+    const answer = await getJson('v1/models').catch(() => null);
+    if (answer) offered.models = answer.models;
+    await this.#load();
   }
 
   #dropZone() {
@@ -105,8 +119,11 @@ class VelumStart extends HTMLElement {
   }
 
   #showWhat() {
-    const usual = COMMON.flatMap((name) => offered.labels.filter(({ label }) => label === name));
-    const more = offered.labels.filter(({ label }) => !COMMON.includes(label));
+    const had = offered.labels.filter((label) => finders(label, offered.models).use.length);
+    const cannot = offered.labels.filter((label) => !had.includes(label));
+    for (const { label } of cannot) choice.labels.delete(label);
+    const usual = COMMON.flatMap((name) => had.filter(({ label }) => label === name));
+    const more = had.filter(({ label }) => !COMMON.includes(label));
     const box = (/** @type {import('./plan.mjs').Label} */ label) => {
       const { here } = finders(label, offered.models);
       return h('label', { class: here ? 'pill' : 'pill away' }, h('input', {
@@ -126,7 +143,8 @@ class VelumStart extends HTMLElement {
     this.#what.replaceChildren(
       h('legend', {}, t('start.what')), h('div', { class: 'pills' }, ...usual.map(box)),
       h('details', {}, h('summary', {}, t('start.more', { n: more.length })), search, h('div', { class: 'pills many' }, ...all)),
-      offered.labels.every((label) => finders(label, offered.models).here) ? '' : h('p', { class: 'quiet small away-note', id: 'away' }, t('start.nothere')));
+      this.#unknown() || !cannot.length ? '' : h('p', { class: 'quiet small' }, t('start.cannot', { labels: cannot.map(({ label }) => labelText(label)).slice(0, 5).join(', ') })),
+      had.every((label) => finders(label, offered.models).here) ? '' : h('p', { class: 'quiet small away-note', id: 'away' }, t('start.nothere')));
   }
 
   #showHow() {
@@ -229,7 +247,7 @@ class VelumStart extends HTMLElement {
   #outcome(item, working) {
     if (working) return h('div', {}, document.createElement('velum-progress'), item.error ? h('p', { class: 'small note warn' }, item.error) : '');
     if (item.state === 'ready') return h('span', { class: 'quiet small' }, t('state.ready'));
-    if (item.state !== 'done') return h('p', { class: 'small bad' }, item.error || t(`state.${item.state}`));
+    if (item.state !== 'done') return h('div', { class: 'small bad' }, item.job?.error ? failure(item.job.error) : item.error || t(`state.${item.state}`));
     if (item.hidden === null) return h('span', { class: 'badge warn' }, t('result.unread'));
     return item.hidden ? h('span', { class: 'badge good' }, t('photo.count', { n: item.hidden })) : h('span', { class: 'badge warn' }, t('start.none'));
   }

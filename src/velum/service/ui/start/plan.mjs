@@ -2,7 +2,7 @@
 /** From what was chosen to the plan that the service understands. */
 
 /** @typedef {{ label: string, chosen: string[], others: string[] }} Label */
-/** @typedef {{ name: string, here: boolean }} Model */
+/** @typedef {{ name: string, here: boolean, obtainable?: boolean | null }} Model */
 /** @typedef {{ labels: string[], technique: string, degree: number }} Choice */
 
 /** Degrees that hide well, and from where on a technique hides too little. */
@@ -16,7 +16,8 @@ export const TECHNIQUES = [
 export const COMMON = ['face', 'license_plate', 'person', 'vehicle', 'text'];
 
 /**
- * Which models find a label: those velum would choose if one of them is on the server, otherwise one that is.
+ * Which models find a label: those velum would choose if one of them is on the server, otherwise one that is, otherwise
+ * one that can be fetched; none where nothing can be had.
  * @param {Label} label @param {Model[]} models
  * @returns {{ use: string[], here: boolean }}
  */
@@ -25,7 +26,9 @@ export function finders(label, models) {
   const best = label.chosen.filter(here);
   if (best.length) return { use: best, here: true };
   const other = label.others.find(here);
-  return other ? { use: [other], here: true } : { use: label.chosen.slice(0, 1), here: false };
+  if (other) return { use: [other], here: true };
+  const had = [...label.chosen, ...label.others].find((name) => models.find((one) => one.name === name)?.obtainable);
+  return { use: had ? [had] : [], here: false };
 }
 
 /**

@@ -4,7 +4,7 @@ import { address, ended, follow, getJson, Problem, request, send, session } from
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { saveResult } from '../parts/result.mjs';
-import { said } from '../parts/said.mjs';
+import { failure, said } from '../parts/said.mjs';
 import { techniqueField } from '../parts/technique.mjs';
 import { tell } from '../parts/toast.mjs';
 import { History } from '../photo/edits.mjs';
@@ -98,7 +98,7 @@ class VelumVideo extends HTMLElement {
     if (!ended(job)) job = await follow(this.#id, (now) => this.#tell(now), signal);
     if (!job) return this.#fail(t('photo.deleted'));
     this.#tell(job);
-    if (job.state !== 'done') return this.#fail(job.error?.message ?? t(`state.${job.state}`));
+    if (job.state !== 'done') return this.#state.replaceChildren(h('div', { class: 'note bad' }, job.error ? failure(job.error) : t(`state.${job.state}`)));
     if (!isVideo(job.name)) {
       location.replace(`#/jobs/${this.#id}`);
       return;
