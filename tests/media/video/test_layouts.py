@@ -3,6 +3,7 @@
 The reading is FFmpeg's own, as the container's tag says: outside the zone all is as it was, inside it is black.
 """
 
+import io
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +16,10 @@ import pytest
 from av.codec.codec import Codec
 from av.video import format as formats
 from av.video.stream import VideoStream
+from PIL import ExifTags, Image, ImageOps
 
-from velum import Engine, Plan, Rule, Use
+from velum import Engine, Plan, Rule, Use, media
+from velum.limits import Limits
 from velum.plan import Video
 from velum.report import Report
 
@@ -220,3 +223,24 @@ def test_cases_that_came_out_in_other_colours(shared: Path, tmp_path: Path, name
     source = shared / "cases" / name
     report = hidden(source, tmp_path / f"out{source.suffix}")
     assert fault(seen(source), seen(tmp_path / f"out{source.suffix}"), report) == ""
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_of_mjpeg_are_turned_as_their_exif_says(tmp_path: Path, orientation: int) -> None:
+    upright = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    upright[:24, :32], upright[:24, 32:], upright[24:, :32] = (220, 60, 60), (60, 220, 60), (60, 60, 220)
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(upright).save(file, "JPEG", quality=95, exif=exif)
+    with av.open(str(tmp_path / "in.avi"), "w") as container:
+        stream = container.add_mux_stream("mjpeg", rate=25, width=WIDTH, height=HEIGHT)
+        packet = av.Packet(file.getvalue())
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 25)
+        packet.is_keyframe = True
+        container.mux(packet)
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(file))).astype(int)
+    with media.read(tmp_path / "in.avi", Limits()) as reader:
+        frame = next(iter(reader.frames()))
+    assert np.abs(frame.rgb(frame.width, frame.height).astype(int) - shown).mean() < 6
+    warned = any("how to turn" in one for one in hidden(tmp_path / "in.avi", tmp_path / "out.avi").warnings)
+    assert warned == (orientation != 1)

@@ -66,6 +66,9 @@ _MPEG_RATES = (*(Fraction(n * 1000, 1001) for n in (24, 30, 60)), *map(Fraction,
 _NO_ALT_REF = ("auto-alt-ref", "0")
 """libvpx has no frames that are never shown beside transparency."""
 
+_UNTURNED = frozenset({"avi", "mpegts", "vob"})
+"""Muxers of containers that have no display matrix."""
+
 _FEW_FRAMES = 10
 """Of fewer pictures than it looks ahead for, x265 gives no valid time of decoding unless they come in order."""
 
@@ -112,6 +115,8 @@ def recipe(info: VideoInfo, video: Video, format: str) -> Recipe:
     if fit.layout.alpha and codec in alpha.BESIDE:
         options |= [_NO_ALT_REF]
     _describe(options, codec, coding, warnings)
+    if coding.matrix and CONTAINERS[format].muxer in _UNTURNED:
+        warnings.append(f"the note of how to turn the pictures was dropped: {format} cannot hold it, MP4 and MKV can")
     rate = _rate(codec, coding.rate)
     words = [name, *([f"quality {crf}"] if crf is not None else []), *([f"preset {preset}"] if preset else [])]
     counts = encoder.counts or not CONTAINERS[format].reorders

@@ -1,6 +1,6 @@
 """What a video is, found out from its header and its first picture."""
 
-import math
+import io
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -10,6 +10,7 @@ import av
 from av.audio.stream import AudioStream
 from av.sidedata.sidedata import Type
 from av.stream import Disposition
+from PIL import ExifTags, Image
 
 from velum.errors import BadInput
 from velum.frame import Orientation
@@ -46,12 +47,12 @@ def probe(file: Held, limits: Limits, *, cover_damage: bool) -> VideoInfo:
     with file.open(limits) as container, translated(file.path):
         stream = _pictures(container, file)
         limits.check("pixels", stream.codec_context.width * stream.codec_context.height, str(file.path))
-        first = _first(container, stream, file, limits)
+        first, packet = _first(container, stream, file, limits)
         duration = _duration_seconds(container, stream, file, seconds_of(first.pts or 0, stream.time_base))
         # Of these it is a guess from the first and the last time stamp, which may be of several clocks.
         if duration is not None and file.format not in SET_ANEW:
             limits.check("seconds", int(duration), str(file.path))
-        coding = _coding(stream, first)
+        coding = _coding(stream, first, packet)
         notes = [] if short is None else [f"the file is truncated: {short}"]
         notes += _notes(container, first)
         notes += [NOTE] if isinstance(file, VideoFile) and file.is_projected() else []
@@ -122,19 +123,20 @@ def refuse_encrypted(packet: "Packet[Any]", file: Held) -> None:
         raise BadInput(f"cannot read {file.path}: it is encrypted; decrypt it first, velum has no keys")
 
 
-def _first(container: Demuxed, stream: "VideoStream", file: Held, limits: Limits) -> av.VideoFrame:
-    """Return the first picture that can be decoded; later reading says which could not."""
-    taken, decode, layered = 0, stream.decode, False
+def _first(container: Demuxed, stream: "VideoStream", file: Held, limits: Limits) -> tuple[av.VideoFrame, bytes]:
+    """Return the first picture that can be decoded, and the packet it came with; later reading says which could not."""
+    taken, decode, layered, data = 0, stream.decode, False, b""
     for packet in container.demux(stream):
         refuse_encrypted(packet, file)
         if not taken and packet.size:
             decode = alpha.seeing(stream, limits).decode if alpha.declares(stream, packet) else decode
             layered = alpha.layered(stream, packet)
         taken += packet.size
+        data = bytes(packet) or data  # the last one, which asks for what is left, is empty
         frames = _tried(decode, packet)
         if frames:
             _refuse_unseen(container, frames[0], file, layered=layered)
-            return frames[0]
+            return frames[0], data
         if taken > _FIRST_FRAMES_BYTES:
             break
     raise BadInput(f"cannot read {file.path}: none of its pictures can be decoded; it is damaged or encrypted")
@@ -158,11 +160,11 @@ def _tried(decode: "Callable[[Packet[Any]], list[av.VideoFrame]]", packet: "Pack
         return []
 
 
-def _coding(stream: "VideoStream", first: av.VideoFrame) -> Coding:
+def _coding(stream: "VideoStream", first: av.VideoFrame, packet: bytes) -> Coding:
     context = stream.codec_context
     codec = context.codec.canonical_name
     layout, _ = kept_layout(first.format.name)
-    matrix = _matrix(first)
+    matrix = _matrix(first, packet)
     aspect = fraction(stream.sample_aspect_ratio)
     rate = fraction(stream.average_rate) or fraction(stream.guessed_rate) or _USUAL_RATE
     return Coding(
@@ -179,24 +181,36 @@ def _field_order(order: int, first: av.VideoFrame) -> int:
     return max(order, 2) if first.interlaced_frame else 0
 
 
-def _side_data(frame: av.VideoFrame, kind: Type) -> bytes:
+def _legible(frame: av.VideoFrame) -> bool:
+    """Tell whether PyAV has a name for all side data; it has none for EXIF, as in pictures of MJPEG."""
     try:
-        # PyAV's container of side data is a mapping whose iteration gives values.
-        stored = cast("Iterable[SideData]", frame.side_data)
-    except ValueError:  # among it is a kind that PyAV has no name for, as EXIF in pictures of MJPEG
+        return frame.side_data is not None
+    except ValueError:
+        return False
+
+
+def _side_data(frame: av.VideoFrame, kind: Type) -> bytes:
+    if not _legible(frame):
         return b""
+    # PyAV's container of side data is a mapping whose iteration gives values.
+    stored = cast("Iterable[SideData]", frame.side_data)
     return next((bytes(memoryview(one)) for one in stored if one.type == kind), b"")
 
 
-def _matrix(first: av.VideoFrame) -> tuple[int, ...]:
+def _matrix(first: av.VideoFrame, packet: bytes) -> tuple[int, ...]:
     data = _side_data(first, Type.DISPLAYMATRIX)
     if len(data) == _MATRIX_BYTES:
         return struct.unpack("=9i", data)
-    angle = math.radians(first.rotation)  # counter-clockwise, known where the matrix cannot be had
-    if not angle:
+    if _legible(first):
         return ()
-    across, down = (round(side * _ONE) for side in (math.cos(angle), math.sin(angle)))
-    return (across, -down, 0, down, across, 0, 0, 0, 1 << 30)
+    # The matrix cannot be had, and its angle tells no mirror from a turn: it was made of the EXIF of the picture.
+    with Image.open(io.BytesIO(packet)) as image:
+        turned = Orientation.from_exif(image.getexif().get(ExifTags.Base.Orientation, 1))
+    if turned == Orientation():
+        return ()
+    across, down = (-_ONE if flip else _ONE for flip in (turned.flip_x, turned.flip_y))
+    a, b, c, d = (0, down, across, 0) if turned.transposed else (across, 0, 0, down)
+    return (a, b, 0, c, d, 0, 0, 0, 1 << 30)
 
 
 def orientation_of(matrix: tuple[int, ...]) -> Orientation:
