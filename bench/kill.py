@@ -1,7 +1,8 @@
-"""Kill the service and its workers until all jobs are done: `python -m bench.kill`.
+"""Kill the service and its workers, and take away what they need, until all jobs are done: `python -m bench.kill`.
 
 The whole way: handed in over HTTP, done by the engine, fetched over HTTP; SIGKILL for one of the processes, chosen by
-chance, every few seconds. PostgreSQL is started where it is installed, as for the tests.
+chance, every few seconds. Then: workers that stand still for longer than they are waited for, the store replaced by an
+empty folder, and PostgreSQL stopped, in turn. PostgreSQL is started where it is installed, as for the tests.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tests.jobs.cluster import binaries, cluster, database
+from tests.jobs.cluster import Server, binaries, database, stoppable
 from tests.jobs.plant import ZONE, Outcome, Plant, clips, disturbed, photographs
 
 from velum import Plan
@@ -29,37 +30,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=12, help="in each test")
     parser.add_argument("--every", type=float, default=4.0, help="seconds between kills, on average")
+    parser.add_argument("--away", type=float, default=5.0, help="seconds for which the store or the database is away")
+    parser.add_argument("--still", type=float, default=40.0, help="seconds for which a worker stands still")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 3, 0], help="numbers; 0: in the service")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="velum-bench-")))
         sources, plan, weights = material(folder)
-        servers: list[tuple[str, str | None]] = [("SQLite", None)]
+        servers: list[tuple[str, Server | None]] = [("SQLite", None)]
         if (programs := binaries()) is None:
             print("- no PostgreSQL here: initdb is not installed")
         else:
-            servers.append(("PostgreSQL", stack.enter_context(cluster(programs))))
+            servers.append(("PostgreSQL", stack.enter_context(stoppable(programs))))
 
-        def run(server: str | None, workers: int, kills: int) -> Outcome:
-            with place(server) as (url, here):
-                plant = Plant(here, url, workers, span_seconds=2, weights=weights)
-                return disturbed(plant, sources, plan, kills=kills, every=given.every, seed=given.seed)
+        def run(server: Server | None, workers: int, kills: int, *faults: str) -> Outcome:
+            with place(None if server is None else server.url) as (url, here):
+                plant = Plant(here, url, workers, span_seconds=2, weights=weights, server=server)
+                seconds = given.still if faults == ("stop",) else given.away
+                return disturbed(
+                    plant, sources, plan, kills=kills, every=given.every, seed=given.seed, faults=faults or ("kill",),
+                    seconds=seconds,
+                )  # fmt: skip
 
         calm = run(None, 1, 0)
         print(f"{len(sources)} jobs, undisturbed with one worker in {calm.seconds:.0f} s, {calm.lost} lost")
-        print("| database | workers | kills: service, workers | lost | duplicated | differing | taken up | left | s |")
-        print("|---|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+        print("| database | workers | what happens | lost | twice | differing | filled | taken up | left | s |")
+        print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)
         for name, server in servers:
-            for workers in (1, 3, 0):
-                print(f"| {name} | {workers or 'in the service'} | {row(run(server, workers, given.kills), calm)} |")
-                sys.stdout.flush()
+            away = ("store",) if server is None else ("store", "database")
+            for workers in given.workers:
+                for faults in (("kill",), ("stop",), away):
+                    number = given.kills if faults == ("kill",) else max(given.kills // 4, 1) * len(faults)
+                    got = row(run(server, workers, number, *faults), calm)
+                    print(f"| {name} | {workers or 'in the service'} | {got} |")
+                    sys.stdout.flush()
 
 
 def row(got: Outcome, calm: Outcome) -> str:
     web = got.kills["web"]
-    kills = f"{web}, {sum(got.kills.values()) - web}"
-    numbers = (got.lost, got.duplicated, got.differing(calm), got.attempts, got.leftover)
-    return f"{kills} | {' | '.join(map(str, numbers))} | {got.seconds:.0f}"
+    kills = f"{web} kills of the service, {sum(got.kills.values()) - web} of workers"
+    happened = ", ".join(f"{number} x {kind}" for kind, number in got.faults.items()) or kills
+    numbers = (got.lost, got.duplicated, got.differing(calm), got.filled, got.attempts, got.leftover)
+    return f"{happened} | {' | '.join(map(str, numbers))} | {got.seconds:.0f}"
 
 
 def material(folder: Path) -> tuple[list[Path], Plan, dict[str, Path]]:

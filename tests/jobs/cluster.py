@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -22,9 +23,32 @@ def binaries() -> Path | None:
     return next((place.parent for place in [*places, *([Path(found)] if found else [])]), None)
 
 
+class Server:
+    """A server on the loopback interface that can be stopped and started; `url` is without the name of a database."""
+
+    def __init__(self, url: str, command: list[str], started: dict[str, Any]) -> None:
+        self.url, self._command, self._started = url, command, started
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, **self._started)
+        _await(f"{self.url}/postgres")
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGINT)  # ends all connections, and takes no others
+        self._process.wait(20)
+
+
 @contextmanager
 def cluster(programs: Path) -> Iterator[str]:
     """Give the URL of a server on the loopback interface, without the name of a database."""
+    with stoppable(programs) as server:
+        yield server.url
+
+
+@contextmanager
+def stoppable(programs: Path) -> Iterator[Server]:
+    """Give a server."""
     folder = Path(tempfile.mkdtemp(prefix="velum-postgresql-"))
     user: str | None = None
     if os.geteuid() == 0:  # the server refuses to run as root
@@ -50,14 +74,12 @@ def cluster(programs: Path) -> Iterator[str]:
     ]
     subprocess.run(made, check=True, **started)
     options = ["-F", "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen([str(programs / "postgres"), "-D", str(data), *options], **started)
     url = f"postgresql://velum@127.0.0.1:{port}"
+    server = Server(url, [str(programs / "postgres"), "-D", str(data), *options], started)
     try:
-        _await(f"{url}/postgres")
-        yield url
+        yield server
     finally:
-        process.terminate()
-        process.wait(20)
+        server.stop()
         shutil.rmtree(folder)
 
 

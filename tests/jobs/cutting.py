@@ -43,29 +43,41 @@ class Cutting:
             far = socket.create_connection((self.host, self.port))
             with self._lock:
                 self._ends += [near, far]
-            for pair in ((near, far, True), (far, near, False)):
-                threading.Thread(target=self._pass, args=pair, daemon=True).start()
+            threading.Thread(target=self._serve_one, args=(near, far), daemon=True).start()
+
+    def _serve_one(self, near: socket.socket, far: socket.socket) -> None:
+        served = threading.Event()  # set when only the answer is to be lost
+        with near, far:
+            down = threading.Thread(target=self._down, args=(far, near, served), daemon=True)
+            down.start()
+            self._up(near, far, served)
+            down.join()
+            with self._lock:
+                self._ends = [one for one in self._ends if one not in {near, far}]
 
     def end(self) -> None:
         with self._lock:
             ends, self._ends = self._ends, []
-        for one in ends:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+        _shut(*ends)
 
-    def _pass(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+    def _up(self, source: socket.socket, target: socket.socket, served: threading.Event) -> None:
         with suppress(OSError):
             while chunk := source.recv(65536):
-                cut = counted and self._due()
-                if not cut or self._after:
-                    target.sendall(chunk)
-                if cut:
-                    if self._after:
-                        target.recv(1, socket.MSG_PEEK)  # it has been served
-                    break
-        if source.fileno() >= 0:
+                if self._due():
+                    if not self._after:
+                        self.end()
+                        return
+                    served.set()
+                target.sendall(chunk)
+        _shut(source, target)
+
+    def _down(self, source: socket.socket, target: socket.socket, served: threading.Event) -> None:
+        with suppress(OSError):
+            while (chunk := source.recv(65536)) and not served.is_set():
+                target.sendall(chunk)
+        if served.is_set():
             self.end()
+        _shut(source, target)
 
     def _due(self) -> bool:
         with self._lock:
@@ -77,6 +89,12 @@ class Cutting:
             return due
 
 
+def _shut(*ends: socket.socket) -> None:
+    for one in ends:
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+
+
 @contextmanager
 def cutting(url: str) -> Iterator[tuple[Cutting, str]]:
     """Give the way, and the URL of the database at its end."""
@@ -85,10 +103,12 @@ def cutting(url: str) -> Iterator[tuple[Cutting, str]]:
     assert there.port is not None
     way = Cutting(there.hostname, there.port)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=way.serve, args=(listening,), daemon=True).start()
+        taking = threading.Thread(target=way.serve, args=(listening,), daemon=True)
+        taking.start()
         near = f"127.0.0.1:{listening.getsockname()[1]}"
         try:
             yield way, there._replace(netloc=f"{there.username}@{near}").geturl()
         finally:
             listening.shutdown(socket.SHUT_RDWR)
+            taking.join()
             way.end()

@@ -6,16 +6,19 @@ Kept apart from the test: `bench.kill` does the same for longer.
 import hashlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import cycle, islice
 from pathlib import Path
 
 import av
@@ -26,9 +29,11 @@ from PIL import Image
 from velum import Plan
 from velum.client import Client, Conflict, NotFound
 from velum.client.values import Job
-from velum.errors import Unavailable
+from velum.errors import OutputFailed, Unavailable
 from velum.jobs import Database, Desk, Retention, Sweeper, store_at
 from velum.jobs.database import PIECES
+
+from .cluster import Server
 
 ZONE = Plan.of("zone: fixed(box=[8, 8, 60, 60]) -> pixelate")
 
@@ -58,6 +63,10 @@ class Plant:
     workers: int = 1
     span_seconds: float = 1.0
     weights: Mapping[str, Path] = field(default_factory=dict)
+    server: Server | None = None
+    """That of the database, where it can be stopped."""
+    filled: int = field(default=0, init=False)
+    """Files that were written to where the store was."""
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -98,6 +107,24 @@ class Plant:
                 [sys.executable, "-m", "velum", *command], cwd=self.folder, env=environ, stdout=log, stderr=log
             )
 
+    def stop(self, part: str, seconds: float, over: threading.Event) -> None:
+        """Have a process stand still for a while."""
+        process = self.running[part]
+        process.send_signal(signal.SIGSTOP)
+        over.wait(seconds)
+        process.send_signal(signal.SIGCONT)
+
+    def unmount(self, seconds: float, over: threading.Event) -> None:
+        """Have an empty folder in the place of the store for a while, and count what is put there."""
+        store = self.folder / "data" / "store"
+        aside = store.with_name("aside")
+        store.rename(aside)
+        store.mkdir()
+        over.wait(seconds)
+        self.filled += sum(1 for _ in store.rglob("*"))
+        shutil.rmtree(store)
+        aside.rename(store)
+
     def kill(self, part: str) -> None:
         """End a process as a power cut would, and start it anew."""
         process = self.running[part]
@@ -114,6 +141,9 @@ class Outcome:
     kills: Mapping[str, int]
     lost: int
     duplicated: int
+    faults: Mapping[str, int]
+    """What else was done to it, by kind."""
+    filled: int
     attempts: int
     leftover: int
     """Files of the store that belong to nothing once it has been swept."""
@@ -124,16 +154,37 @@ class Outcome:
         return sum(self.digests.get(name) != digest for name, digest in calm.digests.items())
 
 
-def disturbed(plant: Plant, sources: Sequence[Path], plan: Plan, *, kills: int, every: float, seed: int) -> Outcome:
-    """Hand the sources in and fetch their results while processes are killed, `kills` times in all."""
+def disturbed(
+    plant: Plant, sources: Sequence[Path], plan: Plan, *, kills: int, every: float, seed: int,
+    faults: Sequence[str] = ("kill",), seconds: float = 3.0,
+) -> Outcome:  # fmt: skip
+    """Hand the sources in and fetch their results while something happens, `kills` times in all.
+
+    `faults`, in turn: `kill` ends a process; `stop` has a worker stand still, `store` the store away and `database` the
+    database, for `seconds` each.
+    """
     done, counts, began = threading.Event(), dict.fromkeys(plant.parts, 0), time.monotonic()
-    chance = random.Random(seed)
+    chance, others = random.Random(seed), Counter[str]()
 
     def harm() -> None:
-        while sum(counts.values()) < kills and not done.wait(chance.uniform(0.5, 1.5) * every):
+        for kind in islice(cycle(faults), kills):
+            if done.wait(chance.uniform(0.5, 1.5) * every):
+                return
             victim = chance.choice(plant.parts)
-            plant.kill(victim)
-            counts[victim] += 1
+            if kind == "kill":
+                plant.kill(victim)
+                counts[victim] += 1
+                continue
+            others[kind] += 1
+            if kind == "stop":
+                plant.stop(chance.choice(plant.parts[1:] or plant.parts), seconds, done)
+            elif kind == "store":
+                plant.unmount(seconds, done)
+            else:
+                assert plant.server is not None
+                plant.server.stop()
+                done.wait(seconds)
+                plant.server.start()
 
     harming = threading.Thread(target=harm)
     with plant.runs() as client:
@@ -152,7 +203,7 @@ def disturbed(plant: Plant, sources: Sequence[Path], plan: Plan, *, kills: int, 
     good = {name: digest for name, digest in digests.items() if digest is not None}
     twice, leftover = _looked_into(plant, good)
     return Outcome(
-        digests=good, kills=counts, lost=len(sources) - len(good),
+        digests=good, kills=counts, faults=others, filled=plant.filled, lost=len(sources) - len(good),
         duplicated=len(listed) - len(sources) + twice, attempts=sum(job.attempts for job in listed),
         leftover=leftover, seconds=spent,
     )  # fmt: skip
@@ -176,7 +227,7 @@ def _handed_in(client: Client, source: Path, plan: Plan) -> str:
     while True:
         try:
             return client.submit(source, plan).id
-        except (Unavailable, NotFound, Conflict):
+        except (Unavailable, NotFound, Conflict, OutputFailed):
             _answers(client)
         try:
             for job in client.jobs():

@@ -14,12 +14,13 @@ import pytest
 import sqlalchemy as sql
 
 from velum.errors import Unavailable
-from velum.jobs import Pace, State
+from velum.jobs import Pace, State, Worker
 from velum.jobs.database import JOBS, WORKERS
 from velum.jobs.ledger import Ledger, Lost
 
 from .cluster import database
 from .conftest import Office
+from .cutting import cutting
 from .hands import PACE, Hands
 
 pytestmark = pytest.mark.slow
@@ -374,6 +375,32 @@ def test_connections_that_end_lose_nothing(server: str, tmp_path: Path) -> None:
             done = office.ended(*jobs)
         assert [job.state for job in done] == [State.DONE] * 2
         assert {job.pieces_done for job in done} == {4}
+        office.database.close()
+
+
+@pytest.mark.parametrize("after", [False, True])  # whether what was sent last has come through
+def test_a_database_that_goes_away_again_and_again_loses_nothing(server: str, tmp_path: Path, after: bool) -> None:
+    with database(server, f"velum_away_{int(after)}") as url, cutting(url) as (way, near):
+        office = Office(url, tmp_path)
+        calm = office.submit("calm", pieces=3)
+        with office.working():
+            (calm,) = office.ended(calm)
+        jobs = [office.submit(f"job-{n}", pieces=3) for n in range(4)]
+        way.arm(101, after=after, again=True)
+        stop = Event()
+        worker = Worker(near, office.store, lambda: Hands(office.log), folder=office.path / "work", pace=PACE)
+        thread = Thread(target=worker.run, args=(stop,))
+        thread.start()
+        try:
+            done = office.ended(*jobs, seconds=60)
+        finally:
+            way.disarm()
+            stop.set()
+            thread.join(30)
+        assert way.cuts > 0
+        assert {(job.state, job.pieces_done, len(office.content(job))) for job in done} == {
+            (State.DONE, 3, len(office.content(calm)))
+        }
         office.database.close()
 
 
