@@ -7,7 +7,7 @@ SEED ?= 1
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/velum/__init__.py)
 FROM_ENVIRONMENT = BASE HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL
 
-.PHONY: demo fast serve test check fix fuzz bench lock image clean
+.PHONY: demo fast serve test check fix fuzz bench pictures lock image clean
 
 demo: $(VENV)/run.done  ## hide the faces in a photograph
 	@VELUM=$(VENV)/bin/velum scripts/demo "$(PHOTO)"
@@ -37,6 +37,9 @@ fuzz: $(VENV)/dev.done  ## mutated inputs for every parser, as every night: INPU
 
 bench: $(VENV)-bench/bench.done  ## figures next to deface, as in docs/benchmarks.md
 	$(VENV)-bench/bin/python -m bench
+
+pictures: $(VENV)/run.done  ## draw the pictures of the README anew, and hide what they show with velum
+	$(VENV)/bin/python -m docs.pictures
 
 lock: $(VENV)/dev.done  ## pin every dependency anew, with hashes
 	$(VENV)/bin/pip install --quiet uv

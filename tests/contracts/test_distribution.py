@@ -31,10 +31,18 @@ def test_the_distribution_has_a_name_of_its_own_and_one_version() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", velum.__version__)
 
 
+def test_the_extra_all_has_every_other_but_those_that_exclude_each_other() -> None:
+    extras = PROJECT["optional-dependencies"]
+    (requirement,) = extras["all"]
+    name, _, listed = requirement.removesuffix("]").partition("[")
+    assert name == PROJECT["name"]
+    assert listed.split(",") == sorted(extras.keys() - {"all", "gpu", "quantize"})
+
+
 def test_no_file_tells_anybody_to_install_another_project() -> None:
     wrong = []
     for path in files_in_git():
-        if path == Path(__file__) or path.suffix in {".png", ".jpg"}:
+        if path == Path(__file__) or path.suffix in {".png", ".jpg", ".webp"}:
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             if STRANGER.search(line):

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,9 +19,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from docs.pictures.__main__ import before_after
 from PIL import Image
 
-from velum import errors
+import velum
+from velum import Engine, errors
 from velum.findings import FORMAT, Findings
 from velum.plan import METADATA, Plan, Video
 from velum.plugins import Host, load, make, names
@@ -86,20 +89,94 @@ def run(desk: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_commands_of_the_readme_run_in_order(desk: Path) -> None:
-    (block,) = blocks(ROOT / "README.md", "sh")
-    lines = [shlex.split(line, comments=True) for line in block.splitlines() if line.startswith("velum ")]
-    assert len(lines) > 5
-    for line in lines:
-        overwrite = ["--overwrite"] if line[1] == "hide" else []
-        run(desk, "-m", "velum", *line[1:], *overwrite)
+INSTALLERS = ("pipx install", "uv tool install", "pip install", "make image", "docker ")
+"""Lines of the README that other tests read, because they fetch packages or build images."""
 
 
-def test_code_of_the_readme_runs(desk: Path) -> None:
-    (block,) = blocks(ROOT / "README.md", "python")
-    run(desk, "-c", block)
-    assert (np.asarray(Image.open(desk / "photo.safe.jpg"))[8:22, 13:27] < 10).all()
-    assert (desk / "photo.blurred.png").exists()
+def readme_as_a_script(port: int) -> str:
+    """Return every block of the README in its order, as one script for a shell."""
+    script = ["set -eu"]
+    for language, block in re.findall(
+        r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    ):
+        assert language in {"sh", "python"}, f"no test knows how to run a block of {language}"
+        if language == "python":
+            script.append(f"python - <<'PYTHON'\n{block}PYTHON")
+        else:
+            script += [runnable(line, port) for line in block.splitlines() if not line.startswith(INSTALLERS)]
+    return "\n".join(script)
+
+
+def runnable(line: str, port: int) -> str:
+    """Return a line of the README with what it takes to run it here: a free port, and no second environment."""
+    if line.startswith("make demo "):
+        return f"VELUM=.venv/bin/velum sh '{ROOT}/scripts/demo' ''"
+    if line.startswith("velum serve "):
+        return (
+            f"velum serve --port {port} & trap 'kill %1' EXIT\n"
+            f"for _ in $(seq 300); do curl -fs 127.0.0.1:{port}/health/live && break; sleep 0.1; done"
+        )
+    return line.replace(":4343", f":{port}")
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")
+@pytest.mark.skipif(not Path(sys.prefix, "bin", "activate").exists(), reason="velum is in no virtual environment")
+@pytest.mark.timeout(300)
+def test_every_block_of_the_readme_runs_in_order_in_one_folder(desk: Path) -> None:
+    (desk / ".venv").symlink_to(sys.prefix)
+    (desk / "demo").mkdir()
+    shutil.copy(desk / "photo.jpg", desk / "demo" / "portrait.jpg")  # stands for the photograph that is fetched
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    outside = [folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != Path(sys.prefix, "bin")]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("VELUM_")}
+    env |= {"PYTHONPATH": str(desk.parent / "site"), "VELUM_CACHE": str(desk.parent / "cache")}
+    env |= {"PATH": os.pathsep.join(outside), "XDG_DATA_HOME": str(desk.parent / "data")}
+    done = subprocess.run(
+        ["bash", "-c", readme_as_a_script(port)],
+        cwd=desk, env=env, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("photo.hidden.jpg", "photo.safe.jpg", "reviewed.jpg", "served.jpg", "safe/one.jpg"):
+        assert (np.asarray(Image.open(desk / name))[8:22, 13:27] < 10).all(), name
+    for name in ("demo/portrait.hidden.jpg", "demo/blurred.jpg", "demo/pixelated.jpg", "photo.blurred.png"):
+        assert (desk / name).stat().st_size > 0
+    assert len((desk / "safe.jsonl").read_text().splitlines()) == 2
+    (advice,) = re.findall(r"^    (\S+velum hide demo/.*)$", done.stdout, re.MULTILINE)
+    subprocess.run(["bash", "-c", advice], cwd=desk, env=env, check=True, timeout=60)
+
+
+def test_install_lines_of_the_readme_name_what_there_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^(?:pipx|uv tool|pip) install '(.*?)(?:\[(.*)\])?'", text, re.MULTILINE)
+    assert len(lines) == 3
+    for name, extras in lines:
+        assert name == project["name"]
+        assert set(extras.split(",")) <= project["optional-dependencies"].keys()
+    table = text[text.index("| extra | adds |") :].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == sorted(project["optional-dependencies"])
+
+
+def test_targets_and_the_image_that_the_readme_names_are_there() -> None:
+    readme, make = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"\bmake (\w+)(?=[ `])", "\n".join(blocks(ROOT / "README.md", "sh"))))
+    assert {"demo", "image"} <= targets
+    for target in targets | set(re.findall(r"`make (\w+)", readme)):
+        assert re.search(rf"^{target}:", make, re.MULTILINE), target
+    assert set(re.findall(r"\bvelum:(\d[\w.]*)", readme)) == {velum.__version__}
+
+
+def test_pictures_of_the_readme_are_small_and_show_what_velum_hid() -> None:
+    folder = ROOT / "docs/pictures"
+    with Image.open(folder / "clip.webp") as clip:
+        assert clip.format == "WEBP"
+        assert getattr(clip, "n_frames", 1) > 24
+    assert (folder / "clip.webp").stat().st_size < 600_000
+    with Engine() as engine:
+        drawn = np.asarray(before_after(engine), np.int16)
+    with Image.open(folder / "before-after.png") as shown:
+        assert np.abs(drawn - np.asarray(shown, np.int16)).mean() < 1, "run 'make pictures'"
 
 
 def test_a_technique_as_the_docs_teach_it(desk: Path) -> None:
