@@ -1,5 +1,6 @@
 """Pictures and short videos, hidden as anybody's: what fails leaves no file behind."""
 
+import contextlib
 import functools
 import io
 import tempfile
@@ -13,6 +14,7 @@ from PIL import Image
 from velum.engine.engine import Engine
 from velum.errors import VelumError
 from velum.limits import Limits
+from velum.media.light import MOST_SCANS, is_light, scans_of
 from velum.media.sniff import video_format_of
 from velum.plan import Plan
 
@@ -58,6 +60,37 @@ def stills() -> list[bytes]:
         image.save(buffer, kind, **options)
         made.append(buffer.getvalue())
     return made
+
+
+@functools.cache
+def heavy() -> list[bytes]:
+    """Small files that ask for as much work as is done: scans that repeat, many frames, many segments."""
+    still, progressive = stills()[0], stills()[8]
+    frame = b"\x21\xf9\x04\0\x0a\0\0\0," + bytes(4) + b"\1\0\1\0\0\2\2\x4c\1\0"
+    return [
+        _scanned(progressive, 40),
+        b"GIF89a\x40\0\x30\0\x80\0\0" + bytes(3) + b"\xff" * 3 + frame * 49 + b";",
+        b"\xff\xd8" + b"\xff\xfe\0\2" * 3000 + still[2:],
+    ]
+
+
+def weigh(data: bytes, folder: Path) -> None:
+    """Tell whether a file is light, as the service does, and hide it; then what asks for more than is done."""
+    if is_light(data, "JPEG"):
+        assert scans_of(data, MOST_SCANS) <= MOST_SCANS, "a light JPEG has many scans"
+    for kind in ("PNG", "BMP", "WEBP"):
+        is_light(data, kind)
+    scans_of(_scanned(data, 1000), 100)
+    with contextlib.suppress(VelumError):
+        hide(_scanned(data, 1000), folder)
+    for path in folder.iterdir():
+        path.unlink()
+    hide(data, folder)
+
+
+def _scanned(data: bytes, times: int) -> bytes:
+    """Return a JPEG with its last scan so many times more."""
+    return data[:-2] + data[max(0, data.rfind(b"\xff\xda")) : -2][:1000] * times + data[-2:]
 
 
 @functools.cache

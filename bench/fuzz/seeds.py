@@ -194,3 +194,9 @@ def poses() -> list[bytes]:
     xmp = b"\xff\xe1" + (len(packet) + 2).to_bytes(2) + packet
     rest = b"\xff\xe0\0\x10JFIF\0" + b"\1" * 9 + b"\xff\xda\0\2ab\xff\xd9"
     return [b"\xff\xd8" + xmp + rest, b"\xff\xd8" + rest]
+
+
+MANY_RULES = [
+    json.dumps({"rules": ["face: centerface -> blur"] * 100}).encode(),
+    json.dumps({"keep_out": ["fixed(box=[0, 0, 9, 9])"] * 100}).encode(),
+]

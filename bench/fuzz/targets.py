@@ -1,5 +1,6 @@
 """Every parser of velum: good inputs to start from, and what is done with a bad one."""
 
+import contextlib
 import json
 import os
 import signal
@@ -23,7 +24,8 @@ from velum.check.evaluate.truth import read as truth
 from velum.check.evidence.canonical import canonical, parse
 from velum.check.evidence.page import page
 from velum.check.evidence.verify import load, verify
-from velum.errors import BadInput, VelumError
+from velum.engine.engine import Engine
+from velum.errors import BadInput, LimitExceeded, VelumError
 from velum.findings import Findings
 from velum.limits import Limits
 from velum.locate import recognise
@@ -37,6 +39,7 @@ from velum.report import Report
 from velum.service.keys import Keys
 from velum.service.pose import pose, with_pose_of
 from velum.service.v1 import download, uploads
+from velum.service.v1.plans import Plans
 from velum.settings import Settings
 from velum.use import Use
 
@@ -181,6 +184,17 @@ def _canonical(data: bytes) -> None:
     assert canonical(parse(text.decode())) == text
 
 
+def _requested(data: bytes) -> None:
+    """Take a plan as requests give it, and one of a hundred times as many rules, which is refused at once."""
+    with Engine(limits=Limits(rules=100)) as engine:
+        plans = Plans(None, engine)
+        plan = plans.of(_text(data))
+        many = {"rules": [rule.to_json() for rule in plan.rules] * 101}
+        with contextlib.suppress(LimitExceeded):
+            plans.of(many)
+            raise AssertionError("a plan of many rules was read")
+
+
 def _keys(data: bytes, folder: Path) -> None:
     keys = Keys(_file(data, folder, "keys.json"))
     for key in keys.all():
@@ -246,6 +260,8 @@ TARGETS: Mapping[str, Target] = {
         Target("darknet weights", lambda: [seeds.WEIGHTS], _weights, 2),
         Target("pose", seeds.poses, lambda data, _: (pose(data), with_pose_of(data, seeds.poses()[1]))),
         Target("pictures", pictures.stills, pictures.hide, 12),
+        Target("much work", pictures.heavy, pictures.weigh, 4),
+        Target("many rules", lambda: seeds.MANY_RULES, lambda data, _: _requested(data), 2),
         Target("videos", pictures.clips, pictures.hide, 2),
     )
 }  # fmt: skip

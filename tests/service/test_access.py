@@ -23,6 +23,7 @@ from tests.service.issuer import AUDIENCE, EC, RSA, STRANGER, Issuer, issuer
 from tests.service.making import client, configuration, picture, post, settings
 
 from velum.errors import BadPlan, Unavailable
+from velum.findings import FORMAT
 from velum.service import oidc
 from velum.service.access import Door, access_of, check_entrance
 from velum.service.callers import Allowance, Caller, NotKnown, TooMuch
@@ -83,19 +84,51 @@ def test_a_key_opens_either_header_and_is_taken_back_while_the_service_runs(tmp_
         assert (answer.status_code, "is revoked" in answer.json()["detail"]) == (401, True)
 
 
-def test_scopes_hold_no_others(tmp_path: Path) -> None:
+REACH = [
+    ("POST", "/anonymize/", {"anonymize"}),
+    ("POST", "/v1/images", {"anonymize"}),
+    ("POST", "/v1/locate", {"anonymize"}),
+    ("POST", "/blur/", {"anonymize"}),
+    ("GET", "/available_methods/", {"anonymize", "operate"}),
+    ("GET", "/list_urls", {"anonymize", "operate"}),
+    ("POST", "/remove_all_urls", {"operate"}),
+    ("GET", "/metrics", {"operate"}),
+    ("GET", "/v1/keys", {"operate"}),
+    ("POST", "/v1/uploads", {"anonymize", "review"}),
+    ("GET", "/v1/jobs", {"anonymize", "review", "operate"}),
+    ("GET", f"/v1/jobs/{'0' * 32}", {"anonymize", "review", "operate"}),
+    ("GET", f"/v1/jobs/{'0' * 32}/result", {"anonymize", "review"}),
+    ("GET", f"/v1/jobs/{'0' * 32}/regions", {"anonymize", "review"}),
+    ("PUT", f"/v1/jobs/{'0' * 32}/regions", {"review"}),
+    ("GET", f"/v1/jobs/{'0' * 32}/source", {"review"}),
+    ("POST", f"/v1/jobs/{'0' * 32}/render", {"review"}),
+    ("DELETE", f"/v1/jobs/{'0' * 32}", {"anonymize", "review"}),
+    ("GET", "/v1/reviews", {"review"}),
+    ("GET", "/v1/plans", {"anonymize", "review", "operate"}),
+    ("POST", "/v1/session", {"anonymize", "review", "operate"}),
+]
+
+
+def test_a_scope_alone_reaches_what_it_is_for_and_nothing_else(tmp_path: Path) -> None:
     secrets = {scope: keys(tmp_path).add(scope, [scope])[1] for scope in ("anonymize", "review", "operate")}
-    asked = {
-        "anonymize": ("GET", "/list_urls"),
-        "operate": ("POST", "/remove_all_urls"),
-    }
     with client(guarded(tmp_path)) as it:
-        for owner, secret in secrets.items():
-            for scope, (method, path) in asked.items():
+        for method, path, scopes in REACH:
+            for owner, secret in secrets.items():
                 answer = it.request(method, path, headers=bearer(secret))
-                assert answer.status_code == (200 if scope == owner else 403), (owner, path)
-                assert scope == owner or answer.json()["code"] == "Denied"
-            assert it.get("/metrics", headers=bearer(secret)).status_code == (200 if owner == "operate" else 403)
+                assert (answer.status_code == 403) is (owner not in scopes), (owner, method, path, answer.text)
+
+
+def test_a_review_key_has_a_job_done_with_regions_of_its_own(tmp_path: Path) -> None:
+    _, secret = keys(tmp_path).add("eve", ["review"])
+    regions = {"format": FORMAT, "width": 64, "height": 48, "frames": []}
+    with client(guarded(tmp_path)) as it:
+        uploads = [it.post("/v1/uploads", headers=bearer(secret)).json()["id"] for _ in range(2)]
+        for upload, data in zip(uploads, (picture(), json.dumps(regions).encode()), strict=True):
+            it.put(f"/v1/uploads/{upload}", content=data, headers=bearer(secret))
+        answer = it.post("/v1/jobs", json={"upload": uploads[0]}, headers=bearer(secret))
+        assert (answer.status_code, answer.json()["code"]) == (403, "Denied")
+        job = {"upload": uploads[0], "regions": uploads[1]}
+        assert it.post("/v1/jobs", json=job, headers=bearer(secret)).status_code == 201
 
 
 WRONG_KEYS: list[tuple[str, Callable[[str], str]]] = [

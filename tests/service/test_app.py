@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from velum.plugins import Host, Patch
 from velum.remote.reach import Reach
 from velum.service.app import create_app
 from velum.service.edge import JsonLines
+from velum.service.keys import Keys
 from velum.service.problems import own
+from velum.settings.sections import Access
 
 pytestmark = pytest.mark.slow
 
@@ -90,6 +93,60 @@ def test_it_is_not_ready_where_nothing_can_be_hidden_or_written(tmp_path: Path) 
         assert answer.status_code == 503
         assert "not writable" in answer.json()["disk"]
         assert post(it, picture(), configuration()).status_code == 200, "pictures need no disk"
+
+
+def test_a_full_disk_shows(tmp_path: Path) -> None:
+    with client(settings(tmp_path, free_bytes=1 << 60)) as it:
+        answer = it.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["disk"].startswith("full: ")
+
+
+def test_where_keys_are_asked_for_strangers_learn_no_addresses(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, ["http://127.0.0.1:1/"])
+    _, secret = Keys(tmp_path / "keys.json").add("ada", ["operate"])
+    with client(replace(chosen, access=Access(required=True, keys=tmp_path / "keys.json"))) as it:
+        it.get("/available_methods/", headers={"x-api-key": secret})
+        facts = it.get("/health/ready").json()
+        assert (facts["urls"], facts["urls_reachable"], facts["faults"]) == (1, 0, 1)
+        assert "127.0.0.1" not in json.dumps(facts)
+
+
+def test_what_libraries_complain_of_is_a_line_of_the_log(process: Any, tmp_path: Path) -> None:
+    (tmp_path / "techniques").mkdir()
+    (tmp_path / "techniques" / "loud.py").write_text(LOUD)
+    service, url = process(VELUM_TECHNIQUES=str(tmp_path / "techniques"), VELUM_JOBS_DATA=str(tmp_path / "jobs"))
+    plan = '{"rules": ["zone: fixed(box=[0, 0, 9, 9]) -> loud"]}'
+    answer = httpx2.post(f"{url}/v1/images", files={"image": picture(), "plan": (None, plan)}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    service.send_signal(signal.SIGTERM)
+    service.wait(60)
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    (welcome,) = [line for line in lines if line["event"].startswith("velum serves at ")]
+    assert welcome["event"].endswith(f"{url}/docs")
+    assert welcome["data"] == str(tmp_path / "jobs")
+    texts = {line["text"] for line in lines if line["event"] == "library"}
+    assert "libtiff: Warning, unknown field" in texts
+    assert any("this is old" in line["event"] for line in lines), "warnings of Python too"
+
+
+LOUD = """
+import os
+import warnings
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Loud:
+    '''Complain, as libraries in C do.'''
+
+    destroys = True
+    labels = None
+
+    def hide(self, patch):
+        os.write(2, b"libtiff: Warning, unknown field\\n")
+        warnings.warn("this is old")
+"""
 
 
 class Broken:
@@ -206,7 +263,7 @@ def process(tmp_path: Path) -> Iterator[Any]:
         log.close()
         started.append(made)
         url = f"http://127.0.0.1:{port}"
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         while time.monotonic() < end:
             try:
                 httpx2.get(f"{url}/health/live")
@@ -305,7 +362,7 @@ def test_what_cannot_be_stopped_ends_with_the_process(process: Any, tmp_path: Pa
         VELUM_SERVICE_GRACE_SECONDS="0.5", VELUM_TECHNIQUES=str(tmp_path / "techniques"),
         VELUM_JOBS_DATA=str(tmp_path / "jobs"),
     )  # fmt: skip
-    plan = '{"rules": ["face: fixed(box=[0, 0, 9, 9]) -> sleepy"]}'
+    plan = '{"rules": ["zone: fixed(box=[0, 0, 9, 9]) -> sleepy"]}'
 
     def ask() -> None:
         with suppress(httpx2.TransportError):

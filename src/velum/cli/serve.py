@@ -2,12 +2,13 @@
 
 import logging
 import os
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 from socket import socket
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -44,6 +45,7 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
         from velum.service.app import create_app
         from velum.service.edge import log_to_stderr
         from velum.service.protocol import timed_protocol
+        from velum.service.stderr import lines_of_libraries
     except ImportError as error:
         raise Unavailable(
             f"the service needs a library that is not installed ({error}); pip install 'velum-anonymizer[service]'"
@@ -67,6 +69,9 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
     class Server(uvicorn.Server):
         """Tells the service of its end before it waits for what is in work: streams of events would never end."""
 
+        screen: TextIO | None = None
+        """The standard error stream itself: what is written to its descriptor is a line of the log."""
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             app.state.end()
             leaving = threading.Timer(settings.service.grace_seconds + LEAVING_SECONDS, _leave)
@@ -78,13 +83,23 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
             await super().startup(sockets)
             if self.started:
                 bound = [one.getsockname() for server in self.servers for one in server.sockets]
-                typer.echo(_welcome(settings, config, address, bound[0][1] if bound else 0), err=True)
+                _tell(_welcome(settings, config, address, bound[0][1] if bound else 0), self.screen or sys.stderr)
 
     server = Server(options)
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), lines_of_libraries() as server.screen:
         server.run()
     if not server.started:
         raise typer.Exit(STARTUP_FAILURE)
+
+
+def _tell(welcome: str, screen: TextIO) -> None:
+    """Show the text to people; where nobody looks, the stream is the log, and has lines of JSON alone."""
+    if screen.isatty():
+        typer.echo(welcome, screen)
+        return
+    first, *lines = welcome.splitlines()
+    facts = {name: value.strip() for name, _, value in (line.partition(" ") for line in lines)}
+    logging.getLogger("velum.service").info(first, extra={"facts": facts})
 
 
 def _welcome(settings: "Settings", config: Path | None, address: str, port: int) -> str:

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,24 +77,29 @@ class Access:
         if self._tokens is not None:
             self._tokens.close()
 
-    def require(self, scope: Scope) -> Callable[..., Caller]:
-        """Return a dependency that gives the caller, who has the scope; it raises `Denied` for others."""
+    def require(self, *scopes: Scope) -> Callable[..., Caller]:
+        """Return a dependency that gives the caller, who has one of the scopes; it raises `Denied` for others."""
         if not self.required:
             return _anyone
 
         def allowed(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Caller:
-            return _with(scope, request)
+            return _with(scopes, request)
 
         return allowed
 
     def of_tags(self, operating: str) -> Callable[..., Caller]:
-        """Return a dependency for routes that know no callers: to change what has the tag takes the scope operate."""
+        """Return a dependency for routes that know no callers: to change what has the tag takes the scope operate.
+
+        To look at it, that or anonymize; for all else, anonymize.
+        """
         if not self.required:
             return _anyone
 
         def allowed(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Caller:
-            changes = request.method != "GET" and operating in getattr(request.scope.get("route"), "tags", ())
-            return _with("operate" if changes else "anonymize", request)
+            tagged = operating in getattr(request.scope.get("route"), "tags", ())
+            if not tagged:
+                return _with(("anonymize",), request)
+            return _with(("anonymize", "operate") if request.method == "GET" else ("operate",), request)
 
         return allowed
 
@@ -241,12 +246,12 @@ def _anyone() -> Caller:
     return ANYONE
 
 
-def _with(scope: Scope, request: Request) -> Caller:
+def _with(scopes: Sequence[Scope], request: Request) -> Caller:
     caller: Caller | None = request.scope.get(CALLER)
     if caller is None:
         raise NotKnown("the request came in past the door of this service; mount its Door, too")
-    if scope not in caller.scopes:
-        raise Denied(f"{caller.name} lacks the scope {scope}; ask the operator for a key that has it")
+    if caller.scopes.isdisjoint(scopes):
+        raise Denied(f"{caller.name} lacks the scope {' or '.join(scopes)}; ask the operator for a key that has it")
     return caller
 
 

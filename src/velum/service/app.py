@@ -28,10 +28,11 @@ from velum.remote.peers import Peers
 from velum.service import docs, errors, health, metrics, page
 from velum.service.access import Access, Door, access_of
 from velum.service.audit import Audit, audit_of
+from velum.service.callers import SCOPES
 from velum.service.edge import Edge
 from velum.service.metrics import Metrics
 from velum.service.native import Native, native
-from velum.service.office import Office, watched_craft
+from velum.service.office import Office, watched_craft, work_folder
 from velum.service.origins import SiteCheck, Sites
 from velum.service.traces import telemetry
 from velum.service.v1.intake import single_fields
@@ -133,7 +134,7 @@ def create_app(settings: Settings | None = None, *, host: Host | None = None) ->
     once = [] if strict else [Depends(single_fields)]
     app.include_router(routes.routes(house.api), dependencies=[Depends(access.of_tags("Configuration")), *once])
     for prefix, router in house.native.routers(access) if house.native is not None else ():
-        app.include_router(router, prefix=prefix, dependencies=[Depends(access.require("anonymize"))])
+        app.include_router(router, prefix=prefix, dependencies=[Depends(access.require(*SCOPES))])
     app.include_router(health.routes(house.health))
     if settings.service.page and not strict:
         app.include_router(page.routes(page.Page()))
@@ -190,6 +191,8 @@ def _house(settings: Settings, host: Host) -> _House:
     state = health.Health(engine, directory, peers, bmw.videos, local=bmw.local, jobs=counts)
     state.store = None if bmw.strict else office.check_store
     access = access_of(settings)
+    state.shows_addresses, state.free_bytes = not access.required, service.free_bytes
+    state.folders = () if bmw.strict else (settings.jobs.data, work_folder(settings))
     own_part = (
         None
         if bmw.strict

@@ -196,10 +196,13 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Have the service, and the server under it, log lines of JSON on the standard error stream."""
+    """Have the service, the server under it and libraries log lines of JSON on the standard error stream."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     for name in ("velum", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO)
+    logging.captureWarnings(capture=True)
+    root = logging.getLogger()
+    root.handlers, root.level = [handler], logging.WARNING

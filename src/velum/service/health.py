@@ -1,9 +1,10 @@
 """Whether the service lives, and whether it can do its work."""
 
 import logging
+import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ class Health:
     """Returns "ready", or why `/blur/` refuses pictures; None where that is not served."""
     store: Callable[[], object] | None = None
     """Asks the store of jobs whether it is there; raises `VelumError` when it is not."""
+    folders: Sequence[Path] = ()
+    """Where else is written; those that are not there yet are made when they are needed."""
+    free_bytes: int = 0
+    """How much room the service needs on a disk."""
+    shows_addresses: bool = True
+    """Whether everyone may know where inference APIs are; else only how many there are, and how many answer."""
     _model: str = field(default="loading", init=False)
     _ending: threading.Event = field(default_factory=threading.Event, init=False)
 
@@ -59,7 +66,7 @@ class Health:
         Without velum's own model there must be an inference API; that one of those is down is said, and is no reason
         to get no requests: others answer. So is it that `/blur/` lacks a model: the rest of the service works without.
         """
-        disk = _writable(self.videos)
+        disk = _state_of((self.videos, *(one for one in self.folders if one.exists())), self.free_bytes)
         known = self.directory.now.labels
         model = self._model
         able = model == "ready" or (model != "loading" and bool(known))
@@ -76,6 +83,9 @@ class Health:
             "blur": "off" if self.blur is None else self.blur(), "urls": addresses,
             "faults": dict(self.directory.faults),
         }  # fmt: skip
+        if not self.shows_addresses:
+            reachable = sum(bool(one["reachable"]) for one in addresses.values())
+            facts |= {"urls": len(addresses), "urls_reachable": reachable, "faults": len(self.directory.faults)}
         return bool(facts["ready"]), facts
 
     def _answers(self, asked: Callable[[], object] | None, wrong: str) -> str:
@@ -116,9 +126,15 @@ def routes(health: Health) -> APIRouter:
     return router
 
 
-def _writable(folder: Path) -> str:
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            return "writable"
-    except OSError as error:
-        return f"not writable: {error.strerror or error}"
+def _state_of(folders: Sequence[Path], free_bytes: int) -> str:
+    """Return "writable", or the first reason why a folder is not; a disk without room is full."""
+    for folder in folders:
+        try:
+            with tempfile.TemporaryFile(dir=folder) as probe:
+                probe.write(b"x")
+            free = shutil.disk_usage(folder).free
+        except OSError as error:
+            return f"not writable: {error.strerror or error}"
+        if free < free_bytes:
+            return f"full: {free:,} bytes are free, {free_bytes:,} are needed"
+    return "writable"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from velum.bmw.gate import Gate
 from velum.bmw.workers import Workers
@@ -68,7 +68,10 @@ class Native:
 
     def routers(self, access: Access) -> Iterator[tuple[str, APIRouter]]:
         """Yield the endpoints, each with the path they lie under."""
-        yield "/v1", images.routes(self.images)
+        anonymizing = APIRouter(dependencies=[Depends(access.require("anonymize"))])
+        anonymizing.include_router(images.routes(self.images), prefix="/v1")
+        anonymizing.include_router(blur.routes(self.blurring))
+        yield "", anonymizing
         yield "/v1", uploads.routes(self.receiving, access)
         yield "/v1", jobs.routes(self.counter, access, watchers=self.watchers, ending=self.ending)
         yield "/v1", review.routes(self.counter, self.images.studio, self.previews, access)
@@ -76,7 +79,6 @@ class Native:
         yield "/v1", offered.routes(self.offered)
         yield "/v1", keyring.routes(self.keys, access)
         yield "/v1", session.routes(access)
-        yield "", blur.routes(self.blurring)
 
 
 def native(  # noqa: PLR0913 - all but three are given by name

@@ -10,7 +10,8 @@ from fastapi import Request
 from starlette.responses import Response
 
 from velum.bmw.routes import note
-from velum.errors import BadInput, LimitExceeded, OutputFailed, PluginFault, Unavailable, VelumError
+from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, PluginFault, Unavailable, VelumError
+from velum.remote.guard import AddressRefused
 
 KIND = "application/problem+json"
 
@@ -46,6 +47,11 @@ _MEANINGS = {
     500: ("OutputFailed", "A fault of the service. Nothing was published."),
     503: ("Unavailable", "Something that this needs is not there now; try again later."),
 }
+REFUSED_ADDRESS = (
+    "the address may not be reached from this service; give another, or ask the operator, whose log says why"
+)
+"""Told in place of a message that names what a host's name stands for inside the operator's network."""
+
 _HIDDEN = {
     OutputFailed: "the result could not be written, and nothing was published; the operator finds why in the log",
     PluginFault: "a part of the service failed, and nothing was published; the operator finds why in the log",
@@ -140,7 +146,7 @@ def told(error: VelumError, request: Request) -> Response:
     facts = dict(getattr(error, "facts", {}))
     if isinstance(error, LimitExceeded):
         facts |= {"limit": error.limit, "value": error.value, "allowed": error.allowed}
-    detail = str(error)
+    detail = REFUSED_ADDRESS if isinstance(error, AddressRefused) else str(error)
     if status >= 500 and not open_to_callers:
         detail = next((text for kind, text in _HIDDEN.items() if isinstance(error, kind)), "a fault of the service")
     return problem(status, detail, request.url.path, code=_code(error), headers=headers, **facts)
@@ -149,6 +155,8 @@ def told(error: VelumError, request: Request) -> Response:
 def _code(error: VelumError) -> str:
     """Return the name of the error that clients know: kinds of `Unavailable` are our own concern."""
     kind = type(error)
+    if issubclass(kind, AddressRefused):
+        return BadPlan.__name__
     return Unavailable.__name__ if issubclass(kind, Unavailable) and kind.http_status == 503 else kind.__name__
 
 

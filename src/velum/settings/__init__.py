@@ -16,7 +16,8 @@
     VELUM_SERVICE_<NAME>   [service] <name>       where 'velum serve' listens and how much it takes on: listen_host,
                                                   listen_port, parallel, queue, videos, requests, caller_requests,
                                                   head_seconds, idle_seconds, body_bytes, picture_bytes,
-                                                  grace_seconds, log_names, plans, blur_plan
+                                                  free_bytes, grace_seconds, log_names, plans,
+                                                  blur_plan
     VELUM_JOBS_<NAME>      [jobs] <name>          jobs, and who does them: data, database, store, work, in_process,
                                                   concurrency, overall, span_seconds, originals_seconds,
                                                   results_seconds, records_seconds, unclaimed_seconds, urls, webhooks,

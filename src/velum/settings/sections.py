@@ -46,6 +46,8 @@ class Service:
     """Largest upload."""
     picture_bytes: int = 128 << 20
     """Largest picture: other than a video it is held in memory."""
+    free_bytes: int = 64 << 20
+    """How much room the disks need that the service writes to; with less it is not ready."""
     grace_seconds: float = 20.0
     """How long requests in work may take to finish when the service is told to end."""
     log_names: bool = False
@@ -182,6 +184,7 @@ SERVICE: Readers = MappingProxyType(
         "idle_seconds": Given.seconds,
         "body_bytes": _COUNT,
         "picture_bytes": _COUNT,
+        "free_bytes": Given.number,
         "grace_seconds": Given.seconds,
         "log_names": Given.yes,
         "page": Given.yes,

@@ -155,13 +155,13 @@ def test_to_review_takes_the_scope_and_the_job(tmp_path: Path, monkeypatch: pyte
 class Scoped(Named):
     """As `Named`, and asks for the scope."""
 
-    def require(self, scope: Any) -> Any:
-        named = super().require(scope)
+    def require(self, *scopes: Any) -> Any:
+        named = super().require(*scopes)
 
         def caller(request: Request) -> Caller:
             one: Caller = named(request)
-            if scope not in one.scopes:
-                raise Denied(f"this takes the scope {scope}")
+            if one.scopes.isdisjoint(scopes):
+                raise Denied(f"this takes one of the scopes {scopes}")
             return one
 
         return caller

@@ -164,6 +164,8 @@ class Counter:
         """Return the submission, without its files. Raises `BadPlan` and `Denied`."""
         if wanted.priority > 0 and "operate" not in caller.scopes:
             raise Denied("a priority above 0 takes the scope operate; leave it out")
+        if wanted.regions is None and "anonymize" not in caller.scopes:
+            raise Denied("a job without regions of one's own takes the scope anonymize; name an upload of regions")
         if wanted.regions is not None and "review" not in caller.scopes:
             raise Denied("regions take the scope review; leave them out")
         if wanted.webhook is not None:

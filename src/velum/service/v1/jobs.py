@@ -18,7 +18,7 @@ from velum.jobs import Job, State
 from velum.jobs.desk import MOST
 from velum.jobs.reviews import Reviews
 from velum.service.access import Access
-from velum.service.callers import Caller
+from velum.service.callers import SCOPES, Caller
 from velum.service.problems import Conflict, documented
 from velum.service.v1.counter import Counter
 from velum.service.v1.download import result_of
@@ -62,10 +62,10 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
     When `ending` says that the service ends, they are let go.
     """
     router = APIRouter(prefix="/jobs", tags=["Jobs"])
-    asking = access.require("anonymize")
-    Asking = Annotated[Caller, Depends(asking)]  # noqa: N806 - a type
+    Asking = Annotated[Caller, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
+    Looking = Annotated[Caller, Depends(access.require(*SCOPES))]  # noqa: N806 - a type
 
-    def found(job: JobId, caller: Asking, request: Request) -> Job:
+    def found(job: JobId, caller: Looking, request: Request) -> Job:
         one = counter.get(job, caller)
         note(request, job=one.id, plan=one.submission.plan.digest)
         return one
@@ -94,7 +94,7 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
 
     @router.get("", response_model=JobPage, response_class=JSONResponse, responses=documented())
     def listed(
-        caller: Asking,
+        caller: Looking,
         state: State | None = None,
         after: _AFTER = None,
         limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
@@ -105,12 +105,12 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
         return JSONResponse({"jobs": [shown(job, caller) for job in page.jobs], "after": page.after})
 
     @router.get("/{job}", responses=documented(404), **state)
-    def look(job: Theirs, caller: Asking) -> Response:
+    def look(job: Theirs, caller: Looking) -> Response:
         """Tell how far a job is."""
         return JSONResponse(shown(job, caller), headers={"cache-control": "no-store"})
 
     @router.get("/{job}/events", response_class=EventSourceResponse, responses={**documented(404), 200: dict(_EVENT)})
-    async def events(job: Annotated[Job, Depends(watched)], caller: Asking) -> AsyncIterator[ServerSentEvent]:
+    async def events(job: Annotated[Job, Depends(watched)], caller: Looking) -> AsyncIterator[ServerSentEvent]:
         """Follow a job: frames done, frames a second, time left. Ends with it."""
         async for event in _watched(counter, job, caller, ending):
             yield event
@@ -126,12 +126,12 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
         return JSONResponse(shown(counter.retry(job, caller, idempotency_key), caller))
 
     @router.get("/{job}/result", responses={**RANGES, **documented(404, 409, 410, 416)}, response_class=Response)
-    def result(job: Theirs, request: Request) -> Response:
+    def result(_: Asking, job: Theirs, request: Request) -> Response:
         """Fetch the result, or a range of it."""
         return result_of(job, counter.office.open().store, request)
 
     @router.head("/{job}/result", responses={**RANGES, **documented(404, 409, 410, 416)}, response_class=Response)
-    def result_head(job: Theirs, request: Request) -> Response:
+    def result_head(_: Asking, job: Theirs, request: Request) -> Response:
         """Tell of the result what a fetch would."""
         return result_of(job, counter.office.open().store, request)
 

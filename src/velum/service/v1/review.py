@@ -74,7 +74,7 @@ class PreviewState(BaseModel):
 def routes(counter: Counter, studio: Studio, previews: Previews, access: Access) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter(prefix="/jobs", tags=["Review"])
-    Asking = Annotated[Caller, Depends(access.require("anonymize"))]  # noqa: N806 - a type
+    Asking = Annotated[Caller, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
     Reviewing = Annotated[Caller, Depends(access.require("review"))]  # noqa: N806 - a type
     state: dict[str, Any] = {"response_model": JobState, "response_class": JSONResponse}
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from velum.service.access import COOKIE, Access, secret_of
-from velum.service.callers import Caller
+from velum.service.callers import SCOPES, Caller
 from velum.service.problems import documented
 
 SECONDS = 3600
@@ -16,7 +16,7 @@ SECONDS = 3600
 def routes(access: Access) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter(prefix="/session", tags=["Jobs"])
-    Asking = Annotated[Caller, Depends(access.require("anonymize"))]  # noqa: N806 - a type
+    Asking = Annotated[Caller, Depends(access.require(*SCOPES))]  # noqa: N806 - a type
 
     @router.post("", status_code=204, responses=documented(), response_class=Response)
     def begin(_: Asking, request: Request) -> Response:

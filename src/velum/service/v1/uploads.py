@@ -82,7 +82,7 @@ def theirs(office: Office, upload: str, caller: Caller) -> Upload:
 def routes(receiving: Receiving, access: Access) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter(prefix="/uploads", tags=["Uploads"])
-    Asking = Annotated[Caller, Depends(access.require("anonymize"))]  # noqa: N806 - a type
+    Asking = Annotated[Caller, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
     limiter: list[anyio.CapacityLimiter] = []
     turns = UploadTurns()
     state: dict[str, Any] = {"response_model": UploadState, "response_class": JSONResponse}
