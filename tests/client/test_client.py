@@ -344,7 +344,7 @@ def test_both_clients_have_the_same_methods() -> None:
 
 def test_a_watcher_too_many_asks_instead(chosen: Settings, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.client.jobs.POLL_SECONDS", 0.05)
-    few = replace(chosen, service=replace(chosen.service, requests=4))  # half of them may watch
+    few = replace(chosen, service=replace(chosen.service, requests=4, caller_requests=4))  # half of them may watch
     with on_the_wire(few) as url, working(few), Client(url) as it:
         job = it.submit(photo, name="slow.png")
         others = [it.events(job) for _ in range(2)]

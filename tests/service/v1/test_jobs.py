@@ -295,7 +295,7 @@ def test_a_result_that_was_deleted_after_its_time_is_gone(tmp_path: Path) -> Non
 
 def test_only_so_many_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "LOOK_SECONDS", 0.02)
-    with on_the_wire(settings(tmp_path, requests=3)) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(settings(tmp_path, requests=3, caller_requests=3)) as url, httpx2.Client(base_url=url) as it:
         place = handed_in(it)
         lines: list[str] = []
         begun_watching = threading.Event()
