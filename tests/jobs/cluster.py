@@ -86,10 +86,11 @@ def stoppable(programs: Path) -> Iterator[Server]:
 @contextmanager
 def database(server: str, name: str) -> Iterator[str]:
     """Give the URL of an empty database of a server."""
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield f"{server}/{name}"
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    for before in (True, False):  # each with a connection of its own: the server may be stopped in between
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}" if before else f"DROP DATABASE {name} WITH (FORCE)")
+        if before:
+            yield f"{server}/{name}"
 
 
 def _known(name: str) -> bool:
