@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from velum.media.inventory.surplus import Surplus, filled
+from velum.media.spherical import PROJECTION, says_more
 
 _EBML, _SEGMENT, _CLUSTER, _GROUP, _TRACKS, _TRACK = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xA0, 0x1654AE6B, 0xAE
 _VOID, _CRC, _NUMBER, _SIMPLE, _BLOCK, _ADDITIONS = 0xEC, 0xBF, 0xD7, 0xA3, 0xA1, 0x75A1
@@ -131,10 +132,16 @@ class _Walk:
                     elif inner == _VIDEO:
                         alpha = (one for one in self.elements(inside, ends) if one[0] == _ALPHA)
                         self.alpha |= any(any(self.data[one[2] : one[3]]) for one in alpha)
+                        yield from self._projection(inside, ends)
                     elif inner == _VOID:
                         yield from filled(self.data, inside, ends, "an element for padding")
             elif name != _CRC:
                 yield Surplus(f"element {name:#x}", start, last - start)
+
+    def _projection(self, at: int, end: int) -> Iterator[Surplus]:
+        for name, start, content, last in self.elements(at, end):
+            if name == PROJECTION and says_more(bytes(self.data[content:last])):
+                yield Surplus("more than a projection", start, last - start, ordinary=True)
 
 
 def matroska(data: bytes) -> Iterator[Surplus]:

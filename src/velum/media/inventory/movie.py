@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from velum.media.inventory.boxes import BoxSpan, boxes, number
 from velum.media.inventory.surplus import Surplus, filled, gaps
+from velum.media.spherical import V1, of_xml, says_alone, to_xml
 
 _PARENTS = {
     b"moov", b"trak", b"edts", b"mdia", b"minf", b"dinf", b"stbl", b"mvex", b"moof", b"traf", b"mfra", b"tapt", b"gmhd",
@@ -75,7 +76,7 @@ def _box(whole: _Movie, box: BoxSpan) -> Iterator[Surplus]:
     elif box.name == b"meta":
         yield from _list(data, box)
     elif box.name == b"uuid":
-        yield Surplus("box 'uuid'", box.start, box.end - box.start, ordinary=True)
+        yield from _extension(data, box)
     elif box.name not in _LEAVES:
         if any(data[box.content : box.end]):
             yield Surplus(f"box {box.spelled}", box.start, box.end - box.start)
@@ -83,6 +84,13 @@ def _box(whole: _Movie, box: BoxSpan) -> Iterator[Surplus]:
         yield from _descriptions(data, box)
     elif box.name == b"trex":
         whole.defaults[number(data, box.content + 4, 4)] = number(data, box.content + 16, 4)
+
+
+def _extension(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
+    text = bytes(data[box.content : min(box.end, box.content + _LARGEST_ENTRY)])
+    found = of_xml(text) if text.startswith(V1) else None
+    if found is None or to_xml(found) != text:
+        yield Surplus("box 'uuid'", box.start, box.end - box.start, ordinary=True)
 
 
 def _words(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
@@ -116,7 +124,9 @@ def _descriptions(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
         if not _is_visual(data, entry):
             continue
         for one in boxes(data, start, entry.end):
-            if one.name not in _ENTRIES and any(data[one.start : one.end]):
+            if one.name in {b"st3d", b"sv3d"} and not says_alone(data, one.start, one.end):
+                yield Surplus(f"box {one.spelled}", one.start, one.end - one.start, ordinary=True)
+            elif one.name not in _ENTRIES and any(data[one.start : one.end]):
                 yield Surplus(f"box {one.spelled}", one.start, one.end - one.start)
             elif one.name == b"avcC":
                 yield from _parameters(one, _end_of_avc(data, one))

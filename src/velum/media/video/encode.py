@@ -18,9 +18,11 @@ from velum.media.live import Outlet
 from velum.media.published import Published
 from velum.media.video.codecs import recipe
 from velum.media.video.containers import container_for, opened
+from velum.media.video.embed import embed
 from velum.media.video.feed import Feed, added, move
 from velum.media.video.info import VideoInfo
 from velum.media.video.outlet import Sender
+from velum.media.video.projection import NOTE
 from velum.media.video.remux import Companions
 from velum.media.video.smart import Smart, planned
 from velum.media.video.tracks import choose, without_places
@@ -184,6 +186,7 @@ class VideoWriter(Published):
             self._mux(self._encode(None))
             self._companions.until(None)
             self._container.close()
+            self._embed()
             if self._sender:
                 self.sha256 = self._sender.sha256
             else:
@@ -196,6 +199,12 @@ class VideoWriter(Published):
             self._recipe.warnings.append(
                 f"{self._companions.untimed} packets of sound before the first time stamp were left out"
             )
+
+    def _embed(self) -> None:
+        """Write how the pictures are projected into the finished file; say where that is not possible."""
+        found = self._like.coding.spherical
+        if found and (self._sender or not embed(self._part, self._format, found)):
+            self._recipe.warnings.append(NOTE)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from velum.frame import Orientation
 from velum.limits import Limits
 from velum.media.live import Live
+from velum.media.spherical import Spherical
 from velum.media.video.pixels import Layout
 from velum.media.video.source import Held
 
@@ -51,6 +52,8 @@ class Coding:
     orientation: Orientation = _UPRIGHT
     field_order: int = 0
     """FFmpeg's `AVFieldOrder`; above 1 for interlaced video."""
+    spherical: Spherical | None = None
+    """How it is projected; None for flat pictures, and where that is said in no way that can be kept."""
 
 
 @dataclass(frozen=True, slots=True)

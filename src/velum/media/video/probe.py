@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from PIL import ExifTags, Image
 from velum.errors import BadInput
 from velum.frame import Orientation
 from velum.limits import Limits
+from velum.media.spherical import Spherical, of_xml
 from velum.media.video import alpha
 from velum.media.video.info import Coding, Colour, Track, VideoInfo
 from velum.media.video.pixels import Layout, kept_layout
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
+_TAG = "spherical-video"
 _JPEG_RANGE = 2
 _LIMITED_UNLESS_STATED = frozenset({"h264", "hevc", "av1"})
 _FIRST_FRAMES_BYTES = 64 << 20
@@ -52,16 +55,27 @@ def probe(file: Held, limits: Limits, *, cover_damage: bool) -> VideoInfo:
         # Of these it is a guess from the first and the last time stamp, which may be of several clocks.
         if duration is not None and file.format not in SET_ANEW:
             limits.check("seconds", int(duration), str(file.path))
-        coding = _coding(stream, first, packet)
+        projected, spherical = _projected(stream, file)
+        coding = replace(_coding(stream, first, packet), spherical=spherical)
         notes = [] if short is None else [f"the file is truncated: {short}"]
         notes += _notes(container, first)
-        notes += [NOTE] if isinstance(file, VideoFile) and file.is_projected() else []
+        notes += [NOTE] if projected and spherical is None else []
         width, height = coding.orientation.stored_size(first.width, first.height)
         return VideoInfo(
             format=file.format, width=width, height=height, frames=_frames(stream, file), fps=coding.rate,
             duration_seconds=duration, source=file.path, coding=coding, tracks=tuple(_tracks(container)),
             notes=tuple(notes), file=file, limits=limits, cover_damage=cover_damage,
         )  # fmt: skip
+
+
+def _projected(stream: "VideoStream", file: Held) -> tuple[bool, Spherical | None]:
+    """Return whether a projection is stated, and which; None where it is none that can be kept."""
+    if not isinstance(file, VideoFile):
+        return False, None
+    # Matroska has V1 among its tags.
+    tagged = next((value for name, value in stream.metadata.items() if name.lower() == _TAG), "")
+    found = file.spherical(stream.id) or of_xml(tagged.encode())
+    return bool(found or tagged) or file.is_projected(), found
 
 
 def _frames(stream: "VideoStream", file: Held) -> int | None:

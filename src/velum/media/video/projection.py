@@ -1,15 +1,24 @@
-"""Whether a video says how it is projected, as those of 360-degree cameras do."""
+"""How a video file says that it is projected, as those of 360-degree cameras do."""
 
 import io
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 
-_SPHERICAL_V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
-_BOXES = re.compile(rb"sv3d|st3d|" + re.escape(_SPHERICAL_V1))
-"""Spherical Video V2 and V1: boxes of a sample entry, and one of a track."""
+from velum.media.isobmff import IsoBox, boxes
+from velum.media.spherical import STEREO_MODE, V1, Spherical, begin, elements, of_boxes, of_elements, of_xml, spans
 
-_PROJECTION = re.compile(rb"\x76\x70[\x81-\xff\x01-\x7f][\x00-\xff]{0,7}?\x76\x71[\x81-\x84]")
-"""RFC 9559, 5.1.4.1.28.41: the element Projection, which begins with its type."""
+_BOXES = re.compile(rb"sv3d|st3d|" + re.escape(V1))
+_V2 = {b"sv3d", b"st3d"}
+_ENTRY_HEAD = 78
+"""Bytes of a visual sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)."""
 
+_PROJECTION = re.compile(
+    rb"\x76\x70[\x81-\xff\x01-\x7f][\x00-\xff]{0,7}?\x76\x71(\x81|\x82.|\x84...)[\x01-\xff]", re.DOTALL
+)
+"""RFC 9559, 5.1.4.1.28.41: the element Projection, which begins with its type; 0 is that of a flat picture."""
+
+_SEGMENT, _TRACKS, _TRACK, _KIND, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0x83, 0xE0
 _MOST_BYTES = 64 << 20
 _MATROSKA_HEAD_BYTES = 1 << 18
 NOTE = (
@@ -21,19 +30,93 @@ NOTE = (
 def is_projected(file: io.RawIOBase, size: int, format: str) -> bool:
     """Tell whether a video file of `size` bytes states a projection or an arrangement of two views."""
     if format in {"MKV", "WEBM"}:
-        file.seek(0)
-        return _PROJECTION.search(file.read(_MATROSKA_HEAD_BYTES) or b"") is not None
-    if format not in {"MP4", "MOV", "3GP"}:
-        return False
+        head = _head(file)
+        return any(dict(elements(_video(head))).get(STEREO_MODE, b"")) or _PROJECTION.search(head) is not None
+    return any(_BOXES.search(data) for data in _indexes(file, size, format))
+
+
+def spherical(file: io.RawIOBase, size: int, format: str, track: int) -> Spherical | None:
+    """Return the projection of a track, by its number in MP4, MOV and 3GP; in MKV and WebM that of the first pictures.
+
+    None where there is none, or one that is not known in all it says.
+    """
+    if format in {"MKV", "WEBM"}:
+        return of_elements(_video(_head(file)))
+    for data in _indexes(file, size, format):
+        for trak in _inside(data, 0, len(data), b"moov", b"trak"):
+            heads = list(_inside(data, trak.start, trak.end, b"tkhd"))
+            if heads and _number(data, heads[0]) == track:
+                return _of_track(data, trak)
+    return None
+
+
+def _head(file: io.RawIOBase) -> bytes:
+    file.seek(0)
+    return file.read(_MATROSKA_HEAD_BYTES) or b""
+
+
+def _indexes(file: io.RawIOBase, size: int, format: str) -> Iterator[bytes]:
+    """Yield the boxes of the file that may say it."""
     start = 0
-    while start + 8 <= size:
+    while start + 8 <= size and format in {"MP4", "MOV", "3GP"}:
         file.seek(start)
         head = file.read(16) or b""
         length = int.from_bytes(head[:4])
         length = int.from_bytes(head[8:16]) if length == 1 else length or size - start
         if head[4:8] in {b"moov", b"uuid"}:
             file.seek(start)
-            if _BOXES.search(file.read(min(length, _MOST_BYTES)) or b""):
-                return True
+            yield file.read(min(length, _MOST_BYTES)) or b""
         start += max(length, 8)
-    return False
+
+
+def _inside(data: bytes, start: int, end: int, *names: bytes) -> Iterator[IsoBox]:
+    """Yield the boxes on that path."""
+    for one in boxes(data, start, end):
+        if one.name == names[0]:
+            if len(names) == 1:
+                yield one
+            else:
+                yield from _inside(data, one.start, one.end, *names[1:])
+
+
+def _number(data: bytes, head: IsoBox) -> int:
+    """Return the number of a track (ISO/IEC 14496-12, 8.3.2)."""
+    at = head.start + (20 if data[head.start] else 12)
+    return int.from_bytes(data[at : at + 4])
+
+
+def _of_track(data: bytes, trak: IsoBox) -> Spherical | None:
+    words = [
+        data[one.start + len(V1) : one.end] for one in _inside(data, trak.start, trak.end, b"uuid")
+        if data.startswith(V1, one.start)
+    ]  # fmt: skip
+    first = of_xml(words[0]) if words else None
+    second: Spherical | None = None
+    for table in _inside(data, trak.start, trak.end, b"mdia", b"minf", b"stbl", b"stsd"):
+        for entry in boxes(data, table.start + 8, table.end):
+            inside = entry.start + _ENTRY_HEAD, entry.end
+            if any(one.name in _V2 for one in boxes(data, *inside)):
+                second = of_boxes(data, *inside)
+                if second is None:  # it is the one that counts where the two differ
+                    return None
+                break
+    if first is None or second is None:
+        return second or first
+    flat = not second.kind
+    return replace(
+        second, xml=first.xml, kind=first.kind if flat else second.kind, values=first.values if flat else second.values
+    )
+
+
+def _video(data: bytes) -> bytes:
+    """Return what an MKV or a WebM says of its first track of pictures, empty where it says nothing."""
+    header = next(spans(data, 0, len(data)), None)
+    segment = begin(data, header[3], len(data)) if header else None
+    if segment is None or segment[0] != _SEGMENT:
+        return b""
+    for tracks, _, start, end in spans(data, segment[1], len(data)):
+        for name, content in elements(data[start:end]) if tracks == _TRACKS else ():
+            inside = dict(elements(content)) if name == _TRACK else {}
+            if inside.get(_KIND) == b"\1":
+                return inside.get(_VIDEO, b"")
+    return b""

@@ -15,8 +15,9 @@ from velum.errors import BadInput, VelumError
 from velum.limits import Limits
 from velum.media.live import Live
 from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
+from velum.media.spherical import Spherical
 from velum.media.video.joins import joined
-from velum.media.video.projection import is_projected
+from velum.media.video.projection import is_projected, spherical
 from velum.media.video.whole import TS_PACKETS, alpha_track, missing
 
 if TYPE_CHECKING:
@@ -181,6 +182,11 @@ class VideoFile:
         """Tell whether the file states a projection, as 360-degree cameras do."""
         with translated(self.path):
             return is_projected(_At(self._descriptor), self.size, self.format)
+
+    def spherical(self, track: int) -> Spherical | None:
+        """Return how a track, by its number in MP4 and MOV, is projected; None where it is not, or in no known way."""
+        with translated(self.path):
+            return spherical(_At(self._descriptor), self.size, self.format, track)
 
     @property
     def stopped(self) -> bool:

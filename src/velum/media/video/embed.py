@@ -1,0 +1,230 @@
+"""Writes into a finished file how it is projected: FFmpeg's muxers can, but PyAV hands them nothing of it.
+
+In MP4 and MOV the index grows, and what lies behind it moves; in Matroska padding that FFmpeg leaves gives way.
+"""
+
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from velum.media.inventory.boxes import BoxSpan, boxes, number
+from velum.media.spherical import (
+    PROJECTION,
+    STEREO_MODE,
+    Spherical,
+    begin,
+    element,
+    spans,
+    to_boxes,
+    to_elements,
+    to_xml,
+)
+
+_ENTRY_HEAD = 78
+_TOP = {b"ftyp", b"free", b"wide", b"mdat", b"moov"}
+_BEHIND = {b"pasp", b"clap", b"colr", b"btrt", b"fiel", b"gama", b"mdcv", b"clli"}
+"""Boxes of a sample entry that come behind those of a projection."""
+
+_LARGEST_INDEX: Final = 256 << 20
+_HEAD_BYTES: Final = 1 << 20
+_STEP: Final = 8 << 20
+
+_SEGMENT, _SEEK_HEAD, _TRACKS, _CLUSTER, _VOID, _CRC = 0x18538067, 0x114D9B74, 0x1654AE6B, 0x1F43B675, 0xEC, 0xBF
+_SEEK, _POSITION, _TRACK, _KIND, _VIDEO = 0x4DBB, 0x53AC, 0xAE, 0x83, 0xE0
+
+_Span = tuple[int, int, int, int]
+
+
+def embed(path: Path, format: str, found: Spherical) -> bool:
+    """Write the projection into a video that was muxed. False, and nothing is changed, where it has no place.
+
+    Raises `OSError`.
+    """
+    known: dict[str, Callable[[int, Spherical], bool]] = {
+        "MP4": _into_movie, "MOV": _into_movie, "3GP": _into_movie, "MKV": _into_matroska, "WEBM": _into_matroska,
+    }  # fmt: skip
+    if format not in known:
+        return False
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        return known[format](descriptor, found)
+    finally:
+        os.close(descriptor)
+
+
+def _into_movie(file: int, found: Spherical) -> bool:
+    size = os.fstat(file).st_size
+    top = list(_top(file, size))
+    indexes = [one for one in top if one.name == b"moov"]
+    if len(indexes) != 1 or any(one.name not in _TOP for one in top):
+        return False
+    start, end = indexes[0].start, indexes[0].end
+    if end - start > _LARGEST_INDEX:
+        return False
+    data = bytearray(os.pread(file, end - start, start))
+    more = _additions(data, found)
+    growth = sum(len(made) for made, _, _ in more)
+    if not more or not _move_chunks(data, end, growth):
+        return False
+    for made, _, parents in more:
+        for parent in parents:
+            grown = number(data, parent.start, 4) + len(made)  # type: ignore[arg-type]
+            data[parent.start : parent.start + 4] = grown.to_bytes(4)
+    for made, at, _ in sorted(more, key=lambda one: one[1], reverse=True):
+        data[at:at] = made
+    for at in reversed(range(end, size, _STEP)):
+        _write(file, os.pread(file, min(_STEP, size - at), at), at + growth)
+    _write(file, data, start)
+    return True
+
+
+def _top(file: int, size: int) -> Iterator[BoxSpan]:
+    start = 0
+    while start + 8 <= size:
+        head = os.pread(file, 16, start)
+        length, content = int.from_bytes(head[:4]), start + 8
+        if length == 1:
+            length, content = int.from_bytes(head[8:]), start + 16
+        end = min(start + length, size) if length >= content - start else size
+        yield BoxSpan(head[4:8], start, content, end)
+        start = end
+
+
+def _additions(data: bytearray, found: Spherical) -> list[tuple[bytes, int, list[BoxSpan]]]:
+    """Return the boxes to add to an index, where to, and in which boxes they will lie; none where they cannot."""
+    for chain in _chains(data, b"moov", b"trak", b"mdia", b"hdlr"):
+        if data[chain[3].content + 8 : chain[3].content + 12] != b"vide":
+            continue
+        made: list[tuple[bytes, int, list[BoxSpan]]] = []
+        if found.boxed:
+            for table in _chains(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
+                if table[1] == chain[1]:
+                    entries = boxes(data, table[5].content + 8, table[5].end)  # type: ignore[arg-type]
+                    made += [(to_boxes(found), _place(data, one), [*table, one]) for one in entries]
+        if found.xml:
+            text = to_xml(found)
+            made.append(((8 + len(text)).to_bytes(4) + b"uuid" + text, chain[1].end, chain[:2]))
+        return made
+    return []
+
+
+def _chains(data: bytearray, *names: bytes, start: int = 0, end: int | None = None) -> Iterator[list[BoxSpan]]:
+    """Yield the boxes on a path, from the outermost to the innermost."""
+    for one in boxes(data, start, len(data) if end is None else end):  # type: ignore[arg-type]
+        if one.name == names[0]:
+            inner = _chains(data, *names[1:], start=one.content, end=one.end) if len(names) > 1 else [[]]
+            for rest in inner:
+                yield [one, *rest]
+
+
+def _place(data: bytearray, entry: BoxSpan) -> int:
+    at = entry.content + _ENTRY_HEAD
+    for one in boxes(data, at, entry.end):  # type: ignore[arg-type]
+        if one.name in _BEHIND:
+            break
+        at = one.end
+    return at
+
+
+def _move_chunks(data: bytearray, end: int, growth: int) -> bool:
+    """Have the chunks behind the index, which ended at `end`, begin later. False where a place has too few bytes."""
+    for name, width in ((b"stco", 4), (b"co64", 8)):
+        for *_, table in _chains(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", name):
+            for at in range(table.content + 8, table.content + 8 + width * number(data, table.content + 4, 4), width):  # type: ignore[arg-type]
+                place = int.from_bytes(data[at : at + width])
+                place += growth if place >= end else 0
+                if place >= 1 << 8 * width:
+                    return False
+                data[at : at + width] = place.to_bytes(width)
+    return True
+
+
+def _write(file: int, data: bytes | bytearray, at: int) -> None:
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(file, rest, at)
+        rest, at = rest[written:], at + written
+
+
+def _into_matroska(file: int, found: Spherical) -> bool:
+    data = os.pread(file, _HEAD_BYTES, 0)
+    header = next(spans(data, 0, len(data)), None)
+    segment = begin(data, header[3], len(data)) if header else None
+    if segment is None or segment[0] != _SEGMENT:
+        return False
+    parts = _before_pictures(data, segment[1])
+    names = [name for name, *_ in parts]
+    if any(names.count(name) != 1 for name in (_SEEK_HEAD, _VOID, _TRACKS)):
+        return False
+    seek, void, tracks = (parts[names.index(name)] for name in (_SEEK_HEAD, _VOID, _TRACKS))
+    made = _tracks(data, tracks, to_elements(found))
+    if made is None or not seek[3] <= void[1] < tracks[1]:
+        return False
+    growth = len(made) - (tracks[3] - tracks[1])
+    padding = _padding(void[3] - void[1] - growth)
+    if padding is None:
+        return False
+    moved = range(void[3] - segment[1], tracks[3] - segment[1])
+    _write(file, padding + data[void[3] : tracks[1]] + made, void[1])
+    _write(file, _seeks(data, seek, moved, growth), seek[1])
+    return True
+
+
+def _before_pictures(data: bytes, at: int) -> list[_Span]:
+    found: list[_Span] = []
+    for part in spans(data, at, len(data)):
+        if part[0] == _CLUSTER:
+            break
+        found.append(part)
+    return found
+
+
+def _padding(size: int) -> bytes | None:
+    """Return an element for padding of so many bytes, None where there is none of that size."""
+    if size == 0:
+        return b""
+    lengths = (element(_VOID, bytes(size - 1 - length), length) for length in range(1, min(size, 9)))
+    return next((made for made in lengths if len(made) == size), None)
+
+
+def _tracks(data: bytes, tracks: _Span, more: bytes) -> bytes | None:
+    """Return the description of all tracks with `more` in that of the pictures, None where it says it already."""
+    body, done = b"", False
+    for part in spans(data, tracks[2], tracks[3]):
+        name, start, content, end = part
+        inside = {one[0]: one for one in spans(data, content, end)} if name == _TRACK else {}
+        if done or _VIDEO not in inside or data[inside[_KIND][2] : inside[_KIND][3]] != b"\1":
+            body += data[start:end] if name != _CRC else b""
+            continue
+        _, first, held, last = inside[_VIDEO]
+        if {one[0] for one in spans(data, held, last)} & {PROJECTION, STEREO_MODE}:
+            return None
+        video = _rebuilt(inside[_VIDEO], data[held:last] + more)
+        body, done = body + _rebuilt(part, data[content:first] + video + data[last:end]), True
+    return _rebuilt(tracks, _summed(data, tracks, body)) if done else None
+
+
+def _rebuilt(like: _Span, content: bytes) -> bytes:
+    name, start, first, _ = like
+    return element(name, content, first - start - len(element(name, b"")) + 1)
+
+
+def _summed(data: bytes, like: _Span, body: bytes) -> bytes:
+    """Return the content of an element with its check sum, where it has one (RFC 8794, 11.3.1)."""
+    first = next(spans(data, like[2], like[3]), None)
+    return (element(_CRC, zlib.crc32(body).to_bytes(4, "little")) if first and first[0] == _CRC else b"") + body
+
+
+def _seeks(data: bytes, seek: _Span, moved: range, growth: int) -> bytes:
+    """Return the table of places, of the same size, with those that moved `growth` bytes to the front."""
+    whole = bytearray(data[seek[1] : seek[3]])
+    body = seek[2]
+    for name, _, content, end in spans(data, seek[2], seek[3]):
+        body = end if name == _CRC else body
+        for inner, _, at, last in spans(data, content, end) if name == _SEEK else ():
+            place = int.from_bytes(data[at:last])
+            if inner == _POSITION and place in moved:
+                whole[at - seek[1] : last - seek[1]] = (place - growth).to_bytes(last - at)
+    return _rebuilt(seek, _summed(data, seek, bytes(whole[body - seek[1] :])))
