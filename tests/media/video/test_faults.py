@@ -92,6 +92,20 @@ def test_a_damaged_picture_is_told_with_its_place_or_covered(tmp_path: Path, suf
     assert decoded(tmp_path / f"b{suffix}")[7][1][0].mean() < 20
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_clip_trimmed_by_its_edit_list_is_watched_for_damage_as_any_other(tmp_path: Path, suffix: str) -> None:
+    stamps = tuple(512 * index for index in range(-3, 17))
+    trimmed = Clip(suffix=suffix, container={"avoid_negative_ts": "disabled"}, stamps=stamps, options={"bf": "0"})
+    source = made(tmp_path / "a", trimmed)
+    assert len(times(source)) == 17
+    assert not copy(source, tmp_path / f"b{suffix}").warnings
+    with av.open(str(source)) as container:
+        packet = [bytes(one) for one in container.demux(video=0) if one.size][7]
+    source.write_bytes(source.read_bytes().replace(packet, b"\xff" * len(packet)))
+    with pytest.raises(BadInput, match=r"damaged at frame 4 at 0\.160 s"):
+        copy(source, tmp_path / f"c{suffix}")
+
+
 def test_covered_pictures_of_an_avi_keep_their_place(tmp_path: Path) -> None:
     whole = made(tmp_path / "whole", Clip("mpeg4", suffix=".avi", frames=20, base=Fraction(1, 25)))
     source = tmp_path / "a.avi"
@@ -268,6 +282,13 @@ def test_content_decides_not_the_name(tmp_path: Path) -> None:
         assert reader.info.format == "MKV"
     assert media.SUFFIXES[".mp4"] == "MP4"
     assert not np.any([suffix in media.IMAGE_SUFFIXES for suffix in media.VIDEO_SUFFIXES])
+
+
+def test_a_picture_that_an_edit_list_leaves_out_is_not_expected_but_begins_the_rest() -> None:
+    timeline = Timeline()
+    for pts in (10, 20, 30):
+        assert timeline.announce(pts, key=pts == 10, shown=pts == 30)
+    assert timeline.rest() == [30]
 
 
 def test_a_timeline_names_what_did_not_come() -> None:

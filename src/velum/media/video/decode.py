@@ -168,14 +168,15 @@ class Pass:
             self._reason = "a packet is marked as damaged"
         stamp = packet.dts if self._ordered else packet.pts
         silent = not self._ordered and shows_nothing(self._coding.codec, packet)
-        if packet.is_discard or silent:
+        if silent:
             return
+        key, shown = packet.is_keyframe, not packet.is_discard
         if stamp is None:
-            self._unstamped = True
-            decodable = self._timeline.begin(key=packet.is_keyframe)
+            self._unstamped = self._unstamped or shown
+            decodable = self._timeline.begin(key=key)
         else:
-            decodable = self._timeline.announce(stamp, key=packet.is_keyframe, damaged=one.damaged)
-        self._left_out += not decodable
+            decodable = self._timeline.announce(stamp, key=key, damaged=one.damaged, shown=shown)
+        self._left_out += shown and not decodable
 
     def _extend(self, packet: "Packet[Any]") -> None:
         if packet.pts is not None:

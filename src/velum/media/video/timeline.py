@@ -22,16 +22,18 @@ class Timeline:
         """Expect none before the next key frame: what comes belongs to another recording."""
         self._begun = False
 
-    def announce(self, pts: int, *, key: bool, damaged: bool = False) -> bool:
+    def announce(self, pts: int, *, key: bool, damaged: bool = False, shown: bool = True) -> bool:
         """Expect a picture at `pts`. Return False when it need not come: it lies before the first key frame.
 
         A recording may begin anywhere: pictures that need ones from before its beginning are shown by no player.
+        One that is not `shown`, since an edit list leaves it out, is not expected, and those after it can be decoded.
         """
         if key and not self._begun:
             self._begun, self._start = True, pts
         if not self._begun or pts < self._start:
             return False
-        heapq.heappush(self._due, (pts, damaged))
+        if shown:
+            heapq.heappush(self._due, (pts, damaged))
         return True
 
     def next_pts(self) -> int | None:
