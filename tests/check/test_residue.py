@@ -202,6 +202,21 @@ def test_what_was_transparent(check: Check, tmp_path: Path, mode: str, name: str
     assert {leak.kind for leak in check(after, PLAN, against=before).leaks} == {"picture"}
 
 
+@pytest.mark.parametrize(("level", "told"), [(60, False), (200, True)])
+def test_black_over_what_was_transparent_may_have_the_rim_of_its_coder(
+    check: Check, tmp_path: Path, level: int, *, told: bool
+) -> None:
+    clear = np.zeros((SIZE[1], SIZE[0], 1), np.uint8)
+    Image.fromarray(np.dstack([source(), clear])).save(tmp_path / "in.png")
+    made = blackened()
+    made[BOX.y1 - 3 : BOX.y1, BOX.x0 : BOX.x1] = (level, 0, 0)
+    clear[BOX.slices] = 255
+    Image.fromarray(np.dstack([made, clear])).save(tmp_path / "out.png")
+    found = {leak.kind for leak in check(tmp_path / "out.png", PLAN, against=tmp_path / "in.png").leaks}
+    assert ("picture" in found) == told
+    assert "weak" in found  # nothing is spilled where nothing is lost
+
+
 @pytest.mark.parametrize("after", ["opaque", "black", "kept"])
 def test_what_was_transparent_in_a_video(check: Check, tmp_path: Path, after: str) -> None:
     clear = np.full((SIZE[1], SIZE[0], 1), 255, np.uint8)

@@ -145,7 +145,8 @@ class _Look:
                 yield Leak("seen", f"another detector sees a {where}", frame.index, box, one.label, one.score)
         if source is not None:
             yield from self._changed(frame, source, after, regions, None if before is None else opaque(before))
-        if before is not None and (more := uncovered(before, frame)):
+        hidden = [box for region in regions for box in self._hidden_boxes(region, frame)]
+        if before is not None and (more := uncovered(before, frame, hidden)):
             yield Leak("picture", f"{more:.0%} of the picture was transparent, and is shown now", frame.index)
 
     def _regions(self, frame: Frame) -> tuple[Region, ...]:

@@ -1,13 +1,18 @@
 """Whether what nobody could see, since it was transparent, can be seen now."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
 from velum.frame import Frame, Role, Samples
-from velum.region import Mask
+from velum.region import Box, Mask
 
 CLEAR, SHOWN, WHOLE = 0.1, 0.5, 0.98
 """Shares of full opacity below which a sample cannot be seen, from which it can, and from which nothing else can."""
+
+BLACK, DARK = 24, 96
+"""Levels of the brightest channel up to which a pixel shows nothing: anywhere, and in what was hidden."""
 
 LEAST = 0.0005
 """Share of a picture that must be shown now for it to be told."""
@@ -15,17 +20,21 @@ LEAST = 0.0005
 _WITH_ALPHA = {Role.RGBA, Role.GREY_ALPHA}
 
 
-def uncovered(before: Frame, after: Frame) -> float:
+def uncovered(before: Frame, after: Frame, hidden: Iterable[Box] = ()) -> float:
     """Return the share of a picture that was transparent in its source and is shown now; 0 where that is none of it.
 
-    What is black now shows nothing.
+    What is black now shows nothing. In the boxes that were `hidden` that is what is dark: black that was laid over
+    transparent parts is opaque, and a coder spills the colours of what lies beside it, of which nobody saw anything.
     """
     alpha = _alpha(before)
     if alpha is None or alpha.shape != (before.height, before.width):
         return 0.0
     now = _alpha(after)
     shown = np.ones(alpha.shape, bool) if now is None else now >= SHOWN
-    lit = after.rgb(after.width, after.height).max(axis=2) > 24
+    light = after.rgb(after.width, after.height).max(axis=2)
+    lit = light > BLACK
+    for box in hidden:
+        lit[box.slices] = light[box.slices] > DARK
     share = float(((alpha < CLEAR) & shown & lit).mean())
     return share if share > LEAST else 0.0
 
