@@ -139,3 +139,17 @@ WRONG = [
 def test_mistakes_are_named(text: str, message: str) -> None:
     with pytest.raises(BadPlan, match=message):
         read_catalog(text, "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "expected"),
+    [
+        ("yolox_s", ["yolox-s"], "yolox-s"),
+        ("saved-model", ["saved_model"], "saved_model"),
+        ("a_b", ["a-b", "a_b"], "a_b"),
+        ("a-b_c", ["a_b-c", "a-b-c"], "a-b_c"),
+        ("other", ["a-b"], "other"),
+    ],
+)
+def test_a_name_may_be_written_with_either_sign(name: str, known: list[str], expected: str) -> None:
+    assert models.written(name, known) == expected

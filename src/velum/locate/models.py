@@ -95,8 +95,12 @@ def _shipped() -> Catalog:
 
 
 def written(name: str, known: Iterable[str]) -> str:
-    """Return the name of a model as the catalogue writes it, where `name` is that with `_` for `-`; else `name`."""
-    return name if name in known else next((one for one in known if one == name.replace("_", "-")), name)
+    """Return the name of a model as the catalogue writes it, where `name` has `_` for `-` or the other way round.
+
+    A name that no model has, and one that would be that of several, is returned as it is.
+    """
+    alike = [one for one in known if one.replace("_", "-") == name.replace("_", "-")]
+    return name if name in alike or len(alike) != 1 else alike[0]
 
 
 def _find(what: str, name: str, known: Mapping[str, A]) -> A:

@@ -93,7 +93,7 @@ def named(text: str, *, stated: bool) -> str:
 
     Raises `BadPlan` when no name comes out of it.
     """
-    name = text.replace("_", "-") if stated else re.sub(r"[^a-z0-9.+]+", "-", text.lower()).strip("-.+")
+    name = text if stated else re.sub(r"[^a-z0-9.+]+", "-", text.lower()).strip("-.+")
     if not stated and name[:1].isdigit():
         name = f"model-{name}"
     if not NAME.fullmatch(name):
