@@ -132,7 +132,8 @@ def _move_chunks(data: bytearray, end: int, growth: int) -> bool:
     """Have the chunks behind the index, which ended at `end`, begin later. False where a place has too few bytes."""
     for name, width in ((b"stco", 4), (b"co64", 8)):
         for *_, table in _chains(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", name):
-            for at in range(table.content + 8, table.content + 8 + width * number(data, table.content + 4, 4), width):  # type: ignore[arg-type]
+            last = min(table.end, table.content + 8 + width * number(data, table.content + 4, 4))  # type: ignore[arg-type]
+            for at in range(table.content + 8, last - width + 1, width):
                 place = int.from_bytes(data[at : at + width])
                 place += growth if place >= end else 0
                 if place >= 1 << 8 * width:
