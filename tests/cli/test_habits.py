@@ -2,7 +2,8 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,11 @@ def test_a_stop_says_what_is_finished_and_how_to_go_on(
 ) -> None:
     run_all = local.run
 
-    def stopped_after_two(*arguments: Any, **options: Any) -> Iterator[local.Outcome]:
+    def stopped_after_two(*arguments: Any, **options: Any) -> Generator[local.Outcome]:
         outcomes = run_all(*arguments, **options)
-        yield from islice(outcomes, 2)
-        raise KeyboardInterrupt
+        with closing(outcomes):
+            yield from islice(outcomes, 2)
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(local, "run", stopped_after_two)
     monkeypatch.setattr("sys.argv", ["velum", "hide", "my photos", "-o", "safe"])

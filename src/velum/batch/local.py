@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -100,7 +100,7 @@ def run(
     overwrite: bool = False,
     manifest: Path | None = None,
     resume: bool = False,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Run the jobs on `workers` threads and yield each outcome as it comes.
 
     Finished jobs are noted in the `manifest`. With `resume`, jobs that it lists, from the same source and with the same

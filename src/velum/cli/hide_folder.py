@@ -1,5 +1,6 @@
 """`velum hide` for folders and several files: what became of each, and how to go on after a stop."""
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,10 +68,12 @@ class FolderRun:
             outcomes = run(
                 engine, self.jobs, self.plan, workers=workers, overwrite=overwrite, manifest=manifest, resume=resume
             )
-            for outcome in shown(outcomes, len(self.jobs), self.messages):
-                self._count(outcome, known=work.warnings)
-                if self.keeper:
-                    self.keeper.outcome(outcome)
+            # Closed in any case: what is in work ends before the engine does.
+            with closing(outcomes):
+                for outcome in shown(outcomes, len(self.jobs), self.messages):
+                    self._count(outcome, known=work.warnings)
+                    if self.keeper:
+                        self.keeper.outcome(outcome)
 
     def _count(self, outcome: "Outcome", *, known: tuple[str, ...]) -> None:
         source = outcome.job.source
