@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from velum import Engine
 from velum.errors import VelumError
@@ -167,7 +167,7 @@ def test_metadata_goes_and_what_is_kept_stays(tmp_path: Path) -> None:
     source = tmp_path / "in.jpg"
     exif = Image.Exif()
     exif[306], exif[270] = "2024:05:06 07:08:09", "of a secret"
-    icc = b"profile" * 20
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     photo(96, 80).save(source, "JPEG", exif=exif, comment=b"secret", icc_profile=icc, dpi=(300, 300))
     source.write_bytes(source.read_bytes() + b"secret behind the end")
     data, encoding = hidden(source, Box(0, 0, 9, 9), size=(96, 80), plan=replace(PLAN, metadata=("datetime",)))

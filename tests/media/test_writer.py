@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from velum import media
 from velum.errors import BadPlan, OutputFailed, VelumError
@@ -54,12 +54,14 @@ def test_quality_of_the_plan_wins(tmp_path: Path) -> None:
     assert writer.encoding == "re-encoded: jpeg, quality 30, 4:2:0"
 
 
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
 REFUSED = [
     ("a.png", "RGBA", {}, "b.jpg", BadPlan, "rgb\\+alpha", "alpha would be lost"),
     ("a.png", "I;16", {}, "b.jpg", BadPlan, "16 bits", "depth would be lost"),
     ("a.png", "LA", {}, "b.webp", BadPlan, "grey\\+alpha", "no such kind in WebP"),
     ("a.jpg", "CMYK", {}, "b.png", BadPlan, "cmyk", "no print colours in PNG"),
-    ("a.png", "RGB", {"icc_profile": b"p" * 200}, "b.bmp", BadPlan, "colour profile", "profile would be lost"),
+    ("a.png", "RGB", {"icc_profile": PROFILE}, "b.bmp", BadPlan, "colour profile", "profile would be lost"),
     ("a.png", "RGB", {}, "b.gif", BadPlan, "GIF", "colours would be lost"),
     ("a.png", "RGB", {}, "b.xyz", BadPlan, "allowed are .avif, .bmp", "unknown suffix"),
     ("a.png", "RGB", {}, "b", BadPlan, "allowed are", "no suffix"),

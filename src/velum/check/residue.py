@@ -10,7 +10,7 @@ import numpy.typing as npt
 from velum.engine.areas import Area, outline
 from velum.engine.paint import paint
 from velum.engine.prepare import Work
-from velum.frame import Frame, Plane, Role
+from velum.frame import Frame, Plane, Role, Samples
 from velum.locate.labels import covers
 from velum.media.palette import Indexed
 from velum.region import Mask, Region
@@ -140,9 +140,19 @@ def _why_not_one(plane: Plane, black: Plane, mask: Mask) -> str | None:
         return f"{differ} of its {len(found)} samples differ from the others, where all should have one colour"
     if isinstance(plane, Indexed) and plane.indices is not None and len(np.unique(plane.indices[mask])) > 1:
         return "its samples have several numbers of the palette for one colour"
-    missed = np.abs(found[0].astype(np.int32) - black.pixels[mask].reshape(len(found), -1)[0]).max()
+    target = black.pixels[mask].reshape(len(found), -1)[0]
+    if isinstance(plane, Indexed) and _is_nearest(plane, found[0], target):
+        return None  # a full palette has no place for black
+    missed = np.abs(found[0].astype(np.int32) - target).max()
     levels = float(missed) / (1 << (plane.bits - 8))
     return f"its colour misses black by {levels:.0f} levels" if levels > FAR_FROM_BLACK else None
+
+
+def _is_nearest(plane: Plane, colour: Samples, target: Samples) -> bool:
+    """Tell whether no other colour of a plane (rows, columns, channels) is nearer to `target` than `colour`."""
+    colours = np.unique(plane.pixels.reshape(-1, colour.size), axis=0).astype(np.int64)
+    distances = ((colours - target.astype(np.int64)) ** 2).sum(axis=1)
+    return bool(((colour.astype(np.int64) - target) ** 2).sum() <= distances.min())
 
 
 def _why_seen(plane: Plane, black: Plane, mask: Mask, reference: Plane32 | None, coded: Coded) -> str | None:

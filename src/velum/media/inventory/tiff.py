@@ -31,6 +31,8 @@ class _Walk:
     pages: list[dict[int, tuple[int, ...]]] = field(default_factory=list)
     blocks: list[tuple[dict[int, tuple[int, ...]], int, int]] = field(default_factory=list)
     profiles: list[bytes] = field(default_factory=list)
+    entries: set[bytes] = field(default_factory=set)
+    """The entries of all directories, as they are written."""
     seen: set[int] = field(default_factory=set)
 
     def whole(self, at: int, size: int) -> int:
@@ -51,6 +53,7 @@ class _Walk:
         tags: dict[int, tuple[int, ...]] = {}
         for start in range(at + head, at + head + count * entry, entry):
             self._value(start, tags)
+            self.entries.add(self.data[start : start + entry])
         for tag in _POINTERS & tags.keys():
             self.directories(tags[tag][0], page=False)
         for sub in tags.get(_SUB_IFDS, ()):
@@ -104,7 +107,8 @@ def tiff(data: bytes) -> Iterator[Surplus]:
         return
     for gap in gaps(data, walk.spans, "bytes that no directory points at"):
         # Writers of several pages leave the head of each page's own file behind.
-        if not _is_head(data[gap.offset : gap.offset + gap.size]):
+        left = data[gap.offset : gap.offset + gap.size]
+        if not _is_head(left) and not _is_former(left, walk):
             yield gap
     for one in walk.profiles:
         yield from profile(one, data.find(one))
@@ -117,6 +121,18 @@ def _is_head(gap: bytes) -> bool:
     """Tell whether bytes are the head of a TIFF, and nothing else: byte order, number, and one offset."""
     content = gap.strip(b"\0")
     return len(content) <= 8 and content.startswith((b"II*", b"MM\0*"))
+
+
+def _is_former(gap: bytes, walk: _Walk) -> bool:
+    """Tell whether bytes are a directory that was written anew elsewhere with more entries, as signers do.
+
+    All that it says is said by a directory that counts, so it holds nothing of its own.
+    """
+    head, entry, link = (8, 20, 8) if walk.big else (2, 12, 4)
+    count = int.from_bytes(gap[:head], "little" if walk.order == "<" else "big")
+    if not count or len(gap) != head + count * entry + link:
+        return False
+    return all(gap[at : at + entry] in walk.entries for at in range(head, head + count * entry, entry))
 
 
 def _needed(block: bytes, tags: dict[int, tuple[int, ...]]) -> int | None:
