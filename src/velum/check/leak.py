@@ -150,8 +150,14 @@ class _Look:
             yield Leak("picture", f"{more:.0%} of the picture was transparent, and is shown now", frame.index)
 
     def _regions(self, frame: Frame) -> tuple[Region, ...]:
-        """Return what must be hidden in a frame of the source: what was named, and the zones of the plan."""
-        named = () if self.regions is None else self._wanted(self.regions.get(frame.index, ()))
+        """Return what must be hidden in a frame of the source: what was named, and the zones of the plan.
+
+        Where people have decided about regions of the frame, theirs stand in the place of the zones.
+        """
+        given = () if self.regions is None else self.regions.get(frame.index, ())
+        named = self._wanted(given)
+        if any(one.off or one.technique is not None for one in given):
+            return named
         zones = zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
         return (*named, *(zone for zone in zones if not any(_covers(one, zone) for one in named)))
 
