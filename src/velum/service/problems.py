@@ -157,6 +157,8 @@ def _code(error: VelumError) -> str:
     kind = type(error)
     if issubclass(kind, AddressRefused):
         return BadPlan.__name__
+    if issubclass(kind, NotInstalled):
+        return kind.__name__
     return Unavailable.__name__ if issubclass(kind, Unavailable) and kind.http_status == 503 else kind.__name__
 
 
