@@ -69,6 +69,7 @@ def _serve(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order], host: Calla
     kept: Engine | None = None
     while True:
         order = orders.get()
+        pipe.send(("begun", ()))
         try:
             # What is found must not depend, to the last digit, on what this process did before: the same piece comes
             # out the same whoever makes it. An engine for many pictures adapts itself to the first sizes that come,

@@ -20,6 +20,9 @@ from velum.limits import Limits
 from velum.plan import Plan
 from velum.plugins import Host
 
+START_SECONDS = 120.0
+"""How long a process may take to start and to load its libraries, however busy the machine is."""
+
 POLL_SECONDS = 0.1
 """How often to look whether to stop."""
 
@@ -72,17 +75,20 @@ class Child:
         """
         self._ready()
         self._talk(lambda pipe: pipe.send(order.values()))
-        heard = time.monotonic()
+        heard, silence = time.monotonic(), max(self._silent_seconds, START_SECONDS)
         while not stop.is_set():
             if self._talk(lambda pipe: pipe.poll(POLL_SECONDS)):
                 heard = time.monotonic()
                 kind, what = self._talk(lambda pipe: pipe.recv())
+                if kind == "begun":  # how long a process takes to start is not the file's fault
+                    silence = self._silent_seconds
+                    continue
                 if kind == "report":
                     return dict(what)
                 if kind == "error":
                     raise _error(order, *what)
                 progress(*what)
-            elif time.monotonic() - heard > self._silent_seconds:
+            elif time.monotonic() - heard > silence:
                 self.close()
                 raise BadInput(
                     f"no frame of the file was finished for {self._silent_seconds:g} s, so it was given up; "
