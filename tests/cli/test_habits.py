@@ -185,3 +185,9 @@ def test_a_model_may_be_written_with_an_underscore(run: Run) -> None:
     result = run("models", "path", "yolox_s")
     assert "yolox-s is not on this machine" in str(result.exception) or result.exit_code == 0
     assert "known are" in str(run("models", "path", "yolox_q").exception)
+
+
+def test_a_message_names_the_file_that_was_asked_for_also_when_it_is_verified(run: Run, photos: Path) -> None:
+    for verify in ((), ("--verify",)):
+        refused = run("hide", "photos/a.png", "-o", "safe.xyz", "--rule", ZONE, *verify)
+        assert "cannot tell the format of safe.xyz from its suffix" in str(refused.exception)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from velum.errors import NotHidden, OutputFailed
+from velum.errors import NotHidden, OutputFailed, VelumError
 from velum.findings import Findings
 from velum.publish import ensure_free, publish
 from velum.region import Region
@@ -45,7 +45,14 @@ def verified(target: Path, hide: Hide, check: Check, *, overwrite: bool) -> Repo
     hidden: dict[int, tuple[Region, ...]] = {}
     with _beside(target) as folder:
         made = folder / target.name
-        report = hide(made, hidden.__setitem__)
+        try:
+            report = hide(made, hidden.__setitem__)
+        except VelumError as error:
+            # Users know the file that they asked for, not the one that is checked before it gets that name.
+            error.args = tuple(
+                one.replace(str(made), str(target)) if isinstance(one, str) else one for one in error.args
+            )
+            raise
         findings = Findings(report.width, report.height, hidden, report.input_sha256)
         verdict = check(made, findings)
         if verdict.leaks:
