@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import velum.locate.runtime  # noqa: F401 - before any test imports OpenVINO itself: keeps its telemetry off
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile("velum", deadline=None)
+hypothesis.settings.load_profile("velum")
 
 
 @pytest.fixture(scope="session", autouse=True)
