@@ -7,7 +7,7 @@ SEED ?= 1
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/velum/__init__.py)
 FROM_ENVIRONMENT = BASE HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL
 
-.PHONY: demo fast serve test check fix fuzz bench pictures lock image clean
+.PHONY: demo fast serve test test-all check fix fuzz bench pictures lock image clean
 
 demo: $(VENV)/run.done  ## hide the faces in a photograph
 	@VELUM=$(VENV)/bin/velum scripts/demo "$(PHOTO)"
@@ -15,11 +15,14 @@ demo: $(VENV)/run.done  ## hide the faces in a photograph
 serve: $(VENV)/run.done  ## the service, at http://127.0.0.1:4343/docs
 	$(VENV)/bin/velum serve --host 127.0.0.1 --port 4343
 
-test: $(VENV)/dev.done  ## all tests
+test: $(VENV)/dev.done  ## the tests, as on every change
 	$(VENV)/bin/pytest -n auto
 
+test-all: $(VENV)/dev.done  ## these and the exhaustive ones, as every night
+	$(VENV)/bin/pytest -n auto -m ""
+
 fast: $(VENV)/dev.done  ## those that need neither real weights nor other processes, in under a minute
-	$(VENV)/bin/pytest -n auto -m "not real and not slow and not network"
+	$(VENV)/bin/pytest -n auto -m "not real and not slow and not network and not exhaustive"
 
 check: $(VENV)/dev.done  ## format, lint, types, import contracts, docs examples
 	$(VENV)/bin/ruff format --check
