@@ -21,6 +21,7 @@ from velum.media.look import opened
 from velum.media.projection import is_projection_alone
 from velum.media.sniff import VIDEO_HEAD_BYTES, format_of, video_format_of
 from velum.media.video.beside import streams
+from velum.media.video.coded_surplus import coded_surplus
 
 Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream", "rest"]
 
@@ -78,7 +79,7 @@ def beside(path: Path, limits: Limits) -> list[Beside]:
         with path.open("rb") as file:
             head = file.read(VIDEO_HEAD_BYTES)
             if container := video_format_of(head):
-                surplus = map(Beside.of, video_surplus(path, container))
+                surplus = map(Beside.of, (*video_surplus(path, container), *coded_surplus(path, limits)))
                 found = (Beside(kind, what, _ALLOWING.get(kind, frozenset())) for kind, what in streams(path, limits))
                 return list(dict.fromkeys((*found, *_of_boxes(file), *surplus)))
             limits.check("bytes", path.stat().st_size, str(path))

@@ -21,8 +21,12 @@ class Surplus:
     size: int
     ordinary: bool = False
     kind: Literal["rest", "metadata", "picture"] = "rest"
+    scattered: bool = False
+    """Whether it lies at several places, of which `offset` says nothing; `size` is that of all."""
 
     def __str__(self) -> str:
+        if self.scattered:
+            return f"{self.what} ({self.size} bytes)"
         return f"{self.what} ({self.size} bytes at byte {self.offset})"
 
 

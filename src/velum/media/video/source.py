@@ -145,9 +145,13 @@ class VideoFile:
 
     def unedited(self, stream: int, limits: Limits) -> int:
         """Return how many packets of a stream there are, those too that an edit list leaves out."""
-        with self._opened(limits, {"ignore_editlist": "1"}) as container, translated(self.path):
+        with self.open_unedited(limits) as container, translated(self.path):
             wanted = next(one for one in container.streams if one.index == stream)
             return sum(bool(packet.size) for packet in container.demux(wanted))
+
+    def open_unedited(self, limits: Limits) -> "InputContainer":
+        """Return a demuxer that yields also the packets that an edit list leaves out."""
+        return self._opened(limits, {"ignore_editlist": "1"})
 
     def open(self, limits: Limits) -> "InputContainer":
         """Return a demuxer over the file, from its start. It can open no other file or address."""

@@ -1,0 +1,43 @@
+"""What lies in the coded pictures of a video and is never shown: free bytes in the bit stream, and frames cut away."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from velum.limits import Limits
+from velum.media.inventory.coded import CodedStream
+from velum.media.inventory.surplus import Surplus
+from velum.media.video.source import VideoFile, translated
+
+
+def coded_surplus(path: Path, limits: Limits) -> Iterator[Surplus]:
+    """Yield it for each track of pictures. Raises `BadInput` for what cannot be opened."""
+    with closing(VideoFile(path, limits)) as file:
+        sizes = dict[int, list[int]]()
+        with file.open_unedited(limits) as container, translated(path):
+            tracks = {
+                one.index: CodedStream(one.codec_context.codec.canonical_name, one.codec_context.extradata or b"")
+                for one in container.streams.video
+            }
+            for packet in container.demux(*container.streams.video) if tracks else ():
+                if packet.size:
+                    tracks[packet.stream.index].take(bytes(packet))
+                    sizes.setdefault(packet.stream.index, []).append(packet.size)
+        for one in tracks.values():
+            yield from one.surplus()
+        yield from _never_shown(file, limits, sizes)
+
+
+def _never_shown(file: VideoFile, limits: Limits, sizes: dict[int, list[int]]) -> Iterator[Surplus]:
+    """Yield the frames that are coded, and left out by the edit list of an MP4 or MOV: anybody can show them."""
+    shown = {track: [0, 0] for track in sizes}
+    with file.open(limits) as container, translated(file.path):
+        for packet in container.demux(*container.streams.video) if sizes else ():
+            if packet.size and not packet.is_discard:
+                count, size = shown[packet.stream.index]
+                shown[packet.stream.index] = [count + 1, size + packet.size]
+    for track, every in sizes.items():
+        count, size = shown[track]
+        if len(every) > count:
+            what = f"{len(every) - count} frames of stream {track} that are coded, and left out by its edit list"
+            yield Surplus(what, 0, sum(every) - size, kind="picture", scattered=True)
