@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import accuracy, exposure, jpeg, leaks, models, page, photos, service, strength, video
 from velum.locate import fetch
 from velum.locate.models import sample
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 MEDIA = Path(__file__).parents[2] / "shared" / "media"
 
@@ -26,7 +26,7 @@ def hardware() -> str:
 def main() -> None:
     """Print every table."""
     print(f"# {hardware()}")
-    photo = fetch.obtain(sample("portrait"), Host())
+    photo = fetch.ensure_local(sample("portrait"), RuntimeConfig())
     if (MEDIA / "ground_truth.json").is_file():
         photo = MEDIA / "faces" / "group_19_large.jpg"
         sys.argv[1:] = ["--media", str(MEDIA), "--rounds", "0"]

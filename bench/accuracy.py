@@ -28,7 +28,7 @@ from velum.engine.areas import outline
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate.detector import Detector
 from velum.plan import Rule
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Mask, Region
 
 BINS = ((0, 16), (16, 32), (32, 64), (64, 100_000))
@@ -243,7 +243,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="timed calls per size; 0 measures no time")
     parser.add_argument("--verbose", action="store_true", help="say where wrong boxes are")
     chosen = parser.parse_args()
-    host = Host(precision=chosen.precision, weights={chosen.model: chosen.weights} if chosen.weights else {})
+    host = RuntimeConfig(precision=chosen.precision, weights={chosen.model: chosen.weights} if chosen.weights else {})
     detector = Detector(chosen.model, host, chosen.min_side, chosen.threshold, chosen.tile)
     tools: dict[str, Tool] = {"velum": velum_tool(detector)}
     calls: dict[str, Callable[[Rgb], Any]] = {"velum": lambda rgb: locate(detector, rgb)}

@@ -23,7 +23,7 @@ import numpy as np
 
 from velum import Plan
 from velum.frame import Rgb
-from velum.jobs import Database, Desk, FolderStore, State, Submission
+from velum.jobs import Database, FolderStore, JobQueue, State, Submission
 
 SHARED = Path(__file__).parents[2] / "shared"
 SIZE = (1920, 1080)
@@ -73,7 +73,7 @@ def job(clip: Path, rule: str, model: Path, span: float) -> tuple[float, float]:
         folder = Path(name)
         url, store = f"sqlite:///{folder}/jobs.sqlite", FolderStore(folder / "store")
         database = Database(url)
-        desk, env = Desk(database, store), environ(model, folder, span)
+        desk, env = JobQueue(database, store), environ(model, folder, span)
         before, began = used(), time.monotonic()
         with clip.open("rb") as file:
             key = store.put(iter(lambda: file.read(1 << 20), b"")).key

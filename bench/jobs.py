@@ -26,8 +26,8 @@ from PIL import Image
 from tests.jobs import hands
 from tests.jobs.cluster import binaries, cluster, database
 
-from velum import Host, Limits, Plan
-from velum.jobs import Database, Desk, EngineCraft, FolderStore, Job, State, Submission, Worker
+from velum import Limits, Plan, RuntimeConfig
+from velum.jobs import Database, EngineProcessor, FolderStore, JobQueue, JobRecord, State, Submission, Worker
 from velum.jobs.database import JOBS
 from velum.jobs.rows import new_id, row_of
 
@@ -71,7 +71,7 @@ def place(server: str | None) -> Iterator[tuple[str, Path]]:
             yield stack.enter_context(database(server, f"bench_{random.randrange(10**9)}")), folder
 
 
-def submit(desk: Desk, store: FolderStore, jobs: int) -> list[Job]:
+def submit(desk: JobQueue, store: FolderStore, jobs: int) -> list[JobRecord]:
     sources = [store.put([json.dumps({**ORDER, "n": n}).encode()]).key for n in range(jobs)]
     return [
         desk.submit(Submission(key, str(n), Plan(), owner=f"owner {n % 3}", priority=n % 2))
@@ -84,7 +84,7 @@ def kill(url: str, folder: Path, number: int, workers: int, every: float) -> str
     with place(None) as (calm_url, calm):
         expected = undisturbed(calm_url, calm, number)
     db, store = Database(url), FolderStore(folder / "store")
-    desk = Desk(db, store)
+    desk = JobQueue(db, store)
     jobs, results, kills, changed = submit(desk, store, number), dict[str, str](), 0, set[str]()
     processes = [start(url, folder) for _ in range(workers)]
     began, next_kill = time.monotonic(), time.monotonic() + every
@@ -116,7 +116,7 @@ def kill(url: str, folder: Path, number: int, workers: int, every: float) -> str
 
 def undisturbed(url: str, folder: Path, number: int) -> dict[str, str]:
     db, store = Database(url), FolderStore(folder / "store")
-    desk = Desk(db, store)
+    desk = JobQueue(db, store)
     jobs = submit(desk, store, number)
     (folder / "log").touch()
     with working(Worker(url, store, lambda: hands.Hands(folder / "log"), folder=folder / "work", concurrency=10)):
@@ -126,17 +126,17 @@ def undisturbed(url: str, folder: Path, number: int) -> dict[str, str]:
     return {job.submission.name: digest(store, job) for job in jobs}
 
 
-def fresh(desk: Desk, jobs: Sequence[Job]) -> list[Job]:
+def fresh(desk: JobQueue, jobs: Sequence[JobRecord]) -> list[JobRecord]:
     """Return the jobs as they are now, in the order of their ids."""
     known = {job.id for job in jobs}
     return [job for job in desk.list(limit=1000).jobs if job.id in known]
 
 
-def over(jobs: Sequence[Job]) -> bool:
+def over(jobs: Sequence[JobRecord]) -> bool:
     return all(job.state.ended for job in jobs)
 
 
-def digest(store: FolderStore, job: Job) -> str:
+def digest(store: FolderStore, job: JobRecord) -> str:
     assert job.result is not None
     return hashlib.sha256(b"".join(store.open(job.result))).hexdigest()
 
@@ -161,7 +161,7 @@ def working(worker: Worker) -> Iterator[None]:
 def listing(url: str, folder: Path) -> str:
     """Time pages of a list of 1,000 jobs among 5,000."""
     db = Database(url)
-    desk = Desk(db, FolderStore(folder / "store"))
+    desk = JobQueue(db, FolderStore(folder / "store"))
     same = {**row_of(Submission("0" * 32, "photo.jpg", ZONE)), "state": "done", "submitted": 0.0}
     with db.writing() as connection:
         connection.execute(JOBS.insert(), [{**same, "id": new_id(), "owner": f"owner {n % 50}"} for n in range(5000)])
@@ -178,14 +178,16 @@ def listing(url: str, folder: Path) -> str:
 def throughput(url: str, folder: Path, number: int) -> str:
     """Time small images through two decoding processes, and look at their memory."""
     db, store = Database(url), FolderStore(folder / "store")
-    desk, picture = Desk(db, store), BytesIO()
+    desk, picture = JobQueue(db, store), BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     Image.fromarray(noise).resize((640, 480)).save(picture, "JPEG", quality=90)
     began = time.monotonic()
     jobs = [desk.submit(Submission(store.put([picture.getvalue()]).key, f"{n}.jpg", ZONE)) for n in range(number)]
     submitted = time.monotonic() - began
     memory: list[int] = []
-    with working(Worker(url, store, lambda: EngineCraft(Host, Limits()), folder=folder / "work", concurrency=2)):
+    with working(
+        Worker(url, store, lambda: EngineProcessor(RuntimeConfig, Limits()), folder=folder / "work", concurrency=2)
+    ):
         began = time.monotonic()
         while (counts := desk.counts())[State.DONE] + counts[State.FAILED] < number:
             if counts[State.DONE] >= number // 4:

@@ -24,11 +24,11 @@ from velum import Engine, Limits, Plan, VelumError
 from velum.check.leak import Check
 from velum.check.values import Checked
 from velum.errors import BadPlan
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.plan import Video
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Region
-from velum.use import Use
+from velum.use import PartSpec
 
 TECHNIQUES = ("blacken", "pixelate", "blur")
 WEAK = {"blacken": "blacken(degree=0.4)", "pixelate": "pixelate(degree=0.01)", "blur": "blur(degree=0.01)"}
@@ -41,7 +41,7 @@ OTHERWISE = (".png", ".webp")
 class Bench:
     """One engine, and a folder to work in."""
 
-    def __init__(self, folder: Path, engine: Engine, host: Host) -> None:
+    def __init__(self, folder: Path, engine: Engine, host: RuntimeConfig) -> None:
         self.folder, self.engine = folder, engine
         self.check = Check(engine, host, Limits())
         self.good: Counter[bool] = Counter()
@@ -54,15 +54,15 @@ class Bench:
             print(f"- {name}, {kind or 'good'}: {[leak.to_json() for leak in checked.leaks[:2]]}", flush=True)
 
     def hidden(
-        self, source: Path, plan: Plan, regions: Findings | None = None, suffix: str = ""
-    ) -> tuple[Path, Findings]:  # fmt: skip
+        self, source: Path, plan: Plan, regions: Annotations | None = None, suffix: str = ""
+    ) -> tuple[Path, Annotations]:  # fmt: skip
         """Return the file in which was hidden, and what."""
         target = self.folder / f"out{suffix or source.suffix}"
         found: dict[int, tuple[Region, ...]] = {}
         report = self.engine.hide(
             source, target, plan, regions=regions, overwrite=True, tell=found.__setitem__
         )  # fmt: skip
-        return target, Findings(report.width, report.height, found)
+        return target, Annotations(report.width, report.height, found)
 
     def photo(self, source: Path, technique: str) -> None:
         """Check one photograph, good and spoiled."""
@@ -81,7 +81,7 @@ class Bench:
             self.note(kind, source.name, self.check(file, plan, against=source, regions=found))
 
     def _spoiled(
-        self, source: Path, out: Path, plan: Plan, found: Findings, surest: Region, technique: str
+        self, source: Path, out: Path, plan: Plan, found: Annotations, surest: Region, technique: str
     ) -> Iterator[tuple[str, Path]]:
         if out.suffix in {".jpg", ".jpeg"}:
             yield "thumbnail left", self._with_thumbnail(source, out)
@@ -94,7 +94,7 @@ class Bench:
             replace(one, box=box) for one in regions if (box := one.box.move(far, 0).clip(found.width, found.height))
         )
         yield "regions shifted", self.hidden(source, plan, replace(found, frames={0: moved}))[0]
-        weak = Plan(tuple(replace(rule, hide=Use.parse(WEAK[technique])) for rule in plan.rules))
+        weak = Plan(tuple(replace(rule, hide=PartSpec.parse(WEAK[technique])) for rule in plan.rules))
         yield "degree too weak", self.hidden(source, weak, found)[0]
 
     def _with_thumbnail(self, source: Path, out: Path) -> Path:
@@ -169,7 +169,7 @@ def main() -> None:
     truth = json.loads((media / "ground_truth.json").read_text())
     photos = [media / name for name in sorted(truth) if name.startswith(("faces/", "street/", "odd/"))]
     photos = [] if arguments.clips else photos
-    host = Host()
+    host = RuntimeConfig()
     with TemporaryDirectory() as name, Engine(host=host) as engine:
         bench = Bench(Path(name), engine, host)
         for number, photo in enumerate(photos):

@@ -24,16 +24,16 @@ from PIL import Image, UnidentifiedImageError
 
 from bench.accuracy import boxes_of, matched, read
 from velum.check.evaluate.matching import ious
-from velum.engine.prepare import Parts
+from velum.engine.prepare import PartCache
 from velum.errors import VelumError
 from velum.frame import Frame, Plane, Role
 from velum.locate import fetch, models, store
 from velum.locate.families import family
 from velum.locate.labels import covers
-from velum.locate.offer import Wish, offer
+from velum.locate.offer import ImportOptions, offer
 from velum.locate.runtime import open_network
-from velum.plugins import Host, Localizer
-from velum.use import Use
+from velum.plugins import Localizer, RuntimeConfig
+from velum.use import PartSpec
 
 COCO = tuple(label for label in models.find("nanodet").labels)
 VOC = (
@@ -98,19 +98,19 @@ def main() -> None:
     pictures = list(labelled(chosen.media))
     print("| model | label | found | precision | input | ms, 1 thread | ms, 2 threads |\n" + "|---" * 7 + "|")
     with TemporaryDirectory() as name:
-        host = Host(models=Path(name))
+        host = RuntimeConfig(models=Path(name))
         for path in (None, *map(Path, WISHES)):
             try:
                 model = models.find("centerface") if path is None else added(chosen.models / path, str(path), host)
-                localizer = Parts(host).localizer(Use(model.name))
+                localizer = PartCache(host).localizer(PartSpec(model.name))
                 report(model, localizer, pictures, host)
             except VelumError as error:
                 print(f"| {path} | {error} |")
 
 
-def added(path: Path, name: str, host: Host) -> models.Model:
+def added(path: Path, name: str, host: RuntimeConfig) -> models.Model:
     short = name.partition("/")[0].replace("_", "-")
-    wish = Wish(name=f"{short}-{len(models.added(host))}", **WISHES[name])
+    wish = ImportOptions(name=f"{short}-{len(models.added(host))}", **WISHES[name])
     return store.put(offer(path, wish), host)
 
 
@@ -126,7 +126,7 @@ def labelled(media: Path) -> Iterator[Labelled]:
         yield Labelled(Frame.of(Plane(rgb, Role.RGB)), entry.get("objects", []), frozenset(entry.get("exhaustive", [])))
 
 
-def report(model: models.Model, localizer: Localizer, pictures: list[Labelled], host: Host) -> None:
+def report(model: models.Model, localizer: Localizer, pictures: list[Labelled], host: RuntimeConfig) -> None:
     labels = [asked for asked in ASKED if any(covers(asked, label) for label in localizer.labels)]
     scores = {label: Score() for label in labels}
     for picture in pictures:
@@ -166,12 +166,12 @@ def judge(score: Score, label: str, regions: list[Any], picture: Labelled) -> No
         score.wrong += len(extra)
 
 
-def timed(model: models.Model, host: Host) -> tuple[str, float, float]:
+def timed(model: models.Model, host: RuntimeConfig) -> tuple[str, float, float]:
     """Return the input size and the medians of one inference with one thread and with two."""
     form = replace(family(model.family).input, **model.input)
     width, height = form.size_wh or (640, 384)
     picture = np.asarray(Image.new("RGB", (width, height), (90, 120, 150)))
-    networks = [open_network(fetch.obtain(model, host), form, replace(host, threads=n)) for n in (1, 2)]
+    networks = [open_network(fetch.ensure_local(model, host), form, replace(host, threads=n)) for n in (1, 2)]
     spent: tuple[list[float], list[float]] = ([], [])
     for count in range(12):
         for network, times in zip(networks, spent, strict=True):

@@ -19,12 +19,12 @@ from PIL import Image
 
 from velum import Engine, Plan
 from velum.engine.paint import paint
-from velum.engine.prepare import Work
+from velum.engine.prepare import PreparedPlan
 from velum.frame import Frame, Plane, Role
 from velum.plan import Rule
-from velum.plugins import Host, make
+from velum.plugins import RuntimeConfig, make
 from velum.region import Box, Region
-from velum.use import Use
+from velum.use import PartSpec
 
 SIZES = ((640, 768), (1920, 1080), (3840, 2160))
 STAGES = ("decode", "locate", "hide", "encode")
@@ -125,8 +125,8 @@ def hiding() -> None:
     for text in ("blacken", "pixelate", "blur"):
         cells = []
         for shape in ("box", "ellipse"):
-            rule = Rule("face", Use("a"), Use.parse(text), shape=shape)
-            work = Work(Plan((rule,)), (make("velum.techniques", rule.hide, Host()),))
+            rule = Rule("face", PartSpec("a"), PartSpec.parse(text), shape=shape)
+            work = PreparedPlan(Plan((rule,)), (make("velum.techniques", rule.hide, RuntimeConfig()),))
             spent = []
             for _ in range(5 * ROUNDS):
                 frame = Frame.of(Plane(pixels.copy(), Role.RGB))

@@ -29,10 +29,10 @@ from PIL import Image
 from bench.stub import BOXES, LABEL, MARK, MASKS, ellipse
 from velum import Engine, Plan
 from velum.plan import Rule
-from velum.plugins import Host
-from velum.remote.peers import Peers
+from velum.plugins import RuntimeConfig
+from velum.remote.peers import HttpClient
 from velum.remote.reach import ANYWHERE
-from velum.use import Use
+from velum.use import PartSpec
 
 SIZES = ((640, 768), (1024, 768), (2048, 1024), (3840, 2160))
 THINGS = ("3 boxes", "20 boxes", "mask")
@@ -217,16 +217,16 @@ def parts(photo: Image.Image, rounds: int) -> None:
     """Print where the time goes: the stages of the engine in this process, and a whole request to the service."""
     stages = ("decode", "locate", "hide", "encode")
     print("\n| picture | hidden | " + " | ".join(stages) + " | engine, ms | request, ms |\n" + "|---" * 8 + "|")
-    peers = Peers(ANYWHERE)
-    with servers() as (port, stub, _), Engine(host=Host(peers=peers)) as engine:
+    peers = HttpClient(ANYWHERE)
+    with servers() as (port, stub, _), Engine(host=RuntimeConfig(peers=peers)) as engine:
         client = Client(port, stub)
         client.prepare()
         for size in SIZES:
             for things in THINGS:
                 picture, masks = Picture.of(photo, 5, size, things), things == "mask"
                 options = {"url": f"http://127.0.0.1:{stub}/", "model": MASKS if masks else BOXES}
-                find = Use("bmw", options | {"kind": "segmentation" if masks else "detection"})
-                plan = Plan((Rule(f"={LABEL}", find, Use("blur"), grow=0),))
+                find = PartSpec("bmw", options | {"kind": "segmentation" if masks else "detection"})
+                plan = Plan((Rule(f"={LABEL}", find, PartSpec("blur"), grow=0),))
                 runs, whole = [], []
                 for _ in range(rounds + 1):
                     start = time.perf_counter()

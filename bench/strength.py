@@ -11,12 +11,12 @@ from pathlib import Path
 from bench.accuracy import read
 from velum.check.strength.shots import sample
 from velum.check.strength.table import HEADING, TECHNIQUES, guessing, row
-from velum.check.strength.trial import Trial
-from velum.engine.prepare import Parts
+from velum.check.strength.trial import AttackTrial
+from velum.engine.prepare import PartCache
 from velum.frame import Rgb
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Box
-from velum.use import Use
+from velum.use import PartSpec
 
 MIN_HEIGHT = 32
 
@@ -37,10 +37,10 @@ def samples(media: Path) -> Iterator[Rgb]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--media", type=Path, required=True, help="folder with ground_truth.json")
-    trial = Trial(list(samples(parser.parse_args().media)))
-    parts = Parts(Host())
+    trial = AttackTrial(list(samples(parser.parse_args().media)))
+    parts = PartCache(RuntimeConfig())
     for text in ("nothing", *TECHNIQUES):
-        technique = None if text == "nothing" else parts.technique(Use.parse(text))
+        technique = None if text == "nothing" else parts.technique(PartSpec.parse(text))
         results = list(trial.results(text, technique))
         if technique is None:
             print(f"\n{guessing(results[0])}\n\n| {' | '.join(HEADING)} |\n{'|---' * len(HEADING)}|")

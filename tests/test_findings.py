@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from velum.errors import BadInput
-from velum.findings import FORMAT, Findings
+from velum.findings import FORMAT, Annotations
 from velum.region import Box, Region
 
 GOOD: dict[str, Any] = {
@@ -18,15 +18,15 @@ GOOD: dict[str, Any] = {
 
 
 def test_findings_round_trip() -> None:
-    findings = Findings(
+    findings = Annotations(
         20, 10, {0: (Region(Box(1, 2, 3, 4), "face"),), 3: ()}, "ab" * 32, ({"model": "m", "sha256": "cd"},)
     )
-    again = Findings.from_json(json.loads(json.dumps(findings.to_json())))
+    again = Annotations.from_json(json.loads(json.dumps(findings.to_json())))
     assert again.to_json() == findings.to_json()
 
 
 def test_a_file_written_by_hand_needs_only_size_and_regions() -> None:
-    findings = Findings.from_json(GOOD)
+    findings = Annotations.from_json(GOOD)
     assert [region.box for region in findings.frames[0]] == [Box(1, 2, 3, 4)]
 
 
@@ -49,7 +49,7 @@ def test_a_file_written_by_hand_needs_only_size_and_regions() -> None:
 )
 def test_a_wrong_file_says_where(change: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        Findings.from_json(GOOD | change)
+        Annotations.from_json(GOOD | change)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_wrong_file_says_where(change: dict[str, Any], message: str) -> None:
     ],
 )
 def test_findings_of_another_source_are_refused(source: dict[str, Any], message: str) -> None:
-    findings = Findings(20, 10, {3: ()}, "ab" * 32)
+    findings = Annotations(20, 10, {3: ()}, "ab" * 32)
     right = {"width": 20, "height": 10, "frames": 4, "sha256": "ab" * 32}
     findings.check(**right)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match=message):

@@ -10,13 +10,13 @@ import pytest
 from velum.bmw.techniques import shown
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, PluginFault, Unavailable
-from velum.mounted import Mounted
+from velum.mounted import FolderTechniques
 from velum.plan import Plan
-from velum.plugins import Host, Technique, load, make, names
+from velum.plugins import RuntimeConfig, Technique, load, make, names
 from velum.region import Box, Region
 from velum.settings import Settings
 from velum.testing import FakeLocalizer, check_technique
-from velum.use import Use
+from velum.use import PartSpec
 
 PAINT = """
 from __future__ import annotations
@@ -63,16 +63,16 @@ def folder(path: Path, **files: str) -> Path:
 
 
 def test_a_file_brings_its_techniques_by_the_names_of_their_classes(tmp_path: Path) -> None:
-    host = Host(techniques=Mounted(folder(tmp_path, one=PAINT, two=SPECIAL)))
+    host = RuntimeConfig(techniques=FolderTechniques(folder(tmp_path, one=PAINT, two=SPECIAL)))
     assert names("velum.techniques", host) == ["anything", "blacken", "blur", "paint", "pixelate", "plate"]
-    paint = make("velum.techniques", Use.parse("paint(level=high)"), host)
+    paint = make("velum.techniques", PartSpec.parse("paint(level=high)"), host)
     assert isinstance(paint, Technique)
     check_technique(paint)
-    check_technique(make("velum.techniques", Use("plate"), host), "license_plate")
+    check_technique(make("velum.techniques", PartSpec("plate"), host), "license_plate")
 
 
 def test_the_bmw_interface_lists_them_for_the_right_labels(tmp_path: Path) -> None:
-    host = Host(techniques=Mounted(folder(tmp_path, one=PAINT, two=SPECIAL)))
+    host = RuntimeConfig(techniques=FolderTechniques(folder(tmp_path, one=PAINT, two=SPECIAL)))
 
     def listed(label: str) -> list[str]:
         return [one.name for one in shown(host) if one.suits(label) and one.own in host.techniques]
@@ -82,14 +82,14 @@ def test_the_bmw_interface_lists_them_for_the_right_labels(tmp_path: Path) -> No
 
 
 def test_options_are_checked_though_annotations_are_text(tmp_path: Path) -> None:
-    host = Host(techniques=Mounted(folder(tmp_path, one=PAINT)))
+    host = RuntimeConfig(techniques=FolderTechniques(folder(tmp_path, one=PAINT)))
     with pytest.raises(BadPlan, match="option level of technique paint is 'middle'; it must be one of 'low', 'high'"):
-        make("velum.techniques", Use.parse("paint(level=middle)"), host)
+        make("velum.techniques", PartSpec.parse("paint(level=middle)"), host)
 
 
 def test_a_special_technique_is_refused_for_other_labels(tmp_path: Path) -> None:
-    host = Host(
-        techniques=Mounted(folder(tmp_path, two=SPECIAL)),
+    host = RuntimeConfig(
+        techniques=FolderTechniques(folder(tmp_path, two=SPECIAL)),
         localizers={"fake": lambda: FakeLocalizer([Region(Box(0, 0, 4, 4), "face")])},
     )
     with Engine(host=host) as engine:
@@ -111,7 +111,7 @@ def test_nothing_runs_before_it_is_named_and_nothing_is_left_behind(tmp_path: Pa
     marker = tmp_path / "ran"
     text = f"{PAINT}\nfrom pathlib import Path\nPath({str(marker)!r}).touch()"
     before, path = set(sys.modules), list(sys.path)
-    mounted = Mounted(folder(tmp_path, one=text, two=SPECIAL))
+    mounted = FolderTechniques(folder(tmp_path, one=text, two=SPECIAL))
     assert sorted(mounted) == ["anything", "paint", "plate"]
     assert "paint" in mounted
     assert not marker.exists()
@@ -126,7 +126,7 @@ def test_nothing_runs_before_it_is_named_and_nothing_is_left_behind(tmp_path: Pa
 
 
 def test_what_was_read_is_what_runs(tmp_path: Path) -> None:
-    mounted = Mounted(folder(tmp_path, one=PAINT))
+    mounted = FolderTechniques(folder(tmp_path, one=PAINT))
     (tmp_path / "one.py").write_text("raise SystemExit")
     check_technique(mounted["paint"]())
 
@@ -137,7 +137,7 @@ def test_files_are_links_as_kubernetes_mounts_them(tmp_path: Path) -> None:
     (tmp_path / "one.py").symlink_to(Path("..data") / "one.py")
     folder(tmp_path, _draft="not python", **{".#one": "not python"})
     (tmp_path / "notes.txt").write_text("not python either")
-    assert list(Mounted(tmp_path)) == ["paint"]
+    assert list(FolderTechniques(tmp_path)) == ["paint"]
 
 
 WRONG_FOLDERS = [
@@ -162,18 +162,18 @@ WRONG_FOLDERS = [
 )
 def test_a_wrong_folder_is_told_at_once_naming_the_file(tmp_path: Path, files: dict[str, str], message: str) -> None:
     with pytest.raises(BadPlan, match=message):
-        Mounted(folder(tmp_path, **files))
+        FolderTechniques(folder(tmp_path, **files))
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match=r"folder of techniques .*/none cannot be read: No such file"):
-        Mounted(tmp_path / "none")
+        FolderTechniques(tmp_path / "none")
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "one.py").mkdir()
     with pytest.raises(BadPlan, match=r"one\.py cannot be read: Is a directory"):
-        Mounted(tmp_path)
+        FolderTechniques(tmp_path)
 
 
 WRONG_FILES: list[tuple[str, str, type[Exception], str]] = [
@@ -194,7 +194,7 @@ WRONG_FILES: list[tuple[str, str, type[Exception], str]] = [
     ("text", "kind", "message"), [row[1:] for row in WRONG_FILES], ids=[row[0] for row in WRONG_FILES]
 )
 def test_a_wrong_file_is_told_when_it_is_needed(tmp_path: Path, text: str, kind: type[Exception], message: str) -> None:
-    host = Host(techniques=Mounted(folder(tmp_path, one=text)))
+    host = RuntimeConfig(techniques=FolderTechniques(folder(tmp_path, one=text)))
     assert "plate" in names("velum.techniques", host)
     with pytest.raises(kind, match=message):
         load("velum.techniques", "plate", host)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from velum.errors import BadPlan
 from velum.plan import Plan, Rule, Video
-from velum.use import Option, Use
+from velum.use import Option, PartSpec
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 scalars = st.one_of(
@@ -23,22 +23,28 @@ options = st.dictionaries(
 
 @given(names, options)
 def test_use_round_trips_through_its_text_and_its_json(name: str, given_options: dict[str, Option]) -> None:
-    use = Use(name, given_options)
-    assert Use.parse(str(use)) == use
-    assert Use.from_json(json.loads(json.dumps(use.to_json()))) == use
+    use = PartSpec(name, given_options)
+    assert PartSpec.parse(str(use)) == use
+    assert PartSpec.from_json(json.loads(json.dumps(use.to_json()))) == use
 
 
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("face: centerface -> blacken", Rule("face", Use("centerface"), Use("blacken"))),
-        ("  face :yunet->blur( degree = 0.5 )", Rule("face", Use("yunet"), Use("blur", {"degree": 0.5}))),
+        ("face: centerface -> blacken", Rule("face", PartSpec("centerface"), PartSpec("blacken"))),
+        ("  face :yunet->blur( degree = 0.5 )", Rule("face", PartSpec("yunet"), PartSpec("blur", {"degree": 0.5}))),
         (
             "license plate: m(min_side=8) -> pixelate(degree=1) with grow=0.3, shape=ellipse",
-            Rule("license plate", Use("m", {"min_side": 8}), Use("pixelate", {"degree": 1}), 0.3, shape="ellipse"),
+            Rule(
+                "license plate",
+                PartSpec("m", {"min_side": 8}),
+                PartSpec("pixelate", {"degree": 1}),
+                0.3,
+                shape="ellipse",
+            ),
         ),
-        ("a: fixed(box=[1,2,3,4]) -> b", Rule("a", Use("fixed", {"box": (1, 2, 3, 4)}), Use("b"))),
-        ("a: b(flag=true, word=auto) -> c", Rule("a", Use("b", {"flag": True, "word": "auto"}), Use("c"))),
+        ("a: fixed(box=[1,2,3,4]) -> b", Rule("a", PartSpec("fixed", {"box": (1, 2, 3, 4)}), PartSpec("b"))),
+        ("a: b(flag=true, word=auto) -> c", Rule("a", PartSpec("b", {"flag": True, "word": "auto"}), PartSpec("c"))),
     ],
 )
 def test_rules_as_people_write_them(text: str, rule: Rule) -> None:
@@ -93,7 +99,7 @@ def test_plan_round_trips_and_its_digest_does_not_depend_on_order() -> None:
 
 def test_video_settings_round_trip() -> None:
     plan = Plan(
-        keep_out=(Use("fixed", {"box": (0, 0, 9, 9)}),),
+        keep_out=(PartSpec("fixed", {"box": (0, 0, 9, 9)}),),
         video=Video(codec="libx264", crf=18, audio="drop", every=3, two_pass=True, smart=True),
     )
     assert Plan.from_toml(plan.to_toml()) == plan
@@ -108,7 +114,7 @@ def test_the_default_plan_blackens_faces() -> None:
 
 def test_toml_takes_rules_as_tables_too() -> None:
     text = '[[rules]]\nlabel = "face"\nlocate = "yunet"\nhide = {name = "blur", options = {degree = 0.9}}\ngrow = 0.5'
-    assert Plan.from_toml(text).rules == (Rule("face", Use("yunet"), Use("blur", {"degree": 0.9}), grow=0.5),)
+    assert Plan.from_toml(text).rules == (Rule("face", PartSpec("yunet"), PartSpec("blur", {"degree": 0.9}), grow=0.5),)
 
 
 @pytest.mark.parametrize(
@@ -159,4 +165,4 @@ def test_a_number_too_large_for_a_float_is_a_bad_plan(name: str) -> None:
 @pytest.mark.parametrize("inner", ["[" * 3000, "(" * 300, "-" * 5000 + "1"])
 def test_options_nested_too_deep_are_a_bad_plan(inner: str) -> None:
     with pytest.raises(BadPlan, match="options of"):
-        Use.parse(f"blur(degree={inner})")
+        PartSpec.parse(f"blur(degree={inner})")

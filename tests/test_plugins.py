@@ -10,8 +10,8 @@ import pytest
 from velum import plugins
 from velum.errors import BadPlan, PluginFault, Unavailable
 from velum.hide.blur import Blur
-from velum.plugins import Host, make, names
-from velum.use import Use
+from velum.plugins import RuntimeConfig, make, names
+from velum.use import PartSpec
 
 GROUP: Literal["velum.techniques"] = "velum.techniques"
 
@@ -30,13 +30,13 @@ class Tinted:
     labels: ClassVar[None] = None
 
 
-HOST = Host(techniques={"tinted": Tinted})
+HOST = RuntimeConfig(techniques={"tinted": Tinted})
 
 
 def test_ours_are_registered_like_a_strangers() -> None:
     assert names(GROUP) == ["blacken", "blur", "pixelate"]
     assert names(GROUP, HOST) == ["blacken", "blur", "pixelate", "tinted"]
-    assert make(GROUP, Use.parse("blur(degree=0.5)"), Host()) == Blur(0.5)
+    assert make(GROUP, PartSpec.parse("blur(degree=0.5)"), RuntimeConfig()) == Blur(0.5)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_ours_are_registered_like_a_strangers() -> None:
     ],
 )
 def test_options_of_the_right_type_are_accepted(text: str) -> None:
-    assert isinstance(make(GROUP, Use.parse(text), HOST), Tinted)
+    assert isinstance(make(GROUP, PartSpec.parse(text), HOST), Tinted)
 
 
 @pytest.mark.parametrize(
@@ -68,22 +68,22 @@ def test_options_of_the_right_type_are_accepted(text: str) -> None:
 )
 def test_a_wrong_name_or_option_says_what_is_allowed(text: str, message: str) -> None:
     with pytest.raises(BadPlan, match=message):
-        make(GROUP, Use.parse(text), HOST)
+        make(GROUP, PartSpec.parse(text), HOST)
 
 
 def test_a_name_may_be_taken_once_only() -> None:
     with pytest.raises(PluginFault, match="registered 2 times"):
-        make(GROUP, Use("blur"), Host(techniques={"blur": Tinted}))
+        make(GROUP, PartSpec("blur"), RuntimeConfig(techniques={"blur": Tinted}))
 
 
 def test_a_part_that_asks_for_the_host_gets_it() -> None:
-    def factory(host: Host, size: int = 3) -> tuple[Host, int]:
+    def factory(host: RuntimeConfig, size: int = 3) -> tuple[RuntimeConfig, int]:
         return host, size
 
-    host = Host(techniques={"hosted": factory}, cache=Path("cache"))
-    assert make(GROUP, Use.parse("hosted(size=4)"), host) == (host, 4)
+    host = RuntimeConfig(techniques={"hosted": factory}, cache=Path("cache"))
+    assert make(GROUP, PartSpec.parse("hosted(size=4)"), host) == (host, 4)
     with pytest.raises(BadPlan, match="no option host"):
-        make(GROUP, Use.parse("hosted(host=4)"), host)
+        make(GROUP, PartSpec.parse("hosted(host=4)"), host)
 
 
 def test_a_constructor_that_fails_is_a_fault_of_the_part() -> None:
@@ -91,7 +91,7 @@ def test_a_constructor_that_fails_is_a_fault_of_the_part() -> None:
         raise KeyError("lost")
 
     with pytest.raises(PluginFault, match="KeyError"):
-        make(GROUP, Use("broken"), Host(techniques={"broken": factory}))
+        make(GROUP, PartSpec("broken"), RuntimeConfig(techniques={"broken": factory}))
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,4 @@ def test_a_part_that_cannot_be_imported(
     point = EntryPoint("lost", target, GROUP)
     monkeypatch.setattr(plugins, "_registered", lambda group: {"lost": (point,)})
     with pytest.raises(error, match=message):
-        make(GROUP, Use("lost"), Host())
+        make(GROUP, PartSpec("lost"), RuntimeConfig())

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from velum.errors import BadInput
 from velum.region import Box, Region, mask_from_runs, run_lengths
-from velum.use import Use
+from velum.use import PartSpec
 
 edges = st.floats(-1e6, 1e6)
 sizes = st.floats(0.01, 1e4)
@@ -77,7 +77,7 @@ def test_region_json_round_trip() -> None:
 def test_a_region_may_bring_its_technique_and_be_off(technique: object) -> None:
     entry: dict[str, object] = {"label": "face", "xyxy": [0, 0, 9, 4], "technique": technique, "off": True}
     region = Region.from_json(entry)
-    assert (region.technique, region.off) == (Use.from_json(technique), True)
+    assert (region.technique, region.off) == (PartSpec.from_json(technique), True)
     told = region.to_json()
     assert (told["technique"], told["off"]) == (str(region.technique), True)
     assert Region.from_json(told).technique == region.technique

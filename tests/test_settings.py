@@ -7,16 +7,16 @@ import pytest
 
 from velum.errors import BadPlan
 from velum.limits import Limits
-from velum.plugins import Host
-from velum.remote.reach import Reach
+from velum.plugins import RuntimeConfig
+from velum.remote.reach import NetworkPolicy
 from velum.settings import Settings, variables
-from velum.settings.sections import Bmw, Jobs, Service
+from velum.settings.sections import BmwSettings, JobsSettings, ServiceSettings
 
 
 def test_nothing_said_means_the_defaults(tmp_path: Path) -> None:
     settings = Settings.load({}, tmp_path)
     assert settings == Settings()
-    assert settings.host() == Host()
+    assert settings.host() == RuntimeConfig()
     assert settings.limits() == Limits()
 
 
@@ -89,7 +89,12 @@ def test_sections_are_read_from_the_file(tmp_path: Path) -> None:
 
 
 def test_every_field_of_the_service_can_be_set() -> None:
-    for section, kind in (("service", Service), ("jobs", Jobs), ("bmw", Bmw), ("remote", Reach)):
+    for section, kind in (
+        ("service", ServiceSettings),
+        ("jobs", JobsSettings),
+        ("bmw", BmwSettings),
+        ("remote", NetworkPolicy),
+    ):
         for one in fields(kind):
             assert f"{section}.{one.name}" in variables().values()
 
@@ -125,7 +130,7 @@ yunet = "/w/y.onnx"
 def test_file_is_read_with_paths_from_its_own_folder(tmp_path: Path) -> None:
     (tmp_path / "velum.toml").write_text(FILE)
     settings = Settings.load({}, tmp_path)
-    assert settings.host() == Host(
+    assert settings.host() == RuntimeConfig(
         tmp_path / "weights", "bf16", threads=2, offline=True, weights={"yunet": Path("/w/y.onnx")}
     )
     assert settings.limits() == Limits(pixels=1000)

@@ -11,8 +11,8 @@ from velum.check.evidence.document import Declared, compose
 from velum.check.evidence.entry import entry
 from velum.plan import Plan, Video
 from velum.region import Box
-from velum.report import Followed, Hidden, Report
-from velum.use import Use
+from velum.report import HiddenRegion, Report, TrackSummary
+from velum.use import PartSpec
 
 
 def _dumped(*values: Any) -> list[bytes]:
@@ -28,7 +28,7 @@ USES = [b"blur", b"fixed(box=[0, 0, 90, 40], label='a, b')", b"model(a=-1.5e3, b
 _PLANS = [
     Plan.of(*(rule.decode() for rule in RULES)),
     Plan.of(
-        RULES[0].decode(), metadata=("gps",), quality=80, keep_out=(Use("fixed", {"box": (0, 0, 5, 5)}),),
+        RULES[0].decode(), metadata=("gps",), quality=80, keep_out=(PartSpec("fixed", {"box": (0, 0, 5, 5)}),),
         video=Video(codec="h264", crf=20, every=3, two_pass=True),
     ),
 ]  # fmt: skip
@@ -98,8 +98,8 @@ def _report(**more: Any) -> Report:
 
 
 _REPORTS = [
-    _report(hidden=(Hidden(0, "face", Box(1, 2, 30, 40), 0.5, "detected", 0, "blacken"),)),
-    _report(hidden=(), tracks=(Followed(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9),)),
+    _report(hidden=(HiddenRegion(0, "face", Box(1, 2, 30, 40), 0.5, "detected", 0, "blacken"),)),
+    _report(hidden=(), tracks=(TrackSummary(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9),)),
 ]
 REPORTS = _dumped(*(report.to_json() for report in _REPORTS))
 _MARK = {"frame": 0, "pts": 0}

@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from bench.fuzz import pictures, seeds
 from velum.bmw import wire
-from velum.bmw.config import Config
+from velum.bmw.config import ConfigObject
 from velum.bmw.pbtxt import read_label_map
 from velum.bmw.schema import read_configuration
 from velum.bmw.urls import Urls
@@ -26,22 +26,22 @@ from velum.check.evidence.page import page
 from velum.check.evidence.verify import load, verify
 from velum.engine.engine import Engine
 from velum.errors import BadInput, LimitExceeded, VelumError
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.limits import Limits
 from velum.locate import recognise
 from velum.locate.catalogfile import read_catalog
 from velum.locate.darknet import Weights, read_cfg
 from velum.locate.families import Signature
-from velum.media.span import Span
-from velum.mounted import Mounted
+from velum.media.span import Segment
+from velum.mounted import FolderTechniques
 from velum.plan import Plan, Rule
 from velum.report import Report
-from velum.service.keys import Keys
+from velum.service.keys import ApiKeys
 from velum.service.pose import pose, with_pose_of
 from velum.service.v1 import download, uploads
 from velum.service.v1.plans import Plans
 from velum.settings import Settings
-from velum.use import Use
+from velum.use import PartSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ def _same_rule(data: bytes) -> None:
 
 
 def _same_use(data: bytes) -> None:
-    use = Use.parse(_text(data))
-    assert Use.parse(str(use)) == use, "the use changes as text"
+    use = PartSpec.parse(_text(data))
+    assert PartSpec.parse(str(use)) == use, "the use changes as text"
 
 
 def _answers(data: bytes) -> None:
@@ -159,7 +159,7 @@ def _yolo_labels(data: bytes, folder: Path) -> None:
 
 def _mounted(data: bytes, folder: Path) -> None:
     _file(data, folder, "x.py")
-    Mounted(folder)
+    FolderTechniques(folder)
 
 
 def _signature(data: bytes) -> None:
@@ -196,14 +196,14 @@ def _requested(data: bytes) -> None:
 
 
 def _keys(data: bytes, folder: Path) -> None:
-    keys = Keys(_file(data, folder, "keys.json"))
+    keys = ApiKeys(_file(data, folder, "keys.json"))
     for key in keys.all():
         key.state(0)
         key.to_json()
 
 
 def _config(data: bytes, folder: Path) -> None:
-    config = Config.read(_file(data, folder, "config.json"))
+    config = ConfigObject.read(_file(data, folder, "config.json"))
     for read in (config.whole, config.yes, config.texts, config.table):
         try:
             read("confidence")
@@ -232,9 +232,9 @@ TARGETS: Mapping[str, Target] = {
         Target("plan.toml", lambda: seeds.PLANS_TOML, lambda data, _: _same_plan(Plan.from_toml(_text(data))), 8),
         Target("rule", lambda: seeds.RULES, lambda data, _: _same_rule(data), 8),
         Target("use", lambda: seeds.USES, lambda data, _: _same_use(data), 8),
-        Target("regions", lambda: seeds.REGIONS, lambda data, _: Findings.from_json(_value(data)).to_json(), 8),
+        Target("regions", lambda: seeds.REGIONS, lambda data, _: Annotations.from_json(_value(data)).to_json(), 8),
         Target("report", lambda: seeds.REPORTS, lambda data, _: Report.from_json(_value(data)).to_json()),
-        Target("span", lambda: seeds.SPANS, lambda data, _: Span.from_json(_value(data)).to_json()),
+        Target("span", lambda: seeds.SPANS, lambda data, _: Segment.from_json(_value(data)).to_json()),
         Target("evidence", seeds.evidence, _evidence),
         Target("canonical", seeds.evidence, lambda data, _: _canonical(data)),
         Target("truth", lambda: seeds.TRUTHS, lambda data, folder: _truth(data, folder, "truth.json")),

@@ -9,7 +9,7 @@ import numpy as np
 from docs.pictures.street import HEIGHT, PEOPLE, PLATE, WIDTH, Canvas, draw, plate, scaled
 from PIL import Image, ImageDraw, ImageFont
 
-from velum import Engine, Findings, Plan, Region, Use
+from velum import Annotations, Engine, PartSpec, Plan, Region
 
 FOLDER = Path(__file__).parent
 BRAND, PAPER = "#1a6b5f", "#ffffff"
@@ -34,7 +34,7 @@ def regions(turn: float, scale: float) -> tuple[Region, ...]:
     found = [(edges, "license_plate", "") for edges in plate(turn)]
     found += [(person.face(turn), "face", person.name) for person in PEOPLE]
     return tuple(
-        Region(box, label, technique=Use.parse(OWN[name]) if name in OWN else None)
+        Region(box, label, technique=PartSpec.parse(OWN[name]) if name in OWN else None)
         for edges, label, name in found
         if (box := scaled(edges, scale)) is not None
     )
@@ -42,7 +42,7 @@ def regions(turn: float, scale: float) -> tuple[Region, ...]:
 
 def hidden_still(engine: Engine, before: Image.Image) -> Image.Image:
     """Return the picture as velum leaves it."""
-    findings = Findings(before.width, before.height, {0: regions(0, STILL)})
+    findings = Annotations(before.width, before.height, {0: regions(0, STILL)})
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "street.png"), Path(folder, "street.hidden.png")
         before.save(source)
@@ -54,7 +54,7 @@ def hidden_still(engine: Engine, before: Image.Image) -> Image.Image:
 def hidden_clip(engine: Engine, frames: list[Image.Image]) -> list[Image.Image]:
     """Return the frames of a clip as velum leaves them, in a format that loses nothing."""
     width, height = frames[0].size
-    findings = Findings(width, height, {n: regions(n / len(frames), CLIP) for n in range(len(frames))})
+    findings = Annotations(width, height, {n: regions(n / len(frames), CLIP) for n in range(len(frames))})
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "street.mkv"), Path(folder, "street.hidden.mkv")
         with av.open(str(source), "w") as container:

@@ -4,6 +4,7 @@
 >>> report = velum.anonymize("in.jpg", "out.jpg")  # doctest: +SKIP
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
         Unavailable,
         VelumError,
     )
-    from velum.findings import Findings
+    from velum.findings import Annotations
     from velum.limits import Limits
     from velum.plan import Plan, Rule
-    from velum.plugins import Host
+    from velum.plugins import RuntimeConfig
     from velum.region import Box, Region
     from velum.report import Report
-    from velum.use import Use
+    from velum.use import PartSpec
 
 __version__ = "0.1.0"
 
@@ -40,41 +41,48 @@ _HOMES = {
     "PluginFault": "velum.errors",
     "Unavailable": "velum.errors",
     "VelumError": "velum.errors",
-    "Findings": "velum.findings",
+    "Annotations": "velum.findings",
     "Limits": "velum.limits",
     "Plan": "velum.plan",
     "Rule": "velum.plan",
-    "Use": "velum.use",
-    "Host": "velum.plugins",
+    "PartSpec": "velum.use",
+    "RuntimeConfig": "velum.plugins",
     "Box": "velum.region",
     "Region": "velum.region",
     "Report": "velum.report",
 }
 
 __all__ = [
+    "Annotations",
     "BadInput",
     "BadPlan",
     "Box",
     "Engine",
-    "Findings",
-    "Host",
     "LimitExceeded",
     "Limits",
     "OutputFailed",
+    "PartSpec",
     "Plan",
     "PluginFault",
     "Region",
     "Report",
     "Rule",
+    "RuntimeConfig",
     "Unavailable",
-    "Use",
     "VelumError",
     "anonymize",
     "anonymize_pixels",
 ]
 
 
+_OLD_NAMES = {"Findings": "Annotations", "Host": "RuntimeConfig", "Use": "PartSpec"}
+"""Names of the version before, which the next one no longer has."""
+
+
 def __getattr__(name: str) -> Any:
+    if new := _OLD_NAMES.get(name):
+        warnings.warn(f"velum.{name} is now called velum.{new}", DeprecationWarning, stacklevel=2)
+        return getattr(import_module(_HOMES[new]), new)
     if name not in _HOMES:
         raise AttributeError(f"module 'velum' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

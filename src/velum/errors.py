@@ -13,7 +13,7 @@ A message says what failed, the value, what is allowed and what to do. Errors of
 one file that imports the library.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class VelumError(Exception):
@@ -21,6 +21,13 @@ class VelumError(Exception):
 
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
+    code: ClassVar[str] = "VelumError"
+    """Name of the error for programs: in JSON, in problem details, in metrics. It stays when the class is renamed."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "code" not in cls.__dict__:
+            cls.code = cls.__name__
 
 
 class BadInput(VelumError, ValueError):

@@ -7,13 +7,13 @@ from typing import Any, Self, TypeGuard
 
 from velum.errors import BadInput
 from velum.region import Region
-from velum.use import Use
+from velum.use import PartSpec
 
 FORMAT = "velum-regions/1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Findings:
+class Annotations:
     """Regions by frame index, in pixels of the upright picture of `width` x `height`.
 
     `sha256` is that of the source they were found in. Rendering them on another file is refused, since its people
@@ -27,7 +27,7 @@ class Findings:
     models: tuple[Mapping[str, str], ...] = field(default=())
 
     @property
-    def techniques(self) -> frozenset[tuple[Use, str, bool]]:
+    def techniques(self) -> frozenset[tuple[PartSpec, str, bool]]:
         """The techniques that regions bring along, each with a label that it is to hide, and whether that is off."""
         every = (region for regions in self.frames.values() for region in regions)
         return frozenset((one.technique, one.label, one.off) for one in every if one.technique is not None)
@@ -92,7 +92,7 @@ def line_of(index: int, regions: Iterable[Region]) -> str:
     return json.dumps({"index": index, "regions": [region.to_json() for region in regions]}, ensure_ascii=False)
 
 
-def text_of(findings: Findings, lines: Iterable[str]) -> Iterator[str]:
+def text_of(findings: Annotations, lines: Iterable[str]) -> Iterator[str]:
     """Yield the text of a regions file piece by piece: the head of `findings`, and frames that `line_of` gave."""
     yield json.dumps(findings.to_json() | {"frames": 0}, ensure_ascii=False).removesuffix("0}") + "["
     comma = "\n"

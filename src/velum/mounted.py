@@ -27,8 +27,8 @@ _NAME = re.compile(r"[a-z]\w*", re.ASCII)
 _ATTRIBUTES = ("destroys", "labels")
 
 
-class Mounted(Mapping[str, Callable[..., Any]]):
-    """The techniques of a folder, by name, for `Host.techniques`. Safe to share between threads.
+class FolderTechniques(Mapping[str, Callable[..., Any]]):
+    """The techniques of a folder, by name, for `RuntimeConfig.techniques`. Safe to share between threads.
 
     Raises `BadPlan` for a folder that is not there, and naming the file: for one that is not Python, that has no
     technique in it, or whose technique has the name of another. Taking a technique runs its file, which raises

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
 from velum.errors import BadPlan
-from velum.use import Use, finite, keywords, literal, refuse_unknown, whole
+from velum.use import PartSpec, finite, keywords, literal, refuse_unknown, whole
 
 Shape = Literal["box", "ellipse"]
 """Outline of a region that has no mask; the ellipse goes around the box, through its corners."""
@@ -28,8 +28,8 @@ class Rule:
     """
 
     label: str
-    locate: Use
-    hide: Use
+    locate: PartSpec
+    hide: PartSpec
     grow: float = 0.2
     min_score: float = 0.0
     shape: Shape = "box"
@@ -55,7 +55,7 @@ class Rule:
             raise BadPlan(f"cannot read rule {text!r}; write 'face: centerface -> pixelate(degree=0.1)'")
         more = keywords(match[4] or "", text)
         refuse_unknown(more, {"grow", "min_score", "shape"}, "a rule")
-        return cls(match[1], Use.parse(match[2]), Use.parse(match[3]), **more)  # type: ignore[arg-type]
+        return cls(match[1], PartSpec.parse(match[2]), PartSpec.parse(match[3]), **more)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         defaults = {"grow": 0.2, "min_score": 0.0, "shape": "box"}
@@ -83,7 +83,7 @@ class Rule:
         if missing or not isinstance(value["label"], str):
             raise BadPlan(f"rule {dict(value)!r} lacks {', '.join(missing) or 'a label that is a string'}")
         more = {name: value[name] for name in ("grow", "min_score", "shape") if name in value}
-        return cls(value["label"], Use.from_json(value["locate"]), Use.from_json(value["hide"]), **more)
+        return cls(value["label"], PartSpec.from_json(value["locate"]), PartSpec.from_json(value["hide"]), **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Video:
         return cls(**value)
 
 
-DEFAULT_RULE = Rule("face", Use("centerface"), Use("blacken"))
+DEFAULT_RULE = Rule("face", PartSpec("centerface"), PartSpec("blacken"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class Plan:
     rules: tuple[Rule, ...] = (DEFAULT_RULE,)
     metadata: tuple[str, ...] = ()
     quality: int | None = None
-    keep_out: tuple[Use, ...] = ()
+    keep_out: tuple[PartSpec, ...] = ()
     video: Video = Video()
     verify: bool = False
     """The finished file is checked as `velum check` does, and published only when nothing is found."""
@@ -212,7 +212,7 @@ class Plan:
                 f"keep_out is {keep_out!r}; it must be a list of localizers such as 'fixed(box=[0, 0, 90, 40])'"
             )
         video = Video.from_json(value.get("video", {}))
-        kept = tuple(map(Use.from_json, keep_out))
+        kept = tuple(map(PartSpec.from_json, keep_out))
         return cls(
             tuple(map(Rule.from_json, rules)),
             tuple(metadata),

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from velum.errors import BadPlan, PluginFault, Unavailable, VelumError
 from velum.frame import Frame, Plane
 from velum.region import Mask, Region
-from velum.use import Use
+from velum.use import PartSpec
 
 if TYPE_CHECKING:
-    from velum.remote.peers import Peers
+    from velum.remote.peers import HttpClient
 
 Group = Literal["velum.localizers", "velum.techniques", "velum.checks"]
 Precision = Literal["auto", "f32", "bf16", "f16"]
@@ -69,7 +69,7 @@ def part_name(part: object) -> str:
 
 
 @runtime_checkable
-class Graded(Protocol):
+class TracksByScore(Protocol):
     """A localizer that knows which of its finds are worth following through a video."""
 
     @property
@@ -116,7 +116,7 @@ class Technique(Protocol):
 
 
 @runtime_checkable
-class Doubtful(Protocol):
+class Weak(Protocol):
     """A technique that can say when its options leave a region recognisable or recoverable."""
 
     @property
@@ -130,7 +130,7 @@ Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class RuntimeConfig:
     """What the operator, not the plan, decides about parts. A part asks for it by a parameter named `host`."""
 
     cache: Path | None = None
@@ -154,7 +154,7 @@ class Host:
     models: Path | None = None
     """Folder of the models that the user added; None: one in the user's data folder."""
     progress: Progress | None = None
-    peers: "Peers | None" = None
+    peers: "HttpClient | None" = None
     """Connections to remote services, shared by all that ask them; None: each localizer has its own, to anywhere."""
     localizers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     """Localizers of the embedding program, by name, next to the installed ones."""
@@ -162,12 +162,12 @@ class Host:
     """Techniques of the embedding program, by name, next to the installed ones."""
 
 
-def names(group: Group, host: Host | None = None) -> list[str]:
+def names(group: Group, host: RuntimeConfig | None = None) -> list[str]:
     """Return the names of the parts that are installed, or that the host brings, sorted."""
     return sorted({*_registered(group), *_brought(group, host)})
 
 
-def make(group: Group, use: Use, host: Host) -> Any:
+def make(group: Group, use: PartSpec, host: RuntimeConfig) -> Any:
     """Return the part that `use` names, made with its options.
 
     Raises `BadPlan` for an unknown name or option, `Unavailable` when the part's libraries are not installed and
@@ -186,7 +186,7 @@ def make(group: Group, use: Use, host: Host) -> Any:
         raise PluginFault(f"{kind} {use} could not be made: {type(error).__name__}: {error}") from error
 
 
-def load(group: Group, name: str, host: Host | None = None) -> Callable[..., Any]:
+def load(group: Group, name: str, host: RuntimeConfig | None = None) -> Callable[..., Any]:
     """Return the part's class or factory, unmade. Raises as `make` does."""
     kind, brought, points = _kind(group), _brought(group, host), _registered(group).get(name, ())
     sources = [*(["the embedding program"] if name in brought else []), *(point.value for point in points)]
@@ -209,7 +209,7 @@ def _kind(group: Group) -> str:
     return group.removeprefix("velum.").removesuffix("s")
 
 
-def _brought(group: Group, host: Host | None) -> Mapping[str, Callable[..., Any]]:
+def _brought(group: Group, host: RuntimeConfig | None) -> Mapping[str, Callable[..., Any]]:
     if host is None:
         return {}
     return {"velum.localizers": host.localizers, "velum.techniques": host.techniques}.get(group, {})
@@ -238,7 +238,7 @@ def _load(point: EntryPoint, kind: str) -> Callable[..., Any]:
     return factory
 
 
-def _checked(factory: Callable[..., Any], use: Use, kind: str) -> dict[str, Any]:
+def _checked(factory: Callable[..., Any], use: PartSpec, kind: str) -> dict[str, Any]:
     """Return the options, each known and of the type that the part's signature states."""
     parameters = options_of(factory)
     unknown = sorted(use.options.keys() - parameters.keys())

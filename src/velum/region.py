@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.errors import BadInput, BadPlan
-from velum.use import Use
+from velum.use import PartSpec
 
 Mask = npt.NDArray[np.bool_]
 """Boolean array (height, width) of its box's size; True where the object is."""
@@ -100,7 +100,7 @@ class Region:
     mask: Mask | None = None
     track: int | None = None
     found: Found = "detected"
-    technique: Use | None = None
+    technique: PartSpec | None = None
     off: bool = False
 
     def __post_init__(self) -> None:
@@ -152,12 +152,12 @@ class Region:
 
 
 # Thousands of regions name the same one.
-_parsed = lru_cache(maxsize=256)(Use.parse)
+_parsed = lru_cache(maxsize=256)(PartSpec.parse)
 
 
-def _technique(value: Any) -> Use | None:
+def _technique(value: Any) -> PartSpec | None:
     try:
-        return _parsed(value) if isinstance(value, str) else None if value is None else Use.from_json(value)
+        return _parsed(value) if isinstance(value, str) else None if value is None else PartSpec.from_json(value)
     except (BadPlan, RecursionError) as error:  # the latter: nested too deep
         raise BadInput(f"region technique: {str(error) or 'it is nested too deep'}") from error
 

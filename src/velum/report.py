@@ -12,7 +12,7 @@ from velum.use import finite, whole
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
+class HiddenRegion:
     """One region that was hidden: where it was found, and with which rule and technique it was hidden."""
 
     frame: int
@@ -39,7 +39,7 @@ class Hidden:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class TrackSummary:
     """One thing that was hidden through a stretch of video; None as `track` where nothing was followed.
 
     `frames` counts the frames in which it was hidden, `found` how it was known in them.
@@ -73,12 +73,12 @@ class Report:
     width: int
     height: int
     frames: int
-    hidden: tuple[Hidden, ...]
+    hidden: tuple[HiddenRegion, ...]
     """Each region, in still pictures."""
     plan: str
     """Digest of the plan."""
     rules: tuple[str, ...]
-    tracks: tuple[Followed, ...] = ()
+    tracks: tuple[TrackSummary, ...] = ()
     """Each thing, in videos."""
     models: tuple[Mapping[str, str], ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -112,8 +112,8 @@ class Report:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the report that `to_json` gave. Raises `BadInput` for anything else."""
         try:
-            tracks = tuple(Followed(**track) for track in value["tracks"])
-            hidden = tuple(map(Hidden.from_json, value["hidden"]))
+            tracks = tuple(TrackSummary(**track) for track in value["tracks"])
+            hidden = tuple(map(HiddenRegion.from_json, value["hidden"]))
             lists = {name: tuple(value[name]) for name in ("rules", "models", "warnings")}
             report = cls(**{**value, **lists, "tracks": tracks, "hidden": hidden})
         except (AttributeError, TypeError, KeyError, ValueError, OverflowError) as error:
@@ -126,7 +126,7 @@ class Report:
 def _wrong(report: Report) -> str | None:
     """Return the name of a field that does not hold what it must, None when all do."""
     texts = (report.format, report.plan, report.encoding, report.version, *report.rules, *report.warnings)
-    things: tuple[Hidden | Followed, ...] = (*report.hidden, *report.tracks)
+    things: tuple[HiddenRegion | TrackSummary, ...] = (*report.hidden, *report.tracks)
     digests = (report.input_sha256, report.output_sha256)
     right = {
         "text": all(isinstance(one, str) for one in texts),

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from velum.engine.paint import paint
-from velum.engine.prepare import Work
+from velum.engine.prepare import PreparedPlan
 from velum.frame import Frame, Orientation, Plane, Role, Samples
 from velum.plan import Plan, Rule
 from velum.plugins import Localizer, Technique
 from velum.region import Box, Mask, Region
-from velum.use import Use
+from velum.use import PartSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,8 +119,8 @@ def _regions(frame: Frame, label: str) -> list[Region]:
 def _hidden(technique: Technique, frame: Frame, region: Region) -> Frame:
     planes = tuple(Plane(p.pixels.copy(), p.role, p.scale_x, p.scale_y, p.bits, p.limited) for p in frame.planes)
     copy = Frame(planes, frame.width, frame.height, frame.index, frame.time, frame.orientation)
-    rule = Rule(region.label, Use("fake"), Use("technique"), grow=0)
-    paint(copy, [[region]], Work(Plan((rule,)), (technique,)))
+    rule = Rule(region.label, PartSpec("fake"), PartSpec("technique"), grow=0)
+    paint(copy, [[region]], PreparedPlan(Plan((rule,)), (technique,)))
     return copy
 
 

@@ -88,7 +88,7 @@ def refuse_unknown(value: Mapping[str, Any], known: set[str], what: str) -> None
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class PartSpec:
     """A part by name, with its options: written `pixelate(degree=0.1)`."""
 
     name: str

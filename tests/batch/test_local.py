@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from velum import Engine, Host, Plan, Region
-from velum.batch.local import MANIFEST, Job, arrange, run
+from velum import Engine, Plan, Region, RuntimeConfig
+from velum.batch.local import MANIFEST, BatchItem, arrange, run
 from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.plan import Rule
 from velum.region import Box
 from velum.testing import FakeLocalizer
-from velum.use import Use
+from velum.use import PartSpec
 
-PLAN = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),))
-OTHER_PLAN = Plan((Rule("face", Use("fake"), Use("blur"), grow=0),))
+PLAN = Plan((Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),))
+OTHER_PLAN = Plan((Rule("face", PartSpec("fake"), PartSpec("blur"), grow=0),))
 
 
 @pytest.fixture
 def engine() -> Engine:
-    return Engine(host=Host(localizers={"fake": lambda: FakeLocalizer([Region(Box(0, 0, 5, 5), "face")])}))
+    return Engine(host=RuntimeConfig(localizers={"fake": lambda: FakeLocalizer([Region(Box(0, 0, 5, 5), "face")])}))
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def names(folder: Path) -> list[str]:
 )
 def test_one_file(photos: Path, target: str | None, expected: str) -> None:
     source = photos / "a.png"
-    assert arrange([source], photos / target if target else None) == ([Job(source, photos / expected)], None)
+    assert arrange([source], photos / target if target else None) == ([BatchItem(source, photos / expected)], None)
 
 
 def test_a_folder_is_mirrored(photos: Path, engine: Engine) -> None:

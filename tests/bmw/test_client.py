@@ -14,9 +14,9 @@ from velum.bmw.client import Description, InferenceApi
 from velum.errors import BadPlan, Unavailable
 from velum.locate.labels import covers, exact
 from velum.plan import Rule
-from velum.remote.peers import Answer, Peers, Upload
+from velum.remote.peers import FormFile, HttpClient, ServerResponse
 from velum.remote.reach import ANYWHERE
-from velum.use import Use
+from velum.use import PartSpec
 
 from .stub import DETECTING, PROFILES, SEGMENTING, Reply, Shown, StubInference, dumps, painted, voc_palette
 
@@ -25,33 +25,33 @@ LABELS = ("person", "car", "traffic light", "")
 
 
 @pytest.fixture(scope="module")
-def peers() -> Iterator[Peers]:
-    peers = Peers(ANYWHERE)
+def peers() -> Iterator[HttpClient]:
+    peers = HttpClient(ANYWHERE)
     yield peers
     peers.close()
 
 
-class Canned(Peers):
+class Canned(HttpClient):
     """Gives one answer to everything, without a server."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: ServerResponse) -> None:
         self.answer = answer
 
     def check(self, url: str) -> None: ...
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str) -> ServerResponse:
         return self.answer
 
-    def post(self, url: str, upload: Upload, fields: Mapping[str, str] | None = None) -> Answer:
+    def post(self, url: str, upload: FormFile, fields: Mapping[str, str] | None = None) -> ServerResponse:
         return self.answer
 
 
 def answering(body: bytes, status: int = 200) -> InferenceApi:
-    return InferenceApi("http://peer/", Canned(Answer(status, body)))
+    return InferenceApi("http://peer/", Canned(ServerResponse(status, body)))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_variant_says_what_it_has(profile: str, peers: Peers) -> None:
+def test_every_variant_says_what_it_has(profile: str, peers: HttpClient) -> None:
     with StubInference(profile, labels=LABELS) as stub:
         api = InferenceApi(stub.url, peers)
         assert api.models() == ("yolo",)
@@ -65,7 +65,7 @@ def test_every_variant_says_what_it_has(profile: str, peers: Peers) -> None:
 
 
 @pytest.mark.parametrize("profile", DETECTING)
-def test_every_detection_variant_gives_its_boxes(profile: str, peers: Peers) -> None:
+def test_every_detection_variant_gives_its_boxes(profile: str, peers: HttpClient) -> None:
     with StubInference(profile, [Shown("person", (10.5, 20.25, 50.5, 80.0)), Shown("car", (-3, 0, 9, 9))]) as stub:
         finds = InferenceApi(stub.url, peers).finds("yolo", PNG, "image.png", "image/png")
     assert [(find.label, find.percent) for find in finds] == [("person", 93.1), ("car", 93.1)]
@@ -74,7 +74,7 @@ def test_every_detection_variant_gives_its_boxes(profile: str, peers: Peers) -> 
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_pictures_go_out_as_every_variant_takes_them(profile: str, peers: Peers) -> None:
+def test_pictures_go_out_as_every_variant_takes_them(profile: str, peers: HttpClient) -> None:
     path = "inference" if profile in SEGMENTING else "predict"
     with StubInference(profile, replies={f"/models/yolo/{path}": Reply.failed("enough")}) as stub:
         api = InferenceApi(stub.url.rstrip("/"), peers)
@@ -94,7 +94,7 @@ def test_pictures_go_out_as_every_variant_takes_them(profile: str, peers: Peers)
 @pytest.mark.parametrize("profile", ["YCPU", "YGPU"])
 @pytest.mark.parametrize("unloaded", [None, Reply.of(None)], ids=["model not found", "labels are null"])
 def test_models_that_are_hidden_until_loaded_are_loaded_once(
-    profile: str, unloaded: Reply | None, peers: Peers
+    profile: str, unloaded: Reply | None, peers: HttpClient
 ) -> None:
     with StubInference(profile) as stub:
         api = InferenceApi(stub.url, peers)
@@ -137,20 +137,20 @@ def test_models_are_read_in_every_shape(listing: Any, names: tuple[str, ...], wr
         ("classification", "classification"),
     ],
 )
-def test_kinds_are_told_from_the_type(stated: str, kind: str, peers: Peers) -> None:
+def test_kinds_are_told_from_the_type(stated: str, kind: str, peers: HttpClient) -> None:
     with StubInference("GLU", replies={"/models/yolo/config": Reply.of({"type": stated})}) as stub:
         known = InferenceApi(stub.url, peers).describe("yolo")
     assert (known.kind, known.stated) == (kind, stated)
 
 
-def test_a_palette_is_optional(peers: Peers) -> None:
+def test_a_palette_is_optional(peers: HttpClient) -> None:
     with StubInference("GLU") as stub:
         for reply in (Reply.detail(404, "Not Found"), Reply.of([1, 2]), Reply.of("no"), Reply.of([0, 0, 256])):
             stub.replies["/models/yolo/palette"] = reply
             assert InferenceApi(stub.url, peers).describe("yolo").palette is None
 
 
-def test_an_unknown_model_is_told_with_those_that_exist(peers: Peers) -> None:
+def test_an_unknown_model_is_told_with_those_that_exist(peers: HttpClient) -> None:
     with (
         StubInference("TFC") as stub,
         pytest.raises(Unavailable, match=rf"{stub.url} has no model 'nope'; it has yolo"),
@@ -166,7 +166,7 @@ def test_an_unknown_model_is_told_with_those_that_exist(peers: Peers) -> None:
         ("...", "/models/.../predict"),
     ],
 )
-def test_names_of_models_lead_nowhere_else(model: str, path: str, peers: Peers) -> None:
+def test_names_of_models_lead_nowhere_else(model: str, path: str, peers: HttpClient) -> None:
     with StubInference("OVD", model=model) as stub:
         api = InferenceApi(stub.url, peers)
         assert api.finds(model, PNG, "image.png", "image/png") == ()
@@ -191,14 +191,14 @@ def test_names_that_no_path_can_have_are_refused(model: str) -> None:
         "http://",
     ],
 )
-def test_addresses_that_cannot_be_are_refused(url: str, peers: Peers) -> None:
+def test_addresses_that_cannot_be_are_refused(url: str, peers: HttpClient) -> None:
     with pytest.raises(BadPlan) as caught:
         InferenceApi(url, peers)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_failures_of_every_variant_are_failures(profile: str, peers: Peers) -> None:
+def test_failures_of_every_variant_are_failures(profile: str, peers: HttpClient) -> None:
     known = Description(("a",), "segmentation")
     with StubInference(profile) as stub:
         api = InferenceApi(stub.url, peers)
@@ -374,7 +374,7 @@ def test_any_answer_is_read_or_unavailable(answered: Any, status: int) -> None:
 )
 def test_labels_are_written_so_that_a_rule_can_name_them(label: str, written: str) -> None:
     assert exact(label) == written
-    rule = Rule(exact(label), Use("fixed"), Use("blacken"))
+    rule = Rule(exact(label), PartSpec("fixed"), PartSpec("blacken"))
     assert Rule.parse(str(rule)) == rule
 
 
@@ -386,4 +386,4 @@ LABEL = st.text(max_size=6) | st.text("aA_- :>%=\n", max_size=6) | st.sampled_fr
 def test_a_label_stands_for_itself_alone(one: str, other: str) -> None:
     assert covers(exact(one), exact(other)) == (one == other)
     assert not covers(one, exact(other)) or one.startswith("=")
-    Rule(exact(one), Use("fixed"), Use("blacken"))
+    Rule(exact(one), PartSpec("fixed"), PartSpec("blacken"))

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openvino import opset1, opset8
 
-from velum.bmw.folders import Reading, model_folders, read
+from velum.bmw.folders import ModelFolderOptions, model_folders, read
 from velum.bmw.pbtxt import read_label_map
 from velum.errors import BadInput
 from velum.locate import store
 from velum.locate.models import added
-from velum.locate.offer import Offer, Wish
-from velum.plugins import Host
+from velum.locate.offer import ImportedModel, ImportOptions
+from velum.plugins import RuntimeConfig
 
 OVD = {
     "inference_engine_name": "openvino_detection", "confidence": 60, "predictions": 15, "number_of_classes": 2,
@@ -105,12 +105,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def reading(tmp_path: Path) -> Callable[..., Reading]:
+def reading(tmp_path: Path) -> Callable[..., ModelFolderOptions]:
     (tmp_path / "room").mkdir()
-    return lambda reproduce=False, **said: Reading(Wish(**said), tmp_path / "room", reproduce)
+    return lambda reproduce=False, **said: ModelFolderOptions(ImportOptions(**said), tmp_path / "room", reproduce)
 
 
-Readings = Callable[..., Reading]
+Readings = Callable[..., ModelFolderOptions]
 
 
 def test_openvino_detection(folder: Path, reading: Readings, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_openvino_detection(folder: Path, reading: Readings, tmp_path: Path) -> 
     assert (found.name, found.family, found.threshold) == ("my-model", "ssd", 0.6)
     assert found.labels == ("", "face", "license_plate")
     assert (found.input["fit"], found.input["size_wh"]) == ("stretch", (32, 32))
-    model = store.put(found, Host(models=tmp_path / "own"))
+    model = store.put(found, RuntimeConfig(models=tmp_path / "own"))
     assert [part.file for part in model.files] == ["model.xml", "model.bin"]
 
 
@@ -133,7 +133,7 @@ def test_models_are_called_as_their_folders(tmp_path: Path, reading: Readings, f
     make_ovd(tmp_path / folder_name)
     found = read(tmp_path / folder_name, reading())
     assert found.name == name
-    host = Host(models=tmp_path / "own")
+    host = RuntimeConfig(models=tmp_path / "own")
     store.put(found, host)
     assert name in added(host), "the catalogue can be read again"
 
@@ -282,7 +282,7 @@ def test_tensorflow_frozen_graph(folder: Path, reading: Readings, tmp_path: Path
     found = read(folder, reading())
     assert (found.family, found.labels, found.threshold) == ("tf_detection", ("", "face", 'License "plate"'), 0.6)
     assert (found.input["order"], found.input["layout"]) == ("rgb", "nhwc")
-    assert store.put(found, Host(models=tmp_path / "own")).file == "model.pb"
+    assert store.put(found, RuntimeConfig(models=tmp_path / "own")).file == "model.pb"
 
 
 def test_size_of_the_graphs_own_resizer_is_used(folder: Path, reading: Readings) -> None:
@@ -359,7 +359,7 @@ def test_tensorflow_saved_model_is_stored_as_ir(folder: Path, reading: Readings,
     make_saved_model(folder)
     found = read(folder, reading())
     assert (found.family, found.labels) == ("tf_detection", ("", "face", 'License "plate"'))
-    model = store.put(found, Host(models=tmp_path / "own"))
+    model = store.put(found, RuntimeConfig(models=tmp_path / "own"))
     assert [part.file for part in model.files] == ["model.xml", "model.bin"]
 
 
@@ -392,5 +392,5 @@ def test_real_network_in_a_folder(shared: Path, folder: Path, reading: Readings)
     (folder / "config.json").write_text(json.dumps(OVD | {"number_of_classes": 1}))
     (folder / "classes.txt").write_text("face")
     found = read(folder, reading())
-    assert isinstance(found, Offer)
+    assert isinstance(found, ImportedModel)
     assert (found.labels, found.input["order"], found.input["size_wh"]) == (("", "face"), "bgr", (672, 384))

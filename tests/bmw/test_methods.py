@@ -10,22 +10,25 @@ import pytest
 
 from velum.bmw import methods
 from velum.bmw.local import URL
-from velum.bmw.methods import Directory, Methods, Served
-from velum.bmw.techniques import Shown, shown
+from velum.bmw.methods import ApiDirectory, AvailableMethods, RemoteModel
+from velum.bmw.techniques import ListedTechnique, shown
 from velum.bmw.urls import Urls
 from velum.errors import Unavailable
-from velum.plugins import Host, Patch
+from velum.plugins import Patch, RuntimeConfig
 
 DET, SEG = "http://det:80/", "http://seg:80/"
-YOLO, SEG1 = Served("yolo", "detection", ("person", "car")), Served("seg1", "segmentation", ("background", "person"))
-FACES = Served("faces", "detection", ("face",))
-COMMON = [Shown(name, name) for name in ("blackening", "pixelating", "blurring")]
+YOLO, SEG1 = (
+    RemoteModel("yolo", "detection", ("person", "car")),
+    RemoteModel("seg1", "segmentation", ("background", "person")),
+)
+FACES = RemoteModel("faces", "detection", ("face",))
+COMMON = [ListedTechnique(name, name) for name in ("blackening", "pixelating", "blurring")]
 
 
 def directory(
-    folder: Path, offers: dict[str, Sequence[Served] | Exception | threading.Event], *, strict: bool = False
-) -> Directory:
-    def ask(url: str) -> Sequence[Served]:
+    folder: Path, offers: dict[str, Sequence[RemoteModel] | Exception | threading.Event], *, strict: bool = False
+) -> ApiDirectory:
+    def ask(url: str) -> Sequence[RemoteModel]:
         offer = offers[url]
         if isinstance(offer, threading.Event):
             offer.wait(10)
@@ -36,11 +39,11 @@ def directory(
 
     (folder / "url_configuration.json").write_text(json.dumps({"urls": list(offers)}))
     urls = Urls(folder, strict=strict)
-    return Directory(urls, ask, COMMON, own=URL, local=lambda: (FACES,), strict=strict)
+    return ApiDirectory(urls, ask, COMMON, own=URL, local=lambda: (FACES,), strict=strict)
 
 
 def test_the_list_has_the_order_of_discovery() -> None:
-    listed = Methods.of([(DET, [YOLO]), (SEG, [SEG1])], COMMON).to_json()
+    listed = AvailableMethods.of([(DET, [YOLO]), (SEG, [SEG1])], COMMON).to_json()
     names = ["blackening", "pixelating", "blurring"]
     assert json.dumps(listed) == json.dumps({
         "person": {"detection": {DET: ["yolo"]}, "segmentation": {SEG: ["seg1"]}, "technique": names},
@@ -68,14 +71,14 @@ def test_one_that_is_down_is_left_out_and_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_model_that_cannot_be_used_leaves_only_itself_out(tmp_path: Path, *, strict: bool) -> None:
-    board = directory(tmp_path, {DET: [YOLO, Served("broken", fault="no labels")], SEG: [SEG1]}, strict=strict)
+    board = directory(tmp_path, {DET: [YOLO, RemoteModel("broken", fault="no labels")], SEG: [SEG1]}, strict=strict)
     assert {"person", "car", "background"} <= board.refresh().labels.keys()
     assert board.faults == {f"{DET} broken": "no labels"}
     board.removed()
 
 
 def test_strictly_one_that_is_down_fails_all_and_what_was_known_stays(tmp_path: Path) -> None:
-    offers: dict[str, Sequence[Served] | Exception | threading.Event] = {DET: [YOLO], SEG: [SEG1]}
+    offers: dict[str, Sequence[RemoteModel] | Exception | threading.Event] = {DET: [YOLO], SEG: [SEG1]}
     board = directory(tmp_path, offers, strict=True)
     board.start()
     before = board.current
@@ -103,7 +106,7 @@ def test_one_that_is_slow_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pyte
 
 def test_those_that_were_down_are_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods, "RETRY_SECONDS", 0.02)
-    offers: dict[str, Sequence[Served] | Exception | threading.Event] = {DET: Unavailable("it starts")}
+    offers: dict[str, Sequence[RemoteModel] | Exception | threading.Event] = {DET: Unavailable("it starts")}
     board = directory(tmp_path, offers)
     board.start()
     assert "car" not in board.current.labels
@@ -125,11 +128,11 @@ def test_a_list_that_cannot_be_read_takes_only_the_others_away(tmp_path: Path) -
 
 
 def test_own_models_that_cannot_be_listed_take_only_themselves_away(tmp_path: Path) -> None:
-    def broken() -> Sequence[Served]:
+    def broken() -> Sequence[RemoteModel]:
         raise Unavailable("the catalogue is damaged")
 
     (tmp_path / "url_configuration.json").write_text(json.dumps({"urls": [DET]}))
-    board = Directory(Urls(tmp_path), lambda url: [YOLO], COMMON, own=URL, local=broken)
+    board = ApiDirectory(Urls(tmp_path), lambda url: [YOLO], COMMON, own=URL, local=broken)
     assert [*board.refresh().labels] == ["person", "car"]
     assert board.faults == {URL: "the catalogue is damaged"}
 
@@ -165,15 +168,15 @@ class Needy(Veil):
 
 
 def test_techniques_are_the_three_then_common_ones_then_special_ones() -> None:
-    found = shown(Host(techniques={"Swap": Swap, "zveil": Veil, "needy": Needy}))
+    found = shown(RuntimeConfig(techniques={"Swap": Swap, "zveil": Veil, "needy": Needy}))
     assert [one.name for one in found] == ["blackening", "pixelating", "blurring", "zveil", "swap"]
-    listed = Methods.of([(URL, [FACES, YOLO])], found).to_json()
+    listed = AvailableMethods.of([(URL, [FACES, YOLO])], found).to_json()
     assert listed["face"]["technique"][-2:] == ["zveil", "swap"]
     assert listed["car"]["technique"][-1] == "zveil"
 
 
-BLURRING, PIXELATING = Shown("blurring", "blur"), Shown("pixelating", "pixelate")
-BLACKENING, SWAP = Shown("blackening", "blacken"), Shown("swap", "swap", graded=False)
+BLURRING, PIXELATING = ListedTechnique("blurring", "blur"), ListedTechnique("pixelating", "pixelate")
+BLACKENING, SWAP = ListedTechnique("blackening", "blacken"), ListedTechnique("swap", "swap", graded=False)
 DEGREES = [
     ("as asked", BLURRING, 0.25, "detection", "blur(degree=0.25, per_object=1)"),
     ("outlines count where they overlap", BLURRING, 0.25, "segmentation", "blur(degree=0.25, per_overlap=1)"),
@@ -192,5 +195,5 @@ DEGREES = [
 @pytest.mark.parametrize(
     ("one", "degree", "kind", "use"), [row[1:] for row in DEGREES], ids=[row[0] for row in DEGREES]
 )
-def test_degrees(one: Shown, degree: float, kind: str, use: str) -> None:
+def test_degrees(one: ListedTechnique, degree: float, kind: str, use: str) -> None:
     assert str(one.use(degree, kind)) == use

@@ -3,32 +3,34 @@
 import pytest
 
 from velum.bmw import local
-from velum.bmw.methods import Methods, Served
-from velum.bmw.plan import Order, Refusal, order
-from velum.bmw.schema import Refused
-from velum.bmw.techniques import Shown
+from velum.bmw.methods import AvailableMethods, RemoteModel
+from velum.bmw.plan import ParsedRequest, Refusal, order
+from velum.bmw.schema import RequestRefused
+from velum.bmw.techniques import ListedTechnique
 from velum.bmw.wire import Entry
 
 A, B, C = "http://a/", "http://b/", "http://c/"
 TECHNIQUES = [
-    Shown("blackening", "blacken"), Shown("pixelating", "pixelate"), Shown("blurring", "blur"),
-    Shown("swap", "swap", frozenset({"face"})),
-]  # fmt: skip
+    ListedTechnique("blackening", "blacken"),
+    ListedTechnique("pixelating", "pixelate"),
+    ListedTechnique("blurring", "blur"),
+    ListedTechnique("swap", "swap", frozenset({"face"})),
+]
 
 
-def methods(**served: str) -> Methods:
+def methods(**served: str) -> AvailableMethods:
     """`a="y x"`: address A has the models y and x, each of which detects persons."""
     of = {"a": A, "b": B, "c": C}
-    listed = [(of[name], [Served(model, "detection", ("person",)) for model in models.split()])
+    listed = [(of[name], [RemoteModel(model, "detection", ("person",)) for model in models.split()])
               for name, models in served.items()]  # fmt: skip
-    return Methods.of(listed, TECHNIQUES)
+    return AvailableMethods.of(listed, TECHNIQUES)
 
 
-KNOWN = Methods.of(
+KNOWN = AvailableMethods.of(
     [
-        (A, [Served("yolo", "detection", ("person", "car"))]),
-        (B, [Served("seg", "segmentation", ("person", "background"))]),
-        (local.URL, [Served("centerface", "detection", ("face",))]),
+        (A, [RemoteModel("yolo", "detection", ("person", "car"))]),
+        (B, [RemoteModel("seg", "segmentation", ("person", "background"))]),
+        (local.URL, [RemoteModel("centerface", "detection", ("face",))]),
     ],
     TECHNIQUES,
 )
@@ -92,7 +94,7 @@ def test_wrong_types_in_later_entries_are_told_as_by_the_original(entry: Entry, 
 
 
 def test_a_degree_that_is_none_fails_unexpectedly_where_nothing_else_is_wrong() -> None:
-    with pytest.raises(Refused, match="^unexpected server error$"):
+    with pytest.raises(RequestRefused, match="^unexpected server error$"):
         order([PERSON, changed(degree=None)], KNOWN, strict=True)
 
 
@@ -130,17 +132,17 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("known", "first", "strict"), [row[1:] for row in CHOICES], ids=[row[0] for row in CHOICES])
-def test_the_address_is_chosen(known: Methods, first: str, strict: str) -> None:
+def test_the_address_is_chosen(known: AvailableMethods, first: str, strict: str) -> None:
     for expected, how in ((first, False), (strict, True)):
         made = order([changed(model="y")], known, strict=how)
-        assert isinstance(made, Order)
+        assert isinstance(made, ParsedRequest)
         assert made.plan.rules[0].locate.options["url"] == expected
 
 
 def test_rules_name_what_they_are_to() -> None:
     face = Entry("face", "centerface", "detection", "swap", 1)
     made = order([PERSON, face, changed(kind="segmentation", model="seg", technique="blackening")], KNOWN, strict=False)
-    assert isinstance(made, Order)
+    assert isinstance(made, ParsedRequest)
     assert set(map(str, made.plan.rules)) == {
         "=person: asked(kind='detection', model='yolo', url='http://a/') -> blur(degree=1.0, per_object=1) with grow=0",
         "face: centerface -> swap(degree=1.0)",
@@ -151,7 +153,7 @@ def test_rules_name_what_they_are_to() -> None:
 
 def test_equal_entries_are_one_rule_and_fail_together() -> None:
     made = order([PERSON, changed(label="car"), PERSON], KNOWN, strict=False)
-    assert isinstance(made, Order)
+    assert isinstance(made, ParsedRequest)
     assert len(made.plan.rules) == 2
     # The original blurs for each of them, and what it blurs twice shows less.
     assert {str(rule.hide) for rule in made.plan.rules} == {
@@ -164,7 +166,7 @@ def test_equal_entries_are_one_rule_and_fail_together() -> None:
 def test_a_weak_technique_never_keeps_a_strong_one_away() -> None:
     degrees = [("blurring", 0.0), ("blackening", 0.5), ("blurring", 0.2), ("pixelating", 1.0), ("blackening", 1.0)]
     made = order([changed(technique=name, degree=degree) for name, degree in degrees], KNOWN, strict=False)
-    assert isinstance(made, Order)
+    assert isinstance(made, ParsedRequest)
     assert [str(rule.hide) for rule in made.plan.rules] == [
         "blacken(degree=1.0)", "pixelate(degree=1.0)", "blur(degree=0.2, per_object=1)",
         "blacken(degree=0.5, per_object=1)", "blur(degree=0.0)",

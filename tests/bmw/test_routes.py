@@ -18,7 +18,7 @@ from tests.service.making import FACE, OWN, client, configuration, entry, pictur
 from tests.service.making import settings as made
 
 from velum.plugins import Patch
-from velum.remote.reach import Reach
+from velum.remote.reach import NetworkPolicy
 
 UNEXPECTED = b'{"data":null,"error":"unexpected server error","success":false}'
 CHANGE = "Some data in your configuration file need to be modified. Check the /available_methods/ endpoint"
@@ -113,7 +113,7 @@ def test_addresses_that_are_none_are_refused(alone: TestClient, url: str) -> Non
     )
 
 
-CLOSED = Reach()
+CLOSED = NetworkPolicy()
 """What a service outside a container has: neither this machine nor private networks."""
 
 

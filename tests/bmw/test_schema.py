@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velum.bmw import wire
-from velum.bmw.schema import MOST_BYTES, MOST_ENTRIES, Refused, read_configuration
+from velum.bmw.schema import MOST_BYTES, MOST_ENTRIES, RequestRefused, read_configuration
 from velum.errors import LimitExceeded
 
 GOOD: dict[str, Any] = {
@@ -75,14 +75,14 @@ TEXTS = [
 @pytest.mark.parametrize(("entry", "text"), [row[1:] for row in TEXTS], ids=[row[0] for row in TEXTS])
 @pytest.mark.parametrize("strict", [True, False])
 def test_what_does_not_fit_is_told_as_the_original_tells_it(entry: Any, text: str, *, strict: bool) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRefused) as caught:
         read_configuration(dumped(entry), strict=strict)
     assert str(caught.value) == PREFIX + text
 
 
 @pytest.mark.parametrize("name", wire.REQUIRED)
 def test_each_field_is_required(name: str) -> None:
-    with pytest.raises(Refused, match=f"^{PREFIX}'{name}' is a required property\n"):
+    with pytest.raises(RequestRefused, match=f"^{PREFIX}'{name}' is a required property\n"):
         read_configuration(dumped(without(name)), strict=False)
 
 
@@ -102,7 +102,7 @@ ROOTS = [
 
 @pytest.mark.parametrize(("text", "error"), [row[1:] for row in ROOTS], ids=[row[0] for row in ROOTS])
 def test_a_file_that_is_none_is_told(text: bytes, error: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRefused) as caught:
         read_configuration(text, strict=False)
     assert str(caught.value).startswith(PREFIX + error)
 
@@ -130,20 +130,20 @@ LATER = [
 
 @pytest.mark.parametrize(("entry", "place", "strict_text"), [row[1:] for row in LATER], ids=[row[0] for row in LATER])
 def test_later_entries_are_checked_too_unless_strict(entry: Any, place: str, strict_text: str | None) -> None:
-    with pytest.raises(Refused, match=PREFIX) as caught:
+    with pytest.raises(RequestRefused, match=PREFIX) as caught:
         read_configuration(dumped(GOOD, entry), strict=False)
     assert place in str(caught.value)
     if strict_text is None:
         assert len(read_configuration(dumped(GOOD, entry), strict=True)) == 2
         return
-    with pytest.raises(Refused) as strictly:
+    with pytest.raises(RequestRefused) as strictly:
         read_configuration(dumped(GOOD, entry), strict=True)
     assert str(strictly.value) == strict_text
 
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_nothing_to_hide_is_an_error(*, strict: bool) -> None:
-    with pytest.raises(Refused, match=wire.UNEXPECTED):
+    with pytest.raises(RequestRefused, match=wire.UNEXPECTED):
         read_configuration(dumped(), strict=strict)
 
 
@@ -166,7 +166,7 @@ JSON = st.recursive(
 def test_any_json_is_read_or_told(value: Any, strict: bool) -> None:
     try:
         entries = read_configuration(json.dumps(value).encode(), strict=strict)
-    except Refused as error:
+    except RequestRefused as error:
         wire.envelope(error=str(error))
     else:
         assert isinstance(entries[0].label, str)

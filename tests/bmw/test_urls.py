@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from velum.bmw import wire
-from velum.bmw.schema import Refused
+from velum.bmw.schema import RequestRefused
 from velum.bmw.urls import MOST, Urls
 from velum.errors import LimitExceeded, OutputFailed
 
@@ -46,7 +46,7 @@ BAD = [
 def test_a_file_that_is_none_is_told_and_stays(tmp_path: Path, text: str) -> None:
     file, urls = written(tmp_path, text), Urls(tmp_path)
     for change in (urls.add, urls.remove):
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RequestRefused) as caught:
             change("http://a/")
         assert str(caught.value) == wire.CORRUPT
     assert file.read_text() == text
@@ -63,7 +63,7 @@ def test_an_object_without_the_list_is_an_empty_one(tmp_path: Path) -> None:
 def test_a_missing_file_is_an_error_only_where_strict(tmp_path: Path) -> None:
     urls = Urls(tmp_path, strict=True)
     for ask in (urls.content, urls.all, lambda: urls.add("http://a/"), lambda: urls.remove("http://a/")):
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RequestRefused) as caught:
             ask()
         assert str(caught.value) == wire.NO_FILE
     urls.clear()
@@ -71,7 +71,7 @@ def test_a_missing_file_is_an_error_only_where_strict(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_cannot_be_removed(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=wire.UNKNOWN_ADDRESS):
+    with pytest.raises(RequestRefused, match=wire.UNKNOWN_ADDRESS):
         Urls(tmp_path).remove("http://a/")
 
 

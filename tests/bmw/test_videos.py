@@ -20,7 +20,7 @@ from tests.bmw.stub import Reply, Shown, StubInference
 from tests.service.making import FACE, client, configuration, entry, on_the_wire
 from tests.service.making import settings as made
 
-from velum.bmw.workshop import Workshop
+from velum.bmw.workshop import ScratchDirs
 from velum.frame import Frame
 from velum.region import Region
 
@@ -199,14 +199,14 @@ def test_work_ends_when_the_client_goes_away(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_is_swept_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
-    living, killed = Workshop(tmp_path), tmp_path / ".velum-work-killed"
+    living, killed = ScratchDirs(tmp_path), tmp_path / ".velum-work-killed"
     living.open()
     killed.mkdir()
     (killed / ".lock").touch()
     (killed / "upload").write_text("an original")
     with living.folder() as folder:
         (folder / "upload").write_text("in work")
-        other = Workshop(tmp_path)
+        other = ScratchDirs(tmp_path)
         other.open()
         assert not killed.exists()
         assert (folder / "upload").exists()

@@ -14,21 +14,21 @@ from hypothesis import strategies as st
 from velum import Plan, Report
 from velum.check.evidence.canonical import canonical, parse
 from velum.check.evidence.document import Declared, compose, same_plan, sign
-from velum.check.evidence.entry import Finding, entry, size_class
+from velum.check.evidence.entry import CommandResult, entry, size_class
 from velum.check.evidence.keys import PrivateKey, PublicKey, keygen
 from velum.check.evidence.page import page
 from velum.check.evidence.verify import load, verify
 from velum.check.hashes import sha256_of
 from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.region import Box
-from velum.report import Followed, Hidden
+from velum.report import HiddenRegion, TrackSummary
 
 PLAN = Plan.of("face: centerface -> blacken")
 MODEL = {"model": "centerface", "weights": "ab" * 32, "threshold": "0.5"}
 
 
 def report(*boxes: tuple[int, int, int, int], **more: Any) -> Report:
-    hidden = tuple(Hidden(0, "face", Box(*box), 0.9, "detected", 0, "blacken") for box in boxes)
+    hidden = tuple(HiddenRegion(0, "face", Box(*box), 0.9, "detected", 0, "blacken") for box in boxes)
     values = {
         "source": "/secret/anna.jpg", "target": "out.jpg", "format": "JPEG", "width": 640, "height": 480, "frames": 1,
         "hidden": hidden, "plan": PLAN.digest, "rules": tuple(map(str, PLAN.rules)), "models": (MODEL,),
@@ -94,7 +94,7 @@ def test_the_canonical_form_says_the_same(value: Any) -> None:
 
 
 def test_reports_of_pictures_and_videos_come_back() -> None:
-    track = Followed(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9)
+    track = TrackSummary(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9)
     for one in (report((0, 0, 20, 40)), report(tracks=(track,))):
         assert Report.from_json(json.loads(json.dumps(one.to_json()))) == one
 
@@ -110,7 +110,7 @@ def test_what_is_no_report(change: dict[str, Any]) -> None:
 
 
 def test_a_track_that_says_not_how_it_was_found() -> None:
-    track = Followed(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9).to_json()
+    track = TrackSummary(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9).to_json()
     for found in (3, 0.5, None, [1], {"detected": "x"}):
         with pytest.raises(BadInput, match="report"):
             Report.from_json({**report().to_json(), "tracks": [{**track, "found": found}]})
@@ -118,7 +118,7 @@ def test_a_track_that_says_not_how_it_was_found() -> None:
 
 @pytest.mark.parametrize(("side", "size"), [(None, "in video"), (15, "under 16 px"), (40, "32 to 63 px")])
 def test_things_of_a_video_count_by_where_they_were_largest(side: int | None, size: str) -> None:
-    track = Followed(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9, side)
+    track = TrackSummary(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9, side)
     assert entry(report(tracks=(track,)), "a.mp4")["hidden"] == [{"label": "face", "size": size, "count": 1}]
 
 
@@ -157,7 +157,7 @@ def test_anonymised_or_pseudonymised(key: PrivateKey, tmp_path: Path) -> None:
     assert "does not destroy" in weak["because"][0]
     told = {"passed": False, "leaks": [], "sha256": report().output_sha256}
     (tmp_path / "check.json").write_text(json.dumps(told))
-    failed = entry(report(), "out.jpg", check=Finding.read(tmp_path / "check.json"))
+    failed = entry(report(), "out.jpg", check=CommandResult.read(tmp_path / "check.json"))
     assert "check" in evidence(key, failed, declared=gone)["because"][0]
 
 
@@ -165,7 +165,7 @@ def test_anonymised_or_pseudonymised(key: PrivateKey, tmp_path: Path) -> None:
 def test_results_that_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "check.json").write_text(text)
     with pytest.raises(BadInput, match=r"check\.json"):
-        Finding.read(tmp_path / "check.json")
+        CommandResult.read(tmp_path / "check.json")
 
 
 def test_a_plan_that_is_not_the_reports() -> None:

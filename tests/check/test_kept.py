@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 from velum import Engine, Plan
 from velum.plan import METADATA, Video
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.png import encode_png
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with Engine(host=Host(offline=True)) as made:
+    with Engine(host=RuntimeConfig(offline=True)) as made:
         yield made
 
 

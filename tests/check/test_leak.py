@@ -18,26 +18,26 @@ from velum.check.leak import Check
 from velum.check.values import Checked
 from velum.cli.main import app
 from velum.errors import BadPlan, NotHidden
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.frame import Frame
 from velum.plan import Rule, Video
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 from velum.testing import FakeLocalizer
-from velum.use import Use
+from velum.use import PartSpec
 
 pytestmark = pytest.mark.slow
 
 BOX = Box(24, 24, 88, 88)
 FACE = Region(BOX, "face", 0.9)
-PLAN = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),))
+PLAN = Plan((Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),))
 SIZE = (160, 120)
 
 Regions = Callable[[Frame], Sequence[Region]]
 
 
 def looking(regions: Regions | Sequence[Region]) -> tuple[Engine, Check]:
-    host = Host(localizers={"fake": lambda: FakeLocalizer(regions)}, offline=True)
+    host = RuntimeConfig(localizers={"fake": lambda: FakeLocalizer(regions)}, offline=True)
     engine = Engine(host=host)
     return engine, Check(engine, host, Limits())
 
@@ -63,8 +63,8 @@ def checked(check: Check, out: Path, plan: Plan, **more: object) -> list[str]:
 @pytest.mark.parametrize("technique", ["blacken", "pixelate", "blur"])
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_good_work_passes_and_undone_work_does_not(source: Path, technique: str, suffix: str) -> None:
-    plan = Plan((Rule("face", Use("fake"), Use(technique), grow=0),))
-    found = Findings(*SIZE, {0: (FACE,)})
+    plan = Plan((Rule("face", PartSpec("fake"), PartSpec(technique), grow=0),))
+    found = Annotations(*SIZE, {0: (FACE,)})
     engine, check = looking([FACE])
     with engine:
         out, undone = source.with_name(f"out{suffix}"), source.with_name(f"undone{suffix}")
@@ -78,28 +78,28 @@ def test_good_work_passes_and_undone_work_does_not(source: Path, technique: str,
 
 @pytest.mark.parametrize("weak", ["blacken(degree=0.4)", "pixelate(degree=0.01)", "blur(degree=0.01)"])
 def test_weak_degrees_are_told(source: Path, weak: str) -> None:
-    strong = Use(Use.parse(weak).name)
-    found = Findings(*SIZE, {0: (FACE,)})
+    strong = PartSpec(PartSpec.parse(weak).name)
+    found = Annotations(*SIZE, {0: (FACE,)})
     engine, check = looking([])
     with engine:
         out = source.with_name("out.png")
         # As weak as no degree may be: what the technique itself refuses is made by hand.
-        engine.hide(source, out, Plan((Rule("face", Use("fake"), Use.parse(weak), grow=0),)), regions=found)
+        engine.hide(source, out, Plan((Rule("face", PartSpec("fake"), PartSpec.parse(weak), grow=0),)), regions=found)
         if strong.name != "blacken":
             mixed = Image.blend(Image.open(source), Image.open(out), 0.4)
             mixed.save(out)
-        plan = Plan((Rule("face", Use("fake"), strong, grow=0),))
+        plan = Plan((Rule("face", PartSpec("fake"), strong, grow=0),))
         assert checked(check, out, plan, against=source, regions=found) == ["weak"]
 
 
 def test_cells_that_are_too_small_are_told_where_the_detail_was_smaller_still(source: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
     Image.blend(picture(), Image.fromarray(noise), 0.7).save(source)
-    found = Findings(*SIZE, {0: (FACE,)})
+    found = Annotations(*SIZE, {0: (FACE,)})
     engine, check = looking([])
     with engine:
-        out, plan = source.with_name("out.png"), Plan((Rule("face", Use("fake"), Use("pixelate"), grow=0),))
-        weak = replace(plan, rules=(replace(plan.rules[0], hide=Use.parse("pixelate(degree=0.01)")),))
+        out, plan = source.with_name("out.png"), Plan((Rule("face", PartSpec("fake"), PartSpec("pixelate"), grow=0),))
+        weak = replace(plan, rules=(replace(plan.rules[0], hide=PartSpec.parse("pixelate(degree=0.01)")),))
         for made, told in ((plan, []), (weak, ["weak"])):
             engine.hide(source, out, made, regions=found, overwrite=True)
             assert checked(check, out, plan, against=source, regions=found) == told
@@ -110,9 +110,9 @@ def test_regions_in_the_wrong_place_are_seen_by_who_looks_again(source: Path) ->
     engine, check = looking([FACE])
     with engine:
         out = source.with_name("out.png")
-        engine.hide(source, out, PLAN, regions=Findings(*SIZE, {0: (wrong,)}))
+        engine.hide(source, out, PLAN, regions=Annotations(*SIZE, {0: (wrong,)}))
         assert checked(check, out, PLAN, against=source) == ["seen"]
-        assert checked(check, out, PLAN, regions=Findings(*SIZE, {0: (wrong,)})) == ["seen"]
+        assert checked(check, out, PLAN, regions=Annotations(*SIZE, {0: (wrong,)})) == ["seen"]
 
 
 def spoiled(kind: str, image: Image.Image) -> bytes:
@@ -177,7 +177,7 @@ def clip(path: Path, frames: int, *, sound: bool = False, loud: float = 0.0) -> 
 def test_one_frame_in_which_nothing_was_hidden(tmp_path: Path) -> None:
     source = clip(tmp_path / "in.mp4", 12)
     plan = replace(PLAN, video=Video(track=False))
-    everywhere = Findings(*SIZE, dict.fromkeys(range(12), (FACE,)))
+    everywhere = Annotations(*SIZE, dict.fromkeys(range(12), (FACE,)))
     engine, check = looking([])
     with engine:
         good, bad = tmp_path / "good.mp4", tmp_path / "bad.mp4"
@@ -240,13 +240,13 @@ def test_text_is_read_where_the_plan_hides_it_or_someone_asks(
 ) -> None:
     asked_of: list[object] = []
 
-    def reader(host: Host, *, match: str = "") -> FakeLocalizer:
+    def reader(host: RuntimeConfig, *, match: str = "") -> FakeLocalizer:
         asked_of.append(match)
         return FakeLocalizer([Region(BOX, "text", 0.9)], labels=frozenset({"text"}))
 
     monkeypatch.setattr("velum.locate.text.Text", reader)
-    host = Host(localizers={"fake": lambda: FakeLocalizer(())}, offline=True)
-    plan = Plan((Rule(rule, Use("text" if rule == "text" else "fake"), Use("blacken"), grow=0),))
+    host = RuntimeConfig(localizers={"fake": lambda: FakeLocalizer(())}, offline=True)
+    plan = Plan((Rule(rule, PartSpec("text" if rule == "text" else "fake"), PartSpec("blacken"), grow=0),))
     with Engine(host=host) as engine:
         made = Check(engine, host, Limits())(source, plan, against=source, text=asked)
     assert [(leak.kind, leak.label, leak.box) for leak in made.leaks] == (

@@ -20,12 +20,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from velum import Engine, Limits, Plan
-from velum.check.evidence.provenance import Credentials, embed
+from velum.check.evidence.provenance import SigningCredentials, embed
 from velum.check.hashes import sha256_of
 from velum.check.leak import Check
 from velum.cli.main import app
 from velum.errors import BadInput, BadPlan, OutputFailed
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.report import Report
 
 pytestmark = pytest.mark.slow
@@ -72,8 +72,8 @@ def files(folder: Path, key: Any, passphrase: bytes | None = None) -> tuple[Path
 
 
 @pytest.fixture
-def credentials(tmp_path: Path) -> Credentials:
-    return Credentials.read(*files(tmp_path, ec.generate_private_key(ec.SECP256R1())))
+def credentials(tmp_path: Path) -> SigningCredentials:
+    return SigningCredentials.read(*files(tmp_path, ec.generate_private_key(ec.SECP256R1())))
 
 
 def source(folder: Path, suffix: str) -> Path:
@@ -101,13 +101,13 @@ def hidden(folder: Path, suffix: str) -> tuple[Path, Report]:
 
 
 def leaks(file: Path) -> list[str]:
-    host = Host(offline=True)
+    host = RuntimeConfig(offline=True)
     with Engine(host=host) as engine:
         return [leak.kind for leak in Check(engine, host, Limits())(file, PLAN).leaks]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif", ".heic", ".gif", ".mp4", ".mov"])
-def test_a_valid_manifest_without_a_thumbnail(tmp_path: Path, credentials: Credentials, suffix: str) -> None:
+def test_a_valid_manifest_without_a_thumbnail(tmp_path: Path, credentials: SigningCredentials, suffix: str) -> None:
     out, report = hidden(tmp_path, suffix)
     signed = tmp_path / f"signed{suffix}"
     told = embed(out, signed, report, credentials)
@@ -136,7 +136,9 @@ def test_a_valid_manifest_without_a_thumbnail(tmp_path: Path, credentials: Crede
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".mp4"])
-def test_a_manifest_that_shows_the_original_is_a_leak(tmp_path: Path, credentials: Credentials, suffix: str) -> None:
+def test_a_manifest_that_shows_the_original_is_a_leak(
+    tmp_path: Path, credentials: SigningCredentials, suffix: str
+) -> None:
     out, _ = hidden(tmp_path, suffix)
     spoiled = tmp_path / f"spoiled{suffix}"
     kinds = {".jpg": "image/jpeg", ".png": "image/png", ".mp4": "video/mp4"}
@@ -167,12 +169,14 @@ def test_keys(tmp_path: Path, key: str) -> None:
     chain, secret = files(tmp_path, made, b"secret" if locked else None)
     out, report = hidden(tmp_path, ".png")
     signed = tmp_path / "signed.png"
-    embed(out, signed, report, Credentials.read(chain, secret, passphrase if locked else None))
+    embed(out, signed, report, SigningCredentials.read(chain, secret, passphrase if locked else None))
     assert c2pa.Reader(str(signed)).get_validation_state() == "Valid"
-    assert "BEGIN" not in repr(Credentials.read(chain, secret, passphrase if locked else None)).partition("key=")[2]
+    assert (
+        "BEGIN" not in repr(SigningCredentials.read(chain, secret, passphrase if locked else None)).partition("key=")[2]
+    )
 
 
-def test_what_cannot_be_signed_leaves_nothing(tmp_path: Path, credentials: Credentials) -> None:
+def test_what_cannot_be_signed_leaves_nothing(tmp_path: Path, credentials: SigningCredentials) -> None:
     out, report = hidden(tmp_path, ".jpg")
     film, of_film = hidden(tmp_path, ".mkv")
     with pytest.raises(BadPlan, match=r"MKV holds no Content Credentials.*velum evidence create"):
@@ -191,13 +195,13 @@ def test_what_cannot_be_signed_leaves_nothing(tmp_path: Path, credentials: Crede
     other.mkdir()
     _, stranger = files(other, ec.generate_private_key(ec.SECP256R1()))
     with pytest.raises(BadPlan, match="check the certificates"):
-        embed(out, tmp_path / "signed.jpg", report, Credentials.read(tmp_path / "chain.pem", stranger))
+        embed(out, tmp_path / "signed.jpg", report, SigningCredentials.read(tmp_path / "chain.pem", stranger))
     for broken in (tmp_path / "missing.pem", tmp_path / "chain.pem"):
         with pytest.raises(BadPlan, match=r"\.pem"):
-            Credentials.read(tmp_path / "chain.pem", broken)
+            SigningCredentials.read(tmp_path / "chain.pem", broken)
     weak = files(other, rsa.generate_private_key(65537, 1024))
     with pytest.raises(BadPlan, match="RSA from 2048"):
-        Credentials.read(*weak)
+        SigningCredentials.read(*weak)
     assert not list(tmp_path.glob("signed*"))
     assert not list(tmp_path.glob(".velum*"))
 

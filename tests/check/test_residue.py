@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from velum import Engine, Limits, Plan
 from velum.check.leak import Check
 from velum.cli.main import app
-from velum.findings import Findings
-from velum.plugins import Host
+from velum.findings import Annotations
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @pytest.fixture(scope="module")
 def check() -> Iterator[Check]:
-    host = Host(offline=True)
+    host = RuntimeConfig(offline=True)
     with Engine(host=host) as engine:
         yield Check(engine, host, Limits())
 
@@ -96,7 +96,7 @@ def test_what_is_faint_in_a_lossless_picture(check: Check, tmp_path: Path, how: 
     name, options = LOSSLESS[kind]
     assert leaks(check, tmp_path, name, blackened(FAINT[how]()), options) == {"weak"}
     found = {0: (Region(BOX, "zone", found="manual"),)}
-    assert leaks(check, tmp_path, name, blackened(FAINT[how]()), options, regions=Findings(*SIZE, found)) == {"weak"}
+    assert leaks(check, tmp_path, name, blackened(FAINT[how]()), options, regions=Annotations(*SIZE, found)) == {"weak"}
 
 
 @pytest.mark.parametrize(

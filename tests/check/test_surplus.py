@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from velum import Engine, Limits, Plan
 from velum.check.leak import Check
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 PLAN = Plan.of("zone: fixed(box=[8, 8, 40, 32]) -> blacken with grow=0")
 SIZE = (64, 48)
@@ -27,7 +27,7 @@ PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 @pytest.fixture(scope="module")
 def check() -> Iterator[Check]:
-    host = Host(offline=True)
+    host = RuntimeConfig(offline=True)
     with Engine(host=host) as engine:
         yield Check(engine, host, Limits())
 

@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from velum.batch import local
-from velum.batch.local import Choice, Job
+from velum.batch.local import BatchItem, FileFilter
 from velum.cli import hide_folder
 from velum.cli.examples import EXAMPLES
 from velum.cli.main import app
@@ -74,13 +74,13 @@ def test_files_of_folders_are_chosen_by_patterns(run: Run, photos: Path) -> None
 @pytest.mark.parametrize(
     ("path", "choice", "taken"),
     [
-        ("a/b.jpg", Choice(), True),
-        ("a/B.JPG", Choice(("*.jpg",)), True),
-        ("a/b.jpg", Choice(("b.*",), ("a/*",)), False),
-        ("a/b.jpg", Choice((), ("b.png",)), True),
+        ("a/b.jpg", FileFilter(), True),
+        ("a/B.JPG", FileFilter(("*.jpg",)), True),
+        ("a/b.jpg", FileFilter(("b.*",), ("a/*",)), False),
+        ("a/b.jpg", FileFilter((), ("b.png",)), True),
     ],
 )
-def test_patterns(path: str, choice: Choice, taken: bool) -> None:
+def test_patterns(path: str, choice: FileFilter, taken: bool) -> None:
     assert choice.takes(Path(path)) is taken
 
 
@@ -118,7 +118,7 @@ def test_a_stop_says_what_is_finished_and_how_to_go_on(
 ) -> None:
     run_all = local.run
 
-    def stopped_after_two(*arguments: Any, **options: Any) -> Generator[local.Outcome]:
+    def stopped_after_two(*arguments: Any, **options: Any) -> Generator[local.ItemResult]:
         outcomes = run_all(*arguments, **options)
         with closing(outcomes):
             yield from islice(outcomes, 2)
@@ -127,7 +127,7 @@ def test_a_stop_says_what_is_finished_and_how_to_go_on(
     monkeypatch.setattr(local, "run", stopped_after_two)
     monkeypatch.setattr("sys.argv", ["velum", "hide", "my photos", "-o", "safe"])
     (tmp_path / "safe").mkdir()
-    jobs = [Job(path, tmp_path / "safe" / path.name) for path in sorted(photos.rglob("*.png"))]
+    jobs = [BatchItem(path, tmp_path / "safe" / path.name) for path in sorted(photos.rglob("*.png"))]
     run = hide_folder.FolderRun(jobs, tmp_path / "safe", Plan.of(ZONE), None, Reports(None, printed=False), Messages())
     with pytest.raises(typer.Exit) as stopped:
         run.hide(workers=1, resume=False, overwrite=False)

@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 from velum.cli.main import app
 from velum.errors import BadInput, BadPlan
 from velum.service.audit import Audit
-from velum.service.callers import Allowance, Caller
-from velum.service.keys import Keys
+from velum.service.callers import Principal, Quota
+from velum.service.keys import ApiKeys
 from velum.settings import Settings, variables
 
 Run = Callable[..., Result]
@@ -32,8 +32,8 @@ def test_a_key_is_made_and_shown_once(run: Run, tmp_path: Path) -> None:
         "--requests-per-minute", "30", "--bytes-per-day", "1000",
     )  # fmt: skip
     secret = made.stdout.strip()
-    keys = Keys(Settings.load().jobs.data / "keys.json")
-    assert keys.caller(secret) == Caller("ada", frozenset({"anonymize", "review"}), Allowance(30, 1000))
+    keys = ApiKeys(Settings.load().jobs.data / "keys.json")
+    assert keys.caller(secret) == Principal("ada", frozenset({"anonymize", "review"}), Quota(30, 1000))
     assert "is not shown again" in made.stderr
     assert secret not in made.stderr + run("keys", "list").stdout + run("keys", "list", "--json").stdout
 

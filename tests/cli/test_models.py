@@ -11,7 +11,7 @@ from velum.cli.models import app
 from velum.errors import BadPlan, Unavailable
 from velum.locate import models
 from velum.locate.fetch import cached_path
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 Run = Callable[..., Result]
 
@@ -83,7 +83,7 @@ def test_what_is_missing_is_an_error_that_says_what_to_run(run: Run, arguments: 
 
 
 def test_damaged_file_is_told_apart_from_a_missing_one(run: Run, cache: Path) -> None:
-    file = cached_path(models.find("yunet"), Host(cache=cache))
+    file = cached_path(models.find("yunet"), RuntimeConfig(cache=cache))
     file.parent.mkdir(parents=True)
     file.write_bytes(b"half a mod")
     rows = {row["name"]: row for row in json.loads(run("list", "--json").stdout)}
@@ -101,7 +101,7 @@ def test_sample_is_printed_by_its_path_alone(run: Run, monkeypatch: pytest.Monke
 
 @pytest.mark.real
 def test_cached_model_is_found_and_verified(run: Run, cache: Path, yunet: Path) -> None:
-    file = cached_path(models.find("yunet"), Host(cache=cache))
+    file = cached_path(models.find("yunet"), RuntimeConfig(cache=cache))
     file.parent.mkdir(parents=True)
     file.write_bytes(yunet.read_bytes())
     assert run("path", "yunet").stdout == f"{file}\n"

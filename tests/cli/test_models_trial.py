@@ -14,7 +14,7 @@ from velum import Engine, Plan
 from velum.cli.models import app
 from velum.errors import BadInput, BadPlan, PluginFault
 from velum.frame import Frame
-from velum.plugins import Host, part_name
+from velum.plugins import RuntimeConfig, part_name
 from velum.region import Region
 
 Run = Callable[..., Result]
@@ -51,7 +51,7 @@ def anchors(columns: int, **cells: float) -> np.ndarray:
 
 def found(tmp_path: Path, rule: str) -> list[tuple[str, tuple[int, int, int, int]]]:
     picture = np.full((96, 96, 3), 120, np.uint8)
-    with Engine(host=Host(models=tmp_path / "own")) as engine:
+    with Engine(host=RuntimeConfig(models=tmp_path / "own")) as engine:
         _, report = engine.hide_pixels(picture, Plan.of(f"{rule} with grow=0"))
     return [(one.label, one.box.xyxy) for one in report.hidden]
 
@@ -130,7 +130,7 @@ def share_found(tmp_path: Path, name: str) -> float:
     """Return how much of a picture is found, of which a quarter is bright and the rest dark."""
     picture = np.full((64, 64, 3), 30, np.uint8)
     picture[:32, :32] = 220
-    with Engine(host=Host(models=tmp_path / "own")) as engine:
+    with Engine(host=RuntimeConfig(models=tmp_path / "own")) as engine:
         hidden, _ = engine.hide_pixels(picture, Plan.of(f"person: {name} -> blacken with grow=0"))
     return float((hidden == 0).all(axis=2).mean())
 

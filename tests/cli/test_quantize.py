@@ -13,12 +13,12 @@ from typer.testing import CliRunner, Result
 from velum.cli.models import app
 from velum.errors import BadInput
 from velum.locate import models
-from velum.locate.quantize import Quantized, Share, Trial
+from velum.locate.quantize import QuantizationTrial, Quantized, Share
 
 
-def trial(precision: str, ms: float, again: int) -> Trial:
+def trial(precision: str, ms: float, again: int) -> QuantizationTrial:
     shares = {"0-16": Share(again, 3), "16-32": Share(0, 0), "32-96": Share(0, 0), "96-": Share(1, 1)}
-    return Trial(precision, ms, shares, 2, 0.25)
+    return QuantizationTrial(precision, ms, shares, 2, 0.25)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from velum.client import Job
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable, VelumError
 from velum.plan import Plan
 from velum.service.access import keys_file
-from velum.service.keys import Keys
+from velum.service.keys import ApiKeys
 
 pytestmark = pytest.mark.slow
 
@@ -142,7 +142,7 @@ def test_regions_are_hidden_instead(velum: Velum) -> None:
 def test_keys_go_where_they_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     chosen = settings(tmp_path)
-    _, secret = Keys(keys_file(chosen)).add("anna", ["anonymize"])
+    _, secret = ApiKeys(keys_file(chosen)).add("anna", ["anonymize"])
     Path("key").write_text(f"{secret}\n")
     with on_the_wire(chosen) as url:
         asked = ["jobs", "list", "--json", "--server", url]

@@ -19,7 +19,7 @@ from tests.jobs.buckets import s3
 from tests.service.making import picture
 
 from velum import Plan
-from velum.jobs import Database, Desk, FolderStore, Job, State, Submission, store_at
+from velum.jobs import Database, FolderStore, JobQueue, JobRecord, State, Submission, open_store
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def working(folder: Path, *options: str, **variables: str) -> Iterator[subproces
             process.kill()
 
 
-def ended(desk: Desk, job: Job) -> Job:
+def ended(desk: JobQueue, job: JobRecord) -> JobRecord:
     until = time.monotonic() + 60
     while (now := desk.get(job.id)) is not None and not now.state.ended and time.monotonic() < until:
         time.sleep(0.05)
@@ -73,7 +73,7 @@ def test_a_worker_does_jobs_until_it_is_told_to_end(tmp_path: Path) -> None:
     (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n')
     store = FolderStore(tmp_path / "data" / "store")
     database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
-    desk = Desk(database, store)
+    desk = JobQueue(database, store)
     plan = Plan.of("zone: fixed -> blacken")
     job = desk.submit(Submission(store.put([picture()]).key, "photo.png", plan))
     with working(tmp_path, "--concurrency", "2"):
@@ -86,7 +86,7 @@ def test_what_it_does_is_counted_and_traced_but_not_of_whom(tmp_path: Path) -> N
     (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n[watch]\ntraces = true\n')
     store = FolderStore(tmp_path / "data" / "store")
     database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
-    desk, plan = Desk(database, store), Plan.of("zone: fixed -> blacken")
+    desk, plan = JobQueue(database, store), Plan.of("zone: fixed -> blacken")
     good, bad = (
         desk.submit(Submission(store.put([data]).key, f"{name}.png", plan, owner="lovelace"))
         for name, data in (("portrait", picture()), ("broken", picture()[:60]))
@@ -120,9 +120,9 @@ def test_its_store_may_be_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with s3() as bucket:
         for name, value in bucket.variables.items():
             monkeypatch.setenv(name, value)
-        store = store_at("s3://faces/velum")
+        store = open_store("s3://faces/velum")
         database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
-        desk = Desk(database, store)
+        desk = JobQueue(database, store)
         plan = Plan.of("zone: fixed -> blacken")
         job = desk.submit(Submission(store.put([picture()]).key, "photo.png", plan))
         with working(tmp_path):

@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from velum.errors import BadInput
-from velum.findings import Findings
-from velum.jobs import FolderStore, Former, Made, Pace, Piece, Result, Stopped, Task, Worker
+from velum.findings import Annotations
+from velum.jobs import Cancelled, FolderStore, JobOutput, Piece, PieceResult, RegionsOrigin, Task, Worker, WorkerTiming
 from velum.settings import Settings
 
-PACE = Pace(poll_seconds=0.02, beat_seconds=0.1, dead_seconds=5.0, drain_seconds=2.0, backoff_seconds=0.05)
+PACE = WorkerTiming(poll_seconds=0.02, beat_seconds=0.1, dead_seconds=5.0, drain_seconds=2.0, backoff_seconds=0.05)
 
 
 class Copying:
@@ -21,30 +21,32 @@ class Copying:
     def cut(self, task: Task) -> Sequence[Piece]:
         return [Piece(0, "all", 10)]
 
-    def make(self, task: Task, piece: Piece) -> Made:
+    def make(self, task: Task, piece: Piece) -> PieceResult:
         if task.submission.name.startswith("bad"):
             raise BadInput("the source is bad")
         while task.submission.name.startswith("slow"):
             task.progress(5, 10)
             if task.stop.wait(0.01):
-                raise Stopped
+                raise Cancelled
         task.progress(10, 10)
         file = task.folder / "made"
         file.write_bytes(task.source.read_bytes())
-        return Made(file)
+        return PieceResult(file)
 
-    def renew(self, task: Task, made: Sequence[Made | None], former: Former) -> Sequence[Made | None]:
+    def renew(
+        self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
+    ) -> Sequence[PieceResult | None]:
         return [None] * len(made)
 
-    def join(self, task: Task, made: Sequence[Made]) -> Result:
+    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
         report = {
             "hidden": [{"label": "face"}], "tracks": [], "warnings": ["look twice"], "output_sha256": None,
             "width": 64, "height": 48, "frames": 1, "input_sha256": None,
         }  # fmt: skip
         regions = task.folder / "regions"
         given = None if task.regions is None else task.regions.read_text()
-        regions.write_text(given or json.dumps(Findings(64, 48, {0: ()}).to_json()))
-        return Result(made[0].file, f"{Path(task.submission.name).stem}.hidden.png", report, regions)
+        regions.write_text(given or json.dumps(Annotations(64, 48, {0: ()}).to_json()))
+        return JobOutput(made[0].file, f"{Path(task.submission.name).stem}.hidden.png", report, regions)
 
     def close(self) -> None:
         pass

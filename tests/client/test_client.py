@@ -29,11 +29,11 @@ from velum.client import (
     jobs,
 )
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.plan import Plan
 from velum.region import Box, Region
 from velum.service.access import keys_file
-from velum.service.keys import Keys
+from velum.service.keys import ApiKeys
 from velum.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -94,11 +94,11 @@ def test_a_job_from_the_file_to_the_deleted_result(url: str, photo: Path, tmp_pa
         assert target.read_bytes() == photo.read_bytes()
         assert it.report(job)["warnings"] == ["look twice"]
         assert it.regions(job).frames == {0: ()}
-        corrected = Findings(64, 48, {0: (Region(Box(1, 2, 3, 4), "face"),)})
+        corrected = Annotations(64, 48, {0: (Region(Box(1, 2, 3, 4), "face"),)})
         assert it.wait(it.render(job, corrected)).state == "done"
         assert it.regions(job).to_json() == corrected.to_json()
         with pytest.raises(BadInput, match="63 x 48"):
-            it.render(job, Findings(63, 48, {}))
+            it.render(job, Annotations(63, 48, {}))
         other = it.submit(it.upload(photo), PLAN, name="bad.png", priority=-1)
         failed = it.wait(other)
         assert (failed.state, failed.priority, failed.plan) == ("failed", -1, PLAN.digest)
@@ -221,7 +221,7 @@ def test_a_wrong_plan_shows_before_a_large_file_is_sent(
 
 
 def test_who_has_no_key_is_told(chosen: Settings, photo: Path, tmp_path: Path) -> None:
-    _, secret = Keys(keys_file(chosen)).add("anna", ["anonymize"])
+    _, secret = ApiKeys(keys_file(chosen)).add("anna", ["anonymize"])
     with on_the_wire(chosen) as url:
         for token, why in ((None, "says not who"), ("velum_wrong", "key")):
             with Client(url, token) as it:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from velum.plugins import Host, make, names
+from velum.plugins import RuntimeConfig, make, names
 from velum.testing import check_technique
-from velum.use import Use
+from velum.use import PartSpec
 
 TECHNIQUES = [
     *names("velum.techniques"),
@@ -17,4 +17,4 @@ TECHNIQUES = [
 
 @pytest.mark.parametrize("text", TECHNIQUES)
 def test_technique(text: str) -> None:
-    check_technique(make("velum.techniques", Use.parse(text), Host()))
+    check_technique(make("velum.techniques", PartSpec.parse(text), RuntimeConfig()))

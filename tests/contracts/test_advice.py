@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from velum.cli.main import app
 from velum.locate import models
-from velum.plugins import Host, names
+from velum.plugins import RuntimeConfig, names
 from velum.settings import variables
 
 ROOT = Path(__file__).parents[2]
@@ -131,8 +131,8 @@ def test_options_without_their_command_are_those_of_some_command() -> None:
 
 
 def test_models_and_techniques_are_there() -> None:
-    catalog = models.catalog(Host()).keys()
-    localizers, techniques = (set(names(group, Host())) for group in ("velum.localizers", "velum.techniques"))
+    catalog = models.catalog(RuntimeConfig()).keys()
+    localizers, techniques = (set(names(group, RuntimeConfig())) for group in ("velum.localizers", "velum.techniques"))
     wrong = []
     for file in (*SOURCES, *PAGES):
         added = ADDED.get(str(file.relative_to(ROOT)), set())

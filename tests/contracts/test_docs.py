@@ -24,11 +24,11 @@ from PIL import Image
 
 import velum
 from velum import Engine, errors
-from velum.findings import FORMAT, Findings
+from velum.findings import FORMAT, Annotations
 from velum.plan import METADATA, Plan, Video
-from velum.plugins import Host, load, make, names
+from velum.plugins import RuntimeConfig, load, make, names
 from velum.settings import Settings
-from velum.use import Use
+from velum.use import PartSpec
 
 pytestmark = pytest.mark.slow
 
@@ -254,7 +254,7 @@ def test_calls_of_the_api_as_the_docs_show_them(desk: Path, served: str) -> None
     for name in ("hidden.jpg", "blurred.jpg", "bare.jpg", "street.jpg"):
         with Image.open(desk / name) as image:
             assert image.format == "JPEG"
-    assert Findings.from_json(json.loads((desk / "regions.json").read_text())).width == 60
+    assert Annotations.from_json(json.loads((desk / "regions.json").read_text())).width == 60
     assert "event: end" in done.stdout
     assert json.loads((desk / "report.json").read_text())["source"] == "clip.mp4"
     assert (desk / "clip.hidden.mp4").stat().st_size > 0
@@ -283,7 +283,7 @@ def test_zones_in_the_docs_run(desk: Path) -> None:
 
 def test_the_regions_file_in_the_docs_is_one() -> None:
     (text,) = blocks(ROOT / "docs/regions.md", "json")
-    findings = Findings.from_json(json.loads(text))
+    findings = Annotations.from_json(json.loads(text))
     assert FORMAT in text
     assert len(findings.frames[0]) == 2
 
@@ -291,7 +291,7 @@ def test_the_regions_file_in_the_docs_is_one() -> None:
 def test_every_technique_and_its_default_degree_is_documented() -> None:
     text = (ROOT / "docs/techniques.md").read_text()
     for name in names("velum.techniques"):
-        default = make("velum.techniques", Use(name), Host()).degree
+        default = make("velum.techniques", PartSpec(name), RuntimeConfig()).degree
         assert f"| `{name}` | {default:g} |" in text
         assert load("velum.techniques", name).__doc__
 

@@ -21,6 +21,12 @@ def test_every_public_name_exists_and_no_other_is_public() -> None:
         velum.Nonsense  # noqa: B018 - the look-up is the test
 
 
+@pytest.mark.parametrize(("old", "new"), [("Findings", "Annotations"), ("Host", "RuntimeConfig"), ("Use", "PartSpec")])
+def test_an_old_name_still_works_and_names_the_new_one(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"velum.{old} is now called velum.{new}"):
+        assert getattr(velum, old) is getattr(velum, new)
+
+
 def loaded_by(statement: str) -> set[str]:
     code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout

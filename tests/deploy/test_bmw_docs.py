@@ -10,12 +10,12 @@ import yaml
 from tests.deploy.reading import IMAGE, ROOT, check_command, stages
 
 from velum.bmw import local, wire
-from velum.bmw.methods import Methods, Served
-from velum.bmw.plan import Order, order
+from velum.bmw.methods import AvailableMethods, RemoteModel
+from velum.bmw.plan import ParsedRequest, order
 from velum.bmw.schema import read_configuration
 from velum.bmw.techniques import shown
 from velum.errors import BadPlan
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.service.access import check_entrance
 from velum.settings import Settings, variables
 
@@ -42,9 +42,10 @@ def test_the_configuration_is_one(*, strict: bool) -> None:
     entries = read_configuration(text.encode(), strict=strict)
     url = json.loads(text)["sensitive_info"][0]["url"]
     served = [
-        (url, [Served("yolo", "detection", ("person",))]), (local.URL, [Served("centerface", "detection", ("face",))]),
-    ]  # fmt: skip
-    assert isinstance(order(entries, Methods.of(served, shown(Host())), strict=strict), Order)
+        (url, [RemoteModel("yolo", "detection", ("person",))]),
+        (local.URL, [RemoteModel("centerface", "detection", ("face",))]),
+    ]
+    assert isinstance(order(entries, AvailableMethods.of(served, shown(RuntimeConfig())), strict=strict), ParsedRequest)
     assert url in json.loads((ROOT / "deploy/list/url_configuration.json").read_text())["urls"]
     table = re.findall(r"^\| `(\w+)` \| ", PAGE[PAGE.index("| Field | Value |") :].split("\n\n")[0], re.MULTILINE)
     assert {*table} == {*wire.REQUIRED, "url"}

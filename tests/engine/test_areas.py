@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from velum.engine.areas import Area, merge, outline
 from velum.plan import Rule, Shape
 from velum.region import Box, Mask, Region
-from velum.use import Use
+from velum.use import PartSpec
 
 W, H = 60, 40
 
@@ -18,7 +18,7 @@ boxes = st.tuples(st.integers(-5, 55), st.integers(-5, 35), st.integers(1, 20), 
 
 
 def rule(grow: float = 0.0, shape: Shape = "box") -> Rule:
-    return Rule("face", Use("a"), Use("b"), grow, shape=shape)
+    return Rule("face", PartSpec("a"), PartSpec("b"), grow, shape=shape)
 
 
 def painted(areas: list[Area]) -> Mask:

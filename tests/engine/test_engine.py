@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from velum import Engine, Findings, Host, Limits, Plan, Region, VelumError
+from velum import Annotations, Engine, Limits, Plan, Region, RuntimeConfig, VelumError
 from velum.engine.engine import NOTHING_FOUND
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, PluginFault
 from velum.frame import Frame, Samples
 from velum.plan import Rule
 from velum.region import Box
 from velum.testing import FakeLocalizer
-from velum.use import Use
+from velum.use import PartSpec
 
 FACE = Region(Box(10, 5, 30, 25), "face", 0.8)
-PLAN = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),))
+PLAN = Plan((Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),))
 
 
 def finding(regions: Sequence[Region] | Callable[[Frame], Sequence[Region]]) -> Engine:
-    return Engine(host=Host(localizers={"fake": lambda: FakeLocalizer(regions)}))
+    return Engine(host=RuntimeConfig(localizers={"fake": lambda: FakeLocalizer(regions)}))
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_rules_pick_their_regions_by_label_and_score(photo: Path) -> None:
 def test_regions_that_are_given_are_hidden_however_doubtful(photo: Path) -> None:
     doubtful = Region(Box(40, 5, 50, 15), "face", 0.3)
     plan = Plan.of("face: fake -> blacken with min_score=0.5")
-    given, told = Findings(60, 40, {0: (doubtful,)}), list[tuple[int, tuple[Region, ...]]]()
+    given, told = Annotations(60, 40, {0: (doubtful,)}), list[tuple[int, tuple[Region, ...]]]()
     with finding([FACE]) as engine:
         report = engine.hide(
             photo, photo.with_name("out.png"), plan, regions=given, tell=lambda *hidden: told.append(hidden)
@@ -123,7 +123,7 @@ def test_a_localizer_named_by_several_rules_runs_once_per_frame(photo: Path) -> 
 
 def test_locate_then_hide_gives_the_same_as_hide(photo: Path) -> None:
     with finding([FACE]) as engine:
-        findings = Findings.from_json(json.loads(json.dumps(engine.locate(photo, PLAN).to_json())))
+        findings = Annotations.from_json(json.loads(json.dumps(engine.locate(photo, PLAN).to_json())))
         engine.hide(photo, photo.with_name("one.png"), PLAN)
     with finding(lambda frame: pytest.fail("located though the regions are known")) as engine:
         report = engine.hide(photo, photo.with_name("two.png"), PLAN, regions=findings)
@@ -203,7 +203,7 @@ class Failing:
     ],
 )
 def test_any_failure_while_locating_means_no_output(photo: Path, answer: Any, error: type[VelumError] | None) -> None:
-    host = Host(localizers={"fake": lambda: Failing(answer)})
+    host = RuntimeConfig(localizers={"fake": lambda: Failing(answer)})
     with Engine(host=host, limits=Limits(regions=10)) as engine:
         if error is None:
             engine.hide(photo, photo.with_name("out.png"), PLAN)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from velum import Engine, Host, Limits, Plan, Region
+from velum import Engine, Limits, Plan, Region, RuntimeConfig
 from velum.engine.engine import NOTHING_FOUND
 from velum.errors import BadInput, BadPlan, LimitExceeded, PluginFault
 from velum.frame import Frame
@@ -18,15 +18,15 @@ from velum.media.bare import bare
 from velum.plan import Rule
 from velum.region import Box
 from velum.testing import FakeLocalizer
-from velum.use import Use
+from velum.use import PartSpec
 
 FACE = Region(Box(10, 5, 30, 25), "face", 0.8)
-PLAN = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),))
+PLAN = Plan((Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),))
 PIXELS = np.random.default_rng(0).integers(1, 256, (40, 60, 3), dtype=np.uint8)
 
 
 def finding(regions: Sequence[Region] | Callable[[Frame], Sequence[Region]], limits: Limits | None = None) -> Engine:
-    return Engine(host=Host(localizers={"fake": lambda: FakeLocalizer(regions)}), limits=limits)
+    return Engine(host=RuntimeConfig(localizers={"fake": lambda: FakeLocalizer(regions)}), limits=limits)
 
 
 def encoded(pixels: npt.NDArray[np.uint8], kind: str = "PNG", orientation: int = 1, comment: bytes = b"") -> bytes:

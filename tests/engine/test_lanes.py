@@ -7,7 +7,7 @@ from weakref import ref
 
 import pytest
 
-from velum.engine.lanes import ahead
+from velum.engine.lanes import prefetch
 
 
 def lanes() -> list[str]:
@@ -15,7 +15,7 @@ def lanes() -> list[str]:
 
 
 def test_items_come_in_order() -> None:
-    with ahead(range(1000), depth=3) as items:
+    with prefetch(range(1000), depth=3) as items:
         assert list(items) == list(range(1000))
     assert not lanes()
 
@@ -28,7 +28,7 @@ def test_a_lane_runs_no_further_ahead_than_allowed() -> None:
             made.append(i)
             yield i
 
-    with ahead(source(), depth=3) as items:
+    with prefetch(source(), depth=3) as items:
         next(items)
         time.sleep(0.1)
         assert len(made) <= 1 + 3 + 1  # read, waiting in the channel, waiting to get in
@@ -51,7 +51,7 @@ def test_a_lane_holds_nothing_that_was_read() -> None:
                 time.sleep(0.001)
             gone.append(seen() is None)
 
-    with ahead(source()) as items:
+    with prefetch(source()) as items:
         for item in items:
             del item
     assert gone == [True] * 3
@@ -63,7 +63,7 @@ def test_a_failure_is_raised_in_its_place() -> None:
         raise ValueError("frame 5 is damaged")
 
     seen: list[int] = []
-    with pytest.raises(ValueError, match="frame 5"), ahead(source(), depth=2) as items:
+    with pytest.raises(ValueError, match="frame 5"), prefetch(source(), depth=2) as items:
         seen.extend(items)
     # extend keeps what came before the failure
     assert seen == [0, 1, 2, 3, 4]
@@ -83,7 +83,7 @@ def test_a_reader_that_leaves_early_stops_the_lane_and_closes_its_source(depth: 
         finally:
             closed.set()
 
-    with pytest.raises(KeyboardInterrupt), ahead(source(), depth) as items:
+    with pytest.raises(KeyboardInterrupt), prefetch(source(), depth) as items:
         assert next(items) == 0
         raise KeyboardInterrupt
     assert closed.is_set()
@@ -91,7 +91,7 @@ def test_a_reader_that_leaves_early_stops_the_lane_and_closes_its_source(depth: 
 
 
 def test_lanes_in_a_row_all_stop_when_the_last_reader_fails() -> None:
-    with pytest.raises(RuntimeError), ahead(range(10**9)) as one, ahead(i + 1 for i in one) as two:
+    with pytest.raises(RuntimeError), prefetch(range(10**9)) as one, prefetch(i + 1 for i in one) as two:
         assert next(two) == 1
         raise RuntimeError
     assert not lanes()
@@ -112,5 +112,5 @@ def test_lanes_overlap() -> None:
             assert third.wait(timeout=30)
             yield item
 
-    with ahead(first()) as one, ahead(second(one)) as two:
+    with prefetch(first()) as one, prefetch(second(one)) as two:
         assert list(two) == [0, 1, 2, 3, 4]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from velum.engine.paint import paint
-from velum.engine.prepare import Work
+from velum.engine.prepare import PreparedPlan
 from velum.errors import PluginFault
 from velum.frame import Frame, Orientation, Plane, Role
 from velum.hide.blacken import Blacken
@@ -16,7 +16,7 @@ from velum.hide.pixelate import Pixelate
 from velum.plan import Plan, Rule
 from velum.plugins import Patch, Technique
 from velum.region import Box, Region
-from velum.use import Use
+from velum.use import PartSpec
 
 
 @dataclass(eq=False)
@@ -45,9 +45,9 @@ def grey(width: int = 60, height: int = 40) -> Frame:
     return Frame.of(Plane(np.full((height, width), 100, np.uint8), Role.GREY))
 
 
-def work(*techniques: Technique) -> Work:
-    rules = tuple(Rule("face", Use("a"), Use("b"), grow=0) for _ in techniques)
-    return Work(Plan(rules), techniques)
+def work(*techniques: Technique) -> PreparedPlan:
+    rules = tuple(Rule("face", PartSpec("a"), PartSpec("b"), grow=0) for _ in techniques)
+    return PreparedPlan(Plan(rules), techniques)
 
 
 def faces(*boxes: Box) -> list[Region]:

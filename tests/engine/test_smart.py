@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from velum import Engine, Findings, Host, Plan, Region
+from velum import Annotations, Engine, Plan, Region, RuntimeConfig
 from velum.cli.main import app
 from velum.frame import Samples
 from velum.plan import Rule, Video
 from velum.region import Box
 from velum.testing import FakeLocalizer
-from velum.use import Use
+from velum.use import PartSpec
 
 SIZE, COUNT, GROUP = (96, 64), 30, 6
 BOX = Box(20, 20, 40, 40)
@@ -54,8 +54,8 @@ def test_smart_looks_first_and_copies_what_nobody_is_in(clip: Path, tmp_path: Pa
     seen = {13, 14}
     faces = FakeLocalizer(lambda frame: [Region(BOX, "face")] if frame.index in seen else [])
     other = FakeLocalizer(lambda frame: [])
-    host = Host(localizers={"fake": lambda: faces, "other": lambda: other})
-    rules = tuple(Rule("face", Use(name), Use("blacken"), grow=0) for name in ("other", "fake"))
+    host = RuntimeConfig(localizers={"fake": lambda: faces, "other": lambda: other})
+    rules = tuple(Rule("face", PartSpec(name), PartSpec("blacken"), grow=0) for name in ("other", "fake"))
     plan = Plan(rules, video=Video(smart=True, track=False))
     with Engine(host=host) as engine:
         report = engine.hide(clip, tmp_path / "out.mp4", plan)
@@ -65,8 +65,8 @@ def test_smart_looks_first_and_copies_what_nobody_is_in(clip: Path, tmp_path: Pa
 
 def test_frames_to_which_a_thing_is_followed_are_not_copied(clip: Path, tmp_path: Path) -> None:
     faces = FakeLocalizer(lambda frame: [Region(BOX, "face")] if frame.index in range(6, 12) else [])
-    plan = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),), video=Video(smart=True))
-    with Engine(host=Host(localizers={"fake": lambda: faces})) as engine:
+    plan = Plan((Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),), video=Video(smart=True))
+    with Engine(host=RuntimeConfig(localizers={"fake": lambda: faces})) as engine:
         report = engine.hide(clip, tmp_path / "out.mp4", plan)
     first, last = report.tracks[0].first_frame, report.tracks[0].last_frame
     assert first < 6
@@ -80,10 +80,10 @@ def test_two_passes_hide_doubtful_finds_that_continue_a_track(clip: Path, tmp_pa
         index = frame.index  # type: ignore[attr-defined]
         return [Region(BOX, "face", 0.9 if index in {9, 20} else 0.4)] if 9 <= index <= 20 else []
 
-    rule = Rule("face", Use("fake"), Use("blacken"), grow=0, min_score=0.6)
+    rule = Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0, min_score=0.6)
     for two_pass in (False, True):
         plan = Plan((rule,), video=Video(two_pass=two_pass))
-        with Engine(host=Host(localizers={"fake": lambda: FakeLocalizer(found)})) as engine:
+        with Engine(host=RuntimeConfig(localizers={"fake": lambda: FakeLocalizer(found)})) as engine:
             engine.hide(clip, tmp_path / "out.mp4", plan, overwrite=True)
         after = luma(tmp_path / "out.mp4")
         assert all(abs(after[index][BOX.slices].astype(int) - 16).max() < 12 for index in range(9, 21)), two_pass
@@ -91,7 +91,7 @@ def test_two_passes_hide_doubtful_finds_that_continue_a_track(clip: Path, tmp_pa
 
 def test_the_command_copies_by_a_regions_file(clip: Path, tmp_path: Path) -> None:
     doubtful = Region(BOX, "face", 0.1)
-    findings = Findings(*SIZE, {3: (doubtful,), 14: (Region(BOX, "license_plate"),)})
+    findings = Annotations(*SIZE, {3: (doubtful,), 14: (Region(BOX, "license_plate"),)})
     regions = tmp_path / "regions.json"
     regions.write_text(json.dumps(findings.to_json()))
     out = tmp_path / "out.mp4"

@@ -11,15 +11,15 @@ import av
 import numpy as np
 import pytest
 
-from velum import Engine, Findings, Host, Plan, Region
+from velum import Annotations, Engine, Plan, Region, RuntimeConfig
 from velum.errors import BadInput, VelumError
 from velum.frame import Frame, Samples
-from velum.media import Span
+from velum.media import Segment
 from velum.plan import Rule, Video
 from velum.region import Box
 from velum.report import Report
 from velum.testing import FakeLocalizer
-from velum.use import Use
+from velum.use import PartSpec
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ WIDTH, HEIGHT, COUNT, GROUP = 96, 64, 260, 10
 GROUND = np.random.default_rng(0).integers(40, 200, (HEIGHT // 4, WIDTH // 4, 3), dtype=np.uint8)
 THING = np.random.default_rng(1).integers(90, 230, (5, 5, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
 PLAN = Plan(
-    (Rule("face", Use("fake"), Use("blacken"), grow=0),),
+    (Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),),
     video=Video(codec="ffv1", window_seconds=0.4, audio="drop"),
 )
 
@@ -61,22 +61,22 @@ def luma(path: Path) -> list[Samples]:
 
 
 def finding(regions: Callable[[Frame], Sequence[Region]]) -> Engine:
-    return Engine(host=Host(localizers={"fake": lambda: FakeLocalizer(regions)}))
+    return Engine(host=RuntimeConfig(localizers={"fake": lambda: FakeLocalizer(regions)}))
 
 
 def unseen_in(*frames: int) -> Callable[[Frame], list[Region]]:
     return lambda frame: [] if frame.index in frames else [Region(box_at(frame.index), "face", 0.9)]
 
 
-def cut(engine: Engine, clip: Path, plan: Plan, **more: Any) -> tuple[Span, ...]:
+def cut(engine: Engine, clip: Path, plan: Plan, **more: Any) -> tuple[Segment, ...]:
     spans = engine.cut(clip, "MKV", plan, seconds=4.0, **more)
     assert not isinstance(spans, str), spans
     return spans
 
 
 def in_spans(
-    engine: Engine, clip: Path, target: Path, plan: Plan, regions: Findings | None = None
-) -> tuple[Report, tuple[Span, ...]]:
+    engine: Engine, clip: Path, target: Path, plan: Plan, regions: Annotations | None = None
+) -> tuple[Report, tuple[Segment, ...]]:
     spans = cut(engine, clip, plan, given=regions is not None)
     made: list[tuple[Path, Report]] = []
     for span in reversed(spans):

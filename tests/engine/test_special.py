@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tests.engine.test_video import COUNT, HEIGHT, WIDTH, clip, planes  # noqa: F401 - a fixture
 
-from velum import Engine, Findings, Host, Limits, Plan, Region
+from velum import Annotations, Engine, Limits, Plan, Region, RuntimeConfig
 from velum.check.evidence.document import Declared, compose
 from velum.check.evidence.entry import entry
 from velum.check.leak import Check
@@ -20,17 +20,17 @@ from velum.plan import Video
 from velum.plugins import Patch
 from velum.region import Box
 from velum.testing import FakeLocalizer
-from velum.use import Use
+from velum.use import PartSpec
 
 PLAN = Plan.of("face: fixed -> blacken with grow=0", video=Video(codec="ffv1"))
-COARSE = Use("pixelate", {"degree": 0.5})
+COARSE = PartSpec("pixelate", {"degree": 0.5})
 LEFT = Region(Box(8, 8, 24, 24), "face")
 RIGHT = Region(Box(40, 8, 56, 24), "face", technique=COARSE)
 OFF = Region(Box(8, 32, 24, 40), "face", technique=COARSE, off=True)
 
 
-def findings(*regions: Region, width: int = 64, height: int = 48, frames: int = 1) -> Findings:
-    return Findings(width, height, dict.fromkeys(range(frames), regions))
+def findings(*regions: Region, width: int = 64, height: int = 48, frames: int = 1) -> Annotations:
+    return Annotations(width, height, dict.fromkeys(range(frames), regions))
 
 
 @pytest.fixture
@@ -97,10 +97,11 @@ def test_what_a_person_chose_wins_over_a_rule_that_destroys_as_little(photo: Pat
 
 @pytest.mark.parametrize("off", [False, True])
 @pytest.mark.parametrize(
-    ("technique", "why"), [(Use("smear"), "smear.* is unknown"), (Use("blur", {"degree": 7}), "degree of blur is 7")]
+    ("technique", "why"),
+    [(PartSpec("smear"), "smear.* is unknown"), (PartSpec("blur", {"degree": 7}), "degree of blur is 7")],
 )
 def test_a_technique_that_is_none_shows_before_anything_is_written(
-    photo: Path, technique: Use, why: str, off: bool
+    photo: Path, technique: PartSpec, why: str, off: bool
 ) -> None:
     out = photo.with_name("out.png")
     with Engine() as engine, pytest.raises(BadPlan, match=why):
@@ -151,21 +152,21 @@ def test_a_track_that_is_hidden_in_two_ways_is_told_by_both(clip: Path, tmp_path
     )
     frames = {index: (one if index < 3 else other,) for index in range(COUNT)}
     with Engine() as engine:
-        report = engine.hide(clip, tmp_path / "out.mkv", PLAN, regions=Findings(WIDTH, HEIGHT, frames))
+        report = engine.hide(clip, tmp_path / "out.mkv", PLAN, regions=Annotations(WIDTH, HEIGHT, frames))
     assert [(one.technique, one.frames) for one in report.tracks] == [("blacken", 3), (str(COARSE), COUNT - 3)]
     assert entry(report, "a.mkv")["techniques"] == ["blacken", str(COARSE)]
 
 
 @pytest.mark.parametrize("region", [RIGHT, OFF])
 def test_only_people_choose_for_single_regions(photo: Path, region: Region) -> None:
-    host = Host(localizers={"fake": lambda: FakeLocalizer([region])})
+    host = RuntimeConfig(localizers={"fake": lambda: FakeLocalizer([region])})
     with Engine(host=host) as engine, pytest.raises(PluginFault, match="only people may"):
         engine.hide(photo, photo.with_name("out.png"), Plan.of("face: fake -> blacken"))
 
 
 def test_a_check_judges_each_by_its_technique(photo: Path) -> None:
     out = photo.with_name("out.png")
-    host = Host(offline=True)
+    host = RuntimeConfig(offline=True)
     with Engine(host=host) as engine:
         check = Check(engine, host, Limits())
         large = Region(Box(32, 8, 60, 40), "face", technique=COARSE)
@@ -173,7 +174,7 @@ def test_a_check_judges_each_by_its_technique(photo: Path) -> None:
         engine.hide(photo, out, PLAN, regions=regions)
         good = check(out, PLAN, against=photo, regions=regions)
         assert (good.leaks, good.regions) == ((), 2)
-        weak = findings(LEFT, replace(large, technique=Use("blur", {"degree": 0.0})))
+        weak = findings(LEFT, replace(large, technique=PartSpec("blur", {"degree": 0.0})))
         engine.hide(photo, out, PLAN, regions=weak, overwrite=True)
         assert [leak.kind for leak in check(out, PLAN, against=photo, regions=regions).leaks] == ["weak"]
 

@@ -14,9 +14,9 @@ from velum import Engine, Plan
 from velum.check.leak import Check
 from velum.errors import BadInput, BadPlan
 from velum.limits import Limits
-from velum.media import Live
+from velum.media import LiveSource
 from velum.plan import Video
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 WRAP = 1 << 33
 TS = Clip(suffix=".ts", base=Fraction(1, 90_000), container={"mpegts_copyts": "1"})
@@ -51,7 +51,7 @@ def test_a_zone_without_a_start_is_in_every_picture(tmp_path: Path, name: str, s
     plan = Plan.of("zone: fixed(box=[0, 0, 32, 48]) -> blacken with grow=0")
     with Engine() as engine:
         report = engine.hide(source, target, plan)
-        checked = Check(engine, Host(), Limits())(target, plan, against=source)
+        checked = Check(engine, RuntimeConfig(), Limits())(target, plan, against=source)
     shown = decoded(target)
     assert len(shown) == report.frames == 40
     assert [index for index, (_, planes) in enumerate(shown) if planes[0][:, :30].max() > 40] == []
@@ -119,7 +119,7 @@ def test_a_stream_is_timed_like_a_file(tmp_path: Path) -> None:
     pipe = os.open(source, os.O_RDONLY)
     try:
         with Engine() as engine:
-            engine.hide(Live("-", descriptor=pipe), tmp_path / "out.mkv", plan)
+            engine.hide(LiveSource("-", descriptor=pipe), tmp_path / "out.mkv", plan)
     finally:
         os.close(pipe)
     dark = [bool((planes[0] == 16).all()) for _, planes in decoded(tmp_path / "out.mkv")]

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from velum import Engine, Findings, Host, Plan, Region
+from velum import Annotations, Engine, Plan, Region, RuntimeConfig
 from velum.errors import BadInput, PluginFault
 from velum.frame import Frame, Samples
 from velum.media import doors
 from velum.plan import Rule, Video
 from velum.region import Box
 from velum.testing import FakeLocalizer
-from velum.use import Use
+from velum.use import PartSpec
 
 WIDTH, HEIGHT, COUNT = 96, 64, 30
 GROUND = np.random.default_rng(0).integers(20, 230, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 THING = np.random.default_rng(1).integers(20, 230, (20, 20, 3), dtype=np.uint8)
-PLAN = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),), video=Video(codec="ffv1"))
+PLAN = Plan((Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),), video=Video(codec="ffv1"))
 
 
 def box_at(index: int) -> Box:
@@ -63,7 +63,7 @@ def planes(path: Path) -> list[list[Samples]]:
 
 
 def finding(regions: Sequence[Region] | Callable[[Frame], Sequence[Region]]) -> Engine:
-    return Engine(host=Host(localizers={"fake": lambda: FakeLocalizer(regions)}))
+    return Engine(host=RuntimeConfig(localizers={"fake": lambda: FakeLocalizer(regions)}))
 
 
 def seen_in(*frames: int) -> Callable[[Frame], list[Region]]:
@@ -140,7 +140,7 @@ def test_samples_outside_reach_the_encoder_unchanged(clip: Path, monkeypatch: py
 
 def test_locate_correct_and_hide(clip: Path) -> None:
     with finding(seen_in(*range(4, 26))) as engine:
-        findings = Findings.from_json(json.loads(json.dumps(engine.locate(clip, PLAN).to_json())))
+        findings = Annotations.from_json(json.loads(json.dumps(engine.locate(clip, PLAN).to_json())))
     assert {region.found for regions in findings.frames.values() for region in regions} >= {"detected", "back-filled"}
     assert len({region.track for regions in findings.frames.values() for region in regions}) == 1
     with finding(lambda frame: pytest.fail("located though the regions are known")) as engine:
@@ -181,7 +181,7 @@ def test_stopping_in_the_middle_leaves_nothing(clip: Path) -> None:
 def test_zones_and_keep_outs_have_their_time_and_place(clip: Path) -> None:
     plan = Plan.of(
         "zone: fixed(from=0.4, to=0.8) -> blacken",
-        keep_out=(Use("fixed", {"box": (0, 0, 16, 16)}),),
+        keep_out=(PartSpec("fixed", {"box": (0, 0, 16, 16)}),),
         video=Video(codec="ffv1"),
     )
     with Engine() as engine:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from velum.frame import Frame
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 
 
@@ -42,7 +42,7 @@ class Moody:
 
     labels = frozenset({"face"})
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: RuntimeConfig) -> None:
         self._adapts, self._seen = host.mode == "throughput", 0
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
@@ -55,5 +55,5 @@ class Moody:
     def close(self) -> None: ...
 
 
-def host() -> Host:
-    return Host(localizers={"bad": Bad, "moody": Moody}, mode="throughput")
+def host() -> RuntimeConfig:
+    return RuntimeConfig(localizers={"bad": Bad, "moody": Moody}, mode="throughput")

@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sql
 
 from velum import Plan
-from velum.findings import Findings
-from velum.jobs import Craft, Database, Desk, Job, State, Submission, Worker, join, store_at
+from velum.findings import Annotations
+from velum.jobs import Database, JobProcessor, JobQueue, JobRecord, State, Submission, Worker, join, open_store
 from velum.jobs.database import PIECES
 
 from .buckets import S3, s3
@@ -73,24 +73,24 @@ class Office:
     def __post_init__(self) -> None:
         self.database = Database(self.url)
         self.place = self.place or self.path / "store"
-        self.store = store_at(self.place)
+        self.store = open_store(self.place)
         join(self.database, self.store)
-        self.desk = Desk(self.database, self.store)
+        self.desk = JobQueue(self.database, self.store)
         self.log = self.path / "log"
         self.log.touch()
 
     def submit(
         self, name: str = "job", *, owner: str = "", priority: int = 0, webhook: str | None = None, **order: Any
-    ) -> Job:
+    ) -> JobRecord:
         source = self.store.put([json.dumps(order).encode()]).key
         return self.desk.submit(Submission(source, name, Plan(), owner, priority, webhook))
 
-    def worker(self, craft: Callable[[], Craft] | None = None, **more: Any) -> Worker:
+    def worker(self, craft: Callable[[], JobProcessor] | None = None, **more: Any) -> Worker:
         given: dict[str, Any] = {"folder": self.path / "work", "pace": PACE} | more
         return Worker(self.url, self.store, craft or (lambda: Hands(self.log)), **given)
 
     @contextmanager
-    def working(self, craft: Callable[[], Craft] | None = None, **more: Any) -> Iterator[threading.Event]:
+    def working(self, craft: Callable[[], JobProcessor] | None = None, **more: Any) -> Iterator[threading.Event]:
         """Have a worker at work, in threads of this process, and give what stops it."""
         stop = threading.Event()
         thread = threading.Thread(target=self.worker(craft, **more).run, args=(stop,))
@@ -116,17 +116,17 @@ class Office:
             process.terminate()
             process.communicate(timeout=30)
 
-    def ended(self, *jobs: Job, seconds: float = 20) -> list[Job]:
+    def ended(self, *jobs: JobRecord, seconds: float = 20) -> list[JobRecord]:
         """Return the jobs when all have ended."""
         _until(lambda: all(self.now(job).state.ended for job in jobs), "all jobs to end", seconds)
         return [self.now(job) for job in jobs]
 
-    def now(self, job: Job) -> Job:
+    def now(self, job: JobRecord) -> JobRecord:
         found = self.desk.get(job.id)
         assert found is not None
         return found
 
-    def until(self, job: Job, state: State) -> Job:
+    def until(self, job: JobRecord, state: State) -> JobRecord:
         _until(lambda: self.now(job).state == state, f"{job.id} to be {state}")
         return self.now(job)
 
@@ -134,17 +134,17 @@ class Office:
         """Return the pieces that were begun, in order: `name index`."""
         return self.log.read_text().splitlines()
 
-    def content(self, job: Job) -> bytes:
+    def content(self, job: JobRecord) -> bytes:
         assert job.result is not None
         return b"".join(self.store.open(job.result))
 
-    def pieces(self, job: Job) -> dict[int, str | None]:
+    def pieces(self, job: JobRecord) -> dict[int, str | None]:
         """Return the keys of a job's pieces."""
         asked = sql.select(PIECES.c.key).where(PIECES.c.job == job.id).order_by(PIECES.c["index"])
         with self.database.reading() as connection:
             return dict(enumerate(connection.scalars(asked)))
 
-    def files(self, *jobs: Job) -> set[str]:
+    def files(self, *jobs: JobRecord) -> set[str]:
         """Return the keys of all that is kept for the jobs."""
         kept: set[str | None] = set()
         for job in map(self.now, jobs):
@@ -154,7 +154,7 @@ class Office:
                 kept |= {key for row in connection.execute(asked) for key in row}
         return {key for key in kept if key is not None}
 
-    def rendered(self, job: Job, regions: Findings | None = None) -> Job:
+    def rendered(self, job: JobRecord, regions: Annotations | None = None) -> JobRecord:
         """Return the job, rendered with its regions or those that are given."""
         if regions is not None:
             assert self.desk.correct(job.id, self.store.put([json.dumps(regions.to_json()).encode()]).key)
@@ -164,9 +164,9 @@ class Office:
         assert (done.state, done.pieces_done, done.frames_done) == (State.DONE, done.pieces_total, done.frames_total)
         return done
 
-    def regions(self, job: Job) -> Findings:
+    def regions(self, job: JobRecord) -> Annotations:
         assert job.regions is not None
-        return Findings.from_json(json.loads(b"".join(self.store.open(job.regions))))
+        return Annotations.from_json(json.loads(b"".join(self.store.open(job.regions))))
 
 
 def _until(true: Callable[[], bool], what: str, seconds: float = 20) -> None:

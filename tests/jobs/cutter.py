@@ -11,11 +11,11 @@ from pathlib import Path
 
 from velum import Limits
 from velum.frame import Frame
-from velum.jobs import EngineCraft, FolderStore, Pace, Worker
-from velum.plugins import Host
+from velum.jobs import EngineProcessor, FolderStore, Worker, WorkerTiming
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 
-PACE = Pace(poll_seconds=0.03, beat_seconds=0.2, dead_seconds=1.0, drain_seconds=5.0, backoff_seconds=0.05)
+PACE = WorkerTiming(poll_seconds=0.03, beat_seconds=0.2, dead_seconds=1.0, drain_seconds=5.0, backoff_seconds=0.05)
 SPAN_SECONDS = 0.4
 
 
@@ -37,12 +37,12 @@ class Slow:
     def close(self) -> None: ...
 
 
-def host(log: str, seconds: float) -> Host:
-    return Host(localizers={"slow": partial(Slow, log, seconds)})
+def host(log: str, seconds: float) -> RuntimeConfig:
+    return RuntimeConfig(localizers={"slow": partial(Slow, log, seconds)})
 
 
-def craft(log: Path, seconds: float = 0.0) -> EngineCraft:
-    return EngineCraft(partial(host, str(log), seconds), Limits(), span_seconds=SPAN_SECONDS)
+def craft(log: Path, seconds: float = 0.0) -> EngineProcessor:
+    return EngineProcessor(partial(host, str(log), seconds), Limits(), span_seconds=SPAN_SECONDS)
 
 
 def main(url: str, store: str, folder: str) -> None:

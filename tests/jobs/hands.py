@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from velum import errors
-from velum.jobs import Former, Made, Pace, Piece, Result, Stopped, Task, Worker, store_at
+from velum.jobs import Cancelled, JobOutput, Piece, PieceResult, RegionsOrigin, Task, Worker, WorkerTiming, open_store
 
-PACE = Pace(poll_seconds=0.03, beat_seconds=0.2, dead_seconds=1.0, drain_seconds=5.0, backoff_seconds=0.05)
+PACE = WorkerTiming(poll_seconds=0.03, beat_seconds=0.2, dead_seconds=1.0, drain_seconds=5.0, backoff_seconds=0.05)
 
 
 class Hands:
@@ -29,7 +29,7 @@ class Hands:
     def cut(self, task: Task) -> Sequence[Piece]:
         return [Piece(index, f"piece {index}", 10) for index in range(self._order(task).get("pieces", 3))]
 
-    def make(self, task: Task, piece: Piece) -> Made:
+    def make(self, task: Task, piece: Piece) -> PieceResult:
         order = self._order(task)
         with self._log.open("a") as log:
             log.write(f"{task.submission.name} {piece.index}\n")
@@ -40,24 +40,26 @@ class Hands:
         while time.monotonic() < end:
             task.progress(5, 10)
             if task.stop.wait(0.01) and not order.get("deaf"):
-                raise Stopped
+                raise Cancelled
         task.progress(10, 10)
         file = task.folder / f"{piece.index}.piece"
         seed = f"{order} {piece.index} {task.submission.plan.digest}".encode()
         file.write_bytes(b"".join(hashlib.sha256(seed + bytes([n])).digest() for n in range(100)))
-        return Made(file, {"piece": piece.index})
+        return PieceResult(file, {"piece": piece.index})
 
-    def renew(self, task: Task, made: Sequence[Made | None], former: Former) -> Sequence[Made | None]:
+    def renew(
+        self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
+    ) -> Sequence[PieceResult | None]:
         with self._log.open("a") as log:
             log.write(f"{former} {[one and one.note['piece'] for one in made]}\n")
         return [
             one if one is not None and one.note["piece"] in self._order(task).get("same", []) else None for one in made
         ]
 
-    def join(self, task: Task, made: Sequence[Made]) -> Result:
+    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
         file = task.folder / "joined"
         file.write_bytes(b"".join(one.file.read_bytes() for one in made))
-        return Result(file, f"{task.submission.name}.out", {"pieces": [one.note["piece"] for one in made]})
+        return JobOutput(file, f"{task.submission.name}.out", {"pieces": [one.note["piece"] for one in made]})
 
     def close(self) -> None:
         self.closed = True
@@ -73,7 +75,7 @@ def main(url: str, store: str, folder: str) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     log = Path(folder) / "log"
-    place = store_at(store if "://" in store else Path(store))
+    place = open_store(store if "://" in store else Path(store))
     worker = Worker(url, place, lambda: Hands(log), folder=Path(folder) / "work", concurrency=2, pace=PACE)
     print("ready", flush=True)  # noqa: T201 - the test waits for it
     worker.run(stop)

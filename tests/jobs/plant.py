@@ -30,7 +30,7 @@ from velum import Plan
 from velum.client import Client, Conflict, NotFound
 from velum.client.values import Job
 from velum.errors import OutputFailed, Unavailable
-from velum.jobs import Database, Desk, Retention, Sweeper, store_at
+from velum.jobs import Database, JobQueue, Retention, RetentionSweeper, open_store
 from velum.jobs.database import PIECES
 
 from .cluster import Server
@@ -258,10 +258,10 @@ def _looked_into(plant: Plant, fetched: Mapping[str, str]) -> tuple[int, int]:
     url = plant.database
     if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
         url = f"sqlite:///{plant.folder / url.removeprefix('sqlite:///')}"
-    database, store = Database(url), store_at(plant.folder / "data" / "store")
+    database, store = Database(url), open_store(plant.folder / "data" / "store")
     try:
-        Sweeper(database, store, Retention(unclaimed_seconds=0)).leftovers()
-        jobs = Desk(database, store).list(limit=1000).jobs
+        RetentionSweeper(database, store, Retention(unclaimed_seconds=0)).leftovers()
+        jobs = JobQueue(database, store).list(limit=1000).jobs
         now = {
             job.submission.name: hashlib.sha256(b"".join(store.open(job.result))).hexdigest()
             for job in jobs

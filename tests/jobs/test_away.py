@@ -10,23 +10,23 @@ from threading import Event, Thread
 import pytest
 from tests.service.making import picture
 
-from velum import Host, Limits, Plan
+from velum import Limits, Plan, RuntimeConfig
 from velum.errors import Unavailable
 from velum.jobs import (
     Database,
-    EngineCraft,
+    EngineProcessor,
     FolderStore,
     Retention,
+    RetentionSweeper,
     State,
     StoreAway,
     Submission,
-    Sweeper,
     Uploads,
     join,
-    store_at,
+    open_store,
 )  # fmt: skip
 from velum.jobs.database import JOBS, STORES
-from velum.jobs.isolation import Child, Order
+from velum.jobs.isolation import SubprocessEngine, SubprocessRequest
 from velum.jobs.store import MARK
 
 from .buckets import S3
@@ -63,7 +63,7 @@ def test_jobs_wait_until_the_store_is_back(office: Office, until: Callable[..., 
         with away(office.path / "store"):
             until(lambda: office.now(first).error == "Unavailable", "the job in work to be put back")
             with pytest.raises(StoreAway):
-                Sweeper(office.database, office.store, none).sweep()
+                RetentionSweeper(office.database, office.store, none).sweep()
         jobs += [office.submit(f"job-{n}", pieces=2) for n in range(5)]
         done = office.ended(*jobs)
     assert [job.state for job in done] == [State.DONE] * 6
@@ -157,10 +157,10 @@ def test_those_who_begin_at_the_same_time_agree(url: str, tmp_path: Path) -> Non
 
 def test_a_bucket_has_an_identity_too(lite: str, bucket: S3) -> None:
     with closing(Database(lite)) as database:
-        store = store_at("s3://faces/velum")
+        store = open_store("s3://faces/velum")
         join(database, store)
         key = store.put([b"x"]).key
-        other = store_at("s3://faces/elsewhere")
+        other = open_store("s3://faces/elsewhere")
         join(database, other)
         with pytest.raises(StoreAway, match="s3://faces/elsewhere"):
             other.size(key)
@@ -192,9 +192,9 @@ def test_a_source_that_cannot_be_read_is_not_called_damaged(tmp_path: Path, wron
     if wrong == "no file":
         source = tmp_path / "file" / "source"
         (tmp_path / "file").touch()
-    child = Child(Host, Limits(), silent_seconds=60)
+    child = SubprocessEngine(RuntimeConfig, Limits(), silent_seconds=60)
     with closing(child), pytest.raises(Unavailable, match="cannot be read"):
-        child.hide(Order(source, target, Plan.of("zone: fixed -> blacken")), lambda *_: None, Event())
+        child.hide(SubprocessRequest(source, target, Plan.of("zone: fixed -> blacken")), lambda *_: None, Event())
 
 
 def test_a_source_that_goes_away_under_the_decoder(back_office: Office, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_source_that_goes_away_under_the_decoder(back_office: Office, tmp_path
     bad = back_office.store.put([b"\x89PNG no picture"]).key
     other = back_office.desk.submit(Submission(bad, "bad.png", Plan.of("zone: fixed -> blacken")))
 
-    class Losing(EngineCraft):
+    class Losing(EngineProcessor):
         """Has the source gone from the moment that it was given out, for the first time."""
 
         def make(self, task, piece):  # type: ignore[no-untyped-def]
@@ -213,7 +213,7 @@ def test_a_source_that_goes_away_under_the_decoder(back_office: Office, tmp_path
                     return super().make(task, piece)
             return super().make(task, piece)
 
-    with back_office.working(lambda: Losing(Host, Limits())):
+    with back_office.working(lambda: Losing(RuntimeConfig, Limits())):
         done, failed = back_office.ended(job, other, seconds=60)
     assert (done.state, done.attempts) == (State.DONE, 2)
     assert (failed.state, failed.error) == (State.FAILED, "BadInput")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from tests.service.making import picture
 
-from velum import Host, Limits, Plan
-from velum.jobs import EngineCraft, Retention, State, Submission, Sweeper, Uploads
+from velum import Limits, Plan, RuntimeConfig
+from velum.jobs import EngineProcessor, Retention, RetentionSweeper, State, Submission, Uploads
 
 from .buckets import S3
 from .conftest import Office
@@ -72,7 +72,7 @@ def test_a_picture_through_an_upload(far_office: Office, tmp_path: Path) -> None
     assert uploads.get(begun.id) is None
     assert [*(tmp_path / "uploads").iterdir()] == []
     job = far_office.desk.submit(Submission(source.key, "p.png", Plan.of("zone: fixed -> blacken")))
-    with far_office.working(partial(EngineCraft, Host, Limits())):
+    with far_office.working(partial(EngineProcessor, RuntimeConfig, Limits())):
         (done,) = far_office.ended(job, seconds=60)
     assert done.state == State.DONE
     assert far_office.content(done).startswith(b"\x89PNG")
@@ -81,6 +81,6 @@ def test_a_picture_through_an_upload(far_office: Office, tmp_path: Path) -> None
 def test_what_nobody_claims_is_swept(far_office: Office, bucket: S3) -> None:
     kept = far_office.submit()
     far_office.store.put([b"left by a crash"])
-    swept = Sweeper(far_office.database, far_office.store, Retention(unclaimed_seconds=0)).sweep()
+    swept = RetentionSweeper(far_office.database, far_office.store, Retention(unclaimed_seconds=0)).sweep()
     assert swept.unclaimed == 1
     assert [one.key for one in far_office.store.list()] == [kept.submission.source]

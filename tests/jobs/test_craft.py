@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from velum import Engine, Host, Limits, Plan
+from velum import Engine, Limits, Plan, RuntimeConfig
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, Unavailable, VelumError
-from velum.jobs import EngineCraft, Piece, Stopped, Submission, Task
+from velum.jobs import Cancelled, EngineProcessor, Piece, Submission, Task
 
 from .conftest import Office
 
@@ -52,14 +52,16 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def crafts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EngineCraft]]:
+def crafts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EngineProcessor]]:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     import bad_parts  # type: ignore[import-not-found]  # noqa: PLC0415 - as the other process finds it
 
-    made: list[EngineCraft] = []
+    made: list[EngineProcessor] = []
 
-    def make(host: Callable[[], Host] = bad_parts.host, limits: Limits | None = None, **more: Any) -> EngineCraft:
-        made.append(EngineCraft(host, limits or Limits(), **more))
+    def make(
+        host: Callable[[], RuntimeConfig] = bad_parts.host, limits: Limits | None = None, **more: Any
+    ) -> EngineProcessor:
+        made.append(EngineProcessor(host, limits or Limits(), **more))
         return made[-1]
 
     yield make
@@ -81,7 +83,7 @@ def test_the_result_is_that_of_the_engine(picture: Path, clip: Path, back_office
     keys = [back_office.store.put([source.read_bytes()]).key for source in (picture, clip)]
     named = zip(keys, (picture, clip), strict=True)
     jobs = [back_office.desk.submit(Submission(key, source.name, plan)) for key, source in named]
-    with back_office.working(lambda: EngineCraft(Host, Limits())), Engine() as engine:
+    with back_office.working(lambda: EngineProcessor(RuntimeConfig, Limits())), Engine() as engine:
         targets = [tmp_path / f"expected{source.suffix}" for source in (picture, clip)]
         expected = [engine.hide(source, to, plan) for source, to in zip((picture, clip), targets, strict=True)]
         ended = back_office.ended(*jobs)
@@ -103,7 +105,7 @@ def test_the_result_is_that_of_the_engine(picture: Path, clip: Path, back_office
 
 
 def test_one_process_for_many(picture: Path, tmp_path: Path) -> None:
-    craft = EngineCraft(partial(Host, offline=True), Limits())
+    craft = EngineProcessor(partial(RuntimeConfig, offline=True), Limits())
     try:
         others, before = _children(), set[str]()
         for name in ("a.png", "b.PNG", "that lies.mp4", "none"):
@@ -124,7 +126,7 @@ def _children() -> set[str]:
 
 
 def test_what_was_done_before_shows_nowhere(
-    picture: Path, clip: Path, tmp_path: Path, crafts: Callable[..., EngineCraft]
+    picture: Path, clip: Path, tmp_path: Path, crafts: Callable[..., EngineProcessor]
 ) -> None:
     craft, plan = crafts(), Plan.of("face: moody -> blacken", video=ZONE.video.from_json({"codec": "ffv1"}))
     made: dict[Path, set[bytes]] = {picture: set(), clip: set()}
@@ -134,7 +136,7 @@ def test_what_was_done_before_shows_nowhere(
     assert [len(each) for each in made.values()] == [1, 1]
 
 
-def test_a_process_that_dies_is_replaced(picture: Path, tmp_path: Path, crafts: Callable[..., EngineCraft]) -> None:
+def test_a_process_that_dies_is_replaced(picture: Path, tmp_path: Path, crafts: Callable[..., EngineProcessor]) -> None:
     craft = crafts(silent_seconds=2.5)
     deaths: list[tuple[str, type[VelumError], str]] = [
         ("crash", BadInput, "decoder crashed on this file .SIGSEGV."),
@@ -149,7 +151,7 @@ def test_a_process_that_dies_is_replaced(picture: Path, tmp_path: Path, crafts: 
 
 
 def test_errors_of_the_engine_come_as_they_are(
-    picture: Path, tmp_path: Path, crafts: Callable[..., EngineCraft]
+    picture: Path, tmp_path: Path, crafts: Callable[..., EngineProcessor]
 ) -> None:
     craft, large = crafts(limits=Limits(pixels=48 * 64)), tmp_path / "large.png"
     Image.new("L", (64, 49)).save(large)
@@ -170,7 +172,7 @@ def test_errors_of_the_engine_come_as_they_are(
 
 
 def test_cancel_kills_the_process(
-    picture: Path, tmp_path: Path, crafts: Callable[..., EngineCraft], until: Callable[..., None]
+    picture: Path, tmp_path: Path, crafts: Callable[..., EngineProcessor], until: Callable[..., None]
 ) -> None:
     craft, mark, stop = crafts(), tmp_path / "mark", threading.Event()
     one = task(picture, tmp_path / "x", bad(f"mark {mark}"), stop=stop)
@@ -179,7 +181,7 @@ def test_cancel_kills_the_process(
     def make() -> None:
         try:
             craft.make(one, Piece(0))
-        except Stopped as error:
+        except Cancelled as error:
             caught.append(type(error))
 
     thread = threading.Thread(target=make)
@@ -187,12 +189,12 @@ def test_cancel_kills_the_process(
     until(lambda: mark.is_file() and mark.read_text(), "the file to be in work")
     stop.set()
     thread.join(5)
-    assert caught == [Stopped]
+    assert caught == [Cancelled]
     assert not Path(f"/proc/{mark.read_text()}").exists()
 
 
 def test_the_process_ends_with_its_parent(
-    picture: Path, tmp_path: Path, crafts: Callable[..., EngineCraft], until: Callable[..., None]
+    picture: Path, tmp_path: Path, crafts: Callable[..., EngineProcessor], until: Callable[..., None]
 ) -> None:
     crafts()
     mark = tmp_path / "mark"
@@ -220,7 +222,9 @@ def _gone(pid: int) -> bool:
         return True
 
 
-def test_a_poisonous_file_fails_alone(picture: Path, back_office: Office, crafts: Callable[..., EngineCraft]) -> None:
+def test_a_poisonous_file_fails_alone(
+    picture: Path, back_office: Office, crafts: Callable[..., EngineProcessor]
+) -> None:
     key = back_office.store.put([picture.read_bytes()]).key
     jobs = [
         back_office.desk.submit(Submission(key, f"{n}.png", plan)) for n, plan in enumerate([ZONE, bad("crash"), ZONE])

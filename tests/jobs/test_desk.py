@@ -8,7 +8,7 @@ import pytest
 
 from velum import Plan
 from velum.errors import BadInput, BadPlan, VelumError
-from velum.jobs import Database, Desk, State, Submission
+from velum.jobs import Database, JobQueue, State, Submission
 from velum.jobs.database import NOTICES
 
 from .conftest import Office
@@ -130,11 +130,11 @@ def test_tables_of_an_earlier_velum_are_brought_up_to_date(office: Office) -> No
         connection.exec_driver_sql("UPDATE velum_schema SET version = 1")
     for _ in range(2):
         with closing(Database(office.url)) as later:
-            assert Desk(later, office.store).get(job.id) == job
+            assert JobQueue(later, office.store).get(job.id) == job
             with later.reading() as connection:
                 (due,) = connection.execute(NOTICES.select())
             assert (due.job, due.url, due.body, due.due, due.tries) == (job.id, "http://x.example/", None, 7, 2)
-            Desk(later, office.store).submit(job.submission)
+            JobQueue(later, office.store).submit(job.submission)
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from velum.errors import Unavailable
-from velum.jobs import Job, Pace, Retention, State, Sweeper, through
+from velum.jobs import JobRecord, Retention, RetentionSweeper, State, WorkerTiming, http_sender
 from velum.jobs import notices as module
 from velum.jobs.database import JOBS
-from velum.jobs.ledger import Ledger
-from velum.jobs.notices import Notices
-from velum.remote.peers import Peers
+from velum.jobs.ledger import WorkerClaims
+from velum.jobs.notices import WebhookDelivery
+from velum.remote.peers import HttpClient
 from velum.remote.reach import ANYWHERE
 
 from .conftest import Office
@@ -114,7 +114,7 @@ def test_owners_take_turns(back_office: Office) -> None:
         back_office.submit(owner="few", webhook=f"http://few.example/{n}")
     for job in back_office.desk.list().jobs[::-1]:
         back_office.desk.cancel(job.id)
-    notices = Notices(back_office.database, lambda url, body: told.append(url))
+    notices = WebhookDelivery(back_office.database, lambda url, body: told.append(url))
     while notices.deliver():
         pass
     assert [url.split(".")[0].removeprefix("http://") for url in told] == ["many", "few", "many", "few"] + ["many"] * 7
@@ -136,53 +136,53 @@ def test_one_server_of_an_owner_is_told_one_at_a_time(back_office: Office) -> No
         "http://d.example/",
     ):
         back_office.desk.cancel(back_office.submit(webhook=url).id)
-    notices = Notices(back_office.database, notify)
+    notices = WebhookDelivery(back_office.database, notify)
     assert notices.deliver()
     assert told == ["http://a.example/1", "http://b.example/", "http://c.example/"], "one place is left for others"
 
 
-def ends_done(office: Office, job: Job) -> None:
+def ends_done(office: Office, job: JobRecord) -> None:
     with office.working():
         office.ended(job)
 
 
-def ends_called_off_at_work(office: Office, job: Job) -> None:
+def ends_called_off_at_work(office: Office, job: JobRecord) -> None:
     with office.working():
         office.until(job, State.RUNNING)
         office.desk.cancel(job.id)
         office.ended(job)
 
 
-def ends_with_its_workers(office: Office, job: Job) -> None:
+def ends_with_its_workers(office: Office, job: JobRecord) -> None:
     for name in ("first", "second"):
-        ledger = Ledger(office.database, name, name, Pace(dead_seconds=0.0, losses=2))
+        ledger = WorkerClaims(office.database, name, name, WorkerTiming(dead_seconds=0.0, losses=2))
         ledger.beat()
         assert ledger.take()
-        Ledger(office.database, "other", "other", Pace(dead_seconds=0.0, losses=2)).reap()
+        WorkerClaims(office.database, "other", "other", WorkerTiming(dead_seconds=0.0, losses=2)).reap()
 
 
-def ends_called_off_with_its_worker(office: Office, job: Job) -> None:
-    ledger = Ledger(office.database, "dead", "dead", Pace(dead_seconds=0.0))
+def ends_called_off_with_its_worker(office: Office, job: JobRecord) -> None:
+    ledger = WorkerClaims(office.database, "dead", "dead", WorkerTiming(dead_seconds=0.0))
     ledger.beat()
     assert ledger.take()
     office.desk.cancel(job.id)
-    Ledger(office.database, "other", "other", Pace(dead_seconds=0.0)).reap()
+    WorkerClaims(office.database, "other", "other", WorkerTiming(dead_seconds=0.0)).reap()
 
 
-def ends_with_a_plan_of_another_version(office: Office, job: Job) -> None:
+def ends_with_a_plan_of_another_version(office: Office, job: JobRecord) -> None:
     with office.database.writing() as connection:
         connection.execute(JOBS.update().values(plan='{"later": 1}'))
-    assert Ledger(office.database, "one", "one", PACE).take() is None
+    assert WorkerClaims(office.database, "one", "one", PACE).take() is None
 
 
-def ends_deleted(office: Office, job: Job) -> None:
+def ends_deleted(office: Office, job: JobRecord) -> None:
     assert office.desk.delete(job.id)
 
 
-def ends_deleted_after_its_time(office: Office, job: Job) -> None:
+def ends_deleted_after_its_time(office: Office, job: JobRecord) -> None:
     with office.working():
         office.ended(job)
-    Sweeper(office.database, office.store, Retention(jobs_seconds=0)).sweep()
+    RetentionSweeper(office.database, office.store, Retention(jobs_seconds=0)).sweep()
 
 
 @pytest.mark.parametrize(
@@ -201,12 +201,12 @@ def ends_deleted_after_its_time(office: Office, job: Job) -> None:
     ],
 )
 def test_every_end_is_told(
-    back_office: Office, end: Callable[[Office, Job], None], order: dict[str, Any], state: str
+    back_office: Office, end: Callable[[Office, JobRecord], None], order: dict[str, Any], state: str
 ) -> None:
     job = back_office.submit(webhook="http://x.example/", **order)
     end(back_office, job)
     told: list[dict[str, Any]] = []
-    notices = Notices(back_office.database, lambda url, body: told.append(json.loads(body)))
+    notices = WebhookDelivery(back_office.database, lambda url, body: told.append(json.loads(body)))
     while notices.deliver():
         pass
     assert [(one["id"], one["state"]) for one in told] == [(job.id, state)]
@@ -218,7 +218,7 @@ def test_an_end_is_told_though_the_job_goes_on_since(back_office: Office) -> Non
         back_office.desk.cancel(job.id)
         again(job.id)
     told: list[dict[str, Any]] = []
-    notices = Notices(back_office.database, lambda url, body: told.append(json.loads(body)))
+    notices = WebhookDelivery(back_office.database, lambda url, body: told.append(json.loads(body)))
     while notices.deliver():
         pass
     assert [one["state"] for one in told] == ["cancelled", "cancelled"]
@@ -248,8 +248,8 @@ def listener() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 
 def test_by_http(listener: tuple[str, list[tuple[str, bytes]]]) -> None:
     url, heard = listener
-    peers = Peers(ANYWHERE)
-    notify = through(peers)
+    peers = HttpClient(ANYWHERE)
+    notify = http_sender(peers)
     notify(f"{url}/good", b"{}")
     with pytest.raises(Unavailable, match="answered 400"):
         notify(f"{url}/bad", b"{}")
@@ -259,7 +259,7 @@ def test_by_http(listener: tuple[str, list[tuple[str, bytes]]]) -> None:
 
 def test_no_longer_than_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
-    peers = Peers(ANYWHERE)
+    peers = HttpClient(ANYWHERE)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Unavailable, match=r"0\.2 s"):
-        through(peers)(f"http://127.0.0.1:{silent.getsockname()[1]}/", b"{}")
+        http_sender(peers)(f"http://127.0.0.1:{silent.getsockname()[1]}/", b"{}")
     peers.close()

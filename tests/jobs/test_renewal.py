@@ -8,9 +8,9 @@ import pytest
 
 from velum import __version__
 from velum.errors import BadInput
-from velum.findings import Findings, line_of
-from velum.jobs import Former, State
-from velum.jobs.renewal import Hid, renewed
+from velum.findings import Annotations, line_of
+from velum.jobs import RegionsOrigin, State
+from velum.jobs.renewal import Hid, reusable_segments
 from velum.region import Box, Region
 
 from .conftest import Office
@@ -20,12 +20,12 @@ from .conftest import Office
 def test_pieces_that_serve_are_not_made_again(office: Office) -> None:
     with office.working():
         (done,) = office.ended(office.submit(pieces=3, same=[0, 2]))
-        key = office.store.put([json.dumps(Findings(4, 4, {}).to_json()).encode()]).key
+        key = office.store.put([json.dumps(Annotations(4, 4, {}).to_json()).encode()]).key
         before = office.pieces(done)
         assert office.desk.correct(done.id, key)
         once = office.content(office.rendered(done))
         after = office.pieces(done)
-        twice = office.content(office.rendered(done, Findings(4, 4, {})))
+        twice = office.content(office.rendered(done, Annotations(4, 4, {})))
     assert {n for n in before if before[n] == after[n]} == {0, 2}
     assert twice == once
     assert office.made() == [
@@ -67,12 +67,12 @@ Things = Mapping[int, Sequence[tuple[int, int]]]
 """By frame: left edge of a face, number of its track."""
 
 
-def findings(things: Things) -> Findings:
+def findings(things: Things) -> Annotations:
     frames = {
         n: tuple(Region(Box(x, 0, x + 20, 20), "face", 0.9, track=track) for x, track in found)
         for n, found in things.items()
     }
-    return Findings(200, 100, frames)
+    return Annotations(200, 100, frames)
 
 
 FOUND: list[Things] = [
@@ -82,16 +82,16 @@ FOUND: list[Things] = [
 ]
 """Spans in which one thing has the numbers 2 and 5, another 7 and 10."""
 NOW: Things = {0: [(0, 2)], 1: [(2, 2)], 2: [(4, 2)], 3: [(6, 2), (100, 7)], 4: [(102, 7)], 5: []}
-ROWS: list[tuple[str, Former, Things, list[bool]]] = [
-    ("nothing changed", Former.FOUND, NOW, [True, True, True]),
-    ("frames without regions left out", Former.FOUND, {n: NOW[n] for n in range(5)}, [True, True, True]),
-    ("one moved", Former.FOUND, {**NOW, 3: [(7, 2), (100, 7)]}, [True, False, True]),
-    ("one gone", Former.FOUND, {**NOW, 4: []}, [True, True, False]),
-    ("one added", Former.FOUND, {**NOW, 5: [(0, 20)]}, [True, True, False]),
-    ("two made one", Former.FOUND, {**NOW, 4: [(102, 2)]}, [True, True, False]),
-    ("numbers as the spans gave them", Former.FOUND, {**NOW, 2: [(4, 5)]}, [True, False, True]),
-    ("numbers that were given are not linked", Former.GIVEN, NOW, [True, False, False]),
-    ("numbers that were given", Former.GIVEN, {**NOW, 4: [(102, 10)]}, [True, False, True]),
+ROWS: list[tuple[str, RegionsOrigin, Things, list[bool]]] = [
+    ("nothing changed", RegionsOrigin.FOUND, NOW, [True, True, True]),
+    ("frames without regions left out", RegionsOrigin.FOUND, {n: NOW[n] for n in range(5)}, [True, True, True]),
+    ("one moved", RegionsOrigin.FOUND, {**NOW, 3: [(7, 2), (100, 7)]}, [True, False, True]),
+    ("one gone", RegionsOrigin.FOUND, {**NOW, 4: []}, [True, True, False]),
+    ("one added", RegionsOrigin.FOUND, {**NOW, 5: [(0, 20)]}, [True, True, False]),
+    ("two made one", RegionsOrigin.FOUND, {**NOW, 4: [(102, 2)]}, [True, True, False]),
+    ("numbers as the spans gave them", RegionsOrigin.FOUND, {**NOW, 2: [(4, 5)]}, [True, False, True]),
+    ("numbers that were given are not linked", RegionsOrigin.GIVEN, NOW, [True, False, False]),
+    ("numbers that were given", RegionsOrigin.GIVEN, {**NOW, 4: [(102, 10)]}, [True, False, True]),
 ]
 
 
@@ -112,8 +112,8 @@ def written(folder: Path, things: Things) -> Path:
 
 
 @pytest.mark.parametrize(("former", "now", "same"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_what_is_the_same(tmp_path: Path, former: Former, now: Things, same: list[bool]) -> None:
-    again = renewed(spans(tmp_path), written(tmp_path, now), former)
+def test_what_is_the_same(tmp_path: Path, former: RegionsOrigin, now: Things, same: list[bool]) -> None:
+    again = reusable_segments(spans(tmp_path), written(tmp_path, now), former)
     assert [one is not None for one in again] == same
     for number, one in enumerate(again):
         if one is not None:
@@ -136,22 +136,22 @@ def test_numbers_and_fields_may_be_written_otherwise(tmp_path: Path) -> None:
         ]
     path = tmp_path / "otherwise.json"
     path.write_text(json.dumps(given, indent=1))
-    assert all(renewed(spans(tmp_path), path, Former.FOUND))
+    assert all(reusable_segments(spans(tmp_path), path, RegionsOrigin.FOUND))
 
 
 def test_where_a_span_is_missing_numbers_are_not_known(tmp_path: Path) -> None:
     given, made = written(tmp_path, NOW), spans(tmp_path)
     made[0] = None
-    assert renewed(made, given, Former.FOUND) == [None] * 3
-    assert [one is not None for one in renewed(made, given, Former.GIVEN)] == [False, False, False]
+    assert reusable_segments(made, given, RegionsOrigin.FOUND) == [None] * 3
+    assert [one is not None for one in reusable_segments(made, given, RegionsOrigin.GIVEN)] == [False, False, False]
 
 
 def test_spans_of_another_version_are_made_again(tmp_path: Path) -> None:
-    assert renewed(spans(tmp_path, "0.0.1"), written(tmp_path, NOW), Former.FOUND) == [None] * 3
+    assert reusable_segments(spans(tmp_path, "0.0.1"), written(tmp_path, NOW), RegionsOrigin.FOUND) == [None] * 3
 
 
 def test_a_file_that_has_no_regions(tmp_path: Path) -> None:
     given = tmp_path / "regions.json"
     given.write_text("[]")
     with pytest.raises(BadInput, match="put it again"):
-        renewed(spans(tmp_path), given, Former.FOUND)
+        reusable_segments(spans(tmp_path), given, RegionsOrigin.FOUND)

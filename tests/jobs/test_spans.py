@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from velum import Engine, Plan
-from velum.jobs import EngineCraft, Piece, State, Submission
+from velum.jobs import EngineProcessor, Piece, State, Submission
 from velum.plan import Rule, Video
 from velum.region import Box
-from velum.use import Use
+from velum.use import PartSpec
 
 from .conftest import Office
 from .test_craft import task
@@ -32,7 +32,7 @@ COUNT = 60
 INSIDE = (slice(12, 28), slice(12, 28))
 """Of what is hidden."""
 
-PLAN = Plan((Rule("face", Use("slow"), Use("blacken"), grow=0),), video=Video(track=False))
+PLAN = Plan((Rule("face", PartSpec("slow"), PartSpec("blacken"), grow=0),), video=Video(track=False))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def crafts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], EngineCraft]:
+def crafts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], EngineProcessor]:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     import cutter  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - as the other process finds it
 
@@ -59,7 +59,7 @@ def crafts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Engi
 
 
 def test_a_kill_in_the_middle_changes_nothing_of_the_result(
-    clip: Path, office: Office, crafts: Callable[[], EngineCraft], until: Callable[..., None]
+    clip: Path, office: Office, crafts: Callable[[], EngineProcessor], until: Callable[..., None]
 ) -> None:
     key = office.store.put([clip.read_bytes()]).key
     with office.working(crafts):
@@ -107,7 +107,7 @@ def _sha256(office: Office, key: str | None) -> str:
     return hashlib.sha256(b"".join(office.store.open(key))).hexdigest()
 
 
-def test_the_report_is_of_the_whole(clip: Path, back_office: Office, crafts: Callable[[], EngineCraft]) -> None:
+def test_the_report_is_of_the_whole(clip: Path, back_office: Office, crafts: Callable[[], EngineProcessor]) -> None:
     key = back_office.store.put([clip.read_bytes()]).key
     with back_office.working(crafts):
         (done,) = back_office.ended(back_office.desk.submit(Submission(key, "clip.mp4", PLAN)))
@@ -120,7 +120,7 @@ def test_the_report_is_of_the_whole(clip: Path, back_office: Office, crafts: Cal
     assert str(back_office.path) not in str(report)
 
 
-def test_pieces(clip: Path, tmp_path: Path, crafts: Callable[[], EngineCraft]) -> None:
+def test_pieces(clip: Path, tmp_path: Path, crafts: Callable[[], EngineProcessor]) -> None:
     craft = crafts()
     try:
         given = task(clip, tmp_path / "work", PLAN, name="clip.mp4")
@@ -142,7 +142,7 @@ def test_pieces(clip: Path, tmp_path: Path, crafts: Callable[[], EngineCraft]) -
 
 
 def test_of_a_video_only_the_spans_that_changed_are_made(
-    clip: Path, back_office: Office, crafts: Callable[[], EngineCraft]
+    clip: Path, back_office: Office, crafts: Callable[[], EngineProcessor]
 ) -> None:
     office = back_office
     key = office.store.put([clip.read_bytes()]).key

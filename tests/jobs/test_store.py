@@ -11,7 +11,7 @@ import pytest
 from obstore.store import LocalStore, MemoryStore
 
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, Unavailable
-from velum.jobs import FolderStore, Store, store_at
+from velum.jobs import FolderStore, Store, open_store
 from velum.jobs.bucket import PART_BYTES, BucketStore
 
 from .buckets import S3
@@ -34,7 +34,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return FolderStore(tmp_path / "store")
     if request.param == "s3":
         request.getfixturevalue("bucket")
-        return store_at("s3://faces/some/where")
+        return open_store("s3://faces/some/where")
     return BucketStore(MemoryStore() if request.param == "memory" else LocalStore(tmp_path / "store", mkdir=True))
 
 
@@ -142,7 +142,7 @@ def test_a_store_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_a_broken_upload_leaves_no_parts_that_are_paid_for(bucket: S3) -> None:
-    store = store_at("s3://faces")
+    store = open_store("s3://faces")
     with pytest.raises(ZeroDivisionError):
         store.put(broken())
     assert "POST uploads" in bucket.asked
@@ -150,7 +150,7 @@ def test_a_broken_upload_leaves_no_parts_that_are_paid_for(bucket: S3) -> None:
 
 
 def test_what_is_taken_is_not_fetched_again(bucket: S3, place: Path) -> None:
-    store = store_at("s3://faces")
+    store = open_store("s3://faces")
     (file := place / "made").write_bytes(CONTENT)
     stored = store.take(file)
     bucket.asked.clear()
@@ -161,7 +161,7 @@ def test_what_is_taken_is_not_fetched_again(bucket: S3, place: Path) -> None:
 
 
 def test_only_what_is_asked_for_is_fetched(bucket: S3) -> None:
-    store = store_at("s3://faces")
+    store = open_store("s3://faces")
     key = store.put([CONTENT * 3]).key
     bucket.asked.clear()
     assert b"".join(store.open(key, 10_000_000, 10_000_009)) == (CONTENT * 3)[10_000_000:10_000_009]
@@ -169,7 +169,7 @@ def test_only_what_is_asked_for_is_fetched(bucket: S3) -> None:
 
 
 def test_a_service_that_fails_now_and_then_is_asked_again(bucket: S3) -> None:
-    store = store_at("s3://faces")
+    store = open_store("s3://faces")
     bucket.wrong = 2
     key = store.put([CONTENT]).key
     bucket.wrong = 2
@@ -178,7 +178,7 @@ def test_a_service_that_fails_now_and_then_is_asked_again(bucket: S3) -> None:
 
 def test_a_service_that_is_down(bucket: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("velum.jobs.bucket._RETRIES", {"max_retries": 0})
-    store = store_at("s3://faces")
+    store = open_store("s3://faces")
     key = store.put([CONTENT * 2]).key
     chunks = store.open(key)
     assert next(chunks) == (CONTENT * 2)[: 1 << 20]
@@ -196,7 +196,7 @@ def test_a_service_that_is_down(bucket: S3, monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_a_bucket_that_is_not_there(bucket: S3) -> None:
     with pytest.raises(OutputFailed, match="check that the bucket exists"):
-        store_at("s3://nobody").put([CONTENT])
+        open_store("s3://nobody").put([CONTENT])
 
 
 @pytest.mark.parametrize(
@@ -208,11 +208,11 @@ def test_a_bucket_that_is_not_there(bucket: S3) -> None:
 )  # fmt: skip
 def test_what_is_no_bucket(url: str) -> None:
     with pytest.raises(BadPlan, match="is no bucket") as caught:
-        store_at(url)
+        open_store(url)
     assert "secret" not in str(caught.value)
 
 
 def test_the_library_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.jobs.places.find_spec", lambda name: None)
     with pytest.raises(Unavailable, match=r"pip install 'velum-anonymizer\[cloud\]'"):
-        store_at("s3://bucket")
+        open_store("s3://bucket")

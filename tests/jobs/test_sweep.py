@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from velum.errors import BadPlan
-from velum.jobs import Retention, State, Sweeper, Swept, Uploads
+from velum.jobs import Retention, RetentionSweeper, State, SweepResult, Uploads
 from velum.jobs.database import JOBS
 
 from .conftest import Office
@@ -22,9 +22,9 @@ def age(office: Office, job: str, seconds: float) -> None:
         connection.execute(JOBS.update().where(JOBS.c.id == job).values(ended=JOBS.c.ended - seconds))
 
 
-def sweep(office: Office, **times: float) -> Swept:
+def sweep(office: Office, **times: float) -> SweepResult:
     given = {name: getattr(RETENTION, name) for name in RETENTION.__slots__} | times
-    return Sweeper(office.database, office.store, Retention(**given)).sweep()
+    return RetentionSweeper(office.database, office.store, Retention(**given)).sweep()
 
 
 def test_each_goes_after_its_time(office: Office) -> None:
@@ -32,19 +32,19 @@ def test_each_goes_after_its_time(office: Office) -> None:
     with office.working(retention=RETENTION, concurrency=1):
         office.ended(job)
     age(office, job.id, 100)
-    assert sweep(office) == Swept()
-    assert sweep(office, originals_seconds=50) == Swept(originals=1)
+    assert sweep(office) == SweepResult()
+    assert sweep(office, originals_seconds=50) == SweepResult(originals=1)
     done = office.now(job)
     assert not done.source_kept
     assert office.store.size(done.submission.source) is None
     assert len(office.content(done)) == 3200
-    assert sweep(office, results_seconds=50) == Swept(results=1)
+    assert sweep(office, results_seconds=50) == SweepResult(results=1)
     assert office.now(job).result is None
     assert office.desk.report(job.id) == {"pieces": [0]}
-    assert sweep(office, jobs_seconds=50) == Swept(jobs=1)
+    assert sweep(office, jobs_seconds=50) == SweepResult(jobs=1)
     assert office.desk.get(job.id) is None
     assert [kept.key for kept in office.store.list()] == [waiting.submission.source]
-    assert sweep(office, originals_seconds=0, results_seconds=0, jobs_seconds=0) == Swept()  # it has not ended
+    assert sweep(office, originals_seconds=0, results_seconds=0, jobs_seconds=0) == SweepResult()  # it has not ended
 
 
 def test_pieces_go_with_the_originals(office: Office) -> None:
@@ -53,7 +53,7 @@ def test_pieces_go_with_the_originals(office: Office) -> None:
         office.ended(job)
     assert len(list(office.store.list())) == 2
     age(office, job.id, 100)
-    assert sweep(office, originals_seconds=50) == Swept(originals=2)
+    assert sweep(office, originals_seconds=50) == SweepResult(originals=2)
     assert list(office.store.list()) == []
     with pytest.raises(BadPlan, match="source of job .* has been deleted"):
         office.desk.retry(job.id)
@@ -76,10 +76,10 @@ def test_a_source_goes_with_the_last_that_needs_it(office: Office) -> None:
         office.ended(job)
     age(office, job.id, 100)
     other = office.desk.submit(job.submission)
-    assert sweep(office, originals_seconds=50) == Swept()
+    assert sweep(office, originals_seconds=50) == SweepResult()
     assert office.desk.cancel(other.id)
     age(office, other.id, 100)
-    assert sweep(office, originals_seconds=50) == Swept(originals=1)
+    assert sweep(office, originals_seconds=50) == SweepResult(originals=1)
 
 
 def test_nothing_is_kept_where_nothing_is_to_be_kept(back_office: Office) -> None:
@@ -106,8 +106,8 @@ def test_what_belongs_to_no_job(office: Office) -> None:
     left = uploads.begin()
     for path in (office.path / "uploads" / left.id / "data", office.path / "uploads" / left.id):
         os.utime(path, (0, 0))
-    swept = Sweeper(office.database, office.store, Retention(), uploads).sweep()
-    assert swept == Swept(unclaimed=1, temporary=2)
+    swept = RetentionSweeper(office.database, office.store, Retention(), uploads).sweep()
+    assert swept == SweepResult(unclaimed=1, temporary=2)
     assert {kept.key for kept in office.store.list()} == {job.submission.source, young.key}
     assert office.store.size(stray.key) is None
 

@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sql
 
 from velum.errors import Unavailable
-from velum.jobs import Pace, State, Worker
+from velum.jobs import State, Worker, WorkerTiming
 from velum.jobs.database import JOBS, WORKERS
-from velum.jobs.ledger import Ledger, Lost
+from velum.jobs.ledger import LeaseLost, WorkerClaims
 
 from .cluster import database
 from .conftest import Office
@@ -158,7 +158,7 @@ def test_a_stalled_worker_cannot_disturb_the_next(
     job = office.submit(pieces=2, seconds=1.0, deaf=deaf)
     with office.working(pace=replace(PACE, beat_seconds=100, dead_seconds=100)) as stop:
         until(office.made, "the first piece to begin")
-        impatient = Ledger(office.database, "another", "another", replace(PACE, dead_seconds=0.0))
+        impatient = WorkerClaims(office.database, "another", "another", replace(PACE, dead_seconds=0.0))
         until(lambda: impatient.reap() == 1, "the stalled worker to be taken for dead")
         stop.set()  # so that it finishes what it has in work, and takes no other
         with office.working():
@@ -173,7 +173,7 @@ def test_clocks_that_are_set_neither_keep_the_dead_nor_bury_the_living(back_offi
     office = back_office
     office.submit()
     pace = replace(PACE, dead_seconds=0.3)
-    dead, living, looking = (Ledger(office.database, name, name, pace) for name in ("dead", "living", "looking"))
+    dead, living, looking = (WorkerClaims(office.database, name, name, pace) for name in ("dead", "living", "looking"))
     for ledger in (dead, living):
         ledger.beat()
     assert dead.take()
@@ -191,7 +191,7 @@ def test_clocks_that_are_set_neither_keep_the_dead_nor_bury_the_living(back_offi
 
 def test_nobody_is_silent_while_the_database_is_away(back_office: Office) -> None:
     pace = replace(PACE, dead_seconds=0.2)
-    other, looking = (Ledger(back_office.database, name, name, pace) for name in ("other", "looking"))
+    other, looking = (WorkerClaims(back_office.database, name, name, pace) for name in ("other", "looking"))
     other.beat()
     assert looking.reap() == 0
     time.sleep(0.3)  # nobody could say anything
@@ -204,7 +204,7 @@ def test_a_job_that_was_put_off_by_a_clock_that_is_set_back_since_is_due(back_of
     job = back_office.submit()
     with back_office.database.writing() as connection:
         connection.execute(JOBS.update().values(not_before=back_office.database.now(connection) + 7200))
-    taken = Ledger(back_office.database, "one", "one", PACE).take()
+    taken = WorkerClaims(back_office.database, "one", "one", PACE).take()
     assert taken is not None
     assert taken.job.id == job.id
 
@@ -212,7 +212,7 @@ def test_a_job_that_was_put_off_by_a_clock_that_is_set_back_since_is_due(back_of
 def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
     office.submit()
     pace = replace(PACE, dead_seconds=0.0)
-    first, second = (Ledger(office.database, name, name, pace) for name in ("first", "second"))
+    first, second = (WorkerClaims(office.database, name, name, pace) for name in ("first", "second"))
     first.beat()
     hold = first.take()
     assert hold is not None
@@ -220,15 +220,15 @@ def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
     taken = second.take()
     assert taken is not None
     for write in (first.give_back, first.cancelled, lambda h: first.fail(h, "Fault", ""), lambda h: first.cut(h, [])):
-        with pytest.raises(Lost):
+        with pytest.raises(LeaseLost):
             write(hold)
     assert second.held() == {taken.token: False}
 
 
 def test_a_job_that_kills_its_workers_is_dead(office: Office) -> None:
     job = office.submit()
-    pace = Pace(dead_seconds=0.0, losses=3)
-    dying, other = (Ledger(office.database, name, name, pace) for name in ("dying", "other"))
+    pace = WorkerTiming(dead_seconds=0.0, losses=3)
+    dying, other = (WorkerClaims(office.database, name, name, pace) for name in ("dying", "other"))
     for _ in range(3):
         assert office.now(job).state == State.WAITING
         dying.beat()
@@ -246,7 +246,7 @@ def test_one_takes_while_many_ask(office: Office) -> None:
     barrier, taken = Barrier(4), []
 
     def ask(name: str) -> None:
-        ledger = Ledger(office.database, name, name, PACE)
+        ledger = WorkerClaims(office.database, name, name, PACE)
         ledger.beat()
         barrier.wait()
         if ledger.take() is not None:

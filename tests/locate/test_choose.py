@@ -8,15 +8,15 @@ from velum.errors import BadPlan
 from velum.locate import models
 from velum.locate.choose import FINDERS, findings, rules_for
 from velum.locate.labels import among
-from velum.plugins import Host, names
-from velum.use import Use
+from velum.plugins import RuntimeConfig, names
+from velum.use import PartSpec
 
-BLUR = Use("blur")
+BLUR = PartSpec("blur")
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(models=tmp_path)
+def host(tmp_path: Path) -> RuntimeConfig:
+    return RuntimeConfig(models=tmp_path)
 
 
 def test_what_is_chosen_exists_and_finds_the_label() -> None:
@@ -42,11 +42,11 @@ def test_what_is_chosen_exists_and_finds_the_label() -> None:
         ),
     ],
 )
-def test_rules_for(host: Host, labels: list[str], rules: list[str]) -> None:
+def test_rules_for(host: RuntimeConfig, labels: list[str], rules: list[str]) -> None:
     assert [str(rule) for rule in rules_for(labels, BLUR, host)] == rules
 
 
-def test_models_that_the_user_added_come_first(monkeypatch: pytest.MonkeyPatch, host: Host) -> None:
+def test_models_that_the_user_added_come_first(monkeypatch: pytest.MonkeyPatch, host: RuntimeConfig) -> None:
     mine = models.find("yunet")
     monkeypatch.setattr(models, "added", lambda host: {"mine": mine})
     assert [str(rule.locate) for rule in rules_for(["face"], BLUR, host)] == ["mine"]
@@ -55,12 +55,12 @@ def test_models_that_the_user_added_come_first(monkeypatch: pytest.MonkeyPatch, 
     assert "centerface" in faces.others
 
 
-def test_a_label_that_nothing_finds(host: Host) -> None:
+def test_a_label_that_nothing_finds(host: RuntimeConfig) -> None:
     with pytest.raises(BadPlan, match="nothing finds 'unicorn'"):
         rules_for(["unicorn"], BLUR, host)
 
 
-def test_every_label_has_a_finder(host: Host) -> None:
+def test_every_label_has_a_finder(host: RuntimeConfig) -> None:
     found = {one.label: one.chosen for one in findings(host)}
     assert found.keys() >= FINDERS.keys()
     assert all(found.values())

@@ -16,10 +16,10 @@ from openvino import opset13 as ops
 from velum.errors import BadPlan, PluginFault, Unavailable
 from velum.frame import Frame, Orientation, Plane, Rgb, Role
 from velum.locate import fetch, models
-from velum.locate.detector import Detector, Finder
+from velum.locate.detector import Detector, TiledDetector
 from velum.locate.families import Detections, Family, Input, Tensors, nothing
-from velum.plugins import Described, Host, Localizer, Mode, make
-from velum.use import Use
+from velum.plugins import Described, Localizer, Mode, RuntimeConfig, make
+from velum.use import PartSpec
 
 WHITE = (255, 255, 255)
 
@@ -47,8 +47,8 @@ def read_boxes(outputs: Tensors, input_wh: tuple[int, int], threshold: float) ->
     return Detections(boxes, np.full(len(boxes), 0.9, np.float32), np.zeros(len(boxes), np.int32))
 
 
-def finder(scale: float = 1.0, network: Seer | None = None, form: Input | None = None) -> Finder:
-    return Finder(network or Seer(), Family(read_boxes), form or Input(), 0.2, scale, 320 * 320)
+def finder(scale: float = 1.0, network: Seer | None = None, form: Input | None = None) -> TiledDetector:
+    return TiledDetector(network or Seer(), Family(read_boxes), form or Input(), 0.2, scale, 320 * 320)
 
 
 def picture(width: int, height: int, *boxes: tuple[int, int, int, int]) -> Frame:
@@ -90,7 +90,7 @@ def test_objects_too_large_for_a_pass_are_left_to_a_later_one() -> None:
         return replace(found, xyxy=found.xyxy + np.hstack((less, -less)))
 
     family = Family(shrink_large, largest_side=75)
-    found = Finder(Seer(), family, Input(), 0.2, 1.0, 640 * 640).find(picture(600, 500, (100, 80, 500, 420)))
+    found = TiledDetector(Seer(), family, Input(), 0.2, 1.0, 640 * 640).find(picture(600, 500, (100, 80, 500, 420)))
     np.testing.assert_allclose(found.xyxy, [[100, 80, 500, 420]], atol=16)
 
 
@@ -137,7 +137,7 @@ def test_later_looks_must_be_surer() -> None:
         return nothing()
 
     for threshold in (0.2, 0.8):
-        Finder(Seer(), Family(decode), Input(), threshold, 1.0, 320 * 320).find(picture(300, 300))
+        TiledDetector(Seer(), Family(decode), Input(), threshold, 1.0, 320 * 320).find(picture(300, 300))
     np.testing.assert_allclose(asked, [0.2, 0.4, 0.8, 0.9])
 
 
@@ -169,7 +169,7 @@ def red(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> models.Model:
     return model
 
 
-HOST = Host(precision="f32", threads=1)
+HOST = RuntimeConfig(precision="f32", threads=1)
 
 
 def red_spot(width: int, height: int, x: int, y: int, red: int = 255) -> Frame:
@@ -248,9 +248,9 @@ def test_options_out_of_range_are_refused_before_weights_are_fetched(
 
 def test_a_plan_names_the_model_and_unknown_ones_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match="model 'nosuch' is unknown; known are centerface"):
-        make("velum.localizers", Use("model", {"name": "nosuch"}), Host())
+        make("velum.localizers", PartSpec("model", {"name": "nosuch"}), RuntimeConfig())
     with pytest.raises(Unavailable, match="fetching is forbidden"):
-        make("velum.localizers", Use("model", {"name": "yunet"}), Host(cache=tmp_path, offline=True))
+        make("velum.localizers", PartSpec("model", {"name": "yunet"}), RuntimeConfig(cache=tmp_path, offline=True))
 
 
 def test_labels_that_do_not_match_the_network_are_a_fault(red: models.Model, monkeypatch: pytest.MonkeyPatch) -> None:

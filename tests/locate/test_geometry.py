@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from velum.frame import Frame, Plane, Role
 from velum.locate.families import Input
-from velum.locate.geometry import Fit, fit, up_to
+from velum.locate.geometry import Letterbox, fit, up_to
 from velum.region import Box
 
 SIDES = st.integers(1, 65_535)
@@ -53,13 +53,13 @@ def test_content_and_input(
     size: tuple[int, int],
     why: str,
 ) -> None:
-    assert fit(Box(*box), wanted, form) == Fit(Box(*box), content, size), why
+    assert fit(Box(*box), wanted, form) == Letterbox(Box(*box), content, size), why
 
 
 def test_a_view_is_the_part_and_padding_right_and_below() -> None:
     pixels = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
     frame = Frame.of(Plane(pixels, Role.RGB))
-    seen = Fit(Box(2, 1, 6, 4), (4, 3), (8, 8)).view(frame, 114)
+    seen = Letterbox(Box(2, 1, 6, 4), (4, 3), (8, 8)).view(frame, 114)
     assert np.array_equal(seen[:3, :4], pixels[1:4, 2:6])
     assert (seen[3:] == 114).all()
     assert (seen[:, 4:] == 114).all()

@@ -9,8 +9,8 @@ import pytest
 from velum.errors import BadPlan
 from velum.locate import models
 from velum.locate.families import Input
-from velum.locate.models import Stored, Web, Wheel, read_catalog
-from velum.plugins import Host
+from velum.locate.models import UserStoreFile, Web, Wheel, read_catalog
+from velum.plugins import RuntimeConfig
 
 SHA = "0" * 64
 WHEEL = "My_Models-1.2.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
@@ -83,13 +83,13 @@ def test_parts_and_either_hash_are_read() -> None:
     model = read_catalog(ENTRY.replace("tiny.onnx", "tiny.xml") + f"parts = [{part}]\n", "mine.toml").models["tiny"]
     (weights,) = model.parts
     assert weights.digest == ("sha384", "0" * 96)
-    assert weights.sources == (Stored("ab/tiny.bin"),)
+    assert weights.sources == (UserStoreFile("ab/tiny.bin"),)
     assert model.bytes == 5
     assert model.fingerprint == f"sha256:{SHA}+sha384:{'0' * 96}"
 
 
 def test_what_the_user_added_takes_the_place_of_what_is_shipped(tmp_path: Path) -> None:
-    host = Host(models=tmp_path)
+    host = RuntimeConfig(models=tmp_path)
     assert models.catalog(host) == models.catalog()
     (tmp_path / "models.toml").write_text(ENTRY + ENTRY.replace("model.tiny", "model.yunet"))
     assert models.catalog(host).keys() == models.catalog().keys() | {"tiny"}

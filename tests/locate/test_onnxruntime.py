@@ -14,12 +14,12 @@ from velum.frame import Rgb
 from velum.locate import fetch, models
 from velum.locate.families import Input, family
 from velum.locate.runtime import open_network, openvino
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 onnx = pytest.importorskip("onnx", reason="the extra ort is not installed")
 ort = pytest.importorskip("onnxruntime", reason="the extra ort is not installed")
 
-F32 = Host(precision="f32", threads=1, runtime="onnxruntime")
+F32 = RuntimeConfig(precision="f32", threads=1, runtime="onnxruntime")
 FORMS = [
     Input(),
     Input(order="bgr", mean=(1, 2, 3), scale=(0.5, 0.25, 2)),
@@ -144,14 +144,14 @@ def claimed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
 def test_a_build_without_cuda_is_refused(tmp_path: Path, runtime: str) -> None:
     with pytest.raises(Unavailable, match=r"device cuda .* built for the CPU; .*velum-anonymizer\[gpu\]"):
-        open_network(saved(tmp_path), Input(), Host(device="cuda", runtime=runtime))  # type: ignore[arg-type]
+        open_network(saved(tmp_path), Input(), RuntimeConfig(device="cuda", runtime=runtime))  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this build can use a GPU")
 @pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")
 def test_a_session_that_fell_back_to_the_cpu_is_refused(tmp_path: Path, claimed: None) -> None:
     with pytest.raises(Unavailable, match="device cuda cannot be used: .* no NVIDIA driver"):
-        open_network(saved(tmp_path), Input(), Host(device="cuda"))
+        open_network(saved(tmp_path), Input(), RuntimeConfig(device="cuda"))
 
 
 def test_two_builds_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,14 +178,14 @@ def test_without_the_library_the_extra_is_named(
 def test_real_weights_give_what_openvino_gives(shared: Path, name: str, height: int, width: int) -> None:
     form = family(name).input
     try:
-        path = fetch.obtain(models.find(name), Host(offline=True))
+        path = fetch.ensure_local(models.find(name), RuntimeConfig(offline=True))
     except Unavailable:
         path = shared / "models" / name / "face_detection_yunet_2023mar.onnx"
     if not path.is_file():
         pytest.skip(f"the weights of {name} are not here")
     rgb = picture(height, width)
     ours = open_network(path, form, F32).infer(rgb)
-    theirs = openvino.Network(path, form, Host(precision="f32")).infer(rgb)
+    theirs = openvino.OpenvinoNetwork(path, form, RuntimeConfig(precision="f32")).infer(rgb)
     assert list(ours) == list(theirs)
     for key, values in ours.items():
         np.testing.assert_allclose(values, theirs[key], atol=1e-3, rtol=1e-3)

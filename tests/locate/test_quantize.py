@@ -14,9 +14,9 @@ from velum.frame import Frame, Plane, Role
 from velum.locate import models, store
 from velum.locate.detector import Detector
 from velum.locate.families import Detections
-from velum.locate.offer import Offer
-from velum.locate.quantize import Looks, Picture, compared, quantize
-from velum.plugins import Host
+from velum.locate.offer import ImportedModel
+from velum.locate.quantize import CalibrationTiles, PictureLoader, compared, quantize
+from velum.plugins import RuntimeConfig
 
 
 def found(*rows: tuple[tuple[float, float, float, float], float, int]) -> Detections:
@@ -87,20 +87,20 @@ def red_network(path: Path) -> Path:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(models=tmp_path / "models", cache=tmp_path / "cache", offline=True, threads=1)
+def host(tmp_path: Path) -> RuntimeConfig:
+    return RuntimeConfig(models=tmp_path / "models", cache=tmp_path / "cache", offline=True, threads=1)
 
 
 @pytest.fixture
-def red(tmp_path: Path, host: Host) -> str:
-    offer = Offer(
+def red(tmp_path: Path, host: RuntimeConfig) -> str:
+    offer = ImportedModel(
         name="red", path=red_network(tmp_path / "red.xml"), family="centerface", labels=("face",), threshold=0.3,
         licence="CC0", input={}, origin="a test",
     )  # fmt: skip
     return store.put(offer, host).name
 
 
-def spots(*places: tuple[int, int]) -> Picture:
+def spots(*places: tuple[int, int]) -> PictureLoader:
     pixels = np.random.default_rng(len(places)).integers(0, 30, (96, 160, 3), np.uint8)
     for x, y in places:
         pixels[y : y + 4, x : x + 4, 0] = 230
@@ -110,14 +110,14 @@ def spots(*places: tuple[int, int]) -> Picture:
 PICTURES = [spots((40, 40)), spots((80, 20), (20, 60)), spots(), spots((120, 80)), spots((60, 60), (4, 4))]
 
 
-def test_looks_are_spread_over_the_pictures_and_no_more_than_asked(red: str, host: Host) -> None:
+def test_looks_are_spread_over_the_pictures_and_no_more_than_asked(red: str, host: RuntimeConfig) -> None:
     finder = Detector(red, host).finder
-    assert [view.shape for view in Looks(finder, PICTURES[:1])] == [(96, 160, 3)]
-    looks = Looks(finder, PICTURES, 3)
+    assert [view.shape for view in CalibrationTiles(finder, PICTURES[:1])] == [(96, 160, 3)]
+    looks = CalibrationTiles(finder, PICTURES, 3)
     assert len(list(looks)) == len(list(looks)) == 3
 
 
-def test_a_quantized_copy_is_stored_and_compared(red: str, host: Host) -> None:
+def test_a_quantized_copy_is_stored_and_compared(red: str, host: RuntimeConfig) -> None:
     pytest.importorskip("nncf", reason="the extra quantize is not installed")
     said: list[str] = []
     made = quantize(red, host, PICTURES, say=said.append)
@@ -149,10 +149,10 @@ def test_a_quantized_copy_is_stored_and_compared(red: str, host: Host) -> None:
 )
 def test_what_cannot_be_is_refused_at_once(
     red: str,
-    host: Host,
+    host: RuntimeConfig,
     name: str,
     options: dict[str, str],
-    pictures: Sequence[Picture],
+    pictures: Sequence[PictureLoader],
     error: type[Exception],
     message: str,
 ) -> None:
@@ -161,7 +161,7 @@ def test_what_cannot_be_is_refused_at_once(
     assert list(models.added(host)) == ["red"]
 
 
-def test_without_the_library_the_extra_is_named(red: str, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_extra_is_named(red: str, host: RuntimeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(Unavailable, match=r"velum-anonymizer\[quantize\]"):
         quantize(red, host, PICTURES)

@@ -13,7 +13,7 @@ from velum.locate.families import Input, Tensors
 from velum.locate.families.semantic import FAMILY
 from velum.locate.maps import Mapper
 from velum.locate.segmenter import Outliner, Segmenter
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 
 
@@ -174,7 +174,7 @@ def test_pictures_of_odd_shapes(width: int, height: int, fit: str) -> None:
 
 def test_model_that_finds_boxes_is_refused() -> None:
     with pytest.raises(BadPlan, match="finds boxes"):
-        Segmenter("centerface", Host())
+        Segmenter("centerface", RuntimeConfig())
 
 
 @pytest.mark.parametrize(
@@ -188,4 +188,4 @@ def test_model_that_finds_boxes_is_refused() -> None:
 )
 def test_options_out_of_range(options: dict[str, object], says: str) -> None:
     with pytest.raises(BadPlan, match=says):
-        Segmenter("pp-humanseg", Host(offline=True), **options)  # type: ignore[arg-type] # wrong on purpose
+        Segmenter("pp-humanseg", RuntimeConfig(offline=True), **options)  # type: ignore[arg-type] # wrong on purpose

@@ -14,12 +14,12 @@ from openvino import opset8 as ops
 
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
 from velum.locate import models, recognise, store
-from velum.locate.asset import File, Model, Stored, Web, Wheel
+from velum.locate.asset import File, Model, UserStoreFile, Web, Wheel
 from velum.locate.catalogfile import read_catalog, write_models
 from velum.locate.families import Signature
-from velum.locate.fetch import copies, obtain
-from velum.locate.offer import Offer, Wish, labels_from, named, offer
-from velum.plugins import Host
+from velum.locate.fetch import copies, ensure_local
+from velum.locate.offer import ImportedModel, ImportOptions, labels_from, named, offer
+from velum.plugins import RuntimeConfig
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 1234567\n"
 
@@ -40,8 +40,8 @@ def network(path: Path, rows: int = 84, columns: int = 2100, *, names: str | Non
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(models=tmp_path / "models", cache=tmp_path / "cache", offline=True)
+def host(tmp_path: Path) -> RuntimeConfig:
+    return RuntimeConfig(models=tmp_path / "models", cache=tmp_path / "cache", offline=True)
 
 
 @pytest.fixture
@@ -49,49 +49,49 @@ def xml(tmp_path: Path) -> Path:
     return network(tmp_path / "Best Model_v2.xml", 6, names="{0: 'face', 1: 'plate'}")
 
 
-def left(host: Host) -> list[str]:
+def left(host: RuntimeConfig) -> list[str]:
     folder = models.folder(host)
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_what_the_file_says_of_itself_is_used(xml: Path) -> None:
-    found = offer(xml, Wish())
+    found = offer(xml, ImportOptions())
     assert (found.name, found.family, found.labels) == ("best-model-v2", "yolo", ("face", "plate"))
     assert found.input == {"layout": "nchw", "size_wh": (320, 320), "stride": 32}
 
 
 def test_what_the_user_says_wins(xml: Path) -> None:
-    said = Wish(name="mine", labels=("a", "b"), threshold=0.6, licence="own", input={"order": "bgr"})
+    said = ImportOptions(name="mine", labels=("a", "b"), threshold=0.6, licence="own", input={"order": "bgr"})
     found = offer(xml, said)
     assert (found.name, found.labels, found.threshold, found.licence) == ("mine", ("a", "b"), 0.6, "own")
     assert found.input["order"] == "bgr"
 
 
-def test_added_model_is_found_by_name_and_verified(xml: Path, host: Host) -> None:
-    model = store.put(offer(xml, Wish()), host)
+def test_added_model_is_found_by_name_and_verified(xml: Path, host: RuntimeConfig) -> None:
+    model = store.put(offer(xml, ImportOptions()), host)
     assert models.find("best-model-v2", host) == model
-    path = obtain(model, host)
+    path = ensure_local(model, host)
     assert path.read_bytes() == xml.read_bytes()
     assert path.with_suffix(".bin").read_bytes() == xml.with_suffix(".bin").read_bytes()
     assert [copy.place for copy in copies(model, host)] == ["added"]
     assert "best-model-v2" not in models.catalog()
 
 
-def test_damaged_file_of_an_added_model_is_never_used(xml: Path, host: Host) -> None:
-    model = store.put(offer(xml, Wish()), host)
-    weights = obtain(model, host).with_suffix(".bin")
+def test_damaged_file_of_an_added_model_is_never_used(xml: Path, host: RuntimeConfig) -> None:
+    model = store.put(offer(xml, ImportOptions()), host)
+    weights = ensure_local(model, host).with_suffix(".bin")
     data = bytearray(weights.read_bytes())
     data[100] ^= 1
     weights.write_bytes(data)
     with pytest.raises(Unavailable, match=r"best-model-v2, which you added, are damaged: .*model.bin has sha256"):
-        obtain(model, host)
+        ensure_local(model, host)
     weights.unlink()
     with pytest.raises(Unavailable, match="add it again with 'velum models add'"):
-        obtain(model, host)
+        ensure_local(model, host)
 
 
-def test_a_name_is_taken_once_unless_replaced(xml: Path, host: Host, tmp_path: Path) -> None:
-    found = offer(xml, Wish())
+def test_a_name_is_taken_once_unless_replaced(xml: Path, host: RuntimeConfig, tmp_path: Path) -> None:
+    found = offer(xml, ImportOptions())
     first = store.put(found, host)
     with pytest.raises(BadPlan, match=r"'best-model-v2' already, which you added; .*--replace"):
         store.put(found, host)
@@ -106,11 +106,11 @@ def test_a_name_is_taken_once_unless_replaced(xml: Path, host: Host, tmp_path: P
     assert models.find("yunet") != models.find("yunet", host)
 
 
-def test_removed_model_leaves_nothing(xml: Path, host: Host) -> None:
-    store.put(offer(xml, Wish(name="one")), host)
-    store.put(offer(xml, Wish(name="two")), host)  # the same files under another name
+def test_removed_model_leaves_nothing(xml: Path, host: RuntimeConfig) -> None:
+    store.put(offer(xml, ImportOptions(name="one")), host)
+    store.put(offer(xml, ImportOptions(name="two")), host)  # the same files under another name
     store.remove("one", host)
-    assert obtain(models.find("two", host), host).is_file()
+    assert ensure_local(models.find("two", host), host).is_file()
     store.remove("two", host)
     assert left(host) == [".lock", "models.toml"]
     with pytest.raises(BadPlan, match="you added no model 'two'; added are none"):
@@ -119,19 +119,19 @@ def test_removed_model_leaves_nothing(xml: Path, host: Host) -> None:
         store.remove("yunet", host)
 
 
-def test_many_may_add_at_the_same_time(tmp_path: Path, host: Host) -> None:
-    offers = [offer(network(tmp_path / f"m{n}.xml", 5, weight=n), Wish(labels=("face",))) for n in range(6)]
+def test_many_may_add_at_the_same_time(tmp_path: Path, host: RuntimeConfig) -> None:
+    offers = [offer(network(tmp_path / f"m{n}.xml", 5, weight=n), ImportOptions(labels=("face",))) for n in range(6)]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda one: store.put(one, host), offers))
     assert models.added(host).keys() == {f"m{n}" for n in range(6)}
     for model in models.added(host).values():
-        assert obtain(model, host).is_file()
+        assert ensure_local(model, host).is_file()
 
 
-def test_what_a_killed_process_left_is_swept(xml: Path, host: Host) -> None:
+def test_what_a_killed_process_left_is_swept(xml: Path, host: RuntimeConfig) -> None:
     for name in (".part-old", "0123456789abcdef", "mine"):
         (models.folder(host) / name).mkdir(parents=True)
-    store.put(offer(xml, Wish()), host)
+    store.put(offer(xml, ImportOptions()), host)
     assert not (models.folder(host) / ".part-old").exists()
     assert not (models.folder(host) / "0123456789abcdef").exists()
     assert (models.folder(host) / "mine").exists()
@@ -140,10 +140,10 @@ def test_what_a_killed_process_left_is_swept(xml: Path, host: Host) -> None:
 def test_store_that_cannot_be_written_is_said(xml: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputFailed, match="choose another folder with VELUM_MODELS"):
-        store.put(offer(xml, Wish()), Host(models=tmp_path / "file" / "models"))
+        store.put(offer(xml, ImportOptions()), RuntimeConfig(models=tmp_path / "file" / "models"))
 
 
-def test_broken_catalogue_is_named(host: Host) -> None:
+def test_broken_catalogue_is_named(host: RuntimeConfig) -> None:
     models.folder(host).mkdir()
     (models.folder(host) / "models.toml").write_text("[model.a]\n")
     with pytest.raises(BadPlan, match=r"models.toml: model 'a' has no"):
@@ -197,18 +197,48 @@ UNREADABLE = [
 @pytest.mark.parametrize(("make", "message"), [row[1:] for row in UNREADABLE], ids=[row[0] for row in UNREADABLE])
 def test_what_is_no_model_is_told(tmp_path: Path, make: object, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        offer(make(tmp_path), Wish(labels=("face",)))  # type: ignore[operator]
+        offer(make(tmp_path), ImportOptions(labels=("face",)))  # type: ignore[operator]
 
 
 UNUSABLE = [
-    ("no labels", {"rows": 83}, Wish(), BadInput, "does not say what its 79 classes are; .*--labels"),
-    ("too few labels", {"rows": 83}, Wish(labels=("a", "b")), BadInput, "has 79 classes, and 2 labels are given"),
-    ("names that are code", {"names": "open('x')"}, Wish(), BadInput, "class names in the metadata .*open"),
-    ("fewer names than classes", {"rows": 7, "names": "['a']"}, Wish(), BadInput, "has 3 classes, and 1 labels"),
-    ("unknown family", {}, Wish(family="elephant", labels=("a",)), BadPlan, "'elephant' is unknown; known are"),
-    ("unknown layout", {"rows": 3, "columns": 3}, Wish(labels=("a",)), BadInput, "of no family .*output0 .1,3,3."),
-    ("bad name", {"names": "['a']", "rows": 5}, Wish(name="My Model"), BadPlan, "cannot be named 'My Model'"),
-    ("bad threshold", {"names": "['a']", "rows": 5}, Wish(threshold=25), BadPlan, "threshold is 25; .* 0.01 to 1"),
+    ("no labels", {"rows": 83}, ImportOptions(), BadInput, "does not say what its 79 classes are; .*--labels"),
+    (
+        "too few labels",
+        {"rows": 83},
+        ImportOptions(labels=("a", "b")),
+        BadInput,
+        "has 79 classes, and 2 labels are given",
+    ),
+    ("names that are code", {"names": "open('x')"}, ImportOptions(), BadInput, "class names in the metadata .*open"),
+    (
+        "fewer names than classes",
+        {"rows": 7, "names": "['a']"},
+        ImportOptions(),
+        BadInput,
+        "has 3 classes, and 1 labels",
+    ),
+    (
+        "unknown family",
+        {},
+        ImportOptions(family="elephant", labels=("a",)),
+        BadPlan,
+        "'elephant' is unknown; known are",
+    ),
+    (
+        "unknown layout",
+        {"rows": 3, "columns": 3},
+        ImportOptions(labels=("a",)),
+        BadInput,
+        "of no family .*output0 .1,3,3.",
+    ),
+    ("bad name", {"names": "['a']", "rows": 5}, ImportOptions(name="My Model"), BadPlan, "cannot be named 'My Model'"),
+    (
+        "bad threshold",
+        {"names": "['a']", "rows": 5},
+        ImportOptions(threshold=25),
+        BadPlan,
+        "threshold is 25; .* 0.01 to 1",
+    ),
 ]
 
 
@@ -216,7 +246,7 @@ UNUSABLE = [
     ("build", "wish", "kind", "message"), [row[1:] for row in UNUSABLE], ids=[row[0] for row in UNUSABLE]
 )
 def test_what_cannot_be_used_is_told(
-    tmp_path: Path, build: dict[str, int], wish: Wish, kind: type[Exception], message: str
+    tmp_path: Path, build: dict[str, int], wish: ImportOptions, kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
         offer(network(tmp_path / "a.xml", **build), wish)  # type: ignore[arg-type]
@@ -317,7 +347,7 @@ texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 hashes = st.binary(min_size=1).map(lambda data: hashlib.sha256(data).hexdigest())
 sources = st.one_of(
     st.just(Web("https://example.org/a?b=%20")),
-    st.just(Stored("0123456789abcdef/model.xml")),
+    st.just(UserStoreFile("0123456789abcdef/model.xml")),
     hashes.map(lambda sha: Wheel("a-1-py3-none-any.whl", 3, sha, "a/b.onnx")),
 )
 
@@ -339,30 +369,32 @@ def test_a_catalogue_reads_back_as_it_was_written(
 @pytest.mark.parametrize(
     ("file", "wish", "family", "labels"),
     [
-        ("yolox_nano/yolox_nano_layout_v8_1x84x3549.onnx", Wish(), "yolo", 80),
-        ("yolox_nano/yolox_nano_layout_e2e_1x300x6.onnx", Wish(), "yolo", 80),
-        ("face-detection-adas-0001/face-detection-adas-0001.xml", Wish(labels=("face",)), "ssd", 2),
-        ("person-detection-0201/person-detection-0201.xml", Wish(labels=("person",)), "ssd", 1),
-        ("aizoo_face_mask/face_mask_detection.pb", Wish(labels=("face", "face")), "aizoo_face_mask", 2),
-        ("aizoo_face_mask/face_mask_detection.tflite", Wish(labels=("face", "face")), "aizoo_face_mask", 2),
-        ("lpd_yunet/license_plate_detection_lpd_yunet_2022may.onnx", Wish(), "lpd_yunet", 1),
-        ("ppocr_v3_det/ch_PP-OCRv3_det_infer.onnx", Wish(), "db", 1),
-        ("nanodet_m/nanodet_m_416.onnx", Wish(labels=("a",) * 80), "nanodet", 80),
+        ("yolox_nano/yolox_nano_layout_v8_1x84x3549.onnx", ImportOptions(), "yolo", 80),
+        ("yolox_nano/yolox_nano_layout_e2e_1x300x6.onnx", ImportOptions(), "yolo", 80),
+        ("face-detection-adas-0001/face-detection-adas-0001.xml", ImportOptions(labels=("face",)), "ssd", 2),
+        ("person-detection-0201/person-detection-0201.xml", ImportOptions(labels=("person",)), "ssd", 1),
+        ("aizoo_face_mask/face_mask_detection.pb", ImportOptions(labels=("face", "face")), "aizoo_face_mask", 2),
+        ("aizoo_face_mask/face_mask_detection.tflite", ImportOptions(labels=("face", "face")), "aizoo_face_mask", 2),
+        ("lpd_yunet/license_plate_detection_lpd_yunet_2022may.onnx", ImportOptions(), "lpd_yunet", 1),
+        ("ppocr_v3_det/ch_PP-OCRv3_det_infer.onnx", ImportOptions(), "db", 1),
+        ("nanodet_m/nanodet_m_416.onnx", ImportOptions(labels=("a",) * 80), "nanodet", 80),
     ],
 )
-def test_real_files_are_recognised(shared: Path, host: Host, file: str, wish: Wish, family: str, labels: int) -> None:
+def test_real_files_are_recognised(
+    shared: Path, host: RuntimeConfig, file: str, wish: ImportOptions, family: str, labels: int
+) -> None:
     model = store.put(offer(shared / "models" / file, replace(wish, name="mine")), host)
     assert (model.family, len(model.labels)) == (family, labels)
-    assert obtain(model, host).stat().st_size == (shared / "models" / file).stat().st_size
+    assert ensure_local(model, host).stat().st_size == (shared / "models" / file).stat().st_size
 
 
 @pytest.mark.real
 def test_real_files_are_those_of_the_catalogue(shared: Path) -> None:
     for name in ("face-detection-retail-0004", "person-detection-0201", "vehicle-detection-0201"):
-        given_host = Host(weights={name: shared / "models" / name / f"{name}.xml"})
+        given_host = RuntimeConfig(weights={name: shared / "models" / name / f"{name}.xml"})
         assert [copy.fault for copy in copies(models.find(name), given_host)] == [None]
 
 
 def test_offer_is_a_plain_value(xml: Path) -> None:
-    assert isinstance(offer(xml, Wish()), Offer)
-    assert offer(xml, Wish()) == offer(xml, Wish())
+    assert isinstance(offer(xml, ImportOptions()), ImportedModel)
+    assert offer(xml, ImportOptions()) == offer(xml, ImportOptions())

@@ -15,10 +15,10 @@ from velum.locate.families.db import FAMILY
 from velum.locate.maps import Mapper
 from velum.locate.pii import chosen, compiled
 from velum.locate.text import Text
-from velum.locate.text.finder import Finder, Wanted
-from velum.locate.text.lines import Line, outline, read, rows
-from velum.locate.text.reader import Reading
-from velum.plugins import Host
+from velum.locate.text.finder import TextDetector, TextFilter
+from velum.locate.text.lines import TextLine, outline, read, rows
+from velum.locate.text.reader import RecognizedText
+from velum.plugins import RuntimeConfig
 from velum.region import Mask, Region
 
 
@@ -40,21 +40,21 @@ class Kernels:
 class Told:
     """A reader that says the same of every line, or one thing after the other, and keeps what it was shown."""
 
-    answers: Sequence[Reading]
+    answers: Sequence[RecognizedText]
     seen: list[Rgb] = field(default_factory=list)
 
     @property
     def description(self) -> dict[str, str]:
         return {"reader": "told"}
 
-    def read(self, line: Rgb) -> Reading:
+    def read(self, line: Rgb) -> RecognizedText:
         self.seen.append(line)
         return self.answers[(len(self.seen) - 1) % len(self.answers)]
 
 
-def says(text: str, sure: float = 1.0) -> Reading:
+def says(text: str, sure: float = 1.0) -> RecognizedText:
     """Return a reading whose characters are all of one width."""
-    return Reading(text, tuple((i + 0.5) / len(text) for i in range(len(text))), (sure,) * len(text))
+    return RecognizedText(text, tuple((i + 0.5) / len(text) for i in range(len(text))), (sure,) * len(text))
 
 
 def level(x: float, y: float, width: float, height: float) -> Floats:
@@ -73,8 +73,8 @@ def frame(*kernels: Floats, width: int = 400, height: int = 400) -> Frame:
     return Frame.of(Plane(rgb, Role.RGB))
 
 
-def finder(wanted: Wanted | None = None, scale: float = 1.0) -> Finder:
-    return Finder(Mapper(Kernels(), FAMILY, FAMILY.input, 1, (0,), scale, 256 * 256, 1 << 24), 0.3, wanted)
+def finder(wanted: TextFilter | None = None, scale: float = 1.0) -> TextDetector:
+    return TextDetector(Mapper(Kernels(), FAMILY, FAMILY.input, 1, (0,), scale, 256 * 256, 1 << 24), 0.3, wanted)
 
 
 def whole(regions: Sequence[Region], shape: tuple[int, int] = (400, 400)) -> Mask:
@@ -117,7 +117,7 @@ def test_only_the_match_is_hidden() -> None:
     text = "mail me@example.com now"
     picture = frame(level(20, 190, 360, 20))
     everything = whole(finder().find(picture))
-    found = finder(Wanted(Told([says(text)]), chosen("email"), None, 0)).find(picture)
+    found = finder(TextFilter(Told([says(text)]), chosen("email"), None, 0)).find(picture)
     assert len(found) == 1
     columns = np.flatnonzero(everything.any(axis=0))
     per_character = len(columns) / len(text)
@@ -138,14 +138,14 @@ def test_match_across_parts_of_a_line_is_hidden_whole() -> None:
 
         description = Told([]).description
 
-        def read(self, line: Rgb) -> Reading:
+        def read(self, line: Rgb) -> RecognizedText:
             return says(parts[int(line[24, line.shape[1] // 2, 1]) // 60])
 
     picture = frame(*places)
     for index, place in enumerate(places):
         x, y = place.mean(axis=0).astype(int)
         picture.planes[0].pixels[y - 8 : y + 8, x - 20 : x + 20, 1] = 60 * index + 20
-    found = sorted(finder(Wanted(ByPlace(), chosen("iban"), None, 0)).find(picture), key=lambda one: one.box.x0)
+    found = sorted(finder(TextFilter(ByPlace(), chosen("iban"), None, 0)).find(picture), key=lambda one: one.box.x0)
     assert len(found) == 3
     assert found[0].box.x0 > by_place[0].box.x0 + 20, "IBAN, the word, is not hidden"
     assert [one.box.x1 for one in found] == [one.box.x1 for one in by_place]
@@ -164,12 +164,14 @@ def test_match_across_parts_of_a_line_is_hidden_whole() -> None:
     ],
 )
 def test_doubt(text: str, sure: float, unsure: float, count: int) -> None:
-    wanted = Wanted(Told([says(text, sure)] if text else [Reading("", (), ())]), chosen("card"), None, unsure)
+    wanted = TextFilter(
+        Told([says(text, sure)] if text else [RecognizedText("", (), ())]), chosen("card"), None, unsure
+    )
     assert len(finder(wanted).find(frame(level(40, 190, 300, 20)))) == count
 
 
 def test_regex() -> None:
-    wanted = Wanted(Told([says("Dear Anna Muster")]), frozenset(), compiled("anna"), 0)
+    wanted = TextFilter(Told([says("Dear Anna Muster")]), frozenset(), compiled("anna"), 0)
     assert len(finder(wanted).find(frame(level(40, 190, 300, 20)))) == 1
 
 
@@ -217,9 +219,9 @@ def test_reader_sees_the_line_level(degrees: float) -> None:
     ],
 )
 def test_rows(second: Floats, joined: bool) -> None:
-    lines = [Line(says("one"), level(40, 100, 110, 20)), Line(says("two"), second)]
+    lines = [TextLine(says("one"), level(40, 100, 110, 20)), TextLine(says("two"), second)]
     assert len(rows(lines)) == (1 if joined else 2)
-    upside_down = [Line(line.reading, turned(line.corners, 180)) for line in lines]
+    upside_down = [TextLine(line.reading, turned(line.corners, 180)) for line in lines]
     assert len(rows(upside_down)) == (1 if joined else 2)
 
 
@@ -248,4 +250,4 @@ def test_outline_is_clipped_to_the_picture() -> None:
 )
 def test_mistakes_in_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(BadPlan, match=message):
-        Text(Host(offline=True), **options)  # type: ignore[arg-type] # wrong on purpose
+        Text(RuntimeConfig(offline=True), **options)  # type: ignore[arg-type] # wrong on purpose

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.locate.families import Detections, Family, Input, nothing
-from velum.locate.tiles import LAST, OVERLAP, Pass, passes
+from velum.locate.tiles import LAST, OVERLAP, TilePass, passes
 
 
 def decode(outputs: object, input_wh: tuple[int, int], threshold: float) -> Detections:
@@ -22,7 +22,9 @@ SCALES = st.sampled_from([0.1, 0.5, 0.73, 1.0, 1.6, 2.0])
 FORMS = st.sampled_from([Input(), Input(stride=8), Input(fit="stretch"), Input(size_wh=(640, 480))])
 
 
-def plan(width: int, height: int, scale: float = 1.0, tile: int = 896, form: Input | None = None) -> tuple[Pass, ...]:
+def plan(
+    width: int, height: int, scale: float = 1.0, tile: int = 896, form: Input | None = None
+) -> tuple[TilePass, ...]:
     return passes(width, height, scale, tile * tile, FAMILY, form or Input())
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from velum import media
 from velum.frame import Frame
 from velum.limits import Limits
-from velum.media import Info, Writer
+from velum.media import ImageInfo, Writer
 from velum.plan import Plan
 
 WIDTH, HEIGHT = 61, 43
@@ -65,9 +65,9 @@ def saved(path: Path, picture: Image.Image, **options: Any) -> Path:
     return path
 
 
-def frames(path: Path) -> tuple[Info, list[Frame]]:
+def frames(path: Path) -> tuple[ImageInfo, list[Frame]]:
     with media.read(path, Limits()) as reader:
-        assert isinstance(reader.info, Info)
+        assert isinstance(reader.info, ImageInfo)
         return reader.info, list(reader.frames())
 
 

@@ -11,12 +11,12 @@ from tests.media.bombs import encoded, gif, scanned
 
 from velum import Engine, Limits, Plan
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, Unavailable
-from velum.media import DecoderPool, Held
-from velum.plugins import Host
+from velum.media import BytesSource, DecoderPool
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 from velum.testing import FakeLocalizer
 
-HOST = Host(localizers={"centerface": lambda: FakeLocalizer([Region(Box(10, 8, 34, 30), "face", 0.9)])})
+HOST = RuntimeConfig(localizers={"centerface": lambda: FakeLocalizer([Region(Box(10, 8, 34, 30), "face", 0.9)])})
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +35,13 @@ FRAMES = {"gif": gif(64, 48, 4)}
 
 @pytest.mark.parametrize(("suffix", "data"), [*KINDS.items(), *FRAMES.items()])
 def test_the_result_is_the_same(pool: DecoderPool, tmp_path: Path, suffix: str, data: bytes) -> None:
-    assert pool.takes(Held("x", data))
+    assert pool.takes(BytesSource("x", data))
     made: list[Any] = []
     for decoders in (None, pool):
         target = tmp_path / f"{decoders is None}.{suffix}"
         with Engine(host=HOST, decoders=decoders) as engine:
-            report = engine.hide(Held("x", data), target, Plan(metadata=("camera",)))
-            found = engine.locate(Held("x", data))
+            report = engine.hide(BytesSource("x", data), target, Plan(metadata=("camera",)))
+            found = engine.locate(BytesSource("x", data))
             plain = engine.hide_plain(data, format="JPEG")
         made.append((
             target.read_bytes(), replace(report, seconds={}, target=None), found.to_json(), plain[0],
@@ -75,23 +75,25 @@ def test_what_goes_wrong_there_is_told_here(
 ) -> None:
     target = tmp_path / ("a.gif" if data.startswith(b"GIF") else "a.tif")
     with Engine(host=HOST, limits=limits, decoders=pool) as engine, pytest.raises(error, match=message):
-        engine.hide(Held("x", data), target)
+        engine.hide(BytesSource("x", data), target)
     assert not target.exists()
     with Engine(host=HOST, decoders=pool) as engine:
-        assert len(engine.hide(Held("x", encoded("TIFF")), tmp_path / "b.tif").hidden) == 1, "the next one is done"
+        assert len(engine.hide(BytesSource("x", encoded("TIFF")), tmp_path / "b.tif").hidden) == 1, (
+            "the next one is done"
+        )
 
 
 def test_a_target_that_is_there_stays(pool: DecoderPool, tmp_path: Path) -> None:
     target = tmp_path / "a.tif"
     target.write_bytes(b"mine")
     with Engine(host=HOST, decoders=pool) as engine, pytest.raises(OutputFailed):
-        engine.hide(Held("x", encoded("TIFF")), target)
+        engine.hide(BytesSource("x", encoded("TIFF")), target)
     assert target.read_bytes() == b"mine"
 
 
 def test_a_picture_that_nobody_would_decode_twice_is_not_verified(pool: DecoderPool, tmp_path: Path) -> None:
     with Engine(host=HOST, decoders=pool) as engine, pytest.raises(BadPlan, match="hand in a job"):
-        engine.hide(Held("x", encoded("TIFF")), tmp_path / "a.tif", Plan(verify=True))
+        engine.hide(BytesSource("x", encoded("TIFF")), tmp_path / "a.tif", Plan(verify=True))
 
 
 @pytest.mark.parametrize(
@@ -100,15 +102,15 @@ def test_a_picture_that_nobody_would_decode_twice_is_not_verified(pool: DecoderP
 def test_its_death_is_told(tmp_path: Path, end: signal.Signals, error: type[Exception]) -> None:
     own = DecoderPool()
     with Engine(host=HOST, decoders=own) as engine:
-        with own.read(Held("x", encoded("TIFF")), Limits()) as reader:
+        with own.read(BytesSource("x", encoded("TIFF")), Limits()) as reader:
             (process,) = own._busy
             process._process.send_signal(end)
             with pytest.raises(error):
                 list(reader.frames())
-        assert len(engine.hide(Held("x", encoded("TIFF")), tmp_path / "a.tif").hidden) == 1
+        assert len(engine.hide(BytesSource("x", encoded("TIFF")), tmp_path / "a.tif").hidden) == 1
     own.close()
     with pytest.raises(Unavailable, match="ending"):
-        own.read(Held("x", encoded("TIFF")), Limits())
+        own.read(BytesSource("x", encoded("TIFF")), Limits())
 
 
 def test_work_that_is_stopped_publishes_nothing(pool: DecoderPool, tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def test_work_that_is_stopped_publishes_nothing(pool: DecoderPool, tmp_path: Pat
         def locate(self, frames: Any) -> Any:
             raise BadInput("no")
 
-    host = Host(localizers={"centerface": lambda: Broken(())})
+    host = RuntimeConfig(localizers={"centerface": lambda: Broken(())})
     with Engine(host=host, decoders=pool) as engine, pytest.raises(BadInput, match="no"):
-        engine.hide(Held("x", encoded("TIFF")), tmp_path / "a.tif")
+        engine.hide(BytesSource("x", encoded("TIFF")), tmp_path / "a.tif")
     assert not list(tmp_path.iterdir())

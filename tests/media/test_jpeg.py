@@ -13,17 +13,17 @@ from PIL import Image, ImageCms
 
 from velum import Engine
 from velum.errors import VelumError
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.media import jpeg, turbo
 from velum.media.info import Jpeg
 from velum.plan import Plan, Rule
 from velum.region import Box, Region
-from velum.use import Use
+from velum.use import PartSpec
 
 needs_turbo = pytest.mark.skipif(
     not turbo.available(), reason="no TurboJPEG library here (Debian: apt-get install libturbojpeg0)"
 )
-PLAN = Plan((Rule("zone", Use("centerface"), Use("blacken"), grow=0),))
+PLAN = Plan((Rule("zone", PartSpec("centerface"), PartSpec("blacken"), grow=0),))
 Coefficients = dict[tuple[int, int], turbo.Blocks]
 
 
@@ -45,7 +45,7 @@ def of(data: bytes) -> Coefficients:
 def hidden(source: Path, *boxes: Box, size: tuple[int, int], plan: Plan = PLAN) -> tuple[bytes, str]:
     target = source.with_name("out.jpg")
     with Engine() as engine:
-        regions = Findings(*size, {0: tuple(Region(box, "zone") for box in boxes)})
+        regions = Annotations(*size, {0: tuple(Region(box, "zone") for box in boxes)})
         report = engine.hide(source, target, plan, regions=regions, overwrite=True)
     return target.read_bytes(), report.encoding
 
@@ -246,7 +246,7 @@ def test_without_the_library_all_is_coded_anew_and_that_is_said(
         "re-encoded: jpeg, quantisation tables and 4:2:0 of the source (not exact: no TurboJPEG library here)"
     )
     assert np.asarray(Image.open(io.BytesIO(data)))[18:30, 18:30].max() < 20
-    with pytest.raises(turbo.Refused):
+    with pytest.raises(turbo.TurboJpegError):
         turbo.coefficients(data, lambda *_: None)
 
 

@@ -13,8 +13,8 @@ from velum.frame import Frame, Plane, Role
 from velum.locate import fetch, models
 from velum.locate.detector import Detector
 from velum.locate.families import family
-from velum.locate.runtime.openvino import Network
-from velum.plugins import Host
+from velum.locate.runtime.openvino import OpenvinoNetwork
+from velum.plugins import RuntimeConfig
 from velum.region import Box
 
 pytestmark = pytest.mark.real
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.real
 @pytest.fixture(scope="session")
 def centerface() -> Path:
     try:
-        return fetch.obtain(models.find("centerface"), Host())
+        return fetch.ensure_local(models.find("centerface"), RuntimeConfig())
     except Unavailable as error:
         pytest.skip(f"the weights of CenterFace cannot be had: {error}")
 
@@ -67,7 +67,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_known_faces(request: pytest.FixtureRequest, shared: Path, name: str) -> None:
-    host = Host(precision="f32", weights={name: request.getfixturevalue(name)})
+    host = RuntimeConfig(precision="f32", weights={name: request.getfixturevalue(name)})
     regions = Detector(name, host, threshold=0.5).locate([photo(shared, "five_night.jpg")])[0]
     assert len(regions) == len(GOLDEN[name])
     for region, (xyxy, score) in zip(sorted(regions, key=lambda one: one.box), GOLDEN[name], strict=True):
@@ -79,15 +79,17 @@ def test_same_as_decoding_the_whole_picture_plainly(centerface: Path, shared: Pa
     """One look at the whole picture, decoded cell by cell and without suppression, knows every face and no other."""
     frame = photo(shared, "five_night.jpg")
     kind = family("centerface")
-    heat, size, offset, _ = Network(centerface, kind.input, Host(precision="f32")).infer(frame.rgb(1024, 768)).values()
+    heat, size, offset, _ = (
+        OpenvinoNetwork(centerface, kind.input, RuntimeConfig(precision="f32")).infer(frame.rgb(1024, 768)).values()
+    )
     plain = []
     for y, x in zip(*np.nonzero(heat[0] >= 0.5), strict=True):
         height, width = (4 * math.exp(size[i, y, x]) for i in (0, 1))
         cy, cx = 4 * (y + offset[0, y, x] + 0.5), 4 * (x + offset[1, y, x] + 0.5)
         plain.append((cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2))
-    regions = Detector("centerface", Host(precision="f32", weights={"centerface": centerface}), threshold=0.5).locate(
-        [frame]
-    )[0]
+    regions = Detector(
+        "centerface", RuntimeConfig(precision="f32", weights={"centerface": centerface}), threshold=0.5
+    ).locate([frame])[0]
     for region in regions:
         assert max(iou(region.box.xyxy, box) for box in plain) > 0.9
     for box in plain:
@@ -97,9 +99,9 @@ def test_same_as_decoding_the_whole_picture_plainly(centerface: Path, shared: Pa
 def test_reduced_precision_finds_the_same_faces(centerface: Path, shared: Path) -> None:
     frame = photo(shared, "group_19_indoor.jpg")
     found = [
-        Detector("centerface", Host(precision=precision, weights={"centerface": centerface}), threshold=0.5).locate(
-            [frame]
-        )[0]
+        Detector(
+            "centerface", RuntimeConfig(precision=precision, weights={"centerface": centerface}), threshold=0.5
+        ).locate([frame])[0]
         for precision in ("f32", "auto")
     ]
     assert len(found[0]) == len(found[1]) == 19
@@ -108,7 +110,7 @@ def test_reduced_precision_finds_the_same_faces(centerface: Path, shared: Path) 
 
 
 def test_small_faces_in_a_large_picture_and_one_face_that_fills_it(centerface: Path, shared: Path) -> None:
-    detector = Detector("centerface", Host(precision="f32", weights={"centerface": centerface}))
+    detector = Detector("centerface", RuntimeConfig(precision="f32", weights={"centerface": centerface}))
     crowd = np.zeros((1500, 2400, 3), np.uint8)
     small = photo(shared, "group_77_small.jpg").planes[0].pixels
     crowd[900 : 900 + small.shape[0], 1300 : 1300 + small.shape[1]] = small
@@ -121,7 +123,7 @@ def test_small_faces_in_a_large_picture_and_one_face_that_fills_it(centerface: P
 
 
 def test_several_threads_find_what_one_finds(centerface: Path, shared: Path) -> None:
-    detector = Detector("centerface", Host(weights={"centerface": centerface}))
+    detector = Detector("centerface", RuntimeConfig(weights={"centerface": centerface}))
     frames = [photo(shared, name) for name in ("voc_2008_001322.jpg", "voc_2008_002470.jpg", "voc_2009_004587.jpg")] * 2
     alone = [[region.box for region in regions] for regions in detector.locate(frames)]
     with ThreadPoolExecutor(4) as pool:

@@ -14,9 +14,9 @@ from velum.frame import Frame, Plane, Role
 from velum.locate.families import Input
 from velum.locate.families.semantic import FAMILY
 from velum.locate.maps import Mapper
-from velum.locate.runtime.openvino import Network
+from velum.locate.runtime.openvino import OpenvinoNetwork
 from velum.locate.segmenter import Outliner, Segmenter
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Mask
 from velum.testing import check_localizer
 
@@ -56,7 +56,7 @@ WEIGHTS = {
 
 def outliner(shared: Path, name: str, wanted: str, scale: float | None) -> Outliner:
     weights = WEIGHTS[name]
-    network = Network(shared / "models" / weights.path, weights.form, Host(precision="f32"))
+    network = OpenvinoNetwork(shared / "models" / weights.path, weights.form, RuntimeConfig(precision="f32"))
     keep = (weights.labels.index(wanted),)
     mapper = Mapper(network, FAMILY, weights.form, len(weights.labels), keep, scale, 896 * 896, 1 << 26)
     return Outliner(mapper, (wanted,), 0.3, 0)
@@ -133,12 +133,14 @@ def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path) -> None:
         """,  # noqa: E501 - an inline table is one line
         encoding="utf-8",
     )
-    with closing(Segmenter("deeplab", Host(models=tmp_path, offline=True))) as segmenter:
+    with closing(Segmenter("deeplab", RuntimeConfig(models=tmp_path, offline=True))) as segmenter:
         assert segmenter.labels == frozenset(VOC[1:])
         assert segmenter.description["family"] == "semantic"
         check_localizer(segmenter)
         labels = {region.label for region in segmenter.locate([photo(shared, "street/bus_front.jpg")])[0]}
         assert labels >= {"bus", "person"}
-    with closing(Segmenter("deeplab", Host(models=tmp_path, offline=True), only=("bus",), min_side=0)) as segmenter:
+    with closing(
+        Segmenter("deeplab", RuntimeConfig(models=tmp_path, offline=True), only=("bus",), min_side=0)
+    ) as segmenter:
         found = segmenter.locate([photo(shared, "street/bus_front.jpg")])[0]
         assert {region.label for region in found} == segmenter.labels == {"bus"}

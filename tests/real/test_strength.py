@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from velum.check.strength.shots import sample
-from velum.check.strength.trial import Trial
+from velum.check.strength.trial import AttackTrial
 from velum.hide.blacken import Blacken
 from velum.hide.blur import Blur
 from velum.hide.pixelate import Pixelate
@@ -19,14 +19,14 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def trial(shared: Path) -> Trial:
+def trial(shared: Path) -> AttackTrial:
     truth = json.loads((shared / "media" / "ground_truth.json").read_text())
     samples = []
     for name in ("faces/group_19_large.jpg", "faces/five_scouts.jpg", "faces/four_white_background.jpg"):
         rgb = np.ascontiguousarray(np.asarray(cv2.imread(str(shared / "media" / name)), np.uint8)[..., ::-1])
         faces = [one for one in truth[name]["objects"] if one["label"] == "face" and not one.get("ignore")]
         samples += [sample(rgb, Box.around(*one["bbox"])) for one in faces]
-    return Trial(samples)
+    return AttackTrial(samples)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def trial(shared: Path) -> Trial:
     [(Blacken(), True), (Blacken(0.98), False), (Blur(), False), (Pixelate(), False)],
     ids=repr,
 )
-def test_techniques_on_copies_of_real_faces(trial: Trial, technique: Technique, at_chance: bool) -> None:
+def test_techniques_on_copies_of_real_faces(trial: AttackTrial, technique: Technique, at_chance: bool) -> None:
     copy = next(trial.results("it", technique))
     assert copy.faces == 28
     assert copy.worst == pytest.approx(1 / 28) if at_chance else copy.worst > 0.9

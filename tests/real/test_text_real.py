@@ -16,11 +16,11 @@ from velum.frame import Frame, Plane, Role
 from velum.locate.families.db import FAMILY
 from velum.locate.maps import Mapper
 from velum.locate.pii import chosen
-from velum.locate.runtime.openvino import Network
+from velum.locate.runtime.openvino import OpenvinoNetwork
 from velum.locate.text import Text
-from velum.locate.text.finder import Finder, Wanted
-from velum.locate.text.reader import RapidReader
-from velum.plugins import Host
+from velum.locate.text.finder import TextDetector, TextFilter
+from velum.locate.text.reader import RapidRecognizer
+from velum.plugins import RuntimeConfig
 from velum.region import Mask
 from velum.testing import check_localizer
 
@@ -41,14 +41,21 @@ PAGE = (
 def mapper(shared: Path) -> Mapper:
     path = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
     return Mapper(
-        Network(path, FAMILY.input, Host(precision="f32")), FAMILY, FAMILY.input, 1, (0,), 1.5, 896 * 896, 1 << 29
+        OpenvinoNetwork(path, FAMILY.input, RuntimeConfig(precision="f32")),
+        FAMILY,
+        FAMILY.input,
+        1,
+        (0,),
+        1.5,
+        896 * 896,
+        1 << 29,
     )
 
 
 @pytest.fixture(scope="session")
-def reader() -> RapidReader:
+def reader() -> RapidRecognizer:
     pytest.importorskip("rapidocr", reason="the extra text is not installed")
-    return RapidReader(Host())
+    return RapidRecognizer(RuntimeConfig())
 
 
 @cache
@@ -72,7 +79,7 @@ def page(size: int, degrees: int) -> tuple[Frame, Mask, Mask]:
     return frame, turned[1] > 128, (turned[2] > 128) & (turned[1] <= 128)
 
 
-def hidden(finder: Finder, frame: Frame) -> Mask:
+def hidden(finder: TextDetector, frame: Frame) -> Mask:
     mask = np.zeros((frame.height, frame.width), np.bool_)
     for region in finder.find(frame):
         mask[region.box.slices] |= True if region.mask is None else region.mask
@@ -87,7 +94,7 @@ def test_words_in_the_street(mapper: Mapper, shared: Path) -> None:
             continue
         with Image.open(shared / "media" / name) as picture:
             frame = Frame.of(Plane(np.array(picture.convert("RGB")), Role.RGB))
-        mask = hidden(Finder(mapper, 0.4, None), frame)
+        mask = hidden(TextDetector(mapper, 0.4, None), frame)
         assert mask.mean() < 0.1
         for word in entry["objects"]:
             where = np.zeros(mask.shape, np.uint8)
@@ -101,24 +108,24 @@ def test_words_in_the_street(mapper: Mapper, shared: Path) -> None:
 @pytest.mark.parametrize(("size", "degrees"), [(10, 0), (10, 90), (24, 5), (24, -20), (24, 45), (24, 180), (60, 270)])
 def test_all_text_of_a_page(mapper: Mapper, size: int, degrees: int) -> None:
     frame, wanted, other = page(size, degrees)
-    mask = hidden(Finder(mapper, 0.4, None), frame)
+    mask = hidden(TextDetector(mapper, 0.4, None), frame)
     assert mask[wanted | other].mean() > 0.98
     assert mask.mean() < 0.75
 
 
 @pytest.mark.parametrize(("size", "degrees"), [(10, 0), (16, 90), (24, 5), (24, -20), (24, 45), (24, 180), (24, 270)])
-def test_only_personal_data_of_a_page(mapper: Mapper, reader: RapidReader, size: int, degrees: int) -> None:
+def test_only_personal_data_of_a_page(mapper: Mapper, reader: RapidRecognizer, size: int, degrees: int) -> None:
     frame, wanted, other = page(size, degrees)
     kinds = chosen("email|iban|phone|plate|card")
-    mask = hidden(Finder(mapper, 0.4, Wanted(reader, kinds, None, 0)), frame)
+    mask = hidden(TextDetector(mapper, 0.4, TextFilter(reader, kinds, None, 0)), frame)
     assert mask[wanted].mean() > 0.95
     assert mask[other].mean() < 0.25
 
 
 @pytest.mark.parametrize("kind", ["email", "iban", "phone", "card"])
-def test_each_kind_alone(mapper: Mapper, reader: RapidReader, kind: str) -> None:
+def test_each_kind_alone(mapper: Mapper, reader: RapidRecognizer, kind: str) -> None:
     frame, _, _ = page(24, 0)
-    found = Finder(mapper, 0.4, Wanted(reader, chosen(kind), None, 0)).find(frame)
+    found = TextDetector(mapper, 0.4, TextFilter(reader, chosen(kind), None, 0)).find(frame)
     rows = {(region.box.y0 + region.box.y1) // 2 // 48 for region in found}
     assert 1 <= len(rows) <= 2, "what is not read with certainty is hidden as well; that depends on the arithmetic"
 
@@ -126,12 +133,14 @@ def test_each_kind_alone(mapper: Mapper, reader: RapidReader, kind: str) -> None
 def test_form_of_other_weights(shared: Path) -> None:
     form = replace(FAMILY.input, size_wh=(640, 640))
     path = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
-    fixed = Mapper(Network(path, form, Host(precision="f32")), FAMILY, form, 1, (0,), 1.5, 896 * 896, 1 << 29)
+    fixed = Mapper(
+        OpenvinoNetwork(path, form, RuntimeConfig(precision="f32")), FAMILY, form, 1, (0,), 1.5, 896 * 896, 1 << 29
+    )
     frame, wanted, other = page(24, 0)
-    assert hidden(Finder(fixed, 0.4, None), frame)[wanted | other].mean() > 0.98
+    assert hidden(TextDetector(fixed, 0.4, None), frame)[wanted | other].mean() > 0.98
 
 
-def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path, reader: RapidReader) -> None:
+def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path, reader: RapidRecognizer) -> None:
     source = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / source.name).symlink_to(source)
@@ -151,7 +160,7 @@ def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path, reader: Rapi
         """,
         encoding="utf-8",
     )
-    host = Host(models=tmp_path, offline=True)
+    host = RuntimeConfig(models=tmp_path, offline=True)
     frame, _, _ = page(24, 0)
     with closing(Text(host, name="lines")) as everything, closing(Text(host, name="lines", match="iban")) as ibans:
         check_localizer(everything)

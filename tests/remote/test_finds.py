@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from velum.frame import Frame, Plane, Role
-from velum.remote.feed import Look
+from velum.remote.feed import InputPlacement
 from velum.remote.finds import Boxes, Format, Maps, Units
-from velum.remote.v2 import Odd
+from velum.remote.v2 import BadResponse
 
 FRAME = Frame.of(Plane(np.zeros((60, 90, 3), np.uint8), Role.RGB))
-LOOK = Look((30, 20), (30, 30))
+LOOK = InputPlacement((30, 20), (30, 30))
 LABELS = ("", "face", "person")
 
 _dtypes = st.sampled_from([np.float16, np.float32, np.float64, np.int64, np.uint8, np.bool_])
@@ -25,7 +25,7 @@ _anything = _dtypes.flatmap(lambda dtype: arrays(dtype, array_shapes(min_dims=0,
 def _check(reader: Boxes | Maps, outputs: dict[str, npt.NDArray[Any]]) -> None:
     try:
         regions = reader.regions(outputs, LOOK, FRAME)
-    except Odd:
+    except BadResponse:
         return
     for region in regions:
         assert region.box.clip(FRAME.width, FRAME.height) == region.box

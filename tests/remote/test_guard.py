@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from velum.errors import BadPlan, Unavailable
 from velum.remote.guard import Guard, embedded
-from velum.remote.peers import Peers
-from velum.remote.reach import ANYWHERE, Reach
+from velum.remote.peers import HttpClient
+from velum.remote.reach import ANYWHERE, NetworkPolicy
 
-PRIVATE = Reach(private=True)
+PRIVATE = NetworkPolicy(private=True)
 
 
-def _guard(reach: Reach, *addresses: str) -> Guard:
+def _guard(reach: NetworkPolicy, *addresses: str) -> Guard:
     return Guard(reach, lambda host, port: addresses)
 
 
@@ -62,7 +62,7 @@ def _guard(reach: Reach, *addresses: str) -> Guard:
     ],
 )
 def test_an_address_that_no_list_names_is_judged_by_its_kind(address: str, public: bool, private: bool) -> None:
-    assert (_guard(Reach()).refusal("host", address) is None) == public
+    assert (_guard(NetworkPolicy()).refusal("host", address) is None) == public
     assert (_guard(PRIVATE).refusal("host", address) is None) == private
     assert _guard(ANYWHERE).refusal("host", address) is None
 
@@ -70,30 +70,35 @@ def test_an_address_that_no_list_names_is_judged_by_its_kind(address: str, publi
 @pytest.mark.parametrize(
     ("reach", "host", "address", "reached"),
     [
-        (Reach(allow=("inference",)), "inference", "10.0.0.7", True),
-        (Reach(allow=("inference",)), "INFERENCE.", "10.0.0.7", True),  # the same name
-        (Reach(allow=("inference",)), "inference.evil.org", "10.0.0.7", False),
-        (Reach(allow=("*.example.org",)), "a.b.example.org", "10.0.0.7", True),
-        (Reach(allow=("*.example.org",)), "example.org", "10.0.0.7", False),
-        (Reach(allow=("*.example.org",)), "notexample.org", "10.0.0.7", False),
-        (Reach(allow=("localhost",)), "localhost", "127.0.0.1", True),
-        (Reach(allow=("127.0.0.1",)), "anything", "127.0.0.1", True),  # addresses count, whatever the name
-        (Reach(allow=("10.0.0.0/8",)), "x", "10.9.9.9", True),
-        (Reach(allow=("10.0.0.0/8",)), "x", "::ffff:10.9.9.9", True),
-        (Reach(allow=("10.0.0.0/8",)), "10.0.0.1", "127.0.0.1", False),  # a name that looks like an allowed address
-        (Reach(allow=("::/0",)), "x", "::ffff:127.0.0.1", False),  # all of IPv6 is not this machine by IPv4
-        (Reach(allow=("*",), deny=("169.254.0.0/16",)), "x", "169.254.169.254", False),
-        (Reach(allow=("*",), deny=("169.254.0.0/16",)), "x", "64:ff9b::a9fe:a9fe", False),
-        (Reach(allow=("*",), deny=("169.254.0.0/16",)), "x", "127.0.0.1", True),
-        (Reach(deny=("bad.example",)), "BAD.example.", "93.184.216.34", False),
-        (Reach(deny=("93.184.0.0/16",)), "x", "93.184.216.34", False),
-        (Reach(deny=("::ffff:0:0/96",)), "x", "::ffff:93.184.216.34", False),  # denied as it was written
-        (Reach(deny=("*",)), "x", "93.184.216.34", False),
-        (Reach(deny=("*",), allow=("x",)), "x", "93.184.216.34", True),  # nothing but what is allowed
-        (Reach(deny=("*",), private=True), "x", "10.0.0.7", False),
+        (NetworkPolicy(allow=("inference",)), "inference", "10.0.0.7", True),
+        (NetworkPolicy(allow=("inference",)), "INFERENCE.", "10.0.0.7", True),  # the same name
+        (NetworkPolicy(allow=("inference",)), "inference.evil.org", "10.0.0.7", False),
+        (NetworkPolicy(allow=("*.example.org",)), "a.b.example.org", "10.0.0.7", True),
+        (NetworkPolicy(allow=("*.example.org",)), "example.org", "10.0.0.7", False),
+        (NetworkPolicy(allow=("*.example.org",)), "notexample.org", "10.0.0.7", False),
+        (NetworkPolicy(allow=("localhost",)), "localhost", "127.0.0.1", True),
+        (NetworkPolicy(allow=("127.0.0.1",)), "anything", "127.0.0.1", True),  # addresses count, whatever the name
+        (NetworkPolicy(allow=("10.0.0.0/8",)), "x", "10.9.9.9", True),
+        (NetworkPolicy(allow=("10.0.0.0/8",)), "x", "::ffff:10.9.9.9", True),
+        (
+            NetworkPolicy(allow=("10.0.0.0/8",)),
+            "10.0.0.1",
+            "127.0.0.1",
+            False,
+        ),  # a name that looks like an allowed address
+        (NetworkPolicy(allow=("::/0",)), "x", "::ffff:127.0.0.1", False),  # all of IPv6 is not this machine by IPv4
+        (NetworkPolicy(allow=("*",), deny=("169.254.0.0/16",)), "x", "169.254.169.254", False),
+        (NetworkPolicy(allow=("*",), deny=("169.254.0.0/16",)), "x", "64:ff9b::a9fe:a9fe", False),
+        (NetworkPolicy(allow=("*",), deny=("169.254.0.0/16",)), "x", "127.0.0.1", True),
+        (NetworkPolicy(deny=("bad.example",)), "BAD.example.", "93.184.216.34", False),
+        (NetworkPolicy(deny=("93.184.0.0/16",)), "x", "93.184.216.34", False),
+        (NetworkPolicy(deny=("::ffff:0:0/96",)), "x", "::ffff:93.184.216.34", False),  # denied as it was written
+        (NetworkPolicy(deny=("*",)), "x", "93.184.216.34", False),
+        (NetworkPolicy(deny=("*",), allow=("x",)), "x", "93.184.216.34", True),  # nothing but what is allowed
+        (NetworkPolicy(deny=("*",), private=True), "x", "10.0.0.7", False),
     ],
 )
-def test_the_lists_come_before_the_kind(reach: Reach, host: str, address: str, reached: bool) -> None:
+def test_the_lists_come_before_the_kind(reach: NetworkPolicy, host: str, address: str, reached: bool) -> None:
     assert (_guard(reach).refusal(host, address) is None) == reached
 
 
@@ -102,12 +107,12 @@ def test_the_lists_come_before_the_kind(reach: Reach, host: str, address: str, r
 )
 def test_an_entry_that_names_nothing_is_refused(entry: str) -> None:
     with pytest.raises(BadPlan, match=r"must be a host such as inference"):
-        Guard(Reach(deny=(entry,)))
+        Guard(NetworkPolicy(deny=(entry,)))
 
 
 @given(st.ip_addresses(v=4), st.booleans())
 def test_an_ipv4_address_in_ipv6_is_judged_alike(address: ipaddress.IPv4Address, private: bool) -> None:
-    guard = _guard(Reach(private=private))
+    guard = _guard(NetworkPolicy(private=private))
     plain = guard.refusal("x", str(address)) is None
     number = int(address)
     for outer in ((0xFFFF << 32) | number, (0x64_FF9B << 96) | number, (0x2002 << 112) | number << 80):
@@ -121,17 +126,17 @@ def test_what_is_allowed_is_reached_and_what_is_denied_never(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     inner = str(embedded(address))
-    assert _guard(Reach(allow=(inner,))).refusal("x", str(address)) is None
-    assert _guard(Reach(allow=("*", inner, "x"), deny=(inner,), private=True)).refusal("x", str(address))
+    assert _guard(NetworkPolicy(allow=(inner,))).refusal("x", str(address)) is None
+    assert _guard(NetworkPolicy(allow=("*", inner, "x"), deny=(inner,), private=True)).refusal("x", str(address))
 
 
 def test_of_many_addresses_only_those_that_may_be_are_reached() -> None:
-    guard = _guard(Reach(), "127.0.0.1", "93.184.216.34", "169.254.169.254", "93.184.216.34")
+    guard = _guard(NetworkPolicy(), "127.0.0.1", "93.184.216.34", "169.254.169.254", "93.184.216.34")
     assert guard.addresses("x", 80) == ["93.184.216.34"]
     with pytest.raises(BadPlan, match=r"'x' \(127.0.0.1\) must not be reached: it is this machine itself"):
-        _guard(Reach(), "127.0.0.1", "::1").addresses("x", 80)
+        _guard(NetworkPolicy(), "127.0.0.1", "::1").addresses("x", 80)
     with pytest.raises(Unavailable, match="'x' has no address"):
-        _guard(Reach()).addresses("x", 80)
+        _guard(NetworkPolicy()).addresses("x", 80)
 
 
 @pytest.mark.parametrize(
@@ -171,15 +176,15 @@ def test_of_many_addresses_only_those_that_may_be_are_reached() -> None:
 )
 def test_an_address_is_refused_however_it_is_written(url: str) -> None:
     with pytest.raises(BadPlan) as caught:
-        Peers(Reach()).check(url)
+        HttpClient(NetworkPolicy()).check(url)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://93.184.216.34/", "HTTPS://93.184.216.34:8443/x?y=z", "http://[2606:2800::1]/"])
 def test_a_public_address_may_be_reached(url: str) -> None:
-    Peers(Reach()).check(url)
+    HttpClient(NetworkPolicy()).check(url)
 
 
 def test_a_name_that_is_not_known_is_unavailable() -> None:
     with pytest.raises(Unavailable, match=r"host 'nowhere.invalid' is not known here"):
-        Peers(ANYWHERE).check("http://nowhere.invalid/")
+        HttpClient(ANYWHERE).check("http://nowhere.invalid/")

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame, Plane, Role
-from velum.plugins import Host, make
+from velum.plugins import RuntimeConfig, make
 from velum.region import Region
 from velum.remote.kserve import Kserve
-from velum.remote.peers import Answer, Peers
-from velum.remote.reach import Reach
-from velum.remote.v2 import Odd, outputs_of
+from velum.remote.peers import HttpClient, ServerResponse
+from velum.remote.reach import NetworkPolicy
+from velum.remote.v2 import BadResponse, outputs_of
 from velum.testing import check_localizer
-from velum.use import Use
+from velum.use import PartSpec
 
 from .servers import Asked, Server, answering, free_port, whole
 
@@ -114,7 +114,7 @@ BOXES: dict[str, Any] = {
 @contextmanager
 def _served(model: Model, **options: Any) -> Iterator[tuple[Kserve, Server]]:
     with answering(model.answer) as server:
-        localizer = Kserve(server.url, "yolo", host=Host(), **{**BOXES, **options})
+        localizer = Kserve(server.url, "yolo", host=RuntimeConfig(), **{**BOXES, **options})
         try:
             yield localizer, server
         finally:
@@ -164,11 +164,11 @@ def test_a_version_is_asked_for_and_reported(version: str | int) -> None:
 
 def test_it_is_made_from_a_plan() -> None:
     with answering(Model().answer) as server:
-        use = Use.parse(
+        use = PartSpec.parse(
             f"kserve(url='{server.base}', model='yolo', labels=['face', 'person'], boxes='boxes', scores='scores',"
             " classes='classes', mean=[0, 0, 0], scale=1)"
         )
-        localizer = make("velum.localizers", use, Host())
+        localizer = make("velum.localizers", use, RuntimeConfig())
         assert _flat(localizer.locate([_frame()])[0]) == FOUND
         localizer.close()
 
@@ -179,13 +179,13 @@ def test_it_keeps_the_contract_of_localizers() -> None:
 
 
 def test_shared_connections_are_used_and_stay_open() -> None:
-    peers = Peers(Reach(allow=("127.0.0.1",)))
+    peers = HttpClient(NetworkPolicy(allow=("127.0.0.1",)))
     with answering(Model().answer) as server:
-        localizer = Kserve(server.url, "yolo", host=Host(peers=peers), **BOXES)
+        localizer = Kserve(server.url, "yolo", host=RuntimeConfig(peers=peers), **BOXES)
         localizer.close()
         assert peers.get(server.url).status == 404
         with pytest.raises(BadPlan, match="must not be reached"):
-            Kserve(server.url, "yolo", host=Host(peers=Peers(Reach())), **BOXES)
+            Kserve(server.url, "yolo", host=RuntimeConfig(peers=HttpClient(NetworkPolicy())), **BOXES)
     peers.close()
 
 
@@ -315,7 +315,7 @@ def test_pictures_go_together_where_the_server_takes_many(most: int | None, batc
         return model.answer(asked)
 
     with answering(answer) as server:
-        localizer = Kserve(server.url, "yolo", host=Host(), batch=batch, **BOXES)
+        localizer = Kserve(server.url, "yolo", host=RuntimeConfig(), batch=batch, **BOXES)
         found = localizer.locate([_frame()] * 3)
         localizer.close()
     assert [len(got["x"]) for got in model.got] == calls
@@ -513,8 +513,8 @@ def test_sixteen_bits_of_the_other_kind_are_understood() -> None:
 @given(st.binary(max_size=200), st.integers(0, 220))
 def test_any_bytes_are_an_answer_or_a_clear_error(body: bytes, cut: int) -> None:
     for headers in ({}, {"inference-header-content-length": str(cut)}):
-        with pytest.raises(Odd):
-            outputs_of(Answer(200, body, "", headers), ["boxes"])
+        with pytest.raises(BadResponse):
+            outputs_of(ServerResponse(200, body, "", headers), ["boxes"])
 
 
 @pytest.mark.parametrize(
@@ -535,7 +535,7 @@ def test_any_bytes_are_an_answer_or_a_clear_error(body: bytes, cut: int) -> None
 def test_a_server_that_does_not_know_the_model_is_told_at_once(path: str, given: bytes, why: str) -> None:
     model = Model(said=lambda asked: given if asked.target == path else None)
     with answering(model.answer) as server, pytest.raises(Unavailable, match=why):
-        Kserve(server.url, "yolo", host=Host(), **BOXES)
+        Kserve(server.url, "yolo", host=RuntimeConfig(), **BOXES)
 
 
 def test_a_failing_server_is_told_with_what_it_says() -> None:
@@ -556,7 +556,12 @@ def test_a_batch_of_the_wrong_length_is_told() -> None:
 
 def test_a_server_that_is_not_there_is_told() -> None:
     with pytest.raises(Unavailable, match="took no connection"):
-        Kserve(f"http://127.0.0.1:{free_port()}", "yolo", host=Host(peers=Peers(Reach(("*",), attempts=1))), **BOXES)
+        Kserve(
+            f"http://127.0.0.1:{free_port()}",
+            "yolo",
+            host=RuntimeConfig(peers=HttpClient(NetworkPolicy(("*",), attempts=1))),
+            **BOXES,
+        )
 
 
 _SEVERAL = (("a", "FP32", [1, 3, 9, 9]), ("b", "FP32", [1, 3, 9, 9]))
@@ -595,11 +600,11 @@ def test_a_plan_that_does_not_fit_is_refused_before_any_picture(
     model: Model, options: dict[str, Any], why: str
 ) -> None:
     with answering(replace(model).answer) as server, pytest.raises(BadPlan, match=why):
-        Kserve(server.url, "yolo", host=Host(), **{**BOXES, **options})
+        Kserve(server.url, "yolo", host=RuntimeConfig(), **{**BOXES, **options})
     assert not any(asked.target.endswith("/infer") for asked in server.asked)
 
 
 @pytest.mark.parametrize("url", ["http://h/?key=1", "http://h/#x", "http://u:p@h/", "ftp://h/", "h:8000"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(BadPlan):
-        Kserve(url, "yolo", host=Host(), **BOXES)
+        Kserve(url, "yolo", host=RuntimeConfig(), **BOXES)

@@ -8,12 +8,12 @@ import pytest
 from tests.waiting import until
 
 from velum.errors import BadPlan, Unavailable
-from velum.remote.peers import Peers, Upload
-from velum.remote.reach import ANYWHERE, Reach
+from velum.remote.peers import FormFile, HttpClient
+from velum.remote.reach import ANYWHERE, NetworkPolicy
 
 from .servers import Asked, Server, answering, free_port, read, talking, whole
 
-UPLOAD = Upload("field", "image.png", b"\x89PNG picture", "image/png")
+UPLOAD = FormFile("field", "image.png", b"\x89PNG picture", "image/png")
 
 
 @pytest.fixture(autouse=True)
@@ -21,13 +21,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.remote.peers.BACKOFF_SECONDS", 0.01)
 
 
-def _reach(**more: float) -> Reach:
-    return Reach(allow=("*",), **more)  # type: ignore[arg-type]
+def _reach(**more: float) -> NetworkPolicy:
+    return NetworkPolicy(allow=("*",), **more)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
-def _peers(reach: Reach = ANYWHERE) -> Iterator[Peers]:
-    peers = Peers(reach)
+def _peers(reach: NetworkPolicy = ANYWHERE) -> Iterator[HttpClient]:
+    peers = HttpClient(reach)
     try:
         yield peers
     finally:
@@ -160,7 +160,7 @@ def test_a_server_that_does_not_read_holds_nobody_up() -> None:
         talking(_silent) as server, _peers(_reach(total_seconds=0.5)) as peers,
         pytest.raises(Unavailable, match=r"in all|silent"),  # else it would wait for ever
     ):  # fmt: skip
-        peers.post(server.url, Upload("a", "b", bytes(32 << 20), "image/png"))
+        peers.post(server.url, FormFile("a", "b", bytes(32 << 20), "image/png"))
 
 
 def _endless(line: socket.socket, file: BinaryIO, server: Server) -> None:
@@ -265,7 +265,7 @@ def test_a_name_cannot_change_between_the_check_and_the_connection() -> None:
         return [next(answers)]
 
     with answering(lambda asked: whole()) as server:
-        peers = Peers(Reach(private=True), resolve)
+        peers = HttpClient(NetworkPolicy(private=True), resolve)
         peers.check(f"http://rebinding.example:{server.port}/")
         with pytest.raises(Unavailable, match=r"must not be reached: it is this machine itself"):
             peers.get(f"http://rebinding.example:{server.port}/")
@@ -275,7 +275,7 @@ def test_a_name_cannot_change_between_the_check_and_the_connection() -> None:
 
 def test_the_connection_goes_to_the_judged_address_and_keeps_the_name() -> None:
     with answering(lambda asked: whole()) as server:
-        peers = Peers(Reach(allow=("127.0.0.0/8",)), lambda host, port: ["127.0.0.3", "127.0.0.1"])
+        peers = HttpClient(NetworkPolicy(allow=("127.0.0.0/8",)), lambda host, port: ["127.0.0.3", "127.0.0.1"])
         assert peers.get(f"http://inference.example:{server.port}/").status == 200
         peers.close()
         assert server.asked[0].headers["host"] == f"inference.example:{server.port}"
@@ -353,7 +353,7 @@ def test_health_follows_the_last_calls() -> None:
 
 def test_closed_connections_are_told() -> None:
     with answering(lambda asked: whole()) as server:
-        peers = Peers(ANYWHERE)
+        peers = HttpClient(ANYWHERE)
         peers.get(server.url)
         peers.close()
         with pytest.raises(Unavailable, match="the connections are closed"):

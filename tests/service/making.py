@@ -20,36 +20,36 @@ from starlette.testclient import TestClient
 
 from velum.frame import Frame
 from velum.region import Box, Region
-from velum.remote.reach import Reach
+from velum.remote.reach import NetworkPolicy
 from velum.service.app import create_app
 from velum.service.protocol import timed_protocol
 from velum.settings import Settings
-from velum.settings.sections import Bmw, Jobs, Service
+from velum.settings.sections import BmwSettings, JobsSettings, ServiceSettings
 from velum.testing import FakeLocalizer
 
 FACE = Region(Box(10, 8, 34, 30), "face", 0.9)
-LOOPBACK = Reach(allow=("127.0.0.1",), attempts=1, connect_seconds=1, read_seconds=5, total_seconds=6)
+LOOPBACK = NetworkPolicy(allow=("127.0.0.1",), attempts=1, connect_seconds=1, read_seconds=5, total_seconds=6)
 OWN = "http://velum/"
 
 
 def settings(
     folder: Path, urls: Sequence[str] | None = None, *, strict: bool = False, local: bool = True,
-    reach: Reach = LOOPBACK, limit: dict[str, int] | None = None, **service: Any,
+    reach: NetworkPolicy = LOOPBACK, limit: dict[str, int] | None = None, **service: Any,
 ) -> Settings:  # fmt: skip
     if urls is not None:
         (folder / "jsonFiles").mkdir(parents=True, exist_ok=True)
         (folder / "jsonFiles" / "url_configuration.json").write_text(json.dumps({"urls": list(urls)}))
-    bmw = Bmw(strict, folder / "jsonFiles", folder / "videos", local)
+    bmw = BmwSettings(strict, folder / "jsonFiles", folder / "videos", local)
     # No model of this machine shows: tests find the same everywhere.
     return Settings(
         cache=folder / "cache",
         models=folder / "models",
         offline=True,
         bmw=bmw,
-        jobs=Jobs(data=folder / "jobs", in_process=False),
+        jobs=JobsSettings(data=folder / "jobs", in_process=False),
         remote=reach,
         limit=limit or {},
-        service=Service(**service),
+        service=ServiceSettings(**service),
     )
 
 

@@ -25,21 +25,21 @@ from tests.service.making import client, configuration, picture, post, settings
 from velum.errors import BadPlan, Unavailable
 from velum.findings import FORMAT
 from velum.service import oidc
-from velum.service.access import Door, access_of, check_entrance
-from velum.service.callers import Allowance, Caller, NotKnown, TooMuch
-from velum.service.keys import Key, Keys
+from velum.service.access import AuthMiddleware, access_of, check_entrance
+from velum.service.callers import Principal, Quota, RateLimited, Unauthenticated
+from velum.service.keys import ApiKey, ApiKeys
 from velum.service.oidc import Tokens
-from velum.service.rates import Rates
+from velum.service.rates import RateLimits
 from velum.settings import Settings
-from velum.settings.sections import Access, Watch
+from velum.settings.sections import AccessSettings, ObservabilitySettings
 
 
 def guarded(folder: Path, **access: Any) -> Settings:
-    return replace(settings(folder), access=Access(required=True, keys=folder / "keys.json", **access))
+    return replace(settings(folder), access=AccessSettings(required=True, keys=folder / "keys.json", **access))
 
 
-def keys(folder: Path) -> Keys:
-    return Keys(folder / "keys.json")
+def keys(folder: Path) -> ApiKeys:
+    return ApiKeys(folder / "keys.json")
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -70,7 +70,7 @@ def test_the_body_of_strangers_is_not_read(tmp_path: Path) -> None:
 
     answers: list[Message] = []
     scope = {"type": "http", "method": "POST", "path": "/anonymize/", "headers": [(b"content-length", b"9")]}
-    asyncio.run(Door(unreached, access_of(guarded(tmp_path)))(scope, unread, told))
+    asyncio.run(AuthMiddleware(unreached, access_of(guarded(tmp_path)))(scope, unread, told))
     assert answers[0]["status"] == 401
 
 
@@ -143,7 +143,7 @@ WRONG_KEYS: list[tuple[str, Callable[[str], str]]] = [
 @pytest.mark.parametrize("change", [row[1] for row in WRONG_KEYS], ids=[row[0] for row in WRONG_KEYS])
 def test_a_key_that_is_not_quite_one_is_none(tmp_path: Path, change: Callable[[str], str]) -> None:
     _, secret = keys(tmp_path).add("ada", ["anonymize"])
-    with pytest.raises(NotKnown, match="not known"):
+    with pytest.raises(Unauthenticated, match="not known"):
         keys(tmp_path).caller(change(secret))
 
 
@@ -153,14 +153,14 @@ def test_keys_are_kept_as_hashes_for_their_owner_alone(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     assert secret.rpartition("_")[2] not in file.read_text()
     assert keys(tmp_path).all() == (key,)
-    usual = Keys(file, Allowance(9, 7))
-    assert usual.caller(secret) == Caller("ada", frozenset({"anonymize", "review"}), Allowance(5, 7))
+    usual = ApiKeys(file, Quota(9, 7))
+    assert usual.caller(secret) == Principal("ada", frozenset({"anonymize", "review"}), Quota(5, 7))
     assert not [one for one in tmp_path.iterdir() if one.name.startswith(".keys-")]
 
 
 def test_a_key_expires(tmp_path: Path) -> None:
     _, secret = keys(tmp_path).add("ada", ["anonymize"], expires=time.time() - 1)
-    with pytest.raises(NotKnown, match="is expired"):
+    with pytest.raises(Unauthenticated, match="is expired"):
         keys(tmp_path).caller(secret)
     keys(tmp_path).add("ada", ["anonymize"])  # the name is free again
 
@@ -182,7 +182,7 @@ def test_a_file_of_keys_that_is_none_is_named(tmp_path: Path, text: str) -> None
     for written in (text, json.dumps(stored)):
         (tmp_path / "keys.json").write_text(written)
         with pytest.raises(Unavailable, match="damaged"):
-            Keys(tmp_path / "keys.json").all()
+            ApiKeys(tmp_path / "keys.json").all()
 
 
 def test_a_damaged_file_of_keys_lets_nobody_in(tmp_path: Path) -> None:
@@ -214,31 +214,31 @@ def test_requests_and_bytes_are_counted_for_each_caller(tmp_path: Path) -> None:
 
 
 def test_what_was_refused_does_not_count() -> None:
-    rates, caller = Rates(), Caller("ada", frozenset(), Allowance(0, 100))
-    with pytest.raises(TooMuch, match="100 are left"):
+    rates, caller = RateLimits(), Principal("ada", frozenset(), Quota(0, 100))
+    with pytest.raises(RateLimited, match="100 are left"):
         rates.volume(caller, 101)
     rates.volume(caller, 100)
-    with pytest.raises(TooMuch, match="may send 100 bytes a day, of which 0 are left"):
+    with pytest.raises(RateLimited, match="may send 100 bytes a day, of which 0 are left"):
         rates.volume(caller, 1)
 
 
 @pytest.mark.parametrize(
     ("host", "access", "fine"),
     [
-        ("127.0.0.1", Access(), True),
-        ("::1", Access(), True),
-        ("localhost", Access(), True),
-        ("0.0.0.0", Access(), False),
-        ("::", Access(), False),
-        ("192.168.1.4", Access(), False),
-        ("velum.example.org", Access(), False),
-        ("0.0.0.0", Access(required=False), True),
-        ("0.0.0.0", Access(required=True), True),
-        ("0.0.0.0", Access(issuer="https://issuer.example", audience="velum"), True),
+        ("127.0.0.1", AccessSettings(), True),
+        ("::1", AccessSettings(), True),
+        ("localhost", AccessSettings(), True),
+        ("0.0.0.0", AccessSettings(), False),
+        ("::", AccessSettings(), False),
+        ("192.168.1.4", AccessSettings(), False),
+        ("velum.example.org", AccessSettings(), False),
+        ("0.0.0.0", AccessSettings(required=False), True),
+        ("0.0.0.0", AccessSettings(required=True), True),
+        ("0.0.0.0", AccessSettings(issuer="https://issuer.example", audience="velum"), True),
     ],
 )
 def test_others_than_this_machine_are_served_on_purpose_only(
-    tmp_path: Path, host: str, access: Access, fine: bool
+    tmp_path: Path, host: str, access: AccessSettings, fine: bool
 ) -> None:
     chosen = replace(settings(tmp_path), access=replace(access, keys=tmp_path / "keys.json"))
     if fine:
@@ -251,7 +251,7 @@ def test_others_than_this_machine_are_served_on_purpose_only(
 
 
 def test_access_is_restricted_as_soon_as_there_is_a_key_unless_told_otherwise(tmp_path: Path) -> None:
-    chosen = replace(settings(tmp_path), access=Access(keys=tmp_path / "keys.json"))
+    chosen = replace(settings(tmp_path), access=AccessSettings(keys=tmp_path / "keys.json"))
     assert not access_of(chosen).required
     keys(tmp_path).add("ada", ["anonymize"])
     assert access_of(chosen).required
@@ -261,17 +261,17 @@ def test_access_is_restricted_as_soon_as_there_is_a_key_unless_told_otherwise(tm
 @pytest.mark.parametrize(
     ("access", "message"),
     [
-        (Access(issuer="http://issuer.example", audience="velum"), "must start with https://"),
-        (Access(issuer="issuer.example", audience="velum"), "must start with https://"),
-        (Access(issuer="https://issuer.example"), "need an audience"),
+        (AccessSettings(issuer="http://issuer.example", audience="velum"), "must start with https://"),
+        (AccessSettings(issuer="issuer.example", audience="velum"), "must start with https://"),
+        (AccessSettings(issuer="https://issuer.example"), "need an audience"),
         (
-            Access(issuer="https://i.example", audience="v", issuer_keys="http://i.example/k"),
+            AccessSettings(issuer="https://i.example", audience="v", issuer_keys="http://i.example/k"),
             "must start with https://",
         ),
-        (Access(issuer="https://i.example", audience="v", claim_scopes=("admins=all",)), "write value=scope"),
+        (AccessSettings(issuer="https://i.example", audience="v", claim_scopes=("admins=all",)), "write value=scope"),
     ],
 )
-def test_settings_of_an_issuer_that_cannot_be_are_refused(tmp_path: Path, access: Access, message: str) -> None:
+def test_settings_of_an_issuer_that_cannot_be_are_refused(tmp_path: Path, access: AccessSettings, message: str) -> None:
     with pytest.raises(BadPlan, match=message):
         access_of(replace(settings(tmp_path), access=access))
 
@@ -284,7 +284,7 @@ def it() -> Iterator[Issuer]:
 
 @pytest.fixture
 def tokens(it: Issuer) -> Iterator[Tokens]:
-    made = Tokens(oidc.Issuer(it.url, AUDIENCE), Allowance(3, 4))
+    made = Tokens(oidc.Issuer(it.url, AUDIENCE), Quota(3, 4))
     yield made
     made.close()
 
@@ -344,7 +344,7 @@ ATTACKS: list[tuple[str, Callable[[Issuer], str]]] = [
 @pytest.mark.parametrize("forge", [row[1] for row in ATTACKS], ids=[row[0] for row in ATTACKS])
 def test_forged_tokens_are_refused(it: Issuer, tokens: Tokens, forge: Callable[[Issuer], str]) -> None:
     assert tokens.caller(it.token()).name == "oidc:ada"
-    with pytest.raises(NotKnown):
+    with pytest.raises(Unauthenticated):
         tokens.caller(forge(it))
 
 
@@ -358,10 +358,10 @@ JSON = st.recursive(
 @given(header=JSON, claims=JSON, mark=st.sampled_from(["", "AAAA", "*", "\u00e4"]))
 @settings_of_hypothesis(deadline=None, max_examples=200)
 def test_whatever_comes_as_a_token_is_refused_and_breaks_nothing(header: object, claims: object, mark: str) -> None:
-    tokens = Tokens(oidc.Issuer("http://127.0.0.1:1", AUDIENCE), Allowance(), clock=lambda: -oidc.FLOOR_SECONDS)
+    tokens = Tokens(oidc.Issuer("http://127.0.0.1:1", AUDIENCE), Quota(), clock=lambda: -oidc.FLOOR_SECONDS)
     tokens._keys = {"rsa": RSA}
     for token in (f"{part(header)}.{part(claims)}.{mark}", f"{part({'alg': 'RS256'})}.{part(claims)}.{mark}"):
-        with pytest.raises(NotKnown):
+        with pytest.raises(Unauthenticated):
             tokens.caller(token)
     tokens.close()
 
@@ -369,20 +369,20 @@ def test_whatever_comes_as_a_token_is_refused_and_breaks_nothing(header: object,
 @pytest.mark.parametrize("token", ["", ".", "..", "...", "[[" * 8000, part([]) + "..", f"{'W1tb' * 4000}..A"])
 def test_odd_tokens_are_refused(it: Issuer, tokens: Tokens, token: str) -> None:
     tokens.caller(it.token())
-    with pytest.raises(NotKnown):
+    with pytest.raises(Unauthenticated):
         tokens.caller(token)
 
 
 @given(secret=st.text() | st.from_regex(r"velum_[0-9a-f]{12}_[\w-]{43}", fullmatch=True))
 def test_whatever_comes_as_a_key_is_refused_and_breaks_nothing(secret: str) -> None:
-    with pytest.raises(NotKnown):
-        Keys(Path("/nowhere/keys.json")).caller(secret)
+    with pytest.raises(Unauthenticated):
+        ApiKeys(Path("/nowhere/keys.json")).caller(secret)
 
 
 @pytest.mark.parametrize("key", [RSA, EC], ids=["RS256", "ES256"])
 def test_tokens_of_the_issuer_are_taken(it: Issuer, tokens: Tokens, key: RSAKey | ECKey) -> None:
     caller = tokens.caller(it.token(key, aud=["other", AUDIENCE], scope="openid review anonymize"))
-    assert caller == Caller("oidc:ada", frozenset({"anonymize", "review"}), Allowance(3, 4))
+    assert caller == Principal("oidc:ada", frozenset({"anonymize", "review"}), Quota(3, 4))
     tokens.caller(it.token(key))
     assert it.asked == ["/.well-known/openid-configuration", "/keys"], "its keys are kept"
 
@@ -399,24 +399,24 @@ def test_tokens_of_the_issuer_are_taken(it: Issuer, tokens: Tokens, key: RSAKey 
 )
 def test_claims_are_mapped_to_scopes(it: Issuer, claim: str, claims: dict[str, Any], scopes: set[str]) -> None:
     mapping = {"velum-users": "anonymize", "velum-admins": "operate"}
-    tokens = Tokens(oidc.Issuer(it.url, AUDIENCE, None, claim, mapping), Allowance())  # type: ignore[arg-type]
+    tokens = Tokens(oidc.Issuer(it.url, AUDIENCE, None, claim, mapping), Quota())  # type: ignore[arg-type]
     assert tokens.caller(it.token(**claims)).scopes == scopes
     tokens.close()
 
 
 def test_new_keys_are_fetched_when_they_are_met_but_not_more_often_than_that(it: Issuer) -> None:
     now = [0.0]
-    tokens = Tokens(oidc.Issuer(it.url, AUDIENCE, f"{it.url}/keys"), Allowance(), clock=lambda: now[0])
+    tokens = Tokens(oidc.Issuer(it.url, AUDIENCE, f"{it.url}/keys"), Quota(), clock=lambda: now[0])
     tokens.caller(it.token())
     new = RSAKey.generate_key(2048, {"kid": "new"})
     it.keys = [new.as_dict(private=False)]
     for _ in range(5):
-        with pytest.raises(NotKnown):
+        with pytest.raises(Unauthenticated):
             tokens.caller(it.token(new))
     assert it.asked == ["/keys"], "those who invent ids make no more calls"
     now[0] += oidc.FLOOR_SECONDS
     tokens.caller(it.token(new))
-    with pytest.raises(NotKnown):
+    with pytest.raises(Unauthenticated):
         tokens.caller(it.token())  # withdrawn
     assert it.asked == ["/keys"] * 2
     now[0] += oidc.KEPT_SECONDS
@@ -436,7 +436,7 @@ def test_keys_that_are_weak_or_for_something_else_are_left_out(it: Issuer) -> No
         ECKey.generate_key("P-384", {"kid": "large"}).as_dict(private=False),
         {"kty": "RSA", "n": 3},
     ]
-    tokens = Tokens(oidc.Issuer(it.url, AUDIENCE), Allowance())
+    tokens = Tokens(oidc.Issuer(it.url, AUDIENCE), Quota())
     with pytest.raises(Unavailable, match="lists none for RS256 or ES256"):
         tokens.caller(it.token())
     tokens.close()
@@ -467,12 +467,12 @@ def test_the_document_says_how_to_come_in_only_where_one_must(tmp_path: Path) ->
 
 
 def test_metrics_may_be_open_where_nothing_else_is(tmp_path: Path) -> None:
-    chosen = replace(guarded(tmp_path), watch=Watch(metrics_open=True))
+    chosen = replace(guarded(tmp_path), watch=ObservabilitySettings(metrics_open=True))
     with client(chosen) as it:
         assert it.get("/metrics").status_code == 200
         assert it.get("/list_urls").status_code == 401
 
 
 def test_a_key_is_what_it_says() -> None:
-    key = Key("0" * 12, "ada", frozenset({"review"}), "0" * 64, 1.0, None, None, None, 4)
-    assert Key.from_json(json.loads(json.dumps(key.to_json()))) == key
+    key = ApiKey("0" * 12, "ada", frozenset({"review"}), "0" * 64, 1.0, None, None, None, 4)
+    assert ApiKey.from_json(json.loads(json.dumps(key.to_json()))) == key

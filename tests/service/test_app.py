@@ -23,13 +23,13 @@ from tests.service.making import client, configuration, entry, picture, post, se
 from tests.waiting import until
 
 from velum.errors import BadPlan
-from velum.plugins import Host, Patch
-from velum.remote.reach import Reach
+from velum.plugins import Patch, RuntimeConfig
+from velum.remote.reach import NetworkPolicy
 from velum.service.app import create_app
 from velum.service.edge import JsonLines
-from velum.service.keys import Keys
+from velum.service.keys import ApiKeys
 from velum.service.problems import own
-from velum.settings.sections import Access
+from velum.settings.sections import AccessSettings
 
 pytestmark = pytest.mark.slow
 
@@ -104,8 +104,8 @@ def test_a_full_disk_shows(tmp_path: Path) -> None:
 
 def test_where_keys_are_asked_for_strangers_learn_no_addresses(tmp_path: Path) -> None:
     chosen = settings(tmp_path, ["http://127.0.0.1:1/"])
-    _, secret = Keys(tmp_path / "keys.json").add("ada", ["operate"])
-    with client(replace(chosen, access=Access(required=True, keys=tmp_path / "keys.json"))) as it:
+    _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["operate"])
+    with client(replace(chosen, access=AccessSettings(required=True, keys=tmp_path / "keys.json"))) as it:
         it.get("/available_methods/", headers={"x-api-key": secret})
         facts = it.get("/health/ready").json()
         assert (facts["urls"], facts["urls_reachable"], facts["faults"]) == (1, 0, 1)
@@ -234,7 +234,7 @@ def test_the_document_describes_every_endpoint(tmp_path: Path) -> None:
 
 
 def test_strictly_it_says_it_is_the_original(tmp_path: Path) -> None:
-    document = create_app(settings(tmp_path, strict=True), host=Host()).openapi()
+    document = create_app(settings(tmp_path, strict=True), host=RuntimeConfig()).openapi()
     info = document["info"]
     assert not any(map(own, document["paths"]))
     assert (info["title"], info["version"]) == ("BMW Anonymization API", "2.0")
@@ -242,7 +242,7 @@ def test_strictly_it_says_it_is_the_original(tmp_path: Path) -> None:
 
 def test_settings_that_cannot_be_used_are_told_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match="deny"):
-        create_app(settings(tmp_path, reach=Reach(deny=("not a host!",))), host=Host())
+        create_app(settings(tmp_path, reach=NetworkPolicy(deny=("not a host!",))), host=RuntimeConfig())
 
 
 @pytest.fixture

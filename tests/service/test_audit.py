@@ -16,17 +16,17 @@ from velum.jobs.craft import Task
 from velum.jobs.values import Submission
 from velum.limits import Limits
 from velum.plan import Plan
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.service.audit import FIRST, Audit, verify
-from velum.service.keys import Keys
+from velum.service.keys import ApiKeys
 from velum.service.metrics import Metrics
-from velum.service.watch import WatchedCraft
+from velum.service.watch import ObservedProcessor
 from velum.settings import Settings
-from velum.settings.sections import Access, Watch
+from velum.settings.sections import AccessSettings, ObservabilitySettings
 
 
 def audited(folder: Path, **more: Any) -> Settings:
-    return replace(settings(folder), watch=Watch(audit=folder / "log" / "audit.jsonl"), **more)
+    return replace(settings(folder), watch=ObservabilitySettings(audit=folder / "log" / "audit.jsonl"), **more)
 
 
 KEY = bytes(range(32))
@@ -37,9 +37,9 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_picture_is_told_by_hashes_and_counts(tmp_path: Path) -> None:
-    _, secret = Keys(tmp_path / "keys.json").add("ada", ["anonymize"])
+    _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
     image = picture()
-    with client(audited(tmp_path, access=Access(keys=tmp_path / "keys.json"))) as it:
+    with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as it:
         answer = post(it, image, configuration(), headers={"x-api-key": secret, "x-request-id": "id-1"})
     (line,) = lines(tmp_path)
     assert len(line.pop("code")) == 64
@@ -54,8 +54,8 @@ def test_a_picture_is_told_by_hashes_and_counts(tmp_path: Path) -> None:
 
 
 def test_names_of_files_and_keys_stay_out(tmp_path: Path) -> None:
-    _, secret = Keys(tmp_path / "keys.json").add("ada", ["anonymize"])
-    with client(audited(tmp_path, access=Access(keys=tmp_path / "keys.json"))) as it:
+    _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
+    with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as it:
         post(it, picture(), configuration(), headers={"x-api-key": secret})
         it.get("/no/photo.png", headers={"x-api-key": secret[:-1]})
     text = (tmp_path / "log" / "audit.jsonl").read_text()
@@ -64,9 +64,9 @@ def test_names_of_files_and_keys_stay_out(tmp_path: Path) -> None:
 
 
 def test_what_was_refused_and_what_failed_is_there_and_mere_looking_is_not(tmp_path: Path) -> None:
-    _, secret = Keys(tmp_path / "keys.json").add("ada", ["anonymize"])
+    _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
     key = {"x-api-key": secret}
-    with client(audited(tmp_path, access=Access(keys=tmp_path / "keys.json"))) as it:
+    with client(audited(tmp_path, access=AccessSettings(keys=tmp_path / "keys.json"))) as it:
         it.get("/health/live")
         it.get("/list_urls", headers=key)
         it.get("/list_urls")
@@ -214,7 +214,7 @@ def test_a_job_is_told_when_it_is_done(tmp_path: Path) -> None:
     source.write_bytes(picture())
     plan = Plan.of("zone: fixed(box=[1, 1, 9, 9]) -> blacken")
     task = Task("job-1", Submission("key", "photo.png", plan, "ada"), source, None, tmp_path)
-    craft = WatchedCraft(metrics, Audit(tmp_path / "audit.jsonl"), Host, Limits())
+    craft = ObservedProcessor(metrics, Audit(tmp_path / "audit.jsonl"), RuntimeConfig, Limits())
     try:
         (piece,) = craft.cut(task)
         result = craft.join(task, [craft.make(task, piece)])

@@ -17,10 +17,10 @@ from tests.service.making import settings as made
 
 from velum.locate import store
 from velum.locate.models import catalog
-from velum.locate.offer import Wish, offer
-from velum.plugins import Host
+from velum.locate.offer import ImportOptions, offer
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
-from velum.service.blur import Blurring
+from velum.service.blur import PanoramaxService
 from velum.service.problems import NotInstalled
 from velum.settings import Settings
 from velum.testing import FakeLocalizer
@@ -161,7 +161,7 @@ def test_plates_are_hidden_as_soon_as_a_model_for_them_is_here(tmp_path: Path) -
     with client(chosen, localizers=found) as it:
         assert asked(it).status_code == 503
         ssd(tmp_path / "plates.xml", classes=2)
-        wish = Wish(labels=("", "license_plate"), family="ssd", input={"size_wh": (32, 32)})
+        wish = ImportOptions(labels=("", "license_plate"), family="ssd", input={"size_wh": (32, 32)})
         store.put(offer(tmp_path / "plates.xml", wish), chosen.host())
         answer = asked(it)
         assert it.get("/health/ready").json()["blur"] == "ready"
@@ -170,8 +170,8 @@ def test_plates_are_hidden_as_soon_as_a_model_for_them_is_here(tmp_path: Path) -
 
 @pytest.mark.parametrize("here", [{"lpd-yunet"}, set(catalog())], ids=["one", "all"])
 def test_plates_are_blurred_where_models_for_them_are_here(tmp_path: Path, here: set[str]) -> None:
-    host = Host(models=tmp_path)
-    blurring = Blurring(None, None, None, host, lambda model: model.name in here, 1)  # type: ignore[arg-type]
+    host = RuntimeConfig(models=tmp_path)
+    blurring = PanoramaxService(None, None, None, host, lambda model: model.name in here, 1)  # type: ignore[arg-type]
     found = [rule.label for rule in blurring.plan().rules]
     assert set(found) == {"face", "license_plate"}
     assert {rule.hide.name for rule in blurring.plan().rules} == {"blur"}
@@ -179,7 +179,7 @@ def test_plates_are_blurred_where_models_for_them_are_here(tmp_path: Path, here:
 
 def test_a_model_that_is_fetched_later_is_taken_up(tmp_path: Path) -> None:
     here = set[str]()
-    blurring = Blurring(None, None, None, Host(models=tmp_path), lambda model: model.name in here, 1)  # type: ignore[arg-type]
+    blurring = PanoramaxService(None, None, None, RuntimeConfig(models=tmp_path), lambda model: model.name in here, 1)  # type: ignore[arg-type]
     with pytest.raises(NotInstalled, match="velum models pull"):
         blurring.plan()
     for count, name in enumerate(("lpd-yunet", "vehicle-license-plate-detection-barrier-0106"), 1):

@@ -18,17 +18,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.service.making import client, configuration, picture, post, settings
 
-from velum.bmw.gate import Gate
+from velum.bmw.gate import Admission
 from velum.engine.engine import Engine
 from velum.errors import Unavailable
 from velum.plan import Plan
-from velum.remote.peers import Peers
-from velum.remote.reach import Reach
+from velum.remote.peers import HttpClient
+from velum.remote.reach import NetworkPolicy
 from velum.service import health
 from velum.service.metrics import MOST_KINDS, Metrics
 from velum.service.traces import telemetry
-from velum.service.watch import WatchedGate
-from velum.settings.sections import Watch
+from velum.service.watch import ObservedAdmission
+from velum.settings.sections import ObservabilitySettings
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +107,7 @@ def test_jobs_are_counted_when_they_are_asked_for() -> None:
 
 def test_who_waits_for_the_processor_is_counted() -> None:
     metrics = Metrics()
-    gate: Gate = WatchedGate(metrics, 1, 9)
+    gate: Admission = ObservedAdmission(metrics, 1, 9)
     go = threading.Event()
 
     def work() -> None:
@@ -133,7 +133,7 @@ def test_who_waits_for_the_processor_is_counted() -> None:
 
 
 def test_metrics_can_be_turned_off(tmp_path: Path) -> None:
-    with client(replace(settings(tmp_path), watch=Watch(metrics=False))) as it:
+    with client(replace(settings(tmp_path), watch=ObservabilitySettings(metrics=False))) as it:
         assert it.get("/metrics").status_code == 404
 
 
@@ -144,7 +144,7 @@ def test_it_is_not_ready_while_the_database_of_jobs_is_away(tmp_path: Path) -> N
 
     away: list[bool] = []
     directory: Any = SimpleNamespace(now=SimpleNamespace(labels={"face": ()}), faults={})
-    peers = Peers(Reach())
+    peers = HttpClient(NetworkPolicy())
     with Engine() as engine:
         state = health.Health(engine, directory, peers, tmp_path, local=False, jobs=ask)
         state.warm()

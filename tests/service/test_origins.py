@@ -8,10 +8,10 @@ from starlette.datastructures import Headers
 from tests.service.making import client, configuration, picture, post, settings
 
 from velum.errors import BadPlan
-from velum.service.keys import Keys
+from velum.service.keys import ApiKeys
 from velum.service.origins import Sites
 from velum.settings import Settings
-from velum.settings.sections import Access
+from velum.settings.sections import AccessSettings
 
 OUR_PAGE = "http://127.0.0.1:4343"
 EVIL = "https://evil.example"
@@ -124,7 +124,7 @@ def test_no_page_drives_any_endpoint(tmp_path: Path, headers: dict[str, str], st
 
 
 def with_access(folder: Path, **access: object) -> Settings:
-    return replace(settings(folder), access=Access(**access))  # type: ignore[arg-type]
+    return replace(settings(folder), access=AccessSettings(**access))  # type: ignore[arg-type]
 
 
 def test_explicitly_open_services_are_checked_and_named_pages_can_read(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_explicitly_open_services_are_checked_and_named_pages_can_read(tmp_path:
 
 
 def test_where_keys_are_asked_for_they_decide(tmp_path: Path) -> None:
-    _, secret = Keys(tmp_path / "keys.json").add("ada", ["anonymize"])
+    _, secret = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
     with client(with_access(tmp_path, required=True, keys=tmp_path / "keys.json")) as it:
         headers = {"host": "velum.city.example", "origin": EVIL}
         assert it.get("/v1/jobs", headers={**headers, "x-api-key": secret}).status_code == 200

@@ -10,7 +10,7 @@ import pytest
 from tests.service.making import client, settings
 
 import velum.service
-from velum.service.page import Page
+from velum.service.page import UiFiles
 
 UI = Path(velum.service.__file__).parent / "ui"
 
@@ -30,7 +30,7 @@ def test_the_page_is_there_and_fetches_from_nowhere_else(tmp_path: Path) -> None
 
 
 def test_files_are_kept_for_ever_under_their_version_and_asked_for_otherwise(tmp_path: Path) -> None:
-    version = Page().version
+    version = UiFiles().version
     with client(settings(tmp_path)) as it:
         now, before = it.get(f"/ui/{version}/app.mjs"), it.get("/ui/older/app.mjs")
         again = it.get("/", headers={"if-none-match": it.get("/").headers["etag"]})
@@ -48,13 +48,13 @@ def test_files_are_kept_for_ever_under_their_version_and_asked_for_otherwise(tmp
 )
 def test_nothing_else_can_be_had(tmp_path: Path, path: str) -> None:
     with client(settings(tmp_path)) as it:
-        assert it.get(f"/ui/{Page().version}/{path}").status_code == 404
+        assert it.get(f"/ui/{UiFiles().version}/{path}").status_code == 404
 
 
 def test_what_is_delivered_is_small_and_still_what_was_written(tmp_path: Path) -> None:
     names = [one.relative_to(UI).as_posix() for one in UI.rglob("*.mjs")]
     with client(settings(tmp_path)) as it:
-        sent = {name: it.get(f"/ui/{Page().version}/{name}") for name in names}
+        sent = {name: it.get(f"/ui/{UiFiles().version}/{name}") for name in names}
     assert all(answer.status_code == 200 for answer in sent.values())
     assert sum(len(gzip.compress(answer.content)) for answer in sent.values()) < 60_000
     for name, answer in sent.items():

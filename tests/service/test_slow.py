@@ -13,8 +13,8 @@ import pytest
 from tests.service.making import client, on_the_wire, picture, settings
 from tests.waiting import until
 
-from velum.service.keys import Keys
-from velum.settings.sections import Access
+from velum.service.keys import ApiKeys
+from velum.settings.sections import AccessSettings
 
 HEAD = "POST {} HTTP/1.1\r\nHost: velum\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n"
 
@@ -95,9 +95,9 @@ def test_a_caller_has_so_many_places(tmp_path: Path) -> None:
 
 
 def test_an_upload_is_taken_over_by_its_owner_at_once(tmp_path: Path) -> None:
-    _, ada = Keys(tmp_path / "keys.json").add("ada", ["anonymize"])
-    _, eve = Keys(tmp_path / "keys.json").add("eve", ["anonymize"])
-    chosen = replace(settings(tmp_path), access=Access(required=True, keys=tmp_path / "keys.json"))
+    _, ada = ApiKeys(tmp_path / "keys.json").add("ada", ["anonymize"])
+    _, eve = ApiKeys(tmp_path / "keys.json").add("eve", ["anonymize"])
+    chosen = replace(settings(tmp_path), access=AccessSettings(required=True, keys=tmp_path / "keys.json"))
     data = picture()
     with on_the_wire(chosen) as address:
         own, other = {"x-api-key": ada}, {"x-api-key": eve}

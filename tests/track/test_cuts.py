@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from velum.errors import BadInput
-from velum.track import Look, Thumb
+from velum.track import Observation, Thumb
 from velum.track.cuts import scenes
 
 
@@ -56,7 +56,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_where_scenes_start(name: str) -> None:
     thumbs, expected = CASES[name]
-    told = list(scenes(Look(n, 960, 540, None, thumb) for n, thumb in enumerate(thumbs)))
+    told = list(scenes(Observation(n, 960, 540, None, thumb) for n, thumb in enumerate(thumbs)))
     assert [look.index for look, _ in told] == list(range(len(thumbs)))
     assert [look.index for look, cut in told if cut] == expected
 
@@ -71,4 +71,4 @@ def test_where_scenes_start(name: str) -> None:
 )
 def test_a_thumb_that_is_none_is_refused(thumb: Thumb) -> None:
     with pytest.raises(BadInput, match=r"thumb of frame 3 is .* must be uint8"):
-        Look(3, 960, 540, None, thumb)
+        Observation(3, 960, 540, None, thumb)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
 from velum.region import Box, Region
-from velum.track import Look, Thumb, follow
+from velum.track import Observation, Thumb, follow
 
 WIDTH, HEIGHT, SCALE = 960, 540, 2
 PAD = 6
@@ -61,9 +61,9 @@ def steady(x: float, y: float, dx: float = 0.0, dy: float = 0.0) -> Route:
 
 
 @cache
-def played(film: Film) -> list[tuple[Look, list[Flags]]]:
+def played(film: Film) -> list[tuple[Observation, list[Flags]]]:
     """Return the looks, with which samples of the thumb show each thing."""
-    rng, frames = np.random.default_rng(7), list[tuple[Look, list[Flags]]]()
+    rng, frames = np.random.default_rng(7), list[tuple[Observation, list[Flags]]]()
     skins = [texture(100 + i, 64, 64, 5) for i in range(len(film.things))]
     disc = cv2.circle(np.zeros((64, 64), np.uint8), (32, 32), 31, 255, -1)
     for n in range(film.frames):
@@ -88,7 +88,7 @@ def played(film: Film) -> list[tuple[Look, list[Flags]]]:
         if n in film.flashes:
             thumb = np.asarray(np.clip(thumb.astype(np.int16) + 150, 0, 255), np.uint8)
         looked = tuple(regions) if n % film.every == 0 else None
-        frames.append((Look(n, WIDTH, HEIGHT, looked, thumb), shows))
+        frames.append((Observation(n, WIDTH, HEIGHT, looked, thumb), shows))
     return frames
 
 
@@ -243,7 +243,7 @@ def test_filled_frames_get_the_mask_of_the_nearest_find_a_little_wider() -> None
     disc = cv2.circle(np.zeros((90, 90), np.uint8), (45, 45), 45, 1, -1).astype(bool)
     frames = played(Film((Thing(RIGHT, seen=outside((10, 20))),), frames=30))
     looks = [
-        Look(
+        Observation(
             look.index, WIDTH, HEIGHT, tuple(Region(r.box, r.label, 0.8, disc) for r in look.regions or ()), look.thumb
         )
         for look, _ in frames
@@ -283,11 +283,11 @@ def test_every_find_is_hidden_in_order_and_in_time(
 ) -> None:
     taken = 0
 
-    def looks() -> Iterator[Look]:
+    def looks() -> Iterator[Observation]:
         nonlocal taken
         for n, regions in enumerate(story):
             taken += 1
-            yield Look(n, 96, 64, regions, thumbs[n])
+            yield Observation(n, 96, 64, regions, thumbs[n])
 
     told = 0
     for n, regions in enumerate(follow(looks(), window, 2, {"face": 0.5})):
@@ -313,7 +313,7 @@ def test_labelled_faces_between_the_looks(shared: Path) -> None:
         thumbs = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(clip)]
     width, height = truth["width"], truth["height"]
     looks = [
-        Look(n, width, height, tuple(Region(b, "face") for b in by_frame[n]) if n in given_in else None, thumb)
+        Observation(n, width, height, tuple(Region(b, "face") for b in by_frame[n]) if n in given_in else None, thumb)
         for n, thumb in enumerate(thumbs)
     ]
     out = list(follow(looks, 24, 2))

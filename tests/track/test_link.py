@@ -3,16 +3,16 @@
 import pytest
 
 from velum.region import Box, Region
-from velum.track.edges import Edges
+from velum.track.edges import FloatBox
 from velum.track.link import FASTEST_GROWTH, Pairs, Track, pair_near, pair_overlapping
-from velum.track.strip import Find
+from velum.track.strip import Detection
 
 
-def find(place: int, x: float, y: float = 100.0, size: float = 40.0) -> Find:
-    return Find(Region(Box.around(x, y, x + size, y + size), "face"), place)
+def find(place: int, x: float, y: float = 100.0, size: float = 40.0) -> Detection:
+    return Detection(Region(Box.around(x, y, x + size, y + size), "face"), place)
 
 
-def track(*finds: Find) -> Track:
+def track(*finds: Detection) -> Track:
     made = Track(1, finds[0])
     for one in finds[1:]:
         made.see(one)
@@ -29,7 +29,7 @@ def track(*finds: Find) -> Track:
         ([find(n, 10 + 4 * n + (60 if n == 8 else 0)) for n in range(11)], (4, 0)),  # one wrong box
     ],
 )
-def test_velocity(finds: list[Find], velocity: tuple[float, float] | None) -> None:
+def test_velocity(finds: list[Detection], velocity: tuple[float, float] | None) -> None:
     assert track(*finds).velocity == (velocity and pytest.approx(velocity))
 
 
@@ -42,7 +42,7 @@ def test_velocity(finds: list[Find], velocity: tuple[float, float] | None) -> No
         ([find(0, 10, size=50), find(1, 10, size=60)], 1.0),  # two boxes are no trend
     ],
 )
-def test_growth(finds: list[Find], growth: float) -> None:
+def test_growth(finds: list[Detection], growth: float) -> None:
     assert track(*finds).growth == pytest.approx(growth, abs=0.003)
 
 
@@ -61,7 +61,7 @@ A, B, SMALL = (0.0, 0.0, 40.0, 40.0), (100.0, 0.0, 140.0, 40.0), (0.0, 0.0, 10.0
         ([A], [SMALL], []),
     ],
 )
-def test_pairs_that_overlap(expected: list[Edges], found: list[Edges], pairs: Pairs) -> None:
+def test_pairs_that_overlap(expected: list[FloatBox], found: list[FloatBox], pairs: Pairs) -> None:
     assert pair_overlapping(expected, found) == pairs
 
 
@@ -76,5 +76,5 @@ def test_pairs_that_overlap(expected: list[Edges], found: list[Edges], pairs: Pa
         (99, (400.0, 0.0, 440.0, 40.0), []),  # there is an end to it
     ],
 )
-def test_pairs_that_are_near(lost: int, found: Edges, pairs: Pairs) -> None:
+def test_pairs_that_are_near(lost: int, found: FloatBox, pairs: Pairs) -> None:
     assert pair_near([A], [lost], [found]) == pairs

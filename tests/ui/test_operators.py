@@ -10,13 +10,13 @@ from tests.ui.conftest import served, watched
 from tests.ui.test_page import picture
 from tests.ui.test_review import BRIGHTNESS, clip  # noqa: F401 - a fixture
 
-from velum.service.keys import Keys
+from velum.service.keys import ApiKeys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def test_a_key_is_made_shown_once_and_taken_back(browser: Any, tmp_path: Path, stand_in: Path) -> None:
-    _, operator = Keys(tmp_path / "data" / "keys.json").add("op", ["anonymize", "operate"])
+    _, operator = ApiKeys(tmp_path / "data" / "keys.json").add("op", ["anonymize", "operate"])
     for address in served(tmp_path, PYTHONPATH=str(stand_in)):
         for page in watched(browser, address):
             signed_in(page, operator)
@@ -53,7 +53,7 @@ def test_with_a_key_a_video_streams_and_results_are_saved(
     stand_in: Path,
     clip: Path,  # noqa: F811 - the fixture
 ) -> None:
-    _, secret = Keys(tmp_path / "data" / "keys.json").add("desk", ["anonymize", "review"])
+    _, secret = ApiKeys(tmp_path / "data" / "keys.json").add("desk", ["anonymize", "review"])
     for address in served(tmp_path, PYTHONPATH=str(stand_in)):
         for page in watched(browser, address):
             page.goto("/")
@@ -83,7 +83,7 @@ def test_where_nobody_is_asked_the_page_says_how_to_begin(page: Any) -> None:
 
 def test_who_may_not_operate_is_told(browser: Any, tmp_path: Path, stand_in: Path) -> None:
     file = tmp_path / "data" / "keys.json"
-    _, secret = Keys(file).add("desk", ["anonymize"])
+    _, secret = ApiKeys(file).add("desk", ["anonymize"])
     for address in served(tmp_path, PYTHONPATH=str(stand_in)):
         for page in watched(browser, address):
             signed_in(page, secret)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 from tests.ui.conftest import served, watched
 
-from velum.service.keys import Keys
+from velum.service.keys import ApiKeys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -295,7 +295,7 @@ def test_what_cannot_be_done_is_said(page: Any) -> None:
 
 def test_a_key_is_asked_for_and_kept_nowhere(browser: Any, tmp_path: Path, stand_in: Path) -> None:
     (tmp_path / "data").mkdir()
-    _, key = Keys(tmp_path / "data" / "keys.json").add("anna", ["anonymize", "review"])
+    _, key = ApiKeys(tmp_path / "data" / "keys.json").add("anna", ["anonymize", "review"])
     for address in served(tmp_path, PYTHONPATH=str(stand_in)):
         for page in watched(browser, address):
             page.goto("/")

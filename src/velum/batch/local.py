@@ -21,7 +21,7 @@ MANIFEST = ".velum-manifest.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BatchItem:
     """One source and where its result goes; `note` says where the result is called otherwise than its source."""
 
     source: Path
@@ -34,7 +34,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class FileFilter:
     """Which files of folders are taken: those that any of `include` fits (none: all), and none of `exclude`.
 
     A pattern is as of a shell, and fits a file's name or its path within the folder, in any case of letters.
@@ -54,15 +54,17 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ItemResult:
     """What became of a job: a report, an error, or neither when it was finished before."""
 
-    job: Job
+    job: BatchItem
     report: Report | None = None
     error: VelumError | None = None
 
 
-def arrange(sources: Sequence[Path], target: Path | None, choice: Choice = Choice()) -> tuple[list[Job], Path | None]:
+def arrange(
+    sources: Sequence[Path], target: Path | None, choice: FileFilter = FileFilter()
+) -> tuple[list[BatchItem], Path | None]:
     """Return the jobs for files and folders, and the folder whose tree mirrors the sources (None for a single file).
 
     Without a target, `photo.jpg` becomes `photo.hidden.jpg` and the folder `photos` becomes `photos.hidden`. Folders
@@ -78,11 +80,11 @@ def arrange(sources: Sequence[Path], target: Path | None, choice: Choice = Choic
     if not many:
         source = sources[0]
         if target is not None and not target.is_dir():
-            return [Job(source, target)], None
+            return [BatchItem(source, target)], None
         suffix, note = _suffix_of_result(source)
         if target is None:
-            return [Job(source, source.with_name(f"{source.stem}.hidden{suffix}"), note)], None
-        return [Job(source, target / f"{source.stem}{suffix}", note)], None
+            return [BatchItem(source, source.with_name(f"{source.stem}.hidden{suffix}"), note)], None
+        return [BatchItem(source, target / f"{source.stem}{suffix}", note)], None
     folder = target or (sources[0].with_name(f"{sources[0].resolve().name}.hidden") if len(sources) == 1 else None)
     if folder is None:
         raise BadPlan("several sources need a folder to write to; add -o FOLDER")
@@ -93,14 +95,14 @@ def arrange(sources: Sequence[Path], target: Path | None, choice: Choice = Choic
 
 def run(
     engine: Engine,
-    jobs: Iterable[Job],
+    jobs: Iterable[BatchItem],
     plan: Plan,
     *,
     workers: int,
     overwrite: bool = False,
     manifest: Path | None = None,
     resume: bool = False,
-) -> Generator[Outcome]:
+) -> Generator[ItemResult]:
     """Run the jobs on `workers` threads and yield each outcome as it comes.
 
     Finished jobs are noted in the `manifest`. With `resume`, jobs that it lists, from the same source and with the same
@@ -111,7 +113,7 @@ def run(
     overwrite = overwrite or resume
     waiting = iter(jobs)
     with ThreadPoolExecutor(workers, thread_name_prefix="velum-batch") as pool:
-        running: set[Future[Outcome]] = set()
+        running: set[Future[ItemResult]] = set()
         try:
             while True:
                 fresh = islice(waiting, 2 * workers - len(running))
@@ -126,23 +128,23 @@ def run(
                 future.cancel()
 
 
-def _run(engine: Engine, job: Job, plan: Plan, overwrite: bool, finished: "_Manifest | None") -> Outcome:  # noqa: FBT001 - passed through a pool
+def _run(engine: Engine, job: BatchItem, plan: Plan, overwrite: bool, finished: "_Manifest | None") -> ItemResult:  # noqa: FBT001 - passed through a pool
     try:
         if finished and finished.has(job):
-            return Outcome(job)
+            return ItemResult(job)
         _make_folder(job.target.parent)
         report = engine.hide(job.source, job.target, plan, overwrite=overwrite)
     except VelumError as error:
-        return Outcome(job, error=error)
+        return ItemResult(job, error=error)
     if finished:
         finished.add(job)
-    return Outcome(job, job.noted(report))
+    return ItemResult(job, job.noted(report))
 
 
-def _mirrored(sources: Sequence[Path], folder: Path, choice: Choice) -> list[Job]:
+def _mirrored(sources: Sequence[Path], folder: Path, choice: FileFilter) -> list[BatchItem]:
     inside = folder.resolve()
-    plain: dict[Path, Job] = {}
-    renamed: list[tuple[Path, Job]] = []
+    plain: dict[Path, BatchItem] = {}
+    renamed: list[tuple[Path, BatchItem]] = []
     for source in sources:
         if source.is_dir() and source.resolve() == inside:
             raise BadPlan(f"{folder} is both source and target; choose another folder to write to")
@@ -151,9 +153,9 @@ def _mirrored(sources: Sequence[Path], folder: Path, choice: Choice) -> list[Job
             target = folder / (path.relative_to(source) if source.is_dir() else path.name)
             suffix, note = _suffix_of_result(path)
             if note:
-                renamed.append((target, Job(path, target.with_suffix(suffix), note)))
+                renamed.append((target, BatchItem(path, target.with_suffix(suffix), note)))
             else:
-                _add(plain, Job(path, target))
+                _add(plain, BatchItem(path, target))
     # Only now are the names known that are taken, also where upper and lower case are one.
     taken = {str(target).casefold() for target in plain}
     shared = Counter(str(job.target).casefold() for _, job in renamed)
@@ -162,14 +164,14 @@ def _mirrored(sources: Sequence[Path], folder: Path, choice: Choice) -> list[Job
         free = name not in taken and shared[name] == 1
         _add(plain, job if free else replace(job, target=target.with_name(target.name + job.target.suffix)))
     if not plain:
-        chosen = " that --include and --exclude leave" if choice != Choice() else ""
+        chosen = " that --include and --exclude leave" if choice != FileFilter() else ""
         raise BadInput(
             f"no pictures in {', '.join(map(str, sources))}{chosen}; known are {', '.join(sorted(media.SUFFIXES))}"
         )
     return sorted(plain.values(), key=lambda job: job.source) if renamed else list(plain.values())
 
 
-def _add(jobs: dict[Path, Job], job: Job) -> None:
+def _add(jobs: dict[Path, BatchItem], job: BatchItem) -> None:
     if job.target in jobs:
         raise BadPlan(
             f"{job.source} and {jobs[job.target].source} would both be written to {job.target}; run them one by one"
@@ -211,10 +213,10 @@ class _Manifest:
         self._lock = threading.Lock()
         self._finished = set(self._read()) if resume else set()
 
-    def has(self, job: Job) -> bool:
+    def has(self, job: BatchItem) -> bool:
         return job.target.exists() and self._entry(job) in self._finished
 
-    def add(self, job: Job) -> None:
+    def add(self, job: BatchItem) -> None:
         line = json.dumps(self._entry(job), ensure_ascii=False) + "\n"
         try:
             with self._lock, self._path.open("a", encoding="utf-8") as file:
@@ -222,7 +224,7 @@ class _Manifest:
         except OSError as error:
             raise OutputFailed(f"cannot write {self._path}: {error.strerror or error}") from error
 
-    def _entry(self, job: Job) -> tuple[str, int, int, str]:
+    def _entry(self, job: BatchItem) -> tuple[str, int, int, str]:
         try:
             stat = job.source.stat()
         except OSError as error:

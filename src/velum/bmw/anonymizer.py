@@ -13,18 +13,18 @@ from typing import BinaryIO, TypeVar
 
 from velum.bmw import wire
 from velum.bmw.asked import NoAnswer
-from velum.bmw.gate import Busy, Gate
-from velum.bmw.methods import Directory
-from velum.bmw.plan import Order, Refusal, order
-from velum.bmw.schema import Refused, read_configuration
-from velum.bmw.workshop import Workshop
+from velum.bmw.gate import Admission, Overloaded
+from velum.bmw.methods import ApiDirectory
+from velum.bmw.plan import ParsedRequest, Refusal, order
+from velum.bmw.schema import RequestRefused, read_configuration
+from velum.bmw.workshop import ScratchDirs
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, LimitExceeded, OutputFailed, Unavailable, VelumError
 from velum.limits import Limits
 from velum.media.plain import PlainFormat
 from velum.plan import Plan
 from velum.report import Report
-from velum.use import Use
+from velum.use import PartSpec
 
 LONGEST_STEM = 60
 """Letters of an uploaded file's name that the name of the finished video keeps: no file system allows 256 bytes."""
@@ -35,14 +35,14 @@ SAME_NAMES = 1000
 T = TypeVar("T")
 
 
-class Gone(Unavailable):
+class ClientGone(Unavailable):
     """Nobody waits for the answer any more."""
 
     http_status = 499
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class AnonymizedImage:
     """A picture with everything hidden that was asked for."""
 
     data: bytes
@@ -50,7 +50,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Video:
+class AnonymizedVideo:
     """A finished video, where it was put."""
 
     path: Path
@@ -65,34 +65,34 @@ class Anonymizer:
     """
 
     engine: Engine
-    directory: Directory
-    gate: Gate
+    directory: ApiDirectory
+    gate: Admission
     limits: Limits
-    workshop: Workshop
+    workshop: ScratchDirs
     videos: Path
     video_slots: threading.BoundedSemaphore
     strict: bool = False
 
     def picture(
         self, image: bytes, configuration: bytes, kind: PlainFormat, gone: threading.Event, note: Callable[[str], None]
-    ) -> Picture | Refusal:
+    ) -> AnonymizedImage | Refusal:
         """Return the picture with everything hidden that the configuration names, or what is wrong with that.
 
-        Raises `BadInput` for a picture that cannot be read, whatever the configuration is, and `Refused` for a
-        configuration that cannot; `Busy` when too many wait for the same service.
+        Raises `BadInput` for a picture that cannot be read, whatever the configuration is, and `RequestRefused` for a
+        configuration that cannot; `Overloaded` when too many wait for the same service.
         """
         try:
             asked = self._asked(configuration)
-        except (Refused, LimitExceeded):
+        except (RequestRefused, LimitExceeded):
             self._look(image, gone)
             raise
         if isinstance(asked, Refusal):
             self._look(image, gone)
             return asked
 
-        def run(plan: Plan) -> Picture:
+        def run(plan: Plan) -> AnonymizedImage:
             with self._working(gone):
-                return Picture(*self.engine.hide_plain(image, plan, format=kind))
+                return AnonymizedImage(*self.engine.hide_plain(image, plan, format=kind))
 
         with self.gate.admitted(asked.services):
             made = self._done(asked, run, note)
@@ -102,16 +102,16 @@ class Anonymizer:
 
     def video(
         self, upload: BinaryIO, filename: str, configuration: bytes, gone: threading.Event, note: Callable[[str], None]
-    ) -> Video | Refusal:
+    ) -> AnonymizedVideo | Refusal:
         """Put the video, with everything hidden that the configuration names, into the folder of finished ones.
 
-        Or return what is wrong with the configuration. Raises as `picture` does, and `Busy`.
+        Or return what is wrong with the configuration. Raises as `picture` does, and `Overloaded`.
         """
         asked = self._asked(configuration, video=True)
         if isinstance(asked, Refusal):
             return asked
         if not self.video_slots.acquire(blocking=False):
-            raise Busy("as many videos are in work as may be; try again later")
+            raise Overloaded("as many videos are in work as may be; try again later")
         try:
             with self.workshop.folder() as folder:
                 _spool(upload, folder / "upload")
@@ -123,7 +123,7 @@ class Anonymizer:
                 report = self._done(asked, run, note)
                 if isinstance(report, Refusal):
                     return report
-                return Video(_placed(target, self.videos, filename), report)
+                return AnonymizedVideo(_placed(target, self.videos, filename), report)
         finally:
             self.video_slots.release()
 
@@ -141,11 +141,11 @@ class Anonymizer:
             note(f"{error}; tried without its sound")
             return hidden(replace(plan, video=replace(plan.video, audio="drop")))
 
-    def _asked(self, configuration: bytes, *, video: bool = False) -> Order | Refusal:
+    def _asked(self, configuration: bytes, *, video: bool = False) -> ParsedRequest | Refusal:
         entries = read_configuration(configuration, strict=self.strict)
         return order(entries, self.directory.current, strict=self.strict, video=video)
 
-    def _done(self, asked: Order, run: Callable[[Plan], T], note: Callable[[str], None]) -> T | Refusal:
+    def _done(self, asked: ParsedRequest, run: Callable[[Plan], T], note: Callable[[str], None]) -> T | Refusal:
         """Return what `run` makes of the plan, or a text for each entry whose localizer gave no usable answer.
 
         After one such failure the others are still asked, so that the answer names all that fail, and nothing else
@@ -162,7 +162,7 @@ class Anonymizer:
                 failed.add(error.use)
         return asked.failed(frozenset(failed)) if failed or made is None else made
 
-    def _unusable(self, plan: Plan, note: Callable[[str], None]) -> set[Use]:
+    def _unusable(self, plan: Plan, note: Callable[[str], None]) -> set[PartSpec]:
         """Return the localizers of a plan that cannot be had."""
         failed = set()
         for use in dict.fromkeys(rule.locate for rule in plan.rules):
@@ -190,7 +190,7 @@ class Anonymizer:
 
 def _stop_if(gone: threading.Event) -> None:
     if gone.is_set():
-        raise Gone("the client went away, or the service ends")
+        raise ClientGone("the client went away, or the service ends")
 
 
 def _spool(upload: BinaryIO, target: Path) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from velum.bmw.gate import Gate
+from velum.bmw.gate import Admission
 from velum.bmw.localizer import Bmw
 from velum.errors import Unavailable, VelumError
 from velum.frame import Frame
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Region
-from velum.use import Use
+from velum.use import PartSpec
 
 NAME = "asked"
 """Name in plans. It exists only in the service, where each address was checked before."""
@@ -20,15 +20,15 @@ NAME = "asked"
 class NoAnswer(Unavailable):
     """An inference API gave no usable answer; `use` is the localizer of the plan."""
 
-    def __init__(self, use: Use, why: str) -> None:
+    def __init__(self, use: PartSpec, why: str) -> None:
         super().__init__(why)
         self.use = use
 
 
-class Asked:
+class RequestLocalizer:
     """What `bmw` finds. While its service works, the processor is free for others."""
 
-    def __init__(self, use: Use, make: Callable[[], Bmw], gate: Gate) -> None:
+    def __init__(self, use: PartSpec, make: Callable[[], Bmw], gate: Admission) -> None:
         """Do nothing yet: looking up an address may take long, and parts are made one after the other."""
         self._use, self._make, self._gate = use, make, gate
         self._lock = threading.Lock()
@@ -71,11 +71,13 @@ class Asked:
         return self._made
 
 
-def localizer(gate: Gate) -> Callable[..., Asked]:
+def localizer(gate: Admission) -> Callable[..., RequestLocalizer]:
     """Return the localizer `asked`, which lets others to the processor through `gate`."""
 
-    def asked(url: str, model: str, kind: Literal["detection", "segmentation"], host: Host) -> Asked:
-        use = Use(NAME, {"url": url, "model": model, "kind": kind})
-        return Asked(use, lambda: Bmw(url, model, host, kind=kind), gate)
+    def asked(
+        url: str, model: str, kind: Literal["detection", "segmentation"], host: RuntimeConfig
+    ) -> RequestLocalizer:
+        use = PartSpec(NAME, {"url": url, "model": model, "kind": kind})
+        return RequestLocalizer(use, lambda: Bmw(url, model, host, kind=kind), gate)
 
     return asked

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from velum.bmw import mask, wire
 from velum.errors import BadInput, BadPlan, Unavailable
-from velum.remote.peers import Peers, Upload
+from velum.remote.peers import FormFile, HttpClient
 
 T = TypeVar("T")
 
@@ -33,8 +33,8 @@ class Description:
 class InferenceApi:
     """The inference API at one address. Safe to share between threads; it holds nothing."""
 
-    def __init__(self, base_url: str, peers: Peers) -> None:
-        """Check the address. Raises `BadPlan` for one that cannot be or may not be asked, else as `Peers.check`."""
+    def __init__(self, base_url: str, peers: HttpClient) -> None:
+        """Check the address. Raises `BadPlan` for one that is malformed or not allowed, else as `HttpClient.check`."""
         peers.check(base_url)  # first: it tells of credentials without showing them
         if "?" in base_url or "#" in base_url:
             raise BadPlan(f"address {base_url!r} has a query or a fragment; write it as http://host:port/")
@@ -65,10 +65,10 @@ class InferenceApi:
         merged = kind == wire.SEGMENTATION and all(offered.values())
         return Description(labels, kind, palette, stated, merged)
 
-    def finds(self, model: str, picture: bytes, filename: str, kind: str) -> tuple[wire.Find, ...]:
+    def finds(self, model: str, picture: bytes, filename: str, kind: str) -> tuple[wire.ApiDetection, ...]:
         """Return what a detection model finds in a picture file; `kind` is its content type. Raises `Unavailable`."""
         path = _path(model, wire.PREDICT)
-        answer = self._peers.post(self.url + path, Upload(wire.INPUT, filename, picture, kind))
+        answer = self._peers.post(self.url + path, FormFile(wire.INPUT, filename, picture, kind))
         return self._read(path, wire.told(answer.status, answer.body), wire.read_finds)
 
     def mask(
@@ -79,7 +79,7 @@ class InferenceApi:
         `known` is what `describe` returned for the model. Raises `Unavailable`.
         """
         path = _path(model, wire.INFERENCE)
-        answer = self._peers.post(self.url + path, Upload(wire.INPUT, filename, picture, kind))
+        answer = self._peers.post(self.url + path, FormFile(wire.INPUT, filename, picture, kind))
         if not wire.succeeded(answer.status):
             raise self._failed(path, f"status {answer.status} and {wire.excerpt(answer.body)}")
         try:
@@ -98,11 +98,11 @@ class InferenceApi:
         except BadInput:
             return None
 
-    def _get(self, path: str) -> wire.Told:
+    def _get(self, path: str) -> wire.ApiResponse:
         answer = self._peers.get(self.url + path)
         return wire.told(answer.status, answer.body)
 
-    def _read(self, path: str, answer: wire.Told, reader: Callable[[object], T]) -> T:
+    def _read(self, path: str, answer: wire.ApiResponse, reader: Callable[[object], T]) -> T:
         if answer.error:
             raise self._failed(path, answer.error)
         try:

@@ -12,7 +12,7 @@ from velum.locate.offer import read_text
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class ConfigObject:
     """One JSON object; `path` is its file, `where` names it in errors. Keys that nobody asks for are ignored."""
 
     path: Path
@@ -74,14 +74,14 @@ class Config:
             raise self._wrong(key, "a list of strings")
         return tuple(one.strip() for one in value)
 
-    def table(self, key: str) -> "Config | None":
+    def table(self, key: str) -> "ConfigObject | None":
         """Return an object within this one, None when it is missing. Raises `BadInput` for another value."""
         value = self.values.get(key)
         if value is None:
             return None
         if not isinstance(value, dict):
             raise self._wrong(key, "an object")
-        return Config(self.path, f"{key} of {self.where}", value)
+        return ConfigObject(self.path, f"{key} of {self.where}", value)
 
     def _wrong(self, key: str, must: str) -> BadInput:
         if key not in self.values:

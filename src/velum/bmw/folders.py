@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from velum.bmw.config import Config
+from velum.bmw.config import ConfigObject
 from velum.bmw.pbtxt import read_label_map
 from velum.errors import BadInput
 from velum.locate.catalogfile import NAME
-from velum.locate.offer import LEAST_THRESHOLD, Offer, Wish, labels_from, named, offer
+from velum.locate.offer import LEAST_THRESHOLD, ImportedModel, ImportOptions, labels_from, named, offer
 from velum.locate.runtime import darknet
 
 SEGMENTATION_THRESHOLD = 0.5
@@ -34,14 +34,14 @@ _MARKS = ("config.json", "configuration.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ModelFolderOptions:
     """How a folder is to be read: what the user says, where converted files may lie, and whose channel order."""
 
-    wish: Wish
+    wish: ImportOptions
     room: Path
     reproduce: bool = False
 
-    def offer(self, path: Path, folder: Path, read: Wish) -> Offer:
+    def offer(self, path: Path, folder: Path, read: ImportOptions) -> ImportedModel:
         """Return the offer of a folder whose config says `read`; what the user says wins."""
         said = self.wish
         merged = replace(
@@ -68,7 +68,7 @@ def model_folders(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(one for one in folder.iterdir() if one.is_dir() and is_model_folder(one)))
 
 
-def read(folder: Path, reading: Reading) -> Offer:
+def read(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
     """Return what a model folder offers. Raises `BadInput` naming the file that is missing or wrong."""
     if _all(folder, ".params"):
         raise BadInput(_gluon(folder))
@@ -80,18 +80,18 @@ def read(folder: Path, reading: Reading) -> Offer:
         return _darknet(folder, reading)
     if _all(folder, ".xml") or _all(folder, ".bin"):
         return _openvino(folder, reading)
-    engine = Config.read(folder / "config.json").text("inference_engine_name", "")
+    engine = ConfigObject.read(folder / "config.json").text("inference_engine_name", "")
     raise BadInput(
         f"{folder} holds no network{f' for {engine}' if engine else ''}; next to config.json there must be .xml and "
         ".bin, frozen_inference_graph.pb, saved_model.pb with variables/, or .cfg and .weights"
     )
 
 
-def _openvino(folder: Path, reading: Reading) -> Offer:
-    config = Config.read(folder / "config.json")
+def _openvino(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
+    config = ConfigObject.read(folder / "config.json")
     # The service fed RGB to every network, whatever it was converted for.
     order = {"order": "rgb"} if reading.reproduce else {}
-    wish = Wish(
+    wish = ImportOptions(
         labels=labels_from(_needed(folder, "classes.txt")),
         threshold=_percent(config),
         input={"fit": "stretch", **PLAIN, **order},
@@ -99,8 +99,8 @@ def _openvino(folder: Path, reading: Reading) -> Offer:
     return reading.offer(_only(folder, ".xml"), folder, wish)
 
 
-def _instances(folder: Path, reading: Reading) -> Offer:
-    config = Config.read(folder / "configuration.json")
+def _instances(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
+    config = ConfigObject.read(folder / "configuration.json")
     labels = config.texts("classesname")
     # The service read the names alone, and the sample that comes with it names 81 and states 21. Fewer names than
     # classes would leave things without a name, and so unhidden.
@@ -108,7 +108,7 @@ def _instances(folder: Path, reading: Reading) -> Offer:
         raise BadInput(f"{config.path} states {config.whole('classes')} classes and names {len(labels)}; name them all")
     # Instances are never of class 0, the background. The service masked with RGB, and drew its overlays with BGR.
     order = {"order": "rgb"} if reading.reproduce else {}
-    wish = Wish(
+    wish = ImportOptions(
         labels=("", *labels[1:]),
         threshold=SEGMENTATION_THRESHOLD,
         input={"fit": "letterbox", **PLAIN, **order},
@@ -116,24 +116,24 @@ def _instances(folder: Path, reading: Reading) -> Offer:
     return reading.offer(_only(folder, ".xml"), folder, wish)
 
 
-def _tensorflow(folder: Path, reading: Reading) -> Offer:
-    config = Config.read(folder / "config.json")
+def _tensorflow(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
+    config = ConfigObject.read(folder / "config.json")
     labels = read_label_map(_needed(folder, "object-detection.pbtxt"))
     frozen = folder / "frozen_inference_graph.pb"
     path = frozen if frozen.is_file() else folder / "saved_model.pb"
-    wish = Wish(labels=labels, threshold=_percent(config), input={"order": "rgb", **PLAIN, **_resizer(folder)})
+    wish = ImportOptions(labels=labels, threshold=_percent(config), input={"order": "rgb", **PLAIN, **_resizer(folder)})
     return reading.offer(path, folder, wish)
 
 
-def _darknet(folder: Path, reading: Reading) -> Offer:
-    config = Config.read(folder / "config.json")
+def _darknet(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
+    config = ConfigObject.read(folder / "config.json")
     target = reading.room / f"{named(folder.name, stated=False)}.xml"
     image = config.table("image")
     size = (image.whole("width"), image.whole("height")) if image else None
     cfg, weights = _only(folder, ".cfg"), _only(folder, ".weights")
     labels = labels_from(_only(folder, ".names"))
     size_wh = darknet.convert(cfg, weights, target, size)
-    wish = Wish(
+    wish = ImportOptions(
         labels=labels,
         family="darknet",
         threshold=_fraction(config) if config.has("detection_threshold") else _percent(config),
@@ -142,7 +142,7 @@ def _darknet(folder: Path, reading: Reading) -> Offer:
     return reading.offer(target, folder, wish)
 
 
-def _blob(image: Config | None, *, reproduce: bool) -> Mapping[str, Any]:
+def _blob(image: ConfigObject | None, *, reproduce: bool) -> Mapping[str, Any]:
     """Return how a picture is scaled: as the config says for OpenCV, by 255 as darknet itself does.
 
     `swapRB` turned pictures that were RGB already into BGR, which networks of darknet are not made for.
@@ -174,11 +174,11 @@ def _called(folder: Path) -> str:
     return folder.name if NAME.fullmatch(folder.name) else named(folder.name, stated=False)
 
 
-def _percent(config: Config) -> float:
+def _percent(config: ConfigObject) -> float:
     return max(LEAST_THRESHOLD, config.number("confidence", None, at_most=100) / 100)
 
 
-def _fraction(config: Config) -> float:
+def _fraction(config: ConfigObject) -> float:
     return max(LEAST_THRESHOLD, config.number("detection_threshold", None, at_most=1))
 
 

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from velum.errors import Unavailable
 
 
-class Busy(Unavailable):
+class Overloaded(Unavailable):
     """There is more to do than may wait. Try again later."""
 
+    code = "Busy"
     http_status = 429
 
 
-class Gate:
+class Admission:
     """Lets `parallel` pictures at a time to the processor, and `places` in for each service that they ask.
 
     Places are counted for each service apart: where one is slow, requests that ask others go on.
@@ -29,11 +30,11 @@ class Gate:
 
     @contextmanager
     def admitted(self, services: frozenset[str]) -> Iterator[None]:
-        """Take a place for each service. Raises `Busy` when one has none left."""
+        """Take a place for each service. Raises `Overloaded` when one has none left."""
         with self._lock:
             full = sorted(one for one in services if self._inside[one] >= self._places)
             if full:
-                raise Busy(f"{self._places} requests to {', '.join(full)} are in work or wait; try again later")
+                raise Overloaded(f"{self._places} requests to {', '.join(full)} are in work or wait; try again later")
             self._inside.update(services)
         try:
             yield

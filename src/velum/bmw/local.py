@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from velum.bmw import wire
-from velum.bmw.methods import Served
+from velum.bmw.methods import RemoteModel
 from velum.errors import BadPlan, Unavailable
 from velum.locate import fetch, models
 from velum.locate.asset import Model
 from velum.locate.families import family
 from velum.plan import Rule
-from velum.plugins import Host
-from velum.use import Use
+from velum.plugins import RuntimeConfig
+from velum.use import PartSpec
 
 URL = "http://velum/"
 """Address under which they are listed. It is a name, not a place: nothing is ever sent there."""
@@ -19,14 +19,14 @@ OUTLINING = frozenset({"mask_rcnn", "yolact"})
 """Families of the localizer for boxes that find outlines as well."""
 
 
-class Local:
+class BuiltinModels:
     """The models that work at once, nothing being fetched."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: RuntimeConfig) -> None:
         self._host = host
         self._verified: set[str] = set()
 
-    def served(self) -> Sequence[Served]:
+    def served(self) -> Sequence[RemoteModel]:
         """Return them: first the default one, which is listed in any case, then those that the user added, then others.
 
         Files that were found to be right once are not read again.
@@ -47,22 +47,22 @@ class Local:
         return True
 
 
-def rule(label: str, model: str, hide: Use) -> Rule:
+def rule(label: str, model: str, hide: PartSpec) -> Rule:
     """Return the rule that hides what a model of velum finds of a label."""
-    return Rule(label, Use(model), hide)
+    return Rule(label, PartSpec(model), hide)
 
 
-def _served(model: Model) -> Served:
+def _served(model: Model) -> RemoteModel:
     kind = family(model.family)
     outlines = kind.localizer == "segment" or model.family in OUTLINING
     labels = tuple(dict.fromkeys(label for label in model.labels if label and _stands(label)))
-    return Served(model.name, wire.SEGMENTATION if outlines else wire.DETECTION, labels)
+    return RemoteModel(model.name, wire.SEGMENTATION if outlines else wire.DETECTION, labels)
 
 
 def _stands(label: str) -> bool:
     """Tell whether a label can stand in a rule."""
     try:
-        rule(label, models.default().name, Use("blacken"))
+        rule(label, models.default().name, PartSpec("blacken"))
     except BadPlan:
         return False
     return True

@@ -13,10 +13,10 @@ from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame
 from velum.locate.labels import exact
 from velum.media.sniff import format_of
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.png import encode_png
 from velum.region import Box, Region
-from velum.remote.peers import Peers
+from velum.remote.peers import HttpClient
 from velum.remote.reach import ANYWHERE
 
 FRESH_SECONDS = 60.0
@@ -39,7 +39,7 @@ class Bmw:
     """
 
     def __init__(
-        self, url: str, model: str, host: Host, *, kind: Literal["detection", "segmentation"] = "detection"
+        self, url: str, model: str, host: RuntimeConfig, *, kind: Literal["detection", "segmentation"] = "detection"
     ) -> None:
         """Check the address, which is not asked yet; `kind` is that of the model.
 
@@ -48,7 +48,7 @@ class Bmw:
         """
         if not named(model):
             raise BadPlan(f"model of bmw is {model!r}; it must be the name of a model, which is printable")
-        peers = Peers(ANYWHERE) if host.peers is None else host.peers
+        peers = HttpClient(ANYWHERE) if host.peers is None else host.peers
         self._own = peers if host.peers is None else None
         self._api = InferenceApi(url, peers)
         self._model, self._kind = model, kind
@@ -119,7 +119,7 @@ class Bmw:
         return known[1]
 
 
-def region_of(find: wire.Find, width: int, height: int) -> Region | None:
+def region_of(find: wire.ApiDetection, width: int, height: int) -> Region | None:
     """Return the region of one find in a picture of that size, None for one that is empty or outside.
 
     Edges in the wrong order are put right: something was found, and it must not stay as it was. Right and bottom are

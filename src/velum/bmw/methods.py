@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from velum.bmw import wire
-from velum.bmw.techniques import Shown
+from velum.bmw.techniques import ListedTechnique
 from velum.bmw.urls import Urls
 from velum.errors import BadInput, Unavailable, VelumError
 
@@ -35,7 +35,7 @@ Kinds = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class RemoteModel:
     """A model that an address serves, its kind and its labels; `fault` is why it cannot be used, where it cannot."""
 
     model: str
@@ -44,20 +44,22 @@ class Served:
     fault: str = ""
 
 
-Ask = Callable[[str], Sequence[Served]]
+Ask = Callable[[str], Sequence[RemoteModel]]
 """Returns what an address serves; raises `VelumError`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Methods:
+class AvailableMethods:
     """What can be asked for at one moment. It never changes: a request works with one from beginning to end."""
 
     labels: Mapping[str, Kinds]
-    techniques: Mapping[str, Mapping[str, Shown]]
+    techniques: Mapping[str, Mapping[str, ListedTechnique]]
     """Label -> technique by the name it is listed under."""
 
     @classmethod
-    def of(cls, served: Iterable[tuple[str, Sequence[Served]]], techniques: Sequence[Shown]) -> "Methods":
+    def of(
+        cls, served: Iterable[tuple[str, Sequence[RemoteModel]]], techniques: Sequence[ListedTechnique]
+    ) -> "AvailableMethods":
         """Return what the addresses offer together, in their order."""
         labels: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
         for url, models in served:
@@ -74,25 +76,25 @@ class Methods:
         return {label: wire.offered(kinds, [*self.techniques[label]]) for label, kinds in self.labels.items()}
 
 
-class Directory:
-    """Keeps `Methods` up to date. Safe to share between threads.
+class ApiDirectory:
+    """Keeps `AvailableMethods` up to date. Safe to share between threads.
 
     `ask` is called for each address of `urls`. `own` is the address of velum's own models and `local` returns them;
     with `strict` they are listed only where no other address is configured.
     """
 
     def __init__(
-        self, urls: Urls, ask: Ask, techniques: Sequence[Shown], *,
-        own: str, local: Callable[[], Sequence[Served]], strict: bool = False,
+        self, urls: Urls, ask: Ask, techniques: Sequence[ListedTechnique], *,
+        own: str, local: Callable[[], Sequence[RemoteModel]], strict: bool = False,
     ) -> None:  # fmt: skip
         self._urls, self._ask, self._techniques = urls, ask, techniques
         self._own, self._local, self._strict = own, local, strict
         self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
-        self._served: dict[str, Sequence[Served] | None] = {}
+        self._served: dict[str, Sequence[RemoteModel] | None] = {}
         self._faults: dict[str, str] = {}
         self._lame: dict[tuple[str, str], str] = {}
         """Address and name of single models that cannot be used, and why: the others of their address can."""
-        self._current = Methods({}, {})
+        self._current = AvailableMethods({}, {})
         self._begun = 0
         self._first, self._closed = threading.Event(), threading.Event()
 
@@ -101,13 +103,13 @@ class Directory:
         threading.Thread(target=self._watch, name="velum-directory", daemon=True).start()
 
     @property
-    def current(self) -> Methods:
+    def current(self) -> AvailableMethods:
         """What can be asked for now; shortly after the start, when it is known."""
         self._first.wait(WAIT_SECONDS)
         return self.now
 
     @property
-    def now(self) -> Methods:
+    def now(self) -> AvailableMethods:
         """What is known this very moment."""
         with self._lock:
             return self._current
@@ -118,7 +120,7 @@ class Directory:
         with self._lock:
             return self._faults | {f"{url} {model}": why for (url, model), why in self._lame.items()}
 
-    def refresh(self) -> Methods:
+    def refresh(self) -> AvailableMethods:
         """Ask all addresses and return what can be asked for from now on.
 
         Addresses that do not answer are left out. With `strict` they raise `Unavailable`, and all stays as it was; a
@@ -194,14 +196,14 @@ class Directory:
                 job.add_done_callback(partial(self._late, url))
         return [url for url, job in jobs.items() if job in late]
 
-    def _late(self, url: str, job: Future[Sequence[Served]]) -> None:
+    def _late(self, url: str, job: Future[Sequence[RemoteModel]]) -> None:
         if job.cancelled() or self._closed.is_set():
             return
         self._take(url, job)
         with suppress(BadInput):  # the list cannot be read now: the next round sees to it
             self._publish()
 
-    def _take(self, url: str, job: Future[Sequence[Served]]) -> None:
+    def _take(self, url: str, job: Future[Sequence[RemoteModel]]) -> None:
         try:
             served, fault = job.result(), None
         except VelumError as error:
@@ -216,20 +218,20 @@ class Directory:
         if fault is not None and fault != before:
             LOG.warning("an inference API cannot be used", extra={"facts": {"url": url, "cause": fault}})
 
-    def _publish(self) -> Methods:
+    def _publish(self) -> AvailableMethods:
         return self._publish_of(self._urls.all())
 
-    def _publish_of(self, urls: Sequence[str]) -> Methods:
+    def _publish_of(self, urls: Sequence[str]) -> AvailableMethods:
         local = [] if self._strict and urls else [(self._own, self._own_models())]
         with self._lock:
             self._served = {url: self._served.get(url) for url in urls}
             self._faults = {url: why for url, why in self._faults.items() if url in {*urls, self._own, "list"}}
             self._lame = {key: why for key, why in self._lame.items() if key[0] in urls}
             known = [(url, served) for url, served in self._served.items() if served is not None]
-            self._current = Methods.of([*known, *local], self._techniques)
+            self._current = AvailableMethods.of([*known, *local], self._techniques)
             return self._current
 
-    def _own_models(self) -> Sequence[Served]:
+    def _own_models(self) -> Sequence[RemoteModel]:
         try:
             served, fault = self._local(), None
         except VelumError as error:

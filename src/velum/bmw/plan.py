@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from velum.bmw import asked, local, wire
-from velum.bmw.methods import Methods
-from velum.bmw.schema import Refused
-from velum.bmw.techniques import Shown, repeated
+from velum.bmw.methods import AvailableMethods
+from velum.bmw.schema import RequestRefused
+from velum.bmw.techniques import ListedTechnique, repeated
 from velum.bmw.wire import Entry
 from velum.locate.labels import exact
 from velum.plan import Plan, Rule, Video
-from velum.use import Use
+from velum.use import PartSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ParsedRequest:
     """What a configuration asks for. `entries[i]` are the entries, from 0, that rule `i` of the plan serves."""
 
     plan: Plan
@@ -33,7 +33,7 @@ class Order:
         """Addresses that are asked, velum's own among them."""
         return frozenset(str(rule.locate.options.get("url", local.URL)) for rule in self.plan.rules)
 
-    def failed(self, uses: frozenset[Use]) -> Refusal:
+    def failed(self, uses: frozenset[PartSpec]) -> Refusal:
         """Return what is said when these localizers gave no usable answer."""
         lost = {
             i
@@ -44,18 +44,20 @@ class Order:
         return Refusal(tuple(wire.not_supported(self.given[i], i + 1) for i in sorted(lost)))
 
 
-def order(entries: Sequence[Entry], methods: Methods, *, strict: bool, video: bool = False) -> Order | Refusal:
+def order(
+    entries: Sequence[Entry], methods: AvailableMethods, *, strict: bool, video: bool = False
+) -> ParsedRequest | Refusal:
     """Return the plan that the entries make, or what is wrong with them.
 
     With `strict` an address that is left out is chosen as the original does, see `_choose`; and of what is wrong, a
-    `video` gets what stops the original, see `_stopping`. Raises `Refused` for a degree that is none.
+    `video` gets what stops the original, see `_stopping`. Raises `RequestRefused` for a degree that is none.
     """
     made = [_rule(entry, i, methods, strict=strict) for i, entry in enumerate(entries, start=1)]
     errors = [one for one in made if isinstance(one, str)]
     if errors:
         return Refusal(tuple(_stopping(made, entries) if strict and video else errors))
     if any(entry.degree is None for entry in entries):
-        raise Refused(wire.UNEXPECTED)
+        raise RequestRefused(wire.UNEXPECTED)
     rules: dict[Rule, list[int]] = {}
     for i, rule in enumerate(made):
         if isinstance(rule, Rule):
@@ -63,7 +65,7 @@ def order(entries: Sequence[Entry], methods: Methods, *, strict: bool, video: bo
     # Where regions overlap, an earlier rule wins: a weak one must not keep a strong one away.
     strongest_first = sorted(rules, key=lambda rule: _strength(rule.hide), reverse=True)
     repeating = (replace(rule, hide=repeated(rule.hide, len(rules[rule]))) for rule in strongest_first)
-    return Order(
+    return ParsedRequest(
         Plan(tuple(repeating), video=Video(codec="h264", subtitles="drop")),
         tuple(entries),
         tuple(tuple(rules[rule]) for rule in strongest_first),
@@ -84,7 +86,7 @@ def _stopping(made: Sequence[Rule | str], entries: Sequence[Entry]) -> list[str]
     return told
 
 
-def _rule(entry: Entry, number: int, methods: Methods, *, strict: bool) -> Rule | str:
+def _rule(entry: Entry, number: int, methods: AvailableMethods, *, strict: bool) -> Rule | str:
     """Return the rule for an entry, or the text of the first thing that is wrong with it."""
     urls = _urls(entry, number, methods)
     if isinstance(urls, str):
@@ -101,7 +103,7 @@ def _rule(entry: Entry, number: int, methods: Methods, *, strict: bool) -> Rule 
     return _made(entry, _choose(having, strict=strict), technique)
 
 
-def _urls(entry: Entry, number: int, methods: Methods) -> Mapping[str, tuple[str, ...]] | str:
+def _urls(entry: Entry, number: int, methods: AvailableMethods) -> Mapping[str, tuple[str, ...]] | str:
     """Return the addresses that may serve an entry, with their models: those of its label and kind, or its own."""
     if entry.kind not in {wire.DETECTION, wire.SEGMENTATION}:
         return wire.not_supported(entry, number)
@@ -130,15 +132,15 @@ def _choose(having: Mapping[str, tuple[str, ...]], *, strict: bool) -> str:
     return next(url for url, models in having.items() if models == last)
 
 
-def _made(entry: Entry, url: str, technique: Shown) -> Rule:
+def _made(entry: Entry, url: str, technique: ListedTechnique) -> Rule:
     hide = technique.use(1.0 if entry.degree is None else entry.degree, entry.kind)
     if url == local.URL:
         return local.rule(entry.label, entry.model, hide)
-    use = Use(asked.NAME, {"url": url, "model": entry.model, "kind": entry.kind})
+    use = PartSpec(asked.NAME, {"url": url, "model": entry.model, "kind": entry.kind})
     return Rule(exact(entry.label), use, hide, grow=0)
 
 
-def _strength(hide: Use) -> tuple[int, float]:
+def _strength(hide: PartSpec) -> tuple[int, float]:
     """Return a key that orders techniques: nothing, a blend that can be undone, a filter, solid black."""
     degree = hide.options.get("degree", 1.0)
     strength = float(degree) if isinstance(degree, int | float) else 1.0

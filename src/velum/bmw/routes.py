@@ -10,15 +10,15 @@ from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
 from velum.bmw import documented, local, wire
 from velum.bmw.anonymizer import Anonymizer
-from velum.bmw.methods import Directory
+from velum.bmw.methods import ApiDirectory
 from velum.bmw.plan import Refusal
-from velum.bmw.schema import MOST_BYTES, Refused
+from velum.bmw.schema import MOST_BYTES, RequestRefused
 from velum.bmw.urls import Urls
-from velum.bmw.workers import Workers
+from velum.bmw.workers import RequestThreads
 from velum.errors import BadPlan, LimitExceeded, OutputFailed, PluginFault, Unavailable, VelumError
 from velum.media.plain import PlainFormat
 from velum.remote.guard import AddressRefused
-from velum.remote.peers import Peers
+from velum.remote.peers import HttpClient
 from velum.report import Report
 
 FACTS = "velum.facts"
@@ -42,10 +42,10 @@ class Api:
     """What the endpoints work with."""
 
     anonymizer: Anonymizer
-    directory: Directory
+    directory: ApiDirectory
     urls: Urls
-    peers: Peers
-    workers: Workers
+    peers: HttpClient
+    workers: RequestThreads
     picture_bytes: int
     log_names: bool = False
 
@@ -63,16 +63,16 @@ class Api:
         if url == local.URL:
             return wire.envelope(wire.KNOWN_ALREADY)
         if not url.endswith("/"):
-            raise Refused(wire.BAD_ADDRESS)
+            raise RequestRefused(wire.BAD_ADDRESS)
         try:
             self.peers.check(url)
             status = self.peers.get(f"{url}{wire.MODELS}").status
         except (BadPlan, Unavailable) as error:
             note(request, cause=str(error))
             closed = isinstance(error, AddressRefused) and not self.anonymizer.strict
-            raise Refused(wire.REFUSED_ADDRESS if closed else wire.BAD_ADDRESS) from error
+            raise RequestRefused(wire.REFUSED_ADDRESS if closed else wire.BAD_ADDRESS) from error
         if status != 200:
-            raise Refused(wire.SILENT_ADDRESS)
+            raise RequestRefused(wire.SILENT_ADDRESS)
         if not self.urls.add(url):
             return wire.envelope(wire.KNOWN_ALREADY)
         self.directory.added(url)
@@ -94,7 +94,7 @@ class Api:
         """List what can be asked for."""
         try:
             return wire.dumps(self.directory.refresh().to_json())
-        except Refused as error:  # of the list of addresses; this endpoint tells no causes
+        except RequestRefused as error:  # of the list of addresses; this endpoint tells no causes
             raise Unavailable(str(error)) from error
 
     def anonymize(
@@ -196,7 +196,7 @@ def _noter(request: Request) -> Callable[[str], None]:
 
 def _failed(request: Request, error: VelumError) -> Response:
     """Return the answer for a failure; its cause is logged, and is no concern of clients."""
-    if isinstance(error, Refused):
+    if isinstance(error, RequestRefused):
         return Response(wire.envelope(error=str(error)), media_type="application/json")
     fault = isinstance(error, OutputFailed | PluginFault)
     note(request, cause=f"{type(error).__name__}: {error}", **({"fault": True} if fault else {}))

@@ -21,15 +21,17 @@ MOST_ENTRIES = 1000
 _TYPES: Mapping[str, tuple[type, ...]] = {"object": (dict,), "array": (list,), "string": (str,), "number": (int, float)}
 
 
-class Refused(BadInput):
+class RequestRefused(BadInput):
     """A request that cannot be served; the message is the text of the interface."""
+
+    code = "Refused"
 
 
 def read_configuration(text: bytes, *, strict: bool) -> tuple[Entry, ...]:
     """Return the entries of a configuration file; there is at least one.
 
     With `strict` only the first entry is checked, as in the original: a later one that cannot be read is an unexpected
-    error. Raises `Refused`, `LimitExceeded` for one that is too large.
+    error. Raises `RequestRefused`, `LimitExceeded` for one that is too large.
     """
     if len(text) > MOST_BYTES:
         raise LimitExceeded("bytes", len(text), MOST_BYTES, "the configuration")
@@ -37,26 +39,26 @@ def read_configuration(text: bytes, *, strict: bool) -> tuple[Entry, ...]:
         values = read_json(text)
         wrong = min(_wrong(values, strict=strict), key=lambda one: len(one.path), default=None)
         if wrong is not None:
-            raise Refused(wire.bad_configuration(str(wrong)))
+            raise RequestRefused(wire.bad_configuration(str(wrong)))
     except RecursionError as error:
-        raise Refused(wire.bad_configuration(wire.CORRUPT)) from error
+        raise RequestRefused(wire.bad_configuration(wire.CORRUPT)) from error
     entries = values[wire.ENTRIES]
     if len(entries) > MOST_ENTRIES:
         raise LimitExceeded("entries", len(entries), MOST_ENTRIES, "the configuration")
     if not entries:
-        raise Refused(wire.UNEXPECTED)
+        raise RequestRefused(wire.UNEXPECTED)
     try:
         return tuple(map(_read, entries))
     except (KeyError, AttributeError, TypeError) as error:
-        raise Refused(wire.UNEXPECTED) from error
+        raise RequestRefused(wire.UNEXPECTED) from error
 
 
 def read_json(text: bytes) -> Any:
-    """Return what a JSON file says. Raises `Refused`, `RecursionError`."""
+    """Return what a JSON file says. Raises `RequestRefused`, `RecursionError`."""
     try:
         return json.loads(text, parse_constant=_no_number)
     except ValueError as error:
-        raise Refused(wire.bad_configuration(wire.CORRUPT)) from error
+        raise RequestRefused(wire.bad_configuration(wire.CORRUPT)) from error
 
 
 def _no_number(name: str) -> NoReturn:

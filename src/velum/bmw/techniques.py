@@ -8,8 +8,8 @@ from velum.bmw import wire
 from velum.errors import VelumError
 from velum.hide.passes import MOST_ENTRIES
 from velum.locate.labels import covers
-from velum.plugins import Host, load, make, names, options_of
-from velum.use import Option, Use
+from velum.plugins import RuntimeConfig, load, make, names, options_of
+from velum.use import Option, PartSpec
 
 STEPS = 1000
 """Degrees that are told apart. Each one asked for is kept, so there must not be any number of them."""
@@ -25,7 +25,7 @@ MOST_DEGREE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ListedTechnique:
     """A technique: the name that it is listed under, our own, and the labels that it suits (None: all)."""
 
     name: str
@@ -38,7 +38,7 @@ class Shown:
         """Tell whether it can hide what has the label."""
         return self.labels is None or any(covers(one, label) for one in self.labels)
 
-    def use(self, degree: float, kind: str) -> Use:
+    def use(self, degree: float, kind: str) -> PartSpec:
         """Return it at a degree from 0 to 1, rounded up to the next step, as strong as the original's.
 
         The original processes the boxes of a detection as often as there are boxes, and the outlines of a segmentation
@@ -46,7 +46,7 @@ class Shown:
         its pixelating fails; here it is a single cell, the most that there is.
         """
         if not self.graded:
-            return Use(self.own)
+            return PartSpec(self.own)
         if self.own == wire.TECHNIQUES["pixelating"] and not degree:
             degree = 1.0
         options: dict[str, Option] = {"degree": math.ceil(round(min(degree, 1.0) * STEPS, 6)) / STEPS}
@@ -54,35 +54,35 @@ class Shown:
         if self.own in wire.TECHNIQUES.values() and not final:
             passes = math.ceil(min(max(1.0, degree), MOST_DEGREE) ** 2)
             options[PER_OVERLAP if kind == wire.SEGMENTATION else PER_OBJECT] = passes
-        return Use(self.own, options)
+        return PartSpec(self.own, options)
 
 
-def repeated(use: Use, times: int) -> Use:
+def repeated(use: PartSpec, times: int) -> PartSpec:
     """Return a technique for an object that `times` equal entries name: the original applies each of them."""
     counts = {PER_OBJECT, PER_OVERLAP} & use.options.keys()
     more = {key: min(int(str(use.options[key])) * times, MOST_ENTRIES) for key in counts}
-    return Use(use.name, {**use.options, **more})
+    return PartSpec(use.name, {**use.options, **more})
 
 
-def shown(host: Host) -> tuple[Shown, ...]:
+def shown(host: RuntimeConfig) -> tuple[ListedTechnique, ...]:
     """Return all techniques: the three of the interface, further common ones by their own names, then special ones.
 
     One that cannot be made is left out: it would fail whoever asks for it.
     """
-    ours = [Shown(name, own) for name, own in wire.TECHNIQUES.items()]
+    ours = [ListedTechnique(name, own) for name, own in wire.TECHNIQUES.items()]
     others = [_shown(name, host) for name in names("velum.techniques", host) if name not in wire.TECHNIQUES.values()]
     found = [one for one in others if one is not None]
     return (*ours, *_common(found, yes=True), *_common(found, yes=False))
 
 
-def _common(all_of_them: Sequence[Shown], *, yes: bool) -> list[Shown]:
+def _common(all_of_them: Sequence[ListedTechnique], *, yes: bool) -> list[ListedTechnique]:
     return [one for one in all_of_them if (one.labels is None) == yes]
 
 
-def _shown(name: str, host: Host) -> Shown | None:
+def _shown(name: str, host: RuntimeConfig) -> ListedTechnique | None:
     try:
         graded = "degree" in options_of(load("velum.techniques", name, host))
-        made = make("velum.techniques", Use(name, {"degree": 1.0} if graded else {}), host)
+        made = make("velum.techniques", PartSpec(name, {"degree": 1.0} if graded else {}), host)
     except VelumError:
         return None
-    return Shown(name.casefold(), name, made.labels, graded)
+    return ListedTechnique(name.casefold(), name, made.labels, graded)

@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from velum.bmw import wire
-from velum.bmw.schema import Refused, read_json
+from velum.bmw.schema import RequestRefused, read_json
 from velum.errors import LimitExceeded, OutputFailed
 from velum.publish import publish
 
@@ -23,7 +23,7 @@ MOST = 256
 class Urls:
     """The list, in `folder`. Several threads and processes may change it at a time.
 
-    A file that is missing is an empty list, and with `strict` an error. What cannot be read raises `Refused`,
+    A file that is missing is an empty list, and with `strict` an error. What cannot be read raises `RequestRefused`,
     what cannot be written `OutputFailed`.
     """
 
@@ -37,10 +37,10 @@ class Urls:
             return read_json(self._file.read_bytes())
         except FileNotFoundError as error:
             if self._strict:
-                raise Refused(wire.NO_FILE) from error
+                raise RequestRefused(wire.NO_FILE) from error
             return {wire.ADDRESSES: []}
-        except (Refused, OSError, RecursionError) as error:
-            raise Refused(wire.CORRUPT) from error
+        except (RequestRefused, OSError, RecursionError) as error:
+            raise RequestRefused(wire.CORRUPT) from error
 
     def all(self) -> tuple[str, ...]:
         """Return the addresses, in the order of the file, each once."""
@@ -59,12 +59,12 @@ class Urls:
             return True
 
     def remove(self, url: str) -> None:
-        """Take an address out. Raises `Refused` when it is not there."""
+        """Take an address out. Raises `RequestRefused` when it is not there."""
         with self._changing():
             content = self.content()
             urls = _addresses(content)
             if url not in urls:
-                raise Refused(wire.UNKNOWN_ADDRESS)
+                raise RequestRefused(wire.UNKNOWN_ADDRESS)
             self._write({**content, wire.ADDRESSES: [one for one in urls if one != url]})
 
     def clear(self) -> None:
@@ -97,5 +97,5 @@ class Urls:
 def _addresses(content: Any) -> list[str]:
     urls = content.get(wire.ADDRESSES, []) if isinstance(content, dict) else None
     if not isinstance(urls, list) or not all(isinstance(one, str) for one in urls):
-        raise Refused(wire.CORRUPT)
+        raise RequestRefused(wire.CORRUPT)
     return urls

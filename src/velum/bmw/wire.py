@@ -58,7 +58,7 @@ INPUT = "input_data"
 
 
 @dataclass(frozen=True, slots=True)
-class Find:
+class ApiDetection:
     """One object of an inference API: `ltrb` are left, top, right and bottom in pixels, `percent` from 0 to 100."""
 
     label: str
@@ -77,7 +77,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ApiResponse:
     """What an answer holds, out of its envelope where it has one; `error` says why it is none, and is else empty."""
 
     data: Any = None
@@ -89,7 +89,7 @@ class Told:
         return self.data is None and (not self.error or MODEL_NOT_FOUND in self.error)
 
 
-def told(status: int, body: bytes) -> Told:
+def told(status: int, body: bytes) -> ApiResponse:
     """Read an answer. An object with `data` is an envelope, whose word on success counts where it has one.
 
     The original looks at neither status nor success. Here any status of success does, 200 to 299.
@@ -97,13 +97,13 @@ def told(status: int, body: bytes) -> Told:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return Told(error=f"status {status} and no JSON but {excerpt(body)}")
+        return ApiResponse(error=f"status {status} and no JSON but {excerpt(body)}")
     if isinstance(value, dict) and value.keys() & {"data", "success"}:
         failed = str(value.get("success", not value.get("error"))).casefold() in {"false", "0"}
         if failed or (value.get("data") is None and value.get("error")):
-            return Told(error=f"status {status} and the error {excerpt(value.get('error'))}")
+            return ApiResponse(error=f"status {status} and the error {excerpt(value.get('error'))}")
         value = value.get("data")
-    return Told(value) if succeeded(status) else Told(error=f"status {status} and {excerpt(body)}")
+    return ApiResponse(value) if succeeded(status) else ApiResponse(error=f"status {status} and {excerpt(body)}")
 
 
 def succeeded(status: int) -> bool:
@@ -157,7 +157,7 @@ def read_palette(data: Any) -> tuple[int, ...]:
     return tuple(data)
 
 
-def read_finds(data: Any) -> tuple[Find, ...]:
+def read_finds(data: Any) -> tuple[ApiDetection, ...]:
     """Return every box. Raises `BadInput` when any is not whole: one box too few would show what must be hidden."""
     boxes = data.get("bounding-boxes") if isinstance(data, dict) else None
     if not isinstance(boxes, list):
@@ -165,12 +165,12 @@ def read_finds(data: Any) -> tuple[Find, ...]:
     return tuple(map(_find, boxes))
 
 
-def _find(box: Any) -> Find:
+def _find(box: Any) -> ApiDetection:
     """Return one box. Its name and edges decide what is hidden; the rest may be missing or odd, as for the original."""
     try:
         edges = box[EDGES]
         left, top, right, bottom = (_number(edges[edge]) for edge in LTRB)
-        return Find(
+        return ApiDetection(
             _typed(box[NAME], str), _whole(box.get(NUMBER)), _percent(box.get(PERCENT)), (left, top, right, bottom)
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -261,13 +261,13 @@ def models_body(models: Any) -> dict[str, Any]:
     return {"models": models}
 
 
-def found(finds: Sequence[Find], form: BoxForm, filename: str | None = None) -> dict[str, Any]:
+def found(finds: Sequence[ApiDetection], form: BoxForm, filename: str | None = None) -> dict[str, Any]:
     """Return the boxes of a picture; answers to several pictures tell them apart by `filename`."""
     boxes = {"bounding-boxes": [_box(find, form) for find in finds]}
     return boxes if filename is None else boxes | {"ImageName": filename}
 
 
-def _box(find: Find, form: BoxForm) -> dict[str, Any]:
+def _box(find: ApiDetection, form: BoxForm) -> dict[str, Any]:
     edges = dict(zip(LTRB, find.ltrb, strict=True))
     values = {
         NAME: find.label,
@@ -278,7 +278,7 @@ def _box(find: Find, form: BoxForm) -> dict[str, Any]:
     return {key: values[key] for key in form.keys}
 
 
-def segment(find: Find, outline: Sequence[int]) -> dict[str, Any]:
+def segment(find: ApiDetection, outline: Sequence[int]) -> dict[str, Any]:
     """Return one piece as GluonCV's variant lists it: `outline` is x, y, x, y ..., confidence a string, from 0 to 1."""
     return {
         "class_name": find.label, NUMBER: find.number, "bbox": list(find.ltrb), "segment": list(outline),
@@ -286,7 +286,7 @@ def segment(find: Find, outline: Sequence[int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def nested(finds: Sequence[Find]) -> dict[str, Any]:
+def nested(finds: Sequence[ApiDetection]) -> dict[str, Any]:
     """Return the boxes of each label as the OpenVINO segmentation variant has them: strings, paired to the left."""
     boxes: dict[str, Any] = {}
     for find in finds:

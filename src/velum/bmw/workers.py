@@ -11,7 +11,7 @@ from starlette.requests import Request
 T = TypeVar("T")
 
 
-class Workers:
+class RequestThreads:
     """Up to `threads` requests in work at a time."""
 
     def __init__(self, threads: int) -> None:

@@ -14,7 +14,7 @@ from velum.errors import OutputFailed
 _PREFIX = ".velum-work-"
 
 
-class Workshop:
+class ScratchDirs:
     """Gives folders in `place`, on the disk of what is published there, so that publishing moves nothing."""
 
     def __init__(self, place: Path) -> None:

@@ -1,7 +1,7 @@
 """How a finished file is coded, as far as it decides how exactly its samples can be judged."""
 
-from velum.check.residue import Coded
-from velum.media import Info
+from velum.check.residue import SampleCoding
+from velum.media import ImageInfo
 from velum.media.video.info import VideoInfo
 
 _EXACT = frozenset({
@@ -11,8 +11,8 @@ _EXACT = frozenset({
 """Codecs of videos that lose nothing."""
 
 
-def coding_of(info: Info | VideoInfo) -> Coded:
+def coding_of(info: ImageInfo | VideoInfo) -> SampleCoding:
     """Return how the samples of a file were coded."""
-    if isinstance(info, Info):
-        return Coded(info.look.lossless and info.format not in {"AVIF", "HEIF"}, apart=info.format == "JPEG")
-    return Coded(info.coding.codec in _EXACT)
+    if isinstance(info, ImageInfo):
+        return SampleCoding(info.look.lossless and info.format not in {"AVIF", "HEIF"}, apart=info.format == "JPEG")
+    return SampleCoding(info.coding.codec in _EXACT)

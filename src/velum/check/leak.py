@@ -15,21 +15,21 @@ from velum.check.alignment import FramePair, merged, one_by_one
 from velum.check.coding import coding_of
 from velum.check.colours import why_changed
 from velum.check.hashes import sha256_of
-from velum.check.residue import Coded, residues
+from velum.check.residue import SampleCoding, residues
 from velum.check.transparency import opaque, uncovered
 from velum.check.values import Checked, Leak
 from velum.check.zones import only_zones, zones_at
 from velum.engine.areas import outline
 from velum.engine.engine import Engine
-from velum.engine.prepare import Work
-from velum.findings import Findings
+from velum.engine.prepare import PreparedPlan
+from velum.findings import Annotations
 from velum.frame import Frame, Rgb
 from velum.limits import Limits
 from velum.locate.labels import covers
 from velum.media.beside import beside
 from velum.media.video.beside import sounding
 from velum.plan import Plan
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 
 COVERED = 0.5
@@ -43,13 +43,19 @@ class Check:
     """What is needed to check: an engine, and what it was made of."""
 
     engine: Engine
-    host: Host
+    host: RuntimeConfig
     limits: Limits
 
     def __call__(
-        self, file: Path, plan: Plan, *, against: Path | media.Held | None = None, regions: Findings | None = None,
-        text: bool = False, progress: Callable[[int, int | None], None] | None = None,
-    ) -> Checked:  # fmt: skip
+        self,
+        file: Path,
+        plan: Plan,
+        *,
+        against: Path | media.BytesSource | None = None,
+        regions: Annotations | None = None,
+        text: bool = False,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Checked:
         """Return what is left to be seen in `file`, which should be hidden in as `plan` says.
 
         `against` is its source, `regions` what was hidden: with them more can be told. With `text`, words that lead to
@@ -81,7 +87,7 @@ class Check:
         return Checked(file.name, sha256_of(file), frames, tuple(leaks), detectors, look.verified, notes)
 
     @contextmanager
-    def _source(self, against: Path | media.Held | None) -> Iterator[media.Reader | None]:
+    def _source(self, against: Path | media.BytesSource | None) -> Iterator[media.Reader | None]:
         if against is None:
             yield None
             return
@@ -94,28 +100,28 @@ def _pairs(after: media.Reader, before: media.Reader | None) -> Iterator[FramePa
     if before is None:
         yield from (FramePair(frame, None) for frame in after.frames())
         return
-    animated = isinstance(after.info, media.Info) and after.info.look.animated
+    animated = isinstance(after.info, media.ImageInfo) and after.info.look.animated
     fewer = (after.info.frames or 0) < (before.info.frames or 0)
-    single = isinstance(after.info, media.Info) and fewer and before.info.fps is not None
+    single = isinstance(after.info, media.ImageInfo) and fewer and before.info.fps is not None
     yield from (merged if fewer and (animated or single) else one_by_one)(after.frames(), before.frames())
 
 
-def _is_told(plan: Plan, regions: Findings | None) -> bool:
+def _is_told(plan: Plan, regions: Annotations | None) -> bool:
     """Tell whether it is known where all that is hidden lies."""
     return regions is not None or only_zones(plan)
 
 
-_NOBODY = Findings(1, 1, {})
+_NOBODY = Annotations(1, 1, {})
 """No regions: for a plan whose techniques alone are asked about."""
 
 
 @dataclass(slots=True, eq=False)
 class _Look:
     engine: Engine
-    work: Work
+    work: PreparedPlan
     regions: Regions | None
     found: Regions
-    coded: Coded
+    coded: SampleCoding
     told: bool
     """Whether it is known where all that is hidden lies."""
     verified: int = field(default=0)
@@ -209,7 +215,7 @@ class _Look:
     def _hidden(self, picture: Rgb, regions: tuple[Region, ...]) -> Rgb:
         """Return the picture with the regions hidden as the plan says."""
         height, width = picture.shape[:2]
-        made, _ = self.engine.hide_pixels(picture, self.work.plan, regions=Findings(width, height, {0: regions}))
+        made, _ = self.engine.hide_pixels(picture, self.work.plan, regions=Annotations(width, height, {0: regions}))
         return cast("Rgb", made)
 
     def _why_unsettled(self, one: Region, box: Box, after: Rgb, again: Rgb, source: Rgb | None) -> str | None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from velum.engine.areas import Area, outline
 from velum.engine.paint import paint
-from velum.engine.prepare import Work
+from velum.engine.prepare import PreparedPlan
 from velum.frame import Frame, Plane, Role, Samples
 from velum.locate.labels import covers
 from velum.media.palette import Indexed
@@ -40,7 +40,7 @@ LEAST_SAMPLES = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class SampleCoding:
     """How the samples of a finished file were coded: without loss, in blocks that are apart (JPEG), or otherwise."""
 
     exact: bool
@@ -48,7 +48,7 @@ class Coded:
 
 
 def residues(
-    after: Frame, before: Frame | None, regions: Sequence[Region], work: Work, coded: Coded
+    after: Frame, before: Frame | None, regions: Sequence[Region], work: PreparedPlan, coded: SampleCoding
 ) -> Iterator[tuple[Region, str]]:
     """Yield the regions which should show nothing of the source and do, each with what is wrong.
 
@@ -69,12 +69,12 @@ def residues(
             yield region, why
 
 
-def _is_destroyed(work: Work, region: Region) -> bool:
+def _is_destroyed(work: PreparedPlan, region: Region) -> bool:
     rules = [index for index, rule in enumerate(work.plan.rules) if covers(rule.label, region.label)]
     return bool(rules) and all(work.technique(index, region).destroys for index in rules)
 
 
-def _areas(region: Region, work: Work, frame: Frame, kept: Sequence[Area]) -> Iterator[Area]:
+def _areas(region: Region, work: PreparedPlan, frame: Frame, kept: Sequence[Area]) -> Iterator[Area]:
     """Yield what the rules hide for a region, in the upright picture, less what is never hidden."""
     for rule in work.plan.rules:
         if covers(rule.label, region.label):
@@ -92,7 +92,7 @@ def _mask(frame: Frame, areas: Iterable[Area]) -> Mask:
     return np.ascontiguousarray(frame.orientation.stored_mask(upright))
 
 
-def _why_left(after: Frame, painted: Frame, before: Frame | None, where: Mask, coded: Coded) -> str | None:
+def _why_left(after: Frame, painted: Frame, before: Frame | None, where: Mask, coded: SampleCoding) -> str | None:
     if not where.any():
         return None
     for number, (plane, black) in enumerate(zip(after.planes, painted.planes, strict=True)):
@@ -155,7 +155,7 @@ def _is_nearest(plane: Plane, colour: Samples, target: Samples) -> bool:
     return bool(((colour.astype(np.int64) - target) ** 2).sum() <= distances.min())
 
 
-def _why_seen(plane: Plane, black: Plane, mask: Mask, reference: Plane32 | None, coded: Coded) -> str | None:
+def _why_seen(plane: Plane, black: Plane, mask: Mask, reference: Plane32 | None, coded: SampleCoding) -> str | None:
     """Say what samples that were coded with a loss show, beside black and the noise of coding."""
     if mask.sum() < LEAST_SAMPLES:
         return None

@@ -8,21 +8,21 @@ from velum.errors import BadPlan, Unavailable
 from velum.locate import models
 from velum.locate.labels import among, canonical, covers
 from velum.plan import Plan, Rule, Video
-from velum.plugins import Host
-from velum.use import Use
+from velum.plugins import RuntimeConfig
+from velum.use import PartSpec
 
-RIVALS: Mapping[str, tuple[Use, ...]] = {
+RIVALS: Mapping[str, tuple[PartSpec, ...]] = {
     "face": (
-        Use("yunet", {"min_side": 12, "threshold": 0.9}),
-        Use("centerface", {"min_side": 12, "threshold": 0.6}),
-        Use("face-detection-adas-0001", {"threshold": 0.8}),
+        PartSpec("yunet", {"min_side": 12, "threshold": 0.9}),
+        PartSpec("centerface", {"min_side": 12, "threshold": 0.6}),
+        PartSpec("face-detection-adas-0001", {"threshold": 0.8}),
     ),
     "license_plate": (
-        Use("vehicle-license-plate-detection-barrier-0106", {"threshold": 0.7}),
-        Use("lpd-yunet", {"threshold": 0.8}),
+        PartSpec("vehicle-license-plate-detection-barrier-0106", {"threshold": 0.7}),
+        PartSpec("lpd-yunet", {"threshold": 0.8}),
     ),
-    "person": (Use("person-detection-0201", {"threshold": 0.7}), Use("nanodet", {"threshold": 0.7})),
-    "vehicle": (Use("vehicle-detection-0201", {"threshold": 0.7}), Use("nanodet", {"threshold": 0.7})),
+    "person": (PartSpec("person-detection-0201", {"threshold": 0.7}), PartSpec("nanodet", {"threshold": 0.7})),
+    "vehicle": (PartSpec("vehicle-detection-0201", {"threshold": 0.7}), PartSpec("nanodet", {"threshold": 0.7})),
 }
 """By label, in order of preference, with thresholds at which they are seldom wrong: an alarm that is often false is
 soon switched off. What a check is for stands out clearly."""
@@ -31,14 +31,14 @@ soon switched off. What a check is for stands out clearly."""
 SURE = 0.7
 """How sure the detectors must be that have hidden: what they see now, they should have seen before."""
 
-IDENTIFYING = Rule("text", Use("text", {"match": "email|iban|phone|plate|card"}), Use("blacken"), grow=0.0)
+IDENTIFYING = Rule("text", PartSpec("text", {"match": "email|iban|phone|plate|card"}), PartSpec("blacken"), grow=0.0)
 """Words that lead to a person, whatever else the plan hides. Other text is in most pictures, and seldom does harm."""
 
-_NOTHING = Use("blacken")
+_NOTHING = PartSpec("blacken")
 """Nothing is hidden by a plan that only looks."""
 
 
-def watching(plan: Plan, host: Host, engine: Engine, *, text: bool) -> tuple[Plan | None, tuple[str, ...]]:
+def watching(plan: Plan, host: RuntimeConfig, engine: Engine, *, text: bool) -> tuple[Plan | None, tuple[str, ...]]:
     """Return a plan that only looks for all labels of `plan`, and notes on those for which there is no rival here.
 
     Those that hid look once more, too: they see frames that were left out, and regions in a wrong place. Fixed zones
@@ -64,19 +64,19 @@ def watching(plan: Plan, host: Host, engine: Engine, *, text: bool) -> tuple[Pla
     return replace(Plan(tuple(rules), keep_out=plan.keep_out), video=looking), tuple(notes)
 
 
-def _usable(label: str, plan: Plan, host: Host, engine: Engine) -> Iterator[Use]:
+def _usable(label: str, plan: Plan, host: RuntimeConfig, engine: Engine) -> Iterator[PartSpec]:
     used = set(_families(plan, host))
     for use in RIVALS[label]:
         if models.find(use.name, host).family in used:
             continue
         try:
-            engine.check(Plan((Rule(label, use, Use("blacken")),)))
+            engine.check(Plan((Rule(label, use, PartSpec("blacken")),)))
         except (Unavailable, BadPlan):
             continue  # its weights cannot be had here
         yield use
 
 
-def _families(plan: Plan, host: Host) -> Iterator[str]:
+def _families(plan: Plan, host: RuntimeConfig) -> Iterator[str]:
     known = models.catalog(host)
     for rule in plan.rules:
         name = str(rule.locate.options.get("name", rule.locate.name))

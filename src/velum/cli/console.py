@@ -13,8 +13,8 @@ from velum.errors import BadInput, BadPlan, OutputFailed
 
 if TYPE_CHECKING:
     from velum.engine.engine import Engine
-    from velum.findings import Findings
-    from velum.media import Live
+    from velum.findings import Annotations
+    from velum.media import LiveSource
     from velum.plan import Plan
 
 
@@ -46,7 +46,7 @@ class PlanOptions:
 
     def plan(self) -> "Plan":
         """Return the plan. Raises `BadPlan` for what is wrong in it or contradicts itself."""
-        from velum.use import Use
+        from velum.use import PartSpec
 
         plan = self._rules()
         given = {name: value for name, value in self.video.items() if value is not None}
@@ -54,13 +54,13 @@ class PlanOptions:
             plan,
             metadata=(*plan.metadata, *_listed(self.keep)),
             quality=plan.quality if self.quality is None else self.quality,
-            keep_out=(*plan.keep_out, *map(Use.parse, self.keep_out)),
+            keep_out=(*plan.keep_out, *map(PartSpec.parse, self.keep_out)),
             video=replace(plan.video, **given),
         )
 
     def _rules(self) -> "Plan":
         from velum.plan import Plan, Rule
-        from velum.use import Use
+        from velum.use import PartSpec
 
         if self.technique and not self.labels:
             raise BadPlan("--with goes with --hide; a rule names its technique itself")
@@ -75,23 +75,23 @@ class PlanOptions:
             from velum.locate.choose import rules_for
             from velum.settings import Settings
 
-            hide = Use.parse(self.technique or "blacken")
+            hide = PartSpec.parse(self.technique or "blacken")
             rules += rules_for(_listed(self.labels), hide, Settings.load().host())
         return Plan(rules) if rules else Plan()
 
 
-def findings_from(path: Path) -> "Findings":
+def findings_from(path: Path) -> "Annotations":
     """Return the findings of a regions file."""
-    from velum.findings import Findings
+    from velum.findings import Annotations
 
     try:
-        return Findings.from_json(_json(_read(path, BadInput), path, BadInput))
+        return Annotations.from_json(_json(_read(path, BadInput), path, BadInput))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
 
 
 @contextmanager
-def engine(*sources: "Path | Live") -> Iterator["Engine"]:
+def engine(*sources: "Path | LiveSource") -> Iterator["Engine"]:
     """Yield an engine with the operator's settings; fetching weights shows a progress bar.
 
     For several sources, and for a video, many frames in a short time matter more than one frame soon.

@@ -10,11 +10,11 @@ from velum.cli.hide import Labels, Overwrite, PlanFile, Rules
 from velum.errors import BadPlan
 
 if TYPE_CHECKING:
-    from velum.check.evaluate.choose import Choice, Wanted
+    from velum.check.evaluate.choose import RecallTarget, ThresholdChoice
     from velum.check.evaluate.document import Evaluation
     from velum.check.evaluate.run import Evaluate, Progress
-    from velum.check.evaluate.standard import Met
-    from velum.check.evaluate.truth import Truth
+    from velum.check.evaluate.standard import RequirementResult
+    from velum.check.evaluate.truth import GroundTruth
     from velum.check.evaluate.values import Rate
     from velum.plan import Plan
 
@@ -66,7 +66,7 @@ def evaluate(
     asked = console.PlanOptions(plan, rule, hide_labels).plan()
     if (recall is None) != (output is None):
         raise BadPlan("--recall and --output go together: thresholds are chosen to be written to a plan")
-    wanted = None if recall is None else choose.Wanted(recall, min_height)
+    wanted = None if recall is None else choose.RecallTarget(recall, min_height)
     against = None if profile is None else standard.profile(profile)
     settings = Settings.load()
     known = read(truth, media, settings.limits())
@@ -74,7 +74,7 @@ def evaluate(
         host = settings.host(fetching, mode="throughput")
         with Engine(host=host, limits=settings.limits()) as engine:
             run = Evaluate(engine, settings.limits(), MATCH_IOU if iou is None else iou)
-            choices: tuple[choose.Choice, ...] = ()
+            choices: tuple[choose.ThresholdChoice, ...] = ()
             if wanted is not None:
                 asked, choices = _chosen(run, known, asked, wanted, progress)
             observed = run(known, asked, progress=progress)
@@ -91,8 +91,8 @@ def evaluate(
 
 
 def _chosen(
-    run: "Evaluate", truth: "Truth", plan: "Plan", wanted: "Wanted", progress: "Progress"
-) -> "tuple[Plan, tuple[Choice, ...]]":
+    run: "Evaluate", truth: "GroundTruth", plan: "Plan", wanted: "RecallTarget", progress: "Progress"
+) -> "tuple[Plan, tuple[ThresholdChoice, ...]]":
     from velum.check.evaluate import choose
 
     searched = run(truth, choose.searching(plan, run.engine), progress=progress)
@@ -136,7 +136,7 @@ def _tell(done: "Evaluation", *, json: bool) -> None:
         typer.echo(f"{done.standing.profile.title}: {'passed' if done.passed else 'not passed'}")
 
 
-def _demand(one: "Met") -> str:
+def _demand(one: "RequirementResult") -> str:
     false = "" if one.demand.false_rate is None else f", wrong finds {_share(one.false)} of {one.demand.false_rate:.0%}"
     sure = "" if one.sure or not one.passed else "; the sample is too small to be sure"
     return f"detected {_share(one.detected)} of {one.demand.detection_rate:.0%} wanted{false}{sure}"

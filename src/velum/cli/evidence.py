@@ -12,7 +12,7 @@ from velum.cli import console
 from velum.errors import BadInput, BadPlan
 
 if TYPE_CHECKING:
-    from velum.batch.local import Outcome
+    from velum.batch.local import ItemResult
     from velum.check.evidence.document import Declared
     from velum.plan import Plan
     from velum.report import Report
@@ -89,18 +89,18 @@ def create(
 ) -> None:
     """Write the evidence of one file. Its hash, and the original's, must be those of the report."""
     from velum.check.evidence.document import Declared, same_plan
-    from velum.check.evidence.entry import Finding, entry
+    from velum.check.evidence.entry import CommandResult, entry
 
     if original and originals_destroyed:
         raise BadPlan(f"--originals-destroyed contradicts --original: {original} is there; leave one of them out")
     told = _report(report, out, original)
     whole = same_plan(told, console.PlanOptions(plan).plan() if plan else None)
-    found = [Finding.read(path) if path else None for path in (check, evaluation)]
+    found = [CommandResult.read(path) if path else None for path in (check, evaluation)]
     one = entry(told, out.name, check=found[0], evaluation=found[1])
     declared = Declared(tuple(reviewer), originals_destroyed, identity_links)
     target = output or out.with_name(out.name + ".evidence.json")
     given = (out, report, original, plan, check, evaluation, key, passphrase_file)
-    keeper = Keeper(target, key, passphrase_file, overwrite=overwrite, others=[one for one in given if one])
+    keeper = EvidenceWriter(target, key, passphrase_file, overwrite=overwrite, others=[one for one in given if one])
     keeper.add(one, told.models)
     keeper.write(whole, declared)
     typer.echo(f"{target}: {'signed' if key else 'not signed'}")
@@ -119,10 +119,10 @@ def embed(
     overwrite: Overwrite = False,
 ) -> None:
     """Write OUT with Content Credentials (C2PA) that say what was hidden; and the report of that file."""
-    from velum.check.evidence.provenance import Credentials, embed
+    from velum.check.evidence.provenance import SigningCredentials, embed
     from velum.publish import ensure_free
 
-    credentials = Credentials.read(chain, key, passphrase_file)
+    credentials = SigningCredentials.read(chain, key, passphrase_file)
     target = output or out.with_name(f"{out.stem}.c2pa{out.suffix}")
     beside = target.with_name(target.name + ".report.json")
     ensure_free(beside, overwrite=overwrite)
@@ -176,7 +176,7 @@ def page(
     typer.echo(str(target))
 
 
-class Keeper:
+class EvidenceWriter:
     """Gathers evidence of what is hidden. Made before any work is done, so that a wrong key shows first.
 
     `folder` is that of a batch, which need not be there yet. `others` are files that evidence must not replace.
@@ -187,7 +187,7 @@ class Keeper:
         *, overwrite: bool, folder: Path | None = None, others: Iterable[Path] = (),
         evaluation: Path | None = None, reviewers: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        from velum.check.evidence.entry import Finding
+        from velum.check.evidence.entry import CommandResult
         from velum.check.evidence.keys import PrivateKey
         from velum.publish import ensure_free
 
@@ -201,7 +201,7 @@ class Keeper:
             ensure_free(target, overwrite=overwrite)
         self._target, self._overwrite, self._folder = target, overwrite, folder
         self._key = PrivateKey.read(key, passphrase) if key else None
-        self._evaluation = Finding.read(evaluation) if evaluation else None
+        self._evaluation = CommandResult.read(evaluation) if evaluation else None
         self._reviewers = tuple(reviewers)
         self._entries: list[dict[str, Any]] = []
         self._models: dict[str, Mapping[str, str]] = {}
@@ -221,7 +221,7 @@ class Keeper:
         known = report if report.output_sha256 else replace(report, output_sha256=sha256_of(target))
         self.add(entry(known, name, evaluation=self._evaluation), report.models)
 
-    def outcome(self, outcome: "Outcome") -> None:
+    def outcome(self, outcome: "ItemResult") -> None:
         """Take down what became of one file of a batch."""
         from velum.check.evidence.entry import earlier
         from velum.check.hashes import sha256_of

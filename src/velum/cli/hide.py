@@ -15,7 +15,7 @@ from velum.cli.messages import Messages, NoProgress, Quiet, Verbose
 from velum.cli.reports import Reports, counted
 
 if TYPE_CHECKING:
-    from velum.batch.local import Job
+    from velum.batch.local import BatchItem
     from velum.plan import Plan
 
 Sources = Annotated[
@@ -132,7 +132,7 @@ def hide(
     no_progress: NoProgress = False,
 ) -> None:
     """Hide what identifies people. Without options: every face, blackened, into photo.hidden.jpg."""
-    from velum.batch.local import Choice, arrange
+    from velum.batch.local import FileFilter, arrange
 
     moving = video.given(
         every=every, two_pass=two_pass, smart=smart, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
@@ -143,7 +143,7 @@ def hide(
     wanted = replace(wanted, verify=wanted.verify or verify)
     stream = live.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
-    jobs, folder = ([], None) if stream else arrange(paths, place, Choice(tuple(include), tuple(exclude)))
+    jobs, folder = ([], None) if stream else arrange(paths, place, FileFilter(tuple(include), tuple(exclude)))
     messages = Messages(quiet=quiet, verbose=verbose, progress=not no_progress)
     if regions and folder:
         raise typer.BadParameter("--regions goes with one picture, not with folders or several pictures")
@@ -159,7 +159,7 @@ def hide(
     others += [one for one in (key, plan, regions, evaluation) if one]
     reports = Reports.open(report, others, append=resume, overwrite=overwrite, printed=json)
     keeper = (
-        signed.Keeper(
+        signed.EvidenceWriter(
             evidence,
             key,
             passphrase_file,
@@ -183,7 +183,7 @@ def hide(
             run.hide(workers=workers, resume=resume, overwrite=overwrite)
 
 
-def _announce(jobs: Sequence["Job | live.Stream"], plan: "Plan", *, json: bool) -> None:
+def _announce(jobs: Sequence["BatchItem | live.Stream"], plan: "Plan", *, json: bool) -> None:
     with console.engine() as engine:
         work = engine.check(plan)
     for warning in work.warnings:
@@ -199,9 +199,15 @@ def _announce(jobs: Sequence["Job | live.Stream"], plan: "Plan", *, json: bool) 
 
 
 def _hide_one(
-    job: "Job | live.Stream", plan: "Plan", regions: Path | None, keeper: signed.Keeper | None, reports: Reports,
-    messages: Messages, *, overwrite: bool,
-) -> None:  # fmt: skip
+    job: "BatchItem | live.Stream",
+    plan: "Plan",
+    regions: Path | None,
+    keeper: signed.EvidenceWriter | None,
+    reports: Reports,
+    messages: Messages,
+    *,
+    overwrite: bool,
+) -> None:
     start = time.perf_counter()
     findings = console.findings_from(regions) if regions else None
     from velum.cli.progress import frames_shown

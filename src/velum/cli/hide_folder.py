@@ -13,7 +13,7 @@ from velum.cli.messages import Messages, command_again
 from velum.cli.reports import Reports, counted
 
 if TYPE_CHECKING:
-    from velum.batch.local import Job, Outcome
+    from velum.batch.local import BatchItem, ItemResult
     from velum.plan import Plan
     from velum.report import Report
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class FolderRun:
     """One run over many files. One that fails leaves the others alone."""
 
-    jobs: "list[Job]"
+    jobs: "list[BatchItem]"
     folder: Path
     plan: "Plan"
-    keeper: signed.Keeper | None
+    keeper: signed.EvidenceWriter | None
     reports: Reports
     messages: Messages
     done: int = 0
@@ -75,12 +75,12 @@ class FolderRun:
                     if self.keeper:
                         self.keeper.outcome(outcome)
 
-    def _count(self, outcome: "Outcome", *, known: tuple[str, ...]) -> None:
+    def _count(self, outcome: "ItemResult", *, known: tuple[str, ...]) -> None:
         source = outcome.job.source
         if outcome.error:
             self.failed += 1
             self.messages.fail(f"{source}: {outcome.error}")
-            error = {"kind": type(outcome.error).__name__, "message": str(outcome.error)}
+            error = {"kind": outcome.error.code, "message": str(outcome.error)}
             self.reports.add({"source": str(source), "target": None, "error": error})
         elif outcome.report is None:
             self.skipped += 1
@@ -88,7 +88,7 @@ class FolderRun:
         else:
             self._add(outcome.job, outcome.report, known)
 
-    def _add(self, job: "Job", report: "Report", known: tuple[str, ...]) -> None:
+    def _add(self, job: "BatchItem", report: "Report", known: tuple[str, ...]) -> None:
         self.done += 1
         self.empty += not report.labels
         for label, count in report.labels.items():

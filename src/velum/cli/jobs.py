@@ -170,7 +170,7 @@ def service(server: str | None, token_file: Path | None) -> "Client":
     """
     from velum.client import Client
     from velum.settings import Settings
-    from velum.settings.sections import Client as Chosen
+    from velum.settings.sections import ClientSettings as Chosen
 
     chosen = Settings.load().client
     its_own = server is None or chosen.server.rstrip("/") in {server.rstrip("/"), Chosen().server}

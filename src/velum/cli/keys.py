@@ -14,7 +14,7 @@ from velum.errors import BadPlan
 
 if TYPE_CHECKING:
     from velum.service.callers import Scope
-    from velum.service.keys import Keys
+    from velum.service.keys import ApiKeys
 
 app = typer.Typer(help="Make, list and take back keys for the service.", no_args_is_help=True)
 
@@ -91,11 +91,11 @@ def revoke(
     typer.echo(f"{key.id}  revoked {key.name}")
 
 
-def _keys(config: Path | None, data: Path | None) -> "Keys":
+def _keys(config: Path | None, data: Path | None) -> "ApiKeys":
     from velum.service.access import keys_file
-    from velum.service.keys import Keys
+    from velum.service.keys import ApiKeys
 
-    return Keys(keys_file(load_settings(config, data)))
+    return ApiKeys(keys_file(load_settings(config, data)))
 
 
 def _scope(text: str) -> "Scope":

@@ -14,7 +14,7 @@ import typer
 from velum.cli import console
 
 if TYPE_CHECKING:
-    from velum.media import Live, Outlet
+    from velum.media import LiveSource, StreamSink
 
 Format = Annotated[
     str | None,
@@ -43,16 +43,16 @@ class StandardOutput:
 class Stream:
     """A job of which an end, or both, is a stream."""
 
-    source: "Path | Live"
+    source: "Path | LiveSource"
     target: Path | StandardOutput
 
 
 def job(sources: Sequence[str], output: str | None, format: str | None, timeout: float | None) -> Stream | None:
     """Return the job when a stream is in it, None for files. Raises `BadInput` for an address that is not allowed."""
-    from velum.media import Live, source_of
+    from velum.media import LiveSource, source_of
 
     ends = [source_of(source) for source in sources]
-    streams = [end for end in ends if isinstance(end, Live)]
+    streams = [end for end in ends if isinstance(end, LiveSource)]
     if format and output != "-":
         raise typer.BadParameter("--format goes with -o -; a file has its format from its suffix")
     if timeout and not streams:
@@ -68,26 +68,26 @@ def job(sources: Sequence[str], output: str | None, format: str | None, timeout:
 
 
 @contextmanager
-def opened(target: Path | StandardOutput) -> Iterator["Path | Outlet"]:
+def opened(target: Path | StandardOutput) -> Iterator["Path | StreamSink"]:
     """Yield what to write to. While it is the standard output, what others print goes to the standard error stream."""
     if isinstance(target, Path):
         yield target
         return
-    from velum.media import Outlet
+    from velum.media import StreamSink
 
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
         with open(kept, "wb", buffering=0, closefd=False) as file:
-            yield Outlet(file, target.format)
+            yield StreamSink(file, target.format)
     finally:
         os.dup2(kept, 1)
         os.close(kept)
 
 
 @contextmanager
-def stoppable(source: "Path | Live") -> Iterator[None]:
+def stoppable(source: "Path | LiveSource") -> Iterator[None]:
     """Have Ctrl-C and SIGTERM end a stream, so that what has come is finished; a second time leaves at once."""
     if isinstance(source, Path):
         yield

@@ -10,7 +10,7 @@ from velum.cli import console, video
 from velum.cli.hide import Labels, Overwrite, PlanFile, Rules
 
 if TYPE_CHECKING:
-    from velum.findings import Findings
+    from velum.findings import Annotations
 
 
 def locate(
@@ -41,7 +41,7 @@ def locate(
         console.write_text(output, text + "\n", overwrite=overwrite)
 
 
-def findings_text(findings: "Findings") -> str:
+def findings_text(findings: "Annotations") -> str:
     """Return the regions file: one line a region, so that people can read it and tools can compare it."""
     values = findings.to_json()
     frames = values.pop("frames")

@@ -11,7 +11,7 @@ from velum.errors import Unavailable
 
 if TYPE_CHECKING:
     from velum.locate.models import Asset, Model
-    from velum.plugins import Host
+    from velum.plugins import RuntimeConfig
 
 app = typer.Typer(help="List, fetch, check and add the models that find things.", no_args_is_help=True)
 app.command("add")(models_add.add)
@@ -91,7 +91,7 @@ def sample(name: Annotated[str, typer.Argument(metavar="NAME", help="A sample pi
     typer.echo(_obtain(find_sample(name)))
 
 
-def _chosen(names: list[str] | None, host: "Host") -> "list[Model]":
+def _chosen(names: list[str] | None, host: "RuntimeConfig") -> "list[Model]":
     from velum.locate.models import default, find
 
     return [find(name, host) for name in dict.fromkeys(names)] if names else [default()]
@@ -99,21 +99,21 @@ def _chosen(names: list[str] | None, host: "Host") -> "list[Model]":
 
 def _obtain(asset: "Asset") -> Path:
     from velum.cli.progress import fetch_progress
-    from velum.locate.fetch import obtain
+    from velum.locate.fetch import ensure_local
     from velum.settings import Settings
 
     with fetch_progress() as progress:
-        return obtain(asset, Settings.load().host(progress))
+        return ensure_local(asset, Settings.load().host(progress))
 
 
-def _verified(model: "Model", host: "Host") -> str:
+def _verified(model: "Model", host: "RuntimeConfig") -> str:
     from velum.locate.fetch import copies
 
     faults = [copy.fault for copy in copies(model, host)]
     return "; ".join(fault for fault in faults if fault) or ("ok" if faults else "missing")
 
 
-def _described(model: "Model", host: "Host") -> dict[str, Any]:
+def _described(model: "Model", host: "RuntimeConfig") -> dict[str, Any]:
     from velum.locate.fetch import copies
 
     found = list(copies(model, host))

@@ -13,8 +13,8 @@ from velum.errors import BadInput, BadPlan
 if TYPE_CHECKING:
     from velum.locate.models import Model
     from velum.locate.normalise import Rgb3
-    from velum.locate.offer import Offer, Wish
-    from velum.plugins import Host
+    from velum.locate.offer import ImportedModel, ImportOptions
+    from velum.plugins import RuntimeConfig
 
 Source = Annotated[
     Path,
@@ -77,11 +77,11 @@ def add(
 ) -> None:
     """Add a model of your own, under a name that plans can use."""
     from velum.locate.normalise import input_for
-    from velum.locate.offer import Wish
+    from velum.locate.offer import ImportOptions
     from velum.settings import Settings
 
     host = Settings.load().host()
-    wish = Wish(
+    wish = ImportOptions(
         name=name,
         labels=_labels(labels),
         family=family,
@@ -132,7 +132,7 @@ def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A model tha
     typer.echo(f"{name}: removed")
 
 
-def _add(path: Path, wish: "Wish", host: "Host", *, replace: bool, reproduce: bool) -> "Model":
+def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: bool, reproduce: bool) -> "Model":
     from velum.locate import store
 
     with TemporaryDirectory(prefix="velum-") as room:
@@ -143,18 +143,18 @@ def _add(path: Path, wish: "Wish", host: "Host", *, replace: bool, reproduce: bo
     return model
 
 
-def _offer(path: Path, wish: "Wish", room: Path, *, reproduce: bool) -> "Offer":
+def _offer(path: Path, wish: "ImportOptions", room: Path, *, reproduce: bool) -> "ImportedModel":
     from velum.bmw import folders
     from velum.locate.offer import offer
 
     if path.is_dir() and folders.is_model_folder(path):
-        return folders.read(path, folders.Reading(wish, room, reproduce))
+        return folders.read(path, folders.ModelFolderOptions(wish, room, reproduce))
     if path.suffix.lower() in {".cfg", ".weights"}:
         return _darknet(path, wish, room)
     return offer(path, wish)
 
 
-def _darknet(path: Path, wish: "Wish", room: Path) -> "Offer":
+def _darknet(path: Path, wish: "ImportOptions", room: Path) -> "ImportedModel":
     from velum.locate.offer import named, offer
     from velum.locate.runtime import darknet
 
@@ -185,18 +185,18 @@ def _rgb(text: str | None, option: str) -> "Rgb3 | None":
     return None if text is None else parse_rgb(text, option)
 
 
-def _look(name: str, photo: Path, target: Path, host: "Host", *, overwrite: bool) -> None:
+def _look(name: str, photo: Path, target: Path, host: "RuntimeConfig", *, overwrite: bool) -> None:
     from velum.cli import drawing
     from velum.cli.reports import counted
-    from velum.engine.prepare import Parts
+    from velum.engine.prepare import PartCache
     from velum.media import read
     from velum.settings import Settings
-    from velum.use import Use
+    from velum.use import PartSpec
 
     drawing.check(target, overwrite=overwrite)
-    parts = Parts(host)
+    parts = PartCache(host)
     try:
-        localizer = parts.localizer(Use(name))
+        localizer = parts.localizer(PartSpec(name))
         with read(photo, Settings.load().limits()) as reader:
             frame = next(reader.frames())
         (regions,) = localizer.locate([frame])

@@ -12,7 +12,7 @@ from velum.cli import console
 if TYPE_CHECKING:
     from velum.frame import Frame
     from velum.limits import Limits
-    from velum.locate.quantize import Quantized, Share, Trial
+    from velum.locate.quantize import QuantizationTrial, Quantized, Share
     from velum.locate.runtime.int8 import Preset
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as 'velum models list' names it.")]
@@ -92,7 +92,7 @@ def _print(name: str, made: "Quantized") -> None:
         console.warn("the original found nothing in these pictures: they say nothing of what is lost")
 
 
-def _row(trial: "Trial", sizes: list[str]) -> list[str]:
+def _row(trial: "QuantizationTrial", sizes: list[str]) -> list[str]:
     found = [_share(trial.by_size[size]) for size in sizes]
     return [
         trial.precision, f"{trial.ms_per_picture:.1f}", _share(trial.share), str(trial.more),

@@ -17,10 +17,10 @@ from velum.errors import BadPlan, Unavailable
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from velum.bmw.serve.profiles import Profile
-    from velum.bmw.serve.served import Served
-    from velum.engine.prepare import Parts
-    from velum.plugins import Host
+    from velum.bmw.serve.profiles import ApiVariant
+    from velum.bmw.serve.served import LoadedModel
+    from velum.engine.prepare import PartCache
+    from velum.plugins import RuntimeConfig
 
 ProfileName = Annotated[
     str, typer.Option("--profile", metavar="NAME", help="Which inference API to be: openvino-detection, yolo, ...")
@@ -63,17 +63,20 @@ def serve_models(
     create_app = _installed()
     from velum.bmw.serve.desk import Capacity
     from velum.bmw.serve.profiles import profile as find_profile
-    from velum.bmw.serve.texts import Texts
+    from velum.bmw.serve.texts import Ocr
     from velum.cli.progress import fetch_progress
-    from velum.engine.prepare import Parts
+    from velum.engine.prepare import PartCache
     from velum.settings import Settings
 
     settings, chosen = Settings.load(), find_profile(profile)
     with fetch_progress() as progress:
         local = settings.host(progress)
-        with _closing(Parts(local)) as parts, _served(_split(names), folder, chosen, parts, local, hashes) as models:
+        with (
+            _closing(PartCache(local)) as parts,
+            _served(_split(names), folder, chosen, parts, local, hashes) as models,
+        ):
             app = create_app(
-                chosen, models, limits=settings.limits(), texts=Texts.of(parts, local),
+                chosen, models, limits=settings.limits(), texts=Ocr.of(parts, local),
                 capacity=Capacity(parallel, upload=upload_mb << 20), wait_for_load=wait_for_load,
             )  # fmt: skip
             with _listening(host, chosen.port if port is None else port) as bound:
@@ -102,11 +105,16 @@ def _split(names: list[str]) -> list[str]:
 
 @contextmanager
 def _served(
-    names: list[str], folder: Path | None, profile: "Profile", parts: "Parts", host: "Host", hashes: Path | None
-) -> "Iterator[list[Served]]":
+    names: list[str],
+    folder: Path | None,
+    profile: "ApiVariant",
+    parts: "PartCache",
+    host: "RuntimeConfig",
+    hashes: Path | None,
+) -> "Iterator[list[LoadedModel]]":
     """Yield the models; those of a folder live in a store of their own for as long as they are served."""
     from velum.bmw.serve.served import from_folder, from_names
-    from velum.engine.prepare import Parts
+    from velum.engine.prepare import PartCache
 
     if not names and folder is None:
         names = [_default(profile)]
@@ -116,7 +124,7 @@ def _served(
         return
     with TemporaryDirectory(prefix="velum-models-") as room:
         private = replace(host, models=Path(room))
-        with _closing(Parts(private)) as own:
+        with _closing(PartCache(private)) as own:
             models += from_folder(folder, profile, own, private, hashes)
             twice = {one.name for one in models if [other.name for other in models].count(one.name) > 1}
             if twice:
@@ -124,7 +132,7 @@ def _served(
             yield models
 
 
-def _default(profile: "Profile") -> str:
+def _default(profile: "ApiVariant") -> str:
     from velum.locate.models import default
 
     if profile.kind == "segmentation":
@@ -133,7 +141,7 @@ def _default(profile: "Profile") -> str:
 
 
 @contextmanager
-def _closing(parts: "Parts") -> "Iterator[Parts]":
+def _closing(parts: "PartCache") -> "Iterator[PartCache]":
     try:
         yield parts
     finally:

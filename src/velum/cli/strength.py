@@ -10,8 +10,8 @@ import typer
 from velum.cli import console
 
 if TYPE_CHECKING:
-    from velum.check.strength.trial import Result
-    from velum.engine.prepare import Parts
+    from velum.check.strength.trial import AttackResult
+    from velum.engine.prepare import PartCache
     from velum.plugins import Technique
 
 Sources = Annotated[
@@ -37,42 +37,42 @@ def strength(
     from velum.batch.local import arrange
     from velum.check.strength.faces import faces
     from velum.check.strength.table import TECHNIQUES
-    from velum.check.strength.trial import Trial
+    from velum.check.strength.trial import AttackTrial
     from velum.cli.progress import fetch_progress
-    from velum.engine.prepare import Parts
+    from velum.engine.prepare import PartCache
     from velum.settings import Settings
-    from velum.use import Use
+    from velum.use import PartSpec
 
     settings = Settings.load()
     with fetch_progress() as progress:
-        parts = Parts(settings.host(progress, mode="throughput"))
+        parts = PartCache(settings.host(progress, mode="throughput"))
         try:
             # Mistakes show before the first picture is read.
             named = {"nothing": None} | {text: _technique(text, parts) for text in techniques or TECHNIQUES}
             pictures = [job.source for source in sources for job in arrange([source], None)[0]]
-            found = faces(pictures, parts.localizer(Use.parse(locate)), settings.limits(), min_height)
-            trial = Trial(list(islice(found, most)))
+            found = faces(pictures, parts.localizer(PartSpec.parse(locate)), settings.limits(), min_height)
+            trial = AttackTrial(list(islice(found, most)))
         finally:
             parts.close()
-    results: list[Result] = []
+    results: list[AttackResult] = []
     for name, technique in named.items():
         results.extend(trial.results(name, technique))
         typer.echo(f"{name} tested", err=True)
     _print(results, json=json)
 
 
-def _technique(text: str, parts: "Parts") -> "Technique":
+def _technique(text: str, parts: "PartCache") -> "Technique":
     """Return the technique, made as for a plan: one that is not for faces is refused."""
     from velum.engine.prepare import prepare
     from velum.limits import Limits
     from velum.plan import Plan, Rule
-    from velum.use import Use
+    from velum.use import PartSpec
 
-    rule = Rule("face", Use("nothing"), Use.parse(text))
+    rule = Rule("face", PartSpec("nothing"), PartSpec.parse(text))
     return prepare(Plan((rule,)), parts, Limits(), locate=False).techniques[0]
 
 
-def _print(results: Sequence["Result"], *, json: bool) -> None:
+def _print(results: Sequence["AttackResult"], *, json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -24,7 +24,7 @@ def worker(
     """Do jobs until told to end (SIGTERM or Ctrl-C); then finish what is in work, as far as that is soon."""
     from dataclasses import replace
 
-    from velum.remote.peers import Peers
+    from velum.remote.peers import HttpClient
     from velum.service import metrics as counting
     from velum.service import office, traces
     from velum.service.audit import audit_of
@@ -39,9 +39,9 @@ def worker(
     log_to_stderr()
     address = metrics or settings.watch.worker_metrics
     with ExitStack() as stack:
-        peers = stack.enter_context(closing(Peers(settings.remote)))
+        peers = stack.enter_context(closing(HttpClient(settings.remote)))
         stack.enter_context(traces.sending(traces=settings.watch.traces))
-        seen = counting.Metrics(stack.enter_context(closing(office.Office(settings))).counts if address else None)
+        seen = counting.Metrics(stack.enter_context(closing(office.JobBackend(settings))).counts if address else None)
         if address:
             stack.enter_context(counting.served(seen, address))
         office.worker(settings, peers, office.watched_craft(settings, seen, audit_of(settings))).run(stop)

@@ -10,19 +10,22 @@ Failures are the errors of `velum.errors`, with the text of the service. Where t
 `Unavailable`.
 """
 
+import warnings
+from typing import Any
+
 from velum.client.awaiting import AsyncClient
 from velum.client.blocking import Client
 from velum.client.refusals import Busy, Conflict, Denied, Expired, NotFound, Oversized
 from velum.client.values import (
-    Failure,
-    Hidden,
+    HiddenFile,
     Job,
-    Label,
-    Model,
+    JobFailure,
+    LabelInfo,
+    ModelInfo,
     NamedPlan,
     NamedRule,
     State,
-    Technique,
+    TechniqueInfo,
     Upload,
 )
 
@@ -33,16 +36,33 @@ __all__ = [
     "Conflict",
     "Denied",
     "Expired",
-    "Failure",
-    "Hidden",
+    "HiddenFile",
     "Job",
-    "Label",
-    "Model",
+    "JobFailure",
+    "LabelInfo",
+    "ModelInfo",
     "NamedPlan",
     "NamedRule",
     "NotFound",
     "Oversized",
     "State",
-    "Technique",
+    "TechniqueInfo",
     "Upload",
 ]
+
+_OLD_NAMES = {
+    "Failure": JobFailure,
+    "Hidden": HiddenFile,
+    "Label": LabelInfo,
+    "Model": ModelInfo,
+    "Technique": TechniqueInfo,
+}
+"""Names of the version before, which the next one no longer has."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OLD_NAMES:
+        raise AttributeError(f"module 'velum.client' has no attribute {name!r}")
+    new = _OLD_NAMES[name]
+    warnings.warn(f"velum.client.{name} is now called velum.client.{new.__name__}", DeprecationWarning, stacklevel=2)
+    return new

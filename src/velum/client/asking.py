@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from velum.client.refusals import Busy, Conflict, Denied, refusal
-from velum.client.steps import Answer, Ask, Body, Next, Open, Pause, Steps
-from velum.client.told import Told
+from velum.client.steps import Body, HttpRequest, HttpResponse, Next, Open, Pause, Steps
+from velum.client.told import JsonReader
 from velum.errors import Unavailable
 
 ANSWER_BYTES = 1 << 30
@@ -17,9 +17,9 @@ PAUSES_SECONDS = (0.1, 5.0)
 """Pause before something is first tried again, which doubles each time, and the longest."""
 
 
-def opened(ask: Ask, kind: str | None = None) -> Steps[Answer]:
+def opened(ask: HttpRequest, kind: str | None = None) -> Steps[HttpResponse]:
     """Send a request and return the beginning of its answer, of media type `kind`. Raises what the service refuses."""
-    answer: Answer = yield Open(ask)
+    answer: HttpResponse = yield Open(ask)
     if answer.status >= 300:
         raise refusal(answer.status, answer.headers, (yield from _rest()), answer.where)
     told = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -30,13 +30,13 @@ def opened(ask: Ask, kind: str | None = None) -> Steps[Answer]:
     return answer
 
 
-def asked(ask: Ask) -> Steps[Told]:
+def asked(ask: HttpRequest) -> Steps[JsonReader]:
     """Return the object that the service answers. Raises what it refuses."""
     yield from opened(ask, "application/json")
-    return Told.of_text((yield from _rest()))
+    return JsonReader.of_text((yield from _rest()))
 
 
-def done(ask: Ask) -> Steps[None]:
+def done(ask: HttpRequest) -> Steps[None]:
     """Have something done whose answer says nothing. Raises what the service refuses."""
     yield from opened(ask)
 
@@ -56,7 +56,7 @@ def _rest() -> Steps[bytes]:
     return bytes(body)
 
 
-class Patience:
+class Retry:
     """For how long something that goes on is tried again without getting any further, once it has begun."""
 
     def __init__(self, seconds: float, *, begun: bool = False) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from velum.client import fetching, jobs, offers, sending
-from velum.client.steps import Give, Next, Open, Pause, Progress, Step, Steps, Talk, Work
-from velum.client.values import Hidden, Job, Label, Model, NamedPlan, State, Technique, Upload
-from velum.client.wire import AsyncLine, Service, pause, threaded
+from velum.client.steps import Emit, Exchange, Next, Open, Pause, Progress, RunBlocking, Step, Steps
+from velum.client.values import HiddenFile, Job, LabelInfo, ModelInfo, NamedPlan, State, TechniqueInfo, Upload
+from velum.client.wire import AsyncConnection, ServiceAddress, pause, threaded
 from velum.errors import VelumError
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.plan import Plan
 
 T = TypeVar("T")
@@ -29,17 +29,17 @@ class AsyncClient:
         self, base_url: str, token: str | None = None, *, timeout_seconds: float = 120.0, patience_seconds: float = 60.0
     ) -> None:
         """Prepare; nothing is asked yet. Raises `BadPlan` for an address or a token that cannot be used."""
-        self._service = Service.at(base_url, token, timeout_seconds)
+        self._service = ServiceAddress.at(base_url, token, timeout_seconds)
         self._http = self._service.async_client()
         self._patience = patience_seconds
 
     async def hide(
         self, source: str | Path, target: str | Path, plan: Plan | str | None = None, *, overwrite: bool = False
-    ) -> Hidden:
+    ) -> HiddenFile:
         """Hide in a picture what the plan names, and write it to `target`. The service keeps nothing of it."""
         return await self._run(fetching.hidden(Path(source), Path(target), plan, overwrite=overwrite))
 
-    async def locate(self, source: str | Path, plan: Plan | str | None = None) -> Findings:
+    async def locate(self, source: str | Path, plan: Plan | str | None = None) -> Annotations:
         """Return what the plan would hide in a picture."""
         return await self._run(offers.located(Path(source), plan))
 
@@ -49,14 +49,14 @@ class AsyncClient:
 
     async def submit(
         self, source: str | Path | Upload, plan: Plan | str | None = None, *, name: str | None = None,
-        priority: int = 0, webhook: str | None = None, regions: Findings | None = None,
+        priority: int = 0, webhook: str | None = None, regions: Annotations | None = None,
         progress: Progress | None = None,
     ) -> Job:  # fmt: skip
         """Hand in a job. `source` is a file, an upload, or an address (`http...`) that the service fetches it from.
 
         `name` is what the result is named after. With `regions` these are hidden, and nothing is looked for.
         """
-        wanted = jobs.Wanted(source, plan, name, priority, webhook, regions, progress)
+        wanted = jobs.NewJob(source, plan, name, priority, webhook, regions, progress)
         return await self._run(jobs.submitted(wanted, self._patience))
 
     async def job(self, job: Job | str) -> Job:
@@ -100,28 +100,28 @@ class AsyncClient:
         """Return the report of a job, as `velum.report.Report.to_json` writes it."""
         return await self._run(offers.report(job))
 
-    async def regions(self, job: Job | str) -> Findings:
+    async def regions(self, job: Job | str) -> Annotations:
         """Return what a job hides, or what it was last corrected to. Raises `Conflict` before it is done."""
         return await self._run(offers.regions(job))
 
-    async def render(self, job: Job | str, regions: Findings | None = None) -> Job:
+    async def render(self, job: Job | str, regions: Annotations | None = None) -> Job:
         """Have a job done again with its regions, or with corrected ones, and without looking for any.
 
         The result that it had is withdrawn at once. Raises `Conflict` when it cannot be.
         """
         return await self._run(offers.rendered(job, regions, self._patience))
 
-    async def techniques(self) -> tuple[Technique, ...]:
+    async def techniques(self) -> tuple[TechniqueInfo, ...]:
         """Return how can be hidden."""
-        return await self._run(offers.offered("techniques", Technique.read))
+        return await self._run(offers.offered("techniques", TechniqueInfo.read))
 
-    async def models(self) -> tuple[Model, ...]:
+    async def models(self) -> tuple[ModelInfo, ...]:
         """Return what can find."""
-        return await self._run(offers.offered("models", Model.read))
+        return await self._run(offers.offered("models", ModelInfo.read))
 
-    async def labels(self) -> tuple[Label, ...]:
+    async def labels(self) -> tuple[LabelInfo, ...]:
         """Return what can be found."""
-        return await self._run(offers.offered("labels", Label.read))
+        return await self._run(offers.offered("labels", LabelInfo.read))
 
     async def plans(self) -> tuple[NamedPlan, ...]:
         """Return the plans that the operator keeps."""
@@ -138,22 +138,22 @@ class AsyncClient:
         await self.close()
 
     async def _run(self, steps: Steps[T]) -> T:
-        with closing(Talk(steps)) as talk:
-            async with aclosing(AsyncLine(self._service, self._http)) as line:
+        with closing(Exchange(steps)) as talk:
+            async with aclosing(AsyncConnection(self._service, self._http)) as line:
                 while talk.step is not None:
                     await _take(talk.step, talk, line)
                 return talk.result
 
     async def _each(self, steps: Steps[Any]) -> AsyncIterator[Any]:
-        with closing(Talk(steps)) as talk:
-            async with aclosing(AsyncLine(self._service, self._http)) as line:
+        with closing(Exchange(steps)) as talk:
+            async with aclosing(AsyncConnection(self._service, self._http)) as line:
                 while talk.step is not None:
-                    if isinstance(talk.step, Give):
+                    if isinstance(talk.step, Emit):
                         yield talk.step.value
                     await _take(talk.step, talk, line)
 
 
-async def _take(step: Step, talk: Talk[Any], line: AsyncLine) -> None:
+async def _take(step: Step, talk: Exchange[Any], line: AsyncConnection) -> None:
     try:
         outcome = await _outcome(step, line)
     except (VelumError, OSError) as error:
@@ -162,16 +162,16 @@ async def _take(step: Step, talk: Talk[Any], line: AsyncLine) -> None:
         talk.done(outcome)
 
 
-async def _outcome(step: Step, line: AsyncLine) -> Any:
+async def _outcome(step: Step, line: AsyncConnection) -> Any:
     match step:
         case Open(ask):
             return await line.open(ask)
         case Next():
             return await line.next()
-        case Work(call):
+        case RunBlocking(call):
             return await threaded(call)
         case Pause(seconds):
             await pause(seconds)
-        case Give():
+        case Emit():
             pass
     return None

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from velum.client import fetching, jobs, offers, sending
-from velum.client.steps import Give, Next, Open, Pause, Progress, Step, Steps, Talk, Work
-from velum.client.values import Hidden, Job, Label, Model, NamedPlan, State, Technique, Upload
-from velum.client.wire import Line, Service
+from velum.client.steps import Emit, Exchange, Next, Open, Pause, Progress, RunBlocking, Step, Steps
+from velum.client.values import HiddenFile, Job, LabelInfo, ModelInfo, NamedPlan, State, TechniqueInfo, Upload
+from velum.client.wire import Connection, ServiceAddress
 from velum.errors import VelumError
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.plan import Plan
 
 T = TypeVar("T")
@@ -30,17 +30,17 @@ class Client:
         self, base_url: str, token: str | None = None, *, timeout_seconds: float = 120.0, patience_seconds: float = 60.0
     ) -> None:
         """Prepare; nothing is asked yet. Raises `BadPlan` for an address or a token that cannot be used."""
-        self._service = Service.at(base_url, token, timeout_seconds)
+        self._service = ServiceAddress.at(base_url, token, timeout_seconds)
         self._http = self._service.client()
         self._patience = patience_seconds
 
     def hide(
         self, source: str | Path, target: str | Path, plan: Plan | str | None = None, *, overwrite: bool = False
-    ) -> Hidden:
+    ) -> HiddenFile:
         """Hide in a picture what the plan names, and write it to `target`. The service keeps nothing of it."""
         return self._run(fetching.hidden(Path(source), Path(target), plan, overwrite=overwrite))
 
-    def locate(self, source: str | Path, plan: Plan | str | None = None) -> Findings:
+    def locate(self, source: str | Path, plan: Plan | str | None = None) -> Annotations:
         """Return what the plan would hide in a picture."""
         return self._run(offers.located(Path(source), plan))
 
@@ -50,14 +50,14 @@ class Client:
 
     def submit(
         self, source: str | Path | Upload, plan: Plan | str | None = None, *, name: str | None = None,
-        priority: int = 0, webhook: str | None = None, regions: Findings | None = None,
+        priority: int = 0, webhook: str | None = None, regions: Annotations | None = None,
         progress: Progress | None = None,
     ) -> Job:  # fmt: skip
         """Hand in a job. `source` is a file, an upload, or an address (`http...`) that the service fetches it from.
 
         `name` is what the result is named after. With `regions` these are hidden, and nothing is looked for.
         """
-        wanted = jobs.Wanted(source, plan, name, priority, webhook, regions, progress)
+        wanted = jobs.NewJob(source, plan, name, priority, webhook, regions, progress)
         return self._run(jobs.submitted(wanted, self._patience))
 
     def job(self, job: Job | str) -> Job:
@@ -101,28 +101,28 @@ class Client:
         """Return the report of a job, as `velum.report.Report.to_json` writes it."""
         return self._run(offers.report(job))
 
-    def regions(self, job: Job | str) -> Findings:
+    def regions(self, job: Job | str) -> Annotations:
         """Return what a job hides, or what it was last corrected to. Raises `Conflict` before it is done."""
         return self._run(offers.regions(job))
 
-    def render(self, job: Job | str, regions: Findings | None = None) -> Job:
+    def render(self, job: Job | str, regions: Annotations | None = None) -> Job:
         """Have a job done again with its regions, or with corrected ones, and without looking for any.
 
         The result that it had is withdrawn at once. Raises `Conflict` when it cannot be.
         """
         return self._run(offers.rendered(job, regions, self._patience))
 
-    def techniques(self) -> tuple[Technique, ...]:
+    def techniques(self) -> tuple[TechniqueInfo, ...]:
         """Return how can be hidden."""
-        return self._run(offers.offered("techniques", Technique.read))
+        return self._run(offers.offered("techniques", TechniqueInfo.read))
 
-    def models(self) -> tuple[Model, ...]:
+    def models(self) -> tuple[ModelInfo, ...]:
         """Return what can find."""
-        return self._run(offers.offered("models", Model.read))
+        return self._run(offers.offered("models", ModelInfo.read))
 
-    def labels(self) -> tuple[Label, ...]:
+    def labels(self) -> tuple[LabelInfo, ...]:
         """Return what can be found."""
-        return self._run(offers.offered("labels", Label.read))
+        return self._run(offers.offered("labels", LabelInfo.read))
 
     def plans(self) -> tuple[NamedPlan, ...]:
         """Return the plans that the operator keeps."""
@@ -139,20 +139,20 @@ class Client:
         self.close()
 
     def _run(self, steps: Steps[T]) -> T:
-        with closing(Talk(steps)) as talk, closing(Line(self._service, self._http)) as line:
+        with closing(Exchange(steps)) as talk, closing(Connection(self._service, self._http)) as line:
             while talk.step is not None:
                 _take(talk.step, talk, line)
             return talk.result
 
     def _each(self, steps: Steps[Any]) -> Iterator[Any]:
-        with closing(Talk(steps)) as talk, closing(Line(self._service, self._http)) as line:
+        with closing(Exchange(steps)) as talk, closing(Connection(self._service, self._http)) as line:
             while talk.step is not None:
-                if isinstance(talk.step, Give):
+                if isinstance(talk.step, Emit):
                     yield talk.step.value
                 _take(talk.step, talk, line)
 
 
-def _take(step: Step, talk: Talk[Any], line: Line) -> None:
+def _take(step: Step, talk: Exchange[Any], line: Connection) -> None:
     try:
         outcome = _outcome(step, line)
     except (VelumError, OSError) as error:
@@ -161,16 +161,16 @@ def _take(step: Step, talk: Talk[Any], line: Line) -> None:
         talk.done(outcome)
 
 
-def _outcome(step: Step, line: Line) -> Any:
+def _outcome(step: Step, line: Connection) -> Any:
     match step:
         case Open(ask):
             return line.open(ask)
         case Next():
             return line.next()
-        case Work(call):
+        case RunBlocking(call):
             return call()
         case Pause(seconds):
             time.sleep(seconds)
-        case Give():
+        case Emit():
             pass
     return None

@@ -4,49 +4,49 @@ import re
 from functools import partial
 from pathlib import Path
 
-from velum.client.asking import Patience, asked, opened
+from velum.client.asking import Retry, asked, opened
 from velum.client.jobs import place
 from velum.client.refusals import Conflict
-from velum.client.saving import Part, saved
+from velum.client.saving import PartialFile, saved
 from velum.client.sending import form
-from velum.client.steps import Answer, Ask, Next, Progress, Steps, Work
-from velum.client.told import Told
-from velum.client.values import Hidden, Job
+from velum.client.steps import HttpRequest, HttpResponse, Next, Progress, RunBlocking, Steps
+from velum.client.told import JsonReader
+from velum.client.values import HiddenFile, Job
 from velum.errors import OutputFailed, Unavailable
 from velum.plan import Plan
 
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})", re.ASCII)
 
 
-def hidden(source: Path, target: Path, plan: Plan | str | None, *, overwrite: bool) -> Steps[Hidden]:
+def hidden(source: Path, target: Path, plan: Plan | str | None, *, overwrite: bool) -> Steps[HiddenFile]:
     """Have a picture hidden in at once, and write it to `target`."""
     with saved(target, overwrite=overwrite, source=source) as part:
-        answer = yield from opened(Ask("POST", "/v1/images", body=form(source, plan)))
+        answer = yield from opened(HttpRequest("POST", "/v1/images", body=form(source, plan)))
         if "x-velum-report" not in answer.headers:
             raise Unavailable(f"{answer.where} answered not as velum's service does; check the address")
-        facts = Hidden.read(Told.of_text(answer.headers["x-velum-report"]), target)
+        facts = HiddenFile.read(JsonReader.of_text(answer.headers["x-velum-report"]), target)
         while chunk := (yield Next()):
-            yield Work(partial(part.add, chunk))
+            yield RunBlocking(partial(part.add, chunk))
         _check(part, facts.output_sha256, target)
     return facts
 
 
 def result(job: Job | str, target: Path, seconds: float, progress: Progress | None, *, overwrite: bool) -> Steps[Path]:
     """Write the result of a job to `target`. Raises `Conflict` before it is done, `Expired` after it was deleted."""
-    report = yield from asked(Ask("GET", f"{place(job)}/report"))
+    report = yield from asked(HttpRequest("GET", f"{place(job)}/report"))
     with saved(target, overwrite=overwrite) as part:
         yield from _filled(part, f"{place(job)}/result", seconds, progress)
         _check(part, report.text_or_none("output_sha256"), target)
     return target
 
 
-def _filled(part: Part, path: str, seconds: float, progress: Progress | None) -> Steps[None]:
+def _filled(part: PartialFile, path: str, seconds: float, progress: Progress | None) -> Steps[None]:
     """Write the file at `path`; where it breaks off, ask for the rest, up to `seconds` without getting any further."""
-    patience, tag, size = Patience(seconds, begun=True), "", -1
+    patience, tag, size = Retry(seconds, begun=True), "", -1
     while part.here != size:
         try:
             rest = {"range": f"bytes={part.here}-", "if-range": tag} if part.here and tag else {}
-            answer = yield from opened(Ask("GET", path, headers=rest))
+            answer = yield from opened(HttpRequest("GET", path, headers=rest))
             size = yield from _placed(part, answer)
             tag = answer.headers.get("etag", "")
             yield from _received(part, size, answer, patience, progress)
@@ -54,9 +54,11 @@ def _filled(part: Part, path: str, seconds: float, progress: Progress | None) ->
             yield from patience.bear(error)
 
 
-def _received(part: Part, size: int, answer: Answer, patience: Patience, progress: Progress | None) -> Steps[None]:
+def _received(
+    part: PartialFile, size: int, answer: HttpResponse, patience: Retry, progress: Progress | None
+) -> Steps[None]:
     while chunk := (yield Next()):
-        yield Work(partial(part.add, chunk))
+        yield RunBlocking(partial(part.add, chunk))
         patience.progress()
         if progress:
             progress(part.here, size)
@@ -64,7 +66,7 @@ def _received(part: Part, size: int, answer: Answer, patience: Patience, progres
         raise Unavailable(f"{answer.where} ended after {part.here:,} of {size:,} bytes")
 
 
-def _placed(part: Part, answer: Answer) -> Steps[int]:
+def _placed(part: PartialFile, answer: HttpResponse) -> Steps[int]:
     """Return how large the whole file is; where it comes from its beginning, `part` begins anew."""
     match = _RANGE.fullmatch(answer.headers.get("content-range", ""))
     if answer.status == 206 and match and int(match[1]) == part.here:
@@ -73,11 +75,11 @@ def _placed(part: Part, answer: Answer) -> Steps[int]:
     if answer.status != 200 or not re.fullmatch("[0-9]{1,18}", size, re.ASCII):
         raise Unavailable(f"{answer.where} answered {answer.status} without saying how much there is")
     if part.here:
-        yield Work(part.restart)
+        yield RunBlocking(part.restart)
     return int(size)
 
 
-def _check(part: Part, sha256: str | None, target: Path) -> None:
+def _check(part: PartialFile, sha256: str | None, target: Path) -> None:
     if sha256 is not None and part.sha256 != sha256:
         raise OutputFailed(
             f"cannot write {target}: what came has SHA-256 {part.sha256[:12]}, the report says {sha256[:12]}; "

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from velum.client.asking import Patience, asked, body_of, done, opened
+from velum.client.asking import Retry, asked, body_of, done, opened
 from velum.client.refusals import Busy, Conflict, NotFound
 from velum.client.sending import begun, discarded, sent
-from velum.client.steps import Ask, Give, Next, Pause, Progress, Steps
-from velum.client.told import Told
+from velum.client.steps import Emit, HttpRequest, Next, Pause, Progress, Steps
+from velum.client.told import JsonReader
 from velum.client.values import Job, State, Upload
 from velum.errors import BadInput, Unavailable, VelumError
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.plan import Plan
 
 CHECK_FIRST_BYTES = 16 << 20
@@ -29,7 +29,7 @@ POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class NewJob:
     """What is to be done: `source` is a file, an upload, or an address (http...) that the service fetches it from."""
 
     source: str | Path | Upload
@@ -37,7 +37,7 @@ class Wanted:
     name: str | None = None
     priority: int = 0
     webhook: str | None = None
-    regions: Findings | None = None
+    regions: Annotations | None = None
     progress: Progress | None = None
 
     @property
@@ -62,7 +62,7 @@ class Wanted:
         return {key: value for key, value in values.items() if value is not None} | {"priority": self.priority}
 
 
-def submitted(wanted: Wanted, seconds: float) -> Steps[Job]:
+def submitted(wanted: NewJob, seconds: float) -> Steps[Job]:
     """Send the file and hand in the job. What was sent for a job that is refused is deleted."""
     values, uploads = wanted.json(), list[Upload]()
     try:
@@ -80,8 +80,8 @@ def submitted(wanted: Wanted, seconds: float) -> Steps[Job]:
             yield from sent(at, text, seconds, None)
             values["regions"] = at.id
         # What has been sent is worth another try, and whatever comes of it there is one job.
-        ask = Ask("POST", "/v1/jobs", headers=once(), body=body_of(values))
-        return Job.read((yield from insisted(ask, Patience(seconds, begun=wanted.url is None))))
+        ask = HttpRequest("POST", "/v1/jobs", headers=once(), body=body_of(values))
+        return Job.read((yield from insisted(ask, Retry(seconds, begun=wanted.url is None))))
     except VelumError:
         for at in uploads:
             yield from _cleared(at)
@@ -91,7 +91,7 @@ def submitted(wanted: Wanted, seconds: float) -> Steps[Job]:
 def _checked(values: Mapping[str, Any]) -> Steps[None]:
     """Find out what is wrong with a job whose file is still to be sent: that it is missing must be all."""
     try:
-        job = Job.read((yield from asked(Ask("POST", "/v1/jobs", body=body_of(values)))))
+        job = Job.read((yield from asked(HttpRequest("POST", "/v1/jobs", body=body_of(values)))))
     except Conflict:
         return
     raise Unavailable(f"the service took job {job.id} before its file was there; it does not speak this interface")
@@ -109,7 +109,7 @@ def once() -> Mapping[str, str]:
     return {"idempotency-key": secrets.token_hex(16)}
 
 
-def insisted(ask: Ask, patience: Patience) -> Steps[Told]:
+def insisted(ask: HttpRequest, patience: Retry) -> Steps[JsonReader]:
     """Return what the service answers, asked again while it cannot be reached."""
     while True:
         try:
@@ -120,13 +120,13 @@ def insisted(ask: Ask, patience: Patience) -> Steps[Told]:
 
 def looked_at(job: Job | str, how: str = "") -> Steps[Job]:
     """Return a job; `how` is what is done with it, such as cancel."""
-    ask = Ask("POST", f"{place(job)}/{how}") if how else Ask("GET", place(job))
+    ask = HttpRequest("POST", f"{place(job)}/{how}") if how else HttpRequest("GET", place(job))
     return Job.read((yield from asked(ask)))
 
 
 def deleted(job: Job | str) -> Steps[None]:
     """Delete a job with all that belongs to it."""
-    yield from done(Ask("DELETE", place(job)))
+    yield from done(HttpRequest("DELETE", place(job)))
 
 
 def listed(state: State | None, owner: str | None, page_size: int = 100) -> Steps[None]:
@@ -135,9 +135,9 @@ def listed(state: State | None, owner: str | None, page_size: int = 100) -> Step
     query["limit"] = str(page_size)
     after: str | None = None
     while True:
-        page = yield from asked(Ask("GET", "/v1/jobs", query=query | ({"after": after} if after else {})))
+        page = yield from asked(HttpRequest("GET", "/v1/jobs", query=query | ({"after": after} if after else {})))
         for one in page.all("jobs"):
-            yield Give(Job.read(one))
+            yield Emit(Job.read(one))
         after = page.text_or_none("after")
         if after is None:
             return
@@ -149,7 +149,7 @@ def watched(job: Job | str, seconds: float) -> Steps[Job]:
     Where the connection breaks, it is followed anew, up to `seconds` without hearing anything. Raises `NotFound` when
     it is deleted meanwhile.
     """
-    patience, last, crowded = Patience(seconds), list[Job](), False
+    patience, last, crowded = Retry(seconds), list[Job](), False
     while not (last and last[-1].finished):
         try:
             yield from (_polled(job, patience, last) if crowded else _followed(job, patience, last))
@@ -165,20 +165,20 @@ def watched(job: Job | str, seconds: float) -> Steps[Job]:
     return last[-1]
 
 
-def _followed(job: Job | str, patience: Patience, last: list[Job]) -> Steps[None]:
-    ask = Ask("GET", f"{place(job)}/events", headers={"accept": "text/event-stream"})
+def _followed(job: Job | str, patience: Retry, last: list[Job]) -> Steps[None]:
+    ask = HttpRequest("GET", f"{place(job)}/events", headers={"accept": "text/event-stream"})
     answer, events = (yield from opened(ask, "text/event-stream")), Events()
     while chunk := (yield Next()):
         patience.progress()
         for kind, data in events.fed(chunk):
             if kind == "deleted":
                 raise NotFound(f"{answer.where}: the job was deleted")
-            yield from _given(Job.read(Told.of_text(data)), last)
+            yield from _given(Job.read(JsonReader.of_text(data)), last)
     if not (last and last[-1].finished):
         raise Unavailable(f"{answer.where} ended before the job did")
 
 
-def _polled(job: Job | str, patience: Patience, last: list[Job]) -> Steps[None]:
+def _polled(job: Job | str, patience: Retry, last: list[Job]) -> Steps[None]:
     now = yield from looked_at(job)
     patience.progress()
     yield from _given(now, last)
@@ -190,7 +190,7 @@ def _given(now: Job, last: list[Job]) -> Steps[None]:
     """Give the job if it has changed since `last`."""
     if last[-1:] != [now]:
         last[:] = [now]
-        yield Give(now)
+        yield Emit(now)
 
 
 @dataclass(slots=True)

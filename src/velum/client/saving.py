@@ -9,7 +9,7 @@ from typing import BinaryIO
 from velum.publish import keep_original, publish
 
 
-class Part:
+class PartialFile:
     """A file that is not complete yet: `here` are the bytes that are in it."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -36,7 +36,7 @@ class Part:
 
 
 @contextmanager
-def saved(target: Path, *, overwrite: bool, source: Path | None = None) -> Iterator[Part]:
+def saved(target: Path, *, overwrite: bool, source: Path | None = None) -> Iterator[PartialFile]:
     """Give a file to write to; when the block ends well, it becomes `target` in one step.
 
     Whatever goes wrong, it is removed and the target is as before. Raises `OutputFailed` when the target is `source`,
@@ -45,4 +45,4 @@ def saved(target: Path, *, overwrite: bool, source: Path | None = None) -> Itera
     if source is not None:
         keep_original(target, source)
     with publish(target, overwrite=overwrite) as path, path.open("r+b") as file:
-        yield Part(file)
+        yield PartialFile(file)

@@ -6,9 +6,9 @@ import secrets
 from functools import partial
 from pathlib import Path
 
-from velum.client.asking import Patience, asked, body_of, done
+from velum.client.asking import Retry, asked, body_of, done
 from velum.client.refusals import Conflict
-from velum.client.steps import CHUNK, Ask, Body, Progress, Steps, Work
+from velum.client.steps import CHUNK, Body, HttpRequest, Progress, RunBlocking, Steps
 from velum.client.values import Upload
 from velum.errors import BadInput, Unavailable
 from velum.plan import Plan
@@ -32,9 +32,9 @@ def form(file: Path, plan: Plan | str | None) -> Body:
 
 def begun(source: Path | bytes) -> Steps[Upload]:
     """Announce an upload, and return it. Raises `BadInput` when the file cannot be read."""
-    size, sha256 = yield Work(partial(_measured, source))
+    size, sha256 = yield RunBlocking(partial(_measured, source))
     wanted = body_of({"size": size, "sha256": sha256})
-    return Upload.read((yield from asked(Ask("POST", "/v1/uploads", body=wanted))))
+    return Upload.read((yield from asked(HttpRequest("POST", "/v1/uploads", body=wanted))))
 
 
 def sent(at: Upload, source: Path | bytes, seconds: float, progress: Progress | None) -> Steps[Upload]:
@@ -43,7 +43,7 @@ def sent(at: Upload, source: Path | bytes, seconds: float, progress: Progress | 
     Where the connection breaks, the service is asked how much it has, and gets the rest; when it has got no further
     for `seconds`, that is given up.
     """
-    patience, broken = Patience(seconds, begun=True), False
+    patience, broken = Retry(seconds, begun=True), False
     size = at.size or 0
     while at.offset < size:
         try:
@@ -67,11 +67,11 @@ def uploaded(source: Path, seconds: float, progress: Progress | None) -> Steps[U
 
 def discarded(at: Upload) -> Steps[None]:
     """Delete what came of an upload."""
-    yield from done(Ask("DELETE", f"/v1/uploads/{at.id}"))
+    yield from done(HttpRequest("DELETE", f"/v1/uploads/{at.id}"))
 
 
 def _look(at: Upload) -> Steps[Upload]:
-    return Upload.read((yield from asked(Ask("GET", f"/v1/uploads/{at.id}"))))
+    return Upload.read((yield from asked(HttpRequest("GET", f"/v1/uploads/{at.id}"))))
 
 
 def _put(at: Upload, source: Path | bytes, progress: Progress | None) -> Steps[Upload]:
@@ -81,7 +81,7 @@ def _put(at: Upload, source: Path | bytes, progress: Progress | None) -> Steps[U
     else:
         body = Body(kind, file=source, start=at.offset, stop=at.size or 0, progress=progress)
     headers = {"upload-offset": str(at.offset)}
-    now = Upload.read((yield from asked(Ask("PUT", f"/v1/uploads/{at.id}", headers=headers, body=body))))
+    now = Upload.read((yield from asked(HttpRequest("PUT", f"/v1/uploads/{at.id}", headers=headers, body=body))))
     if now.offset <= at.offset:
         raise Unavailable(f"the service took nothing of upload {at.id} from byte {at.offset} on")
     return now

@@ -64,7 +64,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class HttpRequest:
     """A request; `path` follows the address of the service."""
 
     method: str
@@ -75,7 +75,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """The beginning of an answer; the names of headers in lower case. `where` is the address that was asked."""
 
     status: int
@@ -85,9 +85,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Send a request; the outcome is the `Answer`, or `Unavailable`. What was open before is closed."""
+    """Send a request; the outcome is the `HttpResponse`, or `Unavailable`. What was open before is closed."""
 
-    ask: Ask
+    ask: HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Next:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class RunBlocking:
     """Call something that may take a while; the outcome is what it returns, or the `VelumError` that it raises."""
 
     call: Callable[[], Any]
@@ -110,17 +110,17 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Give:
+class Emit:
     """Hand a value to who iterates over the conversation."""
 
     value: Any
 
 
-Step = Open | Next | Work | Pause | Give
+Step = Open | Next | RunBlocking | Pause | Emit
 Steps = Generator[Step, Any, T]
 
 
-class Talk(Generic[T]):
+class Exchange(Generic[T]):
     """A conversation on its way: the step to be done now, None at the end, and then the result."""
 
     def __init__(self, steps: Steps[T]) -> None:

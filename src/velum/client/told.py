@@ -10,7 +10,7 @@ from velum.errors import Unavailable
 T = TypeVar("T")
 
 
-class Told:
+class JsonReader:
     """A JSON object of the service, read field by field. Raises `Unavailable` for what is not there or something else.
 
     Fields that are not asked for are passed over: a newer service may tell more.
@@ -57,13 +57,13 @@ class Told:
         """Return a truth value."""
         return self._one(name, bool)
 
-    def inner(self, name: str) -> "Told":
+    def inner(self, name: str) -> "JsonReader":
         """Return an object in it."""
-        return Told(self._value.get(name))
+        return JsonReader(self._value.get(name))
 
-    def all(self, name: str) -> "tuple[Told, ...]":
+    def all(self, name: str) -> "tuple[JsonReader, ...]":
         """Return the objects of a list."""
-        return tuple(map(Told, self._one(name, list)))
+        return tuple(map(JsonReader, self._one(name, list)))
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the texts of a list."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from velum.client.refusals import failure, printable
-from velum.client.told import Told, odd
+from velum.client.told import JsonReader, odd
 from velum.errors import VelumError
 
 State = Literal["waiting", "running", "done", "failed", "cancelled", "dead"]
@@ -16,7 +16,7 @@ STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
+class HiddenFile:
     """A picture in which everything is hidden that was asked for: where it is now, and its report in short."""
 
     target: Path
@@ -34,7 +34,7 @@ class Hidden:
     version: str
 
     @classmethod
-    def read(cls, told: Told, target: Path) -> Self:
+    def read(cls, told: JsonReader, target: Path) -> Self:
         """Return what the service told of a picture."""
         labels = told.inner("labels")
         return cls(
@@ -54,13 +54,13 @@ class Upload:
     sha256: str | None
 
     @classmethod
-    def read(cls, told: Told) -> Self:
+    def read(cls, told: JsonReader) -> Self:
         """Return what the service told of an upload."""
         return cls(told.text("id"), told.whole("offset"), told.whole_or_none("size"), told.text_or_none("sha256"))
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class JobFailure:
     """Why a job failed: the name of an error of velum, and its text."""
 
     code: str
@@ -92,7 +92,7 @@ class Job:
     frames_total: int | None
     fps: float | None
     seconds_left: float | None
-    error: Failure | None
+    error: JobFailure | None
     result: bool
     """Whether there is a result to be fetched."""
     result_name: str | None
@@ -105,7 +105,7 @@ class Job:
         return self.state not in {"waiting", "running"}
 
     @classmethod
-    def read(cls, told: Told) -> Self:
+    def read(cls, told: JsonReader) -> Self:
         """Return what the service told of a job."""
         state = next((one for one in STATES if one == told.text("state")), None)
         if state is None:
@@ -113,7 +113,7 @@ class Job:
         pieces, frames, error = told.inner("pieces"), told.inner("frames"), None
         if told.given("error"):
             why = told.inner("error")
-            error = Failure(why.text("code"), why.text_or_none("message") or "")
+            error = JobFailure(why.text("code"), why.text_or_none("message") or "")
         return cls(
             told.text("id"), state, told.text("name"), told.text("plan"), told.whole("priority"),
             told.number("submitted"), told.number_or_none("started"), told.number_or_none("ended"),
@@ -124,7 +124,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Technique:
+class TechniqueInfo:
     """A way to hide. `options` with their defaults; `labels` are those it can hide, None for all."""
 
     name: str
@@ -133,14 +133,14 @@ class Technique:
     summary: str
 
     @classmethod
-    def read(cls, told: Told) -> Self:
+    def read(cls, told: JsonReader) -> Self:
         """Return what the service told of a technique."""
         labels = told.texts("labels") if told.given("labels") else None
         return cls(told.text("name"), told.values("options"), labels, told.text("summary"))
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ModelInfo:
     """A model that plans may name. `here`: the service need not fetch it first."""
 
     name: str
@@ -154,7 +154,7 @@ class Model:
     default: bool
 
     @classmethod
-    def read(cls, told: Told) -> Self:
+    def read(cls, told: JsonReader) -> Self:
         """Return what the service told of a model."""
         return cls(
             told.text("name"), told.texts("labels"), told.text("family"), told.number("threshold"),
@@ -163,7 +163,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class LabelInfo:
     """What can be found, and by which models; `chosen` are used where nobody names any."""
 
     label: str
@@ -171,7 +171,7 @@ class Label:
     others: tuple[str, ...]
 
     @classmethod
-    def read(cls, told: Told) -> Self:
+    def read(cls, told: JsonReader) -> Self:
         """Return what the service told of a label."""
         return cls(told.text("label"), told.texts("chosen"), told.texts("others"))
 
@@ -195,7 +195,7 @@ class NamedPlan:
     metadata: tuple[str, ...]
 
     @classmethod
-    def read(cls, told: Told) -> Self:
+    def read(cls, told: JsonReader) -> Self:
         """Return what the service told of a plan."""
         rules = tuple(NamedRule(one.text("label"), one.text("locate"), one.text("hide")) for one in told.all("rules"))
         return cls(told.text("name"), told.text("digest"), rules, told.texts("metadata"))

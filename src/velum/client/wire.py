@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from velum.client.steps import Answer, Ask, Body
+from velum.client.steps import Body, HttpRequest, HttpResponse
 from velum.errors import BadPlan, Unavailable
 
 try:
@@ -26,7 +26,7 @@ CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceAddress:
     """Where the service is, and how it is asked. The token is never shown."""
 
     base: str
@@ -34,7 +34,7 @@ class Service:
     headers: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def at(cls, base_url: str, token: str | None, timeout_seconds: float) -> "Service":
+    def at(cls, base_url: str, token: str | None, timeout_seconds: float) -> "ServiceAddress":
         """Return it. Raises `BadPlan` for an address or a token that cannot be used."""
         base = _base(base_url)
         headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "velum"}
@@ -52,11 +52,11 @@ class Service:
         """Return connections to it, for an event loop."""
         return httpx2.AsyncClient(verify=self._trusted(), trust_env=False)
 
-    def where(self, ask: Ask) -> str:
+    def where(self, ask: HttpRequest) -> str:
         """Return the address that is asked, for messages."""
         return f"{self.base}{ask.path}"
 
-    def request(self, ask: Ask, content: Any) -> httpx2.Request:
+    def request(self, ask: HttpRequest, content: Any) -> httpx2.Request:
         """Return the request; `content` yields the chunks of its body."""
         headers = {**self.headers, **ask.headers}
         if ask.body is not None:
@@ -72,7 +72,7 @@ class Service:
         return httpx2.create_ssl_context() if self.base.startswith("https:") else False
 
     @contextmanager
-    def translated(self, ask: Ask) -> Iterator[None]:
+    def translated(self, ask: HttpRequest) -> Iterator[None]:
         """Turn what the library raises into what is said about the service."""
         try:
             yield
@@ -103,20 +103,20 @@ def _base(text: str) -> str:
     return str(url).rstrip("/")
 
 
-def _answer(response: httpx2.Response, where: str) -> Answer:
-    return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, where)
+def _answer(response: httpx2.Response, where: str) -> HttpResponse:
+    return HttpResponse(response.status_code, {name.lower(): value for name, value in response.headers.items()}, where)
 
 
-class Line:
+class Connection:
     """One answer at a time, read when it is asked for."""
 
-    def __init__(self, service: Service, http: httpx2.Client) -> None:
+    def __init__(self, service: ServiceAddress, http: httpx2.Client) -> None:
         self._service, self._http = service, http
-        self._ask = Ask("GET", "")
+        self._ask = HttpRequest("GET", "")
         self._response: httpx2.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
 
-    def open(self, ask: Ask) -> Answer:
+    def open(self, ask: HttpRequest) -> HttpResponse:
         """Send a request. Raises `Unavailable`."""
         self.close()
         self._ask = ask
@@ -137,16 +137,16 @@ class Line:
             self._response.close()
 
 
-class AsyncLine:
+class AsyncConnection:
     """The same, with `await`."""
 
-    def __init__(self, service: Service, http: httpx2.AsyncClient) -> None:
+    def __init__(self, service: ServiceAddress, http: httpx2.AsyncClient) -> None:
         self._service, self._http = service, http
-        self._ask = Ask("GET", "")
+        self._ask = HttpRequest("GET", "")
         self._response: httpx2.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
 
-    async def open(self, ask: Ask) -> Answer:
+    async def open(self, ask: HttpRequest) -> HttpResponse:
         """Send a request. Raises `Unavailable`."""
         await self.aclose()
         self._ask = ask

@@ -62,7 +62,7 @@ def outline(region: Region, rule: Rule, width: int, height: int) -> Area | None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Merged:
+class MergedArea:
     """Areas that overlap, joined into one, and how often the BMW API would have processed its pixels.
 
     `overlaps` is at least how many of the areas lie on top of each other anywhere, and `objects` at least the sum of
@@ -74,7 +74,7 @@ class Merged:
     objects: int = 1
 
 
-def merge(areas: Sequence[Area], weights: Sequence[int] | None = None) -> list[Merged]:
+def merge(areas: Sequence[Area], weights: Sequence[int] | None = None) -> list[MergedArea]:
     """Return the areas with those that overlap, directly or through others, joined into one. A weight is 1 by default.
 
     Pixels where k areas lie on top of each other are in at least k of them that all overlap any one of the k: the
@@ -82,7 +82,7 @@ def merge(areas: Sequence[Area], weights: Sequence[int] | None = None) -> list[M
     """
     weights = [1] * len(areas) if weights is None else weights
     if len(areas) < 2:
-        return [Merged(area, 1, weight) for area, weight in zip(areas, weights, strict=True)]
+        return [MergedArea(area, 1, weight) for area, weight in zip(areas, weights, strict=True)]
     x0, y0, x1, y1 = np.array([area.box.xyxy for area in areas]).T
     weight_of = np.array(weights)
     unseen = np.ones(len(areas), dtype=bool)
@@ -98,7 +98,7 @@ def merge(areas: Sequence[Area], weights: Sequence[int] | None = None) -> list[M
             touching = np.flatnonzero(unseen & near)
             unseen[touching] = False
             members.extend(map(int, touching))
-        merged.append(Merged(_join([areas[i] for i in members]), overlaps, objects))
+        merged.append(MergedArea(_join([areas[i] for i in members]), overlaps, objects))
     return merged
 
 

@@ -13,19 +13,31 @@ import cv2
 import numpy as np
 
 from velum import __version__, media
-from velum.engine.following import Reach, followed
+from velum.engine.following import TrackingWindow, followed
 from velum.engine.joining import numbered, numbering, summed
-from velum.engine.lanes import ahead
-from velum.engine.prepare import Parts, Work, prepare
-from velum.engine.stages import Looked, Tally, Tell, counted, hide, known, locate, told, touched_by, unique, wanted_by
+from velum.engine.lanes import prefetch
+from velum.engine.prepare import PartCache, PreparedPlan, prepare
+from velum.engine.stages import (
+    FrameRegions,
+    OnRegions,
+    RunStats,
+    hide,
+    locate,
+    notify,
+    timed_decode,
+    touched_frames,
+    unique,
+    use_annotations,
+    wanted_by,
+)
 from velum.engine.trailing import MOST_SECONDS, trailed
 from velum.engine.verified import Verdict, verified
 from velum.errors import BadInput, BadPlan
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.frame import Frame, Plane, Role, Samples
 from velum.limits import Limits
 from velum.plan import Plan
-from velum.plugins import Host, load
+from velum.plugins import RuntimeConfig, load
 from velum.region import Region
 from velum.report import Report
 
@@ -50,11 +62,15 @@ class Engine:
     """
 
     def __init__(
-        self, *, host: Host | None = None, limits: Limits | None = None, decoders: media.DecoderPool | None = None
+        self,
+        *,
+        host: RuntimeConfig | None = None,
+        limits: Limits | None = None,
+        decoders: media.DecoderPool | None = None,
     ) -> None:
         """Prepare. With `decoders`, images that can be much work are read and written in processes of theirs."""
-        self._host = host or Host()
-        self._parts = Parts(self._host)
+        self._host = host or RuntimeConfig()
+        self._parts = PartCache(self._host)
         self.limits = self._limits = limits or Limits()
         self._decoders = decoders
         self._together = TOGETHER if host is not None and host.mode == "throughput" else 1
@@ -63,21 +79,21 @@ class Engine:
 
     def hide(
         self,
-        source: str | Path | media.Live | media.Held,
-        target: str | Path | media.Outlet,
+        source: str | Path | media.LiveSource | media.BytesSource,
+        target: str | Path | media.StreamSink,
         plan: Plan = DEFAULT_PLAN,
         *,
-        regions: Findings | None = None,
+        regions: Annotations | None = None,
         overwrite: bool = False,
         progress: Progress | None = None,
-        tell: Tell | None = None,
+        tell: OnRegions | None = None,
     ) -> Report:
         """Write `source` to `target` with everything hidden that `plan` names, and say what was done.
 
         With `regions`, what they name is hidden instead of looking for it. `progress` is called with each frame that is
-        done, `tell` with what is about to be hidden in each. The target appears whole or not at all; an `Outlet` gets
-        each frame as soon as it is hidden. A source that is an address, `-` for the standard input, or a `Live` is read
-        as it comes; a `Held` is in memory. Raises any `VelumError`.
+        done, `tell` with what is about to be hidden in each. The target appears whole or not at all; a `StreamSink`
+        gets each frame as soon as it is hidden. A source that is an address, `-` for the standard input, or a
+        `LiveSource` is read as it comes; a `BytesSource` is in memory. Raises any `VelumError`.
         """
         if plan.verify:
             return self._verified(
@@ -86,28 +102,35 @@ class Engine:
         return self._hide(source, target, plan, regions=regions, overwrite=overwrite, progress=progress, tell=tell)
 
     def _hide(
-        self, source: str | Path | media.Live | media.Held, target: str | Path | media.Outlet, plan: Plan,
-        *, regions: Findings | None, overwrite: bool, progress: Progress | None, tell: Tell | None,
-    ) -> Report:  # fmt: skip
+        self,
+        source: str | Path | media.LiveSource | media.BytesSource,
+        target: str | Path | media.StreamSink,
+        plan: Plan,
+        *,
+        regions: Annotations | None,
+        overwrite: bool,
+        progress: Progress | None,
+        tell: OnRegions | None,
+    ) -> Report:
         work = prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
         origin = media.source_of(source)
-        if isinstance(origin, media.Live) and (plan.video.two_pass or plan.video.smart):
+        if isinstance(origin, media.LiveSource) and (plan.video.two_pass or plan.video.smart):
             raise BadPlan(f"{origin} comes once; leave out two_pass and smart, or save it to a file first")
-        goal = target if isinstance(target, media.Outlet) else Path(target)
+        goal = target if isinstance(target, media.StreamSink) else Path(target)
         given = regions is not None
         with self._reading(origin, plan) as (reader, tally):
             info = reader.info
             if regions is not None:
                 regions.check(width=info.width, height=info.height, frames=info.frames, sha256=reader.sha256)
             elif (plan.video.two_pass or plan.video.smart) and info.fps is not None:
-                regions = self._found(reader, work, Tally(seconds=tally.seconds))
-            touched = None if regions is None or not plan.video.smart else touched_by(work, regions)
-            lane = ahead if info.fps is not None else nullcontext
+                regions = self._found(reader, work, RunStats(seconds=tally.seconds))
+            touched = None if regions is None or not plan.video.smart else touched_frames(work, regions)
+            lane = prefetch if info.fps is not None else nullcontext
             with (
                 self._writer(goal, reader, plan, overwrite=overwrite, touched=touched) as writer,
-                lane(counted(reader.frames(), tally)) as frames,
+                lane(timed_decode(reader.frames(), tally)) as frames,
                 lane(self._looked(frames, work, regions, tally, info.fps)) as looked,
-                lane(hide(told(self._final(looked, work, info.fps, given=given), work, tell), work, tally)) as hidden,
+                lane(hide(notify(self._final(looked, work, info.fps, given=given), work, tell), work, tally)) as hidden,
             ):
                 for frame in hidden:
                     with tally.stage("encode"):
@@ -123,11 +146,17 @@ class Engine:
         )  # fmt: skip
 
     def _verified(
-        self, source: str | Path | media.Live | media.Held, target: str | Path | media.Outlet, plan: Plan,
-        *, tell: Tell | None, overwrite: bool, **more: Any,
-    ) -> Report:  # fmt: skip
+        self,
+        source: str | Path | media.LiveSource | media.BytesSource,
+        target: str | Path | media.StreamSink,
+        plan: Plan,
+        *,
+        tell: OnRegions | None,
+        overwrite: bool,
+        **more: Any,
+    ) -> Report:
         origin = media.source_of(source)
-        if isinstance(target, media.Outlet) or isinstance(origin, media.Live):
+        if isinstance(target, media.StreamSink) or isinstance(origin, media.LiveSource):
             raise BadPlan("verify looks at the finished file and at its source; leave it out where they come once")
         if self._decoders is not None and self._decoders.takes(origin):
             raise BadPlan(
@@ -136,7 +165,7 @@ class Engine:
             )
         check = load("velum.checks", "leak")(self, self._host, self._limits)
 
-        def hide(made: Path, note: Tell) -> Report:
+        def hide(made: Path, note: OnRegions) -> Report:
             def both(index: int, regions: tuple[Region, ...]) -> None:
                 note(index, regions)
                 if tell is not None:
@@ -144,7 +173,7 @@ class Engine:
 
             return self._hide(origin, made, plan, overwrite=False, tell=both, **more)
 
-        def looked(made: Path, found: Findings) -> Verdict:
+        def looked(made: Path, found: Annotations) -> Verdict:
             verdict: Verdict = check(made, plan, against=origin, regions=found)
             return verdict
 
@@ -153,7 +182,7 @@ class Engine:
     def cut(
         self, source: Path, format: str, plan: Plan = DEFAULT_PLAN,
         *, seconds: float = media.SPAN_SECONDS, given: bool = False,
-    ) -> tuple[media.Span, ...] | str:  # fmt: skip
+    ) -> tuple[media.Segment, ...] | str:  # fmt: skip
         """Return the spans of about `seconds` each in which a video can be hidden apart, or why it cannot.
 
         `format` is that of the result; `given` says that its regions will be. Spans overlap as far as things are
@@ -172,8 +201,8 @@ class Engine:
             return media.cut(reader.info, reader.sha256, format, seconds=seconds, overlap_frames=around)
 
     def hide_span(
-        self, source: Path, part: Path, plan: Plan, span: media.Span,
-        *, regions: Findings | None = None, progress: Progress | None = None, tell: Tell | None = None,
+        self, source: Path, part: Path, plan: Plan, span: media.Segment,
+        *, regions: Annotations | None = None, progress: Progress | None = None, tell: OnRegions | None = None,
     ) -> Report:  # fmt: skip
         """Write the frames of one span of `source` to `part`, hidden as in the whole video; `join` makes use of it.
 
@@ -185,17 +214,17 @@ class Engine:
         given = regions is not None
         tell = tell if tell is None or given else numbering(tell, span)
         with media.read_span(source, self._limits, span) as reader:
-            info, tally = reader.info, Tally(by_track=True)
+            info, tally = reader.info, RunStats(by_track=True)
             tally.add("decode", time.perf_counter() - start)
             around = 0 if given or info.fps is None else _around(plan, info.fps)
             if regions is not None:
                 regions.check(width=info.width, height=info.height, frames=span.frames_total, sha256=reader.sha256)
             with (
                 media.write_span(part, info, plan, span) as writer,
-                ahead(_near(counted(reader.frames(), tally), span, around)) as frames,
-                ahead(self._looked(frames, work, regions, tally, info.fps)) as looked,
-                ahead(
-                    hide(told(_own(self._final(looked, work, info.fps, given=given), span), work, tell), work, tally)
+                prefetch(_near(timed_decode(reader.frames(), tally), span, around)) as frames,
+                prefetch(self._looked(frames, work, regions, tally, info.fps)) as looked,
+                prefetch(
+                    hide(notify(_own(self._final(looked, work, info.fps, given=given), span), work, tell), work, tally)
                 ) as hidden,
             ):  # fmt: skip
                 for frame in hidden:
@@ -235,8 +264,8 @@ class Engine:
         )  # fmt: skip
 
     def locate(
-        self, source: str | Path | media.Held, plan: Plan = DEFAULT_PLAN, *, progress: Progress | None = None
-    ) -> Findings:
+        self, source: str | Path | media.BytesSource, plan: Plan = DEFAULT_PLAN, *, progress: Progress | None = None
+    ) -> Annotations:
         """Return what the plan's rules would hide in `source`, without changing anything.
 
         In videos things are followed through the whole file, as in two passes.
@@ -245,7 +274,7 @@ class Engine:
         with self._reading(media.source_of(source), plan) as (reader, tally):
             return self._found(reader, work, tally, progress)
 
-    def follow(self, source: str | Path, frame: int, region: Region, *, seconds: float = MOST_SECONDS) -> Findings:
+    def follow(self, source: str | Path, frame: int, region: Region, *, seconds: float = MOST_SECONDS) -> Annotations:
         """Return where the thing that `region` shows in one frame of a video is there and in the frames around.
 
         It is recognised by what it looks like, up to `seconds` (at most 10) before and after. Raises `BadInput` for
@@ -254,7 +283,7 @@ class Engine:
         return trailed(Path(source), self._limits, frame, region, seconds)
 
     def hide_pixels(
-        self, pixels: Samples, plan: Plan = DEFAULT_PLAN, *, regions: Findings | None = None
+        self, pixels: Samples, plan: Plan = DEFAULT_PLAN, *, regions: Annotations | None = None
     ) -> tuple[Samples, Report]:
         """Return a copy of `pixels` with everything hidden that `plan` names, and the report.
 
@@ -263,10 +292,10 @@ class Engine:
         frame = _frame_of(pixels)
         self._limits.check("pixels", frame.width * frame.height, "the array")
         work = prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
-        tally = Tally(limits=self._limits)
+        tally = RunStats(limits=self._limits)
         if regions is not None:
             regions.check(width=frame.width, height=frame.height, frames=1, sha256=None)
-        (done,) = hide(self._looked(counted([frame], tally), work, regions, tally, None), work, tally)
+        (done,) = hide(self._looked(timed_decode([frame], tally), work, regions, tally, None), work, tally)
         return done.planes[0].pixels, Report(
             source=None, target=None, format="array", width=frame.width, height=frame.height, encoding="none",
             **_outcome(work, tally, (), regions),
@@ -287,7 +316,7 @@ class Engine:
         quality and metadata do not count. Raises as `hide` does.
         """
         work = prepare(plan, self._parts, self._limits)
-        tally = Tally(limits=self._limits)
+        tally = RunStats(limits=self._limits)
         with tally.stage("decode"):
             source = self.read_plain(data)
         width, height, tally.frames = source.frame.width, source.frame.height, 1
@@ -299,15 +328,15 @@ class Engine:
             **_outcome(work, tally, (), None),
         )  # fmt: skip
 
-    def read_plain(self, data: bytes) -> media.Plain:
+    def read_plain(self, data: bytes) -> media.Rgb8Image:
         """Return the picture in an image file's bytes, upright and in 8-bit RGB. Raises as `media.read_plain` does."""
-        held = media.Held("the picture", data)
+        held = media.BytesSource("the picture", data)
         if self._decoders is None or not self._decoders.takes(held):
             return media.read_plain(data, self._limits)
         with self._decoders.read(held, self._limits) as reader:
             return media.plain_of(reader)
 
-    def check(self, plan: Plan, *, regions: Findings | None = None) -> Work:
+    def check(self, plan: Plan, *, regions: Annotations | None = None) -> PreparedPlan:
         """Return the plan with its parts made. Raises `BadPlan` or `Unavailable` as `hide` would."""
         return prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
 
@@ -323,54 +352,69 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _found(self, reader: media.Reader, work: Work, tally: Tally, progress: Progress | None = None) -> Findings:
+    def _found(
+        self, reader: media.Reader, work: PreparedPlan, tally: RunStats, progress: Progress | None = None
+    ) -> Annotations:
         """Return what is hidden in all frames, from a pass over them."""
         info = reader.info
-        lane = ahead if info.fps is not None else nullcontext
+        lane = prefetch if info.fps is not None else nullcontext
         found = {}
         with (
-            lane(counted(reader.frames(), tally)) as frames,
+            lane(timed_decode(reader.frames(), tally)) as frames,
             lane(self._looked(frames, work, None, tally, info.fps)) as looked,
         ):
             for look in self._final(looked, work, info.fps, whole=True):
                 found[look.frame.index] = unique(wanted_by(work, look))
                 if progress is not None:
                     progress(look.frame.index + 1, info.frames)
-        return Findings(info.width, info.height, found, reader.sha256, work.models)
+        return Annotations(info.width, info.height, found, reader.sha256, work.models)
 
     def _looked(
-        self, frames: Iterable[Frame], work: Work, regions: Findings | None, tally: Tally, fps: Fraction | None,
-    ) -> Iterator[Looked]:  # fmt: skip
+        self,
+        frames: Iterable[Frame],
+        work: PreparedPlan,
+        regions: Annotations | None,
+        tally: RunStats,
+        fps: Fraction | None,
+    ) -> Iterator[FrameRegions]:
         """Yield the frames with what is found in each, or known of it."""
         if regions is not None:
-            return known(frames, work, regions, self._limits)
+            return use_annotations(frames, work, regions, self._limits)
         every, together = (work.plan.video.every, self._together) if fps is not None else (1, 1)
         return locate(frames, work, self._limits, tally, every=every, together=together)
 
     def _final(
-        self, looked: Iterable[Looked], work: Work, fps: Fraction | None, *, given: bool = False, whole: bool = False
-    ) -> Iterator[Looked]:
+        self,
+        looked: Iterable[FrameRegions],
+        work: PreparedPlan,
+        fps: Fraction | None,
+        *,
+        given: bool = False,
+        whole: bool = False,
+    ) -> Iterator[FrameRegions]:
         """Yield the frames with what is hidden in each: in moving pictures, things are followed."""
         if fps is None or given or not work.plan.video.track:
             return iter(looked)
-        return followed(looked, work, Reach.of(work.plan, float(fps), whole=whole))
+        return followed(looked, work, TrackingWindow.of(work.plan, float(fps), whole=whole))
 
     @contextmanager
-    def _reading(self, source: Path | media.Live | media.Held, plan: Plan) -> Iterator[tuple[media.Reader, Tally]]:
+    def _reading(
+        self, source: Path | media.LiveSource | media.BytesSource, plan: Plan
+    ) -> Iterator[tuple[media.Reader, RunStats]]:
         start = time.perf_counter()
         with self._opened(source, plan) as reader:
-            timed = self._limits if isinstance(reader.info, media.Info) else None
-            tally = Tally(by_track=reader.info.fps is not None, limits=timed)
+            timed = self._limits if isinstance(reader.info, media.ImageInfo) else None
+            tally = RunStats(by_track=reader.info.fps is not None, limits=timed)
             tally.add("decode", time.perf_counter() - start)
             yield reader, tally
 
-    def _opened(self, source: Path | media.Live | media.Held, plan: Plan) -> media.Reader:
-        if self._decoders is not None and not isinstance(source, media.Live) and self._decoders.takes(source):
+    def _opened(self, source: Path | media.LiveSource | media.BytesSource, plan: Plan) -> media.Reader:
+        if self._decoders is not None and not isinstance(source, media.LiveSource) and self._decoders.takes(source):
             return self._decoders.read(source, self._limits)
         return media.read(source, self._limits, cover_damage=plan.video.on_damage == "cover")
 
     def _writer(
-        self, target: Path | media.Outlet, reader: media.Reader, plan: Plan,
+        self, target: Path | media.StreamSink, reader: media.Reader, plan: Plan,
         *, overwrite: bool, touched: Container[int] | None,
     ) -> media.Writer:  # fmt: skip
         if isinstance(reader, media.IsolatedReader) and isinstance(target, Path):
@@ -392,20 +436,22 @@ def anonymize_pixels(pixels: Samples, plan: Plan = DEFAULT_PLAN) -> tuple[Sample
 
 def _around(plan: Plan, fps: Fraction) -> int:
     """Return how many frames before and after one decide what is hidden in it."""
-    return Reach.of(plan, float(fps), whole=False).around if plan.video.track else 0
+    return TrackingWindow.of(plan, float(fps), whole=False).around if plan.video.track else 0
 
 
-def _near(frames: Iterable[Frame], span: media.Span, around: int) -> Iterator[Frame]:
+def _near(frames: Iterable[Frame], span: media.Segment, around: int) -> Iterator[Frame]:
     """Yield the frames that decide what is hidden in the span's own; more are read, since groups are read whole."""
     return (frame for frame in frames if span.first.frame - around <= frame.index < span.end.frame + around)
 
 
-def _own(looked: Iterable[Looked], span: media.Span) -> Iterator[Looked]:
+def _own(looked: Iterable[FrameRegions], span: media.Segment) -> Iterator[FrameRegions]:
     """Yield the span's own frames; the others have served to know what to hide in these."""
     return (look for look in looked if span.first.frame <= look.frame.index < span.end.frame)
 
 
-def _outcome(work: Work, tally: Tally, notes: tuple[str, ...], regions: Findings | None) -> dict[str, Any]:
+def _outcome(
+    work: PreparedPlan, tally: RunStats, notes: tuple[str, ...], regions: Annotations | None
+) -> dict[str, Any]:
     """Return the fields of a report that every kind of source shares."""
     warnings = [] if tally.hidden or tally.tracks else [NOTHING_FOUND]
     return {

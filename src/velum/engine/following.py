@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
-from velum.engine.prepare import Work
-from velum.engine.stages import Looked
+from velum.engine.prepare import PreparedPlan
+from velum.engine.stages import FrameRegions
 from velum.frame import Frame
 from velum.locate.labels import covers
 from velum.plan import Plan
-from velum.plugins import Graded
+from velum.plugins import TracksByScore
 from velum.region import Region
-from velum.track import Look, follow
+from velum.track import Observation, follow
 from velum.track.cuts import AHEAD
 from velum.track.follow import BEHIND
 from velum.track.look import Thumb
@@ -33,14 +33,14 @@ FEWEST_HELD = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class TrackingWindow:
     """How far things are followed. `window_frames` None: without end, which holds no pictures but all regions."""
 
     window_frames: int | None
     pad_frames: int
 
     @classmethod
-    def of(cls, plan: Plan, fps: float, *, whole: bool) -> "Reach":
+    def of(cls, plan: Plan, fps: float, *, whole: bool) -> "TrackingWindow":
         """Return the reach that a plan asks for at that frame rate; `whole` is for a pass that only locates."""
         window = None if whole else math.ceil(plan.video.window_seconds * fps)
         return cls(window, math.ceil(PAD_SECONDS * fps))
@@ -50,7 +50,7 @@ class Reach:
         """How many frames before and after one may decide what is hidden in it."""
         return (self.window_frames or 0) + self.pad_frames + BEHIND + AHEAD
 
-    def within(self, frame: Frame) -> "Reach":
+    def within(self, frame: Frame) -> "TrackingWindow":
         """Return the reach for which the frames held back fit into memory."""
         if self.window_frames is None:
             return self
@@ -58,7 +58,7 @@ class Reach:
         return replace(self, window_frames=min(self.window_frames, max(FEWEST_HELD, HELD_BYTES // size)))
 
 
-def followed(looked: Iterable[Looked], work: Work, reach: Reach) -> Iterator[Looked]:
+def followed(looked: Iterable[FrameRegions], work: PreparedPlan, reach: TrackingWindow) -> Iterator[FrameRegions]:
     """Yield the same frames with regions that leave no gap: bridged, followed back and ahead, padded.
 
     Each localizer's finds are followed for themselves. A frame is held back until its regions are final; with an
@@ -69,9 +69,9 @@ def followed(looked: Iterable[Looked], work: Work, reach: Reach) -> Iterator[Loo
     if first is None:
         return
     reach = reach.within(first.frame)
-    held: deque[Looked] = deque()
+    held: deque[FrameRegions] = deque()
 
-    def seen() -> Iterator[tuple[Looked, Thumb]]:
+    def seen() -> Iterator[tuple[FrameRegions, Thumb]]:
         for look in chain([first], looked):
             thumb = thumb_of(look.frame)
             # Without end, only what is known of a frame is kept, not its picture.
@@ -110,17 +110,17 @@ def _shared(items: Iterator[T], readers: int) -> list[Iterator[T]]:
     return [branch(queue) for queue in queues]
 
 
-def _sure(work: Work, which: int) -> dict[str, float]:
+def _sure(work: PreparedPlan, which: int) -> dict[str, float]:
     """Return, by label, the score from which a localizer's finds are followed."""
     part = work.localizers[which]
-    least = part.sure if isinstance(part, Graded) else 0.0
+    least = part.sure if isinstance(part, TracksByScore) else 0.0
     rules = [rule for rule, finder in zip(work.plan.rules, work.finder, strict=True) if finder == which]
     return {
         label: max([least, *(rule.min_score for rule in rules if covers(rule.label, label))]) for label in part.labels
     }
 
 
-def _left_alone(work: Work, found: Sequence[Region] | None, followed: Sequence[Region]) -> list[Region]:
+def _left_alone(work: PreparedPlan, found: Sequence[Region] | None, followed: Sequence[Region]) -> list[Region]:
     """Return what stays as it was found: zones that a person placed, and doubtful finds that continue nothing."""
 
     def wanted(region: Region) -> bool:
@@ -141,11 +141,11 @@ def _without_planes(frame: Frame) -> Frame:
     return Frame((), frame.width, frame.height, frame.index, frame.time, frame.orientation)
 
 
-def _looks(seen: Iterable[tuple[Looked, Thumb]], which: int) -> Iterator[Look]:
+def _looks(seen: Iterable[tuple[FrameRegions, Thumb]], which: int) -> Iterator[Observation]:
     for look, thumb in seen:
         found = look.found[which]
         regions = None if found is None else tuple(region for region in found if region.found != "manual")
-        yield Look(look.frame.index, look.frame.width, look.frame.height, regions, thumb)
+        yield Observation(look.frame.index, look.frame.width, look.frame.height, regions, thumb)
 
 
 def thumb_of(frame: Frame) -> Thumb:

@@ -4,21 +4,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from velum.engine.stages import Tell
+from velum.engine.stages import OnRegions
 from velum.errors import BadInput
-from velum.media import Span
+from velum.media import Segment
 from velum.region import Region
-from velum.report import Followed, Report
+from velum.report import Report, TrackSummary
 
 Key = tuple[int, str, int | None, str]
 
 
-def numbered(tracks: Sequence[Followed], span: Span) -> tuple[Followed, ...]:
+def numbered(tracks: Sequence[TrackSummary], span: Segment) -> tuple[TrackSummary, ...]:
     """Return what was followed in one span, with numbers that no other span has."""
     return tuple(replace(one, track=_number(one.track, span)) for one in tracks)
 
 
-def numbering(tell: Tell, span: Span) -> Tell:
+def numbering(tell: OnRegions, span: Segment) -> OnRegions:
     """Return what tells of the regions of one span with the numbers that `numbered` gives to their tracks."""
 
     def numbered_tell(frame: int, regions: tuple[Region, ...]) -> None:
@@ -27,7 +27,7 @@ def numbering(tell: Tell, span: Span) -> Tell:
     return numbered_tell
 
 
-def _number(track: int | None, span: Span) -> int | None:
+def _number(track: int | None, span: Segment) -> int | None:
     return None if track is None else track * span.count + span.index
 
 
@@ -47,21 +47,21 @@ def summed(reports: Sequence[Report]) -> Report:
     )  # fmt: skip
 
 
-def _merged(reports: Sequence[Report]) -> tuple[Followed, ...]:
+def _merged(reports: Sequence[Report]) -> tuple[TrackSummary, ...]:
     """Return the tracks, those of the same number as one: numbers that were given go on in the next span."""
-    found: dict[Key, Followed] = {}
+    found: dict[Key, TrackSummary] = {}
     for one in _all(reports):
         key = one.rule, one.label, one.track, one.technique
         found[key] = _together(found[key], one) if key in found else one
     return tuple(found.values())
 
 
-def _all(reports: Sequence[Report]) -> Iterator[Followed]:
+def _all(reports: Sequence[Report]) -> Iterator[TrackSummary]:
     for report in reports:
         yield from report.tracks
 
 
-def _together(before: Followed, after: Followed) -> Followed:
+def _together(before: TrackSummary, after: TrackSummary) -> TrackSummary:
     return replace(
         before,
         last_frame=after.last_frame,

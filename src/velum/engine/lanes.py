@@ -58,7 +58,7 @@ class _Channel(Generic[T]):
 
 
 @contextmanager
-def ahead(items: Iterable[T], depth: int = 2) -> Iterator[Iterator[T]]:
+def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[Iterator[T]]:
     """Yield an iterator over `items`, which a thread of its own works out at most `depth` ahead.
 
     A failure is raised where the item would have come, after all items before it. Leaving the block, however, stops

@@ -6,15 +6,17 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from velum.engine.areas import Area, Merged, merge, outline
-from velum.engine.prepare import Work
+from velum.engine.areas import Area, MergedArea, merge, outline
+from velum.engine.prepare import PreparedPlan
 from velum.errors import PluginFault, VelumError
 from velum.frame import Frame, Plane, Touched
 from velum.plugins import Patch, Technique, part_name
 from velum.region import Box, Mask, Region
 
 
-def paint(frame: Frame, regions: Sequence[Sequence[Region]], work: Work, kept: Sequence[Region] = ()) -> Touched:
+def paint(
+    frame: Frame, regions: Sequence[Sequence[Region]], work: PreparedPlan, kept: Sequence[Region] = ()
+) -> Touched:
     """Hide in place `regions[i]` as rule i says, and return where. Every sample is processed once.
 
     Regions that one technique hides are merged where they overlap. Between techniques the one that destroys wins, then
@@ -41,7 +43,7 @@ def paint(frame: Frame, regions: Sequence[Sequence[Region]], work: Work, kept: S
     return tuple(touched)
 
 
-def _apply(technique: Technique, frame: Frame, merged: Merged) -> tuple[Box, Mask | None]:
+def _apply(technique: Technique, frame: Frame, merged: MergedArea) -> tuple[Box, Mask | None]:
     """Hide an area, and return where it lies in the picture as it is stored."""
     area = merged.area
     box = frame.orientation.stored_box(area.box, frame.width, frame.height)

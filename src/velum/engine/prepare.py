@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from velum.errors import BadPlan
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.limits import Limits
 from velum.locate import models
 from velum.locate.families import family
 from velum.locate.labels import among, covers, plain
 from velum.plan import Plan
-from velum.plugins import Described, Doubtful, Host, Localizer, Technique, make, names
+from velum.plugins import Described, Localizer, RuntimeConfig, Technique, Weak, make, names
 from velum.region import Region
-from velum.use import Use
+from velum.use import PartSpec
 
 P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Work:
+class PreparedPlan:
     """A plan with its parts made.
 
     `techniques[i]` belongs to `plan.rules[i]`, whose regions come from `localizers[finder[i]]`. Equal uses share one
@@ -33,7 +33,7 @@ class Work:
     finder: tuple[int, ...] = ()
     keepers: tuple[Localizer, ...] = ()
     warnings: tuple[str, ...] = ()
-    special: Mapping[Use, Technique] = field(default_factory=dict)
+    special: Mapping[PartSpec, Technique] = field(default_factory=dict)
     """Techniques that single regions bring along."""
 
     def technique(self, rule: int, region: Region) -> Technique:
@@ -50,19 +50,19 @@ KEPT_LOCALIZERS, KEPT_TECHNIQUES = 48, 4096
 """Parts that are kept for the next plan. Whoever serves strangers would else keep one for each number they think of."""
 
 
-class Parts:
+class PartCache:
     """The parts made last, each once for equal uses. Safe to share between threads.
 
     A part that is not kept any more lives as long as the plans that still work with it.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: RuntimeConfig) -> None:
         self._host = host
         self._lock = threading.Lock()
-        self._localizers: dict[Use, Localizer] = {}
-        self._techniques: dict[Use, Technique] = {}
+        self._localizers: dict[PartSpec, Localizer] = {}
+        self._techniques: dict[PartSpec, Technique] = {}
 
-    def localizer(self, use: Use) -> Localizer:
+    def localizer(self, use: PartSpec) -> Localizer:
         """Return the localizer that `use` names: an installed one, or a model of the catalogue."""
         with self._lock:
             made = self._localizers.pop(use, None)
@@ -70,7 +70,7 @@ class Parts:
                 made = make("velum.localizers", _resolved(use, self._host), self._host)
             return _kept(self._localizers, use, made, KEPT_LOCALIZERS)
 
-    def technique(self, use: Use) -> Technique:
+    def technique(self, use: PartSpec) -> Technique:
         """Return the technique that `use` names."""
         with self._lock:
             made = self._techniques.pop(use, None)
@@ -86,7 +86,7 @@ class Parts:
             self._localizers.clear()
 
 
-def _kept(parts: dict[Use, P], use: Use, part: P, most: int) -> P:
+def _kept(parts: dict[PartSpec, P], use: PartSpec, part: P, most: int) -> P:
     """Put a part last, and drop the one that was used longest ago when there are too many."""
     parts[use] = part
     if len(parts) > most:
@@ -95,8 +95,8 @@ def _kept(parts: dict[Use, P], use: Use, part: P, most: int) -> P:
 
 
 def prepare(
-    plan: Plan, parts: Parts, limits: Limits, *, locate: bool = True, regions: Findings | None = None
-) -> Work:  # fmt: skip
+    plan: Plan, parts: PartCache, limits: Limits, *, locate: bool = True, regions: Annotations | None = None
+) -> PreparedPlan:  # fmt: skip
     """Return the plan with its parts. `locate=False` makes no localizers, for regions that are known already.
 
     Raises `BadPlan` for names, options or labels that do not exist, `LimitExceeded` for more rules or localizers than
@@ -122,10 +122,10 @@ def prepare(
     keepers = tuple(map(parts.localizer, plan.keep_out))
     used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True))
     used |= {use: special[use] for use, _, off in brought if not off}
-    return Work(plan, techniques, localizers, finder, keepers, tuple(_doubts(used)), special)
+    return PreparedPlan(plan, techniques, localizers, finder, keepers, tuple(_doubts(used)), special)
 
 
-def _resolved(use: Use, host: Host) -> Use:
+def _resolved(use: PartSpec, host: RuntimeConfig) -> PartSpec:
     """Return the use of an installed localizer; the name of a model is short for that of its family, with the model."""
     if use.name in names("velum.localizers", host):
         return use
@@ -138,13 +138,13 @@ def _resolved(use: Use, host: Host) -> Use:
         )
     if "name" in use.options:
         raise BadPlan(f"{use.name} is itself the name of a model and takes no option 'name'")
-    return Use(family(known[name].family).localizer, {"name": name, **use.options})
+    return PartSpec(family(known[name].family).localizer, {"name": name, **use.options})
 
 
-def _doubts(techniques: Mapping[Use, Technique]) -> list[str]:
+def _doubts(techniques: Mapping[PartSpec, Technique]) -> list[str]:
     doubts: dict[str, None] = {}
     for use, technique in techniques.items():
-        doubt = technique.doubt if isinstance(technique, Doubtful) else None
+        doubt = technique.doubt if isinstance(technique, Weak) else None
         if doubt is None and not technique.destroys:
             doubt = (
                 f"{use} does not destroy what it hides: who has photographs of those who may be there can often tell "

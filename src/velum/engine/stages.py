@@ -8,22 +8,22 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from velum.engine.paint import paint
-from velum.engine.prepare import Work
+from velum.engine.prepare import PreparedPlan
 from velum.errors import PluginFault, VelumError
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.locate.labels import covers
 from velum.plugins import Localizer, part_name
 from velum.region import Region
-from velum.report import Followed, Hidden
+from velum.report import HiddenRegion, TrackSummary
 
-Tell = Callable[[int, tuple[Region, ...]], None]
+OnRegions = Callable[[int, tuple[Region, ...]], None]
 """Called with the index of each frame, in order, and with what is hidden in it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looked:
+class FrameRegions:
     """A frame and what is known of it: regions by localizer, and those never to be hidden.
 
     A localizer that was not asked about the frame has None.
@@ -37,35 +37,35 @@ class Looked:
 
 
 @dataclass(slots=True)
-class Tally:
+class RunStats:
     """What one run counts while it goes. Regions are listed where there are few, and summed up by track in videos."""
 
     by_track: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     frames: int = 0
-    hidden: list[Hidden] = field(default_factory=list)
+    hidden: list[HiddenRegion] = field(default_factory=list)
     limits: Limits | None = None
     """Says for how long may be worked; None where nobody cares."""
     work: float = 0.0
     """Seconds that were worked: processor time of the threads that ran the stages, and all time of localizers, which
     have threads of their own."""
-    _tracks: dict[tuple[int, str, int | None, str], Followed] = field(default_factory=dict)
+    _tracks: dict[tuple[int, str, int | None, str], TrackSummary] = field(default_factory=dict)
 
     @property
-    def tracks(self) -> tuple[Followed, ...]:
+    def tracks(self) -> tuple[TrackSummary, ...]:
         """What was hidden, by track."""
         return tuple(self._tracks.values())
 
     def note(self, frame: Frame, rule: int, technique: str, region: Region) -> None:
         """Count one region that was hidden."""
         if not self.by_track:
-            shown = Hidden(frame.index, region.label, region.box, region.score, region.found, rule, technique)
+            shown = HiddenRegion(frame.index, region.label, region.box, region.score, region.found, rule, technique)
             self.hidden.append(replace(shown, masked=region.mask is not None))
             return
         key = rule, region.label, region.track, technique
         before = self._tracks.get(key)
         if before is None:
-            before = Followed(region.track, region.label, rule, technique, frame.index, frame.index, 0, {}, 0.0)
+            before = TrackSummary(region.track, region.label, rule, technique, frame.index, frame.index, 0, {}, 0.0)
         self._tracks[key] = replace(
             before,
             last_frame=frame.index,
@@ -96,7 +96,7 @@ class Tally:
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
-def counted(frames: Iterable[Frame], tally: Tally) -> Iterator[Frame]:
+def timed_decode(frames: Iterable[Frame], tally: RunStats) -> Iterator[Frame]:
     """Pass the frames on, timing their decoding."""
     frames = iter(frames)
     while True:
@@ -110,8 +110,8 @@ def counted(frames: Iterable[Frame], tally: Tally) -> Iterator[Frame]:
 
 
 def locate(
-    frames: Iterable[Frame], work: Work, limits: Limits, tally: Tally, *, every: int = 1, together: int = 1
-) -> Iterator[Looked]:
+    frames: Iterable[Frame], work: PreparedPlan, limits: Limits, tally: RunStats, *, every: int = 1, together: int = 1
+) -> Iterator[FrameRegions]:
     """Find regions. A localizer that several rules name runs once per frame.
 
     Localizers are asked about each `every`-th frame. Frames are taken `together` at a time, and held for so long.
@@ -130,19 +130,21 @@ def locate(
         nobody = (None,) * len(work.localizers)
         for i, frame in enumerate(group):
             never = [region for one in kept for region in one[i]]
-            yield Looked(frame, found.get(frame.index, nobody), never)
+            yield FrameRegions(frame, found.get(frame.index, nobody), never)
         del group, asked, frame  # or they would be held while the next ones are waited for
 
 
-def known(frames: Iterable[Frame], work: Work, findings: Findings, limits: Limits) -> Iterator[Looked]:
+def use_annotations(
+    frames: Iterable[Frame], work: PreparedPlan, findings: Annotations, limits: Limits
+) -> Iterator[FrameRegions]:
     """Take the regions from findings instead of looking for them. Each of them is to be hidden, however doubtful."""
     finders = max(work.finder, default=0) + 1
     for frame in frames:
         kept = [region for part in work.keepers for region in _run(part, [frame], limits)[0]]
-        yield Looked(frame, (findings.frames.get(frame.index, ()),) * finders, kept, followed=True)
+        yield FrameRegions(frame, (findings.frames.get(frame.index, ()),) * finders, kept, followed=True)
 
 
-def told(looked: Iterable[Looked], work: Work, tell: Tell | None) -> Iterator[Looked]:
+def notify(looked: Iterable[FrameRegions], work: PreparedPlan, tell: OnRegions | None) -> Iterator[FrameRegions]:
     """Pass the frames on, telling what is hidden in each."""
     for look in looked:
         if tell is not None:
@@ -155,7 +157,7 @@ def unique(wanted: Iterable[Iterable[Region]]) -> tuple[Region, ...]:
     return tuple({id(region): region for regions in wanted for region in regions}.values())
 
 
-def hide(looked: Iterable[Looked], work: Work, tally: Tally) -> Iterator[Frame]:
+def hide(looked: Iterable[FrameRegions], work: PreparedPlan, tally: RunStats) -> Iterator[Frame]:
     """Hide every region in place, as its rule says."""
     for look in looked:
         wanted = wanted_by(work, look)
@@ -168,12 +170,12 @@ def hide(looked: Iterable[Looked], work: Work, tally: Tally) -> Iterator[Frame]:
         yield replace(look.frame, encoded=None, touched=touched)
 
 
-def wanted_by(work: Work, look: Looked) -> list[list[Region]]:
+def wanted_by(work: PreparedPlan, look: FrameRegions) -> list[list[Region]]:
     """Return the regions that each rule of the plan hides."""
     return [[region for region in regions if not region.off] for regions in _asked_for(work, look)]
 
 
-def _asked_for(work: Work, look: Looked) -> list[list[Region]]:
+def _asked_for(work: PreparedPlan, look: FrameRegions) -> list[list[Region]]:
     """Return the regions that each rule of the plan asks for: what it hides, and what people have switched off."""
     return [
         [
@@ -185,7 +187,7 @@ def _asked_for(work: Work, look: Looked) -> list[list[Region]]:
     ]
 
 
-def touched_by(work: Work, findings: Findings) -> frozenset[int]:
+def touched_frames(work: PreparedPlan, findings: Annotations) -> frozenset[int]:
     """Return the frames in which any rule may hide anything: those that name a thing of its label, however doubtful."""
     return frozenset(
         index

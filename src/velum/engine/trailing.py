@@ -8,11 +8,11 @@ from pathlib import Path
 from velum import media
 from velum.engine.following import PAD_SECONDS, thumb_of
 from velum.errors import BadInput, BadPlan
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.region import Region
-from velum.track import Look
+from velum.track import Observation
 from velum.track.trail import trail
 
 MOST_SECONDS = 10.0
@@ -22,7 +22,7 @@ MOST_FRAMES = 600
 _SPAN_SECONDS = 1.0
 
 
-def trailed(source: Path, limits: Limits, at: int, region: Region, seconds: float = MOST_SECONDS) -> Findings:
+def trailed(source: Path, limits: Limits, at: int, region: Region, seconds: float = MOST_SECONDS) -> Annotations:
     """Return where the thing in `region` of frame `at` is, in that frame and up to `seconds` before and after it.
 
     Of long videos only the stretch around it is decoded, where the container tells where that is. Raises `BadInput`
@@ -50,10 +50,10 @@ def trailed(source: Path, limits: Limits, at: int, region: Region, seconds: floa
     if start is None:
         raise BadInput(f"the video has no frame {at}")
     found = trail(looks, start, Region(box, region.label, found="manual"), math.ceil(PAD_SECONDS * float(fps)))
-    return Findings(info.width, info.height, {index: (one,) for index, one in sorted(found.items())}, sha256)
+    return Annotations(info.width, info.height, {index: (one,) for index, one in sorted(found.items())}, sha256)
 
 
-def _looks(frames: Iterator[Frame], at: int, reach: int) -> Iterator[Look]:
+def _looks(frames: Iterator[Frame], at: int, reach: int) -> Iterator[Observation]:
     for frame in takewhile(lambda one: one.index <= at + reach, frames):
         if frame.index >= at - reach:
-            yield Look(frame.index, frame.width, frame.height, None, thumb_of(frame))
+            yield Observation(frame.index, frame.width, frame.height, None, thumb_of(frame))

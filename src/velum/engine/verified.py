@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from velum.errors import NotHidden, OutputFailed, VelumError
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.publish import ensure_free, publish
 from velum.region import Region
 from velum.report import Report
@@ -33,7 +33,7 @@ class Verdict(Protocol):
 Hide = Callable[[Path, Callable[[int, tuple[Region, ...]], None]], Report]
 """Hides into the file of that path, and tells what in each frame."""
 
-Check = Callable[[Path, Findings], Verdict]
+Check = Callable[[Path, Annotations], Verdict]
 
 
 def verified(target: Path, hide: Hide, check: Check, *, overwrite: bool) -> Report:
@@ -53,7 +53,7 @@ def verified(target: Path, hide: Hide, check: Check, *, overwrite: bool) -> Repo
                 one.replace(str(made), str(target)) if isinstance(one, str) else one for one in error.args
             )
             raise
-        findings = Findings(report.width, report.height, hidden, report.input_sha256)
+        findings = Annotations(report.width, report.height, hidden, report.input_sha256)
         verdict = check(made, findings)
         if verdict.leaks:
             raise NotHidden(_told(target, verdict))

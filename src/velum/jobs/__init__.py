@@ -1,50 +1,61 @@
 """Jobs that outlive the process that asked for them, and any that works on them.
 
-A `Desk` hands them in and watches them, `Worker`s do them by a `Craft`; they meet in a `Database` and a `Store`.
+A `JobQueue` hands them in and watches them, `Worker`s do them by a `JobProcessor`; they meet in a `Database` and a
+`Store`.
 """
 
-from velum.jobs.craft import Craft, EngineCraft, Made, Progress, Result, Stopped, Task
+from velum.jobs.craft import Cancelled, EngineProcessor, JobOutput, JobProcessor, PieceResult, Progress, Task
 from velum.jobs.database import Database
-from velum.jobs.desk import Desk
+from velum.jobs.desk import JobQueue
 from velum.jobs.identity import join
-from velum.jobs.notices import Notify, through
-from velum.jobs.places import store_at
-from velum.jobs.store import FolderStore, Kept, Store, StoreAway, Stored
-from velum.jobs.sweep import Sweeper
-from velum.jobs.uploads import Upload, Uploads
-from velum.jobs.values import Former, Job, Pace, Page, Piece, Retention, State, Submission, Swept
+from velum.jobs.notices import Notify, http_sender
+from velum.jobs.places import open_store
+from velum.jobs.store import FolderStore, PutResult, Store, StoreAway, StoredObject
+from velum.jobs.sweep import RetentionSweeper
+from velum.jobs.uploads import ResumableUpload, Uploads
+from velum.jobs.values import (
+    JobListing,
+    JobRecord,
+    Piece,
+    RegionsOrigin,
+    Retention,
+    State,
+    Submission,
+    SweepResult,
+    WorkerTiming,
+)
 from velum.jobs.worker import Worker
 
 __all__ = [
-    "Craft",
+    "Cancelled",
     "Database",
-    "Desk",
-    "EngineCraft",
+    "EngineProcessor",
     "FolderStore",
-    "Former",
-    "Job",
-    "Kept",
-    "Made",
+    "JobListing",
+    "JobOutput",
+    "JobProcessor",
+    "JobQueue",
+    "JobRecord",
     "Notify",
-    "Pace",
-    "Page",
     "Piece",
+    "PieceResult",
     "Progress",
-    "Result",
+    "PutResult",
+    "RegionsOrigin",
+    "ResumableUpload",
     "Retention",
+    "RetentionSweeper",
     "State",
-    "Stopped",
     "Store",
     "StoreAway",
-    "Stored",
+    "StoredObject",
     "Submission",
-    "Sweeper",
-    "Swept",
+    "SweepResult",
     "Task",
-    "Upload",
     "Uploads",
     "Worker",
+    "WorkerTiming",
+    "http_sender",
     "join",
-    "store_at",
-    "through",
+    "open_store",
 ]  # fmt: skip

@@ -16,7 +16,19 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed
-from velum.jobs.store import CHUNK, KEY, MARK, Chunks, Kept, StoreAway, Stored, away, missing, new_key, unknown
+from velum.jobs.store import (
+    CHUNK,
+    KEY,
+    MARK,
+    ByteRange,
+    PutResult,
+    StoreAway,
+    StoredObject,
+    away,
+    missing,
+    new_key,
+    unknown,
+)
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -93,11 +105,11 @@ class BucketStore:
         if self._identity is not None and (found := self.identity()) != self._identity:
             raise away(self._name, f"its object {MARK}", self._identity, found)
 
-    def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> Stored:
+    def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> PutResult:
         """Keep a stream; see `Store.put`."""
         return self._put(new_key(), _Checked(chunks, sha256, most))
 
-    def _put(self, key: str, stream: "_Checked") -> Stored:
+    def _put(self, key: str, stream: "_Checked") -> PutResult:
         body, head = iter(stream), bytearray()
         for chunk in body:
             head += chunk
@@ -112,7 +124,7 @@ class BucketStore:
             )  # fmt: skip
         return stream.stored(key)
 
-    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> Stored:
+    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
         """Keep a file; see `Store.take`. It stays in its folder under its key, for `fetch`."""
         try:
             with file.open("rb") as stream:
@@ -124,11 +136,11 @@ class BucketStore:
             raise OutputFailed(f"cannot put {file.name} into {self._name}: {error.strerror or error}") from error
         return stored
 
-    def open(self, key: str, start: int = 0, stop: int | None = None) -> Chunks:
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> ByteRange:
         """Return a range of bytes; see `Store.open`. Raises `StoreAway` while they are read, too."""
         size = self._size(key)
         end = size if stop is None else min(stop, size)
-        return Chunks(io.BufferedReader(_Remote(self, key, end), READ_BYTES), start, stop)
+        return ByteRange(io.BufferedReader(_Remote(self, key, end), READ_BYTES), start, stop)
 
     def fetch(self, key: str, folder: Path) -> Path:
         """Return a copy in `folder`; see `Store.fetch`."""
@@ -169,7 +181,7 @@ class BucketStore:
         except BaseError as error:
             raise OutputFailed(f"{self._name} does not delete a file: {_first_line(error)}") from error
 
-    def list(self) -> Iterator[Kept]:
+    def list(self) -> Iterator[StoredObject]:
         """Yield all that is kept."""
         now, batches = datetime.now(UTC), iter(obstore.list(self._objects))
         while True:
@@ -182,7 +194,7 @@ class BucketStore:
                 if KEY.fullmatch(key) and folder == key[:2]:
                     # By the bucket's clock, which may be ahead of ours.
                     age = max((now - one["last_modified"]).total_seconds(), 0.0)
-                    yield Kept(key, one["size"], age)
+                    yield StoredObject(key, one["size"], age)
 
     def sweep(self, age_seconds: float) -> int:  # noqa: ARG002 - of the protocol: a bucket has nothing to be seen
         """Return 0: what broke off half-way is no object, and a rule of the bucket deletes it."""
@@ -244,9 +256,9 @@ class _Checked:
         if self._sha256 is not None and found != self._sha256.lower():
             raise BadInput(f"what came has sha256 {found}, not {self._sha256[:80]} as announced; send it again")
 
-    def stored(self, key: str) -> Stored:
+    def stored(self, key: str) -> PutResult:
         """Return what passed."""
-        return Stored(key, self._size, self._digest.hexdigest())
+        return PutResult(key, self._size, self._digest.hexdigest())
 
 
 class _Remote(io.RawIOBase):
@@ -262,7 +274,7 @@ class _Remote(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        assert whence == io.SEEK_SET  # noqa: S101 - of `Chunks`, which alone reads this
+        assert whence == io.SEEK_SET  # noqa: S101 - of `ByteRange`, which alone reads this
         self._at = offset
         return offset
 

@@ -20,14 +20,14 @@ from queue import SimpleQueue
 from typing import Any
 
 from velum.engine.engine import Engine
-from velum.engine.stages import Tell
+from velum.engine.stages import OnRegions
 from velum.errors import BadInput, OutputFailed, Unavailable, VelumError
-from velum.findings import Findings, line_of
-from velum.jobs.isolation import Order
+from velum.findings import Annotations, line_of
+from velum.jobs.isolation import SubprocessRequest
 from velum.limits import Limits
-from velum.media import VIDEO_SUFFIXES, Span
+from velum.media import VIDEO_SUFFIXES, Segment
 from velum.plan import Plan
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.report import Report
 
 TELL_SECONDS = 0.1
@@ -50,22 +50,27 @@ def main(descriptor: int) -> None:
     pipe: Connection[Any, Any] = Connection(descriptor)
     sys.path[:] = pipe.recv()
     host, limits = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our parent
-    orders: SimpleQueue[Order] = SimpleQueue()
+    orders: SimpleQueue[SubprocessRequest] = SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, orders), daemon=True).start()
     _serve(pipe, orders, host, limits)
 
 
-def _listen(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order]) -> None:
+def _listen(pipe: "Connection[Any, Any]", orders: SimpleQueue[SubprocessRequest]) -> None:
     """Receive in a thread of its own: also while a file is in work, the end of the parent is to be noticed."""
     while True:
         try:
             values = pipe.recv()
         except (EOFError, OSError):
             os._exit(0)
-        orders.put(Order(**{**values, "plan": Plan.from_json(values["plan"])}))
+        orders.put(SubprocessRequest(**{**values, "plan": Plan.from_json(values["plan"])}))
 
 
-def _serve(pipe: "Connection[Any, Any]", orders: SimpleQueue[Order], host: Callable[[], Host], limits: Limits) -> None:
+def _serve(
+    pipe: "Connection[Any, Any]",
+    orders: SimpleQueue[SubprocessRequest],
+    host: Callable[[], RuntimeConfig],
+    limits: Limits,
+) -> None:
     kept: Engine | None = None
     while True:
         order = orders.get()
@@ -100,7 +105,7 @@ def _judged(error: VelumError) -> VelumError:
     return error
 
 
-def _done(engine: Engine, order: Order, progress: Callable[[int, int | None], None]) -> Mapping[str, Any]:
+def _done(engine: Engine, order: SubprocessRequest, progress: Callable[[int, int | None], None]) -> Mapping[str, Any]:
     source, target, plan = order.source, order.target, order.plan
     if order.cut_seconds is not None:
         form, given = VIDEO_SUFFIXES[target.suffix], order.regions is not None
@@ -112,7 +117,7 @@ def _done(engine: Engine, order: Order, progress: Callable[[int, int | None], No
     regions = None if order.regions is None else _regions(order.regions)
     with _telling(order.told) as tell:
         if order.span is not None:
-            span = Span.from_json(order.span)
+            span = Segment.from_json(order.span)
             report = engine.hide_span(source, target, plan, span, regions=regions, progress=progress, tell=tell)
         else:
             report = engine.hide(source, target, plan, regions=regions, overwrite=True, progress=progress, tell=tell)
@@ -120,7 +125,7 @@ def _done(engine: Engine, order: Order, progress: Callable[[int, int | None], No
 
 
 @contextmanager
-def _telling(path: Path | None) -> Iterator[Tell | None]:
+def _telling(path: Path | None) -> Iterator[OnRegions | None]:
     """Give what writes down the regions of each frame as they come: those of a long video need no memory."""
     if path is None:
         yield None
@@ -134,9 +139,9 @@ def _telling(path: Path | None) -> Iterator[Tell | None]:
         raise OutputFailed(f"cannot write the regions: {error.strerror or error}; check that there is room") from error
 
 
-def _regions(path: Path) -> Findings:
+def _regions(path: Path) -> Annotations:
     try:
-        return Findings.from_json(json.loads(path.read_bytes()))
+        return Annotations.from_json(json.loads(path.read_bytes()))
     except OSError as error:
         raise Unavailable(f"the regions cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from velum.errors import OutputFailed, Unavailable
-from velum.findings import Findings, text_of
-from velum.jobs.isolation import Child, Order
-from velum.jobs.renewal import renewed
+from velum.findings import Annotations, text_of
+from velum.jobs.isolation import SubprocessEngine, SubprocessRequest
+from velum.jobs.renewal import reusable_segments
 from velum.jobs.seams import linked, renumbered, reported
-from velum.jobs.values import Former, Piece, Submission
+from velum.jobs.values import Piece, RegionsOrigin, Submission
 from velum.limits import Limits
-from velum.media import SPAN_SECONDS, Span
+from velum.media import SPAN_SECONDS, Segment
 from velum.media.kinds import is_suffix_of, suffix_of
 from velum.media.sniff import VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, video_format_of
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of frames of the piece that are done, and of all its frames where that is known."""
@@ -38,11 +38,11 @@ class Task:
     folder: Path
     progress: Progress = _nobody
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set when the work is of no use any more: raise `Stopped` soon."""
+    """Set when the work is of no use any more: raise `Cancelled` soon."""
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class PieceResult:
     """A finished piece: a file, JSON values that are kept with it, and a file of what was hidden where that is told."""
 
     file: Path
@@ -51,7 +51,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class JobOutput:
     """What comes of a job: a file (it may be that of a piece), what to call it, a report, and a file of regions.
 
     These are what was hidden; they can be corrected, and the job be done again with them.
@@ -63,12 +63,12 @@ class Result:
     regions: Path | None = None
 
 
-class Stopped(Exception):
+class Cancelled(Exception):
     """The work was given up because `Task.stop` was set."""
 
 
-class Craft(Protocol):
-    """Does jobs, one at a time; each of a worker's threads has its own. Raises any `VelumError`, and `Stopped`.
+class JobProcessor(Protocol):
+    """Does jobs, one at a time; each of a worker's threads has its own. Raises any `VelumError`, and `Cancelled`.
 
     A piece that is finished is not made again, though its job be continued by another worker on another machine.
     The same piece must come out the same each time: it may be made twice, and either result be used.
@@ -78,18 +78,20 @@ class Craft(Protocol):
         """Return the pieces of a job, at least one; asked once for each job."""
         ...
 
-    def make(self, task: Task, piece: Piece) -> Made:
+    def make(self, task: Task, piece: Piece) -> PieceResult:
         """Make one piece, in the task's folder."""
         ...
 
-    def renew(self, task: Task, made: Sequence[Made | None], former: Former) -> Sequence[Made | None]:
+    def renew(
+        self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
+    ) -> Sequence[PieceResult | None]:
         """Return the pieces of an earlier rendering as they serve for the task's regions, None for those to be made.
 
         `made` has them in their order, None where there is none any more; `former` says what regions they hid.
         """
         ...
 
-    def join(self, task: Task, made: Sequence[Made]) -> Result:
+    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
         """Return the result of all pieces, in their order."""
         ...
 
@@ -101,7 +103,7 @@ class Craft(Protocol):
 _WHOLE = Piece(0)
 
 
-class EngineCraft:
+class EngineProcessor:
     """Images and videos, through an `Engine` in a process of its own: what crashes a decoder crashes no worker.
 
     `host` is called in that process, so it must be something that `pickle` can name, such as a function of a module or
@@ -110,10 +112,10 @@ class EngineCraft:
     """
 
     def __init__(
-        self, host: Callable[[], Host], limits: Limits, *, silent_seconds: float = 600.0,
+        self, host: Callable[[], RuntimeConfig], limits: Limits, *, silent_seconds: float = 600.0,
         span_seconds: float = SPAN_SECONDS,
     ) -> None:  # fmt: skip
-        self._child = Child(host, limits, silent_seconds=silent_seconds)
+        self._child = SubprocessEngine(host, limits, silent_seconds=silent_seconds)
         self._span_seconds = span_seconds
 
     def cut(self, task: Task) -> Sequence[Piece]:
@@ -122,10 +124,10 @@ class EngineCraft:
         if suffix not in VIDEO_SUFFIXES:
             return [_WHOLE]
         spans = self._done(self._order(task, f"cut{suffix}", cut_seconds=self._span_seconds), task)["spans"]
-        pieces = [Piece(n, json.dumps(span), Span.from_json(span).frames) for n, span in enumerate(spans)]
+        pieces = [Piece(n, json.dumps(span), Segment.from_json(span).frames) for n, span in enumerate(spans)]
         return pieces or [_WHOLE]
 
-    def make(self, task: Task, piece: Piece) -> Made:
+    def make(self, task: Task, piece: Piece) -> PieceResult:
         """Hide what the plan names. Raises `BadInput` too when the decoder crashes on the file or hangs."""
         name, span = f"{piece.index}{_suffix(task.source, task.submission.name)}", None
         if piece.label:
@@ -134,19 +136,21 @@ class EngineCraft:
         order = self._order(task, name, span=span, told=told)
         report = self._done(order, task)
         task.progress(report["frames"], report["frames"])
-        return Made(order.target, _named(report, task, order.target), told)
+        return PieceResult(order.target, _named(report, task, order.target), told)
 
-    def renew(self, task: Task, made: Sequence[Made | None], former: Former) -> Sequence[Made | None]:
+    def renew(
+        self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
+    ) -> Sequence[PieceResult | None]:
         """Return the spans in whose frames the very regions are given that were hidden there."""
         if task.regions is None:
             return [None] * len(made)
         hid = [None if one is None or one.told is None else (one.note, one.told) for one in made]
         return [
             None if one is None or span is None else replace(one, note=span[0], told=span[1])
-            for one, span in zip(made, renewed(hid, task.regions, former), strict=True)
+            for one, span in zip(made, reusable_segments(hid, task.regions, former), strict=True)
         ]
 
-    def join(self, task: Task, made: Sequence[Made]) -> Result:
+    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
         """Return the one piece, or the video that the spans make up. Raises as `make` does."""
         file, report = made[0].file, made[0].note
         told = [one.told for one in made if one.told is not None]
@@ -159,26 +163,26 @@ class EngineCraft:
         regions = None
         if len(told) == len(made):
             regions = _regions(task.folder / "regions.json", report, renumbered(_lines(told), numbers))
-        return Result(file, str(report["target"]), report, regions)
+        return JobOutput(file, str(report["target"]), report, regions)
 
     def close(self) -> None:
         """End the process."""
         self._child.close()
 
-    def _order(self, task: Task, name: str, **more: Any) -> Order:
+    def _order(self, task: Task, name: str, **more: Any) -> SubprocessRequest:
         given = task.submission
-        return Order(task.source, task.folder / name, given.plan, task.regions, given.name, **more)
+        return SubprocessRequest(task.source, task.folder / name, given.plan, task.regions, given.name, **more)
 
-    def _done(self, order: Order, task: Task) -> Mapping[str, Any]:
+    def _done(self, order: SubprocessRequest, task: Task) -> Mapping[str, Any]:
         report = self._child.hide(order, task.progress, task.stop)
         if report is None:
-            raise Stopped
+            raise Cancelled
         return report
 
 
 def _regions(target: Path, report: Mapping[str, Any], lines: Iterable[str]) -> Path:
     """Write the file of regions of a whole job."""
-    head = Findings(report["width"], report["height"], {}, report["input_sha256"], tuple(report["models"]))
+    head = Annotations(report["width"], report["height"], {}, report["input_sha256"], tuple(report["models"]))
     try:
         with target.open("w", encoding="utf-8") as file:
             file.writelines(text_of(head, lines))

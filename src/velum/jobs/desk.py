@@ -13,7 +13,7 @@ from velum.jobs.database import JOBS, PIECES, REQUESTS, Database
 from velum.jobs.notices import announce, farewell
 from velum.jobs.rows import COLUMNS, ENDED, job_of, new_id, row_of
 from velum.jobs.store import Store
-from velum.jobs.values import Former, Job, Once, Page, State, Submission
+from velum.jobs.values import JobListing, JobRecord, Once, RegionsOrigin, State, Submission
 
 LOG = logging.getLogger("velum.jobs")
 
@@ -36,7 +36,7 @@ class Taken(BadInput):
     """The source is that of another job, though it was to be that of one alone."""
 
 
-class Desk:
+class JobQueue:
     """The jobs of a database, whose files are in a store. Safe to share between threads and processes.
 
     Where a job is named, None (or False) comes back when there is none of that id. Everything raises `Unavailable`
@@ -46,7 +46,7 @@ class Desk:
     def __init__(self, database: Database, store: Store) -> None:
         self._database, self._store = database, store
 
-    def submit(self, submission: Submission, *, once: Once | None = None, sole: bool = False) -> Job:
+    def submit(self, submission: Submission, *, once: Once | None = None, sole: bool = False) -> JobRecord:
         """Have it done by a worker. Raises `BadInput` when its files are not in the store.
 
         With `once`, a job that was made by the same request is returned, and no other made; raises `BadPlan` as
@@ -73,7 +73,7 @@ class Desk:
         with self._database.reading() as connection:
             return _repeated(connection, once)
 
-    def get(self, job: str) -> Job | None:
+    def get(self, job: str) -> JobRecord | None:
         """Return the job as it is now."""
         with self._database.reading() as connection:
             row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one_or_none()
@@ -88,7 +88,7 @@ class Desk:
 
     def list(
         self, *, state: State | None = None, owner: str | None = None, after: str | None = None, limit: int = 100
-    ) -> Page:
+    ) -> JobListing:
         """Return jobs, newest first, from behind where a page ended. Pages stay in order while jobs come and go."""
         if not 1 <= limit <= MOST:
             raise BadPlan(f"a page of {limit} jobs was asked for; it has from 1 to {MOST}")
@@ -99,7 +99,7 @@ class Desk:
             asked = asked.where(JOBS.c.id < after)
         with self._database.reading() as connection:
             jobs = tuple(map(job_of, connection.execute(asked)))
-        return Page(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
+        return JobListing(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
 
     def counts(self) -> Mapping[State, int]:
         """Return how many jobs are in each state."""
@@ -108,7 +108,7 @@ class Desk:
             found = {State(state): number for state, number in connection.execute(asked)}
         return {state: found.get(state, 0) for state in State}
 
-    def cancel(self, job: str) -> Job | None:
+    def cancel(self, job: str) -> JobRecord | None:
         """Call a job off: at once while it waits, within a second or so while it runs. What has ended stays."""
         with self._database.writing() as connection:
             chosen = JOBS.update().where(JOBS.c.id == job)
@@ -119,7 +119,7 @@ class Desk:
                 announce(connection, [job], now)
         return self.get(job)
 
-    def retry(self, job: str, *, once: Once | None = None) -> Job | None:
+    def retry(self, job: str, *, once: Once | None = None) -> JobRecord | None:
         """Have a job done that failed, is dead or was cancelled; pieces that were finished are not made again.
 
         Raises `BadPlan` for a job in another state, and when its source has been deleted. With `once`, nothing is done
@@ -141,7 +141,7 @@ class Desk:
             _remember(connection, once, job, self._database.now(connection))
         return self.get(job)
 
-    def correct(self, job: str, regions: str, *, before: str | None = None) -> Job | None:
+    def correct(self, job: str, regions: str, *, before: str | None = None) -> JobRecord | None:
         """Take the file of regions of that key for what is to be hidden when the job is rendered anew.
 
         With `before`, only in the place of the regions of that key. Raises `BadPlan` when others came first, and while
@@ -158,7 +158,7 @@ class Desk:
         self._leave(left)
         return self.get(job)
 
-    def render(self, job: str, *, once: Once | None = None) -> Job | None:
+    def render(self, job: str, *, once: Once | None = None) -> JobRecord | None:
         """Have a job done again with its regions as they are, corrected or not, instead of looking for any.
 
         Pieces of which nothing has changed are not made again. The result that it had is withdrawn at once.
@@ -178,7 +178,7 @@ class Desk:
             theirs = {row.result, row.found, row.draft, row.regions}
             again = {"regions": now.regions, "found": None, "draft": None, "result": None, "result_name": None}
             # A rendering that was called off before it looked at the pieces has left them as they were.
-            again["former"] = row.former or (Former.FOUND if row.regions is None else Former.GIVEN)
+            again["former"] = row.former or (RegionsOrigin.FOUND if row.regions is None else RegionsOrigin.GIVEN)
             counts = {"pieces_done": 0, "pieces_total": None, "frames_done": 0}
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again, **counts))
             left = _left(connection, theirs)
@@ -205,7 +205,9 @@ class Desk:
         self._drop(left)
         return True
 
-    def watch(self, job: str, *, every_seconds: float = 0.5, stop: threading.Event | None = None) -> Iterator[Job]:
+    def watch(
+        self, job: str, *, every_seconds: float = 0.5, stop: threading.Event | None = None
+    ) -> Iterator[JobRecord]:
         """Yield the job as it is, and again each time that it has changed, up to its end, or until `stop` is set."""
         stop, last = stop or threading.Event(), None
         while (now := self.get(job)) is not None:

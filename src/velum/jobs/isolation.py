@@ -18,7 +18,7 @@ from velum import errors
 from velum.errors import BadInput, PluginFault, Unavailable, VelumError
 from velum.limits import Limits
 from velum.plan import Plan
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 START_SECONDS = 120.0
 """How long a process may take to start and to load its libraries, however busy the machine is."""
@@ -32,7 +32,7 @@ _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SubprocessRequest:
     """What is to be hidden, where, and where the result goes.
 
     With `span`, one of a video, that of it alone; with `parts`, what was made of all spans, these are joined; with
@@ -57,16 +57,16 @@ class Order:
         return {one.name: getattr(self, one.name) for one in fields(self)} | {"plan": self.plan.to_json()}
 
 
-class Child:
+class SubprocessEngine:
     """The process: started when it is first needed, and anew after it died. For one thread."""
 
-    def __init__(self, host: Callable[[], Host], limits: Limits, *, silent_seconds: float) -> None:
+    def __init__(self, host: Callable[[], RuntimeConfig], limits: Limits, *, silent_seconds: float) -> None:
         self._start, self._silent_seconds = pickle.dumps((host, limits)), silent_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection[Any, Any] | None = None
 
     def hide(
-        self, order: Order, progress: Callable[[int, int | None], None], stop: threading.Event
+        self, order: SubprocessRequest, progress: Callable[[int, int | None], None], stop: threading.Event
     ) -> Mapping[str, Any] | None:
         """Return the report's JSON values (or `spans`, a list), None when `stop` was set before it was done.
 
@@ -140,7 +140,7 @@ class Child:
         return Unavailable(f"the process that decodes ended by itself with code {code}; look into the worker's log")
 
 
-def _error(order: Order, name: str, message: str, limit: tuple[Any, ...]) -> VelumError:
+def _error(order: SubprocessRequest, name: str, message: str, limit: tuple[Any, ...]) -> VelumError:
     """Return the error that the other process met, as it was, but for where files lie."""
     message = message.replace(str(order.source), order.name).replace(f"{order.target.parent}/", "")
     for index, (file, _) in enumerate(order.parts):

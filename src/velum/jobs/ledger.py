@@ -13,35 +13,35 @@ from velum.errors import BadPlan
 from velum.jobs.database import JOBS, OWNERS, PIECES, WORKERS, Database
 from velum.jobs.notices import announce
 from velum.jobs.rows import COLUMNS, job_of
-from velum.jobs.store import Stored
-from velum.jobs.values import LONGEST_PAUSE_SECONDS, Former, Job, Pace, Piece, State
+from velum.jobs.store import PutResult
+from velum.jobs.values import LONGEST_PAUSE_SECONDS, JobRecord, Piece, RegionsOrigin, State, WorkerTiming
 
-LET_GO: Mapping[str, Any] = {"worker": None, "token": None, "cancel": False, "fps": None, "seconds_left": None}
+RELEASED: Mapping[str, Any] = {"worker": None, "token": None, "cancel": False, "fps": None, "seconds_left": None}
 """Columns of a job that nobody has in work."""
 
 
-class Lost(Exception):
+class LeaseLost(Exception):
     """The job is no longer ours: it was deleted, or given to another worker. Nothing more is written about it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Lease:
     """A job that was taken up, and the token that says so.
 
     `former` is set when its pieces are of an earlier rendering, which hid other regions.
     """
 
-    job: Job
+    job: JobRecord
     token: str
-    former: Former | None = None
+    former: RegionsOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class PieceRecord:
     """A piece as it is noted: `stored`, `note` and `told` (the key of what was hidden) once it is finished."""
 
     piece: Piece
-    stored: Stored | None = None
+    stored: PutResult | None = None
     note: Mapping[str, Any] | None = None
     told: str | None = None
 
@@ -53,7 +53,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobResult:
     """What came of a job: keys of its result and of the regions that were hidden, and what its owner is told."""
 
     result: str
@@ -62,16 +62,16 @@ class Outcome:
     regions: str | None = None
 
 
-class Ledger:
-    """What one worker, of a unique id, writes into the database. Raises `Lost`, and `Unavailable`."""
+class WorkerClaims:
+    """What one worker, of a unique id, writes into the database. Raises `LeaseLost`, and `Unavailable`."""
 
-    def __init__(self, database: Database, worker: str, name: str, pace: Pace) -> None:
+    def __init__(self, database: Database, worker: str, name: str, pace: WorkerTiming) -> None:
         self._database, self._worker, self._name, self._pace = database, worker, name, pace
         self._heard: dict[str, tuple[float, float]] = {}
         """By worker: its last word, and when that was first seen, by our own clock."""
         self._looked = 0.0
 
-    def take(self, overall: int | None = None) -> Hold | None:
+    def take(self, overall: int | None = None) -> Lease | None:
         """Return the job whose turn it is, None when there is none or when `overall` jobs are running already.
 
         First those of the highest priority; of these, those of the owner who has the fewest running, then of the one
@@ -93,18 +93,18 @@ class Ledger:
                 return None if job is None else self._hold(connection, job)
             except BadPlan as error:  # of another version of velum; it must not stop those behind it
                 now = self._database.now(connection)
-                ended = {"state": State.FAILED, "error": "BadPlan", "message": str(error), "ended": now, **LET_GO}
+                ended = {"state": State.FAILED, "error": "BadPlan", "message": str(error), "ended": now, **RELEASED}
                 connection.execute(JOBS.update().where(JOBS.c.id == job).values(**ended))
                 announce(connection, [str(job)], now)
                 return None
 
-    def marks(self, hold: Hold) -> list[Mark]:
+    def marks(self, hold: Lease) -> list[PieceRecord]:
         """Return the pieces that were noted, in order; none before the job was cut."""
         asked = sql.select(PIECES).where(PIECES.c.job == hold.job.id).order_by(PIECES.c["index"])
         with self._database.reading() as connection:
             return [_mark(row._mapping) for row in connection.execute(asked)]
 
-    def cut(self, hold: Hold, pieces: Sequence[Piece]) -> None:
+    def cut(self, hold: Lease, pieces: Sequence[Piece]) -> None:
         """Note what the job is cut into."""
         frames = [piece.frames for piece in pieces]
         total = sum(filter(None, frames)) if None not in frames else hold.job.frames_total
@@ -116,7 +116,7 @@ class Ledger:
             ]
             connection.execute(PIECES.insert(), rows)
 
-    def renew(self, hold: Hold, marks: Sequence[Mark]) -> None:
+    def renew(self, hold: Lease, marks: Sequence[PieceRecord]) -> None:
         """Note which pieces of an earlier rendering serve for this one; those with nothing stored are to be made."""
         done = sum(mark.stored is not None for mark in marks)
         with self._database.writing() as connection:
@@ -124,7 +124,7 @@ class Ledger:
             for mark in marks:
                 _note_piece(connection, hold, mark)
 
-    def finish_piece(self, hold: Hold, mark: Mark) -> None:
+    def finish_piece(self, hold: Lease, mark: PieceRecord) -> None:
         """Note a finished piece."""
         with self._database.writing() as connection:
             # The job first, as whoever deletes it: the other way round, each could wait for the other.
@@ -133,7 +133,7 @@ class Ledger:
             finished = sql.select(sql.func.count(PIECES.c.key)).where(PIECES.c.job == hold.job.id).scalar_subquery()
             self._write(connection, hold, pieces_done=finished)
 
-    def finish(self, hold: Hold, outcome: Outcome, progress: Mapping[str, Any]) -> None:
+    def finish(self, hold: Lease, outcome: JobResult, progress: Mapping[str, Any]) -> None:
         """Publish the result: in one step the job is done.
 
         Its pieces stay, for rendering it anew; but for the only one, which is the result.
@@ -142,22 +142,22 @@ class Ledger:
             self._end(
                 connection, hold, State.DONE,
                 result=outcome.result, result_name=outcome.name, report=json.dumps(outcome.report),
-                found=outcome.regions, error=None, message=None, **{**progress, **LET_GO},
+                found=outcome.regions, error=None, message=None, **{**progress, **RELEASED},
             )  # fmt: skip
             alone = sql.select(PIECES.c["index"]).where(PIECES.c.job == hold.job.id, PIECES.c["index"] > 0)
             connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id, ~sql.exists(alone)))
 
-    def fail(self, hold: Hold, error: str, message: str) -> None:
+    def fail(self, hold: Lease, error: str, message: str) -> None:
         """End the job for a reason that trying again would not change."""
         with self._database.writing() as connection:
             self._end(connection, hold, State.FAILED, error=error, message=message)
 
-    def cancelled(self, hold: Hold) -> None:
+    def cancelled(self, hold: Lease) -> None:
         """End the job because someone called it off."""
         with self._database.writing() as connection:
             self._end(connection, hold, State.CANCELLED)
 
-    def postpone(self, hold: Hold, error: str, message: str) -> None:
+    def postpone(self, hold: Lease, error: str, message: str) -> None:
         """Have the job tried again later, or end it as dead when it was tried as often as allowed."""
         with self._database.writing() as connection:
             failures = 1 + int(self._read(connection, hold, JOBS.c.failures) or 0)
@@ -168,18 +168,18 @@ class Ledger:
             later = self._database.now(connection) + self._pace.pause(failures)
             self._leave(connection, hold, not_before=later, failures=failures, error=error, message=message)
 
-    def defer(self, hold: Hold, error: str, message: str) -> None:
+    def defer(self, hold: Lease, error: str, message: str) -> None:
         """Have the job tried again later, however often: what it needs is away for all jobs, and comes back."""
         with self._database.writing() as connection:
             later = self._database.now(connection) + self._pace.backoff_seconds
             self._leave(connection, hold, not_before=later, error=error, message=message)
 
-    def give_back(self, hold: Hold) -> None:
+    def give_back(self, hold: Lease) -> None:
         """Leave the job to others."""
         with self._database.writing() as connection:
             self._leave(connection, hold)
 
-    def progress(self, hold: Hold, values: Mapping[str, Any]) -> None:
+    def progress(self, hold: Lease, values: Mapping[str, Any]) -> None:
         """Note how far the job is."""
         with self._database.writing() as connection:
             self._write(connection, hold, **values)
@@ -227,10 +227,10 @@ class Ledger:
         ends += [(JOBS.c.losses + 1 >= self._pace.losses, dead)] if lost else []
         for which, values in ends:
             jobs = list(connection.scalars(sql.select(JOBS.c.id).where(theirs, which).with_for_update()))
-            connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(ended=now, **LET_GO, **values))
+            connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(ended=now, **RELEASED, **values))
             announce(connection, jobs, now)
             number += len(jobs)
-        left = JOBS.update().where(theirs).values(state=State.WAITING, losses=JOBS.c.losses + int(lost), **LET_GO)
+        left = JOBS.update().where(theirs).values(state=State.WAITING, losses=JOBS.c.losses + int(lost), **RELEASED)
         return number + connection.execute(left).rowcount
 
     def _silent(self, beats: Mapping[str, float]) -> list[str]:
@@ -255,7 +255,7 @@ class Ledger:
             connection.execute(WORKERS.insert().values(id=self._worker, name=self._name, beat=now))
         return now
 
-    def _hold(self, connection: sql.Connection, job: str) -> Hold:
+    def _hold(self, connection: sql.Connection, job: str) -> Lease:
         # Who was taken for dead, and is not, must not lose at once what it takes.
         now, token = self._beat(connection), secrets.token_hex(16)
         connection.execute(
@@ -271,28 +271,28 @@ class Ledger:
         owner = taken.submission.owner
         if not connection.execute(OWNERS.update().where(OWNERS.c.owner == owner).values(served=now)).rowcount:
             connection.execute(OWNERS.insert().values(owner=owner, served=now))
-        return Hold(taken, token, None if row.former is None else Former(row.former))
+        return Lease(taken, token, None if row.former is None else RegionsOrigin(row.former))
 
-    def _end(self, connection: sql.Connection, hold: Hold, state: State, **values: Any) -> None:
+    def _end(self, connection: sql.Connection, hold: Lease, state: State, **values: Any) -> None:
         now = self._database.now(connection)
-        self._write(connection, hold, **{**LET_GO, "state": state, "ended": now, **values})
+        self._write(connection, hold, **{**RELEASED, "state": state, "ended": now, **values})
         announce(connection, [hold.job.id], now)
 
-    def _leave(self, connection: sql.Connection, hold: Hold, **values: Any) -> None:
+    def _leave(self, connection: sql.Connection, hold: Lease, **values: Any) -> None:
         if self._read(connection, hold, JOBS.c.cancel):
             self._end(connection, hold, State.CANCELLED)
         else:
-            self._write(connection, hold, **{**LET_GO, "state": State.WAITING, **values})
+            self._write(connection, hold, **{**RELEASED, "state": State.WAITING, **values})
 
-    def _read(self, connection: sql.Connection, hold: Hold, column: sql.Column[Any]) -> Any:
+    def _read(self, connection: sql.Connection, hold: Lease, column: sql.Column[Any]) -> Any:
         # With a lock: nobody may change it before what follows from it is written.
         asked = sql.select(column).where(JOBS.c.id == hold.job.id, JOBS.c.token == hold.token)
         return connection.scalar(asked.with_for_update())
 
-    def _write(self, connection: sql.Connection, hold: Hold, **values: Any) -> None:
+    def _write(self, connection: sql.Connection, hold: Lease, **values: Any) -> None:
         ours = JOBS.update().where(JOBS.c.id == hold.job.id, JOBS.c.token == hold.token)
         if not connection.execute(ours.values(**values)).rowcount:
-            raise Lost(f"job {hold.job.id} was deleted, or given to another worker")
+            raise LeaseLost(f"job {hold.job.id} was deleted, or given to another worker")
 
 
 def _running(connection: sql.Connection) -> dict[str, int]:
@@ -316,7 +316,7 @@ def _next(connection: sql.Connection, ready: sql.ColumnElement[bool], running: M
     return min(turns, default=(0, 0.0, None))[2]
 
 
-def _note_piece(connection: sql.Connection, hold: Hold, mark: Mark) -> None:
+def _note_piece(connection: sql.Connection, hold: Lease, mark: PieceRecord) -> None:
     stored, piece = mark.stored, mark.piece
     connection.execute(
         PIECES.update()
@@ -328,7 +328,7 @@ def _note_piece(connection: sql.Connection, hold: Hold, mark: Mark) -> None:
     )  # fmt: skip
 
 
-def _mark(row: sql.RowMapping) -> Mark:
-    stored = None if row["key"] is None else Stored(row["key"], 0, row["sha256"])
+def _mark(row: sql.RowMapping) -> PieceRecord:
+    stored = None if row["key"] is None else PutResult(row["key"], 0, row["sha256"])
     note = None if row["note"] is None else json.loads(row["note"])
-    return Mark(Piece(row["index"], row["label"], row["frames"]), stored, note, row["told"])
+    return PieceRecord(Piece(row["index"], row["label"], row["frames"]), stored, note, row["told"])

@@ -1,6 +1,6 @@
 """Telling an address of its owner's choice that a job has ended, or was deleted.
 
-Whoever ends a job notes it with `announce` or `farewell` in the very step; `Notices` tells it afterwards.
+Whoever ends a job notes it with `announce` or `farewell` in the very step; `WebhookDelivery` tells it afterwards.
 """
 
 import json
@@ -22,7 +22,7 @@ from velum.jobs.database import JOBS, NOTICES, Database
 from velum.jobs.rows import COLUMNS, job_of
 
 if TYPE_CHECKING:
-    from velum.remote.peers import Peers
+    from velum.remote.peers import HttpClient
 
 LOG = logging.getLogger("velum.jobs")
 
@@ -51,7 +51,7 @@ MANY = 50
 _FIRST_PAUSE_SECONDS = 10.0
 
 
-def through(peers: "Peers") -> Notify:
+def http_sender(peers: "HttpClient") -> Notify:
     """Return what posts to addresses that `peers` may reach, once and for a short time."""
 
     def notify(url: str, body: bytes) -> None:
@@ -109,7 +109,7 @@ class _Notice:
         return self.owner, urlsplit(self.url).netloc
 
 
-class Notices:
+class WebhookDelivery:
     """What is to be told. Each is told at least once, or tried `TRIES` times; it changes nothing about the job.
 
     Owners take turns, so that none waits for the slow webhooks of another. Safe to share between threads.

@@ -7,7 +7,7 @@ from velum.errors import Unavailable
 from velum.jobs.store import FolderStore, Store
 
 
-def store_at(place: Path | str) -> Store:
+def open_store(place: Path | str) -> Store:
     """Return the store in a folder, or at the URL of a bucket; see `BucketStore.at`.
 
     Raises `BadPlan`, and `Unavailable` when the extra is missing. Whether it is there shows when it is used.

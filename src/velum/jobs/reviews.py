@@ -8,7 +8,7 @@ import sqlalchemy as sql
 
 from velum.errors import BadPlan
 from velum.jobs.database import APPROVALS, JOBS, Database
-from velum.jobs.values import Job, State
+from velum.jobs.values import JobRecord, State
 
 LOW_SCORE = 0.5
 """A thing whose best score is lower was never found well."""
@@ -24,7 +24,7 @@ WEIGHTS: Mapping[str, float] = {"nothing": 0.4, "low": 0.25, "filled": 0.15, "sh
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
+class ApprovalRecord:
     """Somebody has approved a result, at a time in epoch seconds."""
 
     who: str
@@ -36,7 +36,7 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
-class Reviews:
+class ApprovalStore:
     """The approvals in a database. Safe to share. Everything raises `Unavailable` when it does not answer."""
 
     database: Database
@@ -58,16 +58,16 @@ class Reviews:
                 if connection.scalar(sql.select(APPROVALS.c.at).where(*theirs)) is None:
                     connection.execute(APPROVALS.insert().values(job=job, result=result, who=who, at=at))
 
-    def of(self, jobs: Sequence[Job]) -> Mapping[str, tuple[Approval, ...]]:
+    def of(self, jobs: Sequence[JobRecord]) -> Mapping[str, tuple[ApprovalRecord, ...]]:
         """Return the approvals of the results that jobs have now, first ones first; jobs without any are left out."""
         now = {job.id: job.result for job in jobs}
         asked = sql.select(APPROVALS).where(APPROVALS.c.job.in_(now)).order_by(APPROVALS.c.at, APPROVALS.c.who)
         with self.database.reading() as connection:
             rows = connection.execute(asked).all()
-        found: dict[str, tuple[Approval, ...]] = {}
+        found: dict[str, tuple[ApprovalRecord, ...]] = {}
         for row in rows:
             if row.result == now[row.job]:
-                found[row.job] = (*found.get(row.job, ()), Approval(row.who, row.at))
+                found[row.job] = (*found.get(row.job, ()), ApprovalRecord(row.who, row.at))
         return found
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import sqlalchemy as sql
 
 from velum.jobs.database import JOBS
-from velum.jobs.values import Job, State, Submission
+from velum.jobs.values import JobRecord, State, Submission
 from velum.plan import Plan
 
 COLUMNS = tuple(column for column in JOBS.c if column.name != "report")
-"""What a `Job` is made of: reports of videos are long, and seldom asked for."""
+"""What a `JobRecord` is made of: reports of videos are long, and seldom asked for."""
 
 ENDED = tuple(state.value for state in State if state.ended)
 
@@ -32,12 +32,12 @@ def row_of(submission: Submission) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def job_of(row: sql.Row[Any]) -> Job:
+def job_of(row: sql.Row[Any]) -> JobRecord:
     """Return the job of a row of `COLUMNS`."""
     values = row._mapping
     plan = _plan(values["plan"])
     given = {name: values[name] for name in ("source", "name", "owner", "priority", "webhook", "regions")}
-    return Job(
+    return JobRecord(
         id=values["id"], state=State(values["state"]), submission=Submission(plan=plan, **given),
         regions=values["draft"] or values["found"] or values["regions"],
         corrections_pending=values["draft"] is not None, **{name: values[name] for name in _SAME},

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from velum.errors import Unavailable
-from velum.jobs.craft import Craft, Made, Stopped, Task
-from velum.jobs.ledger import Hold, Ledger, Mark, Outcome
+from velum.jobs.craft import Cancelled, JobProcessor, PieceResult, Task
+from velum.jobs.ledger import JobResult, Lease, PieceRecord, WorkerClaims
 from velum.jobs.store import Store, hash_of, missing
-from velum.jobs.values import Former, Piece
+from velum.jobs.values import Piece, RegionsOrigin
 
 Why = Literal["cancelled", "lost", "drained"]
 
@@ -21,7 +21,7 @@ PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 T = TypeVar("T")
 
 
-def insist(call: Callable[[], T]) -> T:
+def retry_unavailable(call: Callable[[], T]) -> T:
     """Return what `call` does, tried again for a while as long as it raises `Unavailable`."""
     for pause in PAUSES:
         try:
@@ -42,10 +42,10 @@ class _Count:
     start_seconds: float = 0.0
 
 
-class Run:
+class JobRun:
     """A job that was taken up, and what its worker needs to know of it while it is in work."""
 
-    def __init__(self, hold: Hold, craft: Craft, ledger: Ledger, store: Store, folder: Path) -> None:
+    def __init__(self, hold: Lease, craft: JobProcessor, ledger: WorkerClaims, store: Store, folder: Path) -> None:
         self.hold, self.folder = hold, folder
         self.why: Why | None = None
         self.drain = threading.Event()
@@ -63,32 +63,32 @@ class Run:
         self._stop.set()
 
     def perform(self) -> None:
-        """Do the job to its end. Raises any `VelumError`, `Lost`, and `Stopped` when it was given up."""
+        """Do the job to its end. Raises any `VelumError`, `LeaseLost`, and `Cancelled` when it was given up."""
         submission = self.hold.job.submission
         source = self._store.fetch(submission.source, self.folder)
         regions = None if submission.regions is None else self._store.fetch(submission.regions, self.folder)
         task = Task(self.hold.job.id, submission, source, regions, self.folder, self._heed, self._stop)
         marks = self._cut(task)
-        done: list[tuple[Made, Mark]] = []
+        done: list[tuple[PieceResult, PieceRecord]] = []
         self._alone = len(marks) == 1
         for mark, renewed in marks:
             kept = (renewed, mark) if renewed is not None else self._kept(mark)
             if kept is None and (self.drain.is_set() or self._stop.is_set()):
                 self.stop("drained")
-                raise Stopped
+                raise Cancelled
             if kept is not None:
                 self._count.before += mark.piece.frames or 0
                 self._count.start_frames = self._count.before
             done.append(kept or self._made(task, mark.piece))
         result = self._craft.join(task, [made for made, _ in done])
         if self._stop.is_set():
-            raise Stopped
+            raise Cancelled
         # The piece of a job that has only one is the result; it is not stored again.
         same = next((mark.stored for made, mark in done if made.file == result.file), None)
         published = same or self._store.take(result.file)
         hidden = None if result.regions is None else self._store.take(result.regions).key
-        outcome = Outcome(published.key, result.name, result.report, hidden)
-        insist(lambda: self._ledger.finish(self.hold, outcome, self.progress()))
+        outcome = JobResult(published.key, result.name, result.report, hidden)
+        retry_unavailable(lambda: self._ledger.finish(self.hold, outcome, self.progress()))
         if self._alone:  # of several, the ledger keeps note, and they stay
             for key in done[0][1].keys - {published.key}:
                 self._store.delete(key)
@@ -114,13 +114,13 @@ class Run:
         left = None if fps is None or count.total is None else max(count.total - done, 0) / fps
         return {"frames_done": done, "frames_total": count.total, "fps": fps, "seconds_left": left}
 
-    def _cut(self, task: Task) -> list[tuple[Mark, Made | None]]:
+    def _cut(self, task: Task) -> list[tuple[PieceRecord, PieceResult | None]]:
         """Return the pieces, and those of an earlier rendering that serve for this one."""
-        marks = insist(lambda: self._ledger.marks(self.hold))
+        marks = retry_unavailable(lambda: self._ledger.marks(self.hold))
         if not marks:
             pieces = list(self._craft.cut(task))
-            insist(lambda: self._ledger.cut(self.hold, pieces))
-            marks = [Mark(piece) for piece in pieces]
+            retry_unavailable(lambda: self._ledger.cut(self.hold, pieces))
+            marks = [PieceRecord(piece) for piece in pieces]
         known = [mark.piece.frames for mark in marks if mark.piece.frames is not None]
         if len(known) == len(marks):
             self._count.total = sum(known)
@@ -128,46 +128,50 @@ class Run:
             return [(mark, None) for mark in marks]
         return self._renewed(task, marks, self.hold.former)
 
-    def _renewed(self, task: Task, marks: list[Mark], former: Former) -> list[tuple[Mark, Made | None]]:
+    def _renewed(
+        self, task: Task, marks: list[PieceRecord], former: RegionsOrigin
+    ) -> list[tuple[PieceRecord, PieceResult | None]]:
         kept = [self._kept(mark) for mark in marks]
         made = self._craft.renew(task, [one and one[0] for one in kept], former)
         pairs = [self._remarked(*pair) for pair in zip(marks, kept, made, strict=True)]
-        insist(lambda: self._ledger.renew(self.hold, [mark for mark, _ in pairs]))
+        retry_unavailable(lambda: self._ledger.renew(self.hold, [mark for mark, _ in pairs]))
         for before, (after, _) in zip(marks, pairs, strict=True):
             for key in before.keys - after.keys:
                 self._store.delete(key)
         return pairs
 
-    def _remarked(self, mark: Mark, kept: tuple[Made, Mark] | None, made: Made | None) -> tuple[Mark, Made | None]:
+    def _remarked(
+        self, mark: PieceRecord, kept: tuple[PieceResult, PieceRecord] | None, made: PieceResult | None
+    ) -> tuple[PieceRecord, PieceResult | None]:
         if kept is None or made is None:
-            return Mark(mark.piece), None
+            return PieceRecord(mark.piece), None
         told = mark.told
         if made.told is not None and made.told != kept[0].told:
             told = self._store.take(made.told).key
             made = replace(made, told=self._store.fetch(told, self.folder))
         return replace(mark, note=made.note, told=told), made
 
-    def _kept(self, mark: Mark) -> tuple[Made, Mark] | None:
+    def _kept(self, mark: PieceRecord) -> tuple[PieceResult, PieceRecord] | None:
         """Return a piece that was finished before, None when it was not, or when its file is not what it was."""
         if mark.stored is None or any(self._store.size(key) is None for key in mark.keys):
             return None
         made = self._fetched(mark)
         return (made, mark) if hash_of(made.file) == mark.stored.sha256 else None
 
-    def _made(self, task: Task, piece: Piece) -> tuple[Made, Mark]:
+    def _made(self, task: Task, piece: Piece) -> tuple[PieceResult, PieceRecord]:
         made = self._craft.make(task, piece)
         stored = self._store.take(made.file)
         told = None if made.told is None else self._store.take(made.told).key
         frames = piece.frames or self._count.now or None
-        mark = Mark(replace(piece, frames=frames), stored, made.note, told)
-        insist(lambda: self._ledger.finish_piece(self.hold, mark))
+        mark = PieceRecord(replace(piece, frames=frames), stored, made.note, told)
+        retry_unavailable(lambda: self._ledger.finish_piece(self.hold, mark))
         self._count.before, self._count.now = self._count.before + (frames or 0), 0
         return self._fetched(mark), mark
 
-    def _fetched(self, mark: Mark) -> Made:
+    def _fetched(self, mark: PieceRecord) -> PieceResult:
         assert mark.stored is not None  # noqa: S101 - asked for finished pieces alone
         told = None if mark.told is None else self._store.fetch(mark.told, self.folder)
-        return Made(self._store.fetch(mark.stored.key, self.folder), mark.note or {}, told)
+        return PieceResult(self._store.fetch(mark.stored.key, self.folder), mark.note or {}, told)
 
     def _heed(self, done: int, total: int | None) -> None:
         self._count.now = done

@@ -13,7 +13,7 @@ from velum.errors import OutputFailed
 _LOCK = "lock"
 
 
-class Scratch:
+class WorkerScratch:
     """A folder of one worker, in one that its fellows share. Entering it removes those of workers that are dead.
 
     Raises `OutputFailed` when it cannot be made.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from velum.region import Region
-from velum.track.edges import Edges, edges_of
+from velum.track.edges import FloatBox, edges_of
 from velum.track.link import pair_overlapping
 
 Numbers = Mapping[int, int]
@@ -56,7 +56,7 @@ def _pairs(before: Sequence[Region], after: Sequence[Region]) -> Iterator[tuple[
             yield left[one], right[same]
 
 
-def _numbered(regions: Sequence[Region], label: str) -> tuple[list[int], list[Edges]]:
+def _numbered(regions: Sequence[Region], label: str) -> tuple[list[int], list[FloatBox]]:
     """Return the numbers and the places of what is followed and has that label."""
     chosen = [(one.track, edges_of(one.box)) for one in regions if one.label == label and one.track is not None]
     return [track for track, _ in chosen], [place for _, place in chosen]

@@ -9,12 +9,12 @@ from contextlib import closing
 from typing import Any
 
 from velum.errors import OutputFailed, Unavailable, VelumError
-from velum.jobs.craft import Craft, Stopped
-from velum.jobs.ledger import Ledger, Lost
-from velum.jobs.run import Run, insist
-from velum.jobs.scratch import Scratch
+from velum.jobs.craft import Cancelled, JobProcessor
+from velum.jobs.ledger import LeaseLost, WorkerClaims
+from velum.jobs.run import JobRun, retry_unavailable
+from velum.jobs.scratch import WorkerScratch
 from velum.jobs.store import Store, StoreAway
-from velum.jobs.values import Pace
+from velum.jobs.values import WorkerTiming
 
 LOG = logging.getLogger("velum.jobs")
 
@@ -25,18 +25,24 @@ CHORE_SECONDS = 1.0
 """How often to look what else there is to do, at least; oftener where workers are to say oftener that they live."""
 
 
-class Shift:
+class WorkerLoop:
     """Takes jobs up and does them, on threads of its own."""
 
-    def __init__(self, ledger: Ledger, store: Store, scratch: Scratch, pace: Pace, overall: int | None) -> None:
+    def __init__(
+        self, ledger: WorkerClaims, store: Store, scratch: WorkerScratch, pace: WorkerTiming, overall: int | None
+    ) -> None:
         self._ledger, self._store, self._scratch, self._pace, self._overall = ledger, store, scratch, pace, overall
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, JobRun] = {}
         self._next_look = 0.0
         # Held from before a job is taken until it is known here: what the database has beyond that nobody works on.
         self._lock = threading.Lock()
 
     def work(
-        self, craft: Callable[[], Craft], concurrency: int, chores: Sequence[Callable[[], bool]], stop: threading.Event
+        self,
+        craft: Callable[[], JobProcessor],
+        concurrency: int,
+        chores: Sequence[Callable[[], bool]],
+        stop: threading.Event,
     ) -> None:
         """Do jobs until `stop` is set, then what `Worker.run` says."""
         self._ledger.beat()
@@ -56,7 +62,7 @@ class Shift:
         for thread in tidy:
             thread.join(max(deadline - time.monotonic(), 0))
         try:
-            insist(self._ledger.leave)
+            retry_unavailable(self._ledger.leave)
         except Unavailable as error:
             LOG.warning("others will take this worker for dead: %s", error)
 
@@ -71,7 +77,7 @@ class Shift:
         for thread in slots:
             thread.join()
 
-    def _slot(self, craft: Craft, stop: threading.Event) -> None:
+    def _slot(self, craft: JobProcessor, stop: threading.Event) -> None:
         with closing(craft):
             while not stop.is_set():
                 try:
@@ -87,12 +93,12 @@ class Shift:
                     run.drain.set()
                 self._do(run)
 
-    def _take(self, craft: Craft) -> Run | None:
+    def _take(self, craft: JobProcessor) -> JobRun | None:
         self._look()
         with self._lock:
             if (hold := self._ledger.take(self._overall)) is None:
                 return None
-            run = Run(hold, craft, self._ledger, self._store, self._scratch.folder())
+            run = JobRun(hold, craft, self._ledger, self._store, self._scratch.folder())
             self._runs[hold.token] = run
             return run
 
@@ -102,11 +108,11 @@ class Shift:
             self._store.check()
             self._next_look = now + self._pace.beat_seconds
 
-    def _do(self, run: Run) -> None:
+    def _do(self, run: JobRun) -> None:
         job = run.hold.job.id
         try:
             self._perform(run)
-        except Lost as error:
+        except LeaseLost as error:
             LOG.warning("%s; what was done of it since is of no use", error)
         except VelumError as error:
             # It is still noted as ours: the minding thread gives it back as soon as the database answers.
@@ -116,41 +122,41 @@ class Shift:
             with self._lock:
                 self._runs.pop(run.hold.token)
 
-    def _perform(self, run: Run) -> None:
-        """Do a job and note what became of it. Raises `Lost` and `Unavailable`."""
+    def _perform(self, run: JobRun) -> None:
+        """Do a job and note what became of it. Raises `LeaseLost` and `Unavailable`."""
         ledger, hold = self._ledger, run.hold
         try:
             run.perform()
             LOG.info("job %s: done", hold.job.id)
-        except Lost:
+        except LeaseLost:
             raise
-        except Stopped:
+        except Cancelled:
             if run.why == "lost":
-                raise Lost(f"job {hold.job.id} was deleted, or given to another worker") from None
-            insist(lambda: ledger.cancelled(hold) if run.why == "cancelled" else ledger.give_back(hold))
+                raise LeaseLost(f"job {hold.job.id} was deleted, or given to another worker") from None
+            retry_unavailable(lambda: ledger.cancelled(hold) if run.why == "cancelled" else ledger.give_back(hold))
         except (VelumError, OSError) as error:
             self._failed(run, run.explain(error))
         except Exception as error:  # the edge of a job: a fault of ours ends it, not the worker
             LOG.exception("job %s: a fault of velum itself", hold.job.id)
             self._failed(run, run.explain(error))
 
-    def _failed(self, run: Run, error: Exception) -> None:
-        """Note why a job was not done. Raises `Lost` and `Unavailable`."""
+    def _failed(self, run: JobRun, error: Exception) -> None:
+        """Note why a job was not done. Raises `LeaseLost` and `Unavailable`."""
         ledger = self._ledger
         match error:
             case StoreAway():
-                self._note(ledger.defer, run, Unavailable.__name__, error)
+                self._note(ledger.defer, run, Unavailable.code, error)
             case Unavailable() | OSError():
-                name = type(error).__name__ if isinstance(error, VelumError) else OutputFailed.__name__
+                name = error.code if isinstance(error, VelumError) else OutputFailed.code
                 self._note(ledger.postpone, run, name, error)
             case VelumError():
                 self._note(ledger.fail, run, type(error).__name__, error)
             case _:
                 self._note(ledger.fail, run, "Fault", f"{type(error).__name__}: {error}")
 
-    def _note(self, how: Callable[[Any, str, str], None], run: Run, name: str, error: object) -> None:
+    def _note(self, how: Callable[[Any, str, str], None], run: JobRun, name: str, error: object) -> None:
         LOG.warning("job %s: %s: %s", run.hold.job.id, name, error)
-        insist(lambda: how(run.hold, name, str(error)[:4000].replace("\0", "")))
+        retry_unavailable(lambda: how(run.hold, name, str(error)[:4000].replace("\0", "")))
 
     def _mind(self, over: threading.Event) -> None:
         next_beat = next_note = 0.0
@@ -190,7 +196,7 @@ class Shift:
                 try:
                     self._ledger.progress(run.hold, values)
                     run.noted = values["frames_done"]
-                except Lost:
+                except LeaseLost:
                     run.stop("lost")
 
     def _tidy(self, chore: Callable[[], bool], over: threading.Event) -> None:
@@ -203,6 +209,6 @@ class Shift:
                 LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
             over.wait(min(CHORE_SECONDS, self._pace.beat_seconds))
 
-    def _in_work(self) -> dict[str, Run]:
+    def _in_work(self) -> dict[str, JobRun]:
         with self._lock:
             return dict(self._runs)

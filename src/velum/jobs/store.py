@@ -29,7 +29,7 @@ class StoreAway(Unavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class PutResult:
     """A file that was put into a store."""
 
     key: str
@@ -38,7 +38,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredObject:
     """A file that is in a store, and how long ago it was put there."""
 
     key: str
@@ -69,14 +69,14 @@ class Store(Protocol):
         """Raise `StoreAway` unless it is there and the one it is held to."""
         ...
 
-    def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> Stored:
+    def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> PutResult:
         """Keep a stream, of at most that many bytes. Once it is returned it survives a crash; before, nothing is there.
 
         Raises `BadInput` when it is not what `sha256` says, `LimitExceeded` when it is too large, and `OutputFailed`.
         """
         ...
 
-    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> Stored:
+    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
         """Keep a file and remove it from where it is. Raises as `put` does.
 
         It may stay in its folder under its key, so that `fetch` into that folder has no way to go. Whoever must know
@@ -84,7 +84,7 @@ class Store(Protocol):
         """
         ...
 
-    def open(self, key: str, start: int = 0, stop: int | None = None) -> "Chunks":
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> "ByteRange":
         """Return the bytes from `start` up to, not including, `stop`.
 
         Raises `Unavailable` when there is no such file, `BadInput` for what is no key.
@@ -103,7 +103,7 @@ class Store(Protocol):
         """Delete it, if it is there. Raises `OutputFailed`."""
         ...
 
-    def list(self) -> Iterator[Kept]:
+    def list(self) -> Iterator[StoredObject]:
         """Yield all that is kept."""
         ...
 
@@ -112,7 +112,7 @@ class Store(Protocol):
         ...
 
 
-class Chunks(Iterator[bytes]):
+class ByteRange(Iterator[bytes]):
     """A range of a file, piece by piece. Whoever does not read it to its end closes it."""
 
     def __init__(self, file: BinaryIO, start: int, stop: int | None) -> None:
@@ -179,7 +179,7 @@ class FolderStore:
         if self._identity is not None and (found := self.identity()) != self._identity:
             raise away(str(self._path), str(self._path / MARK), self._identity, found)
 
-    def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> Stored:
+    def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> PutResult:
         """Keep a stream; see `Store.put`."""
         part = self._part()
         digest, size = hashlib.sha256(), 0
@@ -197,7 +197,7 @@ class FolderStore:
         finally:
             _drop(part)
 
-    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> Stored:
+    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
         """Keep a file; see `Store.take`. On the same file system it is renamed."""
         part = self._part()
         try:
@@ -209,10 +209,10 @@ class FolderStore:
         finally:
             _drop(part)
 
-    def open(self, key: str, start: int = 0, stop: int | None = None) -> "Chunks":
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> "ByteRange":
         """Return a range of bytes; see `Store.open`."""
         with self._there(key):
-            return Chunks(self._place(key).open("rb"), start, stop)
+            return ByteRange(self._place(key).open("rb"), start, stop)
 
     def fetch(self, key: str, folder: Path) -> Path:  # noqa: ARG002 - of the protocol: stores elsewhere need a folder
         """Return the file itself; see `Store.fetch`."""
@@ -240,7 +240,7 @@ class FolderStore:
         with self._writing():
             place.unlink(missing_ok=True)
 
-    def list(self) -> Iterator[Kept]:
+    def list(self) -> Iterator[StoredObject]:
         """Yield all that is kept, in no order."""
         self.check()
         now = time.time()
@@ -252,7 +252,7 @@ class FolderStore:
                     except FileNotFoundError:
                         continue  # deleted meanwhile
                     if KEY.fullmatch(entry.name):
-                        yield Kept(entry.name, stat.st_size, now - stat.st_mtime)
+                        yield StoredObject(entry.name, stat.st_size, now - stat.st_mtime)
 
     def sweep(self, age_seconds: float) -> int:
         """Delete what crashes left half-written, and return how many files that were."""
@@ -269,7 +269,7 @@ class FolderStore:
                     swept += 1
         return swept
 
-    def _keep(self, part: Path, size: int, digest: str, expected: str | None, key: str | None = None) -> Stored:
+    def _keep(self, part: Path, size: int, digest: str, expected: str | None, key: str | None = None) -> PutResult:
         if expected is not None and digest != expected.lower():
             raise BadInput(f"what came has sha256 {digest}, not {expected[:80]} as announced; send it again")
         key = key or new_key()
@@ -281,7 +281,7 @@ class FolderStore:
             for folder in (place.parent, self._path):
                 _settle_folder(folder)
         self.check()  # it may have gone away meanwhile, and another folder be in its place
-        return Stored(key, size, digest)
+        return PutResult(key, size, digest)
 
     def _part(self) -> Path:
         """Return where a new file may be written."""

@@ -8,11 +8,11 @@ import sqlalchemy as sql
 
 from velum.errors import VelumError
 from velum.jobs.database import JOBS, NOTICES, PIECES, REQUESTS, Database
-from velum.jobs.desk import Desk, used
+from velum.jobs.desk import JobQueue, used
 from velum.jobs.notices import KEPT_SECONDS
 from velum.jobs.store import Store
 from velum.jobs.uploads import Uploads
-from velum.jobs.values import Retention, State, Swept
+from velum.jobs.values import Retention, State, SweepResult
 
 MANY = 500
 """Files that are asked about at a time."""
@@ -25,7 +25,7 @@ NEVER = 1e18
 """The end, in epoch seconds, of what has not ended."""
 
 
-class Sweeper:
+class RetentionSweeper:
     """Deletes what is due; any number of processes may sweep at a time.
 
     A file goes before the note that it is there: what is said to be deleted is deleted.
@@ -33,13 +33,13 @@ class Sweeper:
 
     def __init__(self, database: Database, store: Store, retention: Retention, uploads: Uploads | None = None) -> None:
         self._database, self._store, self._retention, self._uploads = database, store, retention, uploads
-        self._desk = Desk(database, store)
+        self._desk = JobQueue(database, store)
 
-    def sweep(self) -> Swept:
+    def sweep(self) -> SweepResult:
         """Delete all that is due. What cannot be deleted is named, and tried again next time."""
         return self.leftovers(self.due())
 
-    def due(self) -> Swept:
+    def due(self) -> SweepResult:
         """Delete what jobs have left for their time; quick when there is nothing. Raises `StoreAway`."""
         self._store.check()
         with self._database.reading() as connection:
@@ -51,11 +51,11 @@ class Sweeper:
         results = self._results(now - self._retention.results_seconds, failed)
         originals = self._originals(now - self._retention.originals_seconds, failed)
         originals += self._pieces(now, failed)
-        return Swept(originals=originals, results=results, jobs=jobs, failed=tuple(failed))
+        return SweepResult(originals=originals, results=results, jobs=jobs, failed=tuple(failed))
 
-    def leftovers(self, swept: Swept | None = None) -> Swept:
+    def leftovers(self, swept: SweepResult | None = None) -> SweepResult:
         """Delete what belongs to no job, and what was never finished; looks at every file of the store."""
-        swept = swept or Swept()
+        swept = swept or SweepResult()
         failed: list[str] = []
         with self._database.writing() as connection:
             old = NOTICES.c.due < self._database.now(connection) - KEPT_SECONDS

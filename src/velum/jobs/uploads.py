@@ -15,14 +15,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from velum.errors import BadInput, LimitExceeded, OutputFailed, Unavailable
-from velum.jobs.store import Store, Stored, missing, new_key
+from velum.jobs.store import PutResult, Store, missing, new_key
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class ResumableUpload:
     """A file on its way: `offset` bytes are here; `size` and `sha256` are what was announced, None where nothing was.
 
     `owner` is whoever began it.
@@ -50,7 +50,7 @@ class Uploads:
     def __init__(self, folder: Path, store: Store, *, most: int) -> None:
         self._folder, self._store, self._most = folder, store, most
 
-    def begin(self, *, size: int | None = None, sha256: str | None = None, owner: str = "") -> Upload:
+    def begin(self, *, size: int | None = None, sha256: str | None = None, owner: str = "") -> ResumableUpload:
         """Return a new upload, of which nothing is here. Raises `LimitExceeded`, `BadInput` and `OutputFailed`."""
         if size is not None and size < 0:
             raise BadInput(f"an upload of {size} bytes was announced; it must be at least 0")
@@ -58,7 +58,7 @@ class Uploads:
             raise LimitExceeded("bytes", size, self._most, "the upload")
         if sha256 is not None and not _SHA256.fullmatch(sha256):
             raise BadInput(f"sha256 {sha256[:80]!r} was announced; it must be 64 hexadecimal digits")
-        upload = Upload(secrets.token_hex(16), 0, size, sha256, owner)
+        upload = ResumableUpload(secrets.token_hex(16), 0, size, sha256, owner)
         folder = self._folder / upload.id
         self._store.check()  # where that is away, its folder may be of another disk
         with self._writing():
@@ -68,13 +68,13 @@ class Uploads:
         self._note(upload)
         return upload
 
-    def get(self, upload: str) -> Upload | None:
+    def get(self, upload: str) -> ResumableUpload | None:
         """Return how far the upload of that id is; None when there is none."""
         if not _ID.fullmatch(upload):
             return None
         folder = self._folder / upload
         try:
-            state = Upload(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
+            state = ResumableUpload(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
             # What is here is what counts: a crash may have kept less, or more, than anyone was told.
             offset = _size(folder / "data")
         except (FileNotFoundError, NotADirectoryError):
@@ -86,7 +86,7 @@ class Uploads:
             offset = self._store.size(state.key)
         return None if offset is None else replace(state, offset=offset)
 
-    def append(self, upload: str, offset: int, chunks: Iterable[bytes]) -> Upload:
+    def append(self, upload: str, offset: int, chunks: Iterable[bytes]) -> ResumableUpload:
         """Write on at exactly where the upload is, and return how far it is then.
 
         What came before a stream breaks off is kept. Raises `BadInput` for any other offset, for more than was
@@ -106,7 +106,7 @@ class Uploads:
                     if here > most:
                         raise BadInput(f"upload {upload} has more than the {most} bytes announced; begin a new one")
                     file.write(chunk)
-        return Upload(at.id, here, at.size, at.sha256, at.owner)
+        return ResumableUpload(at.id, here, at.size, at.sha256, at.owner)
 
     def offer(self, upload: str) -> str:
         """Put what came into the store, and return its key; the same, when it is asked again.
@@ -129,14 +129,14 @@ class Uploads:
                 data.with_name(key).unlink(missing_ok=True)  # as a bucket leaves it
             return key
 
-    def complete(self, upload: str) -> Stored:
+    def complete(self, upload: str) -> PutResult:
         """Put what came into the store, as `offer` does, and end the upload."""
         key = self.offer(upload)
         at = self.get(upload)
         self.discard(upload)
         if at is None or at.key is None:
             raise missing(key)
-        return Stored(key, at.offset, at.sha256 or _hash(self._store.open(key)))
+        return PutResult(key, at.offset, at.sha256 or _hash(self._store.open(key)))
 
     def read(self, upload: str, most: int) -> bytes:
         """Return what came. Raises `LimitExceeded` when it is more than that many bytes, `BadInput`, `Occupied`."""
@@ -164,7 +164,7 @@ class Uploads:
         return len(old)
 
     @contextmanager
-    def _held(self, upload: str) -> Iterator[tuple[Upload, Path]]:
+    def _held(self, upload: str) -> Iterator[tuple[ResumableUpload, Path]]:
         """Keep others from writing to an upload."""
         missing = BadInput(f"upload {upload[:40]!r} is not here: it was completed, discarded or never begun")
         if self.get(upload) is None:
@@ -178,7 +178,7 @@ class Uploads:
         except Timeout as error:
             raise Occupied(f"upload {upload} is being written to; wait until that ends") from error
 
-    def _note(self, upload: Upload) -> None:
+    def _note(self, upload: ResumableUpload) -> None:
         with self._writing():
             part = self._folder / upload.id / "state.part"
             part.write_text(json.dumps(asdict(upload)), encoding="utf-8")

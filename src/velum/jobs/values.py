@@ -33,7 +33,7 @@ class State(StrEnum):
         return self not in {State.WAITING, State.RUNNING}
 
 
-class Former(StrEnum):
+class RegionsOrigin(StrEnum):
     """Where the regions came from that an earlier rendering of a job hid."""
 
     FOUND = "found"
@@ -87,7 +87,7 @@ INSIDE = "it failed inside the service; the operator finds why in the list of jo
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class JobRecord:
     """One submission and how far it is; times are in epoch seconds.
 
     Numbers of frames count pages of a picture, too; None where a number is not known (yet). `attempts` counts how often
@@ -141,10 +141,10 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some jobs of a list, newest first. `after` is given to `Desk.list` for the next page; None at the end."""
+class JobListing:
+    """Some jobs of a list, newest first. `after` is given to `JobQueue.list` for the next page; None at the end."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[JobRecord, ...]
     after: str | None
 
 
@@ -171,7 +171,7 @@ LONGEST_PAUSE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class WorkerTiming:
     """How often workers look, how long they wait, and how often they try; times in seconds."""
 
     poll_seconds: float = 0.5
@@ -210,7 +210,7 @@ NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """What a sweep deleted, in files (`jobs`: records)."""
 
     originals: int = 0

@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from velum.jobs.craft import Craft
+from velum.jobs.craft import JobProcessor
 from velum.jobs.database import Database
 from velum.jobs.identity import join
-from velum.jobs.ledger import Ledger
-from velum.jobs.notices import THREADS, Notices, Notify
-from velum.jobs.scratch import Scratch, sweep_dead
-from velum.jobs.shift import Shift
+from velum.jobs.ledger import WorkerClaims
+from velum.jobs.notices import THREADS, Notify, WebhookDelivery
+from velum.jobs.scratch import WorkerScratch, sweep_dead
+from velum.jobs.shift import WorkerLoop
 from velum.jobs.store import Store
-from velum.jobs.sweep import Sweeper
+from velum.jobs.sweep import RetentionSweeper
 from velum.jobs.uploads import Uploads
-from velum.jobs.values import Pace, Retention
+from velum.jobs.values import Retention, WorkerTiming
 
 LOG = logging.getLogger("velum.jobs")
 
@@ -35,13 +35,23 @@ class Worker:
     """
 
     def __init__(  # noqa: PLR0913 - all but three are given by name, and have a default that suits
-        self, url: str, store: Store, craft: Callable[[], Craft], *, folder: Path, concurrency: int = 1,
-        overall: int | None = None, name: str = "", pace: Pace | None = None, retention: Retention | None = None,
-        uploads: Uploads | None = None, notify: Notify | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        url: str,
+        store: Store,
+        craft: Callable[[], JobProcessor],
+        *,
+        folder: Path,
+        concurrency: int = 1,
+        overall: int | None = None,
+        name: str = "",
+        pace: WorkerTiming | None = None,
+        retention: Retention | None = None,
+        uploads: Uploads | None = None,
+        notify: Notify | None = None,
+    ) -> None:
         self._url, self._store, self._craft, self._notify = url, store, craft, notify
         self._concurrency, self._overall, self._folder, self._uploads = concurrency, overall, folder, uploads
-        self._pace, self._retention = pace or Pace(), retention or Retention()
+        self._pace, self._retention = pace or WorkerTiming(), retention or Retention()
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
 
     def run(self, stop: threading.Event) -> None:
@@ -53,12 +63,12 @@ class Worker:
         database = Database(self._url)
         try:
             join(database, self._store)
-            with Scratch(self._folder) as scratch:
-                ledger = Ledger(database, secrets.token_hex(16), self._name, self._pace)
-                sweeper = Sweeper(database, self._store, self._retention, self._uploads)
-                shift = Shift(ledger, self._store, scratch, self._pace, self._overall)
+            with WorkerScratch(self._folder) as scratch:
+                ledger = WorkerClaims(database, secrets.token_hex(16), self._name, self._pace)
+                sweeper = RetentionSweeper(database, self._store, self._retention, self._uploads)
+                shift = WorkerLoop(ledger, self._store, scratch, self._pace, self._overall)
                 sweeping = _Sweeping(sweeper, self._folder, self._pace.beat_seconds)
-                telling = [] if self._notify is None else [Notices(database, self._notify).deliver] * THREADS
+                telling = [] if self._notify is None else [WebhookDelivery(database, self._notify).deliver] * THREADS
                 shift.work(self._craft, self._concurrency, [sweeping.do, *telling], stop)
         finally:
             database.close()
@@ -67,7 +77,7 @@ class Worker:
 class _Sweeping:
     """Deletes what is due: of jobs, of the store, and of workers that died on this machine."""
 
-    def __init__(self, sweeper: Sweeper, folder: Path, due_seconds: float) -> None:
+    def __init__(self, sweeper: RetentionSweeper, folder: Path, due_seconds: float) -> None:
         self._sweeper, self._folder, self._due_seconds = sweeper, folder, due_seconds
         self._next_due = self._next_leftovers = 0.0
 

@@ -55,7 +55,7 @@ class Web:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class UserStoreFile:
     """A file in the user's own store: put there by `velum models add`, to be had nowhere else."""
 
     path: str
@@ -65,7 +65,7 @@ class Stored:
         return f"added: {self.path}"
 
 
-Source = Wheel | Web | Stored
+Source = Wheel | Web | UserStoreFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from velum.errors import BadPlan
-from velum.locate.asset import Asset, File, Model, Source, Stored, Web, Wheel
+from velum.locate.asset import Asset, File, Model, Source, UserStoreFile, Web, Wheel
 from velum.locate.families import Input
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._+-]*")
@@ -182,7 +182,7 @@ def _input(entry: _Entry) -> Mapping[str, Any]:
 def _source(entry: _Entry) -> Source:
     if "stored" in entry.values:
         entry.only({"stored"})
-        return Stored(entry.text("stored", _STORED, "the path of a file in a folder of the store"))
+        return UserStoreFile(entry.text("stored", _STORED, "the path of a file in a folder of the store"))
     if "url" not in entry.values:
         entry.only(_names(Wheel))
         wheel = entry.text("wheel", _WHEEL, "the file name of a wheel without build number")
@@ -219,7 +219,7 @@ def _file_values(one: File) -> dict[str, Any]:
 
 
 def _source_values(source: Source) -> dict[str, Any]:
-    if isinstance(source, Stored):
+    if isinstance(source, UserStoreFile):
         return {"stored": source.path}
     return {key: getattr(source, key) for key in sorted(_names(type(source)))}
 

@@ -7,8 +7,8 @@ from velum.errors import BadPlan
 from velum.locate import models
 from velum.locate.labels import among, canonical
 from velum.plan import Rule
-from velum.plugins import Host
-from velum.use import Use
+from velum.plugins import RuntimeConfig
+from velum.use import PartSpec
 
 FINDERS: Mapping[str, tuple[str, ...]] = {
     "face": ("centerface",),
@@ -22,7 +22,7 @@ may find."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LabelSupport:
     """A label, and the models that can find it, the chosen ones first."""
 
     label: str
@@ -30,28 +30,28 @@ class Finding:
     others: tuple[str, ...]
 
 
-def rules_for(labels: Iterable[str], hide: Use, host: Host) -> tuple[Rule, ...]:
+def rules_for(labels: Iterable[str], hide: PartSpec, host: RuntimeConfig) -> tuple[Rule, ...]:
     """Return a rule for each label and each localizer that looks for it.
 
     Models that the user added for a label are chosen before those of the catalogue. Raises `BadPlan` for a label that
     nothing finds.
     """
     return tuple(
-        Rule(label, Use(name), hide) for label in map(canonical, labels) for name in _finders(label, host).chosen
+        Rule(label, PartSpec(name), hide) for label in map(canonical, labels) for name in _finders(label, host).chosen
     )
 
 
-def findings(host: Host) -> list[Finding]:
+def findings(host: RuntimeConfig) -> list[LabelSupport]:
     """Return, for every label that anything finds, what finds it; those that have finders of their own come first."""
     offered = {canonical(label) for model in models.catalog(host).values() for label in model.labels if label}
     return [_finders(label, host) for label in (*FINDERS, *sorted(offered - FINDERS.keys()))]
 
 
-def _finders(label: str, host: Host) -> Finding:
+def _finders(label: str, host: RuntimeConfig) -> LabelSupport:
     added = models.added(host)
     able = [name for name, model in models.catalog(host).items() if among(label, model.labels)]
     own = tuple(name for name in able if name in added)
     chosen = own or FINDERS.get(label, ()) or tuple(able[:1])
     if not chosen:
         raise BadPlan(f"nothing finds {label!r}; velum labels lists what can be found, velum models add adds a model")
-    return Finding(label, chosen, tuple(name for name in able if name not in chosen))
+    return LabelSupport(label, chosen, tuple(name for name in able if name not in chosen))

@@ -14,8 +14,8 @@ from velum.locate.masks import mask_in
 from velum.locate.nms import Flags, suppress
 from velum.locate.panorama import all_round
 from velum.locate.runtime import Network, open_network
-from velum.locate.tiles import Pass, Tile, passes
-from velum.plugins import Host
+from velum.locate.tiles import Tile, TilePass, passes
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 
 LARGEST_SCALE = 2.0
@@ -38,7 +38,7 @@ one is hidden where it is, and continues what is followed already; by itself it 
 
 
 @dataclass(frozen=True, slots=True)
-class Finder:
+class TiledDetector:
     """Finds objects in pictures with one network, of whatever size the picture is.
 
     `scale` is that of the first pass in pixels of the input per pixel of the picture; `area` is how many pixels of
@@ -72,12 +72,12 @@ class Finder:
             cut = np.concatenate([cut for _, cut in looks])
             yield found.take(suppress(found, cut, self.family.nms_iou or SAME_IOU))
 
-    def looks(self, frame: Frame) -> list[tuple[Tile, Pass]]:
+    def looks(self, frame: Frame) -> list[tuple[Tile, TilePass]]:
         """Return every look at a frame, each with the pass that it belongs to."""
         plan = passes(frame.width, frame.height, self.scale, self.area, self.family, self.form)
         return [(tile, of) for of in plan for tile in of.tiles]
 
-    def views(self, frame: Frame, plan: Iterable[tuple[Tile, Pass]]) -> Iterator[Rgb]:
+    def views(self, frame: Frame, plan: Iterable[tuple[Tile, TilePass]]) -> Iterator[Rgb]:
         """Yield what the network sees in each look of a plan.
 
         A look at all of the frame is made from the one before it that showed all, and not from the frame again.
@@ -92,7 +92,7 @@ class Finder:
             seen = Frame.of(Plane(view[:height, :width], Role.RGB))
             yield view
 
-    def _seen(self, outputs: Tensors, tile: Tile, of: Pass) -> tuple[Detections, Flags]:
+    def _seen(self, outputs: Tensors, tile: Tile, of: TilePass) -> tuple[Detections, Flags]:
         """Return what one look found, and which of it the tile's edges may have cut."""
         threshold = min(self.threshold * LATER, (self.threshold + 1) / 2) if of.smallest else self.threshold
         found = self.family.decode(outputs, tile.fit.input_wh, threshold)
@@ -106,7 +106,7 @@ class Detector:
     """Finds what a model of the catalogue was trained on. Its weights are obtained and compiled when it is made."""
 
     def __init__(
-        self, name: str, host: Host, min_side: int = 16, threshold: float | None = None, tile: int = 896
+        self, name: str, host: RuntimeConfig, min_side: int = 16, threshold: float | None = None, tile: int = 896
     ) -> None:
         """Prepare the model `name`.
 
@@ -125,8 +125,8 @@ class Detector:
         self._model = model
         self._min_side = min_side
         form = replace(kind.input, **model.input)
-        network = open_network(fetch.obtain(model, host), form, host)
-        self._finder = Finder(
+        network = open_network(fetch.ensure_local(model, host), form, host)
+        self._finder = TiledDetector(
             network, kind, form, threshold or model.threshold, kind.smallest_side / min_side, tile * tile
         )
 
@@ -144,7 +144,7 @@ class Detector:
         }
 
     @property
-    def finder(self) -> Finder:
+    def finder(self) -> TiledDetector:
         """What does the looking, for those who measure it."""
         return self._finder
 

@@ -11,7 +11,7 @@ from velum.region import Box
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class Letterbox:
     """`box` of a picture, scaled to `content_wh`, in the top left corner of an input of `input_wh` pixels."""
 
     box: Box
@@ -50,7 +50,7 @@ class Fit:
         return filled
 
 
-def fit(box: Box, wanted_wh: tuple[int, int], form: Input) -> Fit:
+def fit(box: Box, wanted_wh: tuple[int, int], form: Input) -> Letterbox:
     """Return how `box`, wanted at a size of `wanted_wh`, fills an input of that form.
 
     A network that takes any size gets the smallest input, with sides in multiples of its stride, that holds it. For one
@@ -58,11 +58,11 @@ def fit(box: Box, wanted_wh: tuple[int, int], form: Input) -> Fit:
     """
     if form.size_wh is None:
         input_wh = up_to(wanted_wh[0], form.stride), up_to(wanted_wh[1], form.stride)
-        return Fit(box, input_wh if form.fit == "stretch" else wanted_wh, input_wh)
+        return Letterbox(box, input_wh if form.fit == "stretch" else wanted_wh, input_wh)
     if form.fit == "stretch":
-        return Fit(box, form.size_wh, form.size_wh)
+        return Letterbox(box, form.size_wh, form.size_wh)
     scale = min(form.size_wh[0] / box.width, form.size_wh[1] / box.height)
-    return Fit(box, (max(1, round(box.width * scale)), max(1, round(box.height * scale))), form.size_wh)
+    return Letterbox(box, (max(1, round(box.width * scale)), max(1, round(box.height * scale))), form.size_wh)
 
 
 def up_to(length: float, step: int) -> int:

@@ -13,9 +13,9 @@ from typing import TypeVar
 from platformdirs import user_data_path
 
 from velum.errors import BadPlan
-from velum.locate.asset import Asset, File, Model, Source, Stored, Web, Wheel
+from velum.locate.asset import Asset, File, Model, Source, UserStoreFile, Web, Wheel
 from velum.locate.catalogfile import Catalog, read_catalog
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 __all__ = [
     "Asset",
@@ -23,7 +23,7 @@ __all__ = [
     "File",
     "Model",
     "Source",
-    "Stored",
+    "UserStoreFile",
     "Web",
     "Wheel",
     "added",
@@ -42,7 +42,7 @@ FILE = "models.toml"
 A = TypeVar("A", bound=Asset)
 
 
-def catalog(host: Host | None = None) -> Mapping[str, Model]:
+def catalog(host: RuntimeConfig | None = None) -> Mapping[str, Model]:
     """Return every model, by name: those that velum ships and, with a host, those that the user added to it.
 
     A model that was added takes the place of a shipped one of the same name. Raises `BadPlan` when the user's
@@ -51,7 +51,7 @@ def catalog(host: Host | None = None) -> Mapping[str, Model]:
     return _shipped().models if host is None else MappingProxyType({**_shipped().models, **added(host)})
 
 
-def added(host: Host) -> Mapping[str, Model]:
+def added(host: RuntimeConfig) -> Mapping[str, Model]:
     """Return the models that the user added, by name. Raises `BadPlan` when their catalogue cannot be read."""
     file = folder(host) / FILE
     try:
@@ -62,7 +62,7 @@ def added(host: Host) -> Mapping[str, Model]:
         raise BadPlan(f"catalogue {file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def folder(host: Host) -> Path:
+def folder(host: RuntimeConfig) -> Path:
     """Return the folder of the models that the user added."""
     return host.models or user_data_path("velum", appauthor=False) / "models"
 
@@ -78,7 +78,7 @@ def default() -> Model:
     return shipped.models[str(shipped.default)]
 
 
-def find(name: str, host: Host | None = None) -> Model:
+def find(name: str, host: RuntimeConfig | None = None) -> Model:
     """Return the model of that name, of `catalog(host)`. Raises `BadPlan` naming those that exist."""
     return _find("model", name, catalog(host))
 

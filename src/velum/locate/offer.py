@@ -25,7 +25,7 @@ LEAST_THRESHOLD = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ImportOptions:
     """What the user says of a model; None where the file is to say it."""
 
     name: str | None = None
@@ -38,7 +38,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class ImportedModel:
     """A model that can be added to the user's store. Its files lie at `path`, see `velum.locate.modelfile`."""
 
     name: str
@@ -52,7 +52,7 @@ class Offer:
     """What it was made from, for the catalogue."""
 
 
-def offer(path: Path, wish: Wish, origin: str | None = None) -> Offer:
+def offer(path: Path, wish: ImportOptions, origin: str | None = None) -> ImportedModel:
     """Return what the model at `path` is, from its signature, its metadata and what the user says.
 
     Raises `BadInput` when it cannot be read, recognised or labelled, and `BadPlan` when a wish is not allowed.
@@ -65,7 +65,7 @@ def offer(path: Path, wish: Wish, origin: str | None = None) -> Offer:
     recognise.check_labels(labels, seen, family, path.name)
     stated = recognise.input_of(seen) | stated_input(seen, path.name) | dict(wish.input)
     _check_input(stated, seen, family, path.name)
-    return Offer(
+    return ImportedModel(
         name=named(wish.name or path.stem, stated=wish.name is not None),
         path=path,
         family=family,

@@ -14,15 +14,15 @@ import numpy as np
 from velum.errors import BadInput, BadPlan
 from velum.frame import Frame, Rgb
 from velum.locate import fetch, models, store
-from velum.locate.detector import Detector, Finder
+from velum.locate.detector import Detector, TiledDetector
 from velum.locate.families import Detections, Family, Floats, family
 from velum.locate.models import Model
-from velum.locate.offer import Offer, named
+from velum.locate.offer import ImportedModel, named
 from velum.locate.runtime import int8, open_network, openvino
 from velum.locate.runtime.int8 import Preset
-from velum.plugins import Host, Precision
+from velum.plugins import Precision, RuntimeConfig
 
-Picture = Callable[[], Frame]
+PictureLoader = Callable[[], Frame]
 """Reads one picture of the user's; called several times, so that not all are held at once."""
 
 LOOKS = 300
@@ -54,7 +54,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class QuantizationTrial:
     """What a network did on the pictures, next to the original in f32.
 
     `by_size` counts by the shorter side of the original's box in pixels: `0-16`, `16-32`, `32-96`, `96-`. `more` are
@@ -90,15 +90,15 @@ class Quantized:
     """
 
     model: Model
-    trials: tuple[Trial, ...]
+    trials: tuple[QuantizationTrial, ...]
     pictures: int
     held_back: bool
 
 
 def quantize(
     name: str,
-    host: Host,
-    pictures: Sequence[Picture],
+    host: RuntimeConfig,
+    pictures: Sequence[PictureLoader],
     *,
     new_name: str | None = None,
     preset: Preset = "mixed",
@@ -121,12 +121,12 @@ def quantize(
         raise BadInput("there are no pictures to learn from; give a folder of pictures such as will be looked at")
     exact = replace(host, precision="f32", runtime="openvino", device="cpu")
     finder = Detector(name, exact).finder
-    path = fetch.obtain(model, host)
+    path = fetch.ensure_local(model, host)
     half = len(pictures) >= 4
     with TemporaryDirectory(prefix="velum-") as room:
         target = Path(room) / "model.xml"
         say("learning from the pictures")
-        int8.quantize(path, target, finder.form, Looks(finder, pictures[:: 1 + half]), LOOKS, preset)
+        int8.quantize(path, target, finder.form, CalibrationTiles(finder, pictures[:: 1 + half]), LOOKS, preset)
         say("comparing with the original")
         networks: list[tuple[Path, Precision]] = [(path, one) for one in openvino.precisions()]
         networks.append((target, "auto"))
@@ -136,14 +136,14 @@ def quantize(
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class CalibrationTiles:
     """What a network sees in pictures, at most `most` looks, spread over pictures and passes alike.
 
     Made anew each time that they are gone through: held at once, they would take up to a gigabyte.
     """
 
-    finder: Finder
-    pictures: Sequence[Picture]
+    finder: TiledDetector
+    pictures: Sequence[PictureLoader]
     most: int = LOOKS
 
     def __iter__(self) -> Iterator[Rgb]:
@@ -181,8 +181,11 @@ def compared(original: Detections, other: Detections) -> tuple[dict[str, Share],
 
 
 def _trials(
-    finder: Finder, networks: Sequence[tuple[Path, Precision]], host: Host, pictures: Sequence[Picture]
-) -> tuple[Trial, ...]:
+    finder: TiledDetector,
+    networks: Sequence[tuple[Path, Precision]],
+    host: RuntimeConfig,
+    pictures: Sequence[PictureLoader],
+) -> tuple[QuantizationTrial, ...]:
     """Try the networks in turn on each picture, so that what else the machine does slows all alike."""
     finders = [_with(finder, path, replace(host, precision=one)) for path, one in networks]
     tallies = [_Tally({size: Share(0, 0) for size in _bins()}, []) for _ in finders]
@@ -210,23 +213,23 @@ class _Tally:
         self.more += used.count(False)
         self.drop = max(self.drop, drop)
 
-    def trial(self, precision: str) -> Trial:
-        return Trial(precision, median(self.seconds) * 1000, self.shares, self.more, self.drop)
+    def trial(self, precision: str) -> QuantizationTrial:
+        return QuantizationTrial(precision, median(self.seconds) * 1000, self.shares, self.more, self.drop)
 
 
-def _timed(finders: Sequence[Finder], frame: Frame) -> Iterator[float]:
+def _timed(finders: Sequence[TiledDetector], frame: Frame) -> Iterator[float]:
     for finder in finders:
         start = time.perf_counter()
         finder.find(frame)
         yield time.perf_counter() - start
 
 
-def _with(finder: Finder, path: Path, host: Host) -> Finder:
+def _with(finder: TiledDetector, path: Path, host: RuntimeConfig) -> TiledDetector:
     return replace(finder, network=open_network(path, finder.form, host))
 
 
-def _offer(model: Model, name: str, path: Path) -> Offer:
-    return Offer(
+def _offer(model: Model, name: str, path: Path) -> ImportedModel:
+    return ImportedModel(
         name=name, path=path, family=model.family, labels=model.labels, threshold=model.threshold,
         licence=model.licence, input=model.input, origin=f"{model.name}, quantized to 8 bits",
     )  # fmt: skip

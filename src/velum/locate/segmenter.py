@@ -15,7 +15,7 @@ from velum.locate import fetch, models
 from velum.locate.maps import Mapper, check, facts, map_family, resized
 from velum.locate.panorama import all_round
 from velum.locate.runtime import open_network
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 
 SMALLEST_SIDE = 32
@@ -86,7 +86,7 @@ class Segmenter:
     def __init__(
         self,
         name: str,
-        host: Host,
+        host: RuntimeConfig,
         *,
         min_side: int = 32,
         threshold: float | None = None,
@@ -118,7 +118,7 @@ class Segmenter:
         self._model = model
         self._min_side = min_side
         form = replace(kind.input, **model.input)
-        network = open_network(fetch.obtain(model, host), form, host)
+        network = open_network(fetch.ensure_local(model, host), form, host)
         scale = SMALLEST_SIDE / min_side if min_side else None
         mapper = Mapper(network, kind, form, len(model.labels), keep, scale, tile * tile, CELLS)
         self._outliner = Outliner(mapper, wanted, level, specks)

@@ -20,20 +20,20 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from velum.errors import BadInput, BadPlan, OutputFailed
-from velum.locate.asset import File, Model, Stored
+from velum.locate.asset import File, Model, UserStoreFile
 from velum.locate.catalogfile import write_models
 from velum.locate.modelfile import files_of
 from velum.locate.models import FILE, added, catalog, folder
-from velum.locate.offer import Offer
+from velum.locate.offer import ImportedModel
 from velum.locate.runtime.reading import signature, to_ir
 from velum.locate.trial import check_runs
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 LOCK_SECONDS = 60
 """How long to wait for another process that changes the store."""
 
 
-def put(offer: Offer, host: Host, *, replace: bool = False) -> Model:
+def put(offer: ImportedModel, host: RuntimeConfig, *, replace: bool = False) -> Model:
     """Copy the files of an offer into the store, and return the model that it is from now on.
 
     A SavedModel is stored as OpenVINO IR. Raises `BadPlan` when the name is taken and `replace` is False, `BadInput`
@@ -51,7 +51,7 @@ def put(offer: Offer, host: Host, *, replace: bool = False) -> Model:
         return model
 
 
-def remove(name: str, host: Host) -> None:
+def remove(name: str, host: RuntimeConfig) -> None:
     """Take a model out of the store, with its files. Raises `BadPlan` when the user added none of that name."""
     with _changing(host) as store:
         known = dict(added(host))
@@ -63,7 +63,7 @@ def remove(name: str, host: Host) -> None:
 
 
 @contextmanager
-def _changing(host: Host) -> Iterator[Path]:
+def _changing(host: RuntimeConfig) -> Iterator[Path]:
     """Yield the store's folder, to this process alone."""
     store = folder(host)
     try:
@@ -83,7 +83,7 @@ def _changing(host: Host) -> Iterator[Path]:
         ) from error
 
 
-def _moved_in(offer: Offer, store: Path) -> tuple[File, ...]:
+def _moved_in(offer: ImportedModel, store: Path) -> tuple[File, ...]:
     """Copy the files of the offer into a folder of their own and return them, pinned, the main one first."""
     with tempfile.TemporaryDirectory(dir=store, prefix=".part-") as room:
         main = _copied(files_of(offer.path), Path(room))
@@ -100,13 +100,13 @@ def _moved_in(offer: Offer, store: Path) -> tuple[File, ...]:
             file=path.name,
             size=(target / path.name).stat().st_size,
             sha256=sha256,
-            sources=(Stored(f"{key}/{path.name}"),),
+            sources=(UserStoreFile(f"{key}/{path.name}"),),
         )
         for path, sha256 in zip(paths, hashes, strict=True)
     )
 
 
-def _check(main: Path, offer: Offer) -> None:
+def _check(main: Path, offer: ImportedModel) -> None:
     """Read the copy, which lacks weights that lie in further files that only its format knows, and run it once."""
     try:
         seen = signature(main)
@@ -126,7 +126,7 @@ def _copied(files: tuple[Path, ...], room: Path) -> Path:
     return main
 
 
-def _model(offer: Offer, files: tuple[File, ...]) -> Model:
+def _model(offer: ImportedModel, files: tuple[File, ...]) -> Model:
     main, parts = files[0], files[1:]
     return Model(
         name=offer.name,
@@ -162,7 +162,10 @@ def _write(store: Path, models: Mapping[str, Model]) -> None:
         os.fsync(stream.fileno())
     temporary.replace(store / FILE)
     used = {
-        source.path.partition("/")[0] for m in models.values() for source in m.sources if isinstance(source, Stored)
+        source.path.partition("/")[0]
+        for m in models.values()
+        for source in m.sources
+        if isinstance(source, UserStoreFile)
     }
     for entry in store.iterdir():
         stale = entry.name.startswith(".part-") or (re.fullmatch("[0-9a-f]{16}", entry.name) and entry.name not in used)

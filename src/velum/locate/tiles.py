@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from velum.locate.families import Family, Input
-from velum.locate.geometry import Fit, fit, up_to
+from velum.locate.geometry import Letterbox, fit, up_to
 from velum.region import Box
 
 SHRINK = 4
@@ -28,12 +28,12 @@ OVERLAP = 96
 class Tile:
     """One look. `inner` says which of its edges (left, top, right, bottom) cut through the picture."""
 
-    fit: Fit
+    fit: Letterbox
     inner: tuple[bool, bool, bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class TilePass:
     """All looks at one scale. Objects outside `smallest` to `largest`, in pixels of the input, are for other passes.
 
     `smallest` bounds the shorter side, `largest` the longer.
@@ -45,17 +45,17 @@ class Pass:
 
 
 @lru_cache(maxsize=64)
-def passes(width: int, height: int, scale: float, area: int, family: Family, form: Input) -> tuple[Pass, ...]:
+def passes(width: int, height: int, scale: float, area: int, family: Family, form: Input) -> tuple[TilePass, ...]:
     """Return the passes over a picture of `width` x `height` pixels that is first looked at in `scale`.
 
     `area` is how many pixels of input one look may have. Where the network takes one size only, that is its tile.
     """
-    found: list[Pass] = []
+    found: list[TilePass] = []
     while True:
         tiles = _tiles(width, height, scale, area, form)
         last = len(tiles) == 1 and max(width, height) * scale <= LAST
         smallest = family.smallest_side if found else 0.0
-        found.append(Pass(tiles, smallest, math.inf if last else family.largest_side))
+        found.append(TilePass(tiles, smallest, math.inf if last else family.largest_side))
         if last:
             return tuple(found)
         scale /= SHRINK

@@ -9,9 +9,9 @@ from velum.errors import BadInput, PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.families import Family, Input, Signature, Tensors, family
 from velum.locate.families.semantic import MapFamily
-from velum.locate.offer import Offer
+from velum.locate.offer import ImportedModel
 from velum.locate.runtime import open_network
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 SIDE = 320
 """Side of the picture, in pixels, for networks that take any size: a multiple of every stride in use."""
@@ -20,7 +20,7 @@ LOWEST_SCORE = 0.01
 """Score from which what the network says is looked at: even a guess must be of a class that has a label."""
 
 
-def check_runs(path: Path, offer: Offer, seen: Signature) -> None:
+def check_runs(path: Path, offer: ImportedModel, seen: Signature) -> None:
     """Run the network at `path` once, on noise, and read its outputs as the offer says.
 
     Raises `BadInput` that says why it cannot be used: it does not run, its outputs are of another layout than the
@@ -30,7 +30,7 @@ def check_runs(path: Path, offer: Offer, seen: Signature) -> None:
     kind = family(offer.family)
     form = replace(kind.input, **offer.input)
     try:
-        network = open_network(path, form, Host())
+        network = open_network(path, form, RuntimeConfig())
         outputs = network.infer(_noise(form))
     except (Unavailable, PluginFault) as error:
         raise BadInput(f"{what} was tried once and cannot be run: {error}{_batch_advice(seen)}") from error

@@ -1,22 +1,50 @@
 """Images and videos in and out: each sample kept as it was, written like the source, published whole or not at all."""
 
 from velum.media.doors import Reader, Writer, cut, join, read, read_span, write, write_span
-from velum.media.info import Info
+from velum.media.info import ImageInfo
 from velum.media.isolated import DecoderPool, IsolatedReader
 from velum.media.kinds import is_picture, is_suffix_of, kind_of, suffix_of
-from velum.media.live import STREAMED, Held, Live, Outlet, source_of
-from velum.media.plain import Plain, PlainFormat, plain_of, read_plain, write_plain
+from velum.media.live import STREAMED, BytesSource, LiveSource, StreamSink, source_of
+from velum.media.plain import PlainFormat, Rgb8Image, plain_of, read_plain, write_plain
 from velum.media.sniff import SUFFIXES as IMAGE_SUFFIXES
 from velum.media.sniff import VIDEO_SUFFIXES, is_image
-from velum.media.span import SPAN_SECONDS, Span
+from velum.media.span import SPAN_SECONDS, Segment
 from velum.publish import publish
 
 SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 """Format of a file's suffix, in lower case."""
 
 __all__ = [
-    "IMAGE_SUFFIXES", "SPAN_SECONDS", "STREAMED", "SUFFIXES", "VIDEO_SUFFIXES", "DecoderPool", "Held", "Info",
-    "IsolatedReader", "Live", "Outlet", "Plain", "PlainFormat", "Reader", "Span", "Writer", "cut", "is_image",
-    "is_picture", "is_suffix_of", "join", "kind_of", "plain_of", "publish", "read", "read_plain", "read_span",
-    "source_of", "suffix_of", "write", "write_plain", "write_span",
+    "IMAGE_SUFFIXES",
+    "SPAN_SECONDS",
+    "STREAMED",
+    "SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "BytesSource",
+    "DecoderPool",
+    "ImageInfo",
+    "IsolatedReader",
+    "LiveSource",
+    "PlainFormat",
+    "Reader",
+    "Rgb8Image",
+    "Segment",
+    "StreamSink",
+    "Writer",
+    "cut",
+    "is_image",
+    "is_picture",
+    "is_suffix_of",
+    "join",
+    "kind_of",
+    "plain_of",
+    "publish",
+    "read",
+    "read_plain",
+    "read_span",
+    "source_of",
+    "suffix_of",
+    "write",
+    "write_plain",
+    "write_span",
 ]  # fmt: skip

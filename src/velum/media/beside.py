@@ -58,7 +58,7 @@ _ALLOWING = {"place": frozenset({"gps"})}
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class SideContent:
     """One thing; `kinds` are those of a plan's metadata that allow it. `ordinary`: programs write it without harm."""
 
     kind: Kind
@@ -73,14 +73,16 @@ class Beside:
         return cls(surplus.kind, what, ordinary=surplus.ordinary)
 
 
-def beside(path: Path, limits: Limits) -> list[Beside]:
+def beside(path: Path, limits: Limits) -> list[SideContent]:
     """Return what lies in an image or a video beside its pictures. Raises `BadInput` and `LimitExceeded`."""
     try:
         with path.open("rb") as file:
             head = file.read(VIDEO_HEAD_BYTES)
             if container := video_format_of(head):
-                surplus = map(Beside.of, (*video_surplus(path, container), *coded_surplus(path, limits)))
-                found = (Beside(kind, what, _ALLOWING.get(kind, frozenset())) for kind, what in streams(path, limits))
+                surplus = map(SideContent.of, (*video_surplus(path, container), *coded_surplus(path, limits)))
+                found = (
+                    SideContent(kind, what, _ALLOWING.get(kind, frozenset())) for kind, what in streams(path, limits)
+                )
                 return list(dict.fromkeys((*found, *_of_boxes(file), *surplus)))
             limits.check("bytes", path.stat().st_size, str(path))
             data = head + file.read()
@@ -89,7 +91,7 @@ def beside(path: Path, limits: Limits) -> list[Beside]:
     return list(dict.fromkeys(_of_image(data, format_of(data, str(path)))))
 
 
-def _of_boxes(file: BinaryIO) -> Iterator[Beside]:
+def _of_boxes(file: BinaryIO) -> Iterator[SideContent]:
     """Yield pictures in the boxes of an MP4 or MOV that players skip, such as those for provenance (C2PA)."""
     at, end = 0, file.seek(0, io.SEEK_END)
     while at + 8 <= end:
@@ -106,24 +108,24 @@ def _of_boxes(file: BinaryIO) -> Iterator[Beside]:
         at += size
 
 
-def _of_image(data: bytes, format: str) -> Iterator[Beside]:
+def _of_image(data: bytes, format: str) -> Iterator[SideContent]:
     yield from _pictures(data)
     if format == "JPEG" and any(_pictures(_jumbf(data))):
-        yield Beside("picture", "a picture among its Content Credentials")
-    yield from map(Beside.of, image_surplus(data, format))
+        yield SideContent("picture", "a picture among its Content Credentials")
+    yield from map(SideContent.of, image_surplus(data, format))
     try:
         with opened(format, data) as image:
             if "mp" in image.info or "mpoffset" in image.info:
-                yield Beside("picture", "more pictures behind the first one (MPO)")
+                yield SideContent("picture", "more pictures behind the first one (MPO)")
             for name in _TEXTS:
                 text = image.info.get(name)
                 if text and not _of_encoder(text) and not _is_projection(text):
-                    yield Beside("metadata", f"text under {name!r}")
+                    yield SideContent("metadata", f"text under {name!r}")
             texts = getattr(image, "text", {})
-            yield from (Beside("metadata", f"text under {name!r}") for name in texts if name not in _TEXTS)
+            yield from (SideContent("metadata", f"text under {name!r}") for name in texts if name not in _TEXTS)
             yield from _tags(image.getexif(), tiff=format == "TIFF")
     except (OSError, ValueError, SyntaxError, KeyError, TypeError) as error:
-        yield Beside("rest", f"something that cannot be read ({type(error).__name__})")
+        yield SideContent("rest", f"something that cannot be read ({type(error).__name__})")
 
 
 def _is_projection(text: object) -> bool:
@@ -136,7 +138,7 @@ def _of_encoder(text: object) -> bool:
     return str(text).removeprefix("b'").startswith("Created by OpenJPEG")
 
 
-def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[Beside]:
+def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[SideContent]:
     allowed: dict[int, set[str]] = {}
     for kind, kept in metadata.keepable(exif).items():
         for tag in (*kept.main, *kept.exif):
@@ -146,14 +148,14 @@ def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[Beside]:
             continue
         if tag == Base.XMLPacket and _is_projection(exif[tag]):
             continue
-        yield Beside("metadata", f"EXIF {TAGS.get(tag, tag)}", frozenset(allowed.get(tag, ())))
+        yield SideContent("metadata", f"EXIF {TAGS.get(tag, tag)}", frozenset(allowed.get(tag, ())))
     for tag in exif.get_ifd(IFD.Exif):
         if tag not in _OF_DIRECTORIES and tag not in _HARMLESS:
-            yield Beside("metadata", f"EXIF {TAGS.get(tag, tag)}", frozenset(allowed.get(tag, ())))
+            yield SideContent("metadata", f"EXIF {TAGS.get(tag, tag)}", frozenset(allowed.get(tag, ())))
     if exif.get_ifd(IFD.GPSInfo):
-        yield Beside("place", "EXIF GPS: where it was taken", frozenset({"gps"}))
+        yield SideContent("place", "EXIF GPS: where it was taken", frozenset({"gps"}))
     if not tiff and exif.get_ifd(IFD.IFD1):
-        yield Beside("picture", "EXIF thumbnail")
+        yield SideContent("picture", "EXIF thumbnail")
 
 
 def _jumbf(data: bytes) -> bytes:
@@ -171,12 +173,12 @@ def _jumbf(data: bytes) -> bytes:
     return bytes(found)
 
 
-def _pictures(data: bytes) -> Iterator[Beside]:
+def _pictures(data: bytes) -> Iterator[SideContent]:
     """Yield the JPEGs and PNGs inside a file that are not the file itself, wherever they hide."""
     for match in re.finditer(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n", data):
         kind = "PNG" if match[0][1:4] == b"PNG" else "JPEG"
         if match.start() and _is_picture(data[match.start() :], kind):
-            yield Beside("picture", f"a {kind} inside the file, at byte {match.start()}")
+            yield SideContent("picture", f"a {kind} inside the file, at byte {match.start()}")
 
 
 def _is_picture(data: bytes, kind: str) -> bool:

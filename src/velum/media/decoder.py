@@ -20,8 +20,8 @@ from velum.errors import VelumError
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.media import image, writer
-from velum.media.info import Info, Look
-from velum.media.live import Held
+from velum.media.info import ImageFormat, ImageInfo
+from velum.media.live import BytesSource
 from velum.media.parcels import Pipe, receive, send
 from velum.plan import Plan
 
@@ -32,11 +32,11 @@ class _Session:
     def __init__(self) -> None:
         self._reading, self._writing = ExitStack(), ExitStack()
 
-    def open(self, source: Held | Path, limits: Limits) -> tuple[Info, str | None]:
+    def open(self, source: BytesSource | Path, limits: Limits) -> tuple[ImageInfo, str | None]:
         """Open an image, and return what the other side needs to know of it."""
         self.close()
         _allow_seconds(limits.work_seconds)
-        made = image.held(source, limits) if isinstance(source, Held) else image.read(source, limits)
+        made = image.held(source, limits) if isinstance(source, BytesSource) else image.read(source, limits)
         self._reader = self._reading.enter_context(made)
         return _told(made.info), made.sha256
 
@@ -99,12 +99,12 @@ def _done(order: Callable[..., Any], values: tuple[Any, ...], more: Mapping[str,
         return "error", ("PluginFault", f"{type(error).__name__}: {error}", ())
 
 
-def _told(info: Info) -> Info:
+def _told(info: ImageInfo) -> ImageInfo:
     """Return what is known of the image without what only its writer, here, needs."""
     look = info.look
     jpeg = None if look.jpeg is None else replace(look.jpeg, data=b"")
     bare = replace(look.first, palette=None, icc=None)
-    return replace(info, look=Look(bare, look.orientation, animated=look.animated, jpeg=jpeg))
+    return replace(info, look=ImageFormat(bare, look.orientation, animated=look.animated, jpeg=jpeg))
 
 
 def _allow_seconds(seconds: int) -> None:

@@ -10,10 +10,10 @@ from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.media import image, writer
-from velum.media.info import Info
-from velum.media.live import Held, Live, Outlet
+from velum.media.info import ImageInfo
+from velum.media.live import BytesSource, LiveSource, StreamSink
 from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
-from velum.media.span import Span
+from velum.media.span import Segment
 from velum.plan import Plan
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Reader(Protocol):
     """One source, to be used in a `with` block; `frames()` may be called again and starts anew."""
 
     @property
-    def info(self) -> "Info | VideoInfo":
+    def info(self) -> "ImageInfo | VideoInfo":
         """What the source is."""
         ...
 
@@ -70,18 +70,18 @@ class Writer(Protocol):
     ) -> None: ...
 
 
-def read(source: Path | Live | Held, limits: Limits, *, cover_damage: bool = False) -> Reader:
+def read(source: Path | LiveSource | BytesSource, limits: Limits, *, cover_damage: bool = False) -> Reader:
     """Open an image, a video or a stream; the content of a file decides which, not its name. In memory, only images.
 
     With `cover_damage`, frames of a video that cannot be read come as black ones. Raises `BadInput` when the source
     is missing, empty, damaged, encrypted or of an unknown kind, `LimitExceeded` when it is too large, and
     `Unavailable` for HEIF without the extra, and for a camera that does not answer.
     """
-    if isinstance(source, Live):
+    if isinstance(source, LiveSource):
         from velum.media.video.live import LiveReader  # noqa: PLC0415  # images do without PyAV
 
         return LiveReader(source, limits, cover_damage=cover_damage)
-    if isinstance(source, Held):
+    if isinstance(source, BytesSource):
         return image.held(source, limits)
     if _is_video(source):
         from velum.media.video.decode import VideoReader  # noqa: PLC0415  # images do without PyAV
@@ -91,7 +91,7 @@ def read(source: Path | Live | Held, limits: Limits, *, cover_damage: bool = Fal
 
 
 def write(
-    target: Path | Outlet, like: "Info | VideoInfo", plan: Plan, *, overwrite: bool = False,
+    target: Path | StreamSink, like: "ImageInfo | VideoInfo", plan: Plan, *, overwrite: bool = False,
     touched: Container[int] | None = None,
 ) -> Writer:  # fmt: skip
     """Return a writer of a file like `like`, in the format that the target's suffix says; or of a stream.
@@ -103,8 +103,8 @@ def write(
     plan asks for; `OutputFailed` when the target exists (and not `overwrite`), when it is the source itself, and
     when its folder cannot be written to.
     """
-    if isinstance(like, Info):
-        if isinstance(target, Outlet):
+    if isinstance(like, ImageInfo):
+        if isinstance(target, StreamSink):
             raise BadPlan(f"cannot write {like.source} to {target}: only videos are streamed; name a file")
         return writer.write(target, like, plan, overwrite=overwrite)
     from velum.media.video.encode import VideoWriter  # noqa: PLC0415  # images do without PyAV
@@ -113,53 +113,53 @@ def write(
 
 
 def cut(
-    info: "Info | VideoInfo", sha256: str, format: str, *, seconds: float, overlap_frames: int
-) -> tuple[Span, ...] | str:  # fmt: skip
+    info: "ImageInfo | VideoInfo", sha256: str, format: str, *, seconds: float, overlap_frames: int
+) -> tuple[Segment, ...] | str:  # fmt: skip
     """Return spans of about `seconds` each that a video is to be hidden in, one apart from another; or why it is not.
 
     `format` is that of the result. Raises as `Reader.frames` does.
     """
-    if isinstance(info, Info):
+    if isinstance(info, ImageInfo):
         return "it is no video"
     from velum.media.video.spans import cut as cut_video  # noqa: PLC0415  # images do without PyAV
 
     return cut_video(info, sha256, format, seconds=seconds, overlap_frames=overlap_frames)
 
 
-def read_span(source: Path, limits: Limits, span: Span) -> Reader:
+def read_span(source: Path, limits: Limits, span: Segment) -> Reader:
     """Open a stretch of a video. Raises as `read` does, and `BadInput` when it is not the file that was cut."""
-    from velum.media.video.spans import SpanReader  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.spans import SegmentReader  # noqa: PLC0415  # images do without PyAV
 
-    return SpanReader(source, limits, span)
+    return SegmentReader(source, limits, span)
 
 
-def write_span(target: Path, like: "Info | VideoInfo", plan: Plan, span: Span) -> Writer:
+def write_span(target: Path, like: "ImageInfo | VideoInfo", plan: Plan, span: Segment) -> Writer:
     """Return a writer of the frames of one span, for `join`. Raises `BadPlan` where `write` would."""
-    if isinstance(like, Info):
+    if isinstance(like, ImageInfo):
         raise _no_video(like)
-    from velum.media.video.parts import PartWriter  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.parts import SegmentWriter  # noqa: PLC0415  # images do without PyAV
 
-    return PartWriter(target, like, plan, span)
+    return SegmentWriter(target, like, plan, span)
 
 
 def join(
-    target: Path, like: "Info | VideoInfo", plan: Plan, parts: Sequence[Path], *, sha256: str | None,
+    target: Path, like: "ImageInfo | VideoInfo", plan: Plan, parts: Sequence[Path], *, sha256: str | None,
     overwrite: bool = False,
 ) -> Writer:  # fmt: skip
     """Write a video of the parts of all its spans, as `write` would have done; return the writer, which is done.
 
     Raises `BadInput` when parts are missing or are not of one result, or of another source, and as `write` does.
     """
-    if isinstance(like, Info):
+    if isinstance(like, ImageInfo):
         raise _no_video(like)
-    from velum.media.video.parts import JoinWriter  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.parts import ConcatWriter  # noqa: PLC0415  # images do without PyAV
 
-    with JoinWriter(target, like, plan, parts, sha256=sha256, overwrite=overwrite) as writer:
+    with ConcatWriter(target, like, plan, parts, sha256=sha256, overwrite=overwrite) as writer:
         writer.join()
     return writer
 
 
-def _no_video(like: Info) -> BadPlan:
+def _no_video(like: ImageInfo) -> BadPlan:
     return BadPlan(f"cannot hide {like.source} in spans: only videos have them")
 
 

@@ -13,7 +13,7 @@ from PIL.ExifTags import IFD, Base
 from velum.errors import BadPlan
 from velum.frame import Plane, Role
 from velum.media import metadata, palette
-from velum.media.info import Info, Look, Page
+from velum.media.info import ImageFormat, ImageInfo, ImagePage
 from velum.media.palette import Indexed
 from velum.media.projection import packet
 from velum.media.sniff import SUFFIXES
@@ -60,7 +60,7 @@ JPEG_QUALITY = 95
 
 
 @dataclass(slots=True)
-class Recipe:
+class EncodeOptions:
     """How one file is written: Pillow's options, what the report says of them, and what to doubt."""
 
     format: str
@@ -73,7 +73,7 @@ class Recipe:
     """XMP that says how a panorama is projected."""
 
 
-def refuse(target: Path, format: str, like: Info, page: Page) -> None:
+def refuse(target: Path, format: str, like: ImageInfo, page: ImagePage) -> None:
     """Raise `BadPlan`, with the reason, when `format` cannot hold what the source has."""
     reason = _impossible(format, like, page)
     if reason:
@@ -82,7 +82,7 @@ def refuse(target: Path, format: str, like: Info, page: Page) -> None:
         )
 
 
-def _advice(like: Info, page: Page) -> str:
+def _advice(like: ImageInfo, page: ImagePage) -> str:
     """Name a suffix that works: the source's own if it does, or that of a format that holds what it has."""
     fitting = [name for name in (like.format, *_SUFFIXES) if _impossible(name, like, page) is None]
     # A lossless picture is not sent to JPEG while there is another way.
@@ -93,7 +93,7 @@ def _advice(like: Info, page: Page) -> str:
     return f"choose another suffix, such as {own if SUFFIXES.get(own) == fitting[0] else _SUFFIXES[fitting[0]]}"
 
 
-def _impossible(format: str, like: Info, page: Page) -> str | None:
+def _impossible(format: str, like: ImageInfo, page: ImagePage) -> str | None:
     if like.look.further and format == like.format:
         return f"it holds {like.look.further} further pictures (another view, a burst), which would be lost"
     if like.frames > 1 and format != like.format and not (like.look.animated and format in _ANIMATED):
@@ -108,7 +108,7 @@ def _impossible(format: str, like: Info, page: Page) -> str | None:
     return f"{format} is at most {largest:,} pixels wide and high" if largest and side > largest else None
 
 
-def _holds(format: str, like: Info, page: Page) -> bool:
+def _holds(format: str, like: ImageInfo, page: ImagePage) -> bool:
     if page.depth and format in _REDUCED_TO_8:
         return page.role in _KEEPS[format]
     if page.bits == 16:
@@ -119,7 +119,7 @@ def _holds(format: str, like: Info, page: Page) -> bool:
     return page.role in _KEEPS[format] or (format == like.format == "GIF")
 
 
-def reduces(page: Page, format: str) -> bool:
+def reduces(page: ImagePage, format: str) -> bool:
     """Tell whether samples of 10 or 12 bits become 8 in that format."""
     return page.depth is not None and format in _REDUCED_TO_8
 
@@ -129,7 +129,7 @@ def of_8_bits(plane: Plane) -> Plane:
     return Plane(((plane.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8), plane.role)
 
 
-def picture(plane: Plane, page: Page, format: str) -> tuple[Image.Image, bool]:
+def picture(plane: Plane, page: ImagePage, format: str) -> tuple[Image.Image, bool]:
     """Return the plane of 8 bits, or grey of 16, as Pillow's writer of `format` wants it, and whether it is exact."""
     if page.palette and format in _WITH_PALETTE and plane.role == page.palette.role and _holds_palette(format, page):
         return _indexed(plane, page.palette, format), True
@@ -143,7 +143,7 @@ def picture(plane: Plane, page: Page, format: str) -> tuple[Image.Image, bool]:
     return image, True
 
 
-def _holds_palette(format: str, page: Page) -> bool:
+def _holds_palette(format: str, page: ImagePage) -> bool:
     return page.palette is not None and (not page.palette.alpha or format in {"PNG", "GIF"})
 
 
@@ -186,10 +186,10 @@ def _with_palette(indices: palette.Bytes, colours: palette.Palette, *, every: bo
     return image
 
 
-def recipe(format: str, like: Info, plan: Plan) -> Recipe:
+def recipe(format: str, like: ImageInfo, plan: Plan) -> EncodeOptions:
     """Return how to write a file like `like` in `format`."""
     look = like.look
-    made = Recipe(format, warnings=list(look.notes), orientation=look.orientation)
+    made = EncodeOptions(format, warnings=list(look.notes), orientation=look.orientation)
     kinds = [kind for kind in sorted(set(plan.metadata) - {"orientation"}) if kind in look.kept]
     if kinds and format in _WITHOUT_EXIF:
         made.warnings.append(f"metadata not kept, {format} has no place for it: {', '.join(kinds)}")
@@ -212,7 +212,7 @@ def recipe(format: str, like: Info, plan: Plan) -> Recipe:
     return made
 
 
-def page_options(made: Recipe, page: Page, plan: Plan) -> dict[str, Any]:
+def page_options(made: EncodeOptions, page: ImagePage, plan: Plan) -> dict[str, Any]:
     """Return Pillow's options for one page: those of the file, and those that can differ from page to page."""
     options = dict(made.options)
     if page.icc and made.format not in _WITHOUT_PROFILE:
@@ -228,7 +228,7 @@ def page_options(made: Recipe, page: Page, plan: Plan) -> dict[str, Any]:
     return options
 
 
-def _tiff_page(made: Recipe, page: Page, plan: Plan) -> dict[str, Any]:
+def _tiff_page(made: EncodeOptions, page: ImagePage, plan: Plan) -> dict[str, Any]:
     exif = metadata.load(made.exif.tobytes()) if made.exif is not None else Image.Exif()
     if made.xmp:
         exif[Base.XMLPacket] = made.xmp
@@ -241,7 +241,7 @@ def _tiff_page(made: Recipe, page: Page, plan: Plan) -> dict[str, Any]:
     return {"compression": compression, "exif": exif} | quality
 
 
-def tiff_compression(page: Page) -> str:
+def tiff_compression(page: ImagePage) -> str:
     """Return the compression of a TIFF page: the source's, or Deflate where that does not suit the samples."""
     if page.compression in {"jpeg", "tiff_jpeg"} and page.role in _COLOUR and page.palette is None:
         return "jpeg"
@@ -250,7 +250,9 @@ def tiff_compression(page: Page) -> str:
     return _DEFLATE if page.compression == "tiff_deflate" else page.compression
 
 
-def png_chunks(look: Look, page: Page, exif: Image.Exif | None, xmp: bytes = b"") -> list[tuple[bytes, bytes]]:
+def png_chunks(
+    look: ImageFormat, page: ImagePage, exif: Image.Exif | None, xmp: bytes = b""
+) -> list[tuple[bytes, bytes]]:
     """Return the chunks between header and samples of a PNG that Pillow does not write, by name and content."""
     chunks = list(look.colour)
     if page.icc:
@@ -264,7 +266,7 @@ def png_chunks(look: Look, page: Page, exif: Image.Exif | None, xmp: bytes = b""
     return chunks
 
 
-def _jpeg(made: Recipe, like: Info, plan: Plan) -> None:
+def _jpeg(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
     source = like.look.jpeg
     sampling = (source.subsampling if source else None) or "4:4:4"
     if source and plan.quality is None:
@@ -283,7 +285,7 @@ def _jpeg(made: Recipe, like: Info, plan: Plan) -> None:
     made.options["keep_rgb"] = bool(source and source.rgb)
 
 
-def _png(made: Recipe, like: Info, plan: Plan) -> None:
+def _png(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
     del plan
     chunks = PngImagePlugin.PngInfo()
     for name, content in like.look.colour:
@@ -296,7 +298,7 @@ def _png(made: Recipe, like: Info, plan: Plan) -> None:
         made.options |= {"loop": _loop(like, 1), "disposal": 0, "blend": 0, "default_image": like.look.default_image}
 
 
-def _webp(made: Recipe, like: Info, plan: Plan) -> None:
+def _webp(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
     if like.look.lossless:
         # Effort 20 of method 0: an eighth of the time of the default for a third more bytes.
         made.options |= {"lossless": True, "quality": 20, "method": 0, "exact": True}
@@ -309,19 +311,19 @@ def _webp(made: Recipe, like: Info, plan: Plan) -> None:
         made.warnings.append("grey samples written as RGB: WebP has no grey")
 
 
-def _avif(made: Recipe, like: Info, plan: Plan) -> None:
+def _avif(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
     _lossy(made, like, plan)
     # Speed 8: a third of the time of the default 6 for a tenth more bytes.
     made.options |= {"subsampling": like.look.chroma or "4:4:4", "speed": 8}
 
 
-def _heif(made: Recipe, like: Info, plan: Plan) -> None:
+def _heif(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
     _lossy(made, like, plan)
     # The fastest preset of x265: an eighth of the time of the default for a tenth more bytes.
     made.options |= {"subsampling": like.look.chroma or "4:4:4", "enc_params": {"preset": "ultrafast"}}
 
 
-def _jpeg2000(made: Recipe, like: Info, plan: Plan) -> None:
+def _jpeg2000(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
     made.options |= {"irreversible": not like.look.lossless}
     if not like.look.lossless:
         made.encoding = "re-encoded: jpeg 2000, irreversible, all bits kept"
@@ -329,32 +331,32 @@ def _jpeg2000(made: Recipe, like: Info, plan: Plan) -> None:
             made.warnings.append("quality does not apply to JPEG 2000; written with all bits kept")
 
 
-def _tiff(made: Recipe, like: Info, plan: Plan) -> None:
+def _tiff(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
     if like.format == "TIFF" and tiff_compression(like.look.first) == "jpeg":
         made.encoding = f"re-encoded: tiff, jpeg quality {plan.quality or JPEG_QUALITY}"
         if plan.quality is None:
             made.warnings.append(f"the source's quality is not known; written with quality {JPEG_QUALITY}")
 
 
-def _gif_options(made: Recipe, like: Info, plan: Plan) -> None:
+def _gif_options(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
     del plan
     made.options |= {"optimize": False}
     if like.frames > 1 and like.look.loop is not None:
         made.options["loop"] = like.look.loop
 
 
-def _bmp(made: Recipe, like: Info, plan: Plan) -> None:
+def _bmp(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
     """Nothing to choose."""
 
 
-def _lossy(made: Recipe, like: Info, plan: Plan) -> None:
+def _lossy(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
     made.options["quality"] = plan.quality or QUALITY
     made.encoding = f"re-encoded: {made.format.lower()}, quality {made.options['quality']}"
     if plan.quality is None and like.format == made.format:
         made.warnings.append(f"the source's quality is not known; written with quality {QUALITY}")
 
 
-def _loop(like: Info, once: int) -> int:
+def _loop(like: ImageInfo, once: int) -> int:
     return once if like.look.loop is None else like.look.loop
 
 

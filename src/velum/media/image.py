@@ -24,9 +24,9 @@ from velum.limits import Limits
 from velum.media import deep, quick
 from velum.media.bare import bare
 from velum.media.decode_errors import translated
-from velum.media.info import Info, Page
+from velum.media.info import ImageInfo, ImagePage
 from velum.media.light import scans_of
-from velum.media.live import Held
+from velum.media.live import BytesSource
 from velum.media.look import look_at, opened, page_of
 from velum.media.palette import Indexed
 from velum.media.png_chunks import is_whole
@@ -38,7 +38,7 @@ _BAND_BYTES = 1 << 22
 _SENT_ON = {"BMP", "JPEG", "PNG", "WEBP"}
 
 
-class Reader:
+class ImageReader:
     """One source. Use it in a `with` block; `frames()` may be called again and starts anew."""
 
     def __init__(self, source: Path, data: bytes, limits: Limits, *, sha256: str | None = None) -> None:
@@ -65,7 +65,7 @@ class Reader:
                 projection=projection(whole.xmp or _bytes_of(image.info.get("xmp"))),
             )  # fmt: skip
             width, height = Orientation.from_exif(look.orientation).stored_size(*image.size)
-        self.info = Info(self._format, width, height, frames, source, look)
+        self.info = ImageInfo(self._format, width, height, frames, source, look)
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +105,7 @@ class Reader:
     def _check_size(self, image: Image.Image) -> None:
         self._limits.check("pixels", image.width * image.height, str(self._source))
 
-    def _is_plain(self, page: Page, image: Image.Image) -> bool:
+    def _is_plain(self, page: ImagePage, image: Image.Image) -> bool:
         """Tell whether anyone who opens the file sees this picture, upright and in 8 bits, and nothing else."""
         return (
             self.info.frames == 1
@@ -118,7 +118,7 @@ class Reader:
             and "mp" not in image.info  # more pictures behind the first one of a JPEG (CIPA DC-007)
         )
 
-    def _decode(self, image: ImageFile.ImageFile, index: int) -> tuple[Plane, Page]:
+    def _decode(self, image: ImageFile.ImageFile, index: int) -> tuple[Plane, ImagePage]:
         # HEIF opens at its primary picture, which need not be the first.
         if self.info.frames > 1:
             image.seek(index)
@@ -139,7 +139,7 @@ class Reader:
         stored = image if image.mode == mode else image.convert(mode)
         return Plane(samples(stored), page.role, bits=page.bits), page
 
-    def _decode_deep(self, index: int, size: tuple[int, int], page: Page) -> deep.Deep:
+    def _decode_deep(self, index: int, size: tuple[int, int], page: ImagePage) -> deep.Deep:
         if self._format == "HEIF":
             return deep.decode_heif(self._data, size, page.role, page.depth or 16)
         if self._format == "PNG" and not is_whole(self._data):
@@ -147,22 +147,22 @@ class Reader:
         return deep.decode(self._data, index, size, page.role, page.depth or 16)
 
 
-def read(source: Path, limits: Limits) -> Reader:
+def read(source: Path, limits: Limits) -> ImageReader:
     """Open an image file.
 
     Raises `BadInput` when it is missing, empty, damaged, no image or of a kind that cannot be kept as it is,
     `LimitExceeded` when it is too large, and `Unavailable` for HEIF without the extra.
     """
     data = _bytes(source, limits)
-    return Reader(source, data, limits, sha256=hashlib.sha256(data).hexdigest())
+    return ImageReader(source, data, limits, sha256=hashlib.sha256(data).hexdigest())
 
 
-def held(source: Held, limits: Limits) -> Reader:
+def held(source: BytesSource, limits: Limits) -> ImageReader:
     """Open an image file that is in memory. Raises as `read` does."""
     if not source.data:
         raise BadInput(f"cannot read {source}: it is empty")
     limits.check("bytes", len(source.data), str(source))
-    return Reader(Path(source.name), source.data, limits, sha256=hashlib.sha256(source.data).hexdigest())
+    return ImageReader(Path(source.name), source.data, limits, sha256=hashlib.sha256(source.data).hexdigest())
 
 
 def samples(image: Image.Image) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What is known of a source before its pixels are: for callers `Info`, for the writer the `Look` inside it."""
+"""What is known of an image before its pixels are: `ImageInfo` for callers, `ImageFormat` inside it for the writer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Tags = Mapping[int, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptTags:
     """Metadata of one kind that a plan may keep: tags of the main, the Exif and the GPS directory."""
 
     main: Tags
@@ -43,7 +43,7 @@ class Jpeg:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ImagePage:
     """What one frame needs, beside its samples, to be written back like the source."""
 
     role: Role
@@ -60,10 +60,10 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class ImageFormat:
     """What the whole file needs to be written back like the source."""
 
-    first: Page
+    first: ImagePage
     orientation: int = 1
     """EXIF value, 1 to 8."""
     lossless: bool = True
@@ -77,7 +77,7 @@ class Look:
     jpeg: Jpeg | None = None
     colour: tuple[tuple[bytes, bytes], ...] = ()
     """PNG chunks, by name and content, that say how the samples are to be shown."""
-    kept: Mapping[str, Kept] = field(default_factory=dict)
+    kept: Mapping[str, KeptTags] = field(default_factory=dict)
     """By kind, everything that a plan could keep."""
     projection: Mapping[str, str] = field(default_factory=dict)
     """Properties that say how a panorama is projected, by their XMP names."""
@@ -85,16 +85,16 @@ class Look:
     """How many pictures the file holds beside the one that is read: another view, a burst."""
     notes: tuple[str, ...] = ()
     """What to say about the source in the report's warnings."""
-    pages: dict[int, Page] = field(default_factory=dict)
+    pages: dict[int, ImagePage] = field(default_factory=dict)
     """By frame index; the reader adds a page just before it yields the frame, the writer looks it up."""
 
-    def page(self, index: int) -> Page:
+    def page(self, index: int) -> ImagePage:
         """Return what is known of the frame with that index."""
         return self.pages.get(index, self.first)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Info:
+class ImageInfo:
     """What a source is. `width` and `height` are of the upright first frame."""
 
     format: str
@@ -103,7 +103,7 @@ class Info:
     height: int
     frames: int
     source: Path
-    look: Look
+    look: ImageFormat
 
     @property
     def fps(self) -> Fraction | None:

@@ -16,9 +16,9 @@ from velum import errors
 from velum.errors import BadInput, LimitExceeded, PluginFault, Unavailable, VelumError
 from velum.frame import Frame
 from velum.limits import Limits
-from velum.media.info import Info
+from velum.media.info import ImageInfo
 from velum.media.light import is_light
-from velum.media.live import Held, Live
+from velum.media.live import BytesSource, LiveSource
 from velum.media.parcels import Pipe, receive, send
 from velum.media.sniff import VIDEO_HEAD_BYTES, format_of, video_format_of
 from velum.plan import Plan
@@ -43,9 +43,9 @@ class DecoderPool:
         self._busy: set[DecoderProcess] = set()
         self._closed = False
 
-    def takes(self, source: Path | Live | Held) -> bool:
+    def takes(self, source: Path | LiveSource | BytesSource) -> bool:
         """Tell whether an image is to be read here: all but light ones. Videos are not, and what is no image."""
-        if isinstance(source, Live):
+        if isinstance(source, LiveSource):
             return False
         try:
             if isinstance(source, Path):
@@ -55,9 +55,11 @@ class DecoderPool:
         except (BadInput, OSError):
             return False  # whoever opens it says what is wrong
 
-    def read(self, source: Path | Held, limits: Limits) -> "IsolatedReader":
+    def read(self, source: Path | BytesSource, limits: Limits) -> "IsolatedReader":
         """Open an image. Raises as `media.read` does, and `Unavailable` when the pool is closed."""
-        limits.check("bytes", len(source.data) if isinstance(source, Held) else source.stat().st_size, str(source))
+        limits.check(
+            "bytes", len(source.data) if isinstance(source, BytesSource) else source.stat().st_size, str(source)
+        )
         process = self._taken()
         try:
             info, sha256 = process.open(source, limits)
@@ -112,7 +114,7 @@ class DecoderProcess:
         """Whether it can be asked more."""
         return self._process.poll() is None
 
-    def open(self, source: Path | Held, limits: Limits) -> Any:
+    def open(self, source: Path | BytesSource, limits: Limits) -> Any:
         """Have an image opened, and return what is known of it. Raises as `ask` does."""
         self._name, self._limits = str(source), limits
         return self.ask("open", source, limits)
@@ -153,7 +155,7 @@ class DecoderProcess:
 class IsolatedReader:
     """An image that a process reads. As `media.Reader`."""
 
-    def __init__(self, process: DecoderProcess, info: Info, sha256: str | None, leave: Callable[[], None]) -> None:
+    def __init__(self, process: DecoderProcess, info: ImageInfo, sha256: str | None, leave: Callable[[], None]) -> None:
         self.info, self.sha256 = info, sha256
         self._process, self._leave = process, leave
 

@@ -74,7 +74,7 @@ def edited(source: Jpeg, plane: Plane, touched: Touched, options: Mapping[str, A
             source.data, lambda component, row: lines[row // down[component]],
             _replacing(new, grid, units), progressive=kind == _PROGRESSIVE,
         )  # fmt: skip
-    except turbo.Refused as error:
+    except turbo.TurboJpegError as error:
         raise Inexact(f"the library says: {error}") from error
     return b"\xff\xd8" + _head(plane, options) + _tail(body)
 

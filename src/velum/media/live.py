@@ -19,7 +19,7 @@ _DEVICE = re.compile(r"/dev/(video\d+|v4l/by-[a-z]+/[^/]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveSource:
     """A stream: `-` for a pipe, `rtsp://...`, `tcp://...` or `udp://...` (MPEG-TS), or a camera such as `/dev/video0`.
 
     `str()` of it is without user, password and query. Raises `BadInput` for an address of another kind.
@@ -78,7 +78,7 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outlet:
+class StreamSink:
     """Where a result goes as it is made, such as the standard output. What was sent cannot be taken back.
 
     `format` is one of `STREAMED`, in any case, or a suffix such as `mkv`. Raises `BadPlan` for another.
@@ -104,7 +104,7 @@ class Outlet:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Held:
+class BytesSource:
     """An image file that is in memory; `name` is what messages and the report call it. It never touches a disk."""
 
     name: str
@@ -115,16 +115,16 @@ class Held:
 
 
 @overload
-def source_of(source: str | Path | Live) -> Path | Live: ...
+def source_of(source: str | Path | LiveSource) -> Path | LiveSource: ...
 @overload
-def source_of(source: str | Path | Live | Held) -> Path | Live | Held: ...
-def source_of(source: str | Path | Live | Held) -> Path | Live | Held:
+def source_of(source: str | Path | LiveSource | BytesSource) -> Path | LiveSource | BytesSource: ...
+def source_of(source: str | Path | LiveSource | BytesSource) -> Path | LiveSource | BytesSource:
     """Return the stream or the file that is meant. A `Path` is never an address; a file named `-` is `./-`."""
-    if isinstance(source, Live | Held):
+    if isinstance(source, LiveSource | BytesSource):
         return source
     if isinstance(source, str) and (source == "-" or _ADDRESS.match(source)):
-        return Live(source)
-    return Live(str(source)) if _DEVICE.fullmatch(str(source)) else Path(source)
+        return LiveSource(source)
+    return LiveSource(str(source)) if _DEVICE.fullmatch(str(source)) else Path(source)
 
 
 def _host_of(address: str) -> str | None:

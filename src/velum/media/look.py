@@ -23,7 +23,7 @@ from PIL.ExifTags import Base
 from velum.errors import BadInput, Unavailable
 from velum.frame import Role
 from velum.media import coding, isobmff, metadata
-from velum.media.info import Look, Page
+from velum.media.info import ImageFormat, ImagePage
 from velum.media.inventory.icc import trimmed
 from velum.media.palette import SIZE, Palette
 
@@ -66,7 +66,7 @@ def opened(format: str, data: bytes) -> ImageFile.ImageFile:
 
 def look_at(
     image: ImageFile.ImageFile, data: bytes, format: str, frames: int, source: Path, profile: bytes | None = None
-) -> Look:
+) -> ImageFormat:
     """Return what is needed to write the file back. Raises `BadInput` when it could not be kept as it is."""
     animated = frames > 1 and format in _ANIMATED
     first, _ = page_of(image, data, source, animated=animated, profile=profile)
@@ -93,12 +93,12 @@ def look_at(
         case "GIF" if coding.gif_frames(data, str(source)) != frames:
             raise BadInput(f"{source} is damaged: not all pictures of the GIF can be read; copy the file again")
     loop = image.info.get("loop") if animated else None
-    return Look(first, orientation, animated=animated, loop=loop, kept=metadata.keepable(exif), **facts)
+    return ImageFormat(first, orientation, animated=animated, loop=loop, kept=metadata.keepable(exif), **facts)
 
 
 def page_of(
     image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bool, profile: bytes | None = None
-) -> tuple[Page, str]:
+) -> tuple[ImagePage, str]:
     """Return the current frame's page and the mode in which to fetch its samples.
 
     The mode is one of Pillow's, or ends in `;deep` for 16 bits per channel, which Pillow cannot hold. `profile` is the
@@ -110,9 +110,9 @@ def page_of(
     compression = image.info.get("compression") if image.format == "TIFF" else None
     if mode == "P":
         palette = _palette(image)
-        return Page(palette.role, palette=palette, compression=compression, icc=icc, dpi=dpi), mode
+        return ImagePage(palette.role, palette=palette, compression=compression, icc=icc, dpi=dpi), mode
     bits = 16 if mode == "I;16" or mode.endswith(";deep") else 8
-    return Page(_ROLES[mode], bits, mode == "1", compression=compression, icc=icc, dpi=dpi, depth=depth), mode
+    return ImagePage(_ROLES[mode], bits, mode == "1", compression=compression, icc=icc, dpi=dpi, depth=depth), mode
 
 
 def _depth(image: ImageFile.ImageFile, data: bytes, *, animated: bool) -> int | None:
@@ -223,7 +223,7 @@ def _dpi(value: Any) -> tuple[float, float] | None:
     return (x, y) if 0 < x < math.inf and 0 < y < math.inf else None
 
 
-def _cicp(colour: isobmff.Nclx | None, page: Page) -> tuple[tuple[bytes, bytes], ...]:
+def _cicp(colour: isobmff.Nclx | None, page: ImagePage) -> tuple[tuple[bytes, bytes], ...]:
     """Return the PNG chunk that says how the samples are to be shown, where that is not as everyone takes them.
 
     A colour profile says it better. `cICP`: PNG, third edition, 11.3.2.6; full range, since the samples are RGB.

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from velum.media.info import Kept, Tags
+from velum.media.info import KeptTags, Tags
 
 _LONGEST = 1024
 _NOTHING: Tags = MappingProxyType({})
@@ -56,16 +56,16 @@ def orientation(exif: Image.Exif) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def keepable(exif: Image.Exif) -> dict[str, Kept]:
+def keepable(exif: Image.Exif) -> dict[str, KeptTags]:
     """Return, by kind, the tags of `exif` that a plan could keep; kinds without a tag are left out."""
     inner, gps = _directory(exif, IFD.Exif), _directory(exif, IFD.GPSInfo)
-    kinds = {kind: Kept(_pick(exif, _MAIN.get(kind, ())), _pick(inner, _EXIF.get(kind, ())), _NOTHING)
+    kinds = {kind: KeptTags(_pick(exif, _MAIN.get(kind, ())), _pick(inner, _EXIF.get(kind, ())), _NOTHING)
              for kind in _MAIN.keys() | _EXIF.keys()}  # fmt: skip
-    kinds["gps"] = Kept(_NOTHING, _NOTHING, _pick(gps, _GPS))
+    kinds["gps"] = KeptTags(_NOTHING, _NOTHING, _pick(gps, _GPS))
     return {kind: tags for kind, tags in kinds.items() if tags}
 
 
-def build(kept: Collection[Kept], orientation: int) -> Image.Exif | None:
+def build(kept: Collection[KeptTags], orientation: int) -> Image.Exif | None:
     """Return a fresh EXIF block with just those tags and the orientation where it is not 1; None when it is empty."""
     exif = Image.Exif()
     inner: dict[int, Any] = {}

@@ -15,8 +15,8 @@ from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.limits import Limits
 from velum.media import encode
-from velum.media.image import Reader
-from velum.media.info import Info, Jpeg, Look, Page
+from velum.media.image import ImageReader
+from velum.media.info import ImageFormat, ImageInfo, ImagePage, Jpeg
 from velum.media.isolated import IsolatedReader
 from velum.plan import Plan
 from velum.png import encode_png
@@ -29,7 +29,7 @@ _LARGEST_JPEG = 65_500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plain:
+class Rgb8Image:
     """A picture that was read: its frame is upright 8-bit RGB. `jpeg` says how a JPEG was coded."""
 
     frame: Frame
@@ -37,7 +37,7 @@ class Plain:
     jpeg: Jpeg | None = None
 
 
-def read_plain(data: bytes, limits: Limits) -> Plain:
+def read_plain(data: bytes, limits: Limits) -> Rgb8Image:
     """Return the picture in an image file's bytes; the first one, where there are several. Alpha is ignored.
 
     Raises `BadInput` when it is empty, damaged, no image or of a kind that velum does not read, `LimitExceeded` when it
@@ -46,18 +46,18 @@ def read_plain(data: bytes, limits: Limits) -> Plain:
     if not data:
         raise BadInput(f"cannot read {_NAME}: it is empty")
     limits.check("bytes", len(data), str(_NAME))
-    with Reader(_NAME, data, limits) as reader:
+    with ImageReader(_NAME, data, limits) as reader:
         return plain_of(reader)
 
 
-def plain_of(reader: Reader | IsolatedReader) -> Plain:
+def plain_of(reader: ImageReader | IsolatedReader) -> Rgb8Image:
     """Return the picture of an opened image, as `read_plain` does. Raises as that does for its pixels."""
     with closing(reader.frames()) as frames:
         frame, look = next(frames), reader.info.look
         if frame.planes[0].role != Role.RGB or frame.planes[0].bits != 8 or look.orientation != 1:
             upright = Plane(frame.rgb(frame.width, frame.height), Role.RGB)
             frame = Frame.of(upright, encoded=frame.encoded)
-        return Plain(replace(frame, time=None), reader.info.format, look.jpeg)
+        return Rgb8Image(replace(frame, time=None), reader.info.format, look.jpeg)
 
 
 def write_plain(pixels: Rgb, format: PlainFormat, quality: int | None, like: Jpeg | None) -> tuple[bytes, str]:
@@ -80,8 +80,8 @@ def _jpeg(pixels: Rgb, plan: Plan, like: Jpeg | None) -> tuple[bytes, str]:
         raise BadPlan(f"JPEG is at most {_LARGEST_JPEG:,} pixels wide and high, not {width} x {height}; choose PNG")
     # Several scans would take three times as long, for a picture that looks the same.
     coding = None if like is None else replace(like, progressive=False)
-    page = Page(Role.RGB)
-    recipe = encode.recipe("JPEG", Info("JPEG", width, height, 1, _NAME, Look(page, jpeg=coding)), plan)
+    page = ImagePage(Role.RGB)
+    recipe = encode.recipe("JPEG", ImageInfo("JPEG", width, height, 1, _NAME, ImageFormat(page, jpeg=coding)), plan)
     file = io.BytesIO()
     try:
         image = Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", 0, 1)

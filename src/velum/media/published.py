@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 
-class Published(ABC):
+class AtomicWriter(ABC):
     """Something to be used in a `with` block: leaving it well finishes it, leaving it with an error undoes it."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ What Pillow sees in one is a thumbnail. Tags: TIFF/EP (ISO 12234-2), DNG 1.7; co
 
 from collections.abc import Iterable
 
-from velum.media.tiff_directories import Directory, Tiff
+from velum.media.tiff_directories import Tiff, TiffDirectory
 
 _SIGNATURES = (
     (0, b"FUJIFILMCCD-RAW", "RAF"),
@@ -47,11 +47,11 @@ def raw_kind(data: bytes) -> str | None:
     return _named(tiff, directories) if any(_is_raw(tiff, one) for one in directories) else None
 
 
-def _is_raw(tiff: Tiff, directory: Directory) -> bool:
+def _is_raw(tiff: Tiff, directory: TiffDirectory) -> bool:
     photometric, compression = (tiff.number(directory, tag) for tag in (_PHOTOMETRIC, _COMPRESSION))
     return photometric in _OF_SENSORS or compression in _OF_CAMERAS
 
 
-def _named(tiff: Tiff, directories: Iterable[Directory]) -> str:
+def _named(tiff: Tiff, directories: Iterable[TiffDirectory]) -> str:
     makes = [tiff.text(one, _MAKE).lower() for one in directories]
     return next((name for make in makes for maker, name in _MAKERS.items() if make.startswith(maker)), "raw photograph")

@@ -12,7 +12,7 @@ Shorter ones cost more, since neighbours overlap."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class GopStart:
     """The start of a closed group of pictures: number of its first frame, and its time stamp in the source's units.
 
     The end of the video has no time stamp.
@@ -23,7 +23,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Segment:
     """The frames from `first` up to, not including, `end`; to know what to hide in them, those of `read` to `stop`.
 
     `index` of `count` spans of the source with this `sha256`, whose first picture has the time stamp `origin`. `format`
@@ -32,10 +32,10 @@ class Span:
 
     index: int
     count: int
-    read: Mark
-    first: Mark
-    end: Mark
-    stop: Mark
+    read: GopStart
+    first: GopStart
+    end: GopStart
+    stop: GopStart
     origin: int
     frames_total: int
     format: str
@@ -54,7 +54,7 @@ class Span:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the span of `to_json`. Raises `BadInput` for anything else."""
         try:
-            marks = {name: Mark(**value[name]) for name in ("read", "first", "end", "stop")}
+            marks = {name: GopStart(**value[name]) for name in ("read", "first", "end", "stop")}
             return cls(**{**value, **marks})
         except (TypeError, KeyError) as error:
             raise BadInput(f"span {value!r} is not one that a video was cut into: {error}") from error

@@ -38,7 +38,7 @@ _OF_THE_WHOLE = (274, 282, 283, 296, 34675)
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class TiffDirectory:
     """One directory: where it is, the bytes of its entries by tag, where the next one is (0: nowhere)."""
 
     at: int
@@ -55,33 +55,33 @@ class Tiff:
         self.big = data[2:4] in {b"+\0", b"\0+"}
         self._wide = 8 if self.big else 4
 
-    def pages(self) -> list[Directory]:
+    def pages(self) -> list[TiffDirectory]:
         """Return the chain of directories; it ends where it comes back to itself or leaves the file."""
         return list(self._chain(self._int(8 if self.big else 4, self._wide)))
 
-    def inside(self, directory: Directory) -> list[Directory]:
+    def inside(self, directory: TiffDirectory) -> list[TiffDirectory]:
         """Return the directories inside one (SubIFDs)."""
         found = (self._directory(at) for at in self._numbers(directory, _SUB_DIRECTORIES)[:_MOST_INSIDE])
         return [one for one in found if one]
 
-    def number(self, directory: Directory, tag: int) -> int | None:
+    def number(self, directory: TiffDirectory, tag: int) -> int | None:
         """Return the first number under a tag, or None."""
         return next(iter(self._numbers(directory, tag)), None)
 
-    def text(self, directory: Directory, tag: int) -> str:
+    def text(self, directory: TiffDirectory, tag: int) -> str:
         """Return the text under a tag, "" where there is none."""
         return bytes(number & 0xFF for number in self._numbers(directory, tag)).decode("latin-1").strip("\0 ")
 
-    def area(self, directory: Directory) -> int:
+    def area(self, directory: TiffDirectory) -> int:
         """Return the pixels of a directory's picture, 0 where it has none."""
         return (self.number(directory, _WIDTH) or 0) * (self.number(directory, _HEIGHT) or 0)
 
-    def is_reduced(self, directory: Directory) -> bool:
+    def is_reduced(self, directory: TiffDirectory) -> bool:
         """Tell whether a directory says of itself that it is a smaller copy of another picture of the file."""
         new = self.number(directory, _NEW_SUBFILE)
         return bool(new & _REDUCED) if new is not None else self.number(directory, _SUBFILE) == _OLD_REDUCED
 
-    def has_lost(self, directory: Directory, *, structure: bool = False) -> bool:
+    def has_lost(self, directory: TiffDirectory, *, structure: bool = False) -> bool:
         """Tell whether metadata of a directory, or its structure, lies outside the file.
 
         Readers stop at such metadata, before what they need.
@@ -96,7 +96,7 @@ class Tiff:
         start = int.from_bytes(entry[4 + self._wide :], self._order)
         return size > self._wide and start + size > len(self._data)
 
-    def with_pages(self, pages: list[tuple[Directory, Directory]]) -> bytes:
+    def with_pages(self, pages: list[tuple[TiffDirectory, TiffDirectory]]) -> bytes:
         """Return the file with just the first of each pair as its pages.
 
         The second of a pair is the page that it lies in: what is said there of the whole is said of it.
@@ -136,14 +136,14 @@ class Tiff:
         head = entry[:2] + kind.to_bytes(2, self._order) + count.to_bytes(4, self._order)
         return head + content[:4].ljust(4, b"\0")
 
-    def _chain(self, at: int) -> Iterator[Directory]:
+    def _chain(self, at: int) -> Iterator[TiffDirectory]:
         seen: set[int] = set()
         while at and at not in seen and len(seen) < _MOST_DIRECTORIES and (found := self._directory(at)):
             seen.add(at)
             yield found
             at = found.following
 
-    def _directory(self, at: int) -> Directory | None:
+    def _directory(self, at: int) -> TiffDirectory | None:
         counting, step = (8, 20) if self.big else (2, 12)
         if at < 8 or at + counting > len(self._data):
             return None
@@ -152,11 +152,11 @@ class Tiff:
         if count > _MOST_ENTRIES or end > len(self._data):
             return None
         raw = [self._data[place : place + step] for place in range(start, end, step)]
-        return Directory(
+        return TiffDirectory(
             at, {int.from_bytes(entry[:2], self._order): entry for entry in raw}, self._int(end, self._wide)
         )
 
-    def _numbers(self, directory: Directory, tag: int) -> list[int]:
+    def _numbers(self, directory: TiffDirectory, tag: int) -> list[int]:
         entry = directory.entries.get(tag, b"")
         size = _SIZES.get(int.from_bytes(entry[2:4], self._order))
         if size is None:
@@ -183,7 +183,7 @@ def full_pictures(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     """
     tiff = Tiff(data)
     pages = tiff.pages()
-    chosen: list[tuple[Directory, Directory]] = []
+    chosen: list[tuple[TiffDirectory, TiffDirectory]] = []
     inner = 0
     for page in pages:
         reduced = tiff.is_reduced(page) or not tiff.area(page)

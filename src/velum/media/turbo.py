@@ -18,7 +18,7 @@ Blocks = npt.NDArray[np.int16]
 Filter = Callable[[int, int, Blocks], None]
 """Called with the number of a component, that of a row of its blocks, and the row, which may be changed in place."""
 
-Wanted = Callable[[int, int], bool]
+KeepBlock = Callable[[int, int], bool]
 """Tells by the number of a component and that of a row whether the row is to be seen."""
 
 _NAMES = {
@@ -45,7 +45,7 @@ class _Transform(ctypes.Structure):
     )  # fmt: skip
 
 
-class Refused(Exception):
+class TurboJpegError(Exception):
     """The library could not read the file, or warned about it."""
 
 
@@ -55,22 +55,24 @@ def available() -> bool:
 
 
 def coefficients(data: bytes, read: Filter) -> None:
-    """Have each row of blocks read, of all components in turn. Raises `Refused`."""
+    """Have each row of blocks read, of all components in turn. Raises `TurboJpegError`."""
     _transformed(data, lambda _component, _row: True, read, _NO_OUTPUT)
 
 
-def edited(data: bytes, wanted: Wanted, edit: Filter, *, progressive: bool) -> bytes:
-    """Return the JPEG with the rows that are `wanted` as `edit` left them, and without any metadata. Raises `Refused`.
+def edited(data: bytes, wanted: KeepBlock, edit: Filter, *, progressive: bool) -> bytes:
+    """Return the JPEG with the rows that are `wanted` as `edit` left them, and without any metadata.
+
+    Raises `TurboJpegError`.
 
     Huffman codes are made anew, restart markers are left out; every coefficient that is not changed stays.
     """
     return _transformed(data, wanted, edit, _COPY_NONE | (_PROGRESSIVE if progressive else 0))
 
 
-def _transformed(data: bytes, wanted: Wanted, touch: Filter, options: int) -> bytes:
+def _transformed(data: bytes, wanted: KeepBlock, touch: Filter, options: int) -> bytes:
     library = _library()
     if library is None:
-        raise Refused("there is no TurboJPEG library on this system")
+        raise TurboJpegError("there is no TurboJPEG library on this system")
     failed: list[BaseException] = []
 
     def called(blocks: Any, row: Any, plane: Any, component: int, _number: int, _transform: Any) -> int:
@@ -86,7 +88,7 @@ def _transformed(data: bytes, wanted: Wanted, touch: Filter, options: int) -> by
 
     handle = library.tjInitTransform()
     if not handle:
-        raise Refused("the TurboJPEG library could not begin")
+        raise TurboJpegError("the TurboJPEG library could not begin")
     out, size = ctypes.POINTER(ctypes.c_ubyte)(), ctypes.c_ulong(0)
     transform = _Transform(options=options, customFilter=_Called(called))
     try:
@@ -96,7 +98,7 @@ def _transformed(data: bytes, wanted: Wanted, touch: Filter, options: int) -> by
         if failed:
             raise failed[0]
         if wrong:
-            raise Refused(library.tjGetErrorStr2(handle).decode("utf-8", "replace"))
+            raise TurboJpegError(library.tjGetErrorStr2(handle).decode("utf-8", "replace"))
         return ctypes.string_at(out, size.value) if size.value else b""
     finally:
         library.tjFree(out)

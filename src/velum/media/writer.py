@@ -19,8 +19,8 @@ from PIL.ExifTags import Base
 from velum.errors import BadPlan, OutputFailed, Unavailable, VelumError
 from velum.frame import Frame, Plane, Role
 from velum.media import bmp, deep, encode, jpeg
-from velum.media.info import Info, Page
-from velum.media.published import Published
+from velum.media.info import ImageInfo, ImagePage
+from velum.media.published import AtomicWriter
 from velum.media.sniff import format_for
 from velum.media.spool import Spool
 from velum.plan import Plan
@@ -30,14 +30,14 @@ _FAILURES = (OSError, RuntimeError, struct.error, TypeError, ValueError, SyntaxE
 _CODESTREAMS = {".j2c", ".j2k"}
 
 
-class Writer(Published):
+class ImageWriter(AtomicWriter):
     """One target. Use it in a `with` block: leaving it well publishes the file, leaving it with an error does not.
 
     `sha256`, `encoding` and `warnings` hold for the published file. Pictures of an animation that do not differ from
     the one before may be stored as a longer display time of that one; pages never are.
     """
 
-    def __init__(self, target: Path, like: Info, plan: Plan, *, overwrite: bool) -> None:
+    def __init__(self, target: Path, like: ImageInfo, plan: Plan, *, overwrite: bool) -> None:
         self._target, self._like, self._plan, self._overwrite = target, like, plan, overwrite
         self._format = format_for(target)
         keep_original(target, like.source)
@@ -88,7 +88,7 @@ class Writer(Published):
                 self._put(frame.planes[0], page)
         self._count += 1
 
-    def _edited(self, frame: Frame, page: Page) -> bool:
+    def _edited(self, frame: Frame, page: ImagePage) -> bool:
         """Write a JPEG in which only what was touched is coded anew, and tell whether that can be done."""
         source = self._like.look.jpeg
         if self._format != "JPEG" or source is None or self._plan.quality is not None or frame.touched is None:
@@ -102,7 +102,7 @@ class Writer(Published):
         self._recipe.encoding = "exact: jpeg, only the blocks that a region touches are coded anew"
         return True
 
-    def _put(self, plane: Plane, page: Page) -> None:
+    def _put(self, plane: Plane, page: ImagePage) -> None:
         if encode.reduces(page, self._format):
             plane, page = encode.of_8_bits(plane), replace(page, bits=8)
         if self._format == "BMP" and plane.role == Role.RGBA:
@@ -122,7 +122,7 @@ class Writer(Published):
         else:
             self._spool.add(image)
 
-    def _put_deep(self, plane: Plane, page: Page) -> None:
+    def _put_deep(self, plane: Plane, page: ImagePage) -> None:
         pixels = plane.pixels.astype(np.uint16, copy=False)
         if self._format == "PNG":
             chunks = encode.png_chunks(self._like.look, page, self._recipe.exif, self._recipe.xmp)
@@ -189,13 +189,13 @@ class Writer(Published):
             self._spool.images().save(self._file, self._format, save_all=True, duration=durations, **options)
 
 
-def write(target: Path, like: Info, plan: Plan, *, overwrite: bool = False) -> Writer:
+def write(target: Path, like: ImageInfo, plan: Plan, *, overwrite: bool = False) -> ImageWriter:
     """Return a writer of a file like `like`, in the format that the target's suffix says.
 
     Raises `BadPlan` for an unknown suffix and for a format that cannot hold what the source has, `OutputFailed` when
     the target exists (and not `overwrite`), when it is the source itself, and when its folder cannot be written to.
     """
-    return Writer(target, like, plan, overwrite=overwrite)
+    return ImageWriter(target, like, plan, overwrite=overwrite)
 
 
 def _save(image: Image.Image, file: IO[bytes], format: str, options: dict[str, Any]) -> None:

@@ -14,13 +14,13 @@ PIECE = 1 << 18
 """Bytes sent in one step."""
 
 
-class Dialler(httpcore2.NetworkBackend):
+class GuardedBackend(httpcore2.NetworkBackend):
     """Opens connections to the very addresses that the guard judged, so that a name cannot change in between."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self._opener = httpcore2.SyncBackend()
-        self._clock = Clock()
+        self._clock = CallDeadline()
 
     @contextmanager
     def until(self, deadline: float) -> Iterator[None]:
@@ -60,10 +60,12 @@ class Dialler(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
     ) -> httpcore2.NetworkStream:
         seconds = self._clock.left(timeout)
-        return Line(self._opener.connect_tcp(address, port, seconds, local_address, socket_options), self._clock)
+        return DeadlineStream(
+            self._opener.connect_tcp(address, port, seconds, local_address, socket_options), self._clock
+        )
 
 
-class Clock(threading.local):
+class CallDeadline(threading.local):
     """When the call that each thread makes must be over."""
 
     deadline: float = float("inf")
@@ -76,10 +78,10 @@ class Clock(threading.local):
         return left if timeout is None else min(timeout, left)
 
 
-class Line(httpcore2.NetworkStream):
+class DeadlineStream(httpcore2.NetworkStream):
     """A connection on which each step ends with the call: steps of any number would add up otherwise."""
 
-    def __init__(self, inner: httpcore2.NetworkStream, clock: Clock) -> None:
+    def __init__(self, inner: httpcore2.NetworkStream, clock: CallDeadline) -> None:
         self._inner = inner
         self._clock = clock
 
@@ -107,7 +109,9 @@ class Line(httpcore2.NetworkStream):
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
         """Return the connection, encrypted; the certificate must be that of `server_hostname`."""
-        return Line(self._inner.start_tls(ssl_context, server_hostname, self._clock.left(timeout)), self._clock)
+        return DeadlineStream(
+            self._inner.start_tls(ssl_context, server_hostname, self._clock.left(timeout)), self._clock
+        )
 
     def get_extra_info(self, info: str) -> Any:
         """Return what the library wants to know of a connection."""

@@ -17,7 +17,7 @@ Layout = Literal["nchw", "nhwc"]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class InputPlacement:
     """How one picture lies in the input: scaled to `content_wh`, in the top left corner of `input_wh`."""
 
     content_wh: tuple[int, int]
@@ -25,7 +25,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class InputTensor:
     """One input that takes pictures, as `(picture - mean) * scale`.
 
     `batch` is how many pictures go in at once: 0 where the input has no axis for it, None where that is open.
@@ -42,12 +42,12 @@ class Feed:
     mean: npt.NDArray[np.float32]
     scale: npt.NDArray[np.float32]
 
-    def look(self, frame: Frame) -> Look:
+    def look(self, frame: Frame) -> InputPlacement:
         """Return how a frame is laid into the input."""
         if self.fill == "stretch":
-            return Look(self.input_wh, self.input_wh)
+            return InputPlacement(self.input_wh, self.input_wh)
         scale = min(self.input_wh[0] / frame.width, self.input_wh[1] / frame.height)
-        return Look((max(1, round(frame.width * scale)), max(1, round(frame.height * scale))), self.input_wh)
+        return InputPlacement((max(1, round(frame.width * scale)), max(1, round(frame.height * scale))), self.input_wh)
 
     def tensor(self, frames: Sequence[Frame]) -> Tensor:
         """Return the input for the frames; a batch that is larger than they are is filled with the last."""
@@ -78,7 +78,7 @@ class Preparation:
     scale: float | tuple[float, ...] = 1.0
 
 
-def feed(name: str, form: Form, plan: Preparation) -> Feed:
+def feed(name: str, form: Form, plan: Preparation) -> InputTensor:
     """Return how to feed an input of that form. Raises `BadPlan` where the plan and the form do not go together."""
     if form.datatype not in {"UINT8", "FP16", "FP32", "FP64"}:
         raise BadPlan(f"input {name} takes {form.datatype}; pictures are UINT8, FP16, FP32 or FP64")
@@ -95,7 +95,7 @@ def feed(name: str, form: Form, plan: Preparation) -> Feed:
     batch = 0 if len(form.shape) == 3 else None if form.shape[0] < 1 else form.shape[0]
     input_wh = _size(name, (width, height), plan.size)
     dtype = DTYPES[form.datatype]
-    return Feed(name, dtype, found, input_wh, batch, plan.order, plan.fill, plan.pad, means, scales)
+    return InputTensor(name, dtype, found, input_wh, batch, plan.order, plan.fill, plan.pad, means, scales)
 
 
 def _three(option: str, value: float | tuple[float, ...]) -> npt.NDArray[np.float32]:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from velum.frame import Frame
 from velum.region import Box, Mask, Region
-from velum.remote.feed import Look
-from velum.remote.v2 import Odd, Tensor
+from velum.remote.feed import InputPlacement
+from velum.remote.v2 import BadResponse, Tensor
 
 Format = Literal["xyxy", "yxyx", "xywh", "cxcywh"]
 Units = Literal["pixels", "relative"]
@@ -45,8 +45,8 @@ class Boxes:
         """Names of the outputs that are read."""
         return tuple(dict.fromkeys(filter(None, (self.boxes, self.scores, self.classes))))
 
-    def regions(self, outputs: Mapping[str, Tensor], look: Look, frame: Frame) -> list[Region]:
-        """Return the regions of one frame, best first. Raises `Odd` for outputs that make no sense."""
+    def regions(self, outputs: Mapping[str, Tensor], look: InputPlacement, frame: Frame) -> list[Region]:
+        """Return the regions of one frame, best first. Raises `BadResponse` for outputs that make no sense."""
         rows, score, kind = self._found({name: _floats(outputs[name]) for name in self.tensors})
         xyxy = self._xyxy(rows, look)
         order = _best(xyxy, score, kind, self.iou)
@@ -77,13 +77,15 @@ class Boxes:
         elif scores.shape[1] == classes:
             kind = column
         else:
-            raise Odd(f"answered with one score for each box, and {classes} labels; name the output with the classes")
+            raise BadResponse(
+                f"answered with one score for each box, and {classes} labels; name the output with the classes"
+            )
         return table[rows, :4], scores[rows, column], kind
 
-    def _xyxy(self, rows: Floats, look: Look) -> Floats:
+    def _xyxy(self, rows: Floats, look: InputPlacement) -> Floats:
         """Return the edges in pixels of the input."""
         if not np.isfinite(rows).all():
-            raise Odd(f"answered with boxes in {self.boxes!r} that are not finite")
+            raise BadResponse(f"answered with boxes in {self.boxes!r} that are not finite")
         a, b, c, d = rows.astype(np.float64).T
         edges = {
             "xyxy": (a, b, c, d),
@@ -93,15 +95,17 @@ class Boxes:
         }[self.format]
         xyxy = np.column_stack(edges)
         if self.units == "pixels" and len(xyxy) and np.abs(xyxy).max() <= RELATIVE:
-            raise Odd(f"answered with boxes that all end within {RELATIVE} pixels; write units='relative' if they are")
+            raise BadResponse(
+                f"answered with boxes that all end within {RELATIVE} pixels; write units='relative' if they are"
+            )
         sides = np.array([*look.input_wh, *look.input_wh])
         xyxy = xyxy * sides if self.units == "relative" else xyxy
         if ((xyxy < -BEYOND * sides) | (xyxy > (1 + BEYOND) * sides)).any():
-            raise Odd(
+            raise BadResponse(
                 f"answered with boxes far beyond its input of {look.input_wh[0]} x {look.input_wh[1]}; check units"
             )
         if (xyxy[:, 2:] < xyxy[:, :2]).any():
-            raise Odd(f"answered with boxes that end before they begin; check format, which is {self.format!r}")
+            raise BadResponse(f"answered with boxes that end before they begin; check format, which is {self.format!r}")
         return xyxy.astype(np.float32)
 
 
@@ -123,8 +127,8 @@ class Maps:
         """Names of the outputs that are read."""
         return (self.mask,)
 
-    def regions(self, outputs: Mapping[str, Tensor], look: Look, frame: Frame) -> list[Region]:
-        """Return the connected pieces of each label, best first. Raises `Odd` for a map that makes no sense."""
+    def regions(self, outputs: Mapping[str, Tensor], look: InputPlacement, frame: Frame) -> list[Region]:
+        """Return the connected pieces of each label, best first. Raises `BadResponse` for a map that makes no sense."""
         layers = self._layers(outputs[self.mask])
         rows = max(1, round(layers.shape[1] * look.content_wh[1] / look.input_wh[1]))
         columns = max(1, round(layers.shape[2] * look.content_wh[0] / look.input_wh[0]))
@@ -142,20 +146,22 @@ class Maps:
         found = output
         while found.ndim > 3 or (found.ndim == 3 and len(found) == 1 and (count > 1 or found.dtype.kind in "biu")):
             if len(found) != 1:
-                raise Odd(f"answered with {self.mask!r} of shape {list(output.shape)}; a map has 2 or 3 axes")
+                raise BadResponse(f"answered with {self.mask!r} of shape {list(output.shape)}; a map has 2 or 3 axes")
             found = found[0]
         if not found.size or found.ndim not in {2, 3}:
-            raise Odd(f"answered with {self.mask!r} of shape {list(output.shape)}; a map has 2 or 3 axes")
+            raise BadResponse(f"answered with {self.mask!r} of shape {list(output.shape)}; a map has 2 or 3 axes")
         if found.ndim == 2 and count == 1 and found.dtype.kind == "f":
             found = found[np.newaxis]
         if found.ndim == 2:
             kinds = _kinds(self.mask, found.ravel(), count).reshape(found.shape)
             return np.stack([kinds == kind for kind in range(count)]).astype(np.float32)
         if count not in {found.shape[0], found.shape[2]}:
-            raise Odd(f"answered with {self.mask!r} of shape {list(output.shape)}, which has no axis of {count} labels")
+            raise BadResponse(
+                f"answered with {self.mask!r} of shape {list(output.shape)}, which has no axis of {count} labels"
+            )
         layers = _floats(found if found.shape[0] == count else found.transpose(2, 0, 1))
         if not np.isfinite(layers).all():
-            raise Odd(f"answered with {self.mask!r}, in which are numbers that are not finite")
+            raise BadResponse(f"answered with {self.mask!r}, in which are numbers that are not finite")
         return _probabilities(self.mask, layers)
 
 
@@ -163,7 +169,7 @@ def _probabilities(name: str, layers: Floats) -> Floats:
     within = layers.min() >= -TOLERANCE and layers.max() <= 1 + TOLERANCE
     if len(layers) == 1:
         if not within:
-            raise Odd(f"answered with {name!r} whose one layer is not from 0 to 1; it must be a probability")
+            raise BadResponse(f"answered with {name!r} whose one layer is not from 0 to 1; it must be a probability")
         return np.clip(layers, 0, 1)
     if within:
         return np.clip(layers, 0, 1)
@@ -209,7 +215,7 @@ def _rows(name: str, tensor: Floats, columns: int) -> Floats:
         return np.empty((0, columns), np.float32)
     if table.ndim == 2 and columns in table.shape:
         return table if table.shape[1] == columns else table.T
-    raise Odd(f"answered with {name!r} of shape {list(tensor.shape)}; it must be [n, {columns}]")
+    raise BadResponse(f"answered with {name!r} of shape {list(tensor.shape)}; it must be [n, {columns}]")
 
 
 def _scores(name: str, tensor: Floats, count: int, classes: int) -> Floats:
@@ -218,30 +224,36 @@ def _scores(name: str, tensor: Floats, count: int, classes: int) -> Floats:
         return tensor.reshape(count, 1)
     table = _rows(name, tensor, classes)
     if len(table) != count:
-        raise Odd(f"answered with {name!r} of shape {list(tensor.shape)} for {count} boxes and {classes} labels")
+        raise BadResponse(
+            f"answered with {name!r} of shape {list(tensor.shape)} for {count} boxes and {classes} labels"
+        )
     return table
 
 
 def _likely(name: str, scores: Floats) -> Floats:
     if not np.isfinite(scores).all():
-        raise Odd(f"answered with scores in {name!r} that are not finite")
+        raise BadResponse(f"answered with scores in {name!r} that are not finite")
     if scores.size and (scores.min() < -TOLERANCE or scores.max() > 1 + TOLERANCE):
-        raise Odd(f"answered with scores from {scores.min():g} to {scores.max():g} in {name!r}; they must be 0 to 1")
+        raise BadResponse(
+            f"answered with scores from {scores.min():g} to {scores.max():g} in {name!r}; they must be 0 to 1"
+        )
     return np.clip(scores, 0, 1)
 
 
 def _numbers(name: str, tensor: Floats, table: Floats) -> Floats:
     if tensor.size != len(table):
-        raise Odd(f"answered with {name!r} of shape {list(tensor.shape)} for {len(table)} boxes")
+        raise BadResponse(f"answered with {name!r} of shape {list(tensor.shape)} for {len(table)} boxes")
     return tensor.ravel()
 
 
 def _kinds(name: str, given: npt.NDArray[Any], classes: int) -> npt.NDArray[np.intp]:
     if given.dtype.kind not in "biuf" or not np.isfinite(given).all() or (given != np.rint(given)).any():
-        raise Odd(f"answered with classes in {name!r} that are not whole numbers")
+        raise BadResponse(f"answered with classes in {name!r} that are not whole numbers")
     if given.size and (given.min() < 0 or given.max() >= classes):
         wrong = given.min() if given.min() < 0 else given.max()
-        raise Odd(f"answered with class {wrong:g} in {name!r}, and there are {classes} labels, from 0; name them all")
+        raise BadResponse(
+            f"answered with class {wrong:g} in {name!r}, and there are {classes} labels, from 0; name them all"
+        )
     return given.astype(np.intp)
 
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Self
 
 from velum.errors import BadPlan, Unavailable
-from velum.remote.reach import Reach
+from velum.remote.reach import NetworkPolicy
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -72,9 +72,9 @@ class AddressRefused(BadPlan):
 
 
 class Guard:
-    """Finds the addresses of hosts and refuses those that a `Reach` does not hold."""
+    """Finds the addresses of hosts and refuses those that a `NetworkPolicy` does not hold."""
 
-    def __init__(self, reach: Reach, resolve: Resolve | None = None) -> None:
+    def __init__(self, reach: NetworkPolicy, resolve: Resolve | None = None) -> None:
         """Read the lists of `reach`; raises `BadPlan` for an entry that names nothing."""
         self._allow = Names.of(reach.allow, "allow")
         self._deny = Names.of(reach.deny, "deny")

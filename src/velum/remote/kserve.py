@@ -5,13 +5,13 @@ from contextlib import ExitStack
 
 from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Region
 from velum.remote.feed import Fill, Layout, Order, Preparation, feed
 from velum.remote.finds import Boxes, Format, Maps, Units
-from velum.remote.peers import Peers
+from velum.remote.peers import HttpClient
 from velum.remote.reach import ANYWHERE
-from velum.remote.v2 import Form, Odd, find
+from velum.remote.v2 import BadResponse, Form, find
 
 LARGEST_BATCH = 64
 """Pictures in one request at most, whatever the server takes."""
@@ -28,7 +28,7 @@ class Kserve:
         url: str,
         model: str,
         labels: tuple[str, ...],
-        host: Host,
+        host: RuntimeConfig,
         *,
         version: str | int | None = None,
         boxes: str = "",
@@ -82,13 +82,13 @@ class Kserve:
         self._facts = {"model": model, "url": base, "protocol": "Open Inference Protocol v2"}
         self._facts |= {} if version is None else {"version": str(version)}
         with ExitStack() as stack:
-            peers = host.peers or Peers(ANYWHERE)
+            peers = host.peers or HttpClient(ANYWHERE)
             if host.peers is None:
                 stack.callback(peers.close)
             peers.check(base)
             try:
                 self._served = find(peers, base, model, self._facts.get("version"), binary=binary)
-            except Odd as error:
+            except BadResponse as error:
                 raise Unavailable(f"{self._where} {error}") from error
             name, form = _one(input, self._served.inputs, "input", self._where)
             for output in self._reader.tensors:
@@ -110,7 +110,7 @@ class Kserve:
         parts = [frames[i : i + self._batch] for i in range(0, len(frames), self._batch)]
         try:
             return [regions for part in parts for regions in self._located(part)]
-        except Odd as error:
+        except BadResponse as error:
             raise Unavailable(f"{self._where} {error}") from error
 
     def close(self) -> None:
@@ -123,7 +123,7 @@ class Kserve:
         together = 1 if self._feed.batch == 0 else len(tensor)
         for name, output in outputs.items():
             if together > 1 and (not output.ndim or len(output) != together):
-                raise Odd(f"answered with {name!r} of shape {list(output.shape)} for {together} pictures")
+                raise BadResponse(f"answered with {name!r} of shape {list(output.shape)} for {together} pictures")
         return [
             self._reader.regions(
                 {name: output[i] if together > 1 else output for name, output in outputs.items()},

@@ -13,10 +13,10 @@ import httpx2
 
 from velum.errors import BadPlan, Unavailable
 from velum.remote import address
-from velum.remote.dial import Dialler
+from velum.remote.dial import GuardedBackend
 from velum.remote.guard import Guard, Resolve
-from velum.remote.reach import Reach
-from velum.remote.slots import Slots
+from velum.remote.reach import NetworkPolicy
+from velum.remote.slots import PerHostLimit
 
 REDIRECTS = 5
 """How many redirects in a row are followed."""
@@ -37,7 +37,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServerResponse:
     """What came back. `kind` is the media type in lower case, without parameters, "" when none is given."""
 
     status: int
@@ -48,7 +48,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class FormFile:
     """A file in a form: the field's name, the file's name, its bytes and their media type."""
 
     field: str
@@ -58,7 +58,7 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class EndpointHealth:
     """How the last call to an address went, and since when (seconds of the epoch) calls to it go so."""
 
     reachable: bool
@@ -76,7 +76,7 @@ class _Call:
     """How long it may take in all."""
 
 
-class Peers:
+class HttpClient:
     """Other machines. Called from several threads at once; connections are kept and shared.
 
     Proxies that the environment names are not used. Certificates must be signed by whom the system trusts, or by one of
@@ -84,14 +84,14 @@ class Peers:
     time, each time a connection is opened.
     """
 
-    def __init__(self, reach: Reach, resolve: Resolve | None = None) -> None:
+    def __init__(self, reach: NetworkPolicy, resolve: Resolve | None = None) -> None:
         """Prepare; nothing is reached yet. Raises `BadPlan` for a list in `reach` that cannot be read."""
         self._reach = reach
         self._guard = Guard(reach, resolve)
-        self._dialler = Dialler(self._guard)
-        self._slots = Slots(reach.parallel)
+        self._dialler = GuardedBackend(self._guard)
+        self._slots = PerHostLimit(reach.parallel)
         self._lock = threading.Lock()
-        self._health: dict[str, Health] = {}
+        self._health: dict[str, EndpointHealth] = {}
         self._closed = False
         self._pools: dict[str, httpcore2.ConnectionPool] = {}
 
@@ -100,11 +100,11 @@ class Peers:
         parsed = address.parsed(url)
         self._guard.addresses(address.host(parsed), address.port(parsed))
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str) -> ServerResponse:
         """Return the answer, whatever its status. Raises `Unavailable` when there is none."""
         return self._ask("GET", url)
 
-    def post(self, url: str, upload: Upload, fields: Mapping[str, str] = _NONE) -> Answer:
+    def post(self, url: str, upload: FormFile, fields: Mapping[str, str] = _NONE) -> ServerResponse:
         """Return the answer to a form with a file, whatever its status; tried again as `get` is.
 
         Raises `Unavailable` when there is none.
@@ -114,7 +114,7 @@ class Peers:
 
     def post_body(
         self, url: str, body: bytes, headers: Mapping[str, str], *, once_within: float | None = None
-    ) -> Answer:  # fmt: skip
+    ) -> ServerResponse:  # fmt: skip
         """Return the answer to a body, whatever its status; tried again as `get` is. Raises `Unavailable`.
 
         With `once_within` it is tried once, and may take that many seconds in all, or what is allowed if that is less.
@@ -122,7 +122,7 @@ class Peers:
         return self._ask("POST", url, body=body, headers=headers, once_within=once_within)
 
     @property
-    def health(self) -> Mapping[str, Health]:
+    def health(self) -> Mapping[str, EndpointHealth]:
         """How the last call to each base URL (scheme://host:port) went."""
         with self._lock:
             return MappingProxyType(dict(self._health))
@@ -145,7 +145,7 @@ class Peers:
         form: Mapping[str, tuple[str, bytes, str]] | None = None,
         fields: Mapping[str, str] = _NONE,
         once_within: float | None = None,
-    ) -> Answer:
+    ) -> ServerResponse:
         seconds = min(self._reach.total_seconds, once_within or self._reach.total_seconds)
         attempts = self._reach.attempts if once_within is None else 1
         try:
@@ -169,7 +169,7 @@ class Peers:
                 )
             return self._tried(call, time.monotonic() + seconds, attempts)
 
-    def _tried(self, call: _Call, deadline: float, attempts: int) -> Answer:
+    def _tried(self, call: _Call, deadline: float, attempts: int) -> ServerResponse:
         """Return the answer of the first try that is not worth another one, or of the last."""
         for pause in _pauses(deadline, attempts):
             try:
@@ -185,7 +185,7 @@ class Peers:
             time.sleep(pause)
         raise AssertionError("the last pause is None")
 
-    def _followed(self, call: _Call, deadline: float) -> Answer:
+    def _followed(self, call: _Call, deadline: float) -> ServerResponse:
         url = call.url
         for _ in range(REDIRECTS + 1):
             answer = self._once(call, url, deadline)
@@ -194,7 +194,7 @@ class Peers:
             url = _redirected(call, url, answer)
         raise _Lost(f"redirects more than {REDIRECTS} times in a row; use the address that it leads to")
 
-    def _once(self, call: _Call, url: httpx2.URL, deadline: float) -> Answer:
+    def _once(self, call: _Call, url: httpx2.URL, deadline: float) -> ServerResponse:
         seconds = {"connect": self._reach.connect_seconds, "read": self._reach.read_seconds}
         request = httpcore2.Request(
             call.method,
@@ -226,7 +226,7 @@ class Peers:
                 )
             return self._pools[scheme]
 
-    def _read(self, response: httpcore2.Response) -> Answer:
+    def _read(self, response: httpcore2.Response) -> ServerResponse:
         headers: dict[str, str] = {}
         for raw_name, raw_value in response.headers:
             name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
@@ -240,7 +240,7 @@ class Peers:
             if len(body) > self._reach.answer_bytes:
                 raise _Lost(f"answered with more than the {self._reach.answer_bytes:,} bytes that are accepted")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        return Answer(response.status, bytes(body), kind, MappingProxyType(headers))
+        return ServerResponse(response.status, bytes(body), kind, MappingProxyType(headers))
 
     @contextmanager
     def _translated(self, seconds: float, deadline: float) -> Iterator[None]:
@@ -267,7 +267,7 @@ class Peers:
         with self._lock:
             known = self._health.pop(base, None)
             since = known.since if known and known.reachable == reachable else time.time()
-            self._health[base] = Health(reachable, detail, since)
+            self._health[base] = EndpointHealth(reachable, detail, since)
             if len(self._health) > KEPT:
                 del self._health[next(iter(self._health))]
 
@@ -289,7 +289,7 @@ class _Lost(Exception):
         self.again = again
 
 
-def _redirected(call: _Call, url: httpx2.URL, answer: Answer) -> httpx2.URL:
+def _redirected(call: _Call, url: httpx2.URL, answer: ServerResponse) -> httpx2.URL:
     """Return where an answer leads, on the same host only."""
     try:
         target = address.parsed(str(url.join(answer.headers["location"])))

@@ -6,7 +6,7 @@ from velum.errors import BadPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class NetworkPolicy:
     """What remote services may be asked, and for how long.
 
     `allow` and `deny` hold host names (`inference`, `*.example.org`), addresses (`10.0.0.7`) and networks
@@ -39,5 +39,5 @@ class Reach:
                 raise BadPlan(f"{name} is {getattr(self, name)!r}; it must be at least 1")
 
 
-ANYWHERE = Reach(allow=("*",))
+ANYWHERE = NetworkPolicy(allow=("*",))
 """For those who run velum themselves: they know where they send their pictures."""

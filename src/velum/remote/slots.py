@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Slots:
+class PerHostLimit:
     """At most `each` calls to one address at a time."""
 
     def __init__(self, each: int) -> None:

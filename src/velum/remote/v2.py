@@ -16,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from velum.remote.peers import Answer, Peers
+from velum.remote.peers import HttpClient, ServerResponse
 
 Tensor = npt.NDArray[Any]
 
@@ -37,7 +37,7 @@ DEEPEST = 8
 """Axes that a tensor may have."""
 
 
-class Odd(Exception):
+class BadResponse(Exception):
     """The server answered something that cannot be used; the text continues `model x at y ...`."""
 
 
@@ -50,10 +50,10 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """A model on a server: what it takes and gives. `most` is the largest batch, None where the server does not say."""
 
-    peers: Peers
+    peers: HttpClient
     place: str
     inputs: Mapping[str, Form]
     outputs: Mapping[str, Form]
@@ -61,29 +61,29 @@ class Served:
     most: int | None
 
     def infer(self, tensors: Mapping[str, Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
-        """Return the wanted outputs for the inputs. Raises `Odd`, and `Unavailable` when there is no answer."""
+        """Return the wanted outputs for the inputs. Raises `BadResponse`, and `Unavailable` when there is no answer."""
         body, headers = _request(tensors, wanted, binary=self.binary)
         answer = self.peers.post_body(f"{self.place}/infer", body, headers)
         outputs = outputs_of(_good(answer, "infer"), wanted)
         if missing := [name for name in wanted if name not in outputs]:
-            raise Odd(f"answered without output {', '.join(missing)}")
+            raise BadResponse(f"answered without output {', '.join(missing)}")
         return outputs
 
 
-def find(peers: Peers, base: str, model: str, version: str | None, *, binary: bool | None) -> Served:
+def find(peers: HttpClient, base: str, model: str, version: str | None, *, binary: bool | None) -> ServedModel:
     """Return what the server at `base`, which ends in a slash, says of a model.
 
-    `binary` None asks the server whether it takes tensors in binary. Raises `Odd` for a server that is not ready or
-    does not know the model, and `Unavailable` when there is no answer.
+    `binary` None asks the server whether it takes tensors in binary. Raises `BadResponse` for a server that is not
+    ready or does not know the model, and `Unavailable` when there is no answer.
     """
     ready = peers.get(f"{base}v2/health/ready")
     if ready.status not in {200, 404}:
-        raise Odd(f"is not ready: its server answered {ready.status}")
+        raise BadResponse(f"is not ready: its server answered {ready.status}")
     place = f"{base}v2/models/{quote(model, safe='')}"
     if version is not None:
         place += f"/versions/{quote(version, safe='')}"
     facts = _object(_good(peers.get(place), "metadata").body)
-    return Served(
+    return ServedModel(
         peers,
         place,
         dict(_forms(facts, "inputs")),
@@ -93,67 +93,69 @@ def find(peers: Peers, base: str, model: str, version: str | None, *, binary: bo
     )
 
 
-def _binary(answer: Answer) -> bool:
+def _binary(answer: ServerResponse) -> bool:
     """Tell whether a server says that it takes tensors in binary; one that says nothing of itself does not."""
     try:
         extensions = _object(answer.body).get("extensions") if answer.status == 200 else None
-    except Odd:
+    except BadResponse:
         return False
     return isinstance(extensions, list) and "binary_tensor_data" in extensions
 
 
-def _most(answer: Answer) -> int | None:
+def _most(answer: ServerResponse) -> int | None:
     """Return the largest batch that the model's configuration allows, None for a server that has no such thing.
 
     It is an extension of Triton (docs/protocol/extension_model_configuration).
     """
     try:
         most = _object(answer.body).get("max_batch_size") if answer.status == 200 else None
-    except Odd:
+    except BadResponse:
         return None
     return most if isinstance(most, int) and most > 0 else None
 
 
-def _good(answer: Answer, what: str) -> Answer:
+def _good(answer: ServerResponse, what: str) -> ServerResponse:
     if answer.status == 200:
         return answer
     try:
         said = str(_object(answer.body).get("error", ""))
-    except Odd:
+    except BadResponse:
         said = ""
     known = {404: "; check its name and version"} if what == "metadata" else {}
     why = f": {said[:300]!r}" if said else ""
-    raise Odd(f"answered {answer.status} when asked for {what}{why}{known.get(answer.status, '')}")
+    raise BadResponse(f"answered {answer.status} when asked for {what}{why}{known.get(answer.status, '')}")
 
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Odd("answered with something that is not JSON; check that the address is that of the server") from error
+        raise BadResponse(
+            "answered with something that is not JSON; check that the address is that of the server"
+        ) from error
     if not isinstance(value, dict):
-        raise Odd("answered with JSON that is no object")
+        raise BadResponse("answered with JSON that is no object")
     return value
 
 
 def _forms(facts: Mapping[str, Any], key: str) -> Iterator[tuple[str, Form]]:
     listed = facts.get(key)
     if not isinstance(listed, list) or not listed:
-        raise Odd(f"is described without {key}")
+        raise BadResponse(f"is described without {key}")
     for one in listed:
         if (
             not isinstance(one, dict)
             or not isinstance(one.get("name"), str)
             or not isinstance(one.get("datatype"), str)
         ):
-            raise Odd(f"is described with {key} that lack a name or datatype")
+            raise BadResponse(f"is described with {key} that lack a name or datatype")
         yield one["name"], Form(one["datatype"], _shape(one, least=-1))
 
 
 def _shape(one: Mapping[str, Any], least: int = 0) -> tuple[int, ...]:
     shape = one.get("shape")
     if not isinstance(shape, list) or len(shape) > DEEPEST or not all(_whole(length, least) for length in shape):
-        raise Odd(f"gives {one['name']!r} the shape {str(shape)[:100]}, which is none")
+        raise BadResponse(f"gives {one['name']!r} the shape {str(shape)[:100]}, which is none")
     return tuple(shape)
 
 
@@ -184,23 +186,23 @@ def _datatype(tensor: Tensor) -> str:
     return next(name for name, dtype in DTYPES.items() if dtype == tensor.dtype)
 
 
-def outputs_of(answer: Answer, wanted: Sequence[str]) -> dict[str, Tensor]:
-    """Return those of the wanted outputs that an answer holds, by name. Raises `Odd` for one that cannot be read."""
+def outputs_of(answer: ServerResponse, wanted: Sequence[str]) -> dict[str, Tensor]:
+    """Return those of the wanted outputs that an answer holds, by name. Raises `BadResponse` for others."""
     length = answer.headers.get(HEAD)
     if length is not None and (not re.fullmatch(r"\d{1,12}", length) or int(length) > len(answer.body)):
-        raise Odd(f"answered with a JSON part of {length[:20]!r} bytes in a body of {len(answer.body)}")
+        raise BadResponse(f"answered with a JSON part of {length[:20]!r} bytes in a body of {len(answer.body)}")
     end = len(answer.body) if length is None else int(length)
     listed = _object(answer.body[:end]).get("outputs")
     if not isinstance(listed, list):
-        raise Odd("answered without outputs")
+        raise BadResponse("answered without outputs")
     found, rest = {}, answer.body[end:]
     for one in listed:
         if not isinstance(one, dict) or not isinstance(one.get("name"), str):
-            raise Odd("answered with an output that has no name")
+            raise BadResponse("answered with an output that has no name")
         parameters = one.get("parameters")
         size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
         if size is not None and (not _whole(size, 0) or size > len(rest)):
-            raise Odd(f"answered with {one['name']!r} of {size!r} bytes, of which {len(rest)} are there")
+            raise BadResponse(f"answered with {one['name']!r} of {size!r} bytes, of which {len(rest)} are there")
         data = None if size is None else rest[:size]
         rest = rest[size or 0 :]
         if one["name"] in wanted:
@@ -211,20 +213,20 @@ def outputs_of(answer: Answer, wanted: Sequence[str]) -> dict[str, Tensor]:
 def _tensor(one: Mapping[str, Any], data: bytes | None) -> Tensor:
     name, datatype, shape = one["name"], one.get("datatype"), _shape(one)
     if not isinstance(datatype, str) or (datatype not in DTYPES and datatype != "BF16"):
-        raise Odd(f"answered with {name!r} of datatype {datatype!r}; it must be a number")
+        raise BadResponse(f"answered with {name!r} of datatype {datatype!r}; it must be a number")
     if data is not None:
         flat = _from_bytes(name, datatype, data)
     else:
         flat = _from_json(name, DTYPES.get(datatype, DTYPES["FP32"]), one.get("data"))
     if flat.size != math.prod(shape):
-        raise Odd(f"answered with {name!r} of {flat.size} numbers, which are not those of shape {list(shape)}")
+        raise BadResponse(f"answered with {name!r} of {flat.size} numbers, which are not those of shape {list(shape)}")
     return flat.reshape(shape)
 
 
 def _from_bytes(name: str, datatype: str, data: bytes) -> Tensor:
     dtype = np.dtype("<u2") if datatype == "BF16" else DTYPES[datatype]
     if len(data) % dtype.itemsize:
-        raise Odd(f"answered with {name!r} of {len(data)} bytes, which are not whole numbers of {datatype}")
+        raise BadResponse(f"answered with {name!r} of {len(data)} bytes, which are not whole numbers of {datatype}")
     flat: Tensor = np.frombuffer(data, dtype)
     # The upper half of a 32-bit number.
     return (flat.astype("<u4") << 16).view("<f4") if datatype == "BF16" else flat
@@ -235,11 +237,11 @@ def _from_json(name: str, dtype: np.dtype[Any], data: Any) -> Tensor:
     try:
         found = np.asarray(data)
     except ValueError as error:
-        raise Odd(f"answered with {name!r} in lists of different lengths") from error
+        raise BadResponse(f"answered with {name!r} in lists of different lengths") from error
     kinds = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}[dtype.kind]
     if found.ndim == 0 or (found.dtype.kind not in kinds and found.size):
-        raise Odd(f"answered with {name!r} whose data are not a list of {dtype}")
+        raise BadResponse(f"answered with {name!r} whose data are not a list of {dtype}")
     if dtype.kind in "iu" and found.size and (found.min() < np.iinfo(dtype).min or found.max() > np.iinfo(dtype).max):
-        raise Odd(f"answered with {name!r} whose data do not fit {dtype}")
+        raise BadResponse(f"answered with {name!r} whose data do not fit {dtype}")
     with np.errstate(over="ignore"):  # what becomes infinite is told where it matters
         return found.astype(dtype).ravel()

@@ -21,16 +21,27 @@ from starlette.types import Scope as Asgi
 
 from velum.bmw.routes import FACTS
 from velum.errors import BadPlan, Unavailable
-from velum.service.callers import ANYONE, SCOPES, Allowance, Caller, Denied, NotKnown, Scope, TooMuch
+from velum.service.callers import ANYONE, SCOPES, AccessDenied, Principal, Quota, RateLimited, Scope, Unauthenticated
 from velum.service.edge import stated_bytes
-from velum.service.keys import PREFIX, Keys
+from velum.service.keys import PREFIX, ApiKeys
 from velum.service.oidc import Issuer, Tokens
 from velum.service.paths import shut
 from velum.service.problems import problem
-from velum.service.rates import Rates
+from velum.service.rates import RateLimits
 from velum.settings import Settings
 
-__all__ = ["ANYONE", "Access", "Allowance", "Caller", "Denied", "Door", "NotKnown", "Scope", "TooMuch", "access_of"]
+__all__ = [
+    "ANYONE",
+    "AccessDenied",
+    "AuthMiddleware",
+    "Authenticator",
+    "Principal",
+    "Quota",
+    "RateLimited",
+    "Scope",
+    "Unauthenticated",
+    "access_of",
+]
 
 CALLER = "velum.caller"
 """Key of a request's scope under which its caller is found."""
@@ -42,32 +53,32 @@ _MEDIA = re.compile(r"/v1/jobs/[0-9a-f]{32}/(?:source|result|preview)")
 _SCHEME = HTTPBearer(auto_error=False, description="A key of `velum keys add`, or a token of the issuer.")
 
 
-class Access:
+class Authenticator:
     """Decides who asks. Without `keys` and `tokens`, or with `required` false, everyone may do everything."""
 
     def __init__(
-        self, *, keys: Keys | None = None, tokens: Tokens | None = None, rates: Rates | None = None,
+        self, *, keys: ApiKeys | None = None, tokens: Tokens | None = None, rates: RateLimits | None = None,
         required: bool = True,
     ) -> None:  # fmt: skip
         self.required = required and (keys is not None or tokens is not None)
-        self.rates = rates or Rates()
+        self.rates = rates or RateLimits()
         self._keys, self._tokens = keys, tokens
         self._threads: CapacityLimiter | None = None
 
-    async def caller(self, headers: Headers, *, media: bool = False) -> Caller:
+    async def caller(self, headers: Headers, *, media: bool = False) -> Principal:
         """Return who sends a request, which for `media` the cookie of a session may tell.
 
-        Raises `NotKnown`, and `Unavailable` when the issuer does not answer.
+        Raises `Unauthenticated`, and `Unavailable` when the issuer does not answer.
         """
         if not self.required:
             return ANYONE
         secret = secret_of(headers, media=media)
         if secret.startswith(PREFIX):
             if self._keys is None:
-                raise NotKnown("keys are not accepted here; send a token of the issuer")
+                raise Unauthenticated("keys are not accepted here; send a token of the issuer")
             return self._keys.caller(secret)
         if self._tokens is None or "." not in secret:
-            raise NotKnown("what was sent is no key of this service; ask its operator for one")
+            raise Unauthenticated("what was sent is no key of this service; ask its operator for one")
         # The keys of the issuer may have to be fetched. That waits in few threads of its own.
         self._threads = self._threads or CapacityLimiter(4)
         return await anyio.to_thread.run_sync(self._tokens.caller, secret, limiter=self._threads)
@@ -77,17 +88,17 @@ class Access:
         if self._tokens is not None:
             self._tokens.close()
 
-    def require(self, *scopes: Scope) -> Callable[..., Caller]:
-        """Return a dependency that gives the caller, who has one of the scopes; it raises `Denied` for others."""
+    def require(self, *scopes: Scope) -> Callable[..., Principal]:
+        """Return a dependency that gives the caller, who has one of the scopes; it raises `AccessDenied` for others."""
         if not self.required:
             return _anyone
 
-        def allowed(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Caller:
+        def allowed(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Principal:
             return _with(scopes, request)
 
         return allowed
 
-    def of_tags(self, operating: str) -> Callable[..., Caller]:
+    def of_tags(self, operating: str) -> Callable[..., Principal]:
         """Return a dependency for routes that know no callers: to change what has the tag takes the scope operate.
 
         To look at it, that or anonymize; for all else, anonymize.
@@ -95,7 +106,7 @@ class Access:
         if not self.required:
             return _anyone
 
-        def allowed(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Caller:
+        def allowed(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Principal:
             tagged = operating in getattr(request.scope.get("route"), "tags", ())
             if not tagged:
                 return _with(("anonymize",), request)
@@ -104,15 +115,15 @@ class Access:
         return allowed
 
 
-def access_of(settings: Settings) -> Access:
+def access_of(settings: Settings) -> Authenticator:
     """Return what the settings say. Raises `BadPlan`, and `Unavailable` for a file of keys that cannot be read."""
     chosen = settings.access
     if chosen.required is False:
-        return Access()
-    usual = Allowance(chosen.requests_per_minute, chosen.bytes_per_day)
-    keys = Keys(keys_file(settings), usual)
+        return Authenticator()
+    usual = Quota(chosen.requests_per_minute, chosen.bytes_per_day)
+    keys = ApiKeys(keys_file(settings), usual)
     tokens = Tokens(_issuer(settings), usual) if chosen.issuer else None
-    return Access(keys=keys, tokens=tokens, required=bool(chosen.required or tokens or keys.all()))
+    return Authenticator(keys=keys, tokens=tokens, required=bool(chosen.required or tokens or keys.all()))
 
 
 def keys_file(settings: Settings) -> Path:
@@ -123,7 +134,7 @@ def keys_file(settings: Settings) -> Path:
 def check_entrance(settings: Settings, host: str) -> None:
     """Raise `BadPlan` when others than this machine would be served on `host`, unknown and not on purpose."""
     chosen = settings.access
-    if chosen.required is not None or chosen.issuer or _own(host) or Keys(keys_file(settings)).all():
+    if chosen.required is not None or chosen.issuer or _own(host) or ApiKeys(keys_file(settings)).all():
         return
     raise BadPlan(
         f"the service would serve everyone who reaches it on {host}; add a key with 'velum keys add NAME', set "
@@ -149,10 +160,12 @@ def _issuer(settings: Settings) -> Issuer:
     return Issuer(chosen.issuer, chosen.audience, chosen.issuer_keys or None, chosen.claim, scopes or None)
 
 
-class Door:
+class AuthMiddleware:
     """Lets in who may enter, and counts what they send; others are told why not, in problem details."""
 
-    def __init__(self, app: ASGIApp, access: Access, free: frozenset[str] = frozenset(), places: int = 0) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Authenticator, free: frozenset[str] = frozenset(), places: int = 0
+    ) -> None:
         """Prepare; `free` are more paths for everyone, `places` the requests that a caller may have at a time (0: all).
 
         Where nobody is asked who they are, an address is a caller.
@@ -184,9 +197,11 @@ class Door:
 
     @contextmanager
     def _place(self, who: str) -> Iterator[None]:
-        """Hold one of a caller's places. Raises `TooMuch` when none is left."""
+        """Hold one of a caller's places. Raises `RateLimited` when none is left."""
         if self._places and self._inside[who] >= self._places:
-            raise TooMuch(f"{self._places} requests of yours are in work, as many as may be at a time; wait for one", 1)
+            raise RateLimited(
+                f"{self._places} requests of yours are in work, as many as may be at a time; wait for one", 1
+            )
         self._inside[who] += 1
         try:
             yield
@@ -216,7 +231,7 @@ class Door:
             message = await receive()
             try:
                 rates.volume(caller, len(message.get("body", b"")))
-            except TooMuch as error:
+            except RateLimited as error:
                 # While the body is read, the framework lets nothing else through.
                 raise HTTPException(error.http_status, str(error), error.headers) from error
             return message
@@ -226,12 +241,12 @@ class Door:
 
 def _place_of(scope: Asgi) -> str:
     """Return whose places a request takes: those of its caller, or of the address that it is from."""
-    caller: Caller = scope[CALLER]
+    caller: Principal = scope[CALLER]
     return caller.name if caller is not ANYONE else f"from {(scope.get('client') or ('nowhere',))[0]}"
 
 
 def secret_of(headers: Headers, *, media: bool = False) -> str:
-    """Return what a request sends to say who asks. Raises `NotKnown` when it sends nothing."""
+    """Return what a request sends to say who asks. Raises `Unauthenticated` when it sends nothing."""
     kind, _, secret = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and secret.strip():
         return secret.strip()
@@ -239,26 +254,34 @@ def secret_of(headers: Headers, *, media: bool = False) -> str:
         return secret
     if media and (secret := cookie_parser(headers.get("cookie", "")).get(COOKIE, "")):
         return secret
-    raise NotKnown("the request says not who sends it; add the header 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'")
+    raise Unauthenticated(
+        "the request says not who sends it; add the header 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'"
+    )
 
 
-def _anyone() -> Caller:
+def _anyone() -> Principal:
     return ANYONE
 
 
-def _with(scopes: Sequence[Scope], request: Request) -> Caller:
-    caller: Caller | None = request.scope.get(CALLER)
+def _with(scopes: Sequence[Scope], request: Request) -> Principal:
+    caller: Principal | None = request.scope.get(CALLER)
     if caller is None:
-        raise NotKnown("the request came in past the door of this service; mount its Door, too")
+        raise Unauthenticated("the request came in past the door of this service; mount its Door, too")
     if caller.scopes.isdisjoint(scopes):
-        raise Denied(f"{caller.name} lacks the scope {' or '.join(scopes)}; ask the operator for a key that has it")
+        raise AccessDenied(
+            f"{caller.name} lacks the scope {' or '.join(scopes)}; ask the operator for a key that has it"
+        )
     return caller
 
 
 def _refused(error: Unavailable, scope: Asgi) -> Response:
     """Return the answer. The rest of the body is never read, so the connection cannot be used again."""
     scope.setdefault(FACTS, {})["cause"] = f"{type(error).__name__}: {error}"
-    headers = {"connection": "close"} | (error.headers if isinstance(error, Denied) else {"retry-after": "5"})
+    headers = {"connection": "close"} | (error.headers if isinstance(error, AccessDenied) else {"retry-after": "5"})
     # Where the issuer is, and what is wrong with a file, is for the operator alone.
-    text = str(error) if isinstance(error, Denied) else "who sends the request cannot be found out now; try again later"
-    return problem(error.http_status, text, scope["path"], code=type(error).__name__, headers=headers)
+    text = (
+        str(error)
+        if isinstance(error, AccessDenied)
+        else "who sends the request cannot be found out now; try again later"
+    )
+    return problem(error.http_status, text, scope["path"], code=error.code, headers=headers)

@@ -15,28 +15,28 @@ from velum import __version__
 from velum.bmw import asked, local, routes, strict_openapi, techniques
 from velum.bmw.anonymizer import Anonymizer
 from velum.bmw.client import InferenceApi
-from velum.bmw.methods import Directory, Served
+from velum.bmw.methods import ApiDirectory, RemoteModel
 from velum.bmw.urls import Urls
-from velum.bmw.workers import Workers
-from velum.bmw.workshop import Workshop
+from velum.bmw.workers import RequestThreads
+from velum.bmw.workshop import ScratchDirs
 from velum.engine.engine import Engine
 from velum.errors import OutputFailed, VelumError
 from velum.limits import Limits
 from velum.media import DecoderPool
-from velum.plugins import Host
-from velum.remote.peers import Peers
+from velum.plugins import RuntimeConfig
+from velum.remote.peers import HttpClient
 from velum.service import docs, errors, health, metrics, page
-from velum.service.access import Access, Door, access_of
+from velum.service.access import Authenticator, AuthMiddleware, access_of
 from velum.service.audit import Audit, audit_of
 from velum.service.callers import SCOPES
-from velum.service.edge import Edge
+from velum.service.edge import RequestLimits
 from velum.service.metrics import Metrics
-from velum.service.native import Native, native
-from velum.service.office import Office, watched_craft, work_folder
+from velum.service.native import V1, native
+from velum.service.office import JobBackend, watched_craft, work_folder
 from velum.service.origins import SiteCheck, Sites
 from velum.service.traces import telemetry
 from velum.service.v1.intake import single_fields
-from velum.service.watch import Watch, WatchedEngine, WatchedGate, WatchedWorkers
+from velum.service.watch import ObservedAdmission, ObservedEngine, ObservedRequestThreads, ObserveRequests
 from velum.settings import Settings
 
 LOG = logging.getLogger("velum.service")
@@ -58,21 +58,21 @@ OWN = "What begins with `/v1`, and `/blur/`, is velum's own: failures have a sta
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _House:
+class AppState:
     """Everything that lives as long as the service."""
 
     api: routes.Api
     health: health.Health
     engine: Engine
     decoders: DecoderPool
-    peers: Peers
-    workshop: Workshop
-    directory: Directory
-    workers: Workers
-    access: Access
+    peers: HttpClient
+    workshop: ScratchDirs
+    directory: ApiDirectory
+    workers: RequestThreads
+    access: Authenticator
     metrics: Metrics
     audit: Audit | None
-    native: Native | None
+    native: V1 | None
 
     def open(self) -> None:
         """Begin. What is missing shows in `/health/ready`, and does not keep the rest from working."""
@@ -99,7 +99,7 @@ class _House:
         self.workshop.close()
 
 
-def create_app(settings: Settings | None = None, *, host: Host | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, *, host: RuntimeConfig | None = None) -> FastAPI:
     """Return the service. `host` replaces what the settings say of localizers and techniques, for tests and embedding.
 
     Its server may call `state.end` as soon as it is told to end: then the service is no longer ready, and streams that
@@ -137,14 +137,14 @@ def create_app(settings: Settings | None = None, *, host: Host | None = None) ->
         app.include_router(router, prefix=prefix, dependencies=[Depends(access.require(*SCOPES))])
     app.include_router(health.routes(house.health))
     if settings.service.page and not strict:
-        app.include_router(page.routes(page.Page()))
+        app.include_router(page.routes(page.UiFiles()))
     app.include_router(docs.routes())
     if settings.watch.metrics:
         guards = [] if settings.watch.metrics_open else [Depends(access.require("operate"))]
         app.include_router(metrics.routes(house.metrics, guards=guards))
     # The last is the outermost.
     app.add_middleware(
-        Door, access=access, free=frozenset({metrics.PATH} if settings.watch.metrics_open else ()),
+        AuthMiddleware, access=access, free=frozenset({metrics.PATH} if settings.watch.metrics_open else ()),
         places=settings.service.caller_requests or max(1, settings.service.requests // 2),
     )  # fmt: skip
     if settings.access.origins:
@@ -157,32 +157,32 @@ def create_app(settings: Settings | None = None, *, host: Host | None = None) ->
             SiteCheck, sites=Sites((*settings.access.hosts, settings.service.listen_host), settings.access.origins)
         )
     app.add_middleware(
-        Edge, requests=settings.service.requests, body_bytes=settings.service.body_bytes,
+        RequestLimits, requests=settings.service.requests, body_bytes=settings.service.body_bytes,
         upload_bytes=settings.limits().bytes, idle_seconds=settings.service.idle_seconds,
     )  # fmt: skip
-    app.add_middleware(Watch, metrics=house.metrics, audit=house.audit)
+    app.add_middleware(ObserveRequests, metrics=house.metrics, audit=house.audit)
     return app
 
 
-def _house(settings: Settings, host: Host) -> _House:
+def _house(settings: Settings, host: RuntimeConfig) -> AppState:
     service, bmw = settings.service, settings.bmw
-    peers, office = Peers(settings.remote), Office(settings)
+    peers, office = HttpClient(settings.remote), JobBackend(settings)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parallel = service.parallel or cores
     counts = None if bmw.strict else office.counts
     audit, seen = audit_of(settings), Metrics(counts)
-    gate = WatchedGate(seen, parallel, parallel + service.queue)
+    gate = ObservedAdmission(seen, parallel, parallel + service.queue)
     host = replace(host, peers=peers, localizers={**host.localizers, asked.NAME: asked.localizer(gate)})
     limits = Limits(**{"work_seconds": WORK_SECONDS, **settings.limit})
     decoders = DecoderPool(parallel)
-    engine = WatchedEngine(seen, hashes=audit is not None, host=host, limits=limits, decoders=decoders)
+    engine = ObservedEngine(seen, hashes=audit is not None, host=host, limits=limits, decoders=decoders)
     urls = Urls(bmw.folder, strict=bmw.strict)
-    own = local.Local(host)
-    directory = Directory(
+    own = local.BuiltinModels(host)
+    directory = ApiDirectory(
         urls, lambda url: _served(url, peers, strict=bmw.strict), techniques.shown(host),
         own=local.URL, local=own.served if bmw.local else lambda: (), strict=bmw.strict,
     )  # fmt: skip
-    workshop, workers = Workshop(bmw.videos), WatchedWorkers(service.requests)
+    workshop, workers = ScratchDirs(bmw.videos), ObservedRequestThreads(service.requests)
     anonymizer = Anonymizer(
         engine, directory, gate, limits, workshop, bmw.videos,
         threading.BoundedSemaphore(service.videos), strict=bmw.strict,
@@ -209,24 +209,24 @@ def _house(settings: Settings, host: Host) -> _House:
         )
     )
     state.blur = None if own_part is None else own_part.blurring.state
-    return _House(api, state, engine, decoders, peers, workshop, directory, workers, access, seen, audit, own_part)
+    return AppState(api, state, engine, decoders, peers, workshop, directory, workers, access, seen, audit, own_part)
 
 
-def _served(url: str, peers: Peers, *, strict: bool) -> Sequence[Served]:
+def _served(url: str, peers: HttpClient, *, strict: bool) -> Sequence[RemoteModel]:
     """Return what an inference API serves; its kinds in its own words, with `strict`.
 
     A model that the service cannot load leaves only itself out. Raises `VelumError` when it serves none that it can.
     """
     api = InferenceApi(url, peers)
-    served, failed = list[Served](), list[VelumError]()
+    served, failed = list[RemoteModel](), list[VelumError]()
     for model in api.models():
         try:
             one = api.describe(model)
         except VelumError as error:
             failed.append(error)
-            served.append(Served(model, fault=str(error)))
+            served.append(RemoteModel(model, fault=str(error)))
         else:
-            served.append(Served(model, one.stated if strict else one.kind, one.labels))
+            served.append(RemoteModel(model, one.stated if strict else one.kind, one.labels))
     if failed and len(failed) == len(served):
         raise failed[0]
     return served

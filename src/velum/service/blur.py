@@ -14,20 +14,20 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from velum.bmw.routes import note
-from velum.bmw.workers import Workers
+from velum.bmw.workers import RequestThreads
 from velum.errors import VelumError
 from velum.locate.asset import Model
 from velum.locate.choose import rules_for
 from velum.locate.models import catalog
 from velum.plan import METADATA, Plan
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.service.pose import with_pose_of
 from velum.service.problems import NotInstalled, Unsupported, documented
 from velum.service.v1.images import accepts, joined
 from velum.service.v1.intake import sent
 from velum.service.v1.plans import Plans
-from velum.service.v1.studio import Hidden, Studio, digest
-from velum.use import Use
+from velum.service.v1.studio import HiddenImage, ImageService, digest
+from velum.use import PartSpec
 
 NAME = "velum"
 """What the service calls itself: platforms find by it what it said of a picture before."""
@@ -38,13 +38,13 @@ PLATE = "license_plate"
 
 
 @dataclass(slots=True, eq=False)
-class Blurring:
+class PanoramaxService:
     """What the endpoint works with. `plan_name` is a plan of the operator, "" for velum's own choice."""
 
-    studio: Studio
+    studio: ImageService
     plans: Plans
-    workers: Workers
-    host: Host
+    workers: RequestThreads
+    host: RuntimeConfig
     here: Callable[[Model], bool]
     most: int
     plan_name: str = ""
@@ -111,7 +111,7 @@ class Blurring:
 
     def _choice(self) -> tuple[Plan, bool]:
         """Return what blurs faces and licence plates, and whether all models for plates are on this machine."""
-        blur = Use("blur")
+        blur = PartSpec("blur")
         known = catalog(self.host)
         plates = rules_for([PLATE], blur, self.host)
         able = tuple(rule for rule in plates if rule.locate.name in known and self.here(known[rule.locate.name]))
@@ -124,7 +124,7 @@ class Blurring:
         return Plan((*rules_for(["face"], blur, self.host), *able), metadata=METADATA), len(able) == len(plates)
 
 
-def routes(blurring: Blurring) -> APIRouter:
+def routes(blurring: PanoramaxService) -> APIRouter:
     """Return the endpoint."""
     router = APIRouter(tags=["Street pictures"])
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -166,17 +166,17 @@ _BODY: dict[str, Any] = {
 }
 
 
-def _alone(made: Hidden) -> Response:
+def _alone(made: HiddenImage) -> Response:
     return Response(made.data, media_type="image/jpeg", headers=_headers(made))
 
 
-def _both(made: Hidden) -> Response:
+def _both(made: HiddenImage) -> Response:
     said = {"blurring_id": secrets.token_hex(16), "service_name": NAME, "annotations": []}
     both = ((b"metadata", b"application/json", json.dumps(said).encode()), (b"image", b"image/jpeg", made.data))
     return joined(both, _headers(made), "multipart/form-data")
 
 
-def _headers(made: Hidden) -> dict[str, str]:
+def _headers(made: HiddenImage) -> dict[str, str]:
     return {
         "x-velum-hidden": str(len(made.report.hidden)), "x-velum-report": digest(made.report),
         "cache-control": "no-store", "vary": "accept",

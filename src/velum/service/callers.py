@@ -13,7 +13,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class Quota:
     """How much one caller may ask for; 0 is without a limit."""
 
     requests_per_minute: int = 0
@@ -21,21 +21,22 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Principal:
     """Who asks: `name` owns the jobs that are handed in."""
 
     name: str
     scopes: frozenset[Scope]
-    allowance: Allowance = field(default_factory=Allowance)
+    allowance: Quota = field(default_factory=Quota)
 
 
-ANYONE = Caller("anonymous", frozenset(SCOPES))
+ANYONE = Principal("anonymous", frozenset(SCOPES))
 """Everyone, where access is not restricted."""
 
 
-class Denied(Unavailable):
+class AccessDenied(Unavailable):
     """A request is not served because of who asks for it."""
 
+    code = "Denied"
     http_status = 403
 
     @property
@@ -44,9 +45,10 @@ class Denied(Unavailable):
         return {}
 
 
-class NotKnown(Denied):
+class Unauthenticated(AccessDenied):
     """The request names nobody who is known."""
 
+    code = "NotKnown"
     http_status = 401
 
     @property
@@ -55,9 +57,10 @@ class NotKnown(Denied):
         return {"www-authenticate": 'Bearer realm="velum"'}
 
 
-class TooMuch(Denied):
+class RateLimited(AccessDenied):
     """The caller has asked for as much as is allowed. `seconds` is how long to wait."""
 
+    code = "TooMuch"
     http_status = 429
 
     def __init__(self, message: str, seconds: int) -> None:

@@ -35,7 +35,7 @@ LOG = logging.getLogger("velum.service")
 
 
 @dataclass(slots=True)
-class Edge:
+class RequestLimits:
     """Serves up to `requests` at a time, each with a body of at most `body_bytes`.
 
     What is streamed to `UPLOADS` is counted there, and never in memory: it may have up to `upload_bytes`.
@@ -56,7 +56,7 @@ class Edge:
             return
         uploading = scope["path"].startswith(UPLOADS)
         most = max(self.body_bytes, self.upload_bytes) if uploading else self.body_bytes
-        visit = _Visit(scope, receive, send, most, self.idle_seconds)
+        visit = _RequestContext(scope, receive, send, most, self.idle_seconds)
         self._inside += 1
         try:
             if self._inside > self.requests and not scope["path"].startswith("/health/"):
@@ -89,7 +89,7 @@ def _has_two_lengths(headers: Headers) -> bool:
 
 
 @dataclass(slots=True)
-class _Visit:
+class _RequestContext:
     """One request on its way through the service."""
 
     scope: Scope

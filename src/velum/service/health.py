@@ -12,11 +12,11 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from velum.bmw.methods import Directory
+from velum.bmw.methods import ApiDirectory
 from velum.engine.engine import Engine
 from velum.errors import VelumError
 from velum.plan import Plan
-from velum.remote.peers import Peers
+from velum.remote.peers import HttpClient
 
 LOG = logging.getLogger("velum.service")
 
@@ -26,8 +26,8 @@ class Health:
     """What there is to say. `local` is whether velum's own models are offered."""
 
     engine: Engine
-    directory: Directory
-    peers: Peers
+    directory: ApiDirectory
+    peers: HttpClient
     videos: Path
     local: bool = True
     jobs: Callable[[], object] | None = None

@@ -21,7 +21,7 @@ from typing import Any, Self
 from filelock import FileLock
 
 from velum.errors import BadPlan, OutputFailed, Unavailable
-from velum.service.callers import SCOPES, Allowance, Caller, NotKnown, Scope
+from velum.service.callers import SCOPES, Principal, Quota, Scope, Unauthenticated
 
 PREFIX = "velum_"
 """What every key begins with, so that scanners for secrets find keys that were published by mistake."""
@@ -32,7 +32,7 @@ _FORM = re.compile(PREFIX + r"([0-9a-f]{12})_([\w-]{43})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """What is kept of a key: not the key. Times are epoch seconds; `expires` None is never, `revoked` None is not."""
 
     id: str
@@ -76,42 +76,42 @@ class Key:
         return "expired" if self.expires is not None and self.expires <= now else "valid"
 
 
-class Keys:
+class ApiKeys:
     """The keys of a file, which is read again when it has changed. Called from several threads at once."""
 
-    def __init__(self, file: Path, usual: Allowance | None = None) -> None:
+    def __init__(self, file: Path, usual: Quota | None = None) -> None:
         """Prepare; `usual` is for keys without an allowance of their own."""
-        self.file, self._usual = file, usual or Allowance()
+        self.file, self._usual = file, usual or Quota()
         self._lock = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
-        self._known: Mapping[str, Key] = {}
+        self._known: Mapping[str, ApiKey] = {}
 
-    def all(self) -> tuple[Key, ...]:
+    def all(self) -> tuple[ApiKey, ...]:
         """Return all keys, oldest first. Raises `Unavailable` for a file that cannot be read."""
         return tuple(self._current().values())
 
-    def caller(self, secret: str) -> Caller:
-        """Return whose key this is. Raises `NotKnown`, and `Unavailable` for a file that cannot be read."""
+    def caller(self, secret: str) -> Principal:
+        """Return whose key this is. Raises `Unauthenticated`, and `Unavailable` for a file that cannot be read."""
         found = _FORM.fullmatch(secret)
         key = self._current().get(found[1]) if found else None
         given = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
         # Compared also where there is no such key, so that the time taken does not tell ids.
         same = hmac.compare_digest(given, key.sha256 if key else "0" * 64)
         if key is None or not same:
-            raise NotKnown("the key is not known; check that it is complete, or ask the operator for one")
+            raise Unauthenticated("the key is not known; check that it is complete, or ask the operator for one")
         if (state := key.state(time.time())) != "valid":
-            raise NotKnown(f"the key {key.id} is {state}; ask the operator for another")
+            raise Unauthenticated(f"the key {key.id} is {state}; ask the operator for another")
         requests, volume = key.requests_per_minute, key.bytes_per_day
-        allowance = Allowance(
+        allowance = Quota(
             self._usual.requests_per_minute if requests is None else requests,
             self._usual.bytes_per_day if volume is None else volume,
         )
-        return Caller(key.name, key.scopes, allowance)
+        return Principal(key.name, key.scopes, allowance)
 
     def add(
         self, name: str, scopes: Iterable[Scope], *, expires: float | None = None,
         requests_per_minute: int | None = None, bytes_per_day: int | None = None,
-    ) -> tuple[Key, str]:  # fmt: skip
+    ) -> tuple[ApiKey, str]:  # fmt: skip
         """Make a key, and return it with its secret, which is kept nowhere.
 
         Raises `BadPlan` for a name or scopes that cannot be, or a name that a valid key has; `OutputFailed`.
@@ -123,7 +123,7 @@ class Keys:
         id_, now = secrets.token_hex(6), time.time()
         secret = f"{PREFIX}{id_}_{secrets.token_urlsafe(32)}"
         digest = hashlib.sha256(secret.encode()).hexdigest()
-        key = Key(id_, name, wanted, digest, now, expires, None, requests_per_minute, bytes_per_day)
+        key = ApiKey(id_, name, wanted, digest, now, expires, None, requests_per_minute, bytes_per_day)
         with self._writing():
             known = self._current()
             if any(one.name == name and one.state(now) == "valid" for one in known.values()):
@@ -131,7 +131,7 @@ class Keys:
             self._write([*known.values(), key])
         return key, secret
 
-    def revoke(self, which: str) -> Key:
+    def revoke(self, which: str) -> ApiKey:
         """Take back the key of that id, or the valid one of that name. Raises `BadPlan` when there is none."""
         with self._writing():
             known, now = self._current(), time.time()
@@ -142,7 +142,7 @@ class Keys:
                     return revoked
         raise BadPlan(f"there is no key {which[:80]!r}; 'velum keys list' shows which there are")
 
-    def _current(self) -> Mapping[str, Key]:
+    def _current(self) -> Mapping[str, ApiKey]:
         with self._lock:
             try:
                 stat = self.file.stat()
@@ -165,7 +165,7 @@ class Keys:
             raise OutputFailed(f"cannot make {self.file.parent}: {error.strerror or error}") from error
         return FileLock(f"{self.file}.lock", mode=0o600)
 
-    def _write(self, keys: list[Key]) -> None:
+    def _write(self, keys: list[ApiKey]) -> None:
         text = json.dumps({"keys": [key.to_json() for key in keys]}, indent=1)
         try:
             number, name = tempfile.mkstemp(dir=self.file.parent, prefix=".keys-")  # for its owner alone
@@ -183,9 +183,9 @@ class Keys:
             ) from error
 
 
-def _read(file: Path) -> Mapping[str, Key]:
+def _read(file: Path) -> Mapping[str, ApiKey]:
     try:
-        keys = [Key.from_json(one) for one in json.loads(file.read_bytes())["keys"]]
+        keys = [ApiKey.from_json(one) for one in json.loads(file.read_bytes())["keys"]]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Unavailable(
             f"the file of keys {file} is damaged ({type(error).__name__}: {error}); restore it from a copy"

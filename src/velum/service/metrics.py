@@ -83,7 +83,7 @@ class Metrics:
 
     def failed(self, error: VelumError) -> None:
         """Count a source that failed."""
-        self._failures.labels(type(error).__name__).inc()
+        self._failures.labels(error.code).inc()
 
     def text(self) -> bytes:
         """Return all numbers in the text format of Prometheus."""

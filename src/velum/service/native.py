@@ -7,41 +7,41 @@ from functools import partial
 
 from fastapi import APIRouter, Depends
 
-from velum.bmw.gate import Gate
-from velum.bmw.workers import Workers
-from velum.bmw.workshop import Workshop
+from velum.bmw.gate import Admission
+from velum.bmw.workers import RequestThreads
+from velum.bmw.workshop import ScratchDirs
 from velum.engine.engine import Engine
 from velum.errors import OutputFailed
-from velum.plugins import Host
-from velum.remote.peers import Peers
+from velum.plugins import RuntimeConfig
+from velum.remote.peers import HttpClient
 from velum.service import blur
-from velum.service.access import Access, keys_file
-from velum.service.keys import Keys
-from velum.service.office import Crew, Making, Office, work_folder
+from velum.service.access import Authenticator, keys_file
+from velum.service.keys import ApiKeys
+from velum.service.office import InProcessWorker, JobBackend, ProcessorFactory, work_folder
 from velum.service.v1 import approvals, counter, images, jobs, keyring, offered, review, session, uploads
 from velum.service.v1.obtainable import Obtainable
 from velum.service.v1.plans import Plans
 from velum.service.v1.previews import Previews
-from velum.service.v1.studio import Studio
+from velum.service.v1.studio import ImageService
 from velum.settings import Settings
 
 LOG = logging.getLogger("velum.service")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Native:
+class V1:
     """Everything of it that lives as long as the service."""
 
-    office: Office
-    crew: Crew | None
-    workshop: Workshop
+    office: JobBackend
+    crew: InProcessWorker | None
+    workshop: ScratchDirs
     images: images.Images
-    blurring: blur.Blurring
-    offered: offered.Offered
-    receiving: uploads.Receiving
-    counter: counter.Counter
+    blurring: blur.PanoramaxService
+    offered: offered.Capabilities
+    receiving: uploads.UploadService
+    counter: counter.JobService
     previews: Previews
-    keys: Keys
+    keys: ApiKeys
     eyes: int
     watchers: int
     ending: Callable[[], bool]
@@ -66,7 +66,7 @@ class Native:
         self.office.close()
         self.workshop.close()
 
-    def routers(self, access: Access) -> Iterator[tuple[str, APIRouter]]:
+    def routers(self, access: Authenticator) -> Iterator[tuple[str, APIRouter]]:
         """Yield the endpoints, each with the path they lie under."""
         anonymizing = APIRouter(dependencies=[Depends(access.require("anonymize"))])
         anonymizing.include_router(images.routes(self.images), prefix="/v1")
@@ -83,45 +83,47 @@ class Native:
 
 def native(  # noqa: PLR0913 - all but three are given by name
     settings: Settings,
-    host: Host,
+    host: RuntimeConfig,
     engine: Engine,
     *,
-    gate: Gate,
-    workers: Workers,
-    peers: Peers,
-    office: Office,
-    craft: Making,
+    gate: Admission,
+    workers: RequestThreads,
+    peers: HttpClient,
+    office: JobBackend,
+    craft: ProcessorFactory,
     ending: Callable[[], bool],
-) -> Native:
+) -> V1:
     """Return it. The gate, the workers and the connections are those of the whole service.
 
     `ending` tells whether that has been told to end.
     """
     service, most = settings.service, settings.limits().bytes
     plans = Plans(service.plans, engine)
-    workshop = Workshop(work_folder(settings))
-    studio = Studio(engine, gate, workshop)
-    shown = offered.Offered(host, plans, Obtainable(host))
-    return Native(
+    workshop = ScratchDirs(work_folder(settings))
+    studio = ImageService(engine, gate, workshop)
+    shown = offered.Capabilities(host, plans, Obtainable(host))
+    return V1(
         office=office,
-        crew=Crew(settings, peers, craft) if settings.jobs.in_process else None,
+        crew=InProcessWorker(settings, peers, craft) if settings.jobs.in_process else None,
         workshop=workshop,
         images=images.Images(studio, plans, workers, service.picture_bytes),
-        blurring=blur.Blurring(studio, plans, workers, host, shown.here, service.picture_bytes, service.blur_plan),
+        blurring=blur.PanoramaxService(
+            studio, plans, workers, host, shown.here, service.picture_bytes, service.blur_plan
+        ),
         offered=shown,
-        receiving=uploads.Receiving(office, streams=service.requests),
-        counter=counter.Counter(
+        receiving=uploads.UploadService(office, streams=service.requests),
+        counter=counter.JobService(
             office, plans, peers, counter.Allowed(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks), most
         ),
         previews=Previews(workshop, settings.limits(), partial(_kept, office)),
-        keys=Keys(keys_file(settings)),
+        keys=ApiKeys(keys_file(settings)),
         eyes=settings.jobs.eyes,
         watchers=max(1, service.requests // 2),
         ending=ending,
     )
 
 
-def _kept(office: Office, job: str) -> bool:
+def _kept(office: JobBackend, job: str) -> bool:
     """Tell whether the source of a job is still kept."""
     found = office.open().desk.get(job)
     return found is not None and found.source_kept

@@ -9,15 +9,27 @@ from functools import partial
 from pathlib import Path
 
 from velum.errors import Unavailable, VelumError
-from velum.jobs import Craft, Database, Desk, Pace, Retention, Store, Uploads, Worker, join, store_at, through
+from velum.jobs import (
+    Database,
+    JobProcessor,
+    JobQueue,
+    Retention,
+    Store,
+    Uploads,
+    Worker,
+    WorkerTiming,
+    http_sender,
+    join,
+    open_store,
+)
 from velum.jobs.scratch import sweep_dead
 from velum.limits import Limits
-from velum.plugins import Host
-from velum.remote.peers import Peers
+from velum.plugins import RuntimeConfig
+from velum.remote.peers import HttpClient
 from velum.service.audit import Audit, audit_of
 from velum.service.metrics import Metrics
 from velum.service.traces import spans
-from velum.service.watch import WatchedCraft
+from velum.service.watch import ObservedProcessor
 from velum.settings import Settings
 
 LOG = logging.getLogger("velum.service")
@@ -29,21 +41,21 @@ PAUSE_SECONDS = 5.0
 ANSWER_SECONDS = 3.0
 """How long the store may take to say that it is there."""
 
-Making = Callable[[Callable[[], Host], Limits], Craft]
+ProcessorFactory = Callable[[Callable[[], RuntimeConfig], Limits], JobProcessor]
 """Makes what does jobs, of what makes a host in its process, and the limits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opened:
+class Backend:
     """What is open: the database's desk, the store and the uploads."""
 
     database: Database
-    desk: Desk
+    desk: JobQueue
     store: Store
     uploads: Uploads
 
 
-class Office:
+class JobBackend:
     """Opens what jobs need when it is first needed: a database that is down keeps nothing else from working.
 
     Safe to share between threads.
@@ -52,12 +64,12 @@ class Office:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._rooms: Opened | None = None
+        self._rooms: Backend | None = None
         self._failure: VelumError | None = None
         self._failed_at = 0.0
         self._look: _Look | None = None
 
-    def open(self) -> Opened:
+    def open(self) -> Backend:
         """Return what is open. Raises `Unavailable` when the database does not answer, and as `join` does."""
         with self._lock:
             if self._rooms is None:
@@ -86,7 +98,7 @@ class Office:
     def delete(self, job: str) -> bool:
         """Delete a job with all that it has here, and what workers that died on this machine left of any job.
 
-        Raises as `Desk.delete` does, and `OutputFailed` when such a leftover stays.
+        Raises as `JobQueue.delete` does, and `OutputFailed` when such a leftover stays.
         """
         desk = self.open().desk
         sweep_dead(work_folder(self._settings))
@@ -99,7 +111,7 @@ class Office:
         if rooms is not None:
             rooms.database.close()
 
-    def _opened(self) -> Opened:
+    def _opened(self) -> Backend:
         store = _store(self._settings)
         uploads = _uploads(self._settings, store)
         database = Database(_database(self._settings))
@@ -108,7 +120,7 @@ class Office:
         except VelumError:
             database.close()
             raise
-        return Opened(database, Desk(database, store), store, uploads)
+        return Backend(database, JobQueue(database, store), store, uploads)
 
 
 class _Look:
@@ -141,10 +153,10 @@ class _Look:
             self._done.set()
 
 
-class Crew:
+class InProcessWorker:
     """A worker in a thread of the service, so that jobs are done where nothing else does them."""
 
-    def __init__(self, settings: Settings, peers: Peers, craft: Making) -> None:
+    def __init__(self, settings: Settings, peers: HttpClient, craft: ProcessorFactory) -> None:
         self._settings, self._peers, self._craft = settings, peers, craft
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="velum-worker")
@@ -168,16 +180,16 @@ class Crew:
                 self._stop.wait(PAUSE_SECONDS)
 
 
-def watched_craft(settings: Settings, metrics: Metrics, audit: Audit | None) -> Making:
+def watched_craft(settings: Settings, metrics: Metrics, audit: Audit | None) -> ProcessorFactory:
     """Return what makes crafts that are counted and audited, and traced where that is set.
 
     Raises `Unavailable` when it is, and the extra is missing.
     """
     tracing = spans(traces=settings.watch.traces)
-    return partial(WatchedCraft, metrics, audit, span_seconds=settings.jobs.span_seconds, tracing=tracing)
+    return partial(ObservedProcessor, metrics, audit, span_seconds=settings.jobs.span_seconds, tracing=tracing)
 
 
-def worker(settings: Settings, peers: Peers, craft: Making | None = None) -> Worker:
+def worker(settings: Settings, peers: HttpClient, craft: ProcessorFactory | None = None) -> Worker:
     """Return a worker."""
     jobs = settings.jobs
     making = craft or watched_craft(settings, Metrics(), audit_of(settings))
@@ -185,12 +197,12 @@ def worker(settings: Settings, peers: Peers, craft: Making | None = None) -> Wor
     return Worker(
         _database(settings), store, lambda: making(_maker(settings), settings.limits()),
         folder=work_folder(settings), concurrency=jobs.concurrency, overall=jobs.overall or None,
-        pace=Pace(drain_seconds=settings.service.grace_seconds), uploads=_uploads(settings, store),
+        pace=WorkerTiming(drain_seconds=settings.service.grace_seconds), uploads=_uploads(settings, store),
         retention=Retention(
             originals_seconds=jobs.originals_seconds, results_seconds=jobs.results_seconds,
             jobs_seconds=jobs.records_seconds, unclaimed_seconds=jobs.unclaimed_seconds,
         ),
-        notify=through(peers) if jobs.webhooks else None,
+        notify=http_sender(peers) if jobs.webhooks else None,
     )  # fmt: skip
 
 
@@ -199,11 +211,11 @@ def work_folder(settings: Settings) -> Path:
     return settings.jobs.work or settings.jobs.data / "work"
 
 
-def _host(settings: Settings) -> Host:
+def _host(settings: Settings) -> RuntimeConfig:
     return settings.host(mode="throughput")
 
 
-def _maker(settings: Settings) -> partial[Host]:
+def _maker(settings: Settings) -> partial[RuntimeConfig]:
     """Return what makes a host in another process: read-only views of tables cannot go there."""
     return partial(_host, replace(settings, weights=dict(settings.weights), limit=dict(settings.limit)))
 
@@ -213,7 +225,7 @@ def _database(settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> Store:
-    return store_at(settings.jobs.store or settings.jobs.data / "store")
+    return open_store(settings.jobs.store or settings.jobs.data / "store")
 
 
 def _uploads(settings: Settings, store: Store) -> Uploads:

@@ -14,9 +14,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from velum.errors import BadPlan, Unavailable
-from velum.remote.peers import Peers
-from velum.remote.reach import Reach
-from velum.service.callers import SCOPES, Allowance, Caller, NotKnown, Scope
+from velum.remote.peers import HttpClient
+from velum.remote.reach import NetworkPolicy
+from velum.service.callers import SCOPES, Principal, Quota, Scope, Unauthenticated
 
 DISCOVERY = ".well-known/openid-configuration"
 """OpenID Connect Discovery 1.0, section 4."""
@@ -85,11 +85,11 @@ class Tokens:
     """Tells callers by their tokens. Called from several threads at once."""
 
     def __init__(
-        self, issuer: Issuer, allowance: Allowance, *, peers: Peers | None = None,
+        self, issuer: Issuer, allowance: Quota, *, peers: HttpClient | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._issuer, self._allowance, self._clock = issuer, allowance, clock
-        self._peers = peers or Peers(reach(issuer))
+        self._peers = peers or HttpClient(reach(issuer))
         self._lock = threading.Lock()
         self._keys: Mapping[str, Pem] = {}
         self._fetched, self._tried = -KEPT_SECONDS, -FLOOR_SECONDS
@@ -102,22 +102,24 @@ class Tokens:
             sub={"essential": True},
         )
 
-    def caller(self, token: str) -> Caller:
-        """Return whose token this is. Raises `NotKnown`, and `Unavailable` while the issuer's keys cannot be had."""
+    def caller(self, token: str) -> Principal:
+        """Return whose token this is. Raises `Unauthenticated`, and `Unavailable` without the issuer's keys."""
         try:
             if len(token) > LONGEST:
-                raise NotKnown(f"the token has more than {LONGEST:,} characters; ask the issuer for a shorter one")
+                raise Unauthenticated(
+                    f"the token has more than {LONGEST:,} characters; ask the issuer for a shorter one"
+                )
             header = jws.extract_compact(token.encode("ascii")).headers()
             key = self._key(header.get("kid"))
             # The key says which algorithm is right, never the token: neither none nor a signature by the public key.
             claims = jwt.decode(token, key, algorithms=[_algorithm(key)]).claims
             self._claims.validate(claims)
         except (JoseError, ValueError, TypeError) as error:  # TypeError: headers of odd types, such as a crit of null
-            raise NotKnown(f"the token is not accepted: {error}; ask the issuer for another") from error
+            raise Unauthenticated(f"the token is not accepted: {error}; ask the issuer for another") from error
         subject = claims["sub"]
         if not re.fullmatch(r"[!-~]{1,200}", subject):
-            raise NotKnown("the token's subject is not of 1 to 200 printable ASCII characters")
-        return Caller(f"oidc:{subject}", self._issuer.granted(claims), self._allowance)
+            raise Unauthenticated("the token's subject is not of 1 to 200 printable ASCII characters")
+        return Principal(f"oidc:{subject}", self._issuer.granted(claims), self._allowance)
 
     def close(self) -> None:
         """End the connections to the issuer."""
@@ -136,7 +138,7 @@ class Tokens:
                 return self._keys[name]
             if name is None and len(self._keys) == 1:
                 return next(iter(self._keys.values()))
-        raise NotKnown("the token is signed by no key of the issuer; ask the issuer for another")
+        raise Unauthenticated("the token is signed by no key of the issuer; ask the issuer for another")
 
     def _fetch(self, now: float) -> None:
         """Fetch the keys; when that fails, those that are known stay."""
@@ -157,15 +159,15 @@ class Tokens:
         return where
 
 
-def reach(issuer: Issuer) -> Reach:
+def reach(issuer: Issuer) -> NetworkPolicy:
     """Return how an issuer is asked: nobody else is, and nobody waits for long."""
-    return Reach(
+    return NetworkPolicy(
         allow=issuer.hosts, deny=("*",), connect_seconds=3, read_seconds=5, total_seconds=10, attempts=2,
         answer_bytes=1 << 20,
     )  # fmt: skip
 
 
-def _object(peers: Peers, url: str) -> Mapping[str, Any]:
+def _object(peers: HttpClient, url: str) -> Mapping[str, Any]:
     answer = peers.get(url)
     try:
         value = json.loads(answer.body)

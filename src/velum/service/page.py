@@ -39,7 +39,7 @@ class _File:
     tag: str
 
 
-class Page:
+class UiFiles:
     """The files of the page, by their paths. Other paths do not exist, so none can lead elsewhere."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Page:
         return Response(file.body, headers=headers, media_type=file.kind)
 
 
-def routes(page: Page) -> APIRouter:
+def routes(page: UiFiles) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter(include_in_schema=False)
 

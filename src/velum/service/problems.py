@@ -60,9 +60,10 @@ _HIDDEN = {
 """What clients are told in place of messages in which paths and addresses of the service may stand."""
 
 
-class Refused(BadInput):
+class Problem(BadInput):
     """A request that cannot be served as it is. `headers` and `facts` go into the answer."""
 
+    code = "Refused"
     http_status = 400
 
     def __init__(self, message: str, *, headers: Mapping[str, str] | None = None, **facts: Any) -> None:
@@ -71,41 +72,44 @@ class Refused(BadInput):
         self.facts = facts
 
 
-class Malformed(Refused):
+class Malformed(Problem):
     """The body or a header cannot be read."""
 
 
-class NotFound(Refused):
+class NotFoundProblem(Problem):
     """There is no such thing, or it is someone else's."""
 
+    code = "NotFound"
     http_status = 404
 
 
-class Conflict(Refused):
+class ConflictProblem(Problem):
     """It does not go in the present state."""
 
+    code = "Conflict"
     http_status = 409
 
 
-class Expired(Refused):
+class ExpiredProblem(Problem):
     """It was there, and was deleted after its time."""
 
+    code = "Expired"
     http_status = 410
 
 
-class Overtaken(Refused):
+class Overtaken(Problem):
     """Someone else has changed it since the caller looked at it."""
 
     http_status = 412
 
 
-class Unsupported(Refused):
+class Unsupported(Problem):
     """The body is of a kind that is not taken here."""
 
     http_status = 415
 
 
-class NotSatisfiable(Refused):
+class NotSatisfiable(Problem):
     """The range of bytes lies outside."""
 
     http_status = 416
@@ -156,10 +160,10 @@ def _code(error: VelumError) -> str:
     """Return the name of the error that clients know: kinds of `Unavailable` are our own concern."""
     kind = type(error)
     if issubclass(kind, AddressRefused):
-        return BadPlan.__name__
+        return BadPlan.code
     if issubclass(kind, NotInstalled):
-        return kind.__name__
-    return Unavailable.__name__ if issubclass(kind, Unavailable) and kind.http_status == 503 else kind.__name__
+        return kind.code
+    return Unavailable.code if issubclass(kind, Unavailable) and kind.http_status == 503 else kind.code
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -8,10 +8,10 @@ from limits import RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
 
-from velum.service.callers import Caller, TooMuch
+from velum.service.callers import Principal, RateLimited
 
 
-class Rates:
+class RateLimits:
     """Counts the requests of the last minute, and the bytes of a day, which begins with the first of them.
 
     A last day that moves would need a list of when each byte came.
@@ -22,17 +22,17 @@ class Rates:
         self._requests, self._bytes = MovingWindowRateLimiter(storage), FixedWindowRateLimiter(storage)
         self._lock = threading.Lock()
 
-    def request(self, caller: Caller) -> None:
-        """Count one request. Raises `TooMuch` when the caller has sent as many as allowed."""
+    def request(self, caller: Principal) -> None:
+        """Count one request. Raises `RateLimited` when the caller has sent as many as allowed."""
         if not (most := caller.allowance.requests_per_minute):
             return
         item = RateLimitItemPerMinute(most, namespace="requests")
         if not self._requests.hit(item, caller.name):
             seconds = _until(self._requests.get_window_stats(item, caller.name).reset_time)
-            raise TooMuch(f"{caller.name} may send {most:,} requests a minute, and has; wait {seconds} s", seconds)
+            raise RateLimited(f"{caller.name} may send {most:,} requests a minute, and has; wait {seconds} s", seconds)
 
-    def volume(self, caller: Caller, number: int) -> None:
-        """Count bytes of uploads. Raises `TooMuch` when they are more than the caller may still send."""
+    def volume(self, caller: Principal, number: int) -> None:
+        """Count bytes of uploads. Raises `RateLimited` when they are more than the caller may still send."""
         if not (most := caller.allowance.bytes_per_day) or not number:
             return
         item = RateLimitItemPerDay(most, namespace="bytes")
@@ -43,7 +43,7 @@ class Rates:
                 self._bytes.hit(item, caller.name, cost=number)
         if not fits:
             stats = self._bytes.get_window_stats(item, caller.name)
-            raise TooMuch(
+            raise RateLimited(
                 f"{caller.name} may send {most:,} bytes a day, of which {stats.remaining:,} are left; "
                 f"this upload has {number:,} or more",
                 _until(stats.reset_time),

@@ -16,22 +16,22 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from velum import media
-from velum.bmw.gate import Gate
+from velum.bmw.gate import Admission
 from velum.bmw.routes import FACTS
-from velum.bmw.workers import Workers
+from velum.bmw.workers import RequestThreads
 from velum.engine.engine import DEFAULT_PLAN, Engine, Progress
-from velum.engine.stages import Tell
+from velum.engine.stages import OnRegions
 from velum.errors import OutputFailed, VelumError
-from velum.findings import Findings
-from velum.jobs.craft import EngineCraft, Made, Result, Task
+from velum.findings import Annotations
+from velum.jobs.craft import EngineProcessor, JobOutput, PieceResult, Task
 from velum.jobs.values import Piece
 from velum.limits import Limits
 from velum.plan import Plan
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.report import Report
 from velum.service.access import CALLER
 from velum.service.audit import Audit
-from velum.service.callers import ANYONE, Caller
+from velum.service.callers import ANYONE, Principal
 from velum.service.edge import CLIENT_GONE, REQUEST
 from velum.service.metrics import PATH, Metrics
 from velum.service.paths import shut
@@ -50,25 +50,25 @@ REFUSED = frozenset({401, 403, 429})
 NOTED = ("job", "plan", "input_sha256", "output_sha256")
 """Facts that an endpoint may note of its request; they go before what the engine says."""
 
-_NOBODY = Caller("", frozenset())
+_NOBODY = Principal("", frozenset())
 
 T = TypeVar("T")
 
 
-class WatchedEngine(Engine):
+class ObservedEngine(Engine):
     """An engine whose work is counted, and told to the request it is done for; with hashes, for an audit log."""
 
     def __init__(
-        self, metrics: Metrics, *, hashes: bool, host: Host | None = None, limits: Limits | None = None,
+        self, metrics: Metrics, *, hashes: bool, host: RuntimeConfig | None = None, limits: Limits | None = None,
         decoders: media.DecoderPool | None = None,
     ) -> None:  # fmt: skip
         super().__init__(host=host, limits=limits, decoders=decoders)
         self._metrics, self._hashes = metrics, hashes
 
     def hide(
-        self, source: str | Path | media.Live | media.Held, target: str | Path | media.Outlet,
-        plan: Plan = DEFAULT_PLAN, *, regions: Findings | None = None, overwrite: bool = False,
-        progress: Progress | None = None, tell: Tell | None = None,
+        self, source: str | Path | media.LiveSource | media.BytesSource, target: str | Path | media.StreamSink,
+        plan: Plan = DEFAULT_PLAN, *, regions: Annotations | None = None, overwrite: bool = False,
+        progress: Progress | None = None, tell: OnRegions | None = None,
     ) -> Report:  # fmt: skip
         """Do as `Engine` does."""
         with self._counted():
@@ -92,8 +92,8 @@ class WatchedEngine(Engine):
         return result, report
 
     def locate(
-        self, source: str | Path | media.Held, plan: Plan = DEFAULT_PLAN, *, progress: Progress | None = None
-    ) -> Findings:
+        self, source: str | Path | media.BytesSource, plan: Plan = DEFAULT_PLAN, *, progress: Progress | None = None
+    ) -> Annotations:
         """Do as `Engine` does."""
         with self._counted():
             found = super().locate(source, plan, progress=progress)
@@ -118,25 +118,25 @@ class WatchedEngine(Engine):
         )  # fmt: skip
 
 
-class WatchedCraft(EngineCraft):
+class ObservedProcessor(EngineProcessor):
     """Does jobs that are counted, and written down when they are done."""
 
     def __init__(
-        self, metrics: Metrics, audit: Audit | None, host: Callable[[], Host], limits: Limits, *,
+        self, metrics: Metrics, audit: Audit | None, host: Callable[[], RuntimeConfig], limits: Limits, *,
         span_seconds: float = media.SPAN_SECONDS, tracing: Spans | None = None,
     ) -> None:  # fmt: skip
         super().__init__(host, limits, span_seconds=span_seconds)
         self._metrics, self._audit, self._tracing = metrics, audit, tracing or spans(traces=False)
 
     def cut(self, task: Task) -> Sequence[Piece]:
-        """Do as `EngineCraft` does."""
+        """Do as `EngineProcessor` does."""
         with self._seen("job cut", task) as note:
             pieces = super().cut(task)
             note({"velum.pieces": len(pieces)})
         return pieces
 
-    def make(self, task: Task, piece: Piece) -> Made:
-        """Do as `EngineCraft` does."""
+    def make(self, task: Task, piece: Piece) -> PieceResult:
+        """Do as `EngineProcessor` does."""
         with self._seen("job make", task, piece=piece.index) as note:
             made = super().make(task, piece)
             seconds = {f"velum.seconds.{stage}": spent for stage, spent in made.note.get("seconds", {}).items()}
@@ -153,8 +153,8 @@ class WatchedCraft(EngineCraft):
             self._metrics.failed(error)
             raise
 
-    def join(self, task: Task, made: Sequence[Made]) -> Result:
-        """Do as `EngineCraft` does. A job that a crash makes join twice is told twice."""
+    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
+        """Do as `EngineProcessor` does. A job that a crash makes join twice is told twice."""
         with self._seen("job join", task, pieces=len(made)):
             result = super().join(task, made)
         report = result.report
@@ -170,7 +170,7 @@ class WatchedCraft(EngineCraft):
         return result
 
 
-class WatchedGate(Gate):
+class ObservedAdmission(Admission):
     """A gate that tells how many wait."""
 
     def __init__(self, metrics: Metrics, parallel: int, places: int) -> None:
@@ -190,16 +190,16 @@ class WatchedGate(Gate):
             inner.__exit__(None, None, None)
 
 
-class WatchedWorkers(Workers):
+class ObservedRequestThreads(RequestThreads):
     """Threads that know whose request they work for."""
 
     async def run(self, request: Request, work: Callable[[Event], T]) -> T:
-        """Return what `work` returns, as `Workers` does."""
+        """Return what `work` returns, as `RequestThreads` does."""
         context = copy_context()
         return await super().run(request, lambda gone: context.run(work, gone))
 
 
-class Watch:
+class ObserveRequests:
     """Sees every request, those too that are refused at the edge."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, audit: Audit | None) -> None:

@@ -52,11 +52,19 @@ from typing import Any, Self, TypeVar, get_args
 from velum.errors import BadPlan
 from velum.limits import Limits
 from velum.locate.models import catalog
-from velum.mounted import Mounted
-from velum.plugins import Device, Host, Mode, Precision, Progress, Runtime
-from velum.remote.reach import Reach
-from velum.settings.given import Given
-from velum.settings.sections import SECTIONS, Access, Bmw, Client, Jobs, Service, Watch
+from velum.mounted import FolderTechniques
+from velum.plugins import Device, Mode, Precision, Progress, Runtime, RuntimeConfig
+from velum.remote.reach import NetworkPolicy
+from velum.settings.given import RawValue
+from velum.settings.sections import (
+    SECTIONS,
+    AccessSettings,
+    BmwSettings,
+    ClientSettings,
+    JobsSettings,
+    ObservabilitySettings,
+    ServiceSettings,
+)
 
 FILE = "velum.toml"
 
@@ -94,13 +102,13 @@ class Settings:
     """Fields of `Limits` that differ from the default."""
     techniques: Path | None = None
     """Folder of techniques, one Python file each."""
-    service: Service = field(default_factory=Service)
-    jobs: Jobs = field(default_factory=Jobs)
-    bmw: Bmw = field(default_factory=Bmw)
-    remote: Reach = field(default_factory=Reach)
-    access: Access = field(default_factory=Access)
-    watch: Watch = field(default_factory=Watch)
-    client: Client = field(default_factory=Client)
+    service: ServiceSettings = field(default_factory=ServiceSettings)
+    jobs: JobsSettings = field(default_factory=JobsSettings)
+    bmw: BmwSettings = field(default_factory=BmwSettings)
+    remote: NetworkPolicy = field(default_factory=NetworkPolicy)
+    access: AccessSettings = field(default_factory=AccessSettings)
+    watch: ObservabilitySettings = field(default_factory=ObservabilitySettings)
+    client: ClientSettings = field(default_factory=ClientSettings)
 
     @classmethod
     def load(
@@ -119,23 +127,23 @@ class Settings:
         return cls(
             **simple,
             index_urls=_index_urls(environ),
-            weights=_table("weights", said, Given.path),
-            limit=_table("limits", said, partial(Given.number, least=1)),
-            service=Service(**_section("service", said)),
-            jobs=Jobs(**_section("jobs", said)),
-            bmw=Bmw(**_section("bmw", said)),
-            remote=Reach(**_section("remote", said)),
-            access=Access(**_section("access", said)),
-            watch=Watch(**_section("watch", said)),
-            client=Client(**_section("client", said)),
+            weights=_table("weights", said, RawValue.path),
+            limit=_table("limits", said, partial(RawValue.number, least=1)),
+            service=ServiceSettings(**_section("service", said)),
+            jobs=JobsSettings(**_section("jobs", said)),
+            bmw=BmwSettings(**_section("bmw", said)),
+            remote=NetworkPolicy(**_section("remote", said)),
+            access=AccessSettings(**_section("access", said)),
+            watch=ObservabilitySettings(**_section("watch", said)),
+            client=ClientSettings(**_section("client", said)),
         )
 
-    def host(self, progress: Progress | None = None, mode: Mode = "latency") -> Host:
+    def host(self, progress: Progress | None = None, mode: Mode = "latency") -> RuntimeConfig:
         """Return what parts need to know; `progress` is called while something is fetched.
 
         Raises `BadPlan` for what is wrong in the folder of techniques.
         """
-        return Host(
+        return RuntimeConfig(
             cache=self.cache,
             models=self.models,
             precision=self.precision,
@@ -147,7 +155,7 @@ class Settings:
             index_urls=self.index_urls,
             weights=self.weights,
             progress=progress,
-            techniques=Mounted(self.techniques) if self.techniques else {},
+            techniques=FolderTechniques(self.techniques) if self.techniques else {},
         )
 
     def limits(self) -> Limits:
@@ -155,21 +163,21 @@ class Settings:
         return Limits(**self.limit)
 
 
-_READERS: Mapping[str, Callable[[Given], Any]] = MappingProxyType(
+_READERS: Mapping[str, Callable[[RawValue], Any]] = MappingProxyType(
     {
-        "cache": Given.path,
-        "models": Given.path,
-        "techniques": Given.path,
-        "offline": Given.yes,
-        "precision": partial(Given.one_of, allowed=get_args(Precision)),
-        "threads": Given.number,
-        "device": partial(Given.one_of, allowed=get_args(Device)),
-        "runtime": partial(Given.one_of, allowed=get_args(Runtime)),
+        "cache": RawValue.path,
+        "models": RawValue.path,
+        "techniques": RawValue.path,
+        "offline": RawValue.yes,
+        "precision": partial(RawValue.one_of, allowed=get_args(Precision)),
+        "threads": RawValue.number,
+        "device": partial(RawValue.one_of, allowed=get_args(Device)),
+        "runtime": partial(RawValue.one_of, allowed=get_args(Runtime)),
     }
 )
 
 
-def given(environ: Mapping[str, str], folder: Path, file: Path | None = None) -> Mapping[str, Given]:
+def given(environ: Mapping[str, str], folder: Path, file: Path | None = None) -> Mapping[str, RawValue]:
     """Return what is said of settings, by key, as it is written. Raises `BadPlan` for unknown ones."""
     if file is not None and not file.is_file():
         raise BadPlan(f"settings file {file} does not exist; name the file, or leave --config out for ./{FILE}")
@@ -187,7 +195,7 @@ def _variable(key: str) -> str:
     return "VELUM_" + re.sub(r"[^A-Z0-9]", "_", key.replace("limits.", "limit.").upper())
 
 
-def _from_environment(environ: Mapping[str, str], folder: Path) -> dict[str, Given]:
+def _from_environment(environ: Mapping[str, str], folder: Path) -> dict[str, RawValue]:
     known = variables()
     for name in environ.keys() - known.keys():
         # Other VELUM_ variables are none of ours.
@@ -196,10 +204,10 @@ def _from_environment(environ: Mapping[str, str], folder: Path) -> dict[str, Giv
         meant = name.startswith(_OURS) or (name.startswith("VELUM_") and get_close_matches(name, known, cutoff=0.85))
         if meant:
             raise BadPlan(f"variable {name} is unknown; known are {', '.join(sorted(known))}")
-    return {key: Given(environ[name], name, folder) for name, key in known.items() if environ.get(name)}
+    return {key: RawValue(environ[name], name, folder) for name, key in known.items() if environ.get(name)}
 
 
-def _from_file(file: Path) -> dict[str, Given]:
+def _from_file(file: Path) -> dict[str, RawValue]:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -212,17 +220,17 @@ def _from_file(file: Path) -> dict[str, Given]:
     known = variables().values()
     if unknown := sorted(flat.keys() - known):
         raise BadPlan(f"{file} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    return {key: Given(value, f"{key} in {file}", file.parent) for key, value in flat.items()}
+    return {key: RawValue(value, f"{key} in {file}", file.parent) for key, value in flat.items()}
 
 
-def _table(name: str, given: Mapping[str, Given], reader: Callable[[Given], T]) -> Mapping[str, T]:
+def _table(name: str, given: Mapping[str, RawValue], reader: Callable[[RawValue], T]) -> Mapping[str, T]:
     start = f"{name}."
     return MappingProxyType(
         {key.removeprefix(start): reader(one) for key, one in given.items() if key.startswith(start)}
     )
 
 
-def _section(name: str, given: Mapping[str, Given]) -> dict[str, Any]:
+def _section(name: str, given: Mapping[str, RawValue]) -> dict[str, Any]:
     readers = SECTIONS[name]
     return {key: readers[key](given[f"{name}.{key}"]) for key in readers if f"{name}.{key}" in given}
 

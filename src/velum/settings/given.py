@@ -9,7 +9,7 @@ from velum.errors import BadPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class RawValue:
     """A value as it was written, where, and the folder that a relative path starts from."""
 
     value: object

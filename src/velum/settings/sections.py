@@ -9,7 +9,7 @@ from typing import Any
 
 from platformdirs import user_data_path
 
-from velum.settings.given import Given
+from velum.settings.given import RawValue
 
 FORMER_DATA = Path("velum-data")
 """Where data was kept by default before: in the working folder. It is used on where it is."""
@@ -23,7 +23,7 @@ def default_data() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceSettings:
     """Where the service listens, and how much it takes on at a time."""
 
     listen_host: str = "127.0.0.1"
@@ -61,7 +61,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Bmw:
+class BmwSettings:
     """What is particular to the BMW Anonymization API."""
 
     strict: bool = False
@@ -75,7 +75,7 @@ class Bmw:
 
 
 @dataclass(frozen=True, slots=True)
-class Jobs:
+class JobsSettings:
     """Where jobs are kept, who does them, and for how long what they leave behind stays."""
 
     data: Path = field(default_factory=default_data)
@@ -111,7 +111,7 @@ class Jobs:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class AccessSettings:
     """Who may use the service."""
 
     required: bool | None = None
@@ -141,7 +141,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class ObservabilitySettings:
     """What those who run the service see of it."""
 
     metrics: bool = True
@@ -159,7 +159,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class ClientSettings:
     """The service that the commands `submit` and `jobs` talk to."""
 
     server: str = "http://127.0.0.1:4343"
@@ -167,59 +167,61 @@ class Client:
     """A key of the service, or a token of its issuer; empty: none is sent."""
 
 
-Readers = Mapping[str, Callable[[Given], Any]]
+Readers = Mapping[str, Callable[[RawValue], Any]]
 
-_COUNT = partial(Given.number, least=1)
+_COUNT = partial(RawValue.number, least=1)
 
 SERVICE: Readers = MappingProxyType(
     {
-        "listen_host": Given.text,
-        "listen_port": partial(Given.number, most=65535),
-        "parallel": Given.number,
-        "queue": Given.number,
+        "listen_host": RawValue.text,
+        "listen_port": partial(RawValue.number, most=65535),
+        "parallel": RawValue.number,
+        "queue": RawValue.number,
         "videos": _COUNT,
         "requests": _COUNT,
-        "caller_requests": Given.number,
-        "head_seconds": Given.seconds,
-        "idle_seconds": Given.seconds,
+        "caller_requests": RawValue.number,
+        "head_seconds": RawValue.seconds,
+        "idle_seconds": RawValue.seconds,
         "body_bytes": _COUNT,
         "picture_bytes": _COUNT,
-        "free_bytes": Given.number,
-        "grace_seconds": Given.seconds,
-        "log_names": Given.yes,
-        "page": Given.yes,
-        "plans": Given.path,
-        "blur_plan": Given.text,
+        "free_bytes": RawValue.number,
+        "grace_seconds": RawValue.seconds,
+        "log_names": RawValue.yes,
+        "page": RawValue.yes,
+        "plans": RawValue.path,
+        "blur_plan": RawValue.text,
     }
 )
 JOBS: Readers = MappingProxyType(
     {
-        "data": Given.path,
-        "database": Given.text,
-        "store": Given.place,
-        "work": Given.path,
-        "in_process": Given.yes,
+        "data": RawValue.path,
+        "database": RawValue.text,
+        "store": RawValue.place,
+        "work": RawValue.path,
+        "in_process": RawValue.yes,
         "concurrency": _COUNT,
-        "overall": Given.number,
-        "span_seconds": Given.seconds,
-        "originals_seconds": Given.number,
-        "results_seconds": Given.number,
-        "records_seconds": Given.number,
-        "unclaimed_seconds": Given.number,
-        "urls": Given.yes,
-        "webhooks": Given.yes,
+        "overall": RawValue.number,
+        "span_seconds": RawValue.seconds,
+        "originals_seconds": RawValue.number,
+        "results_seconds": RawValue.number,
+        "records_seconds": RawValue.number,
+        "unclaimed_seconds": RawValue.number,
+        "urls": RawValue.yes,
+        "webhooks": RawValue.yes,
         "eyes": _COUNT,
     }
 )
-BMW: Readers = MappingProxyType({"strict": Given.yes, "folder": Given.path, "videos": Given.path, "local": Given.yes})
+BMW: Readers = MappingProxyType(
+    {"strict": RawValue.yes, "folder": RawValue.path, "videos": RawValue.path, "local": RawValue.yes}
+)
 REMOTE: Readers = MappingProxyType(
     {
-        "allow": Given.texts,
-        "deny": Given.texts,
-        "private": Given.yes,
-        "connect_seconds": Given.seconds,
-        "read_seconds": Given.seconds,
-        "total_seconds": Given.seconds,
+        "allow": RawValue.texts,
+        "deny": RawValue.texts,
+        "private": RawValue.yes,
+        "connect_seconds": RawValue.seconds,
+        "read_seconds": RawValue.seconds,
+        "total_seconds": RawValue.seconds,
         "attempts": _COUNT,
         "parallel": _COUNT,
         "answer_bytes": _COUNT,
@@ -227,30 +229,30 @@ REMOTE: Readers = MappingProxyType(
 )
 ACCESS: Readers = MappingProxyType(
     {
-        "required": Given.yes,
-        "keys": Given.path,
-        "issuer": Given.text,
-        "audience": Given.text,
-        "issuer_keys": Given.text,
-        "claim": Given.text,
-        "claim_scopes": Given.texts,
-        "requests_per_minute": Given.number,
-        "bytes_per_day": Given.number,
-        "hosts": Given.texts,
-        "origins": Given.texts,
+        "required": RawValue.yes,
+        "keys": RawValue.path,
+        "issuer": RawValue.text,
+        "audience": RawValue.text,
+        "issuer_keys": RawValue.text,
+        "claim": RawValue.text,
+        "claim_scopes": RawValue.texts,
+        "requests_per_minute": RawValue.number,
+        "bytes_per_day": RawValue.number,
+        "hosts": RawValue.texts,
+        "origins": RawValue.texts,
     }
 )
 WATCH: Readers = MappingProxyType(
     {
-        "metrics": Given.yes,
-        "metrics_open": Given.yes,
-        "worker_metrics": Given.text,
-        "traces": Given.yes,
-        "audit_key": Given.path,
+        "metrics": RawValue.yes,
+        "metrics_open": RawValue.yes,
+        "worker_metrics": RawValue.text,
+        "traces": RawValue.yes,
+        "audit_key": RawValue.path,
         "audit": lambda given: Path("-") if given.value == "-" else given.path(),
     }
 )
-CLIENT: Readers = MappingProxyType({"server": Given.text, "token": Given.text})
+CLIENT: Readers = MappingProxyType({"server": RawValue.text, "token": RawValue.text})
 SECTIONS: Mapping[str, Readers] = MappingProxyType(
     {
         "service": SERVICE,

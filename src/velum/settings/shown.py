@@ -17,7 +17,7 @@ _SECRET = frozenset({"client.token"})
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SettingDescription:
     """One setting: its key in `velum.toml`, its variable, its value (passwords left out), and where that is from."""
 
     key: str
@@ -39,7 +39,7 @@ class Shown:
 
 def shown(
     environ: Mapping[str, str] | None = None, folder: Path | None = None, file: Path | None = None
-) -> tuple[Shown, ...]:
+) -> tuple[SettingDescription, ...]:
     """Return all settings as `Settings.load` reads them. Raises `BadPlan` as it does."""
     environ = os.environ if environ is None else environ
     folder = Path.cwd() if folder is None else folder
@@ -56,7 +56,7 @@ def shown(
         return "***" if key in _SECRET and plain else plain
 
     return tuple(
-        Shown(key, variable, value(key), origin(variable, key), meanings.get(key, ""))
+        SettingDescription(key, variable, value(key), origin(variable, key), meanings.get(key, ""))
         for variable, key in sorted(variables().items(), key=lambda one: ("." in one[1], one[1]))
     )
 

@@ -1,6 +1,6 @@
 """Following things through time, so that nobody shows for a single frame. Start reading in `follow`."""
 
 from velum.track.follow import follow
-from velum.track.look import Look, Thumb
+from velum.track.look import Observation, Thumb
 
-__all__ = ["Look", "Thumb", "follow"]
+__all__ = ["Observation", "Thumb", "follow"]

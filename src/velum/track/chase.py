@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from velum.track.edges import Edges, area, centre, share_inside, shift, zoom
-from velum.track.look import Look, Thumb
+from velum.track.edges import FloatBox, area, centre, share_inside, shift, zoom
+from velum.track.look import Observation, Thumb
 
 Scores = npt.NDArray[np.float32]
 
@@ -31,12 +31,12 @@ FAR_COSTS = 0.15
 """How much less a place at the rim of the search counts than the expected one: small patches have doubles."""
 
 
-class Picture:
+class Pyramid:
     """A thumb at half, quarter, ... size as needed, and how it relates to the frame's pixels."""
 
     __slots__ = ("_levels", "height", "scale_x", "scale_y", "width")
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Observation) -> None:
         self.width, self.height = look.width, look.height
         self.scale_x, self.scale_y = look.thumb.shape[1] / look.width, look.thumb.shape[0] / look.height
         self._levels = [look.thumb]
@@ -48,7 +48,7 @@ class Picture:
         return self._levels[number]
 
 
-class Chase:
+class TemplateMatcher:
     """Where a thing is now, as far as its looks tell.
 
     `lost` counts the pictures since it was last recognised; meanwhile it is taken to move on as before.
@@ -57,7 +57,7 @@ class Chase:
     __slots__ = ("_first", "_grown", "_growth", "_last", "_level", "_plain", "_wh", "edges", "lost", "velocity")
 
     def __init__(
-        self, picture: Picture, edges: Edges, velocity: tuple[float, float] | None = None, growth: float = 1.0
+        self, picture: Pyramid, edges: FloatBox, velocity: tuple[float, float] | None = None, growth: float = 1.0
     ) -> None:
         """Start at `edges` in `picture`. `velocity` and `growth` (of the sides) are per picture; None: unknown."""
         self.edges, self.velocity, self.lost, self._growth, self._grown = edges, velocity, 0, growth, 1.0
@@ -67,7 +67,7 @@ class Chase:
         self._first = self._last = self._cut(picture, centre(edges), 0)
         self._plain = float(self._first.std()) < LEAST_CONTRAST
 
-    def step(self, picture: Picture) -> bool:
+    def step(self, picture: Pyramid) -> bool:
         """Go on to the next picture. Return whether the thing was recognised there."""
         known = self.velocity is not None and not self.lost
         dx, dy = self.velocity or (0.0, 0.0)
@@ -86,7 +86,7 @@ class Chase:
         self.edges, self._grown = zoom(guess, growth), self._grown * growth
         return held
 
-    def leaving(self, picture: Picture) -> bool:
+    def leaving(self, picture: Pyramid) -> bool:
         """Tell whether it lies across the picture's border and moves outwards: then it is there until it is out."""
         if self.velocity is None or share_inside(self.edges, picture.width, picture.height) > 0.98:
             return False
@@ -120,7 +120,7 @@ class Chase:
         elif not self.lost:
             self.velocity = ((old[0] + dx) / 2, (old[1] + dy) / 2)
 
-    def _cut(self, picture: Picture, middle: tuple[float, float], radius: int) -> Thumb:
+    def _cut(self, picture: Pyramid, middle: tuple[float, float], radius: int) -> Thumb:
         """Return the samples around a point given in the frame's pixels, `radius` wider on each side than the thing."""
         x, y = (
             (middle[0] * picture.scale_x - 0.5) / 2**self._level,
@@ -156,6 +156,6 @@ def _samples(side: float, level: int) -> int:
     return max(SMALLEST, round(side / (1 << level)))
 
 
-def _most_halvings(picture: Picture) -> int:
+def _most_halvings(picture: Pyramid) -> int:
     rows, columns = picture.level(0).shape
     return max(0, math.floor(math.log2(min(rows, columns) / SMALLEST)))

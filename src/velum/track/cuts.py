@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from velum.track.look import Look, Thumb
+from velum.track.look import Observation, Thumb
 
 AHEAD = 4
 """A cut is believed when so many frames later the old scene has not come back; a flash is over by then."""
@@ -29,7 +29,7 @@ when its grey levels are others (share of pixels that changed bin, above the sec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gist:
+class FrameSignature:
     """What a picture looks like from afar: coarse grey levels, and how many pixels have which."""
 
     grid: npt.NDArray[np.float32]
@@ -42,11 +42,11 @@ class Gist:
         tones = cv2.calcHist([thumb], [0], None, [32], [0, 256]).astype(np.float32).ravel()
         return cls(grid, tones / np.float32(thumb.size))
 
-    def change(self, other: "Gist") -> float:
+    def change(self, other: "FrameSignature") -> float:
         """Return the mean difference in grey level, of 255."""
         return float(np.abs(self.grid - other.grid).mean())
 
-    def differs(self, other: "Gist") -> bool:
+    def differs(self, other: "FrameSignature") -> bool:
         """Tell whether the two can hardly be the same scene, even brighter, darker or moved a little."""
         a, b = self.grid - self.grid.mean(), other.grid - other.grid.mean()
         size = float(np.sqrt((a @ a) * (b @ b)))
@@ -55,17 +55,17 @@ class Gist:
         return alike < OTHER_SHAPE or (alike < (1 + OTHER_SHAPE) / 2 and moved > OTHER_TONES)
 
 
-def scenes(looks: Iterable[Look], ahead: int = AHEAD) -> Iterator[tuple[Look, bool]]:
+def scenes(looks: Iterable[Observation], ahead: int = AHEAD) -> Iterator[tuple[Observation, bool]]:
     """Pass the looks on, each with whether a new scene starts with it, `ahead` looks late.
 
     A flash is no cut: frames after which the scene is as before belong to it. In doubt there is no cut: that hides too
     much for a moment, the other mistake too little. A change in the last `ahead` frames counts as a cut when none of
     the frames that are left shows the old scene. With `ahead` 0 a flash cannot be told from a cut.
     """
-    waiting: deque[tuple[Look, Gist]] = deque()
+    waiting: deque[tuple[Observation, FrameSignature]] = deque()
     judge = _Judge()
     for look in looks:
-        waiting.append((look, Gist.of(look.thumb)))
+        waiting.append((look, FrameSignature.of(look.thumb)))
         if len(waiting) > ahead:
             yield judge.next(waiting)
     while waiting:
@@ -76,10 +76,10 @@ class _Judge:
     """Compares each look with the scene's latest ones."""
 
     def __init__(self) -> None:
-        self._scene: deque[Gist] = deque(maxlen=AHEAD + 1)
+        self._scene: deque[FrameSignature] = deque(maxlen=AHEAD + 1)
         self._changes: deque[float] = deque(maxlen=25)
 
-    def next(self, waiting: deque[tuple[Look, Gist]]) -> tuple[Look, bool]:
+    def next(self, waiting: deque[tuple[Observation, FrameSignature]]) -> tuple[Observation, bool]:
         """Take the first look off `waiting` and say whether it starts a scene; the others are what follows it."""
         look, gist = waiting.popleft()
         cut = bool(self._scene) and self._over(gist) and all(self._over(later) for _, later in waiting)
@@ -90,7 +90,7 @@ class _Judge:
         self._scene.append(gist)
         return look, cut
 
-    def _over(self, gist: Gist) -> bool:
+    def _over(self, gist: FrameSignature) -> bool:
         """Tell whether the picture is like none of the scene's latest: frames of a flash, and some from before it."""
         limit = max(LEAST_CHANGE, UNUSUAL * median(self._changes or [0.0]))
         return all(old.change(gist) > limit and gist.differs(old) for old in reversed(self._scene))

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from velum.region import Region
-from velum.track.chase import Chase, Picture
-from velum.track.edges import Edges, edges_of, iou, mix, share_inside, union
+from velum.track.chase import Pyramid, TemplateMatcher
+from velum.track.edges import FloatBox, edges_of, iou, mix, share_inside, union
 from velum.track.link import LEAST_IOU
-from velum.track.strip import Find, Slot, Spot, Strip, margin
+from velum.track.strip import Detection, FrameSlot, FrameWindow, TrackPoint, margin
 
 PROVEN_IOU = 0.5
 """When a find overlaps the place to which the thing was followed by so much, it was followed rightly."""
@@ -22,7 +22,7 @@ SAME_IOU = 0.7
 """Two boxes of a label that overlap by so much show one thing."""
 
 
-def between(strip: Strip, number: int, before: Find, after: Find, expected: Edges) -> None:
+def between(strip: FrameWindow, number: int, before: Detection, after: Detection, expected: FloatBox) -> None:
     """Fill the frames between two finds of a track.
 
     `expected` is where the thing was thought to be at the second find, followed from the first. If that was right, the
@@ -46,7 +46,7 @@ def between(strip: Strip, number: int, before: Find, after: Find, expected: Edge
     _bridge(strip, number, forward, _chased_back(strip, after, since), before, after)
 
 
-def backwards(strip: Strip, number: int, first: Find, pad: int) -> None:
+def backwards(strip: FrameWindow, number: int, first: Detection, pad: int) -> None:
     """Follow a thing back from its first find to where it appeared, and `pad` frames further.
 
     Ends at the scene's start, where it left the picture, where another track has taken it over for longer than `pad`
@@ -55,18 +55,18 @@ def backwards(strip: Strip, number: int, first: Find, pad: int) -> None:
     picture = strip[first.place].picture
     if picture is None:
         return
-    chase, near, away, taken = Chase(picture, first.edges), first.region, 0, 0
+    chase, near, away, taken = TemplateMatcher(picture, first.edges), first.region, 0, 0
     held_at = first.place
     for before, slot, seen in strip.back_from(first.place):
         held, away = chase.step(seen), away + 1
         doubtful = _claim(slot, near.label, chase.edges)
         if doubtful is not None:
-            chase = Chase(seen, edges_of(doubtful.box), chase.velocity)
+            chase = TemplateMatcher(seen, edges_of(doubtful.box), chase.velocity)
             near, away, held = doubtful, 0, True
         if not worth_following(chase, seen):
             return
         shown = held or chase.lost <= pad or chase.leaving(seen)
-        slot.spots[number] = Spot(
+        slot.spots[number] = TrackPoint(
             chase.edges, near, "detected" if doubtful else "back-filled", held, shown, margin(away, chase.lost)
         )
         if held:
@@ -77,7 +77,7 @@ def backwards(strip: Strip, number: int, first: Find, pad: int) -> None:
             return
 
 
-def reveal(strip: Strip, number: int, sooner: int, later: int) -> None:
+def reveal(strip: FrameWindow, number: int, sooner: int, later: int) -> None:
     """Show the guesses between two places where the thing was recognised, moved evenly from the one to the other."""
     places = list(strip.at_hand(sooner, later))
     ends = strip.spot(sooner, number), strip.spot(later, number)
@@ -94,13 +94,13 @@ def reveal(strip: Strip, number: int, sooner: int, later: int) -> None:
         strip[place].spots[number] = replace(spot, edges=even, shown=True, margin=widest)
 
 
-def worth_following(chase: Chase, seen: Picture) -> bool:
+def worth_following(chase: TemplateMatcher, seen: Pyramid) -> bool:
     """Tell whether a thing can still be in the picture, and was recognised not too long ago."""
     gone = share_inside(chase.edges, seen.width, seen.height) < GONE
     return not gone and (chase.lost <= LOST_MOST or chase.leaving(seen))
 
 
-def taken_over(spots: Mapping[int, Spot], number: int, label: str, edges: Edges) -> bool:
+def taken_over(spots: Mapping[int, TrackPoint], number: int, label: str, edges: FloatBox) -> bool:
     """Tell whether another track shows the same thing."""
     return any(
         other != number and spot.shown and spot.nearest.label == label and iou(spot.edges, edges) >= SAME_IOU
@@ -108,32 +108,37 @@ def taken_over(spots: Mapping[int, Spot], number: int, label: str, edges: Edges)
     )
 
 
-def _claim(slot: Slot, label: str, edges: Edges) -> Region | None:
+def _claim(slot: FrameSlot, label: str, edges: FloatBox) -> Region | None:
     """Take the doubtful find that lies at `edges` out of the slot."""
     fits = [(iou(edges_of(r.box), edges), i) for i, r in enumerate(slot.unused) if r.label == label]
     best, index = max(fits, default=(0.0, -1))
     return slot.unused.pop(index) if best >= LEAST_IOU else None
 
 
-def _chased_back(strip: Strip, find: Find, since: int) -> dict[int, Spot]:
+def _chased_back(strip: FrameWindow, find: Detection, since: int) -> dict[int, TrackPoint]:
     """Return where the thing is recognised without a break, going back from a find to after `since`."""
-    picture, spots = strip[find.place].picture, dict[int, Spot]()
+    picture, spots = strip[find.place].picture, dict[int, TrackPoint]()
     if picture is None:
         return spots
-    chase = Chase(picture, find.edges)
+    chase = TemplateMatcher(picture, find.edges)
     for before, _, seen in strip.back_from(find.place):
         if before <= since or not chase.step(seen):
             break
-        spots[before] = Spot(chase.edges, find.region, "interpolated", margin=margin(find.place - before, 0))
+        spots[before] = TrackPoint(chase.edges, find.region, "interpolated", margin=margin(find.place - before, 0))
     return spots
 
 
 def _bridge(
-    strip: Strip, number: int, forward: Mapping[int, Spot], backward: Mapping[int, Spot], before: Find, after: Find
+    strip: FrameWindow,
+    number: int,
+    forward: Mapping[int, TrackPoint],
+    backward: Mapping[int, TrackPoint],
+    before: Detection,
+    after: Detection,
 ) -> None:
     """Write the places of a gap: what either direction recognised, both where both did, and the way between them."""
     held = {place: spot for place, spot in forward.items() if spot.held}
-    ends = {find.place: Spot(find.edges, find.region, "detected") for find in (before, after)}
+    ends = {find.place: TrackPoint(find.edges, find.region, "detected") for find in (before, after)}
     known = {**ends, **backward, **held}
     for place in strip.at_hand(before.place, after.place):
         one, two = held.get(place), backward.get(place)
@@ -144,7 +149,7 @@ def _bridge(
         strip[place].spots[number] = replace(spot, shown=True, found="interpolated")
 
 
-def _on_the_way(known: Mapping[int, Spot], place: int, guess: Spot | None) -> Spot:
+def _on_the_way(known: Mapping[int, TrackPoint], place: int, guess: TrackPoint | None) -> TrackPoint:
     """Return the spot between the nearest known ones; a guess that would be shown anyway is part of it."""
     left, right = max(p for p in known if p < place), min(p for p in known if p > place)
     one, two = known[left], known[right]

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from velum.region import Region
 from velum.track import fill, show
-from velum.track.chase import Chase, Picture
+from velum.track.chase import Pyramid, TemplateMatcher
 from velum.track.cuts import AHEAD, scenes
 from velum.track.edges import edges_of
 from velum.track.link import Track, pair_near, pair_overlapping
-from velum.track.look import Look
-from velum.track.strip import Find, Slot, Spot, Strip, margin
+from velum.track.look import Observation
+from velum.track.strip import Detection, FrameSlot, FrameWindow, TrackPoint, margin
 
 PICTURES = 600
 """Pictures kept, and so the frames through which a thing is followed by its looks, where there is no window: about
@@ -24,7 +24,7 @@ BEHIND = 3
 
 
 def follow(
-    looks: Iterable[Look], window: int | None, pad: int, sure: Mapping[str, float] | None = None
+    looks: Iterable[Observation], window: int | None, pad: int, sure: Mapping[str, float] | None = None
 ) -> Iterator[tuple[Region, ...]]:
     """Yield the final regions of each look, in the order of the looks, which is that of display.
 
@@ -52,16 +52,16 @@ class _Tracker:
 
     def __init__(self, reach: int, pad: int, sure: Mapping[str, float]) -> None:
         """Follow things for at most `reach` frames from a find."""
-        self._strip = Strip(reach + BEHIND)
+        self._strip = FrameWindow(reach + BEHIND)
         self._reach, self._pad, self._sure = reach, pad, sure
         self._live: list[Track] = []
         self._made = 0
         self._told = 0
 
-    def add(self, look: Look, *, starts_scene: bool) -> None:
+    def add(self, look: Observation, *, starts_scene: bool) -> None:
         """Take in the next frame."""
         place = self._strip.end
-        self._strip.append(Slot(look.width, look.height, Picture(look), starts_scene))
+        self._strip.append(FrameSlot(look.width, look.height, Pyramid(look), starts_scene))
         if starts_scene:
             self._live = []
         if look.regions is None:
@@ -104,11 +104,11 @@ class _Tracker:
         lost = [track.chase.lost if track.chase else 0 for track in tracks]
         pairs = pair_near(expected, lost, boxes) if near else pair_overlapping(expected, boxes)
         for row, column in pairs:
-            track, find = tracks[row], Find(found[column], place)
+            track, find = tracks[row], Detection(found[column], place)
             if place - track.last.place > 1:
                 fill.between(self._strip, track.number, track.last, find, expected[row])
             track.see(find)
-            self._strip[place].spots[track.number] = Spot(find.edges, find.region, "detected")
+            self._strip[place].spots[track.number] = TrackPoint(find.edges, find.region, "detected")
         rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
         return (
             [track for row, track in enumerate(tracks) if row not in rows],
@@ -117,9 +117,9 @@ class _Tracker:
 
     def _start(self, region: Region, place: int) -> None:
         self._made += 1
-        find = Find(region, place)
+        find = Detection(region, place)
         self._live.append(Track(self._made, find))
-        self._strip[place].spots[self._made] = Spot(find.edges, region, "detected")
+        self._strip[place].spots[self._made] = TrackPoint(find.edges, region, "detected")
         fill.backwards(self._strip, self._made, find, self._pad)
 
     def _chase(self, track: Track, place: int) -> None:
@@ -127,14 +127,14 @@ class _Tracker:
         picture, last = self._strip[place].picture, self._strip[place - 1].picture
         if picture is None or last is None:
             return
-        chase = track.chase or Chase(last, track.last.edges, track.velocity, track.growth)
+        chase = track.chase or TemplateMatcher(last, track.last.edges, track.velocity, track.growth)
         held_before = place - 1 - chase.lost
         held = chase.step(picture)
         track.chase, track.chased = chase, place
         shown = held or chase.lost <= self._pad or chase.leaving(picture)
         unsure = margin(place - track.last.place, chase.lost)
         spots = self._strip[place].spots
-        spots[track.number] = Spot(chase.edges, track.last.region, "interpolated", held, shown, unsure)
+        spots[track.number] = TrackPoint(chase.edges, track.last.region, "interpolated", held, shown, unsure)
         if held and held_before < place - 1:
             fill.reveal(self._strip, track.number, held_before, place)
 

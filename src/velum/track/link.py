@@ -10,9 +10,9 @@ import lap
 import numpy as np
 import numpy.typing as npt
 
-from velum.track.chase import Chase
-from velum.track.edges import Edges, area, centre, shift
-from velum.track.strip import Find
+from velum.track.chase import TemplateMatcher
+from velum.track.edges import FloatBox, area, centre, shift
+from velum.track.strip import Detection
 
 Matrix = npt.NDArray[np.float64]
 Pairs = list[tuple[int, int]]
@@ -41,15 +41,15 @@ class Track:
     """One thing through time. Places are counted in frames since the beginning."""
 
     number: int
-    last: Find
+    last: Detection
     """The latest find."""
-    chase: Chase | None = None
+    chase: TemplateMatcher | None = None
     """How it is followed since, once a frame went by without a find."""
     chased: int = 0
     """Where the chase is."""
     taken: int = 0
     """Frames for which another track has shown the same thing."""
-    finds: deque[Find] = field(default_factory=lambda: deque(maxlen=MEMORY))
+    finds: deque[Detection] = field(default_factory=lambda: deque(maxlen=MEMORY))
 
     def __post_init__(self) -> None:
         self.finds.append(self.last)
@@ -59,12 +59,12 @@ class Track:
         """What it is."""
         return self.last.region.label
 
-    def see(self, find: Find) -> None:
+    def see(self, find: Detection) -> None:
         """Note that it was found again."""
         self.last, self.chase, self.taken = find, None, 0
         self.finds.append(find)
 
-    def expected(self, at: int) -> Edges:
+    def expected(self, at: int) -> FloatBox:
         """Return where it should be, from how it is followed or else from how it moved."""
         if self.chase is not None:
             edges, steps, velocity = self.chase.edges, at - self.chased, self.chase.velocity
@@ -94,12 +94,12 @@ class Track:
         slopes = [math.log(area(b.edges) / area(a.edges)) / (b.place - a.place) / 2 for a, b in self._spans()]
         return min(max(math.exp(median(slopes)), 1.0), FASTEST_GROWTH)
 
-    def _spans(self) -> list[tuple[Find, Find]]:
+    def _spans(self) -> list[tuple[Detection, Detection]]:
         finds = list(self.finds)
         return list(zip(finds, finds[max(1, len(finds) // 2) :], strict=False))
 
 
-def pair_overlapping(expected: Sequence[Edges], found: Sequence[Edges]) -> Pairs:
+def pair_overlapping(expected: Sequence[FloatBox], found: Sequence[FloatBox]) -> Pairs:
     """Return which expected box is which found one, as pairs of indices, where they overlap well."""
     if not expected or not found:
         return []
@@ -109,7 +109,7 @@ def pair_overlapping(expected: Sequence[Edges], found: Sequence[Edges]) -> Pairs
     return _assign(np.where(overlap >= LEAST_IOU, cost, FORBIDDEN))
 
 
-def pair_near(expected: Sequence[Edges], lost: Sequence[int], found: Sequence[Edges]) -> Pairs:
+def pair_near(expected: Sequence[FloatBox], lost: Sequence[int], found: Sequence[FloatBox]) -> Pairs:
     """Return which expected box is which found one by their distance, for what is small, fast or was out of sight.
 
     `lost` says for each expected box how many frames ago the thing was last recognised.

@@ -13,7 +13,7 @@ Thumb = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class Observation:
     """One frame: where things were found in it, and what it looks like, small and grey.
 
     `width` and `height` are of the upright picture, whose pixels the regions count; `thumb` shows all of it.

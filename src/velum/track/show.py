@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 
 from velum.region import Box, Found, Mask, Region
-from velum.track.edges import Edges, edges_of, grow, mix, side, union
-from velum.track.strip import Spot, Strip
+from velum.track.edges import FloatBox, edges_of, grow, mix, side, union
+from velum.track.strip import FrameWindow, TrackPoint
 
 NEIGHBOURS = (1, 2)
 """Distances in frames of the pairs of neighbours between which a box is expected to lie."""
 
 
-def regions(strip: Strip, place: int) -> tuple[Region, ...]:
+def regions(strip: FrameWindow, place: int) -> tuple[Region, ...]:
     """Return the regions of one frame, inside the picture, in the order of their tracks."""
     slot = strip[place]
     shown = ((number, spot) for number, spot in sorted(slot.spots.items()) if spot.shown)
@@ -22,7 +22,7 @@ def regions(strip: Strip, place: int) -> tuple[Region, ...]:
     return tuple(region for region in made if region is not None)
 
 
-def smoothed(edges: Edges, around: list[tuple[Edges, Edges]]) -> Edges:
+def smoothed(edges: FloatBox, around: list[tuple[FloatBox, FloatBox]]) -> FloatBox:
     """Return the box enlarged to contain what lies halfway between each pair of neighbours; never smaller.
 
     A box that jitters leaves a part of the thing uncovered in some frames; its neighbours tell which.
@@ -32,7 +32,7 @@ def smoothed(edges: Edges, around: list[tuple[Edges, Edges]]) -> Edges:
     return edges
 
 
-def _region(strip: Strip, place: int, number: int, spot: Spot) -> Region | None:
+def _region(strip: FrameWindow, place: int, number: int, spot: TrackPoint) -> Region | None:
     slot, near = strip[place], spot.nearest
     if near.mask is not None:
         return _masked(spot, number, slot.width, slot.height)
@@ -42,7 +42,7 @@ def _region(strip: Strip, place: int, number: int, spot: Spot) -> Region | None:
     return None if box is None else replace(near, box=box, track=number, found=_how(spot))
 
 
-def _masked(spot: Spot, number: int, width: int, height: int) -> Region | None:
+def _masked(spot: TrackPoint, number: int, width: int, height: int) -> Region | None:
     """Return the region with the nearest find's mask, moved and stretched to the spot and widened by its margin."""
     near = spot.nearest
     if near.mask is None or spot.edges == edges_of(near.box):
@@ -65,6 +65,6 @@ def _stretched(mask: Mask, box: Box, by: int) -> Mask:
     return np.asarray(cv2.dilate(room, disc), np.bool_)
 
 
-def _how(spot: Spot) -> Found:
+def _how(spot: TrackPoint) -> Found:
     """Return how the find itself was found, for a find: a person's word stays one."""
     return spot.nearest.found if spot.found == "detected" else spot.found

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from velum.region import Found, Region
-from velum.track.chase import Picture
-from velum.track.edges import Edges, edges_of
+from velum.track.chase import Pyramid
+from velum.track.edges import FloatBox, edges_of
 
 MARGIN_HELD, MARGIN_HELD_MOST = 0.01, 0.15
 MARGIN_LOST, MARGIN_LOST_MOST = 0.04, 0.4
@@ -14,20 +14,20 @@ thing is recognised, and (in addition) while it is not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Find:
+class Detection:
     """A region that was found, and in which frame."""
 
     region: Region
     place: int
 
     @property
-    def edges(self) -> Edges:
+    def edges(self) -> FloatBox:
         """Edges of the region's box."""
         return edges_of(self.region.box)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spot:
+class TrackPoint:
     """Where one thing is in one frame, in pixels.
 
     `nearest` is the find that it was followed from. `held` tells whether something in the frame itself says so: a find
@@ -35,7 +35,7 @@ class Spot:
     guess, kept in case that the thing is found again.
     """
 
-    edges: Edges
+    edges: FloatBox
     nearest: Region
     found: Found
     held: bool = True
@@ -44,31 +44,31 @@ class Spot:
 
 
 @dataclass(slots=True, eq=False)
-class Slot:
+class FrameSlot:
     """One frame: its picture while at hand, its things by the number of their track."""
 
     width: int
     height: int
-    picture: Picture | None
+    picture: Pyramid | None
     starts_scene: bool
-    spots: dict[int, Spot] = field(default_factory=dict)
+    spots: dict[int, TrackPoint] = field(default_factory=dict)
     unused: list[Region] = field(default_factory=list)
     """Finds too doubtful to start a track, which continue none so far."""
 
 
-class Strip:
+class FrameWindow:
     """Slots by place, counted in frames since the beginning; old ones are dropped."""
 
     def __init__(self, pictures: int) -> None:
         """Keep the pictures of the last `pictures` slots."""
-        self._slots: dict[int, Slot] = {}
+        self._slots: dict[int, FrameSlot] = {}
         self._pictures = pictures
         self.end = 0
 
-    def __getitem__(self, place: int) -> Slot:
+    def __getitem__(self, place: int) -> FrameSlot:
         return self._slots[place]
 
-    def append(self, slot: Slot) -> None:
+    def append(self, slot: FrameSlot) -> None:
         """Add the next frame."""
         self._slots[self.end] = slot
         self.end += 1
@@ -84,13 +84,13 @@ class Strip:
         """Go through the places between the two, both excluded, as far as they are not dropped."""
         return (place for place in range(sooner + 1, later) if place in self._slots)
 
-    def spot(self, place: int, track: int) -> Spot | None:
+    def spot(self, place: int, track: int) -> TrackPoint | None:
         """Return where the track is shown in a frame, None where it is not."""
         slot = self._slots.get(place)
         spot = slot.spots.get(track) if slot else None
         return spot if spot and spot.shown else None
 
-    def back_from(self, place: int) -> Iterator[tuple[int, Slot, Picture]]:
+    def back_from(self, place: int) -> Iterator[tuple[int, FrameSlot, Pyramid]]:
         """Go back from before `place` to the scene's first frame, while the pictures are at hand."""
         while not self._slots[place].starts_scene:
             place -= 1

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from velum.region import Box, Found, Region
-from velum.track.chase import Chase, Picture
+from velum.track.chase import Pyramid, TemplateMatcher
 from velum.track.cuts import scenes
-from velum.track.edges import Edges, edges_of, grow
+from velum.track.edges import FloatBox, edges_of, grow
 from velum.track.fill import worth_following
-from velum.track.look import Look
+from velum.track.look import Observation
 from velum.track.strip import margin
 
 
-def trail(looks: Sequence[Look], start: int, region: Region, pad: int) -> dict[int, Region]:
+def trail(looks: Sequence[Observation], start: int, region: Region, pad: int) -> dict[int, Region]:
     """Return where the thing is, by the index of the look: `region` in `looks[start]`, and around it as far as it goes.
 
     Each way ends where the scene does, where the thing leaves the picture, and `pad` frames after it was recognised
@@ -22,7 +22,7 @@ def trail(looks: Sequence[Look], start: int, region: Region, pad: int) -> dict[i
     first = next((i for i in range(start, 0, -1) if begins[i]), 0)
     last = next((i for i in range(start + 1, len(looks)) if begins[i]), len(looks))
     found = {looks[start].index: region}
-    ways: tuple[tuple[Sequence[Look], Found], ...] = (
+    ways: tuple[tuple[Sequence[Observation], Found], ...] = (
         (looks[start:last], "interpolated"), (looks[first : start + 1][::-1], "back-filled"),
     )  # fmt: skip
     for way, how in ways:
@@ -33,12 +33,12 @@ def trail(looks: Sequence[Look], start: int, region: Region, pad: int) -> dict[i
     return found
 
 
-def _chased(way: Sequence[Look], edges: Edges, pad: int) -> Iterator[tuple[Look, Edges]]:
+def _chased(way: Sequence[Observation], edges: FloatBox, pad: int) -> Iterator[tuple[Observation, FloatBox]]:
     """Yield the looks after the first with the box in each; guesses only where the thing was recognised again."""
-    chase = Chase(Picture(way[0]), edges)
-    unsure: list[tuple[Look, Edges]] = []
+    chase = TemplateMatcher(Pyramid(way[0]), edges)
+    unsure: list[tuple[Observation, FloatBox]] = []
     for away, look in enumerate(way[1:], 1):
-        picture = Picture(look)
+        picture = Pyramid(look)
         held = chase.step(picture)
         if not worth_following(chase, picture):
             break

@@ -9,13 +9,13 @@ from starlette.testclient import TestClient
 
 from velum.bmw.serve.app import create_app
 from velum.bmw.serve.desk import Capacity
-from velum.bmw.serve.profiles import Profile, profile
-from velum.bmw.serve.served import Served, from_names
-from velum.bmw.serve.texts import Texts
-from velum.engine.prepare import Parts
+from velum.bmw.serve.profiles import ApiVariant, profile
+from velum.bmw.serve.served import LoadedModel, from_names
+from velum.bmw.serve.texts import Ocr
+from velum.engine.prepare import PartCache
 from velum.frame import Frame
 from velum.limits import Limits
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 from velum.testing import FakeLocalizer
 
@@ -47,22 +47,22 @@ def host(
     regions: Sequence[Region] | Callable[[Frame], Sequence[Region]] = REGIONS,
     labels: Sequence[str] = ("face", "plate"),
     name: str = "fake",
-) -> Host:
-    return Host(localizers={name: lambda: FakeLocalizer(regions, frozenset(labels))}, offline=True)
+) -> RuntimeConfig:
+    return RuntimeConfig(localizers={name: lambda: FakeLocalizer(regions, frozenset(labels))}, offline=True)
 
 
-def models(kind: Profile, of: Host | None = None, names: Sequence[str] = ("fake",)) -> list[Served]:
+def models(kind: ApiVariant, of: RuntimeConfig | None = None, names: Sequence[str] = ("fake",)) -> list[LoadedModel]:
     of = of or host()
-    return from_names(names, kind, Parts(of), of)
+    return from_names(names, kind, PartCache(of), of)
 
 
 def client(
     name: str,
-    of: Host | None = None,
+    of: RuntimeConfig | None = None,
     *,
     limits: Limits | None = None,
     capacity: Capacity | None = None,
-    texts: Texts | None = None,
+    texts: Ocr | None = None,
     wait_for_load: bool = False,
 ) -> TestClient:
     kind = profile(name)

@@ -18,10 +18,10 @@ from velum.bmw.client import InferenceApi
 from velum.bmw.serve.app import create_app
 from velum.bmw.serve.profiles import profile
 from velum.bmw.serve.served import from_names
-from velum.engine.prepare import Parts
-from velum.plugins import Host
+from velum.engine.prepare import PartCache
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
-from velum.remote.peers import Peers
+from velum.remote.peers import HttpClient
 from velum.remote.reach import ANYWHERE
 
 
@@ -32,7 +32,7 @@ def served(app: FastAPI) -> Iterator[InferenceApi]:
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
-        peers = Peers(ANYWHERE)
+        peers = HttpClient(ANYWHERE)
         try:
             yield InferenceApi(f"http://127.0.0.1:{bound.getsockname()[1]}/", peers)
         finally:
@@ -73,8 +73,8 @@ def test_mask(name: str) -> None:
 @pytest.mark.real
 def test_a_real_face(shared: Path) -> None:
     weights = shared / "models" / "yunet" / "face_detection_yunet_2023mar.onnx"
-    kind, local = profile("openvino-detection"), Host(weights={"yunet": weights}, offline=True)
-    parts = Parts(local)
+    kind, local = profile("openvino-detection"), RuntimeConfig(weights={"yunet": weights}, offline=True)
+    parts = PartCache(local)
     photo = (shared / "media" / "faces" / "one_portrait_full.jpg").read_bytes()
     truth = json.loads((shared / "media" / "ground_truth.json").read_text())["faces/one_portrait_full.jpg"]
     try:
@@ -96,7 +96,7 @@ def test_a_server_that_stops_finishes_what_it_began() -> None:
         assert go_on.wait(10)
         return [Region(Box(1, 2, 3, 4), "face")]
 
-    kind, found = profile("tensorflow"), list[tuple[wire.Find, ...]]()
+    kind, found = profile("tensorflow"), list[tuple[wire.ApiDetection, ...]]()
     with served(create_app(kind, models(kind, host(slow)))) as api:
         asking = threading.Thread(target=lambda: found.append(api.finds("fake", png(), "a.png", "image/png")))
         asking.start()

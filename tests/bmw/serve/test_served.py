@@ -23,10 +23,10 @@ from velum.bmw.serve.drawing import outlines, voc_palette
 from velum.bmw.serve.hashes import FILE, hashes
 from velum.bmw.serve.profiles import PROFILES, profile
 from velum.bmw.serve.served import from_folder, from_names, labels_of
-from velum.engine.prepare import Parts
+from velum.engine.prepare import PartCache
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
 from velum.locate.models import catalog
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 
 OVD, OVS, YOLO, TF = (profile(name) for name in ("openvino-detection", "openvino-segmentation", "yolo", "tensorflow"))
@@ -87,9 +87,9 @@ def test_a_name_is_served_once() -> None:
 def test_a_detector_without_outlines_makes_no_masks(tmp_path: Path) -> None:
     (tmp_path / "in" / "faces").mkdir(parents=True)
     make_ovd(tmp_path / "in" / "faces")
-    private = Host(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
+    private = RuntimeConfig(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
     with pytest.raises(BadPlan, match="model faces finds boxes, not outlines"):
-        from_folder(tmp_path / "in", OVS, Parts(private), private)
+        from_folder(tmp_path / "in", OVS, PartCache(private), private)
 
 
 def test_model_folders_keep_their_names_and_what_they_say(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_model_folders_keep_their_names_and_what_they_say(tmp_path: Path) -> Non
         make_ovd(tmp_path / "in" / name)
     config = tmp_path / "in" / "other" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"network": "mine"}))
-    private = Host(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
-    parts = Parts(private)
+    private = RuntimeConfig(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
+    parts = PartCache(private)
     served = from_folder(tmp_path / "in", OVD, parts, private, tmp_path / "hashes")
     assert [one.name for one in served] == ["Street Faces", "other"]
     assert [one.labels.listed for one in served] == [("face", "license_plate")] * 2
@@ -130,8 +130,8 @@ def test_a_segmentation_folder_keeps_its_palette(tmp_path: Path) -> None:
     config = {"classes": 3, "type": "segmentation", "classesname": ["BG", "person", "car"], "made": "by me"}
     (folder / "configuration.json").write_text(json.dumps(config))
     (folder / "palette.txt").write_text("\n".join(map(str, range(9))))
-    private = Host(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
-    parts = Parts(private)
+    private = RuntimeConfig(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
+    parts = PartCache(private)
     (served,) = from_folder(tmp_path / "in", OVS, parts, private)
     assert (served.config, served.palette) == (config, tuple(range(9)))
     assert served.labels.listed == ("BG", "person", "car")
@@ -144,7 +144,7 @@ def test_a_segmentation_folder_keeps_its_palette(tmp_path: Path) -> None:
     assert np.unique(plane).tolist() == [0, 2]
     (folder / "palette.txt").write_text("300")
     with pytest.raises(BadInput, match="is not a palette"):
-        from_folder(tmp_path / "in", OVS, Parts(private), replace(private, models=tmp_path / "other"))
+        from_folder(tmp_path / "in", OVS, PartCache(private), replace(private, models=tmp_path / "other"))
     parts.close()
 
 
@@ -152,15 +152,15 @@ def test_a_segmentation_folder_keeps_its_palette(tmp_path: Path) -> None:
 def test_a_folder_without_model_folders(tmp_path: Path, what: str) -> None:
     if what == "empty":
         (tmp_path / "empty").mkdir()
-    private = Host(models=tmp_path / "store")
+    private = RuntimeConfig(models=tmp_path / "store")
     with pytest.raises(BadPlan, match="holds no model folders"):
-        from_folder(tmp_path / what, OVD, Parts(private), private)
+        from_folder(tmp_path / what, OVD, PartCache(private), private)
 
 
 def test_weights_that_are_not_here(tmp_path: Path) -> None:
-    nothing = Host(cache=tmp_path, offline=True)
+    nothing = RuntimeConfig(cache=tmp_path, offline=True)
     with pytest.raises(Unavailable):
-        from_names([next(iter(_catalogue()))], OVD, Parts(nothing), nothing)
+        from_names([next(iter(_catalogue()))], OVD, PartCache(nothing), nothing)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), unique=True, max_size=5))

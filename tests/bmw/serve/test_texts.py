@@ -8,17 +8,17 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from tests.bmw.serve.making import HEIGHT, WIDTH, client, encoded, host, png
 
-from velum.bmw.serve.texts import Texts
-from velum.engine.prepare import Parts
+from velum.bmw.serve.texts import Ocr
+from velum.engine.prepare import PartCache
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate import store
-from velum.locate.offer import Wish, offer
-from velum.locate.text.reader import RapidReader, Reader, Reading
-from velum.plugins import Host
+from velum.locate.offer import ImportOptions, offer
+from velum.locate.text.reader import RapidRecognizer, RecognizedText, TextRecognizer
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 from velum.testing import FakeLocalizer
-from velum.use import Use
+from velum.use import PartSpec
 
 
 class Says:
@@ -29,14 +29,14 @@ class Says:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def read(self, line: Rgb) -> Reading:
+    def read(self, line: Rgb) -> RecognizedText:
         if self.text == "fault":
             raise PluginFault("cannot read")
-        return Reading(self.text, (0.5,) * len(self.text), (0.875,) * len(self.text))
+        return RecognizedText(self.text, (0.5,) * len(self.text), (0.875,) * len(self.text))
 
 
-def texts(reader: Callable[[], Reader], *boxes: Box) -> Texts:
-    return Texts(lambda: FakeLocalizer([Region(box, "text") for box in boxes], frozenset({"text"})), reader)
+def texts(reader: Callable[[], TextRecognizer], *boxes: Box) -> Ocr:
+    return Ocr(lambda: FakeLocalizer([Region(box, "text") for box in boxes], frozenset({"text"})), reader)
 
 
 def test_lines_everywhere_and_in_finds() -> None:
@@ -55,9 +55,9 @@ class ByLength:
 
     description = {"reader": "fake"}  # noqa: RUF012 - nobody changes it
 
-    def read(self, line: Rgb) -> Reading:
+    def read(self, line: Rgb) -> RecognizedText:
         text = "ABCD" if line.shape[1] > 100 else "AB"
-        return Reading(text, (0.5,) * len(text), (0.9,) * len(text))
+        return RecognizedText(text, (0.5,) * len(text), (0.9,) * len(text))
 
 
 def test_a_line_that_was_found_at_two_sizes_is_one() -> None:
@@ -75,7 +75,7 @@ def test_edges_are_those_of_the_stored_picture() -> None:
         assert server.post("/models/fake/ocr", files={"image": photo}).json()[0]["box"] == [3, 18, 8, 28]
 
 
-def absent() -> Reader:
+def absent() -> TextRecognizer:
     raise Unavailable("not installed")
 
 
@@ -92,7 +92,9 @@ def absent() -> Reader:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("call", ["ocr", "one_shot_ocr"])
-def test_failures(call: str, model: str, reader: Callable[[], Reader], data: bytes, status: int, text: str) -> None:
+def test_failures(
+    call: str, model: str, reader: Callable[[], TextRecognizer], data: bytes, status: int, text: str
+) -> None:
     with client("tensorflow", texts=texts(reader, Box(12, 8, 24, 11))) as server:
         answer = server.post(f"/models/{model}/{call}", files={"image": data})
     assert (answer.status_code, answer.text) == (status, json.dumps({"detail": text}, separators=(",", ":")))
@@ -105,11 +107,11 @@ def test_other_profiles_read_nothing() -> None:
 @pytest.mark.real
 def test_a_real_line(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
-    local = Host(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
+    local = RuntimeConfig(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
     weights = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
-    store.put(offer(weights, Wish(name="lines", labels=("text",), family="db")), local)
-    parts = Parts(local)
-    reading = Texts(lambda: parts.localizer(Use("lines")), lambda: RapidReader(local))
+    store.put(offer(weights, ImportOptions(name="lines", labels=("text",), family="db")), local)
+    parts = PartCache(local)
+    reading = Ocr(lambda: parts.localizer(PartSpec("lines")), lambda: RapidRecognizer(local))
     image = Image.new("RGB", (640, 200), "white")
     ImageDraw.Draw(image).text((40, 60), "HELLO 4711", fill="black", font=ImageFont.load_default(size=48))
     with client("tensorflow", host([Region(Box(0, 0, 640, 200), "face")]), texts=reading) as server:

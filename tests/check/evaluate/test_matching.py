@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.check.evaluate import matching
-from velum.check.evaluate.truth import Thing
+from velum.check.evaluate.truth import GroundTruthBox
 from velum.check.evaluate.values import SIZE_CLASSES, Rate, size_class
 from velum.plan import Rule
 from velum.region import Box, Region
@@ -21,8 +21,8 @@ def find(x0: int, y0: int, x1: int, y1: int, score: float = 0.9, label: str = "f
 
 def thing(
     x0: float, y0: float, x1: float, y1: float, label: str = "face", ignore: bool = False, area: bool = False
-) -> Thing:
-    return Thing(label, (x0, y0, x1, y1), ignore, area)
+) -> GroundTruthBox:
+    return GroundTruthBox(label, (x0, y0, x1, y1), ignore, area)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,9 @@ def thing(
         ([find(0, 0, 10, 10, label="truck")], [thing(0, 0, 10, 10)], {}, (0,)),
     ],
 )
-def test_match(finds: list[Region], things: list[Thing], found: dict[int, int], wrong: tuple[int, ...]) -> None:
+def test_match(
+    finds: list[Region], things: list[GroundTruthBox], found: dict[int, int], wrong: tuple[int, ...]
+) -> None:
     matched = matching.match(finds, things, SAME, 0.3)
     assert (dict(matched.found), matched.wrong) == (found, wrong)
 
@@ -69,11 +71,11 @@ def test_hidden_is_what_the_smallest_rule_hides_less_what_is_kept() -> None:
         (thing(0, 0, 5, 10), 1.0),
         (thing(-10, 0, 5, 10), 1.0),
         (thing(30, 0, 40, 10), 0.0),
-        (Thing("face", (0, 0, 10, 9), outline=((0, 0, 4, 0, 4, 9, 0, 9),)), 1.0),
-        (Thing("face", (0, 0, 10, 9), outline=((6, 0, 9, 0, 9, 9, 6, 9),)), 0.0),
+        (GroundTruthBox("face", (0, 0, 10, 9), outline=((0, 0, 4, 0, 4, 9, 0, 9),)), 1.0),
+        (GroundTruthBox("face", (0, 0, 10, 9), outline=((6, 0, 9, 0, 9, 9, 6, 9),)), 0.0),
     ],
 )
-def test_covered(labelled: Thing, share: float) -> None:
+def test_covered(labelled: GroundTruthBox, share: float) -> None:
     mask = np.zeros((10, 20), bool)
     mask[:, :5] = True
     assert matching.covered(mask, labelled) == pytest.approx(share)

@@ -14,12 +14,12 @@ from velum.check.evaluate.document import Evaluation
 from velum.check.evaluate.misses import draw
 from velum.check.evaluate.page import page
 from velum.check.evaluate.run import Evaluate
-from velum.check.evaluate.truth import Labelled, Thing, Truth
-from velum.check.evaluate.values import Observed
+from velum.check.evaluate.truth import GroundTruth, GroundTruthBox, LabelledFile
+from velum.check.evaluate.values import Observations
 from velum.errors import BadInput, BadPlan
 from velum.frame import Frame
 from velum.plan import Video
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 from velum.testing import FakeLocalizer
 
@@ -33,8 +33,8 @@ def face(x: int, y: int, side: int, score: float = 0.9, label: str = "face") -> 
 
 def thing(
     x: int, y: int, side: int, label: str = "face", *, track: str | None = None, tags: Mapping[str, str] = {}
-) -> Thing:
-    return Thing(label, (x, y, x + side, y + side), track=track, tags=tags)
+) -> GroundTruthBox:
+    return GroundTruthBox(label, (x, y, x + side, y + side), track=track, tags=tags)
 
 
 class Stage:
@@ -47,7 +47,7 @@ class Stage:
         def fake(threshold: float = 0.5) -> FakeLocalizer:
             return FakeLocalizer(lambda frame: [one for one in found(frame) if one.score >= threshold])
 
-        host = Host(localizers={"fake": fake, "plain": lambda: FakeLocalizer(found)}, offline=True)
+        host = RuntimeConfig(localizers={"fake": fake, "plain": lambda: FakeLocalizer(found)}, offline=True)
         self.engine = Engine(host=host)
         self.evaluate = Evaluate(self.engine, Limits())
 
@@ -59,11 +59,13 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def truth(path: Path, *things: Thing, complete: Sequence[str] = ("face",), size: tuple[int, int] = SIZE) -> Truth:
-    return Truth("velum", (Labelled(path, path.name, {0: things}, frozenset(complete), size),))
+def truth(
+    path: Path, *things: GroundTruthBox, complete: Sequence[str] = ("face",), size: tuple[int, int] = SIZE
+) -> GroundTruth:
+    return GroundTruth("velum", (LabelledFile(path, path.name, {0: things}, frozenset(complete), size),))
 
 
-def told(observed: Observed) -> dict[str, tuple[int, int]]:
+def told(observed: Observations) -> dict[str, tuple[int, int]]:
     return {row.kind: (row.found.hits, row.found.total) for row in tables.by_size(observed.seen)}
 
 
@@ -105,12 +107,12 @@ def test_what_cannot_be_looked_at_is_left_out_and_said(picture: Path, size: tupl
     path = picture if size != SIZE else picture.with_name("missing.png")
     bad = truth(path, thing(10, 10, 20), size=size).items[0]
     stage = Stage([face(10, 10, 20)])
-    observed = stage.evaluate(Truth("velum", (good, bad)), PLAN)
+    observed = stage.evaluate(GroundTruth("velum", (good, bad)), PLAN)
     assert (observed.files, len(observed.seen)) == (1, 1)
     assert why in observed.left_out[0]
     assert str(picture.parent) not in observed.left_out[0]
     with pytest.raises(BadInput, match="nothing of the truth"):
-        stage.evaluate(Truth("velum", (bad,)), PLAN)
+        stage.evaluate(GroundTruth("velum", (bad,)), PLAN)
 
 
 def clip(path: Path, frames: int) -> Path:
@@ -128,7 +130,7 @@ def test_exposure_in_videos(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4", 10)
     shown = Stage(lambda frame: [] if 3 <= frame.index < 7 else [face(10, 10, 20)])
     frames = {i: (thing(10, 10, 20, track="1"), thing(60, 10, 20, track="2")) if i < 8 else () for i in range(0, 10, 2)}
-    known = Truth("velum", (Labelled(path, "a.mp4", frames, frozenset()),))
+    known = GroundTruth("velum", (LabelledFile(path, "a.mp4", frames, frozenset()),))
     observed = shown.evaluate(known, Plan(PLAN.rules, video=Video(track=False)))
     assert tables.frames(observed).total == tables.frames(observed).hits == 4
     assert [(one.track, one.exposed, one.frames, one.longest_seconds) for one in tables.tracks(observed)] == [
@@ -136,7 +138,7 @@ def test_exposure_in_videos(tmp_path: Path) -> None:
     ]  # fmt: skip
     followed = shown.evaluate(known, PLAN)
     assert [(one.track, one.exposed) for one in tables.tracks(followed)] == [("2", 4), ("1", 0)]
-    beyond = Truth("velum", (Labelled(path, "a.mp4", {12: ()}, frozenset()),))
+    beyond = GroundTruth("velum", (LabelledFile(path, "a.mp4", {12: ()}, frozenset()),))
     with pytest.raises(BadInput, match="labels frame 12; there are 10"):
         shown.evaluate(beyond, PLAN)
 
@@ -154,18 +156,18 @@ THINGS = [thing(10, 10, 20), thing(40, 10, 20), thing(70, 10, 20), thing(0, 60, 
 @pytest.mark.parametrize(
     ("rule", "wanted", "chosen", "right"),
     [
-        ("face: fake -> blacken", choose.Wanted(0.5, 16), "face: fake(threshold=0.345) -> blacken", (2, 2)),
-        ("face: fake -> blacken", choose.Wanted(1.0, 16), "face: fake(threshold=0.2) -> blacken", (3, 4)),
-        ("face: fake -> blacken", choose.Wanted(1.0), "face: fake(threshold=0.1) -> blacken", (4, 5)),
-        ("face: plain -> blacken", choose.Wanted(0.5, 16), "face: plain -> blacken with min_score=0.345", (2, 2)),
+        ("face: fake -> blacken", choose.RecallTarget(0.5, 16), "face: fake(threshold=0.345) -> blacken", (2, 2)),
+        ("face: fake -> blacken", choose.RecallTarget(1.0, 16), "face: fake(threshold=0.2) -> blacken", (3, 4)),
+        ("face: fake -> blacken", choose.RecallTarget(1.0), "face: fake(threshold=0.1) -> blacken", (4, 5)),
+        ("face: plain -> blacken", choose.RecallTarget(0.5, 16), "face: plain -> blacken with min_score=0.345", (2, 2)),
         (
-            "face: fake(threshold=0.9) -> blacken with min_score=0.95", choose.Wanted(0.5, 16),
+            "face: fake(threshold=0.9) -> blacken with min_score=0.95", choose.RecallTarget(0.5, 16),
             "face: fake(threshold=0.345) -> blacken", (2, 2),
         ),
     ],
 )  # fmt: skip
 def test_thresholds_are_chosen(
-    picture: Path, rule: str, wanted: choose.Wanted, chosen: str, right: tuple[int, int]
+    picture: Path, rule: str, wanted: choose.RecallTarget, chosen: str, right: tuple[int, int]
 ) -> None:
     stage = Stage(FINDS)
     known = truth(picture, *THINGS)
@@ -183,11 +185,11 @@ def test_what_cannot_be_reached(picture: Path) -> None:
     stage = Stage(FINDS[:2])
     searched = stage.evaluate(truth(picture, *THINGS), choose.searching(PLAN, stage.engine))
     with pytest.raises(BadInput, match=r"only 66.7% \(2 of 3\) of face from 16 px"):
-        choose.choose(searched, PLAN, choose.Wanted(0.9, 16), stage.engine)
+        choose.choose(searched, PLAN, choose.RecallTarget(0.9, 16), stage.engine)
     with pytest.raises(BadInput, match="no face of 200 px"):
-        choose.choose(searched, PLAN, choose.Wanted(0.9, 200), stage.engine)
+        choose.choose(searched, PLAN, choose.RecallTarget(0.9, 200), stage.engine)
     with pytest.raises(BadPlan, match="recall"):
-        choose.Wanted(1.5)
+        choose.RecallTarget(1.5)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from velum import Limits
-from velum.check.evaluate.truth import Thing, Truth, read
+from velum.check.evaluate.truth import GroundTruth, GroundTruthBox, read
 from velum.errors import BadInput
 
-FACE = Thing("face", (10, 20, 40, 60))
+FACE = GroundTruthBox("face", (10, 20, 40, 60))
 COCO: dict[str, Any] = {
     "images": [{"id": 7, "file_name": "a.png", "width": 100, "height": 80}, {"id": "b", "file_name": "b.png"}],
     "categories": [{"id": 1, "name": "Human-Face"}, {"id": 2, "name": "number plate"}],
@@ -43,7 +43,7 @@ def written(folder: Path, value: Any, name: str = "truth.json") -> Path:
     return path
 
 
-def only(truth: Truth) -> tuple[Thing, ...]:
+def only(truth: GroundTruth) -> tuple[GroundTruthBox, ...]:
     ((_, things),) = truth.items[0].frames.items()
     return things
 
@@ -55,7 +55,7 @@ def test_coco(folder: Path) -> None:
     assert truth.sha256 is not None
     assert one.complete == {"face", "license_plate"}
     assert (one.path, one.name, one.size) == (folder / "a.png", "a.png", (100, 80))
-    assert only(truth) == (FACE, Thing("license_plate", (1, 2, 4, 6), ignore=True, area=True))
+    assert only(truth) == (FACE, GroundTruthBox("license_plate", (1, 2, 4, 6), ignore=True, area=True))
     (thing,) = other.frames[0]
     assert (other.size, thing.track, thing.tags) == (None, "5", {"pose": "left", "occluded": "yes"})
     assert thing.outline == ((10, 20, 40, 20, 40, 60),)

@@ -7,8 +7,8 @@ import pytest
 
 from velum.check.strength.table import HEADING, TECHNIQUES
 from velum.check.strength.trial import chance
-from velum.plugins import Host, make
-from velum.use import Use
+from velum.plugins import RuntimeConfig, make
+from velum.use import PartSpec
 
 PAGE = Path(__file__).parents[3] / "docs" / "strength.md"
 
@@ -36,4 +36,4 @@ def test_at_chance_is_what_the_figures_say(row: list[str]) -> None:
 
 @pytest.mark.parametrize("text", TECHNIQUES)
 def test_every_technique_of_the_table_exists(text: str) -> None:
-    assert make("velum.techniques", Use.parse(text), Host())
+    assert make("velum.techniques", PartSpec.parse(text), RuntimeConfig())

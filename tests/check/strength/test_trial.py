@@ -7,7 +7,7 @@ import pytest
 
 from velum.check.strength.shots import HEIGHT, WIDTH
 from velum.check.strength.table import HEADING, row
-from velum.check.strength.trial import ATTACKS, Result, Trial, chance, hide, hits
+from velum.check.strength.trial import ATTACKS, AttackResult, AttackTrial, chance, hide, hits
 from velum.errors import BadInput, PluginFault
 from velum.frame import Rgb
 from velum.hide.blacken import Blacken
@@ -33,16 +33,16 @@ def painted(seed: int) -> Rgb:
 
 
 @pytest.fixture(scope="module")
-def trial() -> Trial:
-    return Trial([painted(seed) for seed in range(FACES)])
+def trial() -> AttackTrial:
+    return AttackTrial([painted(seed) for seed in range(FACES)])
 
 
-def tried(trial: Trial, technique: Technique | None) -> dict[str, Result]:
+def tried(trial: AttackTrial, technique: Technique | None) -> dict[str, AttackResult]:
     return {result.shot: result for result in trial.results("it", technique)}
 
 
 @pytest.mark.slow
-def test_faces_that_nothing_hides_are_named(trial: Trial) -> None:
+def test_faces_that_nothing_hides_are_named(trial: AttackTrial) -> None:
     found = tried(trial, None)
     assert found["copy"].worst > 0.95
     assert found["reshot"].worst > 0.5
@@ -50,7 +50,7 @@ def test_faces_that_nothing_hides_are_named(trial: Trial) -> None:
 
 
 @pytest.mark.slow
-def test_faces_that_are_gone_can_only_be_guessed(trial: Trial) -> None:
+def test_faces_that_are_gone_can_only_be_guessed(trial: AttackTrial) -> None:
     for result in tried(trial, Blacken()).values():
         assert list(result.right.values()) == pytest.approx([1 / FACES] * len(result.right))
         assert result.worst <= result.by_chance
@@ -66,14 +66,14 @@ def test_faces_that_are_gone_can_only_be_guessed(trial: Trial) -> None:
         pytest.param(Pixelate(0.2), "candidates", id="a coarse grid still tells a photograph from others"),
     ],
 )
-def test_what_is_weak_is_found_to_be(trial: Trial, technique: Technique, attack: str) -> None:
+def test_what_is_weak_is_found_to_be(trial: AttackTrial, technique: Technique, attack: str) -> None:
     copy = tried(trial, technique)["copy"]
     assert copy.right[attack] > max(0.6, copy.by_chance)
 
 
 @pytest.mark.slow
-def test_the_same_faces_give_the_same_figures(trial: Trial) -> None:
-    again = Trial([painted(seed) for seed in range(FACES)])
+def test_the_same_faces_give_the_same_figures(trial: AttackTrial) -> None:
+    again = AttackTrial([painted(seed) for seed in range(FACES)])
     assert list(again.results("it", Pixelate(0.5))) == list(trial.results("it", Pixelate(0.5)))
 
 
@@ -84,7 +84,7 @@ def test_hiding_is_that_of_a_job_and_leaves_the_pictures_alone() -> None:
 
 
 @pytest.mark.slow
-def test_a_technique_that_fails_is_named(trial: Trial) -> None:
+def test_a_technique_that_fails_is_named(trial: AttackTrial) -> None:
     class Broken:
         destroys = True
         labels = None
@@ -98,7 +98,7 @@ def test_a_technique_that_fails_is_named(trial: Trial) -> None:
 
 def test_too_few_faces_are_refused() -> None:
     with pytest.raises(BadInput, match="3 faces are too few"):
-        Trial([painted(seed) for seed in range(3)])
+        AttackTrial([painted(seed) for seed in range(3)])
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_chance_is_the_99th_percentile_of_guessing(faces: int) -> None:
 
 
 def test_a_row_says_who_is_above_chance() -> None:
-    strong = Result("strong", "copy", 100, {"pixels": 0.01, "descriptor": 0.01, "candidates": 0.02})
-    weak = Result("weak", "reshot", 100, {"pixels": 0.01, "descriptor": 0.01, "undone": 0.9, "candidates": 0.01})
+    strong = AttackResult("strong", "copy", 100, {"pixels": 0.01, "descriptor": 0.01, "candidates": 0.02})
+    weak = AttackResult("weak", "reshot", 100, {"pixels": 0.01, "descriptor": 0.01, "undone": 0.9, "candidates": 0.01})
     assert row(strong) == ["strong", "copy", "1.0 %", "1.0 %", "-", "2.0 %", "yes"]
     assert row(weak) == ["weak", "reshot", "1.0 %", "1.0 %", "90.0 %", "1.0 %", "no"]
     assert len(row(weak)) == len(HEADING)

@@ -11,7 +11,7 @@ import pytest
 from av.codec.context import CodecContext
 from av.video.stream import VideoStream
 
-from velum import BadInput, Engine, Plan, Rule, Use
+from velum import BadInput, Engine, PartSpec, Plan, Rule
 from velum.plan import Video
 from velum.report import Report
 
@@ -19,7 +19,7 @@ WIDTH, HEIGHT, FRAMES = 64, 48, 4
 CLEAR, FAINT, SOLID = slice(24, 40), slice(40, 48), slice(0, 24)
 """Columns that are transparent, nearly so, and opaque."""
 ZONE = (slice(8, 20), slice(4, 36))
-RULE = Rule("zone", Use("fixed", {"box": (4, 8, 36, 20)}), Use("blacken"), grow=0)
+RULE = Rule("zone", PartSpec("fixed", {"box": (4, 8, 36, 20)}), PartSpec("blacken"), grow=0)
 VPX = {"auto-alt-ref": "0", "crf": "4", "b": "4M", "cpu-used": "4"}
 
 KEPT = [
@@ -167,7 +167,7 @@ def test_pictures_without_it_among_others_are_opaque(tmp_path: Path, encoder: st
 @pytest.mark.parametrize("suffix", [".webm", ".mkv"])
 def test_no_packet_with_transparency_is_copied(tmp_path: Path, suffix: str) -> None:
     source = clip(tmp_path / f"in{suffix}", "libvpx-vp9", "yuva420p")
-    nowhere = Rule("zone", Use("fixed", {"box": (0, 0, 2, 2), "from": 9.0}), Use("blacken"))
+    nowhere = Rule("zone", PartSpec("fixed", {"box": (0, 0, 2, 2), "from": 9.0}), PartSpec("blacken"))
     with Engine() as engine:
         report = engine.hide(source, tmp_path / f"out{suffix}", Plan((nowhere,), video=Video(smart=True)))
     assert seen(tmp_path / f"out{suffix}")[:, 28:36, 3].max() < 12

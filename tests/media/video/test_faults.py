@@ -13,7 +13,7 @@ import pytest
 from velum import media
 from velum.errors import BadInput, LimitExceeded, OutputFailed
 from velum.limits import Limits
-from velum.media.video.timeline import Timeline
+from velum.media.video.timeline import ExpectedPts
 from velum.plan import Plan, Video
 
 from .making import FRAMES, Clip, copy, decoded, full_disk, made, times
@@ -285,14 +285,14 @@ def test_content_decides_not_the_name(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_an_edit_list_leaves_out_is_not_expected_but_begins_the_rest() -> None:
-    timeline = Timeline()
+    timeline = ExpectedPts()
     for pts in (10, 20, 30):
         assert timeline.announce(pts, key=pts == 10, shown=pts == 30)
     assert timeline.rest() == [30]
 
 
 def test_a_timeline_names_what_did_not_come() -> None:
-    timeline = Timeline()
+    timeline = ExpectedPts()
     assert not timeline.announce(5, key=False)  # before the first key frame
     for pts, key in ((10, True), (40, False), (20, False), (30, False)):
         assert timeline.announce(pts, key=key, damaged=pts == 30)

@@ -18,7 +18,7 @@ from av.video import format as formats
 from av.video.stream import VideoStream
 from PIL import ExifTags, Image, ImageOps
 
-from velum import Engine, Plan, Rule, Use, media
+from velum import Engine, PartSpec, Plan, Rule, media
 from velum.limits import Limits
 from velum.plan import Video
 from velum.report import Report
@@ -28,7 +28,7 @@ ZONE = (slice(8, 28), slice(16, 40))
 INSIDE = (slice(12, 24), slice(20, 36))
 """Of the zone, what no reader's chroma of a neighbour reaches."""
 AROUND = (slice(4, 32), slice(12, 44))
-RULE = Rule("zone", Use("fixed", {"box": (16, 8, 40, 28)}), Use("blacken"), grow=0)
+RULE = Rule("zone", PartSpec("fixed", {"box": (16, 8, 40, 28)}), PartSpec("blacken"), grow=0)
 
 Pixels = npt.NDArray[np.int64]
 

@@ -15,21 +15,21 @@ import av
 import pytest
 from tests.media.video.making import Clip, made
 
-from velum import Engine, Host, Plan, Report
+from velum import Engine, Plan, Report, RuntimeConfig
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, PluginFault, Unavailable
 from velum.limits import Limits
-from velum.media import Live, Outlet, source_of
+from velum.media import LiveSource, StreamSink, source_of
 from velum.media.video.probe import fraction
 from velum.plan import Rule, Video
 from velum.region import Box, Region
 from velum.testing import FakeLocalizer
-from velum.use import Use
+from velum.use import PartSpec
 
 pytestmark = pytest.mark.slow
 
 MILLI = Fraction(1, 1000)
 REGION = Region(Box(8, 8, 24, 24), "face", 0.9)
-PLAN = Plan((Rule("face", Use("fake"), Use("blacken"), grow=0),), video=Video(codec="ffv1"))
+PLAN = Plan((Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),), video=Video(codec="ffv1"))
 LOSSY = Plan(PLAN.rules, video=Video(codec="mpeg2video"))
 
 
@@ -38,7 +38,7 @@ def engine(slow: float = 0.0, limits: Limits | None = None) -> Engine:
         time.sleep(slow)
         return [REGION]
 
-    return Engine(host=Host(localizers={"fake": lambda: FakeLocalizer(answer)}), limits=limits)
+    return Engine(host=RuntimeConfig(localizers={"fake": lambda: FakeLocalizer(answer)}), limits=limits)
 
 
 def clip(folder: Path, suffix: str = ".mkv", **more: object) -> Path:
@@ -46,7 +46,7 @@ def clip(folder: Path, suffix: str = ".mkv", **more: object) -> Path:
 
 
 @contextmanager
-def piped(*parts: bytes | Callable[[], object], timeout: float = 5.0, shut: bool = True) -> Iterator[Live]:
+def piped(*parts: bytes | Callable[[], object], timeout: float = 5.0, shut: bool = True) -> Iterator[LiveSource]:
     """A pipe into which another thread writes the parts, calling what is no bytes; without `shut` it stays open."""
     ours, theirs = os.pipe()
 
@@ -67,7 +67,7 @@ def piped(*parts: bytes | Callable[[], object], timeout: float = 5.0, shut: bool
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        yield Live("-", timeout, ours)
+        yield LiveSource("-", timeout, ours)
     finally:
         os.close(ours)
         thread.join()
@@ -120,7 +120,7 @@ def test_a_result_is_streamed(tmp_path: Path, name: str) -> None:
     out = io.BytesIO()
     out.seek = None  # type: ignore[assignment, method-assign]  # it can only be written forwards
     with engine() as ready, piped(source.read_bytes()) as live:
-        report = ready.hide(live, Outlet(out, name), plan)
+        report = ready.hide(live, StreamSink(out, name), plan)
     assert report.target == "standard output"
     assert report.output_sha256 == hashlib.sha256(out.getvalue()).hexdigest()
     assert len(stamps(out.getvalue())) == report.frames == 12
@@ -145,7 +145,7 @@ def test_frames_are_sent_while_the_stream_still_runs(tmp_path: Path) -> None:
         engine() as ready,
         piped(data[: len(data) * 2 // 3 // 188 * 188], wait, data[len(data) * 2 // 3 // 188 * 188 :]) as live,
     ):
-        ready.hide(live, Outlet(out), plan)
+        ready.hide(live, StreamSink(out), plan)
     assert early[0] > 0
 
 
@@ -176,7 +176,7 @@ def test_a_broken_stream_is_sent_without_an_end(tmp_path: Path) -> None:
     data = clip(tmp_path, frames=100).read_bytes()
     out = io.BytesIO()
     with engine() as ready, piped(data[: len(data) * 2 // 3]) as live, pytest.raises(BadInput):
-        ready.hide(live, Outlet(out, "mp4"), LOSSY)
+        ready.hide(live, StreamSink(out, "mp4"), LOSSY)
     assert b"mfra" not in out.getvalue()  # the index that ends a fragmented MP4
 
 
@@ -268,19 +268,21 @@ def test_a_camera_that_stalls(tmp_path: Path) -> None:
         engine() as ready, sender(data, hold=threading.Event()) as address,
         pytest.raises(BadInput, match="nothing came for 0.5 s"),
     ):  # fmt: skip
-        ready.hide(Live(address, timeout_seconds=0.5), tmp_path / "out.mkv", PLAN)
+        ready.hide(LiveSource(address, timeout_seconds=0.5), tmp_path / "out.mkv", PLAN)
     assert not (tmp_path / "out.mkv").exists()
     assert not [one for one in threading.enumerate() if one.name.startswith("velum")]
 
 
 def test_a_localizer_that_fails_stops_the_stream(tmp_path: Path) -> None:
     data = clip(tmp_path, ".ts", frames=100).read_bytes()
-    failing = Engine(host=Host(localizers={"fake": lambda: FakeLocalizer(lambda frame: [[REGION]][frame.index])}))
+    failing = Engine(
+        host=RuntimeConfig(localizers={"fake": lambda: FakeLocalizer(lambda frame: [[REGION]][frame.index])})
+    )
     with (
         failing, sender(data, hold=threading.Event()) as address,
         pytest.raises(PluginFault, match="failed at frame .*IndexError"),
     ):  # fmt: skip
-        failing.hide(Live(address, 1.0), tmp_path / "out.mkv", PLAN)
+        failing.hide(LiveSource(address, 1.0), tmp_path / "out.mkv", PLAN)
     assert not (tmp_path / "out.mkv").exists()
     assert not [one for one in threading.enumerate() if one.name.startswith("velum")]
 
@@ -291,7 +293,7 @@ def test_datagrams_until_somebody_stops_them(tmp_path: Path) -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    live = Live(f"udp://127.0.0.1:{port}", timeout_seconds=1.5)
+    live = LiveSource(f"udp://127.0.0.1:{port}", timeout_seconds=1.5)
 
     def send() -> None:
         with socket.socket(type=socket.SOCK_DGRAM) as ours:
@@ -321,7 +323,7 @@ def test_nobody_there(tmp_path: Path) -> None:
     for scheme in ("tcp", "rtsp", "rtsps"):
         address = f"{scheme}://user:secret@127.0.0.1:{free}/cam?key=secret"
         with engine() as ready, pytest.raises(Unavailable, match="cannot reach") as caught:
-            ready.hide(Live(address, 2.0), tmp_path / "out.mkv", PLAN)
+            ready.hide(LiveSource(address, 2.0), tmp_path / "out.mkv", PLAN)
         assert "secret" not in str(caught.value)
     with engine() as ready, pytest.raises(Unavailable, match="/dev/video99"):
         ready.hide("/dev/video99", tmp_path / "out.mkv", PLAN)
@@ -369,7 +371,7 @@ def camera(data: bytes) -> Iterator[str]:
 def test_a_camera_is_read_by_rtsp(tmp_path: Path) -> None:
     source = clip(tmp_path, ".ts", frames=50, audio=("mp2",))
     with engine() as ready, camera(source.read_bytes()) as address:
-        report = ready.hide(Live(address, 3.0), tmp_path / "out.mkv", PLAN)
+        report = ready.hide(LiveSource(address, 3.0), tmp_path / "out.mkv", PLAN)
     assert "secret" not in str(report.to_json())
     assert 40 <= report.frames == len(stamps(tmp_path / "out.mkv"))
     assert hidden(tmp_path / "out.mkv")
@@ -377,7 +379,7 @@ def test_a_camera_is_read_by_rtsp(tmp_path: Path) -> None:
 
 def test_an_rtsp_server_that_never_answers(tmp_path: Path) -> None:
     with sender(b"", hold=threading.Event()) as address, engine() as ready:
-        live = Live(address.replace("tcp:", "rtsp:") + "/cam", timeout_seconds=0.5)
+        live = LiveSource(address.replace("tcp:", "rtsp:") + "/cam", timeout_seconds=0.5)
         with pytest.raises(Unavailable, match="nothing came within 0.5 s"):
             ready.hide(live, tmp_path / "out.mkv", PLAN)
 
@@ -399,16 +401,16 @@ def test_addresses_that_are_refused(address: str, reason: str) -> None:
 
 
 def test_what_is_a_stream() -> None:
-    assert isinstance(source_of("-"), Live)
+    assert isinstance(source_of("-"), LiveSource)
     assert source_of(Path("-")) == Path("-")
     assert source_of("clip.mp4") == Path("clip.mp4")
-    assert source_of("/dev/video0") == Live("/dev/video0")
+    assert source_of("/dev/video0") == LiveSource("/dev/video0")
     assert str(source_of("udp://:1234")) == "udp://:1234"
-    assert str(Live("rtsp://me:p@ss/word@host:554/cam?key=1#x")) == "rtsp://host:554/cam"
-    assert "word" not in repr(Live("rtsp://me:word@host/cam"))
+    assert str(LiveSource("rtsp://me:p@ss/word@host:554/cam?key=1#x")) == "rtsp://host:554/cam"
+    assert "word" not in repr(LiveSource("rtsp://me:word@host/cam"))
 
 
-def refused(plan: Plan, target: Path | Outlet, folder: Path) -> Report:
+def refused(plan: Plan, target: Path | StreamSink, folder: Path) -> Report:
     with engine() as ready, piped(clip(folder).read_bytes()) as live:
         return ready.hide(live, target, plan)
 
@@ -417,7 +419,7 @@ def test_what_a_stream_cannot(tmp_path: Path) -> None:
     with pytest.raises(BadPlan, match="comes once"):
         refused(Plan(PLAN.rules, video=Video(two_pass=True)), tmp_path / "out.mkv", tmp_path)
     with pytest.raises(BadPlan, match="allowed are mkv, mp4, ts, webm"):
-        Outlet(io.BytesIO(), "avi")
+        StreamSink(io.BytesIO(), "avi")
     data = clip(tmp_path, frames=60, size=(480, 360)).read_bytes()
     with engine(limits=Limits(bytes=len(data) - 5000)) as ready, piped(data) as live, pytest.raises(LimitExceeded):
         ready.hide(live, tmp_path / "out.mkv", PLAN)
@@ -429,4 +431,4 @@ def test_a_reader_of_the_result_that_leaves(tmp_path: Path) -> None:
             raise BrokenPipeError(32, "Broken pipe")
 
     with pytest.raises(OutputFailed, match="Broken pipe; what was sent before is hidden"):
-        refused(PLAN, Outlet(Gone()), tmp_path)
+        refused(PLAN, StreamSink(Gone()), tmp_path)

@@ -12,7 +12,7 @@ from velum.frame import Frame, Role
 from velum.media.video.pixels import (
     KEPT,
     Buffers,
-    Picture,
+    VideoFrame,
     blacken,
     kept_layout,
     layout_of,
@@ -141,7 +141,7 @@ def test_memory_that_an_encoder_still_reads_is_left_alone() -> None:
 def test_planes_put_in_the_place_of_the_given_ones_are_encoded() -> None:
     native = own(noise("yuv420p"), YUV420)
     planes = planes_of(native, YUV420, limited=True)
-    picture = Picture(planes, 32, 24, native=native, given=planes)
+    picture = VideoFrame(planes, 32, 24, native=native, given=planes)
     assert native_of(picture, YUV420) is native
     light = replace(planes[0], pixels=np.full((24, 32), 200, np.uint8))
     encoded = native_of(replace(picture, planes=(light, *planes[1:])), YUV420)

@@ -207,7 +207,7 @@ def test_a_turned_one(target: str, kept: bool, tmp_path: Path) -> None:
 def test_what_is_sent_before_it_is_finished_has_none(tmp_path: Path) -> None:
     source = inject(made(tmp_path / "a", Clip(frames=3)), V2)
     with (tmp_path / "b.mp4").open("wb") as file:
-        outlet = media.Outlet(file, "MP4")
+        outlet = media.StreamSink(file, "MP4")
         with media.read(source, Limits()) as reader, media.write(outlet, reader.info, Plan()) as writer:
             for frame in reader.frames():
                 writer.write(frame)

@@ -12,7 +12,7 @@ from velum import media
 from velum.errors import BadInput, BadPlan
 from velum.frame import Role
 from velum.limits import Limits
-from velum.media.video import Picture, VideoInfo, VideoReader
+from velum.media.video import VideoFrame, VideoInfo, VideoReader
 from velum.plan import Plan, Video
 
 from .making import FRAMES, HEIGHT, WIDTH, Clip, copy, decoded, made, packets, times
@@ -217,7 +217,7 @@ def test_what_is_written_is_what_the_planes_hold(tmp_path: Path) -> None:
 
     with media.read(source, Limits()) as reader, media.write(tmp_path / "b.mkv", reader.info, Plan()) as writer:
         for frame in reader.frames():
-            assert isinstance(frame, Picture)
+            assert isinstance(frame, VideoFrame)
             planes = tuple(replace(plane, pixels=pixels) for plane, pixels in zip(frame.planes, kept, strict=True))
             writer.write(replace(frame, planes=planes))
     assert all(not plane.any() for _, planes in decoded(tmp_path / "b.mkv") for plane in planes)

@@ -14,7 +14,7 @@ import pytest
 from velum import media
 from velum.errors import BadInput, LimitExceeded, OutputFailed, VelumError
 from velum.limits import Limits
-from velum.media import Span
+from velum.media import Segment
 from velum.plan import Plan, Video
 
 from .making import Clip, copy, decoded, made, packets, times
@@ -27,14 +27,14 @@ TURNED = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
 QUICK_HEVC = {"x265-params": "keyint=6:min-keyint=6:open-gop=0:scenecut=0:log-level=error"}
 
 
-def cut(source: Path, plan: Plan, format: str = "MP4", seconds: float = 0.4) -> tuple[Span, ...] | str:
+def cut(source: Path, plan: Plan, format: str = "MP4", seconds: float = 0.4) -> tuple[Segment, ...] | str:
     covered = plan.video.on_damage == "cover"
     with media.read(source, Limits(), cover_damage=covered) as reader:
         assert reader.sha256 is not None
         return media.cut(reader.info, reader.sha256, format, seconds=seconds, overlap_frames=OVERLAP)
 
 
-def make(source: Path, span: Span, plan: Plan, to: Path) -> Path:
+def make(source: Path, span: Segment, plan: Plan, to: Path) -> Path:
     with media.read_span(source, Limits(), span) as reader, media.write_span(to, reader.info, plan, span) as writer:
         for frame in reader.frames():
             if span.first.frame <= frame.index < span.end.frame:
@@ -42,7 +42,7 @@ def make(source: Path, span: Span, plan: Plan, to: Path) -> Path:
     return to
 
 
-def in_spans(source: Path, target: Path, plan: Plan, order: Callable[[Any], Any] = reversed) -> tuple[Span, ...]:
+def in_spans(source: Path, target: Path, plan: Plan, order: Callable[[Any], Any] = reversed) -> tuple[Segment, ...]:
     spans = cut(source, plan, media.VIDEO_SUFFIXES[target.suffix])
     assert not isinstance(spans, str), spans
     # In any order: none needs another.
@@ -119,7 +119,7 @@ def test_spans_cover_each_frame_once_and_overlap(tmp_path: Path) -> None:
     for span in spans:
         assert span.read.frame <= max(span.first.frame - OVERLAP, 0)
         assert span.stop.frame >= min(span.end.frame + OVERLAP, COUNT)
-        assert Span.from_json(span.to_json()) == span
+        assert Segment.from_json(span.to_json()) == span
         with media.read_span(source, Limits(), span) as reader:
             read = list(reader.frames())
         known = decoded(source)
@@ -171,24 +171,24 @@ def test_a_video_of_too_many_frames_is_not_cut(tmp_path: Path) -> None:
         media.cut(reader.info, "", "MP4", seconds=0.4, overlap_frames=OVERLAP)
 
 
-Wrong = Callable[[Path, list[Path], tuple[Span, ...]], object]
+Wrong = Callable[[Path, list[Path], tuple[Segment, ...]], object]
 
 
-def _other_part(source: Path, parts: list[Path], spans: tuple[Span, ...]) -> None:
+def _other_part(source: Path, parts: list[Path], spans: tuple[Segment, ...]) -> None:
     make(source, spans[1], Plan(video=Video(crf=30)), parts[1])
 
 
-def _other_profile(source: Path, parts: list[Path], spans: tuple[Span, ...]) -> None:
+def _other_profile(source: Path, parts: list[Path], spans: tuple[Segment, ...]) -> None:
     data = parts[1].read_bytes()
     start = data.index(b'"header": "') + len(b'"header": "') + 12
     parts[1].write_bytes(data[:start] + (b"ff" if data[start : start + 2] != b"ff" else b"00") + data[start + 2 :])
 
 
-def _cut_off(source: Path, parts: list[Path], spans: tuple[Span, ...]) -> None:
+def _cut_off(source: Path, parts: list[Path], spans: tuple[Segment, ...]) -> None:
     parts[-1].write_bytes(parts[-1].read_bytes()[:-10])
 
 
-def _source_changes(source: Path, parts: list[Path], spans: tuple[Span, ...]) -> None:
+def _source_changes(source: Path, parts: list[Path], spans: tuple[Segment, ...]) -> None:
     source.write_bytes(source.read_bytes() + b"\0\0\0\x08free")
 
 
@@ -228,7 +228,7 @@ def test_another_format_than_the_parts_were_made_for_is_refused(tmp_path: Path) 
         media.join(tmp_path / "out.mkv", reader.info, plan, parts, sha256=reader.sha256)
 
 
-def _shifted(span: Span) -> Span:
+def _shifted(span: Segment) -> Segment:
     """Return the span as of a survey that counted one frame less."""
     return replace(span, first=replace(span.first, frame=span.first.frame - 1))
 
@@ -244,7 +244,7 @@ def _shifted(span: Span) -> Span:
     ],
 )
 def test_a_span_that_is_not_of_the_file_leaves_nothing(
-    change: Callable[[Span], Span], error: str, tmp_path: Path
+    change: Callable[[Segment], Segment], error: str, tmp_path: Path
 ) -> None:
     source = made(tmp_path / "source", H264)
     spans = cut(source, Plan())

@@ -14,8 +14,8 @@ from tests.service.making import client, parts_of, picture, settings
 
 from velum import Engine, Plan
 from velum.errors import BadInput
-from velum.findings import Findings
-from velum.plugins import Host
+from velum.findings import Annotations
+from velum.plugins import RuntimeConfig
 from velum.service.v1.studio import KINDS, digest, suffix_of
 from velum.testing import FakeLocalizer
 
@@ -88,7 +88,7 @@ def test_what_would_be_hidden_is_told_as_a_file_of_regions(tmp_path: Path) -> No
     data = picture()
     with client(settings(tmp_path)) as it:
         answer = it.post("/v1/locate", files={"image": ("a.png", data)})
-    found = Findings.from_json(answer.json())
+    found = Annotations.from_json(answer.json())
     assert found.sha256 == hashlib.sha256(data).hexdigest()
     assert [region.label for region in found.frames[0]] == ["face"]
 
@@ -222,7 +222,7 @@ def test_no_suffix_for_what_is_no_picture() -> None:
 
 
 def test_a_header_holds_only_so_many_warnings(tmp_path: Path) -> None:
-    host = Host(localizers={"centerface": FakeLocalizer})
+    host = RuntimeConfig(localizers={"centerface": FakeLocalizer})
     with Engine(host=host) as engine:
         _, report = engine.hide_pixels(np.zeros((40, 40, 3), np.uint8), Plan.of("face: centerface -> blur"))
     object.__setattr__(report, "warnings", ("ü" * 300,) * 20)

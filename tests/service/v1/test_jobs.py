@@ -16,17 +16,17 @@ from fastapi import Request
 from tests.service.making import client, on_the_wire, picture, pixels, settings
 from tests.service.v1.test_uploads import PLAN, begun
 
-from velum.findings import Findings
-from velum.jobs import Database, Desk, EngineCraft, FolderStore, Job, State, Submission
+from velum.findings import Annotations
+from velum.jobs import Database, EngineProcessor, FolderStore, JobQueue, JobRecord, State, Submission
 from velum.jobs.database import JOBS
 from velum.jobs.rows import new_id, row_of
 from velum.plan import Plan
 from velum.region import Box, Region
-from velum.remote.peers import Peers
-from velum.remote.reach import Reach
-from velum.service.access import Access
-from velum.service.callers import Caller
-from velum.service.office import Crew
+from velum.remote.peers import HttpClient
+from velum.remote.reach import NetworkPolicy
+from velum.service.access import Authenticator
+from velum.service.callers import Principal
+from velum.service.office import InProcessWorker
 from velum.service.v1 import jobs
 from velum.settings import Settings
 
@@ -44,7 +44,7 @@ def handed_in(it: Any, data: bytes = b"any", **wanted: Any) -> str:
 @contextmanager
 def worked(chosen: Settings) -> Iterator[None]:
     """A worker of the service's own kind."""
-    crew = Crew(chosen, Peers(chosen.remote), EngineCraft)
+    crew = InProcessWorker(chosen, HttpClient(chosen.remote), EngineProcessor)
     crew.start()
     try:
         yield
@@ -63,7 +63,7 @@ def ended(it: Any, place: str) -> dict[str, Any]:
 def test_a_job_from_the_upload_to_the_deleted_result(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     source = picture()
-    found = Findings(64, 48, {0: (Region(Box(0, 0, 20, 20), "zone"),)})
+    found = Annotations(64, 48, {0: (Region(Box(0, 0, 20, 20), "zone"),)})
     with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
         place = handed_in(it, source, name="Straße 1.png")
         seen: list[str] = []
@@ -219,7 +219,7 @@ def test_a_source_is_fetched_from_where_the_operator_allows(tmp_path: Path) -> N
             for field in ("url", "webhook"):
                 far = it.post("/v1/jobs", json={"url": f"{other}/a", field: "file:///etc/passwd", "plan": PLAN})
                 assert (far.status_code, far.json()["code"]) == (422, "BadPlan")
-        closed = replace(mine, remote=Reach())
+        closed = replace(mine, remote=NetworkPolicy())
         with client(closed) as it:
             named = other.replace("127.0.0.1", "localhost")  # what it stands for inside is nobody's business
             inner = it.post("/v1/jobs", json={"url": f"{named}{place}/result", "plan": PLAN})
@@ -237,18 +237,18 @@ def test_a_source_is_fetched_from_where_the_operator_allows(tmp_path: Path) -> N
 )
 def test_why_a_job_failed_is_told_to_whom_it_concerns(error: str, scope: Any, *, told: bool) -> None:
     submission = Submission("key", "a.png", Plan())
-    job = Job("id", State.DEAD, submission, 1.0, error=error, message="see /srv/cache")
-    shown = jobs.shown(job, Caller("one", frozenset({scope})))
+    job = JobRecord("id", State.DEAD, submission, 1.0, error=error, message="see /srv/cache")
+    shown = jobs.shown(job, Principal("one", frozenset({scope})))
     assert (shown["error"]["message"] == "see /srv/cache") == told
 
 
-class Named(Access):
+class Named(Authenticator):
     """Lets in whoever the header names, with the scopes that it names."""
 
     def require(self, *scopes: Any) -> Any:
-        def caller(request: Request) -> Caller:
+        def caller(request: Request) -> Principal:
             name, *theirs = request.headers.get("x-name", "a anonymize").split()
-            return Caller(name, frozenset(theirs))  # type: ignore[arg-type]
+            return Principal(name, frozenset(theirs))  # type: ignore[arg-type]
 
         return caller
 
@@ -322,7 +322,7 @@ def test_a_thousand_jobs_are_listed_at_once(tmp_path: Path) -> None:
         it.get("/v1/jobs")
         database, store = Database(f"sqlite:///{chosen.jobs.data}/jobs.sqlite"), FolderStore(chosen.jobs.data / "store")
         key = store.put([b"any"]).key
-        desk = Desk(database, store)
+        desk = JobQueue(database, store)
         with database.writing() as connection:
             row = row_of(Submission(key, "name", Plan()))
             rows = [{"id": new_id(), "state": State.WAITING, "submitted": 1.0, **row} for _ in range(1000)]

@@ -9,8 +9,8 @@ from tests.service.making import client, settings
 from tests.service.test_access import bearer, guarded, keys
 
 from velum.service.access import keys_file
-from velum.service.keys import Keys
-from velum.settings.sections import Access
+from velum.service.keys import ApiKeys
+from velum.settings.sections import AccessSettings
 
 
 def test_from_the_first_key_to_the_last(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_keys_that_cannot_be(tmp_path: Path, body: dict[str, Any], why: str) -> 
 
 def test_where_nobody_is_asked_no_stranger_makes_a_key_for_later(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    made, _ = Keys(keys_file(chosen)).add("op", ["operate"])
-    with client(replace(chosen, access=Access(required=False))) as it:
+    made, _ = ApiKeys(keys_file(chosen)).add("op", ["operate"])
+    with client(replace(chosen, access=AccessSettings(required=False))) as it:
         assert it.get("/v1/keys").json() == {"keys": [], "required": False}
         for answer in (
             it.post("/v1/keys", json={"name": "stranger", "scopes": ["operate"]}),
@@ -73,4 +73,4 @@ def test_where_nobody_is_asked_no_stranger_makes_a_key_for_later(tmp_path: Path)
         ):
             assert (answer.status_code, answer.json()["code"]) == (409, "Conflict")
             assert "velum keys add" in answer.text
-    assert [(one.name, one.revoked) for one in Keys(keys_file(chosen)).all()] == [("op", None)]
+    assert [(one.name, one.revoked) for one in ApiKeys(keys_file(chosen)).all()] == [("op", None)]

@@ -17,15 +17,15 @@ from tests.service.v1.test_faults import id_of
 from tests.service.v1.test_jobs import handed_in
 from tests.service.v1.test_uploads import PLAN, begun
 
-from velum.findings import Findings
-from velum.jobs import Database, store_at
+from velum.findings import Annotations
+from velum.jobs import Database, open_store
 from velum.jobs.database import JOBS
 from velum.region import Box, Region
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 NUMBERS = count()
-REGIONS = json.dumps(Findings(64, 48, {0: (Region(Box(0, 0, 20, 20), "zone"),)}).to_json()).encode()
+REGIONS = json.dumps(Annotations(64, 48, {0: (Region(Box(0, 0, 20, 20), "zone"),)}).to_json()).encode()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ class Place:
             connection.execute(JOBS.update().where(JOBS.c.id == id_of(place)).values(**ended))
 
     def content(self, key: str) -> bytes:
-        return b"".join(store_at(self.folder / "jobs" / "store").open(key))
+        return b"".join(open_store(self.folder / "jobs" / "store").open(key))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import threading
 
 from velum.locate.models import find
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.service.v1.obtainable import VALID_SECONDS, Obtainable
 
 
@@ -30,7 +30,7 @@ def settled(obtainable: Obtainable, name: str) -> bool | None:
 
 def test_what_servers_answer_is_known_after_a_while_and_asked_again() -> None:
     servers, now = Servers(up=True), [0.0]
-    obtainable = Obtainable(Host(), servers, lambda: now[0])
+    obtainable = Obtainable(RuntimeConfig(), servers, lambda: now[0])
     assert obtainable.of(find("lpd-yunet")) is None
     servers.free.set()
     assert settled(obtainable, "lpd-yunet") is True
@@ -44,5 +44,5 @@ def test_what_servers_answer_is_known_after_a_while_and_asked_again() -> None:
 
 
 def test_offline_nothing_can_be_had() -> None:
-    obtainable = Obtainable(Host(offline=True), Servers(up=True))
+    obtainable = Obtainable(RuntimeConfig(offline=True), Servers(up=True))
     assert obtainable.of(find("centerface")) is False

@@ -48,7 +48,7 @@ def test_every_endpoint_is_described_with_its_failures(document: dict[str, Any])
 
 
 def test_bodies_and_answers_have_examples(document: dict[str, Any]) -> None:
-    assert document["components"]["schemas"]["JobWanted"]["examples"]
+    assert document["components"]["schemas"]["JobRequest"]["examples"]
     for name in ("techniques", "models", "labels", "plans"):
         assert document["paths"][f"/v1/{name}"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
 

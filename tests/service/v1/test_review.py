@@ -11,14 +11,14 @@ from tests.engine.test_trailing import film, place
 from tests.service.making import client, on_the_wire, picture, pixels, settings
 from tests.service.v1.test_jobs import Named, ended, handed_in, worked
 
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.region import Box, Region
-from velum.service.callers import Caller, Denied
-from velum.use import Use
+from velum.service.callers import AccessDenied, Principal
+from velum.use import PartSpec
 
 pytestmark = pytest.mark.slow
 
-CORNER = Findings(64, 48, {0: (Region(Box(0, 0, 20, 20), "zone", 0.01),)})
+CORNER = Annotations(64, 48, {0: (Region(Box(0, 0, 20, 20), "zone", 0.01),)})
 
 
 def stored(path: Path) -> int:
@@ -36,7 +36,7 @@ def test_regions_are_corrected_and_rendered(tmp_path: Path) -> None:
             assert ended(it, place)["regions"]
             found = it.get(f"{place}/regions")
             assert found.headers["content-type"] == "application/json"
-            assert [region.box.xyxy for region in Findings.from_json(found.json()).frames[0]] == [(0, 0, 64, 48)]
+            assert [region.box.xyxy for region in Annotations.from_json(found.json()).frames[0]] == [(0, 0, 64, 48)]
             assert it.get(f"{place}/source").content == source
             assert it.head(f"{place}/source").headers["content-length"] == str(len(source))
 
@@ -69,15 +69,15 @@ def test_who_comes_later_does_not_undo_what_others_corrected(tmp_path: Path) -> 
         assert it.put(f"{place}/regions", json=CORNER.to_json(), headers=seen).status_code == 200
         again = it.put(f"{place}/regions", json=CORNER.to_json(), headers=seen)
         assert again.status_code == 200, "it is there already: only the answer was lost"
-        late = it.put(f"{place}/regions", json=Findings(64, 48, {0: ()}).to_json(), headers=seen)
+        late = it.put(f"{place}/regions", json=Annotations(64, 48, {0: ()}).to_json(), headers=seen)
         assert (late.status_code, late.json()["code"]) == (412, "Overtaken")
         assert it.put(f"{place}/regions", json=CORNER.to_json()).status_code == 200
         assert stored(tmp_path) == 4, "a draft that is replaced is deleted"
 
 
 def told(technique: str) -> bytes:
-    region = Region(Box(0, 0, 9, 9), "zone", technique=Use.parse(technique), off=True)
-    return json.dumps(Findings(64, 48, {0: (region,)}).to_json()).encode()
+    region = Region(Box(0, 0, 9, 9), "zone", technique=PartSpec.parse(technique), off=True)
+    return json.dumps(Annotations(64, 48, {0: (region,)}).to_json()).encode()
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def told(technique: str) -> bytes:
         (b"{", "not valid JSON"),
         (b"[" * 100_000, "not valid JSON"),
         (b"[]", "no regions file"),
-        (json.dumps(Findings(63, 48, {}).to_json()).encode(), "63 x 48"),
-        (json.dumps(Findings(64, 48, {1: ()}).to_json()).encode(), "frame 1"),
-        (json.dumps(Findings(64, 48, {}, "0" * 64).to_json()).encode(), "another file"),
+        (json.dumps(Annotations(63, 48, {}).to_json()).encode(), "63 x 48"),
+        (json.dumps(Annotations(64, 48, {1: ()}).to_json()).encode(), "frame 1"),
+        (json.dumps(Annotations(64, 48, {}, "0" * 64).to_json()).encode(), "another file"),
         (told("smear"), "smear"),
         (told("blur(degree=2)"), "degree of blur is 2"),
         (told("blur(path='/etc/passwd')"), "path"),
@@ -119,7 +119,7 @@ def test_a_thing_is_followed(tmp_path: Path) -> None:
         job = handed_in(it, film(tmp_path / "a.mp4").read_bytes(), name="a.mp4")
         answer = it.post(f"{job}/follow", json=ask)
         assert answer.status_code == 200, answer.text
-        found = Findings.from_json(answer.json())
+        found = Annotations.from_json(answer.json())
         assert {0, 39, 40, 41, 70} <= set(found.frames)
         assert found.frames[40][0].box == place(40)
         for wrong, status, why in (
@@ -158,10 +158,10 @@ class Scoped(Named):
     def require(self, *scopes: Any) -> Any:
         named = super().require(*scopes)
 
-        def caller(request: Request) -> Caller:
-            one: Caller = named(request)
+        def caller(request: Request) -> Principal:
+            one: Principal = named(request)
             if one.scopes.isdisjoint(scopes):
-                raise Denied(f"this takes one of the scopes {scopes}")
+                raise AccessDenied(f"this takes one of the scopes {scopes}")
             return one
 
         return caller

@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from velum.bmw import wire
-from velum.bmw.serve.bounded import TOO_LARGE, Bounded
+from velum.bmw.serve.bounded import TOO_LARGE, BodyLimit
 from velum.bmw.serve.calls import Calls, Failed
-from velum.bmw.serve.desk import Capacity, Desk, Full
+from velum.bmw.serve.desk import BoundedExecutor, Capacity, QueueFull
 from velum.bmw.serve.overview import overview
-from velum.bmw.serve.profiles import Answer, Call, Failure, Profile
-from velum.bmw.serve.served import Served
-from velum.bmw.serve.texts import Texts
+from velum.bmw.serve.profiles import ApiVariant, Call, FailureKind, FailureResponse
+from velum.bmw.serve.served import LoadedModel
+from velum.bmw.serve.texts import Ocr
 from velum.errors import LimitExceeded, VelumError
 from velum.limits import Limits
 
@@ -36,12 +36,12 @@ Endpoint = Callable[..., Any]
 
 
 def create_app(
-    profile: Profile,
-    models: Sequence[Served],
+    profile: ApiVariant,
+    models: Sequence[LoadedModel],
     *,
     limits: Limits | None = None,
     capacity: Capacity | None = None,
-    texts: Texts | None = None,
+    texts: Ocr | None = None,
     wait_for_load: bool = False,
 ) -> FastAPI:
     """Return the application that serves `models` as `profile` would.
@@ -51,7 +51,7 @@ def create_app(
     has stopped.
     """
     limits, capacity = limits or Limits(), capacity or Capacity()
-    desk = Desk(capacity)
+    desk = BoundedExecutor(capacity)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -67,10 +67,10 @@ def create_app(
         form_limits={"max_files": MOST_FILES, "max_fields": MOST_FIELDS, "max_part_size": LONGEST_FIELD},
         telemetry={"tracing": False, "logs": False},
     )
-    too_large = Answer(
+    too_large = FailureResponse(
         TOO_LARGE, f"the upload is too large; at most {capacity.upload:,} bytes are allowed", profile.refusal
     )
-    app.add_middleware(Bounded, upload=capacity.upload, answer=too_large)
+    app.add_middleware(BodyLimit, upload=capacity.upload, answer=too_large)
     _handle(app, profile, too_large)
     _route(app, profile, Calls(profile, list(models), desk, limits, texts, wait=wait_for_load))
 
@@ -82,7 +82,7 @@ def create_app(
     return app
 
 
-def _route(app: FastAPI, profile: Profile, calls: Calls) -> None:
+def _route(app: FastAPI, profile: ApiVariant, calls: Calls) -> None:
     """Add the endpoints that the profile has, each with what it can answer."""
     for one in (*_facts(calls), *_pictures(calls)):
         if one.call is None or one.call in profile.calls:
@@ -102,18 +102,18 @@ class _Route:
     call: Call | None
     path: str
     endpoint: Endpoint
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[FailureKind, ...] = ()
     upload: bool = False
     kind: str = "application/json"
     also: tuple[int, ...] = ()
 
 
 def _facts(calls: Calls) -> list[_Route]:
-    unknown = (Failure.NO_FACTS,)
+    unknown = (FailureKind.NO_FACTS,)
     return [
         _Route(None, f"/{wire.MODELS}", calls.models),
         _Route(None, f"/{wire.LOAD}", calls.load),
-        _Route(Call.LOAD_ONE, _of(wire.LOAD), calls.load_one, (Failure.NO_MODEL,)),
+        _Route(Call.LOAD_ONE, _of(wire.LOAD), calls.load_one, (FailureKind.NO_MODEL,)),
         _Route(None, _of(wire.LABELS), calls.labels, unknown),
         _Route(None, _of(wire.CONFIG), calls.config, unknown),
         _Route(Call.PALETTE, _of(wire.PALETTE), calls.palette, unknown),
@@ -123,7 +123,7 @@ def _facts(calls: Calls) -> list[_Route]:
 
 def _pictures(calls: Calls) -> list[_Route]:
     def route(call: Call, path: str, endpoint: Endpoint, kind: str = "application/json") -> _Route:
-        failures = Failure.NO_MODEL, Failure.NO_PICTURE, Failure.OTHER
+        failures = FailureKind.NO_MODEL, FailureKind.NO_PICTURE, FailureKind.OTHER
         return _Route(call, path, endpoint, failures, upload=True, kind=kind)
 
     return [
@@ -144,22 +144,22 @@ def _of(what: str) -> str:
     return f"/{wire.MODELS}/{{name}}/{what}"
 
 
-def _documented(profile: Profile, route: _Route) -> Responses:
+def _documented(profile: ApiVariant, route: _Route) -> Responses:
     """Return what an endpoint can answer, for the OpenAPI document: statuses, with their content types."""
     found: Responses = {200: {"description": "done", "content": {route.kind: {}}}}
     answers = [profile.failures[failure] for failure in route.failures]
     if route.upload:
-        answers += [Answer(status, "", profile.refusal) for status in (400, TOO_LARGE, BUSY)]
-    for answer in [*answers, *(Answer(status, "", "detail") for status in route.also)]:
+        answers += [FailureResponse(status, "", profile.refusal) for status in (400, TOO_LARGE, BUSY)]
+    for answer in [*answers, *(FailureResponse(status, "", "detail") for status in route.also)]:
         entry = found.setdefault(answer.status, {"description": answer.text or "refused", "content": {}})
         entry["content"][answer.kind.partition(";")[0]] = {}
     return found
 
 
-def _handle(app: FastAPI, profile: Profile, too_large: Answer) -> None:
+def _handle(app: FastAPI, profile: ApiVariant, too_large: FailureResponse) -> None:
     """Tell every failure as the profile does."""
 
-    def told(answer: Answer, model: str = "", headers: Mapping[str, str] | None = None) -> Response:
+    def told(answer: FailureResponse, model: str = "", headers: Mapping[str, str] | None = None) -> Response:
         return Response(answer.body(model), answer.status, headers, media_type=answer.kind)
 
     @app.exception_handler(Failed)
@@ -170,21 +170,21 @@ def _handle(app: FastAPI, profile: Profile, too_large: Answer) -> None:
 
     @app.exception_handler(LimitExceeded)
     async def exceeded(_: Request, error: LimitExceeded) -> Response:
-        return told(Answer(TOO_LARGE, str(error), profile.refusal))
+        return told(FailureResponse(TOO_LARGE, str(error), profile.refusal))
 
-    @app.exception_handler(Full)
-    async def full(_: Request, __: Full) -> Response:
+    @app.exception_handler(QueueFull)
+    async def full(_: Request, __: QueueFull) -> Response:
         text = "too many requests are waiting; try again later"
-        return told(Answer(BUSY, text, profile.refusal), headers={"retry-after": str(RETRY_SECONDS)})
+        return told(FailureResponse(BUSY, text, profile.refusal), headers={"retry-after": str(RETRY_SECONDS)})
 
     @app.exception_handler(VelumError)
     async def unable(_: Request, error: VelumError) -> Response:
         log.error("%s: %s", type(error).__name__, error)
-        return told(profile.failures[Failure.OTHER])
+        return told(profile.failures[FailureKind.OTHER])
 
     @app.exception_handler(Exception)
     async def broken(_: Request, __: Exception) -> Response:
-        return told(profile.failures[Failure.OTHER])  # the server logs the error itself
+        return told(profile.failures[FailureKind.OTHER])  # the server logs the error itself
 
     @app.exception_handler(RequestValidationError)
     async def refused(_: Request, error: RequestValidationError) -> Response:

@@ -7,13 +7,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from velum.bmw.serve.profiles import Answer
+from velum.bmw.serve.profiles import FailureResponse
 
 TOO_LARGE = 413
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
+class BodyLimit:
     """Passes requests on whose body has at most `upload` bytes; `answer` is what the others get.
 
     Starlette's own limit always answers in plain text, which clients of these interfaces do not expect.
@@ -21,7 +21,7 @@ class Bounded:
 
     app: ASGIApp
     upload: int
-    answer: Answer
+    answer: FailureResponse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

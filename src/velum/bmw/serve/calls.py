@@ -11,12 +11,12 @@ from starlette.responses import Response
 
 from velum.bmw import wire
 from velum.bmw.serve import drawing, picture
-from velum.bmw.serve.desk import Desk
+from velum.bmw.serve.desk import BoundedExecutor
 from velum.bmw.serve.hashes import derived
-from velum.bmw.serve.picture import Numbers, Picture
-from velum.bmw.serve.profiles import Failure, Profile
-from velum.bmw.serve.served import Served
-from velum.bmw.serve.texts import Texts
+from velum.bmw.serve.picture import Numbers, UploadedImage
+from velum.bmw.serve.profiles import ApiVariant, FailureKind
+from velum.bmw.serve.served import LoadedModel
+from velum.bmw.serve.texts import Ocr
 from velum.errors import BadInput, PluginFault, Unavailable
 from velum.limits import Limits
 from velum.region import Region
@@ -32,17 +32,17 @@ Which = Annotated[str, Form(alias=wire.WHICH)]
 class Failed(Exception):
     """A call that ends as the profile says for this kind of failure."""
 
-    def __init__(self, failure: Failure, model: str = "") -> None:
+    def __init__(self, failure: FailureKind, model: str = "") -> None:
         super().__init__(failure)
         self.failure, self.model = failure, model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looked:
+class DetectedImage:
     """A picture, what one model found in it, and the number of each find."""
 
-    picture: Picture
-    served: Served
+    picture: UploadedImage
+    served: LoadedModel
     regions: list[Region]
 
     @property
@@ -55,7 +55,7 @@ class Looked:
         """The number of each pixel's label."""
         return self.picture.numbered(self.regions, self.numbers)
 
-    def finds(self, *, float_edges: bool = False) -> list[wire.Find]:
+    def finds(self, *, float_edges: bool = False) -> list[wire.ApiDetection]:
         """Return the finds as they go over the wire."""
         width, height = self.picture.size_wh
         finds = []
@@ -64,7 +64,7 @@ class Looked:
             ltrb: tuple[float, float, float, float] = x0, y0, x1, y1
             if float_edges:
                 ltrb = _float(x0, width), _float(y0, height), _float(x1, width), _float(y1, height)
-            finds.append(wire.Find(region.label, number, round(region.score * 100.0, 4), ltrb))
+            finds.append(wire.ApiDetection(region.label, number, round(region.score * 100.0, 4), ltrb))
         return finds
 
 
@@ -72,10 +72,17 @@ class Calls:
     """What the endpoints do."""
 
     def __init__(
-        self, profile: Profile, models: list[Served], desk: Desk, limits: Limits, texts: Texts | None, *, wait: bool
+        self,
+        profile: ApiVariant,
+        models: list[LoadedModel],
+        desk: BoundedExecutor,
+        limits: Limits,
+        texts: Ocr | None,
+        *,
+        wait: bool,
     ) -> None:
         self._profile, self._desk, self._limits, self._texts = profile, desk, limits, texts
-        self._models: Mapping[str, Served] = {served.name: served for served in models}
+        self._models: Mapping[str, LoadedModel] = {served.name: served for served in models}
         self._by_hash = {served.hash: served for served in models}
         self._waiting_for_load = wait
 
@@ -192,36 +199,36 @@ class Calls:
 
     # --- behind them ---
 
-    def _served(self, name: str, failure: Failure = Failure.NO_MODEL) -> Served:
+    def _served(self, name: str, failure: FailureKind = FailureKind.NO_MODEL) -> LoadedModel:
         served = self._models.get(name) or self._by_hash.get(name)
         if served is None:
             raise Failed(failure, name)
         return served
 
-    def _facts(self, name: str) -> Served:
+    def _facts(self, name: str) -> LoadedModel:
         if self._waiting_for_load:
-            raise Failed(Failure.NO_FACTS, name)
-        return self._served(name, Failure.NO_FACTS)
+            raise Failed(FailureKind.NO_FACTS, name)
+        return self._served(name, FailureKind.NO_FACTS)
 
-    async def _at(self, name: str, upload: UploadFile, then: Callable[[Looked], T]) -> T:
+    async def _at(self, name: str, upload: UploadFile, then: Callable[[DetectedImage], T]) -> T:
         """Return what `then` makes of a picture and what a model finds in it; all in a thread."""
         served = self._served(name)
         return await self._desk.run(lambda: then(self._look(served, upload.file.read())))
 
-    def _look(self, served: Served, data: bytes) -> Looked:
+    def _look(self, served: LoadedModel, data: bytes) -> DetectedImage:
         try:
             seen = picture.read(data, self._limits)
         except BadInput as error:
-            raise Failed(Failure.NO_PICTURE, served.name) from error
+            raise Failed(FailureKind.NO_PICTURE, served.name) from error
         try:
             regions = seen.found(served.localizer, self._limits)
         except BadInput as error:
             raise PluginFault(f"model {served.name} refused a picture that can be read: {error}") from error
         if odd := sorted({region.label for region in regions} - served.labels.numbers.keys()):
             raise PluginFault(f"model {served.name} found {', '.join(odd)}, which is not among its labels")
-        return Looked(seen, served, regions)
+        return DetectedImage(seen, served, regions)
 
-    def _found(self, looked: Looked, filename: str | None = None) -> Any:
+    def _found(self, looked: DetectedImage, filename: str | None = None) -> Any:
         if self._profile.boxes is not None:
             return wire.found(looked.finds(float_edges=self._profile.float_edges), self._profile.boxes, filename)
         return [
@@ -230,7 +237,7 @@ class Calls:
             for outline in drawing.outlines(region)
         ]
 
-    def _drawn(self, looked: Looked) -> bytes:
+    def _drawn(self, looked: DetectedImage) -> bytes:
         palette = looked.served.palette
         if self._profile.kind == "segmentation":
             return drawing.tinted(looked.picture.rgb, looked.plane, palette, alpha=True)

@@ -29,11 +29,11 @@ class Capacity:
                 raise BadPlan(f"{name} is {getattr(self, name)}; it must be at least {least}")
 
 
-class Full(Exception):
+class QueueFull(Exception):
     """As many requests are waiting as may."""
 
 
-class Desk:
+class BoundedExecutor:
     """Runs jobs in threads of its own."""
 
     def __init__(self, capacity: Capacity) -> None:
@@ -41,12 +41,12 @@ class Desk:
         self._places = threading.BoundedSemaphore(capacity.parallel + capacity.waiting)
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Return what the job returns. Raises `Full`, and what the job raises.
+        """Return what the job returns. Raises `QueueFull`, and what the job raises.
 
         A job that nobody waits for any more is not begun.
         """
         if not self._places.acquire(blocking=False):
-            raise Full
+            raise QueueFull
         future = self._pool.submit(job)
         future.add_done_callback(lambda _: self._places.release())
         return await asyncio.wrap_future(future)

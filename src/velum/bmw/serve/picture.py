@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from velum.frame import Frame, Orientation, Rgb
 from velum.limits import Limits
-from velum.media.image import Reader
+from velum.media.image import ImageReader
 from velum.plugins import Localizer
 from velum.region import Mask, Region
 
@@ -22,7 +22,7 @@ Numbers = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class UploadedImage:
     """The first picture of an upload."""
 
     frame: Frame
@@ -63,10 +63,10 @@ class Picture:
         return plane
 
 
-def read(data: bytes, limits: Limits) -> Picture:
+def read(data: bytes, limits: Limits) -> UploadedImage:
     """Return the picture that an upload holds, the first where there are several.
 
     Raises `BadInput` when it is none or damaged, `LimitExceeded` when it is too large.
     """
-    with Reader(Path("the upload"), data, limits) as reader, closing(reader.frames()) as frames:
-        return Picture(next(frames))
+    with ImageReader(Path("the upload"), data, limits) as reader, closing(reader.frames()) as frames:
+        return UploadedImage(next(frames))

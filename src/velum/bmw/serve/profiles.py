@@ -9,7 +9,7 @@ from velum.bmw import wire
 from velum.errors import BadPlan
 
 
-class Failure(StrEnum):
+class FailureKind(StrEnum):
     """What can go wrong, as far as the variants tell it apart."""
 
     NO_MODEL = "a picture for a model that does not exist"
@@ -35,7 +35,7 @@ class Call(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FailureResponse:
     """How a failure is told. `text` may name the model as `{model}`."""
 
     status: int
@@ -56,7 +56,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class ApiVariant:
     """A variant. `port` is the one under which its compose file published it."""
 
     name: str
@@ -65,7 +65,7 @@ class Profile:
     kind: Literal["detection", "segmentation"]
     framework: str
     calls: frozenset[Call]
-    failures: Mapping[Failure, Answer]
+    failures: Mapping[FailureKind, FailureResponse]
     boxes: wire.BoxForm | None = None
     float_edges: bool = False
     """Whether edges are written as floats, unless they are the picture's own."""
@@ -82,22 +82,22 @@ class Profile:
 _DETECTION = frozenset({Call.PREDICT, Call.PREDICT_BATCH, Call.PREDICT_IMAGE, Call.DETECT})
 _MORE = frozenset({Call.LOAD_ONE, Call.LABEL_HASHES})
 
-_BROKEN = Answer(500, wire.NO_TEXT, "text")
-_MULTIPLE = Answer(300, wire.UNEXPECTED, "detail")
-_UNKNOWN = Answer(200, wire.MODEL_NOT_FOUND)
-_DAMAGED = Answer(200, wire.NOT_AN_IMAGE)
+_BROKEN = FailureResponse(500, wire.NO_TEXT, "text")
+_MULTIPLE = FailureResponse(300, wire.UNEXPECTED, "detail")
+_UNKNOWN = FailureResponse(200, wire.MODEL_NOT_FOUND)
+_DAMAGED = FailureResponse(200, wire.NOT_AN_IMAGE)
 _YOLO_FAILURES = {
-    Failure.NO_MODEL: _UNKNOWN,
-    Failure.NO_FACTS: _UNKNOWN,
-    Failure.NO_PICTURE: _DAMAGED,
-    Failure.OTHER: Answer(200, wire.UNEXPECTED),
+    FailureKind.NO_MODEL: _UNKNOWN,
+    FailureKind.NO_FACTS: _UNKNOWN,
+    FailureKind.NO_PICTURE: _DAMAGED,
+    FailureKind.OTHER: FailureResponse(200, wire.UNEXPECTED),
 }
-_NAMED = Answer(404, wire.NAMED_MODEL_NOT_FOUND)
+_NAMED = FailureResponse(404, wire.NAMED_MODEL_NOT_FOUND)
 
-PROFILES: Mapping[str, Profile] = {
+PROFILES: Mapping[str, ApiVariant] = {
     profile.name: profile
     for profile in (
-        Profile(
+        ApiVariant(
             name="openvino-detection",
             title="BMW InnovationLab OpenVINO Inference Automation",
             port=8081,
@@ -106,13 +106,13 @@ PROFILES: Mapping[str, Profile] = {
             calls=_DETECTION,
             boxes=wire.BOX_FORMS["openvino"],
             failures={
-                Failure.NO_MODEL: _NAMED,
-                Failure.NO_FACTS: _NAMED,
-                Failure.NO_PICTURE: Answer(400, wire.NOT_AN_IMAGE),
-                Failure.OTHER: Answer(500, wire.UNEXPECTED),
+                FailureKind.NO_MODEL: _NAMED,
+                FailureKind.NO_FACTS: _NAMED,
+                FailureKind.NO_PICTURE: FailureResponse(400, wire.NOT_AN_IMAGE),
+                FailureKind.OTHER: FailureResponse(500, wire.UNEXPECTED),
             },
         ),
-        Profile(
+        ApiVariant(
             name="openvino-segmentation",
             title="BMW InnovationLab OpenVINO Segmentation inference",
             port=8090,
@@ -120,15 +120,15 @@ PROFILES: Mapping[str, Profile] = {
             framework="openvino",
             calls=frozenset({Call.PALETTE, Call.MASK, Call.OVERLAY, Call.INSTANCES}),
             failures={
-                Failure.NO_MODEL: _MULTIPLE,
-                Failure.NO_FACTS: Answer(404, wire.NO_SUCH_FACTS, "detail"),
-                Failure.NO_PICTURE: _MULTIPLE,
-                Failure.OTHER: _MULTIPLE,
+                FailureKind.NO_MODEL: _MULTIPLE,
+                FailureKind.NO_FACTS: FailureResponse(404, wire.NO_SUCH_FACTS, "detail"),
+                FailureKind.NO_PICTURE: _MULTIPLE,
+                FailureKind.OTHER: _MULTIPLE,
             },
             lists_hashes=True,
             refusal="detail",
         ),
-        Profile(
+        ApiVariant(
             name="yolo",
             title="BMW InnovationLab YOLOv4-v3 opencv inference Automation",
             port=7770,
@@ -139,7 +139,7 @@ PROFILES: Mapping[str, Profile] = {
             first=0,
             failures=_YOLO_FAILURES,
         ),
-        Profile(
+        ApiVariant(
             name="yolo-gpu",
             title="BMW InnovationLab YOLOv4-v3 darknet inference Automation",
             port=1234,
@@ -151,7 +151,7 @@ PROFILES: Mapping[str, Profile] = {
             first=0,
             failures=_YOLO_FAILURES,
         ),
-        Profile(
+        ApiVariant(
             name="tensorflow",
             title="BMW InnovationLab tensorflow cpu inference Automation",
             port=9998,
@@ -160,9 +160,9 @@ PROFILES: Mapping[str, Profile] = {
             calls=_DETECTION | _MORE | {Call.TEXTS},
             boxes=wire.BOX_FORMS["tensorflow"],
             lists_gaps=False,
-            failures=_YOLO_FAILURES | {Failure.NO_FACTS: _BROKEN},
+            failures=_YOLO_FAILURES | {FailureKind.NO_FACTS: _BROKEN},
         ),
-        Profile(
+        ApiVariant(
             name="gluoncv",
             title="BMW InnovationLab  Gluoncv Semantic Segmentation Inference Automation",
             port=9999,
@@ -170,17 +170,17 @@ PROFILES: Mapping[str, Profile] = {
             framework="gluoncv",
             calls=_DETECTION | _MORE | {Call.PALETTE, Call.MASK},
             failures={
-                Failure.NO_MODEL: _UNKNOWN,
-                Failure.NO_FACTS: _BROKEN,
-                Failure.NO_PICTURE: _BROKEN,
-                Failure.OTHER: _BROKEN,
+                FailureKind.NO_MODEL: _UNKNOWN,
+                FailureKind.NO_FACTS: _BROKEN,
+                FailureKind.NO_PICTURE: _BROKEN,
+                FailureKind.OTHER: _BROKEN,
             },
         ),
     )
 }
 
 
-def profile(name: str) -> Profile:
+def profile(name: str) -> ApiVariant:
     """Return the profile of that name. Raises `BadPlan` naming those that exist."""
     if name not in PROFILES:
         raise BadPlan(f"profile {name!r} is unknown; known are {', '.join(PROFILES)}")

@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 
 from velum.bmw import folders, wire
-from velum.bmw.config import Config
+from velum.bmw.config import ConfigObject
 from velum.bmw.serve.drawing import voc_palette
 from velum.bmw.serve.hashes import hashes
-from velum.bmw.serve.profiles import Profile
-from velum.engine.prepare import Parts
+from velum.bmw.serve.profiles import ApiVariant
+from velum.engine.prepare import PartCache
 from velum.errors import BadInput, BadPlan, PluginFault
 from velum.frame import Frame, Plane, Role
 from velum.locate import models, store
 from velum.locate.detector import Detector
 from velum.locate.families import family
-from velum.locate.offer import Wish, read_text
+from velum.locate.offer import ImportOptions, read_text
 from velum.locate.segmenter import BACKGROUND
-from velum.plugins import Host, Localizer
-from velum.use import Use
+from velum.plugins import Localizer, RuntimeConfig
+from velum.use import PartSpec
 
 MOST_CLASSES = 256
 """Classes that one byte of a class map tells apart, the background among them."""
@@ -38,7 +38,7 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Served:
+class LoadedModel:
     """One model under the name that clients use. `palette` is red, green and blue of each number, in one row."""
 
     name: str
@@ -49,7 +49,7 @@ class Served:
     palette: tuple[int, ...]
 
 
-def labels_of(classes: Sequence[str], profile: Profile) -> Labels:
+def labels_of(classes: Sequence[str], profile: ApiVariant) -> Labels:
     """Return the labels of a model with these classes, of which the empty ones are not things.
 
     Raises `BadPlan` for more classes than a class map can hold.
@@ -74,14 +74,14 @@ def _numbered(things: Sequence[str], first: int) -> dict[str, int]:
 
 
 def from_names(
-    texts: Iterable[str], profile: Profile, parts: Parts, host: Host, hash_folder: Path | None = None
-) -> list[Served]:
+    texts: Iterable[str], profile: ApiVariant, parts: PartCache, host: RuntimeConfig, hash_folder: Path | None = None
+) -> list[LoadedModel]:
     """Return the models that `texts` name, such as `centerface` or `centerface(min_side=8)`; `parts` owns them.
 
     Raises `BadPlan` for a name that is unknown or given twice, and for a model that does not fit the profile,
     `Unavailable` when weights cannot be had.
     """
-    uses = [Use.parse(text) for text in texts]
+    uses = [PartSpec.parse(text) for text in texts]
     twice = sorted({use.name for use in uses if [one.name for one in uses].count(use.name) > 1})
     if twice:
         raise BadPlan(f"{', '.join(twice)} cannot be served twice under one name; name each model once")
@@ -90,8 +90,8 @@ def from_names(
 
 
 def from_folder(
-    folder: Path, profile: Profile, parts: Parts, host: Host, hash_folder: Path | None = None
-) -> list[Served]:
+    folder: Path, profile: ApiVariant, parts: PartCache, host: RuntimeConfig, hash_folder: Path | None = None
+) -> list[LoadedModel]:
     """Return the models of a folder of BMW model folders, each under its folder's name.
 
     They are copied into the store of `host`, which must be one for this process alone, and which `parts` uses. Raises
@@ -105,13 +105,17 @@ def from_folder(
     for number, one in enumerate(found, start=1):
         room = models.folder(host) / "converted"
         room.mkdir(parents=True, exist_ok=True)
-        model = store.put(folders.read(one, folders.Reading(Wish(name=f"folder-{number}"), room)), host)
-        served = _served(Use(model.name), one.name, known[one.name], profile, parts, host)
+        model = store.put(
+            folders.read(one, folders.ModelFolderOptions(ImportOptions(name=f"folder-{number}"), room)), host
+        )
+        served = _served(PartSpec(model.name), one.name, known[one.name], profile, parts, host)
         result.append(_as_the_folder_says(served, one, profile))
     return result
 
 
-def _served(use: Use, name: str, hash_: str, profile: Profile, parts: Parts, host: Host) -> Served:
+def _served(
+    use: PartSpec, name: str, hash_: str, profile: ApiVariant, parts: PartCache, host: RuntimeConfig
+) -> LoadedModel:
     model = None if use.name in host.localizers else models.catalog(host).get(use.name)
     if model is not None:
         _check_family(name, model, profile)
@@ -122,17 +126,17 @@ def _served(use: Use, name: str, hash_: str, profile: Profile, parts: Parts, hos
     labels = labels_of(classes, profile)
     network = use.name if model is None else model.family
     colours = voc_palette(len(labels.listed) if profile.kind == "segmentation" else MOST_CLASSES)
-    return Served(name, hash_, labels, localizer, _config(profile, labels, network), colours)
+    return LoadedModel(name, hash_, labels, localizer, _config(profile, labels, network), colours)
 
 
-def _check_family(name: str, model: models.Model, profile: Profile) -> None:
+def _check_family(name: str, model: models.Model, profile: ApiVariant) -> None:
     """Raise `BadPlan` for a model whose kind shows without making it: one of maps has no boxes of objects."""
     kind = family(model.family).localizer
     if profile.kind == "detection" and kind == "segment":
         raise BadPlan(_unfit(name, profile, "says of each pixel what it is, and finds no objects"))
 
 
-def _unfit(name: str, profile: Profile, why: str) -> str:
+def _unfit(name: str, profile: ApiVariant, why: str) -> str:
     other = "openvino-segmentation or gluoncv" if profile.kind == "detection" else "openvino-detection, yolo or others"
     return f"model {name} {why}, and cannot be served as {profile.name}; serve it with the profile {other}"
 
@@ -146,7 +150,7 @@ def _outlines(detector: Detector) -> bool:
         raise PluginFault(f"a model cannot be used, its network gives what its family does not: {error}") from error
 
 
-def _config(profile: Profile, labels: Labels, network: str) -> Mapping[str, Any]:
+def _config(profile: ApiVariant, labels: Labels, network: str) -> Mapping[str, Any]:
     if profile.kind == "detection":
         return wire.detection_config(profile.framework, network)
     if profile.name == "gluoncv":
@@ -154,15 +158,15 @@ def _config(profile: Profile, labels: Labels, network: str) -> Mapping[str, Any]
     return wire.instance_config(labels.listed)
 
 
-def _as_the_folder_says(served: Served, folder: Path, profile: Profile) -> Served:
+def _as_the_folder_says(served: LoadedModel, folder: Path, profile: ApiVariant) -> LoadedModel:
     """Return the model with the config and, for class maps, the palette and background of its folder."""
     if profile.kind == "detection":
-        said = Config.read(folder / "config.json").values if (folder / "config.json").is_file() else {}
+        said = ConfigObject.read(folder / "config.json").values if (folder / "config.json").is_file() else {}
         return replace(served, config={key: said.get(key, value) for key, value in served.config.items()})
     file = folder / "configuration.json"
     if profile.name != "openvino-segmentation" or not file.is_file():
         return served
-    config = Config.read(file)
+    config = ConfigObject.read(file)
     labels = wire.classes_in(config.values)
     if len(labels) == len(served.labels.listed):
         served = replace(served, labels=replace(served.labels, listed=labels))

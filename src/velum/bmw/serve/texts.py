@@ -8,21 +8,21 @@ from typing import Self
 import cv2
 import numpy as np
 
-from velum.engine.prepare import Parts
+from velum.engine.prepare import PartCache
 from velum.frame import Frame
 from velum.locate.families import Floats
 from velum.locate.text import lines
-from velum.locate.text.reader import RapidReader, Reader
-from velum.plugins import Host, Localizer
+from velum.locate.text.reader import RapidRecognizer, TextRecognizer
+from velum.plugins import Localizer, RuntimeConfig
 from velum.region import Box, Region
-from velum.use import Use
+from velum.use import PartSpec
 
 SAME = 0.5
 """Share of the smaller of two lines that lies in the other, from which they are one line, found twice."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class OcrLine:
     """One line: what it says, where, and how surely it was read, from 0 to 1."""
 
     text: str
@@ -30,20 +30,20 @@ class Written:
     score: float
 
 
-class Texts:
+class Ocr:
     """Finds and reads lines of text. `finder` and `reader` make what that needs, when it is first asked."""
 
-    def __init__(self, finder: Callable[[], Localizer], reader: Callable[[], Reader]) -> None:
+    def __init__(self, finder: Callable[[], Localizer], reader: Callable[[], TextRecognizer]) -> None:
         self._finder, self._reader = finder, reader
         self._lock = threading.Lock()
-        self._made: tuple[Localizer, Reader] | None = None
+        self._made: tuple[Localizer, TextRecognizer] | None = None
 
     @classmethod
-    def of(cls, parts: Parts, host: Host) -> Self:
+    def of(cls, parts: PartCache, host: RuntimeConfig) -> Self:
         """Return what reads with velum's own parts; `parts` owns the finder."""
-        return cls(lambda: parts.localizer(Use("text")), lambda: RapidReader(host))
+        return cls(lambda: parts.localizer(PartSpec("text")), lambda: RapidRecognizer(host))
 
-    def read(self, frame: Frame, areas: Sequence[Region] | None = None) -> list[Written]:
+    def read(self, frame: Frame, areas: Sequence[Region] | None = None) -> list[OcrLine]:
         """Return the lines in an upright frame; with `areas`, those that lie in one of them by their middle.
 
         Raises `Unavailable` where text cannot be read here, and `PluginFault` when reading fails.
@@ -52,9 +52,9 @@ class Texts:
         (found,) = finder.locate([frame])
         wanted = [line for line in found if areas is None or any(_inside(line.box, area.box) for area in areas)]
         read = [(line.box, lines.read(frame, _corners(line), reader).reading) for line in wanted]
-        return _once([Written(reading.text, box, round(reading.score, 4)) for box, reading in read if reading.text])
+        return _once([OcrLine(reading.text, box, round(reading.score, 4)) for box, reading in read if reading.text])
 
-    def _ready(self) -> tuple[Localizer, Reader]:
+    def _ready(self) -> tuple[Localizer, TextRecognizer]:
         with self._lock:
             if self._made is None:
                 # The reader first: it fetches nothing, and without it no line needs to be found.
@@ -63,12 +63,12 @@ class Texts:
             return self._made
 
 
-def _once(read: Sequence[Written]) -> list[Written]:
+def _once(read: Sequence[OcrLine]) -> list[OcrLine]:
     """Return the lines without those that are, for the most part, in another that says more.
 
     Lines are looked for at several sizes, and one that is found twice is harmless where it is only hidden.
     """
-    kept: list[Written] = []
+    kept: list[OcrLine] = []
     for line in sorted(read, key=lambda one: -len(one.text) * one.score):
         if not any(_shared(line.box, other.box) > SAME for other in kept):
             kept.append(line)

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from velum.check.evaluate.values import Observed, Rate, Seen, Wrong
+from velum.check.evaluate.values import FalsePositive, Observations, Rate, TruthOutcome
 from velum.engine.engine import Engine
 from velum.errors import BadInput, BadPlan
 from velum.locate.labels import covers, plain
 from velum.plan import Plan, Rule
-from velum.use import Use
+from velum.use import PartSpec
 
 LOWEST = 0.05
 """Threshold of the search: below it nearly everything that a detector says is wrong."""
@@ -20,7 +20,7 @@ STEPS = tuple(step / 100 for step in range(5, 100, 2))
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RecallTarget:
     """What is to be reached: a share of the things of at least `min_height` pixels that is to be found."""
 
     recall: float
@@ -32,7 +32,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class ThresholdPoint:
     """What one threshold would find: things that are large enough, and finds that are right."""
 
     threshold: float
@@ -45,12 +45,12 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ThresholdChoice:
     """The threshold for one label of the plan, what it finds in the search, and the curve that it lies on."""
 
     label: str
-    chosen: Point
-    curve: tuple[Point, ...]
+    chosen: ThresholdPoint
+    curve: tuple[ThresholdPoint, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -66,7 +66,9 @@ def searching(plan: Plan, engine: Engine) -> Plan:
     return replace(plan, rules=rules, video=replace(plan.video, track=False, every=1))
 
 
-def choose(observed: Observed, plan: Plan, wanted: Wanted, engine: Engine) -> tuple[Plan, tuple[Choice, ...]]:
+def choose(
+    observed: Observations, plan: Plan, wanted: RecallTarget, engine: Engine
+) -> tuple[Plan, tuple[ThresholdChoice, ...]]:
     """Return the plan with thresholds that reach what is wanted, and how they were chosen.
 
     `observed` is what the plan of `searching` finds. Raises `BadInput` where the truth has nothing of a label, or where
@@ -77,7 +79,7 @@ def choose(observed: Observed, plan: Plan, wanted: Wanted, engine: Engine) -> tu
     return replace(plan, rules=rules), tuple(choices.values())
 
 
-def _choice(observed: Observed, label: str, wanted: Wanted) -> Choice:
+def _choice(observed: Observations, label: str, wanted: RecallTarget) -> ThresholdChoice:
     large = [one for one in observed.seen if covers(plain(label), one.label) and one.height >= wanted.min_height]
     if not large:
         raise BadInput(f"the truth has no {plain(label)} of {wanted.min_height} px or more; no threshold can be chosen")
@@ -93,22 +95,22 @@ def _choice(observed: Observed, label: str, wanted: Wanted) -> Choice:
     threshold = max(LOWEST, math.floor(scores[needed - 1] * 1000) / 1000)
     points = sorted({threshold, *STEPS})
     curve = {at: _point(observed, large, label, at) for at in points}
-    return Choice(plain(label), curve[threshold], tuple(curve[at] for at in points))
+    return ThresholdChoice(plain(label), curve[threshold], tuple(curve[at] for at in points))
 
 
-def _point(observed: Observed, large: Sequence[Seen], label: str, threshold: float) -> Point:
-    def reached(ones: Iterable[Seen | Wrong]) -> int:
+def _point(observed: Observations, large: Sequence[TruthOutcome], label: str, threshold: float) -> ThresholdPoint:
+    def reached(ones: Iterable[TruthOutcome | FalsePositive]) -> int:
         return sum(one.score is not None and one.score >= threshold for one in ones)
 
     right = reached(one for one in observed.seen if one.judged and covers(plain(label), one.label))
     wrong = reached(one for one in observed.wrong if covers(plain(label), one.label))
-    return Point(threshold, Rate(reached(large), len(large)), Rate(right, right + wrong))
+    return ThresholdPoint(threshold, Rate(reached(large), len(large)), Rate(right, right + wrong))
 
 
 def _at(rule: Rule, threshold: float, engine: Engine) -> Rule:
     """Return the rule at a threshold of its localizer, or at a least score where that takes no threshold."""
     options = {**rule.locate.options, "threshold": threshold}
-    own = replace(rule, locate=Use(rule.locate.name, options), min_score=0.0)
+    own = replace(rule, locate=PartSpec(rule.locate.name, options), min_score=0.0)
     try:
         engine.check(Plan((own,)))
     except BadPlan:

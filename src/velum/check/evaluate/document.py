@@ -6,10 +6,10 @@ from typing import Any
 
 from velum import __version__
 from velum.check.evaluate import tables
-from velum.check.evaluate.choose import Choice, Wanted
-from velum.check.evaluate.standard import Standing
-from velum.check.evaluate.truth import Truth
-from velum.check.evaluate.values import EXPOSED, Observed, Seen
+from velum.check.evaluate.choose import RecallTarget, ThresholdChoice
+from velum.check.evaluate.standard import Compliance
+from velum.check.evaluate.truth import GroundTruth
+from velum.check.evaluate.values import EXPOSED, Observations, TruthOutcome
 from velum.plan import Plan
 
 FORMAT = "velum-evaluation/1"
@@ -22,13 +22,13 @@ MOST_NAMED = 100
 class Evaluation:
     """What a plan does to truth, what it was held against, and how its thresholds were chosen."""
 
-    truth: Truth
+    truth: GroundTruth
     plan: Plan
-    observed: Observed
+    observed: Observations
     least_iou: float
-    standing: Standing | None = None
-    wanted: Wanted | None = None
-    choices: tuple[Choice, ...] = ()
+    standing: Compliance | None = None
+    wanted: RecallTarget | None = None
+    choices: tuple[ThresholdChoice, ...] = ()
 
     @property
     def passed(self) -> bool | None:
@@ -36,7 +36,7 @@ class Evaluation:
         return None if self.standing is None else self.standing.passed
 
     @property
-    def misses(self) -> list[Seen]:
+    def misses(self) -> list[TruthOutcome]:
         """What is exposed or was not found, the least hidden and the largest first."""
         missed = [one for one in self.observed.seen if one.exposed or one.score is None]
         return sorted(missed, key=lambda one: (round(one.covered, 1), -one.height, one.file, one.frame))
@@ -103,11 +103,11 @@ class Evaluation:
         }  # fmt: skip
 
 
-def _rows(rows: Sequence[tables.Row]) -> list[dict[str, Any]]:
+def _rows(rows: Sequence[tables.MetricsRow]) -> list[dict[str, Any]]:
     return [row.to_json() for row in rows]
 
 
-def _miss(one: Seen) -> dict[str, Any]:
+def _miss(one: TruthOutcome) -> dict[str, Any]:
     return {
         "file": one.file, "frame": one.frame, "label": one.label, "xyxy": [round(edge, 1) for edge in one.xyxy],
         "found": one.score is not None, "covered": round(one.covered, 4), "track": one.track, "tags": dict(one.tags),

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from velum.check.evaluate.truth.values import Thing, Xyxy
+from velum.check.evaluate.truth.values import GroundTruthBox, Xyxy
 from velum.engine.areas import outline
 from velum.locate.labels import covers
 from velum.plan import Rule
@@ -21,7 +21,7 @@ Related = Callable[[str, str], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
+class Matches:
     """Which find is which thing, by index, and the finds that are none and nobody has excused."""
 
     found: Mapping[int, int]
@@ -37,7 +37,7 @@ def related(rules: Sequence[Rule]) -> Related:
     return same
 
 
-def match(finds: Sequence[Region], things: Sequence[Thing], same: Related, least_iou: float) -> Matched:
+def match(finds: Sequence[Region], things: Sequence[GroundTruthBox], same: Related, least_iou: float) -> Matches:
     """Return which find is which thing: the surest find chooses first, the thing that it overlaps most.
 
     This is COCO's matching (pycocotools, COCOeval.evaluateImg). A find that is no thing is excused when it overlaps an
@@ -55,7 +55,7 @@ def match(finds: Sequence[Region], things: Sequence[Thing], same: Related, least
             found[max(free, key=lambda j: overlap[i, j])] = i
         elif not any(things[j].ignore for j in suited) and not _excused(finds[i], things, same):
             wrong.append(i)
-    return Matched(found, tuple(wrong))
+    return Matches(found, tuple(wrong))
 
 
 def ious(one: Boxes, two: Boxes) -> Boxes:
@@ -89,7 +89,7 @@ def hidden(regions: Iterable[Region], kept: Iterable[Region], rules: Sequence[Ru
     return mask
 
 
-def covered(mask: Mask, thing: Thing) -> float:
+def covered(mask: Mask, thing: GroundTruthBox) -> float:
     """Return the share of a thing's pixels that are hidden; of those inside its outline, where it has one.
 
     What lies beyond the picture's edge is not there to be hidden and does not count. 0 for what lies beyond it as a
@@ -114,7 +114,7 @@ def _boxes(rows: Iterable[Xyxy | tuple[int, int, int, int]]) -> Boxes:
     return np.array(list(rows), np.float64).reshape(-1, 4)
 
 
-def _excused(find: Region, things: Sequence[Thing], same: Related) -> bool:
+def _excused(find: Region, things: Sequence[GroundTruthBox], same: Related) -> bool:
     x0, y0, x1, y1 = find.box.xyxy
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     areas = (thing.xyxy for thing in things if thing.area and same(find.label, thing.label))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from velum import media
-from velum.check.evaluate.values import Seen
+from velum.check.evaluate.values import TruthOutcome
 from velum.errors import OutputFailed
 from velum.frame import Rgb
 from velum.limits import Limits
@@ -25,31 +25,31 @@ _COLOUR = (230, 40, 60)
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnMiss:
     """A miss, and a JPEG of it and its surroundings."""
 
-    seen: Seen
+    seen: TruthOutcome
     jpeg: bytes
 
 
-def draw(misses: Sequence[Seen], paths: Mapping[str, Path], limits: Limits) -> list[Drawn]:
+def draw(misses: Sequence[TruthOutcome], paths: Mapping[str, Path], limits: Limits) -> list[DrawnMiss]:
     """Return drawings of the misses, in their order; `paths` has the file of each name. Raises any `VelumError`."""
-    by_file: dict[str, dict[int, list[Seen]]] = defaultdict(lambda: defaultdict(list))
+    by_file: dict[str, dict[int, list[TruthOutcome]]] = defaultdict(lambda: defaultdict(list))
     for one in misses:
         by_file[one.file][one.frame].append(one)
-    drawn: dict[int, Drawn] = {}
+    drawn: dict[int, DrawnMiss] = {}
     for name, frames in by_file.items():
         with media.read(paths[name], limits) as reader:
             for frame in reader.frames():
                 if frame.index in frames:
                     picture = frame.rgb(frame.width, frame.height)
-                    drawn |= {id(one): Drawn(one, _jpeg(picture, one)) for one in frames[frame.index]}
+                    drawn |= {id(one): DrawnMiss(one, _jpeg(picture, one)) for one in frames[frame.index]}
                 if frame.index >= max(frames):
                     break
     return [drawn[id(one)] for one in misses if id(one) in drawn]
 
 
-def _jpeg(picture: Rgb, one: Seen) -> bytes:
+def _jpeg(picture: Rgb, one: TruthOutcome) -> bytes:
     height, width = picture.shape[:2]
     box = Box.around(*one.xyxy)
     around = box.pad(max(box.width, 16), max(box.height, 16)).clip(width, height)

@@ -7,7 +7,7 @@ from html import escape
 from velum.check import html
 from velum.check.evaluate import plots, tables
 from velum.check.evaluate.document import Evaluation
-from velum.check.evaluate.misses import Drawn
+from velum.check.evaluate.misses import DrawnMiss
 from velum.check.evaluate.values import Rate
 
 _STYLE = """
@@ -31,7 +31,7 @@ _KEYS = {
 }  # fmt: skip
 
 
-def page(evaluation: Evaluation, drawn: Sequence[Drawn]) -> str:
+def page(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> str:
     """Return the HTML page, with drawings of the worst misses."""
     seen = evaluation.observed
     parts = [
@@ -87,7 +87,7 @@ def _tags(evaluation: Evaluation) -> Iterable[str]:
         yield _grid(rows, "Tag")
 
 
-def _grid(rows: Sequence[tables.Row], kind: str) -> str:
+def _grid(rows: Sequence[tables.MetricsRow], kind: str) -> str:
     head = ["Label", kind, "Labelled", "Found", *(f"Hidden to {level:.0%}" for level in tables.COVERED), "Mean share"]
     return html.grid(head, [
         [row.label, row.kind, str(row.found.total), _rate(row.found), *map(_rate, row.hidden), f"{row.covered:.1%}"]
@@ -128,7 +128,7 @@ def _chosen(evaluation: Evaluation) -> Iterable[str]:
         yield plots.thresholds(choice)
 
 
-def _misses(evaluation: Evaluation, drawn: Sequence[Drawn]) -> Iterable[str]:
+def _misses(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> Iterable[str]:
     yield f"<h2>The worst of {len(evaluation.misses)} misses</h2>"
     if not drawn:
         yield "<p>Nothing was missed.</p>" if not evaluation.misses else ""

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from html import escape
 
-from velum.check.evaluate.choose import Choice
-from velum.check.evaluate.tables import Row
-from velum.check.evaluate.values import Rate, Seen
+from velum.check.evaluate.choose import ThresholdChoice
+from velum.check.evaluate.tables import MetricsRow
+from velum.check.evaluate.values import Rate, TruthOutcome
 
 WIDTH, HEIGHT = 640, 260
 _LEFT, _TOP, _RIGHT, _BOTTOM = 48, 16, 16, 48
 _ACROSS, _DOWN = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
 
 
-def by_size(rows: Sequence[Row]) -> str:
+def by_size(rows: Sequence[MetricsRow]) -> str:
     """Return bars of what was found of each size, with its interval, and of what was hidden to a half."""
     step = _ACROSS / max(1, len(rows))
     marks = []
@@ -26,7 +26,7 @@ def by_size(rows: Sequence[Row]) -> str:
     return _drawn(f"Found and hidden by size, {rows[0].label}", [*_grid(), *marks])
 
 
-def hidden_shares(seen: Sequence[Seen]) -> str:
+def hidden_shares(seen: Sequence[TruthOutcome]) -> str:
     """Return a histogram of how much of each thing is hidden, in tenths."""
     counts = [0] * 10
     for one in seen:
@@ -45,7 +45,7 @@ def hidden_shares(seen: Sequence[Seen]) -> str:
     return _drawn("How much of each thing is hidden", marks)
 
 
-def thresholds(choice: Choice) -> str:
+def thresholds(choice: ThresholdChoice) -> str:
     """Return what would be found, and what would be right, at each threshold; the chosen one is marked."""
     x = _LEFT + choice.chosen.threshold * _ACROSS
     found = [(point.threshold, point.found) for point in choice.curve]

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 
 from velum import media
 from velum.check.evaluate import matching
-from velum.check.evaluate.truth import Labelled, Thing, Truth
-from velum.check.evaluate.values import Observed, Seen, Watched, Wrong
+from velum.check.evaluate.truth import GroundTruth, GroundTruthBox, LabelledFile
+from velum.check.evaluate.values import FalsePositive, LabelledVideo, Observations, TruthOutcome
 from velum.engine.engine import Engine
 from velum.errors import BadInput, LimitExceeded
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.limits import Limits
 from velum.locate.labels import canonical, covers, plain
 from velum.plan import Plan, Rule, Video
 from velum.region import Region
-from velum.use import Use
+from velum.use import PartSpec
 
 MATCH_IOU = 0.3
 """Overlap from which a find is the labelled thing: what one calls a face begins at the hairline, the other at the brow;
@@ -29,9 +29,9 @@ Progress = Callable[[int, int], None]
 class _Notes:
     """What is gathered while files are looked at."""
 
-    seen: list[Seen] = field(default_factory=list)
-    wrong: list[Wrong] = field(default_factory=list)
-    watched: list[Watched] = field(default_factory=list)
+    seen: list[TruthOutcome] = field(default_factory=list)
+    wrong: list[FalsePositive] = field(default_factory=list)
+    watched: list[LabelledVideo] = field(default_factory=list)
     models: dict[str, Mapping[str, str]] = field(default_factory=dict)
     not_asked: Counter[str] = field(default_factory=Counter)
     left_out: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Evaluate:
     limits: Limits
     least_iou: float = MATCH_IOU
 
-    def __call__(self, truth: Truth, plan: Plan, *, progress: Progress | None = None) -> Observed:
+    def __call__(self, truth: GroundTruth, plan: Plan, *, progress: Progress | None = None) -> Observations:
         """Return what `plan` finds and hides of everything that was labelled.
 
         What cannot be read is left out, and said. Raises `BadInput` when nothing is left, `BadPlan` or `Unavailable`
@@ -65,12 +65,12 @@ class Evaluate:
         if not files:
             why = f"; the first: {notes.left_out[0]}" if notes.left_out else ""
             raise BadInput(f"nothing of the truth could be looked at{why}")
-        return Observed(
+        return Observations(
             tuple(notes.seen), tuple(notes.wrong), tuple(notes.watched), files, notes.frames,
             tuple(notes.models.values()), tuple(notes.left_out), dict(sorted(notes.not_asked.items())),
         )  # fmt: skip
 
-    def _look(self, item: Labelled, plan: Plan, notes: _Notes) -> None:
+    def _look(self, item: LabelledFile, plan: Plan, notes: _Notes) -> None:
         with media.read(item.path, self.limits) as reader:
             size, fps = (reader.info.width, reader.info.height), reader.info.fps
         if item.size not in (None, size):
@@ -82,27 +82,27 @@ class Evaluate:
             raise BadInput(f"the truth labels frame {beyond[0]}; there are {len(found.frames)}")
         kept = self._kept(item, plan)
         if fps is not None:
-            notes.watched.append(Watched(item.name, tuple(sorted(item.frames)), fps))
+            notes.watched.append(LabelledVideo(item.name, tuple(sorted(item.frames)), fps))
         for model in found.models:
             notes.models[model.get("sha256") or str(model)] = model
         for index in sorted(item.frames):
             notes.frames += 1
             self._judge(item, index, found, kept.get(index, ()), plan, notes)
 
-    def _kept(self, item: Labelled, plan: Plan) -> Mapping[int, tuple[Region, ...]]:
+    def _kept(self, item: LabelledFile, plan: Plan) -> Mapping[int, tuple[Region, ...]]:
         """Return what is never hidden."""
         if not plan.keep_out:
             return {}
         keepers = self.engine.check(plan).keepers
         rules = [
-            Rule(label, use, Use("blacken"), grow=0.0)
+            Rule(label, use, PartSpec("blacken"), grow=0.0)
             for use, part in zip(plan.keep_out, keepers, strict=True)
             for label in sorted(part.labels)
         ]
         return self.engine.locate(item.path, Plan(tuple(rules), video=Video(track=False))).frames
 
     def _judge(
-        self, item: Labelled, index: int, found: Findings, kept: tuple[Region, ...], plan: Plan, notes: _Notes
+        self, item: LabelledFile, index: int, found: Annotations, kept: tuple[Region, ...], plan: Plan, notes: _Notes
     ) -> None:  # fmt: skip
         rules = [replace(rule, label=plain(rule.label)) for rule in plan.rules]
         finds = [replace(one, label=plain(one.label)) for one in found.frames[index]]
@@ -121,16 +121,16 @@ class Evaluate:
         notes.wrong.extend(_wrong(item, index, [finds[i] for i in matched.wrong]))
 
 
-def _seen(item: Labelled, index: int, thing: Thing, score: float | None, share: float) -> Seen:
+def _seen(item: LabelledFile, index: int, thing: GroundTruthBox, score: float | None, share: float) -> TruthOutcome:
     judged = thing.label in item.complete
-    return Seen(item.name, index, thing.label, thing.xyxy, score, share, judged, thing.track, thing.tags)
+    return TruthOutcome(item.name, index, thing.label, thing.xyxy, score, share, judged, thing.track, thing.tags)
 
 
-def _wrong(item: Labelled, index: int, finds: list[Region]) -> Iterator[Wrong]:
+def _wrong(item: LabelledFile, index: int, finds: list[Region]) -> Iterator[FalsePositive]:
     """Yield the finds that are wrong: all of their label, or of a member of the group that it names, is labelled."""
     for find in finds:
         labelled = sorted(one for one in item.complete if covers(find.label, one))
         if labelled:
             own = canonical(find.label)
             label = own if own in labelled else labelled[0]
-            yield Wrong(item.name, index, label, find.box, find.score)
+            yield FalsePositive(item.name, index, label, find.box, find.score)

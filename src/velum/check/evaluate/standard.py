@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from velum.check.evaluate.tables import precision
-from velum.check.evaluate.values import Observed, Rate
+from velum.check.evaluate.values import Observations, Rate
 from velum.errors import BadInput, BadPlan
 from velum.locate.labels import canonical, covers
 from velum.use import finite, refuse_unknown
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class Requirement:
     """What is asked for one label. Rates are shares from 0 to 1; `false_rate` None: not asked."""
 
     label: str
@@ -26,21 +26,21 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class RequirementSet:
     """A named set of demands. Not `official`: no body has said that these are its demands."""
 
     name: str
     title: str
     official: bool
     note: str
-    demands: tuple[Demand, ...]
+    demands: tuple[Requirement, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class RequirementResult:
     """Whether one demand is met. `sure`: the whole 95 % interval of what was measured is on the right side of it."""
 
-    demand: Demand
+    demand: Requirement
     detected: Rate
     false: Rate
 
@@ -66,17 +66,17 @@ class Met:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        asked = {name: getattr(self.demand, name) for name in Demand.__slots__}
+        asked = {name: getattr(self.demand, name) for name in Requirement.__slots__}
         measured = {"detected": self.detected.to_json(), "false": self.false.to_json()}
         return asked | measured | {"passed": self.passed, "sure": self.sure}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Compliance:
     """A profile, and whether each of its demands is met. `not_asked`: its labels for which the plan has no rule."""
 
-    profile: Profile
-    met: tuple[Met, ...]
+    profile: RequirementSet
+    met: tuple[RequirementResult, ...]
     not_asked: tuple[str, ...]
 
     @property
@@ -93,7 +93,7 @@ class Standing:
         }  # fmt: skip
 
 
-def profile(name: str) -> Profile:
+def profile(name: str) -> RequirementSet:
     """Return the built-in profile of that name, or the only one of a TOML file at that path.
 
     Raises `BadInput` for a file that is none, `BadPlan` for a name that does not exist or a number out of range.
@@ -115,7 +115,7 @@ def profile(name: str) -> Profile:
     return _profile(key, value)
 
 
-def hold(observed: Observed, asked: Profile, labels: tuple[str, ...]) -> Standing:
+def hold(observed: Observations, asked: RequirementSet, labels: tuple[str, ...]) -> Compliance:
     """Return whether what was seen meets the profile; `labels` are those of the plan's rules."""
     met, missing = [], []
     right = precision(observed)
@@ -127,11 +127,11 @@ def hold(observed: Observed, asked: Profile, labels: tuple[str, ...]) -> Standin
         detected = Rate(sum(one.covered >= demand.covered for one in large), len(large))
         finds = [rate for label, rate in right.items() if covers(demand.label, label)]
         total = sum(rate.total for rate in finds)
-        met.append(Met(demand, detected, Rate(total - sum(rate.hits for rate in finds), total)))
-    return Standing(asked, tuple(met), tuple(missing))
+        met.append(RequirementResult(demand, detected, Rate(total - sum(rate.hits for rate in finds), total)))
+    return Compliance(asked, tuple(met), tuple(missing))
 
 
-def _profile(name: str, value: Any) -> Profile:
+def _profile(name: str, value: Any) -> RequirementSet:
     if not isinstance(value, Mapping):
         raise BadPlan(f"profile {name} is {value!r:.80}; it must be a table")
     head = {"title": name, "official": False, "note": ""} | {
@@ -141,10 +141,10 @@ def _profile(name: str, value: Any) -> Profile:
     demands = tuple(_demand(label, one, name) for label, one in value.items() if isinstance(one, Mapping))
     if not demands:
         raise BadPlan(f"profile {name} asks for nothing; write a table such as [{name}.face]")
-    return Profile(name, str(head["title"]), head["official"] is True, str(head["note"]), demands)
+    return RequirementSet(name, str(head["title"]), head["official"] is True, str(head["note"]), demands)
 
 
-def _demand(label: str, value: Mapping[str, Any], name: str) -> Demand:
+def _demand(label: str, value: Mapping[str, Any], name: str) -> Requirement:
     what = f"profile {name}, {label}"
     refuse_unknown(value, {"min_height", "detection_rate", "covered", "false_rate"}, what)
     if missing := sorted({"min_height", "detection_rate", "covered"} - value.keys()):
@@ -154,6 +154,6 @@ def _demand(label: str, value: Mapping[str, Any], name: str) -> Demand:
             raise BadPlan(f"{what}: {key} is {value[key]!r}; it must be a number from 0 to 1")
     if not isinstance(value["min_height"], int) or value["min_height"] < 0:
         raise BadPlan(f"{what}: min_height is {value['min_height']!r}; it must be a whole number of pixels")
-    return Demand(
+    return Requirement(
         canonical(label), value["min_height"], value["detection_rate"], value["covered"], value.get("false_rate")
     )

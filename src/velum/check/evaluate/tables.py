@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from velum.check.evaluate.values import SIZE_CLASSES, Observed, Rate, Seen, Watched, size_class
+from velum.check.evaluate.values import SIZE_CLASSES, LabelledVideo, Observations, Rate, TruthOutcome, size_class
 
 COVERED = (0.5, 0.9)
 """Shares of a thing that must be hidden for it to count as hidden; both are told."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MetricsRow:
     """What became of the things of one kind."""
 
     label: str
@@ -26,7 +26,7 @@ class Row:
     """Share of a thing that is hidden, on average."""
 
     @classmethod
-    def of(cls, label: str, kind: str, seen: Sequence[Seen]) -> "Row":
+    def of(cls, label: str, kind: str, seen: Sequence[TruthOutcome]) -> "MetricsRow":
         """Return the row for these things; there must be one at least."""
         total = len(seen)
         found = Rate(sum(one.score is not None for one in seen), total)
@@ -46,7 +46,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class TrackExposure:
     """How long one thing of a video is exposed, in its labelled frames.
 
     `longest_seconds` is from the first frame of its longest exposed stretch to the end of the last one.
@@ -64,26 +64,26 @@ class Track:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def by_size(seen: Iterable[Seen]) -> list[Row]:
+def by_size(seen: Iterable[TruthOutcome]) -> list[MetricsRow]:
     """Return for each label a row for all of it and one for each class of size that occurs."""
     rows = []
     for label, ones in _grouped(seen, lambda one: one.label):
-        rows.append(Row.of(label, "all", ones))
+        rows.append(MetricsRow.of(label, "all", ones))
         sizes = dict(_grouped(ones, lambda one: size_class(one.height)))
-        rows += [Row.of(label, size, sizes[size]) for size in SIZE_CLASSES if size in sizes]
+        rows += [MetricsRow.of(label, size, sizes[size]) for size in SIZE_CLASSES if size in sizes]
     return rows
 
 
-def by_tag(seen: Iterable[Seen]) -> list[Row]:
+def by_tag(seen: Iterable[TruthOutcome]) -> list[MetricsRow]:
     """Return for each label a row for each tag and value that the truth gives."""
-    tagged: dict[tuple[str, str], list[Seen]] = defaultdict(list)
+    tagged: dict[tuple[str, str], list[TruthOutcome]] = defaultdict(list)
     for one in seen:
         for name, value in one.tags.items():
             tagged[one.label, f"{name} = {value}"].append(one)
-    return [Row.of(label, tag, ones) for (label, tag), ones in sorted(tagged.items())]
+    return [MetricsRow.of(label, tag, ones) for (label, tag), ones in sorted(tagged.items())]
 
 
-def precision(observed: Observed) -> dict[str, Rate]:
+def precision(observed: Observations) -> dict[str, Rate]:
     """Return by label how many finds are right, of those in frames in which everything of it is labelled."""
     right, wrong = Counter[str](), Counter[str]()
     for one in observed.seen:
@@ -94,7 +94,7 @@ def precision(observed: Observed) -> dict[str, Rate]:
     return {label: Rate(right[label], right[label] + wrong[label]) for label in labels}
 
 
-def frames(observed: Observed) -> Rate:
+def frames(observed: Observations) -> Rate:
     """Return in how many labelled frames of videos that show something anything is exposed."""
     videos = {one.file for one in observed.watched}
     by_frame: dict[tuple[str, int], bool] = defaultdict(bool)
@@ -104,7 +104,7 @@ def frames(observed: Observed) -> Rate:
     return Rate(sum(by_frame.values()), len(by_frame))
 
 
-def tracks(observed: Observed) -> list[Track]:
+def tracks(observed: Observations) -> list[TrackExposure]:
     """Return the tracks of the truth's videos, those that are exposed longest first."""
     watched = {one.file: one for one in observed.watched}
     of_track = _grouped(
@@ -115,16 +115,16 @@ def tracks(observed: Observed) -> list[Track]:
     return sorted(found, key=lambda track: (-track.longest_seconds, -track.exposed, track.file, track.track))
 
 
-def _track(key: tuple[str, str, str], seen: Sequence[Seen], video: Watched) -> Track:
+def _track(key: tuple[str, str, str], seen: Sequence[TruthOutcome], video: LabelledVideo) -> TrackExposure:
     ordered = sorted(seen, key=lambda one: one.frame)
     stretches = [list(ones) for exposed, ones in groupby(ordered, lambda one: one.exposed) if exposed]
     longest = max((ones[-1].frame - ones[0].frame + 1 for ones in stretches), default=0)
     exposed = sum(map(len, stretches))
-    return Track(key[0], key[1], key[2], len(ordered), exposed, round(float(longest / video.fps), 3))
+    return TrackExposure(key[0], key[1], key[2], len(ordered), exposed, round(float(longest / video.fps), 3))
 
 
-def _grouped(seen: Iterable[Seen], key: Any) -> Iterator[tuple[Any, list[Seen]]]:
-    groups: Mapping[Any, list[Seen]] = defaultdict(list)
+def _grouped(seen: Iterable[TruthOutcome], key: Any) -> Iterator[tuple[Any, list[TruthOutcome]]]:
+    groups: Mapping[Any, list[TruthOutcome]] = defaultdict(list)
     for one in seen:
         groups[key(one)].append(one)
     yield from sorted(groups.items())

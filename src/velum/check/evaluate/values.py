@@ -51,7 +51,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TruthOutcome:
     """What became of one labelled thing.
 
     `score` is that of the find that is it, None where nothing was found; `covered` the share of it that is hidden.
@@ -80,7 +80,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class FalsePositive:
     """One find where nothing of its label is, though everything of it is labelled there."""
 
     file: str
@@ -91,7 +91,7 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class LabelledVideo:
     """One video of the truth: its labelled frames, and frames a second, to tell how long something is exposed."""
 
     file: str
@@ -100,12 +100,12 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class Observations:
     """Everything that was seen when a plan was held against truth."""
 
-    seen: tuple[Seen, ...]
-    wrong: tuple[Wrong, ...]
-    watched: tuple[Watched, ...]
+    seen: tuple[TruthOutcome, ...]
+    wrong: tuple[FalsePositive, ...]
+    watched: tuple[LabelledVideo, ...]
     files: int
     frames: int
     models: tuple[Mapping[str, str], ...]

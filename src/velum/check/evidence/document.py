@@ -12,13 +12,13 @@ from typing import Any
 from velum import __version__
 from velum.check.evidence.canonical import canonical
 from velum.check.evidence.keys import ALGORITHM, PrivateKey
-from velum.engine.prepare import Parts, prepare
+from velum.engine.prepare import PartCache, prepare
 from velum.errors import BadInput, BadPlan
 from velum.limits import Limits
 from velum.plan import Plan, Rule
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 from velum.report import Report
-from velum.use import Use
+from velum.use import PartSpec
 
 FORMAT = "velum-evidence/1"
 
@@ -51,18 +51,18 @@ def plan_of(report: Report) -> Plan | None:
 
 def compose(
     entries: Sequence[Mapping[str, Any]], plan: Plan, models: Sequence[Mapping[str, str]], declared: Declared,
-    *, batch: bool = False, failed: int = 0, host: Host | None = None,
+    *, batch: bool = False, failed: int = 0, host: RuntimeConfig | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return evidence, not signed yet, of the files that `entries` tell of, all hidden by `plan`.
 
     Raises `BadPlan` or `Unavailable` when a technique of the plan is not here: whether it destroys is then not known.
     """
-    parts = Parts(host or Host())
+    parts = PartCache(host or RuntimeConfig())
     prepare(plan, parts, Limits(), locate=False)
     # People may have chosen others for single regions.
     brought = (text for one in entries for text in one.get("techniques", ()))
     used = dict.fromkeys((*(str(rule.hide) for rule in plan.rules), *brought))
-    weak = [text for text in used if not parts.technique(Use.parse(text)).destroys]
+    weak = [text for text in used if not parts.technique(PartSpec.parse(text)).destroys]
     reasons = _reasons(entries, weak, declared)
     return {
         "format": FORMAT,

@@ -22,7 +22,7 @@ MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CommandResult:
     """What another command said of the file: its JSON, and whether it passed (None where it does not say)."""
 
     passed: bool | None
@@ -30,7 +30,7 @@ class Finding:
     result: Mapping[str, Any]
 
     @classmethod
-    def read(cls, path: Path) -> "Finding":
+    def read(cls, path: Path) -> "CommandResult":
         """Return what a file says: a JSON object, with `passed` true or false. Raises `BadInput` for anything else."""
         result = read_json(path)
         if not isinstance(result, Mapping):
@@ -41,7 +41,7 @@ class Finding:
         return cls.of(result)
 
     @classmethod
-    def of(cls, result: Mapping[str, Any]) -> "Finding":
+    def of(cls, result: Mapping[str, Any]) -> "CommandResult":
         """Return what a result says that is at hand."""
         passed = result.get("passed")
         return cls(passed if isinstance(passed, bool) else None, hashlib.sha256(canonical(result)).hexdigest(), result)
@@ -52,14 +52,14 @@ class Finding:
 
 
 def entry(
-    report: Report, name: str, *, check: Finding | None = None, evaluation: Finding | None = None
+    report: Report, name: str, *, check: CommandResult | None = None, evaluation: CommandResult | None = None
 ) -> dict[str, Any]:
     """Return what evidence says of the file `name`, hidden as `report` tells, and checked where no `check` is given.
 
     Raises `BadInput` where `check` does not tell the file's hash, or `evaluation` the digest of another plan.
     """
     if check is None and report.check is not None:
-        check = Finding.of(report.check)
+        check = CommandResult.of(report.check)
     if check is not None and (checked := check.result.get("sha256")) != report.output_sha256:
         raise BadInput(
             f"the check tells of a file whose SHA-256 is {checked!r:.70}; that of {name} is {report.output_sha256}: "

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from velum.check import html
-from velum.check.evidence.verify import Verdict
+from velum.check.evidence.verify import VerificationResult
 
 _STYLE = """
 th.name { width: 11rem; } th.number, td.number { text-align: right; width: 6rem; }
@@ -20,7 +20,7 @@ _FOOTER = """<footer>Made by velum from the JSON, which alone counts and alone i
 hold the file against it with <code>velum evidence verify</code>.</footer>"""
 
 
-def page(document: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
+def page(document: Mapping[str, Any], verdicts: Sequence[VerificationResult]) -> str:
     """Return the HTML page of evidence that `load` read, with what `verify` said of it."""
     standing, files = str(document.get("standing")), document["files"]
     kind = f"{len(files)} files" if document.get("kind") == "batch" else "one file"
@@ -118,7 +118,7 @@ def _passed(finding: Any) -> str:
     return f'<span class="{colour}">{says}</span>, result {html.code(finding.get("sha256"))}'
 
 
-def _verdict(verdict: Verdict) -> str:
+def _verdict(verdict: VerificationResult) -> str:
     return f'<p class="{"good" if verdict.holds else "bad"}">{html.text(verdict.what)}</p>'
 
 

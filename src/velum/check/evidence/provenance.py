@@ -41,7 +41,7 @@ _SETTINGS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class SigningCredentials:
     """What signs: a chain of certificates in PEM, that of the key first, and the key (PKCS8 in PEM, not encrypted)."""
 
     chain: bytes
@@ -65,7 +65,9 @@ class Credentials:
         return cls(_bytes(chain), plain, _algorithm(loaded, key))
 
 
-def embed(source: Path, target: Path, report: Report, credentials: Credentials, *, overwrite: bool = False) -> Report:
+def embed(
+    source: Path, target: Path, report: Report, credentials: SigningCredentials, *, overwrite: bool = False
+) -> Report:
     """Write `source`, which `report` tells of, to `target` with a signed manifest; return the report of that file.
 
     The target appears whole or not at all. Raises `BadInput` when the report tells of another file, or the file cannot

@@ -28,7 +28,7 @@ _DOCUMENT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class VerificationResult:
     """One thing that was looked at, whether it holds, and in what words."""
 
     holds: bool
@@ -48,7 +48,9 @@ def load(path: Path) -> dict[str, Any]:
     return value
 
 
-def verify(document: Mapping[str, Any], files: Sequence[Path] = (), key: PublicKey | None = None) -> list[Verdict]:
+def verify(
+    document: Mapping[str, Any], files: Sequence[Path] = (), key: PublicKey | None = None
+) -> list[VerificationResult]:
     """Return what holds of evidence, and what does not: its signature, and each file or folder given.
 
     `key` is the one that must have signed it. Without, the evidence is held against the key that it brings along, which
@@ -60,33 +62,41 @@ def verify(document: Mapping[str, Any], files: Sequence[Path] = (), key: PublicK
     return verdicts
 
 
-def _signature(document: Mapping[str, Any], key: PublicKey | None) -> Verdict:
+def _signature(document: Mapping[str, Any], key: PublicKey | None) -> VerificationResult:
     signature = document.get("signature")
     if not isinstance(signature, Mapping):
-        return Verdict(holds=False, what="the evidence is not signed: anybody may have written it")
+        return VerificationResult(holds=False, what="the evidence is not signed: anybody may have written it")
     named = {name: value for name, value in signature.items() if name != "signature"}
     raw, value = from_base64(signature.get("public_key"), 32), from_base64(signature.get("signature"), 64)
     if signature.get("algorithm") != ALGORITHM or raw is None or value is None:
-        return Verdict(holds=False, what=f"the signature is not one of {ALGORITHM} with a key of 32 bytes in base64")
+        return VerificationResult(
+            holds=False, what=f"the signature is not one of {ALGORITHM} with a key of 32 bytes in base64"
+        )
     own = PublicKey(raw)
     if signature.get("key_id") != own.id:
-        return Verdict(holds=False, what=f"the signature calls its key {signature.get('key_id')!r}; it is {own.id}")
+        return VerificationResult(
+            holds=False, what=f"the signature calls its key {signature.get('key_id')!r}; it is {own.id}"
+        )
     if key is not None and key != own:
-        return Verdict(holds=False, what=f"the evidence is signed by key {own.id}, not by {key.id}, the one given")
+        return VerificationResult(
+            holds=False, what=f"the evidence is signed by key {own.id}, not by {key.id}, the one given"
+        )
     if not own.verifies(value, canonical({**document, "signature": named})):
-        return Verdict(holds=False, what=f"the evidence was changed after key {own.id} signed it")
+        return VerificationResult(holds=False, what=f"the evidence was changed after key {own.id} signed it")
     by = "the key given" if key else "not held against a key that you trust: give its public key"
-    return Verdict(holds=True, what=f"signed by key {own.id} ({by}), and unchanged since")
+    return VerificationResult(holds=True, what=f"signed by key {own.id} ({by}), and unchanged since")
 
 
-def _file(document: Mapping[str, Any], path: Path) -> Verdict:
+def _file(document: Mapping[str, Any], path: Path) -> VerificationResult:
     digest = sha256_of(path)
     if any(one["output_sha256"] == digest for one in document["files"]):
-        return Verdict(holds=True, what=f"{path} is the file that the evidence speaks of")
-    return Verdict(holds=False, what=f"{path} was changed, or is not in the evidence: its SHA-256 is {digest}")
+        return VerificationResult(holds=True, what=f"{path} is the file that the evidence speaks of")
+    return VerificationResult(
+        holds=False, what=f"{path} was changed, or is not in the evidence: its SHA-256 is {digest}"
+    )
 
 
-def _folder(document: Mapping[str, Any], folder: Path) -> Iterator[Verdict]:
+def _folder(document: Mapping[str, Any], folder: Path) -> Iterator[VerificationResult]:
     known = {one["file"]: one["output_sha256"] for one in document["files"]}
     here = {
         str(path.relative_to(folder)): path
@@ -95,13 +105,13 @@ def _folder(document: Mapping[str, Any], folder: Path) -> Iterator[Verdict]:
     }
     for name in sorted(known.keys() | here.keys()):
         if name not in here:
-            yield Verdict(holds=False, what=f"{folder / name} is missing")
+            yield VerificationResult(holds=False, what=f"{folder / name} is missing")
         elif name not in known:
-            yield Verdict(holds=False, what=f"{here[name]} is not in the evidence")
+            yield VerificationResult(holds=False, what=f"{here[name]} is not in the evidence")
         elif sha256_of(here[name]) != known[name]:
-            yield Verdict(holds=False, what=f"{here[name]} was changed")
+            yield VerificationResult(holds=False, what=f"{here[name]} was changed")
         else:
-            yield Verdict(holds=True, what=f"{here[name]} is as the evidence says")
+            yield VerificationResult(holds=True, what=f"{here[name]} is as the evidence says")
 
 
 def _fault(value: Any, shape: Any, name: str) -> str | None:

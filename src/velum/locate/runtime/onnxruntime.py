@@ -17,7 +17,7 @@ from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.families import Input, Tensors
 from velum.locate.runtime.exchange import checked, prepared
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 CUDA = "CUDAExecutionProvider"
 
@@ -39,14 +39,14 @@ _FAILURES = (
 )  # fmt: skip
 
 
-class Network:
+class OnnxNetwork:
     """A network for any size of input, or for the one that it takes.
 
     It works on one picture at a time, with all threads or the whole GPU, in either mode of the host; several threads
     may ask at once.
     """
 
-    def __init__(self, path: Path, form: Input, host: Host) -> None:
+    def __init__(self, path: Path, form: Input, host: RuntimeConfig) -> None:
         """Read the weights at `path`.
 
         Raises `Unavailable` when onnxruntime cannot read them, computes in another precision than asked for, or cannot
@@ -175,7 +175,7 @@ def _set_shape(given: onnx.ValueInfoProto, sizes: tuple[int | str, ...]) -> None
             shape.dim.add().dim_param = size
 
 
-def _precision(model: onnx.ModelProto, host: Host) -> str:
+def _precision(model: onnx.ModelProto, host: RuntimeConfig) -> str:
     """Return what the network computes in: what its weights are stored in, as onnxruntime converts nothing."""
     halves = any(one.data_type == onnx.TensorProto.FLOAT16 for one in model.graph.initializer)
     stored = "f16" if halves else "f32"
@@ -187,7 +187,7 @@ def _precision(model: onnx.ModelProto, host: Host) -> str:
     return "f32 or tf32" if (host.device, host.precision, stored) == ("cuda", "auto", "f32") else stored
 
 
-def _session(model: onnx.ModelProto, path: Path, host: Host) -> Any:
+def _session(model: onnx.ModelProto, path: Path, host: RuntimeConfig) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = host.threads

@@ -16,7 +16,7 @@ from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.families import Input, Tensors
 from velum.locate.runtime.exchange import checked
-from velum.plugins import Host, Precision
+from velum.plugins import Precision, RuntimeConfig
 
 # Each size of input leaves kernels behind. Unbounded, sixty sizes take 230 MB more; with this many, 100 MB and no
 # measurable time.
@@ -44,7 +44,7 @@ class _Started:
     ready: _Ready
 
 
-class Network:
+class OpenvinoNetwork:
     """A network compiled once for any size of input, or for the one that it takes.
 
     Sizes are left open because that costs 2 % (large inputs) to 15 % (640 x 384) of the time of an inference, and
@@ -56,7 +56,7 @@ class Network:
     would be missed without a word, while the file of weights is verified.
     """
 
-    def __init__(self, path: Path, form: Input, host: Host) -> None:
+    def __init__(self, path: Path, form: Input, host: RuntimeConfig) -> None:
         """Read and compile the weights at `path`.
 
         Raises `Unavailable` when OpenVINO cannot read them, or when the CPU has not the precision asked for or is not
@@ -218,7 +218,7 @@ def _prepared(model: ov.Model, form: Input, picture: int, beside: Mapping[int, i
     return steps.build()
 
 
-def _settings(host: Host) -> dict[str, Any]:
+def _settings(host: RuntimeConfig) -> dict[str, Any]:
     chosen: dict[str, Any] = {"PERFORMANCE_HINT": host.mode.upper(), "CPU_RUNTIME_CACHE_CAPACITY": KERNELS}
     if host.precision != "auto":
         chosen["INFERENCE_PRECISION_HINT"] = host.precision
@@ -238,7 +238,7 @@ def _precisions(core: ov.Core) -> tuple[Precision, ...]:
     return ("f32", *sorted({names[one] for one in able if one in names} - {"f32"}))
 
 
-def _check(core: ov.Core, host: Host) -> None:
+def _check(core: ov.Core, host: RuntimeConfig) -> None:
     if host.device != "cpu":
         raise Unavailable(f"device {host.device} is none of OpenVINO's here; it runs on cpu: use runtime onnxruntime")
     allowed = "auto", *_precisions(core)

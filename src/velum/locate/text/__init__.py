@@ -9,9 +9,9 @@ from velum.locate import fetch, models, pii
 from velum.locate.maps import Mapper, check, facts, map_family
 from velum.locate.panorama import all_round
 from velum.locate.runtime import open_network
-from velum.locate.text.finder import Finder, Wanted
-from velum.locate.text.reader import RapidReader
-from velum.plugins import Host
+from velum.locate.text.finder import TextDetector, TextFilter
+from velum.locate.text.reader import RapidRecognizer
+from velum.plugins import RuntimeConfig
 from velum.region import Region
 
 MODEL = "ppocr-det"
@@ -37,7 +37,7 @@ class Text:
 
     def __init__(
         self,
-        host: Host,
+        host: RuntimeConfig,
         *,
         match: str = "",
         regex: str = "",
@@ -69,10 +69,10 @@ class Text:
             self._settings |= {"match": "|".join(sorted(kinds)), "regex": regex, "unsure": f"{unsure:g}"}
         family = map_family(self._model)
         form = replace(family.input, **self._model.input)
-        network = open_network(fetch.obtain(self._model, host), form, host)
+        network = open_network(fetch.ensure_local(self._model, host), form, host)
         mapper = Mapper(network, family, form, 1, (0,), SMALLEST_LINE / min_side, tile * tile, CELLS)
-        wanted = Wanted(RapidReader(host), kinds, pattern, unsure) if kinds or pattern else None
-        self._finder = Finder(mapper, level, wanted)
+        wanted = TextFilter(RapidRecognizer(host), kinds, pattern, unsure) if kinds or pattern else None
+        self._finder = TextDetector(mapper, level, wanted)
 
     @property
     def description(self) -> Mapping[str, str]:

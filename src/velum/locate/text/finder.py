@@ -12,8 +12,8 @@ from velum.locate import pii
 from velum.locate.families import Floats, db
 from velum.locate.maps import Mapper
 from velum.locate.text import lines
-from velum.locate.text.lines import Line
-from velum.locate.text.reader import Reader
+from velum.locate.text.lines import TextLine
+from velum.locate.text.reader import TextRecognizer
 from velum.region import Region
 
 DOUBTFUL = 0.9
@@ -30,10 +30,10 @@ Scored = tuple[Floats, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TextFilter:
     """Which parts of what is read are wanted: of these kinds, of the pattern, or of a score below `unsure`."""
 
-    reader: Reader
+    reader: TextRecognizer
     kinds: frozenset[str]
     pattern: re.Pattern[str] | None
     unsure: float
@@ -45,7 +45,7 @@ class Wanted:
         for row in lines.rows([line for line in read if line.reading.text]):
             yield from self._parts(row)
 
-    def _parts(self, row: Sequence[Line]) -> Iterator[Scored]:
+    def _parts(self, row: Sequence[TextLine]) -> Iterator[Scored]:
         """Yield the parts of a row that match; a match that goes on in the next line of the row gives one of each."""
         text = " ".join(line.reading.text for line in row)
         for match in pii.find(text, self.kinds, self.pattern):
@@ -58,12 +58,12 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Finder:
+class TextDetector:
     """Finds lines of text; `wanted` says which parts of them to return, None: all."""
 
     mapper: Mapper
     threshold: float
-    wanted: Wanted | None
+    wanted: TextFilter | None
 
     def find(self, frame: Frame) -> list[Region]:
         """Return the regions, clipped to the picture. Raises `PluginFault` when a network fails."""
@@ -112,7 +112,7 @@ def _filled(corners: Floats, shape: tuple[int, ...]) -> db.TextMap:
     return canvas
 
 
-def _doubtful(row: Sequence[Line], match: pii.Match) -> bool:
+def _doubtful(row: Sequence[TextLine], match: pii.Match) -> bool:
     """Tell whether a character of the match was read with so little certainty that its check digits prove nothing."""
     sure = [one for line in row for one in (*line.reading.sure, 1.0)]
     return min(sure[match.start : match.end]) < DOUBTFUL

@@ -8,7 +8,7 @@ import numpy as np
 
 from velum.frame import Frame, Rgb
 from velum.locate.families import Floats
-from velum.locate.text.reader import LINE_HEIGHT, LONGEST, Reader, Reading
+from velum.locate.text.reader import LINE_HEIGHT, LONGEST, RecognizedText, TextRecognizer
 from velum.region import Box, Mask
 
 SURE = 0.95
@@ -25,10 +25,10 @@ MARGIN = 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Line:
+class TextLine:
     """What was read, and the corners (4, 2) of where, from top left clockwise as it is read, in pixels."""
 
-    reading: Reading
+    reading: RecognizedText
     corners: Floats
 
     @property
@@ -54,22 +54,22 @@ class Line:
         return np.stack((top0, top1, bottom1, bottom0))
 
 
-def read(frame: Frame, corners: Floats, reader: Reader) -> Line:
+def read(frame: Frame, corners: Floats, reader: TextRecognizer) -> TextLine:
     """Return what a line says, read the way up that reads best."""
     across, down = (float(np.linalg.norm(corners[i] - corners[0])) for i in (1, 3))
     turns = (0, 2) if across >= SQUARE * down else (0, 2, 1, 3)
     lines = []
     for turn in turns:
         turned = np.roll(corners, -turn, axis=0)
-        lines.append(Line(reader.read(_cut(frame, turned)), turned))
+        lines.append(TextLine(reader.read(_cut(frame, turned)), turned))
         if lines[-1].reading.score >= SURE:
             break
     return max(lines, key=lambda line: line.reading.score)
 
 
-def rows(lines: Sequence[Line]) -> list[list[Line]]:
+def rows(lines: Sequence[TextLine]) -> list[list[TextLine]]:
     """Return the lines in rows: those that continue each other in one, in the order of reading."""
-    found: list[list[Line]] = []
+    found: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda line: float(line.corners[0] @ line.along)):
         before = [row for row in found if _continues(row[-1], line)]
         if before:
@@ -96,7 +96,7 @@ def outline(corners: Floats, frame: Frame) -> tuple[Box, Mask | None] | None:
     return seen, mask
 
 
-def _continues(one: Line, other: Line) -> bool:
+def _continues(one: TextLine, other: TextLine) -> bool:
     """Tell whether `other` goes on where `one` ends: as high, in the same direction, level with it and near."""
     low, high = sorted((one.height, other.height))
     if high > 1.7 * low or float(one.along @ other.along) < 0.97:
@@ -106,7 +106,7 @@ def _continues(one: Line, other: Line) -> bool:
     return abs(float((start - middle) @ up)) < low / 2 and -high < _gap(one, other) < GAP * high
 
 
-def _gap(one: Line, other: Line) -> float:
+def _gap(one: TextLine, other: TextLine) -> float:
     end, start = one.corners[[1, 2]].mean(axis=0), other.corners[[0, 3]].mean(axis=0)
     return float((start - end) @ one.along)
 

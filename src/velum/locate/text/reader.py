@@ -11,7 +11,7 @@ import numpy as np
 
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 NETWORK = "PP-OCRv6_rec_small.onnx"
 """The network in the wheel, for Latin and Chinese script. Given by path: RapidOCR fetches any that it is not given."""
@@ -24,7 +24,7 @@ LONGEST = 3200
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RecognizedText:
     """What a line says. For each character, the share of the line's length at which its middle is, and how sure it is.
 
     Spaces are as sure as their neighbours.
@@ -40,10 +40,10 @@ class Reading:
         return sum(self.sure) / len(self.sure) if self.sure else 0.0
 
 
-class Reader(Protocol):
+class TextRecognizer(Protocol):
     """Reads one line of text. Called from several threads at once."""
 
-    def read(self, line: Rgb) -> Reading:
+    def read(self, line: Rgb) -> RecognizedText:
         """Return what a picture of one level line says, of any size. Raises `PluginFault`."""
         ...
 
@@ -53,10 +53,10 @@ class Reader(Protocol):
         ...
 
 
-class RapidReader:
+class RapidRecognizer:
     """RapidOCR's recognition, on OpenVINO, in the precision that OpenVINO takes for itself. It fetches nothing."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: RuntimeConfig) -> None:
         """Load the network. Raises `Unavailable` when RapidOCR, or the network in it, is not installed."""
         try:
             import rapidocr  # noqa: PLC0415 - loaded only when a plan reads text
@@ -93,7 +93,7 @@ class RapidReader:
         """Facts for the report."""
         return {"reader": f"rapidocr {self._version}, {NETWORK}"}
 
-    def read(self, line: Rgb) -> Reading:
+    def read(self, line: Rgb) -> RecognizedText:
         """Return what a picture of one level line says."""
         with self._one_at_a_time:
             try:
@@ -101,18 +101,18 @@ class RapidReader:
             except (RuntimeError, ValueError, TypeError) as error:
                 raise PluginFault(f"rapidocr failed on a line of {line.shape}: {error}") from error
         if not found.txts or not found.txts[0] or not found.word_results:
-            return Reading("", (), ())
+            return RecognizedText("", (), ())
         return _reading(found.txts[0], found.word_results[0])
 
 
-def _reading(text: str, info: Any) -> Reading:
+def _reading(text: str, info: Any) -> RecognizedText:
     """Return the reading that RapidOCR's answer holds: columns of all characters but spaces, and confidences of all."""
     columns = iter([column for word in info.word_cols for column in word])
     known = [None if sign.isspace() else (next(columns) + 0.5) / info.line_txt_len for sign in text]
     places = np.array([place if place is not None else np.nan for place in known])
     gaps = np.isnan(places)
     if gaps.all():
-        return Reading("", (), ())
+        return RecognizedText("", (), ())
     order = np.arange(len(places))
     places[gaps] = np.interp(order[gaps], order[~gaps], places[~gaps])
-    return Reading(text, tuple(np.clip(places, 0, 1).tolist()), tuple(map(float, info.confs)))
+    return RecognizedText(text, tuple(np.clip(places, 0, 1).tolist()), tuple(map(float, info.confs)))

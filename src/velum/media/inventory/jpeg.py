@@ -206,7 +206,7 @@ def _unread(file: _File) -> Iterator[Surplus]:
     start, end = file.coded[-1] if file.coded else (0, 0)
     try:
         turbo.coefficients(file.data, lambda _component, _row, _blocks: None)
-    except turbo.Refused as reason:
+    except turbo.TurboJpegError as reason:
         if "extraneous" in str(reason):
             yield Surplus("bytes that decoders skip among the coded samples", start, end - start)
             return

@@ -3,6 +3,6 @@
 from velum.media.video.decode import VideoReader
 from velum.media.video.encode import VideoWriter
 from velum.media.video.info import VideoInfo
-from velum.media.video.pixels import Picture
+from velum.media.video.pixels import VideoFrame
 
-__all__ = ["Picture", "VideoInfo", "VideoReader", "VideoWriter"]
+__all__ = ["VideoFrame", "VideoInfo", "VideoReader", "VideoWriter"]

@@ -5,12 +5,12 @@ from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from velum.media.live import Live
-from velum.media.video.clock import Clock
-from velum.media.video.coming import Coming, settled
+from velum.media.live import LiveSource
+from velum.media.video.clock import PacketClock
+from velum.media.video.coming import ClockedPacket, settled
 from velum.media.video.info import VideoInfo
 from velum.media.video.probe import fraction
-from velum.media.video.source import SET_ANEW, Beside
+from velum.media.video.source import SET_ANEW, SideStreams
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -21,25 +21,25 @@ def together(info: VideoInfo) -> bool:
 
     Those of a stream that comes once have been put right when the pictures were.
     """
-    return info.format in SET_ANEW and not isinstance(info.source, Live)
+    return info.format in SET_ANEW and not isinstance(info.source, LiveSource)
 
 
-def along(info: VideoInfo, source: Beside, wanted: Collection[int]) -> Iterator[Coming]:
+def along(info: VideoInfo, source: SideStreams, wanted: Collection[int]) -> Iterator[ClockedPacket]:
     """Yield the packets of these streams. Of a source that comes once there may be more after the iterator's end."""
     if not wanted:
         return iter(())
     if together(info):
-        coming = settled(source.demux(), Clock(info.format), info.file.joined)
+        coming = settled(source.demux(), PacketClock(info.format), info.file.joined)
         return (one for one in coming if one.packet.size and one.packet.stream.index in wanted)
     packets = source.demux(*(stream for stream in source.streams if stream.index in wanted))
     return map(_alone, filter(lambda packet: packet.size, packets))
 
 
-def _alone(packet: "Packet[Any]") -> Coming:
-    return Coming(packet, anew=False, damaged=packet.is_corrupt)
+def _alone(packet: "Packet[Any]") -> ClockedPacket:
+    return ClockedPacket(packet, anew=False, damaged=packet.is_corrupt)
 
 
-class Order:
+class AudioPtsOrder:
     """The time stamps of sound as they are written: there are some, and they do not go back.
 
     Only some containers can hold two packets of one time.

@@ -6,7 +6,7 @@ from av.codec.context import CodecContext
 
 from velum.errors import BadInput
 from velum.limits import Limits
-from velum.media.video.source import Held
+from velum.media.video.source import VideoInput
 from velum.media.video.units import messages
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def layered(stream: "VideoStream", packet: "Packet[Any]") -> bool:
     return any(kind == _ALPHA_CHANNEL_INFO and payload[:1] < b"\x80" for kind, payload in said)
 
 
-def refuse_unseen(codec: str, packet: "Packet[Any]", file: Held) -> None:
+def refuse_unseen(codec: str, packet: "Packet[Any]", file: VideoInput) -> None:
     """Raise `BadInput` where a packet has transparency that the decoder in use does not give."""
     if has_beside(codec, packet):
         raise BadInput(

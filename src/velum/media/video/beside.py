@@ -10,7 +10,7 @@ import numpy as np
 from av.stream import Disposition
 
 from velum.limits import Limits
-from velum.media.video.source import VideoFile, translated
+from velum.media.video.source import FileInput, translated
 from velum.media.video.text_tracks import texts_of
 
 Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream"]
@@ -31,7 +31,7 @@ _PLACES = ("location", "gps", "xyz", "geo")
 def streams(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
     """Yield it, with its kind. Raises `BadInput` for what cannot be opened."""
     yield from _places(path, limits)
-    with closing(VideoFile(path, limits)) as file, file.open(limits) as container, translated(path):
+    with closing(FileInput(path, limits)) as file, file.open(limits) as container, translated(path):
         yield from _words(container.metadata, "the file")
         if container.chapters():
             yield "metadata", "chapters, and their names"
@@ -70,7 +70,7 @@ def sounding(path: Path, limits: Limits) -> list[int]:
     Raises `BadInput` for sound that cannot be decoded: whether it is silent is then not known.
     """
     heard = []
-    with closing(VideoFile(path, limits)) as file, file.open(limits) as container, translated(path):
+    with closing(FileInput(path, limits)) as file, file.open(limits) as container, translated(path):
         for stream in container.streams.audio:
             container.seek(0)
             if any(_loudest(frame) > SILENT for frame in container.decode(stream)):

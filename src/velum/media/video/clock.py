@@ -26,7 +26,7 @@ class _Stream:
     """When its last packet was decoded, by the one clock."""
 
 
-class Clock:
+class PacketClock:
     """Puts the time stamps of packets, in the order of the file, on one clock that never goes back.
 
     What follows where a clock is set anew begins where everything before it has ended; all streams move alike. It is

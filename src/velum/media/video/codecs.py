@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from velum.errors import BadPlan
 from velum.media.video import alpha, hdr
 from velum.media.video.containers import CONTAINERS, held
-from velum.media.video.fit import Fit, Place, Wanted, fitted
-from velum.media.video.info import Coding, VideoInfo
-from velum.media.video.pixels import Layout
+from velum.media.video.fit import EncoderPixels, EncoderTarget, TargetPixels, fitted
+from velum.media.video.info import VideoFormat, VideoInfo
+from velum.media.video.pixels import PixelLayout
 from velum.plan import Video
 
 if TYPE_CHECKING:
@@ -80,12 +80,12 @@ _NUMBERED = {"av1": range(-1, 14), "vp9": range(-8, 9), "vp8": range(-16, 17)}
 
 
 @dataclass(slots=True)
-class Recipe:
+class EncoderSettings:
     """How the pictures of one video are encoded."""
 
     codec: str
     encoder: str
-    fit: Fit
+    fit: EncoderPixels
     options: dict[str, str]
     time_base: Fraction
     counts: bool
@@ -94,12 +94,12 @@ class Recipe:
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> PixelLayout:
         """The layout of samples that is written, or the nearest one of those in which frames are handed out."""
         return self.fit.layout
 
 
-def recipe(info: VideoInfo, video: Video, format: str) -> Recipe:
+def recipe(info: VideoInfo, video: Video, format: str) -> EncoderSettings:
     """Return how to encode a video like `info` for a container. Raises `BadPlan` for what cannot be."""
     coding, warnings = info.coding, list[str]()
     codec, name, fit = _chosen(coding, video, format, warnings)
@@ -122,7 +122,7 @@ def recipe(info: VideoInfo, video: Video, format: str) -> Recipe:
     counts = encoder.counts or not CONTAINERS[format].reorders
     if counts:
         options["bf"] = "0"
-    return Recipe(
+    return EncoderSettings(
         codec, name, fit, options, 1 / rate if counts else coding.time_base, counts, rate,
         f"{'lossless' if lossless else 're-encoded'}: {', '.join(words)}", warnings,
     )  # fmt: skip
@@ -134,7 +134,7 @@ def _lasts(info: VideoInfo) -> float:
     return min(stated, info.frames or math.inf)
 
 
-def configure(context: "VideoCodecContext", made: Recipe, coding: Coding) -> None:
+def configure(context: "VideoCodecContext", made: EncoderSettings, coding: VideoFormat) -> None:
     """Tell an encoder, or the header of a stream, how the pictures are."""
     colour = made.fit.colour
     context.width, context.height = coding.stored_width, coding.stored_height
@@ -154,10 +154,10 @@ def _rate(codec: str, rate: Fraction) -> Fraction:
     return rate.limit_denominator(1001)
 
 
-def _chosen(coding: Coding, video: Video, format: str, warnings: list[str]) -> tuple[str, str, Fit]:
+def _chosen(coding: VideoFormat, video: Video, format: str, warnings: list[str]) -> tuple[str, str, EncoderPixels]:
     """Return codec, encoder and what it is given: the plan's, else the source's, else the first that takes it."""
     possible = sorted(codec for codec in ENCODERS if codec in held(format) or ENCODERS[codec].name in held(format))
-    best: tuple[str, str, str, Fit] | None = None
+    best: tuple[str, str, str, EncoderPixels] | None = None
     for codec, reason in _codecs(coding, video, format, possible):
         lossless = ENCODERS[codec].lossless
         if best is not None and not lossless:
@@ -178,13 +178,13 @@ def _chosen(coding: Coding, video: Video, format: str, warnings: list[str]) -> t
     )
 
 
-def _fit(codec: str, coding: Coding, format: str) -> tuple[str, Fit | None]:
+def _fit(codec: str, coding: VideoFormat, format: str) -> tuple[str, EncoderPixels | None]:
     rgb = codec == "h264" and coding.layout.rgb and coding.layout.bits == 8
     place = _place(codec, "libx264rgb" if rgb else ENCODERS[codec].name, format)
     return place.encoder, fitted(place, _wanted(coding))
 
 
-def _codecs(coding: Coding, video: Video, format: str, possible: list[str]) -> Iterator[tuple[str, str]]:
+def _codecs(coding: VideoFormat, video: Video, format: str, possible: list[str]) -> Iterator[tuple[str, str]]:
     """Yield the codecs to try, and why not the source's."""
     if video.codec is not None:
         codec = _NAMES.get(video.codec.lower(), video.codec.lower())
@@ -205,12 +205,12 @@ def _codecs(coding: Coding, video: Video, format: str, possible: list[str]) -> I
     yield from ((codec, reason) for codec in (*exact, "h264", "vp9", "mpeg2video") if codec in possible)
 
 
-def _place(codec: str, name: str, format: str) -> Place:
+def _place(codec: str, name: str, format: str) -> EncoderTarget:
     encoder, muxer = ENCODERS[codec], CONTAINERS[format].muxer
     clear = muxer in {"matroska", "webm"} if codec in alpha.BESIDE else codec != "hevc"
     more = {"hevc": ("x265-params", "log-level=error")} | dict.fromkeys(alpha.BESIDE, _NO_ALT_REF)
     options = (*encoder.options, *([more[codec]] if codec in more else []))
-    return Place(name, muxer, encoder.lossless, codec in {"h264", "hevc"}, clear, options, tag_of(codec, muxer))
+    return EncoderTarget(name, muxer, encoder.lossless, codec in {"h264", "hevc"}, clear, options, tag_of(codec, muxer))
 
 
 def tag_of(codec: str, muxer: str) -> str:
@@ -218,8 +218,8 @@ def tag_of(codec: str, muxer: str) -> str:
     return "hvc1" if codec == "hevc" and muxer in {"mp4", "mov"} else ""  # the one that Apple's players know
 
 
-def _wanted(coding: Coding) -> Wanted:
-    return Wanted(coding.layout, coding.native, coding.colour, coding.stored_width, coding.stored_height)
+def _wanted(coding: VideoFormat) -> TargetPixels:
+    return TargetPixels(coding.layout, coding.native, coding.colour, coding.stored_width, coding.stored_height)
 
 
 def _quality(codec: str, encoder: Encoder, video: Video) -> tuple[int | None, str | None]:
@@ -253,7 +253,7 @@ def _set_quality(
         options[encoder.crf_option] = str(crf * factor)
 
 
-def _describe(options: dict[str, str], codec: str, coding: Coding, warnings: list[str]) -> None:
+def _describe(options: dict[str, str], codec: str, coding: VideoFormat, warnings: list[str]) -> None:
     """Add what a stream itself says of its colours and fields."""
     colour, parameters = coding.colour, list[str]()
     whole, light = hdr.whole_units(colour.mastering), hdr.light(colour.light)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from velum.media.video.clock import Clock
-from velum.media.video.timeline import Succession
+from velum.media.video.clock import PacketClock
+from velum.media.video.timeline import ShownPts
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -23,7 +23,7 @@ Joined = Callable[[int, int, int], bool]
 
 
 @dataclass(slots=True, eq=False)
-class Coming:
+class ClockedPacket:
     """A packet. `anew`: the clock was set anew just before it; `damaged`: something of it is missing."""
 
     packet: "Packet[Any]"
@@ -33,26 +33,26 @@ class Coming:
     later: int = 0
 
 
-def settled(packets: "Iterable[Packet[Any]]", clock: Clock, joined: Joined | None) -> Iterator[Coming]:
+def settled(packets: "Iterable[Packet[Any]]", clock: PacketClock, joined: Joined | None) -> Iterator[ClockedPacket]:
     """Yield the packets on one clock.
 
     Demuxers of transport streams mark the last packet before a gap in the count of packets as damaged. Where that gap
     is a join of two recordings nothing is missing; this shows in what comes next.
     """
-    waiting: deque[Coming] = deque()
+    waiting: deque[ClockedPacket] = deque()
     for packet in packets:
         anew = clock.put_right(packet)
         for one in waiting:
             if one.doubtful and packet.size and one.packet.stream.index == packet.stream.index:
                 _settle(one, packet, joined, anew=anew)
         marked = packet.is_corrupt
-        waiting.append(Coming(packet, anew, marked, doubtful=marked and joined is not None))
+        waiting.append(ClockedPacket(packet, anew, marked, doubtful=marked and joined is not None))
         while waiting and not waiting[0].doubtful:
             yield waiting.popleft()
     yield from waiting
 
 
-def _settle(one: Coming, packet: "Packet[Any]", joined: Joined | None, *, anew: bool) -> None:
+def _settle(one: ClockedPacket, packet: "Packet[Any]", joined: Joined | None, *, anew: bool) -> None:
     one.later += 1
     if anew:
         one.damaged = one.doubtful = False
@@ -62,9 +62,9 @@ def _settle(one: Coming, packet: "Packet[Any]", joined: Joined | None, *, anew: 
         one.doubtful, one.damaged = False, not known
 
 
-def stamped(coming: Iterable[Coming], stream: int, succession: Succession) -> Iterator[Coming]:
+def stamped(coming: Iterable[ClockedPacket], stream: int, succession: ShownPts) -> Iterator[ClockedPacket]:
     """Yield the packets, the first ones of a stream when it is known whether any of them has a time stamp."""
-    waiting: list[Coming] = []
+    waiting: list[ClockedPacket] = []
     known = False
     size = 0
     for one in coming:

@@ -13,14 +13,14 @@ import av
 from av.codec.codec import Codec
 
 from velum.errors import BadPlan
-from velum.media.live import Outlet
+from velum.media.live import StreamSink
 from velum.media.sniff import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
 
 
-class Outgoing(Protocol):
+class ByteSink(Protocol):
     """What takes the bytes of a stream."""
 
     def write(self, data: bytes) -> int:
@@ -86,9 +86,9 @@ def streamed(format: str) -> Container:
     return replace(usual, options=(*options, ("flush_packets", "1")))
 
 
-def container_for(target: Path | Outlet) -> str:
+def container_for(target: Path | StreamSink) -> str:
     """Return the format that the target's suffix asks for. Raises `BadPlan` listing the known ones."""
-    if isinstance(target, Outlet):
+    if isinstance(target, StreamSink):
         return target.format
     try:
         return VIDEO_SUFFIXES[target.suffix.lower()]
@@ -123,7 +123,7 @@ def muxing(format: str, codecs: Collection[str], *, sent: bool = False) -> Conta
     return None if sent or format not in _UNASKED else replace(usual, unasked=True)
 
 
-def opened(place: "str | Outgoing", kind: Container, options: dict[str, str]) -> "OutputContainer":
+def opened(place: "str | ByteSink", kind: Container, options: dict[str, str]) -> "OutputContainer":
     """Open a file or something with a method `write` for muxing; `options` are of the muxer."""
     if not kind.unasked or not isinstance(place, str):
         return av.open(place, "w", format=kind.muxer, container_options=options)

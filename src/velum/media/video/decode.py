@@ -11,14 +11,14 @@ import av
 from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media.video import alpha
-from velum.media.video.clock import Clock
-from velum.media.video.coming import Coming, settled, shows_nothing, stamped
+from velum.media.video.clock import PacketClock
+from velum.media.video.coming import ClockedPacket, settled, shows_nothing, stamped
 from velum.media.video.info import VideoInfo
-from velum.media.video.pixels import Buffers, Picture, blacken, own, planes_of
+from velum.media.video.pixels import Buffers, VideoFrame, blacken, own, planes_of
 from velum.media.video.probe import fraction, probe, refuse_encrypted, stated_seconds
 from velum.media.video.resize import refit
-from velum.media.video.source import SET_ANEW, Demuxed, VideoFile, decode_strictly
-from velum.media.video.timeline import Succession, Timeline
+from velum.media.video.source import SET_ANEW, Demuxed, FileInput, decode_strictly
+from velum.media.video.timeline import ExpectedPts, ShownPts
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -32,7 +32,7 @@ class VideoReader:
     """One video. Use it in a `with` block; `frames()` may be called again and starts anew."""
 
     def __init__(self, source: Path, limits: Limits, *, cover_damage: bool = False) -> None:
-        self._file = VideoFile(source, limits)
+        self._file = FileInput(source, limits)
         try:
             self.info: VideoInfo = probe(self._file, limits, cover_damage=cover_damage)
         except BaseException:
@@ -56,24 +56,24 @@ class VideoReader:
         """SHA-256 of the very bytes that are decoded, in hexadecimal."""
         return self._file.sha256
 
-    def frames(self) -> Iterator[Picture]:
+    def frames(self) -> Iterator[VideoFrame]:
         """Yield every picture in the order of display, with its time in seconds since the first one.
 
         A picture's buffers are its own: it may be changed, and kept for as long as memory allows. Raises `BadInput`,
         with frame and time, where the video is damaged (unless damage is covered: then the picture is black), and
         `LimitExceeded` when it is too long.
         """
-        yield from Pass(self.info).pictures()
+        yield from DecodePass(self.info).pictures()
 
 
-class Pass:
+class DecodePass:
     """One way through the source."""
 
     def __init__(self, info: VideoInfo) -> None:
         self._info, self._coding, self._limits = info, info.coding, info.limits
-        self._timeline = Timeline()
-        self._clock = Clock(info.format)
-        self._succession = Succession(max(1, round(1 / self._coding.rate / self._coding.time_base)))
+        self._timeline = ExpectedPts()
+        self._clock = PacketClock(info.format)
+        self._succession = ShownPts(max(1, round(1 / self._coding.rate / self._coding.time_base)))
         self._buffers = Buffers(self._coding.stored_width, self._coding.stored_height, self._coding.layout)
         # AVI says in which order pictures are shown, and nothing more.
         self._ordered = info.format == "AVI"
@@ -87,8 +87,8 @@ class Pass:
         self._sizes: dict[tuple[int, int], int] = {}
         self._reason = ""
 
-    def pictures(self) -> "Generator[Picture]":
-        """Yield every picture, and note in the `Reading` how it went."""
+    def pictures(self) -> "Generator[VideoFrame]":
+        """Yield every picture, and note in the `ReadState` how it went."""
         reading = self._info.reading
         reading.begin()
         with self._info.file.open(self._limits) as container:
@@ -134,7 +134,7 @@ class Pass:
             if (self._ordered or untimed) and not self._flushed:
                 yield None
 
-    def _coming(self, container: Demuxed) -> Iterator[Coming]:
+    def _coming(self, container: Demuxed) -> Iterator[ClockedPacket]:
         joined = self._info.file.joined if self._info.format in SET_ANEW else None
         coming = settled(self._demuxed(container), self._clock, joined)
         if self._ordered:
@@ -157,7 +157,7 @@ class Pass:
         self._damaged(f"it cannot be read on: {reason}")
         self._info.reading.warnings.append(f"it broke off after {self._place(None)}: {reason}")
 
-    def _announce(self, one: Coming) -> None:
+    def _announce(self, one: ClockedPacket) -> None:
         packet = one.packet
         refuse_encrypted(packet, self._info.file)
         if not self._coding.layout.alpha:
@@ -183,7 +183,7 @@ class Pass:
             end = (packet.pts + (packet.duration or 0)) * fraction(packet.time_base)
             self._end_seconds = max(self._end_seconds, end)
 
-    def _in_turn(self, decoded: av.VideoFrame) -> Iterator[Picture]:
+    def _in_turn(self, decoded: av.VideoFrame) -> Iterator[VideoFrame]:
         """Yield the picture, after black ones for those that should have come before it."""
         self._limits.check("pixels", decoded.width * decoded.height, str(self._info.source))
         pts = self._pts_of(decoded)
@@ -210,7 +210,7 @@ class Pass:
             return due
         return self._succession.derive(due)
 
-    def _stand_in(self) -> Iterator[Picture]:
+    def _stand_in(self) -> Iterator[VideoFrame]:
         pts = self._pts_of(None)
         if pts is None:
             self._untimed += not self._ordered
@@ -218,7 +218,7 @@ class Pass:
         self._timeline.shown(pts)
         yield self._black(pts)
 
-    def _picture(self, native: av.VideoFrame, pts: int, duration: int = 0) -> Picture:
+    def _picture(self, native: av.VideoFrame, pts: int, duration: int = 0) -> VideoFrame:
         coding, info, pts = self._coding, self._info, self._succession.follow(pts)
         native.pts, native.time_base, native.duration = pts, coding.time_base, duration
         if self._first_pts is None:
@@ -228,9 +228,9 @@ class Pass:
         self._limits.check("video_frames", self._count + 1, str(info.source))
         index, self._count, self._last_pts = self._count, self._count + 1, pts
         planes = planes_of(native, coding.layout, limited=not coding.colour.full_range)
-        return Picture(planes, info.width, info.height, index, time, coding.orientation, native=native, given=planes)
+        return VideoFrame(planes, info.width, info.height, index, time, coding.orientation, native=native, given=planes)
 
-    def _black(self, pts: int, like: av.VideoFrame | None = None) -> Picture:
+    def _black(self, pts: int, like: av.VideoFrame | None = None) -> VideoFrame:
         self._damaged(self._reason or "the picture is missing", pts)
         self._covered.append(self._place(pts))
         self._reason = ""

@@ -14,17 +14,17 @@ import av
 
 from velum.errors import OutputFailed, VelumError
 from velum.frame import Frame
-from velum.media.live import Outlet
-from velum.media.published import Published
+from velum.media.live import StreamSink
+from velum.media.published import AtomicWriter
 from velum.media.video.codecs import recipe
 from velum.media.video.containers import container_for, opened
 from velum.media.video.embed import embed
-from velum.media.video.feed import Feed, added, move
+from velum.media.video.feed import EncoderInput, added, move
 from velum.media.video.info import VideoInfo
-from velum.media.video.outlet import Sender
+from velum.media.video.outlet import ForwardOnlyFile
 from velum.media.video.projection import NOTE
-from velum.media.video.remux import Companions
-from velum.media.video.smart import Smart, planned
+from velum.media.video.remux import PassthroughStreams
+from velum.media.video.smart import SmartRenderer, planned
 from velum.media.video.tracks import choose, without_places
 from velum.plan import Plan
 from velum.publish import ensure_free, keep_original, publish
@@ -39,7 +39,7 @@ _AVI_TICK = Fraction(1, 600)
 """FFmpeg writes no higher rate into an AVI, whatever rate an uneven source was taken to have."""
 
 
-class VideoWriter(Published):
+class VideoWriter(AtomicWriter):
     """One target. Use it in a `with` block: leaving it well publishes the file, leaving it with an error does not.
 
     `sha256`, `encoding` and `warnings` hold for the published file. With `touched`, the numbers of all frames in which
@@ -47,12 +47,12 @@ class VideoWriter(Published):
     """
 
     def __init__(
-        self, target: Path | Outlet, like: VideoInfo, plan: Plan, *, overwrite: bool,
+        self, target: Path | StreamSink, like: VideoInfo, plan: Plan, *, overwrite: bool,
         touched: Container[int] | None = None,
     ) -> None:  # fmt: skip
         self._target, self._like, self._plan, self._overwrite = target, like, plan, overwrite
         self._format = container_for(target)
-        self._sender = Sender(target) if isinstance(target, Outlet) else None
+        self._sender = ForwardOnlyFile(target) if isinstance(target, StreamSink) else None
         if isinstance(target, Path):
             if isinstance(like.source, Path):
                 keep_original(target, like.source)
@@ -65,7 +65,7 @@ class VideoWriter(Published):
         self._count = self._shifted = 0
         self._ahead: Fraction | None = None
         self._tick = max(1 / self._recipe.rate, _AVI_TICK) if self._format == "AVI" else self._kind.tick
-        self._feed = Feed(like, self._recipe, target, tick=self._tick, from_first=self._format == "AVI")
+        self._feed = EncoderInput(like, self._recipe, target, tick=self._tick, from_first=self._format == "AVI")
         self._smart = None if touched is None else self._planned(touched)
         self.sha256: str | None = None
 
@@ -91,7 +91,7 @@ class VideoWriter(Published):
         with self._translated():
             self._container = self._opened(stack)
             self._encode = self._prepared(stack)
-            self._companions = Companions(self._like, self._choice, self._container, self._plan, self._format)
+            self._companions = PassthroughStreams(self._like, self._choice, self._container, self._plan, self._format)
             stack.callback(self._companions.close)
 
     def write(self, frame: Frame) -> None:
@@ -126,9 +126,9 @@ class VideoWriter(Published):
             stack.callback(self._sender.shut)  # before the container is closed, which would end the stream
         return container
 
-    def _planned(self, touched: Container[int]) -> Smart | None:
+    def _planned(self, touched: Container[int]) -> SmartRenderer | None:
         smart = "a stream is not copied" if self._sender else planned(self._like, self._recipe, touched, self._format)
-        if isinstance(smart, Smart):
+        if isinstance(smart, SmartRenderer):
             return smart
         self._recipe.warnings.append(f"smart had no effect, every frame was encoded: {smart}")
         return None

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from velum.errors import BadPlan
 from velum.frame import Frame
-from velum.media.live import Outlet
+from velum.media.live import StreamSink
 from velum.media.video import alpha
-from velum.media.video.codecs import Recipe, configure, tag_of
-from velum.media.video.fit import Fitter
-from velum.media.video.info import Coding, VideoInfo
+from velum.media.video.codecs import EncoderSettings, configure, tag_of
+from velum.media.video.fit import PixelConverter
+from velum.media.video.info import VideoFormat, VideoInfo
 from velum.media.video.pixels import native_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-def added(container: "OutputContainer", made: Recipe, coding: Coding) -> "VideoStream":
+def added(container: "OutputContainer", made: EncoderSettings, coding: VideoFormat) -> "VideoStream":
     """Add a stream of pictures that are encoded."""
     stream = cast("VideoStream", container.add_stream(made.encoder, rate=made.rate, options=made.options))
     configure(stream.codec_context, made, coding)
@@ -43,7 +43,7 @@ def move(packet: "Packet[Any]", seconds: Fraction) -> None:
     packet.dts = None if packet.dts is None else packet.dts + ticks
 
 
-class Feed:
+class EncoderInput:
     """Goes with one encoder: knows which time stamp each of its packets is to have.
 
     No two of them fall on one `tick` of the result's clock, in seconds, which counts from the first picture if
@@ -51,14 +51,14 @@ class Feed:
     """
 
     def __init__(
-        self, like: VideoInfo, made: Recipe, target: Path | Outlet, *,
+        self, like: VideoInfo, made: EncoderSettings, target: Path | StreamSink, *,
         tick: Fraction | None = None, from_first: bool = False,
     ) -> None:  # fmt: skip
         self._tick, self._from_first = tick, from_first
         self._ticks: int | None = None
         self.spaced = 0
         self._coding, self._reading, self._made, self._target = like.coding, like.reading, made, target
-        self._fitter = Fitter(like.coding.layout, like.coding.colour, made.fit)
+        self._fitter = PixelConverter(like.coding.layout, like.coding.colour, made.fit)
         self._count = 0
         self._pending: dict[int, tuple[int, int]] = {}
 

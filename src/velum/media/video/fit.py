@@ -19,7 +19,17 @@ from av.video.format import VideoFormat
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from velum.media.video.info import Colour
-from velum.media.video.pixels import KEPT, Layout, flattened, kept_layout, layout_of, own, transparent, views, widened
+from velum.media.video.pixels import (
+    KEPT,
+    PixelLayout,
+    flattened,
+    kept_layout,
+    layout_of,
+    own,
+    transparent,
+    views,
+    widened,
+)
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -56,11 +66,11 @@ _MARGIN, _LEAST = 16, 64
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class EncoderPixels:
     """What an encoder is given. `pixels` is FFmpeg's name of the layout, `layout` the nearest one of those kept."""
 
     pixels: str
-    layout: Layout
+    layout: PixelLayout
     colour: Colour
     exact: bool
     """Whether every sample stays what it was."""
@@ -70,10 +80,10 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TargetPixels:
     """What is to be written: samples of `layout`, which the source had as FFmpeg's `native`."""
 
-    layout: Layout
+    layout: PixelLayout
     native: str
     colour: Colour
     width: int
@@ -81,7 +91,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EncoderTarget:
     """An encoder and FFmpeg's muxer it works for; `alpha` says whether the two can carry transparency."""
 
     encoder: str
@@ -94,7 +104,7 @@ class Place:
     """The name of the codec in the container, where it is not the usual one."""
 
 
-def fitted(place: Place, wanted: Wanted) -> Fit | None:
+def fitted(place: EncoderTarget, wanted: TargetPixels) -> EncoderPixels | None:
     """Return how pictures are given to the encoder; None where it takes nothing like them."""
     offered = _offered(place.encoder)
     plain, notes, cleared = wanted, list[str](), ""
@@ -120,7 +130,7 @@ def fitted(place: Place, wanted: Wanted) -> Fit | None:
     return replace(_fit(name, plain, exact=False, notes=notes), cleared=cleared)
 
 
-def _clear(place: Place, wanted: Wanted) -> bool:
+def _clear(place: EncoderTarget, wanted: TargetPixels) -> bool:
     """Tell whether the encoder takes some layout with alpha."""
     names = [*_same(wanted), *(_offered(place.encoder) or KEPT)]
     return any(_has_alpha(name) and _taken(place, name, _offered(place.encoder), wanted) for name in names)
@@ -130,7 +140,7 @@ def _has_alpha(name: str) -> bool:
     return any(one.is_alpha for one in VideoFormat(name, 16, 16).components)
 
 
-def _same(wanted: Wanted) -> tuple[str, ...]:
+def _same(wanted: TargetPixels) -> tuple[str, ...]:
     """Return the layouts that hold the very samples, the source's own first."""
     name = wanted.layout.name
     known = _SAME.get(name, (name,))
@@ -147,7 +157,7 @@ def _offered(encoder: str) -> tuple[str, ...]:
     return tuple(one for one in names if not encoder.startswith("libvpx") or not _has_alpha(one) or one == "yuva420p")
 
 
-def _taken(place: Place, name: str, offered: tuple[str, ...], wanted: Wanted) -> bool:
+def _taken(place: EncoderTarget, name: str, offered: tuple[str, ...], wanted: TargetPixels) -> bool:
     if offered and name not in offered:
         return False
     if not place.lossless and name.startswith("yuv4"):
@@ -157,7 +167,7 @@ def _taken(place: Place, name: str, offered: tuple[str, ...], wanted: Wanted) ->
     return _comes_back(place, name, width, height)
 
 
-def _nearest(place: Place, wanted: Wanted, offered: tuple[str, ...]) -> tuple[str, bool] | None:
+def _nearest(place: EncoderTarget, wanted: TargetPixels, offered: tuple[str, ...]) -> tuple[str, bool] | None:
     """Return the layout with the least loss, and whether anything but fineness is lost; None where none is taken."""
     every = offered or tuple(dict.fromkeys((*KEPT, *(name for names in _SAME.values() for name in names))))
     left = [name for name in every if wanted.layout.alpha or not _has_alpha(name)] or list(every)
@@ -172,18 +182,18 @@ def _nearest(place: Place, wanted: Wanted, offered: tuple[str, ...]) -> tuple[st
     return None
 
 
-def _wide(place: Place, wanted: Wanted, notes: Iterable[str]) -> Fit:
+def _wide(place: EncoderTarget, wanted: TargetPixels, notes: Iterable[str]) -> EncoderPixels:
     name = wanted.layout.name.replace("420", "444").replace("422", "444").replace("440", "444")
     note = f"written as {name}: {place.encoder} with fewer samples of colour needs an even size"
     return _fit(name, wanted, exact=False, notes=(*notes, note))
 
 
-def _fit(name: str, wanted: Wanted, *, exact: bool, notes: Iterable[str]) -> Fit:
+def _fit(name: str, wanted: TargetPixels, *, exact: bool, notes: Iterable[str]) -> EncoderPixels:
     layout = layout_of(name) if name in KEPT else kept_layout(name)[0]
-    return Fit(name, layout, _colour(wanted.colour, wanted.layout, layout), exact, tuple(notes))
+    return EncoderPixels(name, layout, _colour(wanted.colour, wanted.layout, layout), exact, tuple(notes))
 
 
-def _colour(colour: Colour, source: Layout, target: Layout) -> Colour:
+def _colour(colour: Colour, source: PixelLayout, target: PixelLayout) -> Colour:
     """Return how the samples are to be shown once they are of another kind."""
     if target.rgb:
         return replace(colour, matrix=0, full_range=True)
@@ -196,10 +206,10 @@ def _matrix(colour: Colour) -> int:
     return colour.matrix if colour.matrix in _YUV_MATRICES else _USUAL_MATRIX
 
 
-class Fitter:
+class PixelConverter:
     """Brings pictures of one layout to the one that an encoder is given."""
 
-    def __init__(self, source: Layout, colour: Colour, fit: Fit) -> None:
+    def __init__(self, source: PixelLayout, colour: Colour, fit: EncoderPixels) -> None:
         self._source, self._colour, self._fit = source, colour, fit
         self._plain = source.opaque if source.alpha and not _has_alpha(fit.pixels) else source
         target = fit.layout
@@ -238,7 +248,7 @@ class Fitter:
 
 
 @lru_cache(maxsize=1024)
-def _comes_back(place: Place, name: str, width: int, height: int) -> bool:
+def _comes_back(place: EncoderTarget, name: str, width: int, height: int) -> bool:
     """Tell whether a picture of that layout is read back, and, of a lossless encoder, as it was written."""
     layout = layout_of(name) if name in KEPT else kept_layout(name)[0]
     file = io.BytesIO()
@@ -264,7 +274,7 @@ def _comes_back(place: Place, name: str, width: int, height: int) -> bool:
     return all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 
-def _pattern(layout: Layout, width: int, height: int) -> av.VideoFrame:
+def _pattern(layout: PixelLayout, width: int, height: int) -> av.VideoFrame:
     """Return a picture whose samples all differ from their neighbours, and whose planes differ."""
     frame = av.VideoFrame(width, height, layout.name)
     rng = np.random.default_rng(0)

@@ -12,7 +12,7 @@ import av
 from velum.media.video.clock import JUMP_SECONDS
 from velum.media.video.info import VideoInfo
 from velum.media.video.source import SET_ANEW, Demuxed, translated
-from velum.media.video.units import Piece, Syntax, syntax_of
+from velum.media.video.units import FilteredPacket, Syntax, syntax_of
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -26,7 +26,7 @@ _MOST_DELAYED = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
+class ClosedGops:
     """Where closed groups start, by number of the frame and by time stamp. `frames` counts those of the video."""
 
     starts: "array[int]"
@@ -46,10 +46,10 @@ class Groups:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class CopyPacket:
     """A packet of the source as it may be copied."""
 
-    piece: Piece
+    piece: FilteredPacket
     pts: int
     dts: int
     key: bool
@@ -68,7 +68,7 @@ class _Survey:
     """How far ahead a packet may be decoded before it is of another clock; None where there is only one."""
     _near: set[int] = field(default_factory=set)
 
-    def add(self, sent: Sent) -> str:
+    def add(self, sent: CopyPacket) -> str:
         """Count a packet; return why its stream cannot be copied, empty when nothing speaks against it."""
         if sent.piece.closed and (self.latest is None or sent.pts > self.latest):
             self.starts.append(self.frames)
@@ -90,7 +90,7 @@ class _Survey:
         return ""
 
 
-def survey(info: VideoInfo) -> Groups | str:
+def survey(info: VideoInfo) -> ClosedGops | str:
     """Return the closed groups of a video, from its packets; or why its packets cannot be copied."""
     if reason := _unsuited(info):
         return reason
@@ -107,11 +107,11 @@ def survey(info: VideoInfo) -> Groups | str:
                 return reason
             if found.frames == 1:
                 header, decoded = syntax.header, sent.dts
-    return Groups(found.starts, found.stamps, found.frames, header, decoded)
+    return ClosedGops(found.starts, found.stamps, found.frames, header, decoded)
 
 
 @contextmanager
-def packets(info: VideoInfo) -> Iterator[tuple[Syntax | None, Iterator[Sent | None]]]:
+def packets(info: VideoInfo) -> Iterator[tuple[Syntax | None, Iterator[CopyPacket | None]]]:
     """Give how the packets of the video's pictures are written, and the packets; None for one that cannot be copied."""
     with info.file.open(info.limits) as container, translated(info.source):
         stream = next(one for one in container.streams.video if one.index == info.coding.stream)
@@ -136,11 +136,11 @@ def _timed(coming: "Iterator[Packet[Any]]") -> "Iterator[tuple[Packet[Any], int 
     yield from ((one, None) for one in waiting)
 
 
-def _sent(syntax: Syntax, packet: "Packet[Any]", dts: int | None) -> Sent | None:
+def _sent(syntax: Syntax, packet: "Packet[Any]", dts: int | None) -> CopyPacket | None:
     changed = packet.has_sidedata("new_extradata") or packet.has_sidedata("param_change")
     if packet.pts is None or dts is None or dts > packet.pts or packet.is_discard or packet.is_corrupt or changed:
         return None
-    return Sent(syntax.take(bytes(packet)), packet.pts, dts, packet.is_keyframe)
+    return CopyPacket(syntax.take(bytes(packet)), packet.pts, dts, packet.is_keyframe)
 
 
 def _unsuited(info: VideoInfo) -> str:

@@ -1,4 +1,4 @@
-"""What is known of a video before its frames are: for callers `VideoInfo`, for the writer the `Coding` inside it."""
+"""What is known of a video before its frames are: `VideoInfo` for callers, `VideoFormat` inside it for the writer."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from velum.frame import Orientation
 from velum.limits import Limits
-from velum.media.live import Live
+from velum.media.live import LiveSource
 from velum.media.spherical import Spherical
-from velum.media.video.pixels import Layout
-from velum.media.video.source import Held
+from velum.media.video.pixels import PixelLayout
+from velum.media.video.source import VideoInput
 
 _UPRIGHT = Orientation()
 
@@ -31,7 +31,7 @@ class Colour:
 
 
 @dataclass(frozen=True, slots=True)
-class Coding:
+class VideoFormat:
     """How the pictures of a video are coded, as far as the result is to be like it."""
 
     stream: int
@@ -39,7 +39,7 @@ class Coding:
     codec: str
     native: str
     """FFmpeg's name of the layout that the decoder gives."""
-    layout: Layout
+    layout: PixelLayout
     stored_width: int
     stored_height: int
     time_base: Fraction
@@ -57,7 +57,7 @@ class Coding:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class SideStream:
     """An audio or subtitle stream; `codec` is None where FFmpeg knows no decoder."""
 
     index: int
@@ -66,7 +66,7 @@ class Track:
 
 
 @dataclass(slots=True)
-class Reading:
+class ReadState:
     """How far the reader has come, for the writer: only what was read to its end may be published."""
 
     frames: int = 0
@@ -105,12 +105,12 @@ class VideoInfo:
     fps: Fraction
     """Average frames per second."""
     duration_seconds: float | None
-    source: Path | Live
-    coding: Coding
-    tracks: tuple[Track, ...]
+    source: Path | LiveSource
+    coding: VideoFormat
+    tracks: tuple[SideStream, ...]
     notes: tuple[str, ...]
     """What to say about the source in the report's warnings."""
-    file: Held
+    file: VideoInput
     limits: Limits
     cover_damage: bool
-    reading: Reading = field(default_factory=Reading)
+    reading: ReadState = field(default_factory=ReadState)

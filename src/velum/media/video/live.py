@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import Self
 
 from velum.limits import Limits
-from velum.media.live import Live
-from velum.media.video.decode import Pass
+from velum.media.live import LiveSource
+from velum.media.video.decode import DecodePass
 from velum.media.video.info import VideoInfo
-from velum.media.video.pixels import Picture
+from velum.media.video.pixels import VideoFrame
 from velum.media.video.probe import probe
-from velum.media.video.stream import LiveFile
+from velum.media.video.stream import LiveInput
 
 BEHIND_SECONDS = 2
 """How far the hiding may lag behind a camera before pictures are left out."""
@@ -27,9 +27,9 @@ FEWEST_WAITING = 8
 class LiveReader:
     """One stream. Use it in a `with` block; `frames()` can be called once."""
 
-    def __init__(self, live: Live, limits: Limits, *, cover_damage: bool = False) -> None:
-        self._live, self._file = live, LiveFile(live, limits)
-        self._waiting: Waiting | None = None
+    def __init__(self, live: LiveSource, limits: Limits, *, cover_damage: bool = False) -> None:
+        self._live, self._file = live, LiveInput(live, limits)
+        self._waiting: DropOldestQueue | None = None
         try:
             self.info: VideoInfo = _coded(probe(self._file, limits, cover_damage=cover_damage))
         except BaseException:
@@ -51,23 +51,23 @@ class LiveReader:
         """SHA-256 of what came through a pipe, once it has been read; None for cameras and addresses."""
         return self._file.sha256 if self.info.reading.finished else None
 
-    def frames(self) -> Iterator[Picture]:
+    def frames(self) -> Iterator[VideoFrame]:
         """Yield the pictures as they come, until the stream ends or is stopped.
 
         Of a camera that is faster than its reader the oldest waiting pictures are left out, and counted in the
         report. Raises as `VideoReader.frames` does, and `BadInput` when nothing more comes in time.
         """
-        pictures = Pass(self.info).pictures()
+        pictures = DecodePass(self.info).pictures()
         yield from pictures if self._live.waits else self._newest(pictures)
         if self._live.stopped.is_set():
             reading = self.info.reading
             reading.warnings.append(f"the stream was stopped on request after {reading.frames} frames")
 
-    def _newest(self, pictures: "Generator[Picture]") -> Iterator[Picture]:
+    def _newest(self, pictures: "Generator[VideoFrame]") -> Iterator[VideoFrame]:
         coding, reading, index = self.info.coding, self.info.reading, -1
         size = coding.stored_width * coding.stored_height * len(coding.layout.roles)
         most = min(round(BEHIND_SECONDS * self.info.fps), WAITING_BYTES // size)
-        waiting = self._waiting = Waiting(pictures, max(FEWEST_WAITING, most))
+        waiting = self._waiting = DropOldestQueue(pictures, max(FEWEST_WAITING, most))
         try:
             for index, picture in enumerate(waiting):
                 yield replace(picture, index=index)
@@ -88,19 +88,19 @@ def _coded(info: VideoInfo) -> VideoInfo:
     return replace(info, coding=replace(info.coding, codec="h264"))
 
 
-class Waiting:
+class DropOldestQueue:
     """Pictures that a thread of its own takes as they come; where too many wait, the oldest is let go."""
 
-    def __init__(self, pictures: "Generator[Picture]", most: int) -> None:
+    def __init__(self, pictures: "Generator[VideoFrame]", most: int) -> None:
         self._pictures, self._most, self.dropped = pictures, most, 0
-        self._held: deque[Picture] = deque()
+        self._held: deque[VideoFrame] = deque()
         self._changed = threading.Condition()
         self._left = self._ended = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="velum-live", daemon=True)
         self._thread.start()
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[VideoFrame]:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._held or self._ended)
@@ -132,7 +132,7 @@ class Waiting:
             self._ended, self._failure = True, failure
             self._changed.notify_all()
 
-    def _put(self, picture: Picture) -> bool:
+    def _put(self, picture: VideoFrame) -> bool:
         with self._changed:
             if len(self._held) >= self._most:
                 self._held.popleft()

@@ -2,13 +2,13 @@
 
 import hashlib
 
-from velum.media.live import Outlet
+from velum.media.live import StreamSink
 
 
-class Sender:
+class ForwardOnlyFile:
     """A file for PyAV that can only be written forwards."""
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: StreamSink) -> None:
         self._file, self._digest, self._shut = outlet.file, hashlib.sha256(), False
 
     @property

@@ -18,12 +18,12 @@ import av
 
 from velum.errors import BadInput, OutputFailed, VelumError
 from velum.frame import Frame
-from velum.media.published import Published
-from velum.media.span import Span
+from velum.media.published import AtomicWriter
+from velum.media.span import Segment
 from velum.media.video.codecs import recipe
 from velum.media.video.containers import CONTAINERS
 from velum.media.video.encode import VideoWriter
-from velum.media.video.feed import Feed, added
+from velum.media.video.feed import EncoderInput, added
 from velum.media.video.info import VideoInfo
 from velum.media.video.tracks import choose
 from velum.media.video.units import Nals
@@ -41,7 +41,7 @@ _RECORD = struct.Struct("<qqqBI")
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class SegmentEncoding:
     """How the pictures of a part were encoded; parts of one result agree in it."""
 
     encoder: str
@@ -52,14 +52,14 @@ class Coded:
     """Digest of the plan."""
 
 
-class PartWriter(Published):
+class SegmentWriter(AtomicWriter):
     """The pictures of one span, encoded; published when the `with` block is left well, whole or not at all."""
 
-    def __init__(self, target: Path, like: VideoInfo, plan: Plan, span: Span) -> None:
+    def __init__(self, target: Path, like: VideoInfo, plan: Plan, span: Segment) -> None:
         self._target, self._like, self._plan, self._span = target, like, plan, span
         self._recipe = recipe(like, plan.video, span.format)
         choose(like, plan.video, span.format)  # what cannot be joined is not begun
-        self._feed = Feed(like, self._recipe, target)
+        self._feed = EncoderInput(like, self._recipe, target)
         super().__init__()
         self._next = span.first.frame
         self._packets = 0
@@ -127,7 +127,7 @@ class PartWriter(Published):
         return OutputFailed(f"cannot write part {self._span.index}, {self._target}: {reason}; nothing was published")
 
 
-class Part:
+class SegmentFile:
     """A part that was written, looked through once. Raises `BadInput` when it is not whole."""
 
     def __init__(self, path: Path) -> None:
@@ -165,11 +165,11 @@ class Part:
                 yield packet, bool(key)
 
 
-def _head(file: IO[bytes]) -> tuple[Span, Coded]:
+def _head(file: IO[bytes]) -> tuple[Segment, SegmentEncoding]:
     if file.readline(len(_MAGIC)) != _MAGIC:
         raise ValueError("it is none")
     span, coded = json.loads(file.readline())
-    return Span.from_json(span), Coded(**coded)
+    return Segment.from_json(span), SegmentEncoding(**coded)
 
 
 def _records(file: IO[bytes]) -> Iterator[tuple[int, int, int, int, int]]:
@@ -177,21 +177,21 @@ def _records(file: IO[bytes]) -> Iterator[tuple[int, int, int, int, int]]:
         yield _RECORD.unpack(head)
 
 
-def _coded(made: Any, context: Any, plan: Plan) -> Coded:
+def _coded(made: Any, context: Any, plan: Plan) -> SegmentEncoding:
     header = context.extradata or b""
     if made.codec in {"h264", "hevc"}:  # beside the parameter sets, it may say on which machine it was made
         header = Nals(header, hevc=made.codec == "hevc").header
-    return Coded(made.encoder, dict(made.options), header.hex(), plan.digest)
+    return SegmentEncoding(made.encoder, dict(made.options), header.hex(), plan.digest)
 
 
-class JoinWriter(VideoWriter):
+class ConcatWriter(VideoWriter):
     """A result made of parts, as one run writes it. Raises `BadInput` for parts that are not those of one result."""
 
     def __init__(
         self, target: Path, like: VideoInfo, plan: Plan, parts: Sequence[Path], *, sha256: str | None, overwrite: bool
     ) -> None:
         super().__init__(target, like, plan, overwrite=overwrite)
-        self._joined = sorted(map(Part, parts), key=lambda part: part.span.index)
+        self._joined = sorted(map(SegmentFile, parts), key=lambda part: part.span.index)
         _check(self._joined, self._format, sha256, like)
         self._total = self._joined[0].span.frames_total
         like.reading.origin = self._joined[0].span.origin
@@ -227,7 +227,7 @@ class JoinWriter(VideoWriter):
         return lambda _: ()
 
 
-def _check(parts: Sequence[Part], format: str, sha256: str | None, like: VideoInfo) -> None:
+def _check(parts: Sequence[SegmentFile], format: str, sha256: str | None, like: VideoInfo) -> None:
     spans = [part.span for part in parts]
     whole = bool(spans) and [span.index for span in spans] == list(range(spans[0].count))
     whole = whole and spans[0].first.frame == 0 and spans[-1].end.frame == spans[-1].frames_total
@@ -244,7 +244,7 @@ def _check(parts: Sequence[Part], format: str, sha256: str | None, like: VideoIn
         raise BadInput(f"cannot join parts of {like.source}: their time stamps do not follow each other")
 
 
-def _times_of_decoding(parts: Sequence[Part]) -> "array[int]":
+def _times_of_decoding(parts: Sequence[SegmentFile]) -> "array[int]":
     """Return when each packet is decoded: as encoders say it, the i-th when the (i - delay)-th picture is shown.
 
     Parts' own times could overlap at the seams where frame rates change.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from velum.errors import BadInput, Unavailable, VelumError
 from velum.limits import Limits
-from velum.media.live import Live
+from velum.media.live import LiveSource
 from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
 from velum.media.video.source import DEMUXERS, translated
 from velum.media.video.whole import TS_PACKETS
@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.2
 class Pipe:
     """A pipe as PyAV reads it."""
 
-    def __init__(self, live: Live, limits: Limits) -> None:
+    def __init__(self, live: LiveSource, limits: Limits) -> None:
         self._live, self._limits = live, limits
         self._digest, self._count, self._head = hashlib.sha256(), 0, b""
         self._fault: OSError | VelumError | None = None
@@ -75,14 +75,14 @@ class Pipe:
         return data
 
 
-def silent(live: Live) -> Unavailable:
+def silent(live: LiveSource) -> Unavailable:
     """Return the error of a stream that never began."""
     reason = "it was stopped before its first picture" if live.stopped.is_set() else "nothing came"
     return Unavailable(f"cannot read {live}: {reason} within {live.timeout_seconds:g} s; check that it is sending")
 
 
 @contextmanager
-def heard(live: Live) -> Iterator[None]:
+def heard(live: LiveSource) -> Iterator[None]:
     """Tell a stream that never begins from one that is damaged."""
     try:
         yield

@@ -31,7 +31,7 @@ KEPT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PixelLayout:
     """How the samples of a picture lie: the name FFmpeg has for it, and what each plane means."""
 
     name: str
@@ -56,7 +56,7 @@ class Layout:
         return self.roles in {(Role.LUMA,), (Role.GREY_ALPHA,)}
 
     @property
-    def opaque(self) -> "Layout":
+    def opaque(self) -> "PixelLayout":
         """The same without alpha."""
         plain = {"rgba": "rgb24", "rgba64le": "rgb48le", "ya8": "gray", "ya16le": "gray16le"}.get(
             self.name, self.name.replace("yuva", "yuv")
@@ -69,7 +69,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture(Frame):
+class VideoFrame(Frame):
     """A frame of a video. The planes `given` are views of the buffers of `native`, which belong to nobody else."""
 
     native: av.VideoFrame | None = None
@@ -88,7 +88,7 @@ class Buffers:
     encoder reads it any more, which FFmpeg counts. There are as many as were ever in use at a time.
     """
 
-    def __init__(self, width: int, height: int, layout: Layout) -> None:
+    def __init__(self, width: int, height: int, layout: PixelLayout) -> None:
         self._width, self._height, self._name = width, height, layout.name
         self._made: list[av.VideoFrame] = []
 
@@ -103,20 +103,20 @@ class Buffers:
 
 
 @cache
-def layout_of(name: str) -> Layout:
+def layout_of(name: str) -> PixelLayout:
     """Return the layout that FFmpeg calls `name`, one of `KEPT`."""
     if name in _INTERLEAVED:
         role, bits = _INTERLEAVED[name]
-        return Layout(name, (role,), bits, ((1, 1),))
+        return PixelLayout(name, (role,), bits, ((1, 1),))
     size = 64
     components = VideoFormat(name, size, size).components
     roles = (Role.LUMA, Role.CHROMA, Role.CHROMA, Role.ALPHA)[: len(components)]
     scales = tuple((size // one.width, size // one.height) for one in components)
-    return Layout(name, roles, components[0].bits, scales)
+    return PixelLayout(name, roles, components[0].bits, scales)
 
 
 @cache
-def kept_layout(name: str) -> tuple[Layout, str | None]:
+def kept_layout(name: str) -> tuple[PixelLayout, str | None]:
     """Return the layout in which pictures that FFmpeg calls `name` are handed out, and what is lost, if anything."""
     plain = name.replace("yuvj", "yuv")  # the j only says full range, which the frames say as well
     if plain in KEPT:
@@ -131,7 +131,7 @@ def kept_layout(name: str) -> tuple[Layout, str | None]:
     return layout_of(choice.name), note
 
 
-def own(decoded: av.VideoFrame, layout: Layout, copy: av.VideoFrame | None = None) -> av.VideoFrame:
+def own(decoded: av.VideoFrame, layout: PixelLayout, copy: av.VideoFrame | None = None) -> av.VideoFrame:
     """Return the picture in `copy`, or in a new one: the decoder's buffers are still references for later pictures.
 
     Nothing but the samples, their range and matrix is taken over: captions and other data in the stream stay behind.
@@ -146,7 +146,7 @@ def own(decoded: av.VideoFrame, layout: Layout, copy: av.VideoFrame | None = Non
     return copy
 
 
-def views(frame: av.VideoFrame, layout: Layout) -> list[Samples]:
+def views(frame: av.VideoFrame, layout: PixelLayout) -> list[Samples]:
     """Return a writable array of each plane's samples, without the padding at the ends of lines."""
     return [_view(plane, role, layout.bits) for plane, role in zip(frame.planes, layout.roles, strict=False)]
 
@@ -165,7 +165,7 @@ def _view(plane: VideoPlane, role: Role, bits: int) -> Samples:
     return upright[..., 0] if channels == 1 else upright
 
 
-def planes_of(frame: av.VideoFrame, layout: Layout, *, limited: bool) -> tuple[Plane, ...]:
+def planes_of(frame: av.VideoFrame, layout: PixelLayout, *, limited: bool) -> tuple[Plane, ...]:
     """Return the frame's planes, as views of its buffers."""
     parts = zip(views(frame, layout), layout.roles, layout.scales, strict=True)
     return tuple(
@@ -174,10 +174,10 @@ def planes_of(frame: av.VideoFrame, layout: Layout, *, limited: bool) -> tuple[P
     )
 
 
-def native_of(frame: Frame, layout: Layout) -> av.VideoFrame:
+def native_of(frame: Frame, layout: PixelLayout) -> av.VideoFrame:
     """Return what is to be encoded of a frame: its planes, copied only where they are not the native ones already."""
-    native = frame.native if isinstance(frame, Picture) else None
-    if native is not None and isinstance(frame, Picture) and frame.planes is frame.given:
+    native = frame.native if isinstance(frame, VideoFrame) else None
+    if native is not None and isinstance(frame, VideoFrame) and frame.planes is frame.given:
         return native
     if native is None:
         width, height = frame.orientation.stored_size(frame.width, frame.height)
@@ -188,13 +188,13 @@ def native_of(frame: Frame, layout: Layout) -> av.VideoFrame:
     return native
 
 
-def blacken(frame: av.VideoFrame, layout: Layout, *, limited: bool) -> None:
+def blacken(frame: av.VideoFrame, layout: PixelLayout, *, limited: bool) -> None:
     """Make every sample of a picture black."""
     for plane in planes_of(frame, layout, limited=limited):
         plane.pixels[...] = plane.black if len(plane.black) > 1 else plane.black[0]
 
 
-def widened(frame: av.VideoFrame, layout: Layout, target: Layout) -> av.VideoFrame:
+def widened(frame: av.VideoFrame, layout: PixelLayout, target: PixelLayout) -> av.VideoFrame:
     """Return the picture with a sample of chroma for each pixel: none is changed, they are only repeated."""
     wide = av.VideoFrame(frame.width, frame.height, target.name)
     for ours, theirs, scale in zip(views(wide, target), views(frame, layout), layout.scales, strict=True):
@@ -205,17 +205,17 @@ def widened(frame: av.VideoFrame, layout: Layout, target: Layout) -> av.VideoFra
     return wide
 
 
-def transparent(frame: av.VideoFrame, layout: Layout) -> bool:
+def transparent(frame: av.VideoFrame, layout: PixelLayout) -> bool:
     """Tell whether a picture with alpha has a sample that is not opaque."""
     return int(_opacity(frame, layout).min()) < (1 << layout.bits) - 1
 
 
-def _opacity(frame: av.VideoFrame, layout: Layout) -> Samples:
+def _opacity(frame: av.VideoFrame, layout: PixelLayout) -> Samples:
     samples = views(frame, layout)
     return samples[-1] if layout.roles[-1] == Role.ALPHA else samples[0][..., -1]
 
 
-def flattened(frame: av.VideoFrame, layout: Layout, plain: Layout, *, limited: bool) -> av.VideoFrame:
+def flattened(frame: av.VideoFrame, layout: PixelLayout, plain: PixelLayout, *, limited: bool) -> av.VideoFrame:
     """Return the picture over black, as who sees it sees it: nothing that was transparent is left in its samples."""
     made = av.VideoFrame(frame.width, frame.height, plain.name)
     theirs, ours = views(frame, layout), views(made, plain)

@@ -18,10 +18,10 @@ from velum.frame import Orientation
 from velum.limits import Limits
 from velum.media.spherical import Spherical, of_xml
 from velum.media.video import alpha
-from velum.media.video.info import Coding, Colour, Track, VideoInfo
-from velum.media.video.pixels import Layout, kept_layout
+from velum.media.video.info import Colour, SideStream, VideoFormat, VideoInfo
+from velum.media.video.pixels import PixelLayout, kept_layout
 from velum.media.video.projection import NOTE
-from velum.media.video.source import SET_ANEW, Demuxed, Held, VideoFile, translated
+from velum.media.video.source import SET_ANEW, Demuxed, FileInput, VideoInput, translated
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -38,7 +38,7 @@ _ONE = 1 << 16
 _USUAL_RATE = Fraction(25)
 
 
-def probe(file: Held, limits: Limits, *, cover_damage: bool) -> VideoInfo:
+def probe(file: VideoInput, limits: Limits, *, cover_damage: bool) -> VideoInfo:
     """Return what the video in `file` is.
 
     Raises `BadInput` when it is truncated, encrypted, holds no pictures or none that can be decoded, and
@@ -68,9 +68,9 @@ def probe(file: Held, limits: Limits, *, cover_damage: bool) -> VideoInfo:
         )  # fmt: skip
 
 
-def _projected(stream: "VideoStream", file: Held) -> tuple[bool, Spherical | None]:
+def _projected(stream: "VideoStream", file: VideoInput) -> tuple[bool, Spherical | None]:
     """Return whether a projection is stated, and which; None where it is none that can be kept."""
-    if not isinstance(file, VideoFile):
+    if not isinstance(file, FileInput):
         return False, None
     # Matroska has V1 among its tags.
     tagged = next((value for name, value in stream.metadata.items() if name.lower() == _TAG), "")
@@ -78,7 +78,7 @@ def _projected(stream: "VideoStream", file: Held) -> tuple[bool, Spherical | Non
     return bool(found or tagged) or file.is_projected(), found
 
 
-def _frames(stream: "VideoStream", file: Held) -> int | None:
+def _frames(stream: "VideoStream", file: VideoInput) -> int | None:
     # The header of an AVI counts units of time, not pictures.
     return None if file.format == "AVI" else stream.frames or None
 
@@ -89,7 +89,7 @@ def _moving(container: Demuxed) -> list["VideoStream"]:
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
-def _pictures(container: Demuxed, file: Held) -> "VideoStream":
+def _pictures(container: Demuxed, file: VideoInput) -> "VideoStream":
     streams = _moving(container)
     if not streams:
         raise BadInput(f"cannot read {file.path}: it holds no video, only {_kinds(container)}; give a video file")
@@ -113,7 +113,7 @@ def fraction(value: Fraction | None) -> Fraction:
     return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
 
 
-def _duration_seconds(container: Demuxed, stream: "VideoStream", file: Held, start: float) -> float | None:
+def _duration_seconds(container: Demuxed, stream: "VideoStream", file: VideoInput, start: float) -> float | None:
     # In Matroska it is a tag, which says when the stream ends.
     if stream.duration and file.format not in {"MKV", "WEBM"}:
         return seconds_of(stream.duration, stream.time_base)
@@ -131,13 +131,13 @@ def stated_seconds(container: Demuxed, start: float) -> float | None:
     return stated - (start if stated > start > 0 else 0)
 
 
-def refuse_encrypted(packet: "Packet[Any]", file: Held) -> None:
+def refuse_encrypted(packet: "Packet[Any]", file: VideoInput) -> None:
     """Raise `BadInput` when the packet is encrypted (ISO/IEC 23001-7)."""
     if packet.has_sidedata("encryption_info"):
         raise BadInput(f"cannot read {file.path}: it is encrypted; decrypt it first, velum has no keys")
 
 
-def _first(container: Demuxed, stream: "VideoStream", file: Held, limits: Limits) -> tuple[av.VideoFrame, bytes]:
+def _first(container: Demuxed, stream: "VideoStream", file: VideoInput, limits: Limits) -> tuple[av.VideoFrame, bytes]:
     """Return the first picture that can be decoded, and the packet it came with; later reading says which could not."""
     taken, decode, layered, data = 0, stream.decode, False, b""
     for packet in container.demux(stream):
@@ -156,7 +156,7 @@ def _first(container: Demuxed, stream: "VideoStream", file: Held, limits: Limits
     raise BadInput(f"cannot read {file.path}: none of its pictures can be decoded; it is damaged or encrypted")
 
 
-def _refuse_unseen(container: Demuxed, first: av.VideoFrame, file: Held, *, layered: bool) -> None:
+def _refuse_unseen(container: Demuxed, first: av.VideoFrame, file: VideoInput, *, layered: bool) -> None:
     """Raise `BadInput` where transparency that the file has is not in its decoded pictures."""
     apart = len(_moving(container)) > 1 and file.alpha_apart()
     if apart or (layered and not kept_layout(first.format.name)[0].alpha):
@@ -174,14 +174,14 @@ def _tried(decode: "Callable[[Packet[Any]], list[av.VideoFrame]]", packet: "Pack
         return []
 
 
-def _coding(stream: "VideoStream", first: av.VideoFrame, packet: bytes) -> Coding:
+def _coding(stream: "VideoStream", first: av.VideoFrame, packet: bytes) -> VideoFormat:
     context = stream.codec_context
     codec = context.codec.canonical_name
     layout, _ = kept_layout(first.format.name)
     matrix = _matrix(first, packet)
     aspect = fraction(stream.sample_aspect_ratio)
     rate = fraction(stream.average_rate) or fraction(stream.guessed_rate) or _USUAL_RATE
-    return Coding(
+    return VideoFormat(
         stream=stream.index, codec=codec,
         native=first.format.name.replace("yuvj", "yuv"), layout=layout, stored_width=first.width,
         stored_height=first.height, time_base=fraction(stream.time_base), rate=rate,
@@ -241,7 +241,7 @@ def orientation_of(matrix: tuple[int, ...]) -> Orientation:
     return Orientation(transposed=False, flip_x=a < 0, flip_y=d < 0)
 
 
-def _colour(first: av.VideoFrame, layout: Layout, codec: str) -> Colour:
+def _colour(first: av.VideoFrame, layout: PixelLayout, codec: str) -> Colour:
     stated = first.color_range != 0 or "yuvj" in first.format.name
     full = first.color_range == _JPEG_RANGE or "yuvj" in first.format.name
     if layout.grey and not stated:
@@ -254,10 +254,10 @@ def _colour(first: av.VideoFrame, layout: Layout, codec: str) -> Colour:
     )  # fmt: skip
 
 
-def _tracks(container: Demuxed) -> Iterator[Track]:
+def _tracks(container: Demuxed) -> Iterator[SideStream]:
     for stream in container.streams:
         if stream.type in {"audio", "subtitle"}:
-            yield Track(stream.index, stream.type, _codec_of(stream))
+            yield SideStream(stream.index, stream.type, _codec_of(stream))
 
 
 def _codec_of(stream: "Stream") -> str | None:

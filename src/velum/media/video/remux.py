@@ -12,12 +12,12 @@ from av.codec.codec import Codec
 from av.stream import Discard
 
 from velum.errors import BadInput, BadPlan
-from velum.media.live import Live
-from velum.media.video.along import Order, along, together
-from velum.media.video.coming import Coming
+from velum.media.live import LiveSource
+from velum.media.video.along import AudioPtsOrder, along, together
+from velum.media.video.coming import ClockedPacket
 from velum.media.video.containers import held
 from velum.media.video.feed import move
-from velum.media.video.info import Track, VideoInfo
+from velum.media.video.info import SideStream, VideoInfo
 from velum.media.video.probe import fraction
 from velum.media.video.source import translated
 from velum.media.video.text_tracks import is_text, text_in
@@ -40,26 +40,26 @@ _SILENT_AS_THEMSELVES = ("aac", "ac3", "alac", "mp2", "mp3", "opus", "pcm_f", "p
 _PAUSE = b"\0\0"  # 3GPP TS 26.245, 5.17: a line of no characters
 
 
-class Companions:
+class PassthroughStreams:
     """The tracks of one result. Reads the source beside the pictures, never further ahead than they are."""
 
     def __init__(
         self, info: VideoInfo, choice: TrackChoice, target: "OutputContainer", plan: Plan, format: str
     ) -> None:  # fmt: skip
         self._info, self._target = info, target
-        self._watched = isinstance(info.source, Live) and "gps" not in plan.metadata
-        self._places: dict[int, Track] = {}
+        self._watched = isinstance(info.source, LiveSource) and "gps" not in plan.metadata
+        self._places: dict[int, SideStream] = {}
         self._streams: dict[int, Stream] = {}
         self._silences: dict[int, _Silence] = {}
         self._source = info.file.beside(info.limits)
         self._skipped, self._latest = 0, Fraction(0)
-        self._order = Order(format)
+        self._order = AudioPtsOrder(format)
         self.ahead = Fraction(0)
         """Seconds by which the result's clock is ahead of the source's."""
         with translated(info.source):
             self._add(choice, plan.video, format)
             self._packets = self._demuxed()
-        self._next: Coming | None = None
+        self._next: ClockedPacket | None = None
 
     @property
     def skipped(self) -> int:
@@ -88,7 +88,7 @@ class Companions:
             for silence in self._silences.values():
                 self._target.mux(silence.rest())
 
-    def _peeked(self) -> Coming | None:
+    def _peeked(self) -> ClockedPacket | None:
         """Return the next packet, None where there is none: of a stream there may be one later."""
         if self._next is None:
             with translated(self._info.source):
@@ -113,7 +113,7 @@ class Companions:
                 rate = choice.bit_rates.get(stream.index)
                 self._streams[stream.index] = add_copy(self._target, stream, rate)
 
-    def _demuxed(self) -> Iterator[Coming]:
+    def _demuxed(self) -> Iterator[ClockedPacket]:
         return along(self._info, self._source, {*self._streams, *self._silences})
 
     def _put(self, packet: "Packet[Any]", *, damaged: bool) -> None:

@@ -6,13 +6,13 @@ import av
 import cv2
 
 from velum.frame import Samples
-from velum.media.video.pixels import Layout, blacken, views
+from velum.media.video.pixels import PixelLayout, blacken, views
 
 _NEAR = 50
 """What fits but for a fiftieth of the width or height is made to fit: thin bars would help nobody."""
 
 
-def refit(picture: av.VideoFrame, layout: Layout, canvas: av.VideoFrame, *, limited: bool) -> av.VideoFrame:
+def refit(picture: av.VideoFrame, layout: PixelLayout, canvas: av.VideoFrame, *, limited: bool) -> av.VideoFrame:
     """Return `canvas` with all of `picture` in it, as large as it fits, in the middle of black.
 
     So a place in the picture stays the same place where only the resolution has changed, as in video calls. Both are of
@@ -29,7 +29,7 @@ def refit(picture: av.VideoFrame, layout: Layout, canvas: av.VideoFrame, *, limi
     return canvas
 
 
-def _window(picture: av.VideoFrame, canvas: av.VideoFrame, layout: Layout) -> tuple[int, int, int, int]:
+def _window(picture: av.VideoFrame, canvas: av.VideoFrame, layout: PixelLayout) -> tuple[int, int, int, int]:
     """Return left, top, width and height of the place in `canvas`: whole samples of every plane."""
     across, down = (max(scale[side] for scale in layout.scales) for side in (0, 1))
     scale = min(canvas.width / picture.width, canvas.height / picture.height)

@@ -10,10 +10,10 @@ import av
 from av.codec.context import CodecContext
 
 from velum.errors import OutputFailed
-from velum.media.live import Live
-from velum.media.video.codecs import Recipe, configure
+from velum.media.live import LiveSource
+from velum.media.video.codecs import EncoderSettings, configure
 from velum.media.video.containers import CONTAINERS
-from velum.media.video.groups import Groups, Sent, packets, survey
+from velum.media.video.groups import ClosedGops, CopyPacket, packets, survey
 from velum.media.video.info import VideoInfo
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ _IN_BAND = {"h264": "avc3", "hevc": "hev1"}
 """Names in MP4 of streams whose parameter sets may change on the way (ISO/IEC 14496-15, 5.3.4 and 8.3.4)."""
 
 
-def planned(info: VideoInfo, made: Recipe, touched: Container[int], format: str) -> "Smart | str":
+def planned(info: VideoInfo, made: EncoderSettings, touched: Container[int], format: str) -> "SmartRenderer | str":
     """Return what copies the groups without a frame of `touched`; or why every frame is to be encoded anew."""
-    if isinstance(info.source, Live):
+    if isinstance(info.source, LiveSource):
         return "a stream comes once"
     if format not in _TARGETS or info.format not in _TARGETS:
         return f"packets are not copied from {info.format} to {format}"
@@ -44,13 +44,13 @@ def planned(info: VideoInfo, made: Recipe, touched: Container[int], format: str)
     copied = [not any(frame in touched for frame in range(*bound)) for bound in pairwise(bounds)]
     if not any(copied):
         return f"each of its {len(copied)} closed groups of pictures holds something to hide"
-    return Smart(info, made, groups, copied)
+    return SmartRenderer(info, made, groups, copied)
 
 
-class Smart:
+class SmartRenderer:
     """The pictures of one result, in the place of an encoder: takes each picture in turn, gives packets."""
 
-    def __init__(self, info: VideoInfo, made: Recipe, groups: Groups, copied: list[bool]) -> None:
+    def __init__(self, info: VideoInfo, made: EncoderSettings, groups: ClosedGops, copied: list[bool]) -> None:
         self._info, self._made, self._groups, self._copied = info, made, groups, copied
         self._frame = 0
         self._encoder: VideoCodecContext | None = None
@@ -129,16 +129,16 @@ class Smart:
             context.options |= {"bf": "0"}
         return context
 
-    def _next(self) -> Sent:
+    def _next(self) -> CopyPacket:
         sent = next(self._packets, None)
         if sent is None:
             raise self._misfit("a packet is missing")
         return sent
 
-    def _copy(self, sent: Sent) -> "Packet[Any]":
+    def _copy(self, sent: CopyPacket) -> "Packet[Any]":
         return self._put(sent.piece.data, sent.pts, sent, key=sent.key)
 
-    def _put(self, data: bytes, pts: int, sent: Sent, *, key: bool) -> "Packet[Any]":
+    def _put(self, data: bytes, pts: int, sent: CopyPacket, *, key: bool) -> "Packet[Any]":
         packet: Packet[Any] = av.Packet(data)
         packet.stream, packet.time_base = self._stream, self._info.coding.time_base
         packet.pts, packet.dts, packet.is_keyframe = pts, sent.dts, key

@@ -13,7 +13,7 @@ import av
 
 from velum.errors import BadInput, VelumError
 from velum.limits import Limits
-from velum.media.live import Live
+from velum.media.live import LiveSource
 from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
 from velum.media.spherical import Spherical
 from velum.media.video.joins import joined
@@ -72,7 +72,7 @@ class Demuxed(Protocol):
     ) -> None: ...
 
 
-class Beside(Protocol):
+class SideStreams(Protocol):
     """The tracks next to the pictures."""
 
     @property
@@ -89,13 +89,13 @@ class Beside(Protocol):
         ...
 
 
-class Held(Protocol):
+class VideoInput(Protocol):
     """A source held open: a file, or a stream that comes once."""
 
     format: str
 
     @property
-    def path(self) -> Path | Live:
+    def path(self) -> Path | LiveSource:
         """What it is."""
         ...
 
@@ -124,12 +124,12 @@ class Held(Protocol):
         """Return a demuxer over it, from its start."""
         ...
 
-    def beside(self, limits: Limits) -> Beside:
+    def beside(self, limits: Limits) -> SideStreams:
         """Return a demuxer for what goes with the pictures."""
         ...
 
 
-class VideoFile:
+class FileInput:
     """A regular file by its descriptor. Readers made from it have positions of their own."""
 
     def __init__(self, path: Path, limits: Limits) -> None:
@@ -262,7 +262,7 @@ def decode_strictly(stream: "VideoStream", limits: Limits) -> None:
 
 
 @contextmanager
-def translated(path: Path | Live, where: str = "") -> Iterator[None]:
+def translated(path: Path | LiveSource, where: str = "") -> Iterator[None]:
     """Turn errors of PyAV and of the file system into `BadInput`; `where` says at which place in the video."""
     try:
         yield

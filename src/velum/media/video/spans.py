@@ -9,11 +9,11 @@ import av
 
 from velum.errors import BadInput
 from velum.limits import Limits
-from velum.media.span import Mark, Span
-from velum.media.video.decode import Pass, VideoReader
-from velum.media.video.groups import Groups, survey
+from velum.media.span import GopStart, Segment
+from velum.media.video.decode import DecodePass, VideoReader
+from velum.media.video.groups import ClosedGops, survey
 from velum.media.video.info import VideoInfo
-from velum.media.video.pixels import Picture
+from velum.media.video.pixels import VideoFrame
 from velum.media.video.source import Demuxed, translated
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SOURCES = ("MP4", "MOV", "MKV", "WEBM")
 
 def cut(
     info: VideoInfo, sha256: str, format: str, *, seconds: float, overlap_frames: int
-) -> tuple[Span, ...] | str:  # fmt: skip
+) -> tuple[Segment, ...] | str:  # fmt: skip
     """Return spans of about `seconds` each, in order, for a result of that format; or why there is only one.
 
     Each is read from at least `overlap_frames` before its first frame to as many after its last one, as far as there
@@ -42,16 +42,20 @@ def cut(
         return "it is short, or its groups of pictures are long"
     bounds = list(pairwise([*(groups.starts[one] for one in starts), groups.frames]))
 
-    def mark(frame: int) -> Mark:
+    def mark(frame: int) -> GopStart:
         group = groups.of(frame) if frame < groups.frames else len(groups.starts)
-        return Mark(groups.starts[group], groups.stamps[group]) if frame < groups.frames else Mark(groups.frames, None)
+        return (
+            GopStart(groups.starts[group], groups.stamps[group])
+            if frame < groups.frames
+            else GopStart(groups.frames, None)
+        )
 
-    def after(frame: int) -> Mark:
+    def after(frame: int) -> GopStart:
         """Return the first start of a group at or behind a frame."""
         return mark(frame) if mark(min(frame, groups.frames)).frame >= frame else mark(groups.end(groups.of(frame)))
 
     return tuple(
-        Span(
+        Segment(
             index, len(bounds), mark(max(first - overlap_frames, 0)), mark(first), mark(end),
             after(end + overlap_frames), groups.stamps[0], groups.frames, format, sha256,
         )
@@ -59,7 +63,7 @@ def cut(
     )  # fmt: skip
 
 
-def _starts(groups: Groups, length: int) -> list[int]:
+def _starts(groups: ClosedGops, length: int) -> list[int]:
     """Return the groups that spans of about `length` units of time begin with; the last one is not much shorter."""
     starts = [0]
     for group in range(1, len(groups.starts)):
@@ -72,10 +76,10 @@ def _starts(groups: Groups, length: int) -> list[int]:
     return starts
 
 
-class SpanReader(VideoReader):
+class SegmentReader(VideoReader):
     """One stretch of a video. Raises `BadInput` when the file is not the one that was cut."""
 
-    def __init__(self, source: Path, limits: Limits, span: Span) -> None:
+    def __init__(self, source: Path, limits: Limits, span: Segment) -> None:
         super().__init__(source, limits)
         self._span = span
         try:
@@ -87,12 +91,12 @@ class SpanReader(VideoReader):
             self._file.close()
             raise changed(self.info)
 
-    def frames(self) -> Iterator[Picture]:
+    def frames(self) -> Iterator[VideoFrame]:
         """Yield the pictures from the span's `read` up to its `stop`, with the numbers they have in the whole video.
 
         Raises as `VideoReader.frames` does.
         """
-        yield from _Stretch(self.info, self._span, seek=self._sought()).pictures()
+        yield from _SegmentPass(self.info, self._span, seek=self._sought()).pictures()
 
     def _sought(self) -> bool:
         """Tell whether the container finds the place; indexes of some files are wrong or missing."""
@@ -116,17 +120,17 @@ def _seek(container: Any, info: VideoInfo, pts: int) -> None:
     container.seek(pts, stream=stream)
 
 
-class _Stretch(Pass):
+class _SegmentPass(DecodePass):
     """A way through a part of the source, from one closed group to before another."""
 
-    def __init__(self, info: VideoInfo, span: Span, *, seek: bool) -> None:
+    def __init__(self, info: VideoInfo, span: Segment, *, seek: bool) -> None:
         super().__init__(info)
         self._span, self._seek = span, seek
         self._count = self._packets = span.read.frame
         self._first_pts = info.reading.origin = span.origin
         self._reached = span.stop.pts is None
 
-    def pictures(self) -> "Generator[Picture]":
+    def pictures(self) -> "Generator[VideoFrame]":
         """Yield every picture of the stretch; each group that its span names must begin with the frame it says."""
         base, span = self._info.coding.time_base, self._span
         known = {mark.frame: mark.pts for mark in (span.read, span.first, span.end) if mark.pts is not None}

@@ -10,7 +10,7 @@ import av
 
 from velum.errors import BadInput, Unavailable
 from velum.limits import Limits
-from velum.media.live import Live
+from velum.media.live import LiveSource
 from velum.media.video.pipe import Pipe, heard, silent
 from velum.media.video.source import DEMUXER_NAMES, DEMUXERS, decode_strictly, translated
 
@@ -36,10 +36,10 @@ _KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 
 
-class LiveFile:
+class LiveInput:
     """A stream held open, in place of a file: what was looked at to know what it is comes again in its one pass."""
 
-    def __init__(self, live: Live, limits: Limits) -> None:
+    def __init__(self, live: LiveSource, limits: Limits) -> None:
         self.path = live
         self._pipe = Pipe(live, limits) if live.kind == "pipe" else None
         self.format = self._pipe.format() if self._pipe else "TS" if live.kind in {"tcp", "udp"} else live.kind.upper()
@@ -78,16 +78,16 @@ class LiveFile:
         """Return False: what a stream sends of its index is gone once it was read."""
         return False
 
-    def open(self, limits: Limits) -> "_Turn":  # noqa: ARG002 - they are checked in `Live`'s own open
+    def open(self, limits: Limits) -> "_StreamPass":  # noqa: ARG002 - they are checked in `LiveSource`'s own open
         """Return the stream: first for a look at its beginning, then, from there again, for the one pass."""
         self._passes += 1
         if self._passes > 2:
             raise BadInput(f"cannot read {self.path} again: a stream comes once; save it to a file first")
-        return _Turn(self, self._container)
+        return _StreamPass(self, self._container)
 
-    def beside(self, limits: Limits) -> "_Aside":  # noqa: ARG002 - likewise
+    def beside(self, limits: Limits) -> "_SideStreamBuffer":  # noqa: ARG002 - likewise
         """Return the streams other than pictures, whose packets the pass puts aside."""
-        return _Aside(self, self._container, self._aside)
+        return _SideStreamBuffer(self, self._container, self._aside)
 
     def keep(self, indices: frozenset[int]) -> None:
         """Put the packets of these streams aside for whoever writes them."""
@@ -175,10 +175,10 @@ class LiveFile:
             raise Unavailable(f"cannot reach {live}: {reason}; check the address, and that it is sending") from None
 
 
-class _Turn:
+class _StreamPass:
     """One way through the stream, as a demuxer's container is for a file."""
 
-    def __init__(self, file: LiveFile, container: "InputContainer") -> None:
+    def __init__(self, file: LiveInput, container: "InputContainer") -> None:
         self._file = file
         self.streams = container.streams
         self.start_time, self.duration = container.start_time, container.duration
@@ -201,10 +201,10 @@ class _Turn:
         self.close()
 
 
-class _Aside:
+class _SideStreamBuffer:
     """Sound and subtitles of a stream: as far as the pass over its pictures has come, and never further."""
 
-    def __init__(self, file: LiveFile, container: "InputContainer", packets: "deque[Packet[Any]]") -> None:
+    def __init__(self, file: LiveInput, container: "InputContainer", packets: "deque[Packet[Any]]") -> None:
         self._file, self._packets = file, packets
         self.streams: Iterable[Stream] = [one for one in container.streams if one.type in {"audio", "subtitle"}]
 

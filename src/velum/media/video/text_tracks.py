@@ -15,7 +15,7 @@ from av.stream import Discard
 from velum.limits import Limits
 from velum.media.places import place_in
 from velum.media.video.probe import fraction
-from velum.media.video.source import Demuxed, Held, VideoFile, translated
+from velum.media.video.source import Demuxed, FileInput, VideoInput, translated
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -57,7 +57,7 @@ def texts_of(path: Path, limits: Limits) -> Iterator[TrackText]:
 
     Raises `BadInput` for what cannot be opened.
     """
-    with closing(VideoFile(path, limits)) as file, file.open(limits) as container, translated(path):
+    with closing(FileInput(path, limits)) as file, file.open(limits) as container, translated(path):
         yield from chapters_in(container)
         yield from texts_in(container)
 
@@ -102,7 +102,7 @@ def is_text(stream: "Stream") -> bool:
     return stream.codec_context is None or stream.codec_context.codec.canonical_name not in PICTURES
 
 
-def tracks_with_places(file: Held, limits: Limits, indices: frozenset[int]) -> dict[int, str]:
+def tracks_with_places(file: VideoInput, limits: Limits, indices: frozenset[int]) -> dict[int, str]:
     """Return the first place that each of these text tracks holds, by the index of the track.
 
     A track that is too long to be looked through is among them, with no place. Raises `BadInput` where the file is

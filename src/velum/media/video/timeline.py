@@ -4,7 +4,7 @@ import heapq
 import sys
 
 
-class Timeline:
+class ExpectedPts:
     """Time stamps of announced pictures that have not come yet. Holds as many as a decoder delays."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Timeline:
         return rest
 
 
-class Succession:
+class ShownPts:
     """Time stamps of the pictures as they are shown: each later than the one before, whatever the file says."""
 
     def __init__(self, step: int) -> None:

@@ -14,12 +14,12 @@ import av
 from av.audio.stream import AudioStream
 
 from velum.errors import BadPlan
-from velum.media.live import Live
+from velum.media.live import LiveSource
 from velum.media.sniff import VIDEO_SUFFIXES
 from velum.media.video.containers import CONTAINERS, Container, held, muxing, opened
-from velum.media.video.info import Track, VideoInfo
+from velum.media.video.info import SideStream, VideoInfo
 from velum.media.video.probe import fraction
-from velum.media.video.source import Beside
+from velum.media.video.source import SideStreams
 from velum.media.video.text_tracks import PICTURES, tracks_with_places
 from velum.plan import Plan, Video
 
@@ -49,7 +49,7 @@ _WRITTEN = "subtitles are kept as they were: names in them can identify people"
 class TrackChoice:
     """The tracks that go into a result, and what is said of those that do not."""
 
-    tracks: tuple[Track, ...]
+    tracks: tuple[SideStream, ...]
     notes: tuple[str, ...] = ()
     bit_rates: dict[int, int | None] = field(default_factory=dict)
     """True bits per second of tracks whose own header may state others, by index; AVI counts time in them."""
@@ -98,7 +98,7 @@ def without_places(choice: TrackChoice, info: VideoInfo, plan: Plan) -> TrackCho
     Of a stream nothing is known before it comes: its tracks are looked at as they are written.
     """
     texts = frozenset(one.index for one in choice.tracks if one.kind == "subtitle" and one.codec not in PICTURES)
-    if not texts or "gps" in plan.metadata or isinstance(info.source, Live):
+    if not texts or "gps" in plan.metadata or isinstance(info.source, LiveSource):
         return choice
     found = tracks_with_places(info.file, info.limits, texts)
     gone = [track for track in choice.tracks if track.index in found]
@@ -108,7 +108,7 @@ def without_places(choice: TrackChoice, info: VideoInfo, plan: Plan) -> TrackCho
     )  # fmt: skip
 
 
-def place_note(track: Track, place: str) -> str:
+def place_note(track: SideStream, place: str) -> str:
     """Say that a track is left out for the places in it; empty: it is too long to be looked through."""
     if not place:
         return f"{_named(track)} was left out: it is too long to be looked through for places; keep it by --keep gps"
@@ -116,15 +116,15 @@ def place_note(track: Track, place: str) -> str:
     return f"{_named(track)} was left out: its words hold coordinates, where it was taken; keep them by --keep gps"
 
 
-def _wanted(track: Track, video: Video) -> bool:
+def _wanted(track: SideStream, video: Video) -> bool:
     return video.audio != "drop" if track.kind == "audio" else video.subtitles == "copy"
 
 
-def _named(track: Track) -> str:
+def _named(track: SideStream) -> str:
     return f"{track.kind} track {track.index}{f' ({track.codec})' if track.codec else ''}"
 
 
-def _cannot(info: VideoInfo, track: Track, format: str, other: str) -> BadPlan:
+def _cannot(info: VideoInfo, track: SideStream, format: str, other: str) -> BadPlan:
     setting = "audio" if track.kind == "audio" else "subtitles"
     return BadPlan(
         f"{format} cannot hold the {track.kind} of {info.source.name} ({track.codec}); choose another suffix, such as "
@@ -132,9 +132,9 @@ def _cannot(info: VideoInfo, track: Track, format: str, other: str) -> BadPlan:
     )
 
 
-def _other(trial: "_Trial", tracks: Sequence[Track], info: VideoInfo, format: str) -> str | None:
+def _other(trial: "_Trial", tracks: Sequence[SideStream], info: VideoInfo, format: str) -> str | None:
     """Return a suffix whose container holds all these tracks, None where there is none."""
-    if isinstance(info.source, Live):
+    if isinstance(info.source, LiveSource):
         return None
     for other in dict.fromkeys((info.format, *_SUGGESTED)):
         if other != format and other in CONTAINERS and all(trial.holds(track, other) for track in tracks):
@@ -148,11 +148,11 @@ def _other(trial: "_Trial", tracks: Sequence[Track], info: VideoInfo, format: st
 class _Trial:
     """Writes the beginnings of tracks into containers, in memory: what a container says it can hold is not all true."""
 
-    def __init__(self, info: VideoInfo, tracks: Sequence[Track]) -> None:
+    def __init__(self, info: VideoInfo, tracks: Sequence[SideStream]) -> None:
         self._info, self._tracks = info, tracks
         self._known: dict[tuple[int, str], bool] = {}
 
-    def holds(self, track: Track, format: str, *, sent: bool = False) -> bool:
+    def holds(self, track: SideStream, format: str, *, sent: bool = False) -> bool:
         """Tell whether a format can hold a track."""
         codec = track.codec or ""
         if codec in _SURE and codec in held(format):
@@ -164,15 +164,15 @@ class _Trial:
             self._known[key] = self._written(track, format)
         return self._known[key]
 
-    def bit_rate(self, track: Track) -> int | None:
+    def bit_rate(self, track: SideStream) -> int | None:
         """Return the bits per second of a track's first packets, where AVI needs to know and they say it."""
-        if not (track.codec or "").startswith(_BLOCKS) or isinstance(self._info.source, Live):
+        if not (track.codec or "").startswith(_BLOCKS) or isinstance(self._info.source, LiveSource):
             return None
         with closing(self._info.file.beside(self._info.limits)) as source:
             stream = next(one for one in source.streams if one.index == track.index)
             return _bit_rate(list(self._first(source, stream)))
 
-    def _written(self, track: Track, format: str) -> bool:
+    def _written(self, track: SideStream, format: str) -> bool:
         kind = muxing(format, {track.codec or ""})
         if kind is None:
             return False
@@ -192,9 +192,9 @@ class _Trial:
             return False
         return True
 
-    def _first(self, source: Beside, stream: "Stream") -> "Iterator[Packet[Any]]":
+    def _first(self, source: SideStreams, stream: "Stream") -> "Iterator[Packet[Any]]":
         """Yield the first packets of a track; none of a stream, where they come once."""
-        if isinstance(self._info.source, Live):
+        if isinstance(self._info.source, LiveSource):
             return
         packets = (packet for packet in source.demux(stream) if packet.size and packet.dts is not None)
         yield from islice(packets, _TRIED_PACKETS)

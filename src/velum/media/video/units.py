@@ -12,7 +12,7 @@ _PREFIX_SEI = 39
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class FilteredPacket:
     """What is copied of one packet. `closed`: no picture from here on needs one before it."""
 
     data: bytes
@@ -29,7 +29,7 @@ class Syntax(Protocol):
         """What a container is told of the stream before its first packet; empty when nothing."""
         ...
 
-    def take(self, data: bytes) -> Piece:
+    def take(self, data: bytes) -> FilteredPacket:
         """Return what is to be copied of the next packet, by which a decoder can start where the group is closed."""
         ...
 
@@ -61,20 +61,20 @@ class Nals:
         """Parameter sets or sequence header."""
         return _joined(self._sets)
 
-    def take(self, data: bytes) -> Piece:
+    def take(self, data: bytes) -> FilteredPacket:
         """Return what passes of a packet, with what a decoder must know before it."""
         units = [one for one in _split(data, self._prefix) if one and self._base(one)]
         slices = [one for one in units if self._is_slice(one)]
         sets = tuple(one for one in units if self._is_set(one))
         closed = bool(slices) and all(self._is_idr(one) for one in slices)
         if self._sets and not set(sets) <= set(self._sets):
-            return Piece(b"", closed, "its parameter sets change on the way")
+            return FilteredPacket(b"", closed, "its parameter sets change on the way")
         self._sets = self._sets or sets
         if not closed:
-            return Piece(_joined((*sets, *slices)), closed)
+            return FilteredPacket(_joined((*sets, *slices)), closed)
         whole = {self._kind(one) for one in self._sets} == ({32, 33, 34} if self._hevc else {7, 8})
         doubt = "" if whole else "its parameter sets are not with its key frames"
-        return Piece(_joined((*self._sets, *slices)), closed, doubt)
+        return FilteredPacket(_joined((*self._sets, *slices)), closed, doubt)
 
     def _kind(self, unit: bytes) -> int:
         return unit[0] >> 1 & 63 if self._hevc else unit[0] & 31
@@ -126,7 +126,7 @@ class Obus:
         """Parameter sets or sequence header."""
         return self._sequence
 
-    def take(self, data: bytes) -> Piece:
+    def take(self, data: bytes) -> FilteredPacket:
         """Return what passes of a packet, with what a decoder must know before it."""
         units = list(_obus(data))
         sequence = b"".join(whole for kind, _, whole, _ in units if kind == 1)
@@ -140,7 +140,7 @@ class Obus:
         if sequence not in {b"", self._sequence} or not self._sequence:
             doubt = doubt or "its sequence header is missing, or changes on the way"
         kept = b"".join(whole for kind, _, whole, _ in units if kind in {3, 4, 6, 7})
-        return Piece((self._sequence if closed else sequence) + kept, closed, doubt)
+        return FilteredPacket((self._sequence if closed else sequence) + kept, closed, doubt)
 
 
 class Vp9:
@@ -148,12 +148,12 @@ class Vp9:
 
     header = b""
 
-    def take(self, data: bytes) -> Piece:
+    def take(self, data: bytes) -> FilteredPacket:
         """Return the packet."""
         # frame_marker 2, profile below 3, show_existing_frame 0, frame_type KEY_FRAME, show_frame 1.
         first = data[0] if data else 0
         closed = first >> 6 == 2 and first & 0x30 != 0x30 and first & 0x0E == 0x02
-        return Piece(data, closed)
+        return FilteredPacket(data, closed)
 
 
 class ProRes:
@@ -161,10 +161,10 @@ class ProRes:
 
     header = b""
 
-    def take(self, data: bytes) -> Piece:
+    def take(self, data: bytes) -> FilteredPacket:
         """Return the packet, which is a group of its own."""
         whole = data[4:8] == b"icpf" and int.from_bytes(data[:4]) == len(data)
-        return Piece(data, closed=True, doubt="" if whole else "its packets hold more than pictures")
+        return FilteredPacket(data, closed=True, doubt="" if whole else "its packets hold more than pictures")
 
 
 def _joined(units: Iterable[bytes]) -> bytes:

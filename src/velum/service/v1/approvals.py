@@ -7,12 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from velum.errors import BadPlan
-from velum.jobs import Job, State
-from velum.jobs.reviews import WEIGHTS, Reviews, doubts, risk
-from velum.service.access import Access
-from velum.service.callers import Caller
-from velum.service.problems import Conflict, documented
-from velum.service.v1.counter import Counter
+from velum.jobs import JobRecord, State
+from velum.jobs.reviews import WEIGHTS, ApprovalStore, doubts, risk
+from velum.service.access import Authenticator
+from velum.service.callers import Principal
+from velum.service.problems import ConflictProblem, documented
+from velum.service.v1.counter import JobService
 from velum.service.v1.download import tag_of
 from velum.service.v1.jobs import shown
 from velum.service.v1.values import JobState
@@ -70,10 +70,10 @@ class Approvals(BaseModel):
     approve: Annotated[list[Approval], Field(min_length=1, max_length=MOST)]
 
 
-def routes(counter: Counter, access: Access, *, eyes: int = 1) -> APIRouter:
+def routes(counter: JobService, access: Authenticator, *, eyes: int = 1) -> APIRouter:
     """Return the endpoints; `eyes` is how many people must approve a result."""
     router = APIRouter(prefix="/reviews", tags=["Review"])
-    Reviewing = Annotated[Caller, Depends(access.require("review"))]  # noqa: N806 - a type
+    Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
 
     @router.get("", response_model=ReviewPage, response_class=JSONResponse, responses=documented())
     def queue(
@@ -85,7 +85,7 @@ def routes(counter: Counter, access: Access, *, eyes: int = 1) -> APIRouter:
     ) -> Response:
         """List results by risk: one's own, or with the scope operate everyone's; of the newest jobs. Takes review."""
         page = counter.list(caller, state=State.DONE, owner=None, after=after, limit=limit)
-        seen = Reviews(counter.office.open().database).of(page.jobs)
+        seen = ApprovalStore(counter.office.open().database).of(page.jobs)
         made = [one for job in page.jobs if (one := _review(counter, job, caller)) is not None]
         for one in made:
             one["approved"] = [approval.to_json() for approval in seen.get(one["job"]["id"], ())]
@@ -100,21 +100,21 @@ def routes(counter: Counter, access: Access, *, eyes: int = 1) -> APIRouter:
         for one in wanted.approve:
             job = counter.get(one.job, caller)
             if job.result is None or tag_of(job.result) != one.result:
-                raise Conflict(
+                raise ConflictProblem(
                     f"job {job.id} has another result by now, or none; nothing was approved: look again",
                     state=job.state.value,
                 )
             results[job.id] = job.result
         try:
-            Reviews(counter.office.open().database).approve(results, caller.name)
+            ApprovalStore(counter.office.open().database).approve(results, caller.name)
         except BadPlan as error:
-            raise Conflict(str(error)) from error
+            raise ConflictProblem(str(error)) from error
         return Response(status_code=204)
 
     return router
 
 
-def _review(counter: Counter, job: Job, caller: Caller) -> dict[str, Any] | None:
+def _review(counter: JobService, job: JobRecord, caller: Principal) -> dict[str, Any] | None:
     """Return what there is to doubt about a job; None for one that has no result any more."""
     report = counter.desk.report(job.id)
     if report is None or job.result is None:

@@ -11,20 +11,20 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from velum.errors import BadInput, BadPlan, VelumError
-from velum.findings import Findings
-from velum.jobs import Desk, Job, Page, State, Submission, Upload
+from velum.findings import Annotations
+from velum.jobs import JobListing, JobQueue, JobRecord, ResumableUpload, State, Submission
 from velum.jobs.desk import Taken
 from velum.jobs.uploads import Occupied
 from velum.jobs.values import Once
 from velum.plan import Plan
-from velum.remote.peers import Peers
-from velum.service.callers import Caller, Denied
-from velum.service.office import Office
-from velum.service.problems import Conflict, NotFound, Overtaken
+from velum.remote.peers import HttpClient
+from velum.service.callers import AccessDenied, Principal
+from velum.service.office import JobBackend
+from velum.service.problems import ConflictProblem, NotFoundProblem, Overtaken
 from velum.service.v1.download import tag_of
 from velum.service.v1.plans import Plans
-from velum.service.v1.uploads import theirs
-from velum.service.v1.values import JobWanted
+from velum.service.v1.uploads import owned_upload
+from velum.service.v1.values import JobRequest
 
 LOG = logging.getLogger("velum.service")
 
@@ -43,22 +43,22 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Counter:
+class JobService:
     """Where callers hand in jobs and ask for them. Called from several threads at once."""
 
-    office: Office
+    office: JobBackend
     plans: Plans
-    peers: Peers
+    peers: HttpClient
     allowed: Allowed
     most: int
     """Largest source that is fetched or taken, in bytes."""
 
     @property
-    def desk(self) -> Desk:
+    def desk(self) -> JobQueue:
         """The desk behind it."""
         return self.office.open().desk
 
-    def submit(self, wanted: JobWanted, caller: Caller, key: str | None = None) -> Job:
+    def submit(self, wanted: JobRequest, caller: Principal, key: str | None = None) -> JobRecord:
         """Have it done. What is wrong with it shows before the upload is taken; whatever fails leaves that here.
 
         A request that comes again with its `key` makes no second job.
@@ -72,7 +72,7 @@ class Counter:
         if (wanted.upload is None) == (wanted.url is None):
             raise BadInput("a job has either an upload or a url; give one of them")
         for upload in uploads:
-            self._check_whole(theirs(self.office, upload, caller))
+            self._check_whole(owned_upload(self.office, upload, caller))
         if wanted.regions is not None:
             self._check_regions(wanted.regions, submission.plan)
         source = self._fetched(str(wanted.url)) if wanted.upload is None else self._offered(wanted.upload)
@@ -83,42 +83,44 @@ class Counter:
             job = self.desk.submit(files, once=once, sole=wanted.upload is not None)
         except Taken as error:
             self._consumed(uploads[:1])
-            raise NotFound(f"upload {str(wanted.upload)[:40]!r} is not here: it was taken by a job") from error
+            raise NotFoundProblem(f"upload {str(wanted.upload)[:40]!r} is not here: it was taken by a job") from error
         self._consumed(uploads)
         return job
 
-    def get(self, job: str, caller: Caller) -> Job:
-        """Return a job of the caller; whoever may operate sees all. Raises `NotFound`."""
+    def get(self, job: str, caller: Principal) -> JobRecord:
+        """Return a job of the caller; whoever may operate sees all. Raises `NotFoundProblem`."""
         found = self.desk.get(job) if _ID.fullmatch(job) else None
         if found is None or (found.submission.owner != caller.name and "operate" not in caller.scopes):
-            raise NotFound(f"job {job[:40]!r} is not here: there never was one, or it was deleted")
+            raise NotFoundProblem(f"job {job[:40]!r} is not here: there never was one, or it was deleted")
         return found
 
-    def list(self, caller: Caller, *, state: State | None, owner: str | None, after: str | None, limit: int) -> Page:
+    def list(
+        self, caller: Principal, *, state: State | None, owner: str | None, after: str | None, limit: int
+    ) -> JobListing:
         """Return jobs: the caller's own, or with the scope operate those of `owner`, or everyone's."""
         if "operate" not in caller.scopes:
             if owner not in {None, caller.name}:
-                raise Denied(f"{caller.name} sees only their own jobs; those of others take the scope operate")
+                raise AccessDenied(f"{caller.name} sees only their own jobs; those of others take the scope operate")
             owner = caller.name
         return self.desk.list(state=state, owner=owner, after=after, limit=limit)
 
-    def cancel(self, job: str, caller: Caller) -> Job:
+    def cancel(self, job: str, caller: Principal) -> JobRecord:
         """Call a job off."""
         self.get(job, caller)
         return _there(self.desk.cancel(job), job)
 
-    def retry(self, job: str, caller: Caller, key: str | None = None) -> Job:
-        """Have a job done again, once for requests with the same key. Raises `Conflict` when it cannot be."""
+    def retry(self, job: str, caller: Principal, key: str | None = None) -> JobRecord:
+        """Have a job done again, once for requests with the same key. Raises `ConflictProblem` when it cannot be."""
         self.get(job, caller)
         try:
             return _there(self.desk.retry(job, once=_once(caller, key, f"retry {job}")), job)
         except BadPlan as error:
-            raise Conflict(str(error)) from error
+            raise ConflictProblem(str(error)) from error
 
-    def correct(self, job: str, sent: bytes, caller: Caller, *, match: str | None = None) -> Job:
+    def correct(self, job: str, sent: bytes, caller: Principal, *, match: str | None = None) -> JobRecord:
         """Take regions for those that the job is to hide; `match` is the tag of the ones that they were made from.
 
-        Raises `BadInput` when they cannot be of its source, `Conflict` while it is not at an end, `Overtaken`.
+        Raises `BadInput` when they cannot be of its source, `ConflictProblem` while it is not at an end, `Overtaken`.
         """
         now = self.get(job, caller)
         if match is not None and (now.regions is None or match not in {tag_of(now.regions), "*"}):
@@ -131,20 +133,20 @@ class Counter:
             return _there(self.desk.correct(job, key, before=None if match is None else now.regions), job)
         except BadPlan as error:
             self.office.open().store.delete(key)
-            raise Conflict(str(error)) from error
+            raise ConflictProblem(str(error)) from error
 
-    def render(self, job: str, caller: Caller, key: str | None = None) -> Job:
+    def render(self, job: str, caller: Principal, key: str | None = None) -> JobRecord:
         """Have a job done again with its regions as they are, once for requests with the same key.
 
-        Raises `Conflict` when it cannot be.
+        Raises `ConflictProblem` when it cannot be.
         """
         self.get(job, caller)
         try:
             return _there(self.desk.render(job, once=_once(caller, key, f"render {job}")), job)
         except BadPlan as error:
-            raise Conflict(str(error)) from error
+            raise ConflictProblem(str(error)) from error
 
-    def _check(self, sent: bytes, job: Job) -> None:
+    def _check(self, sent: bytes, job: JobRecord) -> None:
         findings = _findings(sent)
         self.plans.check(job.submission.plan, findings)
         if (report := self.desk.report(job.id)) is not None:
@@ -155,19 +157,21 @@ class Counter:
         store = self.office.open().store
         return key is not None and store.size(key) == len(sent) and b"".join(store.open(key)) == sent
 
-    def delete(self, job: str, caller: Caller) -> None:
+    def delete(self, job: str, caller: Principal) -> None:
         """Delete a job with all that belongs to it."""
         self.get(job, caller)
         self.office.delete(job)
 
-    def _submission(self, wanted: JobWanted, caller: Caller) -> Submission:
-        """Return the submission, without its files. Raises `BadPlan` and `Denied`."""
+    def _submission(self, wanted: JobRequest, caller: Principal) -> Submission:
+        """Return the submission, without its files. Raises `BadPlan` and `AccessDenied`."""
         if wanted.priority > 0 and "operate" not in caller.scopes:
-            raise Denied("a priority above 0 takes the scope operate; leave it out")
+            raise AccessDenied("a priority above 0 takes the scope operate; leave it out")
         if wanted.regions is None and "anonymize" not in caller.scopes:
-            raise Denied("a job without regions of one's own takes the scope anonymize; name an upload of regions")
+            raise AccessDenied(
+                "a job without regions of one's own takes the scope anonymize; name an upload of regions"
+            )
         if wanted.regions is not None and "review" not in caller.scopes:
-            raise Denied("regions take the scope review; leave them out")
+            raise AccessDenied("regions take the scope review; leave them out")
         if wanted.webhook is not None:
             if not self.allowed.webhooks:
                 raise BadPlan("webhooks are not allowed here; leave it out, and follow the job's events")
@@ -181,9 +185,9 @@ class Counter:
         name = wanted.name or (_name_of(wanted.url) if wanted.url else "upload")
         return Submission("", name, plan, owner=caller.name, priority=wanted.priority, webhook=wanted.webhook)
 
-    def _check_whole(self, at: Upload) -> None:
+    def _check_whole(self, at: ResumableUpload) -> None:
         if at.size is not None and at.offset < at.size:
-            raise Conflict(f"upload {at.id} is at byte {at.offset} of {at.size}; send the rest first")
+            raise ConflictProblem(f"upload {at.id} is at byte {at.offset} of {at.size}; send the rest first")
 
     def _check_regions(self, upload: str, plan: Plan) -> None:
         """Raise `BadInput` when an upload is no file of regions, `BadPlan` when they do not go with the plan."""
@@ -210,7 +214,7 @@ class Counter:
         return self.office.open().store.put([answer.body], most=self.most).key
 
 
-def _once(caller: Caller, key: str | None, asked: str) -> Once | None:
+def _once(caller: Principal, key: str | None, asked: str) -> Once | None:
     return None if key is None else Once(caller.name, key, hashlib.sha256(asked.encode()).hexdigest())
 
 
@@ -219,22 +223,22 @@ def _occupied() -> Iterator[None]:
     try:
         yield
     except Occupied as error:
-        raise Conflict(str(error)) from error
+        raise ConflictProblem(str(error)) from error
 
 
-def _findings(sent: bytes) -> Findings:
+def _findings(sent: bytes) -> Annotations:
     """Return the findings of a file of regions. Raises `BadInput` when it is none."""
     try:
-        return Findings.from_json(json.loads(sent))
+        return Annotations.from_json(json.loads(sent))
     except (ValueError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(f"the regions are not valid JSON: {error}; send them again") from error
 
 
-def _there(job: Job | None, name: str) -> Job:
+def _there(job: JobRecord | None, name: str) -> JobRecord:
     if job is None:
-        raise NotFound(f"job {name} is not here any more: it was deleted")
+        raise NotFoundProblem(f"job {name} is not here any more: it was deleted")
     return job
 
 

@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from velum.jobs import Job, State, Store
-from velum.jobs.store import Chunks, missing
+from velum.jobs import JobRecord, State, Store
+from velum.jobs.store import ByteRange, missing
 from velum.media.sniff import SUFFIXES
-from velum.service.problems import Conflict, Expired, NotSatisfiable
+from velum.service.problems import ConflictProblem, ExpiredProblem, NotSatisfiable
 from velum.service.v1.studio import KINDS
 
 VIDEO_KINDS = {
@@ -30,7 +30,7 @@ _ONE_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.ASCII)
 class _Download(StreamingResponse):
     """Chunks of a file, which is closed though the client leaves in the middle."""
 
-    def __init__(self, chunks: Chunks, status: int, headers: Mapping[str, str], kind: str) -> None:
+    def __init__(self, chunks: ByteRange, status: int, headers: Mapping[str, str], kind: str) -> None:
         super().__init__(chunks, status, headers, kind)
         self._chunks = chunks
 
@@ -41,28 +41,28 @@ class _Download(StreamingResponse):
             await run_in_threadpool(self._chunks.close)
 
 
-def result_of(job: Job, store: Store, request: Request) -> Response:
-    """Return the result of a job. Raises `Conflict` before it is done, `Expired` after it has been deleted."""
+def result_of(job: JobRecord, store: Store, request: Request) -> Response:
+    """Return the result of a job. Raises `ConflictProblem` before it is done, `ExpiredProblem` once it is deleted."""
     if job.state is not State.DONE:
-        raise Conflict(f"job {job.id} is {job.state}; it has a result when it is done", state=job.state.value)
+        raise ConflictProblem(f"job {job.id} is {job.state}; it has a result when it is done", state=job.state.value)
     if job.result is None:
-        raise Expired(f"the result of job {job.id} has been deleted after its time; hand the source in again")
+        raise ExpiredProblem(f"the result of job {job.id} has been deleted after its time; hand the source in again")
     return _sent(store, job.result, job.result_name or "result", request)
 
 
-def source_of(job: Job, store: Store, request: Request) -> Response:
-    """Return the source of a job. Raises `Expired` after it has been deleted."""
+def source_of(job: JobRecord, store: Store, request: Request) -> Response:
+    """Return the source of a job. Raises `ExpiredProblem` after it has been deleted."""
     if not job.source_kept:
-        raise Expired(f"the source of job {job.id} has been deleted after its time")
+        raise ExpiredProblem(f"the source of job {job.id} has been deleted after its time")
     return _sent(store, job.submission.source, job.submission.name, request)
 
 
-def regions_of(job: Job, store: Store, request: Request) -> Response:
-    """Return the regions of a job. Raises `Conflict` before it has any, `Expired` after they have been deleted."""
+def regions_of(job: JobRecord, store: Store, request: Request) -> Response:
+    """Return the regions of a job. Raises `ConflictProblem` before it has any, `ExpiredProblem` once deleted."""
     if job.regions is None and job.state is State.DONE:
-        raise Expired(f"the regions of job {job.id} have been deleted after their time")
+        raise ExpiredProblem(f"the regions of job {job.id} have been deleted after their time")
     if job.regions is None:
-        raise Conflict(f"job {job.id} is {job.state}; it has regions when it is done", state=job.state.value)
+        raise ConflictProblem(f"job {job.id} is {job.state}; it has regions when it is done", state=job.state.value)
     return _sent(store, job.regions, f"{PurePath(job.submission.name).stem}.regions.json", request)
 
 

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from velum.bmw.routes import note
-from velum.bmw.workers import Workers
+from velum.bmw.workers import RequestThreads
 from velum.findings import FORMAT
 from velum.service.problems import documented
-from velum.service.v1.intake import Sent, sent
+from velum.service.v1.intake import ReceivedImage, sent
 from velum.service.v1.plans import Plans
-from velum.service.v1.studio import KINDS, Hidden, Studio, digest
+from velum.service.v1.studio import KINDS, HiddenImage, ImageService, digest
 
 FIELDS = ("plan",)
 
@@ -61,9 +61,9 @@ _FINDINGS_EXAMPLE: Mapping[str, Any] = {
 class Images:
     """What the endpoints work with. `most` is the largest picture, in bytes."""
 
-    studio: Studio
+    studio: ImageService
     plans: Plans
-    workers: Workers
+    workers: RequestThreads
     most: int
 
     async def hidden(self, request: Request) -> Response:
@@ -71,7 +71,7 @@ class Images:
         came = await sent(request, "image", FIELDS, self.most)
         both = accepts(request, "multipart/mixed")
 
-        def answer(made: Hidden) -> Response:
+        def answer(made: HiddenImage) -> Response:
             note(request, hidden=len(made.report.hidden))
             headers = {
                 "x-velum-hidden": str(len(made.report.hidden)), "x-velum-report": digest(made.report),
@@ -89,7 +89,7 @@ class Images:
         found = await self.workers.run(request, lambda gone: self.studio.locate(came.data, self._plan(came), gone))
         return JSONResponse(found.to_json(), headers={"cache-control": "no-store"})
 
-    def _plan(self, came: Sent) -> Any:
+    def _plan(self, came: ReceivedImage) -> Any:
         return self.plans.of(came.fields.get("plan"))
 
 
@@ -130,7 +130,7 @@ def accepts(request: Request, kind: str) -> bool:
     return kind in named
 
 
-def parts(made: Hidden, headers: Mapping[str, str], kind: str) -> Response:
+def parts(made: HiddenImage, headers: Mapping[str, str], kind: str) -> Response:
     """Return an answer of two parts (RFC 2046): the report, then the picture."""
     report = json.dumps(made.report.to_json()).encode()
     both = (

@@ -19,14 +19,14 @@ FORM_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sent:
+class ReceivedImage:
     """What came: the picture's file, and the other fields."""
 
     data: bytes
     fields: Mapping[str, str]
 
 
-async def sent(request: Request, field: str, others: Collection[str], most: int, *, bare: bool = True) -> Sent:
+async def sent(request: Request, field: str, others: Collection[str], most: int, *, bare: bool = True) -> ReceivedImage:
     """Return the file of a form's `field` with its `others`, or with `bare` also the body itself.
 
     Raises `LimitExceeded` when it has more than `most` bytes, `Malformed`, and `Unsupported` for another kind of body.
@@ -38,7 +38,9 @@ async def sent(request: Request, field: str, others: Collection[str], most: int,
         if twice := _repeated([name for name, _ in request.query_params.multi_items() if name in others]):
             raise Malformed(_TWICE.format(", ".join(map(repr, twice))))
         data = b"".join([chunk async for chunk in bounded(request, most)])
-        return Sent(data, {name: request.query_params[name] for name in others if name in request.query_params})
+        return ReceivedImage(
+            data, {name: request.query_params[name] for name in others if name in request.query_params}
+        )
     also = ", or the file itself as image/... or application/octet-stream" if bare else ""
     raise Unsupported(f"a body of {kind[:80]!r} is not taken here; send multipart/form-data with {field!r}{also}")
 
@@ -50,7 +52,7 @@ class _InMemory(MultiPartParser):
         super().__init__(headers, stream, max_files=fields, max_fields=fields, max_part_size=FORM_BYTES)
 
 
-async def _of_form(request: Request, field: str, others: Collection[str], most: int) -> Sent:
+async def _of_form(request: Request, field: str, others: Collection[str], most: int) -> ReceivedImage:
     try:
         form = await _InMemory(request.headers, bounded(request, most + FORM_BYTES), 1 + len(others)).parse()
     except MultiPartException as error:
@@ -61,7 +63,7 @@ async def _of_form(request: Request, field: str, others: Collection[str], most: 
         await form.close()
 
 
-def _taken(form: FormData, field: str, others: Collection[str], most: int) -> Sent:
+def _taken(form: FormData, field: str, others: Collection[str], most: int) -> ReceivedImage:
     if twice := _repeated([name for name, _ in form.multi_items()]):
         raise Malformed(_TWICE.format(", ".join(map(repr, twice))))
     if unknown := sorted(set(form) - {field, *others}):
@@ -72,7 +74,7 @@ def _taken(form: FormData, field: str, others: Collection[str], most: int) -> Se
     data = file.file.read()
     if len(data) > most:
         raise LimitExceeded("bytes", len(data), most, "the picture")
-    return Sent(data, {name: _text(form[name]) for name in others if name in form})
+    return ReceivedImage(data, {name: _text(form[name]) for name in others if name in form})
 
 
 def _repeated(names: list[str]) -> list[str]:

@@ -11,18 +11,18 @@ from fastapi import Path as InPath
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import JSONResponse, Response
 
-from velum.bmw.gate import Busy
+from velum.bmw.gate import Overloaded
 from velum.bmw.routes import note
 from velum.errors import Unavailable
-from velum.jobs import Job, State
+from velum.jobs import JobRecord, State
 from velum.jobs.desk import MOST
-from velum.jobs.reviews import Reviews
-from velum.service.access import Access
-from velum.service.callers import SCOPES, Caller
-from velum.service.problems import Conflict, documented
-from velum.service.v1.counter import Counter
+from velum.jobs.reviews import ApprovalStore
+from velum.service.access import Authenticator
+from velum.service.callers import SCOPES, Principal
+from velum.service.problems import ConflictProblem, documented
+from velum.service.v1.counter import JobService
 from velum.service.v1.download import result_of
-from velum.service.v1.values import JobPage, JobState, JobWanted
+from velum.service.v1.values import JobPage, JobRequest, JobState
 
 LOOK_SECONDS = 0.5
 """How often is looked whether a job that is watched has changed."""
@@ -56,27 +56,31 @@ _REPORT: Mapping[str, Any] = {
 }
 
 
-def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[[], bool] = lambda: False) -> APIRouter:
+def routes(
+    counter: JobService, access: Authenticator, *, watchers: int, ending: Callable[[], bool] = lambda: False
+) -> APIRouter:
     """Return the endpoints; `watchers` is how many may follow jobs at a time: each of them holds a connection.
 
     When `ending` says that the service ends, they are let go.
     """
     router = APIRouter(prefix="/jobs", tags=["Jobs"])
-    Asking = Annotated[Caller, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
-    Looking = Annotated[Caller, Depends(access.require(*SCOPES))]  # noqa: N806 - a type
+    Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
+    Looking = Annotated[Principal, Depends(access.require(*SCOPES))]  # noqa: N806 - a type
 
-    def found(job: JobId, caller: Looking, request: Request) -> Job:
+    def found(job: JobId, caller: Looking, request: Request) -> JobRecord:
         one = counter.get(job, caller)
         note(request, job=one.id, plan=one.submission.plan.digest)
         return one
 
-    Theirs = Annotated[Job, Depends(found)]  # noqa: N806 - a type
+    Theirs = Annotated[JobRecord, Depends(found)]  # noqa: N806 - a type
     watching = 0
 
-    async def watched(job: Theirs) -> AsyncIterator[Job]:
+    async def watched(job: Theirs) -> AsyncIterator[JobRecord]:
         nonlocal watching
         if watching >= watchers:
-            raise Busy(f"{watchers} jobs are being watched, which is as many as may be; ask for the job now and then")
+            raise Overloaded(
+                f"{watchers} jobs are being watched, which is as many as may be; ask for the job now and then"
+            )
         watching += 1
         try:
             yield job
@@ -86,7 +90,7 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
     state: dict[str, Any] = {"response_model": JobState, "response_class": JSONResponse}
 
     @router.post("", status_code=201, responses=documented(404, 409), **state)
-    def submit(wanted: JobWanted, caller: Asking, request: Request, idempotency_key: Key = None) -> Response:
+    def submit(wanted: JobRequest, caller: Asking, request: Request, idempotency_key: Key = None) -> Response:
         """Hand in a job: an image or a video to be hidden in as the plan says. What fails leaves the upload here."""
         job = counter.submit(wanted, caller, idempotency_key)
         note(request, job=job.id, plan=job.submission.plan.digest)
@@ -110,7 +114,7 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
         return JSONResponse(shown(job, caller), headers={"cache-control": "no-store"})
 
     @router.get("/{job}/events", response_class=EventSourceResponse, responses={**documented(404), 200: dict(_EVENT)})
-    async def events(job: Annotated[Job, Depends(watched)], caller: Looking) -> AsyncIterator[ServerSentEvent]:
+    async def events(job: Annotated[JobRecord, Depends(watched)], caller: Looking) -> AsyncIterator[ServerSentEvent]:
         """Follow a job: frames done, frames a second, time left. Ends with it."""
         async for event in _watched(counter, job, caller, ending):
             yield event
@@ -140,8 +144,10 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
         """Fetch the report of a job that is done."""
         told = counter.desk.report(job.id)
         if told is None:
-            raise Conflict(f"job {job.id} is {job.state}; it has a report when it is done", state=job.state.value)
-        seen = Reviews(counter.office.open().database).of([job]).get(job.id, ())
+            raise ConflictProblem(
+                f"job {job.id} is {job.state}; it has a report when it is done", state=job.state.value
+            )
+        seen = ApprovalStore(counter.office.open().database).of([job]).get(job.id, ())
         return JSONResponse({**told, "reviewers": [one.to_json() for one in seen]} if seen else told)
 
     @router.delete("/{job}", status_code=204, responses=documented(404), response_class=Response)
@@ -153,16 +159,16 @@ def routes(counter: Counter, access: Access, *, watchers: int, ending: Callable[
     return router
 
 
-def shown(job: Job, caller: Caller) -> dict[str, Any]:
+def shown(job: JobRecord, caller: Principal) -> dict[str, Any]:
     """Return the job as its caller may see it: what went wrong inside the service is its operator's concern."""
     return job.to_json(inner="operate" in caller.scopes)
 
 
 async def _watched(
-    counter: Counter, job: Job, caller: Caller, ending: Callable[[], bool]
+    counter: JobService, job: JobRecord, caller: Principal, ending: Callable[[], bool]
 ) -> AsyncIterator[ServerSentEvent]:
     """Yield the job, and again each time that it has changed, up to its end or that of the service."""
-    last: Job | None = None
+    last: JobRecord | None = None
     while not ending():
         try:
             now = await anyio.to_thread.run_sync(counter.desk.get, job.id)

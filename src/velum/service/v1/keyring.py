@@ -10,16 +10,16 @@ from starlette.responses import JSONResponse, Response
 
 from velum.bmw.routes import note
 from velum.errors import BadPlan
-from velum.service.access import Access
-from velum.service.callers import Caller, Scope
-from velum.service.keys import NAME, Key, Keys
-from velum.service.problems import Conflict, NotFound, documented
+from velum.service.access import Authenticator
+from velum.service.callers import Principal, Scope
+from velum.service.keys import NAME, ApiKey, ApiKeys
+from velum.service.problems import ConflictProblem, NotFoundProblem, documented
 
 _DAY = 86_400
 _STORED = {"cache-control": "no-store"}
 
 
-class KeyWanted(BaseModel):
+class KeyRequest(BaseModel):
     """A key that is to be made."""
 
     model_config = ConfigDict(extra="forbid")
@@ -62,10 +62,10 @@ class KeyList(BaseModel):
     required: bool
 
 
-def routes(keys: Keys, access: Access) -> APIRouter:
+def routes(keys: ApiKeys, access: Authenticator) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter(prefix="/keys", tags=["Keys"])
-    Operating = Annotated[Caller, Depends(access.require("operate"))]  # noqa: N806 - a type
+    Operating = Annotated[Principal, Depends(access.require("operate"))]  # noqa: N806 - a type
 
     @router.get("", response_model=KeyList, response_class=JSONResponse, responses=documented())
     def listed(_: Operating) -> Response:
@@ -79,10 +79,10 @@ def routes(keys: Keys, access: Access) -> APIRouter:
     def restricted() -> None:
         # A key that a stranger made while nobody was asked would open the door later.
         if not access.required:
-            raise Conflict("nobody is asked for a key here, so none is made or taken back; use velum keys add")
+            raise ConflictProblem("nobody is asked for a key here, so none is made or taken back; use velum keys add")
 
     @router.post("", status_code=201, response_model=KeyMade, response_class=JSONResponse, responses=documented(409))
-    def add(wanted: KeyWanted, _: Operating, request: Request) -> Response:
+    def add(wanted: KeyRequest, _: Operating, request: Request) -> Response:
         """Make a key. Its secret is in this answer and nowhere else. Takes the scope operate."""
         restricted()
         expires = None if wanted.days is None else time.time() + wanted.days * _DAY
@@ -103,13 +103,13 @@ def routes(keys: Keys, access: Access) -> APIRouter:
         try:
             note(request, key=keys.revoke(key).id)
         except BadPlan as error:
-            raise NotFound(f"there is no key {key}; GET /v1/keys lists which there are") from error
+            raise NotFoundProblem(f"there is no key {key}; GET /v1/keys lists which there are") from error
         return Response(status_code=204)
 
     return router
 
 
-def _shown(key: Key) -> dict[str, Any]:
+def _shown(key: ApiKey) -> dict[str, Any]:
     values = key.to_json() | {"state": key.state(time.time())}
     del values["sha256"]
     return values

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from velum.locate.asset import Model, Web, Wheel
 from velum.locate.fetch.web import answers
 from velum.locate.models import catalog
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 PROBE_SECONDS = 4.0
 """How long the server of a model's weights may be silent before its models count as not to be had."""
@@ -25,7 +25,7 @@ class Obtainable:
     One address for each server is asked. Package indexes are taken to be there: velum itself came from one.
     """
 
-    host: Host
+    host: RuntimeConfig
     probe: Callable[[str], bool] = lambda url: answers(url, PROBE_SECONDS)
     clock: Callable[[], float] = time.monotonic
     _known: Mapping[str, bool] | None = None

@@ -15,17 +15,17 @@ from velum.locate.asset import Model
 from velum.locate.choose import findings
 from velum.locate.models import catalog
 from velum.locate.models import default as default_model
-from velum.plugins import Host, load, names, options_of
+from velum.plugins import RuntimeConfig, load, names, options_of
 from velum.service.problems import documented
 from velum.service.v1.obtainable import Obtainable
 from velum.service.v1.plans import Plans, summary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Offered:
+class Capabilities:
     """What the operator has."""
 
-    host: Host
+    host: RuntimeConfig
     plans: Plans
     obtainable: Obtainable
     _right: set[str] = field(default_factory=set, init=False)
@@ -78,7 +78,7 @@ class Offered:
         return True
 
 
-def routes(offered: Offered) -> APIRouter:
+def routes(offered: Capabilities) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter(tags=["Offered"], default_response_class=JSONResponse)
 

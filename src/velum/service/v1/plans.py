@@ -11,9 +11,9 @@ from typing import Any
 from velum.bmw import asked
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, Unavailable, VelumError
-from velum.findings import Findings
+from velum.findings import Annotations
 from velum.plan import Plan
-from velum.use import Use
+from velum.use import PartSpec
 
 LOG = logging.getLogger("velum.service")
 
@@ -72,7 +72,7 @@ class Plans:
             except BadPlan as error:
                 LOG.warning("a plan cannot be used", extra={"facts": {"cause": str(error)}})
 
-    def check(self, plan: Plan, regions: Findings | None = None) -> None:
+    def check(self, plan: Plan, regions: Annotations | None = None) -> None:
         """Raise `BadPlan` for names, options and labels that do not exist, or that callers may not give in regions.
 
         That weights are missing here is no mistake of the plan: whoever does the job may have them.
@@ -112,7 +112,7 @@ def _refuse_places(plan: Plan) -> None:
         _refuse_options(rule.hide)
 
 
-def _refuse_options(use: Use) -> None:
+def _refuse_options(use: PartSpec) -> None:
     for key, value in use.options.items():
         if key in CLOSED or any(isinstance(text, str) and _PLACE.search(text) for text in _flat(value)):
             raise BadPlan(f"option {key} of {use.name} may be given only in plans of the operator; leave it out")

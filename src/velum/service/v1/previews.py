@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from velum.bmw.workshop import Workshop
+from velum.bmw.workshop import ScratchDirs
 from velum.errors import VelumError
 from velum.limits import Limits
 from velum.media.video.preview import preview
@@ -41,7 +41,7 @@ class _Made:
 class Previews:
     """Makes one at a time, in a folder of `workshop`. `there` tells by the id of a job whether its source is kept."""
 
-    workshop: Workshop
+    workshop: ScratchDirs
     limits: Limits
     there: Callable[[str], bool]
     _made: dict[str, _Made] = field(default_factory=dict)

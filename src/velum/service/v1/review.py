@@ -11,17 +11,17 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from velum.bmw.routes import note
 from velum.findings import FORMAT
-from velum.jobs import Job, Store
+from velum.jobs import JobRecord, Store
 from velum.region import Box, Region
-from velum.service.access import Access
-from velum.service.callers import Caller
-from velum.service.problems import Conflict, Expired, documented
-from velum.service.v1.counter import REGIONS_BYTES, Counter
+from velum.service.access import Authenticator
+from velum.service.callers import Principal
+from velum.service.problems import ConflictProblem, ExpiredProblem, documented
+from velum.service.v1.counter import REGIONS_BYTES, JobService
 from velum.service.v1.download import regions_of, source_of, tag_of
 from velum.service.v1.intake import bounded
 from velum.service.v1.jobs import RANGES, JobId, Key, shown
 from velum.service.v1.previews import Previews
-from velum.service.v1.studio import Studio
+from velum.service.v1.studio import ImageService
 from velum.service.v1.values import JobState
 
 _REGIONS: Mapping[str, Any] = {
@@ -51,7 +51,7 @@ _PUT_REGIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-class FollowWanted(BaseModel):
+class FollowRequest(BaseModel):
     """A thing in one frame of a video, which is to be followed."""
 
     model_config = ConfigDict(extra="forbid")
@@ -71,21 +71,21 @@ class PreviewState(BaseModel):
     error: str | None
 
 
-def routes(counter: Counter, studio: Studio, previews: Previews, access: Access) -> APIRouter:
+def routes(counter: JobService, studio: ImageService, previews: Previews, access: Authenticator) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter(prefix="/jobs", tags=["Review"])
-    Asking = Annotated[Caller, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
-    Reviewing = Annotated[Caller, Depends(access.require("review"))]  # noqa: N806 - a type
+    Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
+    Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
     state: dict[str, Any] = {"response_model": JobState, "response_class": JSONResponse}
 
-    def found(job: str, caller: Caller, request: Request) -> Job:
+    def found(job: str, caller: Principal, request: Request) -> JobRecord:
         one = counter.get(job, caller)
         note(request, job=one.id, plan=one.submission.plan.digest)
         return one
 
-    def kept(job: Job) -> Store:
+    def kept(job: JobRecord) -> Store:
         if not job.source_kept:
-            raise Expired(f"the source of job {job.id} has been deleted after its time")
+            raise ExpiredProblem(f"the source of job {job.id} has been deleted after its time")
         return counter.office.open().store
 
     @router.get("/{job}/source", responses={**RANGES, **documented(404, 410, 416)}, response_class=Response)
@@ -121,7 +121,7 @@ def routes(counter: Counter, studio: Studio, previews: Previews, access: Access)
         return JSONResponse(shown(made, caller), headers=tag)
 
     @router.post("/{job}/follow", responses={200: dict(_FOLLOWED), **documented(404, 410)}, response_class=JSONResponse)
-    def follow(job: JobId, wanted: FollowWanted, caller: Reviewing, request: Request) -> Response:
+    def follow(job: JobId, wanted: FollowRequest, caller: Reviewing, request: Request) -> Response:
         """Follow a thing from one frame of the source, by what it looks like, up to 10 s before and after.
 
         The answer has the form of a file of regions; nothing is kept. Takes the scope review.
@@ -143,12 +143,12 @@ def routes(counter: Counter, studio: Studio, previews: Previews, access: Access)
         fetch = partial(kept(one).fetch, one.submission.source)
         return JSONResponse(previews.ask(one.id, one.submission.name, fetch), headers={"cache-control": "no-store"})
 
-    def film(job: str, caller: Caller, request: Request) -> Response:
+    def film(job: str, caller: Principal, request: Request) -> Response:
         one = found(job, caller, request)
         kept(one)
         file = previews.file(one.id)
         if file is None:
-            raise Conflict("there is no preview yet; POST to this address has one made", state=one.state.value)
+            raise ConflictProblem("there is no preview yet; POST to this address has one made", state=one.state.value)
         return FileResponse(file, media_type="video/mp4", headers={"cache-control": "private, no-store"})
 
     filmed: dict[str, Any] = {"responses": {**RANGES, **documented(404, 409, 410, 416)}, "response_class": Response}

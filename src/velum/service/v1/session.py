@@ -5,18 +5,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from velum.service.access import COOKIE, Access, secret_of
-from velum.service.callers import SCOPES, Caller
+from velum.service.access import COOKIE, Authenticator, secret_of
+from velum.service.callers import SCOPES, Principal
 from velum.service.problems import documented
 
 SECONDS = 3600
 """How long the cookie is kept. The key is looked up with each request, so one that is taken back ends with it."""
 
 
-def routes(access: Access) -> APIRouter:
+def routes(access: Authenticator) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter(prefix="/session", tags=["Jobs"])
-    Asking = Annotated[Caller, Depends(access.require(*SCOPES))]  # noqa: N806 - a type
+    Asking = Annotated[Principal, Depends(access.require(*SCOPES))]  # noqa: N806 - a type
 
     @router.post("", status_code=204, responses=documented(), response_class=Response)
     def begin(_: Asking, request: Request) -> Response:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
-from velum.service.problems import Conflict
+from velum.service.problems import ConflictProblem
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +37,7 @@ class UploadTurns:
 
 
 async def pieces(request: Request, stop: asyncio.Event) -> AsyncIterator[bytes]:
-    """Yield the body as it comes. Raises `Conflict` as soon as `stop` is set, and what reading the body raises."""
+    """Yield the body as it comes. Raises `ConflictProblem` once `stop` is set, and what reading raises."""
     stream = request.stream()
     stopping = asyncio.ensure_future(stop.wait())
     try:
@@ -46,7 +46,7 @@ async def pieces(request: Request, stop: asyncio.Event) -> AsyncIterator[bytes]:
             await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 coming.cancel()
-                raise Conflict("another request goes on with this upload; this one was ended")
+                raise ConflictProblem("another request goes on with this upload; this one was ended")
             if (piece := await coming) is None:
                 return
             yield piece

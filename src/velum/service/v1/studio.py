@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from velum.bmw import local
-from velum.bmw.anonymizer import Gone
-from velum.bmw.gate import Gate
-from velum.bmw.workshop import Workshop
+from velum.bmw.anonymizer import ClientGone
+from velum.bmw.gate import Admission
+from velum.bmw.workshop import ScratchDirs
 from velum.engine.engine import Engine
 from velum.errors import BadInput, OutputFailed
-from velum.findings import Findings
-from velum.media import Held
+from velum.findings import Annotations
+from velum.media import BytesSource
 from velum.media.sniff import SUFFIXES, VIDEO_HEAD_BYTES, format_of, video_format_of
 from velum.plan import Plan
 from velum.region import Region
@@ -37,7 +37,7 @@ _CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hidden:
+class HiddenImage:
     """A picture in which everything is hidden that was asked for, in the format that it came in."""
 
     data: bytes
@@ -50,38 +50,38 @@ class Hidden:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Studio:
+class ImageService:
     """Works on pictures with one engine. Called from several threads at once.
 
     What comes in stays in memory; what goes out lies in a folder of `workshop` for a moment.
     """
 
     engine: Engine
-    gate: Gate
-    workshop: Workshop
+    gate: Admission
+    workshop: ScratchDirs
 
-    def hide(self, data: bytes, plan: Plan, gone: threading.Event) -> Hidden:
-        """Return the picture with everything hidden that the plan names. Raises as `Engine.hide` does, and `Busy`."""
+    def hide(self, data: bytes, plan: Plan, gone: threading.Event) -> HiddenImage:
+        """Return the picture with everything hidden that the plan names. Raises as `Engine.hide` does, and `Overloaded`."""
         suffix = suffix_of(data)
         with self._working(gone), self.workshop.folder() as folder:
             target = folder / f"hidden{suffix}"
-            report = self.engine.hide(Held(NAME, data), target, plan)
+            report = self.engine.hide(BytesSource(NAME, data), target, plan)
             try:
                 hidden = target.read_bytes()
             except OSError as error:
                 raise OutputFailed(f"cannot read back {target}: {error.strerror or error}") from error
-        return Hidden(hidden, replace(report, source=None, target=None))
+        return HiddenImage(hidden, replace(report, source=None, target=None))
 
-    def locate(self, data: bytes, plan: Plan, gone: threading.Event) -> Findings:
+    def locate(self, data: bytes, plan: Plan, gone: threading.Event) -> Annotations:
         """Return what the plan's rules would hide. Raises as `hide` does."""
         suffix_of(data)
         with self._working(gone):
-            return self.engine.locate(Held(NAME, data), plan)
+            return self.engine.locate(BytesSource(NAME, data), plan)
 
-    def follow(self, fetched: Callable[[Path], Path], name: str, frame: int, region: Region) -> Findings:
+    def follow(self, fetched: Callable[[Path], Path], name: str, frame: int, region: Region) -> Annotations:
         """Return where a thing in one frame of a video is; `fetched` gets its file into a folder, or says where it is.
 
-        Raises as `Engine.follow` does, with `name` for the file, and `Busy`.
+        Raises as `Engine.follow` does, with `name` for the file, and `Overloaded`.
         """
         with self._working(threading.Event()), self.workshop.folder() as folder:
             source = fetched(folder)
@@ -94,7 +94,7 @@ class Studio:
     def _working(self, gone: threading.Event) -> Iterator[None]:
         with self.gate.admitted(frozenset({local.URL})), self.gate.working():
             if gone.is_set():
-                raise Gone("the client went away, or the service ends")
+                raise ClientGone("the client went away, or the service ends")
             yield
 
 

@@ -17,13 +17,13 @@ from starlette.responses import JSONResponse, Response
 
 from velum.bmw.routes import note
 from velum.errors import BadInput
-from velum.jobs import Upload
-from velum.service.access import Access
-from velum.service.callers import Caller
-from velum.service.office import Office
-from velum.service.problems import Conflict, Malformed, NotFound, documented
+from velum.jobs import ResumableUpload
+from velum.service.access import Authenticator
+from velum.service.callers import Principal
+from velum.service.office import JobBackend
+from velum.service.problems import ConflictProblem, Malformed, NotFoundProblem, documented
 from velum.service.v1.streams import UploadTurns, pieces
-from velum.service.v1.values import UploadState, UploadWanted
+from velum.service.v1.values import UploadRequest, UploadState
 
 CHUNK = 1 << 20
 """Bytes that are written at a time."""
@@ -34,63 +34,63 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.AS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Receiving:
+class UploadService:
     """What the endpoints work with. `streams` is how many uploads may be sent at a time."""
 
-    office: Office
+    office: JobBackend
     streams: int
 
-    def begin(self, wanted: UploadWanted, caller: Caller) -> Upload:
+    def begin(self, wanted: UploadRequest, caller: Principal) -> ResumableUpload:
         """Return a new upload."""
         return self.office.open().uploads.begin(size=wanted.size, sha256=wanted.sha256, owner=caller.name)
 
-    def get(self, upload: str, caller: Caller) -> Upload:
-        """Return an upload of the caller. Raises `NotFound`."""
-        return theirs(self.office, upload, caller)
+    def get(self, upload: str, caller: Principal) -> ResumableUpload:
+        """Return an upload of the caller. Raises `NotFoundProblem`."""
+        return owned_upload(self.office, upload, caller)
 
-    def discard(self, upload: str, caller: Caller) -> None:
+    def discard(self, upload: str, caller: Principal) -> None:
         """Delete what came of an upload."""
-        theirs(self.office, upload, caller)
+        owned_upload(self.office, upload, caller)
         rooms = self.office.open()
         try:
             key = rooms.uploads.discard(upload)
         except BadInput as error:
-            raise Conflict(str(error)) from error
+            raise ConflictProblem(str(error)) from error
         if key is not None:
             rooms.desk.release(key)
 
-    def append(self, upload: str, offset: int, caller: Caller, chunks: Iterator[bytes]) -> Upload:
-        """Write on at `offset`. Raises `Conflict` when the upload is elsewhere, or someone else writes."""
+    def append(self, upload: str, offset: int, caller: Principal, chunks: Iterator[bytes]) -> ResumableUpload:
+        """Write on at `offset`. Raises `ConflictProblem` when the upload is elsewhere, or someone else writes."""
         uploads = self.office.open().uploads
-        at = theirs(self.office, upload, caller)
+        at = owned_upload(self.office, upload, caller)
         if offset != at.offset:
             raise _elsewhere(at, f"upload {upload} is at byte {at.offset}, not {offset}; continue there")
         try:
             return uploads.append(upload, offset, chunks)
         except BadInput as error:
-            raise _elsewhere(theirs(self.office, upload, caller), str(error)) from error
+            raise _elsewhere(owned_upload(self.office, upload, caller), str(error)) from error
 
 
-def theirs(office: Office, upload: str, caller: Caller) -> Upload:
-    """Return the upload of that id when it is the caller's, or the caller may see all. Raises `NotFound`."""
+def owned_upload(office: JobBackend, upload: str, caller: Principal) -> ResumableUpload:
+    """Return the upload of that id when it is the caller's, or the caller may see all. Raises `NotFoundProblem`."""
     at = office.open().uploads.get(upload)
     if at is None or (at.owner != caller.name and "operate" not in caller.scopes):
-        raise NotFound(f"upload {upload[:40]!r} is not here: it was taken by a job, discarded or never begun")
+        raise NotFoundProblem(f"upload {upload[:40]!r} is not here: it was taken by a job, discarded or never begun")
     return at
 
 
-def routes(receiving: Receiving, access: Access) -> APIRouter:
+def routes(receiving: UploadService, access: Authenticator) -> APIRouter:
     """Return the endpoints."""
     router = APIRouter(prefix="/uploads", tags=["Uploads"])
-    Asking = Annotated[Caller, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
+    Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
     limiter: list[anyio.CapacityLimiter] = []
     turns = UploadTurns()
     state: dict[str, Any] = {"response_model": UploadState, "response_class": JSONResponse}
 
     @router.post("", status_code=201, responses=documented(400), **state)
-    def begin(caller: Asking, wanted: Annotated[UploadWanted | None, Body()] = None) -> Response:
+    def begin(caller: Asking, wanted: Annotated[UploadRequest | None, Body()] = None) -> Response:
         """Begin an upload; its bytes are sent with PUT."""
-        made = receiving.begin(wanted or UploadWanted(), caller)
+        made = receiving.begin(wanted or UploadRequest(), caller)
         return _answer(made, 201, {"location": f"/v1/uploads/{made.id}"})
 
     @router.get("/{upload}", responses=documented(404), **state)
@@ -100,7 +100,7 @@ def routes(receiving: Receiving, access: Access) -> APIRouter:
 
     @router.head("/{upload}", responses={**documented(404), 200: _OFFSET}, response_class=Response)
     def offset_of(upload: Id, caller: Asking) -> Response:
-        """Tell in `Upload-Offset` how far an upload is."""
+        """Tell in `ResumableUpload-Offset` how far an upload is."""
         return Response(headers=_headers(receiving.get(upload, caller)))
 
     @router.put("/{upload}", responses=documented(400, 404, 409), openapi_extra=_RAW, **state)
@@ -111,7 +111,7 @@ def routes(receiving: Receiving, access: Access) -> APIRouter:
         upload_offset: Annotated[int | None, Header(ge=0, le=1 << 62)] = None,
         content_range: Annotated[str | None, Header(examples=["bytes 0-1048575/1048576"])] = None,
     ) -> Response:
-        """Send bytes: all of them, or those from `Upload-Offset` (or of `Content-Range`) on.
+        """Send bytes: all of them, or those from `ResumableUpload-Offset` (or of `Content-Range`) on.
 
         What came before a connection broke is kept; `HEAD` tells how much that is. A request for the same upload that
         is still open ends: it may be a connection that broke and nobody has noticed.
@@ -122,7 +122,7 @@ def routes(receiving: Receiving, access: Access) -> APIRouter:
         await anyio.to_thread.run_sync(receiving.get, upload, caller)  # strangers end nobody's turn
         async with turns.turn(upload) as stop:
 
-            def work() -> Upload:
+            def work() -> ResumableUpload:
                 return receiving.append(upload, offset, caller, _pulled(_gathered(request, stop)))
 
             made = await anyio.to_thread.run_sync(work, limiter=limiter[0])
@@ -190,15 +190,15 @@ def _pulled(chunks: AsyncIterator[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _elsewhere(at: Upload, message: str) -> Conflict:
-    return Conflict(message, headers=_headers(at), offset=at.offset)
+def _elsewhere(at: ResumableUpload, message: str) -> ConflictProblem:
+    return ConflictProblem(message, headers=_headers(at), offset=at.offset)
 
 
-def _headers(at: Upload) -> dict[str, str]:
+def _headers(at: ResumableUpload) -> dict[str, str]:
     announced = {} if at.size is None else {"upload-length": str(at.size)}
     return {"upload-offset": str(at.offset), "cache-control": "no-store", **announced}
 
 
-def _answer(at: Upload, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _answer(at: ResumableUpload, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     values = {"id": at.id, "offset": at.offset, "size": at.size, "sha256": at.sha256}
     return JSONResponse(values, status, {**_headers(at), **(headers or {})})

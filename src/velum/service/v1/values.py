@@ -9,7 +9,7 @@ from velum.jobs.values import PRIORITIES
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$", examples=["9f" * 32])]
 
 
-class UploadWanted(BaseModel):
+class UploadRequest(BaseModel):
     """What is known of a file before it is sent."""
 
     model_config = ConfigDict(extra="forbid")
@@ -30,7 +30,7 @@ class UploadState(BaseModel):
     sha256: str | None = Field(examples=["9f" * 32])
 
 
-class JobWanted(BaseModel):
+class JobRequest(BaseModel):
     """What is to be done."""
 
     model_config = ConfigDict(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from velum.check.evaluate.truth import fields
-from velum.check.evaluate.truth.values import Labelled, Thing, Truth
+from velum.check.evaluate.truth.values import GroundTruth, GroundTruthBox, LabelledFile
 from velum.errors import BadInput
 from velum.locate.labels import canonical
 
@@ -18,14 +18,14 @@ _FOLDERS = ("", "images", "data")
 """Where pictures may lie, seen from the folder of the media."""
 
 
-def parsed(value: Mapping[str, Any], media: Path, sha256: str | None) -> Truth:
+def parsed(value: Mapping[str, Any], media: Path, sha256: str | None) -> GroundTruth:
     """Return the truth in a COCO file. Raises `BadInput` naming the entry that is wrong."""
     labels = {
         _id(one, "category"): canonical(fields.text(one.get("name"), f"the name of category {one.get('id')!r}"))
         for one in fields.items(value.get("categories"), "categories")
     }
     images = {_id(one, "image"): one for one in fields.items(value.get("images"), "images")}
-    things: dict[int | str, list[Thing]] = defaultdict(list)
+    things: dict[int | str, list[GroundTruthBox]] = defaultdict(list)
     empty = 0
     for one in fields.items(value.get("annotations"), "annotations"):
         what = f"annotation {fields.mapping(one, 'an annotation').get('id')!r}"
@@ -39,7 +39,7 @@ def parsed(value: Mapping[str, Any], media: Path, sha256: str | None) -> Truth:
         things[image].append(_thing(one, labels[category], (x, y, x + width, y + height), what))
     complete = frozenset(labels.values())
     found = tuple(_labelled(one, tuple(things[number]), media, complete) for number, one in images.items())
-    return Truth("COCO", found, sha256, (f"{empty} boxes without an area were left out",) if empty else ())
+    return GroundTruth("COCO", found, sha256, (f"{empty} boxes without an area were left out",) if empty else ())
 
 
 def _id(value: Any, what: str) -> int | str:
@@ -52,19 +52,21 @@ def _known(number: Any, what: str) -> int | str:
     return number
 
 
-def _thing(one: Mapping[str, Any], label: str, xyxy: tuple[float, float, float, float], what: str) -> Thing:
+def _thing(one: Mapping[str, Any], label: str, xyxy: tuple[float, float, float, float], what: str) -> GroundTruthBox:
     crowd, outline = bool(one.get("iscrowd")), one.get("segmentation")
     polygons = outline if isinstance(outline, list) and not crowd else []
     track = one.get("track_id")
-    return Thing(
+    return GroundTruthBox(
         label, fields.box(*xyxy, what), crowd or bool(one.get("ignore")), crowd,
         tuple(fields.corners(polygon, f"segmentation of {what}") for polygon in polygons),
         None if track is None else str(track), fields.tags(one.get("attributes")),
     )  # fmt: skip
 
 
-def _labelled(one: Mapping[str, Any], things: tuple[Thing, ...], media: Path, complete: frozenset[str]) -> Labelled:
+def _labelled(
+    one: Mapping[str, Any], things: tuple[GroundTruthBox, ...], media: Path, complete: frozenset[str]
+) -> LabelledFile:
     name = fields.text(one.get("file_name"), f"file_name of image {one.get('id')!r}")
     paths = [media / folder / name for folder in _FOLDERS]
     path = next((path for path in paths if fields.is_there(path)), paths[0])
-    return Labelled(path, name, {0: things}, complete, fields.size(one.get("width"), one.get("height")))
+    return LabelledFile(path, name, {0: things}, complete, fields.size(one.get("width"), one.get("height")))

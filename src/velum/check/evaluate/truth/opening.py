@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from velum.check.evaluate.truth import coco, own, voc, yolo
-from velum.check.evaluate.truth.values import Truth
+from velum.check.evaluate.truth.values import GroundTruth
 from velum.check.hashes import sha256_of
 from velum.errors import BadInput
 from velum.limits import Limits
@@ -14,7 +14,7 @@ from velum.limits import Limits
 KINDS = "a COCO or velum JSON file, a YOLO data.yaml, or a folder with one of them, with VOC's XML or YOLO's labels"
 
 
-def read(path: Path, media: Path | None, limits: Limits) -> Truth:
+def read(path: Path, media: Path | None, limits: Limits) -> GroundTruth:
     """Return the truth in a file or folder; what it speaks of is looked for in `media` (default: beside it).
 
     Raises `BadInput` for what is no truth, naming what is wrong in it.
@@ -30,7 +30,7 @@ def read(path: Path, media: Path | None, limits: Limits) -> Truth:
     raise BadInput(f"{path} is no truth; it must be {KINDS}")
 
 
-def _folder(path: Path, media: Path, limits: Limits) -> Truth:
+def _folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
     for name in ("data.yaml", "data.yml", "dataset.yaml"):
         if (path / name).is_file():
             return yolo.data_set(path / name, None if media == path else media, limits)
@@ -46,7 +46,7 @@ def _folder(path: Path, media: Path, limits: Limits) -> Truth:
     raise BadInput(f"{path} holds no truth that can be told; name the file, or a folder with {KINDS}")
 
 
-def _json(path: Path, media: Path) -> Truth:
+def _json(path: Path, media: Path) -> GroundTruth:
     try:
         value: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

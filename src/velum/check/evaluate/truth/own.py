@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from velum.check.evaluate.truth import fields
-from velum.check.evaluate.truth.values import Labelled, Thing, Truth
+from velum.check.evaluate.truth.values import GroundTruth, GroundTruthBox, LabelledFile
 from velum.errors import BadInput
 from velum.locate.labels import canonical
 
 
-def parsed(value: Mapping[str, Any], media: Path, sha256: str | None) -> Truth:
+def parsed(value: Mapping[str, Any], media: Path, sha256: str | None) -> GroundTruth:
     """Return the truth in an object of file names (see docs/evaluate.md). Raises `BadInput` naming what is wrong."""
     entries = {name: fields.mapping(entry, f"the entry of {name}") for name, entry in value.items()}
     labelled = {name: entry for name, entry in entries.items() if entry.keys() & {"objects", "objects_by_frame"}}
@@ -18,10 +18,10 @@ def parsed(value: Mapping[str, Any], media: Path, sha256: str | None) -> Truth:
         raise BadInput("no entry has objects or objects_by_frame; this is neither velum's truth nor COCO's")
     notes = [f"{name} is not labelled" for name in entries if name not in labelled]
     items = tuple(_labelled(name, entry, media) for name, entry in labelled.items())
-    return Truth("velum", items, sha256, tuple(notes))
+    return GroundTruth("velum", items, sha256, tuple(notes))
 
 
-def _labelled(name: str, entry: Mapping[str, Any], media: Path) -> Labelled:
+def _labelled(name: str, entry: Mapping[str, Any], media: Path) -> LabelledFile:
     by_frame = fields.mapping(entry.get("objects_by_frame", {0: entry.get("objects")}), f"objects_by_frame of {name}")
     tags = fields.tags(entry.get("tags"))
     frames = {
@@ -32,7 +32,7 @@ def _labelled(name: str, entry: Mapping[str, Any], media: Path) -> Labelled:
     }
     complete = fields.items(entry.get("exhaustive", []), f"exhaustive of {name}")
     size = fields.size(entry.get("width"), entry.get("height"))
-    return Labelled(media / name, name, frames, frozenset(canonical(str(label)) for label in complete), size)
+    return LabelledFile(media / name, name, frames, frozenset(canonical(str(label)) for label in complete), size)
 
 
 def _index(index: Any, name: str) -> int:
@@ -45,13 +45,13 @@ def _index(index: Any, name: str) -> int:
     return number
 
 
-def _thing(value: Any, tags: Mapping[str, str], name: str) -> Thing:
+def _thing(value: Any, tags: Mapping[str, str], name: str) -> GroundTruthBox:
     what = f"an object of {name}"
     one = fields.mapping(value, what)
     outline, track = one.get("polygon"), one.get("track")
     corners = fields.corners(outline, f"polygon of {what}") if outline else ()
     xyxy = fields.numbers(one.get("bbox"), f"bbox of {what}", 4)
-    return Thing(
+    return GroundTruthBox(
         canonical(fields.text(one.get("label"), f"the label of {what}")),
         fields.box(xyxy[0], xyxy[1], xyxy[2], xyxy[3], what),
         bool(one.get("ignore") or one.get("region")), bool(one.get("region")), (corners,) if corners else (),

@@ -11,7 +11,7 @@ Xyxy = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class GroundTruthBox:
     """One labelled thing, or with `ignore` one that counts neither as missed nor as wrongly found.
 
     `area`: nothing of the label counts whose centre lies inside. `outline`: polygons `(x, y, x, y, ...)` in pixels,
@@ -34,7 +34,7 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledFile:
     """One picture or video, with what is in its labelled frames, by index.
 
     `size` is the upright picture's width and height in pixels, where the truth tells it. `complete`: labels of which
@@ -43,7 +43,7 @@ class Labelled:
 
     path: Path
     name: str
-    frames: Mapping[int, tuple[Thing, ...]]
+    frames: Mapping[int, tuple[GroundTruthBox, ...]]
     complete: frozenset[str]
     size: tuple[int, int] | None = None
 
@@ -53,10 +53,10 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class GroundTruth:
     """All that was labelled. `sha256` is that of the file that says so; None where there are many."""
 
     kind: str
-    items: tuple[Labelled, ...]
+    items: tuple[LabelledFile, ...]
     sha256: str | None = None
     notes: tuple[str, ...] = ()

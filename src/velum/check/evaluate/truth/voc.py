@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from velum.check.evaluate.truth import fields
-from velum.check.evaluate.truth.values import Labelled, Thing, Truth
+from velum.check.evaluate.truth.values import GroundTruth, GroundTruthBox, LabelledFile
 from velum.errors import BadInput
 from velum.locate.labels import canonical
 from velum.media import IMAGE_SUFFIXES
@@ -17,15 +17,15 @@ _FOLDERS = ("", "JPEGImages", "../JPEGImages", "images", "../images")
 _TAGS = ("pose", "truncated", "occluded")
 
 
-def folder(path: Path, media: Path) -> Truth:
+def folder(path: Path, media: Path) -> GroundTruth:
     """Return the truth in all XML files of a folder. Raises `BadInput` naming the file that is wrong."""
     read = [_picture(file, media) for file in sorted(path.glob("*.xml"))]
     complete = frozenset(thing.label for _, _, things, _ in read for thing in things)
-    items = (Labelled(found, name, {0: things}, complete, size) for found, name, things, size in read)
-    return Truth("VOC", tuple(items))
+    items = (LabelledFile(found, name, {0: things}, complete, size) for found, name, things, size in read)
+    return GroundTruth("VOC", tuple(items))
 
 
-def _picture(file: Path, media: Path) -> tuple[Path, str, tuple[Thing, ...], tuple[int, int] | None]:
+def _picture(file: Path, media: Path) -> tuple[Path, str, tuple[GroundTruthBox, ...], tuple[int, int] | None]:
     try:
         root = ET.parse(file).getroot()  # noqa: S314 - expat bounds entities and fetches none
     except (OSError, ET.ParseError) as error:
@@ -55,11 +55,11 @@ def _size(root: ET.Element) -> tuple[int, int] | None:
     return fields.size(*(int(side) for side in fields.numbers((width, height), "size")))
 
 
-def _thing(one: ET.Element) -> Thing:
+def _thing(one: ET.Element) -> GroundTruthBox:
     label = fields.text(one.findtext("name"), "the name of an object")
     edges = [one.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")]
     x0, y0, x1, y1 = fields.numbers(edges, f"bndbox of {label}", 4)
     words = {name: one.findtext(name) for name in _TAGS}
     tags = {name: {"0": "no", "1": "yes"}.get(word, word) for name, word in words.items() if word}
     difficult = one.findtext("difficult") == "1"
-    return Thing(canonical(label), fields.box(x0 - 1, y0 - 1, x1, y1, label), difficult, tags=tags)
+    return GroundTruthBox(canonical(label), fields.box(x0 - 1, y0 - 1, x1, y1, label), difficult, tags=tags)

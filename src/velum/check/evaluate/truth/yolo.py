@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from velum.check.evaluate.truth import fields
-from velum.check.evaluate.truth.values import Labelled, Thing, Truth
+from velum.check.evaluate.truth.values import GroundTruth, GroundTruthBox, LabelledFile
 from velum.check.hashes import sha256_of
 from velum.errors import BadInput, VelumError
 from velum.limits import Limits
@@ -23,7 +23,7 @@ _SPLITS = ("val", "test", "train")
 """Which part of a data set is taken: the first that it has."""
 
 
-def data_set(file: Path, media: Path | None, limits: Limits) -> Truth:
+def data_set(file: Path, media: Path | None, limits: Limits) -> GroundTruth:
     """Return the truth that a data.yaml names. Raises `BadInput` naming what is wrong."""
     try:
         value = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -38,14 +38,14 @@ def data_set(file: Path, media: Path | None, limits: Limits) -> Truth:
     places = head[split] if isinstance(head[split], list) else [head[split]]
     found = [path for place in places for path in _pictures(root, str(place), file)]
     notes = (f"of {file.name} the part {split!r} was taken",)
-    return Truth("YOLO", tuple(_labelled(found, names, root, limits)), sha256_of(file), notes)
+    return GroundTruth("YOLO", tuple(_labelled(found, names, root, limits)), sha256_of(file), notes)
 
 
-def folder(path: Path, media: Path, limits: Limits) -> Truth:
+def folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
     """Return the truth in a folder with classes.txt, and text files beside the pictures or in `labels`."""
     classes = next(one for one in (path / "classes.txt", path / "labels" / "classes.txt") if one.is_file())
     names = dict(enumerate(canonical(line) for line in _lines(classes) if line.strip()))
-    return Truth("YOLO", tuple(_labelled(list(_within(media)), names, media, limits, path)))
+    return GroundTruth("YOLO", tuple(_labelled(list(_within(media)), names, media, limits, path)))
 
 
 def _names(value: Any, file: Path) -> Mapping[int, str]:
@@ -70,7 +70,7 @@ def _within(folder: Path) -> Iterator[Path]:
 
 def _labelled(
     pictures: Iterable[Path], names: Mapping[int, str], root: Path, limits: Limits, labels: Path | None = None
-) -> Iterator[Labelled]:
+) -> Iterator[LabelledFile]:
     complete = frozenset(names.values())
     for path in pictures:
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
@@ -82,7 +82,7 @@ def _labelled(
         except VelumError:
             size = None  # the evaluation tells which pictures cannot be read, and why
         things = () if size is None else tuple(_thing(line, names, size, written) for line in lines if line)
-        yield Labelled(path, name, {0: things}, complete, size)
+        yield LabelledFile(path, name, {0: things}, complete, size)
 
 
 def _labels_of(picture: Path, labels: Path | None) -> Path:
@@ -96,7 +96,7 @@ def _labels_of(picture: Path, labels: Path | None) -> Path:
     return next((one for one in places if fields.is_there(one)), picture.with_suffix(".txt"))
 
 
-def _thing(line: list[str], names: Mapping[int, str], size: tuple[int, int], file: Path) -> Thing:
+def _thing(line: list[str], names: Mapping[int, str], size: tuple[int, int], file: Path) -> GroundTruthBox:
     what = f"line {' '.join(line)!r:.60} of {file}"
     number, *shares = fields.numbers(line, what)
     if len(shares) == 5:  # an outline has three corners or more
@@ -106,10 +106,10 @@ def _thing(line: list[str], names: Mapping[int, str], size: tuple[int, int], fil
     label = names[int(number)]
     if len(shares) == 4:
         x, y, width, height = (share * side for share, side in zip(shares, size * 2, strict=True))
-        return Thing(label, fields.box(x - width / 2, y - height / 2, x + width / 2, y + height / 2, what))
+        return GroundTruthBox(label, fields.box(x - width / 2, y - height / 2, x + width / 2, y + height / 2, what))
     corners = tuple(share * size[index % 2] for index, share in enumerate(shares))
     across, down = corners[::2], corners[1::2]
-    return Thing(label, fields.box(min(across), min(down), max(across), max(down), what), outline=(corners,))
+    return GroundTruthBox(label, fields.box(min(across), min(down), max(across), max(down), what), outline=(corners,))
 
 
 def _lines(file: Path) -> list[str]:
