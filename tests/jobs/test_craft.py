@@ -203,10 +203,10 @@ import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 import bad_parts
 from pathlib import Path
 from velum import Limits, Plan
-from velum.jobs import EngineCraft, Piece, Submission, Task
+from velum.jobs import EngineProcessor, Piece, Submission, Task
 plan = Plan.of("face: bad(how='mark {mark}') -> blacken")
 task = Task("1", Submission("", "x", plan), Path({str(picture)!r}), None, Path({str(tmp_path)!r}))
-EngineCraft(bad_parts.host, Limits()).make(task, Piece(0))
+EngineProcessor(bad_parts.host, Limits()).make(task, Piece(0))
 """
     parent = subprocess.Popen([sys.executable, "-c", code])
     until(lambda: mark.is_file() and mark.read_text(), "the file to be in work")

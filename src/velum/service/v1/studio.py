@@ -61,7 +61,7 @@ class ImageService:
     workshop: ScratchDirs
 
     def hide(self, data: bytes, plan: Plan, gone: threading.Event) -> HiddenImage:
-        """Return the picture with everything hidden that the plan names. Raises as `Engine.hide` does, and `Overloaded`."""
+        """Hide in a picture what the plan names. Raises as `Engine.hide` does, and `Overloaded`."""
         suffix = suffix_of(data)
         with self._working(gone), self.workshop.folder() as folder:
             target = folder / f"hidden{suffix}"
