@@ -13,7 +13,7 @@ import pytest
 from velum import Engine, Limits, Plan
 from velum.check.leak import Check
 from velum.plan import Video
-from velum.plugins import Host
+from velum.plugins import RuntimeConfig
 
 PLAN = Plan.of("zone: fixed(box=[8, 8, 40, 32]) -> blacken with grow=0")
 WIDTH, HEIGHT = 64, 48
@@ -25,7 +25,7 @@ Change = Callable[[bytes], bytes]
 
 @pytest.fixture(scope="module")
 def check() -> Iterator[Check]:
-    host = Host(offline=True)
+    host = RuntimeConfig(offline=True)
     with Engine(host=host) as engine:
         yield Check(engine, host, Limits())
 

@@ -189,7 +189,8 @@ def test_a_technique_as_the_docs_teach_it(desk: Path) -> None:
     )
     (desk / "velum.toml").write_text(setting)
     painted_as_shown(desk, page)
-    check = "from pathlib import Path; from velum.testing import check_technique; from velum.mounted import FolderTechniques"
+    check = "from pathlib import Path; from velum.testing import check_technique"
+    check = f"{check}; from velum.mounted import FolderTechniques"
     run(desk, "-c", f'{check}; check_technique(FolderTechniques(Path("techniques"))["paint"]())')
     assert not (desk / "techniques" / "__pycache__").exists()
 

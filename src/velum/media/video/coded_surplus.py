@@ -7,12 +7,12 @@ from pathlib import Path
 from velum.limits import Limits
 from velum.media.inventory.coded import CodedStream
 from velum.media.inventory.surplus import Surplus
-from velum.media.video.source import VideoFile, translated
+from velum.media.video.source import FileInput, translated
 
 
 def coded_surplus(path: Path, limits: Limits) -> Iterator[Surplus]:
     """Yield it for each track of pictures. Raises `BadInput` for what cannot be opened."""
-    with closing(VideoFile(path, limits)) as file:
+    with closing(FileInput(path, limits)) as file:
         sizes = dict[int, list[int]]()
         with file.open_unedited(limits) as container, translated(path):
             tracks = {
@@ -28,7 +28,7 @@ def coded_surplus(path: Path, limits: Limits) -> Iterator[Surplus]:
         yield from _never_shown(file, limits, sizes)
 
 
-def _never_shown(file: VideoFile, limits: Limits, sizes: dict[int, list[int]]) -> Iterator[Surplus]:
+def _never_shown(file: FileInput, limits: Limits, sizes: dict[int, list[int]]) -> Iterator[Surplus]:
     """Yield the frames that are coded, and left out by the edit list of an MP4 or MOV: anybody can show them."""
     shown = {track: [0, 0] for track in sizes}
     with file.open(limits) as container, translated(file.path):
