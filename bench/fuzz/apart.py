@@ -55,7 +55,8 @@ def outcomes(target: str, count: int, seed: int, *, hang_seconds: float = HANG_S
 
 def _life(target: str, first: int, count: int, seed: int, hang_seconds: float) -> Iterator[Outcome]:
     """Yield outcomes until all are done, or the process dies or hangs, which is the last of them."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([run.__module__])  # the parsers are imported once, not by every child
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(theirs, target, first, count, seed), daemon=True)
     process.start()

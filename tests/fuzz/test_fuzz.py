@@ -8,6 +8,7 @@ import pytest
 from bench.fuzz.apart import BAD, input_of, outcomes
 from bench.fuzz.mutate import mutated
 from bench.fuzz.targets import TARGETS, run
+from tests.rows import exhaustive
 
 from velum.errors import VelumError
 
@@ -27,7 +28,7 @@ def test_inputs_depend_on_the_seed_alone() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # decoders and numpy have much to say of such inputs
-@pytest.mark.parametrize("name", sorted(TARGETS.keys() - {"pictures", "videos"}))
+@pytest.mark.parametrize("name", sorted(TARGETS.keys() - {"pictures", "videos", "much work"}))
 def test_a_few_inputs_in_this_process(name: str) -> None:
     for index in range(30):
         with contextlib.suppress(VelumError):
@@ -35,11 +36,18 @@ def test_a_few_inputs_in_this_process(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(TARGETS))
-def test_a_value_or_an_error_of_velum(name: str) -> None:
-    seen = list(outcomes(name, 100, seed=20))
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        *((name, 100) for name in sorted(TARGETS.keys() - {"much work"})),
+        ("much work", 20),  # each of which costs as much as fifty of others
+        *exhaustive([("much work", 100)]),
+    ],
+)
+def test_a_value_or_an_error_of_velum(name: str, count: int) -> None:
+    seen = list(outcomes(name, count, seed=20))
     assert [one for one in seen if one.kind in BAD] == []
-    assert Counter(one.index for one in seen) == Counter(range(100))
+    assert Counter(one.index for one in seen) == Counter(range(count))
 
 
 @pytest.mark.slow
