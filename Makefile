@@ -7,7 +7,7 @@ SEED ?= 1
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/velum/__init__.py)
 FROM_ENVIRONMENT = BASE HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL
 
-.PHONY: demo fast serve test test-all check fix fuzz bench pictures lock image clean
+.PHONY: demo fast serve test test-all check fix fuzz bench docs pictures lock image clean
 
 demo: $(VENV)/run.done  ## hide the faces in a photograph
 	@VELUM=$(VENV)/bin/velum scripts/demo "$(PHOTO)"
@@ -41,6 +41,11 @@ fuzz: $(VENV)/dev.done  ## mutated inputs for every parser, as every night: INPU
 bench: $(VENV)-bench/bench.done  ## figures next to deface, as in docs/benchmarks.md
 	$(VENV)-bench/bin/python -m bench
 
+docs: $(VENV)/run.done $(VENV)-docs/docs.done  ## the documentation as a site, in build/docs/html
+	$(VENV)/bin/python -m docs.site write build/docs
+	$(VENV)-docs/bin/zensical build --strict --config-file build/docs/zensical.toml
+	$(VENV)/bin/python -m docs.site finish build/docs
+
 pictures: $(VENV)/run.done  ## draw the pictures of the README anew, and hide what they show with velum
 	$(VENV)/bin/python -m docs.pictures
 
@@ -52,9 +57,9 @@ image:  ## the container image; proxies and package indexes are taken from the e
 	DOCKER_BUILDKIT=1 docker build --tag velum:$(VERSION) $(addprefix --build-arg ,$(FROM_ENVIRONMENT)) .
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-docs build demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(VENV)/%.done $(VENV)-bench/%.done: requirements/%.txt pyproject.toml
+$(VENV)/%.done $(VENV)-bench/%.done $(VENV)-docs/%.done: requirements/%.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

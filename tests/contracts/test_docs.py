@@ -303,7 +303,11 @@ def test_every_error_and_exit_code_is_documented() -> None:
         assert f"| {kind.exit_code} | `{kind.__name__}` |" in text
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+# The first page of the site links to pages that are made when it is built; tests of the site follow those.
+WITH_LINKS = [page for page in PAGES if page != ROOT / "docs/index.md"]
+
+
+@pytest.mark.parametrize("page", WITH_LINKS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
