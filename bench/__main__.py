@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from bench import accuracy, exposure, jpeg, leaks, models, page, photos, service, strength, video
-from velum.locate import fetch
-from velum.locate.models import sample
+from velum.locate.registry import sample
+from velum.locate.weights import fetch
 from velum.plugins import RuntimeConfig
 
 MEDIA = Path(__file__).parents[2] / "shared" / "media"

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from velum.check.evaluate.matching import Boxes, ious
-from velum.engine.areas import outline
+from velum.engine.masks import outline
+from velum.evaluation.matching import Boxes, ious
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate.detector import Detector
 from velum.plan import Rule

@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tests.jobs import hands
-from tests.jobs.cluster import binaries, cluster, database
+from tests.jobs import fake_processor
+from tests.jobs.postgres import binaries, cluster, database
 
 from velum import Limits, Plan, RuntimeConfig
 from velum.jobs import Database, EngineProcessor, FolderStore, JobQueue, JobRecord, State, Submission, Worker
-from velum.jobs.database import JOBS
 from velum.jobs.rows import new_id, row_of
+from velum.jobs.schema import JOBS
 
 ORDER = {"pieces": 5, "seconds": 0.2}
 ZONE = Plan.of("zone: fixed(box=[40, 40, 200, 200]) -> pixelate")
@@ -119,7 +119,9 @@ def undisturbed(url: str, folder: Path, number: int) -> dict[str, str]:
     desk = JobQueue(db, store)
     jobs = submit(desk, store, number)
     (folder / "log").touch()
-    with working(Worker(url, store, lambda: hands.Hands(folder / "log"), folder=folder / "work", concurrency=10)):
+    with working(
+        Worker(url, store, lambda: fake_processor.Hands(folder / "log"), folder=folder / "work", concurrency=10)
+    ):
         while not over(jobs := fresh(desk, jobs)):
             time.sleep(0.05)
     db.close()
@@ -142,7 +144,7 @@ def digest(store: FolderStore, job: JobRecord) -> str:
 
 
 def start(url: str, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, hands.__file__, url, str(folder / "store"), str(folder)]
+    command = [sys.executable, fake_processor.__file__, url, str(folder / "store"), str(folder)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 

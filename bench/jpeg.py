@@ -15,9 +15,9 @@ from PIL import Image
 
 from velum import VelumError
 from velum.frame import Plane, Role, Touched
-from velum.media import coding, jpeg, quick, turbo
-from velum.media.info import Jpeg
-from velum.media.look import opened
+from velum.media.image import cv_decode, headers, jpeg_blocks, turbojpeg
+from velum.media.image.info import Jpeg
+from velum.media.image.probe import opened
 from velum.region import Box
 
 SIZES = ((832, 624), (1664, 1248), (3264, 2448))
@@ -27,7 +27,7 @@ ROUNDS = 11
 
 def main(photo: Path, media: Path | None) -> None:
     """Print both tables."""
-    if not turbo.available():
+    if not turbojpeg.available():
         print("- no TurboJPEG library here: JPEGs are coded anew as a whole")
         return
     print("\n| picture | regions | edit, ms | decode, ms | encode, ms | (decode + encode) / edit | encode / edit |")
@@ -60,9 +60,9 @@ def _timed(data: bytes, touched: Touched) -> tuple[float, float, float]:
     image = opened("JPEG", data)
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        jpeg.edited(source, plane, touched, options)
+        jpeg_blocks.edited(source, plane, touched, options)
         middle = time.perf_counter()
-        quick.decoded(image, data, "RGB")
+        cv_decode.decoded(image, data, "RGB")
         later = time.perf_counter()
         Image.fromarray(plane.pixels).save(io.BytesIO(), "JPEG", **options)
         for times, seconds in zip(spent, (middle - start, later - middle, time.perf_counter() - later), strict=True):
@@ -73,7 +73,7 @@ def _timed(data: bytes, touched: Touched) -> tuple[float, float, float]:
 
 def _decoded(data: bytes) -> tuple[Jpeg, Plane, dict[str, object]]:
     with Image.open(io.BytesIO(data)) as image:
-        source = coding.jpeg(image, data)  # type: ignore[arg-type]
+        source = headers.jpeg(image, data)  # type: ignore[arg-type]
         plane = Plane(np.array(image), Role.GREY if image.mode == "L" else Role.RGB)
         progressive = bool(image.info.get("progressive"))
     options = {"qtables": [list(table) for table in source.tables], "progressive": progressive}
@@ -94,8 +94,8 @@ def _exactness(media: Path) -> None:
             touched = _regions(plane.pixels.shape[1], plane.pixels.shape[0], 3)
             for box, _ in touched:
                 plane.cut(box)[:] = 0
-            made = jpeg.edited(source, plane, touched, options)
-        except (jpeg.Inexact, OSError, ValueError, VelumError, Image.DecompressionBombWarning) as error:
+            made = jpeg_blocks.edited(source, plane, touched, options)
+        except (jpeg_blocks.Inexact, OSError, ValueError, VelumError, Image.DecompressionBombWarning) as error:
             refused.append(f"{path.name}: {error}")
             continue
         count, wrong = _compared(data, made, touched, plane.pixels.shape[0])
@@ -107,7 +107,7 @@ def _exactness(media: Path) -> None:
 
 def _compared(before: bytes, after: bytes, touched: Touched, height: int) -> tuple[int, int]:
     """Return how many coefficients no region touches, and how many of these differ."""
-    rows: tuple[dict[tuple[int, int], turbo.Blocks], ...] = ({}, {})
+    rows: tuple[dict[tuple[int, int], turbojpeg.Blocks], ...] = ({}, {})
     for data, found in zip((before, after), rows, strict=True):
         _read(data, found)
     count = wrong = 0
@@ -125,8 +125,8 @@ def _compared(before: bytes, after: bytes, touched: Touched, height: int) -> tup
     return count, wrong
 
 
-def _read(data: bytes, found: dict[tuple[int, int], turbo.Blocks]) -> None:
-    turbo.coefficients(data, lambda component, row, blocks: found.update({(component, row): blocks.copy()}))
+def _read(data: bytes, found: dict[tuple[int, int], turbojpeg.Blocks]) -> None:
+    turbojpeg.coefficients(data, lambda component, row, blocks: found.update({(component, row): blocks.copy()}))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tests.jobs.cluster import Server, binaries, database, stoppable
-from tests.jobs.plant import ZONE, Outcome, Plant, clips, disturbed, photographs
+from tests.jobs.postgres import Server, binaries, database, stoppable
+from tests.jobs.service_processes import ZONE, Outcome, Plant, clips, disturbed, photographs
 
 from velum import Plan
 

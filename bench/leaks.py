@@ -21,14 +21,14 @@ import numpy as np
 from PIL import Image
 
 from velum import Engine, Limits, Plan, VelumError
-from velum.check.leak import Check
-from velum.check.values import Checked
+from velum.annotations import Annotations
 from velum.errors import BadPlan
-from velum.findings import Annotations
 from velum.plan import Video
 from velum.plugins import RuntimeConfig
 from velum.region import Region
-from velum.use import PartSpec
+from velum.spec import PartSpec
+from velum.verify.leak_check import Check
+from velum.verify.values import Checked
 
 TECHNIQUES = ("blacken", "pixelate", "blur")
 WEAK = {"blacken": "blacken(degree=0.4)", "pixelate": "pixelate(degree=0.01)", "blur": "blur(degree=0.01)"}

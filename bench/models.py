@@ -23,19 +23,20 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from bench.accuracy import boxes_of, matched, read
-from velum.check.evaluate.matching import ious
 from velum.engine.prepare import PartCache
 from velum.errors import VelumError
+from velum.evaluation.matching import ious
 from velum.frame import Frame, Plane, Role
-from velum.locate import fetch, models, store
-from velum.locate.families import family
+from velum.locate import registry, user_models
+from velum.locate.import_model import ImportOptions, offer
 from velum.locate.labels import covers
-from velum.locate.offer import ImportOptions, offer
+from velum.locate.output_formats import family
 from velum.locate.runtime import open_network
+from velum.locate.weights import fetch
 from velum.plugins import Localizer, RuntimeConfig
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
-COCO = tuple(label for label in models.find("nanodet").labels)
+COCO = tuple(label for label in registry.find("nanodet").labels)
 VOC = (
     "", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
@@ -101,17 +102,17 @@ def main() -> None:
         host = RuntimeConfig(models=Path(name))
         for path in (None, *map(Path, WISHES)):
             try:
-                model = models.find("centerface") if path is None else added(chosen.models / path, str(path), host)
+                model = registry.find("centerface") if path is None else added(chosen.models / path, str(path), host)
                 localizer = PartCache(host).localizer(PartSpec(model.name))
                 report(model, localizer, pictures, host)
             except VelumError as error:
                 print(f"| {path} | {error} |")
 
 
-def added(path: Path, name: str, host: RuntimeConfig) -> models.Model:
+def added(path: Path, name: str, host: RuntimeConfig) -> registry.Model:
     short = name.partition("/")[0].replace("_", "-")
-    wish = ImportOptions(name=f"{short}-{len(models.added(host))}", **WISHES[name])
-    return store.put(offer(path, wish), host)
+    wish = ImportOptions(name=f"{short}-{len(registry.added(host))}", **WISHES[name])
+    return user_models.put(offer(path, wish), host)
 
 
 def labelled(media: Path) -> Iterator[Labelled]:
@@ -126,7 +127,7 @@ def labelled(media: Path) -> Iterator[Labelled]:
         yield Labelled(Frame.of(Plane(rgb, Role.RGB)), entry.get("objects", []), frozenset(entry.get("exhaustive", [])))
 
 
-def report(model: models.Model, localizer: Localizer, pictures: list[Labelled], host: RuntimeConfig) -> None:
+def report(model: registry.Model, localizer: Localizer, pictures: list[Labelled], host: RuntimeConfig) -> None:
     labels = [asked for asked in ASKED if any(covers(asked, label) for label in localizer.labels)]
     scores = {label: Score() for label in labels}
     for picture in pictures:
@@ -166,7 +167,7 @@ def judge(score: Score, label: str, regions: list[Any], picture: Labelled) -> No
         score.wrong += len(extra)
 
 
-def timed(model: models.Model, host: RuntimeConfig) -> tuple[str, float, float]:
+def timed(model: registry.Model, host: RuntimeConfig) -> tuple[str, float, float]:
     """Return the input size and the medians of one inference with one thread and with two."""
     form = replace(family(model.family).input, **model.input)
     width, height = form.size_wh or (640, 384)

@@ -18,13 +18,13 @@ import numpy as np
 from PIL import Image
 
 from velum import Engine, Plan
-from velum.engine.paint import paint
+from velum.engine.apply import paint
 from velum.engine.prepare import PreparedPlan
 from velum.frame import Frame, Plane, Role
 from velum.plan import Rule
 from velum.plugins import RuntimeConfig, make
 from velum.region import Box, Region
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 SIZES = ((640, 768), (1920, 1080), (3840, 2160))
 STAGES = ("decode", "locate", "hide", "encode")

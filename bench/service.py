@@ -28,11 +28,11 @@ from PIL import Image
 
 from bench.stub import BOXES, LABEL, MARK, MASKS, ellipse
 from velum import Engine, Plan
+from velum.net.client import HttpClient
+from velum.net.policy import ANYWHERE
 from velum.plan import Rule
 from velum.plugins import RuntimeConfig
-from velum.remote.peers import HttpClient
-from velum.remote.reach import ANYWHERE
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 SIZES = ((640, 768), (1024, 768), (2048, 1024), (3840, 2160))
 THINGS = ("3 boxes", "20 boxes", "mask")

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.accuracy import read
-from velum.check.strength.shots import sample
-from velum.check.strength.table import HEADING, TECHNIQUES, guessing, row
-from velum.check.strength.trial import AttackTrial
 from velum.engine.prepare import PartCache
+from velum.evaluation.reidentification.attack import AttackTrial
+from velum.evaluation.reidentification.defaults import HEADING, TECHNIQUES, guessing, row
+from velum.evaluation.reidentification.samples import sample
 from velum.frame import Rgb
 from velum.plugins import RuntimeConfig
 from velum.region import Box
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 MIN_HEIGHT = 32
 

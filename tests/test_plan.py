@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from velum.errors import BadPlan
 from velum.plan import Plan, Rule, Video
-from velum.use import Option, PartSpec
+from velum.spec import Option, PartSpec
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 scalars = st.one_of(

@@ -9,9 +9,9 @@ import pytest
 
 from velum import plugins
 from velum.errors import BadPlan, PluginFault, Unavailable
-from velum.hide.blur import Blur
 from velum.plugins import RuntimeConfig, make, names
-from velum.use import PartSpec
+from velum.spec import PartSpec
+from velum.techniques.blur import Blur
 
 GROUP: Literal["velum.techniques"] = "velum.techniques"
 
@@ -98,7 +98,7 @@ def test_a_constructor_that_fails_is_a_fault_of_the_part() -> None:
     ("target", "error", "message"),
     [
         ("no_such_package:Blur", Unavailable, "pip install"),
-        ("velum.hide.blur:NoSuchName", PluginFault, "cannot be imported"),
+        ("velum.techniques.blur:NoSuchName", PluginFault, "cannot be imported"),
     ],
 )
 def test_a_part_that_cannot_be_imported(

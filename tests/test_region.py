@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from velum.errors import BadInput
 from velum.region import Box, Region, mask_from_runs, run_lengths
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 edges = st.floats(-1e6, 1e6)
 sizes = st.floats(0.01, 1e4)

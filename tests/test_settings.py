@@ -7,10 +7,10 @@ import pytest
 
 from velum.errors import BadPlan
 from velum.limits import Limits
+from velum.net.policy import NetworkPolicy
 from velum.plugins import RuntimeConfig
-from velum.remote.reach import NetworkPolicy
 from velum.settings import Settings, variables
-from velum.settings.sections import BmwSettings, JobsSettings, ServiceSettings
+from velum.settings.schema import BmwSettings, JobsSettings, ServiceSettings
 
 
 def test_nothing_said_means_the_defaults(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from PIL import Image
 from velum.engine.engine import Engine
 from velum.errors import VelumError
 from velum.limits import Limits
-from velum.media.light import MOST_SCANS, is_light, scans_of
-from velum.media.sniff import video_format_of
+from velum.media.formats import video_format_of
+from velum.media.image.decode_cost import MOST_SCANS, is_light, scans_of
 from velum.plan import Plan
 
 _PLAN = Plan.of("zone: fixed(box=[4, 4, 20, 20]) -> blacken")

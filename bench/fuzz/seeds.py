@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from velum.check.evidence.document import Declared, compose
-from velum.check.evidence.entry import entry
+from velum.evidence.record import entry
+from velum.evidence.statement import Declared, compose
 from velum.plan import Plan, Video
 from velum.region import Box
 from velum.report import HiddenRegion, Report, TrackSummary
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 
 def _dumped(*values: Any) -> list[bytes]:

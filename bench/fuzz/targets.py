@@ -14,34 +14,34 @@ from typing import Any
 from starlette.requests import Request
 
 from bench.fuzz import pictures, seeds
+from velum.annotations import Annotations
 from velum.bmw import wire
 from velum.bmw.config import ConfigObject
 from velum.bmw.pbtxt import read_label_map
 from velum.bmw.schema import read_configuration
 from velum.bmw.urls import Urls
-from velum.check.evaluate.standard import profile
-from velum.check.evaluate.truth import read as truth
-from velum.check.evidence.canonical import canonical, parse
-from velum.check.evidence.page import page
-from velum.check.evidence.verify import load, verify
 from velum.engine.engine import Engine
 from velum.errors import BadInput, LimitExceeded, VelumError
-from velum.findings import Annotations
+from velum.evaluation.ground_truth import read as truth
+from velum.evaluation.requirements import profile
+from velum.evidence.html_report import page
+from velum.evidence.jcs import canonical, parse
+from velum.evidence.verify import load, verify
 from velum.limits import Limits
-from velum.locate import recognise
-from velum.locate.catalogfile import read_catalog
+from velum.locate import detect_family
+from velum.locate.catalog_toml import read_catalog
 from velum.locate.darknet import Weights, read_cfg
-from velum.locate.families import Signature
-from velum.media.span import Segment
-from velum.mounted import FolderTechniques
+from velum.locate.output_formats import Signature
+from velum.media.segment import Segment
 from velum.plan import Plan, Rule
+from velum.plugin_folder import FolderTechniques
 from velum.report import Report
-from velum.service.keys import ApiKeys
-from velum.service.pose import pose, with_pose_of
-from velum.service.v1 import download, uploads
+from velum.service.auth.api_keys import ApiKeys
+from velum.service.v1 import range_response, uploads
 from velum.service.v1.plans import Plans
+from velum.service.xmp_pose import pose, with_pose_of
 from velum.settings import Settings
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +173,10 @@ def _signature(data: bytes) -> None:
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         raise BadInput("no signature") from error  # runtimes give sides of 31 bits, and texts
     signature = Signature(inputs, outputs, metadata)
-    for family in recognise.candidates(signature):
-        recognise.check_labels(recognise.labels_of(signature, family, "x"), signature, family, "x")
-        recognise.placed(("face",), signature, family)
-    recognise.input_of(signature)
+    for family in detect_family.candidates(signature):
+        detect_family.check_labels(detect_family.labels_of(signature, family, "x"), signature, family, "x")
+        detect_family.placed(("face",), signature, family)
+    detect_family.input_of(signature)
 
 
 def _canonical(data: bytes) -> None:
@@ -218,7 +218,7 @@ def _urls(data: bytes, folder: Path) -> None:
 def _ranges(data: bytes) -> None:
     header = data.decode("latin-1")  # as servers do
     request = Request({"type": "http", "headers": [(b"range", data), (b"if-range", b"tag")]})
-    for read in (lambda: uploads._start(None, header), lambda: download._range(request, "tag", 100)):
+    for read in (lambda: uploads._start(None, header), lambda: range_response._range(request, "tag", 100)):
         try:
             read()
         except VelumError:

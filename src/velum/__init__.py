@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from velum.annotations import Annotations
     from velum.engine.engine import Engine, anonymize, anonymize_pixels
     from velum.errors import (
         BadInput,
@@ -19,13 +20,12 @@ if TYPE_CHECKING:
         Unavailable,
         VelumError,
     )
-    from velum.findings import Annotations
     from velum.limits import Limits
     from velum.plan import Plan, Rule
     from velum.plugins import RuntimeConfig
     from velum.region import Box, Region
     from velum.report import Report
-    from velum.use import PartSpec
+    from velum.spec import PartSpec
 
 __version__ = "0.1.0"
 
@@ -41,11 +41,11 @@ _HOMES = {
     "PluginFault": "velum.errors",
     "Unavailable": "velum.errors",
     "VelumError": "velum.errors",
-    "Annotations": "velum.findings",
+    "Annotations": "velum.annotations",
     "Limits": "velum.limits",
     "Plan": "velum.plan",
     "Rule": "velum.plan",
-    "PartSpec": "velum.use",
+    "PartSpec": "velum.spec",
     "RuntimeConfig": "velum.plugins",
     "Box": "velum.region",
     "Region": "velum.region",

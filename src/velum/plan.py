@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
 from velum.errors import BadPlan
-from velum.use import PartSpec, finite, keywords, literal, refuse_unknown, whole
+from velum.spec import PartSpec, finite, keywords, literal, refuse_unknown, whole
 
 Shape = Literal["box", "ellipse"]
 """Outline of a region that has no mask; the ellipse goes around the box, through its corners."""

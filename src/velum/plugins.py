@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from velum.errors import BadPlan, PluginFault, Unavailable, VelumError
 from velum.frame import Frame, Plane
 from velum.region import Mask, Region
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 if TYPE_CHECKING:
-    from velum.remote.peers import HttpClient
+    from velum.net.client import HttpClient
 
 Group = Literal["velum.localizers", "velum.techniques", "velum.checks"]
 Precision = Literal["auto", "f32", "bf16", "f16"]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.errors import BadInput, BadPlan
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 Mask = npt.NDArray[np.bool_]
 """Boolean array (height, width) of its box's size; True where the object is."""

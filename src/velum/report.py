@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from velum.errors import BadInput
 from velum.region import Box, Found
-from velum.use import finite, whole
+from velum.spec import finite, whole
 
 
 @dataclass(frozen=True, slots=True)

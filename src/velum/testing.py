@@ -1,6 +1,6 @@
 """Fakes and contract checks, for our tests and for those of plugin authors.
 
->>> from velum.hide.blacken import Blacken
+>>> from velum.techniques.blacken import Blacken
 >>> check_technique(Blacken())
 """
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from velum.engine.paint import paint
+from velum.engine.apply import paint
 from velum.engine.prepare import PreparedPlan
 from velum.frame import Frame, Orientation, Plane, Role, Samples
 from velum.plan import Plan, Rule
 from velum.plugins import Localizer, Technique
 from velum.region import Box, Mask, Region
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)

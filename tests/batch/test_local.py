@@ -12,8 +12,8 @@ from velum.batch.local import MANIFEST, BatchItem, arrange, run
 from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.plan import Rule
 from velum.region import Box
+from velum.spec import PartSpec
 from velum.testing import FakeLocalizer
-from velum.use import PartSpec
 
 PLAN = Plan((Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),))
 OTHER_PLAN = Plan((Rule("face", PartSpec("fake"), PartSpec("blur"), grow=0),))

@@ -13,12 +13,22 @@ from hypothesis import strategies as st
 from velum.bmw.client import Description, InferenceApi
 from velum.errors import BadPlan, Unavailable
 from velum.locate.labels import covers, exact
+from velum.net.client import FormFile, HttpClient, ServerResponse
+from velum.net.policy import ANYWHERE
 from velum.plan import Rule
-from velum.remote.peers import FormFile, HttpClient, ServerResponse
-from velum.remote.reach import ANYWHERE
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
-from .stub import DETECTING, PROFILES, SEGMENTING, Reply, Shown, StubInference, dumps, painted, voc_palette
+from .fake_inference_api import (
+    DETECTING,
+    PROFILES,
+    SEGMENTING,
+    Reply,
+    Shown,
+    StubInference,
+    dumps,
+    painted,
+    voc_palette,
+)
 
 PNG = b"\x89PNG of a kind"
 LABELS = ("person", "car", "traffic light", "")

@@ -15,9 +15,9 @@ from openvino import opset1, opset8
 from velum.bmw.folders import ModelFolderOptions, model_folders, read
 from velum.bmw.pbtxt import read_label_map
 from velum.errors import BadInput
-from velum.locate import store
-from velum.locate.models import added
-from velum.locate.offer import ImportedModel, ImportOptions
+from velum.locate import user_models
+from velum.locate.import_model import ImportedModel, ImportOptions
+from velum.locate.registry import added
 from velum.plugins import RuntimeConfig
 
 OVD = {
@@ -119,7 +119,7 @@ def test_openvino_detection(folder: Path, reading: Readings, tmp_path: Path) -> 
     assert (found.name, found.family, found.threshold) == ("my-model", "ssd", 0.6)
     assert found.labels == ("", "face", "license_plate")
     assert (found.input["fit"], found.input["size_wh"]) == ("stretch", (32, 32))
-    model = store.put(found, RuntimeConfig(models=tmp_path / "own"))
+    model = user_models.put(found, RuntimeConfig(models=tmp_path / "own"))
     assert [part.file for part in model.files] == ["model.xml", "model.bin"]
 
 
@@ -134,7 +134,7 @@ def test_models_are_called_as_their_folders(tmp_path: Path, reading: Readings, f
     found = read(tmp_path / folder_name, reading())
     assert found.name == name
     host = RuntimeConfig(models=tmp_path / "own")
-    store.put(found, host)
+    user_models.put(found, host)
     assert name in added(host), "the catalogue can be read again"
 
 
@@ -282,7 +282,7 @@ def test_tensorflow_frozen_graph(folder: Path, reading: Readings, tmp_path: Path
     found = read(folder, reading())
     assert (found.family, found.labels, found.threshold) == ("tf_detection", ("", "face", 'License "plate"'), 0.6)
     assert (found.input["order"], found.input["layout"]) == ("rgb", "nhwc")
-    assert store.put(found, RuntimeConfig(models=tmp_path / "own")).file == "model.pb"
+    assert user_models.put(found, RuntimeConfig(models=tmp_path / "own")).file == "model.pb"
 
 
 def test_size_of_the_graphs_own_resizer_is_used(folder: Path, reading: Readings) -> None:
@@ -359,7 +359,7 @@ def test_tensorflow_saved_model_is_stored_as_ir(folder: Path, reading: Readings,
     make_saved_model(folder)
     found = read(folder, reading())
     assert (found.family, found.labels) == ("tf_detection", ("", "face", 'License "plate"'))
-    model = store.put(found, RuntimeConfig(models=tmp_path / "own"))
+    model = user_models.put(found, RuntimeConfig(models=tmp_path / "own"))
     assert [part.file for part in model.files] == ["model.xml", "model.bin"]
 
 

@@ -19,13 +19,13 @@ from velum.bmw import wire
 from velum.bmw.localizer import Bmw, region_of
 from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame, Orientation, Plane, Role
+from velum.net.client import HttpClient
+from velum.net.policy import ANYWHERE, NetworkPolicy
 from velum.plugins import RuntimeConfig
 from velum.region import Box
-from velum.remote.peers import HttpClient
-from velum.remote.reach import ANYWHERE, NetworkPolicy
 from velum.testing import check_localizer
 
-from .stub import DETECTING, PROFILES, SEGMENTING, Reply, Shown, StubInference
+from .fake_inference_api import DETECTING, PROFILES, SEGMENTING, Reply, Shown, StubInference
 
 Pixels = npt.NDArray[np.uint8]
 WIDTH, HEIGHT = 64, 48

@@ -15,7 +15,7 @@ from PIL import Image
 from velum.bmw import mask
 from velum.errors import BadInput
 
-from .stub import painted, voc_palette
+from .fake_inference_api import painted, voc_palette
 
 Plane = npt.NDArray[np.uint8]
 IDS: Plane = np.array([[0, 1, 1, 0, 2], [0, 0, 1, 0, 0], [3, 0, 0, 0, 2]], np.uint8)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from velum.bmw import local
-from velum.bmw.methods import AvailableMethods, RemoteModel
+from velum.bmw import builtin_models
+from velum.bmw.available_methods import AvailableMethods, RemoteModel
 from velum.bmw.plan import ParsedRequest, Refusal, order
 from velum.bmw.schema import RequestRefused
 from velum.bmw.techniques import ListedTechnique
@@ -30,7 +30,7 @@ KNOWN = AvailableMethods.of(
     [
         (A, [RemoteModel("yolo", "detection", ("person", "car"))]),
         (B, [RemoteModel("seg", "segmentation", ("person", "background"))]),
-        (local.URL, [RemoteModel("centerface", "detection", ("face",))]),
+        (builtin_models.URL, [RemoteModel("centerface", "detection", ("face",))]),
     ],
     TECHNIQUES,
 )
@@ -148,7 +148,7 @@ def test_rules_name_what_they_are_to() -> None:
         "face: centerface -> swap(degree=1.0)",
         "=person: asked(kind='segmentation', model='seg', url='http://b/') -> blacken(degree=1.0) with grow=0",
     }
-    assert made.services == {A, B, local.URL}
+    assert made.services == {A, B, builtin_models.URL}
 
 
 def test_equal_entries_are_one_rule_and_fail_together() -> None:

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 from starlette.testclient import TestClient
-from tests.bmw.stub import Reply, Shown, StubInference
-from tests.service.making import FACE, OWN, client, configuration, entry, picture, pixels, post
-from tests.service.making import settings as made
+from tests.bmw.fake_inference_api import Reply, Shown, StubInference
+from tests.service.factories import FACE, OWN, client, configuration, entry, picture, pixels, post
+from tests.service.factories import settings as made
 
+from velum.net.policy import NetworkPolicy
 from velum.plugins import Patch
-from velum.remote.reach import NetworkPolicy
 
 UNEXPECTED = b'{"data":null,"error":"unexpected server error","success":false}'
 CHANGE = "Some data in your configuration file need to be modified. Check the /available_methods/ endpoint"

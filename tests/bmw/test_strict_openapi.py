@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.service.making import client, settings
+from tests.service.factories import client, settings
 
 FORM = "application/x-www-form-urlencoded"
 OPERATIONS = [

@@ -16,13 +16,13 @@ import pytest
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from starlette.testclient import TestClient
-from tests.bmw.stub import Reply, Shown, StubInference
-from tests.service.making import FACE, client, configuration, entry, on_the_wire
-from tests.service.making import settings as made
+from tests.bmw.fake_inference_api import Reply, Shown, StubInference
+from tests.service.factories import FACE, client, configuration, entry, on_the_wire
+from tests.service.factories import settings as made
 
-from velum.bmw.workshop import ScratchDirs
 from velum.frame import Frame
 from velum.region import Region
+from velum.storage.scratch import ScratchDirs
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from velum import Engine, Limits, Plan
-from velum.check.leak import Check
 from velum.plan import Video
 from velum.plugins import RuntimeConfig
+from velum.verify.leak_check import Check
 
 PLAN = Plan.of("zone: fixed(box=[8, 8, 40, 32]) -> blacken with grow=0")
 WIDTH, HEIGHT = 64, 48

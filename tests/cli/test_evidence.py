@@ -10,8 +10,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from velum import Engine, Plan, VelumError
-from velum.check.hashes import sha256_of
 from velum.cli.main import app
+from velum.file_hash import sha256_of
 
 ZONE = "zone: fixed(box=[10, 5, 30, 25]) -> blacken with grow=0"
 

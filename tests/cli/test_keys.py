@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 from velum.cli.main import app
 from velum.errors import BadInput, BadPlan
 from velum.service.audit import Audit
-from velum.service.callers import Principal, Quota
-from velum.service.keys import ApiKeys
+from velum.service.auth.api_keys import ApiKeys
+from velum.service.auth.principal import Principal, Quota
 from velum.settings import Settings, variables
 
 Run = Callable[..., Result]

@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 
 from velum.cli.models import app
 from velum.errors import BadPlan, Unavailable
-from velum.locate import models
-from velum.locate.fetch import cached_path
+from velum.locate import registry
+from velum.locate.weights.fetch import cached_path
 from velum.plugins import RuntimeConfig
 
 Run = Callable[..., Result]
@@ -23,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VELUM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VELUM_MODELS", str(tmp_path / "own"))
     monkeypatch.setenv("VELUM_OFFLINE", "1")
-    monkeypatch.setattr("velum.locate.fetch.wheels.installed", lambda source: None)
+    monkeypatch.setattr("velum.locate.weights.wheels.installed", lambda source: None)
     return tmp_path / "cache"
 
 
@@ -42,7 +42,7 @@ def test_list_shows_every_model_and_that_it_is_not_here(run: Run, monkeypatch: p
     monkeypatch.setenv("COLUMNS", "200")
     result = run("list")
     assert result.exit_code == 0
-    for name, model in models.catalog().items():
+    for name, model in registry.catalog().items():
         (line,) = [line for line in result.stdout.splitlines() if line.startswith(name)]
         assert next(filter(None, model.labels)) in line
         assert "not here, and offline" in line
@@ -51,10 +51,10 @@ def test_list_shows_every_model_and_that_it_is_not_here(run: Run, monkeypatch: p
 def test_list_as_json_says_all_that_is_known(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VELUM_OFFLINE", "0")
     rows = {row["name"]: row for row in json.loads(run("list", "--json").stdout)}
-    assert rows.keys() == models.catalog().keys()
+    assert rows.keys() == registry.catalog().keys()
     row = rows["centerface"]
     assert (row["state"], row["path"], row["labels"], row["bytes"]) == ("obtainable", None, ["face"], 7304518)
-    assert row["sha256"] == models.find("centerface").sha256
+    assert row["sha256"] == registry.find("centerface").sha256
 
 
 @pytest.mark.parametrize("command", ["pull", "path", "verify"])
@@ -83,7 +83,7 @@ def test_what_is_missing_is_an_error_that_says_what_to_run(run: Run, arguments: 
 
 
 def test_damaged_file_is_told_apart_from_a_missing_one(run: Run, cache: Path) -> None:
-    file = cached_path(models.find("yunet"), RuntimeConfig(cache=cache))
+    file = cached_path(registry.find("yunet"), RuntimeConfig(cache=cache))
     file.parent.mkdir(parents=True)
     file.write_bytes(b"half a mod")
     rows = {row["name"]: row for row in json.loads(run("list", "--json").stdout)}
@@ -95,13 +95,13 @@ def test_damaged_file_is_told_apart_from_a_missing_one(run: Run, cache: Path) ->
 
 def test_sample_is_printed_by_its_path_alone(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "portrait.jpg"
-    monkeypatch.setattr("velum.locate.fetch.obtain", lambda asset, host: file)
+    monkeypatch.setattr("velum.locate.weights.fetch.obtain", lambda asset, host: file)
     assert run("sample", "portrait").stdout == f"{file}\n"
 
 
 @pytest.mark.real
 def test_cached_model_is_found_and_verified(run: Run, cache: Path, yunet: Path) -> None:
-    file = cached_path(models.find("yunet"), RuntimeConfig(cache=cache))
+    file = cached_path(registry.find("yunet"), RuntimeConfig(cache=cache))
     file.parent.mkdir(parents=True)
     file.write_bytes(yunet.read_bytes())
     assert run("path", "yunet").stdout == f"{file}\n"

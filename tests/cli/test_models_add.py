@@ -11,7 +11,7 @@ from openvino import opset8 as ops
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from velum.cli import drawing
+from velum.cli import annotate
 from velum.cli.models import app
 from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.region import Box, Region
@@ -25,7 +25,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("VELUM_MODELS", str(tmp_path / "own"))
     monkeypatch.setenv("VELUM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VELUM_OFFLINE", "1")
-    monkeypatch.setattr("velum.locate.fetch.wheels.installed", lambda source: None)
+    monkeypatch.setattr("velum.locate.weights.wheels.installed", lambda source: None)
     return lambda *arguments: CliRunner().invoke(app, list(arguments))
 
 
@@ -129,10 +129,10 @@ def test_a_mask_is_drawn_by_its_outline_and_lines_grow_with_the_picture() -> Non
     mask[10:30, 10:30] = True
     small, large = np.full((100, 100, 3), 128, np.uint8), np.full((2000, 2000, 3), 128, np.uint8)
     region = Region(Box(20, 20, 60, 60), "person", 0.5, mask)
-    found = np.asarray(drawing.drawn(small, [region])).astype(int)
+    found = np.asarray(annotate.drawn(small, [region])).astype(int)
     assert (found[40, 40] != 128).any()
     assert (found[58, 40] == 128).all()  # in the box, not in the mask
     assert (small == 128).all()
     box = Region(Box(500, 500, 1500, 1500), "person")
-    row = np.asarray(drawing.drawn(large, [box]))[1000]
+    row = np.asarray(annotate.drawn(large, [box]))[1000]
     assert np.count_nonzero((row != 128).any(axis=1)) == 2 * 5

@@ -183,7 +183,7 @@ def test_a_message_names_the_model_and_no_object_of_python() -> None:
 
 
 def test_an_error_while_finding_names_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("velum.locate.fixed.Fixed.locate", Failing.locate)
+    monkeypatch.setattr("velum.locate.fixed_boxes.Fixed.locate", Failing.locate)
     with Engine() as engine, pytest.raises(PluginFault, match="no memory") as failed:
         engine.hide_pixels(np.zeros((32, 32, 3), np.uint8), Plan.of("zone: fixed(box=[1, 1, 9, 9]) -> blacken"))
     assert " object at " not in str(failed.value)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from velum.cli.models import app
 from velum.errors import BadInput
-from velum.locate import models
+from velum.locate import registry
 from velum.locate.quantize import QuantizationTrial, Quantized, Share
 
 
@@ -38,7 +38,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def fake(name: str, host: Any, pictures: Any, **options: Any) -> Quantized:
         asked.update(options, name=name, widths=[one().width for one in pictures])
         sys.stdout.write("what a library prints")
-        return Quantized(models.find("yunet"), (trial("f32", 20, 3), trial("i8+bf16", 8.04, 2)), 3, held_back=False)
+        return Quantized(registry.find("yunet"), (trial("f32", 20, 3), trial("i8+bf16", 8.04, 2)), 3, held_back=False)
 
     monkeypatch.setattr("velum.locate.quantize.quantize", fake)
     return asked

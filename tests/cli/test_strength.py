@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.check.strength.test_trial import painted
+from tests.evaluation.reidentification.test_attack import painted
 from typer.testing import CliRunner, Result
 
 from velum.cli.main import app

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.client.desk import answering, working
-from tests.service.making import on_the_wire, picture, settings
+from tests.client.fake_service import answering, working
+from tests.service.factories import on_the_wire, picture, settings
 from typer.testing import CliRunner, Result
 
 from velum.cli.jobs import result_name
@@ -15,8 +15,8 @@ from velum.cli.main import app
 from velum.client import Job
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable, VelumError
 from velum.plan import Plan
-from velum.service.access import keys_file
-from velum.service.keys import ApiKeys
+from velum.service.auth.api_keys import ApiKeys
+from velum.service.auth.middleware import keys_file
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.jobs.buckets import s3
-from tests.service.making import picture
+from tests.service.factories import picture
+from tests.storage.fake_s3 import s3
 
 from velum import Plan
 from velum.jobs import Database, FolderStore, JobQueue, JobRecord, State, Submission, open_store

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.client.desk import answering, cut, working
-from tests.service.making import FACE, on_the_wire, picture, pixels, settings
+from tests.client.fake_service import answering, cut, working
+from tests.service.factories import FACE, on_the_wire, picture, pixels, settings
 from tests.waiting import until
 
+from velum.annotations import Annotations
 from velum.client import (
     AsyncClient,
     Busy,
@@ -29,11 +30,10 @@ from velum.client import (
     jobs,
 )
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
-from velum.findings import Annotations
 from velum.plan import Plan
 from velum.region import Box, Region
-from velum.service.access import keys_file
-from velum.service.keys import ApiKeys
+from velum.service.auth.api_keys import ApiKeys
+from velum.service.auth.middleware import keys_file
 from velum.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -272,7 +272,7 @@ def test_a_picture_from_a_server_that_is_none(photo: Path, tmp_path: Path) -> No
 
 def test_nobody_there(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("velum.client.blocking.time.sleep", pauses.append)
+    monkeypatch.setattr("velum.client.client.time.sleep", pauses.append)
     with Client("http://127.0.0.1:9") as it:
         for call in (
             lambda: it.hide(photo, tmp_path / "safe.png"), lambda: it.upload(photo), lambda: it.wait("abc"),

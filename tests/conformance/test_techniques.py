@@ -3,8 +3,8 @@
 import pytest
 
 from velum.plugins import RuntimeConfig, make, names
+from velum.spec import PartSpec
 from velum.testing import check_technique
-from velum.use import PartSpec
 
 TECHNIQUES = [
     *names("velum.techniques"),

@@ -12,7 +12,7 @@ import pytest
 from typer.main import get_command
 
 from velum.cli.main import app
-from velum.locate import models
+from velum.locate import registry
 from velum.plugins import RuntimeConfig, names
 from velum.settings import variables
 
@@ -32,7 +32,7 @@ PROSE = {
 }  # fmt: skip
 
 #: Holds the options of another command.
-PIP = ROOT / "src/velum/locate/fetch/pip.py"
+PIP = ROOT / "src/velum/locate/weights/pip_download.py"
 #: Names that these pages teach to add.
 ADDED = {"docs/models.md": {"best"}, "docs/techniques.md": {"paint"}}
 NAMED_MODELS = re.compile(r"(?:--models |velum models (?:pull|path|verify|quantize) )(?!-)([a-z0-9][\w,-]*)")
@@ -131,14 +131,14 @@ def test_options_without_their_command_are_those_of_some_command() -> None:
 
 
 def test_models_and_techniques_are_there() -> None:
-    catalog = models.catalog(RuntimeConfig()).keys()
+    catalog = registry.catalog(RuntimeConfig()).keys()
     localizers, techniques = (set(names(group, RuntimeConfig())) for group in ("velum.localizers", "velum.techniques"))
     wrong = []
     for file in (*SOURCES, *PAGES):
         added = ADDED.get(str(file.relative_to(ROOT)), set())
         for line, text in told(file):
             for _, localizer, technique in RULE.findall(text):
-                if models.written(localizer, catalog) not in catalog | localizers | added:
+                if registry.written(localizer, catalog) not in catalog | localizers | added:
                     wrong.append(f"{file.relative_to(ROOT)}:{line}: no localizer {localizer}: {text}")
                 if technique not in techniques | added:
                     wrong.append(f"{file.relative_to(ROOT)}:{line}: no technique {technique}: {text}")

@@ -24,11 +24,11 @@ from PIL import Image
 
 import velum
 from velum import Engine, errors
-from velum.findings import FORMAT, Annotations
+from velum.annotations import FORMAT, Annotations
 from velum.plan import METADATA, Plan, Video
 from velum.plugins import RuntimeConfig, load, make, names
 from velum.settings import Settings
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 pytestmark = pytest.mark.slow
 
@@ -190,7 +190,7 @@ def test_a_technique_as_the_docs_teach_it(desk: Path) -> None:
     (desk / "velum.toml").write_text(setting)
     painted_as_shown(desk, page)
     check = "from pathlib import Path; from velum.testing import check_technique"
-    check = f"{check}; from velum.mounted import FolderTechniques"
+    check = f"{check}; from velum.plugin_folder import FolderTechniques"
     run(desk, "-c", f'{check}; check_technique(FolderTechniques(Path("techniques"))["paint"]())')
     assert not (desk / "techniques" / "__pycache__").exists()
 

@@ -9,14 +9,14 @@ import pytest
 import yaml
 from tests.deploy.reading import IMAGE, ROOT, check_command, stages
 
-from velum.bmw import local, wire
-from velum.bmw.methods import AvailableMethods, RemoteModel
+from velum.bmw import builtin_models, wire
+from velum.bmw.available_methods import AvailableMethods, RemoteModel
 from velum.bmw.plan import ParsedRequest, order
 from velum.bmw.schema import read_configuration
 from velum.bmw.techniques import shown
 from velum.errors import BadPlan
 from velum.plugins import RuntimeConfig
-from velum.service.access import check_entrance
+from velum.service.auth.middleware import check_entrance
 from velum.settings import Settings, variables
 
 PAGE = (ROOT / "docs/bmw.md").read_text()
@@ -43,7 +43,7 @@ def test_the_configuration_is_one(*, strict: bool) -> None:
     url = json.loads(text)["sensitive_info"][0]["url"]
     served = [
         (url, [RemoteModel("yolo", "detection", ("person",))]),
-        (local.URL, [RemoteModel("centerface", "detection", ("face",))]),
+        (builtin_models.URL, [RemoteModel("centerface", "detection", ("face",))]),
     ]
     assert isinstance(order(entries, AvailableMethods.of(served, shown(RuntimeConfig())), strict=strict), ParsedRequest)
     assert url in json.loads((ROOT / "deploy/list/url_configuration.json").read_text())["urls"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
-from tests.media.video.making import Clip, copy, decoded, made, packets
+from tests.media.video.factories import Clip, copy, decoded, made, packets
 
 from velum import Engine, Plan
 from velum.errors import BadInput

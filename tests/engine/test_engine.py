@@ -18,8 +18,8 @@ from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, PluginF
 from velum.frame import Frame, Samples
 from velum.plan import Rule
 from velum.region import Box
+from velum.spec import PartSpec
 from velum.testing import FakeLocalizer
-from velum.use import PartSpec
 
 FACE = Region(Box(10, 5, 30, 25), "face", 0.8)
 PLAN = Plan((Rule("face", PartSpec("fake"), PartSpec("blacken"), grow=0),))

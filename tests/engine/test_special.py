@@ -9,18 +9,18 @@ from PIL import Image
 from tests.engine.test_video import COUNT, HEIGHT, WIDTH, clip, planes  # noqa: F401 - a fixture
 
 from velum import Annotations, Engine, Limits, Plan, Region, RuntimeConfig
-from velum.check.evidence.document import Declared, compose
-from velum.check.evidence.entry import entry
-from velum.check.leak import Check
 from velum.errors import BadPlan, PluginFault
+from velum.evidence.record import entry
+from velum.evidence.statement import Declared, compose
 from velum.frame import Plane, Role, Samples
-from velum.hide.pixelate import Pixelate
-from velum.media import turbo
+from velum.media.image import turbojpeg
 from velum.plan import Video
 from velum.plugins import Patch
 from velum.region import Box
+from velum.spec import PartSpec
+from velum.techniques.pixelate import Pixelate
 from velum.testing import FakeLocalizer
-from velum.use import PartSpec
+from velum.verify.leak_check import Check
 
 PLAN = Plan.of("face: fixed -> blacken with grow=0", video=Video(codec="ffv1"))
 COARSE = PartSpec("pixelate", {"degree": 0.5})
@@ -109,7 +109,9 @@ def test_a_technique_that_is_none_shows_before_anything_is_written(
     assert not out.exists()
 
 
-@pytest.mark.skipif(not turbo.available(), reason="no TurboJPEG library here (Debian: apt-get install libturbojpeg0)")
+@pytest.mark.skipif(
+    not turbojpeg.available(), reason="no TurboJPEG library here (Debian: apt-get install libturbojpeg0)"
+)
 def test_in_jpegs_blocks_that_nothing_touches_stay(photo: Path) -> None:
     source, out = photo.with_suffix(".jpg"), photo.with_name("out.jpg")
     Image.open(photo).save(source, quality=95, subsampling=0)

@@ -8,15 +8,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.media.video.making import Clip, decoded, made, packets
+from tests.media.video.factories import Clip, decoded, made, packets
 
 from velum import Engine, Plan
-from velum.check.leak import Check
 from velum.errors import BadInput, BadPlan
 from velum.limits import Limits
 from velum.media import LiveSource
 from velum.plan import Video
 from velum.plugins import RuntimeConfig
+from velum.verify.leak_check import Check
 
 WRAP = 1 << 33
 TS = Clip(suffix=".ts", base=Fraction(1, 90_000), container={"mpegts_copyts": "1"})

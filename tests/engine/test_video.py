@@ -17,8 +17,8 @@ from velum.frame import Frame, Samples
 from velum.media import doors
 from velum.plan import Rule, Video
 from velum.region import Box
+from velum.spec import PartSpec
 from velum.testing import FakeLocalizer
-from velum.use import PartSpec
 
 WIDTH, HEIGHT, COUNT = 96, 64, 30
 GROUND = np.random.default_rng(0).integers(20, 230, (HEIGHT, WIDTH, 3), dtype=np.uint8)

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sql
+from tests.storage.fake_s3 import S3, s3
 
 from velum import Plan
-from velum.findings import Annotations
+from velum.annotations import Annotations
 from velum.jobs import Database, JobProcessor, JobQueue, JobRecord, State, Submission, Worker, join, open_store
-from velum.jobs.database import PIECES
+from velum.jobs.schema import PIECES
 
-from .buckets import S3, s3
-from .cluster import binaries, cluster, database
-from .hands import PACE, Hands
+from .fake_processor import PACE, Hands
+from .postgres import binaries, cluster, database
 
 NUMBERS = count()
 

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.service.making import picture
+from tests.service.factories import picture
+from tests.storage.fake_s3 import S3
 
 from velum import Limits, Plan, RuntimeConfig
 from velum.jobs import EngineProcessor, Retention, RetentionSweeper, State, Submission, Uploads
 
-from .buckets import S3
 from .conftest import Office
-from .hands import PACE
+from .fake_processor import PACE
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .plant import ZONE, Plant, clips, disturbed, photographs
+from .service_processes import ZONE, Plant, clips, disturbed, photographs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

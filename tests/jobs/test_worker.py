@@ -15,13 +15,13 @@ import sqlalchemy as sql
 
 from velum.errors import Unavailable
 from velum.jobs import State, Worker, WorkerTiming
-from velum.jobs.database import JOBS, WORKERS
-from velum.jobs.ledger import LeaseLost, WorkerClaims
+from velum.jobs.claims import LeaseLost, WorkerClaims
+from velum.jobs.schema import JOBS, WORKERS
 
-from .cluster import database
+from .breaking_proxy import cutting
 from .conftest import Office
-from .cutting import cutting
-from .hands import PACE, Hands
+from .fake_processor import PACE, Hands
+from .postgres import database
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from velum.locate.families import Signature, Tensors, family
+from velum.locate.output_formats import Signature, Tensors, family
 
 
 def heads(rows: int, columns: int, seed: int = 0) -> dict[str, np.ndarray]:

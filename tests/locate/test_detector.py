@@ -15,11 +15,12 @@ from openvino import opset13 as ops
 
 from velum.errors import BadPlan, PluginFault, Unavailable
 from velum.frame import Frame, Orientation, Plane, Rgb, Role
-from velum.locate import fetch, models
+from velum.locate import registry
 from velum.locate.detector import Detector, TiledDetector
-from velum.locate.families import Detections, Family, Input, Tensors, nothing
+from velum.locate.output_formats import Detections, Family, Input, Tensors, nothing
+from velum.locate.weights import fetch
 from velum.plugins import Described, Localizer, Mode, RuntimeConfig, make
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 WHITE = (255, 255, 255)
 
@@ -158,13 +159,13 @@ def save_red_network(folder: Path) -> Path:
 
 
 @pytest.fixture
-def red(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> models.Model:
+def red(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.Model:
     path = save_red_network(tmp_path)
-    model = models.Model(
+    model = registry.Model(
         name="red", file="red.xml", size=1, sha256="ab" * 32, licence="CC0", sources=(), family="centerface",
         labels=("face",), threshold=0.3, good_for="tests", not_for="anything else",
     )  # fmt: skip
-    monkeypatch.setattr(models, "catalog", lambda host=None: {"red": model})
+    monkeypatch.setattr(registry, "catalog", lambda host=None: {"red": model})
     monkeypatch.setattr(fetch, "obtain", lambda asset, host: path)
     return model
 
@@ -178,7 +179,7 @@ def red_spot(width: int, height: int, x: int, y: int, red: int = 255) -> Frame:
     return Frame.of(Plane(pixels, Role.RGB))
 
 
-def test_regions_have_label_score_and_clipped_boxes(red: models.Model) -> None:
+def test_regions_have_label_score_and_clipped_boxes(red: registry.Model) -> None:
     detector = Detector("red", HOST)
     assert isinstance(detector, Localizer)
     frames = [red_spot(200, 100, 100, 52, 204), red_spot(200, 100, 0, 0), red_spot(200, 100, 8, 8, 50)]
@@ -189,7 +190,7 @@ def test_regions_have_label_score_and_clipped_boxes(red: models.Model) -> None:
     detector.close()
 
 
-def test_from_several_threads_at_once(red: models.Model) -> None:
+def test_from_several_threads_at_once(red: registry.Model) -> None:
     detector = Detector("red", HOST)
     frames = [red_spot(150 + 16 * i, 200, 4 * i, 100) for i in range(24)]
     with ThreadPoolExecutor(4) as pool:
@@ -199,7 +200,7 @@ def test_from_several_threads_at_once(red: models.Model) -> None:
 
 
 @pytest.mark.parametrize("mode", ["latency", "throughput"])
-def test_several_frames_give_what_each_gives_alone(red: models.Model, mode: Mode) -> None:
+def test_several_frames_give_what_each_gives_alone(red: registry.Model, mode: Mode) -> None:
     detector = Detector("red", replace(HOST, mode=mode, threads=0), tile=256)
     frames = [red_spot(150 + 200 * i, 700 - 100 * i, 40 * i, 60) for i in range(6)]  # one look, and many
     together = detector.locate(frames)
@@ -218,7 +219,7 @@ def test_a_network_that_answers_too_few_looks_is_no_picture_without_finds() -> N
         finder(network=Lazy()).find(picture(1000, 700))
 
 
-def test_description_tells_what_was_used(red: models.Model) -> None:
+def test_description_tells_what_was_used(red: registry.Model) -> None:
     detector = Detector("red", HOST, min_side=20, threshold=0.45)
     assert isinstance(detector, Described)
     facts = dict(detector.description)
@@ -239,7 +240,7 @@ def test_description_tells_what_was_used(red: models.Model) -> None:
     ],
 )
 def test_options_out_of_range_are_refused_before_weights_are_fetched(
-    red: models.Model, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str
+    red: registry.Model, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str
 ) -> None:
     monkeypatch.delattr(fetch, "obtain")
     with pytest.raises(BadPlan, match=message):
@@ -253,7 +254,7 @@ def test_a_plan_names_the_model_and_unknown_ones_are_refused(tmp_path: Path) -> 
         make("velum.localizers", PartSpec("model", {"name": "yunet"}), RuntimeConfig(cache=tmp_path, offline=True))
 
 
-def test_labels_that_do_not_match_the_network_are_a_fault(red: models.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_that_do_not_match_the_network_are_a_fault(red: registry.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
         return Detections(np.array([[0, 0, 20, 20]], np.float32), np.ones(1, np.float32), np.ones(1, np.int32))
 

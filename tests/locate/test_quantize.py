@@ -11,10 +11,10 @@ from openvino import opset13 as ops
 
 from velum.errors import BadInput, BadPlan, Unavailable
 from velum.frame import Frame, Plane, Role
-from velum.locate import models, store
+from velum.locate import registry, user_models
 from velum.locate.detector import Detector
-from velum.locate.families import Detections
-from velum.locate.offer import ImportedModel
+from velum.locate.import_model import ImportedModel
+from velum.locate.output_formats import Detections
 from velum.locate.quantize import CalibrationTiles, PictureLoader, compared, quantize
 from velum.plugins import RuntimeConfig
 
@@ -97,7 +97,7 @@ def red(tmp_path: Path, host: RuntimeConfig) -> str:
         name="red", path=red_network(tmp_path / "red.xml"), family="centerface", labels=("face",), threshold=0.3,
         licence="CC0", input={}, origin="a test",
     )  # fmt: skip
-    return store.put(offer, host).name
+    return user_models.put(offer, host).name
 
 
 def spots(*places: tuple[int, int]) -> PictureLoader:
@@ -122,7 +122,7 @@ def test_a_quantized_copy_is_stored_and_compared(red: str, host: RuntimeConfig) 
     said: list[str] = []
     made = quantize(red, host, PICTURES, say=said.append)
     assert (made.model.name, made.pictures, made.held_back) == ("red-int8", 2, True)
-    assert models.find("red-int8", host).labels == ("face",)
+    assert registry.find("red-int8", host).labels == ("face",)
     exact, *_, smaller = made.trials
     assert exact.precision == "f32"
     assert (exact.share.again, exact.share.of, exact.more, exact.largest_drop) == (3, 3, 0, 0)
@@ -158,11 +158,11 @@ def test_what_cannot_be_is_refused_at_once(
 ) -> None:
     with pytest.raises(error, match=message):
         quantize(name, host, pictures, new_name=options.get("new_name"))
-    assert list(models.added(host)) == ["red"]
+    assert list(registry.added(host)) == ["red"]
 
 
 def test_without_the_library_the_extra_is_named(red: str, host: RuntimeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(Unavailable, match=r"velum-anonymizer\[quantize\]"):
         quantize(red, host, PICTURES)
-    assert list(models.added(host)) == ["red"]
+    assert list(registry.added(host)) == ["red"]

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from velum.locate.families import Signature, Tensors, family
+from velum.locate.output_formats import Signature, Tensors, family
 
 STRIDES = (8, 16, 32)
 

@@ -13,10 +13,10 @@ import openvino as ov
 import pytest
 from PIL import Image
 
-from velum.locate.families import Detections, Family, Input, Tensors, family, names
-from velum.locate.modelfile import READABLE
+from velum.locate.model_files import READABLE
 from velum.locate.nms import suppress
-from velum.locate.runtime.reading import signature
+from velum.locate.output_formats import Detections, Family, Input, Tensors, family, names
+from velum.locate.runtime.inspect_model import signature
 
 pytestmark = pytest.mark.real
 

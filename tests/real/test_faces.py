@@ -10,10 +10,11 @@ from PIL import Image
 
 from velum.errors import Unavailable
 from velum.frame import Frame, Plane, Role
-from velum.locate import fetch, models
+from velum.locate import registry
 from velum.locate.detector import Detector
-from velum.locate.families import family
+from velum.locate.output_formats import family
 from velum.locate.runtime.openvino import OpenvinoNetwork
+from velum.locate.weights import fetch
 from velum.plugins import RuntimeConfig
 from velum.region import Box
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.real
 @pytest.fixture(scope="session")
 def centerface() -> Path:
     try:
-        return fetch.ensure_local(models.find("centerface"), RuntimeConfig())
+        return fetch.ensure_local(registry.find("centerface"), RuntimeConfig())
     except Unavailable as error:
         pytest.skip(f"the weights of CenterFace cannot be had: {error}")
 

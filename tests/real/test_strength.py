@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from velum.check.strength.shots import sample
-from velum.check.strength.trial import AttackTrial
-from velum.hide.blacken import Blacken
-from velum.hide.blur import Blur
-from velum.hide.pixelate import Pixelate
+from velum.evaluation.reidentification.attack import AttackTrial
+from velum.evaluation.reidentification.samples import sample
 from velum.plugins import Technique
 from velum.region import Box
+from velum.techniques.blacken import Blacken
+from velum.techniques.blur import Blur
+from velum.techniques.pixelate import Pixelate
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from velum.frame import Frame, Plane, Role
-from velum.locate.families.db import FAMILY
-from velum.locate.maps import Mapper
+from velum.locate.class_maps import Mapper
+from velum.locate.output_formats.db import FAMILY
 from velum.locate.pii import chosen
 from velum.locate.runtime.openvino import OpenvinoNetwork
 from velum.locate.text import Text
-from velum.locate.text.finder import TextDetector, TextFilter
-from velum.locate.text.reader import RapidRecognizer
+from velum.locate.text.detect import TextDetector, TextFilter
+from velum.locate.text.recognize import RapidRecognizer
 from velum.plugins import RuntimeConfig
 from velum.region import Mask
 from velum.testing import check_localizer

@@ -18,18 +18,18 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.bmw.stub import Shown, StubInference
-from tests.service.making import client, configuration, entry, picture, post, settings
+from tests.bmw.fake_inference_api import Shown, StubInference
+from tests.service.factories import client, configuration, entry, picture, post, settings
 from tests.waiting import until
 
 from velum.errors import BadPlan
+from velum.net.policy import NetworkPolicy
 from velum.plugins import Patch, RuntimeConfig
-from velum.remote.reach import NetworkPolicy
 from velum.service.app import create_app
-from velum.service.edge import JsonLines
-from velum.service.keys import ApiKeys
-from velum.service.problems import own
-from velum.settings.sections import AccessSettings
+from velum.service.auth.api_keys import ApiKeys
+from velum.service.middleware.limits import JsonLines
+from velum.service.problem_details import own
+from velum.settings.schema import AccessSettings
 
 pytestmark = pytest.mark.slow
 

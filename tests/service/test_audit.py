@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.service.making import client, configuration, entry, picture, post, settings
+from tests.service.factories import client, configuration, entry, picture, post, settings
 
 from velum.errors import BadInput, OutputFailed
-from velum.jobs.craft import Task
+from velum.jobs.processor import Task
 from velum.jobs.values import Submission
 from velum.limits import Limits
 from velum.plan import Plan
 from velum.plugins import RuntimeConfig
 from velum.service.audit import FIRST, Audit, verify
-from velum.service.keys import ApiKeys
+from velum.service.auth.api_keys import ApiKeys
 from velum.service.metrics import Metrics
-from velum.service.watch import ObservedProcessor
+from velum.service.middleware.observe import ObservedProcessor
 from velum.settings import Settings
-from velum.settings.sections import AccessSettings, ObservabilitySettings
+from velum.settings.schema import AccessSettings, ObservabilitySettings
 
 
 def audited(folder: Path, **more: Any) -> Settings:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.media.bombs import encoded, gif, scanned
-from tests.service.making import client, configuration, entry, settings
+from tests.media.image.bombs import encoded, gif, scanned
+from tests.service.factories import client, configuration, entry, settings
 
 from velum.engine.engine import DEFAULT_PLAN
 

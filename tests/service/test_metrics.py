@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.service.making import client, configuration, picture, post, settings
+from tests.service.factories import client, configuration, picture, post, settings
 
-from velum.bmw.gate import Admission
 from velum.engine.engine import Engine
 from velum.errors import Unavailable
+from velum.net.client import HttpClient
+from velum.net.policy import NetworkPolicy
 from velum.plan import Plan
-from velum.remote.peers import HttpClient
-from velum.remote.reach import NetworkPolicy
 from velum.service import health
+from velum.service.admission import Admission
 from velum.service.metrics import MOST_KINDS, Metrics
-from velum.service.traces import telemetry
-from velum.service.watch import ObservedAdmission
-from velum.settings.sections import ObservabilitySettings
+from velum.service.middleware.observe import ObservedAdmission
+from velum.service.tracing import telemetry
+from velum.settings.schema import ObservabilitySettings
 
 pytestmark = pytest.mark.slow
 
@@ -158,8 +158,8 @@ TRACED = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tests.service.making import client, configuration, picture, post, settings
-from velum.settings.sections import ObservabilitySettings
+from tests.service.factories import client, configuration, picture, post, settings
+from velum.settings.schema import ObservabilitySettings
 
 with client(replace(settings(Path(sys.argv[1])), watch=ObservabilitySettings(traces=True))) as it:
     assert post(it, picture(), configuration()).headers["x-velum-hidden"] == "1"
@@ -200,7 +200,7 @@ def test_traces_go_where_the_environment_says_and_hold_nothing_of_what_is_sent(t
 
 
 def test_traces_without_the_extra_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("velum.service.traces.find_spec", lambda name: None)
+    monkeypatch.setattr("velum.service.tracing.find_spec", lambda name: None)
     with pytest.raises(Unavailable, match=re.escape("velum-anonymizer[traces]")):
         telemetry(traces=True)
     assert telemetry(traces=False)["tracing"] is False

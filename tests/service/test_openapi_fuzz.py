@@ -14,8 +14,8 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.service.making import on_the_wire
-from tests.service.making import settings as made
+from tests.service.factories import on_the_wire
+from tests.service.factories import settings as made
 
 pytestmark = pytest.mark.slow
 

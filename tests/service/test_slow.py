@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from tests.service.making import client, on_the_wire, picture, settings
+from tests.service.factories import client, on_the_wire, picture, settings
 from tests.waiting import until
 
-from velum.service.keys import ApiKeys
-from velum.settings.sections import AccessSettings
+from velum.service.auth.api_keys import ApiKeys
+from velum.settings.schema import AccessSettings
 
 HEAD = "POST {} HTTP/1.1\r\nHost: velum\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n"
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseEvent } from '../../src/velum/service/ui/api.mjs';
-import { isMedia, isVideo } from '../../src/velum/service/ui/start/kinds.mjs';
+import { isMedia, isVideo } from '../../src/velum/service/ui/start/file_types.mjs';
 import { finders, planOf } from '../../src/velum/service/ui/start/plan.mjs';
 import { apart, crc32, zip } from '../../src/velum/service/ui/start/zip.mjs';
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.bmw.stub import StubInference
+from tests.bmw.fake_inference_api import StubInference
 from tests.ui.conftest import served, watched
 from tests.ui.test_page import picture
 from tests.ui.test_review import BRIGHTNESS, clip  # noqa: F401 - a fixture
 
-from velum.service.keys import ApiKeys
+from velum.service.auth.api_keys import ApiKeys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

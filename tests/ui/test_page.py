@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 from tests.ui.conftest import served, watched
 
-from velum.service.keys import ApiKeys
+from velum.service.auth.api_keys import ApiKeys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import av
 import numpy as np
 import pytest
-from tests.engine.test_trailing import film, place
+from tests.engine.test_follow_object import film, place
 from tests.ui.test_page import AXE, hidden_in, picture
 
 from velum.region import Box

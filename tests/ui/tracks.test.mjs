@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as tracks from '../../src/velum/service/ui/video/tracks.mjs';
-import { coco, yolo } from '../../src/velum/service/ui/video/training.mjs';
+import { coco, yolo } from '../../src/velum/service/ui/video/export_annotations.mjs';
 import { History } from '../../src/velum/service/ui/photo/edits.mjs';
 
 const region = (track, x, more = {}) => ({ label: 'face', xyxy: [x, 10, x + 10, 20], score: 0.9, found: 'detected', track, ...more });

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from velum.bmw import wire
-from velum.bmw.asked import NoAnswer
-from velum.bmw.gate import Admission, Overloaded
-from velum.bmw.methods import ApiDirectory
+from velum.bmw.available_methods import ApiDirectory
 from velum.bmw.plan import ParsedRequest, Refusal, order
+from velum.bmw.request_localizer import NoAnswer
 from velum.bmw.schema import RequestRefused, read_configuration
-from velum.bmw.workshop import ScratchDirs
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, LimitExceeded, OutputFailed, Unavailable, VelumError
 from velum.limits import Limits
-from velum.media.plain import PlainFormat
+from velum.media.image.rgb8 import PlainFormat
 from velum.plan import Plan
 from velum.report import Report
-from velum.use import PartSpec
+from velum.service.admission import Admission, Overloaded
+from velum.spec import PartSpec
+from velum.storage.scratch import ScratchDirs
 
 LONGEST_STEM = 60
 """Letters of an uploaded file's name that the name of the finished video keeps: no file system allows 256 bytes."""

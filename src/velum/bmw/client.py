@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from velum.bmw import mask, wire
 from velum.errors import BadInput, BadPlan, Unavailable
-from velum.remote.peers import FormFile, HttpClient
+from velum.net.client import FormFile, HttpClient
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from velum.errors import BadInput
-from velum.locate.offer import read_text
+from velum.locate.import_model import read_text
 
 
 @dataclass(frozen=True, slots=True)

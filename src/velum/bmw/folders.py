@@ -20,8 +20,8 @@ from typing import Any
 from velum.bmw.config import ConfigObject
 from velum.bmw.pbtxt import read_label_map
 from velum.errors import BadInput
-from velum.locate.catalogfile import NAME
-from velum.locate.offer import LEAST_THRESHOLD, ImportedModel, ImportOptions, labels_from, named, offer
+from velum.locate.catalog_toml import NAME
+from velum.locate.import_model import LEAST_THRESHOLD, ImportedModel, ImportOptions, labels_from, named, offer
 from velum.locate.runtime import darknet
 
 SEGMENTATION_THRESHOLD = 0.5

@@ -12,12 +12,12 @@ from velum.bmw.mask import Ids, pieces
 from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame
 from velum.locate.labels import exact
-from velum.media.sniff import format_of
+from velum.media.formats import format_of
+from velum.media.image.fast_png import encode_png
+from velum.net.client import HttpClient
+from velum.net.policy import ANYWHERE
 from velum.plugins import RuntimeConfig
-from velum.png import encode_png
 from velum.region import Box, Region
-from velum.remote.peers import HttpClient
-from velum.remote.reach import ANYWHERE
 
 FRESH_SECONDS = 60.0
 """How long a server's word on a model holds: a mask means something else when the model behind the name has changed."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from velum.errors import BadInput
-from velum.locate.offer import read_text
+from velum.locate.import_model import read_text
 
 LARGEST_ID = 100_000
 

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from velum.bmw import asked, local, wire
-from velum.bmw.methods import AvailableMethods
+from velum.bmw import builtin_models, request_localizer, wire
+from velum.bmw.available_methods import AvailableMethods
 from velum.bmw.schema import RequestRefused
 from velum.bmw.techniques import ListedTechnique, repeated
 from velum.bmw.wire import Entry
 from velum.locate.labels import exact
 from velum.plan import Plan, Rule, Video
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ParsedRequest:
     @property
     def services(self) -> frozenset[str]:
         """Addresses that are asked, velum's own among them."""
-        return frozenset(str(rule.locate.options.get("url", local.URL)) for rule in self.plan.rules)
+        return frozenset(str(rule.locate.options.get("url", builtin_models.URL)) for rule in self.plan.rules)
 
     def failed(self, uses: frozenset[PartSpec]) -> Refusal:
         """Return what is said when these localizers gave no usable answer."""
@@ -134,9 +134,9 @@ def _choose(having: Mapping[str, tuple[str, ...]], *, strict: bool) -> str:
 
 def _made(entry: Entry, url: str, technique: ListedTechnique) -> Rule:
     hide = technique.use(1.0 if entry.degree is None else entry.degree, entry.kind)
-    if url == local.URL:
-        return local.rule(entry.label, entry.model, hide)
-    use = PartSpec(asked.NAME, {"url": url, "model": entry.model, "kind": entry.kind})
+    if url == builtin_models.URL:
+        return builtin_models.rule(entry.label, entry.model, hide)
+    use = PartSpec(request_localizer.NAME, {"url": url, "model": entry.model, "kind": entry.kind})
     return Rule(exact(entry.label), use, hide, grow=0)
 
 

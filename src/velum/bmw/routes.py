@@ -8,18 +8,18 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 
-from velum.bmw import documented, local, wire
+from velum.bmw import builtin_models, openapi, wire
 from velum.bmw.anonymizer import Anonymizer
-from velum.bmw.methods import ApiDirectory
+from velum.bmw.available_methods import ApiDirectory
 from velum.bmw.plan import Refusal
 from velum.bmw.schema import MOST_BYTES, RequestRefused
 from velum.bmw.urls import Urls
-from velum.bmw.workers import RequestThreads
 from velum.errors import BadPlan, LimitExceeded, OutputFailed, PluginFault, Unavailable, VelumError
-from velum.media.plain import PlainFormat
-from velum.remote.guard import AddressRefused
-from velum.remote.peers import HttpClient
+from velum.media.image.rgb8 import PlainFormat
+from velum.net.client import HttpClient
+from velum.net.guard import AddressRefused
 from velum.report import Report
+from velum.service.request_threads import RequestThreads
 
 FACTS = "velum.facts"
 """Key of a request's scope under which the log finds what is to be said of it."""
@@ -33,7 +33,7 @@ Address = Annotated[
 Image = Annotated[UploadFile, File(description="A picture: JPEG, PNG, WebP, TIFF, BMP, ...")]
 Video = Annotated[UploadFile, File(description="A video: MP4, MKV, WebM, MOV, AVI, ...")]
 Configuration = Annotated[
-    UploadFile, File(description="A JSON file that says what to hide.", examples=[documented.CONFIGURATION])
+    UploadFile, File(description="A JSON file that says what to hide.", examples=[openapi.CONFIGURATION])
 ]
 
 
@@ -60,7 +60,7 @@ class Api:
     def set_url(self, url: str, request: Request) -> bytes:
         """Add an address that answers."""
         self.urls.all()
-        if url == local.URL:
+        if url == builtin_models.URL:
             return wire.envelope(wire.KNOWN_ALREADY)
         if not url.endswith("/"):
             raise RequestRefused(wire.BAD_ADDRESS)
@@ -140,41 +140,41 @@ def routes(api: Api) -> APIRouter:
     router = APIRouter(default_response_class=Response)
     configuring: dict[str, Any] = {"tags": ["Configuration"]}
     hiding: dict[str, Any] = {"tags": ["Anonymization"]}
-    wrong = documented.form()
+    wrong = openapi.form()
 
-    @router.get("/list_urls", responses=documented.envelope("The list.", some={wire.ADDRESSES: []}), **configuring)
+    @router.get("/list_urls", responses=openapi.envelope("The list.", some={wire.ADDRESSES: []}), **configuring)
     async def list_urls(request: Request) -> Response:
         """List the inference APIs that are configured."""
         return await api.answered(request, lambda _: wire.envelope(api.urls.content()))
 
-    @router.post("/set_url", responses={**documented.envelope("Added.", added=wire.ADDED), **wrong}, **configuring)
+    @router.post("/set_url", responses={**openapi.envelope("Added.", added=wire.ADDED), **wrong}, **configuring)
     async def set_url(url: Address, request: Request) -> Response:
         """Add an inference API, which must answer."""
         return await api.answered(request, lambda _: api.set_url(url, request))
 
     @router.post(
-        "/remove_url", responses={**documented.envelope("Removed.", removed=[wire.REMOVED]), **wrong}, **configuring
+        "/remove_url", responses={**openapi.envelope("Removed.", removed=[wire.REMOVED]), **wrong}, **configuring
     )
     async def remove_url(url: Address, request: Request) -> Response:
         """Remove an inference API."""
         return await api.answered(request, lambda _: api.remove_url(url))
 
-    @router.post("/remove_all_urls", responses=documented.envelope("Removed.", removed=wire.ALL_REMOVED), **configuring)
+    @router.post("/remove_all_urls", responses=openapi.envelope("Removed.", removed=wire.ALL_REMOVED), **configuring)
     async def remove_all_urls(request: Request) -> Response:
         """Remove all inference APIs."""
         return await api.answered(request, lambda _: api.remove_all_urls())
 
-    @router.get("/available_methods/", responses=documented.methods(), **configuring)
+    @router.get("/available_methods/", responses=openapi.methods(), **configuring)
     async def available_methods(request: Request) -> Response:
         """Ask all inference APIs and list what can be hidden: labels, models, techniques."""
         return await api.answered(request, lambda _: api.available_methods())
 
-    @router.post("/anonymize/", responses=documented.picture(), **hiding)
+    @router.post("/anonymize/", responses=openapi.picture(), **hiding)
     async def anonymize(image: Image, configuration: Configuration, request: Request) -> Response:
         """Hide in a picture what the configuration names, and return the picture."""
         return await api.answered(request, lambda gone: api.anonymize(image, configuration, request, gone))
 
-    @router.post("/anonymize_video/", responses=documented.video(), **hiding)
+    @router.post("/anonymize_video/", responses=openapi.video(), **hiding)
     async def anonymize_video(video: Video, configuration: Configuration, request: Request) -> Response:
         """Hide in a video what the configuration names, and put it into the folder of finished videos."""
         return await api.answered(request, lambda gone: api.anonymize_video(video, configuration, request, gone))

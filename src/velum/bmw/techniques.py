@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from velum.bmw import wire
 from velum.errors import VelumError
-from velum.hide.passes import MOST_ENTRIES
 from velum.locate.labels import covers
 from velum.plugins import RuntimeConfig, load, make, names, options_of
-from velum.use import Option, PartSpec
+from velum.spec import Option, PartSpec
+from velum.techniques.passes import MOST_ENTRIES
 
 STEPS = 1000
 """Degrees that are told apart. Each one asked for is kept, so there must not be any number of them."""
@@ -18,7 +18,7 @@ STEPS = 1000
 BLUR = wire.TECHNIQUES["blurring"]
 
 PER_OBJECT, PER_OVERLAP = "per_object", "per_overlap"
-"""Options of our techniques that make them as strong as the original's; see `velum.hide.passes`."""
+"""Options of our techniques that make them as strong as the original's; see `velum.techniques.passes`."""
 
 MOST_DEGREE = 30.0
 """Of blurring, in later entries, which the original does not check: sigma of 750 pixels."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from velum.atomic import publish
 from velum.bmw import wire
 from velum.bmw.schema import RequestRefused, read_json
 from velum.errors import LimitExceeded, OutputFailed
-from velum.publish import publish
 
 LOCK_SECONDS = 10
 """How long to wait for another process that changes the list."""

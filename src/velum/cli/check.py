@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import console
+from velum.cli import common
 from velum.cli.hide import Json, Labels, PlanFile, Rules
 
 if TYPE_CHECKING:
-    from velum.check.values import Checked
+    from velum.verify.values import Checked
 
 
 def check(
@@ -39,18 +39,18 @@ def check(
     ] = None,
 ) -> None:
     """Look for what is still to be seen in a finished file, and for what lies beside its pictures."""
-    from velum.check.leak import Check
     from velum.cli.progress import frames_shown
     from velum.settings import Settings
+    from velum.verify.leak_check import Check
 
-    wanted = console.PlanOptions(plan, rule, hide_labels).plan()
-    findings = None if regions is None else console.findings_from(regions)
+    wanted = common.PlanOptions(plan, rule, hide_labels).plan()
+    findings = None if regions is None else common.findings_from(regions)
     settings = Settings.load()
-    with console.engine(file) as engine, frames_shown(file.name) as progress:
+    with common.engine(file) as engine, frames_shown(file.name) as progress:
         looked = Check(engine, settings.host(), settings.limits())
         checked = looked(file, wanted, against=against, regions=findings, text=text, progress=progress)
     if sheet is not None and not checked.passed:
-        from velum.check.sheet import write
+        from velum.verify.contact_sheet import write
 
         write(sheet, file, checked, settings.limits())
     _tell(checked, json=json)
@@ -60,9 +60,9 @@ def check(
 
 def _tell(checked: "Checked", *, json: bool) -> None:
     for note in checked.notes:
-        console.warn(note)
+        common.warn(note)
     if json:
-        console.print_json(checked.to_json())
+        common.print_json(checked.to_json())
         return
     for leak in checked.leaks:
         where = "" if leak.frame is None else f"frame {leak.frame}: "

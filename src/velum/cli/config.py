@@ -27,7 +27,7 @@ def show(
 
     Passwords in addresses are not shown.
     """
-    from velum.settings.shown import shown
+    from velum.settings.describe import shown
 
     rows = [one for one in shown(file=config) if not changed or one.origin != "default"]
     if as_json:

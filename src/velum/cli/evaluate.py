@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import console
+from velum.cli import common
 from velum.cli.hide import Labels, Overwrite, PlanFile, Rules
 from velum.errors import BadPlan
 
 if TYPE_CHECKING:
-    from velum.check.evaluate.choose import RecallTarget, ThresholdChoice
-    from velum.check.evaluate.document import Evaluation
-    from velum.check.evaluate.run import Evaluate, Progress
-    from velum.check.evaluate.standard import RequirementResult
-    from velum.check.evaluate.truth import GroundTruth
-    from velum.check.evaluate.values import Rate
+    from velum.evaluation.evaluator import Evaluate, Progress
+    from velum.evaluation.ground_truth import GroundTruth
+    from velum.evaluation.requirements import RequirementResult
+    from velum.evaluation.result import Evaluation
+    from velum.evaluation.thresholds import RecallTarget, ThresholdChoice
+    from velum.evaluation.values import Rate
     from velum.plan import Plan
 
 TruthPath = Annotated[
@@ -54,35 +54,35 @@ def evaluate(
     html: Html = None, iou: Iou = None, json: Json = False, overwrite: Overwrite = False,
 ) -> None:  # fmt: skip
     """Hold a plan against truth: what it finds and hides, by size, with intervals. Exit 1: the profile is not met."""
-    from velum.check.evaluate import choose, standard
-    from velum.check.evaluate.document import Evaluation
-    from velum.check.evaluate.run import MATCH_IOU, Evaluate
-    from velum.check.evaluate.truth import read
     from velum.cli.progress import fetch_progress, shown_files
     from velum.engine.engine import Engine
+    from velum.evaluation import requirements, thresholds
+    from velum.evaluation.evaluator import MATCH_IOU, Evaluate
+    from velum.evaluation.ground_truth import read
+    from velum.evaluation.result import Evaluation
     from velum.settings import Settings
 
     # Mistakes show before the first picture is read.
-    asked = console.PlanOptions(plan, rule, hide_labels).plan()
+    asked = common.PlanOptions(plan, rule, hide_labels).plan()
     if (recall is None) != (output is None):
         raise BadPlan("--recall and --output go together: thresholds are chosen to be written to a plan")
-    wanted = None if recall is None else choose.RecallTarget(recall, min_height)
-    against = None if profile is None else standard.profile(profile)
+    wanted = None if recall is None else thresholds.RecallTarget(recall, min_height)
+    against = None if profile is None else requirements.profile(profile)
     settings = Settings.load()
     known = read(truth, media, settings.limits())
     with fetch_progress() as fetching, shown_files("evaluating") as progress:
         host = settings.host(fetching, mode="throughput")
         with Engine(host=host, limits=settings.limits()) as engine:
             run = Evaluate(engine, settings.limits(), MATCH_IOU if iou is None else iou)
-            choices: tuple[choose.ThresholdChoice, ...] = ()
+            choices: tuple[thresholds.ThresholdChoice, ...] = ()
             if wanted is not None:
                 asked, choices = _chosen(run, known, asked, wanted, progress)
             observed = run(known, asked, progress=progress)
     labels = tuple(one.label for one in asked.rules)
-    standing = None if against is None else standard.hold(observed, against, labels)
+    standing = None if against is None else requirements.hold(observed, against, labels)
     done = Evaluation(known, asked, observed, run.least_iou, standing, wanted, choices)
     if output is not None:
-        console.write_text(output, _plan_text(output, asked), overwrite=overwrite)
+        common.write_text(output, _plan_text(output, asked), overwrite=overwrite)
     if html is not None:
         _write_page(html, done, overwrite=overwrite)
     _tell(done, json=json)
@@ -93,10 +93,10 @@ def evaluate(
 def _chosen(
     run: "Evaluate", truth: "GroundTruth", plan: "Plan", wanted: "RecallTarget", progress: "Progress"
 ) -> "tuple[Plan, tuple[ThresholdChoice, ...]]":
-    from velum.check.evaluate import choose
+    from velum.evaluation import thresholds
 
-    searched = run(truth, choose.searching(plan, run.engine), progress=progress)
-    return choose.choose(searched, plan, wanted, run.engine)
+    searched = run(truth, thresholds.searching(plan, run.engine), progress=progress)
+    return thresholds.choose(searched, plan, wanted, run.engine)
 
 
 def _plan_text(path: Path, plan: "Plan") -> str:
@@ -106,20 +106,20 @@ def _plan_text(path: Path, plan: "Plan") -> str:
 
 
 def _write_page(path: Path, done: "Evaluation", *, overwrite: bool) -> None:
-    from velum.check.evaluate import misses
-    from velum.check.evaluate.page import page
+    from velum.evaluation import worst_misses
+    from velum.evaluation.html_report import page
     from velum.settings import Settings
 
     paths = {item.name: item.path for item in done.truth.items}
-    drawn = misses.draw(done.misses[: misses.MOST], paths, Settings.load().limits())
-    console.write_text(path, page(done, drawn), overwrite=overwrite)
+    drawn = worst_misses.draw(done.misses[: worst_misses.MOST], paths, Settings.load().limits())
+    common.write_text(path, page(done, drawn), overwrite=overwrite)
 
 
 def _tell(done: "Evaluation", *, json: bool) -> None:
     for reason in done.observed.left_out:
-        console.warn(f"left out: {reason}")
+        common.warn(f"left out: {reason}")
     if json:
-        console.print_json(done.to_json())
+        common.print_json(done.to_json())
         return
     _print(done)
     for note in done.notes:
@@ -146,13 +146,13 @@ def _print(done: "Evaluation") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from velum.check.evaluate import tables
+    from velum.evaluation import metrics
 
     table = Table(box=None, pad_edge=False)
-    hidden = [f"hidden {level:.0%}" for level in tables.COVERED]
+    hidden = [f"hidden {level:.0%}" for level in metrics.COVERED]
     for index, title in enumerate(("label", "kind", "found", "recall", "95 % interval", *hidden, "mean share")):
         table.add_column(title, justify="right" if index > 1 else "left", no_wrap=True)
-    for row in (*tables.by_size(done.observed.seen), *tables.by_tag(done.observed.seen)):
+    for row in (*metrics.by_size(done.observed.seen), *metrics.by_tag(done.observed.seen)):
         low, high = row.found.interval
         table.add_row(
             row.label, row.kind, f"{row.found.hits}/{row.found.total}", _share(row.found), f"{low:.3f} to {high:.3f}",
@@ -161,10 +161,10 @@ def _print(done: "Evaluation") -> None:
     console = Console()
     # Whatever reads it through a pipe wants it whole.
     Console(width=console.width if console.is_terminal else 160).print(table)
-    for label, rate in tables.precision(done.observed).items():
+    for label, rate in metrics.precision(done.observed).items():
         typer.echo(f"{label}: {rate.total - rate.hits} of {rate.total} finds are wrong, precision {_share(rate)}")
     if done.observed.watched:
-        frames, tracks = tables.frames(done.observed), tables.tracks(done.observed)
+        frames, tracks = metrics.frames(done.observed), metrics.tracks(done.observed)
         exposed = sum(track.exposed > 0 for track in tracks)
         of_tracks = f"; {exposed} of {len(tracks)} tracks are at some time" if tracks else ""
         typer.echo(f"videos: {frames.hits} of {frames.total} labelled frames are exposed{of_tracks}")

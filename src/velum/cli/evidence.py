@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from velum.cli import console
+from velum.cli import common
 from velum.errors import BadInput, BadPlan
 
 if TYPE_CHECKING:
     from velum.batch.local import ItemResult
-    from velum.check.evidence.document import Declared
+    from velum.evidence.statement import Declared
     from velum.plan import Plan
     from velum.report import Report
 
@@ -59,7 +59,7 @@ def keygen(
     passphrase_file: Passphrase = None,
 ) -> None:
     """Make a key to sign with, which only you can read, and its public key, to give away."""
-    from velum.check.evidence.keys import keygen
+    from velum.evidence.signing import keygen
 
     public = keygen(key, passphrase_file)
     typer.echo(f"{key}: keep it; {key}.pub: give it to whoever verifies; key id {public.id}")
@@ -88,13 +88,13 @@ def create(
     overwrite: Overwrite = False,
 ) -> None:
     """Write the evidence of one file. Its hash, and the original's, must be those of the report."""
-    from velum.check.evidence.document import Declared, same_plan
-    from velum.check.evidence.entry import CommandResult, entry
+    from velum.evidence.record import CommandResult, entry
+    from velum.evidence.statement import Declared, same_plan
 
     if original and originals_destroyed:
         raise BadPlan(f"--originals-destroyed contradicts --original: {original} is there; leave one of them out")
     told = _report(report, out, original)
-    whole = same_plan(told, console.PlanOptions(plan).plan() if plan else None)
+    whole = same_plan(told, common.PlanOptions(plan).plan() if plan else None)
     found = [CommandResult.read(path) if path else None for path in (check, evaluation)]
     one = entry(told, out.name, check=found[0], evaluation=found[1])
     declared = Declared(tuple(reviewer), originals_destroyed, identity_links)
@@ -119,15 +119,15 @@ def embed(
     overwrite: Overwrite = False,
 ) -> None:
     """Write OUT with Content Credentials (C2PA) that say what was hidden; and the report of that file."""
-    from velum.check.evidence.provenance import SigningCredentials, embed
-    from velum.publish import ensure_free
+    from velum.atomic import ensure_free
+    from velum.evidence.c2pa_manifest import SigningCredentials, embed
 
     credentials = SigningCredentials.read(chain, key, passphrase_file)
     target = output or out.with_name(f"{out.stem}.c2pa{out.suffix}")
     beside = target.with_name(target.name + ".report.json")
     ensure_free(beside, overwrite=overwrite)
     made = embed(out, target, _report(report, out, None), credentials, overwrite=overwrite)
-    console.write_text(beside, json.dumps(made.to_json(), indent=2) + "\n", overwrite=overwrite)
+    common.write_text(beside, json.dumps(made.to_json(), indent=2) + "\n", overwrite=overwrite)
     typer.echo(f"{target}: signed; {beside}: its report")
 
 
@@ -142,8 +142,8 @@ def verify(
     ] = None,
 ) -> None:
     """Check the signature, and that files are those that the evidence speaks of. Exit 0: all holds; 1: not all."""
-    from velum.check.evidence.keys import PublicKey
-    from velum.check.evidence.verify import load, verify
+    from velum.evidence.signing import PublicKey
+    from velum.evidence.verify import load, verify
 
     document = load(evidence)
     verdicts = verify(document, file, PublicKey.read(public_key) if public_key else None)
@@ -165,14 +165,14 @@ def page(
     overwrite: Overwrite = False,
 ) -> None:
     """Write the evidence as an HTML page, to read and to print."""
-    from velum.check.evidence.keys import PublicKey
-    from velum.check.evidence.page import page
-    from velum.check.evidence.verify import load, verify
+    from velum.evidence.html_report import page
+    from velum.evidence.signing import PublicKey
+    from velum.evidence.verify import load, verify
 
     document = load(evidence)
     verdicts = verify(document, key=PublicKey.read(public_key) if public_key else None)
     target = output or evidence.with_suffix(".html")
-    console.write_text(target, page(document, verdicts), overwrite=overwrite)
+    common.write_text(target, page(document, verdicts), overwrite=overwrite)
     typer.echo(str(target))
 
 
@@ -187,9 +187,9 @@ class EvidenceWriter:
         *, overwrite: bool, folder: Path | None = None, others: Iterable[Path] = (),
         evaluation: Path | None = None, reviewers: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        from velum.check.evidence.entry import CommandResult
-        from velum.check.evidence.keys import PrivateKey
-        from velum.publish import ensure_free
+        from velum.atomic import ensure_free
+        from velum.evidence.record import CommandResult
+        from velum.evidence.signing import PrivateKey
 
         if passphrase and not key:
             raise BadPlan("--passphrase-file goes with --key")
@@ -214,8 +214,8 @@ class EvidenceWriter:
 
     def hidden(self, report: "Report", target: Path) -> None:
         """Take down a file that was hidden just now."""
-        from velum.check.evidence.entry import entry
-        from velum.check.hashes import sha256_of
+        from velum.evidence.record import entry
+        from velum.file_hash import sha256_of
 
         name = str(target.relative_to(self._folder)) if self._folder else target.name
         known = report if report.output_sha256 else replace(report, output_sha256=sha256_of(target))
@@ -223,8 +223,8 @@ class EvidenceWriter:
 
     def outcome(self, outcome: "ItemResult") -> None:
         """Take down what became of one file of a batch."""
-        from velum.check.evidence.entry import earlier
-        from velum.check.hashes import sha256_of
+        from velum.evidence.record import earlier
+        from velum.file_hash import sha256_of
 
         target = outcome.job.target
         if outcome.error:
@@ -236,7 +236,7 @@ class EvidenceWriter:
 
     def write(self, plan: "Plan", declared: "Declared | None" = None) -> None:
         """Write the evidence of the files taken down, which one plan hid; signed where there is a key."""
-        from velum.check.evidence.document import Declared, compose, sign
+        from velum.evidence.statement import Declared, compose, sign
         from velum.settings import Settings
 
         entries = sorted(self._entries, key=lambda one: str(one["file"]))
@@ -247,12 +247,12 @@ class EvidenceWriter:
         if self._key:
             document = sign(document, self._key)
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-        console.write_text(self._target, text, overwrite=self._overwrite)
+        common.write_text(self._target, text, overwrite=self._overwrite)
 
 
 def _report(path: Path, out: Path, original: Path | None) -> "Report":
     """Return the report in a file, once the files that it tells of are seen to be those at hand."""
-    from velum.check.evidence.entry import read_json
+    from velum.evidence.record import read_json
     from velum.report import Report
 
     try:
@@ -269,7 +269,7 @@ def _report(path: Path, out: Path, original: Path | None) -> "Report":
 
 
 def _seen(file: Path, told: str | None, what: str) -> str:
-    from velum.check.hashes import sha256_of
+    from velum.file_hash import sha256_of
 
     digest = sha256_of(file)
     if told not in {None, digest}:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import console, live, video
+from velum.cli import common, stream_options, video_options
 from velum.cli import evidence as signed
 from velum.cli.hide_folder import FolderRun
 from velum.cli.messages import Messages, NoProgress, Quiet, Verbose
@@ -110,18 +110,18 @@ def hide(
     include: Include = [],
     exclude: Exclude = [],
     workers: Workers = 2,
-    every: video.Every = None,
-    two_pass: video.TwoPass = None,
-    smart: video.Smart = None,
-    track: video.Track = None,
-    codec: video.Codec = None,
-    crf: video.Crf = None,
-    preset: video.Preset = None,
-    audio: video.Audio = None,
-    subtitles: video.Subtitles = None,
-    on_damage: video.OnDamage = None,
-    format: live.Format = None,
-    timeout: live.Timeout = None,
+    every: video_options.Every = None,
+    two_pass: video_options.TwoPass = None,
+    smart: video_options.Smart = None,
+    track: video_options.Track = None,
+    codec: video_options.Codec = None,
+    crf: video_options.Crf = None,
+    preset: video_options.Preset = None,
+    audio: video_options.Audio = None,
+    subtitles: video_options.Subtitles = None,
+    on_damage: video_options.OnDamage = None,
+    format: stream_options.Format = None,
+    timeout: stream_options.Timeout = None,
     evidence: Evidence = None,
     key: signed.Key = None,
     passphrase_file: signed.Passphrase = None,
@@ -134,14 +134,14 @@ def hide(
     """Hide what identifies people. Without options: every face, blackened, into photo.hidden.jpg."""
     from velum.batch.local import FileFilter, arrange
 
-    moving = video.given(
+    moving = video_options.given(
         every=every, two_pass=two_pass, smart=smart, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
         subtitles=subtitles, on_damage=on_damage,
     )  # fmt: skip
-    options = console.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, moving)
+    options = common.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, moving)
     wanted = options.plan()
     wanted = replace(wanted, verify=wanted.verify or verify)
-    stream = live.job(sources, output, format, timeout)
+    stream = stream_options.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
     jobs, folder = ([], None) if stream else arrange(paths, place, FileFilter(tuple(include), tuple(exclude)))
     messages = Messages(quiet=quiet, verbose=verbose, progress=not no_progress)
@@ -183,15 +183,15 @@ def hide(
             run.hide(workers=workers, resume=resume, overwrite=overwrite)
 
 
-def _announce(jobs: Sequence["BatchItem | live.Stream"], plan: "Plan", *, json: bool) -> None:
-    with console.engine() as engine:
+def _announce(jobs: Sequence["BatchItem | stream_options.Stream"], plan: "Plan", *, json: bool) -> None:
+    with common.engine() as engine:
         work = engine.check(plan)
     for warning in work.warnings:
-        console.warn(warning)
+        common.warn(warning)
     for job in jobs:
         if json:
             rules = [str(rule) for rule in plan.rules]
-            console.print_json({"source": str(job.source), "target": str(job.target), "rules": rules})
+            common.print_json({"source": str(job.source), "target": str(job.target), "rules": rules})
         else:
             typer.echo(f"{job.source} -> {job.target}")
     if not json:
@@ -199,7 +199,7 @@ def _announce(jobs: Sequence["BatchItem | live.Stream"], plan: "Plan", *, json: 
 
 
 def _hide_one(
-    job: "BatchItem | live.Stream",
+    job: "BatchItem | stream_options.Stream",
     plan: "Plan",
     regions: Path | None,
     keeper: signed.EvidenceWriter | None,
@@ -209,17 +209,17 @@ def _hide_one(
     overwrite: bool,
 ) -> None:
     start = time.perf_counter()
-    findings = console.findings_from(regions) if regions else None
+    findings = common.findings_from(regions) if regions else None
     from velum.cli.progress import frames_shown
 
     with (
-        live.stoppable(job.source),
-        live.opened(job.target) as target,
-        console.engine(job.source) as engine,
+        stream_options.stoppable(job.source),
+        stream_options.opened(job.target) as target,
+        common.engine(job.source) as engine,
         frames_shown(job.source.name, messages) as progress,
     ):
         report = engine.hide(job.source, target, plan, regions=findings, overwrite=overwrite, progress=progress)
-        report = report if isinstance(job, live.Stream) else job.noted(report)
+        report = report if isinstance(job, stream_options.Stream) else job.noted(report)
     aside = not isinstance(target, Path)
     if keeper and isinstance(target, Path):
         keeper.hidden(report, target)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from velum.cli import console
+from velum.cli import common
 from velum.cli import evidence as signed
 from velum.cli.messages import Messages, command_again
 from velum.cli.reports import Reports, counted
@@ -60,7 +60,7 @@ class FolderRun:
         from velum.batch.local import MANIFEST, run
         from velum.cli.progress import shown
 
-        with console.engine(*(job.source for job in self.jobs)) as engine:
+        with common.engine(*(job.source for job in self.jobs)) as engine:
             work = engine.check(self.plan)
             for warning in work.warnings:
                 self.messages.warn(warning)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from velum.cli import console
+from velum.cli import common
 from velum.cli.hide import Json, Overwrite
 from velum.errors import BadPlan, VelumError
 
@@ -50,7 +50,7 @@ def list_jobs(
         found = list(islice(client.jobs(state=_state(state), owner=owner), limit))
     if json:
         for job in found:
-            console.print_json(asdict(job))
+            common.print_json(asdict(job))
         return
     from rich.console import Console
 
@@ -69,7 +69,7 @@ def show(
     """Show how far a job is, or what it hid."""
     with service(server, token_file) as client:
         if report:
-            console.print_json(client.report(job))
+            common.print_json(client.report(job))
         else:
             _tell(client.job(job), json=json)
 
@@ -108,7 +108,7 @@ def regions(
     if output is None:
         typer.echo(text)
     else:
-        console.write_text(output, text + "\n", overwrite=overwrite)
+        common.write_text(output, text + "\n", overwrite=overwrite)
 
 
 @app.command()
@@ -122,7 +122,7 @@ def render(
     token_file: TokenFile = None,
 ) -> None:
     """Have a job done again with its regions, corrected or not; nothing is looked for."""
-    corrected = None if regions is None else console.findings_from(regions)
+    corrected = None if regions is None else common.findings_from(regions)
     with service(server, token_file) as client:
         _tell(client.render(job, corrected), json=json)
 
@@ -170,7 +170,7 @@ def service(server: str | None, token_file: Path | None) -> "Client":
     """
     from velum.client import Client
     from velum.settings import Settings
-    from velum.settings.sections import ClientSettings as Chosen
+    from velum.settings.schema import ClientSettings as Chosen
 
     chosen = Settings.load().client
     its_own = server is None or chosen.server.rstrip("/") in {server.rstrip("/"), Chosen().server}
@@ -227,7 +227,7 @@ def _token(file: Path) -> str:
 
 
 def _state(text: str | None) -> "State | None":
-    from velum.client.values import STATES
+    from velum.client.models import STATES
 
     found = next((one for one in STATES if one == text), None)
     if text is not None and found is None:
@@ -237,7 +237,7 @@ def _state(text: str | None) -> "State | None":
 
 def _tell(job: "Job", *, json: bool) -> None:
     if json:
-        console.print_json(asdict(job))
+        common.print_json(asdict(job))
     else:
         typer.echo("  ".join(one for one in _cells(job) if one))
 

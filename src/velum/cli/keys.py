@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli.console import warn
+from velum.cli.common import warn
 from velum.cli.service_options import ConfigFile, DataFolder, load_settings
 from velum.errors import BadPlan
 
 if TYPE_CHECKING:
-    from velum.service.callers import Scope
-    from velum.service.keys import ApiKeys
+    from velum.service.auth.api_keys import ApiKeys
+    from velum.service.auth.principal import Scope
 
 app = typer.Typer(help="Make, list and take back keys for the service.", no_args_is_help=True)
 
@@ -92,14 +92,14 @@ def revoke(
 
 
 def _keys(config: Path | None, data: Path | None) -> "ApiKeys":
-    from velum.service.access import keys_file
-    from velum.service.keys import ApiKeys
+    from velum.service.auth.api_keys import ApiKeys
+    from velum.service.auth.middleware import keys_file
 
     return ApiKeys(keys_file(load_settings(config, data)))
 
 
 def _scope(text: str) -> "Scope":
-    from velum.service.callers import SCOPES
+    from velum.service.auth.principal import SCOPES
 
     for scope in SCOPES:
         if scope == text:

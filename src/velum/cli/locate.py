@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import console, video
+from velum.cli import common, video_options
 from velum.cli.hide import Labels, Overwrite, PlanFile, Rules
 
 if TYPE_CHECKING:
-    from velum.findings import Annotations
+    from velum.annotations import Annotations
 
 
 def locate(
@@ -22,23 +22,23 @@ def locate(
     hide_labels: Labels = [],
     plan: PlanFile = None,
     overwrite: Overwrite = False,
-    every: video.Every = None,
-    track: video.Track = None,
-    on_damage: video.OnDamage = None,
+    every: video_options.Every = None,
+    track: video_options.Track = None,
+    on_damage: video_options.OnDamage = None,
 ) -> None:
     """Print the regions that the rules would hide, as JSON for velum hide --regions."""
     from velum.cli.progress import frames_shown
 
-    wanted = console.PlanOptions(
-        plan, rule, hide_labels, video=video.given(every=every, track=track, on_damage=on_damage)
+    wanted = common.PlanOptions(
+        plan, rule, hide_labels, video=video_options.given(every=every, track=track, on_damage=on_damage)
     ).plan()
-    with console.engine(source) as engine, frames_shown(source.name) as progress:
+    with common.engine(source) as engine, frames_shown(source.name) as progress:
         findings = engine.locate(source, wanted, progress=progress)
     text = findings_text(findings)
     if output is None:
         typer.echo(text)
     else:
-        console.write_text(output, text + "\n", overwrite=overwrite)
+        common.write_text(output, text + "\n", overwrite=overwrite)
 
 
 def findings_text(findings: "Annotations") -> str:

@@ -13,9 +13,9 @@ from velum.cli import (
     evaluate,
     evidence,
     hide,
-    inspect,
     jobs,
     keys,
+    list_parts,
     locate,
     models,
     serve,
@@ -24,7 +24,7 @@ from velum.cli import (
     submit,
     worker,
 )
-from velum.cli.console import fail
+from velum.cli.common import fail
 from velum.cli.examples import examples_of
 from velum.errors import VelumError
 
@@ -40,14 +40,14 @@ app.command("hide", epilog=examples_of("hide"))(hide.hide)
 app.command("locate", epilog=examples_of("locate"))(locate.locate)
 app.command("check", epilog=examples_of("check"))(check.check)
 app.command("evaluate", epilog=examples_of("evaluate"))(evaluate.evaluate)
-app.command("techniques")(inspect.techniques)
-app.command("labels")(inspect.labels)
+app.command("techniques")(list_parts.techniques)
+app.command("labels")(list_parts.labels)
 app.command("serve", epilog=examples_of("serve"))(serve.serve)
 app.command("serve-models")(serve_models.serve_models)
 app.command("worker")(worker.worker)
 app.command("strength")(strength.strength)
 app.command("submit", epilog=examples_of("submit"))(submit.submit)
-app.add_typer(inspect.plan_app, name="plan")
+app.add_typer(list_parts.plan_app, name="plan")
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")

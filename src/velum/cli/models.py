@@ -10,7 +10,7 @@ from velum.cli import models_add, quantize
 from velum.errors import Unavailable
 
 if TYPE_CHECKING:
-    from velum.locate.models import Asset, Model
+    from velum.locate.registry import Asset, Model
     from velum.plugins import RuntimeConfig
 
 app = typer.Typer(help="List, fetch, check and add the models that find things.", no_args_is_help=True)
@@ -30,7 +30,7 @@ def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print all that is known of each model, as JSON.")] = False,
 ) -> None:
     """List the models, and whether their files are on this machine."""
-    from velum.locate.models import catalog
+    from velum.locate.registry import catalog
     from velum.settings import Settings
 
     host = Settings.load().host()
@@ -53,8 +53,8 @@ def pull(names: Names = None) -> None:
 @app.command()
 def path(name: Name) -> None:
     """Print where the file of a model is; nothing is fetched."""
-    from velum.locate.fetch import local, pull_command
-    from velum.locate.models import find
+    from velum.locate.registry import find
+    from velum.locate.weights.fetch import local, pull_command
     from velum.settings import Settings
 
     host = Settings.load().host()
@@ -68,8 +68,8 @@ def path(name: Name) -> None:
 @app.command()
 def verify(names: Names = None) -> None:
     """Check the files of models: of those named, else of the default one and of all that are on this machine."""
-    from velum.locate.fetch import copies
-    from velum.locate.models import catalog
+    from velum.locate.registry import catalog
+    from velum.locate.weights.fetch import copies
     from velum.settings import Settings
 
     host = Settings.load().host()
@@ -86,20 +86,20 @@ def verify(names: Names = None) -> None:
 @app.command(hidden=True)
 def sample(name: Annotated[str, typer.Argument(metavar="NAME", help="A sample picture, such as portrait.")]) -> None:
     """Fetch a sample picture and print where it is."""
-    from velum.locate.models import sample as find_sample
+    from velum.locate.registry import sample as find_sample
 
     typer.echo(_obtain(find_sample(name)))
 
 
 def _chosen(names: list[str] | None, host: "RuntimeConfig") -> "list[Model]":
-    from velum.locate.models import default, find
+    from velum.locate.registry import default, find
 
     return [find(name, host) for name in dict.fromkeys(names)] if names else [default()]
 
 
 def _obtain(asset: "Asset") -> Path:
     from velum.cli.progress import fetch_progress
-    from velum.locate.fetch import ensure_local
+    from velum.locate.weights.fetch import ensure_local
     from velum.settings import Settings
 
     with fetch_progress() as progress:
@@ -107,14 +107,14 @@ def _obtain(asset: "Asset") -> Path:
 
 
 def _verified(model: "Model", host: "RuntimeConfig") -> str:
-    from velum.locate.fetch import copies
+    from velum.locate.weights.fetch import copies
 
     faults = [copy.fault for copy in copies(model, host)]
     return "; ".join(fault for fault in faults if fault) or ("ok" if faults else "missing")
 
 
 def _described(model: "Model", host: "RuntimeConfig") -> dict[str, Any]:
-    from velum.locate.fetch import copies
+    from velum.locate.weights.fetch import copies
 
     found = list(copies(model, host))
     good = next((copy for copy in found if copy.fault is None), None)

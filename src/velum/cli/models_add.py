@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import console
+from velum.cli import common
 from velum.errors import BadInput, BadPlan
 
 if TYPE_CHECKING:
-    from velum.locate.models import Model
-    from velum.locate.normalise import Rgb3
-    from velum.locate.offer import ImportedModel, ImportOptions
+    from velum.locate.import_model import ImportedModel, ImportOptions
+    from velum.locate.normalization import Rgb3
+    from velum.locate.registry import Model
     from velum.plugins import RuntimeConfig
 
 Source = Annotated[
@@ -76,8 +76,8 @@ def add(
     reproduce_channel_order: Reproduce = False,
 ) -> None:
     """Add a model of your own, under a name that plans can use."""
-    from velum.locate.normalise import input_for
-    from velum.locate.offer import ImportOptions
+    from velum.locate.import_model import ImportOptions
+    from velum.locate.normalization import input_for
     from velum.settings import Settings
 
     host = Settings.load().host()
@@ -99,7 +99,7 @@ def add(
         except BadInput as error:
             if len(folders) < 2:
                 raise
-            console.fail(str(error))
+            common.fail(str(error))
             failed.append(source.name)
     for model in added:
         if photo is not None:
@@ -125,18 +125,18 @@ def try_model(
 
 def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A model that you added.")]) -> None:
     """Remove a model that you added, with its files."""
-    from velum.locate import store
+    from velum.locate import user_models
     from velum.settings import Settings
 
-    store.remove(name, Settings.load().host())
+    user_models.remove(name, Settings.load().host())
     typer.echo(f"{name}: removed")
 
 
 def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: bool, reproduce: bool) -> "Model":
-    from velum.locate import store
+    from velum.locate import user_models
 
     with TemporaryDirectory(prefix="velum-") as room:
-        model = store.put(_offer(path, wish, Path(room), reproduce=reproduce), host, replace=replace)
+        model = user_models.put(_offer(path, wish, Path(room), reproduce=reproduce), host, replace=replace)
     finds = [label for label in model.labels if label]
     what = ", ".join(finds[:8]) + (f" and {len(finds) - 8} more" if len(finds) > 8 else "")
     typer.echo(f"{model.name}: {model.family}, from a score of {model.threshold:g}, finds {what}")
@@ -145,7 +145,7 @@ def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: b
 
 def _offer(path: Path, wish: "ImportOptions", room: Path, *, reproduce: bool) -> "ImportedModel":
     from velum.bmw import folders
-    from velum.locate.offer import offer
+    from velum.locate.import_model import offer
 
     if path.is_dir() and folders.is_model_folder(path):
         return folders.read(path, folders.ModelFolderOptions(wish, room, reproduce))
@@ -155,7 +155,7 @@ def _offer(path: Path, wish: "ImportOptions", room: Path, *, reproduce: bool) ->
 
 
 def _darknet(path: Path, wish: "ImportOptions", room: Path) -> "ImportedModel":
-    from velum.locate.offer import named, offer
+    from velum.locate.import_model import named, offer
     from velum.locate.runtime import darknet
 
     target = room / f"{named(path.stem, stated=False)}.xml"
@@ -170,8 +170,8 @@ def _folders(path: Path) -> tuple[Path, ...]:
 
 
 def _labels(text: str | None) -> tuple[str, ...] | None:
-    from velum.locate.offer import labels_from
-    from velum.locate.recognise import parse_labels
+    from velum.locate.detect_family import parse_labels
+    from velum.locate.import_model import labels_from
 
     if text is None:
         return None
@@ -180,32 +180,32 @@ def _labels(text: str | None) -> tuple[str, ...] | None:
 
 
 def _rgb(text: str | None, option: str) -> "Rgb3 | None":
-    from velum.locate.normalise import parse_rgb
+    from velum.locate.normalization import parse_rgb
 
     return None if text is None else parse_rgb(text, option)
 
 
 def _look(name: str, photo: Path, target: Path, host: "RuntimeConfig", *, overwrite: bool) -> None:
-    from velum.cli import drawing
+    from velum.cli import annotate
     from velum.cli.reports import counted
     from velum.engine.prepare import PartCache
     from velum.media import read
     from velum.settings import Settings
-    from velum.use import PartSpec
+    from velum.spec import PartSpec
 
-    drawing.check(target, overwrite=overwrite)
+    annotate.check(target, overwrite=overwrite)
     parts = PartCache(host)
     try:
         localizer = parts.localizer(PartSpec(name))
         with read(photo, Settings.load().limits()) as reader:
             frame = next(reader.frames())
         (regions,) = localizer.locate([frame])
-        image = drawing.drawn(frame.rgb(frame.width, frame.height), regions)
+        image = annotate.drawn(frame.rgb(frame.width, frame.height), regions)
     finally:
         parts.close()
-    drawing.write(image, target, overwrite=overwrite)
+    annotate.write(image, target, overwrite=overwrite)
     labels: dict[str, int] = {}
     for region in regions:
         labels[region.label] = labels.get(region.label, 0) + 1
     typer.echo(f"{target}: {counted(labels)} found and drawn")
-    console.warn(f"{target} is NOT anonymised: it shows the picture as it is; delete it when you have looked at it")
+    common.warn(f"{target} is NOT anonymised: it shows the picture as it is; delete it when you have looked at it")

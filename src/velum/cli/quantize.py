@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import console
+from velum.cli import common
 
 if TYPE_CHECKING:
     from velum.frame import Frame
@@ -50,7 +50,7 @@ def quantize(
         )  # fmt: skip
     if json:
         trials = [trial.to_json() for trial in made.trials]
-        console.print_json(
+        common.print_json(
             {"name": made.model.name, "pictures": made.pictures, "held_back": made.held_back, "trials": trials}
         )
     else:
@@ -89,7 +89,7 @@ def _print(name: str, made: "Quantized") -> None:
     which = "pictures that it did not learn from" if made.held_back else "pictures, the same that it learnt from"
     typer.echo(f"{made.model.name}: made from {name}, compared on {made.pictures} {which}")
     if not made.trials[0].share.of:
-        console.warn("the original found nothing in these pictures: they say nothing of what is lost")
+        common.warn("the original found nothing in these pictures: they say nothing of what is lost")
 
 
 def _row(trial: "QuantizationTrial", sizes: list[str]) -> list[str]:

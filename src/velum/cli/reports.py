@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from velum.cli import console
+from velum.cli import common
 from velum.errors import BadPlan, OutputFailed
 
 
@@ -40,7 +40,7 @@ class Reports(AbstractContextManager["Reports"]):
     def add(self, value: Mapping[str, Any], *, err: bool = False) -> None:
         """Take the report of one source; `err` prints it on the standard error stream."""
         if self.printed:
-            console.print_json(value, err=err)
+            common.print_json(value, err=err)
         if self._file is not None:
             try:
                 self._file.write(json.dumps(value, ensure_ascii=False) + "\n")

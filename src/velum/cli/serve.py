@@ -41,11 +41,11 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
     try:
         import uvicorn
 
-        from velum.service.access import check_entrance
         from velum.service.app import create_app
-        from velum.service.edge import log_to_stderr
-        from velum.service.protocol import timed_protocol
-        from velum.service.stderr import lines_of_libraries
+        from velum.service.auth.middleware import check_entrance
+        from velum.service.http_protocol import timed_protocol
+        from velum.service.middleware.limits import log_to_stderr
+        from velum.service.stderr_log import lines_of_libraries
     except ImportError as error:
         raise Unavailable(
             f"the service needs a library that is not installed ({error}); pip install 'velum-anonymizer[service]'"

@@ -17,8 +17,8 @@ from velum.errors import BadPlan, Unavailable
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from velum.bmw.serve.profiles import ApiVariant
-    from velum.bmw.serve.served import LoadedModel
+    from velum.bmw.inference_server.loaded_models import LoadedModel
+    from velum.bmw.inference_server.profiles import ApiVariant
     from velum.engine.prepare import PartCache
     from velum.plugins import RuntimeConfig
 
@@ -61,9 +61,9 @@ def serve_models(
 ) -> None:
     """Serve local models as one of the BMW inference APIs."""
     create_app = _installed()
-    from velum.bmw.serve.desk import Capacity
-    from velum.bmw.serve.profiles import profile as find_profile
-    from velum.bmw.serve.texts import Ocr
+    from velum.bmw.inference_server.executor import Capacity
+    from velum.bmw.inference_server.ocr import Ocr
+    from velum.bmw.inference_server.profiles import profile as find_profile
     from velum.cli.progress import fetch_progress
     from velum.engine.prepare import PartCache
     from velum.settings import Settings
@@ -89,7 +89,7 @@ def _installed() -> "Callable[..., FastAPI]":
     try:
         import uvicorn  # noqa: F401 - asked for here, so that it is missed before models are loaded
 
-        from velum.bmw.serve.app import create_app
+        from velum.bmw.inference_server.app import create_app
     except ImportError as error:
         raise Unavailable(
             f"serving models needs a library that is not installed ({error}); pip install 'velum-anonymizer[service]'"
@@ -113,7 +113,7 @@ def _served(
     hashes: Path | None,
 ) -> "Iterator[list[LoadedModel]]":
     """Yield the models; those of a folder live in a store of their own for as long as they are served."""
-    from velum.bmw.serve.served import from_folder, from_names
+    from velum.bmw.inference_server.loaded_models import from_folder, from_names
     from velum.engine.prepare import PartCache
 
     if not names and folder is None:
@@ -133,7 +133,7 @@ def _served(
 
 
 def _default(profile: "ApiVariant") -> str:
-    from velum.locate.models import default
+    from velum.locate.registry import default
 
     if profile.kind == "segmentation":
         raise BadPlan(f"profile {profile.name} needs a segmentation model; name one with --models, or give --folder")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import console
+from velum.cli import common
 
 if TYPE_CHECKING:
-    from velum.check.strength.trial import AttackResult
     from velum.engine.prepare import PartCache
+    from velum.evaluation.reidentification.attack import AttackResult
     from velum.plugins import Technique
 
 Sources = Annotated[
@@ -35,13 +35,13 @@ def strength(
 ) -> None:  # fmt: skip
     """Attack techniques: hide the faces of your pictures, and try to tell whose each one is."""
     from velum.batch.local import arrange
-    from velum.check.strength.faces import faces
-    from velum.check.strength.table import TECHNIQUES
-    from velum.check.strength.trial import AttackTrial
     from velum.cli.progress import fetch_progress
     from velum.engine.prepare import PartCache
+    from velum.evaluation.reidentification.attack import AttackTrial
+    from velum.evaluation.reidentification.defaults import TECHNIQUES
+    from velum.evaluation.reidentification.faces import faces
     from velum.settings import Settings
-    from velum.use import PartSpec
+    from velum.spec import PartSpec
 
     settings = Settings.load()
     with fetch_progress() as progress:
@@ -66,7 +66,7 @@ def _technique(text: str, parts: "PartCache") -> "Technique":
     from velum.engine.prepare import prepare
     from velum.limits import Limits
     from velum.plan import Plan, Rule
-    from velum.use import PartSpec
+    from velum.spec import PartSpec
 
     rule = Rule("face", PartSpec("nothing"), PartSpec.parse(text))
     return prepare(Plan((rule,)), parts, Limits(), locate=False).techniques[0]
@@ -76,11 +76,11 @@ def _print(results: Sequence["AttackResult"], *, json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from velum.check.strength.table import HEADING, guessing, row
+    from velum.evaluation.reidentification.defaults import HEADING, guessing, row
 
     if json:
         for result in results:
-            console.print_json(result.to_json())
+            common.print_json(result.to_json())
         return
     table = Table(box=None, pad_edge=False)
     for index, title in enumerate(HEADING):

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from velum.cli import console, jobs, video
+from velum.cli import common, jobs, video_options
 from velum.cli.hide import Json, Keep, KeepOut, Labels, Overwrite, Quality, Regions, Rules, With
 from velum.cli.reports import counted
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, VelumError
 
 if TYPE_CHECKING:
     from velum.client import Client, Job
-    from velum.client.steps import Progress
+    from velum.client._sansio import Progress
     from velum.plan import Plan
 
 Sources = Annotated[
@@ -53,19 +53,19 @@ def submit(
     json: Json = False,
     server: jobs.Server = None,
     token_file: jobs.TokenFile = None,
-    every: video.Every = None,
-    two_pass: video.TwoPass = None,
-    smart: video.Smart = None,
-    track: video.Track = None,
-    codec: video.Codec = None,
-    crf: video.Crf = None,
-    preset: video.Preset = None,
-    audio: video.Audio = None,
-    subtitles: video.Subtitles = None,
-    on_damage: video.OnDamage = None,
+    every: video_options.Every = None,
+    two_pass: video_options.TwoPass = None,
+    smart: video_options.Smart = None,
+    track: video_options.Track = None,
+    codec: video_options.Codec = None,
+    crf: video_options.Crf = None,
+    preset: video_options.Preset = None,
+    audio: video_options.Audio = None,
+    subtitles: video_options.Subtitles = None,
+    on_damage: video_options.OnDamage = None,
 ) -> None:
     """Hand files in to a service. Prints the id of each job; see velum jobs for what comes of them."""
-    moving = video.given(
+    moving = video_options.given(
         every=every, two_pass=two_pass, smart=smart, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
         subtitles=subtitles, on_damage=on_damage,
     )  # fmt: skip
@@ -78,7 +78,7 @@ def submit(
         wanted = _Chosen(plan, rule, hide_labels, technique, keep, keep_out, quality, moving).plan(client)
         given = {
             "plan": wanted, "priority": priority, "webhook": webhook,
-            "regions": console.findings_from(regions) if regions else None,
+            "regions": common.findings_from(regions) if regions else None,
         }  # fmt: skip
         run = _Run(client, place, waiting=wait or output is not None, overwrite=overwrite, json=json)
         run.all(sources, given)
@@ -106,7 +106,7 @@ class _Chosen:
         if named or not (self.plan_name or others):
             return self.plan_name
         rules = [*self.rules, *_rules(client, self.labels, self.technique)]
-        return console.PlanOptions(
+        return common.PlanOptions(
             Path(self.plan_name) if self.plan_name else None, rules, (), None if self.labels else self.technique,
             self.keep, self.keep_out, self.quality, self.video,
         ).plan()  # fmt: skip
@@ -192,13 +192,13 @@ class _Run:
             if alone:
                 raise
             self.failed += 1
-            console.fail(str(error))
+            common.fail(str(error))
 
     def _hand_in(self, source: str, given: Mapping[str, Any]) -> "Job":
         with _sending(source) as progress:
             job = self.client.submit(source, progress=progress, **given)
         if self.json and not self.waiting:
-            console.print_json(jobs.as_json(job, source=source))
+            common.print_json(jobs.as_json(job, source=source))
         else:
             # With results to come, they are what is printed: the id is for who gets tired of waiting.
             typer.echo(f"{job.id}  {job.name}", err=self.waiting)
@@ -208,14 +208,14 @@ class _Run:
         made = jobs.followed(self.client, job)
         if error := jobs.ill(made):
             if self.json:
-                console.print_json(jobs.as_json(made, source=source, target=None))
+                common.print_json(jobs.as_json(made, source=source, target=None))
             raise error
         target = jobs.fetched(self.client, made, self._target(source, made), overwrite=self.overwrite)
         report = self.client.report(made)
         for warning in report.get("warnings", ()):
-            console.warn(f"{source}: {warning}")
+            common.warn(f"{source}: {warning}")
         if self.json:
-            console.print_json(jobs.as_json(made, source=source, target=str(target)))
+            common.print_json(jobs.as_json(made, source=source, target=str(target)))
         else:
             typer.echo(f"{target}: {counted(_labels(report))} hidden")
 

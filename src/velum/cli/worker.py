@@ -24,11 +24,11 @@ def worker(
     """Do jobs until told to end (SIGTERM or Ctrl-C); then finish what is in work, as far as that is soon."""
     from dataclasses import replace
 
-    from velum.remote.peers import HttpClient
+    from velum.net.client import HttpClient
+    from velum.service import job_backend, tracing
     from velum.service import metrics as counting
-    from velum.service import office, traces
     from velum.service.audit import audit_of
-    from velum.service.edge import log_to_stderr
+    from velum.service.middleware.limits import log_to_stderr
 
     settings = load_settings(config, data)
     if concurrency is not None:
@@ -40,8 +40,10 @@ def worker(
     address = metrics or settings.watch.worker_metrics
     with ExitStack() as stack:
         peers = stack.enter_context(closing(HttpClient(settings.remote)))
-        stack.enter_context(traces.sending(traces=settings.watch.traces))
-        seen = counting.Metrics(stack.enter_context(closing(office.JobBackend(settings))).counts if address else None)
+        stack.enter_context(tracing.sending(traces=settings.watch.traces))
+        seen = counting.Metrics(
+            stack.enter_context(closing(job_backend.JobBackend(settings))).counts if address else None
+        )
         if address:
             stack.enter_context(counting.served(seen, address))
-        office.worker(settings, peers, office.watched_craft(settings, seen, audit_of(settings))).run(stop)
+        job_backend.worker(settings, peers, job_backend.watched_craft(settings, seen, audit_of(settings))).run(stop)

@@ -13,10 +13,10 @@ Failures are the errors of `velum.errors`, with the text of the service. Where t
 import warnings
 from typing import Any
 
-from velum.client.awaiting import AsyncClient
-from velum.client.blocking import Client
-from velum.client.refusals import Busy, Conflict, Denied, Expired, NotFound, Oversized
-from velum.client.values import (
+from velum.client.async_client import AsyncClient
+from velum.client.client import Client
+from velum.client.errors import Busy, Conflict, Denied, Expired, NotFound, Oversized
+from velum.client.models import (
     HiddenFile,
     Job,
     JobFailure,

@@ -5,9 +5,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from velum.client.refusals import Busy, Conflict, Denied, refusal
-from velum.client.steps import Body, HttpRequest, HttpResponse, Next, Open, Pause, Steps
-from velum.client.told import JsonReader
+from velum.client._sansio import Body, HttpRequest, HttpResponse, Next, Open, Pause, Steps
+from velum.client.errors import Busy, Conflict, Denied, refusal
+from velum.client.parsing import JsonReader
 from velum.errors import Unavailable
 
 ANSWER_BYTES = 1 << 30

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from velum.annotations import Annotations
+from velum.client._sansio import Emit, HttpRequest, Next, Pause, Progress, Steps
 from velum.client.asking import Retry, asked, body_of, done, opened
-from velum.client.refusals import Busy, Conflict, NotFound
-from velum.client.sending import begun, discarded, sent
-from velum.client.steps import Emit, HttpRequest, Next, Pause, Progress, Steps
-from velum.client.told import JsonReader
-from velum.client.values import Job, State, Upload
+from velum.client.errors import Busy, Conflict, NotFound
+from velum.client.models import Job, State, Upload
+from velum.client.parsing import JsonReader
+from velum.client.uploads import begun, discarded, sent
 from velum.errors import BadInput, Unavailable, VelumError
-from velum.findings import Annotations
 from velum.plan import Plan
 
 CHECK_FIRST_BYTES = 16 << 20

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from velum.publish import keep_original, publish
+from velum.atomic import keep_original, publish
 
 
 class PartialFile:

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 
 from velum import __version__, media
-from velum.engine.following import TrackingWindow, followed
-from velum.engine.joining import numbered, numbering, summed
-from velum.engine.lanes import prefetch
+from velum.annotations import Annotations
+from velum.engine.follow_object import MOST_SECONDS, trailed
+from velum.engine.merge_reports import numbered, numbering, summed
+from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PartCache, PreparedPlan, prepare
 from velum.engine.stages import (
     FrameRegions,
@@ -30,10 +31,9 @@ from velum.engine.stages import (
     use_annotations,
     wanted_by,
 )
-from velum.engine.trailing import MOST_SECONDS, trailed
-from velum.engine.verified import Verdict, verified
+from velum.engine.tracking import TrackingWindow, followed
+from velum.engine.verify_output import Verdict, verified
 from velum.errors import BadInput, BadPlan
-from velum.findings import Annotations
 from velum.frame import Frame, Plane, Role, Samples
 from velum.limits import Limits
 from velum.plan import Plan

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from velum.annotations import Annotations
 from velum.errors import BadPlan
-from velum.findings import Annotations
 from velum.limits import Limits
-from velum.locate import models
-from velum.locate.families import family
+from velum.locate import registry
 from velum.locate.labels import among, covers, plain
+from velum.locate.output_formats import family
 from velum.plan import Plan
 from velum.plugins import Described, Localizer, RuntimeConfig, Technique, Weak, make, names
 from velum.region import Region
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 P = TypeVar("P")
 
@@ -129,8 +129,8 @@ def _resolved(use: PartSpec, host: RuntimeConfig) -> PartSpec:
     """Return the use of an installed localizer; the name of a model is short for that of its family, with the model."""
     if use.name in names("velum.localizers", host):
         return use
-    known = models.catalog(host)
-    name = models.written(use.name, known)
+    known = registry.catalog(host)
+    name = registry.written(use.name, known)
     if name not in known:
         raise BadPlan(
             f"localizer {use.name!r} is unknown; models are {', '.join(sorted(known))}; "

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from velum.engine.paint import paint
+from velum.annotations import Annotations
+from velum.engine.apply import paint
 from velum.engine.prepare import PreparedPlan
 from velum.errors import PluginFault, VelumError
-from velum.findings import Annotations
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.locate.labels import covers

@@ -4,15 +4,11 @@ A `JobQueue` hands them in and watches them, `Worker`s do them by a `JobProcesso
 `Store`.
 """
 
-from velum.jobs.craft import Cancelled, EngineProcessor, JobOutput, JobProcessor, PieceResult, Progress, Task
-from velum.jobs.database import Database
-from velum.jobs.desk import JobQueue
-from velum.jobs.identity import join
-from velum.jobs.notices import Notify, http_sender
-from velum.jobs.places import open_store
-from velum.jobs.store import FolderStore, PutResult, Store, StoreAway, StoredObject
-from velum.jobs.sweep import RetentionSweeper
-from velum.jobs.uploads import ResumableUpload, Uploads
+from velum.jobs.processor import Cancelled, EngineProcessor, JobOutput, JobProcessor, PieceResult, Progress, Task
+from velum.jobs.queue import JobQueue
+from velum.jobs.retention import RetentionSweeper
+from velum.jobs.schema import Database
+from velum.jobs.store_identity import join
 from velum.jobs.values import (
     JobListing,
     JobRecord,
@@ -24,7 +20,11 @@ from velum.jobs.values import (
     SweepResult,
     WorkerTiming,
 )
+from velum.jobs.webhooks import Notify, http_sender
 from velum.jobs.worker import Worker
+from velum.storage import open_store
+from velum.storage.folder import FolderStore, PutResult, Store, StoreAway, StoredObject
+from velum.storage.resumable_uploads import ResumableUpload, Uploads
 
 __all__ = [
     "Cancelled",

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from velum.jobs.database import JOBS
+from velum.jobs.schema import JOBS
 from velum.jobs.values import JobRecord, State, Submission
 from velum.plan import Plan
 

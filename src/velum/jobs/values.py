@@ -8,7 +8,7 @@ from typing import Any
 
 from velum.errors import BadPlan
 from velum.plan import Plan
-from velum.use import whole
+from velum.spec import whole
 
 PRIORITIES = range(-1000, 1001)
 """Priorities that a job may have: higher ones are done first."""

@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from velum.jobs.craft import JobProcessor
-from velum.jobs.database import Database
-from velum.jobs.identity import join
-from velum.jobs.ledger import WorkerClaims
-from velum.jobs.notices import THREADS, Notify, WebhookDelivery
-from velum.jobs.scratch import WorkerScratch, sweep_dead
-from velum.jobs.shift import WorkerLoop
-from velum.jobs.store import Store
-from velum.jobs.sweep import RetentionSweeper
-from velum.jobs.uploads import Uploads
+from velum.jobs.claims import WorkerClaims
+from velum.jobs.processor import JobProcessor
+from velum.jobs.retention import RetentionSweeper
+from velum.jobs.schema import Database
+from velum.jobs.store_identity import join
 from velum.jobs.values import Retention, WorkerTiming
+from velum.jobs.webhooks import THREADS, Notify, WebhookDelivery
+from velum.jobs.worker_loop import WorkerLoop
+from velum.storage.folder import Store
+from velum.storage.resumable_uploads import Uploads
+from velum.storage.worker_scratch import WorkerScratch, sweep_dead
 
 LOG = logging.getLogger("velum.jobs")
 

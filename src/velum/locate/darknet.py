@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.errors import BadInput
-from velum.locate.offer import read_text
+from velum.locate.import_model import read_text
 
 Floats = npt.NDArray[np.float32]
 

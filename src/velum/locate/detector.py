@@ -8,13 +8,14 @@ import numpy as np
 
 from velum.errors import BadPlan, PluginFault
 from velum.frame import Frame, Plane, Rgb, Role
-from velum.locate import fetch, models
-from velum.locate.families import Detections, Family, Input, Tensors, concatenate, family
+from velum.locate import registry
 from velum.locate.masks import mask_in
 from velum.locate.nms import Flags, suppress
+from velum.locate.output_formats import Detections, Family, Input, Tensors, concatenate, family
 from velum.locate.panorama import all_round
 from velum.locate.runtime import Network, open_network
-from velum.locate.tiles import Tile, TilePass, passes
+from velum.locate.tiling import Tile, TilePass, passes
+from velum.locate.weights import fetch
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 
@@ -116,7 +117,7 @@ class Detector:
         less memory, a larger one is a little quicker on large pictures. Raises `BadPlan` for an unknown name and for
         values out of range, `Unavailable` when the weights cannot be had or used.
         """
-        model = models.find(name, host)
+        model = registry.find(name, host)
         kind = family(model.family).for_labels(len(model.labels))
         _check("min_side", min_side, math.ceil(kind.smallest_side / LARGEST_SCALE), 1000, name)
         _check("threshold", model.threshold if threshold is None else threshold, 0.01, 1, name)

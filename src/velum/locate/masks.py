@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from velum.locate.families import Floats
+from velum.locate.output_formats import Floats
 from velum.region import Box, Mask
 
 LEVEL = 0.4

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from velum.locate.families import Detections
+from velum.locate.output_formats import Detections
 
 INSIDE = 0.9
 """Share of a box that lies in a better one, from which it adds nothing: hiding the better one hides it."""

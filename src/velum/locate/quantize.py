@@ -13,13 +13,14 @@ import numpy as np
 
 from velum.errors import BadInput, BadPlan
 from velum.frame import Frame, Rgb
-from velum.locate import fetch, models, store
+from velum.locate import registry, user_models
 from velum.locate.detector import Detector, TiledDetector
-from velum.locate.families import Detections, Family, Floats, family
-from velum.locate.models import Model
-from velum.locate.offer import ImportedModel, named
+from velum.locate.import_model import ImportedModel, named
+from velum.locate.output_formats import Detections, Family, Floats, family
+from velum.locate.registry import Model
 from velum.locate.runtime import int8, open_network, openvino
 from velum.locate.runtime.int8 import Preset
+from velum.locate.weights import fetch
 from velum.plugins import Precision, RuntimeConfig
 
 PictureLoader = Callable[[], Frame]
@@ -111,9 +112,9 @@ def quantize(
     is told what is being done. Raises `BadPlan` for an unknown model, or one that finds no boxes, `BadInput` when
     there are no pictures or it cannot be quantized, and `Unavailable` as a detector does.
     """
-    model = models.find(name, host)
+    model = registry.find(name, host)
     called = named(new_name or f"{name}-int8", stated=True)
-    if called in models.catalog(host) and not replace_old:
+    if called in registry.catalog(host) and not replace_old:
         raise BadPlan(f"there is a model {called!r} already; choose another --name, or --replace")
     if not isinstance(family(model.family), Family):
         raise BadPlan(f"model {name} finds outlines, not boxes; only networks that find boxes can be compared")
@@ -131,7 +132,7 @@ def quantize(
         networks: list[tuple[Path, Precision]] = [(path, one) for one in openvino.precisions()]
         networks.append((target, "auto"))
         trials = _trials(finder, networks, exact, pictures[half :: 1 + half])
-        stored = store.put(_offer(model, called, target), host, replace=replace_old)
+        stored = user_models.put(_offer(model, called, target), host, replace=replace_old)
     return Quantized(stored, trials, len(pictures[half :: 1 + half]), half)
 
 

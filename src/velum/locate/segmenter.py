@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from velum.errors import BadPlan
 from velum.frame import Frame
-from velum.locate import fetch, models
-from velum.locate.maps import Mapper, check, facts, map_family, resized
+from velum.locate import registry
+from velum.locate.class_maps import Mapper, check, facts, map_family, resized
 from velum.locate.panorama import all_round
 from velum.locate.runtime import open_network
+from velum.locate.weights import fetch
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 
@@ -104,7 +105,7 @@ class Segmenter:
         Raises `BadPlan` for an unknown name and for values out of range, `Unavailable` when the weights cannot be had
         or used.
         """
-        model = models.find(name, host)
+        model = registry.find(name, host)
         kind = map_family(model)
         level = model.threshold if threshold is None else threshold
         if min_side:
@@ -139,7 +140,7 @@ class Segmenter:
         """Do nothing: the network is freed with the localizer."""
 
 
-def _wanted(only: tuple[str, ...], model: models.Model) -> tuple[int, ...]:
+def _wanted(only: tuple[str, ...], model: registry.Model) -> tuple[int, ...]:
     """Return the indices of the classes to find. Raises `BadPlan` when `only` names one that the model has not."""
     if unknown := sorted(set(only) - set(model.labels)):
         raise BadPlan(

@@ -7,9 +7,9 @@ import numpy as np
 
 from velum.errors import BadInput, PluginFault, Unavailable
 from velum.frame import Rgb
-from velum.locate.families import Family, Input, Signature, Tensors, family
-from velum.locate.families.semantic import MapFamily
-from velum.locate.offer import ImportedModel
+from velum.locate.import_model import ImportedModel
+from velum.locate.output_formats import Family, Input, Signature, Tensors, family
+from velum.locate.output_formats.semantic import MapFamily
 from velum.locate.runtime import open_network
 from velum.plugins import RuntimeConfig
 

@@ -1,15 +1,15 @@
 """Images and videos in and out: each sample kept as it was, written like the source, published whole or not at all."""
 
+from velum.atomic import publish
 from velum.media.doors import Reader, Writer, cut, join, read, read_span, write, write_span
-from velum.media.info import ImageInfo
-from velum.media.isolated import DecoderPool, IsolatedReader
-from velum.media.kinds import is_picture, is_suffix_of, kind_of, suffix_of
-from velum.media.live import STREAMED, BytesSource, LiveSource, StreamSink, source_of
-from velum.media.plain import PlainFormat, Rgb8Image, plain_of, read_plain, write_plain
-from velum.media.sniff import SUFFIXES as IMAGE_SUFFIXES
-from velum.media.sniff import VIDEO_SUFFIXES, is_image
-from velum.media.span import SPAN_SECONDS, Segment
-from velum.publish import publish
+from velum.media.file_types import is_picture, is_suffix_of, kind_of, suffix_of
+from velum.media.formats import SUFFIXES as IMAGE_SUFFIXES
+from velum.media.formats import VIDEO_SUFFIXES, is_image
+from velum.media.image.info import ImageInfo
+from velum.media.image.rgb8 import PlainFormat, Rgb8Image, plain_of, read_plain, write_plain
+from velum.media.image.subprocess_reader import DecoderPool, IsolatedReader
+from velum.media.segment import SPAN_SECONDS, Segment
+from velum.media.sources import STREAMED, BytesSource, LiveSource, StreamSink, source_of
 
 SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 """Format of a file's suffix, in lower case."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol, Self
 from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.limits import Limits
-from velum.media import image, writer
-from velum.media.info import ImageInfo
-from velum.media.live import BytesSource, LiveSource, StreamSink
-from velum.media.sniff import VIDEO_HEAD_BYTES, video_format_of
-from velum.media.span import Segment
+from velum.media.formats import VIDEO_HEAD_BYTES, video_format_of
+from velum.media.image import reader, writer
+from velum.media.image.info import ImageInfo
+from velum.media.segment import Segment
+from velum.media.sources import BytesSource, LiveSource, StreamSink
 from velum.plan import Plan
 
 if TYPE_CHECKING:
@@ -78,16 +78,16 @@ def read(source: Path | LiveSource | BytesSource, limits: Limits, *, cover_damag
     `Unavailable` for HEIF without the extra, and for a camera that does not answer.
     """
     if isinstance(source, LiveSource):
-        from velum.media.video.live import LiveReader  # noqa: PLC0415  # images do without PyAV
+        from velum.media.video.live_reader import LiveReader  # noqa: PLC0415  # images do without PyAV
 
         return LiveReader(source, limits, cover_damage=cover_damage)
     if isinstance(source, BytesSource):
-        return image.held(source, limits)
+        return reader.held(source, limits)
     if _is_video(source):
-        from velum.media.video.decode import VideoReader  # noqa: PLC0415  # images do without PyAV
+        from velum.media.video.reader import VideoReader  # noqa: PLC0415  # images do without PyAV
 
         return VideoReader(source, limits, cover_damage=cover_damage)
-    return image.read(source, limits)
+    return reader.read(source, limits)
 
 
 def write(
@@ -107,7 +107,7 @@ def write(
         if isinstance(target, StreamSink):
             raise BadPlan(f"cannot write {like.source} to {target}: only videos are streamed; name a file")
         return writer.write(target, like, plan, overwrite=overwrite)
-    from velum.media.video.encode import VideoWriter  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.writer import VideoWriter  # noqa: PLC0415  # images do without PyAV
 
     return VideoWriter(target, like, plan, overwrite=overwrite, touched=touched)
 
@@ -121,14 +121,14 @@ def cut(
     """
     if isinstance(info, ImageInfo):
         return "it is no video"
-    from velum.media.video.spans import cut as cut_video  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.segments import cut as cut_video  # noqa: PLC0415  # images do without PyAV
 
     return cut_video(info, sha256, format, seconds=seconds, overlap_frames=overlap_frames)
 
 
 def read_span(source: Path, limits: Limits, span: Segment) -> Reader:
     """Open a stretch of a video. Raises as `read` does, and `BadInput` when it is not the file that was cut."""
-    from velum.media.video.spans import SegmentReader  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.segments import SegmentReader  # noqa: PLC0415  # images do without PyAV
 
     return SegmentReader(source, limits, span)
 
@@ -137,7 +137,7 @@ def write_span(target: Path, like: "ImageInfo | VideoInfo", plan: Plan, span: Se
     """Return a writer of the frames of one span, for `join`. Raises `BadPlan` where `write` would."""
     if isinstance(like, ImageInfo):
         raise _no_video(like)
-    from velum.media.video.parts import SegmentWriter  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.segment_file import SegmentWriter  # noqa: PLC0415  # images do without PyAV
 
     return SegmentWriter(target, like, plan, span)
 
@@ -152,7 +152,7 @@ def join(
     """
     if isinstance(like, ImageInfo):
         raise _no_video(like)
-    from velum.media.video.parts import ConcatWriter  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.segment_file import ConcatWriter  # noqa: PLC0415  # images do without PyAV
 
     with ConcatWriter(target, like, plan, parts, sha256=sha256, overwrite=overwrite) as writer:
         writer.join()

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from velum.media.isobmff import boxes
+from velum.media.image.avif_headers import boxes
 from velum.media.projection import properties
 
 V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")

@@ -12,32 +12,32 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from velum import __version__
-from velum.bmw import asked, local, routes, strict_openapi, techniques
+from velum.bmw import builtin_models, request_localizer, routes, strict_openapi, techniques
 from velum.bmw.anonymizer import Anonymizer
+from velum.bmw.available_methods import ApiDirectory, RemoteModel
 from velum.bmw.client import InferenceApi
-from velum.bmw.methods import ApiDirectory, RemoteModel
 from velum.bmw.urls import Urls
-from velum.bmw.workers import RequestThreads
-from velum.bmw.workshop import ScratchDirs
 from velum.engine.engine import Engine
 from velum.errors import OutputFailed, VelumError
 from velum.limits import Limits
 from velum.media import DecoderPool
+from velum.net.client import HttpClient
 from velum.plugins import RuntimeConfig
-from velum.remote.peers import HttpClient
-from velum.service import docs, errors, health, metrics, page
-from velum.service.access import Authenticator, AuthMiddleware, access_of
+from velum.service import api_docs, error_handlers, health, metrics, ui_files
 from velum.service.audit import Audit, audit_of
-from velum.service.callers import SCOPES
-from velum.service.edge import RequestLimits
+from velum.service.auth.middleware import Authenticator, AuthMiddleware, access_of
+from velum.service.auth.principal import SCOPES
+from velum.service.job_backend import JobBackend, watched_craft, work_folder
 from velum.service.metrics import Metrics
-from velum.service.native import V1, native
-from velum.service.office import JobBackend, watched_craft, work_folder
-from velum.service.origins import SiteCheck, Sites
-from velum.service.traces import telemetry
-from velum.service.v1.intake import single_fields
-from velum.service.watch import ObservedAdmission, ObservedEngine, ObservedRequestThreads, ObserveRequests
+from velum.service.middleware.limits import RequestLimits
+from velum.service.middleware.observe import ObservedAdmission, ObservedEngine, ObservedRequestThreads, ObserveRequests
+from velum.service.middleware.origins import SiteCheck, Sites
+from velum.service.request_threads import RequestThreads
+from velum.service.tracing import telemetry
+from velum.service.v1.app import V1, native
+from velum.service.v1.request_body import single_fields
 from velum.settings import Settings
+from velum.storage.scratch import ScratchDirs
 
 LOG = logging.getLogger("velum.service")
 
@@ -130,15 +130,15 @@ def create_app(settings: Settings | None = None, *, host: RuntimeConfig | None =
     if strict:
         described = strict_openapi.document(app.title, app.version, app.description)
         app.openapi = lambda: described  # type: ignore[method-assign]  # the framework's way to replace it
-    errors.handle(app)
+    error_handlers.handle(app)
     once = [] if strict else [Depends(single_fields)]
     app.include_router(routes.routes(house.api), dependencies=[Depends(access.of_tags("Configuration")), *once])
     for prefix, router in house.native.routers(access) if house.native is not None else ():
         app.include_router(router, prefix=prefix, dependencies=[Depends(access.require(*SCOPES))])
     app.include_router(health.routes(house.health))
     if settings.service.page and not strict:
-        app.include_router(page.routes(page.UiFiles()))
-    app.include_router(docs.routes())
+        app.include_router(ui_files.routes(ui_files.UiFiles()))
+    app.include_router(api_docs.routes())
     if settings.watch.metrics:
         guards = [] if settings.watch.metrics_open else [Depends(access.require("operate"))]
         app.include_router(metrics.routes(house.metrics, guards=guards))
@@ -172,15 +172,17 @@ def _house(settings: Settings, host: RuntimeConfig) -> AppState:
     counts = None if bmw.strict else office.counts
     audit, seen = audit_of(settings), Metrics(counts)
     gate = ObservedAdmission(seen, parallel, parallel + service.queue)
-    host = replace(host, peers=peers, localizers={**host.localizers, asked.NAME: asked.localizer(gate)})
+    host = replace(
+        host, peers=peers, localizers={**host.localizers, request_localizer.NAME: request_localizer.localizer(gate)}
+    )
     limits = Limits(**{"work_seconds": WORK_SECONDS, **settings.limit})
     decoders = DecoderPool(parallel)
     engine = ObservedEngine(seen, hashes=audit is not None, host=host, limits=limits, decoders=decoders)
     urls = Urls(bmw.folder, strict=bmw.strict)
-    own = local.BuiltinModels(host)
+    own = builtin_models.BuiltinModels(host)
     directory = ApiDirectory(
         urls, lambda url: _served(url, peers, strict=bmw.strict), techniques.shown(host),
-        own=local.URL, local=own.served if bmw.local else lambda: (), strict=bmw.strict,
+        own=builtin_models.URL, local=own.served if bmw.local else lambda: (), strict=bmw.strict,
     )  # fmt: skip
     workshop, workers = ScratchDirs(bmw.videos), ObservedRequestThreads(service.requests)
     anonymizer = Anonymizer(

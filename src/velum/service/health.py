@@ -12,11 +12,11 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from velum.bmw.methods import ApiDirectory
+from velum.bmw.available_methods import ApiDirectory
 from velum.engine.engine import Engine
 from velum.errors import VelumError
+from velum.net.client import HttpClient
 from velum.plan import Plan
-from velum.remote.peers import HttpClient
 
 LOG = logging.getLogger("velum.service")
 

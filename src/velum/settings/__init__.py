@@ -51,12 +51,12 @@ from typing import Any, Self, TypeVar, get_args
 
 from velum.errors import BadPlan
 from velum.limits import Limits
-from velum.locate.models import catalog
-from velum.mounted import FolderTechniques
+from velum.locate.registry import catalog
+from velum.net.policy import NetworkPolicy
+from velum.plugin_folder import FolderTechniques
 from velum.plugins import Device, Mode, Precision, Progress, Runtime, RuntimeConfig
-from velum.remote.reach import NetworkPolicy
-from velum.settings.given import RawValue
-from velum.settings.sections import (
+from velum.settings.raw_value import RawValue
+from velum.settings.schema import (
     SECTIONS,
     AccessSettings,
     BmwSettings,

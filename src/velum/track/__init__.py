@@ -1,6 +1,6 @@
 """Following things through time, so that nobody shows for a single frame. Start reading in `follow`."""
 
-from velum.track.follow import follow
-from velum.track.look import Observation, Thumb
+from velum.track.observation import Observation, Thumb
+from velum.track.tracker import follow
 
 __all__ = ["Observation", "Thumb", "follow"]

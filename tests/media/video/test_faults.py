@@ -13,10 +13,10 @@ import pytest
 from velum import media
 from velum.errors import BadInput, LimitExceeded, OutputFailed
 from velum.limits import Limits
-from velum.media.video.timeline import ExpectedPts
+from velum.media.video.expected_pts import ExpectedPts
 from velum.plan import Plan, Video
 
-from .making import FRAMES, Clip, copy, decoded, full_disk, made, times
+from .factories import FRAMES, Clip, copy, decoded, full_disk, made, times
 
 MILLI = Fraction(1, 1000)
 WHOLE = Clip(audio=("aac",), frames=30, options={"g": "10"})

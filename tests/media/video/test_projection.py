@@ -15,14 +15,14 @@ from velum.limits import Limits
 from velum.media import VIDEO_SUFFIXES
 from velum.media.inventory import video_surplus
 from velum.media.spherical import begin, element, of_boxes, of_elements, of_xml, spans, to_boxes, to_elements
-from velum.media.video.embed import embed
 from velum.media.video.projection import is_projected
+from velum.media.video.write_projection import embed
 from velum.plan import Plan
 
-from .making import Clip, copy, decoded, made, packets
+from .factories import Clip, copy, decoded, made, packets
 from .spheres import AREA, BOUNDS, POSE, V1, V2, box, inject, side, st3d, sv3d, xml
-from .test_smart import smart
-from .test_spans import in_spans
+from .test_segments import in_spans
+from .test_smart_render import smart
 
 EQUI, CUBE = struct.pack(">4I", 0, 0, 0, 0), struct.pack(">2I", 0, 8)
 PARTLY = (2, *POSE, BOUNDS[2], BOUNDS[0], BOUNDS[3], BOUNDS[1], 0)

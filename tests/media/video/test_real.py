@@ -11,7 +11,7 @@ from velum.limits import Limits
 from velum.media.video import VideoInfo
 from velum.plan import Plan, Video
 
-from .making import decoded, packets, times
+from .factories import decoded, packets, times
 
 pytestmark = pytest.mark.real
 SHORT = [

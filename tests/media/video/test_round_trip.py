@@ -15,7 +15,7 @@ from velum.limits import Limits
 from velum.media.video import VideoFrame, VideoInfo, VideoReader
 from velum.plan import Plan, Video
 
-from .making import FRAMES, HEIGHT, WIDTH, Clip, copy, decoded, made, packets, times
+from .factories import FRAMES, HEIGHT, WIDTH, Clip, copy, decoded, made, packets, times
 
 QUARTER = (0, 65_536, 0, -65_536, 0, 0, 48 << 16, 0, 1 << 30)
 MIRROR = (-65_536, 0, 0, 0, 65_536, 0, 64 << 16, 0, 1 << 30)

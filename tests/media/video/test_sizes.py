@@ -9,12 +9,12 @@ import av
 import cv2
 import numpy as np
 import pytest
-from tests.media.video.making import Clip, decoded, made, pictures
+from tests.media.video.factories import Clip, decoded, made, pictures
 
 from velum import Engine, Plan, media
 from velum.errors import BadInput, LimitExceeded
 from velum.limits import Limits
-from velum.media.video.pixels import layout_of, views
+from velum.media.video.pixel_formats import layout_of, views
 from velum.media.video.resize import refit
 from velum.plan import Video
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.service.making import client, on_the_wire, picture, settings
+from tests.service.factories import client, on_the_wire, picture, settings
 from tests.service.v1.test_jobs import ended, handed_in, worked
 from tests.service.v1.test_review import CORNER, Scoped
 
-from velum.jobs.reviews import WEIGHTS, doubts, risk
+from velum.jobs.approvals import WEIGHTS, doubts, risk
 
 TRACK = {"track": 1, "frames": 50, "best_score": 0.9, "found": {"detected": 50}}
 

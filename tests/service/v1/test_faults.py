@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from tests.jobs.test_away import away
-from tests.service.making import client, settings
+from tests.jobs.test_store_away import away
+from tests.service.factories import client, settings
 from tests.service.v1.test_jobs import handed_in
 from tests.service.v1.test_uploads import PLAN, begun
 
 from velum.jobs import Database
-from velum.jobs.database import JOBS
+from velum.jobs.schema import JOBS
 
 pytestmark = pytest.mark.slow
 

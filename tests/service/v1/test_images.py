@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.service.making import client, parts_of, picture, settings
+from tests.service.factories import client, parts_of, picture, settings
 
 from velum import Engine, Plan
+from velum.annotations import Annotations
 from velum.errors import BadInput
-from velum.findings import Annotations
 from velum.plugins import RuntimeConfig
-from velum.service.v1.studio import KINDS, digest, suffix_of
+from velum.service.v1.image_service import KINDS, digest, suffix_of
 from velum.testing import FakeLocalizer
 
 

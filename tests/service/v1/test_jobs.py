@@ -13,20 +13,20 @@ import httpx2
 import pytest
 import sqlalchemy as sql
 from fastapi import Request
-from tests.service.making import client, on_the_wire, picture, pixels, settings
+from tests.service.factories import client, on_the_wire, picture, pixels, settings
 from tests.service.v1.test_uploads import PLAN, begun
 
-from velum.findings import Annotations
+from velum.annotations import Annotations
 from velum.jobs import Database, EngineProcessor, FolderStore, JobQueue, JobRecord, State, Submission
-from velum.jobs.database import JOBS
 from velum.jobs.rows import new_id, row_of
+from velum.jobs.schema import JOBS
+from velum.net.client import HttpClient
+from velum.net.policy import NetworkPolicy
 from velum.plan import Plan
 from velum.region import Box, Region
-from velum.remote.peers import HttpClient
-from velum.remote.reach import NetworkPolicy
-from velum.service.access import Authenticator
-from velum.service.callers import Principal
-from velum.service.office import InProcessWorker
+from velum.service.auth.middleware import Authenticator
+from velum.service.auth.principal import Principal
+from velum.service.job_backend import InProcessWorker
 from velum.service.v1 import jobs
 from velum.settings import Settings
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sql
-from tests.jobs.cluster import binaries, cluster, database
-from tests.jobs.cutting import Cutting, cutting
-from tests.service.making import client, settings
+from tests.jobs.breaking_proxy import Cutting, cutting
+from tests.jobs.postgres import binaries, cluster, database
+from tests.service.factories import client, settings
 from tests.service.v1.test_faults import id_of
 from tests.service.v1.test_jobs import handed_in
 from tests.service.v1.test_uploads import PLAN, begun
 
-from velum.findings import Annotations
+from velum.annotations import Annotations
 from velum.jobs import Database, open_store
-from velum.jobs.database import JOBS
+from velum.jobs.schema import JOBS
 from velum.region import Box, Region
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.service.making import client, settings
+from tests.service.factories import client, settings
 
-from velum.service.problems import KIND, own
+from velum.service.problem_details import KIND, own
 
 ENDPOINTS = {
     ("GET", "/v1/reviews"), ("POST", "/v1/reviews"),

@@ -10,7 +10,7 @@ import av
 import httpx2
 import numpy as np
 import pytest
-from tests.service.making import on_the_wire, picture, settings
+from tests.service.factories import on_the_wire, picture, settings
 from tests.service.v1.test_jobs import handed_in
 
 from velum.service.v1 import previews

@@ -7,14 +7,14 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import Request
-from tests.engine.test_trailing import film, place
-from tests.service.making import client, on_the_wire, picture, pixels, settings
+from tests.engine.test_follow_object import film, place
+from tests.service.factories import client, on_the_wire, picture, pixels, settings
 from tests.service.v1.test_jobs import Named, ended, handed_in, worked
 
-from velum.findings import Annotations
+from velum.annotations import Annotations
 from velum.region import Box, Region
-from velum.service.callers import AccessDenied, Principal
-from velum.use import PartSpec
+from velum.service.auth.principal import AccessDenied, Principal
+from velum.spec import PartSpec
 
 pytestmark = pytest.mark.slow
 

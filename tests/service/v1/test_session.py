@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.service.making import client, picture, settings
-from tests.service.test_access import bearer, guarded, keys
+from tests.service.auth.test_middleware import bearer, guarded, keys
+from tests.service.factories import client, picture, settings
 from tests.service.v1.test_jobs import ended, handed_in, worked
 
-from velum.service.access import COOKIE
+from velum.service.auth.middleware import COOKIE
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.service.making import client, on_the_wire, settings
+from tests.service.factories import client, on_the_wire, settings
 
 PLAN = {"rules": ["zone: fixed -> blacken"]}
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from velum.errors import Unavailable
 from velum.frame import Rgb
-from velum.locate.families import Input, Tensors
+from velum.locate.output_formats import Input, Tensors
 from velum.plugins import RuntimeConfig
 
 # OpenVINO and NNCF tell their maker of every import, unless the user has refused it in a file of theirs; without this

@@ -12,8 +12,8 @@ from openvino import opset13 as ops
 
 from velum.errors import BadInput
 from velum.locate.darknet import Section, Weights, read_cfg
-from velum.locate.families.darknet import OUTPUT
-from velum.locate.runtime.reading import save
+from velum.locate.output_formats.darknet import OUTPUT
+from velum.locate.runtime.inspect_model import save
 
 Node = Any
 """A node of OpenVINO's graph; the library states no types for its operations."""

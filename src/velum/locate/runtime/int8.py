@@ -11,9 +11,9 @@ import openvino as ov
 
 from velum.errors import BadInput, Unavailable
 from velum.frame import Rgb
-from velum.locate.families import Input
-from velum.locate.runtime.exchange import prepared
-from velum.locate.runtime.reading import save
+from velum.locate.output_formats import Input
+from velum.locate.runtime.inspect_model import save
+from velum.locate.runtime.tensors import prepared
 
 Preset = Literal["performance", "mixed"]
 """`performance` keeps zero in the middle of each range and is quicker; `mixed` fits ranges closer and is more exact."""

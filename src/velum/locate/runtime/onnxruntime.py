@@ -15,8 +15,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
-from velum.locate.families import Input, Tensors
-from velum.locate.runtime.exchange import checked, prepared
+from velum.locate.output_formats import Input, Tensors
+from velum.locate.runtime.tensors import checked, prepared
 from velum.plugins import RuntimeConfig
 
 CUDA = "CUDAExecutionProvider"

@@ -14,8 +14,8 @@ from openvino.preprocess import PrePostProcessor
 
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
-from velum.locate.families import Input, Tensors
-from velum.locate.runtime.exchange import checked
+from velum.locate.output_formats import Input, Tensors
+from velum.locate.runtime.tensors import checked
 from velum.plugins import Precision, RuntimeConfig
 
 # Each size of input leaves kernels behind. Unbounded, sixty sizes take 230 MB more; with this many, 100 MB and no

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from velum.frame import Frame
-from velum.locate import fetch, models, pii
-from velum.locate.maps import Mapper, check, facts, map_family
+from velum.locate import pii, registry
+from velum.locate.class_maps import Mapper, check, facts, map_family
 from velum.locate.panorama import all_round
 from velum.locate.runtime import open_network
-from velum.locate.text.finder import TextDetector, TextFilter
-from velum.locate.text.reader import RapidRecognizer
+from velum.locate.text.detect import TextDetector, TextFilter
+from velum.locate.text.recognize import RapidRecognizer
+from velum.locate.weights import fetch
 from velum.plugins import RuntimeConfig
 from velum.region import Region
 
@@ -58,7 +59,7 @@ class Text:
         """
         self.labels = frozenset({"text"})
         kinds, pattern = pii.chosen(match), pii.compiled(regex)
-        self._model = models.find(name, host)
+        self._model = registry.find(name, host)
         level = self._model.threshold if threshold is None else threshold
         check("min_side", min_side, math.ceil(SMALLEST_LINE / LARGEST_SCALE), 1000, "text")
         check("threshold", level, 0.01, 1, "text")

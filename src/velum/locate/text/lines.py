@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from velum.frame import Frame, Rgb
-from velum.locate.families import Floats
-from velum.locate.text.reader import LINE_HEIGHT, LONGEST, RecognizedText, TextRecognizer
+from velum.locate.output_formats import Floats
+from velum.locate.text.recognize import LINE_HEIGHT, LONGEST, RecognizedText, TextRecognizer
 from velum.region import Box, Mask
 
 SURE = 0.95

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image, JpegImagePlugin
 
-from velum.media import turbo
+from velum.media.image import turbojpeg
 from velum.media.inventory.icc import profile
 from velum.media.inventory.surplus import Surplus, reads_tail
 from velum.media.inventory.tiff import exif
@@ -205,8 +205,8 @@ def _unread(file: _File) -> Iterator[Surplus]:
     """Yield coded samples that decoders skip: TurboJPEG says so, else the ends of scans are changed on trial."""
     start, end = file.coded[-1] if file.coded else (0, 0)
     try:
-        turbo.coefficients(file.data, lambda _component, _row, _blocks: None)
-    except turbo.TurboJpegError as reason:
+        turbojpeg.coefficients(file.data, lambda _component, _row, _blocks: None)
+    except turbojpeg.TurboJpegError as reason:
         if "extraneous" in str(reason):
             yield Surplus("bytes that decoders skip among the coded samples", start, end - start)
             return

@@ -6,8 +6,8 @@ from av.codec.context import CodecContext
 
 from velum.errors import BadInput
 from velum.limits import Limits
-from velum.media.video.source import VideoInput
-from velum.media.video.units import messages
+from velum.media.video.bitstream import messages
+from velum.media.video.file_input import VideoInput
 
 if TYPE_CHECKING:
     from av.packet import Packet

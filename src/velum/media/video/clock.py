@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from velum.media.video.source import SET_ANEW
+from velum.media.video.file_input import SET_ANEW
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -7,7 +7,7 @@ from pathlib import Path
 from velum.limits import Limits
 from velum.media.inventory.coded import CodedStream
 from velum.media.inventory.surplus import Surplus
-from velum.media.video.source import FileInput, translated
+from velum.media.video.file_input import FileInput, translated
 
 
 def coded_surplus(path: Path, limits: Limits) -> Iterator[Surplus]:

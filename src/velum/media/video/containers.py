@@ -13,8 +13,8 @@ import av
 from av.codec.codec import Codec
 
 from velum.errors import BadPlan
-from velum.media.live import StreamSink
-from velum.media.sniff import VIDEO_SUFFIXES
+from velum.media.formats import VIDEO_SUFFIXES
+from velum.media.sources import StreamSink
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from velum.frame import Orientation
 from velum.limits import Limits
-from velum.media.live import LiveSource
+from velum.media.sources import LiveSource
 from velum.media.spherical import Spherical
-from velum.media.video.pixels import PixelLayout
-from velum.media.video.source import VideoInput
+from velum.media.video.file_input import VideoInput
+from velum.media.video.pixel_formats import PixelLayout
 
 _UPRIGHT = Orientation()
 

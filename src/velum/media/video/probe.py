@@ -18,10 +18,10 @@ from velum.frame import Orientation
 from velum.limits import Limits
 from velum.media.spherical import Spherical, of_xml
 from velum.media.video import alpha
+from velum.media.video.file_input import SET_ANEW, Demuxed, FileInput, VideoInput, translated
 from velum.media.video.info import Colour, SideStream, VideoFormat, VideoInfo
-from velum.media.video.pixels import PixelLayout, kept_layout
+from velum.media.video.pixel_formats import PixelLayout, kept_layout
 from velum.media.video.projection import NOTE
-from velum.media.video.source import SET_ANEW, Demuxed, FileInput, VideoInput, translated
 
 if TYPE_CHECKING:
     from av.packet import Packet

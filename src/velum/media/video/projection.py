@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from velum.media.isobmff import IsoBox, boxes
+from velum.media.image.avif_headers import IsoBox, boxes
 from velum.media.spherical import STEREO_MODE, V1, Spherical, begin, elements, of_boxes, of_elements, of_xml, spans
 
 _BOXES = re.compile(rb"sv3d|st3d|" + re.escape(V1))

@@ -12,16 +12,16 @@ from av.codec.codec import Codec
 from av.stream import Discard
 
 from velum.errors import BadInput, BadPlan
-from velum.media.live import LiveSource
-from velum.media.video.along import AudioPtsOrder, along, together
-from velum.media.video.coming import ClockedPacket
+from velum.media.sources import LiveSource
 from velum.media.video.containers import held
-from velum.media.video.feed import move
+from velum.media.video.encoder_input import move
+from velum.media.video.file_input import translated
 from velum.media.video.info import SideStream, VideoInfo
+from velum.media.video.packet_timing import AudioPtsOrder, along, together
+from velum.media.video.packets import ClockedPacket
 from velum.media.video.probe import fraction
-from velum.media.video.source import translated
+from velum.media.video.stream_selection import TrackChoice, add_copy, place_note, plain_layout
 from velum.media.video.text_tracks import is_text, text_in
-from velum.media.video.tracks import TrackChoice, add_copy, place_note, plain_layout
 from velum.plan import Plan, Video
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import av
 import cv2
 
 from velum.frame import Samples
-from velum.media.video.pixels import PixelLayout, blacken, views
+from velum.media.video.pixel_formats import PixelLayout, blacken, views
 
 _NEAR = 50
 """What fits but for a fiftieth of the width or height is made to fit: thin bars would help nobody."""

@@ -13,9 +13,9 @@ import av
 from av.stream import Discard
 
 from velum.limits import Limits
-from velum.media.places import place_in
+from velum.media.coordinates import place_in
+from velum.media.video.file_input import Demuxed, FileInput, VideoInput, translated
 from velum.media.video.probe import fraction
-from velum.media.video.source import Demuxed, FileInput, VideoInput, translated
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -4,7 +4,7 @@ import { onKeyWanted, useKey } from './api.mjs';
 import { h } from './parts/dom.mjs';
 import { ask } from './parts/dialog.mjs';
 import { tell } from './parts/toast.mjs';
-import { language, t } from './texts.mjs';
+import { language, t } from './i18n.mjs';
 
 /**
  * Routes: the first part of the address, the module and the element for it, and those for one job. Each module is

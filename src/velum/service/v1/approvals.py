@@ -8,13 +8,13 @@ from starlette.responses import JSONResponse, Response
 
 from velum.errors import BadPlan
 from velum.jobs import JobRecord, State
-from velum.jobs.reviews import WEIGHTS, ApprovalStore, doubts, risk
-from velum.service.access import Authenticator
-from velum.service.callers import Principal
-from velum.service.problems import ConflictProblem, documented
-from velum.service.v1.counter import JobService
-from velum.service.v1.download import tag_of
+from velum.jobs.approvals import WEIGHTS, ApprovalStore, doubts, risk
+from velum.service.auth.middleware import Authenticator
+from velum.service.auth.principal import Principal
+from velum.service.problem_details import ConflictProblem, documented
+from velum.service.v1.job_service import JobService
 from velum.service.v1.jobs import shown
+from velum.service.v1.range_response import tag_of
 from velum.service.v1.values import JobState
 
 MOST = 500

@@ -9,13 +9,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from velum.annotations import FORMAT
 from velum.bmw.routes import note
-from velum.bmw.workers import RequestThreads
-from velum.findings import FORMAT
-from velum.service.problems import documented
-from velum.service.v1.intake import ReceivedImage, sent
+from velum.service.problem_details import documented
+from velum.service.request_threads import RequestThreads
+from velum.service.v1.image_service import KINDS, HiddenImage, ImageService, digest
 from velum.service.v1.plans import Plans
-from velum.service.v1.studio import KINDS, HiddenImage, ImageService, digest
+from velum.service.v1.request_body import ReceivedImage, sent
 
 FIELDS = ("plan",)
 

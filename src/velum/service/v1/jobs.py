@@ -11,17 +11,17 @@ from fastapi import Path as InPath
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import JSONResponse, Response
 
-from velum.bmw.gate import Overloaded
 from velum.bmw.routes import note
 from velum.errors import Unavailable
 from velum.jobs import JobRecord, State
-from velum.jobs.desk import MOST
-from velum.jobs.reviews import ApprovalStore
-from velum.service.access import Authenticator
-from velum.service.callers import SCOPES, Principal
-from velum.service.problems import ConflictProblem, documented
-from velum.service.v1.counter import JobService
-from velum.service.v1.download import result_of
+from velum.jobs.approvals import ApprovalStore
+from velum.jobs.queue import MOST
+from velum.service.admission import Overloaded
+from velum.service.auth.middleware import Authenticator
+from velum.service.auth.principal import SCOPES, Principal
+from velum.service.problem_details import ConflictProblem, documented
+from velum.service.v1.job_service import JobService
+from velum.service.v1.range_response import result_of
 from velum.service.v1.values import JobPage, JobRequest, JobState
 
 LOOK_SECONDS = 0.5

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from velum.bmw import asked
+from velum.annotations import Annotations
+from velum.bmw import request_localizer
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, Unavailable, VelumError
-from velum.findings import Annotations
 from velum.plan import Plan
-from velum.use import PartSpec
+from velum.spec import PartSpec
 
 LOG = logging.getLogger("velum.service")
 
-REMOTE = frozenset({"bmw", "kserve", asked.NAME})
+REMOTE = frozenset({"bmw", "kserve", request_localizer.NAME})
 """Localizers that ask an address: only plans of the operator may."""
 
 CLOSED = frozenset({"file", "folder", "path", "regex", "url"})

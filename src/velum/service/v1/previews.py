@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from velum.bmw.workshop import ScratchDirs
 from velum.errors import VelumError
 from velum.limits import Limits
-from velum.media.video.preview import preview
+from velum.media.video.proxy import preview
+from velum.storage.scratch import ScratchDirs
 
 KEPT = 8
 IDLE_SECONDS = 900.0

@@ -9,19 +9,19 @@ from fastapi import APIRouter, Depends, Header, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from velum.annotations import FORMAT
 from velum.bmw.routes import note
-from velum.findings import FORMAT
 from velum.jobs import JobRecord, Store
 from velum.region import Box, Region
-from velum.service.access import Authenticator
-from velum.service.callers import Principal
-from velum.service.problems import ConflictProblem, ExpiredProblem, documented
-from velum.service.v1.counter import REGIONS_BYTES, JobService
-from velum.service.v1.download import regions_of, source_of, tag_of
-from velum.service.v1.intake import bounded
+from velum.service.auth.middleware import Authenticator
+from velum.service.auth.principal import Principal
+from velum.service.problem_details import ConflictProblem, ExpiredProblem, documented
+from velum.service.v1.image_service import ImageService
+from velum.service.v1.job_service import REGIONS_BYTES, JobService
 from velum.service.v1.jobs import RANGES, JobId, Key, shown
 from velum.service.v1.previews import Previews
-from velum.service.v1.studio import ImageService
+from velum.service.v1.range_response import regions_of, source_of, tag_of
+from velum.service.v1.request_body import bounded
 from velum.service.v1.values import JobState
 
 _REGIONS: Mapping[str, Any] = {

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from velum.service.access import COOKIE, Authenticator, secret_of
-from velum.service.callers import SCOPES, Principal
-from velum.service.problems import documented
+from velum.service.auth.middleware import COOKIE, Authenticator, secret_of
+from velum.service.auth.principal import SCOPES, Principal
+from velum.service.problem_details import documented
 
 SECONDS = 3600
 """How long the cookie is kept. The key is looked up with each request, so one that is taken back ends with it."""

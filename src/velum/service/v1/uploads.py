@@ -18,11 +18,11 @@ from starlette.responses import JSONResponse, Response
 from velum.bmw.routes import note
 from velum.errors import BadInput
 from velum.jobs import ResumableUpload
-from velum.service.access import Authenticator
-from velum.service.callers import Principal
-from velum.service.office import JobBackend
-from velum.service.problems import ConflictProblem, Malformed, NotFoundProblem, documented
-from velum.service.v1.streams import UploadTurns, pieces
+from velum.service.auth.middleware import Authenticator
+from velum.service.auth.principal import Principal
+from velum.service.job_backend import JobBackend
+from velum.service.problem_details import ConflictProblem, Malformed, NotFoundProblem, documented
+from velum.service.v1.upload_turns import UploadTurns, pieces
 from velum.service.v1.values import UploadRequest, UploadState
 
 CHUNK = 1 << 20

@@ -5,10 +5,10 @@ import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { saveResult } from '../parts/result.mjs';
-import { failure } from '../parts/said.mjs';
+import { failure } from '../parts/error_text.mjs';
 import { tell } from '../parts/toast.mjs';
-import { isVideo } from '../start/kinds.mjs';
-import { language, left, t } from '../texts.mjs';
+import { isVideo } from '../start/file_types.mjs';
+import { language, left, t } from '../i18n.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
 

@@ -2,8 +2,8 @@
 /** The models that the service has or can fetch, and what one of them finds in a picture. */
 import { getJson, request } from '../api.mjs';
 import { h } from '../parts/dom.mjs';
-import { oneText } from '../photo/words.mjs';
-import { t } from '../texts.mjs';
+import { oneText } from '../photo/labels.mjs';
+import { t } from '../i18n.mjs';
 
 /** @typedef {{ name: string, labels: string[], good_for: string | null, licence: string | null, here: boolean, default: boolean }} Model */
 

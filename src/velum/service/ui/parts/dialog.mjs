@@ -1,6 +1,6 @@
 // @ts-check
 import { h } from './dom.mjs';
-import { t } from '../texts.mjs';
+import { t } from '../i18n.mjs';
 
 /**
  * Ask something; resolves to whether it was confirmed. Focus goes in, stays in, and comes back.

@@ -3,9 +3,9 @@
 import { follow, getJson, save, send } from '../api.mjs';
 import { ask } from './dialog.mjs';
 import { h } from './dom.mjs';
-import { said } from './said.mjs';
+import { said } from './error_text.mjs';
 import { tell } from './toast.mjs';
-import { t } from '../texts.mjs';
+import { t } from '../i18n.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
 

@@ -1,6 +1,6 @@
 // @ts-check
 import { h } from './dom.mjs';
-import { t } from '../texts.mjs';
+import { t } from '../i18n.mjs';
 
 /** @typedef {{ x: number, y: number }} Point */
 /** @typedef {{ scale: number, x: number, y: number }} View pixels of the screen a pixel of the picture; where its corner is */

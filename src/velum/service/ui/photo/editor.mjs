@@ -1,13 +1,13 @@
 // @ts-check
 /** Looking at a picture before and after, and correcting what is hidden in it. */
 import { h, icon, ICONS } from '../parts/dom.mjs';
-import { techniqueField } from '../parts/technique.mjs';
+import { techniqueField } from '../parts/technique_field.mjs';
 import { VelumViewer } from '../parts/viewer.mjs';
-import { t } from '../texts.mjs';
+import { t } from '../i18n.mjs';
 import { add, change, History, likewise, moved, place, remove, similar, stateOf } from './edits.mjs';
 import { drawRegions, drawWay } from './overlay.mjs';
 import { regionList } from './list.mjs';
-import { oneText } from './words.mjs';
+import { oneText } from './labels.mjs';
 import { boxing, brushing, outlining, selecting } from './tools.mjs';
 
 /** @typedef {import('./edits.mjs').State} State */

@@ -1,8 +1,8 @@
 // @ts-check
 /** The list of regions. */
 import { h } from '../parts/dom.mjs';
-import { t } from '../texts.mjs';
-import { oneText } from './words.mjs';
+import { t } from '../i18n.mjs';
+import { oneText } from './labels.mjs';
 
 /**
  * @param {import('./edits.mjs').State} state @param {number} selected @param {boolean} correcting

@@ -4,12 +4,12 @@ import { ended, follow, getBlob, getJson, Problem, request, send } from '../api.
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { saveResult } from '../parts/result.mjs';
-import { failure, said } from '../parts/said.mjs';
+import { failure, said } from '../parts/error_text.mjs';
 import { tell } from '../parts/toast.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
-import { left, t } from '../texts.mjs';
+import { left, t } from '../i18n.mjs';
 import { VelumApprove } from '../review/queue.mjs';
-import { isVideo } from '../start/kinds.mjs';
+import { isVideo } from '../start/file_types.mjs';
 import { regionsOf } from './edits.mjs';
 import { VelumEditor } from './editor.mjs';
 

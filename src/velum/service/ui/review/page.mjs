@@ -2,9 +2,9 @@
 /** Results that nobody has approved yet, those to doubt first at the top. */
 import { h } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
-import { said } from '../parts/said.mjs';
+import { said } from '../parts/error_text.mjs';
 import { tell } from '../parts/toast.mjs';
-import { t } from '../texts.mjs';
+import { t } from '../i18n.mjs';
 import { addressOf, approve, waiting } from './queue.mjs';
 
 /** @typedef {import('./queue.mjs').Review} Review */

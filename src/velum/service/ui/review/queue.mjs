@@ -3,10 +3,10 @@
 import { getJson, send } from '../api.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { h } from '../parts/dom.mjs';
-import { said } from '../parts/said.mjs';
+import { said } from '../parts/error_text.mjs';
 import { tell } from '../parts/toast.mjs';
-import { isVideo } from '../start/kinds.mjs';
-import { t } from '../texts.mjs';
+import { isVideo } from '../start/file_types.mjs';
+import { t } from '../i18n.mjs';
 
 /** @typedef {{ job: import('../api.mjs').Job, result: string, risk: number, why: string[], approved: { who: string, at: number }[] }} Review */
 

@@ -4,7 +4,7 @@ import { getJson, Problem, request, send } from '../api.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { h } from '../parts/dom.mjs';
 import { tell } from '../parts/toast.mjs';
-import { language, t } from '../texts.mjs';
+import { language, t } from '../i18n.mjs';
 
 /** @typedef {{ id: string, name: string, scopes: string[], state: string, created: number, expires: number | null }} Key */
 

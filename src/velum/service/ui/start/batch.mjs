@@ -1,8 +1,8 @@
 // @ts-check
 /** The files of this visit: they stay while other pages are looked at, and are gone when this one is closed. */
 import { ended, getBlob, getJson, Problem, send, upload } from '../api.mjs';
-import { t } from '../texts.mjs';
-import { isMedia } from './kinds.mjs';
+import { t } from '../i18n.mjs';
+import { isMedia } from './file_types.mjs';
 import { apart, zip } from './zip.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */

@@ -4,14 +4,14 @@ import { getJson, Problem } from '../api.mjs';
 import { h, icon, ICONS, size } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { applyPending, saveResult } from '../parts/result.mjs';
-import { failure } from '../parts/said.mjs';
+import { failure } from '../parts/error_text.mjs';
 import { tell } from '../parts/toast.mjs';
-import { labelText } from '../photo/words.mjs';
-import { left, t } from '../texts.mjs';
+import { labelText } from '../photo/labels.mjs';
+import { left, t } from '../i18n.mjs';
 import { batch, dropped } from './batch.mjs';
-import { ACCEPT, isVideo } from './kinds.mjs';
+import { ACCEPT, isVideo } from './file_types.mjs';
 import { COMMON, finders, planOf, TECHNIQUES } from './plan.mjs';
-import { sample } from './sample.mjs';
+import { sample } from './technique_preview.mjs';
 
 /** @typedef {import('./batch.mjs').Item} Item */
 

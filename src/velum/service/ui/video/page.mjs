@@ -4,20 +4,20 @@ import { address, ended, follow, getJson, Problem, request, send, session } from
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { saveResult } from '../parts/result.mjs';
-import { failure, said } from '../parts/said.mjs';
-import { techniqueField } from '../parts/technique.mjs';
+import { failure, said } from '../parts/error_text.mjs';
+import { techniqueField } from '../parts/technique_field.mjs';
 import { tell } from '../parts/toast.mjs';
 import { History } from '../photo/edits.mjs';
 import { VelumApprove } from '../review/queue.mjs';
-import { oneText as named } from '../photo/words.mjs';
-import { isVideo } from '../start/kinds.mjs';
+import { oneText as named } from '../photo/labels.mjs';
+import { isVideo } from '../start/file_types.mjs';
 import { zip } from '../start/zip.mjs';
-import { left, t } from '../texts.mjs';
-import { VelumStage } from './stage.mjs';
+import { left, t } from '../i18n.mjs';
+import { VelumStage } from './video_canvas.mjs';
 import { VelumTimeline } from './timeline.mjs';
-import { evenly, readTimes } from './times.mjs';
+import { evenly, readTimes } from './frame_times.mjs';
 import * as tracks from './tracks.mjs';
-import { coco, yolo } from './training.mjs';
+import { coco, yolo } from './export_annotations.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
 /** @typedef {import('../api.mjs').Regions} Regions */

@@ -1,7 +1,7 @@
 // @ts-check
 /** All tracks over time, as bars. */
 import { h } from '../parts/dom.mjs';
-import { t } from '../texts.mjs';
+import { t } from '../i18n.mjs';
 import { firstOf, lastOf, stretchesOf } from './tracks.mjs';
 
 /** @typedef {import('./tracks.mjs').State} State */

@@ -1,0 +1,101 @@
+"""Reading what is written in a picture, where the parts for it are installed."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+
+from velum.engine.prepare import PartCache
+from velum.frame import Frame
+from velum.locate.output_formats import Floats
+from velum.locate.text import lines
+from velum.locate.text.recognize import RapidRecognizer, TextRecognizer
+from velum.plugins import Localizer, RuntimeConfig
+from velum.region import Box, Region
+from velum.spec import PartSpec
+
+SAME = 0.5
+"""Share of the smaller of two lines that lies in the other, from which they are one line, found twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class OcrLine:
+    """One line: what it says, where, and how surely it was read, from 0 to 1."""
+
+    text: str
+    box: Box
+    score: float
+
+
+class Ocr:
+    """Finds and reads lines of text. `finder` and `reader` make what that needs, when it is first asked."""
+
+    def __init__(self, finder: Callable[[], Localizer], reader: Callable[[], TextRecognizer]) -> None:
+        self._finder, self._reader = finder, reader
+        self._lock = threading.Lock()
+        self._made: tuple[Localizer, TextRecognizer] | None = None
+
+    @classmethod
+    def of(cls, parts: PartCache, host: RuntimeConfig) -> Self:
+        """Return what reads with velum's own parts; `parts` owns the finder."""
+        return cls(lambda: parts.localizer(PartSpec("text")), lambda: RapidRecognizer(host))
+
+    def read(self, frame: Frame, areas: Sequence[Region] | None = None) -> list[OcrLine]:
+        """Return the lines in an upright frame; with `areas`, those that lie in one of them by their middle.
+
+        Raises `Unavailable` where text cannot be read here, and `PluginFault` when reading fails.
+        """
+        finder, reader = self._ready()
+        (found,) = finder.locate([frame])
+        wanted = [line for line in found if areas is None or any(_inside(line.box, area.box) for area in areas)]
+        read = [(line.box, lines.read(frame, _corners(line), reader).reading) for line in wanted]
+        return _once([OcrLine(reading.text, box, round(reading.score, 4)) for box, reading in read if reading.text])
+
+    def _ready(self) -> tuple[Localizer, TextRecognizer]:
+        with self._lock:
+            if self._made is None:
+                # The reader first: it fetches nothing, and without it no line needs to be found.
+                reader = self._reader()
+                self._made = self._finder(), reader
+            return self._made
+
+
+def _once(read: Sequence[OcrLine]) -> list[OcrLine]:
+    """Return the lines without those that are, for the most part, in another that says more.
+
+    Lines are looked for at several sizes, and one that is found twice is harmless where it is only hidden.
+    """
+    kept: list[OcrLine] = []
+    for line in sorted(read, key=lambda one: -len(one.text) * one.score):
+        if not any(_shared(line.box, other.box) > SAME for other in kept):
+            kept.append(line)
+    return [line for line in read if line in kept]
+
+
+def _shared(one: Box, other: Box) -> float:
+    """Return which share of the smaller box lies in the other."""
+    width = min(one.x1, other.x1) - max(one.x0, other.x0)
+    height = min(one.y1, other.y1) - max(one.y0, other.y0)
+    return max(width, 0) * max(height, 0) / min(one.width * one.height, other.width * other.height)
+
+
+def _inside(line: Box, area: Box) -> bool:
+    x, y = (line.x0 + line.x1) // 2, (line.y0 + line.y1) // 2
+    return area.x0 <= x < area.x1 and area.y0 <= y < area.y1
+
+
+def _corners(line: Region) -> Floats:
+    """Return the corners of a line's rectangle, along its text: of its mask where it is not level."""
+    box = line.box
+    if line.mask is None:
+        return np.array([(box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1)], np.float32)
+    rows, columns = np.nonzero(line.mask)
+    points = np.stack((columns, rows), axis=1).astype(np.float32) + 0.5
+    corners = cv2.boxPoints(cv2.minAreaRect(points)) + np.array([box.x0, box.y0])
+    # The first edge is the longer one: text runs along it.
+    first, second = (float(np.linalg.norm(corners[i + 1] - corners[i])) for i in (0, 1))
+    along: Floats = np.roll(corners, 0 if first >= second else -1, axis=0).astype(np.float32)
+    return along

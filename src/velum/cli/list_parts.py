@@ -1,0 +1,67 @@
+"""`velum techniques` and `velum plan show`: what exists, and what a plan means."""
+
+import inspect
+
+import typer
+
+from velum.cli import common
+from velum.cli.hide import Json, Keep, KeepOut, Labels, PlanFile, Quality, Rules, With
+
+plan_app = typer.Typer(help="Look at plans.", no_args_is_help=True)
+
+
+@plan_app.command("show")
+def show(
+    rule: Rules = [],
+    hide_labels: Labels = [],
+    technique: With = None,
+    plan: PlanFile = None,
+    keep: Keep = [],
+    keep_out: KeepOut = [],
+    quality: Quality = None,
+    json: Json = False,
+) -> None:
+    """Print the plan that these options make, as TOML to be kept and used with --plan."""
+    wanted = common.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality).plan()
+    if json:
+        common.print_json(wanted.to_json() | {"digest": wanted.digest})
+    else:
+        typer.echo(wanted.to_toml() + f"# digest {wanted.digest}")
+
+
+def labels(json: Json = False) -> None:
+    """List what can be found, and by which models; those that are used without being named come first."""
+    from velum.locate.default_models import findings
+    from velum.settings import Settings
+
+    for one in findings(Settings.load().host()):
+        if json:
+            common.print_json({"label": one.label, "chosen": one.chosen, "others": one.others})
+        else:
+            others = f"  (also {', '.join(one.others)})" if one.others else ""
+            typer.echo(f"{one.label:16} {', '.join(one.chosen)}{others}")
+
+
+def techniques(json: Json = False) -> None:
+    """List the techniques that are installed, with their options."""
+    from velum.errors import VelumError
+    from velum.plugins import load, names, options_of
+    from velum.settings import Settings
+
+    host = Settings.load().host()
+    for name in names("velum.techniques", host):
+        try:
+            factory = load("velum.techniques", name, host)
+        except VelumError as error:
+            common.warn(str(error))
+            continue
+        options = {key: "required" if p.default is p.empty else p.default for key, p in options_of(factory).items()}
+        labels = getattr(factory, "labels", None)
+        summary = (inspect.getdoc(factory) or "").partition("\n")[0]
+        if json:
+            only = sorted(labels) if isinstance(labels, frozenset) else None
+            common.print_json({"name": name, "options": options, "labels": only, "summary": summary})
+        else:
+            written = ", ".join(f"{key}={value}" for key, value in options.items())
+            only_text = f" (only {', '.join(sorted(labels))})" if isinstance(labels, frozenset) else ""
+            typer.echo(f"{name}({written}){only_text}\n    {summary}")

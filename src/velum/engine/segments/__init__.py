@@ -1,0 +1,1 @@
+"""Segments of a video that are hidden on their own, and what makes one video of them."""

@@ -1,0 +1,121 @@
+"""YOLO's format (docs.ultralytics.com, object detection and instance segmentation datasets): a text file a picture.
+
+A line has the number of a class and, as shares of the upright picture, centre, width and height of a box, or the
+corners of an outline. A number after a box is a score, which is not read. A picture
+without such a file shows nothing. Every class counts as labelled completely.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from velum.errors import BadInput, VelumError
+from velum.evaluation.ground_truth import validation
+from velum.evaluation.ground_truth.values import GroundTruth, GroundTruthBox, LabelledFile
+from velum.file_hash import sha256_of
+from velum.limits import Limits
+from velum.locate.labels import canonical
+from velum.media import IMAGE_SUFFIXES, read
+
+_SPLITS = ("val", "test", "train")
+"""Which part of a data set is taken: the first that it has."""
+
+
+def data_set(file: Path, media: Path | None, limits: Limits) -> GroundTruth:
+    """Return the truth that a data.yaml names. Raises `BadInput` naming what is wrong."""
+    try:
+        value = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise BadInput(f"{file} cannot be read as YAML: {error}") from error
+    head = validation.mapping(value, str(file))
+    names = _names(head.get("names"), file)
+    root = media or file.parent / str(head.get("path") or ".")
+    split = next((one for one in _SPLITS if head.get(one)), None)
+    if split is None:
+        raise BadInput(f"{file} names no pictures; it needs one of {', '.join(_SPLITS)}")
+    places = head[split] if isinstance(head[split], list) else [head[split]]
+    found = [path for place in places for path in _pictures(root, str(place), file)]
+    notes = (f"of {file.name} the part {split!r} was taken",)
+    return GroundTruth("YOLO", tuple(_labelled(found, names, root, limits)), sha256_of(file), notes)
+
+
+def folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
+    """Return the truth in a folder with classes.txt, and text files beside the pictures or in `labels`."""
+    classes = next(one for one in (path / "classes.txt", path / "labels" / "classes.txt") if one.is_file())
+    names = dict(enumerate(canonical(line) for line in _lines(classes) if line.strip()))
+    return GroundTruth("YOLO", tuple(_labelled(list(_within(media)), names, media, limits, path)))
+
+
+def _names(value: Any, file: Path) -> Mapping[int, str]:
+    pairs = value.items() if isinstance(value, Mapping) else enumerate(validation.items(value, f"names in {file}"))
+    return {number: canonical(validation.text(name, f"class {number} in {file}")) for number, name in pairs}
+
+
+def _pictures(root: Path, place: str, file: Path) -> Iterator[Path]:
+    """Yield what a split names: a folder of pictures, or a text file that lists them."""
+    found = next((one for one in (root / place, file.parent / place) if validation.is_there(one)), None)
+    if found is None:
+        raise BadInput(f"{file} names {place}, which is not there; name the folder of the pictures with --media")
+    if found.is_dir():
+        yield from _within(found)
+        return
+    yield from (found.parent / line.strip() for line in _lines(found) if line.strip())
+
+
+def _within(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def _labelled(
+    pictures: Iterable[Path], names: Mapping[int, str], root: Path, limits: Limits, labels: Path | None = None
+) -> Iterator[LabelledFile]:
+    complete = frozenset(names.values())
+    for path in pictures:
+        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+        written = _labels_of(path, labels)
+        lines = [line.split() for line in _lines(written)] if validation.is_there(written) else []
+        try:
+            with read(path, limits) as reader:
+                size = reader.info.width, reader.info.height
+        except VelumError:
+            size = None  # the evaluation tells which pictures cannot be read, and why
+        things = () if size is None else tuple(_thing(line, names, size, written) for line in lines if line)
+        yield LabelledFile(path, name, {0: things}, complete, size)
+
+
+def _labels_of(picture: Path, labels: Path | None) -> Path:
+    """Return the text file of a picture: in `labels` where it lies in `images`, or beside it."""
+    parts = list(picture.parts)
+    if "images" in parts:
+        last = len(parts) - 1 - parts[::-1].index("images")
+        return Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt")
+    name = picture.with_suffix(".txt").name
+    places = [] if labels is None else [labels / "labels" / name, labels / name]
+    return next((one for one in places if validation.is_there(one)), picture.with_suffix(".txt"))
+
+
+def _thing(line: list[str], names: Mapping[int, str], size: tuple[int, int], file: Path) -> GroundTruthBox:
+    what = f"line {' '.join(line)!r:.60} of {file}"
+    number, *shares = validation.numbers(line, what)
+    if len(shares) == 5:  # an outline has three corners or more
+        shares = shares[:4]
+    if number not in names or len(shares) < 4 or (len(shares) > 4 and len(shares) % 2):
+        raise BadInput(f"{what} is neither a class and a box nor a class and an outline")
+    label = names[int(number)]
+    if len(shares) == 4:
+        x, y, width, height = (share * side for share, side in zip(shares, size * 2, strict=True))
+        return GroundTruthBox(label, validation.box(x - width / 2, y - height / 2, x + width / 2, y + height / 2, what))
+    corners = tuple(share * size[index % 2] for index, share in enumerate(shares))
+    across, down = corners[::2], corners[1::2]
+    return GroundTruthBox(
+        label, validation.box(min(across), min(down), max(across), max(down), what), outline=(corners,)
+    )
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error

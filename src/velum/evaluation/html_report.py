@@ -1,0 +1,172 @@
+"""An evaluation as a page to read and to print: no script, nothing fetched. It shows people: the worst misses."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from velum import html_page
+from velum.evaluation import metrics, svg_plots
+from velum.evaluation.result import Evaluation
+from velum.evaluation.values import Rate
+from velum.evaluation.worst_misses import DrawnMiss
+
+_STYLE = """
+th.name { width: 11rem; }
+svg { width: 100%; max-width: 640px; font: 11px system-ui, sans-serif; fill: #1b1f24; }
+svg .grid { stroke: #d5dae0; } svg .faint { fill: #57606a; } svg .reach { stroke: #1b1f24; fill: none; }
+svg .found { fill: #2f6fb5; } svg .hidden { fill: #2c8a57; } svg .missed { fill: #c2404e; }
+svg .line { fill: none; stroke-width: 2; } svg .line.found { stroke: #2f6fb5; } svg .line.right { stroke: #b0701c; }
+svg .mark { stroke: #a31621; stroke-dasharray: 4 3; }
+.key span::before { content: ""; display: inline-block; width: .8em; height: .8em; margin: 0 .35em 0 .9em; }
+.key .found::before { background: #2f6fb5; } .key .hidden::before { background: #2c8a57; }
+.key .missed::before { background: #c2404e; } .key .right::before { background: #b0701c; }
+.misses { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem; padding: 0; }
+figure { margin: 0; break-inside: avoid; } figure img { max-width: 100%; border: 1px solid #d5dae0; }
+figcaption { font-size: .8rem; overflow-wrap: anywhere; }
+"""
+
+_KEYS = {
+    "found": "found (a find overlaps it)", "hidden": "hidden to a half or more", "missed": "hidden less than a half",
+    "right": "right, of all finds",
+}  # fmt: skip
+
+
+def page(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> str:
+    """Return the HTML page, with drawings of the worst misses."""
+    seen = evaluation.observed
+    parts = [
+        "<h1>Evaluation</h1>",
+        f"<p>{len(seen.seen)} labelled things in {seen.frames} frames of {seen.files} files.</p>",
+        _standing(evaluation),
+        html_page.listed(evaluation.notes) if evaluation.notes else "",
+        "<h2>Found and hidden, by size</h2>", *_sizes(evaluation),
+        "<h2>How much is hidden</h2>", _key("hidden", "missed"), svg_plots.hidden_shares(seen.seen),
+        "<h2>Wrong finds</h2>", _precision(evaluation),
+        *_tags(evaluation), *_videos(evaluation), *_chosen(evaluation), *_misses(evaluation, drawn),
+        "<h2>What was evaluated</h2>", html_page.table(_means(evaluation)),
+    ]  # fmt: skip
+    return html_page.document("Evaluation", _STYLE, parts)
+
+
+def _standing(evaluation: Evaluation) -> str:
+    standing = evaluation.standing
+    if standing is None:
+        return ""
+    rows = [
+        [
+            one.demand.label, f"{one.demand.min_height} px",
+            f"{_rate(one.detected)}, wanted {one.demand.detection_rate:.0%}",
+            "not asked" if one.demand.false_rate is None
+            else f"{_rate(one.false)}, allowed {one.demand.false_rate:.0%}",
+            ("met" if one.sure else "met, but the sample is too small to be sure") if one.passed else "not met",
+        ]
+        for one in standing.met
+    ]  # fmt: skip
+    rows += [[label, "", "the plan does not look for it", "", "not met"] for label in standing.not_asked]
+    verdict, colour = ("passed", "good") if standing.passed else ("not passed", "bad")
+    official = "" if standing.profile.official else " Unofficial."
+    return (
+        f'<p class="standing {colour}">{escape(standing.profile.title)}: {verdict}</p>'
+        f"<p>{escape(standing.profile.note)}{official}</p>"
+        + html_page.grid(["Label", "From", "Detected", "Wrong finds", ""], rows)
+    )
+
+
+def _sizes(evaluation: Evaluation) -> Iterable[str]:
+    rows = metrics.by_size(evaluation.observed.seen)
+    yield _grid(rows, "Height")
+    for label in dict.fromkeys(row.label for row in rows):
+        yield f"<h3>{escape(label)}</h3>{_key('found', 'hidden')}"
+        yield svg_plots.by_size([row for row in rows if row.label == label and row.kind != "all"])
+    yield "<p>Bars have the 95 % interval (Wilson) of the share that a larger sample would have.</p>"
+
+
+def _tags(evaluation: Evaluation) -> Iterable[str]:
+    if rows := metrics.by_tag(evaluation.observed.seen):
+        yield "<h2>By the truth's tags</h2>"
+        yield _grid(rows, "Tag")
+
+
+def _grid(rows: Sequence[metrics.MetricsRow], kind: str) -> str:
+    head = ["Label", kind, "Labelled", "Found", *(f"Hidden to {level:.0%}" for level in metrics.COVERED), "Mean share"]
+    return html_page.grid(head, [
+        [row.label, row.kind, str(row.found.total), _rate(row.found), *map(_rate, row.hidden), f"{row.covered:.1%}"]
+        for row in rows
+    ])  # fmt: skip
+
+
+def _precision(evaluation: Evaluation) -> str:
+    rates = metrics.precision(evaluation.observed)
+    if not rates:
+        return "<p>Nothing can be said: in no file everything of a label is labelled.</p>"
+    rows = [[label, f"{rate.total - rate.hits} of {rate.total} finds", _rate(rate)] for label, rate in rates.items()]
+    return html_page.grid(["Label", "Wrong", "Right (precision)"], rows)
+
+
+def _videos(evaluation: Evaluation) -> Iterable[str]:
+    if not evaluation.observed.watched:
+        return
+    frames, tracks = metrics.frames(evaluation.observed), metrics.tracks(evaluation.observed)
+    yield "<h2>Videos</h2>"
+    yield f"<p>In {_rate(frames)} of the labelled frames something is hidden less than a half.</p>"
+    if exposed := [track for track in tracks if track.exposed]:
+        yield html_page.grid(["File", "Track", "Label", "Exposed frames", "Longest, s"], [
+            [one.file, one.track, one.label, f"{one.exposed} of {one.frames}", f"{one.longest_seconds:g}"]
+            for one in exposed[:20]
+        ])  # fmt: skip
+    elif tracks:
+        yield f"<p>None of {len(tracks)} tracks is exposed in any of its labelled frames.</p>"
+
+
+def _chosen(evaluation: Evaluation) -> Iterable[str]:
+    wanted = evaluation.wanted
+    if wanted is None:
+        return
+    yield f"<h2>Thresholds for {wanted.recall:.1%} from {wanted.min_height} px</h2>"
+    for choice in evaluation.choices:
+        yield f"<h3>{escape(choice.label)}: {choice.chosen.threshold:g}</h3>{_key('found', 'right')}"
+        yield svg_plots.thresholds(choice)
+
+
+def _misses(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> Iterable[str]:
+    yield f"<h2>The worst of {len(evaluation.misses)} misses</h2>"
+    if not drawn:
+        yield "<p>Nothing was missed.</p>" if not evaluation.misses else ""
+        return
+    yield '<p class="bad">These pictures show what was to be hidden: keep this page as you keep the originals.</p>'
+    yield '<div class="misses">'
+    for one in drawn:
+        seen = one.seen
+        found = "not found" if seen.score is None else f"found at {seen.score:.2f}"
+        what = f"{seen.label}, {seen.height:.0f} px high, {found}, hidden {seen.covered:.0%}"
+        says = f"<figcaption>{escape(f'{seen.file}, frame {seen.frame}: {what}')}</figcaption>"
+        image = base64.b64encode(one.jpeg).decode()
+        yield f'<figure><img src="data:image/jpeg;base64,{image}" alt="">{says}</figure>'
+    yield "</div>"
+
+
+def _means(evaluation: Evaluation) -> dict[str, str]:
+    truth, seen = evaluation.truth, evaluation.observed
+    models = [" ".join(f"{name} {value}" for name, value in one.items()) for one in seen.models]
+    rows = {
+        "Plan": html_page.listed(map(str, evaluation.plan.rules)),
+        "Digest of the plan": html_page.code(evaluation.plan.digest),
+        "Models": html_page.listed(models or ["none"]),
+        "Truth": html_page.text(truth.kind),
+        "SHA-256 of the truth": html_page.code(truth.sha256 or "many files"),
+        "Found means": html_page.text(f"a find overlaps it by an intersection over union of {evaluation.least_iou:g}"),
+    }
+    if seen.left_out:
+        rows["Left out"] = html_page.listed(seen.left_out)
+    return rows
+
+
+def _key(*kinds: str) -> str:
+    return '<p class="key">' + "".join(f'<span class="{one}">{_KEYS[one]}</span>' for one in kinds) + "</p>"
+
+
+def _rate(rate: Rate) -> str:
+    if rate.share is None:
+        return "none"
+    low, high = rate.interval
+    return f"{rate.share:.1%} ({low * 100:.1f} to {high * 100:.1f})"

@@ -1,0 +1,26 @@
+"""What the trial is run on unless told otherwise, and its results as rows of text."""
+
+from velum.evaluation.reidentification.attack import ATTACKS, AttackResult
+
+TECHNIQUES = (
+    "blacken(degree=0.5)", "blacken(degree=0.9)", "blacken(degree=0.98)", "blacken",
+    "pixelate(degree=0.05)", "pixelate(degree=0.1)", "pixelate", "pixelate(degree=0.5)", "pixelate(degree=1)",
+    "blur(degree=0.1)", "blur(degree=0.25)", "blur(degree=0.5)", "blur",
+)  # fmt: skip
+"""Every built-in technique at several degrees; without a degree it is the default."""
+
+
+HEADING = ("hidden by", "shot", *ATTACKS, "at chance")
+"""Titles of the columns."""
+
+
+def row(result: AttackResult) -> list[str]:
+    """Return a row of text: what share of the faces each attack named, and whether that may be luck."""
+    shares = (result.right.get(attack) for attack in ATTACKS)
+    cells = ("-" if share is None else f"{100 * share:.1f} %" for share in shares)
+    return [result.hidden, result.shot, *cells, "yes" if result.worst <= result.by_chance else "no"]
+
+
+def guessing(result: AttackResult) -> str:
+    """Return what guessing gives, to compare the rows with."""
+    return f"{result.faces} faces; guessing names {1 / result.faces:.1%}, with luck up to {result.by_chance:.1%}"

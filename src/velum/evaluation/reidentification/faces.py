@@ -1,0 +1,30 @@
+"""Faces for the trial, out of pictures."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from velum.errors import BadInput
+from velum.evaluation.reidentification.samples import sample
+from velum.frame import Rgb
+from velum.limits import Limits
+from velum.locate.labels import covers
+from velum.media import read
+from velum.plugins import Localizer
+
+
+def faces(sources: Iterable[Path], localizer: Localizer, limits: Limits, min_height: int) -> Iterator[Rgb]:
+    """Yield each face of at least `min_height` pixels in the first frame of each picture, as a sample for the trial.
+
+    One picture at a time is in memory. Raises `BadInput` for what cannot be read, and when the localizer finds no faces
+    at all.
+    """
+    if not any(covers("face", label) for label in localizer.labels):
+        known = ", ".join(sorted(localizer.labels))
+        raise BadInput(f"the localizer finds {known}, not faces; strength is tested on faces: name one that finds them")
+    for source in sources:
+        with read(source, limits) as reader:
+            frame = next(reader.frames())
+        found = [one.box for one in localizer.locate([frame])[0] if covers("face", one.label)]
+        inside = [box for box in (box.clip(frame.width, frame.height) for box in found) if box]
+        rgb = frame.rgb(frame.width, frame.height)
+        yield from (sample(rgb, box) for box in inside if box.height >= min_height)

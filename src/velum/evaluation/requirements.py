@@ -1,0 +1,159 @@
+"""Profiles: what a standard, or a house, asks of the result, and whether an evaluation meets it."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from velum.errors import BadInput, BadPlan
+from velum.evaluation.metrics import precision
+from velum.evaluation.values import Observations, Rate
+from velum.locate.labels import canonical, covers
+from velum.spec import finite, refuse_unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What is asked for one label. Rates are shares from 0 to 1; `false_rate` None: not asked."""
+
+    label: str
+    min_height: int
+    detection_rate: float
+    covered: float
+    false_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementSet:
+    """A named set of demands. Not `official`: no body has said that these are its demands."""
+
+    name: str
+    title: str
+    official: bool
+    note: str
+    demands: tuple[Requirement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementResult:
+    """Whether one demand is met. `sure`: the whole 95 % interval of what was measured is on the right side of it."""
+
+    demand: Requirement
+    detected: Rate
+    false: Rate
+
+    @property
+    def passed(self) -> bool:
+        """Whether what was measured meets the demand; False where nothing could be."""
+        share, false = self.detected.share, self.false.share
+        return (
+            share is not None
+            and share >= self.demand.detection_rate
+            and (self.demand.false_rate is None or (false is not None and false <= self.demand.false_rate))
+        )
+
+    @property
+    def sure(self) -> bool:
+        """Whether the sample is large enough to say so."""
+        false = self.demand.false_rate
+        return (
+            self.passed
+            and self.detected.interval[0] >= self.demand.detection_rate
+            and (false is None or self.false.interval[1] <= false)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        asked = {name: getattr(self.demand, name) for name in Requirement.__slots__}
+        measured = {"detected": self.detected.to_json(), "false": self.false.to_json()}
+        return asked | measured | {"passed": self.passed, "sure": self.sure}
+
+
+@dataclass(frozen=True, slots=True)
+class Compliance:
+    """A profile, and whether each of its demands is met. `not_asked`: its labels for which the plan has no rule."""
+
+    profile: RequirementSet
+    met: tuple[RequirementResult, ...]
+    not_asked: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every demand is met. What the plan does not look for cannot be."""
+        return not self.not_asked and all(one.passed for one in self.met)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "name": self.profile.name, "title": self.profile.title, "official": self.profile.official,
+            "note": self.profile.note, "passed": self.passed, "demands": [one.to_json() for one in self.met],
+            "not_asked": list(self.not_asked),
+        }  # fmt: skip
+
+
+def profile(name: str) -> RequirementSet:
+    """Return the built-in profile of that name, or the only one of a TOML file at that path.
+
+    Raises `BadInput` for a file that is none, `BadPlan` for a name that does not exist or a number out of range.
+    """
+    text = (files("velum.evaluation") / "profiles.toml").read_text(encoding="utf-8")
+    known = tomllib.loads(text)
+    if name in known:
+        return _profile(name, known[name])
+    path = Path(name)
+    if path.suffix.lower() != ".toml":
+        raise BadPlan(f"profile {name!r} is unknown; there are {', '.join(known)}, or give a TOML file with your own")
+    try:
+        own = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}") from error
+    if len(own) != 1:
+        raise BadInput(f"{path} has {len(own)} profiles; give a file with one table: [name]")
+    ((key, value),) = own.items()
+    return _profile(key, value)
+
+
+def hold(observed: Observations, asked: RequirementSet, labels: tuple[str, ...]) -> Compliance:
+    """Return whether what was seen meets the profile; `labels` are those of the plan's rules."""
+    met, missing = [], []
+    right = precision(observed)
+    for demand in asked.demands:
+        if not any(covers(label, demand.label) for label in labels):
+            missing.append(demand.label)
+            continue
+        large = [one for one in observed.seen if covers(demand.label, one.label) and one.height >= demand.min_height]
+        detected = Rate(sum(one.covered >= demand.covered for one in large), len(large))
+        finds = [rate for label, rate in right.items() if covers(demand.label, label)]
+        total = sum(rate.total for rate in finds)
+        met.append(RequirementResult(demand, detected, Rate(total - sum(rate.hits for rate in finds), total)))
+    return Compliance(asked, tuple(met), tuple(missing))
+
+
+def _profile(name: str, value: Any) -> RequirementSet:
+    if not isinstance(value, Mapping):
+        raise BadPlan(f"profile {name} is {value!r:.80}; it must be a table")
+    head = {"title": name, "official": False, "note": ""} | {
+        key: one for key, one in value.items() if not isinstance(one, Mapping)
+    }
+    refuse_unknown(head, {"title", "official", "note"}, f"profile {name}")
+    demands = tuple(_demand(label, one, name) for label, one in value.items() if isinstance(one, Mapping))
+    if not demands:
+        raise BadPlan(f"profile {name} asks for nothing; write a table such as [{name}.face]")
+    return RequirementSet(name, str(head["title"]), head["official"] is True, str(head["note"]), demands)
+
+
+def _demand(label: str, value: Mapping[str, Any], name: str) -> Requirement:
+    what = f"profile {name}, {label}"
+    refuse_unknown(value, {"min_height", "detection_rate", "covered", "false_rate"}, what)
+    if missing := sorted({"min_height", "detection_rate", "covered"} - value.keys()):
+        raise BadPlan(f"{what} lacks {', '.join(missing)}")
+    for key in ("detection_rate", "covered", "false_rate"):
+        if key in value and (not finite(value[key]) or not 0 <= value[key] <= 1):
+            raise BadPlan(f"{what}: {key} is {value[key]!r}; it must be a number from 0 to 1")
+    if not isinstance(value["min_height"], int) or value["min_height"] < 0:
+        raise BadPlan(f"{what}: min_height is {value['min_height']!r}; it must be a whole number of pixels")
+    return Requirement(
+        canonical(label), value["min_height"], value["detection_rate"], value["covered"], value.get("false_rate")
+    )

@@ -1,0 +1,67 @@
+"""Pictures of the worst misses: the only thing of an evaluation that has pixels, drawn where the files are."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from velum import media
+from velum.errors import OutputFailed
+from velum.evaluation.values import TruthOutcome
+from velum.frame import Rgb
+from velum.limits import Limits
+from velum.region import Box
+
+MOST = 24
+"""Misses that are drawn."""
+
+_SIDE = 192
+"""Pixels of the longer side of a drawing."""
+
+_COLOUR = (230, 40, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnMiss:
+    """A miss, and a JPEG of it and its surroundings."""
+
+    seen: TruthOutcome
+    jpeg: bytes
+
+
+def draw(misses: Sequence[TruthOutcome], paths: Mapping[str, Path], limits: Limits) -> list[DrawnMiss]:
+    """Return drawings of the misses, in their order; `paths` has the file of each name. Raises any `VelumError`."""
+    by_file: dict[str, dict[int, list[TruthOutcome]]] = defaultdict(lambda: defaultdict(list))
+    for one in misses:
+        by_file[one.file][one.frame].append(one)
+    drawn: dict[int, DrawnMiss] = {}
+    for name, frames in by_file.items():
+        with media.read(paths[name], limits) as reader:
+            for frame in reader.frames():
+                if frame.index in frames:
+                    picture = frame.rgb(frame.width, frame.height)
+                    drawn |= {id(one): DrawnMiss(one, _jpeg(picture, one)) for one in frames[frame.index]}
+                if frame.index >= max(frames):
+                    break
+    return [drawn[id(one)] for one in misses if id(one) in drawn]
+
+
+def _jpeg(picture: Rgb, one: TruthOutcome) -> bytes:
+    height, width = picture.shape[:2]
+    box = Box.around(*one.xyxy)
+    around = box.pad(max(box.width, 16), max(box.height, 16)).clip(width, height)
+    if around is None:
+        around = Box(0, 0, width, height)
+    part = np.ascontiguousarray(picture[around.slices])
+    scale = _SIDE / max(part.shape[:2])
+    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
+    shown = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    corners = [round(edge * scale) for edge in box.move(-around.x0, -around.y0).xyxy]
+    cv2.rectangle(shown, (corners[0], corners[1]), (corners[2], corners[3]), _COLOUR, 1)
+    done, encoded = cv2.imencode(".jpg", shown[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    if not done:
+        raise OutputFailed("a miss could not be drawn: OpenCV cannot write a JPEG; leave --html out")
+    return bytes(encoded.tobytes())

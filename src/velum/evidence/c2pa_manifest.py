@@ -1,0 +1,160 @@
+"""Content Credentials (C2PA) in a finished file: what was hidden, for readers that know no velum.
+
+The only importer of c2pa. The manifest holds nothing of the original: no thumbnail, no manifest that it may have had,
+and as the ingredient that was opened stands the finished file itself. Positions are not told, only how many of what.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from velum import __version__
+from velum.atomic import keep_original, publish
+from velum.errors import BadInput, BadPlan, Unavailable
+from velum.file_hash import sha256_of
+from velum.media.formats import VIDEO_HEAD_BYTES, format_of, video_format_of
+from velum.report import Report
+
+try:
+    from c2pa import Builder, C2paBuilderIntent, C2paError, C2paSignerInfo, C2paSigningAlg, Context, Reader, Signer
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+except ImportError as error:
+    raise Unavailable(
+        f"Content Credentials need c2pa-python: {error}; install it with: pip install 'velum-anonymizer[provenance]'"
+    ) from error
+
+KINDS: Mapping[str, str] = {
+    "AVIF": "image/avif", "GIF": "image/gif", "HEIF": "image/heif", "JPEG": "image/jpeg", "PNG": "image/png",
+    "TIFF": "image/tiff", "WEBP": "image/webp", "MOV": "video/quicktime", "MP4": "video/mp4",
+}  # fmt: skip
+"""Media type of the formats that can hold a manifest, as the library names them."""
+
+_SETTINGS: Mapping[str, Any] = {
+    "builder": {"thumbnail": {"enabled": False}},
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+}
+"""No thumbnails, and nothing is asked of any network."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningCredentials:
+    """What signs: a chain of certificates in PEM, that of the key first, and the key (PKCS8 in PEM, not encrypted)."""
+
+    chain: bytes
+    key: bytes = field(repr=False)
+    algorithm: Any
+
+    @classmethod
+    def read(cls, chain: Path, key: Path, passphrase: Path | None = None) -> Self:
+        """Return what the files hold; `passphrase` is a file with that of the key in its first line.
+
+        Raises `BadPlan` for what cannot sign. Whether the certificates belong to the key shows when it signs.
+        """
+        secret = None if passphrase is None else (_bytes(passphrase).splitlines() or [b""])[0]
+        try:
+            loaded = serialization.load_pem_private_key(_bytes(key), secret or None)
+        except (TypeError, ValueError, UnsupportedAlgorithm) as error:
+            raise BadPlan(f"{key} is no private key in PEM, or its passphrase is wrong or missing: {error}") from error
+        plain = loaded.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return cls(_bytes(chain), plain, _algorithm(loaded, key))
+
+
+def embed(
+    source: Path, target: Path, report: Report, credentials: SigningCredentials, *, overwrite: bool = False
+) -> Report:
+    """Write `source`, which `report` tells of, to `target` with a signed manifest; return the report of that file.
+
+    The target appears whole or not at all. Raises `BadInput` when the report tells of another file, or the file cannot
+    be signed, `BadPlan` for formats that hold no manifest, and for a key or certificates that cannot sign.
+    """
+    kind = _format(source)
+    if kind not in KINDS:
+        raise BadPlan(
+            f"{kind} holds no Content Credentials; formats that do are {', '.join(KINDS)}. "
+            "Sign a report beside the file instead: velum evidence create"
+        )
+    if sha256_of(source) != report.output_sha256:
+        raise BadInput(f"{source} is not the file that the report tells of; give that one, as it was finished")
+    if _signed(source, KINDS[kind]):
+        # It would be taken over, with whatever it shows.
+        raise BadInput(f"{source} holds Content Credentials already; give the file as it was finished, without them")
+    keep_original(target, source)
+    info = C2paSignerInfo(
+        alg=credentials.algorithm, sign_cert=credentials.chain, private_key=credentials.key, ta_url=None
+    )
+    with publish(target, overwrite=overwrite) as part:
+        try:
+            with (
+                Context.from_dict(dict(_SETTINGS)) as context, Signer.from_info(info) as signer,
+                Builder(_manifest(report, target.name), context) as builder,
+                source.open("rb") as before, part.open("w+b") as after,
+            ):  # fmt: skip
+                builder.set_intent(C2paBuilderIntent.EDIT)
+                builder.sign(signer, KINDS[kind], before, after)
+        except C2paError as error:
+            raise BadPlan(f"{source.name} cannot be signed: {error}; check the certificates and the key") from error
+    return replace(report, target=str(target), output_sha256=sha256_of(target))
+
+
+def _signed(path: Path, kind: str) -> bool:
+    try:
+        with path.open("rb") as file, Context.from_dict(dict(_SETTINGS)) as context:
+            return Reader.try_create(kind, file, context=context) is not None
+    except C2paError:
+        return True  # something is there that cannot be read
+
+
+def _format(path: Path) -> str:
+    """Return the format of a finished file, which may be another than that of its source."""
+    head = _bytes(path, VIDEO_HEAD_BYTES)
+    return video_format_of(head) or format_of(head, str(path))
+
+
+def _manifest(report: Report, name: str) -> dict[str, Any]:
+    software = {"name": "velum", "version": report.version or __version__}
+    things = [(one.label, one.technique) for one in report.hidden]
+    things += [(one.label, one.technique) for one in report.tracks]
+    hidden = [
+        {"label": label, "technique": technique, "count": count}
+        for (label, technique), count in sorted(Counter(things).items())
+    ]
+    edited = {
+        "action": "c2pa.edited", "description": _said(things), "softwareAgent": software,
+        "parameters": {"org.velum.hidden": hidden, "org.velum.plan": report.plan},
+    }  # fmt: skip
+    return {
+        "claim_generator_info": [software], "title": name,
+        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [edited]}}],
+    }  # fmt: skip
+
+
+def _said(things: list[tuple[str, str]]) -> str:
+    counts = Counter(label for label, _ in things)
+    listed = ", ".join(f"{count} of label {label}" for label, count in sorted(counts.items()))
+    return f"Hidden to protect people: {listed}." if listed else "Nothing was found to hide."
+
+
+def _algorithm(key: Any, path: Path) -> Any:
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        known = {256: C2paSigningAlg.ES256, 384: C2paSigningAlg.ES384, 521: C2paSigningAlg.ES512}
+        if (found := known.get(key.key_size)) is not None:
+            return found
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= 2048:
+        return C2paSigningAlg.PS256
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return C2paSigningAlg.ED25519
+    raise BadPlan(f"{path} is no key for C2PA; use one of EC (P-256, P-384, P-521), RSA from 2048 bits, or Ed25519")
+
+
+def _bytes(path: Path, most: int = -1) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise BadPlan(f"cannot read {path}: {error.strerror or error}") from error

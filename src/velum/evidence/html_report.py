@@ -1,0 +1,130 @@
+"""Evidence as a page to read and to print: no script, nothing fetched, no pictures."""
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from velum import html_page
+from velum.evidence.verify import VerificationResult
+
+_STYLE = """
+th.name { width: 11rem; } th.number, td.number { text-align: right; width: 6rem; }
+.anonymised { color: #11632f; } .pseudonymised { color: #8a4b00; }
+section.file { margin: 1rem 0; padding: .8rem 1rem; border: 1px solid #d5dae0; border-radius: .4rem; }
+footer { margin-top: 2rem; color: #57606a; font-size: .85rem; }
+@media print { section.file { break-inside: avoid; } }
+"""
+
+_FOOTER = """<footer>Made by velum from the JSON, which alone counts and alone is signed:
+hold the file against it with <code>velum evidence verify</code>.</footer>"""
+
+
+def page(document: Mapping[str, Any], verdicts: Sequence[VerificationResult]) -> str:
+    """Return the HTML page of evidence that `load` read, with what `verify` said of it."""
+    standing, files = str(document.get("standing")), document["files"]
+    kind = f"{len(files)} files" if document.get("kind") == "batch" else "one file"
+    parts = [
+        f"<h1>Evidence of {kind}</h1>",
+        f'<p class="standing {escape(standing)}">{escape(standing)}</p>',
+        html_page.listed(
+            document["because"] or ["originals and links to identities are declared gone; all is destroyed"]
+        ),
+        "<h2>Signature</h2>",
+        "".join(_verdict(one) for one in verdicts),
+        html_page.table(_signer(document)),
+        "<h2>How it was hidden</h2>",
+        html_page.table(_means(document)),
+        f"<h2>Files</h2>{_failed(document)}",
+        *map(_file, files),
+        _FOOTER,
+    ]
+    return html_page.document(f"Evidence: {kind}", _STYLE, parts)
+
+
+def _signer(document: Mapping[str, Any]) -> dict[str, str]:
+    signature = _mapping(document.get("signature"))
+    declared = document["declared"]
+    return {
+        "Made": html_page.text(document.get("made")),
+        "Key": html_page.code(signature.get("public_key", "none")),
+        "Reviewers": html_page.text(", ".join(document["reviewers"]) or "none named"),
+        "Originals": "declared destroyed" if declared.get("originals_destroyed") else "kept, or not declared destroyed",
+        "Links to identities": "kept" if declared.get("identity_links") else "none declared",
+    }
+
+
+def _means(document: Mapping[str, Any]) -> dict[str, str]:
+    plan = document["plan"]
+    thresholds = [
+        f"{one['label']}: model {', '.join(one['model']) or 'says none'}, plan {one['min_score']}"
+        for one in document["thresholds"]
+    ]
+    models = [" ".join(f"{name} {value}" for name, value in one.items()) for one in document["models"]]
+    whole = {name: value for name, value in plan["whole"].items() if name != "rules"}
+    return {
+        "Rules": html_page.listed(plan["rules"]),
+        "Rest of the plan": html_page.code(json.dumps(whole, ensure_ascii=False)),
+        "Digest of the plan": html_page.code(plan["digest"]),
+        "Models": html_page.listed(models or ["none: regions were given, or zones fixed"]),
+        "Thresholds": html_page.listed(thresholds),
+        "Software": html_page.text(", ".join(f"{name} {one}" for name, one in document["software"].items())),
+    }
+
+
+def _file(one: Mapping[str, Any]) -> str:
+    if one.get("earlier"):
+        rows = {
+            "Result": html_page.code(one["output_sha256"]),
+            "Hidden": "by an earlier run, of which this one knows no more",
+        }
+        return f'<section class="file"><h3>{html_page.text(one["file"])}</h3>{html_page.table(rows)}</section>'
+    frames = f", {one['frames']} frames" if one["frames"] != 1 else ""
+    rows = {
+        "Format": html_page.text(f"{one['format']}, {one['width']} x {one['height']}{frames}, {one['encoding']}"),
+        "SHA-256 of the source": html_page.code(one.get("input_sha256")),
+        "SHA-256 of the result": html_page.code(one.get("output_sha256")),
+        "Check of the result": _passed(one.get("check")),
+        "Standard": _passed(one.get("standard")),
+        "Hidden by": html_page.text(f"velum {one['velum']}"),
+    }
+    if one["warnings"]:
+        rows["To be doubted"] = html_page.listed(one["warnings"])
+    return (
+        f'<section class="file"><h3>{html_page.text(one["file"])}</h3>{_counts(one)}{html_page.table(rows)}</section>'
+    )
+
+
+def _counts(one: Mapping[str, Any]) -> str:
+    counts = one["hidden"]
+    if not counts:
+        return '<p class="bad">Nothing was found to hide.</p>'
+    rows = "".join(
+        f"<tr><td>{html_page.text(row.get('label'))}</td><td>{html_page.text(row.get('size'))}</td>"
+        f'<td class="number">{html_page.text(row["count"])}</td></tr>'
+        for row in counts
+    )
+    head = '<tr><th>Label</th><th>Shorter side</th><th class="number">Hidden</th></tr>'
+    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+
+def _failed(document: Mapping[str, Any]) -> str:
+    failed = document.get("failed")
+    return f'<p class="bad">{html_page.text(failed)} more failed; nothing of them was published.</p>' if failed else ""
+
+
+def _passed(finding: Any) -> str:
+    if not isinstance(finding, Mapping):
+        return "not given"
+    passed = finding.get("passed")
+    says = "passed" if passed is True else "not passed" if passed is False else "does not say"
+    colour = {"passed": "good", "not passed": "bad"}.get(says, "")
+    return f'<span class="{colour}">{says}</span>, result {html_page.code(finding.get("sha256"))}'
+
+
+def _verdict(verdict: VerificationResult) -> str:
+    return f'<p class="{"good" if verdict.holds else "bad"}">{html_page.text(verdict.what)}</p>'
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,139 @@
+"""Ed25519 keys in PEM files, and what they sign. The only importer of `cryptography`."""
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from velum.atomic import ensure_free, publish
+from velum.errors import BadPlan, OutputFailed, Unavailable
+
+try:
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+except ImportError as error:
+    raise Unavailable(
+        f"signing evidence needs cryptography: {error}; install it with: pip install 'velum-anonymizer[evidence]'"
+    ) from error
+
+ALGORITHM = "Ed25519"
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key to check signatures with: its 32 bytes (RFC 8032)."""
+
+    raw: bytes
+
+    @property
+    def id(self) -> str:
+        """The key's short name: the first 16 hexadecimal digits of its bytes' SHA-256."""
+        return hashlib.sha256(self.raw).hexdigest()[:16]
+
+    @property
+    def text(self) -> str:
+        """The key's bytes in base64."""
+        return base64.b64encode(self.raw).decode()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the key of a PEM file, SubjectPublicKeyInfo. Raises `BadPlan` when it holds none."""
+        try:
+            key = serialization.load_pem_public_key(_bytes(path))
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise BadPlan(f"{path} is no public key in PEM: {error}; give the .pub file of evidence keygen") from error
+        if not isinstance(key, Ed25519PublicKey):
+            raise BadPlan(f"{path} is no {ALGORITHM} key; make one with velum evidence keygen")
+        return cls(key.public_bytes_raw())
+
+    def verifies(self, signature: bytes, message: bytes) -> bool:
+        """Say whether `signature` is this key's for `message`."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, message)
+        except (InvalidSignature, ValueError):  # ValueError: the bytes are no point of the curve
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrivateKey:
+    """A key to sign with. It never shows itself."""
+
+    public: PublicKey
+    _key: Ed25519PrivateKey = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path, passphrase: Path | None = None) -> Self:
+        """Return the key of a PEM file, PKCS8. `passphrase` is the file with its passphrase, in its first line.
+
+        Raises `BadPlan` when the file holds none, or the passphrase is wrong or missing.
+        """
+        try:
+            key = serialization.load_pem_private_key(_bytes(path), _secret(passphrase))
+        except TypeError as error:  # a passphrase too many, or one too few
+            need = "is not encrypted; leave out" if passphrase else "is encrypted; give"
+            raise BadPlan(f"{path} {need} the file with a passphrase") from error
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise BadPlan(f"{path} is no private key in PEM, or the passphrase is wrong: {error}") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise BadPlan(f"{path} is no {ALGORITHM} key; make one with velum evidence keygen")
+        return cls(PublicKey(key.public_key().public_bytes_raw()), key)
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the signature (64 bytes) of a message."""
+        return self._key.sign(message)
+
+
+def keygen(path: Path, passphrase: Path | None = None) -> PublicKey:
+    """Write a new private key to `path`, for its owner alone (mode 0600), and the public one to `path`.pub.
+
+    Neither file may exist. Raises `OutputFailed` when they cannot be written.
+    """
+    public_path = path.with_name(path.name + ".pub")
+    ensure_free(public_path, overwrite=False)
+    key = Ed25519PrivateKey.generate()
+    secret = _secret(passphrase)
+    lock = serialization.BestAvailableEncryption(secret) if secret else serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    _write(path, pem, mode=0o600)
+    _write(public_path, public, mode=0o644)
+    return PublicKey(key.public_key().public_bytes_raw())
+
+
+def from_base64(text: Any, length: int) -> bytes | None:
+    """Return the bytes that base64 text stands for, None when it stands for anything but `length` bytes."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        return None
+    # Base64 has several texts for the same bytes; only one of them is the document that was signed.
+    return raw if len(raw) == length and base64.b64encode(raw).decode() == text else None
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadPlan(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _secret(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    secret = _bytes(path).partition(b"\n")[0].removesuffix(b"\r")
+    if not secret:
+        raise BadPlan(f"{path} has no passphrase in its first line; write one there, or leave the option out")
+    return secret
+
+
+def _write(path: Path, data: bytes, *, mode: int) -> None:
+    with publish(path) as part:
+        try:
+            part.chmod(mode)  # while it is empty: nobody else ever sees a byte of it
+            part.write_bytes(data)
+        except OSError as error:
+            raise OutputFailed(f"cannot write {path}: {error.strerror or error}") from error

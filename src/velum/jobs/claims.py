@@ -1,0 +1,334 @@
+"""What workers write down: who took which job, how far it is, what became of it."""
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sql
+
+from velum.errors import BadPlan
+from velum.jobs.rows import COLUMNS, job_of
+from velum.jobs.schema import JOBS, OWNERS, PIECES, WORKERS, Database
+from velum.jobs.values import LONGEST_PAUSE_SECONDS, JobRecord, Piece, RegionsOrigin, State, WorkerTiming
+from velum.jobs.webhooks import announce
+from velum.storage.folder import PutResult
+
+RELEASED: Mapping[str, Any] = {"worker": None, "token": None, "cancel": False, "fps": None, "seconds_left": None}
+"""Columns of a job that nobody has in work."""
+
+
+class LeaseLost(Exception):
+    """The job is no longer ours: it was deleted, or given to another worker. Nothing more is written about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A job that was taken up, and the token that says so.
+
+    `former` is set when its pieces are of an earlier rendering, which hid other regions.
+    """
+
+    job: JobRecord
+    token: str
+    former: RegionsOrigin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PieceRecord:
+    """A piece as it is noted: `stored`, `note` and `told` (the key of what was hidden) once it is finished."""
+
+    piece: Piece
+    stored: PutResult | None = None
+    note: Mapping[str, Any] | None = None
+    told: str | None = None
+
+    @property
+    def keys(self) -> set[str]:
+        """The files that it has in the store."""
+        stored = () if self.stored is None else (self.stored.key,)
+        return {*stored, *(() if self.told is None else (self.told,))}
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What came of a job: keys of its result and of the regions that were hidden, and what its owner is told."""
+
+    result: str
+    name: str
+    report: Mapping[str, Any]
+    regions: str | None = None
+
+
+class WorkerClaims:
+    """What one worker, of a unique id, writes into the database. Raises `LeaseLost`, and `Unavailable`."""
+
+    def __init__(self, database: Database, worker: str, name: str, pace: WorkerTiming) -> None:
+        self._database, self._worker, self._name, self._pace = database, worker, name, pace
+        self._heard: dict[str, tuple[float, float]] = {}
+        """By worker: its last word, and when that was first seen, by our own clock."""
+        self._looked = 0.0
+
+    def take(self, overall: int | None = None) -> Lease | None:
+        """Return the job whose turn it is, None when there is none or when `overall` jobs are running already.
+
+        First those of the highest priority; of these, those of the owner who has the fewest running, then of the one
+        who was served longest ago; of these, the oldest.
+        """
+        with self._database.reading() as connection:
+            now = self._database.now(connection)
+            # What is put off for longer than any pause was so by a clock that has been set back since.
+            due = (JOBS.c.not_before <= now) | (JOBS.c.not_before > now + 2 * LONGEST_PAUSE_SECONDS)
+            ready = (JOBS.c.state == State.WAITING) & due
+            if connection.scalar(sql.select(JOBS.c.id).where(ready).limit(1)) is None:
+                return None
+        with self._database.writing(alone=True) as connection:
+            running = _running(connection)
+            if overall is not None and sum(running.values()) >= overall:
+                return None
+            job = _next(connection, ready, running)
+            try:
+                return None if job is None else self._hold(connection, job)
+            except BadPlan as error:  # of another version of velum; it must not stop those behind it
+                now = self._database.now(connection)
+                ended = {"state": State.FAILED, "error": "BadPlan", "message": str(error), "ended": now, **RELEASED}
+                connection.execute(JOBS.update().where(JOBS.c.id == job).values(**ended))
+                announce(connection, [str(job)], now)
+                return None
+
+    def marks(self, hold: Lease) -> list[PieceRecord]:
+        """Return the pieces that were noted, in order; none before the job was cut."""
+        asked = sql.select(PIECES).where(PIECES.c.job == hold.job.id).order_by(PIECES.c["index"])
+        with self._database.reading() as connection:
+            return [_mark(row._mapping) for row in connection.execute(asked)]
+
+    def cut(self, hold: Lease, pieces: Sequence[Piece]) -> None:
+        """Note what the job is cut into."""
+        frames = [piece.frames for piece in pieces]
+        total = sum(filter(None, frames)) if None not in frames else hold.job.frames_total
+        with self._database.writing() as connection:
+            self._write(connection, hold, pieces_total=len(pieces), frames_total=total)
+            connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id))
+            rows = [
+                {"job": hold.job.id, "index": one.index, "label": one.label, "frames": one.frames} for one in pieces
+            ]
+            connection.execute(PIECES.insert(), rows)
+
+    def renew(self, hold: Lease, marks: Sequence[PieceRecord]) -> None:
+        """Note which pieces of an earlier rendering serve for this one; those with nothing stored are to be made."""
+        done = sum(mark.stored is not None for mark in marks)
+        with self._database.writing() as connection:
+            self._write(connection, hold, former=None, pieces_done=done, pieces_total=len(marks))
+            for mark in marks:
+                _note_piece(connection, hold, mark)
+
+    def finish_piece(self, hold: Lease, mark: PieceRecord) -> None:
+        """Note a finished piece."""
+        with self._database.writing() as connection:
+            # The job first, as whoever deletes it: the other way round, each could wait for the other.
+            self._write(connection, hold, losses=0)
+            _note_piece(connection, hold, mark)
+            finished = sql.select(sql.func.count(PIECES.c.key)).where(PIECES.c.job == hold.job.id).scalar_subquery()
+            self._write(connection, hold, pieces_done=finished)
+
+    def finish(self, hold: Lease, outcome: JobResult, progress: Mapping[str, Any]) -> None:
+        """Publish the result: in one step the job is done.
+
+        Its pieces stay, for rendering it anew; but for the only one, which is the result.
+        """
+        with self._database.writing() as connection:
+            self._end(
+                connection, hold, State.DONE,
+                result=outcome.result, result_name=outcome.name, report=json.dumps(outcome.report),
+                found=outcome.regions, error=None, message=None, **{**progress, **RELEASED},
+            )  # fmt: skip
+            alone = sql.select(PIECES.c["index"]).where(PIECES.c.job == hold.job.id, PIECES.c["index"] > 0)
+            connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id, ~sql.exists(alone)))
+
+    def fail(self, hold: Lease, error: str, message: str) -> None:
+        """End the job for a reason that trying again would not change."""
+        with self._database.writing() as connection:
+            self._end(connection, hold, State.FAILED, error=error, message=message)
+
+    def cancelled(self, hold: Lease) -> None:
+        """End the job because someone called it off."""
+        with self._database.writing() as connection:
+            self._end(connection, hold, State.CANCELLED)
+
+    def postpone(self, hold: Lease, error: str, message: str) -> None:
+        """Have the job tried again later, or end it as dead when it was tried as often as allowed."""
+        with self._database.writing() as connection:
+            failures = 1 + int(self._read(connection, hold, JOBS.c.failures) or 0)
+            if failures >= self._pace.tries:
+                message = f"{message} (tried {failures} times)"
+                self._end(connection, hold, State.DEAD, error=error, message=message, failures=failures)
+                return
+            later = self._database.now(connection) + self._pace.pause(failures)
+            self._leave(connection, hold, not_before=later, failures=failures, error=error, message=message)
+
+    def defer(self, hold: Lease, error: str, message: str) -> None:
+        """Have the job tried again later, however often: what it needs is away for all jobs, and comes back."""
+        with self._database.writing() as connection:
+            later = self._database.now(connection) + self._pace.backoff_seconds
+            self._leave(connection, hold, not_before=later, error=error, message=message)
+
+    def give_back(self, hold: Lease) -> None:
+        """Leave the job to others."""
+        with self._database.writing() as connection:
+            self._leave(connection, hold)
+
+    def progress(self, hold: Lease, values: Mapping[str, Any]) -> None:
+        """Note how far the job is."""
+        with self._database.writing() as connection:
+            self._write(connection, hold, **values)
+
+    def held(self) -> dict[str, bool]:
+        """Return the tokens of this worker's jobs, and whether each was called off."""
+        asked = sql.select(JOBS.c.token, JOBS.c.cancel).where(JOBS.c.worker == self._worker)
+        with self._database.reading() as connection:
+            return {token: cancel for token, cancel in connection.execute(asked)}  # noqa: C416 - rows, not pairs
+
+    def drop(self, token: str) -> None:
+        """Leave to others a job that was taken up without anyone knowing: the answer to taking it was lost."""
+        with self._database.writing() as connection:
+            self._release(connection, JOBS.c.token == token, lost=False)
+
+    def beat(self) -> None:
+        """Say that this worker lives."""
+        with self._database.writing() as connection:
+            self._beat(connection)
+
+    def leave(self) -> None:
+        """Say that this worker ends, and leave to others what it still has."""
+        with self._database.writing(alone=True) as connection:
+            connection.execute(WORKERS.delete().where(WORKERS.c.id == self._worker))
+            self._release(connection, JOBS.c.worker == self._worker, lost=False)
+
+    def reap(self) -> int:
+        """Give the jobs of dead workers to others and return how many they were.
+
+        A job over which worker after worker died, without one more of its pieces being finished, is ended as dead.
+        """
+        with self._database.writing(alone=True) as connection:
+            # Whoever asks lives, however long its last word took to be written.
+            others = sql.select(WORKERS.c.id, WORKERS.c.beat).where(WORKERS.c.id != self._worker)
+            beats = {worker: beat for worker, beat in connection.execute(others)}  # noqa: C416 - rows, not pairs
+            connection.execute(WORKERS.delete().where(WORKERS.c.id.in_(self._silent(beats))))
+            return self._release(connection, JOBS.c.worker.not_in(sql.select(WORKERS.c.id)), lost=True)
+
+    def _release(self, connection: sql.Connection, whose: sql.ColumnElement[bool], *, lost: bool) -> int:
+        now, number = self._database.now(connection), 0
+        theirs = (JOBS.c.state == State.RUNNING) & whose
+        message = f"{self._pace.losses} workers died while they did it; look into their logs, then retry it"
+        dead = {"state": State.DEAD, "error": "Fault", "message": message, "losses": JOBS.c.losses + 1}
+        ends: list[tuple[sql.ColumnElement[bool], dict[str, Any]]] = [(JOBS.c.cancel, {"state": State.CANCELLED})]
+        ends += [(JOBS.c.losses + 1 >= self._pace.losses, dead)] if lost else []
+        for which, values in ends:
+            jobs = list(connection.scalars(sql.select(JOBS.c.id).where(theirs, which).with_for_update()))
+            connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(ended=now, **RELEASED, **values))
+            announce(connection, jobs, now)
+            number += len(jobs)
+        left = JOBS.update().where(theirs).values(state=State.WAITING, losses=JOBS.c.losses + int(lost), **RELEASED)
+        return number + connection.execute(left).rowcount
+
+    def _silent(self, beats: Mapping[str, float]) -> list[str]:
+        """Return the other workers that have said nothing for too long, as seen from here.
+
+        By our own clock, which nobody sets: that of the database may be set back, and then what it wrote before would
+        look new for as long. While nobody was asked, because the database was away, nobody was silent either.
+        """
+        now = time.monotonic()
+        if now - self._looked > self._pace.dead_seconds:
+            self._heard.clear()
+        self._looked = now
+        before, self._heard = self._heard, {}
+        for worker, beat in beats.items():
+            known, since = before.get(worker, (beat, now))
+            self._heard[worker] = (beat, since if known == beat else now)
+        return [worker for worker, (_, since) in self._heard.items() if now - since >= self._pace.dead_seconds]
+
+    def _beat(self, connection: sql.Connection) -> float:
+        now = self._database.now(connection)
+        if not connection.execute(WORKERS.update().where(WORKERS.c.id == self._worker).values(beat=now)).rowcount:
+            connection.execute(WORKERS.insert().values(id=self._worker, name=self._name, beat=now))
+        return now
+
+    def _hold(self, connection: sql.Connection, job: str) -> Lease:
+        # Who was taken for dead, and is not, must not lose at once what it takes.
+        now, token = self._beat(connection), secrets.token_hex(16)
+        connection.execute(
+            JOBS.update()
+            .where(JOBS.c.id == job)
+            .values(
+                state=State.RUNNING, worker=self._worker, token=token, started=now, attempts=JOBS.c.attempts + 1,
+                cancel=False,
+            )
+        )  # fmt: skip
+        row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one()
+        taken = job_of(row)
+        owner = taken.submission.owner
+        if not connection.execute(OWNERS.update().where(OWNERS.c.owner == owner).values(served=now)).rowcount:
+            connection.execute(OWNERS.insert().values(owner=owner, served=now))
+        return Lease(taken, token, None if row.former is None else RegionsOrigin(row.former))
+
+    def _end(self, connection: sql.Connection, hold: Lease, state: State, **values: Any) -> None:
+        now = self._database.now(connection)
+        self._write(connection, hold, **{**RELEASED, "state": state, "ended": now, **values})
+        announce(connection, [hold.job.id], now)
+
+    def _leave(self, connection: sql.Connection, hold: Lease, **values: Any) -> None:
+        if self._read(connection, hold, JOBS.c.cancel):
+            self._end(connection, hold, State.CANCELLED)
+        else:
+            self._write(connection, hold, **{**RELEASED, "state": State.WAITING, **values})
+
+    def _read(self, connection: sql.Connection, hold: Lease, column: sql.Column[Any]) -> Any:
+        # With a lock: nobody may change it before what follows from it is written.
+        asked = sql.select(column).where(JOBS.c.id == hold.job.id, JOBS.c.token == hold.token)
+        return connection.scalar(asked.with_for_update())
+
+    def _write(self, connection: sql.Connection, hold: Lease, **values: Any) -> None:
+        ours = JOBS.update().where(JOBS.c.id == hold.job.id, JOBS.c.token == hold.token)
+        if not connection.execute(ours.values(**values)).rowcount:
+            raise LeaseLost(f"job {hold.job.id} was deleted, or given to another worker")
+
+
+def _running(connection: sql.Connection) -> dict[str, int]:
+    asked = sql.select(JOBS.c.owner, sql.func.count()).where(JOBS.c.state == State.RUNNING).group_by(JOBS.c.owner)
+    return {owner: number for owner, number in connection.execute(asked)}  # noqa: C416 - rows, not pairs
+
+
+def _next(connection: sql.Connection, ready: sql.ColumnElement[bool], running: Mapping[str, int]) -> str | None:
+    """Return the id of the job whose turn it is."""
+    priority = connection.scalar(sql.select(sql.func.max(JOBS.c.priority)).where(ready))
+    ready &= JOBS.c.priority == priority
+    asked = (
+        sql.select(JOBS.c.owner, sql.func.min(JOBS.c.id), sql.func.coalesce(OWNERS.c.served, 0.0))
+        .select_from(JOBS.outerjoin(OWNERS, OWNERS.c.owner == JOBS.c.owner))
+        .where(ready)
+        .group_by(JOBS.c.owner, OWNERS.c.served)
+    )
+    turns: Iterable[tuple[int, float, str]] = (
+        (running.get(owner, 0), served, oldest) for owner, oldest, served in connection.execute(asked)
+    )
+    return min(turns, default=(0, 0.0, None))[2]
+
+
+def _note_piece(connection: sql.Connection, hold: Lease, mark: PieceRecord) -> None:
+    stored, piece = mark.stored, mark.piece
+    connection.execute(
+        PIECES.update()
+        .where(PIECES.c.job == hold.job.id, PIECES.c["index"] == piece.index)
+        .values(
+            key=stored and stored.key, sha256=stored and stored.sha256, told=mark.told, frames=piece.frames,
+            note=None if mark.note is None else json.dumps(mark.note),
+        )
+    )  # fmt: skip
+
+
+def _mark(row: sql.RowMapping) -> PieceRecord:
+    stored = None if row["key"] is None else PutResult(row["key"], 0, row["sha256"])
+    note = None if row["note"] is None else json.loads(row["note"])
+    return PieceRecord(Piece(row["index"], row["label"], row["frames"]), stored, note, row["told"])

@@ -1,0 +1,179 @@
+"""One job in the hands of a worker: from its source to the published result, piece by piece."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from velum.errors import Unavailable
+from velum.jobs.claims import JobResult, Lease, PieceRecord, WorkerClaims
+from velum.jobs.processor import Cancelled, JobProcessor, PieceResult, Task
+from velum.jobs.values import Piece, RegionsOrigin
+from velum.storage.folder import Store, hash_of, missing
+
+Why = Literal["cancelled", "lost", "drained"]
+
+PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between attempts to note something that is done: a database may be away for a moment."""
+
+T = TypeVar("T")
+
+
+def retry_unavailable(call: Callable[[], T]) -> T:
+    """Return what `call` does, tried again for a while as long as it raises `Unavailable`."""
+    for pause in PAUSES:
+        try:
+            return call()
+        except Unavailable:
+            time.sleep(pause)
+    return call()
+
+
+@dataclass(slots=True)
+class _Count:
+    """Frames of the job, and since when they are counted."""
+
+    before: int = 0
+    now: int = 0
+    total: int | None = None
+    start_frames: int = 0
+    start_seconds: float = 0.0
+
+
+class JobRun:
+    """A job that was taken up, and what its worker needs to know of it while it is in work."""
+
+    def __init__(self, hold: Lease, craft: JobProcessor, ledger: WorkerClaims, store: Store, folder: Path) -> None:
+        self.hold, self.folder = hold, folder
+        self.why: Why | None = None
+        self.drain = threading.Event()
+        """Set when no further piece is to be begun."""
+        self.noted = 0
+        """Number of frames that were last written down."""
+        self._stop = threading.Event()
+        self._craft, self._ledger, self._store = craft, ledger, store
+        self._alone = True
+        self._count = _Count(total=hold.job.frames_total, start_seconds=time.monotonic())
+
+    def stop(self, why: Why) -> None:
+        """Have the work given up."""
+        self.why = self.why or why
+        self._stop.set()
+
+    def perform(self) -> None:
+        """Do the job to its end. Raises any `VelumError`, `LeaseLost`, and `Cancelled` when it was given up."""
+        submission = self.hold.job.submission
+        source = self._store.fetch(submission.source, self.folder)
+        regions = None if submission.regions is None else self._store.fetch(submission.regions, self.folder)
+        task = Task(self.hold.job.id, submission, source, regions, self.folder, self._heed, self._stop)
+        marks = self._cut(task)
+        done: list[tuple[PieceResult, PieceRecord]] = []
+        self._alone = len(marks) == 1
+        for mark, renewed in marks:
+            kept = (renewed, mark) if renewed is not None else self._kept(mark)
+            if kept is None and (self.drain.is_set() or self._stop.is_set()):
+                self.stop("drained")
+                raise Cancelled
+            if kept is not None:
+                self._count.before += mark.piece.frames or 0
+                self._count.start_frames = self._count.before
+            done.append(kept or self._made(task, mark.piece))
+        result = self._craft.join(task, [made for made, _ in done])
+        if self._stop.is_set():
+            raise Cancelled
+        # The piece of a job that has only one is the result; it is not stored again.
+        same = next((mark.stored for made, mark in done if made.file == result.file), None)
+        published = same or self._store.take(result.file)
+        hidden = None if result.regions is None else self._store.take(result.regions).key
+        outcome = JobResult(published.key, result.name, result.report, hidden)
+        retry_unavailable(lambda: self._ledger.finish(self.hold, outcome, self.progress()))
+        if self._alone:  # of several, the ledger keeps note, and they stay
+            for key in done[0][1].keys - {published.key}:
+                self._store.delete(key)
+
+    def explain(self, error: Exception) -> Exception:
+        """Return why the job failed: where its files are gone, that explains whatever else went wrong."""
+        submission = self.hold.job.submission
+        try:
+            self._store.check()
+            for key in (submission.source, submission.regions):
+                if key is not None and self._store.size(key) is None:
+                    return missing(key)
+        except Unavailable as gone:
+            return gone
+        return error
+
+    def progress(self) -> dict[str, Any]:
+        """Return how far the job is, as columns of its row."""
+        count = self._count
+        done = count.before + count.now
+        spent = time.monotonic() - count.start_seconds
+        fps = (done - count.start_frames) / spent if spent > 0 and done > count.start_frames else None
+        left = None if fps is None or count.total is None else max(count.total - done, 0) / fps
+        return {"frames_done": done, "frames_total": count.total, "fps": fps, "seconds_left": left}
+
+    def _cut(self, task: Task) -> list[tuple[PieceRecord, PieceResult | None]]:
+        """Return the pieces, and those of an earlier rendering that serve for this one."""
+        marks = retry_unavailable(lambda: self._ledger.marks(self.hold))
+        if not marks:
+            pieces = list(self._craft.cut(task))
+            retry_unavailable(lambda: self._ledger.cut(self.hold, pieces))
+            marks = [PieceRecord(piece) for piece in pieces]
+        known = [mark.piece.frames for mark in marks if mark.piece.frames is not None]
+        if len(known) == len(marks):
+            self._count.total = sum(known)
+        if self.hold.former is None:
+            return [(mark, None) for mark in marks]
+        return self._renewed(task, marks, self.hold.former)
+
+    def _renewed(
+        self, task: Task, marks: list[PieceRecord], former: RegionsOrigin
+    ) -> list[tuple[PieceRecord, PieceResult | None]]:
+        kept = [self._kept(mark) for mark in marks]
+        made = self._craft.renew(task, [one and one[0] for one in kept], former)
+        pairs = [self._remarked(*pair) for pair in zip(marks, kept, made, strict=True)]
+        retry_unavailable(lambda: self._ledger.renew(self.hold, [mark for mark, _ in pairs]))
+        for before, (after, _) in zip(marks, pairs, strict=True):
+            for key in before.keys - after.keys:
+                self._store.delete(key)
+        return pairs
+
+    def _remarked(
+        self, mark: PieceRecord, kept: tuple[PieceResult, PieceRecord] | None, made: PieceResult | None
+    ) -> tuple[PieceRecord, PieceResult | None]:
+        if kept is None or made is None:
+            return PieceRecord(mark.piece), None
+        told = mark.told
+        if made.told is not None and made.told != kept[0].told:
+            told = self._store.take(made.told).key
+            made = replace(made, told=self._store.fetch(told, self.folder))
+        return replace(mark, note=made.note, told=told), made
+
+    def _kept(self, mark: PieceRecord) -> tuple[PieceResult, PieceRecord] | None:
+        """Return a piece that was finished before, None when it was not, or when its file is not what it was."""
+        if mark.stored is None or any(self._store.size(key) is None for key in mark.keys):
+            return None
+        made = self._fetched(mark)
+        return (made, mark) if hash_of(made.file) == mark.stored.sha256 else None
+
+    def _made(self, task: Task, piece: Piece) -> tuple[PieceResult, PieceRecord]:
+        made = self._craft.make(task, piece)
+        stored = self._store.take(made.file)
+        told = None if made.told is None else self._store.take(made.told).key
+        frames = piece.frames or self._count.now or None
+        mark = PieceRecord(replace(piece, frames=frames), stored, made.note, told)
+        retry_unavailable(lambda: self._ledger.finish_piece(self.hold, mark))
+        self._count.before, self._count.now = self._count.before + (frames or 0), 0
+        return self._fetched(mark), mark
+
+    def _fetched(self, mark: PieceRecord) -> PieceResult:
+        assert mark.stored is not None  # noqa: S101 - asked for finished pieces alone
+        told = None if mark.told is None else self._store.fetch(mark.told, self.folder)
+        return PieceResult(self._store.fetch(mark.stored.key, self.folder), mark.note or {}, told)
+
+    def _heed(self, done: int, total: int | None) -> None:
+        self._count.now = done
+        if self._alone and total is not None:
+            self._count.total = total

@@ -1,0 +1,218 @@
+"""How a job is done: the seam between the queue, which knows nothing of pictures, and the engine."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from velum.annotations import Annotations, text_of
+from velum.engine.segments.reuse import reusable_segments
+from velum.engine.segments.track_ids import linked, renumbered, reported
+from velum.errors import OutputFailed, Unavailable
+from velum.jobs.subprocess_engine import SubprocessEngine, SubprocessRequest
+from velum.jobs.values import Piece, RegionsOrigin, Submission
+from velum.limits import Limits
+from velum.media import SPAN_SECONDS, Segment
+from velum.media.file_types import is_suffix_of, suffix_of
+from velum.media.formats import VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, video_format_of
+from velum.plugins import RuntimeConfig
+
+Progress = Callable[[int, int | None], None]
+"""Called with the number of frames of the piece that are done, and of all its frames where that is known."""
+
+
+def _nobody(done: int, total: int | None) -> None:
+    """Heed no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A job in work. `folder` is its own, for anything; it is removed afterwards."""
+
+    id: str
+    submission: Submission
+    source: Path
+    regions: Path | None
+    folder: Path
+    progress: Progress = _nobody
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the work is of no use any more: raise `Cancelled` soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class PieceResult:
+    """A finished piece: a file, JSON values that are kept with it, and a file of what was hidden where that is told."""
+
+    file: Path
+    note: Mapping[str, Any] = field(default_factory=dict)
+    told: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutput:
+    """What comes of a job: a file (it may be that of a piece), what to call it, a report, and a file of regions.
+
+    These are what was hidden; they can be corrected, and the job be done again with them.
+    """
+
+    file: Path
+    name: str
+    report: Mapping[str, Any]
+    regions: Path | None = None
+
+
+class Cancelled(Exception):
+    """The work was given up because `Task.stop` was set."""
+
+
+class JobProcessor(Protocol):
+    """Does jobs, one at a time; each of a worker's threads has its own. Raises any `VelumError`, and `Cancelled`.
+
+    A piece that is finished is not made again, though its job be continued by another worker on another machine.
+    The same piece must come out the same each time: it may be made twice, and either result be used.
+    """
+
+    def cut(self, task: Task) -> Sequence[Piece]:
+        """Return the pieces of a job, at least one; asked once for each job."""
+        ...
+
+    def make(self, task: Task, piece: Piece) -> PieceResult:
+        """Make one piece, in the task's folder."""
+        ...
+
+    def renew(
+        self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
+    ) -> Sequence[PieceResult | None]:
+        """Return the pieces of an earlier rendering as they serve for the task's regions, None for those to be made.
+
+        `made` has them in their order, None where there is none any more; `former` says what regions they hid.
+        """
+        ...
+
+    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
+        """Return the result of all pieces, in their order."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds. It is not used again."""
+        ...
+
+
+_WHOLE = Piece(0)
+
+
+class EngineProcessor:
+    """Images and videos, through an `Engine` in a process of its own: what crashes a decoder crashes no worker.
+
+    `host` is called in that process, so it must be something that `pickle` can name, such as a function of a module or
+    a `functools.partial` of one. A file whose frames do not come on for `silent_seconds` is given up. Videos are cut
+    into spans of about `span_seconds` where that can be done.
+    """
+
+    def __init__(
+        self, host: Callable[[], RuntimeConfig], limits: Limits, *, silent_seconds: float = 600.0,
+        span_seconds: float = SPAN_SECONDS,
+    ) -> None:  # fmt: skip
+        self._child = SubprocessEngine(host, limits, silent_seconds=silent_seconds)
+        self._span_seconds = span_seconds
+
+    def cut(self, task: Task) -> Sequence[Piece]:
+        """Return the spans of a video; the whole source where it has none. Raises as `make` does."""
+        suffix = _suffix(task.source, task.submission.name)
+        if suffix not in VIDEO_SUFFIXES:
+            return [_WHOLE]
+        spans = self._done(self._order(task, f"cut{suffix}", cut_seconds=self._span_seconds), task)["spans"]
+        pieces = [Piece(n, json.dumps(span), Segment.from_json(span).frames) for n, span in enumerate(spans)]
+        return pieces or [_WHOLE]
+
+    def make(self, task: Task, piece: Piece) -> PieceResult:
+        """Hide what the plan names. Raises `BadInput` too when the decoder crashes on the file or hangs."""
+        name, span = f"{piece.index}{_suffix(task.source, task.submission.name)}", None
+        if piece.label:
+            name, span = f"{piece.index}.part", json.loads(piece.label)
+        told = task.folder / f"{piece.index}.told"
+        order = self._order(task, name, span=span, told=told)
+        report = self._done(order, task)
+        task.progress(report["frames"], report["frames"])
+        return PieceResult(order.target, _named(report, task, order.target), told)
+
+    def renew(
+        self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
+    ) -> Sequence[PieceResult | None]:
+        """Return the spans in whose frames the very regions are given that were hidden there."""
+        if task.regions is None:
+            return [None] * len(made)
+        hid = [None if one is None or one.told is None else (one.note, one.told) for one in made]
+        return [
+            None if one is None or span is None else replace(one, note=span[0], told=span[1])
+            for one, span in zip(made, reusable_segments(hid, task.regions, former), strict=True)
+        ]
+
+    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
+        """Return the one piece, or the video that the spans make up. Raises as `make` does."""
+        file, report = made[0].file, made[0].note
+        told = [one.told for one in made if one.told is not None]
+        # Regions that were given have their numbers through the whole video.
+        numbers = linked(told) if task.regions is None and len(told) == len(made) else {}
+        if len(made) > 1:
+            name = f"joined{_suffix(task.source, task.submission.name)}"
+            order = self._order(task, name, parts=[(one.file, reported(one.note, numbers)) for one in made])
+            file, report = order.target, _named(self._done(order, task), task, order.target)
+        regions = None
+        if len(told) == len(made):
+            regions = _regions(task.folder / "regions.json", report, renumbered(_lines(told), numbers))
+        return JobOutput(file, str(report["target"]), report, regions)
+
+    def close(self) -> None:
+        """End the process."""
+        self._child.close()
+
+    def _order(self, task: Task, name: str, **more: Any) -> SubprocessRequest:
+        given = task.submission
+        return SubprocessRequest(task.source, task.folder / name, given.plan, task.regions, given.name, **more)
+
+    def _done(self, order: SubprocessRequest, task: Task) -> Mapping[str, Any]:
+        report = self._child.hide(order, task.progress, task.stop)
+        if report is None:
+            raise Cancelled
+        return report
+
+
+def _regions(target: Path, report: Mapping[str, Any], lines: Iterable[str]) -> Path:
+    """Write the file of regions of a whole job."""
+    head = Annotations(report["width"], report["height"], {}, report["input_sha256"], tuple(report["models"]))
+    try:
+        with target.open("w", encoding="utf-8") as file:
+            file.writelines(text_of(head, lines))
+    except OSError as error:
+        raise OutputFailed(f"cannot write the regions: {error.strerror or error}; check that there is room") from error
+    return target
+
+
+def _lines(told: Sequence[Path]) -> Iterator[str]:
+    for path in told:
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                yield line.rstrip("\n")
+
+
+def _named(report: Mapping[str, Any], task: Task, target: Path) -> Mapping[str, Any]:
+    """Return the report as its owner may see it: with the names that he knows the files by."""
+    return {**report, "source": task.submission.name, "target": _hidden(task.submission.name, target)}
+
+
+def _suffix(source: Path, name: str) -> str:
+    """Return the suffix of the source's format: that of its name, unless it is of another."""
+    try:
+        with source.open("rb") as file:
+            head = file.read(VIDEO_HEAD_BYTES)
+    except OSError as error:
+        raise Unavailable(f"cannot read the source of {name!r}: {error.strerror or error}") from error
+    found, given = video_format_of(head) or format_of(head, repr(name)), Path(name).suffix.lower()
+    return given if is_suffix_of(given, found) else suffix_of(found)
+
+
+def _hidden(name: str, target: Path) -> str:
+    return f"{Path(name).stem or 'result'}.hidden{target.suffix}"

@@ -1,0 +1,271 @@
+"""Where jobs are handed in, watched and called off: what the service and the command line see of them."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sql
+
+from velum.errors import BadInput, BadPlan, VelumError
+from velum.jobs.rows import COLUMNS, ENDED, job_of, new_id, row_of
+from velum.jobs.schema import JOBS, PIECES, REQUESTS, Database
+from velum.jobs.values import JobListing, JobRecord, Once, RegionsOrigin, State, Submission
+from velum.jobs.webhooks import announce, farewell
+from velum.storage.folder import Store
+
+LOG = logging.getLogger("velum.jobs")
+
+MOST = 1000
+"""Jobs on one page."""
+
+
+_OF_JOBS = (JOBS.c.source, JOBS.c.regions, JOBS.c.result, JOBS.c.found, JOBS.c.draft)
+_OF_PIECES = (PIECES.c.key, PIECES.c.told)
+"""Columns with keys of the store."""
+
+AGAIN: Mapping[str, Any] = {
+    "state": State.WAITING, "ended": None, "not_before": 0.0, "failures": 0, "losses": 0, "cancel": False,
+    "error": None, "message": None,
+}  # fmt: skip
+"""Columns of a job that is to be done once more."""
+
+
+class Taken(BadInput):
+    """The source is that of another job, though it was to be that of one alone."""
+
+
+class JobQueue:
+    """The jobs of a database, whose files are in a store. Safe to share between threads and processes.
+
+    Where a job is named, None (or False) comes back when there is none of that id. Everything raises `Unavailable`
+    when the database does not answer.
+    """
+
+    def __init__(self, database: Database, store: Store) -> None:
+        self._database, self._store = database, store
+
+    def submit(self, submission: Submission, *, once: Once | None = None, sole: bool = False) -> JobRecord:
+        """Have it done by a worker. Raises `BadInput` when its files are not in the store.
+
+        With `once`, a job that was made by the same request is returned, and no other made; raises `BadPlan` as
+        `repeated` does. With `sole`, raises `Taken` when another job has the same source.
+        """
+        for key in (submission.source, submission.regions):
+            if key is not None and self._store.size(key) is None:
+                raise BadInput(f"file {key[:40]!r} is not in the store; upload it first")
+        with self._database.writing(alone=sole or once is not None) as connection:
+            now, job = self._database.now(connection), new_id()
+            if once is not None and (made := _repeated(connection, once)) is not None:
+                return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == made)).one())
+            if sole and connection.scalar(sql.select(JOBS.c.id).where(JOBS.c.source == submission.source)) is not None:
+                raise Taken("the source was taken by another job; send it again for this one")
+            connection.execute(JOBS.insert().values(id=job, state=State.WAITING, submitted=now, **row_of(submission)))
+            _remember(connection, once, job, now)
+            return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one())
+
+    def repeated(self, once: Once) -> str | None:
+        """Return the id of the job that an earlier request made or changed; None when this is the first of its key.
+
+        Raises `BadPlan` when that asked for something else.
+        """
+        with self._database.reading() as connection:
+            return _repeated(connection, once)
+
+    def get(self, job: str) -> JobRecord | None:
+        """Return the job as it is now."""
+        with self._database.reading() as connection:
+            row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one_or_none()
+        return None if row is None else job_of(row)
+
+    def report(self, job: str) -> Mapping[str, Any] | None:
+        """Return the report of a job that is done; None for others."""
+        with self._database.reading() as connection:
+            asked = sql.select(JOBS.c.report).where(JOBS.c.id == job, JOBS.c.state == State.DONE)
+            text = connection.scalar(asked)
+        return None if text is None else json.loads(text)
+
+    def list(
+        self, *, state: State | None = None, owner: str | None = None, after: str | None = None, limit: int = 100
+    ) -> JobListing:
+        """Return jobs, newest first, from behind where a page ended. Pages stay in order while jobs come and go."""
+        if not 1 <= limit <= MOST:
+            raise BadPlan(f"a page of {limit} jobs was asked for; it has from 1 to {MOST}")
+        asked = sql.select(*COLUMNS).order_by(JOBS.c.id.desc()).limit(limit + 1)
+        for column, value in ((JOBS.c.state, state), (JOBS.c.owner, owner)):
+            asked = asked if value is None else asked.where(column == value)
+        if after is not None:
+            asked = asked.where(JOBS.c.id < after)
+        with self._database.reading() as connection:
+            jobs = tuple(map(job_of, connection.execute(asked)))
+        return JobListing(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
+
+    def counts(self) -> Mapping[State, int]:
+        """Return how many jobs are in each state."""
+        asked = sql.select(JOBS.c.state, sql.func.count()).group_by(JOBS.c.state)
+        with self._database.reading() as connection:
+            found = {State(state): number for state, number in connection.execute(asked)}
+        return {state: found.get(state, 0) for state in State}
+
+    def cancel(self, job: str) -> JobRecord | None:
+        """Call a job off: at once while it waits, within a second or so while it runs. What has ended stays."""
+        with self._database.writing() as connection:
+            chosen = JOBS.update().where(JOBS.c.id == job)
+            connection.execute(chosen.where(JOBS.c.state == State.RUNNING).values(cancel=True))
+            now = self._database.now(connection)
+            waiting = chosen.where(JOBS.c.state == State.WAITING)
+            if connection.execute(waiting.values(state=State.CANCELLED, ended=now)).rowcount:
+                announce(connection, [job], now)
+        return self.get(job)
+
+    def retry(self, job: str, *, once: Once | None = None) -> JobRecord | None:
+        """Have a job done that failed, is dead or was cancelled; pieces that were finished are not made again.
+
+        Raises `BadPlan` for a job in another state, and when its source has been deleted. With `once`, nothing is done
+        for the second of two requests that are the same.
+        """
+        with self._database.writing() as connection:
+            if once is not None and _repeated(connection, once) == job:
+                return self.get(job)
+            row = connection.execute(
+                sql.select(JOBS.c.state, JOBS.c.source_kept).where(JOBS.c.id == job)
+            ).one_or_none()  # fmt: skip
+            if row is None:
+                return None
+            if row.state not in {State.FAILED, State.DEAD, State.CANCELLED}:
+                raise BadPlan(f"job {job} is {row.state}; only jobs that failed, are dead or cancelled can be retried")
+            if not row.source_kept:
+                raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
+            connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN))
+            _remember(connection, once, job, self._database.now(connection))
+        return self.get(job)
+
+    def correct(self, job: str, regions: str, *, before: str | None = None) -> JobRecord | None:
+        """Take the file of regions of that key for what is to be hidden when the job is rendered anew.
+
+        With `before`, only in the place of the regions of that key. Raises `BadPlan` when others came first, and while
+        the job is not at an end.
+        """
+        with self._database.writing() as connection:
+            if (row := _ended(connection, job)) is None:
+                return None
+            now = job_of(row)
+            if before is not None and before != now.regions:
+                raise BadPlan(f"someone else has corrected the regions of job {job}; look at theirs first")
+            connection.execute(JOBS.update().where(JOBS.c.id == job).values(draft=regions))
+            left = _left(connection, {row.draft})
+        self._leave(left)
+        return self.get(job)
+
+    def render(self, job: str, *, once: Once | None = None) -> JobRecord | None:
+        """Have a job done again with its regions as they are, corrected or not, instead of looking for any.
+
+        Pieces of which nothing has changed are not made again. The result that it had is withdrawn at once.
+        Raises `BadPlan` while the job is not at an end, and when there are no regions, or no source any more. With
+        `once`, nothing is done for the second of two requests that are the same.
+        """
+        with self._database.writing() as connection:
+            if once is not None and _repeated(connection, once) == job:
+                return self.get(job)
+            if (row := _ended(connection, job)) is None:
+                return None
+            now = job_of(row)
+            if not now.source_kept:
+                raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
+            if now.regions is None:
+                raise BadPlan(f"job {job} has no regions; it has them when it is done, or put some")
+            theirs = {row.result, row.found, row.draft, row.regions}
+            again = {"regions": now.regions, "found": None, "draft": None, "result": None, "result_name": None}
+            # A rendering that was called off before it looked at the pieces has left them as they were.
+            again["former"] = row.former or (RegionsOrigin.FOUND if row.regions is None else RegionsOrigin.GIVEN)
+            counts = {"pieces_done": 0, "pieces_total": None, "frames_done": 0}
+            connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again, **counts))
+            left = _left(connection, theirs)
+            _remember(connection, once, job, self._database.now(connection))
+        self._leave(left)
+        return self.get(job)
+
+    def delete(self, job: str) -> bool:
+        """Delete a job with all its files at once, whatever it is doing; say whether there was one.
+
+        A worker that has it in work stops. A source that another job uses stays until that one needs it no more.
+        Nothing is deleted while the store is away: raises `StoreAway`.
+        """
+        self._store.check()
+        with self._database.writing() as connection:
+            row = connection.execute(sql.select(*_OF_JOBS).where(JOBS.c.id == job)).one_or_none()
+            if row is None:
+                return False
+            pieces = connection.execute(sql.select(*_OF_PIECES).where(PIECES.c.job == job))
+            keys = {*row, *(key for piece in pieces for key in piece)}
+            farewell(connection, job, self._database.now(connection))
+            connection.execute(JOBS.delete().where(JOBS.c.id == job))
+            left = _left(connection, keys)
+        self._drop(left)
+        return True
+
+    def watch(
+        self, job: str, *, every_seconds: float = 0.5, stop: threading.Event | None = None
+    ) -> Iterator[JobRecord]:
+        """Yield the job as it is, and again each time that it has changed, up to its end, or until `stop` is set."""
+        stop, last = stop or threading.Event(), None
+        while (now := self.get(job)) is not None:
+            if now != last:
+                yield now
+            if now.state.ended or stop.wait(every_seconds):
+                return
+            last = now
+
+    def release(self, key: str) -> None:
+        """Delete a file of the store unless a job refers to it."""
+        with self._database.reading() as connection:
+            left = _left(connection, {key})
+        self._drop(left)
+
+    def _leave(self, keys: set[str]) -> None:
+        """Delete what no job refers to any more; what cannot be deleted now is found by a sweep."""
+        try:
+            self._drop(keys)
+        except VelumError as error:
+            LOG.warning("files that no job needs are deleted later: %s", error)
+
+    def _drop(self, keys: set[str]) -> None:
+        for key in keys:
+            self._store.delete(key)
+
+
+def _repeated(connection: sql.Connection, once: Once) -> str | None:
+    asked = sql.select(REQUESTS.c.job, REQUESTS.c.digest)
+    row = connection.execute(
+        asked.where(REQUESTS.c.owner == once.owner, REQUESTS.c.key == once.key)
+    ).one_or_none()  # fmt: skip
+    if row is not None and row.digest != once.digest:
+        raise BadPlan(f"the key {once.key[:80]!r} has come with another request before; give each request its own")
+    return None if row is None else str(row.job)
+
+
+def _remember(connection: sql.Connection, once: Once | None, job: str, now: float) -> None:
+    if once is not None:
+        values = {"owner": once.owner, "key": once.key, "digest": once.digest, "job": job, "at": now}
+        connection.execute(REQUESTS.insert().values(**values))
+
+
+def _ended(connection: sql.Connection, job: str) -> sql.Row[Any] | None:
+    """Return a job's row, which nobody else may change meanwhile. Raises `BadPlan` when the job is not at an end."""
+    row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job).with_for_update()).one_or_none()
+    if row is not None and row.state not in ENDED:
+        raise BadPlan(f"job {job} is {row.state}; its regions can be corrected and rendered when that has ended")
+    return row
+
+
+def _left(connection: sql.Connection, keys: set[str | None]) -> set[str]:
+    """Return those of the keys that no job refers to."""
+    asked = {key for key in keys if key is not None}
+    return asked - used(connection, asked)
+
+
+def used(connection: sql.Connection, keys: set[str]) -> set[str]:
+    """Return those of the keys that any job still refers to."""
+    columns = (*_OF_JOBS, *_OF_PIECES)
+    return {key for column in columns for key in connection.scalars(sql.select(column).where(column.in_(keys)))}

@@ -1,0 +1,140 @@
+"""Deleting what has been kept for its time, and what crashes left behind."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+import sqlalchemy as sql
+
+from velum.errors import VelumError
+from velum.jobs.queue import JobQueue, used
+from velum.jobs.schema import JOBS, NOTICES, PIECES, REQUESTS, Database
+from velum.jobs.values import Retention, State, SweepResult
+from velum.jobs.webhooks import KEPT_SECONDS
+from velum.storage.folder import Store
+from velum.storage.resumable_uploads import Uploads
+
+MANY = 500
+"""Files that are asked about at a time."""
+
+
+REPEATED_SECONDS = 86400.0
+"""For how long a request that comes again is known."""
+
+NEVER = 1e18
+"""The end, in epoch seconds, of what has not ended."""
+
+
+class RetentionSweeper:
+    """Deletes what is due; any number of processes may sweep at a time.
+
+    A file goes before the note that it is there: what is said to be deleted is deleted.
+    """
+
+    def __init__(self, database: Database, store: Store, retention: Retention, uploads: Uploads | None = None) -> None:
+        self._database, self._store, self._retention, self._uploads = database, store, retention, uploads
+        self._desk = JobQueue(database, store)
+
+    def sweep(self) -> SweepResult:
+        """Delete all that is due. What cannot be deleted is named, and tried again next time."""
+        return self.leftovers(self.due())
+
+    def due(self) -> SweepResult:
+        """Delete what jobs have left for their time; quick when there is nothing. Raises `StoreAway`."""
+        self._store.check()
+        with self._database.reading() as connection:
+            now = self._database.now(connection)
+            ended = JOBS.c.ended < now - self._retention.jobs_seconds
+            old = list(connection.scalars(sql.select(JOBS.c.id).where(ended).limit(MANY)))
+        failed: list[str] = []
+        jobs = _count(self._desk.delete, old, failed)
+        results = self._results(now - self._retention.results_seconds, failed)
+        originals = self._originals(now - self._retention.originals_seconds, failed)
+        originals += self._pieces(now, failed)
+        return SweepResult(originals=originals, results=results, jobs=jobs, failed=tuple(failed))
+
+    def leftovers(self, swept: SweepResult | None = None) -> SweepResult:
+        """Delete what belongs to no job, and what was never finished; looks at every file of the store."""
+        swept = swept or SweepResult()
+        failed: list[str] = []
+        with self._database.writing() as connection:
+            old = NOTICES.c.due < self._database.now(connection) - KEPT_SECONDS
+            connection.execute(NOTICES.delete().where(old))  # nobody tells them here
+            known = REQUESTS.c.at < self._database.now(connection) - REPEATED_SECONDS
+            connection.execute(REQUESTS.delete().where(known))
+        unclaimed = sum([_count(self._store.delete, keys, failed) for keys in self._unclaimed()])
+        temporary = self._store.sweep(self._retention.unclaimed_seconds)
+        if self._uploads is not None:
+            temporary += self._uploads.sweep(self._retention.unclaimed_seconds)
+        return replace(swept, unclaimed=unclaimed, temporary=temporary, failed=(*swept.failed, *failed))
+
+    def _results(self, before: float, failed: list[str]) -> int:
+        with self._database.reading() as connection:
+            due = (JOBS.c.ended < before) & JOBS.c.result.is_not(None)
+            keys = list(connection.scalars(sql.select(JOBS.c.result).where(due).limit(MANY)))
+
+        def forget(key: str) -> None:
+            with self._database.reading() as connection:
+                told = connection.execute(sql.select(JOBS.c.found, JOBS.c.draft).where(JOBS.c.result == key)).all()
+            for one in {key, *(regions for row in told for regions in row)} - {None}:
+                self._store.delete(one)
+            with self._database.writing() as connection:
+                gone = JOBS.update().where(JOBS.c.result == key)
+                connection.execute(gone.values(result=None, found=None, draft=None))
+
+        return _count(forget, keys, failed)
+
+    def _originals(self, before: float, failed: list[str]) -> int:
+        with self._database.reading() as connection:
+            # A source goes when the last job that uses it has ended that long ago.
+            last = sql.func.max(sql.func.coalesce(JOBS.c.ended, NEVER))
+            kept = sql.select(JOBS.c.source).where(JOBS.c.source_kept).group_by(JOBS.c.source)
+            sources = list(connection.scalars(kept.having(last < before).limit(MANY)))
+        return _count(self._drop_source, sources, failed)
+
+    def _pieces(self, now: float, failed: list[str]) -> int:
+        """Delete the pieces of what cannot be rendered anew, and those of results that are no longer there."""
+        due = (JOBS.c.ended < now - self._retention.originals_seconds) | (
+            (JOBS.c.state == State.DONE) & (JOBS.c.ended < now - self._retention.results_seconds)
+        )
+        pieces = sql.select(PIECES.c.key).join(JOBS, JOBS.c.id == PIECES.c.job).where(due, PIECES.c.key.is_not(None))
+        with self._database.reading() as connection:
+            parts = list(connection.scalars(pieces.limit(MANY)))
+        return _count(self._drop_piece, parts, failed)
+
+    def _drop_source(self, source: str) -> None:
+        theirs = JOBS.c.source == source
+        with self._database.reading() as connection:
+            regions = list(connection.scalars(sql.select(JOBS.c.regions).where(theirs, JOBS.c.regions.is_not(None))))
+        for key in (source, *regions):
+            self._store.delete(key)
+        with self._database.writing() as connection:
+            connection.execute(JOBS.update().where(theirs).values(source_kept=False, regions=None))
+
+    def _drop_piece(self, key: str) -> None:
+        same = PIECES.c.key == key
+        with self._database.reading() as connection:
+            told = list(connection.scalars(sql.select(PIECES.c.told).where(same, PIECES.c.told.is_not(None))))
+        for one in (key, *told):
+            self._store.delete(one)
+        with self._database.writing() as connection:
+            connection.execute(PIECES.update().where(same).values(key=None, sha256=None, note=None, told=None))
+
+    def _unclaimed(self) -> Iterator[list[str]]:
+        old = (kept.key for kept in self._store.list() if kept.age_seconds >= self._retention.unclaimed_seconds)
+        while keys := list(islice(old, MANY)):
+            with self._database.reading() as connection:
+                yield sorted(set(keys) - used(connection, set(keys)))
+
+
+def _count(delete: Callable[[str], object], keys: Iterable[str], failed: list[str]) -> int:
+    """Return how many were deleted; what went wrong with the others is added to `failed`."""
+    done = 0
+    for key in keys:
+        try:
+            delete(key)
+        except VelumError as error:
+            failed.append(str(error))
+        else:
+            done += 1
+    return done

@@ -1,0 +1,152 @@
+"""Hiding in a process of its own, whose death is nobody else's: this side of the pipe."""
+
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from velum import errors
+from velum.errors import BadInput, PluginFault, Unavailable, VelumError
+from velum.limits import Limits
+from velum.plan import Plan
+from velum.plugins import RuntimeConfig
+
+START_SECONDS = 120.0
+"""How long a process may take to start and to load its libraries, however busy the machine is."""
+
+POLL_SECONDS = 0.1
+"""How often to look whether to stop."""
+
+T = TypeVar("T")
+
+_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+
+
+@dataclass(frozen=True, slots=True)
+class SubprocessRequest:
+    """What is to be hidden, where, and where the result goes.
+
+    With `span`, one of a video, that of it alone; with `parts`, what was made of all spans, these are joined; with
+    `cut_seconds`, nothing is made: what is asked for are the spans of about that length.
+    """
+
+    source: Path
+    target: Path
+    plan: Plan
+    regions: Path | None = None
+    name: str = "the file"
+    """What errors call the source: where it lies is nobody's business."""
+    told: Path | None = None
+    """Where is written what was hidden: one line of JSON for each frame, as in a file of regions."""
+    span: Mapping[str, Any] | None = None
+    parts: Sequence[tuple[Path, Mapping[str, Any]]] = ()
+    """File and report of each."""
+    cut_seconds: float | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Return the fields, the plan as JSON values: it cannot be pickled."""
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {"plan": self.plan.to_json()}
+
+
+class SubprocessEngine:
+    """The process: started when it is first needed, and anew after it died. For one thread."""
+
+    def __init__(self, host: Callable[[], RuntimeConfig], limits: Limits, *, silent_seconds: float) -> None:
+        self._start, self._silent_seconds = pickle.dumps((host, limits)), silent_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection[Any, Any] | None = None
+
+    def hide(
+        self, order: SubprocessRequest, progress: Callable[[int, int | None], None], stop: threading.Event
+    ) -> Mapping[str, Any] | None:
+        """Return the report's JSON values (or `spans`, a list), None when `stop` was set before it was done.
+
+        Raises what the engine raises; `BadInput` when the process crashes or is silent for too long; `Unavailable` when
+        it is killed from outside.
+        """
+        self._ready()
+        self._talk(lambda pipe: pipe.send(order.values()))
+        heard, silence = time.monotonic(), max(self._silent_seconds, START_SECONDS)
+        while not stop.is_set():
+            if self._talk(lambda pipe: pipe.poll(POLL_SECONDS)):
+                heard = time.monotonic()
+                kind, what = self._talk(lambda pipe: pipe.recv())
+                if kind == "begun":  # how long a process takes to start is not the file's fault
+                    silence = self._silent_seconds
+                    continue
+                if kind == "report":
+                    return dict(what)
+                if kind == "error":
+                    raise _error(order, *what)
+                progress(*what)
+            elif time.monotonic() - heard > silence:
+                self.close()
+                raise BadInput(
+                    f"no frame of the file was finished for {self._silent_seconds:g} s, so it was given up; "
+                    "check that it plays elsewhere"
+                )
+        self.close()
+        return None
+
+    def close(self) -> None:
+        """End the process."""
+        process, pipe, self._process, self._pipe = self._process, self._pipe, None, None
+        if pipe is not None:
+            pipe.close()
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def _talk(self, how: "Callable[[Connection[Any, Any]], T]") -> T:
+        """Use the pipe. Raises what `_died` returns; only here, for some errors of velum are an `OSError` too."""
+        assert self._pipe is not None  # noqa: S101 - made by _ready
+        try:
+            return how(self._pipe)
+        except (EOFError, OSError) as error:
+            raise self._died() from error
+
+    def _ready(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            self.close()  # died while it had nothing to do
+        if self._pipe is None:
+            self._pipe, theirs = Pipe()
+            with theirs:
+                # Not by multiprocessing: that would run the embedding program's main module once more.
+                self._process = subprocess.Popen(  # noqa: S603 - our own module, in the running interpreter
+                    [sys.executable, "-m", "velum.jobs.subprocess_main", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )  # fmt: skip
+            with suppress(OSError):  # it died at once: that shows when it is given its first order
+                self._pipe.send(sys.path)
+                self._pipe.send_bytes(self._start)
+
+    def _died(self) -> VelumError:
+        code = self._process.wait() if self._process is not None else 0
+        self.close()
+        if -code in _CRASHES:
+            return BadInput(f"the decoder crashed on this file ({signal.Signals(-code).name}); it was not hidden")
+        if code == -signal.SIGKILL:
+            return Unavailable("the process that decodes was killed, most likely for want of memory; give it more")
+        return Unavailable(f"the process that decodes ended by itself with code {code}; look into the worker's log")
+
+
+def _error(order: SubprocessRequest, name: str, message: str, limit: tuple[Any, ...]) -> VelumError:
+    """Return the error that the other process met, as it was, but for where files lie."""
+    message = message.replace(str(order.source), order.name).replace(f"{order.target.parent}/", "")
+    for index, (file, _) in enumerate(order.parts):
+        message = message.replace(str(file), f"{index}.part")
+    kind: type[VelumError] = getattr(errors, name, PluginFault)
+    error = kind.__new__(kind, message)
+    if isinstance(error, errors.LimitExceeded):
+        error.limit, error.value, error.allowed = limit
+    return error

@@ -1,0 +1,166 @@
+"""The process that hides one file after another, as it is told through a pipe: `python -m velum.jobs.subprocess_main DESCRIPTOR`.
+
+It keeps its models between pictures, and ends with its parent, however that ends.
+"""
+
+import errno
+import json
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from velum.annotations import Annotations, line_of
+from velum.engine.engine import Engine
+from velum.engine.stages import OnRegions
+from velum.errors import BadInput, OutputFailed, Unavailable, VelumError
+from velum.jobs.subprocess_engine import SubprocessRequest
+from velum.limits import Limits
+from velum.media import VIDEO_SUFFIXES, Segment
+from velum.plan import Plan
+from velum.plugins import RuntimeConfig
+from velum.report import Report
+
+TELL_SECONDS = 0.1
+"""The least time between two words of progress."""
+
+UNREADABLE = frozenset(
+    {
+        errno.EACCES, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV,
+        errno.ENOENT, errno.ENOMEM, errno.ENOTCONN, errno.ENOTDIR, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT,
+    }
+)  # fmt: skip
+"""Errors of the system that tell nothing about what is in a file."""
+
+
+def main(descriptor: int) -> None:
+    """Do what comes through the pipe until nobody is at its other end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):  # where memory runs out, the kernel is to choose this process, not its parent
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    pipe: Connection[Any, Any] = Connection(descriptor)
+    sys.path[:] = pipe.recv()
+    host, limits = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our parent
+    orders: SimpleQueue[SubprocessRequest] = SimpleQueue()
+    threading.Thread(target=_listen, args=(pipe, orders), daemon=True).start()
+    _serve(pipe, orders, host, limits)
+
+
+def _listen(pipe: "Connection[Any, Any]", orders: SimpleQueue[SubprocessRequest]) -> None:
+    """Receive in a thread of its own: also while a file is in work, the end of the parent is to be noticed."""
+    while True:
+        try:
+            values = pipe.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+        orders.put(SubprocessRequest(**{**values, "plan": Plan.from_json(values["plan"])}))
+
+
+def _serve(
+    pipe: "Connection[Any, Any]",
+    orders: SimpleQueue[SubprocessRequest],
+    host: Callable[[], RuntimeConfig],
+    limits: Limits,
+) -> None:
+    kept: Engine | None = None
+    while True:
+        order = orders.get()
+        pipe.send(("begun", ()))
+        try:
+            # What is found must not depend, to the last digit, on what this process did before: the same piece comes
+            # out the same whoever makes it. An engine for many pictures adapts itself to the first sizes that come,
+            # so each video has one of its own; one that does not is kept for pictures.
+            if order.span is not None or order.target.suffix in VIDEO_SUFFIXES:
+                with Engine(host=host(), limits=limits) as engine:
+                    report = _done(engine, order, _teller(pipe))
+            else:
+                kept = kept or Engine(host=replace(host(), mode="latency"), limits=limits)
+                report = _done(kept, order, _teller(pipe))
+            pipe.send(("report", report))
+        except VelumError as failure:
+            error = _judged(failure)
+            limit = tuple(getattr(error, name, None) for name in ("limit", "value", "allowed"))
+            pipe.send(("error", (type(error).__name__, str(error), limit)))
+        except Exception as error:  # noqa: BLE001 - the outermost edge of this process
+            pipe.send(("error", ("PluginFault", f"{type(error).__name__}: {error}", ())))
+
+
+def _judged(error: VelumError) -> VelumError:
+    """Return the error, as `Unavailable` where the file could not be read, which is not the fault of who sent it."""
+    cause: BaseException | None = error if isinstance(error, BadInput) else None
+    while cause is not None:
+        # Errors of PyAV and Pillow may be of these classes, too: the former know a file's damage by the same numbers.
+        if isinstance(cause, OSError) and cause.errno in UNREADABLE and type(cause).__module__ == "builtins":
+            return Unavailable(f"a file in the store cannot be read: {cause.strerror}")
+        cause = cause.__cause__
+    return error
+
+
+def _done(engine: Engine, order: SubprocessRequest, progress: Callable[[int, int | None], None]) -> Mapping[str, Any]:
+    source, target, plan = order.source, order.target, order.plan
+    if order.cut_seconds is not None:
+        form, given = VIDEO_SUFFIXES[target.suffix], order.regions is not None
+        spans = engine.cut(source, form, plan, seconds=order.cut_seconds, given=given)
+        return {"spans": [] if isinstance(spans, str) else [span.to_json() for span in spans]}
+    if order.parts:
+        parts = [(file, Report.from_json(report)) for file, report in order.parts]
+        return engine.join(source, parts, target, plan, overwrite=True).to_json()
+    regions = None if order.regions is None else _regions(order.regions)
+    with _telling(order.told) as tell:
+        if order.span is not None:
+            span = Segment.from_json(order.span)
+            report = engine.hide_span(source, target, plan, span, regions=regions, progress=progress, tell=tell)
+        else:
+            report = engine.hide(source, target, plan, regions=regions, overwrite=True, progress=progress, tell=tell)
+    return report.to_json()
+
+
+@contextmanager
+def _telling(path: Path | None) -> Iterator[OnRegions | None]:
+    """Give what writes down the regions of each frame as they come: those of a long video need no memory."""
+    if path is None:
+        yield None
+        return
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            yield lambda index, regions: print(line_of(index, regions), file=file)
+    except OSError as error:
+        if isinstance(error, VelumError):
+            raise
+        raise OutputFailed(f"cannot write the regions: {error.strerror or error}; check that there is room") from error
+
+
+def _regions(path: Path) -> Annotations:
+    try:
+        return Annotations.from_json(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise Unavailable(f"the regions cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, VelumError):
+            raise
+        raise BadInput(f"the regions cannot be read: {error}") from error
+
+
+def _teller(pipe: "Connection[Any, Any]") -> Callable[[int, int | None], None]:
+    told = 0.0
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal told
+        if (now := time.monotonic()) - told >= TELL_SECONDS or done == total:
+            told = now
+            pipe.send(("progress", (done, total)))
+
+    return tell
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

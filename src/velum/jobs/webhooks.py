@@ -1,0 +1,197 @@
+"""Telling an address of its owner's choice that a job has ended, or was deleted.
+
+Whoever ends a job notes it with `announce` or `farewell` in the very step; `WebhookDelivery` tells it afterwards.
+"""
+
+import json
+import logging
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import sqlalchemy as sql
+
+from velum.errors import BadPlan, Unavailable, VelumError
+from velum.jobs.rows import COLUMNS, job_of
+from velum.jobs.schema import JOBS, NOTICES, Database
+
+if TYPE_CHECKING:
+    from velum.net.client import HttpClient
+
+LOG = logging.getLogger("velum.jobs")
+
+Notify = Callable[[str, bytes], None]
+"""Called with an address and JSON to be posted there. Raises a `VelumError` when it was not taken."""
+
+TRIES = 8
+THREADS = 4
+"""How many are told at a time by one worker; to one server of an owner one at a time, to all of an owner one less."""
+
+ANSWER_SECONDS = 10.0
+"""How long a webhook may take, from the connection to the end of its answer."""
+
+CLAIM_SECONDS = 60.0
+"""For how long nobody else posts what someone has begun to post: longer than one call may take."""
+
+KEPT_SECONDS = 7 * 86400.0
+"""For how long a notice is kept that nobody tells."""
+
+FAR_SECONDS = 3600.0
+"""What is not due for longer than any pause was noted by a clock that has been set back since: it is due."""
+
+MANY = 50
+"""Notices of one owner that are looked at."""
+
+_FIRST_PAUSE_SECONDS = 10.0
+
+
+def http_sender(peers: "HttpClient") -> Notify:
+    """Return what posts to addresses that `peers` may reach, once and for a short time."""
+
+    def notify(url: str, body: bytes) -> None:
+        answer = peers.post_body(url, body, {"Content-Type": "application/json"}, once_within=ANSWER_SECONDS)
+        if not 200 <= answer.status < 300:
+            raise Unavailable(f"the webhook answered {answer.status}")
+
+    return notify
+
+
+def announce(connection: sql.Connection, jobs: Collection[str], now: float) -> None:
+    """Note for those who want to be told that jobs have ended, as they are now."""
+    asked = sql.select(*COLUMNS).where(JOBS.c.id.in_(jobs), JOBS.c.webhook.is_not(None))
+    for row in connection.execute(asked).all():
+        _note(connection, (row.id, row.owner, row.webhook), _told(row), now)
+
+
+def farewell(connection: sql.Connection, job: str, now: float) -> None:
+    """Note that a job is about to be deleted; nothing else of it is told, or kept for it, from then on."""
+    connection.execute(NOTICES.delete().where(NOTICES.c.job == job))
+    asked = sql.select(JOBS.c.id, JOBS.c.owner, JOBS.c.webhook).where(JOBS.c.id == job, JOBS.c.webhook.is_not(None))
+    if (row := connection.execute(asked).one_or_none()) is not None:
+        _note(connection, (row.id, row.owner, row.webhook), _gone(job), now)
+
+
+def _note(connection: sql.Connection, whom: tuple[str, str, str], told: Mapping[str, Any], now: float) -> None:
+    job, owner, url = whom
+    values = {"job": job, "owner": owner, "url": url, "body": json.dumps(told), "due": now, "tries": 0}
+    connection.execute(NOTICES.insert().values(id=secrets.token_hex(16), **values))
+
+
+def _gone(job: str) -> dict[str, Any]:
+    return {"id": job, "state": "deleted"}
+
+
+def _told(row: sql.Row[Any]) -> dict[str, Any]:
+    try:
+        return job_of(row).to_json()
+    except BadPlan:  # of another version: what this one can say of it
+        return {"id": row.id, "state": row.state, "name": row.name, "error": {"code": row.error, "message": None}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Notice:
+    id: str
+    job: str
+    owner: str
+    url: str
+    body: str
+    tries: int
+
+    @property
+    def server(self) -> tuple[str, str]:
+        """Whose, and where it goes: of those that are the same, one is told at a time."""
+        return self.owner, urlsplit(self.url).netloc
+
+
+class WebhookDelivery:
+    """What is to be told. Each is told at least once, or tried `TRIES` times; it changes nothing about the job.
+
+    Owners take turns, so that none waits for the slow webhooks of another. Safe to share between threads.
+    """
+
+    def __init__(self, database: Database, notify: Notify | None) -> None:
+        self._database, self._notify = database, notify
+        self._lock = threading.Lock()
+        self._busy: Counter[tuple[str, str]] = Counter()
+        self._turns: dict[str, int] = {}
+        self._numbers = count(1)
+
+    def deliver(self) -> bool:
+        """Tell one that is due, and say whether there was one."""
+        if self._notify is None:
+            return False
+        with self._claimed() as notice:
+            if notice is None:
+                return False
+            try:
+                self._notify(notice.url, notice.body.encode())
+            except VelumError as error:
+                LOG.warning(
+                    "job %s: its webhook was not told, try %d of %d: %s", notice.job, notice.tries, TRIES, error
+                )
+                self._settle(notice, None if notice.tries >= TRIES else _FIRST_PAUSE_SECONDS * 2 ** (notice.tries - 1))
+            else:
+                self._settle(notice, None)
+            return True
+
+    @contextmanager
+    def _claimed(self) -> Iterator[_Notice | None]:
+        """Take one that is due, so that nobody else tells it meanwhile."""
+        with self._lock:
+            notice = self._claim()
+            if notice is not None:
+                self._busy[notice.server] += 1
+                self._turns[notice.owner] = next(self._numbers)
+        try:
+            yield notice
+        finally:
+            if notice is not None:
+                with self._lock:
+                    self._busy[notice.server] -= 1
+                    self._busy += Counter()  # keeps what is above 0
+
+    def _claim(self) -> _Notice | None:
+        with self._database.reading() as connection:
+            now = self._database.now(connection)
+            if (row := self._next(connection, now)) is None:
+                return None
+        with self._database.writing() as connection:
+            same = (NOTICES.c.id == row.id) & (NOTICES.c.due == row.due)
+            values = {"due": now + CLAIM_SECONDS, "tries": row.tries + 1}
+            if not connection.execute(NOTICES.update().where(same).values(**values)).rowcount:
+                return None
+            if (body := row.body) is None:  # noted by an earlier velum: the job as it is now
+                job = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == row.job)).one_or_none()
+                body = json.dumps(_gone(row.job) if job is None else _told(job))
+        return _Notice(row.id, row.job, row.owner, row.url, body, row.tries + 1)
+
+    def _next(self, connection: sql.Connection, now: float) -> sql.Row[Any] | None:
+        """Return the one whose turn it is: of the owner who was told longest ago, of these the one tried least."""
+        due = (NOTICES.c.due <= now) | (NOTICES.c.due > now + FAR_SECONDS)
+        first = sql.select(NOTICES.c.owner, sql.func.min(NOTICES.c.due)).where(due).group_by(NOTICES.c.owner)
+        owners = sorted(connection.execute(first), key=lambda row: (self._turns.get(row[0], 0), row[1]))
+        self._turns = {owner: self._turns.get(owner, 0) for owner, _ in owners}
+        for owner, _ in owners:
+            busy = sum(number for (whose, _), number in self._busy.items() if whose == owner)
+            if busy >= THREADS - 1:
+                continue
+            theirs = sql.select(NOTICES).where(due, NOTICES.c.owner == owner)
+            for row in connection.execute(theirs.order_by(NOTICES.c.tries, NOTICES.c.due).limit(MANY)):
+                if not self._busy[owner, urlsplit(row.url).netloc]:
+                    return row
+        return None
+
+    def _settle(self, notice: _Notice, pause: float | None) -> None:
+        same = NOTICES.c.id == notice.id
+        with self._database.writing() as connection:
+            if pause is None:
+                connection.execute(NOTICES.delete().where(same))
+            else:
+                due = self._database.now(connection) + pause
+                connection.execute(NOTICES.update().where(same).values(due=due))

@@ -1,0 +1,214 @@
+"""The time from a worker's start to its end: its threads, the jobs in their hands, and the word that it lives."""
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any
+
+from velum.errors import OutputFailed, Unavailable, VelumError
+from velum.jobs.claims import LeaseLost, WorkerClaims
+from velum.jobs.job_run import JobRun, retry_unavailable
+from velum.jobs.processor import Cancelled, JobProcessor
+from velum.jobs.values import WorkerTiming
+from velum.storage.folder import Store, StoreAway
+from velum.storage.worker_scratch import WorkerScratch
+
+LOG = logging.getLogger("velum.jobs")
+
+NOTE_SECONDS = 1.0
+"""How often the progress of a job is written down."""
+
+CHORE_SECONDS = 1.0
+"""How often to look what else there is to do, at least; oftener where workers are to say oftener that they live."""
+
+
+class WorkerLoop:
+    """Takes jobs up and does them, on threads of its own."""
+
+    def __init__(
+        self, ledger: WorkerClaims, store: Store, scratch: WorkerScratch, pace: WorkerTiming, overall: int | None
+    ) -> None:
+        self._ledger, self._store, self._scratch, self._pace, self._overall = ledger, store, scratch, pace, overall
+        self._runs: dict[str, JobRun] = {}
+        self._next_look = 0.0
+        # Held from before a job is taken until it is known here: what the database has beyond that nobody works on.
+        self._lock = threading.Lock()
+
+    def work(
+        self,
+        craft: Callable[[], JobProcessor],
+        concurrency: int,
+        chores: Sequence[Callable[[], bool]],
+        stop: threading.Event,
+    ) -> None:
+        """Do jobs until `stop` is set, then what `Worker.run` says."""
+        self._ledger.beat()
+        over = threading.Event()
+        crafts = [craft() for _ in range(concurrency)]
+        slots = [threading.Thread(target=self._slot, args=(one, stop), name=f"job-{n}") for n, one in enumerate(crafts)]
+        mind = threading.Thread(target=self._mind, args=(over,), name="mind")
+        # The address of a webhook may let us wait; nothing is lost when it is told once more by another worker.
+        tidy = [threading.Thread(target=self._tidy, args=(chore, over), name="tidy", daemon=True) for chore in chores]
+        for thread in (*slots, mind, *tidy):
+            thread.start()
+        stop.wait()
+        self._drain(slots)
+        over.set()
+        mind.join()
+        deadline = time.monotonic() + self._pace.beat_seconds
+        for thread in tidy:
+            thread.join(max(deadline - time.monotonic(), 0))
+        try:
+            retry_unavailable(self._ledger.leave)
+        except Unavailable as error:
+            LOG.warning("others will take this worker for dead: %s", error)
+
+    def _drain(self, slots: list[threading.Thread]) -> None:
+        for run in self._in_work().values():
+            run.drain.set()
+        deadline = time.monotonic() + self._pace.drain_seconds
+        for thread in slots:
+            thread.join(max(deadline - time.monotonic(), 0))
+        for run in self._in_work().values():
+            run.stop("drained")
+        for thread in slots:
+            thread.join()
+
+    def _slot(self, craft: JobProcessor, stop: threading.Event) -> None:
+        with closing(craft):
+            while not stop.is_set():
+                try:
+                    run = self._take(craft)
+                except Exception as error:  # the edge of this thread, which is to go on
+                    LOG.warning("no job can be taken up: %s", error, exc_info=not isinstance(error, VelumError))
+                    stop.wait(self._pace.beat_seconds)
+                    continue
+                if run is None:
+                    stop.wait(self._pace.poll_seconds)
+                    continue
+                if stop.is_set():
+                    run.drain.set()
+                self._do(run)
+
+    def _take(self, craft: JobProcessor) -> JobRun | None:
+        self._look()
+        with self._lock:
+            if (hold := self._ledger.take(self._overall)) is None:
+                return None
+            run = JobRun(hold, craft, self._ledger, self._store, self._scratch.folder())
+            self._runs[hold.token] = run
+            return run
+
+    def _look(self) -> None:
+        """Look now and then whether the store is there: without it, jobs would only be taken up and put back."""
+        if (now := time.monotonic()) >= self._next_look:
+            self._store.check()
+            self._next_look = now + self._pace.beat_seconds
+
+    def _do(self, run: JobRun) -> None:
+        job = run.hold.job.id
+        try:
+            self._perform(run)
+        except LeaseLost as error:
+            LOG.warning("%s; what was done of it since is of no use", error)
+        except VelumError as error:
+            # It is still noted as ours: the minding thread gives it back as soon as the database answers.
+            LOG.warning("job %s: its end could not be noted: %s", job, error)
+        finally:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            with self._lock:
+                self._runs.pop(run.hold.token)
+
+    def _perform(self, run: JobRun) -> None:
+        """Do a job and note what became of it. Raises `LeaseLost` and `Unavailable`."""
+        ledger, hold = self._ledger, run.hold
+        try:
+            run.perform()
+            LOG.info("job %s: done", hold.job.id)
+        except LeaseLost:
+            raise
+        except Cancelled:
+            if run.why == "lost":
+                raise LeaseLost(f"job {hold.job.id} was deleted, or given to another worker") from None
+            retry_unavailable(lambda: ledger.cancelled(hold) if run.why == "cancelled" else ledger.give_back(hold))
+        except (VelumError, OSError) as error:
+            self._failed(run, run.explain(error))
+        except Exception as error:  # the edge of a job: a fault of ours ends it, not the worker
+            LOG.exception("job %s: a fault of velum itself", hold.job.id)
+            self._failed(run, run.explain(error))
+
+    def _failed(self, run: JobRun, error: Exception) -> None:
+        """Note why a job was not done. Raises `LeaseLost` and `Unavailable`."""
+        ledger = self._ledger
+        match error:
+            case StoreAway():
+                self._note(ledger.defer, run, Unavailable.code, error)
+            case Unavailable() | OSError():
+                name = error.code if isinstance(error, VelumError) else OutputFailed.code
+                self._note(ledger.postpone, run, name, error)
+            case VelumError():
+                self._note(ledger.fail, run, type(error).__name__, error)
+            case _:
+                self._note(ledger.fail, run, "Fault", f"{type(error).__name__}: {error}")
+
+    def _note(self, how: Callable[[Any, str, str], None], run: JobRun, name: str, error: object) -> None:
+        LOG.warning("job %s: %s: %s", run.hold.job.id, name, error)
+        retry_unavailable(lambda: how(run.hold, name, str(error)[:4000].replace("\0", "")))
+
+    def _mind(self, over: threading.Event) -> None:
+        next_beat = next_note = 0.0
+        while not over.is_set():
+            now = time.monotonic()
+            try:
+                if now >= next_beat:
+                    self._ledger.beat()
+                    self._ledger.reap()
+                    next_beat = now + self._pace.beat_seconds
+                    self._compare()
+                elif self._runs:
+                    self._compare()
+                if now >= next_note:
+                    next_note = now + NOTE_SECONDS
+                    self._note_progress()
+            except Exception as error:  # the edge of this thread, which is to go on
+                LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
+            over.wait(self._pace.poll_seconds)
+
+    def _compare(self) -> None:
+        """Stop what is no longer ours or was called off, and give back what nobody here knows of."""
+        with self._lock:
+            held, runs = self._ledger.held(), dict(self._runs)
+        for token, run in runs.items():
+            if token not in held:
+                run.stop("lost")
+            elif held[token]:
+                run.stop("cancelled")
+        for token in held.keys() - runs.keys():
+            self._ledger.drop(token)
+
+    def _note_progress(self) -> None:
+        for run in self._in_work().values():
+            values = run.progress()
+            if values["frames_done"] != run.noted:
+                try:
+                    self._ledger.progress(run.hold, values)
+                    run.noted = values["frames_done"]
+                except LeaseLost:
+                    run.stop("lost")
+
+    def _tidy(self, chore: Callable[[], bool], over: threading.Event) -> None:
+        """Do a chore again and again: at once when it says that there is more of it."""
+        while not over.is_set():
+            try:
+                if chore():
+                    continue
+            except Exception as error:  # the edge of this thread, which is to go on
+                LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
+            over.wait(min(CHORE_SECONDS, self._pace.beat_seconds))
+
+    def _in_work(self) -> dict[str, JobRun]:
+        with self._lock:
+            return dict(self._runs)

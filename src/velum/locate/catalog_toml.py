@@ -1,0 +1,236 @@
+"""The catalogue as text: TOML, read with every mistake named, and written so that it reads back the same."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from velum.errors import BadPlan
+from velum.locate.output_formats import Input
+from velum.locate.weights.asset import Asset, File, Model, Source, UserStoreFile, Web, Wheel
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9._+-]*")
+"""What a model may be called: something that a plan can write and a shell needs not quote."""
+
+_FILE = re.compile(r"[A-Za-z0-9][\w.-]*")
+_STORED = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HASH = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha384": re.compile(r"[0-9a-f]{96}")}
+# The five parts of a wheel's name without a build number, from the binary distribution format of the PyPA.
+_WHEEL = re.compile(r"(\w[\w.]*)-([\w.!+]+)-([\w.]+)-([\w.]+)-([\w.]+)\.whl")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What one catalogue file says."""
+
+    models: Mapping[str, Model]
+    samples: Mapping[str, Asset]
+    default: str | None = None
+    """Name of the model that is used when none is named."""
+
+
+def read_catalog(text: str, origin: str) -> Catalog:
+    """Return the catalogue that `text`, in TOML, describes; `origin` names it in errors.
+
+    Raises `BadPlan` that says which entry and key is missing, unknown or wrong.
+    """
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadPlan(f"{origin} is not valid TOML: {error}") from error
+    top = _Entry(values, origin)
+    top.only({"default", "model", "sample"})
+    found = Catalog(
+        MappingProxyType({name: _model(name, entry) for name, entry in top.entries("model")}),
+        MappingProxyType({name: _asset(name, entry) for name, entry in top.entries("sample")}),
+        top.text("default") if "default" in values else None,
+    )
+    if found.default is not None and found.default not in found.models:
+        known = ", ".join(sorted(found.models)) or "none"
+        raise BadPlan(f"{origin}: default model {found.default!r} is unknown; known are {known}")
+    return found
+
+
+def write_models(models: Iterable[Model]) -> str:
+    """Return the text from which `read_catalog` reads these models."""
+    return "\n\n".join(_written(model) for model in models) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One table of a catalogue; `where` names it in errors."""
+
+    values: Mapping[str, Any]
+    where: str
+
+    def only(self, known: Iterable[str]) -> None:
+        if unknown := sorted(self.values.keys() - set(known)):
+            raise BadPlan(f"{self.where} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+
+    def get(self, key: str, *, valid: bool, must: str) -> Any:
+        if key not in self.values:
+            raise BadPlan(f"{self.where} has no {key}; it must be {must}")
+        if not valid:
+            raise BadPlan(f"{key} of {self.where} is {self.values[key]!r}; it must be {must}")
+        return self.values[key]
+
+    def text(self, key: str, pattern: re.Pattern[str] | None = None, must: str = "a non-empty string") -> str:
+        value = self.values.get(key)
+        valid = isinstance(value, str) and bool(pattern.fullmatch(value) if pattern else value)
+        return str(self.get(key, valid=valid, must=must))
+
+    def size(self) -> int:
+        value = self.values.get("size")
+        valid = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        return int(self.get("size", valid=valid, must="a whole number of bytes above 0"))
+
+    def hash(self, key: Literal["sha256", "sha384"]) -> str:
+        digits = {"sha256": 64, "sha384": 96}[key]
+        return self.text(key, _HASH[key], f"{digits} hexadecimal digits in lower case")
+
+    def labels(self) -> tuple[str, ...]:
+        value = self.values.get("labels")
+        valid = isinstance(value, list) and any(value) and all(isinstance(one, str) for one in value)
+        return tuple(self.get("labels", valid=valid, must="a list of strings, not all of them empty"))
+
+    def share(self, key: str) -> float:
+        value = self.values.get(key)
+        valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+        return float(self.get(key, valid=valid, must="a number from 0 to 1"))
+
+    def tables(self, key: str, each: str) -> list["_Entry"]:
+        tables = self.values.get(key)
+        if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+            raise BadPlan(f"{key} of {self.where} are {tables!r}; it needs at least one, each with {each}")
+        return [_Entry(table, f"{key[:-1]} {n} of {self.where}") for n, table in enumerate(tables, start=1)]
+
+    def entries(self, kind: Literal["model", "sample"]) -> Iterable[tuple[str, "_Entry"]]:
+        tables = self.values.get(kind, {})
+        if not isinstance(tables, dict):
+            raise BadPlan(f"{self.where}: {kind} is {tables!r}; write tables such as [{kind}.name]")
+        for name, table in tables.items():
+            where = f"{self.where}: {kind} {name!r}"
+            if not NAME.fullmatch(name) or not isinstance(table, dict):
+                raise BadPlan(
+                    f"{where} is not allowed; write a table [{kind}.name], the name of letters, digits, '.', '_', '+' "
+                    "and '-'"
+                )
+            yield name, _Entry(table, where)
+
+
+def _names(kind: type) -> set[str]:
+    return {one.name for one in fields(kind)}
+
+
+def _file(entry: _Entry) -> dict[str, Any]:
+    hashes: dict[str, Any] = {"sha384": entry.hash("sha384")} if "sha384" in entry.values else {}
+    if "sha256" in entry.values or not hashes:
+        hashes["sha256"] = entry.hash("sha256")
+    return {
+        "file": entry.text("file", _FILE, "a file name without folder"),
+        "size": entry.size(),
+        "sources": tuple(_source(one) for one in entry.tables("sources", "url or wheel")),
+        **hashes,
+    }
+
+
+def _part(entry: _Entry) -> File:
+    entry.only(_names(File))
+    return File(**_file(entry))
+
+
+def _facts(name: str, entry: _Entry) -> dict[str, Any]:
+    facts = {"name": name, "licence": entry.text("licence"), **_file(entry)}
+    if "parts" in entry.values:
+        facts["parts"] = tuple(_part(one) for one in entry.tables("parts", "file, size and hash"))
+        for part in facts["parts"]:
+            if part.file.partition(".")[0] != facts["file"].partition(".")[0]:
+                raise BadPlan(f"part {part.file} of {entry.where} must be named like {facts['file']} up to the suffix")
+    return facts
+
+
+def _asset(name: str, entry: _Entry) -> Asset:
+    entry.only(_names(Asset) - {"name"})
+    return Asset(**_facts(name, entry))
+
+
+def _model(name: str, entry: _Entry) -> Model:
+    entry.only(_names(Model) - {"name"})
+    return Model(
+        **_facts(name, entry),
+        family=entry.text("family"),
+        labels=entry.labels(),
+        threshold=entry.share("threshold"),
+        input=_input(entry),
+        good_for=entry.text("good_for"),
+        not_for=entry.text("not_for"),
+    )
+
+
+def _input(entry: _Entry) -> Mapping[str, Any]:
+    values = entry.values.get("input", {})
+    if not isinstance(values, dict):
+        raise BadPlan(f"input of {entry.where} is {values!r}; it must be a table")
+    _Entry(values, f"input of {entry.where}").only(_names(Input))
+    return MappingProxyType({key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+
+def _source(entry: _Entry) -> Source:
+    if "stored" in entry.values:
+        entry.only({"stored"})
+        return UserStoreFile(entry.text("stored", _STORED, "the path of a file in a folder of the store"))
+    if "url" not in entry.values:
+        entry.only(_names(Wheel))
+        wheel = entry.text("wheel", _WHEEL, "the file name of a wheel without build number")
+        return Wheel(wheel, entry.size(), entry.hash("sha256"), entry.text("member"))
+    entry.only(_names(Web))
+    url = entry.text("url")
+    if not _is_secure(url):
+        raise BadPlan(f"url of {entry.where} is {url!r}; it must begin with https://")
+    return Web(url)
+
+
+def _is_secure(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme == "https"
+    except ValueError:
+        return False
+
+
+def _written(model: Model) -> str:
+    lines = [f"[model.{_literal(model.name)}]"]
+    lines += [f"{key} = {_literal(value)}" for key, value in _file_values(model).items()]
+    lines += [f"{key} = {_literal(getattr(model, key))}" for key in ("licence", "family", "labels", "threshold")]
+    lines += [f"{key} = {_literal(getattr(model, key))}" for key in ("good_for", "not_for")]
+    if model.input:
+        lines.append(f"input = {_literal(model.input)}")
+    if model.parts:
+        lines.append(f"parts = {_literal([_file_values(part) for part in model.parts])}")
+    return "\n".join(lines)
+
+
+def _file_values(one: File) -> dict[str, Any]:
+    name, digest = one.digest
+    return {"file": one.file, "size": one.size, name: digest, "sources": [_source_values(s) for s in one.sources]}
+
+
+def _source_values(source: Source) -> dict[str, Any]:
+    if isinstance(source, UserStoreFile):
+        return {"stored": source.path}
+    return {key: getattr(source, key) for key in sorted(_names(type(source)))}
+
+
+def _literal(value: Any) -> str:
+    """Return the value as TOML writes it in one line."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_literal(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    if isinstance(value, str):
+        # JSON's strings are TOML's, but for the one control character that JSON lets stand.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value)

@@ -1,0 +1,115 @@
+"""What a network wants to see of each pixel: as its user says it, or as its file does.
+
+A network gets `(value - mean) * scale`, where values go from 0 to 255 and mean and scale are those of red, green and
+blue. Users and files give what is divided by instead of multiplied with, as trainers and OpenVINO's converter do.
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from velum.errors import BadInput, BadPlan
+from velum.locate.output_formats import Signature
+
+Rgb3 = tuple[float, float, float]
+
+NORMALISATIONS: Mapping[str, tuple[Rgb3, Rgb3]] = MappingProxyType({
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
+    "symmetric": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+})  # fmt: skip
+"""Name -> mean, and what is divided by: values from 0 to 255, from 0 to 1, from -1 to 1, and those of ImageNet."""
+
+_NUMBER = r"-?\d+(?:\.\d*)?(?:[eE]-?\d+)?"
+
+
+def input_for(mean: Rgb3 | None, divisor: Rgb3 | None, name: str | None) -> dict[str, Any]:
+    """Return the fields `mean` and `scale` of `Input` that a user asks for; none when nothing is asked.
+
+    Raises `BadPlan` for an unknown name, for a name together with numbers, and for numbers that cannot be meant.
+    """
+    if name is not None:
+        if mean or divisor:
+            raise BadPlan(f"normalise {name!r} says mean and scale already; give it alone, or --mean and --scale")
+        if name not in NORMALISATIONS:
+            raise BadPlan(
+                f"normalise is {name!r}; it must be one of {', '.join(NORMALISATIONS)}, or give --mean and --scale"
+            )
+        mean, divisor = NORMALISATIONS[name]
+    if mean is None and divisor is None:
+        return {}
+    mean, divisor = mean or (0.0, 0.0, 0.0), divisor or (1.0, 1.0, 1.0)
+    if not all(0 < one <= 1000 for one in divisor):
+        raise BadPlan(f"scale is {_listed(divisor)}; values are divided by it, so it must be above 0 and at most 1000")
+    if not all(-1000 <= one <= 1000 for one in mean):
+        raise BadPlan(f"mean is {_listed(mean)}; it must be from -1000 to 1000")
+    if any(mean) and max(map(abs, mean)) <= 1 and max(divisor) <= 1:
+        raise BadPlan(
+            f"mean {_listed(mean)} and scale {_listed(divisor)} are for values from 0 to 1; give them for values from "
+            "0 to 255, each times 255, or --normalise imagenet"
+        )
+    return {"mean": mean, "scale": (1 / divisor[0], 1 / divisor[1], 1 / divisor[2])}
+
+
+def parse_rgb(text: str, option: str) -> Rgb3:
+    """Return three numbers written as `123.7,116.3,103.5`, or one for all three. Raises `BadPlan`."""
+    found = re.fullmatch(rf"\s*({_NUMBER})(?:[,\s]+({_NUMBER})[,\s]+({_NUMBER}))?\s*", text)
+    if found is None:
+        raise BadPlan(f"{option} is {text!r}; write the numbers for red, green and blue as 123.675,116.28,103.53")
+    first, *rest = (float(one) for one in found.groups() if one is not None)
+    return (first, rest[0], rest[1]) if rest else (first, first, first)
+
+
+def stated_input(signature: Signature, what: str) -> dict[str, Any]:
+    """Return the fields `mean`, `scale` and `order` of `Input` that a file's metadata states; `what` names the file.
+
+    Read are the keys of OpenVINO's Model API, `mean_values`, `scale_values` and `reverse_input_channels`, unless the
+    file says that they are built into the network, and `mean` and `std` as other trainers write them. What the
+    converter of OpenVINO was told is built in. Raises `BadInput` when the numbers cannot be read.
+    """
+    said = {key.removeprefix("model_info "): value for key, value in signature.metadata.items()}
+    if {"conversion.mean_values", "conversion.scale_values"} & said.keys():
+        return _fields((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    if said.get("embedded_processing", "").lower() == "true":
+        return _fields((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    mean = _three(said, ("mean_values", "mean"), what)
+    divisor = _three(said, ("scale_values", "std"), what)
+    if mean is None and divisor is None:
+        return {}
+    mean, divisor = mean or (0.0, 0.0, 0.0), divisor or (1.0, 1.0, 1.0)
+    if max(map(abs, mean)) <= 1 and max(divisor) <= 1 and any(mean):  # for values from 0 to 1
+        mean, divisor = _times(mean, 255), _times(divisor, 255)
+    if not all(one > 0 for one in divisor):
+        raise BadInput(f"{what} states the scale {_listed(divisor)}, by which nothing can be divided; give --normalise")
+    if "reverse_input_channels" not in said:
+        return _fields(mean, divisor)
+    # Model API reads pictures as BGR. Where it does not turn them, the numbers are those of blue, green and red.
+    if said["reverse_input_channels"].lower() in {"true", "yes", "1"}:
+        return _fields(mean, divisor) | {"order": "rgb"}
+    return _fields(mean[::-1], divisor[::-1]) | {"order": "bgr"}
+
+
+def _fields(mean: Rgb3, divisor: Rgb3) -> dict[str, Any]:
+    return {"mean": mean, "scale": (1 / divisor[0], 1 / divisor[1], 1 / divisor[2])}
+
+
+def _three(said: Mapping[str, str], keys: tuple[str, ...], what: str) -> Rgb3 | None:
+    text = next((said[key] for key in keys if said.get(key)), None)
+    if text is None:
+        return None
+    numbers = [float(one) for one in re.findall(_NUMBER, text)]
+    if len(numbers) not in {1, 3}:
+        raise BadInput(
+            f"{what} states {keys[0]} as {text[:60]!r}, which are not three numbers; give --mean and --scale"
+        )
+    return (numbers[0], numbers[-2], numbers[-1]) if len(numbers) == 3 else (numbers[0], numbers[0], numbers[0])
+
+
+def _times(numbers: Rgb3, factor: float) -> Rgb3:
+    return numbers[0] * factor, numbers[1] * factor, numbers[2] * factor
+
+
+def _listed(numbers: Rgb3) -> str:
+    return ",".join(f"{one:g}" for one in numbers)

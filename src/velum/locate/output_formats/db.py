@@ -1,0 +1,97 @@
+"""DB: a map of how likely each pixel lies within the shrunken kernel of a line of text, as PP-OCR detects it.
+
+After Liao et al., "Real-time Scene Text Detection with Differentiable Binarization" (2020): the first output, (1, h, w)
+or (h, w) from 0 to 1, as large as the input, is cut at a threshold; each connected piece of it is the kernel of one
+line, shrunken so that neighbours do not touch; its smallest rectangle, of any angle, grown again by
+`area * UNCLIP / perimeter`, is the line. How likely it is a line is the mean of the map over the kernel.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from velum.errors import PluginFault
+from velum.locate.output_formats import Floats, Input, Signature, Tensors
+from velum.locate.output_formats.semantic import MapFamily
+
+TextMap = npt.NDArray[np.uint8]
+
+KERNEL = 0.3
+"""Where the map is at least this, a pixel belongs to a kernel; the value of the paper and of PP-OCR."""
+
+UNCLIP = 1.8
+"""How far a kernel is grown; the paper takes 1.5 and PP-OCR up to 2. More hides more around the text, less cuts it."""
+
+SMALLEST_KERNEL = 2
+"""Shorter side of a kernel's rectangle, in pixels of the map, below which it is noise: text so small has no shape."""
+
+
+def read(outputs: Tensors, labels: int) -> Floats:
+    """Return the map as (1, rows, columns)."""
+    name, values = next(iter(outputs.items()))
+    if labels != 1 or values.ndim not in {2, 3} or (values.ndim == 3 and values.shape[0] != 1):
+        raise PluginFault(
+            f"output {name} of the network is {values.shape}, and the model has {labels} labels; a text map is "
+            "(1, h, w) and has one label, text"
+        )
+    return values.reshape(1, *values.shape[-2:]).astype(np.float32)
+
+
+def lines(text_map: TextMap, threshold: float) -> tuple[Floats, Floats]:
+    """Return the lines of text in a map (rows, columns), whose 0 to 255 stand for 0 to 1, best first.
+
+    They are corners (n, 4, 2) in pixels of the map, clockwise from the one that is top left when the longer side is
+    laid level, and scores (n,) of at least `threshold`. Corners can lie outside the map.
+    """
+    kernels = (text_map >= round(KERNEL * 255)).astype(np.uint8)
+    contours, _ = cv2.findContours(kernels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    found = [(_score(text_map, contour), _grown(contour)) for contour in map(np.asarray, contours)]
+    kept = [(score, corners) for score, corners in found if corners is not None and score >= threshold]
+    kept.sort(key=lambda line: -line[0])
+    corners = np.array([corners for _, corners in kept], np.float32).reshape(-1, 4, 2)
+    return corners, np.array([score for score, _ in kept], np.float32)
+
+
+def recognise(signature: Signature) -> str | None:
+    """Say why a network of this signature can be a text map: one channel, as large as an input of any size."""
+    if len(signature.inputs) != 1 or len(signature.outputs) != 1:
+        return None
+    taken, given = (next(iter(tensors.values())) for tensors in (signature.inputs, signature.outputs))
+    if len(taken) != 4 or len(given) != 4 or taken[1] != 3 or given[1] != 1 or taken[2] is not None:
+        return None
+    return f"its only output {given} has one channel and the size of an input that is open: a map of text"
+
+
+def _score(text_map: TextMap, contour: npt.NDArray[Any]) -> float:
+    x, y, width, height = cv2.boundingRect(contour)
+    kernel = np.zeros((height, width), np.uint8)
+    cv2.drawContours(kernel, [contour], 0, 1, cv2.FILLED, offset=(-x, -y))
+    return float(cv2.mean(text_map[y : y + height, x : x + width], kernel)[0]) / 255
+
+
+def _grown(contour: npt.NDArray[Any]) -> Floats | None:
+    """Return the corners of the line whose kernel this is, None when it is noise."""
+    (x, y), (across, down), degrees = cv2.minAreaRect(contour)
+    # A contour runs through the middles of its outermost pixels: half a pixel is missing on each side.
+    across, down = across + 1, down + 1
+    if min(across, down) < SMALLEST_KERNEL:
+        return None
+    if across < down:
+        across, down, degrees = down, across, degrees - 90
+    more = across * down * UNCLIP / (across + down)  # twice the area * UNCLIP / perimeter
+    half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32) * ((across + more) / 2, (down + more) / 2)
+    # Level text must not be found upside down: of the two ways to lie along the longer side, the one towards the right.
+    angle = np.deg2rad((degrees + 90) % 180 - 90)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turned = half @ np.array([[cos, sin], [-sin, cos]]) + np.array([x + 0.5, y + 0.5])
+    corners: Floats = turned.astype(np.float32)
+    return corners
+
+
+# PaddleOCR takes ImageNet's mean and deviation of red for blue and the other way round; so the networks were trained.
+_MEAN = (255 * 0.406, 255 * 0.456, 255 * 0.485)
+_SCALE = (1 / (255 * 0.225), 1 / (255 * 0.224), 1 / (255 * 0.229))
+
+FAMILY = MapFamily(read, Input(order="bgr", mean=_MEAN, scale=_SCALE), recognise, localizer="text")

@@ -1,0 +1,70 @@
+"""YOLO with turned boxes, as Ultralytics exports it from version 8 on; found is the upright box around each.
+
+One row for each anchor, (4 + classes + 1, n), of centre and size, class scores, and the angle in radians; or,
+suppressed by the network, (m, 7), of centre and size, score, class and angle. A box of width w and height h, turned by
+a, is |w cos a| + |h sin a| wide and |w sin a| + |h cos a| high.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from velum.locate.output_formats import Decode, Detections, Family, Floats, Input, Signature, Tensors
+from velum.locate.output_formats.yolo import anchor_counts, in_pixels, is_finished
+
+
+def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float, classes: int = 1) -> Detections:
+    """Return every class of every anchor whose score is at least `threshold`.
+
+    Raises `ValueError` when the output is of neither layout for so many classes.
+    """
+    (table,) = list(outputs.values())[:1]
+    counts = anchor_counts(input_wh)
+    if table.ndim == 2 and table.shape[1] in counts and table.shape[0] == 5 + classes:
+        rows = table.T
+        kind, hits = np.nonzero(table[4 : 4 + classes] >= threshold)
+        score = table[4 + kind, hits]
+    elif table.ndim == 2 and not counts & {*table.shape} and table.shape[1] == 7 and is_finished(table, 5):
+        rows = table
+        hits = np.flatnonzero(rows[:, 4] >= threshold)
+        kind, score = np.rint(rows[hits, 5]).astype(np.int_), rows[hits, 4]
+    else:
+        raise ValueError(
+            f"output {table.shape} is neither ({5 + classes}, n) nor (m, 7), where an input of {input_wh} gives n of "
+            f"{sorted(counts)}"
+        )
+    # Shares of the input become pixels before they are turned: as shares, width and height have not one unit.
+    turned = in_pixels(rows[hits, :4].astype(np.float32), rows, input_wh)
+    return Detections(_around(turned, rows[hits, -1]), score.astype(np.float32), kind.astype(np.int32))
+
+
+def decode_for(classes: int) -> Decode:
+    """Return the decoder for a model of so many classes."""
+    return partial(decode, classes=classes)
+
+
+def _around(turned: Floats, angle: Floats) -> Floats:
+    """Return the edges (n, 4) of the upright boxes around turned ones: centre and size (n, 4), radians (n,)."""
+    cos, sin = np.abs(np.cos(angle)), np.abs(np.sin(angle))
+    width, height = turned[:, 2], turned[:, 3]
+    half = np.stack((width * cos + height * sin, width * sin + height * cos), axis=1) / 2
+    return np.concatenate((turned[:, :2] - half, turned[:, :2] + half), axis=1).astype(np.float32)
+
+
+def recognise(signature: Signature) -> str | None:
+    """Return the reason when the file says that its boxes are turned, and has one table."""
+    shapes = list(signature.outputs.values())
+    if signature.metadata.get("task") != "obb" or len(shapes) != 1 or len(shapes[0]) != 3:
+        return None
+    return "the file says that its boxes are turned (task obb)"
+
+
+FAMILY = Family(
+    decode,
+    Input(order="rgb", scale=(1 / 255, 1 / 255, 1 / 255), pad=114),
+    smallest_side=16.0,
+    largest_side=640.0,
+    nms_iou=0.6,
+    recognise=recognise,
+    decode_for=decode_for,
+)

@@ -1,0 +1,110 @@
+"""The catalogue: which models and sample pictures exist, what each is for, and where its file can be had.
+
+It consists of what velum ships and of what the user added; see `velum.locate.user_models` for the latter.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from platformdirs import user_data_path
+
+from velum.errors import BadPlan
+from velum.locate.catalog_toml import Catalog, read_catalog
+from velum.locate.weights.asset import Asset, File, Model, Source, UserStoreFile, Web, Wheel
+from velum.plugins import RuntimeConfig
+
+__all__ = [
+    "Asset",
+    "Catalog",
+    "File",
+    "Model",
+    "Source",
+    "UserStoreFile",
+    "Web",
+    "Wheel",
+    "added",
+    "catalog",
+    "default",
+    "find",
+    "folder",
+    "read_catalog",
+    "sample",
+    "samples",
+]
+
+FILE = "models.toml"
+"""Name of the user's catalogue, in the folder of the user's models."""
+
+A = TypeVar("A", bound=Asset)
+
+
+def catalog(host: RuntimeConfig | None = None) -> Mapping[str, Model]:
+    """Return every model, by name: those that velum ships and, with a host, those that the user added to it.
+
+    A model that was added takes the place of a shipped one of the same name. Raises `BadPlan` when the user's
+    catalogue cannot be read.
+    """
+    return _shipped().models if host is None else MappingProxyType({**_shipped().models, **added(host)})
+
+
+def added(host: RuntimeConfig) -> Mapping[str, Model]:
+    """Return the models that the user added, by name. Raises `BadPlan` when their catalogue cannot be read."""
+    file = folder(host) / FILE
+    try:
+        return read_catalog(file.read_text(encoding="utf-8"), str(file)).models
+    except FileNotFoundError:
+        return MappingProxyType({})
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadPlan(f"catalogue {file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def folder(host: RuntimeConfig) -> Path:
+    """Return the folder of the models that the user added."""
+    return host.models or user_data_path("velum", appauthor=False) / "models"
+
+
+def samples() -> Mapping[str, Asset]:
+    """Return every sample picture, by name."""
+    return _shipped().samples
+
+
+def default() -> Model:
+    """Return the model that is used when none is named."""
+    shipped = _shipped()
+    return shipped.models[str(shipped.default)]
+
+
+def find(name: str, host: RuntimeConfig | None = None) -> Model:
+    """Return the model of that name, of `catalog(host)`. Raises `BadPlan` naming those that exist."""
+    return _find("model", name, catalog(host))
+
+
+def sample(name: str) -> Asset:
+    """Return the sample picture of that name. Raises `BadPlan` naming those that exist."""
+    return _find("sample", name, samples())
+
+
+@cache
+def _shipped() -> Catalog:
+    file = files("velum.locate").joinpath("catalog.toml")
+    return read_catalog(file.read_text(encoding="utf-8"), "catalog.toml")
+
+
+def written(name: str, known: Iterable[str]) -> str:
+    """Return the name of a model as the catalogue writes it, where `name` has `_` for `-` or the other way round.
+
+    A name that no model has, and one that would be that of several, is returned as it is.
+    """
+    alike = [one for one in known if one.replace("_", "-") == name.replace("_", "-")]
+    return name if name in alike or len(alike) != 1 else alike[0]
+
+
+def _find(what: str, name: str, known: Mapping[str, A]) -> A:
+    name = written(name, known)
+    if name not in known:
+        raise BadPlan(f"{what} {name!r} is unknown; known are {', '.join(sorted(known)) or 'none'}")
+    return known[name]

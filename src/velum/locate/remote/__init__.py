@@ -1,0 +1,1 @@
+"""Localizers on other machines."""

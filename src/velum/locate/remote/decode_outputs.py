@@ -1,0 +1,273 @@
+"""From the outputs of a served model to regions: boxes with scores, or maps of what each pixel is."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from velum.frame import Frame
+from velum.locate.remote.open_inference import BadResponse, Tensor
+from velum.locate.remote.preprocess import InputPlacement
+from velum.region import Box, Mask, Region
+
+Format = Literal["xyxy", "yxyx", "xywh", "cxcywh"]
+Units = Literal["pixels", "relative"]
+Floats = npt.NDArray[np.float32]
+
+BEYOND = 2.0
+"""How far boxes may reach beyond the input, in lengths of its sides; what goes further is no box of this input."""
+
+RELATIVE = 1.5
+"""When all boxes end before this, in pixels, they are not in pixels."""
+
+TOLERANCE = 1e-3
+"""How far rounding may take a score out of 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Reads boxes. `scores` and `classes` may be the name in `boxes`: further columns of the same tensor."""
+
+    boxes: str
+    scores: str
+    classes: str
+    format: Format
+    units: Units
+    labels: tuple[str, ...]
+    threshold: float
+    iou: float
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Names of the outputs that are read."""
+        return tuple(dict.fromkeys(filter(None, (self.boxes, self.scores, self.classes))))
+
+    def regions(self, outputs: Mapping[str, Tensor], look: InputPlacement, frame: Frame) -> list[Region]:
+        """Return the regions of one frame, best first. Raises `BadResponse` for outputs that make no sense."""
+        rows, score, kind = self._found({name: _floats(outputs[name]) for name in self.tensors})
+        xyxy = self._xyxy(rows, look)
+        order = _best(xyxy, score, kind, self.iou)
+        per_x, per_y = frame.width / look.content_wh[0], frame.height / look.content_wh[1]
+        regions = []
+        for x0, y0, x1, y1, sure, what in np.column_stack((xyxy, score, kind))[order].tolist():
+            # Nothing found is too thin to be hidden.
+            around = Box.around(x0 * per_x, y0 * per_y, max(x1, x0 + 1e-3) * per_x, max(y1, y0 + 1e-3) * per_y)
+            box, label = around.clip(frame.width, frame.height), self.labels[int(what)]
+            if box is not None and label:
+                regions.append(Region(box, label, sure))
+        return regions
+
+    def _found(self, outputs: Mapping[str, Tensor]) -> tuple[Floats, Floats, npt.NDArray[np.intp]]:
+        """Return coordinates (n, 4), scores (n,) and classes (n,) of what reaches the threshold."""
+        classes = len(self.labels)
+        extra = 0 if self.scores != self.boxes else 2 if self.classes == self.boxes else classes
+        table = _rows(self.boxes, outputs[self.boxes], 4 + extra)
+        if extra:
+            scores = table[:, 4:5] if self.classes == self.boxes else table[:, 4:]
+        else:
+            scores = _scores(self.scores, outputs[self.scores], len(table), classes)
+        scores = _likely(self.scores, scores)
+        rows, column = np.nonzero(scores >= self.threshold)
+        if self.classes:
+            given = table[:, 5] if self.classes == self.boxes else _numbers(self.classes, outputs[self.classes], table)
+            kind = _kinds(self.classes, given[rows], classes)
+        elif scores.shape[1] == classes:
+            kind = column
+        else:
+            raise BadResponse(
+                f"answered with one score for each box, and {classes} labels; name the output with the classes"
+            )
+        return table[rows, :4], scores[rows, column], kind
+
+    def _xyxy(self, rows: Floats, look: InputPlacement) -> Floats:
+        """Return the edges in pixels of the input."""
+        if not np.isfinite(rows).all():
+            raise BadResponse(f"answered with boxes in {self.boxes!r} that are not finite")
+        a, b, c, d = rows.astype(np.float64).T
+        edges = {
+            "xyxy": (a, b, c, d),
+            "yxyx": (b, a, d, c),
+            "xywh": (a, b, a + c, b + d),
+            "cxcywh": (a - c / 2, b - d / 2, a + c / 2, b + d / 2),
+        }[self.format]
+        xyxy = np.column_stack(edges)
+        if self.units == "pixels" and len(xyxy) and np.abs(xyxy).max() <= RELATIVE:
+            raise BadResponse(
+                f"answered with boxes that all end within {RELATIVE} pixels; write units='relative' if they are"
+            )
+        sides = np.array([*look.input_wh, *look.input_wh])
+        xyxy = xyxy * sides if self.units == "relative" else xyxy
+        if ((xyxy < -BEYOND * sides) | (xyxy > (1 + BEYOND) * sides)).any():
+            raise BadResponse(
+                f"answered with boxes far beyond its input of {look.input_wh[0]} x {look.input_wh[1]}; check units"
+            )
+        if (xyxy[:, 2:] < xyxy[:, :2]).any():
+            raise BadResponse(f"answered with boxes that end before they begin; check format, which is {self.format!r}")
+        return xyxy.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Reads a map of classes (rows, columns), or one of scores for each class: (classes, rows, columns).
+
+    Scores beyond 0 to 1 are made probabilities by softmax, over the classes. With a single label, real numbers are how
+    likely it is, whole ones are classes. A pixel belongs to every label whose
+    probability reaches the threshold, not to the likeliest only.
+    """
+
+    mask: str
+    labels: tuple[str, ...]
+    threshold: float
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Names of the outputs that are read."""
+        return (self.mask,)
+
+    def regions(self, outputs: Mapping[str, Tensor], look: InputPlacement, frame: Frame) -> list[Region]:
+        """Return the connected pieces of each label, best first. Raises `BadResponse` for a map that makes no sense."""
+        layers = self._layers(outputs[self.mask])
+        rows = max(1, round(layers.shape[1] * look.content_wh[1] / look.input_wh[1]))
+        columns = max(1, round(layers.shape[2] * look.content_wh[0] / look.input_wh[0]))
+        regions: list[Region] = []
+        for label, layer in zip(self.labels, layers[:, :rows, :columns], strict=True):
+            if label:
+                likely = np.rint(layer * 255).astype(np.uint8)
+                level = max(1, round(self.threshold * 255))
+                regions += [Region(box, label, score, mask) for box, score, mask in _pieces(likely, level, frame)]
+        return sorted(regions, key=lambda region: -region.score)
+
+    def _layers(self, output: Tensor) -> Floats:
+        """Return how likely each cell is of each label (labels, rows, columns), 0 to 1."""
+        count = len(self.labels)
+        found = output
+        while found.ndim > 3 or (found.ndim == 3 and len(found) == 1 and (count > 1 or found.dtype.kind in "biu")):
+            if len(found) != 1:
+                raise BadResponse(f"answered with {self.mask!r} of shape {list(output.shape)}; a map has 2 or 3 axes")
+            found = found[0]
+        if not found.size or found.ndim not in {2, 3}:
+            raise BadResponse(f"answered with {self.mask!r} of shape {list(output.shape)}; a map has 2 or 3 axes")
+        if found.ndim == 2 and count == 1 and found.dtype.kind == "f":
+            found = found[np.newaxis]
+        if found.ndim == 2:
+            kinds = _kinds(self.mask, found.ravel(), count).reshape(found.shape)
+            return np.stack([kinds == kind for kind in range(count)]).astype(np.float32)
+        if count not in {found.shape[0], found.shape[2]}:
+            raise BadResponse(
+                f"answered with {self.mask!r} of shape {list(output.shape)}, which has no axis of {count} labels"
+            )
+        layers = _floats(found if found.shape[0] == count else found.transpose(2, 0, 1))
+        if not np.isfinite(layers).all():
+            raise BadResponse(f"answered with {self.mask!r}, in which are numbers that are not finite")
+        return _probabilities(self.mask, layers)
+
+
+def _probabilities(name: str, layers: Floats) -> Floats:
+    within = layers.min() >= -TOLERANCE and layers.max() <= 1 + TOLERANCE
+    if len(layers) == 1:
+        if not within:
+            raise BadResponse(f"answered with {name!r} whose one layer is not from 0 to 1; it must be a probability")
+        return np.clip(layers, 0, 1)
+    if within:
+        return np.clip(layers, 0, 1)
+    grown = np.exp(layers - layers.max(axis=0))
+    return np.asarray(grown / grown.sum(axis=0), np.float32)
+
+
+def _pieces(likely: npt.NDArray[np.uint8], level: int, frame: Frame) -> Iterator[tuple[Box, float, Mask | None]]:
+    """Yield box, mean probability and outline of each connected piece, in pixels of the picture."""
+    wide = _spread(likely, level, frame.width, frame.height)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
+    nearest = cv2.resize(likely, (frame.width, frame.height), interpolation=cv2.INTER_NEAREST)
+    for piece in range(1, count):
+        x, y, width, height = (int(value) for value in stats[piece, :4])
+        box = Box(x, y, x + width, y + height)
+        mask: Mask = np.asarray(pieces)[box.slices] == piece
+        score = float(np.asarray(nearest)[box.slices][mask].mean()) / 255
+        yield box, max(score, level / 255), None if mask.all() else mask
+
+
+def _spread(likely: npt.NDArray[np.uint8], level: int, width: int, height: int) -> npt.NDArray[np.uint8]:
+    """Return 1 for each pixel that belongs: smooth between the middles of cells, and no cell is lost."""
+    down, across = -(-likely.shape[0] // height), -(-likely.shape[1] // width)
+    if down > 1 or across > 1:
+        # Several cells on a pixel: the likeliest counts.
+        likely = np.asarray(cv2.dilate(likely, np.ones((down, across), np.uint8)), np.uint8)
+    smooth = cv2.resize(likely, (width, height), interpolation=cv2.INTER_LINEAR)
+    hard = cv2.resize(likely, (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray((np.asarray(smooth) >= level) | (np.asarray(hard) >= level)).astype(np.uint8)
+
+
+def _floats(tensor: Tensor) -> Floats:
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        return tensor.astype(np.float32)
+
+
+def _rows(name: str, tensor: Floats, columns: int) -> Floats:
+    """Return a table (n, columns) that may lie on its side, and in axes of length 1."""
+    table = tensor
+    while table.ndim > 2 and len(table) == 1:
+        table = table[0]
+    if not table.size and table.ndim <= 2:
+        return np.empty((0, columns), np.float32)
+    if table.ndim == 2 and columns in table.shape:
+        return table if table.shape[1] == columns else table.T
+    raise BadResponse(f"answered with {name!r} of shape {list(tensor.shape)}; it must be [n, {columns}]")
+
+
+def _scores(name: str, tensor: Floats, count: int, classes: int) -> Floats:
+    """Return scores (n, 1), or (n, classes) where each box has one for each."""
+    if tensor.size == count:
+        return tensor.reshape(count, 1)
+    table = _rows(name, tensor, classes)
+    if len(table) != count:
+        raise BadResponse(
+            f"answered with {name!r} of shape {list(tensor.shape)} for {count} boxes and {classes} labels"
+        )
+    return table
+
+
+def _likely(name: str, scores: Floats) -> Floats:
+    if not np.isfinite(scores).all():
+        raise BadResponse(f"answered with scores in {name!r} that are not finite")
+    if scores.size and (scores.min() < -TOLERANCE or scores.max() > 1 + TOLERANCE):
+        raise BadResponse(
+            f"answered with scores from {scores.min():g} to {scores.max():g} in {name!r}; they must be 0 to 1"
+        )
+    return np.clip(scores, 0, 1)
+
+
+def _numbers(name: str, tensor: Floats, table: Floats) -> Floats:
+    if tensor.size != len(table):
+        raise BadResponse(f"answered with {name!r} of shape {list(tensor.shape)} for {len(table)} boxes")
+    return tensor.ravel()
+
+
+def _kinds(name: str, given: npt.NDArray[Any], classes: int) -> npt.NDArray[np.intp]:
+    if given.dtype.kind not in "biuf" or not np.isfinite(given).all() or (given != np.rint(given)).any():
+        raise BadResponse(f"answered with classes in {name!r} that are not whole numbers")
+    if given.size and (given.min() < 0 or given.max() >= classes):
+        wrong = given.min() if given.min() < 0 else given.max()
+        raise BadResponse(
+            f"answered with class {wrong:g} in {name!r}, and there are {classes} labels, from 0; name them all"
+        )
+    return given.astype(np.intp)
+
+
+def _best(xyxy: Floats, score: Floats, kind: npt.NDArray[np.intp], iou: float) -> list[int]:
+    """Return the rows to keep, best first: each removes those of its kind that overlap it by at least `iou`."""
+    left: npt.NDArray[np.intp] = np.argsort(-score, kind="stable")
+    if iou >= 1:
+        return [int(row) for row in left]
+    area, kept = np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1), []
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(int(best))
+        sides = np.minimum(xyxy[best, 2:], xyxy[left, 2:]) - np.maximum(xyxy[best, :2], xyxy[left, :2])
+        shared = np.prod(np.maximum(sides, 0), axis=1)
+        same = (kind[left] == kind[best]) & (shared > 0) & (shared >= iou * (area[best] + area[left] - shared))
+        left = left[~same]
+    return kept

@@ -1,0 +1,163 @@
+"""A model behind the Open Inference Protocol as a localizer: KServe, Triton, OpenVINO Model Server and others."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+
+from velum.errors import BadPlan, Unavailable
+from velum.frame import Frame
+from velum.locate.remote.decode_outputs import Boxes, Format, Maps, Units
+from velum.locate.remote.open_inference import BadResponse, Form, find
+from velum.locate.remote.preprocess import Fill, Layout, Order, Preparation, feed
+from velum.net.client import HttpClient
+from velum.net.policy import ANYWHERE
+from velum.plugins import RuntimeConfig
+from velum.region import Region
+
+LARGEST_BATCH = 64
+"""Pictures in one request at most, whatever the server takes."""
+
+
+class Kserve:
+    """Finds what a served model finds: `kserve(url="http://host:8000/", model="yolo", labels=["face"], boxes="dets")`.
+
+    Each picture is looked at once, as a whole. The protocol does not say what tensors mean: the plan does.
+    """
+
+    def __init__(  # noqa: PLR0913 - options of a plan are flat, and each tensor has a name of its own
+        self,
+        url: str,
+        model: str,
+        labels: tuple[str, ...],
+        host: RuntimeConfig,
+        *,
+        version: str | int | None = None,
+        boxes: str = "",
+        scores: str = "",
+        classes: str = "",
+        format: Format = "xyxy",
+        units: Units = "pixels",
+        mask: str = "",
+        threshold: float = 0.3,
+        iou: float = 0.6,
+        input: str = "",
+        size: tuple[int, ...] = (),
+        layout: Layout | None = None,
+        order: Order = "rgb",
+        fit: Fill = "letterbox",
+        pad: int = 114,
+        mean: float | tuple[float, ...] = 0.0,
+        scale: float | tuple[float, ...] = 1.0,
+        batch: int = 8,
+        binary: bool | None = None,
+    ) -> None:
+        """Ask the server what the model takes and gives.
+
+        `labels` are those of classes 0, 1, ...; what has the label "" is no find. Outputs: either `boxes` and `scores`,
+        and `classes` unless there is a score for each class, or `mask`. Where all are columns of one tensor, its name
+        is given for each: boxes and scores the same is four coordinates and a score for each class, and with classes
+        the same too it is four coordinates, score and class. `format` and `units` say what the coordinates are; they
+        are relative to the input. `mask` holds the class of each pixel, or a score for each class and pixel.
+
+        `input` is needed where the model has several. `size` is [width, height], needed where the model takes any.
+        Pictures go in as `(picture - mean) * scale`, scaled to fit, `pad` right of and below them. `batch` is how many
+        go in one request, where the model takes many. `binary` says whether the server takes tensors in binary, None:
+        what it says itself.
+
+        Raises `BadPlan` for options that do not go together or with the model, `Unavailable` when the server does not
+        answer or does not know the model.
+        """
+        base = _base(url)
+        if mask and (boxes or scores or classes):
+            raise BadPlan("kserve reads either mask or boxes, scores and classes; leave out one or the other")
+        self._reader: Boxes | Maps = (
+            Maps(mask, labels, threshold)
+            if mask
+            else Boxes(boxes, scores, classes, format, units, labels, threshold, iou)
+        )
+        _check(self._reader)
+        self.labels = frozenset(labels) - {""}
+        if not 1 <= batch <= LARGEST_BATCH:
+            raise BadPlan(f"batch of kserve is {batch}; it must be from 1 to {LARGEST_BATCH}")
+        self._where = f"model {model} at {base}"
+        self._facts = {"model": model, "url": base, "protocol": "Open Inference Protocol v2"}
+        self._facts |= {} if version is None else {"version": str(version)}
+        with ExitStack() as stack:
+            peers = host.peers or HttpClient(ANYWHERE)
+            if host.peers is None:
+                stack.callback(peers.close)
+            peers.check(base)
+            try:
+                self._served = find(peers, base, model, self._facts.get("version"), binary=binary)
+            except BadResponse as error:
+                raise Unavailable(f"{self._where} {error}") from error
+            name, form = _one(input, self._served.inputs, "input", self._where)
+            for output in self._reader.tensors:
+                _one(output, self._served.outputs, "output", self._where)
+            self._feed = feed(name, form, Preparation(size, layout, order, fit, pad, mean, scale))
+            if form.datatype == "FP16" and not self._served.binary:
+                raise BadPlan(f"input {name} takes FP16, which JSON does not have; write binary=true if it takes that")
+            most = min(batch, self._served.most or LARGEST_BATCH)
+            self._batch = most if self._feed.batch is None else max(1, self._feed.batch)
+            self._stack = stack.pop_all()
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """Server, model and version, for the report."""
+        return self._facts | {"threshold": f"{self._reader.threshold:g}"}
+
+    def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
+        """Return the regions of each frame, best first. Raises `Unavailable` for any answer that makes no sense."""
+        parts = [frames[i : i + self._batch] for i in range(0, len(frames), self._batch)]
+        try:
+            return [regions for part in parts for regions in self._located(part)]
+        except BadResponse as error:
+            raise Unavailable(f"{self._where} {error}") from error
+
+    def close(self) -> None:
+        """End the connections, unless others share them."""
+        self._stack.close()
+
+    def _located(self, frames: Sequence[Frame]) -> list[list[Region]]:
+        tensor = self._feed.tensor(frames)
+        outputs = self._served.infer({self._feed.name: tensor}, self._reader.tensors)
+        together = 1 if self._feed.batch == 0 else len(tensor)
+        for name, output in outputs.items():
+            if together > 1 and (not output.ndim or len(output) != together):
+                raise BadResponse(f"answered with {name!r} of shape {list(output.shape)} for {together} pictures")
+        return [
+            self._reader.regions(
+                {name: output[i] if together > 1 else output for name, output in outputs.items()},
+                self._feed.look(frame),
+                frame,
+            )
+            for i, frame in enumerate(frames)
+        ]
+
+
+def _base(url: str) -> str:
+    if "?" in url or "#" in url:
+        raise BadPlan("url of kserve has a query or fragment; write http://host:port/ or http://host:port/path/")
+    return url if url.endswith("/") else f"{url}/"
+
+
+def _check(reader: Boxes | Maps) -> None:
+    """Raise `BadPlan` for options that do not go together."""
+    if not any(reader.labels):
+        raise BadPlan("labels of kserve are empty; name the model's classes in their order, such as labels=['face']")
+    if not 0.01 <= reader.threshold <= 1:
+        raise BadPlan(f"threshold of kserve is {reader.threshold}; it must be from 0.01 to 1")
+    if isinstance(reader, Maps):
+        return
+    if not reader.boxes or not reader.scores or reader.classes == reader.boxes != reader.scores:
+        raise BadPlan("kserve needs the names of outputs: boxes and scores, and perhaps classes, or mask alone")
+    if not 0.1 <= reader.iou <= 1:
+        raise BadPlan(f"iou of kserve is {reader.iou}; it must be from 0.1 to 1")
+
+
+def _one(name: str, forms: Mapping[str, Form], what: str, where: str) -> tuple[str, Form]:
+    """Return the input or output of that name, or the only one."""
+    if not name and len(forms) == 1:
+        return next(iter(forms.items()))
+    if name not in forms:
+        raise BadPlan(f"{where} has no {what} {name!r}; it has {', '.join(forms)}")
+    return name, forms[name]

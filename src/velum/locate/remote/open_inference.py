@@ -1,0 +1,247 @@
+"""The Open Inference Protocol, version 2, over HTTP: what a served model takes and gives, and asking it.
+
+The protocol and its binary tensor data extension are those of kserve.github.io/website/docs/concepts/architecture/
+data-plane/v2-protocol; KServe, Triton, OpenVINO Model Server and others speak it.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from velum.net.client import HttpClient, ServerResponse
+
+Tensor = npt.NDArray[Any]
+
+DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {
+        "BOOL": np.dtype(np.bool_),
+        **{f"INT{bits}": np.dtype(f"int{bits}") for bits in (8, 16, 32, 64)},
+        **{f"UINT{bits}": np.dtype(f"uint{bits}") for bits in (8, 16, 32, 64)},
+        **{f"FP{bits}": np.dtype(f"float{bits}") for bits in (16, 32, 64)},
+    }
+)
+"""The protocol's names of element types. BF16 has none in numpy, and BYTES is no number."""
+
+HEAD = "inference-header-content-length"
+"""Header that says where the JSON of a body ends and the tensors begin."""
+
+DEEPEST = 8
+"""Axes that a tensor may have."""
+
+
+class BadResponse(Exception):
+    """The server answered something that cannot be used; the text continues `model x at y ...`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the server says of one input or output: -1 in the shape is an open length."""
+
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model on a server: what it takes and gives. `most` is the largest batch, None where the server does not say."""
+
+    peers: HttpClient
+    place: str
+    inputs: Mapping[str, Form]
+    outputs: Mapping[str, Form]
+    binary: bool
+    most: int | None
+
+    def infer(self, tensors: Mapping[str, Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
+        """Return the wanted outputs for the inputs. Raises `BadResponse`, and `Unavailable` when there is no answer."""
+        body, headers = _request(tensors, wanted, binary=self.binary)
+        answer = self.peers.post_body(f"{self.place}/infer", body, headers)
+        outputs = outputs_of(_good(answer, "infer"), wanted)
+        if missing := [name for name in wanted if name not in outputs]:
+            raise BadResponse(f"answered without output {', '.join(missing)}")
+        return outputs
+
+
+def find(peers: HttpClient, base: str, model: str, version: str | None, *, binary: bool | None) -> ServedModel:
+    """Return what the server at `base`, which ends in a slash, says of a model.
+
+    `binary` None asks the server whether it takes tensors in binary. Raises `BadResponse` for a server that is not
+    ready or does not know the model, and `Unavailable` when there is no answer.
+    """
+    ready = peers.get(f"{base}v2/health/ready")
+    if ready.status not in {200, 404}:
+        raise BadResponse(f"is not ready: its server answered {ready.status}")
+    place = f"{base}v2/models/{quote(model, safe='')}"
+    if version is not None:
+        place += f"/versions/{quote(version, safe='')}"
+    facts = _object(_good(peers.get(place), "metadata").body)
+    return ServedModel(
+        peers,
+        place,
+        dict(_forms(facts, "inputs")),
+        dict(_forms(facts, "outputs")),
+        _binary(peers.get(f"{base}v2")) if binary is None else binary,
+        _most(peers.get(f"{place}/config")),
+    )
+
+
+def _binary(answer: ServerResponse) -> bool:
+    """Tell whether a server says that it takes tensors in binary; one that says nothing of itself does not."""
+    try:
+        extensions = _object(answer.body).get("extensions") if answer.status == 200 else None
+    except BadResponse:
+        return False
+    return isinstance(extensions, list) and "binary_tensor_data" in extensions
+
+
+def _most(answer: ServerResponse) -> int | None:
+    """Return the largest batch that the model's configuration allows, None for a server that has no such thing.
+
+    It is an extension of Triton (docs/protocol/extension_model_configuration).
+    """
+    try:
+        most = _object(answer.body).get("max_batch_size") if answer.status == 200 else None
+    except BadResponse:
+        return None
+    return most if isinstance(most, int) and most > 0 else None
+
+
+def _good(answer: ServerResponse, what: str) -> ServerResponse:
+    if answer.status == 200:
+        return answer
+    try:
+        said = str(_object(answer.body).get("error", ""))
+    except BadResponse:
+        said = ""
+    known = {404: "; check its name and version"} if what == "metadata" else {}
+    why = f": {said[:300]!r}" if said else ""
+    raise BadResponse(f"answered {answer.status} when asked for {what}{why}{known.get(answer.status, '')}")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadResponse(
+            "answered with something that is not JSON; check that the address is that of the server"
+        ) from error
+    if not isinstance(value, dict):
+        raise BadResponse("answered with JSON that is no object")
+    return value
+
+
+def _forms(facts: Mapping[str, Any], key: str) -> Iterator[tuple[str, Form]]:
+    listed = facts.get(key)
+    if not isinstance(listed, list) or not listed:
+        raise BadResponse(f"is described without {key}")
+    for one in listed:
+        if (
+            not isinstance(one, dict)
+            or not isinstance(one.get("name"), str)
+            or not isinstance(one.get("datatype"), str)
+        ):
+            raise BadResponse(f"is described with {key} that lack a name or datatype")
+        yield one["name"], Form(one["datatype"], _shape(one, least=-1))
+
+
+def _shape(one: Mapping[str, Any], least: int = 0) -> tuple[int, ...]:
+    shape = one.get("shape")
+    if not isinstance(shape, list) or len(shape) > DEEPEST or not all(_whole(length, least) for length in shape):
+        raise BadResponse(f"gives {one['name']!r} the shape {str(shape)[:100]}, which is none")
+    return tuple(shape)
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _request(tensors: Mapping[str, Tensor], wanted: Sequence[str], *, binary: bool) -> tuple[bytes, dict[str, str]]:
+    """Return body and headers that ask for the wanted outputs."""
+    inputs, parts = [], []
+    for name, tensor in tensors.items():
+        entry: dict[str, Any] = {"name": name, "shape": list(tensor.shape), "datatype": _datatype(tensor)}
+        if binary:
+            parts.append(np.ascontiguousarray(tensor).tobytes())
+            entry["parameters"] = {"binary_data_size": len(parts[-1])}
+        else:
+            entry["data"] = tensor.ravel().tolist()
+        inputs.append(entry)
+    outputs = [{"name": name, **({"parameters": {"binary_data": True}} if binary else {})} for name in wanted]
+    head = json.dumps({"inputs": inputs, "outputs": outputs}, separators=(",", ":")).encode()
+    if not binary:
+        return head, {"Content-Type": "application/json"}
+    kinds = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
+    return b"".join([head, *parts]), kinds
+
+
+def _datatype(tensor: Tensor) -> str:
+    return next(name for name, dtype in DTYPES.items() if dtype == tensor.dtype)
+
+
+def outputs_of(answer: ServerResponse, wanted: Sequence[str]) -> dict[str, Tensor]:
+    """Return those of the wanted outputs that an answer holds, by name. Raises `BadResponse` for others."""
+    length = answer.headers.get(HEAD)
+    if length is not None and (not re.fullmatch(r"\d{1,12}", length) or int(length) > len(answer.body)):
+        raise BadResponse(f"answered with a JSON part of {length[:20]!r} bytes in a body of {len(answer.body)}")
+    end = len(answer.body) if length is None else int(length)
+    listed = _object(answer.body[:end]).get("outputs")
+    if not isinstance(listed, list):
+        raise BadResponse("answered without outputs")
+    found, rest = {}, answer.body[end:]
+    for one in listed:
+        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+            raise BadResponse("answered with an output that has no name")
+        parameters = one.get("parameters")
+        size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+        if size is not None and (not _whole(size, 0) or size > len(rest)):
+            raise BadResponse(f"answered with {one['name']!r} of {size!r} bytes, of which {len(rest)} are there")
+        data = None if size is None else rest[:size]
+        rest = rest[size or 0 :]
+        if one["name"] in wanted:
+            found[one["name"]] = _tensor(one, data)
+    return found
+
+
+def _tensor(one: Mapping[str, Any], data: bytes | None) -> Tensor:
+    name, datatype, shape = one["name"], one.get("datatype"), _shape(one)
+    if not isinstance(datatype, str) or (datatype not in DTYPES and datatype != "BF16"):
+        raise BadResponse(f"answered with {name!r} of datatype {datatype!r}; it must be a number")
+    if data is not None:
+        flat = _from_bytes(name, datatype, data)
+    else:
+        flat = _from_json(name, DTYPES.get(datatype, DTYPES["FP32"]), one.get("data"))
+    if flat.size != math.prod(shape):
+        raise BadResponse(f"answered with {name!r} of {flat.size} numbers, which are not those of shape {list(shape)}")
+    return flat.reshape(shape)
+
+
+def _from_bytes(name: str, datatype: str, data: bytes) -> Tensor:
+    dtype = np.dtype("<u2") if datatype == "BF16" else DTYPES[datatype]
+    if len(data) % dtype.itemsize:
+        raise BadResponse(f"answered with {name!r} of {len(data)} bytes, which are not whole numbers of {datatype}")
+    flat: Tensor = np.frombuffer(data, dtype)
+    # The upper half of a 32-bit number.
+    return (flat.astype("<u4") << 16).view("<f4") if datatype == "BF16" else flat
+
+
+def _from_json(name: str, dtype: np.dtype[Any], data: Any) -> Tensor:
+    """Return numbers of a list, which may be nested as the shape is."""
+    try:
+        found = np.asarray(data)
+    except ValueError as error:
+        raise BadResponse(f"answered with {name!r} in lists of different lengths") from error
+    kinds = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}[dtype.kind]
+    if found.ndim == 0 or (found.dtype.kind not in kinds and found.size):
+        raise BadResponse(f"answered with {name!r} whose data are not a list of {dtype}")
+    if dtype.kind in "iu" and found.size and (found.min() < np.iinfo(dtype).min or found.max() > np.iinfo(dtype).max):
+        raise BadResponse(f"answered with {name!r} whose data do not fit {dtype}")
+    with np.errstate(over="ignore"):  # what becomes infinite is told where it matters
+        return found.astype(dtype).ravel()

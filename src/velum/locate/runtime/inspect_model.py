@@ -1,0 +1,85 @@
+"""What OpenVINO sees in a file of weights without compiling it, and that file as OpenVINO's own format."""
+
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from velum.errors import BadInput
+from velum.locate.output_formats import Signature
+
+_CONVERSION = ("framework", "reverse_input_channels", "mean_values", "scale_values")
+"""What the converter of OpenVINO noted in the files that it made, and what of it matters here."""
+
+_DETECTION = ("background_label_id", "num_classes")
+
+
+def signature(path: Path) -> Signature:
+    """Return the names and shapes of a network's inputs and outputs, and what its file says of itself.
+
+    The metadata holds the properties of an ONNX file, or of an IR made by a trainer, under their own names; what the
+    converter was told as `conversion.framework`, `conversion.mean_values` and so on; and of a DetectionOutput
+    operation `detection.background_label_id` and, where it is stated, `detection.num_classes`. Raises `BadInput` when
+    OpenVINO cannot read the file.
+    """
+    model = _read(path)
+    return Signature(
+        {_name(one, n): _shape(one) for n, one in enumerate(model.inputs)},
+        {_name(one, n): _shape(one) for n, one in enumerate(model.outputs)},
+        _metadata(model),
+    )
+
+
+def to_ir(path: Path, target: Path) -> None:
+    """Write the network of any format that OpenVINO reads to `target`, an .xml file, and the .bin file next to it.
+
+    Raises `BadInput` when OpenVINO cannot read it, or cannot write what it read.
+    """
+    save(_read(path), target)
+
+
+def save(model: ov.Model, target: Path) -> None:
+    """Write a network to `target`, an .xml file, and the .bin file next to it, in full precision."""
+    try:
+        ov.save_model(model, target, compress_to_fp16=False)
+    except RuntimeError as error:
+        raise BadInput(f"{target.stem} cannot be written as OpenVINO IR: {_reason(error)}") from error
+
+
+def _read(path: Path) -> ov.Model:
+    try:
+        return ov.Core().read_model(path)
+    except RuntimeError as error:
+        raise BadInput(
+            f"{path} cannot be read by OpenVINO: {_reason(error)}; it must be a whole model as ONNX, OpenVINO IR, "
+            "TensorFlow (frozen or SavedModel), TensorFlow Lite or Paddle: export it again"
+        ) from error
+
+
+def _metadata(model: ov.Model) -> dict[str, str]:
+    said = {key: values for key, values in model.get_rt_info().items() if hasattr(values, "items")}
+    found = {str(k): str(v.value) for group in ("model_info", "framework") for k, v in said.get(group, {}).items()}
+    conversion = dict(said.get("conversion_parameters", {}).items())
+    told = {key: str(conversion[key].value) for key in _CONVERSION if key in conversion}
+    found |= {f"conversion.{key}": text for key, text in told.items() if text.strip("()[]{} ")}
+    for operation in model.get_ops():
+        if operation.get_type_name() == "DetectionOutput":
+            facts = operation.get_attributes()
+            found |= {f"detection.{key}": str(facts[key]) for key in _DETECTION if key in facts}
+    return found
+
+
+def _name(tensor: Any, index: int) -> str:
+    return str(tensor.get_any_name()) if tensor.get_names() else str(index)
+
+
+def _shape(tensor: Any) -> tuple[int | None, ...]:
+    shape = tensor.partial_shape
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(int(size.get_length()) if size.is_static else None for size in shape)
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if not line.startswith(("Exception from", "Check "))), type(error).__name__)

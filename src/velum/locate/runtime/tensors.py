@@ -1,0 +1,29 @@
+"""What goes into a network and what comes out of it, the same whatever library runs it."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from velum.errors import PluginFault
+from velum.frame import Rgb
+from velum.locate.output_formats import Floats, Input, Tensors
+
+
+def prepared(rgb: Rgb, form: Input) -> Floats:
+    """Return a picture (height, width, 3) as a network of that form takes it: (1, 3, height, width), or NHWC."""
+    channels = range(3) if form.order == "rgb" else range(2, -1, -1)
+    planes = np.empty((1, 3, *rgb.shape[:2]), np.float32)
+    for plane, channel in zip(planes[0], channels, strict=True):
+        np.subtract(rgb[..., channel], np.float32(form.mean[channel]), out=plane)
+        if form.scale[channel] != 1:
+            np.multiply(plane, np.float32(form.scale[channel]), out=plane)
+    return planes if form.layout == "nchw" else np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+
+
+def checked(outputs: dict[str, npt.NDArray[Any]]) -> Tensors:
+    """Return the outputs. Raises `PluginFault` when one holds values that are no numbers."""
+    for name, values in outputs.items():
+        if not np.isfinite(values.sum(dtype=np.float64)):
+            raise PluginFault(f"output {name} of the network holds values that are no numbers; use precision f32")
+    return outputs

@@ -1,0 +1,132 @@
+"""Which parts of a picture a network looks at, and which sizes of objects each look is trusted with.
+
+A picture is looked at in passes, each a fourth of the size of the one before. A pass that is larger than one look may
+be is cut into tiles, which overlap, so that an object up to the overlap lies whole in some tile; larger ones are seen
+whole in a later pass, where they are small. Passes end with a picture of at most `LAST` pixels. All passes after the
+first together cost a fifteenth of it. They also find what grain, dither or a too large scale hide from the first.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+from velum.locate.letterbox import Letterbox, fit, up_to
+from velum.locate.output_formats import Family, Input
+from velum.region import Box
+
+SHRINK = 4
+"""How much smaller each pass is than the one before."""
+
+LAST = 256
+"""Longer side of the picture in the last pass, in pixels of the input."""
+
+OVERLAP = 96
+"""Pixels of the input that neighbouring tiles share. The next pass sees an object of this size at a fourth of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One look. `inner` says which of its edges (left, top, right, bottom) cut through the picture."""
+
+    fit: Letterbox
+    inner: tuple[bool, bool, bool, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class TilePass:
+    """All looks at one scale. Objects outside `smallest` to `largest`, in pixels of the input, are for other passes.
+
+    `smallest` bounds the shorter side, `largest` the longer.
+    """
+
+    tiles: tuple[Tile, ...]
+    smallest: float
+    largest: float
+
+
+@lru_cache(maxsize=64)
+def passes(width: int, height: int, scale: float, area: int, family: Family, form: Input) -> tuple[TilePass, ...]:
+    """Return the passes over a picture of `width` x `height` pixels that is first looked at in `scale`.
+
+    `area` is how many pixels of input one look may have. Where the network takes one size only, that is its tile.
+    """
+    found: list[TilePass] = []
+    while True:
+        tiles = _tiles(width, height, scale, area, form)
+        last = len(tiles) == 1 and max(width, height) * scale <= LAST
+        smallest = family.smallest_side if found else 0.0
+        found.append(TilePass(tiles, smallest, math.inf if last else family.largest_side))
+        if last:
+            return tuple(found)
+        scale /= SHRINK
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Tiles along one side: they begin at `starts` and are `length` long, in pixels of the input."""
+
+    starts: tuple[int, ...]
+    length: int
+
+    @classmethod
+    def cut(cls, whole: int, length: int, count: int) -> "_Axis":
+        """Return `count` tiles of `length`, spread evenly over `whole`."""
+        if count == 1:
+            return cls((0,), min(length, whole))
+        return cls(tuple((whole - length) * i // (count - 1) for i in range(count)), length)
+
+    def spans(self, side: int, scale: float) -> list[tuple[int, int]]:
+        """Return where the tiles lie in a picture whose side is `side` pixels, rounded outwards."""
+        if len(self.starts) == 1:
+            return [(0, side)]
+        ends = [start + self.length for start in self.starts]
+        return [
+            (math.floor(a / scale), min(side, math.ceil(b / scale))) for a, b in zip(self.starts, ends, strict=True)
+        ]
+
+
+def _tiles(width: int, height: int, scale: float, area: int, form: Input) -> tuple[Tile, ...]:
+    whole_wh = math.ceil(width * scale), math.ceil(height * scale)
+    across, down = _fixed(whole_wh, form.size_wh) if form.size_wh else _free(whole_wh, area, form.stride)
+    size = across.length, down.length
+    return tuple(
+        Tile(fit(Box(x0, y0, x1, y1), size, form), (x0 > 0, y0 > 0, x1 < width, y1 < height))
+        for y0, y1 in down.spans(height, scale)
+        for x0, x1 in across.spans(width, scale)
+    )
+
+
+def _fixed(whole_wh: tuple[int, int], size_wh: tuple[int, int]) -> tuple[_Axis, _Axis]:
+    """Return the fewest tiles of one size that cover the whole."""
+    counts = []
+    for whole, size in zip(whole_wh, size_wh, strict=True):
+        overlap = min(OVERLAP, size // 2)
+        counts.append(1 if whole <= size else math.ceil((whole - overlap) / (size - overlap)))
+    across, down = map(_Axis.cut, whole_wh, size_wh, counts)
+    return across, down
+
+
+def _free(whole_wh: tuple[int, int], area: int, stride: int) -> tuple[_Axis, _Axis]:
+    """Return the tiles of at most `area` pixels that cost least: fewest pixels in all, then fewest tiles.
+
+    Tiles of which more than half is overlap are for pictures that cannot be cut otherwise.
+    """
+    choices = [
+        (short, nx * ny * width * height, nx * ny, nx, ny, width, height)
+        for nx, width in _lengths(whole_wh[0], stride)
+        for ny, height in _lengths(whole_wh[1], stride)
+        for short in [(nx > 1 and width < 2 * OVERLAP) or (ny > 1 and height < 2 * OVERLAP)]
+        if width * height <= area
+    ]
+    _, _, _, nx, ny, width, height = min(choices)
+    return _Axis.cut(whole_wh[0], width, nx), _Axis.cut(whole_wh[1], height, ny)
+
+
+def _lengths(whole: int, stride: int) -> list[tuple[int, int]]:
+    """Return the numbers of overlapping tiles that a side can be cut into, each with the length of a tile."""
+    found = [(1, up_to(whole, stride))]
+    for count in range(2, 2 + whole // OVERLAP):
+        length = up_to((whole + (count - 1) * OVERLAP) / count, stride)
+        if length < found[-1][1]:
+            found.append((count, length))
+    return found

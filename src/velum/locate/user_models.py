@@ -1,0 +1,173 @@
+"""The user's own models: a folder with a catalogue, and with the files of each model under their hash.
+
+    models.toml              the catalogue, see `velum.locate.catalog_toml`
+    0123456789abcdef/        named by the hash of what is in it
+        model.xml  model.bin
+    .lock
+
+A model appears in it whole and verified, or not at all. Two processes may add and remove at the same time.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from velum.errors import BadInput, BadPlan, OutputFailed
+from velum.locate.catalog_toml import write_models
+from velum.locate.import_model import ImportedModel
+from velum.locate.model_files import files_of
+from velum.locate.registry import FILE, added, catalog, folder
+from velum.locate.runtime.inspect_model import signature, to_ir
+from velum.locate.trial import check_runs
+from velum.locate.weights.asset import File, Model, UserStoreFile
+from velum.plugins import RuntimeConfig
+
+LOCK_SECONDS = 60
+"""How long to wait for another process that changes the store."""
+
+
+def put(offer: ImportedModel, host: RuntimeConfig, *, replace: bool = False) -> Model:
+    """Copy the files of an offer into the store, and return the model that it is from now on.
+
+    A SavedModel is stored as OpenVINO IR. Raises `BadPlan` when the name is taken and `replace` is False, `BadInput`
+    when OpenVINO cannot read the copy, `OutputFailed` when the store cannot be written.
+    """
+    with _changing(host) as store:
+        known = dict(added(host))
+        if offer.name in catalog(host) and not replace:
+            whose = "you added" if offer.name in known else "velum ships"
+            raise BadPlan(
+                f"there is a model {offer.name!r} already, which {whose}; choose another --name, or --replace"
+            )
+        model = _model(offer, _moved_in(offer, store))
+        _write(store, {**known, model.name: model})
+        return model
+
+
+def remove(name: str, host: RuntimeConfig) -> None:
+    """Take a model out of the store, with its files. Raises `BadPlan` when the user added none of that name."""
+    with _changing(host) as store:
+        known = dict(added(host))
+        if name not in known:
+            shipped = f"; {name} is shipped with velum and cannot be removed" if name in catalog() else ""
+            raise BadPlan(f"you added no model {name!r}; added are {', '.join(sorted(known)) or 'none'}{shipped}")
+        del known[name]
+        _write(store, known)
+
+
+@contextmanager
+def _changing(host: RuntimeConfig) -> Iterator[Path]:
+    """Yield the store's folder, to this process alone."""
+    store = folder(host)
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with FileLock(store / ".lock", timeout=LOCK_SECONDS):
+            yield store
+    except Timeout as error:
+        raise OutputFailed(
+            f"another process has been changing {store} for {LOCK_SECONDS} s; end it or wait, then try again"
+        ) from error
+    except OSError as error:
+        if isinstance(error, OutputFailed):
+            raise
+        raise OutputFailed(
+            f"models cannot be stored in {store}: {error.strerror or error}; make room, or choose another folder "
+            "with VELUM_MODELS"
+        ) from error
+
+
+def _moved_in(offer: ImportedModel, store: Path) -> tuple[File, ...]:
+    """Copy the files of the offer into a folder of their own and return them, pinned, the main one first."""
+    with tempfile.TemporaryDirectory(dir=store, prefix=".part-") as room:
+        main = _copied(files_of(offer.path), Path(room))
+        _check(main, offer)
+        paths = files_of(main)
+        hashes = [_sha256(path) for path in paths]
+        key = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
+        target = store / key
+        target.mkdir(exist_ok=True)
+        for path in paths:
+            path.replace(target / path.name)
+    return tuple(
+        File(
+            file=path.name,
+            size=(target / path.name).stat().st_size,
+            sha256=sha256,
+            sources=(UserStoreFile(f"{key}/{path.name}"),),
+        )
+        for path, sha256 in zip(paths, hashes, strict=True)
+    )
+
+
+def _check(main: Path, offer: ImportedModel) -> None:
+    """Read the copy, which lacks weights that lie in further files that only its format knows, and run it once."""
+    try:
+        seen = signature(main)
+    except BadInput as error:
+        raise BadInput(f"{offer.path} can be read only where it lies; save it as one file, weights included") from error
+    check_runs(main, offer, seen)
+
+
+def _copied(files: tuple[Path, ...], room: Path) -> Path:
+    main = room / f"model{files[0].suffix.lower()}"
+    if files[0].is_dir():
+        main = main.with_suffix(".xml")
+        to_ir(files[0], main)
+        return main
+    for file in files:
+        shutil.copyfile(file, main.with_suffix(file.suffix.lower()))
+    return main
+
+
+def _model(offer: ImportedModel, files: tuple[File, ...]) -> Model:
+    main, parts = files[0], files[1:]
+    return Model(
+        name=offer.name,
+        file=main.file,
+        size=main.size,
+        sha256=main.sha256,
+        sources=main.sources,
+        parts=parts,
+        licence=offer.licence,
+        family=offer.family,
+        labels=offer.labels,
+        threshold=offer.threshold,
+        input=offer.input,
+        good_for=f"added by you from {offer.origin}",
+        not_for="not known",
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        os.fsync(stream.fileno())
+    return digest
+
+
+def _write(store: Path, models: Mapping[str, Model]) -> None:
+    """Replace the catalogue in one step, then free what no model needs any more."""
+    text = "# Written by 'velum models add' and 'velum models remove'.\n\n" + write_models(models.values())
+    temporary = store / f".{FILE}.part"
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(store / FILE)
+    used = {
+        source.path.partition("/")[0]
+        for m in models.values()
+        for source in m.sources
+        if isinstance(source, UserStoreFile)
+    }
+    for entry in store.iterdir():
+        stale = entry.name.startswith(".part-") or (re.fullmatch("[0-9a-f]{16}", entry.name) and entry.name not in used)
+        if entry.is_dir() and stale:
+            shutil.rmtree(entry, ignore_errors=True)

@@ -1,0 +1,129 @@
+"""What the catalogue consists of: files that velum uses but does not ship, and where they can be had."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A file inside a wheel of a package index. Nothing of the wheel is run or installed."""
+
+    wheel: str
+    """File name of the wheel: it says project, version and tags."""
+    size: int
+    """Size of the wheel in bytes."""
+    sha256: str
+    member: str
+    """Path of the file in the wheel, and so in a place where the project is installed."""
+
+    @property
+    def project(self) -> str:
+        """Name of the project, as indexes spell it."""
+        return re.sub(r"[-_.]+", "-", self.wheel.split("-")[0]).lower()
+
+    @property
+    def version(self) -> str:
+        """Version of the project."""
+        return self.wheel.split("-")[1]
+
+    @property
+    def tags(self) -> tuple[str, str, tuple[str, ...]]:
+        """The tags for Python, ABI and platforms, such as `("cp311", "cp311", ("manylinux2014_x86_64",))`."""
+        python, abi, platforms = self.wheel.removesuffix(".whl").split("-")[2:]
+        return python, abi, tuple(platforms.split("."))
+
+    @property
+    def digest(self) -> tuple[str, str]:
+        """Name of the hash, and its value in hexadecimal."""
+        return "sha256", self.sha256
+
+    def __str__(self) -> str:
+        return f"{self.member} in {self.wheel}"
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """A file at an https address."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
+class UserStoreFile:
+    """A file in the user's own store: put there by `velum models add`, to be had nowhere else."""
+
+    path: str
+    """Path in the store's folder."""
+
+    def __str__(self) -> str:
+        return f"added: {self.path}"
+
+
+Source = Wheel | Web | UserStoreFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file that is pinned by its size and one hash."""
+
+    file: str
+    """Name of the file, without folder."""
+    size: int
+    """Size in bytes."""
+    sha256: str = ""
+    """Empty where only the other hash has been published."""
+    sha384: str = ""
+    sources: tuple[Source, ...]
+    """Where the file can be had, best first."""
+
+    @property
+    def digest(self) -> tuple[str, str]:
+        """Name of the hash, and its value in hexadecimal."""
+        return ("sha256", self.sha256) if self.sha256 else ("sha384", self.sha384)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset(File):
+    """A file that velum uses but does not ship, with the further files that it cannot be read without."""
+
+    name: str
+    licence: str
+    parts: tuple[File, ...] = ()
+    """They lie next to the file and have its name up to the suffix: `.bin` to `.xml`, `.pdiparams` to `.pdmodel`."""
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """The file and its parts."""
+        return (self, *self.parts)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files together."""
+        return sum(one.size for one in self.files)
+
+    @property
+    def fingerprint(self) -> str:
+        """The hashes of all files, as `sha256:...`, joined by `+`: what a report names a model by."""
+        return "+".join(":".join(one.digest) for one in self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model(Asset):
+    """The weights of a network, and how to use them."""
+
+    family: str
+    """Name of the output layout, see `velum.locate.output_formats`."""
+    labels: tuple[str, ...]
+    """What the network's classes are, in its own order; empty where a class is not a thing, as background is not."""
+    threshold: float
+    """Score from which a find counts when the plan does not say; low, as a miss is worse than a false find."""
+    input: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    """Fields of the family's `Input` that differ for this model."""
+    good_for: str
+    not_for: str

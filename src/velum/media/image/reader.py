@@ -1,0 +1,214 @@
+"""Reading still and animated images: the bytes once, the pixels as stored, nothing half-decoded.
+
+Errors of Pillow, OpenCV and pillow-heif while reading are translated by `decode_errors`.
+"""
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Generator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
+
+from velum.errors import BadInput
+from velum.frame import Frame, Orientation, Plane, Role
+from velum.limits import Limits
+from velum.media.formats import format_of
+from velum.media.image import cv_decode, sixteen_bit
+from velum.media.image.decode_cost import scans_of
+from velum.media.image.decode_errors import translated
+from velum.media.image.info import ImageInfo, ImagePage
+from velum.media.image.palette import Indexed
+from velum.media.image.png_repair import is_whole
+from velum.media.image.probe import look_at, opened, page_of
+from velum.media.image.repair import readable, refuse_raw, with_end
+from velum.media.image.strip_metadata import bare
+from velum.media.projection import projection
+from velum.media.sources import BytesSource
+
+_BAND_BYTES = 1 << 22
+_SENT_ON = {"BMP", "JPEG", "PNG", "WEBP"}
+
+
+class ImageReader:
+    """One source. Use it in a `with` block; `frames()` may be called again and starts anew."""
+
+    def __init__(self, source: Path, data: bytes, limits: Limits, *, sha256: str | None = None) -> None:
+        self._limits, self._source = limits, source
+        self.sha256 = sha256
+        """SHA-256 of the very bytes that are decoded, in hexadecimal; None where nobody asks for it."""
+        refuse_raw(data, source)
+        self._format = format_of(data, str(source))
+        with translated(source, data, self._format):
+            whole = readable(data, self._format, source)
+        self._data, self._profile = whole.data, whole.profile
+        with translated(source, self._data, self._format), self._open() as image:
+            self._check_size(image)
+            if self._format == "JPEG":
+                limits.check("scans", scans_of(self._data, limits.scans), str(source))
+            self._data, notes = with_end(self._data, self._format, source)
+            pictures = int(getattr(image, "n_frames", 1))
+            frames = 1 if self._format == "HEIF" else pictures
+            limits.check("frames", frames, str(source))
+            limits.check("image_pixels", image.width * image.height * frames, str(source))
+            look = look_at(image, self._data, self._format, frames, source, self._profile)
+            look = replace(
+                look, further=pictures - frames, notes=(*look.notes, *whole.notes, *notes),
+                projection=projection(whole.xmp or _bytes_of(image.info.get("xmp"))),
+            )  # fmt: skip
+            width, height = Orientation.from_exif(look.orientation).stored_size(*image.size)
+        self.info = ImageInfo(self._format, width, height, frames, source, look)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._data = b""
+
+    def frames(self) -> Generator[Frame, None, None]:
+        """Yield every frame, page or picture in order. `time` is that of animations.
+
+        Raises `BadInput` when a frame is damaged and `LimitExceeded` when it is too large.
+        """
+        with translated(self._source, self._data, self._format):
+            image = self._open()
+        with image:
+            time = Fraction(0)
+            for index in range(self.info.frames):
+                with translated(self._source, self._data, self._format):
+                    plane, page = self._decode(image, index)
+                    if self.info.frames == 1:
+                        image.close()
+                self.info.look.pages[index] = page
+                animated = self.info.look.animated
+                orientation = Orientation.from_exif(self.info.look.orientation)
+                yield Frame.of(
+                    plane, index=index, time=time if animated else None, orientation=orientation,
+                    encoded=bare(self._data, self._format) if self._is_plain(page, image) else None,
+                )  # fmt: skip
+                time += Fraction(page.duration_ms).limit_denominator(1000) / 1000
+                del plane
+
+    def _open(self) -> ImageFile.ImageFile:
+        return opened(self._format, self._data)
+
+    def _check_size(self, image: Image.Image) -> None:
+        self._limits.check("pixels", image.width * image.height, str(self._source))
+
+    def _is_plain(self, page: ImagePage, image: Image.Image) -> bool:
+        """Tell whether anyone who opens the file sees this picture, upright and in 8 bits, and nothing else."""
+        return (
+            self.info.frames == 1
+            and self._format in _SENT_ON
+            and self.info.look.orientation == 1
+            and page.role in {Role.GREY, Role.RGB}
+            and page.bits == 8
+            and not page.bilevel
+            and page.palette is None
+            and "mp" not in image.info  # more pictures behind the first one of a JPEG (CIPA DC-007)
+        )
+
+    def _decode(self, image: ImageFile.ImageFile, index: int) -> tuple[Plane, ImagePage]:
+        # HEIF opens at its primary picture, which need not be the first.
+        if self.info.frames > 1:
+            image.seek(index)
+        self._check_size(image)
+        page, mode = page_of(image, self._data, self._source, animated=self.info.look.animated, profile=self._profile)
+        pixels = cv_decode.decoded(image, self._data, mode) if self.info.frames == 1 else None
+        if pixels is not None:
+            return Plane(pixels, page.role), page
+        image.load()
+        page = replace(page, duration_ms=float(image.info.get("duration", 0)))
+        if mode.endswith(";deep"):
+            size = image.size
+            image.im = None  # type: ignore[assignment]  # its 8-bit pixels have served: the file is whole
+            return Plane(self._decode_deep(index, size, page), page.role, bits=16), page
+        if page.palette is not None:
+            indices = samples(image)
+            return Indexed(page.palette.expand(indices), page.role, indices=indices), page
+        stored = image if image.mode == mode else image.convert(mode)
+        return Plane(samples(stored), page.role, bits=page.bits), page
+
+    def _decode_deep(self, index: int, size: tuple[int, int], page: ImagePage) -> sixteen_bit.Deep:
+        if self._format == "HEIF":
+            return sixteen_bit.decode_heif(self._data, size, page.role, page.depth or 16)
+        if self._format == "PNG" and not is_whole(self._data):
+            raise BadInput(f"cannot read {self._source}: it is damaged or truncated; copy the file again")
+        return sixteen_bit.decode(self._data, index, size, page.role, page.depth or 16)
+
+
+def read(source: Path, limits: Limits) -> ImageReader:
+    """Open an image file.
+
+    Raises `BadInput` when it is missing, empty, damaged, no image or of a kind that cannot be kept as it is,
+    `LimitExceeded` when it is too large, and `Unavailable` for HEIF without the extra.
+    """
+    data = _bytes(source, limits)
+    return ImageReader(source, data, limits, sha256=hashlib.sha256(data).hexdigest())
+
+
+def held(source: BytesSource, limits: Limits) -> ImageReader:
+    """Open an image file that is in memory. Raises as `read` does."""
+    if not source.data:
+        raise BadInput(f"cannot read {source}: it is empty")
+    limits.check("bytes", len(source.data), str(source))
+    return ImageReader(Path(source.name), source.data, limits, sha256=hashlib.sha256(source.data).hexdigest())
+
+
+def samples(image: Image.Image) -> npt.NDArray[Any]:
+    """Return a writable array of the image's samples; a bilevel image has 0 and 255.
+
+    Copied in bands: `np.array(image)` would hold the picture two times more while it works.
+    """
+    width, height = image.size
+    probe = np.asarray(image.crop((0, 0, 1, 1)))
+    bilevel = probe.dtype == bool
+    kind = np.uint16 if probe.dtype.itemsize == 2 else np.uint8
+    pixels = np.empty((height, width, *probe.shape[2:]), kind)
+    rows = max(1, _BAND_BYTES // (width * 4))
+    for top in range(0, height, rows):
+        band = np.asarray(image.crop((0, top, width, min(top + rows, height))))
+        pixels[top : top + rows] = np.where(band, 255, 0) if bilevel else band
+    return pixels
+
+
+def _bytes_of(xmp: Any) -> bytes:
+    return xmp.encode() if isinstance(xmp, str) else xmp if isinstance(xmp, bytes) else b""
+
+
+def _bytes(source: Path, limits: Limits) -> bytes:
+    try:
+        # Not blocking: a pipe without a writer would otherwise hang here before it can be refused.
+        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            data = _contents(descriptor, source, limits)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError as error:
+        raise BadInput(f"cannot read {source}: there is no such file") from error
+    except OSError as error:
+        raise BadInput(f"cannot read {source}: {error.strerror or error}") from error
+    limits.check("bytes", len(data), str(source))
+    if not data:
+        raise BadInput(f"cannot read {source}: the file is empty")
+    return data
+
+
+def _contents(descriptor: int, source: Path, limits: Limits) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a file"
+        raise BadInput(f"cannot read {source}: it is {kind}; give an image file")
+    limits.check("bytes", status.st_size, str(source))
+    with io.FileIO(descriptor, closefd=False) as file:
+        return file.read() or b""

@@ -1,0 +1,93 @@
+"""Pictures in memory: any image in, plain 8-bit RGB out, upright and without metadata, as programs exchange them.
+
+Errors of Pillow while encoding are translated here.
+"""
+
+import io
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from PIL import Image
+
+from velum.errors import BadInput, BadPlan, OutputFailed
+from velum.frame import Frame, Plane, Rgb, Role
+from velum.limits import Limits
+from velum.media.image import encode_options
+from velum.media.image.fast_png import encode_png
+from velum.media.image.info import ImageFormat, ImageInfo, ImagePage, Jpeg
+from velum.media.image.reader import ImageReader
+from velum.media.image.subprocess_reader import IsolatedReader
+from velum.plan import Plan
+
+PlainFormat = Literal["PNG", "JPEG"]
+"""What a picture in memory is encoded as."""
+
+_NAME = Path("the picture")
+_LARGEST_JPEG = 65_500
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rgb8Image:
+    """A picture that was read: its frame is upright 8-bit RGB. `jpeg` says how a JPEG was coded."""
+
+    frame: Frame
+    format: str
+    jpeg: Jpeg | None = None
+
+
+def read_plain(data: bytes, limits: Limits) -> Rgb8Image:
+    """Return the picture in an image file's bytes; the first one, where there are several. Alpha is ignored.
+
+    Raises `BadInput` when it is empty, damaged, no image or of a kind that velum does not read, `LimitExceeded` when it
+    is too large, and `Unavailable` for HEIF without the extra.
+    """
+    if not data:
+        raise BadInput(f"cannot read {_NAME}: it is empty")
+    limits.check("bytes", len(data), str(_NAME))
+    with ImageReader(_NAME, data, limits) as reader:
+        return plain_of(reader)
+
+
+def plain_of(reader: ImageReader | IsolatedReader) -> Rgb8Image:
+    """Return the picture of an opened image, as `read_plain` does. Raises as that does for its pixels."""
+    with closing(reader.frames()) as frames:
+        frame, look = next(frames), reader.info.look
+        if frame.planes[0].role != Role.RGB or frame.planes[0].bits != 8 or look.orientation != 1:
+            upright = Plane(frame.rgb(frame.width, frame.height), Role.RGB)
+            frame = Frame.of(upright, encoded=frame.encoded)
+        return Rgb8Image(replace(frame, time=None), reader.info.format, look.jpeg)
+
+
+def write_plain(pixels: Rgb, format: PlainFormat, quality: int | None, like: Jpeg | None) -> tuple[bytes, str]:
+    """Return the file of `pixels`, and in words how they were encoded.
+
+    A JPEG is coded like the JPEG `like` where there is one: with its chroma sampling, and with its tables if no
+    `quality` from 1 to 100 is given. Raises `BadPlan` for another format or quality, and for pixels that JPEG cannot
+    hold.
+    """
+    if format not in get_args(PlainFormat):
+        raise BadPlan(f"format is {format!r}; a picture in memory becomes one of {', '.join(get_args(PlainFormat))}")
+    if format == "PNG":
+        return encode_png(pixels), "lossless"
+    return _jpeg(pixels, Plan(quality=quality), like)
+
+
+def _jpeg(pixels: Rgb, plan: Plan, like: Jpeg | None) -> tuple[bytes, str]:
+    height, width = pixels.shape[:2]
+    if max(width, height) > _LARGEST_JPEG:
+        raise BadPlan(f"JPEG is at most {_LARGEST_JPEG:,} pixels wide and high, not {width} x {height}; choose PNG")
+    # Several scans would take three times as long, for a picture that looks the same.
+    coding = None if like is None else replace(like, progressive=False)
+    page = ImagePage(Role.RGB)
+    recipe = encode_options.recipe(
+        "JPEG", ImageInfo("JPEG", width, height, 1, _NAME, ImageFormat(page, jpeg=coding)), plan
+    )
+    file = io.BytesIO()
+    try:
+        image = Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", 0, 1)
+        image.save(file, "JPEG", **encode_options.page_options(recipe, page, plan))
+    except (OSError, ValueError, MemoryError) as error:
+        raise OutputFailed(f"cannot encode {_NAME} as JPEG: {error}") from error
+    return file.getvalue(), recipe.encoding

@@ -1,0 +1,193 @@
+"""What lies in a file beside the pictures that it shows: previews, further pictures, metadata, sound.
+
+Errors of Pillow while looking for it are taken for an answer: what it cannot open, others cannot either.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, Self
+
+from PIL import Image
+from PIL.ExifTags import IFD, TAGS, Base
+
+from velum.errors import BadInput
+from velum.limits import Limits
+from velum.media.formats import VIDEO_HEAD_BYTES, format_of, video_format_of
+from velum.media.image import exif_tags
+from velum.media.image.probe import opened
+from velum.media.inventory import Surplus, image_surplus, video_surplus
+from velum.media.projection import is_projection_alone
+from velum.media.video.coded_surplus import coded_surplus
+from velum.media.video.side_streams import streams
+
+Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream", "rest"]
+
+SMALLEST = 8
+"""Pixels of a side from which on what looks like a picture is taken for one."""
+
+_SKIPPED = {b"uuid", b"free", b"skip", b"jumb"}
+MOST_SKIPPED = 64 << 20
+"""Boxes of an MP4 that players skip, and how much of one is looked through."""
+
+_APP11 = 0xEB
+_FILL = b"\0"
+"""Something before the boxes: what begins a file is the file itself."""
+
+_TEXTS = ("comment", "xmp", "XML:com.adobe.xmp", "photoshop", "iptc", "Description", "Comment", "Title", "Author")
+_OF_DIRECTORIES = {Base.ExifOffset, Base.GPSInfo, Base.Orientation, 40965}
+_HARMLESS = {
+    Base.XResolution, Base.YResolution, Base.ResolutionUnit, Base.YCbCrPositioning, Base.ExifVersion,
+    Base.ComponentsConfiguration, Base.FlashPixVersion, Base.ColorSpace, Base.ExifImageWidth, Base.ExifImageHeight,
+}  # fmt: skip
+"""Tags that say how samples are stored."""
+
+_OF_TIFF = {*range(254, 348), *range(529, 533), Base.InterColorProfile, 52545}
+"""Tags that a TIFF itself is made of, and those of its colour profile and its Content Credentials (C2PA). Those among
+them that tell of people are named in `_TELLING`."""
+
+_TELLING = {
+    Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist, Base.HostComputer,
+}  # fmt: skip
+
+
+_ALLOWING = {"place": frozenset({"gps"})}
+"""The kinds of a plan's metadata that allow something in a video."""
+
+
+@dataclass(frozen=True, slots=True)
+class SideContent:
+    """One thing; `kinds` are those of a plan's metadata that allow it. `ordinary`: programs write it without harm."""
+
+    kind: Kind
+    what: str
+    kinds: frozenset[str] = frozenset()
+    ordinary: bool = False
+
+    @classmethod
+    def of(cls, surplus: Surplus) -> Self:
+        """Return what is told of bytes that no decoder needs."""
+        what = surplus.what if surplus.kind == "metadata" else str(surplus)
+        return cls(surplus.kind, what, ordinary=surplus.ordinary)
+
+
+def beside(path: Path, limits: Limits) -> list[SideContent]:
+    """Return what lies in an image or a video beside its pictures. Raises `BadInput` and `LimitExceeded`."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(VIDEO_HEAD_BYTES)
+            if container := video_format_of(head):
+                surplus = map(SideContent.of, (*video_surplus(path, container), *coded_surplus(path, limits)))
+                found = (
+                    SideContent(kind, what, _ALLOWING.get(kind, frozenset())) for kind, what in streams(path, limits)
+                )
+                return list(dict.fromkeys((*found, *_of_boxes(file), *surplus)))
+            limits.check("bytes", path.stat().st_size, str(path))
+            data = head + file.read()
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
+    return list(dict.fromkeys(_of_image(data, format_of(data, str(path)))))
+
+
+def _of_boxes(file: BinaryIO) -> Iterator[SideContent]:
+    """Yield pictures in the boxes of an MP4 or MOV that players skip, such as those for provenance (C2PA)."""
+    at, end = 0, file.seek(0, io.SEEK_END)
+    while at + 8 <= end:
+        file.seek(at)
+        head = file.read(16)
+        size, header = int.from_bytes(head[:4]), 8
+        if size == 1:
+            size, header = int.from_bytes(head[8:16]), 16
+        if size < header:  # 0: up to the end; anything else is no box
+            size = end - at
+        if head[4:8] in _SKIPPED:
+            file.seek(at)
+            yield from _pictures(file.read(min(size, MOST_SKIPPED)))
+        at += size
+
+
+def _of_image(data: bytes, format: str) -> Iterator[SideContent]:
+    yield from _pictures(data)
+    if format == "JPEG" and any(_pictures(_jumbf(data))):
+        yield SideContent("picture", "a picture among its Content Credentials")
+    yield from map(SideContent.of, image_surplus(data, format))
+    try:
+        with opened(format, data) as image:
+            if "mp" in image.info or "mpoffset" in image.info:
+                yield SideContent("picture", "more pictures behind the first one (MPO)")
+            for name in _TEXTS:
+                text = image.info.get(name)
+                if text and not _of_encoder(text) and not _is_projection(text):
+                    yield SideContent("metadata", f"text under {name!r}")
+            texts = getattr(image, "text", {})
+            yield from (SideContent("metadata", f"text under {name!r}") for name in texts if name not in _TEXTS)
+            yield from _tags(image.getexif(), tiff=format == "TIFF")
+    except (OSError, ValueError, SyntaxError, KeyError, TypeError) as error:
+        yield SideContent("rest", f"something that cannot be read ({type(error).__name__})")
+
+
+def _is_projection(text: object) -> bool:
+    """Tell whether a text is XMP that says how a panorama is projected, and nothing else: it is kept."""
+    return is_projection_alone(text.encode() if isinstance(text, str) else text if isinstance(text, bytes) else b"")
+
+
+def _of_encoder(text: object) -> bool:
+    """Tell whether a comment is only what OpenJPEG says of itself."""
+    return str(text).removeprefix("b'").startswith("Created by OpenJPEG")
+
+
+def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[SideContent]:
+    allowed: dict[int, set[str]] = {}
+    for kind, kept in exif_tags.keepable(exif).items():
+        for tag in (*kept.main, *kept.exif):
+            allowed.setdefault(int(tag), set()).add(kind)
+    for tag in exif:
+        if tag in _OF_DIRECTORIES or tag in _HARMLESS or (tiff and tag in _OF_TIFF and tag not in _TELLING):
+            continue
+        if tag == Base.XMLPacket and _is_projection(exif[tag]):
+            continue
+        yield SideContent("metadata", f"EXIF {TAGS.get(tag, tag)}", frozenset(allowed.get(tag, ())))
+    for tag in exif.get_ifd(IFD.Exif):
+        if tag not in _OF_DIRECTORIES and tag not in _HARMLESS:
+            yield SideContent("metadata", f"EXIF {TAGS.get(tag, tag)}", frozenset(allowed.get(tag, ())))
+    if exif.get_ifd(IFD.GPSInfo):
+        yield SideContent("place", "EXIF GPS: where it was taken", frozenset({"gps"}))
+    if not tiff and exif.get_ifd(IFD.IFD1):
+        yield SideContent("picture", "EXIF thumbnail")
+
+
+def _jumbf(data: bytes) -> bytes:
+    """Return the boxes of metadata (ISO/IEC 19566-5) that a JPEG has cut into segments of at most 64 KB."""
+    found, at = bytearray(_FILL), 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in {b"\xda", b"\xd9", b""}:
+        size = int.from_bytes(data[at + 2 : at + 4])
+        payload = data[at + 4 : at + 2 + size]
+        if data[at + 1] == _APP11 and payload[:2] == b"JP":
+            # Each further segment says once more what box it belongs to, in as many bytes.
+            header = 16 if payload[8:12] == b"\0\0\0\1" else 8
+            first = int.from_bytes(payload[4:8]) == 1
+            found += payload[8:] if first else payload[8 + header :]
+        at += 2 + max(size, 2)
+    return bytes(found)
+
+
+def _pictures(data: bytes) -> Iterator[SideContent]:
+    """Yield the JPEGs and PNGs inside a file that are not the file itself, wherever they hide."""
+    for match in re.finditer(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n", data):
+        kind = "PNG" if match[0][1:4] == b"PNG" else "JPEG"
+        if match.start() and _is_picture(data[match.start() :], kind):
+            yield SideContent("picture", f"a {kind} inside the file, at byte {match.start()}")
+
+
+def _is_picture(data: bytes, kind: str) -> bool:
+    try:
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            image.draft(None, (SMALLEST, SMALLEST))
+            image.load()
+            return min(image.size) > 0
+    except Image.DecompressionBombError:
+        return True
+    except (OSError, ValueError, SyntaxError, TypeError):
+        return False

@@ -1,0 +1,246 @@
+"""Writing images: frames in, one finished file out, or nothing.
+
+Errors of Pillow and pillow-heif while writing are translated here.
+"""
+
+import hashlib
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+from PIL.ExifTags import Base
+
+from velum.atomic import ensure_free, keep_original, publish
+from velum.errors import BadPlan, OutputFailed, Unavailable, VelumError
+from velum.frame import Frame, Plane, Role
+from velum.media.atomic_writer import AtomicWriter
+from velum.media.formats import format_for
+from velum.media.image import bmp_masks, encode_options, jpeg_blocks, sixteen_bit
+from velum.media.image.frame_spool import Spool
+from velum.media.image.info import ImageInfo, ImagePage
+from velum.plan import Plan
+
+_FAILURES = (OSError, RuntimeError, struct.error, TypeError, ValueError, SyntaxError, MemoryError, OverflowError)
+_CODESTREAMS = {".j2c", ".j2k"}
+
+
+class ImageWriter(AtomicWriter):
+    """One target. Use it in a `with` block: leaving it well publishes the file, leaving it with an error does not.
+
+    `sha256`, `encoding` and `warnings` hold for the published file. Pictures of an animation that do not differ from
+    the one before may be stored as a longer display time of that one; pages never are.
+    """
+
+    def __init__(self, target: Path, like: ImageInfo, plan: Plan, *, overwrite: bool) -> None:
+        self._target, self._like, self._plan, self._overwrite = target, like, plan, overwrite
+        self._format = format_for(target)
+        keep_original(target, like.source)
+        ensure_free(target, overwrite=overwrite)
+        encode_options.refuse(target, self._format, like, like.look.first)
+        self._recipe = encode_options.recipe(self._format, like, plan)
+        super().__init__()
+        self._count = 0
+        self._approximate = 0
+        self.sha256: str | None = None
+
+    @property
+    def encoding(self) -> str:
+        """How the samples were encoded, for the report."""
+        return self._recipe.encoding
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to doubt, for the report."""
+        return tuple(self._recipe.warnings)
+
+    def _begin(self, stack: ExitStack) -> None:
+        part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
+        self._file: IO[bytes] = stack.enter_context(io.BufferedRandom(_Descriptorless(part, "r+")))
+        if self._like.frames > 1 and self._format == "TIFF":
+            self._pages = _Pages(self._file, new=True)
+        elif self._like.frames > 1:
+            with _translated(self._target):
+                self._spool = Spool.beside(self._target)
+            stack.callback(self._spool.close)
+
+    def write(self, frame: Frame) -> None:
+        """Take the next frame.
+
+        Raises `BadPlan` when the format cannot hold it and `OutputFailed` when it cannot be written.
+        """
+        if frame.index != self._count or self._count >= self._like.frames:
+            raise OutputFailed(
+                f"cannot write {self._target}: frame {frame.index} came, number {self._count} of "
+                f"{self._like.frames} was due; nothing was published"
+            )
+        if len(frame.planes) != 1 or frame.planes[0].pixels.shape[0] == 0:
+            raise BadPlan(f"cannot write {self._target}: an image has one plane, this frame has {len(frame.planes)}")
+        page = self._like.look.page(frame.index)
+        encode_options.refuse(self._target, self._format, self._like, page)
+        with _translated(self._target):
+            if not self._edited(frame, page):
+                self._put(frame.planes[0], page)
+        self._count += 1
+
+    def _edited(self, frame: Frame, page: ImagePage) -> bool:
+        """Write a JPEG in which only what was touched is coded anew, and tell whether that can be done."""
+        source = self._like.look.jpeg
+        if self._format != "JPEG" or source is None or self._plan.quality is not None or frame.touched is None:
+            return False
+        try:
+            options = encode_options.page_options(self._recipe, page, self._plan)
+            self._file.write(jpeg_blocks.edited(source, frame.planes[0], frame.touched, options))
+        except jpeg_blocks.Inexact as reason:
+            self._recipe.encoding += f" (not exact: {reason})"
+            return False
+        self._recipe.encoding = "exact: jpeg, only the blocks that a region touches are coded anew"
+        return True
+
+    def _put(self, plane: Plane, page: ImagePage) -> None:
+        if encode_options.reduces(page, self._format):
+            plane, page = encode_options.of_8_bits(plane), replace(page, bits=8)
+        if self._format == "BMP" and plane.role == Role.RGBA:
+            bmp_masks.write_bgra(self._file, plane.pixels.astype(np.uint8, copy=False), page.dpi)
+            return
+        if plane.bits == 16 and plane.role != Role.GREY:
+            self._put_deep(plane, page)
+            return
+        image, exact = encode_options.picture(plane, page, self._format)
+        self._approximate += not exact
+        if self._like.frames == 1:
+            options = encode_options.page_options(self._recipe, page, self._plan) | self._more()
+            _save(image, self._file, self._format, options)
+        elif self._format == "TIFF":
+            image.save(self._pages, "TIFF", **encode_options.page_options(self._recipe, page, self._plan))
+            self._pages.newFrame()
+        else:
+            self._spool.add(image)
+
+    def _put_deep(self, plane: Plane, page: ImagePage) -> None:
+        pixels = plane.pixels.astype(np.uint16, copy=False)
+        if self._format == "PNG":
+            chunks = encode_options.png_chunks(self._like.look, page, self._recipe.exif, self._recipe.xmp)
+            sixteen_bit.write_png(self._file, pixels, plane.role, chunks)
+            return
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        for tag, value in (self._recipe.exif or Image.Exif()).items():
+            tags[tag] = value
+        if self._recipe.xmp:
+            tags[Base.XMLPacket] = self._recipe.xmp
+        if encode_options.tiff_compression(page) == "raw":
+            tags[Base.Compression] = 1
+        if page.icc:
+            tags[Base.InterColorProfile] = page.icc
+        if page.dpi:
+            tags[Base.XResolution], tags[Base.YResolution] = page.dpi
+            tags[Base.ResolutionUnit] = 2
+        if self._like.frames == 1:
+            sixteen_bit.write_tiff(self._file, pixels, plane.role, tags)
+            return
+        page_file = io.BytesIO()
+        sixteen_bit.write_tiff(page_file, pixels, plane.role, tags)
+        self._pages.write(page_file.getvalue())
+        self._pages.newFrame()
+
+    def _more(self) -> dict[str, Any]:
+        """Options that only the target's name decides."""
+        return {"no_jp2": self._target.suffix.lower() in _CODESTREAMS} if self._format == "JPEG2000" else {}
+
+    def _finish(self) -> None:
+        if self._count != self._like.frames:
+            raise OutputFailed(
+                f"cannot write {self._target}: only {self._count} of {self._like.frames} frames came; "
+                f"nothing was published"
+            )
+        with _translated(self._target):
+            if self._like.frames > 1 and self._format == "TIFF":
+                self._pages.close()
+            elif self._like.frames > 1:
+                self._animate()
+            self._file.flush()
+            self._file.seek(0)
+            self.sha256 = hashlib.file_digest(self._file, "sha256").hexdigest()  # type: ignore[arg-type]
+            self._file.close()
+        if self._approximate:
+            self._recipe.encoding = "re-encoded: gif"
+            self._recipe.warnings.append(f"colours approximated in {self._approximate} frames: a GIF has 256 in each")
+
+    def _animate(self) -> None:
+        look, frames = self._like.look, self._like.frames
+        durations: list[float] = [look.page(index).duration_ms for index in range(frames)]
+        options = encode_options.page_options(self._recipe, look.first, self._plan)
+        if self._format == "GIF":
+            clear = any(entry.transparency is not None for entry in self._spool.entries)
+            # What is transparent now may have been opaque a picture ago: then each starts from nothing.
+            options["disposal"] = 2 if clear else 1
+        if self._format in {"AVIF", "WEBP"}:
+            durations = [round(duration) for duration in durations]
+        if look.default_image and self._format == "PNG":
+            rest = self._spool.images(1)
+            image = self._spool.frame(0)
+            image.save(self._file, "PNG", save_all=True, append_images=[rest], duration=durations[1:], **options)
+        else:
+            self._spool.images().save(self._file, self._format, save_all=True, duration=durations, **options)
+
+
+def write(target: Path, like: ImageInfo, plan: Plan, *, overwrite: bool = False) -> ImageWriter:
+    """Return a writer of a file like `like`, in the format that the target's suffix says.
+
+    Raises `BadPlan` for an unknown suffix and for a format that cannot hold what the source has, `OutputFailed` when
+    the target exists (and not `overwrite`), when it is the source itself, and when its folder cannot be written to.
+    """
+    return ImageWriter(target, like, plan, overwrite=overwrite)
+
+
+def _save(image: Image.Image, file: IO[bytes], format: str, options: dict[str, Any]) -> None:
+    if format == "JPEG2000":
+        # Pillow 13's encoder never ends when the file it writes to fails, as on a full disk.
+        memory = io.BytesIO()
+        image.save(memory, format, **options)
+        file.write(memory.getbuffer())
+        return
+    if format != "HEIF":
+        image.save(file, format, **options)
+        return
+    try:
+        import pillow_heif  # noqa: PLC0415  # an extra
+    except ImportError as error:
+        raise Unavailable(
+            f"HEIF needs a library that is not installed ({error}); pip install 'velum-anonymizer[heif]'"
+        ) from error
+    pillow_heif.from_pillow(image).save(file, **options)
+
+
+class _Pages(TiffImagePlugin.AppendingTiffWriter):
+    """Pages of a TIFF. From Python 3.13 on it is closed once more when it is forgotten, after its file."""
+
+    def close(self) -> None:
+        if not self.f.closed:
+            super().close()
+
+
+class _Descriptorless(io.FileIO):
+    """A file that keeps its descriptor to itself.
+
+    Pillow's encoders write to a descriptor in C and do not notice when a full disk takes only a part; Python does.
+    """
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+
+@contextmanager
+def _translated(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except VelumError:
+        raise
+    except _FAILURES as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise OutputFailed(f"cannot write {target}: {reason}; nothing was published") from error

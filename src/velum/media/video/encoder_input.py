@@ -1,0 +1,117 @@
+"""Frames as an encoder takes them, and its packets as the source's time stamps say."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from math import floor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from velum.errors import BadPlan
+from velum.frame import Frame
+from velum.media.sources import StreamSink
+from velum.media.video import alpha
+from velum.media.video.encoder_settings import EncoderSettings, configure, tag_of
+from velum.media.video.info import VideoFormat, VideoInfo
+from velum.media.video.output_format import PixelConverter
+from velum.media.video.pixel_formats import native_of
+
+if TYPE_CHECKING:
+    import av
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+
+def added(container: "OutputContainer", made: EncoderSettings, coding: VideoFormat) -> "VideoStream":
+    """Add a stream of pictures that are encoded."""
+    stream = cast("VideoStream", container.add_stream(made.encoder, rate=made.rate, options=made.options))
+    configure(stream.codec_context, made, coding)
+    if made.codec in alpha.BESIDE and made.layout.alpha:
+        stream.metadata["alpha_mode"] = "1"
+    tag = tag_of(made.codec, container.format.name)
+    if tag:
+        stream.codec_context.codec_tag = tag
+    return stream
+
+
+def move(packet: "Packet[Any]", seconds: Fraction) -> None:
+    """Add seconds to the times of a packet."""
+    if not seconds:
+        return
+    ticks = round(seconds / Fraction(packet.time_base.numerator, packet.time_base.denominator))
+    packet.pts = None if packet.pts is None else packet.pts + ticks
+    packet.dts = None if packet.dts is None else packet.dts + ticks
+
+
+class EncoderInput:
+    """Goes with one encoder: knows which time stamp each of its packets is to have.
+
+    No two of them fall on one `tick` of the result's clock, in seconds, which counts from the first picture if
+    `from_first`.
+    """
+
+    def __init__(
+        self, like: VideoInfo, made: EncoderSettings, target: Path | StreamSink, *,
+        tick: Fraction | None = None, from_first: bool = False,
+    ) -> None:  # fmt: skip
+        self._tick, self._from_first = tick, from_first
+        self._ticks: int | None = None
+        self.spaced = 0
+        self._coding, self._reading, self._made, self._target = like.coding, like.reading, made, target
+        self._fitter = PixelConverter(like.coding.layout, like.coding.colour, made.fit)
+        self._count = 0
+        self._pending: dict[int, tuple[int, int]] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Of how many frames the packet has not come."""
+        return len(self._pending)
+
+    def stamp(self, time: Fraction) -> int:
+        """Return the source's time stamp of a frame at `time`."""
+        return self._reading.origin + round(time / self._coding.time_base)
+
+    def native(self, frame: Frame) -> "av.VideoFrame":
+        """Return the frame as the encoder takes it, with the time stamp it is to have there."""
+        coding, made = self._coding, self._made
+        if len(frame.planes) != len(coding.layout.roles):
+            raise BadPlan(
+                f"cannot write {self._target}: the video has {len(coding.layout.roles)} planes, "
+                f"this frame has {len(frame.planes)}"
+            )
+        native = native_of(frame, coding.layout)
+        stamp, duration = self._apart(self.stamp(cast("Fraction", frame.time))), native.duration
+        native = self._fitter.fit(native)
+        if self._fitter.cleared and made.fit.cleared not in made.warnings:
+            made.warnings.append(made.fit.cleared)
+        native.time_base = made.time_base
+        native.pts = self._count if made.counts else stamp
+        native.pict_type = 0
+        self._pending[native.pts] = (stamp, duration)
+        self._count += 1
+        return native
+
+    def _apart(self, stamp: int) -> int:
+        """Return the time stamp, or a later one where the result could not tell it from the last."""
+        if self._tick is None:
+            return stamp
+        origin = self._reading.origin if self._from_first else 0
+        per_tick = self._tick / self._coding.time_base
+        ticks = floor((stamp - origin) / per_tick + Fraction(1, 2))
+        if self._ticks is not None and ticks <= self._ticks:
+            ticks = self._ticks + 1
+            stamp = origin + round(ticks * per_tick)
+            self.spaced += 1
+        self._ticks = ticks
+        return stamp
+
+    def stamped(self, packets: "Iterable[Packet[Any]]") -> "Iterator[Packet[Any]]":
+        """Yield the encoder's packets with the time stamps and durations of the source."""
+        for packet in packets:
+            stamp, duration = self._pending.pop(packet.pts or 0, (None, 0))
+            if self._made.counts and stamp is not None:
+                packet.pts = packet.dts = stamp
+                packet.time_base = self._coding.time_base
+            if duration:
+                packet.duration = duration
+            yield packet

@@ -1,0 +1,284 @@
+"""Which encoder writes the pictures, in which layout of samples and with which options."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from velum.errors import BadPlan
+from velum.media.video import alpha, hdr
+from velum.media.video.containers import CONTAINERS, held
+from velum.media.video.info import VideoFormat, VideoInfo
+from velum.media.video.output_format import EncoderPixels, EncoderTarget, TargetPixels, fitted
+from velum.media.video.pixel_formats import PixelLayout
+from velum.plan import Video
+
+if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """One encoder of FFmpeg, and how velum uses it."""
+
+    name: str
+    crf: int | None = None
+    """Quality by default, on the encoder's own scale; None where it has no such scale."""
+    crf_option: str = "crf"
+    preset: str | None = None
+    preset_option: str = "preset"
+    options: tuple[tuple[str, str], ...] = ()
+    lossless: bool = False
+    counts: bool = False
+    """True where time stamps are counted in frames: the encoder cannot take those of any video."""
+
+
+_FIXED = (("flags", "+qscale"),)
+ENCODERS = {
+    "h264": Encoder("libx264", 20, preset="ultrafast"),
+    "hevc": Encoder("libx265", 22, preset="superfast"),
+    "vp9": Encoder(
+        "libvpx-vp9", 24, preset="6", preset_option="cpu-used",
+        options=(("b", "0"), ("row-mt", "1"), ("deadline", "good")),
+    ),
+    "vp8": Encoder("libvpx", 8, preset="6", preset_option="cpu-used", options=(("b", "20M"), ("deadline", "good"))),
+    "av1": Encoder("libsvtav1", 26, preset="10"),
+    "mpeg4": Encoder("mpeg4", 3, "global_quality", options=_FIXED, counts=True),
+    "mpeg2video": Encoder("mpeg2video", 3, "global_quality", options=_FIXED, counts=True),
+    "mpeg1video": Encoder("mpeg1video", 3, "global_quality", options=_FIXED, counts=True),
+    "mjpeg": Encoder("mjpeg", 3, "global_quality", options=(*_FIXED, ("strict", "unofficial"))),
+    "prores": Encoder("prores_ks", options=(("vendor", "apl0"),)),
+    "ffv1": Encoder("ffv1", options=(("level", "3"), ("slicecrc", "1")), lossless=True),
+    "ffvhuff": Encoder("ffvhuff", lossless=True),
+    "huffyuv": Encoder("huffyuv", lossless=True),
+    "utvideo": Encoder("utvideo", lossless=True),
+    "png": Encoder("png", lossless=True),
+    "qtrle": Encoder("qtrle", lossless=True),
+    "rawvideo": Encoder("rawvideo", lossless=True),
+}  # fmt: skip
+"""By FFmpeg's name of the codec. The defaults of H.264 were measured: see docs/benchmarks.md."""
+
+_ALIASES = {"h265": "hevc", "x264": "h264", "x265": "hevc", "avc": "h264", "mpeg2": "mpeg2video"}
+_NAMES = {encoder.name: codec for codec, encoder in ENCODERS.items()} | _ALIASES
+_QUANTISER_STEP = 118  # FF_QP2LAMBDA of libavcodec: quantisers are given in its units
+_MPEG_RATES = (*(Fraction(n * 1000, 1001) for n in (24, 30, 60)), *map(Fraction, (24, 25, 30, 50, 60)))
+_NO_ALT_REF = ("auto-alt-ref", "0")
+"""libvpx has no frames that are never shown beside transparency."""
+
+_UNTURNED = frozenset({"avi", "mpegts", "vob"})
+"""Muxers of containers that have no display matrix."""
+
+_FEW_FRAMES = 10
+"""Of fewer pictures than it looks ahead for, x265 gives no valid time of decoding unless they come in order."""
+
+_PRESETS = {
+    "h264": ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+}
+_PRESETS["hevc"] = _PRESETS["h264"]
+_NUMBERED = {"av1": range(-1, 14), "vp9": range(-8, 9), "vp8": range(-16, 17)}
+
+
+@dataclass(slots=True)
+class EncoderSettings:
+    """How the pictures of one video are encoded."""
+
+    codec: str
+    encoder: str
+    fit: EncoderPixels
+    options: dict[str, str]
+    time_base: Fraction
+    counts: bool
+    rate: Fraction
+    encoding: str
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def layout(self) -> PixelLayout:
+        """The layout of samples that is written, or the nearest one of those in which frames are handed out."""
+        return self.fit.layout
+
+
+def recipe(info: VideoInfo, video: Video, format: str) -> EncoderSettings:
+    """Return how to encode a video like `info` for a container. Raises `BadPlan` for what cannot be."""
+    coding, warnings = info.coding, list[str]()
+    codec, name, fit = _chosen(coding, video, format, warnings)
+    encoder = ENCODERS[codec]
+    crf, preset = _quality(codec, encoder, video)
+    options = dict(encoder.options)
+    lossless = fit.exact and (encoder.lossless or (crf == 0 and codec in {"h264", "hevc"}))
+    _set_quality(options, codec, encoder, crf, preset)
+    if codec == "prores":
+        options["profile"] = "4444" if fit.layout.scales[1] == (1, 1) else "hq"
+    if codec == "hevc" and _lasts(info) < _FEW_FRAMES:
+        options["bf"] = "0"
+    if fit.layout.alpha and codec in alpha.BESIDE:
+        options |= [_NO_ALT_REF]
+    _describe(options, codec, coding, warnings)
+    if coding.matrix and CONTAINERS[format].muxer in _UNTURNED:
+        warnings.append(f"the note of how to turn the pictures was dropped: {format} cannot hold it, MP4 and MKV can")
+    rate = _rate(codec, coding.rate)
+    words = [name, *([f"quality {crf}"] if crf is not None else []), *([f"preset {preset}"] if preset else [])]
+    counts = encoder.counts or not CONTAINERS[format].reorders
+    if counts:
+        options["bf"] = "0"
+    return EncoderSettings(
+        codec, name, fit, options, 1 / rate if counts else coding.time_base, counts, rate,
+        f"{'lossless' if lossless else 're-encoded'}: {', '.join(words)}", warnings,
+    )  # fmt: skip
+
+
+def _lasts(info: VideoInfo) -> float:
+    """Return about how many frames a video has, infinitely many where nothing says so."""
+    stated = (info.duration_seconds or math.inf) * info.fps
+    return min(stated, info.frames or math.inf)
+
+
+def configure(context: "VideoCodecContext", made: EncoderSettings, coding: VideoFormat) -> None:
+    """Tell an encoder, or the header of a stream, how the pictures are."""
+    colour = made.fit.colour
+    context.width, context.height = coding.stored_width, coding.stored_height
+    context.pix_fmt = made.fit.pixels
+    context.time_base = made.time_base
+    context.color_range = (2 if colour.full_range else 1) if colour.range_stated else 0
+    context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+    context.colorspace = colour.matrix
+    if coding.aspect:
+        context.sample_aspect_ratio = coding.aspect
+
+
+def _rate(codec: str, rate: Fraction) -> Fraction:
+    """Return the frame rate that the encoder is told: MPEG-1 and MPEG-2 know only these (ISO/IEC 13818-2, 6.3.3)."""
+    if codec in {"mpeg1video", "mpeg2video"}:
+        return min(_MPEG_RATES, key=lambda one: abs(one - rate))
+    return rate.limit_denominator(1001)
+
+
+def _chosen(coding: VideoFormat, video: Video, format: str, warnings: list[str]) -> tuple[str, str, EncoderPixels]:
+    """Return codec, encoder and what it is given: the plan's, else the source's, else the first that takes it."""
+    possible = sorted(codec for codec in ENCODERS if codec in held(format) or ENCODERS[codec].name in held(format))
+    best: tuple[str, str, str, EncoderPixels] | None = None
+    for codec, reason in _codecs(coding, video, format, possible):
+        lossless = ENCODERS[codec].lossless
+        if best is not None and not lossless:
+            break
+        name, fit = _fit(codec, coding, format)
+        # Another codec than the source's is better only if it is without loss, where that one would not be.
+        if fit is not None and (best is None or fit.exact):
+            best = codec, reason, name, fit
+            if fit.exact or not lossless:
+                break
+    if best is not None:
+        codec, reason, name, fit = best
+        warnings += [*([f"written as {codec}: {reason}"] if reason else []), *fit.notes]
+        return codec, name, fit
+    raise BadPlan(
+        f"{video.codec or format} cannot hold samples of kind {coding.native}, {coding.stored_width} x "
+        f"{coding.stored_height}; choose another codec or container, such as ffv1 in MKV"
+    )
+
+
+def _fit(codec: str, coding: VideoFormat, format: str) -> tuple[str, EncoderPixels | None]:
+    rgb = codec == "h264" and coding.layout.rgb and coding.layout.bits == 8
+    place = _place(codec, "libx264rgb" if rgb else ENCODERS[codec].name, format)
+    return place.encoder, fitted(place, _wanted(coding))
+
+
+def _codecs(coding: VideoFormat, video: Video, format: str, possible: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the codecs to try, and why not the source's."""
+    if video.codec is not None:
+        codec = _NAMES.get(video.codec.lower(), video.codec.lower())
+        if codec not in ENCODERS:
+            raise BadPlan(f"video.codec is {video.codec!r}; allowed are {', '.join(sorted({*ENCODERS, *_NAMES}))}")
+        if codec not in possible:
+            raise BadPlan(f"{format} cannot hold {codec}; it can hold {', '.join(possible)}")
+        yield codec, ""
+        return
+    if coding.codec in possible:
+        yield coding.codec, ""
+        reason = f"{coding.codec} in {format} cannot hold samples of kind {coding.native}"
+    elif coding.codec in ENCODERS:
+        reason = f"{format} cannot hold {coding.codec}"
+    else:
+        reason = f"there is no encoder of {coding.codec}"
+    exact = ("ffv1",) if coding.codec in possible and ENCODERS[coding.codec].lossless and format != "MOV" else ()
+    yield from ((codec, reason) for codec in (*exact, "h264", "vp9", "mpeg2video") if codec in possible)
+
+
+def _place(codec: str, name: str, format: str) -> EncoderTarget:
+    encoder, muxer = ENCODERS[codec], CONTAINERS[format].muxer
+    clear = muxer in {"matroska", "webm"} if codec in alpha.BESIDE else codec != "hevc"
+    more = {"hevc": ("x265-params", "log-level=error")} | dict.fromkeys(alpha.BESIDE, _NO_ALT_REF)
+    options = (*encoder.options, *([more[codec]] if codec in more else []))
+    return EncoderTarget(name, muxer, encoder.lossless, codec in {"h264", "hevc"}, clear, options, tag_of(codec, muxer))
+
+
+def tag_of(codec: str, muxer: str) -> str:
+    """Return what a container is to call a codec; empty where it is the muxer's usual name."""
+    return "hvc1" if codec == "hevc" and muxer in {"mp4", "mov"} else ""  # the one that Apple's players know
+
+
+def _wanted(coding: VideoFormat) -> TargetPixels:
+    return TargetPixels(coding.layout, coding.native, coding.colour, coding.stored_width, coding.stored_height)
+
+
+def _quality(codec: str, encoder: Encoder, video: Video) -> tuple[int | None, str | None]:
+    if video.crf is not None and encoder.crf is None:
+        raise BadPlan(f"video.crf is {video.crf}; {codec} has no such setting, leave it out")
+    if video.preset is not None:
+        names = _PRESETS.get(codec) or tuple(map(str, _NUMBERED.get(codec, ())))
+        if video.preset not in names:
+            raise BadPlan(f"video.preset is {video.preset!r}; for {codec} allowed are {', '.join(names) or 'none'}")
+    crf = encoder.crf if video.crf is None else video.crf
+    if crf is not None and codec in {"h264", "hevc"} and crf > 51:
+        raise BadPlan(f"video.crf is {crf}; for {codec} it must be from 0 to 51")
+    if crf is not None and encoder.crf_option == "global_quality" and not 1 <= crf <= 31:
+        raise BadPlan(f"video.crf is {crf}; for {codec} it must be from 1 to 31")
+    return crf, video.preset or encoder.preset
+
+
+def _set_quality(
+    options: dict[str, str], codec: str, encoder: Encoder, crf: int | None, preset: str | None
+) -> None:  # fmt: skip
+    if preset is not None:
+        options[encoder.preset_option] = preset
+    if crf is None:
+        return
+    if crf == 0 and codec == "h264":
+        options["qp"] = "0"  # crf 0 is lossless at 8 bits only
+    elif crf == 0 and codec == "hevc":
+        options["x265-params"] = "lossless=1"
+    else:
+        factor = _QUANTISER_STEP if encoder.crf_option == "global_quality" else 1
+        options[encoder.crf_option] = str(crf * factor)
+
+
+def _describe(options: dict[str, str], codec: str, coding: VideoFormat, warnings: list[str]) -> None:
+    """Add what a stream itself says of its colours and fields."""
+    colour, parameters = coding.colour, list[str]()
+    whole, light = hdr.whole_units(colour.mastering), hdr.light(colour.light)
+    match codec:
+        case "h264":
+            parameters += [f"mastering-display={whole}"] if whole else []
+            parameters += [f"cll={light}"] if light else []
+            if coding.field_order > 1:
+                parameters.append("bff=1" if coding.field_order in {3, 5} else "tff=1")
+            _join(options, "x264-params", parameters)
+        case "hevc":
+            parameters = ["log-level=error", *([f"master-display={whole}"] if whole else [])]
+            parameters += [f"max-cll={light}"] if light else []
+            _join(options, "x265-params", parameters)
+        case "av1":
+            plain = hdr.decimals(colour.mastering)
+            parameters += [f"mastering-display={plain}"] if plain else []
+            parameters += [f"content-light={light}"] if light else []
+            _join(options, "svtav1-params", parameters)
+        case _ if whole or light:
+            warnings.append(f"HDR metadata (mastering display, light level) was dropped: {codec} cannot carry it here")
+    if coding.field_order > 1 and codec != "h264":
+        warnings.append(f"interlaced pictures were coded as whole ones: {codec} is written progressive")
+
+
+def _join(options: dict[str, str], name: str, parameters: list[str]) -> None:
+    if parameters or name in options:
+        options[name] = ":".join([*([options[name]] if name in options else []), *parameters])

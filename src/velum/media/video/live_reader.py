@@ -1,0 +1,142 @@
+"""Streams as they come: one pass, nothing to go back to, and an end that a person or a fault may bring."""
+
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from velum.limits import Limits
+from velum.media.sources import LiveSource
+from velum.media.video.info import VideoInfo
+from velum.media.video.live_input import LiveInput
+from velum.media.video.pixel_formats import VideoFrame
+from velum.media.video.probe import probe
+from velum.media.video.reader import DecodePass
+
+BEHIND_SECONDS = 2
+"""How far the hiding may lag behind a camera before pictures are left out."""
+
+WAITING_BYTES = 64 << 20
+"""What pictures of a camera that wait to be looked at may take."""
+
+FEWEST_WAITING = 8
+
+
+class LiveReader:
+    """One stream. Use it in a `with` block; `frames()` can be called once."""
+
+    def __init__(self, live: LiveSource, limits: Limits, *, cover_damage: bool = False) -> None:
+        self._live, self._file = live, LiveInput(live, limits)
+        self._waiting: DropOldestQueue | None = None
+        try:
+            self.info: VideoInfo = _coded(probe(self._file, limits, cover_damage=cover_damage))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._waiting:
+            self._waiting.leave()
+        self._file.close()
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of what came through a pipe, once it has been read; None for cameras and addresses."""
+        return self._file.sha256 if self.info.reading.finished else None
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Yield the pictures as they come, until the stream ends or is stopped.
+
+        Of a camera that is faster than its reader the oldest waiting pictures are left out, and counted in the
+        report. Raises as `VideoReader.frames` does, and `BadInput` when nothing more comes in time.
+        """
+        pictures = DecodePass(self.info).pictures()
+        yield from pictures if self._live.waits else self._newest(pictures)
+        if self._live.stopped.is_set():
+            reading = self.info.reading
+            reading.warnings.append(f"the stream was stopped on request after {reading.frames} frames")
+
+    def _newest(self, pictures: "Generator[VideoFrame]") -> Iterator[VideoFrame]:
+        coding, reading, index = self.info.coding, self.info.reading, -1
+        size = coding.stored_width * coding.stored_height * len(coding.layout.roles)
+        most = min(round(BEHIND_SECONDS * self.info.fps), WAITING_BYTES // size)
+        waiting = self._waiting = DropOldestQueue(pictures, max(FEWEST_WAITING, most))
+        try:
+            for index, picture in enumerate(waiting):
+                yield replace(picture, index=index)
+        finally:
+            waiting.leave()
+        reading.frames = index + 1
+        if waiting.dropped:
+            reading.warnings.append(
+                f"{waiting.dropped} frames were left out: they came faster than they could be hidden; "
+                f"look in fewer frames (every), or choose a faster preset"
+            )
+
+
+def _coded(info: VideoInfo) -> VideoInfo:
+    """Return what the result is to be like: a camera's bare samples are no model for it, they would fill any disk."""
+    if info.format != "DEVICE" or info.coding.codec != "rawvideo":
+        return info
+    return replace(info, coding=replace(info.coding, codec="h264"))
+
+
+class DropOldestQueue:
+    """Pictures that a thread of its own takes as they come; where too many wait, the oldest is let go."""
+
+    def __init__(self, pictures: "Generator[VideoFrame]", most: int) -> None:
+        self._pictures, self._most, self.dropped = pictures, most, 0
+        self._held: deque[VideoFrame] = deque()
+        self._changed = threading.Condition()
+        self._left = self._ended = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="velum-live", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._held or self._ended)
+                if not self._held:
+                    if self._failure is not None:
+                        raise self._failure
+                    return
+                picture = self._held.popleft()
+            yield picture
+
+    def leave(self) -> None:
+        """Stop the thread: nobody reads any more."""
+        with self._changed:
+            self._left = True
+            self._held.clear()
+        self._thread.join()
+
+    def _work(self) -> None:
+        failure: BaseException | None = None
+        try:
+            for picture in self._pictures:
+                if not self._put(picture):
+                    break
+        except BaseException as error:  # noqa: BLE001 - handed over to the thread that reads
+            failure = error
+        finally:
+            self._pictures.close()
+        with self._changed:
+            self._ended, self._failure = True, failure
+            self._changed.notify_all()
+
+    def _put(self, picture: VideoFrame) -> bool:
+        with self._changed:
+            if len(self._held) >= self._most:
+                self._held.popleft()
+                self.dropped += 1
+            self._held.append(picture)
+            self._changed.notify_all()
+            return not self._left

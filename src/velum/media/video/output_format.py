@@ -1,0 +1,283 @@
+"""How pictures are fitted to what an encoder and a container take: the layout of samples that is written.
+
+What FFmpeg's encoders and muxers say of themselves is not always so: a layout without a tag of its own is written under
+that of another one, which then reads as noise. So a lossless encoder is asked for a small picture first, which must
+come back from the container as it went in.
+"""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+
+import av
+import numpy as np
+from av.codec.codec import Codec, PixFmtLoss, find_best_pix_fmt_of_list
+from av.video.format import VideoFormat
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from velum.media.video.info import Colour
+from velum.media.video.pixel_formats import (
+    KEPT,
+    PixelLayout,
+    flattened,
+    kept_layout,
+    layout_of,
+    own,
+    transparent,
+    views,
+    widened,
+)
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
+
+_SAME = {
+    "gray": ("gray", "rgb24", "bgr24", "gbrp", "bgr0"),
+    "gray16le": ("gray16le", "gray16be", "rgb48le", "rgb48be", "gbrp16le"),
+    "ya8": ("ya8", "rgba", "bgra", "argb", "gbrap"),
+    "ya16le": ("ya16le", "ya16be", "rgba64le", "rgba64be", "gbrap16le"),
+    "rgb24": ("rgb24", "bgr24", "gbrp", "bgr0", "0rgb", "rgba", "bgra", "argb", "gbrap"),
+    "rgba": ("rgba", "bgra", "argb", "abgr", "gbrap"),
+    "rgb48le": ("rgb48le", "rgb48be", "gbrp16le", "rgba64le", "rgba64be", "gbrap16le"),
+    "rgba64le": ("rgba64le", "rgba64be", "gbrap16le"),
+    "yuv420p": ("yuv420p", "nv12", "nv21"),
+    "yuv422p": ("yuv422p", "uyvy422", "yuyv422", "yvyu422", "nv16"),
+    "yuv444p": ("yuv444p", "vyu444", "nv24"),
+    "yuv422p10le": ("yuv422p10le", "y210le"),
+    "yuv444p10le": ("yuv444p10le", "v30xle", "xv30le"),
+    "yuv422p16le": ("yuv422p16le", "y216le"),
+    "yuv444p16le": ("yuv444p16le", "xv48le"),
+    "yuva444p": ("yuva444p", "ayuv", "vuya", "uyva"),
+}
+"""By the layout in which frames are handed out: those that hold the very same samples, the best known first."""
+
+_YUV_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+"""Matrices that are converted by, as ITU-T H.273 and as FFmpeg's scaler number them."""
+
+_USUAL_MATRIX = 6
+"""ITU-R BT.601, by which FFmpeg reads what says nothing else."""
+
+_ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+_LIMITED, _FULL = 1, 2
+_MARGIN, _LEAST = 16, 64
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderPixels:
+    """What an encoder is given. `pixels` is FFmpeg's name of the layout, `layout` the nearest one of those kept."""
+
+    pixels: str
+    layout: PixelLayout
+    colour: Colour
+    exact: bool
+    """Whether every sample stays what it was."""
+    notes: tuple[str, ...] = ()
+    cleared: str = ""
+    """What to say when something transparent was put over black; empty where transparency stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPixels:
+    """What is to be written: samples of `layout`, which the source had as FFmpeg's `native`."""
+
+    layout: PixelLayout
+    native: str
+    colour: Colour
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderTarget:
+    """An encoder and FFmpeg's muxer it works for; `alpha` says whether the two can carry transparency."""
+
+    encoder: str
+    muxer: str
+    lossless: bool
+    even: bool
+    alpha: bool
+    options: tuple[tuple[str, str], ...] = ()
+    tag: str = ""
+    """The name of the codec in the container, where it is not the usual one."""
+
+
+def fitted(place: EncoderTarget, wanted: TargetPixels) -> EncoderPixels | None:
+    """Return how pictures are given to the encoder; None where it takes nothing like them."""
+    offered = _offered(place.encoder)
+    plain, notes, cleared = wanted, list[str](), ""
+    if wanted.layout.alpha and not (place.alpha and _clear(place, wanted)):
+        plain = replace(wanted, layout=wanted.layout.opaque, native=wanted.layout.opaque.name)
+        cleared = (
+            f"transparent parts were blackened: {place.encoder} in {place.muxer} cannot hold the transparency of "
+            f"samples of kind {wanted.native}"
+        )
+    exact = next((name for name in _same(plain) if _taken(place, name, offered, plain)), None)
+    if exact is not None:
+        if place.even and not plain.layout.divides(plain.width, plain.height):
+            return replace(_wide(place, plain, notes), cleared=cleared)
+        return replace(_fit(exact, plain, exact=plain is wanted, notes=notes), cleared=cleared)
+    choice = _nearest(place, plain, offered)
+    if choice is None:
+        return None
+    name, lost = choice
+    if lost:
+        notes.append(
+            f"samples of kind {plain.native} were written as {name}: {place.encoder} in {place.muxer} cannot take them"
+        )
+    return replace(_fit(name, plain, exact=False, notes=notes), cleared=cleared)
+
+
+def _clear(place: EncoderTarget, wanted: TargetPixels) -> bool:
+    """Tell whether the encoder takes some layout with alpha."""
+    names = [*_same(wanted), *(_offered(place.encoder) or KEPT)]
+    return any(_has_alpha(name) and _taken(place, name, _offered(place.encoder), wanted) for name in names)
+
+
+def _has_alpha(name: str) -> bool:
+    return any(one.is_alpha for one in VideoFormat(name, 16, 16).components)
+
+
+def _same(wanted: TargetPixels) -> tuple[str, ...]:
+    """Return the layouts that hold the very samples, the source's own first."""
+    name = wanted.layout.name
+    known = _SAME.get(name, (name,))
+    if wanted.layout.grey and not wanted.colour.full_range:
+        known = tuple(one for one in known if not VideoFormat(one, 16, 16).is_rgb)
+    others = (wanted.native, *known) if wanted.native in known else known
+    return (*others, name[:-2] + "be") if name.endswith("le") and name not in _SAME else others
+
+
+def _offered(encoder: str) -> tuple[str, ...]:
+    """Return the layouts that an encoder says it takes; none where it takes any."""
+    names = (one.name.replace("yuvj", "yuv") for one in Codec(encoder, "w").video_formats or ())
+    # Of those with alpha that libvpx names, it writes this one.
+    return tuple(one for one in names if not encoder.startswith("libvpx") or not _has_alpha(one) or one == "yuva420p")
+
+
+def _taken(place: EncoderTarget, name: str, offered: tuple[str, ...], wanted: TargetPixels) -> bool:
+    if offered and name not in offered:
+        return False
+    if not place.lossless and name.startswith("yuv4"):
+        return True
+    # Lines of odd length are padded in ways of their own; how large a picture is beyond that changes nothing.
+    width, height = (_LEAST + side % _MARGIN for side in (wanted.width, wanted.height))
+    return _comes_back(place, name, width, height)
+
+
+def _nearest(place: EncoderTarget, wanted: TargetPixels, offered: tuple[str, ...]) -> tuple[str, bool] | None:
+    """Return the layout with the least loss, and whether anything but fineness is lost; None where none is taken."""
+    every = offered or tuple(dict.fromkeys((*KEPT, *(name for names in _SAME.values() for name in names))))
+    left = [name for name in every if wanted.layout.alpha or not _has_alpha(name)] or list(every)
+    while left:
+        choice, loss = find_best_pix_fmt_of_list(left, wanted.layout.name, has_alpha=wanted.layout.alpha)
+        if choice is None:
+            return None
+        colours = not loss & (PixFmtLoss.CHROMA | PixFmtLoss.COLORQUANT)
+        if colours and _taken(place, choice.name, offered, wanted):
+            return choice.name, bool(loss & ~PixFmtLoss.RESOLUTION) or choice.name not in KEPT
+        left.remove(choice.name)
+    return None
+
+
+def _wide(place: EncoderTarget, wanted: TargetPixels, notes: Iterable[str]) -> EncoderPixels:
+    name = wanted.layout.name.replace("420", "444").replace("422", "444").replace("440", "444")
+    note = f"written as {name}: {place.encoder} with fewer samples of colour needs an even size"
+    return _fit(name, wanted, exact=False, notes=(*notes, note))
+
+
+def _fit(name: str, wanted: TargetPixels, *, exact: bool, notes: Iterable[str]) -> EncoderPixels:
+    layout = layout_of(name) if name in KEPT else kept_layout(name)[0]
+    return EncoderPixels(name, layout, _colour(wanted.colour, wanted.layout, layout), exact, tuple(notes))
+
+
+def _colour(colour: Colour, source: PixelLayout, target: PixelLayout) -> Colour:
+    """Return how the samples are to be shown once they are of another kind."""
+    if target.rgb:
+        return replace(colour, matrix=0, full_range=True)
+    if source.rgb == target.rgb and source.grey == target.grey:
+        return colour
+    return replace(colour, matrix=_matrix(colour), full_range=False, range_stated=True)
+
+
+def _matrix(colour: Colour) -> int:
+    return colour.matrix if colour.matrix in _YUV_MATRICES else _USUAL_MATRIX
+
+
+class PixelConverter:
+    """Brings pictures of one layout to the one that an encoder is given."""
+
+    def __init__(self, source: PixelLayout, colour: Colour, fit: EncoderPixels) -> None:
+        self._source, self._colour, self._fit = source, colour, fit
+        self._plain = source.opaque if source.alpha and not _has_alpha(fit.pixels) else source
+        target = fit.layout
+        yuv = not self._plain.rgb and not self._plain.grey and fit.pixels == target.name
+        same = self._plain.bits == target.bits and len(self._plain.roles) == len(target.roles)
+        self._widens = yuv and same and self._plain != target and set(target.scales) == {(1, 1)} and not target.rgb
+        self._scaler = VideoReformatter()
+        self.cleared = False
+        """Whether something transparent was put over black."""
+
+    def fit(self, native: av.VideoFrame) -> av.VideoFrame:
+        """Return the picture as the encoder takes it: itself where that is what it is."""
+        if self._plain != self._source:
+            self.cleared = self.cleared or transparent(native, self._source)
+            native = flattened(native, self._source, self._plain, limited=not self._colour.full_range)
+        if self._fit.pixels == self._plain.name:
+            return native
+        if self._widens:
+            return widened(native, self._plain, self._fit.layout)
+        return self._converted(native)
+
+    def _converted(self, native: av.VideoFrame) -> av.VideoFrame:
+        ours, theirs, target = self._colour, self._fit.colour, self._fit.layout
+        before = _FULL if ours.full_range or self._plain.rgb else _LIMITED
+        after = _FULL if theirs.full_range or target.rgb else _LIMITED
+        if self._plain.grey and before == _LIMITED and not target.grey:
+            # FFmpeg takes all grey for full range: what is not becomes luma first, as it is.
+            name = f"yuv444p{f'{self._plain.bits}le' if self._plain.bits > 8 else ''}"
+            native = self._scaler.reformat(native, format=name, src_color_range=_FULL, dst_color_range=_FULL)
+        made = self._scaler.reformat(
+            native, format=self._fit.pixels, interpolation=_ACCURATE, src_color_range=before, dst_color_range=after,
+            src_colorspace=_YUV_MATRICES[_matrix(ours)], dst_colorspace=_YUV_MATRICES[_matrix(theirs)],
+        )  # fmt: skip
+        made.color_range, made.colorspace = after, theirs.matrix
+        return made
+
+
+@lru_cache(maxsize=1024)
+def _comes_back(place: EncoderTarget, name: str, width: int, height: int) -> bool:
+    """Tell whether a picture of that layout is read back, and, of a lossless encoder, as it was written."""
+    layout = layout_of(name) if name in KEPT else kept_layout(name)[0]
+    file = io.BytesIO()
+    try:
+        sent = _pattern(layout, width, height).reformat(format=name)
+        with av.open(file, "w", format=place.muxer) as container:
+            stream = cast("VideoStream", container.add_stream(place.encoder, rate=25, options=dict(place.options)))
+            if place.tag:
+                stream.codec_context.codec_tag = place.tag
+            stream.width, stream.height, stream.pix_fmt = width, height, name
+            sent.pts, sent.time_base = 0, Fraction(1, 25)
+            container.mux([*stream.encode(sent), *stream.encode(None)])
+        with av.open(io.BytesIO(file.getvalue()), "r") as container:
+            come = next(container.decode(video=0))
+    except (av.FFmpegError, OSError, ValueError, StopIteration):
+        return False
+    if not place.lossless:
+        return True
+    read, _ = kept_layout(come.format.name)
+    if read != layout or (come.width, come.height) != (width, height):
+        return False
+    pairs = zip(views(own(sent, layout), layout), views(own(come, layout), layout), strict=True)
+    return all(np.array_equal(ours, theirs) for ours, theirs in pairs)
+
+
+def _pattern(layout: PixelLayout, width: int, height: int) -> av.VideoFrame:
+    """Return a picture whose samples all differ from their neighbours, and whose planes differ."""
+    frame = av.VideoFrame(width, height, layout.name)
+    rng = np.random.default_rng(0)
+    for plane in views(frame, layout):
+        plane[...] = rng.integers(0, 1 << layout.bits, plane.shape).astype(plane.dtype)
+    return frame

@@ -1,0 +1,90 @@
+"""The reading end of a pipe: forwards only, hashed, with an end to all waiting."""
+
+import errno
+import hashlib
+import os
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from velum.errors import BadInput, Unavailable, VelumError
+from velum.limits import Limits
+from velum.media.formats import VIDEO_HEAD_BYTES, video_format_of
+from velum.media.sources import LiveSource
+from velum.media.video.file_input import DEMUXERS, translated
+from velum.media.video.truncation import TS_PACKETS
+
+_POLL_SECONDS = 0.2
+
+
+class Pipe:
+    """A pipe as PyAV reads it."""
+
+    def __init__(self, live: LiveSource, limits: Limits) -> None:
+        self._live, self._limits = live, limits
+        self._digest, self._count, self._head = hashlib.sha256(), 0, b""
+        self._fault: OSError | VelumError | None = None
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of what was read so far, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def format(self) -> str:
+        """Return the format that the first bytes say. Raises `BadInput` when they are of no video."""
+        with translated(self._live), heard(self._live):
+            while len(self._head) < VIDEO_HEAD_BYTES and (data := self._read(VIDEO_HEAD_BYTES - len(self._head))):
+                self._head += data
+        found = video_format_of(self._head)
+        if found is None:
+            what = "it is empty" if not self._head else "it carries no video of a known kind"
+            raise BadInput(f"cannot read {self._live}: {what}; supported are {', '.join(sorted(DEMUXERS))}")
+        return found
+
+    def read(self, count: int) -> bytes:
+        """Return up to `count` bytes, as soon as there are any; none at the end."""
+        data, self._head = self._head[:count], self._head[count:]
+        return data or self._read(count)
+
+    def check_end(self, format: str, *, whole: bool) -> None:
+        """Raise what ended the stream: some demuxers take any failure for its end, or a part of a packet for one."""
+        if self._fault is not None:
+            raise self._fault
+        if whole and format == "TS" and all(self._count % packet for packet in TS_PACKETS):
+            raise OSError(errno.EIO, f"its {self._count:,} bytes are no whole number of packets")
+
+    def _read(self, count: int) -> bytes:
+        if self._fault is not None:  # some demuxers ask again
+            raise self._fault
+        try:
+            return self._received(count)
+        except (OSError, VelumError) as error:
+            self._fault = error
+            raise
+
+    def _received(self, count: int) -> bytes:
+        deadline = time.monotonic() + self._live.timeout_seconds
+        while not select.select([self._live.descriptor], [], [], _POLL_SECONDS)[0]:
+            if self._live.stopped.is_set() or time.monotonic() > deadline:
+                raise TimeoutError(0, f"nothing came for {self._live.timeout_seconds:g} s")
+        data = os.read(self._live.descriptor, count)
+        self._count += len(data)
+        self._digest.update(data)
+        self._limits.check("bytes", self._count, str(self._live))
+        return data
+
+
+def silent(live: LiveSource) -> Unavailable:
+    """Return the error of a stream that never began."""
+    reason = "it was stopped before its first picture" if live.stopped.is_set() else "nothing came"
+    return Unavailable(f"cannot read {live}: {reason} within {live.timeout_seconds:g} s; check that it is sending")
+
+
+@contextmanager
+def heard(live: LiveSource) -> Iterator[None]:
+    """Tell a stream that never begins from one that is damaged."""
+    try:
+        yield
+    except TimeoutError:
+        raise silent(live) from None

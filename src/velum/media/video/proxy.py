@@ -1,0 +1,54 @@
+"""A video as any browser plays it: H.264 in an MP4, small, upright, without sound, frame for frame."""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from velum.errors import BadInput
+from velum.limits import Limits
+from velum.media.doors import read
+from velum.media.video.reader import VideoReader
+
+Progress = Callable[[int, int | None], bool]
+
+LARGEST_SIDE = 1280
+BASE = Fraction(1, 90_000)
+"""Time base of the stream: every usual frame rate is told by it exactly, or nearly."""
+
+_OPTIONS = {"preset": "veryfast", "crf": "27", "g": "15", "bf": "0", "tune": "fastdecode"}
+"""Key frames are near each other, since who reviews steps to and fro."""
+
+
+def preview(source: Path, target: Path, limits: Limits, progress: Progress) -> None:
+    """Write it to `target`. `progress` gets the frames done and their number, and says whether to go on.
+
+    Frames have the order and, to a ninety-thousandth of a second, the times that they have in `source`. Raises
+    `BadInput` and `LimitExceeded` as reading does, and `BadInput` when it was told not to go on.
+    """
+    with read(source, limits) as reader:
+        if not isinstance(reader, VideoReader):
+            raise BadInput(f"{source} is no video; a picture needs no preview")
+        _write(reader, target, progress)
+
+
+def _write(reader: VideoReader, target: Path, progress: Progress) -> None:
+    with av.open(str(target), "w", options={"movflags": "faststart"}) as made:
+        info = reader.info
+        scale = min(1.0, LARGEST_SIDE / max(info.width, info.height))
+        width, height = (max(2, 2 * round(side * scale / 2)) for side in (info.width, info.height))
+        stream = made.add_stream("libx264", options=_OPTIONS)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = BASE
+        last = -1
+        for frame in reader.frames():
+            picture = av.VideoFrame.from_ndarray(frame.rgb(width, height), "rgb24").reformat(format="yuv420p")
+            # Two frames of one time would be one to a browser.
+            last = max(last + 1, math.floor((frame.time or 0) / BASE))
+            picture.pts, picture.time_base = last, BASE
+            made.mux(stream.encode(picture))
+            if not progress(frame.index + 1, info.frames):
+                raise BadInput(f"the preview of {info.source} is not wanted any more")
+        made.mux(stream.encode(None))

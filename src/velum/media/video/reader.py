@@ -1,0 +1,305 @@
+"""Reading videos: every picture that the file says it has, in order, or an error that says where it is damaged."""
+
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import av
+
+from velum.errors import BadInput
+from velum.limits import Limits
+from velum.media.video import alpha
+from velum.media.video.clock import PacketClock
+from velum.media.video.expected_pts import ExpectedPts, ShownPts
+from velum.media.video.file_input import SET_ANEW, Demuxed, FileInput, decode_strictly
+from velum.media.video.info import VideoInfo
+from velum.media.video.packets import ClockedPacket, settled, shows_nothing, stamped
+from velum.media.video.pixel_formats import Buffers, VideoFrame, blacken, own, planes_of
+from velum.media.video.probe import fraction, probe, refuse_encrypted, stated_seconds
+from velum.media.video.resize import refit
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+_SHORT_SECONDS = 1.0
+"""How much earlier than the header says the last packet of a Matroska or AVI file may end."""
+
+
+class VideoReader:
+    """One video. Use it in a `with` block; `frames()` may be called again and starts anew."""
+
+    def __init__(self, source: Path, limits: Limits, *, cover_damage: bool = False) -> None:
+        self._file = FileInput(source, limits)
+        try:
+            self.info: VideoInfo = probe(self._file, limits, cover_damage=cover_damage)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                _ = self._file.sha256  # asked for in reports, when the file may be gone
+        finally:
+            self._file.close()
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the very bytes that are decoded, in hexadecimal."""
+        return self._file.sha256
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Yield every picture in the order of display, with its time in seconds since the first one.
+
+        A picture's buffers are its own: it may be changed, and kept for as long as memory allows. Raises `BadInput`,
+        with frame and time, where the video is damaged (unless damage is covered: then the picture is black), and
+        `LimitExceeded` when it is too long.
+        """
+        yield from DecodePass(self.info).pictures()
+
+
+class DecodePass:
+    """One way through the source."""
+
+    def __init__(self, info: VideoInfo) -> None:
+        self._info, self._coding, self._limits = info, info.coding, info.limits
+        self._timeline = ExpectedPts()
+        self._clock = PacketClock(info.format)
+        self._succession = ShownPts(max(1, round(1 / self._coding.rate / self._coding.time_base)))
+        self._buffers = Buffers(self._coding.stored_width, self._coding.stored_height, self._coding.layout)
+        # AVI says in which order pictures are shown, and nothing more.
+        self._ordered = info.format == "AVI"
+        self._flushed = False
+        self._unstamped = False
+        self._packets = self._count = self._left_out = self._untimed = 0
+        self._end_seconds = Fraction(0)
+        self._first_pts: int | None = None
+        self._last_pts: int | None = None
+        self._covered: list[str] = []
+        self._sizes: dict[tuple[int, int], int] = {}
+        self._reason = ""
+
+    def pictures(self) -> "Generator[VideoFrame]":
+        """Yield every picture, and note in the `ReadState` how it went."""
+        reading = self._info.reading
+        reading.begin()
+        with self._info.file.open(self._limits) as container:
+            stream = next(one for one in container.streams.video if one.index == self._coding.stream)
+            if not stream.codec_context.is_open:
+                decode_strictly(stream, self._limits)
+            beside = self._coding.layout.alpha and self._coding.codec in alpha.BESIDE
+            self._decoder = alpha.seeing(stream, self._limits) if beside else stream.codec_context
+            for decoded in self._decoded(container, stream):
+                yield from self._in_turn(decoded) if decoded else self._stand_in()
+                del decoded  # or its buffers would be held while the next one is decoded
+            for pts in self._timeline.rest():
+                yield self._black(pts)
+            self._check_end(container, stream)
+        reading.warnings += self._said()
+        reading.frames, reading.finished = self._count, True
+
+    def _decoded(self, container: Demuxed, stream: "VideoStream") -> Iterator[av.VideoFrame | None]:
+        """Yield what the decoder gives; None where a picture is lost in a container without time stamps of display."""
+        for one in self._coming(container):
+            packet = one.packet
+            if packet.stream.index != stream.index:
+                self._extend(packet)
+                continue
+            if one.anew:
+                yield from self._tried(None)
+                self._decoder.flush_buffers()
+                self._timeline.begin_anew()
+            if packet.size:
+                self._announce(one)
+            yield from self._tried(packet)
+        if not self._flushed:
+            yield from self._tried(None)
+
+    def _tried(self, packet: "Packet[Any] | None") -> Iterator[av.VideoFrame | None]:
+        self._flushed = packet is None or not packet.size
+        try:
+            yield from self._decoder.decode(packet)
+        except av.FFmpegError as error:
+            # With time stamps, which picture is missing shows when the next one comes.
+            self._reason = error.strerror or type(error).__name__
+            untimed = packet is not None and packet.pts is None
+            if (self._ordered or untimed) and not self._flushed:
+                yield None
+
+    def _coming(self, container: Demuxed) -> Iterator[ClockedPacket]:
+        joined = self._info.file.joined if self._info.format in SET_ANEW else None
+        coming = settled(self._demuxed(container), self._clock, joined)
+        if self._ordered:
+            return coming
+        return stamped(coming, self._coding.stream, self._succession)
+
+    def _demuxed(self, container: Demuxed) -> "Iterator[Packet[Any]]":
+        packets = container.demux()
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, OSError) as error:
+                self._break_off(error.strerror or type(error).__name__)
+                return
+            if packet is None:
+                return
+            yield packet
+
+    def _break_off(self, reason: str) -> None:
+        self._damaged(f"it cannot be read on: {reason}")
+        self._info.reading.warnings.append(f"it broke off after {self._place(None)}: {reason}")
+
+    def _announce(self, one: ClockedPacket) -> None:
+        packet = one.packet
+        refuse_encrypted(packet, self._info.file)
+        if not self._coding.layout.alpha:
+            alpha.refuse_unseen(self._coding.codec, packet, self._info.file)
+        self._packets += 1
+        self._extend(packet)
+        if one.damaged:
+            self._reason = "a packet is marked as damaged"
+        stamp = packet.dts if self._ordered else packet.pts
+        silent = not self._ordered and shows_nothing(self._coding.codec, packet)
+        if silent:
+            return
+        key, shown = packet.is_keyframe, not packet.is_discard
+        if stamp is None:
+            self._unstamped = self._unstamped or shown
+            decodable = self._timeline.begin(key=key)
+        else:
+            decodable = self._timeline.announce(stamp, key=key, damaged=one.damaged, shown=shown)
+        self._left_out += shown and not decodable
+
+    def _extend(self, packet: "Packet[Any]") -> None:
+        if packet.pts is not None:
+            end = (packet.pts + (packet.duration or 0)) * fraction(packet.time_base)
+            self._end_seconds = max(self._end_seconds, end)
+
+    def _in_turn(self, decoded: av.VideoFrame) -> Iterator[VideoFrame]:
+        """Yield the picture, after black ones for those that should have come before it."""
+        self._limits.check("pixels", decoded.width * decoded.height, str(self._info.source))
+        pts = self._pts_of(decoded)
+        if pts is None and self._ordered:
+            self._damaged("more pictures came than it has packets")
+        if pts is None:
+            self._untimed += not self._ordered
+            return
+        missing, damaged = self._timeline.shown(pts)
+        for lost in missing:
+            yield self._black(lost)
+        if decoded.is_corrupt or damaged:
+            self._reason = self._reason or "the picture is marked as damaged"
+            yield self._black(pts, decoded)
+        else:
+            yield self._picture(self._own(decoded), pts, decoded.duration)
+
+    def _pts_of(self, decoded: av.VideoFrame | None) -> int | None:
+        """Return the time stamp of a picture, or of one that could not be decoded; None for one to be left out."""
+        if decoded is not None and decoded.pts is not None and not self._ordered:
+            return decoded.pts
+        due = self._timeline.next_pts()
+        if self._ordered or (due is not None and not self._unstamped):
+            return due
+        return self._succession.derive(due)
+
+    def _stand_in(self) -> Iterator[VideoFrame]:
+        pts = self._pts_of(None)
+        if pts is None:
+            self._untimed += not self._ordered
+            return
+        self._timeline.shown(pts)
+        yield self._black(pts)
+
+    def _picture(self, native: av.VideoFrame, pts: int, duration: int = 0) -> VideoFrame:
+        coding, info, pts = self._coding, self._info, self._succession.follow(pts)
+        native.pts, native.time_base, native.duration = pts, coding.time_base, duration
+        if self._first_pts is None:
+            self._first_pts = info.reading.origin = pts
+        time = (pts - self._first_pts) * coding.time_base
+        self._limits.check("seconds", int(time), str(info.source))
+        self._limits.check("video_frames", self._count + 1, str(info.source))
+        index, self._count, self._last_pts = self._count, self._count + 1, pts
+        planes = planes_of(native, coding.layout, limited=not coding.colour.full_range)
+        return VideoFrame(planes, info.width, info.height, index, time, coding.orientation, native=native, given=planes)
+
+    def _black(self, pts: int, like: av.VideoFrame | None = None) -> VideoFrame:
+        self._damaged(self._reason or "the picture is missing", pts)
+        self._covered.append(self._place(pts))
+        self._reason = ""
+        coding = self._coding
+        native = self._buffers.take()
+        native.color_range = 2 if coding.colour.full_range else 1
+        blacken(native, coding.layout, limited=not coding.colour.full_range)
+        return self._picture(native, pts, like.duration if like else 0)
+
+    def _place(self, pts: int | None) -> str:
+        at = pts if pts is not None else self._last_pts
+        first = at if self._first_pts is None else self._first_pts
+        seconds = 0.0 if at is None or first is None else float((at - first) * self._coding.time_base)
+        return f"frame {self._count} at {seconds:.3f} s"
+
+    def _damaged(self, reason: str, pts: int | None = None) -> None:
+        if not self._info.cover_damage:
+            raise BadInput(
+                f"cannot read {self._info.source}: it is damaged at {self._place(pts)}: {reason}; copy the file "
+                f"again, or have damaged frames covered (on_damage = cover)"
+            )
+
+    def _own(self, decoded: av.VideoFrame) -> av.VideoFrame:
+        """Return the picture in a buffer of ours, at the size of the first one."""
+        coding, size = self._coding, (decoded.width, decoded.height)
+        first = size == (coding.stored_width, coding.stored_height)
+        self._info.reading.note_size(self._count, first=first)
+        if first:
+            return own(decoded, coding.layout, self._buffers.take())
+        self._sizes[size] = self._sizes.get(size, 0) + 1
+        picture, limited = own(decoded, coding.layout), not coding.colour.full_range
+        return refit(picture, coding.layout, self._buffers.take(), limited=limited)
+
+    def _check_end(self, container: Demuxed, stream: "VideoStream") -> None:
+        if not self._count:
+            raise BadInput(f"cannot read {self._info.source}: it holds no picture; give a video file")
+        if self._info.file.stopped:
+            return
+        # The header of an AVI counts units of time, not pictures.
+        # An edit list may leave some out.
+        file, counted = self._info.file, 0 if self._ordered else stream.frames
+        if self._packets < counted and file.unedited(stream.index, self._limits) < counted:
+            self._short(f"only {self._packets} of {counted} pictures are there")
+        elif self._info.format in {"MKV", "WEBM", "AVI"}:
+            start = float((self._first_pts or 0) * self._coding.time_base)
+            stated = stated_seconds(container, start) or 0
+            if float(self._end_seconds) - start < stated - max(_SHORT_SECONDS, stated / 100):
+                self._short(f"it ends at {float(self._end_seconds) - start:.3f} s of {stated:.3f} s")
+
+    def _short(self, reason: str) -> None:
+        self._damaged(reason)
+        self._info.reading.warnings.append(f"the video is shorter than its header says: {reason}")
+
+    def _said(self) -> Iterator[str]:
+        if self._covered:
+            shown = "; ".join(self._covered[:10]) + ("; ..." if len(self._covered) > 10 else "")
+            yield f"{len(self._covered)} damaged or missing frames were made black: {shown}"
+        if self._left_out:
+            yield f"{self._left_out} pictures before the first key frame cannot be decoded and were left out"
+        for width, height in self._sizes:
+            yield (
+                f"pictures of {width} x {height} were scaled to fit the first ones' "
+                f"{self._coding.stored_width} x {self._coding.stored_height}; look whether zones are in place there"
+            )
+        if self._untimed:
+            yield f"{self._untimed} pictures before the first time stamp were left out, as players do"
+        if self._succession.derived:
+            yield f"{self._succession.derived} pictures have no time stamp; theirs follow from the frame rate"
+        if self._succession.pushed:
+            yield f"{self._succession.pushed} time stamps repeat, or go back; each was put just after the one before"
+        if self._clock.settings:
+            yield f"the clock was set anew {self._clock.settings} times (joined recordings): times go on without a gap"

@@ -1,0 +1,173 @@
+"""A video cut at its closed groups of pictures, and the reading of one such stretch."""
+
+from collections.abc import Generator, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+
+from velum.errors import BadInput
+from velum.limits import Limits
+from velum.media.segment import GopStart, Segment
+from velum.media.video.file_input import Demuxed, translated
+from velum.media.video.gops import ClosedGops, survey
+from velum.media.video.info import VideoInfo
+from velum.media.video.pixel_formats import VideoFrame
+from velum.media.video.reader import DecodePass, VideoReader
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+SOURCES = ("MP4", "MOV", "MKV", "WEBM")
+"""Formats with an index of key frames, by which a stretch is reached without reading what is before it."""
+
+
+def cut(
+    info: VideoInfo, sha256: str, format: str, *, seconds: float, overlap_frames: int
+) -> tuple[Segment, ...] | str:  # fmt: skip
+    """Return spans of about `seconds` each, in order, for a result of that format; or why there is only one.
+
+    Each is read from at least `overlap_frames` before its first frame to as many after its last one, as far as there
+    are any. Raises `LimitExceeded` for a video that is too long.
+    """
+    if info.format not in SOURCES:
+        return f"{info.format} is not cut"
+    groups = survey(info)
+    if isinstance(groups, str):
+        return groups
+    info.limits.check("video_frames", groups.frames, str(info.source))
+    starts = _starts(groups, round(seconds / info.coding.time_base))
+    if len(starts) < 2:
+        return "it is short, or its groups of pictures are long"
+    bounds = list(pairwise([*(groups.starts[one] for one in starts), groups.frames]))
+
+    def mark(frame: int) -> GopStart:
+        group = groups.of(frame) if frame < groups.frames else len(groups.starts)
+        return (
+            GopStart(groups.starts[group], groups.stamps[group])
+            if frame < groups.frames
+            else GopStart(groups.frames, None)
+        )
+
+    def after(frame: int) -> GopStart:
+        """Return the first start of a group at or behind a frame."""
+        return mark(frame) if mark(min(frame, groups.frames)).frame >= frame else mark(groups.end(groups.of(frame)))
+
+    return tuple(
+        Segment(
+            index, len(bounds), mark(max(first - overlap_frames, 0)), mark(first), mark(end),
+            after(end + overlap_frames), groups.stamps[0], groups.frames, format, sha256,
+        )
+        for index, (first, end) in enumerate(bounds)
+    )  # fmt: skip
+
+
+def _starts(groups: ClosedGops, length: int) -> list[int]:
+    """Return the groups that spans of about `length` units of time begin with; the last one is not much shorter."""
+    starts = [0]
+    for group in range(1, len(groups.starts)):
+        if groups.stamps[group] - groups.stamps[starts[-1]] >= length:
+            starts.append(group)
+    if len(starts) > 1:
+        before, last = groups.starts[starts[-2]], groups.starts[starts[-1]]
+        if groups.frames - last < (last - before) / 2:
+            starts.pop()
+    return starts
+
+
+class SegmentReader(VideoReader):
+    """One stretch of a video. Raises `BadInput` when the file is not the one that was cut."""
+
+    def __init__(self, source: Path, limits: Limits, span: Segment) -> None:
+        super().__init__(source, limits)
+        self._span = span
+        try:
+            same = self.sha256 == span.sha256
+        except BaseException:
+            self._file.close()
+            raise
+        if not same:
+            self._file.close()
+            raise changed(self.info)
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Yield the pictures from the span's `read` up to its `stop`, with the numbers they have in the whole video.
+
+        Raises as `VideoReader.frames` does.
+        """
+        yield from _SegmentPass(self.info, self._span, seek=self._sought()).pictures()
+
+    def _sought(self) -> bool:
+        """Tell whether the container finds the place; indexes of some files are wrong or missing."""
+        pts = self._span.read.pts
+        with self.info.file.open(self.info.limits) as container, translated(self.info.source):
+            return _first_pts(container, self.info, pts) <= pts if pts is not None else False
+
+
+def _first_pts(container: Demuxed, info: VideoInfo, pts: int) -> float:
+    _seek(container, info, pts)
+    stream = next(one for one in container.streams.video if one.index == info.coding.stream)
+    stamps = (packet.pts for packet in container.demux(stream) if packet.size)
+    try:
+        return next((stamp for stamp in stamps if stamp is not None), float("inf"))
+    except av.FFmpegError:
+        return float("inf")
+
+
+def _seek(container: Any, info: VideoInfo, pts: int) -> None:
+    stream = next(one for one in container.streams.video if one.index == info.coding.stream)
+    container.seek(pts, stream=stream)
+
+
+class _SegmentPass(DecodePass):
+    """A way through a part of the source, from one closed group to before another."""
+
+    def __init__(self, info: VideoInfo, span: Segment, *, seek: bool) -> None:
+        super().__init__(info)
+        self._span, self._seek = span, seek
+        self._count = self._packets = span.read.frame
+        self._first_pts = info.reading.origin = span.origin
+        self._reached = span.stop.pts is None
+
+    def pictures(self) -> "Generator[VideoFrame]":
+        """Yield every picture of the stretch; each group that its span names must begin with the frame it says."""
+        base, span = self._info.coding.time_base, self._span
+        known = {mark.frame: mark.pts for mark in (span.read, span.first, span.end) if mark.pts is not None}
+        for picture in super().pictures():
+            if (pts := known.get(picture.index)) is not None and picture.time != (pts - span.origin) * base:
+                raise changed(self._info)
+            yield picture
+            del picture  # or its buffers would be held while the next one is decoded
+        if self._count != span.stop.frame:
+            raise changed(self._info)
+
+    def _demuxed(self, container: Demuxed) -> "Iterator[Packet[Any]]":
+        span, coding = self._span, self._info.coding
+        if self._seek and span.read.pts is not None:
+            with translated(self._info.source):
+                _seek(container, self._info, span.read.pts)
+        begun = False
+        for packet in super()._demuxed(container):
+            if packet.stream.index == coding.stream and packet.size:
+                if not begun and packet.pts != span.read.pts:
+                    continue
+                begun = True
+                if packet.pts == span.stop.pts:
+                    self._reached = True
+                    return
+            yield packet
+
+    def _check_end(self, container: Demuxed, stream: Any) -> None:
+        if not self._reached:
+            raise changed(self._info)
+        if self._span.stop.pts is None:
+            super()._check_end(container, stream)
+
+
+def changed(info: VideoInfo) -> BadInput:
+    """Return what to raise where the source is not what it was when it was cut."""
+    return BadInput(
+        f"cannot read {info.source}: it has changed since it was cut into spans; leave it as it is until the last one "
+        "is done, and cut it again"
+    )

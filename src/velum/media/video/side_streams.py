@@ -1,0 +1,98 @@
+"""What lies in a video beside the pictures that it shows: sound, subtitles, covers, data, words about it."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+from velum.limits import Limits
+from velum.media.video.file_input import FileInput, translated
+from velum.media.video.text_tracks import texts_of
+
+Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream"]
+
+_TECHNICAL = {
+    "major_brand", "minor_version", "compatible_brands", "encoder", "duration", "language", "vendor_id", "handler_name",
+    "number_of_frames", "bps", "number_of_bytes", "loop", "variant_bitrate", "max_bitrate", "stereo_mode",
+    "alpha_mode",
+}  # fmt: skip
+"""Words about how a file is made, in lower case."""
+
+SILENT = 1e-4
+"""Share of full scale (-80 dBFS) up to which samples are silence that was coded; even whispers are louder."""
+
+_PLACES = ("location", "gps", "xyz", "geo")
+
+
+def streams(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
+    """Yield it, with its kind. Raises `BadInput` for what cannot be opened."""
+    yield from _places(path, limits)
+    with closing(FileInput(path, limits)) as file, file.open(limits) as container, translated(path):
+        yield from _words(container.metadata, "the file")
+        if container.chapters():
+            yield "metadata", "chapters, and their names"
+        still = Disposition.attached_pic | Disposition.timed_thumbnails
+        pictures = 0
+        for stream in container.streams:
+            kind = stream.type
+            yield from _words(stream.metadata, f"stream {stream.index}")
+            if kind == "video" and stream.disposition & still:
+                yield "picture", f"stream {stream.index} is a cover"
+            elif kind == "video":
+                pictures += 1
+                if pictures > 1:
+                    yield "picture", f"stream {stream.index} holds more pictures"
+            elif kind == "audio":
+                yield "audio", f"stream {stream.index} is sound"
+            elif kind == "subtitle":
+                yield "subtitles", f"stream {stream.index} is subtitles"
+            else:
+                yield "stream", f"stream {stream.index} is {kind}"
+
+
+def _places(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
+    """Yield the text tracks, and the chapters, in whose words there are coordinates."""
+    found: set[int | None] = set()
+    for one in texts_of(path, limits):
+        if one.stream not in found and one.place is not None:
+            found.add(one.stream)
+            where = "chapters" if one.stream is None else f"stream {one.stream}, at {one.seconds:g} s"
+            yield "place", f"coordinates in the words of {where}"  # which they are says too much already
+
+
+def sounding(path: Path, limits: Limits) -> list[int]:
+    """Return the indices of the streams in which anything can be heard, to their ends.
+
+    Raises `BadInput` for sound that cannot be decoded: whether it is silent is then not known.
+    """
+    heard = []
+    with closing(FileInput(path, limits)) as file, file.open(limits) as container, translated(path):
+        for stream in container.streams.audio:
+            container.seek(0)
+            if any(_loudest(frame) > SILENT for frame in container.decode(stream)):
+                heard.append(stream.index)
+    return heard
+
+
+def _loudest(frame: av.AudioFrame) -> float:
+    """Return the largest sample, as a share of the largest that there is."""
+    samples = frame.to_ndarray()
+    if samples.dtype.kind == "f":
+        return float(np.abs(samples).max(initial=0.0))
+    whole = float(1 << (8 * samples.itemsize - 1))
+    middle = whole if samples.dtype.kind == "u" else 0.0
+    return float(np.abs(samples.astype(np.float64) - middle).max(initial=0.0)) / whole
+
+
+def _words(words: dict[str, str], where: str) -> Iterator[tuple[Kind, str]]:
+    for name, value in words.items():
+        plain = name.lower().partition("-")[0]
+        if plain in _TECHNICAL or plain.startswith("_statistics") or not value:
+            continue
+        if plain == "software" and value.startswith("Lavf"):  # an AVI's word for its encoder
+            continue
+        yield ("place" if any(part in plain for part in _PLACES) else "metadata"), f"{name!r} of {where}"

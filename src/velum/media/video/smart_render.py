@@ -1,0 +1,150 @@
+"""Copying the groups of pictures in which nothing is hidden, and encoding the others anew."""
+
+import io
+from collections.abc import Container, Iterator
+from contextlib import ExitStack
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+from av.codec.context import CodecContext
+
+from velum.errors import OutputFailed
+from velum.media.sources import LiveSource
+from velum.media.video.containers import CONTAINERS
+from velum.media.video.encoder_settings import EncoderSettings, configure
+from velum.media.video.gops import ClosedGops, CopyPacket, packets, survey
+from velum.media.video.info import VideoInfo
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.stream import VideoStream
+
+_TARGETS = ("MP4", "MOV", "MKV", "WEBM", "TS")
+_IN_BAND = {"h264": "avc3", "hevc": "hev1"}
+"""Names in MP4 of streams whose parameter sets may change on the way (ISO/IEC 14496-15, 5.3.4 and 8.3.4)."""
+
+
+def planned(info: VideoInfo, made: EncoderSettings, touched: Container[int], format: str) -> "SmartRenderer | str":
+    """Return what copies the groups without a frame of `touched`; or why every frame is to be encoded anew."""
+    if isinstance(info.source, LiveSource):
+        return "a stream comes once"
+    if format not in _TARGETS or info.format not in _TARGETS:
+        return f"packets are not copied from {info.format} to {format}"
+    if made.codec != info.coding.codec or made.layout != info.coding.layout:
+        return f"{info.coding.codec} is written as {made.codec}, {made.layout.name}"
+    groups = survey(info)
+    if isinstance(groups, str):
+        return groups
+    if format == "TS" and groups.decoded < 0:
+        return "TS cannot hold packets that are decoded before time 0"
+    bounds = [*groups.starts, groups.frames]
+    copied = [not any(frame in touched for frame in range(*bound)) for bound in pairwise(bounds)]
+    if not any(copied):
+        return f"each of its {len(copied)} closed groups of pictures holds something to hide"
+    return SmartRenderer(info, made, groups, copied)
+
+
+class SmartRenderer:
+    """The pictures of one result, in the place of an encoder: takes each picture in turn, gives packets."""
+
+    def __init__(self, info: VideoInfo, made: EncoderSettings, groups: ClosedGops, copied: list[bool]) -> None:
+        self._info, self._made, self._groups, self._copied = info, made, groups, copied
+        self._frame = 0
+        self._encoder: VideoCodecContext | None = None
+        self._stack = ExitStack()
+
+    @property
+    def encoding(self) -> str:
+        """How the pictures were written, for the report."""
+        bounds = pairwise([*self._groups.starts, self._groups.frames])
+        count = sum(end - start for (start, end), copied in zip(bounds, self._copied, strict=True) if copied)
+        rest = f"; the rest {self._made.encoding}" if count < self._groups.frames else ""
+        return f"smart: {count} of {self._groups.frames} frames copied{rest}"
+
+    def add_to(self, target: "OutputContainer", format: str) -> "VideoStream":
+        """Add the stream that the packets are of."""
+        _, self._packets = self._stack.enter_context(packets(self._info))
+        with av.open(io.BytesIO(), "w", format="matroska") as scratch:
+            like = scratch.add_stream(self._made.encoder)
+            # Made from another, a stream is never opened to encode: its header is the one given here.
+            stream = cast("VideoStream", target.add_stream_from_template(like, opaque=True))
+        configure(stream.codec_context, self._made, self._info.coding)
+        stream.codec_context.extradata = self._groups.header or None
+        if CONTAINERS[format].muxer in {"mp4", "mov"} and self._made.codec in _IN_BAND:
+            stream.codec_context.codec_tag = _IN_BAND[self._made.codec]
+        self._stream = stream
+        return stream
+
+    def encode(self, picture: av.VideoFrame | None) -> "Iterator[Packet[Any]]":
+        """Yield the packets that are ready after this picture; None says that no more come."""
+        if picture is None:
+            if self._frame != self._groups.frames:
+                raise self._misfit(f"{self._frame} pictures came of {self._groups.frames} packets")
+            return
+        group = self._groups.of(self._frame)
+        first, resized = self._frame == self._groups.starts[group], self._info.reading.was_resized(self._frame)
+        if first and picture.pts != self._groups.stamps[group]:
+            raise self._misfit(f"frame {self._frame} has the time stamp {picture.pts}")
+        if first and resized:
+            self._copied[group] = False
+        if self._copied[group] and resized:
+            raise self._misfit(f"frame {self._frame} has another size than those before it")
+        self._frame += 1
+        last = self._frame == self._groups.end(group)
+        if not self._copied[group]:
+            yield from self._encoded(picture, last=last and all(self._copied[group + 1 : group + 2]))
+        elif last:
+            # Only now it is known that every picture of the group can be decoded.
+            for _ in range(self._groups.starts[group], self._frame):
+                yield self._copy(self._next())
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self._stack.close()
+
+    def _encoded(self, picture: av.VideoFrame, *, last: bool) -> "Iterator[Packet[Any]]":
+        if self._encoder is None:
+            self._encoder = self._opened()
+        made = self._encoder.encode(picture)
+        if last:
+            made += self._encoder.encode(None)
+            self._encoder = None
+        for packet in made:
+            yield self._put(bytes(packet), cast("int", packet.pts), self._next(), key=packet.is_keyframe)
+
+    def _opened(self) -> "VideoCodecContext":
+        """Return an encoder of one stretch. Each has its own: it begins with a key frame, ends with nothing pending.
+
+        Without B-frames, pictures come out in the order of their time stamps, so the i-th of a stretch can be decoded
+        when the i-th packet of the source was.
+        """
+        context = cast("VideoCodecContext", CodecContext.create(self._made.encoder, "w"))
+        context.framerate = self._made.rate
+        configure(context, self._made, self._info.coding)
+        context.options = dict(self._made.options) | {"flags": "+cgop"}
+        if self._made.codec in _IN_BAND:
+            context.options |= {"bf": "0"}
+        return context
+
+    def _next(self) -> CopyPacket:
+        sent = next(self._packets, None)
+        if sent is None:
+            raise self._misfit("a packet is missing")
+        return sent
+
+    def _copy(self, sent: CopyPacket) -> "Packet[Any]":
+        return self._put(sent.piece.data, sent.pts, sent, key=sent.key)
+
+    def _put(self, data: bytes, pts: int, sent: CopyPacket, *, key: bool) -> "Packet[Any]":
+        packet: Packet[Any] = av.Packet(data)
+        packet.stream, packet.time_base = self._stream, self._info.coding.time_base
+        packet.pts, packet.dts, packet.is_keyframe = pts, sent.dts, key
+        return packet
+
+    def _misfit(self, reason: str) -> OutputFailed:
+        return OutputFailed(
+            f"cannot copy groups of pictures of {self._info.source}: {reason}; nothing was published. Leave out smart"
+        )

@@ -1,0 +1,232 @@
+"""Which of a source's tracks of sound and subtitles go into a result, and which are left out, by name."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.audio.stream import AudioStream
+
+from velum.errors import BadPlan
+from velum.media.formats import VIDEO_SUFFIXES
+from velum.media.sources import LiveSource
+from velum.media.video.containers import CONTAINERS, Container, held, muxing, opened
+from velum.media.video.file_input import SideStreams
+from velum.media.video.info import SideStream, VideoInfo
+from velum.media.video.probe import fraction
+from velum.media.video.text_tracks import PICTURES, tracks_with_places
+from velum.plan import Plan, Video
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+
+_TRIED_PACKETS = 24
+"""Packets of a track that are written on trial: enough for what a container refuses only when it sees them."""
+
+_SURE = frozenset({"aac", "ac3", "eac3", "mp2", "mp3"})
+"""Codecs that every container holds which says so."""
+
+_UNSOUND = frozenset({"tta"})
+"""Codecs that come out damaged: their length is not that of the file."""
+
+_BLOCKS = ("adpcm_ima", "adpcm_ms", "adpcm_swf", "adpcm_yamaha", "wma")
+"""Codecs that AVI counts in blocks."""
+
+_SUGGESTED = ("MKV", "MOV", "MP4", "AVI", "TS")
+_SPOKEN = "audio is kept as it was: voices and names can identify people"
+_WRITTEN = "subtitles are kept as they were: names in them can identify people"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackChoice:
+    """The tracks that go into a result, and what is said of those that do not."""
+
+    tracks: tuple[SideStream, ...]
+    notes: tuple[str, ...] = ()
+    bit_rates: dict[int, int | None] = field(default_factory=dict)
+    """True bits per second of tracks whose own header may state others, by index; AVI counts time in them."""
+
+    def warnings(self, video: Video) -> list[str]:
+        """Return what to doubt about the tracks."""
+        kinds = {track.kind for track in self.tracks}
+        spoken = "audio" in kinds and video.audio == "copy"
+        return [*self.notes, *([_SPOKEN] if spoken else []), *([_WRITTEN] if "subtitle" in kinds else [])]
+
+    def muxing(self, video: Video, format: str, *, sent: bool = False) -> Container:
+        """Return how a file is written that holds these tracks."""
+        muted = video.audio == "mute"
+        copied = {one.codec or "" for one in self.tracks if not (muted and one.kind == "audio")}
+        return muxing(format, copied, sent=sent) or CONTAINERS[format]
+
+
+def choose(info: VideoInfo, video: Video, format: str, *, sent: bool = False) -> TrackChoice:
+    """Return the tracks that go into a result; with `sent`, one that is sent forwards and never gone back to.
+
+    A track of an unknown codec is left out: no container can be told what it is. So is one that the source's own
+    container holds and velum cannot write there. Raises `BadPlan` when another container would hold what this one
+    cannot.
+    """
+    wanted = [track for track in info.tracks if _wanted(track, video)]
+    silenced = video.audio == "mute"
+    notes: list[str] = []
+    known = [track for track in wanted if track.codec is not None]
+    notes += [f"{_named(track)} was left out: its codec is not known here" for track in wanted if track.codec is None]
+    copied = [track for track in known if not (track.kind == "audio" and silenced)]
+    trial = _Trial(info, copied)
+    refused = [track for track in copied if not trial.holds(track, format, sent=sent)]
+    if refused:
+        other = _other(trial, copied, info, format) if format != info.format else None
+        if other is not None:
+            raise _cannot(info, refused[0], format, other)
+        notes += [f"{_named(track)} was left out: {format} cannot hold {track.codec}" for track in refused]
+    tracks = tuple(track for track in known if track not in refused)
+    rates = {track.index: trial.bit_rate(track) for track in tracks} if format == "AVI" else {}
+    return TrackChoice(tracks, tuple(notes), rates)
+
+
+def without_places(choice: TrackChoice, info: VideoInfo, plan: Plan) -> TrackChoice:
+    """Return the choice without the text tracks that hold places, unless the plan keeps places.
+
+    Of a stream nothing is known before it comes: its tracks are looked at as they are written.
+    """
+    texts = frozenset(one.index for one in choice.tracks if one.kind == "subtitle" and one.codec not in PICTURES)
+    if not texts or "gps" in plan.metadata or isinstance(info.source, LiveSource):
+        return choice
+    found = tracks_with_places(info.file, info.limits, texts)
+    gone = [track for track in choice.tracks if track.index in found]
+    notes = tuple(place_note(track, found[track.index]) for track in gone)
+    return TrackChoice(
+        tuple(one for one in choice.tracks if one not in gone), (*choice.notes, *notes), choice.bit_rates
+    )  # fmt: skip
+
+
+def place_note(track: SideStream, place: str) -> str:
+    """Say that a track is left out for the places in it; empty: it is too long to be looked through."""
+    if not place:
+        return f"{_named(track)} was left out: it is too long to be looked through for places; keep it by --keep gps"
+    # Not the place itself: reports are passed on.
+    return f"{_named(track)} was left out: its words hold coordinates, where it was taken; keep them by --keep gps"
+
+
+def _wanted(track: SideStream, video: Video) -> bool:
+    return video.audio != "drop" if track.kind == "audio" else video.subtitles == "copy"
+
+
+def _named(track: SideStream) -> str:
+    return f"{track.kind} track {track.index}{f' ({track.codec})' if track.codec else ''}"
+
+
+def _cannot(info: VideoInfo, track: SideStream, format: str, other: str) -> BadPlan:
+    setting = "audio" if track.kind == "audio" else "subtitles"
+    return BadPlan(
+        f"{format} cannot hold the {track.kind} of {info.source.name} ({track.codec}); choose another suffix, such as "
+        f"{other}, or set video.{setting} to drop"
+    )
+
+
+def _other(trial: "_Trial", tracks: Sequence[SideStream], info: VideoInfo, format: str) -> str | None:
+    """Return a suffix whose container holds all these tracks, None where there is none."""
+    if isinstance(info.source, LiveSource):
+        return None
+    for other in dict.fromkeys((info.format, *_SUGGESTED)):
+        if other != format and other in CONTAINERS and all(trial.holds(track, other) for track in tracks):
+            own = info.source.suffix.lower()
+            if VIDEO_SUFFIXES.get(own) == other:
+                return own
+            return next(suffix for suffix, kind in VIDEO_SUFFIXES.items() if kind == other)
+    return None
+
+
+class _Trial:
+    """Writes the beginnings of tracks into containers, in memory: what a container says it can hold is not all true."""
+
+    def __init__(self, info: VideoInfo, tracks: Sequence[SideStream]) -> None:
+        self._info, self._tracks = info, tracks
+        self._known: dict[tuple[int, str], bool] = {}
+
+    def holds(self, track: SideStream, format: str, *, sent: bool = False) -> bool:
+        """Tell whether a format can hold a track."""
+        codec = track.codec or ""
+        if codec in _SURE and codec in held(format):
+            return True
+        if codec in _UNSOUND or (sent and codec not in held(format)):
+            return False
+        key = track.index, format
+        if key not in self._known:
+            self._known[key] = self._written(track, format)
+        return self._known[key]
+
+    def bit_rate(self, track: SideStream) -> int | None:
+        """Return the bits per second of a track's first packets, where AVI needs to know and they say it."""
+        if not (track.codec or "").startswith(_BLOCKS) or isinstance(self._info.source, LiveSource):
+            return None
+        with closing(self._info.file.beside(self._info.limits)) as source:
+            stream = next(one for one in source.streams if one.index == track.index)
+            return _bit_rate(list(self._first(source, stream)))
+
+    def _written(self, track: SideStream, format: str) -> bool:
+        kind = muxing(format, {track.codec or ""})
+        if kind is None:
+            return False
+        options = {name: value for name, value in kind.options if name != "movflags"}  # they need a file to read again
+        try:
+            with closing(self._info.file.beside(self._info.limits)) as source, TemporaryDirectory() as folder:
+                stream = next(one for one in source.streams if one.index == track.index)
+                rate = self.bit_rate(track) if format == "AVI" else None
+                place = str(Path(folder, "trial")) if kind.unasked else io.BytesIO()
+                with opened(place, kind, options) as target:
+                    copy = add_copy(target, stream, rate)
+                    target.start_encoding()
+                    for packet in self._first(source, stream):
+                        packet.stream = copy
+                        target.mux(packet)
+        except (av.FFmpegError, OSError, ValueError):
+            return False
+        return True
+
+    def _first(self, source: SideStreams, stream: "Stream") -> "Iterator[Packet[Any]]":
+        """Yield the first packets of a track; none of a stream, where they come once."""
+        if isinstance(self._info.source, LiveSource):
+            return
+        packets = (packet for packet in source.demux(stream) if packet.size and packet.dts is not None)
+        yield from islice(packets, _TRIED_PACKETS)
+
+
+def _bit_rate(packets: "Sequence[Packet[Any]]") -> int | None:
+    """Return the bits per second of packets that follow each other, rounded up; None where they do not say."""
+    if len(packets) < 2:
+        return None
+    first, last = packets[0], packets[-1]
+    seconds = ((last.dts or 0) - (first.dts or 0)) * fraction(first.time_base)
+    return ceil(8 * sum(packet.size for packet in packets[:-1]) / seconds) if seconds > 0 else None
+
+
+def add_copy(target: "OutputContainer", stream: "Stream", bit_rate: int | None) -> "Stream":
+    """Add a stream to `target` that packets of `stream` go into as they are; nothing is said of it but its language."""
+    copy: Stream = target.add_stream_from_template(stream)
+    copy.disposition = stream.disposition
+    copy.metadata.clear()
+    if stream.language:
+        copy.metadata["language"] = stream.language
+    if isinstance(copy, AudioStream) and isinstance(stream, AudioStream):
+        context = copy.codec_context
+        if context.codec.canonical_name.startswith("pcm_"):
+            context.layout = plain_layout(stream)  # MP4 wants to know which channel is which
+        elif bit_rate:
+            # AVI counts time in blocks of so many bits; some recorders state a rate that is none of theirs.
+            context.bit_rate = bit_rate
+    return copy
+
+
+def plain_layout(stream: AudioStream) -> str:
+    """Return the name of a layout of channels; of one or two it is clear, even where the source does not say it."""
+    layout = stream.codec_context.layout
+    return {1: "mono", 2: "stereo"}.get(layout.nb_channels, layout.name)

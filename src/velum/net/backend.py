@@ -1,0 +1,118 @@
+"""Connections that go to judged addresses only, and that never outlast the call that they are for."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpcore2
+
+from velum.net.guard import Guard
+
+PIECE = 1 << 18
+"""Bytes sent in one step."""
+
+
+class GuardedBackend(httpcore2.NetworkBackend):
+    """Opens connections to the very addresses that the guard judged, so that a name cannot change in between."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._opener = httpcore2.SyncBackend()
+        self._clock = CallDeadline()
+
+    @contextmanager
+    def until(self, deadline: float) -> Iterator[None]:
+        """Let everything that this thread reads and writes end by `deadline`, in seconds of the monotonic clock."""
+        self._clock.deadline = deadline
+        try:
+            yield
+        finally:
+            self._clock.deadline = float("inf")
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        """Return a connection to the first address of `host` that takes one.
+
+        Raises `BadPlan` and `Unavailable` as the guard does, and the library's errors for the last address.
+        """
+        *others, last = self._guard.addresses(host, port)
+        for address in others:
+            try:
+                return self._open(address, port, timeout, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return self._open(last, port, timeout, local_address, socket_options)
+
+    def _open(
+        self,
+        address: str,
+        port: int,
+        timeout: float | None,
+        local_address: str | None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
+    ) -> httpcore2.NetworkStream:
+        seconds = self._clock.left(timeout)
+        return DeadlineStream(
+            self._opener.connect_tcp(address, port, seconds, local_address, socket_options), self._clock
+        )
+
+
+class CallDeadline(threading.local):
+    """When the call that each thread makes must be over."""
+
+    deadline: float = float("inf")
+
+    def left(self, timeout: float | None) -> float:
+        """Return how long one step may take. Raises the library's `ReadTimeout` when the time is over."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore2.ReadTimeout("the time for the whole answer is over")
+        return left if timeout is None else min(timeout, left)
+
+
+class DeadlineStream(httpcore2.NetworkStream):
+    """A connection on which each step ends with the call: steps of any number would add up otherwise."""
+
+    def __init__(self, inner: httpcore2.NetworkStream, clock: CallDeadline) -> None:
+        self._inner = inner
+        self._clock = clock
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Return what has come, at most `max_bytes`; empty at the end."""
+        return self._inner.read(max_bytes, self._clock.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send all of `buffer`."""
+        view, line = memoryview(buffer), self._inner.get_extra_info("socket")
+        try:
+            while view:
+                line.settimeout(self._clock.left(timeout))
+                view = view[line.send(view[:PIECE]) :]
+        except TimeoutError as error:
+            raise httpcore2.WriteTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore2.WriteError(str(error)) from error
+
+    def close(self) -> None:
+        """End the connection."""
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
+        """Return the connection, encrypted; the certificate must be that of `server_hostname`."""
+        return DeadlineStream(
+            self._inner.start_tls(ssl_context, server_hostname, self._clock.left(timeout)), self._clock
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what the library wants to know of a connection."""
+        return self._inner.get_extra_info(info)

@@ -1,0 +1,305 @@
+"""The one way to other machines: calls over HTTP that are bounded in time and size and reach only what they may."""
+
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import httpcore2
+import httpx2
+
+from velum.errors import BadPlan, Unavailable
+from velum.net import address
+from velum.net.backend import GuardedBackend
+from velum.net.guard import Guard, Resolve
+from velum.net.per_host_limit import PerHostLimit
+from velum.net.policy import NetworkPolicy
+
+REDIRECTS = 5
+"""How many redirects in a row are followed."""
+
+BUSY = frozenset({502, 503, 504})
+"""Answers of a gateway, or of a server that starts: worth another try (RFC 9110, section 15.6)."""
+
+BACKOFF_SECONDS = 0.1
+"""Pause before the second try; each further one is twice as long, and up to a half longer by chance."""
+
+KEPT = 256
+"""Addresses whose health is remembered; the one whose state is oldest is forgotten first."""
+
+IDLE_SECONDS = 15.0
+"""How long an unused connection is kept."""
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerResponse:
+    """What came back. `kind` is the media type in lower case, without parameters, "" when none is given."""
+
+    status: int
+    body: bytes
+    kind: str = ""
+    headers: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    """By name in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormFile:
+    """A file in a form: the field's name, the file's name, its bytes and their media type."""
+
+    field: str
+    filename: str
+    content: bytes
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointHealth:
+    """How the last call to an address went, and since when (seconds of the epoch) calls to it go so."""
+
+    reachable: bool
+    detail: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    method: bytes
+    url: httpx2.URL
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    seconds: float
+    """How long it may take in all."""
+
+
+class HttpClient:
+    """Other machines. Called from several threads at once; connections are kept and shared.
+
+    Proxies that the environment names are not used. Certificates must be signed by whom the system trusts, or by one of
+    the file that the variable SSL_CERT_FILE names. Cookies are not kept. Names are resolved by the system, in its own
+    time, each time a connection is opened.
+    """
+
+    def __init__(self, reach: NetworkPolicy, resolve: Resolve | None = None) -> None:
+        """Prepare; nothing is reached yet. Raises `BadPlan` for a list in `reach` that cannot be read."""
+        self._reach = reach
+        self._guard = Guard(reach, resolve)
+        self._dialler = GuardedBackend(self._guard)
+        self._slots = PerHostLimit(reach.parallel)
+        self._lock = threading.Lock()
+        self._health: dict[str, EndpointHealth] = {}
+        self._closed = False
+        self._pools: dict[str, httpcore2.ConnectionPool] = {}
+
+    def check(self, url: str) -> None:
+        """Raise `BadPlan` when the address must not be reached or cannot be read, `Unavailable` when it is unknown."""
+        parsed = address.parsed(url)
+        self._guard.addresses(address.host(parsed), address.port(parsed))
+
+    def get(self, url: str) -> ServerResponse:
+        """Return the answer, whatever its status. Raises `Unavailable` when there is none."""
+        return self._ask("GET", url)
+
+    def post(self, url: str, upload: FormFile, fields: Mapping[str, str] = _NONE) -> ServerResponse:
+        """Return the answer to a form with a file, whatever its status; tried again as `get` is.
+
+        Raises `Unavailable` when there is none.
+        """
+        form = {upload.field: (upload.filename, upload.content, upload.kind)}
+        return self._ask("POST", url, form=form, fields=fields)
+
+    def post_body(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, once_within: float | None = None
+    ) -> ServerResponse:  # fmt: skip
+        """Return the answer to a body, whatever its status; tried again as `get` is. Raises `Unavailable`.
+
+        With `once_within` it is tried once, and may take that many seconds in all, or what is allowed if that is less.
+        """
+        return self._ask("POST", url, body=body, headers=headers, once_within=once_within)
+
+    @property
+    def health(self) -> Mapping[str, EndpointHealth]:
+        """How the last call to each base URL (scheme://host:port) went."""
+        with self._lock:
+            return MappingProxyType(dict(self._health))
+
+    def close(self) -> None:
+        """End all connections; calls under way fail."""
+        with self._lock:
+            self._closed = True
+            pools = list(self._pools.values())
+        for pool in pools:
+            pool.close()
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = _NONE,
+        form: Mapping[str, tuple[str, bytes, str]] | None = None,
+        fields: Mapping[str, str] = _NONE,
+        once_within: float | None = None,
+    ) -> ServerResponse:
+        seconds = min(self._reach.total_seconds, once_within or self._reach.total_seconds)
+        attempts = self._reach.attempts if once_within is None else 1
+        try:
+            parsed = address.parsed(url)
+        except BadPlan as error:
+            raise Unavailable(str(error)) from error
+        request = httpx2.Request(
+            method,
+            parsed,
+            headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "velum", **headers},
+            content=body,
+            data=dict(fields) if form else None,
+            files=dict(form) if form else None,
+        )
+        call = _Call(method.encode(), parsed, tuple(request.headers.raw), request.read(), seconds)
+        with self._slots.one(address.base(parsed), seconds) as got:
+            if not got:
+                raise Unavailable(
+                    f"{address.shown(parsed)} was not asked: {self._reach.parallel} calls to it were under way for "
+                    f"{seconds:g} s; try again later, or allow more at a time"
+                )
+            return self._tried(call, time.monotonic() + seconds, attempts)
+
+    def _tried(self, call: _Call, deadline: float, attempts: int) -> ServerResponse:
+        """Return the answer of the first try that is not worth another one, or of the last."""
+        for pause in _pauses(deadline, attempts):
+            try:
+                answer = self._followed(call, deadline)
+            except _Lost as error:
+                self._note(call.url, str(error), reachable=False)
+                if pause is None or not error.again or self._closed:
+                    raise Unavailable(f"{address.shown(call.url)} {error}") from error
+            else:
+                self._note(call.url, f"answered {answer.status}", reachable=answer.status not in BUSY)
+                if pause is None or answer.status not in BUSY:
+                    return answer
+            time.sleep(pause)
+        raise AssertionError("the last pause is None")
+
+    def _followed(self, call: _Call, deadline: float) -> ServerResponse:
+        url = call.url
+        for _ in range(REDIRECTS + 1):
+            answer = self._once(call, url, deadline)
+            if answer.status not in {301, 302, 303, 307, 308} or "location" not in answer.headers:
+                return answer
+            url = _redirected(call, url, answer)
+        raise _Lost(f"redirects more than {REDIRECTS} times in a row; use the address that it leads to")
+
+    def _once(self, call: _Call, url: httpx2.URL, deadline: float) -> ServerResponse:
+        seconds = {"connect": self._reach.connect_seconds, "read": self._reach.read_seconds}
+        request = httpcore2.Request(
+            call.method,
+            httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=list(call.headers),
+            content=call.body,
+            extensions={"timeout": {**seconds, "write": self._reach.read_seconds}},
+        )
+        pool = self._pool(url.scheme)
+        with self._translated(call.seconds, deadline), self._dialler.until(deadline):
+            response = pool.handle_request(request)
+            try:
+                return self._read(response)
+            finally:
+                response.close()
+
+    def _pool(self, scheme: str) -> httpcore2.ConnectionPool:
+        """Return the connections of a scheme; certificates are loaded when they are first needed."""
+        with self._lock:
+            if self._closed:
+                raise _Lost("was not asked: the connections are closed")
+            if scheme not in self._pools:
+                self._pools[scheme] = httpcore2.ConnectionPool(
+                    ssl_context=httpx2.create_ssl_context() if scheme == "https" else None,
+                    max_connections=None,
+                    max_keepalive_connections=4 * self._reach.parallel,
+                    keepalive_expiry=IDLE_SECONDS,
+                    network_backend=self._dialler,
+                )
+            return self._pools[scheme]
+
+    def _read(self, response: httpcore2.Response) -> ServerResponse:
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in response.headers:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        coding = headers.get("content-encoding", "identity").strip().lower()
+        if coding not in {"", "identity"}:
+            raise _Lost(f"answered in the coding {coding!r} though none was asked for; turn compression off there")
+        body = bytearray()
+        for part in response.iter_stream():
+            body += part
+            if len(body) > self._reach.answer_bytes:
+                raise _Lost(f"answered with more than the {self._reach.answer_bytes:,} bytes that are accepted")
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        return ServerResponse(response.status, bytes(body), kind, MappingProxyType(headers))
+
+    @contextmanager
+    def _translated(self, seconds: float, deadline: float) -> Iterator[None]:
+        """Turn what the library raises into what is said about the address."""
+        try:
+            yield
+        except (BadPlan, Unavailable) as error:
+            raise _Lost(f"cannot be asked: {error}", again=isinstance(error, Unavailable)) from error
+        except httpcore2.TimeoutException as error:
+            if time.monotonic() >= deadline:
+                what = f"took longer than {seconds:g} s in all; check its load, or wait longer"
+                raise _Lost(what) from error
+            if isinstance(error, httpcore2.ConnectTimeout):
+                what = f"took no connection within {self._reach.connect_seconds:g} s; check that it runs"
+                raise _Lost(what, again=True) from error
+            raise _Lost(f"was silent for {self._reach.read_seconds:g} s; check its load, or wait longer") from error
+        except httpcore2.ConnectError as error:
+            raise _Lost(f"took no connection ({error}); check the address and that it runs", again=True) from error
+        except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+            raise _Lost(f"broke off or does not speak HTTP ({error}); look into its log", again=True) from error
+
+    def _note(self, url: httpx2.URL, detail: str, *, reachable: bool) -> None:
+        base = address.base(url)
+        with self._lock:
+            known = self._health.pop(base, None)
+            since = known.since if known and known.reachable == reachable else time.time()
+            self._health[base] = EndpointHealth(reachable, detail, since)
+            if len(self._health) > KEPT:
+                del self._health[next(iter(self._health))]
+
+
+def _pauses(deadline: float, attempts: int) -> Iterator[float | None]:
+    """Yield the pause after each try; None after the last, which is also that whose pause leaves no time."""
+    for attempt in range(attempts - 1):
+        pause = BACKOFF_SECONDS * 2**attempt * random.uniform(1, 1.5)  # noqa: S311 - no secret
+        if time.monotonic() + pause < deadline:
+            yield pause
+    yield None
+
+
+class _Lost(Exception):
+    """No usable answer; `again` tells whether another try may bring one."""
+
+    def __init__(self, what: str, *, again: bool = False) -> None:
+        super().__init__(what)
+        self.again = again
+
+
+def _redirected(call: _Call, url: httpx2.URL, answer: ServerResponse) -> httpx2.URL:
+    """Return where an answer leads, on the same host only."""
+    try:
+        target = address.parsed(str(url.join(answer.headers["location"])))
+    except (httpx2.InvalidURL, BadPlan) as error:
+        raise _Lost(f"redirects to something that is no address ({error})") from error
+    upgraded = (target.scheme, address.port(target), url.scheme, address.port(url)) == ("https", 443, "http", 80)
+    if address.base(target) != address.base(url) and not (upgraded and address.host(target) == address.host(url)):
+        raise _Lost(f"redirects to {address.base(target)}, another server; use that address if it is right")
+    if call.method != b"GET" and answer.status not in {307, 308}:
+        raise _Lost(
+            f"redirects a picture to {address.shown(target)} by {answer.status}, which drops it; use that address"
+        )
+    return target

@@ -1,0 +1,164 @@
+"""Which machines may be reached: every address that a name stands for is judged, whatever way it was written."""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Self
+
+from velum.errors import BadPlan, Unavailable
+from velum.net.policy import NetworkPolicy
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Resolve = Callable[[str, int], Sequence[str]]
+"""Host and port -> its addresses as text. Raises `OSError` for a name that is not known."""
+
+PRIVATE: tuple[Network, ...] = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+)
+"""Networks for private use (RFC 1918, RFC 4193)."""
+
+METADATA: tuple[Network, ...] = tuple(
+    map(ipaddress.ip_network, ("100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"))
+)
+"""Where clouds hand out credentials, beside 169.254.169.254: addresses that look public or private."""
+
+GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")
+"""The only part of IPv6 that is given out for the public internet (RFC 4291, section 2.4)."""
+
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv6 addresses that stand for IPv4 ones (RFC 6052)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What an allow or deny list names: `everything` is the entry `*`, `hosts` are names with `*` for any part.
+
+    Hosts are written as the DNS has them: in ASCII, `xn--...` where they are not.
+    """
+
+    everything: bool
+    hosts: tuple[str, ...]
+    networks: tuple[Network, ...]
+
+    @classmethod
+    def of(cls, entries: Sequence[str], where: str) -> Self:
+        """Return what the entries name. Raises `BadPlan` for one that names nothing."""
+        rest = [entry for entry in entries if entry != "*"]
+        networks = {entry: network for entry in rest if (network := _network(entry)) is not None}
+        hosts = tuple(plain_host(entry) for entry in rest if entry not in networks)
+        for host in hosts:
+            if not re.fullmatch(r"[\w*-]+(\.[\w*-]+)*", host, flags=re.ASCII) or re.fullmatch(r"[\d.*]+", host):
+                raise BadPlan(
+                    f"{where} names {host!r}; it must be a host such as inference or *.example.org, an address such as "
+                    "10.0.0.7, a network such as 10.0.0.0/8, or * for everything"
+                )
+        return cls("*" in entries, hosts, tuple(networks.values()))
+
+    def host(self, host: str) -> bool:
+        """Tell whether a host is named, given as `plain_host` writes it."""
+        return any(fnmatchcase(host, pattern) for pattern in self.hosts)
+
+    def address(self, address: Address) -> bool:
+        """Tell whether an address is named."""
+        return any(address in network for network in self.networks)
+
+
+class AddressRefused(BadPlan):
+    """The operator's lists do not allow the address. The message can name one that only the operator may know."""
+
+
+class Guard:
+    """Finds the addresses of hosts and refuses those that a `NetworkPolicy` does not hold."""
+
+    def __init__(self, reach: NetworkPolicy, resolve: Resolve | None = None) -> None:
+        """Read the lists of `reach`; raises `BadPlan` for an entry that names nothing."""
+        self._allow = Names.of(reach.allow, "allow")
+        self._deny = Names.of(reach.deny, "deny")
+        self._private = reach.private
+        self._resolve = resolve or addresses_of
+
+    def addresses(self, host: str, port: int) -> list[str]:
+        """Return the addresses of a host that may be reached, in the resolver's order.
+
+        Raises `AddressRefused` when there is none among those that it has, `Unavailable` when it has none.
+        """
+        try:
+            found = list(dict.fromkeys(self._resolve(host, port)))
+        except (OSError, UnicodeError) as error:
+            raise Unavailable(
+                f"host {host!r} is not known here ({error}); check its spelling and the network"
+            ) from error
+        if not found:
+            raise Unavailable(f"host {host!r} has no address; check its spelling and the network")
+        refused = {address: self.refusal(host, address) for address in found}
+        good = [address for address, why in refused.items() if why is None]
+        if not good:
+            address, why = next(iter(refused.items()))
+            which = f"address {address}" if address == host else f"host {host!r} ({address})"
+            raise AddressRefused(
+                f"{which} must not be reached: {why}; the operator can allow it by name, address or network, with "
+                "VELUM_REMOTE_ALLOW, and all private networks with VELUM_REMOTE_PRIVATE=true"
+            )
+        return good
+
+    def refusal(self, host: str, address: str) -> str | None:
+        """Return why an address of `host` must not be reached, None when it may be."""
+        name, outer = plain_host(host), ipaddress.ip_address(address)
+        inner = embedded(outer)
+        if self._deny.host(name) or self._deny.address(outer) or self._deny.address(inner):
+            return "it is denied"
+        if self._allow.everything or self._allow.host(name) or self._allow.address(inner):
+            return None
+        if self._deny.everything:
+            return "only what is allowed by name may be"
+        return _kind(inner, private=self._private)
+
+
+def plain_host(host: str) -> str:
+    """Return a host name in the one form that is compared: ASCII, lower case, without the dot of the root."""
+    return host.lower().removesuffix(".")
+
+
+def embedded(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 address stands for, by whatever way; otherwise the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def addresses_of(host: str, port: int) -> list[str]:
+    """Return the addresses that the system's resolver knows for a host, in its order and its own time."""
+    found = [one[4] for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    # The fourth part of an IPv6 one is the interface that a link-local address belongs to.
+    return [f"{one[0]}%{one[3]}" if len(one) == 4 and one[3] else str(one[0]) for one in found]
+
+
+def _network(entry: str) -> Network | None:
+    try:
+        return ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return None
+
+
+def _kind(address: Address, *, private: bool) -> str | None:
+    """Return why an address that no list names must not be reached."""
+    if any(address in network for network in METADATA):
+        return "clouds hand out credentials there"
+    kinds = {
+        "this machine itself": address.is_loopback or address.is_unspecified,
+        "a link-local address": address.is_link_local,
+        "a multicast address": address.is_multicast,
+    }
+    for kind, is_it in kinds.items():
+        if is_it:
+            return f"it is {kind}"
+    if any(address in network for network in PRIVATE):
+        return None if private else "it is in a private network, and those are not allowed"
+    public = address.is_global and (isinstance(address, ipaddress.IPv4Address) or address in GLOBAL_IPV6)
+    return None if public else "it is a reserved address"

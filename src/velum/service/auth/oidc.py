@@ -1,0 +1,207 @@
+"""Tokens of an OpenID Connect issuer: signed by its keys, made for this service, and valid now."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey
+
+from velum.errors import BadPlan, Unavailable
+from velum.net.client import HttpClient
+from velum.net.policy import NetworkPolicy
+from velum.service.auth.principal import SCOPES, Principal, Quota, Scope, Unauthenticated
+
+DISCOVERY = ".well-known/openid-configuration"
+"""OpenID Connect Discovery 1.0, section 4."""
+
+KEPT_SECONDS = 3600.0
+"""After how long the issuer's keys are fetched again, so that those it has withdrawn are forgotten."""
+
+FLOOR_SECONDS = 30.0
+"""The least time between two fetches: tokens with invented key ids make no more of them."""
+
+LEEWAY_SECONDS = 30
+"""How far the clocks of issuer and service may differ."""
+
+LONGEST = 16_384
+"""Characters of a token."""
+
+LEAST_RSA_BITS = 2048
+"""NIST SP 800-131A: shorter ones are no longer to be used."""
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Whose tokens are taken, and what they must say.
+
+    `scopes` maps values of `claim` (dots lead into objects: `realm_access.roles`) to scopes; empty: the value is the
+    scope's own name. `keys` is the address of its public keys, found by discovery where it is None.
+    Raises `BadPlan` for an address that is no HTTPS address (HTTP: on this machine only).
+    """
+
+    url: str
+    audience: str
+    keys: str | None = None
+    claim: str = "scope"
+    scopes: Mapping[str, Scope] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.audience:
+            raise BadPlan(f"tokens of {self.url} need an audience; set the one that the issuer writes for this service")
+        for url in filter(None, (self.url, self.keys)):
+            parts = urlsplit(url)
+            local = parts.hostname in _LOOPBACK
+            if not parts.hostname or parts.scheme not in ({"https", "http"} if local else {"https"}):
+                raise BadPlan(f"address {url!r} of the issuer must start with https://: its keys decide who enters")
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The only hosts that are asked."""
+        return tuple({str(urlsplit(url).hostname): None for url in (self.url, self.keys) if url})
+
+    def granted(self, claims: Mapping[str, Any]) -> frozenset[Scope]:
+        """Return the scopes that claims give."""
+        value: Any = claims
+        for part in self.claim.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        words = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
+        known: Mapping[str, Scope] = self.scopes or {one: one for one in SCOPES}
+        return frozenset(known[word] for word in words if isinstance(word, str) and word in known)
+
+
+Pem = RSAKey | ECKey
+
+
+class Tokens:
+    """Tells callers by their tokens. Called from several threads at once."""
+
+    def __init__(
+        self, issuer: Issuer, allowance: Quota, *, peers: HttpClient | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._issuer, self._allowance, self._clock = issuer, allowance, clock
+        self._peers = peers or HttpClient(reach(issuer))
+        self._lock = threading.Lock()
+        self._keys: Mapping[str, Pem] = {}
+        self._fetched, self._tried = -KEPT_SECONDS, -FLOOR_SECONDS
+        self._fault = "they were not asked for yet"
+        self._claims = jwt.JWTClaimsRegistry(
+            leeway=LEEWAY_SECONDS,
+            iss={"essential": True, "value": issuer.url},
+            aud={"essential": True, "value": issuer.audience},
+            exp={"essential": True},
+            sub={"essential": True},
+        )
+
+    def caller(self, token: str) -> Principal:
+        """Return whose token this is. Raises `Unauthenticated`, and `Unavailable` without the issuer's keys."""
+        try:
+            if len(token) > LONGEST:
+                raise Unauthenticated(
+                    f"the token has more than {LONGEST:,} characters; ask the issuer for a shorter one"
+                )
+            header = jws.extract_compact(token.encode("ascii")).headers()
+            key = self._key(header.get("kid"))
+            # The key says which algorithm is right, never the token: neither none nor a signature by the public key.
+            claims = jwt.decode(token, key, algorithms=[_algorithm(key)]).claims
+            self._claims.validate(claims)
+        except (JoseError, ValueError, TypeError) as error:  # TypeError: headers of odd types, such as a crit of null
+            raise Unauthenticated(f"the token is not accepted: {error}; ask the issuer for another") from error
+        subject = claims["sub"]
+        if not re.fullmatch(r"[!-~]{1,200}", subject):
+            raise Unauthenticated("the token's subject is not of 1 to 200 printable ASCII characters")
+        return Principal(f"oidc:{subject}", self._issuer.granted(claims), self._allowance)
+
+    def close(self) -> None:
+        """End the connections to the issuer."""
+        self._peers.close()
+
+    def _key(self, name: object) -> Pem:
+        with self._lock:
+            now = self._clock()
+            stale = now - self._fetched >= KEPT_SECONDS or (isinstance(name, str) and name not in self._keys)
+            if stale and now - self._tried >= FLOOR_SECONDS:
+                self._tried = now
+                self._fetch(now)
+            if not self._keys:
+                raise Unavailable(f"the keys of {self._issuer.url} cannot be had: {self._fault}")
+            if isinstance(name, str) and name in self._keys:
+                return self._keys[name]
+            if name is None and len(self._keys) == 1:
+                return next(iter(self._keys.values()))
+        raise Unauthenticated("the token is signed by no key of the issuer; ask the issuer for another")
+
+    def _fetch(self, now: float) -> None:
+        """Fetch the keys; when that fails, those that are known stay."""
+        try:
+            where = self._issuer.keys or self._discovered()
+            listed = _object(self._peers, where).get("keys")
+            self._keys = _usable(listed if isinstance(listed, list) else [])
+            self._fetched = now
+            self._fault = f"{where} lists none for RS256 or ES256"
+        except Unavailable as error:
+            self._fault = str(error)
+
+    def _discovered(self) -> str:
+        said = _object(self._peers, f"{self._issuer.url.rstrip('/')}/{DISCOVERY}")
+        where = said.get("jwks_uri")
+        if said.get("issuer") != self._issuer.url or not isinstance(where, str):
+            raise Unavailable(f"{self._issuer.url} does not say so of itself; write the issuer as its tokens have it")
+        return where
+
+
+def reach(issuer: Issuer) -> NetworkPolicy:
+    """Return how an issuer is asked: nobody else is, and nobody waits for long."""
+    return NetworkPolicy(
+        allow=issuer.hosts, deny=("*",), connect_seconds=3, read_seconds=5, total_seconds=10, attempts=2,
+        answer_bytes=1 << 20,
+    )  # fmt: skip
+
+
+def _object(peers: HttpClient, url: str) -> Mapping[str, Any]:
+    answer = peers.get(url)
+    try:
+        value = json.loads(answer.body)
+    except ValueError:
+        value = None
+    if answer.status != 200 or not isinstance(value, dict):
+        raise Unavailable(f"{url} answered {answer.status} and no JSON object; check the settings of the issuer")
+    return value
+
+
+def _usable(listed: Sequence[Any]) -> Mapping[str, Pem]:
+    """Return those keys that may sign tokens, by their ids; one without an id is ""."""
+    found: dict[str, Pem] = {}
+    for one in listed:
+        if not isinstance(one, dict) or one.get("use", "sig") != "sig":
+            continue
+        name = one.get("kid", "")
+        key = _imported(one)
+        if key is not None and isinstance(name, str) and one.get("alg", _algorithm(key)) == _algorithm(key):
+            found[name] = key
+    return found
+
+
+def _imported(values: dict[str, Any]) -> Pem | None:
+    try:
+        if values.get("kty") == "RSA":
+            key = RSAKey.import_key(values)
+            return key if key.public_key.key_size >= LEAST_RSA_BITS else None
+        if values.get("kty") == "EC" and values.get("crv") == "P-256":
+            return ECKey.import_key(values)
+    except (JoseError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _algorithm(key: Pem) -> str:
+    return "RS256" if isinstance(key, RSAKey) else "ES256"

@@ -1,0 +1,285 @@
+"""What is seen of the service: every request and every source is counted, and written down where it matters."""
+
+import hashlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from velum import media
+from velum.annotations import Annotations
+from velum.bmw.routes import FACTS
+from velum.engine.engine import DEFAULT_PLAN, Engine, Progress
+from velum.engine.stages import OnRegions
+from velum.errors import OutputFailed, VelumError
+from velum.jobs.processor import EngineProcessor, JobOutput, PieceResult, Task
+from velum.jobs.values import Piece
+from velum.limits import Limits
+from velum.plan import Plan
+from velum.plugins import RuntimeConfig
+from velum.report import Report
+from velum.service.admission import Admission
+from velum.service.audit import Audit
+from velum.service.auth.middleware import CALLER
+from velum.service.auth.principal import ANYONE, Principal
+from velum.service.metrics import PATH, Metrics
+from velum.service.middleware.limits import CLIENT_GONE, REQUEST
+from velum.service.paths import shut
+from velum.service.request_threads import RequestThreads
+from velum.service.tracing import Facts, Note, Spans, spans
+
+LOG = logging.getLogger("velum.service")
+
+DONE: ContextVar[list[Mapping[str, Any]] | None] = ContextVar("velum_done", default=None)
+"""Where facts of what the engine does for the request in work are put."""
+
+OF_CONTENT = frozenset({"result", "report", "regions"})
+"""Last parts of routes that give out content; of other requests that only read, nothing is audited."""
+
+REFUSED = frozenset({401, 403, 429})
+
+NOTED = ("job", "plan", "input_sha256", "output_sha256")
+"""Facts that an endpoint may note of its request; they go before what the engine says."""
+
+_NOBODY = Principal("", frozenset())
+
+T = TypeVar("T")
+
+
+class ObservedEngine(Engine):
+    """An engine whose work is counted, and told to the request it is done for; with hashes, for an audit log."""
+
+    def __init__(
+        self, metrics: Metrics, *, hashes: bool, host: RuntimeConfig | None = None, limits: Limits | None = None,
+        decoders: media.DecoderPool | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(host=host, limits=limits, decoders=decoders)
+        self._metrics, self._hashes = metrics, hashes
+
+    def hide(
+        self, source: str | Path | media.LiveSource | media.BytesSource, target: str | Path | media.StreamSink,
+        plan: Plan = DEFAULT_PLAN, *, regions: Annotations | None = None, overwrite: bool = False,
+        progress: Progress | None = None, tell: OnRegions | None = None,
+    ) -> Report:  # fmt: skip
+        """Do as `Engine` does."""
+        with self._counted():
+            report = super().hide(
+                source, target, plan, regions=regions, overwrite=overwrite, progress=progress, tell=tell
+            )
+        self._done(report)
+        return report
+
+    def hide_plain(
+        self, data: bytes, plan: Plan = DEFAULT_PLAN, *, format: media.PlainFormat = "PNG",
+        quality: int | None = None,
+    ) -> tuple[bytes, Report]:  # fmt: skip
+        """Do as `Engine` does."""
+        with self._counted():
+            result, report = super().hide_plain(data, plan, format=format, quality=quality)
+        if self._hashes:
+            self._done(replace(report, input_sha256=_sha256(data), output_sha256=_sha256(result)))
+        else:
+            self._done(report)
+        return result, report
+
+    def locate(
+        self, source: str | Path | media.BytesSource, plan: Plan = DEFAULT_PLAN, *, progress: Progress | None = None
+    ) -> Annotations:
+        """Do as `Engine` does."""
+        with self._counted():
+            found = super().locate(source, plan, progress=progress)
+        _tell({"plan": plan.digest, "input_sha256": found.sha256})
+        return found
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
+        except VelumError as error:
+            self._metrics.failed(error)
+            raise
+
+    def _done(self, report: Report) -> None:
+        self._metrics.done(report.to_json())
+        _tell(
+            {
+                "plan": report.plan, "input_sha256": report.input_sha256, "output_sha256": report.output_sha256,
+                "frames": report.frames, "hidden": report.labels,
+            }
+        )  # fmt: skip
+
+
+class ObservedProcessor(EngineProcessor):
+    """Does jobs that are counted, and written down when they are done."""
+
+    def __init__(
+        self, metrics: Metrics, audit: Audit | None, host: Callable[[], RuntimeConfig], limits: Limits, *,
+        span_seconds: float = media.SPAN_SECONDS, tracing: Spans | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(host, limits, span_seconds=span_seconds)
+        self._metrics, self._audit, self._tracing = metrics, audit, tracing or spans(traces=False)
+
+    def cut(self, task: Task) -> Sequence[Piece]:
+        """Do as `EngineProcessor` does."""
+        with self._seen("job cut", task) as note:
+            pieces = super().cut(task)
+            note({"velum.pieces": len(pieces)})
+        return pieces
+
+    def make(self, task: Task, piece: Piece) -> PieceResult:
+        """Do as `EngineProcessor` does."""
+        with self._seen("job make", task, piece=piece.index) as note:
+            made = super().make(task, piece)
+            seconds = {f"velum.seconds.{stage}": spent for stage, spent in made.note.get("seconds", {}).items()}
+            note({"velum.frames": made.note["frames"], **seconds})
+        return made
+
+    @contextmanager
+    def _seen(self, name: str, task: Task, **numbers: int) -> Iterator[Note]:
+        facts: Facts = {"velum.job": task.id, **{f"velum.{key}": number for key, number in numbers.items()}}
+        try:
+            with self._tracing(name, facts) as note:
+                yield note
+        except VelumError as error:
+            self._metrics.failed(error)
+            raise
+
+    def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
+        """Do as `EngineProcessor` does. A job that a crash makes join twice is told twice."""
+        with self._seen("job join", task, pieces=len(made)):
+            result = super().join(task, made)
+        report = result.report
+        self._metrics.done(report)
+        if self._audit is not None:
+            hidden = Counter(one["label"] for one in (*report["hidden"], *report["tracks"]))
+            line = {
+                "job": task.id, "caller": task.submission.owner, "result": "done", "plan": task.submission.plan.digest,
+                "input_sha256": report["input_sha256"], "output_sha256": report["output_sha256"],
+                "frames": report["frames"], "hidden": dict(hidden),
+            }  # fmt: skip
+            _written(self._audit, line, self._metrics)
+        return result
+
+
+class ObservedAdmission(Admission):
+    """A gate that tells how many wait."""
+
+    def __init__(self, metrics: Metrics, parallel: int, places: int) -> None:
+        super().__init__(parallel, places)
+        self._metrics = metrics
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Wait for the processor, and have it."""
+        with self._metrics.waiting.track_inprogress():
+            inner = super().working()
+            inner.__enter__()
+        try:
+            with self._metrics.working.track_inprogress():
+                yield
+        finally:
+            inner.__exit__(None, None, None)
+
+
+class ObservedRequestThreads(RequestThreads):
+    """Threads that know whose request they work for."""
+
+    async def run(self, request: Request, work: Callable[[Event], T]) -> T:
+        """Return what `work` returns, as `RequestThreads` does."""
+        context = copy_context()
+        return await super().run(request, lambda gone: context.run(work, gone))
+
+
+class ObserveRequests:
+    """Sees every request, those too that are refused at the edge."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, audit: Audit | None) -> None:
+        self._app, self._metrics, self._audit = app, metrics, audit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
+
+        async def marked(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        begun, done = time.perf_counter(), list[Mapping[str, Any]]()
+        token = DONE.set(done)
+        try:
+            with self._metrics.inside.track_inprogress():
+                await self._app(scope, counted, marked)
+        finally:
+            DONE.reset(token)
+            status = status or CLIENT_GONE
+            route = str(getattr(scope.get("route"), "path", "other"))
+            self._metrics.request(route, scope["method"], status, time.perf_counter() - begun, received)
+            if self._audit and _matters(scope, status, route):
+                _written(self._audit, _line(scope, status, route, done), self._metrics)
+
+
+def _written(audit: Audit, line: Mapping[str, Any], metrics: Metrics) -> None:
+    try:
+        audit.write(line)
+    except OutputFailed as error:
+        # What was done is done, and its answer on its way. What is missing must be seen elsewhere.
+        metrics.unaudited.inc()
+        LOG.error("audit", extra={"facts": {"cause": str(error), **line}})  # noqa: TRY400 - the cause says all
+
+
+def _matters(scope: Scope, status: int, route: str) -> bool:
+    """Tell whether a request is to be audited: it changes something, gives content out, or was refused."""
+    if not shut(scope["path"]) or scope["path"] == PATH:
+        return False
+    reads = scope["method"] in {"GET", "HEAD", "OPTIONS"}
+    return not reads or status in REFUSED or route.rpartition("/")[2] in OF_CONTENT
+
+
+def _line(scope: Scope, status: int, route: str, done: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    facts = scope.get(FACTS, {})
+    line = {
+        "id": scope.get(REQUEST), "caller": scope.get(CALLER, _NOBODY if status in REFUSED else ANYONE).name,
+        "method": scope["method"], "route": route, "status": status, "result": _result(status, facts, done),
+    }  # fmt: skip
+    for one in done:
+        line |= {key: value for key, value in one.items() if value is not None}
+    # The name of a job that there is: of others it is any text.
+    job = {"job": scope["path_params"]["job"]} if status < 400 and "job" in scope.get("path_params", {}) else {}
+    return line | job | {key: facts[key] for key in NOTED if facts.get(key) is not None}
+
+
+def _result(status: int, facts: Mapping[str, Any], done: Sequence[Any]) -> str:
+    """Return how a request ended: answers of the BMW interface have the status 200 in any case."""
+    if status in REFUSED:
+        return "denied"
+    if status >= 400 or (not done and (facts.get("cause") or facts.get("refused"))):
+        return "failed"
+    return "done"
+
+
+def _tell(facts: Mapping[str, Any]) -> None:
+    if (done := DONE.get()) is not None:
+        done.append(facts)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

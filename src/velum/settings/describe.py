@@ -1,0 +1,99 @@
+"""Every setting, what it is, and who said so."""
+
+import ast
+import inspect
+import itertools
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from velum.settings import FILE, Settings, given, variables
+from velum.settings.schema import SECTIONS
+
+_SECRET = frozenset({"client.token"})
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDescription:
+    """One setting: its key in `velum.toml`, its variable, its value (passwords left out), and where that is from."""
+
+    key: str
+    variable: str
+    value: Any
+    origin: str
+    about: str = ""
+    """What it means; empty where its name says it."""
+
+    @property
+    def text(self) -> str:
+        """The value as it is written on one line."""
+        if isinstance(self.value, bool):
+            return str(self.value).lower()
+        if isinstance(self.value, list):
+            return ", ".join(self.value) or "(none)"
+        return "(not set)" if self.value in {None, ""} else str(self.value)
+
+
+def shown(
+    environ: Mapping[str, str] | None = None, folder: Path | None = None, file: Path | None = None
+) -> tuple[SettingDescription, ...]:
+    """Return all settings as `Settings.load` reads them. Raises `BadPlan` as it does."""
+    environ = os.environ if environ is None else environ
+    folder = Path.cwd() if folder is None else folder
+    settings, said = Settings.load(environ, folder, file), given(environ, folder, file)
+    meanings = _meanings(settings)
+
+    def origin(variable: str, key: str) -> str:
+        if key not in said:
+            return "default"
+        return f"variable {variable}" if environ.get(variable) else f"file {file or FILE}"
+
+    def value(key: str) -> Any:
+        plain = _plain(_value(settings, key))
+        return "***" if key in _SECRET and plain else plain
+
+    return tuple(
+        SettingDescription(key, variable, value(key), origin(variable, key), meanings.get(key, ""))
+        for variable, key in sorted(variables().items(), key=lambda one: ("." in one[1], one[1]))
+    )
+
+
+def _meanings(settings: Settings) -> dict[str, str]:
+    """Return what each setting means, by key: the text under its field, in the class that has it."""
+    classes: dict[str, type] = {"": Settings, "limits": type(settings.limits())}
+    classes |= {name: type(getattr(settings, name)) for name in SECTIONS}
+    found = {}
+    for section, kind in classes.items():
+        body = ast.parse(inspect.cleandoc(inspect.getsource(kind))).body[0]
+        lines = body.body if isinstance(body, ast.ClassDef) else []
+        for one, after in itertools.pairwise(lines):
+            text = after.value if isinstance(after, ast.Expr) else None
+            said = isinstance(text, ast.Constant) and isinstance(text.value, str)
+            if said and isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
+                key = f"{section}.{one.target.id}" if section else one.target.id
+                found[key] = " ".join(str(text.value).split())  # type: ignore[union-attr]
+    return found
+
+
+def _value(settings: Settings, key: str) -> object:
+    section, _, name = key.rpartition(".")
+    if section == "weights":
+        return settings.weights.get(name)
+    return getattr({"": settings, "limits": settings.limits()}.get(section) or getattr(settings, section), name)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, tuple):
+        return [_masked(str(one)) for one in value]
+    return _masked(str(value)) if isinstance(value, str | Path) else value
+
+
+def _masked(text: str) -> str:
+    """Return a text without the passwords of the addresses in it."""
+    text = re.sub(r"(://[^\s/?#@:]*):[^\s/?#]*@", r"\1:***@", text)
+    return re.sub(
+        r"([?&](?:password|passwd|token|secret|key|sslpassword)=)[^&\s]*", r"\1***", text, flags=re.IGNORECASE
+    )

@@ -1,0 +1,18 @@
+"""How a finished file is coded, as far as it decides how exactly its samples can be judged."""
+
+from velum.media import ImageInfo
+from velum.media.video.info import VideoInfo
+from velum.verify.solid_fill import SampleCoding
+
+_EXACT = frozenset({
+    "ffv1", "ffvhuff", "huffyuv", "magicyuv", "png", "qtrle", "rawvideo", "utvideo", "v210", "v308", "v408", "v410",
+    "r210",
+})  # fmt: skip
+"""Codecs of videos that lose nothing."""
+
+
+def coding_of(info: ImageInfo | VideoInfo) -> SampleCoding:
+    """Return how the samples of a file were coded."""
+    if isinstance(info, ImageInfo):
+        return SampleCoding(info.look.lossless and info.format not in {"AVIF", "HEIF"}, apart=info.format == "JPEG")
+    return SampleCoding(info.coding.codec in _EXACT)

@@ -1,0 +1,56 @@
+"""A contact sheet of what a check found, for a reviewer on this machine: the only thing of a check that has pixels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from velum import media
+from velum.atomic import publish
+from velum.errors import OutputFailed
+from velum.frame import Rgb
+from velum.limits import Limits
+from velum.region import Box
+from velum.verify.values import Checked, Leak
+
+SIDE, ABREAST, MOST = 160, 6, 120
+"""Pixels of a tile, tiles in a row, and tiles at most: the first ones that were found."""
+
+
+def write(target: Path, file: Path, checked: Checked, limits: Limits) -> None:
+    """Write a PNG with a tile for each place in which something was found. Raises `OutputFailed`."""
+    tiles = list(_tiles(file, [leak for leak in checked.leaks if leak.box is not None][:MOST], limits))
+    rows = max(1, -(-len(tiles) // ABREAST))
+    sheet = np.full((rows * SIDE, ABREAST * SIDE, 3), 32, np.uint8)
+    for number, tile in enumerate(tiles):
+        y, x = divmod(number, ABREAST)
+        sheet[y * SIDE : (y + 1) * SIDE, x * SIDE : (x + 1) * SIDE] = tile
+    done, encoded = cv2.imencode(".png", sheet[..., ::-1])
+    with publish(target, overwrite=True) as part:
+        if not done:
+            raise OutputFailed(f"cannot write {target}: the picture could not be encoded")
+        part.write_bytes(encoded.tobytes())
+
+
+def _tiles(file: Path, leaks: list[Leak], limits: Limits) -> Iterator[Rgb]:
+    wanted = {leak.frame for leak in leaks}
+    with media.read(file, limits) as reader:
+        for frame in reader.frames():
+            if frame.index not in wanted:
+                continue
+            picture = frame.rgb(frame.width, frame.height)
+            for leak in leaks:
+                if leak.frame == frame.index and leak.box is not None:
+                    yield _tile(picture, leak.box, f"{frame.index} {leak.label or leak.kind}")
+
+
+def _tile(picture: Rgb, box: Box, text: str) -> Rgb:
+    around = box.pad(box.width // 2, box.height // 2).clip(picture.shape[1], picture.shape[0]) or box
+    part = picture[around.slices]
+    scale = SIDE / max(part.shape[:2])
+    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
+    tile = np.zeros((SIDE, SIDE, 3), np.uint8)
+    tile[: size[1], : size[0]] = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    cv2.putText(tile, text, (4, SIDE - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1, cv2.LINE_AA)
+    return tile

@@ -1,0 +1,59 @@
+"""The description of each profile, and requests made from it: nothing is answered that it does not state."""
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from starlette.testclient import TestClient
+from tests.bmw.inference_server.factories import client, png
+
+from velum.bmw.inference_server.profiles import PROFILES
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_only_stated_answers(name: str) -> None:
+    with client(name) as server:
+        schema = schemathesis.openapi.from_asgi("/openapi.json", server.app)
+        for result in schema.get_all_operations():
+            operation = result.ok()  # type: ignore[union-attr]  # its two kinds of result share no base
+            _check(operation)
+
+
+def _check(operation: Any) -> None:
+    stated = operation.definition.raw["responses"]
+
+    @settings(
+        max_examples=5, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(case=operation.as_strategy())
+    def run(case: Any) -> None:
+        given_path = case.path_parameters
+        for known in (False, True):
+            if known and "name" in given_path:
+                case.path_parameters = {"name": "fake"}
+            answer = case.call()
+            assert str(answer.status_code) in stated, f"{operation.label} answers {answer.status_code}"
+            kinds = [one.partition(";")[0] for one in answer.headers["content-type"]]
+            assert set(kinds) <= stated[str(answer.status_code)]["content"].keys()
+
+    run()
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_description(name: str) -> None:
+    server: TestClient = client(name)
+    document = server.get("/openapi.json").json()
+    assert document["info"] == {"title": PROFILES[name].title, "version": "1.0"}
+    assert not [path for path in document["paths"] if path.endswith(("batch", "/docs"))]
+    page = server.get("/docs").text
+    assert all(path in page for path in document["paths"])
+    assert "http" not in page
+
+
+def test_a_hidden_call_works() -> None:
+    with client("tensorflow") as server:
+        assert server.post("/models/fake/predict_batch", files={"input_data": png()}).json()["success"] is True

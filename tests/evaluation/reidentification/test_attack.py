@@ -1,0 +1,138 @@
+"""The trial tells strong from weak: faces that show are named, those that are gone are guessed."""
+
+import math
+
+import numpy as np
+import pytest
+
+from velum.errors import BadInput, PluginFault
+from velum.evaluation.reidentification.attack import ATTACKS, AttackResult, AttackTrial, chance, hide, hits
+from velum.evaluation.reidentification.defaults import HEADING, row
+from velum.evaluation.reidentification.samples import HEIGHT, WIDTH
+from velum.frame import Rgb
+from velum.plugins import Patch, Technique
+from velum.techniques.blacken import Blacken
+from velum.techniques.blur import Blur
+from velum.techniques.pixelate import Pixelate
+
+FACES = 14
+
+
+def painted(seed: int) -> Rgb:
+    """Return a sample with spots of its own: no face, but as different from others as faces are."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:192, :144]
+    rgb = np.full((192, 144, 3), 128.0)
+    for _ in range(25):
+        spot = np.exp(
+            -((x - rng.uniform(20, 124)) ** 2 + (y - rng.uniform(30, 162)) ** 2) / (2 * rng.uniform(5, 16) ** 2)
+        )
+        rgb += spot[..., None] * rng.uniform(-70, 70, 3)
+    whole: Rgb = np.clip(rgb, 0, 255).astype(np.uint8)
+    return whole
+
+
+@pytest.fixture(scope="module")
+def trial() -> AttackTrial:
+    return AttackTrial([painted(seed) for seed in range(FACES)])
+
+
+def tried(trial: AttackTrial, technique: Technique | None) -> dict[str, AttackResult]:
+    return {result.shot: result for result in trial.results("it", technique)}
+
+
+@pytest.mark.slow
+def test_faces_that_nothing_hides_are_named(trial: AttackTrial) -> None:
+    found = tried(trial, None)
+    assert found["copy"].worst > 0.95
+    assert found["reshot"].worst > 0.5
+    assert set(found["copy"].right) == set(ATTACKS) - {"undone"}
+
+
+@pytest.mark.slow
+def test_faces_that_are_gone_can_only_be_guessed(trial: AttackTrial) -> None:
+    for result in tried(trial, Blacken()).values():
+        assert list(result.right.values()) == pytest.approx([1 / FACES] * len(result.right))
+        assert result.worst <= result.by_chance
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("technique", "attack"),
+    [
+        pytest.param(Blacken(0.9), "undone", id="opacity that stretching takes back"),
+        pytest.param(Blur(0.1), "undone", id="a narrow blur"),
+        pytest.param(Pixelate(0.05), "candidates", id="a fine grid, against candidates with the same grid"),
+        pytest.param(Pixelate(0.2), "candidates", id="a coarse grid still tells a photograph from others"),
+    ],
+)
+def test_what_is_weak_is_found_to_be(trial: AttackTrial, technique: Technique, attack: str) -> None:
+    copy = tried(trial, technique)["copy"]
+    assert copy.right[attack] > max(0.6, copy.by_chance)
+
+
+@pytest.mark.slow
+def test_the_same_faces_give_the_same_figures(trial: AttackTrial) -> None:
+    again = AttackTrial([painted(seed) for seed in range(FACES)])
+    assert list(again.results("it", Pixelate(0.5))) == list(trial.results("it", Pixelate(0.5)))
+
+
+def test_hiding_is_that_of_a_job_and_leaves_the_pictures_alone() -> None:
+    pictures = np.full((2, HEIGHT, WIDTH, 3), 90, np.uint8)
+    assert not hide(Blacken(), pictures).any()
+    assert (pictures == 90).all()
+
+
+@pytest.mark.slow
+def test_a_technique_that_fails_is_named(trial: AttackTrial) -> None:
+    class Broken:
+        destroys = True
+        labels = None
+
+        def hide(self, patch: Patch) -> None:
+            raise ZeroDivisionError
+
+    with pytest.raises(PluginFault, match="Broken"):
+        next(trial.results("it", Broken()))
+
+
+def test_too_few_faces_are_refused() -> None:
+    with pytest.raises(BadInput, match="3 faces are too few"):
+        AttackTrial([painted(seed) for seed in range(3)])
+
+
+@pytest.mark.parametrize(
+    ("likeness", "expected", "why"),
+    [
+        ([[1, 0], [0, 1]], 1, "both right"),
+        ([[0, 1], [1, 0]], 0, "both wrong"),
+        ([[1, 1], [0, 1]], 0.75, "a tie between two is half a hit"),
+        ([[0, 0], [0, 0]], 0.5, "all alike is guessing"),
+        ([[1, 0], [1, 0], [0, 1], [1, 0]], 0.75, "two probes of each face, in the order of the faces"),
+        ([[-1e9, -1e9 - 1], [-1e9 - 1, -1e9]], 0.5, "a difference that is rounding is none"),
+    ],
+)
+def test_hits(likeness: list[list[float]], expected: float, why: str) -> None:
+    assert hits(np.array(likeness)) == pytest.approx(expected), why
+
+
+@pytest.mark.parametrize("faces", [10, 50, 123])
+def test_chance_is_the_99th_percentile_of_guessing(faces: int) -> None:
+    most = round(chance(faces) * faces)
+    at_most = [
+        sum(math.comb(faces, k) * (faces - 1) ** (faces - k) for k in range(n + 1)) / faces**faces
+        for n in (most - 1, most)
+    ]
+    assert at_most[0] < 0.99 <= at_most[1]
+
+
+def test_a_row_says_who_is_above_chance() -> None:
+    strong = AttackResult("strong", "copy", 100, {"pixels": 0.01, "descriptor": 0.01, "candidates": 0.02})
+    weak = AttackResult("weak", "reshot", 100, {"pixels": 0.01, "descriptor": 0.01, "undone": 0.9, "candidates": 0.01})
+    assert row(strong) == ["strong", "copy", "1.0 %", "1.0 %", "-", "2.0 %", "yes"]
+    assert row(weak) == ["weak", "reshot", "1.0 %", "1.0 %", "90.0 %", "1.0 %", "no"]
+    assert len(row(weak)) == len(HEADING)
+    assert strong.to_json() == {
+        "hidden": "strong", "shot": "copy", "faces": 100, "chance": 0.01, "by_chance": 0.04,
+        "right": {"pixels": 0.01, "descriptor": 0.01, "candidates": 0.02},
+    }  # fmt: skip

@@ -1,0 +1,143 @@
+"""Handing jobs in, listing and looking after them, in either database."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from velum import Plan
+from velum.errors import BadInput, BadPlan, VelumError
+from velum.jobs import Database, JobQueue, State, Submission
+from velum.jobs.schema import NOTICES
+
+from .conftest import Office
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"name": "a\nb"}, "name"),  # would break lines of logs
+        ({"name": "x" * 256}, "name"),
+        ({"owner": "x" * 256}, "owner"),
+        ({"priority": 1001}, "priority"),
+        ({"priority": True}, "priority"),
+        ({"webhook": "http://x/" + "y" * 2000}, "webhook"),
+    ],
+)
+def test_what_no_job_can_have(given: dict[str, object], why: str) -> None:
+    with pytest.raises(BadPlan, match=why):
+        Submission("0" * 32, **{"name": "x", "plan": Plan(), **given})  # type: ignore[arg-type]
+
+
+def test_a_job_comes_back_as_it_was_given(office: Office) -> None:
+    plan = Plan.of("zone: fixed(box=[0, 0, 4, 4]) -> blacken", quality=80)
+    source, regions = (office.store.put([content]).key for content in (b"{}", b"[]"))
+    given = Submission(source, "Urlaub ü '%s'.png", plan, "key-1", 7, "http://x.example/", regions)
+    job = office.desk.submit(given)
+    assert office.desk.get(job.id) == job
+    assert job.submission == given
+    shown = json.dumps(job.to_json())
+    assert source not in shown
+    assert regions not in shown
+
+
+@pytest.mark.parametrize("key", ["0" * 32, "../../etc/passwd", ""])
+def test_files_must_be_in_the_store(back_office: Office, key: str) -> None:
+    with pytest.raises(BadInput, match="not in the store"):
+        back_office.desk.submit(Submission(key, "x", Plan()))
+
+
+def test_pages_stay_in_order_while_jobs_come_and_go(office: Office) -> None:
+    jobs = [office.submit(f"job-{n}", owner="ab"[n % 2]) for n in range(11)]
+    first = office.desk.list(limit=4)
+    assert [job.submission.name for job in first.jobs] == ["job-10", "job-9", "job-8", "job-7"]
+    office.submit("later")
+    office.desk.delete(jobs[6].id)
+    office.desk.cancel(jobs[3].id)
+    second = office.desk.list(limit=4, after=first.after)
+    assert [job.submission.name for job in second.jobs] == ["job-5", "job-4", "job-3", "job-2"]
+    last = office.desk.list(limit=4, after=second.after)
+    assert ([job.submission.name for job in last.jobs], last.after) == (["job-1", "job-0"], None)
+    cancelled = office.desk.list(state=State.CANCELLED, owner="b").jobs
+    assert [job.submission.name for job in cancelled] == ["job-3"]
+    assert office.desk.list(state=State.CANCELLED, owner="a").jobs == ()
+    assert office.desk.counts() == {state: {"waiting": 10, "cancelled": 1}.get(state, 0) for state in State}
+
+
+@pytest.mark.parametrize("limit", [0, 1001])
+def test_sizes_of_pages(back_office: Office, limit: int) -> None:
+    with pytest.raises(BadPlan, match="from 1 to 1000"):
+        back_office.desk.list(limit=limit)
+
+
+def test_jobs_that_are_not_there(back_office: Office) -> None:
+    desk = back_office.desk
+    assert (desk.get("x"), desk.report("x"), desk.cancel("x"), desk.retry("x")) == (None,) * 4
+    assert desk.delete("x") is False
+
+
+def test_only_what_ended_badly_is_retried(back_office: Office) -> None:
+    with pytest.raises(BadPlan, match="is waiting"):
+        back_office.desk.retry(back_office.submit().id)
+
+
+def test_deleting_leaves_what_another_job_needs(back_office: Office) -> None:
+    first = back_office.submit()
+    second = back_office.desk.submit(first.submission)
+    assert back_office.desk.delete(first.id)
+    assert back_office.store.size(first.submission.source) is not None
+    assert back_office.desk.delete(second.id)
+    assert list(back_office.store.list()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("jobs.sqlite", "is not known"),
+        ("sqlite://", "is not known"),  # in memory: no worker would see it
+        ("mysql://user:secret@x/y", "is not known"),
+        ("postgresql://user:secret@127.0.0.1:1/y", "does not answer"),
+        ("sqlite:////proc/none/jobs.sqlite", "cannot|does not answer"),
+    ],
+)
+def test_databases_that_are_none(url: str, why: str) -> None:
+    with pytest.raises(VelumError, match=why) as caught:
+        Database(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_of_a_later_velum_is_refused(office: Office) -> None:
+    with office.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE velum_schema SET version = 99")
+    with pytest.raises(VelumError, match="version 99"):
+        Database(office.url)
+
+
+def test_tables_of_an_earlier_velum_are_brought_up_to_date(office: Office) -> None:
+    job = office.submit(webhook="http://x.example/")
+    with office.database.writing() as connection:
+        for table, column in (("velum_jobs", "found"), ("velum_jobs", "draft"), ("velum_pieces", "told")):
+            connection.exec_driver_sql(f"DROP INDEX ix_{table}_{column}")
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.exec_driver_sql("ALTER TABLE velum_jobs DROP COLUMN former")
+        for table in ("velum_notices", "velum_store"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("ALTER TABLE velum_jobs ADD COLUMN notify_at DOUBLE PRECISION")
+        connection.exec_driver_sql("ALTER TABLE velum_jobs ADD COLUMN notified INTEGER DEFAULT 0 NOT NULL")
+        connection.exec_driver_sql("CREATE INDEX ix_velum_jobs_notify_at ON velum_jobs (notify_at)")
+        connection.exec_driver_sql("UPDATE velum_jobs SET notify_at = 7, notified = 2")
+        connection.exec_driver_sql("UPDATE velum_schema SET version = 1")
+    for _ in range(2):
+        with closing(Database(office.url)) as later:
+            assert JobQueue(later, office.store).get(job.id) == job
+            with later.reading() as connection:
+                (due,) = connection.execute(NOTICES.select())
+            assert (due.job, due.url, due.body, due.due, due.tries) == (job.id, "http://x.example/", None, 7, 2)
+            JobQueue(later, office.store).submit(job.submission)
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"no database at all, but rather a text" * 100)
+    with pytest.raises(VelumError, match="does not answer"):
+        Database(f"sqlite:///{tmp_path}/x")

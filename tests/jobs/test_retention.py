@@ -1,0 +1,127 @@
+"""What is kept for its time, and no longer."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from velum.errors import BadPlan
+from velum.jobs import Retention, RetentionSweeper, State, SweepResult, Uploads
+from velum.jobs.schema import JOBS
+
+from .conftest import Office
+
+pytestmark = pytest.mark.slow
+
+KEEP = 1e6
+RETENTION = Retention(originals_seconds=KEEP, results_seconds=KEEP, jobs_seconds=KEEP, unclaimed_seconds=KEEP)
+
+
+def age(office: Office, job: str, seconds: float) -> None:
+    with office.database.writing() as connection:
+        connection.execute(JOBS.update().where(JOBS.c.id == job).values(ended=JOBS.c.ended - seconds))
+
+
+def sweep(office: Office, **times: float) -> SweepResult:
+    given = {name: getattr(RETENTION, name) for name in RETENTION.__slots__} | times
+    return RetentionSweeper(office.database, office.store, Retention(**given)).sweep()
+
+
+def test_each_goes_after_its_time(office: Office) -> None:
+    job, waiting = office.submit(pieces=1), office.submit(priority=-1, seconds=60)
+    with office.working(retention=RETENTION, concurrency=1):
+        office.ended(job)
+    age(office, job.id, 100)
+    assert sweep(office) == SweepResult()
+    assert sweep(office, originals_seconds=50) == SweepResult(originals=1)
+    done = office.now(job)
+    assert not done.source_kept
+    assert office.store.size(done.submission.source) is None
+    assert len(office.content(done)) == 3200
+    assert sweep(office, results_seconds=50) == SweepResult(results=1)
+    assert office.now(job).result is None
+    assert office.desk.report(job.id) == {"pieces": [0]}
+    assert sweep(office, jobs_seconds=50) == SweepResult(jobs=1)
+    assert office.desk.get(job.id) is None
+    assert [kept.key for kept in office.store.list()] == [waiting.submission.source]
+    assert sweep(office, originals_seconds=0, results_seconds=0, jobs_seconds=0) == SweepResult()  # it has not ended
+
+
+def test_pieces_go_with_the_originals(office: Office) -> None:
+    job = office.submit(pieces=2, error="BadInput", only=1)
+    with office.working(retention=RETENTION):
+        office.ended(job)
+    assert len(list(office.store.list())) == 2
+    age(office, job.id, 100)
+    assert sweep(office, originals_seconds=50) == SweepResult(originals=2)
+    assert list(office.store.list()) == []
+    with pytest.raises(BadPlan, match="source of job .* has been deleted"):
+        office.desk.retry(job.id)
+
+
+@pytest.mark.parametrize(("kept", "left"), [("originals_seconds", "result"), ("results_seconds", "source")])
+def test_pieces_of_a_result_go_with_the_first_of_the_two(office: Office, kept: str, left: str) -> None:
+    job = office.submit(pieces=3)
+    with office.working(retention=RETENTION):
+        (done,) = office.ended(job)
+    age(office, job.id, 100)
+    swept = sweep(office, **{kept: 50})
+    assert swept.originals + swept.results == 4
+    assert [one.key for one in office.store.list()] == [{"result": done.result, "source": job.submission.source}[left]]
+
+
+def test_a_source_goes_with_the_last_that_needs_it(office: Office) -> None:
+    job = office.submit(pieces=1)
+    with office.working(retention=RETENTION):
+        office.ended(job)
+    age(office, job.id, 100)
+    other = office.desk.submit(job.submission)
+    assert sweep(office, originals_seconds=50) == SweepResult()
+    assert office.desk.cancel(other.id)
+    age(office, other.id, 100)
+    assert sweep(office, originals_seconds=50) == SweepResult(originals=1)
+
+
+def test_nothing_is_kept_where_nothing_is_to_be_kept(back_office: Office) -> None:
+    job = back_office.submit(pieces=1)
+    none = Retention(originals_seconds=0, results_seconds=0, jobs_seconds=0, unclaimed_seconds=0)
+    with back_office.working(retention=none):
+        for _ in back_office.desk.watch(job.id, every_seconds=0.01):
+            pass
+        while back_office.desk.get(job.id) is not None:
+            pass
+    assert list(back_office.store.list()) == []
+
+
+def test_what_belongs_to_no_job(office: Office) -> None:
+    job = office.submit()
+    stray = office.store.put([b"stray"])
+    for kept in list(office.store.list()):
+        os.utime(office.store.fetch(kept.key, Path()), (0, 0))
+    young = office.store.put([b"just uploaded"])
+    part = office.path / "store" / "parts" / "crash"
+    part.write_bytes(b"half")
+    os.utime(part, (0, 0))
+    uploads = Uploads(office.path / "uploads", office.store, most=100)
+    left = uploads.begin()
+    for path in (office.path / "uploads" / left.id / "data", office.path / "uploads" / left.id):
+        os.utime(path, (0, 0))
+    swept = RetentionSweeper(office.database, office.store, Retention(), uploads).sweep()
+    assert swept == SweepResult(unclaimed=1, temporary=2)
+    assert {kept.key for kept in office.store.list()} == {job.submission.source, young.key}
+    assert office.store.size(stray.key) is None
+
+
+def test_a_worker_sweeps_when_it_starts(back_office: Office) -> None:
+    stray = back_office.store.put([b"stray"])
+    os.utime(back_office.store.fetch(stray.key, Path()), (0, 0))
+    with back_office.working():
+        back_office.until(back_office.submit(pieces=1), State.DONE)
+        while back_office.store.size(stray.key) is not None:
+            pass
+
+
+@pytest.mark.parametrize("name", RETENTION.__slots__)
+def test_times_are_not_negative(name: str) -> None:
+    with pytest.raises(BadPlan, match=name):
+        Retention(**{name: -1.0})

@@ -1,0 +1,265 @@
+"""Webhooks: told at least once, and of no consequence for the job."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from velum.errors import Unavailable
+from velum.jobs import JobRecord, Retention, RetentionSweeper, State, WorkerTiming, http_sender
+from velum.jobs import webhooks as module
+from velum.jobs.claims import WorkerClaims
+from velum.jobs.schema import JOBS
+from velum.jobs.webhooks import WebhookDelivery
+from velum.net.client import HttpClient
+from velum.net.policy import ANYWHERE
+
+from .conftest import Office
+from .fake_processor import PACE
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_PAUSE_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("soon")
+def test_the_end_is_told_until_it_is_taken(office: Office, until: Callable[..., None]) -> None:
+    told: list[tuple[str, bytes]] = []
+
+    def notify(url: str, body: bytes) -> None:
+        told.append((url, body))
+        if len(told) < 3:
+            raise Unavailable("nobody there")
+
+    job, silent = office.submit("told", webhook="http://x.example/"), office.submit("silent")
+    called_off = office.submit("off", webhook="http://y.example/", priority=-5)
+    office.desk.cancel(called_off.id)
+    with office.working(notify=notify):
+        office.ended(job, silent)
+        until(lambda: len(told) == 4, "four calls")
+    ends = {(url, json.loads(body)["id"], json.loads(body)["state"]) for url, body in told}
+    assert ends == {("http://x.example/", job.id, "done"), ("http://y.example/", called_off.id, "cancelled")}
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("BadInput", "so it was ordered"),  # for whoever handed it in
+        ("PluginFault", "it failed inside the service; the operator finds why in the list of jobs"),
+    ],
+)
+def test_what_went_wrong_inside_is_not_told(
+    back_office: Office, until: Callable[..., None], error: str, message: str
+) -> None:
+    told: list[bytes] = []
+    job = back_office.submit(webhook="http://x.example/", error=error)
+    with back_office.working(notify=lambda url, body: told.append(body)):
+        (failed,) = back_office.ended(job)
+        until(lambda: told, "the call")
+    assert failed.message == "so it was ordered"
+    assert json.loads(told[0])["error"] == {"code": error, "message": message}
+
+
+def test_it_is_tried_so_often(back_office: Office, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]) -> None:
+    monkeypatch.setattr(module, "_FIRST_PAUSE_SECONDS", 0.0)
+    told: list[str] = []
+
+    def notify(url: str, body: bytes) -> None:
+        told.append(url)
+        raise Unavailable("nobody there")
+
+    job = back_office.submit(webhook="http://x.example/")
+    with back_office.working(notify=notify):
+        until(lambda: len(told) == module.TRIES, "all tries")
+        back_office.until(back_office.submit(), State.DONE)
+    assert len(told) == module.TRIES
+    assert back_office.now(job).state == State.DONE
+
+
+@pytest.mark.parametrize("owners", [("one", "two"), ("one", "one")])
+def test_a_slow_webhook_stops_neither_others_nor_the_deletion_of_originals(
+    back_office: Office, until: Callable[..., None], owners: tuple[str, str]
+) -> None:
+    told: list[str] = []
+    let_go = threading.Event()
+
+    def notify(url: str, body: bytes) -> None:
+        if "slow" in url:
+            assert let_go.wait(60)
+        told.append(url)
+
+    slow = [back_office.submit(f"{n}", owner=owners[0], webhook="http://slow.example/", pieces=1) for n in range(6)]
+    with back_office.working(notify=notify, retention=Retention(originals_seconds=0)):
+        try:
+            back_office.ended(*slow)
+            quick = back_office.submit(owner=owners[1], webhook="http://quick.example/", pieces=1)
+            until(lambda: told == ["http://quick.example/"], "the quick one to be told")
+            until(lambda: not back_office.now(quick).source_kept, "the original to be deleted")
+        finally:
+            let_go.set()
+        until(lambda: len(told) == 7, "all to be told")
+
+
+def test_owners_take_turns(back_office: Office) -> None:
+    told: list[str] = []
+    for n in range(9):
+        back_office.submit(owner="many", webhook=f"http://many.example/{n}")
+    for n in range(2):
+        back_office.submit(owner="few", webhook=f"http://few.example/{n}")
+    for job in back_office.desk.list().jobs[::-1]:
+        back_office.desk.cancel(job.id)
+    notices = WebhookDelivery(back_office.database, lambda url, body: told.append(url))
+    while notices.deliver():
+        pass
+    assert [url.split(".")[0].removeprefix("http://") for url in told] == ["many", "few", "many", "few"] + ["many"] * 7
+
+
+def test_one_server_of_an_owner_is_told_one_at_a_time(back_office: Office) -> None:
+    told: list[str] = []
+
+    def notify(url: str, body: bytes) -> None:
+        told.append(url)
+        if len(told) < 4:
+            notices.deliver()  # as another thread would meanwhile
+
+    for url in (
+        "http://a.example/1",
+        "http://a.example/2",
+        "http://b.example/",
+        "http://c.example/",
+        "http://d.example/",
+    ):
+        back_office.desk.cancel(back_office.submit(webhook=url).id)
+    notices = WebhookDelivery(back_office.database, notify)
+    assert notices.deliver()
+    assert told == ["http://a.example/1", "http://b.example/", "http://c.example/"], "one place is left for others"
+
+
+def ends_done(office: Office, job: JobRecord) -> None:
+    with office.working():
+        office.ended(job)
+
+
+def ends_called_off_at_work(office: Office, job: JobRecord) -> None:
+    with office.working():
+        office.until(job, State.RUNNING)
+        office.desk.cancel(job.id)
+        office.ended(job)
+
+
+def ends_with_its_workers(office: Office, job: JobRecord) -> None:
+    for name in ("first", "second"):
+        ledger = WorkerClaims(office.database, name, name, WorkerTiming(dead_seconds=0.0, losses=2))
+        ledger.beat()
+        assert ledger.take()
+        WorkerClaims(office.database, "other", "other", WorkerTiming(dead_seconds=0.0, losses=2)).reap()
+
+
+def ends_called_off_with_its_worker(office: Office, job: JobRecord) -> None:
+    ledger = WorkerClaims(office.database, "dead", "dead", WorkerTiming(dead_seconds=0.0))
+    ledger.beat()
+    assert ledger.take()
+    office.desk.cancel(job.id)
+    WorkerClaims(office.database, "other", "other", WorkerTiming(dead_seconds=0.0)).reap()
+
+
+def ends_with_a_plan_of_another_version(office: Office, job: JobRecord) -> None:
+    with office.database.writing() as connection:
+        connection.execute(JOBS.update().values(plan='{"later": 1}'))
+    assert WorkerClaims(office.database, "one", "one", PACE).take() is None
+
+
+def ends_deleted(office: Office, job: JobRecord) -> None:
+    assert office.desk.delete(job.id)
+
+
+def ends_deleted_after_its_time(office: Office, job: JobRecord) -> None:
+    with office.working():
+        office.ended(job)
+    RetentionSweeper(office.database, office.store, Retention(jobs_seconds=0)).sweep()
+
+
+@pytest.mark.parametrize(
+    ("end", "order", "state"),
+    [
+        (ends_done, {"pieces": 1}, "done"),
+        (ends_done, {"error": "BadInput"}, "failed"),
+        (ends_done, {"error": "Unavailable"}, "dead"),
+        (lambda office, job: office.desk.cancel(job.id), {}, "cancelled"),
+        (ends_called_off_at_work, {"seconds": 30}, "cancelled"),
+        (ends_with_its_workers, {}, "dead"),
+        (ends_called_off_with_its_worker, {}, "cancelled"),
+        (ends_with_a_plan_of_another_version, {}, "failed"),
+        (ends_deleted, {}, "deleted"),
+        (ends_deleted_after_its_time, {"pieces": 1}, "deleted"),
+    ],
+)
+def test_every_end_is_told(
+    back_office: Office, end: Callable[[Office, JobRecord], None], order: dict[str, Any], state: str
+) -> None:
+    job = back_office.submit(webhook="http://x.example/", **order)
+    end(back_office, job)
+    told: list[dict[str, Any]] = []
+    notices = WebhookDelivery(back_office.database, lambda url, body: told.append(json.loads(body)))
+    while notices.deliver():
+        pass
+    assert [(one["id"], one["state"]) for one in told] == [(job.id, state)]
+
+
+def test_an_end_is_told_though_the_job_goes_on_since(back_office: Office) -> None:
+    job = back_office.submit(webhook="http://x.example/")
+    for again in (back_office.desk.retry, back_office.desk.get):
+        back_office.desk.cancel(job.id)
+        again(job.id)
+    told: list[dict[str, Any]] = []
+    notices = WebhookDelivery(back_office.database, lambda url, body: told.append(json.loads(body)))
+    while notices.deliver():
+        pass
+    assert [one["state"] for one in told] == ["cancelled", "cancelled"]
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    heard: list[tuple[str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            heard.append((self.headers["Content-Type"], body))
+            self.send_response(204 if self.path == "/good" else 400)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", heard
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_by_http(listener: tuple[str, list[tuple[str, bytes]]]) -> None:
+    url, heard = listener
+    peers = HttpClient(ANYWHERE)
+    notify = http_sender(peers)
+    notify(f"{url}/good", b"{}")
+    with pytest.raises(Unavailable, match="answered 400"):
+        notify(f"{url}/bad", b"{}")
+    peers.close()
+    assert heard == [("application/json", b"{}")] * 2
+
+
+def test_no_longer_than_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
+    peers = HttpClient(ANYWHERE)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Unavailable, match=r"0\.2 s"):
+        http_sender(peers)(f"http://127.0.0.1:{silent.getsockname()[1]}/", b"{}")
+    peers.close()

@@ -1,0 +1,64 @@
+"""Corners of licence plates become boxes."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from velum.locate.output_formats import Tensors, family
+
+SIDES = [[10, 16, 24], [32, 48], [64, 96], [128, 192, 256]]
+
+
+def slow_priors(width: int, height: int) -> list[tuple[float, float, float]]:
+    """Centre and side of every prior in pixels. The first two layers halve, the first of them rounding up."""
+    rows: list[tuple[float, float, float]] = []
+    down, across = (height + 1) // 2 // 2, (width + 1) // 2 // 2
+    for step, sides in enumerate(SIDES):
+        down, across, stride = down // 2, across // 2, 8 << step
+        for row in range(down):
+            for column in range(across):
+                rows += [((column + 0.5) * stride, (row + 0.5) * stride, side) for side in sides]
+    return rows
+
+
+def heads(count: int, seed: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    likely = random.uniform(0, 1, count)
+    return {
+        "loc": random.normal(0, 3, (count, 14)).astype(np.float32),
+        "conf": np.column_stack((1 - likely, likely)).astype(np.float32),
+        "iou": random.uniform(-0.2, 1.2, (count, 1)).astype(np.float32),
+    }
+
+
+def slow(outputs: Tensors, width: int, height: int, threshold: float) -> list[list[float]]:
+    rows = []
+    for i, (x, y, side) in enumerate(slow_priors(width, height)):
+        score = math.sqrt(outputs["conf"][i, 1] * min(1, max(0, outputs["iou"][i, 0])))
+        if score >= threshold:
+            loc = outputs["loc"][i].tolist()
+            corners = [(x + loc[a] * 0.1 * side, y + loc[a + 1] * 0.1 * side) for a in (4, 6, 10, 12)]
+            xs, ys = zip(*corners, strict=True)
+            rows.append([min(xs), min(ys), max(xs), max(ys), score])
+    return rows
+
+
+def test_as_many_priors_as_the_published_network_has() -> None:
+    assert len(slow_priors(320, 240)) == 4385
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(64, 200), st.integers(64, 200), st.integers(0, 99))
+def test_same_as_prior_by_prior(width: int, height: int, seed: int) -> None:
+    outputs = heads(len(slow_priors(width, height)), seed)
+    found = family("lpd_yunet").decode(outputs, (width, height), 0.8)
+    expected = np.array(slow(outputs, width, height, 0.8)).reshape(-1, 5)
+    np.testing.assert_allclose(np.column_stack((found.xyxy, found.score)), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_heads_of_another_size() -> None:
+    with pytest.raises(ValueError, match="as an input of"):
+        family("lpd_yunet").decode(heads(4385, 0), (640, 480), 0.5)

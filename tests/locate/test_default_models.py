@@ -1,0 +1,66 @@
+"""Labels named without saying how to find them."""
+
+from pathlib import Path
+
+import pytest
+
+from velum.errors import BadPlan
+from velum.locate import registry
+from velum.locate.default_models import FINDERS, findings, rules_for
+from velum.locate.labels import among
+from velum.plugins import RuntimeConfig, names
+from velum.spec import PartSpec
+
+BLUR = PartSpec("blur")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> RuntimeConfig:
+    return RuntimeConfig(models=tmp_path)
+
+
+def test_what_is_chosen_exists_and_finds_the_label() -> None:
+    for label, chosen in FINDERS.items():
+        for name in chosen:
+            if name in registry.catalog():
+                assert among(label, registry.find(name).labels)
+            else:
+                assert name in names("velum.localizers")
+
+
+@pytest.mark.parametrize(
+    ("labels", "rules"),
+    [
+        (["face"], ["face: centerface -> blur"]),
+        (["Faces", "car"], ["face: centerface -> blur", "car: yolox-s -> blur"]),
+        (
+            ["number plate"],
+            [
+                "license_plate: lpd-yunet -> blur",
+                "license_plate: vehicle-license-plate-detection-barrier-0106 -> blur",
+            ],
+        ),
+    ],
+)
+def test_rules_for(host: RuntimeConfig, labels: list[str], rules: list[str]) -> None:
+    assert [str(rule) for rule in rules_for(labels, BLUR, host)] == rules
+
+
+def test_models_that_the_user_added_come_first(monkeypatch: pytest.MonkeyPatch, host: RuntimeConfig) -> None:
+    mine = registry.find("yunet")
+    monkeypatch.setattr(registry, "added", lambda host: {"mine": mine})
+    assert [str(rule.locate) for rule in rules_for(["face"], BLUR, host)] == ["mine"]
+    (faces,) = [one for one in findings(host) if one.label == "face"]
+    assert faces.chosen == ("mine",)
+    assert "centerface" in faces.others
+
+
+def test_a_label_that_nothing_finds(host: RuntimeConfig) -> None:
+    with pytest.raises(BadPlan, match="nothing finds 'unicorn'"):
+        rules_for(["unicorn"], BLUR, host)
+
+
+def test_every_label_has_a_finder(host: RuntimeConfig) -> None:
+    found = {one.label: one.chosen for one in findings(host)}
+    assert found.keys() >= FINDERS.keys()
+    assert all(found.values())

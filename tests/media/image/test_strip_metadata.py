@@ -1,0 +1,87 @@
+"""What is sent on of a file: the same picture, nothing of the person who took it."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, PngImagePlugin
+
+from velum.media.image.strip_metadata import bare
+
+PIXELS = np.random.default_rng(5).integers(0, 256, (24, 40, 3), np.uint8)
+SECRET = b"Erika Mustermann"
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def exif() -> Image.Exif:
+    made = Image.Exif()
+    made[0x010E] = SECRET.decode()
+    made.get_ifd(0x8825)[1] = "N"
+    return made
+
+
+def saved(kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, kind, **options)
+    return file.getvalue()
+
+
+def text() -> PngImagePlugin.PngInfo:
+    made = PngImagePlugin.PngInfo()
+    made.add_text("Author", SECRET.decode())
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {"exif": exif(), "comment": SECRET, "icc_profile": ICC}),
+        ("JPEG", {"exif": exif(), "progressive": True, "xmp": SECRET}),
+        ("PNG", {"exif": exif(), "pnginfo": text(), "icc_profile": ICC}),
+    ],
+)
+def test_the_same_picture_without_the_rest(kind: str, options: dict[str, Any]) -> None:
+    data = saved(kind, **options)
+    assert SECRET in data
+    left = bare(data, kind)
+    assert left is not None
+    assert SECRET not in left
+    before, after = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(left))
+    assert not after.getexif()
+    assert after.info.get("icc_profile") == options.get("icc_profile")
+    np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
+
+
+@pytest.mark.parametrize("kind", ["BMP", "WEBP", "JPEG", "PNG"])
+def test_a_file_with_nothing_else_is_the_same(kind: str) -> None:
+    data = saved(kind)
+    assert bare(data, kind) == data
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("JPEG", saved("JPEG") + b"a film"),  # phones keep one behind the picture
+        ("JPEG", saved("JPEG") + saved("JPEG")),  # or a second picture
+        ("JPEG", saved("JPEG")[:40]),  # no scan
+        ("PNG", saved("PNG")[:60]),  # no end
+        ("WEBP", saved("WEBP", exif=exif())),  # its header tells of the metadata too
+        ("GIF", saved("GIF")),  # nobody asked for it
+    ],
+)
+def test_what_leaving_out_cannot_mend_is_not_sent_on(kind: str, data: bytes) -> None:
+    assert bare(data, kind) is None
+
+
+def test_what_follows_the_end_of_a_png_is_left_out() -> None:
+    assert bare(saved("PNG") + SECRET, "PNG") == saved("PNG")
+
+
+@given(st.binary(max_size=200), st.sampled_from(["JPEG", "PNG", "WEBP", "BMP"]))
+def test_any_bytes_are_answered(data: bytes, kind: str) -> None:
+    head = {"JPEG": b"\xff\xd8\xff\xe1", "PNG": b"\x89PNG\r\n\x1a\n"}.get(kind, b"")
+    left = bare(head + data, kind)
+    assert left is None or len(left) <= len(head + data)

@@ -1,0 +1,78 @@
+"""The page's files: where they are, how they may be kept, what they may do."""
+
+import gzip
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.service.factories import client, settings
+
+import velum.service
+from velum.service.ui_files import UiFiles
+
+UI = Path(velum.service.__file__).parent / "ui"
+
+
+def test_the_page_is_there_and_fetches_from_nowhere_else(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        start = it.get("/")
+        links = re.findall(r'(?:src|href)="([^"]+)"', start.text)
+        got = {link: it.get("/" + link) for link in links}
+    assert start.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'self'" in start.headers["content-security-policy"]
+    assert "unsafe" not in start.headers["content-security-policy"]
+    assert not re.search(r"\sstyle=|<style|<script(?![^>]* src=)", start.text)
+    assert got
+    assert all(answer.status_code == 200 for answer in got.values()), got
+    assert not any(link.startswith(("/", "http")) for link in links), "works under a path of a reverse proxy"
+
+
+def test_files_are_kept_for_ever_under_their_version_and_asked_for_otherwise(tmp_path: Path) -> None:
+    version = UiFiles().version
+    with client(settings(tmp_path)) as it:
+        now, before = it.get(f"/ui/{version}/app.mjs"), it.get("/ui/older/app.mjs")
+        again = it.get("/", headers={"if-none-match": it.get("/").headers["etag"]})
+        head = it.head(f"/ui/{version}/styles/base.css")
+    assert now.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert "immutable" in now.headers["cache-control"]
+    assert before.headers["cache-control"] == "no-cache"
+    assert again.status_code == 304
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == "text/css; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "path", ["..%2fpage.py", "%2e%2e/page.py", "/etc/passwd", "%2fetc%2fpasswd", "app", "", "start"]
+)
+def test_nothing_else_can_be_had(tmp_path: Path, path: str) -> None:
+    with client(settings(tmp_path)) as it:
+        assert it.get(f"/ui/{UiFiles().version}/{path}").status_code == 404
+
+
+def test_what_is_delivered_is_small_and_still_what_was_written(tmp_path: Path) -> None:
+    names = [one.relative_to(UI).as_posix() for one in UI.rglob("*.mjs")]
+    with client(settings(tmp_path)) as it:
+        sent = {name: it.get(f"/ui/{UiFiles().version}/{name}") for name in names}
+    assert all(answer.status_code == 200 for answer in sent.values())
+    assert sum(len(gzip.compress(answer.content)) for answer in sent.values()) < 60_000
+    for name, answer in sent.items():
+        assert "@param" not in answer.text
+        written = (UI / name).read_text(encoding="utf-8")
+        assert re.findall(r"`[^`]*`", answer.text) == re.findall(
+            r"`[^`]*`", re.sub(r"/\*\*.*?\*/", "", written, flags=re.DOTALL)
+        )
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not here to read it: apt-get install nodejs")
+    for name, answer in sent.items():
+        (file := tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(answer.content)
+        subprocess.run([node, "--check", file], check=True, timeout=20)
+
+
+def test_it_can_be_turned_off(tmp_path: Path) -> None:
+    with client(settings(tmp_path, page=False)) as it:
+        assert it.get("/", follow_redirects=False).headers["location"] == "/docs"
+        assert it.get("/ui/x/app.mjs").status_code == 404

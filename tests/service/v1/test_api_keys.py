@@ -1,0 +1,76 @@
+"""Keys are made, listed and taken back by those who operate the service, and by nobody else."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.service.auth.test_middleware import bearer, guarded, keys
+from tests.service.factories import client, settings
+
+from velum.service.auth.api_keys import ApiKeys
+from velum.service.auth.middleware import keys_file
+from velum.settings.schema import AccessSettings
+
+
+def test_from_the_first_key_to_the_last(tmp_path: Path) -> None:
+    _, operator = keys(tmp_path).add("op", ["operate", "anonymize"])
+    with client(guarded(tmp_path)) as it:
+        made = it.post("/v1/keys", json={"name": "desk", "scopes": ["anonymize"], "days": 1}, headers=bearer(operator))
+        assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
+        secret, id_ = made.json()["secret"], made.json()["key"]["id"]
+        assert it.get("/v1/jobs", headers=bearer(secret)).status_code == 200
+        listed = it.get("/v1/keys", headers=bearer(operator)).json()
+        assert listed["required"] is True
+        assert [(one["name"], one["state"]) for one in listed["keys"]] == [("op", "valid"), ("desk", "valid")]
+        assert all("sha256" not in one for one in listed["keys"])
+        assert secret not in it.get("/v1/keys", headers=bearer(operator)).text
+        for method, path, body in (
+            ("GET", "", None),
+            ("POST", "", {"name": "x", "scopes": ["operate"]}),
+            ("DELETE", f"/{id_}", None),
+        ):
+            answer = it.request(method, f"/v1/keys{path}", json=body, headers=bearer(secret))
+            assert (answer.status_code, answer.json()["code"]) == (403, "Denied")
+        assert it.delete(f"/v1/keys/{id_}", headers=bearer(operator)).status_code == 204
+        assert it.get("/v1/jobs", headers=bearer(secret)).status_code == 401
+        assert [one["state"] for one in it.get("/v1/keys", headers=bearer(operator)).json()["keys"]] == [
+            "valid",
+            "revoked",
+        ]
+        assert it.delete("/v1/keys/0123456789ab", headers=bearer(operator)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"name": "a b", "scopes": ["review"]}, "name"),
+        ({"name": "a\n", "scopes": ["review"]}, "name"),
+        ({"name": "op", "scopes": ["review"]}, "there is a key of the name"),
+        ({"name": "a", "scopes": []}, "scopes"),
+        ({"name": "a", "scopes": ["root"]}, "scopes"),
+        ({"name": "a", "scopes": ["review"], "days": 0}, "days"),
+        ({"name": "a", "scopes": ["review"], "more": 1}, "more"),
+    ],
+)
+def test_keys_that_cannot_be(tmp_path: Path, body: dict[str, Any], why: str) -> None:
+    _, operator = keys(tmp_path).add("op", ["operate", "anonymize"])
+    with client(guarded(tmp_path)) as it:
+        answer = it.post("/v1/keys", json=body, headers=bearer(operator))
+        assert answer.status_code == 422
+        assert why in answer.text
+    assert len(keys(tmp_path).all()) == 1
+
+
+def test_where_nobody_is_asked_no_stranger_makes_a_key_for_later(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    made, _ = ApiKeys(keys_file(chosen)).add("op", ["operate"])
+    with client(replace(chosen, access=AccessSettings(required=False))) as it:
+        assert it.get("/v1/keys").json() == {"keys": [], "required": False}
+        for answer in (
+            it.post("/v1/keys", json={"name": "stranger", "scopes": ["operate"]}),
+            it.delete(f"/v1/keys/{made.id}"),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (409, "Conflict")
+            assert "velum keys add" in answer.text
+    assert [(one.name, one.revoked) for one in ApiKeys(keys_file(chosen)).all()] == [("op", None)]

@@ -1,0 +1,48 @@
+"""Only what could be fetched is offered: servers are asked once in a while, in a thread of their own."""
+
+import threading
+
+from velum.locate.registry import find
+from velum.plugins import RuntimeConfig
+from velum.service.v1.downloadable_models import VALID_SECONDS, Obtainable
+
+
+class Servers:
+    """Stands in for the servers of weights."""
+
+    def __init__(self, *, up: bool) -> None:
+        self.up, self.asked = up, 0
+        self.free = threading.Event()
+
+    def __call__(self, url: str) -> bool:
+        self.asked += 1
+        assert self.free.wait(20)
+        return self.up
+
+
+def settled(obtainable: Obtainable, name: str) -> bool | None:
+    obtainable.of(find(name))
+    for thread in threading.enumerate():
+        if thread.name == "velum-obtainable":
+            thread.join(20)
+    return obtainable.of(find(name))
+
+
+def test_what_servers_answer_is_known_after_a_while_and_asked_again() -> None:
+    servers, now = Servers(up=True), [0.0]
+    obtainable = Obtainable(RuntimeConfig(), servers, lambda: now[0])
+    assert obtainable.of(find("lpd-yunet")) is None
+    servers.free.set()
+    assert settled(obtainable, "lpd-yunet") is True
+    asked = servers.asked
+    servers.up = False
+    assert settled(obtainable, "lpd-yunet") is True
+    assert servers.asked == asked
+    now[0] += VALID_SECONDS + 1
+    assert settled(obtainable, "lpd-yunet") is False
+    assert obtainable.of(find("centerface")) is True, "it comes from a package index"
+
+
+def test_offline_nothing_can_be_had() -> None:
+    obtainable = Obtainable(RuntimeConfig(offline=True), Servers(up=True))
+    assert obtainable.of(find("centerface")) is False

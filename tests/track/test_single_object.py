@@ -1,0 +1,65 @@
+"""A thing that a person pointed at is followed both ways, through pictures drawn here."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.track.test_tracker import HEIGHT, WIDTH, Film, Thing, played, steady
+
+from velum.region import Box, Region
+from velum.track.single_object import trail
+
+PAD = 3
+
+
+def around(x: float, y: float, side: float = 90) -> Box:
+    return Box.around(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+
+
+def run(film: Film, at: int, box: Box) -> dict[int, Region]:
+    return trail([look for look, _ in played(film)], at, Region(box, "face", found="manual"), PAD)
+
+
+@pytest.mark.parametrize(
+    ("path", "at"),
+    [(steady(480, 270), 0), (steady(200, 200, 6, 1), 30), (steady(800, 400, -6, -2), 59)],
+)
+def test_it_is_covered_wherever_it_is(path: Callable[[int], tuple[float, float]], at: int) -> None:
+    found = run(Film((Thing(path),)), at, around(*path(at)))
+    assert sorted(found) == list(range(60))
+    for index, region in found.items():
+        inner = around(*path(index), 80)
+        assert region.box.join(inner) == region.box, (index, region.box, inner)
+        assert region.box.width < 200
+    hows = {index: region.found for index, region in found.items()}
+    assert hows == {i: "back-filled" if i < at else "manual" if i == at else "interpolated" for i in range(60)}
+    assert found[at].box == around(*path(at))
+
+
+def test_it_ends_with_the_scene() -> None:
+    film = Film((Thing(steady(480, 270)),), cuts=(20, 45))
+    assert sorted(run(film, 30, around(480, 270))) == list(range(20, 45))
+    assert sorted(run(film, 20, around(480, 270))) == list(range(20, 45))
+
+
+def test_it_ends_where_it_leaves_and_stays_for_a_moment_after_it_was_seen_last() -> None:
+    left = run(Film((Thing(steady(480, 270, 12, 0)),)), 0, around(480, 270))
+    assert 38 <= max(left) <= 46
+    assert all(one.box.x0 >= 0 and one.box.x1 <= WIDTH and one.box.y1 <= HEIGHT for one in left.values())
+    hidden = run(Film((Thing(steady(480, 270), visible=lambda n: n < 30),)), 10, around(480, 270))
+    assert max(hidden) == 29 + PAD
+
+
+def test_what_comes_back_is_covered_all_the_while() -> None:
+    gone = run(Film((Thing(steady(480, 270), visible=lambda n: not 20 <= n < 30),)), 5, around(480, 270))
+    assert sorted(gone) == list(range(60))
+    assert gone[25].box.width > gone[5].box.width
+
+
+def test_what_looks_like_nothing_stays_for_a_moment() -> None:
+    film = Film(())
+    looks = [look for look, _ in played(film)]
+    for look in looks:
+        look.thumb[:] = 90
+    found = trail(looks, 30, Region(around(480, 270), "face"), PAD)
+    played.cache_clear()
+    assert sorted(found) == list(range(30 - PAD, 31 + PAD))
