@@ -5,6 +5,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from tests.storage.fake_s3 import S3, s3
 
 import velum.locate.runtime  # noqa: F401 - before any test imports OpenVINO itself: keeps its telemetry off
 
@@ -28,3 +29,12 @@ def shared() -> Path:
     if not (folder / "media" / "ground_truth.json").is_file():
         pytest.skip("the folder with real weights and media, ../shared, is not here")
     return folder
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """A bucket that the environment leads to."""
+    with s3() as server:
+        for name, value in server.variables.items():
+            monkeypatch.setenv(name, value)
+        yield server

@@ -159,7 +159,10 @@ THINGS = [thing(10, 10, 20), thing(40, 10, 20), thing(70, 10, 20), thing(0, 60, 
         ("face: fake -> blacken", thresholds.RecallTarget(0.5, 16), "face: fake(threshold=0.345) -> blacken", (2, 2)),
         ("face: fake -> blacken", thresholds.RecallTarget(1.0, 16), "face: fake(threshold=0.2) -> blacken", (3, 4)),
         ("face: fake -> blacken", thresholds.RecallTarget(1.0), "face: fake(threshold=0.1) -> blacken", (4, 5)),
-        ("face: plain -> blacken", thresholds.RecallTarget(0.5, 16), "face: plain -> blacken with min_score=0.345", (2, 2)),
+        (
+            "face: plain -> blacken", thresholds.RecallTarget(0.5, 16), "face: plain -> blacken with min_score=0.345",
+            (2, 2),
+        ),
         (
             "face: fake(threshold=0.9) -> blacken with min_score=0.95", thresholds.RecallTarget(0.5, 16),
             "face: fake(threshold=0.345) -> blacken", (2, 2),

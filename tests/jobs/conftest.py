@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sql
-from tests.storage.fake_s3 import S3, s3
 
 from velum import Plan
 from velum.annotations import Annotations
@@ -50,15 +49,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def lite(tmp_path: Path) -> str:
     """URL of an empty SQLite database, for what the kind of database does not matter to."""
     return f"sqlite:///{tmp_path}/jobs.sqlite"
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    """A bucket that the environment leads to."""
-    with s3() as server:
-        for name, value in server.variables.items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 @dataclass
@@ -105,7 +95,7 @@ class Office:
     @contextmanager
     def process(self) -> Iterator[subprocess.Popen[str]]:
         """Have a worker at work in a process that can be killed."""
-        program = Path(__file__).with_name("hands.py")
+        program = Path(__file__).with_name("fake_processor.py")
         command = [sys.executable, str(program), self.url, str(self.place), str(self.path)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:

@@ -1,4 +1,4 @@
-"""A craft without pictures, and a worker of it as a process of its own: `python hands.py URL STORE FOLDER`.
+"""A craft without pictures, and a worker of it as a process of its own: `python fake_processor.py URL STORE FOLDER`.
 
 A source is JSON that says how it is to be done: so many pieces, of so many seconds, and what goes wrong.
 """

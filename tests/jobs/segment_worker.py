@@ -1,4 +1,4 @@
-"""A worker of videos in spans as a process of its own: `python cutter.py URL STORE FOLDER`."""
+"""A worker of videos in spans as a process of its own: `python segment_worker.py URL STORE FOLDER`."""
 
 import os
 import signal
@@ -46,8 +46,8 @@ def craft(log: Path, seconds: float = 0.0) -> EngineProcessor:
 
 
 def main(url: str, store: str, folder: str) -> None:
-    sys.modules["cutter"] = sys.modules["__main__"]
-    host.__module__ = "cutter"  # as the process that decodes finds it
+    sys.modules["segment_worker"] = sys.modules["__main__"]
+    host.__module__ = "segment_worker"  # as the process that decodes finds it
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     log = Path(folder) / "log"

@@ -113,7 +113,7 @@ def written(folder: Path, things: Things) -> Path:
 
 @pytest.mark.parametrize(("former", "now", "same"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_what_is_the_same(tmp_path: Path, former: RegionsOrigin, now: Things, same: list[bool]) -> None:
-    again = reusable_segments(spans(tmp_path), written(tmp_path, now), former)
+    again = reusable_segments(spans(tmp_path), written(tmp_path, now), detected=former is RegionsOrigin.FOUND)
     assert [one is not None for one in again] == same
     for number, one in enumerate(again):
         if one is not None:
@@ -136,22 +136,22 @@ def test_numbers_and_fields_may_be_written_otherwise(tmp_path: Path) -> None:
         ]
     path = tmp_path / "otherwise.json"
     path.write_text(json.dumps(given, indent=1))
-    assert all(reusable_segments(spans(tmp_path), path, RegionsOrigin.FOUND))
+    assert all(reusable_segments(spans(tmp_path), path, detected=True))
 
 
 def test_where_a_span_is_missing_numbers_are_not_known(tmp_path: Path) -> None:
     given, made = written(tmp_path, NOW), spans(tmp_path)
     made[0] = None
-    assert reusable_segments(made, given, RegionsOrigin.FOUND) == [None] * 3
-    assert [one is not None for one in reusable_segments(made, given, RegionsOrigin.GIVEN)] == [False, False, False]
+    assert reusable_segments(made, given, detected=True) == [None] * 3
+    assert [one is not None for one in reusable_segments(made, given, detected=False)] == [False, False, False]
 
 
 def test_spans_of_another_version_are_made_again(tmp_path: Path) -> None:
-    assert reusable_segments(spans(tmp_path, "0.0.1"), written(tmp_path, NOW), RegionsOrigin.FOUND) == [None] * 3
+    assert reusable_segments(spans(tmp_path, "0.0.1"), written(tmp_path, NOW), detected=True) == [None] * 3
 
 
 def test_a_file_that_has_no_regions(tmp_path: Path) -> None:
     given = tmp_path / "regions.json"
     given.write_text("[]")
     with pytest.raises(BadInput, match="put it again"):
-        reusable_segments(spans(tmp_path), given, RegionsOrigin.FOUND)
+        reusable_segments(spans(tmp_path), given, detected=True)

@@ -67,7 +67,7 @@ def test_a_kill_in_the_middle_changes_nothing_of_the_result(
     assert (calm.state, calm.pieces_done, calm.frames_done) == (State.DONE, 5, COUNT)
 
     job = office.desk.submit(Submission(key, "clip.mp4", PLAN))
-    program = [sys.executable, str(Path(__file__).with_name("cutter.py")), office.url]
+    program = [sys.executable, str(Path(__file__).with_name("segment_worker.py")), office.url]
     program += [str(office.path / "store"), str(office.path)]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as victim:
         try:

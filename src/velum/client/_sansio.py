@@ -1,7 +1,7 @@
 """What is done to talk to the service, step by step, without doing it: the same for both clients.
 
 A conversation is a generator: it yields steps, is sent their outcome, or their error is thrown into it, and returns
-its result. Those who drive it (`blocking`, `awaiting`) do the steps and know nothing else.
+its result. Those who drive it (`client`, `async_client`) do the steps and know nothing else.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping

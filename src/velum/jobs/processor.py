@@ -147,7 +147,9 @@ class EngineProcessor:
         hid = [None if one is None or one.told is None else (one.note, one.told) for one in made]
         return [
             None if one is None or span is None else replace(one, note=span[0], told=span[1])
-            for one, span in zip(made, reusable_segments(hid, task.regions, former), strict=True)
+            for one, span in zip(
+                made, reusable_segments(hid, task.regions, detected=former is RegionsOrigin.FOUND), strict=True
+            )
         ]
 
     def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:

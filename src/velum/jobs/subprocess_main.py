@@ -1,4 +1,6 @@
-"""The process that hides one file after another, as it is told through a pipe: `python -m velum.jobs.subprocess_main DESCRIPTOR`.
+"""The process that hides one file after another, as it is told through a pipe.
+
+It is started as `python -m velum.jobs.subprocess_main DESCRIPTOR`.
 
 It keeps its models between pictures, and ends with its parent, however that ends.
 """

@@ -21,8 +21,8 @@ MOST_ROUNDED = 5000
 class Blacken:
     """Blend to black; `degree` is the opacity. At 1 nothing of the region is left.
 
-    With `per_object` or `per_overlap` (see `velum.techniques.passes`) the blend is repeated, each time rounded towards black,
-    as the BMW Anonymization API does: p passes leave (1 - degree)^p.
+    With `per_object` or `per_overlap` (see `velum.techniques.passes`) the blend is repeated, each time rounded towards
+    black, as the BMW Anonymization API does: p passes leave (1 - degree)^p.
     """
 
     degree: float = 1.0

@@ -32,9 +32,9 @@ class Blur:
 
     Only samples of the region's own box enter; at its edges they are repeated.
 
-    With `per_object` or `per_overlap` (see `velum.techniques.passes`) it stands for p passes of the BMW Anonymization API,
-    whose variances add: sigma times sqrt(p). Samples are then mirrored at the edges, which is what passes come to that
-    each repeat them.
+    With `per_object` or `per_overlap` (see `velum.techniques.passes`) it stands for p passes of the BMW Anonymization
+    API, whose variances add: sigma times sqrt(p). Samples are then mirrored at the edges, which is what passes come to
+    that each repeat them.
     """
 
     degree: float = 1.0

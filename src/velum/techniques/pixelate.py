@@ -29,8 +29,8 @@ class Pixelate:
 
     The number of cells does not depend on the region's size, so a large face is hidden as well as a small one.
 
-    With `per_object` or `per_overlap` (see `velum.techniques.passes`) cells take on colour of their neighbours in each pass,
-    at least as much as in the BMW Anonymization API.
+    With `per_object` or `per_overlap` (see `velum.techniques.passes`) cells take on colour of their neighbours in each
+    pass, at least as much as in the BMW Anonymization API.
     """
 
     degree: float = 0.2

@@ -1,4 +1,4 @@
-"""Following things through time, so that nobody shows for a single frame. Start reading in `follow`."""
+"""Following things through time, so that nobody shows for a single frame. Start reading in `tracker`."""
 
 from velum.track.observation import Observation, Thumb
 from velum.track.tracker import follow

@@ -1,7 +1,8 @@
 """Regions of single frames in, regions through time out.
 
-Every frame passes four stations: is it a new scene (`cuts`), which finds belong to which track (`link`), where are the
-things that were not found (`chase`, `fill`), what is hidden (`show`). It leaves once the window behind it is full.
+Every frame passes four stations: is it a new scene (`scene_cuts`), which finds belong to which track (`association`),
+where are the things that were not found (`template_matcher`, `interpolation`), what is hidden (`output`). It leaves
+once the window behind it is full.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -9,7 +9,6 @@ from typing import Any
 from velum import __version__
 from velum.engine.segments.track_ids import linked, renumbered, reported
 from velum.errors import BadInput, OutputFailed, Unavailable
-from velum.jobs.values import RegionsOrigin
 
 Hid = tuple[Mapping[str, Any], Path]
 """Of a span: its report, and a file of what was hidden in each of its frames, as a line of JSON."""
@@ -20,16 +19,16 @@ _Digests = Mapping[int, bytes]
 _NONE = b""
 
 
-def reusable_segments(spans: Sequence[Hid | None], given: Path, former: RegionsOrigin) -> list[Hid | None]:
+def reusable_segments(spans: Sequence[Hid | None], given: Path, *, detected: bool) -> list[Hid | None]:
     """Return those spans whose frames have the very regions in the file `given`, told of with the numbers there.
 
-    `spans` are all of a video, in order, None where one is missing. Raises `BadInput` for a file that is none of
-    regions, and `OutputFailed`.
+    `spans` are all of a video, in order, None where one is missing; `detected` says that their regions were found by
+    localizers, not given. Raises `BadInput` for a file that is none of regions, and `OutputFailed`.
     """
     there = [span for span in spans if span is not None]
-    if former is RegionsOrigin.FOUND and len(there) < len(spans):
+    if detected and len(there) < len(spans):
         return [None] * len(spans)  # the number of a thing follows from all spans before
-    numbers = linked([told for _, told in there]) if former is RegionsOrigin.FOUND else {}
+    numbers = linked([told for _, told in there]) if detected else {}
     wanted = _digests(given)
     return [span and _same(span, list(renumbered(_lines(span[1]), numbers)), wanted, numbers) for span in spans]
 

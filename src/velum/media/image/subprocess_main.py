@@ -1,7 +1,7 @@
 """The process that reads and writes one image after another, as it is told through a pipe.
 
-`python -m velum.media.image.subprocess_main DESCRIPTOR`. It ends with its parent, however that ends; a picture that needs more
-processor time than its limits allow ends it.
+It is started as `python -m velum.media.image.subprocess_main DESCRIPTOR`. It ends with its parent, however that ends; a
+picture that needs more processor time than its limits allow ends it.
 """
 
 import math
