@@ -95,7 +95,7 @@ def test_damaged_file_is_told_apart_from_a_missing_one(run: Run, cache: Path) ->
 
 def test_sample_is_printed_by_its_path_alone(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "portrait.jpg"
-    monkeypatch.setattr("velum.locate.weights.fetch.obtain", lambda asset, host: file)
+    monkeypatch.setattr("velum.locate.weights.fetch.ensure_local", lambda asset, host: file)
     assert run("sample", "portrait").stdout == f"{file}\n"
 
 
