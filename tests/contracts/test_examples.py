@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.service.making import on_the_wire, settings
+from tests.service.factories import on_the_wire, settings
 
 from velum.testing import check_technique
 
