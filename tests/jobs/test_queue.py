@@ -5,13 +5,18 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sql
 
 from velum import Plan
 from velum.errors import BadInput, BadPlan, VelumError
-from velum.jobs import Database, JobQueue, State, Submission
+from velum.jobs import Database, JobQueue, State, Submission, WorkerTiming
+from velum.jobs.claims import WorkerClaims
 from velum.jobs.schema import NOTICES
 
 from .conftest import Office
+
+NEW_INDEXES = {"velum_jobs_ready", "velum_jobs_state"}
+"""Of the tables since version 7."""
 
 
 @pytest.mark.parametrize(
@@ -127,6 +132,9 @@ def test_tables_of_an_earlier_velum_are_brought_up_to_date(office: Office) -> No
         connection.exec_driver_sql("ALTER TABLE velum_jobs ADD COLUMN notified INTEGER DEFAULT 0 NOT NULL")
         connection.exec_driver_sql("CREATE INDEX ix_velum_jobs_notify_at ON velum_jobs (notify_at)")
         connection.exec_driver_sql("UPDATE velum_jobs SET notify_at = 7, notified = 2")
+        for index in NEW_INDEXES:
+            connection.exec_driver_sql(f"DROP INDEX {index}")
+        connection.exec_driver_sql("CREATE INDEX velum_jobs_turn ON velum_jobs (state, priority, owner, id)")
         connection.exec_driver_sql("UPDATE velum_schema SET version = 1")
     for _ in range(2):
         with closing(Database(office.url)) as later:
@@ -135,6 +143,26 @@ def test_tables_of_an_earlier_velum_are_brought_up_to_date(office: Office) -> No
                 (due,) = connection.execute(NOTICES.select())
             assert (due.job, due.url, due.body, due.due, due.tries) == (job.id, "http://x.example/", None, 7, 2)
             JobQueue(later, office.store).submit(job.submission)
+            with later.reading() as connection:
+                indexes = {one["name"] for one in sql.inspect(connection).get_indexes("velum_jobs")}
+            assert indexes >= NEW_INDEXES
+            assert "velum_jobs_turn" not in indexes
+
+
+@pytest.mark.parametrize("past", [False, True])
+def test_jobs_that_an_earlier_velum_left_waiting_are_taken_up(office: Office, past: bool) -> None:
+    jobs = [office.submit(owner="a"), office.submit(owner="b")]
+    with office.database.writing() as connection:
+        for index in NEW_INDEXES:
+            connection.exec_driver_sql(f"DROP INDEX {index}")
+        connection.exec_driver_sql("CREATE INDEX velum_jobs_turn ON velum_jobs (state, priority, owner, id)")
+        connection.exec_driver_sql("UPDATE velum_schema SET version = 6")
+        if past:  # an earlier velum left there when it was put off to, though it was due
+            connection.exec_driver_sql("UPDATE velum_jobs SET not_before = 1.5")
+    with closing(Database(office.url)) as later:
+        ledger = WorkerClaims(later, "one", "one", WorkerTiming())
+        taken = [ledger.take(), ledger.take(), ledger.take()]
+    assert [hold and hold.job.id for hold in taken] == [*(job.id for job in jobs), None]
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

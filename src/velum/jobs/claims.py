@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ import sqlalchemy as sql
 
 from velum.errors import BadPlan
 from velum.jobs.rows import COLUMNS, job_of
+from velum.jobs.scheduling import any_due, next_job, wake_due
 from velum.jobs.schema import JOBS, OWNERS, PIECES, WORKERS, Database
-from velum.jobs.values import LONGEST_PAUSE_SECONDS, JobRecord, Piece, RegionsOrigin, State, WorkerTiming
+from velum.jobs.values import JobRecord, Piece, RegionsOrigin, State, WorkerTiming
 from velum.jobs.webhooks import announce
 from velum.storage.folder import PutResult
 
@@ -78,17 +79,14 @@ class WorkerClaims:
         who was served longest ago; of these, the oldest.
         """
         with self._database.reading() as connection:
-            now = self._database.now(connection)
-            # What is put off for longer than any pause was so by a clock that has been set back since.
-            due = (JOBS.c.not_before <= now) | (JOBS.c.not_before > now + 2 * LONGEST_PAUSE_SECONDS)
-            ready = (JOBS.c.state == State.WAITING) & due
-            if connection.scalar(sql.select(JOBS.c.id).where(ready).limit(1)) is None:
+            if not any_due(connection, self._database.now(connection)):
                 return None
         with self._database.writing(alone=True) as connection:
             running = _running(connection)
             if overall is not None and sum(running.values()) >= overall:
                 return None
-            job = _next(connection, ready, running)
+            wake_due(connection, self._database.now(connection))
+            job = next_job(connection, running)
             try:
                 return None if job is None else self._hold(connection, job)
             except BadPlan as error:  # of another version of velum; it must not stop those behind it
@@ -298,22 +296,6 @@ class WorkerClaims:
 def _running(connection: sql.Connection) -> dict[str, int]:
     asked = sql.select(JOBS.c.owner, sql.func.count()).where(JOBS.c.state == State.RUNNING).group_by(JOBS.c.owner)
     return {owner: number for owner, number in connection.execute(asked)}  # noqa: C416 - rows, not pairs
-
-
-def _next(connection: sql.Connection, ready: sql.ColumnElement[bool], running: Mapping[str, int]) -> str | None:
-    """Return the id of the job whose turn it is."""
-    priority = connection.scalar(sql.select(sql.func.max(JOBS.c.priority)).where(ready))
-    ready &= JOBS.c.priority == priority
-    asked = (
-        sql.select(JOBS.c.owner, sql.func.min(JOBS.c.id), sql.func.coalesce(OWNERS.c.served, 0.0))
-        .select_from(JOBS.outerjoin(OWNERS, OWNERS.c.owner == JOBS.c.owner))
-        .where(ready)
-        .group_by(JOBS.c.owner, OWNERS.c.served)
-    )
-    turns: Iterable[tuple[int, float, str]] = (
-        (running.get(owner, 0), served, oldest) for owner, oldest, served in connection.execute(asked)
-    )
-    return min(turns, default=(0, 0.0, None))[2]
 
 
 def _note_piece(connection: sql.Connection, hold: Lease, mark: PieceRecord) -> None:

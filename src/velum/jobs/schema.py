@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from velum.errors import BadPlan, Unavailable
 
-SCHEMA = 6
+SCHEMA = 7
 """Raised by whoever changes the tables; an older velum then refuses them."""
 
 WAIT_SECONDS = 30
@@ -68,7 +68,8 @@ JOBS = sql.Table(
     sql.Column("draft", sql.String(64), index=True),
     # Where the regions came from with which its pieces were made, as long as these are of an earlier rendering.
     sql.Column("former", sql.String(8)),
-    sql.Index("velum_jobs_turn", "state", "priority", "owner", "id"),
+    sql.Index("velum_jobs_ready", "state", "not_before", "priority", "owner", "id"),
+    sql.Index("velum_jobs_state", "state", "id"),
     sql.Index("velum_jobs_owner", "owner", "id"),
     sql.Index("velum_jobs_ended", "ended"),
 )
@@ -216,6 +217,8 @@ def _update(connection: sql.Connection, version: int) -> None:
             index.create(connection)
     if version < 5:
         _move_notices(connection)
+    if version < 7:
+        _index_turns_anew(connection)
     connection.execute(_SCHEMAS.update().values(version=SCHEMA))
 
 
@@ -228,6 +231,15 @@ def _move_notices(connection: sql.Connection) -> None:
     connection.exec_driver_sql("DROP INDEX ix_velum_jobs_notify_at")
     for column in ("notify_at", "notified"):
         connection.exec_driver_sql(f"ALTER TABLE velum_jobs DROP COLUMN {column}")
+
+
+def _index_turns_anew(connection: sql.Connection) -> None:
+    if connection.dialect.name == "postgresql":  # many jobs take longer than one statement may
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    connection.exec_driver_sql("DROP INDEX IF EXISTS velum_jobs_turn")
+    for index in JOBS.indexes:
+        if index.name in {"velum_jobs_ready", "velum_jobs_state"}:
+            index.create(connection)
 
 
 @contextmanager

@@ -1,0 +1,177 @@
+"""In which order jobs are taken up, compared with the rule itself on queues of every sort."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import sqlalchemy as sql
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from velum import Plan
+from velum.jobs import Database, State, Submission, WorkerTiming, scheduling
+from velum.jobs.claims import Lease, WorkerClaims
+from velum.jobs.rows import row_of
+from velum.jobs.schema import JOBS, OWNERS, WORKERS
+
+LATER = {"now": 0.0, "due": -1.0, "postponed": 100.0, "a clock was set back": 7200.0}
+"""When a job may be taken up, from now; 0: it was never postponed."""
+
+
+@dataclass
+class Waiting:
+    """A job as the rule sees it."""
+
+    id: str
+    owner: str
+    priority: int
+    may: str = "now"
+
+
+class Rule:
+    """The rule, over lists: what is right however the database finds it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Waiting] = []
+        self.running: list[Waiting] = []
+        self.served: dict[str, int] = {}
+        self._turn = 0
+
+    def next(self, overall: int | None) -> Waiting | None:
+        if overall is not None and len(self.running) >= overall:
+            return None
+        ready = [job for job in self.waiting if job.may != "postponed"]
+        highest = max((job.priority for job in ready), default=0)
+        busy = Counter(job.owner for job in self.running)
+        first = min(
+            (job for job in ready if job.priority == highest),
+            key=lambda job: (busy[job.owner], self.served.get(job.owner, 0), job.id), default=None,
+        )  # fmt: skip
+        if first is not None:
+            self._turn += 1
+            self.served[first.owner] = self._turn
+            self.waiting.remove(first)
+            self.running.append(first)
+        return first
+
+
+@contextmanager
+def emptied(database: Database) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with database.writing() as connection:
+            for table in (JOBS, OWNERS, WORKERS):
+                connection.execute(table.delete())
+
+
+def put(database: Database, *jobs: Waiting) -> None:
+    with database.writing() as connection:
+        now = database.now(connection)
+        rows = [
+            {
+                **row_of(Submission("0" * 32, "x", Plan(), job.owner, job.priority)), "id": job.id,
+                "state": State.WAITING, "submitted": 0.0, "not_before": now + LATER[job.may] if LATER[job.may] else 0.0,
+            }
+            for job in jobs
+        ]  # fmt: skip
+        if rows:
+            connection.execute(JOBS.insert(), rows)
+
+
+JOB = st.tuples(st.sampled_from("abcB"), st.integers(-1, 1), st.sampled_from(list(LATER)))
+LEAVING = st.tuples(st.sampled_from(["give back", "end", "postpone"]), st.integers(0, 5))
+STEPS = st.lists(st.one_of(st.tuples(st.just("submit"), JOB), LEAVING), max_size=8)
+
+
+def test_the_order_is_that_of_the_rule(url: str) -> None:
+    with closing(Database(url)) as database:
+
+        @settings(max_examples=20, deadline=None)
+        @given(jobs=st.lists(JOB, max_size=10), steps=STEPS, overall=st.none() | st.integers(1, 4))
+        def check(jobs: list[tuple[str, int, str]], steps: list[tuple[str, Any]], overall: int | None) -> None:
+            with emptied(database):
+                compare(database, jobs, steps, overall)
+
+        check()
+
+
+def compare(
+    database: Database, jobs: list[tuple[str, int, str]], steps: list[tuple[str, Any]], overall: int | None
+) -> None:
+    """Take jobs up while they come and go, and assert after each step that it was the right one."""
+    ledger, rule, holds = (
+        WorkerClaims(database, "w", "w", WorkerTiming(backoff_seconds=100)),
+        Rule(),
+        dict[str, Lease](),
+    )
+    rule.waiting += [Waiting(f"{n:032}", *one) for n, one in enumerate(jobs)]
+    put(database, *rule.waiting)
+
+    def take() -> None:
+        hold, right = ledger.take(overall), rule.next(overall)
+        assert (None if hold is None else hold.job.id) == (None if right is None else right.id)
+        if hold is not None:
+            holds[hold.job.id] = hold
+
+    for n, (what, value) in enumerate(steps):
+        take()
+        if what == "submit":
+            rule.waiting.append(Waiting(f"{100 + n:032}", *value))
+            put(database, rule.waiting[-1])
+        elif rule.running:
+            job = rule.running.pop(value % len(rule.running))
+            leave(ledger, what, holds.pop(job.id))
+            if what != "end":
+                job.may = "postponed" if what == "postpone" else "now"
+                rule.waiting.append(job)
+    for _ in range(3):
+        take()
+
+
+def leave(ledger: WorkerClaims, how: str, hold: Lease) -> None:
+    if how == "end":
+        ledger.fail(hold, "BadInput", "")
+    elif how == "postpone":
+        ledger.defer(hold, "Unavailable", "")
+    else:
+        ledger.give_back(hold)
+
+
+def test_more_that_are_due_at_once_than_are_woken_at_a_time(lite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "WOKEN", 2)
+    with closing(Database(lite)) as database:
+        jobs = [Waiting(f"{n:032}", "", 0, "due") for n in range(5)]
+        put(database, *jobs)
+        ledger, taken = WorkerClaims(database, "w", "w", WorkerTiming()), set()
+        while (hold := ledger.take()) is not None:
+            taken.add(hold.job.id)
+            ledger.fail(hold, "BadInput", "")
+        assert taken == {job.id for job in jobs}
+
+
+def test_a_claim_reads_no_more_of_the_jobs_than_it_must(url: str) -> None:
+    """What is read is the index that was made for it; no plan sorts, or reads the whole table."""
+    with closing(Database(url)) as database:
+        asked: list[tuple[str, Any]] = []
+        put(database, *(Waiting(f"{n:032}", f"owner {n % 5}", n % 3, "now") for n in range(2000)))
+        with database.writing() as connection:
+            connection.exec_driver_sql("ANALYZE")
+            sql.event.listen(connection.engine, "before_cursor_execute", lambda *event: asked.append(event[2:4]))
+        assert WorkerClaims(database, "w", "w", WorkerTiming()).take() is not None
+        with database.reading() as connection:
+            lite = connection.dialect.name == "sqlite"
+            explain = "EXPLAIN QUERY PLAN " if lite else "EXPLAIN "
+            claim = re.compile("^(SELECT|WITH).*not_before [<>=]", re.DOTALL)
+            claims = [(text, values) for text, values in asked if claim.match(text)]
+            for text, values in claims:
+                plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + text, values))
+                assert "velum_jobs_ready" in plan, plan
+                assert "TEMP B-TREE" not in plan, plan
+                assert "Seq Scan on velum_jobs" not in plan, plan
+                assert "SCAN velum_jobs" not in plan, plan
+        assert len(claims) >= 4
