@@ -15,7 +15,7 @@ from velum.spec import PartSpec
 Mask = npt.NDArray[np.bool_]
 """Boolean array (height, width) of its box's size; True where the object is."""
 
-Found = Literal["detected", "interpolated", "back-filled", "manual"]
+Origin = Literal["detected", "interpolated", "back-filled", "manual"]
 """How a region came to be known."""
 
 
@@ -99,7 +99,7 @@ class Region:
     score: float = 1.0
     mask: Mask | None = None
     track: int | None = None
-    found: Found = "detected"
+    found: Origin = "detected"
     technique: PartSpec | None = None
     off: bool = False
 
@@ -140,8 +140,8 @@ class Region:
             raise BadInput(f"region xyxy {xyxy!r} is not a list of four numbers [x0, y0, x1, y1] in pixels")
         if not _is_number(score) or not 0 <= score <= 1:
             raise BadInput(f"region score {score!r} is not a number from 0 to 1")
-        if found not in get_args(Found):
-            raise BadInput(f"region found {found!r} is unknown; allowed are {', '.join(get_args(Found))}")
+        if found not in get_args(Origin):
+            raise BadInput(f"region found {found!r} is unknown; allowed are {', '.join(get_args(Origin))}")
         if track is not None and (not isinstance(track, int) or isinstance(track, bool)):
             raise BadInput(f"region track {track!r} is not a whole number")
         if not isinstance(off := entry.get("off", False), bool):

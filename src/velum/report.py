@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from velum.errors import BadInput
-from velum.region import Box, Found
+from velum.region import Box, Origin
 from velum.spec import finite, whole
 
 
@@ -19,7 +19,7 @@ class HiddenRegion:
     label: str
     box: Box
     score: float
-    found: Found
+    found: Origin
     rule: int
     technique: str
     masked: bool = False
@@ -52,7 +52,7 @@ class TrackSummary:
     first_frame: int
     last_frame: int
     frames: int
-    found: Mapping[Found, int]
+    found: Mapping[Origin, int]
     best_score: float
     largest_side: int | None = None
     """Pixels of the shorter side of its box where that was largest; None in reports of older versions."""

@@ -83,7 +83,7 @@ def test_a_worker_does_jobs_until_it_is_told_to_end(tmp_path: Path) -> None:
 
 
 def test_what_it_does_is_counted_and_traced_but_not_of_whom(tmp_path: Path) -> None:
-    (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n[watch]\ntraces = true\n')
+    (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n[observability]\ntraces = true\n')
     store = FolderStore(tmp_path / "data" / "store")
     database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
     desk, plan = JobQueue(database, store), Plan.of("zone: fixed -> blacken")

@@ -264,7 +264,7 @@ def test_calls_of_the_api_as_the_docs_show_them(desk: Path, served: str) -> None
 def test_settings_of_jobs_in_the_docs_are_settings(tmp_path: Path) -> None:
     (text,) = blocks(ROOT / "docs/api.md", "toml")
     (tmp_path / "velum.toml").write_text(text)
-    assert Settings.load({}, tmp_path).jobs.overall == 8
+    assert Settings.load({}, tmp_path).jobs.max_running == 8
 
 
 def test_plans_in_the_docs_are_plans() -> None:

@@ -114,9 +114,9 @@ def test_owners_share_the_workers(office: Office) -> None:
     assert [line.split("-")[0] for line in office.made()] == ["many", "few", "many", "few", "many", "many"]
 
 
-def test_overall_limit(back_office: Office) -> None:
+def test_limit_of_running_jobs(back_office: Office) -> None:
     jobs = [back_office.submit(f"job-{n}", pieces=1, seconds=0.1) for n in range(4)]
-    with back_office.working(concurrency=2, overall=1), back_office.working(concurrency=2, overall=1):
+    with back_office.working(concurrency=2, max_running=1), back_office.working(concurrency=2, max_running=1):
         most = 0
         while not all(back_office.now(job).state.ended for job in jobs):
             most = max(most, back_office.desk.counts()[State.RUNNING])

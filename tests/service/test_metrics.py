@@ -62,7 +62,7 @@ def test_what_is_done_is_counted(tmp_path: Path) -> None:
     assert found["velum_hidden_total", ("face", "centerface")] == 2
     assert found["velum_failures_total", ("BadInput",)] == 1
     assert found["velum_stage_seconds_count", ("locate",)] == 2
-    assert found["velum_requests_inside", ()] == 1
+    assert found["velum_requests_in_progress", ()] == 1
     assert found["process_resident_memory_bytes", ()] > 0
     assert not [labels for name, labels in found if "BREW" in labels or "/a/path/that/is/none" in labels]
 
@@ -133,7 +133,7 @@ def test_who_waits_for_the_processor_is_counted() -> None:
 
 
 def test_metrics_can_be_turned_off(tmp_path: Path) -> None:
-    with client(replace(settings(tmp_path), watch=ObservabilitySettings(metrics=False))) as it:
+    with client(replace(settings(tmp_path), observability=ObservabilitySettings(metrics=False))) as it:
         assert it.get("/metrics").status_code == 404
 
 
@@ -161,7 +161,7 @@ from pathlib import Path
 from tests.service.factories import client, configuration, picture, post, settings
 from velum.settings.schema import ObservabilitySettings
 
-with client(replace(settings(Path(sys.argv[1])), watch=ObservabilitySettings(traces=True))) as it:
+with client(replace(settings(Path(sys.argv[1])), observability=ObservabilitySettings(traces=True))) as it:
     assert post(it, picture(), configuration()).headers["x-velum-hidden"] == "1"
     assert it.post("/anonymize/", data={"image": "secret-words"}).status_code == 422
     it.get("/health/live")

@@ -159,7 +159,7 @@ def watch(job: JobId, json: Json = False, server: Server = None, token_file: Tok
     with service(server, token_file) as client:
         made = followed(client, job)
     _tell(made, json=json)
-    if error := ill(made):
+    if error := job_error(made):
         raise error
 
 
@@ -208,7 +208,7 @@ def result_name(job: "Job") -> str:
     return job.id if name in {"", "."} or name.startswith("..") else name
 
 
-def ill(job: "Job") -> VelumError | None:
+def job_error(job: "Job") -> VelumError | None:
     """Return why a job did not end well; None for one that did."""
     if job.state == "done":
         return None

@@ -206,7 +206,7 @@ class _Run:
 
     def _see_through(self, source: str, job: "Job") -> None:
         made = jobs.followed(self.client, job)
-        if error := jobs.ill(made):
+        if error := jobs.job_error(made):
             if self.json:
                 common.print_json(jobs.as_json(made, source=source, target=None))
             raise error

@@ -37,10 +37,10 @@ def worker(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     log_to_stderr()
-    address = metrics or settings.watch.worker_metrics
+    address = metrics or settings.observability.worker_metrics
     with ExitStack() as stack:
         peers = stack.enter_context(closing(HttpClient(settings.remote)))
-        stack.enter_context(tracing.sending(traces=settings.watch.traces))
+        stack.enter_context(tracing.sending(traces=settings.observability.traces))
         seen = counting.Metrics(
             stack.enter_context(closing(job_backend.JobBackend(settings))).counts if address else None
         )

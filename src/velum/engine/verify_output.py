@@ -33,10 +33,10 @@ class Verdict(Protocol):
 Hide = Callable[[Path, Callable[[int, tuple[Region, ...]], None]], Report]
 """Hides into the file of that path, and tells what in each frame."""
 
-Check = Callable[[Path, Annotations], Verdict]
+CheckFile = Callable[[Path, Annotations], Verdict]
 
 
-def verified(target: Path, hide: Hide, check: Check, *, overwrite: bool) -> Report:
+def verified(target: Path, hide: Hide, check: CheckFile, *, overwrite: bool) -> Report:
     """Return the report of a file that was hidden, checked and then published as `target`.
 
     Raises `NotHidden` when the check finds anything; then, and on any other failure, nothing is published.

@@ -72,8 +72,8 @@ class WorkerClaims:
         """By worker: its last word, and when that was first seen, by our own clock."""
         self._looked = 0.0
 
-    def take(self, overall: int | None = None) -> Lease | None:
-        """Return the job whose turn it is, None when there is none or when `overall` jobs are running already.
+    def take(self, max_running: int | None = None) -> Lease | None:
+        """Return the job whose turn it is, None when there is none or when `max_running` jobs are running already.
 
         First those of the highest priority; of these, those of the owner who has the fewest running, then of the one
         who was served longest ago; of these, the oldest.
@@ -83,7 +83,7 @@ class WorkerClaims:
                 return None
         with self._database.writing(alone=True) as connection:
             running = _running(connection)
-            if overall is not None and sum(running.values()) >= overall:
+            if max_running is not None and sum(running.values()) >= max_running:
                 return None
             wake_due(connection, self._database.now(connection))
             job = next_job(connection, running)

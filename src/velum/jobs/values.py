@@ -80,10 +80,10 @@ class Once:
     digest: str
 
 
-OF_OWNERS = frozenset({"BadInput", "BadPlan", "LimitExceeded", "NotHidden"})
+PUBLIC_ERRORS = frozenset({"BadInput", "BadPlan", "LimitExceeded", "NotHidden"})
 """Errors whose messages are for whoever handed a job in: others may tell of places and addresses of the service."""
 
-INSIDE = "it failed inside the service; the operator finds why in the list of jobs"
+INTERNAL_ERROR = "it failed inside the service; the operator finds why in the list of jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class JobRecord:
 
         What went wrong inside the service, which may tell of its places and addresses, only with `inner`.
         """
-        told = inner or self.error in OF_OWNERS
+        told = inner or self.error in PUBLIC_ERRORS
         return {
             "id": self.id, "state": self.state.value, "name": self.submission.name,
             "plan": self.submission.plan.digest, "priority": self.submission.priority,
@@ -134,7 +134,7 @@ class JobRecord:
             "pieces": {"done": self.pieces_done, "total": self.pieces_total},
             "frames": {"done": self.frames_done, "total": self.frames_total},
             "fps": self.fps, "seconds_left": self.seconds_left,
-            "error": None if self.error is None else {"code": self.error, "message": self.message if told else INSIDE},
+            "error": None if self.error is None else {"code": self.error, "message": self.message if told else INTERNAL_ERROR},
             "result": self.result is not None, "result_name": self.result_name, "regions": self.regions is not None,
             "corrections_pending": self.corrections_pending, "source_kept": self.source_kept,
         }  # fmt: skip

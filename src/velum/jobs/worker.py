@@ -28,7 +28,7 @@ LEFTOVERS_SECONDS = 3600.0
 
 
 class Worker:
-    """Does jobs of the database at `url`, at most `concurrency` at a time, and `overall` with all other workers.
+    """Does jobs of the database at `url`, at most `concurrency` at a time, and `max_running` with all other workers.
 
     Each thread makes itself a craft. `folder` is for work in progress; workers may share it, and what dead ones left
     there is removed. `notify` posts to webhooks. A worker may run again after it has ended.
@@ -42,7 +42,7 @@ class Worker:
         *,
         folder: Path,
         concurrency: int = 1,
-        overall: int | None = None,
+        max_running: int | None = None,
         name: str = "",
         pace: WorkerTiming | None = None,
         retention: Retention | None = None,
@@ -50,7 +50,7 @@ class Worker:
         notify: Notify | None = None,
     ) -> None:
         self._url, self._store, self._craft, self._notify = url, store, craft, notify
-        self._concurrency, self._overall, self._folder, self._uploads = concurrency, overall, folder, uploads
+        self._concurrency, self._max_running, self._folder, self._uploads = concurrency, max_running, folder, uploads
         self._pace, self._retention = pace or WorkerTiming(), retention or Retention()
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
 
@@ -66,7 +66,7 @@ class Worker:
             with WorkerScratch(self._folder) as scratch:
                 ledger = WorkerClaims(database, secrets.token_hex(16), self._name, self._pace)
                 sweeper = RetentionSweeper(database, self._store, self._retention, self._uploads)
-                shift = WorkerLoop(ledger, self._store, scratch, self._pace, self._overall)
+                shift = WorkerLoop(ledger, self._store, scratch, self._pace, self._max_running)
                 sweeping = _Sweeping(sweeper, self._folder, self._pace.beat_seconds)
                 telling = [] if self._notify is None else [WebhookDelivery(database, self._notify).deliver] * THREADS
                 shift.work(self._craft, self._concurrency, [sweeping.do, *telling], stop)

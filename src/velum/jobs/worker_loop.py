@@ -29,9 +29,15 @@ class WorkerLoop:
     """Takes jobs up and does them, on threads of its own."""
 
     def __init__(
-        self, ledger: WorkerClaims, store: Store, scratch: WorkerScratch, pace: WorkerTiming, overall: int | None
+        self, ledger: WorkerClaims, store: Store, scratch: WorkerScratch, pace: WorkerTiming, max_running: int | None
     ) -> None:
-        self._ledger, self._store, self._scratch, self._pace, self._overall = ledger, store, scratch, pace, overall
+        self._ledger, self._store, self._scratch, self._pace, self._max_running = (
+            ledger,
+            store,
+            scratch,
+            pace,
+            max_running,
+        )
         self._runs: dict[str, JobRun] = {}
         self._next_look = 0.0
         # Held from before a job is taken until it is known here: what the database has beyond that nobody works on.
@@ -96,7 +102,7 @@ class WorkerLoop:
     def _take(self, craft: JobProcessor) -> JobRun | None:
         self._look()
         with self._lock:
-            if (hold := self._ledger.take(self._overall)) is None:
+            if (hold := self._ledger.take(self._max_running)) is None:
                 return None
             run = JobRun(hold, craft, self._ledger, self._store, self._scratch.folder())
             self._runs[hold.token] = run

@@ -22,18 +22,18 @@ from velum.region import Box, Region
 LARGEST_SCALE = 2.0
 """A picture is enlarged at most so much: beyond that there is nothing left to see."""
 
-REACH = 0.25
+CUT_MARGIN = 0.25
 """Share of a box's size: when it comes nearer than that to where a tile cuts the picture, it counts as cut."""
 
 SAME_IOU = 0.5
 """Overlap that makes two boxes one where the network removes doubles itself, and only those of several looks remain."""
 
-LATER = 2.0
+LATER_PASS_FACTOR = 2.0
 """How much higher the threshold is in passes after the first: each look is another chance to be wrong, and what these
 are for, objects that are large or drowned in grain, they see clearly."""
 
 
-SURE = 1.5
+TRACK_THRESHOLD_FACTOR = 1.5
 """How much higher than the threshold a score must be for a find to be followed through a video by its looks. A doubtful
 one is hidden where it is, and continues what is followed already; by itself it is too often a bush or a stone."""
 
@@ -95,7 +95,7 @@ class TiledDetector:
 
     def _seen(self, outputs: Tensors, tile: Tile, of: TilePass) -> tuple[Detections, Flags]:
         """Return what one look found, and which of it the tile's edges may have cut."""
-        threshold = min(self.threshold * LATER, (self.threshold + 1) / 2) if of.smallest else self.threshold
+        threshold = min(self.threshold * LATER_PASS_FACTOR, (self.threshold + 1) / 2) if of.smallest else self.threshold
         found = self.family.decode(outputs, tile.fit.input_wh, threshold)
         sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
         shorter, longer = sides.min(axis=1), sides.max(axis=1)
@@ -152,7 +152,7 @@ class Detector:
     @property
     def sure(self) -> float:
         """Score from which a find is followed through a video."""
-        return min(self._finder.threshold * SURE, (self._finder.threshold + 1) / 2)
+        return min(self._finder.threshold * TRACK_THRESHOLD_FACTOR, (self._finder.threshold + 1) / 2)
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, best first, clipped to the picture. Raises `PluginFault`."""
@@ -184,7 +184,7 @@ class Detector:
 def _cut(found: Detections, tile: Tile) -> Flags:
     """Tell which boxes, in pixels of the input, the tile's edges may have cut."""
     low, high = found.xyxy[:, :2], found.xyxy[:, 2:]
-    reach = (high - low) * REACH
+    reach = (high - low) * CUT_MARGIN
     beyond = np.concatenate((low < reach, high > np.array(tile.fit.content_wh) - reach), axis=1)
     cut: Flags = (beyond & np.array(tile.inner)).any(axis=1)
     return cut

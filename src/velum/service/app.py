@@ -124,7 +124,7 @@ def create_app(settings: Settings | None = None, *, host: RuntimeConfig | None =
         redoc_url=None,
         lifespan=lifespan,
         form_limits={"max_files": MOST_FILES, "max_fields": MOST_FIELDS, "max_part_size": LONGEST_FIELD},
-        telemetry=telemetry(traces=settings.watch.traces),
+        telemetry=telemetry(traces=settings.observability.traces),
     )
     app.state.end = house.health.end
     if strict:
@@ -139,12 +139,12 @@ def create_app(settings: Settings | None = None, *, host: RuntimeConfig | None =
     if settings.service.page and not strict:
         app.include_router(ui_files.routes(ui_files.UiFiles()))
     app.include_router(api_docs.routes())
-    if settings.watch.metrics:
-        guards = [] if settings.watch.metrics_open else [Depends(access.require("operate"))]
+    if settings.observability.metrics:
+        guards = [] if settings.observability.metrics_open else [Depends(access.require("operate"))]
         app.include_router(metrics.routes(house.metrics, guards=guards))
     # The last is the outermost.
     app.add_middleware(
-        AuthMiddleware, access=access, free=frozenset({metrics.PATH} if settings.watch.metrics_open else ()),
+        AuthMiddleware, access=access, free=frozenset({metrics.PATH} if settings.observability.metrics_open else ()),
         places=settings.service.caller_requests or max(1, settings.service.requests // 2),
     )  # fmt: skip
     if settings.access.origins:

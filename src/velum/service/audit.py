@@ -98,12 +98,16 @@ class Audit:
 
 def audit_of(settings: Settings) -> Audit | None:
     """Return the log that the settings name. Raises `OutputFailed` when it, or its key, cannot be written."""
-    return None if settings.watch.audit is None else Audit(settings.watch.audit, _made_key(key_file(settings)))
+    return (
+        None
+        if settings.observability.audit is None
+        else Audit(settings.observability.audit, _made_key(key_file(settings)))
+    )
 
 
 def key_file(settings: Settings) -> Path:
     """Return where the key of the log is kept."""
-    return settings.watch.audit_key or settings.jobs.data / "audit.key"
+    return settings.observability.audit_key or settings.jobs.data / "audit.key"
 
 
 def read_key(file: Path) -> bytes:

@@ -185,7 +185,7 @@ def watched_craft(settings: Settings, metrics: Metrics, audit: Audit | None) -> 
 
     Raises `Unavailable` when it is, and the extra is missing.
     """
-    tracing = spans(traces=settings.watch.traces)
+    tracing = spans(traces=settings.observability.traces)
     return partial(ObservedProcessor, metrics, audit, span_seconds=settings.jobs.span_seconds, tracing=tracing)
 
 
@@ -196,7 +196,7 @@ def worker(settings: Settings, peers: HttpClient, craft: ProcessorFactory | None
     store = _store(settings)
     return Worker(
         _database(settings), store, lambda: making(_maker(settings), settings.limits()),
-        folder=work_folder(settings), concurrency=jobs.concurrency, overall=jobs.overall or None,
+        folder=work_folder(settings), concurrency=jobs.concurrency, max_running=jobs.max_running or None,
         pace=WorkerTiming(drain_seconds=settings.service.grace_seconds), uploads=_uploads(settings, store),
         retention=Retention(
             originals_seconds=jobs.originals_seconds, results_seconds=jobs.results_seconds,
@@ -208,7 +208,7 @@ def worker(settings: Settings, peers: HttpClient, craft: ProcessorFactory | None
 
 def work_folder(settings: Settings) -> Path:
     """Return the folder of work in progress."""
-    return settings.jobs.work or settings.jobs.data / "work"
+    return settings.jobs.scratch_dir or settings.jobs.data / "work"
 
 
 def _host(settings: Settings) -> RuntimeConfig:

@@ -59,7 +59,9 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self._failures = Total("velum_failures", "Sources that failed, by error.", ("error",), registry=registry)
-        self.inside = Gauge("velum_requests_inside", "Requests in work.", registry=registry)
+        self.inside = Gauge("velum_requests_in_progress", "Requests in work.", registry=registry)
+        former = Gauge("velum_requests_inside", "Old name of velum_requests_in_progress.", registry=registry)
+        former.set_function(self._in_progress)
         self.waiting = Gauge("velum_pictures_waiting", "Pictures that wait for the processor.", registry=registry)
         self.working = Gauge("velum_pictures_working", "Pictures in work.", registry=registry)
         self.unaudited = Total("velum_audit_failures", "Lines that the audit log lacks.", registry=registry)
@@ -70,6 +72,9 @@ class Metrics:
         self._requests.labels(route, method, str(status)).inc()
         self._took.labels(route, method).observe(seconds)
         self._received.inc(received)
+
+    def _in_progress(self) -> float:
+        return next(iter(self.inside.collect())).samples[0].value
 
     def done(self, report: Mapping[str, Any]) -> None:
         """Count what a `Report` says, given as JSON values."""

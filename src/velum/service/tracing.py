@@ -88,7 +88,9 @@ def _nowhere(facts: Facts) -> None:
 
 def _check(*, traces: bool) -> None:
     if traces and not all(map(find_spec, ("opentelemetry.sdk", "opentelemetry.exporter"))):
-        raise Unavailable("traces need the extra: pip install 'velum-anonymizer[traces]', or make [watch] traces false")
+        raise Unavailable(
+            "traces need the extra: pip install 'velum-anonymizer[traces]', or make [observability] traces false"
+        )
 
 
 def _quiet(scope: Mapping[str, Any]) -> bool:

@@ -18,33 +18,37 @@
                                                   head_seconds, idle_seconds, body_bytes, picture_bytes,
                                                   free_bytes, grace_seconds, log_names, plans,
                                                   blur_plan
-    VELUM_JOBS_<NAME>      [jobs] <name>          jobs, and who does them: data, database, store, work, in_process,
-                                                  concurrency, overall, span_seconds, originals_seconds,
-                                                  results_seconds, records_seconds, unclaimed_seconds, urls, webhooks,
-                                                  eyes
+    VELUM_JOBS_<NAME>      [jobs] <name>          jobs, and who does them: data, database, store, scratch_dir,
+                                                  in_process, concurrency, max_running, span_seconds,
+                                                  originals_seconds, results_seconds, records_seconds,
+                                                  unclaimed_seconds, urls, webhooks
+    VELUM_REVIEW_<NAME>    [review] <name>        how results are approved: required_approvals
     VELUM_BMW_<NAME>       [bmw] <name>           the BMW Anonymization API: strict, folder, videos, local
     VELUM_REMOTE_<NAME>    [remote] <name>        inference APIs: allow, deny, private, connect_seconds, read_seconds,
                                                   total_seconds, attempts, parallel, answer_bytes
     VELUM_ACCESS_<NAME>    [access] <name>        who may use the service: required, keys, issuer, audience,
                                                   issuer_keys, claim, claim_scopes, requests_per_minute, bytes_per_day,
                                                   hosts, origins
-    VELUM_WATCH_<NAME>     [watch] <name>         what is seen of it: metrics, metrics_open,
+    VELUM_OBSERVABILITY_<NAME>
+                           [observability] <name> what is seen of it: metrics, metrics_open,
                                                   worker_metrics, traces, audit, audit_key
     VELUM_CLIENT_<NAME>    [client] <name>        the service for 'velum submit' and 'velum jobs': server, token
     PIP_INDEX_URL and its like                    package indexes to ask for weights when the interpreter has no pip
 
 The environment wins over the file; an empty variable counts as not set. Lists are separated by commas in the
-environment. VELUM_SERVICE_HOST, VELUM_SERVICE_PORT and VELUM_PORT are never read: Kubernetes sets them in every
+environment. What was called otherwise in earlier versions is read on, with a warning (`sections.FORMER_KEYS`).
+VELUM_SERVICE_HOST, VELUM_SERVICE_PORT and VELUM_PORT are never read: Kubernetes sets them in every
 container next to a service of the name velum.
 """
 
+import logging
 import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, TypeVar, get_args
@@ -57,21 +61,25 @@ from velum.plugin_folder import FolderTechniques
 from velum.plugins import Device, Mode, Precision, Progress, Runtime, RuntimeConfig
 from velum.settings.raw_value import RawValue
 from velum.settings.schema import (
+    FORMER_KEYS,
     SECTIONS,
     AccessSettings,
     BmwSettings,
     ClientSettings,
     JobsSettings,
     ObservabilitySettings,
+    ReviewSettings,
     ServiceSettings,
 )
 
 FILE = "velum.toml"
 
+LOG = logging.getLogger("velum.settings")
+
 INDEX_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 """Variables in which other tools keep the addresses of package indexes, separated by blanks."""
 
-_OURS = tuple(f"VELUM_{name.upper()}_" for name in ("limit", "weights", *SECTIONS))
+_OURS = tuple(f"VELUM_{name.upper()}_" for name in ("limit", "weights", "watch", *SECTIONS))
 
 _OF_KUBERNETES = re.compile(r"VELUM_(SERVICE_(HOST|PORT)|PORT)(_.*)?")
 
@@ -107,7 +115,8 @@ class Settings:
     bmw: BmwSettings = field(default_factory=BmwSettings)
     remote: NetworkPolicy = field(default_factory=NetworkPolicy)
     access: AccessSettings = field(default_factory=AccessSettings)
-    watch: ObservabilitySettings = field(default_factory=ObservabilitySettings)
+    review: ReviewSettings = field(default_factory=ReviewSettings)
+    observability: ObservabilitySettings = field(default_factory=ObservabilitySettings)
     client: ClientSettings = field(default_factory=ClientSettings)
 
     @classmethod
@@ -134,7 +143,8 @@ class Settings:
             bmw=BmwSettings(**_section("bmw", said)),
             remote=NetworkPolicy(**_section("remote", said)),
             access=AccessSettings(**_section("access", said)),
-            watch=ObservabilitySettings(**_section("watch", said)),
+            review=ReviewSettings(**_section("review", said)),
+            observability=ObservabilitySettings(**_section("observability", said)),
             client=ClientSettings(**_section("client", said)),
         )
 
@@ -196,15 +206,15 @@ def _variable(key: str) -> str:
 
 
 def _from_environment(environ: Mapping[str, str], folder: Path) -> dict[str, RawValue]:
-    known = variables()
+    known = {**variables(), **{_variable(key): key for key in FORMER_KEYS}}
     for name in environ.keys() - known.keys():
         # Other VELUM_ variables are none of ours.
         if _OF_KUBERNETES.fullmatch(name):
             continue
         meant = name.startswith(_OURS) or (name.startswith("VELUM_") and get_close_matches(name, known, cutoff=0.85))
         if meant:
-            raise BadPlan(f"variable {name} is unknown; known are {', '.join(sorted(known))}")
-    return {key: RawValue(environ[name], name, folder) for name, key in known.items() if environ.get(name)}
+            raise BadPlan(f"variable {name} is unknown; known are {', '.join(sorted(variables()))}")
+    return _renamed({key: RawValue(environ[name], name, folder) for name, key in known.items() if environ.get(name)})
 
 
 def _from_file(file: Path) -> dict[str, RawValue]:
@@ -218,9 +228,28 @@ def _from_file(file: Path) -> dict[str, RawValue]:
     for key, value in values.items():
         flat |= {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}
     known = variables().values()
-    if unknown := sorted(flat.keys() - known):
+    if unknown := sorted(flat.keys() - known - FORMER_KEYS.keys()):
         raise BadPlan(f"{file} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    return {key: RawValue(value, f"{key} in {file}", file.parent) for key, value in flat.items()}
+    return _renamed({key: RawValue(value, f"{key} in {file}", file.parent) for key, value in flat.items()})
+
+
+def _renamed(given: Mapping[str, RawValue]) -> dict[str, RawValue]:
+    """Return the values by the keys of this version. Raises `BadPlan` where one is given by both its names."""
+    values = {key: value for key, value in given.items() if key not in FORMER_KEYS}
+    for former in given.keys() & FORMER_KEYS.keys():
+        value, key = given[former], FORMER_KEYS[former]
+        new = _variable(key) if value.where == _variable(former) else key
+        if key in values:
+            raise BadPlan(f"{value.where} and {values[key].where} set the same; leave out the former, its old name")
+        _warn_once(f"{value.where} is an old name; the setting is now called {new}")
+        values[key] = value
+    return values
+
+
+@cache
+def _warn_once(text: str) -> None:
+    """Log a warning, though settings are loaded several times in one process."""
+    LOG.warning("%s", text)
 
 
 def _table(name: str, given: Mapping[str, RawValue], reader: Callable[[RawValue], T]) -> Mapping[str, T]:

@@ -46,17 +46,18 @@ def shown(
     settings, said = Settings.load(environ, folder, file), given(environ, folder, file)
     meanings = _meanings(settings)
 
-    def origin(variable: str, key: str) -> str:
+    def origin(key: str) -> str:
         if key not in said:
             return "default"
-        return f"variable {variable}" if environ.get(variable) else f"file {file or FILE}"
+        where = said[key].where  # an old name of the setting, where that was given
+        return f"variable {where}" if where in environ else f"file {file or FILE}"
 
     def value(key: str) -> Any:
         plain = _plain(_value(settings, key))
         return "***" if key in _SECRET and plain else plain
 
     return tuple(
-        SettingDescription(key, variable, value(key), origin(variable, key), meanings.get(key, ""))
+        SettingDescription(key, variable, value(key), origin(key), meanings.get(key, ""))
         for variable, key in sorted(variables().items(), key=lambda one: ("." in one[1], one[1]))
     )
 

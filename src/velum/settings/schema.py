@@ -85,13 +85,13 @@ class JobsSettings:
     store: Path | str | None = None
     """Folder, or URL of a bucket (`s3://`, `gs://`, `az://`), of sources and results, which all workers see; None: in
     `data`."""
-    work: Path | None = None
+    scratch_dir: Path | None = None
     """Folder of work in progress, which may be in memory; None: in `data`."""
     in_process: bool = True
     """Whether `velum serve` does jobs, too; else `velum worker` does them."""
     concurrency: int = 1
     """Jobs that one worker has in work at a time."""
-    overall: int = 0
+    max_running: int = 0
     """Jobs that all workers together have in work at a time; 0: as many as they can."""
     span_seconds: float = 60.0
     """About how long the spans are that videos are cut into: what is in work is what a crash may cost."""
@@ -106,7 +106,13 @@ class JobsSettings:
     """Whether jobs may name an address that their source is fetched from."""
     webhooks: bool = False
     """Whether jobs may name an address that is told their end."""
-    eyes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSettings:
+    """How results are approved."""
+
+    required_approvals: int = 1
     """How many people must approve a result before it leaves the queue of reviews."""
 
 
@@ -197,10 +203,10 @@ JOBS: Readers = MappingProxyType(
         "data": RawValue.path,
         "database": RawValue.text,
         "store": RawValue.place,
-        "work": RawValue.path,
+        "scratch_dir": RawValue.path,
         "in_process": RawValue.yes,
         "concurrency": _COUNT,
-        "overall": RawValue.number,
+        "max_running": RawValue.number,
         "span_seconds": RawValue.seconds,
         "originals_seconds": RawValue.number,
         "results_seconds": RawValue.number,
@@ -208,9 +214,9 @@ JOBS: Readers = MappingProxyType(
         "unclaimed_seconds": RawValue.number,
         "urls": RawValue.yes,
         "webhooks": RawValue.yes,
-        "eyes": _COUNT,
     }
 )
+REVIEW: Readers = MappingProxyType({"required_approvals": _COUNT})
 BMW: Readers = MappingProxyType(
     {"strict": RawValue.yes, "folder": RawValue.path, "videos": RawValue.path, "local": RawValue.yes}
 )
@@ -242,7 +248,7 @@ ACCESS: Readers = MappingProxyType(
         "origins": RawValue.texts,
     }
 )
-WATCH: Readers = MappingProxyType(
+OBSERVABILITY: Readers = MappingProxyType(
     {
         "metrics": RawValue.yes,
         "metrics_open": RawValue.yes,
@@ -257,10 +263,20 @@ SECTIONS: Mapping[str, Readers] = MappingProxyType(
     {
         "service": SERVICE,
         "jobs": JOBS,
+        "review": REVIEW,
         "bmw": BMW,
         "remote": REMOTE,
         "access": ACCESS,
-        "watch": WATCH,
+        "observability": OBSERVABILITY,
         "client": CLIENT,
     }
 )
+FORMER_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "jobs.eyes": "review.required_approvals",
+        "jobs.overall": "jobs.max_running",
+        "jobs.work": "jobs.scratch_dir",
+        **{f"watch.{name}": f"observability.{name}" for name in OBSERVABILITY},
+    }
+)
+"""Keys of earlier versions, each with what it is called now. They are read on, with a warning."""

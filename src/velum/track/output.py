@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from velum.region import Box, Found, Mask, Region
+from velum.region import Box, Mask, Origin, Region
 from velum.track.float_boxes import FloatBox, edges_of, grow, mix, side, union
 from velum.track.window import FrameWindow, TrackPoint
 
@@ -65,6 +65,6 @@ def _stretched(mask: Mask, box: Box, by: int) -> Mask:
     return np.asarray(cv2.dilate(room, disc), np.bool_)
 
 
-def _how(spot: TrackPoint) -> Found:
+def _how(spot: TrackPoint) -> Origin:
     """Return how the find itself was found, for a find: a person's word stays one."""
     return spot.nearest.found if spot.found == "detected" else spot.found

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from velum.region import Box, Found, Region
+from velum.region import Box, Origin, Region
 from velum.track.float_boxes import FloatBox, edges_of, grow
 from velum.track.interpolation import worth_following
 from velum.track.observation import Observation
@@ -22,7 +22,7 @@ def trail(looks: Sequence[Observation], start: int, region: Region, pad: int) ->
     first = next((i for i in range(start, 0, -1) if begins[i]), 0)
     last = next((i for i in range(start + 1, len(looks)) if begins[i]), len(looks))
     found = {looks[start].index: region}
-    ways: tuple[tuple[Sequence[Observation], Found], ...] = (
+    ways: tuple[tuple[Sequence[Observation], Origin], ...] = (
         (looks[start:last], "interpolated"), (looks[first : start + 1][::-1], "back-filled"),
     )  # fmt: skip
     for way, how in ways:

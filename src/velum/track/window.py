@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from velum.region import Found, Region
+from velum.region import Origin, Region
 from velum.track.float_boxes import FloatBox, edges_of
 from velum.track.template_matcher import Pyramid
 
@@ -37,7 +37,7 @@ class TrackPoint:
 
     edges: FloatBox
     nearest: Region
-    found: Found
+    found: Origin
     held: bool = True
     shown: bool = True
     margin: float = 0.0

@@ -91,7 +91,7 @@ def test_all_are_approved_or_none(tmp_path: Path) -> None:
 def test_two_pairs_of_eyes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.service.app.access_of", lambda _: Scoped())
     chosen = settings(tmp_path)
-    chosen = replace(chosen, jobs=replace(chosen.jobs, eyes=2))
+    chosen = replace(chosen, review=replace(chosen.review, required_approvals=2))
     one, other = ({"x-name": f"{name} anonymize review operate"} for name in ("ada", "bob"))
     with client(chosen) as it, worked(chosen):
         it.headers.update(one)

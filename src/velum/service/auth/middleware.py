@@ -35,7 +35,7 @@ from velum.service.auth.principal import (
 )
 from velum.service.auth.rate_limits import RateLimits
 from velum.service.middleware.limits import stated_bytes
-from velum.service.paths import shut
+from velum.service.paths import is_protected
 from velum.service.problem_details import problem
 from velum.settings import Settings
 
@@ -219,7 +219,7 @@ class AuthMiddleware:
             self._inside += Counter()  # forget who has none
 
     def _lets_all(self, path: str) -> bool:
-        return path in self._free or not shut(path)
+        return path in self._free or not is_protected(path)
 
     async def _enter(self, scope: Asgi, receive: Receive) -> Receive:
         """Find out who comes, and return how the body is to be read."""

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from velum.bmw import wire
 from velum.bmw.routes import FACTS
 from velum.service import problem_details
-from velum.service.paths import shut
+from velum.service.paths import is_protected
 
 TOO_SLOW, TOO_LARGE, TOO_MANY, CLIENT_GONE = 408, 413, 429, 499
 LEAST_RATE = 1000
@@ -174,7 +174,7 @@ class _RequestContext:
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.name
             headers["x-content-type-options"] = "nosniff"
-            if shut(self.scope["path"]):
+            if is_protected(self.scope["path"]):
                 headers.setdefault("cache-control", "no-store")
         await self.send(message)
 

@@ -33,7 +33,7 @@ from velum.service.auth.middleware import CALLER
 from velum.service.auth.principal import ANYONE, Principal
 from velum.service.metrics import PATH, Metrics
 from velum.service.middleware.limits import CLIENT_GONE, REQUEST
-from velum.service.paths import shut
+from velum.service.paths import is_protected
 from velum.service.request_threads import RequestThreads
 from velum.service.tracing import Facts, Note, Spans, spans
 
@@ -248,7 +248,7 @@ def _written(audit: Audit, line: Mapping[str, Any], metrics: Metrics) -> None:
 
 def _matters(scope: Scope, status: int, route: str) -> bool:
     """Tell whether a request is to be audited: it changes something, gives content out, or was refused."""
-    if not shut(scope["path"]) or scope["path"] == PATH:
+    if not is_protected(scope["path"]) or scope["path"] == PATH:
         return False
     reads = scope["method"] in {"GET", "HEAD", "OPTIONS"}
     return not reads or status in REFUSED or route.rpartition("/")[2] in OF_CONTENT

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from velum.bmw import wire
 from velum.bmw.routes import FACTS
 from velum.errors import BadPlan
-from velum.service.paths import shut
+from velum.service.paths import is_protected
 from velum.service.problem_details import own, problem
 
 ANY = "*"
@@ -145,4 +145,4 @@ def _is_origin(text: str) -> bool:
 
 def _is_visit(method: str, path: str, headers: Headers) -> bool:
     """Tell whether someone follows a link to our pages, which shows them and gives the other site nothing."""
-    return method in {"GET", "HEAD"} and headers.get("sec-fetch-mode", "") == "navigate" and not shut(path)
+    return method in {"GET", "HEAD"} and headers.get("sec-fetch-mode", "") == "navigate" and not is_protected(path)

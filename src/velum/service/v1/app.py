@@ -117,7 +117,7 @@ def native(  # noqa: PLR0913 - all but three are given by name
         ),
         previews=Previews(workshop, settings.limits(), partial(_kept, office)),
         keys=ApiKeys(keys_file(settings)),
-        eyes=settings.jobs.eyes,
+        eyes=settings.review.required_approvals,
         watchers=max(1, service.requests // 2),
         ending=ending,
     )
