@@ -1,6 +1,7 @@
 """What the operator decides is read from the environment and velum.toml, and mistakes are named."""
 
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,37 @@ def test_environment_wins_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "velum.toml").write_text(FILE)
     settings = Settings.load({"VELUM_OFFLINE": "0", "VELUM_LIMIT_PIXELS": "5", "VELUM_LIMIT_FRAMES": "6"}, tmp_path)
     assert (settings.offline, settings.threads, settings.limits()) == (False, 2, Limits(pixels=5, frames=6))
+
+
+FORMER = [
+    ("VELUM_JOBS_EYES", "[jobs]\neyes = 3", "review.required_approvals", 3),
+    ("VELUM_JOBS_OVERALL", "[jobs]\noverall = 3", "jobs.max_running", 3),
+    ("VELUM_JOBS_WORK", "[jobs]\nwork = '3'", "jobs.scratch_dir", "3"),
+    ("VELUM_WATCH_AUDIT", "[watch]\naudit = '3'", "observability.audit", "3"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "key", "value"), FORMER)
+def test_an_old_name_is_read_on_and_the_new_one_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, variable: str, text: str, key: str, value: object
+) -> None:
+    new, wanted = f"VELUM_{key.replace('.', '_').upper()}", tmp_path / value if isinstance(value, str) else value
+    assert attrgetter(key)(Settings.load({variable: "3"}, tmp_path)) == wanted
+    assert f"{variable} is an old name; the setting is now called {new}" in caplog.text
+    (tmp_path / "velum.toml").write_text(text)
+    assert attrgetter(key)(Settings.load({}, tmp_path)) == wanted
+    assert f"the setting is now called {key}" in caplog.text
+
+
+def test_an_old_name_next_to_the_new_one_is_refused(tmp_path: Path) -> None:
+    both = {"VELUM_JOBS_EYES": "2", "VELUM_REVIEW_REQUIRED_APPROVALS": "3"}
+    with pytest.raises(BadPlan, match="VELUM_JOBS_EYES and VELUM_REVIEW_REQUIRED_APPROVALS set the same"):
+        Settings.load(both, tmp_path)
+
+
+def test_a_variable_with_an_old_name_wins_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "velum.toml").write_text("[jobs]\nmax_running = 5")
+    assert Settings.load({"VELUM_JOBS_OVERALL": "7"}, tmp_path).jobs.max_running == 7
 
 
 def test_progress_is_handed_on(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def _grey(frame: Frame, width: int, height: int) -> npt.NDArray[np.uint8]:
 
 def _scale(samples: Samples, size: tuple[int, int]) -> Samples:
     if samples.ndim == 2:
-        samples = _halved(samples, size)
+        samples = _halve(samples, size)
     rows, columns = samples.shape[:2]
     if (columns, rows) == size:
         return samples
@@ -211,7 +211,7 @@ def _scale(samples: Samples, size: tuple[int, int]) -> Samples:
     return cv2.resize(samples, size, interpolation=how)  # type: ignore[return-value]
 
 
-def _halved(samples: Samples, size: tuple[int, int]) -> Samples:
+def _halve(samples: Samples, size: tuple[int, int]) -> Samples:
     """Return the means of 2 x 2 samples, of 4 x 4 and so on, as small as is not below `size`.
 
     OpenCV has vector code for halves only: in steps, a plane of 1080p comes to 640 x 360 in a quarter of the time.

@@ -62,7 +62,7 @@ class FolderTechniques(Mapping[str, Callable[..., Any]]):
         with self._lock:
             if place.file not in self._modules:
                 self._modules[place.file] = _run(place)
-        return _checked(getattr(self._modules[place.file], place.kind, None), name, place)
+        return _check_class(getattr(self._modules[place.file], place.kind, None), name, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def _run(place: _Place) -> ModuleType:
     return module
 
 
-def _checked(kind: object, name: str, place: _Place) -> Callable[..., Any]:
+def _check_class(kind: object, name: str, place: _Place) -> Callable[..., Any]:
     if not inspect.isclass(kind):
         raise PluginFault(f"{place.file}: {place.kind} is no class; technique {name!r} must be one")
     known = {*dir(kind), *getattr(kind, "__dataclass_fields__", ())}

@@ -164,7 +164,7 @@ class RuntimeConfig:
 
 def names(group: Group, host: RuntimeConfig | None = None) -> list[str]:
     """Return the names of the parts that are installed, or that the host brings, sorted."""
-    return sorted({*_registered(group), *_brought(group, host)})
+    return sorted({*_installed_parts(group), *_embedded_parts(group, host)})
 
 
 def make(group: Group, use: PartSpec, host: RuntimeConfig) -> Any:
@@ -175,7 +175,7 @@ def make(group: Group, use: PartSpec, host: RuntimeConfig) -> Any:
     """
     kind = _kind(group)
     factory = load(group, use.name, host)
-    options = _checked(factory, use, kind)
+    options = _check_options(factory, use, kind)
     if "host" in inspect.signature(factory).parameters:
         options["host"] = host
     try:
@@ -188,7 +188,7 @@ def make(group: Group, use: PartSpec, host: RuntimeConfig) -> Any:
 
 def load(group: Group, name: str, host: RuntimeConfig | None = None) -> Callable[..., Any]:
     """Return the part's class or factory, unmade. Raises as `make` does."""
-    kind, brought, points = _kind(group), _brought(group, host), _registered(group).get(name, ())
+    kind, brought, points = _kind(group), _embedded_parts(group, host), _installed_parts(group).get(name, ())
     sources = [*(["the embedding program"] if name in brought else []), *(point.value for point in points)]
     if not sources:
         raise BadPlan(f"{kind} {name!r} is unknown; installed are {', '.join(names(group, host))}")
@@ -209,14 +209,14 @@ def _kind(group: Group) -> str:
     return group.removeprefix("velum.").removesuffix("s")
 
 
-def _brought(group: Group, host: RuntimeConfig | None) -> Mapping[str, Callable[..., Any]]:
+def _embedded_parts(group: Group, host: RuntimeConfig | None) -> Mapping[str, Callable[..., Any]]:
     if host is None:
         return {}
     return {"velum.localizers": host.localizers, "velum.techniques": host.techniques}.get(group, {})
 
 
 @cache
-def _registered(group: Group) -> dict[str, tuple[EntryPoint, ...]]:
+def _installed_parts(group: Group) -> dict[str, tuple[EntryPoint, ...]]:
     found: dict[str, dict[str, EntryPoint]] = {}
     for point in entry_points(group=group):
         # One installation can be listed twice (a path twice on sys.path): equal values are one part.
@@ -238,7 +238,7 @@ def _load(point: EntryPoint, kind: str) -> Callable[..., Any]:
     return factory
 
 
-def _checked(factory: Callable[..., Any], use: PartSpec, kind: str) -> dict[str, Any]:
+def _check_options(factory: Callable[..., Any], use: PartSpec, kind: str) -> dict[str, Any]:
     """Return the options, each known and of the type that the part's signature states."""
     parameters = options_of(factory)
     unknown = sorted(use.options.keys() - parameters.keys())

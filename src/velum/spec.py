@@ -19,11 +19,11 @@ Option = Scalar | tuple["Option", ...]
 _RESERVED = re.compile(rf"""("[^"]*"|'[^']*')|\b({"|".join(keyword.kwlist)})(?=\s*=)""")
 
 
-def _escaped(match: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     return match[1] or f"{match[2]}__"
 
 
-def _unescaped(name: str) -> str:
+def _unescape(name: str) -> str:
     plain = name.removesuffix("__")
     return plain if keyword.iskeyword(plain) else name
 
@@ -31,14 +31,14 @@ def _unescaped(name: str) -> str:
 def keywords(text: str, whole: str) -> dict[str, Option]:
     """Return the options in `a=1, b='x'`; a bare word is a string, and `true`, `false` are what they are in TOML."""
     try:
-        call = ast.parse(f"_({_RESERVED.sub(_escaped, text)})", mode="eval").body
+        call = ast.parse(f"_({_RESERVED.sub(_escape, text)})", mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:  # the last two: nested too deep
         raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas") from error
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
         raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas")
     if any(one.arg is None for one in call.keywords):
         raise BadPlan(f"cannot read the options of {whole!r}; '**' is not allowed")
-    return {_unescaped(str(one.arg)): _value(one.value, whole) for one in call.keywords}
+    return {_unescape(str(one.arg)): _value(one.value, whole) for one in call.keywords}
 
 
 def _value(node: ast.expr, whole: str) -> Option:

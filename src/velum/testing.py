@@ -75,14 +75,14 @@ def check_technique(technique: Technique, label: str = "face") -> None:
     for name, frame in frames_of_every_kind().items():
         for region in _regions(frame, label):
             before = _samples(frame)
-            once, again = _hidden(technique, frame, region), _hidden(technique, frame, region)
+            once, again = _hide_copy(technique, frame, region), _hide_copy(technique, frame, region)
             assert all(map(np.array_equal, _samples(frame), before)), f"{name}: the source frame was changed"
             assert all(map(np.array_equal, _samples(once), _samples(again))), f"{name}: two runs differ"
-            inside = [_touched(frame, plane, region) for plane in frame.planes]
+            inside = [_touched_samples(frame, plane, region) for plane in frame.planes]
             for plane, old, where in zip(once.planes, before, inside, strict=True):
                 assert np.array_equal(plane.pixels[~where], old[~where]), f"{name}: samples outside the region changed"
             if technique.destroys:
-                other = _hidden(technique, frames_of_every_kind(seed=1)[name], region)
+                other = _hide_copy(technique, frames_of_every_kind(seed=1)[name], region)
                 for one, two, where in zip(once.planes, other.planes, inside, strict=True):
                     assert np.array_equal(one.pixels[where], two.pixels[where]), f"{name}: something of it survived"
 
@@ -116,7 +116,7 @@ def _regions(frame: Frame, label: str) -> list[Region]:
     ]
 
 
-def _hidden(technique: Technique, frame: Frame, region: Region) -> Frame:
+def _hide_copy(technique: Technique, frame: Frame, region: Region) -> Frame:
     planes = tuple(Plane(p.pixels.copy(), p.role, p.scale_x, p.scale_y, p.bits, p.limited) for p in frame.planes)
     copy = Frame(planes, frame.width, frame.height, frame.index, frame.time, frame.orientation)
     rule = Rule(region.label, PartSpec("fake"), PartSpec("technique"), grow=0)
@@ -124,7 +124,7 @@ def _hidden(technique: Technique, frame: Frame, region: Region) -> Frame:
     return copy
 
 
-def _touched(frame: Frame, plane: Plane, region: Region) -> Mask:
+def _touched_samples(frame: Frame, plane: Plane, region: Region) -> Mask:
     """Return which samples of the plane any pixel of the region touches, found without the engine's arithmetic."""
     upright = np.zeros((frame.height, frame.width), dtype=bool)
     upright[region.box.slices] = True if region.mask is None else region.mask

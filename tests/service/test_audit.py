@@ -26,7 +26,7 @@ from velum.settings.schema import AccessSettings, ObservabilitySettings
 
 
 def audited(folder: Path, **more: Any) -> Settings:
-    return replace(settings(folder), watch=ObservabilitySettings(audit=folder / "log" / "audit.jsonl"), **more)
+    return replace(settings(folder), observability=ObservabilitySettings(audit=folder / "log" / "audit.jsonl"), **more)
 
 
 KEY = bytes(range(32))

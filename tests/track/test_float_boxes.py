@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.track.float_boxes import FloatBox, area, grow, iou, mix, share_inside, shift, union, zoom
-from velum.track.output import smoothed
+from velum.track.output import smooth
 
 NUMBERS = st.floats(-4000, 4000, allow_nan=False)
 SIDES = st.floats(0.5, 2000)
@@ -28,13 +28,13 @@ def test_what_lies_between_two_boxes_lies_in_their_union(a: FloatBox, b: FloatBo
 
 @given(BOXES, st.lists(st.tuples(BOXES, BOXES), max_size=3))
 def test_smoothing_only_enlarges(edges: FloatBox, around: list[tuple[FloatBox, FloatBox]]) -> None:
-    assert contains(smoothed(edges, around), edges)
+    assert contains(smooth(edges, around), edges)
 
 
 @given(BOXES, st.floats(-50, 50), st.floats(-50, 50))
 def test_even_motion_is_not_smoothed(edges: FloatBox, dx: float, dy: float) -> None:
     around = [(shift(edges, -n * dx, -n * dy), shift(edges, n * dx, n * dy)) for n in (1, 2)]
-    assert contains(edges, smoothed(edges, around))
+    assert contains(edges, smooth(edges, around))
 
 
 @given(BOXES, st.floats(0, 1))

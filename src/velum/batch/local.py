@@ -28,7 +28,7 @@ class BatchItem:
     target: Path
     note: str = ""
 
-    def noted(self, report: Report) -> Report:
+    def with_note(self, report: Report) -> Report:
         """Return the report of this job, with the note among its warnings."""
         return replace(report, warnings=(self.note, *report.warnings)) if self.note else report
 
@@ -90,7 +90,7 @@ def arrange(
         raise BadPlan("several sources need a folder to write to; add -o FOLDER")
     if folder.exists() and not folder.is_dir():
         raise BadPlan(f"{folder} is a file; several sources need a folder to write to")
-    return _mirrored(sources, folder, choice), folder
+    return _mirror_items(sources, folder, choice), folder
 
 
 def run(
@@ -138,10 +138,10 @@ def _run(engine: Engine, job: BatchItem, plan: Plan, overwrite: bool, finished: 
         return ItemResult(job, error=error)
     if finished:
         finished.add(job)
-    return ItemResult(job, job.noted(report))
+    return ItemResult(job, job.with_note(report))
 
 
-def _mirrored(sources: Sequence[Path], folder: Path, choice: FileFilter) -> list[BatchItem]:
+def _mirror_items(sources: Sequence[Path], folder: Path, choice: FileFilter) -> list[BatchItem]:
     inside = folder.resolve()
     plain: dict[Path, BatchItem] = {}
     renamed: list[tuple[Path, BatchItem]] = []

@@ -27,9 +27,9 @@ def show(
 
     Passwords in addresses are not shown.
     """
-    from velum.settings.describe import shown
+    from velum.settings.describe import describe_settings
 
-    rows = [one for one in shown(file=config) if not changed or one.origin != "default"]
+    rows = [one for one in describe_settings(file=config) if not changed or one.origin != "default"]
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in rows], indent=2, ensure_ascii=False))
         return

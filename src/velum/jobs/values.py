@@ -126,7 +126,7 @@ class JobRecord:
 
         What went wrong inside the service, which may tell of its places and addresses, only with `inner`.
         """
-        told = inner or self.error in PUBLIC_ERRORS
+        message = self.message if inner or self.error in PUBLIC_ERRORS else INTERNAL_ERROR
         return {
             "id": self.id, "state": self.state.value, "name": self.submission.name,
             "plan": self.submission.plan.digest, "priority": self.submission.priority,
@@ -134,7 +134,7 @@ class JobRecord:
             "pieces": {"done": self.pieces_done, "total": self.pieces_total},
             "frames": {"done": self.frames_done, "total": self.frames_total},
             "fps": self.fps, "seconds_left": self.seconds_left,
-            "error": None if self.error is None else {"code": self.error, "message": self.message if told else INTERNAL_ERROR},
+            "error": None if self.error is None else {"code": self.error, "message": message},
             "result": self.result is not None, "result_name": self.result_name, "regions": self.regions is not None,
             "corrections_pending": self.corrections_pending, "source_kept": self.source_kept,
         }  # fmt: skip

@@ -131,7 +131,7 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         folder = Path.cwd() if folder is None else folder
-        said = given(environ, folder, file)
+        said = raw_values(environ, folder, file)
         simple = {key: reader(said[key]) for key, reader in _READERS.items() if key in said}
         return cls(
             **simple,
@@ -187,7 +187,7 @@ _READERS: Mapping[str, Callable[[RawValue], Any]] = MappingProxyType(
 )
 
 
-def given(environ: Mapping[str, str], folder: Path, file: Path | None = None) -> Mapping[str, RawValue]:
+def raw_values(environ: Mapping[str, str], folder: Path, file: Path | None = None) -> Mapping[str, RawValue]:
     """Return what is said of settings, by key, as it is written. Raises `BadPlan` for unknown ones."""
     if file is not None and not file.is_file():
         raise BadPlan(f"settings file {file} does not exist; name the file, or leave --config out for ./{FILE}")
@@ -214,7 +214,9 @@ def _from_environment(environ: Mapping[str, str], folder: Path) -> dict[str, Raw
         meant = name.startswith(_OURS) or (name.startswith("VELUM_") and get_close_matches(name, known, cutoff=0.85))
         if meant:
             raise BadPlan(f"variable {name} is unknown; known are {', '.join(sorted(variables()))}")
-    return _renamed({key: RawValue(environ[name], name, folder) for name, key in known.items() if environ.get(name)})
+    return _by_present_names(
+        {key: RawValue(environ[name], name, folder) for name, key in known.items() if environ.get(name)}
+    )
 
 
 def _from_file(file: Path) -> dict[str, RawValue]:
@@ -230,10 +232,10 @@ def _from_file(file: Path) -> dict[str, RawValue]:
     known = variables().values()
     if unknown := sorted(flat.keys() - known - FORMER_KEYS.keys()):
         raise BadPlan(f"{file} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    return _renamed({key: RawValue(value, f"{key} in {file}", file.parent) for key, value in flat.items()})
+    return _by_present_names({key: RawValue(value, f"{key} in {file}", file.parent) for key, value in flat.items()})
 
 
-def _renamed(given: Mapping[str, RawValue]) -> dict[str, RawValue]:
+def _by_present_names(given: Mapping[str, RawValue]) -> dict[str, RawValue]:
     """Return the values by the keys of this version. Raises `BadPlan` where one is given by both its names."""
     values = {key: value for key, value in given.items() if key not in FORMER_KEYS}
     for former in given.keys() & FORMER_KEYS.keys():

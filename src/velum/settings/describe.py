@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from velum.settings import FILE, Settings, given, variables
+from velum.settings import FILE, Settings, raw_values, variables
 from velum.settings.schema import SECTIONS
 
 _SECRET = frozenset({"client.token"})
@@ -37,13 +37,13 @@ class SettingDescription:
         return "(not set)" if self.value in {None, ""} else str(self.value)
 
 
-def shown(
+def describe_settings(
     environ: Mapping[str, str] | None = None, folder: Path | None = None, file: Path | None = None
 ) -> tuple[SettingDescription, ...]:
     """Return all settings as `Settings.load` reads them. Raises `BadPlan` as it does."""
     environ = os.environ if environ is None else environ
     folder = Path.cwd() if folder is None else folder
-    settings, said = Settings.load(environ, folder, file), given(environ, folder, file)
+    settings, said = Settings.load(environ, folder, file), raw_values(environ, folder, file)
     meanings = _meanings(settings)
 
     def origin(key: str) -> str:
@@ -88,11 +88,11 @@ def _value(settings: Settings, key: str) -> object:
 
 def _plain(value: object) -> Any:
     if isinstance(value, tuple):
-        return [_masked(str(one)) for one in value]
-    return _masked(str(value)) if isinstance(value, str | Path) else value
+        return [_mask_passwords(str(one)) for one in value]
+    return _mask_passwords(str(value)) if isinstance(value, str | Path) else value
 
 
-def _masked(text: str) -> str:
+def _mask_passwords(text: str) -> str:
     """Return a text without the passwords of the addresses in it."""
     text = re.sub(r"(://[^\s/?#@:]*):[^\s/?#]*@", r"\1:***@", text)
     return re.sub(

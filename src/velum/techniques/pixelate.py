@@ -72,13 +72,13 @@ class Pixelate:
         for plane in patch.planes:
             height, width = plane.pixels.shape[:2]
             cells = cv2.resize(plane.pixels, (min(columns, width), min(rows, height)), interpolation=cv2.INTER_AREA)
-            cells = _mixed(cells, repeats + 1) if repeats else cells  # its first pass mixes, too
+            cells = _mix_cells(cells, repeats + 1) if repeats else cells  # its first pass mixes, too
             plane.pixels[...] = cv2.resize(cells, (width, height), interpolation=cv2.INTER_NEAREST).reshape(
                 plane.pixels.shape
             )
 
 
-def _mixed(cells: MatLike, repeats: int) -> MatLike:
+def _mix_cells(cells: MatLike, repeats: int) -> MatLike:
     """Return the cells after so many passes that mix a cell with those on each side, across and down.
 
     The API's triangle, two cells wide, has a variance of a quarter cell, and more at the border: [1/6, 2/3, 1/6],

@@ -64,7 +64,7 @@ class Track:
         self.last, self.chase, self.taken = find, None, 0
         self.finds.append(find)
 
-    def expected(self, at: int) -> FloatBox:
+    def expected_box(self, at: int) -> FloatBox:
         """Return where it should be, from how it is followed or else from how it moved."""
         if self.chase is not None:
             edges, steps, velocity = self.chase.edges, at - self.chased, self.chase.velocity

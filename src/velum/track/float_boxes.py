@@ -58,17 +58,17 @@ def zoom(a: FloatBox, factor: float) -> FloatBox:
     return a[0] - dx, a[1] - dy, a[2] + dx, a[3] + dy
 
 
-def shared(a: FloatBox, b: FloatBox) -> float:
+def intersection_area(a: FloatBox, b: FloatBox) -> float:
     """Return the area that both have in common."""
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 def iou(a: FloatBox, b: FloatBox) -> float:
     """Return the area in common as a share of the area of both together."""
-    both = shared(a, b)
+    both = intersection_area(a, b)
     return both / (area(a) + area(b) - both)
 
 
 def share_inside(a: FloatBox, width: int, height: int) -> float:
     """Return which share of the box lies in a picture of `width` x `height` pixels."""
-    return shared(a, (0.0, 0.0, float(width), float(height))) / area(a)
+    return intersection_area(a, (0.0, 0.0, float(width), float(height))) / area(a)

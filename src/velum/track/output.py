@@ -22,7 +22,7 @@ def regions(strip: FrameWindow, place: int) -> tuple[Region, ...]:
     return tuple(region for region in made if region is not None)
 
 
-def smoothed(edges: FloatBox, around: list[tuple[FloatBox, FloatBox]]) -> FloatBox:
+def smooth(edges: FloatBox, around: list[tuple[FloatBox, FloatBox]]) -> FloatBox:
     """Return the box enlarged to contain what lies halfway between each pair of neighbours; never smaller.
 
     A box that jitters leaves a part of the thing uncovered in some frames; its neighbours tell which.
@@ -35,14 +35,14 @@ def smoothed(edges: FloatBox, around: list[tuple[FloatBox, FloatBox]]) -> FloatB
 def _region(strip: FrameWindow, place: int, number: int, spot: TrackPoint) -> Region | None:
     slot, near = strip[place], spot.nearest
     if near.mask is not None:
-        return _masked(spot, number, slot.width, slot.height)
+        return _region_with_mask(spot, number, slot.width, slot.height)
     pairs = ((strip.spot(place - n, number), strip.spot(place + n, number)) for n in NEIGHBOURS)
-    edges = smoothed(spot.edges, [(a.edges, b.edges) for a, b in pairs if a and b])
+    edges = smooth(spot.edges, [(a.edges, b.edges) for a, b in pairs if a and b])
     box = Box.around(*grow(edges, spot.margin)).clip(slot.width, slot.height)
     return None if box is None else replace(near, box=box, track=number, found=_how(spot))
 
 
-def _masked(spot: TrackPoint, number: int, width: int, height: int) -> Region | None:
+def _region_with_mask(spot: TrackPoint, number: int, width: int, height: int) -> Region | None:
     """Return the region with the nearest find's mask, moved and stretched to the spot and widened by its margin."""
     near = spot.nearest
     if near.mask is None or spot.edges == edges_of(near.box):
@@ -53,11 +53,11 @@ def _masked(spot: TrackPoint, number: int, width: int, height: int) -> Region | 
     seen = box.clip(width, height)
     if seen is None:
         return None
-    mask = _stretched(near.mask, inner, by)[seen.move(-box.x0, -box.y0).slices]
+    mask = _stretch_mask(near.mask, inner, by)[seen.move(-box.x0, -box.y0).slices]
     return Region(seen, near.label, near.score, mask, number, _how(spot)) if mask.any() else None
 
 
-def _stretched(mask: Mask, box: Box, by: int) -> Mask:
+def _stretch_mask(mask: Mask, box: Box, by: int) -> Mask:
     """Return the mask in the size of `box`, widened by `by` pixels on every side."""
     stretched = cv2.resize(mask.astype(np.uint8), (box.width, box.height), interpolation=cv2.INTER_NEAREST_EXACT)
     room = cv2.copyMakeBorder(stretched, by, by, by, by, cv2.BORDER_CONSTANT, value=(0,))

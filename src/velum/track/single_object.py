@@ -26,14 +26,14 @@ def trail(looks: Sequence[Observation], start: int, region: Region, pad: int) ->
         (looks[start:last], "interpolated"), (looks[first : start + 1][::-1], "back-filled"),
     )  # fmt: skip
     for way, how in ways:
-        for look, edges in _chased(way, edges_of(region.box), pad):
+        for look, edges in _follow_one_way(way, edges_of(region.box), pad):
             box = Box.around(*edges).clip(look.width, look.height)
             if box is not None:
                 found[look.index] = replace(region, box=box, mask=None, found=how)
     return found
 
 
-def _chased(way: Sequence[Observation], edges: FloatBox, pad: int) -> Iterator[tuple[Observation, FloatBox]]:
+def _follow_one_way(way: Sequence[Observation], edges: FloatBox, pad: int) -> Iterator[tuple[Observation, FloatBox]]:
     """Yield the looks after the first with the box in each; guesses only where the thing was recognised again."""
     chase = TemplateMatcher(Pyramid(way[0]), edges)
     unsure: list[tuple[Observation, FloatBox]] = []

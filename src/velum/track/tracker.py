@@ -101,7 +101,7 @@ class _Tracker:
         self, tracks: list[Track], found: list[Region], place: int, *, near: bool = False
     ) -> tuple[list[Track], list[Region]]:
         """Continue tracks with finds where they fit. Return the tracks and the finds that are left."""
-        expected, boxes = [track.expected(place) for track in tracks], [edges_of(region.box) for region in found]
+        expected, boxes = [track.expected_box(place) for track in tracks], [edges_of(region.box) for region in found]
         lost = [track.chase.lost if track.chase else 0 for track in tracks]
         pairs = pair_near(expected, lost, boxes) if near else pair_overlapping(expected, boxes)
         for row, column in pairs:

@@ -467,7 +467,7 @@ def test_the_document_says_how_to_come_in_only_where_one_must(tmp_path: Path) ->
 
 
 def test_metrics_may_be_open_where_nothing_else_is(tmp_path: Path) -> None:
-    chosen = replace(guarded(tmp_path), watch=ObservabilitySettings(metrics_open=True))
+    chosen = replace(guarded(tmp_path), observability=ObservabilitySettings(metrics_open=True))
     with client(chosen) as it:
         assert it.get("/metrics").status_code == 200
         assert it.get("/list_urls").status_code == 401
