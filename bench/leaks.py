@@ -60,7 +60,7 @@ class Bench:
         target = self.folder / f"out{suffix or source.suffix}"
         found: dict[int, tuple[Region, ...]] = {}
         report = self.engine.hide(
-            source, target, plan, regions=regions, overwrite=True, tell=found.__setitem__
+            source, target, plan, regions=regions, overwrite=True, on_regions=found.__setitem__
         )  # fmt: skip
         return target, Annotations(report.width, report.height, found)
 

@@ -230,7 +230,7 @@ def parts(photo: Image.Image, rounds: int) -> None:
                 runs, whole = [], []
                 for _ in range(rounds + 1):
                     start = time.perf_counter()
-                    _, report = engine.hide_plain(picture.data, plan)
+                    _, report = engine.hide_image_bytes(picture.data, plan)
                     whole.append(1e3 * (time.perf_counter() - start))
                     runs.append([1e3 * report.seconds[stage] for stage in stages])
                 figures = [statistics.median(column[1:]) for column in (*zip(*runs, strict=True), whole)]

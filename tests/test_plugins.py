@@ -105,6 +105,6 @@ def test_a_part_that_cannot_be_imported(
     monkeypatch: pytest.MonkeyPatch, target: str, error: type[Exception], message: str
 ) -> None:
     point = EntryPoint("lost", target, GROUP)
-    monkeypatch.setattr(plugins, "_registered", lambda group: {"lost": (point,)})
+    monkeypatch.setattr(plugins, "_installed_parts", lambda group: {"lost": (point,)})
     with pytest.raises(error, match=message):
         make(GROUP, PartSpec("lost"), RuntimeConfig())

@@ -49,7 +49,7 @@ def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><thead><tr>{above}</tr></thead><tbody>{below}</tbody></table>"
 
 
-def listed(lines: Iterable[Any]) -> str:
+def bullet_list(lines: Iterable[Any]) -> str:
     """Return a list of texts."""
     return "<ul>" + "".join(f"<li>{text(line)}</li>" for line in lines) + "</ul>"
 

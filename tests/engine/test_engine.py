@@ -103,7 +103,7 @@ def test_regions_that_are_given_are_hidden_however_doubtful(photo: Path) -> None
     given, told = Annotations(60, 40, {0: (doubtful,)}), list[tuple[int, tuple[Region, ...]]]()
     with finding([FACE]) as engine:
         report = engine.hide(
-            photo, photo.with_name("out.png"), plan, regions=given, tell=lambda *hidden: told.append(hidden)
+            photo, photo.with_name("out.png"), plan, regions=given, on_regions=lambda *hidden: told.append(hidden)
         )
     assert [hidden.box for hidden in report.hidden] == [doubtful.box]
     assert told == [(0, (doubtful,))]

@@ -46,7 +46,7 @@ def decoded(data: bytes) -> npt.NDArray[np.uint8]:
 
 def test_what_is_found_is_hidden_and_nothing_else_changes() -> None:
     with finding([FACE]) as engine:
-        data, report = engine.hide_plain(encoded(PIXELS), PLAN)
+        data, report = engine.hide_image_bytes(encoded(PIXELS), PLAN)
     expected = PIXELS.copy()
     expected[5:25, 10:30] = 0
     assert data.startswith(b"\x89PNG")
@@ -60,7 +60,7 @@ def test_what_is_found_is_hidden_and_nothing_else_changes() -> None:
 
 def test_nothing_found_is_said() -> None:
     with finding([]) as engine:
-        data, report = engine.hide_plain(encoded(PIXELS), PLAN)
+        data, report = engine.hide_image_bytes(encoded(PIXELS), PLAN)
     assert np.array_equal(decoded(data), PIXELS)
     assert report.warnings == (NOTHING_FOUND,)
 
@@ -74,7 +74,7 @@ def test_the_result_is_upright_whatever_the_file_says(orientation: int) -> None:
         expected = np.array(upright)
     expected[5:25, 10:30] = 0
     with finding([FACE]) as engine:
-        data, report = engine.hide_plain(source, PLAN)
+        data, report = engine.hide_image_bytes(source, PLAN)
     assert np.array_equal(decoded(data), expected)
     assert (report.height, report.width) == expected.shape[:2]
     with Image.open(io.BytesIO(data)) as image:
@@ -90,7 +90,7 @@ def test_localizers_see_the_bare_file_and_nothing_that_is_hidden_carries_it() ->
         return [FACE]
 
     with finding(look) as engine:
-        data, _ = engine.hide_plain(source, PLAN, format="JPEG")
+        data, _ = engine.hide_image_bytes(source, PLAN, format="JPEG")
     assert seen == [bare(source, "JPEG")]
     assert b"taken at home" not in seen[0]
     assert data != source
@@ -101,14 +101,14 @@ def test_no_metadata_is_left(format: str) -> None:
     source = encoded(PIXELS, "JPEG", comment=b"taken at home")
     assert b"taken at home" in source
     with finding([FACE]) as engine:
-        data, _ = engine.hide_plain(source, PLAN, format=format)  # type: ignore[arg-type]
+        data, _ = engine.hide_image_bytes(source, PLAN, format=format)  # type: ignore[arg-type]
     assert b"taken at home" not in data
 
 
 def test_a_jpeg_is_coded_like_the_source_unless_a_quality_is_given() -> None:
     with finding([FACE]) as engine:
-        like, told = engine.hide_plain(encoded(PIXELS, "JPEG"), PLAN, format="JPEG")
-        small, _ = engine.hide_plain(encoded(PIXELS, "JPEG"), PLAN, format="JPEG", quality=10)
+        like, told = engine.hide_image_bytes(encoded(PIXELS, "JPEG"), PLAN, format="JPEG")
+        small, _ = engine.hide_image_bytes(encoded(PIXELS, "JPEG"), PLAN, format="JPEG", quality=10)
     assert "of the source" in told.encoding
     assert len(small) < len(like)
     assert decoded(like).shape == (40, 60, 3)
@@ -124,15 +124,15 @@ def test_a_jpeg_is_coded_like_the_source_unless_a_quality_is_given() -> None:
 )
 def test_bad_pictures_are_refused(data: bytes, limits: Limits, error: type[Exception]) -> None:
     with finding([FACE], limits) as engine, pytest.raises(error):
-        engine.hide_plain(data, PLAN)
+        engine.hide_image_bytes(data, PLAN)
 
 
 def test_mistakes_in_the_wish_are_refused() -> None:
     with finding([FACE]) as engine:
         with pytest.raises(BadPlan, match="quality"):
-            engine.hide_plain(encoded(PIXELS), PLAN, format="JPEG", quality=101)
+            engine.hide_image_bytes(encoded(PIXELS), PLAN, format="JPEG", quality=101)
         with pytest.raises(BadPlan, match="PNG, JPEG"):
-            engine.hide_plain(encoded(PIXELS), PLAN, format="GIF")  # type: ignore[arg-type]
+            engine.hide_image_bytes(encoded(PIXELS), PLAN, format="GIF")  # type: ignore[arg-type]
 
 
 def test_a_failing_part_is_named() -> None:
@@ -140,7 +140,7 @@ def test_a_failing_part_is_named() -> None:
         raise KeyError("lost")
 
     with finding(fail) as engine, pytest.raises(PluginFault, match="lost"):
-        engine.hide_plain(encoded(PIXELS), PLAN)
+        engine.hide_image_bytes(encoded(PIXELS), PLAN)
 
 
 def test_many_at_once_are_not_mixed_up() -> None:
@@ -154,7 +154,7 @@ def test_many_at_once_are_not_mixed_up() -> None:
     def one(x: int) -> bool:
         pixels = PIXELS.copy()
         pixels[0, 0] = x
-        data, _ = engine.hide_plain(encoded(pixels), PLAN)
+        data, _ = engine.hide_image_bytes(encoded(pixels), PLAN)
         pixels[10:20, x : x + 5] = 0
         return np.array_equal(decoded(data), pixels)
 

@@ -69,7 +69,7 @@ def unseen_in(*frames: int) -> Callable[[Frame], list[Region]]:
 
 
 def cut(engine: Engine, clip: Path, plan: Plan, **more: Any) -> tuple[Segment, ...]:
-    spans = engine.cut(clip, "MKV", plan, seconds=4.0, **more)
+    spans = engine.split(clip, "MKV", plan, seconds=4.0, **more)
     assert not isinstance(spans, str), spans
     return spans
 
@@ -81,9 +81,9 @@ def in_spans(
     made: list[tuple[Path, Report]] = []
     for span in reversed(spans):
         part = target.with_name(f"{span.index}.part")
-        report = engine.hide_span(clip, part, plan, span, regions=regions)
+        report = engine.hide_segment(clip, part, plan, span, regions=regions)
         made.insert(0, (part, Report.from_json(json.loads(json.dumps(report.to_json())))))
-    return engine.join(clip, made, target, plan), spans
+    return engine.concat(clip, made, target, plan), spans
 
 
 # What is not found around the seam between frames 109 and 110.
@@ -152,7 +152,7 @@ def test_given_regions_are_hidden_and_their_tracks_go_on(clip: Path, tmp_path: P
 )
 def test_what_stays_one_piece(changes: dict[str, Any], why: str, clip: Path) -> None:
     with finding(unseen_in()) as engine:
-        reason = engine.cut(clip, "MKV", replace(PLAN, video=replace(PLAN.video, **changes)), seconds=4.0)
+        reason = engine.split(clip, "MKV", replace(PLAN, video=replace(PLAN.video, **changes)), seconds=4.0)
     assert isinstance(reason, str)
     assert why in reason
 
@@ -162,7 +162,7 @@ def test_progress_counts_the_frames_of_the_span(clip: Path, tmp_path: Path) -> N
     with finding(unseen_in()) as engine:
         span = cut(engine, clip, PLAN)[1]
         part = tmp_path / "1.part"
-        report = engine.hide_span(clip, part, PLAN, span, progress=lambda count, total: done.append((count, total)))
+        report = engine.hide_segment(clip, part, PLAN, span, progress=lambda count, total: done.append((count, total)))
     assert done == [(count, span.frames) for count in range(1, span.frames + 1)]
     assert report.frames == span.frames
 
@@ -187,9 +187,9 @@ def test_what_does_not_fit_is_not_joined(change: Change, why: str, clip: Path, t
         made = []
         for span in spans:
             part = tmp_path / f"{span.index}.part"
-            made.append((part, engine.hide_span(clip, part, plan, span)))
+            made.append((part, engine.hide_segment(clip, part, plan, span)))
         with pytest.raises(BadInput, match=why):
-            engine.join(clip, change(made), tmp_path / "out.mkv", plan)
+            engine.concat(clip, change(made), tmp_path / "out.mkv", plan)
     assert {path.suffix for path in tmp_path.iterdir()} == {".part"}
 
 
@@ -198,5 +198,5 @@ def test_a_localizer_that_fails_leaves_no_part(clip: Path, tmp_path: Path) -> No
         raise RuntimeError("device lost")
 
     with finding(failing) as engine, pytest.raises(VelumError, match="device lost"):
-        engine.hide_span(clip, tmp_path / "1.part", PLAN, cut(engine, clip, PLAN)[1])
+        engine.hide_segment(clip, tmp_path / "1.part", PLAN, cut(engine, clip, PLAN)[1])
     assert not list(tmp_path.iterdir())

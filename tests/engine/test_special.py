@@ -56,7 +56,7 @@ def test_each_region_is_hidden_in_its_way_and_what_is_off_stays(photo: Path) -> 
     told: list[tuple[Region, ...]] = []
     with Engine() as engine:
         report = engine.hide(
-            photo, out, PLAN, regions=findings(LEFT, RIGHT, OFF), tell=lambda _, regions: told.append(regions)
+            photo, out, PLAN, regions=findings(LEFT, RIGHT, OFF), on_regions=lambda _, regions: told.append(regions)
         )
     before, after = pixels(photo), pixels(out)
     expected = before.copy()

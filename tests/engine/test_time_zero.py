@@ -97,12 +97,12 @@ def test_spans_have_the_times_of_the_whole(tmp_path: Path, name: str) -> None:
     source, plan = made(tmp_path / "source", clip), Plan.of("zone: fixed(from=1.0, to=3.8) -> blacken")
     with Engine() as engine:
         whole = engine.hide(source, tmp_path / "whole.mkv", plan)
-        spans = engine.cut(source, "MKV", plan, seconds=1.0, given=True)
+        spans = engine.split(source, "MKV", plan, seconds=1.0, given=True)
         assert not isinstance(spans, str), spans
         assert len(spans) > 2
         parts = [(tmp_path / f"{span.index}.part", span) for span in spans]
-        reports = [engine.hide_span(source, part, plan, span) for part, span in parts]
-        joined = engine.join(
+        reports = [engine.hide_segment(source, part, plan, span) for part, span in parts]
+        joined = engine.concat(
             source, [(parts[i][0], one) for i, one in enumerate(reports)], tmp_path / "joined.mkv", plan
         )
     assert sum(track.frames for track in joined.tracks) == sum(track.frames for track in whole.tracks) == 70

@@ -260,7 +260,7 @@ def _looked_into(plant: Plant, fetched: Mapping[str, str]) -> tuple[int, int]:
         url = f"sqlite:///{plant.folder / url.removeprefix('sqlite:///')}"
     database, store = Database(url), open_store(plant.folder / "data" / "store")
     try:
-        RetentionSweeper(database, store, Retention(unclaimed_seconds=0)).leftovers()
+        RetentionSweeper(database, store, Retention(unclaimed_seconds=0)).orphans()
         jobs = JobQueue(database, store).list(limit=1000).jobs
         now = {
             job.submission.name: hashlib.sha256(b"".join(store.open(job.result))).hexdigest()

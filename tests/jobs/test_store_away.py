@@ -100,7 +100,7 @@ def test_what_is_away_is_not_said_to_be_deleted_or_missing(back_office: Office) 
         for use in (
             lambda: store.size(key), lambda: store.open(key), lambda: store.fetch(key, Path()),
             lambda: store.delete(key), lambda: list(store.list()), lambda: store.sweep(0), lambda: store.put([b"new"]),
-            lambda: store.take(made), store.check, uploads.begin, lambda: uploads.get(upload),
+            lambda: store.move_in(made), store.check, uploads.begin, lambda: uploads.get(upload),
             lambda: uploads.append(upload, 0, [b"x"]),
             lambda: back_office.desk.submit(job.submission),
         ):  # fmt: skip

@@ -155,10 +155,10 @@ def ends_called_off_at_work(office: Office, job: JobRecord) -> None:
 
 def ends_with_its_workers(office: Office, job: JobRecord) -> None:
     for name in ("first", "second"):
-        ledger = WorkerClaims(office.database, name, name, WorkerTiming(dead_seconds=0.0, losses=2))
+        ledger = WorkerClaims(office.database, name, name, WorkerTiming(dead_seconds=0.0, worker_crashes=2))
         ledger.beat()
         assert ledger.take()
-        WorkerClaims(office.database, "other", "other", WorkerTiming(dead_seconds=0.0, losses=2)).reap()
+        WorkerClaims(office.database, "other", "other", WorkerTiming(dead_seconds=0.0, worker_crashes=2)).reap()
 
 
 def ends_called_off_with_its_worker(office: Office, job: JobRecord) -> None:

@@ -49,7 +49,7 @@ def test_a_job_is_done(office: Office) -> None:
         ("BadInput", State.FAILED, 1000, 1),  # the source's fault: trying again changes nothing
         ("BadPlan", State.FAILED, 1000, 1),
         ("PluginFault", State.FAILED, 1000, 1),
-        ("Unavailable", State.DEAD, 1000, 4),  # as often as allowed
+        ("Unavailable", State.GAVE_UP, 1000, 4),  # as often as allowed
         ("Unavailable", State.DONE, 2, 3),  # it came back
         ("OutputFailed", State.DONE, 1, 2),
         ("Fault", State.FAILED, 1000, 1),  # something nobody thought of
@@ -227,7 +227,7 @@ def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
 
 def test_a_job_that_kills_its_workers_is_dead(office: Office) -> None:
     job = office.submit()
-    pace = WorkerTiming(dead_seconds=0.0, losses=3)
+    pace = WorkerTiming(dead_seconds=0.0, worker_crashes=3)
     dying, other = (WorkerClaims(office.database, name, name, pace) for name in ("dying", "other"))
     for _ in range(3):
         assert office.now(job).state == State.WAITING
@@ -236,7 +236,7 @@ def test_a_job_that_kills_its_workers_is_dead(office: Office) -> None:
         assert dying.reap() == 0, "who looks for the dead is not dead"
         assert other.reap() == 1
     dead = office.now(job)
-    assert dead.state == State.DEAD
+    assert dead.state == State.GAVE_UP
     assert dead.message is not None
     assert "3 workers died" in dead.message
 
@@ -329,7 +329,7 @@ def test_a_missing_source_is_nobodys_fault_and_may_come_back(back_office: Office
     aside = gone.rename(back_office.path / "aside")
     with back_office.working():
         dead, done = back_office.ended(job, other)
-        assert (dead.state, dead.error, dead.attempts) == (State.DEAD, "Unavailable", PACE.tries)
+        assert (dead.state, dead.error, dead.attempts) == (State.GAVE_UP, "Unavailable", PACE.tries)
         assert dead.message is not None
         assert "bring it back" in dead.message
         assert done.state == State.DONE

@@ -108,13 +108,13 @@ def test_take_moves(store: Store, place: Path) -> None:
     file = place / "made"
     file.write_bytes(CONTENT)
     os.utime(file, (0, 0))
-    stored = store.take(file, sha256=SHA256)
+    stored = store.move_in(file, sha256=SHA256)
     assert not file.exists()
     assert next(store.list()).age_seconds < 60  # counts from now
     assert b"".join(store.open(stored.key)) == CONTENT
     assert store.fetch(stored.key, place).read_bytes() == CONTENT
     with pytest.raises(OutputFailed):
-        store.take(file)
+        store.move_in(file)
 
 
 @pytest.mark.parametrize("key", ["", "..", "../x", "/etc/passwd", "0" * 31, "0" * 33, "F" * 32, "\0" * 32])
@@ -152,7 +152,7 @@ def test_a_broken_upload_leaves_no_parts_that_are_paid_for(bucket: S3) -> None:
 def test_what_is_taken_is_not_fetched_again(bucket: S3, place: Path) -> None:
     store = open_store("s3://faces")
     (file := place / "made").write_bytes(CONTENT)
-    stored = store.take(file)
+    stored = store.move_in(file)
     bucket.asked.clear()
     assert store.fetch(stored.key, place).read_bytes() == CONTENT
     assert bucket.asked == ["HEAD"]

@@ -92,7 +92,7 @@ class Anonymizer:
 
         def run(plan: Plan) -> AnonymizedImage:
             with self._working(gone):
-                return AnonymizedImage(*self.engine.hide_plain(image, plan, format=kind))
+                return AnonymizedImage(*self.engine.hide_image_bytes(image, plan, format=kind))
 
         with self.gate.admitted(asked.services):
             made = self._done(asked, run, note)

@@ -57,7 +57,7 @@ class RequestLocalizer:
 
     @contextmanager
     def _asking(self) -> Iterator[Bmw]:
-        with self._gate.aside():
+        with self._gate.yield_cpu():
             try:
                 yield self._inner()
             except VelumError as error:

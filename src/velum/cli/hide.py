@@ -219,7 +219,7 @@ def _hide_one(
         frames_shown(job.source.name, messages) as progress,
     ):
         report = engine.hide(job.source, target, plan, regions=findings, overwrite=overwrite, progress=progress)
-        report = report if isinstance(job, stream_options.Stream) else job.noted(report)
+        report = report if isinstance(job, stream_options.Stream) else job.with_note(report)
     aside = not isinstance(target, Path)
     if keeper and isinstance(target, Path):
         keeper.hidden(report, target)

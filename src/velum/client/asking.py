@@ -68,7 +68,7 @@ class Retry:
         """Note that it got further."""
         self._begun, self._since, self._pause = True, None, PAUSES_SECONDS[0]
 
-    def bear(self, error: Unavailable | Conflict) -> Steps[None]:
+    def wait(self, error: Unavailable | Conflict) -> Steps[None]:
         """Wait a moment; raise the error when there is no hope, or no patience left."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since

@@ -51,7 +51,7 @@ def _filled(part: PartialFile, path: str, seconds: float, progress: Progress | N
             tag = answer.headers.get("etag", "")
             yield from _received(part, size, answer, patience, progress)
         except (Unavailable, Conflict) as error:
-            yield from patience.bear(error)
+            yield from patience.wait(error)
 
 
 def _received(

@@ -115,7 +115,7 @@ def insisted(ask: HttpRequest, patience: Retry) -> Steps[JsonReader]:
         try:
             return (yield from asked(ask))
         except Unavailable as error:
-            yield from patience.bear(error)
+            yield from patience.wait(error)
 
 
 def looked_at(job: Job | str, how: str = "") -> Steps[Job]:
@@ -157,11 +157,11 @@ def watched(job: Job | str, seconds: float) -> Steps[Job]:
         except Busy as error:
             # As many jobs are watched as may be. That leaves asking, unless there is too much even for that.
             if crowded:
-                yield from patience.bear(error)
+                yield from patience.wait(error)
             crowded = True
         except Unavailable as error:
             crowded = False
-            yield from patience.bear(error)
+            yield from patience.wait(error)
     return last[-1]
 
 

@@ -51,7 +51,7 @@ def sent(at: Upload, source: Path | bytes, seconds: float, progress: Progress | 
             broken = False
         except (Unavailable, Conflict) as error:
             broken = True
-            yield from patience.bear(error)
+            yield from patience.wait(error)
             continue
         if now.offset > at.offset:
             patience.progress()

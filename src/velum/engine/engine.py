@@ -86,20 +86,22 @@ class Engine:
         regions: Annotations | None = None,
         overwrite: bool = False,
         progress: Progress | None = None,
-        tell: OnRegions | None = None,
+        on_regions: OnRegions | None = None,
     ) -> Report:
         """Write `source` to `target` with everything hidden that `plan` names, and say what was done.
 
         With `regions`, what they name is hidden instead of looking for it. `progress` is called with each frame that is
-        done, `tell` with what is about to be hidden in each. The target appears whole or not at all; a `StreamSink`
-        gets each frame as soon as it is hidden. A source that is an address, `-` for the standard input, or a
+        done, `on_regions` with what is about to be hidden in each. The target appears whole or not at all; a
+        `StreamSink` gets each frame as soon as it is hidden. A source that is an address, `-` for the standard input, or a
         `LiveSource` is read as it comes; a `BytesSource` is in memory. Raises any `VelumError`.
         """
         if plan.verify:
             return self._verified(
-                source, target, plan, regions=regions, overwrite=overwrite, progress=progress, tell=tell
+                source, target, plan, regions=regions, overwrite=overwrite, progress=progress, on_regions=on_regions
             )
-        return self._hide(source, target, plan, regions=regions, overwrite=overwrite, progress=progress, tell=tell)
+        return self._hide(
+            source, target, plan, regions=regions, overwrite=overwrite, progress=progress, on_regions=on_regions
+        )
 
     def _hide(
         self,
@@ -110,7 +112,7 @@ class Engine:
         regions: Annotations | None,
         overwrite: bool,
         progress: Progress | None,
-        tell: OnRegions | None,
+        on_regions: OnRegions | None,
     ) -> Report:
         work = prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
         origin = media.source_of(source)
@@ -123,14 +125,16 @@ class Engine:
             if regions is not None:
                 regions.check(width=info.width, height=info.height, frames=info.frames, sha256=reader.sha256)
             elif (plan.video.two_pass or plan.video.smart) and info.fps is not None:
-                regions = self._found(reader, work, RunStats(seconds=tally.seconds))
+                regions = self._locate_all(reader, work, RunStats(seconds=tally.seconds))
             touched = None if regions is None or not plan.video.smart else touched_frames(work, regions)
             lane = prefetch if info.fps is not None else nullcontext
             with (
                 self._writer(goal, reader, plan, overwrite=overwrite, touched=touched) as writer,
                 lane(timed_decode(reader.frames(), tally)) as frames,
                 lane(self._looked(frames, work, regions, tally, info.fps)) as looked,
-                lane(hide(notify(self._final(looked, work, info.fps, given=given), work, tell), work, tally)) as hidden,
+                lane(
+                    hide(notify(self._track(looked, work, info.fps, given=given), work, on_regions), work, tally)
+                ) as hidden,
             ):
                 for frame in hidden:
                     with tally.stage("encode"):
@@ -151,7 +155,7 @@ class Engine:
         target: str | Path | media.StreamSink,
         plan: Plan,
         *,
-        tell: OnRegions | None,
+        on_regions: OnRegions | None,
         overwrite: bool,
         **more: Any,
     ) -> Report:
@@ -168,10 +172,10 @@ class Engine:
         def hide(made: Path, note: OnRegions) -> Report:
             def both(index: int, regions: tuple[Region, ...]) -> None:
                 note(index, regions)
-                if tell is not None:
-                    tell(index, regions)
+                if on_regions is not None:
+                    on_regions(index, regions)
 
-            return self._hide(origin, made, plan, overwrite=False, tell=both, **more)
+            return self._hide(origin, made, plan, overwrite=False, on_regions=both, **more)
 
         def looked(made: Path, found: Annotations) -> Verdict:
             verdict: Verdict = check(made, plan, against=origin, regions=found)
@@ -179,7 +183,7 @@ class Engine:
 
         return verified(Path(target), hide, looked, overwrite=overwrite)
 
-    def cut(
+    def split(
         self, source: Path, format: str, plan: Plan = DEFAULT_PLAN,
         *, seconds: float = media.SPAN_SECONDS, given: bool = False,
     ) -> tuple[media.Segment, ...] | str:  # fmt: skip
@@ -200,19 +204,19 @@ class Engine:
             seconds = max(seconds, LEAST_OWN * around / float(fps))
             return media.cut(reader.info, reader.sha256, format, seconds=seconds, overlap_frames=around)
 
-    def hide_span(
+    def hide_segment(
         self, source: Path, part: Path, plan: Plan, span: media.Segment,
-        *, regions: Annotations | None = None, progress: Progress | None = None, tell: OnRegions | None = None,
+        *, regions: Annotations | None = None, progress: Progress | None = None, on_regions: OnRegions | None = None,
     ) -> Report:  # fmt: skip
         """Write the frames of one span of `source` to `part`, hidden as in the whole video; `join` makes use of it.
 
-        The same span comes out the same each time. `progress` counts its own frames, `tell` names each by its
+        The same span comes out the same each time. `progress` counts its own frames, `on_regions` names each by its
         index in the video, and things that were followed by numbers that no other span has. Raises any `VelumError`.
         """
         work = prepare(plan, self._parts, self._limits, locate=regions is None, regions=regions)
         start = time.perf_counter()
         given = regions is not None
-        tell = tell if tell is None or given else numbering(tell, span)
+        on_regions = on_regions if on_regions is None or given else numbering(on_regions, span)
         with media.read_span(source, self._limits, span) as reader:
             info, tally = reader.info, RunStats(by_track=True)
             tally.add("decode", time.perf_counter() - start)
@@ -224,7 +228,11 @@ class Engine:
                 prefetch(_near(timed_decode(reader.frames(), tally), span, around)) as frames,
                 prefetch(self._looked(frames, work, regions, tally, info.fps)) as looked,
                 prefetch(
-                    hide(notify(_own(self._final(looked, work, info.fps, given=given), span), work, tell), work, tally)
+                    hide(
+                        notify(_own(self._track(looked, work, info.fps, given=given), span), work, on_regions),
+                        work,
+                        tally,
+                    )
                 ) as hidden,
             ):  # fmt: skip
                 for frame in hidden:
@@ -239,10 +247,10 @@ class Engine:
         )  # fmt: skip
         return made if regions is not None else replace(made, tracks=numbered(made.tracks, span))
 
-    def join(
+    def concat(
         self, source: Path, parts: Sequence[tuple[Path, Report]], target: Path, plan: Plan, *, overwrite: bool = False
     ) -> Report:
-        """Write `target` from the parts of all spans, in their order, with what `hide_span` reported of each.
+        """Write `target` from the parts of all spans, in their order, with what `hide_segment` reported of each.
 
         The result is as `hide` would have made it, and so is its report. Raises any `VelumError`, and writes nothing,
         when parts are missing, differ in how they were encoded, or are of another source or plan.
@@ -272,7 +280,7 @@ class Engine:
         """
         work = prepare(plan, self._parts, self._limits)
         with self._reading(media.source_of(source), plan) as (reader, tally):
-            return self._found(reader, work, tally, progress)
+            return self._locate_all(reader, work, tally, progress)
 
     def follow(self, source: str | Path, frame: int, region: Region, *, seconds: float = MOST_SECONDS) -> Annotations:
         """Return where the thing that `region` shows in one frame of a video is there and in the frames around.
@@ -301,7 +309,7 @@ class Engine:
             **_outcome(work, tally, (), regions),
         )  # fmt: skip
 
-    def hide_plain(
+    def hide_image_bytes(
         self,
         data: bytes,
         plan: Plan = DEFAULT_PLAN,
@@ -352,7 +360,7 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _found(
+    def _locate_all(
         self, reader: media.Reader, work: PreparedPlan, tally: RunStats, progress: Progress | None = None
     ) -> Annotations:
         """Return what is hidden in all frames, from a pass over them."""
@@ -363,7 +371,7 @@ class Engine:
             lane(timed_decode(reader.frames(), tally)) as frames,
             lane(self._looked(frames, work, None, tally, info.fps)) as looked,
         ):
-            for look in self._final(looked, work, info.fps, whole=True):
+            for look in self._track(looked, work, info.fps, whole=True):
                 found[look.frame.index] = unique(wanted_by(work, look))
                 if progress is not None:
                     progress(look.frame.index + 1, info.frames)
@@ -383,7 +391,7 @@ class Engine:
         every, together = (work.plan.video.every, self._together) if fps is not None else (1, 1)
         return locate(frames, work, self._limits, tally, every=every, together=together)
 
-    def _final(
+    def _track(
         self,
         looked: Iterable[FrameRegions],
         work: PreparedPlan,

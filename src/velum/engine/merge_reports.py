@@ -18,11 +18,11 @@ def numbered(tracks: Sequence[TrackSummary], span: Segment) -> tuple[TrackSummar
     return tuple(replace(one, track=_number(one.track, span)) for one in tracks)
 
 
-def numbering(tell: OnRegions, span: Segment) -> OnRegions:
+def numbering(on_regions: OnRegions, span: Segment) -> OnRegions:
     """Return what tells of the regions of one span with the numbers that `numbered` gives to their tracks."""
 
     def numbered_tell(frame: int, regions: tuple[Region, ...]) -> None:
-        tell(frame, tuple(replace(one, track=_number(one.track, span)) for one in regions))
+        on_regions(frame, tuple(replace(one, track=_number(one.track, span)) for one in regions))
 
     return numbered_tell
 

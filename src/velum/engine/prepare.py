@@ -24,14 +24,14 @@ class PreparedPlan:
     """A plan with its parts made.
 
     `techniques[i]` belongs to `plan.rules[i]`, whose regions come from `localizers[finder[i]]`. Equal uses share one
-    part. `localizers` is empty when the regions are given. What `keepers` find is never hidden.
+    part. `localizers` is empty when the regions are given. What `exclusions` find is never hidden.
     """
 
     plan: Plan
     techniques: tuple[Technique, ...]
     localizers: tuple[Localizer, ...] = ()
     finder: tuple[int, ...] = ()
-    keepers: tuple[Localizer, ...] = ()
+    exclusions: tuple[Localizer, ...] = ()
     warnings: tuple[str, ...] = ()
     special: Mapping[PartSpec, Technique] = field(default_factory=dict)
     """Techniques that single regions bring along."""
@@ -119,10 +119,10 @@ def prepare(
         if locate and not among(rule.label, localizers[which].labels):
             found = ", ".join(sorted(localizers[which].labels))
             raise BadPlan(f"{rule.locate.name} finds {found}, not {rule.label!r}")
-    keepers = tuple(map(parts.localizer, plan.keep_out))
+    exclusions = tuple(map(parts.localizer, plan.keep_out))
     used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True))
     used |= {use: special[use] for use, _, off in brought if not off}
-    return PreparedPlan(plan, techniques, localizers, finder, keepers, tuple(_doubts(used)), special)
+    return PreparedPlan(plan, techniques, localizers, finder, exclusions, tuple(_doubts(used)), special)
 
 
 def _resolved(use: PartSpec, host: RuntimeConfig) -> PartSpec:

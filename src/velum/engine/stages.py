@@ -123,7 +123,7 @@ def locate(
         for part in work.localizers:
             with tally.stage("locate"):
                 answers.append(_run(part, asked, limits))
-        for part in work.keepers:
+        for part in work.exclusions:
             with tally.stage("locate"):
                 kept.append(_run(part, group, limits))
         found = {frame.index: tuple(one[i] for one in answers) for i, frame in enumerate(asked)}
@@ -140,15 +140,15 @@ def use_annotations(
     """Take the regions from findings instead of looking for them. Each of them is to be hidden, however doubtful."""
     finders = max(work.finder, default=0) + 1
     for frame in frames:
-        kept = [region for part in work.keepers for region in _run(part, [frame], limits)[0]]
+        kept = [region for part in work.exclusions for region in _run(part, [frame], limits)[0]]
         yield FrameRegions(frame, (findings.frames.get(frame.index, ()),) * finders, kept, followed=True)
 
 
-def notify(looked: Iterable[FrameRegions], work: PreparedPlan, tell: OnRegions | None) -> Iterator[FrameRegions]:
+def notify(looked: Iterable[FrameRegions], work: PreparedPlan, on_regions: OnRegions | None) -> Iterator[FrameRegions]:
     """Pass the frames on, telling what is hidden in each."""
     for look in looked:
-        if tell is not None:
-            tell(look.frame.index, unique(_asked_for(work, look)))
+        if on_regions is not None:
+            on_regions(look.frame.index, unique(_asked_for(work, look)))
         yield look
 
 

@@ -93,10 +93,10 @@ class Evaluate:
         """Return what is never hidden."""
         if not plan.keep_out:
             return {}
-        keepers = self.engine.check(plan).keepers
+        exclusions = self.engine.check(plan).exclusions
         rules = [
             Rule(label, use, PartSpec("blacken"), grow=0.0)
-            for use, part in zip(plan.keep_out, keepers, strict=True)
+            for use, part in zip(plan.keep_out, exclusions, strict=True)
             for label in sorted(part.labels)
         ]
         return self.engine.locate(item.path, Plan(tuple(rules), video=Video(track=False))).frames

@@ -38,7 +38,7 @@ def page(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> str:
         "<h1>Evaluation</h1>",
         f"<p>{len(seen.seen)} labelled things in {seen.frames} frames of {seen.files} files.</p>",
         _standing(evaluation),
-        html_page.listed(evaluation.notes) if evaluation.notes else "",
+        html_page.bullet_list(evaluation.notes) if evaluation.notes else "",
         "<h2>Found and hidden, by size</h2>", *_sizes(evaluation),
         "<h2>How much is hidden</h2>", _key("hidden", "missed"), svg_plots.hidden_shares(seen.seen),
         "<h2>Wrong finds</h2>", _precision(evaluation),
@@ -149,15 +149,15 @@ def _means(evaluation: Evaluation) -> dict[str, str]:
     truth, seen = evaluation.truth, evaluation.observed
     models = [" ".join(f"{name} {value}" for name, value in one.items()) for one in seen.models]
     rows = {
-        "Plan": html_page.listed(map(str, evaluation.plan.rules)),
+        "Plan": html_page.bullet_list(map(str, evaluation.plan.rules)),
         "Digest of the plan": html_page.code(evaluation.plan.digest),
-        "Models": html_page.listed(models or ["none"]),
+        "Models": html_page.bullet_list(models or ["none"]),
         "Truth": html_page.text(truth.kind),
         "SHA-256 of the truth": html_page.code(truth.sha256 or "many files"),
         "Found means": html_page.text(f"a find overlaps it by an intersection over union of {evaluation.least_iou:g}"),
     }
     if seen.left_out:
-        rows["Left out"] = html_page.listed(seen.left_out)
+        rows["Left out"] = html_page.bullet_list(seen.left_out)
     return rows
 
 

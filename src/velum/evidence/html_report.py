@@ -27,7 +27,7 @@ def page(document: Mapping[str, Any], verdicts: Sequence[VerificationResult]) ->
     parts = [
         f"<h1>Evidence of {kind}</h1>",
         f'<p class="standing {escape(standing)}">{escape(standing)}</p>',
-        html_page.listed(
+        html_page.bullet_list(
             document["because"] or ["originals and links to identities are declared gone; all is destroyed"]
         ),
         "<h2>Signature</h2>",
@@ -63,11 +63,11 @@ def _means(document: Mapping[str, Any]) -> dict[str, str]:
     models = [" ".join(f"{name} {value}" for name, value in one.items()) for one in document["models"]]
     whole = {name: value for name, value in plan["whole"].items() if name != "rules"}
     return {
-        "Rules": html_page.listed(plan["rules"]),
+        "Rules": html_page.bullet_list(plan["rules"]),
         "Rest of the plan": html_page.code(json.dumps(whole, ensure_ascii=False)),
         "Digest of the plan": html_page.code(plan["digest"]),
-        "Models": html_page.listed(models or ["none: regions were given, or zones fixed"]),
-        "Thresholds": html_page.listed(thresholds),
+        "Models": html_page.bullet_list(models or ["none: regions were given, or zones fixed"]),
+        "Thresholds": html_page.bullet_list(thresholds),
         "Software": html_page.text(", ".join(f"{name} {one}" for name, one in document["software"].items())),
     }
 
@@ -89,7 +89,7 @@ def _file(one: Mapping[str, Any]) -> str:
         "Hidden by": html_page.text(f"velum {one['velum']}"),
     }
     if one["warnings"]:
-        rows["To be doubted"] = html_page.listed(one["warnings"])
+        rows["To be doubted"] = html_page.bullet_list(one["warnings"])
     return (
         f'<section class="file"><h3>{html_page.text(one["file"])}</h3>{_counts(one)}{html_page.table(rows)}</section>'
     )

@@ -161,7 +161,7 @@ class WorkerClaims:
             failures = 1 + int(self._read(connection, hold, JOBS.c.failures) or 0)
             if failures >= self._pace.tries:
                 message = f"{message} (tried {failures} times)"
-                self._end(connection, hold, State.DEAD, error=error, message=message, failures=failures)
+                self._end(connection, hold, State.GAVE_UP, error=error, message=message, failures=failures)
                 return
             later = self._database.now(connection) + self._pace.pause(failures)
             self._leave(connection, hold, not_before=later, failures=failures, error=error, message=message)
@@ -219,10 +219,10 @@ class WorkerClaims:
     def _release(self, connection: sql.Connection, whose: sql.ColumnElement[bool], *, lost: bool) -> int:
         now, number = self._database.now(connection), 0
         theirs = (JOBS.c.state == State.RUNNING) & whose
-        message = f"{self._pace.losses} workers died while they did it; look into their logs, then retry it"
-        dead = {"state": State.DEAD, "error": "Fault", "message": message, "losses": JOBS.c.losses + 1}
+        message = f"{self._pace.worker_crashes} workers died while they did it; look into their logs, then retry it"
+        dead = {"state": State.GAVE_UP, "error": "Fault", "message": message, "losses": JOBS.c.losses + 1}
         ends: list[tuple[sql.ColumnElement[bool], dict[str, Any]]] = [(JOBS.c.cancel, {"state": State.CANCELLED})]
-        ends += [(JOBS.c.losses + 1 >= self._pace.losses, dead)] if lost else []
+        ends += [(JOBS.c.losses + 1 >= self._pace.worker_crashes, dead)] if lost else []
         for which, values in ends:
             jobs = list(connection.scalars(sql.select(JOBS.c.id).where(theirs, which).with_for_update()))
             connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(ended=now, **RELEASED, **values))

@@ -85,8 +85,8 @@ class JobRun:
             raise Cancelled
         # The piece of a job that has only one is the result; it is not stored again.
         same = next((mark.stored for made, mark in done if made.file == result.file), None)
-        published = same or self._store.take(result.file)
-        hidden = None if result.regions is None else self._store.take(result.regions).key
+        published = same or self._store.move_in(result.file)
+        hidden = None if result.regions is None else self._store.move_in(result.regions).key
         outcome = JobResult(published.key, result.name, result.report, hidden)
         retry_unavailable(lambda: self._ledger.finish(self.hold, outcome, self.progress()))
         if self._alone:  # of several, the ledger keeps note, and they stay
@@ -147,7 +147,7 @@ class JobRun:
             return PieceRecord(mark.piece), None
         told = mark.told
         if made.told is not None and made.told != kept[0].told:
-            told = self._store.take(made.told).key
+            told = self._store.move_in(made.told).key
             made = replace(made, told=self._store.fetch(told, self.folder))
         return replace(mark, note=made.note, told=told), made
 
@@ -160,8 +160,8 @@ class JobRun:
 
     def _made(self, task: Task, piece: Piece) -> tuple[PieceResult, PieceRecord]:
         made = self._craft.make(task, piece)
-        stored = self._store.take(made.file)
-        told = None if made.told is None else self._store.take(made.told).key
+        stored = self._store.move_in(made.file)
+        told = None if made.told is None else self._store.move_in(made.told).key
         frames = piece.frames or self._count.now or None
         mark = PieceRecord(replace(piece, frames=frames), stored, made.note, told)
         retry_unavailable(lambda: self._ledger.finish_piece(self.hold, mark))

@@ -133,7 +133,7 @@ class JobQueue:
             ).one_or_none()  # fmt: skip
             if row is None:
                 return None
-            if row.state not in {State.FAILED, State.DEAD, State.CANCELLED}:
+            if row.state not in {State.FAILED, State.GAVE_UP, State.CANCELLED}:
                 raise BadPlan(f"job {job} is {row.state}; only jobs that failed, are dead or cancelled can be retried")
             if not row.source_kept:
                 raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")

@@ -37,7 +37,7 @@ class RetentionSweeper:
 
     def sweep(self) -> SweepResult:
         """Delete all that is due. What cannot be deleted is named, and tried again next time."""
-        return self.leftovers(self.due())
+        return self.orphans(self.due())
 
     def due(self) -> SweepResult:
         """Delete what jobs have left for their time; quick when there is nothing. Raises `StoreAway`."""
@@ -53,7 +53,7 @@ class RetentionSweeper:
         originals += self._pieces(now, failed)
         return SweepResult(originals=originals, results=results, jobs=jobs, failed=tuple(failed))
 
-    def leftovers(self, swept: SweepResult | None = None) -> SweepResult:
+    def orphans(self, swept: SweepResult | None = None) -> SweepResult:
         """Delete what belongs to no job, and what was never finished; looks at every file of the store."""
         swept = swept or SweepResult()
         failed: list[str] = []

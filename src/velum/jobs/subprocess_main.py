@@ -111,18 +111,22 @@ def _done(engine: Engine, order: SubprocessRequest, progress: Callable[[int, int
     source, target, plan = order.source, order.target, order.plan
     if order.cut_seconds is not None:
         form, given = VIDEO_SUFFIXES[target.suffix], order.regions is not None
-        spans = engine.cut(source, form, plan, seconds=order.cut_seconds, given=given)
+        spans = engine.split(source, form, plan, seconds=order.cut_seconds, given=given)
         return {"spans": [] if isinstance(spans, str) else [span.to_json() for span in spans]}
     if order.parts:
         parts = [(file, Report.from_json(report)) for file, report in order.parts]
-        return engine.join(source, parts, target, plan, overwrite=True).to_json()
+        return engine.concat(source, parts, target, plan, overwrite=True).to_json()
     regions = None if order.regions is None else _regions(order.regions)
     with _telling(order.told) as tell:
         if order.span is not None:
             span = Segment.from_json(order.span)
-            report = engine.hide_span(source, target, plan, span, regions=regions, progress=progress, tell=tell)
+            report = engine.hide_segment(
+                source, target, plan, span, regions=regions, progress=progress, on_regions=tell
+            )
         else:
-            report = engine.hide(source, target, plan, regions=regions, overwrite=True, progress=progress, tell=tell)
+            report = engine.hide(
+                source, target, plan, regions=regions, overwrite=True, progress=progress, on_regions=tell
+            )
     return report.to_json()
 
 

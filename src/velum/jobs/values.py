@@ -25,7 +25,7 @@ class State(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    DEAD = "dead"
+    GAVE_UP = "dead"
 
     @property
     def ended(self) -> bool:
@@ -186,7 +186,7 @@ class WorkerTiming:
     """How often a job is tried where something is unavailable or its result cannot be written."""
     backoff_seconds: float = 5.0
     """Pause before the second try; it doubles with each further one."""
-    losses: int = 10
+    worker_crashes: int = 10
     """How many workers may die over a job without one more piece of it being finished."""
 
     def pause(self, failures: int) -> float:

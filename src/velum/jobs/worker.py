@@ -90,7 +90,7 @@ class _Sweeping:
         swept = self._sweeper.due()
         if now >= self._next_leftovers:
             self._next_leftovers = now + LEFTOVERS_SECONDS
-            swept = self._sweeper.leftovers(swept)
+            swept = self._sweeper.orphans(swept)
         for why in swept.failed:
             LOG.warning("cannot be deleted, to be tried again: %s", why)
         return False

@@ -54,10 +54,15 @@ class WorkerLoop:
         self._ledger.beat()
         over = threading.Event()
         crafts = [craft() for _ in range(concurrency)]
-        slots = [threading.Thread(target=self._slot, args=(one, stop), name=f"job-{n}") for n, one in enumerate(crafts)]
-        mind = threading.Thread(target=self._mind, args=(over,), name="mind")
+        slots = [
+            threading.Thread(target=self._job_thread, args=(one, stop), name=f"job-{n}") for n, one in enumerate(crafts)
+        ]
+        mind = threading.Thread(target=self._heartbeat_loop, args=(over,), name="mind")
         # The address of a webhook may let us wait; nothing is lost when it is told once more by another worker.
-        tidy = [threading.Thread(target=self._tidy, args=(chore, over), name="tidy", daemon=True) for chore in chores]
+        tidy = [
+            threading.Thread(target=self._maintenance_loop, args=(chore, over), name="tidy", daemon=True)
+            for chore in chores
+        ]
         for thread in (*slots, mind, *tidy):
             thread.start()
         stop.wait()
@@ -83,7 +88,7 @@ class WorkerLoop:
         for thread in slots:
             thread.join()
 
-    def _slot(self, craft: JobProcessor, stop: threading.Event) -> None:
+    def _job_thread(self, craft: JobProcessor, stop: threading.Event) -> None:
         with closing(craft):
             while not stop.is_set():
                 try:
@@ -164,7 +169,7 @@ class WorkerLoop:
         LOG.warning("job %s: %s: %s", run.hold.job.id, name, error)
         retry_unavailable(lambda: how(run.hold, name, str(error)[:4000].replace("\0", "")))
 
-    def _mind(self, over: threading.Event) -> None:
+    def _heartbeat_loop(self, over: threading.Event) -> None:
         next_beat = next_note = 0.0
         while not over.is_set():
             now = time.monotonic()
@@ -205,7 +210,7 @@ class WorkerLoop:
                 except LeaseLost:
                     run.stop("lost")
 
-    def _tidy(self, chore: Callable[[], bool], over: threading.Event) -> None:
+    def _maintenance_loop(self, chore: Callable[[], bool], over: threading.Event) -> None:
         """Do a chore again and again: at once when it says that there is more of it."""
         while not over.is_set():
             try:

@@ -64,7 +64,7 @@ class TiledDetector:
         The looks at all frames are one row of work to the network. Boxes can reach beyond the picture. Raises
         `PluginFault` when the network fails.
         """
-        plans = [self.looks(frame) for frame in frames]
+        plans = [self.tiles(frame) for frame in frames]
         views = (view for frame, plan in zip(frames, plans, strict=True) for view in self.views(frame, plan))
         outputs = self.network.infer_many(views)
         for plan in plans:
@@ -73,7 +73,7 @@ class TiledDetector:
             cut = np.concatenate([cut for _, cut in looks])
             yield found.take(suppress(found, cut, self.family.nms_iou or SAME_IOU))
 
-    def looks(self, frame: Frame) -> list[tuple[Tile, TilePass]]:
+    def tiles(self, frame: Frame) -> list[tuple[Tile, TilePass]]:
         """Return every look at a frame, each with the pass that it belongs to."""
         plan = passes(frame.width, frame.height, self.scale, self.area, self.family, self.form)
         return [(tile, of) for of in plan for tile in of.tiles]

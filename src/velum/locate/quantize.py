@@ -154,7 +154,7 @@ class CalibrationTiles:
         each = max(1, self.most // len(self.pictures))
         for picture in self.pictures[:: max(1, len(self.pictures) // self.most)]:
             frame = picture()
-            looks = self.finder.looks(frame)
+            looks = self.finder.tiles(frame)
             for index in np.unique(np.linspace(0, len(looks) - 1, min(each, len(looks))).round().astype(int)):
                 tile = looks[index][0]
                 yield tile.fit.view(frame, self.finder.form.pad)

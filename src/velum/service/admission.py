@@ -54,7 +54,7 @@ class Admission:
                 self._held.yes = False
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def yield_cpu(self) -> Iterator[None]:
         """Let others to the processor meanwhile, where this thread has it."""
         if not getattr(self._held, "yes", False):
             yield

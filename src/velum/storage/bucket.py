@@ -124,8 +124,8 @@ class BucketStore:
             )  # fmt: skip
         return stream.stored(key)
 
-    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
-        """Keep a file; see `Store.take`. It stays in its folder under its key, for `fetch`."""
+    def move_in(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
+        """Keep a file; see `Store.move_in`. It stays in its folder under its key, for `fetch`."""
         try:
             with file.open("rb") as stream:
                 stored = self._put(key or new_key(), _Checked(iter(lambda: stream.read(CHUNK), b""), sha256, None))

@@ -76,7 +76,7 @@ class Store(Protocol):
         """
         ...
 
-    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
+    def move_in(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
         """Keep a file and remove it from where it is. Raises as `put` does.
 
         It may stay in its folder under its key, so that `fetch` into that folder has no way to go. Whoever must know
@@ -197,8 +197,8 @@ class FolderStore:
         finally:
             _drop(part)
 
-    def take(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
-        """Keep a file; see `Store.take`. On the same file system it is renamed."""
+    def move_in(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
+        """Keep a file; see `Store.move_in`. On the same file system it is renamed."""
         part = self._part()
         try:
             with self._writing():

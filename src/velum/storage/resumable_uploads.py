@@ -122,7 +122,7 @@ class Uploads:
             if data.exists():
                 self._note(replace(at, key=key))  # first: a crash may come when the file is no longer here
                 try:
-                    self._store.take(data, sha256=at.sha256, key=key)
+                    self._store.move_in(data, sha256=at.sha256, key=key)
                 except BadInput:
                     shutil.rmtree(data.parent, ignore_errors=True)
                     raise

@@ -61,7 +61,7 @@ def residues(
     painted = replace(after, planes=tuple(replace(plane, pixels=plane.pixels.copy()) for plane in after.planes))
     paint(painted, wanted, work)
     source = before or after
-    kept = [Area(one.box, one.mask) for part in work.keepers for one in part.locate([source])[0]]
+    kept = [Area(one.box, one.mask) for part in work.exclusions for one in part.locate([source])[0]]
     for region in flat:
         where = _mask(after, _areas(region, work, after, kept))
         why = _why_left(after, painted, before, where if coded.exact else _inside(where), coded)

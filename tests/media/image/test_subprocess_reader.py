@@ -42,7 +42,7 @@ def test_the_result_is_the_same(pool: DecoderPool, tmp_path: Path, suffix: str, 
         with Engine(host=HOST, decoders=decoders) as engine:
             report = engine.hide(BytesSource("x", data), target, Plan(metadata=("camera",)))
             found = engine.locate(BytesSource("x", data))
-            plain = engine.hide_plain(data, format="JPEG")
+            plain = engine.hide_image_bytes(data, format="JPEG")
         made.append((
             target.read_bytes(), replace(report, seconds={}, target=None), found.to_json(), plain[0],
             replace(plain[1], seconds={}),

@@ -102,11 +102,11 @@ def test_in_spans_it_is_the_same_as_in_one(tmp_path: Path) -> None:
     plan = Plan.of(ZONE, video=Video(codec="ffv1"))
     with Engine() as engine:
         engine.hide(source, tmp_path / "whole.mkv", plan)
-        spans = engine.cut(source, "MKV", plan, seconds=0.4, given=True)
+        spans = engine.split(source, "MKV", plan, seconds=0.4, given=True)
         assert not isinstance(spans, str), spans
         parts = [(tmp_path / str(span.index), span) for span in spans]
-        done = [(part, engine.hide_span(source, part, plan, span)) for part, span in parts]
-        joined = engine.join(source, done, tmp_path / "joined.mkv", plan)
+        done = [(part, engine.hide_segment(source, part, plan, span)) for part, span in parts]
+        joined = engine.concat(source, done, tmp_path / "joined.mkv", plan)
     assert joined.frames == 2 * HALF
     assert sum("were scaled" in one for one in joined.warnings) == 1
     for (time, one), (other_time, other) in zip(

@@ -237,7 +237,7 @@ def test_a_source_is_fetched_from_where_the_operator_allows(tmp_path: Path) -> N
 )
 def test_why_a_job_failed_is_told_to_whom_it_concerns(error: str, scope: Any, *, told: bool) -> None:
     submission = Submission("key", "a.png", Plan())
-    job = JobRecord("id", State.DEAD, submission, 1.0, error=error, message="see /srv/cache")
+    job = JobRecord("id", State.GAVE_UP, submission, 1.0, error=error, message="see /srv/cache")
     shown = jobs.shown(job, Principal("one", frozenset({scope})))
     assert (shown["error"]["message"] == "see /srv/cache") == told
 

@@ -68,23 +68,23 @@ class ObservedEngine(Engine):
     def hide(
         self, source: str | Path | media.LiveSource | media.BytesSource, target: str | Path | media.StreamSink,
         plan: Plan = DEFAULT_PLAN, *, regions: Annotations | None = None, overwrite: bool = False,
-        progress: Progress | None = None, tell: OnRegions | None = None,
+        progress: Progress | None = None, on_regions: OnRegions | None = None,
     ) -> Report:  # fmt: skip
         """Do as `Engine` does."""
         with self._counted():
             report = super().hide(
-                source, target, plan, regions=regions, overwrite=overwrite, progress=progress, tell=tell
+                source, target, plan, regions=regions, overwrite=overwrite, progress=progress, on_regions=on_regions
             )
         self._done(report)
         return report
 
-    def hide_plain(
+    def hide_image_bytes(
         self, data: bytes, plan: Plan = DEFAULT_PLAN, *, format: media.PlainFormat = "PNG",
         quality: int | None = None,
     ) -> tuple[bytes, Report]:  # fmt: skip
         """Do as `Engine` does."""
         with self._counted():
-            result, report = super().hide_plain(data, plan, format=format, quality=quality)
+            result, report = super().hide_image_bytes(data, plan, format=format, quality=quality)
         if self._hashes:
             self._done(replace(report, input_sha256=_sha256(data), output_sha256=_sha256(result)))
         else:

@@ -108,7 +108,7 @@ def native(  # noqa: PLR0913 - all but three are given by name
         workshop=workshop,
         images=images.Images(studio, plans, workers, service.picture_bytes),
         blurring=panoramax.PanoramaxService(
-            studio, plans, workers, host, shown.here, service.picture_bytes, service.blur_plan
+            studio, plans, workers, host, shown.installed, service.picture_bytes, service.blur_plan
         ),
         offered=shown,
         receiving=uploads.UploadService(office, streams=service.requests),

@@ -52,7 +52,7 @@ class Capabilities:
         """Yield every model."""
         default = default_model().name
         for name, model in catalog(self.host).items():
-            here = self.here(model)
+            here = self.installed(model)
             yield {
                 "name": name, "labels": sorted({label for label in model.labels if label}), "family": model.family,
                 "threshold": model.threshold, "licence": model.licence, "good_for": model.good_for,
@@ -65,7 +65,7 @@ class Capabilities:
         for one in findings(self.host):
             yield {"label": one.label, "chosen": list(one.chosen), "others": list(one.others)}
 
-    def here(self, model: Model) -> bool:
+    def installed(self, model: Model) -> bool:
         """Tell whether a model's file is on this machine. One that was found to be right is not read again."""
         with self._lock:
             if model.fingerprint not in self._right:
