@@ -92,8 +92,8 @@ class Engine:
 
         With `regions`, what they name is hidden instead of looking for it. `progress` is called with each frame that is
         done, `on_regions` with what is about to be hidden in each. The target appears whole or not at all; a
-        `StreamSink` gets each frame as soon as it is hidden. A source that is an address, `-` for the standard input, or a
-        `LiveSource` is read as it comes; a `BytesSource` is in memory. Raises any `VelumError`.
+        `StreamSink` gets each frame as soon as it is hidden. A source that is an address, `-` for the standard input,
+        or a `LiveSource` is read as it comes; a `BytesSource` is in memory. Raises any `VelumError`.
         """
         if plan.verify:
             return self._verified(
