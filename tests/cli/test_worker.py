@@ -1,6 +1,7 @@
 """`velum worker` does what the service took, shows what it did, and ends when it is told to."""
 
 import gzip
+import json
 import os
 import signal
 import socket
@@ -79,6 +80,28 @@ def test_a_worker_does_jobs_until_it_is_told_to_end(tmp_path: Path) -> None:
     with working(tmp_path, "--concurrency", "2"):
         now = ended(desk, job)
     assert (now.state, now.result_name) == (State.DONE, "photo.hidden.png")
+    database.close()
+
+
+def damaged() -> bytes:
+    """Return a JPEG with bytes amid its samples that belong to no code: it is decoded, and libjpeg complains."""
+    whole = picture(320, 240, "JPEG", quality=90)
+    middle = len(whole) // 2
+    return whole[:middle] + b"\x01\x55" * 20 + whole[middle + 40 :]
+
+
+def test_what_decoders_complain_of_is_a_line_of_the_log(tmp_path: Path) -> None:
+    (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n')
+    store = FolderStore(tmp_path / "data" / "store")
+    database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
+    desk = Desk(database, store)
+    job = desk.submit(Submission(store.put([damaged()]).key, "photo.jpg", Plan.of("zone: fixed -> blacken")))
+    with working(tmp_path) as process:
+        assert ended(desk, job).state == State.DONE
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        lines = [json.loads(line) for line in process.stderr.read().splitlines()]
+    assert any("JPEG data" in line["text"] for line in lines if line["event"] == "library"), lines
     database.close()
 
 

@@ -29,6 +29,7 @@ def worker(
     from velum.service import metrics as counting
     from velum.service.audit import audit_of
     from velum.service.middleware.limits import log_to_stderr
+    from velum.service.stderr_log import lines_of_libraries
 
     settings = load_settings(config, data)
     if concurrency is not None:
@@ -39,6 +40,7 @@ def worker(
     log_to_stderr()
     address = metrics or settings.observability.worker_metrics
     with ExitStack() as stack:
+        stack.enter_context(lines_of_libraries())
         peers = stack.enter_context(closing(HttpClient(settings.remote)))
         stack.enter_context(tracing.sending(traces=settings.observability.traces))
         seen = counting.Metrics(
