@@ -4,6 +4,9 @@ from dataclasses import dataclass, fields
 
 from velum.errors import BadPlan, LimitExceeded
 
+WAITED_SECONDS = 120
+"""`work_seconds` of services while somebody waits, where the operator says nothing; jobs may take longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -30,7 +33,10 @@ class Limits:
     localizers: int = 16
     """Localizers of one plan; the same with other options is another one, which is loaded and asked by itself."""
     work_seconds: int = 24 * 3600
-    """How long one image may be worked on: processor time, and the time that localizers take."""
+    """How long one image may be worked on: processor time, and the time that localizers take.
+
+    A process that decodes for a service may use as much for each frame of a video, and to follow an object in one.
+    """
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -94,7 +94,7 @@ def test_what_decoders_complain_of_is_a_line_of_the_log(tmp_path: Path) -> None:
     (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n')
     store = FolderStore(tmp_path / "data" / "store")
     database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
-    desk = Desk(database, store)
+    desk = JobQueue(database, store)
     job = desk.submit(Submission(store.put([damaged()]).key, "photo.jpg", Plan.of("zone: fixed -> blacken")))
     with working(tmp_path) as process:
         assert ended(desk, job).state == State.DONE

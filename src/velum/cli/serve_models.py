@@ -66,9 +66,11 @@ def serve_models(
     from velum.bmw.inference_server.profiles import profile as find_profile
     from velum.cli.progress import fetch_progress
     from velum.engine.prepare import PartCache
+    from velum.limits import WAITED_SECONDS, Limits
     from velum.settings import Settings
 
     settings, chosen = Settings.load(), find_profile(profile)
+    limits = Limits(**{"work_seconds": WAITED_SECONDS, **settings.limit})
     with fetch_progress() as progress:
         local = settings.host(progress)
         with (
@@ -76,7 +78,7 @@ def serve_models(
             _served(_split(names), folder, chosen, parts, local, hashes) as models,
         ):
             app = create_app(
-                chosen, models, limits=settings.limits(), texts=Ocr.of(parts, local),
+                chosen, models, limits=limits, texts=Ocr.of(parts, local),
                 capacity=Capacity(parallel, upload=upload_mb << 20), wait_for_load=wait_for_load,
             )  # fmt: skip
             with _listening(host, chosen.port if port is None else port) as bound:

@@ -68,7 +68,7 @@ class Engine:
         limits: Limits | None = None,
         decoders: media.DecoderPool | None = None,
     ) -> None:
-        """Prepare. With `decoders`, images that can be much work are read and written in processes of theirs."""
+        """Prepare. With `decoders`, videos and images that can be much work are read and written in their processes."""
         self._host = host or RuntimeConfig()
         self._parts = PartCache(self._host)
         self.limits = self._limits = limits or Limits()
@@ -196,7 +196,7 @@ class Engine:
             return "verify looks at the finished file"
         if plan.video.two_pass or plan.video.smart:
             return "two_pass and smart look at the whole file"
-        with self._reading(source, plan) as (reader, _):
+        with self._reading(source, plan, here=True) as (reader, _):
             fps = reader.info.fps
             if fps is None or reader.sha256 is None:
                 return "it is no video"
@@ -256,7 +256,7 @@ class Engine:
         when parts are missing, differ in how they were encoded, or are of another source or plan.
         """
         files, reports = [file for file, _ in parts], [report for _, report in parts]
-        with self._reading(source, plan) as (reader, tally):
+        with self._reading(source, plan, here=True) as (reader, tally):
             made = summed(reports)
             if made.input_sha256 != reader.sha256:
                 raise BadInput(f"cannot join parts of {source}: it has changed since they were made; make them again")
@@ -288,7 +288,11 @@ class Engine:
         It is recognised by what it looks like, up to `seconds` (at most 10) before and after. Raises `BadInput` for
         what is no video, and for a frame or a region that it does not have.
         """
-        return trailed(Path(source), self._limits, frame, region, seconds)
+        if self._decoders is None:
+            return trailed(Path(source), self._limits, frame, region, seconds)
+        return self._decoders.call(
+            str(source), self._limits, trailed, Path(source), self._limits, frame, region, seconds
+        )
 
     def hide_pixels(
         self, pixels: Samples, plan: Plan = DEFAULT_PLAN, *, regions: Annotations | None = None
@@ -407,26 +411,28 @@ class Engine:
 
     @contextmanager
     def _reading(
-        self, source: Path | media.LiveSource | media.BytesSource, plan: Plan
+        self, source: Path | media.LiveSource | media.BytesSource, plan: Plan, *, here: bool = False
     ) -> Iterator[tuple[media.Reader, RunStats]]:
+        """Open a source; `here` in this process in any case."""
         start = time.perf_counter()
-        with self._opened(source, plan) as reader:
+        with self._opened(source, plan, here=here) as reader:
             timed = self._limits if isinstance(reader.info, media.ImageInfo) else None
             tally = RunStats(by_track=reader.info.fps is not None, limits=timed)
             tally.add("decode", time.perf_counter() - start)
             yield reader, tally
 
-    def _opened(self, source: Path | media.LiveSource | media.BytesSource, plan: Plan) -> media.Reader:
-        if self._decoders is not None and not isinstance(source, media.LiveSource) and self._decoders.takes(source):
-            return self._decoders.read(source, self._limits)
-        return media.read(source, self._limits, cover_damage=plan.video.on_damage == "cover")
+    def _opened(self, source: Path | media.LiveSource | media.BytesSource, plan: Plan, *, here: bool) -> media.Reader:
+        decoders, cover = None if here else self._decoders, plan.video.on_damage == "cover"
+        if decoders is not None and not isinstance(source, media.LiveSource) and decoders.takes(source):
+            return decoders.read(source, self._limits, cover_damage=cover)
+        return media.read(source, self._limits, cover_damage=cover)
 
     def _writer(
         self, target: Path | media.StreamSink, reader: media.Reader, plan: Plan,
         *, overwrite: bool, touched: Container[int] | None,
     ) -> media.Writer:  # fmt: skip
         if isinstance(reader, media.IsolatedReader) and isinstance(target, Path):
-            return reader.writer(target, plan, overwrite=overwrite)
+            return reader.writer(target, plan, overwrite=overwrite, touched=touched)
         return media.write(target, like=reader.info, plan=plan, overwrite=overwrite, touched=touched)
 
 

@@ -19,7 +19,7 @@ from velum.bmw.client import InferenceApi
 from velum.bmw.urls import Urls
 from velum.engine.engine import Engine
 from velum.errors import OutputFailed, VelumError
-from velum.limits import Limits
+from velum.limits import WAITED_SECONDS, Limits
 from velum.media import DecoderPool
 from velum.net.client import HttpClient
 from velum.plugins import RuntimeConfig
@@ -40,9 +40,6 @@ from velum.settings import Settings
 from velum.storage.scratch import ScratchDirs
 
 LOG = logging.getLogger("velum.service")
-
-WORK_SECONDS = 120
-"""How long one picture may be worked on while somebody waits, where the operator says nothing; jobs may take longer."""
 
 MOST_FILES, MOST_FIELDS, LONGEST_FIELD = 8, 32, 1 << 20
 """Parts of one form, and bytes of one that is no file."""
@@ -175,7 +172,7 @@ def _house(settings: Settings, host: RuntimeConfig) -> AppState:
     host = replace(
         host, peers=peers, localizers={**host.localizers, request_localizer.NAME: request_localizer.localizer(gate)}
     )
-    limits = Limits(**{"work_seconds": WORK_SECONDS, **settings.limit})
+    limits = Limits(**{"work_seconds": WAITED_SECONDS, **settings.limit})
     decoders = DecoderPool(parallel)
     engine = ObservedEngine(seen, hashes=audit is not None, host=host, limits=limits, decoders=decoders)
     urls = Urls(bmw.folder, strict=bmw.strict)
@@ -202,6 +199,7 @@ def _house(settings: Settings, host: RuntimeConfig) -> AppState:
             settings,
             host,
             engine,
+            decoders=decoders,
             gate=gate,
             workers=workers,
             peers=peers,

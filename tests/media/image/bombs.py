@@ -1,7 +1,10 @@
-"""Small files that ask for much work."""
+"""Small files that ask for much work, and functions that end the process in which they run, or keep it busy."""
 
 import io
+import os
 import struct
+import time
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
@@ -36,3 +39,25 @@ def gif(width: int, height: int, frames: int) -> bytes:
         )
 
     return head + b"".join(map(picture, range(frames))) + b";"
+
+
+def end_this_process(end: int) -> None:
+    os.kill(os.getpid(), end)
+
+
+def steps_until_the_end(end: int) -> Iterator[int]:
+    yield 1
+    end_this_process(end)
+    yield 2
+
+
+def busy_steps(number: int) -> Iterator[int]:
+    for _ in range(number):
+        be_busy(0.5)
+        yield 1
+
+
+def be_busy(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass

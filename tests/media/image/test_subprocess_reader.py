@@ -1,16 +1,20 @@
-"""Images in a process of their own: the same as in this one, and its end is nobody else's."""
+"""Images and videos in a process of their own: the same as in this one, and its end is nobody else's."""
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
-from tests.media.image.bombs import encoded, gif, scanned
+from tests.bmw.test_videos import clip
+from tests.media.image.bombs import be_busy, busy_steps, encoded, end_this_process, gif, scanned, steps_until_the_end
 
 from velum import Engine, Limits, Plan
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, Unavailable
+from velum.frame import Frame
 from velum.media import BytesSource, DecoderPool
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
@@ -50,11 +54,9 @@ def test_the_result_is_the_same(pool: DecoderPool, tmp_path: Path, suffix: str, 
     assert made[0] == made[1]
 
 
-def test_a_file_on_a_disk_is_read_there_too_and_a_video_is_not(pool: DecoderPool, tmp_path: Path) -> None:
+def test_a_file_on_a_disk_is_read_there_too(pool: DecoderPool, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encoded("PNG"))
-    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(64))
     assert pool.takes(tmp_path / "a.png")
-    assert not pool.takes(tmp_path / "a.mp4")
     assert not pool.takes(tmp_path / "none")
     with Engine(host=HOST, decoders=pool) as engine:
         assert len(engine.hide(tmp_path / "a.png", tmp_path / "b.png").hidden) == 1
@@ -111,6 +113,119 @@ def test_its_death_is_told(tmp_path: Path, end: signal.Signals, error: type[Exce
     own.close()
     with pytest.raises(Unavailable, match="ending"):
         own.read(BytesSource("x", encoded("TIFF")), Limits())
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "audio", "video"),
+    [
+        ("mp4", "libx264", None, {}),
+        ("matroska", "libx264", "libopus", {"two_pass": True}),
+        ("matroska", "libx264", None, {"smart": True, "track": False}),
+        ("webm", "libvpx", "libopus", {"every": 2}),
+        ("avi", "mpeg4", "pcm_s16le", {"on_damage": "cover"}),
+    ],
+)  # fmt: skip
+def test_a_video_is_the_same(
+    pool: DecoderPool, tmp_path: Path, kind: str, codec: str, audio: str | None, video: dict[str, Any]
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(clip(kind, codec, audio, frames=20))
+    made: list[Any] = []
+    for decoders in (None, pool):
+        suffix = {"matroska": "mkv"}.get(kind, kind)
+        target = tmp_path / f"{decoders is None}.{suffix}"
+        with Engine(host=HOST, decoders=decoders) as engine:
+            plan = Plan.from_json({"rules": ["face: centerface -> blur"], "video": video})
+            report = engine.hide(source, target, plan)
+            found = engine.locate(source)
+            followed = engine.follow(source, 3, Region(Box(10, 8, 34, 30), "face", 0.9))
+        shown = [
+            (frame.pts, frame.to_ndarray().tobytes()) for frame in av.open(str(target), "r").decode(video=0)
+        ]  # fmt: skip
+        facts = replace(report, seconds={}, target=None, output_sha256=None)
+        made.append((shown, facts, found.to_json(), followed.to_json()))
+    assert len(made[0][0]) == 20
+    assert made[0] == made[1]
+
+
+def test_a_video_goes_back_only_where_it_was_changed_or_whole(pool: DecoderPool, tmp_path: Path) -> None:
+    source = tmp_path / "a.mp4"
+    source.write_bytes(clip(frames=3))
+    with (
+        pool.read(source, Limits()) as reader,
+        reader.writer(tmp_path / "b.mp4", Plan(), overwrite=False) as writer,
+    ):
+        for frame in reader.frames():
+            frame.planes[0].pixels[...] = 16
+            box = Box(0, 0, 16, 16)
+            writer.write(replace(frame, touched=((box, None),) if frame.index else None))
+    luma = [frame.to_ndarray()[:48] for frame in av.open(str(tmp_path / "b.mp4"), "r").decode(video=0)]
+    assert [int(plane[4, 4]) // 10 for plane in luma] == [1, 1, 1]
+    assert [int(plane[40, 60]) > 150 for plane in luma] == [False, True, True]
+
+
+def killing(pool: DecoderPool, end: signal.Signals) -> Callable[[Frame], list[Region]]:
+    """Return what a localizer finds; when it has seen some frames, it ends the process that decodes them, once."""
+    left = iter(range(3, -1, -1))
+
+    def found(_: Frame) -> list[Region]:
+        if next(left, None) == 0:
+            (process,) = pool._busy
+            process._process.send_signal(end)
+        return [Region(Box(10, 8, 34, 30), "face", 0.9)]
+
+    return found
+
+
+ENDS = [(signal.SIGSEGV, BadInput), (signal.SIGKILL, Unavailable), (signal.SIGXCPU, LimitExceeded)]
+
+
+@pytest.mark.parametrize(("end", "error"), ENDS)
+def test_its_death_amid_a_video_is_told(tmp_path: Path, end: signal.Signals, error: type[Exception]) -> None:
+    (tmp_path / "a.mp4").write_bytes(clip(frames=40))
+    own = DecoderPool()
+    found = killing(own, end)
+    host = RuntimeConfig(localizers={"centerface": lambda: FakeLocalizer(found)})
+    with Engine(host=host, decoders=own) as engine:
+        with pytest.raises(error):
+            engine.hide(tmp_path / "a.mp4", tmp_path / "b.mp4")
+        assert engine.hide(tmp_path / "a.mp4", tmp_path / "c.mp4").frames == 40
+    own.close()
+    assert not (tmp_path / "b.mp4").exists()
+
+
+def test_a_process_that_died_while_it_waited_is_not_asked(tmp_path: Path) -> None:
+    own = DecoderPool()
+    with Engine(host=HOST, decoders=own) as engine:
+        engine.locate(BytesSource("x", encoded("TIFF")))
+        own._idle[0].kill()
+        assert engine.locate(BytesSource("x", encoded("TIFF"))).frames
+    own.close()
+
+
+@pytest.mark.parametrize("how", ["call", "steps"])
+@pytest.mark.parametrize(("end", "error"), [*ENDS, (signal.SIGSTOP, BadInput)])
+def test_functions_end_with_their_process(
+    monkeypatch: pytest.MonkeyPatch, how: str, end: signal.Signals, error: type[Exception]
+) -> None:
+    monkeypatch.setattr("WAIT_FACTOR", 1)
+    own, limits = DecoderPool(), Limits(work_seconds=1 if end == signal.SIGSTOP else 60)
+    own.call("x", Limits(), os.getpid)  # the process has started
+    with pytest.raises(error, match=None if error is Unavailable else "x"):
+        if how == "call":
+            own.call("x", limits, end_this_process, end)
+        else:
+            list(own.steps("x", limits, steps_until_the_end, end))
+    assert own.call("x", Limits(), os.getpid) != os.getpid()
+    own.close()
+
+
+def test_each_step_may_take_its_time_and_a_call_all_of_it() -> None:
+    own = DecoderPool()
+    assert sum(own.steps("x", Limits(work_seconds=1), busy_steps, 4)) == 4
+    with pytest.raises(LimitExceeded, match="the work on x"):
+        own.call("x", Limits(work_seconds=1), be_busy, 4.0)
+    own.close()
 
 
 def test_work_that_is_stopped_publishes_nothing(pool: DecoderPool, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from velum.bmw.inference_server.ocr import Ocr
 from velum.bmw.inference_server.profiles import ApiVariant, Call, FailureKind, FailureResponse
 from velum.errors import LimitExceeded, VelumError
 from velum.limits import Limits
+from velum.media import DecoderPool
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,12 @@ def create_app(
     has stopped.
     """
     limits, capacity = limits or Limits(), capacity or Capacity()
-    desk = BoundedExecutor(capacity)
+    desk, decoders = BoundedExecutor(capacity), DecoderPool(capacity.parallel)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        decoders.close()
         desk.close()
 
     app = FastAPI(
@@ -72,7 +74,7 @@ def create_app(
     )
     app.add_middleware(BodyLimit, upload=capacity.upload, answer=too_large)
     _handle(app, profile, too_large)
-    _route(app, profile, Calls(profile, list(models), desk, limits, texts, wait=wait_for_load))
+    _route(app, profile, Calls(profile, list(models), desk, limits, texts, decoders, wait=wait_for_load))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:

@@ -19,6 +19,7 @@ from velum.bmw.inference_server.ocr import Ocr
 from velum.bmw.inference_server.profiles import ApiVariant, FailureKind
 from velum.errors import BadInput, PluginFault, Unavailable
 from velum.limits import Limits
+from velum.media import DecoderPool
 from velum.region import Region
 
 T = TypeVar("T")
@@ -72,16 +73,11 @@ class Calls:
     """What the endpoints do."""
 
     def __init__(
-        self,
-        profile: ApiVariant,
-        models: list[LoadedModel],
-        desk: BoundedExecutor,
-        limits: Limits,
-        texts: Ocr | None,
-        *,
-        wait: bool,
-    ) -> None:
+        self, profile: ApiVariant, models: list[LoadedModel], desk: BoundedExecutor, limits: Limits, texts: Ocr | None,
+        decoders: DecoderPool, *, wait: bool,
+    ) -> None:  # fmt: skip
         self._profile, self._desk, self._limits, self._texts = profile, desk, limits, texts
+        self._decoders = decoders
         self._models: Mapping[str, LoadedModel] = {served.name: served for served in models}
         self._by_hash = {served.hash: served for served in models}
         self._waiting_for_load = wait
@@ -181,7 +177,7 @@ class Calls:
         texts = self._texts
 
         def job() -> list[Any]:
-            seen = image_input.read(upload.file.read(), self._limits)
+            seen = image_input.read(upload.file.read(), self._limits, self._decoders)
             areas = None if everywhere else served.localizer.locate([seen.frame])[0]
             frame = seen.frame
             boxes = [
@@ -217,7 +213,7 @@ class Calls:
 
     def _look(self, served: LoadedModel, data: bytes) -> DetectedImage:
         try:
-            seen = image_input.read(data, self._limits)
+            seen = image_input.read(data, self._limits, self._decoders)
         except BadInput as error:
             raise Failed(FailureKind.NO_PICTURE, served.name) from error
         try:

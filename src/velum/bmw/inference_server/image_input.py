@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from velum.frame import Frame, Orientation, Rgb
 from velum.limits import Limits
+from velum.media import BytesSource, DecoderPool
 from velum.media.image.reader import ImageReader
 from velum.plugins import Localizer
 from velum.region import Mask, Region
@@ -63,10 +64,13 @@ class UploadedImage:
         return plane
 
 
-def read(data: bytes, limits: Limits) -> UploadedImage:
+def read(data: bytes, limits: Limits, decoders: DecoderPool) -> UploadedImage:
     """Return the picture that an upload holds, the first where there are several.
 
-    Raises `BadInput` when it is none or damaged, `LimitExceeded` when it is too large.
+    It is decoded in a process of `decoders` unless it is light. Raises `BadInput` when it is none or damaged,
+    `LimitExceeded` when it is too large or too much work, `Unavailable` when that process is ended from outside.
     """
-    with ImageReader(Path("the upload"), data, limits) as reader, closing(reader.frames()) as frames:
+    upload = BytesSource("the upload", data)
+    opened = decoders.read(upload, limits) if decoders.takes(upload) else ImageReader(Path(upload.name), data, limits)
+    with opened as reader, closing(reader.frames()) as frames:
         return UploadedImage(next(frames))

@@ -1,8 +1,15 @@
 """Values with large arrays through a pipe between two processes of ours: arrays go beside the pickle, uncopied."""
 
+import os
 import pickle
+from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from velum.frame import Frame, Samples, Touched
 
 if TYPE_CHECKING:
     Pipe = Connection[Any, Any]
@@ -16,8 +23,10 @@ def send(pipe: Pipe, value: Any) -> None:
     head = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     raw = [one.raw() for one in buffers]
     pipe.send((head, [len(one) for one in raw]))
-    for one in raw:
-        pipe.send_bytes(one)
+    for view in raw:
+        sent = 0
+        while sent < len(view):
+            sent += os.write(pipe.fileno(), view[sent:])
 
 
 def receive(pipe: Pipe) -> Any:
@@ -25,10 +34,37 @@ def receive(pipe: Pipe) -> Any:
     head, sizes = pipe.recv()
     buffers = []
     for size in sizes:
-        buffer = bytearray(size)
-        if size:
-            pipe.recv_bytes_into(buffer)
-        else:
-            pipe.recv_bytes()
+        buffer = np.empty(size, np.uint8)  # not zeroed, unlike a bytearray
+        view, got = buffer.data, 0
+        while got < size:
+            count = os.readv(pipe.fileno(), [view[got:]])
+            if not count:
+                raise EOFError
+            got += count
         buffers.append(buffer)
     return pickle.loads(head, buffers=buffers)  # noqa: S301 - from a process of ours
+
+
+def plain_frame(frame: Frame) -> Frame:
+    """Return a frame as it can be sent: nothing but what every frame has, its samples without gaps between lines."""
+    planes = tuple(replace(plane, pixels=_compact(plane.pixels)) for plane in frame.planes)
+    return Frame(planes, frame.width, frame.height, frame.index, frame.time, frame.orientation, frame.encoded)
+
+
+def changes_of(frame: Frame) -> Sequence[Sequence[Samples]]:
+    """Return the samples, plane by plane, of each box in which a frame was touched."""
+    return [
+        [_compact(plane.cut(plane.cover(box))) for plane in frame.planes]
+        for box, _ in frame.touched or ()
+    ]  # fmt: skip
+
+
+def apply_changes(frame: Frame, touched: Touched, changes: Sequence[Sequence[Samples]]) -> None:
+    """Put such samples into the same frame elsewhere."""
+    for (box, _), parts in zip(touched, changes, strict=True):
+        for plane, samples in zip(frame.planes, parts, strict=True):
+            plane.cut(plane.cover(box))[...] = samples
+
+
+def _compact(samples: Samples) -> Samples:
+    return np.ascontiguousarray(samples)  # type: ignore[return-value]

@@ -52,12 +52,15 @@ def read_plain(data: bytes, limits: Limits) -> Rgb8Image:
 
 def plain_of(reader: ImageReader | IsolatedReader) -> Rgb8Image:
     """Return the picture of an opened image, as `read_plain` does. Raises as that does for its pixels."""
+    info = reader.info
+    if not isinstance(info, ImageInfo):
+        raise BadInput(f"cannot read {_NAME}: it is a video")
     with closing(reader.frames()) as frames:
-        frame, look = next(frames), reader.info.look
+        frame, look = next(frames), info.look
         if frame.planes[0].role != Role.RGB or frame.planes[0].bits != 8 or look.orientation != 1:
             upright = Plane(frame.rgb(frame.width, frame.height), Role.RGB)
             frame = Frame.of(upright, encoded=frame.encoded)
-        return Rgb8Image(replace(frame, time=None), reader.info.format, look.jpeg)
+        return Rgb8Image(replace(frame, time=None), info.format, look.jpeg)
 
 
 def write_plain(pixels: Rgb, format: PlainFormat, quality: int | None, like: Jpeg | None) -> tuple[bytes, str]:

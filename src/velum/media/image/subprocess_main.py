@@ -1,92 +1,161 @@
-"""The process that reads and writes one image after another, as it is told through a pipe.
+"""The process that reads and writes one file after another, as it is told through two pipes.
 
-It is started as `python -m velum.media.image.subprocess_main DESCRIPTOR`. It ends with its parent, however that ends; a
-picture that needs more processor time than its limits allow ends it.
+It ends with its parent, however that ends; work that needs more processor time than its limits allow ends it: all of
+the work on an image, or that on one frame of a video.
 """
 
 import math
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from velum.errors import VelumError
-from velum.frame import Frame
+from velum.frame import Frame, Samples, Touched
 from velum.limits import Limits
-from velum.media.image import reader, writer
+from velum.media.doors import read, write
 from velum.media.image.info import ImageFormat, ImageInfo
-from velum.media.image.pipe_messages import Pipe, receive, send
+from velum.media.image.pipe_messages import Pipe, apply_changes, plain_frame, receive, send
 from velum.media.sources import BytesSource
 from velum.plan import Plan
 
+if TYPE_CHECKING:
+    from velum.media.video.info import VideoInfo
+
 
 class _Session:
-    """One image: opened, read, and written while it is read."""
+    """One file: opened, read, and written while it is read; or a function that does something with one."""
 
     def __init__(self) -> None:
         self._reading, self._writing = ExitStack(), ExitStack()
+        self._lent: dict[int, Frame] = {}
+        self._written = self._anew = False
+        self._steps: Iterator[Any] = iter(())
 
-    def open(self, source: BytesSource | Path, limits: Limits) -> tuple[ImageInfo, str | None]:
-        """Open an image, and return what the other side needs to know of it."""
+    def begin(self, limits: Limits) -> None:
+        """Let go of what was before, and count the processor time from now on."""
         self.close()
+        self._limits, self._anew = limits, False
         _allow_seconds(limits.work_seconds)
-        made = reader.held(source, limits) if isinstance(source, BytesSource) else reader.read(source, limits)
-        self._reader = self._reading.enter_context(made)
-        return _told(made.info), made.sha256
+
+    def open(
+        self, source: BytesSource | Path, limits: Limits, *, cover_damage: bool
+    ) -> "tuple[ImageInfo | VideoInfo, str | None]":
+        """Open a file, and return what the other side needs to know of it."""
+        self._reader = self._reading.enter_context(read(source, limits, cover_damage=cover_damage))
+        info = self._reader.info
+        if isinstance(info, ImageInfo):
+            return _told(info), self._reader.sha256
+        self._anew = True
+        return _told_of_video(info), None
+
+    def hash(self) -> str | None:
+        """Return the hash of the file that is open."""
+        self._go_on()
+        return self._reader.sha256
 
     def restart(self) -> None:
         """Begin anew with the first frame."""
-        self._frames: Iterator[Frame] = self._reader.frames()
+        self._steps = self._reader.frames()
 
-    def next(self) -> Frame | None:
-        """Return the next frame, None after the last."""
-        return next(self._frames, None)
+    def call(self, function: Callable[..., Any], values: tuple[Any, ...], more: Mapping[str, Any]) -> Any:
+        """Return what a function returns."""
+        return function(*values, **more)
 
-    def begin(self, target: Path, plan: Mapping[str, Any], *, overwrite: bool) -> tuple[str, tuple[str, ...]]:
+    def begin_steps(
+        self, function: Callable[..., Iterator[Any]], values: tuple[Any, ...], more: Mapping[str, Any]
+    ) -> None:
+        """Begin with what a function yields."""
+        self._steps, self._anew = function(*values, **more), True
+
+    def next(self) -> Any:
+        """Return the next frame, or what comes next, None after the last."""
+        self._go_on()
+        step = next(self._steps, None)
+        if not isinstance(step, Frame):
+            return step
+        if self._written:
+            self._lent[step.index] = step
+        return plain_frame(step)
+
+    def begin_file(
+        self, target: Path, plan: Mapping[str, Any], *, overwrite: bool, touched: Container[int] | None
+    ) -> tuple[str, tuple[str, ...]]:
         """Begin a file like the source."""
-        self._writer = writer.write(target, self._reader.info, Plan.from_json(plan), overwrite=overwrite)
+        made, info = Plan.from_json(plan), self._reader.info
+        self._writer = write(target, info, made, overwrite=overwrite, touched=touched)
         self._writing.enter_context(self._writer)
+        self._written = True
         return self._writer.encoding, self._writer.warnings
 
     def put(self, frame: Frame) -> None:
         """Write the next frame."""
-        self._writer.write(frame)
+        self._go_on()
+        lent = self._lent.pop(frame.index, None)
+        own = frame if lent is None else replace(lent, planes=frame.planes, encoded=frame.encoded)
+        self._writer.write(own)
+
+    def put_changes(self, index: int, touched: Touched, changes: Sequence[Sequence[Samples]]) -> None:
+        """Write a frame that was given out, as it was changed."""
+        self._go_on()
+        frame = self._lent.pop(index)
+        apply_changes(frame, touched, changes)
+        self._writer.write(replace(frame, encoded=None, touched=touched))
 
     def publish(self) -> tuple[str, tuple[str, ...], str | None]:
         """Publish the file, and say what there is to say of it."""
+        self._go_on()
         self._writing.close()
         return self._writer.encoding, self._writer.warnings, self._writer.sha256
 
     def close(self) -> None:
-        """Drop what is not published, and let go of the image."""
+        """Drop what is not published, and let go of the source."""
         error = VelumError("the file is not wanted any more")
         with suppress(VelumError):
             self._writing.__exit__(VelumError, error, None)
+        if isinstance(self._steps, Generator):
+            self._steps.close()
         self._reading.close()
         self._reading, self._writing = ExitStack(), ExitStack()
+        self._steps, self._written = iter(()), False
+        self._lent.clear()
+
+    def _go_on(self) -> None:
+        """Count the processor time from now on, where that of each step counts."""
+        if self._anew:
+            _allow_seconds(self._limits.work_seconds)
 
 
-def main(descriptor: int) -> None:
-    """Do what comes through the pipe until nobody is at its other end."""
+def main(reading: int, writing: int) -> None:
+    """Do what comes through the pipes, each by its descriptor, until nobody is at their other ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(OSError):  # where memory runs out, the kernel is to choose this process, not its parent
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
-    pipe: Pipe = Connection(descriptor)
     session = _Session()
     orders: Mapping[str, Callable[..., Any]] = {
-        "open": session.open, "restart": session.restart, "next": session.next, "begin": session.begin,
-        "put": session.put, "publish": session.publish, "close": session.close,
+        "begin": session.begin, "open": session.open, "hash": session.hash, "restart": session.restart,
+        "call": session.call, "begin_steps": session.begin_steps, "next": session.next,
+        "begin_file": session.begin_file, "put": session.put, "put_changes": session.put_changes,
+        "publish": session.publish, "close": session.close,
     }  # fmt: skip
+    threading.Thread(target=_serve, args=(Connection(writing), orders), daemon=True).start()
+    _serve(Connection(reading), orders)
+    os._exit(0)  # threads of libraries are of no interest
+
+
+def _serve(pipe: Pipe, orders: Mapping[str, Callable[..., Any]]) -> None:
     with suppress(EOFError, OSError):  # the parent is gone
         while True:
             name, values, more = receive(pipe)
             send(pipe, _done(orders[name], values, more))
+            del values, more  # a frame would be held while the next one is waited for
 
 
 def _done(order: Callable[..., Any], values: tuple[Any, ...], more: Mapping[str, Any]) -> tuple[str, Any]:
@@ -107,6 +176,13 @@ def _told(info: ImageInfo) -> ImageInfo:
     return replace(info, look=ImageFormat(bare, look.orientation, animated=look.animated, jpeg=jpeg))
 
 
+def _told_of_video(info: "VideoInfo") -> "VideoInfo":
+    """Return what is known of the video, without the file that is open here."""
+    from velum.media.video.info import Reading  # noqa: PLC0415  # images do without PyAV
+
+    return replace(info, file=cast("Any", None), reading=Reading())
+
+
 def _allow_seconds(seconds: int) -> None:
     """Have the system end this process when it has used so much more processor time."""
     if sys.platform != "win32":
@@ -114,8 +190,3 @@ def _allow_seconds(seconds: int) -> None:
 
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + seconds, hard))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
-    os._exit(0)  # threads of libraries are of no interest

@@ -1,7 +1,7 @@
 """A video as any browser plays it: H.264 in an MP4, small, upright, without sound, frame for frame."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,8 +12,6 @@ from velum.limits import Limits
 from velum.media.doors import read
 from velum.media.video.reader import VideoReader
 
-Progress = Callable[[int, int | None], bool]
-
 LARGEST_SIDE = 1280
 BASE = Fraction(1, 90_000)
 """Time base of the stream: every usual frame rate is told by it exactly, or nearly."""
@@ -22,19 +20,19 @@ _OPTIONS = {"preset": "veryfast", "crf": "27", "g": "15", "bf": "0", "tune": "fa
 """Key frames are near each other, since who reviews steps to and fro."""
 
 
-def preview(source: Path, target: Path, limits: Limits, progress: Progress) -> None:
-    """Write it to `target`. `progress` gets the frames done and their number, and says whether to go on.
+def write_preview(source: Path, target: Path, limits: Limits) -> Iterator[tuple[int, int | None]]:
+    """Write it to `target`, and yield after each frame how many are done, and of how many where that is known.
 
     Frames have the order and, to a ninety-thousandth of a second, the times that they have in `source`. Raises
-    `BadInput` and `LimitExceeded` as reading does, and `BadInput` when it was told not to go on.
+    `BadInput` and `LimitExceeded` as reading does. The file is whole at the end alone.
     """
     with read(source, limits) as reader:
         if not isinstance(reader, VideoReader):
             raise BadInput(f"{source} is no video; a picture needs no preview")
-        _write(reader, target, progress)
+        yield from _write(reader, target)
 
 
-def _write(reader: VideoReader, target: Path, progress: Progress) -> None:
+def _write(reader: VideoReader, target: Path) -> Iterator[tuple[int, int | None]]:
     with av.open(str(target), "w", options={"movflags": "faststart"}) as made:
         info = reader.info
         scale = min(1.0, LARGEST_SIDE / max(info.width, info.height))
@@ -49,6 +47,5 @@ def _write(reader: VideoReader, target: Path, progress: Progress) -> None:
             last = max(last + 1, math.floor((frame.time or 0) / BASE))
             picture.pts, picture.time_base = last, BASE
             made.mux(stream.encode(picture))
-            if not progress(frame.index + 1, info.frames):
-                raise BadInput(f"the preview of {info.source} is not wanted any more")
+            yield frame.index + 1, info.frames
         made.mux(stream.encode(None))

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends
 
 from velum.engine.engine import Engine
 from velum.errors import OutputFailed
+from velum.media import DecoderPool
 from velum.net.client import HttpClient
 from velum.plugins import RuntimeConfig
 from velum.service import panoramax
@@ -86,6 +87,7 @@ def native(  # noqa: PLR0913 - all but three are given by name
     host: RuntimeConfig,
     engine: Engine,
     *,
+    decoders: DecoderPool,
     gate: Admission,
     workers: RequestThreads,
     peers: HttpClient,
@@ -115,7 +117,7 @@ def native(  # noqa: PLR0913 - all but three are given by name
         counter=job_service.JobService(
             office, plans, peers, job_service.Allowed(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks), most
         ),
-        previews=Previews(workshop, settings.limits(), partial(_kept, office)),
+        previews=Previews(workshop, decoders, engine.limits, partial(_kept, office)),
         keys=ApiKeys(keys_file(settings)),
         eyes=settings.review.required_approvals,
         watchers=max(1, service.requests // 2),

@@ -4,14 +4,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from velum.errors import VelumError
 from velum.limits import Limits
-from velum.media.video.proxy import preview
+from velum.media import DecoderPool
+from velum.media.video.proxy import write_preview
 from velum.storage.scratch import ScratchDirs
 
 KEPT = 8
@@ -39,9 +40,13 @@ class _Made:
 
 @dataclass(slots=True, eq=False)
 class Previews:
-    """Makes one at a time, in a folder of `workshop`. `there` tells by the id of a job whether its source is kept."""
+    """Makes one at a time, in a process of `decoders` and a folder of `workshop`.
+
+    `there` tells by the id of a job whether its source is kept.
+    """
 
     workshop: ScratchDirs
+    decoders: DecoderPool
     limits: Limits
     there: Callable[[str], bool]
     _made: dict[str, _Made] = field(default_factory=dict)
@@ -95,16 +100,16 @@ class Previews:
         return self._folder, self._pool
 
     def _make(self, made: _Made, name: str, fetch: Fetch) -> None:
-        def progress(done: int, total: int | None) -> bool:
-            made.share = min(1.0, done / total) if total else None
-            return made.wanted
-
         source: Path | None = None
         part = made.file.with_suffix(".part.mp4")
         try:
             with self.workshop.folder() as folder:
                 source = fetch(folder)
-                preview(source, part, self.limits, progress)
+                with closing(self.decoders.steps(name, self.limits, write_preview, source, part, self.limits)) as steps:
+                    for done, total in steps:
+                        made.share = min(1.0, done / total) if total else None
+                        if not made.wanted:
+                            return
             part.replace(made.file)
             made.state, made.share = "ready", 1.0
         except VelumError as error:
