@@ -13,6 +13,8 @@ A message says what failed, the value, what is allowed and what to do. Errors of
 one file that imports the library.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 
@@ -88,3 +90,13 @@ class NotHidden(VelumError, RuntimeError):
 
     exit_code = 9
     http_status = 422
+
+
+@contextmanager
+def names_for_places(place: object, name: str) -> Iterator[None]:
+    """Have errors that are raised inside call a file by its name: where it lies is nobody's business."""
+    try:
+        yield
+    except VelumError as error:
+        error.args = (str(error).replace(str(place), name), *error.args[1:])
+        raise

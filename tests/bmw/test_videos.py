@@ -1,7 +1,9 @@
 """Videos over the anonymization API: done whole, under a name of their own, or not at all."""
 
 import io
+import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from starlette.testclient import TestClient
 from tests.bmw.fake_inference_api import Reply, Shown, StubInference
+from tests.media.image.bombs import decoder_processes
 from tests.service.factories import FACE, client, configuration, entry, on_the_wire
 from tests.service.factories import settings as made
 
@@ -143,6 +146,34 @@ def test_failures_publish_nothing(alone: TestClient, tmp_path: Path, video: byte
     assert (answer.status_code, answer.content) == (200, body)
     assert not finished(tmp_path)
     assert not left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "body"),
+    [
+        (signal.SIGSEGV, 200, UNEXPECTED),
+        (signal.SIGKILL, 200, UNEXPECTED),
+        (signal.SIGXCPU, 413, b"the work on the video has 121 work_seconds"),
+    ],
+)
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the processes that decode in /proc")
+def test_a_video_that_ends_its_decoder_ends_nothing_else(
+    tmp_path: Path, end: signal.Signals, status: int, body: bytes
+) -> None:
+    before_the_end = iter(range(3, -1, -1))
+
+    def found(_: Frame) -> list[Region]:
+        if next(before_the_end, None) == 0:
+            for process in decoder_processes():
+                os.kill(process, end)
+        return [FACE]
+
+    with client(made(tmp_path), found) as it:
+        answer = send(it, clip(frames=40))
+        assert (answer.status_code, body in answer.content) == (status, True), answer.content
+        assert not finished(tmp_path)
+        assert not left(tmp_path)
+        assert send(it, clip()).content == b'"Done"'
 
 
 def test_an_inference_api_that_fails_publishes_nothing(tmp_path: Path) -> None:

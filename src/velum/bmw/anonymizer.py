@@ -17,7 +17,7 @@ from velum.bmw.plan import ParsedRequest, Refusal, order
 from velum.bmw.request_localizer import NoAnswer
 from velum.bmw.schema import RequestRefused, read_configuration
 from velum.engine.engine import Engine
-from velum.errors import BadPlan, LimitExceeded, OutputFailed, Unavailable, VelumError
+from velum.errors import BadPlan, LimitExceeded, OutputFailed, Unavailable, VelumError, names_for_places
 from velum.limits import Limits
 from velum.media.image.rgb8 import PlainFormat
 from velum.plan import Plan
@@ -133,7 +133,8 @@ class Anonymizer:
         """Hide in a video; sound that cannot be copied into MP4 is left out."""
 
         def hidden(plan: Plan) -> Report:
-            return self.engine.hide(source, target, plan, progress=lambda *_: _stop_if(gone), overwrite=True)
+            with names_for_places(source, "the video"):
+                return self.engine.hide(source, target, plan, progress=lambda *_: _stop_if(gone), overwrite=True)
 
         try:
             return hidden(plan)

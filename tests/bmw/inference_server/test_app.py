@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.bmw.inference_server.factories import DISC, HASH, HEIGHT, REGIONS, WIDTH, client, encoded, host, png
+from tests.media.image.bombs import encoded as heavy
+from tests.media.image.bombs import scanned_black
 
 from velum.bmw.inference_server.executor import Capacity
 from velum.bmw.inference_server.overlay import voc_palette
@@ -380,6 +382,15 @@ def test_too_large(name: str, form: str) -> None:
         body = answer.json()
         assert word in (body["error"] if form == "envelope" else body["detail"])
         assert body.keys() == ({"data", "error", "success"} if form == "envelope" else {"detail"})
+
+
+def test_a_picture_that_is_too_much_work_ends_its_decoder_and_no_more() -> None:
+    with client("yolo", limits=Limits(work_seconds=1)) as server:
+        answer = server.post("/models/fake/predict", files={"input_data": scanned_black(100, 7000)})
+        assert (answer.status_code, answer.json()["success"]) == (413, False)
+        assert "the work on the upload has 2 work_seconds" in answer.json()["error"]
+        for kind in ("TIFF", "PNG"):
+            assert server.post("/models/fake/predict", files={"input_data": heavy(kind)}).json()["success"]
 
 
 def test_as_many_wait_as_may_and_the_rest_is_told_to_come_again() -> None:

@@ -2,9 +2,11 @@
 
 import io
 import os
+import signal
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -20,7 +22,17 @@ def encoded(kind: str, width: int = 64, height: int = 48, **options: object) -> 
 
 def scanned(scans: int, width: int = 64, height: int = 48) -> bytes:
     """A progressive JPEG whose last scan is repeated until it has so many."""
-    data = encoded("JPEG", width, height, progressive=True)
+    return _rescanned(encoded("JPEG", width, height, progressive=True), scans)
+
+
+def scanned_black(scans: int, side: int) -> bytes:
+    """One of a black square: its scans are short, and each goes over all of it."""
+    made = io.BytesIO()
+    Image.new("L", (side, side)).save(made, "JPEG", progressive=True)
+    return _rescanned(made.getvalue(), scans)
+
+
+def _rescanned(data: bytes, scans: int) -> bytes:
     last = data[data.rfind(b"\xff\xda") : -2]
     return data[:-2] + last * (scans - data.count(b"\xff\xda")) + b"\xff\xd9"
 
@@ -61,3 +73,27 @@ def be_busy(seconds: float) -> None:
     end = time.process_time() + seconds
     while time.process_time() < end:
         pass
+
+
+def crash(*_: object) -> None:
+    """End this process as a decoder does that writes where it must not."""
+    end_this_process(signal.SIGSEGV)
+
+
+def crash_when_begun(*_: object) -> Iterator[tuple[int, int]]:
+    """Do so after a step."""
+    yield 1, 8
+    crash()
+
+
+def decoder_processes() -> list[int]:
+    """Return the processes of this one that decode."""
+    children = [int(one) for task in Path("/proc/self/task").iterdir() for one in _read(task / "children").split()]
+    return [one for one in children if b"velum.media.image.subprocess_main" in _read(Path(f"/proc/{one}/cmdline"))]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""

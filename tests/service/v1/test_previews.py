@@ -10,6 +10,7 @@ import av
 import httpx2
 import numpy as np
 import pytest
+from tests.media.image.bombs import crash_when_begun
 from tests.service.factories import on_the_wire, picture, settings
 from tests.service.v1.test_jobs import handed_in
 
@@ -74,6 +75,17 @@ def test_what_is_no_video_fails_and_says_why(tmp_path: Path) -> None:
         assert told["state"] == "failed"
         assert "a.png" in told["error"]
         assert str(tmp_path) not in told["error"]
+
+
+def test_a_source_that_ends_its_decoder_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+        job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
+        with monkeypatch.context() as patch:
+            patch.setattr(previews, "write_preview", crash_when_begun)
+            told = waited(lambda: it.post(f"{job}/preview"))
+        assert told["state"] == "failed"
+        assert told["error"] == "cannot read a.mkv: its decoder crashed (SIGSEGV)"
+        assert waited(lambda: it.post(f"{job}/preview"))["state"] == "ready"
 
 
 def test_it_goes_with_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

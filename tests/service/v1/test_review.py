@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from fastapi import Request
 from tests.engine.test_follow_object import film, place
+from tests.media.image.bombs import crash
 from tests.service.factories import client, on_the_wire, picture, pixels, settings
 from tests.service.v1.test_jobs import Named, ended, handed_in, worked
 
@@ -134,6 +135,18 @@ def test_a_thing_is_followed(tmp_path: Path) -> None:
             assert str(tmp_path) not in bad.text
         photo = it.post(f"{handed_in(it)}/follow", json=ask)
         assert (photo.status_code, photo.json()["code"]) == (422, "BadInput")
+
+
+def test_following_in_what_ends_its_decoder_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = {"frame": 40, "xyxy": list(place(40).xyxy), "label": "face"}
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+        job = handed_in(it, film(tmp_path / "a.mp4").read_bytes(), name="a.mp4")
+        with monkeypatch.context() as patch:
+            patch.setattr("velum.engine.engine.trailed", crash)
+            answer = it.post(f"{job}/follow", json=ask)
+        assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
+        assert answer.json()["detail"] == "cannot read a.mp4: its decoder crashed (SIGSEGV)"
+        assert it.post(f"{job}/follow", json=ask).status_code == 200
 
 
 def test_to_review_takes_the_scope_and_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

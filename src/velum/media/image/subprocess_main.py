@@ -178,9 +178,9 @@ def _told(info: ImageInfo) -> ImageInfo:
 
 def _told_of_video(info: "VideoInfo") -> "VideoInfo":
     """Return what is known of the video, without the file that is open here."""
-    from velum.media.video.info import Reading  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.info import ReadState  # noqa: PLC0415  # images do without PyAV
 
-    return replace(info, file=cast("Any", None), reading=Reading())
+    return replace(info, file=cast("Any", None), reading=ReadState())
 
 
 def _allow_seconds(seconds: int) -> None:

@@ -12,7 +12,7 @@ from velum.annotations import Annotations
 from velum.bmw import builtin_models
 from velum.bmw.anonymizer import ClientGone
 from velum.engine.engine import Engine
-from velum.errors import BadInput, OutputFailed
+from velum.errors import BadInput, OutputFailed, names_for_places
 from velum.media import BytesSource
 from velum.media.formats import SUFFIXES, VIDEO_HEAD_BYTES, format_of, video_format_of
 from velum.plan import Plan
@@ -85,10 +85,8 @@ class ImageService:
         """
         with self._working(threading.Event()), self.workshop.folder() as folder:
             source = fetched(folder)
-            try:
+            with names_for_places(source, name):
                 return self.engine.follow(source, frame, region)
-            except BadInput as error:
-                raise BadInput(str(error).replace(str(source), name)) from error
 
     @contextmanager
     def _working(self, gone: threading.Event) -> Iterator[None]:
