@@ -16,6 +16,7 @@ from velum import Engine, Limits, Plan
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, Unavailable
 from velum.frame import Frame
 from velum.media import BytesSource, DecoderPool
+from velum.media.image import subprocess_reader
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 from velum.testing import FakeLocalizer
@@ -208,7 +209,7 @@ def test_a_process_that_died_while_it_waited_is_not_asked(tmp_path: Path) -> Non
 def test_functions_end_with_their_process(
     monkeypatch: pytest.MonkeyPatch, how: str, end: signal.Signals, error: type[Exception]
 ) -> None:
-    monkeypatch.setattr("WAIT_FACTOR", 1)
+    monkeypatch.setattr(subprocess_reader, "WAIT_FACTOR", 1)
     own, limits = DecoderPool(), Limits(work_seconds=1 if end == signal.SIGSTOP else 60)
     own.call("x", Limits(), os.getpid)  # the process has started
     with pytest.raises(error, match=None if error is Unavailable else "x"):
