@@ -56,11 +56,12 @@ def _example(path: Path) -> str:
     tree = ast.parse(code)
     said = ast.get_docstring(tree) or ""
     body = "\n".join(code.splitlines()[tree.body[0].end_lineno or 0 :]).strip()
-    title = path.stem.replace("_", " ").capitalize()
+    title = path.stem.replace("_", " ").capitalize().replace("Bmw", "BMW").replace("python", "Python")
     return f'## {title}\n\n{said}\n\n```python title="examples/{path.name}"\n{body}\n```\n\n'
 
 
 def _inside(text: str) -> str:
     """Return a text of the repository with its links as they are in the site."""
     text = text.replace("](docs/decisions)", "](decisions/index.md)").replace("](docs/", "](")
+    text = text.replace("](examples)", "](examples.md)")
     return text.replace("](CHANGELOG.md)", "](changes.md)").replace("](CONTRIBUTING.md)", "](contributing.md)")

@@ -311,3 +311,24 @@ WITH_LINKS = [page for page in PAGES if page != ROOT / "docs/index.md"]
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+
+
+def test_the_map_of_the_house_has_every_room_and_no_other() -> None:
+    (text,) = blocks(ROOT / "CONTRIBUTING.md", "text")
+    source, outside = text.partition("tests/")[::2]
+    named = set(re.findall(r"^  ([a-z]+)/? ", source, re.MULTILINE))
+    rooms = {path.parent.name for path in (ROOT / "src/velum").glob("*/__init__.py")}
+    assert rooms <= named
+    assert named - rooms <= {path.stem for path in (ROOT / "src/velum").glob("*.py")}
+    for name in re.findall(r"^([a-z]+)/ ", "tests/" + outside, re.MULTILINE):
+        assert (ROOT / name).is_dir()
+
+
+def test_files_that_contributing_names_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"(?:`|pytest (?:-\S+ \S+ )?)([a-z][a-z_]*/[\w/]*(?:\.\w+)?)", text)
+    assert len(named) > 15
+    for name in named:
+        assert (ROOT / name).exists() or (ROOT / "src/velum" / name).exists() or (ROOT / "src" / name).exists(), name
+    module, test = re.findall(r"pytest (\S+)::(\w+)", text)[0]
+    assert f"def {test}(" in (ROOT / module).read_text()
