@@ -18,6 +18,7 @@ from velum.annotations import Annotations
 from velum.cli.main import app
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
+from velum.spec import PartSpec
 from velum.verify.leak_check import Check
 
 pytestmark = pytest.mark.slow
@@ -202,19 +203,79 @@ def test_what_was_transparent(check: Check, tmp_path: Path, mode: str, name: str
     assert {leak.kind for leak in check(after, PLAN, against=before).leaks} == {"picture"}
 
 
-@pytest.mark.parametrize(("level", "told"), [(60, False), (200, True)])
+@pytest.mark.parametrize(
+    ("name", "depth", "level", "told"),
+    [
+        ("png", 3, 20, False),
+        ("png", 3, 60, True),
+        ("webp", 3, 60, False),
+        ("webp", 3, 200, True),
+        ("webp", 40, 60, True),
+    ],
+)
 def test_black_over_what_was_transparent_may_have_the_rim_of_its_coder(
-    check: Check, tmp_path: Path, level: int, *, told: bool
+    check: Check, tmp_path: Path, name: str, depth: int, level: int, *, told: bool
 ) -> None:
     clear = np.zeros((SIZE[1], SIZE[0], 1), np.uint8)
     Image.fromarray(np.dstack([source(), clear])).save(tmp_path / "in.png")
     made = blackened()
-    made[BOX.y1 - 3 : BOX.y1, BOX.x0 : BOX.x1] = (level, 0, 0)
+    made[BOX.y1 - depth : BOX.y1, BOX.x0 : BOX.x1] = (level, 0, 0)
     clear[BOX.slices] = 255
-    Image.fromarray(np.dstack([made, clear])).save(tmp_path / "out.png")
-    found = {leak.kind for leak in check(tmp_path / "out.png", PLAN, against=tmp_path / "in.png").leaks}
+    after = tmp_path / f"out.{name}"
+    Image.fromarray(np.dstack([made, clear])).save(after, quality=95)
+    found = {leak.kind for leak in check(after, PLAN, against=tmp_path / "in.png").leaks}
     assert ("picture" in found) == told
-    assert "weak" in found  # nothing is spilled where nothing is lost
+
+
+@pytest.mark.parametrize(("colours", "told"), [(256, False), (255, True), (100, True)])
+def test_only_a_full_palette_excuses_a_region_that_is_not_black(
+    check: Check, tmp_path: Path, colours: int, *, told: bool
+) -> None:
+    numbers = np.random.default_rng(3).integers(0, colours, (SIZE[1], SIZE[0]), dtype=np.uint8)
+    numbers.flat[:colours] = np.arange(colours)
+    numbers[BOX.slices] = 0  # the darkest colour that there is
+    table = np.random.default_rng(4).integers(60, 256, (colours, 3), dtype=np.uint8)
+    table[0] = 40
+    image = Image.fromarray(numbers, "P")
+    image.putpalette(table.tobytes())
+    image.save(tmp_path / "out.png")
+    assert {leak.kind for leak in check(tmp_path / "out.png", PLAN).leaks} == ({"weak"} if told else set())
+
+
+def test_another_colour_than_the_nearest_is_told(check: Check, tmp_path: Path) -> None:
+    numbers = np.random.default_rng(3).integers(0, 256, (SIZE[1], SIZE[0]), dtype=np.uint8)
+    numbers.flat[:256] = np.arange(256)
+    numbers[BOX.slices] = 1
+    table = np.random.default_rng(4).integers(60, 256, (256, 3), dtype=np.uint8)
+    table[:2] = [[40], [50]]
+    image = Image.fromarray(numbers, "P")
+    image.putpalette(table.tobytes())
+    image.save(tmp_path / "out.png")
+    assert {leak.kind for leak in check(tmp_path / "out.png", PLAN).leaks} == {"weak"}
+
+
+ELSEWHERE = Box(200, 20, 240, 60)
+
+
+@pytest.mark.parametrize(
+    ("decided", "told"),
+    [
+        ((Region(BOX, "zone", off=True),), False),
+        ((Region(ELSEWHERE, "zone", off=True),), True),
+        ((Region(ELSEWHERE, "zone", technique=Use.parse("pixelate")),), True),
+        ((Region(BOX, "face", off=True),), True),
+    ],
+    ids=["the zone itself is off", "another is off", "another has a technique", "something else is off"],
+)
+def test_only_the_zone_that_people_decided_about_is_theirs(
+    check: Check, tmp_path: Path, decided: tuple[Region, ...], *, told: bool
+) -> None:
+    before = tmp_path / "in.png"
+    Image.fromarray(source()).save(before)
+    after = check.engine.hide(before, tmp_path / "out.png", PLAN, regions=Findings(*SIZE, {0: decided}))
+    assert after is not None
+    leaks = check(tmp_path / "out.png", PLAN, against=before, regions=Findings(*SIZE, {0: decided})).leaks
+    assert (BOX in {leak.box for leak in leaks}) == told
 
 
 @pytest.mark.parametrize("after", ["opaque", "black", "kept"])

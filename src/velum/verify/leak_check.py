@@ -152,20 +152,18 @@ class _Look:
         if source is not None:
             yield from self._changed(frame, source, after, regions, None if before is None else opaque(before))
         hidden = [box for region in regions for box in self._hidden_boxes(region, frame)]
-        if before is not None and (more := uncovered(before, frame, hidden)):
+        if before is not None and (more := uncovered(before, frame, hidden, exact=self.coded.exact)):
             yield Leak("picture", f"{more:.0%} of the picture was transparent, and is shown now", frame.index)
 
     def _regions(self, frame: Frame) -> tuple[Region, ...]:
         """Return what must be hidden in a frame of the source: what was named, and the zones of the plan.
 
-        Where people have decided about regions of the frame, theirs stand in the place of the zones.
+        A zone that is among the regions of the frame is as people have decided: off, or hidden by another technique.
+        That goes for this zone alone: what they said of other regions excuses none.
         """
         given = () if self.regions is None else self.regions.get(frame.index, ())
-        named = self._wanted(given)
-        if any(one.off or one.technique is not None for one in given):
-            return named
         zones = zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
-        return (*named, *(zone for zone in zones if not any(_covers(one, zone) for one in named)))
+        return (*self._wanted(given), *(zone for zone in zones if not any(_covers(one, zone) for one in given)))
 
     def _changed(
         self, frame: Frame, source: Rgb, after: Rgb, regions: tuple[Region, ...], seen: Mask | None

@@ -12,6 +12,7 @@ from velum.engine.masks import Area, outline
 from velum.engine.prepare import PreparedPlan
 from velum.frame import Frame, Plane, Role, Samples
 from velum.locate.labels import covers
+from velum.media.image.palette import SIZE as PALETTE_SIZE
 from velum.media.image.palette import Indexed
 from velum.region import Mask, Region
 
@@ -24,7 +25,7 @@ not judged: what lies beside the region spoils them, as far as `BLEED` pixels in
 BLEED = 4
 
 FAR_FROM_BLACK = 8.0
-"""Levels by which one single colour may miss black: a palette may have nothing nearer."""
+"""Levels by which one single colour may miss black. Only a palette without a free place may have nothing nearer."""
 
 MOST_NOISE = 2.5
 """Levels (root mean square) that coding leaves in a region of one colour, at most."""
@@ -141,11 +142,16 @@ def _why_not_one(plane: Plane, black: Plane, mask: Mask) -> str | None:
     if isinstance(plane, Indexed) and plane.indices is not None and len(np.unique(plane.indices[mask])) > 1:
         return "its samples have several numbers of the palette for one colour"
     target = black.pixels[mask].reshape(len(found), -1)[0]
-    if isinstance(plane, Indexed) and _is_nearest(plane, found[0], target):
-        return None  # a full palette has no place for black
+    if isinstance(plane, Indexed) and _has_no_place(plane) and _is_nearest(plane, found[0], target):
+        return None
     missed = np.abs(found[0].astype(np.int32) - target).max()
     levels = float(missed) / (1 << (plane.bits - 8))
     return f"its colour misses black by {levels:.0f} levels" if levels > FAR_FROM_BLACK else None
+
+
+def _has_no_place(plane: Indexed) -> bool:
+    """Tell whether every number of a palette is in use, so that none is left for black."""
+    return plane.indices is not None and len(np.unique(plane.indices)) == PALETTE_SIZE
 
 
 def _is_nearest(plane: Plane, colour: Samples, target: Samples) -> bool:
