@@ -46,6 +46,18 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.parametrize("command", ["hide", "locate", "check"])
+def test_libraries_say_nothing_on_the_screen(
+    run: Run, tmp_path: Path, command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[:-2] + b"MotionPhoto" * 9 + data[-2:])  # of which libjpeg tells OpenCV's user
+    more = ["-o", "b.jpg"] if command == "hide" else []
+    run(command, "a.jpg", "--rule", ZONE, *more)
+    assert capfd.readouterr().err == ""
+
+
 def test_quiet_says_nothing_and_verbose_all(run: Run, photos: Path) -> None:
     quiet = run("hide", "photos", "-o", "one", "--rule", ZONE, "-q")
     assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")

@@ -97,6 +97,7 @@ def engine(*sources: "Path | LiveSource") -> Iterator["Engine"]:
     For several sources, and for a video, many frames in a short time matter more than one frame soon.
     """
     from velum.cli.progress import fetch_progress
+    from velum.cli.quiet import libraries_silent
     from velum.engine.engine import Engine
     from velum.media import VIDEO_SUFFIXES
     from velum.settings import Settings
@@ -105,7 +106,7 @@ def engine(*sources: "Path | LiveSource") -> Iterator["Engine"]:
     many = len(sources) > 1 or any(
         not isinstance(source, Path) or source.suffix.lower() in VIDEO_SUFFIXES for source in sources
     )
-    with fetch_progress() as progress:
+    with libraries_silent(), fetch_progress() as progress:
         host = settings.host(progress, mode="throughput" if many else "latency")
         with Engine(host=host, limits=settings.limits()) as ready:
             yield ready

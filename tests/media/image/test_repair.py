@@ -166,6 +166,44 @@ def _cuts(data: bytes) -> Iterator[int]:
     yield from (len(data) - missing for missing in (4, 5, 9, 30, 100))
 
 
+FILM = b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + noise(5000).tobytes()
+BEHIND = {
+    "film": FILM,
+    "Samsung's film": b"\0\0\x30\x0a\x10\0\0\0MotionPhoto_Data" + FILM + b"SEFH\x6b\0\0\0\1\0\0\0\0\0\x30\x0aSEFT",
+    "a film with a JPEG in it": FILM + encoded(Image.fromarray(PICTURE), "JPEG"),
+}
+
+
+@JPEGS
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND.keys())
+def test_a_motion_photo_without_the_end_mark_of_its_photo_is_read(tmp_path: Path, data: bytes, behind: bytes) -> None:
+    (tmp_path / "whole.jpg").write_bytes(data)
+    (tmp_path / "a.jpg").write_bytes(data[:-2] + behind)
+    assert np.array_equal(_pixels(tmp_path / "a.jpg"), _pixels(tmp_path / "whole.jpg"))
+    writer = copy(tmp_path / "a.jpg", tmp_path / "out.jpg")
+    assert "the file has no end mark; all of the picture is there" in writer.warnings
+    assert b"ftyp" not in (tmp_path / "out.jpg").read_bytes()
+
+
+@JPEGS
+def test_a_motion_photo_that_lacks_more_is_refused(tmp_path: Path, data: bytes) -> None:
+    for cut in _cuts(data):
+        (tmp_path / "a.jpg").write_bytes(data[:cut] + BEHIND["a film with a JPEG in it"][:5000])
+        with pytest.raises(BadInput, match="truncated"):
+            frames(tmp_path / "a.jpg")
+
+
+@JPEGS
+@pytest.mark.parametrize("more", [1, 3])
+def test_a_jpeg_whose_first_mark_is_there_more_than_once_is_read(tmp_path: Path, data: bytes, more: int) -> None:
+    (tmp_path / "whole.jpg").write_bytes(data)
+    (tmp_path / "a.jpg").write_bytes(data[:2] * more + data)
+    assert np.array_equal(_pixels(tmp_path / "a.jpg"), _pixels(tmp_path / "whole.jpg"))
+    writer = copy(tmp_path / "a.jpg", tmp_path / "out.jpg")
+    assert "the file has its first mark more than once" in writer.warnings
+    assert (tmp_path / "out.jpg").read_bytes()[:4] == data[:4]
+
+
 @JPEGS
 def test_a_jpeg_that_lacks_more_is_refused(tmp_path: Path, data: bytes) -> None:
     for cut in _cuts(data):

@@ -24,6 +24,11 @@ _LEAST = {(0xE0, b"JFIF"): 14, (0xEE, b"Adob"): 12}
 _FILLERS = (b"", b"\xaa" * 512, b"\x55" * 512)
 _COEFFICIENTS = 64
 
+_FILMS = (b"ftyp", b"MotionPhoto_Data")
+_BEHIND = re.compile(rb"\0.{3}ftyp[\x20-\x7e]{4}|\0{2}.{2}.{2}\0{2}MotionPhoto_Data", re.DOTALL)
+"""How the film behind a motion photo begins: as an MP4, or with the name that Samsung gives it."""
+_LONGEST_BEHIND = 24
+TWO_BEGINNINGS = "the file has its first mark more than once"
 NO_END = "the file has no end mark; all of the picture is there"
 
 
@@ -32,6 +37,8 @@ class _Scans:
     """What the scans of a file hold: bits missing of each component's coefficients, and where the last one ends."""
 
     missing: dict[int, list[int | None]] = field(default_factory=dict)
+    begin: int = 0
+    """Where the samples of the first scan begin."""
     end: int = 0
     ended: bool = False
 
@@ -45,8 +52,12 @@ def without_malformed_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
     Those are too short for what they say they are; those of Photoshop are parsed without care, and hold nothing needed.
     """
+    begun = data
+    while begun[2:4] == begun[:2]:
+        begun = begun[2:]
     bad: list[tuple[int, int]] = []
-    profile = False
+    notes: tuple[str, ...] = () if len(begun) == len(data) else (TWO_BEGINNINGS,)
+    data, profile = begun, False
     for kind, start, end in _segments(data):
         body = data[start + 4 : start + 18]
         short_profile = kind == _APP2 and body.startswith(b"ICC_PROFILE\0") and end - start < 4 + 14
@@ -55,12 +66,12 @@ def without_malformed_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
             bad.append((start, end))
             profile |= short_profile
     if not bad:
-        return data, ()
+        return data, notes
     kept, at = [], 0
     for start, end in bad:
         kept.append(data[at:start])
         at = end
-    notes = ("the colour profile cannot be read and is left out",) if profile else ()
+    notes += ("the colour profile cannot be read and is left out",) if profile else ()
     return b"".join([*kept, data[at:]]), notes
 
 
@@ -69,10 +80,15 @@ def with_end(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
     Raises `BadInput` when more is missing than the mark. The file must be one that Pillow opens, within the limits.
     """
-    if data.endswith(_EOI):
+    if data.endswith(_EOI) and not any(name in data for name in _FILMS):
         return data, ()
     scans = _scans(data)
-    if scans.ended or not scans.end:
+    if not scans.end:
+        return data, ()
+    if behind := _BEHIND.search(data, scans.begin, scans.end + _LONGEST_BEHIND):
+        data = data[: behind.start()]
+        scans = _scans(data)
+    if scans.ended:
         return data, ()
     body = data[: scans.end].rstrip(b"\xff")
     if not scans.complete or not _is_whole(body):
@@ -105,6 +121,7 @@ def _scans(data: bytes) -> _Scans:
         if kind != _SOS:
             continue
         _count(found, body)
+        found.begin = found.begin or at
         marker = _MARKER.search(data, at)
         found.end = marker.start() if marker else len(data)
         if marker is None or marker[0][-1] == _EOI[1]:
