@@ -172,11 +172,12 @@ def test_a_check_judges_each_by_its_technique(photo: Path) -> None:
     with Engine(host=host) as engine:
         check = Check(engine, host, Limits())
         large = Region(Box(32, 8, 60, 40), "face", technique=COARSE)
-        regions = findings(LEFT, large, OFF)
+        zone = Region(Box(0, 0, 64, 48), "face", off=True)  # the plan's own, which people turned off
+        regions = findings(LEFT, large, OFF, zone)
         engine.hide(photo, out, PLAN, regions=regions)
         good = check(out, PLAN, against=photo, regions=regions)
         assert (good.leaks, good.regions) == ((), 2)
-        weak = findings(LEFT, replace(large, technique=PartSpec("blur", {"degree": 0.0})))
+        weak = findings(LEFT, zone, replace(large, technique=PartSpec("blur", {"degree": 0.0})))
         engine.hide(photo, out, PLAN, regions=weak, overwrite=True)
         assert [leak.kind for leak in check(out, PLAN, against=photo, regions=regions).leaks] == ["weak"]
 
