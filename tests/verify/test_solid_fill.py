@@ -262,7 +262,7 @@ ELSEWHERE = Box(200, 20, 240, 60)
     [
         ((Region(BOX, "zone", off=True),), False),
         ((Region(ELSEWHERE, "zone", off=True),), True),
-        ((Region(ELSEWHERE, "zone", technique=Use.parse("pixelate")),), True),
+        ((Region(ELSEWHERE, "zone", technique=PartSpec.parse("pixelate")),), True),
         ((Region(BOX, "face", off=True),), True),
     ],
     ids=["the zone itself is off", "another is off", "another has a technique", "something else is off"],
