@@ -272,9 +272,9 @@ def test_only_the_zone_that_people_decided_about_is_theirs(
 ) -> None:
     before = tmp_path / "in.png"
     Image.fromarray(source()).save(before)
-    after = check.engine.hide(before, tmp_path / "out.png", PLAN, regions=Findings(*SIZE, {0: decided}))
+    after = check.engine.hide(before, tmp_path / "out.png", PLAN, regions=Annotations(*SIZE, {0: decided}))
     assert after is not None
-    leaks = check(tmp_path / "out.png", PLAN, against=before, regions=Findings(*SIZE, {0: decided})).leaks
+    leaks = check(tmp_path / "out.png", PLAN, against=before, regions=Annotations(*SIZE, {0: decided})).leaks
     assert (BOX in {leak.box for leak in leaks}) == told
 
 

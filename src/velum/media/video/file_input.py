@@ -258,7 +258,9 @@ def _checked_size(descriptor: int, path: Path, limits: Limits) -> int:
 def decode_strictly(stream: "VideoStream", limits: Limits) -> None:
     """Set a decoder up, on all cores, to say errors and not conceal them."""
     stream.thread_type = "AUTO"
-    stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(limits.pixels)}
+    # HEVC may hold a hash of each picture.
+    detected = "crccheck+explode" if stream.codec_context.codec.canonical_name == "hevc" else "explode"
+    stream.codec_context.options = {"err_detect": detected, "max_pixels": str(limits.pixels)}
 
 
 @contextmanager

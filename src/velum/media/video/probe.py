@@ -13,7 +13,7 @@ from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from PIL import ExifTags, Image
 
-from velum.errors import BadInput
+from velum.errors import BadInput, VelumError
 from velum.frame import Orientation
 from velum.limits import Limits
 from velum.media.spherical import Spherical, of_xml
@@ -46,7 +46,8 @@ def probe(file: VideoInput, limits: Limits, *, cover_damage: bool) -> VideoInfo:
     """
     short = file.missing()
     if short and not cover_damage:
-        raise BadInput(f"cannot read {file.path}: it is truncated: {short}; copy the file again")
+        more = ", or have what is there done (--on-damage cover)" if _is_begun(file, limits) else ""
+        raise BadInput(f"cannot read {file.path}: it is truncated: {short}; copy the file again{more}")
     with file.open(limits) as container, translated(file.path):
         stream = _pictures(container, file)
         limits.check("pixels", stream.codec_context.width * stream.codec_context.height, str(file.path))
@@ -66,6 +67,16 @@ def probe(file: VideoInput, limits: Limits, *, cover_damage: bool) -> VideoInfo:
             duration_seconds=duration, source=file.path, coding=coding, tracks=tuple(_tracks(container)),
             notes=tuple(notes), file=file, limits=limits, cover_damage=cover_damage,
         )  # fmt: skip
+
+
+def _is_begun(file: VideoInput, limits: Limits) -> bool:
+    """Tell whether a truncated file can be opened, and has a picture."""
+    try:
+        with file.open(limits) as container, translated(file.path):
+            _first(container, _pictures(container, file), file, limits)
+    except VelumError:
+        return False
+    return True
 
 
 def _projected(stream: "VideoStream", file: VideoInput) -> tuple[bool, Spherical | None]:
