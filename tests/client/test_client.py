@@ -357,3 +357,13 @@ def test_a_watcher_too_many_asks_instead(chosen: Settings, photo: Path, monkeypa
         assert states[-1] == "cancelled"
         for one in others:
             one.close()  # type: ignore[attr-defined]
+
+
+def test_a_job_whose_answer_is_lost_is_handed_in_once(url: str, photo: Path) -> None:
+    with Client(url) as it:
+        upload = it.upload(photo)
+        # The job is made, and its answer breaks off.
+        with cut(url, down=[20]) as wire, Client(wire.url) as torn:
+            job = torn.submit(upload, PLAN)
+            assert wire.connections == 2
+        assert [one.id for one in it.jobs()] == [job.id]

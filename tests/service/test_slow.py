@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from tests.service.factories import client, on_the_wire, picture, settings
+from tests.service.v1.test_jobs import handed_in
 from tests.waiting import until
 
 from velum.service.auth.api_keys import ApiKeys
@@ -129,3 +130,17 @@ def test_what_comes_in_time_is_served(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert answers == [200, 200, 200]
+
+
+def test_a_client_that_stops_reading_loses_its_place(tmp_path: Path) -> None:
+    with on_the_wire(settings(tmp_path, idle_seconds=2, requests=8, caller_requests=1)) as address:
+        large = picture(4000, 2000)
+        with httpx2.Client(base_url=address) as it:
+            # Twice what the buffers between the service and its client can hold: what is left waits for it to read.
+            job = handed_in(it, large, name="large.png")
+        with line_to(address) as line:
+            line.sendall(f"GET {job}/source HTTP/1.1\r\nHost: velum\r\n\r\n".encode())
+            assert line.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
+            assert httpx2.get(f"{address}/v1/jobs").status_code == 429
+            until(lambda: httpx2.get(f"{address}/v1/jobs").status_code == 200)
+            assert len(rest(line)) < len(large), "what had not been sent is given up"
