@@ -155,16 +155,19 @@ class Frame:
     opens it: what can be sent on without encoding it again."""
     touched: Touched | None = None
     """Where samples may have been changed since they were decoded; None where nobody knows."""
+    page: object | None = None
+    """What the reader of an image knows of this frame beside its samples, for the writer of images: palette, duration,
+    compression. None where the frame is to be written like the first one of the source."""
 
     @classmethod
     def of(
         cls, plane: Plane, *, index: int = 0, time: Fraction | None = None, orientation: Orientation | None = None,
-        encoded: bytes | None = None,
+        encoded: bytes | None = None, page: object | None = None,
     ) -> "Frame":  # fmt: skip
         """Return the frame that one full-size interleaved plane makes."""
         orientation = orientation or Orientation()
         width, height = orientation.stored_size(plane.pixels.shape[1], plane.pixels.shape[0])
-        return cls((plane,), width, height, index, time, orientation, encoded)
+        return cls((plane,), width, height, index, time, orientation, encoded, page=page)
 
     @property
     def box(self) -> Box:

@@ -1,7 +1,7 @@
 """The engine: one path for every source, with localizers kept loaded between calls."""
 
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
@@ -120,7 +120,8 @@ class Engine:
             raise BadPlan(f"{origin} comes once; leave out two_pass and smart, or save it to a file first")
         goal = target if isinstance(target, media.StreamSink) else Path(target)
         given = regions is not None
-        with self._reading(origin, plan) as (reader, tally):
+        # A stream is written by this process, so it is read by it, too.
+        with self._reading(origin, plan, here=isinstance(goal, media.StreamSink)) as (reader, tally):
             info = reader.info
             if regions is not None:
                 regions.check(width=info.width, height=info.height, frames=info.frames, sha256=reader.sha256)
@@ -129,7 +130,7 @@ class Engine:
             touched = None if regions is None or not plan.video.smart else touched_frames(work, regions)
             lane = prefetch if info.fps is not None else nullcontext
             with (
-                self._writer(goal, reader, plan, overwrite=overwrite, touched=touched) as writer,
+                media.write(goal, reader, plan, overwrite=overwrite, touched=touched) as writer,
                 lane(timed_decode(reader.frames(), tally)) as frames,
                 lane(self._looked(frames, work, regions, tally, info.fps)) as looked,
                 lane(
@@ -202,7 +203,7 @@ class Engine:
                 return "it is no video"
             around = 0 if given else _around(plan, fps)
             seconds = max(seconds, LEAST_OWN * around / float(fps))
-            return media.cut(reader.info, reader.sha256, format, seconds=seconds, overlap_frames=around)
+            return media.cut(reader, format, seconds=seconds, overlap_frames=around)
 
     def hide_segment(
         self, source: Path, part: Path, plan: Plan, span: media.Segment,
@@ -224,7 +225,7 @@ class Engine:
             if regions is not None:
                 regions.check(width=info.width, height=info.height, frames=span.frames_total, sha256=reader.sha256)
             with (
-                media.write_span(part, info, plan, span) as writer,
+                media.write_span(part, reader, plan, span) as writer,
                 prefetch(_near(timed_decode(reader.frames(), tally), span, around)) as frames,
                 prefetch(self._looked(frames, work, regions, tally, info.fps)) as looked,
                 prefetch(
@@ -263,7 +264,7 @@ class Engine:
             if made.plan != plan.digest:
                 raise BadInput(f"cannot join parts of {source}: they were made by another plan; make them again")
             with tally.stage("encode"):
-                writer = media.join(target, reader.info, plan, files, sha256=made.input_sha256, overwrite=overwrite)
+                writer = media.join(target, reader, plan, files, overwrite=overwrite)
         warnings = [one for one in (*made.warnings, *writer.warnings) if one != NOTHING_FOUND or not made.tracks]
         seconds = {stage: made.seconds.get(stage, 0.0) + tally.seconds.get(stage, 0.0) for stage in made.seconds}
         return replace(
@@ -426,14 +427,6 @@ class Engine:
         if decoders is not None and not isinstance(source, media.LiveSource) and decoders.takes(source):
             return decoders.read(source, self._limits, cover_damage=cover)
         return media.read(source, self._limits, cover_damage=cover)
-
-    def _writer(
-        self, target: Path | media.StreamSink, reader: media.Reader, plan: Plan,
-        *, overwrite: bool, touched: Container[int] | None,
-    ) -> media.Writer:  # fmt: skip
-        if isinstance(reader, media.IsolatedReader) and isinstance(target, Path):
-            return reader.writer(target, plan, overwrite=overwrite, touched=touched)
-        return media.write(target, like=reader.info, plan=plan, overwrite=overwrite, touched=touched)
 
 
 def anonymize(source: str | Path, target: str | Path, plan: Plan = DEFAULT_PLAN, *, overwrite: bool = False) -> Report:

@@ -40,7 +40,7 @@ def trailed(source: Path, limits: Limits, at: int, region: Region, seconds: floa
         if box is None:
             raise BadInput(f"the region {region.box.xyxy} lies outside of the picture of {info.width} x {info.height}")
         reach = min(MOST_FRAMES, math.ceil(seconds * float(fps)))
-        spans = media.cut(info, sha256 or "", info.format, seconds=_SPAN_SECONDS, overlap_frames=reach)
+        spans = media.cut(reader, info.format, seconds=_SPAN_SECONDS, overlap_frames=reach)
         looks = [] if not isinstance(spans, str) else list(_looks(reader.frames(), at, reach))
     if not isinstance(spans, str):
         for span in (one for one in spans if one.first.frame <= at < one.end.frame):

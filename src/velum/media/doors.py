@@ -12,12 +12,13 @@ from velum.limits import Limits
 from velum.media.formats import VIDEO_HEAD_BYTES, video_format_of
 from velum.media.image import reader, writer
 from velum.media.image.info import ImageInfo
+from velum.media.image.subprocess_reader import IsolatedReader
 from velum.media.segment import Segment
 from velum.media.sources import BytesSource, LiveSource, StreamSink
 from velum.plan import Plan
 
 if TYPE_CHECKING:
-    from velum.media.video.info import VideoInfo
+    from velum.media.video.info import VideoInfo, VideoSource
 
 
 class Reader(Protocol):
@@ -91,10 +92,10 @@ def read(source: Path | LiveSource | BytesSource, limits: Limits, *, cover_damag
 
 
 def write(
-    target: Path | StreamSink, like: "ImageInfo | VideoInfo", plan: Plan, *, overwrite: bool = False,
+    target: Path | StreamSink, source: Reader, plan: Plan, *, overwrite: bool = False,
     touched: Container[int] | None = None,
 ) -> Writer:  # fmt: skip
-    """Return a writer of a file like `like`, in the format that the target's suffix says; or of a stream.
+    """Return a writer of a file like the opened `source`, in the format of the target's suffix; or of a stream.
 
     With `touched`, the numbers of all frames in which something is hidden, a video's groups of pictures without any
     may be copied as they are.
@@ -103,27 +104,27 @@ def write(
     plan asks for; `OutputFailed` when the target exists (and not `overwrite`), when it is the source itself, and
     when its folder cannot be written to.
     """
-    if isinstance(like, ImageInfo):
+    if isinstance(source, IsolatedReader) and isinstance(target, Path):
+        return source.writer(target, plan, overwrite=overwrite, touched=touched)
+    if isinstance(source.info, ImageInfo):
         if isinstance(target, StreamSink):
-            raise BadPlan(f"cannot write {like.source} to {target}: only videos are streamed; name a file")
-        return writer.write(target, like, plan, overwrite=overwrite)
+            raise BadPlan(f"cannot write {source.info.source} to {target}: only videos are streamed; name a file")
+        return writer.write(target, source.info, plan, overwrite=overwrite)
     from velum.media.video.writer import VideoWriter  # noqa: PLC0415  # images do without PyAV
 
-    return VideoWriter(target, like, plan, overwrite=overwrite, touched=touched)
+    return VideoWriter(target, _video_of(source), plan, overwrite=overwrite, touched=touched)
 
 
-def cut(
-    info: "ImageInfo | VideoInfo", sha256: str, format: str, *, seconds: float, overlap_frames: int
-) -> tuple[Segment, ...] | str:  # fmt: skip
-    """Return spans of about `seconds` each that a video is to be hidden in, one apart from another; or why it is not.
+def cut(source: Reader, format: str, *, seconds: float, overlap_frames: int) -> tuple[Segment, ...] | str:
+    """Cut an opened video into segments of about `seconds` each, or say why it is hidden as a whole.
 
     `format` is that of the result. Raises as `Reader.frames` does.
     """
-    if isinstance(info, ImageInfo):
+    if isinstance(source.info, ImageInfo):
         return "it is no video"
     from velum.media.video.segments import cut as cut_video  # noqa: PLC0415  # images do without PyAV
 
-    return cut_video(info, sha256, format, seconds=seconds, overlap_frames=overlap_frames)
+    return cut_video(_video_of(source), format, seconds=seconds, overlap_frames=overlap_frames)
 
 
 def read_span(source: Path, limits: Limits, span: Segment) -> Reader:
@@ -133,34 +134,33 @@ def read_span(source: Path, limits: Limits, span: Segment) -> Reader:
     return SegmentReader(source, limits, span)
 
 
-def write_span(target: Path, like: "ImageInfo | VideoInfo", plan: Plan, span: Segment) -> Writer:
-    """Return a writer of the frames of one span, for `join`. Raises `BadPlan` where `write` would."""
-    if isinstance(like, ImageInfo):
-        raise _no_video(like)
+def write_span(target: Path, source: Reader, plan: Plan, span: Segment) -> Writer:
+    """Return a writer of one span of the opened `source`, for `join`. Raises `BadPlan` as `write` does."""
     from velum.media.video.segment_file import SegmentWriter  # noqa: PLC0415  # images do without PyAV
 
-    return SegmentWriter(target, like, plan, span)
+    return SegmentWriter(target, _video_of(source), plan, span)
 
 
-def join(
-    target: Path, like: "ImageInfo | VideoInfo", plan: Plan, parts: Sequence[Path], *, sha256: str | None,
-    overwrite: bool = False,
-) -> Writer:  # fmt: skip
+def join(target: Path, source: Reader, plan: Plan, parts: Sequence[Path], *, overwrite: bool = False) -> Writer:
     """Write a video of the parts of all its spans, as `write` would have done; return the writer, which is done.
 
     Raises `BadInput` when parts are missing or are not of one result, or of another source, and as `write` does.
     """
-    if isinstance(like, ImageInfo):
-        raise _no_video(like)
     from velum.media.video.segment_file import ConcatWriter  # noqa: PLC0415  # images do without PyAV
 
-    with ConcatWriter(target, like, plan, parts, sha256=sha256, overwrite=overwrite) as writer:
+    with ConcatWriter(target, _video_of(source), plan, parts, overwrite=overwrite) as writer:
         writer.join()
     return writer
 
 
-def _no_video(like: ImageInfo) -> BadPlan:
-    return BadPlan(f"cannot hide {like.source} in spans: only videos have them")
+def _video_of(source: Reader) -> "VideoSource":
+    """Return the video that a reader has opened. Raises `BadPlan` for an image."""
+    from velum.media.video.live_reader import LiveReader  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.reader import VideoReader  # noqa: PLC0415  # images do without PyAV
+
+    if not isinstance(source, VideoReader | LiveReader):
+        raise BadPlan(f"cannot hide {source.info.source} in segments: only videos have them; hide it as a whole")
+    return source.source
 
 
 def _is_video(source: Path) -> bool:

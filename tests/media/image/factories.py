@@ -75,7 +75,7 @@ def copy(source: Path, target: Path, plan: Plan | None = None, *, overwrite: boo
     """Read and write without hiding anything."""
     with (
         media.read(source, Limits()) as reader,
-        media.write(target, reader.info, plan or Plan(), overwrite=overwrite) as writer,
+        media.write(target, reader, plan or Plan(), overwrite=overwrite) as writer,
     ):
         for frame in reader.frames():
             writer.write(frame)

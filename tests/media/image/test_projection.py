@@ -91,7 +91,7 @@ def test_a_format_without_room_for_it_is_said(tmp_path: Path) -> None:
 
 def test_a_jpeg_that_is_edited_block_by_block_keeps_it(tmp_path: Path) -> None:
     source = _panorama(tmp_path / "a.jpg")
-    with read(source, Limits()) as reader, write(tmp_path / "out.jpg", reader.info, Plan()) as writer:
+    with read(source, Limits()) as reader, write(tmp_path / "out.jpg", reader, Plan()) as writer:
         for frame in reader.frames():
             writer.write(Frame(frame.planes, frame.width, frame.height, touched=((Box(0, 0, 8, 8), None),)))
     assert writer.encoding.startswith(("exact", "re-encoded"))

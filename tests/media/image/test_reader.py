@@ -20,6 +20,7 @@ from velum.errors import BadInput, LimitExceeded, VelumError
 from velum.frame import Orientation, Role
 from velum.limits import Limits
 from velum.media.image import sixteen_bit
+from velum.media.image.info import ImagePage
 
 from .factories import HEIGHT, WIDTH, Array, copy, encoded, frames, image, noise, profile, saved, smooth
 
@@ -169,7 +170,8 @@ def test_animations_keep_pictures_times_and_loop(
     again, after = frames(target)
     assert (again.frames, again.look.loop) == (4, info.look.loop), reason
     assert [frame.time for frame in after] == [Fraction(ms, 1000) for ms in (0, 50, 120, 210)]
-    assert again.look.pages[3].duration_ms == 110
+    assert isinstance(page := after[3].page, ImagePage)
+    assert page.duration_ms == 110
     for old, new in zip(before, after, strict=True):
         assert np.array_equal(_visible(old.planes[0].pixels), _visible(new.planes[0].pixels)), reason
 

@@ -177,7 +177,7 @@ def _started(tmp_path: Path, name: str, **options: object) -> Iterator[Writer]:
     source = saved(tmp_path / f"source{Path(name).suffix}", image("P"), **options)
     with (
         media.read(source, Limits()) as reader,
-        media.write(tmp_path / name, reader.info, Plan(), overwrite=True) as writer,
+        media.write(tmp_path / name, reader, Plan(), overwrite=True) as writer,
     ):
         writer.write(next(iter(reader.frames())))
         yield writer
@@ -204,8 +204,8 @@ def test_missing_frames_publish_nothing(tmp_path: Path, name: str) -> None:
 
 
 def _write_twice(source: Path, target: Path) -> None:
-    info, (frame,) = frames(source)
-    with media.write(target, info, Plan()) as writer:
+    with media.read(source, Limits()) as reader, media.write(target, reader, Plan()) as writer:
+        (frame,) = reader.frames()
         writer.write(frame)
         writer.write(frame)
 

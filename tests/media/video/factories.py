@@ -191,7 +191,7 @@ def copy(
     covered = plan.video.on_damage == "cover"
     with (
         media.read(source, limits or Limits(), cover_damage=covered) as reader,
-        media.write(target, reader.info, plan, overwrite=True) as writer,
+        media.write(target, reader, plan, overwrite=True) as writer,
     ):
         for frame in reader.frames():
             writer.write(frame)

@@ -224,7 +224,7 @@ def test_a_full_disk_publishes_nothing(tmp_path: Path, suffix: str, room: int) -
 
 
 def _interrupted(source: Path, target: Path, error: type[BaseException]) -> None:
-    with media.read(source, Limits()) as reader, media.write(target, reader.info, Plan()) as writer:
+    with media.read(source, Limits()) as reader, media.write(target, reader, Plan()) as writer:
         for frame in reader.frames():
             writer.write(frame)
             if frame.index == 5:
@@ -240,7 +240,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path: Path, error: type[BaseE
 
 
 def _skipping(source: Path, target: Path, skipped: set[int]) -> None:
-    with media.read(source, Limits()) as reader, media.write(target, reader.info, Plan()) as writer:
+    with media.read(source, Limits()) as reader, media.write(target, reader, Plan()) as writer:
         for frame in reader.frames():
             if frame.index not in skipped:
                 writer.write(frame)

@@ -21,7 +21,7 @@ SHORT = [
 
 
 def _few(source: Path, target: Path, video: Video) -> VideoInfo:
-    with media.read(source, Limits()) as reader, media.write(target, reader.info, Plan(video=video)) as writer:
+    with media.read(source, Limits()) as reader, media.write(target, reader, Plan(video=video)) as writer:
         for frame in reader.frames():
             writer.write(frame)
     assert isinstance(reader.info, VideoInfo)

@@ -215,7 +215,7 @@ def test_what_is_written_is_what_the_planes_hold(tmp_path: Path) -> None:
     with media.read(source, Limits()) as reader:
         kept = [np.zeros_like(plane.pixels) for plane in next(iter(reader.frames())).planes]
 
-    with media.read(source, Limits()) as reader, media.write(tmp_path / "b.mkv", reader.info, Plan()) as writer:
+    with media.read(source, Limits()) as reader, media.write(tmp_path / "b.mkv", reader, Plan()) as writer:
         for frame in reader.frames():
             assert isinstance(frame, VideoFrame)
             planes = tuple(replace(plane, pixels=pixels) for plane, pixels in zip(frame.planes, kept, strict=True))

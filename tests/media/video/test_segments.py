@@ -31,11 +31,11 @@ def cut(source: Path, plan: Plan, format: str = "MP4", seconds: float = 0.4) -> 
     covered = plan.video.on_damage == "cover"
     with media.read(source, Limits(), cover_damage=covered) as reader:
         assert reader.sha256 is not None
-        return media.cut(reader.info, reader.sha256, format, seconds=seconds, overlap_frames=OVERLAP)
+        return media.cut(reader, format, seconds=seconds, overlap_frames=OVERLAP)
 
 
 def make(source: Path, span: Segment, plan: Plan, to: Path) -> Path:
-    with media.read_span(source, Limits(), span) as reader, media.write_span(to, reader.info, plan, span) as writer:
+    with media.read_span(source, Limits(), span) as reader, media.write_span(to, reader, plan, span) as writer:
         for frame in reader.frames():
             if span.first.frame <= frame.index < span.end.frame:
                 writer.write(frame)
@@ -48,7 +48,7 @@ def in_spans(source: Path, target: Path, plan: Plan, order: Callable[[Any], Any]
     # In any order: none needs another.
     parts = [make(source, span, plan, source.with_name(f"{span.index}.part")) for span in order(spans)]
     with media.read(source, Limits()) as reader:
-        media.join(target, reader.info, plan, parts, sha256=reader.sha256)
+        media.join(target, reader, plan, parts)
     return spans
 
 
@@ -168,7 +168,7 @@ def test_a_video_of_too_many_frames_is_not_cut(tmp_path: Path) -> None:
         media.read(source, Limits(video_frames=COUNT - 1)) as reader,
         pytest.raises(LimitExceeded, match=f"{COUNT}"),
     ):
-        media.cut(reader.info, "", "MP4", seconds=0.4, overlap_frames=OVERLAP)
+        media.cut(reader, "MP4", seconds=0.4, overlap_frames=OVERLAP)
 
 
 Wrong = Callable[[Path, list[Path], tuple[Segment, ...]], object]
@@ -214,7 +214,7 @@ def test_parts_that_do_not_fit_are_refused(wrong: Wrong, why: str, tmp_path: Pat
     parts = [make(source, span, plan, tmp_path / f"{span.index}.part") for span in spans]
     wrong(source, parts, spans)
     with media.read(source, Limits()) as reader, pytest.raises(BadInput, match=why):
-        media.join(tmp_path / "out.mp4", reader.info, plan, parts, sha256=reader.sha256)
+        media.join(tmp_path / "out.mp4", reader, plan, parts)
     assert not [path for path in tmp_path.iterdir() if path.suffix not in {".part", ".mp4"}]
     assert not (tmp_path / "out.mp4").exists()
 
@@ -225,7 +225,7 @@ def test_another_format_than_the_parts_were_made_for_is_refused(tmp_path: Path) 
     assert not isinstance(spans, str)
     parts = [make(source, span, plan, tmp_path / f"{span.index}.part") for span in spans]
     with media.read(source, Limits()) as reader, pytest.raises(BadInput, match="as MKV: they were made for MP4"):
-        media.join(tmp_path / "out.mkv", reader.info, plan, parts, sha256=reader.sha256)
+        media.join(tmp_path / "out.mkv", reader, plan, parts)
 
 
 def _shifted(span: Segment) -> Segment:
@@ -261,7 +261,7 @@ def test_frames_that_do_not_come_leave_nothing(tmp_path: Path) -> None:
     with (
         media.read_span(source, Limits(), spans[0]) as reader,
         pytest.raises(OutputFailed, match=f"only up to 3 of {spans[0].end.frame}"),
-        media.write_span(tmp_path / "0.part", reader.info, Plan(), spans[0]) as writer,
+        media.write_span(tmp_path / "0.part", reader, Plan(), spans[0]) as writer,
     ):
         for frame in list(reader.frames())[:3]:
             writer.write(frame)
@@ -307,8 +307,8 @@ def test_hash(tmp_path: Path) -> None:
     parts = [make(source, span, Plan(), tmp_path / f"{span.index}.part") for span in spans]
     out = tmp_path / "out.mp4"
     with media.read(source, Limits()) as reader:
-        writer = media.join(out, reader.info, Plan(), parts, sha256=reader.sha256)
+        writer = media.join(out, reader, Plan(), parts)
         with pytest.raises(OutputFailed, match="exists"):
-            media.join(out, reader.info, Plan(), parts, sha256=reader.sha256)
+            media.join(out, reader, Plan(), parts)
     assert writer.sha256 == hashlib.sha256(out.read_bytes()).hexdigest()
     assert out.read_bytes().index(b"moov") < out.read_bytes().index(b"mdat")

@@ -49,7 +49,7 @@ def smart(source: Path, target: Path, touched: frozenset[int] = TOUCHED, **video
     covered = plan.video.on_damage == "cover"
     with (
         media.read(source, Limits(), cover_damage=covered) as reader,
-        media.write(target, reader.info, plan, touched=touched) as writer,
+        media.write(target, reader, plan, touched=touched) as writer,
     ):
         for frame in reader.frames():
             if frame.index in touched:
@@ -181,7 +181,7 @@ def test_a_writer_that_gets_too_few_frames_publishes_nothing(tmp_path: Path) -> 
     with (
         pytest.raises(OutputFailed),
         media.read(source, Limits()) as reader,
-        media.write(target, reader.info, Plan(), touched=TOUCHED) as writer,
+        media.write(target, reader, Plan(), touched=TOUCHED) as writer,
     ):
         for frame, _ in zip(reader.frames(), range(FRAMES - 2), strict=False):
             writer.write(frame)

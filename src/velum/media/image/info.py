@@ -44,7 +44,7 @@ class Jpeg:
 
 @dataclass(frozen=True, slots=True)
 class ImagePage:
-    """What one frame needs, beside its samples, to be written back like the source."""
+    """What one frame needs, beside its samples, to be written back like the source: its `Frame.page`."""
 
     role: Role
     bits: int = 8
@@ -85,12 +85,6 @@ class ImageFormat:
     """How many pictures the file holds beside the one that is read: another view, a burst."""
     notes: tuple[str, ...] = ()
     """What to say about the source in the report's warnings."""
-    pages: dict[int, ImagePage] = field(default_factory=dict)
-    """By frame index; the reader adds a page just before it yields the frame, the writer looks it up."""
-
-    def page(self, index: int) -> ImagePage:
-        """Return what is known of the frame with that index."""
-        return self.pages.get(index, self.first)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

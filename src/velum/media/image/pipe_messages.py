@@ -48,7 +48,9 @@ def receive(pipe: Pipe) -> Any:
 def plain_frame(frame: Frame) -> Frame:
     """Return a frame as it can be sent: nothing but what every frame has, its samples without gaps between lines."""
     planes = tuple(replace(plane, pixels=_compact(plane.pixels)) for plane in frame.planes)
-    return Frame(planes, frame.width, frame.height, frame.index, frame.time, frame.orientation, frame.encoded)
+    return Frame(
+        planes, frame.width, frame.height, frame.index, frame.time, frame.orientation, frame.encoded, page=frame.page
+    )  # fmt: skip
 
 
 def changes_of(frame: Frame) -> Sequence[Sequence[Samples]]:

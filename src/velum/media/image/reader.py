@@ -89,12 +89,11 @@ class ImageReader:
                     plane, page = self._decode(image, index)
                     if self.info.frames == 1:
                         image.close()
-                self.info.look.pages[index] = page
                 animated = self.info.look.animated
                 orientation = Orientation.from_exif(self.info.look.orientation)
                 yield Frame.of(
                     plane, index=index, time=time if animated else None, orientation=orientation,
-                    encoded=bare(self._data, self._format) if self._is_plain(page, image) else None,
+                    encoded=bare(self._data, self._format) if self._is_plain(page, image) else None, page=page,
                 )  # fmt: skip
                 time += Fraction(page.duration_ms).limit_denominator(1000) / 1000
                 del plane

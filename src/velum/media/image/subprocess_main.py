@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from velum.errors import VelumError
 from velum.frame import Frame, Samples, Touched
@@ -54,7 +54,7 @@ class _Session:
         if isinstance(info, ImageInfo):
             return _told(info), self._reader.sha256
         self._anew = True
-        return _told_of_video(info), None
+        return info, None
 
     def hash(self) -> str | None:
         """Return the hash of the file that is open."""
@@ -89,8 +89,8 @@ class _Session:
         self, target: Path, plan: Mapping[str, Any], *, overwrite: bool, touched: Container[int] | None
     ) -> tuple[str, tuple[str, ...]]:
         """Begin a file like the source."""
-        made, info = Plan.from_json(plan), self._reader.info
-        self._writer = write(target, info, made, overwrite=overwrite, touched=touched)
+        made = Plan.from_json(plan)
+        self._writer = write(target, self._reader, made, overwrite=overwrite, touched=touched)
         self._writing.enter_context(self._writer)
         self._written = True
         return self._writer.encoding, self._writer.warnings
@@ -174,13 +174,6 @@ def _told(info: ImageInfo) -> ImageInfo:
     jpeg = None if look.jpeg is None else replace(look.jpeg, data=b"")
     bare = replace(look.first, palette=None, icc=None)
     return replace(info, look=ImageFormat(bare, look.orientation, animated=look.animated, jpeg=jpeg))
-
-
-def _told_of_video(info: "VideoInfo") -> "VideoInfo":
-    """Return what is known of the video, without the file that is open here."""
-    from velum.media.video.info import ReadState  # noqa: PLC0415  # images do without PyAV
-
-    return replace(info, file=cast("Any", None), reading=ReadState())
 
 
 def _allow_seconds(seconds: int) -> None:

@@ -47,6 +47,7 @@ class ImageWriter(AtomicWriter):
         super().__init__()
         self._count = 0
         self._approximate = 0
+        self._durations_ms: list[float] = []
         self.sha256: str | None = None
 
     @property
@@ -81,11 +82,12 @@ class ImageWriter(AtomicWriter):
             )
         if len(frame.planes) != 1 or frame.planes[0].pixels.shape[0] == 0:
             raise BadPlan(f"cannot write {self._target}: an image has one plane, this frame has {len(frame.planes)}")
-        page = self._like.look.page(frame.index)
+        page = frame.page if isinstance(frame.page, ImagePage) else self._like.look.first
         encode_options.refuse(self._target, self._format, self._like, page)
         with _translated(self._target):
             if not self._edited(frame, page):
                 self._put(frame.planes[0], page)
+        self._durations_ms.append(page.duration_ms)
         self._count += 1
 
     def _edited(self, frame: Frame, page: ImagePage) -> bool:
@@ -172,8 +174,7 @@ class ImageWriter(AtomicWriter):
             self._recipe.warnings.append(f"colours approximated in {self._approximate} frames: a GIF has 256 in each")
 
     def _animate(self) -> None:
-        look, frames = self._like.look, self._like.frames
-        durations: list[float] = [look.page(index).duration_ms for index in range(frames)]
+        look, durations = self._like.look, self._durations_ms
         options = encode_options.page_options(self._recipe, look.first, self._plan)
         if self._format == "GIF":
             clear = any(entry.transparency is not None for entry in self._spool.entries)

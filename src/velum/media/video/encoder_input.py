@@ -11,7 +11,7 @@ from velum.frame import Frame
 from velum.media.sources import StreamSink
 from velum.media.video import alpha
 from velum.media.video.encoder_settings import EncoderSettings, configure, tag_of
-from velum.media.video.info import VideoFormat, VideoInfo
+from velum.media.video.info import VideoFormat, VideoSource
 from velum.media.video.output_format import PixelConverter
 from velum.media.video.pixel_formats import native_of
 
@@ -51,14 +51,14 @@ class EncoderInput:
     """
 
     def __init__(
-        self, like: VideoInfo, made: EncoderSettings, target: Path | StreamSink, *,
+        self, like: VideoSource, made: EncoderSettings, target: Path | StreamSink, *,
         tick: Fraction | None = None, from_first: bool = False,
     ) -> None:  # fmt: skip
         self._tick, self._from_first = tick, from_first
         self._ticks: int | None = None
         self.spaced = 0
-        self._coding, self._reading, self._made, self._target = like.coding, like.reading, made, target
-        self._fitter = PixelConverter(like.coding.layout, like.coding.colour, made.fit)
+        self._coding, self._state, self._made, self._target = like.info.coding, like.state, made, target
+        self._fitter = PixelConverter(self._coding.layout, self._coding.colour, made.fit)
         self._count = 0
         self._pending: dict[int, tuple[int, int]] = {}
 
@@ -69,7 +69,7 @@ class EncoderInput:
 
     def stamp(self, time: Fraction) -> int:
         """Return the source's time stamp of a frame at `time`."""
-        return self._reading.origin + round(time / self._coding.time_base)
+        return self._state.origin + round(time / self._coding.time_base)
 
     def native(self, frame: Frame) -> "av.VideoFrame":
         """Return the frame as the encoder takes it, with the time stamp it is to have there."""
@@ -95,7 +95,7 @@ class EncoderInput:
         """Return the time stamp, or a later one where the result could not tell it from the last."""
         if self._tick is None:
             return stamp
-        origin = self._reading.origin if self._from_first else 0
+        origin = self._state.origin if self._from_first else 0
         per_tick = self._tick / self._coding.time_base
         ticks = floor((stamp - origin) / per_tick + Fraction(1, 2))
         if self._ticks is not None and ticks <= self._ticks:

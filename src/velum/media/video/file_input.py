@@ -100,6 +100,11 @@ class VideoInput(Protocol):
         ...
 
     @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the bytes, of a stream those that have come, in hexadecimal; None where there are none."""
+        ...
+
+    @property
     def stopped(self) -> bool:
         """True when somebody asked for an end before the end."""
         ...

@@ -12,7 +12,7 @@ import av
 from velum.media.video.bitstream import FilteredPacket, Syntax, syntax_of
 from velum.media.video.clock import JUMP_SECONDS
 from velum.media.video.file_input import SET_ANEW, Demuxed, translated
-from velum.media.video.info import VideoInfo
+from velum.media.video.info import VideoSource
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -90,14 +90,15 @@ class _Survey:
         return ""
 
 
-def survey(info: VideoInfo) -> ClosedGops | str:
+def survey(video: VideoSource) -> ClosedGops | str:
     """Return the closed groups of a video, from its packets; or why its packets cannot be copied."""
-    if reason := _unsuited(info):
+    info = video.info
+    if reason := _unsuited(video):
         return reason
     found, header, decoded = _Survey(), b"", 0
     if info.format in SET_ANEW:
         found.furthest = int(JUMP_SECONDS / info.coding.time_base)
-    with packets(info) as (syntax, coming):
+    with packets(video) as (syntax, coming):
         if syntax is None:
             return f"packets of {info.coding.codec} are not copied"
         for sent in coming:
@@ -111,9 +112,10 @@ def survey(info: VideoInfo) -> ClosedGops | str:
 
 
 @contextmanager
-def packets(info: VideoInfo) -> Iterator[tuple[Syntax | None, Iterator[CopyPacket | None]]]:
+def packets(video: VideoSource) -> Iterator[tuple[Syntax | None, Iterator[CopyPacket | None]]]:
     """Give how the packets of the video's pictures are written, and the packets; None for one that cannot be copied."""
-    with info.file.open(info.limits) as container, translated(info.source):
+    info = video.info
+    with video.file.open(video.limits) as container, translated(info.source):
         stream = next(one for one in container.streams.video if one.index == info.coding.stream)
         syntax = syntax_of(info.coding.codec, stream.codec_context.extradata or b"")
         yield syntax, (_sent(syntax, *one) for one in _timed(container.demux(stream)) if syntax)
@@ -143,15 +145,15 @@ def _sent(syntax: Syntax, packet: "Packet[Any]", dts: int | None) -> CopyPacket 
     return CopyPacket(syntax.take(bytes(packet)), packet.pts, dts, packet.is_keyframe)
 
 
-def _unsuited(info: VideoInfo) -> str:
-    coding = info.coding
+def _unsuited(video: VideoSource) -> str:
+    coding = video.info.coding
     if coding.field_order > 1:
         return "its pictures are interlaced"
     if coding.colour.mastering or coding.colour.light:
         return "its HDR metadata lies in messages, which are not copied"
-    if info.cover_damage:
+    if video.cover_damage:
         return "damaged frames are to be covered"
-    with info.file.open(info.limits) as container, translated(info.source):
+    with video.file.open(video.limits) as container, translated(video.info.source):
         stream = next(one for one in container.streams.video if one.index == coding.stream)
         context, first = stream.codec_context, _first(container, stream)
         if first is None:

@@ -1,6 +1,5 @@
-"""What is known of a video before its frames are: `VideoInfo` for callers, `VideoFormat` inside it for the writer."""
+"""What is known of a video: `VideoInfo` before its frames are read, and `VideoSource`, which holds it open."""
 
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -74,22 +73,11 @@ class ReadState:
     origin: int = 0
     """Time stamp of the first picture, in units of the stream: at it the times of frames begin."""
     warnings: list[str] = field(default_factory=list)
-    _turns: list[int] = field(default_factory=list)
 
     def begin(self) -> None:
         """Forget what was noted: the source is read from its start."""
         self.frames, self.finished = 0, False
         self.warnings.clear()
-        self._turns.clear()
-
-    def note_size(self, frame: int, *, first: bool) -> None:
-        """Note of a frame, in their order, whether it has the size of the first one in the source."""
-        if self.was_resized(frame) is first:
-            self._turns.append(frame)
-
-    def was_resized(self, frame: int) -> bool:
-        """Tell whether a frame that has been read was of another size in the source."""
-        return bisect_right(self._turns, frame) % 2 == 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +98,18 @@ class VideoInfo:
     tracks: tuple[SideStream, ...]
     notes: tuple[str, ...]
     """What to say about the source in the report's warnings."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoSource:
+    """A video held open: what it is, its bytes, and how far its reader has come.
+
+    A reader makes it and keeps `state` up to date; whoever writes a video like this one is given it.
+    """
+
+    info: VideoInfo
     file: VideoInput
     limits: Limits
-    cover_damage: bool
-    reading: ReadState = field(default_factory=ReadState)
+    cover_damage: bool = False
+    """True when frames that cannot be decoded come as black ones."""
+    state: ReadState = field(default_factory=ReadState)

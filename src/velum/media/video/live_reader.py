@@ -9,7 +9,7 @@ from typing import Self
 
 from velum.limits import Limits
 from velum.media.sources import LiveSource
-from velum.media.video.info import VideoInfo
+from velum.media.video.info import VideoInfo, VideoSource
 from velum.media.video.live_input import LiveInput
 from velum.media.video.pixel_formats import VideoFrame
 from velum.media.video.probe import probe
@@ -31,10 +31,16 @@ class LiveReader:
         self._live, self._file = live, LiveInput(live, limits)
         self._waiting: DropOldestQueue | None = None
         try:
-            self.info: VideoInfo = _coded(probe(self._file, limits, cover_damage=cover_damage))
+            info = _coded(probe(self._file, limits, cover_damage=cover_damage))
+            self.source = VideoSource(info, self._file, limits, cover_damage)
         except BaseException:
             self._file.close()
             raise
+
+    @property
+    def info(self) -> VideoInfo:
+        """What the stream is."""
+        return self.source.info
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +55,7 @@ class LiveReader:
     @property
     def sha256(self) -> str | None:
         """SHA-256 of what came through a pipe, once it has been read; None for cameras and addresses."""
-        return self._file.sha256 if self.info.reading.finished else None
+        return self._file.sha256 if self.source.state.finished else None
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield the pictures as they come, until the stream ends or is stopped.
@@ -57,14 +63,14 @@ class LiveReader:
         Of a camera that is faster than its reader the oldest waiting pictures are left out, and counted in the
         report. Raises as `VideoReader.frames` does, and `BadInput` when nothing more comes in time.
         """
-        pictures = DecodePass(self.info).pictures()
+        pictures = DecodePass(self.source).pictures()
         yield from pictures if self._live.waits else self._newest(pictures)
         if self._live.stopped.is_set():
-            reading = self.info.reading
-            reading.warnings.append(f"the stream was stopped on request after {reading.frames} frames")
+            state = self.source.state
+            state.warnings.append(f"the stream was stopped on request after {state.frames} frames")
 
     def _newest(self, pictures: "Generator[VideoFrame]") -> Iterator[VideoFrame]:
-        coding, reading, index = self.info.coding, self.info.reading, -1
+        coding, state, index = self.info.coding, self.source.state, -1
         size = coding.stored_width * coding.stored_height * len(coding.layout.roles)
         most = min(round(BEHIND_SECONDS * self.info.fps), WAITING_BYTES // size)
         waiting = self._waiting = DropOldestQueue(pictures, max(FEWEST_WAITING, most))
@@ -73,9 +79,9 @@ class LiveReader:
                 yield replace(picture, index=index)
         finally:
             waiting.leave()
-        reading.frames = index + 1
+        state.frames = index + 1
         if waiting.dropped:
-            reading.warnings.append(
+            state.warnings.append(
                 f"{waiting.dropped} frames were left out: they came faster than they could be hidden; "
                 f"look in fewer frames (every), or choose a faster preset"
             )

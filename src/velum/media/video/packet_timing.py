@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from velum.media.sources import LiveSource
 from velum.media.video.clock import PacketClock
 from velum.media.video.file_input import SET_ANEW, SideStreams
-from velum.media.video.info import VideoInfo
+from velum.media.video.info import VideoInfo, VideoSource
 from velum.media.video.packets import ClockedPacket, settled
 from velum.media.video.probe import fraction
 
@@ -24,12 +24,13 @@ def together(info: VideoInfo) -> bool:
     return info.format in SET_ANEW and not isinstance(info.source, LiveSource)
 
 
-def along(info: VideoInfo, source: SideStreams, wanted: Collection[int]) -> Iterator[ClockedPacket]:
+def along(video: VideoSource, source: SideStreams, wanted: Collection[int]) -> Iterator[ClockedPacket]:
     """Yield the packets of these streams. Of a source that comes once there may be more after the iterator's end."""
     if not wanted:
         return iter(())
+    info = video.info
     if together(info):
-        coming = settled(source.demux(), PacketClock(info.format), info.file.joined)
+        coming = settled(source.demux(), PacketClock(info.format), video.file.joined)
         return (one for one in coming if one.packet.size and one.packet.stream.index in wanted)
     packets = source.demux(*(stream for stream in source.streams if stream.index in wanted))
     return map(_alone, filter(lambda packet: packet.size, packets))

@@ -74,6 +74,8 @@ class VideoFrame(Frame):
 
     native: av.VideoFrame | None = None
     given: tuple[Plane, ...] = ()
+    resized: bool = False
+    """True when the source holds it in another size than its first frame."""
 
 
 _ALONE = [object()]

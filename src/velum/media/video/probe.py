@@ -65,7 +65,7 @@ def probe(file: VideoInput, limits: Limits, *, cover_damage: bool) -> VideoInfo:
         return VideoInfo(
             format=file.format, width=width, height=height, frames=_frames(stream, file), fps=coding.rate,
             duration_seconds=duration, source=file.path, coding=coding, tracks=tuple(_tracks(container)),
-            notes=tuple(notes), file=file, limits=limits, cover_damage=cover_damage,
+            notes=tuple(notes),
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from velum.media.video import alpha
 from velum.media.video.clock import PacketClock
 from velum.media.video.expected_pts import ExpectedPts, ShownPts
 from velum.media.video.file_input import SET_ANEW, Demuxed, FileInput, decode_strictly
-from velum.media.video.info import VideoInfo
+from velum.media.video.info import VideoInfo, VideoSource
 from velum.media.video.packets import ClockedPacket, settled, shows_nothing, stamped
 from velum.media.video.pixel_formats import Buffers, VideoFrame, blacken, own, planes_of
 from velum.media.video.probe import fraction, probe, refuse_encrypted, stated_seconds
@@ -34,10 +34,17 @@ class VideoReader:
     def __init__(self, source: Path, limits: Limits, *, cover_damage: bool = False) -> None:
         self._file = FileInput(source, limits)
         try:
-            self.info: VideoInfo = probe(self._file, limits, cover_damage=cover_damage)
+            self.source = VideoSource(
+                probe(self._file, limits, cover_damage=cover_damage), self._file, limits, cover_damage
+            )
         except BaseException:
             self._file.close()
             raise
+
+    @property
+    def info(self) -> VideoInfo:
+        """What the video is."""
+        return self.source.info
 
     def __enter__(self) -> Self:
         return self
@@ -63,14 +70,15 @@ class VideoReader:
         with frame and time, where the video is damaged (unless damage is covered: then the picture is black), and
         `LimitExceeded` when it is too long.
         """
-        yield from DecodePass(self.info).pictures()
+        yield from DecodePass(self.source).pictures()
 
 
 class DecodePass:
     """One way through the source."""
 
-    def __init__(self, info: VideoInfo) -> None:
-        self._info, self._coding, self._limits = info, info.coding, info.limits
+    def __init__(self, source: VideoSource) -> None:
+        info = source.info
+        self._source, self._info, self._coding, self._limits = source, info, info.coding, source.limits
         self._timeline = ExpectedPts()
         self._clock = PacketClock(info.format)
         self._succession = ShownPts(max(1, round(1 / self._coding.rate / self._coding.time_base)))
@@ -89,9 +97,9 @@ class DecodePass:
 
     def pictures(self) -> "Generator[VideoFrame]":
         """Yield every picture, and note in the `ReadState` how it went."""
-        reading = self._info.reading
-        reading.begin()
-        with self._info.file.open(self._limits) as container:
+        state = self._source.state
+        state.begin()
+        with self._source.file.open(self._limits) as container:
             stream = next(one for one in container.streams.video if one.index == self._coding.stream)
             if not stream.codec_context.is_open:
                 decode_strictly(stream, self._limits)
@@ -103,8 +111,8 @@ class DecodePass:
             for pts in self._timeline.rest():
                 yield self._black(pts)
             self._check_end(container, stream)
-        reading.warnings += self._said()
-        reading.frames, reading.finished = self._count, True
+        state.warnings += self._said()
+        state.frames, state.finished = self._count, True
 
     def _decoded(self, container: Demuxed, stream: "VideoStream") -> Iterator[av.VideoFrame | None]:
         """Yield what the decoder gives; None where a picture is lost in a container without time stamps of display."""
@@ -135,7 +143,7 @@ class DecodePass:
                 yield None
 
     def _coming(self, container: Demuxed) -> Iterator[ClockedPacket]:
-        joined = self._info.file.joined if self._info.format in SET_ANEW else None
+        joined = self._source.file.joined if self._info.format in SET_ANEW else None
         coming = settled(self._demuxed(container), self._clock, joined)
         if self._ordered:
             return coming
@@ -155,13 +163,13 @@ class DecodePass:
 
     def _break_off(self, reason: str) -> None:
         self._damaged(f"it cannot be read on: {reason}")
-        self._info.reading.warnings.append(f"it broke off after {self._place(None)}: {reason}")
+        self._source.state.warnings.append(f"it broke off after {self._place(None)}: {reason}")
 
     def _announce(self, one: ClockedPacket) -> None:
         packet = one.packet
-        refuse_encrypted(packet, self._info.file)
+        refuse_encrypted(packet, self._source.file)
         if not self._coding.layout.alpha:
-            alpha.refuse_unseen(self._coding.codec, packet, self._info.file)
+            alpha.refuse_unseen(self._coding.codec, packet, self._source.file)
         self._packets += 1
         self._extend(packet)
         if one.damaged:
@@ -199,7 +207,8 @@ class DecodePass:
             self._reason = self._reason or "the picture is marked as damaged"
             yield self._black(pts, decoded)
         else:
-            yield self._picture(self._own(decoded), pts, decoded.duration)
+            resized = (decoded.width, decoded.height) != (self._coding.stored_width, self._coding.stored_height)
+            yield self._picture(self._own(decoded, resized=resized), pts, decoded.duration, resized=resized)
 
     def _pts_of(self, decoded: av.VideoFrame | None) -> int | None:
         """Return the time stamp of a picture, or of one that could not be decoded; None for one to be left out."""
@@ -218,17 +227,20 @@ class DecodePass:
         self._timeline.shown(pts)
         yield self._black(pts)
 
-    def _picture(self, native: av.VideoFrame, pts: int, duration: int = 0) -> VideoFrame:
+    def _picture(self, native: av.VideoFrame, pts: int, duration: int = 0, *, resized: bool = False) -> VideoFrame:
         coding, info, pts = self._coding, self._info, self._succession.follow(pts)
         native.pts, native.time_base, native.duration = pts, coding.time_base, duration
         if self._first_pts is None:
-            self._first_pts = info.reading.origin = pts
+            self._first_pts = self._source.state.origin = pts
         time = (pts - self._first_pts) * coding.time_base
         self._limits.check("seconds", int(time), str(info.source))
         self._limits.check("video_frames", self._count + 1, str(info.source))
         index, self._count, self._last_pts = self._count, self._count + 1, pts
         planes = planes_of(native, coding.layout, limited=not coding.colour.full_range)
-        return VideoFrame(planes, info.width, info.height, index, time, coding.orientation, native=native, given=planes)
+        return VideoFrame(
+            planes, info.width, info.height, index, time, coding.orientation, native=native, given=planes,
+            resized=resized,
+        )  # fmt: skip
 
     def _black(self, pts: int, like: av.VideoFrame | None = None) -> VideoFrame:
         self._damaged(self._reason or "the picture is missing", pts)
@@ -247,18 +259,16 @@ class DecodePass:
         return f"frame {self._count} at {seconds:.3f} s"
 
     def _damaged(self, reason: str, pts: int | None = None) -> None:
-        if not self._info.cover_damage:
+        if not self._source.cover_damage:
             raise BadInput(
                 f"cannot read {self._info.source}: it is damaged at {self._place(pts)}: {reason}; copy the file "
                 f"again, or have damaged frames covered (on_damage = cover)"
             )
 
-    def _own(self, decoded: av.VideoFrame) -> av.VideoFrame:
+    def _own(self, decoded: av.VideoFrame, *, resized: bool) -> av.VideoFrame:
         """Return the picture in a buffer of ours, at the size of the first one."""
         coding, size = self._coding, (decoded.width, decoded.height)
-        first = size == (coding.stored_width, coding.stored_height)
-        self._info.reading.note_size(self._count, first=first)
-        if first:
+        if not resized:
             return own(decoded, coding.layout, self._buffers.take())
         self._sizes[size] = self._sizes.get(size, 0) + 1
         picture, limited = own(decoded, coding.layout), not coding.colour.full_range
@@ -267,11 +277,11 @@ class DecodePass:
     def _check_end(self, container: Demuxed, stream: "VideoStream") -> None:
         if not self._count:
             raise BadInput(f"cannot read {self._info.source}: it holds no picture; give a video file")
-        if self._info.file.stopped:
+        if self._source.file.stopped:
             return
         # The header of an AVI counts units of time, not pictures.
         # An edit list may leave some out.
-        file, counted = self._info.file, 0 if self._ordered else stream.frames
+        file, counted = self._source.file, 0 if self._ordered else stream.frames
         if self._packets < counted and file.unedited(stream.index, self._limits) < counted:
             self._short(f"only {self._packets} of {counted} pictures are there")
         elif self._info.format in {"MKV", "WEBM", "AVI"}:
@@ -282,7 +292,7 @@ class DecodePass:
 
     def _short(self, reason: str) -> None:
         self._damaged(reason)
-        self._info.reading.warnings.append(f"the video is shorter than its header says: {reason}")
+        self._source.state.warnings.append(f"the video is shorter than its header says: {reason}")
 
     def _said(self) -> Iterator[str]:
         if self._covered:

@@ -16,7 +16,7 @@ from velum.media.sources import LiveSource
 from velum.media.video.containers import held
 from velum.media.video.encoder_input import move
 from velum.media.video.file_input import translated
-from velum.media.video.info import SideStream, VideoInfo
+from velum.media.video.info import SideStream, VideoSource
 from velum.media.video.packet_timing import AudioPtsOrder, along, together
 from velum.media.video.packets import ClockedPacket
 from velum.media.video.probe import fraction
@@ -44,14 +44,15 @@ class PassthroughStreams:
     """The tracks of one result. Reads the source beside the pictures, never further ahead than they are."""
 
     def __init__(
-        self, info: VideoInfo, choice: TrackChoice, target: "OutputContainer", plan: Plan, format: str
+        self, video: VideoSource, choice: TrackChoice, target: "OutputContainer", plan: Plan, format: str
     ) -> None:  # fmt: skip
-        self._info, self._target = info, target
+        info = video.info
+        self._video, self._info, self._target = video, info, target
         self._watched = isinstance(info.source, LiveSource) and "gps" not in plan.metadata
         self._places: dict[int, SideStream] = {}
         self._streams: dict[int, Stream] = {}
         self._silences: dict[int, _Silence] = {}
-        self._source = info.file.beside(info.limits)
+        self._source = video.file.beside(video.limits)
         self._skipped, self._latest = 0, Fraction(0)
         self._order = AudioPtsOrder(format)
         self.ahead = Fraction(0)
@@ -114,14 +115,14 @@ class PassthroughStreams:
                 self._streams[stream.index] = add_copy(self._target, stream, rate)
 
     def _demuxed(self) -> Iterator[ClockedPacket]:
-        return along(self._info, self._source, {*self._streams, *self._silences})
+        return along(self._video, self._source, {*self._streams, *self._silences})
 
     def _put(self, packet: "Packet[Any]", *, damaged: bool) -> None:
         index = packet.stream.index
         if packet.has_sidedata("encryption_info"):
             raise BadInput(f"cannot read {self._info.source}: its sound is encrypted; decrypt it first")
         if damaged:
-            if not self._info.cover_damage:
+            if not self._video.cover_damage:
                 raise BadInput(
                     f"cannot read {self._info.source}: its {packet.stream.type} is damaged at "
                     f"{float(_start_seconds(packet)):.3f} s; copy the file again, or drop it"

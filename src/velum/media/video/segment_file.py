@@ -25,7 +25,7 @@ from velum.media.video.bitstream import Nals
 from velum.media.video.containers import CONTAINERS
 from velum.media.video.encoder_input import EncoderInput, added
 from velum.media.video.encoder_settings import recipe
-from velum.media.video.info import VideoInfo
+from velum.media.video.info import VideoSource
 from velum.media.video.stream_selection import choose
 from velum.media.video.writer import VideoWriter
 from velum.plan import Plan
@@ -55,11 +55,11 @@ class SegmentEncoding:
 class SegmentWriter(AtomicWriter):
     """The pictures of one span, encoded; published when the `with` block is left well, whole or not at all."""
 
-    def __init__(self, target: Path, like: VideoInfo, plan: Plan, span: Segment) -> None:
-        self._target, self._like, self._plan, self._span = target, like, plan, span
-        self._recipe = recipe(like, plan.video, span.format)
-        choose(like, plan.video, span.format)  # what cannot be joined is not begun
-        self._feed = EncoderInput(like, self._recipe, target)
+    def __init__(self, target: Path, source: VideoSource, plan: Plan, span: Segment) -> None:
+        self._target, self._source, self._like, self._plan, self._span = target, source, source.info, plan, span
+        self._recipe = recipe(source.info, plan.video, span.format)
+        choose(source, plan.video, span.format)  # what cannot be joined is not begun
+        self._feed = EncoderInput(source, self._recipe, target)
         super().__init__()
         self._next = span.first.frame
         self._packets = 0
@@ -73,7 +73,7 @@ class SegmentWriter(AtomicWriter):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What to doubt of the pictures, for the report."""
-        return (*self._like.notes, *self._like.reading.warnings, *self._recipe.warnings)
+        return (*self._like.notes, *self._source.state.warnings, *self._recipe.warnings)
 
     def _begin(self, stack: ExitStack) -> None:
         part = stack.enter_context(publish(self._target, overwrite=True))
@@ -97,7 +97,7 @@ class SegmentWriter(AtomicWriter):
         self._next += 1
 
     def _finish(self) -> None:
-        if not self._like.reading.finished or self._next != self._span.end.frame:
+        if not self._source.state.finished or self._next != self._span.end.frame:
             raise self._failed(f"its frames came only up to {self._next} of {self._span.end.frame}")
         self._put(lambda: self._stream.encode(None))
         if self._packets != self._span.frames or self._feed.waiting:
@@ -188,13 +188,13 @@ class ConcatWriter(VideoWriter):
     """A result made of parts, as one run writes it. Raises `BadInput` for parts that are not those of one result."""
 
     def __init__(
-        self, target: Path, like: VideoInfo, plan: Plan, parts: Sequence[Path], *, sha256: str | None, overwrite: bool
+        self, target: Path, source: VideoSource, plan: Plan, parts: Sequence[Path], *, overwrite: bool
     ) -> None:
-        super().__init__(target, like, plan, overwrite=overwrite)
+        super().__init__(target, source, plan, overwrite=overwrite)
         self._joined = sorted(map(SegmentFile, parts), key=lambda part: part.span.index)
-        _check(self._joined, self._format, sha256, like)
+        _check(self._joined, self._format, source)
         self._total = self._joined[0].span.frames_total
-        like.reading.origin = self._joined[0].span.origin
+        source.state.origin = self._joined[0].span.origin
 
     def join(self) -> None:
         """Write everything; to be called once, in the `with` block."""
@@ -213,7 +213,7 @@ class ConcatWriter(VideoWriter):
     def _whole(self) -> bool:
         return self._count == self._total
 
-    def _prepared(self, stack: ExitStack) -> "Callable[[av.VideoFrame | None], Iterable[Packet[Any]]]":
+    def _prepared(self, stack: ExitStack) -> "Callable[[Frame | None], Iterable[Packet[Any]]]":
         super()._prepared(stack)
         self._pictures = self._container.streams.video[0]
         context = self._pictures.codec_context
@@ -227,7 +227,8 @@ class ConcatWriter(VideoWriter):
         return lambda _: ()
 
 
-def _check(parts: Sequence[SegmentFile], format: str, sha256: str | None, like: VideoInfo) -> None:
+def _check(parts: Sequence[SegmentFile], format: str, source: VideoSource) -> None:
+    like = source.info
     spans = [part.span for part in parts]
     whole = bool(spans) and [span.index for span in spans] == list(range(spans[0].count))
     whole = whole and spans[0].first.frame == 0 and spans[-1].end.frame == spans[-1].frames_total
@@ -236,7 +237,7 @@ def _check(parts: Sequence[SegmentFile], format: str, sha256: str | None, like: 
         raise BadInput(f"cannot join parts of {like.source}: some are missing, or not of one cut; make them again")
     if {span.format for span in spans} != {format}:
         raise BadInput(f"cannot join parts of {like.source} as {format}: they were made for {spans[0].format}")
-    if {span.sha256 for span in spans} != {sha256}:
+    if {span.sha256 for span in spans} != {source.file.sha256}:
         raise BadInput(f"cannot join parts of {like.source}: it has changed since they were made; make them again")
     if like.frames is not None and spans[0].frames_total < like.frames:
         raise BadInput(f"cannot join parts of {like.source}: they have not all of its {like.frames} frames")

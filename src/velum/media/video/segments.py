@@ -12,7 +12,7 @@ from velum.limits import Limits
 from velum.media.segment import GopStart, Segment
 from velum.media.video.file_input import Demuxed, translated
 from velum.media.video.gops import ClosedGops, survey
-from velum.media.video.info import VideoInfo
+from velum.media.video.info import VideoInfo, VideoSource
 from velum.media.video.pixel_formats import VideoFrame
 from velum.media.video.reader import DecodePass, VideoReader
 
@@ -23,20 +23,20 @@ SOURCES = ("MP4", "MOV", "MKV", "WEBM")
 """Formats with an index of key frames, by which a stretch is reached without reading what is before it."""
 
 
-def cut(
-    info: VideoInfo, sha256: str, format: str, *, seconds: float, overlap_frames: int
-) -> tuple[Segment, ...] | str:  # fmt: skip
+def cut(video: VideoSource, format: str, *, seconds: float, overlap_frames: int) -> tuple[Segment, ...] | str:
     """Return spans of about `seconds` each, in order, for a result of that format; or why there is only one.
 
     Each is read from at least `overlap_frames` before its first frame to as many after its last one, as far as there
     are any. Raises `LimitExceeded` for a video that is too long.
     """
-    if info.format not in SOURCES:
+    info = video.info
+    sha256 = video.file.sha256
+    if info.format not in SOURCES or sha256 is None:
         return f"{info.format} is not cut"
-    groups = survey(info)
+    groups = survey(video)
     if isinstance(groups, str):
         return groups
-    info.limits.check("video_frames", groups.frames, str(info.source))
+    video.limits.check("video_frames", groups.frames, str(info.source))
     starts = _starts(groups, round(seconds / info.coding.time_base))
     if len(starts) < 2:
         return "it is short, or its groups of pictures are long"
@@ -96,12 +96,12 @@ class SegmentReader(VideoReader):
 
         Raises as `VideoReader.frames` does.
         """
-        yield from _SegmentPass(self.info, self._span, seek=self._sought()).pictures()
+        yield from _SegmentPass(self.source, self._span, seek=self._sought()).pictures()
 
     def _sought(self) -> bool:
         """Tell whether the container finds the place; indexes of some files are wrong or missing."""
         pts = self._span.read.pts
-        with self.info.file.open(self.info.limits) as container, translated(self.info.source):
+        with self._file.open(self.source.limits) as container, translated(self.info.source):
             return _first_pts(container, self.info, pts) <= pts if pts is not None else False
 
 
@@ -123,11 +123,11 @@ def _seek(container: Any, info: VideoInfo, pts: int) -> None:
 class _SegmentPass(DecodePass):
     """A way through a part of the source, from one closed group to before another."""
 
-    def __init__(self, info: VideoInfo, span: Segment, *, seek: bool) -> None:
-        super().__init__(info)
+    def __init__(self, source: VideoSource, span: Segment, *, seek: bool) -> None:
+        super().__init__(source)
         self._span, self._seek = span, seek
         self._count = self._packets = span.read.frame
-        self._first_pts = info.reading.origin = span.origin
+        self._first_pts = source.state.origin = span.origin
         self._reached = span.stop.pts is None
 
     def pictures(self) -> "Generator[VideoFrame]":

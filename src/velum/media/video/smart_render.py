@@ -14,7 +14,7 @@ from velum.media.sources import LiveSource
 from velum.media.video.containers import CONTAINERS
 from velum.media.video.encoder_settings import EncoderSettings, configure
 from velum.media.video.gops import ClosedGops, CopyPacket, packets, survey
-from velum.media.video.info import VideoInfo
+from velum.media.video.info import VideoSource
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -27,15 +27,16 @@ _IN_BAND = {"h264": "avc3", "hevc": "hev1"}
 """Names in MP4 of streams whose parameter sets may change on the way (ISO/IEC 14496-15, 5.3.4 and 8.3.4)."""
 
 
-def planned(info: VideoInfo, made: EncoderSettings, touched: Container[int], format: str) -> "SmartRenderer | str":
+def planned(video: VideoSource, made: EncoderSettings, touched: Container[int], format: str) -> "SmartRenderer | str":
     """Return what copies the groups without a frame of `touched`; or why every frame is to be encoded anew."""
+    info = video.info
     if isinstance(info.source, LiveSource):
         return "a stream comes once"
     if format not in _TARGETS or info.format not in _TARGETS:
         return f"packets are not copied from {info.format} to {format}"
     if made.codec != info.coding.codec or made.layout != info.coding.layout:
         return f"{info.coding.codec} is written as {made.codec}, {made.layout.name}"
-    groups = survey(info)
+    groups = survey(video)
     if isinstance(groups, str):
         return groups
     if format == "TS" and groups.decoded < 0:
@@ -44,14 +45,14 @@ def planned(info: VideoInfo, made: EncoderSettings, touched: Container[int], for
     copied = [not any(frame in touched for frame in range(*bound)) for bound in pairwise(bounds)]
     if not any(copied):
         return f"each of its {len(copied)} closed groups of pictures holds something to hide"
-    return SmartRenderer(info, made, groups, copied)
+    return SmartRenderer(video, made, groups, copied)
 
 
 class SmartRenderer:
     """The pictures of one result, in the place of an encoder: takes each picture in turn, gives packets."""
 
-    def __init__(self, info: VideoInfo, made: EncoderSettings, groups: ClosedGops, copied: list[bool]) -> None:
-        self._info, self._made, self._groups, self._copied = info, made, groups, copied
+    def __init__(self, video: VideoSource, made: EncoderSettings, groups: ClosedGops, copied: list[bool]) -> None:
+        self._video, self._info, self._made, self._groups, self._copied = video, video.info, made, groups, copied
         self._frame = 0
         self._encoder: VideoCodecContext | None = None
         self._stack = ExitStack()
@@ -66,7 +67,7 @@ class SmartRenderer:
 
     def add_to(self, target: "OutputContainer", format: str) -> "VideoStream":
         """Add the stream that the packets are of."""
-        _, self._packets = self._stack.enter_context(packets(self._info))
+        _, self._packets = self._stack.enter_context(packets(self._video))
         with av.open(io.BytesIO(), "w", format="matroska") as scratch:
             like = scratch.add_stream(self._made.encoder)
             # Made from another, a stream is never opened to encode: its header is the one given here.
@@ -78,14 +79,17 @@ class SmartRenderer:
         self._stream = stream
         return stream
 
-    def encode(self, picture: av.VideoFrame | None) -> "Iterator[Packet[Any]]":
-        """Yield the packets that are ready after this picture; None says that no more come."""
+    def encode(self, picture: av.VideoFrame | None, *, resized: bool = False) -> "Iterator[Packet[Any]]":
+        """Yield the packets that are ready after this picture; None says that no more come.
+
+        `resized` says that the source holds the picture in another size than its first one.
+        """
         if picture is None:
             if self._frame != self._groups.frames:
                 raise self._misfit(f"{self._frame} pictures came of {self._groups.frames} packets")
             return
         group = self._groups.of(self._frame)
-        first, resized = self._frame == self._groups.starts[group], self._info.reading.was_resized(self._frame)
+        first = self._frame == self._groups.starts[group]
         if first and picture.pts != self._groups.stamps[group]:
             raise self._misfit(f"frame {self._frame} has the time stamp {picture.pts}")
         if first and resized:

@@ -18,7 +18,7 @@ from velum.media.formats import VIDEO_SUFFIXES
 from velum.media.sources import LiveSource
 from velum.media.video.containers import CONTAINERS, Container, held, muxing, opened
 from velum.media.video.file_input import SideStreams
-from velum.media.video.info import SideStream, VideoInfo
+from velum.media.video.info import SideStream, VideoInfo, VideoSource
 from velum.media.video.probe import fraction
 from velum.media.video.text_tracks import PICTURES, tracks_with_places
 from velum.plan import Plan, Video
@@ -67,20 +67,21 @@ class TrackChoice:
         return muxing(format, copied, sent=sent) or CONTAINERS[format]
 
 
-def choose(info: VideoInfo, video: Video, format: str, *, sent: bool = False) -> TrackChoice:
+def choose(source: VideoSource, video: Video, format: str, *, sent: bool = False) -> TrackChoice:
     """Return the tracks that go into a result; with `sent`, one that is sent forwards and never gone back to.
 
     A track of an unknown codec is left out: no container can be told what it is. So is one that the source's own
     container holds and velum cannot write there. Raises `BadPlan` when another container would hold what this one
     cannot.
     """
+    info = source.info
     wanted = [track for track in info.tracks if _wanted(track, video)]
     silenced = video.audio == "mute"
     notes: list[str] = []
     known = [track for track in wanted if track.codec is not None]
     notes += [f"{_named(track)} was left out: its codec is not known here" for track in wanted if track.codec is None]
     copied = [track for track in known if not (track.kind == "audio" and silenced)]
-    trial = _Trial(info, copied)
+    trial = _Trial(source, copied)
     refused = [track for track in copied if not trial.holds(track, format, sent=sent)]
     if refused:
         other = _other(trial, copied, info, format) if format != info.format else None
@@ -92,15 +93,15 @@ def choose(info: VideoInfo, video: Video, format: str, *, sent: bool = False) ->
     return TrackChoice(tracks, tuple(notes), rates)
 
 
-def without_places(choice: TrackChoice, info: VideoInfo, plan: Plan) -> TrackChoice:
+def without_places(choice: TrackChoice, source: VideoSource, plan: Plan) -> TrackChoice:
     """Return the choice without the text tracks that hold places, unless the plan keeps places.
 
     Of a stream nothing is known before it comes: its tracks are looked at as they are written.
     """
     texts = frozenset(one.index for one in choice.tracks if one.kind == "subtitle" and one.codec not in PICTURES)
-    if not texts or "gps" in plan.metadata or isinstance(info.source, LiveSource):
+    if not texts or "gps" in plan.metadata or isinstance(source.info.source, LiveSource):
         return choice
-    found = tracks_with_places(info.file, info.limits, texts)
+    found = tracks_with_places(source.file, source.limits, texts)
     gone = [track for track in choice.tracks if track.index in found]
     notes = tuple(place_note(track, found[track.index]) for track in gone)
     return TrackChoice(
@@ -148,8 +149,8 @@ def _other(trial: "_Trial", tracks: Sequence[SideStream], info: VideoInfo, forma
 class _Trial:
     """Writes the beginnings of tracks into containers, in memory: what a container says it can hold is not all true."""
 
-    def __init__(self, info: VideoInfo, tracks: Sequence[SideStream]) -> None:
-        self._info, self._tracks = info, tracks
+    def __init__(self, video: VideoSource, tracks: Sequence[SideStream]) -> None:
+        self._video, self._tracks = video, tracks
         self._known: dict[tuple[int, str], bool] = {}
 
     def holds(self, track: SideStream, format: str, *, sent: bool = False) -> bool:
@@ -166,9 +167,9 @@ class _Trial:
 
     def bit_rate(self, track: SideStream) -> int | None:
         """Return the bits per second of a track's first packets, where AVI needs to know and they say it."""
-        if not (track.codec or "").startswith(_BLOCKS) or isinstance(self._info.source, LiveSource):
+        if not (track.codec or "").startswith(_BLOCKS) or isinstance(self._video.info.source, LiveSource):
             return None
-        with closing(self._info.file.beside(self._info.limits)) as source:
+        with closing(self._video.file.beside(self._video.limits)) as source:
             stream = next(one for one in source.streams if one.index == track.index)
             return _bit_rate(list(self._first(source, stream)))
 
@@ -178,7 +179,7 @@ class _Trial:
             return False
         options = {name: value for name, value in kind.options if name != "movflags"}  # they need a file to read again
         try:
-            with closing(self._info.file.beside(self._info.limits)) as source, TemporaryDirectory() as folder:
+            with closing(self._video.file.beside(self._video.limits)) as source, TemporaryDirectory() as folder:
                 stream = next(one for one in source.streams if one.index == track.index)
                 rate = self.bit_rate(track) if format == "AVI" else None
                 place = str(Path(folder, "trial")) if kind.unasked else io.BytesIO()
@@ -194,7 +195,7 @@ class _Trial:
 
     def _first(self, source: SideStreams, stream: "Stream") -> "Iterator[Packet[Any]]":
         """Yield the first packets of a track; none of a stream, where they come once."""
-        if isinstance(self._info.source, LiveSource):
+        if isinstance(self._video.info.source, LiveSource):
             return
         packets = (packet for packet in source.demux(stream) if packet.size and packet.dts is not None)
         yield from islice(packets, _TRIED_PACKETS)

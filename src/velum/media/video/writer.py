@@ -20,7 +20,8 @@ from velum.media.sources import StreamSink
 from velum.media.video.containers import container_for, opened
 from velum.media.video.encoder_input import EncoderInput, added, move
 from velum.media.video.encoder_settings import recipe
-from velum.media.video.info import VideoInfo
+from velum.media.video.info import VideoSource
+from velum.media.video.pixel_formats import VideoFrame
 from velum.media.video.projection import NOTE
 from velum.media.video.remux import PassthroughStreams
 from velum.media.video.smart_render import SmartRenderer, planned
@@ -47,10 +48,12 @@ class VideoWriter(AtomicWriter):
     """
 
     def __init__(
-        self, target: Path | StreamSink, like: VideoInfo, plan: Plan, *, overwrite: bool,
+        self, target: Path | StreamSink, source: VideoSource, plan: Plan, *, overwrite: bool,
         touched: Container[int] | None = None,
     ) -> None:  # fmt: skip
-        self._target, self._like, self._plan, self._overwrite = target, like, plan, overwrite
+        like = source.info
+        self._target, self._source, self._like, self._plan = target, source, like, plan
+        self._overwrite = overwrite
         self._format = container_for(target)
         self._sender = ForwardOnlyFile(target) if isinstance(target, StreamSink) else None
         if isinstance(target, Path):
@@ -59,13 +62,13 @@ class VideoWriter(AtomicWriter):
             ensure_free(target, overwrite=overwrite)
         self._recipe = recipe(like, plan.video, self._format)
         sent = self._sender is not None
-        self._choice = choose(like, plan.video, self._format, sent=sent)
+        self._choice = choose(source, plan.video, self._format, sent=sent)
         self._kind = self._choice.muxing(plan.video, self._format, sent=sent)
         super().__init__()
         self._count = self._shifted = 0
         self._ahead: Fraction | None = None
         self._tick = max(1 / self._recipe.rate, _AVI_TICK) if self._format == "AVI" else self._kind.tick
-        self._feed = EncoderInput(like, self._recipe, target, tick=self._tick, from_first=self._format == "AVI")
+        self._feed = EncoderInput(source, self._recipe, target, tick=self._tick, from_first=self._format == "AVI")
         self._smart = None if touched is None else self._planned(touched)
         self.sha256: str | None = None
 
@@ -77,7 +80,7 @@ class VideoWriter(AtomicWriter):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What to doubt, for the report."""
-        notes = [*self._like.notes, *self._like.reading.warnings, *self._recipe.warnings]
+        notes = [*self._like.notes, *self._source.state.warnings, *self._recipe.warnings]
         if self._shifted:
             notes.append(f"{self._shifted} time stamps were rounded: {self._format} counts in {self._tick} s")
         if self._feed.spaced:
@@ -85,13 +88,13 @@ class VideoWriter(AtomicWriter):
         return (*notes, *self._choice.warnings(self._plan.video))
 
     def _begin(self, stack: ExitStack) -> None:
-        self._choice = without_places(self._choice, self._like, self._plan)
+        self._choice = without_places(self._choice, self._source, self._plan)
         if isinstance(self._target, Path):
             self._part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
         with self._translated():
             self._container = self._opened(stack)
             self._encode = self._prepared(stack)
-            self._companions = PassthroughStreams(self._like, self._choice, self._container, self._plan, self._format)
+            self._companions = PassthroughStreams(self._source, self._choice, self._container, self._plan, self._format)
             stack.callback(self._companions.close)
 
     def write(self, frame: Frame) -> None:
@@ -105,7 +108,7 @@ class VideoWriter(AtomicWriter):
             )
         with self._translated():
             self._heed_tick(self._feed.stamp(frame.time) * self._like.coding.time_base)
-            self._mux(self._encode(self._feed.native(frame)))
+            self._mux(self._encode(frame))
         self._count += 1
 
     @property
@@ -127,14 +130,14 @@ class VideoWriter(AtomicWriter):
         return container
 
     def _planned(self, touched: Container[int]) -> SmartRenderer | None:
-        smart = "a stream is not copied" if self._sender else planned(self._like, self._recipe, touched, self._format)
+        smart = "a stream is not copied" if self._sender else planned(self._source, self._recipe, touched, self._format)
         if isinstance(smart, SmartRenderer):
             return smart
         self._recipe.warnings.append(f"smart had no effect, every frame was encoded: {smart}")
         return None
 
-    def _prepared(self, stack: ExitStack) -> "Callable[[av.VideoFrame | None], Iterable[Packet[Any]]]":
-        """Add the stream of pictures; return what makes its packets."""
+    def _prepared(self, stack: ExitStack) -> "Callable[[Frame | None], Iterable[Packet[Any]]]":
+        """Add the stream of pictures; return what makes packets of frames, and the last packets of None."""
         if self._smart is not None:
             stack.callback(self._smart.close)
         coding = self._like.coding
@@ -146,7 +149,12 @@ class VideoWriter(AtomicWriter):
         stream.time_base = self._recipe.time_base if self._format == "AVI" else coding.time_base
         if coding.matrix:
             stream.set_display_matrix(coding.matrix)
-        return stream.encode if self._smart is None else self._smart.encode
+        feed, smart = self._feed, self._smart
+        if smart is None:
+            return lambda frame: stream.encode(None if frame is None else feed.native(frame))
+        return lambda frame: smart.encode(
+            None if frame is None else feed.native(frame), resized=isinstance(frame, VideoFrame) and frame.resized
+        )
 
     def _heed_tick(self, time: Fraction) -> None:
         if self._tick and (time / self._tick).denominator != 1:
@@ -168,14 +176,14 @@ class VideoWriter(AtomicWriter):
         Players of MP4 skip what lies before 0, and an AVI would be filled with empty pictures from 0 on. The other
         muxers move negative times by themselves.
         """
-        origin = self._like.reading.origin * self._like.coding.time_base
+        origin = self._source.state.origin * self._like.coding.time_base
         before = self._kind.muxer in {"3gp", "mp4", "mov"} and origin < 0
         return -origin if before or self._format == "AVI" else Fraction(0)
 
     @property
     def _whole(self) -> bool:
         """Whether every frame came."""
-        return self._like.reading.finished and self._count == self._like.reading.frames
+        return self._source.state.finished and self._count == self._source.state.frames
 
     def _finish(self) -> None:
         if not self._whole:
