@@ -1,13 +1,15 @@
 """What is kept for its time, and no longer."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from velum.errors import BadPlan
-from velum.jobs import Retention, RetentionSweeper, State, SweepResult, Uploads
+from velum.jobs import Retention, RetentionSweeper, State, SweepResult, Uploads, worker
 from velum.jobs.schema import JOBS
+from velum.storage.folder import FolderStore, StoredObject
 
 from .conftest import Office
 
@@ -112,13 +114,41 @@ def test_what_belongs_to_no_job(office: Office) -> None:
     assert office.store.size(stray.key) is None
 
 
-def test_a_worker_sweeps_when_it_starts(back_office: Office) -> None:
-    stray = back_office.store.put([b"stray"])
-    os.utime(back_office.store.fetch(stray.key, Path()), (0, 0))
+def test_a_worker_sweeps_the_whole_store_in_slices(back_office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "LEFTOVERS_SECONDS", 0.0)
+    strays = [back_office.store.put([b"stray"]) for _ in range(3)]
+    for stray in strays:
+        os.utime(back_office.store.fetch(stray.key, Path()), (0, 0))
     with back_office.working():
         back_office.until(back_office.submit(pieces=1), State.DONE)
-        while back_office.store.size(stray.key) is not None:
+        while any(back_office.store.size(stray.key) is not None for stray in strays):
             pass
+
+
+class CountingStore(FolderStore):
+    """Counts the objects that it lists."""
+
+    listed = 0
+    calls = 0
+
+    def list(self, start: str = "") -> Iterator[StoredObject]:
+        for one in super().list(start):
+            self.listed += 1
+            yield one
+        self.calls += 1
+
+
+def test_no_worker_lists_the_whole_store_at_its_start(back_office: Office, until: Callable[..., None]) -> None:
+    store = CountingStore(back_office.path / "store")
+    for n in range(256):
+        (back_office.path / "store" / f"{n:02x}").mkdir(exist_ok=True)
+    for n in range(10_000):
+        (back_office.path / "store" / f"{n % 256:02x}" / f"{n % 256:02x}{n:030x}").touch()
+    back_office.store = store
+    with back_office.working():
+        back_office.until(back_office.submit(pieces=1), State.DONE)
+        until(lambda: store.calls, "a slice of the store to be searched")
+    assert 0 < store.listed <= 1000
 
 
 @pytest.mark.parametrize("name", RETENTION.__slots__)

@@ -216,3 +216,9 @@ def test_the_library_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velum.storage.find_spec", lambda name: None)
     with pytest.raises(Unavailable, match=r"pip install 'velum-anonymizer\[cloud\]'"):
         open_store("s3://bucket")
+
+
+def test_a_slice_of_a_store(store: Store) -> None:
+    keys = [store.put([b"x"]).key for _ in range(6)]
+    listed = {start: {one.key for one in store.list(start)} for start in {key[:2] for key in keys} | {"zz"}}
+    assert listed == {start: {key for key in keys if key.startswith(start)} for start in listed}

@@ -55,18 +55,25 @@ class RetentionSweeper:
 
     def orphans(self, swept: SweepResult | None = None) -> SweepResult:
         """Delete what belongs to no job, and what was never finished; looks at every file of the store."""
-        swept = swept or SweepResult()
-        failed: list[str] = []
+        return self.delete_unclaimed(swept=self.delete_unfinished(swept))
+
+    def delete_unfinished(self, swept: SweepResult | None = None) -> SweepResult:
+        """Delete what was never finished: uploads, files that were half written, webhooks that nobody calls."""
         with self._database.writing() as connection:
             old = NOTICES.c.due < self._database.now(connection) - KEPT_SECONDS
             connection.execute(NOTICES.delete().where(old))  # nobody tells them here
             known = REQUESTS.c.at < self._database.now(connection) - REPEATED_SECONDS
             connection.execute(REQUESTS.delete().where(known))
-        unclaimed = sum([_count(self._store.delete, keys, failed) for keys in self._unclaimed()])
         temporary = self._store.sweep(self._retention.unclaimed_seconds)
         if self._uploads is not None:
             temporary += self._uploads.sweep(self._retention.unclaimed_seconds)
-        return replace(swept, unclaimed=unclaimed, temporary=temporary, failed=(*swept.failed, *failed))
+        return replace(swept or SweepResult(), temporary=temporary)
+
+    def delete_unclaimed(self, start: str = "", swept: SweepResult | None = None) -> SweepResult:
+        """Delete files of the store that belong to no job; with `start`, those whose keys begin with these digits."""
+        swept, failed = swept or SweepResult(), list[str]()
+        deleted = sum([_count(self._store.delete, keys, failed) for keys in self._unclaimed(start)])
+        return replace(swept, unclaimed=deleted, failed=(*swept.failed, *failed))
 
     def _results(self, before: float, failed: list[str]) -> int:
         with self._database.reading() as connection:
@@ -120,8 +127,8 @@ class RetentionSweeper:
         with self._database.writing() as connection:
             connection.execute(PIECES.update().where(same).values(key=None, sha256=None, note=None, told=None))
 
-    def _unclaimed(self) -> Iterator[list[str]]:
-        old = (kept.key for kept in self._store.list() if kept.age_seconds >= self._retention.unclaimed_seconds)
+    def _unclaimed(self, start: str) -> Iterator[list[str]]:
+        old = (kept.key for kept in self._store.list(start) if kept.age_seconds >= self._retention.unclaimed_seconds)
         while keys := list(islice(old, MANY)):
             with self._database.reading() as connection:
                 yield sorted(set(keys) - used(connection, set(keys)))

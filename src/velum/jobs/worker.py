@@ -14,7 +14,7 @@ from velum.jobs.processor import JobProcessor
 from velum.jobs.retention import RetentionSweeper
 from velum.jobs.schema import Database
 from velum.jobs.store_identity import join
-from velum.jobs.values import Retention, WorkerTiming
+from velum.jobs.values import Retention, SweepResult, WorkerTiming
 from velum.jobs.webhooks import THREADS, Notify, WebhookDelivery
 from velum.jobs.worker_loop import WorkerLoop
 from velum.storage.folder import Store
@@ -24,7 +24,10 @@ from velum.storage.worker_scratch import WorkerScratch, sweep_dead
 LOG = logging.getLogger("velum.jobs")
 
 LEFTOVERS_SECONDS = 3600.0
-"""How often the store is searched for files that belong to no job."""
+"""How often the store is searched for files that belong to no job, in slices spread over that time."""
+
+SLICES = 256
+"""Of the store: the first two digits of the keys."""
 
 
 class Worker:
@@ -79,18 +82,26 @@ class _Sweeping:
 
     def __init__(self, sweeper: RetentionSweeper, folder: Path, due_seconds: float) -> None:
         self._sweeper, self._folder, self._due_seconds = sweeper, folder, due_seconds
-        self._next_due = self._next_leftovers = 0.0
+        self._next_due = self._next_unfinished = self._next_slice = 0.0
+        # Workers begin anywhere, so that several, or one that starts again and again, come by all slices.
+        self._slice = secrets.randbelow(SLICES)
 
     def do(self) -> bool:
-        """Do what there is to do; there is never more at once. Raises `Unavailable` and `OutputFailed`."""
-        if (now := time.monotonic()) < self._next_due:
-            return False
-        self._next_due = now + self._due_seconds
-        sweep_dead(self._folder)
-        swept = self._sweeper.due()
-        if now >= self._next_leftovers:
-            self._next_leftovers = now + LEFTOVERS_SECONDS
-            swept = self._sweeper.orphans(swept)
-        for why in swept.failed:
-            LOG.warning("cannot be deleted, to be tried again: %s", why)
-        return False
+        """Do what there is to do, and say whether there is more at once. Raises `Unavailable` and `OutputFailed`."""
+        if (now := time.monotonic()) >= self._next_due:
+            self._next_due = now + self._due_seconds
+            sweep_dead(self._folder)
+            _warn(self._sweeper.due())
+        if now >= self._next_unfinished:
+            self._next_unfinished = now + LEFTOVERS_SECONDS
+            _warn(self._sweeper.delete_unfinished())
+        if now >= self._next_slice:
+            self._next_slice = now + LEFTOVERS_SECONDS / SLICES
+            _warn(self._sweeper.delete_unclaimed(f"{self._slice:02x}"))
+            self._slice = (self._slice + 1) % SLICES
+        return time.monotonic() >= self._next_slice
+
+
+def _warn(swept: SweepResult) -> None:
+    for why in swept.failed:
+        LOG.warning("cannot be deleted, to be tried again: %s", why)

@@ -181,9 +181,9 @@ class BucketStore:
         except BaseError as error:
             raise OutputFailed(f"{self._name} does not delete a file: {_first_line(error)}") from error
 
-    def list(self) -> Iterator[StoredObject]:
-        """Yield all that is kept."""
-        now, batches = datetime.now(UTC), iter(obstore.list(self._objects))
+    def list(self, start: str = "") -> Iterator[StoredObject]:
+        """Yield what is kept; see `Store.list`."""
+        now, batches = datetime.now(UTC), iter(obstore.list(self._objects, prefix=start or None))
         while True:
             with self._answering():
                 batch = next(batches, None)

@@ -103,8 +103,8 @@ class Store(Protocol):
         """Delete it, if it is there. Raises `OutputFailed`."""
         ...
 
-    def list(self) -> Iterator[StoredObject]:
-        """Yield all that is kept."""
+    def list(self, start: str = "") -> Iterator[StoredObject]:
+        """Yield all that is kept; with `start`, two hexadecimal digits, what has a key that begins with them."""
         ...
 
     def sweep(self, age_seconds: float) -> int:
@@ -240,11 +240,11 @@ class FolderStore:
         with self._writing():
             place.unlink(missing_ok=True)
 
-    def list(self) -> Iterator[StoredObject]:
-        """Yield all that is kept, in no order."""
+    def list(self, start: str = "") -> Iterator[StoredObject]:
+        """Yield what is kept, in no order; see `Store.list`."""
         self.check()
         now = time.time()
-        for folder in self._path.glob("[0-9a-f][0-9a-f]"):
+        for folder in self._path.glob(start or "[0-9a-f][0-9a-f]"):
             with _reading(self._path), os.scandir(folder) as entries:
                 for entry in entries:
                     try:
