@@ -166,7 +166,7 @@ def red(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.Model:
         labels=("face",), threshold=0.3, good_for="tests", not_for="anything else",
     )  # fmt: skip
     monkeypatch.setattr(registry, "catalog", lambda host=None: {"red": model})
-    monkeypatch.setattr(fetch, "obtain", lambda asset, host: path)
+    monkeypatch.setattr(fetch, "ensure_local", lambda asset, host: path)
     return model
 
 
@@ -242,7 +242,7 @@ def test_description_tells_what_was_used(red: registry.Model) -> None:
 def test_options_out_of_range_are_refused_before_weights_are_fetched(
     red: registry.Model, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str
 ) -> None:
-    monkeypatch.delattr(fetch, "obtain")
+    monkeypatch.delattr(fetch, "ensure_local")
     with pytest.raises(BadPlan, match=message):
         Detector("red", HOST, **options)
 

@@ -1,8 +1,7 @@
 """Runtimes: the only files that import an inference library."""
 
 import sys
-from collections.abc import Iterable, Iterator
-from importlib import import_module
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -55,11 +54,20 @@ def open_network(path: Path, form: Input, host: RuntimeConfig) -> Network:
     """
     name = host.runtime if host.device == "cpu" else "onnxruntime"
     try:
-        module = import_module(f"{__name__}.{name}")
+        network = _network_class(name)
     except ImportError as error:
         extra = "ort" if host.device == "cpu" else "gpu"
         raise Unavailable(
             f"runtime {name} needs a library that is not installed ({error}); pip install 'velum-anonymizer[{extra}]'"
         ) from error
-    network: Network = module.Network(path, form, host)
-    return network
+    return network(path, form, host)
+
+
+def _network_class(runtime: str) -> Callable[[Path, Input, RuntimeConfig], Network]:
+    if runtime == "openvino":
+        from velum.locate.runtime.openvino import OpenvinoNetwork  # noqa: PLC0415 - loaded when it is used
+
+        return OpenvinoNetwork
+    from velum.locate.runtime.onnxruntime import OnnxNetwork  # noqa: PLC0415 - of an extra
+
+    return OnnxNetwork
