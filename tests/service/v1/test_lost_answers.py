@@ -1,12 +1,15 @@
 """The database goes away during each call, before or after it has done its part: nothing is lost or doubled."""
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import sqlalchemy as sql
@@ -16,6 +19,7 @@ from tests.service.factories import client, settings
 from tests.service.v1.test_faults import id_of
 from tests.service.v1.test_jobs import handed_in
 from tests.service.v1.test_uploads import PLAN, begun
+from tests.waiting import until
 
 from velum.annotations import Annotations
 from velum.jobs import Database, open_store
@@ -180,6 +184,49 @@ def test_a_key_is_for_one_request(tmp_path: Path) -> None:
         assert it.delete(first.headers["location"]).status_code == 204
         gone = it.post("/v1/jobs", json={"upload": id_of(upload), "plan": PLAN}, headers=headers)
         assert (gone.status_code, gone.json()["code"]) == (404, "NotFound")
+
+
+@pytest.mark.parametrize("with_regions", [False, True])
+def test_of_two_requests_with_one_key_at_a_time_both_are_told_the_job(tmp_path: Path, with_regions: bool) -> None:
+    plans = tmp_path / "plans"
+    plans.mkdir()
+    plan = plans / "street.json"
+    os.mkfifo(plan)
+    with client(settings(tmp_path, plans=plans)) as it, ThreadPoolExecutor(1) as pool:
+        uploads = [begun(it), begun(it)]
+        for upload in uploads:
+            it.put(upload, content=REGIONS)
+        wanted = {"upload": id_of(uploads[0]), "plan": "street"}
+        if with_regions:
+            wanted["regions"] = id_of(uploads[1])
+        headers = {"idempotency-key": "a"}
+        slow = pool.submit(it.post, "/v1/jobs", json=wanted, headers=headers)
+        with open_once_it_is_read(plan) as pipe:  # the request has found no job of its key, and now reads its plan
+            plan.rename(plans / "aside")
+            plan.write_text(json.dumps(PLAN))
+            quick = it.post("/v1/jobs", json=wanted, headers=headers)
+            pipe.write(json.dumps(PLAN).encode())
+        again = slow.result()
+        assert (quick.status_code, again.status_code, again.json()) == (201, 201, quick.json())
+        assert len(it.get("/v1/jobs").json()["jobs"]) == 1
+        other = it.post("/v1/jobs", json=wanted, headers={"idempotency-key": "b"})
+        assert (other.status_code, other.json()["code"]) == (404, "NotFound")
+
+
+@contextmanager
+def open_once_it_is_read(pipe: Path) -> Iterator[BinaryIO]:
+    """Open a named pipe to write to it, as soon as somebody waits to read it."""
+
+    def writer() -> BinaryIO | None:
+        try:
+            return os.fdopen(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), "wb")
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nobody reads yet
+                return None
+            raise
+
+    with until(writer) as file:
+        yield file
 
 
 @pytest.mark.parametrize("wrong", [b"{", b"[]", b'{"format": "x"}'])

@@ -64,11 +64,28 @@ class JobService:
         A request that comes again with its `key` makes no second job.
         """
         once = _once(caller, key, f"submit {wanted.model_dump_json()}")
-        uploads = [upload for upload in (wanted.upload, wanted.regions) if upload is not None]
-        if once is not None and (made := self.desk.repeated(once)) is not None:
-            self._consumed(uploads)  # where it broke off before
-            return _there(self.desk.get(made), made)
-        submission = self._submission(wanted, caller)
+        if (made := self._made_before(wanted, once)) is not None:
+            return made
+        try:
+            return self._submit(wanted, caller, once)
+        except BadInput:
+            # A request with the same key, which overlaps with this one, may have used the uploads up meanwhile.
+            if (made := self._made_before(wanted, once)) is not None:
+                return made
+            raise
+
+    def _made_before(self, wanted: JobRequest, once: Once | None) -> JobRecord | None:
+        """Return the job that an earlier request with the same key made, None where there is none.
+
+        Raises `NotFoundProblem` for one that was deleted since, and as `JobQueue.repeated` does.
+        """
+        if once is None or (made := self.desk.repeated(once)) is None:
+            return None
+        self._consumed(_uploads_of(wanted))  # that request may have broken off before it came to this
+        return _there(self.desk.get(made), made)
+
+    def _submit(self, wanted: JobRequest, caller: Principal, once: Once | None) -> JobRecord:
+        submission, uploads = self._submission(wanted, caller), _uploads_of(wanted)
         if (wanted.upload is None) == (wanted.url is None):
             raise BadInput("a job has either an upload or a url; give one of them")
         for upload in uploads:
@@ -212,6 +229,10 @@ class JobService:
         if answer.status != 200:
             raise BadInput(f"the address of the source answered {answer.status}; it must answer 200 with the file")
         return self.office.open().store.put([answer.body], most=self.most).key
+
+
+def _uploads_of(wanted: JobRequest) -> Sequence[str]:
+    return [upload for upload in (wanted.upload, wanted.regions) if upload is not None]
 
 
 def _once(caller: Principal, key: str | None, asked: str) -> Once | None:
