@@ -6,74 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.conftest import Command
 
 import velum
-
-pytestmark = pytest.mark.slow
-
-# A distribution with nothing but entry points: what a stranger's package with one file looks like once installed.
-PLUGIN = """
-from velum.testing import FakeLocalizer
-from velum.region import Box, Region
-
-def fixed(x: int = 10) -> FakeLocalizer:
-    return FakeLocalizer([Region(Box(x, 5, x + 20, 25), "face", 0.8)])
-
-def failing() -> None:
-    raise RuntimeError("no such device")
-"""
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "fake_parts.py").write_text(PLUGIN)
-    info = folder / "fake_parts-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-parts\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[velum.localizers]\nfake = fake_parts:fixed\nfailing = fake_parts:failing\n"
-    )
-    return folder
-
-
-@pytest.fixture
-def velum_command(site: Path, tmp_path: Path) -> "Command":
-    pixels = np.random.default_rng(0).integers(1, 256, (40, 60, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
-    return Command(site, tmp_path)
-
-
-class Command:
-    def __init__(self, site: Path, folder: Path) -> None:
-        self.folder = folder
-        self.env = os.environ | {
-            "PYTHONPATH": str(site),
-            "VELUM_CACHE": str(folder / "cache"),
-            "NO_COLOR": "1",
-            "COLUMNS": "100",
-        }
-
-    def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "velum", *arguments],
-            cwd=self.folder,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done
-
-    def pixels(self, name: str) -> "np.typing.NDArray[np.uint8]":
-        return np.asarray(Image.open(self.folder / name))
-
 
 RULE = ("--rule", "face: fake -> blacken with grow=0")
 
@@ -198,3 +135,18 @@ def test_techniques_are_listed(velum_command: Command) -> None:
 
 def test_version(velum_command: Command) -> None:
     assert velum_command("--version").stdout.strip() == f"velum {velum.__version__}"
+
+
+@pytest.mark.slow
+def test_in_processes_of_their_own(velum_command: Command, site: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"PYTHONPATH": str(site)}
+        return subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    done = run(sys.executable, "-m", "velum", "hide", "photo.png", *RULE)
+    assert (done.returncode, done.stdout.partition(",")[0]) == (0, "photo.hidden.png: 1 face hidden"), done.stderr
+    assert (velum_command.pixels("photo.hidden.png")[5:25, 10:30] == 0).all()
+    again = run(str(Path(sys.executable).with_name("velum")), "hide", "photo.png", *RULE)
+    assert again.returncode == 8
+    assert again.stderr.startswith("velum: cannot write photo.hidden.png: it exists")
+    assert "Traceback" not in again.stderr

@@ -12,22 +12,15 @@ from pathlib import Path
 
 import av
 import pytest
-from tests.cli.test_hide import PLUGIN
+from tests.cli.conftest import Command
 from tests.media.video.factories import Clip, made
-
-pytestmark = pytest.mark.slow
 
 RULE = ("--rule", "face: fake -> blacken with grow=0")
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> Mapping[str, str]:
-    info = tmp_path / "site" / "fake_parts-1.0.dist-info"
-    info.mkdir(parents=True)
-    (tmp_path / "site" / "fake_parts.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-parts\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[velum.localizers]\nfake = fake_parts:fixed\n")
-    path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
+def env(tmp_path: Path, site: Path) -> Mapping[str, str]:
+    path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
     return os.environ | {"PYTHONPATH": path, "VELUM_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1", "COLUMNS": "100"}
 
 
@@ -64,6 +57,7 @@ def hidden_frames(data: bytes | Path, folder: Path) -> int:
     return len(frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "name"), [(".mkv", "mkv"), (".ts", "ts"), (".ts", "mp4")])
 def test_standard_input_to_standard_output(env: Mapping[str, str], tmp_path: Path, suffix: str, name: str) -> None:
     done = piped(env, tmp_path, stream(tmp_path, suffix), "-", "-o", "-", "--format", name, "--json")
@@ -72,12 +66,14 @@ def test_standard_input_to_standard_output(env: Mapping[str, str], tmp_path: Pat
     assert (report["source"], report["target"], report["frames"]) == ("standard input", "standard output", 12)
 
 
+@pytest.mark.slow
 def test_a_stream_into_a_file(env: Mapping[str, str], tmp_path: Path) -> None:
     done = piped(env, tmp_path, stream(tmp_path, ".ts"), "-", "-o", "out.mkv")
     assert done.stdout.decode().startswith("out.mkv: 1 face hidden in 12 frames")
     assert hidden_frames(tmp_path / "out.mkv", tmp_path) == 12
 
 
+@pytest.mark.slow
 def test_a_broken_stream_leaves_no_file(env: Mapping[str, str], tmp_path: Path) -> None:
     data = stream(tmp_path, ".mkv", 100)
     before = set(tmp_path.iterdir())
@@ -88,6 +84,7 @@ def test_a_broken_stream_leaves_no_file(env: Mapping[str, str], tmp_path: Path) 
     assert 10 < hidden_frames(tmp_path / "out.mkv", tmp_path) < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_publishes_what_is_complete(env: Mapping[str, str], tmp_path: Path, number: signal.Signals) -> None:
     data = stream(tmp_path, ".ts", 100)
@@ -122,8 +119,8 @@ def test_a_stop_publishes_what_is_complete(env: Mapping[str, str], tmp_path: Pat
         (["rtsp://user:secret@127.0.0.1:9/a", "-o", "out.mkv"], 6, "cannot reach rtsp://127.0.0.1:9/a"),
     ],
 )
-def test_mistakes(env: Mapping[str, str], tmp_path: Path, arguments: list[str], code: int, says: str) -> None:
-    done = piped(env, tmp_path, b"", *arguments, code=code)
-    assert says in " ".join(done.stderr.decode().replace("│", " ").split())
-    assert b"secret" not in done.stderr
-    assert not (tmp_path / "out.mkv").exists()
+def test_mistakes(velum_command: Command, arguments: list[str], code: int, says: str) -> None:
+    done = velum_command("hide", *arguments, *RULE, code=code)
+    assert says in " ".join(done.stderr.replace("│", " ").split())
+    assert "secret" not in done.stderr
+    assert not (velum_command.folder / "out.mkv").exists()
