@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,42 @@ pytestmark = pytest.mark.slow
 Velum = Callable[..., Result]
 
 
+@contextmanager
+def service(folder: Path) -> Iterator[str]:
+    (folder / "plans").mkdir()
+    (folder / "plans" / "street.toml").write_text('rules = ["face: centerface -> blur"]\n')
+    chosen = settings(folder, plans=folder / "plans")
+    with on_the_wire(chosen) as url, working(chosen):
+        yield url
+
+
 @pytest.fixture
-def velum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Velum]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of a user's, with a photograph."""
     (tmp_path / "desk").mkdir()
     monkeypatch.chdir(tmp_path / "desk")
     Path("photo.png").write_bytes(picture())
-    (tmp_path / "plans").mkdir()
-    (tmp_path / "plans" / "street.toml").write_text('rules = ["face: centerface -> blur"]\n')
-    chosen = settings(tmp_path, plans=tmp_path / "plans")
-    with on_the_wire(chosen) as url, working(chosen):
+
+
+@pytest.fixture
+def velum(tmp_path: Path, folder: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Velum]:
+    """The command line, and a service that has no jobs yet."""
+    with service(tmp_path) as url:
         monkeypatch.setenv("VELUM_CLIENT_SERVER", url)
         yield lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with service(tmp_path_factory.mktemp("service")) as url:
+        yield url
+
+
+@pytest.fixture
+def shared_velum(busy: str, folder: None, monkeypatch: pytest.MonkeyPatch) -> Velum:
+    """The command line, and a service that others use too."""
+    monkeypatch.setenv("VELUM_CLIENT_SERVER", busy)
+    return lambda *arguments: CliRunner().invoke(app, arguments)
 
 
 def lines(done: Result) -> list[dict[str, Any]]:
@@ -41,19 +67,19 @@ def lines(done: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_submit_wait_and_the_result_next_to_the_source(velum: Velum) -> None:
-    done = velum("submit", "photo.png", "--wait")
+def test_submit_wait_and_the_result_next_to_the_source(shared_velum: Velum) -> None:
+    done = shared_velum("submit", "photo.png", "--wait")
     assert (done.exit_code, done.stdout) == (0, "photo.hidden.png: 1 face hidden\n"), done.output
     assert "warning: photo.png: look twice" in done.stderr
     assert Path("photo.hidden.png").read_bytes() == Path("photo.png").read_bytes()
-    again = velum("submit", "photo.png", "--wait")
+    again = shared_velum("submit", "photo.png", "--wait")
     assert isinstance(again.exception, OutputFailed)
-    assert velum("submit", "photo.png", "--wait", "--overwrite").exit_code == 0
+    assert shared_velum("submit", "photo.png", "--wait", "--overwrite").exit_code == 0
 
 
-def test_several_files_of_which_some_fail(velum: Velum) -> None:
+def test_several_files_of_which_some_fail(shared_velum: Velum) -> None:
     Path("bad.png").write_bytes(picture())
-    done = velum("submit", "photo.png", "bad.png", "missing.png", "-o", "out", "--json")
+    done = shared_velum("submit", "photo.png", "bad.png", "missing.png", "-o", "out", "--json")
     assert done.exit_code == 1
     first, second = map(json.loads, done.stdout.splitlines())
     assert (first["source"], first["state"], first["target"]) == ("photo.png", "done", "out/photo.hidden.png")
@@ -72,9 +98,9 @@ PLANS = [
 
 
 @pytest.mark.parametrize(("options", "plan"), PLANS, ids=[" ".join(one) or "none" for one, _ in PLANS])
-def test_plans(velum: Velum, options: tuple[str, ...], plan: Plan | None) -> None:
+def test_plans(shared_velum: Velum, options: tuple[str, ...], plan: Plan | None) -> None:
     Path("own.json").write_text(json.dumps({"rules": ["face: centerface -> blacken"], "quality": 7}))
-    (job,) = lines(velum("submit", "photo.png", "--json", *options))
+    (job,) = lines(shared_velum("submit", "photo.png", "--json", *options))
     assert plan is None or job["plan"] == plan.digest
 
 
@@ -92,9 +118,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("options", "kind", "why"), WRONG, ids=[why for _, _, why in WRONG])
-def test_what_is_wrong_is_told(velum: Velum, options: tuple[str, ...], kind: type[VelumError], why: str) -> None:
+def test_what_is_wrong_is_told(shared_velum: Velum, options: tuple[str, ...], kind: type[VelumError], why: str) -> None:
     Path("own.json").write_text("{}")
-    done = velum("submit", "photo.png", *options)
+    done = shared_velum("submit", "photo.png", *options)
     assert isinstance(done.exception, kind), done.output
     assert why in str(done.exception)
 
@@ -134,9 +160,9 @@ def test_jobs_are_listed_watched_fetched_and_deleted(velum: Velum) -> None:
     assert "404" not in str(velum("jobs", "show", ids["photo.png"]).exception)
 
 
-def test_regions_are_hidden_instead(velum: Velum) -> None:
+def test_regions_are_hidden_instead(shared_velum: Velum) -> None:
     Path("regions.json").write_text(json.dumps({"format": "velum-regions/1", "width": 64, "height": 48, "frames": []}))
-    assert velum("submit", "photo.png", "--regions", "regions.json").exit_code == 0
+    assert shared_velum("submit", "photo.png", "--regions", "regions.json").exit_code == 0
 
 
 def test_keys_go_where_they_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

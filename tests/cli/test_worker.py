@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import os
 import signal
 import socket
@@ -16,8 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.service.factories import picture
+from tests.cli.conftest import Command
 from tests.storage.fake_s3 import s3
+from tests.service.factories import picture
 
 from velum import Plan
 from velum.jobs import Database, FolderStore, JobQueue, JobRecord, State, Submission, open_store
@@ -48,6 +50,20 @@ def collector() -> Iterator[tuple[int, list[bytes]]]:
         thread.join()
 
 
+@pytest.fixture
+def own_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put back what a worker in this process changes for all of it: loggers, and what signals do."""
+    for name in ("velum", "uvicorn", "root"):
+        logger = logging.getLogger(None if name == "root" else name)
+        for attribute in ("handlers", "propagate", "level"):
+            monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    logging.captureWarnings(capture=False)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @contextmanager
 def working(folder: Path, *options: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     """Have a worker at work, and see it end well."""
@@ -68,19 +84,6 @@ def ended(desk: JobQueue, job: JobRecord) -> JobRecord:
         time.sleep(0.05)
     assert now is not None
     return now
-
-
-def test_a_worker_does_jobs_until_it_is_told_to_end(tmp_path: Path) -> None:
-    (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\n')
-    store = FolderStore(tmp_path / "data" / "store")
-    database = Database(f"sqlite:///{tmp_path}/data/jobs.sqlite")
-    desk = JobQueue(database, store)
-    plan = Plan.of("zone: fixed -> blacken")
-    job = desk.submit(Submission(store.put([picture()]).key, "photo.png", plan))
-    with working(tmp_path, "--concurrency", "2"):
-        now = ended(desk, job)
-    assert (now.state, now.result_name) == (State.DONE, "photo.hidden.png")
-    database.close()
 
 
 def damaged() -> bytes:
@@ -137,7 +140,7 @@ def test_what_it_does_is_counted_and_traced_but_not_of_whom(tmp_path: Path) -> N
     database.close()
 
 
-def test_its_store_may_be_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_does_jobs_of_a_bucket_until_told_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "velum.toml").write_text('[jobs]\ndata = "data"\nstore = "s3://faces/velum"\n')
     (tmp_path / "data").mkdir()
     with s3() as bucket:
@@ -148,9 +151,9 @@ def test_its_store_may_be_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         desk = JobQueue(database, store)
         plan = Plan.of("zone: fixed -> blacken")
         job = desk.submit(Submission(store.put([picture()]).key, "photo.png", plan))
-        with working(tmp_path):
+        with working(tmp_path, "--concurrency", "2"):
             now = ended(desk, job)
-        assert now.state == State.DONE
+        assert (now.state, now.result_name) == (State.DONE, "photo.hidden.png")
         assert now.result is not None
         assert b"".join(store.open(now.result)).startswith(b"\x89PNG")
         database.close()
@@ -159,10 +162,7 @@ def test_its_store_may_be_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("address", "code", "why"), [("here:there", 4, "write HOST:PORT"), ("127.0.0.1:{taken}", 6, "cannot be served")]
 )
-def test_an_address_that_cannot_be(tmp_path: Path, address: str, code: int, why: str) -> None:
+def test_an_address_that_cannot_be(velum_command: Command, own_logs: None, address: str, code: int, why: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        address = address.format(taken=other.getsockname()[1])
-        command = [sys.executable, "-m", "velum", "worker", "--metrics", address]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == code, done.stderr
+        done = velum_command("worker", "--metrics", address.format(taken=other.getsockname()[1]), code=code)
     assert why in done.stderr

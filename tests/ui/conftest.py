@@ -1,18 +1,26 @@
 """A service of its own process, and a browser, for whoever asks for them; what is missing says how to get it."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
+import av
+import numpy as np
 import pytest
 from tests.contracts.test_docs import STAND_IN, distribution
+
+from velum.service.auth.api_keys import ApiKeys
+from velum.service.auth.principal import Scope
 
 CHROMIUM = Path(os.environ.get("VELUM_TEST_CHROMIUM", "/usr/bin/chromium"))
 FLAGS = (
@@ -20,6 +28,8 @@ FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 """No sandbox: tests may run as root. The rest keeps the browser from asking hosts on its own."""
+
+RATE = 10
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +71,66 @@ def served(folder: Path, **environment: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory, stand_in: Path) -> Iterator[str]:
-    yield from served(tmp_path_factory.mktemp("service"), PYTHONPATH=str(stand_in))
+    """A service that asks nobody for a key; inference APIs may be on this machine."""
+    folder = tmp_path_factory.mktemp("service")
+    yield from served(folder, PYTHONPATH=str(stand_in), VELUM_REMOTE_ALLOW="127.0.0.1")
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A service that asks for a key, and how to make one."""
+
+    address: str
+    keys: ApiKeys
+
+    def key(self, name: str, *scopes: Scope) -> str:
+        return self.keys.add(name, scopes)[1]
+
+
+@pytest.fixture(scope="session")
+def locked(tmp_path_factory: pytest.TempPathFactory, stand_in: Path) -> Iterator[Locked]:
+    folder = tmp_path_factory.mktemp("locked")
+    keys = ApiKeys(folder / "data" / "keys.json")
+    keys.add("first", ["operate"])
+    for address in served(folder, PYTHONPATH=str(stand_in)):
+        yield Locked(address, keys)
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty frames of a film that browsers play; the brightness of each tells its number."""
+    return filmed(tmp_path_factory.mktemp("clip") / "clip.webm", "libvpx-vp9")
+
+
+def filmed(path: Path, codec: str, pause: int = 0) -> Path:
+    with av.open(path, "w") as container:
+        stream = cast("av.VideoStream", container.add_stream(codec, rate=RATE))
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.time_base = Fraction(1, RATE)
+        for number in range(20):
+            pixels = np.full((240, 320, 3), 20 + 10 * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number + (pause if number >= 10 else 0), Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="session")
+def job_of_clip(service: str, clip: Path) -> str:
+    """The id of a job that has hidden the clip, for those who only look at it."""
+
+    def sent(method: str, path: str, data: bytes = b"", kind: str = "application/octet-stream") -> Any:
+        request = Request(f"{service}v1/{path}", data, {"Content-Type": kind}, method=method)
+        with urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read() or "null")
+
+    upload = sent("POST", "uploads")["id"]
+    sent("PUT", f"uploads/{upload}", clip.read_bytes())
+    job = sent("POST", "jobs", json.dumps({"upload": upload, "name": clip.name}).encode(), "application/json")["id"]
+    with urlopen(f"{service}v1/jobs/{job}/events", timeout=60) as events:
+        assert b"event: end" in events.read()
+    return str(job)
 
 
 @pytest.fixture(scope="session")

@@ -6,39 +6,36 @@ from typing import Any
 
 import pytest
 from tests.bmw.fake_inference_api import StubInference
-from tests.ui.conftest import served, watched
+from tests.ui.conftest import Locked, watched
 from tests.ui.test_page import picture
-from tests.ui.test_review import BRIGHTNESS, clip  # noqa: F401 - a fixture
-
-from velum.service.auth.api_keys import ApiKeys
+from tests.ui.test_review import BRIGHTNESS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
-def test_a_key_is_made_shown_once_and_taken_back(browser: Any, tmp_path: Path, stand_in: Path) -> None:
-    _, operator = ApiKeys(tmp_path / "data" / "keys.json").add("op", ["anonymize", "operate"])
-    for address in served(tmp_path, PYTHONPATH=str(stand_in)):
-        for page in watched(browser, address):
-            signed_in(page, operator)
-            page.get_by_label("Name").fill("newsroom")
-            page.get_by_label("review").check()
-            page.get_by_role("button", name="Make a key").click()
-            secret = page.locator(".secret").text_content()
-            assert re.fullmatch(r"velum_[0-9a-f]{12}_[\w-]{43}", secret)
-            row = page.get_by_role("row", name=re.compile("newsroom"))
-            assert "hide, review" in row.text_content()
-            page.get_by_role("link", name="Models").click()
-            page.get_by_role("link", name="Settings").click()
-            row.wait_for()
-            assert page.locator(".secret").count() == 0
-            page.get_by_role("button", name="Take back the key of newsroom").click()
-            page.get_by_role("dialog").get_by_role("button", name="Take back").click()
-            row.get_by_text("taken back").wait_for()
-            page.get_by_label("hide").uncheck()
-            page.get_by_label("Name").fill("x")
-            page.get_by_role("button", name="Make a key").click()
-            page.get_by_text("Choose what it may do.").last.wait_for()
-            page.complaints.clear()
+def test_a_key_is_made_shown_once_and_taken_back(browser: Any, locked: Locked) -> None:
+    operator = locked.key("op", "anonymize", "operate")
+    for page in watched(browser, locked.address):
+        signed_in(page, operator)
+        page.get_by_label("Name").fill("newsroom")
+        page.get_by_label("review").check()
+        page.get_by_role("button", name="Make a key").click()
+        secret = page.locator(".secret").text_content()
+        assert re.fullmatch(r"velum_[0-9a-f]{12}_[\w-]{43}", secret)
+        row = page.get_by_role("row", name=re.compile("newsroom"))
+        assert "hide, review" in row.text_content()
+        page.get_by_role("link", name="Models").click()
+        page.get_by_role("link", name="Settings").click()
+        row.wait_for()
+        assert page.locator(".secret").count() == 0
+        page.get_by_role("button", name="Take back the key of newsroom").click()
+        page.get_by_role("dialog").get_by_role("button", name="Take back").click()
+        row.get_by_text("taken back").wait_for()
+        page.get_by_label("hide").uncheck()
+        page.get_by_label("Name").fill("x")
+        page.get_by_role("button", name="Make a key").click()
+        page.get_by_text("Choose what it may do.").last.wait_for()
+        page.complaints.clear()
 
 
 def signed_in(page: Any, secret: str) -> None:
@@ -49,29 +46,27 @@ def signed_in(page: Any, secret: str) -> None:
 
 def test_with_a_key_a_video_streams_and_results_are_saved(
     browser: Any,
-    tmp_path: Path,
-    stand_in: Path,
-    clip: Path,  # noqa: F811 - the fixture
+    locked: Locked,
+    clip: Path,
 ) -> None:
-    _, secret = ApiKeys(tmp_path / "data" / "keys.json").add("desk", ["anonymize", "review"])
-    for address in served(tmp_path, PYTHONPATH=str(stand_in)):
-        for page in watched(browser, address):
-            page.goto("/")
-            page.get_by_role("textbox", name="Key").fill(secret)
-            page.get_by_role("button", name="Sign in").click()
-            page.locator(".drop input").first.set_input_files(clip)
-            page.get_by_role("button", name=re.compile("Hide in 1 file")).click()
-            page.get_by_role("heading", name="1 of 1 done").wait_for(timeout=60_000)
-            page.get_by_role("link", name="Review").click()
-            page.get_by_role("link", name="clip.webm").click()
-            page.get_by_role("heading", name="1 track hidden").wait_for()
-            assert page.evaluate(BRIGHTNESS) == pytest.approx(20, abs=4), "its first picture shows"
-            assert page.evaluate("document.querySelector('velum-stage video').src").startswith(address)
-            assert page.evaluate("document.cookie") == ""
-            with page.expect_download() as got:
-                page.get_by_role("button", name="Download").click()
-            assert got.value.path().stat().st_size > 1000
-            page.complaints.clear()  # the first request, before the key was given
+    secret = locked.key("newsdesk", "anonymize", "review")
+    for page in watched(browser, locked.address):
+        page.goto("/")
+        page.get_by_role("textbox", name="Key").fill(secret)
+        page.get_by_role("button", name="Sign in").click()
+        page.locator(".drop input").first.set_input_files(clip)
+        page.get_by_role("button", name=re.compile("Hide in 1 file")).click()
+        page.get_by_role("heading", name="1 of 1 done").wait_for(timeout=60_000)
+        page.get_by_role("link", name="Review").click()
+        page.get_by_role("link", name="clip.webm").click()
+        page.get_by_role("heading", name="1 track hidden").wait_for()
+        assert page.evaluate(BRIGHTNESS) == pytest.approx(20, abs=4), "its first picture shows"
+        assert page.evaluate("document.querySelector('velum-stage video').src").startswith(locked.address)
+        assert page.evaluate("document.cookie") == ""
+        with page.expect_download() as got:
+            page.get_by_role("button", name="Download").click()
+        assert got.value.path().stat().st_size > 1000
+        page.complaints.clear()  # the first request, before the key was given
 
 
 def test_where_nobody_is_asked_the_page_says_how_to_begin(page: Any) -> None:
@@ -81,31 +76,26 @@ def test_where_nobody_is_asked_the_page_says_how_to_begin(page: Any) -> None:
     assert page.get_by_role("button", name="Make a key").count() == 0
 
 
-def test_who_may_not_operate_is_told(browser: Any, tmp_path: Path, stand_in: Path) -> None:
-    file = tmp_path / "data" / "keys.json"
-    _, secret = ApiKeys(file).add("desk", ["anonymize"])
-    for address in served(tmp_path, PYTHONPATH=str(stand_in)):
-        for page in watched(browser, address):
-            signed_in(page, secret)
-            page.get_by_text("This takes a key with the scope operate.").wait_for()
-            page.complaints.clear()
+def test_who_may_not_operate_is_told(browser: Any, locked: Locked) -> None:
+    secret = locked.key("visitor", "anonymize")
+    for page in watched(browser, locked.address):
+        signed_in(page, secret)
+        page.get_by_text("This takes a key with the scope operate.").wait_for()
+        page.complaints.clear()
 
 
-def test_an_inference_api_is_added_and_removed(browser: Any, tmp_path: Path, stand_in: Path) -> None:
-    more = {"PYTHONPATH": str(stand_in), "VELUM_REMOTE_ALLOW": "127.0.0.1"}
+def test_an_inference_api_is_added_and_removed(page: Any) -> None:
     with StubInference("OVD") as api:
-        for address in served(tmp_path, **more):
-            for page in watched(browser, address):
-                page.goto("/#/settings")
-                page.get_by_text("None yet.").wait_for()
-                field = page.get_by_label("Address")
-                field.fill("http://127.0.0.1:9/")
-                page.get_by_role("button", name="Add").click()
-                page.get_by_text(re.compile("wrong url format|not reachable")).last.wait_for()
-                field.fill(api.url.rstrip("/"))
-                page.get_by_role("button", name="Add").click()
-                page.get_by_role("button", name=f"Remove {api.url}").click()
-                page.get_by_text("None yet.").wait_for()
+        page.goto("/#/settings")
+        page.get_by_text("None yet.").wait_for()
+        field = page.get_by_label("Address")
+        field.fill("http://127.0.0.1:9/")
+        page.get_by_role("button", name="Add").click()
+        page.get_by_text(re.compile("wrong url format|not reachable")).last.wait_for()
+        field.fill(api.url.rstrip("/"))
+        page.get_by_role("button", name="Add").click()
+        page.get_by_role("button", name=f"Remove {api.url}").click()
+        page.get_by_text("None yet.").wait_for()
 
 
 def test_a_model_is_tried_on_a_picture(page: Any) -> None:

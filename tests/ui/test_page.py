@@ -11,9 +11,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from tests.ui.conftest import served, watched
-
-from velum.service.auth.api_keys import ApiKeys
+from tests.ui.conftest import Locked, served, watched
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -293,21 +291,19 @@ def test_what_cannot_be_done_is_said(page: Any) -> None:
     page.complaints.clear()
 
 
-def test_a_key_is_asked_for_and_kept_nowhere(browser: Any, tmp_path: Path, stand_in: Path) -> None:
-    (tmp_path / "data").mkdir()
-    _, key = ApiKeys(tmp_path / "data" / "keys.json").add("anna", ["anonymize", "review"])
-    for address in served(tmp_path, PYTHONPATH=str(stand_in)):
-        for page in watched(browser, address):
-            page.goto("/")
-            page.get_by_label("Key", exact=True).fill("velum_wrong")
-            page.get_by_role("button", name="Sign in").click()
-            page.get_by_text("That key is not accepted here").wait_for()
-            page.get_by_label("Key", exact=True).fill(key)
-            page.get_by_role("button", name="Sign in").click()
-            hidden_in_signed(page)
-            assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
-            assert all("401" in one for one in page.complaints)
-            page.complaints.clear()
+def test_a_key_is_asked_for_and_kept_nowhere(browser: Any, locked: Locked) -> None:
+    key = locked.key("anna", "anonymize", "review")
+    for page in watched(browser, locked.address):
+        page.goto("/")
+        page.get_by_label("Key", exact=True).fill("velum_wrong")
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_text("That key is not accepted here").wait_for()
+        page.get_by_label("Key", exact=True).fill(key)
+        page.get_by_role("button", name="Sign in").click()
+        hidden_in_signed(page)
+        assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
+        assert all("401" in one for one in page.complaints)
+        page.complaints.clear()
 
 
 def hidden_in_signed(page: Any) -> None:

@@ -2,21 +2,19 @@
 
 import json
 import re
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from tests.engine.test_follow_object import film, place
+from tests.ui.conftest import filmed
 from tests.ui.test_page import AXE, hidden_in, picture
 
 from velum.region import Box
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-
-RATE = 10
 
 BRIGHTNESS = """async () => {
     const video = document.querySelector('velum-stage video');
@@ -33,12 +31,6 @@ BRIGHTNESS = """async () => {
 
 
 @pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty frames of a film that browsers play; the brightness of each tells its number."""
-    return filmed(tmp_path_factory.mktemp("clip") / "clip.webm", "libvpx-vp9")
-
-
-@pytest.fixture(scope="session")
 def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same in an MP4, whose frames are not evenly far apart, nor stored in the order in which they are shown."""
     return filmed(tmp_path_factory.mktemp("uneven") / "clip.mp4", "libx264", pause=3)
@@ -50,20 +42,6 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return film(tmp_path_factory.mktemp("moving") / "moving.mp4")
 
 
-def filmed(path: Path, codec: str, pause: int = 0) -> Path:
-    with av.open(path, "w") as container:
-        stream = cast("av.VideoStream", container.add_stream(codec, rate=RATE))
-        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
-        stream.time_base = Fraction(1, RATE)
-        for number in range(20):
-            pixels = np.full((240, 320, 3), 20 + 10 * number, np.uint8)
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = number + (pause if number >= 10 else 0), Fraction(1, RATE)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
-
-
 def reviewed(page: Any, clip: Path) -> str:
     """Have the clip hidden, and open it; return the id of its job."""
     hidden_in(page, clip)
@@ -71,6 +49,12 @@ def reviewed(page: Any, clip: Path) -> str:
     page.get_by_role("link", name=clip.name).first.click()
     page.get_by_role("heading", name="1 track hidden").wait_for(timeout=60_000)
     return str(page.url.rpartition("/")[2])
+
+
+def looked_at(page: Any, job: str) -> None:
+    """Open a video that is hidden already; who does not render what is changed in it leaves it as it was."""
+    page.goto(f"/#/review/{job}")
+    page.get_by_role("heading", name="1 track hidden").wait_for(timeout=60_000)
 
 
 def regions(page: Any, job: str) -> list[Any]:
@@ -176,8 +160,8 @@ def test_what_is_drawn_is_followed_through_the_video(page: Any, moving: Path) ->
         assert any(box.join(inner) == box for box in boxes), index
 
 
-def test_what_cannot_be_followed_stays_for_a_moment(page: Any, clip: Path) -> None:
-    reviewed(page, clip)
+def test_what_cannot_be_followed_stays_for_a_moment(page: Any, job_of_clip: str) -> None:
+    looked_at(page, job_of_clip)
     page.route("**/follow", lambda route: route.fulfill(status=503, json={"code": "Busy", "detail": "Too many ask."}))
     page.get_by_role("button", name="Draw").click()
     page.mouse.move(*spot(page, 100, 100))
@@ -190,7 +174,7 @@ def test_what_cannot_be_followed_stays_for_a_moment(page: Any, clip: Path) -> No
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-def test_nothing_moves_when_a_note_comes_late(page: Any, clip: Path, width: int) -> None:
+def test_nothing_moves_when_a_note_comes_late(page: Any, job_of_clip: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     held, before = list[Any](), list[Any]()
 
@@ -202,7 +186,7 @@ def test_nothing_moves_when_a_note_comes_late(page: Any, clip: Path, width: int)
 
     page.route("**/source", hold)
     with page.expect_request("**/source"):
-        reviewed(page, clip)
+        looked_at(page, job_of_clip)
     places = [page.locator(one) for one in ("velum-stage", "velum-timeline", ".video-side")]
     before += [place.bounding_box() for place in places]
     for route in held:
@@ -211,11 +195,11 @@ def test_nothing_moves_when_a_note_comes_late(page: Any, clip: Path, width: int)
     assert [place.bounding_box() for place in places] == before
 
 
-def test_what_the_browser_cannot_play_is_said_in_the_place_of_the_picture(page: Any, clip: Path) -> None:
+def test_what_the_browser_cannot_play_is_said_in_the_place_of_the_picture(page: Any, job_of_clip: str) -> None:
     page.route("**/source", lambda route: route.fulfill(body=b"no film", content_type="video/webm"))
     failed = {"state": "failed", "share": None, "error": "It is damaged."}
     page.route("**/preview", lambda route: route.fulfill(json=failed))
-    reviewed(page, clip)
+    looked_at(page, job_of_clip)
     page.locator("velum-stage").get_by_text(re.compile("cannot play.*It is damaged")).wait_for()
     box = page.locator("velum-stage").bounding_box()
     assert box["height"] == pytest.approx(box["width"] * 240 / 320, abs=1)
@@ -236,8 +220,8 @@ def test_what_the_browser_cannot_play_is_made_into_what_it_can(page: Any, tmp_pa
     assert page.get_by_text("does not tell when each frame is shown").count() == 0
 
 
-def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, clip: Path) -> None:
-    reviewed(page, clip)
+def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, job_of_clip: str) -> None:
+    looked_at(page, job_of_clip)
     page.get_by_role("button", name=re.compile("^Face 1")).click()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
@@ -262,7 +246,10 @@ def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, clip: Path
 def test_the_picture_is_that_of_the_frame_whose_number_is_shown(
     page: Any, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    reviewed(page, request.getfixturevalue(kind))
+    if kind == "clip":
+        looked_at(page, request.getfixturevalue("job_of_clip"))
+    else:
+        reviewed(page, request.getfixturevalue(kind))
     seen = []
     for _ in range(20):
         seen.append(page.evaluate(BRIGHTNESS))
@@ -287,30 +274,30 @@ def test_jobs_are_filtered_fetched_and_deleted(page: Any) -> None:
     page.get_by_role("link", name="kept.png").wait_for()
 
 
-def test_a_timeline_of_ten_minutes_opens(page: Any, clip: Path) -> None:
-    job = reviewed(page, clip)
+def test_a_timeline_of_ten_minutes_opens(page: Any, job_of_clip: str) -> None:
     one = {"label": "face", "xyxy": [10, 10, 40, 40], "score": 0.9, "found": "detected"}
     frames = [
         {"index": at, "regions": [{**one, "track": 1 + n + 6 * (at // 300)} for n in range(6)]} for at in range(18_000)
     ]
     told = json.dumps({"format": "velum-regions/1", "width": 320, "height": 240, "models": [], "frames": frames})
-    page.route(f"**/v1/jobs/{job}/regions", lambda route: route.fulfill(body=told, content_type="application/json"))
-    page.reload()
-    page.get_by_role("heading", name="360 tracks hidden").wait_for()
+    page.route(
+        f"**/v1/jobs/{job_of_clip}/regions", lambda route: route.fulfill(body=told, content_type="application/json")
+    )
+    page.goto(f"/#/review/{job_of_clip}")
+    page.get_by_role("heading", name="360 tracks hidden").wait_for(timeout=60_000)
     page.locator("velum-timeline canvas").wait_for()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
-def test_these_pages_are_for_everyone(page: Any, clip: Path, scheme: str, width: int) -> None:
+def test_these_pages_are_for_everyone(page: Any, job_of_clip: str, scheme: str, width: int) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is not here: npm ci")
     page.emulate_media(color_scheme=scheme)
-    job = reviewed(page, clip)
     page.set_viewport_size({"width": width, "height": 800})
-    for at in (f"/#/review/{job}", "/#/jobs", "/#/review", "/#/models", "/#/settings"):
+    for at in (f"/#/review/{job_of_clip}", "/#/jobs", "/#/review", "/#/models", "/#/settings"):
         page.goto(at)
         page.locator("velum-timeline, tbody tr, .urls, form").first.wait_for()
-        if at.endswith(job):
+        if at.endswith(job_of_clip):
             page.locator(".regions button").first.click()
         page.wait_for_timeout(300)
         page.evaluate(AXE.read_text())

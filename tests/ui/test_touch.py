@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 from tests.ui.conftest import watched
 from tests.ui.proxy import proxied
 from tests.ui.test_page import hidden_in, looked_at, picture, rendered, spot
-from tests.ui.test_review import clip, filmed, reviewed  # noqa: F401 - a fixture
+from tests.ui.test_review import looked_at as video_looked_at
 from tests.ui.test_review import spot as spot_of_video
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -75,9 +74,9 @@ def test_fingers_draw_zoom_and_do_not_get_in_each_others_way(touched: Any) -> No
     assert page.evaluate("document.querySelector('velum-editor').way.length") == 0
 
 
-def test_a_second_finger_is_no_part_of_a_track(touched: Any, clip: Path) -> None:  # noqa: F811 - the fixture
+def test_a_second_finger_is_no_part_of_a_track(touched: Any, job_of_clip: str) -> None:
     page = touched
-    reviewed(page, clip)
+    video_looked_at(page, job_of_clip)
     page.get_by_role("button", name="Draw").tap()
     page.get_by_label("How long before and after").select_option("In this frame only")
     fingers = Fingers(page)
