@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Command
-from tests.storage.fake_s3 import s3
 from tests.service.factories import picture
+from tests.storage.fake_s3 import s3
 
 from velum import Plan
 from velum.jobs import Database, FolderStore, JobQueue, JobRecord, State, Submission, open_store
