@@ -81,6 +81,6 @@ def velum_command(
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which typer sets
     for name, value in {"VELUM_CACHE": str(tmp_path / "cache"), "NO_COLOR": "1", "COLUMNS": "100"}.items():
         monkeypatch.setenv(name, value)
-    plugins._registered.cache_clear()
+    plugins._installed_parts.cache_clear()
     yield Command(tmp_path, monkeypatch, capfd)
-    plugins._registered.cache_clear()
+    plugins._installed_parts.cache_clear()
