@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import logging
 import os
 import signal
 import socket
@@ -17,7 +16,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Command
 from tests.service.factories import picture
 from tests.storage.fake_s3 import s3
 
@@ -48,20 +46,6 @@ def collector() -> Iterator[tuple[int, list[bytes]]]:
         yield server.server_port, got
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def own_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put back what a worker in this process changes for all of it: loggers, and what signals do."""
-    for name in ("velum", "uvicorn", "root"):
-        logger = logging.getLogger(None if name == "root" else name)
-        for attribute in ("handlers", "propagate", "level"):
-            monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    logging.captureWarnings(capture=False)
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @contextmanager
@@ -162,7 +146,10 @@ def test_a_worker_does_jobs_of_a_bucket_until_told_to_end(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("address", "code", "why"), [("here:there", 4, "write HOST:PORT"), ("127.0.0.1:{taken}", 6, "cannot be served")]
 )
-def test_an_address_that_cannot_be(velum_command: Command, own_logs: None, address: str, code: int, why: str) -> None:
+def test_an_address_that_cannot_be(tmp_path: Path, address: str, code: int, why: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        done = velum_command("worker", "--metrics", address.format(taken=other.getsockname()[1]), code=code)
+        address = address.format(taken=other.getsockname()[1])
+        command = [sys.executable, "-m", "velum", "worker", "--metrics", address]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
     assert why in done.stderr
