@@ -53,9 +53,9 @@ def clip(tmp_path: Path) -> Path:
 @pytest.fixture
 def crafts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], EngineProcessor]:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    import cutter  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - as the other process finds it
+    import segment_worker  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - as the other process finds it
 
-    return lambda: cutter.craft(tmp_path / "calm.log")
+    return lambda: segment_worker.craft(tmp_path / "calm.log")
 
 
 def test_a_kill_in_the_middle_changes_nothing_of_the_result(
