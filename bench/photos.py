@@ -19,7 +19,7 @@ from PIL import Image
 
 from velum import Engine, Plan
 from velum.engine.apply import paint
-from velum.engine.prepare import PreparedPlan
+from velum.engine.prepare import PreparedPlan, PreparedRule
 from velum.frame import Frame, Plane, Role
 from velum.plan import Rule
 from velum.plugins import RuntimeConfig, make
@@ -126,7 +126,8 @@ def hiding() -> None:
         cells = []
         for shape in ("box", "ellipse"):
             rule = Rule("face", PartSpec("a"), PartSpec.parse(text), shape=shape)
-            work = PreparedPlan(Plan((rule,)), (make("velum.techniques", rule.hide, RuntimeConfig()),))
+            technique = make("velum.techniques", rule.hide, RuntimeConfig())
+            work = PreparedPlan(Plan((rule,)), (PreparedRule(rule, technique),))
             spent = []
             for _ in range(5 * ROUNDS):
                 frame = Frame.of(Plane(pixels.copy(), Role.RGB))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from velum.engine.apply import paint
-from velum.engine.prepare import PreparedPlan
+from velum.engine.prepare import PreparedPlan, PreparedRule
 from velum.frame import Frame, Orientation, Plane, Role, Samples
 from velum.plan import Plan, Rule
 from velum.plugins import Localizer, Technique
@@ -120,7 +120,7 @@ def _hide_copy(technique: Technique, frame: Frame, region: Region) -> Frame:
     planes = tuple(Plane(p.pixels.copy(), p.role, p.scale_x, p.scale_y, p.bits, p.limited) for p in frame.planes)
     copy = Frame(planes, frame.width, frame.height, frame.index, frame.time, frame.orientation)
     rule = Rule(region.label, PartSpec("fake"), PartSpec("technique"), grow=0)
-    paint(copy, [[region]], PreparedPlan(Plan((rule,)), (technique,)))
+    paint(copy, [[region]], PreparedPlan(Plan((rule,)), (PreparedRule(rule, technique),)))
     return copy
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from velum.engine.apply import paint
-from velum.engine.prepare import PreparedPlan
+from velum.engine.prepare import PreparedPlan, PreparedRule
 from velum.errors import PluginFault
 from velum.frame import Frame, Orientation, Plane, Role
 from velum.plan import Plan, Rule
@@ -47,7 +47,7 @@ def grey(width: int = 60, height: int = 40) -> Frame:
 
 def work(*techniques: Technique) -> PreparedPlan:
     rules = tuple(Rule("face", PartSpec("a"), PartSpec("b"), grow=0) for _ in techniques)
-    return PreparedPlan(Plan(rules), techniques)
+    return PreparedPlan(Plan(rules), tuple(map(PreparedRule, rules, techniques)))
 
 
 def faces(*boxes: Box) -> list[Region]:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from velum import Annotations, Engine, Limits, Plan, Region, RuntimeConfig, VelumError
-from velum.engine.engine import NOTHING_FOUND
+from velum.engine.stages import NOTHING_FOUND
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, PluginFault
 from velum.frame import Frame, Samples
 from velum.plan import Rule

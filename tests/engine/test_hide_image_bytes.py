@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from velum import Engine, Limits, Plan, Region, RuntimeConfig
-from velum.engine.engine import NOTHING_FOUND
+from velum.engine.stages import NOTHING_FOUND
 from velum.errors import BadInput, BadPlan, LimitExceeded, PluginFault
 from velum.frame import Frame
 from velum.media.image.strip_metadata import bare

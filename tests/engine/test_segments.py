@@ -174,8 +174,8 @@ Change = Callable[[list[tuple[Path, Report]]], list[tuple[Path, Report]]]
     ("change", "why"),
     [
         (lambda made: made[:1], "some are missing"),
-        (lambda made: [], "reports are not of spans"),
-        (lambda made: [(made[0][0], replace(made[0][1], input_sha256="0")), made[1]], "reports are not of spans"),
+        (lambda made: [], "reports are not of segments"),
+        (lambda made: [(made[0][0], replace(made[0][1], input_sha256="0")), made[1]], "reports are not of segments"),
         (lambda made: [(file, replace(one, input_sha256="0")) for file, one in made], "has changed"),
         (lambda made: [(file, replace(one, plan="0")) for file, one in made], "another plan"),
     ],

@@ -6,9 +6,9 @@ from weakref import WeakSet
 import numpy as np
 import pytest
 
-from velum.engine.prepare import PreparedPlan
+from velum.engine.prepare import PreparedPlan, PreparedRule
 from velum.engine.stages import FrameRegions
-from velum.engine.tracking import HELD_BYTES, TrackingWindow, followed
+from velum.engine.tracking import HELD_BYTES, TrackingWindow, track_regions
 from velum.frame import Frame, Plane, Role
 from velum.plan import Plan
 from velum.region import Box, Region
@@ -20,7 +20,8 @@ THING = np.random.default_rng(1).integers(0, 256, (24, 24), dtype=np.uint8)
 
 
 PARTS = FakeLocalizer(), FakeLocalizer(labels=frozenset({"zone"}))
-WORK = PreparedPlan(Plan.of("face: a -> blacken", "zone: b -> blacken"), (Blacken(), Blacken()), PARTS, (0, 1))
+PLAN = Plan.of("face: a -> blacken", "zone: b -> blacken")
+WORK = PreparedPlan(PLAN, tuple(PreparedRule(rule, Blacken(), place) for place, rule in enumerate(PLAN.rules)), PARTS)
 
 
 def box_at(index: int) -> Box:
@@ -44,10 +45,10 @@ def looked(count: int, seen: Sequence[int], *, zone: bool = False) -> Iterator[F
 @pytest.mark.parametrize("window", [None, 20])
 def test_a_gap_is_closed_and_frames_stay_in_order(window: int | None) -> None:
     seen = [i for i in range(40) if not 12 <= i < 22]
-    out = list(followed(looked(40, seen), WORK, TrackingWindow(window, 3)))
+    out = list(track_regions(looked(40, seen), WORK, TrackingWindow(window, 3)))
     assert [look.frame.index for look in out] == list(range(40))
     for look in out:
-        (region,) = look.found[0] or ()
+        (region,) = look.regions[0] or ()
         thing = box_at(look.frame.index)
         assert region.box.join(thing) == region.box  # contains it
         assert region.found == ("detected" if look.frame.index in seen else "interpolated")
@@ -63,32 +64,32 @@ def test_no_more_frames_are_held_than_the_window_has() -> None:
 
     def watched() -> Iterator[FrameRegions]:
         for look in looked(60, range(60)):
-            one = Watched(look.frame, look.found)
+            one = Watched(look.frame, look.regions)
             alive.add(one)
             yield one
 
-    for _ in followed(watched(), WORK, TrackingWindow(10, 3)):
+    for _ in track_regions(watched(), WORK, TrackingWindow(10, 3)):
         most = max(most, len(alive))
     assert most <= 10 + 3  # those between two stages
 
 
 def test_a_zone_stays_where_and_when_it_was_placed() -> None:
-    out = list(followed(looked(8, range(8), zone=True), WORK, TrackingWindow(4, 3)))
-    assert [len(look.found[1] or ()) for look in out] == [0, 0, 0, 1, 0, 0, 0, 0]
+    out = list(track_regions(looked(8, range(8), zone=True), WORK, TrackingWindow(4, 3)))
+    assert [len(look.regions[1] or ()) for look in out] == [0, 0, 0, 1, 0, 0, 0, 0]
 
 
 def test_tracks_of_two_localizers_have_numbers_of_their_own() -> None:
     def twice() -> Iterator[FrameRegions]:
         for look in looked(5, range(5)):
-            yield FrameRegions(look.frame, (look.found[0], look.found[0]))
+            yield FrameRegions(look.frame, (look.regions[0], look.regions[0]))
 
-    for look in followed(twice(), WORK, TrackingWindow(3, 1)):
-        tracks = [region.track for found in look.found for region in found or ()]
+    for look in track_regions(twice(), WORK, TrackingWindow(3, 1)):
+        tracks = [region.track for found in look.regions for region in found or ()]
         assert len(set(tracks)) == 2
 
 
 def test_no_frames_give_no_frames() -> None:
-    assert list(followed(iter(()), WORK, TrackingWindow(5, 1))) == []
+    assert list(track_regions(iter(()), WORK, TrackingWindow(5, 1))) == []
 
 
 def test_large_frames_are_held_for_a_shorter_time() -> None:
@@ -96,20 +97,20 @@ def test_large_frames_are_held_for_a_shorter_time() -> None:
         return Frame.of(Plane(np.zeros((height, width), np.uint8), Role.GREY))
 
     reach = TrackingWindow(60, 6)
-    assert reach.within(frame(640, 480)) == reach
-    window = reach.within(frame(8000, 4000)).window_frames
+    assert reach.within_memory(frame(640, 480)) == reach
+    window = reach.within_memory(frame(8000, 4000)).window_frames
     assert window is not None
     assert 0 < window * 8000 * 4000 <= max(HELD_BYTES, 8 * 8000 * 4000)
 
 
 def test_a_doubtful_find_is_hidden_where_it_is_and_starts_nothing() -> None:
-    work = PreparedPlan(WORK.plan, WORK.techniques, (FakeLocalizer(sure=0.5), PARTS[1]), WORK.finder)
+    work = PreparedPlan(PLAN, WORK.rules, (FakeLocalizer(sure=0.5), PARTS[1]))
 
     def doubtful() -> Iterator[FrameRegions]:
         for frame in film(9):
             score = {4: 0.3}.get(frame.index)
             yield FrameRegions(frame, ([Region(box_at(frame.index), "face", score)] if score else [], []))
 
-    out = list(followed(doubtful(), work, TrackingWindow(4, 2)))
-    assert [[region.box for region in look.found[0] or ()] for look in out] == [[]] * 4 + [[box_at(4)]] + [[]] * 4
-    assert all(look.followed for look in out)
+    out = list(track_regions(doubtful(), work, TrackingWindow(4, 2)))
+    assert [[region.box for region in look.regions[0] or ()] for look in out] == [[]] * 4 + [[box_at(4)]] + [[]] * 4
+    assert all(look.final for look in out)

@@ -8,7 +8,7 @@ import pytest
 
 from velum import __version__
 from velum.annotations import Annotations, line_of
-from velum.engine.segments.reuse import Hid, reusable_segments
+from velum.engine.segments import RenderedSegment, reusable_segments
 from velum.errors import BadInput
 from velum.jobs import RegionsOrigin, State
 from velum.region import Box, Region
@@ -95,8 +95,8 @@ ROWS: list[tuple[str, RegionsOrigin, Things, list[bool]]] = [
 ]
 
 
-def spans(folder: Path, version: str = __version__) -> list[Hid | None]:
-    made: list[Hid | None] = []
+def spans(folder: Path, version: str = __version__) -> list[RenderedSegment | None]:
+    made: list[RenderedSegment | None] = []
     for number, things in enumerate(FOUND):
         path = folder / f"{number}.told"
         path.write_text("".join(f"{line_of(n, found)}\n" for n, found in findings(things).frames.items()))

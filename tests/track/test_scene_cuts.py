@@ -5,26 +5,26 @@ import numpy as np
 import pytest
 
 from velum.errors import BadInput
-from velum.track import Observation, Thumb
+from velum.track import Observation, Thumbnail
 from velum.track.scene_cuts import scenes
 
 
-def ground(seed: int, mean: float = 128, contrast: float = 40) -> Thumb:
+def ground(seed: int, mean: float = 128, contrast: float = 40) -> Thumbnail:
     noise = np.random.default_rng(seed).standard_normal((270, 960)).astype(np.float32)
     soft = cv2.GaussianBlur(noise, (0, 0), 30)
     return np.asarray(np.clip(mean + contrast * soft / soft.std(), 0, 255), np.uint8)
 
 
-def shot(seed: int, frames: int, pan: int = 0) -> list[Thumb]:
+def shot(seed: int, frames: int, pan: int = 0) -> list[Thumbnail]:
     wide = ground(seed)
     return [wide[:, pan * n : pan * n + 480] for n in range(frames)]
 
 
-def lit(thumbs: list[Thumb], more: int) -> list[Thumb]:
+def lit(thumbs: list[Thumbnail], more: int) -> list[Thumbnail]:
     return [np.asarray(np.clip(one.astype(np.int16) + more, 0, 255), np.uint8) for one in thumbs]
 
 
-def grainy(thumbs: list[Thumb]) -> list[Thumb]:
+def grainy(thumbs: list[Thumbnail]) -> list[Thumbnail]:
     rng = np.random.default_rng(0)
     return [np.asarray(np.clip(one + rng.normal(0, 12, one.shape), 0, 255), np.uint8) for one in thumbs]
 
@@ -69,6 +69,6 @@ def test_where_scenes_start(name: str) -> None:
         np.zeros((8, 480), np.uint8),  # nothing can be told from so little
     ],
 )
-def test_a_thumb_that_is_none_is_refused(thumb: Thumb) -> None:
+def test_a_thumb_that_is_none_is_refused(thumb: Thumbnail) -> None:
     with pytest.raises(BadInput, match=r"thumb of frame 3 is .* must be uint8"):
         Observation(3, 960, 540, None, thumb)

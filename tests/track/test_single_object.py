@@ -6,7 +6,7 @@ import pytest
 from tests.track.test_tracker import HEIGHT, WIDTH, Film, Thing, played, steady
 
 from velum.region import Box, Region
-from velum.track.single_object import trail
+from velum.track.single_object import track_object
 
 PAD = 3
 
@@ -16,7 +16,7 @@ def around(x: float, y: float, side: float = 90) -> Box:
 
 
 def run(film: Film, at: int, box: Box) -> dict[int, Region]:
-    return trail([look for look, _ in played(film)], at, Region(box, "face", found="manual"), PAD)
+    return track_object([look for look, _ in played(film)], at, Region(box, "face", found="manual"), PAD)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,6 @@ def test_what_looks_like_nothing_stays_for_a_moment() -> None:
     looks = [look for look, _ in played(film)]
     for look in looks:
         look.thumb[:] = 90
-    found = trail(looks, 30, Region(around(480, 270), "face"), PAD)
+    found = track_object(looks, 30, Region(around(480, 270), "face"), PAD)
     played.cache_clear()
     assert sorted(found) == list(range(30 - PAD, 31 + PAD))

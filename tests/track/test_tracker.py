@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
 from velum.region import Box, Region
-from velum.track import Observation, Thumb, follow
+from velum.track import Observation, Thumbnail, track_observations
 
 WIDTH, HEIGHT, SCALE = 960, 540, 2
 PAD = 6
@@ -50,7 +50,7 @@ class Film:
 
 
 @cache
-def texture(seed: int, height: int, width: int, grain: float) -> Thumb:
+def texture(seed: int, height: int, width: int, grain: float) -> Thumbnail:
     noise = np.random.default_rng(seed).standard_normal((height, width)).astype(np.float32)
     soft = cv2.GaussianBlur(noise, (0, 0), grain)
     return np.asarray(np.clip(128 + 50 * soft / soft.std(), 0, 255), np.uint8)
@@ -105,7 +105,7 @@ def played_and_followed(
 ) -> tuple[list[list[float]], float, list[tuple[Region, ...]]]:
     """Return the covered share of each thing by frame (1 when it does not show), hidden per shown area, the regions."""
     frames = played(film)
-    out = list(follow((look for look, _ in frames), window, PAD, film.sure))
+    out = list(track_observations((look for look, _ in frames), window, PAD, film.sure))
     assert len(out) == len(frames)
     hidden = [covered(regions) for regions in out]
     shares = [
@@ -248,7 +248,7 @@ def test_filled_frames_get_the_mask_of_the_nearest_find_a_little_wider() -> None
         )
         for look, _ in frames
     ]
-    out = list(follow(looks, 60, PAD))
+    out = list(track_observations(looks, 60, PAD))
     for (look, (shows,)), (region,) in zip(frames, out, strict=True):
         if look.regions:
             assert region.box == look.regions[0].box
@@ -279,7 +279,7 @@ GROUNDS = [texture(seed, 32, 48, 3) for seed in (1, 2)] + [np.zeros((32, 48), np
 @settings(max_examples=60, deadline=None)
 @given(STORIES, st.lists(st.sampled_from(GROUNDS), min_size=16, max_size=16), st.none() | st.integers(0, 12))
 def test_every_find_is_hidden_in_order_and_in_time(
-    story: list[tuple[Region, ...] | None], thumbs: list[Thumb], window: int | None
+    story: list[tuple[Region, ...] | None], thumbs: list[Thumbnail], window: int | None
 ) -> None:
     taken = 0
 
@@ -290,7 +290,7 @@ def test_every_find_is_hidden_in_order_and_in_time(
             yield Observation(n, 96, 64, regions, thumbs[n])
 
     told = 0
-    for n, regions in enumerate(follow(looks(), window, 2, {"face": 0.5})):
+    for n, regions in enumerate(track_observations(looks(), window, 2, {"face": 0.5})):
         told += 1
         assert window is None or taken - told <= window
         for region in regions:
@@ -316,7 +316,7 @@ def test_labelled_faces_between_the_looks(shared: Path) -> None:
         Observation(n, width, height, tuple(Region(b, "face") for b in by_frame[n]) if n in given_in else None, thumb)
         for n, thumb in enumerate(thumbs)
     ]
-    out = list(follow(looks, 24, 2))
+    out = list(track_observations(looks, 24, 2))
     for n in by_frame.keys() - set(given_in):
         hidden = np.zeros((height, width), bool)
         for region in out[n]:

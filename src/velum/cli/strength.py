@@ -69,7 +69,7 @@ def _technique(text: str, parts: "PartCache") -> "Technique":
     from velum.spec import PartSpec
 
     rule = Rule("face", PartSpec("nothing"), PartSpec.parse(text))
-    return prepare(Plan((rule,)), parts, Limits(), locate=False).techniques[0]
+    return prepare(Plan((rule,)), parts, Limits(), locate=False).rules[0].technique
 
 
 def _print(results: Sequence["AttackResult"], *, json: bool) -> None:

@@ -1,4 +1,4 @@
-"""From a plan to its parts: every mistake in a plan shows here, before the first pixel is read."""
+"""Prepare a plan: make its localizers and techniques, so that every mistake in it shows before a pixel is read."""
 
 import threading
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from velum.limits import Limits
 from velum.locate import registry
 from velum.locate.labels import among, covers, plain
 from velum.locate.output_formats import family
-from velum.plan import Plan
+from velum.plan import Plan, Rule
 from velum.plugins import Described, Localizer, RuntimeConfig, Technique, Weak, make, names
 from velum.region import Region
 from velum.spec import PartSpec
@@ -20,40 +20,61 @@ P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PreparedPlan:
-    """A plan with its parts made.
+class PreparedRule:
+    """A rule of a plan, with its technique and the place of its localizer in `PreparedPlan.localizers`."""
 
-    `techniques[i]` belongs to `plan.rules[i]`, whose regions come from `localizers[finder[i]]`. Equal uses share one
-    part. `localizers` is empty when the regions are given. What `exclusions` find is never hidden.
-    """
+    rule: Rule
+    technique: Technique
+    localizer: int = 0
+    """Where regions are given instead of located, all rules have 0."""
+    labels: frozenset[str] = frozenset()
+    """Labels that the rule hides, of those that its localizer or the given regions have."""
+
+    def covers(self, label: str) -> bool:
+        """Tell whether the rule hides regions of that label, one that no localizer has announced included."""
+        return label in self.labels or covers(self.rule.label, label)
+
+    def takes(self, region: Region, *, any_score: bool = False) -> bool:
+        """Tell whether the rule hides a region, by its label and its score; the score is ignored with `any_score`."""
+        return (any_score or region.score >= self.rule.min_score) and self.covers(region.label)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedPlan:
+    """A plan with its localizers and techniques; equal ones are shared between rules."""
 
     plan: Plan
-    techniques: tuple[Technique, ...]
+    rules: tuple[PreparedRule, ...]
     localizers: tuple[Localizer, ...] = ()
-    finder: tuple[int, ...] = ()
+    """Empty when the regions are given."""
     exclusions: tuple[Localizer, ...] = ()
+    """What these find is never hidden."""
     warnings: tuple[str, ...] = ()
-    special: Mapping[PartSpec, Technique] = field(default_factory=dict)
-    """Techniques that single regions bring along."""
+    region_techniques: Mapping[PartSpec, Technique] = field(default_factory=dict)
+    """Techniques that people chose for single regions."""
 
-    def technique(self, rule: int, region: Region) -> Technique:
-        """Return what hides a region of the rule with that index."""
-        return self.techniques[rule] if region.technique is None else self.special[region.technique]
+    def technique(self, rule: PreparedRule, region: Region) -> Technique:
+        """Return the technique that hides a region of a rule."""
+        return rule.technique if region.technique is None else self.region_techniques[region.technique]
+
+    def techniques_for(self, region: Region) -> list[Technique]:
+        """Return the techniques of all rules that hide regions of this label, whatever their scores."""
+        return [self.technique(rule, region) for rule in self.rules if rule.covers(region.label)]
 
     @property
     def models(self) -> tuple[Mapping[str, str], ...]:
-        """What the localizers say of themselves."""
+        """The localizers' descriptions of their models, for the report."""
         return tuple(dict(part.description) for part in self.localizers if isinstance(part, Described))
 
 
-KEPT_LOCALIZERS, KEPT_TECHNIQUES = 48, 4096
-"""Parts that are kept for the next plan. Whoever serves strangers would else keep one for each number they think of."""
+MOST_LOCALIZERS, MOST_TECHNIQUES = 48, 4096
+"""Parts that a cache holds. A service would otherwise hold one for every number that strangers think of."""
 
 
 class PartCache:
-    """The parts made last, each once for equal uses. Safe to share between threads.
+    """Localizers and techniques for the next plan, one for all equal specs. Safe to share between threads.
 
-    A part that is not kept any more lives as long as the plans that still work with it.
+    A part that was dropped lives on in the plans that still work with it.
     """
 
     def __init__(self, host: RuntimeConfig) -> None:
@@ -62,21 +83,21 @@ class PartCache:
         self._localizers: dict[PartSpec, Localizer] = {}
         self._techniques: dict[PartSpec, Technique] = {}
 
-    def localizer(self, use: PartSpec) -> Localizer:
-        """Return the localizer that `use` names: an installed one, or a model of the catalogue."""
+    def localizer(self, spec: PartSpec) -> Localizer:
+        """Return the localizer that a spec names: an installed one, or a model of the catalogue."""
         with self._lock:
-            made = self._localizers.pop(use, None)
-            if made is None:
-                made = make("velum.localizers", _resolved(use, self._host), self._host)
-            return _kept(self._localizers, use, made, KEPT_LOCALIZERS)
+            part = self._localizers.pop(spec, None)
+            if part is None:
+                part = make("velum.localizers", _resolve_model(spec, self._host), self._host)
+            return _remember(self._localizers, spec, part, MOST_LOCALIZERS)
 
-    def technique(self, use: PartSpec) -> Technique:
-        """Return the technique that `use` names."""
+    def technique(self, spec: PartSpec) -> Technique:
+        """Return the technique that a spec names."""
         with self._lock:
-            made = self._techniques.pop(use, None)
-            if made is None:
-                made = make("velum.techniques", use, self._host)
-            return _kept(self._techniques, use, made, KEPT_TECHNIQUES)
+            part = self._techniques.pop(spec, None)
+            if part is None:
+                part = make("velum.techniques", spec, self._host)
+            return _remember(self._techniques, spec, part, MOST_TECHNIQUES)
 
     def close(self) -> None:
         """Close every localizer."""
@@ -86,9 +107,9 @@ class PartCache:
             self._localizers.clear()
 
 
-def _kept(parts: dict[PartSpec, P], use: PartSpec, part: P, most: int) -> P:
-    """Put a part last, and drop the one that was used longest ago when there are too many."""
-    parts[use] = part
+def _remember(parts: dict[PartSpec, P], spec: PartSpec, part: P, most: int) -> P:
+    """Return the part, now the last of `parts`; the one used longest ago is dropped when there are more than `most`."""
+    parts[spec] = part
     if len(parts) > most:
         del parts[next(iter(parts))]
     return part
@@ -97,59 +118,63 @@ def _kept(parts: dict[PartSpec, P], use: PartSpec, part: P, most: int) -> P:
 def prepare(
     plan: Plan, parts: PartCache, limits: Limits, *, locate: bool = True, regions: Annotations | None = None
 ) -> PreparedPlan:  # fmt: skip
-    """Return the plan with its parts. `locate=False` makes no localizers, for regions that are known already.
+    """Return the plan with its parts. With `locate=False`, for given `regions`, no localizers are made but exclusions.
 
     Raises `BadPlan` for names, options or labels that do not exist, `LimitExceeded` for more rules or localizers than
     are accepted, `Unavailable` for weights that cannot be had.
     """
     limits.check("rules", len(plan.rules), "the plan")
-    asked = {*plan.keep_out, *((rule.locate for rule in plan.rules) if locate else ())}
-    limits.check("localizers", len(asked), "the plan")
-    techniques = tuple(parts.technique(rule.hide) for rule in plan.rules)
-    brought = [] if regions is None else sorted(regions.techniques, key=str)
-    special = {use: parts.technique(use) for use, _, _ in brought}
-    for use, label, _ in [*((rule.hide, rule.label, False) for rule in plan.rules), *brought]:
-        suited = parts.technique(use).labels
-        if suited is not None and not any(covers(one, plain(label)) for one in suited):
-            raise BadPlan(f"{use.name} hides only {', '.join(sorted(suited))}, not {label!r}")
-    uses = list(dict.fromkeys(rule.locate for rule in plan.rules)) if locate else []
-    localizers = tuple(map(parts.localizer, uses))
-    finder = tuple(uses.index(rule.locate) if locate else 0 for rule in plan.rules)
-    for rule, which in zip(plan.rules, finder, strict=True):
-        if locate and not among(rule.label, localizers[which].labels):
-            found = ", ".join(sorted(localizers[which].labels))
-            raise BadPlan(f"{rule.locate.name} finds {found}, not {rule.label!r}")
+    specs = list(dict.fromkeys(rule.locate for rule in plan.rules)) if locate else []
+    limits.check("localizers", len({*plan.keep_out, *specs}), "the plan")
+    techniques = [parts.technique(rule.hide) for rule in plan.rules]
+    chosen = [] if regions is None else sorted(regions.techniques, key=str)
+    region_techniques = {spec: parts.technique(spec) for spec, _, _ in chosen}
+    for spec, label, _ in [*((rule.hide, rule.label, False) for rule in plan.rules), *chosen]:
+        suited = parts.technique(spec).labels
+        if suited is not None and not any(covers(other, plain(label)) for other in suited):
+            raise BadPlan(f"{spec.name} hides only {', '.join(sorted(suited))}, not {label!r}")
+    localizers = tuple(map(parts.localizer, specs))
+    given = set() if regions is None else {one.label for found in regions.frames.values() for one in found}
+    rules = []
+    for rule, technique in zip(plan.rules, techniques, strict=True):
+        place = specs.index(rule.locate) if locate else 0
+        labels = among(rule.label, localizers[place].labels if locate else given)
+        if locate and not labels:
+            offered = ", ".join(sorted(localizers[place].labels))
+            raise BadPlan(f"{rule.locate.name} finds {offered}, not {rule.label!r}")
+        rules.append(PreparedRule(rule, technique, place, labels))
     exclusions = tuple(map(parts.localizer, plan.keep_out))
     used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True))
-    used |= {use: special[use] for use, _, off in brought if not off}
-    return PreparedPlan(plan, techniques, localizers, finder, exclusions, tuple(_doubts(used)), special)
+    used |= {spec: region_techniques[spec] for spec, _, ignored in chosen if not ignored}
+    return PreparedPlan(plan, tuple(rules), localizers, exclusions, tuple(_warnings(used)), region_techniques)
 
 
-def _resolved(use: PartSpec, host: RuntimeConfig) -> PartSpec:
-    """Return the use of an installed localizer; the name of a model is short for that of its family, with the model."""
-    if use.name in names("velum.localizers", host):
-        return use
+def _resolve_model(spec: PartSpec, host: RuntimeConfig) -> PartSpec:
+    """Return the spec of an installed localizer; a model's name stands for the localizer of its family with it."""
+    if spec.name in names("velum.localizers", host):
+        return spec
     known = registry.catalog(host)
-    name = registry.written(use.name, known)
+    name = registry.written(spec.name, known)
     if name not in known:
         raise BadPlan(
-            f"localizer {use.name!r} is unknown; models are {', '.join(sorted(known))}; "
+            f"localizer {spec.name!r} is unknown; models are {', '.join(sorted(known))}; "
             f"other localizers are {', '.join(names('velum.localizers', host))}"
         )
-    if "name" in use.options:
-        raise BadPlan(f"{use.name} is itself the name of a model and takes no option 'name'")
-    return PartSpec(family(known[name].family).localizer, {"name": name, **use.options})
+    if "name" in spec.options:
+        raise BadPlan(f"{spec.name} is the name of a model and takes no option 'name'; leave the option out")
+    return PartSpec(family(known[name].family).localizer, {"name": name, **spec.options})
 
 
-def _doubts(techniques: Mapping[PartSpec, Technique]) -> list[str]:
-    doubts: dict[str, None] = {}
-    for use, technique in techniques.items():
-        doubt = technique.doubt if isinstance(technique, Weak) else None
-        if doubt is None and not technique.destroys:
-            doubt = (
-                f"{use} does not destroy what it hides: who has photographs of those who may be there can often tell "
+def _warnings(techniques: Mapping[PartSpec, Technique]) -> list[str]:
+    """Return, once each, what the report warns of: techniques that do not destroy what they hide."""
+    warnings: dict[str, None] = {}
+    for spec, technique in techniques.items():
+        warning = technique.doubt if isinstance(technique, Weak) else None
+        if warning is None and not technique.destroys:
+            warning = (
+                f"{spec} does not destroy what it hides: who has photographs of those who may be there can often tell "
                 "them apart; a destroying technique such as blacken leaves nothing"
             )
-        if doubt is not None:
-            doubts[doubt] = None
-    return list(doubts)
+        if warning is not None:
+            warnings[warning] = None
+    return list(warnings)

@@ -1,4 +1,4 @@
-"""Stages: functions from iterator to iterator. A stage knows no thread, no file and no request."""
+"""Stages of the pipeline: functions from iterator to iterator. A stage knows no thread, no file and no request."""
 
 import math
 import time
@@ -6,61 +6,67 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
+from velum import __version__
 from velum.annotations import Annotations
 from velum.engine.apply import paint
 from velum.engine.prepare import PreparedPlan
 from velum.errors import PluginFault, VelumError
 from velum.frame import Frame
 from velum.limits import Limits
-from velum.locate.labels import covers
 from velum.plugins import Localizer, part_name
 from velum.region import Region
 from velum.report import HiddenRegion, TrackSummary
 
 OnRegions = Callable[[int, tuple[Region, ...]], None]
-"""Called with the index of each frame, in order, and with what is hidden in it."""
+"""Called with the index of each frame, in order, and the regions that its rules name."""
+
+Progress = Callable[[int, int | None], None]
+"""Called with the number of frames that are finished, and the number of all frames, None where it is unknown."""
+
+NOTHING_FOUND = "nothing was found to hide; look at the picture before you pass it on"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameRegions:
-    """A frame and what is known of it: regions by localizer, and those never to be hidden.
-
-    A localizer that was not asked about the frame has None.
-    """
+    """A frame with its regions."""
 
     frame: Frame
-    found: tuple[Sequence[Region] | None, ...]
-    kept: Sequence[Region] = ()
-    followed: bool = False
-    """True when doubtful regions have served to continue tracks, and every region left is to be hidden."""
+    regions: tuple[Sequence[Region] | None, ...]
+    """By localizer; None for a localizer that was not run on this frame."""
+    exclusions: Sequence[Region] = ()
+    """Regions that are never hidden."""
+    final: bool = False
+    """True after tracking, and for given regions: all of them are hidden, whatever their scores."""
 
 
 @dataclass(slots=True)
 class RunStats:
-    """What one run counts while it goes. Regions are listed where there are few, and summed up by track in videos."""
+    """Counters of one run, for its report. Regions are listed for images and summed up by track for videos."""
 
     by_track: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    """Wall-clock seconds by stage."""
     frames: int = 0
     hidden: list[HiddenRegion] = field(default_factory=list)
     limits: Limits | None = None
-    """Says for how long may be worked; None where nobody cares."""
+    """Bounds `work`; None for no bound."""
     work: float = 0.0
-    """Seconds that were worked: processor time of the threads that ran the stages, and all time of localizers, which
-    have threads of their own."""
+    """Seconds of work: processor time of the threads that run the stages, and wall-clock time of localizers, which have
+    threads of their own."""
     _tracks: dict[tuple[int, str, int | None, str], TrackSummary] = field(default_factory=dict)
 
     @property
     def tracks(self) -> tuple[TrackSummary, ...]:
-        """What was hidden, by track."""
+        """Hidden regions of a video, summed up by track."""
         return tuple(self._tracks.values())
 
-    def note(self, frame: Frame, rule: int, technique: str, region: Region) -> None:
-        """Count one region that was hidden."""
+    def count(self, frame: Frame, rule: int, technique: str, region: Region) -> None:
+        """Count a region that was hidden."""
         if not self.by_track:
-            shown = HiddenRegion(frame.index, region.label, region.box, region.score, region.found, rule, technique)
-            self.hidden.append(replace(shown, masked=region.mask is not None))
+            entry = HiddenRegion(frame.index, region.label, region.box, region.score, region.found, rule, technique)
+            self.hidden.append(replace(entry, masked=region.mask is not None))
             return
         key = rule, region.label, region.track, technique
         before = self._tracks.get(key)
@@ -77,9 +83,9 @@ class RunStats:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to the stage of that name.
+        """Add the time that the block takes to the stage of that name.
 
-        Raises `LimitExceeded` at its end when more has been worked than may be.
+        Raises `LimitExceeded` at the end of the block when more seconds have been worked than the limits allow.
         """
         start, worked = time.perf_counter(), time.thread_time()
         try:
@@ -95,108 +101,114 @@ class RunStats:
         """Add seconds to the stage of that name."""
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
+    def report_fields(self, work: PreparedPlan, notes: Sequence[str], given: Annotations | None) -> dict[str, Any]:
+        """Return the fields of a `Report` that are the same for every kind of source; `notes` are more warnings."""
+        warnings = [] if self.hidden or self.tracks else [NOTHING_FOUND]
+        return {
+            "frames": self.frames, "hidden": tuple(self.hidden), "tracks": self.tracks, "plan": work.plan.digest,
+            "rules": tuple(map(str, work.plan.rules)), "models": work.models if given is None else given.models,
+            "seconds": self.seconds, "warnings": (*warnings, *work.warnings, *notes), "version": __version__,
+        }  # fmt: skip
 
-def timed_decode(frames: Iterable[Frame], tally: RunStats) -> Iterator[Frame]:
-    """Pass the frames on, timing their decoding."""
+
+def timed_decode(frames: Iterable[Frame], stats: RunStats) -> Iterator[Frame]:
+    """Pass the frames on, counted and with the time of their decoding."""
     frames = iter(frames)
     while True:
-        with tally.stage("decode"):
+        with stats.stage("decode"):
             frame = next(frames, None)
         if frame is None:
             return
-        tally.frames += 1
+        stats.frames += 1
         yield frame
         del frame  # or its buffers would be held while the next one is decoded
 
 
 def locate(
-    frames: Iterable[Frame], work: PreparedPlan, limits: Limits, tally: RunStats, *, every: int = 1, together: int = 1
+    frames: Iterable[Frame], work: PreparedPlan, limits: Limits, stats: RunStats, *, every: int = 1, batch: int = 1
 ) -> Iterator[FrameRegions]:
-    """Find regions. A localizer that several rules name runs once per frame.
+    """Run each localizer of the plan on every `every`-th frame, and its exclusions on all.
 
-    Localizers are asked about each `every`-th frame. Frames are taken `together` at a time, and held for so long.
+    Frames are taken `batch` at a time, and so many are held. A localizer that several rules name runs once per frame.
     """
     frames = iter(frames)
-    while group := list(islice(frames, together)):
+    while group := list(islice(frames, batch)):
         asked = [frame for frame in group if frame.index % every == 0]
-        answers, kept = [], []
+        answers, excluded = [], []
         for part in work.localizers:
-            with tally.stage("locate"):
+            with stats.stage("locate"):
                 answers.append(_run(part, asked, limits))
         for part in work.exclusions:
-            with tally.stage("locate"):
-                kept.append(_run(part, group, limits))
-        found = {frame.index: tuple(one[i] for one in answers) for i, frame in enumerate(asked)}
-        nobody = (None,) * len(work.localizers)
+            with stats.stage("locate"):
+                excluded.append(_run(part, group, limits))
+        located = {frame.index: tuple(answer[i] for answer in answers) for i, frame in enumerate(asked)}
+        not_run = (None,) * len(work.localizers)
         for i, frame in enumerate(group):
-            never = [region for one in kept for region in one[i]]
-            yield FrameRegions(frame, found.get(frame.index, nobody), never)
+            exclusions = [region for answer in excluded for region in answer[i]]
+            yield FrameRegions(frame, located.get(frame.index, not_run), exclusions)
         del group, asked, frame  # or they would be held while the next ones are waited for
 
 
 def use_annotations(
-    frames: Iterable[Frame], work: PreparedPlan, findings: Annotations, limits: Limits
+    frames: Iterable[Frame], work: PreparedPlan, given: Annotations, limits: Limits
 ) -> Iterator[FrameRegions]:
-    """Take the regions from findings instead of looking for them. Each of them is to be hidden, however doubtful."""
-    finders = max(work.finder, default=0) + 1
+    """Take the regions from an annotation file instead of running localizers; all are hidden, whatever their scores."""
+    places = max(1, len(work.localizers))  # of two passes, the first one has run localizers
     for frame in frames:
-        kept = [region for part in work.exclusions for region in _run(part, [frame], limits)[0]]
-        yield FrameRegions(frame, (findings.frames.get(frame.index, ()),) * finders, kept, followed=True)
+        exclusions = [region for part in work.exclusions for region in _run(part, [frame], limits)[0]]
+        yield FrameRegions(frame, (given.frames.get(frame.index, ()),) * places, exclusions, final=True)
 
 
-def notify(looked: Iterable[FrameRegions], work: PreparedPlan, on_regions: OnRegions | None) -> Iterator[FrameRegions]:
-    """Pass the frames on, telling what is hidden in each."""
-    for look in looked:
+def notify(located: Iterable[FrameRegions], work: PreparedPlan, on_regions: OnRegions | None) -> Iterator[FrameRegions]:
+    """Pass the frames on, calling `on_regions` with each one's regions, those included that people switched off."""
+    for item in located:
         if on_regions is not None:
-            on_regions(look.frame.index, unique(_asked_for(work, look)))
-        yield look
+            on_regions(item.frame.index, unique(_regions_by_rule(work, item)))
+        yield item
 
 
-def unique(wanted: Iterable[Iterable[Region]]) -> tuple[Region, ...]:
-    """Return the regions of all rules, each once, though several rules may hide it."""
-    return tuple({id(region): region for regions in wanted for region in regions}.values())
-
-
-def hide(looked: Iterable[FrameRegions], work: PreparedPlan, tally: RunStats) -> Iterator[Frame]:
-    """Hide every region in place, as its rule says."""
-    for look in looked:
-        wanted = wanted_by(work, look)
-        with tally.stage("hide"):
-            touched = paint(look.frame, wanted, work, look.kept)
-        for index, (rule, found) in enumerate(zip(work.plan.rules, wanted, strict=True)):
+def hide(located: Iterable[FrameRegions], work: PreparedPlan, stats: RunStats) -> Iterator[Frame]:
+    """Hide the regions of each frame in place, each as its rule says."""
+    for item in located:
+        regions = hidden_by_rule(work, item)
+        with stats.stage("hide"):
+            touched = paint(item.frame, regions, work, item.exclusions)
+        for index, (rule, found) in enumerate(zip(work.plan.rules, regions, strict=True)):
             for region in found:
-                tally.note(look.frame, index, str(region.technique or rule.hide), region)
+                stats.count(item.frame, index, str(region.technique or rule.hide), region)
         # The file as it came shows what is hidden now.
-        yield replace(look.frame, encoded=None, touched=touched)
+        yield replace(item.frame, encoded=None, touched=touched)
 
 
-def wanted_by(work: PreparedPlan, look: FrameRegions) -> list[list[Region]]:
-    """Return the regions that each rule of the plan hides."""
-    return [[region for region in regions if not region.off] for regions in _asked_for(work, look)]
+def hidden_by_rule(work: PreparedPlan, item: FrameRegions) -> list[list[Region]]:
+    """Return the regions of a frame that each rule of the plan hides."""
+    return [[region for region in regions if not region.off] for regions in _regions_by_rule(work, item)]
 
 
-def _asked_for(work: PreparedPlan, look: FrameRegions) -> list[list[Region]]:
-    """Return the regions that each rule of the plan asks for: what it hides, and what people have switched off."""
-    return [
-        [
-            region
-            for region in look.found[which] or ()
-            if covers(rule.label, region.label) and (look.followed or region.score >= rule.min_score)
-        ]
-        for rule, which in zip(work.plan.rules, work.finder, strict=True)
-    ]
+def unique(regions_by_rule: Iterable[Iterable[Region]]) -> tuple[Region, ...]:
+    """Return the regions of all rules; one that several rules hide comes once."""
+    return tuple({id(region): region for regions in regions_by_rule for region in regions}.values())
 
 
-def touched_frames(work: PreparedPlan, findings: Annotations) -> frozenset[int]:
-    """Return the frames in which any rule may hide anything: those that name a thing of its label, however doubtful."""
+def touched_frames(work: PreparedPlan, annotations: Annotations) -> frozenset[int]:
+    """Return the indices of the frames in which any rule hides a region, whatever its score."""
     return frozenset(
         index
-        for index, regions in findings.frames.items()
-        if any(covers(rule.label, region.label) for rule in work.plan.rules for region in regions if not region.off)
+        for index, regions in annotations.frames.items()
+        if any(rule.covers(region.label) for region in regions if not region.off for rule in work.rules)
     )
 
 
+def _regions_by_rule(work: PreparedPlan, item: FrameRegions) -> list[list[Region]]:
+    """Return the regions of a frame that each rule names: those it hides, and those that people switched off."""
+    return [
+        [region for region in item.regions[rule.localizer] or () if rule.takes(region, any_score=item.final)]
+        for rule in work.rules
+    ]
+
+
 def _run(localizer: Localizer, frames: Sequence[Frame], limits: Limits) -> list[list[Region]]:
+    """Return a list of regions for each frame. Raises `PluginFault` when the localizer breaks its contract."""
     if not frames:
         return []
     try:

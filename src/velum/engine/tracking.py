@@ -1,154 +1,243 @@
-"""The stage that follows things through time, between locating and hiding."""
+"""Track objects through a video: the stage between locating and hiding, and one object that a person points at."""
 
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from fractions import Fraction
+from itertools import chain, takewhile
+from pathlib import Path
 from typing import TypeVar
 
+from velum import media
+from velum.annotations import Annotations
 from velum.engine.prepare import PreparedPlan
-from velum.engine.stages import FrameRegions
+from velum.engine.stages import FrameRegions, RunStats, timed_decode
+from velum.errors import BadInput, BadPlan
 from velum.frame import Frame
-from velum.locate.labels import covers
+from velum.limits import Limits
 from velum.plan import Plan
 from velum.plugins import TracksByScore
 from velum.region import Region
-from velum.track import Observation, follow
-from velum.track.observation import Thumb
+from velum.track import Observation, Thumbnail, track_observations
 from velum.track.scene_cuts import AHEAD
+from velum.track.single_object import track_object
 from velum.track.tracker import BEHIND
 
 T = TypeVar("T")
 
-THUMB_WIDTH = 480
-SMALLEST_THUMB = 16
+THUMBNAIL_WIDTH = 480
+SMALLEST_THUMBNAIL = 16
 PAD_SECONDS = 0.2
-"""How long a thing stays hidden before its first and after its last sign."""
+"""How long an object stays hidden before it is first and after it is last detected."""
 
 HELD_BYTES = 100 << 20
-"""What the frames that wait for their regions may take: two seconds of 1080p, less of larger pictures."""
+"""Memory for frames that wait for their regions: two seconds of 1080p, less of larger frames."""
 
 FEWEST_HELD = 8
+
+MOST_SECONDS = 10.0
+MOST_FRAMES = 600
+"""How far one object is tracked each way at most: a person waits for it, and thumbnails of all frames are held."""
+
+_SEGMENT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class TrackingWindow:
-    """How far things are followed. `window_frames` None: without end, which holds no pictures but all regions."""
+    """How many frames tracking looks ahead. `window_frames` None: the whole video, holding regions but no planes."""
 
     window_frames: int | None
     pad_frames: int
 
     @classmethod
-    def of(cls, plan: Plan, fps: float, *, whole: bool) -> "TrackingWindow":
-        """Return the reach that a plan asks for at that frame rate; `whole` is for a pass that only locates."""
-        window = None if whole else math.ceil(plan.video.window_seconds * fps)
-        return cls(window, math.ceil(PAD_SECONDS * fps))
+    def of(cls, plan: Plan, fps: Fraction | None, *, whole: bool = False) -> "TrackingWindow | None":
+        """Return the window that a plan asks for at a frame rate; None where nothing is tracked, as in images.
+
+        `whole` is for a pass that only locates.
+        """
+        if fps is None or not plan.video.track:
+            return None
+        window = None if whole else math.ceil(plan.video.window_seconds * float(fps))
+        return cls(window, math.ceil(PAD_SECONDS * float(fps)))
 
     @property
-    def around(self) -> int:
-        """How many frames before and after one may decide what is hidden in it."""
+    def context_frames(self) -> int:
+        """Number of frames before and after a frame that can change what is hidden in it."""
         return (self.window_frames or 0) + self.pad_frames + BEHIND + AHEAD
 
-    def within(self, frame: Frame) -> "TrackingWindow":
-        """Return the reach for which the frames held back fit into memory."""
+    def within_memory(self, frame: Frame) -> "TrackingWindow":
+        """Return the window, shortened so that the frames held back, all like `frame`, take at most `HELD_BYTES`."""
         if self.window_frames is None:
             return self
         size = sum(plane.pixels.nbytes for plane in frame.planes)
         return replace(self, window_frames=min(self.window_frames, max(FEWEST_HELD, HELD_BYTES // size)))
 
 
-def followed(looked: Iterable[FrameRegions], work: PreparedPlan, reach: TrackingWindow) -> Iterator[FrameRegions]:
-    """Yield the same frames with regions that leave no gap: bridged, followed back and ahead, padded.
+def decode(
+    reader: media.Reader, stats: RunStats, segment: media.Segment | None, window: TrackingWindow | None
+) -> Iterator[Frame]:
+    """Decode a source: all frames, or those of a segment with those around it that tracking needs."""
+    frames = timed_decode(reader.frames(), stats)
+    if segment is None:
+        return frames
+    context = 0 if window is None else window.context_frames  # readers give whole groups of pictures
+    return (frame for frame in frames if segment.first.frame - context <= frame.index < segment.end.frame + context)
 
-    Each localizer's finds are followed for themselves. A frame is held back until its regions are final; with an
-    endless reach frames are passed on without their pictures' planes being kept.
+
+def track(
+    located: Iterable[FrameRegions], work: PreparedPlan, window: TrackingWindow | None,
+    segment: media.Segment | None = None,
+) -> Iterator[FrameRegions]:  # fmt: skip
+    """Yield the frames, of a segment only its own, with final regions: tracked, or as they are without a window."""
+    tracked = iter(located) if window is None else track_regions(located, work, window)
+    if segment is None:
+        return tracked
+    return (item for item in tracked if segment.first.frame <= item.frame.index < segment.end.frame)
+
+
+def track_regions(
+    located: Iterable[FrameRegions], work: PreparedPlan, window: TrackingWindow
+) -> Iterator[FrameRegions]:
+    """Yield the frames with regions without gaps: interpolated, tracked back and ahead, padded.
+
+    The regions of each localizer are tracked apart. A frame is held back until its regions are final. A window over
+    the whole video yields frames without planes.
     """
-    looked = iter(looked)
-    first = next(looked, None)
+    located = iter(located)
+    first = next(located, None)
     if first is None:
         return
-    reach = reach.within(first.frame)
-    held: deque[FrameRegions] = deque()
+    window = window.within_memory(first.frame)
+    waiting: deque[FrameRegions] = deque()
 
-    def seen() -> Iterator[tuple[FrameRegions, Thumb]]:
-        for look in chain([first], looked):
-            thumb = thumb_of(look.frame)
-            # Without end, only what is known of a frame is kept, not its picture.
-            kept = look if reach.window_frames is not None else replace(look, frame=_without_planes(look.frame))
-            held.append(kept)
-            yield kept, thumb
+    def observe() -> Iterator[tuple[FrameRegions, Thumbnail]]:
+        for item in chain([first], located):
+            thumbnail = thumbnail_of(item.frame)
+            if window.window_frames is None:
+                item = replace(item, frame=_without_planes(item.frame))  # noqa: PLW2901 - the planes are to go
+            waiting.append(item)
+            yield item, thumbnail
 
     streams = [
-        follow(_looks(branch, which), reach.window_frames, reach.pad_frames, _sure(work, which))
-        for which, branch in enumerate(_shared(seen(), len(work.localizers)))
-    ]
-    for regions in zip(*streams, strict=True):
-        look = held.popleft()
-        found = tuple(
-            (*_left_alone(work, before, after), *_numbered(after, which, len(streams)))
-            for which, (before, after) in enumerate(zip(look.found, regions, strict=True))
+        track_observations(
+            _observations(branch, place), window.window_frames, window.pad_frames, _start_scores(work, place)
         )
-        yield replace(look, found=found, followed=True)
+        for place, branch in enumerate(_split(observe(), len(work.localizers)))
+    ]
+    for tracked in zip(*streams, strict=True):
+        item = waiting.popleft()
+        regions = tuple(
+            (*_untracked(work, before, after), *_with_unique_tracks(after, place, len(streams)))
+            for place, (before, after) in enumerate(zip(item.regions, tracked, strict=True))
+        )
+        yield replace(item, regions=regions, final=True)
 
 
-def _shared(items: Iterator[T], readers: int) -> list[Iterator[T]]:
+def track_one_object(
+    source: Path, limits: Limits, at: int, region: Region, seconds: float = MOST_SECONDS
+) -> Annotations:
+    """Track the object in `region` of frame `at`, in that frame and up to `seconds` before and after it.
+
+    Of a long video only the segment around the frame is decoded, where the container has an index. Raises `BadInput`
+    for an image, for a frame that the video does not have and for a region outside of it, `BadPlan` for more seconds
+    than `MOST_SECONDS`.
+    """
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise BadPlan(f"seconds are {seconds!r}; they must be from 0 to {MOST_SECONDS:g}")
+    with media.read(source, limits) as reader:
+        info, sha256 = reader.info, reader.sha256
+        fps = info.fps
+        if fps is None:
+            raise BadInput("things are followed in videos; this is a picture")
+        box = region.box.clip(info.width, info.height)
+        if box is None:
+            raise BadInput(f"the region {region.box.xyxy} lies outside of the picture of {info.width} x {info.height}")
+        most = min(MOST_FRAMES, math.ceil(seconds * float(fps)))
+        segments = media.cut(reader, info.format, seconds=_SEGMENT_SECONDS, overlap_frames=most)
+        observations = [] if not isinstance(segments, str) else list(_observe_around(reader.frames(), at, most))
+    if not isinstance(segments, str):
+        for segment in (item for item in segments if item.first.frame <= at < item.end.frame):
+            with media.read_span(source, limits, segment) as segment_reader:
+                observations = list(_observe_around(segment_reader.frames(), at, most))
+    start = next((i for i, observation in enumerate(observations) if observation.index == at), None)
+    if start is None:
+        raise BadInput(f"the video has no frame {at}")
+    target = Region(box, region.label, found="manual")
+    tracked = track_object(observations, start, target, math.ceil(PAD_SECONDS * float(fps)))
+    return Annotations(info.width, info.height, {index: (found,) for index, found in sorted(tracked.items())}, sha256)
+
+
+def thumbnail_of(frame: Frame) -> Thumbnail:
+    """Return the frame as the tracker needs it: small, grey, upright."""
+    scale = min(1.0, THUMBNAIL_WIDTH / frame.width)
+    width, height = (max(SMALLEST_THUMBNAIL, round(side * scale)) for side in (frame.width, frame.height))
+    return frame.grey(width, height)
+
+
+def _split(items: Iterator[T], readers: int) -> list[Iterator[T]]:
     """Return an iterator over the items for each reader. Unlike `tee`, they hold no item that all have read."""
     queues = [deque[T]() for _ in range(readers)]
 
-    def branch(mine: deque[T]) -> Iterator[T]:
+    def branch(queue: deque[T]) -> Iterator[T]:
         while True:
-            if not mine:
+            if not queue:
                 item = next(items, None)
                 if item is None:
                     return
-                for queue in queues:
-                    queue.append(item)
+                for other in queues:
+                    other.append(item)
                 del item
-            yield mine.popleft()
+            yield queue.popleft()
 
     return [branch(queue) for queue in queues]
 
 
-def _sure(work: PreparedPlan, which: int) -> dict[str, float]:
-    """Return, by label, the score from which a localizer's finds are followed."""
-    part = work.localizers[which]
+def _start_scores(work: PreparedPlan, place: int) -> dict[str, float]:
+    """Return, by label, the score from which a localizer's detections start tracks; lower ones only continue them."""
+    part = work.localizers[place]
     least = part.sure if isinstance(part, TracksByScore) else 0.0
-    rules = [rule for rule, finder in zip(work.plan.rules, work.finder, strict=True) if finder == which]
+    rules = [rule for rule in work.rules if rule.localizer == place]
     return {
-        label: max([least, *(rule.min_score for rule in rules if covers(rule.label, label))]) for label in part.labels
+        label: max([least, *(rule.rule.min_score for rule in rules if rule.covers(label))]) for label in part.labels
     }
 
 
-def _left_alone(work: PreparedPlan, found: Sequence[Region] | None, followed: Sequence[Region]) -> list[Region]:
-    """Return what stays as it was found: zones that a person placed, and doubtful finds that continue nothing."""
+def _untracked(work: PreparedPlan, located: Sequence[Region] | None, tracked: Sequence[Region]) -> list[Region]:
+    """Return the regions that stay as located: zones that a person placed, and detections that continue no track."""
 
-    def wanted(region: Region) -> bool:
-        return any(covers(rule.label, region.label) and region.score >= rule.min_score for rule in work.plan.rules)
+    def is_inside(region: Region) -> bool:
+        return any(other.box.join(region.box) == other.box for other in tracked)
 
-    def inside(region: Region) -> bool:
-        return any(after.box.join(region.box) == after.box for after in followed)
+    def is_hidden(region: Region) -> bool:
+        return any(rule.takes(region) for rule in work.rules)
 
-    return [one for one in found or () if one.found == "manual" or (wanted(one) and not inside(one))]
+    return [
+        region
+        for region in located or ()
+        if region.found == "manual" or (is_hidden(region) and not is_inside(region))
+    ]  # fmt: skip
 
 
-def _numbered(regions: Sequence[Region], which: int, localizers: int) -> list[Region]:
-    """Return the regions with numbers of tracks that no other localizer's regions have."""
-    return [replace(region, track=(region.track or 0) * localizers + which) for region in regions]
+def _with_unique_tracks(regions: Sequence[Region], place: int, localizers: int) -> list[Region]:
+    """Return the regions with track ids that no other localizer's regions have."""
+    return [replace(region, track=(region.track or 0) * localizers + place) for region in regions]
 
 
 def _without_planes(frame: Frame) -> Frame:
     return Frame((), frame.width, frame.height, frame.index, frame.time, frame.orientation)
 
 
-def _looks(seen: Iterable[tuple[FrameRegions, Thumb]], which: int) -> Iterator[Observation]:
-    for look, thumb in seen:
-        found = look.found[which]
-        regions = None if found is None else tuple(region for region in found if region.found != "manual")
-        yield Observation(look.frame.index, look.frame.width, look.frame.height, regions, thumb)
+def _observations(items: Iterable[tuple[FrameRegions, Thumbnail]], place: int) -> Iterator[Observation]:
+    """Yield what the tracker needs of each frame: thumbnail and regions of one localizer, without zones of people."""
+    for item, thumbnail in items:
+        located = item.regions[place]
+        regions = None if located is None else tuple(region for region in located if region.found != "manual")
+        yield Observation(item.frame.index, item.frame.width, item.frame.height, regions, thumbnail)
 
 
-def thumb_of(frame: Frame) -> Thumb:
-    """Return the frame as the tracker sees it: small, grey, upright."""
-    scale = min(1.0, THUMB_WIDTH / frame.width)
-    return frame.grey(max(SMALLEST_THUMB, round(frame.width * scale)), max(SMALLEST_THUMB, round(frame.height * scale)))
+def _observe_around(frames: Iterator[Frame], at: int, most: int) -> Iterator[Observation]:
+    """Yield the frames up to `most` before and after frame `at`, without regions."""
+    for frame in takewhile(lambda frame: frame.index <= at + most, frames):
+        if frame.index >= at - most:
+            yield Observation(frame.index, frame.width, frame.height, None, thumbnail_of(frame))

@@ -1,4 +1,4 @@
-"""Files that are published only when a check of them, as they are finished, has found nothing."""
+"""Publish a hidden file only when a check of the finished file has found nothing."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,74 +7,83 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from velum import media
 from velum.annotations import Annotations
 from velum.atomic import ensure_free, publish
-from velum.errors import NotHidden, OutputFailed, VelumError
+from velum.engine.stages import OnRegions
+from velum.errors import BadPlan, NotHidden, OutputFailed, VelumError
+from velum.plan import Plan
 from velum.region import Region
 from velum.report import Report
 
 SHOWN = 3
-"""How many of the things that were found a message names."""
+"""Number of leaks that a message names."""
 
 
 class Verdict(Protocol):
-    """What a check says of a file."""
+    """The result of the check of a file."""
 
     @property
     def leaks(self) -> Sequence[Any]:
-        """What was found; each has a `message`."""
+        """Everything the check found; each leak has a `message`."""
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the result as JSON values."""
         ...
 
 
-Hide = Callable[[Path, Callable[[int, tuple[Region, ...]], None]], Report]
-"""Hides into the file of that path, and tells what in each frame."""
+def hide_verified(
+    source: Path | media.LiveSource | media.BytesSource, target: Path | media.StreamSink, plan: Plan,
+    hide: Callable[..., Report], check: Callable[..., Verdict], *, overwrite: bool, on_regions: OnRegions | None,
+) -> Report:  # fmt: skip
+    """Hide by `hide(source, file, plan, on_regions=)`, run `check(file, plan, against=, regions=)`, then publish.
 
-CheckFile = Callable[[Path, Annotations], Verdict]
-
-
-def verified(target: Path, hide: Hide, check: CheckFile, *, overwrite: bool) -> Report:
-    """Return the report of a file that was hidden, checked and then published as `target`.
-
-    Raises `NotHidden` when the check finds anything; then, and on any other failure, nothing is published.
+    Raises `NotHidden` when the check finds anything; then, and on any other failure, nothing is published. Raises
+    `BadPlan` for a source or target that is a stream.
     """
+    if isinstance(target, media.StreamSink) or isinstance(source, media.LiveSource):
+        raise BadPlan("verify looks at the finished file and at its source; leave it out where they come once")
     ensure_free(target, overwrite=overwrite)
     hidden: dict[int, tuple[Region, ...]] = {}
-    with _beside(target) as folder:
-        made = folder / target.name
+
+    def remember(index: int, regions: tuple[Region, ...]) -> None:
+        hidden[index] = regions
+        if on_regions is not None:
+            on_regions(index, regions)
+
+    with _folder_next_to(target) as folder:
+        unchecked = folder / target.name
         try:
-            report = hide(made, hidden.__setitem__)
+            report = hide(source, unchecked, plan, on_regions=remember)
         except VelumError as error:
             # Users know the file that they asked for, not the one that is checked before it gets that name.
             error.args = tuple(
-                one.replace(str(made), str(target)) if isinstance(one, str) else one for one in error.args
+                value.replace(str(unchecked), str(target)) if isinstance(value, str) else value for value in error.args
             )
             raise
-        findings = Annotations(report.width, report.height, hidden, report.input_sha256)
-        verdict = check(made, findings)
+        annotations = Annotations(report.width, report.height, hidden, report.input_sha256)
+        verdict = check(unchecked, plan, against=source, regions=annotations)
         if verdict.leaks:
-            raise NotHidden(_told(target, verdict))
+            raise NotHidden(_leak_message(target, verdict))
         with publish(target, overwrite=overwrite) as part:
-            made.replace(part)
-    checked: Mapping[str, Any] = verdict.to_json() | {"file": str(target)}
-    return replace(report, target=str(target), check=checked)
+            unchecked.replace(part)
+    result: Mapping[str, Any] = verdict.to_json() | {"file": str(target)}
+    return replace(report, target=str(target), check=result)
 
 
-def _told(target: Path, verdict: Verdict) -> str:
+def _leak_message(target: Path, verdict: Verdict) -> str:
     named = "; ".join(leak.message for leak in verdict.leaks[:SHOWN])
-    more = f"; and {len(verdict.leaks) - SHOWN} more" if len(verdict.leaks) > SHOWN else ""
+    rest = f"; and {len(verdict.leaks) - SHOWN} more" if len(verdict.leaks) > SHOWN else ""
     return (
-        f"{target.name} was hidden and then checked, and is not published: {named}{more}. "
+        f"{target.name} was hidden and then checked, and is not published: {named}{rest}. "
         f"Hide more (another model, a lower threshold, regions by hand), or leave verify out and look for yourself"
     )
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Give a folder on the target's file system that is gone afterwards."""
+def _folder_next_to(target: Path) -> Iterator[Path]:
+    """Give a folder on the target's file system that is removed afterwards."""
     try:
         with tempfile.TemporaryDirectory(prefix=".velum-", dir=target.parent) as folder:
             yield Path(folder)

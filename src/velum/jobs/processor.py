@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from velum.annotations import Annotations, text_of
-from velum.engine.segments.reuse import reusable_segments
-from velum.engine.segments.track_ids import linked, renumbered, reported
+from velum.engine.segments import link_tracks, renumber_lines, renumber_report, reusable_segments
 from velum.errors import OutputFailed, Unavailable
 from velum.jobs.subprocess_engine import SubprocessEngine, SubprocessRequest
 from velum.jobs.values import Piece, RegionsOrigin, Submission
@@ -157,14 +156,14 @@ class EngineProcessor:
         file, report = made[0].file, made[0].note
         told = [one.told for one in made if one.told is not None]
         # Regions that were given have their numbers through the whole video.
-        numbers = linked(told) if task.regions is None and len(told) == len(made) else {}
+        numbers = link_tracks(told) if task.regions is None and len(told) == len(made) else {}
         if len(made) > 1:
             name = f"joined{_suffix(task.source, task.submission.name)}"
-            order = self._order(task, name, parts=[(one.file, reported(one.note, numbers)) for one in made])
+            order = self._order(task, name, parts=[(one.file, renumber_report(one.note, numbers)) for one in made])
             file, report = order.target, _named(self._done(order, task), task, order.target)
         regions = None
         if len(told) == len(made):
-            regions = _regions(task.folder / "regions.json", report, renumbered(_lines(told), numbers))
+            regions = _regions(task.folder / "regions.json", report, renumber_lines(_lines(told), numbers))
         return JobOutput(file, str(report["target"]), report, regions)
 
     def close(self) -> None:

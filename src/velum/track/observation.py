@@ -8,7 +8,7 @@ import numpy.typing as npt
 from velum.errors import BadInput
 from velum.region import Region
 
-Thumb = npt.NDArray[np.uint8]
+Thumbnail = npt.NDArray[np.uint8]
 """Grey upright picture (rows, columns), about 480 columns wide."""
 
 
@@ -24,7 +24,7 @@ class Observation:
     width: int
     height: int
     regions: tuple[Region, ...] | None
-    thumb: Thumb
+    thumb: Thumbnail
 
     def __post_init__(self) -> None:
         if self.thumb.ndim != 2 or self.thumb.dtype != np.uint8 or min(self.thumb.shape) < 16:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from velum.track.observation import Observation, Thumb
+from velum.track.observation import Observation, Thumbnail
 
 AHEAD = 4
 """A cut is believed when so many frames later the old scene has not come back; a flash is over by then."""
@@ -36,7 +36,7 @@ class FrameSignature:
     tones: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, thumb: Thumb) -> Self:
+    def of(cls, thumb: Thumbnail) -> Self:
         """Return the gist of a thumb."""
         grid = cv2.resize(thumb, GRID_WH, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
         tones = cv2.calcHist([thumb], [0], None, [32], [0, 256]).astype(np.float32).ravel()

@@ -12,7 +12,7 @@ from velum.track.template_matcher import Pyramid, TemplateMatcher
 from velum.track.window import margin
 
 
-def trail(looks: Sequence[Observation], start: int, region: Region, pad: int) -> dict[int, Region]:
+def track_object(looks: Sequence[Observation], start: int, region: Region, pad: int) -> dict[int, Region]:
     """Return where the thing is, by the index of the look: `region` in `looks[start]`, and around it as far as it goes.
 
     Each way ends where the scene does, where the thing leaves the picture, and `pad` frames after it was recognised

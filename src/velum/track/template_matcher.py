@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.track.float_boxes import FloatBox, area, centre, share_inside, shift, zoom
-from velum.track.observation import Observation, Thumb
+from velum.track.observation import Observation, Thumbnail
 
 Scores = npt.NDArray[np.float32]
 
@@ -41,7 +41,7 @@ class Pyramid:
         self.scale_x, self.scale_y = look.thumb.shape[1] / look.width, look.thumb.shape[0] / look.height
         self._levels = [look.thumb]
 
-    def level(self, number: int) -> Thumb:
+    def level(self, number: int) -> Thumbnail:
         """Return the thumb halved `number` times."""
         while len(self._levels) <= number:
             self._levels.append(np.asarray(cv2.pyrDown(self._levels[-1]), np.uint8))
@@ -99,7 +99,7 @@ class TemplateMatcher:
             or (y1 > picture.height and dy > still)
         )
 
-    def _find(self, seen: Thumb, radius: int) -> tuple[float, float] | None:
+    def _find(self, seen: Thumbnail, radius: int) -> tuple[float, float] | None:
         """Return by how many samples the thing lies off the middle of `seen`, None when it is not there."""
         if self._plain:
             return None
@@ -120,7 +120,7 @@ class TemplateMatcher:
         elif not self.lost:
             self.velocity = ((old[0] + dx) / 2, (old[1] + dy) / 2)
 
-    def _cut(self, picture: Pyramid, middle: tuple[float, float], radius: int) -> Thumb:
+    def _cut(self, picture: Pyramid, middle: tuple[float, float], radius: int) -> Thumbnail:
         """Return the samples around a point given in the frame's pixels, `radius` wider on each side than the thing."""
         x, y = (
             (middle[0] * picture.scale_x - 0.5) / 2**self._level,
@@ -130,7 +130,7 @@ class TemplateMatcher:
         return np.asarray(cv2.getRectSubPix(picture.level(self._level), size, (x, y)), np.uint8)
 
 
-def _match(patch: Thumb, seen: Thumb, radius: int) -> tuple[Scores, int, int]:
+def _match(patch: Thumbnail, seen: Thumbnail, radius: int) -> tuple[Scores, int, int]:
     """Return the correlations of the patch with every place in `seen`, and the column and row of the best one."""
     scores = np.asarray(cv2.matchTemplate(seen, patch, cv2.TM_CCOEFF_NORMED), np.float32)
     _, _, _, (x, y) = cv2.minMaxLoc(scores - _distance_costs(radius))

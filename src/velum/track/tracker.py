@@ -24,7 +24,7 @@ BEHIND = 3
 """Frames kept after they were passed on: their neighbours are smoothed with them, and chases start from them."""
 
 
-def follow(
+def track_observations(
     looks: Iterable[Observation], window: int | None, pad: int, sure: Mapping[str, float] | None = None
 ) -> Iterator[tuple[Region, ...]]:
     """Yield the final regions of each look, in the order of the looks, which is that of display.

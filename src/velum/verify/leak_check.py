@@ -231,8 +231,7 @@ class _Look:
 
     def _flat(self, one: Region) -> bool:
         """Tell whether all that hides a region leaves nothing of it."""
-        rules = (index for index, rule in enumerate(self.work.plan.rules) if covers(rule.label, one.label))
-        return all(self.work.technique(index, one).destroys for index in rules)
+        return all(technique.destroys for technique in self.work.techniques_for(one))
 
 
 def _why_left(box: Box, after: Rgb, source: Rgb, should: Rgb) -> str | None:

@@ -71,8 +71,8 @@ def residues(
 
 
 def _is_destroyed(work: PreparedPlan, region: Region) -> bool:
-    rules = [index for index, rule in enumerate(work.plan.rules) if covers(rule.label, region.label)]
-    return bool(rules) and all(work.technique(index, region).destroys for index in rules)
+    techniques = work.techniques_for(region)
+    return bool(techniques) and all(technique.destroys for technique in techniques)
 
 
 def _areas(region: Region, work: PreparedPlan, frame: Frame, kept: Sequence[Area]) -> Iterator[Area]:

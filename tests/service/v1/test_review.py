@@ -142,7 +142,7 @@ def test_following_in_what_ends_its_decoder_fails_alone(tmp_path: Path, monkeypa
     with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
         job = handed_in(it, film(tmp_path / "a.mp4").read_bytes(), name="a.mp4")
         with monkeypatch.context() as patch:
-            patch.setattr("velum.engine.engine.trailed", crash)
+            patch.setattr("velum.engine.engine.track_one_object", crash)
             answer = it.post(f"{job}/follow", json=ask)
         assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
         assert answer.json()["detail"] == "cannot read a.mp4: its decoder crashed (SIGSEGV)"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.engine.apply import paint
-from velum.engine.prepare import PreparedPlan
+from velum.engine.prepare import PreparedPlan, PreparedRule
 from velum.errors import BadInput
 from velum.evaluation.reidentification.descriptors import ROUGH, Values, descriptor, pixel_kinds, reduced
 from velum.evaluation.reidentification.inversion import undone
@@ -139,7 +139,7 @@ def learnt(hidden: Pictures, studied: Pictures, size: tuple[int, int]) -> Likene
 def hide(technique: Technique, pictures: Pictures) -> Pictures:
     """Return the pictures, each hidden as a whole, by the same code as in a job."""
     rule = Rule("face", PartSpec("none"), PartSpec("none"), grow=0)
-    work = PreparedPlan(Plan((rule,)), (technique,))
+    work = PreparedPlan(Plan((rule,)), (PreparedRule(rule, technique),))
     whole = Region(Box(0, 0, WIDTH, HEIGHT), "face")
     hidden = pictures.copy()
     for one in hidden:

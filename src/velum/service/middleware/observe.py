@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from velum import media
 from velum.annotations import Annotations
 from velum.bmw.routes import FACTS
-from velum.engine.engine import DEFAULT_PLAN, Engine, Progress
-from velum.engine.stages import OnRegions
+from velum.engine.engine import DEFAULT_PLAN, Engine
+from velum.engine.stages import OnRegions, Progress
 from velum.errors import OutputFailed, VelumError
 from velum.jobs.processor import EngineProcessor, JobOutput, PieceResult, Task
 from velum.jobs.values import Piece

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from velum.annotations import line_of
-from velum.engine.segments.track_ids import linked, renumbered, reported
+from velum.engine.segments import link_tracks, renumber_lines, renumber_report
 from velum.region import Box, Region
 
 Thing = tuple[str, int, int]
@@ -40,10 +40,10 @@ def told(folder: Path, spans: Sequence[Sequence[Sequence[Thing]]]) -> list[Path]
 @pytest.mark.parametrize(("spans", "numbers"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_things_keep_their_number(tmp_path: Path, spans: list[list[list[Thing]]], numbers: dict[int, int]) -> None:
     paths = told(tmp_path, spans)
-    assert linked(paths) == numbers
+    assert link_tracks(paths) == numbers
     lines = [line for path in paths for line in path.read_text().splitlines()]
     before = [[one["track"] for one in json.loads(line)["regions"]] for line in lines]
-    after = [[one["track"] for one in json.loads(line)["regions"]] for line in renumbered(lines, numbers)]
+    after = [[one["track"] for one in json.loads(line)["regions"]] for line in renumber_lines(lines, numbers)]
     assert after == [[numbers.get(track, track) for track in tracks] for tracks in before]
-    note = reported({"frames": 3, "tracks": [{"track": 7}, {"track": None}]}, numbers)
+    note = renumber_report({"frames": 3, "tracks": [{"track": 7}, {"track": None}]}, numbers)
     assert note == {"frames": 3, "tracks": [{"track": numbers.get(7, 7)}, {"track": None}]}

@@ -1,1 +1,0 @@
-"""Segments of a video that are hidden on their own, and what makes one video of them."""
