@@ -15,7 +15,7 @@ def find(place: int, x: float, y: float = 100.0, size: float = 40.0) -> Detectio
 def track(*finds: Detection) -> Track:
     made = Track(1, finds[0])
     for one in finds[1:]:
-        made.see(one)
+        made.add(one)
     return made
 
 

@@ -70,5 +70,5 @@ def test_where_scenes_start(name: str) -> None:
     ],
 )
 def test_a_thumb_that_is_none_is_refused(thumb: Thumbnail) -> None:
-    with pytest.raises(BadInput, match=r"thumb of frame 3 is .* must be uint8"):
+    with pytest.raises(BadInput, match=r"thumbnail of frame 3 is .* must be uint8"):
         Observation(3, 960, 540, None, thumb)

@@ -6,7 +6,7 @@ import pytest
 from tests.track.test_tracker import HEIGHT, WIDTH, Film, Thing, played, steady
 
 from velum.region import Box, Region
-from velum.track.single_object import track_object
+from velum.track.tracker import track_object
 
 PAD = 3
 
@@ -59,7 +59,7 @@ def test_what_looks_like_nothing_stays_for_a_moment() -> None:
     film = Film(())
     looks = [look for look, _ in played(film)]
     for look in looks:
-        look.thumb[:] = 90
+        look.thumbnail[:] = 90
     found = track_object(looks, 30, Region(around(480, 270), "face"), PAD)
     played.cache_clear()
     assert sorted(found) == list(range(30 - PAD, 31 + PAD))

@@ -244,7 +244,11 @@ def test_filled_frames_get_the_mask_of_the_nearest_find_a_little_wider() -> None
     frames = played(Film((Thing(RIGHT, seen=outside((10, 20))),), frames=30))
     looks = [
         Observation(
-            look.index, WIDTH, HEIGHT, tuple(Region(r.box, r.label, 0.8, disc) for r in look.regions or ()), look.thumb
+            look.index,
+            WIDTH,
+            HEIGHT,
+            tuple(Region(r.box, r.label, 0.8, disc) for r in look.regions or ()),
+            look.thumbnail,
         )
         for look, _ in frames
     ]

@@ -122,10 +122,10 @@ def _grow_mask(box: Box, mask: Mask, grow: float) -> Area | None:
         return None
     inside = Box(x, y, x + width, y + height)
     tight, part = inside.move(box.x0, box.y0), mask[inside.slices]
-    return Area(tight.pad(radius, radius), _dilated(part, radius)) if radius else Area(tight, part)
+    return Area(tight.pad(radius, radius), _dilate(part, radius)) if radius else Area(tight, part)
 
 
-def _dilated(mask: Mask, radius: int) -> Mask:
+def _dilate(mask: Mask, radius: int) -> Mask:
     """Return the mask, larger by `radius` on each side, with everything True that is as near to a True pixel."""
     padded = np.pad(mask, radius).view(np.uint8)
     if radius <= _LARGEST_KERNEL:

@@ -19,9 +19,8 @@ from velum.limits import Limits
 from velum.plan import Plan
 from velum.plugins import TracksByScore
 from velum.region import Region
-from velum.track import Observation, Thumbnail, track_observations
+from velum.track import Observation, Thumbnail, track_object, track_observations
 from velum.track.scene_cuts import AHEAD
-from velum.track.single_object import track_object
 from velum.track.tracker import BEHIND
 
 T = TypeVar("T")
@@ -128,7 +127,7 @@ def track_regions(
     for tracked in zip(*streams, strict=True):
         item = waiting.popleft()
         regions = tuple(
-            (*_untracked(work, before, after), *_with_unique_tracks(after, place, len(streams)))
+            (*_keep_untracked(work, before, after), *_with_unique_tracks(after, place, len(streams)))
             for place, (before, after) in enumerate(zip(item.regions, tracked, strict=True))
         )
         yield replace(item, regions=regions, final=True)
@@ -203,7 +202,7 @@ def _start_scores(work: PreparedPlan, place: int) -> dict[str, float]:
     }
 
 
-def _untracked(work: PreparedPlan, located: Sequence[Region] | None, tracked: Sequence[Region]) -> list[Region]:
+def _keep_untracked(work: PreparedPlan, located: Sequence[Region] | None, tracked: Sequence[Region]) -> list[Region]:
     """Return the regions that stay as located: zones that a person placed, and detections that continue no track."""
 
     def is_inside(region: Region) -> bool:

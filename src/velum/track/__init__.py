@@ -1,6 +1,6 @@
-"""Following things through time, so that nobody shows for a single frame. Start reading in `tracker`."""
+"""Tracking: regions without gaps through a video, so that nobody shows for a single frame. Start with `tracker`."""
 
-from velum.track.observation import Observation, Thumbnail
-from velum.track.tracker import track_observations
+from velum.track.template_matcher import Observation, Thumbnail
+from velum.track.tracker import track_object, track_observations
 
-__all__ = ["Observation", "Thumbnail", "track_observations"]
+__all__ = ["Observation", "Thumbnail", "track_object", "track_observations"]

@@ -1,4 +1,4 @@
-"""Which of the things found in this frame is which of those known from the frames before."""
+"""Association: which detection of a frame belongs to which track of the frames before."""
 
 import math
 from collections import deque
@@ -18,89 +18,90 @@ Matrix = npt.NDArray[np.float64]
 Pairs = list[tuple[int, int]]
 
 MEMORY = 9
-"""Finds from which the speed is estimated."""
+"""Detections from which velocity and growth are estimated."""
 
 LEAST_IOU = 0.3
-"""Overlap of expected and found box from which they are taken for the same thing (SORT, Bewley et al. 2016)."""
+"""Overlap of expected and detected box from which they are taken for one object (SORT, Bewley et al. 2016)."""
 
 REACH, REACH_LOST, REACH_MOST = 0.5, 0.5, 4.0
-"""How far, in sides of the box, a find may lie from where it is expected: to begin with, more for each frame since the
-thing was last recognised, and at most."""
+"""How far, in sides of the box, a detection may lie from where it is expected: in the next frame, more for each frame
+since the object was last recognised, and at most."""
 
 LARGEST_RATIO = 3.0
-"""Boxes of which one has so many times the other's area are not the same thing."""
+"""Boxes of which one has more than so many times the other's area are not of one object."""
 
 FASTEST_GROWTH = 1.03
-"""Of the sides, per frame."""
+"""Factor by which the sides of a box grow per frame at most."""
 
 FORBIDDEN = 1e6
 
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """One thing through time. Places are counted in frames since the beginning."""
+    """One object through time. Frames are counted from the first one of the video."""
 
-    number: int
+    track_id: int
     last: Detection
-    """The latest find."""
-    chase: TemplateMatcher | None = None
-    """How it is followed since, once a frame went by without a find."""
-    chased: int = 0
-    """Where the chase is."""
-    taken: int = 0
-    """Frames for which another track has shown the same thing."""
-    finds: deque[Detection] = field(default_factory=lambda: deque(maxlen=MEMORY))
+    """The latest detection."""
+    matcher: TemplateMatcher | None = None
+    """Tracks the object by its looks since then, once there was a frame without a detection."""
+    matched_frame: int = 0
+    """The frame that the matcher has come to."""
+    duplicate_frames: int = 0
+    """Number of frames for which another track has shown the same object."""
+    detections: deque[Detection] = field(default_factory=lambda: deque(maxlen=MEMORY))
 
     def __post_init__(self) -> None:
-        self.finds.append(self.last)
+        self.detections.append(self.last)
 
     @property
     def label(self) -> str:
-        """What it is."""
+        """Label of the object."""
         return self.last.region.label
 
-    def see(self, find: Detection) -> None:
-        """Note that it was found again."""
-        self.last, self.chase, self.taken = find, None, 0
-        self.finds.append(find)
+    def add(self, detection: Detection) -> None:
+        """Continue the track with a detection."""
+        self.last, self.matcher, self.duplicate_frames = detection, None, 0
+        self.detections.append(detection)
 
     def expected_box(self, at: int) -> FloatBox:
-        """Return where it should be, from how it is followed or else from how it moved."""
-        if self.chase is not None:
-            edges, steps, velocity = self.chase.edges, at - self.chased, self.chase.velocity
+        """Return where the object should be in frame `at`, by its looks or else by its velocity."""
+        if self.matcher is not None:
+            edges, steps, velocity = self.matcher.edges, at - self.matched_frame, self.matcher.velocity
         else:
-            edges, steps, velocity = self.last.edges, at - self.last.place, self.velocity
+            edges, steps, velocity = self.last.edges, at - self.last.frame, self.velocity
         dx, dy = velocity or (0.0, 0.0)
         return shift(edges, dx * steps, dy * steps)
 
     @property
     def velocity(self) -> tuple[float, float] | None:
-        """Pixels per frame; None while it was found only once.
+        """Pixels per frame (x, y); None after a single detection.
 
-        Median of the slopes between finds that lie half of the memory apart: as Theil and Sen (1950, 1968) do, one
-        wrong box does not turn it, at a fraction of their pairs.
+        Median of the slopes between detections that lie half of the memory apart: as with Theil and Sen (1950, 1968),
+        one wrong box does not turn it, at a fraction of their pairs.
         """
-        spans = self._spans()
-        if not spans:
+        pairs = self._pairs()
+        if not pairs:
             return None
-        moved = [(centre(a.edges), centre(b.edges), b.place - a.place) for a, b in spans]
+        moved = [(centre(a.edges), centre(b.edges), b.frame - a.frame) for a, b in pairs]
         return median((b[0] - a[0]) / n for a, b, n in moved), median((b[1] - a[1]) / n for a, b, n in moved)
 
     @property
     def growth(self) -> float:
-        """By which factor the sides grow per frame; 1 when they shrink, for what is unsure must not get smaller."""
-        if len(self.finds) < MEMORY // 2:
+        """Factor by which the sides grow per frame; 1 when they shrink, since a guess must not become smaller."""
+        if len(self.detections) < MEMORY // 2:
             return 1.0
-        slopes = [math.log(area(b.edges) / area(a.edges)) / (b.place - a.place) / 2 for a, b in self._spans()]
+        slopes = [math.log(area(b.edges) / area(a.edges)) / (b.frame - a.frame) / 2 for a, b in self._pairs()]
         return min(max(math.exp(median(slopes)), 1.0), FASTEST_GROWTH)
 
-    def _spans(self) -> list[tuple[Detection, Detection]]:
-        finds = list(self.finds)
-        return list(zip(finds, finds[max(1, len(finds) // 2) :], strict=False))
+    def _pairs(self) -> list[tuple[Detection, Detection]]:
+        """Return pairs of detections, the earlier one first, that lie half of the memory apart."""
+        detections = list(self.detections)
+        return list(zip(detections, detections[max(1, len(detections) // 2) :], strict=False))
 
 
 def pair_overlapping(expected: Sequence[FloatBox], found: Sequence[FloatBox]) -> Pairs:
-    """Return which expected box is which found one, as pairs of indices, where they overlap well."""
+    """Pair expected with detected boxes that overlap well. Return pairs of indices (expected, detected)."""
     if not expected or not found:
         return []
     a, b = np.array(expected), np.array(found)
@@ -110,9 +111,9 @@ def pair_overlapping(expected: Sequence[FloatBox], found: Sequence[FloatBox]) ->
 
 
 def pair_near(expected: Sequence[FloatBox], lost: Sequence[int], found: Sequence[FloatBox]) -> Pairs:
-    """Return which expected box is which found one by their distance, for what is small, fast or was out of sight.
+    """Pair expected with detected boxes by their distance, for objects that are small, fast or were out of sight.
 
-    `lost` says for each expected box how many frames ago the thing was last recognised.
+    `lost[i]` is the number of frames since object i was last recognised. Returns pairs of indices (expected, detected).
     """
     if not expected or not found:
         return []
@@ -127,7 +128,7 @@ def pair_near(expected: Sequence[FloatBox], lost: Sequence[int], found: Sequence
 
 
 def _assign(cost: Matrix) -> Pairs:
-    """Return the pairs of least cost in all, none of them forbidden."""
+    """Return the pairs (row, column) with the least sum of costs, none of them forbidden."""
     _, column_of, _ = lap.lapjv(cost, extend_cost=True, cost_limit=FORBIDDEN / 2)
     return [(row, int(column)) for row, column in enumerate(column_of) if column >= 0]
 

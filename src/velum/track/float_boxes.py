@@ -1,4 +1,4 @@
-"""Arithmetic on boxes whose edges lie between pixels: `(x0, y0, x1, y1)` in pixels of the upright picture."""
+"""Arithmetic on boxes whose edges lie between pixels: `(x0, y0, x1, y1)` in pixels of the upright frame."""
 
 import math
 
@@ -70,5 +70,5 @@ def iou(a: FloatBox, b: FloatBox) -> float:
 
 
 def share_inside(a: FloatBox, width: int, height: int) -> float:
-    """Return which share of the box lies in a picture of `width` x `height` pixels."""
+    """Return the share of the box that lies inside a frame of `width` x `height` pixels."""
     return intersection_area(a, (0.0, 0.0, float(width), float(height))) / area(a)

@@ -1,4 +1,4 @@
-"""Frames in which a thing was not found although it was there: between two finds, and before the first."""
+"""Interpolation: where an object is in frames in which it was not detected, between detections and before the first."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,152 +10,163 @@ from velum.track.template_matcher import Pyramid, TemplateMatcher
 from velum.track.window import Detection, FrameSlot, FrameWindow, TrackPoint, margin
 
 PROVEN_IOU = 0.5
-"""When a find overlaps the place to which the thing was followed by so much, it was followed rightly."""
+"""A detection that overlaps the box to which the object was tracked by so much proves the tracking right."""
 
 LOST_MOST = 30
-"""Frames for which a thing that is not recognised any more is looked for."""
+"""Frames for which an object that is not recognised any more is searched for."""
 
 GONE = 0.02
-"""A thing of which no larger share is inside the picture is gone."""
+"""An object of which no larger share is inside the frame is gone."""
 
 SAME_IOU = 0.7
-"""Two boxes of a label that overlap by so much show one thing."""
+"""Two boxes of a label that overlap by so much show one object."""
 
 
-def between(strip: FrameWindow, number: int, before: Detection, after: Detection, expected: FloatBox) -> None:
-    """Fill the frames between two finds of a track.
+def fill_gap(window: FrameWindow, track_id: int, before: Detection, after: Detection, expected: FloatBox) -> None:
+    """Fill the frames between two detections of a track.
 
-    `expected` is where the thing was thought to be at the second find, followed from the first. If that was right, the
-    error is spread over the frames in between. If not, the thing is also followed back from the second find; where
-    neither direction recognises it, it is taken to have moved evenly from where the one ends to where the other does.
-    Where it was recognised stays part of it either way, so that two things taken for one are both covered.
+    `expected` is where the object was expected at the second detection, tracked from the first. If that was right, the
+    error is spread over the frames in between. If not, the object is also tracked back from the second detection;
+    where neither direction recognises it, it is taken to have moved evenly from where the one ends to where the other
+    does. Boxes in which it was recognised stay covered either way, so that two objects taken for one are both hidden.
     """
-    since, until, target = before.place, after.place, after.edges
-    places = list(strip.at_hand(since, until))
-    forward = {place: spot for place in places if (spot := strip[place].spots.get(number))}
-    if len(forward) == len(places) and all(s.held for s in forward.values()) and iou(expected, target) >= PROVEN_IOU:
-        for place, spot in forward.items():
-            share = (place - since) / (until - since)
-            drift = tuple(e + (t - x) * share for e, t, x in zip(spot.edges, target, expected, strict=True))
-            away = min(place - since, until - place)
-            strip[place].spots[number] = replace(
-                spot, edges=union(spot.edges, (drift[0], drift[1], drift[2], drift[3])), margin=margin(away, 0),
-                nearest=(before if place - since <= until - place else after).region, found="interpolated",
+    since, until, target = before.frame, after.frame, after.edges
+    frames = list(window.frames_between(since, until))
+    forward = {frame: point for frame in frames if (point := window[frame].points.get(track_id))}
+    if (
+        len(forward) == len(frames)
+        and all(s.recognised for s in forward.values())
+        and iou(expected, target) >= PROVEN_IOU
+    ):
+        for frame, point in forward.items():
+            share = (frame - since) / (until - since)
+            drift = tuple(e + (t - x) * share for e, t, x in zip(point.edges, target, expected, strict=True))
+            away = min(frame - since, until - frame)
+            window[frame].points[track_id] = replace(
+                point, edges=union(point.edges, (drift[0], drift[1], drift[2], drift[3])), margin=margin(away, 0),
+                nearest=(before if frame - since <= until - frame else after).region, found="interpolated",
             )  # fmt: skip
         return
-    _bridge(strip, number, forward, _chased_back(strip, after, since), before, after)
+    _join_ways(window, track_id, forward, _recognise_back(window, after, since), before, after)
 
 
-def backwards(strip: FrameWindow, number: int, first: Detection, pad: int) -> None:
-    """Follow a thing back from its first find to where it appeared, and `pad` frames further.
+def track_back(window: FrameWindow, track_id: int, first: Detection, pad: int) -> None:
+    """Track an object back from its first detection to where it appeared, and `pad` frames further.
 
-    Ends at the scene's start, where it left the picture, where another track has taken it over for longer than `pad`
-    frames, or where it is not recognised. Doubtful finds on the way are part of it.
+    Ends at the scene's start, where the object left the frame, where another track has shown it for longer than `pad`
+    frames, or where it is not recognised. Weak detections on the way become part of the track.
     """
-    picture = strip[first.place].picture
-    if picture is None:
+    pyramid = window[first.frame].pyramid
+    if pyramid is None:
         return
-    chase, near, away, taken = TemplateMatcher(picture, first.edges), first.region, 0, 0
-    held_at = first.place
-    for before, slot, seen in strip.back_from(first.place):
-        held, away = chase.step(seen), away + 1
-        doubtful = _claim(slot, near.label, chase.edges)
-        if doubtful is not None:
-            chase = TemplateMatcher(seen, edges_of(doubtful.box), chase.velocity)
-            near, away, held = doubtful, 0, True
-        if not worth_following(chase, seen):
+    matcher, near, away, duplicate_frames = TemplateMatcher(pyramid, first.edges), first.region, 0, 0
+    recognised_at = first.frame
+    for before, slot, seen in window.back_from(first.frame):
+        recognised, away = matcher.step(seen), away + 1
+        weak_detection = _take_weak(slot, near.label, matcher.edges)
+        if weak_detection is not None:
+            matcher = TemplateMatcher(seen, edges_of(weak_detection.box), matcher.velocity)
+            near, away, recognised = weak_detection, 0, True
+        if not can_be_tracked(matcher, seen):
             return
-        shown = held or chase.lost <= pad or chase.leaving(seen)
-        slot.spots[number] = TrackPoint(
-            chase.edges, near, "detected" if doubtful else "back-filled", held, shown, margin(away, chase.lost)
+        shown = recognised or matcher.lost <= pad or matcher.leaving(seen)
+        slot.points[track_id] = TrackPoint(
+            matcher.edges,
+            near,
+            "detected" if weak_detection else "back-filled",
+            recognised,
+            shown,
+            margin(away, matcher.lost),
         )
-        if held:
-            reveal(strip, number, before, held_at)
-            held_at = before
-        taken = taken + 1 if taken_over(slot.spots, number, near.label, chase.edges) else 0
-        if taken > pad:
+        if recognised:
+            show_between(window, track_id, before, recognised_at)
+            recognised_at = before
+        duplicate_frames = duplicate_frames + 1 if is_duplicate(slot.points, track_id, near.label, matcher.edges) else 0
+        if duplicate_frames > pad:
             return
 
 
-def reveal(strip: FrameWindow, number: int, sooner: int, later: int) -> None:
-    """Show the guesses between two places where the thing was recognised, moved evenly from the one to the other."""
-    places = list(strip.at_hand(sooner, later))
-    ends = strip.spot(sooner, number), strip.spot(later, number)
-    for place in places:
-        spot = strip[place].spots.get(number)
-        if spot is None:
+def show_between(window: FrameWindow, track_id: int, sooner: int, later: int) -> None:
+    """Show the guesses between two frames in which the object was recognised, moved evenly from one to the other."""
+    frames = list(window.frames_between(sooner, later))
+    ends = window.point(sooner, track_id), window.point(later, track_id)
+    for frame in frames:
+        point = window[frame].points.get(track_id)
+        if point is None:
             continue
         if ends[0] is None or ends[1] is None:
-            strip[place].spots[number] = replace(spot, shown=True)
+            window[frame].points[track_id] = replace(point, shown=True)
             continue
-        even = mix(ends[0].edges, ends[1].edges, (place - sooner) / (later - sooner))
-        lost = min(place - sooner, later - place)
+        even = mix(ends[0].edges, ends[1].edges, (frame - sooner) / (later - sooner))
+        lost = min(frame - sooner, later - frame)
         widest = max(ends[0].margin, ends[1].margin) + margin(0, lost)
-        strip[place].spots[number] = replace(spot, edges=even, shown=True, margin=widest)
+        window[frame].points[track_id] = replace(point, edges=even, shown=True, margin=widest)
 
 
-def worth_following(chase: TemplateMatcher, seen: Pyramid) -> bool:
-    """Tell whether a thing can still be in the picture, and was recognised not too long ago."""
-    gone = share_inside(chase.edges, seen.width, seen.height) < GONE
-    return not gone and (chase.lost <= LOST_MOST or chase.leaving(seen))
+def can_be_tracked(matcher: TemplateMatcher, seen: Pyramid) -> bool:
+    """Tell whether an object can still be in the frame, and was recognised not too long ago."""
+    gone = share_inside(matcher.edges, seen.width, seen.height) < GONE
+    return not gone and (matcher.lost <= LOST_MOST or matcher.leaving(seen))
 
 
-def taken_over(spots: Mapping[int, TrackPoint], number: int, label: str, edges: FloatBox) -> bool:
-    """Tell whether another track shows the same thing."""
+def is_duplicate(points: Mapping[int, TrackPoint], track_id: int, label: str, edges: FloatBox) -> bool:
+    """Tell whether another track shows the same object."""
     return any(
-        other != number and spot.shown and spot.nearest.label == label and iou(spot.edges, edges) >= SAME_IOU
-        for other, spot in spots.items()
+        other != track_id and point.shown and point.nearest.label == label and iou(point.edges, edges) >= SAME_IOU
+        for other, point in points.items()
     )
 
 
-def _claim(slot: FrameSlot, label: str, edges: FloatBox) -> Region | None:
-    """Take the doubtful find that lies at `edges` out of the slot."""
-    fits = [(iou(edges_of(r.box), edges), i) for i, r in enumerate(slot.unused) if r.label == label]
+def _take_weak(slot: FrameSlot, label: str, edges: FloatBox) -> Region | None:
+    """Take the weak detection that lies at `edges` out of the slot; None when there is none."""
+    fits = [(iou(edges_of(r.box), edges), i) for i, r in enumerate(slot.weak) if r.label == label]
     best, index = max(fits, default=(0.0, -1))
-    return slot.unused.pop(index) if best >= LEAST_IOU else None
+    return slot.weak.pop(index) if best >= LEAST_IOU else None
 
 
-def _chased_back(strip: FrameWindow, find: Detection, since: int) -> dict[int, TrackPoint]:
-    """Return where the thing is recognised without a break, going back from a find to after `since`."""
-    picture, spots = strip[find.place].picture, dict[int, TrackPoint]()
-    if picture is None:
-        return spots
-    chase = TemplateMatcher(picture, find.edges)
-    for before, _, seen in strip.back_from(find.place):
-        if before <= since or not chase.step(seen):
+def _recognise_back(window: FrameWindow, detection: Detection, since: int) -> dict[int, TrackPoint]:
+    """Return where the object is recognised, by frame, back from a detection to frame `since` without a break."""
+    pyramid, points = window[detection.frame].pyramid, dict[int, TrackPoint]()
+    if pyramid is None:
+        return points
+    matcher = TemplateMatcher(pyramid, detection.edges)
+    for before, _, seen in window.back_from(detection.frame):
+        if before <= since or not matcher.step(seen):
             break
-        spots[before] = TrackPoint(chase.edges, find.region, "interpolated", margin=margin(find.place - before, 0))
-    return spots
+        points[before] = TrackPoint(
+            matcher.edges, detection.region, "interpolated", margin=margin(detection.frame - before, 0)
+        )
+    return points
 
 
-def _bridge(
-    strip: FrameWindow,
-    number: int,
+def _join_ways(
+    window: FrameWindow,
+    track_id: int,
     forward: Mapping[int, TrackPoint],
     backward: Mapping[int, TrackPoint],
     before: Detection,
     after: Detection,
 ) -> None:
-    """Write the places of a gap: what either direction recognised, both where both did, and the way between them."""
-    held = {place: spot for place, spot in forward.items() if spot.held}
-    ends = {find.place: TrackPoint(find.edges, find.region, "detected") for find in (before, after)}
-    known = {**ends, **backward, **held}
-    for place in strip.at_hand(before.place, after.place):
-        one, two = held.get(place), backward.get(place)
-        if one and two:
-            spot = replace(one, edges=union(one.edges, two.edges), margin=min(one.margin, two.margin))
+    """Write the points of a gap: those that either direction recognised, both joined, and the way between them."""
+    recognised = {frame: point for frame, point in forward.items() if point.recognised}
+    ends = {detection.frame: TrackPoint(detection.edges, detection.region, "detected") for detection in (before, after)}
+    known = {**ends, **backward, **recognised}
+    for frame in window.frames_between(before.frame, after.frame):
+        ahead, back = recognised.get(frame), backward.get(frame)
+        if ahead and back:
+            point = replace(ahead, edges=union(ahead.edges, back.edges), margin=min(ahead.margin, back.margin))
         else:
-            spot = one or two or _on_the_way(known, place, forward.get(place))
-        strip[place].spots[number] = replace(spot, shown=True, found="interpolated")
+            point = ahead or back or _interpolate(known, frame, forward.get(frame))
+        window[frame].points[track_id] = replace(point, shown=True, found="interpolated")
 
 
-def _on_the_way(known: Mapping[int, TrackPoint], place: int, guess: TrackPoint | None) -> TrackPoint:
-    """Return the spot between the nearest known ones; a guess that would be shown anyway is part of it."""
-    left, right = max(p for p in known if p < place), min(p for p in known if p > place)
-    one, two = known[left], known[right]
-    edges = mix(one.edges, two.edges, (place - left) / (right - left))
+def _interpolate(known: Mapping[int, TrackPoint], frame: int, guess: TrackPoint | None) -> TrackPoint:
+    """Return the point between the nearest known ones; a guess that would be shown anyway is part of it."""
+    left, right = max(p for p in known if p < frame), min(p for p in known if p > frame)
+    before, after = known[left], known[right]
+    edges = mix(before.edges, after.edges, (frame - left) / (right - left))
     if guess is not None and guess.shown:
         edges = union(edges, guess.edges)
-    near = one if place - left <= right - place else two
-    unsure = near.margin + margin(0, min(place - left, right - place))
-    return replace(near, edges=edges, held=False, margin=unsure)
+    near = before if frame - left <= right - frame else after
+    unsure = near.margin + margin(0, min(frame - left, right - frame))
+    return replace(near, edges=edges, recognised=False, margin=unsure)

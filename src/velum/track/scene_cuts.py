@@ -1,4 +1,4 @@
-"""Where one scene ends and another begins."""
+"""Scene cuts: which frames start a new scene."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -10,44 +10,44 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from velum.track.observation import Observation, Thumbnail
+from velum.track.template_matcher import Observation, Thumbnail
 
 AHEAD = 4
-"""A cut is believed when so many frames later the old scene has not come back; a flash is over by then."""
+"""Frames that are read ahead: a cut counts when the old scene has not come back in them; a flash is over by then."""
 
 GRID_WH = (32, 18)
 LEAST_CHANGE = 14.0
-"""Mean change of grey level (of 255) of the coarse picture, below which no two frames are different scenes."""
+"""Mean change of grey level (of 255) in the coarse grid, below which two frames are never of different scenes."""
 
 UNUSUAL = 4.0
-"""A cut changes the picture so many times more than the frames before it changed."""
+"""A cut changes the frame so many times more than the frames before it changed."""
 
 OTHER_SHAPE = 0.6
 OTHER_TONES = 0.35
-"""A picture is another when its light and shade lie elsewhere (correlation of the coarse pictures below the first) or
-when its grey levels are others (share of pixels that changed bin, above the second) and the first is nearly so."""
+"""Two frames differ when light and shade lie elsewhere (correlation of the coarse grids below the first), or when their
+grey levels do (share of pixels in another bin of the histogram above the second) and the first is nearly so."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameSignature:
-    """What a picture looks like from afar: coarse grey levels, and how many pixels have which."""
+    """A frame from afar: a coarse grid of grey levels, and their histogram."""
 
     grid: npt.NDArray[np.float32]
     tones: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, thumb: Thumbnail) -> Self:
-        """Return the gist of a thumb."""
-        grid = cv2.resize(thumb, GRID_WH, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
-        tones = cv2.calcHist([thumb], [0], None, [32], [0, 256]).astype(np.float32).ravel()
-        return cls(grid, tones / np.float32(thumb.size))
+    def of(cls, thumbnail: Thumbnail) -> Self:
+        """Return the signature of a thumbnail."""
+        grid = cv2.resize(thumbnail, GRID_WH, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+        tones = cv2.calcHist([thumbnail], [0], None, [32], [0, 256]).astype(np.float32).ravel()
+        return cls(grid, tones / np.float32(thumbnail.size))
 
     def change(self, other: "FrameSignature") -> float:
         """Return the mean difference in grey level, of 255."""
         return float(np.abs(self.grid - other.grid).mean())
 
     def differs(self, other: "FrameSignature") -> bool:
-        """Tell whether the two can hardly be the same scene, even brighter, darker or moved a little."""
+        """Tell whether the two can hardly be of one scene, even one that is brighter, darker or moved a little."""
         a, b = self.grid - self.grid.mean(), other.grid - other.grid.mean()
         size = float(np.sqrt((a @ a) * (b @ b)))
         alike = float(a @ b) / size if size > 0 else 0.0
@@ -55,42 +55,46 @@ class FrameSignature:
         return alike < OTHER_SHAPE or (alike < (1 + OTHER_SHAPE) / 2 and moved > OTHER_TONES)
 
 
-def scenes(looks: Iterable[Observation], ahead: int = AHEAD) -> Iterator[tuple[Observation, bool]]:
-    """Pass the looks on, each with whether a new scene starts with it, `ahead` looks late.
+def scenes(observations: Iterable[Observation], ahead: int = AHEAD) -> Iterator[tuple[Observation, bool]]:
+    """Yield each observation, and whether it starts a new scene, `ahead` frames late.
 
-    A flash is no cut: frames after which the scene is as before belong to it. In doubt there is no cut: that hides too
-    much for a moment, the other mistake too little. A change in the last `ahead` frames counts as a cut when none of
-    the frames that are left shows the old scene. With `ahead` 0 a flash cannot be told from a cut.
+    A flash is not a cut: frames after which the scene is as before belong to it. In doubt there is no cut: a missed cut
+    hides too much for a moment, a wrong one too little. A change in the last `ahead` frames counts as a cut when none
+    of the frames that are left shows the old scene. With `ahead` 0 a flash cannot be told from a cut.
     """
     waiting: deque[tuple[Observation, FrameSignature]] = deque()
-    judge = _Judge()
-    for look in looks:
-        waiting.append((look, FrameSignature.of(look.thumb)))
+    detector = _CutDetector()
+    for observation in observations:
+        waiting.append((observation, FrameSignature.of(observation.thumbnail)))
         if len(waiting) > ahead:
-            yield judge.next(waiting)
+            yield detector.next(waiting)
     while waiting:
-        yield judge.next(waiting)
+        yield detector.next(waiting)
 
 
-class _Judge:
-    """Compares each look with the scene's latest ones."""
+class _CutDetector:
+    """Compares each frame with the latest ones of the scene."""
 
     def __init__(self) -> None:
         self._scene: deque[FrameSignature] = deque(maxlen=AHEAD + 1)
         self._changes: deque[float] = deque(maxlen=25)
 
     def next(self, waiting: deque[tuple[Observation, FrameSignature]]) -> tuple[Observation, bool]:
-        """Take the first look off `waiting` and say whether it starts a scene; the others are what follows it."""
-        look, gist = waiting.popleft()
-        cut = bool(self._scene) and self._over(gist) and all(self._over(later) for _, later in waiting)
+        """Take the first observation off `waiting`; return it, and whether it starts a scene. The others follow it."""
+        observation, signature = waiting.popleft()
+        cut = (
+            bool(self._scene)
+            and self._leaves_scene(signature)
+            and all(self._leaves_scene(later) for _, later in waiting)
+        )
         if cut:
             self._scene.clear()
         elif self._scene:
-            self._changes.append(self._scene[-1].change(gist))
-        self._scene.append(gist)
-        return look, cut
+            self._changes.append(self._scene[-1].change(signature))
+        self._scene.append(signature)
+        return observation, cut
 
-    def _over(self, gist: FrameSignature) -> bool:
-        """Tell whether the picture is like none of the scene's latest: frames of a flash, and some from before it."""
+    def _leaves_scene(self, signature: FrameSignature) -> bool:
+        """Tell whether a frame is like none of the scene's latest ones: frames of a flash, and some from before it."""
         limit = max(LEAST_CHANGE, UNUSUAL * median(self._changes or [0.0]))
-        return all(old.change(gist) > limit and gist.differs(old) for old in reversed(self._scene))
+        return all(old.change(signature) > limit and signature.differs(old) for old in reversed(self._scene))

@@ -1,153 +1,192 @@
-"""Regions of single frames in, regions through time out.
+"""The tracker: regions of single frames in, regions through time out.
 
-Every frame passes four stations: is it a new scene (`scene_cuts`), which finds belong to which track (`association`),
-where are the things that were not found (`template_matcher`, `interpolation`), what is hidden (`output`). It leaves
-once the window behind it is full.
+Each frame passes four steps: does it start a scene (`scene_cuts`), which detection belongs to which track
+(`association`), where are the objects that were not detected (`template_matcher`, `interpolation`), and what is hidden
+(`output`). A frame leaves once the window of frames after it is full. `track_object` tracks one object that a person
+has pointed at.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from velum.region import Region
+from velum.region import Box, Origin, Region
 from velum.track import interpolation, output
 from velum.track.association import Track, pair_near, pair_overlapping
-from velum.track.float_boxes import edges_of
-from velum.track.observation import Observation
+from velum.track.float_boxes import FloatBox, edges_of, grow
 from velum.track.scene_cuts import AHEAD, scenes
-from velum.track.template_matcher import Pyramid, TemplateMatcher
+from velum.track.template_matcher import Observation, Pyramid, TemplateMatcher
 from velum.track.window import Detection, FrameSlot, FrameWindow, TrackPoint, margin
 
-PICTURES = 600
-"""Pictures kept, and so the frames through which a thing is followed by its looks, where there is no window: about
-80 MB of thumbs of 480 x 270. Finds of one thing are linked and bridged within the same limit."""
+MOST_THUMBNAILS = 600
+"""Thumbnails that are held where there is no window, about 80 MB of 480 x 270: the most frames through which an object
+is tracked by its looks, and the longest gap between two detections of one track."""
 
 BEHIND = 3
-"""Frames kept after they were passed on: their neighbours are smoothed with them, and chases start from them."""
+"""Frames that are held after they were yielded: later ones are smoothed with them, and templates are cut from them."""
 
 
 def track_observations(
-    looks: Iterable[Observation], window: int | None, pad: int, sure: Mapping[str, float] | None = None
+    observations: Iterable[Observation], window: int | None, pad: int, start_scores: Mapping[str, float] | None = None
 ) -> Iterator[tuple[Region, ...]]:
-    """Yield the final regions of each look, in the order of the looks, which is that of display.
+    """Yield the final regions of each observation, in the order of the observations, which is that of display.
 
-    `window` is how many frames ahead are known before a frame's regions are final, and so by how many frames these are
-    late and how many frames are held. The last four of them, or a quarter, only tell whether a scene ends. None holds
-    the regions of all frames before it yields the first. `pad` is for how many frames a thing is hidden before its
-    first and after its last sign within a scene, whatever they show. `sure` is the score by label (none: 0) below
-    which a region continues a track but does not start one.
+    `window` is the number of frames that are read ahead before the regions of a frame are final, and so the delay in
+    frames. The last four of them, or a quarter, serve only to tell whether a scene ends. With None, all frames are read
+    before the first regions are yielded. `pad` is the number of frames for which an object is hidden before its first
+    and after its last sign within a scene. `start_scores` has, by label, the score below which a region continues a
+    track but does not start one (default: 0).
 
-    Regions are those found, never smaller, with the number of their track, and those filled in: "interpolated" between
-    and after finds, "back-filled" before the first. Regions in frames where nothing was found carry the score of the
-    nearest find.
+    The regions are those detected, never smaller, with the id of their track, and those filled in: "interpolated"
+    between and after detections, "back-filled" before the first one. A region that was filled in has the score of the
+    nearest detection.
     """
     ahead = AHEAD if window is None else min(AHEAD, window // 4)
-    tracker = _Tracker(PICTURES if window is None else max(window, pad), pad, sure or {})
-    for look, cut in scenes(looks, ahead):
-        tracker.add(look, starts_scene=cut)
+    tracker = _Tracker(MOST_THUMBNAILS if window is None else max(window, pad), pad, start_scores or {})
+    for observation, cut in scenes(observations, ahead):
+        tracker.add(observation, starts_scene=cut)
         if window is not None:
             yield from tracker.final(window - ahead)
     yield from tracker.final(0)
 
 
 class _Tracker:
-    """The tracks that may go on, and the stretch of film that is still at hand."""
+    """The active tracks, and the window of frames whose regions can still change."""
 
-    def __init__(self, reach: int, pad: int, sure: Mapping[str, float]) -> None:
-        """Follow things for at most `reach` frames from a find."""
-        self._strip = FrameWindow(reach + BEHIND)
-        self._reach, self._pad, self._sure = reach, pad, sure
-        self._live: list[Track] = []
-        self._made = 0
-        self._told = 0
+    def __init__(self, most_frames: int, pad: int, start_scores: Mapping[str, float]) -> None:
+        """Track each object for at most `most_frames` frames after its last detection."""
+        self._window = FrameWindow(most_frames + BEHIND)
+        self._most_frames, self._pad, self._start_scores = most_frames, pad, start_scores
+        self._active: list[Track] = []
+        self._last_id = 0
+        self._next_final = 0
 
-    def add(self, look: Observation, *, starts_scene: bool) -> None:
-        """Take in the next frame."""
-        place = self._strip.end
-        self._strip.append(FrameSlot(look.width, look.height, Pyramid(look), starts_scene))
+    def add(self, observation: Observation, *, starts_scene: bool) -> None:
+        """Add the next frame."""
+        frame = self._window.end
+        self._window.append(FrameSlot(observation.width, observation.height, Pyramid(observation), starts_scene))
         if starts_scene:
-            self._live = []
-        if look.regions is None:
-            for track in self._live:
-                self._chase(track, place)
+            self._active = []
+        if observation.regions is None:
+            for track in self._active:
+                self._match(track, frame)
         else:
-            for label in dict.fromkeys([t.label for t in self._live] + [r.label for r in look.regions]):
-                self._link(label, [r for r in look.regions if r.label == label], place)
-        self._live = [track for track in self._live if self._goes_on(track, place)]
+            for label in dict.fromkeys([t.label for t in self._active] + [r.label for r in observation.regions]):
+                self._associate(label, [r for r in observation.regions if r.label == label], frame)
+        self._active = [track for track in self._active if self._continues(track, frame)]
 
     def final(self, held_back: int) -> Iterator[tuple[Region, ...]]:
-        """Yield the regions of the frames that are older than the last `held_back`."""
-        while self._told < self._strip.end - held_back:
-            yield output.regions(self._strip, self._told)
-            self._strip.drop(self._told - BEHIND)
-            self._told += 1
+        """Yield the regions of all frames but the last `held_back`, of each frame once."""
+        while self._next_final < self._window.end - held_back:
+            yield output.regions(self._window, self._next_final)
+            self._window.drop(self._next_final - BEHIND)
+            self._next_final += 1
 
-    def _link(self, label: str, found: Sequence[Region], place: int) -> None:
-        """Continue the tracks of a label with what was found, follow the others by their looks, start new ones.
+    def _associate(self, label: str, found: Sequence[Region], frame: int) -> None:
+        """Continue the tracks of a label with its detections, track the others by their looks, start new ones.
 
-        Sure finds come first, then doubtful ones for what is left, as in ByteTrack (Zhang et al. 2022).
+        Strong detections come first, then weak ones for the tracks that are left, as in ByteTrack (Zhang et al. 2022).
         """
-        least = self._sure.get(label, 0.0)
-        sure, doubtful = [r for r in found if r.score >= least], [r for r in found if r.score < least]
-        tracks = [track for track in self._live if track.label == label]
-        tracks, sure = self._continue(tracks, sure, place)
+        least = self._start_scores.get(label, 0.0)
+        strong, weak = [r for r in found if r.score >= least], [r for r in found if r.score < least]
+        tracks = [track for track in self._active if track.label == label]
+        tracks, strong = self._continue(tracks, strong, frame)
         for track in tracks:
-            self._chase(track, place)
-        tracks, sure = self._continue(tracks, sure, place, near=True)
-        _, doubtful = self._continue(tracks, doubtful, place)
-        self._strip[place].unused += doubtful
-        for region in sure:
-            self._start(region, place)
+            self._match(track, frame)
+        tracks, strong = self._continue(tracks, strong, frame, near=True)
+        _, weak = self._continue(tracks, weak, frame)
+        self._window[frame].weak += weak
+        for region in strong:
+            self._start(region, frame)
 
     def _continue(
-        self, tracks: list[Track], found: list[Region], place: int, *, near: bool = False
+        self, tracks: list[Track], found: list[Region], frame: int, *, near: bool = False
     ) -> tuple[list[Track], list[Region]]:
-        """Continue tracks with finds where they fit. Return the tracks and the finds that are left."""
-        expected, boxes = [track.expected_box(place) for track in tracks], [edges_of(region.box) for region in found]
-        lost = [track.chase.lost if track.chase else 0 for track in tracks]
+        """Continue tracks with the detections that fit. Return the tracks and the detections that are left."""
+        expected, boxes = [track.expected_box(frame) for track in tracks], [edges_of(region.box) for region in found]
+        lost = [track.matcher.lost if track.matcher else 0 for track in tracks]
         pairs = pair_near(expected, lost, boxes) if near else pair_overlapping(expected, boxes)
         for row, column in pairs:
-            track, find = tracks[row], Detection(found[column], place)
-            if place - track.last.place > 1:
-                interpolation.between(self._strip, track.number, track.last, find, expected[row])
-            track.see(find)
-            self._strip[place].spots[track.number] = TrackPoint(find.edges, find.region, "detected")
+            track, detection = tracks[row], Detection(found[column], frame)
+            if frame - track.last.frame > 1:
+                interpolation.fill_gap(self._window, track.track_id, track.last, detection, expected[row])
+            track.add(detection)
+            self._window[frame].points[track.track_id] = TrackPoint(detection.edges, detection.region, "detected")
         rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
         return (
             [track for row, track in enumerate(tracks) if row not in rows],
             [region for column, region in enumerate(found) if column not in columns],
         )
 
-    def _start(self, region: Region, place: int) -> None:
-        self._made += 1
-        find = Detection(region, place)
-        self._live.append(Track(self._made, find))
-        self._strip[place].spots[self._made] = TrackPoint(find.edges, region, "detected")
-        interpolation.backwards(self._strip, self._made, find, self._pad)
+    def _start(self, region: Region, frame: int) -> None:
+        """Start a track with a detection, and track it back to where the object appeared."""
+        self._last_id += 1
+        detection = Detection(region, frame)
+        self._active.append(Track(self._last_id, detection))
+        self._window[frame].points[self._last_id] = TrackPoint(detection.edges, region, "detected")
+        interpolation.track_back(self._window, self._last_id, detection, self._pad)
 
-    def _chase(self, track: Track, place: int) -> None:
-        """Follow a track into a frame in which it was not found."""
-        picture, last = self._strip[place].picture, self._strip[place - 1].picture
-        if picture is None or last is None:
+    def _match(self, track: Track, frame: int) -> None:
+        """Track an object by its looks into a frame in which it was not detected."""
+        pyramid, last = self._window[frame].pyramid, self._window[frame - 1].pyramid
+        if pyramid is None or last is None:
             return
-        chase = track.chase or TemplateMatcher(last, track.last.edges, track.velocity, track.growth)
-        held_before = place - 1 - chase.lost
-        held = chase.step(picture)
-        track.chase, track.chased = chase, place
-        shown = held or chase.lost <= self._pad or chase.leaving(picture)
-        unsure = margin(place - track.last.place, chase.lost)
-        spots = self._strip[place].spots
-        spots[track.number] = TrackPoint(chase.edges, track.last.region, "interpolated", held, shown, unsure)
-        if held and held_before < place - 1:
-            interpolation.reveal(self._strip, track.number, held_before, place)
+        matcher = track.matcher or TemplateMatcher(last, track.last.edges, track.velocity, track.growth)
+        recognised_before = frame - 1 - matcher.lost
+        recognised = matcher.step(pyramid)
+        track.matcher, track.matched_frame = matcher, frame
+        shown = recognised or matcher.lost <= self._pad or matcher.leaving(pyramid)
+        unsure = margin(frame - track.last.frame, matcher.lost)
+        points = self._window[frame].points
+        points[track.track_id] = TrackPoint(matcher.edges, track.last.region, "interpolated", recognised, shown, unsure)
+        if recognised and recognised_before < frame - 1:
+            interpolation.show_between(self._window, track.track_id, recognised_before, frame)
 
-    def _goes_on(self, track: Track, place: int) -> bool:
-        chase, slot = track.chase, self._strip[place]
-        if chase is None:
+    def _continues(self, track: Track, frame: int) -> bool:
+        """Tell whether a track stays active, and count the frames in which another one shows its object."""
+        matcher, slot = track.matcher, self._window[frame]
+        if matcher is None:
             return True
-        track.taken = (
-            track.taken + 1 if interpolation.taken_over(slot.spots, track.number, track.label, chase.edges) else 0
-        )
+        duplicate = interpolation.is_duplicate(slot.points, track.track_id, track.label, matcher.edges)
+        track.duplicate_frames = track.duplicate_frames + 1 if duplicate else 0
         return (
-            place - track.last.place < self._reach
-            and track.taken <= self._pad
-            and (slot.picture is None or interpolation.worth_following(chase, slot.picture))
+            frame - track.last.frame < self._most_frames
+            and track.duplicate_frames <= self._pad
+            and (slot.pyramid is None or interpolation.can_be_tracked(matcher, slot.pyramid))
         )
+
+
+def track_object(observations: Sequence[Observation], start: int, region: Region, pad: int) -> dict[int, Region]:
+    """Track the object that `region` shows in `observations[start]`, both ways; return its regions by frame index.
+
+    Each way ends at a scene cut, where the object leaves the frame, and `pad` frames after it was last recognised.
+    Boxes grow with the distance from the frame that the person pointed at.
+    """
+    begins = [new for _, new in scenes(observations)]
+    first = next((i for i in range(start, 0, -1) if begins[i]), 0)
+    last = next((i for i in range(start + 1, len(observations)) if begins[i]), len(observations))
+    found = {observations[start].index: region}
+    ways: tuple[tuple[Sequence[Observation], Origin], ...] = (
+        (observations[start:last], "interpolated"), (observations[first : start + 1][::-1], "back-filled"),
+    )  # fmt: skip
+    for way, origin in ways:
+        for observation, edges in _track_one_way(way, edges_of(region.box), pad):
+            box = Box.around(*edges).clip(observation.width, observation.height)
+            if box is not None:
+                found[observation.index] = replace(region, box=box, mask=None, found=origin)
+    return found
+
+
+def _track_one_way(way: Sequence[Observation], edges: FloatBox, pad: int) -> Iterator[tuple[Observation, FloatBox]]:
+    """Yield the observations after the first, each with the object's box; guesses only up to where it is recognised."""
+    matcher = TemplateMatcher(Pyramid(way[0]), edges)
+    guesses: list[tuple[Observation, FloatBox]] = []
+    for away, observation in enumerate(way[1:], 1):
+        pyramid = Pyramid(observation)
+        recognised = matcher.step(pyramid)
+        if not interpolation.can_be_tracked(matcher, pyramid):
+            break
+        guesses.append((observation, grow(matcher.edges, margin(away, matcher.lost))))
+        if recognised or matcher.leaving(pyramid):
+            yield from guesses
+            guesses.clear()
+    yield from guesses[:pad]
