@@ -28,7 +28,7 @@ from velum.errors import VelumError
 from velum.evaluation.matching import ious
 from velum.frame import Frame, Plane, Role
 from velum.locate import registry, user_models
-from velum.locate.import_model import ImportOptions, offer
+from velum.locate.import_model import ImportOptions, identify_model
 from velum.locate.labels import covers
 from velum.locate.output_formats import family
 from velum.locate.runtime import open_network
@@ -111,8 +111,8 @@ def main() -> None:
 
 def added(path: Path, name: str, host: RuntimeConfig) -> registry.Model:
     short = name.partition("/")[0].replace("_", "-")
-    wish = ImportOptions(name=f"{short}-{len(registry.added(host))}", **WISHES[name])
-    return user_models.put(offer(path, wish), host)
+    wish = ImportOptions(name=f"{short}-{len(registry.added_models(host))}", **WISHES[name])
+    return user_models.put(identify_model(path, wish), host)
 
 
 def labelled(media: Path) -> Iterator[Labelled]:

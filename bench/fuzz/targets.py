@@ -175,7 +175,7 @@ def _signature(data: bytes) -> None:
     signature = Signature(inputs, outputs, metadata)
     for family in detect_family.candidates(signature):
         detect_family.check_labels(detect_family.labels_of(signature, family, "x"), signature, family, "x")
-        detect_family.placed(("face",), signature, family)
+        detect_family.number_labels(("face",), signature, family)
     detect_family.input_of(signature)
 
 

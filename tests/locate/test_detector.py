@@ -17,7 +17,7 @@ from velum.errors import BadPlan, PluginFault, Unavailable
 from velum.frame import Frame, Orientation, Plane, Rgb, Role
 from velum.locate import registry
 from velum.locate.detector import Detector, TiledDetector
-from velum.locate.output_formats import Detections, Family, Input, Tensors, nothing
+from velum.locate.output_formats import Detections, Family, Input, Tensors, no_detections
 from velum.locate.weights import fetch
 from velum.plugins import Described, Localizer, Mode, RuntimeConfig, make
 from velum.spec import PartSpec
@@ -135,7 +135,7 @@ def test_later_looks_must_be_surer() -> None:
 
     def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
         asked.append(threshold)
-        return nothing()
+        return no_detections()
 
     for threshold in (0.2, 0.8):
         TiledDetector(Seer(), Family(decode), Input(), threshold, 1.0, 320 * 320).find(picture(300, 300))

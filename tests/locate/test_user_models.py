@@ -15,7 +15,7 @@ from openvino import opset8 as ops
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
 from velum.locate import detect_family, registry, user_models
 from velum.locate.catalog_toml import read_catalog, write_models
-from velum.locate.import_model import ImportedModel, ImportOptions, labels_from, named, offer
+from velum.locate.import_model import ImportedModel, ImportOptions, identify_model, labels_from, model_name
 from velum.locate.output_formats import Signature
 from velum.locate.weights.asset import File, Model, UserStoreFile, Web, Wheel
 from velum.locate.weights.fetch import copies, ensure_local
@@ -50,25 +50,25 @@ def xml(tmp_path: Path) -> Path:
 
 
 def left(host: RuntimeConfig) -> list[str]:
-    folder = registry.folder(host)
+    folder = registry.user_models_folder(host)
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_what_the_file_says_of_itself_is_used(xml: Path) -> None:
-    found = offer(xml, ImportOptions())
+    found = identify_model(xml, ImportOptions())
     assert (found.name, found.family, found.labels) == ("best-model-v2", "yolo", ("face", "plate"))
     assert found.input == {"layout": "nchw", "size_wh": (320, 320), "stride": 32}
 
 
 def test_what_the_user_says_wins(xml: Path) -> None:
     said = ImportOptions(name="mine", labels=("a", "b"), threshold=0.6, licence="own", input={"order": "bgr"})
-    found = offer(xml, said)
+    found = identify_model(xml, said)
     assert (found.name, found.labels, found.threshold, found.licence) == ("mine", ("a", "b"), 0.6, "own")
     assert found.input["order"] == "bgr"
 
 
 def test_added_model_is_found_by_name_and_verified(xml: Path, host: RuntimeConfig) -> None:
-    model = user_models.put(offer(xml, ImportOptions()), host)
+    model = user_models.put(identify_model(xml, ImportOptions()), host)
     assert registry.find("best-model-v2", host) == model
     path = ensure_local(model, host)
     assert path.read_bytes() == xml.read_bytes()
@@ -78,7 +78,7 @@ def test_added_model_is_found_by_name_and_verified(xml: Path, host: RuntimeConfi
 
 
 def test_damaged_file_of_an_added_model_is_never_used(xml: Path, host: RuntimeConfig) -> None:
-    model = user_models.put(offer(xml, ImportOptions()), host)
+    model = user_models.put(identify_model(xml, ImportOptions()), host)
     weights = ensure_local(model, host).with_suffix(".bin")
     data = bytearray(weights.read_bytes())
     data[100] ^= 1
@@ -91,7 +91,7 @@ def test_damaged_file_of_an_added_model_is_never_used(xml: Path, host: RuntimeCo
 
 
 def test_a_name_is_taken_once_unless_replaced(xml: Path, host: RuntimeConfig, tmp_path: Path) -> None:
-    found = offer(xml, ImportOptions())
+    found = identify_model(xml, ImportOptions())
     first = user_models.put(found, host)
     with pytest.raises(BadPlan, match=r"'best-model-v2' already, which you added; .*--replace"):
         user_models.put(found, host)
@@ -107,8 +107,8 @@ def test_a_name_is_taken_once_unless_replaced(xml: Path, host: RuntimeConfig, tm
 
 
 def test_removed_model_leaves_nothing(xml: Path, host: RuntimeConfig) -> None:
-    user_models.put(offer(xml, ImportOptions(name="one")), host)
-    user_models.put(offer(xml, ImportOptions(name="two")), host)  # the same files under another name
+    user_models.put(identify_model(xml, ImportOptions(name="one")), host)
+    user_models.put(identify_model(xml, ImportOptions(name="two")), host)  # the same files under another name
     user_models.remove("one", host)
     assert ensure_local(registry.find("two", host), host).is_file()
     user_models.remove("two", host)
@@ -120,32 +120,33 @@ def test_removed_model_leaves_nothing(xml: Path, host: RuntimeConfig) -> None:
 
 
 def test_many_may_add_at_the_same_time(tmp_path: Path, host: RuntimeConfig) -> None:
-    offers = [offer(network(tmp_path / f"m{n}.xml", 5, weight=n), ImportOptions(labels=("face",))) for n in range(6)]
+    files = [network(tmp_path / f"m{n}.xml", 5, weight=n) for n in range(6)]
+    offers = [identify_model(file, ImportOptions(labels=("face",))) for file in files]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda one: user_models.put(one, host), offers))
-    assert registry.added(host).keys() == {f"m{n}" for n in range(6)}
-    for model in registry.added(host).values():
+    assert registry.added_models(host).keys() == {f"m{n}" for n in range(6)}
+    for model in registry.added_models(host).values():
         assert ensure_local(model, host).is_file()
 
 
 def test_what_a_killed_process_left_is_swept(xml: Path, host: RuntimeConfig) -> None:
     for name in (".part-old", "0123456789abcdef", "mine"):
-        (registry.folder(host) / name).mkdir(parents=True)
-    user_models.put(offer(xml, ImportOptions()), host)
-    assert not (registry.folder(host) / ".part-old").exists()
-    assert not (registry.folder(host) / "0123456789abcdef").exists()
-    assert (registry.folder(host) / "mine").exists()
+        (registry.user_models_folder(host) / name).mkdir(parents=True)
+    user_models.put(identify_model(xml, ImportOptions()), host)
+    assert not (registry.user_models_folder(host) / ".part-old").exists()
+    assert not (registry.user_models_folder(host) / "0123456789abcdef").exists()
+    assert (registry.user_models_folder(host) / "mine").exists()
 
 
 def test_store_that_cannot_be_written_is_said(xml: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputFailed, match="choose another folder with VELUM_MODELS"):
-        user_models.put(offer(xml, ImportOptions()), RuntimeConfig(models=tmp_path / "file" / "models"))
+        user_models.put(identify_model(xml, ImportOptions()), RuntimeConfig(models=tmp_path / "file" / "models"))
 
 
 def test_broken_catalogue_is_named(host: RuntimeConfig) -> None:
-    registry.folder(host).mkdir()
-    (registry.folder(host) / "models.toml").write_text("[model.a]\n")
+    registry.user_models_folder(host).mkdir()
+    (registry.user_models_folder(host) / "models.toml").write_text("[model.a]\n")
     with pytest.raises(BadPlan, match=r"models.toml: model 'a' has no"):
         registry.find("a", host)
 
@@ -197,7 +198,7 @@ UNREADABLE = [
 @pytest.mark.parametrize(("make", "message"), [row[1:] for row in UNREADABLE], ids=[row[0] for row in UNREADABLE])
 def test_what_is_no_model_is_told(tmp_path: Path, make: object, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        offer(make(tmp_path), ImportOptions(labels=("face",)))  # type: ignore[operator]
+        identify_model(make(tmp_path), ImportOptions(labels=("face",)))  # type: ignore[operator]
 
 
 UNUSABLE = [
@@ -249,7 +250,7 @@ def test_what_cannot_be_used_is_told(
     tmp_path: Path, build: dict[str, int], wish: ImportOptions, kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
-        offer(network(tmp_path / "a.xml", **build), wish)  # type: ignore[arg-type]
+        identify_model(network(tmp_path / "a.xml", **build), wish)  # type: ignore[arg-type]
 
 
 def test_several_families_are_listed_with_their_reasons() -> None:
@@ -292,12 +293,12 @@ PLACES = [
 def test_labels_are_numbered_as_the_network_does(
     family: str, metadata: dict[str, str], given_: tuple[str, ...], expected: tuple[str, ...], why: str
 ) -> None:
-    assert detect_family.placed(given_, Signature({}, {}, metadata), family) == expected
+    assert detect_family.number_labels(given_, Signature({}, {}, metadata), family) == expected
 
 
 def test_cocos_80_labels_are_spread_over_its_numbers() -> None:
     facts = {"detection.background_label_id": "0", "detection.num_classes": "91"}
-    labels = detect_family.placed(tuple(f"c{n}" for n in range(80)), Signature({}, {}, facts), "ssd")
+    labels = detect_family.number_labels(tuple(f"c{n}" for n in range(80)), Signature({}, {}, facts), "ssd")
     assert len(labels) == 91
     # 11 is the fire hydrant, 12 is not used, 13 the stop sign, 90 the toothbrush
     assert (labels[0], labels[11], labels[12], labels[13], labels[90]) == ("", "c10", "", "c11", "c79")
@@ -329,7 +330,7 @@ def test_order_of_channels_is_what_the_converter_left(metadata: dict[str, str], 
     [("YOLO v8 (best)", "yolo-v8-best"), ("2022nov", "model-2022nov"), ("a_b.c", "a-b.c")],
 )
 def test_names_are_made_of_file_names(text: str, name: str) -> None:
-    assert named(text, stated=False) == name
+    assert model_name(text, stated=False) == name
 
 
 def test_labels_are_read_one_a_line(tmp_path: Path) -> None:
@@ -383,7 +384,7 @@ def test_a_catalogue_reads_back_as_it_was_written(
 def test_real_files_are_recognised(
     shared: Path, host: RuntimeConfig, file: str, wish: ImportOptions, family: str, labels: int
 ) -> None:
-    model = user_models.put(offer(shared / "models" / file, replace(wish, name="mine")), host)
+    model = user_models.put(identify_model(shared / "models" / file, replace(wish, name="mine")), host)
     assert (model.family, len(model.labels)) == (family, labels)
     assert ensure_local(model, host).stat().st_size == (shared / "models" / file).stat().st_size
 
@@ -396,5 +397,5 @@ def test_real_files_are_those_of_the_catalogue(shared: Path) -> None:
 
 
 def test_offer_is_a_plain_value(xml: Path) -> None:
-    assert isinstance(offer(xml, ImportOptions()), ImportedModel)
-    assert offer(xml, ImportOptions()) == offer(xml, ImportOptions())
+    assert isinstance(identify_model(xml, ImportOptions()), ImportedModel)
+    assert identify_model(xml, ImportOptions()) == identify_model(xml, ImportOptions())

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from velum.errors import BadPlan, Unavailable
 from velum.net.client import HttpClient
-from velum.net.guard import Guard, embedded
+from velum.net.guard import Guard, embedded_ipv4
 from velum.net.policy import ANYWHERE, NetworkPolicy
 
 PRIVATE = NetworkPolicy(private=True)
@@ -117,7 +117,7 @@ def test_an_ipv4_address_in_ipv6_is_judged_alike(address: ipaddress.IPv4Address,
     number = int(address)
     for outer in ((0xFFFF << 32) | number, (0x64_FF9B << 96) | number, (0x2002 << 112) | number << 80):
         written = ipaddress.IPv6Address(outer)
-        assert embedded(written) == address
+        assert embedded_ipv4(written) == address
         assert (guard.refusal("x", str(written)) is None) == plain
 
 
@@ -125,7 +125,7 @@ def test_an_ipv4_address_in_ipv6_is_judged_alike(address: ipaddress.IPv4Address,
 def test_what_is_allowed_is_reached_and_what_is_denied_never(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    inner = str(embedded(address))
+    inner = str(embedded_ipv4(address))
     assert _guard(NetworkPolicy(allow=(inner,))).refusal("x", str(address)) is None
     assert _guard(NetworkPolicy(allow=("*", inner, "x"), deny=(inner,), private=True)).refusal("x", str(address))
 

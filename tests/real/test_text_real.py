@@ -16,7 +16,7 @@ from tests.rows import but_for
 from velum.frame import Frame, Plane, Role
 from velum.locate.class_maps import Mapper
 from velum.locate.output_formats.db import FAMILY
-from velum.locate.pii import chosen
+from velum.locate.pii import parse_kinds
 from velum.locate.runtime.openvino import OpenvinoNetwork
 from velum.locate.text import Text
 from velum.locate.text.detect import TextDetector, TextFilter
@@ -121,18 +121,30 @@ def test_all_text_of_a_page(mapper: Mapper, size: int, degrees: int) -> None:
 @pytest.mark.parametrize(("size", "degrees"), but_for(PERSONAL, [(10, 0), (24, -20), (24, 180)]))
 def test_only_personal_data_of_a_page(mapper: Mapper, reader: RapidRecognizer, size: int, degrees: int) -> None:
     frame, wanted, other = page(size, degrees)
-    kinds = chosen("email|iban|phone|plate|card")
+    kinds = parse_kinds("email|iban|phone|plate|card")
     mask = hidden(TextDetector(mapper, 0.4, TextFilter(reader, kinds, None, 0)), frame)
     assert mask[wanted].mean() > 0.95
     assert mask[other].mean() < 0.25
 
 
-@pytest.mark.parametrize("kind", but_for(["email", "iban", "phone", "card"], ["email", "phone"]))
-def test_each_kind_alone(mapper: Mapper, reader: RapidRecognizer, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "row", "doubtful"),
+    but_for(
+        [("email", 2, set()), ("iban", 3, set()), ("phone", 4, set()), ("card", 6, {3})],
+        [("email", 2, set()), ("phone", 4, set())],
+    ),
+)
+def test_each_kind_alone(mapper: Mapper, reader: RapidRecognizer, kind: str, row: int, doubtful: set[int]) -> None:
+    """Only the row of the kind is hidden, and where a digit is read doubtfully also the one that may be of it.
+
+    The last digits of the IBAN, 3704 0044 0532 0130 00, are as many as a card has. Their check digit is wrong, so they
+    are left alone unless one of them was read with less certainty than `DOUBTFUL`. The reader computes in the precision
+    that OpenVINO prefers on the CPU at hand: on some a 0 has a certainty of 0.54, on others above 0.9.
+    """
     frame, _, _ = page(24, 0)
-    found = TextDetector(mapper, 0.4, TextFilter(reader, chosen(kind), None, 0)).find(frame)
+    found = TextDetector(mapper, 0.4, TextFilter(reader, parse_kinds(kind), None, 0)).find(frame)
     rows = {(region.box.y0 + region.box.y1) // 2 // 48 for region in found}
-    assert 1 <= len(rows) <= 2, "what is not read with certainty is hidden as well; that depends on the arithmetic"
+    assert {row} <= rows <= {row} | doubtful
 
 
 def test_form_of_other_weights(shared: Path) -> None:

@@ -16,7 +16,7 @@ from tests.service.factories import client, parts_of, picture
 from tests.service.factories import settings as made
 
 from velum.locate import user_models
-from velum.locate.import_model import ImportOptions, offer
+from velum.locate.import_model import ImportOptions, identify_model
 from velum.locate.registry import catalog
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
@@ -162,7 +162,7 @@ def test_plates_are_hidden_as_soon_as_a_model_for_them_is_here(tmp_path: Path) -
         assert asked(it).status_code == 503
         ssd(tmp_path / "plates.xml", classes=2)
         wish = ImportOptions(labels=("", "license_plate"), family="ssd", input={"size_wh": (32, 32)})
-        user_models.put(offer(tmp_path / "plates.xml", wish), chosen.host())
+        user_models.put(identify_model(tmp_path / "plates.xml", wish), chosen.host())
         answer = asked(it)
         assert it.get("/health/ready").json()["blur"] == "ready"
     assert (answer.status_code, answer.headers["x-velum-hidden"]) == (200, "1")

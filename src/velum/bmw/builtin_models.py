@@ -32,15 +32,15 @@ class BuiltinModels:
 
         Files that were found to be right once are not read again.
         """
-        known, added = registry.catalog(self._host), registry.added(self._host)
-        default = known[registry.default().name]
+        known, added = registry.catalog(self._host), registry.added_models(self._host)
+        default = known[registry.default_model().name]
         order = dict.fromkeys([default.name, *added, *known])
         return [_served(known[name]) for name in order if name == default.name or self._here(known[name])]
 
     def _here(self, model: Model) -> bool:
         if model.fingerprint not in self._verified:
             try:
-                if fetch.local(model, self._host) is None:
+                if fetch.find_local(model, self._host) is None:
                     return False
             except Unavailable:
                 return False
@@ -63,7 +63,7 @@ def _served(model: Model) -> RemoteModel:
 def _stands(label: str) -> bool:
     """Tell whether a label can stand in a rule."""
     try:
-        rule(label, registry.default().name, PartSpec("blacken"))
+        rule(label, registry.default_model().name, PartSpec("blacken"))
     except BadPlan:
         return False
     return True

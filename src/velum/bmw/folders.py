@@ -21,7 +21,14 @@ from velum.bmw.config import ConfigObject
 from velum.bmw.pbtxt import read_label_map
 from velum.errors import BadInput
 from velum.locate.catalog_toml import NAME
-from velum.locate.import_model import LEAST_THRESHOLD, ImportedModel, ImportOptions, labels_from, named, offer
+from velum.locate.import_model import (
+    LEAST_THRESHOLD,
+    ImportedModel,
+    ImportOptions,
+    identify_model,
+    labels_from,
+    model_name,
+)
 from velum.locate.runtime import darknet
 
 SEGMENTATION_THRESHOLD = 0.5
@@ -53,7 +60,7 @@ class ModelFolderOptions:
             licence=said.licence,
             input=dict(read.input) | dict(said.input),
         )
-        return offer(path, merged, origin=f"model folder {folder.name}")
+        return identify_model(path, merged, origin=f"model folder {folder.name}")
 
 
 def is_model_folder(folder: Path) -> bool:
@@ -127,7 +134,7 @@ def _tensorflow(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
 
 def _darknet(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
     config = ConfigObject.read(folder / "config.json")
-    target = reading.room / f"{named(folder.name, stated=False)}.xml"
+    target = reading.room / f"{model_name(folder.name, stated=False)}.xml"
     image = config.table("image")
     size = (image.whole("width"), image.whole("height")) if image else None
     cfg, weights = _only(folder, ".cfg"), _only(folder, ".weights")
@@ -171,7 +178,7 @@ def _resizer(folder: Path) -> Mapping[str, Any]:
 
 def _called(folder: Path) -> str:
     """Return the folder's name, which is what clients call the model, with what no model can be called replaced."""
-    return folder.name if NAME.fullmatch(folder.name) else named(folder.name, stated=False)
+    return folder.name if NAME.fullmatch(folder.name) else model_name(folder.name, stated=False)
 
 
 def _percent(config: ConfigObject) -> float:

@@ -54,12 +54,12 @@ def pull(names: Names = None) -> None:
 def path(name: Name) -> None:
     """Print where the file of a model is; nothing is fetched."""
     from velum.locate.registry import find
-    from velum.locate.weights.fetch import local, pull_command
+    from velum.locate.weights.fetch import find_local, pull_command
     from velum.settings import Settings
 
     host = Settings.load().host()
     model = find(name, host)
-    file = local(model, host)
+    file = find_local(model, host)
     if file is None:
         raise Unavailable(f"{model.name} is not on this machine; run '{pull_command(model)}'")
     typer.echo(file)
@@ -92,9 +92,9 @@ def sample(name: Annotated[str, typer.Argument(metavar="NAME", help="A sample pi
 
 
 def _chosen(names: list[str] | None, host: "RuntimeConfig") -> "list[Model]":
-    from velum.locate.registry import default, find
+    from velum.locate.registry import default_model, find
 
-    return [find(name, host) for name in dict.fromkeys(names)] if names else [default()]
+    return [find(name, host) for name in dict.fromkeys(names)] if names else [default_model()]
 
 
 def _obtain(asset: "Asset") -> Path:

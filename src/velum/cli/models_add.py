@@ -145,22 +145,22 @@ def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: b
 
 def _offer(path: Path, wish: "ImportOptions", room: Path, *, reproduce: bool) -> "ImportedModel":
     from velum.bmw import folders
-    from velum.locate.import_model import offer
+    from velum.locate.import_model import identify_model
 
     if path.is_dir() and folders.is_model_folder(path):
         return folders.read(path, folders.ModelFolderOptions(wish, room, reproduce))
     if path.suffix.lower() in {".cfg", ".weights"}:
         return _darknet(path, wish, room)
-    return offer(path, wish)
+    return identify_model(path, wish)
 
 
 def _darknet(path: Path, wish: "ImportOptions", room: Path) -> "ImportedModel":
-    from velum.locate.import_model import named, offer
+    from velum.locate.import_model import identify_model, model_name
     from velum.locate.runtime import darknet
 
-    target = room / f"{named(path.stem, stated=False)}.xml"
+    target = room / f"{model_name(path.stem, stated=False)}.xml"
     darknet.convert(path.with_suffix(".cfg"), path.with_suffix(".weights"), target)
-    return offer(target, dataclasses.replace(wish, family="darknet"), origin=path.name)
+    return identify_model(target, dataclasses.replace(wish, family="darknet"), origin=path.name)
 
 
 def _folders(path: Path) -> tuple[Path, ...]:

@@ -135,11 +135,11 @@ def _served(
 
 
 def _default(profile: "ApiVariant") -> str:
-    from velum.locate.registry import default
+    from velum.locate.registry import default_model
 
     if profile.kind == "segmentation":
         raise BadPlan(f"profile {profile.name} needs a segmentation model; name one with --models, or give --folder")
-    return default().name
+    return default_model().name
 
 
 @contextmanager

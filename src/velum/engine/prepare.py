@@ -9,7 +9,7 @@ from velum.annotations import Annotations
 from velum.errors import BadPlan
 from velum.limits import Limits
 from velum.locate import registry
-from velum.locate.labels import among, covers, plain
+from velum.locate.labels import covered_labels, covers, plain
 from velum.locate.output_formats import family
 from velum.plan import Plan, Rule
 from velum.plugins import Described, Localizer, RuntimeConfig, Technique, Weak, make, names
@@ -138,7 +138,7 @@ def prepare(
     rules = []
     for rule, technique in zip(plan.rules, techniques, strict=True):
         place = specs.index(rule.locate) if locate else 0
-        labels = among(rule.label, localizers[place].labels if locate else given)
+        labels = covered_labels(rule.label, localizers[place].labels if locate else given)
         if locate and not labels:
             offered = ", ".join(sorted(localizers[place].labels))
             raise BadPlan(f"{rule.locate.name} finds {offered}, not {rule.label!r}")
@@ -154,7 +154,7 @@ def _resolve_model(spec: PartSpec, host: RuntimeConfig) -> PartSpec:
     if spec.name in names("velum.localizers", host):
         return spec
     known = registry.catalog(host)
-    name = registry.written(spec.name, known)
+    name = registry.catalog_spelling(spec.name, known)
     if name not in known:
         raise BadPlan(
             f"localizer {spec.name!r} is unknown; models are {', '.join(sorted(known))}; "

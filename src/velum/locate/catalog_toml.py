@@ -57,7 +57,7 @@ def read_catalog(text: str, origin: str) -> Catalog:
 
 def write_models(models: Iterable[Model]) -> str:
     """Return the text from which `read_catalog` reads these models."""
-    return "\n\n".join(_written(model) for model in models) + "\n"
+    return "\n\n".join(_model_text(model) for model in models) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class _Entry:
             yield name, _Entry(table, where)
 
 
-def _names(kind: type) -> set[str]:
+def _field_names(kind: type) -> set[str]:
     return {one.name for one in fields(kind)}
 
 
@@ -139,7 +139,7 @@ def _file(entry: _Entry) -> dict[str, Any]:
 
 
 def _part(entry: _Entry) -> File:
-    entry.only(_names(File))
+    entry.only(_field_names(File))
     return File(**_file(entry))
 
 
@@ -154,12 +154,12 @@ def _facts(name: str, entry: _Entry) -> dict[str, Any]:
 
 
 def _asset(name: str, entry: _Entry) -> Asset:
-    entry.only(_names(Asset) - {"name"})
+    entry.only(_field_names(Asset) - {"name"})
     return Asset(**_facts(name, entry))
 
 
 def _model(name: str, entry: _Entry) -> Model:
-    entry.only(_names(Model) - {"name"})
+    entry.only(_field_names(Model) - {"name"})
     return Model(
         **_facts(name, entry),
         family=entry.text("family"),
@@ -175,7 +175,7 @@ def _input(entry: _Entry) -> Mapping[str, Any]:
     values = entry.values.get("input", {})
     if not isinstance(values, dict):
         raise BadPlan(f"input of {entry.where} is {values!r}; it must be a table")
-    _Entry(values, f"input of {entry.where}").only(_names(Input))
+    _Entry(values, f"input of {entry.where}").only(_field_names(Input))
     return MappingProxyType({key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
@@ -184,10 +184,10 @@ def _source(entry: _Entry) -> Source:
         entry.only({"stored"})
         return UserStoreFile(entry.text("stored", _STORED, "the path of a file in a folder of the store"))
     if "url" not in entry.values:
-        entry.only(_names(Wheel))
+        entry.only(_field_names(Wheel))
         wheel = entry.text("wheel", _WHEEL, "the file name of a wheel without build number")
         return Wheel(wheel, entry.size(), entry.hash("sha256"), entry.text("member"))
-    entry.only(_names(Web))
+    entry.only(_field_names(Web))
     url = entry.text("url")
     if not _is_secure(url):
         raise BadPlan(f"url of {entry.where} is {url!r}; it must begin with https://")
@@ -201,7 +201,7 @@ def _is_secure(url: str) -> bool:
         return False
 
 
-def _written(model: Model) -> str:
+def _model_text(model: Model) -> str:
     lines = [f"[model.{_literal(model.name)}]"]
     lines += [f"{key} = {_literal(value)}" for key, value in _file_values(model).items()]
     lines += [f"{key} = {_literal(getattr(model, key))}" for key in ("licence", "family", "labels", "threshold")]
@@ -221,7 +221,7 @@ def _file_values(one: File) -> dict[str, Any]:
 def _source_values(source: Source) -> dict[str, Any]:
     if isinstance(source, UserStoreFile):
         return {"stored": source.path}
-    return {key: getattr(source, key) for key in sorted(_names(type(source)))}
+    return {key: getattr(source, key) for key in sorted(_field_names(type(source)))}
 
 
 def _literal(value: Any) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.locate.letterbox import fit
-from velum.locate.output_formats import Detections, Family, Floats, Input, Tensors, family, nothing
+from velum.locate.output_formats import Detections, Family, Floats, Input, Tensors, family, no_detections
 from velum.locate.output_formats.semantic import MapFamily
 from velum.locate.registry import Model
 from velum.locate.runtime import Network
@@ -45,11 +45,11 @@ class Mapper:
     def maps(self, frame: Frame) -> list[Map]:
         """Return the map of each pass over the picture, the finest first. Raises `PluginFault`."""
         if self.scale is None:
-            return [self._map(frame, (self._whole(frame),))]
+            return [self._map(frame, (self._whole_tile(frame),))]
         plan = passes(frame.width, frame.height, self.scale, self.area, _SIZES, self.form)
         return [self._map(frame, one.tiles) for one in plan]
 
-    def _whole(self, frame: Frame) -> Tile:
+    def _whole_tile(self, frame: Frame) -> Tile:
         """Return the one look that sees all of the picture, as large as `area` allows."""
         scale = min(1.0, math.sqrt(self.area / (frame.width * frame.height)))
         wanted_wh = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
@@ -58,27 +58,27 @@ class Mapper:
     def _map(self, frame: Frame, tiles: Sequence[Tile]) -> Map:
         """Return the map of one pass. Where looks overlap, the likelier counts: what one cuts, another sees whole."""
         outputs = self.network.infer_many(tile.fit.view(frame, self.form.pad) for tile in tiles)
-        looks = (self._read(one, tile) for one, tile in zip(outputs, tiles, strict=True))
+        looks = (self._read_tile(one, tile) for one, tile in zip(outputs, tiles, strict=True))
         first = next(looks)
         if len(tiles) == 1:
-            return _bytes(first)
-        whole = np.zeros((len(self.keep), *self._size(first, tiles[0], frame)), np.uint8)
+            return _to_bytes(first)
+        whole = np.zeros((len(self.keep), *self._map_shape(first, tiles[0], frame)), np.uint8)
         rows, columns = whole.shape[1:]
         for tile, look in zip(tiles, chain([first], looks), strict=True):
-            x0, x1 = _span(tile.fit.box.x0, tile.fit.box.x1, columns / frame.width, columns)
-            y0, y1 = _span(tile.fit.box.y0, tile.fit.box.y1, rows / frame.height, rows)
+            x0, x1 = _cell_range(tile.fit.box.x0, tile.fit.box.x1, columns / frame.width, columns)
+            y0, y1 = _cell_range(tile.fit.box.y0, tile.fit.box.y1, rows / frame.height, rows)
             place = whole[:, y0:y1, x0:x1]
-            np.maximum(place, _bytes(resized(look, x1 - x0, y1 - y0)), out=place)
+            np.maximum(place, _to_bytes(resize_layers(look, x1 - x0, y1 - y0)), out=place)
         return whole
 
-    def _size(self, look: Floats, tile: Tile, frame: Frame) -> tuple[int, int]:
+    def _map_shape(self, look: Floats, tile: Tile, frame: Frame) -> tuple[int, int]:
         """Return rows and columns of a map as fine as a look at one tile is, or as `cells` allows."""
         rows = frame.height * look.shape[1] / tile.fit.box.height
         columns = frame.width * look.shape[2] / tile.fit.box.width
         coarser = min(1.0, math.sqrt(self.cells / (rows * columns * len(self.keep))))
         return max(1, round(rows * coarser)), max(1, round(columns * coarser))
 
-    def _read(self, outputs: Tensors, tile: Tile) -> Floats:
+    def _read_tile(self, outputs: Tensors, tile: Tile) -> Floats:
         """Return what the network says of one tile, without the padding, of the kept classes."""
         (width, height), (across, down) = tile.fit.input_wh, tile.fit.content_wh
         found = self.family.read(outputs, self.labels)
@@ -98,7 +98,7 @@ def map_family(model: Model) -> MapFamily:
     return found
 
 
-def facts(model: Model, network: Network) -> dict[str, str]:
+def model_facts(model: Model, network: Network) -> dict[str, str]:
     """Return what a report says of a model and what runs it."""
     return {
         "model": model.name,
@@ -109,13 +109,13 @@ def facts(model: Model, network: Network) -> dict[str, str]:
     }
 
 
-def check(option: str, value: float, lowest: float, highest: float, name: str) -> None:
+def check_option(option: str, value: float, lowest: float, highest: float, name: str) -> None:
     """Raise `BadPlan` when an option's value is out of range; `name` is the part or model it belongs to."""
     if not lowest <= value <= highest:
         raise BadPlan(f"{option} of {name} is {value!r}; it must be from {lowest:g} to {highest:g}")
 
 
-def resized(layers: Floats | Map, width: int, height: int) -> Floats | Map:
+def resize_layers(layers: Floats | Map, width: int, height: int) -> Floats | Map:
     """Return the layers (n, rows, columns), each scaled smoothly to `width` x `height`; a view when they have it."""
     if layers.shape[1:] == (height, width):
         return layers
@@ -124,18 +124,18 @@ def resized(layers: Floats | Map, width: int, height: int) -> Floats | Map:
     return np.stack([cv2.resize(layer, (width, height), interpolation=way) for layer in layers])
 
 
-def _bytes(soft: Floats | Map) -> Map:
+def _to_bytes(soft: Floats | Map) -> Map:
     return np.clip(np.rint(soft * 255), 0, 255).astype(np.uint8)
 
 
-def _span(low: int, high: int, per_pixel: float, length: int) -> tuple[int, int]:
+def _cell_range(low: int, high: int, per_pixel: float, length: int) -> tuple[int, int]:
     """Return where pixels from `low` to `high` lie in a map of that length; at least one cell."""
     start = min(round(low * per_pixel), length - 1)
     return start, min(max(start + 1, round(high * per_pixel)), length)
 
 
 def _no_boxes(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:  # noqa: ARG001 - of every family
-    return nothing()
+    return no_detections()
 
 
 # Maps are not filtered by an object's size: these bounds are only what `passes` asks for.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from velum.errors import BadPlan
 from velum.locate import registry
-from velum.locate.labels import among, canonical
+from velum.locate.labels import canonical, covered_labels
 from velum.plan import Rule
 from velum.plugins import RuntimeConfig
 from velum.spec import PartSpec
@@ -48,8 +48,8 @@ def findings(host: RuntimeConfig) -> list[LabelSupport]:
 
 
 def _finders(label: str, host: RuntimeConfig) -> LabelSupport:
-    added = registry.added(host)
-    able = [name for name, model in registry.catalog(host).items() if among(label, model.labels)]
+    added = registry.added_models(host)
+    able = [name for name, model in registry.catalog(host).items() if covered_labels(label, model.labels)]
     own = tuple(name for name in able if name in added)
     chosen = own or FINDERS.get(label, ()) or tuple(able[:1])
     if not chosen:

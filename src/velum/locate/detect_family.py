@@ -73,7 +73,7 @@ def labels_of(signature: Signature, family: str, what: str) -> tuple[str, ...]:
     )
 
 
-def placed(labels: tuple[str, ...], signature: Signature, family: str) -> tuple[str, ...]:
+def number_labels(labels: tuple[str, ...], signature: Signature, family: str) -> tuple[str, ...]:
     """Return the labels in the network's numbering: with an empty one first where it counts the background as 0.
 
     A DetectionOutput operation says so itself. The 80 labels of COCO are spread over its numbers from 1 to 90 where
@@ -109,7 +109,7 @@ def check_labels(labels: tuple[str, ...], signature: Signature, family: str, wha
 
 def class_count(signature: Signature, family: str) -> int | None:
     """Return how many classes the outputs of a network of that family tell apart, None when they do not show it."""
-    background, stated = (_stated(signature, name) for name in ("background_label_id", "num_classes"))
+    background, stated = (_stated_number(signature, name) for name in ("background_label_id", "num_classes"))
     if background:  # it is counted last
         return background
     if stated is not None:
@@ -118,7 +118,7 @@ def class_count(signature: Signature, family: str) -> int | None:
     return counter(signature) if counter and all(signature.outputs.values()) else None
 
 
-def _stated(signature: Signature, name: str) -> int | None:
+def _stated_number(signature: Signature, name: str) -> int | None:
     """Return the whole number that a DetectionOutput operation states, None where it states none."""
     text = signature.metadata.get(f"detection.{name}", "")
     return int(text) if text.isdecimal() and len(text) < 10 else None

@@ -12,7 +12,7 @@ from velum.locate import registry
 from velum.locate.masks import mask_in
 from velum.locate.nms import Flags, suppress
 from velum.locate.output_formats import Detections, Family, Input, Tensors, concatenate, family
-from velum.locate.panorama import all_round
+from velum.locate.panorama import locate_with_seam
 from velum.locate.runtime import Network, open_network
 from velum.locate.tiling import Tile, TilePass, passes
 from velum.locate.weights import fetch
@@ -68,7 +68,7 @@ class TiledDetector:
         views = (view for frame, plan in zip(frames, plans, strict=True) for view in self.views(frame, plan))
         outputs = self.network.infer_many(views)
         for plan in plans:
-            looks = [self._seen(next(outputs), tile, of) for tile, of in plan]
+            looks = [self._decode_tile(next(outputs), tile, of) for tile, of in plan]
             found = concatenate([detections for detections, _ in looks])
             cut = np.concatenate([cut for _, cut in looks])
             yield found.take(suppress(found, cut, self.family.nms_iou or SAME_IOU))
@@ -93,7 +93,7 @@ class TiledDetector:
             seen = Frame.of(Plane(view[:height, :width], Role.RGB))
             yield view
 
-    def _seen(self, outputs: Tensors, tile: Tile, of: TilePass) -> tuple[Detections, Flags]:
+    def _decode_tile(self, outputs: Tensors, tile: Tile, of: TilePass) -> tuple[Detections, Flags]:
         """Return what one look found, and which of it the tile's edges may have cut."""
         threshold = min(self.threshold * LATER_PASS_FACTOR, (self.threshold + 1) / 2) if of.smallest else self.threshold
         found = self.family.decode(outputs, tile.fit.input_wh, threshold)
@@ -156,9 +156,9 @@ class Detector:
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, best first, clipped to the picture. Raises `PluginFault`."""
-        return all_round(frames, self._found)
+        return locate_with_seam(frames, self._locate_all)
 
-    def _found(self, frames: Sequence[Frame]) -> list[list[Region]]:
+    def _locate_all(self, frames: Sequence[Frame]) -> list[list[Region]]:
         return [self._regions(*one) for one in zip(frames, self._finder.find_all(frames), strict=True)]
 
     def close(self) -> None:

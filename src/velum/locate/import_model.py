@@ -52,7 +52,7 @@ class ImportedModel:
     """What it was made from, for the catalogue."""
 
 
-def offer(path: Path, wish: ImportOptions, origin: str | None = None) -> ImportedModel:
+def identify_model(path: Path, wish: ImportOptions, origin: str | None = None) -> ImportedModel:
     """Return what the model at `path` is, from its signature, its metadata and what the user says.
 
     Raises `BadInput` when it cannot be read, recognised or labelled, and `BadPlan` when a wish is not allowed.
@@ -61,12 +61,12 @@ def offer(path: Path, wish: ImportOptions, origin: str | None = None) -> Importe
     seen = signature(path.parent if path.name == "saved_model.pb" else path)
     family = wish.family or detect_family.family_of(seen, path.name)
     output_formats.family(family)  # a wished one may not exist
-    labels = detect_family.placed(wish.labels or detect_family.labels_of(seen, family, path.name), seen, family)
+    labels = detect_family.number_labels(wish.labels or detect_family.labels_of(seen, family, path.name), seen, family)
     detect_family.check_labels(labels, seen, family, path.name)
     stated = detect_family.input_of(seen) | stated_input(seen, path.name) | dict(wish.input)
     _check_input(stated, seen, family, path.name)
     return ImportedModel(
-        name=named(wish.name or path.stem, stated=wish.name is not None),
+        name=model_name(wish.name or path.stem, stated=wish.name is not None),
         path=path,
         family=family,
         labels=labels,
@@ -88,7 +88,7 @@ def _check_input(stated: Mapping[str, Any], seen: Signature, family: str, what: 
         )
 
 
-def named(text: str, *, stated: bool) -> str:
+def model_name(text: str, *, stated: bool) -> str:
     """Return `text` as the name of a model: as it is where the user stated it, else with what is not allowed replaced.
 
     Raises `BadPlan` when no name comes out of it.

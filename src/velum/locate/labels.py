@@ -60,7 +60,7 @@ def covers(wanted: str, label: str) -> bool:
     return other == name or other in GROUPS.get(name, ())
 
 
-def among(wanted: str, offered: Iterable[str]) -> frozenset[str]:
+def covered_labels(wanted: str, offered: Iterable[str]) -> frozenset[str]:
     """Return those of the offered labels that hiding `wanted` hides; an empty label is not a thing."""
     return frozenset(label for label in offered if label and covers(wanted, label))
 
@@ -76,7 +76,7 @@ def exact(label: str) -> str:
     ('=person', '=%4cicense%2d%50late', '=')
     """
     pairs = zip(label, " " + label, strict=False)
-    return "=" + "".join(one if _stands(one, before) else _escaped(one) for one, before in pairs)
+    return "=" + "".join(one if _is_plain(one, before) else _percent_encode(one) for one, before in pairs)
 
 
 def plain(label: str) -> str:
@@ -88,7 +88,7 @@ def plain(label: str) -> str:
     return unquote(label[1:], errors="surrogatepass") if label.startswith("=") else label
 
 
-def _stands(one: str, before: str) -> bool:
+def _is_plain(one: str, before: str) -> bool:
     return (
         one.isprintable()
         and not one.isspace()
@@ -98,5 +98,5 @@ def _stands(one: str, before: str) -> bool:
     )
 
 
-def _escaped(one: str) -> str:
+def _percent_encode(one: str) -> str:
     return "".join(f"%{byte:02x}" for byte in one.encode(errors="surrogatepass"))

@@ -42,12 +42,12 @@ def input_for(mean: Rgb3 | None, divisor: Rgb3 | None, name: str | None) -> dict
         return {}
     mean, divisor = mean or (0.0, 0.0, 0.0), divisor or (1.0, 1.0, 1.0)
     if not all(0 < one <= 1000 for one in divisor):
-        raise BadPlan(f"scale is {_listed(divisor)}; values are divided by it, so it must be above 0 and at most 1000")
+        raise BadPlan(f"scale is {_join(divisor)}; values are divided by it, so it must be above 0 and at most 1000")
     if not all(-1000 <= one <= 1000 for one in mean):
-        raise BadPlan(f"mean is {_listed(mean)}; it must be from -1000 to 1000")
+        raise BadPlan(f"mean is {_join(mean)}; it must be from -1000 to 1000")
     if any(mean) and max(map(abs, mean)) <= 1 and max(divisor) <= 1:
         raise BadPlan(
-            f"mean {_listed(mean)} and scale {_listed(divisor)} are for values from 0 to 1; give them for values from "
+            f"mean {_join(mean)} and scale {_join(divisor)} are for values from 0 to 1; give them for values from "
             "0 to 255, each times 255, or --normalise imagenet"
         )
     return {"mean": mean, "scale": (1 / divisor[0], 1 / divisor[1], 1 / divisor[2])}
@@ -74,15 +74,15 @@ def stated_input(signature: Signature, what: str) -> dict[str, Any]:
         return _fields((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     if said.get("embedded_processing", "").lower() == "true":
         return _fields((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    mean = _three(said, ("mean_values", "mean"), what)
-    divisor = _three(said, ("scale_values", "std"), what)
+    mean = _parse_stated(said, ("mean_values", "mean"), what)
+    divisor = _parse_stated(said, ("scale_values", "std"), what)
     if mean is None and divisor is None:
         return {}
     mean, divisor = mean or (0.0, 0.0, 0.0), divisor or (1.0, 1.0, 1.0)
     if max(map(abs, mean)) <= 1 and max(divisor) <= 1 and any(mean):  # for values from 0 to 1
-        mean, divisor = _times(mean, 255), _times(divisor, 255)
+        mean, divisor = _multiply(mean, 255), _multiply(divisor, 255)
     if not all(one > 0 for one in divisor):
-        raise BadInput(f"{what} states the scale {_listed(divisor)}, by which nothing can be divided; give --normalise")
+        raise BadInput(f"{what} states the scale {_join(divisor)}, by which nothing can be divided; give --normalise")
     if "reverse_input_channels" not in said:
         return _fields(mean, divisor)
     # Model API reads pictures as BGR. Where it does not turn them, the numbers are those of blue, green and red.
@@ -95,7 +95,7 @@ def _fields(mean: Rgb3, divisor: Rgb3) -> dict[str, Any]:
     return {"mean": mean, "scale": (1 / divisor[0], 1 / divisor[1], 1 / divisor[2])}
 
 
-def _three(said: Mapping[str, str], keys: tuple[str, ...], what: str) -> Rgb3 | None:
+def _parse_stated(said: Mapping[str, str], keys: tuple[str, ...], what: str) -> Rgb3 | None:
     text = next((said[key] for key in keys if said.get(key)), None)
     if text is None:
         return None
@@ -107,9 +107,9 @@ def _three(said: Mapping[str, str], keys: tuple[str, ...], what: str) -> Rgb3 | 
     return (numbers[0], numbers[-2], numbers[-1]) if len(numbers) == 3 else (numbers[0], numbers[0], numbers[0])
 
 
-def _times(numbers: Rgb3, factor: float) -> Rgb3:
+def _multiply(numbers: Rgb3, factor: float) -> Rgb3:
     return numbers[0] * factor, numbers[1] * factor, numbers[2] * factor
 
 
-def _listed(numbers: Rgb3) -> str:
+def _join(numbers: Rgb3) -> str:
     return ",".join(f"{one:g}" for one in numbers)

@@ -14,16 +14,18 @@ REACH = 4
 """The look across the seam reaches a fourth of the height to either side: as far as a thing near the camera is wide."""
 
 
-def all_round(frames: Sequence[Frame], look: Callable[[Sequence[Frame]], list[list[Region]]]) -> list[list[Region]]:
-    """Return what `look` finds in each frame and, where a frame is a panorama, across its seam."""
-    seams = [(i, seam) for i, frame in enumerate(frames) if (seam := across_seam(frame))]
-    found = look([*frames, *(seam for _, seam in seams)])
+def locate_with_seam(
+    frames: Sequence[Frame], locate: Callable[[Sequence[Frame]], list[list[Region]]]
+) -> list[list[Region]]:
+    """Return what `locate` finds in each frame and, where a frame is a panorama, across its seam."""
+    seams = [(i, seam) for i, frame in enumerate(frames) if (seam := seam_view(frame))]
+    found = locate([*frames, *(seam for _, seam in seams)])
     for (i, _), across in zip(seams, found[len(frames) :], strict=True):
-        found[i] += parted(across, frames[i])
+        found[i] += split_at_seam(across, frames[i])
     return found[: len(frames)]
 
 
-def across_seam(frame: Frame) -> Frame | None:
+def seam_view(frame: Frame) -> Frame | None:
     """Return what lies around the seam of a panorama: its right end, then its left. None for other pictures."""
     if frame.width != 2 * frame.height or frame.width < SMALLEST_WIDTH:
         return None
@@ -33,7 +35,7 @@ def across_seam(frame: Frame) -> Frame | None:
     return Frame.of(Plane(np.hstack((right, left)), Role.RGB), index=frame.index, time=frame.time)
 
 
-def parted(found: Iterable[Region], frame: Frame) -> list[Region]:
+def split_at_seam(found: Iterable[Region], frame: Frame) -> list[Region]:
     """Return, in pixels of the panorama, what was found across its seam: each thing in two parts.
 
     What does not cross the seam is left out, since it was seen whole in the panorama itself.

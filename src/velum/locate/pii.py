@@ -89,7 +89,7 @@ def find(text: str, kinds: frozenset[str], pattern: re.Pattern[str] | None = Non
     return sorted(found, key=lambda match: (match.start, match.end, match.kind))
 
 
-def chosen(match: str) -> frozenset[str]:
+def parse_kinds(match: str) -> frozenset[str]:
     """Return the kinds that `match` names, separated by `|`. Raises `BadPlan` naming those that exist."""
     kinds = frozenset(name.strip().lower() for name in match.split("|") if name.strip())
     if unknown := sorted(kinds - KINDS.keys()):
@@ -100,7 +100,7 @@ def chosen(match: str) -> frozenset[str]:
     return kinds
 
 
-def compiled(regex: str) -> re.Pattern[str] | None:
+def compile_pattern(regex: str) -> re.Pattern[str] | None:
     """Return the pattern, which ignores case, None for an empty one. Raises `BadPlan` that says what is wrong."""
     try:
         return re.compile(regex, re.IGNORECASE) if regex else None

@@ -15,7 +15,7 @@ from velum.errors import BadInput, BadPlan
 from velum.frame import Frame, Rgb
 from velum.locate import registry, user_models
 from velum.locate.detector import Detector, TiledDetector
-from velum.locate.import_model import ImportedModel, named
+from velum.locate.import_model import ImportedModel, model_name
 from velum.locate.output_formats import Detections, Family, Floats, family
 from velum.locate.registry import Model
 from velum.locate.runtime import int8, open_network, openvino
@@ -113,7 +113,7 @@ def quantize(
     there are no pictures or it cannot be quantized, and `Unavailable` as a detector does.
     """
     model = registry.find(name, host)
-    called = named(new_name or f"{name}-int8", stated=True)
+    called = model_name(new_name or f"{name}-int8", stated=True)
     if called in registry.catalog(host) and not replace_old:
         raise BadPlan(f"there is a model {called!r} already; choose another --name, or --replace")
     if not isinstance(family(model.family), Family):
@@ -132,7 +132,7 @@ def quantize(
         networks: list[tuple[Path, Precision]] = [(path, one) for one in openvino.precisions()]
         networks.append((target, "auto"))
         trials = _trials(finder, networks, exact, pictures[half :: 1 + half])
-        stored = user_models.put(_offer(model, called, target), host, replace=replace_old)
+        stored = user_models.put(_to_import(model, called, target), host, replace=replace_old)
     return Quantized(stored, trials, len(pictures[half :: 1 + half]), half)
 
 
@@ -160,7 +160,7 @@ class CalibrationTiles:
                 yield tile.fit.view(frame, self.finder.form.pad)
 
 
-def compared(original: Detections, other: Detections) -> tuple[dict[str, Share], float, list[bool]]:
+def compare_detections(original: Detections, other: Detections) -> tuple[dict[str, Share], float, list[bool]]:
     """Return what of the original's finds another network found again, the largest drop, and which of its were used.
 
     Each of the other's finds counts for one of the original's, of the same kind, the best scored first.
@@ -188,12 +188,12 @@ def _trials(
     pictures: Sequence[PictureLoader],
 ) -> tuple[QuantizationTrial, ...]:
     """Try the networks in turn on each picture, so that what else the machine does slows all alike."""
-    finders = [_with(finder, path, replace(host, precision=one)) for path, one in networks]
+    finders = [_with_network(finder, path, replace(host, precision=one)) for path, one in networks]
     tallies = [_Tally({size: Share(0, 0) for size in _bins()}, []) for _ in finders]
     for picture in pictures:
         frame = picture()
         found = [one.find(frame) for one in finders]  # untimed: the first run at a size prepares for it
-        for tally, seconds, other in zip(tallies, _timed(finders, frame), found, strict=True):
+        for tally, seconds, other in zip(tallies, _time_each(finders, frame), found, strict=True):
             tally.add(seconds, found[0], other)
     return tuple(tally.trial(one.network.precision) for tally, one in zip(tallies, finders, strict=True))
 
@@ -208,7 +208,7 @@ class _Tally:
     drop: float = 0.0
 
     def add(self, seconds: float, original: Detections, other: Detections) -> None:
-        shares, drop, used = compared(original, other)
+        shares, drop, used = compare_detections(original, other)
         self.shares = {size: self.shares[size] + one for size, one in shares.items()}
         self.seconds.append(seconds)
         self.more += used.count(False)
@@ -218,18 +218,18 @@ class _Tally:
         return QuantizationTrial(precision, median(self.seconds) * 1000, self.shares, self.more, self.drop)
 
 
-def _timed(finders: Sequence[TiledDetector], frame: Frame) -> Iterator[float]:
+def _time_each(finders: Sequence[TiledDetector], frame: Frame) -> Iterator[float]:
     for finder in finders:
         start = time.perf_counter()
         finder.find(frame)
         yield time.perf_counter() - start
 
 
-def _with(finder: TiledDetector, path: Path, host: RuntimeConfig) -> TiledDetector:
+def _with_network(finder: TiledDetector, path: Path, host: RuntimeConfig) -> TiledDetector:
     return replace(finder, network=open_network(path, finder.form, host))
 
 
-def _offer(model: Model, name: str, path: Path) -> ImportedModel:
+def _to_import(model: Model, name: str, path: Path) -> ImportedModel:
     return ImportedModel(
         name=name, path=path, family=model.family, labels=model.labels, threshold=model.threshold,
         licence=model.licence, input=model.input, origin=f"{model.name}, quantized to 8 bits",

@@ -26,14 +26,14 @@ __all__ = [
     "UserStoreFile",
     "Web",
     "Wheel",
-    "added",
+    "added_models",
     "catalog",
-    "default",
+    "default_model",
     "find",
-    "folder",
     "read_catalog",
     "sample",
     "samples",
+    "user_models_folder",
 ]
 
 FILE = "models.toml"
@@ -48,12 +48,13 @@ def catalog(host: RuntimeConfig | None = None) -> Mapping[str, Model]:
     A model that was added takes the place of a shipped one of the same name. Raises `BadPlan` when the user's
     catalogue cannot be read.
     """
-    return _shipped().models if host is None else MappingProxyType({**_shipped().models, **added(host)})
+    shipped = _shipped_catalog().models
+    return shipped if host is None else MappingProxyType({**shipped, **added_models(host)})
 
 
-def added(host: RuntimeConfig) -> Mapping[str, Model]:
+def added_models(host: RuntimeConfig) -> Mapping[str, Model]:
     """Return the models that the user added, by name. Raises `BadPlan` when their catalogue cannot be read."""
-    file = folder(host) / FILE
+    file = user_models_folder(host) / FILE
     try:
         return read_catalog(file.read_text(encoding="utf-8"), str(file)).models
     except FileNotFoundError:
@@ -62,19 +63,19 @@ def added(host: RuntimeConfig) -> Mapping[str, Model]:
         raise BadPlan(f"catalogue {file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def folder(host: RuntimeConfig) -> Path:
+def user_models_folder(host: RuntimeConfig) -> Path:
     """Return the folder of the models that the user added."""
     return host.models or user_data_path("velum", appauthor=False) / "models"
 
 
 def samples() -> Mapping[str, Asset]:
     """Return every sample picture, by name."""
-    return _shipped().samples
+    return _shipped_catalog().samples
 
 
-def default() -> Model:
+def default_model() -> Model:
     """Return the model that is used when none is named."""
-    shipped = _shipped()
+    shipped = _shipped_catalog()
     return shipped.models[str(shipped.default)]
 
 
@@ -89,12 +90,12 @@ def sample(name: str) -> Asset:
 
 
 @cache
-def _shipped() -> Catalog:
+def _shipped_catalog() -> Catalog:
     file = files("velum.locate").joinpath("catalog.toml")
     return read_catalog(file.read_text(encoding="utf-8"), "catalog.toml")
 
 
-def written(name: str, known: Iterable[str]) -> str:
+def catalog_spelling(name: str, known: Iterable[str]) -> str:
     """Return the name of a model as the catalogue writes it, where `name` has `_` for `-` or the other way round.
 
     A name that no model has, and one that would be that of several, is returned as it is.
@@ -104,7 +105,7 @@ def written(name: str, known: Iterable[str]) -> str:
 
 
 def _find(what: str, name: str, known: Mapping[str, A]) -> A:
-    name = written(name, known)
+    name = catalog_spelling(name, known)
     if name not in known:
         raise BadPlan(f"{what} {name!r} is unknown; known are {', '.join(sorted(known)) or 'none'}")
     return known[name]

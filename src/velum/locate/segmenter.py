@@ -12,8 +12,8 @@ import numpy.typing as npt
 from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.locate import registry
-from velum.locate.class_maps import Mapper, check, facts, map_family, resized
-from velum.locate.panorama import all_round
+from velum.locate.class_maps import Mapper, check_option, map_family, model_facts, resize_layers
+from velum.locate.panorama import locate_with_seam
 from velum.locate.runtime import open_network
 from velum.locate.weights import fetch
 from velum.plugins import RuntimeConfig
@@ -62,7 +62,7 @@ class Outliner:
         rows, columns = maps[0].shape[1:]
         found = []
         for index, label in enumerate(self.labels):
-            layers = (resized(one[index : index + 1], columns, rows)[0] for one in maps)
+            layers = (resize_layers(one[index : index + 1], columns, rows)[0] for one in maps)
             whole = np.asarray(reduce(np.maximum, layers))
             found += [Region(box, label, score, mask) for box, score, mask in self._pieces(whole, frame)]
         return sorted(found, key=lambda region: -region.score)
@@ -109,11 +109,11 @@ class Segmenter:
         kind = map_family(model)
         level = model.threshold if threshold is None else threshold
         if min_side:
-            check("min_side", min_side, SMALLEST_SIDE / LARGEST_SCALE, 1000, name)
-        check("threshold", level, 0.01, 1, name)
-        check("tile", tile, 256, 4096, name)
-        check("specks", specks, 0, 1000, name)
-        keep = _wanted(only, model)
+            check_option("min_side", min_side, SMALLEST_SIDE / LARGEST_SCALE, 1000, name)
+        check_option("threshold", level, 0.01, 1, name)
+        check_option("tile", tile, 256, 4096, name)
+        check_option("specks", specks, 0, 1000, name)
+        keep = _class_indices(only, model)
         wanted = tuple(model.labels[index] for index in keep)
         self.labels = frozenset(wanted)
         self._model = model
@@ -127,20 +127,20 @@ class Segmenter:
     @property
     def description(self) -> Mapping[str, str]:
         """Model, weights and settings, for the report."""
-        return facts(self._model, self._outliner.mapper.network) | {
+        return model_facts(self._model, self._outliner.mapper.network) | {
             "threshold": f"{self._outliner.threshold:g}",
             "min_side": str(self._min_side),
         }
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the pieces found in each frame, best first. Raises `PluginFault`."""
-        return all_round(frames, lambda views: [self._outliner.find(frame) for frame in views])
+        return locate_with_seam(frames, lambda views: [self._outliner.find(frame) for frame in views])
 
     def close(self) -> None:
         """Do nothing: the network is freed with the localizer."""
 
 
-def _wanted(only: tuple[str, ...], model: registry.Model) -> tuple[int, ...]:
+def _class_indices(only: tuple[str, ...], model: registry.Model) -> tuple[int, ...]:
     """Return the indices of the classes to find. Raises `BadPlan` when `only` names one that the model has not."""
     if unknown := sorted(set(only) - set(model.labels)):
         raise BadPlan(
@@ -163,7 +163,7 @@ def _outline(likely: Grey, pieces: npt.NDArray[Any], piece: int, cells: Box, fra
     around = cells.pad(1, 1).clip(columns, rows) or cells
     others = pieces[around.slices]
     soft = np.where((others == piece) | (others == 0), likely[around.slices], 0)
-    box = _scaled(around, per_x, per_y, frame)
+    box = _picture_box(around, per_x, per_y, frame)
     from_picture = np.array(
         [
             [1 / per_x, 0, (box.x0 + 0.5) / per_x - 0.5 - around.x0],
@@ -176,12 +176,12 @@ def _outline(likely: Grey, pieces: npt.NDArray[Any], piece: int, cells: Box, fra
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     if not width:
         # A single cell between the picture's pixels, or one that interpolation wears away: all of it, then.
-        box = _scaled(cells, per_x, per_y, frame)
+        box = _picture_box(cells, per_x, per_y, frame)
         return box, np.ones((box.height, box.width), np.bool_)
     return Box(x, y, x + width, y + height).move(box.x0, box.y0), mask[y : y + height, x : x + width].copy()
 
 
-def _scaled(cells: Box, per_x: float, per_y: float, frame: Frame) -> Box:
+def _picture_box(cells: Box, per_x: float, per_y: float, frame: Frame) -> Box:
     """Return the pixels of the picture that a box of cells touches."""
     box = Box.around(cells.x0 * per_x, cells.y0 * per_y, cells.x1 * per_x, cells.y1 * per_y)
     # Rounding can put the far edge of the last cells a pixel beyond the picture.

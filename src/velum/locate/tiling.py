@@ -87,7 +87,10 @@ class _Axis:
 
 def _tiles(width: int, height: int, scale: float, area: int, form: Input) -> tuple[Tile, ...]:
     whole_wh = math.ceil(width * scale), math.ceil(height * scale)
-    across, down = _fixed(whole_wh, form.size_wh) if form.size_wh else _free(whole_wh, area, form.stride)
+    if form.size_wh:
+        across, down = _fixed_size_axes(whole_wh, form.size_wh)
+    else:
+        across, down = _cheapest_axes(whole_wh, area, form.stride)
     size = across.length, down.length
     return tuple(
         Tile(fit(Box(x0, y0, x1, y1), size, form), (x0 > 0, y0 > 0, x1 < width, y1 < height))
@@ -96,7 +99,7 @@ def _tiles(width: int, height: int, scale: float, area: int, form: Input) -> tup
     )
 
 
-def _fixed(whole_wh: tuple[int, int], size_wh: tuple[int, int]) -> tuple[_Axis, _Axis]:
+def _fixed_size_axes(whole_wh: tuple[int, int], size_wh: tuple[int, int]) -> tuple[_Axis, _Axis]:
     """Return the fewest tiles of one size that cover the whole."""
     counts = []
     for whole, size in zip(whole_wh, size_wh, strict=True):
@@ -106,7 +109,7 @@ def _fixed(whole_wh: tuple[int, int], size_wh: tuple[int, int]) -> tuple[_Axis, 
     return across, down
 
 
-def _free(whole_wh: tuple[int, int], area: int, stride: int) -> tuple[_Axis, _Axis]:
+def _cheapest_axes(whole_wh: tuple[int, int], area: int, stride: int) -> tuple[_Axis, _Axis]:
     """Return the tiles of at most `area` pixels that cost least: fewest pixels in all, then fewest tiles.
 
     Tiles of which more than half is overlap are for pictures that cannot be cut otherwise.

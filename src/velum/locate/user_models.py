@@ -23,7 +23,7 @@ from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.locate.catalog_toml import write_models
 from velum.locate.import_model import ImportedModel
 from velum.locate.model_files import files_of
-from velum.locate.registry import FILE, added, catalog, folder
+from velum.locate.registry import FILE, added_models, catalog, user_models_folder
 from velum.locate.runtime.inspect_model import signature, to_ir
 from velum.locate.trial import check_runs
 from velum.locate.weights.asset import File, Model, UserStoreFile
@@ -39,22 +39,22 @@ def put(offer: ImportedModel, host: RuntimeConfig, *, replace: bool = False) -> 
     A SavedModel is stored as OpenVINO IR. Raises `BadPlan` when the name is taken and `replace` is False, `BadInput`
     when OpenVINO cannot read the copy, `OutputFailed` when the store cannot be written.
     """
-    with _changing(host) as store:
-        known = dict(added(host))
+    with _locked_store(host) as store:
+        known = dict(added_models(host))
         if offer.name in catalog(host) and not replace:
             whose = "you added" if offer.name in known else "velum ships"
             raise BadPlan(
                 f"there is a model {offer.name!r} already, which {whose}; choose another --name, or --replace"
             )
-        model = _model(offer, _moved_in(offer, store))
+        model = _model(offer, _store_files(offer, store))
         _write(store, {**known, model.name: model})
         return model
 
 
 def remove(name: str, host: RuntimeConfig) -> None:
     """Take a model out of the store, with its files. Raises `BadPlan` when the user added none of that name."""
-    with _changing(host) as store:
-        known = dict(added(host))
+    with _locked_store(host) as store:
+        known = dict(added_models(host))
         if name not in known:
             shipped = f"; {name} is shipped with velum and cannot be removed" if name in catalog() else ""
             raise BadPlan(f"you added no model {name!r}; added are {', '.join(sorted(known)) or 'none'}{shipped}")
@@ -63,9 +63,9 @@ def remove(name: str, host: RuntimeConfig) -> None:
 
 
 @contextmanager
-def _changing(host: RuntimeConfig) -> Iterator[Path]:
+def _locked_store(host: RuntimeConfig) -> Iterator[Path]:
     """Yield the store's folder, to this process alone."""
-    store = folder(host)
+    store = user_models_folder(host)
     try:
         store.mkdir(parents=True, exist_ok=True)
         with FileLock(store / ".lock", timeout=LOCK_SECONDS):
@@ -83,10 +83,10 @@ def _changing(host: RuntimeConfig) -> Iterator[Path]:
         ) from error
 
 
-def _moved_in(offer: ImportedModel, store: Path) -> tuple[File, ...]:
+def _store_files(offer: ImportedModel, store: Path) -> tuple[File, ...]:
     """Copy the files of the offer into a folder of their own and return them, pinned, the main one first."""
     with tempfile.TemporaryDirectory(dir=store, prefix=".part-") as room:
-        main = _copied(files_of(offer.path), Path(room))
+        main = _copy_files(files_of(offer.path), Path(room))
         _check(main, offer)
         paths = files_of(main)
         hashes = [_sha256(path) for path in paths]
@@ -115,7 +115,7 @@ def _check(main: Path, offer: ImportedModel) -> None:
     check_runs(main, offer, seen)
 
 
-def _copied(files: tuple[Path, ...], room: Path) -> Path:
+def _copy_files(files: tuple[Path, ...], room: Path) -> Path:
     main = room / f"model{files[0].suffix.lower()}"
     if files[0].is_dir():
         main = main.with_suffix(".xml")

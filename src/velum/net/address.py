@@ -5,7 +5,7 @@ import httpx2
 from velum.errors import BadPlan
 
 
-def parsed(url: str) -> httpx2.URL:
+def parse_url(url: str) -> httpx2.URL:
     """Return the parts of an address. Raises `BadPlan`; no message shows credentials."""
     # What is wrong with an address that has credentials could be told only by quoting them.
     quoted = "with credentials in it" if "@" in url else repr(url[:200])
@@ -15,11 +15,11 @@ def parsed(url: str) -> httpx2.URL:
         why = "" if "@" in url else f" ({error})"
         raise BadPlan(f"address {quoted} cannot be read{why}; write http://host:port/") from error
     if parts.userinfo:
-        raise BadPlan(f"address {shown(parts)} has credentials in it; write it without")
+        raise BadPlan(f"address {redact(parts)} has credentials in it; write it without")
     if parts.scheme not in {"http", "https"} or not parts.host:
         raise BadPlan(f"address {quoted} is not one of a web server; write http://host:port/")
     if not 0 < port(parts) < 1 << 16:
-        raise BadPlan(f"address {shown(parts)} has a port that does not exist; ports are 1 to 65535")
+        raise BadPlan(f"address {redact(parts)} has a port that does not exist; ports are 1 to 65535")
     return parts
 
 
@@ -39,6 +39,6 @@ def base(url: httpx2.URL) -> str:
     return f"{url.scheme}://{f'[{name}]' if ':' in name else name}:{port(url)}"
 
 
-def shown(url: httpx2.URL) -> str:
+def redact(url: httpx2.URL) -> str:
     """Return an address for messages: without credentials, query and fragment."""
     return str(url.copy_with(userinfo=b"", query=None, fragment=None))

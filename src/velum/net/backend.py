@@ -59,7 +59,7 @@ class GuardedBackend(httpcore2.NetworkBackend):
         local_address: str | None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
     ) -> httpcore2.NetworkStream:
-        seconds = self._clock.left(timeout)
+        seconds = self._clock.remaining(timeout)
         return DeadlineStream(
             self._opener.connect_tcp(address, port, seconds, local_address, socket_options), self._clock
         )
@@ -70,7 +70,7 @@ class CallDeadline(threading.local):
 
     deadline: float = float("inf")
 
-    def left(self, timeout: float | None) -> float:
+    def remaining(self, timeout: float | None) -> float:
         """Return how long one step may take. Raises the library's `ReadTimeout` when the time is over."""
         left = self.deadline - time.monotonic()
         if left <= 0:
@@ -87,14 +87,14 @@ class DeadlineStream(httpcore2.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return what has come, at most `max_bytes`; empty at the end."""
-        return self._inner.read(max_bytes, self._clock.left(timeout))
+        return self._inner.read(max_bytes, self._clock.remaining(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of `buffer`."""
         view, line = memoryview(buffer), self._inner.get_extra_info("socket")
         try:
             while view:
-                line.settimeout(self._clock.left(timeout))
+                line.settimeout(self._clock.remaining(timeout))
                 view = view[line.send(view[:PIECE]) :]
         except TimeoutError as error:
             raise httpcore2.WriteTimeout(str(error)) from error
@@ -110,7 +110,7 @@ class DeadlineStream(httpcore2.NetworkStream):
     ) -> httpcore2.NetworkStream:
         """Return the connection, encrypted; the certificate must be that of `server_hostname`."""
         return DeadlineStream(
-            self._inner.start_tls(ssl_context, server_hostname, self._clock.left(timeout)), self._clock
+            self._inner.start_tls(ssl_context, server_hostname, self._clock.remaining(timeout)), self._clock
         )
 
     def get_extra_info(self, info: str) -> Any:

@@ -27,7 +27,7 @@ BUSY = frozenset({502, 503, 504})
 BACKOFF_SECONDS = 0.1
 """Pause before the second try; each further one is twice as long, and up to a half longer by chance."""
 
-KEPT = 256
+REMEMBERED = 256
 """Addresses whose health is remembered; the one whose state is oldest is forgotten first."""
 
 IDLE_SECONDS = 15.0
@@ -86,10 +86,10 @@ class HttpClient:
 
     def __init__(self, reach: NetworkPolicy, resolve: Resolve | None = None) -> None:
         """Prepare; nothing is reached yet. Raises `BadPlan` for a list in `reach` that cannot be read."""
-        self._reach = reach
+        self._policy = reach
         self._guard = Guard(reach, resolve)
-        self._dialler = GuardedBackend(self._guard)
-        self._slots = PerHostLimit(reach.parallel)
+        self._backend = GuardedBackend(self._guard)
+        self._limit = PerHostLimit(reach.parallel)
         self._lock = threading.Lock()
         self._health: dict[str, EndpointHealth] = {}
         self._closed = False
@@ -97,7 +97,7 @@ class HttpClient:
 
     def check(self, url: str) -> None:
         """Raise `BadPlan` when the address must not be reached or cannot be read, `Unavailable` when it is unknown."""
-        parsed = address.parsed(url)
+        parsed = address.parse_url(url)
         self._guard.addresses(address.host(parsed), address.port(parsed))
 
     def get(self, url: str) -> ServerResponse:
@@ -146,10 +146,10 @@ class HttpClient:
         fields: Mapping[str, str] = _NONE,
         once_within: float | None = None,
     ) -> ServerResponse:
-        seconds = min(self._reach.total_seconds, once_within or self._reach.total_seconds)
-        attempts = self._reach.attempts if once_within is None else 1
+        seconds = min(self._policy.total_seconds, once_within or self._policy.total_seconds)
+        attempts = self._policy.attempts if once_within is None else 1
         try:
-            parsed = address.parsed(url)
+            parsed = address.parse_url(url)
         except BadPlan as error:
             raise Unavailable(str(error)) from error
         request = httpx2.Request(
@@ -161,23 +161,23 @@ class HttpClient:
             files=dict(form) if form else None,
         )
         call = _Call(method.encode(), parsed, tuple(request.headers.raw), request.read(), seconds)
-        with self._slots.one(address.base(parsed), seconds) as got:
+        with self._limit.slot(address.base(parsed), seconds) as got:
             if not got:
                 raise Unavailable(
-                    f"{address.shown(parsed)} was not asked: {self._reach.parallel} calls to it were under way for "
+                    f"{address.redact(parsed)} was not asked: {self._policy.parallel} calls to it were under way for "
                     f"{seconds:g} s; try again later, or allow more at a time"
                 )
-            return self._tried(call, time.monotonic() + seconds, attempts)
+            return self._retry(call, time.monotonic() + seconds, attempts)
 
-    def _tried(self, call: _Call, deadline: float, attempts: int) -> ServerResponse:
+    def _retry(self, call: _Call, deadline: float, attempts: int) -> ServerResponse:
         """Return the answer of the first try that is not worth another one, or of the last."""
         for pause in _pauses(deadline, attempts):
             try:
-                answer = self._followed(call, deadline)
-            except _Lost as error:
+                answer = self._follow_redirects(call, deadline)
+            except _CallFailed as error:
                 self._note(call.url, str(error), reachable=False)
                 if pause is None or not error.again or self._closed:
-                    raise Unavailable(f"{address.shown(call.url)} {error}") from error
+                    raise Unavailable(f"{address.redact(call.url)} {error}") from error
             else:
                 self._note(call.url, f"answered {answer.status}", reachable=answer.status not in BUSY)
                 if pause is None or answer.status not in BUSY:
@@ -185,26 +185,26 @@ class HttpClient:
             time.sleep(pause)
         raise AssertionError("the last pause is None")
 
-    def _followed(self, call: _Call, deadline: float) -> ServerResponse:
+    def _follow_redirects(self, call: _Call, deadline: float) -> ServerResponse:
         url = call.url
         for _ in range(REDIRECTS + 1):
-            answer = self._once(call, url, deadline)
+            answer = self._send(call, url, deadline)
             if answer.status not in {301, 302, 303, 307, 308} or "location" not in answer.headers:
                 return answer
-            url = _redirected(call, url, answer)
-        raise _Lost(f"redirects more than {REDIRECTS} times in a row; use the address that it leads to")
+            url = _redirect_target(call, url, answer)
+        raise _CallFailed(f"redirects more than {REDIRECTS} times in a row; use the address that it leads to")
 
-    def _once(self, call: _Call, url: httpx2.URL, deadline: float) -> ServerResponse:
-        seconds = {"connect": self._reach.connect_seconds, "read": self._reach.read_seconds}
+    def _send(self, call: _Call, url: httpx2.URL, deadline: float) -> ServerResponse:
+        seconds = {"connect": self._policy.connect_seconds, "read": self._policy.read_seconds}
         request = httpcore2.Request(
             call.method,
             httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=list(call.headers),
             content=call.body,
-            extensions={"timeout": {**seconds, "write": self._reach.read_seconds}},
+            extensions={"timeout": {**seconds, "write": self._policy.read_seconds}},
         )
         pool = self._pool(url.scheme)
-        with self._translated(call.seconds, deadline), self._dialler.until(deadline):
+        with self._translate_errors(call.seconds, deadline), self._backend.until(deadline):
             response = pool.handle_request(request)
             try:
                 return self._read(response)
@@ -215,14 +215,14 @@ class HttpClient:
         """Return the connections of a scheme; certificates are loaded when they are first needed."""
         with self._lock:
             if self._closed:
-                raise _Lost("was not asked: the connections are closed")
+                raise _CallFailed("was not asked: the connections are closed")
             if scheme not in self._pools:
                 self._pools[scheme] = httpcore2.ConnectionPool(
                     ssl_context=httpx2.create_ssl_context() if scheme == "https" else None,
                     max_connections=None,
-                    max_keepalive_connections=4 * self._reach.parallel,
+                    max_keepalive_connections=4 * self._policy.parallel,
                     keepalive_expiry=IDLE_SECONDS,
-                    network_backend=self._dialler,
+                    network_backend=self._backend,
                 )
             return self._pools[scheme]
 
@@ -233,34 +233,36 @@ class HttpClient:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         coding = headers.get("content-encoding", "identity").strip().lower()
         if coding not in {"", "identity"}:
-            raise _Lost(f"answered in the coding {coding!r} though none was asked for; turn compression off there")
+            raise _CallFailed(f"compressed its response ({coding!r}), which was not asked for; turn that off there")
         body = bytearray()
         for part in response.iter_stream():
             body += part
-            if len(body) > self._reach.answer_bytes:
-                raise _Lost(f"answered with more than the {self._reach.answer_bytes:,} bytes that are accepted")
+            if len(body) > self._policy.answer_bytes:
+                raise _CallFailed(f"answered with more than the {self._policy.answer_bytes:,} bytes that are accepted")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         return ServerResponse(response.status, bytes(body), kind, MappingProxyType(headers))
 
     @contextmanager
-    def _translated(self, seconds: float, deadline: float) -> Iterator[None]:
+    def _translate_errors(self, seconds: float, deadline: float) -> Iterator[None]:
         """Turn what the library raises into what is said about the address."""
         try:
             yield
         except (BadPlan, Unavailable) as error:
-            raise _Lost(f"cannot be asked: {error}", again=isinstance(error, Unavailable)) from error
+            raise _CallFailed(f"cannot be asked: {error}", again=isinstance(error, Unavailable)) from error
         except httpcore2.TimeoutException as error:
             if time.monotonic() >= deadline:
                 what = f"took longer than {seconds:g} s in all; check its load, or wait longer"
-                raise _Lost(what) from error
+                raise _CallFailed(what) from error
             if isinstance(error, httpcore2.ConnectTimeout):
-                what = f"took no connection within {self._reach.connect_seconds:g} s; check that it runs"
-                raise _Lost(what, again=True) from error
-            raise _Lost(f"was silent for {self._reach.read_seconds:g} s; check its load, or wait longer") from error
+                what = f"took no connection within {self._policy.connect_seconds:g} s; check that it runs"
+                raise _CallFailed(what, again=True) from error
+            what = f"was silent for {self._policy.read_seconds:g} s; check its load, or wait longer"
+            raise _CallFailed(what) from error
         except httpcore2.ConnectError as error:
-            raise _Lost(f"took no connection ({error}); check the address and that it runs", again=True) from error
+            what = f"took no connection ({error}); check the address and that it runs"
+            raise _CallFailed(what, again=True) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            raise _Lost(f"broke off or does not speak HTTP ({error}); look into its log", again=True) from error
+            raise _CallFailed(f"broke off or does not speak HTTP ({error}); look into its log", again=True) from error
 
     def _note(self, url: httpx2.URL, detail: str, *, reachable: bool) -> None:
         base = address.base(url)
@@ -268,7 +270,7 @@ class HttpClient:
             known = self._health.pop(base, None)
             since = known.since if known and known.reachable == reachable else time.time()
             self._health[base] = EndpointHealth(reachable, detail, since)
-            if len(self._health) > KEPT:
+            if len(self._health) > REMEMBERED:
                 del self._health[next(iter(self._health))]
 
 
@@ -281,7 +283,7 @@ def _pauses(deadline: float, attempts: int) -> Iterator[float | None]:
     yield None
 
 
-class _Lost(Exception):
+class _CallFailed(Exception):
     """No usable answer; `again` tells whether another try may bring one."""
 
     def __init__(self, what: str, *, again: bool = False) -> None:
@@ -289,17 +291,17 @@ class _Lost(Exception):
         self.again = again
 
 
-def _redirected(call: _Call, url: httpx2.URL, answer: ServerResponse) -> httpx2.URL:
+def _redirect_target(call: _Call, url: httpx2.URL, answer: ServerResponse) -> httpx2.URL:
     """Return where an answer leads, on the same host only."""
     try:
-        target = address.parsed(str(url.join(answer.headers["location"])))
+        target = address.parse_url(str(url.join(answer.headers["location"])))
     except (httpx2.InvalidURL, BadPlan) as error:
-        raise _Lost(f"redirects to something that is no address ({error})") from error
+        raise _CallFailed(f"redirects to something that is no address ({error})") from error
     upgraded = (target.scheme, address.port(target), url.scheme, address.port(url)) == ("https", 443, "http", 80)
     if address.base(target) != address.base(url) and not (upgraded and address.host(target) == address.host(url)):
-        raise _Lost(f"redirects to {address.base(target)}, another server; use that address if it is right")
+        raise _CallFailed(f"redirects to {address.base(target)}, another server; use that address if it is right")
     if call.method != b"GET" and answer.status not in {307, 308}:
-        raise _Lost(
-            f"redirects a picture to {address.shown(target)} by {answer.status}, which drops it; use that address"
+        raise _CallFailed(
+            f"redirects a picture to {address.redact(target)} by {answer.status}, which drops it; use that address"
         )
     return target

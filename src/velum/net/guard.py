@@ -108,7 +108,7 @@ class Guard:
     def refusal(self, host: str, address: str) -> str | None:
         """Return why an address of `host` must not be reached, None when it may be."""
         name, outer = plain_host(host), ipaddress.ip_address(address)
-        inner = embedded(outer)
+        inner = embedded_ipv4(outer)
         if self._deny.host(name) or self._deny.address(outer) or self._deny.address(inner):
             return "it is denied"
         if self._allow.everything or self._allow.host(name) or self._allow.address(inner):
@@ -123,7 +123,7 @@ def plain_host(host: str) -> str:
     return host.lower().removesuffix(".")
 
 
-def embedded(address: Address) -> Address:
+def embedded_ipv4(address: Address) -> Address:
     """Return the IPv4 address that an IPv6 address stands for, by whatever way; otherwise the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address

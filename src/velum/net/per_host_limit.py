@@ -15,7 +15,7 @@ class PerHostLimit:
         self._busy: Counter[str] = Counter()
 
     @contextmanager
-    def one(self, address: str, seconds: float) -> Iterator[bool]:
+    def slot(self, address: str, seconds: float) -> Iterator[bool]:
         """Hold one of the address's slots; False when none was free for so many seconds."""
         with self._changed:
             got = self._changed.wait_for(lambda: self._busy[address] < self._each, seconds)

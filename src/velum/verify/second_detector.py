@@ -6,7 +6,7 @@ from dataclasses import replace
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, Unavailable
 from velum.locate import registry
-from velum.locate.labels import among, canonical, covers
+from velum.locate.labels import canonical, covered_labels, covers
 from velum.plan import Plan, Rule, Video
 from velum.plugins import RuntimeConfig
 from velum.spec import PartSpec
@@ -49,7 +49,7 @@ def watching(plan: Plan, host: RuntimeConfig, engine: Engine, *, text: bool) -> 
     notes: list[str] = []
     looked_for = [rule for rule in plan.rules if rule.locate.name != "fixed"]
     for label in dict.fromkeys(canonical(rule.label) for rule in looked_for):
-        known = next((name for name in RIVALS if name == label or among(name, {label})), None)
+        known = next((name for name in RIVALS if name == label or covered_labels(name, {label})), None)
         chosen = next(_usable(known, plan, host, engine), None) if known else None
         if known is not None and chosen is not None:
             rules.append(Rule(known, chosen, _NOTHING, grow=0.0))

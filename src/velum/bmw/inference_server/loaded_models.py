@@ -103,7 +103,7 @@ def from_folder(
     known = hashes([one.name for one in found], hash_folder)
     result = []
     for number, one in enumerate(found, start=1):
-        room = registry.folder(host) / "converted"
+        room = registry.user_models_folder(host) / "converted"
         room.mkdir(parents=True, exist_ok=True)
         model = user_models.put(
             folders.read(one, folders.ModelFolderOptions(ImportOptions(name=f"folder-{number}"), room)), host

@@ -140,7 +140,7 @@ def family(name: str) -> Family:
     return found
 
 
-def nothing() -> Detections:
+def no_detections() -> Detections:
     """Return no detections."""
     return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
 
@@ -148,7 +148,7 @@ def nothing() -> Detections:
 def concatenate(parts: Sequence[Detections]) -> Detections:
     """Return all detections of several parts, in order."""
     if not parts:
-        return nothing()
+        return no_detections()
     return Detections(
         np.concatenate([part.xyxy for part in parts]),
         np.concatenate([part.score for part in parts]),

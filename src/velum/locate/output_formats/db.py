@@ -47,7 +47,7 @@ def lines(text_map: TextMap, threshold: float) -> tuple[Floats, Floats]:
     """
     kernels = (text_map >= round(KERNEL * 255)).astype(np.uint8)
     contours, _ = cv2.findContours(kernels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    found = [(_score(text_map, contour), _grown(contour)) for contour in map(np.asarray, contours)]
+    found = [(_score(text_map, contour), _unclip(contour)) for contour in map(np.asarray, contours)]
     kept = [(score, corners) for score, corners in found if corners is not None and score >= threshold]
     kept.sort(key=lambda line: -line[0])
     corners = np.array([corners for _, corners in kept], np.float32).reshape(-1, 4, 2)
@@ -71,7 +71,7 @@ def _score(text_map: TextMap, contour: npt.NDArray[Any]) -> float:
     return float(cv2.mean(text_map[y : y + height, x : x + width], kernel)[0]) / 255
 
 
-def _grown(contour: npt.NDArray[Any]) -> Floats | None:
+def _unclip(contour: npt.NDArray[Any]) -> Floats | None:
     """Return the corners of the line whose kernel this is, None when it is noise."""
     (x, y), (across, down), degrees = cv2.minAreaRect(contour)
     # A contour runs through the middles of its outermost pixels: half a pixel is missing on each side.

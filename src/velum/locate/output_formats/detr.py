@@ -10,7 +10,7 @@ and boxes in pixels of the input, as RT-DETR's own export gives them.
 import numpy as np
 
 from velum.locate.output_formats import Detections, Family, Floats, Input, Signature, Tensors
-from velum.locate.output_formats.ssd import listed
+from velum.locate.output_formats.ssd import read_lists
 
 EMPTY_SHARE = 0.25
 """Share of queries without object, from which the last class is taken to mean just that."""
@@ -19,7 +19,7 @@ EMPTY_SHARE = 0.25
 def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
     """Return every class of every query whose score is at least `threshold`. Raises `ValueError` for other shapes."""
     if any(values.ndim == 1 for values in outputs.values()):
-        xyxy, score, kind = listed(outputs)
+        xyxy, score, kind = read_lists(outputs)
         sure = score >= threshold
         return Detections(xyxy[sure], score[sure], kind[sure])
     boxes, logits = _heads(outputs)

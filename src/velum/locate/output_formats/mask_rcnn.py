@@ -10,21 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.locate.output_formats import Detections, Family, Floats, Input, Signature, Tensors
-from velum.locate.output_formats.ssd import input_varies, listed
-from velum.locate.output_formats.yolact import stretched
+from velum.locate.output_formats.ssd import input_varies, read_lists
+from velum.locate.output_formats.yolact import sample_box
 
 
 def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
     """Return the objects whose score is at least `threshold`. Raises `ValueError` for outputs of other shapes."""
     masks = [values for values in outputs.values() if values.ndim in {3, 4}]
-    boxes, scores, kinds = listed(outputs)
+    boxes, scores, kinds = read_lists(outputs)
     if len(masks) != 1 or len(masks[0]) != len(boxes):
         shapes = ", ".join(f"{name} {values.shape}" for name, values in outputs.items())
         raise ValueError(f"outputs {shapes} have no masks (n, classes, rows, columns) or (n, rows, columns), one a box")
     hits = np.flatnonzero(scores >= threshold)
     planes = _planes(masks[0], hits, kinds[hits])
     if masks[0].shape[-2:] == (input_wh[1], input_wh[0]):
-        planes = [stretched(plane, tuple(box)) for plane, box in zip(planes, boxes[hits].tolist(), strict=True)]
+        planes = [sample_box(plane, tuple(box)) for plane, box in zip(planes, boxes[hits].tolist(), strict=True)]
     return Detections(boxes[hits], scores[hits], kinds[hits], tuple(planes))
 
 

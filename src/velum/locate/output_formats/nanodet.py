@@ -22,7 +22,7 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
     Raises `ValueError` when the outputs are not of the shapes that an input of that size gives.
     """
     heads = list(outputs.values())
-    levels = list(_joint(heads[0], input_wh) if len(heads) == 1 else _paired(heads, input_wh))
+    levels = list(_split_joint(heads[0], input_wh) if len(heads) == 1 else _split_pairs(heads, input_wh))
     # Centres of NanoDet's cells are half a stride in; those of NanoDet-Plus, known by its fourth level, are not.
     shift = 0.0 if len(levels) == len(STRIDES) else 0.5
     return concatenate([
@@ -36,7 +36,7 @@ def _decode_stride(
 ) -> Detections:
     hits, kind = np.nonzero(scores >= threshold)
     middle = (np.stack((hits % columns, hits // columns), axis=1) + shift) * stride
-    edges = _expected(distances[hits].reshape(-1, 4, distances.shape[1] // 4)) * stride
+    edges = _mean_bin(distances[hits].reshape(-1, 4, distances.shape[1] // 4)) * stride
     return Detections(
         np.concatenate((middle - edges[:, :2], middle + edges[:, 2:]), axis=1).astype(np.float32),
         scores[hits, kind].astype(np.float32),
@@ -44,7 +44,7 @@ def _decode_stride(
     )
 
 
-def _expected(logits: Floats) -> Floats:
+def _mean_bin(logits: Floats) -> Floats:
     """Return the mean bin of each distribution; `logits` is (..., bins)."""
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     mean: Floats = (weights @ np.arange(logits.shape[-1])) / weights.sum(axis=-1)
@@ -55,7 +55,7 @@ def _counts(input_wh: tuple[int, int]) -> list[int]:
     return [-(-input_wh[0] // stride) * -(-input_wh[1] // stride) for stride in STRIDES]
 
 
-def _joint(rows: Floats, input_wh: tuple[int, int]) -> Iterator[tuple[Floats, Floats]]:
+def _split_joint(rows: Floats, input_wh: tuple[int, int]) -> Iterator[tuple[Floats, Floats]]:
     ends = np.cumsum(_counts(input_wh)).tolist()
     if rows.ndim != 2 or len(rows) not in ends[2:] or rows.shape[1] <= 4 * BINS:
         raise ValueError(f"output {rows.shape} is not ({ends[2]} or {ends[3]}, classes + {4 * BINS})")
@@ -64,7 +64,7 @@ def _joint(rows: Floats, input_wh: tuple[int, int]) -> Iterator[tuple[Floats, Fl
         yield level[:, :classes], level[:, classes:]
 
 
-def _paired(heads: list[Floats], input_wh: tuple[int, int]) -> Iterator[tuple[Floats, Floats]]:
+def _split_pairs(heads: list[Floats], input_wh: tuple[int, int]) -> Iterator[tuple[Floats, Floats]]:
     flat = [head for head in heads if head.ndim == 2]
     if len(flat) != len(heads) or len(flat) not in {6, 8}:
         raise ValueError(f"outputs {[head.shape for head in heads]} are not two tables for each of 3 or 4 strides")

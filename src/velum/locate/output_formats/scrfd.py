@@ -20,7 +20,7 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
 
     Raises `ValueError` when there are not a score and four distances for each anchor of each stride.
     """
-    scores, distances = (_sorted(outputs, columns) for columns in (1, 4))
+    scores, distances = (_tables_by_rows(outputs, columns) for columns in (1, 4))
     if not len(scores) == len(distances) == len(STRIDES):
         raise ValueError(f"outputs {_shapes(outputs)} are not (n, 1) and (n, 4) for each of {len(STRIDES)} strides")
     return concatenate([
@@ -46,7 +46,7 @@ def _decode_stride(
     return Detections(edges.astype(np.float32), scores[hits, 0].astype(np.float32), np.zeros(len(hits), np.int32))
 
 
-def _sorted(outputs: Tensors, columns: int) -> list[Floats]:
+def _tables_by_rows(outputs: Tensors, columns: int) -> list[Floats]:
     """Return the tables with so many columns, that of the finest grid first."""
     found = [values for values in outputs.values() if values.ndim == 2 and values.shape[1] == columns]
     return sorted(found, key=len, reverse=True)

@@ -20,7 +20,7 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
     for values in outputs.values():
         if values.ndim and values.shape[-1] == 7:
             return _rows(values.reshape(-1, 7), input_wh, threshold)
-    boxes, scores, labels = listed(outputs)
+    boxes, scores, labels = read_lists(outputs)
     hits = np.flatnonzero(scores >= threshold)
     return Detections(boxes[hits], scores[hits], labels[hits])
 
@@ -35,7 +35,7 @@ def _rows(rows: Floats, input_wh: tuple[int, int], threshold: float) -> Detectio
     )
 
 
-def listed(outputs: Tensors) -> tuple[Floats, Floats, npt.NDArray[np.int32]]:
+def read_lists(outputs: Tensors) -> tuple[Floats, Floats, npt.NDArray[np.int32]]:
     """Return boxes (n, 4), scores (n,) and classes (n,) of outputs that list them, whatever their order and names.
 
     Scores are the fifth column of the boxes, or else the list of numbers that are not whole. Raises `ValueError` when

@@ -47,12 +47,12 @@ def prototype_masks(
         left, right = _around(box[0], box[2], across)
         top, bottom = _around(box[1], box[3], down)
         plane = np.tensordot(own, prototypes[:, top:bottom, left:right], 1)
-        logits = stretched(plane, (box[0] - left, box[1] - top, box[2] - left, box[3] - top))
+        logits = sample_box(plane, (box[0] - left, box[1] - top, box[2] - left, box[3] - top))
         masks.append((1 / (1 + np.exp(-np.clip(logits, -50, 50)))).astype(np.float32))
     return tuple(masks)
 
 
-def stretched(plane: Floats, xyxy: tuple[float, float, float, float]) -> Floats:
+def sample_box(plane: Floats, xyxy: tuple[float, float, float, float]) -> Floats:
     """Return what lies in a box over `plane` (rows, columns), to be stretched over the box: about one value a cell.
 
     The box is in cells, `plane[0, 0]` reaching from 0 to 1. Interpolated bilinearly between the middles of the cells,

@@ -41,7 +41,7 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float, classe
     table, prototypes = _heads(outputs, input_wh)
     extra = 0 if prototypes is None else len(prototypes)
     rows, layout = _rows(table, extra, input_wh, classes)
-    hits, kind, score = _scored(rows, layout, extra, threshold)
+    hits, kind, score = _select_hits(rows, layout, extra, threshold)
     boxes = rows[hits, :4].astype(np.float32)
     if layout != "finished":
         boxes = from_centres(boxes)
@@ -129,7 +129,9 @@ def is_finished(rows: Floats, kind_column: int) -> bool:
     return bool((kinds == np.rint(kinds)).all() and (kinds >= -1).all())
 
 
-def _scored(rows: Floats, layout: Layout, extra: int, threshold: float) -> tuple[Hits, npt.NDArray[np.int_], Floats]:
+def _select_hits(
+    rows: Floats, layout: Layout, extra: int, threshold: float
+) -> tuple[Hits, npt.NDArray[np.int_], Floats]:
     """Return row, class and score of everything that reaches the threshold."""
     end = rows.shape[1] - extra
     if layout == "finished":
@@ -160,7 +162,7 @@ def recognise(signature: Signature) -> str | None:
     prototypes = planes[0][1] if planes else 0
     names = literal(signature.metadata.get("names", ""))
     classes = len(names) if isinstance(names, Sized) else None
-    form = None if prototypes is None else _form(down, across, prototypes, classes)
+    form = None if prototypes is None else _describe_table(down, across, prototypes, classes)
     if form is None:
         return None
     outlines = f" and {prototypes} prototypes of outlines" if prototypes else ""
@@ -168,27 +170,27 @@ def recognise(signature: Signature) -> str | None:
     return f"its output is {form}{outlines}{written}"
 
 
-def _form(down: int | None, across: int | None, extra: int, classes: int | None) -> str | None:
+def _describe_table(down: int | None, across: int | None, extra: int, classes: int | None) -> str | None:
     """Return what a table (1, down, across) can be; a number of anchors is a multiple of 21 or 85, see `LADDERS`.
 
     `classes` is how many the file says that there are.
     """
-    if across == 7 and not extra and (down is None or not _anchors(down)):
+    if across == 7 and not extra and (down is None or not _is_anchor_count(down)):
         return "a list of picture, box, class and score"
-    if across == 6 + extra and (down is None or not _anchors(down)):
+    if across == 6 + extra and (down is None or not _is_anchor_count(down)):
         return "a list of boxes with score and class"
     if across == 6 + extra and (down or 0) > across:
         return "a row for each anchor, of a box and 2 classes, or a box, objectness and 1 class"
     if classes and across == 4 + classes + extra and (down is None or down > across):
         return f"a row for each anchor, of a box and {classes} classes"
-    if across is not None and across >= 6 + extra and (down is None or (_anchors(down) and down > across)):
+    if across is not None and across >= 6 + extra and (down is None or (_is_anchor_count(down) and down > across)):
         return f"a row for each anchor, of a box, objectness and {across - 5 - extra} classes"
-    if down is not None and down >= 5 + extra and (across is None or (_anchors(across) and across > down)):
+    if down is not None and down >= 5 + extra and (across is None or (_is_anchor_count(across) and across > down)):
         return f"a column for each anchor, of a box and {down - 4 - extra} classes"
     return None
 
 
-def _anchors(count: int) -> bool:
+def _is_anchor_count(count: int) -> bool:
     return count % 21 == 0 or count % 85 == 0
 
 

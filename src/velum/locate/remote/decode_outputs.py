@@ -47,9 +47,9 @@ class Boxes:
 
     def regions(self, outputs: Mapping[str, Tensor], look: InputPlacement, frame: Frame) -> list[Region]:
         """Return the regions of one frame, best first. Raises `BadResponse` for outputs that make no sense."""
-        rows, score, kind = self._found({name: _floats(outputs[name]) for name in self.tensors})
+        rows, score, kind = self._select_rows({name: _floats(outputs[name]) for name in self.tensors})
         xyxy = self._xyxy(rows, look)
-        order = _best(xyxy, score, kind, self.iou)
+        order = _suppress(xyxy, score, kind, self.iou)
         per_x, per_y = frame.width / look.content_wh[0], frame.height / look.content_wh[1]
         regions = []
         for x0, y0, x1, y1, sure, what in np.column_stack((xyxy, score, kind))[order].tolist():
@@ -60,7 +60,7 @@ class Boxes:
                 regions.append(Region(box, label, sure))
         return regions
 
-    def _found(self, outputs: Mapping[str, Tensor]) -> tuple[Floats, Floats, npt.NDArray[np.intp]]:
+    def _select_rows(self, outputs: Mapping[str, Tensor]) -> tuple[Floats, Floats, npt.NDArray[np.intp]]:
         """Return coordinates (n, 4), scores (n,) and classes (n,) of what reaches the threshold."""
         classes = len(self.labels)
         extra = 0 if self.scores != self.boxes else 2 if self.classes == self.boxes else classes
@@ -69,18 +69,21 @@ class Boxes:
             scores = table[:, 4:5] if self.classes == self.boxes else table[:, 4:]
         else:
             scores = _scores(self.scores, outputs[self.scores], len(table), classes)
-        scores = _likely(self.scores, scores)
-        rows, column = np.nonzero(scores >= self.threshold)
+        scores = _check_scores(self.scores, scores)
+        rows, columns = np.nonzero(scores >= self.threshold)
         if self.classes:
-            given = table[:, 5] if self.classes == self.boxes else _numbers(self.classes, outputs[self.classes], table)
-            kind = _kinds(self.classes, given[rows], classes)
+            if self.classes == self.boxes:
+                numbers = table[:, 5]
+            else:
+                numbers = _class_column(self.classes, outputs[self.classes], len(table))
+            kind = _check_classes(self.classes, numbers[rows], classes)
         elif scores.shape[1] == classes:
-            kind = column
+            kind = columns
         else:
             raise BadResponse(
                 f"answered with one score for each box, and {classes} labels; name the output with the classes"
             )
-        return table[rows, :4], scores[rows, column], kind
+        return table[rows, :4], scores[rows, columns], kind
 
     def _xyxy(self, rows: Floats, look: InputPlacement) -> Floats:
         """Return the edges in pixels of the input."""
@@ -137,7 +140,7 @@ class Maps:
             if label:
                 likely = np.rint(layer * 255).astype(np.uint8)
                 level = max(1, round(self.threshold * 255))
-                regions += [Region(box, label, score, mask) for box, score, mask in _pieces(likely, level, frame)]
+                regions += [Region(box, label, score, mask) for box, score, mask in _components(likely, level, frame)]
         return sorted(regions, key=lambda region: -region.score)
 
     def _layers(self, output: Tensor) -> Floats:
@@ -153,7 +156,7 @@ class Maps:
         if found.ndim == 2 and count == 1 and found.dtype.kind == "f":
             found = found[np.newaxis]
         if found.ndim == 2:
-            kinds = _kinds(self.mask, found.ravel(), count).reshape(found.shape)
+            kinds = _check_classes(self.mask, found.ravel(), count).reshape(found.shape)
             return np.stack([kinds == kind for kind in range(count)]).astype(np.float32)
         if count not in {found.shape[0], found.shape[2]}:
             raise BadResponse(
@@ -177,7 +180,7 @@ def _probabilities(name: str, layers: Floats) -> Floats:
     return np.asarray(grown / grown.sum(axis=0), np.float32)
 
 
-def _pieces(likely: npt.NDArray[np.uint8], level: int, frame: Frame) -> Iterator[tuple[Box, float, Mask | None]]:
+def _components(likely: npt.NDArray[np.uint8], level: int, frame: Frame) -> Iterator[tuple[Box, float, Mask | None]]:
     """Yield box, mean probability and outline of each connected piece, in pixels of the picture."""
     wide = _spread(likely, level, frame.width, frame.height)
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
@@ -230,7 +233,7 @@ def _scores(name: str, tensor: Floats, count: int, classes: int) -> Floats:
     return table
 
 
-def _likely(name: str, scores: Floats) -> Floats:
+def _check_scores(name: str, scores: Floats) -> Floats:
     if not np.isfinite(scores).all():
         raise BadResponse(f"answered with scores in {name!r} that are not finite")
     if scores.size and (scores.min() < -TOLERANCE or scores.max() > 1 + TOLERANCE):
@@ -240,13 +243,13 @@ def _likely(name: str, scores: Floats) -> Floats:
     return np.clip(scores, 0, 1)
 
 
-def _numbers(name: str, tensor: Floats, table: Floats) -> Floats:
-    if tensor.size != len(table):
-        raise BadResponse(f"answered with {name!r} of shape {list(tensor.shape)} for {len(table)} boxes")
+def _class_column(name: str, tensor: Floats, boxes: int) -> Floats:
+    if tensor.size != boxes:
+        raise BadResponse(f"answered with {name!r} of shape {list(tensor.shape)} for {boxes} boxes")
     return tensor.ravel()
 
 
-def _kinds(name: str, given: npt.NDArray[Any], classes: int) -> npt.NDArray[np.intp]:
+def _check_classes(name: str, given: npt.NDArray[Any], classes: int) -> npt.NDArray[np.intp]:
     if given.dtype.kind not in "biuf" or not np.isfinite(given).all() or (given != np.rint(given)).any():
         raise BadResponse(f"answered with classes in {name!r} that are not whole numbers")
     if given.size and (given.min() < 0 or given.max() >= classes):
@@ -257,7 +260,7 @@ def _kinds(name: str, given: npt.NDArray[Any], classes: int) -> npt.NDArray[np.i
     return given.astype(np.intp)
 
 
-def _best(xyxy: Floats, score: Floats, kind: npt.NDArray[np.intp], iou: float) -> list[int]:
+def _suppress(xyxy: Floats, score: Floats, kind: npt.NDArray[np.intp], iou: float) -> list[int]:
     """Return the rows to keep, best first: each removes those of its kind that overlap it by at least `iou`."""
     left: npt.NDArray[np.intp] = np.argsort(-score, kind="stable")
     if iou >= 1:

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame
 from velum.locate.remote.decode_outputs import Boxes, Format, Maps, Units
-from velum.locate.remote.open_inference import BadResponse, Form, find
-from velum.locate.remote.preprocess import Fill, Layout, Order, Preparation, feed
+from velum.locate.remote.open_inference import BadResponse, Form, find_served_model
+from velum.locate.remote.preprocess import Fill, Layout, Order, Preparation, plan_input
 from velum.net.client import HttpClient
 from velum.net.policy import ANYWHERE
 from velum.plugins import RuntimeConfig
@@ -87,13 +87,13 @@ class Kserve:
                 stack.callback(peers.close)
             peers.check(base)
             try:
-                self._served = find(peers, base, model, self._facts.get("version"), binary=binary)
+                self._served = find_served_model(peers, base, model, self._facts.get("version"), binary=binary)
             except BadResponse as error:
                 raise Unavailable(f"{self._where} {error}") from error
-            name, form = _one(input, self._served.inputs, "input", self._where)
+            name, form = _pick_tensor(input, self._served.inputs, "input", self._where)
             for output in self._reader.tensors:
-                _one(output, self._served.outputs, "output", self._where)
-            self._feed = feed(name, form, Preparation(size, layout, order, fit, pad, mean, scale))
+                _pick_tensor(output, self._served.outputs, "output", self._where)
+            self._feed = plan_input(name, form, Preparation(size, layout, order, fit, pad, mean, scale))
             if form.datatype == "FP16" and not self._served.binary:
                 raise BadPlan(f"input {name} takes FP16, which JSON does not have; write binary=true if it takes that")
             most = min(batch, self._served.most or LARGEST_BATCH)
@@ -109,7 +109,7 @@ class Kserve:
         """Return the regions of each frame, best first. Raises `Unavailable` for any answer that makes no sense."""
         parts = [frames[i : i + self._batch] for i in range(0, len(frames), self._batch)]
         try:
-            return [regions for part in parts for regions in self._located(part)]
+            return [regions for part in parts for regions in self._locate_batch(part)]
         except BadResponse as error:
             raise Unavailable(f"{self._where} {error}") from error
 
@@ -117,7 +117,7 @@ class Kserve:
         """End the connections, unless others share them."""
         self._stack.close()
 
-    def _located(self, frames: Sequence[Frame]) -> list[list[Region]]:
+    def _locate_batch(self, frames: Sequence[Frame]) -> list[list[Region]]:
         tensor = self._feed.tensor(frames)
         outputs = self._served.infer({self._feed.name: tensor}, self._reader.tensors)
         together = 1 if self._feed.batch == 0 else len(tensor)
@@ -127,7 +127,7 @@ class Kserve:
         return [
             self._reader.regions(
                 {name: output[i] if together > 1 else output for name, output in outputs.items()},
-                self._feed.look(frame),
+                self._feed.placement(frame),
                 frame,
             )
             for i, frame in enumerate(frames)
@@ -154,7 +154,7 @@ def _check(reader: Boxes | Maps) -> None:
         raise BadPlan(f"iou of kserve is {reader.iou}; it must be from 0.1 to 1")
 
 
-def _one(name: str, forms: Mapping[str, Form], what: str, where: str) -> tuple[str, Form]:
+def _pick_tensor(name: str, forms: Mapping[str, Form], what: str, where: str) -> tuple[str, Form]:
     """Return the input or output of that name, or the only one."""
     if not name and len(forms) == 1:
         return next(iter(forms.items()))

@@ -53,8 +53,8 @@ class Form:
 class ServedModel:
     """A model on a server: what it takes and gives. `most` is the largest batch, None where the server does not say."""
 
-    peers: HttpClient
-    place: str
+    client: HttpClient
+    url: str
     inputs: Mapping[str, Form]
     outputs: Mapping[str, Form]
     binary: bool
@@ -63,37 +63,39 @@ class ServedModel:
     def infer(self, tensors: Mapping[str, Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
         """Return the wanted outputs for the inputs. Raises `BadResponse`, and `Unavailable` when there is no answer."""
         body, headers = _request(tensors, wanted, binary=self.binary)
-        answer = self.peers.post_body(f"{self.place}/infer", body, headers)
-        outputs = outputs_of(_good(answer, "infer"), wanted)
+        answer = self.client.post_body(f"{self.url}/infer", body, headers)
+        outputs = outputs_of(_require_ok(answer, "infer"), wanted)
         if missing := [name for name in wanted if name not in outputs]:
             raise BadResponse(f"answered without output {', '.join(missing)}")
         return outputs
 
 
-def find(peers: HttpClient, base: str, model: str, version: str | None, *, binary: bool | None) -> ServedModel:
+def find_served_model(
+    client: HttpClient, base: str, model: str, version: str | None, *, binary: bool | None
+) -> ServedModel:
     """Return what the server at `base`, which ends in a slash, says of a model.
 
     `binary` None asks the server whether it takes tensors in binary. Raises `BadResponse` for a server that is not
     ready or does not know the model, and `Unavailable` when there is no answer.
     """
-    ready = peers.get(f"{base}v2/health/ready")
+    ready = client.get(f"{base}v2/health/ready")
     if ready.status not in {200, 404}:
         raise BadResponse(f"is not ready: its server answered {ready.status}")
-    place = f"{base}v2/models/{quote(model, safe='')}"
+    url = f"{base}v2/models/{quote(model, safe='')}"
     if version is not None:
-        place += f"/versions/{quote(version, safe='')}"
-    facts = _object(_good(peers.get(place), "metadata").body)
+        url += f"/versions/{quote(version, safe='')}"
+    facts = _object(_require_ok(client.get(url), "metadata").body)
     return ServedModel(
-        peers,
-        place,
+        client,
+        url,
         dict(_forms(facts, "inputs")),
         dict(_forms(facts, "outputs")),
-        _binary(peers.get(f"{base}v2")) if binary is None else binary,
-        _most(peers.get(f"{place}/config")),
+        _takes_binary(client.get(f"{base}v2")) if binary is None else binary,
+        _largest_batch(client.get(f"{url}/config")),
     )
 
 
-def _binary(answer: ServerResponse) -> bool:
+def _takes_binary(answer: ServerResponse) -> bool:
     """Tell whether a server says that it takes tensors in binary; one that says nothing of itself does not."""
     try:
         extensions = _object(answer.body).get("extensions") if answer.status == 200 else None
@@ -102,7 +104,7 @@ def _binary(answer: ServerResponse) -> bool:
     return isinstance(extensions, list) and "binary_tensor_data" in extensions
 
 
-def _most(answer: ServerResponse) -> int | None:
+def _largest_batch(answer: ServerResponse) -> int | None:
     """Return the largest batch that the model's configuration allows, None for a server that has no such thing.
 
     It is an extension of Triton (docs/protocol/extension_model_configuration).
@@ -114,7 +116,7 @@ def _most(answer: ServerResponse) -> int | None:
     return most if isinstance(most, int) and most > 0 else None
 
 
-def _good(answer: ServerResponse, what: str) -> ServerResponse:
+def _require_ok(answer: ServerResponse, what: str) -> ServerResponse:
     if answer.status == 200:
         return answer
     try:
@@ -154,12 +156,12 @@ def _forms(facts: Mapping[str, Any], key: str) -> Iterator[tuple[str, Form]]:
 
 def _shape(one: Mapping[str, Any], least: int = 0) -> tuple[int, ...]:
     shape = one.get("shape")
-    if not isinstance(shape, list) or len(shape) > DEEPEST or not all(_whole(length, least) for length in shape):
+    if not isinstance(shape, list) or len(shape) > DEEPEST or not all(_is_whole(length, least) for length in shape):
         raise BadResponse(f"gives {one['name']!r} the shape {str(shape)[:100]}, which is none")
     return tuple(shape)
 
 
-def _whole(value: Any, least: int) -> bool:
+def _is_whole(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
@@ -201,7 +203,7 @@ def outputs_of(answer: ServerResponse, wanted: Sequence[str]) -> dict[str, Tenso
             raise BadResponse("answered with an output that has no name")
         parameters = one.get("parameters")
         size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
-        if size is not None and (not _whole(size, 0) or size > len(rest)):
+        if size is not None and (not _is_whole(size, 0) or size > len(rest)):
             raise BadResponse(f"answered with {one['name']!r} of {size!r} bytes, of which {len(rest)} are there")
         data = None if size is None else rest[:size]
         rest = rest[size or 0 :]

@@ -42,7 +42,7 @@ class InputTensor:
     mean: npt.NDArray[np.float32]
     scale: npt.NDArray[np.float32]
 
-    def look(self, frame: Frame) -> InputPlacement:
+    def placement(self, frame: Frame) -> InputPlacement:
         """Return how a frame is laid into the input."""
         if self.fill == "stretch":
             return InputPlacement(self.input_wh, self.input_wh)
@@ -56,7 +56,7 @@ class InputTensor:
         return views[0] if self.batch == 0 else np.stack(views)
 
     def _view(self, frame: Frame) -> Tensor:
-        (width, height), (across, down) = self.input_wh, self.look(frame).content_wh
+        (width, height), (across, down) = self.input_wh, self.placement(frame).content_wh
         filled = np.full((height, width, 3), self.pad, np.uint8)
         filled[:down, :across] = frame.rgb(across, down)
         ordered = filled if self.order == "rgb" else filled[..., ::-1]
@@ -78,7 +78,7 @@ class Preparation:
     scale: float | tuple[float, ...] = 1.0
 
 
-def feed(name: str, form: Form, plan: Preparation) -> InputTensor:
+def plan_input(name: str, form: Form, plan: Preparation) -> InputTensor:
     """Return how to feed an input of that form. Raises `BadPlan` where the plan and the form do not go together."""
     if form.datatype not in {"UINT8", "FP16", "FP32", "FP64"}:
         raise BadPlan(f"input {name} takes {form.datatype}; pictures are UINT8, FP16, FP32 or FP64")

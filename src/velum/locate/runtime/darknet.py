@@ -76,10 +76,10 @@ def _convolutional(section: Section, previous: Node, numbers: Weights) -> Node:
         node = ops.group_convolution(previous, ops.constant(kernel), strides, pads, pads, dilation)
     else:
         node = ops.convolution(previous, ops.constant(made.kernel), strides, pads, pads, dilation)
-    return _activated(section, ops.add(node, ops.constant(made.bias[None, :, None, None])))
+    return _activate(section, ops.add(node, ops.constant(made.bias[None, :, None, None])))
 
 
-def _activated(section: Section, node: Node) -> Node:
+def _activate(section: Section, node: Node) -> Node:
     match section.activation():
         case "leaky":
             return ops.prelu(node, ops.constant(np.array([0.1], np.float32)))
@@ -98,15 +98,15 @@ def _activated(section: Section, node: Node) -> Node:
 def _shortcut(section: Section, previous: Node, outputs: list[Node]) -> Node:
     node = previous
     for index in section.numbers("from"):
-        other = _at(section, outputs, int(index))
+        other = _layer_output(section, outputs, int(index))
         if _shape(other) != _shape(node):
             raise BadInput(f"{section.where} adds layers of different sizes; only equal ones are read")
         node = ops.add(node, other)
-    return _activated(section, node)
+    return _activate(section, node)
 
 
 def _route(section: Section, outputs: list[Node]) -> Node:
-    parts = [_at(section, outputs, int(index)) for index in section.numbers("layers")]
+    parts = [_layer_output(section, outputs, int(index)) for index in section.numbers("layers")]
     groups, chosen = section.number("groups", 1), section.number("group_id", 0)
     if groups > 1:
         if not 0 <= chosen < groups or any(_channels(part) % groups for part in parts):
@@ -163,18 +163,18 @@ def _yolo(section: Section, previous: Node, input_wh: tuple[int, int]) -> Node:
     corner = np.stack((columns.ravel(), lines.ravel()), axis=1)[None] - (factor - 1) / 2
     stride = np.array([input_wh[0] / width, input_wh[1] / height], np.float32)
     middle = middle if plain else ops.sigmoid(middle)
-    xy = _times(ops.add(_times(middle, np.float32(factor)), ops.constant(corner.astype(np.float32))), stride)
-    grown = ops.multiply(_times(size, np.float32(2)), _times(size, np.float32(2))) if plain else ops.exp(size)
-    wh = _times(grown, chosen[:, None, :])
+    xy = _scale_by(ops.add(_scale_by(middle, np.float32(factor)), ops.constant(corner.astype(np.float32))), stride)
+    grown = ops.multiply(_scale_by(size, np.float32(2)), _scale_by(size, np.float32(2))) if plain else ops.exp(size)
+    wh = _scale_by(grown, chosen[:, None, :])
     found = ops.concat([xy, wh, sure if plain else ops.sigmoid(sure)], 2)
     return ops.reshape(found, ops.constant(np.array([1, -1, 5 + classes])), special_zero=False)
 
 
-def _times(node: Node, factor: Any) -> Node:
+def _scale_by(node: Node, factor: Any) -> Node:
     return ops.multiply(node, ops.constant(np.asarray(factor, np.float32)))
 
 
-def _at(section: Section, outputs: list[Node], index: int) -> Node:
+def _layer_output(section: Section, outputs: list[Node], index: int) -> Node:
     place = index if index >= 0 else len(outputs) + index
     if not 0 <= place < len(outputs):
         raise BadInput(f"{section.where} refers to layer {index}, and {len(outputs)} lie before it")

@@ -13,7 +13,7 @@ from velum.errors import BadInput, Unavailable
 from velum.frame import Rgb
 from velum.locate.output_formats import Input
 from velum.locate.runtime.inspect_model import save
-from velum.locate.runtime.tensors import prepared
+from velum.locate.runtime.tensors import to_tensor
 
 Preset = Literal["performance", "mixed"]
 """`performance` keeps zero in the middle of each range and is quicker; `mixed` fits ranges closer and is more exact."""
@@ -43,12 +43,12 @@ def quantize(path: Path, target: Path, form: Input, pictures: Iterable[Rgb], mos
         model.reshape([1, 3, height, width] if form.layout == "nchw" else [1, height, width, 3])
         smaller: Any = nncf.quantize(
             model,
-            nncf.Dataset(pictures, lambda rgb: prepared(rgb, form)),
+            nncf.Dataset(pictures, lambda rgb: to_tensor(rgb, form)),
             preset=nncf.QuantizationPreset(preset),
             target_device=nncf.TargetDevice.CPU,
             subset_size=most,
             ignored_scope=nncf.IgnoredScope(types=list(BETWEEN), validate=False),
-            advanced_parameters=_advanced(),
+            advanced_parameters=_range_parameters(),
         )
     except (RuntimeError, ValueError, nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError) as error:
         raise BadInput(f"{path} cannot be quantized by NNCF {nncf.__version__}: {_first_line(error)}") from error
@@ -68,7 +68,7 @@ def _nncf() -> ModuleType:
     return nncf
 
 
-def _advanced() -> Any:
+def _range_parameters() -> Any:
     """Return how ranges are found: from the largest value in any picture.
 
     NNCF's own way, the mean of each picture's largest, cuts off what few pictures show, as objects are. Measured as

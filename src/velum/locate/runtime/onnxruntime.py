@@ -16,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.output_formats import Input, Tensors
-from velum.locate.runtime.tensors import checked, prepared
+from velum.locate.runtime.tensors import check_finite, to_tensor
 from velum.plugins import RuntimeConfig
 
 CUDA = "CUDAExecutionProvider"
@@ -55,7 +55,7 @@ class OnnxNetwork:
         _check_builds()
         if host.device == "cuda":
             _check_cuda()
-        model, self._batched = _opened(path, form)
+        model, self._batched = _load_model(path, form)
         self._precision = _precision(model, host)
         (given,) = _inputs(model.graph)
         self._input, self._dtype, self._form = given.name, _TYPES[given.type.tensor_type.elem_type], form
@@ -78,11 +78,11 @@ class OnnxNetwork:
     def infer(self, rgb: Rgb) -> Tensors:
         """Return the outputs for one picture, without the batch axis. Raises `PluginFault`."""
         try:
-            found = self._session.run(None, {self._input: prepared(rgb, self._form).astype(self._dtype, copy=False)})
+            found = self._session.run(None, {self._input: to_tensor(rgb, self._form).astype(self._dtype, copy=False)})
         except _FAILURES as error:
             raise PluginFault(f"inference of a picture of {rgb.shape} failed: {_first_line(error)}") from error
         named = zip(self._names, found, self._batched, strict=True)
-        return checked({name: np.asarray(values[0] if batched else values) for name, values, batched in named})
+        return check_finite({name: np.asarray(values[0] if batched else values) for name, values, batched in named})
 
     def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
         """Yield the outputs for each picture, in order. Raises `PluginFault`."""
@@ -125,7 +125,7 @@ def _check_cuda() -> None:
         ort.preload_dlls()
 
 
-def _opened(path: Path, form: Input) -> tuple[onnx.ModelProto, list[bool]]:
+def _load_model(path: Path, form: Input) -> tuple[onnx.ModelProto, list[bool]]:
     """Return the network, its input opened to any size or set to the form's, and which outputs have a batch axis."""
     if path.suffix.lower() != ".onnx":
         raise Unavailable(

@@ -15,7 +15,7 @@ from openvino.preprocess import PrePostProcessor
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.output_formats import Input, Tensors
-from velum.locate.runtime.tensors import checked
+from velum.locate.runtime.tensors import check_finite
 from velum.plugins import Precision, RuntimeConfig
 
 # Each size of input leaves kernels behind. Unbounded, sixty sizes take 230 MB more; with this many, 100 MB and no
@@ -28,7 +28,7 @@ FIXED_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Ready:
+class _CompiledNetwork:
     """A compiled network, with the requests that are free."""
 
     compiled: Any
@@ -36,12 +36,12 @@ class _Ready:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Started:
+class _RunningInference:
     """An inference in work. The picture is kept: OpenVINO reads it where it lies."""
 
     request: Any
     rgb: Rgb
-    ready: _Ready
+    ready: _CompiledNetwork
 
 
 class OpenvinoNetwork:
@@ -73,7 +73,7 @@ class OpenvinoNetwork:
             picture, *rest = _inputs(model)
             self._picture = order.index(picture.any_name)
             self._beside = {order.index(one.any_name): one.get_partial_shape()[1].get_length() for one in rest}
-            model = _prepared(model, form, self._picture, self._beside)
+            model = _add_preprocessing(model, form, self._picture, self._beside)
             self._compiled = core.compile_model(model, "CPU", _settings(host))
             self._fixable = model if form.size_wh is None and host.mode == "throughput" else None
         except RuntimeError as error:
@@ -83,9 +83,9 @@ class OpenvinoNetwork:
             ) from error
         # A list of finds has no batch axis: its first axis is as long as there are finds.
         self._batched = [_has_batch(output) for output in self._compiled.outputs]
-        self._open = _Ready(self._compiled)
+        self._open = _CompiledNetwork(self._compiled)
         self._core, self._host, self._lock = core, host, threading.Lock()
-        self._fixed: dict[tuple[int, int], _Ready] = {}
+        self._fixed: dict[tuple[int, int], _CompiledNetwork] = {}
         # One more than run at a time: the next is there when one ends.
         self._at_once = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
 
@@ -102,37 +102,37 @@ class OpenvinoNetwork:
 
     def infer(self, rgb: Rgb) -> Tensors:
         """Return the outputs for one picture, without the batch axis. Raises `PluginFault`."""
-        return self._finished(self._started(rgb))
+        return self._finish(self._start(rgb))
 
     def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
         """Yield the outputs for each picture, in order. Raises `PluginFault`."""
-        running: deque[_Started] = deque()
+        running: deque[_RunningInference] = deque()
         try:
             for rgb in pictures:
                 if len(running) == self._at_once:
-                    yield self._finished(running.popleft())
-                running.append(self._started(rgb))
+                    yield self._finish(running.popleft())
+                running.append(self._start(rgb))
             while running:
-                yield self._finished(running.popleft())
+                yield self._finish(running.popleft())
         finally:
             # Whoever asked has left, or one has failed: the others still read their pictures.
             for one in running:
                 one.request.cancel()
                 _wait(one.request)
 
-    def _started(self, rgb: Rgb) -> _Started:
+    def _start(self, rgb: Rgb) -> _RunningInference:
         try:
-            ready = self._ready(rgb.shape[0], rgb.shape[1])
+            ready = self._network_for(rgb.shape[0], rgb.shape[1])
             try:
                 request = ready.idle.get_nowait()
             except Empty:
                 request = ready.compiled.create_infer_request()
-            request.start_async(self._given(rgb), share_inputs=True)
+            request.start_async(self._input_values(rgb), share_inputs=True)
         except RuntimeError as error:
-            raise _failed(rgb, error) from error
-        return _Started(request, rgb, ready)
+            raise _inference_fault(rgb, error) from error
+        return _RunningInference(request, rgb, ready)
 
-    def _ready(self, height: int, width: int) -> _Ready:
+    def _network_for(self, height: int, width: int) -> _CompiledNetwork:
         """Return the network for a size of input: the one for that size alone where there is one, or is to be one."""
         if self._fixable is None or height * width < FIXED_PIXELS:
             return self._open
@@ -141,10 +141,10 @@ class OpenvinoNetwork:
             if size not in self._fixed and len(self._fixed) < FIXED_SIZES:
                 model = self._fixable.clone()
                 model.reshape({self._picture: [1, height, width, 3]})
-                self._fixed[size] = _Ready(self._core.compile_model(model, "CPU", _settings(self._host)))
+                self._fixed[size] = _CompiledNetwork(self._core.compile_model(model, "CPU", _settings(self._host)))
             return self._fixed.get(size, self._open)
 
-    def _given(self, rgb: Rgb) -> dict[int, Any]:
+    def _input_values(self, rgb: Rgb) -> dict[int, Any]:
         """Return the picture and, for networks that ask for it, its size.
 
         Three numbers are height, width and a scale of 1, as Open Model Zoo's `image_info`; two are width and height, as
@@ -154,7 +154,7 @@ class OpenvinoNetwork:
         sizes = {3: [[height, width, 1]], 2: [[width, height]]}
         return {self._picture: rgb[None]} | {index: np.array(sizes[n]) for index, n in self._beside.items()}
 
-    def _finished(self, started: _Started) -> Tensors:
+    def _finish(self, started: _RunningInference) -> Tensors:
         request = started.request
         try:
             request.wait()
@@ -164,9 +164,9 @@ class OpenvinoNetwork:
                 for data in (request.get_output_tensor(i).data,)
             }
         except RuntimeError as error:
-            raise _failed(started.rgb, error) from error
+            raise _inference_fault(started.rgb, error) from error
         started.ready.idle.put(request)
-        return checked(outputs)
+        return check_finite(outputs)
 
 
 def _wait(request: Any) -> None:
@@ -176,7 +176,7 @@ def _wait(request: Any) -> None:
         return  # cancelled, as asked
 
 
-def _failed(rgb: Rgb, error: RuntimeError) -> PluginFault:
+def _inference_fault(rgb: Rgb, error: RuntimeError) -> PluginFault:
     return PluginFault(f"inference of a picture of {rgb.shape} failed: {_first_line(error)}")
 
 
@@ -197,7 +197,7 @@ def _has_batch(output: Any) -> bool:
     return bool(shape.rank.is_dynamic or (len(shape) and shape[0].is_static and shape[0].get_length() == 1))
 
 
-def _prepared(model: ov.Model, form: Input, picture: int, beside: Mapping[int, int]) -> ov.Model:
+def _add_preprocessing(model: ov.Model, form: Input, picture: int, beside: Mapping[int, int]) -> ov.Model:
     """Return the network, taught to prepare its input itself from 8-bit RGB (1, height, width, 3)."""
     width, height = form.size_wh or (-1, -1)
     shape = [1, 3, height, width] if form.layout == "nchw" else [1, height, width, 3]

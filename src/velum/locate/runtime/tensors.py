@@ -10,7 +10,7 @@ from velum.frame import Rgb
 from velum.locate.output_formats import Floats, Input, Tensors
 
 
-def prepared(rgb: Rgb, form: Input) -> Floats:
+def to_tensor(rgb: Rgb, form: Input) -> Floats:
     """Return a picture (height, width, 3) as a network of that form takes it: (1, 3, height, width), or NHWC."""
     channels = range(3) if form.order == "rgb" else range(2, -1, -1)
     planes = np.empty((1, 3, *rgb.shape[:2]), np.float32)
@@ -21,7 +21,7 @@ def prepared(rgb: Rgb, form: Input) -> Floats:
     return planes if form.layout == "nchw" else np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
 
 
-def checked(outputs: dict[str, npt.NDArray[Any]]) -> Tensors:
+def check_finite(outputs: dict[str, npt.NDArray[Any]]) -> Tensors:
     """Return the outputs. Raises `PluginFault` when one holds values that are no numbers."""
     for name, values in outputs.items():
         if not np.isfinite(values.sum(dtype=np.float64)):

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from velum.frame import Frame
 from velum.locate import pii, registry
-from velum.locate.class_maps import Mapper, check, facts, map_family
-from velum.locate.panorama import all_round
+from velum.locate.class_maps import Mapper, check_option, map_family, model_facts
+from velum.locate.panorama import locate_with_seam
 from velum.locate.runtime import open_network
 from velum.locate.text.detect import TextDetector, TextFilter
 from velum.locate.text.recognize import RapidRecognizer
@@ -58,13 +58,13 @@ class Text:
         the reader are not to be had.
         """
         self.labels = frozenset({"text"})
-        kinds, pattern = pii.chosen(match), pii.compiled(regex)
+        kinds, pattern = pii.parse_kinds(match), pii.compile_pattern(regex)
         self._model = registry.find(name, host)
         level = self._model.threshold if threshold is None else threshold
-        check("min_side", min_side, math.ceil(SMALLEST_LINE / LARGEST_SCALE), 1000, "text")
-        check("threshold", level, 0.01, 1, "text")
-        check("tile", tile, 256, 4096, "text")
-        check("unsure", unsure, 0, 1, "text")
+        check_option("min_side", min_side, math.ceil(SMALLEST_LINE / LARGEST_SCALE), 1000, "text")
+        check_option("threshold", level, 0.01, 1, "text")
+        check_option("tile", tile, 256, 4096, "text")
+        check_option("unsure", unsure, 0, 1, "text")
         self._settings = {"threshold": f"{level:g}", "min_side": str(min_side)}
         if kinds or pattern:
             self._settings |= {"match": "|".join(sorted(kinds)), "regex": regex, "unsure": f"{unsure:g}"}
@@ -79,11 +79,11 @@ class Text:
     def description(self) -> Mapping[str, str]:
         """Model, weights, reader and settings, for the report."""
         reader = self._finder.wanted.reader.description if self._finder.wanted else {}
-        return facts(self._model, self._finder.mapper.network) | reader | self._settings
+        return model_facts(self._model, self._finder.mapper.network) | reader | self._settings
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, rectangles of any angle, clipped to the picture. Raises `PluginFault`."""
-        return all_round(frames, lambda views: [self._finder.find(frame) for frame in views])
+        return locate_with_seam(frames, lambda views: [self._finder.find(frame) for frame in views])
 
     def close(self) -> None:
         """Do nothing: the networks are freed with the localizer."""

@@ -38,7 +38,7 @@ class TextFilter:
     pattern: re.Pattern[str] | None
     unsure: float
 
-    def among(self, frame: Frame, found: Sequence[Scored]) -> Iterator[Scored]:
+    def filter_lines(self, frame: Frame, found: Sequence[Scored]) -> Iterator[Scored]:
         """Yield the wanted parts of the lines. Raises `PluginFault` when the reader fails."""
         read = [lines.read(frame, corners, self.reader) for corners, _ in found]
         yield from ((line.corners, line.reading.score) for line in read if line.reading.score < self.unsure)
@@ -53,7 +53,7 @@ class TextFilter:
             for line in row:
                 first, last = max(match.start - start, 0), min(match.end - start, len(line.reading.text))
                 start += len(line.reading.text) + 1
-                if first < last and (match.checked or _doubtful(row, match)):
+                if first < last and (match.checked or _is_doubtful(row, match)):
                     yield line.part(first, last), min(line.reading.sure[first:last])
 
 
@@ -69,7 +69,7 @@ class TextDetector:
         """Return the regions, clipped to the picture. Raises `PluginFault` when a network fails."""
         found: Sequence[Scored] = list(self._lines(frame))
         if self.wanted is not None:
-            found = list(self.wanted.among(frame, found))
+            found = list(self.wanted.filter_lines(frame, found))
         outlines = [(lines.outline(corners, frame), score) for corners, score in found]
         return [Region(one[0], "text", min(1.0, score), one[1]) for one, score in outlines if one is not None]
 
@@ -106,13 +106,7 @@ def _is_new(corners: Floats, seen: db.TextMap) -> bool:
     return fresh
 
 
-def _filled(corners: Floats, shape: tuple[int, ...]) -> db.TextMap:
-    canvas: db.TextMap = np.zeros(shape, np.uint8)
-    cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], 1)
-    return canvas
-
-
-def _doubtful(row: Sequence[TextLine], match: pii.Match) -> bool:
+def _is_doubtful(row: Sequence[TextLine], match: pii.Match) -> bool:
     """Tell whether a character of the match was read with so little certainty that its check digits prove nothing."""
     sure = [one for line in row for one in (*line.reading.sure, 1.0)]
     return min(sure[match.start : match.end]) < DOUBTFUL

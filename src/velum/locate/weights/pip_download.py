@@ -23,11 +23,11 @@ _MESSAGE_LINES = 4
 class Pip:
     """How to start pip, and its version."""
 
-    command: tuple[str, ...]
+    find_pip: tuple[str, ...]
     version: tuple[int, int]
 
 
-def command() -> Pip | None:
+def find_pip() -> Pip | None:
     """Return the pip of the running interpreter, else the one that `ensurepip` would install, else None."""
     if not sys.executable:  # Python inside another program: there is no interpreter to start
         return None
@@ -37,7 +37,7 @@ def command() -> Pip | None:
             return Pip((*start, "-m", "pip"), _release(version("pip")))
         except PackageNotFoundError:
             return Pip((*start, "-m", "pip"), (0, 0))
-    for wheel in _bundled():
+    for wheel in _bundled_wheels():
         return Pip((*start, str(wheel / "pip")), _release(wheel.name.split("-")[1]))
     return None
 
@@ -55,7 +55,7 @@ def download(pip: Pip, source: Wheel, room: Path, progress: Progress) -> Path:
     return path
 
 
-def _bundled() -> Iterator[Path]:
+def _bundled_wheels() -> Iterator[Path]:
     """Yield the wheels of pip that came with Python: in a folder of the distributor's, or inside ensurepip."""
     folders = [Path(folder) for folder in [sysconfig.get_config_var("WHEEL_PKG_DIR")] if folder]
     ensurepip = find_spec("ensurepip")

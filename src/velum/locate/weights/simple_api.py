@@ -20,7 +20,7 @@ from platformdirs import site_config_dir, user_config_path
 from velum.errors import Unavailable
 from velum.locate.registry import Wheel
 from velum.locate.weights import https
-from velum.locate.weights.https import DownloadPolicy, Progress, WebDocument, is_https, shown
+from velum.locate.weights.https import DownloadPolicy, Progress, WebDocument, is_https, redact_login
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 _ACCEPT = f"{_JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
@@ -40,10 +40,10 @@ def download(source: Wheel, index_urls: Sequence[str], room: Path, progress: Pro
 
     Without `index_urls`, those of pip's configuration are asked. Raises `Unavailable` with the reason of each index.
     """
-    config = configured(tuple(config_files()))
+    config = read_pip_config(tuple(config_files()))
     target, failures = room / source.wheel, []
     for url in index_urls or config.index_urls:
-        access = DownloadPolicy(_allowed, "https, http on this machine, or file", config.cafile)
+        access = DownloadPolicy(_is_allowed, "https, http on this machine, or file", config.cafile)
         try:
             https.download(_address(source, url, access), target, source.size, progress, access)
         except Unavailable as error:
@@ -67,7 +67,7 @@ def config_files() -> Iterator[Path]:
     yield Path(sys.prefix, name)
 
 
-def configured(files: Sequence[Path]) -> PipConfig:
+def read_pip_config(files: Sequence[Path]) -> PipConfig:
     """Return what the configuration files say; those that are missing say nothing.
 
     Raises `Unavailable` for a file that cannot be understood.
@@ -92,7 +92,7 @@ def _section(file: Path, section: str) -> dict[str, str]:
     return {key.replace("_", "-"): value for key, value in items}
 
 
-def _allowed(url: str) -> bool:
+def _is_allowed(url: str) -> bool:
     parts = urlsplit(url)
     return is_https(url) or parts.scheme == "file" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
 
@@ -108,12 +108,12 @@ def _address(source: Wheel, index_url: str, access: DownloadPolicy) -> str:
     """Return where the index says that the wheel is."""
     project_url = f"{index_url.rstrip('/')}/{source.project}/"
     is_folder = urlsplit(index_url).scheme == "file"
-    found = https.page(project_url + "index.html" if is_folder else project_url, _ACCEPT, _PAGE_BYTES, access)
+    found = https.read_document(project_url + "index.html" if is_folder else project_url, _ACCEPT, _PAGE_BYTES, access)
     links = _links_in_json(found) if found.content_type == _JSON else _links_in_html(found)
     for link in links:
         if unquote(urlsplit(link).path).rpartition("/")[2] == source.wheel:
             return _with_login_of(index_url, urljoin(found.url, link))
-    raise Unavailable(f"{shown(project_url)} does not list {source.wheel}")
+    raise Unavailable(f"{redact_login(project_url)} does not list {source.wheel}")
 
 
 def _with_login_of(index_url: str, url: str) -> str:

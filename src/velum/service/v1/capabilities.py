@@ -11,8 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from velum.errors import Unavailable, VelumError
 from velum.locate.default_models import findings
-from velum.locate.registry import catalog
-from velum.locate.registry import default as default_model
+from velum.locate.registry import catalog, default_model
 from velum.locate.weights import fetch
 from velum.locate.weights.asset import Model
 from velum.plugins import RuntimeConfig, load, names, options_of
@@ -70,7 +69,7 @@ class Capabilities:
         with self._lock:
             if model.fingerprint not in self._right:
                 try:
-                    if fetch.local(model, self.host) is None:
+                    if fetch.find_local(model, self.host) is None:
                         return False
                 except Unavailable:
                     return False

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from velum.locate.registry import catalog
 from velum.locate.weights.asset import Model, Web, Wheel
-from velum.locate.weights.https import answers
+from velum.locate.weights.https import is_reachable
 from velum.plugins import RuntimeConfig
 
 PROBE_SECONDS = 4.0
@@ -26,7 +26,7 @@ class Obtainable:
     """
 
     host: RuntimeConfig
-    probe: Callable[[str], bool] = lambda url: answers(url, PROBE_SECONDS)
+    probe: Callable[[str], bool] = lambda url: is_reachable(url, PROBE_SECONDS)
     clock: Callable[[], float] = time.monotonic
     _known: Mapping[str, bool] | None = None
     _asked: float | None = None
