@@ -177,7 +177,7 @@ def test_a_huge_answer_is_not_kept() -> None:
 
 
 def test_a_compressed_answer_is_refused_unopened() -> None:
-    told = pytest.raises(Unavailable, match="compressed its response \('gzip'\), which was not asked for")
+    told = pytest.raises(Unavailable, match=r"compressed its response \('gzip'\), which was not asked for")
     with answering(lambda asked: whole(Content_Encoding="gzip")) as server, _peers() as peers, told:
         peers.get(server.url)
 
