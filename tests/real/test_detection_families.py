@@ -72,9 +72,11 @@ CASES = [
     Case("yolox_nano/yolox_nano_layout_v5_1x3549x85.onnx", "yolo", COCO, STREET, 21, YOLO),
     Case("yolox_nano/yolox_nano_layout_v8_1x84x3549.onnx", "yolo", COCO, STREET, 21, YOLO),
     Case("yolox_nano/yolox_nano_layout_e2e_1x300x6.onnx", "yolo", COCO, STREET, 21, YOLO),
+    # At the threshold of the catalogue. The network is quantized, so a change of one grey value, or of the CPU's
+    # instructions, moves its scores by hundredths: the second plate has 0.19, on other CPUs 0.2.
     Case(
         "vehicle-license-plate-detection-barrier-0106/vehicle-license-plate-detection-barrier-0106.xml",
-        "ssd", {1: "vehicle", 2: "license_plate"}, PLATES, 1, {"layout": "nhwc", "size_wh": (300, 300)}, 0.2,
+        "ssd", {1: "vehicle", 2: "license_plate"}, PLATES, 2, {"layout": "nhwc", "size_wh": (300, 300)}, 0.15,
     ),
 ]  # fmt: skip
 

@@ -23,7 +23,7 @@ _MESSAGE_LINES = 4
 class Pip:
     """How to start pip, and its version."""
 
-    find_pip: tuple[str, ...]
+    command: tuple[str, ...]
     version: tuple[int, int]
 
 
