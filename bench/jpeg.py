@@ -17,7 +17,7 @@ from velum import VelumError
 from velum.frame import Plane, Role, Touched
 from velum.media.image import cv_decode, headers, jpeg_blocks, turbojpeg
 from velum.media.image.info import Jpeg
-from velum.media.image.probe import opened
+from velum.media.image.probe import open_header
 from velum.region import Box
 
 SIZES = ((832, 624), (1664, 1248), (3264, 2448))
@@ -57,12 +57,12 @@ def _timed(data: bytes, touched: Touched) -> tuple[float, float, float]:
     for box, _ in touched:
         plane.cut(box)[:] = 0
     spent: tuple[list[float], ...] = ([], [], [])
-    image = opened("JPEG", data)
+    image = open_header("JPEG", data)
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        jpeg_blocks.edited(source, plane, touched, options)
+        jpeg_blocks.edit_blocks(source, plane, touched, options)
         middle = time.perf_counter()
-        cv_decode.decoded(image, data, "RGB")
+        cv_decode.decode_8_bits(image, data, "RGB")
         later = time.perf_counter()
         Image.fromarray(plane.pixels).save(io.BytesIO(), "JPEG", **options)
         for times, seconds in zip(spent, (middle - start, later - middle, time.perf_counter() - later), strict=True):
@@ -94,7 +94,7 @@ def _exactness(media: Path) -> None:
             touched = _regions(plane.pixels.shape[1], plane.pixels.shape[0], 3)
             for box, _ in touched:
                 plane.cut(box)[:] = 0
-            made = jpeg_blocks.edited(source, plane, touched, options)
+            made = jpeg_blocks.edit_blocks(source, plane, touched, options)
         except (jpeg_blocks.Inexact, OSError, ValueError, VelumError, Image.DecompressionBombWarning) as error:
             refused.append(f"{path.name}: {error}")
             continue

@@ -83,7 +83,7 @@ def read(source: Path | LiveSource | BytesSource, limits: Limits, *, cover_damag
 
         return LiveReader(source, limits, cover_damage=cover_damage)
     if isinstance(source, BytesSource):
-        return reader.held(source, limits)
+        return reader.read_bytes(source, limits)
     if _is_video(source):
         from velum.media.video.reader import VideoReader  # noqa: PLC0415  # images do without PyAV
 

@@ -150,12 +150,12 @@ def of_xml(text: bytes) -> Spherical | None:
     if known.keys() != given.keys():
         return None
     views = _V1_VIEWS[known["StereoMode"]] if "StereoMode" in known else None
-    area = _cropped({name: int(known[name]) for name in _AREA if name in known})
+    area = _crop_shares({name: int(known[name]) for name in _AREA if name in known})
     found = Spherical(EQUIRECTANGULAR, area, views=views, xml=tuple(sorted(known.items())), boxed=False)
     return found if found.is_sound else None
 
 
-def _cropped(area: Mapping[str, int]) -> tuple[int, ...]:
+def _crop_shares(area: Mapping[str, int]) -> tuple[int, ...]:
     """Return the shares of the sphere beyond the top, bottom, left and right; not sound where they are impossible."""
     if len(area) < len(_AREA):
         return (0, 0, 0, 0)

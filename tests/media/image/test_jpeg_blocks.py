@@ -223,7 +223,7 @@ def test_damaged_files_are_refused_or_read(data: st.DataObject) -> None:
     source = Jpeg(((1,) * 64,), "4:2:0", progressive=False, rgb=False, data=bytes(damaged))
     plane = _plane()
     try:
-        made = jpeg_blocks.edited(
+        made = jpeg_blocks.edit_blocks(
             source, plane, ((Box(0, 0, 9, 9), None),), {"qtables": [[1] * 64], "subsampling": "4:2:0"}
         )
     except (jpeg_blocks.Inexact, VelumError):
@@ -260,7 +260,7 @@ def test_what_cannot_be_edited_says_why(tmp_path: Path, why: str) -> None:
         photo(40, 40).save(memory, "JPEG")
         data = memory.getvalue().replace(b"\xff\xc0", b"\xff\xc9", 1)
         with pytest.raises(jpeg_blocks.Inexact, match="arithmetic"):
-            jpeg_blocks.edited(Jpeg((), "4:2:0", progressive=False, rgb=False, data=data), _plane(), (), {})
+            jpeg_blocks.edit_blocks(Jpeg((), "4:2:0", progressive=False, rgb=False, data=data), _plane(), (), {})
         return
     source = tmp_path / "in.jpg"
     photo(40, 40).convert("CMYK").save(source, "JPEG")

@@ -15,7 +15,7 @@ from velum.frame import Role
 from velum.limits import Limits
 from velum.media.image import cv_decode, sixteen_bit
 from velum.media.image.decode_errors import _DAMAGE
-from velum.media.image.probe import opened
+from velum.media.image.probe import open_header
 from velum.media.image.strip_metadata import bare
 
 from .factories import HEIGHT, WIDTH, Array, encoded, image, noise
@@ -131,15 +131,15 @@ def test_the_quick_way_gives_what_pillow_gives_or_nothing(
         else:
             del data[at : at + chance.randrange(1, 40)]
         try:
-            damaged = opened(kind, bytes(data))
+            damaged = open_header(kind, bytes(data))
         except _DAMAGE:
             continue
-        pixels = cv_decode.decoded(damaged, bytes(data), "RGB")
+        pixels = cv_decode.decode_8_bits(damaged, bytes(data), "RGB")
         if pixels is not None:
             damaged.load()
             assert np.array_equal(pixels, np.asarray(damaged)), f"damage {damage} at {at}"
     capfd.readouterr()  # what the decoders say of it
-    again = cv_decode.decoded(opened(kind, whole), whole, "RGB")
+    again = cv_decode.decode_8_bits(open_header(kind, whole), whole, "RGB")
     assert (again is not None) == quick_too
 
 

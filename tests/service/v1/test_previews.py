@@ -84,7 +84,7 @@ def test_a_source_that_ends_its_decoder_fails_alone(tmp_path: Path, monkeypatch:
             patch.setattr(previews, "write_preview", crash_when_begun)
             told = waited(lambda: it.post(f"{job}/preview"))
         assert told["state"] == "failed"
-        assert told["error"] == "cannot read a.mkv: its decoder crashed (SIGSEGV)"
+        assert told["error"] == "cannot read a.mkv: its decoder crashed (SIGSEGV); convert it with another program"
         assert waited(lambda: it.post(f"{job}/preview"))["state"] == "ready"
 
 

@@ -145,7 +145,10 @@ def test_following_in_what_ends_its_decoder_fails_alone(tmp_path: Path, monkeypa
             patch.setattr("velum.engine.engine.track_one_object", crash)
             answer = it.post(f"{job}/follow", json=ask)
         assert (answer.status_code, answer.json()["code"]) == (422, "BadInput")
-        assert answer.json()["detail"] == "cannot read a.mp4: its decoder crashed (SIGSEGV)"
+        assert (
+            answer.json()["detail"]
+            == "cannot read a.mp4: its decoder crashed (SIGSEGV); convert it with another program"
+        )
         assert it.post(f"{job}/follow", json=ask).status_code == 200
 
 

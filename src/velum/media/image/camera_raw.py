@@ -1,6 +1,6 @@
-"""Raw photographs, as cameras write them: known by their content, to be refused by name.
+"""Detection of camera raw files by content. velum refuses them, because Pillow decodes only their thumbnail.
 
-What Pillow sees in one is a thumbnail. Tags: TIFF/EP (ISO 12234-2), DNG 1.7; compressions: those that cameras use.
+Tags: TIFF/EP (ISO 12234-2), DNG 1.7; compressions: those that cameras use.
 """
 
 from collections.abc import Iterable
@@ -25,14 +25,14 @@ _MAKERS = {
     "pentax": "PEF", "phase one": "IIQ", "ricoh": "PEF", "samsung": "SRW", "sony": "ARW",
 }  # fmt: skip
 _MAKE, _COMPRESSION, _PHOTOMETRIC, _DNG_VERSION = 271, 259, 262, 50706
-_OF_SENSORS = {32803, 34892}
+_RAW_PHOTOMETRIC = {32803, 34892}
 """Photometric interpretations: colour filter array, linear raw."""
-_OF_CAMERAS = {32767, 32769, 32770, 34713, 34892, 65000, 65535}
+_RAW_COMPRESSIONS = {32767, 32769, 32770, 34713, 34892, 65000, 65535}
 """Compressions: Sony, Epson, Samsung, Nikon, lossy DNG, Kodak, Pentax."""
 
 
 def raw_kind(data: bytes) -> str | None:
-    """Return the name of a raw photograph's kind, such as `DNG` or `NEF`; None when the file is no such thing."""
+    """Return the name of a camera raw format, such as `DNG` or `NEF`; None when the file is not a raw photograph."""
     for at, signature, name in _SIGNATURES:
         if data.startswith(signature, at):
             return name
@@ -41,17 +41,17 @@ def raw_kind(data: bytes) -> str | None:
     if data[8:10] == b"CR":
         return "CR2"
     tiff = Tiff(data)
-    directories = [one for page in tiff.pages() for one in (page, *tiff.inside(page))]
-    if any(_DNG_VERSION in one.entries for one in directories):
+    directories = [directory for page in tiff.pages() for directory in (page, *tiff.inside(page))]
+    if any(_DNG_VERSION in directory.entries for directory in directories):
         return "DNG"
-    return _named(tiff, directories) if any(_is_raw(tiff, one) for one in directories) else None
+    return _name_by_maker(tiff, directories) if any(_is_raw(tiff, directory) for directory in directories) else None
 
 
 def _is_raw(tiff: Tiff, directory: TiffDirectory) -> bool:
     photometric, compression = (tiff.number(directory, tag) for tag in (_PHOTOMETRIC, _COMPRESSION))
-    return photometric in _OF_SENSORS or compression in _OF_CAMERAS
+    return photometric in _RAW_PHOTOMETRIC or compression in _RAW_COMPRESSIONS
 
 
-def _named(tiff: Tiff, directories: Iterable[TiffDirectory]) -> str:
-    makes = [tiff.text(one, _MAKE).lower() for one in directories]
+def _name_by_maker(tiff: Tiff, directories: Iterable[TiffDirectory]) -> str:
+    makes = [tiff.text(directory, _MAKE).lower() for directory in directories]
     return next((name for make in makes for maker, name in _MAKERS.items() if make.startswith(maker)), "raw photograph")

@@ -1,7 +1,7 @@
-"""Decoding plain pictures by OpenCV: the pixels are those of Pillow, sooner and in half the memory.
+"""Fast path: decodes 8-bit RGB and grey images with OpenCV. It gives Pillow's pixels sooner and in half the memory.
 
-OpenCV is asked only about files that Pillow has opened and that look whole; whatever it does not give is left to
-Pillow, which also says what is wrong with a damaged file.
+OpenCV gets only files that Pillow has opened and whose structure is complete. Pillow decodes all others, and says what
+is wrong with a damaged file.
 """
 
 import cv2
@@ -18,12 +18,12 @@ _COLOUR = int(cv2.IMREAD_COLOR_RGB) | int(cv2.IMREAD_IGNORE_ORIENTATION)
 _GREY = int(cv2.IMREAD_GRAYSCALE) | int(cv2.IMREAD_IGNORE_ORIENTATION)
 
 
-def decoded(image: ImageFile.ImageFile, data: bytes, mode: str) -> Samples | None:
-    """Return the pixels of a single picture of 8-bit RGB or grey, which Pillow has opened but not loaded, or None.
+def decode_8_bits(image: ImageFile.ImageFile, data: bytes, mode: str) -> Samples | None:
+    """Return the pixels (rows, columns[, 3]) of a still image of 8 bits; None where Pillow has to decode it.
 
-    `mode` is the one in which its samples are to be fetched.
+    Pillow has opened `image` from `data`, but not loaded it. `mode` is Pillow's mode of the samples that are wanted.
     """
-    if image.mode != mode or not _is_whole(image, data):
+    if image.mode != mode or not _can_decode(image, data):
         return None
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR if mode == "RGB" else _GREY)
@@ -34,12 +34,12 @@ def decoded(image: ImageFile.ImageFile, data: bytes, mode: str) -> Samples | Non
     return pixels  # type: ignore[return-value]  # OpenCV states any array
 
 
-def _is_whole(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Tell whether the file is of a kind that both decode alike, and ends as it should."""
+def _can_decode(image: ImageFile.ImageFile, data: bytes) -> bool:
+    """Tell whether OpenCV and Pillow decode the file to the same pixels, and the file is complete."""
     match image.format, image.mode:
         case "JPEG", "RGB" | "L":
             return _has_one_scan(image, data)
-        # libpng complains on the standard error about profiles; and an animation's first picture is another question.
+        # libpng prints about profiles on the standard error; and the default image of an animation is not a frame.
         case "PNG", "RGB":
             still = b"acTL" not in data[: data.find(b"IDAT")]
             return still and "icc_profile" not in image.info and data.endswith(_IEND) and is_whole(data)
@@ -49,12 +49,12 @@ def _is_whole(image: ImageFile.ImageFile, data: bytes) -> bool:
 
 
 def _has_one_scan(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Tell whether nothing but the end of the image follows the first scan of a JPEG.
+    """Tell whether a JPEG has one scan, and only the end-of-image marker follows it.
 
     A damaged scan has other markers in it, and a truncated one no end. In a scan a byte of 255 is followed by 0, and
     restart markers belong to it (ISO/IEC 10918-1, B.1.1.5 and B.1.1.2).
     """
-    # Of another version of JFIF, OpenCV's library speaks on the standard error.
+    # OpenCV's library prints about other versions of JFIF on the standard error.
     if image.fp is None or "progressive" in image.info or image.info.get("jfif_version", (1,))[0] != 1:
         return False
     scan = np.frombuffer(data, np.uint8)[image.fp.tell() :]

@@ -1,6 +1,6 @@
-"""What a decoder's error means to whoever gave the file: damage, a kind that is not supported, or a limit.
+"""Translation of decoder errors into messages for users: the file is damaged, of an unsupported kind, or over a limit.
 
-Libraries say all three in the same exceptions. Their words are passed on only where they are words about the file.
+Libraries raise the same exceptions for all three. Their text is passed on only where it is about the file.
 """
 
 import re
@@ -17,7 +17,7 @@ from PIL import Image, TiffImagePlugin
 from velum.errors import BadInput, VelumError
 from velum.media.image.tiff_directories import Tiff
 
-# Pillow warns of damaged metadata, which is dropped, on the screen of people who can do nothing about it.
+# Pillow warns of damaged metadata on the standard error. velum drops that metadata, so users need not act.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _DAMAGE = (
@@ -26,7 +26,7 @@ _DAMAGE = (
 )  # fmt: skip
 """What decoders raise for damaged files; Pillow's own list (`Image.open`) with what its plugins raise while loading."""
 
-_WORDS = (EOFError, OSError, RuntimeError, SyntaxError, ValueError, zlib.error)
+_WITH_MESSAGE = (EOFError, OSError, RuntimeError, SyntaxError, ValueError, zlib.error)
 """Errors whose text is about the file, and not about Python."""
 
 _UNSUPPORTED = re.compile(
@@ -35,7 +35,7 @@ _UNSUPPORTED = re.compile(
     re.IGNORECASE,
 )
 _LIMIT = re.compile(r"too large for|exceeds (the )?(limit|maximum)|too much memory|security limit", re.IGNORECASE)
-_INNER = re.compile(r" object\b|0x[0-9a-f]{6}|Plugin|MAX_|NoneType|<\w+[ .]|requires a buffer|[Oo]pen[Cc][Vv]")
+_PYTHON_TERMS = re.compile(r" object\b|0x[0-9a-f]{6}|Plugin|MAX_|NoneType|<\w+[ .]|requires a buffer|[Oo]pen[Cc][Vv]")
 _FRAMES = {0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical and lossless",
            0xCB: "lossless", 0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical and lossless",
            0xF7: "JPEG-LS"}  # fmt: skip
@@ -44,8 +44,8 @@ _UNKNOWN_MODE = "unknown pixel mode"
 
 
 @contextmanager
-def translated(source: Path, data: bytes, format: str) -> Iterator[None]:
-    """Raise `BadInput` for what a decoder raises inside, with the reason in words and what to do about it."""
+def translate_errors(source: Path, data: bytes, format: str) -> Iterator[None]:
+    """Raise `BadInput`, with the reason and what to do, for any error that a decoder raises in the block."""
     try:
         yield
     except VelumError:
@@ -53,35 +53,35 @@ def translated(source: Path, data: bytes, format: str) -> Iterator[None]:
     except MemoryError as error:
         raise BadInput(f"cannot read {source}: not enough memory to decode it") from error
     except _DAMAGE as error:
-        raise BadInput(f"cannot read {source}: {_why(error, data, format)}") from error
+        raise BadInput(f"cannot read {source}: {_explain_failure(error, data, format)}") from error
 
 
-def _why(error: Exception, data: bytes, format: str) -> str:
-    words = _words(error)
-    if unsupported := _unsupported(data, format, words) or (words if _UNSUPPORTED.search(words) else ""):
+def _explain_failure(error: Exception, data: bytes, format: str) -> str:
+    words = _message_about_file(error)
+    if unsupported := _unsupported_feature(data, format, words) or (words if _UNSUPPORTED.search(words) else ""):
         return f"this kind of {format} is not supported ({unsupported}); convert it to PNG with another program first"
     if isinstance(error, Image.DecompressionBombError) or _LIMIT.search(str(error)):
-        return f"it goes beyond a limit of the decoder of {format}{_bracketed(words)}; convert it to PNG first"
-    return f"it is damaged or truncated{_bracketed(words)}; copy the file again"
+        return f"it goes beyond a limit of the decoder of {format}{_in_brackets(words)}; convert it to PNG first"
+    return f"it is damaged or truncated{_in_brackets(words)}; copy the file again"
 
 
-def _words(error: Exception) -> str:
+def _message_about_file(error: Exception) -> str:
     text = str(error).strip().rstrip(".")
-    return "" if not isinstance(error, _WORDS) or _INNER.search(text) or len(text) > 200 else text
+    return "" if not isinstance(error, _WITH_MESSAGE) or _PYTHON_TERMS.search(text) or len(text) > 200 else text
 
 
-def _bracketed(words: str) -> str:
+def _in_brackets(words: str) -> str:
     return f" ({words})" if words else ""
 
 
-def _unsupported(data: bytes, format: str, words: str) -> str:
-    """Return what in the file's header no decoder here knows, "" where there is no such thing."""
+def _unsupported_feature(data: bytes, format: str, words: str) -> str:
+    """Return the feature in the file's header that no decoder here supports, "" where there is none."""
     if format == "JPEG":
-        return _of_jpeg(data)
-    return _of_tiff(Tiff(data), words) if format == "TIFF" else ""
+        return _unsupported_jpeg_coding(data)
+    return _unsupported_tiff_tags(Tiff(data), words) if format == "TIFF" else ""
 
 
-def _of_jpeg(data: bytes) -> str:
+def _unsupported_jpeg_coding(data: bytes) -> str:
     at = 2
     while at + 5 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
         kind = data[at + 1]
@@ -96,7 +96,7 @@ def _of_jpeg(data: bytes) -> str:
     return ""
 
 
-def _of_tiff(tiff: Tiff, words: str) -> str:
+def _unsupported_tiff_tags(tiff: Tiff, words: str) -> str:
     for page in tiff.pages():
         if tiff.has_lost(page, structure=True) or not tiff.area(page):
             return ""

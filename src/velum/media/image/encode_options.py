@@ -75,16 +75,16 @@ class EncodeOptions:
 
 def refuse(target: Path, format: str, like: ImageInfo, page: ImagePage) -> None:
     """Raise `BadPlan`, with the reason, when `format` cannot hold what the source has."""
-    reason = _impossible(format, like, page)
+    reason = _reason_against(format, like, page)
     if reason:
         raise BadPlan(
-            f"cannot write {like.source.name} ({like.format}) as {target.name}: {reason}; {_advice(like, page)}"
+            f"cannot write {like.source.name} ({like.format}) as {target.name}: {reason}; {_suggest_suffix(like, page)}"
         )
 
 
-def _advice(like: ImageInfo, page: ImagePage) -> str:
+def _suggest_suffix(like: ImageInfo, page: ImagePage) -> str:
     """Name a suffix that works: the source's own if it does, or that of a format that holds what it has."""
-    fitting = [name for name in (like.format, *_SUFFIXES) if _impossible(name, like, page) is None]
+    fitting = [name for name in (like.format, *_SUFFIXES) if _reason_against(name, like, page) is None]
     # A lossless picture is not sent to JPEG while there is another way.
     fitting.sort(key=lambda name: name == "JPEG" and like.look.lossless)
     if not fitting:
@@ -93,7 +93,7 @@ def _advice(like: ImageInfo, page: ImagePage) -> str:
     return f"choose another suffix, such as {own if SUFFIXES.get(own) == fitting[0] else _SUFFIXES[fitting[0]]}"
 
 
-def _impossible(format: str, like: ImageInfo, page: ImagePage) -> str | None:
+def _reason_against(format: str, like: ImageInfo, page: ImagePage) -> str | None:
     if like.look.further and format == like.format:
         return f"it holds {like.look.further} further pictures (another view, a burst), which would be lost"
     if like.frames > 1 and format != like.format and not (like.look.animated and format in _ANIMATED):
@@ -132,7 +132,7 @@ def of_8_bits(plane: Plane) -> Plane:
 def picture(plane: Plane, page: ImagePage, format: str) -> tuple[Image.Image, bool]:
     """Return the plane of 8 bits, or grey of 16, as Pillow's writer of `format` wants it, and whether it is exact."""
     if page.palette and format in _WITH_PALETTE and plane.role == page.palette.role and _holds_palette(format, page):
-        return _indexed(plane, page.palette, format), True
+        return _to_palette_image(plane, page.palette, format), True
     if format == "GIF" and plane.role != Role.GREY:
         return _gif(plane)
     mode = "I;16" if plane.pixels.dtype == np.uint16 else _MODES[plane.role]
@@ -147,7 +147,7 @@ def _holds_palette(format: str, page: ImagePage) -> bool:
     return page.palette is not None and (not page.palette.alpha or format in {"PNG", "GIF"})
 
 
-def _indexed(plane: Plane, colours: palette.Palette, format: str) -> Image.Image:
+def _to_palette_image(plane: Plane, colours: palette.Palette, format: str) -> Image.Image:
     pixels = plane.pixels
     clear = colours.transparent()
     if format == "GIF" and colours.alpha and clear is not None:

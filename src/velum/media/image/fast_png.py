@@ -1,6 +1,6 @@
-"""Writing plain PNG quickly: what is sent over a wire and thrown away soon after is worth little search for bytes.
+"""A fast encoder of 8-bit PNG, for images that are sent once and not kept: speed counts more than size.
 
-The format is that of PNG, third edition; the stream inside it that of RFC 1950 (zlib) and RFC 1951 (deflate).
+Format: PNG, third edition; compressed stream: RFC 1950 (zlib) and RFC 1951 (deflate).
 """
 
 import os
@@ -46,9 +46,9 @@ def encode_png(pixels: npt.NDArray[np.uint8], *, effort: int = 1) -> bytes:
         raise BadPlan(f"effort {effort!r} is not allowed; it must be 0, 1, 2 or 3")
     height, width = pixels.shape[:2]
     step = max(1, _BAND_BYTES // (width * (3 if pixels.ndim == 3 else 1)))
-    bands = _compressed(pixels, range(0, height, step), step, effort)
+    bands = _compress_bands(pixels, range(0, height, step), step, effort)
     header = struct.pack(">IIBBBBB", width, height, 8, _RGB if pixels.ndim == 3 else _GREY, 0, 0, 0)
-    end = _LAST_BLOCK + struct.pack(">I", _joined(bands))
+    end = _LAST_BLOCK + struct.pack(">I", _combine_adler32(bands))
     # Every band is a chunk of its own: readers take the chunks as one stream, wherever it is cut.
     parts = [_SIGNATURE, *_chunk(b"IHDR", header), *_chunk(b"IDAT", _ZLIB_HEAD)]
     for band in bands:
@@ -58,23 +58,23 @@ def encode_png(pixels: npt.NDArray[np.uint8], *, effort: int = 1) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """Some rows: their chunk, and the checksum and number of the bytes compressed in it."""
+    """Some rows: their IDAT chunk, and the Adler-32 and number of the uncompressed bytes."""
 
     chunk: tuple[bytes, ...]
     adler: int
     size: int
 
 
-def _compressed(pixels: npt.NDArray[np.uint8], tops: range, step: int, effort: int) -> list[_Band]:
-    def one(top: int) -> _Band:
+def _compress_bands(pixels: npt.NDArray[np.uint8], tops: range, step: int, effort: int) -> list[_Band]:
+    def compress(top: int) -> _Band:
         return _band(pixels, top, top + step, effort)
 
     # ISA-L and numpy work without the interpreter's lock.
     threads = min(len(tops), os.cpu_count() or 1, _MOST_THREADS)
     if threads == 1:
-        return [one(top) for top in tops]
+        return [compress(top) for top in tops]
     with ThreadPoolExecutor(threads, thread_name_prefix="png") as pool:
-        return list(pool.map(one, tops))
+        return list(pool.map(compress, tops))
 
 
 def _band(pixels: npt.NDArray[np.uint8], top: int, bottom: int, effort: int) -> _Band:
@@ -91,8 +91,8 @@ def _band(pixels: npt.NDArray[np.uint8], top: int, bottom: int, effort: int) -> 
     return _Band(_chunk(b"IDAT", packed), isal_zlib.adler32(lines.data), lines.size)
 
 
-def _joined(bands: Iterable[_Band]) -> int:
-    """Return the Adler-32 of everything from that of the bands.
+def _combine_adler32(bands: Iterable[_Band]) -> int:
+    """Return the Adler-32 of all bands together, computed from the checksum and size of each.
 
     By its definition (RFC 1950, 8.2): `low` is 1 plus the sum of all bytes, `high` the sum of `low` after each byte. So
     the bands' sums add up, and each byte of a band counts what came before the band once more.
@@ -105,6 +105,6 @@ def _joined(bands: Iterable[_Band]) -> int:
 
 
 def _chunk(name: bytes, content: bytes) -> tuple[bytes, ...]:
-    """Return a chunk in pieces: a picture's worth of bytes is copied once, when all are joined."""
+    """Return the parts of a chunk unjoined, so that an image's bytes are copied only once, with all other chunks."""
     checksum = isal_zlib.crc32(content, isal_zlib.crc32(name))
     return struct.pack(">I", len(content)) + name, content, struct.pack(">I", checksum)

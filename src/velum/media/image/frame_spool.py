@@ -1,4 +1,4 @@
-"""An animation on disk: frames come one by one, but Pillow's writers fetch them themselves."""
+"""A spool of an animation's frames on disk: they arrive one by one, but Pillow's writers want to iterate over them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +20,14 @@ class _Entry:
 
 @dataclass(slots=True)
 class Spool:
-    """Frames in a nameless file, uncompressed: memory does not grow with their number."""
+    """Uncompressed frames in a temporary file, so that memory does not grow with their number."""
 
     file: IO[bytes]
     entries: list[_Entry] = field(default_factory=list)
 
     @classmethod
     def beside(cls, target: Path) -> Self:
-        """Return an empty spool in the target's folder. Its file has no name and is gone with the process."""
+        """Return an empty spool in the target's folder. Its file has no name and vanishes with the process."""
         return cls(TemporaryFile(dir=target.parent))  # closed by close()
 
     def add(self, image: Image.Image) -> None:
@@ -50,11 +50,11 @@ class Spool:
         return image
 
     def images(self, start: int = 0) -> Image.Image:
-        """Return the frames from `start` on as one image with many frames, as Pillow's writers expect it."""
+        """Return the frames from `start` on as one multi-frame image for Pillow's writers."""
         return _Sequence(self, start)
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Delete the temporary file."""
         self.file.close()
 
 

@@ -1,8 +1,8 @@
-"""A JPEG in which only those blocks are coded anew that were changed; every other coefficient stays as it is.
+"""Editing a JPEG block by block: only blocks that a region touches are encoded again, all other coefficients stay.
 
-JPEG codes a picture in minimum coded units (ITU-T T.81, A.2): so many blocks of 8 x 8 samples of each component as lie
-on the same pixels. What is hidden touches some of them. These are cut from the hidden picture and encoded, side by
-side, with the quantisation tables of the source; their coefficients then take the place of the source's.
+JPEG codes an image in minimum coded units (ITU-T T.81, A.2), called units here: the blocks of 8 x 8 samples of each
+component that cover the same pixels. Touched units are cut from the changed frame and encoded, side by side, with the
+quantisation tables of the source; their coefficients then replace those of the source.
 """
 
 import io
@@ -27,10 +27,10 @@ _HUFFMAN = {0xC0, 0xC1, 0xC2}
 
 _PROGRESSIVE = 0xC2
 _CODING = ("qtables", "subsampling", "keep_rgb")
-"""Those of Pillow's options that decide how samples become coefficients."""
+"""The options of Pillow that decide how samples become coefficients."""
 
-_ABREAST = 2048
-"""Units side by side in what is encoded of them; a JPEG is at most 65,535 pixels wide and high."""
+_UNITS_PER_ROW = 2048
+"""Units per row of the image that they are encoded in; a JPEG is at most 65,535 pixels wide and high."""
 
 _STANDALONE = {0x01, *range(0xD0, 0xDA)}
 _APPLICATION, _COMMENT = range(0xE0, 0xF0), 0xFE
@@ -39,12 +39,12 @@ Grid = npt.NDArray[np.bool_]
 
 
 class Inexact(Exception):
-    """Why the file cannot be edited block by block; it is then encoded anew as a whole."""
+    """The JPEG cannot be edited block by block, and has to be encoded as a whole; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Units:
-    """How the picture is divided: blocks of each component in a unit, across and down."""
+    """How the image is divided: for each component the blocks in a unit, across and down."""
 
     blocks: tuple[tuple[int, int], ...]
 
@@ -55,31 +55,32 @@ class _Units:
         return 8 * across, 8 * down
 
 
-def edited(source: Jpeg, plane: Plane, touched: Touched, options: Mapping[str, Any]) -> bytes:
-    """Return the source with the units coded anew that `touched` lies in, from the samples of `plane`.
+def edit_blocks(source: Jpeg, plane: Plane, touched: Touched, options: Mapping[str, Any]) -> bytes:
+    """Return the bytes of `source` with those units encoded again, from the samples of `plane`, that `touched` covers.
 
-    `options` are those with which Pillow would write the file: they decide its metadata. Raises `Inexact`.
+    The metadata is what Pillow writes for `options`, the options for the whole file. Raises `Inexact` when the file
+    cannot be edited block by block.
     """
     if not turbojpeg.available():
         raise Inexact("no TurboJPEG library here")
     if (kind := _frame_kind(source.data)) not in _HUFFMAN:
         raise Inexact("arithmetic or another uncommon coding")
-    units = _units(source, plane)
-    grid = _grid(touched, units, *plane.pixels.shape[:2])
+    units = _divide_into_units(source, plane)
+    grid = _touched_units(touched, units, *plane.pixels.shape[:2])
     lines = [bool(line.any()) for line in grid]
     down = [rows for _, rows in units.blocks]
     try:
-        new = _coded(source, _cut(plane.pixels, grid, units), units, options)
-        body = turbojpeg.edited(
+        new = _encode_units(source, _cut_units(plane.pixels, grid, units), units, options)
+        body = turbojpeg.replace_coefficients(
             source.data, lambda component, row: lines[row // down[component]],
-            _replacing(new, grid, units), progressive=kind == _PROGRESSIVE,
+            _replacement(new, grid, units), progressive=kind == _PROGRESSIVE,
         )  # fmt: skip
     except turbojpeg.TurboJpegError as error:
         raise Inexact(f"the library says: {error}") from error
     return b"\xff\xd8" + _head(plane, options) + _tail(body)
 
 
-def _units(source: Jpeg, plane: Plane) -> _Units:
+def _divide_into_units(source: Jpeg, plane: Plane) -> _Units:
     if plane.role == Role.GREY:
         return _Units(((1, 1),))
     if plane.role != Role.RGB or source.subsampling is None:
@@ -87,8 +88,8 @@ def _units(source: Jpeg, plane: Plane) -> _Units:
     return _Units((_SAMPLING[source.subsampling], (1, 1), (1, 1)))
 
 
-def _grid(touched: Touched, units: _Units, height: int, width: int) -> Grid:
-    """Return which units hold a touched sample, (units down, units across)."""
+def _touched_units(touched: Touched, units: _Units, height: int, width: int) -> Grid:
+    """Return a mask (units down, units across) of the units that hold a touched sample."""
     wide, high = units.size
     grid: Grid = np.zeros((-(-height // high), -(-width // wide)), bool)
     for box, mask in touched:
@@ -100,36 +101,36 @@ def _grid(touched: Touched, units: _Units, height: int, width: int) -> Grid:
     return grid
 
 
-def _cut(pixels: npt.NDArray[Any], grid: Grid, units: _Units) -> npt.NDArray[Any]:
-    """Return the pixels of the touched units side by side, in rows of at most `_ABREAST`, the last one filled up."""
+def _cut_units(pixels: npt.NDArray[Any], grid: Grid, units: _Units) -> npt.NDArray[Any]:
+    """Return an image of the touched units, in rows of at most `_UNITS_PER_ROW` units; the last row is padded."""
     wide, high = units.size
     down, across = pixels.shape[0] // high, pixels.shape[1] // wide
     whole = pixels[: down * high, : across * wide].reshape(down, high, across, wide, *pixels.shape[2:])
     rows, columns = np.nonzero(grid)
     inside = (rows < down) & (columns < across)
-    abreast = min(len(rows), _ABREAST) or 1
+    abreast = min(len(rows), _UNITS_PER_ROW) or 1
     cut = np.zeros((-(-len(rows) // abreast) * abreast, high, wide, *pixels.shape[2:]), pixels.dtype)
     cut[: len(rows)][inside] = whole[rows[inside], :, columns[inside]]
     for number in np.flatnonzero(~inside):
-        cut[number] = _at_border(pixels, rows[number] * high, columns[number] * wide, units.size)
+        cut[number] = _pad_unit(pixels, rows[number] * high, columns[number] * wide, units.size)
     lines = cut.reshape(-1, abreast, *cut.shape[1:]).swapaxes(1, 2)
     return np.ascontiguousarray(lines.reshape(-1, abreast * wide, *pixels.shape[2:]))
 
 
-def _at_border(pixels: npt.NDArray[Any], top: int, left: int, size: tuple[int, int]) -> npt.NDArray[Any]:
-    """Return a unit that reaches beyond the picture, which repeats its last samples there, as encoders do."""
+def _pad_unit(pixels: npt.NDArray[Any], top: int, left: int, size: tuple[int, int]) -> npt.NDArray[Any]:
+    """Return a unit that reaches beyond the image, filled by repeating its last samples, as encoders do."""
     part = pixels[top : top + size[1], left : left + size[0]]
     missing = ((0, size[1] - part.shape[0]), (0, size[0] - part.shape[1]), (0, 0))
     return np.pad(part, missing[: part.ndim], "edge")
 
 
-def _coded(
+def _encode_units(
     source: Jpeg, pixels: npt.NDArray[Any], units: _Units, options: Mapping[str, Any]
 ) -> list[npt.NDArray[np.int16]]:
     """Return the coefficients of the units in `pixels` for each component: (block down, unit, block across, 64)."""
     if not pixels.size:
         return []
-    encoded = _encoded(pixels, {name: options[name] for name in _CODING if name in options})
+    encoded = _encode_jpeg(pixels, {name: options[name] for name in _CODING if name in options})
     with Image.open(io.BytesIO(encoded)) as image:
         assert isinstance(image, JpegImageFile)  # noqa: S101 - just encoded as one
         made = headers.jpeg(image, encoded)
@@ -144,9 +145,9 @@ def _coded(
     return found
 
 
-def _replacing(new: Sequence[npt.NDArray[np.int16]], grid: Grid, units: _Units) -> turbojpeg.Filter:
-    """Return what puts the coefficients of the touched units in their place."""
-    # Units are numbered row by row, as they were cut. This is called for each row: all that can be is done before.
+def _replacement(new: Sequence[npt.NDArray[np.int16]], grid: Grid, units: _Units) -> turbojpeg.Filter:
+    """Return a filter for TurboJPEG that replaces the coefficients of the touched units."""
+    # Units are numbered row by row, as they were cut. The filter is called for each row, so tables are made before.
     ends = np.cumsum(grid.sum(axis=1))
     columns = np.nonzero(grid)[1]
     parts = [
@@ -163,7 +164,7 @@ def _replacing(new: Sequence[npt.NDArray[np.int16]], grid: Grid, units: _Units) 
         down, places, theirs, first = parts[component]
         line, within = divmod(row, down)
         start, stop = first[line], first[line + 1]
-        # Blocks that fill up the last unit are in no picture.
+        # Padding blocks of the last unit are not part of the source.
         while stop > start and places[stop - 1] >= len(blocks):
             stop -= 1
         blocks[places[start:stop]] = theirs[within, start:stop]
@@ -171,7 +172,7 @@ def _replacing(new: Sequence[npt.NDArray[np.int16]], grid: Grid, units: _Units) 
     return replace
 
 
-def _encoded(pixels: npt.NDArray[Any], options: Mapping[str, Any]) -> bytes:
+def _encode_jpeg(pixels: npt.NDArray[Any], options: Mapping[str, Any]) -> bytes:
     mode = "L" if pixels.ndim == 2 else "RGB"
     pixels = np.ascontiguousarray(pixels)
     made = io.BytesIO()
@@ -181,24 +182,29 @@ def _encoded(pixels: npt.NDArray[Any], options: Mapping[str, Any]) -> bytes:
 
 
 def _head(plane: Plane, options: Mapping[str, Any]) -> bytes:
-    """Return the metadata and the like that Pillow would write."""
-    return b"".join(segment for marker, segment in _segments(_encoded(plane.pixels[:1, :1], options)) if _tells(marker))
+    """Return the application and comment segments that Pillow writes for these options."""
+    return b"".join(
+        segment for marker, segment in _segments(_encode_jpeg(plane.pixels[:1, :1], options)) if _is_metadata(marker)
+    )
 
 
 def _tail(body: bytes) -> bytes:
-    """Return all of a file but its start and the metadata and the like."""
+    """Return a JPEG without its start marker and its application and comment segments."""
     segments = list(_segments(body))
-    kept = [segment for marker, segment in segments if not _tells(marker)]
+    kept = [segment for marker, segment in segments if not _is_metadata(marker)]
     scans = body[2 + sum(len(segment) for _, segment in segments) :]
     return b"".join(kept) + scans
 
 
-def _tells(marker: int) -> bool:
+def _is_metadata(marker: int) -> bool:
     return marker in _APPLICATION or marker == _COMMENT
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the marker segments before the first scan (ITU-T T.81, B.1.1.4). Raises `Inexact` for what is none."""
+    """Yield marker and bytes of each segment before the first scan (ITU-T T.81, B.1.1.4).
+
+    Raises `Inexact` where the bytes are not a segment.
+    """
     at = 2
     while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
         marker = data[at + 1]

@@ -1,7 +1,7 @@
-"""JPEG: files whose metadata stops a decoder, and files that lack nothing but the mark of their end.
+"""Repair of JPEGs that decoders refuse although the image is complete: malformed metadata, no end-of-image marker.
 
-Segments and scans: ITU-T T.81, annex B. Whether all of the picture is there is seen by decoding it with different bytes
-behind its last one: where a sample is missing, they make it.
+Segments and scans: ITU-T T.81, annex B. To find out whether the image is complete, it is decoded with different bytes
+appended: where samples are missing, the decoder makes them of these bytes, and the results differ.
 """
 
 import io
@@ -19,38 +19,42 @@ _SOF_OF_DCT = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
 _SOI, _SOS, _APP2, _APP13 = 0xD8, 0xDA, 0xE2, 0xED
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 """A marker that ends a scan: a byte of 255 in the samples is followed by 0, and restart markers belong to them."""
-_LEAST = {(0xE0, b"JFIF"): 14, (0xEE, b"Adob"): 12}
-"""Bytes that a segment of that kind has at least; libjpeg passes over shorter ones."""
+_LEAST_BYTES = {(0xE0, b"JFIF"): 14, (0xEE, b"Adob"): 12}
+"""Least size of a segment, by marker and first bytes; libjpeg skips shorter ones."""
 _FILLERS = (b"", b"\xaa" * 512, b"\x55" * 512)
 _COEFFICIENTS = 64
 
 _FILMS = (b"ftyp", b"MotionPhoto_Data")
-_BEHIND = re.compile(rb"\0.{3}ftyp[\x20-\x7e]{4}|\0{2}.{2}.{2}\0{2}MotionPhoto_Data", re.DOTALL)
-"""How the film behind a motion photo begins: as an MP4, or with the name that Samsung gives it."""
-_LONGEST_BEHIND = 24
+_FILM_START = re.compile(rb"\0.{3}ftyp[\x20-\x7e]{4}|\0{2}.{2}.{2}\0{2}MotionPhoto_Data", re.DOTALL)
+"""Start of the video appended to a motion photo: an MP4, or the trailer that Samsung writes."""
+_FILM_START_BYTES = 24
 TWO_BEGINNINGS = "the file has its first mark more than once"
 NO_END = "the file has no end mark; all of the picture is there"
 
 
 @dataclass(slots=True)
 class _Scans:
-    """What the scans of a file hold: bits missing of each component's coefficients, and where the last one ends."""
+    """What the scans of a file hold."""
 
     missing: dict[int, list[int | None]] = field(default_factory=dict)
+    """By component id, the bits that no scan has coded yet of each of 64 coefficients; None before the first scan."""
     begin: int = 0
-    """Where the samples of the first scan begin."""
+    """Offset of the first scan's samples."""
     end: int = 0
+    """Offset behind the last scan's samples."""
     ended: bool = False
+    """Whether an end-of-image marker follows the last scan."""
 
     @property
     def complete(self) -> bool:
-        return bool(self.missing) and all(bits == 0 for one in self.missing.values() for bits in one)
+        return bool(self.missing) and all(bits == 0 for component in self.missing.values() for bits in component)
 
 
 def without_malformed_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return the file without application segments that stop Pillow, and what to say of it.
+    """Return the file without application segments at which Pillow fails, and notes for the report.
 
-    Those are too short for what they say they are; those of Photoshop are parsed without care, and hold nothing needed.
+    These segments are shorter than their kind requires, or of Photoshop: Pillow does not check the lengths in those,
+    and they hold nothing that decoding needs.
     """
     begun = data
     while begun[2:4] == begun[:2]:
@@ -61,7 +65,7 @@ def without_malformed_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     for kind, start, end in _segments(data):
         body = data[start + 4 : start + 18]
         short_profile = kind == _APP2 and body.startswith(b"ICC_PROFILE\0") and end - start < 4 + 14
-        least = _LEAST.get((kind, body[:4]), 0)
+        least = _LEAST_BYTES.get((kind, body[:4]), 0)
         if short_profile or kind == _APP13 or end - start < 4 + least:
             bad.append((start, end))
             profile |= short_profile
@@ -76,16 +80,16 @@ def without_malformed_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def with_end(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return a JPEG with its end mark, and what to say where it had none.
+    """Return a JPEG with its end-of-image marker, and a note for the report where that had to be added.
 
-    Raises `BadInput` when more is missing than the mark. The file must be one that Pillow opens, within the limits.
+    Raises `BadInput` when samples are missing, too. Pillow must be able to open the file, and its size be checked.
     """
     if data.endswith(_EOI) and not any(name in data for name in _FILMS):
         return data, ()
     scans = _scans(data)
     if not scans.end:
         return data, ()
-    if behind := _BEHIND.search(data, scans.begin, scans.end + _LONGEST_BEHIND):
+    if behind := _FILM_START.search(data, scans.begin, scans.end + _FILM_START_BYTES):
         data = data[: behind.start()]
         scans = _scans(data)
     if scans.ended:
@@ -97,12 +101,12 @@ def with_end(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _is_whole(body: bytes) -> bool:
-    """Tell whether the picture is the same whatever follows its last byte."""
-    first, *others = (_decoded(body + filler + _EOI) for filler in _FILLERS)
+    """Tell whether the decoded image is the same whatever bytes are appended."""
+    first, *others = (_decode(body + filler + _EOI) for filler in _FILLERS)
     return all(np.array_equal(first, other) for other in others)
 
 
-def _decoded(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+def _decode(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
     with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
         return np.asarray(image)
 
@@ -120,7 +124,7 @@ def _scans(data: bytes) -> _Scans:
         at += 2 + max(size, 2)
         if kind != _SOS:
             continue
-        _count(found, body)
+        _count_bits(found, body)
         found.begin = found.begin or at
         marker = _MARKER.search(data, at)
         found.end = marker.start() if marker else len(data)
@@ -133,8 +137,8 @@ def _scans(data: bytes) -> _Scans:
     return found
 
 
-def _count(found: _Scans, body: bytes) -> None:
-    """Note which bits of which coefficients a scan header promises (B.2.3)."""
+def _count_bits(found: _Scans, body: bytes) -> None:
+    """Record in `found.missing` which bits of which coefficients a scan header announces (B.2.3)."""
     if not body or len(body) < 1 + 2 * body[0] + 3:
         return
     first, last, bits = body[1 + 2 * body[0] :][:3]
@@ -145,7 +149,7 @@ def _count(found: _Scans, body: bytes) -> None:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of each segment before the samples."""
+    """Yield marker, start and end of each segment before the first scan."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _SOS:
         if data[at + 1] == 0xFF:

@@ -1,4 +1,4 @@
-"""Pictures whose samples are numbers of colours: to colours and back without moving a sample that did not change."""
+"""Palette images: from indices to colours and back, so that every sample that did not change keeps its index."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,42 +18,42 @@ _CHUNK = 1 << 14
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Palette:
-    """Up to 256 colours: (n, 4) red, green, blue, alpha. `alpha` says whether the file has transparency."""
+    """Up to 256 colours: (n, 4) red, green, blue, alpha, 8 bits. `alpha`: whether the file has transparency."""
 
     colours: Bytes
     alpha: bool
 
     @property
     def role(self) -> Role:
-        """Role of the samples that the colours make."""
+        """Role of the expanded samples."""
         return Role.RGBA if self.alpha else Role.RGB
 
     def expand(self, indices: Bytes) -> Bytes:
-        """Return the colours (rows, columns, 3 or 4) of `indices`; a number without a colour is opaque black."""
-        table = _padded(self.colours)[:, : self.role.channels]
+        """Return the colours (rows, columns, 3 or 4) of `indices`; an index without a colour is opaque black."""
+        table = _pad_to_256(self.colours)[:, : self.role.channels]
         return np.take(table, indices, axis=0)
 
     def transparent(self) -> int | None:
-        """Return the first number of a wholly transparent colour."""
+        """Return the first index of a fully transparent colour; None where there is none."""
         clear = np.flatnonzero(self.colours[:, 3] == 0)
         return int(clear[0]) if clear.size else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Indexed(Plane):
-    """A plane of colours that remembers the number of each sample (rows, columns)."""
+    """A plane of colours that keeps the palette index of each sample, (rows, columns)."""
 
     indices: Bytes | None = None
 
 
 def reduce(pixels: Samples, palette: Palette, indices: Bytes | None = None) -> tuple[Bytes, Palette]:
-    """Return numbers (rows, columns) and palette for colours `pixels` (rows, columns, 3 or 4) of 8 bits.
+    """Return indices (rows, columns) and palette for colours `pixels` (rows, columns, 3 or 4) of 8 bits.
 
-    A sample that still has the colour of its number in `indices` keeps that number. Changed samples get an equal
-    colour if there is one, else a free place of the palette (black first, then the most frequent), else the nearest
-    colour (least sum of squared differences). Colours that only changed samples used are gone from the palette.
+    A sample that still has the colour of its index in `indices` keeps that index. Changed samples get an equal
+    colour if there is one, else a free entry of the palette (black first, then the most frequent), else the nearest
+    colour (least sum of squared differences). Colours that only changed samples used are removed from the palette.
     """
-    packed, table = _pack(pixels), _pack(_padded(palette.colours))
+    packed, table = _pack(pixels), _pack(_pad_to_256(palette.colours))
     old = _lookup(packed, table) if indices is None else indices
     changed = table[old] != packed
     if not changed.any():
@@ -61,16 +61,16 @@ def reduce(pixels: Samples, palette: Palette, indices: Bytes | None = None) -> t
     fresh, places, counts = np.unique(packed[changed], return_inverse=True, return_counts=True)
     used = np.bincount(old[~changed], minlength=SIZE) > 0
     lost = (np.bincount(old[changed], minlength=SIZE) > 0) & ~used
-    colours, size = _settle(fresh, counts, table, used, lost, len(palette.colours))
+    colours, size = _assign_places(fresh, counts, table, used, lost, len(palette.colours))
     result = old.copy()
     result[changed] = _nearest(fresh, colours, used)[places.reshape(-1)]
     return result, Palette(_unpack(colours)[:size], palette.alpha)
 
 
 def exact(pixels: Samples) -> tuple[Bytes, Palette] | None:
-    """Return numbers and palette that are just the colours of `pixels`, or None when there are more than 256.
+    """Return indices and a palette of exactly the colours of `pixels`; None when there are more than 256.
 
-    Transparent samples are one colour; half-transparent ones become either.
+    All samples with alpha below 128 become one transparent colour, all others opaque.
     """
     packed = _pack(pixels)
     if pixels.shape[2] == 4:
@@ -82,16 +82,16 @@ def exact(pixels: Samples) -> tuple[Bytes, Palette] | None:
     return indices.reshape(packed.shape).astype(np.uint8), Palette(_unpack(colours), bool((colours[0] & 0xFF) == 0))
 
 
-def _settle(
+def _assign_places(
     fresh: Packed, counts: npt.NDArray[Any], table: Packed, used: npt.NDArray[np.bool_], lost: npt.NDArray[np.bool_],
     size: int,
 ) -> tuple[Packed, int]:  # fmt: skip
-    """Give free places to new colours. Returns the palette and its size; sets `used` for every place with a colour."""
+    """Give free entries to new colours. Returns the palette and its size; sets `used` for every entry with a colour."""
     colours = table.copy()
     missing = ~np.isin(fresh, table[used])
     rank = np.lexsort((-counts, fresh != _OPAQUE_BLACK))
     wanted = fresh[rank[missing[rank]]]
-    # Places whose colour was hidden come first, then those the file has but never used, then new ones.
+    # Entries whose colour was hidden come first, then those the file has but never used, then new ones.
     order = np.lexsort((np.arange(SIZE) >= size, ~lost))
     places = order[~used[order]][: len(wanted)]
     colours[lost] = _OPAQUE_BLACK
@@ -101,7 +101,7 @@ def _settle(
 
 
 def _nearest(fresh: Packed, colours: Packed, used: npt.NDArray[np.bool_]) -> Bytes:
-    """Return, for each colour, the place of the nearest one among those used."""
+    """Return, for each colour, the index of the nearest one among those used."""
     places = np.flatnonzero(used).astype(np.uint8)
     table = _unpack(colours[places]).astype(np.int32)
     result = np.empty(len(fresh), np.uint8)
@@ -114,13 +114,13 @@ def _nearest(fresh: Packed, colours: Packed, used: npt.NDArray[np.bool_]) -> Byt
 
 
 def _lookup(packed: Packed, table: Packed) -> Bytes:
-    """Return the first place of each colour in `table`, 0 where there is none."""
+    """Return the first index of each colour in `table`, 0 where it is missing."""
     colours, first = np.unique(table, return_index=True)
     at = np.searchsorted(colours, packed).clip(max=len(colours) - 1)
     return np.where(colours[at] == packed, first[at], 0).astype(np.uint8)
 
 
-def _padded(colours: Bytes) -> Bytes:
+def _pad_to_256(colours: Bytes) -> Bytes:
     table = np.zeros((SIZE, 4), np.uint8)
     table[:, 3] = 255
     table[: len(colours)] = colours

@@ -1,4 +1,4 @@
-"""Values with large arrays through a pipe between two processes of ours: arrays go beside the pickle, uncopied."""
+"""Messages between velum and its decoder processes: pickles, with arrays sent beside them without a copy."""
 
 import os
 import pickle
@@ -18,19 +18,19 @@ else:  # not generic where it runs
 
 
 def send(pipe: Pipe, value: Any) -> None:
-    """Send a value. Raises `OSError` when nobody is at the other end."""
+    """Send a value. Raises `OSError` when the other end is closed."""
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    raw = [one.raw() for one in buffers]
-    pipe.send((head, [len(one) for one in raw]))
-    for view in raw:
+    views = [buffer.raw() for buffer in buffers]
+    pipe.send((head, [len(view) for view in views]))
+    for view in views:
         sent = 0
         while sent < len(view):
             sent += os.write(pipe.fileno(), view[sent:])
 
 
 def receive(pipe: Pipe) -> Any:
-    """Return the next value; its arrays can be written to. Raises `EOFError` or `OSError` without another end."""
+    """Return the next value, with writable arrays. Raises `EOFError` or `OSError` when the other end is closed."""
     head, sizes = pipe.recv()
     buffers = []
     for size in sizes:
@@ -46,7 +46,7 @@ def receive(pipe: Pipe) -> Any:
 
 
 def plain_frame(frame: Frame) -> Frame:
-    """Return a frame as it can be sent: nothing but what every frame has, its samples without gaps between lines."""
+    """Return a frame that can be sent: of the base class, with contiguous samples."""
     planes = tuple(replace(plane, pixels=_compact(plane.pixels)) for plane in frame.planes)
     return Frame(
         planes, frame.width, frame.height, frame.index, frame.time, frame.orientation, frame.encoded, page=frame.page
@@ -54,7 +54,7 @@ def plain_frame(frame: Frame) -> Frame:
 
 
 def changes_of(frame: Frame) -> Sequence[Sequence[Samples]]:
-    """Return the samples, plane by plane, of each box in which a frame was touched."""
+    """Return, for each touched box of a frame, its samples plane by plane."""
     return [
         [_compact(plane.cut(plane.cover(box))) for plane in frame.planes]
         for box, _ in frame.touched or ()
@@ -62,9 +62,9 @@ def changes_of(frame: Frame) -> Sequence[Sequence[Samples]]:
 
 
 def apply_changes(frame: Frame, touched: Touched, changes: Sequence[Sequence[Samples]]) -> None:
-    """Put such samples into the same frame elsewhere."""
-    for (box, _), parts in zip(touched, changes, strict=True):
-        for plane, samples in zip(frame.planes, parts, strict=True):
+    """Copy the samples that `changes_of` returned into the touched boxes of `frame`."""
+    for (box, _), samples_by_plane in zip(touched, changes, strict=True):
+        for plane, samples in zip(frame.planes, samples_by_plane, strict=True):
             plane.cut(plane.cover(box))[...] = samples
 
 

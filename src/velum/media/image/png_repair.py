@@ -1,7 +1,6 @@
-"""PNG: the chunks that a picture needs, without those that stop a decoder although nothing is shown of them.
+"""Repair of PNGs that decoders refuse because of chunks that do not affect the image; viewers skip such chunks.
 
-Text of any size, checksums and forms of chunks that are not needed: viewers pass over them, and so does this. Chunks:
-PNG, third edition, 5 and 11.
+They are text of any size, and ancillary chunks with wrong checksums or lengths. Chunks: PNG, third edition, 5 and 11.
 """
 
 import zlib
@@ -14,20 +13,20 @@ _NEEDED = {
     b"fcTL", b"fdAT",
 }  # fmt: skip
 _SHOWN = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
-"""Ancillary chunks without which another picture is seen: damage there is damage."""
+"""Ancillary chunks that change what is shown: a damaged one is kept, so that the decoder reports it."""
 _LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"pHYs": 9}
 _PILLOW_PROFILE_BYTES = 1 << 20
 LARGEST_PROFILE_BYTES = 1 << 26
 LARGEST_XMP_BYTES = 1 << 20
 _XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
-"""Begin of a text that is XMP, not compressed (XMP part 3, 1.1.5)."""
+"""Start of a text chunk that holds uncompressed XMP (XMP part 3, 1.1.5)."""
 
 
 @dataclass(frozen=True, slots=True)
-class NeededPng:
-    """A PNG of needed chunks, and what was taken out of it for velum itself.
+class RepairedPng:
+    """A PNG of chunks that decoding needs, and what velum uses of the others.
 
-    `profile` is a colour profile that is too large for Pillow, `xmp` what the file says in XMP, b"" for nothing.
+    `profile` is a colour profile that is too large for Pillow, `xmp` the XMP of the file, b"" where it has none.
     """
 
     data: bytes
@@ -36,8 +35,8 @@ class NeededPng:
     xmp: bytes = b""
 
 
-def needed(data: bytes) -> NeededPng:
-    """Return the file without chunks that are not needed; the very same bytes where there are none of them."""
+def keep_needed_chunks(data: bytes) -> RepairedPng:
+    """Return the file without the chunks that decoding does not need; the same object where it has none."""
     view = memoryview(data)
     parts: list[memoryview] = [view[:_HEAD]]
     notes: list[str] = []
@@ -61,12 +60,12 @@ def needed(data: bytes) -> NeededPng:
             parts.append(view[start - 8 : end + 4])
         at = end + 4
     if sum(map(len, parts)) == at:
-        return NeededPng(data)
-    return NeededPng(b"".join([*parts, view[at:]]), tuple(notes), profile, xmp)
+        return RepairedPng(data)
+    return RepairedPng(b"".join([*parts, view[at:]]), tuple(notes), profile, xmp)
 
 
 def is_whole(data: bytes) -> bool:
-    """Tell whether the chunks of a PNG fit into it, up to its end: OpenCV takes memory for what a length says."""
+    """Tell whether every chunk of a PNG lies within the file, up to its end; OpenCV allocates what a length says."""
     last = b""
     at = _HEAD
     for name, _, end in _chunks(data):
@@ -75,7 +74,7 @@ def is_whole(data: bytes) -> bool:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, start and end of each chunk's content; stops at the picture's end, or where a chunk has none."""
+    """Yield name, start and end of each chunk's content, up to IEND or the first chunk that is incomplete."""
     at = _HEAD
     while at + 12 <= len(data):
         start, end = at + 8, at + 8 + int.from_bytes(data[at : at + 4])

@@ -1,4 +1,4 @@
-"""What an opened image is, before its pixels are decoded: how to read it and write it back, or why it is refused."""
+"""Probe of an image before its pixels are decoded: how to read it, how to write it back, or why velum refuses it."""
 
 import io
 import math
@@ -25,10 +25,10 @@ from velum.frame import Role
 from velum.media.image import avif_headers, exif_tags, headers
 from velum.media.image.info import ImageFormat, ImagePage
 from velum.media.image.palette import SIZE, Palette
-from velum.media.inventory.icc import trimmed
+from velum.media.inventory.icc import trim_profile
 
-# Classes and not `Image.open`: that one checks a limit of pixels which is global to the process and not ours, tries
-# formats that are of no use here, and opens what follows the first picture of a JPEG.
+# Plugin classes and not `Image.open`: that function applies Pillow's own limit of pixels for the whole process, tries
+# formats that velum does not read, and opens the further images of a JPEG.
 _CLASSES: dict[str, type[ImageFile.ImageFile]] = {
     "AVIF": AvifImagePlugin.AvifImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
@@ -46,12 +46,15 @@ _ROLES = {
 }  # fmt: skip
 _ANIMATED = {"AVIF", "GIF", "PNG", "WEBP"}
 _USUAL = ({1, 2, 5, 6}, {1, 2, 6, 13, 14, 15})
-"""Colour primaries and transfers (ITU-T H.273) that programs take for sRGB: its own, those of video, unspecified."""
+"""Colour primaries and transfers (ITU-T H.273) that programs show as sRGB: its own, those of video, unspecified."""
 _WITH_KEY = {"1": "LA", "L": "LA", "RGB": "RGBA"}
 
 
-def opened(format: str, data: bytes) -> ImageFile.ImageFile:
-    """Return the file opened by Pillow: its header read, no pixel decoded. Raises what Pillow raises."""
+def open_header(format: str, data: bytes) -> ImageFile.ImageFile:
+    """Return Pillow's image of the file: header parsed, pixels not decoded.
+
+    Raises Pillow's exceptions, and `Unavailable` for HEIF when pillow-heif is not installed.
+    """
     if format != "HEIF":
         return _CLASSES[format](io.BytesIO(data))
     try:
@@ -64,12 +67,15 @@ def opened(format: str, data: bytes) -> ImageFile.ImageFile:
     return image
 
 
-def look_at(
+def probe_file(
     image: ImageFile.ImageFile, data: bytes, format: str, frames: int, source: Path, profile: bytes | None = None
 ) -> ImageFormat:
-    """Return what is needed to write the file back. Raises `BadInput` when it could not be kept as it is."""
+    """Return how to write the file back. Raises `BadInput` when it has what velum could not write back unchanged.
+
+    `frames` is their number, `profile` the colour profile where Pillow was not given it.
+    """
     animated = frames > 1 and format in _ANIMATED
-    first, _ = page_of(image, data, source, animated=animated, profile=profile)
+    first, _ = probe_page(image, data, source, animated=animated, profile=profile)
     exif, orientation = _exif(image, data, format)
     facts: dict[str, Any] = {"notes": _notes(image, animated=animated)}
     match format:
@@ -84,7 +90,7 @@ def look_at(
             coded = avif_headers.avif(data, sequence=animated)
             facts |= {"chroma": coded.chroma, "lossless": False, "colour": _cicp(coded.colour, first)}
         case "HEIF":
-            facts |= {"chroma": _spelled(image.info.get("chroma")), "lossless": False}
+            facts |= {"chroma": _format_sampling(image.info.get("chroma")), "lossless": False}
             facts |= {"colour": _cicp(_nclx(image.info.get("nclx_profile")), first)}
         case "JPEG2000":
             facts |= {"lossless": headers.jpeg2000(data).reversible}
@@ -96,17 +102,17 @@ def look_at(
     return ImageFormat(first, orientation, animated=animated, loop=loop, kept=exif_tags.keepable(exif), **facts)
 
 
-def page_of(
+def probe_page(
     image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bool, profile: bytes | None = None
 ) -> tuple[ImagePage, str]:
-    """Return the current frame's page and the mode in which to fetch its samples.
+    """Return the page of the current frame, and the mode of its samples.
 
     The mode is one of Pillow's, or ends in `;deep` for 16 bits per channel, which Pillow cannot hold. `profile` is the
-    colour profile where Pillow was not given it. Raises `BadInput` when the samples could not be kept as they are.
+    colour profile where Pillow was not given it. Raises `BadInput` when velum could not write these samples back.
     """
     depth = _depth(image, data, animated=animated)
     mode = _mode(image, data, source, animated=animated, depth=depth)
-    icc, dpi = trimmed(profile or image.info.get("icc_profile") or b""), _dpi(image.info.get("dpi"))
+    icc, dpi = trim_profile(profile or image.info.get("icc_profile") or b""), _dpi(image.info.get("dpi"))
     compression = image.info.get("compression") if image.format == "TIFF" else None
     if mode == "P":
         palette = _palette(image)
@@ -116,7 +122,7 @@ def page_of(
 
 
 def _depth(image: ImageFile.ImageFile, data: bytes, *, animated: bool) -> int | None:
-    """Return the bits per sample of an AVIF or HEIF that has more than 8."""
+    """Return the bits per sample of an AVIF or HEIF that has more than 8, None for all others."""
     if image.format == "AVIF":
         bits = avif_headers.avif(data, sequence=animated).depth
     else:
@@ -126,7 +132,7 @@ def _depth(image: ImageFile.ImageFile, data: bytes, *, animated: bool) -> int | 
 
 def _mode(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bool, depth: int | None) -> str:
     if depth and animated:
-        raise _refused(source, f"{depth} bits per sample in an animation", "animations of 8")
+        raise _refusal(source, f"{depth} bits per sample in an animation", "animations of 8")
     if depth:
         return f"{'L' if image.mode == 'I;16' else image.mode};deep"
     if _is_deep(image, data, source, animated=animated):
@@ -135,47 +141,47 @@ def _mode(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bo
         return "LA;deep" if grey else f"{image.mode};deep"
     mode = "I;16" if image.mode == "I;16B" else image.mode
     if animated and mode in {"P", "L", "1", "RGB", "RGBA"} and image.format in {"GIF", "PNG"}:
-        # Later pictures of a GIF bring colours of their own; a PNG has one palette for all of them.
+        # Later frames of a GIF have palettes of their own; an animated PNG has one palette for all frames.
         return mode if mode == "L" and image.format == "PNG" else "RGBA" if image.has_transparency_data else "RGB"
     if image.format == "GIF" and mode == "L" and "transparency" in image.info:
         return "P"
     if "transparency" in image.info and mode != "P":
         mode = _WITH_KEY.get(mode, "a colour key with 16 bits")
     if mode != "P" and mode not in _ROLES:
-        raise _refused(source, f"samples of {mode}", "grey, RGB, CMYK and palettes")
+        raise _refusal(source, f"samples of {mode}", "grey, RGB, CMYK and palettes")
     return mode
 
 
 def _is_deep(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated: bool) -> bool:
-    """Tell whether the samples have 16 bits where Pillow would give 8. Raises `BadInput` for depths in between."""
+    """Tell whether the samples have 16 bits where Pillow would give 8. Raises `BadInput` for unsupported depths."""
     format_, mode, bits = image.format, image.mode, {8}
     if format_ == "PNG":
         head = headers.png(data)
         bits = {16} if head.depth == 16 else {8}
         if bits == {16} and (animated or head.transparent):
-            raise _refused(source, "16 bits with an animation or a colour key", "either of them alone")
+            raise _refusal(source, "16 bits with an animation or a colour key", "either of them alone")
     elif format_ == "TIFF":
         assert isinstance(image, TiffImagePlugin.TiffImageFile)  # noqa: S101 - its format says so
         if image.tag_v2.get(Base.SamplesPerPixel, 1) > len(image.getbands()):
-            raise _refused(source, "more channels than its colours and one for alpha", "files without them")
-        if 1 in _listed(image.tag_v2.get(Base.ExtraSamples, 0)):
-            raise _refused(source, "premultiplied alpha", "straight alpha")
+            raise _refusal(source, "more channels than its colours and one for alpha", "files without them")
+        if 1 in _as_tuple(image.tag_v2.get(Base.ExtraSamples, 0)):
+            raise _refusal(source, "premultiplied alpha", "straight alpha")
         stored = set(image.tag_v2.get(Base.BitsPerSample, (1,)))
         bits = stored if max(stored) > 8 else {8}
         if bits == {16} and mode not in {"RGB", "RGBA", "I;16", "I;16B"}:
-            raise _refused(source, f"16 bits per sample in {mode}", "16 bits in grey, RGB and RGBA")
+            raise _refusal(source, f"16 bits per sample in {mode}", "16 bits in grey, RGB and RGBA")
     elif format_ == "JPEG2000":
         head2000 = headers.jpeg2000(data)
         bits = set(head2000.bits)
         if head2000.profile:
-            raise _refused(source, "an ICC profile inside JPEG 2000", "JPEG 2000 without one")
+            raise _refusal(source, "an ICC profile inside JPEG 2000", "JPEG 2000 without one")
     grey = mode in {"I;16", "I;16B"}
     if bits - ({16} if grey or format_ in {"PNG", "TIFF"} else set()) - {8}:
-        raise _refused(source, f"{max(map(abs, bits))} bits per sample in {format_}", "8, and 16 in PNG and TIFF")
+        raise _refusal(source, f"{max(map(abs, bits))} bits per sample in {format_}", "8, and 16 in PNG and TIFF")
     return bits == {16} and not grey
 
 
-def _listed(value: Any) -> tuple[Any, ...]:
+def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -196,18 +202,18 @@ def _palette(image: ImageFile.ImageFile) -> Palette:
 
 
 def _exif(image: ImageFile.ImageFile, data: bytes, format: str) -> tuple[Image.Exif, int]:
-    """Return the EXIF and the orientation that is still to be applied to the decoded pixels."""
+    """Return the EXIF tags, and the orientation that the decoder does not apply itself."""
     if format == "TIFF":
-        return image.getexif(), 1  # Pillow turns it upright when it loads it
+        return image.getexif(), 1  # Pillow applies it when it loads the pixels
     exif = exif_tags.load(headers.png(data).exif if format == "PNG" else image.info.get("exif") or b"")
-    return exif, 1 if format == "HEIF" else exif_tags.orientation(exif)  # libheif turns it upright, too
+    return exif, 1 if format == "HEIF" else exif_tags.orientation(exif)  # libheif applies it, too
 
 
 def _notes(image: ImageFile.ImageFile, *, animated: bool) -> tuple[str, ...]:
     notes = []
     stated = image.info.get("icc_profile")
-    if stated and trimmed(stated) is None:
-        notes.append("what stood in place of a colour profile was left out: it is none")
+    if stated and trim_profile(stated) is None:
+        notes.append("the colour profile was left out: it is not a valid ICC profile")
     if image.format in {"GIF", "PNG"} and image.mode == "P" and animated and image.format == "PNG":
         notes.append("palette written as true colour: a PNG animation has one palette for all its frames")
     if "transparency" in image.info and image.mode in _WITH_KEY and image.format != "GIF":
@@ -224,9 +230,10 @@ def _dpi(value: Any) -> tuple[float, float] | None:
 
 
 def _cicp(colour: avif_headers.Nclx | None, page: ImagePage) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the PNG chunk that says how the samples are to be shown, where that is not as everyone takes them.
+    """Return the PNG chunk for a colour space that programs do not show as sRGB; nothing for others.
 
-    A colour profile says it better. `cICP`: PNG, third edition, 11.3.2.6; full range, since the samples are RGB.
+    Nothing as well where the page has a colour profile, which is more exact. `cICP`: PNG, third edition, 11.3.2.6; full
+    range, since the samples are RGB.
     """
     if colour is None or page.icc or max(colour) > 255 or (colour[0] in _USUAL[0] and colour[1] in _USUAL[1]):
         return ()
@@ -241,9 +248,9 @@ def _nclx(profile: Any) -> avif_headers.Nclx | None:
     return found[0], found[1], found[2]
 
 
-def _spelled(chroma: Any) -> str | None:
+def _format_sampling(chroma: Any) -> str | None:
     return ":".join(str(chroma)) if chroma else None
 
 
-def _refused(source: Path, what: str, allowed: str) -> BadInput:
-    return BadInput(f"cannot keep {source} as it is: it has {what}; supported are {allowed}. Convert it first")
+def _refusal(source: Path, feature: str, allowed: str) -> BadInput:
+    return BadInput(f"cannot keep {source} as it is: it has {feature}; supported are {allowed}. Convert it first")

@@ -1,6 +1,6 @@
-"""Reading still and animated images: the bytes once, the pixels as stored, nothing half-decoded.
+"""Reader of still images, animations and multi-page TIFFs. It reads the file once and yields the samples as stored.
 
-Errors of Pillow, OpenCV and pillow-heif while reading are translated by `decode_errors`.
+`decode_errors` translates errors of Pillow, OpenCV and pillow-heif.
 """
 
 import hashlib
@@ -24,33 +24,33 @@ from velum.limits import Limits
 from velum.media.formats import format_of
 from velum.media.image import cv_decode, sixteen_bit
 from velum.media.image.decode_cost import scans_of
-from velum.media.image.decode_errors import translated
+from velum.media.image.decode_errors import translate_errors
 from velum.media.image.info import ImageInfo, ImagePage
 from velum.media.image.palette import Indexed
 from velum.media.image.png_repair import is_whole
-from velum.media.image.probe import look_at, opened, page_of
-from velum.media.image.repair import readable, refuse_raw, with_end
+from velum.media.image.probe import open_header, probe_file, probe_page
+from velum.media.image.repair import keep_decodable, refuse_raw, with_end
 from velum.media.image.strip_metadata import bare
 from velum.media.projection import projection
 from velum.media.sources import BytesSource
 
 _BAND_BYTES = 1 << 22
-_SENT_ON = {"BMP", "JPEG", "PNG", "WEBP"}
+_SENDABLE = {"BMP", "JPEG", "PNG", "WEBP"}
 
 
 class ImageReader:
-    """One source. Use it in a `with` block; `frames()` may be called again and starts anew."""
+    """Reader of one image file. Use it in a `with` block; each call of `frames()` starts with the first frame."""
 
     def __init__(self, source: Path, data: bytes, limits: Limits, *, sha256: str | None = None) -> None:
         self._limits, self._source = limits, source
         self.sha256 = sha256
-        """SHA-256 of the very bytes that are decoded, in hexadecimal; None where nobody asks for it."""
+        """SHA-256 of the file as it was read, in hexadecimal; None where the caller did not compute it."""
         refuse_raw(data, source)
         self._format = format_of(data, str(source))
-        with translated(source, data, self._format):
-            whole = readable(data, self._format, source)
+        with translate_errors(source, data, self._format):
+            whole = keep_decodable(data, self._format, source)
         self._data, self._profile = whole.data, whole.profile
-        with translated(source, self._data, self._format), self._open() as image:
+        with translate_errors(source, self._data, self._format), self._open() as image:
             self._check_size(image)
             if self._format == "JPEG":
                 limits.check("scans", scans_of(self._data, limits.scans), str(source))
@@ -59,10 +59,10 @@ class ImageReader:
             frames = 1 if self._format == "HEIF" else pictures
             limits.check("frames", frames, str(source))
             limits.check("image_pixels", image.width * image.height * frames, str(source))
-            look = look_at(image, self._data, self._format, frames, source, self._profile)
+            look = probe_file(image, self._data, self._format, frames, source, self._profile)
             look = replace(
                 look, further=pictures - frames, notes=(*look.notes, *whole.notes, *notes),
-                projection=projection(whole.xmp or _bytes_of(image.info.get("xmp"))),
+                projection=projection(whole.xmp or _xmp_bytes(image.info.get("xmp"))),
             )  # fmt: skip
             width, height = Orientation.from_exif(look.orientation).stored_size(*image.size)
         self.info = ImageInfo(self._format, width, height, frames, source, look)
@@ -76,16 +76,16 @@ class ImageReader:
         self._data = b""
 
     def frames(self) -> Generator[Frame, None, None]:
-        """Yield every frame, page or picture in order. `time` is that of animations.
+        """Yield every frame or page in order. Only frames of animations have a `time`.
 
         Raises `BadInput` when a frame is damaged and `LimitExceeded` when it is too large.
         """
-        with translated(self._source, self._data, self._format):
+        with translate_errors(self._source, self._data, self._format):
             image = self._open()
         with image:
             time = Fraction(0)
             for index in range(self.info.frames):
-                with translated(self._source, self._data, self._format):
+                with translate_errors(self._source, self._data, self._format):
                     plane, page = self._decode(image, index)
                     if self.info.frames == 1:
                         image.close()
@@ -93,44 +93,46 @@ class ImageReader:
                 orientation = Orientation.from_exif(self.info.look.orientation)
                 yield Frame.of(
                     plane, index=index, time=time if animated else None, orientation=orientation,
-                    encoded=bare(self._data, self._format) if self._is_plain(page, image) else None, page=page,
+                    encoded=bare(self._data, self._format) if self._is_sendable(page, image) else None, page=page,
                 )  # fmt: skip
                 time += Fraction(page.duration_ms).limit_denominator(1000) / 1000
                 del plane
 
     def _open(self) -> ImageFile.ImageFile:
-        return opened(self._format, self._data)
+        return open_header(self._format, self._data)
 
     def _check_size(self, image: Image.Image) -> None:
         self._limits.check("pixels", image.width * image.height, str(self._source))
 
-    def _is_plain(self, page: ImagePage, image: Image.Image) -> bool:
-        """Tell whether anyone who opens the file sees this picture, upright and in 8 bits, and nothing else."""
+    def _is_sendable(self, page: ImagePage, image: Image.Image) -> bool:
+        """Tell whether the file's bytes can stand for this frame: it holds one image, upright and of 8 bits."""
         return (
             self.info.frames == 1
-            and self._format in _SENT_ON
+            and self._format in _SENDABLE
             and self.info.look.orientation == 1
             and page.role in {Role.GREY, Role.RGB}
             and page.bits == 8
             and not page.bilevel
             and page.palette is None
-            and "mp" not in image.info  # more pictures behind the first one of a JPEG (CIPA DC-007)
+            and "mp" not in image.info  # further images of a JPEG (CIPA DC-007)
         )
 
     def _decode(self, image: ImageFile.ImageFile, index: int) -> tuple[Plane, ImagePage]:
-        # HEIF opens at its primary picture, which need not be the first.
+        # HEIF opens at its primary image, which need not be the first.
         if self.info.frames > 1:
             image.seek(index)
         self._check_size(image)
-        page, mode = page_of(image, self._data, self._source, animated=self.info.look.animated, profile=self._profile)
-        pixels = cv_decode.decoded(image, self._data, mode) if self.info.frames == 1 else None
+        page, mode = probe_page(
+            image, self._data, self._source, animated=self.info.look.animated, profile=self._profile
+        )
+        pixels = cv_decode.decode_8_bits(image, self._data, mode) if self.info.frames == 1 else None
         if pixels is not None:
             return Plane(pixels, page.role), page
         image.load()
         page = replace(page, duration_ms=float(image.info.get("duration", 0)))
         if mode.endswith(";deep"):
             size = image.size
-            image.im = None  # type: ignore[assignment]  # its 8-bit pixels have served: the file is whole
+            image.im = None  # type: ignore[assignment]  # its 8-bit pixels only showed that the file is complete
             return Plane(self._decode_deep(index, size, page), page.role, bits=16), page
         if page.palette is not None:
             indices = samples(image)
@@ -147,17 +149,17 @@ class ImageReader:
 
 
 def read(source: Path, limits: Limits) -> ImageReader:
-    """Open an image file.
+    """Return a reader of the image file at a path.
 
-    Raises `BadInput` when it is missing, empty, damaged, no image or of a kind that cannot be kept as it is,
+    Raises `BadInput` when it is missing, empty, damaged, not an image or of a kind that velum cannot write back,
     `LimitExceeded` when it is too large, and `Unavailable` for HEIF without the extra.
     """
-    data = _bytes(source, limits)
+    data = _read_file(source, limits)
     return ImageReader(source, data, limits, sha256=hashlib.sha256(data).hexdigest())
 
 
-def held(source: BytesSource, limits: Limits) -> ImageReader:
-    """Open an image file that is in memory. Raises as `read` does."""
+def read_bytes(source: BytesSource, limits: Limits) -> ImageReader:
+    """Return a reader of an image file in memory. Raises as `read` does."""
     if not source.data:
         raise BadInput(f"cannot read {source}: it is empty")
     limits.check("bytes", len(source.data), str(source))
@@ -165,9 +167,9 @@ def held(source: BytesSource, limits: Limits) -> ImageReader:
 
 
 def samples(image: Image.Image) -> npt.NDArray[Any]:
-    """Return a writable array of the image's samples; a bilevel image has 0 and 255.
+    """Return a writable array of the image's samples, (rows, columns[, channels]); a bilevel image has 0 and 255.
 
-    Copied in bands: `np.array(image)` would hold the picture two times more while it works.
+    Copied in bands: `np.array(image)` would hold two further copies of the image meanwhile.
     """
     width, height = image.size
     probe = np.asarray(image.crop((0, 0, 1, 1)))
@@ -181,16 +183,16 @@ def samples(image: Image.Image) -> npt.NDArray[Any]:
     return pixels
 
 
-def _bytes_of(xmp: Any) -> bytes:
+def _xmp_bytes(xmp: Any) -> bytes:
     return xmp.encode() if isinstance(xmp, str) else xmp if isinstance(xmp, bytes) else b""
 
 
-def _bytes(source: Path, limits: Limits) -> bytes:
+def _read_file(source: Path, limits: Limits) -> bytes:
     try:
         # Not blocking: a pipe without a writer would otherwise hang here before it can be refused.
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
         try:
-            data = _contents(descriptor, source, limits)
+            data = _read_descriptor(descriptor, source, limits)
         finally:
             os.close(descriptor)
     except FileNotFoundError as error:
@@ -203,7 +205,7 @@ def _bytes(source: Path, limits: Limits) -> bytes:
     return data
 
 
-def _contents(descriptor: int, source: Path, limits: Limits) -> bytes:
+def _read_descriptor(descriptor: int, source: Path, limits: Limits) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a file"

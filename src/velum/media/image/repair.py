@@ -1,4 +1,4 @@
-"""The bytes that decoders get: those of the file, without what would stop them although nothing is shown of it."""
+"""Repair before decoding: the file without parts at which decoders fail although they do not affect the image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from velum.media.image.camera_raw import raw_kind
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """A file for decoders: its bytes, what to say of it, and what of it decoders are not given.
+    """A file as decoders get it: its bytes, notes for the report, and what was taken out of it.
 
-    `profile` is a colour profile that they find too large, `xmp` the XMP of a PNG.
+    `profile` is a colour profile that is too large for Pillow, `xmp` the XMP of a PNG.
     """
 
     data: bytes
@@ -23,7 +23,7 @@ class Readable:
 
 
 def refuse_raw(data: bytes, source: Path) -> None:
-    """Raise `BadInput` for a raw photograph, by its name: what decoders see in it is a thumbnail."""
+    """Raise `BadInput`, naming its format, for a raw photograph: decoders find only a thumbnail in it."""
     kind = raw_kind(data)
     if kind is not None:
         article = "an" if kind[0] in "AEFHILMNORSX" else "a"  # as the letters are spoken
@@ -31,34 +31,34 @@ def refuse_raw(data: bytes, source: Path) -> None:
         raise BadInput(f"cannot read {source}: it is {name}; develop it first, into a JPEG or TIFF")
 
 
-def readable(data: bytes, format: str, source: Path) -> Readable:
-    """Return what decoders of `format` are to read. Raises `BadInput` for what they could not."""
+def keep_decodable(data: bytes, format: str, source: Path) -> Readable:
+    """Return the file as decoders of `format` accept it. Raises `BadInput` for a BMP that they cannot read."""
     match format:
         case "PNG":
-            png = png_repair.needed(data)
+            png = png_repair.keep_needed_chunks(data)
             return Readable(png.data, png.notes, png.profile, png.xmp)
         case "TIFF":
             return Readable(*tiff_directories.full_pictures(data))
         case "JPEG":
             return Readable(*jpeg_repair.without_malformed_segments(data))
         case "WEBP":
-            return Readable(webp_repair.mended(data))
+            return Readable(webp_repair.repair_webp(data))
         case "GIF":
             return Readable(*headers.gif_with_end(data))
         case "BMP":
-            return Readable(*_named(bmp_masks.plain, data, source))
+            return Readable(*_add_source(bmp_masks.plain, data, source))
     return Readable(data)
 
 
 def with_end(data: bytes, format: str, source: Path) -> tuple[bytes, tuple[str, ...]]:
-    """Return the file with its end mark, and what to say where it had none. It must be within the limits.
+    """Return the file with its end-of-image marker, and a note for the report where that was added.
 
-    Raises `BadInput` when a part of the picture is missing.
+    Check the limits before: a JPEG without the marker is decoded. Raises `BadInput` when samples are missing.
     """
-    return _named(jpeg_repair.with_end, data, source) if format == "JPEG" else (data, ())
+    return _add_source(jpeg_repair.with_end, data, source) if format == "JPEG" else (data, ())
 
 
-def _named(
+def _add_source(
     read: Callable[[bytes], tuple[bytes, tuple[str, ...]]], data: bytes, source: Path
 ) -> tuple[bytes, tuple[str, ...]]:
     try:

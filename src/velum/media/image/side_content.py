@@ -17,7 +17,7 @@ from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media.formats import VIDEO_HEAD_BYTES, format_of, video_format_of
 from velum.media.image import exif_tags
-from velum.media.image.probe import opened
+from velum.media.image.probe import open_header
 from velum.media.inventory import Surplus, image_surplus, video_surplus
 from velum.media.projection import is_projection_alone
 from velum.media.video.coded_surplus import coded_surplus
@@ -114,7 +114,7 @@ def _of_image(data: bytes, format: str) -> Iterator[SideContent]:
         yield SideContent("picture", "a picture among its Content Credentials")
     yield from map(SideContent.of, image_surplus(data, format))
     try:
-        with opened(format, data) as image:
+        with open_header(format, data) as image:
             if "mp" in image.info or "mpoffset" in image.info:
                 yield SideContent("picture", "more pictures behind the first one (MPO)")
             for name in _TEXTS:

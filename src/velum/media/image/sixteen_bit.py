@@ -1,6 +1,6 @@
-"""Images of more than 8 bits per channel, which Pillow cuts to 8: decoded by OpenCV or libheif, written here.
+"""Images of more than 8 bits per channel, which Pillow reduces to 8: OpenCV or libheif decodes them, this file writes.
 
-Written are PNG (third edition) and TIFF 6.0, compressed with Deflate, both after subtracting the sample to the left.
+It writes PNG (third edition) and TIFF 6.0, compressed with Deflate, both after subtracting the sample to the left.
 """
 
 import io
@@ -30,9 +30,9 @@ _CHANNELS_OF_BGRA = {Role.RGB: [2, 1, 0], Role.RGBA: [2, 1, 0, 3], Role.GREY_ALP
 def decode(data: bytes, index: int, size: tuple[int, int], role: Role, depth: int = 16) -> Deep:
     """Return page `index` of a PNG, TIFF or AVIF as an array (rows, columns, channels) of 16-bit samples.
 
-    Those of `depth` bits, where it is less, are stretched to 16.
+    Samples of `depth` bits, where that is less than 16, are stretched to 16.
 
-    Raises `BadInput` when OpenCV sees another picture of it than `size` (width, height) and `role` say.
+    Raises `BadInput` when OpenCV decodes it to another size or role than `size` (width, height) and `role`.
     """
     buffer = np.frombuffer(data, np.uint8)
     if index:
@@ -44,7 +44,7 @@ def decode(data: bytes, index: int, size: tuple[int, int], role: Role, depth: in
     if stored is None or stored.dtype != np.uint16 or stored.shape != (size[1], size[0], 4 if 3 in order else 3):
         raise BadInput("its 16-bit samples are laid out in a way that is not supported; convert it first")
     if depth < _DEPTH:
-        stored = _stretched(stored.astype(np.uint16, copy=False), depth)
+        stored = _stretch_to_16(stored.astype(np.uint16, copy=False), depth)
     if role == Role.GREY_ALPHA:
         return np.ascontiguousarray(stored[..., order])
     code = cv2.COLOR_BGR2RGB if role == Role.RGB else cv2.COLOR_BGRA2RGBA
@@ -52,7 +52,7 @@ def decode(data: bytes, index: int, size: tuple[int, int], role: Role, depth: in
 
 
 def decode_heif(data: bytes, size: tuple[int, int], role: Role, depth: int) -> Deep:
-    """Return the primary picture of a HEIF, of 10 or 12 bits per sample, as `decode` does."""
+    """Return the primary image of a HEIF, of 10 or 12 bits per sample, as `decode` does."""
     import pillow_heif  # noqa: PLC0415  # an extra; the caller has opened the file with it
 
     pictures = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
@@ -60,18 +60,18 @@ def decode_heif(data: bytes, size: tuple[int, int], role: Role, depth: int) -> D
     expected = (size[1], size[0]) if role == Role.GREY else (size[1], size[0], role.channels)
     if stored.dtype != np.uint16 or stored.shape != expected:
         raise BadInput("its samples are laid out in a way that is not supported; convert it first")
-    return _stretched(stored.astype(np.uint16) >> np.uint16(_DEPTH - depth), depth)
+    return _stretch_to_16(stored.astype(np.uint16) >> np.uint16(_DEPTH - depth), depth)
 
 
-def _stretched(samples: npt.NDArray[np.uint16], depth: int) -> Deep:
-    """Return samples of `depth` bits as 16: the same fraction of white, exactly so at both ends."""
+def _stretch_to_16(samples: npt.NDArray[np.uint16], depth: int) -> Deep:
+    """Return samples of `depth` bits scaled to 16: 0 stays 0, and the largest value becomes 65,535."""
     stretched: Deep = samples << np.uint16(_DEPTH - depth)
     stretched |= samples >> np.uint16(2 * depth - _DEPTH)
     return stretched
 
 
 def write_png(file: IO[bytes], pixels: Deep, role: Role, chunks: Sequence[tuple[bytes, bytes]]) -> None:
-    """Write `pixels` (rows, columns, channels) as a PNG; `chunks`, by name and content, come before the samples."""
+    """Write `pixels` (rows, columns, channels) as a PNG; `chunks`, (name, content), come before the samples."""
     rows, columns = pixels.shape[:2]
     file.write(b"\x89PNG\r\n\x1a\n")
     _chunk(file, b"IHDR", struct.pack(">IIBBBBB", columns, rows, 16, _PNG_TYPES[role], 0, 0, 0))
@@ -92,18 +92,18 @@ def write_png(file: IO[bytes], pixels: Deep, role: Role, chunks: Sequence[tuple[
 
 
 def write_tiff(file: IO[bytes], pixels: Deep, role: Role, tags: TiffImagePlugin.ImageFileDirectory_v2) -> None:
-    """Write `pixels` as one self-contained TIFF page; `tags` are added to those that describe the samples.
+    """Write `pixels` as one self-contained TIFF page, with `tags` and those that describe the samples.
 
-    Compression 1 (none) in `tags` is obeyed, anything else becomes Deflate.
+    With Compression 1 (none) in `tags` the samples are stored uncompressed, else with Deflate.
     """
     plain = tags.get(Base.Compression) == 1
-    _describe(tags, pixels, role, plain=plain)
+    _set_layout_tags(tags, pixels, role, plain=plain)
     start = file.tell()
     # The directory comes first, at its final size: Pillow counts the strips' offsets from its end.
     file.write(b"II*\0\x08\0\0\0" + bytes(len(tags.tobytes(8))))
     offsets, counts, at = [], [], 0
     for band in _bands(pixels):
-        strip = band.astype("<u2").tobytes() if plain else zlib.compress(_predicted(band), _LEVEL)
+        strip = band.astype("<u2").tobytes() if plain else zlib.compress(_subtract_left(band), _LEVEL)
         offsets.append(at)
         counts.append(len(strip))
         at += file.write(strip + bytes(len(strip) % 2))
@@ -113,8 +113,8 @@ def write_tiff(file: IO[bytes], pixels: Deep, role: Role, tags: TiffImagePlugin.
     file.seek(0, io.SEEK_END)
 
 
-def _describe(tags: TiffImagePlugin.ImageFileDirectory_v2, pixels: Deep, role: Role, *, plain: bool) -> None:
-    """Set the tags that say how the samples are laid out; where the strips are is not known yet."""
+def _set_layout_tags(tags: TiffImagePlugin.ImageFileDirectory_v2, pixels: Deep, role: Role, *, plain: bool) -> None:
+    """Set the tags for the layout of the samples; the offsets of strips are 0 until they are written."""
     rows, columns = pixels.shape[:2]
     strips = -(-rows // _rows(pixels))
     facts: dict[int, int | tuple[int, ...]] = {
@@ -134,8 +134,8 @@ def _describe(tags: TiffImagePlugin.ImageFileDirectory_v2, pixels: Deep, role: R
         tags[tag] = value
 
 
-def _predicted(band: Deep) -> bytes:
-    """Return the band with each sample less the same channel of the pixel to its left (TIFF 6.0, section 14)."""
+def _subtract_left(band: Deep) -> bytes:
+    """Return the bytes of a band after horizontal differencing (TIFF 6.0, section 14)."""
     changed = band.astype("<u2")
     changed[:, 1:] -= band[:, :-1]
     return changed.tobytes()

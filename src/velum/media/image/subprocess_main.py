@@ -1,7 +1,7 @@
-"""The process that reads and writes one file after another, as it is told through two pipes.
+"""The decoder process: it reads and writes one file after another, by requests that come through two pipes.
 
-It ends with its parent, however that ends; work that needs more processor time than its limits allow ends it: all of
-the work on an image, or that on one frame of a video.
+It ends when its parent ends. The system ends it when it uses more processor time than `work_seconds` allows: for the
+whole of an image, or for one frame of a video.
 """
 
 import math
@@ -31,92 +31,92 @@ if TYPE_CHECKING:
 
 
 class _Session:
-    """One file: opened, read, and written while it is read; or a function that does something with one."""
+    """The state between requests: the open reader, the open writer, and the frames that were sent out."""
 
     def __init__(self) -> None:
         self._reading, self._writing = ExitStack(), ExitStack()
-        self._lent: dict[int, Frame] = {}
-        self._written = self._anew = False
+        self._pending_frames: dict[int, Frame] = {}
+        self._has_writer = self._counts_each_step = False
         self._steps: Iterator[Any] = iter(())
 
     def begin(self, limits: Limits) -> None:
-        """Let go of what was before, and count the processor time from now on."""
+        """Close the file before, and start counting processor time against `limits`."""
         self.close()
-        self._limits, self._anew = limits, False
+        self._limits, self._counts_each_step = limits, False
         _allow_seconds(limits.work_seconds)
 
     def open(
         self, source: BytesSource | Path, limits: Limits, *, cover_damage: bool
     ) -> "tuple[ImageInfo | VideoInfo, str | None]":
-        """Open a file, and return what the other side needs to know of it."""
+        """Open a file; return its description, and its SHA-256 where that is known already."""
         self._reader = self._reading.enter_context(read(source, limits, cover_damage=cover_damage))
         info = self._reader.info
         if isinstance(info, ImageInfo):
-            return _told(info), self._reader.sha256
-        self._anew = True
+            return _sendable_info(info), self._reader.sha256
+        self._counts_each_step = True
         return info, None
 
     def hash(self) -> str | None:
-        """Return the hash of the file that is open."""
-        self._go_on()
+        """Return the SHA-256 of the open file in hexadecimal; None where it is not known."""
+        self._restart_clock()
         return self._reader.sha256
 
     def restart(self) -> None:
-        """Begin anew with the first frame."""
+        """Start again with the first frame."""
         self._steps = self._reader.frames()
 
-    def call(self, function: Callable[..., Any], values: tuple[Any, ...], more: Mapping[str, Any]) -> Any:
-        """Return what a function returns."""
-        return function(*values, **more)
+    def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call a function, and return its result."""
+        return function(*args, **kwargs)
 
     def begin_steps(
-        self, function: Callable[..., Iterator[Any]], values: tuple[Any, ...], more: Mapping[str, Any]
+        self, function: Callable[..., Iterator[Any]], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> None:
-        """Begin with what a function yields."""
-        self._steps, self._anew = function(*values, **more), True
+        """Start an iterator whose values `next` returns."""
+        self._steps, self._counts_each_step = function(*args, **kwargs), True
 
     def next(self) -> Any:
-        """Return the next frame, or what comes next, None after the last."""
-        self._go_on()
+        """Return the next frame, or the next value of the iterator; None after the last."""
+        self._restart_clock()
         step = next(self._steps, None)
         if not isinstance(step, Frame):
             return step
-        if self._written:
-            self._lent[step.index] = step
+        if self._has_writer:
+            self._pending_frames[step.index] = step
         return plain_frame(step)
 
     def begin_file(
         self, target: Path, plan: Mapping[str, Any], *, overwrite: bool, touched: Container[int] | None
     ) -> tuple[str, tuple[str, ...]]:
-        """Begin a file like the source."""
+        """Open a writer of a file like the source; return its encoding and warnings."""
         made = Plan.from_json(plan)
         self._writer = write(target, self._reader, made, overwrite=overwrite, touched=touched)
         self._writing.enter_context(self._writer)
-        self._written = True
+        self._has_writer = True
         return self._writer.encoding, self._writer.warnings
 
     def put(self, frame: Frame) -> None:
         """Write the next frame."""
-        self._go_on()
-        lent = self._lent.pop(frame.index, None)
+        self._restart_clock()
+        lent = self._pending_frames.pop(frame.index, None)
         own = frame if lent is None else replace(lent, planes=frame.planes, encoded=frame.encoded)
         self._writer.write(own)
 
     def put_changes(self, index: int, touched: Touched, changes: Sequence[Sequence[Samples]]) -> None:
-        """Write a frame that was given out, as it was changed."""
-        self._go_on()
-        frame = self._lent.pop(index)
+        """Write a frame that `next` returned, with the changed samples put into it."""
+        self._restart_clock()
+        frame = self._pending_frames.pop(index)
         apply_changes(frame, touched, changes)
         self._writer.write(replace(frame, encoded=None, touched=touched))
 
     def publish(self) -> tuple[str, tuple[str, ...], str | None]:
-        """Publish the file, and say what there is to say of it."""
-        self._go_on()
+        """Publish the written file; return its encoding, warnings and SHA-256."""
+        self._restart_clock()
         self._writing.close()
         return self._writer.encoding, self._writer.warnings, self._writer.sha256
 
     def close(self) -> None:
-        """Drop what is not published, and let go of the source."""
+        """Discard a file that is not published, and close the source."""
         error = VelumError("the file is not wanted any more")
         with suppress(VelumError):
             self._writing.__exit__(VelumError, error, None)
@@ -124,19 +124,19 @@ class _Session:
             self._steps.close()
         self._reading.close()
         self._reading, self._writing = ExitStack(), ExitStack()
-        self._steps, self._written = iter(()), False
-        self._lent.clear()
+        self._steps, self._has_writer = iter(()), False
+        self._pending_frames.clear()
 
-    def _go_on(self) -> None:
-        """Count the processor time from now on, where that of each step counts."""
-        if self._anew:
+    def _restart_clock(self) -> None:
+        """Start counting processor time again, where the limit is one for each frame or step."""
+        if self._counts_each_step:
             _allow_seconds(self._limits.work_seconds)
 
 
 def main(reading: int, writing: int) -> None:
-    """Do what comes through the pipes, each by its descriptor, until nobody is at their other ends."""
+    """Answer requests from two pipes, given as file descriptors, until the parent closes them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):  # where memory runs out, the kernel is to choose this process, not its parent
+    with suppress(OSError):  # when memory runs out, the kernel should end this process, not its parent
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     session = _Session()
     orders: Mapping[str, Callable[..., Any]] = {
@@ -147,20 +147,20 @@ def main(reading: int, writing: int) -> None:
     }  # fmt: skip
     threading.Thread(target=_serve, args=(Connection(writing), orders), daemon=True).start()
     _serve(Connection(reading), orders)
-    os._exit(0)  # threads of libraries are of no interest
+    os._exit(0)  # without waiting for threads of libraries
 
 
 def _serve(pipe: Pipe, orders: Mapping[str, Callable[..., Any]]) -> None:
     with suppress(EOFError, OSError):  # the parent is gone
         while True:
-            name, values, more = receive(pipe)
-            send(pipe, _done(orders[name], values, more))
-            del values, more  # a frame would be held while the next one is waited for
+            name, args, kwargs = receive(pipe)
+            send(pipe, _execute(orders[name], args, kwargs))
+            del args, kwargs  # or a frame would be kept while this waits for the next request
 
 
-def _done(order: Callable[..., Any], values: tuple[Any, ...], more: Mapping[str, Any]) -> tuple[str, Any]:
+def _execute(order: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[str, Any]:
     try:
-        return "done", order(*values, **more)
+        return "done", order(*args, **kwargs)
     except VelumError as error:
         limit = tuple(getattr(error, name, None) for name in ("limit", "value", "allowed"))
         return "error", (type(error).__name__, str(error), limit)
@@ -168,8 +168,8 @@ def _done(order: Callable[..., Any], values: tuple[Any, ...], more: Mapping[str,
         return "error", ("PluginFault", f"{type(error).__name__}: {error}", ())
 
 
-def _told(info: ImageInfo) -> ImageInfo:
-    """Return what is known of the image without what only its writer, here, needs."""
+def _sendable_info(info: ImageInfo) -> ImageInfo:
+    """Return the description of an image without the large values that only the writer in this process needs."""
     look = info.look
     jpeg = None if look.jpeg is None else replace(look.jpeg, data=b"")
     bare = replace(look.first, palette=None, icc=None)
@@ -177,7 +177,7 @@ def _told(info: ImageInfo) -> ImageInfo:
 
 
 def _allow_seconds(seconds: int) -> None:
-    """Have the system end this process when it has used so much more processor time."""
+    """Have the system end this process after `seconds` more of processor time."""
     if sys.platform != "win32":
         import resource  # noqa: PLC0415  # not everywhere
 

@@ -1,4 +1,4 @@
-"""Images and videos read and written in a process of their own: its end, whatever the reason, is nobody else's."""
+"""Reading and writing in decoder processes, so that a decoder that crashes or hangs ends only such a process."""
 
 import multiprocessing
 import pickle
@@ -26,11 +26,11 @@ from velum.plan import Plan
 if TYPE_CHECKING:
     from velum.media.video.info import VideoInfo
 
-KEPT = 2
-"""Processes that wait for more work; others end when they are done."""
+IDLE_PROCESSES = 2
+"""How many idle processes are kept for further work; others end after their file."""
 
 WAIT_FACTOR = 20
-"""How much longer than its processor time a process may take for one answer, on a machine with much else to do."""
+"""An answer may take this many times `work_seconds` by the clock, since a busy machine gives a process little time."""
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -39,19 +39,16 @@ _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal
 
 
 class DecoderPool:
-    """Reads videos, and images that are much work or of a kind that can be, each in a process.
+    """A pool of decoder processes for videos, and for images that may be costly to decode. Threads may share it."""
 
-    Safe to share between threads.
-    """
-
-    def __init__(self, kept: int = KEPT) -> None:
-        self._kept, self._lock = kept, threading.Lock()
+    def __init__(self, kept: int = IDLE_PROCESSES) -> None:
+        self._most_idle, self._lock = kept, threading.Lock()
         self._idle: list[DecoderProcess] = []
         self._busy: set[DecoderProcess] = set()
         self._closed = False
 
     def takes(self, source: Path | LiveSource | BytesSource) -> bool:
-        """Tell whether a source is to be read here: each file, and images in memory but for light ones."""
+        """Tell whether a source should be read by this pool: every file, and images in memory that are not light."""
         if isinstance(source, LiveSource):
             return False
         if isinstance(source, Path):
@@ -62,38 +59,41 @@ class DecoderPool:
             return False
 
     def read(self, source: Path | BytesSource, limits: Limits, *, cover_damage: bool = False) -> "IsolatedReader":
-        """Open an image or a video. Raises as `media.read` does, and `Unavailable` when the pool is closed."""
+        """Open an image or a video in a process. Raises as `media.read` does; `Unavailable` when the pool is closed."""
         limits.check(
             "bytes", len(source.data) if isinstance(source, BytesSource) else source.stat().st_size, str(source)
         )
-        process = self._taken()
+        process = self._take_process()
         try:
             info, sha256 = process.open(source, limits, cover_damage=cover_damage)
         except BaseException:
-            self._back(process)
+            self._return_process(process)
             raise
-        return IsolatedReader(process, info, sha256, lambda: self._back(process))
+        return IsolatedReader(process, info, sha256, lambda: self._return_process(process))
 
-    def call(self, name: str, limits: Limits, function: Callable[P, T], *values: P.args, **more: P.kwargs) -> T:
-        """Return what a function of a module returns that decodes what `name` says, in at most `work_seconds`.
+    def call(self, name: str, limits: Limits, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function of a module in a process, and return its result. It may take `work_seconds`.
 
-        Raises what it raises, and why there is no answer.
+        `name` is the file that it decodes, for messages. Raises the function's errors, and as `Channel.ask` does.
         """
-        with self._lent(name, limits) as process:
-            answer: T = process.reading.ask("call", function, values, more)
+        with self._borrow_process(name, limits) as process:
+            answer: T = process.reading.ask("call", function, args, kwargs)
             return answer
 
     def steps(
-        self, name: str, limits: Limits, function: Callable[P, Iterator[T]], *values: P.args, **more: P.kwargs
+        self, name: str, limits: Limits, function: Callable[P, Iterator[T]], *args: P.args, **kwargs: P.kwargs
     ) -> Generator[T, None, None]:
-        """Yield what such a function yields, none of it None; each step may take `work_seconds`."""
-        with self._lent(name, limits) as process:
-            process.reading.ask("begin_steps", function, values, more)
+        """Yield the values, never None, of a generator function that runs in a process.
+
+        Each value may take `work_seconds`. Raises as `call` does.
+        """
+        with self._borrow_process(name, limits) as process:
+            process.reading.ask("begin_steps", function, args, kwargs)
             while (step := process.reading.ask("next")) is not None:
                 yield step
 
     def close(self) -> None:
-        """End all processes, those in work too."""
+        """End all processes, including busy ones."""
         with self._lock:
             self._closed = True
             everyone, self._idle = [*self._idle, *self._busy], []
@@ -101,37 +101,37 @@ class DecoderPool:
             process.kill()
 
     @contextmanager
-    def _lent(self, name: str, limits: Limits) -> Iterator["DecoderProcess"]:
-        process = self._taken()
+    def _borrow_process(self, name: str, limits: Limits) -> Iterator["DecoderProcess"]:
+        process = self._take_process()
         try:
             process.begin(name, limits)
             yield process
         finally:
-            self._back(process)
+            self._return_process(process)
 
-    def _taken(self) -> "DecoderProcess":
+    def _take_process(self) -> "DecoderProcess":
         with self._lock:
             if self._closed:
-                raise Unavailable("no more files are read: the service is ending; try again later")
-            # One that had nothing to do may have ended meanwhile, for want of memory.
-            self._idle = [one for one in self._idle if one.alive]
+                raise Unavailable("cannot read further files: the service is shutting down; try again later")
+            # An idle process may have ended meanwhile, for instance when memory ran out.
+            self._idle = [process for process in self._idle if process.alive]
             process = self._idle.pop() if self._idle else DecoderProcess()
             self._busy.add(process)
             return process
 
-    def _back(self, process: "DecoderProcess") -> None:
+    def _return_process(self, process: "DecoderProcess") -> None:
         with suppress(VelumError):
             process.reading.ask("close")
         with self._lock:
             self._busy.discard(process)
-            if process.alive and len(self._idle) < self._kept and not self._closed:
+            if process.alive and len(self._idle) < self._most_idle and not self._closed:
                 self._idle.append(process)
                 return
         process.kill()
 
 
 class DecoderProcess:
-    """One process, and the two ways to it: a video's frames are read by one thread and written by another."""
+    """One decoder process with two channels, since one thread reads a video's frames while another writes them."""
 
     def __init__(self) -> None:
         self.name, self.limits = "the picture", Limits()
@@ -140,7 +140,7 @@ class DecoderProcess:
             for pipe in theirs:
                 stack.enter_context(pipe)
             numbers = [pipe.fileno() for pipe in theirs]
-            # Not by multiprocessing: that would run the embedding program's main module once more.
+            # Not `multiprocessing.Process`: it would run the embedding program's main module again.
             self._process = subprocess.Popen(  # noqa: S603 - our own module, in the running interpreter
                 [sys.executable, "-c", _START.format(sys.path, numbers)],
                 pass_fds=numbers, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
@@ -149,74 +149,78 @@ class DecoderProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked more."""
+        """Whether the process still runs."""
         return self._process.poll() is None
 
     def begin(self, name: str, limits: Limits) -> None:
-        """Begin with what is called `name`: the process may work for so long from now on. Raises as `ask` does."""
+        """Start work on the file `name`; `limits` count from now on. Raises as `Channel.ask` does."""
         self.name, self.limits = name, limits
         self.reading.ask("begin", limits)
 
     def open(self, source: Path | BytesSource, limits: Limits, *, cover_damage: bool) -> Any:
-        """Have an image or a video opened, and return what is known of it. Raises as `ask` does."""
+        """Open an image or a video; return its description and SHA-256, if known. Raises as `Channel.ask` does."""
         self.begin(str(source), limits)
         return self.reading.ask("open", source, limits, cover_damage=cover_damage)
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End the process at once."""
         self._process.kill()
         self._process.wait()
 
-    def death(self) -> VelumError:
-        """Return why it is no more, once it has closed its pipe."""
+    def explain_exit(self) -> VelumError:
+        """Return the error that says why the process ended, after it has closed its pipe."""
         code = self._process.wait()
         if -code == getattr(signal, "SIGXCPU", None):
             allowed = self.limits.work_seconds
             return LimitExceeded("work_seconds", allowed + 1, allowed, f"the work on {self.name}")
         if -code in _CRASHES:
-            return BadInput(f"cannot read {self.name}: its decoder crashed ({signal.Signals(-code).name})")
-        return Unavailable("the decoder process was ended, by the end of the service or for want of memory; try again")
+            crash = signal.Signals(-code).name
+            return BadInput(f"cannot read {self.name}: its decoder crashed ({crash}); convert it with another program")
+        return Unavailable("the decoder process was killed: the service is shutting down or out of memory; try again")
 
 
 class Channel:
-    """A way to a process, for one thread at a time."""
+    """A pipe to a decoder process, to be used by one thread at a time."""
 
     def __init__(self, process: DecoderProcess, pipe: Pipe) -> None:
         self._process, self._pipe = process, pipe
 
-    def ask(self, order: str, *values: Any, **more: Any) -> Any:
-        """Return the answer. Raises what went wrong there, or why there is no answer."""
+    def ask(self, order: str, *args: Any, **kwargs: Any) -> Any:
+        """Send a request, and return the answer.
+
+        Raises the `VelumError` that the process met; `BadInput`, `LimitExceeded` or `Unavailable` when it ended.
+        """
         seconds = self._process.limits.work_seconds * WAIT_FACTOR
-        self._talk(lambda pipe: send(pipe, (order, values, more)))
-        if not self._talk(lambda pipe: pipe.poll(seconds)):
+        self._use_pipe(lambda pipe: send(pipe, (order, args, kwargs)))
+        if not self._use_pipe(lambda pipe: pipe.poll(seconds)):
             self._process.kill()
-            raise BadInput(f"cannot read {self._process.name}: its decoder gave no answer for too long")
-        kind, answer = self._talk(receive)
+            raise BadInput(f"cannot read {self._process.name}: its decoder gave no answer in {seconds} seconds")
+        kind, answer = self._use_pipe(receive)
         if kind == "error":
             raise _error(*answer)
         return answer
 
-    def _talk(self, how: Callable[[Pipe], T]) -> T:
-        """Use the pipe. Raises why the process is dead; only here, for some errors of velum are an `OSError` too."""
+    def _use_pipe(self, action: Callable[[Pipe], T]) -> T:
+        """Return the action's result. Raises why the process ended; only here, since some VelumErrors are OSErrors."""
         try:
-            return how(self._pipe)
+            return action(self._pipe)
         except (EOFError, OSError, pickle.UnpicklingError) as error:
-            raise self._process.death() from error
+            raise self._process.explain_exit() from error
 
 
 class IsolatedReader:
-    """An image or a video that a process reads. As `media.Reader`."""
+    """A `media.Reader` whose image or video a decoder process reads."""
 
     def __init__(
         self, process: DecoderProcess, info: "ImageInfo | VideoInfo", sha256: str | None, leave: Callable[[], None]
     ) -> None:
         self.info = info
-        self._sha256, self._process, self._leave, self._left = sha256, process, leave, False
+        self._sha256, self._process, self._leave, self._is_closed = sha256, process, leave, False
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the very bytes that are decoded, in hexadecimal; None where it is not known."""
-        if self._sha256 is None and not self._left:
+        """SHA-256 of the decoded file, in hexadecimal; None where it is not known."""
+        if self._sha256 is None and not self._is_closed:
             self._sha256 = self._process.reading.ask("hash")
         return self._sha256
 
@@ -228,17 +232,17 @@ class IsolatedReader:
     ) -> None:
         try:
             if error is None:
-                _ = self.sha256  # asked for in reports, when the file may be gone
+                _ = self.sha256  # fetched now: a report needs it after the file may have been deleted
         finally:
-            self._left = True
+            self._is_closed = True
             self._leave()
 
     def frames(self) -> Generator[Frame, None, None]:
-        """Yield every frame in order, as `media.Reader` does."""
+        """Yield every frame in order. Raises as `media.Reader.frames` does."""
         self._process.reading.ask("restart")
         while (frame := self._process.reading.ask("next")) is not None:
             yield frame
-            del frame  # or its samples would be held while the next one is decoded
+            del frame  # or its samples would be kept while the next frame is decoded
 
     def writer(
         self, target: Path, plan: Plan, *, overwrite: bool, touched: Container[int] | None = None
@@ -248,7 +252,7 @@ class IsolatedReader:
 
 
 class IsolatedWriter:
-    """One target that a process writes. As `media.Writer`."""
+    """A `media.Writer` whose target a decoder process writes."""
 
     def __init__(
         self, channel: Channel, target: Path, plan: Plan, *, overwrite: bool, touched: Container[int] | None
@@ -269,7 +273,7 @@ class IsolatedWriter:
             self.encoding, self.warnings, self.sha256 = self._channel.ask("publish")
 
     def write(self, frame: Frame) -> None:
-        """Take the next frame; only what was changed of it goes back. Raises as `media.Writer.write` does."""
+        """Send the next frame, or only its touched boxes where they are known. Raises as `media.Writer.write` does."""
         if frame.touched is None:
             self._channel.ask("put", frame)
         else:
@@ -280,7 +284,7 @@ _START = "import sys; sys.path[:] = {!r}; from velum.media.image.subprocess_main
 
 
 def _error(name: str, message: str, limit: tuple[Any, ...]) -> VelumError:
-    """Return the error that the other process met, as it was."""
+    """Return the error that the other process raised, rebuilt from its class name and message."""
     kind: type[VelumError] = getattr(errors, name, PluginFault)
     error = kind.__new__(kind, message)
     error.args = (message,)

@@ -1,6 +1,6 @@
-"""The TurboJPEG library of the system: coefficients of a JPEG, read and replaced without decoding.
+"""Binding of the system's TurboJPEG library: reads and replaces the coefficients of a JPEG without decoding it.
 
-The only file that knows the library. It is called by the interface of its version 2, which later ones offer too.
+It uses the interface of version 2, which later versions offer too.
 """
 
 import ctypes
@@ -16,10 +16,10 @@ Blocks = npt.NDArray[np.int16]
 """Quantised coefficients of one row of blocks, (blocks, 64), in natural order."""
 
 Filter = Callable[[int, int, Blocks], None]
-"""Called with the number of a component, that of a row of its blocks, and the row, which may be changed in place."""
+"""Called with the index of a component, the index of a row of its blocks, and the row, which it may change in place."""
 
 KeepBlock = Callable[[int, int], bool]
-"""Tells by the number of a component and that of a row whether the row is to be seen."""
+"""Tells, by the index of a component and of a row of its blocks, whether the filter should see the row."""
 
 _NAMES = {
     "darwin": ("libturbojpeg.0.dylib", "libturbojpeg.dylib"),
@@ -35,18 +35,20 @@ class _Region(ctypes.Structure):
     _fields_ = (("x", ctypes.c_int), ("y", ctypes.c_int), ("w", ctypes.c_int), ("h", ctypes.c_int))
 
 
-_Called = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, _Region, _Region, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
+_FilterCallback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, _Region, _Region, ctypes.c_int, ctypes.c_int, ctypes.c_void_p
+)
 
 
 class _Transform(ctypes.Structure):
     _fields_ = (
         ("r", _Region), ("op", ctypes.c_int), ("options", ctypes.c_int), ("data", ctypes.c_void_p),
-        ("customFilter", _Called),
+        ("customFilter", _FilterCallback),
     )  # fmt: skip
 
 
 class TurboJpegError(Exception):
-    """The library could not read the file, or warned about it."""
+    """The library is missing, could not read the file, or warned about it."""
 
 
 def available() -> bool:
@@ -55,42 +57,40 @@ def available() -> bool:
 
 
 def coefficients(data: bytes, read: Filter) -> None:
-    """Have each row of blocks read, of all components in turn. Raises `TurboJpegError`."""
-    _transformed(data, lambda _component, _row: True, read, _NO_OUTPUT)
+    """Call `read` for each row of blocks, component by component. Raises `TurboJpegError`."""
+    _run_transform(data, lambda _component, _row: True, read, _NO_OUTPUT)
 
 
-def edited(data: bytes, wanted: KeepBlock, edit: Filter, *, progressive: bool) -> bytes:
-    """Return the JPEG with the rows that are `wanted` as `edit` left them, and without any metadata.
+def replace_coefficients(data: bytes, wanted: KeepBlock, edit: Filter, *, progressive: bool) -> bytes:
+    """Return the JPEG after `edit` has seen each `wanted` row of blocks, without any metadata. Raises `TurboJpegError`.
 
-    Raises `TurboJpegError`.
-
-    Huffman codes are made anew, restart markers are left out; every coefficient that is not changed stays.
+    Huffman tables are built anew and restart markers are left out; coefficients that `edit` does not change stay.
     """
-    return _transformed(data, wanted, edit, _COPY_NONE | (_PROGRESSIVE if progressive else 0))
+    return _run_transform(data, wanted, edit, _COPY_NONE | (_PROGRESSIVE if progressive else 0))
 
 
-def _transformed(data: bytes, wanted: KeepBlock, touch: Filter, options: int) -> bytes:
+def _run_transform(data: bytes, wanted: KeepBlock, touch: Filter, options: int) -> bytes:
     library = _library()
     if library is None:
         raise TurboJpegError("there is no TurboJPEG library on this system")
     failed: list[BaseException] = []
 
-    def called(blocks: Any, row: Any, plane: Any, component: int, _number: int, _transform: Any) -> int:
+    def filter_row(blocks: Any, row: Any, plane: Any, component: int, _number: int, _transform: Any) -> int:
         try:
             number = row.y // 8
             if row.y < plane.h and wanted(component, number):
                 held = (ctypes.c_short * (row.w * 8)).from_address(blocks)
                 touch(component, number, np.frombuffer(held, np.int16).reshape(-1, 64))
-        except Exception as error:  # noqa: BLE001 - nothing may be raised through the library; it is raised below
+        except Exception as error:  # noqa: BLE001 - must not pass through the C library; raised again below
             failed.append(error)
             return -1
         return 0
 
     handle = library.tjInitTransform()
     if not handle:
-        raise TurboJpegError("the TurboJPEG library could not begin")
+        raise TurboJpegError("the TurboJPEG library could not allocate a transformer")
     out, size = ctypes.POINTER(ctypes.c_ubyte)(), ctypes.c_ulong(0)
-    transform = _Transform(options=options, customFilter=_Called(called))
+    transform = _Transform(options=options, customFilter=_FilterCallback(filter_row))
     try:
         wrong = library.tjTransform(
             handle, data, len(data), 1, ctypes.byref(out), ctypes.byref(size), ctypes.byref(transform), 0
@@ -107,7 +107,7 @@ def _transformed(data: bytes, wanted: KeepBlock, touch: Filter, options: int) ->
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """Return the library; None where it is not installed."""
+    """Load the library and declare its functions; None where it is not installed."""
     for name in _NAMES.get(sys.platform, _OTHERWISE):
         try:
             library = ctypes.CDLL(name)

@@ -1,4 +1,4 @@
-"""WebP: a file whose metadata is cut off, or whose length is told wrong, made whole again for its decoder.
+"""Repair of WebPs whose metadata is truncated, or whose RIFF size is wrong, although the image is complete.
 
 Chunks: WebP container specification (RFC 9649), 2.7.
 """
@@ -10,8 +10,8 @@ _METADATA = {b"EXIF": 0x08, b"XMP ": 0x04}
 """Chunks of metadata, and the flag that announces each (2.7.1)."""
 
 
-def mended(data: bytes) -> bytes:
-    """Return a WebP of whole chunks; the same bytes where it is one, and where a chunk that is seen is not whole."""
+def repair_webp(data: bytes) -> bytes:
+    """Return a WebP of complete chunks; `data` itself where it needs no repair or a chunk of the image is truncated."""
     length, chunks = int.from_bytes(data[4:8], "little"), list(_chunks(data))
     end = chunks[-1][2] if chunks else 0
     if not chunks or (length + 8 == len(data) == end) or (length + 8 == end <= len(data)):
@@ -24,17 +24,17 @@ def mended(data: bytes) -> bytes:
         if start + 8 + _size(data, start) <= len(data) and (name in _SHOWN or name in _METADATA)
     ]
     lost = sum(flag for name, flag in _METADATA.items() if name not in {found for found, _ in kept})
-    body = b"".join(_announced(name, chunk, lost) + b"\0" * (len(chunk) % 2) for name, chunk in kept)
+    body = b"".join(_clear_missing_flags(name, chunk, lost) + b"\0" * (len(chunk) % 2) for name, chunk in kept)
     return b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WEBP" + body
 
 
-def _announced(name: bytes, chunk: bytes, lost: int) -> bytes:
-    """Return the chunk `VP8X` without the flags of metadata that is not there; any other as it is."""
+def _clear_missing_flags(name: bytes, chunk: bytes, lost: int) -> bytes:
+    """Return the chunk `VP8X` without the flags of metadata chunks that were left out; other chunks unchanged."""
     return chunk[:8] + bytes((chunk[8] & ~lost,)) + chunk[9:] if name == b"VP8X" and len(chunk) > 8 else chunk
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, start and end, padding included, of each chunk; of the last one the end may lie outside the file."""
+    """Yield name, start and end, padding included, of each chunk; the last may end behind the end of the file."""
     at = 12
     while at + 8 <= len(data):
         name = data[at : at + 4]

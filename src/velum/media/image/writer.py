@@ -1,7 +1,4 @@
-"""Writing images: frames in, one finished file out, or nothing.
-
-Errors of Pillow and pillow-heif while writing are translated here.
-"""
+"""Writer of images: it publishes a complete file, or nothing. Errors of Pillow and pillow-heif are translated here."""
 
 import hashlib
 import io
@@ -31,10 +28,10 @@ _CODESTREAMS = {".j2c", ".j2k"}
 
 
 class ImageWriter(AtomicWriter):
-    """One target. Use it in a `with` block: leaving it well publishes the file, leaving it with an error does not.
+    """Writer of one image file. Use it in a `with` block: leaving that without an error publishes the file.
 
-    `sha256`, `encoding` and `warnings` hold for the published file. Pictures of an animation that do not differ from
-    the one before may be stored as a longer display time of that one; pages never are.
+    `sha256`, `encoding` and `warnings` are final once the file is published. A frame of an animation that equals the
+    one before may be stored as a longer display time of that one; pages are never merged.
     """
 
     def __init__(self, target: Path, like: ImageInfo, plan: Plan, *, overwrite: bool) -> None:
@@ -57,66 +54,66 @@ class ImageWriter(AtomicWriter):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to doubt, for the report."""
+        """Warnings for the report."""
         return tuple(self._recipe.warnings)
 
     def _begin(self, stack: ExitStack) -> None:
         part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
-        self._file: IO[bytes] = stack.enter_context(io.BufferedRandom(_Descriptorless(part, "r+")))
+        self._file: IO[bytes] = stack.enter_context(io.BufferedRandom(_FileWithoutDescriptor(part, "r+")))
         if self._like.frames > 1 and self._format == "TIFF":
             self._pages = _Pages(self._file, new=True)
         elif self._like.frames > 1:
-            with _translated(self._target):
+            with _translate_errors(self._target):
                 self._spool = Spool.beside(self._target)
             stack.callback(self._spool.close)
 
     def write(self, frame: Frame) -> None:
-        """Take the next frame.
+        """Write the next frame.
 
         Raises `BadPlan` when the format cannot hold it and `OutputFailed` when it cannot be written.
         """
         if frame.index != self._count or self._count >= self._like.frames:
             raise OutputFailed(
-                f"cannot write {self._target}: frame {frame.index} came, number {self._count} of "
-                f"{self._like.frames} was due; nothing was published"
+                f"cannot write {self._target}: frame {frame.index} came instead of frame {self._count} of "
+                f"{self._like.frames}; nothing was published"
             )
         if len(frame.planes) != 1 or frame.planes[0].pixels.shape[0] == 0:
             raise BadPlan(f"cannot write {self._target}: an image has one plane, this frame has {len(frame.planes)}")
         page = frame.page if isinstance(frame.page, ImagePage) else self._like.look.first
         encode_options.refuse(self._target, self._format, self._like, page)
-        with _translated(self._target):
-            if not self._edited(frame, page):
-                self._put(frame.planes[0], page)
+        with _translate_errors(self._target):
+            if not self._write_edited_jpeg(frame, page):
+                self._write_plane(frame.planes[0], page)
         self._durations_ms.append(page.duration_ms)
         self._count += 1
 
-    def _edited(self, frame: Frame, page: ImagePage) -> bool:
-        """Write a JPEG in which only what was touched is coded anew, and tell whether that can be done."""
+    def _write_edited_jpeg(self, frame: Frame, page: ImagePage) -> bool:
+        """Write the source's JPEG with only the touched blocks encoded again; return False where that is impossible."""
         source = self._like.look.jpeg
         if self._format != "JPEG" or source is None or self._plan.quality is not None or frame.touched is None:
             return False
         try:
             options = encode_options.page_options(self._recipe, page, self._plan)
-            self._file.write(jpeg_blocks.edited(source, frame.planes[0], frame.touched, options))
+            self._file.write(jpeg_blocks.edit_blocks(source, frame.planes[0], frame.touched, options))
         except jpeg_blocks.Inexact as reason:
             self._recipe.encoding += f" (not exact: {reason})"
             return False
         self._recipe.encoding = "exact: jpeg, only the blocks that a region touches are coded anew"
         return True
 
-    def _put(self, plane: Plane, page: ImagePage) -> None:
+    def _write_plane(self, plane: Plane, page: ImagePage) -> None:
         if encode_options.reduces(page, self._format):
             plane, page = encode_options.of_8_bits(plane), replace(page, bits=8)
         if self._format == "BMP" and plane.role == Role.RGBA:
             bmp_masks.write_bgra(self._file, plane.pixels.astype(np.uint8, copy=False), page.dpi)
             return
         if plane.bits == 16 and plane.role != Role.GREY:
-            self._put_deep(plane, page)
+            self._write_16_bit(plane, page)
             return
         image, exact = encode_options.picture(plane, page, self._format)
         self._approximate += not exact
         if self._like.frames == 1:
-            options = encode_options.page_options(self._recipe, page, self._plan) | self._more()
+            options = encode_options.page_options(self._recipe, page, self._plan) | self._name_options()
             _save(image, self._file, self._format, options)
         elif self._format == "TIFF":
             image.save(self._pages, "TIFF", **encode_options.page_options(self._recipe, page, self._plan))
@@ -124,7 +121,7 @@ class ImageWriter(AtomicWriter):
         else:
             self._spool.add(image)
 
-    def _put_deep(self, plane: Plane, page: ImagePage) -> None:
+    def _write_16_bit(self, plane: Plane, page: ImagePage) -> None:
         pixels = plane.pixels.astype(np.uint16, copy=False)
         if self._format == "PNG":
             chunks = encode_options.png_chunks(self._like.look, page, self._recipe.exif, self._recipe.xmp)
@@ -150,8 +147,8 @@ class ImageWriter(AtomicWriter):
         self._pages.write(page_file.getvalue())
         self._pages.newFrame()
 
-    def _more(self) -> dict[str, Any]:
-        """Options that only the target's name decides."""
+    def _name_options(self) -> dict[str, Any]:
+        """Return the options that depend on the target's suffix."""
         return {"no_jp2": self._target.suffix.lower() in _CODESTREAMS} if self._format == "JPEG2000" else {}
 
     def _finish(self) -> None:
@@ -160,11 +157,11 @@ class ImageWriter(AtomicWriter):
                 f"cannot write {self._target}: only {self._count} of {self._like.frames} frames came; "
                 f"nothing was published"
             )
-        with _translated(self._target):
+        with _translate_errors(self._target):
             if self._like.frames > 1 and self._format == "TIFF":
                 self._pages.close()
             elif self._like.frames > 1:
-                self._animate()
+                self._write_animation()
             self._file.flush()
             self._file.seek(0)
             self.sha256 = hashlib.file_digest(self._file, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -173,12 +170,12 @@ class ImageWriter(AtomicWriter):
             self._recipe.encoding = "re-encoded: gif"
             self._recipe.warnings.append(f"colours approximated in {self._approximate} frames: a GIF has 256 in each")
 
-    def _animate(self) -> None:
+    def _write_animation(self) -> None:
         look, durations = self._like.look, self._durations_ms
         options = encode_options.page_options(self._recipe, look.first, self._plan)
         if self._format == "GIF":
             clear = any(entry.transparency is not None for entry in self._spool.entries)
-            # What is transparent now may have been opaque a picture ago: then each starts from nothing.
+            # A pixel that is transparent now may have been opaque in the frame before: then clear between frames.
             options["disposal"] = 2 if clear else 1
         if self._format in {"AVIF", "WEBP"}:
             durations = [round(duration) for duration in durations]
@@ -191,10 +188,10 @@ class ImageWriter(AtomicWriter):
 
 
 def write(target: Path, like: ImageInfo, plan: Plan, *, overwrite: bool = False) -> ImageWriter:
-    """Return a writer of a file like `like`, in the format that the target's suffix says.
+    """Return a writer of a file like the source `like`, in the format of the target's suffix.
 
-    Raises `BadPlan` for an unknown suffix and for a format that cannot hold what the source has, `OutputFailed` when
-    the target exists (and not `overwrite`), when it is the source itself, and when its folder cannot be written to.
+    Raises `BadPlan` for an unknown suffix and for a format that cannot hold the source's samples; `OutputFailed` when
+    the target exists (without `overwrite`), when it is the source itself, and when its folder cannot be written to.
     """
     return ImageWriter(target, like, plan, overwrite=overwrite)
 
@@ -219,17 +216,18 @@ def _save(image: Image.Image, file: IO[bytes], format: str, options: dict[str, A
 
 
 class _Pages(TiffImagePlugin.AppendingTiffWriter):
-    """Pages of a TIFF. From Python 3.13 on it is closed once more when it is forgotten, after its file."""
+    """Pages of a TIFF. From Python 3.13 on, garbage collection closes it again, after its file was closed."""
 
     def close(self) -> None:
         if not self.f.closed:
             super().close()
 
 
-class _Descriptorless(io.FileIO):
-    """A file that keeps its descriptor to itself.
+class _FileWithoutDescriptor(io.FileIO):
+    """A file whose descriptor Pillow cannot see.
 
-    Pillow's encoders write to a descriptor in C and do not notice when a full disk takes only a part; Python does.
+    Pillow's encoders would write to the descriptor in C, where they miss a partial write to a full disk; Python
+    reports it.
     """
 
     def fileno(self) -> int:
@@ -237,7 +235,7 @@ class _Descriptorless(io.FileIO):
 
 
 @contextmanager
-def _translated(target: Path) -> Iterator[None]:
+def _translate_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except VelumError:

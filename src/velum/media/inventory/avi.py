@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from velum.media.inventory.surplus import Surplus, filled
+from velum.media.inventory.surplus import Surplus, nonzero_padding
 
 _HEADERS = {b"avih", b"strh", b"strf", b"vprp", b"dmlh", b"indx"}
 _INDEXES = {b"idx1"}
@@ -38,7 +38,7 @@ def _chunks(data: bytes, at: int, end: int, streams: list[int]) -> Iterator[Surp
             else:
                 yield Surplus(f"list {kind.decode('latin-1')!r}", at, last - at)
         elif name in {b"JUNK", b"junk", b"PAD "}:
-            yield from filled(data, min(at + 8 + _RESERVED, last), last, "a chunk for padding")
+            yield from nonzero_padding(data, min(at + 8 + _RESERVED, last), last, "a chunk for padding")
         elif name in _HEADERS:
             if size > _LARGEST_HEADER and name != b"indx":
                 yield Surplus(f"a long chunk {name.decode('latin-1')!r}", at, last - at)

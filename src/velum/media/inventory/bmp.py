@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from velum.media.inventory.surplus import Surplus, filled
+from velum.media.inventory.surplus import Surplus, nonzero_padding
 
 _FILE_HEADER = 14
 _PLAIN, _RLE8, _RLE4, _MASKS, _ALPHA_MASKS = 0, 1, 2, 3, 6
@@ -12,12 +12,14 @@ def bmp(data: bytes) -> Iterator[Surplus]:
     """Yield what a BMP holds that is needed for nothing."""
     first, header = _number(data, 10), _number(data, 14)
     old = header == 12
-    columns, rows = (_number(data, 18, 2), _number(data, 20, 2)) if old else (_number(data, 18), _signed(data, 22))
+    columns, rows = (
+        (_number(data, 18, 2), _number(data, 20, 2)) if old else (_number(data, 18), _signed_number(data, 22))
+    )
     bits, how = (_number(data, 24, 2), _PLAIN) if old else (_number(data, 28, 2), _number(data, 30))
     colours = 0 if bits > 8 else (0 if old else _number(data, 46)) or 1 << bits
     masks = {_MASKS: 12, _ALPHA_MASKS: 16}.get(how, 0) if header == 40 else 0
     end = _FILE_HEADER + header + masks + colours * (3 if old else 4)
-    yield from filled(data, end, first, "bytes between the colours and the samples")
+    yield from nonzero_padding(data, end, first, "bytes between the colours and the samples")
     if how in {_RLE8, _RLE4}:
         last = _end_of_runs(data, first)
     else:
@@ -26,7 +28,7 @@ def bmp(data: bytes) -> Iterator[Surplus]:
         if stride > used and any(any(data[at + used : at + stride]) for at in range(first, last, stride)):
             yield Surplus("bytes at the ends of rows", first, (stride - used) * abs(rows))
     if len(data) > last:
-        yield from filled(data, last, len(data), "bytes behind the end of the picture")
+        yield from nonzero_padding(data, last, len(data), "bytes behind the end of the picture")
 
 
 def _end_of_runs(data: bytes, at: int) -> int:
@@ -49,5 +51,5 @@ def _number(data: bytes, at: int, size: int = 4) -> int:
     return int.from_bytes(data[at : at + size], "little")
 
 
-def _signed(data: bytes, at: int) -> int:
+def _signed_number(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 4], "little", signed=True)

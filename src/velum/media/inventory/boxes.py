@@ -14,7 +14,7 @@ class BoxSpan:
     end: int
 
     @property
-    def spelled(self) -> str:
+    def quoted_name(self) -> str:
         """The name for messages."""
         return repr(self.name.decode("latin-1"))
 

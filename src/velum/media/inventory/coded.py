@@ -104,23 +104,23 @@ def _header(codec: str, data: bytes) -> tuple[int, bytes, bytes]:
     if codec == "av1":
         return (0, data[4:], b"") if data[:1] == b"\x81" else (0, data, b"")
     if codec == "h264" and len(data) > 6 and data[0] == 1:
-        units, at = _counted(data, 6, data[5] & 31)
-        more, at = _counted(data, at + 1, data[at] if at < len(data) else 0)
+        units, at = _read_sets(data, 6, data[5] & 31)
+        more, at = _read_sets(data, at + 1, data[at] if at < len(data) else 0)
         units += more
         if len(data) >= at + 4 and data[1] not in {66, 77, 88}:  # depth and sampling (ISO/IEC 14496-15, 5.3.3.1)
-            more, at = _counted(data, at + 4, data[at + 3])
+            more, at = _read_sets(data, at + 4, data[at + 3])
             units += more
-        return (data[4] & 3) + 1, _streamed(units), data[at:]
+        return (data[4] & 3) + 1, _to_byte_stream(units), data[at:]
     if codec == "hevc" and len(data) > 22 and data[:3] != b"\0\0\1" and data[:4] != b"\0\0\0\1":
         units, at = [], 23
         for _ in range(data[22]):
-            more, at = _counted(data, at + 3, int.from_bytes(data[at + 1 : at + 3]))
+            more, at = _read_sets(data, at + 3, int.from_bytes(data[at + 1 : at + 3]))
             units += more
-        return (data[21] & 3) + 1, _streamed(units), data[at:]
+        return (data[21] & 3) + 1, _to_byte_stream(units), data[at:]
     return 0, data, b""
 
 
-def _counted(data: bytes, at: int, count: int) -> tuple[list[bytes], int]:
+def _read_sets(data: bytes, at: int, count: int) -> tuple[list[bytes], int]:
     units = []
     for _ in range(count):
         size = int.from_bytes(data[at : at + 2])
@@ -129,7 +129,7 @@ def _counted(data: bytes, at: int, count: int) -> tuple[list[bytes], int]:
     return units, at
 
 
-def _streamed(units: list[bytes]) -> bytes:
+def _to_byte_stream(units: list[bytes]) -> bytes:
     return b"".join(b"\0\0\1" + unit for unit in units)
 
 
@@ -203,8 +203,8 @@ def _messages(escaped: bytes) -> Iterator[Part]:
     """Yield the messages (SEI) of a unit that are not about timing or colours (ITU-T H.264, 7.3.2.3)."""
     data = escaped.replace(b"\0\0\3", b"\0\0")
     while data.rstrip(b"\0") not in {b"", b"\x80"}:
-        kind, data = _extended(data)
-        size, data = _extended(data)
+        kind, data = _read_extended(data)
+        size, data = _read_extended(data)
         payload, data = data[:size], data[size:]
         if kind == _USER:
             if not any(words.fullmatch(payload) for words in _ENCODERS):
@@ -218,7 +218,7 @@ def _messages(escaped: bytes) -> Iterator[Part]:
             yield f"a message of type {kind} (SEI)", payload
 
 
-def _extended(data: bytes) -> tuple[int, bytes]:
+def _read_extended(data: bytes) -> tuple[int, bytes]:
     """Return a number of which each byte 255 says that more follows, and what is behind it."""
     more = len(data) - len(data.lstrip(b"\xff"))
     return 255 * more + (data[more] if more < len(data) else 0), data[more + 1 :]

@@ -29,7 +29,7 @@ def gif(data: bytes) -> Iterator[Surplus]:
                 at = end
             case 0x2C:
                 control = -1
-                at = yield from _shown(data, at, screen)
+                at = yield from _image_block(data, at, screen)
             case _:
                 yield Surplus("bytes between two blocks", at, len(data) - at)
                 return
@@ -54,7 +54,7 @@ def _extension(label: int, at: int, blocks: list[bytes]) -> Iterator[Surplus]:
         yield Surplus(f"extension {name}", at, size)
 
 
-def _shown(data: bytes, at: int, screen: tuple[int, int]) -> Generator[Surplus, None, int]:
+def _image_block(data: bytes, at: int, screen: tuple[int, int]) -> Generator[Surplus, None, int]:
     x, y, wide, high = (int.from_bytes(data[at + n : at + n + 2], "little") for n in (1, 3, 5, 7))
     flags = data[at + 9] if at + 9 < len(data) else 0
     start = at + 10 + _table(flags)

@@ -14,7 +14,7 @@ _KNOWN = frozenset(
 )
 
 
-def trimmed(data: bytes) -> bytes | None:
+def trim_profile(data: bytes) -> bytes | None:
     """Return a profile without what lies behind its end; None for what is no profile."""
     stated = int.from_bytes(data[:4])
     if len(data) < _HEADER or data[36:40] != b"acsp" or not _HEADER <= stated <= len(data):
@@ -22,9 +22,9 @@ def trimmed(data: bytes) -> bytes | None:
     return data[:stated]
 
 
-def profile(data: bytes, offset: int = 0) -> Iterator[Surplus]:
+def profile_surplus(data: bytes, offset: int = 0) -> Iterator[Surplus]:
     """Yield what a profile that lies at `offset` of a file holds beside its tags."""
-    whole = trimmed(data)
+    whole = trim_profile(data)
     if whole is None:
         yield Surplus("a colour profile that is none", offset, len(data))
         return

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from PIL import AvifImagePlugin, Image
 
 from velum.media.inventory.boxes import BoxSpan, boxes, number
-from velum.media.inventory.icc import profile
-from velum.media.inventory.surplus import Surplus, filled, gaps, reads_tail
+from velum.media.inventory.icc import profile_surplus
+from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding, reads_tail
 from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
 
@@ -45,13 +45,13 @@ def items(data: bytes) -> Iterator[Surplus]:
         if one.name == b"meta":
             meta = _Meta()
             yield from _meta(data, one, meta)
-            yield from _unrelated(meta)
+            yield from _unrelated_items(meta)
             spans += [span for extents in meta.extents.values() for span in extents]
             yield from _content(data, meta)
         elif one.name in {b"free", b"skip"}:
-            yield from filled(data, one.content, one.end, f"box {one.spelled}")
+            yield from nonzero_padding(data, one.content, one.end, f"box {one.quoted_name}")
         elif one.name not in _TOP:
-            yield Surplus(f"box {one.spelled}", one.start, one.end - one.start, ordinary=one.name == b"uuid")
+            yield Surplus(f"box {one.quoted_name}", one.start, one.end - one.start, ordinary=one.name == b"uuid")
     if not moving:
         for one in top:
             if one.name == b"mdat":
@@ -77,9 +77,9 @@ def _meta(data: bytes, box: BoxSpan, meta: _Meta) -> Iterator[Surplus]:
             case b"iprp":
                 yield from _properties(data, one)
             case b"free" | b"skip":
-                yield from filled(data, one.content, one.end, f"box {one.spelled}")
+                yield from nonzero_padding(data, one.content, one.end, f"box {one.quoted_name}")
             case _ if one.name not in _META:
-                yield Surplus(f"box {one.spelled}", one.start, one.end - one.start)
+                yield Surplus(f"box {one.quoted_name}", one.start, one.end - one.start)
     if meta.idat[1]:
         start, end = meta.idat
         spans = [span for extents in meta.extents.values() for span in extents if start <= span[0] < end]
@@ -134,12 +134,12 @@ def _properties(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
             continue
         for one in boxes(data, group.content, group.end):
             if one.name == b"colr" and bytes(data[one.content : one.content + 4]) in {b"prof", b"rICC"}:
-                yield from profile(bytes(data[one.content + 4 : one.end]), one.content + 4)
+                yield from profile_surplus(bytes(data[one.content + 4 : one.end]), one.content + 4)
             elif one.name not in _PROPERTIES or one.end - one.start > _LARGEST_PROPERTY:
-                yield Surplus(f"property {one.spelled}", one.start, one.end - one.start)
+                yield Surplus(f"property {one.quoted_name}", one.start, one.end - one.start)
 
 
-def _unrelated(meta: _Meta) -> Iterator[Surplus]:
+def _unrelated_items(meta: _Meta) -> Iterator[Surplus]:
     """Yield the items that do not belong to the primary one, and those that are thumbnails of it."""
     known = {meta.primary}
     for _ in meta.references:
@@ -183,7 +183,7 @@ def _units(data: bytes, start: int, end: int) -> Iterator[Surplus]:
         if kind in _OBUS or 9 <= kind <= 14 or kind == 0:
             yield Surplus(f"a unit of AV1 of type {_OBUS.get(kind, kind)}", at, here + size - at)
         at = here + size
-    if not reads_tail(data, start, end, _decoded):
+    if not reads_tail(data, start, end, _decode):
         yield Surplus("bytes that decoders skip behind the coded samples", start, end - start)
 
 
@@ -197,7 +197,7 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
     return value, at
 
 
-def _decoded(data: bytes) -> bytes | None:
+def _decode(data: bytes) -> bytes | None:
     try:
         with AvifImagePlugin.AvifImageFile(io.BytesIO(data)) as image:
             return image.tobytes()

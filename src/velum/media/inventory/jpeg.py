@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from PIL import Image, JpegImagePlugin
 
 from velum.media.image import turbojpeg
-from velum.media.inventory.icc import profile
+from velum.media.inventory.icc import profile_surplus
 from velum.media.inventory.surplus import Surplus, reads_tail
 from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
@@ -68,7 +68,7 @@ def jpeg(data: bytes) -> Iterator[Surplus]:
         marker = data[at] if at < len(data) else _EOI
         at += 1
         if marker == _EOI:
-            yield from _behind(data, at)
+            yield from _trailing_bytes(data, at)
             break
         if marker in _RESTARTS or marker in {_SOI, 0, 1}:
             continue
@@ -79,10 +79,10 @@ def jpeg(data: bytes) -> Iterator[Surplus]:
             end = _end_of_scan(data, at)
             file.coded.append((at, end))
             at = end
-    yield from _left(file)
+    yield from _unused_tables(file)
 
 
-def _behind(data: bytes, at: int) -> Iterator[Surplus]:
+def _trailing_bytes(data: bytes, at: int) -> Iterator[Surplus]:
     if rest := len(data) - at:
         yield Surplus("bytes behind the end of the picture", at, rest)
 
@@ -115,16 +115,16 @@ def _segment(file: _File, marker: int, at: int, body: bytes) -> Iterator[Surplus
         case _ if marker in _FRAMES:
             count = body[5] if len(body) > 5 else 0
             file.components = {body[i]: body[i + 2] for i in range(6, min(6 + 3 * count, len(body) - 2), 3)}
-            yield from _longer(name, at, body, 6 + 3 * count)
+            yield from _excess(name, at, body, 6 + 3 * count)
         case _ if marker in {_DRI, _DNL}:
-            yield from _longer(name, at, body, 2)
+            yield from _excess(name, at, body, 2)
         case _ if marker == _DAC:
-            yield from _longer(name, at, body, 64)
+            yield from _excess(name, at, body, 64)
         case _:
             yield Surplus(name, at, len(body))
 
 
-def _longer(name: str, at: int, body: bytes, size: int) -> Iterator[Surplus]:
+def _excess(name: str, at: int, body: bytes, size: int) -> Iterator[Surplus]:
     if len(body) > size:
         yield Surplus(f"bytes at the end of {name}", at + size, len(body) - size)
 
@@ -149,7 +149,7 @@ def _application(file: _File, marker: int, name: str, at: int, body: bytes) -> I
         yield Surplus("Content Credentials", at, len(body), ordinary=True)
     elif marker == 0xEE and body.startswith(b"Adobe") and "adobe" not in file.seen:
         file.seen.add("adobe")
-        yield from _longer(name, at, body, _ADOBE_BYTES)
+        yield from _excess(name, at, body, _ADOBE_BYTES)
     else:
         yield Surplus(name, at, len(body))
 
@@ -180,7 +180,7 @@ def _huffman(file: _File, at: int, body: bytes) -> Iterator[Surplus]:
 
 def _scan(file: _File, at: int, body: bytes) -> Iterator[Surplus]:
     count = body[0] if body else 0
-    yield from _longer("a scan's header", at, body, 4 + 2 * count)
+    yield from _excess("a scan's header", at, body, 4 + 2 * count)
     limits = tuple(body[1 + 2 * count : 4 + 2 * count])
     for place in range(1, min(1 + 2 * count, len(body) - 1), 2):
         component, tables = body[place], body[place + 1]
@@ -192,16 +192,16 @@ def _scan(file: _File, at: int, body: bytes) -> Iterator[Surplus]:
         file.scans.add(key)
 
 
-def _left(file: _File) -> Iterator[Surplus]:
+def _unused_tables(file: _File) -> Iterator[Surplus]:
     for (kind, _), (at, size, ordinary) in file.tables.items():
         if size:
             yield Surplus(f"a {kind} table that nothing uses", at, size, ordinary)
     if file.profile:
-        yield from profile(bytes(file.profile), file.profile_at)
-    yield from _unread(file)
+        yield from profile_surplus(bytes(file.profile), file.profile_at)
+    yield from _unread_samples(file)
 
 
-def _unread(file: _File) -> Iterator[Surplus]:
+def _unread_samples(file: _File) -> Iterator[Surplus]:
     """Yield coded samples that decoders skip: TurboJPEG says so, else the ends of scans are changed on trial."""
     start, end = file.coded[-1] if file.coded else (0, 0)
     try:
@@ -213,11 +213,11 @@ def _unread(file: _File) -> Iterator[Surplus]:
     else:
         return
     for start, end in file.coded:
-        if not reads_tail(file.data, start, end, _decoded):
+        if not reads_tail(file.data, start, end, _decode):
             yield Surplus("bytes that decoders skip behind the coded samples", start, end - start)
 
 
-def _decoded(data: bytes) -> bytes | None:
+def _decode(data: bytes) -> bytes | None:
     try:
         with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
             return image.tobytes()

@@ -72,11 +72,11 @@ def _tile_part(data: bytes, at: int, end: int) -> Iterator[Surplus]:
         size = int.from_bytes(data[here + 2 : here + 4])
         yield from _marker(data[here + 1], here, data[here + 4 : here + 2 + size])
         here += 2 + size
-    if not reads_tail(data, here + 2, last, _decoded):
+    if not reads_tail(data, here + 2, last, _decode):
         yield Surplus("bytes that decoders skip behind the coded samples", here + 2, last - here - 2)
 
 
-def _decoded(data: bytes) -> bytes | None:
+def _decode(data: bytes) -> bytes | None:
     try:
         with Jpeg2KImagePlugin.Jpeg2KImageFile(io.BytesIO(data)) as image:
             return image.tobytes()

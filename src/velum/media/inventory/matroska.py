@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from velum.media.inventory.surplus import Surplus, filled
+from velum.media.inventory.surplus import Surplus, nonzero_padding
 from velum.media.spherical import PROJECTION, says_more
 
 _EBML, _SEGMENT, _CLUSTER, _GROUP, _TRACKS, _TRACK = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xA0, 0x1654AE6B, 0xAE
@@ -65,7 +65,7 @@ class _Walk:
             if name == _SEGMENT:
                 yield from self.segment(content, end)
             elif name == _VOID:
-                yield from filled(self.data, content, end, "an element for padding")
+                yield from nonzero_padding(self.data, content, end, "an element for padding")
             elif name != _EBML:
                 yield Surplus(f"element {name:#x}", start, end - start)
             elif end - start > _LARGEST_INFO:
@@ -87,7 +87,7 @@ class _Walk:
             elif name in {_CHAPTERS, _ATTACHMENTS}:
                 inside_cluster = False  # told as streams and words
             else:
-                yield from self._held(name, start, content, last, cluster=inside_cluster)
+                yield from self._surplus_of_element(name, start, content, last, cluster=inside_cluster)
 
     def _flat(self, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
         """Yield the elements of a segment, and those of its clusters in their place."""
@@ -98,9 +98,9 @@ class _Walk:
             yield found
             at = found[2] if found[0] == _CLUSTER else found[3]
 
-    def _held(self, name: int, start: int, content: int, end: int, *, cluster: bool) -> Iterator[Surplus]:
+    def _surplus_of_element(self, name: int, start: int, content: int, end: int, *, cluster: bool) -> Iterator[Surplus]:
         if name == _VOID:
-            yield from filled(self.data, content, end, "an element for padding")
+            yield from nonzero_padding(self.data, content, end, "an element for padding")
         elif name == _GROUP and cluster:
             for inner, first, inside, last in self.elements(content, end):
                 if inner == _ADDITIONS and self.alpha:
@@ -108,7 +108,7 @@ class _Walk:
                 if inner == _BLOCK:
                     yield from self._block(inside, first, last)
                 elif inner == _VOID:
-                    yield from filled(self.data, inside, last, "an element for padding")
+                    yield from nonzero_padding(self.data, inside, last, "an element for padding")
                 elif inner not in _IN_GROUP or inner == _ADDITIONS:
                     yield Surplus(f"element {inner:#x} beside the pictures", first, last - first)
         elif name == _SIMPLE and cluster:
@@ -124,7 +124,7 @@ class _Walk:
     def _tracks(self, at: int, end: int) -> Iterator[Surplus]:
         for name, start, content, last in self.elements(at, end):
             if name == _VOID:
-                yield from filled(self.data, content, last, "an element for padding")
+                yield from nonzero_padding(self.data, content, last, "an element for padding")
             elif name == _TRACK:
                 for inner, _, inside, ends in self.elements(content, last):
                     if inner == _NUMBER:
@@ -134,7 +134,7 @@ class _Walk:
                         self.alpha |= any(any(self.data[one[2] : one[3]]) for one in alpha)
                         yield from self._projection(inside, ends)
                     elif inner == _VOID:
-                        yield from filled(self.data, inside, ends, "an element for padding")
+                        yield from nonzero_padding(self.data, inside, ends, "an element for padding")
             elif name != _CRC:
                 yield Surplus(f"element {name:#x}", start, last - start)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.media.inventory.boxes import BoxSpan, boxes, number
-from velum.media.inventory.surplus import Surplus, filled, gaps
+from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding
 from velum.media.spherical import V1, of_xml, says_alone, to_xml
 
 _PARENTS = {
@@ -70,7 +70,7 @@ def _box(whole: _Movie, box: BoxSpan) -> Iterator[Surplus]:
         for one in boxes(data, box.content, box.end):
             yield from _box(whole, one)
     elif box.name in {b"free", b"skip"}:
-        yield from filled(data, box.content, box.end, f"box {box.spelled}")
+        yield from nonzero_padding(data, box.content, box.end, f"box {box.quoted_name}")
     elif box.name == b"udta":
         yield from _words(data, box)
     elif box.name == b"meta":
@@ -79,7 +79,7 @@ def _box(whole: _Movie, box: BoxSpan) -> Iterator[Surplus]:
         yield from _extension(data, box)
     elif box.name not in _LEAVES:
         if any(data[box.content : box.end]):
-            yield Surplus(f"box {box.spelled}", box.start, box.end - box.start)
+            yield Surplus(f"box {box.quoted_name}", box.start, box.end - box.start)
     elif box.name == b"stsd":
         yield from _descriptions(data, box)
     elif box.name == b"trex":
@@ -98,7 +98,7 @@ def _words(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
         if one.name == b"meta":
             yield from _list(data, one)
         elif one.name not in {_ENCODER, b"\xa9swr", b"\xa9enc", b"\0\0\0\0"} and any(data[one.content : one.end]):
-            yield Surplus(f"words under {one.spelled}", one.start, one.end - one.start, kind="metadata")
+            yield Surplus(f"words under {one.quoted_name}", one.start, one.end - one.start, kind="metadata")
 
 
 def _list(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
@@ -106,32 +106,32 @@ def _list(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
     head = 0 if bytes(data[box.content + 4 : box.content + 8]) == b"hdlr" else 4
     for one in boxes(data, box.content + head, box.end):
         if one.name in {b"free", b"skip"}:
-            yield from filled(data, one.content, one.end, f"box {one.spelled}")
+            yield from nonzero_padding(data, one.content, one.end, f"box {one.quoted_name}")
         elif one.name == b"ilst":
             for word in boxes(data, one.content, one.end):
                 if word.name != _ENCODER:
-                    yield Surplus(f"words under {word.spelled}", word.start, word.end - word.start, kind="metadata")
+                    yield Surplus(f"words under {word.quoted_name}", word.start, word.end - word.start, kind="metadata")
         elif one.name not in {b"hdlr", b"keys"}:
-            yield Surplus(f"box {one.spelled}", one.start, one.end - one.start)
+            yield Surplus(f"box {one.quoted_name}", one.start, one.end - one.start)
 
 
 def _descriptions(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
     for entry in boxes(data, box.content + 8, box.end):
         if entry.end - entry.start > _LARGEST_ENTRY:
-            yield Surplus(f"a long description of samples, {entry.spelled}", entry.start, entry.end - entry.start)
+            yield Surplus(f"a long description of samples, {entry.quoted_name}", entry.start, entry.end - entry.start)
             continue
         start = entry.content + _VISUAL
         if not _is_visual(data, entry):
             continue
         for one in boxes(data, start, entry.end):
             if one.name in {b"st3d", b"sv3d"} and not says_alone(data, one.start, one.end):
-                yield Surplus(f"box {one.spelled}", one.start, one.end - one.start, ordinary=True)
+                yield Surplus(f"box {one.quoted_name}", one.start, one.end - one.start, ordinary=True)
             elif one.name not in _ENTRIES and any(data[one.start : one.end]):
-                yield Surplus(f"box {one.spelled}", one.start, one.end - one.start)
+                yield Surplus(f"box {one.quoted_name}", one.start, one.end - one.start)
             elif one.name == b"avcC":
                 yield from _parameters(one, _end_of_avc(data, one))
             elif one.name == b"free":
-                yield from filled(data, one.content, one.end, f"box {one.spelled}")
+                yield from nonzero_padding(data, one.content, one.end, f"box {one.quoted_name}")
 
 
 def _is_visual(data: bytes, entry: BoxSpan) -> bool:
@@ -152,9 +152,9 @@ def _end_of_avc(data: bytes, box: BoxSpan) -> int:
 
 def _parameters(box: BoxSpan, end: int) -> Iterator[Surplus]:
     if box.end > end:
-        yield Surplus(f"bytes at the end of box {box.spelled}", end, box.end - end)
+        yield Surplus(f"bytes at the end of box {box.quoted_name}", end, box.end - end)
     if box.end - box.start > 2 * _LARGEST_UNIT:
-        yield Surplus(f"a long box {box.spelled}", box.start, box.end - box.start)
+        yield Surplus(f"a long box {box.quoted_name}", box.start, box.end - box.start)
 
 
 def _chunks(data: bytes, table: dict[bytes, BoxSpan]) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from velum.media.inventory.icc import profile
+from velum.media.inventory.icc import profile_surplus
 from velum.media.inventory.surplus import Surplus
 from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
@@ -60,9 +60,9 @@ class _Walk:
     def chunk(self, name: bytes, at: int, body: bytes) -> Iterator[Surplus]:
         """Take a chunk in, and yield what of it is needed for nothing."""
         if name in self.seen and name not in _OFTEN and name not in _TEXTS:
-            yield Surplus(f"a second chunk {_spelled(name)}", at, len(body))
+            yield Surplus(f"a second chunk {_quote(name)}", at, len(body))
         elif name in {b"IDAT", b"fdAT"}:
-            yield from self._coded(name, at, body)
+            yield from self._take_samples(name, at, body)
         else:
             yield from _content(name, at, body)
         self.seen.add(name)
@@ -77,7 +77,7 @@ class _Walk:
             if self.frames > self.announced:
                 yield Surplus("a picture that the animation does not count", at, len(body), kind="picture")
 
-    def _coded(self, name: bytes, at: int, body: bytes) -> Iterator[Surplus]:
+    def _take_samples(self, name: bytes, at: int, body: bytes) -> Iterator[Surplus]:
         skipped = 4 if name == b"fdAT" else 0
         if self.samples is None:
             self.samples = _Samples(_bytes_of(self.data, self.size))
@@ -109,7 +109,7 @@ def png(data: bytes) -> Iterator[Surplus]:
 def _content(name: bytes, at: int, body: bytes) -> Iterator[Surplus]:
     if name in _SIZES:
         if len(body) > _SIZES[name]:
-            yield Surplus(f"bytes at the end of chunk {_spelled(name)}", at + _SIZES[name], len(body) - _SIZES[name])
+            yield Surplus(f"bytes at the end of chunk {_quote(name)}", at + _SIZES[name], len(body) - _SIZES[name])
     elif name == b"eXIf":
         yield from exif(body.removeprefix(b"Exif\0\0"), at)
     elif name == b"iCCP":
@@ -119,7 +119,7 @@ def _content(name: bytes, at: int, body: bytes) -> Iterator[Surplus]:
             word = body.partition(b"\0")[0][:40].decode("latin-1") if name != b"tIME" else "tIME"
             yield Surplus(f"text under {word!r}", at, len(body), kind="metadata")
     else:
-        yield Surplus(f"chunk {_spelled(name)}", at, len(body), ordinary=name == b"caBX")
+        yield Surplus(f"chunk {_quote(name)}", at, len(body), ordinary=name == b"caBX")
 
 
 def _profile(at: int, body: bytes) -> Iterator[Surplus]:
@@ -132,7 +132,7 @@ def _profile(at: int, body: bytes) -> Iterator[Surplus]:
     content, behind = found
     if behind:
         yield Surplus("bytes behind the end of the colour profile", start + len(packed) - 1 - behind, behind)
-    yield from profile(content, start)
+    yield from profile_surplus(content, start)
 
 
 def profile_of(body: bytes) -> tuple[bytes, int] | None:
@@ -158,5 +158,5 @@ def _bytes_of(data: bytes, size: tuple[int, int]) -> int:
     return total
 
 
-def _spelled(name: bytes) -> str:
+def _quote(name: bytes) -> str:
     return repr(name.decode("latin-1"))

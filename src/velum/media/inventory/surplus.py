@@ -37,12 +37,12 @@ def gaps(
     at, end = start, len(data) if end is None else end
     for begin, behind in sorted(spans):
         if begin > at:
-            yield from filled(data, at, min(begin, end), what)
+            yield from nonzero_padding(data, at, min(begin, end), what)
         at = max(at, behind)
-    yield from filled(data, at, end, what)
+    yield from nonzero_padding(data, at, end, what)
 
 
-def filled(data: bytes, start: int, end: int, what: str) -> Iterator[Surplus]:
+def nonzero_padding(data: bytes, start: int, end: int, what: str) -> Iterator[Surplus]:
     """Yield the stretch from `start` to `end` when it is longer than padding and holds anything but zeros."""
     if end - start > PADDING and any(data[start:end]):
         yield Surplus(what, start, end - start)

@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from velum.media.inventory.icc import profile
-from velum.media.inventory.surplus import Surplus, filled, gaps
+from velum.media.inventory.icc import profile_surplus
+from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _POINTERS = {34665, 34853, 40965}
@@ -79,7 +79,7 @@ class _Walk:
             tags[tag] = tuple(self.whole(where + one * number, one) for number in range(count))
 
 
-def walked(data: bytes) -> _Walk | None:
+def walk_directories(data: bytes) -> _Walk | None:
     """Return the directories of a TIFF or an EXIF block, None when it does not begin as one."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or len(data) < 8:
@@ -92,7 +92,7 @@ def walked(data: bytes) -> _Walk | None:
 
 def exif(block: bytes, offset: int = 0) -> Iterator[Surplus]:
     """Yield what an EXIF block, which begins with its byte order, holds that no directory of it points at."""
-    walk = walked(block)
+    walk = walk_directories(block)
     if walk is None:
         yield Surplus("EXIF that cannot be read", offset, len(block))
         return
@@ -102,19 +102,19 @@ def exif(block: bytes, offset: int = 0) -> Iterator[Surplus]:
 
 def tiff(data: bytes) -> Iterator[Surplus]:
     """Yield what a TIFF holds that no directory points at, and what lies behind the samples of its strips and tiles."""
-    walk = walked(data)
+    walk = walk_directories(data)
     if walk is None:
         return
     for gap in gaps(data, walk.spans, "bytes that no directory points at"):
         # Writers of several pages leave the head of each page's own file behind.
         left = data[gap.offset : gap.offset + gap.size]
-        if not _is_head(left) and not _is_former(left, walk):
+        if not _is_head(left) and not _is_superseded(left, walk):
             yield gap
     for one in walk.profiles:
-        yield from profile(one, data.find(one))
+        yield from profile_surplus(one, data.find(one))
     for tags, start, size in walk.blocks:
-        if needed := _needed(data[start : start + size], tags):
-            yield from filled(data, start + needed, start + size, "bytes behind the samples of a strip")
+        if needed := _sample_bytes(data[start : start + size], tags):
+            yield from nonzero_padding(data, start + needed, start + size, "bytes behind the samples of a strip")
 
 
 def _is_head(gap: bytes) -> bool:
@@ -123,7 +123,7 @@ def _is_head(gap: bytes) -> bool:
     return len(content) <= 8 and content.startswith((b"II*", b"MM\0*"))
 
 
-def _is_former(gap: bytes, walk: _Walk) -> bool:
+def _is_superseded(gap: bytes, walk: _Walk) -> bool:
     """Tell whether bytes are a directory that was written anew elsewhere with more entries, as signers do.
 
     All that it says is said by a directory that counts, so it holds nothing of its own.
@@ -135,7 +135,7 @@ def _is_former(gap: bytes, walk: _Walk) -> bool:
     return all(gap[at : at + entry] in walk.entries for at in range(head, head + count * entry, entry))
 
 
-def _needed(block: bytes, tags: dict[int, tuple[int, ...]]) -> int | None:
+def _sample_bytes(block: bytes, tags: dict[int, tuple[int, ...]]) -> int | None:
     """Return how many bytes of a strip or tile its samples take; None where only a decoder can tell."""
     compression = tags.get(_COMPRESSION, (1,))[0]
     if compression in _DEFLATE:
@@ -146,11 +146,11 @@ def _needed(block: bytes, tags: dict[int, tuple[int, ...]]) -> int | None:
             return None
         return len(block) - len(inflate.unused_data)
     if compression == 1:
-        return _plain(tags)
+        return _uncompressed_bytes(tags)
     return None
 
 
-def _plain(tags: dict[int, tuple[int, ...]]) -> int | None:
+def _uncompressed_bytes(tags: dict[int, tuple[int, ...]]) -> int | None:
     if _TILE_WIDTH in tags:
         columns, rows = tags[_TILE_WIDTH][0], tags.get(_TILE_LENGTH, (0,))[0]
     else:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from PIL import Image, WebPImagePlugin
 
-from velum.media.inventory.icc import profile
-from velum.media.inventory.surplus import Surplus, filled, reads_tail
+from velum.media.inventory.icc import profile_surplus
+from velum.media.inventory.surplus import Surplus, nonzero_padding, reads_tail
 from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
 
@@ -37,15 +37,15 @@ def _chunks(data: bytes, at: int, end: int, *, inside: bool) -> Iterator[Surplus
             yield from _chunk(data, name, start, last)
         seen.add(name)
         if size % 2:
-            yield from filled(data, last, last + 1, "padding")
+            yield from nonzero_padding(data, last, last + 1, "padding")
         at += 8 + size + size % 2
-    yield from filled(data, at, end, "bytes behind the chunks")
+    yield from nonzero_padding(data, at, end, "bytes behind the chunks")
 
 
 def _chunk(data: bytes, name: bytes, start: int, end: int) -> Iterator[Surplus]:
     body = data[start:end]
     if name in _PICTURES:
-        if not reads_tail(data, start, end, _decoded):
+        if not reads_tail(data, start, end, _decode):
             yield Surplus("bytes that decoders skip behind the coded samples", start, end - start)
     elif name in _SIZES:
         if len(body) > _SIZES[name]:
@@ -53,7 +53,7 @@ def _chunk(data: bytes, name: bytes, start: int, end: int) -> Iterator[Surplus]:
                 f"bytes at the end of chunk {name.decode()!r}", start + _SIZES[name], len(body) - _SIZES[name]
             )
     elif name == b"ICCP":
-        yield from profile(body, start)
+        yield from profile_surplus(body, start)
     elif name == b"EXIF":
         yield from exif(body.removeprefix(b"Exif\0\0"), start)
     elif name == b"XMP ":
@@ -63,7 +63,7 @@ def _chunk(data: bytes, name: bytes, start: int, end: int) -> Iterator[Surplus]:
         yield Surplus(f"chunk {name.decode('latin-1')!r}", start, len(body), ordinary=name == b"C2PA")
 
 
-def _decoded(data: bytes) -> bytes | None:
+def _decode(data: bytes) -> bytes | None:
     try:
         with WebPImagePlugin.WebPImageFile(io.BytesIO(data)) as image:
             frames = bytearray()
