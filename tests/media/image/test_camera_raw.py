@@ -83,7 +83,7 @@ def test_the_full_picture_inside_a_thumbnail_is_taken(tmp_path: Path, *, big: bo
     (tmp_path / "a.tif").write_bytes(made.data)
     assert _same(_pixels(tmp_path / "a.tif"), [FULL[::-1, ::-1]]), "turned, as the file says once for all"
     writer = copy(tmp_path / "a.tif", tmp_path / "out.tif")
-    assert any("first picture is a thumbnail" in warning for warning in writer.warnings)
+    assert any("first image is a thumbnail" in warning for warning in writer.warnings)
     assert _same(_pixels(tmp_path / "out.tif"), [FULL[::-1, ::-1]])
 
 

@@ -64,7 +64,7 @@ def test_ten_bits_become_eight_where_a_format_has_no_more(tmp_path: Path, source
     writer = copy(tmp_path / source, tmp_path / target)
     _, (frame,) = frames(tmp_path / target)
     assert np.abs(frame.planes[0].pixels.astype(int) - samples // 257).mean() < 6
-    assert [warning for warning in writer.warnings if warning.startswith("10 bits per sample are written as 8")]
+    assert [warning for warning in writer.warnings if warning.startswith("10 bits per sample are reduced to 8")]
 
 
 @pytest.mark.parametrize("name", ["a.heic", "a.avif"])
@@ -103,10 +103,10 @@ def test_of_several_pictures_the_primary_one_is_written(tmp_path: Path) -> None:
     views = heif.from_pillow(Image.new("RGB", (WIDTH, HEIGHT), "red"))
     views.add_from_pillow(Image.new("RGB", (WIDTH, HEIGHT), "blue"))
     views.save(tmp_path / "a.heic", primary_index=1, quality=100)
-    with pytest.raises(BadPlan, match=r"1 further pictures .* such as \.jpg"):
+    with pytest.raises(BadPlan, match=r"1 further images .* such as \.jpg"):
         copy(tmp_path / "a.heic", tmp_path / "out.heic")
     for target in ("out.jpg", "out.png"):
         writer = copy(tmp_path / "a.heic", tmp_path / target)
         _, (frame,) = frames(tmp_path / target)
         assert frame.planes[0].pixels[5, 5, 2] > 200 > frame.planes[0].pixels[5, 5, 0]
-        assert any("primary picture alone is written; 1 further" in warning for warning in writer.warnings)
+        assert any("only the primary image is written; 1 further" in warning for warning in writer.warnings)

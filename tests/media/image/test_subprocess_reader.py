@@ -112,7 +112,7 @@ def test_its_death_is_told(tmp_path: Path, end: signal.Signals, error: type[Exce
                 list(reader.frames())
         assert len(engine.hide(BytesSource("x", encoded("TIFF")), tmp_path / "a.tif").hidden) == 1
     own.close()
-    with pytest.raises(Unavailable, match="ending"):
+    with pytest.raises(Unavailable, match="shutting down"):
         own.read(BytesSource("x", encoded("TIFF")), Limits())
 
 

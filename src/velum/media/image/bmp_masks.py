@@ -1,7 +1,7 @@
-"""BMP with colour masks: 16 and 32 bits per pixel in any order, with or without alpha, as plain 24 or 32 bits.
+"""Conversion of BMPs with colour masks, of 16 or 32 bits per pixel in any order, to 24 or 32 bits that Pillow reads.
 
-Headers: BITMAPINFOHEADER, BITMAPV4HEADER and BITMAPV5HEADER of the Windows GDI. Alpha that is wholly opaque, or 0
-everywhere (as programs write it that do not know of it), is none.
+Headers: BITMAPINFOHEADER, BITMAPV4HEADER and BITMAPV5HEADER of the Windows GDI. An alpha channel that is opaque
+everywhere, or 0 everywhere (as programs without support for alpha write it), is dropped.
 """
 
 import struct
@@ -18,16 +18,16 @@ _INFO, _V2, _V3, _OS2, _V4, _V5 = 40, 52, 56, 64, 108, 124
 _BITFIELDS, _ALPHA_BITFIELDS = 3, 6
 _KINDS = {4: "a JPEG inside", 5: "a PNG inside", 11: "CMYK", 12: "CMYK", 13: "CMYK"}
 _PLAIN = {(16, (0xF800, 0x7E0, 0x1F, 0)), (16, (0x7C00, 0x3E0, 0x1F, 0)), (32, (0xFF0000, 0xFF00, 0xFF, 0))}
-"""Bits and masks that Pillow reads as they are."""
+"""Bits and masks that Pillow reads itself."""
 _SRGB = b"BGRs"
 _EMBEDDED = b"DEBM"
 _HEADERS = {12, _INFO, _V2, _V3, _OS2, _V4, _V5}
 
 
 def plain(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return a BMP that Pillow reads, and what to say of it; the same bytes where it does so anyway.
+    """Return a BMP that Pillow reads, and notes for the report; `data` itself where Pillow reads that.
 
-    Raises `BadInput` where it is damaged, or of a kind that is not supported.
+    Raises `BadInput` when it is damaged or of a kind that velum does not support.
     """
     size = int.from_bytes(data[14:18], "little")
     if size not in _HEADERS:
@@ -68,7 +68,7 @@ def _has_profile(data: bytes, size: int) -> bool:
 
 
 def write_bgra(file: IO[bytes], pixels: Bytes, dpi: tuple[float, float] | None) -> None:
-    """Write red, green, blue and alpha (rows, columns, 4) as a BMP of 32 bits, whose header says where alpha is."""
+    """Write RGBA samples (rows, columns, 4) as a BMP of 32 bits, whose header has a mask for alpha."""
     metres = tuple(round(value / 0.0254) for value in dpi) if dpi else (0, 0)
     file.write(_file(pixels, metres))
 
@@ -97,7 +97,7 @@ def _pixels(
 
 
 def _channel(pixels: npt.NDArray[np.uint32], mask: int) -> Bytes:
-    """Return what lies under a mask as 8 bits; 0 where there is no mask."""
+    """Return the bits under a mask scaled to 8 bits; 0 everywhere for an empty mask."""
     if not mask:
         return np.zeros(pixels.shape, np.uint8)
     shift = (mask & -mask).bit_length() - 1
@@ -110,7 +110,7 @@ def _channel(pixels: npt.NDArray[np.uint32], mask: int) -> Bytes:
 
 
 def _file(pixels: Bytes, metres: Sequence[int]) -> bytes:
-    """Return red, green, blue (and alpha) as a BMP, bottom row first."""
+    """Return the bytes of a BMP, bottom row first, of RGB or RGBA samples (rows, columns, channels)."""
     height, width, channels = pixels.shape
     step = (width * channels + 3) // 4 * 4
     rows = np.zeros((height, step), np.uint8)

@@ -1,8 +1,8 @@
-"""How much work an image file can be, told from few of its bytes: before any library reads it, in bounded time.
+"""Bound on the cost of decoding an image file, from a few of its bytes and in bounded time, before a library reads it.
 
 A file is light when reading and writing it takes time in proportion to its bytes and pixels, and it has few of both.
-Everything else, and every format in which a few bytes can ask for much work (pictures behind pictures, tiles, layers,
-directories that lead into each other), is for a process that can be ended.
+All others are decoded in a process that can be ended, as are formats in which few bytes can cause much work: several
+images, tiles, layers, directories that refer to each other.
 """
 
 import re
@@ -10,16 +10,16 @@ import struct
 from collections.abc import Iterator
 
 MOST_PIXELS = 64_000_000
-"""Of a light picture: about a second for a decoder."""
+"""Most pixels of a light image: about a second for a decoder."""
 
 MOST_SCANNED = 400_000_000
-"""Pixels times scans of a light JPEG."""
+"""Most pixels times scans of a light JPEG."""
 
 MOST_WEBP_PIXELS = 8_000_000
-"""Of a light WebP: to write one without loss takes about a second per megapixel."""
+"""Most pixels of a light WebP: lossless encoding takes about a second per megapixel."""
 
 MOST_SCANS, MOST_SEGMENTS, MOST_CHUNKS, MOST_SIDE_BYTES = 24, 1000, 20_000, 1 << 20
-"""Parts that are read one by one, and bytes of what is beside the picture."""
+"""Most scans, segments and chunks, and most bytes of other chunks than the image's, of a light file."""
 
 _SOS, _SCAN, _START, _END = 0xDA, b"\xff\xda", b"\xff\xd8", b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
@@ -31,7 +31,7 @@ _PICTURE_CHUNKS = {b"IHDR", b"IDAT", b"PLTE", b"tRNS", b"IEND"}
 
 
 def is_light(data: bytes, format: str) -> bool:
-    """Tell whether an image file of that format is little work. What cannot be read is not."""
+    """Tell whether an image file of that format is light. A file that cannot be parsed is not."""
     try:
         match format:
             case "JPEG":
@@ -48,7 +48,7 @@ def is_light(data: bytes, format: str) -> bool:
 
 
 def scans_of(data: bytes, most: int) -> int:
-    """Return how many scans the first picture of a JPEG has; where there are more than `most`, one more than that.
+    """Return the number of scans of the first image of a JPEG; `most` + 1 where it has more than `most`.
 
     In a scan a byte of 255 is followed by 0, by a restart marker, or by the marker that ends it.
     """
@@ -62,7 +62,7 @@ def scans_of(data: bytes, most: int) -> int:
 
 
 def _is_light_jpeg(data: bytes) -> bool:
-    scans = data.count(_SCAN)  # never fewer than there are
+    scans = data.count(_SCAN)  # an upper bound
     pixels, side, at = 0, 0, 2
     for _ in range(MOST_SEGMENTS):
         mark, kind, size = struct.unpack_from(">BBH", data, at)
@@ -97,7 +97,7 @@ def _is_light_png(data: bytes) -> bool:
 
 
 def _is_light_bmp(data: bytes) -> bool:
-    """Tell of a BMP with a header of 40 bytes or more whether its samples are not run-length coded."""
+    """Tell whether a BMP is light: a header of 40 bytes or more, and samples that are not run-length coded."""
     if struct.unpack_from("<I", data, 14)[0] < 40:
         return False
     width, height = struct.unpack_from("<ii", data, 18)
@@ -129,7 +129,7 @@ def _is_light_webp(data: bytes) -> bool:
 
 
 def _riff(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, place and size of each chunk of a WebP (RFC 9649, section 2.3)."""
+    """Yield name, offset of the content and its size of each chunk of a WebP (RFC 9649, section 2.3)."""
     at = 12
     while at + 8 <= len(data):
         kind, size = struct.unpack_from("<4sI", data, at)

@@ -1,4 +1,4 @@
-"""How a picture is written: which formats can hold it, and with which of Pillow's options it stays like its source."""
+"""Choice of the encoding: which formats can hold an image, and which of Pillow's options keep it like its source."""
 
 import struct
 import zlib
@@ -35,7 +35,7 @@ _WITH_PALETTE = {"PNG", "GIF", "TIFF", "BMP"}
 _BILEVEL = {"PNG", "TIFF", "BMP"}
 _ANIMATED = {"AVIF", "PNG", "WEBP"}
 _REDUCED_TO_8 = {"JPEG", "WEBP"}
-"""Formats of 8 bits that pictures of 10 or 12 are written to when these are asked for."""
+"""Formats of 8 bits to which images of 10 or 12 bits may be converted."""
 _WITHOUT_PROFILE = {"BMP", "GIF", "JPEG2000"}
 _WITHOUT_EXIF = {"BMP", "GIF", "JPEG2000"}
 _LARGEST = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535, "AVIF": 65_535, "HEIF": 16_384}
@@ -43,7 +43,7 @@ _SUFFIXES = {
     "JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "WEBP": ".webp", "GIF": ".gif", "AVIF": ".avif", "BMP": ".bmp",
     "JPEG2000": ".jp2", "HEIF": ".heic",
 }  # fmt: skip
-"""A suffix of each format; those first that messages are to propose first."""
+"""A suffix of each format, in the order in which messages suggest them."""
 _XMP_NAME = "XML:com.adobe.xmp"
 _MODES = {Role.GREY: "L", Role.GREY_ALPHA: "LA", Role.RGB: "RGB", Role.RGBA: "RGBA", Role.CMYK: "CMYK"}
 _TIFF_LOSSLESS = {
@@ -54,14 +54,14 @@ _CCITT = {"tiff_ccitt", "group3", "group4"}
 _DEFLATE = "tiff_adobe_deflate"
 
 QUALITY = 90
-"""Quality of WebP, AVIF and HEIF, whose files do not tell theirs."""
+"""Default quality of WebP, AVIF and HEIF, whose files do not state the quality of the source."""
 JPEG_QUALITY = 95
-"""Quality of a JPEG that does not come from one, without chroma subsampling: the result may be evidence."""
+"""Default quality of a JPEG whose source is none, without chroma subsampling: the result may be evidence."""
 
 
 @dataclass(slots=True)
 class EncodeOptions:
-    """How one file is written: Pillow's options, what the report says of them, and what to doubt."""
+    """The encoding of one file: Pillow's options, their description and warnings for the report."""
 
     format: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -70,11 +70,11 @@ class EncodeOptions:
     exif: Image.Exif | None = None
     orientation: int = 1
     xmp: bytes = b""
-    """XMP that says how a panorama is projected."""
+    """XMP with the projection of a panorama, b"" for other images."""
 
 
 def refuse(target: Path, format: str, like: ImageInfo, page: ImagePage) -> None:
-    """Raise `BadPlan`, with the reason, when `format` cannot hold what the source has."""
+    """Raise `BadPlan`, with the reason and a suffix that works, when `format` cannot hold a page of the source."""
     reason = _reason_against(format, like, page)
     if reason:
         raise BadPlan(
@@ -83,9 +83,9 @@ def refuse(target: Path, format: str, like: ImageInfo, page: ImagePage) -> None:
 
 
 def _suggest_suffix(like: ImageInfo, page: ImagePage) -> str:
-    """Name a suffix that works: the source's own if it does, or that of a format that holds what it has."""
+    """Return advice that names a suffix that works: the source's own, or that of a format that can hold the source."""
     fitting = [name for name in (like.format, *_SUFFIXES) if _reason_against(name, like, page) is None]
-    # A lossless picture is not sent to JPEG while there is another way.
+    # For a lossless image, JPEG is suggested last.
     fitting.sort(key=lambda name: name == "JPEG" and like.look.lossless)
     if not fitting:
         return "no format holds it; convert the source first"
@@ -95,15 +95,15 @@ def _suggest_suffix(like: ImageInfo, page: ImagePage) -> str:
 
 def _reason_against(format: str, like: ImageInfo, page: ImagePage) -> str | None:
     if like.look.further and format == like.format:
-        return f"it holds {like.look.further} further pictures (another view, a burst), which would be lost"
+        return f"it holds {like.look.further} further images (another view, a burst), which would be lost"
     if like.frames > 1 and format != like.format and not (like.look.animated and format in _ANIMATED):
-        return f"{format} cannot hold its {like.frames} {'pictures' if like.look.animated else 'pages'}"
+        return f"{format} cannot hold its {like.frames} {'frames' if like.look.animated else 'pages'}"
     if not _holds(format, like, page):
         return f"{format} as written here cannot hold {page.role} of {page.depth or page.bits} bits per sample"
     if page.icc and format in _WITHOUT_PROFILE:
         return f"{format} cannot hold its colour profile"
     if like.look.orientation != 1 and format in _WITHOUT_EXIF:
-        return f"{format} cannot say that the picture is turned"
+        return f"{format} cannot store the image's orientation"
     side, largest = max(like.width, like.height), _LARGEST.get(format)
     return f"{format} is at most {largest:,} pixels wide and high" if largest and side > largest else None
 
@@ -115,22 +115,25 @@ def _holds(format: str, like: ImageInfo, page: ImagePage) -> bool:
         return format in {"PNG", "TIFF"} or (format == "JPEG2000" and page.role == Role.GREY)
     if page.palette and format in _WITH_PALETTE and (not page.palette.alpha or format in {"PNG", "GIF"}):
         return True
-    # A GIF's own pictures have 256 colours again, but for what blurring adds.
+    # The frames of a GIF have at most 256 colours, apart from those that blurring adds.
     return page.role in _KEEPS[format] or (format == like.format == "GIF")
 
 
 def reduces(page: ImagePage, format: str) -> bool:
-    """Tell whether samples of 10 or 12 bits become 8 in that format."""
+    """Tell whether samples of 10 or 12 bits are reduced to 8 in that format."""
     return page.depth is not None and format in _REDUCED_TO_8
 
 
 def of_8_bits(plane: Plane) -> Plane:
-    """Return a plane of 16 bits as one of 8, each sample rounded to the nearest."""
+    """Return a plane of 16 bits converted to 8, each sample rounded to the nearest."""
     return Plane(((plane.pixels.astype(np.uint32) + 128) // 257).astype(np.uint8), plane.role)
 
 
 def picture(plane: Plane, page: ImagePage, format: str) -> tuple[Image.Image, bool]:
-    """Return the plane of 8 bits, or grey of 16, as Pillow's writer of `format` wants it, and whether it is exact."""
+    """Return an image for Pillow's writer of `format`, and whether its colours are exact.
+
+    The plane has 8 bits, or is grey of 16.
+    """
     if page.palette and format in _WITH_PALETTE and plane.role == page.palette.role and _holds_palette(format, page):
         return _to_palette_image(plane, page.palette, format), True
     if format == "GIF" and plane.role != Role.GREY:
@@ -166,7 +169,7 @@ def _gif(plane: Plane) -> tuple[Image.Image, bool]:
     image = Image.frombuffer(_MODES[plane.role], plane.pixels.shape[1::-1], np.ascontiguousarray(plane.pixels))
     if plane.role == Role.RGB:
         return image.quantize(palette.SIZE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE), False
-    # One place is left for what is transparent.
+    # One entry is left for transparent samples.
     reduced = image.convert("RGB").quantize(palette.SIZE - 1, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     indices = np.asarray(reduced) + np.uint8(1)
     indices[plane.pixels[..., 3] < 128] = 0
@@ -178,7 +181,7 @@ def _gif(plane: Plane) -> tuple[Image.Image, bool]:
 
 
 def _with_palette(indices: palette.Bytes, colours: palette.Palette, *, every: bool) -> Image.Image:
-    """Return a palette image; `every`: with the alpha of every colour, else with the number of the transparent one."""
+    """Return a palette image, with the alpha of every colour if `every`, else the index of the transparent one."""
     image = Image.frombytes("P", (indices.shape[1], indices.shape[0]), indices.tobytes())
     image.putpalette(colours.colours[:, :3].tobytes())
     if colours.alpha:
@@ -187,7 +190,7 @@ def _with_palette(indices: palette.Bytes, colours: palette.Palette, *, every: bo
 
 
 def recipe(format: str, like: ImageInfo, plan: Plan) -> EncodeOptions:
-    """Return how to write a file like `like` in `format`."""
+    """Return the encoding of a file like the source `like` in `format`, with `plan`'s quality and kept metadata."""
     look = like.look
     made = EncodeOptions(format, warnings=list(look.notes), orientation=look.orientation)
     kinds = [kind for kind in sorted(set(plan.metadata) - {"orientation"}) if kind in look.kept]
@@ -201,19 +204,19 @@ def recipe(format: str, like: ImageInfo, plan: Plan) -> EncodeOptions:
         made.warnings.append(f"colour information not kept, {format} is written without it: {', '.join(lost)}")
     made.xmp = packet(look.projection) if look.projection and format not in _WITHOUT_EXIF and like.frames == 1 else b""
     if look.projection and not made.xmp:
-        made.warnings.append(f"how the panorama is projected is not kept: {format} has no place for it")
+        made.warnings.append(f"the projection of the panorama is not kept: {format} has no place for it")
     if look.further:
         made.warnings.append(
-            f"the primary picture alone is written; {look.further} further (another view, a burst) left out"
+            f"only the primary image is written; {look.further} further (another view, a burst) left out"
         )
     if reduces(look.first, format):
-        made.warnings.append(f"{look.first.depth} bits per sample are written as 8, which {format} has")
+        made.warnings.append(f"{look.first.depth} bits per sample are reduced to 8, the depth of {format}")
     _CODERS[format](made, like, plan)
     return made
 
 
 def page_options(made: EncodeOptions, page: ImagePage, plan: Plan) -> dict[str, Any]:
-    """Return Pillow's options for one page: those of the file, and those that can differ from page to page."""
+    """Return Pillow's options for one page: those of the file and the page's own, such as its colour profile."""
     options = dict(made.options)
     if page.icc and made.format not in _WITHOUT_PROFILE:
         options["icc_profile"] = page.icc
@@ -242,7 +245,7 @@ def _tiff_page(made: EncodeOptions, page: ImagePage, plan: Plan) -> dict[str, An
 
 
 def tiff_compression(page: ImagePage) -> str:
-    """Return the compression of a TIFF page: the source's, or Deflate where that does not suit the samples."""
+    """Return Pillow's name of the compression of a TIFF page: the source's, or Deflate where that cannot be used."""
     if page.compression in {"jpeg", "tiff_jpeg"} and page.role in _COLOUR and page.palette is None:
         return "jpeg"
     if page.compression not in _TIFF_LOSSLESS or (page.compression in _CCITT and not page.bilevel):
@@ -253,7 +256,7 @@ def tiff_compression(page: ImagePage) -> str:
 def png_chunks(
     look: ImageFormat, page: ImagePage, exif: Image.Exif | None, xmp: bytes = b""
 ) -> list[tuple[bytes, bytes]]:
-    """Return the chunks between header and samples of a PNG that Pillow does not write, by name and content."""
+    """Return the chunks (name, content) between header and samples, for a PNG of 16 bits that Pillow cannot write."""
     chunks = list(look.colour)
     if page.icc:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(page.icc)))
@@ -346,7 +349,7 @@ def _gif_options(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
 
 
 def _bmp(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
-    """Nothing to choose."""
+    """Leave Pillow's defaults: a BMP has no options."""
 
 
 def _lossy(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Metadata by allow-list: what a plan may keep is picked tag by tag, everything else does not exist for velum.
+"""Allow-list of EXIF tags: a plan can keep only these, velum never copies any other.
 
 Tags and their numbers: Exif 3.0 (CIPA DC-008), 4.6. Left out on purpose: maker notes, thumbnails, serial numbers,
 owner names, unique ids and the position of the subject.
@@ -41,7 +41,7 @@ _GPS = range(32)
 
 
 def load(block: bytes) -> Image.Exif:
-    """Return the EXIF block of an image file; empty when there is none or it is damaged beyond reading."""
+    """Parse the EXIF block of an image file; empty when `block` is empty or cannot be parsed."""
     exif = Image.Exif()
     try:
         exif.load(block)
@@ -51,13 +51,13 @@ def load(block: bytes) -> Image.Exif:
 
 
 def orientation(exif: Image.Exif) -> int:
-    """Return the EXIF orientation, 1 when there is none or it means nothing."""
+    """Return the EXIF orientation, 1 to 8; 1 when it is missing or invalid."""
     value = exif.get(Base.Orientation)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def keepable(exif: Image.Exif) -> dict[str, KeptTags]:
-    """Return, by kind, the tags of `exif` that a plan could keep; kinds without a tag are left out."""
+    """Return the tags of `exif` that a plan could keep, by kind of metadata; kinds without a tag are left out."""
     inner, gps = _directory(exif, IFD.Exif), _directory(exif, IFD.GPSInfo)
     kinds = {kind: KeptTags(_pick(exif, _MAIN.get(kind, ())), _pick(inner, _EXIF.get(kind, ())), _NOTHING)
              for kind in _MAIN.keys() | _EXIF.keys()}  # fmt: skip
@@ -66,7 +66,7 @@ def keepable(exif: Image.Exif) -> dict[str, KeptTags]:
 
 
 def build(kept: Collection[KeptTags], orientation: int) -> Image.Exif | None:
-    """Return a fresh EXIF block with just those tags and the orientation where it is not 1; None when it is empty."""
+    """Return a new EXIF block with only these tags, and the orientation where it is not 1; None when it is empty."""
     exif = Image.Exif()
     inner: dict[int, Any] = {}
     gps: dict[int, Any] = {}
@@ -95,7 +95,7 @@ def _pick(tags: Mapping[int, Any] | Image.Exif, wanted: Collection[int]) -> Tags
 
 
 def _plain(value: Any) -> bool:
-    """Tell whether a value is what its tag is for: text or a few numbers, never a picture in disguise."""
+    """Tell whether a value is short text or a few numbers: larger ones could hide an image."""
     if isinstance(value, str | bytes):
         return len(value) <= _LONGEST
     if isinstance(value, tuple):

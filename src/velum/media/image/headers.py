@@ -1,6 +1,6 @@
-"""How a file is coded, read from its own bytes where Pillow does not say.
+"""Facts about the coding of a file that Pillow does not report, read from its bytes.
 
-Each function takes a whole file that Pillow has opened already, and trusts no length in it.
+Each function takes a whole file that Pillow could open, and trusts no length in it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ def jpeg(image: JpegImagePlugin.JpegImageFile, data: bytes) -> Jpeg:
 
 @dataclass(frozen=True, slots=True)
 class Png:
-    """What the chunks of a PNG say. `colour` are those on how to show the samples, by name and content."""
+    """Facts from the chunks of a PNG. `colour`: the chunks (name, content) that define the colour space."""
 
     depth: int
     colour_type: int
@@ -40,7 +40,7 @@ class Png:
 
 
 def png(data: bytes) -> Png:
-    """Return what the chunks of a PNG say (PNG, third edition, 11)."""
+    """Return the facts from the chunks of a PNG (PNG, third edition, 11)."""
     chunks = dict(_png_chunks(data))
     header = chunks.get(b"IHDR", b"").ljust(13, b"\0")
     colour = tuple((name, chunks[name]) for name in sorted(_COLOUR_CHUNKS & chunks.keys()))
@@ -57,7 +57,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def webp_lossless(data: bytes) -> bool:
-    """Tell whether every picture of a WebP is coded as VP8L (WebP container specification)."""
+    """Tell whether every frame of a WebP is coded as VP8L (WebP container specification)."""
     kinds = set(_riff(data, 12, len(data)))
     return b"VP8L" in kinds and b"VP8 " not in kinds
 
@@ -74,7 +74,7 @@ def _riff(data: bytes, at: int, end: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Jpeg2000:
-    """Coding of a JPEG 2000: bits of each component (negative when signed), and whether it is lossless."""
+    """Coding of a JPEG 2000: bits of each component (negative when signed), whether it is lossless, has a profile."""
 
     bits: tuple[int, ...]
     reversible: bool
@@ -93,16 +93,16 @@ def jpeg2000(data: bytes) -> Jpeg2000:
     return Jpeg2000(bits, reversible, b"colr\x02" in data[: max(start, 0)])
 
 
-def gif_frames(data: bytes, what: str) -> int:
-    """Return the number of pictures in a GIF (GIF89a). Raises `BadInput` when the file ends before its trailer."""
+def gif_frames(data: bytes, name: str) -> int:
+    """Return the number of frames in a GIF (GIF89a). Raises `BadInput` when the file ends before its trailer."""
     frames, end = _gif_end(data)
     if data[end : end + 1] == _GIF_TRAILER:
         return frames
-    raise BadInput(f"{what} is truncated or damaged: the GIF has no end after picture {frames}; copy the file again")
+    raise BadInput(f"{name} is truncated or damaged: the GIF has no end after frame {frames}; copy the file again")
 
 
 def gif_with_end(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return a GIF with its trailer, and what to say where it lacked nothing but that."""
+    """Return a GIF with its trailer, and a note for the report where that was added."""
     frames, end = _gif_end(data)
     if not frames or end != len(data):
         return data, ()
@@ -111,7 +111,7 @@ def gif_with_end(data: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _gif_end(data: bytes) -> tuple[int, int]:
-    """Return the number of pictures, and where no further block is: at the trailer, the file's end, or damage."""
+    """Return the number of frames, and the offset where blocks end: at the trailer, the file's end, or damage."""
     at, frames = 13 + _gif_table(data[10:11]), 0
     while at < len(data):
         match data[at]:
@@ -126,12 +126,12 @@ def _gif_end(data: bytes) -> tuple[int, int]:
 
 
 def _gif_table(flags: Sequence[int]) -> int:
-    """Return the bytes of the colour table that a byte of flags announces."""
+    """Return the size in bytes of the colour table that a byte of flags announces."""
     return 3 * 2 ** ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0
 
 
 def _gif_skip(data: bytes, at: int) -> int:
-    """Return the position behind a chain of sub-blocks."""
+    """Return the offset behind a chain of sub-blocks."""
     while at < len(data) and data[at]:
         at += 1 + data[at]
     return at + 1

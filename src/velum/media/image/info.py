@@ -1,4 +1,4 @@
-"""What is known of an image before its pixels are: `ImageInfo` for callers, `ImageFormat` inside it for the writer."""
+"""The description of an image before its pixels are decoded: `ImageInfo` for callers, `ImageFormat` for the writer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from velum.frame import Role
 from velum.media.image.palette import Palette
 
 USUAL_RATE = Fraction(10)
-"""Frames per second of animations, near enough to choose how far to look ahead: their headers do not say it."""
+"""Assumed frames per second of animations, whose headers do not say it. It only decides how far to look ahead."""
 
 Tags = Mapping[int, Any]
 """EXIF values by tag number."""
@@ -30,7 +30,7 @@ class KeptTags:
 
 @dataclass(frozen=True, slots=True)
 class Jpeg:
-    """How a JPEG is coded. `tables` has one quantisation table per component; equal ones at the end are left out."""
+    """Coding of a JPEG. `tables`: the quantisation table of each component, without repetitions at the end."""
 
     tables: tuple[tuple[int, ...], ...]
     subsampling: str | None
@@ -39,12 +39,12 @@ class Jpeg:
     rgb: bool
     """True when the components are red, green, blue instead of luma and chroma."""
     data: bytes = field(default=b"", repr=False)
-    """The whole file, for its coefficients."""
+    """The whole file, from which unchanged coefficients are copied."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePage:
-    """What one frame needs, beside its samples, to be written back like the source: its `Frame.page`."""
+    """Properties of one frame, beside its samples, that the writer keeps as in the source: its `Frame.page`."""
 
     role: Role
     bits: int = 8
@@ -52,16 +52,16 @@ class ImagePage:
     palette: Palette | None = None
     duration_ms: float = 0.0
     compression: str | None = None
-    """Name of a TIFF page's compression, as Pillow spells it."""
+    """Pillow's name of a TIFF page's compression."""
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
     depth: int | None = None
-    """Bits per sample of the file, where it has 10 or 12 and the plane 16."""
+    """Bits per sample in the file where that is 10 or 12, while the plane has 16; None for others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageFormat:
-    """What the whole file needs to be written back like the source."""
+    """Properties of the whole file that the writer keeps as in the source."""
 
     first: ImagePage
     orientation: int = 1
@@ -71,25 +71,25 @@ class ImageFormat:
     loop: int | None = None
     """How often an animation plays; 0 for ever, None when the file does not say."""
     default_image: bool = False
-    """True when the first frame of a PNG is shown only by viewers that cannot animate."""
+    """True when only viewers that cannot animate show the first frame of a PNG."""
     chroma: str | None = None
     """Chroma sampling of AVIF and HEIF, such as `4:2:0`."""
     jpeg: Jpeg | None = None
     colour: tuple[tuple[bytes, bytes], ...] = ()
-    """PNG chunks, by name and content, that say how the samples are to be shown."""
+    """PNG chunks (name, content) that define the colour space of the samples."""
     kept: Mapping[str, KeptTags] = field(default_factory=dict)
-    """By kind, everything that a plan could keep."""
+    """All tags that a plan could keep, by kind of metadata."""
     projection: Mapping[str, str] = field(default_factory=dict)
-    """Properties that say how a panorama is projected, by their XMP names."""
+    """Projection of a panorama: XMP properties by name."""
     further: int = 0
-    """How many pictures the file holds beside the one that is read: another view, a burst."""
+    """Number of further images in the file that velum does not read, such as another view or a burst."""
     notes: tuple[str, ...] = ()
-    """What to say about the source in the report's warnings."""
+    """Notes on the source for the report's warnings."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageInfo:
-    """What a source is. `width` and `height` are of the upright first frame."""
+    """Description of an image file. `width` and `height` are those of the first frame turned upright, in pixels."""
 
     format: str
     """`AVIF`, `BMP`, `GIF`, `HEIF`, `JPEG`, `JPEG2000`, `PNG`, `TIFF` or `WEBP`."""
@@ -101,5 +101,5 @@ class ImageInfo:
 
     @property
     def fps(self) -> Fraction | None:
-        """About how many frames an animation shows in a second; None for still pictures and documents of pages."""
+        """Approximate frames per second of an animation; None for still images and multi-page files."""
         return USUAL_RATE if self.look.animated and self.frames > 1 else None

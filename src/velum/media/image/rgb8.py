@@ -1,4 +1,4 @@
-"""Pictures in memory: any image in, plain 8-bit RGB out, upright and without metadata, as programs exchange them.
+"""Images in memory: reads any image as upright 8-bit RGB without metadata, and encodes such pixels as PNG or JPEG.
 
 Errors of Pillow while encoding are translated here.
 """
@@ -22,7 +22,7 @@ from velum.media.image.subprocess_reader import IsolatedReader
 from velum.plan import Plan
 
 PlainFormat = Literal["PNG", "JPEG"]
-"""What a picture in memory is encoded as."""
+"""Formats that `write_plain` encodes."""
 
 _NAME = Path("the picture")
 _LARGEST_JPEG = 65_500
@@ -30,7 +30,7 @@ _LARGEST_JPEG = 65_500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rgb8Image:
-    """A picture that was read: its frame is upright 8-bit RGB. `jpeg` says how a JPEG was coded."""
+    """An image whose frame is upright 8-bit RGB. `format` is that of its file, `jpeg` the coding of a JPEG."""
 
     frame: Frame
     format: str
@@ -38,10 +38,10 @@ class Rgb8Image:
 
 
 def read_plain(data: bytes, limits: Limits) -> Rgb8Image:
-    """Return the picture in an image file's bytes; the first one, where there are several. Alpha is ignored.
+    """Return the first frame of an image file as RGB; alpha is dropped.
 
-    Raises `BadInput` when it is empty, damaged, no image or of a kind that velum does not read, `LimitExceeded` when it
-    is too large, and `Unavailable` for HEIF without the extra.
+    Raises `BadInput` when the file is empty, damaged, not an image or of a kind that velum does not read,
+    `LimitExceeded` when it is too large, and `Unavailable` for HEIF without the extra.
     """
     if not data:
         raise BadInput(f"cannot read {_NAME}: it is empty")
@@ -51,10 +51,10 @@ def read_plain(data: bytes, limits: Limits) -> Rgb8Image:
 
 
 def plain_of(reader: ImageReader | IsolatedReader) -> Rgb8Image:
-    """Return the picture of an opened image, as `read_plain` does. Raises as that does for its pixels."""
+    """Return the first frame of an opened image as RGB. Raises `BadInput` for a video, and as `read_plain` does."""
     info = reader.info
     if not isinstance(info, ImageInfo):
-        raise BadInput(f"cannot read {_NAME}: it is a video")
+        raise BadInput(f"cannot read {_NAME}: it is a video; give an image")
     with closing(reader.frames()) as frames:
         frame, look = next(frames), info.look
         if frame.planes[0].role != Role.RGB or frame.planes[0].bits != 8 or look.orientation != 1:
@@ -64,14 +64,13 @@ def plain_of(reader: ImageReader | IsolatedReader) -> Rgb8Image:
 
 
 def write_plain(pixels: Rgb, format: PlainFormat, quality: int | None, like: Jpeg | None) -> tuple[bytes, str]:
-    """Return the file of `pixels`, and in words how they were encoded.
+    """Encode RGB pixels (rows, columns, 3); return the bytes of the file, and the encoding in words for the report.
 
-    A JPEG is coded like the JPEG `like` where there is one: with its chroma sampling, and with its tables if no
-    `quality` from 1 to 100 is given. Raises `BadPlan` for another format or quality, and for pixels that JPEG cannot
-    hold.
+    A JPEG gets the chroma sampling of the source's coding `like`, and without `quality` (1 to 100) its tables, too.
+    Raises `BadPlan` for another format or quality, and for an image that is too large for JPEG.
     """
     if format not in get_args(PlainFormat):
-        raise BadPlan(f"format is {format!r}; a picture in memory becomes one of {', '.join(get_args(PlainFormat))}")
+        raise BadPlan(f"format {format!r} is not allowed here; choose one of {', '.join(get_args(PlainFormat))}")
     if format == "PNG":
         return encode_png(pixels), "lossless"
     return _jpeg(pixels, Plan(quality=quality), like)
@@ -81,7 +80,7 @@ def _jpeg(pixels: Rgb, plan: Plan, like: Jpeg | None) -> tuple[bytes, str]:
     height, width = pixels.shape[:2]
     if max(width, height) > _LARGEST_JPEG:
         raise BadPlan(f"JPEG is at most {_LARGEST_JPEG:,} pixels wide and high, not {width} x {height}; choose PNG")
-    # Several scans would take three times as long, for a picture that looks the same.
+    # A progressive JPEG would take three times as long to write, for the same pixels.
     coding = None if like is None else replace(like, progressive=False)
     page = ImagePage(Role.RGB)
     recipe = encode_options.recipe(

@@ -1,6 +1,6 @@
-"""What lies in a file beside the pictures that it shows: previews, further pictures, metadata, sound.
+"""Search for content of a file beside the image or video that it shows: previews, further images, metadata, sound.
 
-Errors of Pillow while looking for it are taken for an answer: what it cannot open, others cannot either.
+Where Pillow cannot open the inside of a file, this reports something that cannot be read.
 """
 
 import io
@@ -26,15 +26,15 @@ from velum.media.video.side_streams import streams
 Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream", "rest"]
 
 SMALLEST = 8
-"""Pixels of a side from which on what looks like a picture is taken for one."""
+"""Least width and height, in pixels, to which embedded images are decoded on trial."""
 
 _SKIPPED = {b"uuid", b"free", b"skip", b"jumb"}
 MOST_SKIPPED = 64 << 20
-"""Boxes of an MP4 that players skip, and how much of one is looked through."""
+"""Boxes of an MP4 that players skip, and how many bytes of one are searched."""
 
 _APP11 = 0xEB
 _FILL = b"\0"
-"""Something before the boxes: what begins a file is the file itself."""
+"""A byte before the boxes: a match at offset 0 would count as the file itself."""
 
 _TEXTS = ("comment", "xmp", "XML:com.adobe.xmp", "photoshop", "iptc", "Description", "Comment", "Title", "Author")
 _OF_DIRECTORIES = {Base.ExifOffset, Base.GPSInfo, Base.Orientation, 40965}
@@ -42,11 +42,11 @@ _HARMLESS = {
     Base.XResolution, Base.YResolution, Base.ResolutionUnit, Base.YCbCrPositioning, Base.ExifVersion,
     Base.ComponentsConfiguration, Base.FlashPixVersion, Base.ColorSpace, Base.ExifImageWidth, Base.ExifImageHeight,
 }  # fmt: skip
-"""Tags that say how samples are stored."""
+"""Tags that only describe how samples are stored."""
 
 _OF_TIFF = {*range(254, 348), *range(529, 533), Base.InterColorProfile, 52545}
-"""Tags that a TIFF itself is made of, and those of its colour profile and its Content Credentials (C2PA). Those among
-them that tell of people are named in `_TELLING`."""
+"""Tags of the structure, the colour profile and the Content Credentials (C2PA) of a TIFF; those among them that may
+name people are in `_TELLING`."""
 
 _TELLING = {
     Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist, Base.HostComputer,
@@ -54,12 +54,15 @@ _TELLING = {
 
 
 _ALLOWING = {"place": frozenset({"gps"})}
-"""The kinds of a plan's metadata that allow something in a video."""
+"""By kind of content, the kinds of metadata in a plan that allow it in a video."""
 
 
 @dataclass(frozen=True, slots=True)
 class SideContent:
-    """One thing; `kinds` are those of a plan's metadata that allow it. `ordinary`: programs write it without harm."""
+    """Content beside the image; `what` describes it. A plan that keeps one of `kinds` of metadata allows it.
+
+    `ordinary`: programs write such content without any image in it.
+    """
 
     kind: Kind
     what: str
@@ -68,13 +71,16 @@ class SideContent:
 
     @classmethod
     def of(cls, surplus: Surplus) -> Self:
-        """Return what is told of bytes that no decoder needs."""
+        """Return the content for bytes that no decoder needs."""
         what = surplus.what if surplus.kind == "metadata" else str(surplus)
         return cls(surplus.kind, what, ordinary=surplus.ordinary)
 
 
 def beside(path: Path, limits: Limits) -> list[SideContent]:
-    """Return what lies in an image or a video beside its pictures. Raises `BadInput` and `LimitExceeded`."""
+    """Return the content of an image or video file beside what it shows, without duplicates.
+
+    Raises `BadInput` when the file cannot be read, `LimitExceeded` when it is too large.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(VIDEO_HEAD_BYTES)
@@ -92,7 +98,7 @@ def beside(path: Path, limits: Limits) -> list[SideContent]:
 
 
 def _of_boxes(file: BinaryIO) -> Iterator[SideContent]:
-    """Yield pictures in the boxes of an MP4 or MOV that players skip, such as those for provenance (C2PA)."""
+    """Yield images in the boxes of an MP4 or MOV that players skip, such as those for provenance (C2PA)."""
     at, end = 0, file.seek(0, io.SEEK_END)
     while at + 8 <= end:
         file.seek(at)
@@ -100,7 +106,7 @@ def _of_boxes(file: BinaryIO) -> Iterator[SideContent]:
         size, header = int.from_bytes(head[:4]), 8
         if size == 1:
             size, header = int.from_bytes(head[8:16]), 16
-        if size < header:  # 0: up to the end; anything else is no box
+        if size < header:  # 0: up to the end of the file; 1 to 7 are invalid
             size = end - at
         if head[4:8] in _SKIPPED:
             file.seek(at)
@@ -129,12 +135,12 @@ def _of_image(data: bytes, format: str) -> Iterator[SideContent]:
 
 
 def _is_projection(text: object) -> bool:
-    """Tell whether a text is XMP that says how a panorama is projected, and nothing else: it is kept."""
+    """Tell whether a text is XMP with only the projection of a panorama, which velum keeps."""
     return is_projection_alone(text.encode() if isinstance(text, str) else text if isinstance(text, bytes) else b"")
 
 
 def _of_encoder(text: object) -> bool:
-    """Tell whether a comment is only what OpenJPEG says of itself."""
+    """Tell whether a comment is the one that OpenJPEG writes."""
     return str(text).removeprefix("b'").startswith("Created by OpenJPEG")
 
 
@@ -159,13 +165,13 @@ def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[SideContent]:
 
 
 def _jumbf(data: bytes) -> bytes:
-    """Return the boxes of metadata (ISO/IEC 19566-5) that a JPEG has cut into segments of at most 64 KB."""
+    """Return the metadata boxes (ISO/IEC 19566-5) of a JPEG, joined from its APP11 segments."""
     found, at = bytearray(_FILL), 2
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in {b"\xda", b"\xd9", b""}:
         size = int.from_bytes(data[at + 2 : at + 4])
         payload = data[at + 4 : at + 2 + size]
         if data[at + 1] == _APP11 and payload[:2] == b"JP":
-            # Each further segment says once more what box it belongs to, in as many bytes.
+            # Each further segment repeats the header of its box.
             header = 16 if payload[8:12] == b"\0\0\0\1" else 8
             first = int.from_bytes(payload[4:8]) == 1
             found += payload[8:] if first else payload[8 + header :]
@@ -174,7 +180,7 @@ def _jumbf(data: bytes) -> bytes:
 
 
 def _pictures(data: bytes) -> Iterator[SideContent]:
-    """Yield the JPEGs and PNGs inside a file that are not the file itself, wherever they hide."""
+    """Yield the JPEGs and PNGs at any offset of a file except 0."""
     for match in re.finditer(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n", data):
         kind = "PNG" if match[0][1:4] == b"PNG" else "JPEG"
         if match.start() and _is_picture(data[match.start() :], kind):

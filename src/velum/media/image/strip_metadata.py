@@ -1,6 +1,6 @@
-"""Image files without metadata, thumbnails, previews and comments: parts are cut out, nothing is decoded.
+"""Removal of metadata, thumbnails, previews and comments from an image file without decoding it.
 
-For sending pictures on to those whom the rest does not concern.
+Detectors on other machines get such files: they need the image, and must not get the rest.
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 
 
 def bare(data: bytes, format: str) -> bytes | None:
-    """Return the file with the picture and its colours alone; None where that takes more than leaving parts out.
+    """Return the file with only the image and its colour space; None where removing parts is not enough for that.
 
-    The parts are those of ISO/IEC 10918-1 B.1.1.3 (JPEG), ISO/IEC 15948 clause 5 (PNG) and the WebP container
+    Parts: segments of ISO/IEC 10918-1 B.1.1.3 (JPEG), chunks of ISO/IEC 15948 clause 5 (PNG) and of the WebP container
     specification (RFC 9649). A BMP holds nothing else.
     """
     match format:
@@ -55,7 +55,7 @@ def _is_needed(kind: int, body: bytes) -> bool:
 
 
 def _ends_there(data: bytes) -> bool:
-    """Tell whether the file ends with the picture: phones keep films and second pictures behind it."""
+    """Tell whether the file ends with its image: phones append videos and further images."""
     return data.endswith(b"\xff\xd9") and data.count(b"\xff\xd8\xff", 2) == 0
 
 
@@ -78,6 +78,6 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _riff_ends(data: bytes) -> bool:
-    """Tell whether the one chunk of pixels is all that the file holds; a chunk has an even length."""
+    """Tell whether the file holds only its first chunk; chunks are padded to an even length."""
     size = int.from_bytes(data[16:20], "little")
     return len(data) <= 20 + size + size % 2

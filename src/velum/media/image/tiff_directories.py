@@ -1,4 +1,4 @@
-"""The directories of a TIFF: which of them are pictures of their own, and which are reduced copies of others.
+"""The directories (IFDs) of a TIFF: which of them are images, and which are reduced copies of another image.
 
 TIFF 6.0 (`NewSubfileType`, `SubIFDs` of its first supplement) and BigTIFF, whose numbers have 8 bytes. No length in the
 file is trusted.
@@ -15,7 +15,7 @@ _WIDTH, _HEIGHT, _NEW_SUBFILE, _SUBFILE, _SUB_DIRECTORIES = 256, 257, 254, 255, 
 _REDUCED = 1
 _OLD_REDUCED = 2
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1, 13: 4, 16: 8, 18: 8}
-"""Bytes of a value by type: those types that numbers and texts come in."""
+"""Bytes of a value by type, of the types for integers and texts."""
 _STRUCTURE = {
     *range(254, 267),
     273,
@@ -29,17 +29,17 @@ _STRUCTURE = {
     *range(330, 348),
     *range(512, 533),
 }
-"""Tags without which a picture is not what it is; one that cannot be read there is damage."""
+"""Tags that decoding needs: a file in which one of them cannot be read is damaged."""
 _BYTES_OF_TYPE = {5: 8, 6: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 17: 8} | _SIZES
 _LONG_KINDS = {16: 4, 17: 9, 18: 13}
-"""Types of 8 bytes, and those of 4 that say the same."""
+"""Types of 8 bytes, and the equivalent types of 4."""
 _OF_THE_WHOLE = (274, 282, 283, 296, 34675)
-"""Orientation, resolution and colour profile: written once, in the first directory, for its inner ones, too."""
+"""Orientation, resolution and colour profile: a page has them for the directories inside it, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class TiffDirectory:
-    """One directory: where it is, the bytes of its entries by tag, where the next one is (0: nowhere)."""
+    """One directory: its offset, the bytes of its entries by tag, the offset of the next directory (0: none)."""
 
     at: int
     entries: dict[int, bytes]
@@ -56,16 +56,16 @@ class Tiff:
         self._wide = 8 if self.big else 4
 
     def pages(self) -> list[TiffDirectory]:
-        """Return the chain of directories; it ends where it comes back to itself or leaves the file."""
+        """Return the chain of directories, up to one that was seen before or lies outside the file."""
         return list(self._chain(self._int(8 if self.big else 4, self._wide)))
 
     def inside(self, directory: TiffDirectory) -> list[TiffDirectory]:
-        """Return the directories inside one (SubIFDs)."""
+        """Return the directories inside a page (SubIFDs)."""
         found = (self._directory(at) for at in self._numbers(directory, _SUB_DIRECTORIES)[:_MOST_INSIDE])
-        return [one for one in found if one]
+        return [inner for inner in found if inner]
 
     def number(self, directory: TiffDirectory, tag: int) -> int | None:
-        """Return the first number under a tag, or None."""
+        """Return the first number under a tag, None where there is none."""
         return next(iter(self._numbers(directory, tag)), None)
 
     def text(self, directory: TiffDirectory, tag: int) -> str:
@@ -73,18 +73,18 @@ class Tiff:
         return bytes(number & 0xFF for number in self._numbers(directory, tag)).decode("latin-1").strip("\0 ")
 
     def area(self, directory: TiffDirectory) -> int:
-        """Return the pixels of a directory's picture, 0 where it has none."""
+        """Return the number of pixels of a directory's image, 0 where it has none."""
         return (self.number(directory, _WIDTH) or 0) * (self.number(directory, _HEIGHT) or 0)
 
     def is_reduced(self, directory: TiffDirectory) -> bool:
-        """Tell whether a directory says of itself that it is a smaller copy of another picture of the file."""
+        """Tell whether a directory is marked as a reduced copy of another image of the file."""
         new = self.number(directory, _NEW_SUBFILE)
         return bool(new & _REDUCED) if new is not None else self.number(directory, _SUBFILE) == _OLD_REDUCED
 
     def has_lost(self, directory: TiffDirectory, *, structure: bool = False) -> bool:
-        """Tell whether metadata of a directory, or its structure, lies outside the file.
+        """Tell whether values of metadata, or with `structure` of tags that decoding needs, lie outside the file.
 
-        Readers stop at such metadata, before what they need.
+        Decoders fail at such metadata although they do not need it.
         """
         return any(
             (tag in _STRUCTURE) == structure and self._is_outside(entry) for tag, entry in directory.entries.items()
@@ -97,13 +97,13 @@ class Tiff:
         return size > self._wide and start + size > len(self._data)
 
     def with_pages(self, pages: list[tuple[TiffDirectory, TiffDirectory]]) -> bytes:
-        """Return the file with just the first of each pair as its pages.
+        """Return the file with the first directory of each pair as its pages.
 
-        The second of a pair is the page that it lies in: what is said there of the whole is said of it.
+        The second of a pair is the page that the first lies in; its orientation, resolution and profile are copied.
         """
         made = bytearray(self._data)
         made += bytes(-len(made) % 8)
-        # A BigTIFF becomes a plain one, which is what all readers know; within the limits its offsets fit.
+        # A BigTIFF becomes a TIFF, which all decoders read; within the limits its offsets fit.
         made[2:4] = (42).to_bytes(2, self._order)
         link = 4
         for page, parent in pages:
@@ -118,7 +118,7 @@ class Tiff:
         return bytes(made)
 
     def _plain_entry(self, entry: bytes, made: bytearray) -> bytes:
-        """Return an entry as in a plain TIFF; values that had room in one of a BigTIFF are appended to the file."""
+        """Return an entry as in a TIFF; a value that only fits into an entry of a BigTIFF is appended to the file."""
         if not self.big:
             return entry
         kind, count = int.from_bytes(entry[2:4], self._order), int.from_bytes(entry[4:12], self._order)
@@ -176,10 +176,10 @@ class Tiff:
 
 
 def full_pictures(data: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Return a TIFF with its full pictures as pages, and what to say of it; the same bytes where they are that already.
+    """Return a TIFF with its full images as pages, and notes for the report; `data` itself where it has them already.
 
-    A page that is a reduced copy of a picture inside it (SubIFDs) gives its place to that one; one that is a reduced
-    copy of another page is left out.
+    A page that is a reduced copy of an image inside it (SubIFDs) is replaced by that image; a reduced copy of another
+    page is left out.
     """
     tiff = Tiff(data)
     pages = tiff.pages()
@@ -187,8 +187,8 @@ def full_pictures(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     inner = 0
     for page in pages:
         reduced = tiff.is_reduced(page) or not tiff.area(page)
-        larger = [one for one in tiff.inside(page) if tiff.area(one) > (0 if reduced else tiff.area(page))]
-        whole = [one for one in larger if not tiff.is_reduced(one)]
+        larger = [inside for inside in tiff.inside(page) if tiff.area(inside) > (0 if reduced else tiff.area(page))]
+        whole = [inside for inside in larger if not tiff.is_reduced(inside)]
         if whole:
             chosen.append((max(whole, key=tiff.area), page))
             inner += 1
@@ -196,11 +196,12 @@ def full_pictures(data: bytes) -> tuple[bytes, tuple[str, ...]]:
             chosen.append((page, page))
     if not chosen:
         alone = any(tiff.area(page) for page in pages)
-        return data, ("the file says that its picture is a reduced copy of one that it does not hold",) if alone else ()
-    notes = ["the first picture is a thumbnail; the full one inside it was taken"] if inner else []
+        note = "the image is marked as a reduced copy, but the file does not hold the full image"
+        return data, (note,) if alone else ()
+    notes = ["the first image is a thumbnail; velum read the full image inside it"] if inner else []
     if left := len(pages) - len(chosen):
         notes.append(f"reduced copies of other pages are left out: {left}")
-    # Pillow 13 takes a BigTIFF of the other byte order for a plain one.
+    # Pillow 13 reads a big-endian BigTIFF as if it were a TIFF.
     if not notes and not data.startswith(b"MM\0+") and not any(tiff.has_lost(page) for page in pages):
         return data, ()
     return tiff.with_pages(chosen), tuple(notes)
