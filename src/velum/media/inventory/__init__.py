@@ -1,4 +1,4 @@
-"""What every byte of a file is for: a walker for each family of containers names the bytes that no decoder needs."""
+"""Inventory of a file's bytes: for each format a walker that yields the byte ranges that no decoder needs."""
 
 import mmap
 from collections.abc import Callable, Iterator, Mapping
@@ -31,9 +31,9 @@ _VIDEOS: Mapping[str, Callable[[bytes], Iterator[Surplus]]] = {
 
 
 def image_surplus(data: bytes, format: str) -> Iterator[Surplus]:
-    """Yield the stretches of an image file that no decoder of its format needs; none for a format without a walker.
+    """Yield the byte ranges of an image file that no decoder needs; nothing for a format without a walker.
 
-    A file that is cut off or damaged may end the walk early: whether it can be read at all is for decoders to say.
+    The walk of a truncated or damaged file may end early: decoders decide whether such a file can be read.
     """
     try:
         yield from _IMAGES[format](data) if format in _IMAGES else ()
@@ -42,7 +42,7 @@ def image_surplus(data: bytes, format: str) -> Iterator[Surplus]:
 
 
 def video_surplus(path: Path, format: str) -> Iterator[Surplus]:
-    """Yield the stretches of a video file that no player needs. Raises `OSError`."""
+    """Yield the byte ranges of a video file that no player needs. Raises `OSError` when it cannot be read."""
     if format not in _VIDEOS:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

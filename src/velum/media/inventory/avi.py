@@ -1,4 +1,4 @@
-"""AVI: whether every chunk is one that players need (OpenDML AVI file format extensions 1.02)."""
+"""Inventory of an AVI: finds chunks that players do not need (OpenDML AVI file format extensions 1.02)."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ _RESERVED = 24
 
 
 def avi(data: bytes) -> Iterator[Surplus]:
-    """Yield what an AVI, as a memory map or bytes, holds that no player needs."""
+    """Yield the byte ranges of an AVI, as a memory map or bytes, that no player needs."""
     at, streams = 0, [0]
     while at + 12 <= len(data) and data[at : at + 4] == b"RIFF":
         end = min(at + 8 + _size(data, at), len(data))
@@ -56,7 +56,7 @@ def _words(data: bytes, at: int, end: int) -> Iterator[Surplus]:
 
 
 def _is_sample(name: bytes, streams: int) -> bool:
-    """Tell whether a chunk holds samples, or an index of them, of a stream that there is."""
+    """Tell whether a chunk holds samples, or an index of samples, of a stream that the header declares."""
     if name[:2] == b"ix":
         return name[2:].isdigit() and int(name[2:]) < streams
     return name[:2].isdigit() and int(name[:2]) < streams and name[2:] in _CODES

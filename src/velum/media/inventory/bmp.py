@@ -1,4 +1,4 @@
-"""BMP: whether header, colours and rows of samples are all that it holds (Windows GDI, BITMAPV5HEADER)."""
+"""Inventory of a BMP: finds bytes outside header, palette and rows of samples (Windows GDI, BITMAPV5HEADER)."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ _PLAIN, _RLE8, _RLE4, _MASKS, _ALPHA_MASKS = 0, 1, 2, 3, 6
 
 
 def bmp(data: bytes) -> Iterator[Surplus]:
-    """Yield what a BMP holds that is needed for nothing."""
+    """Yield the byte ranges of a BMP that no decoder needs."""
     first, header = _number(data, 10), _number(data, 14)
     old = header == 12
     columns, rows = (
@@ -32,7 +32,7 @@ def bmp(data: bytes) -> Iterator[Surplus]:
 
 
 def _end_of_runs(data: bytes, at: int) -> int:
-    """Return the position behind the runs of a compressed BMP: a pair 0, 1 ends them."""
+    """Return the offset behind the runs of a compressed BMP: a pair 0, 1 ends them."""
     bits = _number(data, 28, 2)
     while at + 2 <= len(data):
         count, value = data[at], data[at + 1]

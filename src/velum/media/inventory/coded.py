@@ -1,8 +1,8 @@
-"""Coded pictures: whether every unit of a bit stream is one that decoders need, and holds nothing beside pictures.
+"""Inventory of coded video: finds units of a bit stream that decoders do not need, and data in units beside the video.
 
 Units and their types: ITU-T H.264 (7.4.1, annex D), ITU-T H.265 (7.4.2, annex D), the AV1 specification (6.2, 6.7),
-ISO/IEC 13818-2 (6.2.2) and ISO/IEC 14496-2 (6.2.1). What lies inside a slice, behind its last block, is not looked at:
-only a decoder knows where that ends. Nothing here is shared with what writes videos.
+ISO/IEC 13818-2 (6.2.2) and ISO/IEC 14496-2 (6.2.1). Bytes inside a slice, behind its last block, are not examined: only
+a decoder knows where the block ends. The video writer shares no code with this module, so that it can check the writer.
 """
 
 import re
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from velum.media.inventory.surplus import PADDING, Surplus
 
 Part = tuple[str, bytes]
-"""What a decoder does not need: what it is, and its bytes. Parameter sets are `SET`: they are counted."""
+"""Description and bytes of what a decoder does not need. Parameter sets, described as `SET`, are only counted."""
 
 SET = "parameter sets"
 _LARGEST_SET, _MOST_SETS = 2 << 10, 16 << 10
-"""Bytes of one parameter set, and of all different ones of a stream: scaling lists are the largest that there are."""
+"""Most bytes of one parameter set, and of all different ones of a stream; the largest hold scaling lists."""
 
 _USER, _REGISTERED, _FILLER = 5, 4, 3
 _MESSAGES = {
     0: 64, 1: 64, 2: 64, 6: 16, 7: 32, 19: 16, 45: 32, 47: 16, 128: 64, 129: 64, 132: 96, 137: 24, 144: 4, 147: 1,
 }  # fmt: skip
-"""Messages (SEI) about timing, order, checks and colours, by type: the most bytes of one. H.264 and HEVC agree in
-them, where they both have them."""
+"""Most bytes of a message (SEI) about timing, order, checksums or colours, by type. The types that H.264 and HEVC share
+have the same sizes."""
 
 _ENCODERS = (
     re.compile(
@@ -38,19 +38,19 @@ _ENCODERS = (
         rb" - http://x265\.org(?: - options:(?: [a-zA-Z0-9_-]{1,30}(?:=[a-zA-Z0-9.,:x()+/-]{0,60})?){0,200})?\0?"
     ),
 )
-"""How x264 and x265 tell their options: in no other words."""
+"""The exact forms in which x264 and x265 write their version and options."""
 
 _PROGRAMS = re.compile(
     rb"(?:Lavc[\d.]{1,16}|XviD\d{4}[A-Z]?|DivX\d{3,4}(?:b|Build)\d{1,5}p?|DTG1A\xf0?[\xf0-\xff]?)\0*"
 )
-"""Programs that name themselves, and which part of the picture is in use (ETSI TS 101 154, annex B)."""
+"""Names of encoders, and the active format description (ETSI TS 101 154, annex B), as user data."""
 
 _LONGEST_MARK = 3
 
 _OBU_SEQUENCE, _OBU_DELIMITER, _OBU_METADATA, _OBU_PADDING = 1, 2, 5, 15
 _OBU_PICTURES = frozenset({3, 4, 6, 7})
 _OBU_MESSAGES = {1: 5, 2: 25, 3: 64, 5: 16}
-"""Metadata of AV1 about light, colours, layers and times: the most bytes of one, with the bit that ends it."""
+"""Most bytes of AV1 metadata about light, colours, layers and times, by type, with the trailing bit."""
 
 _MPEG4_OTHERS = frozenset({0xB0, 0xB1, 0xB3, 0xB5})
 _MPEG2_OTHERS = frozenset({0xB3, 0xB5, 0xB7, 0xB8})
@@ -58,10 +58,10 @@ _USER_DATA = 0xB2
 
 
 class CodedStream:
-    """One pass over the packets of a track of pictures; what it found is told once it has ended."""
+    """One pass over the packets of a video stream: call `take` for each packet, then `surplus`."""
 
     def __init__(self, codec: str, extradata: bytes) -> None:
-        """`codec` is FFmpeg's name, `extradata` the header that the container holds apart from the packets."""
+        """`codec` is FFmpeg's name, `extradata` the codec header in the container, b"" where it has none."""
         self._codec, self._prefix = codec, 0
         self._found: dict[str, int] = {}
         self._sets: set[bytes] = set()
@@ -73,7 +73,7 @@ class CodedStream:
                 self._count(iter([("bytes behind the header", rest)]))
 
     def take(self, packet: bytes) -> None:
-        """Look at the next packet."""
+        """Examine the next packet."""
         if self._walk is None:
             return
         self._count(self._walk(packet, self._prefix))
@@ -83,7 +83,7 @@ class CodedStream:
                 self._count(iter([("bytes before the first unit", stray)]))
 
     def surplus(self) -> Iterator[Surplus]:
-        """Yield what no decoder needs, the bytes of each kind in one sum."""
+        """Yield one surplus for each kind of bytes that no decoder needs, with their total size."""
         for what, size in self._found.items():
             yield Surplus(f"{what} in the coded pictures ({self._codec})", 0, size, scattered=True)
         if (total := sum(map(len, self._sets))) > _MOST_SETS:
@@ -100,7 +100,7 @@ class CodedStream:
 
 
 def _header(codec: str, data: bytes) -> tuple[int, bytes, bytes]:
-    """Return the bytes of each length (0: a byte stream), a header's units as a stream, and what is behind them."""
+    """Parse a codec header: return the size of unit lengths in packets (0: byte stream), its units, and the rest."""
     if codec == "av1":
         return (0, data[4:], b"") if data[:1] == b"\x81" else (0, data, b"")
     if codec == "h264" and len(data) > 6 and data[0] == 1:
@@ -160,7 +160,7 @@ class _Nals:
     filler: int
 
     def parts(self, unit: bytes, kind: int) -> Iterator[Part]:
-        """Yield what no decoder needs in a unit of some type."""
+        """Yield what no decoder needs in a unit of type `kind`."""
         content = unit[self.head :]
         if kind in self.slices:
             return
@@ -219,7 +219,7 @@ def _messages(escaped: bytes) -> Iterator[Part]:
 
 
 def _read_extended(data: bytes) -> tuple[int, bytes]:
-    """Return a number of which each byte 255 says that more follows, and what is behind it."""
+    """Return a number in which a byte of 255 means that a further byte is added, and the data behind it."""
     more = len(data) - len(data.lstrip(b"\xff"))
     return 255 * more + (data[more] if more < len(data) else 0), data[more + 1 :]
 

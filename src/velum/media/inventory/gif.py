@@ -1,4 +1,4 @@
-"""GIF: whether every block shows a picture or says how, and the samples end with their data (GIF89a)."""
+"""Inventory of a GIF: finds blocks that do not affect the image, and data behind the samples (GIF89a)."""
 
 from collections.abc import Generator, Iterator
 
@@ -9,7 +9,7 @@ _LOOPS = {b"NETSCAPE2.0", b"ANIMEXTS1.0"}
 
 
 def gif(data: bytes) -> Iterator[Surplus]:
-    """Yield what a GIF holds that is needed for nothing."""
+    """Yield the byte ranges of a GIF that no decoder needs."""
     screen = int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
     at = 13 + _table(data[10] if len(data) > 10 else 0)
     control = -1
@@ -69,9 +69,9 @@ def _image_block(data: bytes, at: int, screen: tuple[int, int]) -> Generator[Sur
 
 
 def _lzw(coded: bytes, bits: int, pixels: int) -> int:
-    """Return how many bytes it takes to code so many pixels, with the code for the end where it follows.
+    """Return how many bytes of `coded` the LZW codes of so many pixels take, with the end code where it follows.
 
-    Only the length of what each code stands for is kept: it is that of the code before, and one more.
+    Only the length of each code's string is tracked: a new code's string is one longer than that of the code before.
     """
     clear, stop = 1 << bits, (1 << bits) + 1
     lengths = [1] * clear + [0, 0]
@@ -105,7 +105,7 @@ def _lzw(coded: bytes, bits: int, pixels: int) -> int:
 
 
 def _blocks(data: bytes, at: int) -> tuple[list[bytes], int]:
-    """Return a chain of sub-blocks, and the position behind it."""
+    """Return the sub-blocks of a chain, and the offset behind it."""
     blocks = []
     while at < len(data) and data[at]:
         blocks.append(data[at + 1 : at + 1 + data[at]])
@@ -114,5 +114,5 @@ def _blocks(data: bytes, at: int) -> tuple[list[bytes], int]:
 
 
 def _table(flags: int) -> int:
-    """Return the bytes of the colour table that a byte of flags announces."""
+    """Return the size in bytes of the colour table that a byte of flags announces."""
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0

@@ -1,4 +1,4 @@
-"""Colour profiles: whether one is as long as it says, and its tags all that it holds (ICC.1:2022, 7.2 and 7.3)."""
+"""Inventory of ICC profiles: finds bytes outside the profile's stated length and its tags (ICC.1:2022, 7.2 and 7.3)."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _KNOWN = frozenset(
 
 
 def trim_profile(data: bytes) -> bytes | None:
-    """Return a profile without what lies behind its end; None for what is no profile."""
+    """Return a profile cut to its stated length; None when the data is not a valid profile."""
     stated = int.from_bytes(data[:4])
     if len(data) < _HEADER or data[36:40] != b"acsp" or not _HEADER <= stated <= len(data):
         return None
@@ -23,7 +23,7 @@ def trim_profile(data: bytes) -> bytes | None:
 
 
 def profile_surplus(data: bytes, offset: int = 0) -> Iterator[Surplus]:
-    """Yield what a profile that lies at `offset` of a file holds beside its tags."""
+    """Yield the bytes of a profile, at `offset` of a file, that belong to no known tag."""
     whole = trim_profile(data)
     if whole is None:
         yield Surplus("a colour profile that is none", offset, len(data))

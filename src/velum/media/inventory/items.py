@@ -1,4 +1,4 @@
-"""AVIF and HEIF: whether every item belongs to the primary one, and every byte to an item.
+"""Inventory of AVIF and HEIF: finds items that the primary one does not need, and bytes that belong to no item.
 
 Boxes: ISO/IEC 14496-12, 8.11; ISO/IEC 23008-12; AV1 Image File Format 1.1.
 """
@@ -22,7 +22,7 @@ _PROPERTIES = {
     b"lsel", b"a1lx", b"cclv", b"amve", b"rloc", b"reve", b"ndwt", b"free",
 }  # fmt: skip
 _BELONG = {b"auxl", b"dimg", b"prem", b"cdsc"}
-"""References by which an item belongs to another: alpha, tiles, what describes it. A thumbnail is a picture more."""
+"""References by which an item belongs to another: alpha, tiles, metadata. A thumbnail counts as a further image."""
 _LARGEST_PROPERTY = 4096
 _IN_IDAT = 1
 
@@ -37,7 +37,7 @@ class _Meta:
 
 
 def items(data: bytes) -> Iterator[Surplus]:
-    """Yield what an AVIF or a HEIF holds that belongs to no picture that it shows."""
+    """Yield the byte ranges of an AVIF or a HEIF that do not belong to the image that it shows."""
     top = list(boxes(data, 0, len(data)))
     moving = any(one.name == b"moov" for one in top)
     spans: list[tuple[int, int]] = []
@@ -140,7 +140,7 @@ def _properties(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
 
 
 def _unrelated_items(meta: _Meta) -> Iterator[Surplus]:
-    """Yield the items that do not belong to the primary one, and those that are thumbnails of it."""
+    """Yield the items that do not belong to the primary one, and its thumbnails."""
     known = {meta.primary}
     for _ in meta.references:
         for kind, item, others in meta.references:
@@ -169,7 +169,7 @@ def _content(data: bytes, meta: _Meta) -> Iterator[Surplus]:
 
 
 _OBUS: Mapping[int, str] = {5: "metadata", 8: "tile list", 15: "padding"}
-"""Types of units (AV1, 6.2.2) that show nothing; those from 9 to 14 are not defined."""
+"""Types of units (AV1, 6.2.2) that decoders do not need; types 9 to 14 are not defined."""
 
 
 def _units(data: bytes, start: int, end: int) -> Iterator[Surplus]:

@@ -1,4 +1,4 @@
-"""JPEG: whether every segment is one that a decoder needs, of the size that it needs, and every table is used.
+"""Inventory of a JPEG: finds segments that decoders do not need, oversized ones, and tables that no scan uses.
 
 Markers and sizes: ISO/IEC 10918-1, annex B; JFIF 1.02; Adobe's technical note 5116.
 """
@@ -29,7 +29,7 @@ _STANDARD_HUFFMAN = {(0, 12), (1, 12), (0, 162), (1, 162)}
 class _File:
     data: bytes
     tables: dict[tuple[str, int], tuple[int, int, bool]] = field(default_factory=dict)
-    """By kind and number: where it lies, its size, and whether programs write it without need."""
+    """Offset, size and `ordinary` of each table, by kind and number; size 0 once a scan has used it."""
     components: dict[int, int] = field(default_factory=dict)
     profile: bytearray = field(default_factory=bytearray)
     profile_at: int = 0
@@ -38,24 +38,24 @@ class _File:
     seen: set[str] = field(default_factory=set)
 
     def define(self, kind: str, number: int, at: int, size: int, *, ordinary: bool = False) -> Iterator[Surplus]:
-        """Take a table in; one of that number that nothing has used is a surplus."""
+        """Add a table; yield the one that it replaces if no scan has used that."""
         yield from self.drop(kind, number)
         self.tables[kind, number] = (at, size, ordinary)
 
     def drop(self, kind: str, number: int) -> Iterator[Surplus]:
-        """Yield the table of that number when nothing has used it."""
+        """Remove a table; yield it if no scan has used it."""
         old = self.tables.pop((kind, number), None)
         if old and old[1]:
             yield Surplus(f"a {kind} table that nothing uses", *old)
 
     def use(self, kind: str, number: int) -> None:
-        """Note that a scan uses a table."""
+        """Mark a table as used by a scan."""
         if (kind, number) in self.tables:
             self.tables[kind, number] = (0, 0, True)
 
 
 def jpeg(data: bytes) -> Iterator[Surplus]:
-    """Yield what a JPEG holds that is needed for nothing."""
+    """Yield the byte ranges of a JPEG that no decoder needs."""
     file, at = _File(data), 2
     while at < len(data):
         start = at
@@ -202,7 +202,7 @@ def _unused_tables(file: _File) -> Iterator[Surplus]:
 
 
 def _unread_samples(file: _File) -> Iterator[Surplus]:
-    """Yield coded samples that decoders skip: TurboJPEG says so, else the ends of scans are changed on trial."""
+    """Yield bytes among the coded samples that decoders skip: by TurboJPEG's warning, else by `reads_tail`."""
     start, end = file.coded[-1] if file.coded else (0, 0)
     try:
         turbojpeg.coefficients(file.data, lambda _component, _row, _blocks: None)

@@ -1,4 +1,4 @@
-"""JPEG 2000: whether every box and marker is one that a decoder needs (ISO/IEC 15444-1, annexes A and I)."""
+"""Inventory of a JPEG 2000: finds boxes and markers that decoders do not need (ISO/IEC 15444-1, annexes A and I)."""
 
 import io
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _ENCODERS = (b"\0\1Created by OpenJPEG", b"\0\1Kakadu", b"\0\1Created by")
 
 
 def jpeg2000(data: bytes) -> Iterator[Surplus]:
-    """Yield what a JPEG 2000 holds that is needed for nothing."""
+    """Yield the byte ranges of a JPEG 2000 that no decoder needs."""
     if data.startswith(b"\xff\x4f"):
         yield from _codestream(data, 0, len(data))
         return

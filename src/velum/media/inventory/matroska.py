@@ -1,4 +1,4 @@
-"""MKV and WebM: whether every element is one that players need (RFC 8794, RFC 9559)."""
+"""Inventory of MKV and WebM: finds elements that players do not need (RFC 8794, RFC 9559)."""
 
 from collections.abc import Iterator
 
@@ -60,7 +60,7 @@ class _Walk:
         return value, at + length
 
     def top(self) -> Iterator[Surplus]:
-        """Yield what lies beside the header and the segment, and what is too much inside them."""
+        """Yield the surplus beside the EBML header and the segment, and inside them."""
         for name, start, content, end in self.elements(0, len(self.data)):
             if name == _SEGMENT:
                 yield from self.segment(content, end)
@@ -72,7 +72,7 @@ class _Walk:
                 yield Surplus("a long header", start, end - start)
 
     def segment(self, at: int, end: int) -> Iterator[Surplus]:
-        """Yield what is too much in a segment; clusters of unknown length end where the next one begins."""
+        """Yield the surplus in a segment; a cluster of unknown length ends where the next one begins."""
         inside_cluster = False
         for name, start, content, last in self._flat(at, end):
             if name == _CLUSTER:
@@ -90,7 +90,7 @@ class _Walk:
                 yield from self._surplus_of_element(name, start, content, last, cluster=inside_cluster)
 
     def _flat(self, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """Yield the elements of a segment, and those of its clusters in their place."""
+        """Yield the elements of a segment, and after each cluster the elements inside it."""
         while at < end:
             found = next(self.elements(at, end), None)
             if found is None:
@@ -145,5 +145,5 @@ class _Walk:
 
 
 def matroska(data: bytes) -> Iterator[Surplus]:
-    """Yield what an MKV or a WebM, as a memory map or bytes, holds that no player needs."""
+    """Yield the byte ranges of an MKV or a WebM, as a memory map or bytes, that no player needs."""
     yield from _Walk(data).top()

@@ -1,4 +1,4 @@
-"""MP4 and MOV: whether every box is one that players need, and every byte of `mdat` belongs to a sample.
+"""Inventory of MP4 and MOV: finds boxes that players do not need, and bytes of `mdat` that belong to no sample.
 
 Boxes: ISO/IEC 14496-12 and -15, QuickTime File Format. Samples are found by their tables, and in fragments by `trun`.
 """
@@ -40,12 +40,12 @@ class _Movie:
     data: bytes
     tables: list[dict[bytes, BoxSpan]] = field(default_factory=list)
     defaults: dict[int, int] = field(default_factory=dict)
-    """Size of a fragment's samples by track, where they do not say their own."""
+    """Default sample size in fragments, by track."""
     spans: list[tuple[int, int]] = field(default_factory=list)
 
 
 def movie(data: bytes) -> Iterator[Surplus]:
-    """Yield what an MP4 or MOV, as a memory map or bytes, holds that no player needs."""
+    """Yield the byte ranges of an MP4 or MOV, as a memory map or bytes, that no player needs."""
     whole = _Movie(data)
     top = list(boxes(data, 0, len(data)))
     for one in top:
@@ -135,13 +135,13 @@ def _descriptions(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
 
 
 def _is_visual(data: bytes, entry: BoxSpan) -> bool:
-    """Tell whether a description is that of pictures: a depth of colours, and no table of them (12.1.3)."""
+    """Tell whether a sample entry is that of a video: it has a colour depth and no colour table (12.1.3)."""
     end = entry.content + _VISUAL
     return end <= entry.end and bytes(data[end - 2 : end]) == b"\xff\xff" and number(data, entry.content + 40, 2) == 1
 
 
 def _end_of_avc(data: bytes, box: BoxSpan) -> int:
-    """Return the position behind the parameter sets of H.264 (ISO/IEC 14496-15, 5.3.3)."""
+    """Return the offset behind the parameter sets of H.264 (ISO/IEC 14496-15, 5.3.3)."""
     at = box.content + 5
     for mask in (31, 255):
         count, at = data[at] & mask if at < box.end else 0, at + 1
@@ -158,7 +158,7 @@ def _parameters(box: BoxSpan, end: int) -> Iterator[Surplus]:
 
 
 def _chunks(data: bytes, table: dict[bytes, BoxSpan]) -> list[tuple[int, int]]:
-    """Return where the chunks of samples of a track lie."""
+    """Return start and end of each chunk of a track's samples."""
     places, sizes, runs = table.get(b"stco") or table.get(b"co64"), table.get(b"stsz"), table.get(b"stsc")
     if places is None or runs is None:
         return []

@@ -1,4 +1,4 @@
-"""PNG: whether every chunk is one that says how to show the samples, of its size, and the samples end with their data.
+"""Inventory of a PNG: finds chunks that do not affect the image, oversized ones, and data behind the samples.
 
 Chunks: PNG, third edition, 11 and 12 (animations); C2PA 2.1, A.3.2.
 """
@@ -17,7 +17,7 @@ _SIZES = {
     b"IHDR": 13, b"IEND": 0, b"pHYs": 9, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8,
     b"acTL": 8, b"fcTL": 26, b"PLTE": 768, b"tRNS": 256, b"sBIT": 4, b"bKGD": 6, b"hIST": 512, b"oFFs": 9,
 }  # fmt: skip
-"""The most that a chunk holds."""
+"""Most bytes of a chunk, by name."""
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"tIME"}
 _XMP_HEAD = b"XML:com.adobe.xmp" + bytes(5)
 _OFTEN = {b"IDAT", b"fdAT", b"fcTL"}
@@ -30,7 +30,7 @@ _LARGEST_PROFILE = 64 << 20
 
 @dataclass(slots=True)
 class _Samples:
-    """The compressed samples of one picture, as they come in chunks."""
+    """Running count of one frame's samples, which are decompressed chunk by chunk."""
 
     expected: int
     inflate: "zlib._Decompress" = field(default_factory=zlib.decompressobj)
@@ -38,7 +38,7 @@ class _Samples:
     told: bool = False
 
     def take(self, part: bytes) -> int:
-        """Take a chunk in, and return how many of its bytes come behind the end of the samples."""
+        """Add a chunk; return how many of its bytes lie behind the end of the compressed samples."""
         if self.inflate.eof:
             return len(part)
         while part:
@@ -54,11 +54,11 @@ class _Walk:
     frames: int = 0
     announced: int = 0
     size: tuple[int, int] = (0, 0)
-    """Columns and rows of the picture whose samples come next."""
+    """Columns and rows of the frame whose samples come next."""
     samples: _Samples | None = None
 
     def chunk(self, name: bytes, at: int, body: bytes) -> Iterator[Surplus]:
-        """Take a chunk in, and yield what of it is needed for nothing."""
+        """Add a chunk, and yield its bytes that no decoder needs."""
         if name in self.seen and name not in _OFTEN and name not in _TEXTS:
             yield Surplus(f"a second chunk {_quote(name)}", at, len(body))
         elif name in {b"IDAT", b"fdAT"}:
@@ -94,7 +94,7 @@ class _Walk:
 
 
 def png(data: bytes) -> Iterator[Surplus]:
-    """Yield what a PNG holds that is needed for nothing."""
+    """Yield the byte ranges of a PNG that no decoder needs."""
     at, walk = _HEAD, _Walk(data)
     while at + 12 <= len(data):
         size, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
@@ -146,7 +146,7 @@ def profile_of(body: bytes) -> tuple[bytes, int] | None:
 
 
 def _bytes_of(data: bytes, size: tuple[int, int]) -> int:
-    """Return how many bytes the samples of a picture take, each row with its filter."""
+    """Return the number of bytes of a frame's uncompressed samples, with the filter byte of each row."""
     bits = data[24] * _CHANNELS.get(data[25], 4)
     columns, rows = size
     if not data[28]:

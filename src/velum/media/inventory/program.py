@@ -1,4 +1,4 @@
-"""MPEG program streams: whether every packet is one of a stream, and padding is padding (ISO/IEC 13818-1, 2.5)."""
+"""Inventory of MPEG program streams: finds packets of no stream, and data in padding (ISO/IEC 13818-1, 2.5)."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _STREAMS = {_SYSTEM, _MAP, _PRIVATE_1, *range(0xC0, 0xF0), 0xFD}
 
 
 def program(data: bytes) -> Iterator[Surplus]:
-    """Yield what an MPEG program stream, as a memory map or bytes, holds that no player needs."""
+    """Yield the byte ranges of an MPEG program stream, as a memory map or bytes, that no player needs."""
     at, padded, private = 0, 0, 0
     while at + 6 <= len(data):
         if data[at : at + 3] != _PREFIX:

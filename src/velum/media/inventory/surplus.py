@@ -1,4 +1,4 @@
-"""What an inventory of a file tells: stretches of bytes that nobody needs to show its pictures."""
+"""Surplus: byte ranges of a file that no decoder needs, and the tests for padding that all walkers share."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 PADDING = 3
-"""Bytes by which formats round up to words of four; so few carry nothing."""
+"""Most bytes of padding up to a multiple of four; so few bytes can hide nothing."""
 
 TAIL = 16
-"""Bytes at the end of coded samples that are changed on trial. Coders leave fewer than that unread."""
+"""Bytes at the end of coded samples that `reads_tail` changes. Encoders leave fewer bytes unread than that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surplus:
-    """A stretch of bytes that no decoder needs; `ordinary` when programs write such stretches without a picture."""
+    """A byte range that no decoder needs; `ordinary` when programs write such bytes without an image in them."""
 
     what: str
     offset: int
@@ -22,7 +22,7 @@ class Surplus:
     ordinary: bool = False
     kind: Literal["rest", "metadata", "picture"] = "rest"
     scattered: bool = False
-    """Whether it lies at several places, of which `offset` says nothing; `size` is that of all."""
+    """True for bytes at several offsets: `size` is their sum, and `offset` means nothing."""
 
     def __str__(self) -> str:
         if self.scattered:
@@ -33,7 +33,7 @@ class Surplus:
 def gaps(
     data: bytes, spans: Iterable[tuple[int, int]], what: str, start: int = 0, end: int | None = None
 ) -> Iterator[Surplus]:
-    """Yield the stretches of `data` outside all `spans` (start, end) that are not zero, from `start` to `end`."""
+    """Yield the ranges of `data[start:end]` outside all `spans` (start, end) that hold anything but zeros."""
     at, end = start, len(data) if end is None else end
     for begin, behind in sorted(spans):
         if begin > at:
@@ -43,7 +43,7 @@ def gaps(
 
 
 def nonzero_padding(data: bytes, start: int, end: int, what: str) -> Iterator[Surplus]:
-    """Yield the stretch from `start` to `end` when it is longer than padding and holds anything but zeros."""
+    """Yield `data[start:end]` as surplus when it is longer than `PADDING` and holds anything but zeros."""
     if end - start > PADDING and any(data[start:end]):
         yield Surplus(what, start, end - start)
 
@@ -51,8 +51,8 @@ def nonzero_padding(data: bytes, start: int, end: int, what: str) -> Iterator[Su
 def reads_tail(data: bytes, start: int, end: int, decode: Callable[[bytes], bytes | None]) -> bool:
     """Tell whether a decoder reads the last bytes of the coded samples in `data[start:end]`.
 
-    They are changed on trial, twice: samples that depend on them come out otherwise, or not at all. `decode` returns
-    the samples of a whole file, None when it refuses them.
+    Decodes the file twice with these bytes changed, and compares the samples. `decode` returns the samples of a file,
+    None when it cannot decode that.
     """
     first = max(start, end - TAIL)
     if end - first < TAIL:

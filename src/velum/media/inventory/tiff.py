@@ -1,4 +1,4 @@
-"""TIFF and EXIF blocks: whether every byte belongs to a directory, a value, or samples that a directory points at.
+"""Inventory of TIFF and EXIF blocks: finds bytes outside directories, their values, and the samples they point at.
 
 Numbers are those of TIFF 6.0, its supplements, BigTIFF and Exif 3.0.
 """
@@ -32,15 +32,15 @@ class _Walk:
     blocks: list[tuple[dict[int, tuple[int, ...]], int, int]] = field(default_factory=list)
     profiles: list[bytes] = field(default_factory=list)
     entries: set[bytes] = field(default_factory=set)
-    """The entries of all directories, as they are written."""
+    """The raw entries of all directories."""
     seen: set[int] = field(default_factory=set)
 
     def whole(self, at: int, size: int) -> int:
-        """Return a number of that many bytes."""
+        """Return the unsigned number in `size` bytes."""
         return int.from_bytes(self.data[at : at + size], "little" if self.order == "<" else "big")
 
     def directories(self, at: int, *, page: bool = True) -> None:
-        """Walk a chain of directories; pages are those that hold samples."""
+        """Walk a chain of directories; `page` tells whether they may hold samples."""
         while at and at not in self.seen and at + 2 <= len(self.data) and len(self.seen) < _MOST:
             self.seen.add(at)
             at = self._directory(at, page=page)
@@ -80,7 +80,7 @@ class _Walk:
 
 
 def walk_directories(data: bytes) -> _Walk | None:
-    """Return the directories of a TIFF or an EXIF block, None when it does not begin as one."""
+    """Walk all directories of a TIFF or an EXIF block; None when the data does not begin as one."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or len(data) < 8:
         return None
@@ -91,7 +91,10 @@ def walk_directories(data: bytes) -> _Walk | None:
 
 
 def exif(block: bytes, offset: int = 0) -> Iterator[Surplus]:
-    """Yield what an EXIF block, which begins with its byte order, holds that no directory of it points at."""
+    """Yield the bytes of an EXIF block, which starts with its byte order, that no directory points at.
+
+    `offset` is that of the block in the file.
+    """
     walk = walk_directories(block)
     if walk is None:
         yield Surplus("EXIF that cannot be read", offset, len(block))
@@ -101,7 +104,7 @@ def exif(block: bytes, offset: int = 0) -> Iterator[Surplus]:
 
 
 def tiff(data: bytes) -> Iterator[Surplus]:
-    """Yield what a TIFF holds that no directory points at, and what lies behind the samples of its strips and tiles."""
+    """Yield the bytes of a TIFF that no directory points at, and those behind the samples of strips and tiles."""
     walk = walk_directories(data)
     if walk is None:
         return
@@ -118,15 +121,15 @@ def tiff(data: bytes) -> Iterator[Surplus]:
 
 
 def _is_head(gap: bytes) -> bool:
-    """Tell whether bytes are the head of a TIFF, and nothing else: byte order, number, and one offset."""
+    """Tell whether a gap is only the header of a TIFF: byte order, magic number, and one offset."""
     content = gap.strip(b"\0")
     return len(content) <= 8 and content.startswith((b"II*", b"MM\0*"))
 
 
 def _is_superseded(gap: bytes, walk: _Walk) -> bool:
-    """Tell whether bytes are a directory that was written anew elsewhere with more entries, as signers do.
+    """Tell whether a gap is an old directory that was rewritten elsewhere with more entries, as signers do.
 
-    All that it says is said by a directory that counts, so it holds nothing of its own.
+    All its entries are in a directory that is in use, so it holds no further data.
     """
     head, entry, link = (8, 20, 8) if walk.big else (2, 12, 4)
     count = int.from_bytes(gap[:head], "little" if walk.order == "<" else "big")
@@ -136,7 +139,7 @@ def _is_superseded(gap: bytes, walk: _Walk) -> bool:
 
 
 def _sample_bytes(block: bytes, tags: dict[int, tuple[int, ...]]) -> int | None:
-    """Return how many bytes of a strip or tile its samples take; None where only a decoder can tell."""
+    """Return how many bytes of a strip or tile its samples take; None where only a decoder knows."""
     compression = tags.get(_COMPRESSION, (1,))[0]
     if compression in _DEFLATE:
         inflate = zlib.decompressobj()

@@ -1,4 +1,4 @@
-"""MPEG-TS: whether every packet belongs to a stream that the tables name, and padding is padding (ISO/IEC 13818-1)."""
+"""Inventory of MPEG-TS: finds packets of streams that no table names, and data in padding (ISO/IEC 13818-1)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ _TABLES = range(0x20)
 
 @dataclass(slots=True)
 class _Stray:
-    """Bytes of one kind, summed up."""
+    """Bytes of one kind: offset of the first, and their total size."""
 
     first: int
     size: int = 0
@@ -26,11 +26,11 @@ class _Walk:
     stray: dict[str, _Stray] = field(default_factory=dict)
 
     def note(self, what: str, at: int, size: int) -> None:
-        """Count bytes that nobody needs."""
+        """Add bytes that no player needs to those of the same kind."""
         self.stray.setdefault(what, _Stray(at)).size += size
 
     def tables(self, packets: range) -> None:
-        """Read all tables first: they may come behind what they name."""
+        """Read all tables in advance, since they may come after the packets of the streams that they name."""
         for wanted in (self._programs, self._streams):
             for at in packets:
                 identifier, start = self.packet(at)
@@ -56,14 +56,14 @@ class _Walk:
             at += 5 + (int.from_bytes(section[at + 3 : at + 5]) & 0xFFF)
 
     def packet(self, at: int) -> tuple[int, int]:
-        """Return the identifier of a packet, and where its payload begins."""
+        """Return the identifier of a packet, and the offset of its payload."""
         control, start = self.data[at + 3] >> 4 & 3, at + 4
         if control & 2:
             start += 1 + self.data[at + 4]
         return int.from_bytes(self.data[at + 1 : at + 3]) & _NULL, start if control & 1 else at + _PACKET
 
     def content(self, at: int) -> None:
-        """Count what a packet holds that no player needs."""
+        """Add the bytes of a packet that no player needs."""
         identifier, _ = self.packet(at)
         if identifier == _NULL:
             if set(self.data[at + 4 : at + _PACKET]) - {0, 0xFF}:
@@ -84,7 +84,7 @@ class _Walk:
 
 
 def transport(data: bytes) -> Iterator[Surplus]:
-    """Yield what a TS or M2TS, as a memory map or bytes, holds that no player needs."""
+    """Yield the byte ranges of a TS or M2TS, as a memory map or bytes, that no player needs."""
     step = _PACKET if data[0] == _SYNC and data[_PACKET : _PACKET + 1] in {b"\x47", b""} else _PACKET + 4
     first = step - _PACKET
     packets = range(first, len(data) - _PACKET + 1, step)

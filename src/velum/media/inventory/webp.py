@@ -1,4 +1,4 @@
-"""WebP: whether every chunk is one that shows a picture or says how (RFC 9649)."""
+"""Inventory of a WebP: finds chunks that do not affect the image, and data behind the samples (RFC 9649)."""
 
 import io
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _FRAME_HEAD = 16
 
 
 def webp(data: bytes) -> Iterator[Surplus]:
-    """Yield what a WebP holds that is needed for nothing."""
+    """Yield the byte ranges of a WebP that no decoder needs."""
     end = min(8 + int.from_bytes(data[4:8], "little"), len(data))
     yield from _chunks(data, 12, end, inside=False)
     if len(data) > end:
