@@ -1,4 +1,4 @@
-"""Images and videos in and out: each sample kept as it was, written like the source, published whole or not at all."""
+"""Reading and writing of images and videos. Results are like the source, and published whole or not at all."""
 
 from velum.atomic import publish
 from velum.media.doors import Reader, Writer, cut, join, read, read_span, write, write_span
@@ -12,7 +12,7 @@ from velum.media.segment import SPAN_SECONDS, Segment
 from velum.media.sources import STREAMED, BytesSource, LiveSource, StreamSink, source_of
 
 SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-"""Format of a file's suffix, in lower case."""
+"""Format of an image or video by the suffix of its file, in lower case."""
 
 __all__ = [
     "IMAGE_SUFFIXES",

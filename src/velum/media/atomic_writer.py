@@ -1,4 +1,4 @@
-"""What is written appears whole or not at all: the way in and out that all writers share."""
+"""The base class of writers that publish a complete file or nothing."""
 
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
@@ -7,18 +7,18 @@ from typing import Self
 
 
 class AtomicWriter(ABC):
-    """Something to be used in a `with` block: leaving it well finishes it, leaving it with an error undoes it."""
+    """A writer for a `with` block: leaving the block finishes the file, an error in the block discards it."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
 
     @abstractmethod
     def _begin(self, stack: ExitStack) -> None:
-        """Open what is needed, and say to the stack how it is undone."""
+        """Open the target, and push onto the stack how to publish or discard it."""
 
     @abstractmethod
     def _finish(self) -> None:
-        """Write what is left. What fails here undoes all the same."""
+        """Write what is left of the file. An error here discards it, too."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

@@ -1,6 +1,6 @@
-"""Whether a text says where something was: coordinates as cameras, drones, dashcams and people write them.
+"""Detection of geographic coordinates in a text, in the forms in which cameras, drones, dashcams and people write them.
 
-Names of places are not looked for: only what gives a point on a map.
+It does not detect names of places.
 """
 
 import re
@@ -8,10 +8,10 @@ import re
 _SIGN = r"[-+\u2212\u2013]?\s?"
 _DEGREES = _SIGN + r"\d{1,3}[.,]\d{1,12}"
 _FINE = _SIGN + r"\d{1,3}[.,]\d{4,12}(?!\d)"
-"""Degrees to some ten metres or finer: in pairs they are hardly anything else than a point on a map."""
+"""Degrees exact to about ten metres or finer: a pair of these is almost always a point on a map."""
 
 _MARK = r"(?:[\u00b0\u00ba\u02da\ufffd]|deg(?:rees?)?\.?)"
-"""A sign of degrees; U+FFFD stands for one in an encoding of one byte."""
+"""A degree sign; U+FFFD stands for one from a single-byte encoding."""
 
 _LATITUDE, _LONGITUDE = r"lat(?:itude)?(?:e7)?", r"(?:lon(?:g(?:t?itude)?)?|lng)(?:e7)?"
 _OWNER = r"(?<![a-z])(?:(?:gps|gnss|home|drone|start|current|cur|geo|pos|my)[\s_.-]?)?"
@@ -59,9 +59,9 @@ _TAGS = re.compile(r"<[^<>]{0,200}>|\{[^{}]{0,200}\}")
 
 
 def place_in(text: str) -> str | None:
-    r"""Return the first coordinates in a text, as they are written there; None where there are none.
+    r"""Return the first coordinates in a text, as written there; None where it has none.
 
-    Marks of a subtitle between them (`<b>`, `{\an8}`) do not hide them.
+    Subtitle markup (`<b>`, `{\an8}`) inside the coordinates is ignored.
     """
     for reading in dict.fromkeys((text, _TAGS.sub("", text))):
         found = _PLACES.search(reading) or _GRID_PLACES.search(reading)

@@ -1,4 +1,4 @@
-"""What a file is by its content, whatever it is called, and what its result is called."""
+"""The format of a file by its content, suffixes of images and videos, and the suffix of a result."""
 
 import os
 from pathlib import Path
@@ -15,27 +15,27 @@ OTHER_SUFFIXES = frozenset({
     ".ivf", ".lrf", ".lrv", ".m1v", ".m2t", ".m2v", ".mj2", ".mjpeg", ".mjpg", ".mod", ".mpv", ".mxf", ".nsv", ".nut",
     ".ogm", ".ogv", ".qt", ".r3d", ".rm", ".rmvb", ".swf", ".tod", ".tp", ".trp", ".wmv", ".wtv", ".xvid", ".y4m",
 })  # fmt: skip
-"""Suffixes, beside those that results have, of what people take for pictures and videos."""
+"""Further suffixes of images and videos, which velum does not write."""
 
 SOUND_SUFFIXES = frozenset({
     ".aa", ".aac", ".aax", ".flac", ".m4a", ".m4b", ".m4p", ".m4r", ".mka", ".mks", ".mp3", ".oga", ".opus", ".spx",
     ".wav", ".weba", ".wma",
 })  # fmt: skip
-"""Suffixes of sound without pictures, though its container could hold some."""
+"""Suffixes of audio files, although their containers could hold video."""
 
 _USUAL = {
     "HEIF": ".heic", "JPEG": ".jpg", "JPEG2000": ".jp2", "TIFF": ".tif", "MPEG": ".mpg", "TS": ".ts", "MP4": ".mp4",
     "3GP": ".3gp", **dict.fromkeys(READ_ONLY, ".mkv"),
 }  # fmt: skip
 _ALIKE = {("MP4", "MOV"), ("MOV", "MP4"), ("3GP", "MP4"), ("WEBM", "MKV")}
-"""Formats that go by a name that is, strictly, of another: the first in a file called as the second."""
+"""Pairs (format of the content, format of the suffix) that are usual although they differ."""
 
 _BITMAP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _APPLE_DOUBLE = b"\x00\x05\x16\x07"
 
 
 def kind_of(path: Path) -> str | None:
-    """Return the format of a file by its content, None when it is none that velum reads, or cannot be read."""
+    """Return the format of a file by its content; None when velum does not read the format, or cannot read the file."""
     head = _head(path)
     if found := video_format_of(head):
         return found
@@ -43,30 +43,30 @@ def kind_of(path: Path) -> str | None:
         found = format_of(head, "")
     except BadInput:
         return None
-    # Two letters begin many a text, too.
+    # The signature of a BMP is two letters only, with which a text may start, too.
     return None if found == "BMP" and int.from_bytes(head[14:18], "little") not in _BITMAP_HEADERS else found
 
 
 def is_picture(path: Path) -> bool:
-    """Tell whether a file is a picture or a video by its content, or called like one; for choosing files of a folder.
+    """Tell whether a file is an image or a video by its suffix or content; for choosing files of a folder.
 
-    What is called like one and cannot be read is among them: it is to be named, not passed over.
+    A file with such a suffix that velum cannot read is chosen, too, so that it is reported and not silently skipped.
     """
     suffix = path.suffix.lower()
     if suffix in SUFFIXES or suffix in VIDEO_SUFFIXES or suffix in OTHER_SUFFIXES:
-        # Beside each file on disks of others, macOS leaves one with its name and two characters.
+        # On foreign disks, macOS writes a file `._NAME` (AppleDouble) beside each file NAME.
         return not (path.name.startswith("._") and _head(path).startswith(_APPLE_DOUBLE))
     return suffix not in SOUND_SUFFIXES and path.is_file() and kind_of(path) is not None
 
 
 def is_suffix_of(suffix: str, format: str) -> bool:
-    """Tell whether a suffix says what a file of this format is."""
+    """Tell whether a file of this format may have this suffix."""
     kind = SUFFIXES.get(suffix.lower()) or VIDEO_SUFFIXES.get(suffix.lower())
     return kind == format or (format, kind) in _ALIKE
 
 
 def suffix_of(format: str) -> str:
-    """Return the suffix of a result whose source is of this format."""
+    """Return the usual suffix of a result whose source has this format."""
     known = {**SUFFIXES, **VIDEO_SUFFIXES}
     return _USUAL.get(format) or next(suffix for suffix, kind in known.items() if kind == format)
 

@@ -1,4 +1,4 @@
-"""What kind of image or video some bytes are: decided by their content, never by a file's name."""
+"""Detection of image and video formats by content, never by a file's name; and the suffix of each format."""
 
 from pathlib import Path
 
@@ -20,12 +20,12 @@ VIDEO_SUFFIXES = {
 
 FORMATS = tuple(sorted(set(SUFFIXES.values())))
 READ_ONLY = ("ASF", "FLV", "MXF", "OGG")
-"""Containers of videos that are read, and written as another."""
+"""Containers of videos that velum reads but does not write."""
 
 VIDEO_FORMATS = tuple(sorted({*VIDEO_SUFFIXES.values(), *READ_ONLY}))
 
 VIDEO_HEAD_BYTES = 1024
-"""How much of a file's start `video_format_of` looks at."""
+"""How many bytes at the start of a file `video_format_of` needs."""
 
 _STARTS = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -49,35 +49,35 @@ _VIDEO_STARTS = (
     (bytes.fromhex("060e2b34020501010d0102010102"), "MXF"),  # SMPTE ST 377-1, 7.1: the key of a partition pack
 )
 _OGG_PICTURES = (b"\x80theora", b"OVP80", b"BBCD", b"\x01video")
-"""How the first packets of video in an Ogg file begin; others hold sound alone."""
+"""Starts of the first video packet in an Ogg file; an Ogg without any of them is audio."""
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
 
 
 def is_image(path: Path) -> bool:
-    """Tell whether the name looks like that of an image velum can read; for choosing files of a folder."""
+    """Tell whether a file has the suffix of an image that velum reads; for choosing files of a folder."""
     return path.suffix.lower() in SUFFIXES
 
 
-def format_of(data: bytes, what: str) -> str:
-    """Return the format of an image file's bytes. Raises `BadInput` naming `what` when it is none that velum reads."""
-    for start, name in _STARTS:
+def format_of(data: bytes, name: str) -> str:
+    """Return the image format of a file's bytes. Raises `BadInput`, with `name`, when velum does not read it."""
+    for start, format_ in _STARTS:
         if data.startswith(start):
-            return name
+            return format_
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp" and (found := _image_brands(data)):
         return found
-    raise BadInput(f"{what} is of an unknown kind; supported are {', '.join((*FORMATS, *VIDEO_FORMATS))}")
+    raise BadInput(f"{name} is of an unknown kind; supported are {', '.join((*FORMATS, *VIDEO_FORMATS))}")
 
 
 def video_format_of(head: bytes) -> str | None:
-    """Return the container of a video whose first bytes these are, None when it is none that velum reads."""
+    """Return the container of a video by the first bytes of its file; None when velum does not read it as a video."""
     if head[4:8] in _ATOMS:
         if head[4:12] == b"ftypcrx ":
-            return None  # a raw photograph, which is refused by its name
+            return None  # a camera raw file, which the image reader refuses by name
         still = _image_brands(head) if head[4:8] == b"ftyp" else None
-        return None if still else _of_brand(head[8:12]) if head[4:8] == b"ftyp" else "MOV"
+        return None if still else _format_of_brand(head[8:12]) if head[4:8] == b"ftyp" else "MOV"
     if head.startswith(b"\x1a\x45\xdf\xa3"):  # EBML: the document type follows in the header (RFC 8794, 8.1)
         return "WEBM" if b"webm" in head[:64] else "MKV"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
@@ -86,7 +86,7 @@ def video_format_of(head: bytes) -> str | None:
         if head.startswith(mark):
             return name
     if head.startswith(b"OggS"):
-        return "OGG" if any(one in head for one in _OGG_PICTURES) else None
+        return "OGG" if any(start in head for start in _OGG_PICTURES) else None
     # ISO/IEC 13818-1, 2.4.3.2: each packet of a transport stream begins with one byte; M2TS puts four before it.
     for start, step in ((0, _TS_PACKET), (4, _M2TS_PACKET)):
         syncs = head[start : start + 4 * step : step]
@@ -95,7 +95,7 @@ def video_format_of(head: bytes) -> str | None:
     return None
 
 
-def _of_brand(brand: bytes) -> str:
+def _format_of_brand(brand: bytes) -> str:
     return "MOV" if brand == b"qt  " else "3GP" if brand[:2] == b"3g" else "MP4"
 
 
@@ -108,7 +108,7 @@ def _image_brands(data: bytes) -> str | None:
 
 
 def format_for(target: Path) -> str:
-    """Return the format that the target's suffix asks for. Raises `BadPlan` listing the known ones."""
+    """Return the image format of the target's suffix. Raises `BadPlan`, with the allowed suffixes, for another."""
     try:
         return SUFFIXES[target.suffix.lower()]
     except KeyError:

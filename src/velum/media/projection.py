@@ -1,8 +1,8 @@
-"""How a panorama's picture is projected: read from XMP value by value, and written as XMP that holds nothing else.
+"""The projection of a panorama: reads it from XMP value by value, and writes XMP that holds nothing else.
 
-As with orientation, the same samples look different without it. Of the Photo Sphere properties (`GPano`) these are
-kept: the projection, which part of the sphere the picture is, and how it is tilted. Where the camera looked, by the
-compass, is not: that tells of the place. XMP: ISO 16684-1.
+Without it, viewers show the same samples in another way, as without the orientation. Of the Photo Sphere properties
+(`GPano`) velum keeps the projection, the part of the sphere that the image covers, and its tilt. It drops the compass
+direction of the camera, which helps to find the place. XMP: ISO 16684-1.
 """
 
 import re
@@ -12,7 +12,7 @@ SPACES: Mapping[str, str] = {
     "GPano": "http://ns.google.com/photos/1.0/panorama/",
     "Camera": "http://pix4d.com/camera/1.0/",
 }
-"""Namespaces by the prefix that programs write for them."""
+"""XML namespaces by their usual prefix."""
 
 _PROJECTION = frozenset(
     f"GPano:{name}"
@@ -29,7 +29,7 @@ _NEEDED = "GPano:ProjectionType"
 
 
 def projection(xmp: bytes) -> dict[str, str]:
-    """Return the properties that say how the picture is projected, by name such as `GPano:ProjectionType`.
+    """Return the properties of the projection, by name such as `GPano:ProjectionType`.
 
     Empty where the XMP does not name a projection.
     """
@@ -41,7 +41,7 @@ def projection(xmp: bytes) -> dict[str, str]:
 
 
 def properties(xmp: bytes, names: Collection[str]) -> dict[str, str]:
-    """Return the simple properties of those names, the first of each; values are at most 40 characters of ASCII."""
+    """Return the first value of each named simple property; values have at most 40 characters of ASCII."""
     spaces = "|".join(sorted({name.partition(":")[0] for name in names}))
     value = r"[ -!#-%'(-;=?-~]{1,40}?"  # no quotes, brackets or entities
     pattern = rf"\b({spaces}):(\w{{1,40}})\s*(?:=\s*[\"']\s*({value})\s*[\"']|>\s*({value})\s*<)"
@@ -54,7 +54,7 @@ def properties(xmp: bytes, names: Collection[str]) -> dict[str, str]:
 
 
 def packet(found: Mapping[str, str]) -> bytes:
-    """Return XMP of those properties, whose values need no escaping."""
+    """Return an XMP packet of these properties, whose values need no escaping."""
     spaces = {name.partition(":")[0] for name in found}
     named = "".join(f' xmlns:{space}="{SPACES[space]}"' for space in sorted(spaces))
     values = "".join(f' {name}="{value}"' for name, value in found.items())
@@ -66,6 +66,6 @@ def packet(found: Mapping[str, str]) -> bytes:
 
 
 def is_projection_alone(xmp: bytes) -> bool:
-    """Tell whether XMP is just what `packet` writes of a projection."""
+    """Tell whether XMP equals what `packet` writes for its projection."""
     found = projection(xmp)
     return bool(found) and packet(found) == xmp

@@ -1,4 +1,4 @@
-"""Stretches of a video that are worked on apart: plain values, so that they can be sent to whoever makes them."""
+"""Segments of a video that workers process apart from each other: plain values, which are sent to the workers."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,15 +7,15 @@ from typing import Any, Self
 from velum.errors import BadInput
 
 SPAN_SECONDS = 60.0
-"""What is lost at most of a long video when a machine fails, and made anew at least when one region is corrected.
-Shorter ones cost more, since neighbours overlap."""
+"""Default length of a segment. A failing machine loses at most this much work, and correcting a region repeats at least
+this much. Shorter segments cost more, since neighbours overlap."""
 
 
 @dataclass(frozen=True, slots=True)
 class GopStart:
-    """The start of a closed group of pictures: number of its first frame, and its time stamp in the source's units.
+    """The start of a closed group of pictures: index of its first frame, and its time stamp in the source's time base.
 
-    The end of the video has no time stamp.
+    `pts` is None at the end of the video.
     """
 
     frame: int
@@ -24,10 +24,10 @@ class GopStart:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The frames from `first` up to, not including, `end`; to know what to hide in them, those of `read` to `stop`.
+    """The frames from `first` up to, not including, `end`. To track objects, a worker reads those of `read` to `stop`.
 
-    `index` of `count` spans of the source with this `sha256`, whose first picture has the time stamp `origin`. `format`
-    is that of the result.
+    It is segment `index` of `count` of the source with this `sha256`, whose first frame has the time stamp `origin`.
+    `format` is that of the result.
     """
 
     index: int
@@ -43,18 +43,18 @@ class Segment:
 
     @property
     def frames(self) -> int:
-        """How many frames are its own."""
+        """Number of frames from `first` to `end`."""
         return self.end.frame - self.first.frame
 
     def to_json(self) -> dict[str, Any]:
-        """Return the span as JSON values."""
+        """Return the segment as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the span of `to_json`. Raises `BadInput` for anything else."""
+        """Return the segment of values that `to_json` made. Raises `BadInput` for other values."""
         try:
             marks = {name: GopStart(**value[name]) for name in ("read", "first", "end", "stop")}
             return cls(**{**value, **marks})
         except (TypeError, KeyError) as error:
-            raise BadInput(f"span {value!r} is not one that a video was cut into: {error}") from error
+            raise BadInput(f"cannot read segment {value!r}: {error}; give one that Segment.to_json made") from error

@@ -1,4 +1,4 @@
-"""Sources that are in memory or come as they happen, and results that go out as they are made: plain values."""
+"""Sources that are no files (live streams, bytes in memory), and the sink for streamed results: plain values."""
 
 import re
 import threading
@@ -11,7 +11,7 @@ from velum.errors import BadInput, BadPlan
 from velum.media.formats import VIDEO_SUFFIXES
 
 STREAMED = ("MKV", "MP4", "TS", "WEBM")
-"""Containers that can be written without ever going back; an MP4 then comes in fragments."""
+"""Containers that can be written without seeking; MP4 is then fragmented."""
 
 _SCHEMES = ("rtsp", "rtsps", "tcp", "udp")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -20,16 +20,16 @@ _DEVICE = re.compile(r"/dev/(video\d+|v4l/by-[a-z]+/[^/]+)")
 
 @dataclass(frozen=True, slots=True)
 class LiveSource:
-    """A stream: `-` for a pipe, `rtsp://...`, `tcp://...` or `udp://...` (MPEG-TS), or a camera such as `/dev/video0`.
+    """A live source: `-` for a pipe, `rtsp://...`, `tcp://...`, `udp://...` (MPEG-TS), or a camera as `/dev/video0`.
 
-    `str()` of it is without user, password and query. Raises `BadInput` for an address of another kind.
+    `str()` leaves out user, password and query. Raises `BadInput` for any other address, and a time-out of 0 or less.
     """
 
     address: str = field(repr=False)
     timeout_seconds: float = 30.0
-    """How long to wait for the first and for any further data."""
+    """Longest wait for the first and for any further data."""
     descriptor: int = 0
-    """What `-` is read from: the standard input."""
+    """File descriptor that `-` reads; 0 is the standard input."""
     stopped: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class LiveSource:
         if self.kind not in _SCHEMES or not host or not self.address.isprintable():
             raise BadInput(
                 f"cannot read {self}: allowed are addresses such as rtsp://host/path that begin with "
-                f"{', '.join(f'{one}://' for one in _SCHEMES)}; pipe other streams in, and give - as the source"
+                f"{', '.join(f'{scheme}://' for scheme in _SCHEMES)}; pipe other streams in, and give - as the source"
             )
 
     @property
@@ -53,35 +53,35 @@ class LiveSource:
 
     @property
     def waits(self) -> bool:
-        """True where the sender waits for us; a camera goes on whether or not we can follow."""
+        """True where the sender waits until velum reads on; cameras and network streams do not wait."""
         return self.kind == "pipe"
 
     @property
     def name(self) -> str:
-        """What to call it, without secrets."""
+        """The address for messages, without secrets."""
         return str(self)
 
     @property
     def suffix(self) -> str:
-        """A stream has no name to take one from."""
+        """Empty: a live source has no file suffix."""
         return ""
 
     def stop(self) -> None:
-        """End the stream here: what has come is finished and kept. May be called from any thread."""
+        """End the stream: frames received so far are finished and kept. May be called from any thread."""
         self.stopped.set()
 
     def __str__(self) -> str:
         if self.address == "-":
             return "standard input"
         scheme, mark, rest = self.address.partition("://")
-        return f"{scheme}{mark}{_plain(rest)}" if mark else self.address
+        return f"{scheme}{mark}{_remove_secrets(rest)}" if mark else self.address
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamSink:
-    """Where a result goes as it is made, such as the standard output. What was sent cannot be taken back.
+    """A binary stream for a result, such as the standard output. Data that was sent cannot be withdrawn.
 
-    `format` is one of `STREAMED`, in any case, or a suffix such as `mkv`. Raises `BadPlan` for another.
+    `format` is one of `STREAMED`, in upper or lower case, or a suffix such as `mkv`. Raises `BadPlan` for others.
     """
 
     file: BinaryIO
@@ -96,7 +96,7 @@ class StreamSink:
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """The name for messages."""
         return str(self)
 
     def __str__(self) -> str:
@@ -105,7 +105,7 @@ class StreamSink:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BytesSource:
-    """An image file that is in memory; `name` is what messages and the report call it. It never touches a disk."""
+    """An image file in memory, which is never written to disk; messages and the report use `name`."""
 
     name: str
     data: bytes = field(repr=False)
@@ -119,7 +119,10 @@ def source_of(source: str | Path | LiveSource) -> Path | LiveSource: ...
 @overload
 def source_of(source: str | Path | LiveSource | BytesSource) -> Path | LiveSource | BytesSource: ...
 def source_of(source: str | Path | LiveSource | BytesSource) -> Path | LiveSource | BytesSource:
-    """Return the stream or the file that is meant. A `Path` is never an address; a file named `-` is `./-`."""
+    """Return the live source of an address or a camera, or the path of a file.
+
+    A `Path` is never an address; a file named `-` is `./-`. Raises `BadInput` as `LiveSource` does.
+    """
     if isinstance(source, LiveSource | BytesSource):
         return source
     if isinstance(source, str) and (source == "-" or _ADDRESS.match(source)):
@@ -131,15 +134,15 @@ def _host_of(address: str) -> str | None:
     try:
         parts = urlsplit(address)
         port = parts.port
-    except ValueError:  # such as a port that is no number
+    except ValueError:  # for instance, a port that is not a number
         return None
-    # udp://:1234 listens to whoever sends there.
+    # udp://:1234 listens for any sender.
     return parts.hostname or (parts.netloc if parts.scheme == "udp" and port else None)
 
 
-def _plain(rest: str) -> str:
+def _remove_secrets(rest: str) -> str:
     """Return an address after its scheme without user, password, query and fragment."""
-    place = re.split(r"[?#]", rest, maxsplit=1)[0]
-    host, slash, path = place.partition("/")
+    address = re.split(r"[?#]", rest, maxsplit=1)[0]
+    host, slash, path = address.partition("/")
     # A password may hold a slash that should have been escaped: nothing before the last @ is shown.
-    return place.rpartition("@")[2] if "@" in path else f"{host.rpartition('@')[2]}{slash}{path}"
+    return address.rpartition("@")[2] if "@" in path else f"{host.rpartition('@')[2]}{slash}{path}"

@@ -1,8 +1,8 @@
-"""How a video lies on a sphere, and two views in one picture: each form in which files say it, read and written.
+"""Spherical and stereo video metadata: reads and writes each form in which containers store it.
 
-As with orientation, the same samples look different without it. Kept are the projection, the part of the sphere that
-the pictures are, how they are turned, and the arrangement of two views; not what made them, when, or with how many
-cameras. Spherical Video V2: boxes `st3d` and `sv3d`; V1: XML in a `uuid` box; Matroska: RFC 9559, 5.1.4.1.28.41.
+Without it, players show the same samples in another way. velum keeps the projection, the part of the sphere that frames
+cover, their rotation, and the arrangement of two views; not the program, the time or the number of cameras. Spherical
+Video V2: boxes `st3d` and `sv3d`; V1: XML in a `uuid` box; Matroska: RFC 9559, 5.1.4.1.28.41.
 """
 
 import re
@@ -14,7 +14,7 @@ from velum.media.image.avif_headers import boxes
 from velum.media.projection import properties
 
 V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
-"""What a `uuid` box begins with that holds the XML."""
+"""The first bytes of a `uuid` box with the XML of V1."""
 
 EQUIRECTANGULAR, CUBEMAP = b"equi", b"cbmp"
 PROJECTION, STEREO_MODE = 0x7670, 0x53B8
@@ -23,7 +23,7 @@ PROJECTION, STEREO_MODE = 0x7670, 0x53B8
 _TYPE, _PRIVATE, _POSE = 0x7671, 0x7672, (0x7673, 0x7674, 0x7675)
 _MATROSKA_TYPES = {1: EQUIRECTANGULAR, 2: CUBEMAP}
 _MATROSKA_VIEWS = {0: 0, 3: 1, 1: 2, 11: 4}
-"""Matroska's number of an arrangement of two views, to that of `st3d`; the others have none."""
+"""Matroska's number of a stereo arrangement -> that of `st3d`; others have no equivalent."""
 
 _REALS = {0: ">", 4: ">f", 8: ">d"}
 _VALUES = {EQUIRECTANGULAR: 4, CUBEMAP: 2}
@@ -43,24 +43,24 @@ _V1_VIEWS = {"mono": 0, "top-bottom": 1, "left-right": 2, "right-left": 4}
 
 @dataclass(frozen=True, slots=True)
 class Spherical:
-    """A projection, an arrangement of two views, or both. Numbers are as in the boxes of V2."""
+    """A projection, a stereo arrangement, or both, in the units of V2."""
 
     kind: bytes = b""
-    """`equi`, `cbmp`, or empty where the pictures are flat."""
+    """`equi`, `cbmp`, or empty for flat video."""
     values: tuple[int, ...] = ()
-    """Of `equi`: what was cropped at the top, bottom, left and right, in 2**-32 of all; of `cbmp`: layout, padding."""
+    """For `equi`: crop at the top, bottom, left and right, in 2**-32 of the sphere; for `cbmp`: layout, padding."""
     pose: tuple[int, int, int] = (0, 0, 0)
     """Yaw, pitch and roll in 2**-16 degrees."""
     views: int | None = None
-    """Number of the arrangement of two views; None where nothing is said of it."""
+    """Stereo mode of `st3d`; None where the file does not state one."""
     xml: tuple[tuple[str, str], ...] = ()
-    """Values of V1 by name, where the file says it in that form."""
+    """Values of V1 (name, value), where the file has that form."""
     boxed: bool = True
-    """True where the file says it in the form of V2, or in that of Matroska."""
+    """True where the file has the form of V2 or of Matroska."""
 
     @property
     def is_sound(self) -> bool:
-        """Whether it says anything, and all numbers are allowed ones."""
+        """True when it states a projection or stereo mode, and all numbers are in their ranges."""
         if self.views not in {None, *_MATROSKA_VIEWS.values()} or not (self.kind or self.views):
             return False
         if len(self.values) != _VALUES.get(self.kind, 0):
@@ -78,7 +78,7 @@ def _box(kind: bytes, data: bytes) -> bytes:
 
 
 def to_boxes(found: Spherical) -> bytes:
-    """Return the boxes of V2 for a sample entry. They name no program."""
+    """Return the boxes of V2 for a sample entry. They do not name a program."""
     views = b"" if found.views is None else _box(b"st3d", bytes(4) + bytes([found.views]))
     if not found.kind:
         return views
@@ -88,16 +88,16 @@ def to_boxes(found: Spherical) -> bytes:
 
 
 def of_boxes(data: bytes, start: int, end: int) -> Spherical | None:
-    """Return what boxes of a sample entry, between two positions, say; None for nothing, or nothing that is known."""
+    """Parse the boxes of a sample entry between two offsets; None when they state nothing, or nothing known."""
     kind, views = b"", None
     values: tuple[int, ...] = ()
     pose = (0, 0, 0)
     try:
-        for one in boxes(data, start, end):
-            if one.name == b"st3d":
-                views = data[one.start + 4] if one.start + 4 < one.end else None
-            elif one.name == b"sv3d":
-                kind, values, pose = _of_projection(data, one.start, one.end)
+        for box in boxes(data, start, end):
+            if box.name == b"st3d":
+                views = data[box.start + 4] if box.start + 4 < box.end else None
+            elif box.name == b"sv3d":
+                kind, values, pose = _parse_projection(data, box.start, box.end)
     except (struct.error, KeyError):
         return None
     found = Spherical(kind, values, pose, views)
@@ -105,7 +105,7 @@ def of_boxes(data: bytes, start: int, end: int) -> Spherical | None:
 
 
 def says_alone(data: bytes, start: int, end: int) -> bool:
-    """Tell whether a box `st3d` or `sv3d`, between two positions, is just what `to_boxes` writes."""
+    """Tell whether a box `st3d` or `sv3d`, between two offsets, is exactly what `to_boxes` writes."""
     whole = bytes(data[start:end])
     if whole[4:8] == b"st3d":
         return len(whole) == len(to_boxes(Spherical(views=0))) and whole[12] in _MATROSKA_VIEWS.values()
@@ -113,9 +113,9 @@ def says_alone(data: bytes, start: int, end: int) -> bool:
     return found is not None and to_boxes(found) == whole
 
 
-def _of_projection(data: bytes, start: int, end: int) -> tuple[bytes, tuple[int, ...], tuple[int, int, int]]:
-    inside = {one.name: one for one in boxes(data, start, end)}
-    inside = {one.name: one for one in boxes(data, inside[b"proj"].start, inside[b"proj"].end)}
+def _parse_projection(data: bytes, start: int, end: int) -> tuple[bytes, tuple[int, ...], tuple[int, int, int]]:
+    inside = {box.name: box for box in boxes(data, start, end)}
+    inside = {box.name: box for box in boxes(data, inside[b"proj"].start, inside[b"proj"].end)}
     kind = EQUIRECTANGULAR if EQUIRECTANGULAR in inside else CUBEMAP
     held = data[inside[kind].start + 4 : inside[kind].end]
     pose = struct.unpack_from(">3i", data[inside[b"prhd"].start + 4 : inside[b"prhd"].end])
@@ -123,7 +123,7 @@ def _of_projection(data: bytes, start: int, end: int) -> tuple[bytes, tuple[int,
 
 
 def to_xml(found: Spherical) -> bytes:
-    """Return the content of the `uuid` box of V1. The program that players want to see named there is nobody's."""
+    """Return the content of the `uuid` box of V1. Players require a program's name there: it is `unknown`."""
     values = dict(found.xml)
     order = (*_FLAGS, "StitchingSoftware", *(name.partition(":")[2] for name in _NAMES[len(_FLAGS) :]))
     words = values | {"StitchingSoftware": "unknown"}
@@ -138,7 +138,7 @@ def to_xml(found: Spherical) -> bytes:
 
 
 def of_xml(text: bytes) -> Spherical | None:
-    """Return what XML of V1 says; None where it is of no projection that is known."""
+    """Parse the XML of V1; None when it states no known projection."""
     given = {name.partition(":")[2]: value.lower() for name, value in properties(text, _NAMES).items()}
     if given.get("Spherical") != "true" or given.get("ProjectionType") != "equirectangular":
         return None
@@ -156,7 +156,7 @@ def of_xml(text: bytes) -> Spherical | None:
 
 
 def _crop_shares(area: Mapping[str, int]) -> tuple[int, ...]:
-    """Return the shares of the sphere beyond the top, bottom, left and right; not sound where they are impossible."""
+    """Return the crop at the top, bottom, left and right as `Spherical.values`; () where the numbers are impossible."""
     if len(area) < len(_AREA):
         return (0, 0, 0, 0)
     width, height, full_width, full_height, left, top = (area[name] for name in _AREA)
@@ -168,7 +168,7 @@ def _crop_shares(area: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def to_elements(found: Spherical) -> bytes:
-    """Return the elements of Matroska for its Video."""
+    """Return the elements for Matroska's Video element."""
     views = {ours: theirs for theirs, ours in _MATROSKA_VIEWS.items()}
     made = element(STEREO_MODE, bytes([views[found.views]])) if found.views is not None else b""
     kinds = {ours: theirs for theirs, ours in _MATROSKA_TYPES.items()}
@@ -182,7 +182,7 @@ def to_elements(found: Spherical) -> bytes:
 
 
 def of_elements(data: bytes) -> Spherical | None:
-    """Return what the content of Matroska's Video says; None for nothing, or nothing that is known."""
+    """Parse the content of Matroska's Video element; None when it states nothing known."""
     found = dict(elements(data))
     views = int.from_bytes(found.get(STEREO_MODE, b""))
     inside = dict(elements(found.get(PROJECTION, b"")))
@@ -208,7 +208,7 @@ def _real(data: bytes) -> float:
 
 
 def says_more(data: bytes) -> bool:
-    """Tell whether the content of Matroska's Projection has room for anything but a projection."""
+    """Tell whether the content of Matroska's Projection holds more bytes than a projection needs."""
     most = {_TYPE: 4, _PRIVATE: 20} | dict.fromkeys(_POSE, 8)
     inside = list(spans(data, 0, len(data)))
     whole = sum(end - start for _, start, _, end in inside) == len(data)
@@ -216,7 +216,7 @@ def says_more(data: bytes) -> bool:
 
 
 def element(name: int, data: bytes, least: int = 1) -> bytes:
-    """Return an element of Matroska (RFC 8794, 4 to 6), whose size takes at least so many bytes."""
+    """Return an EBML element (RFC 8794, 4 to 6); its size is coded in `least` bytes or more."""
     length = least
     while len(data) >= (1 << 7 * length) - 1:
         length += 1
@@ -225,13 +225,13 @@ def element(name: int, data: bytes, least: int = 1) -> bytes:
 
 
 def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield number and content of the elements that `data` is made of; stops at the first that is not whole."""
+    """Yield id and content of each element in `data`, up to the first that is incomplete."""
     for name, _, content, end in spans(data, 0, len(data)):
         yield name, data[content:end]
 
 
 def spans(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield number, start, start of the content and end of the elements between two positions, while they are whole."""
+    """Yield id, start, start of the content and end of each element between two offsets, while they are complete."""
     while (head := begin(data, at, end)) is not None and head[1] + head[2] <= end:
         name, content, size = head
         yield name, at, content, content + size
@@ -239,7 +239,7 @@ def spans(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]
 
 
 def begin(data: bytes, at: int, end: int) -> tuple[int, int, int] | None:
-    """Return number, start of the content and size of the element at a position, None where none begins there."""
+    """Return id, start of the content and size of the element at an offset; None where no element starts there."""
     numbers = []
     for mask in (0, 1):
         length = 9 - data[at].bit_length() if at < end else 9
