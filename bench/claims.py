@@ -18,8 +18,7 @@ from tests.jobs.postgres import binaries, cluster
 from bench.jobs import ZONE, place
 from velum.jobs import Database, FolderStore, JobQueue, Retention, RetentionSweeper, State, Submission, WorkerTiming
 from velum.jobs.claims import WorkerClaims
-from velum.jobs.rows import new_id, row_of
-from velum.jobs.schema import JOBS
+from velum.jobs.schema import JOBS, new_id, row_of
 
 BATCH = 10_000
 

@@ -28,8 +28,7 @@ from tests.jobs.postgres import binaries, cluster, database
 
 from velum import Limits, Plan, RuntimeConfig
 from velum.jobs import Database, EngineProcessor, FolderStore, JobQueue, JobRecord, State, Submission, Worker
-from velum.jobs.rows import new_id, row_of
-from velum.jobs.schema import JOBS
+from velum.jobs.schema import JOBS, new_id, row_of
 
 ORDER = {"pieces": 5, "seconds": 0.2}
 ZONE = Plan.of("zone: fixed(box=[40, 40, 200, 200]) -> pixelate")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -21,6 +22,10 @@ from PIL import Image
 from velum import Engine, Limits, Plan, RuntimeConfig
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, Unavailable, VelumError
 from velum.jobs import Cancelled, EngineProcessor, Piece, Submission, Task
+from velum.net.client import HttpClient
+from velum.net.policy import NetworkPolicy
+from velum.service.job_backend import worker
+from velum.settings import JobsSettings, Settings
 
 from .conftest import Office
 
@@ -233,3 +238,23 @@ def test_a_poisonous_file_fails_alone(
         first, poison, last = back_office.ended(*jobs)
     assert [first.state, poison.state, last.state] == ["done", "failed", "done"]
     assert (poison.error, poison.attempts) == ("BadInput", 1)
+
+
+def test_the_decoder_process_imports_neither_the_database_nor_the_web_framework(tmp_path: Path) -> None:
+    factories: list[Callable[[], RuntimeConfig]] = []
+
+    def make_processor(config: Callable[[], RuntimeConfig], limits: Limits) -> EngineProcessor:
+        factories.append(config)
+        return EngineProcessor(config, limits)
+
+    stop = threading.Event()
+    stop.set()
+    settings = replace(Settings(), jobs=JobsSettings(data=tmp_path))
+    worker(settings, HttpClient(NetworkPolicy()), make_processor).run(stop)
+    code = f"""
+import pickle, sys
+import velum.jobs.subprocess_main
+pickle.loads({pickle.dumps(factories[0])!r})()
+print(sorted({{"fastapi", "sqlalchemy"}} & sys.modules.keys()))
+"""
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"

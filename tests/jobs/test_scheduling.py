@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from velum import Plan
 from velum.jobs import Database, State, Submission, WorkerTiming, scheduling
 from velum.jobs.claims import Lease, WorkerClaims
-from velum.jobs.rows import row_of
-from velum.jobs.schema import JOBS, OWNERS, WORKERS
+from velum.jobs.schema import JOBS, OWNERS, WORKERS, row_of
 
 LATER = {"now": 0.0, "due": -1.0, "postponed": 100.0, "a clock was set back": 7200.0}
 """When a job may be taken up, from now; 0: it was never postponed."""

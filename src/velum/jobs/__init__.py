@@ -1,30 +1,71 @@
-"""Jobs that outlive the process that asked for them, and any that works on them.
+"""Jobs that outlive the process that submitted them, and every process that works on them.
 
-A `JobQueue` hands them in and watches them, `Worker`s do them by a `JobProcessor`; they meet in a `Database` and a
+A `JobQueue` submits and watches jobs, a `Worker` runs them with a `JobProcessor`; both meet in a `Database` and a
 `Store`.
+
+Each name is imported when it is first used: the process that decodes imports one module of this package, and must not
+wait for SQLAlchemy.
 """
 
-from velum.jobs.processor import Cancelled, EngineProcessor, JobOutput, JobProcessor, PieceResult, Progress, Task
-from velum.jobs.queue import JobQueue
-from velum.jobs.retention import RetentionSweeper
-from velum.jobs.schema import Database
-from velum.jobs.store_identity import join
-from velum.jobs.values import (
-    JobListing,
-    JobRecord,
-    Piece,
-    RegionsOrigin,
-    Retention,
-    State,
-    Submission,
-    SweepResult,
-    WorkerTiming,
-)
-from velum.jobs.webhooks import Notify, http_sender
-from velum.jobs.worker import Worker
-from velum.storage import open_store
-from velum.storage.folder import FolderStore, PutResult, Store, StoreAway, StoredObject
-from velum.storage.resumable_uploads import ResumableUpload, Uploads
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from velum.jobs.processor import Cancelled, EngineProcessor, JobOutput, JobProcessor, PieceResult, Progress, Task
+    from velum.jobs.queue import JobQueue
+    from velum.jobs.retention import RetentionSweeper
+    from velum.jobs.schema import Database
+    from velum.jobs.store_identity import join
+    from velum.jobs.values import (
+        JobListing,
+        JobRecord,
+        Piece,
+        RegionsOrigin,
+        Retention,
+        State,
+        Submission,
+        SweepResult,
+        WorkerTiming,
+    )
+    from velum.jobs.webhooks import Notify, http_sender
+    from velum.jobs.worker import Worker
+    from velum.storage import open_store
+    from velum.storage.folder import FolderStore, PutResult, Store, StoreAway, StoredObject
+    from velum.storage.resumable_uploads import ResumableUpload, Uploads
+
+_HOMES = {
+    "Cancelled": "velum.jobs.processor",
+    "Database": "velum.jobs.schema",
+    "EngineProcessor": "velum.jobs.processor",
+    "FolderStore": "velum.storage.folder",
+    "JobListing": "velum.jobs.values",
+    "JobOutput": "velum.jobs.processor",
+    "JobProcessor": "velum.jobs.processor",
+    "JobQueue": "velum.jobs.queue",
+    "JobRecord": "velum.jobs.values",
+    "Notify": "velum.jobs.webhooks",
+    "Piece": "velum.jobs.values",
+    "PieceResult": "velum.jobs.processor",
+    "Progress": "velum.jobs.processor",
+    "PutResult": "velum.storage.folder",
+    "RegionsOrigin": "velum.jobs.values",
+    "ResumableUpload": "velum.storage.resumable_uploads",
+    "Retention": "velum.jobs.values",
+    "RetentionSweeper": "velum.jobs.retention",
+    "State": "velum.jobs.values",
+    "Store": "velum.storage.folder",
+    "StoreAway": "velum.storage.folder",
+    "StoredObject": "velum.storage.folder",
+    "Submission": "velum.jobs.values",
+    "SweepResult": "velum.jobs.values",
+    "Task": "velum.jobs.processor",
+    "Uploads": "velum.storage.resumable_uploads",
+    "Worker": "velum.jobs.worker",
+    "WorkerTiming": "velum.jobs.values",
+    "http_sender": "velum.jobs.webhooks",
+    "join": "velum.jobs.store_identity",
+    "open_store": "velum.storage",
+}
 
 __all__ = [
     "Cancelled",
@@ -58,4 +99,10 @@ __all__ = [
     "http_sender",
     "join",
     "open_store",
-]  # fmt: skip
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'velum.jobs' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

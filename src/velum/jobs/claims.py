@@ -10,9 +10,8 @@ from typing import Any
 import sqlalchemy as sql
 
 from velum.errors import BadPlan
-from velum.jobs.rows import COLUMNS, job_of
 from velum.jobs.scheduling import any_due, next_job, wake_due
-from velum.jobs.schema import JOBS, OWNERS, PIECES, WORKERS, Database
+from velum.jobs.schema import COLUMNS, JOBS, OWNERS, PIECES, WORKERS, Database, job_of
 from velum.jobs.values import JobRecord, Piece, RegionsOrigin, State, WorkerTiming
 from velum.jobs.webhooks import announce
 from velum.storage.folder import PutResult

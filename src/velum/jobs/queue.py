@@ -9,8 +9,7 @@ from typing import Any
 import sqlalchemy as sql
 
 from velum.errors import BadInput, BadPlan, VelumError
-from velum.jobs.rows import COLUMNS, ENDED, job_of, new_id, row_of
-from velum.jobs.schema import JOBS, PIECES, REQUESTS, Database
+from velum.jobs.schema import COLUMNS, ENDED, JOBS, PIECES, REQUESTS, Database, job_of, new_id, row_of
 from velum.jobs.values import JobListing, JobRecord, Once, RegionsOrigin, State, Submission
 from velum.jobs.webhooks import announce, farewell
 from velum.storage.folder import Store

@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sql
 
 from velum.errors import BadPlan, Unavailable, VelumError
-from velum.jobs.rows import COLUMNS, job_of
-from velum.jobs.schema import JOBS, NOTICES, Database
+from velum.jobs.schema import COLUMNS, JOBS, NOTICES, Database, job_of
 
 if TYPE_CHECKING:
     from velum.net.client import HttpClient

@@ -19,7 +19,7 @@ from velum.jobs.webhooks import THREADS, Notify, WebhookDelivery
 from velum.jobs.worker_loop import WorkerLoop
 from velum.storage.folder import Store
 from velum.storage.resumable_uploads import Uploads
-from velum.storage.worker_scratch import WorkerScratch, sweep_dead
+from velum.storage.scratch import WorkerScratch, sweep_dead
 
 LOG = logging.getLogger("velum.jobs")
 

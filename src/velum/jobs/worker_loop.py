@@ -14,7 +14,7 @@ from velum.jobs.job_run import JobRun, retry_unavailable
 from velum.jobs.processor import Cancelled, JobProcessor
 from velum.jobs.values import WorkerTiming
 from velum.storage.folder import Store, StoreAway
-from velum.storage.worker_scratch import WorkerScratch
+from velum.storage.scratch import WorkerScratch
 
 LOG = logging.getLogger("velum.jobs")
 

@@ -30,7 +30,7 @@ from velum.service.metrics import Metrics
 from velum.service.middleware.observe import ObservedProcessor
 from velum.service.tracing import spans
 from velum.settings import Settings
-from velum.storage.worker_scratch import sweep_dead
+from velum.storage.scratch import sweep_dead
 
 LOG = logging.getLogger("velum.service")
 
@@ -211,13 +211,14 @@ def work_folder(settings: Settings) -> Path:
     return settings.jobs.scratch_dir or settings.jobs.data / "work"
 
 
-def _host(settings: Settings) -> RuntimeConfig:
-    return settings.host(mode="throughput")
-
-
 def _maker(settings: Settings) -> partial[RuntimeConfig]:
-    """Return what makes a host in another process: read-only views of tables cannot go there."""
-    return partial(_host, replace(settings, weights=dict(settings.weights), limit=dict(settings.limit)))
+    """Return the factory of the decoder process's `RuntimeConfig`.
+
+    It can be pickled (read-only views of tables cannot), and naming no module of the service spares that process from
+    importing it.
+    """
+    plain = replace(settings, weights=dict(settings.weights), limit=dict(settings.limit))
+    return partial(Settings.host, plain, mode="throughput")
 
 
 def _database(settings: Settings) -> str:

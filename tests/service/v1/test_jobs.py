@@ -18,8 +18,7 @@ from tests.service.v1.test_uploads import PLAN, begun
 
 from velum.annotations import Annotations
 from velum.jobs import Database, EngineProcessor, FolderStore, JobQueue, JobRecord, State, Submission
-from velum.jobs.rows import new_id, row_of
-from velum.jobs.schema import JOBS
+from velum.jobs.schema import JOBS, new_id, row_of
 from velum.net.client import HttpClient
 from velum.net.policy import NetworkPolicy
 from velum.plan import Plan
