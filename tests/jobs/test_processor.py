@@ -25,7 +25,8 @@ from velum.jobs import Cancelled, EngineProcessor, Piece, Submission, Task
 from velum.net.client import HttpClient
 from velum.net.policy import NetworkPolicy
 from velum.service.job_backend import worker
-from velum.settings import JobsSettings, Settings
+from velum.settings import Settings
+from velum.settings.schema import JobsSettings
 
 from .conftest import Office
 
