@@ -64,12 +64,12 @@ def test_region_json_round_trip() -> None:
     assert again.mask is not None
     assert region.mask is not None
     assert np.array_equal(again.mask, region.mask)
-    assert (again.box, again.label, again.score, again.track, again.found) == (
+    assert (again.box, again.label, again.score, again.track, again.origin) == (
         region.box,
         region.label,
         region.score,
         region.track,
-        region.found,
+        region.origin,
     )
 
 
@@ -77,7 +77,7 @@ def test_region_json_round_trip() -> None:
 def test_a_region_may_bring_its_technique_and_be_off(technique: object) -> None:
     entry: dict[str, object] = {"label": "face", "xyxy": [0, 0, 9, 4], "technique": technique, "off": True}
     region = Region.from_json(entry)
-    assert (region.technique, region.off) == (PartSpec.from_json(technique), True)
+    assert (region.technique, region.ignored) == (PartSpec.from_json(technique), True)
     told = region.to_json()
     assert (told["technique"], told["off"]) == (str(region.technique), True)
     assert Region.from_json(told).technique == region.technique
@@ -95,7 +95,7 @@ def test_a_technique_nested_too_deep_is_bad_input() -> None:
 def test_a_hand_written_region_needs_only_label_and_box() -> None:
     region = Region.from_json({"label": "face", "xyxy": [0.2, 0, 9.1, 4]})
     assert region.box == Box(0, 0, 10, 4)
-    assert region.found == "manual"
+    assert region.origin == "manual"
 
 
 @pytest.mark.parametrize(
@@ -132,3 +132,13 @@ def test_a_mask_must_fit_its_box() -> None:
 def test_an_edge_too_large_for_a_float_is_bad_input() -> None:
     with pytest.raises(BadInput, match="xyxy"):
         Region.from_json({"label": "face", "xyxy": [0, 0, 10**400, 1]})
+
+
+def test_fields_are_read_by_their_former_names_with_a_warning() -> None:
+    region = Region(Box(0, 0, 4, 4), "face", origin="manual", ignored=True)
+    with pytest.warns(DeprecationWarning, match=r"Region\.found is now called Region\.origin"):
+        assert region.found == "manual"  # type: ignore[attr-defined]
+    with pytest.warns(DeprecationWarning, match=r"Region\.off is now called Region\.ignored"):
+        assert region.off  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="has no attribute 'colour'"):
+        region.colour  # type: ignore[attr-defined]  # noqa: B018

@@ -30,7 +30,7 @@ class Annotations:
     def techniques(self) -> frozenset[tuple[PartSpec, str, bool]]:
         """The techniques that regions bring along, each with a label that it is to hide, and whether that is off."""
         every = (region for regions in self.frames.values() for region in regions)
-        return frozenset((one.technique, one.label, one.off) for one in every if one.technique is not None)
+        return frozenset((one.technique, one.label, one.ignored) for one in every if one.technique is not None)
 
     def check(self, *, width: int, height: int, frames: int | None, sha256: str | None) -> None:
         """Raise `BadInput` when a source of that size, number of frames and hash cannot be the one they came from."""

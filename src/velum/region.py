@@ -1,10 +1,11 @@
 """Where something is: boxes, masks and regions, in pixels of the upright picture."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ Origin = Literal["detected", "interpolated", "back-filled", "manual"]
 
 
 _FIELDS = frozenset({"label", "xyxy", "score", "found", "track", "mask_runs", "technique", "off"})
+_FORMER = {"found": "origin", "off": "ignored"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,10 +90,11 @@ class Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """One thing found in one frame, in pixels of the upright picture.
+    """One object in one frame, in pixels of the upright image.
 
-    `mask` has the box's size and says which of its pixels belong to the thing; None means all of them. `technique`
-    hides this region instead of that of its rule. What is `off` is known and shown to people, and not hidden.
+    `mask` has the box's size and says which of its pixels belong to the object; None means all of them. `technique`
+    hides this region instead of the technique of its rule. A region that is `ignored` is listed for people and not
+    hidden. In JSON, `origin` is written `found`, and `ignored` is written `off`.
     """
 
     box: Box
@@ -99,9 +102,9 @@ class Region:
     score: float = 1.0
     mask: Mask | None = None
     track: int | None = None
-    found: Origin = "detected"
+    origin: Origin = "detected"
     technique: PartSpec | None = None
-    off: bool = False
+    ignored: bool = False
 
     def __post_init__(self) -> None:
         if self.mask is not None and (self.mask.shape != (self.box.height, self.box.width) or self.mask.dtype != bool):
@@ -110,10 +113,19 @@ class Region:
                 f"it must be bool ({self.box.height}, {self.box.width})"
             )
 
+    if not TYPE_CHECKING:  # or a misspelt field would pass the type checker
+
+        def __getattr__(self, name: str) -> Any:
+            """Read a field by its former name, with a warning."""
+            if name not in _FORMER:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            warnings.warn(f"Region.{name} is now called Region.{_FORMER[name]}", DeprecationWarning, stacklevel=2)
+            return getattr(self, _FORMER[name])
+
     def to_json(self) -> dict[str, Any]:
         """Return the region as plain JSON values; the mask as run lengths, row by row, starting with False."""
         entry: dict[str, Any] = {
-            "label": self.label, "xyxy": list(self.box.xyxy), "score": round(self.score, 4), "found": self.found,
+            "label": self.label, "xyxy": list(self.box.xyxy), "score": round(self.score, 4), "found": self.origin,
         }  # fmt: skip
         if self.track is not None:
             entry["track"] = self.track
@@ -121,7 +133,7 @@ class Region:
             entry["mask_runs"] = run_lengths(self.mask)
         if self.technique is not None:
             entry["technique"] = str(self.technique)
-        if self.off:
+        if self.ignored:
             entry["off"] = True
         return entry
 

@@ -26,7 +26,7 @@ PLAN = Plan.of("face: fixed -> blacken with grow=0", video=Video(codec="ffv1"))
 COARSE = PartSpec("pixelate", {"degree": 0.5})
 LEFT = Region(Box(8, 8, 24, 24), "face")
 RIGHT = Region(Box(40, 8, 56, 24), "face", technique=COARSE)
-OFF = Region(Box(8, 32, 24, 40), "face", technique=COARSE, off=True)
+OFF = Region(Box(8, 32, 24, 40), "face", technique=COARSE, ignored=True)
 
 
 def findings(*regions: Region, width: int = 64, height: int = 48, frames: int = 1) -> Annotations:
@@ -105,7 +105,7 @@ def test_a_technique_that_is_none_shows_before_anything_is_written(
 ) -> None:
     out = photo.with_name("out.png")
     with Engine() as engine, pytest.raises(BadPlan, match=why):
-        engine.hide(photo, out, PLAN, regions=findings(Region(LEFT.box, "face", technique=technique, off=off)))
+        engine.hide(photo, out, PLAN, regions=findings(Region(LEFT.box, "face", technique=technique, ignored=off)))
     assert not out.exists()
 
 
@@ -131,7 +131,7 @@ def test_in_videos(clip: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixt
     box = Box(4, 4, 20, 20)
     out = tmp_path / "out.mkv"
     regions = findings(
-        Region(box, "face", track=1, technique=COARSE), Region(Box(30, 4, 46, 20), "face", track=2, off=True),
+        Region(box, "face", track=1, technique=COARSE), Region(Box(30, 4, 46, 20), "face", track=2, ignored=True),
         width=WIDTH, height=HEIGHT, frames=COUNT,
     )  # fmt: skip
     with Engine() as engine:
@@ -172,7 +172,7 @@ def test_a_check_judges_each_by_its_technique(photo: Path) -> None:
     with Engine(host=host) as engine:
         check = Check(engine, host, Limits())
         large = Region(Box(32, 8, 60, 40), "face", technique=COARSE)
-        zone = Region(Box(0, 0, 64, 48), "face", off=True)  # the plan's own, which people turned off
+        zone = Region(Box(0, 0, 64, 48), "face", ignored=True)  # the plan's own, which people turned off
         regions = findings(LEFT, large, OFF, zone)
         engine.hide(photo, out, PLAN, regions=regions)
         good = check(out, PLAN, against=photo, regions=regions)

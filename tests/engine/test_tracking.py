@@ -38,7 +38,7 @@ def film(count: int) -> Iterator[Frame]:
 def looked(count: int, seen: Sequence[int], *, zone: bool = False) -> Iterator[FrameRegions]:
     for frame in film(count):
         regions = [Region(box_at(frame.index), "face", 0.9)] if frame.index in seen else []
-        zones = [Region(Box(0, 0, 9, 9), "zone", found="manual")] if zone and frame.index == 3 else []
+        zones = [Region(Box(0, 0, 9, 9), "zone", origin="manual")] if zone and frame.index == 3 else []
         yield FrameRegions(frame, (regions, zones))
 
 
@@ -51,7 +51,7 @@ def test_a_gap_is_closed_and_frames_stay_in_order(window: int | None) -> None:
         (region,) = look.regions[0] or ()
         thing = box_at(look.frame.index)
         assert region.box.join(thing) == region.box  # contains it
-        assert region.found == ("detected" if look.frame.index in seen else "interpolated")
+        assert region.origin == ("detected" if look.frame.index in seen else "interpolated")
     assert bool(out[0].frame.planes) is (window is not None)  # without end, no picture is held
 
 

@@ -141,7 +141,7 @@ def test_samples_outside_reach_the_encoder_unchanged(clip: Path, monkeypatch: py
 def test_locate_correct_and_hide(clip: Path) -> None:
     with finding(seen_in(*range(4, 26))) as engine:
         findings = Annotations.from_json(json.loads(json.dumps(engine.locate(clip, PLAN).to_json())))
-    assert {region.found for regions in findings.frames.values() for region in regions} >= {"detected", "back-filled"}
+    assert {region.origin for regions in findings.frames.values() for region in regions} >= {"detected", "back-filled"}
     assert len({region.track for regions in findings.frames.values() for region in regions}) == 1
     with finding(lambda frame: pytest.fail("located though the regions are known")) as engine:
         engine.hide(clip, clip.with_name("out.mkv"), PLAN, regions=findings)

@@ -16,7 +16,7 @@ def around(x: float, y: float, side: float = 90) -> Box:
 
 
 def run(film: Film, at: int, box: Box) -> dict[int, Region]:
-    return track_object([look for look, _ in played(film)], at, Region(box, "face", found="manual"), PAD)
+    return track_object([look for look, _ in played(film)], at, Region(box, "face", origin="manual"), PAD)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_it_is_covered_wherever_it_is(path: Callable[[int], tuple[float, float]]
         inner = around(*path(index), 80)
         assert region.box.join(inner) == region.box, (index, region.box, inner)
         assert region.box.width < 200
-    hows = {index: region.found for index, region in found.items()}
+    hows = {index: region.origin for index, region in found.items()}
     assert hows == {i: "back-filled" if i < at else "manual" if i == at else "interpolated" for i in range(60)}
     assert found[at].box == around(*path(at))
 

@@ -225,7 +225,7 @@ def test_a_thing_keeps_its_number_through_gaps_flashes_and_crossings() -> None:
 def test_each_region_says_how_it_was_found() -> None:
     seen = outside((0, 8), (20, 25), (50, 60))
     _, _, out = played_and_followed(Film((Thing(RIGHT, seen=seen),)))
-    found = [regions[0].found for regions in out]
+    found = [regions[0].origin for regions in out]
     assert found == ["back-filled"] * 8 + [
         "detected" if seen(n) else "interpolated" for n in range(8, 60)
     ]  # fmt: skip
@@ -236,7 +236,7 @@ def test_doubtful_finds_start_nothing_but_count_before_the_first_sure_one() -> N
     assert not any(played_and_followed(alone)[2])
     late = Film((Thing(RIGHT, score=lambda n: 0.2 if n < 20 else 0.9),), sure={"face": 0.5})
     _, _, out = played_and_followed(late)
-    assert [[region.found for region in regions] for regions in out] == [["detected"]] * 60
+    assert [[region.origin for region in regions] for regions in out] == [["detected"]] * 60
 
 
 def test_filled_frames_get_the_mask_of_the_nearest_find_a_little_wider() -> None:

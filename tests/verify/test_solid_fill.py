@@ -97,7 +97,7 @@ def leaks(check: Check, tmp_path: Path, name: str, pixels: Pixels, options: dict
 def test_what_is_faint_in_a_lossless_picture(check: Check, tmp_path: Path, how: str, kind: str) -> None:
     name, options = LOSSLESS[kind]
     assert leaks(check, tmp_path, name, blackened(FAINT[how]()), options) == {"weak"}
-    found = {0: (Region(BOX, "zone", found="manual"),)}
+    found = {0: (Region(BOX, "zone", origin="manual"),)}
     assert leaks(check, tmp_path, name, blackened(FAINT[how]()), options, regions=Annotations(*SIZE, found)) == {"weak"}
 
 
@@ -261,10 +261,10 @@ ELSEWHERE = Box(200, 20, 240, 60)
 @pytest.mark.parametrize(
     ("decided", "told"),
     [
-        ((Region(BOX, "zone", off=True),), False),
-        ((Region(ELSEWHERE, "zone", off=True),), True),
+        ((Region(BOX, "zone", ignored=True),), False),
+        ((Region(ELSEWHERE, "zone", ignored=True),), True),
         ((Region(ELSEWHERE, "zone", technique=PartSpec.parse("pixelate")),), True),
-        ((Region(BOX, "face", off=True),), True),
+        ((Region(BOX, "face", ignored=True),), True),
     ],
     ids=["the zone itself is off", "another is off", "another has a technique", "something else is off"],
 )

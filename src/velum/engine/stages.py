@@ -65,7 +65,7 @@ class RunStats:
     def count(self, frame: Frame, rule: int, technique: str, region: Region) -> None:
         """Count a region that was hidden."""
         if not self.by_track:
-            entry = HiddenRegion(frame.index, region.label, region.box, region.score, region.found, rule, technique)
+            entry = HiddenRegion(frame.index, region.label, region.box, region.score, region.origin, rule, technique)
             self.hidden.append(replace(entry, masked=region.mask is not None))
             return
         key = rule, region.label, region.track, technique
@@ -76,7 +76,7 @@ class RunStats:
             before,
             last_frame=frame.index,
             frames=before.frames + 1,
-            found={**before.found, region.found: before.found.get(region.found, 0) + 1},
+            found={**before.found, region.origin: before.found.get(region.origin, 0) + 1},
             best_score=max(before.best_score, region.score),
             largest_side=max(before.largest_side or 0, min(region.box.width, region.box.height)),
         )
@@ -182,7 +182,7 @@ def hide(located: Iterable[FrameRegions], work: PreparedPlan, stats: RunStats) -
 
 def hidden_by_rule(work: PreparedPlan, item: FrameRegions) -> list[list[Region]]:
     """Return the regions of a frame that each rule of the plan hides."""
-    return [[region for region in regions if not region.off] for regions in _regions_by_rule(work, item)]
+    return [[region for region in regions if not region.ignored] for regions in _regions_by_rule(work, item)]
 
 
 def unique(regions_by_rule: Iterable[Iterable[Region]]) -> tuple[Region, ...]:
@@ -195,7 +195,7 @@ def touched_frames(work: PreparedPlan, annotations: Annotations) -> frozenset[in
     return frozenset(
         index
         for index, regions in annotations.frames.items()
-        if any(rule.covers(region.label) for region in regions if not region.off for rule in work.rules)
+        if any(rule.covers(region.label) for region in regions if not region.ignored for rule in work.rules)
     )
 
 
@@ -226,7 +226,7 @@ def _run(localizer: Localizer, frames: Sequence[Frame], limits: Limits) -> list[
         )
     for frame, regions in zip(frames, answers, strict=True):
         limits.check("regions", len(regions), f"frame {frame.index}")
-        if any(region.technique is not None or region.off for region in regions):
+        if any(region.technique is not None or region.ignored for region in regions):
             raise PluginFault(
                 f"localizer {part_name(localizer)} gave a region a technique, or switched it off; only people may"
             )

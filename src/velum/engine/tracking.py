@@ -162,7 +162,7 @@ def track_one_object(
     start = next((i for i, observation in enumerate(observations) if observation.index == at), None)
     if start is None:
         raise BadInput(f"the video has no frame {at}")
-    target = Region(box, region.label, found="manual")
+    target = Region(box, region.label, origin="manual")
     tracked = track_object(observations, start, target, math.ceil(PAD_SECONDS * float(fps)))
     return Annotations(info.width, info.height, {index: (found,) for index, found in sorted(tracked.items())}, sha256)
 
@@ -214,7 +214,7 @@ def _keep_untracked(work: PreparedPlan, located: Sequence[Region] | None, tracke
     return [
         region
         for region in located or ()
-        if region.found == "manual" or (is_hidden(region) and not is_inside(region))
+        if region.origin == "manual" or (is_hidden(region) and not is_inside(region))
     ]  # fmt: skip
 
 
@@ -231,7 +231,7 @@ def _observations(items: Iterable[tuple[FrameRegions, Thumbnail]], place: int) -
     """Yield what the tracker needs of each frame: thumbnail and regions of one localizer, without zones of people."""
     for item, thumbnail in items:
         located = item.regions[place]
-        regions = None if located is None else tuple(region for region in located if region.found != "manual")
+        regions = None if located is None else tuple(region for region in located if region.origin != "manual")
         yield Observation(item.frame.index, item.frame.width, item.frame.height, regions, thumbnail)
 
 

@@ -47,4 +47,4 @@ class Fixed:
         if early or (self._to is not None and seconds >= self._to):
             return []
         box = frame.box if self._box is None else Box(*self._box).clip(frame.width, frame.height)
-        return [] if box is None else [Region(box, self._label, found="manual")]
+        return [] if box is None else [Region(box, self._label, origin="manual")]

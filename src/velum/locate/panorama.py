@@ -54,5 +54,5 @@ def split_at_seam(found: Iterable[Region], frame: Frame) -> list[Region]:
         for half, columns in halves:
             mask = None if region.mask is None else region.mask[:, columns]
             if mask is None or mask.any():
-                parts.append(Region(half, region.label, region.score, mask, found=region.found))
+                parts.append(Region(half, region.label, region.score, mask, origin=region.origin))
     return parts

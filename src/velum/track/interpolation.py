@@ -44,7 +44,7 @@ def fill_gap(window: FrameWindow, track_id: int, before: Detection, after: Detec
             away = min(frame - since, until - frame)
             window[frame].points[track_id] = replace(
                 point, edges=union(point.edges, (drift[0], drift[1], drift[2], drift[3])), margin=margin(away, 0),
-                nearest=(before if frame - since <= until - frame else after).region, found="interpolated",
+                nearest=(before if frame - since <= until - frame else after).region, origin="interpolated",
             )  # fmt: skip
         return
     _join_ways(window, track_id, forward, _recognise_back(window, after, since), before, after)
@@ -157,7 +157,7 @@ def _join_ways(
             point = replace(ahead, edges=union(ahead.edges, back.edges), margin=min(ahead.margin, back.margin))
         else:
             point = ahead or back or _interpolate(known, frame, forward.get(frame))
-        window[frame].points[track_id] = replace(point, shown=True, found="interpolated")
+        window[frame].points[track_id] = replace(point, shown=True, origin="interpolated")
 
 
 def _interpolate(known: Mapping[int, TrackPoint], frame: int, guess: TrackPoint | None) -> TrackPoint:

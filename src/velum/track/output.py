@@ -39,14 +39,14 @@ def _region(window: FrameWindow, frame: int, track_id: int, point: TrackPoint) -
     pairs = ((window.point(frame - n, track_id), window.point(frame + n, track_id)) for n in NEIGHBOURS)
     edges = smooth(point.edges, [(a.edges, b.edges) for a, b in pairs if a and b])
     box = Box.around(*grow(edges, point.margin)).clip(slot.width, slot.height)
-    return None if box is None else replace(near, box=box, track=track_id, found=_origin_of(point))
+    return None if box is None else replace(near, box=box, track=track_id, origin=_origin_of(point))
 
 
 def _region_with_mask(point: TrackPoint, track_id: int, width: int, height: int) -> Region | None:
     """Return the region with the nearest detection's mask, moved and scaled to the point and widened by its margin."""
     near = point.nearest
     if near.mask is None or point.edges == edges_of(near.box):
-        return replace(near, track=track_id, found=_origin_of(point))
+        return replace(near, track=track_id, origin=_origin_of(point))
     by = max(1, math.ceil(point.margin * side(point.edges)))
     inner = Box.around(*point.edges)
     box = inner.pad(by, by)
@@ -67,4 +67,4 @@ def _stretch_mask(mask: Mask, box: Box, by: int) -> Mask:
 
 def _origin_of(point: TrackPoint) -> Origin:
     """Return the origin of a point's region; a detection keeps its own, such as `manual`."""
-    return point.nearest.found if point.found == "detected" else point.found
+    return point.nearest.origin if point.origin == "detected" else point.origin

@@ -172,7 +172,7 @@ def track_object(observations: Sequence[Observation], start: int, region: Region
         for observation, edges in _track_one_way(way, edges_of(region.box), pad):
             box = Box.around(*edges).clip(observation.width, observation.height)
             if box is not None:
-                found[observation.index] = replace(region, box=box, mask=None, found=origin)
+                found[observation.index] = replace(region, box=box, mask=None, origin=origin)
     return found
 
 

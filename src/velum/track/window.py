@@ -33,7 +33,7 @@ class TrackPoint:
     edges: FloatBox
     nearest: Region
     """The detection that the object was tracked from."""
-    found: Origin
+    origin: Origin
     recognised: bool = True
     """True when the frame itself shows the object there: it was detected, or recognised by its looks."""
     shown: bool = True

@@ -179,7 +179,7 @@ class _Look:
 
     def _wanted(self, regions: tuple[Region, ...]) -> tuple[Region, ...]:
         rules = self.work.plan.rules
-        return tuple(one for one in regions if not one.off and any(covers(rule.label, one.label) for rule in rules))
+        return tuple(one for one in regions if not one.ignored and any(covers(rule.label, one.label) for rule in rules))
 
     def _is_hidden(self, box: Box, after: Rgb, source: Rgb | None, regions: tuple[Region, ...]) -> bool:
         if source is not None:

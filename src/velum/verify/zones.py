@@ -27,5 +27,5 @@ def zones_at(plan: Plan, time: Fraction | None, first: Fraction | None, width: i
         box = Box(*corners) if isinstance(corners, tuple) else Box(0, 0, width, height)  # type: ignore[arg-type]
         clipped = box.clip(width, height)
         if clipped is not None:
-            found.append(Region(clipped, rule.label, found="manual"))
+            found.append(Region(clipped, rule.label, origin="manual"))
     return tuple(found)

@@ -77,7 +77,7 @@ def test_who_comes_later_does_not_undo_what_others_corrected(tmp_path: Path) -> 
 
 
 def told(technique: str) -> bytes:
-    region = Region(Box(0, 0, 9, 9), "zone", technique=PartSpec.parse(technique), off=True)
+    region = Region(Box(0, 0, 9, 9), "zone", technique=PartSpec.parse(technique), ignored=True)
     return json.dumps(Annotations(64, 48, {0: (region,)}).to_json()).encode()
 
 

@@ -128,7 +128,7 @@ def routes(counter: JobService, studio: ImageService, previews: Previews, access
         """
         one = found(job, caller, request)
         store = kept(one)
-        region = Region(Box(*wanted.xyxy), wanted.label, found="manual")
+        region = Region(Box(*wanted.xyxy), wanted.label, origin="manual")
         seen = studio.follow(partial(store.fetch, one.submission.source), one.submission.name, wanted.frame, region)
         return JSONResponse(seen.to_json(), headers={"cache-control": "no-store"})
 
