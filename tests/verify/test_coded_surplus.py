@@ -170,7 +170,7 @@ def test_frames_that_the_edit_list_hides_are_told(check: Check, tmp_path: Path, 
     told = check(cut_film(tmp_path, format, first=5), Plan.of("zone: fixed -> blacken"))
     assert told.frames == 7
     (message,) = [leak.message for leak in told.leaks if leak.kind == "picture"]
-    assert message.startswith("there is still 5 frames of stream 0 that are coded, and left out by its edit list (")
+    assert message.startswith("there is still 5 coded frames of stream 0 that its edit list leaves out (")
 
 
 @pytest.mark.parametrize("format", ["mp4", "mov"])

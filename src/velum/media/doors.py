@@ -122,7 +122,7 @@ def cut(source: Reader, format: str, *, seconds: float, overlap_frames: int) -> 
     """
     if isinstance(source.info, ImageInfo):
         return "it is no video"
-    from velum.media.video.segments import cut as cut_video  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.segments import split_video as cut_video  # noqa: PLC0415  # images do without PyAV
 
     return cut_video(_video_of(source), format, seconds=seconds, overlap_frames=overlap_frames)
 

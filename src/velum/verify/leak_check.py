@@ -19,7 +19,7 @@ from velum.frame import Frame, Rgb
 from velum.limits import Limits
 from velum.locate.labels import covers
 from velum.media.image.side_content import beside
-from velum.media.video.side_streams import sounding
+from velum.media.video.side_streams import audible_streams
 from velum.plan import Plan
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
@@ -279,6 +279,6 @@ def _beside(file: Path, plan: Plan, limits: Limits) -> tuple[list[Leak], list[st
     if plan.video.audio == "mute" and any(one.kind == "audio" for one in found):
         leaks += [
             Leak("audio", f"stream {index} should be silent, and can still be heard")
-            for index in sounding(file, limits)
+            for index in audible_streams(file, limits)
         ]
     return leaks, notes

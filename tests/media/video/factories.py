@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from velum import media
 from velum.limits import Limits
 from velum.media.video import VideoReader, VideoWriter
-from velum.media.video.pixel_formats import KEPT, kept_layout, views
+from velum.media.video.pixel_formats import KEPT_LAYOUTS, kept_layout, views
 from velum.plan import Plan, Video
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 12
@@ -50,7 +50,7 @@ class Clip:
 def pictures(pix_fmt: str, size: tuple[int, int], count: int) -> list[av.VideoFrame]:
     """Pictures that move, so that every codec has something to predict and something that is new."""
     name, made = pix_fmt.replace("yuvj", "yuv"), []
-    layout = kept_layout(name if name in KEPT else "rgba")[0]
+    layout = kept_layout(name if name in KEPT_LAYOUTS else "rgba")[0]
     rng = np.random.default_rng(0)
     for index in range(count):
         frame = av.VideoFrame(*size, layout.name)
@@ -60,7 +60,7 @@ def pictures(pix_fmt: str, size: tuple[int, int], count: int) -> list[av.VideoFr
             wave = 0.5 + 0.3 * np.sin((x + 3 * index) / 7) * np.cos((y - 2 * index) / 5)
             values = top * wave + rng.integers(0, 9, plane.shape[:2])
             plane[...] = np.clip(values, 0, top).astype(plane.dtype).reshape(*plane.shape[:2], *[1] * (plane.ndim - 2))
-        made.append(frame if name in KEPT else frame.reformat(format=pix_fmt))
+        made.append(frame if name in KEPT_LAYOUTS else frame.reformat(format=pix_fmt))
     return made
 
 

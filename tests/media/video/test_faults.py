@@ -288,7 +288,7 @@ def test_a_picture_that_an_edit_list_leaves_out_is_not_expected_but_begins_the_r
     timeline = ExpectedPts()
     for pts in (10, 20, 30):
         assert timeline.announce(pts, key=pts == 10, shown=pts == 30)
-    assert timeline.rest() == [30]
+    assert timeline.take_missing() == [30]
 
 
 def test_a_timeline_names_what_did_not_come() -> None:
@@ -297,8 +297,8 @@ def test_a_timeline_names_what_did_not_come() -> None:
     for pts, key in ((10, True), (40, False), (20, False), (30, False)):
         assert timeline.announce(pts, key=key, damaged=pts == 30)
     assert not timeline.announce(8, key=False)  # leading picture: needs what was before the recording
-    assert timeline.shown(10) == ([], False)
-    assert timeline.shown(30) == ([20], True)
+    assert timeline.check_off(10) == ([], False)
+    assert timeline.check_off(30) == ([20], True)
     assert timeline.next_pts() == 40
-    assert timeline.rest() == [40]
-    assert timeline.rest() == []
+    assert timeline.take_missing() == [40]
+    assert timeline.take_missing() == []

@@ -19,7 +19,7 @@ from velum import Engine, Plan, Report, RuntimeConfig
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, PluginFault, Unavailable
 from velum.limits import Limits
 from velum.media import LiveSource, StreamSink, source_of
-from velum.media.video.probe import fraction
+from velum.media.video.probe import to_fraction
 from velum.plan import Rule, Video
 from velum.region import Box, Region
 from velum.spec import PartSpec
@@ -77,7 +77,7 @@ def piped(*parts: bytes | Callable[[], object], timeout: float = 5.0, shut: bool
 
 def stamps(data: bytes | Path) -> list[Fraction]:
     with av.open(io.BytesIO(data) if isinstance(data, bytes) else str(data), "r") as container:
-        return [(frame.pts or 0) * fraction(frame.time_base) for frame in container.decode(video=0)]
+        return [(frame.pts or 0) * to_fraction(frame.time_base) for frame in container.decode(video=0)]
 
 
 def sounds(data: bytes | Path) -> list[bytes]:

@@ -10,14 +10,14 @@ from av.video.format import VideoFormat
 
 from velum.frame import Frame, Role
 from velum.media.video.pixel_formats import (
-    KEPT,
-    Buffers,
+    KEPT_LAYOUTS,
+    FramePool,
     VideoFrame,
     blacken,
+    copy_frame,
     kept_layout,
     layout_of,
     native_of,
-    own,
     planes_of,
     views,
 )
@@ -48,8 +48,8 @@ def test_no_sample_is_lost_on_the_way_to_planes(name: str, kept: str) -> None:
     layout, lost = kept_layout(name)
     assert (layout.name, lost) == (kept, None)
     source = noise(kept).reformat(format=name)
-    planes = views(own(source, layout), layout)
-    again = views(own(own(source, layout).reformat(format=name), layout), layout)
+    planes = views(copy_frame(source, layout), layout)
+    again = views(copy_frame(copy_frame(source, layout).reformat(format=name), layout), layout)
     assert all(np.array_equal(one, other) for one, other in zip(planes, again, strict=True))
 
 
@@ -65,7 +65,7 @@ def test_what_is_lost_is_said(name: str, says: str, reason: str) -> None:
     assert says in (kept_layout(name)[1] or "")
 
 
-@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("name", KEPT_LAYOUTS)
 def test_planes_match_what_ffmpeg_says_of_the_layout(name: str) -> None:
     layout = layout_of(name)
     frame = av.VideoFrame(63, 47, name)
@@ -82,7 +82,7 @@ def test_planes_match_what_ffmpeg_says_of_the_layout(name: str) -> None:
 
 def test_an_own_picture_shares_no_memory_with_the_decoders() -> None:
     source = noise("yuv420p")
-    copy = own(source, layout_of("yuv420p"))
+    copy = copy_frame(source, layout_of("yuv420p"))
     for ours, theirs in zip(views(copy, layout_of("yuv420p")), views(source, layout_of("yuv420p")), strict=True):
         assert np.array_equal(ours, theirs)
         assert not np.shares_memory(ours, theirs)
@@ -91,8 +91,8 @@ def test_an_own_picture_shares_no_memory_with_the_decoders() -> None:
 YUV420 = layout_of("yuv420p")
 
 
-def buffers() -> Buffers:
-    return Buffers(32, 24, YUV420)
+def buffers() -> FramePool:
+    return FramePool(32, 24, YUV420)
 
 
 def place(frame: av.VideoFrame) -> int:
@@ -103,7 +103,7 @@ def test_memory_of_a_picture_that_nobody_has_is_used_anew() -> None:
     spare = buffers()
     places = set()
     for _ in range(5):
-        frame = own(noise("yuv420p"), YUV420, spare.take())
+        frame = copy_frame(noise("yuv420p"), YUV420, spare.take())
         places.add(place(frame))
         del frame
     assert len(places) == 1
@@ -111,7 +111,7 @@ def test_memory_of_a_picture_that_nobody_has_is_used_anew() -> None:
 
 def test_memory_that_anybody_looks_at_is_left_alone() -> None:
     spare = buffers()
-    kept = own(noise("yuv420p"), YUV420, spare.take())
+    kept = copy_frame(noise("yuv420p"), YUV420, spare.take())
     (luma, *_), expected = views(kept, YUV420), noise("yuv420p").to_ndarray()[:24]
     row = luma[3:4]
     del kept, luma  # the view of a view is all that is left
@@ -128,7 +128,7 @@ def test_memory_that_an_encoder_still_reads_is_left_alone() -> None:
     sink = graph.add("buffersink")
     source.link_to(sink)
     graph.configure()
-    own(noise("yuv420p"), YUV420, made)
+    copy_frame(noise("yuv420p"), YUV420, made)
     graph.push(made)
     first = place(made)
     del made
@@ -139,7 +139,7 @@ def test_memory_that_an_encoder_still_reads_is_left_alone() -> None:
 
 
 def test_planes_put_in_the_place_of_the_given_ones_are_encoded() -> None:
-    native = own(noise("yuv420p"), YUV420)
+    native = copy_frame(noise("yuv420p"), YUV420)
     planes = planes_of(native, YUV420, limited=True)
     picture = VideoFrame(planes, 32, 24, native=native, given=planes)
     assert native_of(picture, YUV420) is native

@@ -16,7 +16,7 @@ from velum.media import VIDEO_SUFFIXES
 from velum.media.inventory import video_surplus
 from velum.media.spherical import begin, element, of_boxes, of_elements, of_xml, spans, to_boxes, to_elements
 from velum.media.video.projection import is_projected
-from velum.media.video.write_projection import embed
+from velum.media.video.write_projection import embed_projection
 from velum.plan import Plan
 
 from .factories import Clip, copy, decoded, made, packets
@@ -255,7 +255,7 @@ def test_what_lies_behind_the_index_moves_whole_or_not_at_all(movflags: str, tmp
     path.write_bytes(before + tail)
     found = of_boxes(V2, 0, len(V2))
     assert found is not None
-    assert embed(path, "MP4", found) is (movflags == "faststart")
+    assert embed_projection(path, "MP4", found) is (movflags == "faststart")
     after = path.read_bytes()
     assert after.endswith(tail)
     grown = len(to_boxes(found)) if movflags == "faststart" else 0
@@ -270,7 +270,7 @@ def test_places_that_would_not_fit_leave_the_file_as_it_was(tmp_path: Path) -> N
     path.write_bytes(data)
     found = of_boxes(V2, 0, len(V2))
     assert found is not None
-    assert not embed(path, "MP4", found)
+    assert not embed_projection(path, "MP4", found)
     assert path.read_bytes() == data
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from velum import media
 from velum.errors import OutputFailed
 from velum.limits import Limits
-from velum.media.video.bitstream import syntax_of
+from velum.media.video.bitstream import packet_filter_for
 from velum.plan import Plan, Video
 
 from .factories import Clip, copy, decoded, made, packets
@@ -63,10 +63,10 @@ def pictures_of(path: Path) -> list[bytes]:
     """What each packet holds of pictures, without parameter sets."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        syntax = syntax_of(stream.codec_context.codec.canonical_name, stream.codec_context.extradata or b"")
+        syntax = packet_filter_for(stream.codec_context.codec.canonical_name, stream.codec_context.extradata or b"")
         assert syntax is not None
-        taken = [syntax.take(bytes(packet)) for packet in container.demux(stream) if packet.size]
-        return [one.data.removeprefix(syntax.header) if one.closed else one.data for one in taken]
+        taken = [syntax.filter(bytes(packet)) for packet in container.demux(stream) if packet.size]
+        return [one.data.removeprefix(syntax.header) if one.starts_closed_gop else one.data for one in taken]
 
 
 @pytest.mark.parametrize(("clip", "suffix", "reason"), CLIPS, ids=[reason for *_, reason in CLIPS])
@@ -196,9 +196,9 @@ def test_without_touched_nothing_is_copied(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "prores"])
 @given(extradata=st.binary(max_size=60), data=st.lists(st.binary(max_size=80), max_size=3), marked=st.booleans())
 def test_no_bytes_break_the_parsers(codec: str, extradata: bytes, data: list[bytes], marked: bool) -> None:
-    syntax = syntax_of(codec, (b"\1" if marked else b"") + extradata)
+    syntax = packet_filter_for(codec, (b"\1" if marked else b"") + extradata)
     assert syntax is not None
     for one in data:
-        piece = syntax.take(one)
+        piece = syntax.filter(one)
         assert isinstance(piece.data, bytes)
         assert len(piece.data) <= len(one) + len(syntax.header) + 4 * len(one)

@@ -17,8 +17,8 @@ from velum.errors import BadPlan, OutputFailed
 from velum.limits import Limits
 from velum.media.formats import VIDEO_SUFFIXES
 from velum.media.image.side_content import beside
-from velum.media.video.containers import Container, held, muxing, opened
-from velum.media.video.text_tracks import texts_of
+from velum.media.video.containers import Container, container_for_codecs, open_muxer, supported_codecs
+from velum.media.video.text_tracks import iter_texts
 from velum.plan import Plan, Video
 
 from .factories import Clip, copy, full_disk, made, packets, pictures
@@ -79,7 +79,7 @@ def test_a_text_track_that_holds_places_goes(
 def test_places_stay_where_the_plan_keeps_them(tmp_path: Path) -> None:
     source = spoken(tmp_path / "a.mp4", "mov_text", [DJI])
     copy(source, tmp_path / "b.mp4", plan=Plan(metadata=("gps",)))
-    assert [one.text for one in texts_of(tmp_path / "b.mp4", Limits())] == [DJI]
+    assert [one.text for one in iter_texts(tmp_path / "b.mp4", Limits())] == [DJI]
     allowed = [one for one in beside(tmp_path / "b.mp4", Limits()) if one.kind == "place"]
     assert [one.kinds for one in allowed] == [{"gps"}]
 
@@ -89,7 +89,7 @@ def test_other_words_stay(tmp_path: Path) -> None:
     writer = copy(source, tmp_path / "b.mkv")
     assert packets(tmp_path / "b.mkv") == packets(source)
     assert any("subtitles are kept" in one for one in writer.warnings)
-    assert next(one.text for one in texts_of(source, Limits())) == "Jane Roe lives here"
+    assert next(one.text for one in iter_texts(source, Limits())) == "Jane Roe lives here"
 
 
 SOUND_SECONDS = 0.25
@@ -108,10 +108,10 @@ def sounding(path: Path, encoder: str) -> Path | None:
     kind_of = VIDEO_SUFFIXES[path.suffix]
     rate, layout = NARROW.get(encoder, 48_000), "mono" if encoder in NARROW else "stereo"
     try:
-        kind: Container | None = muxing(kind_of, {Codec(encoder, "w").canonical_name})
+        kind: Container | None = container_for_codecs(kind_of, {Codec(encoder, "w").canonical_name})
         if kind is None:
             return None
-        with opened(str(path), kind, {}) as container:
+        with open_muxer(str(path), kind, {}) as container:
             stream: Any = container.add_stream("mpeg2video" if kind_of == "MPEG" else "mpeg4", rate=25)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
             sound: Any = container.add_stream(encoder, rate=rate, options={"strict": "-2"})
@@ -273,4 +273,4 @@ def test_a_disk_without_room_is_noticed_where_the_muxer_is_not_asked(tmp_path: P
     assert not (tmp_path / "b%d.mkv").exists()
     copy(source, tmp_path / "b%d [x]|.mkv")
     assert heard(tmp_path / "b%d [x]|.mkv") is not None
-    assert held("MKV").isdisjoint({"pcm_alaw"})
+    assert supported_codecs("MKV").isdisjoint({"pcm_alaw"})

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.media.formats import VIDEO_FORMATS, video_format_of
-from velum.media.video.truncation import missing
+from velum.media.video.truncation import find_truncation
 
 EBML = b"\x1a\x45\xdf\xa3\x80"
 SEGMENT = b"\x18\x53\x80\x67"
@@ -50,7 +50,7 @@ def test_a_file_says_how_long_it_is(kind: str, data: bytes, says: str | None, re
 
 
 def _missing(data: bytes, kind: str) -> str | None:
-    return missing(io.BytesIO(data), len(data), kind)  # type: ignore[arg-type]
+    return find_truncation(io.BytesIO(data), len(data), kind)  # type: ignore[arg-type]
 
 
 @given(data=st.binary(max_size=200), kind=st.sampled_from(VIDEO_FORMATS))

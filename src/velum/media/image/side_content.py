@@ -21,7 +21,7 @@ from velum.media.image.probe import open_header
 from velum.media.inventory import Surplus, image_surplus, video_surplus
 from velum.media.projection import is_projection_alone
 from velum.media.video.coded_surplus import coded_surplus
-from velum.media.video.side_streams import streams
+from velum.media.video.side_streams import list_side_content
 
 Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream", "rest"]
 
@@ -87,7 +87,8 @@ def beside(path: Path, limits: Limits) -> list[SideContent]:
             if container := video_format_of(head):
                 surplus = map(SideContent.of, (*video_surplus(path, container), *coded_surplus(path, limits)))
                 found = (
-                    SideContent(kind, what, _ALLOWING.get(kind, frozenset())) for kind, what in streams(path, limits)
+                    SideContent(kind, what, _ALLOWING.get(kind, frozenset()))
+                    for kind, what in list_side_content(path, limits)
                 )
                 return list(dict.fromkeys((*found, *_of_boxes(file), *surplus)))
             limits.check("bytes", path.stat().st_size, str(path))

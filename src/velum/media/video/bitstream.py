@@ -16,12 +16,12 @@ class FilteredPacket:
     """What is copied of one packet. `closed`: no picture from here on needs one before it."""
 
     data: bytes
-    closed: bool
-    doubt: str = ""
+    starts_closed_gop: bool
+    reason_against_copy: str = ""
     """Why the stream cannot be copied; empty when nothing speaks against it."""
 
 
-class Syntax(Protocol):
+class PacketFilter(Protocol):
     """How one codec writes its packets. Keeps what later packets of the same pass need; made anew for each pass."""
 
     @property
@@ -29,52 +29,52 @@ class Syntax(Protocol):
         """What a container is told of the stream before its first packet; empty when nothing."""
         ...
 
-    def take(self, data: bytes) -> FilteredPacket:
+    def filter(self, data: bytes) -> FilteredPacket:
         """Return what is to be copied of the next packet, by which a decoder can start where the group is closed."""
         ...
 
 
-def syntax_of(codec: str, extradata: bytes) -> Syntax | None:
+def packet_filter_for(codec: str, extradata: bytes) -> PacketFilter | None:
     """Return how the codec's packets are written, by FFmpeg's name of it; None where they cannot be copied."""
     match codec:
         case "h264" | "hevc":
-            return Nals(extradata, hevc=codec == "hevc")
+            return NalFilter(extradata, hevc=codec == "hevc")
         case "av1":
-            return Obus(extradata)
+            return ObuFilter(extradata)
         case "vp9":
-            return Vp9()
+            return Vp9Filter()
         case "prores":
-            return ProRes()
+            return ProResFilter()
     return None
 
 
-class Nals:
+class NalFilter:
     """H.264 (ITU-T H.264, 7.3.1) and HEVC (ITU-T H.265, 7.3.1): slices and parameter sets pass, as a byte stream."""
 
     def __init__(self, extradata: bytes, *, hevc: bool) -> None:
         self._hevc = hevc
         self._prefix, known = (_hvcc if hevc else _avcc)(extradata)
-        self._sets = tuple(one for one in known if self._is_set(one))
+        self._sets = tuple(unit for unit in known if self._is_set(unit))
 
     @property
     def header(self) -> bytes:
         """Parameter sets or sequence header."""
-        return _joined(self._sets)
+        return _to_byte_stream(self._sets)
 
-    def take(self, data: bytes) -> FilteredPacket:
+    def filter(self, data: bytes) -> FilteredPacket:
         """Return what passes of a packet, with what a decoder must know before it."""
-        units = [one for one in _split(data, self._prefix) if one and self._base(one)]
-        slices = [one for one in units if self._is_slice(one)]
-        sets = tuple(one for one in units if self._is_set(one))
-        closed = bool(slices) and all(self._is_idr(one) for one in slices)
+        units = [unit for unit in _split_units(data, self._prefix) if unit and self._base(unit)]
+        slices = [unit for unit in units if self._is_slice(unit)]
+        sets = tuple(unit for unit in units if self._is_set(unit))
+        closed = bool(slices) and all(self._is_idr(unit) for unit in slices)
         if self._sets and not set(sets) <= set(self._sets):
             return FilteredPacket(b"", closed, "its parameter sets change on the way")
         self._sets = self._sets or sets
         if not closed:
-            return FilteredPacket(_joined((*sets, *slices)), closed)
-        whole = {self._kind(one) for one in self._sets} == ({32, 33, 34} if self._hevc else {7, 8})
+            return FilteredPacket(_to_byte_stream((*sets, *slices)), closed)
+        whole = {self._kind(unit) for unit in self._sets} == ({32, 33, 34} if self._hevc else {7, 8})
         doubt = "" if whole else "its parameter sets are not with its key frames"
-        return FilteredPacket(_joined((*self._sets, *slices)), closed, doubt)
+        return FilteredPacket(_to_byte_stream((*self._sets, *slices)), closed, doubt)
 
     def _kind(self, unit: bytes) -> int:
         return unit[0] >> 1 & 63 if self._hevc else unit[0] & 31
@@ -93,27 +93,27 @@ class Nals:
         return self._kind(unit) in ({19, 20} if self._hevc else {5})
 
 
-def messages(extradata: bytes, data: bytes) -> Iterator[tuple[int, bytes]]:
+def sei_messages(extradata: bytes, data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield type and payload of the messages before the pictures of a packet of HEVC (ITU-T H.265, 7.3.2.4, 7.3.5)."""
     prefix, known = _hvcc(extradata)
-    for unit in (*known, *_split(data, prefix)):
+    for unit in (*known, *_split_units(data, prefix)):
         if len(unit) < 3 or unit[0] >> 1 & 63 != _PREFIX_SEI:
             continue
         rest = unit[2:].replace(b"\0\0\3", b"\0\0")
         while len(rest) > 2:
-            kind, rest = _extended(rest)
-            size, rest = _extended(rest)
+            kind, rest = _read_sei_number(rest)
+            size, rest = _read_sei_number(rest)
             yield kind, rest[:size]
             rest = rest[size:]
 
 
-def _extended(data: bytes) -> tuple[int, bytes]:
+def _read_sei_number(data: bytes) -> tuple[int, bytes]:
     """Return a number of which each byte 255 says that more follows, and what is behind it."""
-    more = len(data) - len(data.lstrip(b"\xff"))
-    return 255 * more + (data[more] if more < len(data) else 0), data[more + 1 :]
+    full_bytes = len(data) - len(data.lstrip(b"\xff"))
+    return 255 * full_bytes + (data[full_bytes] if full_bytes < len(data) else 0), data[full_bytes + 1 :]
 
 
-class Obus:
+class ObuFilter:
     """AV1 (specification of 2019, 5.3): sequence and frame headers and tiles pass, metadata and padding do not."""
 
     def __init__(self, extradata: bytes) -> None:
@@ -126,7 +126,7 @@ class Obus:
         """Parameter sets or sequence header."""
         return self._sequence
 
-    def take(self, data: bytes) -> FilteredPacket:
+    def filter(self, data: bytes) -> FilteredPacket:
         """Return what passes of a packet, with what a decoder must know before it."""
         units = list(_obus(data))
         sequence = b"".join(whole for kind, _, whole, _ in units if kind == 1)
@@ -143,12 +143,12 @@ class Obus:
         return FilteredPacket((self._sequence if closed else sequence) + kept, closed, doubt)
 
 
-class Vp9:
+class Vp9Filter:
     """VP9 (bitstream specification 0.6, 6.2), which has no place for anything but pictures."""
 
     header = b""
 
-    def take(self, data: bytes) -> FilteredPacket:
+    def filter(self, data: bytes) -> FilteredPacket:
         """Return the packet."""
         # frame_marker 2, profile below 3, show_existing_frame 0, frame_type KEY_FRAME, show_frame 1.
         first = data[0] if data else 0
@@ -156,26 +156,28 @@ class Vp9:
         return FilteredPacket(data, closed)
 
 
-class ProRes:
+class ProResFilter:
     """Apple ProRes (SMPTE RDD 36, 5.1): each picture stands for itself."""
 
     header = b""
 
-    def take(self, data: bytes) -> FilteredPacket:
+    def filter(self, data: bytes) -> FilteredPacket:
         """Return the packet, which is a group of its own."""
         whole = data[4:8] == b"icpf" and int.from_bytes(data[:4]) == len(data)
-        return FilteredPacket(data, closed=True, doubt="" if whole else "its packets hold more than pictures")
+        return FilteredPacket(
+            data, starts_closed_gop=True, reason_against_copy="" if whole else "its packets hold more than frames"
+        )
 
 
-def _joined(units: Iterable[bytes]) -> bytes:
-    return b"".join(_START_CODE + one for one in units)
+def _to_byte_stream(units: Iterable[bytes]) -> bytes:
+    return b"".join(_START_CODE + unit for unit in units)
 
 
-def _split(data: bytes, prefix: int) -> Iterator[bytes]:
+def _split_units(data: bytes, prefix: int) -> Iterator[bytes]:
     """Yield the units of a packet: each after its length in `prefix` bytes, or in a byte stream when that is 0."""
     if not prefix:
         # The byte before a start code may belong to it, and a unit never ends with zeros (H.264, annex B).
-        yield from (one.rstrip(b"\0") for one in data.split(b"\0\0\1")[1:])
+        yield from (unit.rstrip(b"\0") for unit in data.split(b"\0\0\1")[1:])
         return
     at = 0
     while at + prefix <= len(data):
@@ -184,32 +186,32 @@ def _split(data: bytes, prefix: int) -> Iterator[bytes]:
         at += prefix + size
 
 
-def _sized(data: bytes, at: int, count: int) -> tuple[list[bytes], int]:
+def _read_sized_units(data: bytes, at: int, count: int) -> tuple[list[bytes], int]:
     """Return `count` units, each after its length in two bytes, and where the last one ends."""
     units = []
     for _ in range(count):
         size = int.from_bytes(data[at : at + 2])
         units.append(data[at + 2 : at + 2 + size])
         at += 2 + size
-    return [one for one in units if one], at
+    return [unit for unit in units if unit], at
 
 
 def _avcc(data: bytes) -> tuple[int, list[bytes]]:
     """Return the bytes of each length and the parameter sets (ISO/IEC 14496-15, 5.3.3.1)."""
     if len(data) < 7 or data[0] != 1:
-        return 0, [one for one in _split(data, 0) if one]
-    sequence, at = _sized(data, 6, data[5] & 31)
-    picture, _ = _sized(data, at + 1, data[at] if at < len(data) else 0)
+        return 0, [unit for unit in _split_units(data, 0) if unit]
+    sequence, at = _read_sized_units(data, 6, data[5] & 31)
+    picture, _ = _read_sized_units(data, at + 1, data[at] if at < len(data) else 0)
     return (data[4] & 3) + 1, sequence + picture
 
 
 def _hvcc(data: bytes) -> tuple[int, list[bytes]]:
     """Return the bytes of each length and the parameter sets and messages (ISO/IEC 14496-15, 8.3.3.1)."""
     if len(data) < 23 or data[:3] == b"\0\0\1" or data[:4] == _START_CODE:
-        return 0, [one for one in _split(data, 0) if one]
+        return 0, [unit for unit in _split_units(data, 0) if unit]
     units, at = list[bytes](), 23
     for _ in range(data[22]):
-        found, at = _sized(data, at + 3, int.from_bytes(data[at + 1 : at + 3]))
+        found, at = _read_sized_units(data, at + 3, int.from_bytes(data[at + 1 : at + 3]))
         units += found
     return (data[21] & 3) + 1, units
 
@@ -218,8 +220,8 @@ def _obus(data: bytes) -> Iterator[tuple[int, bytes, bytes, int]]:
     """Yield type, payload, the whole unit, and spatial layer of each unit; type -1 for one without a size, or cut."""
     at = 0
     while at < len(data):
-        head, more = data[at], data[at] >> 2 & 1
-        start, size, shift, ended = at + 1 + more, 0, 0, False
+        head, has_extension = data[at], data[at] >> 2 & 1
+        start, size, shift, ended = at + 1 + has_extension, 0, 0, False
         while head & 2 and start < len(data) and shift < 56 and not ended:  # leb128 (4.10.5)
             size |= (data[start] & 127) << shift
             ended = data[start] < 128
@@ -228,5 +230,5 @@ def _obus(data: bytes) -> Iterator[tuple[int, bytes, bytes, int]]:
         if not ended or end > len(data):
             yield -1, b"", b"", 0
             return
-        yield head >> 3 & 15, data[start:end], data[at:end], data[at + 1] >> 3 & 3 if more else 0
+        yield head >> 3 & 15, data[start:end], data[at:end], data[at + 1] >> 3 & 3 if has_extension else 0
         at = end

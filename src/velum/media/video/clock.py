@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from velum.media.video.file_input import SET_ANEW
+from velum.media.video.file_input import RESETTABLE_CLOCKS
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -21,7 +21,7 @@ _BACK = {True: _RATE // 10, False: _RATE}
 
 @dataclass(slots=True)
 class _Stream:
-    piece: int
+    epoch: int
     last: int
     """When its last packet was decoded, by the one clock."""
 
@@ -34,17 +34,17 @@ class PacketClock:
     """
 
     def __init__(self, format: str) -> None:
-        self._active = format in SET_ANEW
+        self._active = format in RESETTABLE_CLOCKS
         self._ahead = [0]
         self._streams: dict[int, _Stream] = {}
         self._end = self._now = 0
 
     @property
-    def settings(self) -> int:
+    def resets(self) -> int:
         """How often the clock was set anew so far."""
         return len(self._ahead) - 1
 
-    def put_right(self, packet: "Packet[Any]") -> bool:
+    def correct_times(self, packet: "Packet[Any]") -> bool:
         """Change the packet's time stamps; return whether the clock was set anew just before it, for its stream."""
         if not self._active or not packet.size or packet.time_base.denominator != _RATE:
             return False
@@ -54,12 +54,12 @@ class PacketClock:
             return False
         stream = self._streams.get(packet.stream.index)
         if stream is None:
-            stream = self._streams[packet.stream.index] = _Stream(self.settings, stamp + self._ahead[-1])
+            stream = self._streams[packet.stream.index] = _Stream(self.resets, stamp + self._ahead[-1])
         least, shown = stream.last - _BACK[dts is not None], stamp if pts is None else pts
         anew = self._is_other(stream, stamp, least)
         if anew:
-            stream.piece = self._piece_of(stream, stamp, least, shown)
-        ahead = self._ahead[stream.piece]
+            stream.epoch = self._piece_of(stream, stamp, least, shown)
+        ahead = self._ahead[stream.epoch]
         stream.last = self._now = stamp + ahead
         self._end = max(self._end, shown + ahead + (packet.duration or 0))
         if ahead:
@@ -69,15 +69,15 @@ class PacketClock:
 
     def _is_other(self, stream: _Stream, stamp: int, least: int) -> bool:
         """Tell whether a time cannot be of the clock that the stream had."""
-        at = stamp + self._ahead[stream.piece]
+        at = stamp + self._ahead[stream.epoch]
         # A stream may pause for long, as subtitles do: then the others have gone on.
         return at < least or at > max(stream.last, self._now) + _JUMP
 
     def _piece_of(self, stream: _Stream, stamp: int, least: int, shown: int) -> int:
         """Return the piece that a packet belongs to: one that another stream has come to before, or a new one."""
-        for piece in range(self.settings, stream.piece, -1):
+        for piece in range(self.resets, stream.epoch, -1):
             at = stamp + self._ahead[piece]
             if at >= least and abs(at - self._now) <= _JUMP:
                 return piece
         self._ahead.append(self._end - shown)
-        return self.settings
+        return self.resets

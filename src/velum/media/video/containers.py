@@ -38,9 +38,9 @@ class Container:
     """Unit of its time stamps; None where each stream has its own."""
     holds: frozenset[str] = frozenset()
     """Codecs it can hold, where FFmpeg's muxer does not check."""
-    reorders: bool = True
+    stores_pts: bool = True
     """False where a file has no time stamps of display, only the order of its packets."""
-    unasked: bool = False
+    skip_codec_check: bool = False
     """True where the muxer is to write what it says that it cannot."""
 
 
@@ -53,7 +53,7 @@ CONTAINERS = {
     "3GP": Container("3gp", _MOV),
     "MKV": Container("matroska", tick=Fraction(1, 1000)),
     "WEBM": Container("webm", tick=Fraction(1, 1000)),
-    "AVI": Container("avi", reorders=False),
+    "AVI": Container("avi", stores_pts=False),
     # ISO/IEC 13818-1, 2.4.3: without these, FFmpeg shifts every time stamp by a delay.
     "TS": Container(
         "mpegts", (("mpegts_copyts", "1"),), _CLOCK,
@@ -79,14 +79,14 @@ _FRAGMENTED = (
 )  # fmt: skip
 
 
-def streamed(format: str) -> Container:
+def streaming_container(format: str) -> Container:
     """Return how a format is written where there is no going back: each packet is sent when it is there."""
     usual = CONTAINERS[format]
     options = _FRAGMENTED if usual.muxer == "mp4" else usual.options
     return replace(usual, options=(*options, ("flush_packets", "1")))
 
 
-def container_for(target: Path | StreamSink) -> str:
+def format_for_target(target: Path | StreamSink) -> str:
     """Return the format that the target's suffix asks for. Raises `BadPlan` listing the known ones."""
     if isinstance(target, StreamSink):
         return target.format
@@ -100,32 +100,32 @@ def container_for(target: Path | StreamSink) -> str:
 
 
 @cache
-def held(format: str) -> frozenset[str]:
+def supported_codecs(format: str) -> frozenset[str]:
     """Return FFmpeg's names of the codecs that a format can hold, and of their coders."""
     container = CONTAINERS[format]
     if container.holds:
         return container.holds
     with av.open(io.BytesIO(), "w", format=container.muxer) as probe:
         coders = probe.supported_codecs
-    return frozenset({*coders, *(one.canonical_name for name in coders for one in _coders(name))})
+    return frozenset({*coders, *(codec.canonical_name for name in coders for codec in _coders(name))})
 
 
-def muxing(format: str, codecs: Collection[str], *, sent: bool = False) -> Container | None:
+def container_for_codecs(format: str, codecs: Collection[str], *, sent: bool = False) -> Container | None:
     """Return how a file is written that holds tracks of these codecs, None where it cannot be tried.
 
     With `sent`, it is written without ever going back.
     """
-    usual = streamed(format) if sent else CONTAINERS[format]
+    usual = streaming_container(format) if sent else CONTAINERS[format]
     if format == "TS" and "pcm_bluray" in codecs:
         usual = replace(usual, options=(*usual.options, ("mpegts_m2ts_mode", "1")))
-    if held(format).issuperset(codecs):
+    if supported_codecs(format).issuperset(codecs):
         return usual
-    return None if sent or format not in _UNASKED else replace(usual, unasked=True)
+    return None if sent or format not in _UNASKED else replace(usual, skip_codec_check=True)
 
 
-def opened(place: "str | ByteSink", kind: Container, options: dict[str, str]) -> "OutputContainer":
+def open_muxer(place: "str | ByteSink", kind: Container, options: dict[str, str]) -> "OutputContainer":
     """Open a file or something with a method `write` for muxing; `options` are of the muxer."""
-    if not kind.unasked or not isinstance(place, str):
+    if not kind.skip_codec_check or not isinstance(place, str):
         return av.open(place, "w", format=kind.muxer, container_options=options)
     flags = {name: value for name, value in options.items() if name == "fflags"}
     inner = ":".join(f"{name}={value}" for name, value in options.items() if name not in flags)

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-def added(container: "OutputContainer", made: EncoderSettings, coding: VideoFormat) -> "VideoStream":
+def add_encoded_stream(container: "OutputContainer", made: EncoderSettings, coding: VideoFormat) -> "VideoStream":
     """Add a stream of pictures that are encoded."""
     stream = cast("VideoStream", container.add_stream(made.encoder, rate=made.rate, options=made.options))
     configure(stream.codec_context, made, coding)
-    if made.codec in alpha.BESIDE and made.layout.alpha:
+    if made.codec in alpha.SIDE_ALPHA_CODECS and made.layout.alpha:
         stream.metadata["alpha_mode"] = "1"
     tag = tag_of(made.codec, container.format.name)
     if tag:
@@ -34,7 +34,7 @@ def added(container: "OutputContainer", made: EncoderSettings, coding: VideoForm
     return stream
 
 
-def move(packet: "Packet[Any]", seconds: Fraction) -> None:
+def shift_packet(packet: "Packet[Any]", seconds: Fraction) -> None:
     """Add seconds to the times of a packet."""
     if not seconds:
         return
@@ -56,22 +56,22 @@ class EncoderInput:
     ) -> None:  # fmt: skip
         self._tick, self._from_first = tick, from_first
         self._ticks: int | None = None
-        self.spaced = 0
+        self.delayed = 0
         self._coding, self._state, self._made, self._target = like.info.coding, like.state, made, target
         self._fitter = PixelConverter(self._coding.layout, self._coding.colour, made.fit)
         self._count = 0
         self._pending: dict[int, tuple[int, int]] = {}
 
     @property
-    def waiting(self) -> int:
+    def pending_frames(self) -> int:
         """Of how many frames the packet has not come."""
         return len(self._pending)
 
-    def stamp(self, time: Fraction) -> int:
+    def source_pts(self, time: Fraction) -> int:
         """Return the source's time stamp of a frame at `time`."""
         return self._state.origin + round(time / self._coding.time_base)
 
-    def native(self, frame: Frame) -> "av.VideoFrame":
+    def to_native(self, frame: Frame) -> "av.VideoFrame":
         """Return the frame as the encoder takes it, with the time stamp it is to have there."""
         coding, made = self._coding, self._made
         if len(frame.planes) != len(coding.layout.roles):
@@ -80,18 +80,18 @@ class EncoderInput:
                 f"this frame has {len(frame.planes)}"
             )
         native = native_of(frame, coding.layout)
-        stamp, duration = self._apart(self.stamp(cast("Fraction", frame.time))), native.duration
+        stamp, duration = self._delay_to_next_tick(self.source_pts(cast("Fraction", frame.time))), native.duration
         native = self._fitter.fit(native)
         if self._fitter.cleared and made.fit.cleared not in made.warnings:
             made.warnings.append(made.fit.cleared)
         native.time_base = made.time_base
-        native.pts = self._count if made.counts else stamp
+        native.pts = self._count if made.constant_rate else stamp
         native.pict_type = 0
         self._pending[native.pts] = (stamp, duration)
         self._count += 1
         return native
 
-    def _apart(self, stamp: int) -> int:
+    def _delay_to_next_tick(self, stamp: int) -> int:
         """Return the time stamp, or a later one where the result could not tell it from the last."""
         if self._tick is None:
             return stamp
@@ -101,15 +101,15 @@ class EncoderInput:
         if self._ticks is not None and ticks <= self._ticks:
             ticks = self._ticks + 1
             stamp = origin + round(ticks * per_tick)
-            self.spaced += 1
+            self.delayed += 1
         self._ticks = ticks
         return stamp
 
-    def stamped(self, packets: "Iterable[Packet[Any]]") -> "Iterator[Packet[Any]]":
+    def with_source_times(self, packets: "Iterable[Packet[Any]]") -> "Iterator[Packet[Any]]":
         """Yield the encoder's packets with the time stamps and durations of the source."""
         for packet in packets:
             stamp, duration = self._pending.pop(packet.pts or 0, (None, 0))
-            if self._made.counts and stamp is not None:
+            if self._made.constant_rate and stamp is not None:
                 packet.pts = packet.dts = stamp
                 packet.time_base = self._coding.time_base
             if duration:

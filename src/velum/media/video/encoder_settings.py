@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from velum.errors import BadPlan
 from velum.media.video import alpha, hdr
-from velum.media.video.containers import CONTAINERS, held
+from velum.media.video.containers import CONTAINERS, supported_codecs
 from velum.media.video.info import VideoFormat, VideoInfo
-from velum.media.video.output_format import EncoderPixels, EncoderTarget, TargetPixels, fitted
+from velum.media.video.output_format import EncoderPixels, EncoderTarget, TargetPixels, fit_pixels
 from velum.media.video.pixel_formats import PixelLayout
 from velum.plan import Video
 
@@ -30,7 +30,7 @@ class Encoder:
     preset_option: str = "preset"
     options: tuple[tuple[str, str], ...] = ()
     lossless: bool = False
-    counts: bool = False
+    constant_rate: bool = False
     """True where time stamps are counted in frames: the encoder cannot take those of any video."""
 
 
@@ -44,9 +44,9 @@ ENCODERS = {
     ),
     "vp8": Encoder("libvpx", 8, preset="6", preset_option="cpu-used", options=(("b", "20M"), ("deadline", "good"))),
     "av1": Encoder("libsvtav1", 26, preset="10"),
-    "mpeg4": Encoder("mpeg4", 3, "global_quality", options=_FIXED, counts=True),
-    "mpeg2video": Encoder("mpeg2video", 3, "global_quality", options=_FIXED, counts=True),
-    "mpeg1video": Encoder("mpeg1video", 3, "global_quality", options=_FIXED, counts=True),
+    "mpeg4": Encoder("mpeg4", 3, "global_quality", options=_FIXED, constant_rate=True),
+    "mpeg2video": Encoder("mpeg2video", 3, "global_quality", options=_FIXED, constant_rate=True),
+    "mpeg1video": Encoder("mpeg1video", 3, "global_quality", options=_FIXED, constant_rate=True),
     "mjpeg": Encoder("mjpeg", 3, "global_quality", options=(*_FIXED, ("strict", "unofficial"))),
     "prores": Encoder("prores_ks", options=(("vendor", "apl0"),)),
     "ffv1": Encoder("ffv1", options=(("level", "3"), ("slicecrc", "1")), lossless=True),
@@ -88,7 +88,7 @@ class EncoderSettings:
     fit: EncoderPixels
     options: dict[str, str]
     time_base: Fraction
-    counts: bool
+    constant_rate: bool
     rate: Fraction
     encoding: str
     warnings: list[str] = field(default_factory=list)
@@ -99,36 +99,36 @@ class EncoderSettings:
         return self.fit.layout
 
 
-def recipe(info: VideoInfo, video: Video, format: str) -> EncoderSettings:
+def choose_encoder(info: VideoInfo, video: Video, format: str) -> EncoderSettings:
     """Return how to encode a video like `info` for a container. Raises `BadPlan` for what cannot be."""
     coding, warnings = info.coding, list[str]()
-    codec, name, fit = _chosen(coding, video, format, warnings)
+    codec, name, fit = _choose_codec(coding, video, format, warnings)
     encoder = ENCODERS[codec]
-    crf, preset = _quality(codec, encoder, video)
+    crf, preset = _choose_quality(codec, encoder, video)
     options = dict(encoder.options)
     lossless = fit.exact and (encoder.lossless or (crf == 0 and codec in {"h264", "hevc"}))
     _set_quality(options, codec, encoder, crf, preset)
     if codec == "prores":
         options["profile"] = "4444" if fit.layout.scales[1] == (1, 1) else "hq"
-    if codec == "hevc" and _lasts(info) < _FEW_FRAMES:
+    if codec == "hevc" and _estimate_frames(info) < _FEW_FRAMES:
         options["bf"] = "0"
-    if fit.layout.alpha and codec in alpha.BESIDE:
+    if fit.layout.alpha and codec in alpha.SIDE_ALPHA_CODECS:
         options |= [_NO_ALT_REF]
-    _describe(options, codec, coding, warnings)
+    _set_stream_headers(options, codec, coding, warnings)
     if coding.matrix and CONTAINERS[format].muxer in _UNTURNED:
         warnings.append(f"the note of how to turn the pictures was dropped: {format} cannot hold it, MP4 and MKV can")
-    rate = _rate(codec, coding.rate)
+    rate = _encoder_rate(codec, coding.rate)
     words = [name, *([f"quality {crf}"] if crf is not None else []), *([f"preset {preset}"] if preset else [])]
-    counts = encoder.counts or not CONTAINERS[format].reorders
-    if counts:
+    constant_rate = encoder.constant_rate or not CONTAINERS[format].stores_pts
+    if constant_rate:
         options["bf"] = "0"
     return EncoderSettings(
-        codec, name, fit, options, 1 / rate if counts else coding.time_base, counts, rate,
+        codec, name, fit, options, 1 / rate if constant_rate else coding.time_base, constant_rate, rate,
         f"{'lossless' if lossless else 're-encoded'}: {', '.join(words)}", warnings,
     )  # fmt: skip
 
 
-def _lasts(info: VideoInfo) -> float:
+def _estimate_frames(info: VideoInfo) -> float:
     """Return about how many frames a video has, infinitely many where nothing says so."""
     stated = (info.duration_seconds or math.inf) * info.fps
     return min(stated, info.frames or math.inf)
@@ -147,18 +147,24 @@ def configure(context: "VideoCodecContext", made: EncoderSettings, coding: Video
         context.sample_aspect_ratio = coding.aspect
 
 
-def _rate(codec: str, rate: Fraction) -> Fraction:
+def _encoder_rate(codec: str, rate: Fraction) -> Fraction:
     """Return the frame rate that the encoder is told: MPEG-1 and MPEG-2 know only these (ISO/IEC 13818-2, 6.3.3)."""
     if codec in {"mpeg1video", "mpeg2video"}:
-        return min(_MPEG_RATES, key=lambda one: abs(one - rate))
+        return min(_MPEG_RATES, key=lambda allowed: abs(allowed - rate))
     return rate.limit_denominator(1001)
 
 
-def _chosen(coding: VideoFormat, video: Video, format: str, warnings: list[str]) -> tuple[str, str, EncoderPixels]:
+def _choose_codec(
+    coding: VideoFormat, video: Video, format: str, warnings: list[str]
+) -> tuple[str, str, EncoderPixels]:
     """Return codec, encoder and what it is given: the plan's, else the source's, else the first that takes it."""
-    possible = sorted(codec for codec in ENCODERS if codec in held(format) or ENCODERS[codec].name in held(format))
+    possible = sorted(
+        codec
+        for codec in ENCODERS
+        if codec in supported_codecs(format) or ENCODERS[codec].name in supported_codecs(format)
+    )
     best: tuple[str, str, str, EncoderPixels] | None = None
-    for codec, reason in _codecs(coding, video, format, possible):
+    for codec, reason in _candidate_codecs(coding, video, format, possible):
         lossless = ENCODERS[codec].lossless
         if best is not None and not lossless:
             break
@@ -180,11 +186,11 @@ def _chosen(coding: VideoFormat, video: Video, format: str, warnings: list[str])
 
 def _fit(codec: str, coding: VideoFormat, format: str) -> tuple[str, EncoderPixels | None]:
     rgb = codec == "h264" and coding.layout.rgb and coding.layout.bits == 8
-    place = _place(codec, "libx264rgb" if rgb else ENCODERS[codec].name, format)
-    return place.encoder, fitted(place, _wanted(coding))
+    place = _encoder_target(codec, "libx264rgb" if rgb else ENCODERS[codec].name, format)
+    return place.encoder, fit_pixels(place, _target_pixels(coding))
 
 
-def _codecs(coding: VideoFormat, video: Video, format: str, possible: list[str]) -> Iterator[tuple[str, str]]:
+def _candidate_codecs(coding: VideoFormat, video: Video, format: str, possible: list[str]) -> Iterator[tuple[str, str]]:
     """Yield the codecs to try, and why not the source's."""
     if video.codec is not None:
         codec = _NAMES.get(video.codec.lower(), video.codec.lower())
@@ -205,11 +211,11 @@ def _codecs(coding: VideoFormat, video: Video, format: str, possible: list[str])
     yield from ((codec, reason) for codec in (*exact, "h264", "vp9", "mpeg2video") if codec in possible)
 
 
-def _place(codec: str, name: str, format: str) -> EncoderTarget:
+def _encoder_target(codec: str, name: str, format: str) -> EncoderTarget:
     encoder, muxer = ENCODERS[codec], CONTAINERS[format].muxer
-    clear = muxer in {"matroska", "webm"} if codec in alpha.BESIDE else codec != "hevc"
-    more = {"hevc": ("x265-params", "log-level=error")} | dict.fromkeys(alpha.BESIDE, _NO_ALT_REF)
-    options = (*encoder.options, *([more[codec]] if codec in more else []))
+    clear = muxer in {"matroska", "webm"} if codec in alpha.SIDE_ALPHA_CODECS else codec != "hevc"
+    codec_options = {"hevc": ("x265-params", "log-level=error")} | dict.fromkeys(alpha.SIDE_ALPHA_CODECS, _NO_ALT_REF)
+    options = (*encoder.options, *([codec_options[codec]] if codec in codec_options else []))
     return EncoderTarget(name, muxer, encoder.lossless, codec in {"h264", "hevc"}, clear, options, tag_of(codec, muxer))
 
 
@@ -218,11 +224,11 @@ def tag_of(codec: str, muxer: str) -> str:
     return "hvc1" if codec == "hevc" and muxer in {"mp4", "mov"} else ""  # the one that Apple's players know
 
 
-def _wanted(coding: VideoFormat) -> TargetPixels:
+def _target_pixels(coding: VideoFormat) -> TargetPixels:
     return TargetPixels(coding.layout, coding.native, coding.colour, coding.stored_width, coding.stored_height)
 
 
-def _quality(codec: str, encoder: Encoder, video: Video) -> tuple[int | None, str | None]:
+def _choose_quality(codec: str, encoder: Encoder, video: Video) -> tuple[int | None, str | None]:
     if video.crf is not None and encoder.crf is None:
         raise BadPlan(f"video.crf is {video.crf}; {codec} has no such setting, leave it out")
     if video.preset is not None:
@@ -253,7 +259,7 @@ def _set_quality(
         options[encoder.crf_option] = str(crf * factor)
 
 
-def _describe(options: dict[str, str], codec: str, coding: VideoFormat, warnings: list[str]) -> None:
+def _set_stream_headers(options: dict[str, str], codec: str, coding: VideoFormat, warnings: list[str]) -> None:
     """Add what a stream itself says of its colours and fields."""
     colour, parameters = coding.colour, list[str]()
     whole, light = hdr.whole_units(colour.mastering), hdr.light(colour.light)

@@ -40,7 +40,7 @@ class ExpectedPts:
         """Return the time stamp of the picture that is due next."""
         return self._due[0][0] if self._due else None
 
-    def shown(self, pts: int) -> tuple[list[int], bool]:
+    def check_off(self, pts: int) -> tuple[list[int], bool]:
         """Check off the picture at `pts`; one, where several are to have the same time.
 
         Return the time stamps of those that should have come before it, and whether its own packet was damaged.
@@ -48,10 +48,10 @@ class ExpectedPts:
         missing = []
         while self._due and self._due[0][0] < pts:
             missing.append(heapq.heappop(self._due)[0])
-        here = bool(self._due) and self._due[0][0] == pts
-        return missing, heapq.heappop(self._due)[1] if here else False
+        is_due = bool(self._due) and self._due[0][0] == pts
+        return missing, heapq.heappop(self._due)[1] if is_due else False
 
-    def rest(self) -> list[int]:
+    def take_missing(self) -> list[int]:
         """Return the time stamps of those that never came."""
         rest = sorted(pts for pts, _ in self._due)
         self._due.clear()
@@ -72,7 +72,7 @@ class ShownPts:
         """Hear whether any of the first pictures has a time stamp; without one, time begins with the first."""
         self._timeless = not timed
 
-    def follow(self, pts: int) -> int:
+    def make_increasing(self, pts: int) -> int:
         """Return the time stamp of a picture for which the file says `pts`."""
         if self._last is not None and pts <= self._last:
             pts = self._last + 1
@@ -80,7 +80,7 @@ class ShownPts:
         self._last = pts
         return pts
 
-    def derive(self, due: int | None) -> int | None:
+    def derive_pts(self, due: int | None) -> int | None:
         """Return one for a picture without any, before the one that is `due` next; None where no picture has had one.
 
         Such ones lie before the time at which the recording begins.

@@ -17,8 +17,8 @@ from velum.media.formats import VIDEO_HEAD_BYTES, video_format_of
 from velum.media.sources import LiveSource
 from velum.media.spherical import Spherical
 from velum.media.video.projection import is_projected, spherical
-from velum.media.video.truncation import TS_PACKETS, alpha_track, missing
-from velum.media.video.ts_joins import joined
+from velum.media.video.truncation import TS_PACKETS, find_truncation, has_alpha_track
+from velum.media.video.ts_joins import is_join
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,15 +38,15 @@ DEMUXERS = {
 DEMUXER_NAMES = ",".join(sorted({*DEMUXERS.values(), "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}))
 """What may be opened at all, as FFmpeg lists it."""
 
-SET_ANEW = frozenset({"TS", "MPEG"})
+RESETTABLE_CLOCKS = frozenset({"TS", "MPEG"})
 """Formats whose clock may be set anew on the way (ISO/IEC 13818-1, 2.4.3.5 and 2.7.6)."""
 
 _CHUNK = 1 << 20
-_MOST_LOOKED = 64 << 20
+_MAX_JOIN_BYTES = 64 << 20
 """Bytes from a packet to the next but one, beyond which nobody looks for a join between them."""
 
 
-class Demuxed(Protocol):
+class Demuxer(Protocol):
     """What is read of a source at a time: PyAV's container of a file, or one turn of a stream."""
 
     start_time: Any
@@ -105,31 +105,31 @@ class VideoInput(Protocol):
         ...
 
     @property
-    def stopped(self) -> bool:
+    def is_stopped(self) -> bool:
         """True when somebody asked for an end before the end."""
         ...
 
-    def missing(self) -> str | None:
+    def find_truncation(self) -> str | None:
         """Return how it is shorter than it says, in words; None when nothing speaks for that."""
         ...
 
-    def joined(self, pid: int, start: int, end: int) -> bool:
+    def has_join(self, pid: int, start: int, end: int) -> bool:
         """Tell whether recordings were joined between two packets of a transport stream, by their places in bytes."""
         ...
 
-    def alpha_apart(self) -> bool:
+    def has_alpha_track(self) -> bool:
         """Tell whether a track of its own holds the transparency of the pictures."""
         ...
 
-    def unedited(self, stream: int, limits: Limits) -> int:
+    def count_packets(self, stream: int, limits: Limits) -> int:
         """Return how many packets of a stream there are, those too that an edit list leaves out."""
         ...
 
-    def open(self, limits: Limits) -> Demuxed:
+    def open(self, limits: Limits) -> Demuxer:
         """Return a demuxer over it, from its start."""
         ...
 
-    def beside(self, limits: Limits) -> SideStreams:
+    def open_side_streams(self, limits: Limits) -> SideStreams:
         """Return a demuxer for what goes with the pictures."""
         ...
 
@@ -139,66 +139,66 @@ class FileInput:
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self.path, self._sha256 = path, ""
-        with translated(path):
+        with translate_read_errors(path):
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             try:
-                self.size = _checked_size(self._descriptor, path, limits)
+                self.size = _check_size(self._descriptor, path, limits)
                 self.format = video_format_of(os.pread(self._descriptor, VIDEO_HEAD_BYTES, 0)) or ""
             except BaseException:
                 os.close(self._descriptor)
                 raise
 
-    def unedited(self, stream: int, limits: Limits) -> int:
+    def count_packets(self, stream: int, limits: Limits) -> int:
         """Return how many packets of a stream there are, those too that an edit list leaves out."""
-        with self.open_unedited(limits) as container, translated(self.path):
-            wanted = next(one for one in container.streams if one.index == stream)
+        with self.open_without_edit_list(limits) as container, translate_read_errors(self.path):
+            wanted = next(candidate for candidate in container.streams if candidate.index == stream)
             return sum(bool(packet.size) for packet in container.demux(wanted))
 
-    def open_unedited(self, limits: Limits) -> "InputContainer":
+    def open_without_edit_list(self, limits: Limits) -> "InputContainer":
         """Return a demuxer that yields also the packets that an edit list leaves out."""
-        return self._opened(limits, {"ignore_editlist": "1"})
+        return self._open_demuxer(limits, {"ignore_editlist": "1"})
 
     def open(self, limits: Limits) -> "InputContainer":
         """Return a demuxer over the file, from its start. It can open no other file or address."""
-        return self._opened(limits, {})
+        return self._open_demuxer(limits, {})
 
-    def _opened(self, limits: Limits, more: dict[str, str]) -> "InputContainer":
+    def _open_demuxer(self, limits: Limits, extra_options: dict[str, str]) -> "InputContainer":
         options = {"format_whitelist": DEMUXER_NAMES, "protocol_whitelist": "none", "max_pixels": str(limits.pixels)}
-        with translated(self.path):
+        with translate_read_errors(self.path):
             return av.open(
-                io.BufferedReader(_At(self._descriptor), _CHUNK), "r", format=DEMUXERS[self.format],
-                options=options | more, metadata_errors="replace", buffer_size=_CHUNK,
+                io.BufferedReader(_DescriptorReader(self._descriptor), _CHUNK), "r", format=DEMUXERS[self.format],
+                options=options | extra_options, metadata_errors="replace", buffer_size=_CHUNK,
             )  # fmt: skip
 
-    def beside(self, limits: Limits) -> "InputContainer":
+    def open_side_streams(self, limits: Limits) -> "InputContainer":
         """Return a demuxer for what goes with the pictures: one of its own."""
         return self.open(limits)
 
-    def missing(self) -> str | None:
+    def find_truncation(self) -> str | None:
         """Return how the file is shorter than it says, in words; None when nothing speaks for that."""
-        return missing(_At(self._descriptor), self.size, self.format)
+        return find_truncation(_DescriptorReader(self._descriptor), self.size, self.format)
 
-    def joined(self, pid: int, start: int, end: int) -> bool:
+    def has_join(self, pid: int, start: int, end: int) -> bool:
         """Tell whether recordings were joined between two packets of a transport stream, by their places in bytes."""
         length = end - start + max(TS_PACKETS)
-        return 0 < length <= _MOST_LOOKED and joined(os.pread(self._descriptor, length, start), pid, TS_PACKETS)
+        return 0 < length <= _MAX_JOIN_BYTES and is_join(os.pread(self._descriptor, length, start), pid, TS_PACKETS)
 
-    def alpha_apart(self) -> bool:
+    def has_alpha_track(self) -> bool:
         """Tell whether a track of its own holds the transparency of the pictures."""
-        return self.format in {"MP4", "MOV"} and alpha_track(_At(self._descriptor), self.size)
+        return self.format in {"MP4", "MOV"} and has_alpha_track(_DescriptorReader(self._descriptor), self.size)
 
     def is_projected(self) -> bool:
         """Tell whether the file states a projection, as 360-degree cameras do."""
-        with translated(self.path):
-            return is_projected(_At(self._descriptor), self.size, self.format)
+        with translate_read_errors(self.path):
+            return is_projected(_DescriptorReader(self._descriptor), self.size, self.format)
 
     def spherical(self, track: int) -> Spherical | None:
         """Return how a track, by its number in MP4 and MOV, is projected; None where it is not, or in no known way."""
-        with translated(self.path):
-            return spherical(_At(self._descriptor), self.size, self.format, track)
+        with translate_read_errors(self.path):
+            return spherical(_DescriptorReader(self._descriptor), self.size, self.format, track)
 
     @property
-    def stopped(self) -> bool:
+    def is_stopped(self) -> bool:
         """False: a file has an end of its own."""
         return False
 
@@ -207,7 +207,7 @@ class FileInput:
         """SHA-256 of the file, in hexadecimal; read through once, when first asked for."""
         if not self._sha256:
             digest = hashlib.sha256()
-            with translated(self.path):
+            with translate_read_errors(self.path):
                 for start in range(0, self.size, _CHUNK):
                     digest.update(os.pread(self._descriptor, min(_CHUNK, self.size - start), start))
             self._sha256 = digest.hexdigest()
@@ -220,7 +220,7 @@ class FileInput:
             self._descriptor = -1
 
 
-class _At(io.RawIOBase):
+class _DescriptorReader(io.RawIOBase):
     """Reads a shared descriptor at a position of its own."""
 
     def __init__(self, descriptor: int) -> None:
@@ -252,7 +252,7 @@ class _At(io.RawIOBase):
         return self._position
 
 
-def _checked_size(descriptor: int, path: Path, limits: Limits) -> int:
+def _check_size(descriptor: int, path: Path, limits: Limits) -> int:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise BadInput(f"cannot read {path}: it is not a file; give a video file")
@@ -269,7 +269,7 @@ def decode_strictly(stream: "VideoStream", limits: Limits) -> None:
 
 
 @contextmanager
-def translated(path: Path | LiveSource, where: str = "") -> Iterator[None]:
+def translate_read_errors(path: Path | LiveSource, where: str = "") -> Iterator[None]:
     """Turn errors of PyAV and of the file system into `BadInput`; `where` says at which place in the video."""
     try:
         yield

@@ -1,7 +1,7 @@
 """The closed groups of pictures of a video: stretches that can be decoded without any other."""
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
-from velum.media.video.bitstream import FilteredPacket, Syntax, syntax_of
+from velum.media.segment import GopStart
+from velum.media.video.bitstream import FilteredPacket, PacketFilter, packet_filter_for
 from velum.media.video.clock import JUMP_SECONDS
-from velum.media.video.file_input import SET_ANEW, Demuxed, translated
+from velum.media.video.file_input import RESETTABLE_CLOCKS, Demuxer, translate_read_errors
 from velum.media.video.info import VideoSource
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _BLOCK = 16
 """Samples at the edges that a codec adds to have whole blocks are fewer than these."""
 
-_MOST_DELAYED = 32
+_MAX_DELAYED_PACKETS = 32
 """Packets at the start that may lack the time of their decoding: more than any codec keeps back."""
 
 
@@ -30,17 +31,29 @@ class ClosedGops:
     """Where closed groups start, by number of the frame and by time stamp. `frames` counts those of the video."""
 
     starts: "array[int]"
-    stamps: "array[int]"
+    pts: "array[int]"
     frames: int
     header: bytes
-    decoded: int
-    """When the first packet is to be decoded."""
+    first_dts: int
+    """Decoding time stamp of the first packet."""
 
-    def of(self, frame: int) -> int:
+    def start_before(self, frame: int) -> GopStart:
+        """Return the start of the group that a frame of the video is in."""
+        return self._start(self.group_of(frame))
+
+    def start_after(self, frame: int) -> GopStart:
+        """Return the first start of a group at or after a frame; the end of the video where there is none."""
+        return self._start(bisect_left(self.starts, frame))
+
+    def _start(self, group: int) -> GopStart:
+        is_end = group == len(self.starts)
+        return GopStart(self.frames, None) if is_end else GopStart(self.starts[group], self.pts[group])
+
+    def group_of(self, frame: int) -> int:
         """Return the number of the group that a frame is in."""
         return bisect_right(self.starts, frame) - 1
 
-    def end(self, group: int) -> int:
+    def group_end(self, group: int) -> int:
         """Return the number of the frame after a group's last one."""
         return self.starts[group + 1] if group + 1 < len(self.starts) else self.frames
 
@@ -49,7 +62,7 @@ class ClosedGops:
 class CopyPacket:
     """A packet of the source as it may be copied."""
 
-    piece: FilteredPacket
+    filtered: FilteredPacket
     pts: int
     dts: int
     key: bool
@@ -60,7 +73,7 @@ class _Survey:
     """What is known of the groups while the packets are looked through."""
 
     starts: "array[int]" = field(default_factory=lambda: array("q"))
-    stamps: "array[int]" = field(default_factory=lambda: array("q"))
+    pts: "array[int]" = field(default_factory=lambda: array("q"))
     frames: int = 0
     latest: int | None = None
     decoded: int | None = None
@@ -70,14 +83,14 @@ class _Survey:
 
     def add(self, sent: CopyPacket) -> str:
         """Count a packet; return why its stream cannot be copied, empty when nothing speaks against it."""
-        if sent.piece.closed and (self.latest is None or sent.pts > self.latest):
+        if sent.filtered.starts_closed_gop and (self.latest is None or sent.pts > self.latest):
             self.starts.append(self.frames)
-            self.stamps.append(sent.pts)
+            self.pts.append(sent.pts)
         if not self.starts:
             return "it does not begin with a closed group of pictures"
-        while len(self.starts) > 1 and sent.pts < self.stamps[-1]:
+        while len(self.starts) > 1 and sent.pts < self.pts[-1]:
             self.starts.pop()  # a picture of this group is shown before its key frame
-            self.stamps.pop()
+            self.pts.pop()
         self.frames += 1
         self.latest = sent.pts if self.latest is None else max(self.latest, sent.pts)
         last, self.decoded = self.decoded, sent.dts
@@ -90,62 +103,65 @@ class _Survey:
         return ""
 
 
-def survey(video: VideoSource) -> ClosedGops | str:
+def find_closed_gops(video: VideoSource) -> ClosedGops | str:
     """Return the closed groups of a video, from its packets; or why its packets cannot be copied."""
     info = video.info
-    if reason := _unsuited(video):
+    if reason := _reason_against_copying(video):
         return reason
     found, header, decoded = _Survey(), b"", 0
-    if info.format in SET_ANEW:
+    if info.format in RESETTABLE_CLOCKS:
         found.furthest = int(JUMP_SECONDS / info.coding.time_base)
-    with packets(video) as (syntax, coming):
-        if syntax is None:
+    with open_copy_packets(video) as (packet_filter, coming):
+        if packet_filter is None:
             return f"packets of {info.coding.codec} are not copied"
         for sent in coming:
             if sent is None:
                 return "some of its packets are damaged, not shown or have no time stamp"
-            if reason := sent.piece.doubt or found.add(sent):
+            if reason := sent.filtered.reason_against_copy or found.add(sent):
                 return reason
             if found.frames == 1:
-                header, decoded = syntax.header, sent.dts
-    return ClosedGops(found.starts, found.stamps, found.frames, header, decoded)
+                header, decoded = packet_filter.header, sent.dts
+    return ClosedGops(found.starts, found.pts, found.frames, header, decoded)
 
 
 @contextmanager
-def packets(video: VideoSource) -> Iterator[tuple[Syntax | None, Iterator[CopyPacket | None]]]:
+def open_copy_packets(video: VideoSource) -> Iterator[tuple[PacketFilter | None, Iterator[CopyPacket | None]]]:
     """Give how the packets of the video's pictures are written, and the packets; None for one that cannot be copied."""
     info = video.info
-    with video.file.open(video.limits) as container, translated(info.source):
-        stream = next(one for one in container.streams.video if one.index == info.coding.stream)
-        syntax = syntax_of(info.coding.codec, stream.codec_context.extradata or b"")
-        yield syntax, (_sent(syntax, *one) for one in _timed(container.demux(stream)) if syntax)
+    with video.file.open(video.limits) as container, translate_read_errors(info.source):
+        stream = next(timed for timed in container.streams.video if timed.index == info.coding.stream)
+        packet_filter = packet_filter_for(info.coding.codec, stream.codec_context.extradata or b"")
+        yield (
+            packet_filter,
+            (_to_copy_packet(packet_filter, *timed) for timed in _with_dts(container.demux(stream)) if packet_filter),
+        )
 
 
-def _timed(coming: "Iterator[Packet[Any]]") -> "Iterator[tuple[Packet[Any], int | None]]":
+def _with_dts(coming: "Iterator[Packet[Any]]") -> "Iterator[tuple[Packet[Any], int | None]]":
     """Yield the packets with the time of their decoding, which the first ones of Matroska lack."""
     waiting: list[Packet[Any]] = []
     began = False
     for packet in coming:
         if not packet.size:
             continue
-        if packet.dts is None and not began and len(waiting) < _MOST_DELAYED:
+        if packet.dts is None and not began and len(waiting) < _MAX_DELAYED_PACKETS:
             waiting.append(packet)
             continue
         if not began and packet.dts is not None:
-            yield from ((one, packet.dts - len(waiting) + i) for i, one in enumerate(waiting))
+            yield from ((early, packet.dts - len(waiting) + i) for i, early in enumerate(waiting))
             waiting, began = [], True
         yield packet, packet.dts
-    yield from ((one, None) for one in waiting)
+    yield from ((early, None) for early in waiting)
 
 
-def _sent(syntax: Syntax, packet: "Packet[Any]", dts: int | None) -> CopyPacket | None:
+def _to_copy_packet(packet_filter: PacketFilter, packet: "Packet[Any]", dts: int | None) -> CopyPacket | None:
     changed = packet.has_sidedata("new_extradata") or packet.has_sidedata("param_change")
     if packet.pts is None or dts is None or dts > packet.pts or packet.is_discard or packet.is_corrupt or changed:
         return None
-    return CopyPacket(syntax.take(bytes(packet)), packet.pts, dts, packet.is_keyframe)
+    return CopyPacket(packet_filter.filter(bytes(packet)), packet.pts, dts, packet.is_keyframe)
 
 
-def _unsuited(video: VideoSource) -> str:
+def _reason_against_copying(video: VideoSource) -> str:
     coding = video.info.coding
     if coding.field_order > 1:
         return "its pictures are interlaced"
@@ -153,9 +169,9 @@ def _unsuited(video: VideoSource) -> str:
         return "its HDR metadata lies in messages, which are not copied"
     if video.cover_damage:
         return "damaged frames are to be covered"
-    with video.file.open(video.limits) as container, translated(video.info.source):
-        stream = next(one for one in container.streams.video if one.index == coding.stream)
-        context, first = stream.codec_context, _first(container, stream)
+    with video.file.open(video.limits) as container, translate_read_errors(video.info.source):
+        stream = next(candidate for candidate in container.streams.video if candidate.index == coding.stream)
+        context, first = stream.codec_context, _first_frame(container, stream)
         if first is None:
             return "its first picture cannot be decoded"
         if first.format.name.replace("yuvj", "yuv") != coding.layout.name:
@@ -167,7 +183,7 @@ def _unsuited(video: VideoSource) -> str:
     return ""
 
 
-def _first(container: Demuxed, stream: "VideoStream") -> av.VideoFrame | None:
+def _first_frame(container: Demuxer, stream: "VideoStream") -> av.VideoFrame | None:
     try:
         return next((frame for packet in container.demux(stream) for frame in packet.decode()), None)
     except av.FFmpegError:

@@ -15,13 +15,13 @@ from velum.media.video.pixel_formats import VideoFrame
 from velum.media.video.probe import probe
 from velum.media.video.reader import DecodePass
 
-BEHIND_SECONDS = 2
+MAX_LAG_SECONDS = 2
 """How far the hiding may lag behind a camera before pictures are left out."""
 
-WAITING_BYTES = 64 << 20
+MAX_QUEUE_BYTES = 64 << 20
 """What pictures of a camera that wait to be looked at may take."""
 
-FEWEST_WAITING = 8
+MIN_QUEUE_FRAMES = 8
 
 
 class LiveReader:
@@ -31,7 +31,7 @@ class LiveReader:
         self._live, self._file = live, LiveInput(live, limits)
         self._waiting: DropOldestQueue | None = None
         try:
-            info = _coded(probe(self._file, limits, cover_damage=cover_damage))
+            info = _with_compressed_codec(probe(self._file, limits, cover_damage=cover_damage))
             self.source = VideoSource(info, self._file, limits, cover_damage)
         except BaseException:
             self._file.close()
@@ -63,7 +63,7 @@ class LiveReader:
         Of a camera that is faster than its reader the oldest waiting pictures are left out, and counted in the
         report. Raises as `VideoReader.frames` does, and `BadInput` when nothing more comes in time.
         """
-        pictures = DecodePass(self.source).pictures()
+        pictures = DecodePass(self.source).frames()
         yield from pictures if self._live.waits else self._newest(pictures)
         if self._live.stopped.is_set():
             state = self.source.state
@@ -72,8 +72,8 @@ class LiveReader:
     def _newest(self, pictures: "Generator[VideoFrame]") -> Iterator[VideoFrame]:
         coding, state, index = self.info.coding, self.source.state, -1
         size = coding.stored_width * coding.stored_height * len(coding.layout.roles)
-        most = min(round(BEHIND_SECONDS * self.info.fps), WAITING_BYTES // size)
-        waiting = self._waiting = DropOldestQueue(pictures, max(FEWEST_WAITING, most))
+        most = min(round(MAX_LAG_SECONDS * self.info.fps), MAX_QUEUE_BYTES // size)
+        waiting = self._waiting = DropOldestQueue(pictures, max(MIN_QUEUE_FRAMES, most))
         try:
             for index, picture in enumerate(waiting):
                 yield replace(picture, index=index)
@@ -87,7 +87,7 @@ class LiveReader:
             )
 
 
-def _coded(info: VideoInfo) -> VideoInfo:
+def _with_compressed_codec(info: VideoInfo) -> VideoInfo:
     """Return what the result is to be like: a camera's bare samples are no model for it, they would fill any disk."""
     if info.format != "DEVICE" or info.coding.codec != "rawvideo":
         return info

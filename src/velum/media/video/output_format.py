@@ -20,21 +20,21 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from velum.media.video.info import Colour
 from velum.media.video.pixel_formats import (
-    KEPT,
+    KEPT_LAYOUTS,
     PixelLayout,
-    flattened,
+    copy_frame,
+    flatten_alpha,
+    has_transparency,
     kept_layout,
     layout_of,
-    own,
-    transparent,
+    upsample_chroma,
     views,
-    widened,
 )
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
-_SAME = {
+_EQUAL_LAYOUTS = {
     "gray": ("gray", "rgb24", "bgr24", "gbrp", "bgr0"),
     "gray16le": ("gray16le", "gray16be", "rgb48le", "rgb48be", "gbrp16le"),
     "ya8": ("ya8", "rgba", "bgra", "argb", "gbrap"),
@@ -104,20 +104,20 @@ class EncoderTarget:
     """The name of the codec in the container, where it is not the usual one."""
 
 
-def fitted(place: EncoderTarget, wanted: TargetPixels) -> EncoderPixels | None:
+def fit_pixels(place: EncoderTarget, wanted: TargetPixels) -> EncoderPixels | None:
     """Return how pictures are given to the encoder; None where it takes nothing like them."""
-    offered = _offered(place.encoder)
+    offered = _encoder_layouts(place.encoder)
     plain, notes, cleared = wanted, list[str](), ""
-    if wanted.layout.alpha and not (place.alpha and _clear(place, wanted)):
+    if wanted.layout.alpha and not (place.alpha and _carries_alpha(place, wanted)):
         plain = replace(wanted, layout=wanted.layout.opaque, native=wanted.layout.opaque.name)
         cleared = (
             f"transparent parts were blackened: {place.encoder} in {place.muxer} cannot hold the transparency of "
             f"samples of kind {wanted.native}"
         )
-    exact = next((name for name in _same(plain) if _taken(place, name, offered, plain)), None)
+    exact = next((name for name in _lossless_layouts(plain) if _accepts_layout(place, name, offered, plain)), None)
     if exact is not None:
         if place.even and not plain.layout.divides(plain.width, plain.height):
-            return replace(_wide(place, plain, notes), cleared=cleared)
+            return replace(_fit_without_subsampling(place, plain, notes), cleared=cleared)
         return replace(_fit(exact, plain, exact=plain is wanted, notes=notes), cleared=cleared)
     choice = _nearest(place, plain, offered)
     if choice is None:
@@ -130,70 +130,78 @@ def fitted(place: EncoderTarget, wanted: TargetPixels) -> EncoderPixels | None:
     return replace(_fit(name, plain, exact=False, notes=notes), cleared=cleared)
 
 
-def _clear(place: EncoderTarget, wanted: TargetPixels) -> bool:
+def _carries_alpha(place: EncoderTarget, wanted: TargetPixels) -> bool:
     """Tell whether the encoder takes some layout with alpha."""
-    names = [*_same(wanted), *(_offered(place.encoder) or KEPT)]
-    return any(_has_alpha(name) and _taken(place, name, _offered(place.encoder), wanted) for name in names)
+    names = [*_lossless_layouts(wanted), *(_encoder_layouts(place.encoder) or KEPT_LAYOUTS)]
+    return any(
+        _has_alpha(name) and _accepts_layout(place, name, _encoder_layouts(place.encoder), wanted) for name in names
+    )
 
 
 def _has_alpha(name: str) -> bool:
-    return any(one.is_alpha for one in VideoFormat(name, 16, 16).components)
+    return any(component.is_alpha for component in VideoFormat(name, 16, 16).components)
 
 
-def _same(wanted: TargetPixels) -> tuple[str, ...]:
+def _lossless_layouts(wanted: TargetPixels) -> tuple[str, ...]:
     """Return the layouts that hold the very samples, the source's own first."""
     name = wanted.layout.name
-    known = _SAME.get(name, (name,))
+    known = _EQUAL_LAYOUTS.get(name, (name,))
     if wanted.layout.grey and not wanted.colour.full_range:
-        known = tuple(one for one in known if not VideoFormat(one, 16, 16).is_rgb)
+        known = tuple(layout for layout in known if not VideoFormat(layout, 16, 16).is_rgb)
     others = (wanted.native, *known) if wanted.native in known else known
-    return (*others, name[:-2] + "be") if name.endswith("le") and name not in _SAME else others
+    return (*others, name[:-2] + "be") if name.endswith("le") and name not in _EQUAL_LAYOUTS else others
 
 
-def _offered(encoder: str) -> tuple[str, ...]:
+def _encoder_layouts(encoder: str) -> tuple[str, ...]:
     """Return the layouts that an encoder says it takes; none where it takes any."""
-    names = (one.name.replace("yuvj", "yuv") for one in Codec(encoder, "w").video_formats or ())
+    names = (layout.name.replace("yuvj", "yuv") for layout in Codec(encoder, "w").video_formats or ())
     # Of those with alpha that libvpx names, it writes this one.
-    return tuple(one for one in names if not encoder.startswith("libvpx") or not _has_alpha(one) or one == "yuva420p")
+    return tuple(
+        layout for layout in names if not encoder.startswith("libvpx") or not _has_alpha(layout) or layout == "yuva420p"
+    )
 
 
-def _taken(place: EncoderTarget, name: str, offered: tuple[str, ...], wanted: TargetPixels) -> bool:
+def _accepts_layout(place: EncoderTarget, name: str, offered: tuple[str, ...], wanted: TargetPixels) -> bool:
     if offered and name not in offered:
         return False
     if not place.lossless and name.startswith("yuv4"):
         return True
     # Lines of odd length are padded in ways of their own; how large a picture is beyond that changes nothing.
     width, height = (_LEAST + side % _MARGIN for side in (wanted.width, wanted.height))
-    return _comes_back(place, name, width, height)
+    return _survives_round_trip(place, name, width, height)
 
 
 def _nearest(place: EncoderTarget, wanted: TargetPixels, offered: tuple[str, ...]) -> tuple[str, bool] | None:
     """Return the layout with the least loss, and whether anything but fineness is lost; None where none is taken."""
-    every = offered or tuple(dict.fromkeys((*KEPT, *(name for names in _SAME.values() for name in names))))
+    every = offered or tuple(
+        dict.fromkeys((*KEPT_LAYOUTS, *(name for names in _EQUAL_LAYOUTS.values() for name in names)))
+    )
     left = [name for name in every if wanted.layout.alpha or not _has_alpha(name)] or list(every)
     while left:
         choice, loss = find_best_pix_fmt_of_list(left, wanted.layout.name, has_alpha=wanted.layout.alpha)
         if choice is None:
             return None
         colours = not loss & (PixFmtLoss.CHROMA | PixFmtLoss.COLORQUANT)
-        if colours and _taken(place, choice.name, offered, wanted):
-            return choice.name, bool(loss & ~PixFmtLoss.RESOLUTION) or choice.name not in KEPT
+        if colours and _accepts_layout(place, choice.name, offered, wanted):
+            return choice.name, bool(loss & ~PixFmtLoss.RESOLUTION) or choice.name not in KEPT_LAYOUTS
         left.remove(choice.name)
     return None
 
 
-def _wide(place: EncoderTarget, wanted: TargetPixels, notes: Iterable[str]) -> EncoderPixels:
+def _fit_without_subsampling(place: EncoderTarget, wanted: TargetPixels, notes: Iterable[str]) -> EncoderPixels:
     name = wanted.layout.name.replace("420", "444").replace("422", "444").replace("440", "444")
     note = f"written as {name}: {place.encoder} with fewer samples of colour needs an even size"
     return _fit(name, wanted, exact=False, notes=(*notes, note))
 
 
 def _fit(name: str, wanted: TargetPixels, *, exact: bool, notes: Iterable[str]) -> EncoderPixels:
-    layout = layout_of(name) if name in KEPT else kept_layout(name)[0]
-    return EncoderPixels(name, layout, _colour(wanted.colour, wanted.layout, layout), exact, tuple(notes))
+    layout = layout_of(name) if name in KEPT_LAYOUTS else kept_layout(name)[0]
+    return EncoderPixels(
+        name, layout, _colour_after_conversion(wanted.colour, wanted.layout, layout), exact, tuple(notes)
+    )
 
 
-def _colour(colour: Colour, source: PixelLayout, target: PixelLayout) -> Colour:
+def _colour_after_conversion(colour: Colour, source: PixelLayout, target: PixelLayout) -> Colour:
     """Return how the samples are to be shown once they are of another kind."""
     if target.rgb:
         return replace(colour, matrix=0, full_range=True)
@@ -223,15 +231,15 @@ class PixelConverter:
     def fit(self, native: av.VideoFrame) -> av.VideoFrame:
         """Return the picture as the encoder takes it: itself where that is what it is."""
         if self._plain != self._source:
-            self.cleared = self.cleared or transparent(native, self._source)
-            native = flattened(native, self._source, self._plain, limited=not self._colour.full_range)
+            self.cleared = self.cleared or has_transparency(native, self._source)
+            native = flatten_alpha(native, self._source, self._plain, limited=not self._colour.full_range)
         if self._fit.pixels == self._plain.name:
             return native
         if self._widens:
-            return widened(native, self._plain, self._fit.layout)
-        return self._converted(native)
+            return upsample_chroma(native, self._plain, self._fit.layout)
+        return self._convert(native)
 
-    def _converted(self, native: av.VideoFrame) -> av.VideoFrame:
+    def _convert(self, native: av.VideoFrame) -> av.VideoFrame:
         ours, theirs, target = self._colour, self._fit.colour, self._fit.layout
         before = _FULL if ours.full_range or self._plain.rgb else _LIMITED
         after = _FULL if theirs.full_range or target.rgb else _LIMITED
@@ -248,12 +256,12 @@ class PixelConverter:
 
 
 @lru_cache(maxsize=1024)
-def _comes_back(place: EncoderTarget, name: str, width: int, height: int) -> bool:
+def _survives_round_trip(place: EncoderTarget, name: str, width: int, height: int) -> bool:
     """Tell whether a picture of that layout is read back, and, of a lossless encoder, as it was written."""
-    layout = layout_of(name) if name in KEPT else kept_layout(name)[0]
+    layout = layout_of(name) if name in KEPT_LAYOUTS else kept_layout(name)[0]
     file = io.BytesIO()
     try:
-        sent = _pattern(layout, width, height).reformat(format=name)
+        sent = _noise_frame(layout, width, height).reformat(format=name)
         with av.open(file, "w", format=place.muxer) as container:
             stream = cast("VideoStream", container.add_stream(place.encoder, rate=25, options=dict(place.options)))
             if place.tag:
@@ -270,11 +278,11 @@ def _comes_back(place: EncoderTarget, name: str, width: int, height: int) -> boo
     read, _ = kept_layout(come.format.name)
     if read != layout or (come.width, come.height) != (width, height):
         return False
-    pairs = zip(views(own(sent, layout), layout), views(own(come, layout), layout), strict=True)
+    pairs = zip(views(copy_frame(sent, layout), layout), views(copy_frame(come, layout), layout), strict=True)
     return all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 
-def _pattern(layout: PixelLayout, width: int, height: int) -> av.VideoFrame:
+def _noise_frame(layout: PixelLayout, width: int, height: int) -> av.VideoFrame:
     """Return a picture whose samples all differ from their neighbours, and whose planes differ."""
     frame = av.VideoFrame(width, height, layout.name)
     rng = np.random.default_rng(0)

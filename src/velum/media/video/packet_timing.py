@@ -7,37 +7,37 @@ from typing import TYPE_CHECKING, Any
 
 from velum.media.sources import LiveSource
 from velum.media.video.clock import PacketClock
-from velum.media.video.file_input import SET_ANEW, SideStreams
+from velum.media.video.file_input import RESETTABLE_CLOCKS, SideStreams
 from velum.media.video.info import VideoInfo, VideoSource
-from velum.media.video.packets import ClockedPacket, settled
-from velum.media.video.probe import fraction
+from velum.media.video.packets import ClockedPacket, resolve_joins
+from velum.media.video.probe import to_fraction
 
 if TYPE_CHECKING:
     from av.packet import Packet
 
 
-def together(info: VideoInfo) -> bool:
+def needs_every_stream(info: VideoInfo) -> bool:
     """Tell whether the packets of all streams must be seen to know the times of some.
 
     Those of a stream that comes once have been put right when the pictures were.
     """
-    return info.format in SET_ANEW and not isinstance(info.source, LiveSource)
+    return info.format in RESETTABLE_CLOCKS and not isinstance(info.source, LiveSource)
 
 
-def along(video: VideoSource, source: SideStreams, wanted: Collection[int]) -> Iterator[ClockedPacket]:
+def clocked_packets(video: VideoSource, source: SideStreams, wanted: Collection[int]) -> Iterator[ClockedPacket]:
     """Yield the packets of these streams. Of a source that comes once there may be more after the iterator's end."""
     if not wanted:
         return iter(())
     info = video.info
-    if together(info):
-        coming = settled(source.demux(), PacketClock(info.format), video.file.joined)
-        return (one for one in coming if one.packet.size and one.packet.stream.index in wanted)
+    if needs_every_stream(info):
+        coming = resolve_joins(source.demux(), PacketClock(info.format), video.file.has_join)
+        return (clocked for clocked in coming if clocked.packet.size and clocked.packet.stream.index in wanted)
     packets = source.demux(*(stream for stream in source.streams if stream.index in wanted))
-    return map(_alone, filter(lambda packet: packet.size, packets))
+    return map(_as_clocked, filter(lambda packet: packet.size, packets))
 
 
-def _alone(packet: "Packet[Any]") -> ClockedPacket:
-    return ClockedPacket(packet, anew=False, damaged=packet.is_corrupt)
+def _as_clocked(packet: "Packet[Any]") -> ClockedPacket:
+    return ClockedPacket(packet, clock_reset=False, damaged=packet.is_corrupt)
 
 
 class AudioPtsOrder:
@@ -49,17 +49,17 @@ class AudioPtsOrder:
     def __init__(self, format: str) -> None:
         self._apart = Fraction(0 if format in {"MKV", "WEBM"} else 1, 1000)
         self._ends: dict[int, tuple[int, int]] = {}
-        self.untimed = 0
+        self.untimed_packets = 0
 
-    def put_right(self, packet: "Packet[Any]") -> bool:
+    def correct_times(self, packet: "Packet[Any]") -> bool:
         """Change the packet's time stamps where that must be; return False for one before the first that has any."""
         index = packet.stream.index
         last, end = self._ends.get(index, (None, None))
         at = packet.pts if packet.dts is None else packet.dts
         if at is None and end is None:
-            self.untimed += 1
+            self.untimed_packets += 1
             return False
-        least = None if last is None else last + ceil(self._apart / fraction(packet.time_base))
+        least = None if last is None else last + ceil(self._apart / to_fraction(packet.time_base))
         early = at is not None and least is not None and at < least and packet.stream.type == "audio"
         if at is None or early:
             at = max(end or 0, least or 0) if at is None else least or 0

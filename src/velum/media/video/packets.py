@@ -11,29 +11,31 @@ from velum.media.video.expected_pts import ShownPts
 if TYPE_CHECKING:
     from av.packet import Packet
 
-_MOST_HELD = 1000
-_MOST_HELD_BYTES = 64 << 20
+_MAX_WAITING_PACKETS = 1000
+_MAX_WAITING_BYTES = 64 << 20
 """What may wait for a first time stamp."""
 
-_NEAR = 2
+_PACKETS_UNTIL_JOIN = 2
 """Packets of a stream after a marked one among which a join lies, if it is one: parsers are that much behind."""
 
-Joined = Callable[[int, int, int], bool]
+IsJoin = Callable[[int, int, int], bool]
 """Tells of a stream's number and two places in the file whether recordings were joined between them."""
 
 
 @dataclass(slots=True, eq=False)
 class ClockedPacket:
-    """A packet. `anew`: the clock was set anew just before it; `damaged`: something of it is missing."""
+    """A packet. `clock_reset`: the clock was set clock_reset just before it; `damaged`: something of it is missing."""
 
     packet: "Packet[Any]"
-    anew: bool
+    clock_reset: bool
     damaged: bool
     doubtful: bool = False
     later: int = 0
 
 
-def settled(packets: "Iterable[Packet[Any]]", clock: PacketClock, joined: Joined | None) -> Iterator[ClockedPacket]:
+def resolve_joins(
+    packets: "Iterable[Packet[Any]]", clock: PacketClock, joined: IsJoin | None
+) -> Iterator[ClockedPacket]:
     """Yield the packets on one clock.
 
     Demuxers of transport streams mark the last packet before a gap in the count of packets as damaged. Where that gap
@@ -41,40 +43,40 @@ def settled(packets: "Iterable[Packet[Any]]", clock: PacketClock, joined: Joined
     """
     waiting: deque[ClockedPacket] = deque()
     for packet in packets:
-        anew = clock.put_right(packet)
-        for one in waiting:
-            if one.doubtful and packet.size and one.packet.stream.index == packet.stream.index:
-                _settle(one, packet, joined, anew=anew)
+        clock_reset = clock.correct_times(packet)
+        for earlier in waiting:
+            if earlier.doubtful and packet.size and earlier.packet.stream.index == packet.stream.index:
+                _resolve_join(earlier, packet, joined, clock_reset=clock_reset)
         marked = packet.is_corrupt
-        waiting.append(ClockedPacket(packet, anew, marked, doubtful=marked and joined is not None))
+        waiting.append(ClockedPacket(packet, clock_reset, marked, doubtful=marked and joined is not None))
         while waiting and not waiting[0].doubtful:
             yield waiting.popleft()
     yield from waiting
 
 
-def _settle(one: ClockedPacket, packet: "Packet[Any]", joined: Joined | None, *, anew: bool) -> None:
-    one.later += 1
-    if anew:
-        one.damaged = one.doubtful = False
-    elif one.later == _NEAR:
-        start, end = one.packet.pos, packet.pos
+def _resolve_join(marked: ClockedPacket, packet: "Packet[Any]", joined: IsJoin | None, *, clock_reset: bool) -> None:
+    marked.later += 1
+    if clock_reset:
+        marked.damaged = marked.doubtful = False
+    elif marked.later == _PACKETS_UNTIL_JOIN:
+        start, end = marked.packet.pos, packet.pos
         known = joined is not None and start is not None and end is not None and joined(packet.stream.id, start, end)
-        one.doubtful, one.damaged = False, not known
+        marked.doubtful, marked.damaged = False, not known
 
 
-def stamped(coming: Iterable[ClockedPacket], stream: int, succession: ShownPts) -> Iterator[ClockedPacket]:
+def wait_for_first_pts(coming: Iterable[ClockedPacket], stream: int, succession: ShownPts) -> Iterator[ClockedPacket]:
     """Yield the packets, the first ones of a stream when it is known whether any of them has a time stamp."""
     waiting: list[ClockedPacket] = []
     known = False
     size = 0
-    for one in coming:
+    for clocked in coming:
         if known:
-            yield one
+            yield clocked
             continue
-        waiting.append(one)
-        size += one.packet.size
-        timed = one.packet.stream.index == stream and one.packet.pts is not None
-        if timed or len(waiting) >= _MOST_HELD or size >= _MOST_HELD_BYTES:
+        waiting.append(clocked)
+        size += clocked.packet.size
+        timed = clocked.packet.stream.index == stream and clocked.packet.pts is not None
+        if timed or len(waiting) >= _MAX_WAITING_PACKETS or size >= _MAX_WAITING_BYTES:
             known = True
             succession.begin(timed=timed)
             yield from waiting
@@ -84,7 +86,7 @@ def stamped(coming: Iterable[ClockedPacket], stream: int, succession: ShownPts) 
         yield from waiting
 
 
-def shows_nothing(codec: str, packet: "Packet[Any]") -> bool:
+def is_hidden_packet(codec: str, packet: "Packet[Any]") -> bool:
     """Tell whether a packet is one that by its format gives no picture.
 
     A VP8 frame says in bit 4 of its first byte whether it is shown (RFC 6386, 9.1). An MPEG-4 packet of a few bytes

@@ -12,7 +12,7 @@ from velum.errors import BadInput, Unavailable, VelumError
 from velum.limits import Limits
 from velum.media.formats import VIDEO_HEAD_BYTES, video_format_of
 from velum.media.sources import LiveSource
-from velum.media.video.file_input import DEMUXERS, translated
+from velum.media.video.file_input import DEMUXERS, translate_read_errors
 from velum.media.video.truncation import TS_PACKETS
 
 _POLL_SECONDS = 0.2
@@ -33,13 +33,13 @@ class Pipe:
 
     def format(self) -> str:
         """Return the format that the first bytes say. Raises `BadInput` when they are of no video."""
-        with translated(self._live), heard(self._live):
+        with translate_read_errors(self._live), translate_timeouts(self._live):
             while len(self._head) < VIDEO_HEAD_BYTES and (data := self._read(VIDEO_HEAD_BYTES - len(self._head))):
                 self._head += data
         found = video_format_of(self._head)
         if found is None:
-            what = "it is empty" if not self._head else "it carries no video of a known kind"
-            raise BadInput(f"cannot read {self._live}: {what}; supported are {', '.join(sorted(DEMUXERS))}")
+            reason = "it is empty" if not self._head else "it carries no video of a known kind"
+            raise BadInput(f"cannot read {self._live}: {reason}; supported are {', '.join(sorted(DEMUXERS))}")
         return found
 
     def read(self, count: int) -> bytes:
@@ -58,12 +58,12 @@ class Pipe:
         if self._fault is not None:  # some demuxers ask again
             raise self._fault
         try:
-            return self._received(count)
+            return self._receive(count)
         except (OSError, VelumError) as error:
             self._fault = error
             raise
 
-    def _received(self, count: int) -> bytes:
+    def _receive(self, count: int) -> bytes:
         deadline = time.monotonic() + self._live.timeout_seconds
         while not select.select([self._live.descriptor], [], [], _POLL_SECONDS)[0]:
             if self._live.stopped.is_set() or time.monotonic() > deadline:
@@ -75,16 +75,16 @@ class Pipe:
         return data
 
 
-def silent(live: LiveSource) -> Unavailable:
+def no_data_error(live: LiveSource) -> Unavailable:
     """Return the error of a stream that never began."""
     reason = "it was stopped before its first picture" if live.stopped.is_set() else "nothing came"
     return Unavailable(f"cannot read {live}: {reason} within {live.timeout_seconds:g} s; check that it is sending")
 
 
 @contextmanager
-def heard(live: LiveSource) -> Iterator[None]:
+def translate_timeouts(live: LiveSource) -> Iterator[None]:
     """Tell a stream that never begins from one that is damaged."""
     try:
         yield
     except TimeoutError:
-        raise silent(live) from None
+        raise no_data_error(live) from None

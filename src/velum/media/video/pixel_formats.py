@@ -22,7 +22,7 @@ _INTERLEAVED = {
     "rgb24": (Role.RGB, 8), "rgba": (Role.RGBA, 8), "rgb48le": (Role.RGB, 16), "rgba64le": (Role.RGBA, 16),
     "ya8": (Role.GREY_ALPHA, 8), "ya16le": (Role.GREY_ALPHA, 16),
 }  # fmt: skip
-KEPT = (
+KEPT_LAYOUTS = (
     *(f"yuv{kind}p{f'{bits}le' if bits > 8 else ''}" for bits, kinds in _SUBSAMPLED.items() for kind in kinds),
     *(f"yuva{kind}p{f'{bits}le' if bits > 8 else ''}" for bits, kinds in _WITH_ALPHA.items() for kind in kinds),
     "gray", *(f"gray{bits}le" for bits in (9, 10, 12, 14, 16)), *_INTERLEAVED,
@@ -78,12 +78,12 @@ class VideoFrame(Frame):
     """True when the source holds it in another size than its first frame."""
 
 
-_ALONE = [object()]
-_UNSEEN = sys.getrefcount(_ALONE[0])
+_REFERENCE_PROBE = [object()]
+_IDLE_REFERENCES = sys.getrefcount(_REFERENCE_PROBE[0])
 """What Python counts for an object that only a list refers to, while it is asked."""
 
 
-class Buffers:
+class FramePool:
     """Memory for the pictures of one size and layout, used anew: fresh memory costs more time than the copy itself.
 
     A picture is used anew when nobody has it or a view of it any more, which Python counts, and its memory only when no
@@ -97,7 +97,7 @@ class Buffers:
     def take(self) -> av.VideoFrame:
         """Return a picture that is nobody's. Its samples are any."""
         for number in range(len(self._made)):
-            if sys.getrefcount(self._made[number]) == _UNSEEN:
+            if sys.getrefcount(self._made[number]) == _IDLE_REFERENCES:
                 self._made[number].make_writable()
                 return self._made[number]
         self._made.append(av.VideoFrame(self._width, self._height, self._name))
@@ -113,7 +113,7 @@ def layout_of(name: str) -> PixelLayout:
     size = 64
     components = VideoFormat(name, size, size).components
     roles = (Role.LUMA, Role.CHROMA, Role.CHROMA, Role.ALPHA)[: len(components)]
-    scales = tuple((size // one.width, size // one.height) for one in components)
+    scales = tuple((size // component.width, size // component.height) for component in components)
     return PixelLayout(name, roles, components[0].bits, scales)
 
 
@@ -121,11 +121,11 @@ def layout_of(name: str) -> PixelLayout:
 def kept_layout(name: str) -> tuple[PixelLayout, str | None]:
     """Return the layout in which pictures that FFmpeg calls `name` are handed out, and what is lost, if anything."""
     plain = name.replace("yuvj", "yuv")  # the j only says full range, which the frames say as well
-    if plain in KEPT:
+    if plain in KEPT_LAYOUTS:
         return layout_of(plain), None
     format_ = VideoFormat(name, 64, 64)
-    alpha = any(one.is_alpha for one in format_.components) or format_.has_palette
-    choice, loss = find_best_pix_fmt_of_list(KEPT, name, has_alpha=alpha)
+    alpha = any(component.is_alpha for component in format_.components) or format_.has_palette
+    choice, loss = find_best_pix_fmt_of_list(KEPT_LAYOUTS, name, has_alpha=alpha)
     if choice is None:
         raise ValueError(f"samples of kind {name} are not supported")
     lost = loss & ~PixFmtLoss.RESOLUTION
@@ -133,7 +133,7 @@ def kept_layout(name: str) -> tuple[PixelLayout, str | None]:
     return layout_of(choice.name), note
 
 
-def own(decoded: av.VideoFrame, layout: PixelLayout, copy: av.VideoFrame | None = None) -> av.VideoFrame:
+def copy_frame(decoded: av.VideoFrame, layout: PixelLayout, copy: av.VideoFrame | None = None) -> av.VideoFrame:
     """Return the picture in `copy`, or in a new one: the decoder's buffers are still references for later pictures.
 
     Nothing but the samples, their range and matrix is taken over: captions and other data in the stream stay behind.
@@ -196,7 +196,7 @@ def blacken(frame: av.VideoFrame, layout: PixelLayout, *, limited: bool) -> None
         plane.pixels[...] = plane.black if len(plane.black) > 1 else plane.black[0]
 
 
-def widened(frame: av.VideoFrame, layout: PixelLayout, target: PixelLayout) -> av.VideoFrame:
+def upsample_chroma(frame: av.VideoFrame, layout: PixelLayout, target: PixelLayout) -> av.VideoFrame:
     """Return the picture with a sample of chroma for each pixel: none is changed, they are only repeated."""
     wide = av.VideoFrame(frame.width, frame.height, target.name)
     for ours, theirs, scale in zip(views(wide, target), views(frame, layout), layout.scales, strict=True):
@@ -207,29 +207,29 @@ def widened(frame: av.VideoFrame, layout: PixelLayout, target: PixelLayout) -> a
     return wide
 
 
-def transparent(frame: av.VideoFrame, layout: PixelLayout) -> bool:
+def has_transparency(frame: av.VideoFrame, layout: PixelLayout) -> bool:
     """Tell whether a picture with alpha has a sample that is not opaque."""
-    return int(_opacity(frame, layout).min()) < (1 << layout.bits) - 1
+    return int(_alpha_samples(frame, layout).min()) < (1 << layout.bits) - 1
 
 
-def _opacity(frame: av.VideoFrame, layout: PixelLayout) -> Samples:
+def _alpha_samples(frame: av.VideoFrame, layout: PixelLayout) -> Samples:
     samples = views(frame, layout)
     return samples[-1] if layout.roles[-1] == Role.ALPHA else samples[0][..., -1]
 
 
-def flattened(frame: av.VideoFrame, layout: PixelLayout, plain: PixelLayout, *, limited: bool) -> av.VideoFrame:
+def flatten_alpha(frame: av.VideoFrame, layout: PixelLayout, plain: PixelLayout, *, limited: bool) -> av.VideoFrame:
     """Return the picture over black, as who sees it sees it: nothing that was transparent is left in its samples."""
     made = av.VideoFrame(frame.width, frame.height, plain.name)
     theirs, ours = views(frame, layout), views(made, plain)
     top = (1 << layout.bits) - 1
-    alpha = _opacity(frame, layout)
+    alpha = _alpha_samples(frame, layout)
     for source, target, role, (across, down) in zip(theirs, ours, plain.roles, plain.scales, strict=False):
         black = {Role.LUMA: (16 << (plain.bits - 8)) if limited and not plain.grey else 0,
                  Role.CHROMA: 1 << (plain.bits - 1)}.get(role, 0)  # fmt: skip
         samples = source[..., :-1] if layout.roles[0] in {Role.RGBA, Role.GREY_ALPHA} else source
         colour = samples.reshape(target.shape).astype(np.int64)
         # The least opaque pixel under a sample says how much of it is seen.
-        share = _least(alpha, across, down).astype(np.int64)
+        share = _pool_minimum(alpha, across, down).astype(np.int64)
         seen = share.reshape(*share.shape, *[1] * (target.ndim - 2))
         target[...] = (black + (colour - black) * seen // top).astype(target.dtype)
     made.color_range, made.colorspace = frame.color_range, frame.colorspace
@@ -237,7 +237,7 @@ def flattened(frame: av.VideoFrame, layout: PixelLayout, plain: PixelLayout, *, 
     return made
 
 
-def _least(alpha: Samples, across: int, down: int) -> Samples:
+def _pool_minimum(alpha: Samples, across: int, down: int) -> Samples:
     """Return the least of the values that each sample of a plane with fewer of them stands for."""
     if across == down == 1:
         return alpha

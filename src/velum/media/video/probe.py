@@ -18,10 +18,10 @@ from velum.frame import Orientation
 from velum.limits import Limits
 from velum.media.spherical import Spherical, of_xml
 from velum.media.video import alpha
-from velum.media.video.file_input import SET_ANEW, Demuxed, FileInput, VideoInput, translated
+from velum.media.video.file_input import RESETTABLE_CLOCKS, Demuxer, FileInput, VideoInput, translate_read_errors
 from velum.media.video.info import Colour, SideStream, VideoFormat, VideoInfo
 from velum.media.video.pixel_formats import PixelLayout, kept_layout
-from velum.media.video.projection import NOTE
+from velum.media.video.projection import PROJECTION_DROPPED
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -44,23 +44,23 @@ def probe(file: VideoInput, limits: Limits, *, cover_damage: bool) -> VideoInfo:
     Raises `BadInput` when it is truncated, encrypted, holds no pictures or none that can be decoded, and
     `LimitExceeded` when it is too large or too long.
     """
-    short = file.missing()
+    short = file.find_truncation()
     if short and not cover_damage:
         more = ", or have what is there done (--on-damage cover)" if _is_begun(file, limits) else ""
         raise BadInput(f"cannot read {file.path}: it is truncated: {short}; copy the file again{more}")
-    with file.open(limits) as container, translated(file.path):
-        stream = _pictures(container, file)
+    with file.open(limits) as container, translate_read_errors(file.path):
+        stream = _choose_stream(container, file)
         limits.check("pixels", stream.codec_context.width * stream.codec_context.height, str(file.path))
-        first, packet = _first(container, stream, file, limits)
+        first, packet = _decode_first_frame(container, stream, file, limits)
         duration = _duration_seconds(container, stream, file, seconds_of(first.pts or 0, stream.time_base))
         # Of these it is a guess from the first and the last time stamp, which may be of several clocks.
-        if duration is not None and file.format not in SET_ANEW:
+        if duration is not None and file.format not in RESETTABLE_CLOCKS:
             limits.check("seconds", int(duration), str(file.path))
-        projected, spherical = _projected(stream, file)
+        projected, spherical = _find_projection(stream, file)
         coding = replace(_coding(stream, first, packet), spherical=spherical)
         notes = [] if short is None else [f"the file is truncated: {short}"]
         notes += _notes(container, first)
-        notes += [NOTE] if projected and spherical is None else []
+        notes += [PROJECTION_DROPPED] if projected and spherical is None else []
         width, height = coding.orientation.stored_size(first.width, first.height)
         return VideoInfo(
             format=file.format, width=width, height=height, frames=_frames(stream, file), fps=coding.rate,
@@ -72,14 +72,14 @@ def probe(file: VideoInput, limits: Limits, *, cover_damage: bool) -> VideoInfo:
 def _is_begun(file: VideoInput, limits: Limits) -> bool:
     """Tell whether a truncated file can be opened, and has a picture."""
     try:
-        with file.open(limits) as container, translated(file.path):
-            _first(container, _pictures(container, file), file, limits)
+        with file.open(limits) as container, translate_read_errors(file.path):
+            _decode_first_frame(container, _choose_stream(container, file), file, limits)
     except VelumError:
         return False
     return True
 
 
-def _projected(stream: "VideoStream", file: VideoInput) -> tuple[bool, Spherical | None]:
+def _find_projection(stream: "VideoStream", file: VideoInput) -> tuple[bool, Spherical | None]:
     """Return whether a projection is stated, and which; None where it is none that can be kept."""
     if not isinstance(file, FileInput):
         return False, None
@@ -94,14 +94,14 @@ def _frames(stream: "VideoStream", file: VideoInput) -> int | None:
     return None if file.format == "AVI" else stream.frames or None
 
 
-def _moving(container: Demuxed) -> list["VideoStream"]:
+def _moving_streams(container: Demuxer) -> list["VideoStream"]:
     """Return the streams of pictures; a cover is none."""
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
 
-def _pictures(container: Demuxed, file: VideoInput) -> "VideoStream":
-    streams = _moving(container)
+def _choose_stream(container: Demuxer, file: VideoInput) -> "VideoStream":
+    streams = _moving_streams(container)
     if not streams:
         raise BadInput(f"cannot read {file.path}: it holds no video, only {_kinds(container)}; give a video file")
     stream = streams[0]
@@ -110,28 +110,28 @@ def _pictures(container: Demuxed, file: VideoInput) -> "VideoStream":
     return stream
 
 
-def _kinds(container: Demuxed) -> str:
+def _kinds(container: Demuxer) -> str:
     return ", ".join(sorted({stream.type for stream in container.streams})) or "an empty container"
 
 
 def seconds_of(value: int, base: Fraction | None) -> float:
     """Return a time in seconds."""
-    return float(value * fraction(base)) if base else 0.0
+    return float(value * to_fraction(base)) if base else 0.0
 
 
-def fraction(value: Fraction | None) -> Fraction:
+def to_fraction(value: Fraction | None) -> Fraction:
     """Return a ratio of PyAV as a Fraction: version 19 has a type of its own."""
     return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
 
 
-def _duration_seconds(container: Demuxed, stream: "VideoStream", file: VideoInput, start: float) -> float | None:
+def _duration_seconds(container: Demuxer, stream: "VideoStream", file: VideoInput, start: float) -> float | None:
     # In Matroska it is a tag, which says when the stream ends.
     if stream.duration and file.format not in {"MKV", "WEBM"}:
         return seconds_of(stream.duration, stream.time_base)
     return stated_seconds(container, start)
 
 
-def stated_seconds(container: Demuxed, start: float) -> float | None:
+def stated_seconds(container: Demuxer, start: float) -> float | None:
     """Return how long the header says that it lasts, None where it does not say; its first picture is at `start`.
 
     Some writers of Matroska count that from 0, whatever time the first picture has.
@@ -148,28 +148,32 @@ def refuse_encrypted(packet: "Packet[Any]", file: VideoInput) -> None:
         raise BadInput(f"cannot read {file.path}: it is encrypted; decrypt it first, velum has no keys")
 
 
-def _first(container: Demuxed, stream: "VideoStream", file: VideoInput, limits: Limits) -> tuple[av.VideoFrame, bytes]:
+def _decode_first_frame(
+    container: Demuxer, stream: "VideoStream", file: VideoInput, limits: Limits
+) -> tuple[av.VideoFrame, bytes]:
     """Return the first picture that can be decoded, and the packet it came with; later reading says which could not."""
     taken, decode, layered, data = 0, stream.decode, False, b""
     for packet in container.demux(stream):
         refuse_encrypted(packet, file)
         if not taken and packet.size:
-            decode = alpha.seeing(stream, limits).decode if alpha.declares(stream, packet) else decode
-            layered = alpha.layered(stream, packet)
+            decode = (
+                alpha.create_alpha_decoder(stream, limits).decode if alpha.declares_alpha(stream, packet) else decode
+            )
+            layered = alpha.has_alpha_layer(stream, packet)
         taken += packet.size
         data = bytes(packet) or data  # the last one, which asks for what is left, is empty
-        frames = _tried(decode, packet)
+        frames = _try_decode(decode, packet)
         if frames:
-            _refuse_unseen(container, frames[0], file, layered=layered)
+            _refuse_lost_alpha(container, frames[0], file, layered=layered)
             return frames[0], data
         if taken > _FIRST_FRAMES_BYTES:
             break
     raise BadInput(f"cannot read {file.path}: none of its pictures can be decoded; it is damaged or encrypted")
 
 
-def _refuse_unseen(container: Demuxed, first: av.VideoFrame, file: VideoInput, *, layered: bool) -> None:
+def _refuse_lost_alpha(container: Demuxer, first: av.VideoFrame, file: VideoInput, *, layered: bool) -> None:
     """Raise `BadInput` where transparency that the file has is not in its decoded pictures."""
-    apart = len(_moving(container)) > 1 and file.alpha_apart()
+    apart = len(_moving_streams(container)) > 1 and file.has_alpha_track()
     if apart or (layered and not kept_layout(first.format.name)[0].alpha):
         where = "a track" if apart else "a layer"
         raise BadInput(
@@ -178,7 +182,7 @@ def _refuse_unseen(container: Demuxed, first: av.VideoFrame, file: VideoInput, *
         )
 
 
-def _tried(decode: "Callable[[Packet[Any]], list[av.VideoFrame]]", packet: "Packet[Any]") -> list[av.VideoFrame]:
+def _try_decode(decode: "Callable[[Packet[Any]], list[av.VideoFrame]]", packet: "Packet[Any]") -> list[av.VideoFrame]:
     try:
         return decode(packet)
     except av.FFmpegError:
@@ -190,12 +194,12 @@ def _coding(stream: "VideoStream", first: av.VideoFrame, packet: bytes) -> Video
     codec = context.codec.canonical_name
     layout, _ = kept_layout(first.format.name)
     matrix = _matrix(first, packet)
-    aspect = fraction(stream.sample_aspect_ratio)
-    rate = fraction(stream.average_rate) or fraction(stream.guessed_rate) or _USUAL_RATE
+    aspect = to_fraction(stream.sample_aspect_ratio)
+    rate = to_fraction(stream.average_rate) or to_fraction(stream.guessed_rate) or _USUAL_RATE
     return VideoFormat(
         stream=stream.index, codec=codec,
         native=first.format.name.replace("yuvj", "yuv"), layout=layout, stored_width=first.width,
-        stored_height=first.height, time_base=fraction(stream.time_base), rate=rate,
+        stored_height=first.height, time_base=to_fraction(stream.time_base), rate=rate,
         colour=_colour(first, layout, codec),
         aspect=aspect if aspect > 0 else None, matrix=matrix, orientation=orientation_of(matrix),
         field_order=_field_order(context.field_order, first),
@@ -206,7 +210,7 @@ def _field_order(order: int, first: av.VideoFrame) -> int:
     return max(order, 2) if first.interlaced_frame else 0
 
 
-def _legible(frame: av.VideoFrame) -> bool:
+def _has_readable_side_data(frame: av.VideoFrame) -> bool:
     """Tell whether PyAV has a name for all side data; it has none for EXIF, as in pictures of MJPEG."""
     try:
         return frame.side_data is not None
@@ -215,18 +219,18 @@ def _legible(frame: av.VideoFrame) -> bool:
 
 
 def _side_data(frame: av.VideoFrame, kind: Type) -> bytes:
-    if not _legible(frame):
+    if not _has_readable_side_data(frame):
         return b""
     # PyAV's container of side data is a mapping whose iteration gives values.
     stored = cast("Iterable[SideData]", frame.side_data)
-    return next((bytes(memoryview(one)) for one in stored if one.type == kind), b"")
+    return next((bytes(memoryview(entry)) for entry in stored if entry.type == kind), b"")
 
 
 def _matrix(first: av.VideoFrame, packet: bytes) -> tuple[int, ...]:
     data = _side_data(first, Type.DISPLAYMATRIX)
     if len(data) == _MATRIX_BYTES:
         return struct.unpack("=9i", data)
-    if _legible(first):
+    if _has_readable_side_data(first):
         return ()
     # The matrix cannot be had, and its angle tells no mirror from a turn: it was made of the EXIF of the picture.
     with Image.open(io.BytesIO(packet)) as image:
@@ -265,7 +269,7 @@ def _colour(first: av.VideoFrame, layout: PixelLayout, codec: str) -> Colour:
     )  # fmt: skip
 
 
-def _tracks(container: Demuxed) -> Iterator[SideStream]:
+def _tracks(container: Demuxer) -> Iterator[SideStream]:
     for stream in container.streams:
         if stream.type in {"audio", "subtitle"}:
             yield SideStream(stream.index, stream.type, _codec_of(stream))
@@ -282,11 +286,11 @@ def _codec_of(stream: "Stream") -> str | None:
     return None if silent else stream.codec_context.codec.canonical_name
 
 
-def _notes(container: Demuxed, first: av.VideoFrame) -> Iterator[str]:
+def _notes(container: Demuxer, first: av.VideoFrame) -> Iterator[str]:
     _, lost = kept_layout(first.format.name)
     if lost:
         yield lost
-    others = len(_moving(container)) - 1
+    others = len(_moving_streams(container)) - 1
     if others:
         yield f"{others} more video tracks were left out: only the first is anonymised"
     kinds = {type_.name for type_ in (Type.DYNAMIC_HDR_PLUS, Type.DOVI_METADATA) if _side_data(first, type_)}

@@ -21,7 +21,7 @@ _PROJECTION = re.compile(
 _SEGMENT, _TRACKS, _TRACK, _KIND, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0x83, 0xE0
 _MOST_BYTES = 64 << 20
 _MATROSKA_HEAD_BYTES = 1 << 18
-NOTE = (
+PROJECTION_DROPPED = (
     "it is a 360-degree or stereoscopic video: how it is projected was not carried over, so players show it flat; "
     "put that note back with the tool of its camera or a metadata injector"
 )
@@ -31,8 +31,8 @@ def is_projected(file: io.RawIOBase, size: int, format: str) -> bool:
     """Tell whether a video file of `size` bytes states a projection or an arrangement of two views."""
     if format in {"MKV", "WEBM"}:
         head = _head(file)
-        return any(dict(elements(_video(head))).get(STEREO_MODE, b"")) or _PROJECTION.search(head) is not None
-    return any(_BOXES.search(data) for data in _indexes(file, size, format))
+        return any(dict(elements(_video_element(head))).get(STEREO_MODE, b"")) or _PROJECTION.search(head) is not None
+    return any(_BOXES.search(data) for data in _index_boxes(file, size, format))
 
 
 def spherical(file: io.RawIOBase, size: int, format: str, track: int) -> Spherical | None:
@@ -41,12 +41,12 @@ def spherical(file: io.RawIOBase, size: int, format: str, track: int) -> Spheric
     None where there is none, or one that is not known in all it says.
     """
     if format in {"MKV", "WEBM"}:
-        return of_elements(_video(_head(file)))
-    for data in _indexes(file, size, format):
-        for trak in _inside(data, 0, len(data), b"moov", b"trak"):
-            heads = list(_inside(data, trak.start, trak.end, b"tkhd"))
+        return of_elements(_video_element(_head(file)))
+    for data in _index_boxes(file, size, format):
+        for trak in _find_boxes(data, 0, len(data), b"moov", b"trak"):
+            heads = list(_find_boxes(data, trak.start, trak.end, b"tkhd"))
             if heads and _number(data, heads[0]) == track:
-                return _of_track(data, trak)
+                return _track_projection(data, trak)
     return None
 
 
@@ -55,7 +55,7 @@ def _head(file: io.RawIOBase) -> bytes:
     return file.read(_MATROSKA_HEAD_BYTES) or b""
 
 
-def _indexes(file: io.RawIOBase, size: int, format: str) -> Iterator[bytes]:
+def _index_boxes(file: io.RawIOBase, size: int, format: str) -> Iterator[bytes]:
     """Yield the boxes of the file that may say it."""
     start = 0
     while start + 8 <= size and format in {"MP4", "MOV", "3GP"}:
@@ -69,14 +69,14 @@ def _indexes(file: io.RawIOBase, size: int, format: str) -> Iterator[bytes]:
         start += max(length, 8)
 
 
-def _inside(data: bytes, start: int, end: int, *names: bytes) -> Iterator[IsoBox]:
+def _find_boxes(data: bytes, start: int, end: int, *names: bytes) -> Iterator[IsoBox]:
     """Yield the boxes on that path."""
-    for one in boxes(data, start, end):
-        if one.name == names[0]:
+    for box in boxes(data, start, end):
+        if box.name == names[0]:
             if len(names) == 1:
-                yield one
+                yield box
             else:
-                yield from _inside(data, one.start, one.end, *names[1:])
+                yield from _find_boxes(data, box.start, box.end, *names[1:])
 
 
 def _number(data: bytes, head: IsoBox) -> int:
@@ -85,17 +85,17 @@ def _number(data: bytes, head: IsoBox) -> int:
     return int.from_bytes(data[at : at + 4])
 
 
-def _of_track(data: bytes, trak: IsoBox) -> Spherical | None:
+def _track_projection(data: bytes, trak: IsoBox) -> Spherical | None:
     words = [
-        data[one.start + len(V1) : one.end] for one in _inside(data, trak.start, trak.end, b"uuid")
-        if data.startswith(V1, one.start)
+        data[box.start + len(V1) : box.end] for box in _find_boxes(data, trak.start, trak.end, b"uuid")
+        if data.startswith(V1, box.start)
     ]  # fmt: skip
     first = of_xml(words[0]) if words else None
     second: Spherical | None = None
-    for table in _inside(data, trak.start, trak.end, b"mdia", b"minf", b"stbl", b"stsd"):
+    for table in _find_boxes(data, trak.start, trak.end, b"mdia", b"minf", b"stbl", b"stsd"):
         for entry in boxes(data, table.start + 8, table.end):
             inside = entry.start + _ENTRY_HEAD, entry.end
-            if any(one.name in _V2 for one in boxes(data, *inside)):
+            if any(box.name in _V2 for box in boxes(data, *inside)):
                 second = of_boxes(data, *inside)
                 if second is None:  # it is the one that counts where the two differ
                     return None
@@ -108,7 +108,7 @@ def _of_track(data: bytes, trak: IsoBox) -> Spherical | None:
     )
 
 
-def _video(data: bytes) -> bytes:
+def _video_element(data: bytes) -> bytes:
     """Return what an MKV or a WebM says of its first track of pictures, empty where it says nothing."""
     header = next(spans(data, 0, len(data)), None)
     segment = begin(data, header[3], len(data)) if header else None

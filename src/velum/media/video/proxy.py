@@ -13,7 +13,7 @@ from velum.media.doors import read
 from velum.media.video.reader import VideoReader
 
 LARGEST_SIDE = 1280
-BASE = Fraction(1, 90_000)
+TIME_BASE = Fraction(1, 90_000)
 """Time base of the stream: every usual frame rate is told by it exactly, or nearly."""
 
 _OPTIONS = {"preset": "veryfast", "crf": "27", "g": "15", "bf": "0", "tune": "fastdecode"}
@@ -29,23 +29,23 @@ def write_preview(source: Path, target: Path, limits: Limits) -> Iterator[tuple[
     with read(source, limits) as reader:
         if not isinstance(reader, VideoReader):
             raise BadInput(f"{source} is no video; a picture needs no preview")
-        yield from _write(reader, target)
+        yield from _encode_proxy(reader, target)
 
 
-def _write(reader: VideoReader, target: Path) -> Iterator[tuple[int, int | None]]:
+def _encode_proxy(reader: VideoReader, target: Path) -> Iterator[tuple[int, int | None]]:
     with av.open(str(target), "w", options={"movflags": "faststart"}) as made:
         info = reader.info
         scale = min(1.0, LARGEST_SIDE / max(info.width, info.height))
         width, height = (max(2, 2 * round(side * scale / 2)) for side in (info.width, info.height))
         stream = made.add_stream("libx264", options=_OPTIONS)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = BASE
+        stream.time_base = stream.codec_context.time_base = TIME_BASE
         last = -1
         for frame in reader.frames():
             picture = av.VideoFrame.from_ndarray(frame.rgb(width, height), "rgb24").reformat(format="yuv420p")
             # Two frames of one time would be one to a browser.
-            last = max(last + 1, math.floor((frame.time or 0) / BASE))
-            picture.pts, picture.time_base = last, BASE
+            last = max(last + 1, math.floor((frame.time or 0) / TIME_BASE))
+            picture.pts, picture.time_base = last, TIME_BASE
             made.mux(stream.encode(picture))
             yield frame.index + 1, info.frames
         made.mux(stream.encode(None))

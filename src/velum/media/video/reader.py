@@ -13,18 +13,18 @@ from velum.limits import Limits
 from velum.media.video import alpha
 from velum.media.video.clock import PacketClock
 from velum.media.video.expected_pts import ExpectedPts, ShownPts
-from velum.media.video.file_input import SET_ANEW, Demuxed, FileInput, decode_strictly
+from velum.media.video.file_input import RESETTABLE_CLOCKS, Demuxer, FileInput, decode_strictly
 from velum.media.video.info import VideoInfo, VideoSource
-from velum.media.video.packets import ClockedPacket, settled, shows_nothing, stamped
-from velum.media.video.pixel_formats import Buffers, VideoFrame, blacken, own, planes_of
-from velum.media.video.probe import fraction, probe, refuse_encrypted, stated_seconds
+from velum.media.video.packets import ClockedPacket, is_hidden_packet, resolve_joins, wait_for_first_pts
+from velum.media.video.pixel_formats import FramePool, VideoFrame, blacken, copy_frame, planes_of
+from velum.media.video.probe import probe, refuse_encrypted, stated_seconds, to_fraction
 from velum.media.video.resize import refit
 
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-_SHORT_SECONDS = 1.0
+_END_TOLERANCE_SECONDS = 1.0
 """How much earlier than the header says the last packet of a Matroska or AVI file may end."""
 
 
@@ -70,7 +70,7 @@ class VideoReader:
         with frame and time, where the video is damaged (unless damage is covered: then the picture is black), and
         `LimitExceeded` when it is too long.
         """
-        yield from DecodePass(self.source).pictures()
+        yield from DecodePass(self.source).frames()
 
 
 class DecodePass:
@@ -81,8 +81,8 @@ class DecodePass:
         self._source, self._info, self._coding, self._limits = source, info, info.coding, source.limits
         self._timeline = ExpectedPts()
         self._clock = PacketClock(info.format)
-        self._succession = ShownPts(max(1, round(1 / self._coding.rate / self._coding.time_base)))
-        self._buffers = Buffers(self._coding.stored_width, self._coding.stored_height, self._coding.layout)
+        self._shown_pts = ShownPts(max(1, round(1 / self._coding.rate / self._coding.time_base)))
+        self._pool = FramePool(self._coding.stored_width, self._coding.stored_height, self._coding.layout)
         # AVI says in which order pictures are shown, and nothing more.
         self._ordered = info.format == "AVI"
         self._flushed = False
@@ -95,43 +95,43 @@ class DecodePass:
         self._sizes: dict[tuple[int, int], int] = {}
         self._reason = ""
 
-    def pictures(self) -> "Generator[VideoFrame]":
+    def frames(self) -> "Generator[VideoFrame]":
         """Yield every picture, and note in the `ReadState` how it went."""
         state = self._source.state
         state.begin()
         with self._source.file.open(self._limits) as container:
-            stream = next(one for one in container.streams.video if one.index == self._coding.stream)
+            stream = next(candidate for candidate in container.streams.video if candidate.index == self._coding.stream)
             if not stream.codec_context.is_open:
                 decode_strictly(stream, self._limits)
-            beside = self._coding.layout.alpha and self._coding.codec in alpha.BESIDE
-            self._decoder = alpha.seeing(stream, self._limits) if beside else stream.codec_context
-            for decoded in self._decoded(container, stream):
-                yield from self._in_turn(decoded) if decoded else self._stand_in()
+            beside = self._coding.layout.alpha and self._coding.codec in alpha.SIDE_ALPHA_CODECS
+            self._decoder = alpha.create_alpha_decoder(stream, self._limits) if beside else stream.codec_context
+            for decoded in self._decode(container, stream):
+                yield from self._emit(decoded) if decoded else self._emit_placeholder()
                 del decoded  # or its buffers would be held while the next one is decoded
-            for pts in self._timeline.rest():
-                yield self._black(pts)
+            for pts in self._timeline.take_missing():
+                yield self._black_frame(pts)
             self._check_end(container, stream)
-        state.warnings += self._said()
+        state.warnings += self._summarise_warnings()
         state.frames, state.finished = self._count, True
 
-    def _decoded(self, container: Demuxed, stream: "VideoStream") -> Iterator[av.VideoFrame | None]:
+    def _decode(self, container: Demuxer, stream: "VideoStream") -> Iterator[av.VideoFrame | None]:
         """Yield what the decoder gives; None where a picture is lost in a container without time stamps of display."""
-        for one in self._coming(container):
-            packet = one.packet
+        for clocked in self._packets_on_one_clock(container):
+            packet = clocked.packet
             if packet.stream.index != stream.index:
                 self._extend(packet)
                 continue
-            if one.anew:
-                yield from self._tried(None)
+            if clocked.clock_reset:
+                yield from self._try_decode(None)
                 self._decoder.flush_buffers()
                 self._timeline.begin_anew()
             if packet.size:
-                self._announce(one)
-            yield from self._tried(packet)
+                self._announce(clocked)
+            yield from self._try_decode(packet)
         if not self._flushed:
-            yield from self._tried(None)
+            yield from self._try_decode(None)
 
-    def _tried(self, packet: "Packet[Any] | None") -> Iterator[av.VideoFrame | None]:
+    def _try_decode(self, packet: "Packet[Any] | None") -> Iterator[av.VideoFrame | None]:
         self._flushed = packet is None or not packet.size
         try:
             yield from self._decoder.decode(packet)
@@ -142,14 +142,14 @@ class DecodePass:
             if (self._ordered or untimed) and not self._flushed:
                 yield None
 
-    def _coming(self, container: Demuxed) -> Iterator[ClockedPacket]:
-        joined = self._source.file.joined if self._info.format in SET_ANEW else None
-        coming = settled(self._demuxed(container), self._clock, joined)
+    def _packets_on_one_clock(self, container: Demuxer) -> Iterator[ClockedPacket]:
+        joined = self._source.file.has_join if self._info.format in RESETTABLE_CLOCKS else None
+        coming = resolve_joins(self._demux(container), self._clock, joined)
         if self._ordered:
             return coming
-        return stamped(coming, self._coding.stream, self._succession)
+        return wait_for_first_pts(coming, self._coding.stream, self._shown_pts)
 
-    def _demuxed(self, container: Demuxed) -> "Iterator[Packet[Any]]":
+    def _demux(self, container: Demuxer) -> "Iterator[Packet[Any]]":
         packets = container.demux()
         while True:
             try:
@@ -162,20 +162,20 @@ class DecodePass:
             yield packet
 
     def _break_off(self, reason: str) -> None:
-        self._damaged(f"it cannot be read on: {reason}")
-        self._source.state.warnings.append(f"it broke off after {self._place(None)}: {reason}")
+        self._refuse_damage(f"it cannot be read on: {reason}")
+        self._source.state.warnings.append(f"it broke off after {self._position_text(None)}: {reason}")
 
-    def _announce(self, one: ClockedPacket) -> None:
-        packet = one.packet
+    def _announce(self, clocked: ClockedPacket) -> None:
+        packet = clocked.packet
         refuse_encrypted(packet, self._source.file)
         if not self._coding.layout.alpha:
-            alpha.refuse_unseen(self._coding.codec, packet, self._source.file)
+            alpha.refuse_late_alpha(self._coding.codec, packet, self._source.file)
         self._packets += 1
         self._extend(packet)
-        if one.damaged:
+        if clocked.damaged:
             self._reason = "a packet is marked as damaged"
         stamp = packet.dts if self._ordered else packet.pts
-        silent = not self._ordered and shows_nothing(self._coding.codec, packet)
+        silent = not self._ordered and is_hidden_packet(self._coding.codec, packet)
         if silent:
             return
         key, shown = packet.is_keyframe, not packet.is_discard
@@ -183,32 +183,34 @@ class DecodePass:
             self._unstamped = self._unstamped or shown
             decodable = self._timeline.begin(key=key)
         else:
-            decodable = self._timeline.announce(stamp, key=key, damaged=one.damaged, shown=shown)
+            decodable = self._timeline.announce(stamp, key=key, damaged=clocked.damaged, shown=shown)
         self._left_out += shown and not decodable
 
     def _extend(self, packet: "Packet[Any]") -> None:
         if packet.pts is not None:
-            end = (packet.pts + (packet.duration or 0)) * fraction(packet.time_base)
+            end = (packet.pts + (packet.duration or 0)) * to_fraction(packet.time_base)
             self._end_seconds = max(self._end_seconds, end)
 
-    def _in_turn(self, decoded: av.VideoFrame) -> Iterator[VideoFrame]:
+    def _emit(self, decoded: av.VideoFrame) -> Iterator[VideoFrame]:
         """Yield the picture, after black ones for those that should have come before it."""
         self._limits.check("pixels", decoded.width * decoded.height, str(self._info.source))
         pts = self._pts_of(decoded)
         if pts is None and self._ordered:
-            self._damaged("more pictures came than it has packets")
+            self._refuse_damage("more pictures came than it has packets")
         if pts is None:
             self._untimed += not self._ordered
             return
-        missing, damaged = self._timeline.shown(pts)
+        missing, damaged = self._timeline.check_off(pts)
         for lost in missing:
-            yield self._black(lost)
+            yield self._black_frame(lost)
         if decoded.is_corrupt or damaged:
             self._reason = self._reason or "the picture is marked as damaged"
-            yield self._black(pts, decoded)
+            yield self._black_frame(pts, decoded)
         else:
             resized = (decoded.width, decoded.height) != (self._coding.stored_width, self._coding.stored_height)
-            yield self._picture(self._own(decoded, resized=resized), pts, decoded.duration, resized=resized)
+            yield self._make_frame(
+                self._copy_to_buffer(decoded, resized=resized), pts, decoded.duration, resized=resized
+            )
 
     def _pts_of(self, decoded: av.VideoFrame | None) -> int | None:
         """Return the time stamp of a picture, or of one that could not be decoded; None for one to be left out."""
@@ -217,18 +219,18 @@ class DecodePass:
         due = self._timeline.next_pts()
         if self._ordered or (due is not None and not self._unstamped):
             return due
-        return self._succession.derive(due)
+        return self._shown_pts.derive_pts(due)
 
-    def _stand_in(self) -> Iterator[VideoFrame]:
+    def _emit_placeholder(self) -> Iterator[VideoFrame]:
         pts = self._pts_of(None)
         if pts is None:
             self._untimed += not self._ordered
             return
-        self._timeline.shown(pts)
-        yield self._black(pts)
+        self._timeline.check_off(pts)
+        yield self._black_frame(pts)
 
-    def _picture(self, native: av.VideoFrame, pts: int, duration: int = 0, *, resized: bool = False) -> VideoFrame:
-        coding, info, pts = self._coding, self._info, self._succession.follow(pts)
+    def _make_frame(self, native: av.VideoFrame, pts: int, duration: int = 0, *, resized: bool = False) -> VideoFrame:
+        coding, info, pts = self._coding, self._info, self._shown_pts.make_increasing(pts)
         native.pts, native.time_base, native.duration = pts, coding.time_base, duration
         if self._first_pts is None:
             self._first_pts = self._source.state.origin = pts
@@ -242,59 +244,59 @@ class DecodePass:
             resized=resized,
         )  # fmt: skip
 
-    def _black(self, pts: int, like: av.VideoFrame | None = None) -> VideoFrame:
-        self._damaged(self._reason or "the picture is missing", pts)
-        self._covered.append(self._place(pts))
+    def _black_frame(self, pts: int, like: av.VideoFrame | None = None) -> VideoFrame:
+        self._refuse_damage(self._reason or "the picture is missing", pts)
+        self._covered.append(self._position_text(pts))
         self._reason = ""
         coding = self._coding
-        native = self._buffers.take()
+        native = self._pool.take()
         native.color_range = 2 if coding.colour.full_range else 1
         blacken(native, coding.layout, limited=not coding.colour.full_range)
-        return self._picture(native, pts, like.duration if like else 0)
+        return self._make_frame(native, pts, like.duration if like else 0)
 
-    def _place(self, pts: int | None) -> str:
+    def _position_text(self, pts: int | None) -> str:
         at = pts if pts is not None else self._last_pts
         first = at if self._first_pts is None else self._first_pts
         seconds = 0.0 if at is None or first is None else float((at - first) * self._coding.time_base)
         return f"frame {self._count} at {seconds:.3f} s"
 
-    def _damaged(self, reason: str, pts: int | None = None) -> None:
+    def _refuse_damage(self, reason: str, pts: int | None = None) -> None:
         if not self._source.cover_damage:
             raise BadInput(
-                f"cannot read {self._info.source}: it is damaged at {self._place(pts)}: {reason}; copy the file "
-                f"again, or have damaged frames covered (on_damage = cover)"
+                f"cannot read {self._info.source}: it is damaged at {self._position_text(pts)}: {reason}; copy the "
+                f"file again, or have damaged frames covered (on_damage = cover)"
             )
 
-    def _own(self, decoded: av.VideoFrame, *, resized: bool) -> av.VideoFrame:
+    def _copy_to_buffer(self, decoded: av.VideoFrame, *, resized: bool) -> av.VideoFrame:
         """Return the picture in a buffer of ours, at the size of the first one."""
         coding, size = self._coding, (decoded.width, decoded.height)
         if not resized:
-            return own(decoded, coding.layout, self._buffers.take())
+            return copy_frame(decoded, coding.layout, self._pool.take())
         self._sizes[size] = self._sizes.get(size, 0) + 1
-        picture, limited = own(decoded, coding.layout), not coding.colour.full_range
-        return refit(picture, coding.layout, self._buffers.take(), limited=limited)
+        picture, limited = copy_frame(decoded, coding.layout), not coding.colour.full_range
+        return refit(picture, coding.layout, self._pool.take(), limited=limited)
 
-    def _check_end(self, container: Demuxed, stream: "VideoStream") -> None:
+    def _check_end(self, container: Demuxer, stream: "VideoStream") -> None:
         if not self._count:
             raise BadInput(f"cannot read {self._info.source}: it holds no picture; give a video file")
-        if self._source.file.stopped:
+        if self._source.file.is_stopped:
             return
         # The header of an AVI counts units of time, not pictures.
         # An edit list may leave some out.
         file, counted = self._source.file, 0 if self._ordered else stream.frames
-        if self._packets < counted and file.unedited(stream.index, self._limits) < counted:
-            self._short(f"only {self._packets} of {counted} pictures are there")
+        if self._packets < counted and file.count_packets(stream.index, self._limits) < counted:
+            self._report_missing_end(f"only {self._packets} of {counted} pictures are there")
         elif self._info.format in {"MKV", "WEBM", "AVI"}:
             start = float((self._first_pts or 0) * self._coding.time_base)
             stated = stated_seconds(container, start) or 0
-            if float(self._end_seconds) - start < stated - max(_SHORT_SECONDS, stated / 100):
-                self._short(f"it ends at {float(self._end_seconds) - start:.3f} s of {stated:.3f} s")
+            if float(self._end_seconds) - start < stated - max(_END_TOLERANCE_SECONDS, stated / 100):
+                self._report_missing_end(f"it ends at {float(self._end_seconds) - start:.3f} s of {stated:.3f} s")
 
-    def _short(self, reason: str) -> None:
-        self._damaged(reason)
+    def _report_missing_end(self, reason: str) -> None:
+        self._refuse_damage(reason)
         self._source.state.warnings.append(f"the video is shorter than its header says: {reason}")
 
-    def _said(self) -> Iterator[str]:
+    def _summarise_warnings(self) -> Iterator[str]:
         if self._covered:
             shown = "; ".join(self._covered[:10]) + ("; ..." if len(self._covered) > 10 else "")
             yield f"{len(self._covered)} damaged or missing frames were made black: {shown}"
@@ -307,9 +309,9 @@ class DecodePass:
             )
         if self._untimed:
             yield f"{self._untimed} pictures before the first time stamp were left out, as players do"
-        if self._succession.derived:
-            yield f"{self._succession.derived} pictures have no time stamp; theirs follow from the frame rate"
-        if self._succession.pushed:
-            yield f"{self._succession.pushed} time stamps repeat, or go back; each was put just after the one before"
-        if self._clock.settings:
-            yield f"the clock was set anew {self._clock.settings} times (joined recordings): times go on without a gap"
+        if self._shown_pts.derived:
+            yield f"{self._shown_pts.derived} pictures have no time stamp; theirs follow from the frame rate"
+        if self._shown_pts.pushed:
+            yield f"{self._shown_pts.pushed} time stamps repeat, or go back; each was put just after the one before"
+        if self._clock.resets:
+            yield f"the clock was set anew {self._clock.resets} times (joined recordings): times go on without a gap"

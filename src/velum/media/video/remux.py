@@ -13,13 +13,13 @@ from av.stream import Discard
 
 from velum.errors import BadInput, BadPlan
 from velum.media.sources import LiveSource
-from velum.media.video.containers import held
-from velum.media.video.encoder_input import move
-from velum.media.video.file_input import translated
+from velum.media.video.containers import supported_codecs
+from velum.media.video.encoder_input import shift_packet
+from velum.media.video.file_input import translate_read_errors
 from velum.media.video.info import SideStream, VideoSource
-from velum.media.video.packet_timing import AudioPtsOrder, along, together
+from velum.media.video.packet_timing import AudioPtsOrder, clocked_packets, needs_every_stream
 from velum.media.video.packets import ClockedPacket
-from velum.media.video.probe import fraction
+from velum.media.video.probe import to_fraction
 from velum.media.video.stream_selection import TrackChoice, add_copy, place_note, plain_layout
 from velum.media.video.text_tracks import is_text, text_in
 from velum.plan import Plan, Video
@@ -52,47 +52,47 @@ class PassthroughStreams:
         self._places: dict[int, SideStream] = {}
         self._streams: dict[int, Stream] = {}
         self._silences: dict[int, _Silence] = {}
-        self._source = video.file.beside(video.limits)
-        self._skipped, self._latest = 0, Fraction(0)
+        self._source = video.file.open_side_streams(video.limits)
+        self._skipped_packets, self._latest = 0, Fraction(0)
         self._order = AudioPtsOrder(format)
         self.ahead = Fraction(0)
         """Seconds by which the result's clock is ahead of the source's."""
-        with translated(info.source):
+        with translate_read_errors(info.source):
             self._add(choice, plan.video, format)
-            self._packets = self._demuxed()
+            self._packets = self._demux()
         self._next: ClockedPacket | None = None
 
     @property
-    def skipped(self) -> int:
+    def skipped_packets(self) -> int:
         """How many damaged packets were left out."""
-        return self._skipped
+        return self._skipped_packets
 
     @property
-    def untimed(self) -> int:
+    def untimed_packets(self) -> int:
         """How many packets before the first time stamp were left out."""
-        return self._order.untimed
+        return self._order.untimed_packets
 
     @property
     def notes(self) -> list[str]:
         """What to say of tracks that were found to hold places when they came."""
         return [place_note(track, "found") for track in self._places.values()]
 
-    def until(self, seconds: Fraction | None) -> None:
+    def mux_until(self, seconds: Fraction | None) -> None:
         """Mux what belongs before `seconds`; everything when None. Raises `BadInput` where the source is damaged."""
         self._latest = max(self._latest, seconds or Fraction(0))
-        while (one := self._peeked()) is not None:
-            if seconds is not None and _start_seconds(one.packet) > seconds:
+        while (clocked := self._peek()) is not None:
+            if seconds is not None and _start_seconds(clocked.packet) > seconds:
                 return
             self._next = None
-            self._put(one.packet, damaged=one.damaged)
+            self._put(clocked.packet, damaged=clocked.damaged)
         if seconds is None:
             for silence in self._silences.values():
-                self._target.mux(silence.rest())
+                self._target.mux(silence.flush())
 
-    def _peeked(self) -> ClockedPacket | None:
+    def _peek(self) -> ClockedPacket | None:
         """Return the next packet, None where there is none: of a stream there may be one later."""
         if self._next is None:
-            with translated(self._info.source):
+            with translate_read_errors(self._info.source):
                 self._next = next(self._packets, None)
         return self._next
 
@@ -104,7 +104,7 @@ class PassthroughStreams:
         self._by_index = {track.index: track for track in choice.tracks}
         for stream in self._source.streams:
             track = self._by_index.get(stream.index)
-            if track is None and together(self._info):
+            if track is None and needs_every_stream(self._info):
                 continue
             if track is None:
                 stream.discard = Discard.all
@@ -114,8 +114,8 @@ class PassthroughStreams:
                 rate = choice.bit_rates.get(stream.index)
                 self._streams[stream.index] = add_copy(self._target, stream, rate)
 
-    def _demuxed(self) -> Iterator[ClockedPacket]:
-        return along(self._video, self._source, {*self._streams, *self._silences})
+    def _demux(self) -> Iterator[ClockedPacket]:
+        return clocked_packets(self._video, self._source, {*self._streams, *self._silences})
 
     def _put(self, packet: "Packet[Any]", *, damaged: bool) -> None:
         index = packet.stream.index
@@ -127,13 +127,13 @@ class PassthroughStreams:
                     f"cannot read {self._info.source}: its {packet.stream.type} is damaged at "
                     f"{float(_start_seconds(packet)):.3f} s; copy the file again, or drop it"
                 )
-            self._skipped += 1
+            self._skipped_packets += 1
             return
-        if not self._order.put_right(packet):
+        if not self._order.correct_times(packet):
             return
-        move(packet, self.ahead)
+        shift_packet(packet, self.ahead)
         if index in self._silences:
-            self._target.mux(self._silences[index].reach(packet, self._latest + self.ahead + _TAIL_SECONDS))
+            self._target.mux(self._silences[index].silence_until(packet, self._latest + self.ahead + _TAIL_SECONDS))
             return
         if packet.size == len(_PAUSE) and bytes(packet) == _PAUSE and self._streams[index].name == "mov_text":
             return  # the muxer fills the gaps between lines itself
@@ -152,7 +152,7 @@ class PassthroughStreams:
 
 def _start_seconds(packet: "Packet[Any]") -> Fraction:
     stamp = packet.dts if packet.dts is not None else packet.pts
-    return Fraction(0) if stamp is None else stamp * fraction(packet.time_base)
+    return Fraction(0) if stamp is None else stamp * to_fraction(packet.time_base)
 
 
 class _Silence:
@@ -171,12 +171,12 @@ class _Silence:
         if source.language:
             self._stream.metadata["language"] = source.language
 
-    def reach(self, packet: "Packet[Any]", most_seconds: Fraction) -> "list[Packet[Any]]":
+    def silence_until(self, packet: "Packet[Any]", most_seconds: Fraction) -> "list[Packet[Any]]":
         """Return silence up to the end of a packet of the sound, but no longer than `most_seconds` says."""
         if packet.pts is None:
             return []
-        start = round(packet.pts * fraction(packet.time_base) / self._base)
-        end = round((packet.pts + (packet.duration or 0)) * fraction(packet.time_base) / self._base)
+        start = round(packet.pts * to_fraction(packet.time_base) / self._base)
+        end = round((packet.pts + (packet.duration or 0)) * to_fraction(packet.time_base) / self._base)
         end = min(end, ceil(most_seconds / self._base))
         if not self._done:
             self._done = max(start, 0)
@@ -187,7 +187,7 @@ class _Silence:
             self._done += count
         return made
 
-    def rest(self) -> "list[Packet[Any]]":
+    def flush(self) -> "list[Packet[Any]]":
         """Return what the encoder still holds."""
         return self._stream.encode(None) if self._done else []
 
@@ -203,9 +203,9 @@ class _Silence:
 
 def _encoder(codec: str, format: str) -> str:
     usual = {"opus": "libopus", "vorbis": "libvorbis", "mp3": "libmp3lame"}.get(codec, codec)
-    own = [usual] if codec.startswith(_SILENT_AS_THEMSELVES) and codec in held(format) else []
+    own = [usual] if codec.startswith(_SILENT_AS_THEMSELVES) and codec in supported_codecs(format) else []
     for name in (*own, *_FALLBACKS.get(format, ("aac",))):
-        if _exists(name) and held(format) & {name, Codec(name, "w").canonical_name}:
+        if _exists(name) and supported_codecs(format) & {name, Codec(name, "w").canonical_name}:
             return name
     raise BadPlan(f"video.audio is mute; {format} can hold no silence that velum can make, set it to drop")
 

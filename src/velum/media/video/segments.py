@@ -9,9 +9,9 @@ import av
 
 from velum.errors import BadInput
 from velum.limits import Limits
-from velum.media.segment import GopStart, Segment
-from velum.media.video.file_input import Demuxed, translated
-from velum.media.video.gops import ClosedGops, survey
+from velum.media.segment import Segment
+from velum.media.video.file_input import Demuxer, translate_read_errors
+from velum.media.video.gops import ClosedGops, find_closed_gops
 from velum.media.video.info import VideoInfo, VideoSource
 from velum.media.video.pixel_formats import VideoFrame
 from velum.media.video.reader import DecodePass, VideoReader
@@ -23,41 +23,30 @@ SOURCES = ("MP4", "MOV", "MKV", "WEBM")
 """Formats with an index of key frames, by which a stretch is reached without reading what is before it."""
 
 
-def cut(video: VideoSource, format: str, *, seconds: float, overlap_frames: int) -> tuple[Segment, ...] | str:
-    """Return spans of about `seconds` each, in order, for a result of that format; or why there is only one.
+def split_video(video: VideoSource, format: str, *, seconds: float, overlap_frames: int) -> tuple[Segment, ...] | str:
+    """Split a video at closed GOPs into segments of about `seconds` each; or return why it stays whole.
 
-    Each is read from at least `overlap_frames` before its first frame to as many after its last one, as far as there
-    are any. Raises `LimitExceeded` for a video that is too long.
+    A segment is read from at least `overlap_frames` before its first frame to as many after its last one, as far as
+    the video has them. `format` is the container of the result. Raises `LimitExceeded` when the video has too many
+    frames.
     """
     info = video.info
     sha256 = video.file.sha256
     if info.format not in SOURCES or sha256 is None:
         return f"{info.format} is not cut"
-    groups = survey(video)
+    groups = find_closed_gops(video)
     if isinstance(groups, str):
         return groups
     video.limits.check("video_frames", groups.frames, str(info.source))
     starts = _starts(groups, round(seconds / info.coding.time_base))
     if len(starts) < 2:
         return "it is short, or its groups of pictures are long"
-    bounds = list(pairwise([*(groups.starts[one] for one in starts), groups.frames]))
-
-    def mark(frame: int) -> GopStart:
-        group = groups.of(frame) if frame < groups.frames else len(groups.starts)
-        return (
-            GopStart(groups.starts[group], groups.stamps[group])
-            if frame < groups.frames
-            else GopStart(groups.frames, None)
-        )
-
-    def after(frame: int) -> GopStart:
-        """Return the first start of a group at or behind a frame."""
-        return mark(frame) if mark(min(frame, groups.frames)).frame >= frame else mark(groups.end(groups.of(frame)))
-
+    bounds = list(pairwise([*(groups.starts[start] for start in starts), groups.frames]))
     return tuple(
         Segment(
-            index, len(bounds), mark(max(first - overlap_frames, 0)), mark(first), mark(end),
-            after(end + overlap_frames), groups.stamps[0], groups.frames, format, sha256,
+            index, len(bounds), groups.start_before(max(first - overlap_frames, 0)), groups.start_before(first),
+            groups.start_after(end), groups.start_after(end + overlap_frames), groups.pts[0], groups.frames, format,
+            sha256,
         )
         for index, (first, end) in enumerate(bounds)
     )  # fmt: skip
@@ -67,7 +56,7 @@ def _starts(groups: ClosedGops, length: int) -> list[int]:
     """Return the groups that spans of about `length` units of time begin with; the last one is not much shorter."""
     starts = [0]
     for group in range(1, len(groups.starts)):
-        if groups.stamps[group] - groups.stamps[starts[-1]] >= length:
+        if groups.pts[group] - groups.pts[starts[-1]] >= length:
             starts.append(group)
     if len(starts) > 1:
         before, last = groups.starts[starts[-2]], groups.starts[starts[-1]]
@@ -89,25 +78,25 @@ class SegmentReader(VideoReader):
             raise
         if not same:
             self._file.close()
-            raise changed(self.info)
+            raise source_changed_error(self.info)
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield the pictures from the span's `read` up to its `stop`, with the numbers they have in the whole video.
 
         Raises as `VideoReader.frames` does.
         """
-        yield from _SegmentPass(self.source, self._span, seek=self._sought()).pictures()
+        yield from _SegmentPass(self.source, self._span, seek=self._can_seek()).frames()
 
-    def _sought(self) -> bool:
+    def _can_seek(self) -> bool:
         """Tell whether the container finds the place; indexes of some files are wrong or missing."""
         pts = self._span.read.pts
-        with self._file.open(self.source.limits) as container, translated(self.info.source):
+        with self._file.open(self.source.limits) as container, translate_read_errors(self.info.source):
             return _first_pts(container, self.info, pts) <= pts if pts is not None else False
 
 
-def _first_pts(container: Demuxed, info: VideoInfo, pts: int) -> float:
+def _first_pts(container: Demuxer, info: VideoInfo, pts: int) -> float:
     _seek(container, info, pts)
-    stream = next(one for one in container.streams.video if one.index == info.coding.stream)
+    stream = next(candidate for candidate in container.streams.video if candidate.index == info.coding.stream)
     stamps = (packet.pts for packet in container.demux(stream) if packet.size)
     try:
         return next((stamp for stamp in stamps if stamp is not None), float("inf"))
@@ -116,7 +105,7 @@ def _first_pts(container: Demuxed, info: VideoInfo, pts: int) -> float:
 
 
 def _seek(container: Any, info: VideoInfo, pts: int) -> None:
-    stream = next(one for one in container.streams.video if one.index == info.coding.stream)
+    stream = next(candidate for candidate in container.streams.video if candidate.index == info.coding.stream)
     container.seek(pts, stream=stream)
 
 
@@ -130,25 +119,25 @@ class _SegmentPass(DecodePass):
         self._first_pts = source.state.origin = span.origin
         self._reached = span.stop.pts is None
 
-    def pictures(self) -> "Generator[VideoFrame]":
+    def frames(self) -> "Generator[VideoFrame]":
         """Yield every picture of the stretch; each group that its span names must begin with the frame it says."""
         base, span = self._info.coding.time_base, self._span
         known = {mark.frame: mark.pts for mark in (span.read, span.first, span.end) if mark.pts is not None}
-        for picture in super().pictures():
+        for picture in super().frames():
             if (pts := known.get(picture.index)) is not None and picture.time != (pts - span.origin) * base:
-                raise changed(self._info)
+                raise source_changed_error(self._info)
             yield picture
             del picture  # or its buffers would be held while the next one is decoded
         if self._count != span.stop.frame:
-            raise changed(self._info)
+            raise source_changed_error(self._info)
 
-    def _demuxed(self, container: Demuxed) -> "Iterator[Packet[Any]]":
+    def _demux(self, container: Demuxer) -> "Iterator[Packet[Any]]":
         span, coding = self._span, self._info.coding
         if self._seek and span.read.pts is not None:
-            with translated(self._info.source):
+            with translate_read_errors(self._info.source):
                 _seek(container, self._info, span.read.pts)
         begun = False
-        for packet in super()._demuxed(container):
+        for packet in super()._demux(container):
             if packet.stream.index == coding.stream and packet.size:
                 if not begun and packet.pts != span.read.pts:
                     continue
@@ -158,14 +147,14 @@ class _SegmentPass(DecodePass):
                     return
             yield packet
 
-    def _check_end(self, container: Demuxed, stream: Any) -> None:
+    def _check_end(self, container: Demuxer, stream: Any) -> None:
         if not self._reached:
-            raise changed(self._info)
+            raise source_changed_error(self._info)
         if self._span.stop.pts is None:
             super()._check_end(container, stream)
 
 
-def changed(info: VideoInfo) -> BadInput:
+def source_changed_error(info: VideoInfo) -> BadInput:
     """Return what to raise where the source is not what it was when it was cut."""
     return BadInput(
         f"cannot read {info.source}: it has changed since it was cut into spans; leave it as it is until the last one "

@@ -10,8 +10,8 @@ import numpy as np
 from av.stream import Disposition
 
 from velum.limits import Limits
-from velum.media.video.file_input import FileInput, translated
-from velum.media.video.text_tracks import texts_of
+from velum.media.video.file_input import FileInput, translate_read_errors
+from velum.media.video.text_tracks import iter_texts
 
 Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream"]
 
@@ -22,24 +22,24 @@ _TECHNICAL = {
 }  # fmt: skip
 """Words about how a file is made, in lower case."""
 
-SILENT = 1e-4
+SILENCE_LEVEL = 1e-4
 """Share of full scale (-80 dBFS) up to which samples are silence that was coded; even whispers are louder."""
 
 _PLACES = ("location", "gps", "xyz", "geo")
 
 
-def streams(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
+def list_side_content(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
     """Yield it, with its kind. Raises `BadInput` for what cannot be opened."""
-    yield from _places(path, limits)
-    with closing(FileInput(path, limits)) as file, file.open(limits) as container, translated(path):
-        yield from _words(container.metadata, "the file")
+    yield from _tracks_with_coordinates(path, limits)
+    with closing(FileInput(path, limits)) as file, file.open(limits) as container, translate_read_errors(path):
+        yield from _metadata_entries(container.metadata, "the file")
         if container.chapters():
             yield "metadata", "chapters, and their names"
         still = Disposition.attached_pic | Disposition.timed_thumbnails
         pictures = 0
         for stream in container.streams:
             kind = stream.type
-            yield from _words(stream.metadata, f"stream {stream.index}")
+            yield from _metadata_entries(stream.metadata, f"stream {stream.index}")
             if kind == "video" and stream.disposition & still:
                 yield "picture", f"stream {stream.index} is a cover"
             elif kind == "video":
@@ -54,26 +54,26 @@ def streams(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
                 yield "stream", f"stream {stream.index} is {kind}"
 
 
-def _places(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
+def _tracks_with_coordinates(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
     """Yield the text tracks, and the chapters, in whose words there are coordinates."""
     found: set[int | None] = set()
-    for one in texts_of(path, limits):
-        if one.stream not in found and one.place is not None:
-            found.add(one.stream)
-            where = "chapters" if one.stream is None else f"stream {one.stream}, at {one.seconds:g} s"
+    for text in iter_texts(path, limits):
+        if text.stream not in found and text.place is not None:
+            found.add(text.stream)
+            where = "chapters" if text.stream is None else f"stream {text.stream}, at {text.seconds:g} s"
             yield "place", f"coordinates in the words of {where}"  # which they are says too much already
 
 
-def sounding(path: Path, limits: Limits) -> list[int]:
+def audible_streams(path: Path, limits: Limits) -> list[int]:
     """Return the indices of the streams in which anything can be heard, to their ends.
 
     Raises `BadInput` for sound that cannot be decoded: whether it is silent is then not known.
     """
     heard = []
-    with closing(FileInput(path, limits)) as file, file.open(limits) as container, translated(path):
+    with closing(FileInput(path, limits)) as file, file.open(limits) as container, translate_read_errors(path):
         for stream in container.streams.audio:
             container.seek(0)
-            if any(_loudest(frame) > SILENT for frame in container.decode(stream)):
+            if any(_loudest(frame) > SILENCE_LEVEL for frame in container.decode(stream)):
                 heard.append(stream.index)
     return heard
 
@@ -88,7 +88,7 @@ def _loudest(frame: av.AudioFrame) -> float:
     return float(np.abs(samples.astype(np.float64) - middle).max(initial=0.0)) / whole
 
 
-def _words(words: dict[str, str], where: str) -> Iterator[tuple[Kind, str]]:
+def _metadata_entries(words: dict[str, str], where: str) -> Iterator[tuple[Kind, str]]:
     for name, value in words.items():
         plain = name.lower().partition("-")[0]
         if plain in _TECHNICAL or plain.startswith("_statistics") or not value:

@@ -13,7 +13,7 @@ from velum.errors import OutputFailed
 from velum.media.sources import LiveSource
 from velum.media.video.containers import CONTAINERS
 from velum.media.video.encoder_settings import EncoderSettings, configure
-from velum.media.video.gops import ClosedGops, CopyPacket, packets, survey
+from velum.media.video.gops import ClosedGops, CopyPacket, find_closed_gops, open_copy_packets
 from velum.media.video.info import VideoSource
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ _IN_BAND = {"h264": "avc3", "hevc": "hev1"}
 """Names in MP4 of streams whose parameter sets may change on the way (ISO/IEC 14496-15, 5.3.4 and 8.3.4)."""
 
 
-def planned(video: VideoSource, made: EncoderSettings, touched: Container[int], format: str) -> "SmartRenderer | str":
+def plan_smart_render(
+    video: VideoSource, made: EncoderSettings, touched: Container[int], format: str
+) -> "SmartRenderer | str":
     """Return what copies the groups without a frame of `touched`; or why every frame is to be encoded anew."""
     info = video.info
     if isinstance(info.source, LiveSource):
@@ -36,10 +38,10 @@ def planned(video: VideoSource, made: EncoderSettings, touched: Container[int], 
         return f"packets are not copied from {info.format} to {format}"
     if made.codec != info.coding.codec or made.layout != info.coding.layout:
         return f"{info.coding.codec} is written as {made.codec}, {made.layout.name}"
-    groups = survey(video)
+    groups = find_closed_gops(video)
     if isinstance(groups, str):
         return groups
-    if format == "TS" and groups.decoded < 0:
+    if format == "TS" and groups.first_dts < 0:
         return "TS cannot hold packets that are decoded before time 0"
     bounds = [*groups.starts, groups.frames]
     copied = [not any(frame in touched for frame in range(*bound)) for bound in pairwise(bounds)]
@@ -67,7 +69,7 @@ class SmartRenderer:
 
     def add_to(self, target: "OutputContainer", format: str) -> "VideoStream":
         """Add the stream that the packets are of."""
-        _, self._packets = self._stack.enter_context(packets(self._video))
+        _, self._packets = self._stack.enter_context(open_copy_packets(self._video))
         with av.open(io.BytesIO(), "w", format="matroska") as scratch:
             like = scratch.add_stream(self._made.encoder)
             # Made from another, a stream is never opened to encode: its header is the one given here.
@@ -88,18 +90,18 @@ class SmartRenderer:
             if self._frame != self._groups.frames:
                 raise self._misfit(f"{self._frame} pictures came of {self._groups.frames} packets")
             return
-        group = self._groups.of(self._frame)
+        group = self._groups.group_of(self._frame)
         first = self._frame == self._groups.starts[group]
-        if first and picture.pts != self._groups.stamps[group]:
+        if first and picture.pts != self._groups.pts[group]:
             raise self._misfit(f"frame {self._frame} has the time stamp {picture.pts}")
         if first and resized:
             self._copied[group] = False
         if self._copied[group] and resized:
             raise self._misfit(f"frame {self._frame} has another size than those before it")
         self._frame += 1
-        last = self._frame == self._groups.end(group)
+        last = self._frame == self._groups.group_end(group)
         if not self._copied[group]:
-            yield from self._encoded(picture, last=last and all(self._copied[group + 1 : group + 2]))
+            yield from self._encode_frame(picture, last=last and all(self._copied[group + 1 : group + 2]))
         elif last:
             # Only now it is known that every picture of the group can be decoded.
             for _ in range(self._groups.starts[group], self._frame):
@@ -109,9 +111,9 @@ class SmartRenderer:
         """Let go of the source."""
         self._stack.close()
 
-    def _encoded(self, picture: av.VideoFrame, *, last: bool) -> "Iterator[Packet[Any]]":
+    def _encode_frame(self, picture: av.VideoFrame, *, last: bool) -> "Iterator[Packet[Any]]":
         if self._encoder is None:
-            self._encoder = self._opened()
+            self._encoder = self._open_encoder()
         made = self._encoder.encode(picture)
         if last:
             made += self._encoder.encode(None)
@@ -119,7 +121,7 @@ class SmartRenderer:
         for packet in made:
             yield self._put(bytes(packet), cast("int", packet.pts), self._next(), key=packet.is_keyframe)
 
-    def _opened(self) -> "VideoCodecContext":
+    def _open_encoder(self) -> "VideoCodecContext":
         """Return an encoder of one stretch. Each has its own: it begins with a key frame, ends with nothing pending.
 
         Without B-frames, pictures come out in the order of their time stamps, so the i-th of a stretch can be decoded
@@ -140,7 +142,7 @@ class SmartRenderer:
         return sent
 
     def _copy(self, sent: CopyPacket) -> "Packet[Any]":
-        return self._put(sent.piece.data, sent.pts, sent, key=sent.key)
+        return self._put(sent.filtered.data, sent.pts, sent, key=sent.key)
 
     def _put(self, data: bytes, pts: int, sent: CopyPacket, *, key: bool) -> "Packet[Any]":
         packet: Packet[Any] = av.Packet(data)

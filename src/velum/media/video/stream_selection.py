@@ -16,11 +16,11 @@ from av.audio.stream import AudioStream
 from velum.errors import BadPlan
 from velum.media.formats import VIDEO_SUFFIXES
 from velum.media.sources import LiveSource
-from velum.media.video.containers import CONTAINERS, Container, held, muxing, opened
+from velum.media.video.containers import CONTAINERS, Container, container_for_codecs, open_muxer, supported_codecs
 from velum.media.video.file_input import SideStreams
 from velum.media.video.info import SideStream, VideoInfo, VideoSource
-from velum.media.video.probe import fraction
-from velum.media.video.text_tracks import PICTURES, tracks_with_places
+from velum.media.video.probe import to_fraction
+from velum.media.video.text_tracks import BITMAP_SUBTITLES, tracks_with_places
 from velum.plan import Plan, Video
 
 if TYPE_CHECKING:
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 _TRIED_PACKETS = 24
 """Packets of a track that are written on trial: enough for what a container refuses only when it sees them."""
 
-_SURE = frozenset({"aac", "ac3", "eac3", "mp2", "mp3"})
+_UNIVERSAL_CODECS = frozenset({"aac", "ac3", "eac3", "mp2", "mp3"})
 """Codecs that every container holds which says so."""
 
-_UNSOUND = frozenset({"tta"})
+_BROKEN_CODECS = frozenset({"tta"})
 """Codecs that come out damaged: their length is not that of the file."""
 
-_BLOCKS = ("adpcm_ima", "adpcm_ms", "adpcm_swf", "adpcm_yamaha", "wma")
+_BLOCK_CODECS = ("adpcm_ima", "adpcm_ms", "adpcm_swf", "adpcm_yamaha", "wma")
 """Codecs that AVI counts in blocks."""
 
 _SUGGESTED = ("MKV", "MOV", "MP4", "AVI", "TS")
-_SPOKEN = "audio is kept as it was: voices and names can identify people"
-_WRITTEN = "subtitles are kept as they were: names in them can identify people"
+_AUDIO_WARNING = "audio is kept as it was: voices and names can identify people"
+_SUBTITLE_WARNING = "subtitles are kept as they were: names in them can identify people"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,20 @@ class TrackChoice:
         """Return what to doubt about the tracks."""
         kinds = {track.kind for track in self.tracks}
         spoken = "audio" in kinds and video.audio == "copy"
-        return [*self.notes, *([_SPOKEN] if spoken else []), *([_WRITTEN] if "subtitle" in kinds else [])]
+        return [
+            *self.notes,
+            *([_AUDIO_WARNING] if spoken else []),
+            *([_SUBTITLE_WARNING] if "subtitle" in kinds else []),
+        ]
 
-    def muxing(self, video: Video, format: str, *, sent: bool = False) -> Container:
+    def container_for(self, video: Video, format: str, *, sent: bool = False) -> Container:
         """Return how a file is written that holds these tracks."""
         muted = video.audio == "mute"
-        copied = {one.codec or "" for one in self.tracks if not (muted and one.kind == "audio")}
-        return muxing(format, copied, sent=sent) or CONTAINERS[format]
+        copied = {track.codec or "" for track in self.tracks if not (muted and track.kind == "audio")}
+        return container_for_codecs(format, copied, sent=sent) or CONTAINERS[format]
 
 
-def choose(source: VideoSource, video: Video, format: str, *, sent: bool = False) -> TrackChoice:
+def choose_tracks(source: VideoSource, video: Video, format: str, *, sent: bool = False) -> TrackChoice:
     """Return the tracks that go into a result; with `sent`, one that is sent forwards and never gone back to.
 
     A track of an unknown codec is left out: no container can be told what it is. So is one that the source's own
@@ -75,57 +79,61 @@ def choose(source: VideoSource, video: Video, format: str, *, sent: bool = False
     cannot.
     """
     info = source.info
-    wanted = [track for track in info.tracks if _wanted(track, video)]
+    wanted = [track for track in info.tracks if _is_wanted(track, video)]
     silenced = video.audio == "mute"
     notes: list[str] = []
     known = [track for track in wanted if track.codec is not None]
-    notes += [f"{_named(track)} was left out: its codec is not known here" for track in wanted if track.codec is None]
+    notes += [
+        f"{_describe_track(track)} was left out: its codec is not known here" for track in wanted if track.codec is None
+    ]
     copied = [track for track in known if not (track.kind == "audio" and silenced)]
     trial = _Trial(source, copied)
     refused = [track for track in copied if not trial.holds(track, format, sent=sent)]
     if refused:
-        other = _other(trial, copied, info, format) if format != info.format else None
+        other = _find_other_suffix(trial, copied, info, format) if format != info.format else None
         if other is not None:
-            raise _cannot(info, refused[0], format, other)
-        notes += [f"{_named(track)} was left out: {format} cannot hold {track.codec}" for track in refused]
+            raise _unsupported_track_error(info, refused[0], format, other)
+        notes += [f"{_describe_track(track)} was left out: {format} cannot hold {track.codec}" for track in refused]
     tracks = tuple(track for track in known if track not in refused)
     rates = {track.index: trial.bit_rate(track) for track in tracks} if format == "AVI" else {}
     return TrackChoice(tracks, tuple(notes), rates)
 
 
-def without_places(choice: TrackChoice, source: VideoSource, plan: Plan) -> TrackChoice:
+def drop_tracks_with_places(choice: TrackChoice, source: VideoSource, plan: Plan) -> TrackChoice:
     """Return the choice without the text tracks that hold places, unless the plan keeps places.
 
     Of a stream nothing is known before it comes: its tracks are looked at as they are written.
     """
-    texts = frozenset(one.index for one in choice.tracks if one.kind == "subtitle" and one.codec not in PICTURES)
+    texts = frozenset(
+        track.index for track in choice.tracks if track.kind == "subtitle" and track.codec not in BITMAP_SUBTITLES
+    )
     if not texts or "gps" in plan.metadata or isinstance(source.info.source, LiveSource):
         return choice
     found = tracks_with_places(source.file, source.limits, texts)
     gone = [track for track in choice.tracks if track.index in found]
     notes = tuple(place_note(track, found[track.index]) for track in gone)
     return TrackChoice(
-        tuple(one for one in choice.tracks if one not in gone), (*choice.notes, *notes), choice.bit_rates
+        tuple(track for track in choice.tracks if track not in gone), (*choice.notes, *notes), choice.bit_rates
     )  # fmt: skip
 
 
 def place_note(track: SideStream, place: str) -> str:
-    """Say that a track is left out for the places in it; empty: it is too long to be looked through."""
+    """Return the warning that a text track is left out for its coordinates; `place` is empty where it is too long."""
     if not place:
-        return f"{_named(track)} was left out: it is too long to be looked through for places; keep it by --keep gps"
+        return f"{_describe_track(track)} was left out: it is too long to search for coordinates; --keep gps keeps it"
     # Not the place itself: reports are passed on.
-    return f"{_named(track)} was left out: its words hold coordinates, where it was taken; keep them by --keep gps"
+    return f"{_describe_track(track)} was left out: its text holds coordinates; --keep gps keeps it"
 
 
-def _wanted(track: SideStream, video: Video) -> bool:
+def _is_wanted(track: SideStream, video: Video) -> bool:
     return video.audio != "drop" if track.kind == "audio" else video.subtitles == "copy"
 
 
-def _named(track: SideStream) -> str:
+def _describe_track(track: SideStream) -> str:
     return f"{track.kind} track {track.index}{f' ({track.codec})' if track.codec else ''}"
 
 
-def _cannot(info: VideoInfo, track: SideStream, format: str, other: str) -> BadPlan:
+def _unsupported_track_error(info: VideoInfo, track: SideStream, format: str, other: str) -> BadPlan:
     setting = "audio" if track.kind == "audio" else "subtitles"
     return BadPlan(
         f"{format} cannot hold the {track.kind} of {info.source.name} ({track.codec}); choose another suffix, such as "
@@ -133,7 +141,7 @@ def _cannot(info: VideoInfo, track: SideStream, format: str, other: str) -> BadP
     )
 
 
-def _other(trial: "_Trial", tracks: Sequence[SideStream], info: VideoInfo, format: str) -> str | None:
+def _find_other_suffix(trial: "_Trial", tracks: Sequence[SideStream], info: VideoInfo, format: str) -> str | None:
     """Return a suffix whose container holds all these tracks, None where there is none."""
     if isinstance(info.source, LiveSource):
         return None
@@ -156,34 +164,37 @@ class _Trial:
     def holds(self, track: SideStream, format: str, *, sent: bool = False) -> bool:
         """Tell whether a format can hold a track."""
         codec = track.codec or ""
-        if codec in _SURE and codec in held(format):
+        if codec in _UNIVERSAL_CODECS and codec in supported_codecs(format):
             return True
-        if codec in _UNSOUND or (sent and codec not in held(format)):
+        if codec in _BROKEN_CODECS or (sent and codec not in supported_codecs(format)):
             return False
         key = track.index, format
         if key not in self._known:
-            self._known[key] = self._written(track, format)
+            self._known[key] = self._try_writing(track, format)
         return self._known[key]
 
     def bit_rate(self, track: SideStream) -> int | None:
         """Return the bits per second of a track's first packets, where AVI needs to know and they say it."""
-        if not (track.codec or "").startswith(_BLOCKS) or isinstance(self._video.info.source, LiveSource):
+        if not (track.codec or "").startswith(_BLOCK_CODECS) or isinstance(self._video.info.source, LiveSource):
             return None
-        with closing(self._video.file.beside(self._video.limits)) as source:
-            stream = next(one for one in source.streams if one.index == track.index)
+        with closing(self._video.file.open_side_streams(self._video.limits)) as source:
+            stream = next(candidate for candidate in source.streams if candidate.index == track.index)
             return _bit_rate(list(self._first(source, stream)))
 
-    def _written(self, track: SideStream, format: str) -> bool:
-        kind = muxing(format, {track.codec or ""})
+    def _try_writing(self, track: SideStream, format: str) -> bool:
+        kind = container_for_codecs(format, {track.codec or ""})
         if kind is None:
             return False
         options = {name: value for name, value in kind.options if name != "movflags"}  # they need a file to read again
         try:
-            with closing(self._video.file.beside(self._video.limits)) as source, TemporaryDirectory() as folder:
-                stream = next(one for one in source.streams if one.index == track.index)
+            with (
+                closing(self._video.file.open_side_streams(self._video.limits)) as source,
+                TemporaryDirectory() as folder,
+            ):
+                stream = next(candidate for candidate in source.streams if candidate.index == track.index)
                 rate = self.bit_rate(track) if format == "AVI" else None
-                place = str(Path(folder, "trial")) if kind.unasked else io.BytesIO()
-                with opened(place, kind, options) as target:
+                place = str(Path(folder, "trial")) if kind.skip_codec_check else io.BytesIO()
+                with open_muxer(place, kind, options) as target:
                     copy = add_copy(target, stream, rate)
                     target.start_encoding()
                     for packet in self._first(source, stream):
@@ -206,7 +217,7 @@ def _bit_rate(packets: "Sequence[Packet[Any]]") -> int | None:
     if len(packets) < 2:
         return None
     first, last = packets[0], packets[-1]
-    seconds = ((last.dts or 0) - (first.dts or 0)) * fraction(first.time_base)
+    seconds = ((last.dts or 0) - (first.dts or 0)) * to_fraction(first.time_base)
     return ceil(8 * sum(packet.size for packet in packets[:-1]) / seconds) if seconds > 0 else None
 
 

@@ -9,7 +9,7 @@ class ForwardOnlyFile:
     """A file for PyAV that can only be written forwards."""
 
     def __init__(self, outlet: StreamSink) -> None:
-        self._file, self._digest, self._shut = outlet.file, hashlib.sha256(), False
+        self._file, self._digest, self._broken_off = outlet.file, hashlib.sha256(), False
 
     @property
     def sha256(self) -> str:
@@ -18,7 +18,7 @@ class ForwardOnlyFile:
 
     def write(self, data: bytes) -> int:
         """Send all of `data` at once: who reads should not wait for more to come."""
-        if self._shut:
+        if self._broken_off:
             raise ValueError("the stream was broken off")
         rest = memoryview(data)
         while rest:
@@ -27,6 +27,6 @@ class ForwardOnlyFile:
         self._digest.update(data)
         return len(data)
 
-    def shut(self) -> None:
+    def break_off(self) -> None:
         """Send nothing more: a stream that was broken off must not look like one that has ended."""
-        self._shut = True
+        self._broken_off = True

@@ -14,18 +14,18 @@ from av.stream import Discard
 
 from velum.limits import Limits
 from velum.media.coordinates import place_in
-from velum.media.video.file_input import Demuxed, FileInput, VideoInput, translated
-from velum.media.video.probe import fraction
+from velum.media.video.file_input import Demuxer, FileInput, VideoInput, translate_read_errors
+from velum.media.video.probe import to_fraction
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
 
-PICTURES = frozenset({"dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle", "xsub"})
+BITMAP_SUBTITLES = frozenset({"dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle", "xsub"})
 """Subtitles that are pictures: they have no words that could be read here."""
 
-MOST_BYTES = 64 << 20
+MAX_TRACK_BYTES = 64 << 20
 """How much of one text track is looked through: some hours of a drone's."""
 
 _CODED = frozenset({"eia_608"})
@@ -52,12 +52,12 @@ class TrackText:
         return place_in(self.text)
 
 
-def texts_of(path: Path, limits: Limits) -> Iterator[TrackText]:
+def iter_texts(path: Path, limits: Limits) -> Iterator[TrackText]:
     """Yield all words of a video's subtitles, text tracks and chapters, in the order of the file.
 
     Raises `BadInput` for what cannot be opened.
     """
-    with closing(FileInput(path, limits)) as file, file.open(limits) as container, translated(path):
+    with closing(FileInput(path, limits)) as file, file.open(limits) as container, translate_read_errors(path):
         yield from chapters_in(container)
         yield from texts_in(container)
 
@@ -65,14 +65,16 @@ def texts_of(path: Path, limits: Limits) -> Iterator[TrackText]:
 def chapters_in(container: "InputContainer") -> Iterator[TrackText]:
     """Yield what is said of the chapters."""
     for chapter in container.chapters():
-        base = fraction(chapter["time_base"])
+        base = to_fraction(chapter["time_base"])
         for text in chapter["metadata"].values():
             yield TrackText(None, float(chapter["start"] * base), text)
 
 
-def texts_in(container: Demuxed, indices: frozenset[int] | None = None) -> Iterator[TrackText]:
+def texts_in(container: Demuxer, indices: frozenset[int] | None = None) -> Iterator[TrackText]:
     """Yield the words of the text tracks in a container that was just opened; with `indices`, of these alone."""
-    wanted = [one for one in container.streams if is_text(one) and (indices is None or one.index in indices)]
+    wanted = [
+        stream for stream in container.streams if is_text(stream) and (indices is None or stream.index in indices)
+    ]
     for stream in container.streams:
         if stream not in wanted:
             stream.discard = Discard.all
@@ -90,16 +92,16 @@ def text_in(packet: "Packet[Any]") -> TrackText:
     """Return the words of one packet of a text track."""
     stream = packet.stream
     codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
-    words = _decoded(packet) if codec in _CODED else words_of(bytes(packet), codec)
+    words = _decode_text(packet) if codec in _CODED else words_of(bytes(packet), codec)
     stamp = packet.pts if packet.pts is not None else packet.dts or 0
-    return TrackText(stream.index, float(stamp * fraction(packet.time_base)), words)
+    return TrackText(stream.index, float(stamp * to_fraction(packet.time_base)), words)
 
 
 def is_text(stream: "Stream") -> bool:
     """Tell whether a stream holds words; subtitles of an unknown kind may."""
     if stream.type != "subtitle":
         return False
-    return stream.codec_context is None or stream.codec_context.codec.canonical_name not in PICTURES
+    return stream.codec_context is None or stream.codec_context.codec.canonical_name not in BITMAP_SUBTITLES
 
 
 def tracks_with_places(file: VideoInput, limits: Limits, indices: frozenset[int]) -> dict[int, str]:
@@ -110,14 +112,14 @@ def tracks_with_places(file: VideoInput, limits: Limits, indices: frozenset[int]
     """
     found: dict[int, str] = {}
     read = dict.fromkeys(indices, 0)
-    with file.open(limits) as container, translated(file.path):
-        for one in texts_in(container, indices):
-            if one.stream is None or one.stream in found:
+    with file.open(limits) as container, translate_read_errors(file.path):
+        for text in texts_in(container, indices):
+            if text.stream is None or text.stream in found:
                 continue
-            read[one.stream] += len(one.text)
-            place = one.place
-            if place is not None or read[one.stream] > MOST_BYTES:
-                found[one.stream] = place or ""
+            read[text.stream] += len(text.text)
+            place = text.place
+            if place is not None or read[text.stream] > MAX_TRACK_BYTES:
+                found[text.stream] = place or ""
             if len(found) == len(indices):
                 break
     return found
@@ -141,17 +143,17 @@ def _as_text(data: bytes) -> str:
     if b"\0" not in data:
         return text
     wide = [_printable(data.decode(f"utf-16-{order}", "replace")) for order in ("be", "le")]
-    return "\n".join([text, *(one for one in wide if sum(map(str.isascii, one)) > _MOSTLY * len(one))])
+    return "\n".join([text, *(decoded for decoded in wide if sum(map(str.isascii, decoded)) > _MOSTLY * len(decoded))])
 
 
 def _printable(text: str) -> str:
     return text.translate(_BLANKS).strip()
 
 
-def _decoded(packet: "Packet[Any]") -> str:
+def _decode_text(packet: "Packet[Any]") -> str:
     try:
         made = packet.stream.codec_context.decode2(packet)
     except av.FFmpegError:
         return _as_text(bytes(packet))
-    lines = [one.ass or one.text for one in made or () if hasattr(one, "ass")]
+    lines = [line.ass or line.text for line in made or () if hasattr(line, "ass")]
     return _as_text(b"\n".join(lines)) if lines else ""

@@ -8,7 +8,7 @@ from itertools import islice
 _HEADER = 16
 _EBML_SEGMENT = 0x18538067
 _EBML_UNKNOWN = {(1 << 7 * length) - 1 for length in range(1, 9)}
-_MOST_PARTS = 100_000
+_MAX_PARTS = 100_000
 """Parts looked at: a file may be made of tiny ones to keep us busy."""
 _LARGEST_INDEX = 256 << 20
 _HANDLER = re.compile(rb"hdlr.{8}auxv", re.DOTALL)
@@ -19,20 +19,20 @@ TS_PACKETS = (188, 192, 204)
 """Bytes of a packet of a transport stream: bare, with a time stamp (M2TS), with error correction (DVB)."""
 
 
-def missing(file: io.RawIOBase, size: int, format: str) -> str | None:
+def find_truncation(file: io.RawIOBase, size: int, format: str) -> str | None:
     """Return how a file of `size` bytes is shorter than it says, in words; None when nothing speaks for that."""
     match format:
         case "MP4" | "MOV" | "3GP":
-            end = _end(_boxes(file, size))
+            end = _stated_end(_boxes(file, size))
         case "MKV" | "WEBM":
-            end = _end(_elements(file, size))
+            end = _stated_end(_elements(file, size))
         case "AVI":
-            end = _end(_riffs(file, size))
+            end = _stated_end(_riffs(file, size))
         case "TS":
             whole = any(size % packet == 0 for packet in TS_PACKETS)
             return None if whole else f"its {size:,} bytes are no whole number of packets"
         case "MXF":
-            end = _end(_triplets(file, size))
+            end = _stated_end(_triplets(file, size))
         case "ASF":
             end = _stated_by_asf(file)
         case "FLV":
@@ -44,8 +44,8 @@ def missing(file: io.RawIOBase, size: int, format: str) -> str | None:
     return f"it has {size:,} bytes of {end:,}" if end > size else None
 
 
-def _end(parts: Iterator[tuple[int, int]]) -> int:
-    return max((start + length for start, length in islice(parts, _MOST_PARTS)), default=0)
+def _stated_end(parts: Iterator[tuple[int, int]]) -> int:
+    return max((start + length for start, length in islice(parts, _MAX_PARTS)), default=0)
 
 
 def _read(file: io.RawIOBase, start: int, count: int) -> bytes:
@@ -67,12 +67,12 @@ def _boxes(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
         start += max(length, 8)
 
 
-def alpha_track(file: io.RawIOBase, size: int) -> bool:
+def has_alpha_track(file: io.RawIOBase, size: int) -> bool:
     """Tell whether a track of an MP4 or MOV is the transparency of another one (ISO/IEC 14496-12, 12.1.1 and 12.1.5).
 
     Other auxiliary tracks, such as the depth that telephones record, change nothing of what is seen.
     """
-    for start, length in islice(_boxes(file, size), _MOST_PARTS):
+    for start, length in islice(_boxes(file, size), _MAX_PARTS):
         head = _read(file, start, _HEADER)
         if head[4:8] == b"moov" and length <= _LARGEST_INDEX:
             index = _read(file, start, length)

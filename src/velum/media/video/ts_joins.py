@@ -7,14 +7,14 @@ _TABLE_PID = 0
 """The programme association table, with which every recording begins."""
 
 
-def joined(data: bytes, pid: int, sizes: tuple[int, ...]) -> bool:
+def is_join(data: bytes, pid: int, sizes: tuple[int, ...]) -> bool:
     """Tell whether each gap in the count of the packets `pid` in these bytes is a join, and there is one.
 
     At a join the counts begin anew, after a table, with the start of a picture or the like. `sizes` are those that
     packets may have.
     """
     count, begun, joins = -1, False, 0
-    for packet in _packets(data, sizes):
+    for packet in _packet_headers(data, sizes):
         number = (packet[1] & 0x1F) << 8 | packet[2]
         if number == _TABLE_PID:
             begun = True
@@ -31,7 +31,7 @@ def joined(data: bytes, pid: int, sizes: tuple[int, ...]) -> bool:
     return joins > 0
 
 
-def _packets(data: bytes, sizes: tuple[int, ...]) -> Iterator[bytes]:
+def _packet_headers(data: bytes, sizes: tuple[int, ...]) -> Iterator[bytes]:
     for size in sizes:
         for start in range(size):
             if all(data[at] == _SYNC for at in range(start, min(len(data), start + 8 * size), size)):

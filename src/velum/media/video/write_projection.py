@@ -24,7 +24,7 @@ from velum.media.spherical import (
 
 _ENTRY_HEAD = 78
 _TOP = {b"ftyp", b"free", b"wide", b"mdat", b"moov"}
-_BEHIND = {b"pasp", b"clap", b"colr", b"btrt", b"fiel", b"gama", b"mdcv", b"clli"}
+_BOXES_AFTER = {b"pasp", b"clap", b"colr", b"btrt", b"fiel", b"gama", b"mdcv", b"clli"}
 """Boxes of a sample entry that come behind those of a projection."""
 
 _LARGEST_INDEX: Final = 256 << 20
@@ -37,7 +37,7 @@ _SEEK, _POSITION, _TRACK, _KIND, _VIDEO = 0x4DBB, 0x53AC, 0xAE, 0x83, 0xE0
 _Span = tuple[int, int, int, int]
 
 
-def embed(path: Path, format: str, found: Spherical) -> bool:
+def embed_projection(path: Path, format: str, found: Spherical) -> bool:
     """Write the projection into a video that was muxed. False, and nothing is changed, where it has no place.
 
     Raises `OSError`.
@@ -57,22 +57,22 @@ def embed(path: Path, format: str, found: Spherical) -> bool:
 def _into_movie(file: int, found: Spherical) -> bool:
     size = os.fstat(file).st_size
     top = list(_top(file, size))
-    indexes = [one for one in top if one.name == b"moov"]
-    if len(indexes) != 1 or any(one.name not in _TOP for one in top):
+    indexes = [box for box in top if box.name == b"moov"]
+    if len(indexes) != 1 or any(box.name not in _TOP for box in top):
         return False
     start, end = indexes[0].start, indexes[0].end
     if end - start > _LARGEST_INDEX:
         return False
     data = bytearray(os.pread(file, end - start, start))
-    more = _additions(data, found)
-    growth = sum(len(made) for made, _, _ in more)
-    if not more or not _move_chunks(data, end, growth):
+    additions = _additions(data, found)
+    growth = sum(len(made) for made, _, _ in additions)
+    if not additions or not _move_chunks(data, end, growth):
         return False
-    for made, _, parents in more:
+    for made, _, parents in additions:
         for parent in parents:
             grown = number(data, parent.start, 4) + len(made)  # type: ignore[arg-type]
             data[parent.start : parent.start + 4] = grown.to_bytes(4)
-    for made, at, _ in sorted(more, key=lambda one: one[1], reverse=True):
+    for made, at, _ in sorted(additions, key=lambda box: box[1], reverse=True):
         data[at:at] = made
     for at in reversed(range(end, size, _STEP)):
         _write(file, os.pread(file, min(_STEP, size - at), at), at + growth)
@@ -94,15 +94,15 @@ def _top(file: int, size: int) -> Iterator[BoxSpan]:
 
 def _additions(data: bytearray, found: Spherical) -> list[tuple[bytes, int, list[BoxSpan]]]:
     """Return the boxes to add to an index, where to, and in which boxes they will lie; none where they cannot."""
-    for chain in _chains(data, b"moov", b"trak", b"mdia", b"hdlr"):
+    for chain in _box_paths(data, b"moov", b"trak", b"mdia", b"hdlr"):
         if data[chain[3].content + 8 : chain[3].content + 12] != b"vide":
             continue
         made: list[tuple[bytes, int, list[BoxSpan]]] = []
         if found.boxed:
-            for table in _chains(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
+            for table in _box_paths(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
                 if table[1] == chain[1]:
                     entries = boxes(data, table[5].content + 8, table[5].end)  # type: ignore[arg-type]
-                    made += [(to_boxes(found), _place(data, one), [*table, one]) for one in entries]
+                    made += [(to_boxes(found), _insert_position(data, entry), [*table, entry]) for entry in entries]
         if found.xml:
             text = to_xml(found)
             made.append(((8 + len(text)).to_bytes(4) + b"uuid" + text, chain[1].end, chain[:2]))
@@ -110,28 +110,28 @@ def _additions(data: bytearray, found: Spherical) -> list[tuple[bytes, int, list
     return []
 
 
-def _chains(data: bytearray, *names: bytes, start: int = 0, end: int | None = None) -> Iterator[list[BoxSpan]]:
+def _box_paths(data: bytearray, *names: bytes, start: int = 0, end: int | None = None) -> Iterator[list[BoxSpan]]:
     """Yield the boxes on a path, from the outermost to the innermost."""
-    for one in boxes(data, start, len(data) if end is None else end):  # type: ignore[arg-type]
-        if one.name == names[0]:
-            inner = _chains(data, *names[1:], start=one.content, end=one.end) if len(names) > 1 else [[]]
+    for box in boxes(data, start, len(data) if end is None else end):  # type: ignore[arg-type]
+        if box.name == names[0]:
+            inner = _box_paths(data, *names[1:], start=box.content, end=box.end) if len(names) > 1 else [[]]
             for rest in inner:
-                yield [one, *rest]
+                yield [box, *rest]
 
 
-def _place(data: bytearray, entry: BoxSpan) -> int:
+def _insert_position(data: bytearray, entry: BoxSpan) -> int:
     at = entry.content + _ENTRY_HEAD
-    for one in boxes(data, at, entry.end):  # type: ignore[arg-type]
-        if one.name in _BEHIND:
+    for box in boxes(data, at, entry.end):  # type: ignore[arg-type]
+        if box.name in _BOXES_AFTER:
             break
-        at = one.end
+        at = box.end
     return at
 
 
 def _move_chunks(data: bytearray, end: int, growth: int) -> bool:
     """Have the chunks behind the index, which ended at `end`, begin later. False where a place has too few bytes."""
     for name, width in ((b"stco", 4), (b"co64", 8)):
-        for *_, table in _chains(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", name):
+        for *_, table in _box_paths(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", name):
             last = min(table.end, table.content + 8 + width * number(data, table.content + 4, 4))  # type: ignore[arg-type]
             for at in range(table.content + 8, last - width + 1, width):
                 place = int.from_bytes(data[at : at + width])
@@ -160,16 +160,16 @@ def _into_matroska(file: int, found: Spherical) -> bool:
     if any(names.count(name) != 1 for name in (_SEEK_HEAD, _VOID, _TRACKS)):
         return False
     seek, void, tracks = (parts[names.index(name)] for name in (_SEEK_HEAD, _VOID, _TRACKS))
-    made = _tracks(data, tracks, to_elements(found))
+    made = _tracks_with_projection(data, tracks, to_elements(found))
     if made is None or not seek[3] <= void[1] < tracks[1]:
         return False
     growth = len(made) - (tracks[3] - tracks[1])
-    padding = _padding(void[3] - void[1] - growth)
+    padding = _padding_element(void[3] - void[1] - growth)
     if padding is None:
         return False
     moved = range(void[3] - segment[1], tracks[3] - segment[1])
     _write(file, padding + data[void[3] : tracks[1]] + made, void[1])
-    _write(file, _seeks(data, seek, moved, growth), seek[1])
+    _write(file, _move_seek_entries(data, seek, moved, growth), seek[1])
     return True
 
 
@@ -182,7 +182,7 @@ def _before_pictures(data: bytes, at: int) -> list[_Span]:
     return found
 
 
-def _padding(size: int) -> bytes | None:
+def _padding_element(size: int) -> bytes | None:
     """Return an element for padding of so many bytes, None where there is none of that size."""
     if size == 0:
         return b""
@@ -190,35 +190,35 @@ def _padding(size: int) -> bytes | None:
     return next((made for made in lengths if len(made) == size), None)
 
 
-def _tracks(data: bytes, tracks: _Span, more: bytes) -> bytes | None:
+def _tracks_with_projection(data: bytes, tracks: _Span, projection: bytes) -> bytes | None:
     """Return the description of all tracks with `more` in that of the pictures, None where it says it already."""
     body, done = b"", False
     for part in spans(data, tracks[2], tracks[3]):
         name, start, content, end = part
-        inside = {one[0]: one for one in spans(data, content, end)} if name == _TRACK else {}
+        inside = {child[0]: child for child in spans(data, content, end)} if name == _TRACK else {}
         if done or _VIDEO not in inside or data[inside[_KIND][2] : inside[_KIND][3]] != b"\1":
             body += data[start:end] if name != _CRC else b""
             continue
         _, first, held, last = inside[_VIDEO]
-        if {one[0] for one in spans(data, held, last)} & {PROJECTION, STEREO_MODE}:
+        if {child[0] for child in spans(data, held, last)} & {PROJECTION, STEREO_MODE}:
             return None
-        video = _rebuilt(inside[_VIDEO], data[held:last] + more)
-        body, done = body + _rebuilt(part, data[content:first] + video + data[last:end]), True
-    return _rebuilt(tracks, _summed(data, tracks, body)) if done else None
+        video = _rebuild_element(inside[_VIDEO], data[held:last] + projection)
+        body, done = body + _rebuild_element(part, data[content:first] + video + data[last:end]), True
+    return _rebuild_element(tracks, _with_checksum(data, tracks, body)) if done else None
 
 
-def _rebuilt(like: _Span, content: bytes) -> bytes:
+def _rebuild_element(like: _Span, content: bytes) -> bytes:
     name, start, first, _ = like
     return element(name, content, first - start - len(element(name, b"")) + 1)
 
 
-def _summed(data: bytes, like: _Span, body: bytes) -> bytes:
+def _with_checksum(data: bytes, like: _Span, body: bytes) -> bytes:
     """Return the content of an element with its check sum, where it has one (RFC 8794, 11.3.1)."""
     first = next(spans(data, like[2], like[3]), None)
     return (element(_CRC, zlib.crc32(body).to_bytes(4, "little")) if first and first[0] == _CRC else b"") + body
 
 
-def _seeks(data: bytes, seek: _Span, moved: range, growth: int) -> bytes:
+def _move_seek_entries(data: bytes, seek: _Span, moved: range, growth: int) -> bytes:
     """Return the table of places, of the same size, with those that moved `growth` bytes to the front."""
     whole = bytearray(data[seek[1] : seek[3]])
     body = seek[2]
@@ -228,4 +228,4 @@ def _seeks(data: bytes, seek: _Span, moved: range, growth: int) -> bytes:
             place = int.from_bytes(data[at:last])
             if inner == _POSITION and place in moved:
                 whole[at - seek[1] : last - seek[1]] = (place - growth).to_bytes(last - at)
-    return _rebuilt(seek, _summed(data, seek, bytes(whole[body - seek[1] :])))
+    return _rebuild_element(seek, _with_checksum(data, seek, bytes(whole[body - seek[1] :])))

@@ -17,17 +17,17 @@ from velum.errors import OutputFailed, VelumError
 from velum.frame import Frame
 from velum.media.atomic_writer import AtomicWriter
 from velum.media.sources import StreamSink
-from velum.media.video.containers import container_for, opened
-from velum.media.video.encoder_input import EncoderInput, added, move
-from velum.media.video.encoder_settings import recipe
+from velum.media.video.containers import format_for_target, open_muxer
+from velum.media.video.encoder_input import EncoderInput, add_encoded_stream, shift_packet
+from velum.media.video.encoder_settings import choose_encoder
 from velum.media.video.info import VideoSource
 from velum.media.video.pixel_formats import VideoFrame
-from velum.media.video.projection import NOTE
+from velum.media.video.projection import PROJECTION_DROPPED
 from velum.media.video.remux import PassthroughStreams
-from velum.media.video.smart_render import SmartRenderer, planned
-from velum.media.video.stream_selection import choose, without_places
+from velum.media.video.smart_render import SmartRenderer, plan_smart_render
+from velum.media.video.stream_selection import choose_tracks, drop_tracks_with_places
 from velum.media.video.stream_sink import ForwardOnlyFile
-from velum.media.video.write_projection import embed
+from velum.media.video.write_projection import embed_projection
 from velum.plan import Plan
 
 if TYPE_CHECKING:
@@ -54,46 +54,46 @@ class VideoWriter(AtomicWriter):
         like = source.info
         self._target, self._source, self._like, self._plan = target, source, like, plan
         self._overwrite = overwrite
-        self._format = container_for(target)
+        self._format = format_for_target(target)
         self._sender = ForwardOnlyFile(target) if isinstance(target, StreamSink) else None
         if isinstance(target, Path):
             if isinstance(like.source, Path):
                 keep_original(target, like.source)
             ensure_free(target, overwrite=overwrite)
-        self._recipe = recipe(like, plan.video, self._format)
+        self._settings = choose_encoder(like, plan.video, self._format)
         sent = self._sender is not None
-        self._choice = choose(source, plan.video, self._format, sent=sent)
-        self._kind = self._choice.muxing(plan.video, self._format, sent=sent)
+        self._choice = choose_tracks(source, plan.video, self._format, sent=sent)
+        self._kind = self._choice.container_for(plan.video, self._format, sent=sent)
         super().__init__()
         self._count = self._shifted = 0
         self._ahead: Fraction | None = None
-        self._tick = max(1 / self._recipe.rate, _AVI_TICK) if self._format == "AVI" else self._kind.tick
-        self._feed = EncoderInput(source, self._recipe, target, tick=self._tick, from_first=self._format == "AVI")
-        self._smart = None if touched is None else self._planned(touched)
+        self._tick = max(1 / self._settings.rate, _AVI_TICK) if self._format == "AVI" else self._kind.tick
+        self._input = EncoderInput(source, self._settings, target, tick=self._tick, from_first=self._format == "AVI")
+        self._smart = None if touched is None else self._plan_smart_render(touched)
         self.sha256: str | None = None
 
     @property
     def encoding(self) -> str:
         """How the pictures were encoded, for the report."""
-        return self._recipe.encoding if self._smart is None else self._smart.encoding
+        return self._settings.encoding if self._smart is None else self._smart.encoding
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What to doubt, for the report."""
-        notes = [*self._like.notes, *self._source.state.warnings, *self._recipe.warnings]
+        notes = [*self._like.notes, *self._source.state.warnings, *self._settings.warnings]
         if self._shifted:
             notes.append(f"{self._shifted} time stamps were rounded: {self._format} counts in {self._tick} s")
-        if self._feed.spaced:
-            notes.append(f"{self._feed.spaced} pictures come a moment later: {self._format} would give two one time")
+        if self._input.delayed:
+            notes.append(f"{self._input.delayed} pictures come a moment later: {self._format} would give two one time")
         return (*notes, *self._choice.warnings(self._plan.video))
 
     def _begin(self, stack: ExitStack) -> None:
-        self._choice = without_places(self._choice, self._source, self._plan)
+        self._choice = drop_tracks_with_places(self._choice, self._source, self._plan)
         if isinstance(self._target, Path):
             self._part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
-        with self._translated():
-            self._container = self._opened(stack)
-            self._encode = self._prepared(stack)
+        with self._translate_errors():
+            self._container = self._open_container(stack)
+            self._encode = self._add_video_stream(stack)
             self._companions = PassthroughStreams(self._source, self._choice, self._container, self._plan, self._format)
             stack.callback(self._companions.close)
 
@@ -106,8 +106,8 @@ class VideoWriter(AtomicWriter):
             raise OutputFailed(
                 f"cannot write {self._target}: frame {frame.index} came, number {self._count} was due; {self._outcome}"
             )
-        with self._translated():
-            self._heed_tick(self._feed.stamp(frame.time) * self._like.coding.time_base)
+        with self._translate_errors():
+            self._count_rounded_time(self._input.source_pts(frame.time) * self._like.coding.time_base)
             self._mux(self._encode(frame))
         self._count += 1
 
@@ -116,27 +116,31 @@ class VideoWriter(AtomicWriter):
         """What a fault leaves behind."""
         return "what was sent before is hidden, and the stream has no end" if self._sender else "nothing was published"
 
-    def _opened(self, stack: ExitStack) -> "OutputContainer":
+    def _open_container(self, stack: ExitStack) -> "OutputContainer":
         options = dict(self._kind.options) | {"fflags": "+bitexact"}
         if self._kind.muxer in {"3gp", "mp4", "mov"}:
             # Without it, the start of a stream is kept in milliseconds only.
             scale = self._like.coding.time_base.denominator
             options["movie_timescale"] = str(scale * max(1, min(100, 90_000 // scale)))
         place = self._sender or str(self._part)
-        container = opened(place, self._kind, options)
+        container = open_muxer(place, self._kind, options)
         stack.callback(_abandon, container)
         if self._sender:
-            stack.callback(self._sender.shut)  # before the container is closed, which would end the stream
+            stack.callback(self._sender.break_off)  # before the container is closed, which would end the stream
         return container
 
-    def _planned(self, touched: Container[int]) -> SmartRenderer | None:
-        smart = "a stream is not copied" if self._sender else planned(self._source, self._recipe, touched, self._format)
+    def _plan_smart_render(self, touched: Container[int]) -> SmartRenderer | None:
+        smart = (
+            "a stream is not copied"
+            if self._sender
+            else plan_smart_render(self._source, self._settings, touched, self._format)
+        )
         if isinstance(smart, SmartRenderer):
             return smart
-        self._recipe.warnings.append(f"smart had no effect, every frame was encoded: {smart}")
+        self._settings.warnings.append(f"smart had no effect, every frame was encoded: {smart}")
         return None
 
-    def _prepared(self, stack: ExitStack) -> "Callable[[Frame | None], Iterable[Packet[Any]]]":
+    def _add_video_stream(self, stack: ExitStack) -> "Callable[[Frame | None], Iterable[Packet[Any]]]":
         """Add the stream of pictures; return what makes packets of frames, and the last packets of None."""
         if self._smart is not None:
             stack.callback(self._smart.close)
@@ -144,30 +148,30 @@ class VideoWriter(AtomicWriter):
         stream = (
             self._smart.add_to(self._container, self._format)
             if self._smart
-            else added(self._container, self._recipe, coding)
+            else add_encoded_stream(self._container, self._settings, coding)
         )
-        stream.time_base = self._recipe.time_base if self._format == "AVI" else coding.time_base
+        stream.time_base = self._settings.time_base if self._format == "AVI" else coding.time_base
         if coding.matrix:
             stream.set_display_matrix(coding.matrix)
-        feed, smart = self._feed, self._smart
+        feed, smart = self._input, self._smart
         if smart is None:
-            return lambda frame: stream.encode(None if frame is None else feed.native(frame))
+            return lambda frame: stream.encode(None if frame is None else feed.to_native(frame))
         return lambda frame: smart.encode(
-            None if frame is None else feed.native(frame), resized=isinstance(frame, VideoFrame) and frame.resized
+            None if frame is None else feed.to_native(frame), resized=isinstance(frame, VideoFrame) and frame.resized
         )
 
-    def _heed_tick(self, time: Fraction) -> None:
+    def _count_rounded_time(self, time: Fraction) -> None:
         if self._tick and (time / self._tick).denominator != 1:
             self._shifted += 1
 
     def _mux(self, packets: "Iterable[Packet[Any]]") -> None:
         base = self._like.coding.time_base
-        for packet in self._feed.stamped(packets):
+        for packet in self._input.with_source_times(packets):
             if self._ahead is None:
                 self._ahead = self._companions.ahead = self._clock_ahead()
             decoded = packet.dts if packet.dts is not None else packet.pts
-            self._companions.until((decoded or 0) * base)
-            move(packet, self._ahead)
+            self._companions.mux_until((decoded or 0) * base)
+            shift_packet(packet, self._ahead)
             self._container.mux(packet)
 
     def _clock_ahead(self) -> Fraction:
@@ -190,9 +194,9 @@ class VideoWriter(AtomicWriter):
             raise OutputFailed(
                 f"cannot write {self._target}: only {self._count} of the video's frames came; {self._outcome}"
             )
-        with self._translated():
+        with self._translate_errors():
             self._mux(self._encode(None))
-            self._companions.until(None)
+            self._companions.mux_until(None)
             self._container.close()
             self._embed()
             if self._sender:
@@ -200,22 +204,22 @@ class VideoWriter(AtomicWriter):
             else:
                 with self._part.open("rb") as file:
                     self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        self._recipe.warnings.extend(self._companions.notes)
-        if self._companions.skipped:
-            self._recipe.warnings.append(f"{self._companions.skipped} damaged packets of sound were left out")
-        if self._companions.untimed:
-            self._recipe.warnings.append(
-                f"{self._companions.untimed} packets of sound before the first time stamp were left out"
+        self._settings.warnings.extend(self._companions.notes)
+        if self._companions.skipped_packets:
+            self._settings.warnings.append(f"{self._companions.skipped_packets} damaged packets of sound were left out")
+        if self._companions.untimed_packets:
+            self._settings.warnings.append(
+                f"{self._companions.untimed_packets} packets of sound before the first time stamp were left out"
             )
 
     def _embed(self) -> None:
         """Write how the pictures are projected into the finished file; say where that is not possible."""
         found = self._like.coding.spherical
-        if found and (self._sender or not embed(self._part, self._format, found)):
-            self._recipe.warnings.append(NOTE)
+        if found and (self._sender or not embed_projection(self._part, self._format, found)):
+            self._settings.warnings.append(PROJECTION_DROPPED)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except VelumError:
