@@ -104,7 +104,7 @@ def test_what_is_advised_for_damage_works_on_joined_recordings(tmp_path: Path) -
     plan = replace(PLAN, video=Video(on_damage="cover"))
     report = hidden(tmp_path / "joined.ts", tmp_path / "out.ts", plan)
     assert report.frames == 2 * HALF
-    assert any("set anew 1 times" in one for one in report.warnings)
+    assert any("reset 1 times" in one for one in report.warnings)
 
 
 def test_a_gap_inside_a_picture_is_damage_all_the_same(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_what_lies_before_zero_in_mkv_is_left_out_with_a_word(tmp_path: Path) ->
     source = made(tmp_path / "source", clip)
     report = hidden(source, tmp_path / "out.mkv")
     assert report.frames == 20
-    assert any(one.startswith("10 pictures before the first time stamp") for one in report.warnings)
+    assert any(one.startswith("10 frames before the first time stamp") for one in report.warnings)
     plan = Plan.of("zone: fixed(from=0.2) -> blacken", video=Video(codec="ffv1"))
     with Engine() as engine:
         engine.hide(source, tmp_path / "timed.mkv", plan)

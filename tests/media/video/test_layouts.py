@@ -191,7 +191,7 @@ def test_what_a_container_would_misname_is_written_by_another_codec(tmp_path: Pa
     assert fault(seen(source), seen(tmp_path / "out.mov"), report) == ""
     source = written(tmp_path / "in.mov", "rawvideo", "rgb48be")
     report = hidden(source, tmp_path / "out.mkv")
-    assert any("rawvideo in MKV cannot hold samples of kind rgb48be" in one for one in report.warnings)
+    assert any("rawvideo in MKV cannot hold pixels of format rgb48be" in one for one in report.warnings)
     assert fault(seen(source), seen(tmp_path / "out.mkv"), report) == ""
     assert "ffv1" in report.encoding
 

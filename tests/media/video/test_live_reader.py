@@ -185,19 +185,19 @@ def test_a_sender_that_stalls(tmp_path: Path, suffix: str) -> None:
     data = clip(tmp_path, suffix, frames=60, size=(320, 240)).read_bytes()
     with (
         engine() as ready, piped(data[: len(data) * 2 // 3], timeout=0.5, shut=False) as live,
-        pytest.raises(BadInput, match="nothing came for 0.5 s"),
+        pytest.raises(BadInput, match="no data came for 0.5 s"),
     ):  # fmt: skip
         ready.hide(live, tmp_path / "out.mkv", PLAN)
     assert not (tmp_path / "out.mkv").exists()
 
 
 def test_a_sender_that_says_nothing(tmp_path: Path) -> None:
-    with piped(timeout=0.3, shut=False) as live, pytest.raises(Unavailable, match="nothing came"), engine() as ready:
+    with piped(timeout=0.3, shut=False) as live, pytest.raises(Unavailable, match="no data came"), engine() as ready:
         ready.hide(live, tmp_path / "out.mkv", PLAN)
 
 
 @pytest.mark.parametrize(
-    ("data", "says"), [(b"", "empty"), (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n" * 99, "no video of a known kind")]
+    ("data", "says"), [(b"", "empty"), (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n" * 99, "its format is unknown")]
 )
 def test_what_is_no_video(tmp_path: Path, data: bytes, says: str) -> None:
     with piped(data) as live, pytest.raises(BadInput, match=says), engine() as ready:
@@ -266,7 +266,7 @@ def test_a_camera_that_stalls(tmp_path: Path) -> None:
     data = clip(tmp_path, ".ts", frames=100).read_bytes()
     with (
         engine() as ready, sender(data, hold=threading.Event()) as address,
-        pytest.raises(BadInput, match="nothing came for 0.5 s"),
+        pytest.raises(BadInput, match="no data came for 0.5 s"),
     ):  # fmt: skip
         ready.hide(LiveSource(address, timeout_seconds=0.5), tmp_path / "out.mkv", PLAN)
     assert not (tmp_path / "out.mkv").exists()
@@ -380,7 +380,7 @@ def test_a_camera_is_read_by_rtsp(tmp_path: Path) -> None:
 def test_an_rtsp_server_that_never_answers(tmp_path: Path) -> None:
     with sender(b"", hold=threading.Event()) as address, engine() as ready:
         live = LiveSource(address.replace("tcp:", "rtsp:") + "/cam", timeout_seconds=0.5)
-        with pytest.raises(Unavailable, match="nothing came within 0.5 s"):
+        with pytest.raises(Unavailable, match="no data came within 0.5 s"):
             ready.hide(live, tmp_path / "out.mkv", PLAN)
 
 

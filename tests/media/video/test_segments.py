@@ -149,11 +149,11 @@ def test_the_same_part_comes_out_the_same_each_time(tmp_path: Path) -> None:
     ("clip", "video", "why"),
     [
         (H264, Video(on_damage="cover"), "damaged frames are to be covered"),
-        (Clip("mjpeg", "yuvj420p", ".avi", frames=COUNT, base=Fraction(1, 25)), Video(), "AVI is not cut"),
+        (Clip("mjpeg", "yuvj420p", ".avi", frames=COUNT, base=Fraction(1, 25)), Video(), "cannot split AVI"),
         (Clip("ffv1", suffix=".mkv", frames=COUNT), Video(), "packets of ffv1"),
-        (replace(H264, suffix=".ts", base=Fraction(1, 90_000)), Video(), "TS is not cut"),
+        (replace(H264, suffix=".ts", base=Fraction(1, 90_000)), Video(), "cannot split TS"),
         (replace(H264, frames=8), Video(), "short"),
-        (replace(H264, options={"g": "500", "sc_threshold": "0"}), Video(), "groups of pictures are long"),
+        (replace(H264, options={"g": "500", "sc_threshold": "0"}), Video(), "groups of pictures are too long"),
     ],
 )
 def test_what_is_not_cut(clip: Clip, video: Video, why: str, tmp_path: Path) -> None:

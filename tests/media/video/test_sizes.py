@@ -71,8 +71,8 @@ def test_every_picture_has_the_first_size_and_its_zone(
     assert (report.frames, report.width, report.height) == (HALF * len(sizes), *sizes[0])
     others = sorted({size for size in sizes if size != sizes[0]})
     assert [one for one in report.warnings if "were scaled" in one] == [
-        f"pictures of {width} x {height} were scaled to fit the first ones' {sizes[0][0]} x {sizes[0][1]}; "
-        "look whether zones are in place there"
+        f"frames of {width} x {height} were scaled to fit the first frame's {sizes[0][0]} x {sizes[0][1]}; "
+        "check that fixed regions still fit there"
         for width, height in others
     ]
     before = decoded(source)

@@ -139,10 +139,10 @@ _BT2020 = "mastering-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16
 REFUSED = [
     (Clip("libx264", frames=FRAMES, options=_OPEN264), ".mp4", {}, "each of its 1 closed groups", "open groups"),
     (Clip("libx265", frames=FRAMES, options=_OPEN265), ".mp4", {}, "each of its 1 closed groups", "open groups, HEVC"),
-    (Clip("ffv1", suffix=".mkv", base=_MILLI), ".mkv", {}, "packets of ffv1 are not copied", "settings in the header"),
+    (Clip("ffv1", suffix=".mkv", base=_MILLI), ".mkv", {}, "cannot copy packets of ffv1", "settings in the header"),
     (Clip(options=_X264), ".mp4", {"codec": "hevc"}, "h264 is written as hevc", "another codec"),
     (Clip(options=_X264), ".avi", {}, "from MP4 to AVI", "no time stamps of display"),
-    (Clip(options=_X264), ".ts", {}, "decoded before time 0", "MP4 starts earlier than a transport stream can"),
+    (Clip(options=_X264), ".ts", {}, "with a decoding time before 0", "MP4 starts earlier than a transport stream can"),
     (Clip(options=_X264), ".mp4", {"on_damage": "cover"}, "damaged frames are to be covered", "black frames"),
     (Clip(options=_X264 | {"x264-params": "tff=1"}), ".mp4", {}, "interlaced", "two pictures in one"),
     (Clip(options=_X264 | {"x264-params": _BT2020}), ".mp4", {}, "HDR metadata", "messages that players need"),

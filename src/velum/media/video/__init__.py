@@ -1,4 +1,4 @@
-"""Videos in and out: each picture in its own planes, with its own time stamp; whole files or none."""
+"""Read and write videos: each frame with its planes and its time stamp; files appear whole or not at all."""
 
 from velum.media.video.info import VideoInfo
 from velum.media.video.pixel_formats import VideoFrame

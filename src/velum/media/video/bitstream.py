@@ -1,6 +1,6 @@
-"""Packets of compressed pictures taken apart, as far as copying needs: where a closed group starts, what to leave out.
+"""Filters for packets that are copied without re-encoding: they find closed GOPs, and drop what decoding does not need.
 
-Only what decoding needs is let through: messages inside a stream may name people, places and machines.
+Messages inside a stream (SEI, metadata OBUs) may name people, places and machines, so they are dropped.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,29 +13,30 @@ _PREFIX_SEI = 39
 
 @dataclass(frozen=True, slots=True)
 class FilteredPacket:
-    """What is copied of one packet. `closed`: no picture from here on needs one before it."""
+    """The bytes of one packet that may be copied."""
 
     data: bytes
     starts_closed_gop: bool
+    """True when no frame from this packet on refers to a frame before it."""
     reason_against_copy: str = ""
-    """Why the stream cannot be copied; empty when nothing speaks against it."""
+    """Why the stream cannot be copied; empty where it can."""
 
 
 class PacketFilter(Protocol):
-    """How one codec writes its packets. Keeps what later packets of the same pass need; made anew for each pass."""
+    """Filters the packets of one stream, in order. It keeps state between packets: use a new one for each pass."""
 
     @property
     def header(self) -> bytes:
-        """What a container is told of the stream before its first packet; empty when nothing."""
+        """Parameter sets or sequence header for the container's codec header; empty for codecs without any."""
         ...
 
     def filter(self, data: bytes) -> FilteredPacket:
-        """Return what is to be copied of the next packet, by which a decoder can start where the group is closed."""
+        """Return the next packet as it may be copied; a packet that starts a closed GOP can be decoded on its own."""
         ...
 
 
 def packet_filter_for(codec: str, extradata: bytes) -> PacketFilter | None:
-    """Return how the codec's packets are written, by FFmpeg's name of it; None where they cannot be copied."""
+    """Return the packet filter for a codec, by FFmpeg's name of it; None where its packets cannot be copied."""
     match codec:
         case "h264" | "hevc":
             return NalFilter(extradata, hevc=codec == "hevc")
@@ -49,7 +50,7 @@ def packet_filter_for(codec: str, extradata: bytes) -> PacketFilter | None:
 
 
 class NalFilter:
-    """H.264 (ITU-T H.264, 7.3.1) and HEVC (ITU-T H.265, 7.3.1): slices and parameter sets pass, as a byte stream."""
+    """H.264 (ITU-T H.264, 7.3.1) and HEVC (ITU-T H.265, 7.3.1): keeps slices and parameter sets, as a byte stream."""
 
     def __init__(self, extradata: bytes, *, hevc: bool) -> None:
         self._hevc = hevc
@@ -68,7 +69,7 @@ class NalFilter:
         sets = tuple(unit for unit in units if self._is_set(unit))
         closed = bool(slices) and all(self._is_idr(unit) for unit in slices)
         if self._sets and not set(sets) <= set(self._sets):
-            return FilteredPacket(b"", closed, "its parameter sets change on the way")
+            return FilteredPacket(b"", closed, "its parameter sets change midway")
         self._sets = self._sets or sets
         if not closed:
             return FilteredPacket(_to_byte_stream((*sets, *slices)), closed)
@@ -80,7 +81,7 @@ class NalFilter:
         return unit[0] >> 1 & 63 if self._hevc else unit[0] & 31
 
     def _base(self, unit: bytes) -> bool:
-        """Tell whether a unit is of the base layer: others hold pictures that nobody looked at."""
+        """Tell whether a NAL unit is of the base layer; other layers hold images that are not decoded here."""
         return not self._hevc or (len(unit) > 2 and (unit[0] & 1) << 5 | unit[1] >> 3 == 0)
 
     def _is_set(self, unit: bytes) -> bool:
@@ -94,7 +95,7 @@ class NalFilter:
 
 
 def sei_messages(extradata: bytes, data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield type and payload of the messages before the pictures of a packet of HEVC (ITU-T H.265, 7.3.2.4, 7.3.5)."""
+    """Yield type and payload of the SEI messages before the slices of an HEVC packet (ITU-T H.265, 7.3.2.4, 7.3.5)."""
     prefix, known = _hvcc(extradata)
     for unit in (*known, *_split_units(data, prefix)):
         if len(unit) < 3 or unit[0] >> 1 & 63 != _PREFIX_SEI:
@@ -108,13 +109,13 @@ def sei_messages(extradata: bytes, data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _read_sei_number(data: bytes) -> tuple[int, bytes]:
-    """Return a number of which each byte 255 says that more follows, and what is behind it."""
+    """Return a number coded as bytes of 255 and a last byte, which are summed, and the data after it."""
     full_bytes = len(data) - len(data.lstrip(b"\xff"))
     return 255 * full_bytes + (data[full_bytes] if full_bytes < len(data) else 0), data[full_bytes + 1 :]
 
 
 class ObuFilter:
-    """AV1 (specification of 2019, 5.3): sequence and frame headers and tiles pass, metadata and padding do not."""
+    """AV1 (specification of 2019, 5.3): keeps sequence headers, frame headers and tiles; drops metadata and padding."""
 
     def __init__(self, extradata: bytes) -> None:
         known = extradata[4:] if extradata[:1] == b"\x81" else extradata
@@ -133,23 +134,23 @@ class ObuFilter:
         first = next((payload for kind, payload, _, _ in units if kind in {3, 6}), b"")
         # show_existing_frame 0, frame_type KEY_FRAME, show_frame 1 (5.9.2): all references are refreshed.
         closed = first[:1] != b"" and first[0] & 0xF0 == 0x10
-        doubt = "it has several layers of pictures" if any(spatial for *_, spatial in units) else ""
-        doubt = "its packets cannot be taken apart" if any(kind < 0 for kind, *_ in units) else doubt
-        if not self._begun:  # what the stream itself says counts, where its container says something else
+        doubt = "it has several spatial layers" if any(spatial for *_, spatial in units) else ""
+        doubt = "its packets cannot be parsed" if any(kind < 0 for kind, *_ in units) else doubt
+        if not self._begun:  # the stream's own header counts where the container has another
             self._sequence, self._begun = sequence or self._sequence, True
         if sequence not in {b"", self._sequence} or not self._sequence:
-            doubt = doubt or "its sequence header is missing, or changes on the way"
+            doubt = doubt or "its sequence header is missing, or changes midway"
         kept = b"".join(whole for kind, _, whole, _ in units if kind in {3, 4, 6, 7})
         return FilteredPacket((self._sequence if closed else sequence) + kept, closed, doubt)
 
 
 class Vp9Filter:
-    """VP9 (bitstream specification 0.6, 6.2), which has no place for anything but pictures."""
+    """VP9 (bitstream specification 0.6, 6.2), whose packets can hold nothing but frames."""
 
     header = b""
 
     def filter(self, data: bytes) -> FilteredPacket:
-        """Return the packet."""
+        """Return the packet as it is."""
         # frame_marker 2, profile below 3, show_existing_frame 0, frame_type KEY_FRAME, show_frame 1.
         first = data[0] if data else 0
         closed = first >> 6 == 2 and first & 0x30 != 0x30 and first & 0x0E == 0x02
@@ -157,12 +158,12 @@ class Vp9Filter:
 
 
 class ProResFilter:
-    """Apple ProRes (SMPTE RDD 36, 5.1): each picture stands for itself."""
+    """Apple ProRes (SMPTE RDD 36, 5.1): each frame is coded on its own."""
 
     header = b""
 
     def filter(self, data: bytes) -> FilteredPacket:
-        """Return the packet, which is a group of its own."""
+        """Return the packet, which is a closed GOP of one frame."""
         whole = data[4:8] == b"icpf" and int.from_bytes(data[:4]) == len(data)
         return FilteredPacket(
             data, starts_closed_gop=True, reason_against_copy="" if whole else "its packets hold more than frames"
@@ -174,7 +175,7 @@ def _to_byte_stream(units: Iterable[bytes]) -> bytes:
 
 
 def _split_units(data: bytes, prefix: int) -> Iterator[bytes]:
-    """Yield the units of a packet: each after its length in `prefix` bytes, or in a byte stream when that is 0."""
+    """Yield the NAL units of a packet, each after a length of `prefix` bytes, or after a start code when that is 0."""
     if not prefix:
         # The byte before a start code may belong to it, and a unit never ends with zeros (H.264, annex B).
         yield from (unit.rstrip(b"\0") for unit in data.split(b"\0\0\1")[1:])
@@ -187,7 +188,7 @@ def _split_units(data: bytes, prefix: int) -> Iterator[bytes]:
 
 
 def _read_sized_units(data: bytes, at: int, count: int) -> tuple[list[bytes], int]:
-    """Return `count` units, each after its length in two bytes, and where the last one ends."""
+    """Return `count` NAL units, each after its length in two bytes, and the offset behind the last one."""
     units = []
     for _ in range(count):
         size = int.from_bytes(data[at : at + 2])
@@ -197,7 +198,7 @@ def _read_sized_units(data: bytes, at: int, count: int) -> tuple[list[bytes], in
 
 
 def _avcc(data: bytes) -> tuple[int, list[bytes]]:
-    """Return the bytes of each length and the parameter sets (ISO/IEC 14496-15, 5.3.3.1)."""
+    """Return from an `avcC` the size of a length field in bytes, and the parameter sets (ISO/IEC 14496-15, 5.3.3.1)."""
     if len(data) < 7 or data[0] != 1:
         return 0, [unit for unit in _split_units(data, 0) if unit]
     sequence, at = _read_sized_units(data, 6, data[5] & 31)
@@ -206,7 +207,7 @@ def _avcc(data: bytes) -> tuple[int, list[bytes]]:
 
 
 def _hvcc(data: bytes) -> tuple[int, list[bytes]]:
-    """Return the bytes of each length and the parameter sets and messages (ISO/IEC 14496-15, 8.3.3.1)."""
+    """Return from an `hvcC` the size of a length field in bytes, and its NAL units (ISO/IEC 14496-15, 8.3.3.1)."""
     if len(data) < 23 or data[:3] == b"\0\0\1" or data[:4] == _START_CODE:
         return 0, [unit for unit in _split_units(data, 0) if unit]
     units, at = list[bytes](), 23
@@ -217,7 +218,7 @@ def _hvcc(data: bytes) -> tuple[int, list[bytes]]:
 
 
 def _obus(data: bytes) -> Iterator[tuple[int, bytes, bytes, int]]:
-    """Yield type, payload, the whole unit, and spatial layer of each unit; type -1 for one without a size, or cut."""
+    """Yield (type, payload, whole OBU, spatial layer) of each OBU; type -1 for an OBU without a size, or cut off."""
     at = 0
     while at < len(data):
         head, has_extension = data[at], data[at] >> 2 & 1

@@ -1,4 +1,4 @@
-"""What lies in the coded pictures of a video and is never shown: free bytes in the bit stream, and frames cut away."""
+"""Data in the coded stream of a video that no player shows: unused bytes, and frames that an edit list leaves out."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +11,7 @@ from velum.media.video.file_input import FileInput, translate_read_errors
 
 
 def coded_surplus(path: Path, limits: Limits) -> Iterator[Surplus]:
-    """Yield it for each track of pictures. Raises `BadInput` for what cannot be opened."""
+    """Yield the unused bytes and hidden frames of each video track. Raises `BadInput` if the file cannot be opened."""
     with closing(FileInput(path, limits)) as file:
         sizes = dict[int, list[int]]()
         with file.open_without_edit_list(limits) as container, translate_read_errors(path):
@@ -29,7 +29,7 @@ def coded_surplus(path: Path, limits: Limits) -> Iterator[Surplus]:
 
 
 def _never_shown(file: FileInput, limits: Limits, sizes: dict[int, list[int]]) -> Iterator[Surplus]:
-    """Yield the frames that are coded, and left out by the edit list of an MP4 or MOV: anybody can show them."""
+    """Yield the frames that an MP4 or MOV holds but its edit list leaves out: anybody can bring them back."""
     shown = {track: [0, 0] for track in sizes}
     with file.open(limits) as container, translate_read_errors(file.path):
         for packet in container.demux(*container.streams.video) if sizes else ():

@@ -1,4 +1,4 @@
-"""Which container a name asks for, and what each can hold."""
+"""Output containers: which one a file name asks for, which codecs each can hold, and how it is muxed."""
 
 import io
 from collections.abc import Collection, Iterator
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
 
 class ByteSink(Protocol):
-    """What takes the bytes of a stream."""
+    """A forward-only byte sink for a muxer."""
 
     def write(self, data: bytes) -> int:
-        """Take all of them."""
+        """Write all of `data`; return its length."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """How one format is written."""
+    """How one container format is muxed: FFmpeg's muxer and its options."""
 
     muxer: str
     options: tuple[tuple[str, str], ...] = ()
     tick: Fraction | None = None
-    """Unit of its time stamps; None where each stream has its own."""
+    """Unit of its time stamps in seconds; None where each stream has its own."""
     holds: frozenset[str] = frozenset()
-    """Codecs it can hold, where FFmpeg's muxer does not check."""
+    """Codecs that it can hold, where FFmpeg's muxer does not check."""
     stores_pts: bool = True
-    """False where a file has no time stamps of display, only the order of its packets."""
+    """False where the format stores no presentation time stamps, only the order of its packets."""
     skip_codec_check: bool = False
-    """True where the muxer is to write what it says that it cannot."""
+    """True to write a codec that the muxer claims not to support."""
 
 
 _CLOCK = Fraction(1, 90_000)
@@ -68,8 +68,8 @@ CONTAINERS = {
 }  # fmt: skip
 
 
-# PyAV asks a muxer first whether it knows a codec, and of some that it writes well FFmpeg says no. It is not asked as
-# the only part of a file that could be in several; strftime gives that part a name without a number.
+# PyAV asks the muxer whether it supports a codec, and FFmpeg denies it for some codecs that it writes well. FFmpeg's
+# segment muxer, with a single segment, skips that check; strftime gives the segment a name without a number.
 _ONE_PART = (("segment_time", "2147483"), ("strftime", "1"), ("avoid_negative_ts", "disabled"))
 _UNASKED = {"MKV"}
 
@@ -80,28 +80,28 @@ _FRAGMENTED = (
 
 
 def streaming_container(format: str) -> Container:
-    """Return how a format is written where there is no going back: each packet is sent when it is there."""
+    """Return the container settings for a forward-only target: nothing is seeked, each packet is sent at once."""
     usual = CONTAINERS[format]
     options = _FRAGMENTED if usual.muxer == "mp4" else usual.options
     return replace(usual, options=(*options, ("flush_packets", "1")))
 
 
 def format_for_target(target: Path | StreamSink) -> str:
-    """Return the format that the target's suffix asks for. Raises `BadPlan` listing the known ones."""
+    """Return the container format for a target, by its suffix. Raises `BadPlan` for an unknown suffix."""
     if isinstance(target, StreamSink):
         return target.format
     try:
         return VIDEO_SUFFIXES[target.suffix.lower()]
     except KeyError:
         raise BadPlan(
-            f"cannot write a video as {target.name}: its suffix {target.suffix!r} is none of a video; "
+            f"cannot write a video as {target.name}: {target.suffix!r} is not a video suffix; "
             f"allowed are {', '.join(VIDEO_SUFFIXES)}"
         ) from None
 
 
 @cache
 def supported_codecs(format: str) -> frozenset[str]:
-    """Return FFmpeg's names of the codecs that a format can hold, and of their coders."""
+    """Return FFmpeg's names of the codecs that a format can hold, and of their encoders and decoders."""
     container = CONTAINERS[format]
     if container.holds:
         return container.holds
@@ -111,9 +111,9 @@ def supported_codecs(format: str) -> frozenset[str]:
 
 
 def container_for_codecs(format: str, codecs: Collection[str], *, sent: bool = False) -> Container | None:
-    """Return how a file is written that holds tracks of these codecs, None where it cannot be tried.
+    """Return the container settings for a file with tracks of these codecs; None where the format cannot hold them.
 
-    With `sent`, it is written without ever going back.
+    With `sent`, the target is forward-only.
     """
     usual = streaming_container(format) if sent else CONTAINERS[format]
     if format == "TS" and "pcm_bluray" in codecs:
@@ -124,7 +124,7 @@ def container_for_codecs(format: str, codecs: Collection[str], *, sent: bool = F
 
 
 def open_muxer(place: "str | ByteSink", kind: Container, options: dict[str, str]) -> "OutputContainer":
-    """Open a file or something with a method `write` for muxing; `options` are of the muxer."""
+    """Open a muxer that writes to a path or a byte sink; `options` are the muxer's options."""
     if not kind.skip_codec_check or not isinstance(place, str):
         return av.open(place, "w", format=kind.muxer, container_options=options)
     flags = {name: value for name, value in options.items() if name == "fflags"}

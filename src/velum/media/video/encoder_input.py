@@ -1,4 +1,4 @@
-"""Frames as an encoder takes them, and its packets as the source's time stamps say."""
+"""Converts frames to an encoder's input, and gives its packets the time stamps of the source."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add_encoded_stream(container: "OutputContainer", made: EncoderSettings, coding: VideoFormat) -> "VideoStream":
-    """Add a stream of pictures that are encoded."""
+    """Add a video stream with an encoder to a container, and return it."""
     stream = cast("VideoStream", container.add_stream(made.encoder, rate=made.rate, options=made.options))
     configure(stream.codec_context, made, coding)
     if made.codec in alpha.SIDE_ALPHA_CODECS and made.layout.alpha:
@@ -35,7 +35,7 @@ def add_encoded_stream(container: "OutputContainer", made: EncoderSettings, codi
 
 
 def shift_packet(packet: "Packet[Any]", seconds: Fraction) -> None:
-    """Add seconds to the times of a packet."""
+    """Add seconds to the time stamps of a packet, in place."""
     if not seconds:
         return
     ticks = round(seconds / Fraction(packet.time_base.numerator, packet.time_base.denominator))
@@ -44,10 +44,10 @@ def shift_packet(packet: "Packet[Any]", seconds: Fraction) -> None:
 
 
 class EncoderInput:
-    """Goes with one encoder: knows which time stamp each of its packets is to have.
+    """The input side of one encoder. It remembers the source's time stamp of each frame for the packet to come.
 
-    No two of them fall on one `tick` of the result's clock, in seconds, which counts from the first picture if
-    `from_first`.
+    No two frames fall on the same `tick` (in seconds) of the result's clock. Ticks are counted from the first frame
+    with `from_first`, else from time 0.
     """
 
     def __init__(
@@ -64,15 +64,18 @@ class EncoderInput:
 
     @property
     def pending_frames(self) -> int:
-        """Of how many frames the packet has not come."""
+        """Number of frames whose packet the encoder has not returned yet."""
         return len(self._pending)
 
     def source_pts(self, time: Fraction) -> int:
-        """Return the source's time stamp of a frame at `time`."""
+        """Return the source's time stamp of a frame at `time` (seconds after the first frame)."""
         return self._state.origin + round(time / self._coding.time_base)
 
     def to_native(self, frame: Frame) -> "av.VideoFrame":
-        """Return the frame as the encoder takes it, with the time stamp it is to have there."""
+        """Return a frame as the encoder takes it: its pixel layout, and its time stamp in the encoder's time base.
+
+        Raises `BadPlan` when the frame has another number of planes than the source.
+        """
         coding, made = self._coding, self._made
         if len(frame.planes) != len(coding.layout.roles):
             raise BadPlan(
@@ -92,7 +95,7 @@ class EncoderInput:
         return native
 
     def _delay_to_next_tick(self, stamp: int) -> int:
-        """Return the time stamp, or a later one where the result could not tell it from the last."""
+        """Return the time stamp, or that of the next tick where the result could not tell it from the frame before."""
         if self._tick is None:
             return stamp
         origin = self._state.origin if self._from_first else 0

@@ -1,4 +1,4 @@
-"""Which encoder writes the pictures, in which layout of samples and with which options."""
+"""Chooses the encoder of a video, its pixel layout and its options."""
 
 import math
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """One encoder of FFmpeg, and how velum uses it."""
+    """One encoder of FFmpeg, with its defaults in velum."""
 
     name: str
     crf: int | None = None
-    """Quality by default, on the encoder's own scale; None where it has no such scale."""
+    """Default quality, on the encoder's own scale; None where it has no such scale."""
     crf_option: str = "crf"
     preset: str | None = None
     preset_option: str = "preset"
     options: tuple[tuple[str, str], ...] = ()
     lossless: bool = False
     constant_rate: bool = False
-    """True where time stamps are counted in frames: the encoder cannot take those of any video."""
+    """True when the encoder needs a constant frame rate: its time stamps are frame numbers."""
 
 
 _FIXED = (("flags", "+qscale"),)
@@ -64,13 +64,13 @@ _NAMES = {encoder.name: codec for codec, encoder in ENCODERS.items()} | _ALIASES
 _QUANTISER_STEP = 118  # FF_QP2LAMBDA of libavcodec: quantisers are given in its units
 _MPEG_RATES = (*(Fraction(n * 1000, 1001) for n in (24, 30, 60)), *map(Fraction, (24, 25, 30, 50, 60)))
 _NO_ALT_REF = ("auto-alt-ref", "0")
-"""libvpx has no frames that are never shown beside transparency."""
+"""libvpx cannot use hidden reference frames together with transparency."""
 
 _UNTURNED = frozenset({"avi", "mpegts", "vob"})
-"""Muxers of containers that have no display matrix."""
+"""Muxers whose containers cannot store a display matrix (rotation)."""
 
 _FEW_FRAMES = 10
-"""Of fewer pictures than it looks ahead for, x265 gives no valid time of decoding unless they come in order."""
+"""For fewer frames than its lookahead, x265 returns invalid decoding time stamps unless B-frames are off."""
 
 _PRESETS = {
     "h264": ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
@@ -81,7 +81,7 @@ _NUMBERED = {"av1": range(-1, 14), "vp9": range(-8, 9), "vp8": range(-16, 17)}
 
 @dataclass(slots=True)
 class EncoderSettings:
-    """How the pictures of one video are encoded."""
+    """How the frames of one video are encoded. `rate` is in frames per second, `encoding` is for the report."""
 
     codec: str
     encoder: str
@@ -95,12 +95,15 @@ class EncoderSettings:
 
     @property
     def layout(self) -> PixelLayout:
-        """The layout of samples that is written, or the nearest one of those in which frames are handed out."""
+        """The pixel layout that is written, or the nearest one that frames can have."""
         return self.fit.layout
 
 
 def choose_encoder(info: VideoInfo, video: Video, format: str) -> EncoderSettings:
-    """Return how to encode a video like `info` for a container. Raises `BadPlan` for what cannot be."""
+    """Choose how to encode a video like `info` for a container.
+
+    Raises `BadPlan` for a codec, quality or preset that is not possible there.
+    """
     coding, warnings = info.coding, list[str]()
     codec, name, fit = _choose_codec(coding, video, format, warnings)
     encoder = ENCODERS[codec]
@@ -116,7 +119,7 @@ def choose_encoder(info: VideoInfo, video: Video, format: str) -> EncoderSetting
         options |= [_NO_ALT_REF]
     _set_stream_headers(options, codec, coding, warnings)
     if coding.matrix and CONTAINERS[format].muxer in _UNTURNED:
-        warnings.append(f"the note of how to turn the pictures was dropped: {format} cannot hold it, MP4 and MKV can")
+        warnings.append(f"the rotation (display matrix) was dropped: {format} cannot hold it; MP4 and MKV can")
     rate = _encoder_rate(codec, coding.rate)
     words = [name, *([f"quality {crf}"] if crf is not None else []), *([f"preset {preset}"] if preset else [])]
     constant_rate = encoder.constant_rate or not CONTAINERS[format].stores_pts
@@ -129,13 +132,13 @@ def choose_encoder(info: VideoInfo, video: Video, format: str) -> EncoderSetting
 
 
 def _estimate_frames(info: VideoInfo) -> float:
-    """Return about how many frames a video has, infinitely many where nothing says so."""
+    """Return about how many frames a video has; infinity where its header states neither frames nor duration."""
     stated = (info.duration_seconds or math.inf) * info.fps
     return min(stated, info.frames or math.inf)
 
 
 def configure(context: "VideoCodecContext", made: EncoderSettings, coding: VideoFormat) -> None:
-    """Tell an encoder, or the header of a stream, how the pictures are."""
+    """Set size, pixel layout, time base and colour of an encoder, or of a stream's header."""
     colour = made.fit.colour
     context.width, context.height = coding.stored_width, coding.stored_height
     context.pix_fmt = made.fit.pixels
@@ -148,7 +151,7 @@ def configure(context: "VideoCodecContext", made: EncoderSettings, coding: Video
 
 
 def _encoder_rate(codec: str, rate: Fraction) -> Fraction:
-    """Return the frame rate that the encoder is told: MPEG-1 and MPEG-2 know only these (ISO/IEC 13818-2, 6.3.3)."""
+    """Return the frame rate for the encoder: MPEG-1 and MPEG-2 allow only `_MPEG_RATES` (ISO/IEC 13818-2, 6.3.3)."""
     if codec in {"mpeg1video", "mpeg2video"}:
         return min(_MPEG_RATES, key=lambda allowed: abs(allowed - rate))
     return rate.limit_denominator(1001)
@@ -157,7 +160,7 @@ def _encoder_rate(codec: str, rate: Fraction) -> Fraction:
 def _choose_codec(
     coding: VideoFormat, video: Video, format: str, warnings: list[str]
 ) -> tuple[str, str, EncoderPixels]:
-    """Return codec, encoder and what it is given: the plan's, else the source's, else the first that takes it."""
+    """Return codec, encoder and its pixels: the plan's codec, else the source's, else the first that fits."""
     possible = sorted(
         codec
         for codec in ENCODERS
@@ -169,7 +172,7 @@ def _choose_codec(
         if best is not None and not lossless:
             break
         name, fit = _fit(codec, coding, format)
-        # Another codec than the source's is better only if it is without loss, where that one would not be.
+        # Another codec than the source's is better only if it is exact where the source's would lose something.
         if fit is not None and (best is None or fit.exact):
             best = codec, reason, name, fit
             if fit.exact or not lossless:
@@ -179,7 +182,7 @@ def _choose_codec(
         warnings += [*([f"written as {codec}: {reason}"] if reason else []), *fit.notes]
         return codec, name, fit
     raise BadPlan(
-        f"{video.codec or format} cannot hold samples of kind {coding.native}, {coding.stored_width} x "
+        f"{video.codec or format} cannot hold pixels of format {coding.native} at {coding.stored_width} x "
         f"{coding.stored_height}; choose another codec or container, such as ffv1 in MKV"
     )
 
@@ -191,7 +194,7 @@ def _fit(codec: str, coding: VideoFormat, format: str) -> tuple[str, EncoderPixe
 
 
 def _candidate_codecs(coding: VideoFormat, video: Video, format: str, possible: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the codecs to try, and why not the source's."""
+    """Yield the codecs to try, best first, each with the reason why it is not the source's codec (empty if it is)."""
     if video.codec is not None:
         codec = _NAMES.get(video.codec.lower(), video.codec.lower())
         if codec not in ENCODERS:
@@ -202,11 +205,11 @@ def _candidate_codecs(coding: VideoFormat, video: Video, format: str, possible: 
         return
     if coding.codec in possible:
         yield coding.codec, ""
-        reason = f"{coding.codec} in {format} cannot hold samples of kind {coding.native}"
+        reason = f"{coding.codec} in {format} cannot hold pixels of format {coding.native}"
     elif coding.codec in ENCODERS:
         reason = f"{format} cannot hold {coding.codec}"
     else:
-        reason = f"there is no encoder of {coding.codec}"
+        reason = f"velum has no encoder for {coding.codec}"
     exact = ("ffv1",) if coding.codec in possible and ENCODERS[coding.codec].lossless and format != "MOV" else ()
     yield from ((codec, reason) for codec in (*exact, "h264", "vp9", "mpeg2video") if codec in possible)
 
@@ -220,7 +223,7 @@ def _encoder_target(codec: str, name: str, format: str) -> EncoderTarget:
 
 
 def tag_of(codec: str, muxer: str) -> str:
-    """Return what a container is to call a codec; empty where it is the muxer's usual name."""
+    """Return the codec tag for a container; empty for the muxer's default."""
     return "hvc1" if codec == "hevc" and muxer in {"mp4", "mov"} else ""  # the one that Apple's players know
 
 
@@ -260,7 +263,7 @@ def _set_quality(
 
 
 def _set_stream_headers(options: dict[str, str], codec: str, coding: VideoFormat, warnings: list[str]) -> None:
-    """Add what a stream itself says of its colours and fields."""
+    """Set the options for HDR metadata and field order; add a warning for what the codec cannot carry."""
     colour, parameters = coding.colour, list[str]()
     whole, light = hdr.whole_units(colour.mastering), hdr.light(colour.light)
     match codec:
@@ -282,7 +285,7 @@ def _set_stream_headers(options: dict[str, str], codec: str, coding: VideoFormat
         case _ if whole or light:
             warnings.append(f"HDR metadata (mastering display, light level) was dropped: {codec} cannot carry it here")
     if coding.field_order > 1 and codec != "h264":
-        warnings.append(f"interlaced pictures were coded as whole ones: {codec} is written progressive")
+        warnings.append(f"interlaced video was written as progressive: velum writes {codec} progressive only")
 
 
 def _join(options: dict[str, str], name: str, parameters: list[str]) -> None:

@@ -1,11 +1,14 @@
-"""Which pictures should have come: each packet announces one, each picture that comes is checked off."""
+"""Detects missing frames: each packet announces one, and each decoded frame is checked off."""
 
 import heapq
 import sys
 
 
 class ExpectedPts:
-    """Time stamps of announced pictures that have not come yet. Holds as many as a decoder delays."""
+    """Presentation time stamps of frames that packets announced and the decoder has not returned yet.
+
+    It holds as many as the decoder delays.
+    """
 
     def __init__(self) -> None:
         self._due: list[tuple[int, bool]] = []
@@ -13,20 +16,23 @@ class ExpectedPts:
         self._begun = False
 
     def begin(self, *, key: bool) -> bool:
-        """Expect any picture from now on, if this one is a key frame. Return False when it cannot be decoded."""
+        """Note a packet without a time stamp; return False when it comes before the first key frame.
+
+        From a key frame on, every frame can be decoded.
+        """
         if key and not self._begun:
             self._begun, self._start = True, -sys.maxsize
         return self._begun
 
     def begin_anew(self) -> None:
-        """Expect none before the next key frame: what comes belongs to another recording."""
+        """Expect no frame before the next key frame: another recording begins."""
         self._begun = False
 
     def announce(self, pts: int, *, key: bool, damaged: bool = False, shown: bool = True) -> bool:
-        """Expect a picture at `pts`. Return False when it need not come: it lies before the first key frame.
+        """Expect a frame at `pts`. Return False when it lies before the first key frame, and so cannot be decoded.
 
-        A recording may begin anywhere: pictures that need ones from before its beginning are shown by no player.
-        One that is not `shown`, since an edit list leaves it out, is not expected, and those after it can be decoded.
+        A recording may begin between key frames: no player shows frames that refer to frames before its beginning.
+        A frame that is not `shown`, because an edit list leaves it out, is not expected; frames after it still are.
         """
         if key and not self._begun:
             self._begun, self._start = True, pts
@@ -37,13 +43,13 @@ class ExpectedPts:
         return True
 
     def next_pts(self) -> int | None:
-        """Return the time stamp of the picture that is due next."""
+        """Return the time stamp of the next expected frame; None where none is expected."""
         return self._due[0][0] if self._due else None
 
     def check_off(self, pts: int) -> tuple[list[int], bool]:
-        """Check off the picture at `pts`; one, where several are to have the same time.
+        """Check off one frame at `pts`.
 
-        Return the time stamps of those that should have come before it, and whether its own packet was damaged.
+        Return the time stamps of expected frames before it, which are missing, and whether its packet was damaged.
         """
         missing = []
         while self._due and self._due[0][0] < pts:
@@ -52,28 +58,28 @@ class ExpectedPts:
         return missing, heapq.heappop(self._due)[1] if is_due else False
 
     def take_missing(self) -> list[int]:
-        """Return the time stamps of those that never came."""
+        """Return the time stamps of all frames that are still expected, in order, and forget them."""
         rest = sorted(pts for pts, _ in self._due)
         self._due.clear()
         return rest
 
 
 class ShownPts:
-    """Time stamps of the pictures as they are shown: each later than the one before, whatever the file says."""
+    """Presentation time stamps that always increase, whatever the file says; frames without one get one."""
 
     def __init__(self, step: int) -> None:
-        """`step` is the usual one from picture to picture."""
+        """`step` is the usual difference between two frames, in units of the time base."""
         self._step = step
         self._last: int | None = None
         self._timeless = False
         self.pushed = self.derived = 0
 
     def begin(self, *, timed: bool) -> None:
-        """Hear whether any of the first pictures has a time stamp; without one, time begins with the first."""
+        """Note whether any of the first packets has a time stamp (`timed`); if none has, the first frame is at 0."""
         self._timeless = not timed
 
     def make_increasing(self, pts: int) -> int:
-        """Return the time stamp of a picture for which the file says `pts`."""
+        """Return the time stamp for a frame at `pts`: just after the frame before, where `pts` repeats or goes back."""
         if self._last is not None and pts <= self._last:
             pts = self._last + 1
             self.pushed += 1
@@ -81,9 +87,9 @@ class ShownPts:
         return pts
 
     def derive_pts(self, due: int | None) -> int | None:
-        """Return one for a picture without any, before the one that is `due` next; None where no picture has had one.
+        """Return a time stamp for a frame without one, before the next frame, which is `due`.
 
-        Such ones lie before the time at which the recording begins.
+        None where no frame has had one yet: such frames lie before the start of the recording.
         """
         if self._last is None and not self._timeless:
             return None

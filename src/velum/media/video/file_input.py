@@ -1,4 +1,4 @@
-"""One video file, held open: hashed, probed, decoded and copied from are the very same bytes."""
+"""One video file, held open, so that the very same bytes are hashed, probed, decoded and copied."""
 
 import hashlib
 import io
@@ -33,36 +33,36 @@ DEMUXERS = {
     "MP4": "mov", "MOV": "mov", "MKV": "matroska", "WEBM": "matroska", "AVI": "avi", "MPEG": "mpeg", "TS": "mpegts",
     "3GP": "mov", "ASF": "asf", "FLV": "flv", "MXF": "mxf", "OGG": "ogg",
 }  # fmt: skip
-"""FFmpeg's demuxer of each format. It is named, never guessed: a playlist dressed as a video is not followed."""
+"""FFmpeg's demuxer of each format. It is always named: FFmpeg must not follow a playlist in a video's disguise."""
 
 DEMUXER_NAMES = ",".join(sorted({*DEMUXERS.values(), "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}))
-"""What may be opened at all, as FFmpeg lists it."""
+"""Demuxers that may be opened at all, for FFmpeg's whitelist."""
 
 RESETTABLE_CLOCKS = frozenset({"TS", "MPEG"})
-"""Formats whose clock may be set anew on the way (ISO/IEC 13818-1, 2.4.3.5 and 2.7.6)."""
+"""Formats whose clock may be reset midway (ISO/IEC 13818-1, 2.4.3.5 and 2.7.6)."""
 
 _CHUNK = 1 << 20
 _MAX_JOIN_BYTES = 64 << 20
-"""Bytes from a packet to the next but one, beyond which nobody looks for a join between them."""
+"""Largest distance in bytes between two packets in which a join is searched."""
 
 
 class Demuxer(Protocol):
-    """What is read of a source at a time: PyAV's container of a file, or one turn of a stream."""
+    """One pass over a source: PyAV's container of a file, or a pass over a live stream."""
 
     start_time: Any
     duration: Any
 
     @property
     def streams(self) -> "StreamContainer":
-        """Its streams."""
+        """All streams of the source."""
         ...
 
     def demux(self, *streams: Any) -> "Iterator[Packet[Any]]":
-        """Yield the packets of these streams, of all when none is named."""
+        """Yield the packets of these streams; of all streams when none is named."""
         ...
 
     def close(self) -> None:
-        """Let go of it."""
+        """End the pass."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -73,11 +73,11 @@ class Demuxer(Protocol):
 
 
 class SideStreams(Protocol):
-    """The tracks next to the pictures."""
+    """A demuxer for the audio and subtitle tracks."""
 
     @property
     def streams(self) -> "Iterable[Stream]":
-        """Their streams."""
+        """The streams that it can read."""
         ...
 
     def demux(self, *streams: Any) -> "Iterator[Packet[Any]]":
@@ -85,57 +85,57 @@ class SideStreams(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of them."""
+        """End the reading."""
         ...
 
 
 class VideoInput(Protocol):
-    """A source held open: a file, or a stream that comes once."""
+    """A video source held open: a file, or a live stream, which can be read once."""
 
     format: str
 
     @property
     def path(self) -> Path | LiveSource:
-        """What it is."""
+        """The file's path, or the live source."""
         ...
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the bytes, of a stream those that have come, in hexadecimal; None where there are none."""
+        """SHA-256 in hexadecimal, of a live stream up to now; None for a camera, which has no bytes of its own."""
         ...
 
     @property
     def is_stopped(self) -> bool:
-        """True when somebody asked for an end before the end."""
+        """True when a caller asked to stop before the end."""
         ...
 
     def find_truncation(self) -> str | None:
-        """Return how it is shorter than it says, in words; None when nothing speaks for that."""
+        """Return how the file is shorter than its structure says, as text; None where it is whole."""
         ...
 
     def has_join(self, pid: int, start: int, end: int) -> bool:
-        """Tell whether recordings were joined between two packets of a transport stream, by their places in bytes."""
+        """Tell whether two recordings were joined between the byte positions of two packets of stream `pid`."""
         ...
 
     def has_alpha_track(self) -> bool:
-        """Tell whether a track of its own holds the transparency of the pictures."""
+        """Tell whether the transparency of the video is in a separate track."""
         ...
 
     def count_packets(self, stream: int, limits: Limits) -> int:
-        """Return how many packets of a stream there are, those too that an edit list leaves out."""
+        """Count the packets of a stream, including those that an edit list leaves out."""
         ...
 
     def open(self, limits: Limits) -> Demuxer:
-        """Return a demuxer over it, from its start."""
+        """Return a demuxer from the start of the source. Raises `BadInput` where it cannot be opened."""
         ...
 
     def open_side_streams(self, limits: Limits) -> SideStreams:
-        """Return a demuxer for what goes with the pictures."""
+        """Return a demuxer for audio and subtitles, which runs beside the one for the video."""
         ...
 
 
 class FileInput:
-    """A regular file by its descriptor. Readers made from it have positions of their own."""
+    """A regular file by its descriptor. Each demuxer opened from it has a position of its own."""
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self.path, self._sha256 = path, ""
@@ -149,17 +149,17 @@ class FileInput:
                 raise
 
     def count_packets(self, stream: int, limits: Limits) -> int:
-        """Return how many packets of a stream there are, those too that an edit list leaves out."""
+        """Count the packets of a stream, including those that an edit list leaves out."""
         with self.open_without_edit_list(limits) as container, translate_read_errors(self.path):
             wanted = next(candidate for candidate in container.streams if candidate.index == stream)
             return sum(bool(packet.size) for packet in container.demux(wanted))
 
     def open_without_edit_list(self, limits: Limits) -> "InputContainer":
-        """Return a demuxer that yields also the packets that an edit list leaves out."""
+        """Return a demuxer that also yields the packets that an edit list leaves out."""
         return self._open_demuxer(limits, {"ignore_editlist": "1"})
 
     def open(self, limits: Limits) -> "InputContainer":
-        """Return a demuxer over the file, from its start. It can open no other file or address."""
+        """Return a demuxer from the start of the file. It can open no other file or address."""
         return self._open_demuxer(limits, {})
 
     def _open_demuxer(self, limits: Limits, extra_options: dict[str, str]) -> "InputContainer":
@@ -171,40 +171,40 @@ class FileInput:
             )  # fmt: skip
 
     def open_side_streams(self, limits: Limits) -> "InputContainer":
-        """Return a demuxer for what goes with the pictures: one of its own."""
+        """Return a demuxer of its own for audio and subtitles."""
         return self.open(limits)
 
     def find_truncation(self) -> str | None:
-        """Return how the file is shorter than it says, in words; None when nothing speaks for that."""
+        """Return how the file is shorter than its structure says, as text; None where it is whole."""
         return find_truncation(_DescriptorReader(self._descriptor), self.size, self.format)
 
     def has_join(self, pid: int, start: int, end: int) -> bool:
-        """Tell whether recordings were joined between two packets of a transport stream, by their places in bytes."""
+        """Tell whether two recordings were joined between the byte positions of two packets of stream `pid`."""
         length = end - start + max(TS_PACKETS)
         return 0 < length <= _MAX_JOIN_BYTES and is_join(os.pread(self._descriptor, length, start), pid, TS_PACKETS)
 
     def has_alpha_track(self) -> bool:
-        """Tell whether a track of its own holds the transparency of the pictures."""
+        """Tell whether the transparency of the video is in a separate track."""
         return self.format in {"MP4", "MOV"} and has_alpha_track(_DescriptorReader(self._descriptor), self.size)
 
     def is_projected(self) -> bool:
-        """Tell whether the file states a projection, as 360-degree cameras do."""
+        """Tell whether the file states a projection, as files of 360-degree cameras do."""
         with translate_read_errors(self.path):
             return is_projected(_DescriptorReader(self._descriptor), self.size, self.format)
 
     def spherical(self, track: int) -> Spherical | None:
-        """Return how a track, by its number in MP4 and MOV, is projected; None where it is not, or in no known way."""
+        """Return the projection of a track, by its number in MP4 and MOV; None where it has none, or an unknown one."""
         with translate_read_errors(self.path):
             return spherical(_DescriptorReader(self._descriptor), self.size, self.format, track)
 
     @property
     def is_stopped(self) -> bool:
-        """False: a file has an end of its own."""
+        """False: nobody stops the reading of a file."""
         return False
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the file, in hexadecimal; read through once, when first asked for."""
+        """SHA-256 of the file in hexadecimal; computed when first asked for."""
         if not self._sha256:
             digest = hashlib.sha256()
             with translate_read_errors(self.path):
@@ -214,7 +214,7 @@ class FileInput:
         return self._sha256
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -255,22 +255,22 @@ class _DescriptorReader(io.RawIOBase):
 def _check_size(descriptor: int, path: Path, limits: Limits) -> int:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        raise BadInput(f"cannot read {path}: it is not a file; give a video file")
+        raise BadInput(f"cannot read {path}: it is not a regular file; give a video file")
     limits.check("bytes", status.st_size, str(path))
     return status.st_size
 
 
 def decode_strictly(stream: "VideoStream", limits: Limits) -> None:
-    """Set a decoder up, on all cores, to say errors and not conceal them."""
+    """Set up a decoder to use all cores, and to raise on errors in place of concealing them."""
     stream.thread_type = "AUTO"
-    # HEVC may hold a hash of each picture.
+    # HEVC may hold a hash of each frame.
     detected = "crccheck+explode" if stream.codec_context.codec.canonical_name == "hevc" else "explode"
     stream.codec_context.options = {"err_detect": detected, "max_pixels": str(limits.pixels)}
 
 
 @contextmanager
 def translate_read_errors(path: Path | LiveSource, where: str = "") -> Iterator[None]:
-    """Turn errors of PyAV and of the file system into `BadInput`; `where` says at which place in the video."""
+    """Turn errors of PyAV and of the file system into `BadInput`; `where` is the position in the video, as text."""
     try:
         yield
     except VelumError:

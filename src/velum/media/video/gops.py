@@ -1,4 +1,4 @@
-"""The closed groups of pictures of a video: stretches that can be decoded without any other."""
+"""The closed groups of pictures (GOPs) of a video: runs of packets that can be decoded without any other packet."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -20,15 +20,18 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _BLOCK = 16
-"""Samples at the edges that a codec adds to have whole blocks are fewer than these."""
+"""A codec pads width and height by fewer samples than this, to have whole blocks."""
 
 _MAX_DELAYED_PACKETS = 32
-"""Packets at the start that may lack the time of their decoding: more than any codec keeps back."""
+"""Packets at the start that may lack a DTS: more than any codec delays."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedGops:
-    """Where closed groups start, by number of the frame and by time stamp. `frames` counts those of the video."""
+    """Where the closed GOPs of a video start: frame number and time stamp of each first frame.
+
+    `frames` is the number of frames of the video, `header` the codec header for its copied packets.
+    """
 
     starts: "array[int]"
     pts: "array[int]"
@@ -50,17 +53,17 @@ class ClosedGops:
         return GopStart(self.frames, None) if is_end else GopStart(self.starts[group], self.pts[group])
 
     def group_of(self, frame: int) -> int:
-        """Return the number of the group that a frame is in."""
+        """Return the index of the group that a frame is in."""
         return bisect_right(self.starts, frame) - 1
 
     def group_end(self, group: int) -> int:
-        """Return the number of the frame after a group's last one."""
+        """Return the number of the frame after the last one of a group."""
         return self.starts[group + 1] if group + 1 < len(self.starts) else self.frames
 
 
 @dataclass(frozen=True, slots=True)
 class CopyPacket:
-    """A packet of the source as it may be copied."""
+    """A packet of the source, filtered for copying, with its time stamps in units of the source."""
 
     filtered: FilteredPacket
     pts: int
@@ -70,7 +73,7 @@ class CopyPacket:
 
 @dataclass(slots=True)
 class _Survey:
-    """What is known of the groups while the packets are looked through."""
+    """The groups found so far, while the packets are read."""
 
     starts: "array[int]" = field(default_factory=lambda: array("q"))
     pts: "array[int]" = field(default_factory=lambda: array("q"))
@@ -78,33 +81,33 @@ class _Survey:
     latest: int | None = None
     decoded: int | None = None
     furthest: int | None = None
-    """How far ahead a packet may be decoded before it is of another clock; None where there is only one."""
+    """Largest step of the DTS that is no clock reset; None where the format has no resets."""
     _near: set[int] = field(default_factory=set)
 
     def add(self, sent: CopyPacket) -> str:
-        """Count a packet; return why its stream cannot be copied, empty when nothing speaks against it."""
+        """Add the next packet; return why the stream cannot be copied, empty where it can."""
         if sent.filtered.starts_closed_gop and (self.latest is None or sent.pts > self.latest):
             self.starts.append(self.frames)
             self.pts.append(sent.pts)
         if not self.starts:
             return "it does not begin with a closed group of pictures"
         while len(self.starts) > 1 and sent.pts < self.pts[-1]:
-            self.starts.pop()  # a picture of this group is shown before its key frame
+            self.starts.pop()  # a frame of this group is shown before its key frame
             self.pts.pop()
         self.frames += 1
         self.latest = sent.pts if self.latest is None else max(self.latest, sent.pts)
         last, self.decoded = self.decoded, sent.dts
         if last is not None and (sent.dts <= last or sent.pts in self._near):
-            return "the time stamps of its packets repeat or are out of order"
+            return "time stamps of its packets repeat or are out of order"
         if last is not None and self.furthest is not None and sent.dts > last + self.furthest:
-            return "its clock is set anew on the way"
-        # No later packet can be shown before it is decoded: what lies before is not repeated any more.
+            return "its clock is reset midway"
+        # No later packet has a PTS before this DTS, so earlier time stamps cannot be repeated any more.
         self._near = {pts for pts in self._near if pts > sent.dts} | {sent.pts}
         return ""
 
 
 def find_closed_gops(video: VideoSource) -> ClosedGops | str:
-    """Return the closed groups of a video, from its packets; or why its packets cannot be copied."""
+    """Find the closed GOPs of a video by reading all its packets; or return why its packets cannot be copied."""
     info = video.info
     if reason := _reason_against_copying(video):
         return reason
@@ -113,10 +116,10 @@ def find_closed_gops(video: VideoSource) -> ClosedGops | str:
         found.furthest = int(JUMP_SECONDS / info.coding.time_base)
     with open_copy_packets(video) as (packet_filter, coming):
         if packet_filter is None:
-            return f"packets of {info.coding.codec} are not copied"
+            return f"velum cannot copy packets of {info.coding.codec}"
         for sent in coming:
             if sent is None:
-                return "some of its packets are damaged, not shown or have no time stamp"
+                return "some of its packets are damaged, hidden or without a time stamp"
             if reason := sent.filtered.reason_against_copy or found.add(sent):
                 return reason
             if found.frames == 1:
@@ -126,7 +129,7 @@ def find_closed_gops(video: VideoSource) -> ClosedGops | str:
 
 @contextmanager
 def open_copy_packets(video: VideoSource) -> Iterator[tuple[PacketFilter | None, Iterator[CopyPacket | None]]]:
-    """Give how the packets of the video's pictures are written, and the packets; None for one that cannot be copied."""
+    """Give the packet filter of a video's codec, and the filtered packets; None for a packet that cannot be copied."""
     info = video.info
     with video.file.open(video.limits) as container, translate_read_errors(info.source):
         stream = next(timed for timed in container.streams.video if timed.index == info.coding.stream)
@@ -138,7 +141,7 @@ def open_copy_packets(video: VideoSource) -> Iterator[tuple[PacketFilter | None,
 
 
 def _with_dts(coming: "Iterator[Packet[Any]]") -> "Iterator[tuple[Packet[Any], int | None]]":
-    """Yield the packets with the time of their decoding, which the first ones of Matroska lack."""
+    """Yield each packet with its DTS; the first packets of Matroska have none, and get one."""
     waiting: list[Packet[Any]] = []
     began = False
     for packet in coming:
@@ -164,22 +167,22 @@ def _to_copy_packet(packet_filter: PacketFilter, packet: "Packet[Any]", dts: int
 def _reason_against_copying(video: VideoSource) -> str:
     coding = video.info.coding
     if coding.field_order > 1:
-        return "its pictures are interlaced"
+        return "it is interlaced"
     if coding.colour.mastering or coding.colour.light:
-        return "its HDR metadata lies in messages, which are not copied"
+        return "its HDR metadata is in messages of the stream, which are not copied"
     if video.cover_damage:
         return "damaged frames are to be covered"
     with video.file.open(video.limits) as container, translate_read_errors(video.info.source):
         stream = next(candidate for candidate in container.streams.video if candidate.index == coding.stream)
         context, first = stream.codec_context, _first_frame(container, stream)
         if first is None:
-            return "its first picture cannot be decoded"
+            return "its first frame cannot be decoded"
         if first.format.name.replace("yuvj", "yuv") != coding.layout.name:
-            return f"samples of kind {first.format.name} are not kept"
+            return f"its pixels of format {first.format.name} have to be converted"
         stored = coding.stored_width, coding.stored_height
         beyond = max(context.coded_width - stored[0], context.coded_height - stored[1])
         if (context.width, context.height) != stored or beyond >= _BLOCK:
-            return "its packets hold more of the pictures than is shown"
+            return "its packets hold more of each frame than is shown"
     return ""
 
 

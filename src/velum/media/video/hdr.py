@@ -1,4 +1,4 @@
-"""Static HDR metadata, from FFmpeg's structures to the words in which encoders take it (SMPTE ST 2086, CTA-861.3)."""
+"""Converts static HDR metadata from FFmpeg's structures to encoder options (SMPTE ST 2086, CTA-861.3)."""
 
 import struct
 from fractions import Fraction
@@ -20,7 +20,7 @@ def mastering(data: bytes) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]] 
 
 
 def whole_units(data: bytes) -> str | None:
-    """Return the mastering display as x264 and x265 take it: chromaticity in 0.00002, luminance in 0.0001 cd/m2."""
+    """Return the mastering display as x264 and x265 take it: in units of 0.00002 (chromaticity) and 0.0001 cd/m2."""
     found = mastering(data)
     if found is None:
         return None
@@ -31,7 +31,7 @@ def whole_units(data: bytes) -> str | None:
 
 
 def decimals(data: bytes) -> str | None:
-    """Return the mastering display as SVT-AV1 takes it: plain numbers."""
+    """Return the mastering display as SVT-AV1 takes it: decimal numbers, luminance in cd/m2."""
     found = mastering(data)
     if found is None:
         return None
@@ -41,7 +41,7 @@ def decimals(data: bytes) -> str | None:
 
 
 def light(data: bytes) -> str | None:
-    """Return the brightest pixel and the brightest picture's mean, in cd/m2, as `1000,400`."""
+    """Return MaxCLL and MaxFALL (brightest pixel, and mean of the brightest frame, in cd/m2) as `1000,400`."""
     if len(data) != _LIGHT.size:
         return None
     brightest, mean = _LIGHT.unpack(data)

@@ -16,7 +16,7 @@ _UPRIGHT = Orientation()
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """How samples are to be shown: the numbers of ITU-T H.273, which every container and codec uses."""
+    """How samples map to colours: the code points of ITU-T H.273, which every container and codec uses."""
 
     primaries: int = 2
     transfer: int = 2
@@ -31,13 +31,13 @@ class Colour:
 
 @dataclass(frozen=True, slots=True)
 class VideoFormat:
-    """How the pictures of a video are coded, as far as the result is to be like it."""
+    """How the frames of a video are coded; the result is coded like it as far as possible."""
 
     stream: int
     """Index of the stream in its file."""
     codec: str
     native: str
-    """FFmpeg's name of the layout that the decoder gives."""
+    """FFmpeg's name of the pixel format that the decoder returns."""
     layout: PixelLayout
     stored_width: int
     stored_height: int
@@ -52,7 +52,7 @@ class VideoFormat:
     field_order: int = 0
     """FFmpeg's `AVFieldOrder`; above 1 for interlaced video."""
     spherical: Spherical | None = None
-    """How it is projected; None for flat pictures, and where that is said in no way that can be kept."""
+    """Projection of a 360-degree video; None for flat frames, and for a projection that velum cannot write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +66,30 @@ class SideStream:
 
 @dataclass(slots=True)
 class ReadState:
-    """How far the reader has come, for the writer: only what was read to its end may be published."""
+    """How far the reader has come. A writer publishes only what was read to the end."""
 
     frames: int = 0
     finished: bool = False
     origin: int = 0
-    """Time stamp of the first picture, in units of the stream: at it the times of frames begin."""
+    """Time stamp of the first frame, in units of the stream; times of frames count from it."""
     warnings: list[str] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Forget what was noted: the source is read from its start."""
+        """Reset the state: the source is read from its start."""
         self.frames, self.finished = 0, False
         self.warnings.clear()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoInfo:
-    """What a video is. `width` and `height` are of the upright picture."""
+    """What a video is. `width` and `height` are those of the upright frames, in pixels."""
 
     format: str
     """`AVI`, `MKV`, `MOV`, `MP4`, `MPEG`, `TS` or `WEBM`; of a camera `RTSP`, `RTSPS` or `DEVICE`."""
     width: int
     height: int
     frames: int | None
-    """Number of frames that the file's index states; None when it has none."""
+    """Number of frames in the file's index; None where the index does not state it."""
     fps: Fraction
     """Average frames per second."""
     duration_seconds: float | None
@@ -97,7 +97,7 @@ class VideoInfo:
     coding: VideoFormat
     tracks: tuple[SideStream, ...]
     notes: tuple[str, ...]
-    """What to say about the source in the report's warnings."""
+    """Warnings about the source, for the report."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

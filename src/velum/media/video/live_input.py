@@ -1,4 +1,4 @@
-"""A stream held open in place of a file, with one way through it."""
+"""A live stream held open like a file, with a single pass over it."""
 
 import time
 from collections import deque
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 _MAX_SIDE_PACKETS = 20_000
-"""Packets of sound and subtitles that may wait for pictures: some minutes of them."""
+"""Packets of audio and subtitles that may wait for the next frame: some minutes of them."""
 
 _CHUNK = 1 << 16
 _MICROSECONDS = 1_000_000
 _ANALYSED_SECONDS = 1
 
-# By kind: FFmpeg's demuxer, the protocols it may use, and its options. What a stream says can open nothing else.
+# By kind: FFmpeg's demuxer, the protocols it may use, and its options. A stream cannot make FFmpeg open anything else.
 _KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
     "rtsp": ("rtsp", "tcp", {"rtsp_transport": "tcp"}),
     "rtsps": ("rtsp", "tls,tcp", {"rtsp_transport": "tcp"}),
@@ -37,7 +37,7 @@ _KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
 
 
 class LiveInput:
-    """A stream held open, in place of a file: what was looked at to know what it is comes again in its one pass."""
+    """A live stream held open. Packets that were read to probe it are kept, and come again in its one pass."""
 
     def __init__(self, live: LiveSource, limits: Limits) -> None:
         self.path = live
@@ -54,47 +54,50 @@ class LiveInput:
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of what was read so far, in hexadecimal; None where there are no bytes of ours."""
+        """SHA-256 of the bytes that came through a pipe so far, in hexadecimal; None for cameras and addresses."""
         return self._pipe.sha256 if self._pipe else None
 
     @property
     def is_stopped(self) -> bool:
-        """True when somebody asked for the end."""
+        """True when a caller asked to stop the stream."""
         return self.path.stopped.is_set()
 
     def find_truncation(self) -> str | None:
-        """Return None: how long a stream is shows at its end."""
+        """Return None: a live stream states no length."""
         return None
 
     def count_packets(self, stream: int, limits: Limits) -> int:  # noqa: ARG002 - likewise
-        """Return 0: what has come is gone."""
+        """Return 0: packets of a live stream cannot be read twice."""
         return 0
 
     def has_join(self, pid: int, start: int, end: int) -> bool:  # noqa: ARG002 - nothing can be read again
-        """Return False: what has come is gone."""
+        """Return False: bytes of a live stream cannot be read twice."""
         return False
 
     def has_alpha_track(self) -> bool:
-        """Return False: what a stream sends of its index is gone once it was read."""
+        """Return False: the index of a live stream cannot be read twice."""
         return False
 
     def open(self, limits: Limits) -> "_StreamPass":  # noqa: ARG002 - they are checked in `LiveSource`'s own open
-        """Return the stream: first for a look at its beginning, then, from there again, for the one pass."""
+        """Return a demuxer: the first call is for probing, the second for the one pass, again from the start.
+
+        Raises `BadInput` on a third call.
+        """
         self._passes += 1
         if self._passes > 2:
-            raise BadInput(f"cannot read {self.path} again: a stream comes once; save it to a file first")
+            raise BadInput(f"cannot read {self.path} again: a live stream can be read once; save it to a file first")
         return _StreamPass(self, self._container)
 
     def open_side_streams(self, limits: Limits) -> "_SideStreamBuffer":  # noqa: ARG002 - likewise
-        """Return the streams other than pictures, whose packets the pass puts aside."""
+        """Return the audio and subtitle packets that the pass over the video diverts."""
         return _SideStreamBuffer(self, self._container, self._side_packets)
 
     def divert(self, indices: frozenset[int]) -> None:
-        """Put the packets of these streams aside for whoever writes them."""
+        """Divert the packets of these streams into the side buffer."""
         self._diverted = indices
 
     def packets(self) -> "Iterator[Packet[Any]]":
-        """Yield what comes; in the first turn it is remembered, in the second what was remembered comes before."""
+        """Yield packets as they arrive. The probing pass remembers them, the second pass yields those first."""
         first = self._passes == 1
         seen, self._seen = (self._seen, self._seen) if first else (self._seen, None)
         while not first and seen:
@@ -110,13 +113,13 @@ class LiveInput:
                 yield from self._divert_side_packets(packet)
 
     def rewind(self) -> None:
-        """Let the decoders begin anew."""
+        """Reset the decoders for the second pass."""
         for stream in self._container.streams.video:
             if stream.codec_context is not None and stream.codec_context.is_open:
                 stream.codec_context.flush_buffers()
 
     def close(self) -> None:
-        """Let go of the stream."""
+        """Close the stream."""
         self._side_packets.clear()
         self._seen = None
         self._container.close()
@@ -133,12 +136,12 @@ class LiveInput:
                 raise
             if self._passes == 1:
                 raise no_data_error(self.path) from None
-            raise TimeoutError(0, f"nothing came for {self.path.timeout_seconds:g} s") from error
+            raise TimeoutError(0, f"no data came for {self.path.timeout_seconds:g} s") from error
         return packet
 
     def _divert_side_packets(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
         yield packet
-        # Afterwards, since the writer makes it a packet of another stream.
+        # Only after the yield, because the writer reassigns the packet to another stream.
         if packet.size and packet.stream.index in self._diverted:
             if len(self._side_packets) >= _MAX_SIDE_PACKETS:
                 raise BadInput(
@@ -167,16 +170,18 @@ class LiveInput:
                 timeout=live.timeout_seconds,
             )  # fmt: skip
         except (av.FFmpegError, OSError, ValueError) as error:
-            # An RTSP session that is cut short by the time-out calls that invalid data.
+            # FFmpeg reports an RTSP session that the time-out cut short as invalid data.
             if isinstance(error, av.ExitError | TimeoutError) or time.monotonic() - start > live.timeout_seconds:
                 raise no_data_error(live) from None
-            # Not the error's own text: it holds the address, which may hold a password.
+            # Not the error's own text: it holds the address, and that may hold a password.
             reason = getattr(error, "strerror", None) or type(error).__name__
-            raise Unavailable(f"cannot reach {live}: {reason}; check the address, and that it is sending") from None
+            raise Unavailable(
+                f"cannot reach {live}: {reason}; check the address, and that the stream is sending"
+            ) from None
 
 
 class _StreamPass:
-    """One way through the stream, as a demuxer's container is for a file."""
+    """One pass over a live stream, in the place of PyAV's container."""
 
     def __init__(self, file: LiveInput, container: "InputContainer") -> None:
         self._file = file
@@ -184,12 +189,12 @@ class _StreamPass:
         self.start_time, self.duration = container.start_time, container.duration
 
     def demux(self, *streams: "Stream") -> "Iterator[Packet[Any]]":
-        """Yield the packets of these streams, of all when none is named."""
+        """Yield the packets of these streams; of all streams when none is named."""
         wanted = {stream.index for stream in streams}
         return (packet for packet in self._file.packets() if not wanted or packet.stream.index in wanted)
 
     def close(self) -> None:
-        """Begin anew: the stream itself stays open, packets that wait to be written belong to it."""
+        """Rewind. The stream stays open, because packets that wait to be written belong to it."""
         self._file.rewind()
 
     def __enter__(self) -> Self:
@@ -202,7 +207,7 @@ class _StreamPass:
 
 
 class _SideStreamBuffer:
-    """Sound and subtitles of a stream: as far as the pass over its pictures has come, and never further."""
+    """Audio and subtitle packets of a live stream, as far as the pass over its video has come."""
 
     def __init__(self, file: LiveInput, container: "InputContainer", packets: "deque[Packet[Any]]") -> None:
         self._file, self._packets = file, packets
@@ -211,7 +216,7 @@ class _SideStreamBuffer:
         ]
 
     def demux(self, *streams: "Stream") -> "Iterator[Packet[Any]]":
-        """Have the packets of these streams put aside; the iterator ends where none waits, and goes on later."""
+        """Divert the packets of these streams; the iterator ends while none waits, and can be continued later."""
         self._file.divert(frozenset(stream.index for stream in streams))
         return self
 
@@ -225,5 +230,5 @@ class _SideStreamBuffer:
             raise StopIteration from None
 
     def close(self) -> None:
-        """Ask for no more."""
+        """Divert no more packets."""
         self._file.divert(frozenset())

@@ -1,4 +1,4 @@
-"""Streams as they come: one pass, nothing to go back to, and an end that a person or a fault may bring."""
+"""Reads live streams: in one pass, until the stream ends, fails or is stopped."""
 
 import threading
 from collections import deque
@@ -16,16 +16,16 @@ from velum.media.video.probe import probe
 from velum.media.video.reader import DecodePass
 
 MAX_LAG_SECONDS = 2
-"""How far the hiding may lag behind a camera before pictures are left out."""
+"""Seconds that processing may lag behind a camera before frames are dropped."""
 
 MAX_QUEUE_BYTES = 64 << 20
-"""What pictures of a camera that wait to be looked at may take."""
+"""Memory for frames of a camera that wait to be processed."""
 
 MIN_QUEUE_FRAMES = 8
 
 
 class LiveReader:
-    """One stream. Use it in a `with` block; `frames()` can be called once."""
+    """Reads one live stream. Use it in a `with` block; `frames()` can be called once."""
 
     def __init__(self, live: LiveSource, limits: Limits, *, cover_damage: bool = False) -> None:
         self._live, self._file = live, LiveInput(live, limits)
@@ -39,7 +39,7 @@ class LiveReader:
 
     @property
     def info(self) -> VideoInfo:
-        """What the stream is."""
+        """Size, frame rate and format of the stream."""
         return self.source.info
 
     def __enter__(self) -> Self:
@@ -54,14 +54,14 @@ class LiveReader:
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of what came through a pipe, once it has been read; None for cameras and addresses."""
+        """SHA-256 of a pipe's bytes, once it is read to its end; None before, and for cameras and addresses."""
         return self._file.sha256 if self.source.state.finished else None
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Yield the pictures as they come, until the stream ends or is stopped.
+        """Yield the frames as they arrive, until the stream ends or is stopped.
 
-        Of a camera that is faster than its reader the oldest waiting pictures are left out, and counted in the
-        report. Raises as `VideoReader.frames` does, and `BadInput` when nothing more comes in time.
+        When a camera is faster than its reader, the oldest waiting frames are dropped, and the report counts them.
+        Raises as `VideoReader.frames` does, and `BadInput` when no data comes within the time-out.
         """
         pictures = DecodePass(self.source).frames()
         yield from pictures if self._live.waits else self._newest(pictures)
@@ -82,20 +82,20 @@ class LiveReader:
         state.frames = index + 1
         if waiting.dropped:
             state.warnings.append(
-                f"{waiting.dropped} frames were left out: they came faster than they could be hidden; "
-                f"look in fewer frames (every), or choose a faster preset"
+                f"{waiting.dropped} frames were left out: they came faster than they could be processed; "
+                f"locate in fewer frames (every), or choose a faster preset"
             )
 
 
 def _with_compressed_codec(info: VideoInfo) -> VideoInfo:
-    """Return what the result is to be like: a camera's bare samples are no model for it, they would fill any disk."""
+    """Return the info with H.264 for a camera that sends raw video: a raw result would fill any disk."""
     if info.format != "DEVICE" or info.coding.codec != "rawvideo":
         return info
     return replace(info, coding=replace(info.coding, codec="h264"))
 
 
 class DropOldestQueue:
-    """Pictures that a thread of its own takes as they come; where too many wait, the oldest is let go."""
+    """A bounded queue that a thread fills with frames as they arrive; when it is full, the oldest frame is dropped."""
 
     def __init__(self, pictures: "Generator[VideoFrame]", most: int) -> None:
         self._pictures, self._most, self.dropped = pictures, most, 0
@@ -118,7 +118,7 @@ class DropOldestQueue:
             yield picture
 
     def leave(self) -> None:
-        """Stop the thread: nobody reads any more."""
+        """Stop the thread and wait for its end; frames that wait are dropped."""
         with self._changed:
             self._left = True
             self._held.clear()
@@ -130,7 +130,7 @@ class DropOldestQueue:
             for picture in self._pictures:
                 if not self._put(picture):
                     break
-        except BaseException as error:  # noqa: BLE001 - handed over to the thread that reads
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that reads
             failure = error
         finally:
             self._pictures.close()

@@ -1,8 +1,8 @@
-"""How pictures are fitted to what an encoder and a container take: the layout of samples that is written.
+"""Fits frames to the pixel formats that an encoder and a container can take.
 
-What FFmpeg's encoders and muxers say of themselves is not always so: a layout without a tag of its own is written under
-that of another one, which then reads as noise. So a lossless encoder is asked for a small picture first, which must
-come back from the container as it went in.
+FFmpeg's encoders and muxers claim more than they can do: a pixel format without a tag of its own is written under the
+tag of another one, and then decodes to noise. So a lossless encoder first has to write a small test frame, which must
+come back from the container unchanged.
 """
 
 import io
@@ -52,13 +52,13 @@ _EQUAL_LAYOUTS = {
     "yuv444p16le": ("yuv444p16le", "xv48le"),
     "yuva444p": ("yuva444p", "ayuv", "vuya", "uyva"),
 }
-"""By the layout in which frames are handed out: those that hold the very same samples, the best known first."""
+"""By pixel layout of frames: the pixel formats that hold exactly the same samples, the most common first."""
 
 _YUV_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
-"""Matrices that are converted by, as ITU-T H.273 and as FFmpeg's scaler number them."""
+"""Colour matrices that FFmpeg's scaler converts with: number in ITU-T H.273 -> number in the scaler."""
 
 _USUAL_MATRIX = 6
-"""ITU-R BT.601, by which FFmpeg reads what says nothing else."""
+"""ITU-R BT.601, which FFmpeg assumes where a video states no matrix."""
 
 _ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 _LIMITED, _FULL = 1, 2
@@ -67,21 +67,21 @@ _MARGIN, _LEAST = 16, 64
 
 @dataclass(frozen=True, slots=True)
 class EncoderPixels:
-    """What an encoder is given. `pixels` is FFmpeg's name of the layout, `layout` the nearest one of those kept."""
+    """An encoder's input: FFmpeg's pixel format `pixels`, and the nearest `layout` that frames can have."""
 
     pixels: str
     layout: PixelLayout
     colour: Colour
     exact: bool
-    """Whether every sample stays what it was."""
+    """True when every sample keeps its value."""
     notes: tuple[str, ...] = ()
     cleared: str = ""
-    """What to say when something transparent was put over black; empty where transparency stays."""
+    """The warning for transparent frames that were put over black; empty where transparency is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetPixels:
-    """What is to be written: samples of `layout`, which the source had as FFmpeg's `native`."""
+    """The frames to write: their layout, FFmpeg's pixel format in the source (`native`), colour and size in pixels."""
 
     layout: PixelLayout
     native: str
@@ -92,7 +92,7 @@ class TargetPixels:
 
 @dataclass(frozen=True, slots=True)
 class EncoderTarget:
-    """An encoder and FFmpeg's muxer it works for; `alpha` says whether the two can carry transparency."""
+    """Encoder input: FFmpeg's pixel format `pixels`, and `layout`, the nearest layout that frames can have."""
 
     encoder: str
     muxer: str
@@ -101,18 +101,18 @@ class EncoderTarget:
     alpha: bool
     options: tuple[tuple[str, str], ...] = ()
     tag: str = ""
-    """The name of the codec in the container, where it is not the usual one."""
+    """Codec tag in the container; empty for the muxer's default."""
 
 
 def fit_pixels(place: EncoderTarget, wanted: TargetPixels) -> EncoderPixels | None:
-    """Return how pictures are given to the encoder; None where it takes nothing like them."""
+    """Choose the pixel format in which frames go to an encoder; None where it can take nothing similar."""
     offered = _encoder_layouts(place.encoder)
     plain, notes, cleared = wanted, list[str](), ""
     if wanted.layout.alpha and not (place.alpha and _carries_alpha(place, wanted)):
         plain = replace(wanted, layout=wanted.layout.opaque, native=wanted.layout.opaque.name)
         cleared = (
             f"transparent parts were blackened: {place.encoder} in {place.muxer} cannot hold the transparency of "
-            f"samples of kind {wanted.native}"
+            f"pixels of format {wanted.native}"
         )
     exact = next((name for name in _lossless_layouts(plain) if _accepts_layout(place, name, offered, plain)), None)
     if exact is not None:
@@ -125,13 +125,13 @@ def fit_pixels(place: EncoderTarget, wanted: TargetPixels) -> EncoderPixels | No
     name, lost = choice
     if lost:
         notes.append(
-            f"samples of kind {plain.native} were written as {name}: {place.encoder} in {place.muxer} cannot take them"
+            f"pixels of format {plain.native} were written as {name}: {place.encoder} in {place.muxer} cannot take them"
         )
     return replace(_fit(name, plain, exact=False, notes=notes), cleared=cleared)
 
 
 def _carries_alpha(place: EncoderTarget, wanted: TargetPixels) -> bool:
-    """Tell whether the encoder takes some layout with alpha."""
+    """Tell whether the encoder takes any pixel format with alpha."""
     names = [*_lossless_layouts(wanted), *(_encoder_layouts(place.encoder) or KEPT_LAYOUTS)]
     return any(
         _has_alpha(name) and _accepts_layout(place, name, _encoder_layouts(place.encoder), wanted) for name in names
@@ -143,7 +143,7 @@ def _has_alpha(name: str) -> bool:
 
 
 def _lossless_layouts(wanted: TargetPixels) -> tuple[str, ...]:
-    """Return the layouts that hold the very samples, the source's own first."""
+    """Return the pixel formats that hold exactly the same samples, the source's own first."""
     name = wanted.layout.name
     known = _EQUAL_LAYOUTS.get(name, (name,))
     if wanted.layout.grey and not wanted.colour.full_range:
@@ -153,9 +153,9 @@ def _lossless_layouts(wanted: TargetPixels) -> tuple[str, ...]:
 
 
 def _encoder_layouts(encoder: str) -> tuple[str, ...]:
-    """Return the layouts that an encoder says it takes; none where it takes any."""
+    """Return the pixel formats that an encoder claims to take; an empty tuple where it takes any."""
     names = (layout.name.replace("yuvj", "yuv") for layout in Codec(encoder, "w").video_formats or ())
-    # Of those with alpha that libvpx names, it writes this one.
+    # Of the formats with alpha that libvpx claims, it writes only this one.
     return tuple(
         layout for layout in names if not encoder.startswith("libvpx") or not _has_alpha(layout) or layout == "yuva420p"
     )
@@ -166,13 +166,13 @@ def _accepts_layout(place: EncoderTarget, name: str, offered: tuple[str, ...], w
         return False
     if not place.lossless and name.startswith("yuv4"):
         return True
-    # Lines of odd length are padded in ways of their own; how large a picture is beyond that changes nothing.
+    # Rows of odd length are padded differently; apart from that, the size does not matter.
     width, height = (_LEAST + side % _MARGIN for side in (wanted.width, wanted.height))
     return _survives_round_trip(place, name, width, height)
 
 
 def _nearest(place: EncoderTarget, wanted: TargetPixels, offered: tuple[str, ...]) -> tuple[str, bool] | None:
-    """Return the layout with the least loss, and whether anything but fineness is lost; None where none is taken."""
+    """Return the accepted pixel format with the least loss, and whether more than chroma resolution is lost."""
     every = offered or tuple(
         dict.fromkeys((*KEPT_LAYOUTS, *(name for names in _EQUAL_LAYOUTS.values() for name in names)))
     )
@@ -190,7 +190,7 @@ def _nearest(place: EncoderTarget, wanted: TargetPixels, offered: tuple[str, ...
 
 def _fit_without_subsampling(place: EncoderTarget, wanted: TargetPixels, notes: Iterable[str]) -> EncoderPixels:
     name = wanted.layout.name.replace("420", "444").replace("422", "444").replace("440", "444")
-    note = f"written as {name}: {place.encoder} with fewer samples of colour needs an even size"
+    note = f"written as {name}: {place.encoder} with subsampled chroma needs an even size"
     return _fit(name, wanted, exact=False, notes=(*notes, note))
 
 
@@ -202,7 +202,7 @@ def _fit(name: str, wanted: TargetPixels, *, exact: bool, notes: Iterable[str]) 
 
 
 def _colour_after_conversion(colour: Colour, source: PixelLayout, target: PixelLayout) -> Colour:
-    """Return how the samples are to be shown once they are of another kind."""
+    """Return the colour description of samples after their conversion to another layout."""
     if target.rgb:
         return replace(colour, matrix=0, full_range=True)
     if source.rgb == target.rgb and source.grey == target.grey:
@@ -215,7 +215,7 @@ def _matrix(colour: Colour) -> int:
 
 
 class PixelConverter:
-    """Brings pictures of one layout to the one that an encoder is given."""
+    """Converts frames of one pixel layout to the pixel format of an encoder."""
 
     def __init__(self, source: PixelLayout, colour: Colour, fit: EncoderPixels) -> None:
         self._source, self._colour, self._fit = source, colour, fit
@@ -226,10 +226,10 @@ class PixelConverter:
         self._widens = yuv and same and self._plain != target and set(target.scales) == {(1, 1)} and not target.rgb
         self._scaler = VideoReformatter()
         self.cleared = False
-        """Whether something transparent was put over black."""
+        """True when a transparent frame was put over black."""
 
     def fit(self, native: av.VideoFrame) -> av.VideoFrame:
-        """Return the picture as the encoder takes it: itself where that is what it is."""
+        """Return the frame in the encoder's pixel format; the same object where no conversion is needed."""
         if self._plain != self._source:
             self.cleared = self.cleared or has_transparency(native, self._source)
             native = flatten_alpha(native, self._source, self._plain, limited=not self._colour.full_range)
@@ -244,7 +244,7 @@ class PixelConverter:
         before = _FULL if ours.full_range or self._plain.rgb else _LIMITED
         after = _FULL if theirs.full_range or target.rgb else _LIMITED
         if self._plain.grey and before == _LIMITED and not target.grey:
-            # FFmpeg takes all grey for full range: what is not becomes luma first, as it is.
+            # FFmpeg assumes full range for grey; grey of limited range becomes luma first, unchanged.
             name = f"yuv444p{f'{self._plain.bits}le' if self._plain.bits > 8 else ''}"
             native = self._scaler.reformat(native, format=name, src_color_range=_FULL, dst_color_range=_FULL)
         made = self._scaler.reformat(
@@ -257,7 +257,7 @@ class PixelConverter:
 
 @lru_cache(maxsize=1024)
 def _survives_round_trip(place: EncoderTarget, name: str, width: int, height: int) -> bool:
-    """Tell whether a picture of that layout is read back, and, of a lossless encoder, as it was written."""
+    """Tell whether a test frame of a pixel format can be written and read; unchanged, for a lossless encoder."""
     layout = layout_of(name) if name in KEPT_LAYOUTS else kept_layout(name)[0]
     file = io.BytesIO()
     try:
@@ -283,7 +283,7 @@ def _survives_round_trip(place: EncoderTarget, name: str, width: int, height: in
 
 
 def _noise_frame(layout: PixelLayout, width: int, height: int) -> av.VideoFrame:
-    """Return a picture whose samples all differ from their neighbours, and whose planes differ."""
+    """Return a frame of random samples."""
     frame = av.VideoFrame(width, height, layout.name)
     rng = np.random.default_rng(0)
     for plane in views(frame, layout):

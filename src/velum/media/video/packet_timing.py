@@ -1,4 +1,4 @@
-"""Packets of sound and subtitles, on the clock that the pictures next to them are on."""
+"""Puts packets of audio and subtitles on the same clock as the video."""
 
 from collections.abc import Collection, Iterator
 from fractions import Fraction
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def needs_every_stream(info: VideoInfo) -> bool:
-    """Tell whether the packets of all streams must be seen to know the times of some.
+    """Tell whether the clock has to see the packets of all streams to correct those of some.
 
-    Those of a stream that comes once have been put right when the pictures were.
+    Packets of a live stream are corrected already, in the pass over its video.
     """
     return info.format in RESETTABLE_CLOCKS and not isinstance(info.source, LiveSource)
 
 
 def clocked_packets(video: VideoSource, source: SideStreams, wanted: Collection[int]) -> Iterator[ClockedPacket]:
-    """Yield the packets of these streams. Of a source that comes once there may be more after the iterator's end."""
+    """Yield the packets of these streams. Of a live source, the iterator may go on after its end."""
     if not wanted:
         return iter(())
     info = video.info
@@ -41,9 +41,9 @@ def _as_clocked(packet: "Packet[Any]") -> ClockedPacket:
 
 
 class AudioPtsOrder:
-    """The time stamps of sound as they are written: there are some, and they do not go back.
+    """Makes time stamps of audio and subtitles complete, and those of audio increasing, for the result's container.
 
-    Only some containers can hold two packets of one time.
+    Only MKV and WebM can hold two packets at the same time. `untimed` counts packets before the first time stamp.
     """
 
     def __init__(self, format: str) -> None:
@@ -52,7 +52,7 @@ class AudioPtsOrder:
         self.untimed_packets = 0
 
     def correct_times(self, packet: "Packet[Any]") -> bool:
-        """Change the packet's time stamps where that must be; return False for one before the first that has any."""
+        """Correct a packet's time stamps in place; return False for a packet before its stream's first time stamp."""
         index = packet.stream.index
         last, end = self._ends.get(index, (None, None))
         at = packet.pts if packet.dts is None else packet.dts

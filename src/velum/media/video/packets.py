@@ -1,4 +1,4 @@
-"""Packets as they come, each with what only those after it tell: whether it is damaged, and whether stamps follow."""
+"""Packets with facts that only later packets reveal: whether they are damaged, and whether time stamps follow."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 _MAX_WAITING_PACKETS = 1000
 _MAX_WAITING_BYTES = 64 << 20
-"""What may wait for a first time stamp."""
+"""Packets, and their bytes, that may wait for a first time stamp."""
 
 _PACKETS_UNTIL_JOIN = 2
-"""Packets of a stream after a marked one among which a join lies, if it is one: parsers are that much behind."""
+"""A join lies within this many packets of the stream after the marked packet, since parsers lag behind."""
 
 IsJoin = Callable[[int, int, int], bool]
-"""Tells of a stream's number and two places in the file whether recordings were joined between them."""
+"""(stream id, start, end) -> whether two recordings were joined between the byte positions `start` and `end`."""
 
 
 @dataclass(slots=True, eq=False)
 class ClockedPacket:
-    """A packet. `clock_reset`: the clock was set clock_reset just before it; `damaged`: something of it is missing."""
+    """A packet. `clock_reset`: its stream's clock was reset just before it; `damaged`: a part of it is missing."""
 
     packet: "Packet[Any]"
     clock_reset: bool
@@ -36,10 +36,10 @@ class ClockedPacket:
 def resolve_joins(
     packets: "Iterable[Packet[Any]]", clock: PacketClock, joined: IsJoin | None
 ) -> Iterator[ClockedPacket]:
-    """Yield the packets on one clock.
+    """Yield the packets on one continuous clock, and clear the damage mark of packets before a join.
 
-    Demuxers of transport streams mark the last packet before a gap in the count of packets as damaged. Where that gap
-    is a join of two recordings nothing is missing; this shows in what comes next.
+    FFmpeg's demuxer of transport streams marks the last packet before a gap in the packet counters as damaged. Where
+    the gap is the join of two recordings, nothing is missing; only later packets show that.
     """
     waiting: deque[ClockedPacket] = deque()
     for packet in packets:
@@ -65,7 +65,7 @@ def _resolve_join(marked: ClockedPacket, packet: "Packet[Any]", joined: IsJoin |
 
 
 def wait_for_first_pts(coming: Iterable[ClockedPacket], stream: int, succession: ShownPts) -> Iterator[ClockedPacket]:
-    """Yield the packets, the first ones of a stream when it is known whether any of them has a time stamp."""
+    """Yield the packets; hold back the first ones until it is known whether any of `stream` has a time stamp."""
     waiting: list[ClockedPacket] = []
     known = False
     size = 0
@@ -87,10 +87,10 @@ def wait_for_first_pts(coming: Iterable[ClockedPacket], stream: int, succession:
 
 
 def is_hidden_packet(codec: str, packet: "Packet[Any]") -> bool:
-    """Tell whether a packet is one that by its format gives no picture.
+    """Tell whether a packet decodes to no frame, by its format.
 
-    A VP8 frame says in bit 4 of its first byte whether it is shown (RFC 6386, 9.1). An MPEG-4 packet of a few bytes
-    holds a picture that is not coded, as in packed streams (ISO/IEC 14496-2, vop_coded).
+    Bit 4 of the first byte of a VP8 packet says whether its frame is shown (RFC 6386, 9.1). An MPEG-4 packet of a few
+    bytes holds a frame that is not coded, as in packed streams (ISO/IEC 14496-2, vop_coded).
     """
     if codec == "vp8":
         return not bytes(packet)[0] & 0x10

@@ -1,4 +1,4 @@
-"""The reading end of a pipe: forwards only, hashed, with an end to all waiting."""
+"""Reads a pipe forward-only, hashes what comes, and gives up after a time-out."""
 
 import errno
 import hashlib
@@ -19,7 +19,7 @@ _POLL_SECONDS = 0.2
 
 
 class Pipe:
-    """A pipe as PyAV reads it."""
+    """The read end of a pipe, as a file object for PyAV."""
 
     def __init__(self, live: LiveSource, limits: Limits) -> None:
         self._live, self._limits = live, limits
@@ -28,34 +28,34 @@ class Pipe:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of what was read so far, in hexadecimal."""
+        """SHA-256 of the bytes read so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def format(self) -> str:
-        """Return the format that the first bytes say. Raises `BadInput` when they are of no video."""
+        """Return the video format by the first bytes. Raises `BadInput` when they belong to no known video format."""
         with translate_read_errors(self._live), translate_timeouts(self._live):
             while len(self._head) < VIDEO_HEAD_BYTES and (data := self._read(VIDEO_HEAD_BYTES - len(self._head))):
                 self._head += data
         found = video_format_of(self._head)
         if found is None:
-            reason = "it is empty" if not self._head else "it carries no video of a known kind"
-            raise BadInput(f"cannot read {self._live}: {reason}; supported are {', '.join(sorted(DEMUXERS))}")
+            reason = "it is empty" if not self._head else "its format is unknown"
+            raise BadInput(f"cannot read {self._live}: {reason}; supported formats are {', '.join(sorted(DEMUXERS))}")
         return found
 
     def read(self, count: int) -> bytes:
-        """Return up to `count` bytes, as soon as there are any; none at the end."""
+        """Return up to `count` bytes as soon as any arrive; empty at the end."""
         data, self._head = self._head[:count], self._head[count:]
         return data or self._read(count)
 
     def check_end(self, format: str, *, whole: bool) -> None:
-        """Raise what ended the stream: some demuxers take any failure for its end, or a part of a packet for one."""
+        """Raise the error that ended the stream, which some demuxers swallow; or one for a partial last packet."""
         if self._fault is not None:
             raise self._fault
         if whole and format == "TS" and all(self._count % packet for packet in TS_PACKETS):
             raise OSError(errno.EIO, f"its {self._count:,} bytes are no whole number of packets")
 
     def _read(self, count: int) -> bytes:
-        if self._fault is not None:  # some demuxers ask again
+        if self._fault is not None:  # some demuxers try again after an error
             raise self._fault
         try:
             return self._receive(count)
@@ -67,7 +67,7 @@ class Pipe:
         deadline = time.monotonic() + self._live.timeout_seconds
         while not select.select([self._live.descriptor], [], [], _POLL_SECONDS)[0]:
             if self._live.stopped.is_set() or time.monotonic() > deadline:
-                raise TimeoutError(0, f"nothing came for {self._live.timeout_seconds:g} s")
+                raise TimeoutError(0, f"no data came for {self._live.timeout_seconds:g} s")
         data = os.read(self._live.descriptor, count)
         self._count += len(data)
         self._digest.update(data)
@@ -76,14 +76,14 @@ class Pipe:
 
 
 def no_data_error(live: LiveSource) -> Unavailable:
-    """Return the error of a stream that never began."""
-    reason = "it was stopped before its first picture" if live.stopped.is_set() else "nothing came"
-    return Unavailable(f"cannot read {live}: {reason} within {live.timeout_seconds:g} s; check that it is sending")
+    """Return the error for a stream that never began."""
+    reason = "it was stopped before its first frame" if live.stopped.is_set() else "no data came"
+    return Unavailable(f"cannot read {live}: {reason} within {live.timeout_seconds:g} s; check that the sender runs")
 
 
 @contextmanager
 def translate_timeouts(live: LiveSource) -> Iterator[None]:
-    """Tell a stream that never begins from one that is damaged."""
+    """Turn a time-out into `Unavailable`: the stream never began, which is no damage."""
     try:
         yield
     except TimeoutError:

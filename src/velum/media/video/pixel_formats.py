@@ -1,4 +1,4 @@
-"""Pictures of a decoder as planes: each layout of samples is kept, or brought to the nearest one that is."""
+"""Decoded frames as planes: each pixel format is kept, or converted to the nearest layout that is kept."""
 
 import sys
 from dataclasses import dataclass
@@ -27,67 +27,67 @@ KEPT_LAYOUTS = (
     *(f"yuva{kind}p{f'{bits}le' if bits > 8 else ''}" for bits, kinds in _WITH_ALPHA.items() for kind in kinds),
     "gray", *(f"gray{bits}le" for bits in (9, 10, 12, 14, 16)), *_INTERLEAVED,
 )  # fmt: skip
-"""FFmpeg's names of the layouts whose samples are handed out as they are."""
+"""FFmpeg's names of the pixel formats whose samples frames have unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class PixelLayout:
-    """How the samples of a picture lie: the name FFmpeg has for it, and what each plane means."""
+    """How the samples of a frame are stored: FFmpeg's name of it, the role of each plane, and bits per sample."""
 
     name: str
     roles: tuple[Role, ...]
     bits: int
     scales: tuple[tuple[int, int], ...]
-    """Pixels per sample across and down, for each plane."""
+    """Pixels per sample (across, down), for each plane."""
 
     @property
     def rgb(self) -> bool:
-        """True for red, green and blue."""
+        """True for RGB, with or without alpha."""
         return self.roles[0] in {Role.RGB, Role.RGBA}
 
     @property
     def alpha(self) -> bool:
-        """True where samples say how opaque they are."""
+        """True with an alpha channel."""
         return self.roles[-1] in {Role.RGBA, Role.GREY_ALPHA, Role.ALPHA}
 
     @property
     def grey(self) -> bool:
-        """True for lightness alone."""
+        """True for greyscale, with or without alpha."""
         return self.roles in {(Role.LUMA,), (Role.GREY_ALPHA,)}
 
     @property
     def opaque(self) -> "PixelLayout":
-        """The same without alpha."""
+        """The same layout without alpha."""
         plain = {"rgba": "rgb24", "rgba64le": "rgb48le", "ya8": "gray", "ya16le": "gray16le"}.get(
             self.name, self.name.replace("yuva", "yuv")
         )
         return layout_of(plain)
 
     def divides(self, width: int, height: int) -> bool:
-        """Tell whether every plane of a picture of that size has only whole samples."""
+        """Tell whether width and height are multiples of the subsampling of every plane."""
         return all(width % across == 0 and height % down == 0 for across, down in self.scales)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoFrame(Frame):
-    """A frame of a video. The planes `given` are views of the buffers of `native`, which belong to nobody else."""
+    """A frame of a video. Its planes as read, `given`, are views of the buffers of `native`, which it owns."""
 
     native: av.VideoFrame | None = None
     given: tuple[Plane, ...] = ()
     resized: bool = False
-    """True when the source holds it in another size than its first frame."""
+    """True when it has another size in the source than the first frame."""
 
 
 _REFERENCE_PROBE = [object()]
 _IDLE_REFERENCES = sys.getrefcount(_REFERENCE_PROBE[0])
-"""What Python counts for an object that only a list refers to, while it is asked."""
+"""Reference count that Python reports for an object that only a list refers to."""
 
 
 class FramePool:
-    """Memory for the pictures of one size and layout, used anew: fresh memory costs more time than the copy itself.
+    """A pool of frame buffers of one size and layout: allocating fresh memory takes longer than the copy itself.
 
-    A picture is used anew when nobody has it or a view of it any more, which Python counts, and its memory only when no
-    encoder reads it any more, which FFmpeg counts. There are as many as were ever in use at a time.
+    A frame is reused when nobody refers to it or to a view of it any more (Python's reference count), and its memory
+    when no encoder reads it any more (FFmpeg's reference count). The pool keeps as many as were ever in use at a time.
     """
 
     def __init__(self, width: int, height: int, layout: PixelLayout) -> None:
@@ -95,7 +95,7 @@ class FramePool:
         self._made: list[av.VideoFrame] = []
 
     def take(self) -> av.VideoFrame:
-        """Return a picture that is nobody's. Its samples are any."""
+        """Return a frame that is not in use. Its samples are arbitrary."""
         for number in range(len(self._made)):
             if sys.getrefcount(self._made[number]) == _IDLE_REFERENCES:
                 self._made[number].make_writable()
@@ -106,7 +106,7 @@ class FramePool:
 
 @cache
 def layout_of(name: str) -> PixelLayout:
-    """Return the layout that FFmpeg calls `name`, one of `KEPT`."""
+    """Return the layout that FFmpeg calls `name`, which is one of `KEPT_LAYOUTS`."""
     if name in _INTERLEAVED:
         role, bits = _INTERLEAVED[name]
         return PixelLayout(name, (role,), bits, ((1, 1),))
@@ -119,24 +119,27 @@ def layout_of(name: str) -> PixelLayout:
 
 @cache
 def kept_layout(name: str) -> tuple[PixelLayout, str | None]:
-    """Return the layout in which pictures that FFmpeg calls `name` are handed out, and what is lost, if anything."""
-    plain = name.replace("yuvj", "yuv")  # the j only says full range, which the frames say as well
+    """Return the layout of frames decoded as FFmpeg's pixel format `name`, and a warning where samples change.
+
+    Raises `ValueError` for a pixel format that cannot be converted.
+    """
+    plain = name.replace("yuvj", "yuv")  # the j means full range, which the frames state as well
     if plain in KEPT_LAYOUTS:
         return layout_of(plain), None
     format_ = VideoFormat(name, 64, 64)
     alpha = any(component.is_alpha for component in format_.components) or format_.has_palette
     choice, loss = find_best_pix_fmt_of_list(KEPT_LAYOUTS, name, has_alpha=alpha)
     if choice is None:
-        raise ValueError(f"samples of kind {name} are not supported")
+        raise ValueError(f"pixels of format {name} are not supported")
     lost = loss & ~PixFmtLoss.RESOLUTION
-    note = f"samples of kind {name} were converted to {choice.name}" if lost or format_.is_bayer else None
+    note = f"pixels of format {name} were converted to {choice.name}" if lost or format_.is_bayer else None
     return layout_of(choice.name), note
 
 
 def copy_frame(decoded: av.VideoFrame, layout: PixelLayout, copy: av.VideoFrame | None = None) -> av.VideoFrame:
-    """Return the picture in `copy`, or in a new one: the decoder's buffers are still references for later pictures.
+    """Copy a decoded frame into `copy`, or into a new frame: the decoder still needs its own buffers as references.
 
-    Nothing but the samples, their range and matrix is taken over: captions and other data in the stream stay behind.
+    Only samples and colour properties are copied; captions and other side data are dropped.
     """
     same = decoded.format.name.replace("yuvj", "yuv") == layout.name
     source = decoded if same else decoded.reformat(format=layout.name)
@@ -149,7 +152,7 @@ def copy_frame(decoded: av.VideoFrame, layout: PixelLayout, copy: av.VideoFrame 
 
 
 def views(frame: av.VideoFrame, layout: PixelLayout) -> list[Samples]:
-    """Return a writable array of each plane's samples, without the padding at the ends of lines."""
+    """Return a writable array (height, width[, channels]) of each plane, without the padding of its rows."""
     return [_view(plane, role, layout.bits) for plane, role in zip(frame.planes, layout.roles, strict=False)]
 
 
@@ -162,13 +165,13 @@ def _view(plane: VideoPlane, role: Role, bits: int) -> Samples:
         memoryview(plane),
         strides=(step, channels * kind.itemsize, kind.itemsize),
     )
-    # Some decoders store the lowest line first; the buffer then starts at that one.
+    # Some decoders store the bottom row first; the buffer then starts there.
     upright = pixels[::-1] if plane.line_size < 0 else pixels
     return upright[..., 0] if channels == 1 else upright
 
 
 def planes_of(frame: av.VideoFrame, layout: PixelLayout, *, limited: bool) -> tuple[Plane, ...]:
-    """Return the frame's planes, as views of its buffers."""
+    """Return the planes of a frame as views of its buffers; `limited`: luma and chroma have limited range."""
     parts = zip(views(frame, layout), layout.roles, layout.scales, strict=True)
     return tuple(
         Plane(pixels, role, across, down, layout.bits, limited and role in {Role.LUMA, Role.CHROMA})
@@ -177,27 +180,27 @@ def planes_of(frame: av.VideoFrame, layout: PixelLayout, *, limited: bool) -> tu
 
 
 def native_of(frame: Frame, layout: PixelLayout) -> av.VideoFrame:
-    """Return what is to be encoded of a frame: its planes, copied only where they are not the native ones already."""
+    """Return a native frame to encode: the frame's own where its planes are still the given ones, else a copy."""
     native = frame.native if isinstance(frame, VideoFrame) else None
     if native is not None and isinstance(frame, VideoFrame) and frame.planes is frame.given:
         return native
     if native is None:
         width, height = frame.orientation.stored_size(frame.width, frame.height)
         native = av.VideoFrame(width, height, layout.name)
-    # A technique or stage may have put other arrays in place: what counts is what the frame says.
+    # A technique or stage may have replaced the planes; those of the frame count.
     for plane, ours in zip(frame.planes, views(native, layout), strict=True):
         np.copyto(ours, plane.pixels)
     return native
 
 
 def blacken(frame: av.VideoFrame, layout: PixelLayout, *, limited: bool) -> None:
-    """Make every sample of a picture black."""
+    """Make a frame black, in place."""
     for plane in planes_of(frame, layout, limited=limited):
         plane.pixels[...] = plane.black if len(plane.black) > 1 else plane.black[0]
 
 
 def upsample_chroma(frame: av.VideoFrame, layout: PixelLayout, target: PixelLayout) -> av.VideoFrame:
-    """Return the picture with a sample of chroma for each pixel: none is changed, they are only repeated."""
+    """Return the frame with chroma at full resolution, by repeating samples, so that every value stays exact."""
     wide = av.VideoFrame(frame.width, frame.height, target.name)
     for ours, theirs, scale in zip(views(wide, target), views(frame, layout), layout.scales, strict=True):
         repeated = theirs.repeat(scale[1], axis=0).repeat(scale[0], axis=1)
@@ -208,7 +211,7 @@ def upsample_chroma(frame: av.VideoFrame, layout: PixelLayout, target: PixelLayo
 
 
 def has_transparency(frame: av.VideoFrame, layout: PixelLayout) -> bool:
-    """Tell whether a picture with alpha has a sample that is not opaque."""
+    """Tell whether any pixel of a frame with alpha is not opaque."""
     return int(_alpha_samples(frame, layout).min()) < (1 << layout.bits) - 1
 
 
@@ -218,7 +221,7 @@ def _alpha_samples(frame: av.VideoFrame, layout: PixelLayout) -> Samples:
 
 
 def flatten_alpha(frame: av.VideoFrame, layout: PixelLayout, plain: PixelLayout, *, limited: bool) -> av.VideoFrame:
-    """Return the picture over black, as who sees it sees it: nothing that was transparent is left in its samples."""
+    """Return the frame composed over black, without alpha: samples under transparent pixels become black."""
     made = av.VideoFrame(frame.width, frame.height, plain.name)
     theirs, ours = views(frame, layout), views(made, plain)
     top = (1 << layout.bits) - 1
@@ -228,7 +231,7 @@ def flatten_alpha(frame: av.VideoFrame, layout: PixelLayout, plain: PixelLayout,
                  Role.CHROMA: 1 << (plain.bits - 1)}.get(role, 0)  # fmt: skip
         samples = source[..., :-1] if layout.roles[0] in {Role.RGBA, Role.GREY_ALPHA} else source
         colour = samples.reshape(target.shape).astype(np.int64)
-        # The least opaque pixel under a sample says how much of it is seen.
+        # The least opaque of the pixels that share a sample decides.
         share = _pool_minimum(alpha, across, down).astype(np.int64)
         seen = share.reshape(*share.shape, *[1] * (target.ndim - 2))
         target[...] = (black + (colour - black) * seen // top).astype(target.dtype)
@@ -238,7 +241,7 @@ def flatten_alpha(frame: av.VideoFrame, layout: PixelLayout, plain: PixelLayout,
 
 
 def _pool_minimum(alpha: Samples, across: int, down: int) -> Samples:
-    """Return the least of the values that each sample of a plane with fewer of them stands for."""
+    """Return the minimum of `alpha` over the pixels of each sample of a subsampled plane."""
     if across == down == 1:
         return alpha
     rows, columns = (np.arange(0, side, step) for side, step in zip(alpha.shape, (down, across), strict=True))

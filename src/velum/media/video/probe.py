@@ -1,4 +1,4 @@
-"""What a video is, found out from its header and its first picture."""
+"""Probes a video: finds its properties from its header and its first frame."""
 
 import io
 import struct
@@ -39,21 +39,21 @@ _USUAL_RATE = Fraction(25)
 
 
 def probe(file: VideoInput, limits: Limits, *, cover_damage: bool) -> VideoInfo:
-    """Return what the video in `file` is.
+    """Return the properties of the video in `file`.
 
-    Raises `BadInput` when it is truncated, encrypted, holds no pictures or none that can be decoded, and
-    `LimitExceeded` when it is too large or too long.
+    Raises `BadInput` when it is truncated (unless damage is covered), encrypted, or has no frame that can be decoded,
+    and `LimitExceeded` when it is too large or too long.
     """
     short = file.find_truncation()
     if short and not cover_damage:
-        more = ", or have what is there done (--on-damage cover)" if _is_begun(file, limits) else ""
+        more = ", or process what is left of it (--on-damage cover)" if _is_begun(file, limits) else ""
         raise BadInput(f"cannot read {file.path}: it is truncated: {short}; copy the file again{more}")
     with file.open(limits) as container, translate_read_errors(file.path):
         stream = _choose_stream(container, file)
         limits.check("pixels", stream.codec_context.width * stream.codec_context.height, str(file.path))
         first, packet = _decode_first_frame(container, stream, file, limits)
         duration = _duration_seconds(container, stream, file, seconds_of(first.pts or 0, stream.time_base))
-        # Of these it is a guess from the first and the last time stamp, which may be of several clocks.
+        # In these formats it is guessed from the first and last time stamp, which may be of different clocks.
         if duration is not None and file.format not in RESETTABLE_CLOCKS:
             limits.check("seconds", int(duration), str(file.path))
         projected, spherical = _find_projection(stream, file)
@@ -70,7 +70,7 @@ def probe(file: VideoInput, limits: Limits, *, cover_damage: bool) -> VideoInfo:
 
 
 def _is_begun(file: VideoInput, limits: Limits) -> bool:
-    """Tell whether a truncated file can be opened, and has a picture."""
+    """Tell whether a truncated file can be opened, and has a frame that can be decoded."""
     try:
         with file.open(limits) as container, translate_read_errors(file.path):
             _decode_first_frame(container, _choose_stream(container, file), file, limits)
@@ -80,22 +80,22 @@ def _is_begun(file: VideoInput, limits: Limits) -> bool:
 
 
 def _find_projection(stream: "VideoStream", file: VideoInput) -> tuple[bool, Spherical | None]:
-    """Return whether a projection is stated, and which; None where it is none that can be kept."""
+    """Return whether the file states a projection, and that projection; None where velum does not know it in full."""
     if not isinstance(file, FileInput):
         return False, None
-    # Matroska has V1 among its tags.
+    # Matroska stores the metadata of Spherical Video V1 as a tag.
     tagged = next((value for name, value in stream.metadata.items() if name.lower() == _TAG), "")
     found = file.spherical(stream.id) or of_xml(tagged.encode())
     return bool(found or tagged) or file.is_projected(), found
 
 
 def _frames(stream: "VideoStream", file: VideoInput) -> int | None:
-    # The header of an AVI counts units of time, not pictures.
+    # The header of an AVI counts units of time, not frames.
     return None if file.format == "AVI" else stream.frames or None
 
 
 def _moving_streams(container: Demuxer) -> list["VideoStream"]:
-    """Return the streams of pictures; a cover is none."""
+    """Return the video streams, without covers and thumbnails."""
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
@@ -120,21 +120,21 @@ def seconds_of(value: int, base: Fraction | None) -> float:
 
 
 def to_fraction(value: Fraction | None) -> Fraction:
-    """Return a ratio of PyAV as a Fraction: version 19 has a type of its own."""
+    """Return a ratio of PyAV as a Fraction (PyAV 19 has a type of its own); 0 for None."""
     return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
 
 
 def _duration_seconds(container: Demuxer, stream: "VideoStream", file: VideoInput, start: float) -> float | None:
-    # In Matroska it is a tag, which says when the stream ends.
+    # In Matroska that is a tag, which holds the end of the stream.
     if stream.duration and file.format not in {"MKV", "WEBM"}:
         return seconds_of(stream.duration, stream.time_base)
     return stated_seconds(container, start)
 
 
 def stated_seconds(container: Demuxer, start: float) -> float | None:
-    """Return how long the header says that it lasts, None where it does not say; its first picture is at `start`.
+    """Return the duration in the header, in seconds; None where it has none. The first frame is at `start` seconds.
 
-    Some writers of Matroska count that from 0, whatever time the first picture has.
+    Some writers of Matroska count the duration from 0, whatever time the first frame has.
     """
     if not container.duration:
         return None
@@ -145,13 +145,13 @@ def stated_seconds(container: Demuxer, start: float) -> float | None:
 def refuse_encrypted(packet: "Packet[Any]", file: VideoInput) -> None:
     """Raise `BadInput` when the packet is encrypted (ISO/IEC 23001-7)."""
     if packet.has_sidedata("encryption_info"):
-        raise BadInput(f"cannot read {file.path}: it is encrypted; decrypt it first, velum has no keys")
+        raise BadInput(f"cannot read {file.path}: it is encrypted, and velum has no keys; decrypt it first")
 
 
 def _decode_first_frame(
     container: Demuxer, stream: "VideoStream", file: VideoInput, limits: Limits
 ) -> tuple[av.VideoFrame, bytes]:
-    """Return the first picture that can be decoded, and the packet it came with; later reading says which could not."""
+    """Return the first frame that can be decoded, and its packet; frames before it are reported when reading."""
     taken, decode, layered, data = 0, stream.decode, False, b""
     for packet in container.demux(stream):
         refuse_encrypted(packet, file)
@@ -161,24 +161,26 @@ def _decode_first_frame(
             )
             layered = alpha.has_alpha_layer(stream, packet)
         taken += packet.size
-        data = bytes(packet) or data  # the last one, which asks for what is left, is empty
+        data = bytes(packet) or data  # the last packet, which flushes the decoder, is empty
         frames = _try_decode(decode, packet)
         if frames:
             _refuse_lost_alpha(container, frames[0], file, layered=layered)
             return frames[0], data
         if taken > _FIRST_FRAMES_BYTES:
             break
-    raise BadInput(f"cannot read {file.path}: none of its pictures can be decoded; it is damaged or encrypted")
+    raise BadInput(
+        f"cannot read {file.path}: none of its first frames can be decoded; it is damaged or encrypted, copy it again"
+    )
 
 
 def _refuse_lost_alpha(container: Demuxer, first: av.VideoFrame, file: VideoInput, *, layered: bool) -> None:
-    """Raise `BadInput` where transparency that the file has is not in its decoded pictures."""
+    """Raise `BadInput` where the decoded frames lack transparency that the file has."""
     apart = len(_moving_streams(container)) > 1 and file.has_alpha_track()
     if apart or (layered and not kept_layout(first.format.name)[0].alpha):
-        where = "a track" if apart else "a layer"
+        where = "a separate track" if apart else "a separate layer"
         raise BadInput(
-            f"cannot read {file.path}: its transparency is in {where} of its own, which is not supported, and what it "
-            f"hides would be shown; convert it to ProRes 4444 in MOV, or to VP9 in WebM"
+            f"cannot read {file.path}: its transparency is in {where}, which is not supported, and what it hides "
+            f"would become visible; convert it to ProRes 4444 in MOV, or to VP9 in WebM"
         )
 
 
@@ -211,7 +213,7 @@ def _field_order(order: int, first: av.VideoFrame) -> int:
 
 
 def _has_readable_side_data(frame: av.VideoFrame) -> bool:
-    """Tell whether PyAV has a name for all side data; it has none for EXIF, as in pictures of MJPEG."""
+    """Tell whether PyAV can list the side data of a frame; it fails on EXIF, which frames of MJPEG may have."""
     try:
         return frame.side_data is not None
     except ValueError:
@@ -232,7 +234,7 @@ def _matrix(first: av.VideoFrame, packet: bytes) -> tuple[int, ...]:
         return struct.unpack("=9i", data)
     if _has_readable_side_data(first):
         return ()
-    # The matrix cannot be had, and its angle tells no mirror from a turn: it was made of the EXIF of the picture.
+    # PyAV hides the matrix, which FFmpeg made of the image's EXIF, and its angle alone does not show mirroring.
     with Image.open(io.BytesIO(packet)) as image:
         turned = Orientation.from_exif(image.getexif().get(ExifTags.Base.Orientation, 1))
     if turned == Orientation():
@@ -246,7 +248,7 @@ def orientation_of(matrix: tuple[int, ...]) -> Orientation:
     """Return the orientation that is nearest to a display matrix.
 
     The matrix maps stored (x, y) to (a x + c y, b x + d y), with a, b at 0, 1 and c, d at 3, 4 (ISO/IEC 14496-12,
-    6.2.2). Angles that are no quarter turns are turned by the player; the picture is looked at in the nearest one.
+    6.2.2). For other angles than quarter turns, which players apply, objects are located in the nearest quarter turn.
     """
     if not matrix:
         return Orientation()
@@ -260,7 +262,7 @@ def _colour(first: av.VideoFrame, layout: PixelLayout, codec: str) -> Colour:
     stated = first.color_range != 0 or "yuvj" in first.format.name
     full = first.color_range == _JPEG_RANGE or "yuvj" in first.format.name
     if layout.grey and not stated:
-        # Grey that says nothing is of full range but in these codecs; black of full range is black in either.
+        # Grey without a stated range is full range except in these codecs; black of full range is black in both.
         full, stated = True, codec not in _LIMITED_UNLESS_STATED
     return Colour(
         primaries=first.color_primaries, transfer=first.color_trc, matrix=first.colorspace, full_range=full,
@@ -279,7 +281,7 @@ def _codec_of(stream: "Stream") -> str | None:
     context: object = stream.codec_context  # None where FFmpeg has no decoder, whatever its types say
     if context is None:
         return None
-    # Of a stream that never came, such as the core of a TrueHD track, nothing is known.
+    # A stream without any packet, such as the core of a TrueHD track, has no parameters.
     silent = isinstance(stream, AudioStream) and not (
         stream.codec_context.sample_rate and stream.codec_context.channels
     )
@@ -292,7 +294,7 @@ def _notes(container: Demuxer, first: av.VideoFrame) -> Iterator[str]:
         yield lost
     others = len(_moving_streams(container)) - 1
     if others:
-        yield f"{others} more video tracks were left out: only the first is anonymised"
+        yield f"{others} more video tracks were left out: velum anonymizes only the first"
     kinds = {type_.name for type_ in (Type.DYNAMIC_HDR_PLUS, Type.DOVI_METADATA) if _side_data(first, type_)}
     if kinds:
-        yield f"changing HDR metadata ({', '.join(sorted(kinds)).lower()}) was dropped; the static one is kept"
+        yield f"changing HDR metadata ({', '.join(sorted(kinds)).lower()}) was dropped; static HDR metadata is kept"

@@ -1,4 +1,4 @@
-"""How a video file says that it is projected, as those of 360-degree cameras do."""
+"""Reads the projection of 360-degree and stereoscopic videos from MP4, MOV, 3GP, MKV and WebM."""
 
 import io
 import re
@@ -16,14 +16,14 @@ _ENTRY_HEAD = 78
 _PROJECTION = re.compile(
     rb"\x76\x70[\x81-\xff\x01-\x7f][\x00-\xff]{0,7}?\x76\x71(\x81|\x82.|\x84...)[\x01-\xff]", re.DOTALL
 )
-"""RFC 9559, 5.1.4.1.28.41: the element Projection, which begins with its type; 0 is that of a flat picture."""
+"""RFC 9559, 5.1.4.1.28.41: the element Projection, which begins with its type; type 0 means flat frames."""
 
 _SEGMENT, _TRACKS, _TRACK, _KIND, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0x83, 0xE0
 _MOST_BYTES = 64 << 20
 _MATROSKA_HEAD_BYTES = 1 << 18
 PROJECTION_DROPPED = (
-    "it is a 360-degree or stereoscopic video: how it is projected was not carried over, so players show it flat; "
-    "put that note back with the tool of its camera or a metadata injector"
+    "it is a 360-degree or stereoscopic video, but its projection could not be written, so players show it flat; "
+    "add the projection with the camera's tool or a metadata injector"
 )
 
 
@@ -36,9 +36,9 @@ def is_projected(file: io.RawIOBase, size: int, format: str) -> bool:
 
 
 def spherical(file: io.RawIOBase, size: int, format: str, track: int) -> Spherical | None:
-    """Return the projection of a track, by its number in MP4, MOV and 3GP; in MKV and WebM that of the first pictures.
+    """Return the projection of a track, by its number in MP4, MOV and 3GP; in MKV and WebM of the first video track.
 
-    None where there is none, or one that is not known in all it says.
+    None where the file has none, or one that velum does not know in full.
     """
     if format in {"MKV", "WEBM"}:
         return of_elements(_video_element(_head(file)))
@@ -56,7 +56,7 @@ def _head(file: io.RawIOBase) -> bytes:
 
 
 def _index_boxes(file: io.RawIOBase, size: int, format: str) -> Iterator[bytes]:
-    """Yield the boxes of the file that may say it."""
+    """Yield the top-level boxes that may hold a projection: `moov` and `uuid`."""
     start = 0
     while start + 8 <= size and format in {"MP4", "MOV", "3GP"}:
         file.seek(start)
@@ -70,7 +70,7 @@ def _index_boxes(file: io.RawIOBase, size: int, format: str) -> Iterator[bytes]:
 
 
 def _find_boxes(data: bytes, start: int, end: int, *names: bytes) -> Iterator[IsoBox]:
-    """Yield the boxes on that path."""
+    """Yield all boxes at a path of box names."""
     for box in boxes(data, start, end):
         if box.name == names[0]:
             if len(names) == 1:
@@ -80,7 +80,7 @@ def _find_boxes(data: bytes, start: int, end: int, *names: bytes) -> Iterator[Is
 
 
 def _number(data: bytes, head: IsoBox) -> int:
-    """Return the number of a track (ISO/IEC 14496-12, 8.3.2)."""
+    """Return the track number in a `tkhd` box (ISO/IEC 14496-12, 8.3.2)."""
     at = head.start + (20 if data[head.start] else 12)
     return int.from_bytes(data[at : at + 4])
 
@@ -97,7 +97,7 @@ def _track_projection(data: bytes, trak: IsoBox) -> Spherical | None:
             inside = entry.start + _ENTRY_HEAD, entry.end
             if any(box.name in _V2 for box in boxes(data, *inside)):
                 second = of_boxes(data, *inside)
-                if second is None:  # it is the one that counts where the two differ
+                if second is None:  # V2 counts where the two differ
                     return None
                 break
     if first is None or second is None:
@@ -109,7 +109,7 @@ def _track_projection(data: bytes, trak: IsoBox) -> Spherical | None:
 
 
 def _video_element(data: bytes) -> bytes:
-    """Return what an MKV or a WebM says of its first track of pictures, empty where it says nothing."""
+    """Return the content of the element Video of the first video track of an MKV or WebM; empty where it has none."""
     header = next(spans(data, 0, len(data)), None)
     segment = begin(data, header[3], len(data)) if header else None
     if segment is None or segment[0] != _SEGMENT:

@@ -1,4 +1,4 @@
-"""A video as any browser plays it: H.264 in an MP4, small, upright, without sound, frame for frame."""
+"""Review proxies: a video as every browser plays it (H.264 in MP4), small, upright, without audio, frame by frame."""
 
 import math
 from collections.abc import Iterator
@@ -14,21 +14,21 @@ from velum.media.video.reader import VideoReader
 
 LARGEST_SIDE = 1280
 TIME_BASE = Fraction(1, 90_000)
-"""Time base of the stream: every usual frame rate is told by it exactly, or nearly."""
+"""Time base of the proxy, which holds all usual frame rates exactly or nearly so."""
 
 _OPTIONS = {"preset": "veryfast", "crf": "27", "g": "15", "bf": "0", "tune": "fastdecode"}
-"""Key frames are near each other, since who reviews steps to and fro."""
+"""Key frames are frequent, because reviewers step back and forth."""
 
 
 def write_preview(source: Path, target: Path, limits: Limits) -> Iterator[tuple[int, int | None]]:
-    """Write it to `target`, and yield after each frame how many are done, and of how many where that is known.
+    """Write the proxy of a video to `target`; yield (frames done, frames in all or None) after each frame.
 
-    Frames have the order and, to a ninety-thousandth of a second, the times that they have in `source`. Raises
-    `BadInput` and `LimitExceeded` as reading does. The file is whole at the end alone.
+    Frames keep their order and, to 1/90,000 of a second, their times. Raises `BadInput` and `LimitExceeded` as reading
+    does. The file is complete only when the iterator is exhausted.
     """
     with read(source, limits) as reader:
         if not isinstance(reader, VideoReader):
-            raise BadInput(f"{source} is no video; a picture needs no preview")
+            raise BadInput(f"{source} is an image, which needs no preview; give a video")
         yield from _encode_proxy(reader, target)
 
 
@@ -43,7 +43,7 @@ def _encode_proxy(reader: VideoReader, target: Path) -> Iterator[tuple[int, int 
         last = -1
         for frame in reader.frames():
             picture = av.VideoFrame.from_ndarray(frame.rgb(width, height), "rgb24").reformat(format="yuv420p")
-            # Two frames of one time would be one to a browser.
+            # A browser would show two frames at the same time as one.
             last = max(last + 1, math.floor((frame.time or 0) / TIME_BASE))
             picture.pts, picture.time_base = last, TIME_BASE
             made.mux(stream.encode(picture))

@@ -1,4 +1,4 @@
-"""Reading videos: every picture that the file says it has, in order, or an error that says where it is damaged."""
+"""Reads videos: every frame that the file announces, in order, or an error that says where the file is damaged."""
 
 from collections.abc import Generator, Iterator
 from fractions import Fraction
@@ -29,7 +29,7 @@ _END_TOLERANCE_SECONDS = 1.0
 
 
 class VideoReader:
-    """One video. Use it in a `with` block; `frames()` may be called again and starts anew."""
+    """Reads one video. Use it in a `with` block; each call of `frames()` starts at the first frame."""
 
     def __init__(self, source: Path, limits: Limits, *, cover_damage: bool = False) -> None:
         self._file = FileInput(source, limits)
@@ -43,7 +43,7 @@ class VideoReader:
 
     @property
     def info(self) -> VideoInfo:
-        """What the video is."""
+        """Size, frame rate and format of the video."""
         return self.source.info
 
     def __enter__(self) -> Self:
@@ -54,27 +54,27 @@ class VideoReader:
     ) -> None:
         try:
             if error is None:
-                _ = self._file.sha256  # asked for in reports, when the file may be gone
+                _ = self._file.sha256  # reports need it, when the file may be gone
         finally:
             self._file.close()
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the very bytes that are decoded, in hexadecimal."""
+        """SHA-256 of the file that is decoded, in hexadecimal."""
         return self._file.sha256
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Yield every picture in the order of display, with its time in seconds since the first one.
+        """Yield every frame in display order, with its time in seconds since the first frame.
 
-        A picture's buffers are its own: it may be changed, and kept for as long as memory allows. Raises `BadInput`,
-        with frame and time, where the video is damaged (unless damage is covered: then the picture is black), and
-        `LimitExceeded` when it is too long.
+        A frame owns its buffers: callers may change it, and keep it. Raises `BadInput`, with frame number and time,
+        where the video is damaged (when damage is covered, the frame is black instead), and `LimitExceeded` when the
+        video is too long.
         """
         yield from DecodePass(self.source).frames()
 
 
 class DecodePass:
-    """One way through the source."""
+    """One pass over a source that decodes all frames."""
 
     def __init__(self, source: VideoSource) -> None:
         info = source.info
@@ -83,7 +83,7 @@ class DecodePass:
         self._clock = PacketClock(info.format)
         self._shown_pts = ShownPts(max(1, round(1 / self._coding.rate / self._coding.time_base)))
         self._pool = FramePool(self._coding.stored_width, self._coding.stored_height, self._coding.layout)
-        # AVI says in which order pictures are shown, and nothing more.
+        # AVI stores the order of frames, but no time stamps.
         self._ordered = info.format == "AVI"
         self._flushed = False
         self._unstamped = False
@@ -96,7 +96,7 @@ class DecodePass:
         self._reason = ""
 
     def frames(self) -> "Generator[VideoFrame]":
-        """Yield every picture, and note in the `ReadState` how it went."""
+        """Yield every frame; at the end, note warnings and the number of frames in the `ReadState`."""
         state = self._source.state
         state.begin()
         with self._source.file.open(self._limits) as container:
@@ -115,7 +115,7 @@ class DecodePass:
         state.frames, state.finished = self._count, True
 
     def _decode(self, container: Demuxer, stream: "VideoStream") -> Iterator[av.VideoFrame | None]:
-        """Yield what the decoder gives; None where a picture is lost in a container without time stamps of display."""
+        """Yield decoded frames; None for a frame that is lost and has no time stamp."""
         for clocked in self._packets_on_one_clock(container):
             packet = clocked.packet
             if packet.stream.index != stream.index:
@@ -136,7 +136,7 @@ class DecodePass:
         try:
             yield from self._decoder.decode(packet)
         except av.FFmpegError as error:
-            # With time stamps, which picture is missing shows when the next one comes.
+            # With time stamps, the next frame shows which one is missing.
             self._reason = error.strerror or type(error).__name__
             untimed = packet is not None and packet.pts is None
             if (self._ordered or untimed) and not self._flushed:
@@ -162,8 +162,8 @@ class DecodePass:
             yield packet
 
     def _break_off(self, reason: str) -> None:
-        self._refuse_damage(f"it cannot be read on: {reason}")
-        self._source.state.warnings.append(f"it broke off after {self._position_text(None)}: {reason}")
+        self._refuse_damage(f"reading fails from here on: {reason}")
+        self._source.state.warnings.append(f"reading stopped after {self._position_text(None)}: {reason}")
 
     def _announce(self, clocked: ClockedPacket) -> None:
         packet = clocked.packet
@@ -192,11 +192,11 @@ class DecodePass:
             self._end_seconds = max(self._end_seconds, end)
 
     def _emit(self, decoded: av.VideoFrame) -> Iterator[VideoFrame]:
-        """Yield the picture, after black ones for those that should have come before it."""
+        """Yield the frame, after a black frame for each one that is missing before it."""
         self._limits.check("pixels", decoded.width * decoded.height, str(self._info.source))
         pts = self._pts_of(decoded)
         if pts is None and self._ordered:
-            self._refuse_damage("more pictures came than it has packets")
+            self._refuse_damage("it has more frames than packets")
         if pts is None:
             self._untimed += not self._ordered
             return
@@ -204,7 +204,7 @@ class DecodePass:
         for lost in missing:
             yield self._black_frame(lost)
         if decoded.is_corrupt or damaged:
-            self._reason = self._reason or "the picture is marked as damaged"
+            self._reason = self._reason or "the frame is marked as damaged"
             yield self._black_frame(pts, decoded)
         else:
             resized = (decoded.width, decoded.height) != (self._coding.stored_width, self._coding.stored_height)
@@ -213,7 +213,7 @@ class DecodePass:
             )
 
     def _pts_of(self, decoded: av.VideoFrame | None) -> int | None:
-        """Return the time stamp of a picture, or of one that could not be decoded; None for one to be left out."""
+        """Return the time stamp of a frame, or of a lost frame (None); None for a frame to leave out."""
         if decoded is not None and decoded.pts is not None and not self._ordered:
             return decoded.pts
         due = self._timeline.next_pts()
@@ -245,7 +245,7 @@ class DecodePass:
         )  # fmt: skip
 
     def _black_frame(self, pts: int, like: av.VideoFrame | None = None) -> VideoFrame:
-        self._refuse_damage(self._reason or "the picture is missing", pts)
+        self._refuse_damage(self._reason or "the frame is missing", pts)
         self._covered.append(self._position_text(pts))
         self._reason = ""
         coding = self._coding
@@ -268,7 +268,7 @@ class DecodePass:
             )
 
     def _copy_to_buffer(self, decoded: av.VideoFrame, *, resized: bool) -> av.VideoFrame:
-        """Return the picture in a buffer of ours, at the size of the first one."""
+        """Return the frame in a buffer of the pool, scaled to the size of the first frame where `resized`."""
         coding, size = self._coding, (decoded.width, decoded.height)
         if not resized:
             return copy_frame(decoded, coding.layout, self._pool.take())
@@ -278,14 +278,14 @@ class DecodePass:
 
     def _check_end(self, container: Demuxer, stream: "VideoStream") -> None:
         if not self._count:
-            raise BadInput(f"cannot read {self._info.source}: it holds no picture; give a video file")
+            raise BadInput(f"cannot read {self._info.source}: it holds no frame; give a video file")
         if self._source.file.is_stopped:
             return
-        # The header of an AVI counts units of time, not pictures.
-        # An edit list may leave some out.
+        # The header of an AVI counts units of time, not frames.
+        # An edit list may leave some packets out.
         file, counted = self._source.file, 0 if self._ordered else stream.frames
         if self._packets < counted and file.count_packets(stream.index, self._limits) < counted:
-            self._report_missing_end(f"only {self._packets} of {counted} pictures are there")
+            self._report_missing_end(f"only {self._packets} of {counted} frames are there")
         elif self._info.format in {"MKV", "WEBM", "AVI"}:
             start = float((self._first_pts or 0) * self._coding.time_base)
             stated = stated_seconds(container, start) or 0
@@ -301,17 +301,17 @@ class DecodePass:
             shown = "; ".join(self._covered[:10]) + ("; ..." if len(self._covered) > 10 else "")
             yield f"{len(self._covered)} damaged or missing frames were made black: {shown}"
         if self._left_out:
-            yield f"{self._left_out} pictures before the first key frame cannot be decoded and were left out"
+            yield f"{self._left_out} frames before the first key frame cannot be decoded and were left out"
         for width, height in self._sizes:
             yield (
-                f"pictures of {width} x {height} were scaled to fit the first ones' "
-                f"{self._coding.stored_width} x {self._coding.stored_height}; look whether zones are in place there"
+                f"frames of {width} x {height} were scaled to fit the first frame's "
+                f"{self._coding.stored_width} x {self._coding.stored_height}; check that fixed regions still fit there"
             )
         if self._untimed:
-            yield f"{self._untimed} pictures before the first time stamp were left out, as players do"
+            yield f"{self._untimed} frames before the first time stamp were left out, as players do"
         if self._shown_pts.derived:
-            yield f"{self._shown_pts.derived} pictures have no time stamp; theirs follow from the frame rate"
+            yield f"{self._shown_pts.derived} frames have no time stamp; they got one from the frame rate"
         if self._shown_pts.pushed:
-            yield f"{self._shown_pts.pushed} time stamps repeat, or go back; each was put just after the one before"
+            yield f"{self._shown_pts.pushed} time stamps repeat or go back; each was moved just after the one before"
         if self._clock.resets:
-            yield f"the clock was set anew {self._clock.resets} times (joined recordings): times go on without a gap"
+            yield f"the clock was reset {self._clock.resets} times (joined recordings); times go on without a gap"

@@ -1,4 +1,4 @@
-"""Sound and subtitles next to the pictures: packets copied as they are, or silence of the same length."""
+"""Audio and subtitles of the result: packets copied unchanged, or silence of the same length."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 _SILENCE_SAMPLES = 1024
 _TAIL_SECONDS = 2
-"""How much longer than the pictures silence may be: a damaged file may say that its sound lasts for years."""
+"""Silence may exceed the video by this much; a damaged file may claim that its audio lasts for years."""
 
 _FALLBACKS = {"WEBM": ("libopus",), "MPEG": ("mp2",), "AVI": ("libmp3lame", "mp2")}
 _SILENT_AS_THEMSELVES = ("aac", "ac3", "alac", "mp2", "mp3", "opus", "pcm_f", "pcm_s", "pcm_u", "vorbis")
-"""Codecs whose silence is coded in them, too; that of any other comes in one that its container usually holds."""
+"""Prefixes of codecs whose silence keeps the codec; other silence is coded in the container's usual codec."""
 
 _PAUSE = b"\0\0"  # 3GPP TS 26.245, 5.17: a line of no characters
 
 
 class PassthroughStreams:
-    """The tracks of one result. Reads the source beside the pictures, never further ahead than they are."""
+    """Copies the audio and subtitle tracks into one result, never further ahead than the video is."""
 
     def __init__(
         self, video: VideoSource, choice: TrackChoice, target: "OutputContainer", plan: Plan, format: str
@@ -56,7 +56,7 @@ class PassthroughStreams:
         self._skipped_packets, self._latest = 0, Fraction(0)
         self._order = AudioPtsOrder(format)
         self.ahead = Fraction(0)
-        """Seconds by which the result's clock is ahead of the source's."""
+        """Seconds to add to the source's times."""
         with translate_read_errors(info.source):
             self._add(choice, plan.video, format)
             self._packets = self._demux()
@@ -64,21 +64,24 @@ class PassthroughStreams:
 
     @property
     def skipped_packets(self) -> int:
-        """How many damaged packets were left out."""
+        """Number of damaged packets that were left out."""
         return self._skipped_packets
 
     @property
     def untimed_packets(self) -> int:
-        """How many packets before the first time stamp were left out."""
+        """Number of packets before the first time stamp, which were left out."""
         return self._order.untimed_packets
 
     @property
     def notes(self) -> list[str]:
-        """What to say of tracks that were found to hold places when they came."""
+        """Warnings about text tracks in which coordinates turned up while they were copied."""
         return [place_note(track, "found") for track in self._places.values()]
 
     def mux_until(self, seconds: Fraction | None) -> None:
-        """Mux what belongs before `seconds`; everything when None. Raises `BadInput` where the source is damaged."""
+        """Mux all packets up to `seconds` of the source's time; all that are left when None.
+
+        Raises `BadInput` where the source is damaged or encrypted.
+        """
         self._latest = max(self._latest, seconds or Fraction(0))
         while (clocked := self._peek()) is not None:
             if seconds is not None and _start_seconds(clocked.packet) > seconds:
@@ -90,14 +93,14 @@ class PassthroughStreams:
                 self._target.mux(silence.flush())
 
     def _peek(self) -> ClockedPacket | None:
-        """Return the next packet, None where there is none: of a stream there may be one later."""
+        """Return the next packet without taking it; None where none is there (of a live stream, none yet)."""
         if self._next is None:
             with translate_read_errors(self._info.source):
                 self._next = next(self._packets, None)
         return self._next
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self._source.close()
 
     def _add(self, choice: TrackChoice, video: Video, format: str) -> None:
@@ -120,7 +123,7 @@ class PassthroughStreams:
     def _put(self, packet: "Packet[Any]", *, damaged: bool) -> None:
         index = packet.stream.index
         if packet.has_sidedata("encryption_info"):
-            raise BadInput(f"cannot read {self._info.source}: its sound is encrypted; decrypt it first")
+            raise BadInput(f"cannot read {self._info.source}: its audio is encrypted; decrypt it first")
         if damaged:
             if not self._video.cover_damage:
                 raise BadInput(
@@ -136,14 +139,14 @@ class PassthroughStreams:
             self._target.mux(self._silences[index].silence_until(packet, self._latest + self.ahead + _TAIL_SECONDS))
             return
         if packet.size == len(_PAUSE) and bytes(packet) == _PAUSE and self._streams[index].name == "mov_text":
-            return  # the muxer fills the gaps between lines itself
+            return  # the muxer fills gaps between subtitles itself
         if self._watched and self._holds_place(packet):
             return
         packet.stream = self._streams[index]
         self._target.mux(packet)
 
     def _holds_place(self, packet: "Packet[Any]") -> bool:
-        """Tell whether a packet is of a text track in which a place was found, now or before."""
+        """Tell whether a packet belongs to a text track in which coordinates were found, now or before."""
         index = packet.stream.index
         if index not in self._places and is_text(packet.stream) and text_in(packet).place is not None:
             self._places[index] = self._by_index[index]
@@ -156,7 +159,7 @@ def _start_seconds(packet: "Packet[Any]") -> Fraction:
 
 
 class _Silence:
-    """One track of silence, as long as the sound it stands for."""
+    """A silent audio track, as long as the track that it replaces."""
 
     def __init__(self, source: AudioStream, target: "OutputContainer", format: str) -> None:
         context = source.codec_context
@@ -172,7 +175,7 @@ class _Silence:
             self._stream.metadata["language"] = source.language
 
     def silence_until(self, packet: "Packet[Any]", most_seconds: Fraction) -> "list[Packet[Any]]":
-        """Return silence up to the end of a packet of the sound, but no longer than `most_seconds` says."""
+        """Return packets of silence up to the end of an audio packet, but not beyond `most_seconds`."""
         if packet.pts is None:
             return []
         start = round(packet.pts * to_fraction(packet.time_base) / self._base)
@@ -188,14 +191,14 @@ class _Silence:
         return made
 
     def flush(self) -> "list[Packet[Any]]":
-        """Return what the encoder still holds."""
+        """Return the packets that the encoder still holds."""
         return self._stream.encode(None) if self._done else []
 
     def _frame(self, count: int) -> AudioFrame:
         context = self._stream.codec_context
         frame = av.AudioFrame(context.format.name, context.layout.name, count)
         for plane in frame.planes:
-            # Unsigned samples of 8 bits are silent in the middle.
+            # Silence of unsigned 8-bit samples is the middle value.
             plane.update((b"\x80" if context.format.name.startswith("u8") else b"\0") * plane.buffer_size)
         frame.sample_rate, frame.pts, frame.time_base = self._rate, self._done, self._base
         return frame
@@ -207,7 +210,7 @@ def _encoder(codec: str, format: str) -> str:
     for name in (*own, *_FALLBACKS.get(format, ("aac",))):
         if _exists(name) and supported_codecs(format) & {name, Codec(name, "w").canonical_name}:
             return name
-    raise BadPlan(f"video.audio is mute; {format} can hold no silence that velum can make, set it to drop")
+    raise BadPlan(f"video.audio is mute, but no silent track can be encoded for {format}; set video.audio to drop")
 
 
 def _exists(name: str) -> bool:

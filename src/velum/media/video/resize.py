@@ -1,4 +1,4 @@
-"""Pictures of another size than the first one, brought to its size."""
+"""Scales frames whose size changes midway to the size of the first frame."""
 
 from typing import cast
 
@@ -9,14 +9,14 @@ from velum.frame import Samples
 from velum.media.video.pixel_formats import PixelLayout, blacken, views
 
 _BAR_FRACTION = 50
-"""What fits but for a fiftieth of the width or height is made to fit: thin bars would help nobody."""
+"""A frame is stretched where bars would be thinner than this fraction of the side (1/50)."""
 
 
 def refit(picture: av.VideoFrame, layout: PixelLayout, canvas: av.VideoFrame, *, limited: bool) -> av.VideoFrame:
-    """Return `canvas` with all of `picture` in it, as large as it fits, in the middle of black.
+    """Draw `picture` into the middle of a black `canvas`, as large as it fits, and return `canvas`.
 
-    So a place in the picture stays the same place where only the resolution has changed, as in video calls. Both are of
-    that layout, `limited` or of full range.
+    A region stays in place where only the resolution has changed, as in video calls. Both frames have the layout
+    `layout`, with limited or full range.
     """
     x0, y0, width, height = _window(picture, canvas, layout)
     blacken(canvas, layout, limited=limited)
@@ -30,7 +30,7 @@ def refit(picture: av.VideoFrame, layout: PixelLayout, canvas: av.VideoFrame, *,
 
 
 def _window(picture: av.VideoFrame, canvas: av.VideoFrame, layout: PixelLayout) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of the place in `canvas`: whole samples of every plane."""
+    """Return left, top, width and height in `canvas` in pixels, on whole samples of every plane."""
     across, down = (max(scale[side] for scale in layout.scales) for side in (0, 1))
     scale = min(canvas.width / picture.width, canvas.height / picture.height)
     width = _whole_samples(picture.width * scale, canvas.width, across)

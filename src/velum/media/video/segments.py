@@ -1,4 +1,4 @@
-"""A video cut at its closed groups of pictures, and the reading of one such stretch."""
+"""Splits a video into segments at closed GOPs, and reads one segment."""
 
 from collections.abc import Generator, Iterator
 from itertools import pairwise
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 SOURCES = ("MP4", "MOV", "MKV", "WEBM")
-"""Formats with an index of key frames, by which a stretch is reached without reading what is before it."""
+"""Formats with an index of key frames, so that a segment can be read without reading what is before it."""
 
 
 def split_video(video: VideoSource, format: str, *, seconds: float, overlap_frames: int) -> tuple[Segment, ...] | str:
@@ -33,14 +33,14 @@ def split_video(video: VideoSource, format: str, *, seconds: float, overlap_fram
     info = video.info
     sha256 = video.file.sha256
     if info.format not in SOURCES or sha256 is None:
-        return f"{info.format} is not cut"
+        return f"velum cannot split {info.format}; it can split {', '.join(SOURCES)}"
     groups = find_closed_gops(video)
     if isinstance(groups, str):
         return groups
     video.limits.check("video_frames", groups.frames, str(info.source))
     starts = _starts(groups, round(seconds / info.coding.time_base))
     if len(starts) < 2:
-        return "it is short, or its groups of pictures are long"
+        return "it is too short, or its closed groups of pictures are too long"
     bounds = list(pairwise([*(groups.starts[start] for start in starts), groups.frames]))
     return tuple(
         Segment(
@@ -53,7 +53,7 @@ def split_video(video: VideoSource, format: str, *, seconds: float, overlap_fram
 
 
 def _starts(groups: ClosedGops, length: int) -> list[int]:
-    """Return the groups that spans of about `length` units of time begin with; the last one is not much shorter."""
+    """Return the groups at which segments of about `length` time units start; the last is at least half as long."""
     starts = [0]
     for group in range(1, len(groups.starts)):
         if groups.pts[group] - groups.pts[starts[-1]] >= length:
@@ -66,13 +66,13 @@ def _starts(groups: ClosedGops, length: int) -> list[int]:
 
 
 class SegmentReader(VideoReader):
-    """One stretch of a video. Raises `BadInput` when the file is not the one that was cut."""
+    """Reads one segment of a video. Raises `BadInput` when the file has changed since it was split."""
 
-    def __init__(self, source: Path, limits: Limits, span: Segment) -> None:
+    def __init__(self, source: Path, limits: Limits, segment: Segment) -> None:
         super().__init__(source, limits)
-        self._span = span
+        self._segment = segment
         try:
-            same = self.sha256 == span.sha256
+            same = self.sha256 == segment.sha256
         except BaseException:
             self._file.close()
             raise
@@ -81,15 +81,15 @@ class SegmentReader(VideoReader):
             raise source_changed_error(self.info)
 
     def frames(self) -> Iterator[VideoFrame]:
-        """Yield the pictures from the span's `read` up to its `stop`, with the numbers they have in the whole video.
+        """Yield the frames from the segment's `read` up to its `stop`, with their numbers in the whole video.
 
         Raises as `VideoReader.frames` does.
         """
-        yield from _SegmentPass(self.source, self._span, seek=self._can_seek()).frames()
+        yield from _SegmentPass(self.source, self._segment, seek=self._can_seek()).frames()
 
     def _can_seek(self) -> bool:
-        """Tell whether the container finds the place; indexes of some files are wrong or missing."""
-        pts = self._span.read.pts
+        """Tell whether the container can seek to the segment; indexes of some files are wrong or missing."""
+        pts = self._segment.read.pts
         with self._file.open(self.source.limits) as container, translate_read_errors(self.info.source):
             return _first_pts(container, self.info, pts) <= pts if pts is not None else False
 
@@ -110,39 +110,39 @@ def _seek(container: Any, info: VideoInfo, pts: int) -> None:
 
 
 class _SegmentPass(DecodePass):
-    """A way through a part of the source, from one closed group to before another."""
+    """A pass over one segment of a source, from one closed GOP up to another."""
 
-    def __init__(self, source: VideoSource, span: Segment, *, seek: bool) -> None:
+    def __init__(self, source: VideoSource, segment: Segment, *, seek: bool) -> None:
         super().__init__(source)
-        self._span, self._seek = span, seek
-        self._count = self._packets = span.read.frame
-        self._first_pts = source.state.origin = span.origin
-        self._reached = span.stop.pts is None
+        self._segment, self._seek = segment, seek
+        self._count = self._packets = segment.read.frame
+        self._first_pts = source.state.origin = segment.origin
+        self._reached = segment.stop.pts is None
 
     def frames(self) -> "Generator[VideoFrame]":
-        """Yield every picture of the stretch; each group that its span names must begin with the frame it says."""
-        base, span = self._info.coding.time_base, self._span
-        known = {mark.frame: mark.pts for mark in (span.read, span.first, span.end) if mark.pts is not None}
+        """Yield every frame of the segment. Raises `BadInput` where its groups start at other times than recorded."""
+        base, segment = self._info.coding.time_base, self._segment
+        known = {mark.frame: mark.pts for mark in (segment.read, segment.first, segment.end) if mark.pts is not None}
         for picture in super().frames():
-            if (pts := known.get(picture.index)) is not None and picture.time != (pts - span.origin) * base:
+            if (pts := known.get(picture.index)) is not None and picture.time != (pts - segment.origin) * base:
                 raise source_changed_error(self._info)
             yield picture
             del picture  # or its buffers would be held while the next one is decoded
-        if self._count != span.stop.frame:
+        if self._count != segment.stop.frame:
             raise source_changed_error(self._info)
 
     def _demux(self, container: Demuxer) -> "Iterator[Packet[Any]]":
-        span, coding = self._span, self._info.coding
-        if self._seek and span.read.pts is not None:
+        segment, coding = self._segment, self._info.coding
+        if self._seek and segment.read.pts is not None:
             with translate_read_errors(self._info.source):
-                _seek(container, self._info, span.read.pts)
+                _seek(container, self._info, segment.read.pts)
         begun = False
         for packet in super()._demux(container):
             if packet.stream.index == coding.stream and packet.size:
-                if not begun and packet.pts != span.read.pts:
+                if not begun and packet.pts != segment.read.pts:
                     continue
                 begun = True
-                if packet.pts == span.stop.pts:
+                if packet.pts == segment.stop.pts:
                     self._reached = True
                     return
             yield packet
@@ -150,13 +150,13 @@ class _SegmentPass(DecodePass):
     def _check_end(self, container: Demuxer, stream: Any) -> None:
         if not self._reached:
             raise source_changed_error(self._info)
-        if self._span.stop.pts is None:
+        if self._segment.stop.pts is None:
             super()._check_end(container, stream)
 
 
 def source_changed_error(info: VideoInfo) -> BadInput:
-    """Return what to raise where the source is not what it was when it was cut."""
+    """Return the error for a source that has changed since it was split."""
     return BadInput(
-        f"cannot read {info.source}: it has changed since it was cut into spans; leave it as it is until the last one "
-        "is done, and cut it again"
+        f"cannot read {info.source}: it has changed since it was split into segments; split it again, and do not "
+        "change it before its last segment is done"
     )

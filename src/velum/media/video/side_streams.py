@@ -1,4 +1,4 @@
-"""What lies in a video beside the pictures that it shows: sound, subtitles, covers, data, words about it."""
+"""Lists what a video holds beside its frames: audio, subtitles, covers, data streams and metadata."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,16 +20,16 @@ _TECHNICAL = {
     "number_of_frames", "bps", "number_of_bytes", "loop", "variant_bitrate", "max_bitrate", "stereo_mode",
     "alpha_mode",
 }  # fmt: skip
-"""Words about how a file is made, in lower case."""
+"""Metadata keys about how a file is made, in lower case."""
 
 SILENCE_LEVEL = 1e-4
-"""Share of full scale (-80 dBFS) up to which samples are silence that was coded; even whispers are louder."""
+"""Share of full scale (-80 dBFS) up to which samples are coded silence; even whispers are louder."""
 
 _PLACES = ("location", "gps", "xyz", "geo")
 
 
 def list_side_content(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
-    """Yield it, with its kind. Raises `BadInput` for what cannot be opened."""
+    """Yield (kind, description) of everything beside the frames. Raises `BadInput` if the file cannot be opened."""
     yield from _tracks_with_coordinates(path, limits)
     with closing(FileInput(path, limits)) as file, file.open(limits) as container, translate_read_errors(path):
         yield from _metadata_entries(container.metadata, "the file")
@@ -45,7 +45,7 @@ def list_side_content(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
             elif kind == "video":
                 pictures += 1
                 if pictures > 1:
-                    yield "picture", f"stream {stream.index} holds more pictures"
+                    yield "picture", f"stream {stream.index} is another video track"
             elif kind == "audio":
                 yield "audio", f"stream {stream.index} is sound"
             elif kind == "subtitle":
@@ -55,19 +55,19 @@ def list_side_content(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
 
 
 def _tracks_with_coordinates(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
-    """Yield the text tracks, and the chapters, in whose words there are coordinates."""
+    """Yield the text tracks, and the chapters, whose text holds coordinates."""
     found: set[int | None] = set()
     for text in iter_texts(path, limits):
         if text.stream not in found and text.place is not None:
             found.add(text.stream)
             where = "chapters" if text.stream is None else f"stream {text.stream}, at {text.seconds:g} s"
-            yield "place", f"coordinates in the words of {where}"  # which they are says too much already
+            yield "place", f"coordinates in the text of {where}"  # without the coordinates themselves
 
 
 def audible_streams(path: Path, limits: Limits) -> list[int]:
-    """Return the indices of the streams in which anything can be heard, to their ends.
+    """Return the indices of the audio streams with a sample above silence; each is decoded to its end if need be.
 
-    Raises `BadInput` for sound that cannot be decoded: whether it is silent is then not known.
+    Raises `BadInput` for audio that cannot be decoded, because it may not be silent.
     """
     heard = []
     with closing(FileInput(path, limits)) as file, file.open(limits) as container, translate_read_errors(path):
@@ -79,7 +79,7 @@ def audible_streams(path: Path, limits: Limits) -> list[int]:
 
 
 def _loudest(frame: av.AudioFrame) -> float:
-    """Return the largest sample, as a share of the largest that there is."""
+    """Return the largest absolute sample, as a share of full scale."""
     samples = frame.to_ndarray()
     if samples.dtype.kind == "f":
         return float(np.abs(samples).max(initial=0.0))
@@ -93,6 +93,6 @@ def _metadata_entries(words: dict[str, str], where: str) -> Iterator[tuple[Kind,
         plain = name.lower().partition("-")[0]
         if plain in _TECHNICAL or plain.startswith("_statistics") or not value:
             continue
-        if plain == "software" and value.startswith("Lavf"):  # an AVI's word for its encoder
+        if plain == "software" and value.startswith("Lavf"):  # how an AVI names its encoder
             continue
         yield ("place" if any(part in plain for part in _PLACES) else "metadata"), f"{name!r} of {where}"

@@ -1,4 +1,4 @@
-"""Copying the groups of pictures in which nothing is hidden, and encoding the others anew."""
+"""Smart rendering: copies the closed GOPs in which nothing is hidden, and re-encodes the others."""
 
 import io
 from collections.abc import Container, Iterator
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
 _TARGETS = ("MP4", "MOV", "MKV", "WEBM", "TS")
 _IN_BAND = {"h264": "avc3", "hevc": "hev1"}
-"""Names in MP4 of streams whose parameter sets may change on the way (ISO/IEC 14496-15, 5.3.4 and 8.3.4)."""
+"""Codec tags in MP4 for streams whose parameter sets may change midway (ISO/IEC 14496-15, 5.3.4 and 8.3.4)."""
 
 
 def plan_smart_render(
     video: VideoSource, made: EncoderSettings, touched: Container[int], format: str
 ) -> "SmartRenderer | str":
-    """Return what copies the groups without a frame of `touched`; or why every frame is to be encoded anew."""
+    """Return a renderer that copies the groups without a frame of `touched`; or why every frame must be encoded."""
     info = video.info
     if isinstance(info.source, LiveSource):
-        return "a stream comes once"
+        return "a live stream can be read only once"
     if format not in _TARGETS or info.format not in _TARGETS:
-        return f"packets are not copied from {info.format} to {format}"
+        return f"velum cannot copy packets from {info.format} to {format}"
     if made.codec != info.coding.codec or made.layout != info.coding.layout:
         return f"{info.coding.codec} is written as {made.codec}, {made.layout.name}"
     groups = find_closed_gops(video)
     if isinstance(groups, str):
         return groups
     if format == "TS" and groups.first_dts < 0:
-        return "TS cannot hold packets that are decoded before time 0"
+        return "TS cannot hold packets with a decoding time before 0"
     bounds = [*groups.starts, groups.frames]
     copied = [not any(frame in touched for frame in range(*bound)) for bound in pairwise(bounds)]
     if not any(copied):
@@ -51,7 +51,7 @@ def plan_smart_render(
 
 
 class SmartRenderer:
-    """The pictures of one result, in the place of an encoder: takes each picture in turn, gives packets."""
+    """Takes the place of an encoder: takes each frame of a video in turn, returns copied or encoded packets."""
 
     def __init__(self, video: VideoSource, made: EncoderSettings, groups: ClosedGops, copied: list[bool]) -> None:
         self._video, self._info, self._made, self._groups, self._copied = video, video.info, made, groups, copied
@@ -61,18 +61,18 @@ class SmartRenderer:
 
     @property
     def encoding(self) -> str:
-        """How the pictures were written, for the report."""
+        """How the frames were written, for the report."""
         bounds = pairwise([*self._groups.starts, self._groups.frames])
         count = sum(end - start for (start, end), copied in zip(bounds, self._copied, strict=True) if copied)
         rest = f"; the rest {self._made.encoding}" if count < self._groups.frames else ""
         return f"smart: {count} of {self._groups.frames} frames copied{rest}"
 
     def add_to(self, target: "OutputContainer", format: str) -> "VideoStream":
-        """Add the stream that the packets are of."""
+        """Add the video stream of the packets to a container, and return it."""
         _, self._packets = self._stack.enter_context(open_copy_packets(self._video))
         with av.open(io.BytesIO(), "w", format="matroska") as scratch:
             like = scratch.add_stream(self._made.encoder)
-            # Made from another, a stream is never opened to encode: its header is the one given here.
+            # A stream made from a template is never opened for encoding: its header is the one set here.
             stream = cast("VideoStream", target.add_stream_from_template(like, opaque=True))
         configure(stream.codec_context, self._made, self._info.coding)
         stream.codec_context.extradata = self._groups.header or None
@@ -82,13 +82,14 @@ class SmartRenderer:
         return stream
 
     def encode(self, picture: av.VideoFrame | None, *, resized: bool = False) -> "Iterator[Packet[Any]]":
-        """Yield the packets that are ready after this picture; None says that no more come.
+        """Yield the packets that are ready after this frame; None ends the video.
 
-        `resized` says that the source holds the picture in another size than its first one.
+        `resized` says that the frame has another size in the source than the first frame. Raises `OutputFailed` when
+        frames and packets of the source do not match.
         """
         if picture is None:
             if self._frame != self._groups.frames:
-                raise self._misfit(f"{self._frame} pictures came of {self._groups.frames} packets")
+                raise self._misfit(f"{self._frame} frames came for {self._groups.frames} packets")
             return
         group = self._groups.group_of(self._frame)
         first = self._frame == self._groups.starts[group]
@@ -103,12 +104,12 @@ class SmartRenderer:
         if not self._copied[group]:
             yield from self._encode_frame(picture, last=last and all(self._copied[group + 1 : group + 2]))
         elif last:
-            # Only now it is known that every picture of the group can be decoded.
+            # Only now is it known that every frame of the group can be decoded.
             for _ in range(self._groups.starts[group], self._frame):
                 yield self._copy(self._next())
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self._stack.close()
 
     def _encode_frame(self, picture: av.VideoFrame, *, last: bool) -> "Iterator[Packet[Any]]":
@@ -122,10 +123,10 @@ class SmartRenderer:
             yield self._put(bytes(packet), cast("int", packet.pts), self._next(), key=packet.is_keyframe)
 
     def _open_encoder(self) -> "VideoCodecContext":
-        """Return an encoder of one stretch. Each has its own: it begins with a key frame, ends with nothing pending.
+        """Return an encoder for one run of groups. A new one begins with a key frame and ends with nothing pending.
 
-        Without B-frames, pictures come out in the order of their time stamps, so the i-th of a stretch can be decoded
-        when the i-th packet of the source was.
+        Without B-frames, packets come in the order of their time stamps, so the i-th packet of a run can take the DTS
+        of the source's i-th packet.
         """
         context = cast("VideoCodecContext", CodecContext.create(self._made.encoder, "w"))
         context.framerate = self._made.rate
@@ -152,5 +153,5 @@ class SmartRenderer:
 
     def _misfit(self, reason: str) -> OutputFailed:
         return OutputFailed(
-            f"cannot copy groups of pictures of {self._info.source}: {reason}; nothing was published. Leave out smart"
+            f"cannot copy groups of pictures of {self._info.source}: {reason}; nothing was published; leave out smart"
         )

@@ -1,4 +1,4 @@
-"""Which of a source's tracks of sound and subtitles go into a result, and which are left out, by name."""
+"""Chooses which audio and subtitle tracks of a source go into a result, and names those that are left out."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 _TRIED_PACKETS = 24
-"""Packets of a track that are written on trial: enough for what a container refuses only when it sees them."""
+"""Packets of a track that are written on trial; some containers refuse a codec only when they see packets."""
 
 _UNIVERSAL_CODECS = frozenset({"aac", "ac3", "eac3", "mp2", "mp3"})
-"""Codecs that every container holds which says so."""
+"""Codecs that every container can hold that claims to."""
 
 _BROKEN_CODECS = frozenset({"tta"})
-"""Codecs that come out damaged: their length is not that of the file."""
+"""Codecs that are damaged by copying, because their header states the length of the file."""
 
 _BLOCK_CODECS = ("adpcm_ima", "adpcm_ms", "adpcm_swf", "adpcm_yamaha", "wma")
-"""Codecs that AVI counts in blocks."""
+"""Prefixes of codecs whose time AVI counts in blocks."""
 
 _SUGGESTED = ("MKV", "MOV", "MP4", "AVI", "TS")
 _AUDIO_WARNING = "audio is kept as it was: voices and names can identify people"
@@ -47,15 +47,15 @@ _SUBTITLE_WARNING = "subtitles are kept as they were: names in them can identify
 
 @dataclass(frozen=True, slots=True)
 class TrackChoice:
-    """The tracks that go into a result, and what is said of those that do not."""
+    """The tracks that go into a result, and warnings about those that do not."""
 
     tracks: tuple[SideStream, ...]
     notes: tuple[str, ...] = ()
     bit_rates: dict[int, int | None] = field(default_factory=dict)
-    """True bits per second of tracks whose own header may state others, by index; AVI counts time in them."""
+    """By track index: measured bits per second, where the header may state others; AVI computes times from it."""
 
     def warnings(self, video: Video) -> list[str]:
-        """Return what to doubt about the tracks."""
+        """Return warnings about the tracks: those left out, and content that can identify people."""
         kinds = {track.kind for track in self.tracks}
         spoken = "audio" in kinds and video.audio == "copy"
         return [
@@ -65,27 +65,24 @@ class TrackChoice:
         ]
 
     def container_for(self, video: Video, format: str, *, sent: bool = False) -> Container:
-        """Return how a file is written that holds these tracks."""
+        """Return the container settings for a file with these tracks; with `sent`, for a forward-only target."""
         muted = video.audio == "mute"
         copied = {track.codec or "" for track in self.tracks if not (muted and track.kind == "audio")}
         return container_for_codecs(format, copied, sent=sent) or CONTAINERS[format]
 
 
 def choose_tracks(source: VideoSource, video: Video, format: str, *, sent: bool = False) -> TrackChoice:
-    """Return the tracks that go into a result; with `sent`, one that is sent forwards and never gone back to.
+    """Choose the audio and subtitle tracks for a result; with `sent`, for a forward-only target.
 
-    A track of an unknown codec is left out: no container can be told what it is. So is one that the source's own
-    container holds and velum cannot write there. Raises `BadPlan` when another container would hold what this one
-    cannot.
+    A track is left out when its codec is unknown, or when velum cannot write it even into the source's own container
+    format. Raises `BadPlan` when another container format could hold a track that this one cannot.
     """
     info = source.info
     wanted = [track for track in info.tracks if _is_wanted(track, video)]
     silenced = video.audio == "mute"
     notes: list[str] = []
     known = [track for track in wanted if track.codec is not None]
-    notes += [
-        f"{_describe_track(track)} was left out: its codec is not known here" for track in wanted if track.codec is None
-    ]
+    notes += [f"{_describe_track(track)} was left out: its codec is unknown" for track in wanted if track.codec is None]
     copied = [track for track in known if not (track.kind == "audio" and silenced)]
     trial = _Trial(source, copied)
     refused = [track for track in copied if not trial.holds(track, format, sent=sent)]
@@ -100,9 +97,9 @@ def choose_tracks(source: VideoSource, video: Video, format: str, *, sent: bool 
 
 
 def drop_tracks_with_places(choice: TrackChoice, source: VideoSource, plan: Plan) -> TrackChoice:
-    """Return the choice without the text tracks that hold places, unless the plan keeps places.
+    """Return the choice without text tracks that hold coordinates, unless the plan keeps `gps`.
 
-    Of a stream nothing is known before it comes: its tracks are looked at as they are written.
+    Tracks of a live stream are checked while they are written.
     """
     texts = frozenset(
         track.index for track in choice.tracks if track.kind == "subtitle" and track.codec not in BITMAP_SUBTITLES
@@ -121,7 +118,7 @@ def place_note(track: SideStream, place: str) -> str:
     """Return the warning that a text track is left out for its coordinates; `place` is empty where it is too long."""
     if not place:
         return f"{_describe_track(track)} was left out: it is too long to search for coordinates; --keep gps keeps it"
-    # Not the place itself: reports are passed on.
+    # Not the coordinates themselves: reports are passed on.
     return f"{_describe_track(track)} was left out: its text holds coordinates; --keep gps keeps it"
 
 
@@ -142,7 +139,7 @@ def _unsupported_track_error(info: VideoInfo, track: SideStream, format: str, ot
 
 
 def _find_other_suffix(trial: "_Trial", tracks: Sequence[SideStream], info: VideoInfo, format: str) -> str | None:
-    """Return a suffix whose container holds all these tracks, None where there is none."""
+    """Return a suffix whose container can hold all these tracks; None where no container can."""
     if isinstance(info.source, LiveSource):
         return None
     for other in dict.fromkeys((info.format, *_SUGGESTED)):
@@ -155,14 +152,14 @@ def _find_other_suffix(trial: "_Trial", tracks: Sequence[SideStream], info: Vide
 
 
 class _Trial:
-    """Writes the beginnings of tracks into containers, in memory: what a container says it can hold is not all true."""
+    """Writes the first packets of tracks into containers on trial, because muxers claim more than they can hold."""
 
     def __init__(self, video: VideoSource, tracks: Sequence[SideStream]) -> None:
         self._video, self._tracks = video, tracks
         self._known: dict[tuple[int, str], bool] = {}
 
     def holds(self, track: SideStream, format: str, *, sent: bool = False) -> bool:
-        """Tell whether a format can hold a track."""
+        """Tell whether a container format can hold a track."""
         codec = track.codec or ""
         if codec in _UNIVERSAL_CODECS and codec in supported_codecs(format):
             return True
@@ -174,7 +171,7 @@ class _Trial:
         return self._known[key]
 
     def bit_rate(self, track: SideStream) -> int | None:
-        """Return the bits per second of a track's first packets, where AVI needs to know and they say it."""
+        """Return the bits per second of a track's first packets; None where AVI does not need it, or it is unknown."""
         if not (track.codec or "").startswith(_BLOCK_CODECS) or isinstance(self._video.info.source, LiveSource):
             return None
         with closing(self._video.file.open_side_streams(self._video.limits)) as source:
@@ -185,7 +182,7 @@ class _Trial:
         kind = container_for_codecs(format, {track.codec or ""})
         if kind is None:
             return False
-        options = {name: value for name, value in kind.options if name != "movflags"}  # they need a file to read again
+        options = {name: value for name, value in kind.options if name != "movflags"}  # those need a seekable file
         try:
             with (
                 closing(self._video.file.open_side_streams(self._video.limits)) as source,
@@ -205,7 +202,7 @@ class _Trial:
         return True
 
     def _first(self, source: SideStreams, stream: "Stream") -> "Iterator[Packet[Any]]":
-        """Yield the first packets of a track; none of a stream, where they come once."""
+        """Yield the first packets of a track; none of a live stream, which cannot be read twice."""
         if isinstance(self._video.info.source, LiveSource):
             return
         packets = (packet for packet in source.demux(stream) if packet.size and packet.dts is not None)
@@ -213,7 +210,7 @@ class _Trial:
 
 
 def _bit_rate(packets: "Sequence[Packet[Any]]") -> int | None:
-    """Return the bits per second of packets that follow each other, rounded up; None where they do not say."""
+    """Return the bits per second of consecutive packets, rounded up; None where their times do not tell it."""
     if len(packets) < 2:
         return None
     first, last = packets[0], packets[-1]
@@ -222,7 +219,7 @@ def _bit_rate(packets: "Sequence[Packet[Any]]") -> int | None:
 
 
 def add_copy(target: "OutputContainer", stream: "Stream", bit_rate: int | None) -> "Stream":
-    """Add a stream to `target` that packets of `stream` go into as they are; nothing is said of it but its language."""
+    """Add a stream to `target` for copied packets of `stream`; of its metadata, only the language is kept."""
     copy: Stream = target.add_stream_from_template(stream)
     copy.disposition = stream.disposition
     copy.metadata.clear()
@@ -231,14 +228,14 @@ def add_copy(target: "OutputContainer", stream: "Stream", bit_rate: int | None) 
     if isinstance(copy, AudioStream) and isinstance(stream, AudioStream):
         context = copy.codec_context
         if context.codec.canonical_name.startswith("pcm_"):
-            context.layout = plain_layout(stream)  # MP4 wants to know which channel is which
+            context.layout = plain_layout(stream)  # MP4 stores the position of each channel
         elif bit_rate:
-            # AVI counts time in blocks of so many bits; some recorders state a rate that is none of theirs.
+            # AVI counts time in blocks of so many bits; some recorders state a wrong rate.
             context.bit_rate = bit_rate
     return copy
 
 
 def plain_layout(stream: AudioStream) -> str:
-    """Return the name of a layout of channels; of one or two it is clear, even where the source does not say it."""
+    """Return the name of a channel layout: mono or stereo for one or two channels, even where the source has none."""
     layout = stream.codec_context.layout
     return {1: "mono", 2: "stereo"}.get(layout.nb_channels, layout.name)

@@ -1,4 +1,4 @@
-"""The sending end of a stream: every byte is counted into a hash, and none goes out after a fault."""
+"""Writes a result into a stream: hashes every byte, and sends none after a failure."""
 
 import hashlib
 
@@ -6,18 +6,18 @@ from velum.media.sources import StreamSink
 
 
 class ForwardOnlyFile:
-    """A file for PyAV that can only be written forwards."""
+    """A forward-only file object for PyAV."""
 
     def __init__(self, outlet: StreamSink) -> None:
         self._file, self._digest, self._broken_off = outlet.file, hashlib.sha256(), False
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of what was sent so far, in hexadecimal."""
+        """SHA-256 of the bytes sent so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def write(self, data: bytes) -> int:
-        """Send all of `data` at once: who reads should not wait for more to come."""
+        """Send all of `data` at once, so that the receiver need not wait for more data; return its length."""
         if self._broken_off:
             raise ValueError("the stream was broken off")
         rest = memoryview(data)
@@ -28,5 +28,5 @@ class ForwardOnlyFile:
         return len(data)
 
     def break_off(self) -> None:
-        """Send nothing more: a stream that was broken off must not look like one that has ended."""
+        """Discard everything from now on: an aborted stream must not look like a complete one."""
         self._broken_off = True

@@ -1,6 +1,6 @@
-"""The words of a video's subtitles, text tracks and chapters, and which of them say where something was.
+"""Reads the text of a video's subtitles, text tracks and chapters, and finds coordinates in it.
 
-Drones, dashcams and action cameras write their position into a text track, several times a second.
+Drones, dashcams and action cameras write their position into a text track, several times per second.
 """
 
 from collections.abc import Iterator
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 BITMAP_SUBTITLES = frozenset({"dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle", "xsub"})
-"""Subtitles that are pictures: they have no words that could be read here."""
+"""Subtitle codecs that hold images, so there is no text to read."""
 
 MAX_TRACK_BYTES = 64 << 20
-"""How much of one text track is looked through: some hours of a drone's."""
+"""Characters of one text track that are searched for coordinates: some hours of a drone's track."""
 
 _CODED = frozenset({"eia_608"})
-"""Codecs whose packets are no text until they are decoded."""
+"""Codecs whose packets have to be decoded to text."""
 
 _BLANKS = {code: " " for code in range(0x20) if chr(code) != "\n"}
-"""Control characters."""
+"""Maps control characters to blanks."""
 
 _MOSTLY = 0.8
-"""Share of ASCII from which on bytes are taken for text of two bytes a character."""
+"""Share of ASCII characters above which bytes are taken for UTF-16."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackText:
-    """Some words. `stream` is the index of their track, None for a chapter's; `seconds` is when they are shown."""
+    """A text with its time in seconds. `stream` is the index of its track; None for a chapter."""
 
     stream: int | None
     seconds: float
@@ -48,14 +48,14 @@ class TrackText:
 
     @property
     def place(self) -> str | None:
-        """The first coordinates in the words, None where there are none."""
+        """The first coordinates in the text; None where it has none."""
         return place_in(self.text)
 
 
 def iter_texts(path: Path, limits: Limits) -> Iterator[TrackText]:
-    """Yield all words of a video's subtitles, text tracks and chapters, in the order of the file.
+    """Yield all texts of a video's chapters, subtitles and text tracks, in file order.
 
-    Raises `BadInput` for what cannot be opened.
+    Raises `BadInput` if the file cannot be opened.
     """
     with closing(FileInput(path, limits)) as file, file.open(limits) as container, translate_read_errors(path):
         yield from chapters_in(container)
@@ -63,7 +63,7 @@ def iter_texts(path: Path, limits: Limits) -> Iterator[TrackText]:
 
 
 def chapters_in(container: "InputContainer") -> Iterator[TrackText]:
-    """Yield what is said of the chapters."""
+    """Yield the metadata of chapters, such as their titles."""
     for chapter in container.chapters():
         base = to_fraction(chapter["time_base"])
         for text in chapter["metadata"].values():
@@ -71,7 +71,7 @@ def chapters_in(container: "InputContainer") -> Iterator[TrackText]:
 
 
 def texts_in(container: Demuxer, indices: frozenset[int] | None = None) -> Iterator[TrackText]:
-    """Yield the words of the text tracks in a container that was just opened; with `indices`, of these alone."""
+    """Yield the texts of the text tracks in a newly opened container; with `indices`, only of these tracks."""
     wanted = [
         stream for stream in container.streams if is_text(stream) and (indices is None or stream.index in indices)
     ]
@@ -81,7 +81,9 @@ def texts_in(container: Demuxer, indices: frozenset[int] | None = None) -> Itera
     for stream in wanted:
         header = None if stream.codec_context is None else stream.codec_context.extradata
         words = words_of(header, "") if header else ""
-        if words and (stream.codec_context.codec.canonical_name != "mov_text" or place_in(words)):  # else its styles
+        if words and (
+            stream.codec_context.codec.canonical_name != "mov_text" or place_in(words)
+        ):  # else it holds styles
             yield TrackText(stream.index, 0.0, words)
     for packet in container.demux(*wanted) if wanted else ():
         if packet.size:
@@ -89,7 +91,7 @@ def texts_in(container: Demuxer, indices: frozenset[int] | None = None) -> Itera
 
 
 def text_in(packet: "Packet[Any]") -> TrackText:
-    """Return the words of one packet of a text track."""
+    """Return the text of one packet of a text track."""
     stream = packet.stream
     codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
     words = _decode_text(packet) if codec in _CODED else words_of(bytes(packet), codec)
@@ -98,17 +100,16 @@ def text_in(packet: "Packet[Any]") -> TrackText:
 
 
 def is_text(stream: "Stream") -> bool:
-    """Tell whether a stream holds words; subtitles of an unknown kind may."""
+    """Tell whether a stream holds text; subtitles of an unknown codec may."""
     if stream.type != "subtitle":
         return False
     return stream.codec_context is None or stream.codec_context.codec.canonical_name not in BITMAP_SUBTITLES
 
 
 def tracks_with_places(file: VideoInput, limits: Limits, indices: frozenset[int]) -> dict[int, str]:
-    """Return the first place that each of these text tracks holds, by the index of the track.
+    """Return the first coordinates in each of these text tracks, by track index; tracks without any are left out.
 
-    A track that is too long to be looked through is among them, with no place. Raises `BadInput` where the file is
-    damaged.
+    A track that is too long to search maps to an empty string. Raises `BadInput` where the file is damaged.
     """
     found: dict[int, str] = {}
     read = dict.fromkeys(indices, 0)
@@ -126,10 +127,10 @@ def tracks_with_places(file: VideoInput, limits: Limits, indices: frozenset[int]
 
 
 def words_of(data: bytes, codec: str) -> str:
-    """Return the words in a packet's bytes; what is no text in them becomes blanks."""
+    """Return the text in a packet's bytes; control characters become blanks."""
     if codec == "mov_text" and len(data) > 1:
-        # 3GPP TS 26.245, 5.17: the length of the text, the text, boxes of its style. Their bytes are no words, unless
-        # somebody has put some there.
+        # 3GPP TS 26.245, 5.17: the length of the text, the text, boxes with its style. Those are no text, unless
+        # somebody has hidden coordinates there.
         end = 2 + int.from_bytes(data[:2])
         text, rest = _as_text(data[2:end]), _as_text(data[end:])
         return f"{text}\n{rest}" if place_in(rest) else text

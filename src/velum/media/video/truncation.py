@@ -1,4 +1,4 @@
-"""Whether a file is as long as its own structure says; demuxers often end a truncated one without a word."""
+"""Finds out whether a file is as long as its own structure says; demuxers often read truncated files without error."""
 
 import io
 import re
@@ -9,18 +9,18 @@ _HEADER = 16
 _EBML_SEGMENT = 0x18538067
 _EBML_UNKNOWN = {(1 << 7 * length) - 1 for length in range(1, 9)}
 _MAX_PARTS = 100_000
-"""Parts looked at: a file may be made of tiny ones to keep us busy."""
+"""Parts that are read at most: a hostile file may consist of very many tiny ones."""
 _LARGEST_INDEX = 256 << 20
 _HANDLER = re.compile(rb"hdlr.{8}auxv", re.DOTALL)
 _ALPHA = b"auxiliary:alpha", b"hevc:2015:auxid:1"
-"""How such a track says what it is (ISO/IEC 23008-12, 6.5.8)."""
+"""How an alpha track declares itself (ISO/IEC 23008-12, 6.5.8)."""
 
 TS_PACKETS = (188, 192, 204)
-"""Bytes of a packet of a transport stream: bare, with a time stamp (M2TS), with error correction (DVB)."""
+"""Bytes per packet of a transport stream: plain, with a time stamp (M2TS), with error correction (DVB)."""
 
 
 def find_truncation(file: io.RawIOBase, size: int, format: str) -> str | None:
-    """Return how a file of `size` bytes is shorter than it says, in words; None when nothing speaks for that."""
+    """Return how a file of `size` bytes is shorter than its structure says, as text; None where it is whole."""
     match format:
         case "MP4" | "MOV" | "3GP":
             end = _stated_end(_boxes(file, size))
@@ -36,9 +36,9 @@ def find_truncation(file: io.RawIOBase, size: int, format: str) -> str | None:
         case "ASF":
             end = _stated_by_asf(file)
         case "FLV":
-            return None if _ends_with_flv_tag(file, size) else "its last tag is not whole"
+            return None if _ends_with_flv_tag(file, size) else "its last tag is incomplete"
         case "OGG":
-            return None if _ends_with_ogg_page(file, size) else "its last page is not whole"
+            return None if _ends_with_ogg_page(file, size) else "its last page is incomplete"
         case _:
             return None
     return f"it has {size:,} bytes of {end:,}" if end > size else None
@@ -61,16 +61,16 @@ def _boxes(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
         length = int.from_bytes(head[:4])
         if length == 1:
             length = int.from_bytes(head[8:16])
-        if length == 0 or not head[4:8].isascii():  # up to the end, or bytes that belong to no box
+        if length == 0 or not head[4:8].isascii():  # up to the end of the file, or no box
             return
         yield start, length
         start += max(length, 8)
 
 
 def has_alpha_track(file: io.RawIOBase, size: int) -> bool:
-    """Tell whether a track of an MP4 or MOV is the transparency of another one (ISO/IEC 14496-12, 12.1.1 and 12.1.5).
+    """Tell whether an MP4 or MOV has a track with the transparency of another (ISO/IEC 14496-12, 12.1.1 and 12.1.5).
 
-    Other auxiliary tracks, such as the depth that telephones record, change nothing of what is seen.
+    Other auxiliary tracks, such as depth maps of telephones, do not change what is visible.
     """
     for start, length in islice(_boxes(file, size), _MAX_PARTS):
         head = _read(file, start, _HEADER)
@@ -88,7 +88,7 @@ def _elements(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
         head = _read(file, start, _HEADER)
         name, name_length = _number(head, marked=True)
         length, length_length = _number(head[name_length:], marked=False)
-        if not name_length or not length_length or length in _EBML_UNKNOWN:  # live recordings do not know
+        if not name_length or not length_length or length in _EBML_UNKNOWN:  # live recordings do not state it
             return
         whole = name_length + length_length + length
         yield start, whole
@@ -98,7 +98,7 @@ def _elements(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _number(data: bytes, *, marked: bool) -> tuple[int, int]:
-    """Return a variable-size number and its bytes, (0, 0) when there is none; `marked`: with its length marker."""
+    """Return an EBML number and its size in bytes; (0, 0) where there is none. `marked` keeps the length marker."""
     length = 9 - data[0].bit_length() if data and data[0] else 0
     if not length or len(data) < length:
         return 0, 0
@@ -114,7 +114,7 @@ def _riffs(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
         if head[:4] != b"RIFF":
             return
         length = int.from_bytes(head[4:8], "little")
-        if not length:  # a recorder that was switched off
+        if not length:  # the recorder was switched off
             return
         # The last chunk may lack its padding byte.
         yield start, 8 + length
@@ -122,7 +122,7 @@ def _riffs(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _triplets(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
-    """Yield start and length of each key, length and value of an MXF (SMPTE ST 336, 5 and 6)."""
+    """Yield start and length of each KLV triplet of an MXF (SMPTE ST 336, 5 and 6)."""
     start = 0
     while start + 17 <= size:
         head = _read(file, start, 25)
@@ -139,7 +139,7 @@ _ASF_HEADER_BYTES = 1 << 16
 
 
 def _stated_by_asf(file: io.RawIOBase) -> int:
-    """Return how many bytes an ASF says it has (ASF 3.2: file properties, unless it is a broadcast); 0: it does not."""
+    """Return the size in bytes that an ASF states (ASF 3.2: file properties); 0 for a broadcast, or if not stated."""
     head = _read(file, 0, _ASF_HEADER_BYTES)
     at = head.find(_ASF_FILE)
     stated = head[at + 40 : at + 48] if at >= 0 else b""
@@ -148,7 +148,7 @@ def _stated_by_asf(file: io.RawIOBase) -> int:
 
 
 def _ends_with_flv_tag(file: io.RawIOBase, size: int) -> bool:
-    """Tell whether an FLV ends with the size of its last tag, and there is one of that size (FLV 10.1, E.3)."""
+    """Tell whether an FLV ends with the size of its last tag, and that tag has this size (FLV 10.1, E.3)."""
     length = int.from_bytes(_read(file, max(size - 4, 0), 4))
     if not 11 <= length <= size - 13:
         return False

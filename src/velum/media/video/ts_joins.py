@@ -1,4 +1,4 @@
-"""Where recordings were joined end to end in a transport stream (ISO/IEC 13818-1, 2.4.3.2)."""
+"""Finds where recordings were joined end to end in a transport stream (ISO/IEC 13818-1, 2.4.3.2)."""
 
 from collections.abc import Iterator
 
@@ -8,10 +8,10 @@ _TABLE_PID = 0
 
 
 def is_join(data: bytes, pid: int, sizes: tuple[int, ...]) -> bool:
-    """Tell whether each gap in the count of the packets `pid` in these bytes is a join, and there is one.
+    """Tell whether `data` has gaps in the continuity counter of stream `pid`, and all of them are joins.
 
-    At a join the counts begin anew, after a table, with the start of a picture or the like. `sizes` are those that
-    packets may have.
+    At a join, the counter restarts after a programme association table, at the start of a payload unit. `sizes` are
+    the possible packet sizes in bytes.
     """
     count, begun, joins = -1, False, 0
     for packet in _packet_headers(data, sizes):
@@ -20,7 +20,7 @@ def is_join(data: bytes, pid: int, sizes: tuple[int, ...]) -> bool:
             begun = True
         if number != pid or not packet[3] & 0x10:
             continue
-        if packet[1] & 0x80:  # the receiver knows of an error
+        if packet[1] & 0x80:  # the receiver noted a transmission error
             return False
         now = packet[3] & 0x0F
         if count >= 0 and now not in {count, (count + 1) % 16}:

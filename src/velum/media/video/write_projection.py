@@ -1,6 +1,6 @@
-"""Writes into a finished file how it is projected: FFmpeg's muxers can, but PyAV hands them nothing of it.
+"""Writes the projection into a finished video: FFmpeg's muxers can do it, but PyAV cannot pass it to them.
 
-In MP4 and MOV the index grows, and what lies behind it moves; in Matroska padding that FFmpeg leaves gives way.
+In MP4 and MOV the index grows, and everything behind it moves; in Matroska it replaces padding that FFmpeg leaves.
 """
 
 import os
@@ -25,7 +25,7 @@ from velum.media.spherical import (
 _ENTRY_HEAD = 78
 _TOP = {b"ftyp", b"free", b"wide", b"mdat", b"moov"}
 _BOXES_AFTER = {b"pasp", b"clap", b"colr", b"btrt", b"fiel", b"gama", b"mdcv", b"clli"}
-"""Boxes of a sample entry that come behind those of a projection."""
+"""Boxes of a sample entry that come after those of a projection."""
 
 _LARGEST_INDEX: Final = 256 << 20
 _HEAD_BYTES: Final = 1 << 20
@@ -38,7 +38,7 @@ _Span = tuple[int, int, int, int]
 
 
 def embed_projection(path: Path, format: str, found: Spherical) -> bool:
-    """Write the projection into a video that was muxed. False, and nothing is changed, where it has no place.
+    """Write the projection into a muxed video; return False, and change nothing, where the format has no room for it.
 
     Raises `OSError`.
     """
@@ -93,7 +93,7 @@ def _top(file: int, size: int) -> Iterator[BoxSpan]:
 
 
 def _additions(data: bytearray, found: Spherical) -> list[tuple[bytes, int, list[BoxSpan]]]:
-    """Return the boxes to add to an index, where to, and in which boxes they will lie; none where they cannot."""
+    """Return (box bytes, position, enclosing boxes) of each box to add to an index; empty where none can be added."""
     for chain in _box_paths(data, b"moov", b"trak", b"mdia", b"hdlr"):
         if data[chain[3].content + 8 : chain[3].content + 12] != b"vide":
             continue
@@ -111,7 +111,7 @@ def _additions(data: bytearray, found: Spherical) -> list[tuple[bytes, int, list
 
 
 def _box_paths(data: bytearray, *names: bytes, start: int = 0, end: int | None = None) -> Iterator[list[BoxSpan]]:
-    """Yield the boxes on a path, from the outermost to the innermost."""
+    """Yield each chain of boxes at a path of names, from the outermost to the innermost box."""
     for box in boxes(data, start, len(data) if end is None else end):  # type: ignore[arg-type]
         if box.name == names[0]:
             inner = _box_paths(data, *names[1:], start=box.content, end=box.end) if len(names) > 1 else [[]]
@@ -129,7 +129,7 @@ def _insert_position(data: bytearray, entry: BoxSpan) -> int:
 
 
 def _move_chunks(data: bytearray, end: int, growth: int) -> bool:
-    """Have the chunks behind the index, which ended at `end`, begin later. False where a place has too few bytes."""
+    """Add `growth` to the offsets of chunks behind `end`, in place; return False where an offset would not fit."""
     for name, width in ((b"stco", 4), (b"co64", 8)):
         for *_, table in _box_paths(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", name):
             last = min(table.end, table.content + 8 + width * number(data, table.content + 4, 4))  # type: ignore[arg-type]
@@ -183,7 +183,7 @@ def _before_pictures(data: bytes, at: int) -> list[_Span]:
 
 
 def _padding_element(size: int) -> bytes | None:
-    """Return an element for padding of so many bytes, None where there is none of that size."""
+    """Return a padding element of `size` bytes; None where no element can have that size."""
     if size == 0:
         return b""
     lengths = (element(_VOID, bytes(size - 1 - length), length) for length in range(1, min(size, 9)))
@@ -191,7 +191,7 @@ def _padding_element(size: int) -> bytes | None:
 
 
 def _tracks_with_projection(data: bytes, tracks: _Span, projection: bytes) -> bytes | None:
-    """Return the description of all tracks with `more` in that of the pictures, None where it says it already."""
+    """Return the element Tracks with `projection` added to the video track; None where it has a projection already."""
     body, done = b"", False
     for part in spans(data, tracks[2], tracks[3]):
         name, start, content, end = part
@@ -213,13 +213,13 @@ def _rebuild_element(like: _Span, content: bytes) -> bytes:
 
 
 def _with_checksum(data: bytes, like: _Span, body: bytes) -> bytes:
-    """Return the content of an element with its check sum, where it has one (RFC 8794, 11.3.1)."""
+    """Return the content of an element with a new checksum, if the old one had any (RFC 8794, 11.3.1)."""
     first = next(spans(data, like[2], like[3]), None)
     return (element(_CRC, zlib.crc32(body).to_bytes(4, "little")) if first and first[0] == _CRC else b"") + body
 
 
 def _move_seek_entries(data: bytes, seek: _Span, moved: range, growth: int) -> bytes:
-    """Return the table of places, of the same size, with those that moved `growth` bytes to the front."""
+    """Return the element SeekHead, of the same size, with positions in `moved` reduced by `growth` bytes."""
     whole = bytearray(data[seek[1] : seek[3]])
     body = seek[2]
     for name, _, content, end in spans(data, seek[2], seek[3]):

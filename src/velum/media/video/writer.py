@@ -1,6 +1,6 @@
-"""Writing videos: pictures in, one finished file out, or nothing.
+"""Writes videos: frames in, one complete file out, or none.
 
-Errors of PyAV while writing are translated here.
+Errors of PyAV while writing become `OutputFailed` here.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 _AVI_TICK = Fraction(1, 600)
-"""FFmpeg writes no higher rate into an AVI, whatever rate an uneven source was taken to have."""
+"""FFmpeg writes no higher frame rate into an AVI, even if an uneven source seems to have one."""
 
 
 class VideoWriter(AtomicWriter):
-    """One target. Use it in a `with` block: leaving it well publishes the file, leaving it with an error does not.
+    """Writes one target. Use it in a `with` block: the file appears when the block ends without error, else not at all.
 
-    `sha256`, `encoding` and `warnings` hold for the published file. With `touched`, the numbers of all frames in which
-    something is hidden, groups of pictures without any are copied where that can be done.
+    `sha256`, `encoding` and `warnings` hold for the complete file. With `touched`, the numbers of all frames in which
+    something is hidden, closed GOPs without such a frame are copied where that is possible.
     """
 
     def __init__(
@@ -74,17 +74,19 @@ class VideoWriter(AtomicWriter):
 
     @property
     def encoding(self) -> str:
-        """How the pictures were encoded, for the report."""
+        """How the frames were encoded, for the report."""
         return self._settings.encoding if self._smart is None else self._smart.encoding
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to doubt, for the report."""
+        """Warnings about source and result, for the report."""
         notes = [*self._like.notes, *self._source.state.warnings, *self._settings.warnings]
         if self._shifted:
             notes.append(f"{self._shifted} time stamps were rounded: {self._format} counts in {self._tick} s")
         if self._input.delayed:
-            notes.append(f"{self._input.delayed} pictures come a moment later: {self._format} would give two one time")
+            notes.append(
+                f"{self._input.delayed} frames come a moment later: {self._format} cannot hold two at one time"
+            )
         return (*notes, *self._choice.warnings(self._plan.video))
 
     def _begin(self, stack: ExitStack) -> None:
@@ -98,13 +100,14 @@ class VideoWriter(AtomicWriter):
             stack.callback(self._companions.close)
 
     def write(self, frame: Frame) -> None:
-        """Take the next frame; its buffers are the writer's from now on.
+        """Encode the next frame, which the caller must not use any more.
 
-        Raises `OutputFailed` when it is not the one that is due or cannot be written.
+        Raises `OutputFailed` when it is not the next frame, or cannot be written.
         """
         if frame.index != self._count or frame.time is None:
             raise OutputFailed(
-                f"cannot write {self._target}: frame {frame.index} came, number {self._count} was due; {self._outcome}"
+                f"cannot write {self._target}: frame {frame.index} came, but frame {self._count} was expected; "
+                f"{self._outcome}"
             )
         with self._translate_errors():
             self._count_rounded_time(self._input.source_pts(frame.time) * self._like.coding.time_base)
@@ -113,13 +116,13 @@ class VideoWriter(AtomicWriter):
 
     @property
     def _outcome(self) -> str:
-        """What a fault leaves behind."""
+        """What an error leaves behind, for messages."""
         return "what was sent before is hidden, and the stream has no end" if self._sender else "nothing was published"
 
     def _open_container(self, stack: ExitStack) -> "OutputContainer":
         options = dict(self._kind.options) | {"fflags": "+bitexact"}
         if self._kind.muxer in {"3gp", "mp4", "mov"}:
-            # Without it, the start of a stream is kept in milliseconds only.
+            # Without it, the start of a stream is rounded to milliseconds.
             scale = self._like.coding.time_base.denominator
             options["movie_timescale"] = str(scale * max(1, min(100, 90_000 // scale)))
         place = self._sender or str(self._part)
@@ -131,7 +134,7 @@ class VideoWriter(AtomicWriter):
 
     def _plan_smart_render(self, touched: Container[int]) -> SmartRenderer | None:
         smart = (
-            "a stream is not copied"
+            "a stream as result cannot hold copied packets"
             if self._sender
             else plan_smart_render(self._source, self._settings, touched, self._format)
         )
@@ -141,7 +144,7 @@ class VideoWriter(AtomicWriter):
         return None
 
     def _add_video_stream(self, stack: ExitStack) -> "Callable[[Frame | None], Iterable[Packet[Any]]]":
-        """Add the stream of pictures; return what makes packets of frames, and the last packets of None."""
+        """Add the video stream; return the function that turns a frame into packets (None: flush the encoder)."""
         if self._smart is not None:
             stack.callback(self._smart.close)
         coding = self._like.coding
@@ -175,10 +178,10 @@ class VideoWriter(AtomicWriter):
             self._container.mux(packet)
 
     def _clock_ahead(self) -> Fraction:
-        """Return the seconds by which the result's clock is ahead of the source's: not each container can begin there.
+        """Return the seconds to add to the source's times, because not every container can start at any time.
 
-        Players of MP4 skip what lies before 0, and an AVI would be filled with empty pictures from 0 on. The other
-        muxers move negative times by themselves.
+        Players of MP4 skip what lies before 0, and an AVI would be padded with empty frames from 0 on. Other muxers
+        shift negative times by themselves.
         """
         origin = self._source.state.origin * self._like.coding.time_base
         before = self._kind.muxer in {"3gp", "mp4", "mov"} and origin < 0
@@ -186,7 +189,7 @@ class VideoWriter(AtomicWriter):
 
     @property
     def _whole(self) -> bool:
-        """Whether every frame came."""
+        """True when every frame was written."""
         return self._source.state.finished and self._count == self._source.state.frames
 
     def _finish(self) -> None:
@@ -206,14 +209,17 @@ class VideoWriter(AtomicWriter):
                     self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self._settings.warnings.extend(self._companions.notes)
         if self._companions.skipped_packets:
-            self._settings.warnings.append(f"{self._companions.skipped_packets} damaged packets of sound were left out")
+            self._settings.warnings.append(
+                f"{self._companions.skipped_packets} damaged packets of audio or subtitles were left out"
+            )
         if self._companions.untimed_packets:
             self._settings.warnings.append(
-                f"{self._companions.untimed_packets} packets of sound before the first time stamp were left out"
+                f"{self._companions.untimed_packets} packets of audio or subtitles before their first time stamp were "
+                "left out"
             )
 
     def _embed(self) -> None:
-        """Write how the pictures are projected into the finished file; say where that is not possible."""
+        """Write the projection into the finished file; add a warning where that is not possible."""
         found = self._like.coding.spherical
         if found and (self._sender or not embed_projection(self._part, self._format, found)):
             self._settings.warnings.append(PROJECTION_DROPPED)
@@ -230,6 +236,6 @@ class VideoWriter(AtomicWriter):
 
 
 def _abandon(container: "OutputContainer") -> None:
-    """Close what may be half-written: the file is about to go, so what stops its last bytes matters no more."""
+    """Close a muxer of a file that is about to be deleted, and ignore its errors."""
     with suppress(av.FFmpegError, OSError, ValueError):
         container.close()
