@@ -198,7 +198,7 @@ def test_hevc_whose_transparent_layer_is_not_decoded_is_refused(tmp_path: Path, 
             changed.time_base, changed.is_keyframe = packet.time_base, packet.is_keyframe
             container.mux(changed)
     if message == "alpha":
-        with pytest.raises(BadInput, match="transparency is in a layer"):
+        with pytest.raises(BadInput, match="transparency is in a separate layer"):
             hidden(source, tmp_path / f"out{suffix}")
     else:
         hidden(source, tmp_path / f"out{suffix}")
@@ -225,7 +225,7 @@ def test_transparency_in_a_track_of_its_own_is_refused(tmp_path: Path, kind: str
     at = data.rindex(b"mhlrvide") + 4
     source.write_bytes(data[:at] + b"auxv" + data[at + 4 :])
     if AUXILIARY[kind]:
-        with pytest.raises(BadInput, match="transparency is in a track"):
+        with pytest.raises(BadInput, match="transparency is in a separate track"):
             hidden(source, tmp_path / "out.mov")
     else:
         hidden(source, tmp_path / "out.mov")

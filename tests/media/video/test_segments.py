@@ -197,10 +197,10 @@ REFUSED: dict[str, tuple[Wrong, str]] = {
     "the last span is missing": (lambda source, parts, spans: parts.pop(), "some are missing"),
     "all are missing": (lambda source, parts, spans: parts.clear(), "some are missing"),
     "a span twice": (lambda source, parts, spans: parts.append(parts[0]), "some are missing"),
-    "one was encoded otherwise": (_other_part, "not encoded as the plan says"),
-    "one has other parameter sets": (_other_profile, "not encoded as the plan says"),
-    "one is cut off": (_cut_off, "not whole"),
-    "one is none": (lambda source, parts, spans: parts[0].write_bytes(b"x"), "it is none"),
+    "one was encoded otherwise": (_other_part, "encoded with another plan"),
+    "one has other parameter sets": (_other_profile, "encoded with another plan"),
+    "one is cut off": (_cut_off, "is incomplete"),
+    "one is none": (lambda source, parts, spans: parts[0].write_bytes(b"x"), "not a velum segment file"),
     "one is gone": (lambda source, parts, spans: parts[0].unlink(), "No such file"),
     "the source changed": (_source_changes, "has changed"),
 }
@@ -260,7 +260,7 @@ def test_frames_that_do_not_come_leave_nothing(tmp_path: Path) -> None:
     assert not isinstance(spans, str)
     with (
         media.read_span(source, Limits(), spans[0]) as reader,
-        pytest.raises(OutputFailed, match=f"only up to 3 of {spans[0].end.frame}"),
+        pytest.raises(OutputFailed, match=f"ended at 3 of {spans[0].end.frame}"),
         media.write_span(tmp_path / "0.part", reader, Plan(), spans[0]) as writer,
     ):
         for frame in list(reader.frames())[:3]:

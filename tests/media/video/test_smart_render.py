@@ -173,7 +173,7 @@ def test_a_part_of_the_picture_that_is_not_shown_is_not_copied(tmp_path: Path) -
                 cut.stream = stream
                 new.mux(cut)
     writer = smart(source, tmp_path / "b.mp4")
-    assert any("more of the pictures than is shown" in note for note in writer.warnings)
+    assert any("more of each frame than is shown" in note for note in writer.warnings)
 
 
 def test_a_writer_that_gets_too_few_frames_publishes_nothing(tmp_path: Path) -> None:

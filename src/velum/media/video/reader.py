@@ -163,7 +163,7 @@ class DecodePass:
 
     def _break_off(self, reason: str) -> None:
         self._refuse_damage(f"reading fails from here on: {reason}")
-        self._source.state.warnings.append(f"reading stopped after {self._position_text(None)}: {reason}")
+        self._source.state.warnings.append(f"the video broke off after {self._position_text(None)}: {reason}")
 
     def _announce(self, clocked: ClockedPacket) -> None:
         packet = clocked.packet
