@@ -100,7 +100,7 @@ def routes(receiving: UploadService, access: Authenticator) -> APIRouter:
 
     @router.head("/{upload}", responses={**documented(404), 200: _OFFSET}, response_class=Response)
     def offset_of(upload: Id, caller: Asking) -> Response:
-        """Tell in `ResumableUpload-Offset` how far an upload is."""
+        """Tell in `Upload-Offset` how far an upload is."""
         return Response(headers=_headers(receiving.get(upload, caller)))
 
     @router.put("/{upload}", responses=documented(400, 404, 409), openapi_extra=_RAW, **state)
@@ -111,7 +111,7 @@ def routes(receiving: UploadService, access: Authenticator) -> APIRouter:
         upload_offset: Annotated[int | None, Header(ge=0, le=1 << 62)] = None,
         content_range: Annotated[str | None, Header(examples=["bytes 0-1048575/1048576"])] = None,
     ) -> Response:
-        """Send bytes: all of them, or those from `ResumableUpload-Offset` (or of `Content-Range`) on.
+        """Send bytes: all of them, or those from `Upload-Offset` (or of `Content-Range`) on.
 
         What came before a connection broke is kept; `HEAD` tells how much that is. A request for the same upload that
         is still open ends: it may be a connection that broke and nobody has noticed.
