@@ -14,8 +14,7 @@ from tests.media.video.factories import Clip, decoded, made, pictures
 from velum import Engine, Plan, media
 from velum.errors import BadInput, LimitExceeded
 from velum.limits import Limits
-from velum.media.video.pixel_formats import layout_of, views
-from velum.media.video.resize import refit
+from velum.media.video.pixel_formats import layout_of, refit, views
 from velum.plan import Video
 
 FIRST, LARGER, TALL = (64, 48), (128, 96), (48, 64)

@@ -20,8 +20,7 @@ from velum.media.image import exif_tags
 from velum.media.image.probe import open_header
 from velum.media.inventory import Surplus, image_surplus, video_surplus
 from velum.media.projection import is_projection_alone
-from velum.media.video.coded_surplus import coded_surplus
-from velum.media.video.side_streams import list_side_content
+from velum.media.video.side_streams import coded_surplus, list_side_content
 
 Kind = Literal["picture", "metadata", "place", "audio", "subtitles", "stream", "rest"]
 

@@ -17,8 +17,7 @@ from velum.media.formats import VIDEO_HEAD_BYTES, video_format_of
 from velum.media.sources import LiveSource
 from velum.media.spherical import Spherical
 from velum.media.video.projection import is_projected, spherical
-from velum.media.video.truncation import TS_PACKETS, find_truncation, has_alpha_track
-from velum.media.video.ts_joins import is_join
+from velum.media.video.truncation import TS_PACKETS, find_truncation, has_alpha_track, is_join
 
 if TYPE_CHECKING:
     from types import TracebackType

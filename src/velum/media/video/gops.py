@@ -11,9 +11,9 @@ import av
 
 from velum.media.segment import GopStart
 from velum.media.video.bitstream import FilteredPacket, PacketFilter, packet_filter_for
-from velum.media.video.clock import JUMP_SECONDS
 from velum.media.video.file_input import RESETTABLE_CLOCKS, Demuxer, translate_read_errors
 from velum.media.video.info import VideoSource
+from velum.media.video.packets import JUMP_SECONDS
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -1,15 +1,101 @@
-"""Packets with facts that only later packets reveal: whether they are damaged, and whether time stamps follow."""
+"""Packets of all streams on one continuous clock, with facts that only later packets reveal.
+
+The clock of a source may be reset midway, as in recordings that were joined end to end. Whether a packet is damaged,
+and whether its stream has time stamps, shows only in the packets after it.
+"""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from velum.media.video.clock import PacketClock
+from velum.media.sources import LiveSource
 from velum.media.video.expected_pts import ShownPts
+from velum.media.video.file_input import RESETTABLE_CLOCKS, SideStreams
+from velum.media.video.info import VideoInfo, VideoSource
+from velum.media.video.probe import to_fraction
 
 if TYPE_CHECKING:
     from av.packet import Packet
+
+_RATE = 90_000
+"""Ticks per second of these formats' clocks; whole numbers, because every packet is checked."""
+
+JUMP_SECONDS = 10
+"""A larger jump ahead is a clock reset, not a pause; FFmpeg's tools use the same figure."""
+
+_JUMP = JUMP_SECONDS * _RATE
+_BACK = {True: _RATE // 10, False: _RATE}
+"""Ticks by which a stream's time may go back without a clock reset, by whether its packets have a DTS."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Where one stream is: its epoch (number of clock resets that it has passed), and its latest time."""
+
+    epoch: int
+    last: int
+    """DTS of its last packet (PTS where it has none), on the continuous clock."""
+
+
+class PacketClock:
+    """Puts the time stamps of packets, taken in file order, on one continuous clock.
+
+    After a clock reset, time goes on where everything before it ended; all streams are shifted alike. The result is
+    the same for every pass over a file, provided the clock sees the packets of all streams.
+    """
+
+    def __init__(self, format: str) -> None:
+        self._active = format in RESETTABLE_CLOCKS
+        self._ahead = [0]
+        self._streams: dict[int, _Stream] = {}
+        self._end = self._now = 0
+
+    @property
+    def resets(self) -> int:
+        """Number of clock resets so far."""
+        return len(self._ahead) - 1
+
+    def correct_times(self, packet: "Packet[Any]") -> bool:
+        """Correct a packet's time stamps in place; return True when its stream's clock was reset just before it."""
+        if not self._active or not packet.size or packet.time_base.denominator != _RATE:
+            return False
+        pts, dts = packet.pts, packet.dts
+        stamp = pts if dts is None else dts
+        if stamp is None:
+            return False
+        stream = self._streams.get(packet.stream.index)
+        if stream is None:
+            stream = self._streams[packet.stream.index] = _Stream(self.resets, stamp + self._ahead[-1])
+        least, shown = stream.last - _BACK[dts is not None], stamp if pts is None else pts
+        is_reset = self._is_other_clock(stream, stamp, least)
+        if is_reset:
+            stream.epoch = self._find_epoch(stream, stamp, least, shown)
+        ahead = self._ahead[stream.epoch]
+        stream.last = self._now = stamp + ahead
+        self._end = max(self._end, shown + ahead + (packet.duration or 0))
+        if ahead:
+            packet.pts = None if pts is None else pts + ahead
+            packet.dts = None if dts is None else dts + ahead
+        return is_reset
+
+    def _is_other_clock(self, stream: _Stream, stamp: int, least: int) -> bool:
+        """Tell whether a time stamp cannot belong to the clock that the stream had so far."""
+        at = stamp + self._ahead[stream.epoch]
+        # A stream may pause for long, as subtitles do: then the others have gone on.
+        return at < least or at > max(stream.last, self._now) + _JUMP
+
+    def _find_epoch(self, stream: _Stream, stamp: int, least: int, shown: int) -> int:
+        """Return the epoch of a packet: one that another stream has reached before, or a new one."""
+        for epoch in range(self.resets, stream.epoch, -1):
+            at = stamp + self._ahead[epoch]
+            if at >= least and abs(at - self._now) <= _JUMP:
+                return epoch
+        self._ahead.append(self._end - shown)
+        return self.resets
+
 
 _MAX_WAITING_PACKETS = 1000
 _MAX_WAITING_BYTES = 64 << 20
@@ -95,3 +181,55 @@ def is_hidden_packet(codec: str, packet: "Packet[Any]") -> bool:
     if codec == "vp8":
         return not bytes(packet)[0] & 0x10
     return codec == "mpeg4" and packet.size <= 8
+
+
+def needs_every_stream(info: VideoInfo) -> bool:
+    """Tell whether the clock has to see the packets of all streams to correct those of some.
+
+    Packets of a live stream are corrected already, in the pass over its video.
+    """
+    return info.format in RESETTABLE_CLOCKS and not isinstance(info.source, LiveSource)
+
+
+def clocked_packets(video: VideoSource, source: SideStreams, wanted: Collection[int]) -> Iterator[ClockedPacket]:
+    """Yield the packets of these streams. Of a live source, the iterator may go on after its end."""
+    if not wanted:
+        return iter(())
+    info = video.info
+    if needs_every_stream(info):
+        coming = resolve_joins(source.demux(), PacketClock(info.format), video.file.has_join)
+        return (clocked for clocked in coming if clocked.packet.size and clocked.packet.stream.index in wanted)
+    packets = source.demux(*(stream for stream in source.streams if stream.index in wanted))
+    return map(_as_clocked, filter(lambda packet: packet.size, packets))
+
+
+def _as_clocked(packet: "Packet[Any]") -> ClockedPacket:
+    return ClockedPacket(packet, clock_reset=False, damaged=packet.is_corrupt)
+
+
+class AudioPtsOrder:
+    """Makes time stamps of audio and subtitles complete, and those of audio increasing, for the result's container.
+
+    Only MKV and WebM can hold two packets at the same time. `untimed` counts packets before the first time stamp.
+    """
+
+    def __init__(self, format: str) -> None:
+        self._apart = Fraction(0 if format in {"MKV", "WEBM"} else 1, 1000)
+        self._ends: dict[int, tuple[int, int]] = {}
+        self.untimed_packets = 0
+
+    def correct_times(self, packet: "Packet[Any]") -> bool:
+        """Correct a packet's time stamps in place; return False for a packet before its stream's first time stamp."""
+        index = packet.stream.index
+        last, end = self._ends.get(index, (None, None))
+        at = packet.pts if packet.dts is None else packet.dts
+        if at is None and end is None:
+            self.untimed_packets += 1
+            return False
+        least = None if last is None else last + ceil(self._apart / to_fraction(packet.time_base))
+        early = at is not None and least is not None and at < least and packet.stream.type == "audio"
+        if at is None or early:
+            at = max(end or 0, least or 0) if at is None else least or 0
+            packet.pts, packet.dts = max(packet.pts or at, at), at
+        self._ends[index] = at, at + (packet.duration or 0)
+        return True

@@ -17,8 +17,7 @@ from velum.media.video.containers import supported_codecs
 from velum.media.video.encoder_input import shift_packet
 from velum.media.video.file_input import translate_read_errors
 from velum.media.video.info import SideStream, VideoSource
-from velum.media.video.packet_timing import AudioPtsOrder, clocked_packets, needs_every_stream
-from velum.media.video.packets import ClockedPacket
+from velum.media.video.packets import AudioPtsOrder, ClockedPacket, clocked_packets, needs_every_stream
 from velum.media.video.probe import to_fraction
 from velum.media.video.stream_selection import TrackChoice, add_copy, place_note, plain_layout
 from velum.media.video.text_tracks import is_text, text_in

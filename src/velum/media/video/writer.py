@@ -26,7 +26,6 @@ from velum.media.video.projection import PROJECTION_DROPPED
 from velum.media.video.remux import PassthroughStreams
 from velum.media.video.smart_render import SmartRenderer, plan_smart_render
 from velum.media.video.stream_selection import choose_tracks, drop_tracks_with_places
-from velum.media.video.stream_sink import ForwardOnlyFile
 from velum.media.video.write_projection import embed_projection
 from velum.plan import Plan
 
@@ -239,3 +238,30 @@ def _abandon(container: "OutputContainer") -> None:
     """Close a muxer of a file that is about to be deleted, and ignore its errors."""
     with suppress(av.FFmpegError, OSError, ValueError):
         container.close()
+
+
+class ForwardOnlyFile:
+    """A forward-only file object for PyAV."""
+
+    def __init__(self, outlet: StreamSink) -> None:
+        self._file, self._digest, self._broken_off = outlet.file, hashlib.sha256(), False
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes sent so far, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        """Send all of `data` at once, so that the receiver need not wait for more data; return its length."""
+        if self._broken_off:
+            raise ValueError("the stream was broken off")
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._file.flush()
+        self._digest.update(data)
+        return len(data)
+
+    def break_off(self) -> None:
+        """Discard everything from now on: an aborted stream must not look like a complete one."""
+        self._broken_off = True
