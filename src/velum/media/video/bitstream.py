@@ -201,9 +201,9 @@ def _avcc(data: bytes) -> tuple[int, list[bytes]]:
     """Return from an `avcC` the size of a length field in bytes, and the parameter sets (ISO/IEC 14496-15, 5.3.3.1)."""
     if len(data) < 7 or data[0] != 1:
         return 0, [unit for unit in _split_units(data, 0) if unit]
-    sequence, at = _read_sized_units(data, 6, data[5] & 31)
-    picture, _ = _read_sized_units(data, at + 1, data[at] if at < len(data) else 0)
-    return (data[4] & 3) + 1, sequence + picture
+    sequence_sets, at = _read_sized_units(data, 6, data[5] & 31)
+    picture_sets, _ = _read_sized_units(data, at + 1, data[at] if at < len(data) else 0)
+    return (data[4] & 3) + 1, sequence_sets + picture_sets
 
 
 def _hvcc(data: bytes) -> tuple[int, list[bytes]]:

@@ -151,7 +151,7 @@ class LiveInput:
         if packet.size and packet.stream.index in self._diverted:
             if len(self._side_packets) >= _MAX_SIDE_PACKETS:
                 raise BadInput(
-                    f"cannot read {self.path}: {_MAX_SIDE_PACKETS:,} packets of sound or subtitles came without a "
+                    f"cannot read {self.path}: {_MAX_SIDE_PACKETS:,} packets of audio or subtitles came without a "
                     f"frame between them; drop them (video.audio = drop, video.subtitles = drop)"
                 )
             self._side_packets.append(packet)

@@ -63,20 +63,20 @@ class LiveReader:
         When a camera is faster than its reader, the oldest waiting frames are dropped, and the report counts them.
         Raises as `VideoReader.frames` does, and `BadInput` when no data comes within the time-out.
         """
-        pictures = DecodePass(self.source).frames()
-        yield from pictures if self._live.waits else self._newest(pictures)
+        frames = DecodePass(self.source).frames()
+        yield from frames if self._live.waits else self._newest(frames)
         if self._live.stopped.is_set():
             state = self.source.state
             state.warnings.append(f"the stream was stopped on request after {state.frames} frames")
 
-    def _newest(self, pictures: "Generator[VideoFrame]") -> Iterator[VideoFrame]:
+    def _newest(self, frames: "Generator[VideoFrame]") -> Iterator[VideoFrame]:
         coding, state, index = self.info.coding, self.source.state, -1
         size = coding.stored_width * coding.stored_height * len(coding.layout.roles)
         most = min(round(MAX_LAG_SECONDS * self.info.fps), MAX_QUEUE_BYTES // size)
-        waiting = self._waiting = DropOldestQueue(pictures, max(MIN_QUEUE_FRAMES, most))
+        waiting = self._waiting = DropOldestQueue(frames, max(MIN_QUEUE_FRAMES, most))
         try:
-            for index, picture in enumerate(waiting):
-                yield replace(picture, index=index)
+            for index, frame in enumerate(waiting):
+                yield replace(frame, index=index)
         finally:
             waiting.leave()
         state.frames = index + 1
@@ -97,8 +97,8 @@ def _with_compressed_codec(info: VideoInfo) -> VideoInfo:
 class DropOldestQueue:
     """A bounded queue that a thread fills with frames as they arrive; when it is full, the oldest frame is dropped."""
 
-    def __init__(self, pictures: "Generator[VideoFrame]", most: int) -> None:
-        self._pictures, self._most, self.dropped = pictures, most, 0
+    def __init__(self, frames: "Generator[VideoFrame]", most: int) -> None:
+        self._frames, self._most, self.dropped = frames, most, 0
         self._held: deque[VideoFrame] = deque()
         self._changed = threading.Condition()
         self._left = self._ended = False
@@ -114,8 +114,8 @@ class DropOldestQueue:
                     if self._failure is not None:
                         raise self._failure
                     return
-                picture = self._held.popleft()
-            yield picture
+                frame = self._held.popleft()
+            yield frame
 
     def leave(self) -> None:
         """Stop the thread and wait for its end; frames that wait are dropped."""
@@ -127,22 +127,22 @@ class DropOldestQueue:
     def _work(self) -> None:
         failure: BaseException | None = None
         try:
-            for picture in self._pictures:
-                if not self._put(picture):
+            for frame in self._frames:
+                if not self._put(frame):
                     break
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that reads
             failure = error
         finally:
-            self._pictures.close()
+            self._frames.close()
         with self._changed:
             self._ended, self._failure = True, failure
             self._changed.notify_all()
 
-    def _put(self, picture: VideoFrame) -> bool:
+    def _put(self, frame: VideoFrame) -> bool:
         with self._changed:
             if len(self._held) >= self._most:
                 self._held.popleft()
                 self.dropped += 1
-            self._held.append(picture)
+            self._held.append(frame)
             self._changed.notify_all()
             return not self._left

@@ -42,10 +42,10 @@ def _encode_proxy(reader: VideoReader, target: Path) -> Iterator[tuple[int, int 
         stream.time_base = stream.codec_context.time_base = TIME_BASE
         last = -1
         for frame in reader.frames():
-            picture = av.VideoFrame.from_ndarray(frame.rgb(width, height), "rgb24").reformat(format="yuv420p")
+            small = av.VideoFrame.from_ndarray(frame.rgb(width, height), "rgb24").reformat(format="yuv420p")
             # A browser would show two frames at the same time as one.
             last = max(last + 1, math.floor((frame.time or 0) / TIME_BASE))
-            picture.pts, picture.time_base = last, TIME_BASE
-            made.mux(stream.encode(picture))
+            small.pts, small.time_base = last, TIME_BASE
+            made.mux(stream.encode(small))
             yield frame.index + 1, info.frames
         made.mux(stream.encode(None))

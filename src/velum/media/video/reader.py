@@ -271,8 +271,8 @@ class DecodePass:
         if not resized:
             return copy_frame(decoded, coding.layout, self._pool.take())
         self._sizes[size] = self._sizes.get(size, 0) + 1
-        picture, limited = copy_frame(decoded, coding.layout), not coding.colour.full_range
-        return refit(picture, coding.layout, self._pool.take(), limited=limited)
+        copy, limited = copy_frame(decoded, coding.layout), not coding.colour.full_range
+        return refit(copy, coding.layout, self._pool.take(), limited=limited)
 
     def _check_end(self, container: Demuxer, stream: "VideoStream") -> None:
         if not self._count:

@@ -123,11 +123,11 @@ class _SegmentPass(DecodePass):
         """Yield every frame of the segment. Raises `BadInput` where its groups start at other times than recorded."""
         base, segment = self._info.coding.time_base, self._segment
         known = {mark.frame: mark.pts for mark in (segment.read, segment.first, segment.end) if mark.pts is not None}
-        for picture in super().frames():
-            if (pts := known.get(picture.index)) is not None and picture.time != (pts - segment.origin) * base:
+        for frame in super().frames():
+            if (pts := known.get(frame.index)) is not None and frame.time != (pts - segment.origin) * base:
                 raise source_changed_error(self._info)
-            yield picture
-            del picture  # or its buffers would be held while the next one is decoded
+            yield frame
+            del frame  # or its buffers would be held while the next one is decoded
         if self._count != segment.stop.frame:
             raise source_changed_error(self._info)
 

@@ -49,7 +49,7 @@ def list_side_content(path: Path, limits: Limits) -> Iterator[tuple[Kind, str]]:
                 if pictures > 1:
                     yield "picture", f"stream {stream.index} is another video track"
             elif kind == "audio":
-                yield "audio", f"stream {stream.index} is sound"
+                yield "audio", f"stream {stream.index} is audio"
             elif kind == "subtitle":
                 yield "subtitles", f"stream {stream.index} is subtitles"
             else:

@@ -81,20 +81,20 @@ class SmartRenderer:
         self._stream = stream
         return stream
 
-    def encode(self, picture: av.VideoFrame | None, *, resized: bool = False) -> "Iterator[Packet[Any]]":
+    def encode(self, frame: av.VideoFrame | None, *, resized: bool = False) -> "Iterator[Packet[Any]]":
         """Yield the packets that are ready after this frame; None ends the video.
 
         `resized` says that the frame has another size in the source than the first frame. Raises `OutputFailed` when
         frames and packets of the source do not match.
         """
-        if picture is None:
+        if frame is None:
             if self._frame != self._groups.frames:
                 raise self._misfit(f"{self._frame} frames came for {self._groups.frames} packets")
             return
         group = self._groups.group_of(self._frame)
         first = self._frame == self._groups.starts[group]
-        if first and picture.pts != self._groups.pts[group]:
-            raise self._misfit(f"frame {self._frame} has the time stamp {picture.pts}")
+        if first and frame.pts != self._groups.pts[group]:
+            raise self._misfit(f"frame {self._frame} has the time stamp {frame.pts}")
         if first and resized:
             self._copied[group] = False
         if self._copied[group] and resized:
@@ -102,7 +102,7 @@ class SmartRenderer:
         self._frame += 1
         last = self._frame == self._groups.group_end(group)
         if not self._copied[group]:
-            yield from self._encode_frame(picture, last=last and all(self._copied[group + 1 : group + 2]))
+            yield from self._encode_frame(frame, last=last and all(self._copied[group + 1 : group + 2]))
         elif last:
             # Only now is it known that every frame of the group can be decoded.
             for _ in range(self._groups.starts[group], self._frame):
@@ -112,10 +112,10 @@ class SmartRenderer:
         """Close the source."""
         self._stack.close()
 
-    def _encode_frame(self, picture: av.VideoFrame, *, last: bool) -> "Iterator[Packet[Any]]":
+    def _encode_frame(self, frame: av.VideoFrame, *, last: bool) -> "Iterator[Packet[Any]]":
         if self._encoder is None:
             self._encoder = self._open_encoder()
-        made = self._encoder.encode(picture)
+        made = self._encoder.encode(frame)
         if last:
             made += self._encoder.encode(None)
             self._encoder = None
