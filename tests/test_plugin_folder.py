@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from velum.bmw.techniques import shown
+from velum.bmw.techniques import list_techniques
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, PluginFault, Unavailable
 from velum.plan import Plan
@@ -75,7 +75,7 @@ def test_the_bmw_interface_lists_them_for_the_right_labels(tmp_path: Path) -> No
     host = RuntimeConfig(techniques=FolderTechniques(folder(tmp_path, one=PAINT, two=SPECIAL)))
 
     def listed(label: str) -> list[str]:
-        return [one.name for one in shown(host) if one.suits(label) and one.own in host.techniques]
+        return [one.name for one in list_techniques(host) if one.suits(label) and one.own in host.techniques]
 
     assert listed("face") == ["anything", "paint"]
     assert listed("license_plate") == ["anything", "paint", "plate"]

@@ -16,8 +16,7 @@ from starlette.requests import Request
 from bench.fuzz import pictures, seeds
 from velum.annotations import Annotations
 from velum.bmw import wire
-from velum.bmw.config import ConfigObject
-from velum.bmw.pbtxt import read_label_map
+from velum.bmw.config import ConfigObject, read_label_map
 from velum.bmw.schema import read_configuration
 from velum.bmw.urls import Urls
 from velum.engine.engine import Engine
@@ -37,9 +36,9 @@ from velum.plan import Plan, Rule
 from velum.plugin_folder import FolderTechniques
 from velum.report import Report
 from velum.service.auth.api_keys import ApiKeys
+from velum.service.panoramax import pose, with_pose_of
 from velum.service.v1 import range_response, uploads
 from velum.service.v1.plans import Plans
-from velum.service.xmp_pose import pose, with_pose_of
 from velum.settings import Settings
 from velum.spec import PartSpec
 
@@ -87,7 +86,7 @@ def _same_use(data: bytes) -> None:
 
 
 def _answers(data: bytes) -> None:
-    told = wire.told(200, data)
+    told = wire.parse_response(200, data)
     for read in (wire.read_models, wire.read_labels, wire.read_type, wire.read_palette, wire.read_finds):
         try:
             read(told.data)
@@ -218,7 +217,7 @@ def _urls(data: bytes, folder: Path) -> None:
 def _ranges(data: bytes) -> None:
     header = data.decode("latin-1")  # as servers do
     request = Request({"type": "http", "headers": [(b"range", data), (b"if-range", b"tag")]})
-    for read in (lambda: uploads._start(None, header), lambda: range_response._range(request, "tag", 100)):
+    for read in (lambda: uploads._start_offset(None, header), lambda: range_response._range(request, "tag", 100)):
         try:
             read()
         except VelumError:

@@ -11,7 +11,7 @@ import pytest
 from velum.bmw import available_methods
 from velum.bmw.available_methods import ApiDirectory, AvailableMethods, RemoteModel
 from velum.bmw.builtin_models import URL
-from velum.bmw.techniques import ListedTechnique, shown
+from velum.bmw.techniques import ListedTechnique, list_techniques
 from velum.bmw.urls import Urls
 from velum.errors import Unavailable
 from velum.plugins import Patch, RuntimeConfig
@@ -74,7 +74,7 @@ def test_a_model_that_cannot_be_used_leaves_only_itself_out(tmp_path: Path, *, s
     board = directory(tmp_path, {DET: [YOLO, RemoteModel("broken", fault="no labels")], SEG: [SEG1]}, strict=strict)
     assert {"person", "car", "background"} <= board.refresh().labels.keys()
     assert board.faults == {f"{DET} broken": "no labels"}
-    board.removed()
+    board.forget_removed()
 
 
 def test_strictly_one_that_is_down_fails_all_and_what_was_known_stays(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ class Needy(Veil):
 
 
 def test_techniques_are_the_three_then_common_ones_then_special_ones() -> None:
-    found = shown(RuntimeConfig(techniques={"Swap": Swap, "zveil": Veil, "needy": Needy}))
+    found = list_techniques(RuntimeConfig(techniques={"Swap": Swap, "zveil": Veil, "needy": Needy}))
     assert [one.name for one in found] == ["blackening", "pixelating", "blurring", "zveil", "swap"]
     listed = AvailableMethods.of([(URL, [FACES, YOLO])], found).to_json()
     assert listed["face"]["technique"][-2:] == ["zveil", "swap"]

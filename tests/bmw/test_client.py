@@ -77,7 +77,7 @@ def test_every_variant_says_what_it_has(profile: str, peers: HttpClient) -> None
 @pytest.mark.parametrize("profile", DETECTING)
 def test_every_detection_variant_gives_its_boxes(profile: str, peers: HttpClient) -> None:
     with StubInference(profile, [Shown("person", (10.5, 20.25, 50.5, 80.0)), Shown("car", (-3, 0, 9, 9))]) as stub:
-        finds = InferenceApi(stub.url, peers).finds("yolo", PNG, "image.png", "image/png")
+        finds = InferenceApi(stub.url, peers).detect("yolo", PNG, "image.png", "image/png")
     assert [(find.label, find.percent) for find in finds] == [("person", 93.1), ("car", 93.1)]
     edges = (10.5, 20.25, 50.5, 80.0) if profile == "YGPU" else (10, 20, 50, 80)
     assert [find.ltrb for find in finds] == [edges, (-3, 0, 9, 9)]
@@ -92,7 +92,7 @@ def test_pictures_go_out_as_every_variant_takes_them(profile: str, peers: HttpCl
             if profile in SEGMENTING:
                 api.mask("yolo", PNG, "image.png", "image/png", size=(4, 4), known=Description(("a",), "segmentation"))
             else:
-                api.finds("yolo", PNG, "image.png", "image/png")
+                api.detect("yolo", PNG, "image.png", "image/png")
         (asked,) = stub.asked
     (part,) = asked.parts
     assert asked.path == f"/models/yolo/{path}"
@@ -179,15 +179,15 @@ def test_an_unknown_model_is_told_with_those_that_exist(peers: HttpClient) -> No
 def test_names_of_models_lead_nowhere_else(model: str, path: str, peers: HttpClient) -> None:
     with StubInference("OVD", model=model) as stub:
         api = InferenceApi(stub.url, peers)
-        assert api.finds(model, PNG, "image.png", "image/png") == ()
+        assert api.detect(model, PNG, "image.png", "image/png") == ()
         assert api.describe(model).labels
         assert stub.asked[0].path == path
 
 
 @pytest.mark.parametrize("model", ["", ".", "..", "a\nb", "\ud800"])
 def test_names_that_no_path_can_have_are_refused(model: str) -> None:
-    with pytest.raises(Unavailable, match="cannot be asked for"):
-        answering(b"{}").finds(model, PNG, "image.png", "image/png")
+    with pytest.raises(Unavailable, match="is not allowed"):
+        answering(b"{}").detect(model, PNG, "image.png", "image/png")
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_failures_of_every_variant_are_failures(profile: str, peers: HttpClient)
                 if profile in SEGMENTING:
                     api.mask(model, picture, "image.png", "image/png", size=(4, 4), known=known)
                 else:
-                    api.finds(model, picture, "image.png", "image/png")
+                    api.detect(model, picture, "image.png", "image/png")
 
 
 def boxes(**changed: Any) -> bytes:
@@ -266,7 +266,7 @@ MALFORMED = {
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
 def test_what_is_not_whole_is_a_failure(body: bytes) -> None:
     with pytest.raises(Unavailable, match="http://peer/ gave no usable answer to models/yolo/predict: ") as caught:
-        answering(body).finds("yolo", PNG, "image.png", "image/png")
+        answering(body).detect("yolo", PNG, "image.png", "image/png")
     assert len(str(caught.value)) < 1000
 
 
@@ -284,14 +284,14 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("body", UNUSUAL.values(), ids=UNUSUAL.keys())
 def test_what_the_original_takes_is_taken(body: bytes) -> None:
-    _, last = answering(body).finds("yolo", PNG, "image.png", "image/png")
+    _, last = answering(body).detect("yolo", PNG, "image.png", "image/png")
     assert (last.label, last.ltrb) == ("person", (1, 2, 3, 4))
     assert last.percent in {50.0, 100.0}, "what cannot be read counts as certain: it must not be left out"
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 206])
 def test_any_status_of_success_is_one(status: int) -> None:
-    assert len(answering(boxes(), status).finds("yolo", PNG, "image.png", "image/png")) == 2
+    assert len(answering(boxes(), status).detect("yolo", PNG, "image.png", "image/png")) == 2
     known = Description(("a", "b"), "segmentation")
     body = painted(np.eye(4, dtype=np.uint8), voc_palette(2))
     ids = answering(body, status).mask("m", PNG, "image.png", "image/png", size=(4, 4), known=known)
@@ -301,7 +301,7 @@ def test_any_status_of_success_is_one(status: int) -> None:
 @pytest.mark.parametrize("status", [204, 300, 400, 404, 500])
 def test_boxes_with_another_status_are_a_failure(status: int) -> None:
     with pytest.raises(Unavailable, match=f"status {status}"):
-        answering(b"" if status == 204 else boxes(), status).finds("yolo", PNG, "image.png", "image/png")
+        answering(b"" if status == 204 else boxes(), status).detect("yolo", PNG, "image.png", "image/png")
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_boxes_with_another_status_are_a_failure(status: int) -> None:
     ids=["confidence as a string", "beyond the picture", "inverted and huge", "in an envelope"],
 )
 def test_odd_boxes_are_read_as_they_are(body: bytes, percent: float, ltrb: tuple[float, ...]) -> None:
-    good, odd = answering(body).finds("yolo", PNG, "image.png", "image/png")
+    good, odd = answering(body).detect("yolo", PNG, "image.png", "image/png")
     assert list(good.ltrb) == [1, 2, 3, 4]
     assert (odd.percent, *odd.ltrb) == (percent, *ltrb)
 
@@ -344,7 +344,7 @@ def test_no_box_is_lost(answered: list[Any], wrapped: bool) -> None:
     value = {"bounding-boxes": answered}
     api = answering(json.dumps({"data": value, "error": "", "success": True} if wrapped else value).encode())
     try:
-        finds = api.finds("yolo", PNG, "image.png", "image/png")
+        finds = api.detect("yolo", PNG, "image.png", "image/png")
     except Unavailable:
         return
     assert len(finds) == len(answered)
@@ -359,7 +359,7 @@ def test_any_answer_is_read_or_unavailable(answered: Any, status: int) -> None:
     for ask in (
         api.models,
         lambda: api.describe("person"),
-        lambda: api.finds("person", PNG, "image.png", "image/png"),
+        lambda: api.detect("person", PNG, "image.png", "image/png"),
         lambda: api.mask("person", PNG, "image.png", "image/png", size=(3, 3), known=known),
     ):
         with contextlib.suppress(Unavailable):

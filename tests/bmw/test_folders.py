@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openvino import opset1, opset8
 
+from velum.bmw.config import read_label_map
 from velum.bmw.folders import ModelFolderOptions, model_folders, read
-from velum.bmw.pbtxt import read_label_map
 from velum.errors import BadInput
 from velum.locate import user_models
 from velum.locate.import_model import ImportedModel, ImportOptions
@@ -317,7 +317,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], str, str | bytes | None, str]] =
     ("no threshold", make_ovd, "config.json", "{}", "config.json has no confidence; .* from 0 to 100"),
     ("threshold too high", make_ovd, "config.json", '{"confidence": 101}', "confidence of .* is 101"),
     ("threshold of text", make_ovd, "config.json", '{"confidence": "6"}', "confidence of .* is '6'"),
-    ("names do not match", make_ovs, "configuration.json", '{"classes": 2, "classesname": ["a"]}', "2 classes and nam"),
+    ("names do not match", make_ovs, "configuration.json", '{"classes": 2, "classesname": ["a"]}', "2 classes but has"),
     ("names are missing", make_ovs, "configuration.json", '{"classes": 2}', "has no classesname"),
     ("no cfg", make_yolo, "yolo-obj.cfg", None, "must have one .cfg file"),
     ("no darknet weights", make_yolo, "yolo-obj.weights", None, "must have one .weights file"),

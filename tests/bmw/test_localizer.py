@@ -304,8 +304,8 @@ def test_the_wrong_kind_is_a_mistake_in_the_plan(profile: str, kind: str, host: 
     [
         ("bmw(url='ftp://127.0.0.1/', model='yolo')", "not one of a web server"),
         ("bmw(url='http://10.0.0.1/', model='yolo')", "10.0.0.1"),
-        ("bmw(url='http://127.0.0.1/', model='..')", "name of a model"),
-        ("bmw(url='http://127.0.0.1/', model='')", "name of a model"),
+        ("bmw(url='http://127.0.0.1/', model='..')", "a model's name"),
+        ("bmw(url='http://127.0.0.1/', model='')", "a model's name"),
         ("bmw(url='http://127.0.0.1/', model='yolo', kind='semantic')", "kind of localizer bmw is 'semantic'"),
         ("bmw(model='yolo')", "needs url"),
     ],

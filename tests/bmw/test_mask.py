@@ -49,7 +49,7 @@ def shallow(ids: Plane, bits: int) -> bytes:
 def planes(ids: mask.Ids, size: tuple[int, int] = SIZE) -> dict[int, list[list[int]]]:
     """What the pieces of each label cover, drawn into a picture."""
     drawn: dict[int, Plane] = {}
-    for label, box, inside in mask.pieces(ids):
+    for label, box, inside in mask.components(ids):
         canvas = drawn.setdefault(label, np.zeros(size[::-1], np.uint8))
         canvas[box.slices] |= np.uint8(1) if inside is None else inside.astype(np.uint8)
     return {label: canvas.tolist() for label, canvas in sorted(drawn.items())}
@@ -165,14 +165,14 @@ def test_values_beyond_the_labels_count_for_every_label() -> None:
 
 
 def test_pieces_are_apart() -> None:
-    found = [(label, box.xyxy) for label, box, _ in mask.pieces(mask.Ids(IDS, {1: [1], 2: [2]}))]
+    found = [(label, box.xyxy) for label, box, _ in mask.components(mask.Ids(IDS, {1: [1], 2: [2]}))]
     assert sorted(found) == [(1, (1, 0, 3, 2)), (2, (4, 0, 5, 1)), (2, (4, 2, 5, 3))]
 
 
 def test_noise_is_one_piece() -> None:
     noise = np.zeros((200, 200), np.uint8)
     noise[::3, ::3] = 1
-    ((label, box, inside),) = mask.pieces(mask.Ids(noise, {1: [1]}))
+    ((label, box, inside),) = mask.components(mask.Ids(noise, {1: [1]}))
     assert (label, box.xyxy) == (1, (0, 0, 199, 199))
     assert inside is not None
     assert np.array_equal(inside, noise[:199, :199] == 1)

@@ -160,7 +160,7 @@ def test_equal_entries_are_one_rule_and_fail_together() -> None:
         "blur(degree=1.0, per_object=2)", "blur(degree=1.0, per_object=1)",
     }  # fmt: skip
     (use,) = {rule.locate for rule in made.plan.rules}
-    assert [error.split("info <")[1][0] for error in made.failed(frozenset({use})).errors] == ["1", "2", "3"]
+    assert [error.split("info <")[1][0] for error in made.refuse_localizers(frozenset({use})).errors] == ["1", "2", "3"]
 
 
 def test_a_weak_technique_never_keeps_a_strong_one_away() -> None:

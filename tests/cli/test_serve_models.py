@@ -84,7 +84,7 @@ def test_it_serves_until_it_is_told_to_stop(environment: dict[str, str], tmp_pat
         ({"profile": "gluoncv"}, BadPlan, "needs a segmentation model"),
         ({"profile": "yolo"}, Unavailable, "centerface"),  # the default model, which is not here
         ({"profile": "yolo", "names": ["nothing"]}, BadPlan, "localizer 'nothing' is unknown"),
-        ({"profile": "yolo", "folder": Path("nowhere")}, BadPlan, "holds no model folders"),
+        ({"profile": "yolo", "folder": Path("nowhere")}, BadPlan, "has no model folders"),
         ({"profile": "yolo", "names": ["fixed"]}, Unavailable, "cannot listen at 127.0.0.1, port"),
     ],
 )

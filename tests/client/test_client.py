@@ -223,7 +223,7 @@ def test_a_wrong_plan_shows_before_a_large_file_is_sent(
 def test_who_has_no_key_is_told(chosen: Settings, photo: Path, tmp_path: Path) -> None:
     _, secret = ApiKeys(keys_file(chosen)).add("anna", ["anonymize"])
     with on_the_wire(chosen) as url:
-        for token, why in ((None, "says not who"), ("velum_wrong", "key")):
+        for token, why in ((None, "credentials are missing"), ("velum_wrong", "key")):
             with Client(url, token) as it:
                 with pytest.raises(Denied, match=why):
                     it.upload(photo)

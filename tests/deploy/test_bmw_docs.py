@@ -13,7 +13,7 @@ from velum.bmw import builtin_models, wire
 from velum.bmw.available_methods import AvailableMethods, RemoteModel
 from velum.bmw.plan import ParsedRequest, order
 from velum.bmw.schema import read_configuration
-from velum.bmw.techniques import shown
+from velum.bmw.techniques import list_techniques
 from velum.errors import BadPlan
 from velum.plugins import RuntimeConfig
 from velum.service.auth.middleware import check_entrance
@@ -45,7 +45,9 @@ def test_the_configuration_is_one(*, strict: bool) -> None:
         (url, [RemoteModel("yolo", "detection", ("person",))]),
         (builtin_models.URL, [RemoteModel("centerface", "detection", ("face",))]),
     ]
-    assert isinstance(order(entries, AvailableMethods.of(served, shown(RuntimeConfig())), strict=strict), ParsedRequest)
+    assert isinstance(
+        order(entries, AvailableMethods.of(served, list_techniques(RuntimeConfig())), strict=strict), ParsedRequest
+    )
     assert url in json.loads((ROOT / "deploy/list/url_configuration.json").read_text())["urls"]
     table = re.findall(r"^\| `(\w+)` \| ", PAGE[PAGE.index("| Field | Value |") :].split("\n\n")[0], re.MULTILINE)
     assert {*table} == {*wire.REQUIRED, "url"}

@@ -87,7 +87,7 @@ CHANGES: list[tuple[str, Callable[[list[str]], list[str]], str]] = [
     ("a line was taken out", lambda all_: all_[:2] + all_[3:], "line 3 of"),
     ("two lines were swapped", lambda all_: [all_[1], all_[0], *all_[2:]], "line 2 of"),
     ("a line was put in", lambda all_: [*all_[:2], all_[1], *all_[2:]], "line 3 of"),
-    ("a line was torn", lambda all_: [*all_[:4], all_[4][:-5]], "line 5 of .* is torn"),
+    ("a line was torn", lambda all_: [*all_[:4], all_[4][:-5]], "line 5 of .* is incomplete"),
 ]
 
 
@@ -113,7 +113,7 @@ def test_a_torn_line_does_not_spoil_what_follows(tmp_path: Path, left: bytes, ke
     Audit(file, key).write({"n": 0})
     with file.open("ab") as log:
         log.write(left)  # and then the machine crashed
-    with pytest.raises(BadInput, match="line 2 of .* is torn, and nothing follows"):
+    with pytest.raises(BadInput, match="line 2 of .* is incomplete, and no line follows"):
         verify(file, key=key)
     Audit(file, key).write({"n": 2})
     Audit(file, key).write({"n": 3})
@@ -131,7 +131,7 @@ def test_a_chain_that_somebody_without_the_key_wrote_anew_shows(tmp_path: Path) 
     for n in range(4):
         Audit(file, KEY).write({"n": n})
     assert verify(file, key=KEY).sealed == 4
-    with pytest.raises(BadInput, match="line 1 of .* has no code of the key"):
+    with pytest.raises(BadInput, match="line 1 of .* has no code by the key"):
         verify(file, key=bytes(32))
     Audit(forged).write({"n": 9})
     with pytest.raises(BadInput, match="no line of .* has a code"):

@@ -72,7 +72,7 @@ def test_labels_that_clients_think_of_do_not_add_up_without_end() -> None:
     for n in range(MOST_KINDS + 50):
         rule = f"thing{n}: centerface -> blur"
         hidden = [{"label": f"thing{n}", "rule": 0}]
-        metrics.done({"frames": 1, "seconds": {}, "rules": [rule], "hidden": hidden, "tracks": []})
+        metrics.count_report({"frames": 1, "seconds": {}, "rules": [rule], "hidden": hidden, "tracks": []})
     found = numbers(metrics.text().decode())
     kinds = {labels: value for (name, labels), value in found.items() if name == "velum_hidden_total"}
     assert (len(kinds), kinds["other", "other"]) == (MOST_KINDS + 1, 50)
@@ -83,8 +83,8 @@ def test_the_model_of_a_rule_is_its_own() -> None:
     rules = ["zone: fixed(box=[1, 1, 9, 9]) -> blur", 'plate: bmw(url="http://a/", model="plates") -> blur']
     with Engine() as engine:
         report = engine.hide_pixels(picture, Plan.of("zone: fixed(box=[1, 1, 9, 9]) -> blur"))[1].to_json()
-    metrics.done(report)
-    metrics.done({**report, "rules": rules, "tracks": [{"label": "plate", "rule": 1}], "hidden": []})
+    metrics.count_report(report)
+    metrics.count_report({**report, "rules": rules, "tracks": [{"label": "plate", "rule": 1}], "hidden": []})
     found = numbers(metrics.text().decode())
     assert found["velum_hidden_total", ("zone", "fixed")] == 1
     assert found["velum_hidden_total", ("plate", "plates")] == 1

@@ -88,7 +88,7 @@ def test_a_caller_has_so_many_places(tmp_path: Path) -> None:
         for line in held:
             line.sendall(HEAD.format("/v1/images", 1 << 20).encode() + b"x" * 1000)
         until(lambda: httpx2.get(f"{address}/v1/jobs").status_code == 429)
-        assert "2 requests of yours" in httpx2.get(f"{address}/v1/jobs").json()["detail"]
+        assert "2 of your requests" in httpx2.get(f"{address}/v1/jobs").json()["detail"]
         assert httpx2.get(f"{address}/health/live").status_code == 200
         for line in held:
             line.close()

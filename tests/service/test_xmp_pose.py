@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from velum.service.xmp_pose import pose, with_pose_of
+from velum.service.panoramax import pose, with_pose_of
 
 ATTRIBUTES = (
     'xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" GPano:ProjectionType="equirectangular" '

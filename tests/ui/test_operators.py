@@ -19,7 +19,7 @@ def test_a_key_is_made_shown_once_and_taken_back(browser: Any, locked: Locked) -
         signed_in(page, operator)
         page.get_by_label("Name").fill("newsroom")
         page.get_by_label("review").check()
-        page.get_by_role("button", name="Make a key").click()
+        page.get_by_role("button", name="Create a key").click()
         secret = page.locator(".secret").text_content()
         assert re.fullmatch(r"velum_[0-9a-f]{12}_[\w-]{43}", secret)
         row = page.get_by_role("row", name=re.compile("newsroom"))
@@ -28,12 +28,12 @@ def test_a_key_is_made_shown_once_and_taken_back(browser: Any, locked: Locked) -
         page.get_by_role("link", name="Settings").click()
         row.wait_for()
         assert page.locator(".secret").count() == 0
-        page.get_by_role("button", name="Take back the key of newsroom").click()
-        page.get_by_role("dialog").get_by_role("button", name="Take back").click()
-        row.get_by_text("taken back").wait_for()
+        page.get_by_role("button", name="Revoke the key of newsroom").click()
+        page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+        row.get_by_text("revoked").wait_for()
         page.get_by_label("hide").uncheck()
         page.get_by_label("Name").fill("x")
-        page.get_by_role("button", name="Make a key").click()
+        page.get_by_role("button", name="Create a key").click()
         page.get_by_text("Choose what it may do.").last.wait_for()
         page.complaints.clear()
 
@@ -73,7 +73,7 @@ def test_where_nobody_is_asked_the_page_says_how_to_begin(page: Any) -> None:
     page.goto("/#/settings")
     page.get_by_text("Nobody is asked for a key").wait_for()
     page.get_by_text("velum keys add NAME").wait_for()
-    assert page.get_by_role("button", name="Make a key").count() == 0
+    assert page.get_by_role("button", name="Create a key").count() == 0
 
 
 def test_who_may_not_operate_is_told(browser: Any, locked: Locked) -> None:

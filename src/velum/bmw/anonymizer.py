@@ -1,4 +1,4 @@
-"""What a request asks for is done here: a picture or a video, hidden as its configuration says, or why not."""
+"""Processes requests of the BMW API: hides in an image or video what its configuration names, or refuses it."""
 
 import os
 import re
@@ -27,23 +27,23 @@ from velum.spec import PartSpec
 from velum.storage.scratch import ScratchDirs
 
 LONGEST_STEM = 60
-"""Letters of an uploaded file's name that the name of the finished video keeps: no file system allows 256 bytes."""
+"""Most characters of an upload's name in the name of the finished video; file systems allow 255 bytes."""
 
 SAME_NAMES = 1000
-"""Videos that may get the same name in one second."""
+"""Most videos that may get the same name within one second."""
 
 T = TypeVar("T")
 
 
 class ClientGone(Unavailable):
-    """Nobody waits for the answer any more."""
+    """The client has disconnected (499)."""
 
     http_status = 499
 
 
 @dataclass(frozen=True, slots=True)
 class AnonymizedImage:
-    """A picture with everything hidden that was asked for."""
+    """A processed image file with its report."""
 
     data: bytes
     report: Report
@@ -51,7 +51,7 @@ class AnonymizedImage:
 
 @dataclass(frozen=True, slots=True)
 class AnonymizedVideo:
-    """A finished video, where it was put."""
+    """Path and report of a finished video."""
 
     path: Path
     report: Report
@@ -59,16 +59,16 @@ class AnonymizedVideo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Anonymizer:
-    """Serves requests with one engine. Called from several threads at once.
+    """Serves requests with one engine. Safe to share between threads.
 
-    `note` is told the causes of failures, which clients of this interface never learn.
+    The `note` arguments receive the causes of failures for the log; clients of this API never see them.
     """
 
     engine: Engine
     directory: ApiDirectory
     gate: Admission
     limits: Limits
-    workshop: ScratchDirs
+    scratch: ScratchDirs
     videos: Path
     video_slots: threading.BoundedSemaphore
     strict: bool = False
@@ -76,95 +76,97 @@ class Anonymizer:
     def picture(
         self, image: bytes, configuration: bytes, kind: PlainFormat, gone: threading.Event, note: Callable[[str], None]
     ) -> AnonymizedImage | Refusal:
-        """Return the picture with everything hidden that the configuration names, or what is wrong with that.
+        """Hide in an image what the configuration names; return a `Refusal` when entries cannot be served.
 
-        Raises `BadInput` for a picture that cannot be read, whatever the configuration is, and `RequestRefused` for a
-        configuration that cannot; `Overloaded` when too many wait for the same service.
+        `kind` is the format of the result. Raises `BadInput` for an image that cannot be read, whatever the
+        configuration is, `RequestRefused` for a configuration that cannot, `Overloaded` for a full queue, and
+        `ClientGone` once `gone` is set.
         """
         try:
-            asked = self._asked(configuration)
+            request = self._parse(configuration)
         except (RequestRefused, LimitExceeded):
-            self._look(image, gone)
+            self._check_image(image, gone)
             raise
-        if isinstance(asked, Refusal):
-            self._look(image, gone)
-            return asked
+        if isinstance(request, Refusal):
+            self._check_image(image, gone)
+            return request
 
         def run(plan: Plan) -> AnonymizedImage:
             with self._working(gone):
                 return AnonymizedImage(*self.engine.hide_image_bytes(image, plan, format=kind))
 
-        with self.gate.admitted(asked.services):
-            made = self._done(asked, run, note)
-            if isinstance(made, Refusal):
-                self._look(image, gone)
-            return made
+        with self.gate.reserve(request.services):
+            result = self._run_or_refuse(request, run, note)
+            if isinstance(result, Refusal):
+                self._check_image(image, gone)
+            return result
 
     def video(
         self, upload: BinaryIO, filename: str, configuration: bytes, gone: threading.Event, note: Callable[[str], None]
     ) -> AnonymizedVideo | Refusal:
-        """Put the video, with everything hidden that the configuration names, into the folder of finished ones.
+        """Hide in a video what the configuration names, and move the result to the folder of finished videos.
 
-        Or return what is wrong with the configuration. Raises as `picture` does, and `Overloaded`.
+        Returns a `Refusal` when entries cannot be served. Raises as `picture` does.
         """
-        asked = self._asked(configuration, video=True)
-        if isinstance(asked, Refusal):
-            return asked
+        request = self._parse(configuration, video=True)
+        if isinstance(request, Refusal):
+            return request
         if not self.video_slots.acquire(blocking=False):
-            raise Overloaded("as many videos are in work as may be; try again later")
+            raise Overloaded("as many videos are being processed as allowed; try again later")
         try:
-            with self.workshop.folder() as folder:
+            with self.scratch.folder() as folder:
                 _spool(upload, folder / "upload")
                 target = folder / "done.mp4"
 
                 def run(plan: Plan) -> Report:
                     return self._video(folder / "upload", target, plan, gone, note)
 
-                report = self._done(asked, run, note)
+                report = self._run_or_refuse(request, run, note)
                 if isinstance(report, Refusal):
                     return report
-                return AnonymizedVideo(_placed(target, self.videos, filename), report)
+                return AnonymizedVideo(_place_video(target, self.videos, filename), report)
         finally:
             self.video_slots.release()
 
     def _video(
         self, source: Path, target: Path, plan: Plan, gone: threading.Event, note: Callable[[str], None]
     ) -> Report:
-        """Hide in a video; sound that cannot be copied into MP4 is left out."""
+        """Hide in a video; sound that cannot be copied into MP4 is dropped."""
 
-        def hidden(plan: Plan) -> Report:
+        def hide(plan: Plan) -> Report:
             with names_for_places(source, "the video"):
                 return self.engine.hide(source, target, plan, progress=lambda *_: _stop_if(gone), overwrite=True)
 
         try:
-            return hidden(plan)
+            return hide(plan)
         except (BadPlan, OutputFailed) as error:
-            note(f"{error}; tried without its sound")
-            return hidden(replace(plan, video=replace(plan.video, audio="drop")))
+            note(f"{error}; trying again without its sound")
+            return hide(replace(plan, video=replace(plan.video, audio="drop")))
 
-    def _asked(self, configuration: bytes, *, video: bool = False) -> ParsedRequest | Refusal:
+    def _parse(self, configuration: bytes, *, video: bool = False) -> ParsedRequest | Refusal:
         entries = read_configuration(configuration, strict=self.strict)
         return order(entries, self.directory.current, strict=self.strict, video=video)
 
-    def _done(self, asked: ParsedRequest, run: Callable[[Plan], T], note: Callable[[str], None]) -> T | Refusal:
-        """Return what `run` makes of the plan, or a text for each entry whose localizer gave no usable answer.
+    def _run_or_refuse(
+        self, request: ParsedRequest, run: Callable[[Plan], T], note: Callable[[str], None]
+    ) -> T | Refusal:
+        """Return the result of `run` on the plan, or a refusal of each entry whose localizer gave no usable answer.
 
-        After one such failure the others are still asked, so that the answer names all that fail, and nothing else
-        comes of it.
+        After one failure the other localizers are still asked, only so that the refusal names all that fail.
         """
-        failed = self._unusable(asked.plan, note)
-        made: T | None = None
-        while left := tuple(rule for rule in asked.plan.rules if rule.locate not in failed):
+        failed = self._unusable(request.plan, note)
+        result: T | None = None
+        while left := tuple(rule for rule in request.plan.rules if rule.locate not in failed):
             try:
-                made = run(replace(asked.plan, rules=left))
+                result = run(replace(request.plan, rules=left))
                 break
             except NoAnswer as error:
                 note(str(error))
                 failed.add(error.use)
-        return asked.failed(frozenset(failed)) if failed or made is None else made
+        return request.refuse_localizers(frozenset(failed)) if failed or result is None else result
 
     def _unusable(self, plan: Plan, note: Callable[[str], None]) -> set[PartSpec]:
-        """Return the localizers of a plan that cannot be had."""
+        """Return the localizers of a plan that cannot be loaded."""
         failed = set()
         for use in dict.fromkeys(rule.locate for rule in plan.rules):
             rules = tuple(rule for rule in plan.rules if rule.locate == use)
@@ -177,8 +179,8 @@ class Anonymizer:
                 failed.add(use)
         return failed
 
-    def _look(self, image: bytes, gone: threading.Event) -> None:
-        """Raise `BadInput` when the picture cannot be read, as it would be with a better configuration."""
+    def _check_image(self, image: bytes, gone: threading.Event) -> None:
+        """Raise `BadInput` when the image cannot be read: a refused configuration must not hide that."""
         with self._working(gone):
             self.engine.read_plain(image)
 
@@ -191,7 +193,7 @@ class Anonymizer:
 
 def _stop_if(gone: threading.Event) -> None:
     if gone.is_set():
-        raise ClientGone("the client went away, or the service ends")
+        raise ClientGone("the client has disconnected, or the service is shutting down")
 
 
 def _spool(upload: BinaryIO, target: Path) -> None:
@@ -202,18 +204,18 @@ def _spool(upload: BinaryIO, target: Path) -> None:
         raise OutputFailed(f"the upload cannot be stored: {error.strerror or error}; make room on the disk") from error
 
 
-def _placed(done: Path, folder: Path, filename: str) -> Path:
-    """Move a finished video into the folder, under a name that no other has."""
-    base = wire.video_name(_stem(filename), datetime.now())  # noqa: DTZ005  # local time, as the original has it
+def _place_video(done: Path, folder: Path, filename: str) -> Path:
+    """Move a finished video into the folder under a free name, and return its path."""
+    base = wire.video_name(_safe_stem(filename), datetime.now())  # noqa: DTZ005  # local time, as the original has it
     for i in range(1, SAME_NAMES + 1):
         target = folder / f"{base}{'' if i == 1 else f'_{i}'}.mp4"
-        if _moved(done, target):
+        if _move_if_free(done, target):
             return target
-    raise OutputFailed(f"cannot write {base}.mp4: {SAME_NAMES} videos have that name; try again in a second")
+    raise OutputFailed(f"cannot write {base}.mp4: {SAME_NAMES} videos have that name; send it again in a second")
 
 
-def _moved(done: Path, target: Path) -> bool:
-    """Tell whether the file is at `target` now; another that was there before stays."""
+def _move_if_free(done: Path, target: Path) -> bool:
+    """Move the file to `target` unless that exists; tell whether it was moved."""
     try:
         try:
             os.link(done, target)  # unlike a rename, it fails when the name is taken
@@ -228,7 +230,7 @@ def _moved(done: Path, target: Path) -> bool:
     return True
 
 
-def _stem(filename: str) -> str:
-    """Return the part of an uploaded file's name up to its first dot, without what is special in a path."""
+def _safe_stem(filename: str) -> str:
+    """Return an upload's name up to its first dot, with characters that are special in paths replaced."""
     name = re.split(r"[/\\]", filename)[-1].partition(".")[0]
     return re.sub(r"[^\w ()+,=@-]", "_", name)[:LONGEST_STEM].strip()

@@ -1,6 +1,6 @@
-"""What can be asked for: which model at which address finds which label, and which techniques hide it.
+"""The available methods: which model at which address finds which label, and which techniques hide it.
 
-Addresses are asked side by side, and each within a time of its own: one that is slow or down keeps no other waiting.
+All addresses are queried at once, each with a time-out of its own, so that a slow one delays no other.
 """
 
 import logging
@@ -21,22 +21,22 @@ from velum.errors import BadInput, Unavailable, VelumError
 LOG = logging.getLogger("velum.service")
 
 WAIT_SECONDS = 20.0
-"""How long addresses may take to say what they offer; what comes later is listed from then on. A YOLO server may have
-to load its models first."""
+"""Time-out of a query; an address that answers later is listed from then on. A YOLO server may have to load its models
+first."""
 
 RETRY_SECONDS = 15.0
-"""Pause after which addresses that gave no answer are asked again: the parts of a stack start in any order."""
+"""Pause after which failed addresses are queried again: the services of a stack start in any order."""
 
 AT_ONCE = 16
-"""Addresses asked at a time."""
+"""Most addresses queried at a time."""
 
 Kinds = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""Kind -> address -> models, in the order in which they were discovered."""
+"""Kind -> address -> models, in the order of discovery."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteModel:
-    """A model that an address serves, its kind and its labels; `fault` is why it cannot be used, where it cannot."""
+    """A model of an inference API with its kind and labels; `fault` is why it cannot be used, "" where it can."""
 
     model: str
     kind: str = ""
@@ -45,42 +45,44 @@ class RemoteModel:
 
 
 Ask = Callable[[str], Sequence[RemoteModel]]
-"""Returns what an address serves; raises `VelumError`."""
+"""Returns the models at an address; raises `VelumError`."""
 
 
 @dataclass(frozen=True, slots=True)
 class AvailableMethods:
-    """What can be asked for at one moment. It never changes: a request works with one from beginning to end."""
+    """Snapshot of the available methods. It is immutable, so that a request sees one state from start to end."""
 
     labels: Mapping[str, Kinds]
     techniques: Mapping[str, Mapping[str, ListedTechnique]]
-    """Label -> technique by the name it is listed under."""
+    """Label -> listed name -> technique."""
 
     @classmethod
     def of(
         cls, served: Iterable[tuple[str, Sequence[RemoteModel]]], techniques: Sequence[ListedTechnique]
     ) -> "AvailableMethods":
-        """Return what the addresses offer together, in their order."""
+        """Combine the models of all addresses, in their order."""
         labels: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
         for url, models in served:
-            for one in models:
-                for label in one.labels:
-                    urls = labels.setdefault(label, {}).setdefault(one.kind, {})
-                    if one.model not in urls.get(url, ()):
-                        urls[url] = (*urls.get(url, ()), one.model)
-        fitting = {label: {one.name: one for one in techniques if one.suits(label)} for label in labels}
+            for model in models:
+                for label in model.labels:
+                    urls = labels.setdefault(label, {}).setdefault(model.kind, {})
+                    if model.model not in urls.get(url, ()):
+                        urls[url] = (*urls.get(url, ()), model.model)
+        fitting = {
+            label: {technique.name: technique for technique in techniques if technique.suits(label)} for label in labels
+        }
         return cls(labels, fitting)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the list that clients get."""
-        return {label: wire.offered(kinds, [*self.techniques[label]]) for label, kinds in self.labels.items()}
+        """Return the JSON values that clients get."""
+        return {label: wire.methods_of_label(kinds, [*self.techniques[label]]) for label, kinds in self.labels.items()}
 
 
 class ApiDirectory:
     """Keeps `AvailableMethods` up to date. Safe to share between threads.
 
-    `ask` is called for each address of `urls`. `own` is the address of velum's own models and `local` returns them;
-    with `strict` they are listed only where no other address is configured.
+    `ask` queries one address of `urls`. `own` is the pseudo-address of velum's own models, which `local` returns; with
+    `strict` they are listed only where no address is configured.
     """
 
     def __init__(
@@ -92,94 +94,94 @@ class ApiDirectory:
         self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
         self._served: dict[str, Sequence[RemoteModel] | None] = {}
         self._faults: dict[str, str] = {}
-        self._lame: dict[tuple[str, str], str] = {}
-        """Address and name of single models that cannot be used, and why: the others of their address can."""
+        self._broken_models: dict[tuple[str, str], str] = {}
+        """(Address, model) -> why that single model cannot be used; others at the address can."""
         self._current = AvailableMethods({}, {})
         self._begun = 0
-        self._first, self._closed = threading.Event(), threading.Event()
+        self._first_round, self._closed = threading.Event(), threading.Event()
 
     def start(self) -> None:
-        """Ask all addresses, in the background, and those that are down again from time to time."""
+        """Query all addresses in the background, and failed ones again every `RETRY_SECONDS`."""
         threading.Thread(target=self._watch, name="velum-directory", daemon=True).start()
 
     @property
     def current(self) -> AvailableMethods:
-        """What can be asked for now; shortly after the start, when it is known."""
-        self._first.wait(WAIT_SECONDS)
+        """The available methods; right after the start, this waits for the first round of queries."""
+        self._first_round.wait(WAIT_SECONDS)
         return self.now
 
     @property
     def now(self) -> AvailableMethods:
-        """What is known this very moment."""
+        """The available methods known at this moment, without waiting."""
         with self._lock:
             return self._current
 
     @property
     def faults(self) -> Mapping[str, str]:
-        """Addresses, and models of them, that gave no usable answer when they were last asked, and why."""
+        """Address, or "address model" -> why its last answer could not be used."""
         with self._lock:
-            return self._faults | {f"{url} {model}": why for (url, model), why in self._lame.items()}
+            return self._faults | {f"{url} {model}": why for (url, model), why in self._broken_models.items()}
 
     def refresh(self) -> AvailableMethods:
-        """Ask all addresses and return what can be asked for from now on.
+        """Query all addresses and return the updated methods.
 
-        Addresses that do not answer are left out. With `strict` they raise `Unavailable`, and all stays as it was; a
-        list that cannot be read raises `BadInput` in any case. Calls at the same time share one round.
+        Addresses that do not answer are left out; with `strict` they raise `Unavailable`, and nothing changes. A list
+        of addresses that cannot be read raises `BadInput`. Concurrent calls share one round.
         """
         arrived = self._begun
         with self._one_at_a_time:
-            if self._begun > arrived and not self._strict:  # a round began after this call, and is over
+            if self._begun > arrived and not self._strict:  # a round that began after this call has ended
                 return self.current
             self._begun += 1
             urls = self._urls.all()
-            late = self._asked(urls)
+            late = self._ask_addresses(urls)
             with self._lock:
                 down = [url for url in urls if url in self._faults] + late
             if self._strict and down:
                 raise Unavailable(f"no usable answer from {', '.join(down)}; start them, or remove them from the list")
             return self._publish()
 
-    def added(self, url: str) -> None:
-        """Take up what a new address offers."""
-        self._asked((url,))
+    def add_url(self, url: str) -> None:
+        """Query a new address and list its models."""
+        self._ask_addresses((url,))
         self._publish()
 
-    def removed(self) -> None:
-        """Forget what is not in the list of addresses any more."""
+    def forget_removed(self) -> None:
+        """Drop the models of addresses that are no longer in the list."""
         self._publish()
 
     def close(self) -> None:
-        """End the rounds."""
+        """Stop querying."""
         self._closed.set()
 
     def _watch(self) -> None:
         while not self._closed.is_set():
             try:
-                if self._first.is_set():
-                    self._again()
+                if self._first_round.is_set():
+                    self._retry_failed()
                 else:
-                    self._asked(self._urls.all())
+                    self._ask_addresses(self._urls.all())
                     self._publish()
             except VelumError as error:
-                # The list cannot be read: requests say so; velum's own models are there all the same.
+                # Requests report the unreadable list; velum's own models stay available.
                 with self._lock:
                     self._faults["list"] = str(error)
                 self._publish_of(())
-            self._first.set()
+            self._first_round.set()
             self._closed.wait(RETRY_SECONDS)
 
-    def _again(self) -> None:
+    def _retry_failed(self) -> None:
         listed = self._urls.all()
         with self._lock:
             self._faults.pop("list", None)
-            lame = {url for url, _ in self._lame}
+            lame = {url for url, _ in self._broken_models}
             down = tuple(url for url in listed if self._served.get(url) is None or url in lame)
         if down:
-            self._asked(down)
+            self._ask_addresses(down)
             self._publish()
 
-    def _asked(self, urls: Sequence[str]) -> list[str]:
-        """Ask addresses and return those that are late; these are taken up when they answer."""
+    def _ask_addresses(self, urls: Sequence[str]) -> list[str]:
+        """Query addresses, and return those that are late; their answers are used when they arrive."""
         if not urls:
             return []
         pool = ThreadPoolExecutor(min(len(urls), AT_ONCE), thread_name_prefix="velum-ask")
@@ -192,15 +194,15 @@ class ApiDirectory:
                 self._take(url, job)
             else:
                 with self._lock:
-                    self._faults[url] = f"took longer than {time.monotonic() - started:.0f} s to say what it offers"
-                job.add_done_callback(partial(self._late, url))
+                    self._faults[url] = f"took longer than {time.monotonic() - started:.0f} s to list its models"
+                job.add_done_callback(partial(self._take_late_answer, url))
         return [url for url, job in jobs.items() if job in late]
 
-    def _late(self, url: str, job: Future[Sequence[RemoteModel]]) -> None:
+    def _take_late_answer(self, url: str, job: Future[Sequence[RemoteModel]]) -> None:
         if job.cancelled() or self._closed.is_set():
             return
         self._take(url, job)
-        with suppress(BadInput):  # the list cannot be read now: the next round sees to it
+        with suppress(BadInput):  # the list of addresses cannot be read now; the next round tries again
             self._publish()
 
     def _take(self, url: str, job: Future[Sequence[RemoteModel]]) -> None:
@@ -213,8 +215,8 @@ class ApiDirectory:
             before = self._faults.pop(url, None)
             if fault is not None:
                 self._faults[url] = fault
-            self._lame = {key: why for key, why in self._lame.items() if key[0] != url}
-            self._lame |= {(url, one.model): one.fault for one in served or () if one.fault}
+            self._broken_models = {key: why for key, why in self._broken_models.items() if key[0] != url}
+            self._broken_models |= {(url, model.model): model.fault for model in served or () if model.fault}
         if fault is not None and fault != before:
             LOG.warning("an inference API cannot be used", extra={"facts": {"url": url, "cause": fault}})
 
@@ -226,7 +228,7 @@ class ApiDirectory:
         with self._lock:
             self._served = {url: self._served.get(url) for url in urls}
             self._faults = {url: why for url, why in self._faults.items() if url in {*urls, self._own, "list"}}
-            self._lame = {key: why for key, why in self._lame.items() if key[0] in urls}
+            self._broken_models = {key: why for key, why in self._broken_models.items() if key[0] in urls}
             known = [(url, served) for url, served in self._served.items() if served is not None]
             self._current = AvailableMethods.of([*known, *local], self._techniques)
             return self._current

@@ -1,4 +1,4 @@
-"""velum's own models, as one more inference API: one that is never reached over the network."""
+"""velum's own models, listed like those of one more inference API, but run in this process."""
 
 from collections.abc import Sequence
 
@@ -14,30 +14,30 @@ from velum.plugins import RuntimeConfig
 from velum.spec import PartSpec
 
 URL = "http://velum/"
-"""Address under which they are listed. It is a name, not a place: nothing is ever sent there."""
+"""Pseudo-address under which they are listed; nothing is ever sent to it."""
 
 OUTLINING = frozenset({"mask_rcnn", "yolact"})
-"""Families of the localizer for boxes that find outlines as well."""
+"""Families of box detectors that return masks as well."""
 
 
 class BuiltinModels:
-    """The models that work at once, nothing being fetched."""
+    """The models that work without a download."""
 
     def __init__(self, host: RuntimeConfig) -> None:
         self._host = host
         self._verified: set[str] = set()
 
-    def served(self) -> Sequence[RemoteModel]:
-        """Return them: first the default one, which is listed in any case, then those that the user added, then others.
+    def list_models(self) -> Sequence[RemoteModel]:
+        """Return the models: the default one, which is always listed, then the user's, then others that are installed.
 
-        Files that were found to be right once are not read again.
+        The hash of each file is checked once.
         """
         known, added = registry.catalog(self._host), registry.added_models(self._host)
         default = known[registry.default_model().name]
         order = dict.fromkeys([default.name, *added, *known])
-        return [_served(known[name]) for name in order if name == default.name or self._here(known[name])]
+        return [_remote_model(known[name]) for name in order if name == default.name or self._is_installed(known[name])]
 
-    def _here(self, model: Model) -> bool:
+    def _is_installed(self, model: Model) -> bool:
         if model.fingerprint not in self._verified:
             try:
                 if fetch.find_local(model, self._host) is None:
@@ -49,19 +49,19 @@ class BuiltinModels:
 
 
 def rule(label: str, model: str, hide: PartSpec) -> Rule:
-    """Return the rule that hides what a model of velum finds of a label."""
+    """Return the rule that hides what one of velum's models finds of a label."""
     return Rule(label, PartSpec(model), hide)
 
 
-def _served(model: Model) -> RemoteModel:
+def _remote_model(model: Model) -> RemoteModel:
     kind = family(model.family)
     outlines = kind.localizer == "segment" or model.family in OUTLINING
-    labels = tuple(dict.fromkeys(label for label in model.labels if label and _stands(label)))
+    labels = tuple(dict.fromkeys(label for label in model.labels if label and _fits_rule(label)))
     return RemoteModel(model.name, wire.SEGMENTATION if outlines else wire.DETECTION, labels)
 
 
-def _stands(label: str) -> bool:
-    """Tell whether a label can stand in a rule."""
+def _fits_rule(label: str) -> bool:
+    """Tell whether a label can be written in a rule."""
     try:
         rule(label, registry.default_model().name, PartSpec("blacken"))
     except BadPlan:

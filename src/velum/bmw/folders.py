@@ -1,14 +1,14 @@
-"""The model folders of the BMW inference APIs, each as the offer of a model.
+"""The model folders of the BMW inference APIs, read as models to import.
 
     OpenVINO detection      config.json         one .xml with its .bin    classes.txt
     OpenVINO segmentation   configuration.json  one .xml with its .bin
     TensorFlow 1            config.json         frozen_inference_graph.pb  object-detection.pbtxt
     TensorFlow 2            config.json         saved_model.pb, variables/ object-detection.pbtxt
     YOLO, darknet           config.json         .cfg and .weights         .names
-   GluonCV                 configuration.json  .params                   refused, with the way to convert
+   GluonCV                 configuration.json  .params                   refused, with how to convert it
 
-Thresholds, sizes and scaling are those of the config. Channels come in the order that the network was made for, not in
-the one that some of the services fed by mistake; `reproduce` brings the mistake back, for equal results.
+Thresholds, sizes and scaling are those of the config. Channels are in the order that the network was trained with, not
+in that which some of the services fed by mistake; `reproduce` repeats the mistake, for equal results.
 """
 
 import re
@@ -17,8 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from velum.bmw.config import ConfigObject
-from velum.bmw.pbtxt import read_label_map
+from velum.bmw.config import ConfigObject, read_label_map
 from velum.errors import BadInput
 from velum.locate.catalog_toml import NAME
 from velum.locate.import_model import (
@@ -32,60 +31,60 @@ from velum.locate.import_model import (
 from velum.locate.runtime import darknet
 
 SEGMENTATION_THRESHOLD = 0.5
-"""Score from which the segmentation service counted an instance; its config has none."""
+"""Score threshold of the segmentation service, whose config has none."""
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "scale": (1.0, 1.0, 1.0)}
-"""What the services feed, whatever the network: values from 0 to 255."""
+"""Input scaling of all the services: values from 0 to 255."""
 
 _MARKS = ("config.json", "configuration.json")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFolderOptions:
-    """How a folder is to be read: what the user says, where converted files may lie, and whose channel order."""
+    """How to read a folder: the user's options `wish`, the folder `room` for converted files, and the channel order."""
 
     wish: ImportOptions
     room: Path
     reproduce: bool = False
 
     def offer(self, path: Path, folder: Path, read: ImportOptions) -> ImportedModel:
-        """Return the offer of a folder whose config says `read`; what the user says wins."""
-        said = self.wish
+        """Return the model of a folder with the options `read` from its config; the user's options take precedence."""
+        wish = self.wish
         merged = replace(
             read,
-            name=said.name or _called(folder),
-            labels=said.labels or read.labels,
-            family=said.family or read.family,
-            threshold=read.threshold if said.threshold is None else said.threshold,
-            licence=said.licence,
-            input=dict(read.input) | dict(said.input),
+            name=wish.name or _model_name(folder),
+            labels=wish.labels or read.labels,
+            family=wish.family or read.family,
+            threshold=read.threshold if wish.threshold is None else wish.threshold,
+            licence=wish.licence,
+            input=dict(read.input) | dict(wish.input),
         )
         return identify_model(path, merged, origin=f"model folder {folder.name}")
 
 
 def is_model_folder(folder: Path) -> bool:
-    """Tell whether a folder is one of these, whole or not."""
+    """Tell whether a folder is a model folder, complete or not."""
     return any((folder / mark).is_file() for mark in _MARKS)
 
 
 def model_folders(folder: Path) -> tuple[Path, ...]:
-    """Return the model folders at `folder`: itself, or those in it, by name; none when there are none."""
+    """Return `folder` if it is a model folder, else the model folders in it, sorted by name."""
     if is_model_folder(folder):
         return (folder,)
-    return tuple(sorted(one for one in folder.iterdir() if one.is_dir() and is_model_folder(one)))
+    return tuple(sorted(child for child in folder.iterdir() if child.is_dir() and is_model_folder(child)))
 
 
 def read(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
-    """Return what a model folder offers. Raises `BadInput` naming the file that is missing or wrong."""
-    if _all(folder, ".params"):
+    """Return the model in a folder. Raises `BadInput` that names the missing or faulty file."""
+    if _files_with(folder, ".params"):
         raise BadInput(_gluon(folder))
     if (folder / "configuration.json").is_file():
         return _instances(folder, reading)
     if (folder / "frozen_inference_graph.pb").is_file() or (folder / "saved_model.pb").is_file():
         return _tensorflow(folder, reading)
-    if _all(folder, ".cfg") or _all(folder, ".weights"):
+    if _files_with(folder, ".cfg") or _files_with(folder, ".weights"):
         return _darknet(folder, reading)
-    if _all(folder, ".xml") or _all(folder, ".bin"):
+    if _files_with(folder, ".xml") or _files_with(folder, ".bin"):
         return _openvino(folder, reading)
     engine = ConfigObject.read(folder / "config.json").text("inference_engine_name", "")
     raise BadInput(
@@ -96,36 +95,38 @@ def read(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
 
 def _openvino(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
     config = ConfigObject.read(folder / "config.json")
-    # The service fed RGB to every network, whatever it was converted for.
+    # The service fed RGB to every network, whatever order it was converted for.
     order = {"order": "rgb"} if reading.reproduce else {}
     wish = ImportOptions(
-        labels=labels_from(_needed(folder, "classes.txt")),
+        labels=labels_from(_required_file(folder, "classes.txt")),
         threshold=_percent(config),
         input={"fit": "stretch", **PLAIN, **order},
     )
-    return reading.offer(_only(folder, ".xml"), folder, wish)
+    return reading.offer(_only_file(folder, ".xml"), folder, wish)
 
 
 def _instances(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
     config = ConfigObject.read(folder / "configuration.json")
     labels = config.texts("classesname")
-    # The service read the names alone, and the sample that comes with it names 81 and states 21. Fewer names than
-    # classes would leave things without a name, and so unhidden.
+    # The service ignored `classes`; its own sample has 81 names and states 21. Fewer names than classes would leave
+    # objects without a label, and so unhidden.
     if config.has("classes") and config.whole("classes") > len(labels):
-        raise BadInput(f"{config.path} states {config.whole('classes')} classes and names {len(labels)}; name them all")
-    # Instances are never of class 0, the background. The service masked with RGB, and drew its overlays with BGR.
+        raise BadInput(
+            f"{config.path} states {config.whole('classes')} classes but has {len(labels)} names; name all classes"
+        )
+    # Class 0 is the background, never an instance. The service made masks from RGB and overlays from BGR.
     order = {"order": "rgb"} if reading.reproduce else {}
     wish = ImportOptions(
         labels=("", *labels[1:]),
         threshold=SEGMENTATION_THRESHOLD,
         input={"fit": "letterbox", **PLAIN, **order},
     )
-    return reading.offer(_only(folder, ".xml"), folder, wish)
+    return reading.offer(_only_file(folder, ".xml"), folder, wish)
 
 
 def _tensorflow(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
     config = ConfigObject.read(folder / "config.json")
-    labels = read_label_map(_needed(folder, "object-detection.pbtxt"))
+    labels = read_label_map(_required_file(folder, "object-detection.pbtxt"))
     frozen = folder / "frozen_inference_graph.pb"
     path = frozen if frozen.is_file() else folder / "saved_model.pb"
     wish = ImportOptions(labels=labels, threshold=_percent(config), input={"order": "rgb", **PLAIN, **_resizer(folder)})
@@ -137,8 +138,8 @@ def _darknet(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
     target = reading.room / f"{model_name(folder.name, stated=False)}.xml"
     image = config.table("image")
     size = (image.whole("width"), image.whole("height")) if image else None
-    cfg, weights = _only(folder, ".cfg"), _only(folder, ".weights")
-    labels = labels_from(_only(folder, ".names"))
+    cfg, weights = _only_file(folder, ".cfg"), _only_file(folder, ".weights")
+    labels = labels_from(_only_file(folder, ".names"))
     size_wh = darknet.convert(cfg, weights, target, size)
     wish = ImportOptions(
         labels=labels,
@@ -150,9 +151,9 @@ def _darknet(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
 
 
 def _blob(image: ConfigObject | None, *, reproduce: bool) -> Mapping[str, Any]:
-    """Return how a picture is scaled: as the config says for OpenCV, by 255 as darknet itself does.
+    """Return the input scaling: that of the config for OpenCV, else by 255 like darknet itself.
 
-    `swapRB` turned pictures that were RGB already into BGR, which networks of darknet are not made for.
+    `swapRB` turned RGB images into BGR, which darknet networks are not trained with.
     """
     if image is None:
         return {"order": "rgb", "scale": (1 / 255,) * 3}
@@ -160,12 +161,12 @@ def _blob(image: ConfigObject | None, *, reproduce: bool) -> Mapping[str, Any]:
     return {
         "order": "bgr" if reproduce and image.yes("swapRB") else "rgb",
         "scale": (image.number("scale", 1 / 255, above=0),) * 3,
-        "mean": tuple(mean.number(one, 0.0) for one in "RGB") if mean else (0.0, 0.0, 0.0),
+        "mean": tuple(mean.number(channel, 0.0) for channel in "RGB") if mean else (0.0, 0.0, 0.0),
     }
 
 
 def _resizer(folder: Path) -> Mapping[str, Any]:
-    """Return the size that the graph scales every picture to, where the training's config says that it has one."""
+    """Return the fixed size to which the graph resizes images, where its training config has one."""
     file = folder / "pipeline.config"
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     fixed = re.search(r"fixed_shape_resizer\s*:?\s*\{([^}]*)\}", text)
@@ -176,8 +177,8 @@ def _resizer(folder: Path) -> Mapping[str, Any]:
     return {"size_wh": (width, height), "fit": "stretch"}
 
 
-def _called(folder: Path) -> str:
-    """Return the folder's name, which is what clients call the model, with what no model can be called replaced."""
+def _model_name(folder: Path) -> str:
+    """Return the folder's name, by which clients know the model, with characters replaced that names cannot have."""
     return folder.name if NAME.fullmatch(folder.name) else model_name(folder.name, stated=False)
 
 
@@ -191,28 +192,28 @@ def _fraction(config: ConfigObject) -> float:
 
 def _gluon(folder: Path) -> str:
     return (
-        f"{folder} is a GluonCV network, which nothing but MXNet reads, and MXNet is no longer maintained. Convert it "
+        f"{folder} is a GluonCV network, which only MXNet reads, and MXNet is no longer maintained. Convert it "
         "once where GluonCV and MXNet 1.9 are installed: make the network of the configuration with "
         "gluoncv.model_zoo.get_segmentation_model, load_parameters, hybridize, export, then mxnet.onnx.export_model; "
-        "and add the result with 'velum models add model.onnx --family semantic --labels ...' and what "
-        "GluonCV's networks want to see, --mean 123.675,116.28,103.53 --scale 58.395,57.12,57.375 "
+        "and add the result with 'velum models add model.onnx --family semantic --labels ...' and the input scaling of "
+        "GluonCV's networks, --mean 123.675,116.28,103.53 --scale 58.395,57.12,57.375 "
         "(the same as --normalise imagenet)"
     )
 
 
-def _all(folder: Path, suffix: str) -> list[Path]:
+def _files_with(folder: Path, suffix: str) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() == suffix and path.is_file())
 
 
-def _only(folder: Path, suffix: str) -> Path:
-    found = _all(folder, suffix)
+def _only_file(folder: Path, suffix: str) -> Path:
+    found = _files_with(folder, suffix)
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise BadInput(f"{folder} must have one {suffix} file; it has {names}")
     return found[0]
 
 
-def _needed(folder: Path, name: str) -> Path:
+def _required_file(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
-        raise BadInput(f"{folder} has no {name}, which names what its network finds")
+        raise BadInput(f"{folder} has no {name}, which lists the labels of its network; add that file")
     return folder / name

@@ -1,4 +1,4 @@
-"""A model of a BMW inference API as a localizer: pictures leave this machine, boxes or masks come back."""
+"""A model of a BMW inference API as a localizer: frames are sent to it, boxes or masks come back."""
 
 import math
 import time
@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from velum.bmw import wire
-from velum.bmw.client import Description, InferenceApi, named
-from velum.bmw.mask import Ids, pieces
+from velum.bmw.client import Description, InferenceApi, is_model_name
+from velum.bmw.mask import Ids, components
 from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame
 from velum.locate.labels import exact
@@ -20,45 +20,45 @@ from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 
 FRESH_SECONDS = 60.0
-"""How long a server's word on a model holds: a mask means something else when the model behind the name has changed."""
+"""How long the description of a model is valid: a mask cannot be read once another model has its name."""
 
 AT_ONCE = 8
-"""Frames of one call that are asked about side by side."""
+"""Most frames of one call that are sent at a time."""
 
 _KINDS = {
     "BMP": ("image.bmp", "image/bmp"), "JPEG": ("image.jpg", "image/jpeg"), "PNG": ("image.png", "image/png"),
     "WEBP": ("image.webp", "image/webp"),
 }  # fmt: skip
-"""Format -> file name and content type. Some variants fail on a name without its suffix."""
+"""Format -> file name and content type. Some variants fail on a file name without suffix."""
 
 
 class Bmw:
-    """What a model of an inference API finds: `bmw(url='http://inference:80/', model='yolo')`.
+    """Localizer by a model of an inference API: `bmw(url='http://inference:80/', model='yolo')`.
 
-    A rule names the labels of the model by `=` and their exact spelling: `=person: bmw(...) -> blacken`.
+    Rules name the model's labels by `=` and their exact spelling: `=person: bmw(...) -> blacken`.
     """
 
     def __init__(
         self, url: str, model: str, host: RuntimeConfig, *, kind: Literal["detection", "segmentation"] = "detection"
     ) -> None:
-        """Check the address, which is not asked yet; `kind` is that of the model.
+        """Check the address without connecting to it; `kind` is that of the model.
 
-        Raises `BadPlan` for an address that cannot be or may not be asked and a name that no model can have,
-        `Unavailable` for a host that is not known.
+        Raises `BadPlan` for a malformed or forbidden address and for a model name that is not allowed, `Unavailable`
+        for an unknown host.
         """
-        if not named(model):
-            raise BadPlan(f"model of bmw is {model!r}; it must be the name of a model, which is printable")
+        if not is_model_name(model):
+            raise BadPlan(f"model of bmw is {model!r}; write a model's name, which is printable")
         peers = HttpClient(ANYWHERE) if host.peers is None else host.peers
         self._own = peers if host.peers is None else None
         self._api = InferenceApi(url, peers)
         self._model, self._kind = model, kind
         self._known: tuple[float, Description] | None = None
         self._sure_of: Description | None = None
-        """What was asked again because of a mask's values, and what they did not change."""
+        """Description fetched again after unknown values in a mask, which it did not explain."""
 
     @property
     def labels(self) -> frozenset[str]:
-        """Every label of the model, as `exact` writes it. Raises `Unavailable`, `BadPlan` for the wrong kind."""
+        """All labels of the model in exact spelling. Raises `Unavailable`, and `BadPlan` for another kind."""
         return frozenset(map(exact, self._description().labels))
 
     @property
@@ -67,45 +67,45 @@ class Bmw:
         return {"url": self._api.url, "model": self._model, "kind": self._kind}
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
-        """Return what is found in each frame, best first. Raises `Unavailable`."""
+        """Return the regions in each frame, highest score first. Raises `Unavailable`."""
         if len(frames) < 2:
-            return [self._find(frame) for frame in frames]
+            return [self._locate_one(frame) for frame in frames]
         with ThreadPoolExecutor(min(len(frames), AT_ONCE)) as pool:
-            return list(pool.map(self._find, frames))
+            return list(pool.map(self._locate_one, frames))
 
     def close(self) -> None:
         """Close the connections, unless they are shared."""
         if self._own is not None:
             self._own.close()
 
-    def _find(self, frame: Frame) -> list[Region]:
+    def _locate_one(self, frame: Frame) -> list[Region]:
         if self._kind == wire.SEGMENTATION:
-            return self._masked(frame)
-        found = self._api.finds(self._model, *_picture(frame))
+            return self._locate_by_mask(frame)
+        found = self._api.detect(self._model, *_picture(frame))
         regions = (region_of(find, frame.width, frame.height) for find in found)
         return sorted(filter(None, regions), key=lambda region: -region.score)
 
-    def _masked(self, frame: Frame) -> list[Region]:
+    def _locate_by_mask(self, frame: Frame) -> list[Region]:
         known, picture = self._description(), _picture(frame)
         ids = self._mask(frame, picture, known)
         if ids.strange and known is not self._sure_of:
-            # Values that the labels do not have: another model may be behind the name by now.
+            # Values without a label: another model may have the name by now.
             self._known, before = None, known
             known = self._sure_of = self._description()
             ids = ids if known == before else self._mask(frame, picture, known)
-        return [Region(box, exact(known.labels[label]), mask=mask) for label, box, mask in pieces(ids)]
+        return [Region(box, exact(known.labels[label]), mask=mask) for label, box, mask in components(ids)]
 
     def _mask(self, frame: Frame, picture: tuple[bytes, str, str], known: Description) -> Ids:
         try:
             return self._api.mask(self._model, *picture, size=(frame.width, frame.height), known=known)
         except Unavailable:
-            self._known = None  # what was known of the model may be what was wrong
+            self._known = None  # the description may be outdated
             raise
 
     def _description(self) -> Description:
-        """Return what the server says of the model, asked again after a while.
+        """Return the description of the model, fetched again after `FRESH_SECONDS`.
 
-        Without a lock: threads that ask at the same time learn the same, and none waits for another's time-out.
+        There is no lock: threads that fetch it at the same time get the same, and none waits for another's time-out.
         """
         known = self._known
         if known is None or time.monotonic() - known[0] > FRESH_SECONDS:
@@ -120,10 +120,10 @@ class Bmw:
 
 
 def region_of(find: wire.ApiDetection, width: int, height: int) -> Region | None:
-    """Return the region of one find in a picture of that size, None for one that is empty or outside.
+    """Return the region of a detection in a frame of that size, None where it is empty or outside.
 
-    Edges in the wrong order are put right: something was found, and it must not stay as it was. Right and bottom are
-    not included, but variants that clamp stop one pixel short of the picture's edge.
+    Edges in the wrong order are swapped: the object must be hidden all the same. Right and bottom are exclusive, but
+    variants that clamp stop one pixel before the frame's edge, so that pixel is added.
     """
     (left, right), (top, bottom) = sorted(find.ltrb[::2]), sorted(find.ltrb[1::2])
     x0, y0, x1, y1 = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
@@ -134,7 +134,7 @@ def region_of(find: wire.ApiDetection, width: int, height: int) -> Region | None
 
 
 def _picture(frame: Frame) -> tuple[bytes, str, str]:
-    """Return a file of the upright frame, its name and its content type: the one it came in, where that shows it."""
+    """Return an image file of the upright frame, with name and content type: its source file where that is equal."""
     if frame.encoded is not None:
         known = _KINDS.get(format_of(frame.encoded, "the frame"))
         if known is not None:

@@ -1,4 +1,4 @@
-"""From a configuration to a plan: which model at which address, which technique how strong, or what cannot be."""
+"""Turns a configuration into a plan: model and address, technique and degree of each entry, or its error."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from velum.bmw import builtin_models, request_localizer, wire
 from velum.bmw.available_methods import AvailableMethods
 from velum.bmw.schema import RequestRefused
-from velum.bmw.techniques import ListedTechnique, repeated
+from velum.bmw.techniques import ListedTechnique, repeat_technique
 from velum.bmw.wire import Entry
 from velum.locate.labels import exact
 from velum.plan import Plan, Rule, Video
@@ -15,14 +15,14 @@ from velum.spec import PartSpec
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why nothing is done: a text for each entry that cannot be served, in their order."""
+    """Error texts of the entries that cannot be served, in their order; the request is not processed."""
 
     errors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """What a configuration asks for. `entries[i]` are the entries, from 0, that rule `i` of the plan serves."""
+    """A configuration as a plan. `entries[i]` are the indices of the `given` entries that rule `i` serves."""
 
     plan: Plan
     given: tuple[Entry, ...]
@@ -30,11 +30,11 @@ class ParsedRequest:
 
     @property
     def services(self) -> frozenset[str]:
-        """Addresses that are asked, velum's own among them."""
+        """Addresses that the plan uses, velum's own among them."""
         return frozenset(str(rule.locate.options.get("url", builtin_models.URL)) for rule in self.plan.rules)
 
-    def failed(self, uses: frozenset[PartSpec]) -> Refusal:
-        """Return what is said when these localizers gave no usable answer."""
+    def refuse_localizers(self, uses: frozenset[PartSpec]) -> Refusal:
+        """Return the refusal for localizers that gave no usable answer."""
         lost = {
             i
             for rule, entries in zip(self.plan.rules, self.entries, strict=True)
@@ -47,24 +47,24 @@ class ParsedRequest:
 def order(
     entries: Sequence[Entry], methods: AvailableMethods, *, strict: bool, video: bool = False
 ) -> ParsedRequest | Refusal:
-    """Return the plan that the entries make, or what is wrong with them.
+    """Return the plan for the entries, or a refusal with their errors.
 
-    With `strict` an address that is left out is chosen as the original does, see `_choose`; and of what is wrong, a
-    `video` gets what stops the original, see `_stopping`. Raises `RequestRefused` for a degree that is none.
+    With `strict` an omitted address is chosen as by the original, see `_choose`, and a `video` reports only the errors
+    that the original does, see `_stopping`. Raises `RequestRefused` for an invalid degree.
     """
-    made = [_rule(entry, i, methods, strict=strict) for i, entry in enumerate(entries, start=1)]
-    errors = [one for one in made if isinstance(one, str)]
+    rules_or_errors = [_rule(entry, i, methods, strict=strict) for i, entry in enumerate(entries, start=1)]
+    errors = [result for result in rules_or_errors if isinstance(result, str)]
     if errors:
-        return Refusal(tuple(_stopping(made, entries) if strict and video else errors))
+        return Refusal(tuple(_stopping(rules_or_errors, entries) if strict and video else errors))
     if any(entry.degree is None for entry in entries):
         raise RequestRefused(wire.UNEXPECTED)
     rules: dict[Rule, list[int]] = {}
-    for i, rule in enumerate(made):
+    for i, rule in enumerate(rules_or_errors):
         if isinstance(rule, Rule):
             rules.setdefault(rule, []).append(i)
-    # Where regions overlap, an earlier rule wins: a weak one must not keep a strong one away.
+    # Where regions overlap, the earlier rule wins, so the strongest come first.
     strongest_first = sorted(rules, key=lambda rule: _strength(rule.hide), reverse=True)
-    repeating = (replace(rule, hide=repeated(rule.hide, len(rules[rule]))) for rule in strongest_first)
+    repeating = (replace(rule, hide=repeat_technique(rule.hide, len(rules[rule]))) for rule in strongest_first)
     return ParsedRequest(
         Plan(tuple(repeating), video=Video(codec="h264", subtitles="drop")),
         tuple(entries),
@@ -72,22 +72,22 @@ def order(
     )
 
 
-def _stopping(made: Sequence[Rule | str], entries: Sequence[Entry]) -> list[str]:
-    """Return the errors that the original tells of a video: it goes no further than the first one.
+def _stopping(rules_or_errors: Sequence[Rule | str], entries: Sequence[Entry]) -> list[str]:
+    """Return the errors that the original reports for a video: it stops at the first one.
 
-    Only a kind that it does not know leaves it going on, to the next entry of any other kind.
+    Only after an unknown kind does it go on, to the next entry of another kind.
     """
-    told: list[str] = []
-    for i, (one, entry) in enumerate(zip(made, entries, strict=True)):
-        if isinstance(one, str):
-            told.append(one)
-        if told and (one != wire.not_supported(entry, i + 1) or i >= len(told)):
+    errors: list[str] = []
+    for i, (result, entry) in enumerate(zip(rules_or_errors, entries, strict=True)):
+        if isinstance(result, str):
+            errors.append(result)
+        if errors and (result != wire.not_supported(entry, i + 1) or i >= len(errors)):
             break
-    return told
+    return errors
 
 
 def _rule(entry: Entry, number: int, methods: AvailableMethods, *, strict: bool) -> Rule | str:
-    """Return the rule for an entry, or the text of the first thing that is wrong with it."""
+    """Return the rule for an entry, or the text of its first error."""
     urls = _urls(entry, number, methods)
     if isinstance(urls, str):
         return urls
@@ -100,11 +100,11 @@ def _rule(entry: Entry, number: int, methods: AvailableMethods, *, strict: bool)
     technique = methods.techniques[entry.label].get(entry.technique)
     if technique is None:
         return wire.unknown_technique(entry, number)
-    return _made(entry, _choose(having, strict=strict), technique)
+    return _rule_at(entry, _choose(having, strict=strict), technique)
 
 
 def _urls(entry: Entry, number: int, methods: AvailableMethods) -> Mapping[str, tuple[str, ...]] | str:
-    """Return the addresses that may serve an entry, with their models: those of its label and kind, or its own."""
+    """Return address -> models for an entry: its own address, else all for its label and kind; or an error text."""
     if entry.kind not in {wire.DETECTION, wire.SEGMENTATION}:
         return wire.not_supported(entry, number)
     if not isinstance(entry.label, str):
@@ -122,9 +122,9 @@ def _urls(entry: Entry, number: int, methods: AvailableMethods) -> Mapping[str, 
 
 
 def _choose(having: Mapping[str, tuple[str, ...]], *, strict: bool) -> str:
-    """Return the address to ask, of those that have the model: the first.
+    """Return the address to use, of those that have the model: the first one.
 
-    The original takes the models of the last one, and the first address that has exactly these.
+    With `strict`, as the original: the first address with exactly the models of the last one.
     """
     if not strict:
         return next(iter(having))
@@ -132,7 +132,7 @@ def _choose(having: Mapping[str, tuple[str, ...]], *, strict: bool) -> str:
     return next(url for url, models in having.items() if models == last)
 
 
-def _made(entry: Entry, url: str, technique: ListedTechnique) -> Rule:
+def _rule_at(entry: Entry, url: str, technique: ListedTechnique) -> Rule:
     hide = technique.use(1.0 if entry.degree is None else entry.degree, entry.kind)
     if url == builtin_models.URL:
         return builtin_models.rule(entry.label, entry.model, hide)
@@ -141,7 +141,7 @@ def _made(entry: Entry, url: str, technique: ListedTechnique) -> Rule:
 
 
 def _strength(hide: PartSpec) -> tuple[int, float]:
-    """Return a key that orders techniques: nothing, a blend that can be undone, a filter, solid black."""
+    """Return a sort key for techniques: nothing, a reversible blend, a filter, solid black."""
     degree = hide.options.get("degree", 1.0)
     strength = float(degree) if isinstance(degree, int | float) else 1.0
     if strength == 0:

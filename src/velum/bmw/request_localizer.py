@@ -1,4 +1,4 @@
-"""The localizer for requests: that of an inference API, whose failures say which one it was."""
+"""The localizer `bmw` for requests: it frees the processor while it waits, and its errors name it."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +14,11 @@ from velum.service.admission import Admission
 from velum.spec import PartSpec
 
 NAME = "asked"
-"""Name in plans. It exists only in the service, where each address was checked before."""
+"""Its name in plans. It exists only in the service, which has checked each address before."""
 
 
 class NoAnswer(Unavailable):
-    """An inference API gave no usable answer; `use` is the localizer of the plan."""
+    """An inference API gave no usable answer; `use` is its localizer in the plan."""
 
     def __init__(self, use: PartSpec, why: str) -> None:
         super().__init__(why)
@@ -26,18 +26,18 @@ class NoAnswer(Unavailable):
 
 
 class RequestLocalizer:
-    """What `bmw` finds. While its service works, the processor is free for others."""
+    """Wraps `bmw`: other requests may use the processor while the inference API works."""
 
     def __init__(self, use: PartSpec, make: Callable[[], Bmw], gate: Admission) -> None:
-        """Do nothing yet: looking up an address may take long, and parts are made one after the other."""
+        """Connect later: resolving a host may take long, and localizers are made one after the other."""
         self._use, self._make, self._gate = use, make, gate
         self._lock = threading.Lock()
         self._made: Bmw | None = None
 
     @property
     def labels(self) -> frozenset[str]:
-        """Every label of the model. Raises `NoAnswer`."""
-        with self._asking() as inner:
+        """All labels of the model. Raises `NoAnswer`."""
+        with self._inner_without_cpu() as inner:
             return inner.labels
 
     @property
@@ -46,17 +46,17 @@ class RequestLocalizer:
         return {"model": str(self._use)}
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
-        """Return what is found in each frame. Raises `NoAnswer`."""
-        with self._asking() as inner:
+        """Return the regions in each frame. Raises `NoAnswer`."""
+        with self._inner_without_cpu() as inner:
             return inner.locate(frames)
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the connections, if there are any."""
         if self._made is not None:
             self._made.close()
 
     @contextmanager
-    def _asking(self) -> Iterator[Bmw]:
+    def _inner_without_cpu(self) -> Iterator[Bmw]:
         with self._gate.yield_cpu():
             try:
                 yield self._inner()
@@ -65,19 +65,17 @@ class RequestLocalizer:
 
     def _inner(self) -> Bmw:
         if self._made is None:
-            made = self._make()
+            localizer = self._make()
             with self._lock:
-                self._made = self._made or made
+                self._made = self._made or localizer
         return self._made
 
 
 def localizer(gate: Admission) -> Callable[..., RequestLocalizer]:
-    """Return the localizer `asked`, which lets others to the processor through `gate`."""
+    """Return the factory of the localizer `asked`, which releases its processor slot of `gate` while it waits."""
 
-    def asked(
-        url: str, model: str, kind: Literal["detection", "segmentation"], host: RuntimeConfig
-    ) -> RequestLocalizer:
+    def make(url: str, model: str, kind: Literal["detection", "segmentation"], host: RuntimeConfig) -> RequestLocalizer:
         use = PartSpec(NAME, {"url": url, "model": model, "kind": kind})
         return RequestLocalizer(use, lambda: Bmw(url, model, host, kind=kind), gate)
 
-    return asked
+    return make

@@ -1,4 +1,4 @@
-"""The endpoints of the anonymization API. Bodies and texts are those of `wire`; nearly everything has status 200."""
+"""The endpoints of the anonymization API. Bodies and texts are in `wire`; nearly all responses have status 200."""
 
 import threading
 from collections.abc import Callable
@@ -22,15 +22,15 @@ from velum.report import Report
 from velum.service.request_threads import RequestThreads
 
 FACTS = "velum.facts"
-"""Key of a request's scope under which the log finds what is to be said of it."""
+"""Key of the ASGI scope that has the facts for the request's log line."""
 
 MOST_WARNINGS = 1000
-"""Letters of the header with warnings."""
+"""Most characters of the header with warnings."""
 
 Address = Annotated[
-    str, Form(description="Where the inference API is, with a slash at the end.", examples=["http://inference:80/"])
+    str, Form(description="Address of the inference API, with a slash at the end.", examples=["http://inference:80/"])
 ]
-Image = Annotated[UploadFile, File(description="A picture: JPEG, PNG, WebP, TIFF, BMP, ...")]
+Image = Annotated[UploadFile, File(description="An image: JPEG, PNG, WebP, TIFF, BMP, ...")]
 Video = Annotated[UploadFile, File(description="A video: MP4, MKV, WebM, MOV, AVI, ...")]
 Configuration = Annotated[
     UploadFile, File(description="A JSON file that says what to hide.", examples=[openapi.CONFIGURATION])
@@ -39,7 +39,7 @@ Configuration = Annotated[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Api:
-    """What the endpoints work with."""
+    """Serves the endpoints."""
 
     anonymizer: Anonymizer
     directory: ApiDirectory
@@ -49,16 +49,16 @@ class Api:
     picture_bytes: int
     log_names: bool = False
 
-    async def answered(self, request: Request, work: Callable[[threading.Event], bytes | Response]) -> Response:
-        """Return what `work`, in a thread, makes of the request; its failures in the words of the interface."""
+    async def respond(self, request: Request, work: Callable[[threading.Event], bytes | Response]) -> Response:
+        """Run `work` in a thread and return its response; errors get the bodies of the BMW API."""
         try:
-            made = await self.workers.run(request, work)
+            result = await self.workers.run(request, work)
         except VelumError as error:
-            return _failed(request, error)
-        return made if isinstance(made, Response) else Response(made, media_type="application/json")
+            return _failure_response(request, error)
+        return result if isinstance(result, Response) else Response(result, media_type="application/json")
 
     def set_url(self, url: str, request: Request) -> bytes:
-        """Add an address that answers."""
+        """Add the address of an inference API, which must answer."""
         self.urls.all()
         if url == builtin_models.URL:
             return wire.envelope(wire.KNOWN_ALREADY)
@@ -75,56 +75,61 @@ class Api:
             raise RequestRefused(wire.SILENT_ADDRESS)
         if not self.urls.add(url):
             return wire.envelope(wire.KNOWN_ALREADY)
-        self.directory.added(url)
+        self.directory.add_url(url)
         return wire.envelope(wire.ADDED)
 
     def remove_url(self, url: str) -> bytes:
-        """Take an address out. The answer is a list, as the original's is."""
+        """Remove an address. The response is a list, like the original's."""
         self.urls.remove(url)
-        self.directory.removed()
+        self.directory.forget_removed()
         return wire.envelope([wire.REMOVED])
 
     def remove_all_urls(self) -> bytes:
-        """Take all addresses out."""
+        """Remove all addresses."""
         self.urls.clear()
-        self.directory.removed()
+        self.directory.forget_removed()
         return wire.envelope(wire.ALL_REMOVED)
 
     def available_methods(self) -> bytes:
-        """List what can be asked for."""
+        """List the available methods."""
         try:
             return wire.dumps(self.directory.refresh().to_json())
-        except RequestRefused as error:  # of the list of addresses; this endpoint tells no causes
+        except RequestRefused as error:  # of the list of addresses; this endpoint reports no causes
             raise Unavailable(str(error)) from error
 
     def anonymize(
         self, image: UploadFile, configuration: UploadFile, request: Request, gone: threading.Event
     ) -> bytes | Response:
-        """Return the picture, or what is wrong."""
+        """Return the processed image, or the errors of its configuration."""
         self._note_names(request, image)
         data = _read(image, self.picture_bytes, "the picture")
         kind: PlainFormat = "JPEG" if _wants_jpeg(request) and not self.anonymizer.strict else "PNG"
         settings = _read(configuration, MOST_BYTES, "the configuration")
-        made = self.anonymizer.picture(data, settings, kind, gone, _noter(request))
-        if isinstance(made, Refusal):
-            self._note_refusal(request, made)
-            return wire.needs_change(made.errors)
-        note(request, hidden=len(made.report.hidden), seconds=_rounded(made.report))
-        # The original labels its PNG so, and clients look at the data.
-        return Response(made.data, media_type="image/jpeg", headers=_headers(made.report))
+        result = self.anonymizer.picture(data, settings, kind, gone, _cause_noter(request))
+        if isinstance(result, Refusal):
+            self._note_refusal(request, result)
+            return wire.needs_change(result.errors)
+        note(request, hidden=len(result.report.hidden), seconds=_stage_seconds(result.report))
+        # The original sends its PNG with this type, and clients look at the data.
+        return Response(result.data, media_type="image/jpeg", headers=_headers(result.report))
 
     def anonymize_video(
         self, video: UploadFile, configuration: UploadFile, request: Request, gone: threading.Event
     ) -> bytes | Response:
-        """Put the video into the folder of finished ones, or say what is wrong."""
+        """Move the processed video to the folder of finished videos, or return the errors of its configuration."""
         self._note_names(request, video)
         settings = _read(configuration, MOST_BYTES, "the configuration")
-        made = self.anonymizer.video(video.file, video.filename or "", settings, gone, _noter(request))
-        if isinstance(made, Refusal):
-            self._note_refusal(request, made)
-            return wire.dumps(list(made.errors))
-        note(request, tracks=len(made.report.tracks), frames=made.report.frames, seconds=_rounded(made.report))
-        headers = {"x-velum-file": quote(made.path.name)}
+        result = self.anonymizer.video(video.file, video.filename or "", settings, gone, _cause_noter(request))
+        if isinstance(result, Refusal):
+            self._note_refusal(request, result)
+            return wire.dumps(list(result.errors))
+        note(
+            request,
+            tracks=len(result.report.tracks),
+            frames=result.report.frames,
+            seconds=_stage_seconds(result.report),
+        )
+        headers = {"x-velum-file": quote(result.path.name)}
         return Response(wire.VIDEO_DONE, media_type="application/json", headers=headers)
 
     def _note_refusal(self, request: Request, refusal: Refusal) -> None:
@@ -136,7 +141,7 @@ class Api:
 
 
 def routes(api: Api) -> APIRouter:
-    """Return the endpoints."""
+    """Return the seven endpoints."""
     router = APIRouter(default_response_class=Response)
     configuring: dict[str, Any] = {"tags": ["Configuration"]}
     hiding: dict[str, Any] = {"tags": ["Anonymization"]}
@@ -145,57 +150,57 @@ def routes(api: Api) -> APIRouter:
     @router.get("/list_urls", responses=openapi.envelope("The list.", some={wire.ADDRESSES: []}), **configuring)
     async def list_urls(request: Request) -> Response:
         """List the inference APIs that are configured."""
-        return await api.answered(request, lambda _: wire.envelope(api.urls.content()))
+        return await api.respond(request, lambda _: wire.envelope(api.urls.content()))
 
     @router.post("/set_url", responses={**openapi.envelope("Added.", added=wire.ADDED), **wrong}, **configuring)
     async def set_url(url: Address, request: Request) -> Response:
         """Add an inference API, which must answer."""
-        return await api.answered(request, lambda _: api.set_url(url, request))
+        return await api.respond(request, lambda _: api.set_url(url, request))
 
     @router.post(
         "/remove_url", responses={**openapi.envelope("Removed.", removed=[wire.REMOVED]), **wrong}, **configuring
     )
     async def remove_url(url: Address, request: Request) -> Response:
         """Remove an inference API."""
-        return await api.answered(request, lambda _: api.remove_url(url))
+        return await api.respond(request, lambda _: api.remove_url(url))
 
     @router.post("/remove_all_urls", responses=openapi.envelope("Removed.", removed=wire.ALL_REMOVED), **configuring)
     async def remove_all_urls(request: Request) -> Response:
         """Remove all inference APIs."""
-        return await api.answered(request, lambda _: api.remove_all_urls())
+        return await api.respond(request, lambda _: api.remove_all_urls())
 
     @router.get("/available_methods/", responses=openapi.methods(), **configuring)
     async def available_methods(request: Request) -> Response:
         """Ask all inference APIs and list what can be hidden: labels, models, techniques."""
-        return await api.answered(request, lambda _: api.available_methods())
+        return await api.respond(request, lambda _: api.available_methods())
 
     @router.post("/anonymize/", responses=openapi.picture(), **hiding)
     async def anonymize(image: Image, configuration: Configuration, request: Request) -> Response:
         """Hide in a picture what the configuration names, and return the picture."""
-        return await api.answered(request, lambda gone: api.anonymize(image, configuration, request, gone))
+        return await api.respond(request, lambda gone: api.anonymize(image, configuration, request, gone))
 
     @router.post("/anonymize_video/", responses=openapi.video(), **hiding)
     async def anonymize_video(video: Video, configuration: Configuration, request: Request) -> Response:
         """Hide in a video what the configuration names, and put it into the folder of finished videos."""
-        return await api.answered(request, lambda gone: api.anonymize_video(video, configuration, request, gone))
+        return await api.respond(request, lambda gone: api.anonymize_video(video, configuration, request, gone))
 
     return router
 
 
 def note(request: Request, **facts: Any) -> None:
-    """Have the log say more of a request."""
+    """Add facts to the log line of a request."""
     request.scope.setdefault(FACTS, {}).update(facts)
 
 
-def _noter(request: Request) -> Callable[[str], None]:
+def _cause_noter(request: Request) -> Callable[[str], None]:
     def more(cause: str) -> None:
         note(request, cause="; ".join(filter(None, [request.scope.get(FACTS, {}).get("cause"), cause])))
 
     return more
 
 
-def _failed(request: Request, error: VelumError) -> Response:
-    """Return the answer for a failure; its cause is logged, and is no concern of clients."""
+def _failure_response(request: Request, error: VelumError) -> Response:
+    """Return the response for an error; its cause goes only to the log."""
     if isinstance(error, RequestRefused):
         return Response(wire.envelope(error=str(error)), media_type="application/json")
     fault = isinstance(error, OutputFailed | PluginFault)
@@ -207,15 +212,15 @@ def _failed(request: Request, error: VelumError) -> Response:
     return Response(wire.envelope(error=wire.UNEXPECTED), media_type="application/json")
 
 
-def _read(upload: UploadFile, most: int, what: str) -> bytes:
+def _read(upload: UploadFile, most: int, name: str) -> bytes:
     if (upload.size or 0) > most:
-        raise LimitExceeded("bytes", upload.size or 0, most, what)
+        raise LimitExceeded("bytes", upload.size or 0, most, name)
     return upload.file.read()
 
 
 def _wants_jpeg(request: Request) -> bool:
-    """Tell whether the client names JPEG, and not PNG, among what it takes; `*/*` names nothing."""
-    named = {one.partition(";")[0].strip().lower() for one in request.headers.get("accept", "").split(",")}
+    """Tell whether the `Accept` header names JPEG and not PNG; `*/*` names neither."""
+    named = {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
     return "image/jpeg" in named and "image/png" not in named
 
 
@@ -227,5 +232,5 @@ def _headers(report: Report) -> dict[str, str]:
     return headers
 
 
-def _rounded(report: Report) -> dict[str, float]:
+def _stage_seconds(report: Report) -> dict[str, float]:
     return {stage: round(spent, 4) for stage, spent in report.seconds.items()}

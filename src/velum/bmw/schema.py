@@ -1,6 +1,6 @@
-"""Configurations: JSON that must fit a fixed schema, and what is said of one that does not.
+"""Configurations: JSON that must match a fixed schema, with the error texts of one that does not.
 
-The text is that of the library which the original uses: message, the part of the schema, the part of the configuration.
+The texts are those of the library that the original uses: message, part of the schema, part of the configuration.
 """
 
 import json
@@ -14,7 +14,7 @@ from velum.bmw.wire import Entry
 from velum.errors import BadInput, LimitExceeded
 
 MOST_BYTES = 1 << 20
-"""Size of a configuration. One of a hundred entries has about 20 KiB."""
+"""Largest configuration; one with a hundred entries has about 20 KiB."""
 
 MOST_ENTRIES = 1000
 
@@ -22,22 +22,22 @@ _TYPES: Mapping[str, tuple[type, ...]] = {"object": (dict,), "array": (list,), "
 
 
 class RequestRefused(BadInput):
-    """A request that cannot be served; the message is the text of the interface."""
+    """A request that cannot be served; the message is the error text of the BMW API."""
 
     code = "Refused"
 
 
 def read_configuration(text: bytes, *, strict: bool) -> tuple[Entry, ...]:
-    """Return the entries of a configuration file; there is at least one.
+    """Return the entries of a configuration file, at least one.
 
-    With `strict` only the first entry is checked, as in the original: a later one that cannot be read is an unexpected
-    error. Raises `RequestRefused`, `LimitExceeded` for one that is too large.
+    With `strict` only the first entry is validated, as by the original; a later invalid one is an unexpected error.
+    Raises `RequestRefused`, and `LimitExceeded` for too many bytes or entries.
     """
     if len(text) > MOST_BYTES:
         raise LimitExceeded("bytes", len(text), MOST_BYTES, "the configuration")
     try:
         values = read_json(text)
-        wrong = min(_wrong(values, strict=strict), key=lambda one: len(one.path), default=None)
+        wrong = min(_wrong(values, strict=strict), key=lambda fault: len(fault.path), default=None)
         if wrong is not None:
             raise RequestRefused(wire.bad_configuration(str(wrong)))
     except RecursionError as error:
@@ -54,7 +54,7 @@ def read_configuration(text: bytes, *, strict: bool) -> tuple[Entry, ...]:
 
 
 def read_json(text: bytes) -> Any:
-    """Return what a JSON file says. Raises `RequestRefused`, `RecursionError`."""
+    """Return the value of a JSON file. Raises `RequestRefused`, and `RecursionError` for deep nesting."""
     try:
         return json.loads(text, parse_constant=_no_number)
     except ValueError as error:
@@ -62,17 +62,17 @@ def read_json(text: bytes) -> Any:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _read(values: Any) -> Entry:
-    """Return an entry. What the original finds out only when it uses it is left to `velum.bmw.plan`."""
+    """Return an entry. Errors that the original finds only on use are left to `velum.bmw.plan`."""
     entry = wire.read_entry(values)
     return replace(entry, degree=_degree(entry.degree))
 
 
 def _degree(value: Any) -> float | None:
-    """Return a degree as the original reads those of later entries, texts of numbers too; None for what is none."""
+    """Return a degree as the original reads those of later entries, number strings too; None for invalid ones."""
     try:
         degree = float(value)
     except (OverflowError, TypeError, ValueError):
@@ -82,7 +82,7 @@ def _degree(value: Any) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Wrong:
-    """One way in which a configuration does not fit: the rule, where it stands, and what broke it, where that is."""
+    """One violation: the rule of the schema with its path, and the value that violates it with its path."""
 
     message: str
     rule: str
@@ -93,23 +93,23 @@ class _Wrong:
 
     def __str__(self) -> str:
         return (
-            f"{self.message}\n\nFailed validating {self.rule!r} in schema{_index(self.schema_path)}:\n"
-            f"{_shown(self.schema)}\n\nOn instance{_index(self.path)}:\n{_shown(self.instance)}"
+            f"{self.message}\n\nFailed validating {self.rule!r} in schema{_format_path(self.schema_path)}:\n"
+            f"{_format_value(self.schema)}\n\nOn instance{_format_path(self.path)}:\n{_format_value(self.instance)}"
         )
 
 
 def _wrong(values: Any, *, strict: bool) -> Iterator[_Wrong]:
-    """Yield all that is wrong, in the order of the schema."""
+    """Yield all violations in the order of the schema."""
     root: tuple[Mapping[str, Any], tuple[str, ...]] = (wire.SCHEMA, ())
     if not isinstance(values, dict):
-        yield _of_type(values, *root, ())
+        yield _wrong_type(values, *root, ())
     elif wire.ENTRIES not in values:
         yield _missing(wire.ENTRIES, values, *root, ())
     else:
         path = ("properties", wire.ENTRIES)
         entries = values[wire.ENTRIES]
         if not isinstance(entries, list):
-            yield _of_type(entries, wire.SCHEMA["properties"][wire.ENTRIES], path, (wire.ENTRIES,))
+            yield _wrong_type(entries, wire.SCHEMA["properties"][wire.ENTRIES], path, (wire.ENTRIES,))
             return
         for i, entry in enumerate(entries[:1] if strict else entries):
             yield from _wrong_entry(entry, (*path, "items", 0), (wire.ENTRIES, i))
@@ -117,7 +117,7 @@ def _wrong(values: Any, *, strict: bool) -> Iterator[_Wrong]:
 
 def _wrong_entry(entry: Any, at: tuple[str | int, ...], path: tuple[str | int, ...]) -> Iterator[_Wrong]:
     if not isinstance(entry, dict):
-        yield _of_type(entry, wire.ENTRY_SCHEMA, at, path)
+        yield _wrong_type(entry, wire.ENTRY_SCHEMA, at, path)
         return
     for name, schema in wire.ENTRY_SCHEMA["properties"].items():
         if name in entry:
@@ -131,7 +131,7 @@ def _wrong_value(
     value: Any, schema: Mapping[str, Any], at: tuple[str | int, ...], path: tuple[str | int, ...]
 ) -> Iterator[_Wrong]:
     if not _is(value, schema["type"]):
-        yield _of_type(value, schema, at, path)
+        yield _wrong_type(value, schema, at, path)
     elif "minimum" in schema and value < schema["minimum"]:
         message = f"{value!r} is less than the minimum of {schema['minimum']!r}"
         yield _Wrong(message, "minimum", schema, at, value, path)
@@ -140,7 +140,9 @@ def _wrong_value(
         yield _Wrong(message, "maximum", schema, at, value, path)
 
 
-def _of_type(value: Any, schema: Mapping[str, Any], at: tuple[str | int, ...], path: tuple[str | int, ...]) -> _Wrong:
+def _wrong_type(
+    value: Any, schema: Mapping[str, Any], at: tuple[str | int, ...], path: tuple[str | int, ...]
+) -> _Wrong:
     return _Wrong(f"{value!r} is not of type {schema['type']!r}", "type", schema, at, value, path)
 
 
@@ -154,9 +156,9 @@ def _is(value: Any, kind: str) -> bool:
     return isinstance(value, _TYPES[kind]) and not isinstance(value, bool)
 
 
-def _index(path: Sequence[str | int]) -> str:
-    return "".join(f"[{one!r}]" for one in path)
+def _format_path(path: Sequence[str | int]) -> str:
+    return "".join(f"[{step!r}]" for step in path)
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "\n".join(f"    {line}" for line in pformat(value, width=72).splitlines())

@@ -12,21 +12,21 @@ from velum.spec import Option, PartSpec
 from velum.techniques.passes import MOST_ENTRIES
 
 STEPS = 1000
-"""Degrees that are told apart. Each one asked for is kept, so there must not be any number of them."""
+"""Number of distinct degrees. Each requested technique is cached, so there must be a bound."""
 
 
 BLUR = wire.TECHNIQUES["blurring"]
 
 PER_OBJECT, PER_OVERLAP = "per_object", "per_overlap"
-"""Options of our techniques that make them as strong as the original's; see `velum.techniques.passes`."""
+"""Options that make our techniques as strong as the original's; see `velum.techniques.passes`."""
 
 MOST_DEGREE = 30.0
-"""Of blurring, in later entries, which the original does not check: sigma of 750 pixels."""
+"""Highest degree of blurring, for entries that the original does not validate: sigma of 750 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedTechnique:
-    """A technique: the name that it is listed under, our own, and the labels that it suits (None: all)."""
+    """A technique: its listed name, its own name, and the labels that it suits (None: all)."""
 
     name: str
     own: str
@@ -35,15 +35,15 @@ class ListedTechnique:
     """Whether it has a degree."""
 
     def suits(self, label: str) -> bool:
-        """Tell whether it can hide what has the label."""
-        return self.labels is None or any(covers(one, label) for one in self.labels)
+        """Tell whether the technique can hide a label."""
+        return self.labels is None or any(covers(known, label) for known in self.labels)
 
     def use(self, degree: float, kind: str) -> PartSpec:
-        """Return it at a degree from 0 to 1, rounded up to the next step, as strong as the original's.
+        """Return the spec of the technique at a degree, rounded up to the next step, as strong as the original's.
 
         The original processes the boxes of a detection as often as there are boxes, and the outlines of a segmentation
-        as often as their boxes lie over each other. Degrees above 1, which it blurs by, count as passes. At degree 0
-        its pixelating fails; here it is a single cell, the most that there is.
+        as often as their boxes overlap. Degrees above 1, which only blur, count as passes. At degree 0 its pixelating
+        fails; here it is a single cell, the strongest.
         """
         if not self.graded:
             return PartSpec(self.own)
@@ -57,32 +57,34 @@ class ListedTechnique:
         return PartSpec(self.own, options)
 
 
-def repeated(use: PartSpec, times: int) -> PartSpec:
-    """Return a technique for an object that `times` equal entries name: the original applies each of them."""
+def repeat_technique(use: PartSpec, times: int) -> PartSpec:
+    """Return a technique with the passes of `times` equal entries: the original applies each of them."""
     counts = {PER_OBJECT, PER_OVERLAP} & use.options.keys()
-    more = {key: min(int(str(use.options[key])) * times, MOST_ENTRIES) for key in counts}
-    return PartSpec(use.name, {**use.options, **more})
+    passes = {key: min(int(str(use.options[key])) * times, MOST_ENTRIES) for key in counts}
+    return PartSpec(use.name, {**use.options, **passes})
 
 
-def shown(host: RuntimeConfig) -> tuple[ListedTechnique, ...]:
-    """Return all techniques: the three of the interface, further common ones by their own names, then special ones.
+def list_techniques(host: RuntimeConfig) -> tuple[ListedTechnique, ...]:
+    """Return all techniques: the three of the API, further general ones by their own names, then special ones.
 
-    One that cannot be made is left out: it would fail whoever asks for it.
+    A technique that cannot be made is left out: every request for it would fail.
     """
     ours = [ListedTechnique(name, own) for name, own in wire.TECHNIQUES.items()]
-    others = [_shown(name, host) for name in names("velum.techniques", host) if name not in wire.TECHNIQUES.values()]
-    found = [one for one in others if one is not None]
-    return (*ours, *_common(found, yes=True), *_common(found, yes=False))
+    others = [
+        _try_technique(name, host) for name in names("velum.techniques", host) if name not in wire.TECHNIQUES.values()
+    ]
+    found = [technique for technique in others if technique is not None]
+    return (*ours, *_by_scope(found, yes=True), *_by_scope(found, yes=False))
 
 
-def _common(all_of_them: Sequence[ListedTechnique], *, yes: bool) -> list[ListedTechnique]:
-    return [one for one in all_of_them if (one.labels is None) == yes]
+def _by_scope(all_of_them: Sequence[ListedTechnique], *, yes: bool) -> list[ListedTechnique]:
+    return [technique for technique in all_of_them if (technique.labels is None) == yes]
 
 
-def _shown(name: str, host: RuntimeConfig) -> ListedTechnique | None:
+def _try_technique(name: str, host: RuntimeConfig) -> ListedTechnique | None:
     try:
         graded = "degree" in options_of(load("velum.techniques", name, host))
-        made = make("velum.techniques", PartSpec(name, {"degree": 1.0} if graded else {}), host)
+        technique = make("velum.techniques", PartSpec(name, {"degree": 1.0} if graded else {}), host)
     except VelumError:
         return None
-    return ListedTechnique(name.casefold(), name, made.labels, graded)
+    return ListedTechnique(name.casefold(), name, technique.labels, graded)

@@ -1,4 +1,4 @@
-"""The list of inference APIs, in a file that clients change: read whole, replaced in one step."""
+"""The list of inference APIs in a file that clients change: read whole, replaced atomically."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,17 +14,17 @@ from velum.bmw.schema import RequestRefused, read_json
 from velum.errors import LimitExceeded, OutputFailed
 
 LOCK_SECONDS = 10
-"""How long to wait for another process that changes the list."""
+"""How long to wait for another process that is changing the list."""
 
 MOST = 256
-"""Addresses in the list: each is asked for its models."""
+"""Most addresses in the list: each is queried for its models."""
 
 
 class Urls:
-    """The list, in `folder`. Several threads and processes may change it at a time.
+    """The list in `folder`. Safe to share between threads and processes.
 
-    A file that is missing is an empty list, and with `strict` an error. What cannot be read raises `RequestRefused`,
-    what cannot be written `OutputFailed`.
+    A missing file is an empty list, and with `strict` an error. Methods raise `RequestRefused` for a file that cannot
+    be read, `OutputFailed` for one that cannot be written.
     """
 
     def __init__(self, folder: Path, *, strict: bool = False) -> None:
@@ -32,7 +32,7 @@ class Urls:
         self._strict = strict
 
     def content(self) -> Any:
-        """Return all that the file says."""
+        """Return the JSON value of the file."""
         try:
             return read_json(self._file.read_bytes())
         except FileNotFoundError as error:
@@ -47,7 +47,7 @@ class Urls:
         return tuple(dict.fromkeys(_addresses(self.content())))
 
     def add(self, url: str) -> bool:
-        """Add an address at the end; return False when it is there already. Raises `LimitExceeded`."""
+        """Append an address; return False when the list has it already. Raises `LimitExceeded`."""
         with self._changing():
             content = self.content()
             urls = _addresses(content)
@@ -59,16 +59,16 @@ class Urls:
             return True
 
     def remove(self, url: str) -> None:
-        """Take an address out. Raises `RequestRefused` when it is not there."""
+        """Remove an address. Raises `RequestRefused` when the list does not have it."""
         with self._changing():
             content = self.content()
             urls = _addresses(content)
             if url not in urls:
                 raise RequestRefused(wire.UNKNOWN_ADDRESS)
-            self._write({**content, wire.ADDRESSES: [one for one in urls if one != url]})
+            self._write({**content, wire.ADDRESSES: [address for address in urls if address != url]})
 
     def clear(self) -> None:
-        """Take all addresses out, whatever the file was before."""
+        """Remove all addresses, even when the file cannot be read."""
         with self._changing():
             self._write({wire.ADDRESSES: []})
 
@@ -96,6 +96,6 @@ class Urls:
 
 def _addresses(content: Any) -> list[str]:
     urls = content.get(wire.ADDRESSES, []) if isinstance(content, dict) else None
-    if not isinstance(urls, list) or not all(isinstance(one, str) for one in urls):
+    if not isinstance(urls, list) or not all(isinstance(address, str) for address in urls):
         raise RequestRefused(wire.CORRUPT)
     return urls

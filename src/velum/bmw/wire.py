@@ -1,6 +1,7 @@
-"""The words of the BMW interfaces: field names, bodies and texts, as they go over the wire. No other file has them.
+"""Wire format of the BMW APIs: field names, bodies and texts, byte for byte. No other file has them.
 
-Two dialects: the anonymization API, whose clients velum serves, and the inference APIs, which velum asks and imitates.
+There are two dialects: the anonymization API, whose clients velum serves, and the inference APIs, which velum calls and
+imitates.
 """
 
 import json
@@ -24,12 +25,12 @@ DETECTION, SEGMENTATION = "detection", "segmentation"
 
 
 def envelope(data: Any = None, error: str = "") -> bytes:
-    """Return the body that wraps an answer; one with an error is no success."""
+    """Return the enveloped body of a response; `success` is false where there is an error."""
     return dumps({"data": data, "error": error, "success": not error})
 
 
 def dumps(value: Any) -> bytes:
-    """Return JSON as both dialects write it: compact, UTF-8, keys in the order they were put."""
+    """Return JSON as both dialects write it: compact, UTF-8, keys in insertion order."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # A lone surrogate, which JSON may escape but UTF-8 cannot hold, is escaped again.
     return text.encode(errors="backslashreplace")
@@ -42,8 +43,8 @@ _REFUSALS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def refused(errors: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return the body of status 422: what pydantic 2 found wrong with a request, in the words of pydantic 1."""
+def validation_error_body(errors: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the body of status 422: errors of pydantic 2 in the words of pydantic 1."""
     entries = []
     for error in errors:
         message, kind = _REFUSALS.get(error["type"], (error["msg"].removeprefix("Value error, "), error["type"]))
@@ -54,12 +55,12 @@ def refused(errors: Sequence[Mapping[str, Any]]) -> bytes:
 # --- the inference APIs ----------------------------------------------------------------------------------------------
 
 INPUT = "input_data"
-"""Form field, and file name, of the picture."""
+"""Form field and file name of the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiDetection:
-    """One object of an inference API: `ltrb` are left, top, right and bottom in pixels, `percent` from 0 to 100."""
+    """One detection of an inference API: `ltrb` are left, top, right, bottom in pixels, `percent` is 0 to 100."""
 
     label: str
     number: int
@@ -69,7 +70,7 @@ class ApiDetection:
 
 MODELS, LOAD, LABELS, CONFIG, PALETTE = "models", "load", "labels", "config", "palette"
 PREDICT, INFERENCE = "predict", "inference"
-"""Last parts of paths: what is asked of the server, of a model, and of a model with a picture."""
+"""Last segments of paths: requests to the server, about a model, and of a model with an image."""
 
 _EXCERPT = reprlib.Repr()
 _EXCERPT.maxstring = _EXCERPT.maxother = 200
@@ -78,21 +79,21 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """What an answer holds, out of its envelope where it has one; `error` says why it is none, and is else empty."""
+    """A parsed response: `data` without its envelope, or `error` with the reason, else ""."""
 
     data: Any = None
     error: str = ""
 
     @property
-    def unloaded(self) -> bool:
-        """True where the answer is that of a server whose models have not been loaded yet."""
+    def is_unloaded(self) -> bool:
+        """Whether the response is that of a server that has not loaded its models yet."""
         return self.data is None and (not self.error or MODEL_NOT_FOUND in self.error)
 
 
-def told(status: int, body: bytes) -> ApiResponse:
-    """Read an answer. An object with `data` is an envelope, whose word on success counts where it has one.
+def parse_response(status: int, body: bytes) -> ApiResponse:
+    """Parse a response. An object with `data` or `success` is an envelope; its `success` counts where it has one.
 
-    The original looks at neither status nor success. Here any status of success does, 200 to 299.
+    The original looks at neither status nor `success`. Here the status must be 200 to 299.
     """
     try:
         value = json.loads(body)
@@ -103,22 +104,22 @@ def told(status: int, body: bytes) -> ApiResponse:
         if failed or (value.get("data") is None and value.get("error")):
             return ApiResponse(error=f"status {status} and the error {excerpt(value.get('error'))}")
         value = value.get("data")
-    return ApiResponse(value) if succeeded(status) else ApiResponse(error=f"status {status} and {excerpt(body)}")
+    return ApiResponse(value) if is_success(status) else ApiResponse(error=f"status {status} and {excerpt(body)}")
 
 
-def succeeded(status: int) -> bool:
-    """Tell whether an inference API's status is one of success."""
+def is_success(status: int) -> bool:
+    """Tell whether an HTTP status is one of success, 200 to 299."""
     return 200 <= status < 300
 
 
 def excerpt(value: Any) -> str:
-    """Return the start of what a server said, fit for an error message."""
-    # Not repr(): what is nested as deep as the parser goes would be too deep for it.
+    """Return the start of a response's body or value, for an error message."""
+    # Not repr(): it fails on values as deeply nested as the parser accepts.
     return _EXCERPT.repr(value[:1000].decode(errors="replace") if isinstance(value, bytes) else value)
 
 
 def read_models(data: Any) -> dict[str, str]:
-    """Return the names of the models, each with its hash or "". Raises `BadInput` for anything but names."""
+    """Return model name -> hash or "". Raises `BadInput` for anything but names."""
     listed = data.get("models") if isinstance(data, dict) else data
     if not isinstance(listed, list | dict) or not all(map(_is_text, listed)):
         raise BadInput(f"there is no list of model names in {excerpt(data)}")
@@ -135,7 +136,7 @@ def read_labels(data: Any) -> tuple[str, ...]:
 
 
 def read_type(data: Any) -> str:
-    """Return what a model's configuration calls its kind. Raises `BadInput` when it does not say."""
+    """Return the type that a model's configuration states. Raises `BadInput` without one."""
     stated = data.get("type") if isinstance(data, dict) else None
     if not isinstance(stated, str):
         raise BadInput(f"there is no type in {excerpt(data)}")
@@ -143,22 +144,26 @@ def read_type(data: Any) -> str:
 
 
 def kind_of(stated: str) -> str:
-    """Return the kind that a model's type stands for: `DETECTION`, `SEGMENTATION`, or the type itself for others."""
+    """Return the kind for a model's type: `DETECTION`, `SEGMENTATION`, or the type itself."""
     folded = stated.casefold()
-    if SEGMENTATION in folded or folded == "semantic":  # the word of one training tool
+    if SEGMENTATION in folded or folded == "semantic":  # written by one training tool
         return SEGMENTATION
     return folded
 
 
 def read_palette(data: Any) -> tuple[int, ...]:
-    """Return red, green, blue of each class, in one row. Raises `BadInput` for anything but a list of bytes."""
-    if not isinstance(data, list) or len(data) % 3 or not all(type(one) is int and 0 <= one <= 255 for one in data):
+    """Return red, green, blue of each class in one row. Raises `BadInput` for anything but a list of bytes."""
+    if (
+        not isinstance(data, list)
+        or len(data) % 3
+        or not all(type(value) is int and 0 <= value <= 255 for value in data)
+    ):
         raise BadInput(f"there is no palette, three numbers from 0 to 255 for each class, in {excerpt(data)}")
     return tuple(data)
 
 
 def read_finds(data: Any) -> tuple[ApiDetection, ...]:
-    """Return every box. Raises `BadInput` when any is not whole: one box too few would show what must be hidden."""
+    """Return all detections. Raises `BadInput` when any is incomplete: leaving it out would show an object."""
     boxes = data.get("bounding-boxes") if isinstance(data, dict) else None
     if not isinstance(boxes, list):
         raise BadInput(f"there is no list of boxes in {excerpt(data)}")
@@ -166,19 +171,22 @@ def read_finds(data: Any) -> tuple[ApiDetection, ...]:
 
 
 def _find(box: Any) -> ApiDetection:
-    """Return one box. Its name and edges decide what is hidden; the rest may be missing or odd, as for the original."""
+    """Return one detection. Its label and edges are required; the rest may be missing, as for the original."""
     try:
         edges = box[EDGES]
         left, top, right, bottom = (_number(edges[edge]) for edge in LTRB)
         return ApiDetection(
-            _typed(box[NAME], str), _whole(box.get(NUMBER)), _percent(box.get(PERCENT)), (left, top, right, bottom)
+            _require_type(box[NAME], str),
+            _whole(box.get(NUMBER)),
+            _percent(box.get(PERCENT)),
+            (left, top, right, bottom),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise BadInput(f"box {excerpt(box)} cannot be read: {type(error).__name__} {excerpt(str(error))}") from error
 
 
 def _percent(value: Any) -> float:
-    """Return a confidence, which one variant writes as a string; one that cannot be read counts as certain."""
+    """Return a confidence, which one variant writes as a string; an unreadable one counts as 100."""
     try:
         return _number(float(value) if isinstance(value, str) else value)
     except (OverflowError, ValueError):
@@ -195,25 +203,25 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _typed(value: Any, kind: type[T]) -> T:
+def _require_type(value: Any, kind: type[T]) -> T:
     if type(value) is not kind:
         raise TypeError(f"{excerpt(value)} is not of type {kind.__name__}")
     return value
 
 
 def _is_text(value: Any) -> bool:
-    """Tell whether a value is a string that can be sent: JSON can write halves of characters."""
-    return isinstance(value, str) and not any("\ud800" <= one <= "\udfff" for one in value)
+    """Tell whether a value is a string that UTF-8 can encode: JSON can have lone surrogates."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 # --- the inference APIs, as served -----------------------------------------------------------------------------------
 
 UPLOAD, WHICH = "image", "model"
-"""Form fields of the calls without an envelope: the picture, and the model's name."""
+"""Form fields of the calls without an envelope: the image and the model's name."""
 
 LABEL_HASHES, DETECT, PREDICT_BATCH, PREDICT_IMAGE = "get_labels", "detect", "predict_batch", "predict_image"
 OVERLAY, OCR, ONE_SHOT_OCR = "image_segmentation", "ocr", "one_shot_ocr"
-"""Last parts of further paths."""
+"""Last segments of further paths."""
 
 MISNAMED_PNG = "image/jpg"
 """Content type of every PNG but an overlay."""
@@ -237,7 +245,7 @@ NAME, NUMBER, PERCENT, EDGES = "ObjectClassName", "ObjectClassId", "confidence",
 
 @dataclass(frozen=True, slots=True)
 class BoxForm:
-    """How a variant writes a box: the order of its keys, and of its edges."""
+    """How a variant writes a box: the order of its keys and of its edges."""
 
     keys: tuple[str, ...]
     edges: tuple[str, ...]
@@ -252,17 +260,17 @@ BOX_FORMS: Mapping[str, BoxForm] = {
 
 
 def detail(text: str) -> bytes:
-    """Return the body of a failure without an envelope."""
+    """Return the body of an error without an envelope."""
     return dumps({"detail": text})
 
 
 def models_body(models: Any) -> dict[str, Any]:
-    """Return what a list of models is wrapped in: names, or an object of names and hashes."""
+    """Return the object around a list of models: names, or name -> hash."""
     return {"models": models}
 
 
-def found(finds: Sequence[ApiDetection], form: BoxForm, filename: str | None = None) -> dict[str, Any]:
-    """Return the boxes of a picture; answers to several pictures tell them apart by `filename`."""
+def boxes_body(finds: Sequence[ApiDetection], form: BoxForm, filename: str | None = None) -> dict[str, Any]:
+    """Return the object with the boxes of an image, and its `filename` where a response has several images."""
     boxes = {"bounding-boxes": [_box(find, form) for find in finds]}
     return boxes if filename is None else boxes | {"ImageName": filename}
 
@@ -279,15 +287,15 @@ def _box(find: ApiDetection, form: BoxForm) -> dict[str, Any]:
 
 
 def segment(find: ApiDetection, outline: Sequence[int]) -> dict[str, Any]:
-    """Return one piece as GluonCV's variant lists it: `outline` is x, y, x, y ..., confidence a string, from 0 to 1."""
+    """Return one outline as GluonCV's variant lists it: `outline` is x, y, x, y ...; the confidence is a string."""
     return {
         "class_name": find.label, NUMBER: find.number, "bbox": list(find.ltrb), "segment": list(outline),
         PERCENT: f"{find.percent / 100:.3f}",
     }  # fmt: skip
 
 
-def nested(finds: Sequence[ApiDetection]) -> dict[str, Any]:
-    """Return the boxes of each label as the OpenVINO segmentation variant has them: strings, paired to the left."""
+def boxes_by_label(finds: Sequence[ApiDetection]) -> dict[str, Any]:
+    """Return label -> boxes as the OpenVINO segmentation variant writes them: strings, nested in pairs to the left."""
     boxes: dict[str, Any] = {}
     for find in finds:
         box = [str(edge) for edge in find.ltrb]
@@ -295,28 +303,28 @@ def nested(finds: Sequence[ApiDetection]) -> dict[str, Any]:
     return boxes
 
 
-def written(text: str, ltrb: Sequence[int], score: float) -> dict[str, Any]:
-    """Return one text that was read; `score` is from 0 to 1."""
+def text_line(text: str, ltrb: Sequence[int], score: float) -> dict[str, Any]:
+    """Return the object of one recognized line of text; `score` is from 0 to 1."""
     return {"text": text, "box": list(ltrb), "score": score}
 
 
 def detection_config(framework: str, network: str, kind: str = DETECTION) -> dict[str, Any]:
-    """Return what the detection variants say of a model."""
+    """Return the config of a model as the detection variants write it."""
     return {"framework": framework, "type": kind, "network": network}
 
 
 def instance_config(labels: Sequence[str]) -> dict[str, Any]:
-    """Return what the OpenVINO segmentation variant says of a model; the background is among the labels."""
+    """Return the config of a model as the OpenVINO segmentation variant writes it; labels include the background."""
     return {"classes": len(labels), "type": SEGMENTATION, "classesname": list(labels)}
 
 
 def classes_in(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the labels in a config of the segmentation variants, which has been read before."""
+    """Return the labels in a validated config of the segmentation variants."""
     return tuple(config["classesname"])
 
 
 def semantic_config(labels: Sequence[str], network: str) -> dict[str, Any]:
-    """Return what GluonCV's variant says of a model; the background is among the labels."""
+    """Return the config of a model as GluonCV's variant writes it; labels include the background."""
     return {
         "type": SEGMENTATION, "nclasses": len(labels), "backbone": network, "model": network,
         "classesname": list(labels),
@@ -329,14 +337,14 @@ IMAGE, VIDEO, CONFIGURATION, URL = "image", "video", "configuration", "url"
 """Form fields."""
 
 TECHNIQUES: Mapping[str, str] = {"blackening": "blacken", "pixelating": "pixelate", "blurring": "blur"}
-"""The interface's name of a technique -> ours, in the order that it lists them."""
+"""The API's name of a technique -> ours, in the API's order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a configuration: hide this, found by that, in this way. `kind` and `technique` are casefolded.
+    """One entry of a configuration: label, model and technique. `kind` and `technique` are casefolded.
 
-    `label` and `model` are texts in a first entry, and wherever all entries are checked; `url` can be anything.
+    `label` and `model` are strings in validated entries (in strict mode the first only); `url` can have any type.
     """
 
     label: Any
@@ -344,7 +352,7 @@ class Entry:
     kind: str
     technique: str
     degree: float | None
-    """None for what is no degree, which only later entries can have."""
+    """None for an invalid degree, which only entries that are not validated can have."""
     url: Any = None
 
 
@@ -355,7 +363,7 @@ def needs_change(errors: Sequence[str]) -> bytes:
 
 
 FILE = "url_configuration.json"
-"""Name of the list of inference APIs."""
+"""File name of the list of inference APIs."""
 
 ADDRESSES = "urls"
 """Its key."""
@@ -367,7 +375,7 @@ REFUSED_ADDRESS = (
     "the service may not reach this url: private networks, the machine that it runs on and addresses that its operator "
     "denies are closed; start it with VELUM_REMOTE_ALLOW=host, or with VELUM_REMOTE_PRIVATE=true for private networks"
 )
-"""Not the original's: that reaches everything."""
+"""Not a text of the original, which connects to any address."""
 SILENT_ADDRESS = "url trying to add is not reachable"
 UNKNOWN_ADDRESS = "url is not present in config file"
 ADDED, KNOWN_ALREADY = "url added successfully", "url already exist"
@@ -375,7 +383,7 @@ REMOVED, ALL_REMOVED = "url removed successfully", "all urls removed successfull
 VIDEO_DONE = b'"Done"'
 
 REQUIRED = ("model_name", "class_name", "anonymization_technique", "inference_type", "anonymization_degree")
-"""Fields of an entry, in the order in which they are looked for."""
+"""Fields of an entry, in the order of their validation."""
 
 ENTRIES = "sensitive_info"
 
@@ -392,27 +400,27 @@ SCHEMA: Mapping[str, Any] = {
     "properties": {ENTRIES: {"type": "array", "items": [ENTRY_SCHEMA]}},
     "required": [ENTRIES],
 }
-"""What a configuration must look like; `items` is a list, and so speaks of the first entry alone."""
+"""Schema of a configuration; `items` is a list, so it applies to the first entry only."""
 
 
 def bad_configuration(text: str) -> str:
-    """Return the text for a configuration that is none."""
+    """Return the text for an invalid configuration."""
     return f"Invalid model configuration: {text}"
 
 
 def read_entry(values: Mapping[str, Any]) -> Entry:
-    """Return one entry of a configuration. Raises `KeyError` or `AttributeError` where it does not fit the schema."""
+    """Return one entry of a configuration. Raises `KeyError` or `AttributeError` where it violates the schema."""
     model, label, technique, kind, degree = (values[name] for name in REQUIRED)
     return Entry(label, model, kind.casefold(), technique.casefold(), degree, values.get(URL))
 
 
-def offered(kinds: Mapping[str, Any], techniques: Sequence[str]) -> dict[str, Any]:
-    """Return what the list of methods says of one label: models by kind and address, then the techniques."""
+def methods_of_label(kinds: Mapping[str, Any], techniques: Sequence[str]) -> dict[str, Any]:
+    """Return the methods of one label as they are listed: models by kind and address, then the techniques."""
     return {**kinds, "technique": list(techniques)}
 
 
 def not_supported(entry: Entry, number: int) -> str:
-    """Return the text for a kind that nothing serves, and for an inference API that gave no usable answer."""
+    """Return the text for an unknown kind, and for an inference API that gave no usable answer."""
     return f"The model type <{entry.kind}> in sensitive info <{number}> is not supported."
 
 
@@ -432,7 +440,7 @@ def unlisted_address(entry: Entry) -> str:
 
 
 def model_not_there(entry: Entry, number: int) -> str:
-    """Return the text for a model that the address given does not have, for the label."""
+    """Return the text for a model that the entry's address does not have for the label."""
     return (
         f"The model <{entry.model}> in sensitive info <{number}> is not available in the {entry.kind} url : "
         f"<{entry.url}> for the label <{entry.label}>."
@@ -440,7 +448,7 @@ def model_not_there(entry: Entry, number: int) -> str:
 
 
 def model_nowhere(entry: Entry, number: int) -> str:
-    """Return the text for a model that no address has, for the label."""
+    """Return the text for a model that no address has for the label."""
     return (
         f"The model <{entry.model}> in sensitive info <{number}> is not available in the {entry.kind} for label  "
         f"<{entry.label}>"
@@ -448,7 +456,7 @@ def model_nowhere(entry: Entry, number: int) -> str:
 
 
 def unknown_technique(entry: Entry, number: int) -> str:
-    """Return the text for a technique that there is not, for the label."""
+    """Return the text for a technique that does not exist for the label."""
     return (
         f"The technique <{entry.technique}> is not supported for the label <{entry.label}> in sensitive info "
         f"<{number}>."

@@ -47,5 +47,7 @@ def worker(
             stack.enter_context(closing(job_backend.JobBackend(settings))).counts if address else None
         )
         if address:
-            stack.enter_context(counting.served(seen, address))
-        job_backend.worker(settings, peers, job_backend.watched_craft(settings, seen, audit_of(settings))).run(stop)
+            stack.enter_context(counting.serve_metrics(seen, address))
+        job_backend.worker(
+            settings, peers, job_backend.observed_processor_factory(settings, seen, audit_of(settings))
+        ).run(stop)

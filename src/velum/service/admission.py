@@ -1,4 +1,4 @@
-"""How much is in work at a time: waiting for another service takes no place from those who need the processor."""
+"""How many images are processed at a time. A request that waits for another service holds no processor slot."""
 
 import threading
 from collections import Counter
@@ -9,16 +9,17 @@ from velum.errors import Unavailable
 
 
 class Overloaded(Unavailable):
-    """There is more to do than may wait. Try again later."""
+    """The queue is full; the client may try again later (429)."""
 
     code = "Busy"
     http_status = 429
 
 
 class Admission:
-    """Lets `parallel` pictures at a time to the processor, and `places` in for each service that they ask.
+    """Limits concurrent work: `parallel` images on the processor, and `places` requests for each service that they use.
 
-    Places are counted for each service apart: where one is slow, requests that ask others go on.
+    Each service has places of its own, so that a slow one does not hold up requests to the others. Safe to share
+    between threads.
     """
 
     def __init__(self, parallel: int, places: int) -> None:
@@ -29,23 +30,25 @@ class Admission:
         self._held = threading.local()
 
     @contextmanager
-    def admitted(self, services: frozenset[str]) -> Iterator[None]:
-        """Take a place for each service. Raises `Overloaded` when one has none left."""
+    def reserve(self, services: frozenset[str]) -> Iterator[None]:
+        """Hold a place of each service, named by its address. Raises `Overloaded` when one has none left."""
         with self._lock:
-            full = sorted(one for one in services if self._inside[one] >= self._places)
+            full = sorted(service for service in services if self._inside[service] >= self._places)
             if full:
-                raise Overloaded(f"{self._places} requests to {', '.join(full)} are in work or wait; try again later")
+                raise Overloaded(
+                    f"{self._places} requests to {', '.join(full)} are in progress, the most allowed; try again later"
+                )
             self._inside.update(services)
         try:
             yield
         finally:
             with self._lock:
                 self._inside.subtract(services)
-                self._inside += Counter()  # forget who has none
+                self._inside += Counter()  # drops services without requests
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Wait for the processor, and have it."""
+        """Wait for a processor slot, and hold it."""
         with self._slots:
             self._held.yes = True
             try:
@@ -55,7 +58,7 @@ class Admission:
 
     @contextmanager
     def yield_cpu(self) -> Iterator[None]:
-        """Let others to the processor meanwhile, where this thread has it."""
+        """Release the processor slot of this thread meanwhile; without one, do nothing."""
         if not getattr(self._held, "yes", False):
             yield
             return

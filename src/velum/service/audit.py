@@ -1,8 +1,8 @@
-"""The audit log: who had what done when, told by hashes. It holds no content, no file names and nothing of the plan.
+"""The audit log: who processed what and when, by hashes. It has no content, no file names and nothing of the plan.
 
-Every line has the SHA-256 of the line before it, so that lines cannot be changed or taken out of the middle unseen, and
-a code (HMAC-SHA-256, RFC 2104) that takes the key of the log, so that nobody without it can write the chain anew. That
-the end is missing shows when its last hash was noted elsewhere.
+Every line has the SHA-256 of the line before it, so that no line in the middle can be changed or removed unnoticed, and
+a code (HMAC-SHA-256, RFC 2104) by the log's key, so that nobody without the key can rewrite the chain. A missing end is
+noticed where the last hash was noted elsewhere.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ from velum.settings import Settings
 STDOUT = Path("-")
 
 FIRST = "0" * 64
-"""What stands for the hash of the line before, where there is none."""
+"""Hash of the line before the first one."""
 
 LONGEST = 1 << 16
 """Bytes of one line."""
@@ -38,9 +38,9 @@ _CODE = b', "code": "%s"}'
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A log whose chain holds: how many lines, the hash that its first names, and that of its last.
+    """A log with an intact chain: its number of lines, the `before` hash of the first and the hash of the last.
 
-    `torn` are lines that a crash left unfinished, `sealed` those whose code was checked.
+    `torn` counts lines that a crash left incomplete, `sealed` those whose code was checked.
     """
 
     lines: int
@@ -51,17 +51,17 @@ class Verified:
 
 
 class Audit:
-    """Appends to a log; other processes may append to the same file. Called from several threads at once."""
+    """Appends to a log. Safe to share between threads, and the file between processes."""
 
     def __init__(self, file: Path, key: bytes | None = None) -> None:
-        """Prepare; with `key`, lines get codes. Raises `OutputFailed` when the file cannot be appended to."""
+        """Open the log; with `key`, lines get codes. Raises `OutputFailed` when the file cannot be appended to."""
         self._file, self._key = file, key
         self._lock = threading.Lock()
         self._last = FIRST
         if file != STDOUT:
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
-                _opened(file).close()
+                _open_locked(file).close()
             except OSError as error:
                 raise OutputFailed(f"cannot append to {file}: {error.strerror or error}; make it writable") from error
 
@@ -74,7 +74,7 @@ class Audit:
                 self._append({"time": moment, **facts})
             except OSError as error:
                 raise OutputFailed(
-                    f"cannot append to {self._file}: {error.strerror or error}; make it writable, and room for it"
+                    f"cannot append to {self._file}: {error.strerror or error}; make it writable, make room on the disk"
                 ) from error
 
     def _append(self, facts: Mapping[str, Any]) -> None:
@@ -83,8 +83,8 @@ class Audit:
             sys.stdout.buffer.write(line + b"\n")
             sys.stdout.buffer.flush()
         else:
-            with _opened(self._file) as file:
-                # Others append, and files are rotated: what the last line is, only the file knows.
+            with _open_locked(self._file) as file:
+                # Other processes append, and files are rotated: only the file tells what its last line is.
                 before, torn = _last_of(file, self._last)
                 line = self._line({**facts, **({"torn": True} if torn else {}), "before": before})
                 file.write((b"\n" if torn else b"") + line + b"\n")
@@ -97,39 +97,39 @@ class Audit:
 
 
 def audit_of(settings: Settings) -> Audit | None:
-    """Return the log that the settings name. Raises `OutputFailed` when it, or its key, cannot be written."""
+    """Return the log that the settings name, None without one. Raises `OutputFailed` when it cannot be written."""
     return (
         None
         if settings.observability.audit is None
-        else Audit(settings.observability.audit, _made_key(key_file(settings)))
+        else Audit(settings.observability.audit, _read_or_make_key(key_file(settings)))
     )
 
 
 def key_file(settings: Settings) -> Path:
-    """Return where the key of the log is kept."""
+    """Return the path of the log's key."""
     return settings.observability.audit_key or settings.jobs.data / "audit.key"
 
 
 def read_key(file: Path) -> bytes:
-    """Return the key in a file. Raises `BadInput` when there is none."""
+    """Return the key in a file. Raises `BadInput` when the file cannot be read or has no such key."""
     try:
         key = bytes.fromhex(file.read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
         raise BadInput(f"{file} cannot be read as the key of an audit log: {error}") from error
     if len(key) < KEY_BYTES:
-        raise BadInput(f"{file} is no key of an audit log: it has {len(key)} bytes of the {KEY_BYTES} needed")
+        raise BadInput(f"{file} is not a key of an audit log: it has {len(key)} bytes, {KEY_BYTES} are needed")
     return key
 
 
-def _made_key(file: Path) -> bytes:
-    """Return the key in a file, which is made where there is none: whole or not at all, for others may read it now."""
+def _read_or_make_key(file: Path) -> bytes:
+    """Return the key in a file, which is created atomically where it is missing: another process may read it now."""
     part = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
     try:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
                 opened.write(secrets.token_hex(KEY_BYTES))
-            with suppress(FileExistsError):  # somebody was quicker
+            with suppress(FileExistsError):  # another process was quicker
                 os.link(part, file)
             part.unlink()
     except OSError as error:
@@ -142,10 +142,10 @@ def _code(key: bytes, line: bytes) -> bytes:
 
 
 def verify(file: Path, *, key: bytes | None = None, noted: str | None = None) -> Verified:
-    """Return how many lines a log has. Raises `BadInput` that names the first line where the chain breaks.
+    """Check a log and return its counts. Raises `BadInput` that names the first line where the chain breaks.
 
-    With `key`, the codes of lines must hold; lines from before there were codes may only come first. With `noted`, a
-    hash that was the last once, it must still be there: else the end was cut off.
+    With `key`, the codes must match it; only lines before the first code may have none. With `noted`, which was the
+    hash of the last line once, that line must still exist: else the end was cut off.
     """
     chain = _Chain(file, key, noted=None if noted is None else noted.lower())
     try:
@@ -155,17 +155,17 @@ def verify(file: Path, *, key: bytes | None = None, noted: str | None = None) ->
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror or error}") from error
     if chain.open:
-        raise BadInput(f"line {chain.number} of {file} is torn, and nothing follows it: the end is missing")
+        raise BadInput(f"line {chain.number} of {file} is incomplete, and no line follows it: the end is missing")
     if key is not None and chain.number and not chain.sealed:
-        raise BadInput(f"no line of {file} has a code of the key: it was written anew, or without that key")
+        raise BadInput(f"no line of {file} has a code by the key: the log was rewritten, or written without that key")
     if noted is not None and not chain.found:
-        raise BadInput(f"{file} has no line whose hash is {noted[:64]!r}: its end was cut off, or it is another log")
+        raise BadInput(f"{file} has no line whose hash is {noted[:64]!r}: its end was cut off, or this is another log")
     return Verified(chain.number, chain.first, chain.last or chain.first, chain.torn, chain.sealed)
 
 
 @dataclass(slots=True, eq=False)
 class _Chain:
-    """A log as far as it was read."""
+    """State of the check after the lines read so far."""
 
     file: Path
     key: bytes | None
@@ -175,48 +175,48 @@ class _Chain:
     torn: int = 0
     sealed: int = 0
     open: bool = False
-    """True after a torn line, until one follows that knows of it."""
+    """True after an incomplete line, until a line follows that is marked `torn`."""
     noted: str | None = None
     found: bool = False
-    """True when the noted hash was met."""
+    """Whether the noted hash has been found."""
 
     def add(self, line: bytes) -> None:
-        """Take the next line. Raises `BadInput` where the chain breaks."""
+        """Check the next line. Raises `BadInput` where the chain breaks."""
         self.number += 1
-        where = f"line {self.number} of {self.file}"
-        value = _value(line)
+        place = f"line {self.number} of {self.file}"
+        value = _parse_line(line)
         if value is None:
             if self.open:
-                raise BadInput(f"{where} is no line of an audit log")
+                raise BadInput(f"{place} is not a line of an audit log")
             self.open, self.torn = True, self.torn + 1
         else:
-            self._follow(value, where)
-            self._check_code(line, value, where)
+            self._follow(value, place)
+            self._check_code(line, value, place)
         self.last = hashlib.sha256(line).hexdigest()
         self.found |= self.last == self.noted
 
-    def _follow(self, value: Mapping[str, Any], where: str) -> None:
+    def _follow(self, value: Mapping[str, Any], place: str) -> None:
         before = str(value["before"])
         if self.last is None:
             self.first = before
             self.found |= before == self.noted
         elif before != self.last or (self.open and not value.get("torn")):
-            raise BadInput(f"{where} does not follow the one before it: a line was changed, or taken out")
+            raise BadInput(f"{place} does not match the hash of the line before it: a line was changed or removed")
         self.open = False
 
-    def _check_code(self, line: bytes, value: Mapping[str, Any], where: str) -> None:
+    def _check_code(self, line: bytes, value: Mapping[str, Any], place: str) -> None:
         if self.key is None:
             return
         plain = line[: -len(_CODE % (b"0" * 64))] + b"}"
         if "code" not in value and not self.sealed:
-            return  # from before there were codes; the chain of those that follow holds it
+            return  # written before codes were used; the chain of the lines that follow protects it
         if line != plain[:-1] + _CODE % _code(self.key, plain):
-            raise BadInput(f"{where} has no code of the key: it was written by somebody else")
+            raise BadInput(f"{place} has no code by the key: it was written without it")
         self.sealed += 1
 
 
-def _value(line: bytes) -> Mapping[str, Any] | None:
-    """Return what a line says; None where it is no whole line of an audit log."""
+def _parse_line(line: bytes) -> Mapping[str, Any] | None:
+    """Return the JSON object of a line; None where it is not a complete line of an audit log."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -224,8 +224,8 @@ def _value(line: bytes) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) and "before" in value else None
 
 
-def _opened(file: Path) -> BinaryIO:
-    """Open a log for appending, for this process alone until it is closed."""
+def _open_locked(file: Path) -> BinaryIO:
+    """Open a log for appending, locked for other processes until it is closed."""
     number = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     opened = os.fdopen(number, "r+b")
     fcntl.flock(number, fcntl.LOCK_EX)
@@ -233,9 +233,9 @@ def _opened(file: Path) -> BinaryIO:
 
 
 def _last_of(file: BinaryIO, known: str) -> tuple[str, bool]:
-    """Return the hash of the last line, and whether it is torn; the one written last where there is no line (rotated).
+    """Return the hash of the last line, and whether that line is incomplete (after a crash, or on a full disk).
 
-    A line without its end is what a crash, or a full disk, left of it.
+    An empty file was rotated: then the hash is `known`, that of the line written last.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - LONGEST))

@@ -1,4 +1,4 @@
-"""What is refused, in the words that clients of the interface know: velum's own, or those of the BMW API."""
+"""Exception handlers: problem details below `/v1/` and `/blur/`, the BMW API's bodies elsewhere."""
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,18 +13,18 @@ from velum.service.middleware.limits import CLIENT_GONE, TOO_LARGE, TOO_SLOW
 
 
 def handle(app: FastAPI) -> None:
-    """Add the handlers."""
+    """Add the exception handlers to the application."""
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        if problem_details.own(request.url.path):
-            return _invalid(request, error)
-        return Response(wire.refused(error.errors()), 422, media_type="application/json")
+    async def on_invalid_request(request: Request, error: RequestValidationError) -> Response:
+        if problem_details.uses_problem_details(request.url.path):
+            return _fields_problem(request, error)
+        return Response(wire.validation_error_body(error.errors()), 422, media_type="application/json")
 
     @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> Response:
-        if problem_details.own(request.url.path):
-            return _refused(request, error)
+    async def on_http_error(request: Request, error: HTTPException) -> Response:
+        if problem_details.uses_problem_details(request.url.path):
+            return _http_problem(request, error)
         if error.status_code in {TOO_SLOW, TOO_LARGE}:
             # The rest of the body is never read, so the connection cannot be used again.
             body = wire.envelope(error=str(error.detail))
@@ -32,22 +32,22 @@ def handle(app: FastAPI) -> None:
         return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
     @app.exception_handler(VelumError)
-    async def failed(request: Request, error: VelumError) -> Response:
-        return problem_details.told(error, request)
+    async def on_velum_error(request: Request, error: VelumError) -> Response:
+        return problem_details.problem_of(error, request)
 
     @app.exception_handler(ClientDisconnect)
-    async def left(_: Request, __: ClientDisconnect) -> Response:
+    async def on_client_gone(_: Request, __: ClientDisconnect) -> Response:
         return Response(status_code=CLIENT_GONE)
 
 
-def _invalid(request: Request, error: RequestValidationError) -> Response:
-    """Return what is wrong with which field, without the values that were sent."""
-    wrong = [{"at": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in error.errors()]
-    detail = "; ".join(f"{one['at']}: {one['problem']}" for one in wrong)
+def _fields_problem(request: Request, error: RequestValidationError) -> Response:
+    """Return a 422 response that lists the faults by field, without the values that were sent."""
+    wrong = [{"at": ".".join(map(str, fault["loc"])), "problem": fault["msg"]} for fault in error.errors()]
+    detail = "; ".join(f"{fault['at']}: {fault['problem']}" for fault in wrong)
     return problem_details.problem(422, detail, request.url.path, code="BadInput", errors=wrong)
 
 
-def _refused(request: Request, error: HTTPException) -> Response:
+def _http_problem(request: Request, error: HTTPException) -> Response:
     unread = error.status_code in {TOO_SLOW, TOO_LARGE}
     codes = {TOO_SLOW: "TooSlow", 404: "NotFound", 405: "NotAllowed", TOO_LARGE: "LimitExceeded", 429: "Busy"}
     # The rest of such a body is never read, so the connection cannot be used again.

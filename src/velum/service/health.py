@@ -1,4 +1,4 @@
-"""Whether the service lives, and whether it can do its work."""
+"""Liveness and readiness of the service."""
 
 import logging
 import shutil
@@ -23,7 +23,7 @@ LOG = logging.getLogger("velum.service")
 
 @dataclass(slots=True, eq=False)
 class Health:
-    """What there is to say. `local` is whether velum's own models are offered."""
+    """Collects what `/health/ready` reports. `local` is whether velum's own models are offered."""
 
     engine: Engine
     directory: ApiDirectory
@@ -31,51 +31,51 @@ class Health:
     videos: Path
     local: bool = True
     jobs: Callable[[], object] | None = None
-    """Asks the database of jobs something; raises `VelumError` when it does not answer."""
+    """Queries the database of jobs; raises `VelumError` when it does not answer."""
     blur: Callable[[], str] | None = None
-    """Returns "ready", or why `/blur/` refuses pictures; None where that is not served."""
+    """Returns "ready", or why `/blur/` refuses images; None where `/blur/` is not served."""
     store: Callable[[], object] | None = None
-    """Asks the store of jobs whether it is there; raises `VelumError` when it is not."""
+    """Checks the store of jobs; raises `VelumError` when it does not answer."""
     folders: Sequence[Path] = ()
-    """Where else is written; those that are not there yet are made when they are needed."""
+    """Further folders that must be writable; those that do not exist yet are created on first use."""
     free_bytes: int = 0
-    """How much room the service needs on a disk."""
+    """Free bytes that each folder's disk must have."""
     shows_addresses: bool = True
-    """Whether everyone may know where inference APIs are; else only how many there are, and how many answer."""
+    """Whether the report lists the addresses of inference APIs; else it has only how many there are and answer."""
     _model: str = field(default="loading", init=False)
     _ending: threading.Event = field(default_factory=threading.Event, init=False)
 
     def warm(self) -> None:
-        """Load the default model, in the background: the first request finds it ready."""
+        """Load the default model in the background, so that the first request need not wait for it."""
         if self.local:
             threading.Thread(target=self._load, name="velum-warm", daemon=True).start()
         else:
             self._model = "off"
 
     def end(self) -> None:
-        """Say from now on that no more requests are wanted."""
+        """Report "not ready" from now on: the service is shutting down."""
         self._ending.set()
 
     def ending(self) -> bool:
-        """Tell whether the service has been told to end."""
+        """Tell whether the service is shutting down."""
         return self._ending.is_set()
 
     def ready(self) -> tuple[bool, Mapping[str, Any]]:
-        """Tell whether requests can be served, and what of.
+        """Return whether the service is ready, and the report as JSON values.
 
-        Without velum's own model there must be an inference API; that one of those is down is said, and is no reason
-        to get no requests: others answer. So is it that `/blur/` lacks a model: the rest of the service works without.
+        It is ready with velum's own model or at least one inference API. An inference API that is down, or a model that
+        `/blur/` lacks, is reported and does not make the service unready: the rest works without it.
         """
-        disk = _state_of((self.videos, *(one for one in self.folders if one.exists())), self.free_bytes)
+        disk = _state_of((self.videos, *(folder for folder in self.folders if folder.exists())), self.free_bytes)
         known = self.directory.now.labels
         model = self._model
         able = model == "ready" or (model != "loading" and bool(known))
         addresses = {
-            url: {"reachable": one.reachable, "detail": one.detail, "since": one.since}
-            for url, one in self.peers.health.items()
+            url: {"reachable": health.reachable, "detail": health.detail, "since": health.since}
+            for url, health in self.peers.health.items()
         }
         database = self._answers(self.jobs, "the database of jobs does not answer")
-        store = self._answers(self.store, "the store of jobs is not there")
+        store = self._answers(self.store, "the store of jobs does not answer")
         kept = {database, store} <= {"off", "ready"}
         facts = {
             "ready": able and disk == "writable" and kept and not self._ending.is_set(),
@@ -84,15 +84,15 @@ class Health:
             "faults": dict(self.directory.faults),
         }  # fmt: skip
         if not self.shows_addresses:
-            reachable = sum(bool(one["reachable"]) for one in addresses.values())
+            reachable = sum(bool(address["reachable"]) for address in addresses.values())
             facts |= {"urls": len(addresses), "urls_reachable": reachable, "faults": len(self.directory.faults)}
         return bool(facts["ready"]), facts
 
-    def _answers(self, asked: Callable[[], object] | None, wrong: str) -> str:
-        if asked is None:
+    def _answers(self, probe: Callable[[], object] | None, wrong: str) -> str:
+        if probe is None:
             return "off"
         try:
-            asked()
+            probe()
         except VelumError as error:
             LOG.warning(wrong, extra={"facts": {"cause": str(error)}})
             return "unavailable"
@@ -109,7 +109,7 @@ class Health:
 
 
 def routes(health: Health) -> APIRouter:
-    """Return the endpoints."""
+    """Return the endpoints below `/health`."""
     router = APIRouter(prefix="/health", tags=["Health"])
 
     @router.get("/live")
@@ -127,7 +127,7 @@ def routes(health: Health) -> APIRouter:
 
 
 def _state_of(folders: Sequence[Path], free_bytes: int) -> str:
-    """Return "writable", or the first reason why a folder is not; a disk without room is full."""
+    """Return "writable", or why the first unsuitable folder is not: "not writable: ..." or "full: ..."."""
     for folder in folders:
         try:
             with tempfile.TemporaryFile(dir=folder) as probe:

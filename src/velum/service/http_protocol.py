@@ -1,4 +1,4 @@
-"""HTTP/1.1 that waits for nobody for ever: slow heads, and answers that nobody reads, end their connection."""
+"""HTTP/1.1 with time-outs: a slow request head, or a response that the client does not read, ends the connection."""
 
 import asyncio
 
@@ -6,9 +6,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class TimedProtocol(H11Protocol):
-    """Closes a connection on which a head takes longer than `head_seconds`, or an answer stands for `idle_seconds`.
+    """Closes a connection whose request head takes over `head_seconds`, or whose response stalls for `idle_seconds`.
 
-    Bodies are timed where they are read, and idle connections by the server itself.
+    Request bodies are timed where they are read; the server itself times idle connections.
     """
 
     head_seconds = 15.0
@@ -17,35 +17,35 @@ class TimedProtocol(H11Protocol):
     _answer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Expect a head."""
+        """Start the timer of the first request head."""
         super().connection_made(transport)
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes: the first after an answer are of the next head."""
+        """Handle received bytes; the first ones after a response belong to the next request head."""
         if self._head is None and (self.cycle is None or self.cycle.response_complete):
             self._expect_head()
         super().data_received(data)
 
     def handle_events(self) -> None:
-        """Look what came; with a head, one is not expected any more."""
+        """Parse the received bytes; a complete head stops its timer."""
         before = self.cycle
         super().handle_events()
         if self.cycle is not before:
             self._forget_head()
 
     def pause_writing(self) -> None:
-        """Wait for the client to read on."""
+        """Start the timer of a response that the client does not read."""
         super().pause_writing()
         self._answer = self.loop.call_later(self.idle_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: the client has read."""
+        """Stop that timer: the client reads again."""
         self._forget_answer()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop all timers."""
         self._forget_head()
         self._forget_answer()
         super().connection_lost(exc)
@@ -65,5 +65,5 @@ class TimedProtocol(H11Protocol):
 
 
 def timed_protocol(head_seconds: float, idle_seconds: float) -> type[TimedProtocol]:
-    """Return a protocol with these times, as a server wants it."""
+    """Return a protocol class with these time-outs in seconds; the server instantiates it for each connection."""
     return type("Timed", (TimedProtocol,), {"head_seconds": head_seconds, "idle_seconds": idle_seconds})

@@ -1,4 +1,4 @@
-"""Jobs as the operator set them up: where they are kept, and the worker that does them."""
+"""The database, store and uploads of jobs as the settings configure them, and the worker in the service's process."""
 
 import logging
 import threading
@@ -35,28 +35,28 @@ from velum.storage.scratch import sweep_dead
 LOG = logging.getLogger("velum.service")
 
 PAUSE_SECONDS = 5.0
-"""How long nobody tries again what could not be opened: whoever asks meanwhile is told at once."""
+"""Pause after a failure to connect. Calls meanwhile fail at once with the same error."""
 
 
 ANSWER_SECONDS = 3.0
-"""How long the store may take to say that it is there."""
+"""How long the store may take to answer a check."""
 
 ProcessorFactory = Callable[[Callable[[], RuntimeConfig], Limits], JobProcessor]
-"""Makes what does jobs, of what makes a host in its process, and the limits."""
+"""Factory for a job processor: (factory of its process's `RuntimeConfig`, limits) -> `JobProcessor`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backend:
-    """What is open: the database's desk, the store and the uploads."""
+    """The opened database with its job queue, the store and the uploads."""
 
     database: Database
-    desk: JobQueue
+    queue: JobQueue
     store: Store
     uploads: Uploads
 
 
 class JobBackend:
-    """Opens what jobs need when it is first needed: a database that is down keeps nothing else from working.
+    """Connects to the database and store of jobs on first use: the rest of the service works while they are down.
 
     Safe to share between threads.
     """
@@ -64,54 +64,57 @@ class JobBackend:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._rooms: Backend | None = None
+        self._opened: Backend | None = None
         self._failure: VelumError | None = None
         self._failed_at = 0.0
-        self._look: _Look | None = None
+        self._store_check: _StoreCheck | None = None
 
     def open(self) -> Backend:
-        """Return what is open. Raises `Unavailable` when the database does not answer, and as `join` does."""
+        """Return the open backend, connecting on the first call.
+
+        Raises `Unavailable` when the database does not answer, and as `velum.jobs.join` does.
+        """
         with self._lock:
-            if self._rooms is None:
+            if self._opened is None:
                 if self._failure is not None and time.monotonic() - self._failed_at < PAUSE_SECONDS:
                     raise Unavailable(str(self._failure))
                 try:
-                    self._rooms = self._opened()
+                    self._opened = self._connect()
                 except VelumError as error:
                     self._failure, self._failed_at = error, time.monotonic()
                     raise
-            return self._rooms
+            return self._opened
 
     def counts(self) -> Mapping[str, int]:
-        """Return how many jobs are in each state. Raises as `open` does."""
-        return {state.value: number for state, number in self.open().desk.counts().items()}
+        """Return the number of jobs by state. Raises as `open` does."""
+        return {state.value: number for state, number in self.open().queue.counts().items()}
 
     def check_store(self) -> None:
-        """Raise `Unavailable` unless the store of the jobs is there and answers soon; as `open` does, too."""
+        """Raise `Unavailable` unless the store of jobs answers within `ANSWER_SECONDS`; raise as `open` does, too."""
         store = self.open().store
         with self._lock:
-            if self._look is None or self._look.over:
-                self._look = _Look(store)
-            look = self._look
-        look.outcome(ANSWER_SECONDS)
+            if self._store_check is None or self._store_check.over:
+                self._store_check = _StoreCheck(store)
+            check = self._store_check
+        check.outcome(ANSWER_SECONDS)
 
     def delete(self, job: str) -> bool:
-        """Delete a job with all that it has here, and what workers that died on this machine left of any job.
+        """Delete a job with its files, and scratch folders of crashed workers on this machine; False for no such job.
 
-        Raises as `JobQueue.delete` does, and `OutputFailed` when such a leftover stays.
+        Raises as `JobQueue.delete` does, and `OutputFailed` when such a folder cannot be deleted.
         """
-        desk = self.open().desk
+        queue = self.open().queue
         sweep_dead(work_folder(self._settings))
-        return desk.delete(job)
+        return queue.delete(job)
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections to the database."""
         with self._lock:
-            rooms, self._rooms = self._rooms, None
-        if rooms is not None:
-            rooms.database.close()
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.database.close()
 
-    def _opened(self) -> Backend:
+    def _connect(self) -> Backend:
         store = _store(self._settings)
         uploads = _uploads(self._settings, store)
         database = Database(_database(self._settings))
@@ -123,8 +126,8 @@ class JobBackend:
         return Backend(database, JobQueue(database, store), store, uploads)
 
 
-class _Look:
-    """A look at the store from a thread of its own: a mounted folder whose server is gone lets everyone wait."""
+class _StoreCheck:
+    """A check of the store in a thread of its own: reading a mounted folder whose server is gone blocks for ever."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -134,11 +137,11 @@ class _Look:
 
     @property
     def over(self) -> bool:
-        """Whether it has an outcome."""
+        """Whether the check has ended."""
         return self._done.is_set()
 
     def outcome(self, seconds: float) -> None:
-        """Raise what is wrong with the store, or `Unavailable` when that is not known in time."""
+        """Raise the error of the store, or `Unavailable` when the check takes longer than `seconds`."""
         if not self._done.wait(seconds):
             raise Unavailable(f"the store has not answered for {seconds:g} s; check that its server runs")
         if self._failure is not None:
@@ -154,19 +157,19 @@ class _Look:
 
 
 class InProcessWorker:
-    """A worker in a thread of the service, so that jobs are done where nothing else does them."""
+    """A worker in a thread of the service, for installations without worker processes."""
 
-    def __init__(self, settings: Settings, peers: HttpClient, craft: ProcessorFactory) -> None:
-        self._settings, self._peers, self._craft = settings, peers, craft
+    def __init__(self, settings: Settings, peers: HttpClient, make_processor: ProcessorFactory) -> None:
+        self._settings, self._peers, self._make_processor = settings, peers, make_processor
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="velum-worker")
 
     def start(self) -> None:
-        """Begin."""
+        """Start the worker's thread."""
         self._thread.start()
 
     def end(self) -> None:
-        """Finish what is in work, as far as that is soon, and leave the rest to others."""
+        """Shut the worker down: it finishes what ends within its grace period, and releases its other jobs."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -174,28 +177,28 @@ class InProcessWorker:
     def _work(self) -> None:
         while not self._stop.is_set():
             try:
-                worker(self._settings, self._peers, self._craft).run(self._stop)
+                worker(self._settings, self._peers, self._make_processor).run(self._stop)
             except VelumError as error:
-                LOG.warning("jobs cannot be done now", extra={"facts": {"cause": str(error)}})
+                LOG.warning("jobs cannot be processed now", extra={"facts": {"cause": str(error)}})
                 self._stop.wait(PAUSE_SECONDS)
 
 
-def watched_craft(settings: Settings, metrics: Metrics, audit: Audit | None) -> ProcessorFactory:
-    """Return what makes crafts that are counted and audited, and traced where that is set.
+def observed_processor_factory(settings: Settings, metrics: Metrics, audit: Audit | None) -> ProcessorFactory:
+    """Return a factory of processors that report to metrics, the audit log and, where it is set, traces.
 
-    Raises `Unavailable` when it is, and the extra is missing.
+    Raises `Unavailable` when traces are set and their extra is not installed.
     """
     tracing = spans(traces=settings.observability.traces)
     return partial(ObservedProcessor, metrics, audit, span_seconds=settings.jobs.span_seconds, tracing=tracing)
 
 
-def worker(settings: Settings, peers: HttpClient, craft: ProcessorFactory | None = None) -> Worker:
-    """Return a worker."""
+def worker(settings: Settings, peers: HttpClient, make_processor: ProcessorFactory | None = None) -> Worker:
+    """Return a worker that the settings configure; `run` starts it. Raises as `observed_processor_factory` does."""
     jobs = settings.jobs
-    making = craft or watched_craft(settings, Metrics(), audit_of(settings))
+    making = make_processor or observed_processor_factory(settings, Metrics(), audit_of(settings))
     store = _store(settings)
     return Worker(
-        _database(settings), store, lambda: making(_maker(settings), settings.limits()),
+        _database(settings), store, lambda: making(_host_factory(settings), settings.limits()),
         folder=work_folder(settings), concurrency=jobs.concurrency, max_running=jobs.max_running or None,
         pace=WorkerTiming(drain_seconds=settings.service.grace_seconds), uploads=_uploads(settings, store),
         retention=Retention(
@@ -207,15 +210,15 @@ def worker(settings: Settings, peers: HttpClient, craft: ProcessorFactory | None
 
 
 def work_folder(settings: Settings) -> Path:
-    """Return the folder of work in progress."""
+    """Return the scratch folder for work in progress."""
     return settings.jobs.scratch_dir or settings.jobs.data / "work"
 
 
-def _maker(settings: Settings) -> partial[RuntimeConfig]:
-    """Return the factory of the decoder process's `RuntimeConfig`.
+def _host_factory(settings: Settings) -> partial[RuntimeConfig]:
+    """Return a factory for the `RuntimeConfig` of the decoder process.
 
-    It can be pickled (read-only views of tables cannot), and naming no module of the service spares that process from
-    importing it.
+    It can be pickled, which read-only views of tables cannot, and it names no module of the service, so that the
+    process need not import it.
     """
     plain = replace(settings, weights=dict(settings.weights), limit=dict(settings.limit))
     return partial(Settings.host, plain, mode="throughput")

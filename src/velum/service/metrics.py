@@ -1,4 +1,4 @@
-"""What can be counted of the service, for Prometheus. Every label has few values, whatever clients send."""
+"""Prometheus metrics of the service. Every label has a bounded number of values, whatever clients send."""
 
 import re
 import threading
@@ -20,20 +20,20 @@ from velum.errors import BadPlan, Unavailable, VelumError
 from velum.plan import Rule
 
 MOST_KINDS = 200
-"""Pairs of label and model that are counted apart; what comes later counts as `other`."""
+"""Pairs of label and model with a counter of their own; all further pairs count as `other`."""
 
 PATH = "/metrics"
 
 OTHER = ("other", "other")
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""Bounds of the histograms: from a page out of memory to a long video."""
+"""Upper bounds of the histograms' buckets: from a cached page to a long video."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Metrics:
-    """Counts, from several threads at once. `jobs` tells how many jobs are in each state."""
+    """The metrics of one process. `jobs` returns the number of jobs by state. Safe to share between threads."""
 
     def __init__(self, jobs: Callable[[], Mapping[str, int]] | None = None) -> None:
         self.registry = registry = CollectorRegistry()
@@ -42,10 +42,10 @@ class Metrics:
             registry.register(_Jobs(jobs))
         self._lock = threading.Lock()
         self._kinds: set[tuple[str, str]] = set()
-        where = ("route", "method")
-        self._requests = Total("velum_requests", "Requests.", (*where, "status"), registry=registry)
+        labels = ("route", "method")
+        self._requests = Total("velum_requests", "Requests.", (*labels, "status"), registry=registry)
         self._took = Histogram(
-            "velum_request_seconds", "Time from the request to the end of its answer.", where, registry=registry,
+            "velum_request_seconds", "Time from the request to the end of its answer.", labels, registry=registry,
             buckets=SECONDS,
         )  # fmt: skip
         self._received = Total("velum_received_bytes", "Bytes of the bodies of requests.", registry=registry)
@@ -53,21 +53,23 @@ class Metrics:
             "velum_stage_seconds", "Time that one source spent in a stage.", ("stage",), registry=registry,
             buckets=SECONDS,
         )  # fmt: skip
-        self._frames = Total("velum_frames", "Pictures and frames of videos that are done.", registry=registry)
+        self._frames = Total("velum_frames", "Processed images and frames of videos.", registry=registry)
         self._hidden = Total(
-            "velum_hidden", "Things hidden: regions of pictures, tracks of videos.", ("label", "model"),
+            "velum_hidden", "Hidden regions of images and tracks of videos.", ("label", "model"),
             registry=registry,
         )  # fmt: skip
-        self._failures = Total("velum_failures", "Sources that failed, by error.", ("error",), registry=registry)
-        self.inside = Gauge("velum_requests_in_progress", "Requests in work.", registry=registry)
+        self._failures = Total("velum_failures", "Failed sources by error code.", ("error",), registry=registry)
+        self.inside = Gauge("velum_requests_in_progress", "Requests in progress.", registry=registry)
         former = Gauge("velum_requests_inside", "Old name of velum_requests_in_progress.", registry=registry)
         former.set_function(self._in_progress)
-        self.waiting = Gauge("velum_pictures_waiting", "Pictures that wait for the processor.", registry=registry)
-        self.working = Gauge("velum_pictures_working", "Pictures in work.", registry=registry)
-        self.unaudited = Total("velum_audit_failures", "Lines that the audit log lacks.", registry=registry)
+        self.waiting = Gauge("velum_pictures_waiting", "Images that wait for a processor slot.", registry=registry)
+        self.working = Gauge("velum_pictures_working", "Images being processed.", registry=registry)
+        self.unaudited = Total(
+            "velum_audit_failures", "Lines that could not be written to the audit log.", registry=registry
+        )
 
-    def request(self, route: str, method: str, status: int, seconds: float, received: int) -> None:
-        """Count a request. `route` is a template such as `/v1/jobs/{job}`, not what was asked for."""
+    def count_request(self, route: str, method: str, status: int, seconds: float, received: int) -> None:
+        """Count a request. `route` is the template of its path, such as `/v1/jobs/{job}`."""
         method = method if method in _METHODS else "OTHER"
         self._requests.labels(route, method, str(status)).inc()
         self._took.labels(route, method).observe(seconds)
@@ -76,25 +78,25 @@ class Metrics:
     def _in_progress(self) -> float:
         return next(iter(self.inside.collect())).samples[0].value
 
-    def done(self, report: Mapping[str, Any]) -> None:
-        """Count what a `Report` says, given as JSON values."""
+    def count_report(self, report: Mapping[str, Any]) -> None:
+        """Count the frames, stage times and hidden regions of a `Report`, passed as JSON values."""
         self._frames.inc(report["frames"])
         for stage, seconds in report["seconds"].items():
             self._stages.labels(stage).observe(seconds)
         models = [_model(rule) for rule in report["rules"]]
-        hidden = Counter((one["label"], models[one["rule"]]) for one in (*report["hidden"], *report["tracks"]))
+        hidden = Counter((region["label"], models[region["rule"]]) for region in (*report["hidden"], *report["tracks"]))
         for kind, number in hidden.items():
-            self._hidden.labels(*self._bounded(kind)).inc(number)
+            self._hidden.labels(*self._limit_kinds(kind)).inc(number)
 
-    def failed(self, error: VelumError) -> None:
-        """Count a source that failed."""
+    def count_failure(self, error: VelumError) -> None:
+        """Count a failed source."""
         self._failures.labels(error.code).inc()
 
     def text(self) -> bytes:
-        """Return all numbers in the text format of Prometheus."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
 
-    def _bounded(self, kind: tuple[str, str]) -> tuple[str, str]:
+    def _limit_kinds(self, kind: tuple[str, str]) -> tuple[str, str]:
         with self._lock:
             if kind not in self._kinds and len(self._kinds) >= MOST_KINDS:
                 return OTHER
@@ -103,13 +105,13 @@ class Metrics:
 
 
 class _Jobs(Collector):
-    """How many jobs there are, asked when the numbers are."""
+    """Collects the number of jobs by state from the database, at each scrape."""
 
     def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
         self._counts = counts
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the gauges; that the database does not answer is a number, too."""
+        """Yield the gauges, one of which tells whether the database answers."""
         reachable, counts = 1, {}
         try:
             counts = dict(self._counts())
@@ -122,12 +124,12 @@ class _Jobs(Collector):
         yield jobs
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing, so that the database is not asked when the service is made."""
+        """Return nothing, so that registering does not query the database."""
         return ()
 
 
 def routes(metrics: Metrics, *, guards: Iterable[Any] = ()) -> APIRouter:
-    """Return the endpoint."""
+    """Return the endpoint `/metrics`; `guards` are its dependencies."""
     router = APIRouter(include_in_schema=False, dependencies=list(guards))
 
     @router.get(PATH)
@@ -138,14 +140,14 @@ def routes(metrics: Metrics, *, guards: Iterable[Any] = ()) -> APIRouter:
 
 
 @contextmanager
-def served(metrics: Metrics, address: str) -> Iterator[int]:
-    """Serve the numbers alone at `HOST:PORT`, or at a port of this machine's own, and give the port.
+def serve_metrics(metrics: Metrics, address: str) -> Iterator[int]:
+    """Serve the metrics alone at `HOST:PORT`, or at `PORT` on the loopback address, and yield the port.
 
-    Raises `BadPlan` for what is no address, `Unavailable` when it is taken.
+    Raises `BadPlan` for a malformed address, `Unavailable` when it cannot be bound.
     """
     match = re.fullmatch(r"(?:(?P<host>[^:\s]+|\[[0-9a-fA-F:.]+\]):)?(?P<port>[0-9]{1,5})", address)
     if not match or int(match["port"]) > 65535:
-        raise BadPlan(f"metrics are to be served at {address[:80]!r}; write HOST:PORT, such as 127.0.0.1:9464")
+        raise BadPlan(f"address {address[:80]!r} for metrics is malformed; write HOST:PORT, such as 127.0.0.1:9464")
     try:
         server, thread = start_http_server(
             int(match["port"]), addr=(match["host"] or "127.0.0.1").strip("[]"), registry=metrics.registry
@@ -163,7 +165,7 @@ def served(metrics: Metrics, address: str) -> Iterator[int]:
 
 
 def _model(rule: str) -> str:
-    """Return the model, or the localizer, that a rule looks with."""
+    """Return the model, else the localizer, of a rule; "other" for a rule that cannot be parsed."""
     try:
         use = Rule.parse(rule).locate
     except BadPlan:

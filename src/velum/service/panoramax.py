@@ -1,12 +1,16 @@
-"""`POST /blur/`: what platforms of street pictures such as Panoramax ask a blurring service for.
+"""`POST /blur/`: the blurring API that platforms for street images such as Panoramax call.
 
-A JPEG comes in as `picture`, the same JPEG goes out, blurred, with what its metadata say of place, time and camera.
+The request has a JPEG as `picture`; the response is that JPEG, blurred, with its metadata of place, time and camera. Of
+its XMP only the camera's orientation is kept: Photo Sphere XMP (`GPano`) marks an image as a panorama, and some cameras
+write their orientation to `Camera`. XMP can hold anything, embedded images too, so only numbers, dates and a few known
+words are copied. JPEG segments: ITU-T T.81, annex B; XMP in them: ISO 16684-3.
 """
 
 import json
+import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
@@ -18,19 +22,19 @@ from velum.errors import VelumError
 from velum.locate.default_models import rules_for
 from velum.locate.registry import catalog
 from velum.locate.weights.asset import Model
+from velum.media.projection import packet
 from velum.plan import METADATA, Plan
 from velum.plugins import RuntimeConfig
-from velum.service.problem_details import NotInstalled, Unsupported, documented
+from velum.service.problem_details import NotInstalled, Unsupported, problems
 from velum.service.request_threads import RequestThreads
 from velum.service.v1.image_service import HiddenImage, ImageService, digest
-from velum.service.v1.images import accepts, joined
+from velum.service.v1.images import accepts, multipart_response
 from velum.service.v1.plans import Plans
-from velum.service.v1.request_body import sent
-from velum.service.xmp_pose import with_pose_of
+from velum.service.v1.request_body import read_image
 from velum.spec import PartSpec
 
 NAME = "velum"
-"""What the service calls itself: platforms find by it what it said of a picture before."""
+"""Name of the service in responses, by which platforms recognise its earlier results."""
 
 JPEG = b"\xff\xd8\xff"
 
@@ -39,109 +43,114 @@ PLATE = "license_plate"
 
 @dataclass(slots=True, eq=False)
 class PanoramaxService:
-    """What the endpoint works with. `plan_name` is a plan of the operator, "" for velum's own choice."""
+    """Blurs street images. `plan_name` is one of the operator's plans, "" for velum's own choice.
 
-    studio: ImageService
+    `is_installed` tells whether a model's weights are on this machine; `most` is the largest image in bytes.
+    """
+
+    image_service: ImageService
     plans: Plans
     workers: RequestThreads
     host: RuntimeConfig
-    here: Callable[[Model], bool]
+    is_installed: Callable[[Model], bool]
     most: int
     plan_name: str = ""
     _chosen: Plan | None = field(default=None, init=False)
     _choosing: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def state(self) -> str:
-        """Return "ready", or why pictures are refused: for the operator."""
+        """Return "ready", or why images are refused; the text is for the operator."""
         try:
             self.plan()
         except VelumError as error:
             return str(error)
         return "ready"
 
-    async def blurred(self, request: Request) -> Response:
-        """Return the blurred picture, alone or with what is said of it."""
-        came = await sent(request, "picture", ("keep",), self.most, bare=False)
+    async def blur_image(self, request: Request) -> Response:
+        """Return the blurred image, alone or, where the client accepts multipart/form-data, with its metadata."""
+        received = await read_image(request, "picture", ("keep",), self.most, bare=False)
         both = accepts(request, "multipart/form-data")
 
         def work(gone: threading.Event) -> Response:
-            if not came.data.startswith(JPEG):
-                raise Unsupported("the picture is no JPEG; only JPEG is taken here, /v1/images takes others")
-            made = self.studio.hide(came.data, self.plan(), gone)
-            made = replace(made, data=with_pose_of(came.data, made.data))
-            note(request, hidden=len(made.report.hidden))
-            return _both(made) if both else _alone(made)
+            if not received.data.startswith(JPEG):
+                raise Unsupported("the picture is not a JPEG file; send a JPEG, or another format to /v1/images")
+            image = self.image_service.hide(received.data, self.plan(), gone)
+            image = replace(image, data=with_pose_of(received.data, image.data))
+            note(request, hidden=len(image.report.hidden))
+            return _image_with_metadata(image) if both else _image_only(image)
 
         return await self.workers.run(request, work)
 
     def plan(self) -> Plan:
-        """Return the plan; one that names no metadata keeps all kinds, as these platforms live by them.
+        """Return the plan to blur with. A plan without `metadata` keeps all kinds, which these platforms rely on.
 
-        Raises `NotInstalled` when a model of the plan is missing and may not be fetched, and when no plan is named and
-        no model on this machine finds licence plates; `BadPlan` for a plan of the operator that cannot be read.
+        Raises `NotInstalled` when a model of the plan is missing and may not be downloaded, or when no plan is set and
+        no installed model finds licence plates; `BadPlan` when the operator's plan cannot be read.
         """
-        plan = self._named() if self.plan_name else self._default()
+        plan = self._operator_plan() if self.plan_name else self._default_plan()
         missing = self._missing(plan) if self.host.offline else []
         if missing:
             raise NotInstalled(
-                f"{', '.join(missing)} is not on this machine, and fetching is forbidden; run 'velum models pull "
-                f"{' '.join(missing)}' with network access, where the service keeps its models"
+                f"{', '.join(missing)} is not installed, and downloads are off (offline); run 'velum models pull "
+                f"{' '.join(missing)}' with network access, into the folder where the service keeps its models"
             )
         return plan
 
-    def _named(self) -> Plan:
-        plan = self.plans.named(self.plan_name)
+    def _operator_plan(self) -> Plan:
+        plan = self.plans.operator_plan(self.plan_name)
         return replace(plan, metadata=plan.metadata or METADATA)
 
     def _missing(self, plan: Plan) -> list[str]:
-        """Return the models of the catalogue that a plan needs and whose files are not on this machine."""
+        """Return the models of the catalog that a plan needs and that are not installed."""
         known = catalog(self.host)
         needed = dict.fromkeys(rule.locate.name for rule in plan.rules if rule.locate.name in known)
-        return [name for name in needed if name not in self.host.localizers and not self.here(known[name])]
+        return [name for name in needed if name not in self.host.localizers and not self.is_installed(known[name])]
 
-    def _default(self) -> Plan:
-        """Return the plan for faces and plates."""
+    def _default_plan(self) -> Plan:
+        """Return velum's own plan for faces and licence plates."""
         with self._choosing:
             if self._chosen is not None:
                 return self._chosen
-            plan, complete = self._choice()
-            # Models that are fetched later are taken up: only the whole choice is final.
+            plan, complete = self._choose_plan()
+            # Models may be downloaded later, so only the complete choice is final.
             self._chosen = plan if complete else None
             return plan
 
-    def _choice(self) -> tuple[Plan, bool]:
-        """Return what blurs faces and licence plates, and whether all models for plates are on this machine."""
+    def _choose_plan(self) -> tuple[Plan, bool]:
+        """Return the plan that blurs faces and licence plates, and whether all models for plates are installed."""
         blur = PartSpec("blur")
         known = catalog(self.host)
         plates = rules_for([PLATE], blur, self.host)
-        able = tuple(rule for rule in plates if rule.locate.name in known and self.here(known[rule.locate.name]))
+        able = tuple(
+            rule for rule in plates if rule.locate.name in known and self.is_installed(known[rule.locate.name])
+        )
         if not able:
             raise NotInstalled(
-                "no model on this machine finds licence plates, and a picture with readable plates is not returned; "
-                f"run 'velum models pull {plates[0].locate.name}' where the service runs, or name a plan of yours in "
+                "no installed model finds licence plates, and an image with readable plates is never returned; "
+                f"run 'velum models pull {plates[0].locate.name}' where the service runs, or name your own plan in "
                 "the setting service.blur_plan: one whose rules name faces only leaves plates readable"
             )
         return Plan((*rules_for(["face"], blur, self.host), *able), metadata=METADATA), len(able) == len(plates)
 
 
-def routes(blurring: PanoramaxService) -> APIRouter:
-    """Return the endpoint."""
+def routes(street_images: PanoramaxService) -> APIRouter:
+    """Return the endpoint `/blur/`."""
     router = APIRouter(tags=["Street pictures"])
     binary = {"schema": {"type": "string", "format": "binary"}}
     done = {
-        "description": "The picture; with `Accept: multipart/form-data` the parts `metadata` (JSON) and `image`.",
+        "description": "The blurred image; with `Accept: multipart/form-data` the parts `metadata` (JSON) and `image`.",
         "content": {"image/jpeg": binary, "multipart/form-data": binary},
     }
 
-    @router.post("/blur/", responses={200: done, **documented(400, 415)}, response_class=Response, openapi_extra=_BODY)
+    @router.post("/blur/", responses={200: done, **problems(400, 415)}, response_class=Response, openapi_extra=_BODY)
     async def blur(
         request: Request,
         keep: Annotated[  # noqa: ARG001 - of the contract
-            str | None, Query(description="Accepted, and without effect: what was hidden is never kept.")
+            str | None, Query(description="Accepted without effect: what was hidden is never kept.")
         ] = None,
     ) -> Response:
-        """Blur faces and licence plates in a street picture, as Panoramax asks for it."""
-        return await blurring.blurred(request)
+        """Blur faces and licence plates in a street image, as Panoramax expects it."""
+        return await street_images.blur_image(request)
 
     return router
 
@@ -155,7 +164,7 @@ _BODY: dict[str, Any] = {
                     "type": "object",
                     "properties": {
                         "picture": {"type": "string", "format": "binary", "description": "A JPEG."},
-                        "keep": {"type": "string", "description": "As the parameter of the query."},
+                        "keep": {"type": "string", "description": "The same as the query parameter."},
                     },
                     "required": ["picture"],
                     "additionalProperties": False,
@@ -166,18 +175,87 @@ _BODY: dict[str, Any] = {
 }
 
 
-def _alone(made: HiddenImage) -> Response:
-    return Response(made.data, media_type="image/jpeg", headers=_headers(made))
+def _image_only(image: HiddenImage) -> Response:
+    return Response(image.data, media_type="image/jpeg", headers=_headers(image))
 
 
-def _both(made: HiddenImage) -> Response:
-    said = {"blurring_id": secrets.token_hex(16), "service_name": NAME, "annotations": []}
-    both = ((b"metadata", b"application/json", json.dumps(said).encode()), (b"image", b"image/jpeg", made.data))
-    return joined(both, _headers(made), "multipart/form-data")
+def _image_with_metadata(image: HiddenImage) -> Response:
+    metadata = {"blurring_id": secrets.token_hex(16), "service_name": NAME, "annotations": []}
+    both = ((b"metadata", b"application/json", json.dumps(metadata).encode()), (b"image", b"image/jpeg", image.data))
+    return multipart_response(both, _headers(image), "multipart/form-data")
 
 
-def _headers(made: HiddenImage) -> dict[str, str]:
+def _headers(image: HiddenImage) -> dict[str, str]:
     return {
-        "x-velum-hidden": str(len(made.report.hidden)), "x-velum-report": digest(made.report),
+        "x-velum-hidden": str(len(image.report.hidden)), "x-velum-report": digest(image.report),
         "cache-control": "no-store", "vary": "accept",
     }  # fmt: skip
+
+
+_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
+_NAMES: Mapping[str, frozenset[str]] = {
+    "GPano": frozenset(
+        {
+            "UsePanoramaViewer", "ProjectionType", "PoseHeadingDegrees", "PosePitchDegrees", "PoseRollDegrees",
+            "InitialViewHeadingDegrees", "InitialViewPitchDegrees", "InitialViewRollDegrees",
+            "InitialHorizontalFOVDegrees", "FirstPhotoDate", "LastPhotoDate", "SourcePhotosCount",
+            "CroppedAreaImageWidthPixels", "CroppedAreaImageHeightPixels", "FullPanoWidthPixels",
+            "FullPanoHeightPixels", "CroppedAreaLeftPixels", "CroppedAreaTopPixels", "LargestValidInteriorRectLeft",
+            "LargestValidInteriorRectTop", "LargestValidInteriorRectWidth", "LargestValidInteriorRectHeight",
+        }
+    ),
+    "Camera": frozenset({"Yaw", "Pitch", "Roll"}),
+}  # fmt: skip
+_VALUE = rb"[+-]?[0-9][0-9.:TZ+-]{0,39}|True|False|true|false|equirectangular|cylindrical"
+_PROPERTY = re.compile(
+    rb"\b(GPano|Camera):(\w{1,40})\s*(?:=\s*[\"']\s*(" + _VALUE + rb")\s*[\"']|>\s*(" + _VALUE + rb")\s*<)", re.ASCII
+)
+_APP0, _APP1, _SOS, _EOI = 0xE0, 0xE1, 0xDA, 0xD9
+
+
+def with_pose_of(source: bytes, result: bytes) -> bytes:
+    """Return the JPEG `result` with the orientation in the XMP of the JPEG `source`; unchanged where there is none.
+
+    XMP that `result` has is replaced.
+    """
+    found = pose(source)
+    if not found:
+        return result
+    body = _HEAD + packet(found)
+    segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2) + body
+    for kind, start, stop in reversed(list(_segments(result))):
+        if kind == _APP1 and result.startswith(_HEAD, start + 4):
+            result = result[:start] + result[stop:]
+    at = 2  # after SOI, and after JFIF and Exif, which readers expect first
+    for kind, start, stop in _segments(result):
+        if kind not in {_APP0, _APP1} or start != at:
+            break
+        at = stop
+    return result[:at] + segment + result[at:]
+
+
+def pose(jpeg: bytes) -> dict[str, str]:
+    """Return the orientation properties in a JPEG's XMP, by name such as `GPano:PoseHeadingDegrees`."""
+    found: dict[str, str] = {}
+    for kind, start, stop in _segments(jpeg):
+        segment = jpeg[start + 4 : stop]
+        if kind != _APP1 or not segment.startswith(_HEAD):
+            continue
+        for space, name, *values in _PROPERTY.findall(segment):
+            if name.decode() in _NAMES[space.decode()]:
+                found.setdefault(f"{space.decode()}:{name.decode()}", (values[0] or values[1]).decode())
+    return found
+
+
+def _segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of each segment before the coded samples, up to the first damaged one."""
+    at = 2
+    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF and jpeg[at + 1] not in {_SOS, _EOI}:
+        if jpeg[at + 1] == 0xFF:  # fill bytes may stand before a marker
+            at += 1
+            continue
+        stop = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4])
+        if stop > len(jpeg) or stop < at + 4:
+            return
+        yield jpeg[at + 1], at, stop
+        at = stop

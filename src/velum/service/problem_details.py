@@ -1,4 +1,4 @@
-"""Failures as problem details (RFC 9457): what velum's own part of the interface answers when it cannot serve."""
+"""Problem details (RFC 9457): the error responses of velum's own API."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from velum.net.guard import AddressRefused
 KIND = "application/problem+json"
 
 OWN = ("/v1/", "/blur/")
-"""Paths that are velum's own; elsewhere failures are told in the words of the BMW interface."""
+"""Paths of velum's own API; errors elsewhere have the bodies of the BMW API."""
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -33,35 +33,35 @@ SCHEMA: Mapping[str, Any] = {
 
 _MEANINGS = {
     400: ("Malformed", "The body or a header cannot be read."),
-    401: ("NotKnown", "The request does not say who sends it."),
+    401: ("NotKnown", "Credentials are missing or not valid."),
     403: ("Denied", "The caller may not do this."),
-    404: ("NotFound", "There is no such thing, or it is someone else's."),
-    409: ("Conflict", "This does not go in the present state."),
-    410: ("Expired", "It was there, and was deleted after its time."),
-    412: ("Overtaken", "Someone else has changed it since; look again."),
+    404: ("NotFound", "It does not exist, or it belongs to another caller."),
+    409: ("Conflict", "The job's or upload's current state does not allow this."),
+    410: ("Expired", "It has been deleted after its retention time."),
+    412: ("Overtaken", "Somebody else has changed it since; fetch it again."),
     413: ("LimitExceeded", "It is larger than the service accepts."),
-    415: ("Unsupported", "The body is of a kind that is not taken here."),
-    416: ("NotSatisfiable", "The range lies outside."),
+    415: ("Unsupported", "The media type of the body is not supported here."),
+    416: ("NotSatisfiable", "The byte range lies outside the file."),
     422: ("BadInput", "The source, the plan or a field is wrong."),
-    429: ("Busy", "There is more to do than may wait; try again later."),
-    500: ("OutputFailed", "A fault of the service. Nothing was published."),
-    503: ("Unavailable", "Something that this needs is not there now; try again later."),
+    429: ("Busy", "Too many requests, or the queue is full; try again later."),
+    500: ("OutputFailed", "Internal error. Nothing was published."),
+    503: ("Unavailable", "Something that the request needs is not available now; try again later."),
 }
 REFUSED_ADDRESS = (
-    "the address may not be reached from this service; give another, or ask the operator, whose log says why"
+    "this service is not allowed to connect to the address; use another one, or ask the operator, whose log says why"
 )
-"""Told in place of a message that names what a host's name stands for inside the operator's network."""
+"""Replaces a message that has the IP address of a host name inside the operator's network."""
 
 _HIDDEN = {
-    OutputFailed: "the result could not be written, and nothing was published; the operator finds why in the log",
-    PluginFault: "a part of the service failed, and nothing was published; the operator finds why in the log",
+    OutputFailed: "the result could not be written, and nothing was published; the operator finds the cause in the log",
+    PluginFault: "a plugin of the service failed, and nothing was published; the operator finds the cause in the log",
     Unavailable: "something that the request needs is not available; try again later, or ask the operator",
 }
-"""What clients are told in place of messages in which paths and addresses of the service may stand."""
+"""Replaces messages that may have paths and addresses of the service."""
 
 
 class Problem(BadInput):
-    """A request that cannot be served as it is. `headers` and `facts` go into the answer."""
+    """A request that cannot be served; the response has `headers`, and `facts` as further members of its JSON."""
 
     code = "Refused"
     http_status = 400
@@ -73,61 +73,61 @@ class Problem(BadInput):
 
 
 class Malformed(Problem):
-    """The body or a header cannot be read."""
+    """The body or a header cannot be parsed (400)."""
 
 
 class NotFoundProblem(Problem):
-    """There is no such thing, or it is someone else's."""
+    """It does not exist, or it belongs to another caller."""
 
     code = "NotFound"
     http_status = 404
 
 
 class ConflictProblem(Problem):
-    """It does not go in the present state."""
+    """The job's or upload's current state does not allow this (409)."""
 
     code = "Conflict"
     http_status = 409
 
 
 class ExpiredProblem(Problem):
-    """It was there, and was deleted after its time."""
+    """It has been deleted after its retention time."""
 
     code = "Expired"
     http_status = 410
 
 
 class Overtaken(Problem):
-    """Someone else has changed it since the caller looked at it."""
+    """Somebody else has changed it since the caller fetched it (412)."""
 
     http_status = 412
 
 
 class Unsupported(Problem):
-    """The body is of a kind that is not taken here."""
+    """The media type of the body is not supported here."""
 
     http_status = 415
 
 
 class NotSatisfiable(Problem):
-    """The range of bytes lies outside."""
+    """The byte range lies outside the file (416)."""
 
     http_status = 416
 
 
 class NotInstalled(Unavailable):
-    """A model that the request needs is not on this machine. The message names no path: callers may read it."""
+    """A model that the request needs is not installed. Callers get the message, so it names no path."""
 
 
-def own(path: str) -> bool:
-    """Tell whether failures of a path are told as problems."""
+def uses_problem_details(path: str) -> bool:
+    """Tell whether errors of a path are problem details: it belongs to velum's own API."""
     return path.startswith(OWN) or f"{path}/" in OWN
 
 
 def problem(
     status: int, detail: str, path: str, *, code: str, headers: Mapping[str, str] | None = None, **facts: Any
 ) -> Response:
-    """Return the answer that tells a failure."""
+    """Return a response with problem details; `facts` are further members of its JSON."""
     try:
         title = HTTPStatus(status).phrase
     except ValueError:
@@ -139,8 +139,8 @@ def problem(
     return Response(json.dumps(values | facts), status, dict(headers or {}), media_type=KIND)
 
 
-def told(error: VelumError, request: Request) -> Response:
-    """Return the answer for an error; its cause is logged."""
+def problem_of(error: VelumError, request: Request) -> Response:
+    """Return the response for an error, and note its cause for the request's log line."""
     fault = isinstance(error, OutputFailed | PluginFault)
     note(request, cause=f"{type(error).__name__}: {error}", **({"fault": True} if fault else {}))
     status = error.http_status
@@ -152,12 +152,15 @@ def told(error: VelumError, request: Request) -> Response:
         facts |= {"limit": error.limit, "value": error.value, "allowed": error.allowed}
     detail = REFUSED_ADDRESS if isinstance(error, AddressRefused) else str(error)
     if status >= 500 and not open_to_callers:
-        detail = next((text for kind, text in _HIDDEN.items() if isinstance(error, kind)), "a fault of the service")
+        detail = next(
+            (text for kind, text in _HIDDEN.items() if isinstance(error, kind)),
+            "internal error; the operator finds the cause in the log",
+        )
     return problem(status, detail, request.url.path, code=_code(error), headers=headers, **facts)
 
 
 def _code(error: VelumError) -> str:
-    """Return the name of the error that clients know: kinds of `Unavailable` are our own concern."""
+    """Return the error code for clients, who need not tell the subclasses of `Unavailable` apart."""
     kind = type(error)
     if issubclass(kind, AddressRefused):
         return BadPlan.code
@@ -166,8 +169,8 @@ def _code(error: VelumError) -> str:
     return Unavailable.code if issubclass(kind, Unavailable) and kind.http_status == 503 else kind.code
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of failures; those of every endpoint are added."""
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of error responses: these statuses, and those that every endpoint can have."""
     described: dict[int | str, dict[str, Any]] = {}
     for status in sorted({401, 403, 413, 422, 429, 500, 503, *statuses}):
         code, meaning = _MEANINGS[status]

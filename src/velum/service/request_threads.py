@@ -1,4 +1,4 @@
-"""Threads for requests: the event loop stays free, and work that nobody waits for any more is told so."""
+"""Threads for requests: the event loop stays free, and work learns when its client has gone."""
 
 import asyncio
 import threading
@@ -12,19 +12,20 @@ T = TypeVar("T")
 
 
 class RequestThreads:
-    """Up to `threads` requests in work at a time."""
+    """Runs the work of up to `threads` requests at a time."""
 
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="velum-request")
 
     async def run(self, request: Request, work: Callable[[threading.Event], T]) -> T:
-        """Return what `work` returns; its event is set when the client goes away or the service ends.
+        """Run `work` in a thread and return its result.
 
-        The request's body must have been read.
+        Its event is set when the client disconnects or the service shuts down. The request's body must have been read
+        before.
         """
         gone = threading.Event()
         job: asyncio.Future[T] = asyncio.get_running_loop().run_in_executor(self._pool, work, gone)
-        leaving = asyncio.ensure_future(_left(request))
+        leaving = asyncio.ensure_future(_wait_for_disconnect(request))
         try:
             waited: set[asyncio.Future[Any]] = {job, leaving}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -34,19 +35,19 @@ class RequestThreads:
         finally:
             gone.set()
             leaving.cancel()
-            job.add_done_callback(_seen)
+            job.add_done_callback(_drop_exception)
 
     def close(self) -> None:
-        """Wait for what is in work."""
+        """Wait until all running work has finished."""
         self._pool.shutdown(wait=True)
 
 
-def _seen(job: asyncio.Future[Any]) -> None:
-    """Take the failure of work that nobody waits for any more, which asyncio would complain of."""
+def _drop_exception(job: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of work that nobody awaits any more; asyncio would log it as never retrieved."""
     if not job.cancelled():
         job.exception()
 
 
-async def _left(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""What libraries write on the standard error stream, as lines of the log: decoders complain there of what they read."""
+"""Standard error of libraries as lines of the log: decoders print their complaints there."""
 
 import logging
 import os
@@ -10,17 +10,17 @@ from typing import Any, TextIO
 LOG = logging.getLogger("velum.library")
 
 LONGEST = 2000
-"""Letters of one line; more is cut off."""
+"""Characters of a line; the rest is cut off."""
 
 LEAVING_SECONDS = 1.0
-"""How long is waited, at the end, for what child processes still write."""
+"""How long to wait, at the end, for output of child processes."""
 
 
 @contextmanager
 def lines_of_libraries() -> Iterator[TextIO]:
-    """Have all that is written to file descriptor 2 inside, by this process and its children, logged line by line.
+    """Log each line that this process and its children write to file descriptor 2 inside the `with` block.
 
-    The handlers of the log write to the stream itself, which is given.
+    Yields the original stream, to which the log's own handlers write meanwhile.
     """
     saved = os.dup(2)
     stream = os.fdopen(os.dup(saved), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
@@ -50,5 +50,5 @@ def _pump(reading: int) -> None:
 
 def _handlers() -> list["logging.StreamHandler[Any]"]:
     loggers = [logging.getLogger(name) for name in ("", "velum", "uvicorn")]
-    found = {one for logger in loggers for one in logger.handlers}
-    return [one for one in found if type(one) is logging.StreamHandler]
+    found = {handler for logger in loggers for handler in logger.handlers}
+    return [handler for handler in found if type(handler) is logging.StreamHandler]

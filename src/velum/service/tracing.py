@@ -1,4 +1,4 @@
-"""OpenTelemetry traces: of requests by the framework, of jobs by us; and what must not be in them."""
+"""OpenTelemetry traces. The framework traces requests, this module jobs; neither has content or error messages."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,23 +14,23 @@ _QUIET = ("/health/", "/metrics")
 Facts = Mapping[str, str | int | float]
 
 Note = Callable[[Facts], None]
-"""Has a span say more."""
+"""Adds attributes to a span."""
 
 Spans = Callable[[str, Facts], AbstractContextManager[Note]]
-"""Makes a span of that name and those facts, which lasts for a `with`."""
+"""Context manager factory: (name, attributes) -> a span for the time of the `with` block."""
 
 
 def telemetry(*, traces: bool) -> TelemetryConfig:
-    """Return what the framework is to tell. Its logs would quote bodies that are not valid, so it writes none.
+    """Return the framework's telemetry configuration. Its own logs stay off: they would quote invalid bodies.
 
-    Raises `Unavailable` when traces are wanted and the extra is missing.
+    Raises `Unavailable` when `traces` is true and the extra is not installed.
     """
     _check(traces=traces)
     return {"tracing": traces, "auto_configure": traces, "metrics": False, "logs": False, "exclude": _quiet}
 
 
 def spans(*, traces: bool) -> Spans:
-    """Return what makes spans of work on jobs. Of what fails they hold the kind of error, not its words.
+    """Return a factory of spans for jobs. A span of failed work has the type of the error, not its message.
 
     Raises as `telemetry` does.
     """
@@ -42,7 +42,7 @@ def spans(*, traces: bool) -> Spans:
 
 @contextmanager
 def sending(*, traces: bool) -> Iterator[None]:
-    """Send spans to where the environment says, in a process without the framework. Raises as `telemetry` does."""
+    """Export spans as the `OTEL_*` variables say, in a process without the framework. Raises as `telemetry` does."""
     if not traces:
         yield
         return
@@ -75,7 +75,7 @@ def _span(name: str, facts: Facts) -> Iterator[Note]:
         name, attributes=dict(facts), record_exception=False, set_status_on_exception=False
     ) as span:
         try:
-            yield lambda more: span.set_attributes(dict(more))
+            yield lambda facts_to_add: span.set_attributes(dict(facts_to_add))
         except Exception as error:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(trace.StatusCode.ERROR)
@@ -83,13 +83,13 @@ def _span(name: str, facts: Facts) -> Iterator[Note]:
 
 
 def _nowhere(facts: Facts) -> None:
-    """Heed nothing."""
+    """Do nothing."""
 
 
 def _check(*, traces: bool) -> None:
     if traces and not all(map(find_spec, ("opentelemetry.sdk", "opentelemetry.exporter"))):
         raise Unavailable(
-            "traces need the extra: pip install 'velum-anonymizer[traces]', or make [observability] traces false"
+            "traces need an extra; run pip install 'velum-anonymizer[traces]', or set observability.traces to false"
         )
 
 

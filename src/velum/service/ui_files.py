@@ -1,4 +1,4 @@
-"""The page for people, at `/`: files of the package, read once. It fetches nothing from elsewhere."""
+"""The web pages of the service: the one for people at `/`, and the API documentation at `/docs`."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -9,13 +9,13 @@ from importlib.resources.abc import Traversable
 from fastapi import APIRouter, Request
 from rjsmin import jsmin
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 POLICY = (
     "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What the page may do. Pictures that need a key are fetched, and shown as blobs."""
+"""Content security policy. The page fetches images that need a key itself and shows them as blobs."""
 
 KINDS = {
     ".css": "text/css", ".html": "text/html", ".mjs": "text/javascript", ".svg": "image/svg+xml",
@@ -23,7 +23,7 @@ KINDS = {
 
 START = "index.html"
 VERSION = b"@version@"
-"""Stands in the first file for the part of addresses that changes with the content: what lies there never changes."""
+"""Placeholder in `index.html` for the content hash in the files' addresses, which browsers may cache for ever."""
 
 _PLAIN: Mapping[str, str] = {
     "content-security-policy": POLICY,
@@ -40,7 +40,7 @@ class _File:
 
 
 class UiFiles:
-    """The files of the page, by their paths. Other paths do not exist, so none can lead elsewhere."""
+    """The files of the page, read once, by path. Only these paths exist, so none can lead out of the folder."""
 
     def __init__(self) -> None:
         found = dict(_walk(files("velum.service").joinpath("ui"), ""))
@@ -55,7 +55,7 @@ class UiFiles:
         }
 
     def answer(self, request: Request, name: str, *, for_ever: bool) -> Response:
-        """Return a file. Raises `HTTPException` (404) for one that is not part of the page."""
+        """Return a file, or 304 when the client has it. Raises `HTTPException` (404) when the page has no such file."""
         file = self._files.get(name)
         if file is None:
             raise HTTPException(404)
@@ -67,7 +67,7 @@ class UiFiles:
 
 
 def routes(page: UiFiles) -> APIRouter:
-    """Return the endpoints."""
+    """Return the endpoints `/` and `/ui/`."""
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/", methods=["GET", "HEAD"])
@@ -76,17 +76,56 @@ def routes(page: UiFiles) -> APIRouter:
 
     @router.api_route("/ui/{version}/{name:path}", methods=["GET", "HEAD"])
     async def part(request: Request, version: str, name: str) -> Response:
-        # A page that is open while the service is renewed asks for files of the version before.
+        # A page that was loaded before an update of the service asks for files of the previous version.
         return page.answer(request, name, for_ever=version == page.version)
 
     return router
 
 
 def _walk(folder: Traversable, at: str) -> Iterator[tuple[str, bytes]]:
-    for one in folder.iterdir():
-        if one.is_dir():
-            yield from _walk(one, f"{at}{one.name}/")
-        elif (suffix := one.name[one.name.rfind(".") :]) in KINDS:
-            body = one.read_bytes()
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, f"{at}{entry.name}/")
+        elif (suffix := entry.name[entry.name.rfind(".") :]) in KINDS:
+            body = entry.read_bytes()
             # Comments hold the types of a module: whoever writes it needs them, whoever loads it does not.
-            yield f"{at}{one.name}", bytes(jsmin(body)) if suffix == ".mjs" else body
+            yield f"{at}{entry.name}", bytes(jsmin(body)) if suffix == ".mjs" else body
+
+
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Content security policy of the page."""
+
+_DOCS_KINDS = {"docs.html": "text/html", "docs.mjs": "text/javascript", "docs.css": "text/css"}
+
+
+def docs_routes() -> APIRouter:
+    """Return the endpoints `/docs`, `/redoc` and, where no other page is served, `/`."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/docs")
+    async def docs() -> Response:
+        return _docs_page("docs.html")
+
+    @router.get("/docs/docs.mjs")
+    async def module() -> Response:
+        return _docs_page("docs.mjs")
+
+    @router.get("/docs/docs.css")
+    async def style() -> Response:
+        return _docs_page("docs.css")
+
+    @router.get("/redoc")
+    @router.get("/")  # where the page for people is, it comes first
+    async def elsewhere() -> Response:
+        return RedirectResponse("/docs")
+
+    return router
+
+
+def _docs_page(name: str) -> Response:
+    body = files("velum.service").joinpath("pages", name).read_bytes()
+    headers = {"content-security-policy": DOCS_POLICY, "cache-control": "no-cache", "referrer-policy": "no-referrer"}
+    return Response(body, media_type=_DOCS_KINDS[name], headers=headers)

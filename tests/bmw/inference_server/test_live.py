@@ -49,7 +49,7 @@ def test_boxes(name: str) -> None:
         assert api.models() == ("fake",)
         described = api.describe("fake")
         assert (described.labels, described.kind) == (("face", "plate"), wire.DETECTION)
-        finds = api.finds("fake", png(), "image.png", "image/png")
+        finds = api.detect("fake", png(), "image.png", "image/png")
     assert [(find.label, find.ltrb) for find in finds] == [(region.label, region.box.xyxy) for region in REGIONS]
     assert [find.percent for find in finds] == pytest.approx([region.score * 100 for region in REGIONS])
 
@@ -80,7 +80,7 @@ def test_a_real_face(shared: Path) -> None:
     try:
         with served(create_app(kind, from_names(["yunet"], kind, parts, local))) as api:
             assert api.describe("yunet").labels == ("face",)
-            finds = api.finds("yunet", photo, "image.jpg", "image/jpeg")
+            finds = api.detect("yunet", photo, "image.jpg", "image/jpeg")
     finally:
         parts.close()
     best = max(finds, key=lambda find: find.percent)
@@ -98,7 +98,7 @@ def test_a_server_that_stops_finishes_what_it_began() -> None:
 
     kind, found = profile("tensorflow"), list[tuple[wire.ApiDetection, ...]]()
     with served(create_app(kind, models(kind, host(slow)))) as api:
-        asking = threading.Thread(target=lambda: found.append(api.finds("fake", png(), "a.png", "image/png")))
+        asking = threading.Thread(target=lambda: found.append(api.detect("fake", png(), "a.png", "image/png")))
         asking.start()
         assert inside.wait(10)
         threading.Timer(0.2, go_on.set).start()

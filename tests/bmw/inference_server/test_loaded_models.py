@@ -19,8 +19,7 @@ from tests.bmw.test_folders import make_ovd
 
 from velum.bmw.inference_server.app import create_app
 from velum.bmw.inference_server.executor import Capacity
-from velum.bmw.inference_server.loaded_models import from_folder, from_names, labels_of
-from velum.bmw.inference_server.model_ids import FILE, hashes
+from velum.bmw.inference_server.loaded_models import FILE, from_folder, from_names, hashes, labels_of
 from velum.bmw.inference_server.overlay import outlines, voc_palette
 from velum.bmw.inference_server.profiles import PROFILES, profile
 from velum.engine.prepare import PartCache
@@ -88,7 +87,7 @@ def test_a_detector_without_outlines_makes_no_masks(tmp_path: Path) -> None:
     (tmp_path / "in" / "faces").mkdir(parents=True)
     make_ovd(tmp_path / "in" / "faces")
     private = RuntimeConfig(models=tmp_path / "store", cache=tmp_path / "cache", offline=True)
-    with pytest.raises(BadPlan, match="model faces finds boxes, not outlines"):
+    with pytest.raises(BadPlan, match="model faces returns boxes, not masks"):
         from_folder(tmp_path / "in", OVS, PartCache(private), private)
 
 
@@ -153,7 +152,7 @@ def test_a_folder_without_model_folders(tmp_path: Path, what: str) -> None:
     if what == "empty":
         (tmp_path / "empty").mkdir()
     private = RuntimeConfig(models=tmp_path / "store")
-    with pytest.raises(BadPlan, match="holds no model folders"):
+    with pytest.raises(BadPlan, match="has no model folders"):
         from_folder(tmp_path / what, OVD, PartCache(private), private)
 
 

@@ -143,7 +143,7 @@ WRONG_KEYS: list[tuple[str, Callable[[str], str]]] = [
 @pytest.mark.parametrize("change", [row[1] for row in WRONG_KEYS], ids=[row[0] for row in WRONG_KEYS])
 def test_a_key_that_is_not_quite_one_is_none(tmp_path: Path, change: Callable[[str], str]) -> None:
     _, secret = keys(tmp_path).add("ada", ["anonymize"])
-    with pytest.raises(Unauthenticated, match="not known"):
+    with pytest.raises(Unauthenticated, match="is unknown"):
         keys(tmp_path).caller(change(secret))
 
 
@@ -167,7 +167,7 @@ def test_a_key_expires(tmp_path: Path) -> None:
 
 def test_two_keys_of_one_name_are_refused(tmp_path: Path) -> None:
     keys(tmp_path).add("ada", ["anonymize"])
-    with pytest.raises(BadPlan, match="there is a key of the name 'ada'"):
+    with pytest.raises(BadPlan, match="a key with the name 'ada' exists"):
         keys(tmp_path).add("ada", ["review"])
     with pytest.raises(BadPlan, match="there is no key 'eve'"):
         keys(tmp_path).revoke("eve")
@@ -218,7 +218,7 @@ def test_what_was_refused_does_not_count() -> None:
     with pytest.raises(RateLimited, match="100 are left"):
         rates.volume(caller, 101)
     rates.volume(caller, 100)
-    with pytest.raises(RateLimited, match="may send 100 bytes a day, of which 0 are left"):
+    with pytest.raises(RateLimited, match="may send 100 bytes a day, 0 are left"):
         rates.volume(caller, 1)
 
 
@@ -313,6 +313,11 @@ def with_a_key_of_its_own(it: Issuer) -> str:
     return it.token(STRANGER, {"jwk": STRANGER.as_dict(private=False), "kid": None})
 
 
+def with_other_claims(it: Issuer) -> str:
+    header, _, mark = it.token().split(".")
+    return f"{header}.{part(it.claims(sub='eve'))}.{mark}"
+
+
 ATTACKS: list[tuple[str, Callable[[Issuer], str]]] = [
     ("unsigned", unsigned),
     ("signed with the public key as a password", signed_with_the_public_key),
@@ -334,7 +339,7 @@ ATTACKS: list[tuple[str, Callable[[Issuer], str]]] = [
     ("not valid yet", lambda it: it.token(nbf=int(time.time()) + 60)),
     ("of nobody", lambda it: it.token(sub=None)),
     ("of a name with a line break", lambda it: it.token(sub="a\nb")),
-    ("changed afterwards", lambda it: it.token().replace(it.token().split(".")[1], part(it.claims(sub="eve")))),
+    ("changed afterwards", with_other_claims),
     ("endless", lambda it: it.token(note="x" * 20_000)),
     ("no token at all", lambda it: "a.b.c"),
     ("letters of another alphabet", lambda it: f"\u00e4{it.token()}"),

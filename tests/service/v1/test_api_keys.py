@@ -46,7 +46,7 @@ def test_from_the_first_key_to_the_last(tmp_path: Path) -> None:
     [
         ({"name": "a b", "scopes": ["review"]}, "name"),
         ({"name": "a\n", "scopes": ["review"]}, "name"),
-        ({"name": "op", "scopes": ["review"]}, "there is a key of the name"),
+        ({"name": "op", "scopes": ["review"]}, "a key with the name"),
         ({"name": "a", "scopes": []}, "scopes"),
         ({"name": "a", "scopes": ["root"]}, "scopes"),
         ({"name": "a", "scopes": ["review"], "days": 0}, "days"),

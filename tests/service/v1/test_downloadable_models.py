@@ -4,7 +4,7 @@ import threading
 
 from velum.locate.registry import find
 from velum.plugins import RuntimeConfig
-from velum.service.v1.downloadable_models import VALID_SECONDS, Obtainable
+from velum.service.v1.capabilities import VALID_SECONDS, Obtainable
 
 
 class Servers:

@@ -100,7 +100,7 @@ PLANS: list[tuple[str, str, int, str]] = [
     ("too deep", "{" * 100_000, 422, "plan"),
     ("an unknown name", "street", 422, "known are none"),
     ("an unknown localizer", '{"rules": ["face: nobody -> blur"]}', 422, "unknown"),
-    ("an address", "{\"rules\": [\"face: bmw(url='http://a/', model='m') -> blur\"]}", 422, "asks an address"),
+    ("an address", "{\"rules\": [\"face: bmw(url='http://a/', model='m') -> blur\"]}", 422, "connects to a URL"),
     ("a pattern", '{"rules": ["text: text(regex=\'(a+)+b\') -> blur"]}', 422, "only in plans of the operator"),
     ("a place", '{"rules": ["face: centerface -> paint(with_=\'/etc/passwd\')"]}', 422, "only in plans"),
 ]
@@ -123,7 +123,7 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
     ("image without a file", {"data": {"image": "text"}, "files": {"plan": ("p", b"{}")}}, 400, "no file 'image'"),
     ("no picture", {"files": {"image": ("a", b"nothing of the kind")}}, 422, "unknown kind"),
     ("empty", {"files": {"image": ("a", b"")}}, 422, "unknown kind"),
-    ("a video", {"files": {"image": ("a", b"\0\0\0\x18ftypmp42")}}, 422, "hand in a job"),
+    ("a video", {"files": {"image": ("a", b"\0\0\0\x18ftypmp42")}}, 422, "submit a job"),
     ("damaged", {"files": {"image": ("a", picture()[:200])}}, 422, "damaged"),
     ("too large", {"files": {"image": ("a", bytes(40_000))}}, 413, "30,000 allowed"),
     ("too large, bare", {"content": bytes(40_000), "headers": {"content-type": "image/png"}}, 413, "30,000 allowed"),

@@ -162,7 +162,7 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
     ("no such upload", {"upload": "f" * 32}, 404, "not here"),
     ("no id", {"upload": "../../etc"}, 404, "not here"),
     ("an address that is not allowed", {"upload": None, "url": "http://127.0.0.1:1/a"}, 422, "upload the file"),
-    ("a webhook that is not allowed", {"webhook": "http://127.0.0.1:1/a"}, 422, "not allowed here"),
+    ("a webhook that is not allowed", {"webhook": "http://127.0.0.1:1/a"}, 422, "webhooks are off"),
     ("a plan that is none", {"plan": {"rules": ["face"]}}, 422, "cannot read rule"),
     ("a part that does not exist", {"plan": {"rules": ["face: centerface -> nothing"]}}, 422, "unknown"),
     ("an unknown name", {"plan": "street"}, 422, "known are none"),
@@ -223,7 +223,7 @@ def test_a_source_is_fetched_from_where_the_operator_allows(tmp_path: Path) -> N
             named = other.replace("127.0.0.1", "localhost")  # what it stands for inside is nobody's business
             inner = it.post("/v1/jobs", json={"url": f"{named}{place}/result", "plan": PLAN})
             assert (inner.status_code, inner.json()["code"]) == (422, "BadPlan")
-            assert "may not be reached" in inner.json()["detail"]
+            assert "not allowed to connect" in inner.json()["detail"]
             assert "127.0.0.1" not in inner.text
     (stored,) = (tmp_path / "b" / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*")
     assert not pixels(stored.read_bytes()).any()
@@ -237,7 +237,7 @@ def test_a_source_is_fetched_from_where_the_operator_allows(tmp_path: Path) -> N
 def test_why_a_job_failed_is_told_to_whom_it_concerns(error: str, scope: Any, *, told: bool) -> None:
     submission = Submission("key", "a.png", Plan())
     job = JobRecord("id", State.GAVE_UP, submission, 1.0, error=error, message="see /srv/cache")
-    shown = jobs.shown(job, Principal("one", frozenset({scope})))
+    shown = jobs.job_json(job, Principal("one", frozenset({scope})))
     assert (shown["error"]["message"] == "see /srv/cache") == told
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.service.factories import client, settings
 
-from velum.service.problem_details import KIND, own
+from velum.service.problem_details import KIND, uses_problem_details
 
 ENDPOINTS = {
     ("GET", "/v1/reviews"), ("POST", "/v1/reviews"),
@@ -34,7 +34,7 @@ def document(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_every_endpoint_is_described_with_its_failures(document: dict[str, Any]) -> None:
-    paths = {path: methods for path, methods in document["paths"].items() if own(path)}
+    paths = {path: methods for path, methods in document["paths"].items() if uses_problem_details(path)}
     assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == ENDPOINTS
     for path, methods in paths.items():
         for method, operation in methods.items():

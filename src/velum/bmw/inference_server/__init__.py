@@ -1,1 +1,1 @@
-"""velum as one of the BMW inference APIs: any local model, served the way that variant would."""
+"""velum as a server with one of the BMW inference APIs: local models behind the API of a chosen variant."""

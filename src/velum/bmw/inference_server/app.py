@@ -1,20 +1,21 @@
-"""The application of one profile: its routes, and its way of telling failures."""
+"""The ASGI application of one profile: its routes and its error responses."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from velum.bmw import wire
-from velum.bmw.inference_server.body_limit import TOO_LARGE, BodyLimit
-from velum.bmw.inference_server.docs_page import overview
 from velum.bmw.inference_server.endpoints import Calls, Failed
 from velum.bmw.inference_server.executor import BoundedExecutor, Capacity, QueueFull
 from velum.bmw.inference_server.loaded_models import LoadedModel
@@ -30,7 +31,7 @@ BUSY = 429
 RETRY_SECONDS = 1
 
 MOST_FILES, MOST_FIELDS, LONGEST_FIELD = 64, 16, 1 << 16
-"""Of one request; the length in bytes."""
+"""Most files and fields of a form, and most bytes of a field."""
 
 Responses = dict[int | str, dict[str, Any]]
 Endpoint = Callable[..., Any]
@@ -45,26 +46,25 @@ def create_app(
     texts: Ocr | None = None,
     wait_for_load: bool = False,
 ) -> FastAPI:
-    """Return the application that serves `models` as `profile` would.
+    """Return the application that serves `models` with the API of `profile`.
 
-    `texts` reads what is written, for the calls that ask for it. With `wait_for_load` nothing is said of a model before
-    `/load` was called once, as the YOLO variants did. The caller closes the models' localizers when the application
-    has stopped.
+    `texts` recognizes text for the OCR calls. With `wait_for_load`, models are unknown until `/load` has been called
+    once, as with the YOLO variants. The caller closes the models' localizers after shutdown.
     """
     limits, capacity = limits or Limits(), capacity or Capacity()
-    desk, decoders = BoundedExecutor(capacity), DecoderPool(capacity.parallel)
+    executor, decoders = BoundedExecutor(capacity), DecoderPool(capacity.parallel)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         decoders.close()
-        desk.close()
+        executor.close()
 
     app = FastAPI(
         title=profile.title,
         version="1.0",
         lifespan=lifespan,
-        docs_url=None,  # the framework's pages come from a host elsewhere
+        docs_url=None,  # the framework's pages load scripts from another host
         redoc_url=None,
         form_limits={"max_files": MOST_FILES, "max_fields": MOST_FIELDS, "max_part_size": LONGEST_FIELD},
         telemetry={"tracing": False, "logs": False},
@@ -74,7 +74,7 @@ def create_app(
     )
     app.add_middleware(BodyLimit, upload=capacity.upload, answer=too_large)
     _handle(app, profile, too_large)
-    _route(app, profile, Calls(profile, list(models), desk, limits, texts, decoders, wait=wait_for_load))
+    _route(app, profile, Calls(profile, list(models), executor, limits, texts, decoders, wait=wait_for_load))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
@@ -85,21 +85,21 @@ def create_app(
 
 
 def _route(app: FastAPI, profile: ApiVariant, calls: Calls) -> None:
-    """Add the endpoints that the profile has, each with what it can answer."""
-    for one in (*_facts(calls), *_pictures(calls)):
-        if one.call is None or one.call in profile.calls:
+    """Add the endpoints of the profile with their documentation."""
+    for route in (*_facts(calls), *_pictures(calls)):
+        if route.call is None or route.call in profile.calls:
             app.add_api_route(
-                one.path,
-                one.endpoint,
-                methods=["POST" if one.upload else "GET"],
-                responses=_documented(profile, one),
-                include_in_schema=one.call != Call.PREDICT_BATCH,
+                route.path,
+                route.endpoint,
+                methods=["POST" if route.upload else "GET"],
+                responses=_document_responses(profile, route),
+                include_in_schema=route.call != Call.PREDICT_BATCH,
             )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Route:
-    """One endpoint: the call that a profile must have for it, and which failures it can answer."""
+    """One endpoint: the call that a profile must have (None: all have it), and the failures it can answer."""
 
     call: Call | None
     path: str
@@ -115,10 +115,10 @@ def _facts(calls: Calls) -> list[_Route]:
     return [
         _Route(None, f"/{wire.MODELS}", calls.models),
         _Route(None, f"/{wire.LOAD}", calls.load),
-        _Route(Call.LOAD_ONE, _of(wire.LOAD), calls.load_one, (FailureKind.NO_MODEL,)),
-        _Route(None, _of(wire.LABELS), calls.labels, unknown),
-        _Route(None, _of(wire.CONFIG), calls.config, unknown),
-        _Route(Call.PALETTE, _of(wire.PALETTE), calls.palette, unknown),
+        _Route(Call.LOAD_ONE, _model_path(wire.LOAD), calls.load_one, (FailureKind.NO_MODEL,)),
+        _Route(None, _model_path(wire.LABELS), calls.labels, unknown),
+        _Route(None, _model_path(wire.CONFIG), calls.config, unknown),
+        _Route(Call.PALETTE, _model_path(wire.PALETTE), calls.palette, unknown),
         _Route(Call.LABEL_HASHES, f"/{wire.LABEL_HASHES}", calls.label_hashes, unknown, upload=True),
     ]
 
@@ -129,25 +129,25 @@ def _pictures(calls: Calls) -> list[_Route]:
         return _Route(call, path, endpoint, failures, upload=True, kind=kind)
 
     return [
-        route(Call.PREDICT, _of(wire.PREDICT), calls.predict),
+        route(Call.PREDICT, _model_path(wire.PREDICT), calls.predict),
         route(Call.DETECT, f"/{wire.DETECT}", calls.detect),
-        route(Call.PREDICT_BATCH, _of(wire.PREDICT_BATCH), calls.predict_batch),
-        route(Call.PREDICT_IMAGE, _of(wire.PREDICT_IMAGE), calls.predict_image, wire.MISNAMED_PNG),
-        route(Call.MASK, _of(wire.INFERENCE), calls.mask, wire.MISNAMED_PNG),
-        route(Call.OVERLAY, _of(wire.OVERLAY), calls.overlay, "image/png"),
-        route(Call.INSTANCES, _of(wire.DETECT), calls.instances),
-        _Route(Call.TEXTS, _of(wire.OCR), calls.texts, upload=True, also=(400, 404, 500)),
-        _Route(Call.TEXTS, _of(wire.ONE_SHOT_OCR), calls.texts_in_finds, upload=True, also=(400, 404, 500)),
+        route(Call.PREDICT_BATCH, _model_path(wire.PREDICT_BATCH), calls.predict_batch),
+        route(Call.PREDICT_IMAGE, _model_path(wire.PREDICT_IMAGE), calls.predict_image, wire.MISNAMED_PNG),
+        route(Call.MASK, _model_path(wire.INFERENCE), calls.mask, wire.MISNAMED_PNG),
+        route(Call.OVERLAY, _model_path(wire.OVERLAY), calls.overlay, "image/png"),
+        route(Call.INSTANCES, _model_path(wire.DETECT), calls.instances),
+        _Route(Call.TEXTS, _model_path(wire.OCR), calls.texts, upload=True, also=(400, 404, 500)),
+        _Route(Call.TEXTS, _model_path(wire.ONE_SHOT_OCR), calls.texts_in_finds, upload=True, also=(400, 404, 500)),
     ]
 
 
-def _of(what: str) -> str:
-    """Return the path of what is asked of one model."""
-    return f"/{wire.MODELS}/{{name}}/{what}"
+def _model_path(action: str) -> str:
+    """Return the path of an action on one model."""
+    return f"/{wire.MODELS}/{{name}}/{action}"
 
 
-def _documented(profile: ApiVariant, route: _Route) -> Responses:
-    """Return what an endpoint can answer, for the OpenAPI document: statuses, with their content types."""
+def _document_responses(profile: ApiVariant, route: _Route) -> Responses:
+    """Return the responses of an endpoint for the OpenAPI document: status -> content types."""
     found: Responses = {200: {"description": "done", "content": {route.kind: {}}}}
     answers = [profile.failures[failure] for failure in route.failures]
     if route.upload:
@@ -159,39 +159,103 @@ def _documented(profile: ApiVariant, route: _Route) -> Responses:
 
 
 def _handle(app: FastAPI, profile: ApiVariant, too_large: FailureResponse) -> None:
-    """Tell every failure as the profile does."""
+    """Add exception handlers that answer as the profile does."""
 
-    def told(answer: FailureResponse, model: str = "", headers: Mapping[str, str] | None = None) -> Response:
+    def respond(answer: FailureResponse, model: str = "", headers: Mapping[str, str] | None = None) -> Response:
         return Response(answer.body(model), answer.status, headers, media_type=answer.kind)
 
     @app.exception_handler(Failed)
-    async def failed(_: Request, error: Failed) -> Response:
+    async def on_failed_call(_: Request, error: Failed) -> Response:
         if error.__cause__ is not None:
             log.info("model %s: %s", error.model, error.__cause__)
-        return told(profile.failures[error.failure], error.model)
+        return respond(profile.failures[error.failure], error.model)
 
     @app.exception_handler(LimitExceeded)
-    async def exceeded(_: Request, error: LimitExceeded) -> Response:
-        return told(FailureResponse(TOO_LARGE, str(error), profile.refusal))
+    async def on_limit_exceeded(_: Request, error: LimitExceeded) -> Response:
+        return respond(FailureResponse(TOO_LARGE, str(error), profile.refusal))
 
     @app.exception_handler(QueueFull)
-    async def full(_: Request, __: QueueFull) -> Response:
+    async def on_full_queue(_: Request, __: QueueFull) -> Response:
         text = "too many requests are waiting; try again later"
-        return told(FailureResponse(BUSY, text, profile.refusal), headers={"retry-after": str(RETRY_SECONDS)})
+        return respond(FailureResponse(BUSY, text, profile.refusal), headers={"retry-after": str(RETRY_SECONDS)})
 
     @app.exception_handler(VelumError)
-    async def unable(_: Request, error: VelumError) -> Response:
+    async def on_velum_error(_: Request, error: VelumError) -> Response:
         log.error("%s: %s", type(error).__name__, error)
-        return told(profile.failures[FailureKind.OTHER])
+        return respond(profile.failures[FailureKind.OTHER])
 
     @app.exception_handler(Exception)
-    async def broken(_: Request, __: Exception) -> Response:
-        return told(profile.failures[FailureKind.OTHER])  # the server logs the error itself
+    async def on_unexpected_error(_: Request, __: Exception) -> Response:
+        return respond(profile.failures[FailureKind.OTHER])  # the HTTP server logs the error itself
 
     @app.exception_handler(RequestValidationError)
-    async def refused(_: Request, error: RequestValidationError) -> Response:
-        return Response(wire.refused(error.errors()), 422, media_type="application/json")
+    async def on_invalid_request(_: Request, error: RequestValidationError) -> Response:
+        return Response(wire.validation_error_body(error.errors()), 422, media_type="application/json")
 
     @app.exception_handler(HTTPException)
-    async def told_by_framework(request: Request, error: HTTPException) -> Response:
-        return told(too_large) if error.status_code == TOO_LARGE else await http_exception_handler(request, error)
+    async def on_http_error(request: Request, error: HTTPException) -> Response:
+        return respond(too_large) if error.status_code == TOO_LARGE else await http_exception_handler(request, error)
+
+
+TOO_LARGE = 413
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimit:
+    """Passes on requests with at most `upload` bytes; others get `answer`.
+
+    Starlette's own limit always answers in plain text, which clients of these APIs do not expect.
+    """
+
+    app: ASGIApp
+    upload: int
+    answer: FailureResponse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        stated = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
+        if stated.isdecimal() and int(stated) > self.upload:
+            response = Response(self.answer.body(), self.answer.status, media_type=self.answer.kind)
+            # The rest of the body is never read, so the connection cannot be used again.
+            response.headers["connection"] = "close"
+            await response(scope, receive, send)
+            return
+        taken = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self.upload:
+                raise HTTPException(TOO_LARGE)
+            return message
+
+        await self.app(scope, receive_within_limit, send)
+
+
+_STYLE = (
+    "body{font:1rem/1.5 sans-serif;margin:2rem}td,th{padding:.2rem 1rem .2rem 0;text-align:left;vertical-align:top}"
+)
+
+
+def overview(document: Mapping[str, Any]) -> str:
+    """Return an OpenAPI document as an HTML page."""
+    title = escape(document["info"]["title"])
+    rows = "".join(_rows(document["paths"]))
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1><table>"
+        f"<tr><th>call</th><th>what it does</th><th>answers</th></tr>{rows}</table>"
+        '<p>The whole description is in <a href="openapi.json">openapi.json</a>.</p></body></html>'
+    )
+
+
+def _rows(paths: Mapping[str, Any]) -> Iterator[str]:
+    for path, calls in paths.items():
+        for method, call in calls.items():
+            answers = "<br>".join(
+                f"{escape(status)}: {escape(answer['description'])}" for status, answer in call["responses"].items()
+            )
+            description = escape(call.get("description", ""))
+            cells = f"<code>{escape(method.upper())} {escape(path)}</code>", description, answers
+            yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

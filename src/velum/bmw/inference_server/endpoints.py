@@ -1,4 +1,4 @@
-"""The endpoints, one method each. Which of them a profile has, and what its failures are, `app` decides."""
+"""The endpoints, one method each. `app` decides which of them a profile has, and how it answers failures."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -13,8 +13,7 @@ from velum.bmw import wire
 from velum.bmw.inference_server import image_input, overlay
 from velum.bmw.inference_server.executor import BoundedExecutor
 from velum.bmw.inference_server.image_input import Numbers, UploadedImage
-from velum.bmw.inference_server.loaded_models import LoadedModel
-from velum.bmw.inference_server.model_ids import derived
+from velum.bmw.inference_server.loaded_models import LoadedModel, derive_id
 from velum.bmw.inference_server.ocr import Ocr
 from velum.bmw.inference_server.profiles import ApiVariant, FailureKind
 from velum.errors import BadInput, PluginFault, Unavailable
@@ -31,7 +30,7 @@ Which = Annotated[str, Form(alias=wire.WHICH)]
 
 
 class Failed(Exception):
-    """A call that ends as the profile says for this kind of failure."""
+    """A failed call, which the profile answers by its kind of failure."""
 
     def __init__(self, failure: FailureKind, model: str = "") -> None:
         super().__init__(failure)
@@ -40,7 +39,7 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedImage:
-    """A picture, what one model found in it, and the number of each find."""
+    """An image with the regions that a model found in it."""
 
     picture: UploadedImage
     served: LoadedModel
@@ -48,127 +47,134 @@ class DetectedImage:
 
     @property
     def numbers(self) -> list[int]:
-        """The number of each region's label."""
+        """Label number of each region."""
         return [self.served.labels.numbers[region.label] for region in self.regions]
 
     @property
     def plane(self) -> Numbers:
-        """The number of each pixel's label."""
-        return self.picture.numbered(self.regions, self.numbers)
+        """Label number of each pixel."""
+        return self.picture.label_plane(self.regions, self.numbers)
 
-    def finds(self, *, float_edges: bool = False) -> list[wire.ApiDetection]:
-        """Return the finds as they go over the wire."""
+    def detections(self, *, float_edges: bool = False) -> list[wire.ApiDetection]:
+        """Return the detections for a response; with `float_edges`, edges are floats, except at the image's edge."""
         width, height = self.picture.size_wh
         finds = []
         for region, number in zip(self.regions, self.numbers, strict=True):
             x0, y0, x1, y1 = region.box.xyxy
             ltrb: tuple[float, float, float, float] = x0, y0, x1, y1
             if float_edges:
-                ltrb = _float(x0, width), _float(y0, height), _float(x1, width), _float(y1, height)
+                ltrb = _float_edge(x0, width), _float_edge(y0, height), _float_edge(x1, width), _float_edge(y1, height)
             finds.append(wire.ApiDetection(region.label, number, round(region.score * 100.0, 4), ltrb))
         return finds
 
 
 class Calls:
-    """What the endpoints do."""
+    """The endpoints of one server."""
 
     def __init__(
-        self, profile: ApiVariant, models: list[LoadedModel], desk: BoundedExecutor, limits: Limits, texts: Ocr | None,
-        decoders: DecoderPool, *, wait: bool,
+        self, profile: ApiVariant, models: list[LoadedModel], executor: BoundedExecutor, limits: Limits,
+        texts: Ocr | None, decoders: DecoderPool, *, wait: bool,
     ) -> None:  # fmt: skip
-        self._profile, self._desk, self._limits, self._texts = profile, desk, limits, texts
+        self._profile, self._executor, self._limits, self._texts = profile, executor, limits, texts
         self._decoders = decoders
         self._models: Mapping[str, LoadedModel] = {served.name: served for served in models}
         self._by_hash = {served.hash: served for served in models}
         self._waiting_for_load = wait
 
-    # --- what there is ---
+    # --- models ---
 
     async def models(self) -> Response:
         """List the models."""
         hashes = {name: served.hash for name, served in self._models.items()}
-        return _enveloped(wire.models_body(hashes if self._profile.lists_hashes else list(hashes)))
+        return _envelope_response(wire.models_body(hashes if self._profile.lists_hashes else list(hashes)))
 
     async def load(self) -> Response:
         """List the models with their hashes; all are loaded already."""
         self._waiting_for_load = False
         return _json(wire.dumps({name: served.hash for name, served in self._models.items()}))
 
-    async def load_one(self, name: str, *, force: bool = False) -> Response:  # noqa: ARG002 - nothing is to be forced
+    async def load_one(self, name: str, *, force: bool = False) -> Response:  # noqa: ARG002 - part of the API, without effect
         """Load a model; all are loaded already."""
-        self._served(name)
-        return _enveloped(None)
+        self._require_model(name)
+        return _envelope_response(None)
 
     async def labels(self, name: str) -> Response:
         """List the labels of a model."""
-        return _enveloped(list(self._facts(name).labels.listed))
+        return _envelope_response(list(self._require_loaded(name).labels.listed))
 
     async def config(self, name: str) -> Response:
         """Describe a model."""
-        return _enveloped(dict(self._facts(name).config))
+        return _envelope_response(dict(self._require_loaded(name).config))
 
     async def palette(self, name: str) -> Response:
-        """Return the colour of each class, red, green and blue in one row."""
-        return _enveloped(list(self._facts(name).palette))
+        """Return red, green and blue of each class in one row."""
+        return _envelope_response(list(self._require_loaded(name).palette))
 
     async def label_hashes(self, name: Which) -> Response:
         """List the labels of a model, each with a hash."""
-        served = self._facts(name)
-        return _json(wire.dumps({label: derived(served.name, label) for label in served.labels.listed}))
+        served = self._require_loaded(name)
+        return _json(wire.dumps({label: derive_id(served.name, label) for label in served.labels.listed}))
 
-    # --- what is found ---
+    # --- detections ---
 
     async def predict(self, name: str, upload: Input) -> Response:
-        """Return what a model finds in a picture."""
-        return _enveloped(await self._at(name, upload, self._found))
+        """Return the detections of a model in an image."""
+        return _envelope_response(await self._run_on_image(name, upload, self._detections_body))
 
     async def detect(self, name: Which, upload: Image) -> Response:
-        """Return what a model finds in a picture, without an envelope."""
-        return _json(wire.dumps(await self._at(name, upload, self._found)))
+        """Return the detections of a model in an image, without an envelope."""
+        return _json(wire.dumps(await self._run_on_image(name, upload, self._detections_body)))
 
     async def predict_batch(self, name: str, uploads: Inputs) -> Response:
-        """Return what a model finds in several pictures."""
-        served = self._served(name)
+        """Return the detections of a model in several images."""
+        served = self._require_model(name)
 
         def job() -> list[Any]:
-            return [self._found(self._look(served, one.file.read()), one.filename or wire.INPUT) for one in uploads]
+            return [
+                self._detections_body(self._detect(served, upload.file.read()), upload.filename or wire.INPUT)
+                for upload in uploads
+            ]
 
-        return _enveloped(await self._desk.run(job))
+        return _envelope_response(await self._executor.run(job))
 
     async def instances(self, name: str, upload: Input) -> Response:
         """Return the boxes of each label."""
-        return _json(await self._at(name, upload, lambda looked: wire.dumps(wire.nested(looked.finds()))))
+        return _json(
+            await self._run_on_image(name, upload, lambda looked: wire.dumps(wire.boxes_by_label(looked.detections())))
+        )
 
-    # --- pictures ---
+    # --- images ---
 
     async def predict_image(self, name: str, upload: Input) -> Response:
-        """Return the picture with what a model finds drawn on it."""
-        return _file(await self._at(name, upload, self._drawn))
+        """Return the image with the detections of a model drawn on it."""
+        return _file(await self._run_on_image(name, upload, self._draw_detections))
 
     async def mask(self, name: str, upload: Input) -> Response:
-        """Return the number of each pixel's label, as a picture with a palette."""
+        """Return the label number of each pixel as a palette image."""
         return _file(
-            await self._at(name, upload, lambda looked: overlay.class_map(looked.plane, looked.served.palette))
+            await self._run_on_image(
+                name, upload, lambda looked: overlay.class_map(looked.plane, looked.served.palette)
+            )
         )
 
     async def overlay(self, name: str, upload: Input) -> Response:
-        """Return the picture with the outlines of what a model finds tinted."""
-        png = await self._at(
-            name, upload, lambda looked: overlay.tinted(looked.picture.rgb, looked.plane, looked.served.palette)
+        """Return the image with the detections of a model tinted."""
+        png = await self._run_on_image(
+            name, upload, lambda looked: overlay.tint_regions(looked.picture.rgb, looked.plane, looked.served.palette)
         )
         return Response(png, media_type="image/png")
 
     # --- texts ---
 
     async def texts(self, name: str, upload: Image) -> Response:
-        """Return what is written in a picture."""
-        return await self._read(name, upload, everywhere=True)
+        """Return the text lines in an image."""
+        return await self._read_text(name, upload, everywhere=True)
 
     async def texts_in_finds(self, name: str, upload: Image) -> Response:
-        """Return what is written in the parts of a picture where a model finds something."""
-        return await self._read(name, upload, everywhere=False)
+        """Return the text lines within the detections of a model."""
+        return await self._read_text(name, upload, everywhere=False)
 
-    async def _read(self, name: str, upload: UploadFile, *, everywhere: bool) -> Response:
+    async def _read_text(self, name: str, upload: UploadFile, *, everywhere: bool) -> Response:
         served = self._models.get(name) or self._by_hash.get(name)
         if served is None:
             return _json(wire.detail(wire.OCR_NO_MODEL), 404)
@@ -177,71 +183,75 @@ class Calls:
         texts = self._texts
 
         def job() -> list[Any]:
-            seen = image_input.read(upload.file.read(), self._limits, self._decoders)
-            areas = None if everywhere else served.localizer.locate([seen.frame])[0]
-            frame = seen.frame
+            image = image_input.read(upload.file.read(), self._limits, self._decoders)
+            areas = None if everywhere else served.localizer.locate([image.frame])[0]
+            frame = image.frame
             boxes = [
-                (one, frame.orientation.stored_box(one.box, frame.width, frame.height))
-                for one in texts.read(frame, areas)
+                (line, frame.orientation.stored_box(line.box, frame.width, frame.height))
+                for line in texts.read(frame, areas)
             ]
-            return [wire.written(one.text, box.xyxy, one.score) for one, box in boxes]
+            return [wire.text_line(line.text, box.xyxy, line.score) for line, box in boxes]
 
         try:
-            return _json(wire.dumps(await self._desk.run(job)))
+            return _json(wire.dumps(await self._executor.run(job)))
         except Unavailable:
             return _json(wire.detail(wire.OCR_IMPOSSIBLE), 400)
         except (BadInput, PluginFault):
             return _json(wire.detail(wire.OCR_FAILED), 500)
 
-    # --- behind them ---
+    # --- shared steps ---
 
-    def _served(self, name: str, failure: FailureKind = FailureKind.NO_MODEL) -> LoadedModel:
+    def _require_model(self, name: str, failure: FailureKind = FailureKind.NO_MODEL) -> LoadedModel:
         served = self._models.get(name) or self._by_hash.get(name)
         if served is None:
             raise Failed(failure, name)
         return served
 
-    def _facts(self, name: str) -> LoadedModel:
+    def _require_loaded(self, name: str) -> LoadedModel:
         if self._waiting_for_load:
             raise Failed(FailureKind.NO_FACTS, name)
-        return self._served(name, FailureKind.NO_FACTS)
+        return self._require_model(name, FailureKind.NO_FACTS)
 
-    async def _at(self, name: str, upload: UploadFile, then: Callable[[DetectedImage], T]) -> T:
-        """Return what `then` makes of a picture and what a model finds in it; all in a thread."""
-        served = self._served(name)
-        return await self._desk.run(lambda: then(self._look(served, upload.file.read())))
+    async def _run_on_image(self, name: str, upload: UploadFile, then: Callable[[DetectedImage], T]) -> T:
+        """Detect in an uploaded image and return the result of `then`; all in a thread."""
+        served = self._require_model(name)
+        return await self._executor.run(lambda: then(self._detect(served, upload.file.read())))
 
-    def _look(self, served: LoadedModel, data: bytes) -> DetectedImage:
+    def _detect(self, served: LoadedModel, data: bytes) -> DetectedImage:
         try:
-            seen = image_input.read(data, self._limits, self._decoders)
+            image = image_input.read(data, self._limits, self._decoders)
         except BadInput as error:
             raise Failed(FailureKind.NO_PICTURE, served.name) from error
         try:
-            regions = seen.found(served.localizer, self._limits)
+            regions = image.locate(served.localizer, self._limits)
         except BadInput as error:
-            raise PluginFault(f"model {served.name} refused a picture that can be read: {error}") from error
+            raise PluginFault(f"model {served.name} refused an image that can be read: {error}") from error
         if odd := sorted({region.label for region in regions} - served.labels.numbers.keys()):
             raise PluginFault(f"model {served.name} found {', '.join(odd)}, which is not among its labels")
-        return DetectedImage(seen, served, regions)
+        return DetectedImage(image, served, regions)
 
-    def _found(self, looked: DetectedImage, filename: str | None = None) -> Any:
+    def _detections_body(self, looked: DetectedImage, filename: str | None = None) -> Any:
         if self._profile.boxes is not None:
-            return wire.found(looked.finds(float_edges=self._profile.float_edges), self._profile.boxes, filename)
+            return wire.boxes_body(
+                looked.detections(float_edges=self._profile.float_edges), self._profile.boxes, filename
+            )
         return [
             wire.segment(find, outline)
-            for find, region in zip(looked.finds(), looked.regions, strict=True)
+            for find, region in zip(looked.detections(), looked.regions, strict=True)
             for outline in overlay.outlines(region)
         ]
 
-    def _drawn(self, looked: DetectedImage) -> bytes:
+    def _draw_detections(self, looked: DetectedImage) -> bytes:
         palette = looked.served.palette
         if self._profile.kind == "segmentation":
-            return overlay.tinted(looked.picture.rgb, looked.plane, palette, alpha=True)
-        return overlay.boxed(looked.picture.rgb, looked.regions, palette, [number + 1 for number in looked.numbers])
+            return overlay.tint_regions(looked.picture.rgb, looked.plane, palette, alpha=True)
+        return overlay.draw_boxes(
+            looked.picture.rgb, looked.regions, palette, [number + 1 for number in looked.numbers]
+        )
 
 
-def _float(edge: int, end: int) -> float:
-    """Return an edge as a float, unless it is the picture's own."""
+def _float_edge(edge: int, end: int) -> float:
+    """Return an edge as a float, but that of the image as an integer."""
     return float(edge) if 0 < edge < end else edge
 
 
@@ -249,11 +259,11 @@ def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-def _enveloped(data: Any) -> Response:
+def _envelope_response(data: Any) -> Response:
     return _json(wire.envelope(data))
 
 
 def _file(png: bytes) -> Response:
-    """Return a picture with the headers of a file; none is ever written."""
+    """Return an image with the headers of a file response, though no file is written."""
     headers = {"etag": f'"{hashlib.sha256(png).hexdigest()[:32]}"', "last-modified": formatdate(usegmt=True)}
     return Response(png, media_type=wire.MISNAMED_PNG, headers=headers)

@@ -1,4 +1,4 @@
-"""Where requests wait for their turn: inference in threads, so many at once, so many waiting, no more."""
+"""A thread pool for inference with a bounded queue."""
 
 import asyncio
 import threading
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """How much work is taken on."""
+    """Limits of the server."""
 
     parallel: int = 2
-    """Pictures that are looked at side by side. Each look uses all cores already: more shares them more evenly."""
+    """Images processed at a time. Inference uses all cores already; more at a time only shares them."""
     waiting: int = 64
-    """Requests that may wait for their turn; what comes on top is refused."""
+    """Most requests that wait; further ones are refused."""
     upload: int = 256 << 20
-    """Bytes of one request."""
+    """Most bytes of a request."""
 
     def __post_init__(self) -> None:
         for name, least in (("parallel", 1), ("waiting", 0), ("upload", 1)):
@@ -30,20 +30,20 @@ class Capacity:
 
 
 class QueueFull(Exception):
-    """As many requests are waiting as may."""
+    """The queue is full."""
 
 
 class BoundedExecutor:
-    """Runs jobs in threads of its own."""
+    """Runs jobs in threads, with a bounded queue."""
 
     def __init__(self, capacity: Capacity) -> None:
         self._pool = ThreadPoolExecutor(capacity.parallel, "velum-serve")
         self._places = threading.BoundedSemaphore(capacity.parallel + capacity.waiting)
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Return what the job returns. Raises `QueueFull`, and what the job raises.
+        """Run a job in a thread and return its result. Raises `QueueFull`, and what the job raises.
 
-        A job that nobody waits for any more is not begun.
+        A waiting job whose caller is cancelled does not run.
         """
         if not self._places.acquire(blocking=False):
             raise QueueFull
@@ -52,5 +52,5 @@ class BoundedExecutor:
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Finish what was begun, and drop the rest."""
+        """Wait for running jobs, and cancel waiting ones."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,5 +1,8 @@
-"""Models made ready to be served: what each is called, which numbers its labels have, and what is said of it."""
+"""Loads models for serving: name, label numbers, config and palette of each."""
 
+import hashlib
+import json
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from velum.atomic import publish
 from velum.bmw import folders, wire
 from velum.bmw.config import ConfigObject
-from velum.bmw.inference_server.model_ids import hashes
 from velum.bmw.inference_server.overlay import voc_palette
 from velum.bmw.inference_server.profiles import ApiVariant
 from velum.engine.prepare import PartCache
-from velum.errors import BadInput, BadPlan, PluginFault
+from velum.errors import BadInput, BadPlan, OutputFailed, PluginFault
 from velum.frame import Frame, Plane, Role
 from velum.locate import registry, user_models
 from velum.locate.detector import Detector
@@ -24,14 +27,14 @@ from velum.plugins import Localizer, RuntimeConfig
 from velum.spec import PartSpec
 
 MOST_CLASSES = 256
-"""Classes that one byte of a class map tells apart, the background among them."""
+"""Most classes in a class map of one byte, including the background."""
 
 _BACKGROUND = "background"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """The labels of a model: as they are listed, and the number of each."""
+    """The labels of a model as listed, and the number of each."""
 
     listed: tuple[str, ...]
     numbers: Mapping[str, int]
@@ -39,7 +42,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """One model under the name that clients use. `palette` is red, green and blue of each number, in one row."""
+    """One model under its public name. `palette` has red, green and blue of each number in one row."""
 
     name: str
     hash: str
@@ -50,7 +53,7 @@ class LoadedModel:
 
 
 def labels_of(classes: Sequence[str], profile: ApiVariant) -> Labels:
-    """Return the labels of a model with these classes, of which the empty ones are not things.
+    """Return the labels of a model with these classes; empty ones are unused.
 
     Raises `BadPlan` for more classes than a class map can hold.
     """
@@ -59,13 +62,13 @@ def labels_of(classes: Sequence[str], profile: ApiVariant) -> Labels:
             classes = (_BACKGROUND, *classes)
         if len(classes) > MOST_CLASSES:
             raise BadPlan(f"{len(classes)} classes do not fit into a class map; it holds at most {MOST_CLASSES}")
-        return Labels((classes[0] or _BACKGROUND, *classes[1:]), _numbered(classes[1:], 1))
+        return Labels((classes[0] or _BACKGROUND, *classes[1:]), _number_labels(classes[1:], 1))
     things = classes[1:] if not classes[0] else classes
     listed = things if profile.lists_gaps else filter(None, things)
-    return Labels(tuple(listed), _numbered(things, profile.first))
+    return Labels(tuple(listed), _number_labels(things, profile.first))
 
 
-def _numbered(things: Sequence[str], first: int) -> dict[str, int]:
+def _number_labels(things: Sequence[str], first: int) -> dict[str, int]:
     numbers: dict[str, int] = {}
     for number, label in enumerate(things, first):
         if label:
@@ -76,52 +79,56 @@ def _numbered(things: Sequence[str], first: int) -> dict[str, int]:
 def from_names(
     texts: Iterable[str], profile: ApiVariant, parts: PartCache, host: RuntimeConfig, hash_folder: Path | None = None
 ) -> list[LoadedModel]:
-    """Return the models that `texts` name, such as `centerface` or `centerface(min_side=8)`; `parts` owns them.
+    """Load the models that `texts` name, such as `centerface` or `centerface(min_side=8)`; `parts` owns them.
 
-    Raises `BadPlan` for a name that is unknown or given twice, and for a model that does not fit the profile,
-    `Unavailable` when weights cannot be had.
+    Raises `BadPlan` for an unknown or repeated name and for a model that does not fit the profile, `Unavailable` when
+    weights cannot be obtained.
     """
     uses = [PartSpec.parse(text) for text in texts]
-    twice = sorted({use.name for use in uses if [one.name for one in uses].count(use.name) > 1})
+    names = [use.name for use in uses]
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BadPlan(f"{', '.join(twice)} cannot be served twice under one name; name each model once")
-    known = hashes([use.name for use in uses], hash_folder)
-    return [_served(use, use.name, known[use.name], profile, parts, host) for use in uses]
+    known = hashes(names, hash_folder)
+    return [_load_model(use, use.name, known[use.name], profile, parts, host) for use in uses]
 
 
 def from_folder(
     folder: Path, profile: ApiVariant, parts: PartCache, host: RuntimeConfig, hash_folder: Path | None = None
 ) -> list[LoadedModel]:
-    """Return the models of a folder of BMW model folders, each under its folder's name.
+    """Load the models of a folder of BMW model folders, each under its folder's name.
 
-    They are copied into the store of `host`, which must be one for this process alone, and which `parts` uses. Raises
-    `BadPlan` when the folder has none or one does not fit the profile, `BadInput` for one that cannot be read.
+    They are copied into the model folder of `host`, which must be private to this process, and which `parts` uses.
+    Raises `BadPlan` without model folders or for a model that does not fit the profile, `BadInput` for one that cannot
+    be read.
     """
     found = folders.model_folders(folder) if folder.is_dir() else ()
     if not found:
-        raise BadPlan(f"{folder} holds no model folders; each has a config.json or configuration.json and a network")
-    known = hashes([one.name for one in found], hash_folder)
+        raise BadPlan(
+            f"{folder} has no model folders; each must have a config.json or configuration.json and a network"
+        )
+    known = hashes([path.name for path in found], hash_folder)
     result = []
-    for number, one in enumerate(found, start=1):
+    for number, path in enumerate(found, start=1):
         room = registry.user_models_folder(host) / "converted"
         room.mkdir(parents=True, exist_ok=True)
         model = user_models.put(
-            folders.read(one, folders.ModelFolderOptions(ImportOptions(name=f"folder-{number}"), room)), host
+            folders.read(path, folders.ModelFolderOptions(ImportOptions(name=f"folder-{number}"), room)), host
         )
-        served = _served(PartSpec(model.name), one.name, known[one.name], profile, parts, host)
-        result.append(_as_the_folder_says(served, one, profile))
+        served = _load_model(PartSpec(model.name), path.name, known[path.name], profile, parts, host)
+        result.append(_with_folder_config(served, path, profile))
     return result
 
 
-def _served(
+def _load_model(
     use: PartSpec, name: str, hash_: str, profile: ApiVariant, parts: PartCache, host: RuntimeConfig
 ) -> LoadedModel:
     model = None if use.name in host.localizers else registry.catalog(host).get(use.name)
     if model is not None:
         _check_family(name, model, profile)
     localizer = parts.localizer(use)
-    if profile.kind == "segmentation" and isinstance(localizer, Detector) and not _outlines(localizer):
-        raise BadPlan(_unfit(name, profile, "finds boxes, not outlines"))
+    if profile.kind == "segmentation" and isinstance(localizer, Detector) and not _finds_outlines(localizer):
+        raise BadPlan(_misfit_message(name, profile, "returns boxes, not masks"))
     classes = model.labels if model is not None else tuple(sorted(localizer.labels))
     labels = labels_of(classes, profile)
     network = use.name if model is None else model.family
@@ -130,24 +137,26 @@ def _served(
 
 
 def _check_family(name: str, model: registry.Model, profile: ApiVariant) -> None:
-    """Raise `BadPlan` for a model whose kind shows without making it: one of maps has no boxes of objects."""
+    """Raise `BadPlan` for a segmentation model in a detection profile, before it is loaded."""
     kind = family(model.family).localizer
     if profile.kind == "detection" and kind == "segment":
-        raise BadPlan(_unfit(name, profile, "says of each pixel what it is, and finds no objects"))
+        raise BadPlan(_misfit_message(name, profile, "segments pixels and finds no objects"))
 
 
-def _unfit(name: str, profile: ApiVariant, why: str) -> str:
+def _misfit_message(name: str, profile: ApiVariant, why: str) -> str:
     other = "openvino-segmentation or gluoncv" if profile.kind == "detection" else "openvino-detection, yolo or others"
     return f"model {name} {why}, and cannot be served as {profile.name}; serve it with the profile {other}"
 
 
-def _outlines(detector: Detector) -> bool:
-    """Tell whether a detector finds outlines: only a look at a picture shows it."""
+def _finds_outlines(detector: Detector) -> bool:
+    """Tell whether a detector returns masks, by running it on a blank image."""
     blank = Frame.of(Plane(np.zeros((64, 64, 3), np.uint8), Role.RGB))
     try:
         return detector.finder.find(blank).masks is not None
     except ValueError as error:
-        raise PluginFault(f"a model cannot be used, its network gives what its family does not: {error}") from error
+        raise PluginFault(
+            f"the outputs of the network do not fit its family: {error}; add the model with another --family"
+        ) from error
 
 
 def _config(profile: ApiVariant, labels: Labels, network: str) -> Mapping[str, Any]:
@@ -158,11 +167,11 @@ def _config(profile: ApiVariant, labels: Labels, network: str) -> Mapping[str, A
     return wire.instance_config(labels.listed)
 
 
-def _as_the_folder_says(served: LoadedModel, folder: Path, profile: ApiVariant) -> LoadedModel:
-    """Return the model with the config and, for class maps, the palette and background of its folder."""
+def _with_folder_config(served: LoadedModel, folder: Path, profile: ApiVariant) -> LoadedModel:
+    """Return the model with the config of its folder and, for class maps, its palette and background."""
     if profile.kind == "detection":
-        said = ConfigObject.read(folder / "config.json").values if (folder / "config.json").is_file() else {}
-        return replace(served, config={key: said.get(key, value) for key, value in served.config.items()})
+        stated = ConfigObject.read(folder / "config.json").values if (folder / "config.json").is_file() else {}
+        return replace(served, config={key: stated.get(key, value) for key, value in served.config.items()})
     file = folder / "configuration.json"
     if profile.name != "openvino-segmentation" or not file.is_file():
         return served
@@ -175,7 +184,7 @@ def _as_the_folder_says(served: LoadedModel, folder: Path, profile: ApiVariant) 
 
 
 def _palette(file: Path, colours: int) -> tuple[int, ...]:
-    """Return the palette in a file, a number a line; none when it is missing or has no colour for some class."""
+    """Return the palette in a file, one number a line; empty when the file is missing or lacks a class."""
     if not file.is_file():
         return ()
     words = read_text(file).split()
@@ -183,3 +192,49 @@ def _palette(file: Path, colours: int) -> tuple[int, ...]:
         raise BadInput(f"{file} is not a palette; it must have a number from 0 to 255 in each line")
     values = tuple(map(int, words))[: 3 * MOST_CLASSES]
     return values if len(values) >= 3 * colours and len(values) % 3 == 0 else ()
+
+
+FILE = "model_hash.json"
+
+
+def derive_id(*names: str) -> str:
+    """Return a UUID in the form of a random one (RFC 9562, version 4), derived from the names."""
+    digest = hashlib.sha256("\0".join(names).encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+def hashes(names: Iterable[str], folder: Path | None) -> dict[str, str]:
+    """Return name -> id: from the file in `folder` where it has one, else derived from the name.
+
+    New ids are added to the file. Raises `BadInput` for a malformed file, `OutputFailed` when it cannot be written.
+    """
+    known = {} if folder is None else _read(folder / FILE)
+    result = {name: known.get(name) or derive_id(name) for name in names}
+    if folder is not None and not result.items() <= known.items():
+        _write(folder / FILE, known | result)
+    return result
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8") or "{}")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"hashes of models cannot be read from {file}: {error}; repair or remove it") from error
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise BadInput(f"{file} is not a JSON object of names and hashes; repair or remove it")
+    return values
+
+
+def _write(file: Path, values: dict[str, str]) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with publish(file, overwrite=True) as part:
+            part.write_text(json.dumps(values, indent=2), encoding="utf-8")
+    except OSError as error:
+        if isinstance(error, OutputFailed):
+            raise
+        raise OutputFailed(
+            f"hashes of models cannot be written to {file}: {error.strerror or error}; make its folder writable"
+        ) from error

@@ -1,4 +1,4 @@
-"""Reading what is written in a picture, where the parts for it are installed."""
+"""Text recognition for the OCR calls, where its extra is installed."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ from velum.region import Box, Region
 from velum.spec import PartSpec
 
 SAME = 0.5
-"""Share of the smaller of two lines that lies in the other, from which they are one line, found twice."""
+"""Least overlap, as a share of the smaller box, from which two lines are the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class OcrLine:
-    """One line: what it says, where, and how surely it was read, from 0 to 1."""
+    """One recognized line: text, box, and score from 0 to 1."""
 
     text: str
     box: Box
@@ -31,7 +31,7 @@ class OcrLine:
 
 
 class Ocr:
-    """Finds and reads lines of text. `finder` and `reader` make what that needs, when it is first asked."""
+    """Detects and recognizes lines of text. `finder` and `reader` create the models on first use."""
 
     def __init__(self, finder: Callable[[], Localizer], reader: Callable[[], TextRecognizer]) -> None:
         self._finder, self._reader = finder, reader
@@ -40,55 +40,57 @@ class Ocr:
 
     @classmethod
     def of(cls, parts: PartCache, host: RuntimeConfig) -> Self:
-        """Return what reads with velum's own parts; `parts` owns the finder."""
+        """Return an instance with velum's own models; `parts` owns the detector."""
         return cls(lambda: parts.localizer(PartSpec("text")), lambda: RapidRecognizer(host))
 
     def read(self, frame: Frame, areas: Sequence[Region] | None = None) -> list[OcrLine]:
-        """Return the lines in an upright frame; with `areas`, those that lie in one of them by their middle.
+        """Return the lines in an upright frame; with `areas`, those whose center lies in one of them.
 
-        Raises `Unavailable` where text cannot be read here, and `PluginFault` when reading fails.
+        Raises `Unavailable` when the extra is not installed, and `PluginFault` when recognition fails.
         """
         finder, reader = self._ready()
         (found,) = finder.locate([frame])
-        wanted = [line for line in found if areas is None or any(_inside(line.box, area.box) for area in areas)]
+        wanted = [line for line in found if areas is None or any(_center_inside(line.box, area.box) for area in areas)]
         read = [(line.box, lines.read(frame, _corners(line), reader).reading) for line in wanted]
-        return _once([OcrLine(reading.text, box, round(reading.score, 4)) for box, reading in read if reading.text])
+        return _drop_duplicates(
+            [OcrLine(reading.text, box, round(reading.score, 4)) for box, reading in read if reading.text]
+        )
 
     def _ready(self) -> tuple[Localizer, TextRecognizer]:
         with self._lock:
             if self._made is None:
-                # The reader first: it fetches nothing, and without it no line needs to be found.
+                # The recognizer first: it downloads nothing, and without it detection is useless.
                 reader = self._reader()
                 self._made = self._finder(), reader
             return self._made
 
 
-def _once(read: Sequence[OcrLine]) -> list[OcrLine]:
-    """Return the lines without those that are, for the most part, in another that says more.
+def _drop_duplicates(read: Sequence[OcrLine]) -> list[OcrLine]:
+    """Drop lines that lie mostly in another one with more text.
 
-    Lines are looked for at several sizes, and one that is found twice is harmless where it is only hidden.
+    Text is detected at several scales, and a line detected twice is harmless where it is only hidden.
     """
     kept: list[OcrLine] = []
-    for line in sorted(read, key=lambda one: -len(one.text) * one.score):
-        if not any(_shared(line.box, other.box) > SAME for other in kept):
+    for line in sorted(read, key=lambda line: -len(line.text) * line.score):
+        if not any(_overlap_share(line.box, other.box) > SAME for other in kept):
             kept.append(line)
     return [line for line in read if line in kept]
 
 
-def _shared(one: Box, other: Box) -> float:
-    """Return which share of the smaller box lies in the other."""
-    width = min(one.x1, other.x1) - max(one.x0, other.x0)
-    height = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return max(width, 0) * max(height, 0) / min(one.width * one.height, other.width * other.height)
+def _overlap_share(box: Box, other: Box) -> float:
+    """Return the share of the smaller box that lies in the other."""
+    width = min(box.x1, other.x1) - max(box.x0, other.x0)
+    height = min(box.y1, other.y1) - max(box.y0, other.y0)
+    return max(width, 0) * max(height, 0) / min(box.width * box.height, other.width * other.height)
 
 
-def _inside(line: Box, area: Box) -> bool:
+def _center_inside(line: Box, area: Box) -> bool:
     x, y = (line.x0 + line.x1) // 2, (line.y0 + line.y1) // 2
     return area.x0 <= x < area.x1 and area.y0 <= y < area.y1
 
 
 def _corners(line: Region) -> Floats:
-    """Return the corners of a line's rectangle, along its text: of its mask where it is not level."""
+    """Return the corners of a line's rectangle along its text, from its mask where it is rotated; (4, 2), pixels."""
     box = line.box
     if line.mask is None:
         return np.array([(box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1)], np.float32)

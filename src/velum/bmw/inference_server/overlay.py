@@ -1,4 +1,4 @@
-"""Finds as pictures: class maps with a palette, overlays and boxes, all as PNG."""
+"""Detections as PNG: class maps with a palette, tinted overlays and drawn boxes."""
 
 import io
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from velum.media.image.fast_png import encode_png
 from velum.region import Region
 
 QUICK = 1
-"""Level of compression: pictures go to a client once, over a short way."""
+"""Compression level: each image is sent once, usually over a fast connection."""
 
 
 def voc_palette(colours: int) -> tuple[int, ...]:
-    """Return red, green and blue of each class, in one row: the colour map of the PASCAL VOC challenge.
+    """Return red, green and blue of each class in one row: the colour map of the PASCAL VOC challenge.
 
     Its development kit (VOClabelcolormap.m) spreads the bits of a class's number over the highest bits of its colour.
     """
@@ -28,7 +28,7 @@ def voc_palette(colours: int) -> tuple[int, ...]:
 
 
 def class_map(plane: Numbers, palette: Sequence[int]) -> bytes:
-    """Return a PNG whose samples are the numbers themselves, with `palette` as colours, and no more bits than it needs.
+    """Return a palette PNG whose samples are the label numbers, with no more bits than they need.
 
     Pillow takes the number of bits from the length of the palette.
     """
@@ -37,18 +37,18 @@ def class_map(plane: Numbers, palette: Sequence[int]) -> bytes:
     return _png(image)
 
 
-def tinted(rgb: Rgb, plane: Numbers, palette: Sequence[int], *, alpha: bool = False) -> bytes:
-    """Return a PNG of the picture, half of each labelled pixel being its label's colour; `alpha` adds an opaque one."""
+def tint_regions(rgb: Rgb, plane: Numbers, palette: Sequence[int], *, alpha: bool = False) -> bytes:
+    """Return a PNG of the image with labelled pixels blended half with their colour; `alpha` adds an opaque channel."""
     colours = np.zeros((256, 3), np.uint8)
-    given = np.array(palette, np.uint8).reshape(-1, 3)[:256]
-    colours[: len(given)] = given
+    known = np.array(palette, np.uint8).reshape(-1, 3)[:256]
+    colours[: len(known)] = known
     mixed = cv2.addWeighted(rgb, 0.5, colours[plane], 0.5, 0)
     image = Image.fromarray(np.where(plane[..., None] > 0, mixed, rgb).astype(np.uint8))
     return _png(image.convert("RGBA") if alpha else image)
 
 
-def boxed(rgb: Rgb, regions: Sequence[Region], palette: Sequence[int], numbers: Sequence[int]) -> bytes:
-    """Return a PNG of the picture with the box, label and score of each region."""
+def draw_boxes(rgb: Rgb, regions: Sequence[Region], palette: Sequence[int], numbers: Sequence[int]) -> bytes:
+    """Return a PNG of the image with the box, label and score of each region."""
     image = Image.fromarray(rgb)
     pen = ImageDraw.Draw(image)
     width = max(2, round(max(rgb.shape[:2]) / 400))
@@ -64,9 +64,9 @@ def boxed(rgb: Rgb, regions: Sequence[Region], palette: Sequence[int], numbers: 
 
 
 def outlines(region: Region) -> list[list[int]]:
-    """Return the outer outline of each connected part of a region, as x, y, x, y ... in pixels of the picture.
+    """Return the outer outline of each connected component of a region, as x, y, x, y ... in pixels of the image.
 
-    Parts of a single pixel have none.
+    Components of a single pixel have none.
     """
     box = region.box
     inside = np.ones((box.height, box.width), bool) if region.mask is None else region.mask

@@ -1,4 +1,4 @@
-"""One value for each inference API that can be imitated: what its clients see of it, beyond the shapes of bodies."""
+"""The inference APIs that velum can imitate: calls, failures and options of each variant."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from velum.errors import BadPlan
 
 
 class FailureKind(StrEnum):
-    """What can go wrong, as far as the variants tell it apart."""
+    """Kinds of failure that the variants distinguish."""
 
     NO_MODEL = "a picture for a model that does not exist"
     NO_FACTS = "labels, config or palette of a model that does not exist"
@@ -19,7 +19,7 @@ class FailureKind(StrEnum):
 
 
 class Call(StrEnum):
-    """The endpoints that not every variant has."""
+    """Endpoints that not every variant has."""
 
     LOAD_ONE = "load one"
     LABEL_HASHES = "hashes of labels"
@@ -36,7 +36,7 @@ class Call(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailureResponse:
-    """How a failure is told. `text` may name the model as `{model}`."""
+    """The response to a failure. `text` may have the placeholder `{model}`."""
 
     status: int
     text: str
@@ -48,7 +48,7 @@ class FailureResponse:
         return "text/plain; charset=utf-8" if self.form == "text" else "application/json"
 
     def body(self, model: str = "") -> bytes:
-        """Return the body, for a model."""
+        """Return the body, with the name of the model."""
         text = self.text.replace("{model}", model)
         if self.form == "text":
             return text.encode()
@@ -57,7 +57,7 @@ class FailureResponse:
 
 @dataclass(frozen=True, slots=True)
 class ApiVariant:
-    """A variant. `port` is the one under which its compose file published it."""
+    """One variant. `port` is the one that its compose file published."""
 
     name: str
     title: str
@@ -68,15 +68,15 @@ class ApiVariant:
     failures: Mapping[FailureKind, FailureResponse]
     boxes: wire.BoxForm | None = None
     float_edges: bool = False
-    """Whether edges are written as floats, unless they are the picture's own."""
+    """Whether edges are floats, except at the image's edge."""
     first: int = 1
-    """Number of the first label; that of the background is 0 where there is one."""
+    """Number of the first label; a background has 0."""
     lists_gaps: bool = True
-    """Whether numbers without a label are listed, as an empty one."""
+    """Whether unused numbers are listed as empty labels."""
     lists_hashes: bool = False
     """Whether the list of models is an object of names and hashes."""
     refusal: Literal["envelope", "detail"] = "envelope"
-    """Form in which too much is refused."""
+    """Form of the body when a limit is exceeded."""
 
 
 _DETECTION = frozenset({Call.PREDICT, Call.PREDICT_BATCH, Call.PREDICT_IMAGE, Call.DETECT})

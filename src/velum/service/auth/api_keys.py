@@ -1,7 +1,7 @@
 """API keys, kept as hashes in one file that the service reads and `velum keys` writes.
 
-A key is 256 random bits. Nobody guesses those, however fast the hash, so plain SHA-256 keeps them as safe as a slow
-hash would (which is for passwords, of which there are few), and costs a request nothing.
+A key has 256 random bits, which cannot be guessed however fast the hash is. Plain SHA-256 is therefore as safe as a
+slow password hash, and costs a request next to nothing.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from velum.errors import BadPlan, OutputFailed, Unavailable
 from velum.service.auth.principal import SCOPES, Principal, Quota, Scope, Unauthenticated
 
 PREFIX = "velum_"
-"""What every key begins with, so that scanners for secrets find keys that were published by mistake."""
+"""Prefix of every key, so that secret scanners find keys that were published by mistake."""
 
 NAME = re.compile(r"[\w.@-]{1,64}", re.ASCII)
 
@@ -33,7 +33,7 @@ _FORM = re.compile(PREFIX + r"([0-9a-f]{12})_([\w-]{43})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is kept of a key: not the key. Times are epoch seconds; `expires` None is never, `revoked` None is not."""
+    """The stored record of a key, without its secret. Times are epoch seconds; None stands for never."""
 
     id: str
     name: str
@@ -43,11 +43,11 @@ class ApiKey:
     expires: float | None = None
     revoked: float | None = None
     requests_per_minute: int | None = None
-    """Of the key's own; None: what the settings say."""
+    """The key's own limit; None: the limit of the settings. The same for `bytes_per_day`."""
     bytes_per_day: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the record as JSON values."""
         return {
             "id": self.id, "name": self.name, "scopes": sorted(self.scopes), "sha256": self.sha256,
             "created": self.created, "expires": self.expires, "revoked": self.revoked,
@@ -56,10 +56,10 @@ class ApiKey:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the key that `to_json` described. Raises `KeyError`, `TypeError` or `ValueError` for another thing."""
-        scopes = frozenset(one for one in SCOPES if one in values["scopes"])
+        """Return the record that `to_json` wrote. Raises `KeyError`, `TypeError` or `ValueError` for other values."""
+        scopes = frozenset(scope for scope in SCOPES if scope in values["scopes"])
         if len(scopes) != len(values["scopes"]) or not re.fullmatch("[0-9a-f]{64}", values["sha256"]):
-            raise ValueError(f"key {values['id']!r} has a scope or hash that is none")
+            raise ValueError(f"key {values['id']!r} has an unknown scope or a malformed hash")
         expires, revoked = (None if values[name] is None else float(values[name]) for name in ("expires", "revoked"))
         requests, volume = (
             None if values[name] is None else int(values[name]) for name in ("requests_per_minute", "bytes_per_day")
@@ -77,10 +77,10 @@ class ApiKey:
 
 
 class ApiKeys:
-    """The keys of a file, which is read again when it has changed. Called from several threads at once."""
+    """The keys of a file, which is read again when it has changed. Safe to share between threads."""
 
     def __init__(self, file: Path, usual: Quota | None = None) -> None:
-        """Prepare; `usual` is for keys without an allowance of their own."""
+        """Prepare; `usual` is the quota of keys without limits of their own."""
         self.file, self._usual = file, usual or Quota()
         self._lock = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
@@ -91,16 +91,16 @@ class ApiKeys:
         return tuple(self._current().values())
 
     def caller(self, secret: str) -> Principal:
-        """Return whose key this is. Raises `Unauthenticated`, and `Unavailable` for a file that cannot be read."""
+        """Return the owner of a key. Raises `Unauthenticated`, and `Unavailable` for a file that cannot be read."""
         found = _FORM.fullmatch(secret)
         key = self._current().get(found[1]) if found else None
-        given = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-        # Compared also where there is no such key, so that the time taken does not tell ids.
-        same = hmac.compare_digest(given, key.sha256 if key else "0" * 64)
+        sha256 = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+        # Compared even without such a key, so that the response time does not reveal ids.
+        same = hmac.compare_digest(sha256, key.sha256 if key else "0" * 64)
         if key is None or not same:
-            raise Unauthenticated("the key is not known; check that it is complete, or ask the operator for one")
+            raise Unauthenticated("the API key is unknown; check that it is complete, or ask the operator for a key")
         if (state := key.state(time.time())) != "valid":
-            raise Unauthenticated(f"the key {key.id} is {state}; ask the operator for another")
+            raise Unauthenticated(f"the API key {key.id} is {state}; ask the operator for a new one")
         requests, volume = key.requests_per_minute, key.bytes_per_day
         allowance = Quota(
             self._usual.requests_per_minute if requests is None else requests,
@@ -112,35 +112,36 @@ class ApiKeys:
         self, name: str, scopes: Iterable[Scope], *, expires: float | None = None,
         requests_per_minute: int | None = None, bytes_per_day: int | None = None,
     ) -> tuple[ApiKey, str]:  # fmt: skip
-        """Make a key, and return it with its secret, which is kept nowhere.
+        """Create a key and return its record with the secret, which is stored nowhere.
 
-        Raises `BadPlan` for a name or scopes that cannot be, or a name that a valid key has; `OutputFailed`.
+        Raises `BadPlan` for a malformed name, unknown scopes, or the name of a key that is valid now, and
+        `OutputFailed` when the file cannot be written.
         """
         if not NAME.fullmatch(name):
-            raise BadPlan(f"name {name[:80]!r} is not allowed; it has 1 to 64 letters, digits or the signs . _ @ -")
+            raise BadPlan(f"name {name[:80]!r} is not allowed; write 1 to 64 letters, digits or the characters . _ @ -")
         if not (wanted := frozenset(scopes)) or not wanted <= set(SCOPES):
-            raise BadPlan(f"scopes are {sorted(wanted)}; there must be one or more of {', '.join(SCOPES)}")
+            raise BadPlan(f"scopes are {sorted(wanted)}; give one or more of {', '.join(SCOPES)}")
         id_, now = secrets.token_hex(6), time.time()
         secret = f"{PREFIX}{id_}_{secrets.token_urlsafe(32)}"
         digest = hashlib.sha256(secret.encode()).hexdigest()
         key = ApiKey(id_, name, wanted, digest, now, expires, None, requests_per_minute, bytes_per_day)
         with self._writing():
             known = self._current()
-            if any(one.name == name and one.state(now) == "valid" for one in known.values()):
-                raise BadPlan(f"there is a key of the name {name!r}; revoke it first, or use another name")
+            if any(other.name == name and other.state(now) == "valid" for other in known.values()):
+                raise BadPlan(f"a key with the name {name!r} exists; revoke it first, or use another name")
             self._write([*known.values(), key])
         return key, secret
 
-    def revoke(self, which: str) -> ApiKey:
-        """Take back the key of that id, or the valid one of that name. Raises `BadPlan` when there is none."""
+    def revoke(self, id_or_name: str) -> ApiKey:
+        """Revoke the key with that id, or the valid key with that name. Raises `BadPlan` when there is none."""
         with self._writing():
             known, now = self._current(), time.time()
             for key in known.values():
-                if key.id == which or (key.name == which and key.state(now) == "valid"):
+                if key.id == id_or_name or (key.name == id_or_name and key.state(now) == "valid"):
                     revoked = key if key.revoked is not None else replace(key, revoked=now)
-                    self._write([revoked if one is key else one for one in known.values()])
+                    self._write([revoked if other is key else other for other in known.values()])
                     return revoked
-        raise BadPlan(f"there is no key {which[:80]!r}; 'velum keys list' shows which there are")
+        raise BadPlan(f"there is no key {id_or_name[:80]!r}; 'velum keys list' shows all keys")
 
     def _current(self) -> Mapping[str, ApiKey]:
         with self._lock:
@@ -153,16 +154,18 @@ class ApiKeys:
                 self._known, self._stamp = {}, None
             except OSError as error:
                 raise Unavailable(
-                    f"the file of keys {self.file} cannot be read: {error.strerror or error}; let the service read it"
+                    f"the key file {self.file} cannot be read: {error.strerror or error}; let the service read it"
                 ) from error
             return self._known
 
     def _writing(self) -> FileLock:
-        """Return what keeps others from writing meanwhile."""
+        """Return the lock that other writers wait for."""
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputFailed(f"cannot make {self.file.parent}: {error.strerror or error}") from error
+            raise OutputFailed(
+                f"cannot create {self.file.parent}: {error.strerror or error}; make its parent folder writable"
+            ) from error
         return FileLock(f"{self.file}.lock", mode=0o600)
 
     def _write(self, keys: list[ApiKey]) -> None:
@@ -185,9 +188,9 @@ class ApiKeys:
 
 def _read(file: Path) -> Mapping[str, ApiKey]:
     try:
-        keys = [ApiKey.from_json(one) for one in json.loads(file.read_bytes())["keys"]]
+        keys = [ApiKey.from_json(values) for values in json.loads(file.read_bytes())["keys"]]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Unavailable(
-            f"the file of keys {file} is damaged ({type(error).__name__}: {error}); restore it from a copy"
+            f"the key file {file} is damaged ({type(error).__name__}: {error}); restore it from a backup"
         ) from error
     return {key.id: key for key in keys}

@@ -1,4 +1,4 @@
-"""Who may do what: callers are told apart before anything of their request is read."""
+"""Authentication and scopes: the caller is known before the body of the request is read."""
 
 import ipaddress
 import re
@@ -34,8 +34,8 @@ from velum.service.auth.principal import (
     Unauthenticated,
 )
 from velum.service.auth.rate_limits import RateLimits
+from velum.service.middleware import is_protected
 from velum.service.middleware.limits import stated_bytes
-from velum.service.paths import is_protected
 from velum.service.problem_details import problem
 from velum.settings import Settings
 
@@ -53,17 +53,17 @@ __all__ = [
 ]
 
 CALLER = "velum.caller"
-"""Key of a request's scope under which its caller is found."""
+"""Key of the ASGI scope that has the `Principal` of the request."""
 
 COOKIE = "velum-media"
 _MEDIA = re.compile(r"/v1/jobs/[0-9a-f]{32}/(?:source|result|preview)")
-"""What players and links fetch, which can send no headers: there alone, and to read, a cookie tells who asks."""
+"""Paths that players and links fetch, which cannot send headers: only to read these is the session cookie accepted."""
 
-_SCHEME = HTTPBearer(auto_error=False, description="A key of `velum keys add`, or a token of the issuer.")
+_SCHEME = HTTPBearer(auto_error=False, description="A key from `velum keys add`, or a token of the issuer.")
 
 
 class Authenticator:
-    """Decides who asks. Without `keys` and `tokens`, or with `required` false, everyone may do everything."""
+    """Identifies callers. Without `keys` and `tokens`, or with `required` false, everyone may do everything."""
 
     def __init__(
         self, *, keys: ApiKeys | None = None, tokens: Tokens | None = None, rates: RateLimits | None = None,
@@ -75,57 +75,60 @@ class Authenticator:
         self._threads: CapacityLimiter | None = None
 
     async def caller(self, headers: Headers, *, media: bool = False) -> Principal:
-        """Return who sends a request, which for `media` the cookie of a session may tell.
+        """Return the caller of a request; with `media`, the session cookie is accepted, too.
 
-        Raises `Unauthenticated`, and `Unavailable` when the issuer does not answer.
+        Raises `Unauthenticated`, and `Unavailable` when the issuer or the key file cannot be read.
         """
         if not self.required:
             return ANYONE
         secret = secret_of(headers, media=media)
         if secret.startswith(PREFIX):
             if self._keys is None:
-                raise Unauthenticated("keys are not accepted here; send a token of the issuer")
+                raise Unauthenticated("API API keys are not accepted here; send a token of the issuer")
             return self._keys.caller(secret)
         if self._tokens is None or "." not in secret:
-            raise Unauthenticated("what was sent is no key of this service; ask its operator for one")
-        # The keys of the issuer may have to be fetched. That waits in few threads of its own.
+            raise Unauthenticated("the credentials are not an API key of this service; ask the operator for one")
+        # Fetching the issuer's keys may block, so it gets a few threads of its own.
         self._threads = self._threads or CapacityLimiter(4)
         return await anyio.to_thread.run_sync(self._tokens.caller, secret, limiter=self._threads)
 
     def close(self) -> None:
-        """End the connections to the issuer."""
+        """Close the connections to the issuer."""
         if self._tokens is not None:
             self._tokens.close()
 
     def require(self, *scopes: Scope) -> Callable[..., Principal]:
-        """Return a dependency that gives the caller, who has one of the scopes; it raises `AccessDenied` for others."""
+        """Return a dependency for the caller, who must have one of the scopes; it raises `AccessDenied` for others."""
         if not self.required:
             return _anyone
 
-        def allowed(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Principal:
-            return _with(scopes, request)
+        def with_scope(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Principal:
+            return _require_scope(scopes, request)
 
-        return allowed
+        return with_scope
 
     def of_tags(self, operating: str) -> Callable[..., Principal]:
-        """Return a dependency for routes that know no callers: to change what has the tag takes the scope operate.
+        """Return a dependency for routes with tags: changing a route with the tag `operating` takes the scope operate.
 
-        To look at it, that or anonymize; for all else, anonymize.
+        Reading it takes operate or anonymize, all other routes take anonymize.
         """
         if not self.required:
             return _anyone
 
-        def allowed(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Principal:
+        def with_scope_of_tag(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Principal:
             tagged = operating in getattr(request.scope.get("route"), "tags", ())
             if not tagged:
-                return _with(("anonymize",), request)
-            return _with(("anonymize", "operate") if request.method == "GET" else ("operate",), request)
+                return _require_scope(("anonymize",), request)
+            return _require_scope(("anonymize", "operate") if request.method == "GET" else ("operate",), request)
 
-        return allowed
+        return with_scope_of_tag
 
 
 def access_of(settings: Settings) -> Authenticator:
-    """Return what the settings say. Raises `BadPlan`, and `Unavailable` for a file of keys that cannot be read."""
+    """Return the authenticator that the settings configure.
+
+    Raises `BadPlan` for settings that cannot be used, and `Unavailable` for a key file that cannot be read.
+    """
     chosen = settings.access
     if chosen.required is False:
         return Authenticator()
@@ -136,22 +139,22 @@ def access_of(settings: Settings) -> Authenticator:
 
 
 def keys_file(settings: Settings) -> Path:
-    """Return where keys are kept."""
+    """Return the path of the key file."""
     return settings.access.keys or settings.jobs.data / "keys.json"
 
 
 def check_entrance(settings: Settings, host: str) -> None:
-    """Raise `BadPlan` when others than this machine would be served on `host`, unknown and not on purpose."""
+    """Raise `BadPlan` when `host` can be reached from other machines without keys, unless the settings say so."""
     chosen = settings.access
-    if chosen.required is not None or chosen.issuer or _own(host) or ApiKeys(keys_file(settings)).all():
+    if chosen.required is not None or chosen.issuer or _is_loopback(host) or ApiKeys(keys_file(settings)).all():
         return
     raise BadPlan(
-        f"the service would serve everyone who reaches it on {host}; add a key with 'velum keys add NAME', set "
-        "access.issuer, or set access.required (VELUM_ACCESS_REQUIRED) to false if something before it asks who comes"
+        f"the service would serve everyone who can reach {host}; add a key with 'velum keys add NAME', set "
+        "access.issuer, or set access.required (VELUM_ACCESS_REQUIRED) to false if a proxy authenticates callers"
     )
 
 
-def _own(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -162,7 +165,7 @@ def _issuer(settings: Settings) -> Issuer:
     chosen, scopes = settings.access, dict[str, Scope]()
     for pair in chosen.claim_scopes:
         value, _, name = pair.rpartition("=")
-        scope = next((one for one in SCOPES if one == name.strip()), None)
+        scope = next((known for known in SCOPES if known == name.strip()), None)
         if not value or scope is None:
             raise BadPlan(f"access.claim_scopes has {pair!r}; write value=scope, with one of {', '.join(SCOPES)}")
         scopes[value.strip()] = scope
@@ -170,14 +173,14 @@ def _issuer(settings: Settings) -> Issuer:
 
 
 class AuthMiddleware:
-    """Lets in who may enter, and counts what they send; others are told why not, in problem details."""
+    """Authenticates requests and applies quotas; refused requests get problem details."""
 
     def __init__(
         self, app: ASGIApp, access: Authenticator, free: frozenset[str] = frozenset(), places: int = 0
     ) -> None:
-        """Prepare; `free` are more paths for everyone, `places` the requests that a caller may have at a time (0: all).
+        """Prepare; `free` are further public paths, `places` the most requests of a caller at a time (0: no limit).
 
-        Where nobody is asked who they are, an address is a caller.
+        Where no credentials are required, each client address counts as a caller.
         """
         self._app, self._access, self._free = app, access, free
         self._places, self._inside = places, Counter[str]()
@@ -190,39 +193,39 @@ class AuthMiddleware:
             return
         begun = False
 
-        async def marked(message: Message) -> None:
+        async def send_noting_start(message: Message) -> None:
             nonlocal begun
             begun = True
             await send(message)
 
         try:
             inside = await self._enter(scope, receive)
-            with self._place(_place_of(scope)):
-                await self._app(scope, inside, marked)
+            with self._hold_place(_quota_name(scope)):
+                await self._app(scope, inside, send_noting_start)
         except Unavailable as error:
             if begun:
                 raise
-            await _refused(error, scope)(scope, receive, send)
+            await _refusal_response(error, scope)(scope, receive, send)
 
     @contextmanager
-    def _place(self, who: str) -> Iterator[None]:
-        """Hold one of a caller's places. Raises `RateLimited` when none is left."""
-        if self._places and self._inside[who] >= self._places:
+    def _hold_place(self, name: str) -> Iterator[None]:
+        """Hold one of the caller's places. Raises `RateLimited` when none is left."""
+        if self._places and self._inside[name] >= self._places:
             raise RateLimited(
-                f"{self._places} requests of yours are in work, as many as may be at a time; wait for one", 1
+                f"{self._places} of your requests are in progress, the most allowed; wait until one ends", 1
             )
-        self._inside[who] += 1
+        self._inside[name] += 1
         try:
             yield
         finally:
-            self._inside[who] -= 1
-            self._inside += Counter()  # forget who has none
+            self._inside[name] -= 1
+            self._inside += Counter()  # drops callers without requests
 
     def _lets_all(self, path: str) -> bool:
         return path in self._free or not is_protected(path)
 
     async def _enter(self, scope: Asgi, receive: Receive) -> Receive:
-        """Find out who comes, and return how the body is to be read."""
+        """Identify the caller, and return the function to receive the body with."""
         if not self._access.required:
             scope[CALLER] = ANYONE
             return receive
@@ -236,26 +239,26 @@ class AuthMiddleware:
             rates.volume(caller, stated_bytes(headers))
             return receive
 
-        async def counted() -> Message:
+        async def receive_counting() -> Message:
             message = await receive()
             try:
                 rates.volume(caller, len(message.get("body", b"")))
             except RateLimited as error:
-                # While the body is read, the framework lets nothing else through.
+                # While the body is read, the framework passes on no other exception.
                 raise HTTPException(error.http_status, str(error), error.headers) from error
             return message
 
-        return counted
+        return receive_counting
 
 
-def _place_of(scope: Asgi) -> str:
-    """Return whose places a request takes: those of its caller, or of the address that it is from."""
+def _quota_name(scope: Asgi) -> str:
+    """Return the name that a request counts for: its caller, or the client address of an anonymous one."""
     caller: Principal = scope[CALLER]
     return caller.name if caller is not ANYONE else f"from {(scope.get('client') or ('nowhere',))[0]}"
 
 
 def secret_of(headers: Headers, *, media: bool = False) -> str:
-    """Return what a request sends to say who asks. Raises `Unauthenticated` when it sends nothing."""
+    """Return a request's key or token; with `media`, also from the cookie. Raises `Unauthenticated` without one."""
     kind, _, secret = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and secret.strip():
         return secret.strip()
@@ -263,19 +266,17 @@ def secret_of(headers: Headers, *, media: bool = False) -> str:
         return secret
     if media and (secret := cookie_parser(headers.get("cookie", "")).get(COOKIE, "")):
         return secret
-    raise Unauthenticated(
-        "the request says not who sends it; add the header 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'"
-    )
+    raise Unauthenticated("credentials are missing; send 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'")
 
 
 def _anyone() -> Principal:
     return ANYONE
 
 
-def _with(scopes: Sequence[Scope], request: Request) -> Principal:
+def _require_scope(scopes: Sequence[Scope], request: Request) -> Principal:
     caller: Principal | None = request.scope.get(CALLER)
     if caller is None:
-        raise Unauthenticated("the request came in past the door of this service; mount its Door, too")
+        raise Unauthenticated("AuthMiddleware is not installed in front of this route; add it to the application")
     if caller.scopes.isdisjoint(scopes):
         raise AccessDenied(
             f"{caller.name} lacks the scope {' or '.join(scopes)}; ask the operator for a key that has it"
@@ -283,14 +284,10 @@ def _with(scopes: Sequence[Scope], request: Request) -> Principal:
     return caller
 
 
-def _refused(error: Unavailable, scope: Asgi) -> Response:
-    """Return the answer. The rest of the body is never read, so the connection cannot be used again."""
+def _refusal_response(error: Unavailable, scope: Asgi) -> Response:
+    """Return the response. The rest of the body is never read, so the connection cannot be used again."""
     scope.setdefault(FACTS, {})["cause"] = f"{type(error).__name__}: {error}"
     headers = {"connection": "close"} | (error.headers if isinstance(error, AccessDenied) else {"retry-after": "5"})
-    # Where the issuer is, and what is wrong with a file, is for the operator alone.
-    text = (
-        str(error)
-        if isinstance(error, AccessDenied)
-        else "who sends the request cannot be found out now; try again later"
-    )
+    # The address of the issuer and errors of files are for the operator alone.
+    text = str(error) if isinstance(error, AccessDenied) else "credentials cannot be checked now; try again later"
     return problem(error.http_status, text, scope["path"], code=error.code, headers=headers)

@@ -1,4 +1,4 @@
-"""Tokens of an OpenID Connect issuer: signed by its keys, made for this service, and valid now."""
+"""Tokens of an OpenID Connect issuer: signature, audience and validity are checked."""
 
 import json
 import re
@@ -22,30 +22,30 @@ DISCOVERY = ".well-known/openid-configuration"
 """OpenID Connect Discovery 1.0, section 4."""
 
 KEPT_SECONDS = 3600.0
-"""After how long the issuer's keys are fetched again, so that those it has withdrawn are forgotten."""
+"""Time after which the issuer's keys are fetched again, so that withdrawn keys are dropped."""
 
 FLOOR_SECONDS = 30.0
-"""The least time between two fetches: tokens with invented key ids make no more of them."""
+"""Least time between two fetches, so that tokens with invented key ids cannot cause more."""
 
 LEEWAY_SECONDS = 30
 """How far the clocks of issuer and service may differ."""
 
 LONGEST = 16_384
-"""Characters of a token."""
+"""Most characters of a token."""
 
 LEAST_RSA_BITS = 2048
-"""NIST SP 800-131A: shorter ones are no longer to be used."""
+"""NIST SP 800-131A: shorter keys must no longer be used."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Whose tokens are taken, and what they must say.
+    """The issuer whose tokens are accepted.
 
-    `scopes` maps values of `claim` (dots lead into objects: `realm_access.roles`) to scopes; empty: the value is the
-    scope's own name. `keys` is the address of its public keys, found by discovery where it is None.
-    Raises `BadPlan` for an address that is no HTTPS address (HTTP: on this machine only).
+    `scopes` maps values of `claim` (a dotted path such as `realm_access.roles`) to scopes; None: the values are the
+    scopes' own names. `keys` is the URL of its public keys, found by discovery where it is None.
+    Raises `BadPlan` for a URL without HTTPS (HTTP is allowed on this machine only).
     """
 
     url: str
@@ -56,25 +56,29 @@ class Issuer:
 
     def __post_init__(self) -> None:
         if not self.audience:
-            raise BadPlan(f"tokens of {self.url} need an audience; set the one that the issuer writes for this service")
+            raise BadPlan(
+                f"tokens of {self.url} need an audience; set access.audience to what the issuer writes for this service"
+            )
         for url in filter(None, (self.url, self.keys)):
             parts = urlsplit(url)
             local = parts.hostname in _LOOPBACK
             if not parts.hostname or parts.scheme not in ({"https", "http"} if local else {"https"}):
-                raise BadPlan(f"address {url!r} of the issuer must start with https://: its keys decide who enters")
+                raise BadPlan(
+                    f"address {url!r} of the issuer must start with https://; its keys decide who may use the service"
+                )
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The only hosts that are asked."""
+        """The only hosts that the service connects to for it."""
         return tuple({str(urlsplit(url).hostname): None for url in (self.url, self.keys) if url})
 
-    def granted(self, claims: Mapping[str, Any]) -> frozenset[Scope]:
-        """Return the scopes that claims give."""
+    def scopes_in(self, claims: Mapping[str, Any]) -> frozenset[Scope]:
+        """Return the scopes that the claims of a token grant."""
         value: Any = claims
         for part in self.claim.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         words = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
-        known: Mapping[str, Scope] = self.scopes or {one: one for one in SCOPES}
+        known: Mapping[str, Scope] = self.scopes or {scope: scope for scope in SCOPES}
         return frozenset(known[word] for word in words if isinstance(word, str) and word in known)
 
 
@@ -82,7 +86,7 @@ Pem = RSAKey | ECKey
 
 
 class Tokens:
-    """Tells callers by their tokens. Called from several threads at once."""
+    """Identifies callers by their tokens. Safe to share between threads."""
 
     def __init__(
         self, issuer: Issuer, allowance: Quota, *, peers: HttpClient | None = None,
@@ -93,7 +97,7 @@ class Tokens:
         self._lock = threading.Lock()
         self._keys: Mapping[str, Pem] = {}
         self._fetched, self._tried = -KEPT_SECONDS, -FLOOR_SECONDS
-        self._fault = "they were not asked for yet"
+        self._fault = "they have not been fetched yet"
         self._claims = jwt.JWTClaimsRegistry(
             leeway=LEEWAY_SECONDS,
             iss={"essential": True, "value": issuer.url},
@@ -103,7 +107,7 @@ class Tokens:
         )
 
     def caller(self, token: str) -> Principal:
-        """Return whose token this is. Raises `Unauthenticated`, and `Unavailable` without the issuer's keys."""
+        """Return the caller of a token. Raises `Unauthenticated`, and `Unavailable` without the issuer's keys."""
         try:
             if len(token) > LONGEST:
                 raise Unauthenticated(
@@ -111,18 +115,20 @@ class Tokens:
                 )
             header = jws.extract_compact(token.encode("ascii")).headers()
             key = self._key(header.get("kid"))
-            # The key says which algorithm is right, never the token: neither none nor a signature by the public key.
+            # The key decides the algorithm, never the token: this rules out "none" and HMAC by the public key.
             claims = jwt.decode(token, key, algorithms=[_algorithm(key)]).claims
             self._claims.validate(claims)
         except (JoseError, ValueError, TypeError) as error:  # TypeError: headers of odd types, such as a crit of null
-            raise Unauthenticated(f"the token is not accepted: {error}; ask the issuer for another") from error
+            raise Unauthenticated(f"the token is not accepted: {error}; ask the issuer for a new one") from error
         subject = claims["sub"]
         if not re.fullmatch(r"[!-~]{1,200}", subject):
-            raise Unauthenticated("the token's subject is not of 1 to 200 printable ASCII characters")
-        return Principal(f"oidc:{subject}", self._issuer.granted(claims), self._allowance)
+            raise Unauthenticated(
+                "the token's subject must have 1 to 200 printable ASCII characters; ask the operator of the issuer"
+            )
+        return Principal(f"oidc:{subject}", self._issuer.scopes_in(claims), self._allowance)
 
     def close(self) -> None:
-        """End the connections to the issuer."""
+        """Close the connections to the issuer."""
         self._peers.close()
 
     def _key(self, name: object) -> Pem:
@@ -133,65 +139,67 @@ class Tokens:
                 self._tried = now
                 self._fetch(now)
             if not self._keys:
-                raise Unavailable(f"the keys of {self._issuer.url} cannot be had: {self._fault}")
+                raise Unavailable(f"the keys of {self._issuer.url} cannot be fetched: {self._fault}")
             if isinstance(name, str) and name in self._keys:
                 return self._keys[name]
             if name is None and len(self._keys) == 1:
                 return next(iter(self._keys.values()))
-        raise Unauthenticated("the token is signed by no key of the issuer; ask the issuer for another")
+        raise Unauthenticated("the token is not signed by a key of the issuer; ask the issuer for a new one")
 
     def _fetch(self, now: float) -> None:
-        """Fetch the keys; when that fails, those that are known stay."""
+        """Fetch the keys; on failure the known ones stay."""
         try:
-            where = self._issuer.keys or self._discovered()
-            listed = _object(self._peers, where).get("keys")
-            self._keys = _usable(listed if isinstance(listed, list) else [])
+            url = self._issuer.keys or self._discover_keys_url()
+            listed = _get_object(self._peers, url).get("keys")
+            self._keys = _signing_keys(listed if isinstance(listed, list) else [])
             self._fetched = now
-            self._fault = f"{where} lists none for RS256 or ES256"
+            self._fault = f"{url} lists none for RS256 or ES256"
         except Unavailable as error:
             self._fault = str(error)
 
-    def _discovered(self) -> str:
-        said = _object(self._peers, f"{self._issuer.url.rstrip('/')}/{DISCOVERY}")
-        where = said.get("jwks_uri")
-        if said.get("issuer") != self._issuer.url or not isinstance(where, str):
-            raise Unavailable(f"{self._issuer.url} does not say so of itself; write the issuer as its tokens have it")
-        return where
+    def _discover_keys_url(self) -> str:
+        configuration = _get_object(self._peers, f"{self._issuer.url.rstrip('/')}/{DISCOVERY}")
+        url = configuration.get("jwks_uri")
+        if configuration.get("issuer") != self._issuer.url or not isinstance(url, str):
+            raise Unavailable(
+                f"{self._issuer.url} states another issuer for itself; set access.issuer as its tokens have it"
+            )
+        return url
 
 
 def reach(issuer: Issuer) -> NetworkPolicy:
-    """Return how an issuer is asked: nobody else is, and nobody waits for long."""
+    """Return the network policy for an issuer: no other hosts, and short time-outs."""
     return NetworkPolicy(
         allow=issuer.hosts, deny=("*",), connect_seconds=3, read_seconds=5, total_seconds=10, attempts=2,
         answer_bytes=1 << 20,
     )  # fmt: skip
 
 
-def _object(peers: HttpClient, url: str) -> Mapping[str, Any]:
+def _get_object(peers: HttpClient, url: str) -> Mapping[str, Any]:
     answer = peers.get(url)
     try:
         value = json.loads(answer.body)
     except ValueError:
         value = None
     if answer.status != 200 or not isinstance(value, dict):
-        raise Unavailable(f"{url} answered {answer.status} and no JSON object; check the settings of the issuer")
+        raise Unavailable(f"{url} answered {answer.status} without a JSON object; check access.issuer")
     return value
 
 
-def _usable(listed: Sequence[Any]) -> Mapping[str, Pem]:
-    """Return those keys that may sign tokens, by their ids; one without an id is ""."""
+def _signing_keys(listed: Sequence[Any]) -> Mapping[str, Pem]:
+    """Return the keys that may sign tokens by id; "" for a key without one."""
     found: dict[str, Pem] = {}
-    for one in listed:
-        if not isinstance(one, dict) or one.get("use", "sig") != "sig":
+    for values in listed:
+        if not isinstance(values, dict) or values.get("use", "sig") != "sig":
             continue
-        name = one.get("kid", "")
-        key = _imported(one)
-        if key is not None and isinstance(name, str) and one.get("alg", _algorithm(key)) == _algorithm(key):
+        name = values.get("kid", "")
+        key = _import_key(values)
+        if key is not None and isinstance(name, str) and values.get("alg", _algorithm(key)) == _algorithm(key):
             found[name] = key
     return found
 
 
-def _imported(values: dict[str, Any]) -> Pem | None:
+def _import_key(values: dict[str, Any]) -> Pem | None:
     try:
         if values.get("kty") == "RSA":
             key = RSAKey.import_key(values)

@@ -1,4 +1,4 @@
-"""Who asks, what they may do, and how they are refused: plain values."""
+"""The caller of a request, scopes, quotas, and the errors of authentication: plain values."""
 
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -6,15 +6,15 @@ from typing import Literal, get_args
 from velum.errors import Unavailable
 
 Scope = Literal["anonymize", "review", "operate"]
-"""anonymize: hide, locate, upload and have jobs done; review: correct regions and render anew; operate: everyone's
-jobs, the list of inference APIs, metrics. None holds another."""
+"""anonymize: hide, locate, upload and submit jobs; review: correct regions and render again; operate: jobs of all
+callers, the list of inference APIs, metrics. No scope includes another."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """How much one caller may ask for; 0 is without a limit."""
+    """Limits of one caller; 0 stands for no limit."""
 
     requests_per_minute: int = 0
     bytes_per_day: int = 0
@@ -22,7 +22,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: `name` owns the jobs that are handed in."""
+    """The caller of a request; `name` owns the jobs that it submits."""
 
     name: str
     scopes: frozenset[Scope]
@@ -30,35 +30,35 @@ class Principal:
 
 
 ANYONE = Principal("anonymous", frozenset(SCOPES))
-"""Everyone, where access is not restricted."""
+"""The caller of every request where no credentials are required."""
 
 
 class AccessDenied(Unavailable):
-    """A request is not served because of who asks for it."""
+    """The caller may not do this (403)."""
 
     code = "Denied"
     http_status = 403
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers of the answer."""
+        """Headers of the response."""
         return {}
 
 
 class Unauthenticated(AccessDenied):
-    """The request names nobody who is known."""
+    """Credentials are missing or not valid (401)."""
 
     code = "NotKnown"
     http_status = 401
 
     @property
     def headers(self) -> dict[str, str]:
-        """How to say who asks (RFC 9110, section 11.6.1)."""
+        """The authentication scheme to use (RFC 9110, section 11.6.1)."""
         return {"www-authenticate": 'Bearer realm="velum"'}
 
 
 class RateLimited(AccessDenied):
-    """The caller has asked for as much as is allowed. `seconds` is how long to wait."""
+    """The caller has used up a quota (429). `seconds` is how long to wait."""
 
     code = "TooMuch"
     http_status = 429
@@ -69,5 +69,5 @@ class RateLimited(AccessDenied):
 
     @property
     def headers(self) -> dict[str, str]:
-        """When to try again."""
+        """When the client may try again."""
         return {"retry-after": str(self.seconds)}

@@ -1,4 +1,4 @@
-"""How much a caller may ask for: counted in the memory of this process, so each process counts for itself."""
+"""Quotas of callers, counted in memory: each process of the service counts for itself."""
 
 import math
 import threading
@@ -12,9 +12,9 @@ from velum.service.auth.principal import Principal, RateLimited
 
 
 class RateLimits:
-    """Counts the requests of the last minute, and the bytes of a day, which begins with the first of them.
+    """Counts each caller's requests of the last minute, and bytes of a day that begins with the first of them.
 
-    A last day that moves would need a list of when each byte came.
+    A moving window for bytes would need the time of each single one.
     """
 
     def __init__(self) -> None:
@@ -23,29 +23,31 @@ class RateLimits:
         self._lock = threading.Lock()
 
     def request(self, caller: Principal) -> None:
-        """Count one request. Raises `RateLimited` when the caller has sent as many as allowed."""
+        """Count one request. Raises `RateLimited` when the caller has reached the limit."""
         if not (most := caller.allowance.requests_per_minute):
             return
         item = RateLimitItemPerMinute(most, namespace="requests")
         if not self._requests.hit(item, caller.name):
             seconds = _until(self._requests.get_window_stats(item, caller.name).reset_time)
-            raise RateLimited(f"{caller.name} may send {most:,} requests a minute, and has; wait {seconds} s", seconds)
+            raise RateLimited(
+                f"{caller.name} has reached the limit of {most:,} requests a minute; wait {seconds} s", seconds
+            )
 
     def volume(self, caller: Principal, number: int) -> None:
-        """Count bytes of uploads. Raises `RateLimited` when they are more than the caller may still send."""
+        """Count bytes of uploads. Raises `RateLimited` when they exceed what the caller may still send."""
         if not (most := caller.allowance.bytes_per_day) or not number:
             return
         item = RateLimitItemPerDay(most, namespace="bytes")
         with self._lock:
-            # What is refused does not count, as it would if it were tried.
+            # `hit` alone would also count bytes that are refused.
             fits = self._bytes.test(item, caller.name, cost=number)
             if fits:
                 self._bytes.hit(item, caller.name, cost=number)
         if not fits:
             stats = self._bytes.get_window_stats(item, caller.name)
             raise RateLimited(
-                f"{caller.name} may send {most:,} bytes a day, of which {stats.remaining:,} are left; "
-                f"this upload has {number:,} or more",
+                f"{caller.name} may send {most:,} bytes a day, {stats.remaining:,} are left; "
+                f"this upload has at least {number:,}",
                 _until(stats.reset_time),
             )
 

@@ -1,4 +1,4 @@
-"""What is seen of the service: every request and every source is counted, and written down where it matters."""
+"""Observation: every request and source is counted in metrics; those that matter are written to the audit log."""
 
 import hashlib
 import logging
@@ -32,23 +32,23 @@ from velum.service.audit import Audit
 from velum.service.auth.middleware import CALLER
 from velum.service.auth.principal import ANYONE, Principal
 from velum.service.metrics import PATH, Metrics
+from velum.service.middleware import is_protected
 from velum.service.middleware.limits import CLIENT_GONE, REQUEST
-from velum.service.paths import is_protected
 from velum.service.request_threads import RequestThreads
 from velum.service.tracing import Facts, Note, Spans, spans
 
 LOG = logging.getLogger("velum.service")
 
 DONE: ContextVar[list[Mapping[str, Any]] | None] = ContextVar("velum_done", default=None)
-"""Where facts of what the engine does for the request in work are put."""
+"""List of the current request to which the engine's results are appended as facts."""
 
 OF_CONTENT = frozenset({"result", "report", "regions"})
-"""Last parts of routes that give out content; of other requests that only read, nothing is audited."""
+"""Last path segments of routes that return content; other read requests are not audited."""
 
 REFUSED = frozenset({401, 403, 429})
 
 NOTED = ("job", "plan", "input_sha256", "output_sha256")
-"""Facts that an endpoint may note of its request; they go before what the engine says."""
+"""Facts that an endpoint may note; they take precedence over those of the engine."""
 
 _NOBODY = Principal("", frozenset())
 
@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 class ObservedEngine(Engine):
-    """An engine whose work is counted, and told to the request it is done for; with hashes, for an audit log."""
+    """An engine that counts its work in metrics and notes it for its request; `hashes` adds SHA-256 for audit logs."""
 
     def __init__(
         self, metrics: Metrics, *, hashes: bool, host: RuntimeConfig | None = None, limits: Limits | None = None,
@@ -70,47 +70,47 @@ class ObservedEngine(Engine):
         plan: Plan = DEFAULT_PLAN, *, regions: Annotations | None = None, overwrite: bool = False,
         progress: Progress | None = None, on_regions: OnRegions | None = None,
     ) -> Report:  # fmt: skip
-        """Do as `Engine` does."""
-        with self._counted():
+        """Do the same as `Engine`, observed."""
+        with self._count_failures():
             report = super().hide(
                 source, target, plan, regions=regions, overwrite=overwrite, progress=progress, on_regions=on_regions
             )
-        self._done(report)
+        self._record(report)
         return report
 
     def hide_image_bytes(
         self, data: bytes, plan: Plan = DEFAULT_PLAN, *, format: media.PlainFormat = "PNG",
         quality: int | None = None,
     ) -> tuple[bytes, Report]:  # fmt: skip
-        """Do as `Engine` does."""
-        with self._counted():
+        """Do the same as `Engine`, observed."""
+        with self._count_failures():
             result, report = super().hide_image_bytes(data, plan, format=format, quality=quality)
         if self._hashes:
-            self._done(replace(report, input_sha256=_sha256(data), output_sha256=_sha256(result)))
+            self._record(replace(report, input_sha256=_sha256(data), output_sha256=_sha256(result)))
         else:
-            self._done(report)
+            self._record(report)
         return result, report
 
     def locate(
         self, source: str | Path | media.BytesSource, plan: Plan = DEFAULT_PLAN, *, progress: Progress | None = None
     ) -> Annotations:
-        """Do as `Engine` does."""
-        with self._counted():
+        """Do the same as `Engine`, observed."""
+        with self._count_failures():
             found = super().locate(source, plan, progress=progress)
-        _tell({"plan": plan.digest, "input_sha256": found.sha256})
+        _note_for_request({"plan": plan.digest, "input_sha256": found.sha256})
         return found
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _count_failures(self) -> Iterator[None]:
         try:
             yield
         except VelumError as error:
-            self._metrics.failed(error)
+            self._metrics.count_failure(error)
             raise
 
-    def _done(self, report: Report) -> None:
-        self._metrics.done(report.to_json())
-        _tell(
+    def _record(self, report: Report) -> None:
+        self._metrics.count_report(report.to_json())
+        _note_for_request(
             {
                 "plan": report.plan, "input_sha256": report.input_sha256, "output_sha256": report.output_sha256,
                 "frames": report.frames, "hidden": report.labels,
@@ -119,7 +119,7 @@ class ObservedEngine(Engine):
 
 
 class ObservedProcessor(EngineProcessor):
-    """Does jobs that are counted, and written down when they are done."""
+    """A job processor that counts its work in metrics, traces it and writes finished jobs to the audit log."""
 
     def __init__(
         self, metrics: Metrics, audit: Audit | None, host: Callable[[], RuntimeConfig], limits: Limits, *,
@@ -129,49 +129,49 @@ class ObservedProcessor(EngineProcessor):
         self._metrics, self._audit, self._tracing = metrics, audit, tracing or spans(traces=False)
 
     def cut(self, task: Task) -> Sequence[Piece]:
-        """Do as `EngineProcessor` does."""
-        with self._seen("job cut", task) as note:
+        """Do the same as `EngineProcessor`, observed."""
+        with self._trace_step("job cut", task) as note:
             pieces = super().cut(task)
             note({"velum.pieces": len(pieces)})
         return pieces
 
     def make(self, task: Task, piece: Piece) -> PieceResult:
-        """Do as `EngineProcessor` does."""
-        with self._seen("job make", task, piece=piece.index) as note:
-            made = super().make(task, piece)
-            seconds = {f"velum.seconds.{stage}": spent for stage, spent in made.note.get("seconds", {}).items()}
-            note({"velum.frames": made.note["frames"], **seconds})
-        return made
+        """Do the same as `EngineProcessor`, observed."""
+        with self._trace_step("job make", task, piece=piece.index) as note:
+            result = super().make(task, piece)
+            seconds = {f"velum.seconds.{stage}": spent for stage, spent in result.note.get("seconds", {}).items()}
+            note({"velum.frames": result.note["frames"], **seconds})
+        return result
 
     @contextmanager
-    def _seen(self, name: str, task: Task, **numbers: int) -> Iterator[Note]:
+    def _trace_step(self, name: str, task: Task, **numbers: int) -> Iterator[Note]:
         facts: Facts = {"velum.job": task.id, **{f"velum.{key}": number for key, number in numbers.items()}}
         try:
             with self._tracing(name, facts) as note:
                 yield note
         except VelumError as error:
-            self._metrics.failed(error)
+            self._metrics.count_failure(error)
             raise
 
     def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
-        """Do as `EngineProcessor` does. A job that a crash makes join twice is told twice."""
-        with self._seen("job join", task, pieces=len(made)):
+        """Do the same as `EngineProcessor`, observed. A job that joins again after a crash is counted again."""
+        with self._trace_step("job join", task, pieces=len(made)):
             result = super().join(task, made)
         report = result.report
-        self._metrics.done(report)
+        self._metrics.count_report(report)
         if self._audit is not None:
-            hidden = Counter(one["label"] for one in (*report["hidden"], *report["tracks"]))
+            hidden = Counter(region["label"] for region in (*report["hidden"], *report["tracks"]))
             line = {
                 "job": task.id, "caller": task.submission.owner, "result": "done", "plan": task.submission.plan.digest,
                 "input_sha256": report["input_sha256"], "output_sha256": report["output_sha256"],
                 "frames": report["frames"], "hidden": dict(hidden),
             }  # fmt: skip
-            _written(self._audit, line, self._metrics)
+            _write_audit(self._audit, line, self._metrics)
         return result
 
 
 class ObservedAdmission(Admission):
-    """A gate that tells how many wait."""
+    """An admission that counts waiting and processed images in metrics."""
 
     def __init__(self, metrics: Metrics, parallel: int, places: int) -> None:
         super().__init__(parallel, places)
@@ -179,7 +179,7 @@ class ObservedAdmission(Admission):
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Wait for the processor, and have it."""
+        """Wait for a processor slot, and hold it."""
         with self._metrics.waiting.track_inprogress():
             inner = super().working()
             inner.__enter__()
@@ -191,16 +191,16 @@ class ObservedAdmission(Admission):
 
 
 class ObservedRequestThreads(RequestThreads):
-    """Threads that know whose request they work for."""
+    """Request threads whose work has the context of its request."""
 
     async def run(self, request: Request, work: Callable[[Event], T]) -> T:
-        """Return what `work` returns, as `RequestThreads` does."""
+        """Do the same as `RequestThreads`, in the request's context."""
         context = copy_context()
         return await super().run(request, lambda gone: context.run(work, gone))
 
 
 class ObserveRequests:
-    """Sees every request, those too that are refused at the edge."""
+    """Observes every request, also those that outer layers refuse."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, audit: Audit | None) -> None:
         self._app, self._metrics, self._audit = app, metrics, audit
@@ -212,13 +212,13 @@ class ObserveRequests:
             return
         status = received = 0
 
-        async def counted() -> Message:
+        async def receive_counting() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             return message
 
-        async def marked(message: Message) -> None:
+        async def send_noting_status(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
@@ -227,27 +227,27 @@ class ObserveRequests:
         token = DONE.set(done)
         try:
             with self._metrics.inside.track_inprogress():
-                await self._app(scope, counted, marked)
+                await self._app(scope, receive_counting, send_noting_status)
         finally:
             DONE.reset(token)
             status = status or CLIENT_GONE
             route = str(getattr(scope.get("route"), "path", "other"))
-            self._metrics.request(route, scope["method"], status, time.perf_counter() - begun, received)
-            if self._audit and _matters(scope, status, route):
-                _written(self._audit, _line(scope, status, route, done), self._metrics)
+            self._metrics.count_request(route, scope["method"], status, time.perf_counter() - begun, received)
+            if self._audit and _is_audited(scope, status, route):
+                _write_audit(self._audit, _line(scope, status, route, done), self._metrics)
 
 
-def _written(audit: Audit, line: Mapping[str, Any], metrics: Metrics) -> None:
+def _write_audit(audit: Audit, line: Mapping[str, Any], metrics: Metrics) -> None:
     try:
         audit.write(line)
     except OutputFailed as error:
-        # What was done is done, and its answer on its way. What is missing must be seen elsewhere.
+        # The work is done and its response on the way, so the missing line shows in metrics and the log.
         metrics.unaudited.inc()
         LOG.error("audit", extra={"facts": {"cause": str(error), **line}})  # noqa: TRY400 - the cause says all
 
 
-def _matters(scope: Scope, status: int, route: str) -> bool:
-    """Tell whether a request is to be audited: it changes something, gives content out, or was refused."""
+def _is_audited(scope: Scope, status: int, route: str) -> bool:
+    """Tell whether a request is audited: it changes something, returns content, or was refused."""
     if not is_protected(scope["path"]) or scope["path"] == PATH:
         return False
     reads = scope["method"] in {"GET", "HEAD", "OPTIONS"}
@@ -260,15 +260,15 @@ def _line(scope: Scope, status: int, route: str, done: Sequence[Mapping[str, Any
         "id": scope.get(REQUEST), "caller": scope.get(CALLER, _NOBODY if status in REFUSED else ANYONE).name,
         "method": scope["method"], "route": route, "status": status, "result": _result(status, facts, done),
     }  # fmt: skip
-    for one in done:
-        line |= {key: value for key, value in one.items() if value is not None}
-    # The name of a job that there is: of others it is any text.
+    for facts_of_source in done:
+        line |= {key: value for key, value in facts_of_source.items() if value is not None}
+    # Only of a job that exists: else the path has any text.
     job = {"job": scope["path_params"]["job"]} if status < 400 and "job" in scope.get("path_params", {}) else {}
     return line | job | {key: facts[key] for key in NOTED if facts.get(key) is not None}
 
 
 def _result(status: int, facts: Mapping[str, Any], done: Sequence[Any]) -> str:
-    """Return how a request ended: answers of the BMW interface have the status 200 in any case."""
+    """Return "done", "failed" or "denied"; the BMW API answers errors with status 200, so facts decide there."""
     if status in REFUSED:
         return "denied"
     if status >= 400 or (not done and (facts.get("cause") or facts.get("refused"))):
@@ -276,7 +276,7 @@ def _result(status: int, facts: Mapping[str, Any], done: Sequence[Any]) -> str:
     return "done"
 
 
-def _tell(facts: Mapping[str, Any]) -> None:
+def _note_for_request(facts: Mapping[str, Any]) -> None:
     if (done := DONE.get()) is not None:
         done.append(facts)
 

@@ -1,9 +1,9 @@
-"""Which pages may call a service that asks nobody for a key.
+"""Which web pages may call a service that needs no key.
 
-A browser on the operator's machine, or inside the operator's network, sends requests wherever the page it shows wants:
-any web page could read and change what the service holds (cross-site request forgery, DNS rebinding). Browsers say
-where a request is from (`Origin`, RFC 6454; `Sec-Fetch-Site`, W3C Fetch Metadata) and by which name it came (`Host`).
-Programs that are no browsers send only the last.
+A browser on the operator's machine or network sends requests on behalf of any web page that it shows, which could so
+read and change the service's data (cross-site request forgery, DNS rebinding). Browsers state the page's origin
+(`Origin`, RFC 6454; `Sec-Fetch-Site`, W3C Fetch Metadata) and the name that was called (`Host`); other programs send
+only `Host`.
 """
 
 import ipaddress
@@ -18,23 +18,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from velum.bmw import wire
 from velum.bmw.routes import FACTS
 from velum.errors import BadPlan
-from velum.service.paths import is_protected
-from velum.service.problem_details import own, problem
+from velum.service.middleware import is_protected
+from velum.service.problem_details import problem, uses_problem_details
 
 ANY = "*"
 
 _INNER = (".localhost", ".svc", ".svc.cluster.local", ".docker.internal")
-"""Ends of names that no public name server gives out; what pages elsewhere could have resolved is none of them."""
+"""Suffixes of names that public name servers never resolve, so that DNS rebinding cannot use them."""
 
 MISDIRECTED, FORBIDDEN = 421, 403
 
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """The names that the service has, and the pages elsewhere that may call it.
+    """The host names of the service, and the origins of other sites that may call it.
 
-    Names are written `name` or `name:port`, pages by their origin, as in `https://tools.example.org`; `*` stands for
-    all. Raises `BadPlan` for a page that is no origin.
+    Hosts are `name` or `name:port`, origins as in `https://tools.example.org`; `*` stands for all. Raises `BadPlan`
+    for a malformed origin.
     """
 
     hosts: tuple[str, ...] = ()
@@ -45,11 +45,11 @@ class Sites:
         for origin in self.origins:
             if origin != ANY and not _is_origin(origin):
                 raise BadPlan(
-                    f"access.origins has {origin!r}; write scheme, name and port alone, as in https://tools.example.org"
+                    f"access.origins has {origin!r}; write only scheme, name and port, as in https://tools.example.org"
                 )
 
     def fault(self, method: str, path: str, headers: Headers) -> tuple[int, str] | None:
-        """Return status and text of the refusal of a request; None for one that is served."""
+        """Return status and message with which to refuse a request; None for one that is allowed."""
         host = headers.get("host", "").strip().lower()
         if "host" in headers and not self._is_known(host):  # browsers always send it
             return MISDIRECTED, (
@@ -68,7 +68,7 @@ class Sites:
         return None
 
     def _is_known(self, host: str) -> bool:
-        """Tell whether a `Host` is ours: one that no stranger's page can have a browser call us by."""
+        """Tell whether a `Host` is ours: one that another site's page cannot make a browser send."""
         name = _name_of(host)
         if name is None:
             return False
@@ -77,26 +77,26 @@ class Sites:
         return _is_address(name) or "." not in name or name.endswith(_INNER)
 
     def _is_allowed(self, origin: str, host: str) -> bool:
-        """Tell whether a page of that origin is our own, or one that the operator named."""
-        if {ANY, origin} & {one.lower().rstrip("/") for one in self.origins}:
+        """Tell whether an origin is our own, or one that the operator allows."""
+        if {ANY, origin} & {page.lower().rstrip("/") for page in self.origins}:
             return True
         if not _is_origin(origin):
-            return False  # "null": a file, or a page that hides where it is from
+            return False  # "null": a local file, or a page that hides its origin
         place = urlsplit(origin)
         if place.netloc == _without_port(host, place.scheme) or place.netloc == host:
             return True
-        # Behind a proxy that sends its own Host, the page has the name that the operator gave.
+        # Behind a proxy that sends its own Host, the page has a name in access.hosts.
         return bool({place.netloc, place.hostname} & set(map(str.lower, self.hosts)))
 
 
 class SiteCheck:
-    """Refuses what pages of other sites send, before anything of the request is read."""
+    """Refuses requests of other sites' pages before their body is read."""
 
     def __init__(self, app: ASGIApp, sites: Sites) -> None:
         self._app, self._sites = app, sites
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request. Probes of health tell nothing that pages could use."""
+        """Serve one request. Health probes are always allowed: they return nothing that pages could use."""
         if scope["type"] != "http" or scope["path"].startswith("/health/"):
             await self._app(scope, receive, send)
             return
@@ -109,13 +109,13 @@ class SiteCheck:
         # The rest of the body is never read, so the connection cannot be used again.
         headers = {"connection": "close"}
         answer = Response(wire.envelope(error=text), status, headers, media_type="application/json")
-        if own(scope["path"]):
+        if uses_problem_details(scope["path"]):
             answer = problem(status, text, scope["path"], code="Denied", headers=headers)
         await answer(scope, receive, send)
 
 
 def _name_of(host: str) -> str | None:
-    """Return the name or address in a `Host`, without its port; None where there is none."""
+    """Return the name or address in a `Host` header, without its port; None where it is malformed."""
     try:
         return urlsplit(f"//{host}").hostname
     except ValueError:
@@ -123,7 +123,7 @@ def _name_of(host: str) -> str | None:
 
 
 def _without_port(host: str, scheme: str) -> str:
-    """Return the host as origins write it: without the port that the scheme has anyway."""
+    """Return the host as an origin writes it: without the default port of the scheme."""
     return host.removesuffix({"http": ":80", "https": ":443"}.get(scheme, ""))
 
 
@@ -144,5 +144,5 @@ def _is_origin(text: str) -> bool:
 
 
 def _is_visit(method: str, path: str, headers: Headers) -> bool:
-    """Tell whether someone follows a link to our pages, which shows them and gives the other site nothing."""
+    """Tell whether a user follows a link to our page, from which the other site learns nothing."""
     return method in {"GET", "HEAD"} and headers.get("sec-fetch-mode", "") == "navigate" and not is_protected(path)

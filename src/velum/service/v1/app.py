@@ -1,4 +1,4 @@
-"""velum's own part of the service: what it is made of, and its endpoints."""
+"""velum's own API: its parts, and the routers of its endpoints."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -18,9 +18,10 @@ from velum.service.auth.api_keys import ApiKeys
 from velum.service.auth.middleware import Authenticator, keys_file
 from velum.service.job_backend import InProcessWorker, JobBackend, ProcessorFactory, work_folder
 from velum.service.request_threads import RequestThreads
-from velum.service.v1 import api_keys, approvals, capabilities, images, job_service, jobs, review, session, uploads
-from velum.service.v1.downloadable_models import Obtainable
+from velum.service.v1 import api_keys, approvals, capabilities, images, jobs, review, uploads
+from velum.service.v1.capabilities import Obtainable
 from velum.service.v1.image_service import ImageService
+from velum.service.v1.job_service import AllowedByOperator, JobService
 from velum.service.v1.plans import Plans
 from velum.service.v1.previews import Previews
 from velum.settings import Settings
@@ -31,16 +32,16 @@ LOG = logging.getLogger("velum.service")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class V1:
-    """Everything of it that lives as long as the service."""
+    """The parts of velum's own API, which live as long as the service."""
 
-    office: JobBackend
-    crew: InProcessWorker | None
-    workshop: ScratchDirs
+    backend: JobBackend
+    worker: InProcessWorker | None
+    scratch: ScratchDirs
     images: images.Images
-    blurring: panoramax.PanoramaxService
+    street_images: panoramax.PanoramaxService
     offered: capabilities.Capabilities
-    receiving: uploads.UploadService
-    counter: job_service.JobService
+    upload_service: uploads.UploadService
+    job_service: JobService
     previews: Previews
     keys: ApiKeys
     eyes: int
@@ -48,41 +49,41 @@ class V1:
     ending: Callable[[], bool]
 
     def open(self) -> None:
-        """Begin. What cannot be opened now is told to those who need it."""
+        """Start the parts. What cannot start is logged, and reported to requests that need it."""
         try:
-            self.workshop.open()
+            self.scratch.open()
         except OutputFailed as error:
-            LOG.warning("pictures cannot be served", extra={"facts": {"cause": str(error)}})
-        lacking = self.blurring.state()
+            LOG.warning("images cannot be processed", extra={"facts": {"cause": str(error)}})
+        lacking = self.street_images.state()
         if lacking != "ready":
-            LOG.info("street pictures are refused", extra={"facts": {"cause": lacking}})
-        if self.crew is not None:
-            self.crew.start()
+            LOG.info("street images are refused", extra={"facts": {"cause": lacking}})
+        if self.worker is not None:
+            self.worker.start()
 
     def close(self) -> None:
-        """End; a job in work is finished as far as that is soon."""
-        if self.crew is not None:
-            self.crew.end()
+        """Shut down; a running job may finish within the grace period."""
+        if self.worker is not None:
+            self.worker.end()
         self.previews.close()
-        self.office.close()
-        self.workshop.close()
+        self.backend.close()
+        self.scratch.close()
 
     def routers(self, access: Authenticator) -> Iterator[tuple[str, APIRouter]]:
-        """Yield the endpoints, each with the path they lie under."""
+        """Yield the routers, each with the prefix of its paths."""
         anonymizing = APIRouter(dependencies=[Depends(access.require("anonymize"))])
         anonymizing.include_router(images.routes(self.images), prefix="/v1")
-        anonymizing.include_router(panoramax.routes(self.blurring))
+        anonymizing.include_router(panoramax.routes(self.street_images))
         yield "", anonymizing
-        yield "/v1", uploads.routes(self.receiving, access)
-        yield "/v1", jobs.routes(self.counter, access, watchers=self.watchers, ending=self.ending)
-        yield "/v1", review.routes(self.counter, self.images.studio, self.previews, access)
-        yield "/v1", approvals.routes(self.counter, access, eyes=self.eyes)
+        yield "/v1", uploads.routes(self.upload_service, access)
+        yield "/v1", jobs.routes(self.job_service, access, watchers=self.watchers, ending=self.ending)
+        yield "/v1", review.routes(self.job_service, self.images.image_service, self.previews, access)
+        yield "/v1", approvals.routes(self.job_service, access, eyes=self.eyes)
         yield "/v1", capabilities.routes(self.offered)
         yield "/v1", api_keys.routes(self.keys, access)
-        yield "/v1", session.routes(access)
+        yield "/v1", api_keys.session_routes(access)
 
 
-def native(  # noqa: PLR0913 - all but three are given by name
+def create_v1(  # noqa: PLR0913 - all but three are given by name
     settings: Settings,
     host: RuntimeConfig,
     engine: Engine,
@@ -91,33 +92,33 @@ def native(  # noqa: PLR0913 - all but three are given by name
     gate: Admission,
     workers: RequestThreads,
     peers: HttpClient,
-    office: JobBackend,
-    craft: ProcessorFactory,
+    backend: JobBackend,
+    make_processor: ProcessorFactory,
     ending: Callable[[], bool],
 ) -> V1:
-    """Return it. The gate, the workers and the connections are those of the whole service.
+    """Return the parts of the API. They share admission, threads and connections with the rest of the service.
 
-    `ending` tells whether that has been told to end.
+    `ending` tells whether the service is shutting down.
     """
     service, most = settings.service, settings.limits().bytes
     plans = Plans(service.plans, engine)
-    workshop = ScratchDirs(work_folder(settings))
-    studio = ImageService(engine, gate, workshop)
+    scratch = ScratchDirs(work_folder(settings))
+    image_service = ImageService(engine, gate, scratch)
     shown = capabilities.Capabilities(host, plans, Obtainable(host))
     return V1(
-        office=office,
-        crew=InProcessWorker(settings, peers, craft) if settings.jobs.in_process else None,
-        workshop=workshop,
-        images=images.Images(studio, plans, workers, service.picture_bytes),
-        blurring=panoramax.PanoramaxService(
-            studio, plans, workers, host, shown.installed, service.picture_bytes, service.blur_plan
+        backend=backend,
+        worker=InProcessWorker(settings, peers, make_processor) if settings.jobs.in_process else None,
+        scratch=scratch,
+        images=images.Images(image_service, plans, workers, service.picture_bytes),
+        street_images=panoramax.PanoramaxService(
+            image_service, plans, workers, host, shown.is_installed, service.picture_bytes, service.blur_plan
         ),
         offered=shown,
-        receiving=uploads.UploadService(office, streams=service.requests),
-        counter=job_service.JobService(
-            office, plans, peers, job_service.Allowed(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks), most
+        upload_service=uploads.UploadService(backend, streams=service.requests),
+        job_service=JobService(
+            backend, plans, peers, AllowedByOperator(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks), most
         ),
-        previews=Previews(workshop, decoders, engine.limits, partial(_kept, office)),
+        previews=Previews(scratch, decoders, engine.limits, partial(_keeps_source, backend)),
         keys=ApiKeys(keys_file(settings)),
         eyes=settings.review.required_approvals,
         watchers=max(1, service.requests // 2),
@@ -125,7 +126,7 @@ def native(  # noqa: PLR0913 - all but three are given by name
     )
 
 
-def _kept(office: JobBackend, job: str) -> bool:
+def _keeps_source(backend: JobBackend, job: str) -> bool:
     """Tell whether the source of a job is still kept."""
-    found = office.open().desk.get(job)
+    found = backend.open().queue.get(job)
     return found is not None and found.source_kept

@@ -1,10 +1,12 @@
-"""`/v1/techniques`, `/v1/models`, `/v1/labels` and `/v1/plans`: what can be asked for."""
+"""`/v1/techniques`, `/v1/models`, `/v1/labels` and `/v1/plans`: what the service offers."""
 
 import inspect
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
@@ -13,16 +15,62 @@ from velum.errors import Unavailable, VelumError
 from velum.locate.default_models import findings
 from velum.locate.registry import catalog, default_model
 from velum.locate.weights import fetch
-from velum.locate.weights.asset import Model
+from velum.locate.weights.asset import Model, Web, Wheel
+from velum.locate.weights.https import is_reachable
 from velum.plugins import RuntimeConfig, load, names, options_of
-from velum.service.problem_details import documented
-from velum.service.v1.downloadable_models import Obtainable
+from velum.service.problem_details import problems
 from velum.service.v1.plans import Plans, summary
+
+PROBE_SECONDS = 4.0
+"""How long a server of weights may take to answer before its models count as not downloadable."""
+
+VALID_SECONDS = 600.0
+"""How long an answer is valid; the old one stays in use while servers are asked again."""
+
+
+@dataclass(eq=False)
+class Obtainable:
+    """Tells for each model whether its weights can be downloaded now. A thread asks the servers in the background.
+
+    One URL of each server is probed. Package indexes count as reachable: velum itself came from one.
+    """
+
+    host: RuntimeConfig
+    probe: Callable[[str], bool] = lambda url: is_reachable(url, PROBE_SECONDS)
+    clock: Callable[[], float] = time.monotonic
+    _known: Mapping[str, bool] | None = None
+    _asked: float | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, model: Model) -> bool | None:
+        """Tell whether a model can be downloaded; None while that is being checked."""
+        if self.host.offline:
+            return False
+        if any(isinstance(source, Wheel) for source in model.sources):
+            return True
+        self._refresh()
+        known, places = self._known, [source for source in model.sources if isinstance(source, Web)]
+        if known is None:
+            return None
+        return any(known.get(urlsplit(place.url).netloc, False) for place in places)
+
+    def _refresh(self) -> None:
+        with self._lock:
+            now = self.clock()
+            if self._asked is not None and now - self._asked < VALID_SECONDS:
+                return
+            self._asked = now
+        threading.Thread(target=self._ask, name="velum-obtainable", daemon=True).start()
+
+    def _ask(self) -> None:
+        sources = [source for model in catalog(self.host).values() for source in model.sources]
+        one_each = {urlsplit(source.url).netloc: source.url for source in sources if isinstance(source, Web)}
+        self._known = {server: self.probe(url) for server, url in one_each.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Capabilities:
-    """What the operator has."""
+    """Lists the techniques, models and labels that the service offers. Safe to share between threads."""
 
     host: RuntimeConfig
     plans: Plans
@@ -31,41 +79,42 @@ class Capabilities:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def techniques(self) -> Iterator[Mapping[str, Any]]:
-        """Yield every technique that can be loaded."""
+        """Yield every technique that can be loaded, as JSON values."""
         for name in names("velum.techniques", self.host):
             try:
                 factory = load("velum.techniques", name, self.host)
             except VelumError:
-                continue  # one that cannot be had is not offered
+                continue  # one that cannot be loaded is not offered
             labels = getattr(factory, "labels", None)
             yield {
                 "name": name,
                 "options": {
-                    key: None if one.default is one.empty else one.default for key, one in options_of(factory).items()
+                    key: None if option.default is option.empty else option.default
+                    for key, option in options_of(factory).items()
                 },
                 "labels": sorted(labels) if isinstance(labels, frozenset) else None,
                 "summary": (inspect.getdoc(factory) or "").partition("\n")[0],
             }
 
     def models(self) -> Iterator[Mapping[str, Any]]:
-        """Yield every model."""
+        """Yield every model of the catalog, as JSON values."""
         default = default_model().name
         for name, model in catalog(self.host).items():
-            here = self.installed(model)
+            installed = self.is_installed(model)
             yield {
                 "name": name, "labels": sorted({label for label in model.labels if label}), "family": model.family,
                 "threshold": model.threshold, "licence": model.licence, "good_for": model.good_for,
-                "not_for": model.not_for, "here": here, "default": name == default,
-                "obtainable": here or self.obtainable.of(model),
+                "not_for": model.not_for, "here": installed, "default": name == default,
+                "obtainable": installed or self.obtainable.of(model),
             }  # fmt: skip
 
     def labels(self) -> Iterator[Mapping[str, Any]]:
-        """Yield every label that anything finds, with what is used where a plan does not say."""
-        for one in findings(self.host):
-            yield {"label": one.label, "chosen": list(one.chosen), "others": list(one.others)}
+        """Yield every label that a model finds, with the models that are the default for it."""
+        for finding in findings(self.host):
+            yield {"label": finding.label, "chosen": list(finding.chosen), "others": list(finding.others)}
 
-    def installed(self, model: Model) -> bool:
-        """Tell whether a model's file is on this machine. One that was found to be right is not read again."""
+    def is_installed(self, model: Model) -> bool:
+        """Tell whether a model's weights are on this machine; their hash is checked once."""
         with self._lock:
             if model.fingerprint not in self._right:
                 try:
@@ -78,30 +127,30 @@ class Capabilities:
 
 
 def routes(offered: Capabilities) -> APIRouter:
-    """Return the endpoints."""
+    """Return the four endpoints."""
     router = APIRouter(tags=["Offered"], default_response_class=JSONResponse)
 
-    @router.get("/techniques", responses=_listed("techniques", _TECHNIQUE))
+    @router.get("/techniques", responses=_list_responses("techniques", _TECHNIQUE))
     def techniques() -> Response:
-        """List the techniques, with their options and their defaults."""
+        """List the techniques with their options and defaults."""
         return JSONResponse({"techniques": list(offered.techniques())})
 
-    @router.get("/models", responses=_listed("models", _MODEL))
+    @router.get("/models", responses=_list_responses("models", _MODEL))
     def all_models() -> Response:
-        """List the models; `here` are those whose files need not be fetched first.
+        """List the models; `here` tells whether a model's weights are on this machine.
 
-        `obtainable` tells of the others whether they could be; it is null while that is being found out.
+        `obtainable` tells whether they can be downloaded; it is null while that is being checked.
         """
         return JSONResponse({"models": list(offered.models())})
 
-    @router.get("/labels", responses=_listed("labels", _LABEL))
+    @router.get("/labels", responses=_list_responses("labels", _LABEL))
     def labels() -> Response:
-        """List what can be found, and by which models; `chosen` are used where a plan does not say."""
+        """List the labels and the models that find them; `chosen` are used where a plan names no localizer."""
         return JSONResponse({"labels": list(offered.labels())})
 
-    @router.get("/plans", responses=_listed("plans", _PLAN))
+    @router.get("/plans", responses=_list_responses("plans", _PLAN))
     def plans() -> Response:
-        """List the plans that the operator keeps: requests name them."""
+        """List the operator's plans, which requests can name."""
         return JSONResponse({"plans": [summary(name, plan) for name, plan in offered.plans.all()]})
 
     return router
@@ -121,11 +170,11 @@ _PLAN: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def _listed(name: str, example: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
+def _list_responses(name: str, example: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
     schema = {
         "type": "object",
         "properties": {name: {"type": "array", "items": {"type": "object", "required": sorted(example)}}},
         "required": [name],
     }
     content = {"application/json": {"schema": schema, "example": {name: [example]}}}
-    return {200: {"description": "The list.", "content": content}, **documented()}
+    return {200: {"description": "The list.", "content": content}, **problems()}

@@ -1,4 +1,4 @@
-"""Where pictures are worked on at once: read and hidden in memory, and taking turns at the processor."""
+"""Hides and locates in single images: in memory, and within the admission of the service."""
 
 import json
 import threading
@@ -21,49 +21,52 @@ from velum.report import Report
 from velum.service.admission import Admission
 from velum.storage.scratch import ScratchDirs
 
-NAME = "the picture"
-"""What messages call it: the name that its owner gave it is nobody's concern."""
+NAME = "the image"
+"""Name of the image in messages, in place of its file name, which may be personal."""
 
 KINDS = {
     "AVIF": "image/avif", "BMP": "image/bmp", "GIF": "image/gif", "HEIF": "image/heif", "JPEG": "image/jpeg",
     "JPEG2000": "image/jp2", "PNG": "image/png", "TIFF": "image/tiff", "WEBP": "image/webp",
 }  # fmt: skip
-"""Media type of a format."""
+"""Format -> media type."""
 
 MOST_LETTERS = 2000
-"""Of all warnings in a header together: servers and clients refuse long ones."""
+"""Most characters of all warnings in a header: servers and clients refuse long headers."""
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HiddenImage:
-    """A picture in which everything is hidden that was asked for, in the format that it came in."""
+    """A processed image in the format of its source, with its report."""
 
     data: bytes
     report: Report
 
     @property
     def kind(self) -> str:
-        """Its media type."""
+        """Media type of the image."""
         return KINDS[self.report.format]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageService:
-    """Works on pictures with one engine. Called from several threads at once.
+    """Processes images with one engine. Safe to share between threads.
 
-    What comes in stays in memory; what goes out lies in a folder of `workshop` for a moment.
+    Sources stay in memory; a result lies in a scratch folder for a moment.
     """
 
     engine: Engine
     gate: Admission
-    workshop: ScratchDirs
+    scratch: ScratchDirs
 
     def hide(self, data: bytes, plan: Plan, gone: threading.Event) -> HiddenImage:
-        """Hide in a picture what the plan names. Raises as `Engine.hide` does, and `Overloaded`."""
+        """Hide in an image what the plan names; `gone` is set when the client disconnects.
+
+        Raises as `Engine.hide` does, `Overloaded`, and `ClientGone`.
+        """
         suffix = suffix_of(data)
-        with self._working(gone), self.workshop.folder() as folder:
+        with self._working(gone), self.scratch.folder() as folder:
             target = folder / f"hidden{suffix}"
             report = self.engine.hide(BytesSource(NAME, data), target, plan)
             try:
@@ -73,33 +76,34 @@ class ImageService:
         return HiddenImage(hidden, replace(report, source=None, target=None))
 
     def locate(self, data: bytes, plan: Plan, gone: threading.Event) -> Annotations:
-        """Return what the plan's rules would hide. Raises as `hide` does."""
+        """Return the regions that the plan's rules would hide. Raises as `hide` does."""
         suffix_of(data)
         with self._working(gone):
             return self.engine.locate(BytesSource(NAME, data), plan)
 
-    def follow(self, fetched: Callable[[Path], Path], name: str, frame: int, region: Region) -> Annotations:
-        """Return where a thing in one frame of a video is; `fetched` gets its file into a folder, or says where it is.
+    def follow(self, fetch: Callable[[Path], Path], name: str, frame: int, region: Region) -> Annotations:
+        """Track the object in `region` of one frame of a video through the frames around it.
 
-        Raises as `Engine.follow` does, with `name` for the file, and `Overloaded`.
+        `fetch` returns the path of the video: its own, or that of a copy in the given folder. Raises as `Engine.follow`
+        does, with `name` in place of the path, and `Overloaded`.
         """
-        with self._working(threading.Event()), self.workshop.folder() as folder:
-            source = fetched(folder)
+        with self._working(threading.Event()), self.scratch.folder() as folder:
+            source = fetch(folder)
             with names_for_places(source, name):
                 return self.engine.follow(source, frame, region)
 
     @contextmanager
     def _working(self, gone: threading.Event) -> Iterator[None]:
-        with self.gate.admitted(frozenset({builtin_models.URL})), self.gate.working():
+        with self.gate.reserve(frozenset({builtin_models.URL})), self.gate.working():
             if gone.is_set():
-                raise ClientGone("the client went away, or the service ends")
+                raise ClientGone("the client has disconnected, or the service is shutting down")
             yield
 
 
 def suffix_of(data: bytes) -> str:
-    """Return a suffix for the picture's format. Raises `BadInput` when it is no picture."""
+    """Return the file suffix of an image's format. Raises `BadInput` for anything but an image."""
     if video_format_of(data[:VIDEO_HEAD_BYTES]):
-        raise BadInput(f"{NAME} is a video; upload it and hand in a job for it")
+        raise BadInput(f"{NAME} is a video; upload it to /v1/uploads and submit a job for it")
     if data.startswith(_CODESTREAM):
         return ".j2k"
     found = format_of(data, NAME)
@@ -107,7 +111,7 @@ def suffix_of(data: bytes) -> str:
 
 
 def digest(report: Report) -> str:
-    """Return what a header may say of a report: JSON in ASCII, with as many warnings as find room."""
+    """Return the short form of a report for a header: JSON in ASCII, with as many warnings as fit."""
     room, warnings = MOST_LETTERS, []
     for warning in report.warnings:
         room -= len(json.dumps(warning))

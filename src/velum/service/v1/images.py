@@ -1,4 +1,4 @@
-"""`/v1/images` and `/v1/locate`: a picture in, the hidden picture or what would be hidden out, nothing kept."""
+"""`/v1/images` and `/v1/locate`: hide or locate in one image within the request; nothing is stored."""
 
 import json
 import secrets
@@ -11,15 +11,15 @@ from starlette.responses import JSONResponse, Response
 
 from velum.annotations import FORMAT
 from velum.bmw.routes import note
-from velum.service.problem_details import documented
+from velum.service.problem_details import problems
 from velum.service.request_threads import RequestThreads
 from velum.service.v1.image_service import KINDS, HiddenImage, ImageService, digest
 from velum.service.v1.plans import Plans
-from velum.service.v1.request_body import ReceivedImage, sent
+from velum.service.v1.request_body import ReceivedImage, read_image
 
 FIELDS = ("plan",)
 
-_PLAN_TEXT = "The plan as a JSON object, or the name of one of `/v1/plans`. Left out: faces are blackened."
+_PLAN_TEXT = "The plan as a JSON object, or the name of one of `/v1/plans`. Omitted: faces are blackened."
 _PLAN_EXAMPLE = '{"rules": ["face: centerface -> blur"]}'
 _BINARY: Mapping[str, Any] = {"type": "string", "format": "binary"}
 _BODY: Mapping[str, Any] = {
@@ -30,7 +30,7 @@ _BODY: Mapping[str, Any] = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        "image": {"type": "string", "format": "binary", "description": "The file of the picture."},
+                        "image": {"type": "string", "format": "binary", "description": "The image file."},
                         "plan": {"type": "string", "description": _PLAN_TEXT, "examples": [_PLAN_EXAMPLE]},
                     },
                     "required": ["image"],
@@ -43,13 +43,13 @@ _BODY: Mapping[str, Any] = {
     "parameters": [
         {
             "name": "plan", "in": "query", "required": False, "schema": {"type": "string"},
-            "description": f"{_PLAN_TEXT} For bodies that are the picture itself.",
+            "description": f"{_PLAN_TEXT} For bodies that are the image file itself.",
         }
     ],
 }  # fmt: skip
 _HEADERS: Mapping[str, Any] = {
     "X-Velum-Hidden": {"description": "How many regions were hidden.", "schema": {"type": "integer"}},
-    "X-Velum-Report": {"description": "The report in short, as JSON.", "schema": {"type": "string"}},
+    "X-Velum-Report": {"description": "Short form of the report, as JSON.", "schema": {"type": "string"}},
 }
 _FINDINGS_EXAMPLE: Mapping[str, Any] = {
     "format": FORMAT, "width": 640, "height": 480, "sha256": None, "models": [],
@@ -59,95 +59,102 @@ _FINDINGS_EXAMPLE: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
-    """What the endpoints work with. `most` is the largest picture, in bytes."""
+    """Serves the two endpoints. `most` is the largest image in bytes."""
 
-    studio: ImageService
+    image_service: ImageService
     plans: Plans
     workers: RequestThreads
     most: int
 
-    async def hidden(self, request: Request) -> Response:
-        """Return the hidden picture, alone or with its report."""
-        came = await sent(request, "image", FIELDS, self.most)
+    async def hide(self, request: Request) -> Response:
+        """Return the processed image, alone or with its report."""
+        received = await read_image(request, "image", FIELDS, self.most)
         both = accepts(request, "multipart/mixed")
 
-        def answer(made: HiddenImage) -> Response:
-            note(request, hidden=len(made.report.hidden))
+        def answer(image: HiddenImage) -> Response:
+            note(request, hidden=len(image.report.hidden))
             headers = {
-                "x-velum-hidden": str(len(made.report.hidden)), "x-velum-report": digest(made.report),
+                "x-velum-hidden": str(len(image.report.hidden)), "x-velum-report": digest(image.report),
                 "cache-control": "no-store", "vary": "accept",
             }  # fmt: skip
             if both:
-                return parts(made, headers, "multipart/mixed")
-            return Response(made.data, media_type=made.kind, headers=headers)
+                return image_with_report(image, headers, "multipart/mixed")
+            return Response(image.data, media_type=image.kind, headers=headers)
 
-        return await self.workers.run(request, lambda gone: answer(self.studio.hide(came.data, self._plan(came), gone)))
+        return await self.workers.run(
+            request, lambda gone: answer(self.image_service.hide(received.data, self._plan(received), gone))
+        )
 
-    async def located(self, request: Request) -> Response:
-        """Return what would be hidden."""
-        came = await sent(request, "image", FIELDS, self.most)
-        found = await self.workers.run(request, lambda gone: self.studio.locate(came.data, self._plan(came), gone))
+    async def locate(self, request: Request) -> Response:
+        """Return the regions that would be hidden."""
+        received = await read_image(request, "image", FIELDS, self.most)
+        found = await self.workers.run(
+            request, lambda gone: self.image_service.locate(received.data, self._plan(received), gone)
+        )
         return JSONResponse(found.to_json(), headers={"cache-control": "no-store"})
 
-    def _plan(self, came: ReceivedImage) -> Any:
-        return self.plans.of(came.fields.get("plan"))
+    def _plan(self, received: ReceivedImage) -> Any:
+        return self.plans.of(received.fields.get("plan"))
 
 
 def routes(images: Images) -> APIRouter:
-    """Return the endpoints."""
+    """Return the two endpoints."""
     router = APIRouter(tags=["Images"])
     binary = {"schema": _BINARY}
     done = {
-        "description": "The picture in its own format; with `Accept: multipart/mixed` the report (JSON), then it.",
+        "description": "The image in its own format; with `Accept: multipart/mixed` the report (JSON), then the image.",
         "content": {**dict.fromkeys(sorted(KINDS.values()), binary), "multipart/mixed": binary},
         "headers": _HEADERS,
     }
     found = {
-        "description": "What the plan would hide, as a file of regions.",
+        "description": "What the plan would hide, as an annotation file.",
         "content": {"application/json": {"schema": {"type": "object"}, "example": _FINDINGS_EXAMPLE}},
     }
 
     @router.post(
-        "/images", responses={200: done, **documented(400, 415)}, response_class=Response, openapi_extra=dict(_BODY)
+        "/images", responses={200: done, **problems(400, 415)}, response_class=Response, openapi_extra=dict(_BODY)
     )
     async def hide_image(request: Request) -> Response:
-        """Hide in a picture what the plan names, and return it. Nothing is kept; it is never written to a disk."""
-        return await images.hidden(request)
+        """Hide in an image what the plan names, and return the image. Nothing is stored."""
+        return await images.hide(request)
 
     @router.post(
-        "/locate", responses={200: found, **documented(400, 415)}, response_class=Response, openapi_extra=dict(_BODY)
+        "/locate", responses={200: found, **problems(400, 415)}, response_class=Response, openapi_extra=dict(_BODY)
     )
     async def locate(request: Request) -> Response:
-        """Find in a picture what the plan would hide, and change nothing."""
-        return await images.located(request)
+        """Locate in an image what the plan would hide, without hiding it."""
+        return await images.locate(request)
 
     return router
 
 
 def accepts(request: Request, kind: str) -> bool:
-    """Tell whether the client names a media type among those it takes."""
-    named = {one.partition(";")[0].strip().lower() for one in request.headers.get("accept", "").split(",")}
+    """Tell whether the `Accept` header of a request names a media type."""
+    named = {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
     return kind in named
 
 
-def parts(made: HiddenImage, headers: Mapping[str, str], kind: str) -> Response:
-    """Return an answer of two parts (RFC 2046): the report, then the picture."""
-    report = json.dumps(made.report.to_json()).encode()
+def image_with_report(image: HiddenImage, headers: Mapping[str, str], kind: str) -> Response:
+    """Return a response of two parts (RFC 2046): the report, then the image."""
+    report = json.dumps(image.report.to_json()).encode()
     both = (
         (b"report", b"application/json", report),
-        (b"image", made.kind.encode(), made.data),
+        (b"image", image.kind.encode(), image.data),
     )
-    return joined(both, headers, kind)
+    return multipart_response(both, headers, kind)
 
 
-def joined(all_parts: tuple[tuple[bytes, bytes, bytes], ...], headers: Mapping[str, str], kind: str) -> Response:
-    """Return an answer of parts: of each its name, its media type and its bytes."""
+def multipart_response(
+    all_parts: tuple[tuple[bytes, bytes, bytes], ...], headers: Mapping[str, str], kind: str
+) -> Response:
+    """Return a multipart response; each part has a name, a media type and its bytes."""
     boundary = secrets.token_hex(16)
     mark = b"--" + boundary.encode()
     place = b"form-data" if kind == "multipart/form-data" else b"inline"
     body = b"".join(
-        b'%s\r\nContent-Disposition: %s; name="%s"\r\nContent-Type: %s\r\n\r\n%s\r\n' % (mark, place, name, what, data)
-        for name, what, data in all_parts
+        b'%s\r\nContent-Disposition: %s; name="%s"\r\nContent-Type: %s\r\n\r\n%s\r\n'
+        % (mark, place, name, media_type, data)
+        for name, media_type, data in all_parts
     )
     content_type = {"content-type": f"{kind}; boundary={boundary}"}
     return Response(body + mark + b"--\r\n", headers={**headers, **content_type})

@@ -1,4 +1,4 @@
-"""What is done with jobs on behalf of a caller, who sees their own and no others."""
+"""Operations on jobs for a caller, who has access to their own jobs, and with the scope operate to all."""
 
 import hashlib
 import json
@@ -29,14 +29,14 @@ from velum.storage.resumable_uploads import Occupied
 LOG = logging.getLogger("velum.service")
 
 REGIONS_BYTES = 128 << 20
-"""Largest file of regions: it is read whole."""
+"""Largest annotation file: it is read into memory."""
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Allowed:
-    """What the operator allows: jobs that name where their source is, and jobs that name who is told their end."""
+class AllowedByOperator:
+    """Whether the settings allow jobs whose source is a URL, and jobs with webhooks."""
 
     urls: bool = False
     webhooks: bool = False
@@ -44,34 +44,35 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JobService:
-    """Where callers hand in jobs and ask for them. Called from several threads at once."""
+    """Submits, reads and changes jobs for callers. Safe to share between threads."""
 
-    office: JobBackend
+    backend: JobBackend
     plans: Plans
     peers: HttpClient
-    allowed: Allowed
+    allowed: AllowedByOperator
     most: int
-    """Largest source that is fetched or taken, in bytes."""
+    """Largest source in bytes."""
 
     @property
-    def desk(self) -> JobQueue:
-        """The desk behind it."""
-        return self.office.open().desk
+    def queue(self) -> JobQueue:
+        """The queue of jobs. Raises as `JobBackend.open`."""
+        return self.backend.open().queue
 
     def submit(self, wanted: JobRequest, caller: Principal, key: str | None = None) -> JobRecord:
-        """Have it done. What is wrong with it shows before the upload is taken; whatever fails leaves that here.
+        """Submit a job. All checks come before the uploads are used up, so a failure leaves them as they are.
 
-        A request that comes again with its `key` makes no second job.
+        Requests with the same `key` (the header Idempotency-Key) make one job, also when they overlap. Raises
+        `NotFoundProblem`, `ConflictProblem`, `AccessDenied`, `BadPlan` and `BadInput`.
         """
-        once = _once(caller, key, f"submit {wanted.model_dump_json()}")
-        if (made := self._made_before(wanted, once)) is not None:
-            return made
+        once = _idempotent_request(caller, key, f"submit {wanted.model_dump_json()}")
+        if (job := self._made_before(wanted, once)) is not None:
+            return job
         try:
             return self._submit(wanted, caller, once)
         except BadInput:
-            # A request with the same key, which overlaps with this one, may have used the uploads up meanwhile.
-            if (made := self._made_before(wanted, once)) is not None:
-                return made
+            # An overlapping request with the same key may have used the uploads up meanwhile.
+            if (job := self._made_before(wanted, once)) is not None:
+                return job
             raise
 
     def _made_before(self, wanted: JobRequest, once: Once | None) -> JobRecord | None:
@@ -79,123 +80,129 @@ class JobService:
 
         Raises `NotFoundProblem` for one that was deleted since, and as `JobQueue.repeated` does.
         """
-        if once is None or (made := self.desk.repeated(once)) is None:
+        if once is None or (job := self.queue.repeated(once)) is None:
             return None
-        self._consumed(_uploads_of(wanted))  # that request may have broken off before it came to this
-        return _there(self.desk.get(made), made)
+        self._discard_uploads(_uploads_of(wanted))  # that request may have broken off before it did so
+        return _require_job(self.queue.get(job), job)
 
     def _submit(self, wanted: JobRequest, caller: Principal, once: Once | None) -> JobRecord:
         submission, uploads = self._submission(wanted, caller), _uploads_of(wanted)
         if (wanted.upload is None) == (wanted.url is None):
-            raise BadInput("a job has either an upload or a url; give one of them")
+            raise BadInput("a job needs either an upload or a url; send one of them")
         for upload in uploads:
-            self._check_whole(owned_upload(self.office, upload, caller))
+            self._check_whole(owned_upload(self.backend, upload, caller))
         if wanted.regions is not None:
             self._check_regions(wanted.regions, submission.plan)
-        source = self._fetched(str(wanted.url)) if wanted.upload is None else self._offered(wanted.upload)
-        regions = None if wanted.regions is None else self._offered(wanted.regions)
+        source = self._fetch_source(str(wanted.url)) if wanted.upload is None else self._offer_upload(wanted.upload)
+        regions = None if wanted.regions is None else self._offer_upload(wanted.regions)
         try:
-            # Only from here on are the uploads of no use any more.
+            # From here on the uploads belong to the job.
             files = replace(submission, source=source, regions=regions)
-            job = self.desk.submit(files, once=once, sole=wanted.upload is not None)
+            job = self.queue.submit(files, once=once, sole=wanted.upload is not None)
         except Taken as error:
-            self._consumed(uploads[:1])
-            raise NotFoundProblem(f"upload {str(wanted.upload)[:40]!r} is not here: it was taken by a job") from error
-        self._consumed(uploads)
+            self._discard_uploads(uploads[:1])
+            raise NotFoundProblem(
+                f"upload {str(wanted.upload)[:40]!r} does not exist: a job has used it; send the file again"
+            ) from error
+        self._discard_uploads(uploads)
         return job
 
     def get(self, job: str, caller: Principal) -> JobRecord:
-        """Return a job of the caller; whoever may operate sees all. Raises `NotFoundProblem`."""
-        found = self.desk.get(job) if _ID.fullmatch(job) else None
+        """Return a job that the caller has access to. Raises `NotFoundProblem`."""
+        found = self.queue.get(job) if _ID.fullmatch(job) else None
         if found is None or (found.submission.owner != caller.name and "operate" not in caller.scopes):
-            raise NotFoundProblem(f"job {job[:40]!r} is not here: there never was one, or it was deleted")
+            raise NotFoundProblem(f"job {job[:40]!r} does not exist: it was never submitted, or it has been deleted")
         return found
 
     def list(
         self, caller: Principal, *, state: State | None, owner: str | None, after: str | None, limit: int
     ) -> JobListing:
-        """Return jobs: the caller's own, or with the scope operate those of `owner`, or everyone's."""
+        """Return a page of the caller's jobs; with the scope operate, those of `owner`, or all.
+
+        Raises `AccessDenied` for another owner without that scope.
+        """
         if "operate" not in caller.scopes:
             if owner not in {None, caller.name}:
-                raise AccessDenied(f"{caller.name} sees only their own jobs; those of others take the scope operate")
+                raise AccessDenied(f"{caller.name} may list only their own jobs; jobs of others take the scope operate")
             owner = caller.name
-        return self.desk.list(state=state, owner=owner, after=after, limit=limit)
+        return self.queue.list(state=state, owner=owner, after=after, limit=limit)
 
     def cancel(self, job: str, caller: Principal) -> JobRecord:
-        """Call a job off."""
+        """Cancel a job."""
         self.get(job, caller)
-        return _there(self.desk.cancel(job), job)
+        return _require_job(self.queue.cancel(job), job)
 
     def retry(self, job: str, caller: Principal, key: str | None = None) -> JobRecord:
-        """Have a job done again, once for requests with the same key. Raises `ConflictProblem` when it cannot be."""
+        """Run a job again, once for requests with the same `key`. Raises `ConflictProblem` if its state forbids it."""
         self.get(job, caller)
         try:
-            return _there(self.desk.retry(job, once=_once(caller, key, f"retry {job}")), job)
+            return _require_job(self.queue.retry(job, once=_idempotent_request(caller, key, f"retry {job}")), job)
         except BadPlan as error:
             raise ConflictProblem(str(error)) from error
 
     def correct(self, job: str, sent: bytes, caller: Principal, *, match: str | None = None) -> JobRecord:
-        """Take regions for those that the job is to hide; `match` is the tag of the ones that they were made from.
+        """Replace the regions of a job by those of an annotation file; `match` is the tag of the corrected ones.
 
-        Raises `BadInput` when they cannot be of its source, `ConflictProblem` while it is not at an end, `Overtaken`.
+        Raises `BadInput` when they do not fit the source, `ConflictProblem` before the job has ended, and `Overtaken`
+        when somebody else has corrected the regions since.
         """
         now = self.get(job, caller)
         if match is not None and (now.regions is None or match not in {tag_of(now.regions), "*"}):
-            if self._same(now.regions, sent):
-                return now  # it came before, and only its answer was lost
-            raise Overtaken("the regions have been corrected by someone else since; look at theirs first")
-        self._check(sent, now)
-        key = self.office.open().store.put([sent]).key
+            if self._is_stored(now.regions, sent):
+                return now  # repeated after its response was lost
+            raise Overtaken("somebody else has corrected the regions since; fetch them first")
+        self._check_correction(sent, now)
+        key = self.backend.open().store.put([sent]).key
         try:
-            return _there(self.desk.correct(job, key, before=None if match is None else now.regions), job)
+            return _require_job(self.queue.correct(job, key, before=None if match is None else now.regions), job)
         except BadPlan as error:
-            self.office.open().store.delete(key)
+            self.backend.open().store.delete(key)
             raise ConflictProblem(str(error)) from error
 
     def render(self, job: str, caller: Principal, key: str | None = None) -> JobRecord:
-        """Have a job done again with its regions as they are, once for requests with the same key.
+        """Render a job again with its current regions, once for requests with the same `key`.
 
-        Raises `ConflictProblem` when it cannot be.
+        Raises `ConflictProblem` when its state does not allow that.
         """
         self.get(job, caller)
         try:
-            return _there(self.desk.render(job, once=_once(caller, key, f"render {job}")), job)
+            return _require_job(self.queue.render(job, once=_idempotent_request(caller, key, f"render {job}")), job)
         except BadPlan as error:
             raise ConflictProblem(str(error)) from error
 
-    def _check(self, sent: bytes, job: JobRecord) -> None:
-        findings = _findings(sent)
+    def _check_correction(self, sent: bytes, job: JobRecord) -> None:
+        findings = _read_regions(sent)
         self.plans.check(job.submission.plan, findings)
-        if (report := self.desk.report(job.id)) is not None:
+        if (report := self.queue.report(job.id)) is not None:
             size = {name: int(report[name]) for name in ("width", "height", "frames")}
             findings.check(**size, sha256=report["input_sha256"])
 
-    def _same(self, key: str | None, sent: bytes) -> bool:
-        store = self.office.open().store
+    def _is_stored(self, key: str | None, sent: bytes) -> bool:
+        store = self.backend.open().store
         return key is not None and store.size(key) == len(sent) and b"".join(store.open(key)) == sent
 
     def delete(self, job: str, caller: Principal) -> None:
-        """Delete a job with all that belongs to it."""
+        """Delete a job with all its files."""
         self.get(job, caller)
-        self.office.delete(job)
+        self.backend.delete(job)
 
     def _submission(self, wanted: JobRequest, caller: Principal) -> Submission:
-        """Return the submission, without its files. Raises `BadPlan` and `AccessDenied`."""
+        """Return the submission, still without its files. Raises `BadPlan` and `AccessDenied`."""
         if wanted.priority > 0 and "operate" not in caller.scopes:
-            raise AccessDenied("a priority above 0 takes the scope operate; leave it out")
+            raise AccessDenied("a priority above 0 takes the scope operate; omit it")
         if wanted.regions is None and "anonymize" not in caller.scopes:
             raise AccessDenied(
-                "a job without regions of one's own takes the scope anonymize; name an upload of regions"
+                "a job without regions takes the scope anonymize; send `regions`, an upload of an annotation file"
             )
         if wanted.regions is not None and "review" not in caller.scopes:
-            raise AccessDenied("regions take the scope review; leave them out")
+            raise AccessDenied("regions take the scope review; omit them")
         if wanted.webhook is not None:
             if not self.allowed.webhooks:
-                raise BadPlan("webhooks are not allowed here; leave it out, and follow the job's events")
+                raise BadPlan("webhooks are off on this service; omit webhook, and follow the job's events")
             self.peers.check(wanted.webhook)
         if wanted.url is not None:
             if not self.allowed.urls:
-                raise BadPlan("sources by address are not allowed here; upload the file")
+                raise BadPlan("URLs as sources are off on this service; upload the file")
             self.peers.check(wanted.url)
         plan = self.plans.of(wanted.plan)
         self.plans.check(plan)
@@ -207,59 +214,59 @@ class JobService:
             raise ConflictProblem(f"upload {at.id} is at byte {at.offset} of {at.size}; send the rest first")
 
     def _check_regions(self, upload: str, plan: Plan) -> None:
-        """Raise `BadInput` when an upload is no file of regions, `BadPlan` when they do not go with the plan."""
-        with _occupied():
-            sent = self.office.open().uploads.read(upload, REGIONS_BYTES)
-        self.plans.check(plan, _findings(sent))
+        """Raise `BadInput` when an upload is no annotation file, `BadPlan` when it does not fit the plan."""
+        with _conflict_when_occupied():
+            sent = self.backend.open().uploads.read(upload, REGIONS_BYTES)
+        self.plans.check(plan, _read_regions(sent))
 
-    def _offered(self, upload: str) -> str:
-        with _occupied():
-            return self.office.open().uploads.offer(upload)
+    def _offer_upload(self, upload: str) -> str:
+        with _conflict_when_occupied():
+            return self.backend.open().uploads.offer(upload)
 
-    def _consumed(self, uploads: Sequence[str]) -> None:
+    def _discard_uploads(self, uploads: Sequence[str]) -> None:
         try:
             for upload in uploads:
-                self.office.open().uploads.discard(upload)
+                self.backend.open().uploads.discard(upload)
         except VelumError as error:
-            # It is that of a job, and of no other any more; a sweep finds what is left of it.
-            LOG.warning("uploads that a job has taken stay for now", extra={"facts": {"cause": str(error)}})
+            # The job owns the file now; the retention sweep deletes what is left of the upload.
+            LOG.warning("uploads that a job has used could not be deleted yet", extra={"facts": {"cause": str(error)}})
 
-    def _fetched(self, url: str) -> str:
+    def _fetch_source(self, url: str) -> str:
         answer = self.peers.get(url)
         if answer.status != 200:
-            raise BadInput(f"the address of the source answered {answer.status}; it must answer 200 with the file")
-        return self.office.open().store.put([answer.body], most=self.most).key
+            raise BadInput(f"the URL of the source answered {answer.status}; it must answer 200 with the file")
+        return self.backend.open().store.put([answer.body], most=self.most).key
 
 
 def _uploads_of(wanted: JobRequest) -> Sequence[str]:
     return [upload for upload in (wanted.upload, wanted.regions) if upload is not None]
 
 
-def _once(caller: Principal, key: str | None, asked: str) -> Once | None:
-    return None if key is None else Once(caller.name, key, hashlib.sha256(asked.encode()).hexdigest())
+def _idempotent_request(caller: Principal, key: str | None, request: str) -> Once | None:
+    return None if key is None else Once(caller.name, key, hashlib.sha256(request.encode()).hexdigest())
 
 
 @contextmanager
-def _occupied() -> Iterator[None]:
+def _conflict_when_occupied() -> Iterator[None]:
     try:
         yield
     except Occupied as error:
         raise ConflictProblem(str(error)) from error
 
 
-def _findings(sent: bytes) -> Annotations:
-    """Return the findings of a file of regions. Raises `BadInput` when it is none."""
+def _read_regions(sent: bytes) -> Annotations:
+    """Return the annotations in a file. Raises `BadInput` when it is no annotation file."""
     try:
         return Annotations.from_json(json.loads(sent))
     except (ValueError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"the regions are not valid JSON: {error}; send them again") from error
+        raise BadInput(f"the annotation file is not valid JSON: {error}; send it again") from error
 
 
-def _there(job: JobRecord | None, name: str) -> JobRecord:
+def _require_job(job: JobRecord | None, name: str) -> JobRecord:
     if job is None:
-        raise NotFoundProblem(f"job {name} is not here any more: it was deleted")
+        raise NotFoundProblem(f"job {name} does not exist any more: it has been deleted")
     return job
 
 
@@ -267,5 +274,5 @@ def _name_of(url: str) -> str:
     try:
         path = urlsplit(url).path
     except ValueError:
-        return "source"  # that the address cannot be read is said when it is fetched
+        return "source"  # fetching it raises the error
     return PurePosixPath(unquote(path, errors="replace")).name[:255] or "source"

@@ -1,4 +1,4 @@
-"""Plans in requests: written out, or by the name of one that the operator keeps."""
+"""Plans in requests: a JSON object, or the name of one of the operator's plans."""
 
 import json
 import logging
@@ -18,10 +18,10 @@ from velum.spec import PartSpec
 LOG = logging.getLogger("velum.service")
 
 REMOTE = frozenset({"bmw", "kserve", request_localizer.NAME})
-"""Localizers that ask an address: only plans of the operator may."""
+"""Localizers that connect to a URL: only the operator's plans may use them."""
 
 CLOSED = frozenset({"file", "folder", "path", "regex", "url"})
-"""Options that only plans of the operator may give: places, and patterns that can take for ever to match."""
+"""Options that only the operator's plans may set: paths, URLs, and patterns that can take for ever to match."""
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}", re.ASCII)
 _PLACE = re.compile(r"://|^[/\\~]|\.\.[/\\]")
@@ -29,21 +29,21 @@ _PLACE = re.compile(r"://|^[/\\~]|\.\.[/\\]")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plans:
-    """The plans that requests may give. `folder` holds those of the operator: TOML or JSON, named by their files."""
+    """Reads plans of requests and of the operator, whose TOML or JSON files lie in `folder` and name their plans."""
 
     folder: Path | None
     engine: Engine
 
     def of(self, value: Any) -> Plan:
-        """Return the plan that a request gives: a JSON object, its text, or a name; None is the default plan.
+        """Return the plan of a request: a JSON object, its text, or a name; None is the default plan.
 
-        Raises `BadPlan` for one that cannot be read, that does not exist, or that names a place, and `LimitExceeded`
-        for one with more rules than are accepted.
+        Raises `BadPlan` for a plan that cannot be read, does not exist, or names a path or URL, and `LimitExceeded` for
+        too many rules.
         """
         if value is None:
             return Plan()
         if isinstance(value, str) and not value.lstrip().startswith("{"):
-            return self.named(value.strip())
+            return self.operator_plan(value.strip())
         try:
             values = json.loads(value) if isinstance(value, str) else value
             for name in ("rules", "keep_out"):  # before each is read
@@ -53,19 +53,19 @@ class Plans:
         except (ValueError, RecursionError) as error:
             if isinstance(error, VelumError):
                 raise
-            raise BadPlan(f"the plan is not valid JSON: {error}") from error
+            raise BadPlan(f"the plan is not valid JSON: {error}; send a JSON object or the name of a plan") from error
         _refuse_places(plan)
         return plan
 
-    def named(self, name: str) -> Plan:
-        """Return a plan of the operator. Raises `BadPlan` when there is none of that name, or it cannot be read."""
+    def operator_plan(self, name: str) -> Plan:
+        """Return one of the operator's plans. Raises `BadPlan` when it does not exist or cannot be read."""
         files = self._files()
         if name not in files:
             raise BadPlan(f"plan {name[:100]!r} is unknown; known are {', '.join(files) or 'none'}")
         return _read(files[name])
 
     def all(self) -> Iterator[tuple[str, Plan]]:
-        """Yield the plans of the operator by name; one that cannot be read is left out, and logged."""
+        """Yield the operator's plans by name; one that cannot be read is logged and left out."""
         for name, file in self._files().items():
             try:
                 yield name, _read(file)
@@ -73,9 +73,9 @@ class Plans:
                 LOG.warning("a plan cannot be used", extra={"facts": {"cause": str(error)}})
 
     def check(self, plan: Plan, regions: Annotations | None = None) -> None:
-        """Raise `BadPlan` for names, options and labels that do not exist, or that callers may not give in regions.
+        """Raise `BadPlan` for unknown names, options and labels, and for options that callers may not set in regions.
 
-        That weights are missing here is no mistake of the plan: whoever does the job may have them.
+        Weights that are missing on this machine are no error: the worker may have them.
         """
         try:
             for use, _, _ in () if regions is None else regions.techniques:
@@ -103,10 +103,12 @@ def _read(file: Path) -> Plan:
 
 
 def _refuse_places(plan: Plan) -> None:
-    """Raise `BadPlan` for what leads out of what the operator offers."""
+    """Raise `BadPlan` for localizers and options that only the operator's plans may use."""
     for use in (*(rule.locate for rule in plan.rules), *plan.keep_out):
         if use.name in REMOTE:
-            raise BadPlan(f"{use.name} asks an address, which only plans of the operator may; name one of those")
+            raise BadPlan(
+                f"{use.name} connects to a URL, which only plans of the operator may; send the name of one of those"
+            )
         _refuse_options(use)
     for rule in plan.rules:
         _refuse_options(rule.hide)
@@ -115,19 +117,19 @@ def _refuse_places(plan: Plan) -> None:
 def _refuse_options(use: PartSpec) -> None:
     for key, value in use.options.items():
         if key in CLOSED or any(isinstance(text, str) and _PLACE.search(text) for text in _flat(value)):
-            raise BadPlan(f"option {key} of {use.name} may be given only in plans of the operator; leave it out")
+            raise BadPlan(f"option {key} of {use.name} may be set only in plans of the operator; omit it")
 
 
 def _flat(value: Any) -> Iterator[Any]:
     if isinstance(value, tuple):
-        for one in value:
-            yield from _flat(one)
+        for item in value:
+            yield from _flat(item)
     else:
         yield value
 
 
 def summary(name: str, plan: Plan) -> Mapping[str, Any]:
-    """Return what clients may know of a plan of the operator: no addresses and no options."""
+    """Return the public summary of an operator's plan, without URLs and options."""
     return {
         "name": name,
         "digest": plan.digest,

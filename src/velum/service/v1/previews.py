@@ -1,4 +1,4 @@
-"""Previews of videos that browsers cannot play: made when somebody asks, kept while the source is, and not for long."""
+"""Previews of videos that browsers cannot play: rendered on request, and deleted soon or with the source."""
 
 import threading
 import time
@@ -18,11 +18,11 @@ from velum.storage.scratch import ScratchDirs
 KEPT = 8
 IDLE_SECONDS = 900.0
 LOOK_SECONDS = 15.0
-"""How many previews are kept, for how long after somebody last looked, and how often is looked what to drop: they show
-what the original does, and go when it goes."""
+"""Most previews at a time, how long each is kept after the last access, and the interval of checks. A preview shows
+what the source does, so it is deleted with it."""
 
 Fetch = Callable[[Path], Path]
-"""Gets the source into a folder, or says where it is."""
+"""Returns the path of the source: its own, or that of a copy in the given folder."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,15 +40,15 @@ class _Made:
 
 @dataclass(slots=True, eq=False)
 class Previews:
-    """Makes one at a time, in a process of `decoders` and a folder of `workshop`.
+    """Renders one preview at a time, in a process of `decoders` and a scratch folder.
 
-    `there` tells by the id of a job whether its source is kept.
+    `keeps_source` tells by the id of a job whether its source still exists. Safe to share between threads.
     """
 
-    workshop: ScratchDirs
+    scratch: ScratchDirs
     decoders: DecoderPool
     limits: Limits
-    there: Callable[[str], bool]
+    keeps_source: Callable[[str], bool]
     _made: dict[str, _Made] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -57,84 +57,84 @@ class Previews:
     _folder: Path | None = None
 
     def ask(self, job: str, name: str, fetch: Fetch) -> dict[str, Any]:
-        """Return how far the preview of a job's source is; begin where nobody has yet. Raises `OutputFailed`.
+        """Return the progress of a preview as JSON values, starting it on the first request. Raises `OutputFailed`.
 
-        That it failed is told once; whoever asks again has it tried again.
+        A failure is returned once; the next request starts again.
         """
         with self._lock:
-            made = self._made.get(job)
-            if made is not None and made.state == "failed":
+            preview = self._made.get(job)
+            if preview is not None and preview.state == "failed":
                 return self._made.pop(job).to_json()
-            if made is None:
-                folder, pool = self._begun()
-                made = self._made[job] = _Made(folder / f"{job}.mp4", time.monotonic())
-                pool.submit(self._make, made, name, fetch)
-            made.seen = time.monotonic()
-            return made.to_json()
+            if preview is None:
+                folder, pool = self._start()
+                preview = self._made[job] = _Made(folder / f"{job}.mp4", time.monotonic())
+                pool.submit(self._make, preview, name, fetch)
+            preview.seen = time.monotonic()
+            return preview.to_json()
 
     def file(self, job: str) -> Path | None:
-        """Return the finished preview, None while there is none."""
+        """Return the path of the finished preview, None before."""
         with self._lock:
-            made = self._made.get(job)
-            if made is None or made.state != "ready":
+            preview = self._made.get(job)
+            if preview is None or preview.state != "ready":
                 return None
-            made.seen = time.monotonic()
-            return made.file
+            preview.seen = time.monotonic()
+            return preview.file
 
     def close(self) -> None:
-        """Remove all of them."""
+        """Stop rendering, and delete all previews."""
         self._end.set()
         with self._lock:
-            for made in self._made.values():
-                made.wanted = False
+            for preview in self._made.values():
+                preview.wanted = False
             pool = self._pool
         if pool is not None:
             pool.shutdown(cancel_futures=True)
         self._stack.close()
 
-    def _begun(self) -> tuple[Path, ThreadPoolExecutor]:
+    def _start(self) -> tuple[Path, ThreadPoolExecutor]:
         if self._folder is None or self._pool is None:
-            self._folder = self._stack.enter_context(self.workshop.folder())
+            self._folder = self._stack.enter_context(self.scratch.folder())
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="velum-preview")
             threading.Thread(target=self._tidy, name="velum-previews", daemon=True).start()
         return self._folder, self._pool
 
-    def _make(self, made: _Made, name: str, fetch: Fetch) -> None:
+    def _make(self, preview: _Made, name: str, fetch: Fetch) -> None:
         source: Path | None = None
-        part = made.file.with_suffix(".part.mp4")
+        part = preview.file.with_suffix(".part.mp4")
         try:
-            with self.workshop.folder() as folder:
+            with self.scratch.folder() as folder:
                 source = fetch(folder)
                 with closing(self.decoders.steps(name, self.limits, write_preview, source, part, self.limits)) as steps:
                     for done, total in steps:
-                        made.share = min(1.0, done / total) if total else None
-                        if not made.wanted:
+                        preview.share = min(1.0, done / total) if total else None
+                        if not preview.wanted:
                             return
-            part.replace(made.file)
-            made.state, made.share = "ready", 1.0
+            part.replace(preview.file)
+            preview.state, preview.share = "ready", 1.0
         except VelumError as error:
-            made.error = str(error) if source is None else str(error).replace(str(source), name)
+            preview.error = str(error) if source is None else str(error).replace(str(source), name)
         except OSError as error:
-            made.error = f"it cannot be written: {error.strerror or error}"
+            preview.error = f"the preview cannot be written: {error.strerror or error}"
         finally:
             part.unlink(missing_ok=True)
-            if made.state == "making":
-                made.state = "failed"
+            if preview.state == "making":
+                preview.state = "failed"
 
     def _tidy(self) -> None:
         while not self._end.wait(LOOK_SECONDS):
             with self._lock:
-                known = sorted(self._made.items(), key=lambda one: one[1].seen, reverse=True)
+                known = sorted(self._made.items(), key=lambda entry: entry[1].seen, reverse=True)
             now = time.monotonic()
-            for place, (job, made) in enumerate(known):
-                if place >= KEPT or now - made.seen > IDLE_SECONDS or not self._there(job):
+            for place, (job, preview) in enumerate(known):
+                if place >= KEPT or now - preview.seen > IDLE_SECONDS or not self._keeps_source(job):
                     with self._lock:
                         self._made.pop(job, None)
-                    made.wanted = False
-                    made.file.unlink(missing_ok=True)
+                    preview.wanted = False
+                    preview.file.unlink(missing_ok=True)
 
-    def _there(self, job: str) -> bool:
+    def _keeps_source(self, job: str) -> bool:
         try:
-            return self.there(job)
+            return self.keeps_source(job)
         except VelumError:
             return False

@@ -1,4 +1,4 @@
-"""A finished file of the store as an answer: whole or a range of it (RFC 9110, section 14)."""
+"""Files of the store as responses, whole or by range (RFC 9110, section 14)."""
 
 import hashlib
 import re
@@ -22,13 +22,13 @@ VIDEO_KINDS = {
     ".mov": "video/quicktime", ".mp4": "video/mp4", ".mpeg": "video/mpeg", ".mpg": "video/mpeg",
     ".mts": "video/mp2t", ".ts": "video/mp2t", ".vob": "video/mpeg", ".webm": "video/webm",
 }  # fmt: skip
-"""Media type of a video's suffix."""
+"""Suffix of a video file -> media type."""
 
 _ONE_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.ASCII)
 
 
 class _Download(StreamingResponse):
-    """Chunks of a file, which is closed though the client leaves in the middle."""
+    """Streams a file, and closes it even when the client disconnects halfway."""
 
     def __init__(self, chunks: ByteRange, status: int, headers: Mapping[str, str], kind: str) -> None:
         super().__init__(chunks, status, headers, kind)
@@ -44,74 +44,76 @@ class _Download(StreamingResponse):
 def result_of(job: JobRecord, store: Store, request: Request) -> Response:
     """Return the result of a job. Raises `ConflictProblem` before it is done, `ExpiredProblem` once it is deleted."""
     if job.state is not State.DONE:
-        raise ConflictProblem(f"job {job.id} is {job.state}; it has a result when it is done", state=job.state.value)
+        raise ConflictProblem(f"job {job.id} is {job.state}; it has a result once it is done", state=job.state.value)
     if job.result is None:
-        raise ExpiredProblem(f"the result of job {job.id} has been deleted after its time; hand the source in again")
-    return _sent(store, job.result, job.result_name or "result", request)
+        raise ExpiredProblem(
+            f"the result of job {job.id} was deleted after its retention time; submit the source again"
+        )
+    return _file_response(store, job.result, job.result_name or "result", request)
 
 
 def source_of(job: JobRecord, store: Store, request: Request) -> Response:
     """Return the source of a job. Raises `ExpiredProblem` after it has been deleted."""
     if not job.source_kept:
-        raise ExpiredProblem(f"the source of job {job.id} has been deleted after its time")
-    return _sent(store, job.submission.source, job.submission.name, request)
+        raise ExpiredProblem(f"the source of job {job.id} was deleted after its retention time")
+    return _file_response(store, job.submission.source, job.submission.name, request)
 
 
 def regions_of(job: JobRecord, store: Store, request: Request) -> Response:
     """Return the regions of a job. Raises `ConflictProblem` before it has any, `ExpiredProblem` once deleted."""
     if job.regions is None and job.state is State.DONE:
-        raise ExpiredProblem(f"the regions of job {job.id} have been deleted after their time")
+        raise ExpiredProblem(f"the regions of job {job.id} were deleted after their retention time")
     if job.regions is None:
-        raise ConflictProblem(f"job {job.id} is {job.state}; it has regions when it is done", state=job.state.value)
-    return _sent(store, job.regions, f"{PurePath(job.submission.name).stem}.regions.json", request)
+        raise ConflictProblem(f"job {job.id} is {job.state}; it has regions once it is done", state=job.state.value)
+    return _file_response(store, job.regions, f"{PurePath(job.submission.name).stem}.regions.json", request)
 
 
 def tag_of(key: str) -> str:
-    """Return the entity tag of a file in the store: its key is secret, and what is stored under it never changes."""
+    """Return the entity tag of a file: a hash of its key, which is secret and stands for content that never changes."""
     return f'"{hashlib.sha256(key.encode()).hexdigest()[:32]}"'
 
 
-def _sent(store: Store, key: str, name: str, request: Request) -> Response:
-    """Return a file that the database says is there. Raises `Unavailable` when it is not: that is our own fault."""
+def _file_response(store: Store, key: str, name: str, request: Request) -> Response:
+    """Return a file of the store, whole or by range. Raises `Unavailable` when the store lacks it."""
     if (size := store.size(key)) is None:
         raise missing(key)
     headers = {
         "etag": tag_of(key), "accept-ranges": "bytes", "cache-control": "private, no-store",
-        "content-disposition": _attached(name),
+        "content-disposition": _content_disposition(name),
     }  # fmt: skip
     tag = headers["etag"]
-    if tag in _listed(request.headers.get("if-none-match", "")):
+    if tag in _entity_tags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
-    asked = _range(request, tag, size)
-    start, stop = asked or (0, size)
-    if asked is not None:
+    wanted = _range(request, tag, size)
+    start, stop = wanted or (0, size)
+    if wanted is not None:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
     headers["content-length"] = str(stop - start)
-    status, kind = (206 if asked else 200), kind_of(name)
+    status, kind = (206 if wanted else 200), kind_of(name)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=kind)
     return _Download(store.open(key, start, stop), status, headers, kind)
 
 
 def kind_of(name: str) -> str:
-    """Return the media type of a file's name."""
+    """Return the media type for a file name."""
     suffix = PurePath(name).suffix.lower()
     if suffix == ".json":
         return "application/json"
     return VIDEO_KINDS.get(suffix) or KINDS.get(SUFFIXES.get(suffix, ""), "application/octet-stream")
 
 
-def _attached(name: str) -> str:
-    """Return the header that names a file (RFC 6266): for old clients in ASCII, where it has more also as it is."""
+def _content_disposition(name: str) -> str:
+    """Return Content-Disposition (RFC 6266) for a file name: in ASCII, and in UTF-8 where ASCII does not suffice."""
     plain = re.sub(r"[^A-Za-z0-9 ()+,.=@_-]", "_", name)
-    more = "" if plain == name else f"; filename*=utf-8''{quote(name, safe='')}"
-    return f'attachment; filename="{plain}"{more}'
+    extended = "" if plain == name else f"; filename*=utf-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{extended}'
 
 
 def _range(request: Request, tag: str, size: int) -> tuple[int, int] | None:
-    """Return the range that is asked for, its end not included; None for the whole file.
+    """Return start and end (exclusive) of the requested range; None for the whole file.
 
-    Of several ranges, and of what cannot be read, nothing is heeded, as the standard allows.
+    Several ranges and malformed ones are ignored, as the standard allows. Raises `NotSatisfiable`.
     """
     match = _ONE_RANGE.fullmatch(request.headers.get("range", ""))
     if not match or not (match[1] or match[2]) or request.headers.get("if-range", tag) != tag:
@@ -124,9 +126,13 @@ def _range(request: Request, tag: str, size: int) -> tuple[int, int] | None:
             return None
     if start >= stop:
         headers = {"content-range": f"bytes */{size}"}
-        raise NotSatisfiable(f"the range lies outside of the {size} bytes; ask for less", headers=headers, size=size)
+        raise NotSatisfiable(
+            f"the range lies outside the {size} bytes of the file; request a range within them",
+            headers=headers,
+            size=size,
+        )
     return start, stop
 
 
-def _listed(header: str) -> set[str]:
-    return {one.strip().removeprefix("W/") for one in header.split(",")}
+def _entity_tags(header: str) -> set[str]:
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")}

@@ -1,4 +1,4 @@
-"""`/v1/jobs/{job}`, for those who review: the source, the regions, and the result rendered anew."""
+"""`/v1/jobs/{job}` for reviewers: fetch the source, correct regions, and render again."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -15,22 +15,22 @@ from velum.jobs import JobRecord, Store
 from velum.region import Box, Region
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
-from velum.service.problem_details import ConflictProblem, ExpiredProblem, documented
+from velum.service.problem_details import ConflictProblem, ExpiredProblem, problems
 from velum.service.v1.image_service import ImageService
 from velum.service.v1.job_service import REGIONS_BYTES, JobService
-from velum.service.v1.jobs import RANGES, JobId, Key, shown
+from velum.service.v1.jobs import RANGES, JobId, Key, job_json
 from velum.service.v1.previews import Previews
 from velum.service.v1.range_response import regions_of, source_of, tag_of
-from velum.service.v1.request_body import bounded
+from velum.service.v1.request_body import body_chunks
 from velum.service.v1.values import JobState
 
 _REGIONS: Mapping[str, Any] = {
-    "description": "A file of regions.",
+    "description": "An annotation file.",
     "content": {"application/json": {"schema": {"type": "object"}}},
     "headers": {"ETag": {"description": "For If-Match.", "schema": {"type": "string"}}},
 }
 _FOLLOWED: Mapping[str, Any] = {
-    "description": "Where it is, as a file of regions.",
+    "description": "The track of the object, as an annotation file.",
     "content": {"application/json": {"schema": {"type": "object"}}},
 }
 Edge = Annotated[StrictInt, Field(ge=-(1 << 31), le=1 << 31)]
@@ -52,126 +52,137 @@ _PUT_REGIONS: dict[str, Any] = {
 
 
 class FollowRequest(BaseModel):
-    """A thing in one frame of a video, which is to be followed."""
+    """An object in one frame of a video, which is to be tracked."""
 
     model_config = ConfigDict(extra="forbid")
 
     frame: Annotated[StrictInt, Field(ge=0, le=1 << 31, examples=[120])]
     """Counted from 0."""
     xyxy: Annotated[list[Edge], Field(min_length=4, max_length=4, examples=[[812, 240, 934, 402]])]
-    """Its box, in pixels of the upright picture."""
+    """Box of the object, in pixels of the upright frame."""
     label: Annotated[str, Field(min_length=1, max_length=100, examples=["face"])]
 
 
 class PreviewState(BaseModel):
-    """How far a preview is: `making`, `ready` or `failed`. `share` is from 0 to 1, null where it is not known."""
+    """Progress of a preview; `share` is from 0 to 1, null where it is not known."""
 
     state: Literal["making", "ready", "failed"]
     share: float | None = Field(examples=[0.4])
     error: str | None
 
 
-def routes(counter: JobService, studio: ImageService, previews: Previews, access: Authenticator) -> APIRouter:
-    """Return the endpoints."""
+def routes(
+    job_service: JobService, image_service: ImageService, previews: Previews, access: Authenticator
+) -> APIRouter:
+    """Return the endpoints for reviewers below `/jobs`."""
     router = APIRouter(prefix="/jobs", tags=["Review"])
     Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
     Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
     state: dict[str, Any] = {"response_model": JobState, "response_class": JSONResponse}
 
-    def found(job: str, caller: Principal, request: Request) -> JobRecord:
-        one = counter.get(job, caller)
-        note(request, job=one.id, plan=one.submission.plan.digest)
-        return one
+    def owned_job(job: str, caller: Principal, request: Request) -> JobRecord:
+        record = job_service.get(job, caller)
+        note(request, job=record.id, plan=record.submission.plan.digest)
+        return record
 
-    def kept(job: JobRecord) -> Store:
+    def store_of_source(job: JobRecord) -> Store:
         if not job.source_kept:
-            raise ExpiredProblem(f"the source of job {job.id} has been deleted after its time")
-        return counter.office.open().store
+            raise ExpiredProblem(f"the source of job {job.id} was deleted after its retention time")
+        return job_service.backend.open().store
 
-    @router.get("/{job}/source", responses={**RANGES, **documented(404, 410, 416)}, response_class=Response)
+    @router.get("/{job}/source", responses={**RANGES, **problems(404, 410, 416)}, response_class=Response)
     def source(job: JobId, caller: Reviewing, request: Request) -> Response:
-        """Fetch what was handed in, or a range of it, to compare. Takes the scope review."""
-        return source_of(found(job, caller, request), counter.office.open().store, request)
+        """Fetch the source, or a range of it, to compare. Takes the scope review."""
+        return source_of(owned_job(job, caller, request), job_service.backend.open().store, request)
 
-    @router.head("/{job}/source", responses={**RANGES, **documented(404, 410, 416)}, response_class=Response)
+    @router.head("/{job}/source", responses={**RANGES, **problems(404, 410, 416)}, response_class=Response)
     def source_head(job: JobId, caller: Reviewing, request: Request) -> Response:
-        """Tell of the source what a fetch would."""
-        return source_of(found(job, caller, request), counter.office.open().store, request)
+        """Return the headers of the source. Takes the scope review."""
+        return source_of(owned_job(job, caller, request), job_service.backend.open().store, request)
 
-    @router.get("/{job}/regions", responses={200: dict(_REGIONS), **documented(404, 409, 410)}, response_class=Response)
+    @router.get("/{job}/regions", responses={200: dict(_REGIONS), **problems(404, 409, 410)}, response_class=Response)
     def regions(job: JobId, caller: Asking, request: Request) -> Response:
-        """Fetch the regions: those that the result hides, or the ones that were put last."""
-        return regions_of(found(job, caller, request), counter.office.open().store, request)
+        """Fetch the regions of a job: the corrected ones, else those that the result hides."""
+        return regions_of(owned_job(job, caller, request), job_service.backend.open().store, request)
 
-    @router.put("/{job}/regions", openapi_extra=_PUT_REGIONS, responses=documented(404, 409, 412), **state)
+    @router.put("/{job}/regions", openapi_extra=_PUT_REGIONS, responses=problems(404, 409, 412), **state)
     async def correct(
         job: JobId,
         request: Request,
         caller: Reviewing,
-        if_match: Annotated[str | None, Header(description="The ETag of the regions that these correct.")] = None,
+        if_match: Annotated[str | None, Header(description="ETag of the regions that these correct.")] = None,
     ) -> Response:
-        """Put corrected regions in their place; render then hides these. Takes the scope review.
+        """Replace the regions by corrected ones, which the next render hides. Takes the scope review.
 
-        With `If-Match`, only if nobody else has put any since.
+        With `If-Match`, only if nobody else has corrected them since.
         """
-        sent = b"".join([chunk async for chunk in bounded(request, REGIONS_BYTES, "the file of regions")])
-        made = await anyio.to_thread.run_sync(partial(counter.correct, job, sent, caller, match=if_match))
-        note(request, job=made.id, plan=made.submission.plan.digest)
-        tag = {} if made.regions is None else {"etag": tag_of(made.regions)}
-        return JSONResponse(shown(made, caller), headers=tag)
+        sent = b"".join([chunk async for chunk in body_chunks(request, REGIONS_BYTES, "the annotation file")])
+        record = await anyio.to_thread.run_sync(partial(job_service.correct, job, sent, caller, match=if_match))
+        note(request, job=record.id, plan=record.submission.plan.digest)
+        tag = {} if record.regions is None else {"etag": tag_of(record.regions)}
+        return JSONResponse(job_json(record, caller), headers=tag)
 
-    @router.post("/{job}/follow", responses={200: dict(_FOLLOWED), **documented(404, 410)}, response_class=JSONResponse)
+    @router.post("/{job}/follow", responses={200: dict(_FOLLOWED), **problems(404, 410)}, response_class=JSONResponse)
     def follow(job: JobId, wanted: FollowRequest, caller: Reviewing, request: Request) -> Response:
-        """Follow a thing from one frame of the source, by what it looks like, up to 10 s before and after.
+        """Track an object by its appearance, from one frame of the source up to 10 s before and after it.
 
-        The answer has the form of a file of regions; nothing is kept. Takes the scope review.
+        Returns an annotation file; nothing is stored. Takes the scope review.
         """
-        one = found(job, caller, request)
-        store = kept(one)
+        record = owned_job(job, caller, request)
+        store = store_of_source(record)
         region = Region(Box(*wanted.xyxy), wanted.label, origin="manual")
-        seen = studio.follow(partial(store.fetch, one.submission.source), one.submission.name, wanted.frame, region)
-        return JSONResponse(seen.to_json(), headers={"cache-control": "no-store"})
+        annotations = image_service.follow(
+            partial(store.fetch, record.submission.source), record.submission.name, wanted.frame, region
+        )
+        return JSONResponse(annotations.to_json(), headers={"cache-control": "no-store"})
 
-    @router.post("/{job}/preview", response_model=PreviewState, responses=documented(404, 410), **_JSON)
-    def previewed(job: JobId, caller: Reviewing, request: Request) -> Response:
-        """Have the source made into a video that any browser plays, and tell how far that is. Takes the scope review.
+    @router.post(
+        "/{job}/preview", response_model=PreviewState, responses=problems(404, 410),
+        operation_id="previewed_v1_jobs__job__preview_post",  # generated clients name their calls after it
+        **_JSON,
+    )  # fmt: skip
+    def prepare_preview(job: JobId, caller: Reviewing, request: Request) -> Response:
+        """Render a preview of the source that any browser plays, and return its progress. Takes the scope review.
 
-        Ask again until it is ready. It is kept for a quarter of an hour after somebody last looked, and no longer than
-        the source.
+        Repeat the request until it is ready. It is kept for a quarter of an hour after the last access, and no longer
+        than the source.
         """
-        one = found(job, caller, request)
-        fetch = partial(kept(one).fetch, one.submission.source)
-        return JSONResponse(previews.ask(one.id, one.submission.name, fetch), headers={"cache-control": "no-store"})
+        record = owned_job(job, caller, request)
+        fetch = partial(store_of_source(record).fetch, record.submission.source)
+        return JSONResponse(
+            previews.ask(record.id, record.submission.name, fetch), headers={"cache-control": "no-store"}
+        )
 
-    def film(job: str, caller: Principal, request: Request) -> Response:
-        one = found(job, caller, request)
-        kept(one)
-        file = previews.file(one.id)
+    def preview_response(job: str, caller: Principal, request: Request) -> Response:
+        record = owned_job(job, caller, request)
+        store_of_source(record)
+        file = previews.file(record.id)
         if file is None:
-            raise ConflictProblem("there is no preview yet; POST to this address has one made", state=one.state.value)
+            raise ConflictProblem(
+                "there is no preview yet; send POST to this address to render one", state=record.state.value
+            )
         return FileResponse(file, media_type="video/mp4", headers={"cache-control": "private, no-store"})
 
-    filmed: dict[str, Any] = {"responses": {**RANGES, **documented(404, 409, 410, 416)}, "response_class": Response}
+    filmed: dict[str, Any] = {"responses": {**RANGES, **problems(404, 409, 410, 416)}, "response_class": Response}
 
     @router.get("/{job}/preview", **filmed)
     def preview(job: JobId, caller: Reviewing, request: Request) -> Response:
         """Fetch the preview, or a range of it. Takes the scope review."""
-        return film(job, caller, request)
+        return preview_response(job, caller, request)
 
     @router.head("/{job}/preview", **filmed)
     def preview_head(job: JobId, caller: Reviewing, request: Request) -> Response:
         """Tell of the preview what a fetch would."""
-        return film(job, caller, request)
+        return preview_response(job, caller, request)
 
-    @router.post("/{job}/render", status_code=202, responses=documented(404, 409), **state)
+    @router.post("/{job}/render", status_code=202, responses=problems(404, 409), **state)
     def render(job: JobId, caller: Reviewing, request: Request, idempotency_key: Key = None) -> Response:
-        """Have it done again with the regions as they are now; nothing is looked for. Takes the scope review.
+        """Render the job again with its current regions; nothing is located again. Takes the scope review.
 
-        The result that there was is withdrawn at once. Of a long video, only those parts are made in which regions
-        have changed.
+        The previous result is withdrawn at once. Of a long video, only segments with changed regions are rendered.
         """
-        made = counter.render(job, caller, idempotency_key)
-        note(request, job=made.id, plan=made.submission.plan.digest)
-        return JSONResponse(shown(made, caller), 202)
+        record = job_service.render(job, caller, idempotency_key)
+        note(request, job=record.id, plan=record.submission.plan.digest)
+        return JSONResponse(job_json(record, caller), 202)
 
     return router

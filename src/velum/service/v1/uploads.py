@@ -1,9 +1,10 @@
-"""`/v1/uploads`: files of any size as raw streams, to be continued where they broke off."""
+"""`/v1/uploads`: resumable uploads of any size as raw streams."""
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import anyio
@@ -21,12 +22,56 @@ from velum.jobs import ResumableUpload
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
 from velum.service.job_backend import JobBackend
-from velum.service.problem_details import ConflictProblem, Malformed, NotFoundProblem, documented
-from velum.service.v1.upload_turns import UploadTurns, pieces
+from velum.service.problem_details import ConflictProblem, Malformed, NotFoundProblem, problems
 from velum.service.v1.values import UploadRequest, UploadState
 
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class UploadTurns:
+    """The uploads being sent to this process; to be used in its event loop only."""
+
+    def __init__(self) -> None:
+        self._now: dict[str, _Turn] = {}
+
+    @asynccontextmanager
+    async def turn(self, upload: str) -> AsyncIterator[asyncio.Event]:
+        """Stop the previous sender of an upload and wait for it; yields an event that tells this one to stop."""
+        while (before := self._now.get(upload)) is not None:
+            before.stop.set()
+            await before.done.wait()
+        mine = self._now[upload] = _Turn()
+        try:
+            yield mine.stop
+        finally:
+            del self._now[upload]
+            mine.done.set()
+
+
+async def pieces(request: Request, stop: asyncio.Event) -> AsyncIterator[bytes]:
+    """Yield the body in chunks. Raises `ConflictProblem` once `stop` is set, and as reading does."""
+    stream = request.stream()
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(stream, None))
+            await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                coming.cancel()
+                raise ConflictProblem("another request continues this upload, so this one was stopped")
+            if (piece := await coming) is None:
+                return
+            yield piece
+    finally:
+        stopping.cancel()
+
+
 CHUNK = 1 << 20
-"""Bytes that are written at a time."""
+"""Bytes written at a time."""
 
 Id = Annotated[str, InPath(description="Id of the upload.", examples=["5f2b" * 8])]
 
@@ -35,75 +80,77 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.AS
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UploadService:
-    """What the endpoints work with. `streams` is how many uploads may be sent at a time."""
+    """Begins, continues and deletes uploads of callers. `streams` is how many may be sent at a time."""
 
-    office: JobBackend
+    backend: JobBackend
     streams: int
 
     def begin(self, wanted: UploadRequest, caller: Principal) -> ResumableUpload:
-        """Return a new upload."""
-        return self.office.open().uploads.begin(size=wanted.size, sha256=wanted.sha256, owner=caller.name)
+        """Return a new, empty upload."""
+        return self.backend.open().uploads.begin(size=wanted.size, sha256=wanted.sha256, owner=caller.name)
 
     def get(self, upload: str, caller: Principal) -> ResumableUpload:
-        """Return an upload of the caller. Raises `NotFoundProblem`."""
-        return owned_upload(self.office, upload, caller)
+        """Return an upload that the caller has access to. Raises `NotFoundProblem`."""
+        return owned_upload(self.backend, upload, caller)
 
     def discard(self, upload: str, caller: Principal) -> None:
-        """Delete what came of an upload."""
-        owned_upload(self.office, upload, caller)
-        rooms = self.office.open()
+        """Delete an upload. Raises `NotFoundProblem`, and `ConflictProblem` while it is being written."""
+        owned_upload(self.backend, upload, caller)
+        opened = self.backend.open()
         try:
-            key = rooms.uploads.discard(upload)
+            key = opened.uploads.discard(upload)
         except BadInput as error:
             raise ConflictProblem(str(error)) from error
         if key is not None:
-            rooms.desk.release(key)
+            opened.queue.release(key)
 
     def append(self, upload: str, offset: int, caller: Principal, chunks: Iterator[bytes]) -> ResumableUpload:
-        """Write on at `offset`. Raises `ConflictProblem` when the upload is elsewhere, or someone else writes."""
-        uploads = self.office.open().uploads
-        at = owned_upload(self.office, upload, caller)
+        """Append bytes at `offset`. Raises `ConflictProblem` for another offset, or while another request writes."""
+        uploads = self.backend.open().uploads
+        at = owned_upload(self.backend, upload, caller)
         if offset != at.offset:
-            raise _elsewhere(at, f"upload {upload} is at byte {at.offset}, not {offset}; continue there")
+            raise _wrong_offset(at, f"upload {upload} is at byte {at.offset}, not {offset}; continue there")
         try:
             return uploads.append(upload, offset, chunks)
         except BadInput as error:
-            raise _elsewhere(owned_upload(self.office, upload, caller), str(error)) from error
+            raise _wrong_offset(owned_upload(self.backend, upload, caller), str(error)) from error
 
 
-def owned_upload(office: JobBackend, upload: str, caller: Principal) -> ResumableUpload:
-    """Return the upload of that id when it is the caller's, or the caller may see all. Raises `NotFoundProblem`."""
-    at = office.open().uploads.get(upload)
+def owned_upload(backend: JobBackend, upload: str, caller: Principal) -> ResumableUpload:
+    """Return an upload that is the caller's, or any with the scope operate. Raises `NotFoundProblem`."""
+    at = backend.open().uploads.get(upload)
     if at is None or (at.owner != caller.name and "operate" not in caller.scopes):
-        raise NotFoundProblem(f"upload {upload[:40]!r} is not here: it was taken by a job, discarded or never begun")
+        raise NotFoundProblem(
+            f"upload {upload[:40]!r} does not exist: a job has used it, it was deleted, or it was never begun"
+        )
     return at
 
 
-def routes(receiving: UploadService, access: Authenticator) -> APIRouter:
-    """Return the endpoints."""
+def routes(upload_service: UploadService, access: Authenticator) -> APIRouter:
+    """Return the endpoints below `/uploads`."""
     router = APIRouter(prefix="/uploads", tags=["Uploads"])
     Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
     limiter: list[anyio.CapacityLimiter] = []
     turns = UploadTurns()
     state: dict[str, Any] = {"response_model": UploadState, "response_class": JSONResponse}
 
-    @router.post("", status_code=201, responses=documented(400), **state)
+    @router.post("", status_code=201, responses=problems(400), **state)
     def begin(caller: Asking, wanted: Annotated[UploadRequest | None, Body()] = None) -> Response:
-        """Begin an upload; its bytes are sent with PUT."""
-        made = receiving.begin(wanted or UploadRequest(), caller)
-        return _answer(made, 201, {"location": f"/v1/uploads/{made.id}"})
+        """Begin an upload; send its bytes with PUT."""
+        upload_state = upload_service.begin(wanted or UploadRequest(), caller)
+        return _answer(upload_state, 201, {"location": f"/v1/uploads/{upload_state.id}"})
 
-    @router.get("/{upload}", responses=documented(404), **state)
+    @router.get("/{upload}", responses=problems(404), **state)
     def look(upload: Id, caller: Asking) -> Response:
-        """Tell how far an upload is."""
-        return _answer(receiving.get(upload, caller))
+        """Return the state of an upload."""
+        return _answer(upload_service.get(upload, caller))
 
-    @router.head("/{upload}", responses={**documented(404), 200: _OFFSET}, response_class=Response)
+    @router.head("/{upload}", responses={**problems(404), 200: _OFFSET}, response_class=Response)
     def offset_of(upload: Id, caller: Asking) -> Response:
-        """Tell in `Upload-Offset` how far an upload is."""
-        return Response(headers=_headers(receiving.get(upload, caller)))
+        """Return in `Upload-Offset` how many bytes of an upload have arrived."""
+        return Response(headers=_headers(upload_service.get(upload, caller)))
 
-    @router.put("/{upload}", responses=documented(400, 404, 409), openapi_extra=_RAW, **state)
+    @router.put("/{upload}", responses=problems(400, 404, 409), openapi_extra=_RAW, **state)
     async def append(
         upload: Id,
         request: Request,
@@ -113,38 +160,38 @@ def routes(receiving: UploadService, access: Authenticator) -> APIRouter:
     ) -> Response:
         """Send bytes: all of them, or those from `Upload-Offset` (or of `Content-Range`) on.
 
-        What came before a connection broke is kept; `HEAD` tells how much that is. A request for the same upload that
-        is still open ends: it may be a connection that broke and nobody has noticed.
+        Bytes that arrived before a connection broke are kept; `HEAD` returns how many. An earlier request for the same
+        upload that is still open is stopped: its connection may be dead.
         """
-        offset = _start(upload_offset, content_range)
-        limiter[:] = limiter or [anyio.CapacityLimiter(receiving.streams)]
+        offset = _start_offset(upload_offset, content_range)
+        limiter[:] = limiter or [anyio.CapacityLimiter(upload_service.streams)]
 
-        await anyio.to_thread.run_sync(receiving.get, upload, caller)  # strangers end nobody's turn
+        await anyio.to_thread.run_sync(upload_service.get, upload, caller)  # others cannot stop the owner's request
         async with turns.turn(upload) as stop:
 
             def work() -> ResumableUpload:
-                return receiving.append(upload, offset, caller, _pulled(_gathered(request, stop)))
+                return upload_service.append(upload, offset, caller, _pull_chunks(_gather_chunks(request, stop)))
 
-            made = await anyio.to_thread.run_sync(work, limiter=limiter[0])
-        note(request, upload=upload, offset=made.offset)
-        return _answer(made)
+            upload_state = await anyio.to_thread.run_sync(work, limiter=limiter[0])
+        note(request, upload=upload, offset=upload_state.offset)
+        return _answer(upload_state)
 
-    @router.delete("/{upload}", status_code=204, responses=documented(404, 409), response_class=Response)
+    @router.delete("/{upload}", status_code=204, responses=problems(404, 409), response_class=Response)
     async def discard(upload: Id, caller: Asking) -> Response:
-        """Delete what came of an upload; whoever sends it is stopped."""
-        await anyio.to_thread.run_sync(receiving.get, upload, caller)
+        """Delete an upload; a request that is sending it is stopped."""
+        await anyio.to_thread.run_sync(upload_service.get, upload, caller)
         async with turns.turn(upload):
-            await anyio.to_thread.run_sync(receiving.discard, upload, caller)
+            await anyio.to_thread.run_sync(upload_service.discard, upload, caller)
         return Response(status_code=204)
 
     return router
 
 
 _OFFSET = {
-    "description": "How far it is.",
+    "description": "State of the upload.",
     "headers": {
-        "Upload-Offset": {"description": "Bytes that are here.", "schema": {"type": "integer"}},
-        "Upload-Length": {"description": "Bytes that were announced.", "schema": {"type": "integer"}},
+        "Upload-Offset": {"description": "Bytes that have arrived.", "schema": {"type": "integer"}},
+        "Upload-Length": {"description": "Size that was announced.", "schema": {"type": "integer"}},
     },
 }
 _RAW = {
@@ -155,8 +202,8 @@ _RAW = {
 }
 
 
-def _start(offset: int | None, content_range: str | None) -> int:
-    """Return where the bytes go. Raises `Malformed`."""
+def _start_offset(offset: int | None, content_range: str | None) -> int:
+    """Return the offset at which the bytes start. Raises `Malformed`."""
     if content_range is None:
         return offset or 0
     match = _RANGE.fullmatch(content_range.strip())
@@ -167,8 +214,8 @@ def _start(offset: int | None, content_range: str | None) -> int:
     return int(match[1])
 
 
-async def _gathered(request: Request, stop: asyncio.Event) -> AsyncIterator[bytes]:
-    """Yield the body in pieces worth a trip to another thread. What is here when it breaks off comes still."""
+async def _gather_chunks(request: Request, stop: asyncio.Event) -> AsyncIterator[bytes]:
+    """Yield the body in chunks large enough to pass to a thread. A broken connection still yields what has arrived."""
     held = bytearray()
     try:
         async for chunk in pieces(request, stop):
@@ -184,13 +231,13 @@ async def _gathered(request: Request, stop: asyncio.Event) -> AsyncIterator[byte
         yield bytes(held)
 
 
-def _pulled(chunks: AsyncIterator[bytes]) -> Iterator[bytes]:
-    """Yield in a thread what the event loop receives."""
+def _pull_chunks(chunks: AsyncIterator[bytes]) -> Iterator[bytes]:
+    """Yield, in a thread, the chunks that the event loop receives."""
     while chunk := anyio.from_thread.run(anext, chunks, b""):
         yield chunk
 
 
-def _elsewhere(at: ResumableUpload, message: str) -> ConflictProblem:
+def _wrong_offset(at: ResumableUpload, message: str) -> ConflictProblem:
     return ConflictProblem(message, headers=_headers(at), offset=at.offset)
 
 

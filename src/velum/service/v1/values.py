@@ -1,4 +1,4 @@
-"""The JSON of jobs and uploads, as the interface's document describes it."""
+"""JSON models of jobs and uploads, for requests, responses and the OpenAPI document."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,28 +10,28 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$", examples=["9f" * 32]
 
 
 class UploadRequest(BaseModel):
-    """What is known of a file before it is sent."""
+    """What a client announces of a file before it sends it."""
 
     model_config = ConfigDict(extra="forbid")
 
     size: Annotated[StrictInt, Field(ge=0, le=1 << 62, examples=[1048576])] | None = None
-    """Bytes that will come."""
+    """Size in bytes."""
     sha256: Sha256 | None = None
-    """SHA-256 of them all; a job is refused when it is another."""
+    """SHA-256 of the whole file; a job is refused when it differs."""
 
 
 class UploadState(BaseModel):
-    """A file on its way."""
+    """State of an upload."""
 
     id: str = Field(examples=["5f2b" * 8])
     offset: int = Field(examples=[524288])
-    """Bytes that are here: the next ones go there."""
+    """Bytes that have arrived, and so the offset of the next ones."""
     size: int | None = Field(examples=[1048576])
     sha256: str | None = Field(examples=["9f" * 32])
 
 
 class JobRequest(BaseModel):
-    """What is to be done."""
+    """Body of a request for a new job."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -39,37 +39,37 @@ class JobRequest(BaseModel):
     )
 
     upload: Annotated[str, Field(max_length=64)] | None = None
-    """An upload that is complete; the job takes it over."""
+    """Id of a complete upload; the job takes the file over."""
     url: Annotated[str, Field(max_length=2000)] | None = None
-    """Where the source is, instead of an upload, where the operator allows that."""
+    """URL of the source instead of an upload, where the operator allows it."""
     name: Annotated[str, Field(max_length=255, examples=["street.mp4"])] | None = None
-    """What to call it: the result is named after it."""
+    """File name of the source, after which the result is named."""
     plan: dict[str, Any] | Annotated[str, Field(max_length=100)] | None = None
-    """A plan, or the name of one of `/v1/plans`. Left out: faces are blackened."""
+    """A plan, or the name of one of `/v1/plans`. Omitted: faces are blackened."""
     priority: Annotated[StrictInt, Field(ge=PRIORITIES[0], le=PRIORITIES[-1])] = 0
-    """Higher ones are done first; above 0 takes the scope operate."""
+    """Higher priorities run first; above 0 takes the scope operate."""
     webhook: Annotated[str, Field(max_length=2000)] | None = None
-    """An address that is told the end, where the operator allows that."""
+    """URL that is notified when the job ends, where the operator allows it."""
     regions: Annotated[str, Field(max_length=64)] | None = None
-    """An upload of a file of regions: these are hidden, and nothing is looked for. Takes the scope review."""
+    """Id of an upload with an annotation file: its regions are hidden, nothing is located. Takes the scope review."""
 
 
 class Count(BaseModel):
-    """How many are done, of how many; null where that is not known yet."""
+    """How many are done, of how many; null where the total is not known yet."""
 
     done: int = Field(examples=[750])
     total: int | None = Field(examples=[1500])
 
 
 class Failure(BaseModel):
-    """Why it failed."""
+    """Why the job failed."""
 
     code: str = Field(examples=["BadInput"])
     message: str | None
 
 
 class JobState(BaseModel):
-    """A job, and how far it is. Times are seconds of the epoch."""
+    """A job and its progress. Times are epoch seconds."""
 
     id: str = Field(examples=["018f3c" + "ab" * 13])
     state: Literal["waiting", "running", "done", "failed", "cancelled", "dead"]
@@ -87,14 +87,14 @@ class JobState(BaseModel):
     seconds_left: float | None = Field(examples=[12.2])
     error: Failure | None
     result: bool
-    """Whether there is a result to be fetched."""
+    """Whether there is a result to fetch."""
     result_name: str | None = Field(examples=["street.hidden.mp4"])
     regions: bool
-    """Whether there are regions that can be looked at and corrected."""
+    """Whether there are regions to fetch and correct."""
     corrections_pending: bool
-    """Whether the regions were corrected since the result was made: render hides them as they are now."""
+    """Whether regions were corrected since the result was rendered; render applies them."""
     source_kept: bool
-    """Whether the source is still here: without it, it cannot be done again."""
+    """Whether the source still exists; the job cannot run again without it."""
 
 
 class JobPage(BaseModel):
@@ -102,4 +102,4 @@ class JobPage(BaseModel):
 
     jobs: list[JobState]
     after: str | None
-    """Give it as `after` for the next page; null at the end."""
+    """Send it as `after` for the next page; null on the last one."""

@@ -34,7 +34,7 @@ class VelumJobs extends HTMLElement {
     h('thead', {}, h('tr', {}, ...['name', 'state', 'submitted', 'actions'].map((one) => h('th', { scope: 'col' }, t(`jobs.${one}`))))), this.#rows));
   #none = h('div', { class: 'empty', hidden: true });
   #more = h('button', { type: 'button', hidden: true, onclick: () => { this.#most += PAGE; this.#again(); } }, t('jobs.more'));
-  #said = h('p', { class: 'quiet small', role: 'status' });
+  #status = h('p', { class: 'quiet small', role: 'status' });
   /** @type {Job[]} */
   #jobs = [];
   /** @type {Map<string, { row: HTMLTableRowElement, told: string }>} */
@@ -44,7 +44,7 @@ class VelumJobs extends HTMLElement {
     this.className = 'stack';
     this.append(
       h('h1', {}, t('nav.jobs')),
-      h('div', { class: 'row jobs-filter' }, h('label', { class: 'row' }, h('span', {}, t('jobs.state')), this.#state), this.#name, this.#said),
+      h('div', { class: 'row jobs-filter' }, h('label', { class: 'row' }, h('span', {}, t('jobs.state')), this.#state), this.#name, this.#status),
       this.#table, this.#none, h('div', { class: 'row' }, this.#more));
     this.#again();
   }
@@ -75,7 +75,7 @@ class VelumJobs extends HTMLElement {
       this.#show();
     } catch (error) {
       if (this.#gone.signal.aborted) return;
-      this.#said.textContent = error instanceof Error ? error.message : t('failed');
+      this.#status.textContent = error instanceof Error ? error.message : t('failed');
     }
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#again(), document.hidden || this.#jobs.every(ended) ? REST_MS : LOOK_MS);
@@ -97,7 +97,7 @@ class VelumJobs extends HTMLElement {
       const any = wanted || this.#state.value;
       this.#none.replaceChildren(h('h2', {}, t(any ? 'jobs.nomatch' : 'jobs.none')), h('p', {}, t(any ? 'jobs.nomatch.how' : 'jobs.none.how')), any ? '' : h('a', { class: 'button primary', href: '#/' }, t('jobs.begin')));
     }
-    this.#said.textContent = t('jobs.count', { n: jobs.length });
+    this.#status.textContent = t('jobs.count', { n: jobs.length });
   }
 
   /** @param {Job} job @param {HTMLTableRowElement} [row] the one it had: what has the focus keeps it @returns {HTMLTableRowElement} */

@@ -29,27 +29,27 @@ class VelumModels extends HTMLElement {
   #trial(models) {
     const which = h('select', { name: 'model' }, ...models.map(({ name, here, default: usual }) => h('option', { value: name, selected: usual, disabled: !here }, here ? name : `${name} (${t('models.no')})`)));
     const file = h('input', { type: 'file', accept: 'image/*', hidden: true, name: 'trial', 'aria-hidden': 'true', tabIndex: -1 });
-    const said = h('p', { role: 'status' }), canvas = h('canvas', { class: 'trial', hidden: true, role: 'img' });
+    const status = h('p', { role: 'status' }), canvas = h('canvas', { class: 'trial', hidden: true, role: 'img' });
     file.addEventListener('change', async () => {
       const [picture] = file.files ?? [], model = models.find(({ name }) => name === which.value);
       file.value = '';
       if (!picture || !model) return;
-      said.className = '';
-      said.textContent = t('models.trying');
+      status.className = '';
+      status.textContent = t('models.trying');
       try {
         const begun = performance.now(), found = await this.#found(model, picture);
         const ms = Math.round(performance.now() - begun);
-        said.textContent = t('models.found', { n: found.length, ms });
+        status.textContent = t('models.found', { n: found.length, ms });
         canvas.setAttribute('aria-label', t('models.found', { n: found.length, ms }));
         await draw(canvas, picture, found);
         canvas.hidden = false;
       } catch (error) {
-        said.className = 'note bad';
-        said.textContent = error instanceof Error ? error.message : String(error);
+        status.className = 'note bad';
+        status.textContent = error instanceof Error ? error.message : String(error);
       }
     });
     return h('section', { class: 'panel', 'aria-labelledby': 'trial-title' }, h('h2', { id: 'trial-title' }, t('models.try')), h('p', { class: 'quiet' }, t('models.tryhow')),
-      h('div', { class: 'row' }, h('label', { class: 'field' }, h('span', {}, t('models.name')), which), h('button', { type: 'button', onclick: () => file.click() }, t('models.pick'))), file, said, canvas);
+      h('div', { class: 'row' }, h('label', { class: 'field' }, h('span', {}, t('models.name')), which), h('button', { type: 'button', onclick: () => file.click() }, t('models.pick'))), file, status, canvas);
   }
 
   /** @param {Model} model @param {File} picture @returns {Promise<import('../api.mjs').Region[]>} */

@@ -5,7 +5,7 @@ import { h } from './dom.mjs';
 import { t } from '../i18n.mjs';
 
 /** @param {unknown} error */
-export const said = (error) => (error instanceof Problem && error.status === 0 ? t('failed.network') : error instanceof Error ? error.message : String(error));
+export const errorText = (error) => (error instanceof Problem && error.status === 0 ? t('failed.network') : error instanceof Error ? error.message : String(error));
 
 const KNOWN = ['BadInput', 'BadPlan', 'LimitExceeded', 'Unavailable', 'NotHidden'];
 

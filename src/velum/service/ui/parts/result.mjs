@@ -3,7 +3,7 @@
 import { follow, getJson, save, send } from '../api.mjs';
 import { ask } from './dialog.mjs';
 import { h } from './dom.mjs';
-import { said } from './error_text.mjs';
+import { errorText } from './error_text.mjs';
 import { tell } from './toast.mjs';
 import { t } from '../i18n.mjs';
 
@@ -20,7 +20,7 @@ export async function saveResult(id, apply = null) {
     const job = await jobOf(id);
     await save(`${pathOf(id)}/result`, job.result_name ?? job.name);
   } catch (error) {
-    tell(said(error), 'bad');
+    tell(errorText(error), 'bad');
   }
 }
 

@@ -3,8 +3,8 @@ import { t } from '../i18n.mjs';
 
 /** @param {string} kind @param {string} label */
 function text(kind, label) {
-  const said = t(`${kind}.${label}`);
-  return said.startsWith(`${kind}.`) ? label.replaceAll('_', ' ') : said;
+  const text = t(`${kind}.${label}`);
+  return text.startsWith(`${kind}.`) ? label.replaceAll('_', ' ') : text;
 }
 
 /** @param {string} label what it stands for, as people say it of all of them */

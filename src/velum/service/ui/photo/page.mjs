@@ -4,7 +4,7 @@ import { ended, follow, getBlob, getJson, Problem, request, send } from '../api.
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { saveResult } from '../parts/result.mjs';
-import { failure, said } from '../parts/error_text.mjs';
+import { failure, errorText } from '../parts/error_text.mjs';
 import { tell } from '../parts/toast.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { left, t } from '../i18n.mjs';
@@ -46,7 +46,7 @@ class VelumPhoto extends HTMLElement {
       if (end) await this.#finished(end);
       else this.#fail(t('photo.deleted'));
     } catch (error) {
-      if (!this.#gone.signal.aborted) this.#fail(error instanceof Problem && error.status === 404 ? t('photo.unknown') : said(error));
+      if (!this.#gone.signal.aborted) this.#fail(error instanceof Problem && error.status === 404 ? t('photo.unknown') : errorText(error));
     }
   }
 
@@ -152,7 +152,7 @@ class VelumPhoto extends HTMLElement {
       return true;
     } catch (error) {
       if (this.#gone.signal.aborted) return false;
-      tell(error instanceof Problem && error.status === 412 ? t('photo.others') : said(error), 'bad');
+      tell(error instanceof Problem && error.status === 412 ? t('photo.others') : errorText(error), 'bad');
       return false;
     } finally {
       editor.busy = false;

@@ -2,7 +2,7 @@
 /** Results that nobody has approved yet, those to doubt first at the top. */
 import { h } from '../parts/dom.mjs';
 import { ask } from '../parts/dialog.mjs';
-import { said } from '../parts/error_text.mjs';
+import { errorText } from '../parts/error_text.mjs';
 import { tell } from '../parts/toast.mjs';
 import { t } from '../i18n.mjs';
 import { addressOf, approve, waiting } from './queue.mjs';
@@ -33,7 +33,7 @@ class VelumReview extends HTMLElement {
       [this.#reviews, this.#eyes] = [reviews, eyes];
       this.#show();
     } catch (error) {
-      if (!this.#gone.signal.aborted) this.#body.replaceChildren(h('p', { class: 'note bad' }, said(error)));
+      if (!this.#gone.signal.aborted) this.#body.replaceChildren(h('p', { class: 'note bad' }, errorText(error)));
     }
   }
 
@@ -77,7 +77,7 @@ class VelumReview extends HTMLElement {
       const buttons = this.#body.querySelectorAll('button');
       buttons[Math.min(place, buttons.length - 1)]?.focus();
     } catch (error) {
-      tell(said(error), 'bad');
+      tell(errorText(error), 'bad');
       await this.#load();
     }
   }

@@ -3,7 +3,7 @@
 import { getJson, send } from '../api.mjs';
 import { ask } from '../parts/dialog.mjs';
 import { h } from '../parts/dom.mjs';
-import { said } from '../parts/error_text.mjs';
+import { errorText } from '../parts/error_text.mjs';
 import { tell } from '../parts/toast.mjs';
 import { isVideo } from '../start/file_types.mjs';
 import { t } from '../i18n.mjs';
@@ -57,7 +57,7 @@ export class VelumApprove extends HTMLElement {
       tell(t('review.approved', { n: 1 }));
       location.hash = next ? addressOf(next) : '#/review';
     } catch (error) {
-      tell(said(error), 'bad');
+      tell(errorText(error), 'bad');
     }
   }
 }

@@ -14,7 +14,7 @@ const SCOPES = ['anonymize', 'review', 'operate'];
 const day = (seconds) => (seconds === null ? t('keys.never') : new Date(seconds * 1000).toLocaleDateString(language));
 
 /** @param {unknown} error */
-const said = (error) => (error instanceof Problem && error.status === 403 ? t('settings.denied') : error instanceof Error ? error.message : String(error));
+const errorText = (error) => (error instanceof Problem && error.status === 403 ? t('settings.denied') : error instanceof Error ? error.message : String(error));
 
 class VelumSettings extends HTMLElement {
   #keys = h('section', { class: 'panel', 'aria-labelledby': 'keys-title' });
@@ -34,7 +34,7 @@ class VelumSettings extends HTMLElement {
       this.#keys.replaceChildren(title, h('p', { class: 'quiet' }, t('keys.why')),
         ...(required ? [secret ?? '', this.#table(keys), this.#form()] : [h('p', { class: 'note warn' }, t('keys.open')), h('pre', {}, 'velum keys add NAME --scope anonymize --scope review --scope operate')]));
     } catch (error) {
-      this.#keys.replaceChildren(title, h('p', { class: 'note bad', role: 'alert' }, said(error)));
+      this.#keys.replaceChildren(title, h('p', { class: 'note bad', role: 'alert' }, errorText(error)));
     }
   }
 
@@ -63,7 +63,7 @@ class VelumSettings extends HTMLElement {
         await this.#showKeys(h('div', { class: 'note', role: 'status' }, h('p', {}, t('keys.once')), h('p', { class: 'row' }, h('code', { class: 'secret' }, secret),
           h('button', { type: 'button', onclick: () => navigator.clipboard.writeText(secret).then(() => tell(t('keys.copied'))) }, t('keys.copy')))));
       } catch (error) {
-        tell(said(error), 'bad');
+        tell(errorText(error), 'bad');
       }
     } },
     h('h3', {}, t('keys.new')),
@@ -79,7 +79,7 @@ class VelumSettings extends HTMLElement {
     try {
       await send('DELETE', `v1/keys/${key.id}`);
     } catch (error) {
-      tell(said(error), 'bad');
+      tell(errorText(error), 'bad');
     }
     await this.#showKeys();
   }
@@ -100,7 +100,7 @@ class VelumSettings extends HTMLElement {
           this.#change('set_url', field.value.trim().replace(/\/*$/, '/'));
         } }, h('label', { class: 'field' }, h('span', {}, t('urls.new')), field), h('button', { type: 'submit' }, t('urls.add'))));
     } catch (error) {
-      this.#urls.replaceChildren(title, h('p', { class: 'note bad', role: 'alert' }, said(error)));
+      this.#urls.replaceChildren(title, h('p', { class: 'note bad', role: 'alert' }, errorText(error)));
     }
   }
 
@@ -111,7 +111,7 @@ class VelumSettings extends HTMLElement {
       tell(error || [data].flat().join(' '), error ? 'bad' : undefined);
       if (!error) await this.#showUrls();
     } catch (error) {
-      tell(said(error), 'bad');
+      tell(errorText(error), 'bad');
     }
   }
 }

@@ -206,8 +206,8 @@ class VelumStart extends HTMLElement {
     if (!this.#list.firstChild) this.#list.append(h('div', { class: 'row between' }), h('ul', { class: 'files' }));
     const [head, list] = /** @type {HTMLElement[]} */ ([...this.#list.children]);
     const summary = t('start.summary', { done: done.length, all: items.length });
-    if (head.dataset.said !== `${summary}${done.length}`) {
-      head.dataset.said = `${summary}${done.length}`;
+    if (head.dataset.summary !== `${summary}${done.length}`) {
+      head.dataset.summary = `${summary}${done.length}`;
       head.replaceChildren(h('h2', {}, summary), done.length > 1 ? h('button', { type: 'button', onclick: (/** @type {Event} */ event) => this.#zip(event) }, icon(ICONS.download), t('start.zip')) : '');
       this.#status.textContent = summary;
     }

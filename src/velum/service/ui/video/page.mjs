@@ -4,7 +4,7 @@ import { address, ended, follow, getJson, Problem, request, send, session } from
 import { h, icon, ICONS } from '../parts/dom.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { saveResult } from '../parts/result.mjs';
-import { failure, said } from '../parts/error_text.mjs';
+import { failure, errorText } from '../parts/error_text.mjs';
 import { techniqueField } from '../parts/technique_field.mjs';
 import { tell } from '../parts/toast.mjs';
 import { History } from '../photo/edits.mjs';
@@ -69,7 +69,7 @@ class VelumVideo extends HTMLElement {
     try {
       await this.#open();
     } catch (error) {
-      if (!this.#gone.signal.aborted) this.#fail(error instanceof Problem && error.status === 404 ? t('photo.unknown') : said(error));
+      if (!this.#gone.signal.aborted) this.#fail(error instanceof Problem && error.status === 404 ? t('photo.unknown') : errorText(error));
     }
   }
 
@@ -125,7 +125,7 @@ class VelumVideo extends HTMLElement {
     const renew = setInterval(() => session().catch(() => {}), 30 * 60_000);
     signal.addEventListener('abort', () => clearInterval(renew));
     if (await this.#plays(path) || signal.aborted) return;
-    const said = h('p', { class: 'note', role: 'status' }), shade = h('div', { class: 'video-shade' }, said);
+    const message = h('p', { class: 'note', role: 'status' }), shade = h('div', { class: 'video-shade' }, message);
     this.#stage.append(shade);
     const made = path.replace(/source$/, 'preview');
     for (;;) {
@@ -133,7 +133,7 @@ class VelumVideo extends HTMLElement {
       if (signal.aborted) return;
       if (state === 'ready' && await this.#plays(made)) return shade.remove();
       if (state !== 'making') return this.#stage.replaceChildren(h('p', { class: 'note warn', role: 'alert' }, t('video.cannot'), ' ', error ?? ''));
-      said.textContent = t('video.making', { done: Math.round(100 * (share ?? 0)) });
+      message.textContent = t('video.making', { done: Math.round(100 * (share ?? 0)) });
       await new Promise((go) => setTimeout(go, 500));
     }
   }
@@ -272,7 +272,7 @@ class VelumVideo extends HTMLElement {
       this.#push(state, id);
       tell(t('video.followed', { from: frames[0].index + 1, to: frames[frames.length - 1].index + 1 }));
     } catch (error) {
-      tell(t('video.lost', { why: said(error) }));
+      tell(t('video.lost', { why: errorText(error) }));
       this.#stay(xyxy, 1, frame);
     }
   }
@@ -403,7 +403,7 @@ class VelumVideo extends HTMLElement {
       return true;
     } catch (error) {
       if (this.#gone.signal.aborted) return false;
-      tell(error instanceof Problem && error.status === 412 ? t('photo.others') : said(error), 'bad');
+      tell(error instanceof Problem && error.status === 412 ? t('photo.others') : errorText(error), 'bad');
       return false;
     } finally {
       this.#show();
