@@ -1,4 +1,4 @@
-"""The catalogue as text: TOML, read with every mistake named, and written so that it reads back the same."""
+"""Read and write the model catalogue as TOML. Errors name the entry and the key that are wrong."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from velum.locate.output_formats import Input
 from velum.locate.weights.asset import Asset, File, Model, Source, UserStoreFile, Web, Wheel
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._+-]*")
-"""What a model may be called: something that a plan can write and a shell needs not quote."""
+"""Allowed model names: a plan can write them, and a shell needs no quotes around them."""
 
 _FILE = re.compile(r"[A-Za-z0-9][\w.-]*")
 _STORED = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -25,12 +25,12 @@ _WHEEL = re.compile(r"(\w[\w.]*)-([\w.!+]+)-([\w.]+)-([\w.]+)-([\w.]+)\.whl")
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """What one catalogue file says."""
+    """The models and sample images of one catalogue file."""
 
     models: Mapping[str, Model]
     samples: Mapping[str, Asset]
     default: str | None = None
-    """Name of the model that is used when none is named."""
+    """Name of the model to use when the caller names none."""
 
 
 def read_catalog(text: str, origin: str) -> Catalog:
@@ -56,7 +56,7 @@ def read_catalog(text: str, origin: str) -> Catalog:
 
 
 def write_models(models: Iterable[Model]) -> str:
-    """Return the text from which `read_catalog` reads these models."""
+    """Return the models as TOML, which `read_catalog` reads back unchanged."""
     return "\n\n".join(_model_text(model) for model in models) + "\n"
 
 
@@ -94,7 +94,7 @@ class _Entry:
 
     def labels(self) -> tuple[str, ...]:
         value = self.values.get("labels")
-        valid = isinstance(value, list) and any(value) and all(isinstance(one, str) for one in value)
+        valid = isinstance(value, list) and any(value) and all(isinstance(label, str) for label in value)
         return tuple(self.get("labels", valid=valid, must="a list of strings, not all of them empty"))
 
     def share(self, key: str) -> float:
@@ -123,7 +123,7 @@ class _Entry:
 
 
 def _field_names(kind: type) -> set[str]:
-    return {one.name for one in fields(kind)}
+    return {field.name for field in fields(kind)}
 
 
 def _file(entry: _Entry) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _file(entry: _Entry) -> dict[str, Any]:
     return {
         "file": entry.text("file", _FILE, "a file name without folder"),
         "size": entry.size(),
-        "sources": tuple(_source(one) for one in entry.tables("sources", "url or wheel")),
+        "sources": tuple(_source(table) for table in entry.tables("sources", "url or wheel")),
         **hashes,
     }
 
@@ -146,7 +146,7 @@ def _part(entry: _Entry) -> File:
 def _facts(name: str, entry: _Entry) -> dict[str, Any]:
     facts = {"name": name, "licence": entry.text("licence"), **_file(entry)}
     if "parts" in entry.values:
-        facts["parts"] = tuple(_part(one) for one in entry.tables("parts", "file, size and hash"))
+        facts["parts"] = tuple(_part(table) for table in entry.tables("parts", "file, size and hash"))
         for part in facts["parts"]:
             if part.file.partition(".")[0] != facts["file"].partition(".")[0]:
                 raise BadPlan(f"part {part.file} of {entry.where} must be named like {facts['file']} up to the suffix")
@@ -213,9 +213,9 @@ def _model_text(model: Model) -> str:
     return "\n".join(lines)
 
 
-def _file_values(one: File) -> dict[str, Any]:
-    name, digest = one.digest
-    return {"file": one.file, "size": one.size, name: digest, "sources": [_source_values(s) for s in one.sources]}
+def _file_values(file: File) -> dict[str, Any]:
+    name, digest = file.digest
+    return {"file": file.file, "size": file.size, name: digest, "sources": [_source_values(s) for s in file.sources]}
 
 
 def _source_values(source: Source) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def _source_values(source: Source) -> dict[str, Any]:
 def _literal(value: Any) -> str:
     """Return the value as TOML writes it in one line."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_literal(one)}" for key, one in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {_literal(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_literal, value)) + "]"
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""One map of a whole picture from a network that answers with maps: looks of any number, put together."""
+"""Run a segmentation network over an image of any size, tile by tile, and merge its maps into one."""
 
 import math
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ from velum.locate.runtime import Network
 from velum.locate.tiling import Tile, passes
 
 Map = npt.NDArray[np.uint8]
-"""How likely each cell belongs to each label, (labels, rows, columns): 0 to 255 stand for 0 to 1. A byte, since a map
-of a large picture is large. Its cells cover the whole picture."""
+"""Probability of each label in each cell, (labels, rows, columns); 0 to 255 stand for 0 to 1. Bytes, because the map of
+a large image is large. The cells cover the whole image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mapper:
-    """Makes maps of pictures with one network, of whatever size the picture is.
+    """Computes the class maps of an image of any size with one network.
 
-    `scale` is that of the first pass in pixels of the input per pixel of the picture; None looks once, at the whole.
-    `area` is how many pixels of input the network gets at once, and `cells` how many a map may have: both bound memory.
-    A map of a picture that needs more is put together at a lower resolution than the network sees it at. Of the
-    network's `labels` classes the maps hold those whose indices `keep` lists.
+    `scale` is the scale of the first pass, in input pixels per image pixel; None runs the network once, on the whole
+    image. `area` bounds the pixels of one network input, and `cells` the cells of one map: both bound memory. Where a
+    full-resolution map would have more cells, its resolution is lowered. The network has `labels` classes; `keep` lists
+    the indices of those that the maps hold.
     """
 
     network: Network
@@ -43,43 +43,46 @@ class Mapper:
     cells: int
 
     def maps(self, frame: Frame) -> list[Map]:
-        """Return the map of each pass over the picture, the finest first. Raises `PluginFault`."""
+        """Return one map per pass over the image, the finest first. Raises `PluginFault` when the network fails."""
         if self.scale is None:
             return [self._map(frame, (self._whole_tile(frame),))]
         plan = passes(frame.width, frame.height, self.scale, self.area, _SIZES, self.form)
-        return [self._map(frame, one.tiles) for one in plan]
+        return [self._map(frame, tile_pass.tiles) for tile_pass in plan]
 
     def _whole_tile(self, frame: Frame) -> Tile:
-        """Return the one look that sees all of the picture, as large as `area` allows."""
+        """Return a single tile that covers the image, as large as `area` allows."""
         scale = min(1.0, math.sqrt(self.area / (frame.width * frame.height)))
         wanted_wh = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
         return Tile(fit(frame.box, wanted_wh, self.form), (False, False, False, False))
 
     def _map(self, frame: Frame, tiles: Sequence[Tile]) -> Map:
-        """Return the map of one pass. Where looks overlap, the likelier counts: what one cuts, another sees whole."""
+        """Return the map of one pass.
+
+        Where tiles overlap, the higher probability counts: one tile may cut an object that another holds whole.
+        """
         outputs = self.network.infer_many(tile.fit.view(frame, self.form.pad) for tile in tiles)
-        looks = (self._read_tile(one, tile) for one, tile in zip(outputs, tiles, strict=True))
-        first = next(looks)
+        layers = (self._read_tile(tensors, tile) for tensors, tile in zip(outputs, tiles, strict=True))
+        first = next(layers)
         if len(tiles) == 1:
             return _to_bytes(first)
         whole = np.zeros((len(self.keep), *self._map_shape(first, tiles[0], frame)), np.uint8)
         rows, columns = whole.shape[1:]
-        for tile, look in zip(tiles, chain([first], looks), strict=True):
+        for tile, soft in zip(tiles, chain([first], layers), strict=True):
             x0, x1 = _cell_range(tile.fit.box.x0, tile.fit.box.x1, columns / frame.width, columns)
             y0, y1 = _cell_range(tile.fit.box.y0, tile.fit.box.y1, rows / frame.height, rows)
             place = whole[:, y0:y1, x0:x1]
-            np.maximum(place, _to_bytes(resize_layers(look, x1 - x0, y1 - y0)), out=place)
+            np.maximum(place, _to_bytes(resize_layers(soft, x1 - x0, y1 - y0)), out=place)
         return whole
 
-    def _map_shape(self, look: Floats, tile: Tile, frame: Frame) -> tuple[int, int]:
-        """Return rows and columns of a map as fine as a look at one tile is, or as `cells` allows."""
-        rows = frame.height * look.shape[1] / tile.fit.box.height
-        columns = frame.width * look.shape[2] / tile.fit.box.width
+    def _map_shape(self, soft: Floats, tile: Tile, frame: Frame) -> tuple[int, int]:
+        """Return (rows, columns) of the map: the resolution of the tile's layers `soft`, or less if `cells` demands."""
+        rows = frame.height * soft.shape[1] / tile.fit.box.height
+        columns = frame.width * soft.shape[2] / tile.fit.box.width
         coarser = min(1.0, math.sqrt(self.cells / (rows * columns * len(self.keep))))
         return max(1, round(rows * coarser)), max(1, round(columns * coarser))
 
     def _read_tile(self, outputs: Tensors, tile: Tile) -> Floats:
-        """Return what the network says of one tile, without the padding, of the kept classes."""
+        """Return the probabilities of the kept classes in one tile (classes, rows, columns), without its padding."""
         (width, height), (across, down) = tile.fit.input_wh, tile.fit.content_wh
         found = self.family.read(outputs, self.labels)
         rows = max(1, round(found.shape[1] * down / height))
@@ -88,7 +91,7 @@ class Mapper:
 
 
 def map_family(model: Model) -> MapFamily:
-    """Return the model's family. Raises `BadPlan` when its networks do not answer with maps."""
+    """Return the model's family. Raises `BadPlan` when its networks give boxes instead of maps."""
     found: object = family(model.family)
     if not isinstance(found, MapFamily):
         raise BadPlan(
@@ -99,7 +102,7 @@ def map_family(model: Model) -> MapFamily:
 
 
 def model_facts(model: Model, network: Network) -> dict[str, str]:
-    """Return what a report says of a model and what runs it."""
+    """Return model, weights, family, runtime and precision as the report lists them."""
     return {
         "model": model.name,
         "weights": model.fingerprint,
@@ -116,7 +119,7 @@ def check_option(option: str, value: float, lowest: float, highest: float, name:
 
 
 def resize_layers(layers: Floats | Map, width: int, height: int) -> Floats | Map:
-    """Return the layers (n, rows, columns), each scaled smoothly to `width` x `height`; a view when they have it."""
+    """Return the layers (n, rows, columns) scaled to `width` x `height`; the same array when they have that size."""
     if layers.shape[1:] == (height, width):
         return layers
     shrinks = width < layers.shape[2] or height < layers.shape[1]
@@ -129,7 +132,7 @@ def _to_bytes(soft: Floats | Map) -> Map:
 
 
 def _cell_range(low: int, high: int, per_pixel: float, length: int) -> tuple[int, int]:
-    """Return where pixels from `low` to `high` lie in a map of that length; at least one cell."""
+    """Return the range of cells, at least one of `length`, that the pixels from `low` to `high` cover."""
     start = min(round(low * per_pixel), length - 1)
     return start, min(max(start + 1, round(high * per_pixel)), length)
 
@@ -138,5 +141,5 @@ def _no_boxes(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> 
     return no_detections()
 
 
-# Maps are not filtered by an object's size: these bounds are only what `passes` asks for.
+# `passes` needs the object sizes of a family; maps are not filtered by size, so these are not used.
 _SIZES = Family(_no_boxes)

@@ -1,4 +1,4 @@
-"""Darknet's two files: the network as text (.cfg) and its numbers (.weights), read without darknet.
+"""Read darknet's two files without darknet: the network as text (.cfg) and its numbers (.weights).
 
 The layouts are those of AlexeyAB/darknet: `parser.c` (cfg, order of the numbers of a layer) and `blas.c` (batch
 normalisation). Networks of convolutions, shortcuts, routes, upsampling, pooling and YOLO heads are read: YOLOv3,
@@ -19,33 +19,33 @@ from velum.locate.import_model import read_text
 Floats = npt.NDArray[np.float32]
 
 KINDS = frozenset({"convolutional", "shortcut", "route", "upsample", "maxpool", "yolo", "dropout"})
-"""Kinds of layers that are read."""
+"""Layer types that velum can convert."""
 
 ACTIVATIONS = frozenset({"linear", "leaky", "mish", "relu", "logistic", "swish"})
 
 EPSILON = 1e-5
-"""What darknet adds to the variance."""
+"""Darknet adds this to the variance in batch normalisation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section of a .cfg file. `where` names it in errors."""
+    """One section of a .cfg file. `where` names the section in errors."""
 
     kind: str
     values: Mapping[str, str]
     where: str
 
     def number(self, key: str, default: int | None = None) -> int:
-        """Return a whole number. Raises `BadInput` when it is missing without a default, or no number."""
-        return int(self._of(key, int, default))
+        """Return a whole number. Raises `BadInput` for other text, and for a missing key without default."""
+        return int(self._parse(key, int, default))
 
     def decimal(self, key: str, default: float) -> float:
-        """Return a number with decimals. Raises `BadInput` when it is none."""
-        return float(self._of(key, float, default))
+        """Return a decimal number. Raises `BadInput` for text that is no number."""
+        return float(self._parse(key, float, default))
 
     def numbers(self, key: str) -> list[float]:
-        """Return a list of numbers separated by commas. Raises `BadInput` when it is missing or holds none."""
-        return list(self._of(key, lambda text: [float(one) for one in text.split(",") if one.strip()], None))
+        """Return a list of numbers separated by commas. Raises `BadInput` for a missing key and for other text."""
+        return list(self._parse(key, lambda text: [float(item) for item in text.split(",") if item.strip()], None))
 
     def activation(self) -> str:
         """Return the name of the activation. Raises `BadInput` for one that is not known."""
@@ -54,7 +54,7 @@ class Section:
             raise BadInput(f"activation of {self.where} is {name!r}; known are {', '.join(sorted(ACTIVATIONS))}")
         return name
 
-    def _of(self, key: str, read: Any, default: Any) -> Any:
+    def _parse(self, key: str, read: Any, default: Any) -> Any:
         if key not in self.values:
             if default is None:
                 raise BadInput(f"{self.where} has no {key}")
@@ -88,7 +88,7 @@ def read_cfg(path: Path) -> tuple[Section, ...]:
             if not equals or not found:
                 raise BadInput(f"line {number} of {path} is {raw!r}; it must be [section] or key=value within one")
             found[-1][1][key.strip()] = value.strip()
-    sections = tuple(Section(*one) for one in found)
+    sections = tuple(Section(*section) for section in found)
     if not sections or sections[0].kind not in {"net", "network"}:
         raise BadInput(f"{path} does not begin with [net]; it is not the .cfg of a darknet network")
     for section in sections[1:]:
@@ -103,10 +103,10 @@ def read_cfg(path: Path) -> tuple[Section, ...]:
 
 
 class Weights:
-    """The numbers of a .weights file, taken from its front layer by layer."""
+    """Reads the numbers of a .weights file in order, layer by layer."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file. Raises `BadInput` when it is no darknet weights file."""
+        """Read the file. Raises `BadInput` when it is no darknet weights file."""
         self._path = path
         try:
             with path.open("rb") as stream:
@@ -117,7 +117,7 @@ class Weights:
         self._at = 0
 
     def convolution(self, section: Section, channels: int) -> Convolution:
-        """Return the numbers of the next convolution, which takes so many channels. Raises `BadInput`."""
+        """Return the next convolution, of `channels` input channels. Raises `BadInput` when the numbers do not fit."""
         filters, size, groups = section.number("filters"), section.number("size"), section.number("groups", 1)
         if min(filters, size, groups) < 1 or channels % groups or filters % groups:
             raise BadInput(f"{section.where}: {channels} channels, {filters} filters and {groups} groups do not match")
@@ -153,7 +153,7 @@ class Weights:
 
 
 def _header(start: bytes, path: Path) -> int:
-    """Return how many bytes of a weights file come before its numbers, from its first 20."""
+    """Return the length of the header in bytes, given the first 20 bytes of a weights file."""
     if start.startswith(b"version http"):
         raise BadInput(f"{path} is a Git LFS pointer, not the file itself; run 'git lfs pull' at its origin")
     major, minor = np.frombuffer(start, "<i4")[:2] if len(start) == 20 else (-1, -1)

@@ -1,4 +1,4 @@
-"""Which localizers look for a label that somebody names without saying how."""
+"""Default localizers for each label, for callers who name labels but no models."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ FINDERS: Mapping[str, tuple[str, ...]] = {
     "vehicle": ("yolox-s",),
     "text": ("text",),
 }
-"""Label -> what looks for it where the user has added no model for it. Several are united: what one misses, another
-may find."""
+"""Label -> localizers that find it, unless the user has added a model for it. The regions of several are united: one
+may find what another misses."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSupport:
-    """A label, and the models that can find it, the chosen ones first."""
+    """A label, the localizers that a plan gets for it by default (`chosen`), and the other models that can find it."""
 
     label: str
     chosen: tuple[str, ...]
@@ -31,10 +31,10 @@ class LabelSupport:
 
 
 def rules_for(labels: Iterable[str], hide: PartSpec, host: RuntimeConfig) -> tuple[Rule, ...]:
-    """Return a rule for each label and each localizer that looks for it.
+    """Return one rule per label and default localizer.
 
-    Models that the user added for a label are chosen before those of the catalogue. Raises `BadPlan` for a label that
-    nothing finds.
+    Models that the user added take precedence over those that velum ships. Raises `BadPlan` for a label that no model
+    finds.
     """
     return tuple(
         Rule(label, PartSpec(name), hide) for label in map(canonical, labels) for name in _finders(label, host).chosen
@@ -42,7 +42,7 @@ def rules_for(labels: Iterable[str], hide: PartSpec, host: RuntimeConfig) -> tup
 
 
 def findings(host: RuntimeConfig) -> list[LabelSupport]:
-    """Return, for every label that anything finds, what finds it; those that have finders of their own come first."""
+    """Return the models for every label that any model finds; labels in `FINDERS` come first."""
     offered = {canonical(label) for model in registry.catalog(host).values() for label in model.labels if label}
     return [_finders(label, host) for label in (*FINDERS, *sorted(offered - FINDERS.keys()))]
 

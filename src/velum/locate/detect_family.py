@@ -1,4 +1,4 @@
-"""Telling from a network's signature what it is: its family, its classes and what it wants to see."""
+"""Derive a network's family, number of classes and input form from its signature."""
 
 from collections.abc import Callable, Mapping
 from math import prod
@@ -12,7 +12,7 @@ from velum.locate.registry import catalog
 Shape = tuple[int | None, ...]
 
 MASK_COEFFICIENTS = 32
-"""Numbers at the end of each row of a segmenting YOLO that weigh its mask prototypes."""
+"""Mask coefficients at the end of each row of a segmenting YOLO."""
 
 
 COCO_IDS = 90
@@ -26,19 +26,19 @@ _BACKGROUND_FIRST = frozenset({"retinaface", "tf_detection", "ultra_light_face",
 """Families whose class 0 is the background."""
 
 _ALWAYS = {"retinaface": ("face",), "scrfd": ("face",)}
-"""Families whose networks find one thing only -> its labels."""
+"""Family -> the labels of all its networks, for families with a single class."""
 
 
 def candidates(signature: Signature) -> dict[str, str]:
-    """Return the families that a network of this signature can be of, each with the reason."""
+    """Return each family that fits the signature, with the reason."""
     reasons = {name: output_formats.family(name).recognise(signature) for name in output_formats.names()}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
 def family_of(signature: Signature, what: str) -> str:
-    """Return the one family that a network of this signature can be of; `what` names it in errors.
+    """Return the only family that fits the signature; `what` names the network in errors.
 
-    Raises `BadInput` that lists the candidates, with reasons, when it is not exactly one.
+    Raises `BadInput` when none or several fit, with the candidates and reasons.
     """
     found = candidates(signature)
     if len(found) == 1:
@@ -54,9 +54,9 @@ def family_of(signature: Signature, what: str) -> str:
 
 
 def labels_of(signature: Signature, family: str, what: str) -> tuple[str, ...]:
-    """Return the labels that the file itself states, or that every model of the family has.
+    """Return the labels from the file's metadata, or the one label that all models of the family have.
 
-    Raises `BadInput` when there are none, or when what the file states cannot be read.
+    Raises `BadInput` when there are no labels, or when the metadata cannot be read.
     """
     stated = signature.metadata.get("names")
     if stated:
@@ -74,10 +74,10 @@ def labels_of(signature: Signature, family: str, what: str) -> tuple[str, ...]:
 
 
 def number_labels(labels: tuple[str, ...], signature: Signature, family: str) -> tuple[str, ...]:
-    """Return the labels in the network's numbering: with an empty one first where it counts the background as 0.
+    """Return the labels in the network's numbering: class 0 gets an empty label where it is the background.
 
-    A DetectionOutput operation says so itself. The 80 labels of COCO are spread over its numbers from 1 to 90 where
-    the network has as many classes.
+    A DetectionOutput operation states its background class. Where the network has 91 classes, the 80 labels of COCO are
+    spread over COCO's numbers 1 to 90.
     """
     background = signature.metadata.get("detection.background_label_id")
     if background != "0" and family not in _BACKGROUND_FIRST:
@@ -91,7 +91,7 @@ def number_labels(labels: tuple[str, ...], signature: Signature, family: str) ->
 
 
 def check_labels(labels: tuple[str, ...], signature: Signature, family: str, what: str) -> None:
-    """Raise `BadInput` when the network has another number of classes than there are labels."""
+    """Raise `BadInput` unless the network has one class per label."""
     count = class_count(signature, family)
     if family == "yolo" and count is not None and _has_rows(signature) and len(labels) == count + 1:
         return  # rows without objectness
@@ -108,7 +108,7 @@ def check_labels(labels: tuple[str, ...], signature: Signature, family: str, wha
 
 
 def class_count(signature: Signature, family: str) -> int | None:
-    """Return how many classes the outputs of a network of that family tell apart, None when they do not show it."""
+    """Return the number of classes, None where the output shapes do not tell."""
     background, stated = (_stated_number(signature, name) for name in ("background_label_id", "num_classes"))
     if background:  # it is counted last
         return background
@@ -119,13 +119,13 @@ def class_count(signature: Signature, family: str) -> int | None:
 
 
 def _stated_number(signature: Signature, name: str) -> int | None:
-    """Return the whole number that a DetectionOutput operation states, None where it states none."""
+    """Return a whole number that the DetectionOutput operation states in the metadata, None where it states none."""
     text = signature.metadata.get(f"detection.{name}", "")
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def input_of(signature: Signature) -> dict[str, Any]:
-    """Return the fields of `Input` that the signature decides: layout, fixed size, stride, order of an IR."""
+    """Return the fields of `Input` that the signature states: layout, fixed size, stride, and an IR's channel order."""
     chosen: dict[str, Any] = {}
     shape = next((shape for shape in signature.inputs.values() if len(shape) == 4), None)
     if shape is not None:
@@ -142,7 +142,7 @@ def input_of(signature: Signature) -> dict[str, Any]:
 
 
 def _order(metadata: Mapping[str, str]) -> str | None:
-    """Return the order of channels that OpenVINO's converter left a network with, None when it is not known.
+    """Return the channel order of a network that OpenVINO's converter made, None when it is not known.
 
     TensorFlow networks are trained on RGB and Caffe's on BGR, and the converter was asked to turn the order or not.
     """
@@ -152,7 +152,7 @@ def _order(metadata: Mapping[str, str]) -> str | None:
 
 
 def _names(text: str, what: str) -> tuple[str, ...]:
-    """Return the class names that trainers write as a Python dict or list."""
+    """Return the class names from metadata that holds a Python dict or list as text. Raises `BadInput`."""
     names = ordered_names(literal(text))
     if names is None:
         raise BadInput(f"the class names in the metadata of {what} cannot be read: {text[:80]!r}; give --labels")
@@ -160,9 +160,9 @@ def _names(text: str, what: str) -> tuple[str, ...]:
 
 
 def ordered_names(value: object) -> tuple[str, ...] | None:
-    """Return the names of classes in the order of their numbers, of a list or of a mapping from numbers to names.
+    """Return class names in the order of their numbers, from a list or a mapping from numbers to names.
 
-    None when it is neither, or empty.
+    Return None for anything else, and when it is empty.
     """
     names = dict(enumerate(value)) if isinstance(value, list | tuple) else value
     if not isinstance(names, dict) or not names:
@@ -182,7 +182,7 @@ def _yolo(signature: Signature) -> int | None:
     if len(shape) != 3:
         return None
     _, rows, columns = shape
-    masks = MASK_COEFFICIENTS if any(len(one) == 4 for one in signature.outputs.values()) else 0
+    masks = MASK_COEFFICIENTS if any(len(shape) == 4 for shape in signature.outputs.values()) else 0
     if rows is not None and rows > 4 + masks and (columns is None or rows < columns):
         return rows - 4 - masks
     # Six columns are box, score and class, after the network's own suppression, or seven with the picture's number: of
@@ -191,7 +191,7 @@ def _yolo(signature: Signature) -> int | None:
 
 
 def _has_rows(signature: Signature) -> bool:
-    """Tell whether a table has rows of boxes, so that it can be with objectness or without."""
+    """Tell whether the output has a row per box; such rows can be with or without objectness."""
     _, rows, columns = _first(signature)
     return columns is not None and (rows is None or rows > columns)
 
@@ -219,7 +219,7 @@ def _last(signature: Signature) -> int | None:
 
 
 def _scores(signature: Signature) -> int | None:
-    return next((one[-1] for one in signature.outputs.values() if len(one) == 3 and one[-1] != 4), None)
+    return next((shape[-1] for shape in signature.outputs.values() if len(shape) == 3 and shape[-1] != 4), None)
 
 
 def _map(signature: Signature) -> int | None:

@@ -1,4 +1,4 @@
-"""A model of the catalogue as a localizer: look, decode, keep the best, say where in the picture."""
+"""The localizer `model`: detects objects with a model of the catalogue, tile by tile."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,30 +20,30 @@ from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 
 LARGEST_SCALE = 2.0
-"""A picture is enlarged at most so much: beyond that there is nothing left to see."""
+"""Largest magnification of an image: more adds no detail."""
 
 CUT_MARGIN = 0.25
-"""Share of a box's size: when it comes nearer than that to where a tile cuts the picture, it counts as cut."""
+"""A box counts as cut when its distance to a tile's inner edge is below this share of its size."""
 
 SAME_IOU = 0.5
-"""Overlap that makes two boxes one where the network removes doubles itself, and only those of several looks remain."""
+"""IoU from which boxes of different tiles are the same object, for networks that suppress duplicates themselves."""
 
 LATER_PASS_FACTOR = 2.0
-"""How much higher the threshold is in passes after the first: each look is another chance to be wrong, and what these
-are for, objects that are large or drowned in grain, they see clearly."""
+"""How much higher the threshold is in passes after the first: each pass is another chance for false detections, and the
+objects that these are for, large ones and ones drowned in grain, get high scores there."""
 
 
 TRACK_THRESHOLD_FACTOR = 1.5
-"""How much higher than the threshold a score must be for a find to be followed through a video by its looks. A doubtful
-one is hidden where it is, and continues what is followed already; by itself it is too often a bush or a stone."""
+"""How much higher than the threshold a score must be to start a track in a video. A weaker detection is hidden in its
+frame and continues an existing track; by itself it is too often a bush or a stone."""
 
 
 @dataclass(frozen=True, slots=True)
 class TiledDetector:
-    """Finds objects in pictures with one network, of whatever size the picture is.
+    """Detects objects in images of any size with one network.
 
-    `scale` is that of the first pass in pixels of the input per pixel of the picture; `area` is how many pixels of
-    input the network gets at once, which bounds memory.
+    `scale` is the scale of the first pass, in input pixels per image pixel; `area` bounds the pixels of one network
+    input, and so memory.
     """
 
     network: Network
@@ -54,34 +54,34 @@ class TiledDetector:
     area: int
 
     def find(self, frame: Frame) -> Detections:
-        """Return what `find_all` yields for one frame."""
+        """Return the detections in one frame, as `find_all` yields them."""
         (found,) = self.find_all([frame])
         return found
 
     def find_all(self, frames: Sequence[Frame]) -> Iterator[Detections]:
-        """Yield what was found in each frame, in pixels of the upright picture, one box an object, best first.
+        """Yield the detections of each frame, best first, one box per object, in pixels of the upright image.
 
-        The looks at all frames are one row of work to the network. Boxes can reach beyond the picture. Raises
+        The tiles of all frames go through the network as one queue. Boxes can reach beyond the image. Raises
         `PluginFault` when the network fails.
         """
         plans = [self.tiles(frame) for frame in frames]
         views = (view for frame, plan in zip(frames, plans, strict=True) for view in self.views(frame, plan))
         outputs = self.network.infer_many(views)
         for plan in plans:
-            looks = [self._decode_tile(next(outputs), tile, of) for tile, of in plan]
-            found = concatenate([detections for detections, _ in looks])
-            cut = np.concatenate([cut for _, cut in looks])
+            parts = [self._decode_tile(next(outputs), tile, tile_pass) for tile, tile_pass in plan]
+            found = concatenate([detections for detections, _ in parts])
+            cut = np.concatenate([cut for _, cut in parts])
             yield found.take(suppress(found, cut, self.family.nms_iou or SAME_IOU))
 
     def tiles(self, frame: Frame) -> list[tuple[Tile, TilePass]]:
-        """Return every look at a frame, each with the pass that it belongs to."""
+        """Return all tiles of a frame, each with its pass."""
         plan = passes(frame.width, frame.height, self.scale, self.area, self.family, self.form)
-        return [(tile, of) for of in plan for tile in of.tiles]
+        return [(tile, tile_pass) for tile_pass in plan for tile in tile_pass.tiles]
 
     def views(self, frame: Frame, plan: Iterable[tuple[Tile, TilePass]]) -> Iterator[Rgb]:
-        """Yield what the network sees in each look of a plan.
+        """Yield the network input (height, width, 3) of each tile of a plan.
 
-        A look at all of the frame is made from the one before it that showed all, and not from the frame again.
+        A tile that covers the whole frame is scaled down from the previous tile that did, not from the frame again.
         """
         seen = frame
         for tile, _ in plan:
@@ -94,7 +94,7 @@ class TiledDetector:
             yield view
 
     def _decode_tile(self, outputs: Tensors, tile: Tile, of: TilePass) -> tuple[Detections, Flags]:
-        """Return what one look found, and which of it the tile's edges may have cut."""
+        """Return the detections of one tile, and a flag for each that the tile's edges may have cut."""
         threshold = min(self.threshold * LATER_PASS_FACTOR, (self.threshold + 1) / 2) if of.smallest else self.threshold
         found = self.family.decode(outputs, tile.fit.input_wh, threshold)
         sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
@@ -104,18 +104,18 @@ class TiledDetector:
 
 
 class Detector:
-    """Finds what a model of the catalogue was trained on. Its weights are obtained and compiled when it is made."""
+    """Detects the labels of a catalogue model. The constructor fetches and compiles the weights."""
 
     def __init__(
         self, name: str, host: RuntimeConfig, min_side: int = 16, threshold: float | None = None, tile: int = 896
     ) -> None:
         """Prepare the model `name`.
 
-        `min_side` is the shorter side, in pixels of the picture, of the smallest object that must be found; half of it
-        takes four times as long. `threshold` is the score from which a find counts (None: the model's own). `tile` is
-        the side of the square, in pixels of the network's input, whose area one look may have: a smaller one needs
-        less memory, a larger one is a little quicker on large pictures. Raises `BadPlan` for an unknown name and for
-        values out of range, `Unavailable` when the weights cannot be had or used.
+        `min_side` is the shorter side, in image pixels, of the smallest object that must be found; half of it takes
+        four times as long. `threshold` is the lowest score of a detection (None: the model's own). `tile` squared is
+        the largest area of one network input, in pixels: a smaller tile needs less memory, a larger one is a little
+        quicker on large images. Raises `BadPlan` for an unknown name and for values out of range, `Unavailable` when
+        the weights cannot be fetched or used.
         """
         model = registry.find(name, host)
         kind = family(model.family).for_labels(len(model.labels))
@@ -146,7 +146,7 @@ class Detector:
 
     @property
     def finder(self) -> TiledDetector:
-        """What does the looking, for those who measure it."""
+        """The detector without clipping and labels, for measurements."""
         return self._finder
 
     @property
@@ -155,11 +155,11 @@ class Detector:
         return min(self._finder.threshold * TRACK_THRESHOLD_FACTOR, (self._finder.threshold + 1) / 2)
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
-        """Return the regions of each frame, best first, clipped to the picture. Raises `PluginFault`."""
+        """Return the regions of each frame, best first, clipped to the image. Raises `PluginFault`."""
         return locate_with_seam(frames, self._locate_all)
 
     def _locate_all(self, frames: Sequence[Frame]) -> list[list[Region]]:
-        return [self._regions(*one) for one in zip(frames, self._finder.find_all(frames), strict=True)]
+        return [self._regions(*pair) for pair in zip(frames, self._finder.find_all(frames), strict=True)]
 
     def close(self) -> None:
         """Do nothing: the network is freed with the localizer."""
@@ -182,7 +182,7 @@ class Detector:
 
 
 def _cut(found: Detections, tile: Tile) -> Flags:
-    """Tell which boxes, in pixels of the input, the tile's edges may have cut."""
+    """Return a flag for each box, in input pixels, that the tile's edges may have cut."""
     low, high = found.xyxy[:, :2], found.xyxy[:, 2:]
     reach = (high - low) * CUT_MARGIN
     beyond = np.concatenate((low < reach, high > np.array(tile.fit.content_wh) - reach), axis=1)

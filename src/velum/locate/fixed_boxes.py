@@ -1,4 +1,4 @@
-"""Regions that are known without looking: zones of the picture, spans of time."""
+"""The localizer `fixed`: the same box in every frame between two times."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from velum.region import Box, Region
 
 
 class Fixed:
-    """The same zone in every frame of a span of time: `fixed(box=[0, 0, 400, 90], from=2.5, to=10)`.
+    """The same zone in every frame between two times: `fixed(box=[0, 0, 400, 90], from=2.5, to=10)`.
 
-    `box` is in pixels of the upright picture, and the whole picture where it is left out. `from` and `to` are in
-    seconds since the first picture that is shown, `to` not included; a still picture is at 0. A rule names the zone by
-    its label: `zone: fixed(box=[0, 0, 400, 90]) -> blacken`.
+    `box` is in pixels of the upright image; without it the zone is the whole image. `from` and `to` are in seconds
+    since the first frame shown, `to` not included; an image is at 0. A rule names the zone by its label:
+    `zone: fixed(box=[0, 0, 400, 90]) -> blacken`.
     """
 
     def __init__(
@@ -20,7 +20,7 @@ class Fixed:
     ) -> None:
         """Check the values.
 
-        Raises `BadPlan` for a box that is empty or not of four numbers, for an empty span, and for one before 0.
+        Raises `BadPlan` for a box that is empty or not of four numbers, and for times that are empty or below 0.
         """
         if box is not None and (len(box) != 4 or box[0] >= box[2] or box[1] >= box[3]):
             raise BadPlan(
@@ -34,7 +34,7 @@ class Fixed:
         self._label, self._box, self._from, self._to = label, box, from_, to
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
-        """Return the zone for each frame within the span."""
+        """Return the zone for each frame between the times, and no region for other frames."""
         return [self._zone(frame) for frame in frames]
 
     def close(self) -> None:

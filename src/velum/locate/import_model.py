@@ -1,4 +1,4 @@
-"""A file of weights becomes a model: what it is, what it finds and what it wants to see."""
+"""Describe a weights file as a model: family, labels, threshold and input form."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from velum.locate.output_formats import Signature
 from velum.locate.runtime.inspect_model import signature
 
 THRESHOLD = 0.25
-"""Score from which a find counts where nobody says otherwise."""
+"""Default of a model's threshold."""
 
 LEAST_THRESHOLD = 0.01
 """Below it a detector would keep every guess of its network."""
@@ -26,7 +26,7 @@ LEAST_THRESHOLD = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """What the user says of a model; None where the file is to say it."""
+    """What the user states about a model; None leaves it to the file."""
 
     name: str | None = None
     labels: tuple[str, ...] | None = None
@@ -34,7 +34,7 @@ class ImportOptions:
     threshold: float | None = None
     licence: str = "not stated"
     input: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """Fields of `Input`, which win over what the file says; None where what it says is not to count."""
+    """Fields of `Input` that override those of the file; a value of None drops the file's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +49,18 @@ class ImportedModel:
     licence: str
     input: Mapping[str, Any]
     origin: str
-    """What it was made from, for the catalogue."""
+    """Where the model comes from, for the catalogue."""
 
 
 def identify_model(path: Path, wish: ImportOptions, origin: str | None = None) -> ImportedModel:
-    """Return what the model at `path` is, from its signature, its metadata and what the user says.
+    """Describe the model at `path` by its signature, its metadata and the user's options.
 
-    Raises `BadInput` when it cannot be read, recognised or labelled, and `BadPlan` when a wish is not allowed.
+    Raises `BadInput` when its file, family or labels cannot be determined, and `BadPlan` for an option out of range.
     """
     files_of(path)
     seen = signature(path.parent if path.name == "saved_model.pb" else path)
     family = wish.family or detect_family.family_of(seen, path.name)
-    output_formats.family(family)  # a wished one may not exist
+    output_formats.family(family)  # raises for one that does not exist
     labels = detect_family.number_labels(wish.labels or detect_family.labels_of(seen, family, path.name), seen, family)
     detect_family.check_labels(labels, seen, family, path.name)
     stated = detect_family.input_of(seen) | stated_input(seen, path.name) | dict(wish.input)
@@ -78,20 +78,20 @@ def identify_model(path: Path, wish: ImportOptions, origin: str | None = None) -
 
 
 def _check_input(stated: Mapping[str, Any], seen: Signature, family: str, what: str) -> None:
-    """Raise `BadInput` when networks of the family differ in what they want to see, and nobody says it of this one."""
+    """Raise `BadInput` when the family's networks need different normalisation and none is stated for this one."""
     if output_formats.family(family).input_varies(seen) and stated.get("scale") is None and stated.get("mean") is None:
         raise BadInput(
-            f"{what} does not say what its network wants to see of a pixel, and one that sees anything else finds "
-            f"nothing; look it up where it was trained and give --normalise, one of {', '.join(NORMALISATIONS)} "
+            f"{what} does not state how its network wants pixels normalised, and with other values it finds nothing; "
+            f"look it up where it was trained and give --normalise, one of {', '.join(NORMALISATIONS)} "
             "(values from 0 to 255, from 0 to 1, from -1 to 1, or with mean and deviation of ImageNet), or --mean and "
             "--scale"
         )
 
 
 def model_name(text: str, *, stated: bool) -> str:
-    """Return `text` as the name of a model: as it is where the user stated it, else with what is not allowed replaced.
+    """Return a model name: `text` itself where the user stated it, else with forbidden characters replaced.
 
-    Raises `BadPlan` when no name comes out of it.
+    Raises `BadPlan` when the result is no allowed name.
     """
     name = text if stated else re.sub(r"[^a-z0-9.+]+", "-", text.lower()).strip("-.+")
     if not stated and name[:1].isdigit():

@@ -1,4 +1,4 @@
-"""Labels as people say them: spelling does not matter, and a group stands for its members."""
+"""Label names: spellings that mean the same label, and groups of labels."""
 
 import re
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ GROUPS = {
     "vehicle": ("car", "bus", "truck", "van", "motorcycle", "bicycle", "train", "trailer", "caravan"),
     "person": ("rider",),
 }
-"""Label -> labels that it stands for as well."""
+"""Label -> further labels that it covers."""
 
 _CANONICAL = {spelling: label for label, spellings in ALIASES.items() for spelling in (label, *spellings)}
 
@@ -61,7 +61,7 @@ def covers(wanted: str, label: str) -> bool:
 
 
 def covered_labels(wanted: str, offered: Iterable[str]) -> frozenset[str]:
-    """Return those of the offered labels that hiding `wanted` hides; an empty label is not a thing."""
+    """Return the labels of `offered` that a rule for `wanted` covers; empty labels are left out."""
     return frozenset(label for label in offered if label and covers(wanted, label))
 
 
@@ -76,7 +76,7 @@ def exact(label: str) -> str:
     ('=person', '=%4cicense%2d%50late', '=')
     """
     pairs = zip(label, " " + label, strict=False)
-    return "=" + "".join(one if _is_plain(one, before) else _percent_encode(one) for one, before in pairs)
+    return "=" + "".join(char if _is_plain(char, before) else _percent_encode(char) for char, before in pairs)
 
 
 def plain(label: str) -> str:
@@ -88,15 +88,15 @@ def plain(label: str) -> str:
     return unquote(label[1:], errors="surrogatepass") if label.startswith("=") else label
 
 
-def _is_plain(one: str, before: str) -> bool:
+def _is_plain(char: str, before: str) -> bool:
     return (
-        one.isprintable()
-        and not one.isspace()
-        and one == one.casefold()
-        and one not in "%:>-"
-        and not one == before == "_"
+        char.isprintable()
+        and not char.isspace()
+        and char == char.casefold()
+        and char not in "%:>-"
+        and not char == before == "_"
     )
 
 
-def _percent_encode(one: str) -> str:
-    return "".join(f"%{byte:02x}" for byte in one.encode(errors="surrogatepass"))
+def _percent_encode(char: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in char.encode(errors="surrogatepass"))

@@ -1,4 +1,4 @@
-"""How a part of a picture fills the input of a network, and back again."""
+"""Scale a part of an image into a network input, and map boxes back to the image."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from velum.region import Box
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """`box` of a picture, scaled to `content_wh`, in the top left corner of an input of `input_wh` pixels."""
+    """`box` of an image, scaled to `content_wh`, in the top left corner of an input of `input_wh` pixels."""
 
     box: Box
     content_wh: tuple[int, int]
@@ -20,15 +20,15 @@ class Letterbox:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Pixels of the input per pixel of the picture, across and down."""
+        """Input pixels per image pixel, across and down."""
         return self.content_wh[0] / self.box.width, self.content_wh[1] / self.box.height
 
     def to_input(self, xyxy: Floats) -> Floats:
-        """Return boxes (n, 4), given in pixels of the picture, in pixels of the input."""
+        """Convert boxes (n, 4) from image pixels to input pixels."""
         return (xyxy - self._shift) * self._factor
 
     def to_picture(self, xyxy: Floats) -> Floats:
-        """Return boxes (n, 4), given in pixels of the input, in pixels of the picture; the inverse of `to_input`."""
+        """Convert boxes (n, 4) from input pixels to image pixels."""
         return xyxy / self._factor + self._shift
 
     @property
@@ -40,7 +40,7 @@ class Letterbox:
         return np.array(self.scale * 2, np.float32)
 
     def view(self, frame: Frame, pad: int) -> Rgb:
-        """Return what the network sees (height, width, 3); what lies right of and below the content is `pad`."""
+        """Return the network input (height, width, 3); pixels right of and below the content are `pad`."""
         content = frame.rgb(*self.content_wh, self.box)
         if self.content_wh == self.input_wh:
             return content
@@ -51,10 +51,10 @@ class Letterbox:
 
 
 def fit(box: Box, wanted_wh: tuple[int, int], form: Input) -> Letterbox:
-    """Return how `box`, wanted at a size of `wanted_wh`, fills an input of that form.
+    """Place `box` in an input of the form, scaled to `wanted_wh` where the form allows.
 
-    A network that takes any size gets the smallest input, with sides in multiples of its stride, that holds it. For one
-    that takes a single size, the box is made as large as that holds.
+    A network for any size gets the smallest input that holds the box, with sides in multiples of its stride. In a
+    network of fixed size the box is scaled to fill the input.
     """
     if form.size_wh is None:
         input_wh = up_to(wanted_wh[0], form.stride), up_to(wanted_wh[1], form.stride)

@@ -6,10 +6,10 @@ from pathlib import Path
 from velum.errors import BadInput
 
 PARTS = {".xml": ".bin", ".pdmodel": ".pdiparams"}
-"""Suffix of a model's file -> suffix of the file with its weights, which lies next to it."""
+"""Suffix of a model file -> suffix of its weights file in the same folder."""
 
 READABLE = (".onnx", ".xml", ".tflite", ".pb", ".pdmodel")
-"""Suffixes of files that are read as they are."""
+"""Suffixes of the model formats that velum reads."""
 
 LEAST_IR = 10
 """Oldest version of OpenVINO's format that OpenVINO 2022 and later read."""
@@ -33,10 +33,10 @@ _OTHERS = {
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
-    """Return the files that the model at `path` consists of, its own first; a SavedModel is its folder.
+    """Return the files of the model at `path`, the model file first; for a SavedModel, its folder.
 
-    Raises `BadInput` that says what is wrong: missing, empty, a Git LFS pointer, of a format or version that cannot
-    be read, or without its weights.
+    Raises `BadInput` for a file that is missing, empty, a Git LFS pointer, of a format or version that velum does not
+    read, or without its weights.
     """
     if path.is_dir():
         return _saved_model(path)
@@ -82,7 +82,7 @@ def _saved_model(folder: Path) -> tuple[Path, ...]:
 
 
 def _start(path: Path) -> bytes:
-    """Return the first bytes of a file that is there and not a mere pointer to its content."""
+    """Return the first 4096 bytes. Raises `BadInput` for a file that is missing, empty or a Git LFS pointer."""
     try:
         with path.open("rb") as stream:
             start = stream.read(4096)

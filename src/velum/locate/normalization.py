@@ -1,4 +1,4 @@
-"""What a network wants to see of each pixel: as its user says it, or as its file does.
+"""How a network wants pixel values normalised: from the user's options or from the file's metadata.
 
 A network gets `(value - mean) * scale`, where values go from 0 to 255 and mean and scale are those of red, green and
 blue. Users and files give what is divided by instead of multiplied with, as trainers and OpenVINO's converter do.
@@ -26,9 +26,9 @@ _NUMBER = r"-?\d+(?:\.\d*)?(?:[eE]-?\d+)?"
 
 
 def input_for(mean: Rgb3 | None, divisor: Rgb3 | None, name: str | None) -> dict[str, Any]:
-    """Return the fields `mean` and `scale` of `Input` that a user asks for; none when nothing is asked.
+    """Return the fields `mean` and `scale` of `Input` for a user's options; an empty dict without options.
 
-    Raises `BadPlan` for an unknown name, for a name together with numbers, and for numbers that cannot be meant.
+    Raises `BadPlan` for an unknown name, a name together with numbers, and numbers out of range.
     """
     if name is not None:
         if mean or divisor:
@@ -41,9 +41,9 @@ def input_for(mean: Rgb3 | None, divisor: Rgb3 | None, name: str | None) -> dict
     if mean is None and divisor is None:
         return {}
     mean, divisor = mean or (0.0, 0.0, 0.0), divisor or (1.0, 1.0, 1.0)
-    if not all(0 < one <= 1000 for one in divisor):
+    if not all(0 < number <= 1000 for number in divisor):
         raise BadPlan(f"scale is {_join(divisor)}; values are divided by it, so it must be above 0 and at most 1000")
-    if not all(-1000 <= one <= 1000 for one in mean):
+    if not all(-1000 <= number <= 1000 for number in mean):
         raise BadPlan(f"mean is {_join(mean)}; it must be from -1000 to 1000")
     if any(mean) and max(map(abs, mean)) <= 1 and max(divisor) <= 1:
         raise BadPlan(
@@ -58,7 +58,7 @@ def parse_rgb(text: str, option: str) -> Rgb3:
     found = re.fullmatch(rf"\s*({_NUMBER})(?:[,\s]+({_NUMBER})[,\s]+({_NUMBER}))?\s*", text)
     if found is None:
         raise BadPlan(f"{option} is {text!r}; write the numbers for red, green and blue as 123.675,116.28,103.53")
-    first, *rest = (float(one) for one in found.groups() if one is not None)
+    first, *rest = (float(number) for number in found.groups() if number is not None)
     return (first, rest[0], rest[1]) if rest else (first, first, first)
 
 
@@ -81,7 +81,7 @@ def stated_input(signature: Signature, what: str) -> dict[str, Any]:
     mean, divisor = mean or (0.0, 0.0, 0.0), divisor or (1.0, 1.0, 1.0)
     if max(map(abs, mean)) <= 1 and max(divisor) <= 1 and any(mean):  # for values from 0 to 1
         mean, divisor = _multiply(mean, 255), _multiply(divisor, 255)
-    if not all(one > 0 for one in divisor):
+    if not all(number > 0 for number in divisor):
         raise BadInput(f"{what} states the scale {_join(divisor)}, by which nothing can be divided; give --normalise")
     if "reverse_input_channels" not in said:
         return _fields(mean, divisor)
@@ -99,7 +99,7 @@ def _parse_stated(said: Mapping[str, str], keys: tuple[str, ...], what: str) -> 
     text = next((said[key] for key in keys if said.get(key)), None)
     if text is None:
         return None
-    numbers = [float(one) for one in re.findall(_NUMBER, text)]
+    numbers = [float(number) for number in re.findall(_NUMBER, text)]
     if len(numbers) not in {1, 3}:
         raise BadInput(
             f"{what} states {keys[0]} as {text[:60]!r}, which are not three numbers; give --mean and --scale"
@@ -112,4 +112,4 @@ def _multiply(numbers: Rgb3, factor: float) -> Rgb3:
 
 
 def _join(numbers: Rgb3) -> str:
-    return ",".join(f"{one:g}" for one in numbers)
+    return ",".join(f"{number:g}" for number in numbers)

@@ -1,4 +1,4 @@
-"""Panoramas that go all the way round: what their left and right edges cut is one thing."""
+"""Find objects across the seam of 360-degree panoramas, where the left and right edges meet."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -8,16 +8,16 @@ from velum.frame import Frame, Plane, Role
 from velum.region import Box, Region
 
 SMALLEST_WIDTH = 1024
-"""Pixels from which a picture of twice its height is taken for a panorama (equirectangular, 360 by 180 degrees)."""
+"""From this width on, an image twice as wide as high counts as a panorama (equirectangular, 360 by 180 degrees)."""
 
 REACH = 4
-"""The look across the seam reaches a fourth of the height to either side: as far as a thing near the camera is wide."""
+"""The view across the seam reaches a fourth of the height to either side: the width of an object near the camera."""
 
 
 def locate_with_seam(
     frames: Sequence[Frame], locate: Callable[[Sequence[Frame]], list[list[Region]]]
 ) -> list[list[Region]]:
-    """Return what `locate` finds in each frame and, where a frame is a panorama, across its seam."""
+    """Return the regions that `locate` finds in each frame and, in panoramas, across the seam as well."""
     seams = [(i, seam) for i, frame in enumerate(frames) if (seam := seam_view(frame))]
     found = locate([*frames, *(seam for _, seam in seams)])
     for (i, _), across in zip(seams, found[len(frames) :], strict=True):
@@ -26,7 +26,7 @@ def locate_with_seam(
 
 
 def seam_view(frame: Frame) -> Frame | None:
-    """Return what lies around the seam of a panorama: its right end, then its left. None for other pictures."""
+    """Return the view across the seam of a panorama, its right end beside its left one. None for other images."""
     if frame.width != 2 * frame.height or frame.width < SMALLEST_WIDTH:
         return None
     reach = frame.height // REACH
@@ -36,9 +36,9 @@ def seam_view(frame: Frame) -> Frame | None:
 
 
 def split_at_seam(found: Iterable[Region], frame: Frame) -> list[Region]:
-    """Return, in pixels of the panorama, what was found across its seam: each thing in two parts.
+    """Split each region of the seam view in two, one at each edge of the panorama, in pixels of the panorama.
 
-    What does not cross the seam is left out, since it was seen whole in the panorama itself.
+    Regions that do not cross the seam are left out: the panorama itself shows them whole.
     """
     reach = frame.height // REACH
     parts = []

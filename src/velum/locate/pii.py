@@ -1,8 +1,8 @@
-"""What in a line of text identifies somebody: addresses, account, card and phone numbers, plates, dates.
+"""Find personal data in a line of text: addresses, account, card and phone numbers, plates, dates.
 
-Text read from pictures has errors. A matcher forgives those that readers make: a letter for the digit that looks like
+Text that was read from images has errors. The matchers allow for the usual ones: a letter for the digit that looks like
 it (O for 0, l for 1), spaces within a number or around an @, a comma for a full stop. A miss is worse than a false
-find.
+match.
 """
 
 import re
@@ -81,7 +81,7 @@ def luhn(digits: str) -> bool:
 
 
 def find(text: str, kinds: frozenset[str], pattern: re.Pattern[str] | None = None) -> list[Match]:
-    """Return what of these kinds, or of the pattern, is in the text, by place. Matches can overlap."""
+    """Return the matches of the kinds and of the pattern, sorted by position. Matches can overlap."""
     plain = text.translate(_PLAIN)
     found = [match for kind in kinds for match in KINDS[kind](plain)]
     if pattern is not None:
@@ -90,7 +90,7 @@ def find(text: str, kinds: frozenset[str], pattern: re.Pattern[str] | None = Non
 
 
 def parse_kinds(match: str) -> frozenset[str]:
-    """Return the kinds that `match` names, separated by `|`. Raises `BadPlan` naming those that exist."""
+    """Parse kinds separated by `|`. Raises `BadPlan` for an unknown one, with the known ones."""
     kinds = frozenset(name.strip().lower() for name in match.split("|") if name.strip())
     if unknown := sorted(kinds - KINDS.keys()):
         raise BadPlan(
@@ -101,7 +101,7 @@ def parse_kinds(match: str) -> frozenset[str]:
 
 
 def compile_pattern(regex: str) -> re.Pattern[str] | None:
-    """Return the pattern, which ignores case, None for an empty one. Raises `BadPlan` that says what is wrong."""
+    """Compile a regular expression that ignores case; None for an empty one. Raises `BadPlan` for an invalid one."""
     try:
         return re.compile(regex, re.IGNORECASE) if regex else None
     except re.error as error:
@@ -145,7 +145,7 @@ def _iban_checks(number: str) -> bool:
     """Tell whether the check digits are right, with letters read as digits from some place on or not at all."""
     head = number[:2] + number[2:4].translate(_DIGIT)
     readings = {head + number[4:keep] + number[keep:].translate(_DIGIT) for keep in (4, 5, 6, 8, len(number))}
-    return any(mod97(one) == 1 for one in map(str.upper, readings) if one.isalnum() and one.isascii())
+    return any(mod97(reading) == 1 for reading in map(str.upper, readings) if reading.isalnum() and reading.isascii())
 
 
 def _cards(text: str) -> Iterator[Match]:
@@ -229,4 +229,4 @@ KINDS: dict[str, Callable[[str], Iterator[Match]]] = {
     "url": _everywhere("url", _URL, re.IGNORECASE),
     "date": _everywhere("date", _DATE, re.IGNORECASE),
 }
-"""What can be looked for, by the name that `match` gives it."""
+"""Kind, as the option `match` names it -> its matcher."""

@@ -1,4 +1,4 @@
-"""A detector in 8-bit arithmetic, and what that costs and brings on the user's own pictures."""
+"""Quantize a detector to 8 bits, and compare its accuracy and speed with the original on the user's images."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,8 @@ from velum.frame import Frame, Rgb
 from velum.locate import registry, user_models
 from velum.locate.detector import Detector, TiledDetector
 from velum.locate.import_model import ImportedModel, model_name
-from velum.locate.output_formats import Detections, Family, Floats, family
+from velum.locate.nms import overlaps
+from velum.locate.output_formats import Detections, Family, family
 from velum.locate.registry import Model
 from velum.locate.runtime import int8, open_network, openvino
 from velum.locate.runtime.int8 import Preset
@@ -24,23 +25,23 @@ from velum.locate.weights import fetch
 from velum.plugins import Precision, RuntimeConfig
 
 PictureLoader = Callable[[], Frame]
-"""Reads one picture of the user's; called several times, so that not all are held at once."""
+"""Reads one of the user's images. Called several times, so that they need not all stay in memory."""
 
 LOOKS = 300
-"""Looks that the ranges of values are learnt from, as NNCF advises; more change little."""
+"""Number of tiles that NNCF calibrates with, as it advises; more change little."""
 
 SAME_IOU = 0.5
-"""Overlap, as intersection over union, from which two boxes count as the same find."""
+"""Intersection over union from which two boxes are the same detection."""
 
 SIZES = (16, 32, 96)
-"""Shorter sides, in pixels of the picture, that part the bins of sizes."""
+"""Limits between the bins of object size: shorter sides in image pixels."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many of the original network's finds were found again."""
+    """How many of the original network's detections the quantized one found again: `again` of `of`."""
 
     again: int
     of: int
@@ -50,16 +51,16 @@ class Share:
 
     @property
     def value(self) -> float | None:
-        """From 0 to 1; None where there was nothing to find."""
+        """Share from 0 to 1; None where the original detected nothing."""
         return self.again / self.of if self.of else None
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizationTrial:
-    """What a network did on the pictures, next to the original in f32.
+    """A network's results on the images, compared with the original in f32.
 
-    `by_size` counts by the shorter side of the original's box in pixels: `0-16`, `16-32`, `32-96`, `96-`. `more` are
-    finds that the original has not. `largest_drop` is of the score, among those found again.
+    `by_size` counts by the shorter side of the original's box in pixels: `0-16`, `16-32`, `32-96`, `96-`. `more` is the
+    number of detections that the original lacks. `largest_drop` is the largest loss of score of a matched detection.
     """
 
     precision: str
@@ -70,12 +71,12 @@ class QuantizationTrial:
 
     @property
     def share(self) -> Share:
-        """Finds of all sizes."""
+        """The sum over all sizes."""
         return sum(self.by_size.values(), Share(0, 0))
 
     def to_json(self) -> dict[str, Any]:
         """Return the trial as JSON values."""
-        sizes = {size: {"again": one.again, "of": one.of} for size, one in self.by_size.items()}
+        sizes = {size: {"again": share.again, "of": share.of} for size, share in self.by_size.items()}
         return {
             "precision": self.precision, "ms_per_picture": round(self.ms_per_picture, 2),
             "again": self.share.again, "of": self.share.of, "by_size": sizes, "more": self.more,
@@ -85,9 +86,9 @@ class QuantizationTrial:
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """A model that was quantized and stored, and the trials: the original in f32 first, the new one last.
+    """The stored model, and the trials: the original in f32 first, the quantized one last.
 
-    `held_back` says that they were tried on other pictures than those that the ranges were learnt from.
+    `held_back` tells whether the trials used other images than the calibration.
     """
 
     model: Model
@@ -108,9 +109,9 @@ def quantize(
 ) -> Quantized:
     """Store a copy of the model `name` in 8-bit arithmetic, and compare it with the original.
 
-    With four pictures or more, one half shows NNCF what values to expect and the other half is used to compare. `say`
-    is told what is being done. Raises `BadPlan` for an unknown model, or one that finds no boxes, `BadInput` when
-    there are no pictures or it cannot be quantized, and `Unavailable` as a detector does.
+    With four images or more, one half calibrates NNCF and the other half is compared. `say` is called with each step.
+    Raises `BadPlan` for an unknown model, or one that finds no boxes, `BadInput` without images and when the model
+    cannot be quantized, and `Unavailable` as a detector does.
     """
     model = registry.find(name, host)
     called = model_name(new_name or f"{name}-int8", stated=True)
@@ -129,7 +130,7 @@ def quantize(
         say("learning from the pictures")
         int8.quantize(path, target, finder.form, CalibrationTiles(finder, pictures[:: 1 + half]), LOOKS, preset)
         say("comparing with the original")
-        networks: list[tuple[Path, Precision]] = [(path, one) for one in openvino.precisions()]
+        networks: list[tuple[Path, Precision]] = [(path, precision) for precision in openvino.precisions()]
         networks.append((target, "auto"))
         trials = _trials(finder, networks, exact, pictures[half :: 1 + half])
         stored = user_models.put(_to_import(model, called, target), host, replace=replace_old)
@@ -138,9 +139,9 @@ def quantize(
 
 @dataclass(frozen=True, slots=True)
 class CalibrationTiles:
-    """What a network sees in pictures, at most `most` looks, spread over pictures and passes alike.
+    """Network inputs from the images, at most `most` tiles, spread evenly over images and passes.
 
-    Made anew each time that they are gone through: held at once, they would take up to a gigabyte.
+    Each iteration computes them anew: together in memory they would take up to a gigabyte.
     """
 
     finder: TiledDetector
@@ -154,22 +155,24 @@ class CalibrationTiles:
         each = max(1, self.most // len(self.pictures))
         for picture in self.pictures[:: max(1, len(self.pictures) // self.most)]:
             frame = picture()
-            looks = self.finder.tiles(frame)
-            for index in np.unique(np.linspace(0, len(looks) - 1, min(each, len(looks))).round().astype(int)):
-                tile = looks[index][0]
+            tiles = self.finder.tiles(frame)
+            for index in np.unique(np.linspace(0, len(tiles) - 1, min(each, len(tiles))).round().astype(int)):
+                tile = tiles[index][0]
                 yield tile.fit.view(frame, self.finder.form.pad)
 
 
 def compare_detections(original: Detections, other: Detections) -> tuple[dict[str, Share], float, list[bool]]:
-    """Return what of the original's finds another network found again, the largest drop, and which of its were used.
+    """Match another network's detections to the original's.
 
-    Each of the other's finds counts for one of the original's, of the same kind, the best scored first.
+    Return the share found again per size, the largest loss of score, and a flag for each of the other's detections that
+    was matched. A detection matches at most one of the original's, of the same kind, those with high scores first.
     """
     shares = dict.fromkeys(_bins(), Share(0, 0))
     used, drop = [False] * len(other), 0.0
-    overlaps = _overlaps(original, other)
+    same_kind = original.kind[:, np.newaxis] == other.kind
+    shared = np.where(same_kind, overlaps(original.xyxy, other.xyxy), np.float32(0))
     for index in np.argsort(-original.score, kind="stable"):
-        free = np.where(used, 0, overlaps[index]) if len(other) else np.zeros(1)
+        free = np.where(used, 0, shared[index]) if len(other) else np.zeros(1)
         best = int(free.argmax())
         again = bool(free[best] >= SAME_IOU)
         if again:
@@ -187,20 +190,20 @@ def _trials(
     host: RuntimeConfig,
     pictures: Sequence[PictureLoader],
 ) -> tuple[QuantizationTrial, ...]:
-    """Try the networks in turn on each picture, so that what else the machine does slows all alike."""
-    finders = [_with_network(finder, path, replace(host, precision=one)) for path, one in networks]
+    """Run the networks in turn on each image, so that other load on the machine slows all of them alike."""
+    finders = [_with_network(finder, path, replace(host, precision=precision)) for path, precision in networks]
     tallies = [_Tally({size: Share(0, 0) for size in _bins()}, []) for _ in finders]
     for picture in pictures:
         frame = picture()
-        found = [one.find(frame) for one in finders]  # untimed: the first run at a size prepares for it
+        found = [each.find(frame) for each in finders]  # untimed: the first run at a size prepares for it
         for tally, seconds, other in zip(tallies, _time_each(finders, frame), found, strict=True):
             tally.add(seconds, found[0], other)
-    return tuple(tally.trial(one.network.precision) for tally, one in zip(tallies, finders, strict=True))
+    return tuple(tally.trial(each.network.precision) for tally, each in zip(tallies, finders, strict=True))
 
 
 @dataclass(slots=True)
 class _Tally:
-    """What one network did so far."""
+    """The results of one network so far."""
 
     shares: dict[str, Share]
     seconds: list[float]
@@ -209,7 +212,7 @@ class _Tally:
 
     def add(self, seconds: float, original: Detections, other: Detections) -> None:
         shares, drop, used = compare_detections(original, other)
-        self.shares = {size: self.shares[size] + one for size, one in shares.items()}
+        self.shares = {size: self.shares[size] + share for size, share in shares.items()}
         self.seconds.append(seconds)
         self.more += used.count(False)
         self.drop = max(self.drop, drop)
@@ -239,13 +242,3 @@ def _to_import(model: Model, name: str, path: Path) -> ImportedModel:
 def _bins() -> list[str]:
     edges = ["0", *map(str, SIZES), ""]
     return [f"{low}-{high}" for low, high in pairwise(edges)]
-
-
-def _overlaps(one: Detections, other: Detections) -> Floats:
-    """Return the intersection over union of each of one's boxes with each of the other's, 0 for other kinds."""
-    low = np.maximum(one.xyxy[:, None, :2], other.xyxy[None, :, :2])
-    high = np.minimum(one.xyxy[:, None, 2:], other.xyxy[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
-    areas = [np.prod(part.xyxy[:, 2:] - part.xyxy[:, :2], axis=1) for part in (one, other)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    return np.where(one.kind[:, None] == other.kind[None], shared / np.maximum(union, np.float32(1e-9)), np.float32(0))

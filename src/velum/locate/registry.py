@@ -1,6 +1,6 @@
-"""The catalogue: which models and sample pictures exist, what each is for, and where its file can be had.
+"""The catalogue of models and sample images: those that velum ships and those that the user added.
 
-It consists of what velum ships and of what the user added; see `velum.locate.user_models` for the latter.
+`velum.locate.user_models` adds and removes the latter.
 """
 
 from collections.abc import Iterable, Mapping
@@ -43,9 +43,9 @@ A = TypeVar("A", bound=Asset)
 
 
 def catalog(host: RuntimeConfig | None = None) -> Mapping[str, Model]:
-    """Return every model, by name: those that velum ships and, with a host, those that the user added to it.
+    """Return all models by name: those that velum ships and, with a host, those that the user added.
 
-    A model that was added takes the place of a shipped one of the same name. Raises `BadPlan` when the user's
+    An added model replaces a shipped one of the same name. Raises `BadPlan` when the user's
     catalogue cannot be read.
     """
     shipped = _shipped_catalog().models
@@ -74,7 +74,7 @@ def samples() -> Mapping[str, Asset]:
 
 
 def default_model() -> Model:
-    """Return the model that is used when none is named."""
+    """Return the model to use when the caller names none."""
     shipped = _shipped_catalog()
     return shipped.models[str(shipped.default)]
 
@@ -96,11 +96,11 @@ def _shipped_catalog() -> Catalog:
 
 
 def catalog_spelling(name: str, known: Iterable[str]) -> str:
-    """Return the name of a model as the catalogue writes it, where `name` has `_` for `-` or the other way round.
+    """Return a model's name as the catalogue spells it, where `name` has `_` for `-` or the other way round.
 
-    A name that no model has, and one that would be that of several, is returned as it is.
+    A name that fits no model, or several, is returned unchanged.
     """
-    alike = [one for one in known if one.replace("_", "-") == name.replace("_", "-")]
+    alike = [other for other in known if other.replace("_", "-") == name.replace("_", "-")]
     return name if name in alike or len(alike) != 1 else alike[0]
 
 

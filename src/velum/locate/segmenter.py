@@ -1,4 +1,4 @@
-"""A segmentation model of the catalogue as a localizer: which pixels are what, piece by piece, along the outline."""
+"""The localizer `segment`: finds objects along their outlines with a segmentation model of the catalogue."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,23 +20,26 @@ from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 
 SMALLEST_SIDE = 32
-"""Shorter side, in pixels of the input, of the smallest thing that a segmentation network is trusted to find.
+"""Shorter side, in input pixels, of the smallest object that a segmentation network finds reliably.
 
 Measured with DeepLab v3 (257 x 257, VOC) on nine street scenes with 44 persons, most of 20 to 80 pixels across, at a
-threshold of 0.3: in one look at the whole picture 61 % are found (a quarter of their box or more), in looks at half the
-picture's resolution 70 %, at its own 93 %, enlarged twofold 98 %, with 0.7, 0.8, 2.3 and 1.5 % of the picture outside
+threshold of 0.3: in one tile of the whole image 61 % are found (a quarter of their box or more), in tiles at half its
+resolution 70 %, at its own 93 %, enlarged twofold 98 %, with 0.7, 0.8, 2.3 and 1.5 % of the picture outside
 any person's box. At a threshold of 0.5 it is 84 % instead of 93.
 """
 
 LARGEST_SCALE = 2.0
-"""A picture is enlarged at most so much: beyond that there is nothing left to see."""
+"""Largest magnification of an image: more adds no detail."""
 
 BACKGROUND = frozenset({"", "background", "bg", "__background__", "_background_", "unlabeled", "void"})
-"""Labels of what is none of the others; hidden only by a plan that says so."""
+"""Labels of the background; hidden only where a plan names them."""
 
 
 CELLS = 1 << 26
-"""Cells of a map, of all labels together: 64 MiB. Twenty labels of 3 million pixels, or one of 64, need no more."""
+"""Largest number of cells of a map, all labels together: 64 MiB.
+
+Twenty labels of 3 million pixels, or one of 64 million, need no more.
+"""
 
 Grey = npt.NDArray[np.uint8]
 Outline = tuple[Box, Mask]
@@ -44,11 +47,11 @@ Outline = tuple[Box, Mask]
 
 @dataclass(frozen=True, slots=True)
 class Outliner:
-    """Finds the pieces of each label in a picture: `labels` are those of the layers that the maps keep.
+    """Turns class maps into regions, one per connected component and label; `labels` are those of the maps' layers.
 
-    A cell of the map belongs to every label whose probability is at least `threshold`, not only to the likeliest: a
-    pixel that is a person by 0.4 is hidden even when it is a chair by 0.6. Pieces are 8-connected and kept down to a
-    single cell, unless both their sides are below `specks` pixels of the picture.
+    A cell belongs to every label whose probability is at least `threshold`, not only to the likeliest: a pixel that is
+    a person by 0.4 is hidden even when it is a chair by 0.6. Components are 8-connected and kept down to a single cell,
+    unless both their sides are below `specks` image pixels.
     """
 
     mapper: Mapper
@@ -57,18 +60,18 @@ class Outliner:
     specks: int
 
     def find(self, frame: Frame) -> list[Region]:
-        """Return the pieces, each with its outline as a mask, best first. Raises `PluginFault`."""
+        """Return the regions, each with its outline as a mask, best first. Raises `PluginFault`."""
         maps = self.mapper.maps(frame)
         rows, columns = maps[0].shape[1:]
         found = []
         for index, label in enumerate(self.labels):
-            layers = (resize_layers(one[index : index + 1], columns, rows)[0] for one in maps)
+            layers = (resize_layers(layer[index : index + 1], columns, rows)[0] for layer in maps)
             whole = np.asarray(reduce(np.maximum, layers))
-            found += [Region(box, label, score, mask) for box, score, mask in self._pieces(whole, frame)]
+            found += [Region(box, label, score, mask) for box, score, mask in self._components(whole, frame)]
         return sorted(found, key=lambda region: -region.score)
 
-    def _pieces(self, likely: Grey, frame: Frame) -> Iterator[tuple[Box, float, Mask | None]]:
-        """Yield box, mean probability and mask of each connected piece of one label's map (rows, columns)."""
+    def _components(self, likely: Grey, frame: Frame) -> Iterator[tuple[Box, float, Mask | None]]:
+        """Yield box, mean probability and mask of each connected component of one label's map (rows, columns)."""
         level = max(1, round(self.threshold * 255))
         count, found, stats, _ = cv2.connectedComponentsWithStats((likely >= level).view(np.uint8), connectivity=8)
         pieces = np.asarray(found)
@@ -82,7 +85,7 @@ class Outliner:
 
 
 class Segmenter:
-    """Finds what a segmentation model of the catalogue was trained on, each piece along its outline."""
+    """Finds the labels of a segmentation model of the catalogue, each object along its outline."""
 
     def __init__(
         self,
@@ -97,13 +100,12 @@ class Segmenter:
     ) -> None:
         """Prepare the model `name`.
 
-        `min_side` is the shorter side, in pixels of the picture, of the smallest thing that must be found: large
-        pictures are looked at in parts. With 0 each picture is looked at once, as a whole, as suits models made for one
-        large thing. `threshold` is the probability from which a pixel belongs to a label (None: the model's own).
-        `tile` is the side of the square whose area one look may have, for networks that take any size. `only` names the
-        labels to find (none: all but the background). Pieces smaller than `specks` pixels both ways are left out.
-        Raises `BadPlan` for an unknown name and for values out of range, `Unavailable` when the weights cannot be had
-        or used.
+        `min_side` is the shorter side, in image pixels, of the smallest object that must be found; large images are cut
+        into tiles. With 0 the network sees each image once, as a whole, which suits models made for one large object.
+        `threshold` is the probability from which a pixel belongs to a label (None: the model's own). `tile` squared is
+        the largest area of one network input, for networks of any size. `only` names the labels to find (none: all but
+        the background). Regions smaller than `specks` pixels both ways are left out. Raises `BadPlan` for an unknown
+        name and for values out of range, `Unavailable` when the weights cannot be fetched or used.
         """
         model = registry.find(name, host)
         kind = map_family(model)
@@ -133,7 +135,7 @@ class Segmenter:
         }
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
-        """Return the pieces found in each frame, best first. Raises `PluginFault`."""
+        """Return the regions of each frame, best first. Raises `PluginFault`."""
         return locate_with_seam(frames, lambda views: [self._outliner.find(frame) for frame in views])
 
     def close(self) -> None:
@@ -141,7 +143,7 @@ class Segmenter:
 
 
 def _class_indices(only: tuple[str, ...], model: registry.Model) -> tuple[int, ...]:
-    """Return the indices of the classes to find. Raises `BadPlan` when `only` names one that the model has not."""
+    """Return the indices of the classes to find. Raises `BadPlan` when `only` names a label that the model lacks."""
     if unknown := sorted(set(only) - set(model.labels)):
         raise BadPlan(
             f"model {model.name} has no label {', '.join(unknown)}; it has {', '.join(filter(None, model.labels))}"
@@ -154,9 +156,9 @@ def _class_indices(only: tuple[str, ...], model: registry.Model) -> tuple[int, .
 
 
 def _outline(likely: Grey, pieces: npt.NDArray[Any], piece: int, cells: Box, frame: Frame, level: int) -> Outline:
-    """Return where a piece, which fills the box `cells` of the map, lies in the picture, and its outline there.
+    """Return box and mask, in image pixels, of a component that fills the box `cells` of the map.
 
-    The map is interpolated between the middles of its cells, of this piece only, one cell beyond it.
+    Only this component is interpolated, between the middles of its cells and one cell beyond them.
     """
     rows, columns = likely.shape
     per_x, per_y = frame.width / columns, frame.height / rows
@@ -175,14 +177,14 @@ def _outline(likely: Grey, pieces: npt.NDArray[Any], piece: int, cells: Box, fra
     mask: Mask = fine >= level
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     if not width:
-        # A single cell between the picture's pixels, or one that interpolation wears away: all of it, then.
+        # Interpolation left nothing, as of a single cell between the image's pixels: take the cells whole.
         box = _picture_box(cells, per_x, per_y, frame)
         return box, np.ones((box.height, box.width), np.bool_)
     return Box(x, y, x + width, y + height).move(box.x0, box.y0), mask[y : y + height, x : x + width].copy()
 
 
 def _picture_box(cells: Box, per_x: float, per_y: float, frame: Frame) -> Box:
-    """Return the pixels of the picture that a box of cells touches."""
+    """Return the box of image pixels that a box of cells touches."""
     box = Box.around(cells.x0 * per_x, cells.y0 * per_y, cells.x1 * per_x, cells.y1 * per_y)
     # Rounding can put the far edge of the last cells a pixel beyond the picture.
     return box.clip(frame.width, frame.height) or Box(frame.width - 1, frame.height - 1, frame.width, frame.height)

@@ -1,9 +1,9 @@
-"""Which parts of a picture a network looks at, and which sizes of objects each look is trusted with.
+"""Cut an image into tiles for a network, in passes of decreasing scale, each for a range of object sizes.
 
-A picture is looked at in passes, each a fourth of the size of the one before. A pass that is larger than one look may
-be is cut into tiles, which overlap, so that an object up to the overlap lies whole in some tile; larger ones are seen
-whole in a later pass, where they are small. Passes end with a picture of at most `LAST` pixels. All passes after the
-first together cost a fifteenth of it. They also find what grain, dither or a too large scale hide from the first.
+Each pass has a fourth of the size of the one before. A pass that is larger than one network input is cut into tiles.
+These overlap, so that an object up to the size of the overlap lies whole in some tile; a larger one lies whole in a
+later pass, where it is small. The last pass is at most `LAST` pixels long. All passes after the first together cost a
+fifteenth of it. They also find objects that grain, dither or a too large scale hide from the first.
 """
 
 import math
@@ -18,15 +18,15 @@ SHRINK = 4
 """How much smaller each pass is than the one before."""
 
 LAST = 256
-"""Longer side of the picture in the last pass, in pixels of the input."""
+"""Longer side of the whole image in the last pass, in input pixels."""
 
 OVERLAP = 96
-"""Pixels of the input that neighbouring tiles share. The next pass sees an object of this size at a fourth of it."""
+"""Input pixels that neighbouring tiles share. In the next pass an object of this size has a fourth of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One look. `inner` says which of its edges (left, top, right, bottom) cut through the picture."""
+    """One network input. `inner` flags the edges (left, top, right, bottom) that cut through the image."""
 
     fit: Letterbox
     inner: tuple[bool, bool, bool, bool]
@@ -34,7 +34,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class TilePass:
-    """All looks at one scale. Objects outside `smallest` to `largest`, in pixels of the input, are for other passes.
+    """All tiles at one scale. Objects outside `smallest` to `largest`, in input pixels, are left to other passes.
 
     `smallest` bounds the shorter side, `largest` the longer.
     """
@@ -46,9 +46,9 @@ class TilePass:
 
 @lru_cache(maxsize=64)
 def passes(width: int, height: int, scale: float, area: int, family: Family, form: Input) -> tuple[TilePass, ...]:
-    """Return the passes over a picture of `width` x `height` pixels that is first looked at in `scale`.
+    """Return the passes over an image of `width` x `height` pixels, the first at `scale`.
 
-    `area` is how many pixels of input one look may have. Where the network takes one size only, that is its tile.
+    `area` bounds the pixels of one tile. A network of fixed size determines the tiles' size.
     """
     found: list[TilePass] = []
     while True:
@@ -63,7 +63,7 @@ def passes(width: int, height: int, scale: float, area: int, family: Family, for
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """Tiles along one side: they begin at `starts` and are `length` long, in pixels of the input."""
+    """Tiles along one side of the image: their `starts` and their `length`, in input pixels."""
 
     starts: tuple[int, ...]
     length: int
@@ -76,7 +76,7 @@ class _Axis:
         return cls(tuple((whole - length) * i // (count - 1) for i in range(count)), length)
 
     def spans(self, side: int, scale: float) -> list[tuple[int, int]]:
-        """Return where the tiles lie in a picture whose side is `side` pixels, rounded outwards."""
+        """Return start and end of each tile along a side of `side` image pixels, rounded outwards."""
         if len(self.starts) == 1:
             return [(0, side)]
         ends = [start + self.length for start in self.starts]
@@ -110,9 +110,9 @@ def _fixed_size_axes(whole_wh: tuple[int, int], size_wh: tuple[int, int]) -> tup
 
 
 def _cheapest_axes(whole_wh: tuple[int, int], area: int, stride: int) -> tuple[_Axis, _Axis]:
-    """Return the tiles of at most `area` pixels that cost least: fewest pixels in all, then fewest tiles.
+    """Return the cheapest tiles of at most `area` pixels: fewest pixels in all, then fewest tiles.
 
-    Tiles of which more than half is overlap are for pictures that cannot be cut otherwise.
+    Tiles of which more than half is overlap are a last resort.
     """
     choices = [
         (short, nx * ny * width * height, nx * ny, nx, ny, width, height)
@@ -126,7 +126,7 @@ def _cheapest_axes(whole_wh: tuple[int, int], area: int, stride: int) -> tuple[_
 
 
 def _lengths(whole: int, stride: int) -> list[tuple[int, int]]:
-    """Return the numbers of overlapping tiles that a side can be cut into, each with the length of a tile."""
+    """Return the ways to cut a side into overlapping tiles, as (number of tiles, length of each)."""
     found = [(1, up_to(whole, stride))]
     for count in range(2, 2 + whole // OVERLAP):
         length = up_to((whole + (count - 1) * OVERLAP) / count, stride)

@@ -1,4 +1,4 @@
-"""One run of a network before it becomes a model, so that what cannot be run or read shows then, not in a picture."""
+"""Run a network once before the user adds it, so that its faults show then and not in the first image."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +14,17 @@ from velum.locate.runtime import open_network
 from velum.plugins import RuntimeConfig
 
 SIDE = 320
-"""Side of the picture, in pixels, for networks that take any size: a multiple of every stride in use."""
+"""Side of the trial image, in pixels, for networks of any size: a multiple of every stride in use."""
 
 LOWEST_SCORE = 0.01
-"""Score from which what the network says is looked at: even a guess must be of a class that has a label."""
+"""Threshold of the trial: even the weakest detection must be of a class that has a label."""
 
 
 def check_runs(path: Path, offer: ImportedModel, seen: Signature) -> None:
-    """Run the network at `path` once, on noise, and read its outputs as the offer says.
+    """Run the network at `path` once, on noise, and decode its outputs as the model's family does.
 
-    Raises `BadInput` that says why it cannot be used: it does not run, its outputs are of another layout than the
-    family's, or it speaks of classes that have no label.
+    Raises `BadInput` when the network does not run, when its outputs do not have the family's layout, and when they
+    name classes that have no label.
     """
     what = offer.path.name
     kind = family(offer.family)

@@ -1,11 +1,11 @@
-"""The user's own models: a folder with a catalogue, and with the files of each model under their hash.
+"""The store of the user's own models: a folder with a catalogue and, for each model, a folder named by its hash.
 
     models.toml              the catalogue, see `velum.locate.catalog_toml`
-    0123456789abcdef/        named by the hash of what is in it
+    0123456789abcdef/        named by the hash of its files
         model.xml  model.bin
     .lock
 
-A model appears in it whole and verified, or not at all. Two processes may add and remove at the same time.
+A model appears in the store whole and verified, or not at all. Two processes may add and remove at the same time.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ LOCK_SECONDS = 60
 
 
 def put(offer: ImportedModel, host: RuntimeConfig, *, replace: bool = False) -> Model:
-    """Copy the files of an offer into the store, and return the model that it is from now on.
+    """Copy a model's files into the store and enter it in the catalogue; return the entry.
 
     A SavedModel is stored as OpenVINO IR. Raises `BadPlan` when the name is taken and `replace` is False, `BadInput`
     when OpenVINO cannot read the copy, `OutputFailed` when the store cannot be written.
@@ -64,7 +64,7 @@ def remove(name: str, host: RuntimeConfig) -> None:
 
 @contextmanager
 def _locked_store(host: RuntimeConfig) -> Iterator[Path]:
-    """Yield the store's folder, to this process alone."""
+    """Lock the store against other processes and yield its folder. Raises `OutputFailed`."""
     store = user_models_folder(host)
     try:
         store.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def _locked_store(host: RuntimeConfig) -> Iterator[Path]:
 
 
 def _store_files(offer: ImportedModel, store: Path) -> tuple[File, ...]:
-    """Copy the files of the offer into a folder of their own and return them, pinned, the main one first."""
+    """Copy the files into a folder named by their hash; return them with size and hash, the model file first."""
     with tempfile.TemporaryDirectory(dir=store, prefix=".part-") as room:
         main = _copy_files(files_of(offer.path), Path(room))
         _check(main, offer)
@@ -107,7 +107,7 @@ def _store_files(offer: ImportedModel, store: Path) -> tuple[File, ...]:
 
 
 def _check(main: Path, offer: ImportedModel) -> None:
-    """Read the copy, which lacks weights that lie in further files that only its format knows, and run it once."""
+    """Read the copy and run it once. Raises `BadInput` when it needs further files that only the original has."""
     try:
         seen = signature(main)
     except BadInput as error:
@@ -153,7 +153,7 @@ def _sha256(path: Path) -> str:
 
 
 def _write(store: Path, models: Mapping[str, Model]) -> None:
-    """Replace the catalogue in one step, then free what no model needs any more."""
+    """Replace the catalogue in one step, then delete the folders that no model uses any more."""
     text = "# Written by 'velum models add' and 'velum models remove'.\n\n" + write_models(models.values())
     temporary = store / f".{FILE}.part"
     with temporary.open("w", encoding="utf-8") as stream:

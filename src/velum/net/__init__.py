@@ -1,1 +1,1 @@
-"""Other machines: addresses that may be reached, pooled connections, and the localizers behind them."""
+"""HTTP calls to other machines: which addresses are allowed, pooled connections, limits of time and size."""

@@ -1,4 +1,4 @@
-"""Addresses of web servers: what is one, and how it is written in messages."""
+"""Parse addresses of web servers, and write them for messages."""
 
 import httpx2
 
@@ -6,8 +6,8 @@ from velum.errors import BadPlan
 
 
 def parse_url(url: str) -> httpx2.URL:
-    """Return the parts of an address. Raises `BadPlan`; no message shows credentials."""
-    # What is wrong with an address that has credentials could be told only by quoting them.
+    """Parse an http or https address. Raises `BadPlan` for an invalid one; no message shows credentials."""
+    # A message about an address with credentials would have to quote them.
     quoted = "with credentials in it" if "@" in url else repr(url[:200])
     try:
         parts = httpx2.URL(url)
@@ -24,7 +24,7 @@ def parse_url(url: str) -> httpx2.URL:
 
 
 def host(url: httpx2.URL) -> str:
-    """Return the host as it is asked for: in ASCII, an IPv6 address without brackets."""
+    """Return the host for the resolver: in ASCII, an IPv6 address without brackets."""
     return url.raw_host.decode("ascii")
 
 

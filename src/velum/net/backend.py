@@ -1,4 +1,4 @@
-"""Connections that go to judged addresses only, and that never outlast the call that they are for."""
+"""Network backend for httpcore: connections only to addresses that the guard allows, each with its call's deadline."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ PIECE = 1 << 18
 
 
 class GuardedBackend(httpcore2.NetworkBackend):
-    """Opens connections to the very addresses that the guard judged, so that a name cannot change in between."""
+    """Connects to the addresses that the guard checked, so that a name cannot change in between (DNS rebinding)."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -24,7 +24,7 @@ class GuardedBackend(httpcore2.NetworkBackend):
 
     @contextmanager
     def until(self, deadline: float) -> Iterator[None]:
-        """Let everything that this thread reads and writes end by `deadline`, in seconds of the monotonic clock."""
+        """Set the deadline, in seconds of the monotonic clock, of all reads and writes of this thread."""
         self._clock.deadline = deadline
         try:
             yield
@@ -39,7 +39,7 @@ class GuardedBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        """Return a connection to the first address of `host` that takes one.
+        """Connect to the first address of `host` that accepts.
 
         Raises `BadPlan` and `Unavailable` as the guard does, and the library's errors for the last address.
         """
@@ -66,12 +66,12 @@ class GuardedBackend(httpcore2.NetworkBackend):
 
 
 class CallDeadline(threading.local):
-    """When the call that each thread makes must be over."""
+    """The deadline of the current call of each thread."""
 
     deadline: float = float("inf")
 
     def remaining(self, timeout: float | None) -> float:
-        """Return how long one step may take. Raises the library's `ReadTimeout` when the time is over."""
+        """Return the seconds left, at most `timeout`. Raises the library's `ReadTimeout` after the deadline."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise httpcore2.ReadTimeout("the time for the whole answer is over")
@@ -79,14 +79,14 @@ class CallDeadline(threading.local):
 
 
 class DeadlineStream(httpcore2.NetworkStream):
-    """A connection on which each step ends with the call: steps of any number would add up otherwise."""
+    """A connection whose reads and writes share one deadline: a time-out for each step alone would add up."""
 
     def __init__(self, inner: httpcore2.NetworkStream, clock: CallDeadline) -> None:
         self._inner = inner
         self._clock = clock
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Return what has come, at most `max_bytes`; empty at the end."""
+        """Return received bytes, at most `max_bytes`; empty at the end."""
         return self._inner.read(max_bytes, self._clock.remaining(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -102,7 +102,7 @@ class DeadlineStream(httpcore2.NetworkStream):
             raise httpcore2.WriteError(str(error)) from error
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._inner.close()
 
     def start_tls(
@@ -114,5 +114,5 @@ class DeadlineStream(httpcore2.NetworkStream):
         )
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what the library wants to know of a connection."""
+        """Return a fact about the connection, such as its socket."""
         return self._inner.get_extra_info(info)

@@ -1,4 +1,4 @@
-"""The one way to other machines: calls over HTTP that are bounded in time and size and reach only what they may."""
+"""HTTP client for all calls to other machines: bounded in time and size, and only to allowed addresses."""
 
 import random
 import threading
@@ -22,13 +22,13 @@ REDIRECTS = 5
 """How many redirects in a row are followed."""
 
 BUSY = frozenset({502, 503, 504})
-"""Answers of a gateway, or of a server that starts: worth another try (RFC 9110, section 15.6)."""
+"""Statuses of a gateway, or of a server that starts: the call is repeated (RFC 9110, section 15.6)."""
 
 BACKOFF_SECONDS = 0.1
 """Pause before the second try; each further one is twice as long, and up to a half longer by chance."""
 
 REMEMBERED = 256
-"""Addresses whose health is remembered; the one whose state is oldest is forgotten first."""
+"""Number of addresses whose health is remembered; the oldest result is forgotten first."""
 
 IDLE_SECONDS = 15.0
 """How long an unused connection is kept."""
@@ -38,7 +38,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ServerResponse:
-    """What came back. `kind` is the media type in lower case, without parameters, "" when none is given."""
+    """A response. `kind` is the media type in lower case, without parameters; "" when none is given."""
 
     status: int
     body: bytes
@@ -59,7 +59,7 @@ class FormFile:
 
 @dataclass(frozen=True, slots=True)
 class EndpointHealth:
-    """How the last call to an address went, and since when (seconds of the epoch) calls to it go so."""
+    """Result of the last call to an address, and since when (seconds of the epoch) calls have had that result."""
 
     reachable: bool
     detail: str
@@ -77,37 +77,37 @@ class _Call:
 
 
 class HttpClient:
-    """Other machines. Called from several threads at once; connections are kept and shared.
+    """Sends HTTP requests to other machines. Threads may share a client; it pools connections.
 
     Proxies that the environment names are not used. Certificates must be signed by whom the system trusts, or by one of
     the file that the variable SSL_CERT_FILE names. Cookies are not kept. Names are resolved by the system, in its own
     time, each time a connection is opened.
     """
 
-    def __init__(self, reach: NetworkPolicy, resolve: Resolve | None = None) -> None:
-        """Prepare; nothing is reached yet. Raises `BadPlan` for a list in `reach` that cannot be read."""
-        self._policy = reach
-        self._guard = Guard(reach, resolve)
+    def __init__(self, policy: NetworkPolicy, resolve: Resolve | None = None) -> None:
+        """Read the policy; open no connection. Raises `BadPlan` for an invalid entry in its lists."""
+        self._policy = policy
+        self._guard = Guard(policy, resolve)
         self._backend = GuardedBackend(self._guard)
-        self._limit = PerHostLimit(reach.parallel)
+        self._limit = PerHostLimit(policy.parallel)
         self._lock = threading.Lock()
         self._health: dict[str, EndpointHealth] = {}
         self._closed = False
         self._pools: dict[str, httpcore2.ConnectionPool] = {}
 
     def check(self, url: str) -> None:
-        """Raise `BadPlan` when the address must not be reached or cannot be read, `Unavailable` when it is unknown."""
+        """Raise `BadPlan` when the address is invalid or not allowed, `Unavailable` when its host is unknown."""
         parsed = address.parse_url(url)
         self._guard.addresses(address.host(parsed), address.port(parsed))
 
     def get(self, url: str) -> ServerResponse:
-        """Return the answer, whatever its status. Raises `Unavailable` when there is none."""
+        """Send GET and return the response of any status. Raises `Unavailable` without a response."""
         return self._ask("GET", url)
 
     def post(self, url: str, upload: FormFile, fields: Mapping[str, str] = _NONE) -> ServerResponse:
-        """Return the answer to a form with a file, whatever its status; tried again as `get` is.
+        """Post a form with a file and return the response of any status. It is repeated as `get` is.
 
-        Raises `Unavailable` when there is none.
+        Raises `Unavailable` without a response.
         """
         form = {upload.field: (upload.filename, upload.content, upload.kind)}
         return self._ask("POST", url, form=form, fields=fields)
@@ -115,20 +115,20 @@ class HttpClient:
     def post_body(
         self, url: str, body: bytes, headers: Mapping[str, str], *, once_within: float | None = None
     ) -> ServerResponse:  # fmt: skip
-        """Return the answer to a body, whatever its status; tried again as `get` is. Raises `Unavailable`.
+        """Post a body and return the response of any status. It is repeated as `get` is. Raises `Unavailable`.
 
-        With `once_within` it is tried once, and may take that many seconds in all, or what is allowed if that is less.
+        With `once_within` the call is made once, and takes at most that many seconds, or the policy's total if less.
         """
         return self._ask("POST", url, body=body, headers=headers, once_within=once_within)
 
     @property
     def health(self) -> Mapping[str, EndpointHealth]:
-        """How the last call to each base URL (scheme://host:port) went."""
+        """Result of the last call to each base URL (scheme://host:port)."""
         with self._lock:
             return MappingProxyType(dict(self._health))
 
     def close(self) -> None:
-        """End all connections; calls under way fail."""
+        """Close all connections; calls in progress fail."""
         with self._lock:
             self._closed = True
             pools = list(self._pools.values())
@@ -170,7 +170,7 @@ class HttpClient:
             return self._retry(call, time.monotonic() + seconds, attempts)
 
     def _retry(self, call: _Call, deadline: float, attempts: int) -> ServerResponse:
-        """Return the answer of the first try that is not worth another one, or of the last."""
+        """Send the call until it succeeds, fails for good, or no attempt or time is left."""
         for pause in _pauses(deadline, attempts):
             try:
                 answer = self._follow_redirects(call, deadline)
@@ -212,7 +212,7 @@ class HttpClient:
                 response.close()
 
     def _pool(self, scheme: str) -> httpcore2.ConnectionPool:
-        """Return the connections of a scheme; certificates are loaded when they are first needed."""
+        """Return the connection pool of a scheme; certificates are loaded on first use."""
         with self._lock:
             if self._closed:
                 raise _CallFailed("was not asked: the connections are closed")
@@ -244,7 +244,7 @@ class HttpClient:
 
     @contextmanager
     def _translate_errors(self, seconds: float, deadline: float) -> Iterator[None]:
-        """Turn what the library raises into what is said about the address."""
+        """Convert the library's errors to `_CallFailed`, with advice."""
         try:
             yield
         except (BadPlan, Unavailable) as error:
@@ -275,7 +275,7 @@ class HttpClient:
 
 
 def _pauses(deadline: float, attempts: int) -> Iterator[float | None]:
-    """Yield the pause after each try; None after the last, which is also that whose pause leaves no time."""
+    """Yield the pause after each attempt; None after the last one, or when a pause would pass the deadline."""
     for attempt in range(attempts - 1):
         pause = BACKOFF_SECONDS * 2**attempt * random.uniform(1, 1.5)  # noqa: S311 - no secret
         if time.monotonic() + pause < deadline:
@@ -284,7 +284,7 @@ def _pauses(deadline: float, attempts: int) -> Iterator[float | None]:
 
 
 class _CallFailed(Exception):
-    """No usable answer; `again` tells whether another try may bring one."""
+    """No usable response; `again` tells whether another attempt may succeed."""
 
     def __init__(self, what: str, *, again: bool = False) -> None:
         super().__init__(what)
@@ -292,7 +292,7 @@ class _CallFailed(Exception):
 
 
 def _redirect_target(call: _Call, url: httpx2.URL, answer: ServerResponse) -> httpx2.URL:
-    """Return where an answer leads, on the same host only."""
+    """Return the target of a redirect. Raises `_CallFailed` for another server."""
     try:
         target = address.parse_url(str(url.join(answer.headers["location"])))
     except (httpx2.InvalidURL, BadPlan) as error:

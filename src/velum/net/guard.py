@@ -1,4 +1,4 @@
-"""Which machines may be reached: every address that a name stands for is judged, whatever way it was written."""
+"""Resolve host names and refuse addresses that the policy does not allow, however they are written."""
 
 import ipaddress
 import re
@@ -35,7 +35,7 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What an allow or deny list names: `everything` is the entry `*`, `hosts` are names with `*` for any part.
+    """A parsed allow or deny list: `everything` is the entry `*`; `hosts` may have `*` for any part.
 
     Hosts are written as the DNS has them: in ASCII, `xn--...` where they are not.
     """
@@ -46,7 +46,7 @@ class Names:
 
     @classmethod
     def of(cls, entries: Sequence[str], where: str) -> Self:
-        """Return what the entries name. Raises `BadPlan` for one that names nothing."""
+        """Parse the entries. Raises `BadPlan` for one that is no host, address or network."""
         rest = [entry for entry in entries if entry != "*"]
         networks = {entry: network for entry in rest if (network := _network(entry)) is not None}
         hosts = tuple(plain_host(entry) for entry in rest if entry not in networks)
@@ -59,11 +59,11 @@ class Names:
         return cls("*" in entries, hosts, tuple(networks.values()))
 
     def host(self, host: str) -> bool:
-        """Tell whether a host is named, given as `plain_host` writes it."""
+        """Tell whether the list has a host, given as `plain_host` writes it."""
         return any(fnmatchcase(host, pattern) for pattern in self.hosts)
 
     def address(self, address: Address) -> bool:
-        """Tell whether an address is named."""
+        """Tell whether the list has an address."""
         return any(address in network for network in self.networks)
 
 
@@ -72,19 +72,19 @@ class AddressRefused(BadPlan):
 
 
 class Guard:
-    """Finds the addresses of hosts and refuses those that a `NetworkPolicy` does not hold."""
+    """Resolves hosts and refuses addresses that a `NetworkPolicy` does not allow."""
 
-    def __init__(self, reach: NetworkPolicy, resolve: Resolve | None = None) -> None:
-        """Read the lists of `reach`; raises `BadPlan` for an entry that names nothing."""
-        self._allow = Names.of(reach.allow, "allow")
-        self._deny = Names.of(reach.deny, "deny")
-        self._private = reach.private
+    def __init__(self, policy: NetworkPolicy, resolve: Resolve | None = None) -> None:
+        """Parse the lists of the policy. Raises `BadPlan` for an invalid entry."""
+        self._allow = Names.of(policy.allow, "allow")
+        self._deny = Names.of(policy.deny, "deny")
+        self._private = policy.private
         self._resolve = resolve or addresses_of
 
     def addresses(self, host: str, port: int) -> list[str]:
-        """Return the addresses of a host that may be reached, in the resolver's order.
+        """Return the allowed addresses of a host, in the resolver's order.
 
-        Raises `AddressRefused` when there is none among those that it has, `Unavailable` when it has none.
+        Raises `AddressRefused` when none of its addresses is allowed, `Unavailable` when it has none.
         """
         try:
             found = list(dict.fromkeys(self._resolve(host, port)))
@@ -106,7 +106,7 @@ class Guard:
         return good
 
     def refusal(self, host: str, address: str) -> str | None:
-        """Return why an address of `host` must not be reached, None when it may be."""
+        """Return why an address of `host` is refused, None when it is allowed."""
         name, outer = plain_host(host), ipaddress.ip_address(address)
         inner = embedded_ipv4(outer)
         if self._deny.host(name) or self._deny.address(outer) or self._deny.address(inner):
@@ -124,7 +124,7 @@ def plain_host(host: str) -> str:
 
 
 def embedded_ipv4(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address stands for, by whatever way; otherwise the address itself."""
+    """Return the IPv4 address in an IPv6 one (NAT64, mapped or 6to4); otherwise the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in NAT64:
@@ -134,9 +134,9 @@ def embedded_ipv4(address: Address) -> Address:
 
 def addresses_of(host: str, port: int) -> list[str]:
     """Return the addresses that the system's resolver knows for a host, in its order and its own time."""
-    found = [one[4] for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    found = [info[4] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     # The fourth part of an IPv6 one is the interface that a link-local address belongs to.
-    return [f"{one[0]}%{one[3]}" if len(one) == 4 and one[3] else str(one[0]) for one in found]
+    return [f"{pair[0]}%{pair[3]}" if len(pair) == 4 and pair[3] else str(pair[0]) for pair in found]
 
 
 def _network(entry: str) -> Network | None:
@@ -147,7 +147,7 @@ def _network(entry: str) -> Network | None:
 
 
 def _kind(address: Address, *, private: bool) -> str | None:
-    """Return why an address that no list names must not be reached."""
+    """Return why an address that is on no list is refused, None when it is allowed."""
     if any(address in network for network in METADATA):
         return "clouds hand out credentials there"
     kinds = {

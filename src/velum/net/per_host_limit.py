@@ -1,4 +1,4 @@
-"""How many calls go to one address at a time, so that a slow one holds up nobody but those who ask it."""
+"""Limit the concurrent calls to one address, so that a slow server delays only its own callers."""
 
 import threading
 from collections import Counter
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class PerHostLimit:
-    """At most `each` calls to one address at a time."""
+    """Allows at most `each` concurrent calls to one address."""
 
     def __init__(self, each: int) -> None:
         self._each = each
@@ -16,7 +16,7 @@ class PerHostLimit:
 
     @contextmanager
     def slot(self, address: str, seconds: float) -> Iterator[bool]:
-        """Hold one of the address's slots; False when none was free for so many seconds."""
+        """Hold a slot of the address; yield False when none became free within `seconds`."""
         with self._changed:
             got = self._changed.wait_for(lambda: self._busy[address] < self._each, seconds)
             self._busy[address] += got

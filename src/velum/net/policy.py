@@ -1,4 +1,4 @@
-"""Which addresses may be reached, and how long and how much at a time: plain values that the operator decides."""
+"""The operator's policy for calls to other machines: allowed addresses, time-outs, retries and sizes."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from velum.errors import BadPlan
 
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
-    """What remote services may be asked, and for how long.
+    """Allowed addresses, time-outs, retries and sizes of calls to other machines.
 
     `allow` and `deny` hold host names (`inference`, `*.example.org`), addresses (`10.0.0.7`) and networks
-    (`10.0.0.0/8`). What `deny` names is never reached; what `allow` names always is. Of the rest, addresses of the
-    public internet are reached, those of private networks where `private` is true, and this machine itself,
-    link-local, multicast and reserved addresses never. `*` in `allow` stands for everything that `deny` does not name;
-    in `deny` it stands for everything that `allow` does not name.
+    (`10.0.0.0/8`). What `deny` lists is never reached; anything else that `allow` lists always is. Of addresses on
+    neither list, those of the public internet are allowed, those of private networks where `private` is true, and this
+    machine itself, link-local, multicast and reserved addresses never. `*` in `allow` stands for everything that `deny`
+    does not list; in `deny` it stands for everything that `allow` does not list.
     """
 
     allow: tuple[str, ...] = ()
@@ -22,13 +22,13 @@ class NetworkPolicy:
     connect_seconds: float = 3.0
     read_seconds: float = 60.0
     total_seconds: float = 120.0
-    """How long one answer may take in all, however steadily it drips."""
+    """Longest time of one call in all, even when data arrives steadily."""
     attempts: int = 3
-    """How often a call that changes nothing is tried."""
+    """Number of attempts of a call that changes nothing."""
     parallel: int = 8
-    """Calls to one address at a time; more wait, no longer than one call may take."""
+    """Concurrent calls to one address; further calls wait, at most `total_seconds`."""
     answer_bytes: int = 64 << 20
-    """Largest answer that is accepted."""
+    """Largest accepted response, in bytes."""
 
     def __post_init__(self) -> None:
         for name in ("connect_seconds", "read_seconds", "total_seconds"):
@@ -40,4 +40,4 @@ class NetworkPolicy:
 
 
 ANYWHERE = NetworkPolicy(allow=("*",))
-"""For those who run velum themselves: they know where they send their pictures."""
+"""Policy for users who run velum themselves: every address is allowed."""

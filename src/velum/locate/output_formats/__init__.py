@@ -1,7 +1,7 @@
-"""Families: one file per output layout of a network, each a pure function on arrays.
+"""Families: one file per output layout of a network, with a pure function that decodes arrays.
 
-A family knows what a network wants to see and what its outputs mean. It knows no file, no runtime and no frame.
-To add one, add a file that defines `FAMILY`; its name is the file's name.
+A family states a network's input form and decodes its outputs. It depends on no file, runtime or frame.
+To add a family, add a file that defines `FAMILY`; the file's name is the family's name.
 """
 
 import ast
@@ -18,19 +18,19 @@ from velum.errors import BadPlan
 
 Floats = npt.NDArray[np.float32]
 Tensors = Mapping[str, npt.NDArray[Any]]
-"""Outputs of a network for one picture, by name, in the network's order, without the batch axis."""
+"""Outputs of a network for one image, by name, in the network's order, without the batch axis."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What a network found in one picture, in pixels of its input. Not sorted, not suppressed."""
+    """The detections of a network in one image, in input pixels; neither sorted nor suppressed."""
 
     xyxy: Floats  # (n, 4)
     score: Floats  # (n,), 0 to 1
     kind: npt.NDArray[np.int32]  # (n,), index into the model's labels
     masks: tuple[Floats, ...] | None = None
-    """For each detection how likely each part of its box belongs to it, from 0 to 1: an array (rows, columns) of any
-    size, meant to be stretched over the box. None for networks that find boxes only."""
+    """For each detection the probability, 0 to 1, that a part of its box belongs to the object: an array of any size
+    (rows, columns), to be stretched over the box. None for networks that give boxes only."""
 
     def __post_init__(self) -> None:
         n = len(self.score)
@@ -40,7 +40,7 @@ class Detections:
             raise ValueError(f"{n} detections have {len(self.masks)} masks")
 
     def take(self, which: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "Detections":
-        """Return the detections that `which` picks, by index or by a flag for each."""
+        """Return the detections that `which` selects, by indices or by one flag per detection."""
         chosen = np.arange(len(self))[which]
         masks = None if self.masks is None else tuple(self.masks[i] for i in chosen)
         return Detections(self.xyxy[chosen], self.score[chosen], self.kind[chosen], masks)
@@ -51,10 +51,10 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """How a picture must be prepared: `(rgb - mean) * scale`, channels in `order`, sides multiples of `stride`.
+    """The input form of a network: `(rgb - mean) * scale`, channels in `order`, sides multiples of `stride`.
 
-    `fit` is how the picture fills the input: `letterbox` keeps the aspect and pads right and below with `pad` (before
-    mean and scale), `stretch` does not keep it. `size_wh` is set for networks that take one size only.
+    `fit` says how an image fills the input: `letterbox` keeps the aspect and pads right and below with `pad` (before
+    mean and scale), `stretch` does not keep it. `size_wh` is set for networks of fixed size.
     """
 
     order: Literal["rgb", "bgr"] = "rgb"
@@ -73,20 +73,20 @@ Decode = Callable[[Tensors, tuple[int, int], float], Detections]
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What can be seen of a network without running it. Sizes that are open are None."""
+    """Names and shapes of a network's inputs and outputs, known without running it. Open sizes are None."""
 
     inputs: Mapping[str, tuple[int | None, ...]]
     outputs: Mapping[str, tuple[int | None, ...]]
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """What the file says of itself, such as the class names, stride and task that trainers write into ONNX files."""
+    """The file's metadata, such as class names, stride and task, which trainers write into ONNX files."""
 
 
 Recognise = Callable[[Signature], str | None]
-"""Returns why a network of this signature can be of the family, in words; None when it cannot."""
+"""Returns why the signature fits the family, in words; None when it does not fit."""
 
 
 def literal(text: str) -> object:
-    """Return the Python value that trainers write as text into a file's metadata, None when it is none."""
+    """Parse a Python literal from a file's metadata; None for text that is no literal."""
     try:
         return ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -94,17 +94,17 @@ def literal(text: str) -> object:
 
 
 def unrecognisable(_: Signature) -> None:
-    """Say that no network can be told to be of this family by its signature."""
+    """Return None: the family cannot be recognised by a signature."""
 
 
 def input_is_fixed(_: Signature) -> bool:
-    """Say that all networks of the family want to see pictures in the same form, whatever their signature."""
+    """Return False: all networks of the family have the same input form."""
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One output layout: what goes in, how to read what comes out, and how much overlap makes two boxes one."""
+    """One output layout: the input form, the decoder, the sizes of objects found, and the overlap for suppression."""
 
     decode: Decode
     input: Input = field(default_factory=Input)
@@ -113,17 +113,18 @@ class Family:
     largest_side: float = 512.0
     """Longer side, in pixels of the input, of the largest object that it finds whole."""
     nms_iou: float | None = 0.4
-    """Overlap above which the lower-scored of two boxes of one kind is dropped; None: the network did it."""
+    """Intersection over union above which the lower-scored of two boxes of one kind is dropped; None: the network does
+    that itself."""
     recognise: Recognise = unrecognisable
     localizer: str = "model"
     """Name of the localizer that turns its detections into regions."""
     decode_for: Callable[[int], Decode] | None = None
-    """Returns the decoder for a model of so many labels, where their number says what the columns are."""
+    """Returns the decoder for a number of labels, where that number determines the meaning of the columns."""
     input_varies: Callable[[Signature], bool] = input_is_fixed
-    """Tells whether networks of such a signature differ in what they want to see, so that somebody must say it."""
+    """Tells whether networks of a signature differ in their normalisation, so that the user must state it."""
 
     def for_labels(self, count: int) -> "Family":
-        """Return the family as it is for a model of `count` labels."""
+        """Return the family with the decoder for a model of `count` labels."""
         return self if self.decode_for is None else replace(self, decode=self.decode_for(count))
 
 
@@ -133,7 +134,7 @@ def names() -> list[str]:
 
 
 def family(name: str) -> Family:
-    """Return the family of that name. Raises `BadPlan` naming those that exist."""
+    """Return a family by name. Raises `BadPlan` for an unknown one, with the known ones."""
     if name not in names():
         raise BadPlan(f"family {name!r} is unknown; known are {', '.join(names())}")
     found: Family = import_module(f"{__name__}.{name}").FAMILY
@@ -141,7 +142,7 @@ def family(name: str) -> Family:
 
 
 def no_detections() -> Detections:
-    """Return no detections."""
+    """Return an empty set of detections."""
     return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
 
 

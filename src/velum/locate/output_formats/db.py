@@ -55,7 +55,7 @@ def lines(text_map: TextMap, threshold: float) -> tuple[Floats, Floats]:
 
 
 def recognise(signature: Signature) -> str | None:
-    """Say why a network of this signature can be a text map: one channel, as large as an input of any size."""
+    """Return why the signature fits a text map: one channel, as large as an input of any size."""
     if len(signature.inputs) != 1 or len(signature.outputs) != 1:
         return None
     taken, given = (next(iter(tensors.values())) for tensors in (signature.inputs, signature.outputs))

@@ -25,7 +25,7 @@ ReadMap = Callable[[Tensors, int], Floats]
 
 @dataclass(frozen=True, slots=True)
 class MapFamily:
-    """One output layout of networks that say for each pixel, not for each object, what it is."""
+    """One output layout of networks that classify each pixel instead of giving boxes."""
 
     read: ReadMap
     input: Input
@@ -33,7 +33,7 @@ class MapFamily:
     localizer: str = "segment"
     """Name of the localizer that turns its maps into regions."""
     input_varies: Callable[[Signature], bool] = input_is_fixed
-    """Tells whether networks of such a signature differ in what they want to see, so that somebody must say it."""
+    """Tells whether networks of a signature differ in their normalisation, so that the user must state it."""
 
 
 def read(outputs: Tensors, labels: int) -> Floats:
@@ -53,7 +53,7 @@ def read(outputs: Tensors, labels: int) -> Floats:
 
 
 def recognise(signature: Signature) -> str | None:
-    """Say why a network of this signature can be a class map: one output, as wide and high as a picture."""
+    """Return why the signature fits a class map: one output with the aspect of the input."""
     if len(signature.inputs) != 1 or len(signature.outputs) != 1:
         return None
     shape = next(iter(signature.outputs.values()))
@@ -85,7 +85,7 @@ def _probabilities(scores: npt.NDArray[Any]) -> Floats:
 
 
 def _plane(values: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
-    """Return the only channel (h, w), None when there are several."""
+    """Return the single channel (h, w); None when there are several."""
     if values.ndim == 2:
         return values
     if values.ndim != 3 or 1 not in {values.shape[0], values.shape[2]}:
@@ -109,7 +109,7 @@ def _one_hot(plane: npt.NDArray[Any], labels: int) -> Floats:
 
 
 def _last_of(plane: npt.NDArray[Any], labels: int) -> Floats:
-    """Return the probabilities of one or two classes of which the plane holds the last one's."""
+    """Return the probabilities of one or two classes from a plane that holds those of the last class."""
     if labels > 2:
         raise PluginFault(
             f"the network's map has one channel of probabilities, and the model has {labels} labels; "
@@ -122,7 +122,7 @@ def _last_of(plane: npt.NDArray[Any], labels: int) -> Floats:
 
 
 def _picture_hw(shape: tuple[int | None, ...]) -> tuple[int | None, int | None] | None:
-    """Return height and width of a tensor of pictures, whichever axis the channels are on; None when it is none."""
+    """Return height and width of an image tensor, whichever axis holds the channels; None for other tensors."""
     inner = shape[1:] if len(shape) == 4 else shape
     if len(inner) != 3:
         return None
@@ -135,7 +135,7 @@ def _picture_hw(shape: tuple[int | None, ...]) -> tuple[int | None, int | None] 
 
 
 def input_varies(_: Signature) -> bool:
-    """Say that each trainer has a normalisation of its own, and that no file shows it by its shape."""
+    """Return True: each trainer has a normalisation of its own, which no shape shows."""
     return True
 
 

@@ -41,8 +41,10 @@ def read_lists(outputs: Tensors) -> tuple[Floats, Floats, npt.NDArray[np.int32]]
     Scores are the fifth column of the boxes, or else the list of numbers that are not whole. Raises `ValueError` when
     there is no such list, or two.
     """
-    boxes = _only("boxes", [one for one in outputs.values() if one.ndim == 2 and one.shape[1] in {4, 5}], outputs)
-    lists = [one for one in outputs.items() if one[1].shape == (len(boxes),)]
+    boxes = _only(
+        "boxes", [values for values in outputs.values() if values.ndim == 2 and values.shape[1] in {4, 5}], outputs
+    )
+    lists = [item for item in outputs.items() if item[1].shape == (len(boxes),)]
     labels = _only("classes", [values for name, values in lists if _is_classes(name, values)], outputs)
     if boxes.shape[1] == 5:
         scores = boxes[:, 4]

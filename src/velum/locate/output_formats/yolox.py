@@ -1,4 +1,4 @@
-"""YOLOX: for every cell of three grids a box, how likely it holds a thing, and which.
+"""YOLOX: for every cell of three grids a box, its objectness and its class.
 
 Layout after Ge et al., "YOLOX: Exceeding YOLO Series in 2021", exported without decoding: one output (n, 5 + classes)
 with one row per cell at strides 8, 16 and 32, from left to right and top to bottom: the centre's offset from the

@@ -22,8 +22,8 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
 
 
 def _decode_stride(outputs: Tensors, stride: int, columns: int, threshold: float) -> Detections:
-    kind, there = (np.clip(outputs[f"{head}_{stride}"][:, 0], 0, 1) for head in ("cls", "obj"))
-    score = np.sqrt(kind * there)
+    kind, objectness = (np.clip(outputs[f"{head}_{stride}"][:, 0], 0, 1) for head in ("cls", "obj"))
+    score = np.sqrt(kind * objectness)
     hits = np.flatnonzero(score >= threshold)
     box = outputs[f"bbox_{stride}"][hits]
     middle = (np.stack((hits % columns, hits // columns), axis=1) + box[:, :2]) * stride

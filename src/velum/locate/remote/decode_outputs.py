@@ -1,4 +1,4 @@
-"""From the outputs of a served model to regions: boxes with scores, or maps of what each pixel is."""
+"""Decode the outputs of a served model into regions: boxes with scores, or class maps."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ Units = Literal["pixels", "relative"]
 Floats = npt.NDArray[np.float32]
 
 BEYOND = 2.0
-"""How far boxes may reach beyond the input, in lengths of its sides; what goes further is no box of this input."""
+"""How far a box may reach beyond the input, in lengths of its sides; farther ones are refused."""
 
 RELATIVE = 1.5
-"""When all boxes end before this, in pixels, they are not in pixels."""
+"""Boxes that all end before this are not in pixels: no object is that small."""
 
 TOLERANCE = 1e-3
 """How far rounding may take a score out of 0 to 1."""
@@ -29,7 +29,7 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """Reads boxes. `scores` and `classes` may be the name in `boxes`: further columns of the same tensor."""
+    """Decodes boxes. `scores` and `classes` may repeat the name in `boxes`: they are then columns of that tensor."""
 
     boxes: str
     scores: str
@@ -42,26 +42,26 @@ class Boxes:
 
     @property
     def tensors(self) -> tuple[str, ...]:
-        """Names of the outputs that are read."""
+        """Names of the outputs to request."""
         return tuple(dict.fromkeys(filter(None, (self.boxes, self.scores, self.classes))))
 
-    def regions(self, outputs: Mapping[str, Tensor], look: InputPlacement, frame: Frame) -> list[Region]:
-        """Return the regions of one frame, best first. Raises `BadResponse` for outputs that make no sense."""
+    def regions(self, outputs: Mapping[str, Tensor], placement: InputPlacement, frame: Frame) -> list[Region]:
+        """Return the regions of one frame, best first. Raises `BadResponse` for invalid outputs."""
         rows, score, kind = self._select_rows({name: _floats(outputs[name]) for name in self.tensors})
-        xyxy = self._xyxy(rows, look)
+        xyxy = self._xyxy(rows, placement)
         order = _suppress(xyxy, score, kind, self.iou)
-        per_x, per_y = frame.width / look.content_wh[0], frame.height / look.content_wh[1]
+        per_x, per_y = frame.width / placement.content_wh[0], frame.height / placement.content_wh[1]
         regions = []
-        for x0, y0, x1, y1, sure, what in np.column_stack((xyxy, score, kind))[order].tolist():
-            # Nothing found is too thin to be hidden.
+        for x0, y0, x1, y1, confidence, index in np.column_stack((xyxy, score, kind))[order].tolist():
+            # A box without width or height still covers a pixel.
             around = Box.around(x0 * per_x, y0 * per_y, max(x1, x0 + 1e-3) * per_x, max(y1, y0 + 1e-3) * per_y)
-            box, label = around.clip(frame.width, frame.height), self.labels[int(what)]
+            box, label = around.clip(frame.width, frame.height), self.labels[int(index)]
             if box is not None and label:
-                regions.append(Region(box, label, sure))
+                regions.append(Region(box, label, confidence))
         return regions
 
     def _select_rows(self, outputs: Mapping[str, Tensor]) -> tuple[Floats, Floats, npt.NDArray[np.intp]]:
-        """Return coordinates (n, 4), scores (n,) and classes (n,) of what reaches the threshold."""
+        """Return coordinates (n, 4), scores (n,) and classes (n,) of the boxes that reach the threshold."""
         classes = len(self.labels)
         extra = 0 if self.scores != self.boxes else 2 if self.classes == self.boxes else classes
         table = _rows(self.boxes, outputs[self.boxes], 4 + extra)
@@ -85,8 +85,8 @@ class Boxes:
             )
         return table[rows, :4], scores[rows, columns], kind
 
-    def _xyxy(self, rows: Floats, look: InputPlacement) -> Floats:
-        """Return the edges in pixels of the input."""
+    def _xyxy(self, rows: Floats, placement: InputPlacement) -> Floats:
+        """Return the edges (n, 4) in input pixels."""
         if not np.isfinite(rows).all():
             raise BadResponse(f"answered with boxes in {self.boxes!r} that are not finite")
         a, b, c, d = rows.astype(np.float64).T
@@ -101,11 +101,12 @@ class Boxes:
             raise BadResponse(
                 f"answered with boxes that all end within {RELATIVE} pixels; write units='relative' if they are"
             )
-        sides = np.array([*look.input_wh, *look.input_wh])
+        sides = np.array([*placement.input_wh, *placement.input_wh])
         xyxy = xyxy * sides if self.units == "relative" else xyxy
         if ((xyxy < -BEYOND * sides) | (xyxy > (1 + BEYOND) * sides)).any():
             raise BadResponse(
-                f"answered with boxes far beyond its input of {look.input_wh[0]} x {look.input_wh[1]}; check units"
+                f"answered with boxes far beyond its input of {placement.input_wh[0]} x {placement.input_wh[1]}; "
+                "check units"
             )
         if (xyxy[:, 2:] < xyxy[:, :2]).any():
             raise BadResponse(f"answered with boxes that end before they begin; check format, which is {self.format!r}")
@@ -114,11 +115,11 @@ class Boxes:
 
 @dataclass(frozen=True, slots=True)
 class Maps:
-    """Reads a map of classes (rows, columns), or one of scores for each class: (classes, rows, columns).
+    """Decodes a map of classes (rows, columns), or of scores for each class (classes, rows, columns).
 
-    Scores beyond 0 to 1 are made probabilities by softmax, over the classes. With a single label, real numbers are how
-    likely it is, whole ones are classes. A pixel belongs to every label whose
-    probability reaches the threshold, not to the likeliest only.
+    Scores outside 0 to 1 go through softmax over the classes. With a single label, real numbers are its probability and
+    whole ones are classes. A pixel belongs to every label whose probability reaches the threshold, not to the likeliest
+    only.
     """
 
     mask: str
@@ -127,14 +128,14 @@ class Maps:
 
     @property
     def tensors(self) -> tuple[str, ...]:
-        """Names of the outputs that are read."""
+        """Names of the outputs to request."""
         return (self.mask,)
 
-    def regions(self, outputs: Mapping[str, Tensor], look: InputPlacement, frame: Frame) -> list[Region]:
-        """Return the connected pieces of each label, best first. Raises `BadResponse` for a map that makes no sense."""
+    def regions(self, outputs: Mapping[str, Tensor], placement: InputPlacement, frame: Frame) -> list[Region]:
+        """Return the connected components of each label, best first. Raises `BadResponse` for an invalid map."""
         layers = self._layers(outputs[self.mask])
-        rows = max(1, round(layers.shape[1] * look.content_wh[1] / look.input_wh[1]))
-        columns = max(1, round(layers.shape[2] * look.content_wh[0] / look.input_wh[0]))
+        rows = max(1, round(layers.shape[1] * placement.content_wh[1] / placement.input_wh[1]))
+        columns = max(1, round(layers.shape[2] * placement.content_wh[0] / placement.input_wh[0]))
         regions: list[Region] = []
         for label, layer in zip(self.labels, layers[:, :rows, :columns], strict=True):
             if label:
@@ -144,7 +145,7 @@ class Maps:
         return sorted(regions, key=lambda region: -region.score)
 
     def _layers(self, output: Tensor) -> Floats:
-        """Return how likely each cell is of each label (labels, rows, columns), 0 to 1."""
+        """Return the probability of each label in each cell (labels, rows, columns), 0 to 1."""
         count = len(self.labels)
         found = output
         while found.ndim > 3 or (found.ndim == 3 and len(found) == 1 and (count > 1 or found.dtype.kind in "biu")):
@@ -181,7 +182,7 @@ def _probabilities(name: str, layers: Floats) -> Floats:
 
 
 def _components(likely: npt.NDArray[np.uint8], level: int, frame: Frame) -> Iterator[tuple[Box, float, Mask | None]]:
-    """Yield box, mean probability and outline of each connected piece, in pixels of the picture."""
+    """Yield box, mean probability and mask of each connected component, in image pixels."""
     wide = _spread(likely, level, frame.width, frame.height)
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
     nearest = cv2.resize(likely, (frame.width, frame.height), interpolation=cv2.INTER_NEAREST)
@@ -194,7 +195,7 @@ def _components(likely: npt.NDArray[np.uint8], level: int, frame: Frame) -> Iter
 
 
 def _spread(likely: npt.NDArray[np.uint8], level: int, width: int, height: int) -> npt.NDArray[np.uint8]:
-    """Return 1 for each pixel that belongs: smooth between the middles of cells, and no cell is lost."""
+    """Return 1 for each pixel at or above `level`: interpolated between the middles of cells, and no cell is lost."""
     down, across = -(-likely.shape[0] // height), -(-likely.shape[1] // width)
     if down > 1 or across > 1:
         # Several cells on a pixel: the likeliest counts.
@@ -210,7 +211,7 @@ def _floats(tensor: Tensor) -> Floats:
 
 
 def _rows(name: str, tensor: Floats, columns: int) -> Floats:
-    """Return a table (n, columns) that may lie on its side, and in axes of length 1."""
+    """Return the tensor as (n, columns); it may be transposed and have leading axes of length 1."""
     table = tensor
     while table.ndim > 2 and len(table) == 1:
         table = table[0]
@@ -261,7 +262,7 @@ def _check_classes(name: str, given: npt.NDArray[Any], classes: int) -> npt.NDAr
 
 
 def _suppress(xyxy: Floats, score: Floats, kind: npt.NDArray[np.intp], iou: float) -> list[int]:
-    """Return the rows to keep, best first: each removes those of its kind that overlap it by at least `iou`."""
+    """Suppress duplicates: return the rows to keep, best first; `iou` is the overlap of two boxes of one object."""
     left: npt.NDArray[np.intp] = np.argsort(-score, kind="stable")
     if iou >= 1:
         return [int(row) for row in left]

@@ -1,4 +1,4 @@
-"""A model behind the Open Inference Protocol as a localizer: KServe, Triton, OpenVINO Model Server and others."""
+"""The localizer `kserve`: a model on a server of the Open Inference Protocol, such as KServe, Triton or OVMS."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -14,13 +14,13 @@ from velum.plugins import RuntimeConfig
 from velum.region import Region
 
 LARGEST_BATCH = 64
-"""Pictures in one request at most, whatever the server takes."""
+"""Largest number of frames in one request, whatever the server accepts."""
 
 
 class Kserve:
-    """Finds what a served model finds: `kserve(url="http://host:8000/", model="yolo", labels=["face"], boxes="dets")`.
+    """Locates with a served model: `kserve(url="http://host:8000/", model="yolo", labels=["face"], boxes="dets")`.
 
-    Each picture is looked at once, as a whole. The protocol does not say what tensors mean: the plan does.
+    The model sees each frame once, as a whole. The protocol does not define what tensors mean; the plan does.
     """
 
     def __init__(  # noqa: PLR0913 - options of a plan are flat, and each tensor has a name of its own
@@ -50,13 +50,13 @@ class Kserve:
         batch: int = 8,
         binary: bool | None = None,
     ) -> None:
-        """Ask the server what the model takes and gives.
+        """Request the model's description from the server, and check the options against it.
 
-        `labels` are those of classes 0, 1, ...; what has the label "" is no find. Outputs: either `boxes` and `scores`,
-        and `classes` unless there is a score for each class, or `mask`. Where all are columns of one tensor, its name
-        is given for each: boxes and scores the same is four coordinates and a score for each class, and with classes
-        the same too it is four coordinates, score and class. `format` and `units` say what the coordinates are; they
-        are relative to the input. `mask` holds the class of each pixel, or a score for each class and pixel.
+        `labels` are those of classes 0, 1, ...; detections with the label "" are dropped. The outputs are either
+        `boxes` and `scores`, with `classes` unless there is a score for each class, or `mask`. Where they are columns
+        of one tensor, its name is given for each: the same name for boxes and scores means four coordinates and a score
+        for each class; the same name for classes as well means four coordinates, score and class. `format`
+        and `units` describe the coordinates, which are relative to the input. `mask` holds the class of each pixel, or a score for each class and pixel.
 
         `input` is needed where the model has several. `size` is [width, height], needed where the model takes any.
         Pictures go in as `(picture - mean) * scale`, scaled to fit, `pad` right of and below them. `batch` is how many
@@ -82,12 +82,12 @@ class Kserve:
         self._facts = {"model": model, "url": base, "protocol": "Open Inference Protocol v2"}
         self._facts |= {} if version is None else {"version": str(version)}
         with ExitStack() as stack:
-            peers = host.peers or HttpClient(ANYWHERE)
+            client = host.peers or HttpClient(ANYWHERE)
             if host.peers is None:
-                stack.callback(peers.close)
-            peers.check(base)
+                stack.callback(client.close)
+            client.check(base)
             try:
-                self._served = find_served_model(peers, base, model, self._facts.get("version"), binary=binary)
+                self._served = find_served_model(client, base, model, self._facts.get("version"), binary=binary)
             except BadResponse as error:
                 raise Unavailable(f"{self._where} {error}") from error
             name, form = _pick_tensor(input, self._served.inputs, "input", self._where)
@@ -106,7 +106,7 @@ class Kserve:
         return self._facts | {"threshold": f"{self._reader.threshold:g}"}
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
-        """Return the regions of each frame, best first. Raises `Unavailable` for any answer that makes no sense."""
+        """Return the regions of each frame, best first. Raises `Unavailable` for an invalid response."""
         parts = [frames[i : i + self._batch] for i in range(0, len(frames), self._batch)]
         try:
             return [regions for part in parts for regions in self._locate_batch(part)]

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, over HTTP: what a served model takes and gives, and asking it.
+"""The Open Inference Protocol, version 2, over HTTP: a served model's description, and inference requests.
 
 The protocol and its binary tensor data extension are those of kserve.github.io/website/docs/concepts/architecture/
 data-plane/v2-protocol; KServe, Triton, OpenVINO Model Server and others speak it.
@@ -38,12 +38,12 @@ DEEPEST = 8
 
 
 class BadResponse(Exception):
-    """The server answered something that cannot be used; the text continues `model x at y ...`."""
+    """The server's response cannot be used. The message continues `model x at y ...`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What the server says of one input or output: -1 in the shape is an open length."""
+    """The server's description of one input or output; -1 in the shape is an open length."""
 
     datatype: str
     shape: tuple[int, ...]
@@ -51,7 +51,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model on a server: what it takes and gives. `most` is the largest batch, None where the server does not say."""
+    """A model on a server, with its inputs and outputs. `most` is the largest batch, None where it is not stated."""
 
     client: HttpClient
     url: str
@@ -73,7 +73,7 @@ class ServedModel:
 def find_served_model(
     client: HttpClient, base: str, model: str, version: str | None, *, binary: bool | None
 ) -> ServedModel:
-    """Return what the server at `base`, which ends in a slash, says of a model.
+    """Return the description of a model from the server at `base`, which ends in a slash.
 
     `binary` None asks the server whether it takes tensors in binary. Raises `BadResponse` for a server that is not
     ready or does not know the model, and `Unavailable` when there is no answer.
@@ -96,7 +96,7 @@ def find_served_model(
 
 
 def _takes_binary(answer: ServerResponse) -> bool:
-    """Tell whether a server says that it takes tensors in binary; one that says nothing of itself does not."""
+    """Tell whether the server lists the extension for binary tensors; without a list it has none."""
     try:
         extensions = _object(answer.body).get("extensions") if answer.status == 200 else None
     except BadResponse:

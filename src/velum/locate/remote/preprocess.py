@@ -1,4 +1,4 @@
-"""How a picture becomes the input of a served model."""
+"""Convert frames into the input tensor of a served model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Layout = Literal["nchw", "nhwc"]
 
 @dataclass(frozen=True, slots=True)
 class InputPlacement:
-    """How one picture lies in the input: scaled to `content_wh`, in the top left corner of `input_wh`."""
+    """How a frame is placed in the input: scaled to `content_wh`, in the top left corner of `input_wh`."""
 
     content_wh: tuple[int, int]
     input_wh: tuple[int, int]
@@ -26,9 +26,9 @@ class InputPlacement:
 
 @dataclass(frozen=True, slots=True)
 class InputTensor:
-    """One input that takes pictures, as `(picture - mean) * scale`.
+    """An input for images, as `(image - mean) * scale`.
 
-    `batch` is how many pictures go in at once: 0 where the input has no axis for it, None where that is open.
+    `batch` is the number of images in one tensor: 0 where the input has no axis for it, None where that is open.
     """
 
     name: str
@@ -43,14 +43,14 @@ class InputTensor:
     scale: npt.NDArray[np.float32]
 
     def placement(self, frame: Frame) -> InputPlacement:
-        """Return how a frame is laid into the input."""
+        """Return how a frame is placed in the input."""
         if self.fill == "stretch":
             return InputPlacement(self.input_wh, self.input_wh)
         scale = min(self.input_wh[0] / frame.width, self.input_wh[1] / frame.height)
         return InputPlacement((max(1, round(frame.width * scale)), max(1, round(frame.height * scale))), self.input_wh)
 
     def tensor(self, frames: Sequence[Frame]) -> Tensor:
-        """Return the input for the frames; a batch that is larger than they are is filled with the last."""
+        """Return the input tensor for the frames; the last frame fills the rest of a fixed batch."""
         views = [self._view(frame) for frame in frames]
         views += views[-1:] * ((self.batch or 0) - len(views))
         return views[0] if self.batch == 0 else np.stack(views)
@@ -67,7 +67,7 @@ class InputTensor:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What the plan says of the input; what it leaves open, the server's description says."""
+    """The plan's options for the input; the server's description decides what they leave open."""
 
     size: tuple[int, ...] = ()
     layout: Layout | None = None
@@ -79,7 +79,7 @@ class Preparation:
 
 
 def plan_input(name: str, form: Form, plan: Preparation) -> InputTensor:
-    """Return how to feed an input of that form. Raises `BadPlan` where the plan and the form do not go together."""
+    """Combine the plan's options with the server's description. Raises `BadPlan` where they contradict each other."""
     if form.datatype not in {"UINT8", "FP16", "FP32", "FP64"}:
         raise BadPlan(f"input {name} takes {form.datatype}; pictures are UINT8, FP16, FP32 or FP64")
     if len(form.shape) not in {3, 4}:

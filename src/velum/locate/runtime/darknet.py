@@ -1,4 +1,4 @@
-"""A darknet network as a network of OpenVINO, of the family darknet.
+"""Convert a darknet network to OpenVINO, with outputs of the family darknet.
 
 Formulas of the layers after AlexeyAB/darknet: `convolutional_layer.c`, `maxpool_layer.c`, `yolo_layer.c`.
 """
@@ -61,7 +61,7 @@ def _layer(section: Section, previous: Node, outputs: list[Node], numbers: Weigh
             return _upsample(section, previous)
         case "maxpool":
             return _maxpool(section, previous)
-        case _:  # dropout does nothing once trained; a head is no input of another layer
+        case _:  # dropout has no effect after training; a head is no input of another layer
             return previous
 
 
@@ -141,10 +141,10 @@ def _maxpool(section: Section, previous: Node) -> Node:
 
 
 def _yolo(section: Section, previous: Node, input_wh: tuple[int, int]) -> Node:
-    """Return the rows `[1, anchors * height * width, 5 + classes]` that a head stands for."""
+    """Return the decoded rows of a head, `[1, anchors * height * width, 5 + classes]`."""
     classes = section.number("classes")
     anchors = np.array(section.numbers("anchors"), np.float32)
-    mask = [int(one) for one in section.numbers("mask")]
+    mask = [int(number) for number in section.numbers("mask")]
     _, channels, height, width = _shape(previous)
     if anchors.size % 2 or not mask or not 0 <= min(mask) <= max(mask) < anchors.size // 2:
         raise BadInput(f"{section.where}: mask {mask} does not fit {anchors.size} numbers of anchors")

@@ -1,4 +1,4 @@
-"""What OpenVINO sees in a file of weights without compiling it, and that file as OpenVINO's own format."""
+"""Read a network's signature with OpenVINO, without compiling it, and save networks as OpenVINO IR."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,13 @@ from velum.errors import BadInput
 from velum.locate.output_formats import Signature
 
 _CONVERSION = ("framework", "reverse_input_channels", "mean_values", "scale_values")
-"""What the converter of OpenVINO noted in the files that it made, and what of it matters here."""
+"""Parameters of OpenVINO's converter that are read from the IR files it wrote."""
 
 _DETECTION = ("background_label_id", "num_classes")
 
 
 def signature(path: Path) -> Signature:
-    """Return the names and shapes of a network's inputs and outputs, and what its file says of itself.
+    """Return the names and shapes of a network's inputs and outputs, and its file's metadata.
 
     The metadata holds the properties of an ONNX file, or of an IR made by a trainer, under their own names; what the
     converter was told as `conversion.framework`, `conversion.mean_values` and so on; and of a DetectionOutput
@@ -24,8 +24,8 @@ def signature(path: Path) -> Signature:
     """
     model = _read(path)
     return Signature(
-        {_name(one, n): _shape(one) for n, one in enumerate(model.inputs)},
-        {_name(one, n): _shape(one) for n, one in enumerate(model.outputs)},
+        {_name(tensor, n): _shape(tensor) for n, tensor in enumerate(model.inputs)},
+        {_name(tensor, n): _shape(tensor) for n, tensor in enumerate(model.outputs)},
         _metadata(model),
     )
 
@@ -33,7 +33,7 @@ def signature(path: Path) -> Signature:
 def to_ir(path: Path, target: Path) -> None:
     """Write the network of any format that OpenVINO reads to `target`, an .xml file, and the .bin file next to it.
 
-    Raises `BadInput` when OpenVINO cannot read it, or cannot write what it read.
+    Raises `BadInput` when OpenVINO cannot read or write it.
     """
     save(_read(path), target)
 

@@ -25,7 +25,7 @@ BUILDS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime
 """Distributions that put files into the one folder `onnxruntime`."""
 
 TRIAL_SIDE = 8
-"""Side, in strides, of the picture that a network is tried with on a GPU."""
+"""Side of the trial image on a GPU, in strides."""
 
 _TYPES: dict[int, type] = {
     onnx.TensorProto.FLOAT: np.float32,
@@ -40,10 +40,10 @@ _FAILURES = (
 
 
 class OnnxNetwork:
-    """A network for any size of input, or for the one that it takes.
+    """A network for all input sizes, or for its fixed size.
 
-    It works on one picture at a time, with all threads or the whole GPU, in either mode of the host; several threads
-    may ask at once.
+    It runs one image at a time, with all threads or the whole GPU, in either mode of the host. Several threads may call
+    it at once.
     """
 
     def __init__(self, path: Path, form: Input, host: RuntimeConfig) -> None:
@@ -126,7 +126,7 @@ def _check_cuda() -> None:
 
 
 def _load_model(path: Path, form: Input) -> tuple[onnx.ModelProto, list[bool]]:
-    """Return the network, its input opened to any size or set to the form's, and which outputs have a batch axis."""
+    """Load the network with its input size open, or the form's; return also which outputs have a batch axis."""
     if path.suffix.lower() != ".onnx":
         raise Unavailable(
             f"weights {path} are not ONNX, which is all that onnxruntime reads; use runtime openvino and device cpu, "
@@ -146,7 +146,7 @@ def _load_model(path: Path, form: Input) -> tuple[onnx.ModelProto, list[bool]]:
     batch = {1, _leading(inputs[0])}
     batched = [_leading(output) is None or _leading(output) in batch for output in model.graph.output]
     _set_shape(inputs[0], sizes)
-    # What is noted of sizes further on holds for the size of the export, and buffers would be shared accordingly.
+    # The noted sizes of inner tensors hold for the exported input size only; onnxruntime would plan buffers by them.
     del model.graph.value_info[:]
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
@@ -155,8 +155,8 @@ def _load_model(path: Path, form: Input) -> tuple[onnx.ModelProto, list[bool]]:
 
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     """Return the inputs that are not weights: old exports list these too."""
-    weights = {one.name for one in graph.initializer}
-    return [one for one in graph.input if one.name not in weights]
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
 
 
 def _leading(value: onnx.ValueInfoProto) -> int | str | None:
@@ -176,8 +176,8 @@ def _set_shape(given: onnx.ValueInfoProto, sizes: tuple[int | str, ...]) -> None
 
 
 def _precision(model: onnx.ModelProto, host: RuntimeConfig) -> str:
-    """Return what the network computes in: what its weights are stored in, as onnxruntime converts nothing."""
-    halves = any(one.data_type == onnx.TensorProto.FLOAT16 for one in model.graph.initializer)
+    """Return the precision of the network: that of its stored weights, since onnxruntime converts nothing."""
+    halves = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer)
     stored = "f16" if halves else "f32"
     if host.precision not in {"auto", stored}:
         raise Unavailable(

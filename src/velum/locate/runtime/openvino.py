@@ -29,7 +29,7 @@ FIXED_PIXELS = 1 << 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _CompiledNetwork:
-    """A compiled network, with the requests that are free."""
+    """A compiled network, with its idle inference requests."""
 
     compiled: Any
     idle: LifoQueue[Any] = field(default_factory=LifoQueue)
@@ -37,7 +37,7 @@ class _CompiledNetwork:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _RunningInference:
-    """An inference in work. The picture is kept: OpenVINO reads it where it lies."""
+    """An inference in progress. It holds the image, because OpenVINO reads it in place."""
 
     request: Any
     rgb: Rgb
@@ -45,7 +45,7 @@ class _RunningInference:
 
 
 class OpenvinoNetwork:
-    """A network compiled once for any size of input, or for the one that it takes.
+    """A network, compiled once for all input sizes, or for its fixed size.
 
     Sizes are left open because that costs 2 % (large inputs) to 15 % (640 x 384) of the time of an inference, and
     saves compiling, and holding in memory, the network once per size: 0.1 to 0.7 s for each size of photograph. Where
@@ -68,11 +68,11 @@ class OpenvinoNetwork:
             model = core.read_model(path)
             # Asked before compiling, which adds names of inner tensors to those of the outputs.
             self._names = [_name(output, index) for index, output in enumerate(model.outputs)]
-            self._quantized = any(one.get_type_name() == "FakeQuantize" for one in model.get_ops())
-            order = [one.any_name for one in model.inputs]
+            self._quantized = any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops())
+            order = [tensor.any_name for tensor in model.inputs]
             picture, *rest = _inputs(model)
             self._picture = order.index(picture.any_name)
-            self._beside = {order.index(one.any_name): one.get_partial_shape()[1].get_length() for one in rest}
+            self._beside = {order.index(other.any_name): other.get_partial_shape()[1].get_length() for other in rest}
             model = _add_preprocessing(model, form, self._picture, self._beside)
             self._compiled = core.compile_model(model, "CPU", _settings(host))
             self._fixable = model if form.size_wh is None and host.mode == "throughput" else None
@@ -81,7 +81,7 @@ class OpenvinoNetwork:
                 f"weights {path} cannot be used by OpenVINO {_version()}: {_first_line(error)}; "
                 "it takes ONNX and IR of version 10 or later with one picture as input: fetch or export them again"
             ) from error
-        # A list of finds has no batch axis: its first axis is as long as there are finds.
+        # A list of detections has no batch axis: its first axis counts the detections.
         self._batched = [_has_batch(output) for output in self._compiled.outputs]
         self._open = _CompiledNetwork(self._compiled)
         self._core, self._host, self._lock = core, host, threading.Lock()
@@ -115,10 +115,10 @@ class OpenvinoNetwork:
             while running:
                 yield self._finish(running.popleft())
         finally:
-            # Whoever asked has left, or one has failed: the others still read their pictures.
-            for one in running:
-                one.request.cancel()
-                _wait(one.request)
+            # The caller stopped early, or an inference failed: the others still read their images.
+            for inference in running:
+                inference.request.cancel()
+                _wait(inference.request)
 
     def _start(self, rgb: Rgb) -> _RunningInference:
         try:
@@ -133,7 +133,7 @@ class OpenvinoNetwork:
         return _RunningInference(request, rgb, ready)
 
     def _network_for(self, height: int, width: int) -> _CompiledNetwork:
-        """Return the network for a size of input: the one for that size alone where there is one, or is to be one."""
+        """Return the network for an input size: one compiled for it alone, for the first `FIXED_SIZES` sizes."""
         if self._fixable is None or height * width < FIXED_PIXELS:
             return self._open
         size = height, width
@@ -145,7 +145,7 @@ class OpenvinoNetwork:
             return self._fixed.get(size, self._open)
 
     def _input_values(self, rgb: Rgb) -> dict[int, Any]:
-        """Return the picture and, for networks that ask for it, its size.
+        """Return the input tensors: the image and, for networks that need it, its size.
 
         Three numbers are height, width and a scale of 1, as Open Model Zoo's `image_info`; two are width and height, as
         `orig_target_sizes` of exported DETRs.
@@ -181,13 +181,13 @@ def _inference_fault(rgb: Rgb, error: RuntimeError) -> PluginFault:
 
 
 def _inputs(model: ov.Model) -> list[Any]:
-    """Return the inputs, the picture first. Raises `RuntimeError`, as OpenVINO does, for what nobody can fill in."""
-    shapes = [(one, one.get_partial_shape()) for one in model.inputs]
-    pictures = [one for one, shape in shapes if shape.rank.is_dynamic or len(shape) == 4]
-    beside = [one for one, shape in shapes if shape.rank.is_static and len(shape) == 2 and shape[1].is_static]
+    """Return the inputs, the image first. Raises `RuntimeError`, as OpenVINO does, for inputs of other kinds."""
+    shapes = [(tensor, tensor.get_partial_shape()) for tensor in model.inputs]
+    pictures = [tensor for tensor, shape in shapes if shape.rank.is_dynamic or len(shape) == 4]
+    beside = [tensor for tensor, shape in shapes if shape.rank.is_static and len(shape) == 2 and shape[1].is_static]
     if len(pictures) != 1 or len(pictures) + len(beside) != len(shapes):
         raise RuntimeError(f"its inputs are {', '.join(str(shape) for _, shape in shapes)}")
-    if any(shape[1].get_length() not in {2, 3} for one, shape in shapes if one in beside):
+    if any(shape[1].get_length() not in {2, 3} for tensor, shape in shapes if tensor in beside):
         raise RuntimeError("an input beside the picture has neither 2 nor 3 numbers")
     return [*pictures, *beside]
 
@@ -198,7 +198,7 @@ def _has_batch(output: Any) -> bool:
 
 
 def _add_preprocessing(model: ov.Model, form: Input, picture: int, beside: Mapping[int, int]) -> ov.Model:
-    """Return the network, taught to prepare its input itself from 8-bit RGB (1, height, width, 3)."""
+    """Return the network with preprocessing built in: it takes 8-bit RGB (1, height, width, 3)."""
     width, height = form.size_wh or (-1, -1)
     shape = [1, 3, height, width] if form.layout == "nchw" else [1, height, width, 3]
     model.reshape({picture: shape, **{index: [1, numbers] for index, numbers in beside.items()}})
@@ -228,14 +228,14 @@ def _settings(host: RuntimeConfig) -> dict[str, Any]:
 
 
 def precisions() -> tuple[Precision, ...]:
-    """Return the precisions that this CPU has, the plainest first."""
+    """Return the precisions that this CPU supports, f32 first."""
     return _precisions(ov.Core())
 
 
 def _precisions(core: ov.Core) -> tuple[Precision, ...]:
     names: dict[str, Precision] = {"FP32": "f32", "BF16": "bf16", "FP16": "f16"}
     able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ("f32", *sorted({names[one] for one in able if one in names} - {"f32"}))
+    return ("f32", *sorted({names[name] for name in able if name in names} - {"f32"}))
 
 
 def _check(core: ov.Core, host: RuntimeConfig) -> None:

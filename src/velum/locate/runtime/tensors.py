@@ -1,4 +1,4 @@
-"""What goes into a network and what comes out of it, the same whatever library runs it."""
+"""Prepare input tensors and check outputs, alike for every inference library."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from velum.locate.output_formats import Floats, Input, Tensors
 
 
 def to_tensor(rgb: Rgb, form: Input) -> Floats:
-    """Return a picture (height, width, 3) as a network of that form takes it: (1, 3, height, width), or NHWC."""
+    """Convert an image (height, width, 3) to the input form: (1, 3, height, width), or NHWC, in float32."""
     channels = range(3) if form.order == "rgb" else range(2, -1, -1)
     planes = np.empty((1, 3, *rgb.shape[:2]), np.float32)
     for plane, channel in zip(planes[0], channels, strict=True):
@@ -22,7 +22,7 @@ def to_tensor(rgb: Rgb, form: Input) -> Floats:
 
 
 def check_finite(outputs: dict[str, npt.NDArray[Any]]) -> Tensors:
-    """Return the outputs. Raises `PluginFault` when one holds values that are no numbers."""
+    """Return the outputs unchanged. Raises `PluginFault` when one holds NaN or infinity."""
     for name, values in outputs.items():
         if not np.isfinite(values.sum(dtype=np.float64)):
             raise PluginFault(f"output {name} of the network holds values that are no numbers; use precision f32")

@@ -1,4 +1,4 @@
-"""Text as a localizer: all of it, or only what identifies somebody."""
+"""The localizer `text`: finds all text, or only personal data in it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,10 +27,10 @@ area or more; 9, 9 and 10 four fifths), of 34 illegible ones 4, 12 and 13; of a 
 """
 
 CELLS = 1 << 29
-"""Cells of a map: 512 MiB, for a picture of 200 million pixels. Fewer would blur small text away."""
+"""Largest number of cells of a map: 512 MiB, for an image of 200 million pixels. Fewer would blur small text away."""
 
 LARGEST_SCALE = 2.0
-"""A picture is enlarged at most so much: beyond that there is nothing left to see."""
+"""Largest magnification of an image: more adds no detail."""
 
 
 class Text:
@@ -54,8 +54,8 @@ class Text:
         regular expression, which ignores case, for anything else. With neither all text is hidden. Lines read with a
         score below `unsure` are hidden too, whatever they say. `min_side` is the height, in pixels of the picture, of
         the lowest line that must be found; `name` is the model that finds lines; `threshold` and `tile` are as for
-        other models. Raises `BadPlan` for an unknown name and for values out of range, `Unavailable` when weights or
-        the reader are not to be had.
+        other models. Raises `BadPlan` for an unknown name and for values out of range, `Unavailable` when the weights
+        or the reader are missing.
         """
         self.labels = frozenset({"text"})
         kinds, pattern = pii.parse_kinds(match), pii.compile_pattern(regex)

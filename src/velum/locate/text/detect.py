@@ -1,4 +1,4 @@
-"""Finding lines of text in a picture, and of these the parts that match."""
+"""Detect lines of text in an image, and select the parts that match."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ CORE = 0.8
 """Share of a line's rectangle, both ways, that holds the text; the rest is the room that a kernel is grown by."""
 
 COVERED = 0.9
-"""Share of a line's core from which it was found already, in a finer look. Coarser looks give larger rectangles."""
+"""Share of a line's core from which a finer pass has already found it. Coarser passes give larger rectangles."""
 
 Scored = tuple[Floats, float]
 """Corners (4, 2) of a rectangle of any angle, in pixels of the picture, and a score."""
@@ -31,7 +31,7 @@ Scored = tuple[Floats, float]
 
 @dataclass(frozen=True, slots=True)
 class TextFilter:
-    """Which parts of what is read are wanted: of these kinds, of the pattern, or of a score below `unsure`."""
+    """Selects parts of the text: of the kinds, of the pattern, or read with a score below `unsure`."""
 
     reader: TextRecognizer
     kinds: frozenset[str]
@@ -46,7 +46,7 @@ class TextFilter:
             yield from self._parts(row)
 
     def _parts(self, row: Sequence[TextLine]) -> Iterator[Scored]:
-        """Yield the parts of a row that match; a match that goes on in the next line of the row gives one of each."""
+        """Yield the parts of a row that match; a match across two lines gives one part in each."""
         text = " ".join(line.reading.text for line in row)
         for match in pii.find(text, self.kinds, self.pattern):
             start = 0
@@ -74,7 +74,7 @@ class TextDetector:
         return [Region(one[0], "text", min(1.0, score), one[1]) for one, score in outlines if one is not None]
 
     def _lines(self, frame: Frame) -> Iterator[Scored]:
-        """Yield the lines, from the finest look to the coarsest, less those that a finer one covered."""
+        """Yield the lines of all passes, the finest first, without those that a finer pass has covered."""
         maps = self.mapper.maps(frame)
         # As large as the finest map: there, marking and comparing costs least that is exact enough.
         seen: db.TextMap = np.zeros(maps[0].shape[1:], np.uint8)
@@ -88,7 +88,7 @@ class TextDetector:
 
 
 def _is_new(corners: Floats, seen: db.TextMap) -> bool:
-    """Tell whether the rectangle's core was not yet seen, and mark the rectangle as seen."""
+    """Tell whether the rectangle's core is new in `seen`, and mark the rectangle there."""
     middle = corners.mean(axis=0)
     x, y, width, height = cv2.boundingRect(corners)
     x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, seen.shape[1]), min(y + height, seen.shape[0])
@@ -108,5 +108,5 @@ def _is_new(corners: Floats, seen: db.TextMap) -> bool:
 
 def _is_doubtful(row: Sequence[TextLine], match: pii.Match) -> bool:
     """Tell whether a character of the match was read with so little certainty that its check digits prove nothing."""
-    sure = [one for line in row for one in (*line.reading.sure, 1.0)]
+    sure = [certainty for line in row for certainty in (*line.reading.sure, 1.0)]
     return min(sure[match.start : match.end]) < DOUBTFUL

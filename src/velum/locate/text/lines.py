@@ -1,4 +1,4 @@
-"""Where lines of text lie, and which of them continue each other."""
+"""Geometry of lines of text: reading direction, parts, rows and outlines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ MARGIN = 0.4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextLine:
-    """What was read, and the corners (4, 2) of where, from top left clockwise as it is read, in pixels."""
+    """Recognized text and its corners (4, 2) in pixels, clockwise from top left in reading direction."""
 
     reading: RecognizedText
     corners: Floats
@@ -55,7 +55,7 @@ class TextLine:
 
 
 def read(frame: Frame, corners: Floats, reader: TextRecognizer) -> TextLine:
-    """Return what a line says, read the way up that reads best."""
+    """Read a line of text in the orientation that gives the best score."""
     across, down = (float(np.linalg.norm(corners[i] - corners[0])) for i in (1, 3))
     turns = (0, 2) if across >= SQUARE * down else (0, 2, 1, 3)
     lines = []
@@ -112,7 +112,7 @@ def _gap(one: TextLine, other: TextLine) -> float:
 
 
 def _cut(frame: Frame, corners: Floats) -> Rgb:
-    """Return the line as a level picture of the height that readers want; large ones are scaled when they are cut."""
+    """Return the line as a level image of `LINE_HEIGHT` rows."""
     across, down = (max(1.0, float(np.linalg.norm(corners[i] - corners[0]))) for i in (1, 3))
     low, high = corners.min(axis=0), corners.max(axis=0)
     box = Box.around(*map(float, (low[0], low[1], high[0], high[1]))).pad(1, 1).clip(frame.width, frame.height)

@@ -1,4 +1,4 @@
-"""Reading a line of text, through RapidOCR and the recognition network in its wheel."""
+"""Recognize a line of text with RapidOCR and the network in its wheel."""
 
 import threading
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ LONGEST = 3200
 
 @dataclass(frozen=True, slots=True)
 class RecognizedText:
-    """What a line says. For each character, the share of the line's length at which its middle is, and how sure it is.
+    """The text of a line. For each character, its middle as a share of the line's length, and its certainty, 0 to 1.
 
     Spaces are as sure as their neighbours.
     """
@@ -36,7 +36,7 @@ class RecognizedText:
 
     @property
     def score(self) -> float:
-        """How sure the reader is on average, from 0 to 1; 0 when there is nothing to read."""
+        """Mean certainty of the characters, from 0 to 1; 0 without text."""
         return sum(self.sure) / len(self.sure) if self.sure else 0.0
 
 
@@ -44,7 +44,7 @@ class TextRecognizer(Protocol):
     """Reads one line of text. Called from several threads at once."""
 
     def read(self, line: Rgb) -> RecognizedText:
-        """Return what a picture of one level line says, of any size. Raises `PluginFault`."""
+        """Recognize the text of one level line, an image of any size. Raises `PluginFault`."""
         ...
 
     @property
@@ -94,7 +94,7 @@ class RapidRecognizer:
         return {"reader": f"rapidocr {self._version}, {NETWORK}"}
 
     def read(self, line: Rgb) -> RecognizedText:
-        """Return what a picture of one level line says."""
+        """Recognize the text of one level line. Raises `PluginFault`."""
         with self._one_at_a_time:
             try:
                 found = self._engine(np.ascontiguousarray(line[..., ::-1]))

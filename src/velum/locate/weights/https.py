@@ -1,4 +1,4 @@
-"""Bytes from https addresses: with time-outs, limited in size, redirected only to https."""
+"""Download files over https, with time-outs and size limits; redirects lead only to https."""
 
 import http.client
 import ssl
@@ -25,7 +25,7 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True, slots=True)
 class DownloadPolicy:
-    """What may be asked for, and how: `allowed` tells for an address, `cafile` are the certificates to trust."""
+    """Which addresses are allowed, by a function and in words, and the file of certificates to trust."""
 
     allowed: Callable[[str], bool]
     allowed_text: str
@@ -41,7 +41,7 @@ HTTPS_ONLY = DownloadPolicy(is_https, "https")
 
 
 def download(url: str, target: Path, size: int, progress: Progress, access: DownloadPolicy = HTTPS_ONLY) -> None:
-    """Write what is at `url` to `target`: at most `size` bytes. Raises `Unavailable` when it cannot be had."""
+    """Download at most `size` bytes from `url` to `target`. Raises `Unavailable` when that fails."""
     done = 0
     progress(0, size)
     with _open_url(url, access) as response, target.open("wb") as writer:
@@ -55,7 +55,7 @@ def download(url: str, target: Path, size: int, progress: Progress, access: Down
 
 @dataclass(frozen=True, slots=True)
 class WebDocument:
-    """A small document; `url` is where it came from in the end."""
+    """A small document; `url` is its address after all redirects."""
 
     url: str
     content_type: str
@@ -63,7 +63,7 @@ class WebDocument:
 
 
 def read_document(url: str, accept: str, limit: int, access: DownloadPolicy) -> WebDocument:
-    """Return the document at `url`, of at most `limit` bytes. Raises `Unavailable` when it cannot be had."""
+    """Return the document at `url`, of at most `limit` bytes. Raises `Unavailable` when that fails."""
     with _open_url(url, access, accept) as response:
         body = b""
         while chunk := _read(response, url, _CHUNK):
@@ -74,7 +74,7 @@ def read_document(url: str, accept: str, limit: int, access: DownloadPolicy) -> 
 
 
 def is_reachable(url: str, seconds: float, access: DownloadPolicy = HTTPS_ONLY) -> bool:
-    """Tell whether there is something at `url`; nothing of it is fetched. A server may be silent for `seconds`."""
+    """Tell whether `url` exists, by a HEAD request. A server may be silent for `seconds`."""
     try:
         with _open_url(url, access, method="HEAD", seconds=seconds):
             return True
@@ -121,7 +121,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def _open_url(
     url: str, access: DownloadPolicy, accept: str = "*/*", method: str = "GET", seconds: float = TIMEOUT_SECONDS
 ) -> Iterator[Any]:
-    """Open the address; every way in which that can fail is an `Unavailable` that names it."""
+    """Open the address. Raises `Unavailable`, with the address, for every failure."""
     if not access.allowed(url):
         raise Unavailable(f"{redact_login(url)} is not allowed; the address must be {access.allowed_text}")
     plain, login = without_login(url)

@@ -1,4 +1,4 @@
-"""A wheel through pip: the one that knows the user's indexes, mirrors, proxies, certificates and passwords."""
+"""Download a wheel with pip, which knows the user's indexes, mirrors, proxies, certificates and passwords."""
 
 import re
 import subprocess
@@ -43,7 +43,7 @@ def find_pip() -> Pip | None:
 
 
 def download(pip: Pip, source: Wheel, room: Path, progress: Progress) -> Path:
-    """Return the path, in `room`, of the wheel. Raises `Unavailable` with what pip said when it fails."""
+    """Download the wheel to `room` and return its path. Raises `Unavailable` with pip's message."""
     requirements = room / "requirements.txt"
     requirements.write_text(f"{source.project}=={source.version} --hash=sha256:{source.sha256}\n", encoding="utf-8")
     progress(0, source.size)
@@ -86,7 +86,7 @@ def _arguments(pip: Pip, source: Wheel, requirements: Path, room: Path) -> list[
 
 
 def _run(arguments: list[str], progress: Progress) -> str:
-    """Run pip to its end and return its last words. Raises `Unavailable` when it reports failure."""
+    """Run pip and return its last lines. Raises `Unavailable` when it fails."""
     last: deque[str] = deque(maxlen=_MESSAGE_LINES)
     with subprocess.Popen(  # noqa: S603  our own interpreter, arguments from the catalogue, no shell
         arguments,

@@ -1,7 +1,7 @@
-"""A wheel without pip: from a package index, by its simple repository API.
+"""Download a wheel without pip, from a package index with the simple repository API.
 
-The API in JSON is PEP 691, in HTML PEP 503; an index may know either. No index is known by itself: addresses come from
-the host, or from pip's configuration files.
+The API in JSON is PEP 691, in HTML PEP 503; an index may know either. There is no default index: addresses come
+from the host or from pip's configuration files.
 """
 
 import configparser
@@ -29,16 +29,16 @@ _PAGE_BYTES = 64 << 20  # a project with very many files has a page of a few MB
 
 @dataclass(frozen=True, slots=True)
 class PipConfig:
-    """What pip's configuration files say about indexes."""
+    """Index addresses and certificates from pip's configuration files."""
 
     index_urls: tuple[str, ...] = ()
     cafile: str | None = None
 
 
 def download(source: Wheel, index_urls: Sequence[str], room: Path, progress: Progress) -> Path:
-    """Return the path, in `room`, of the wheel, from the first index that has it.
+    """Download the wheel to `room` from the first index that has it; return its path.
 
-    Without `index_urls`, those of pip's configuration are asked. Raises `Unavailable` with the reason of each index.
+    Without `index_urls`, those of pip's configuration are used. Raises `Unavailable` with the reason of each index.
     """
     config = read_pip_config(tuple(config_files()))
     target, failures = room / source.wheel, []
@@ -68,9 +68,9 @@ def config_files() -> Iterator[Path]:
 
 
 def read_pip_config(files: Sequence[Path]) -> PipConfig:
-    """Return what the configuration files say; those that are missing say nothing.
+    """Read pip's configuration files; missing ones are skipped.
 
-    Raises `Unavailable` for a file that cannot be understood.
+    Raises `Unavailable` for a file that cannot be parsed.
     """
     said: dict[str, str] = {}
     for section in ("global", "download"):  # pip reads them in this order too
@@ -105,7 +105,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _address(source: Wheel, index_url: str, access: DownloadPolicy) -> str:
-    """Return where the index says that the wheel is."""
+    """Return the wheel's address from the index. Raises `Unavailable` when the index does not list it."""
     project_url = f"{index_url.rstrip('/')}/{source.project}/"
     is_folder = urlsplit(index_url).scheme == "file"
     found = https.read_document(project_url + "index.html" if is_folder else project_url, _ACCEPT, _PAGE_BYTES, access)

@@ -1,4 +1,4 @@
-"""Whether a file is the one that the catalogue pins."""
+"""Verify files against the size and hash in the catalogue."""
 
 import hashlib
 from pathlib import Path
@@ -22,7 +22,7 @@ class Pinned(Protocol):
 
 
 def fault(pinned: Pinned, path: Path) -> str | None:
-    """Return what is wrong with the file at `path`, None when it is the pinned one."""
+    """Return why the file at `path` is not the pinned one, None when it is."""
     algorithm, expected = pinned.digest
     try:
         size = path.stat().st_size

