@@ -55,8 +55,9 @@ class Kserve:
         `labels` are those of classes 0, 1, ...; detections with the label "" are dropped. The outputs are either
         `boxes` and `scores`, with `classes` unless there is a score for each class, or `mask`. Where they are columns
         of one tensor, its name is given for each: the same name for boxes and scores means four coordinates and a score
-        for each class; the same name for classes as well means four coordinates, score and class. `format`
-        and `units` describe the coordinates, which are relative to the input. `mask` holds the class of each pixel, or a score for each class and pixel.
+        for each class; the same name for classes as well means four coordinates, score and class. `format` and `units`
+        describe the coordinates, which are relative to the input. `mask` holds the class of each pixel, or a score for
+        each class and pixel.
 
         `input` is needed where the model has several. `size` is [width, height], needed where the model takes any.
         Pictures go in as `(picture - mean) * scale`, scaled to fit, `pad` right of and below them. `batch` is how many

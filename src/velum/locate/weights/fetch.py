@@ -1,8 +1,8 @@
 """Find the verified file of a model or sample on this machine, or fetch it.
 
 Places are searched in this order: a path that the user gave, the user's own store, the cache, an installed
-distribution, then the sources of the catalogue. A fetched file appears in the cache whole and verified, or not at all. The parts of an
-asset lie next to its file, and have its name up to the suffix, wherever that is.
+distribution, then the sources of the catalogue. A fetched file appears in the cache whole and verified, or not at all.
+The parts of an asset lie next to its file, and have its name up to the suffix, wherever that is.
 """
 
 import shutil
