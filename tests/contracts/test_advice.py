@@ -32,7 +32,7 @@ PROSE = {
 }  # fmt: skip
 
 #: Holds the options of another command.
-PIP = ROOT / "src/velum/locate/weights/pip_download.py"
+PIP = ROOT / "src/velum/locate/weights/wheels.py"
 #: Names that these pages teach to add.
 ADDED = {"docs/models.md": {"best"}, "docs/techniques.md": {"paint"}}
 NAMED_MODELS = re.compile(r"(?:--models |velum models (?:pull|path|verify|quantize) )(?!-)([a-z0-9][\w,-]*)")

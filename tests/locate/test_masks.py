@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from velum.locate.masks import mask_in
+from velum.locate.detector import mask_in
 from velum.region import Box
 
 

@@ -13,7 +13,7 @@ import openvino as ov
 import pytest
 from PIL import Image
 
-from velum.locate.model_files import READABLE
+from velum.locate.import_model import READABLE
 from velum.locate.nms import suppress
 from velum.locate.output_formats import Detections, Family, Input, Tensors, family, names
 from velum.locate.runtime.inspect_model import signature

@@ -4,20 +4,21 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
-from velum.errors import BadPlan, PluginFault
+from velum.errors import PluginFault
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate import registry
-from velum.locate.masks import mask_in
+from velum.locate.class_maps import check_option, model_facts
 from velum.locate.nms import Flags, suppress
-from velum.locate.output_formats import Detections, Family, Input, Tensors, concatenate, family
+from velum.locate.output_formats import Detections, Family, Floats, Input, Tensors, concatenate, family
 from velum.locate.panorama import locate_with_seam
 from velum.locate.runtime import Network, open_network
 from velum.locate.tiling import Tile, TilePass, passes
 from velum.locate.weights import fetch
 from velum.plugins import RuntimeConfig
-from velum.region import Box, Region
+from velum.region import Box, Mask, Region
 
 LARGEST_SCALE = 2.0
 """Largest magnification of an image: more adds no detail."""
@@ -36,6 +37,11 @@ objects that these are for, large ones and ones drowned in grain, get high score
 TRACK_THRESHOLD_FACTOR = 1.5
 """How much higher than the threshold a score must be to start a track in a video. A weaker detection is hidden in its
 frame and continues an existing track; by itself it is too often a bush or a stone."""
+
+
+MASK_LEVEL = 0.4
+"""How likely a pixel must belong to an object to be hidden with it. Under a half: what is hidden too much is visible,
+what shows of a person is not noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +125,9 @@ class Detector:
         """
         model = registry.find(name, host)
         kind = family(model.family).for_labels(len(model.labels))
-        _check("min_side", min_side, math.ceil(kind.smallest_side / LARGEST_SCALE), 1000, name)
-        _check("threshold", model.threshold if threshold is None else threshold, 0.01, 1, name)
-        _check("tile", tile, 256, 4096, name)
+        check_option("min_side", min_side, math.ceil(kind.smallest_side / LARGEST_SCALE), 1000, name)
+        check_option("threshold", model.threshold if threshold is None else threshold, 0.01, 1, name)
+        check_option("tile", tile, 256, 4096, name)
         self.labels = frozenset(model.labels) - {""}
         self._model = model
         self._min_side = min_side
@@ -134,12 +140,7 @@ class Detector:
     @property
     def description(self) -> Mapping[str, str]:
         """Model, weights and settings, for the report."""
-        return {
-            "model": self._model.name,
-            "weights": self._model.fingerprint,
-            "family": self._model.family,
-            "runtime": self._finder.network.runtime,
-            "precision": self._finder.network.precision,
+        return model_facts(self._model, self._finder.network) | {
             "threshold": f"{self._finder.threshold:g}",
             "min_side": str(self._min_side),
         }
@@ -190,6 +191,21 @@ def _cut(found: Detections, tile: Tile) -> Flags:
     return cut
 
 
-def _check(option: str, value: float, lowest: float, highest: float, name: str) -> None:
-    if not lowest <= value <= highest:
-        raise BadPlan(f"{option} of {name} is {value!r}; it must be from {lowest} to {highest}")
+def mask_in(box: Box, likely: Floats, xyxy: Sequence[float]) -> Mask | None:
+    """Return which pixels of `box` belong to an object; None where that tells nothing and the whole box must count.
+
+    `likely` (rows, columns) is stretched over the box with edges `xyxy`, of which `box` is the part in the picture.
+    """
+    rows, columns = likely.shape
+    scale_x, scale_y = columns / (xyxy[2] - xyxy[0]), rows / (xyxy[3] - xyxy[1])
+    # From the middle of a pixel to the middle of a cell.
+    to_cells = np.array(
+        [
+            [scale_x, 0.0, (box.x0 + 0.5 - xyxy[0]) * scale_x - 0.5],
+            [0.0, scale_y, (box.y0 + 0.5 - xyxy[1]) * scale_y - 0.5],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    spread = cv2.warpAffine(likely, to_cells, (box.width, box.height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    mask: Mask = np.asarray(spread >= MASK_LEVEL)
+    return mask if mask.any() else None

@@ -15,22 +15,33 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
-from velum.errors import BadInput, BadPlan, OutputFailed
+from velum.errors import BadInput, BadPlan, OutputFailed, PluginFault, Unavailable
+from velum.frame import Rgb
 from velum.locate.catalog_toml import write_models
-from velum.locate.import_model import ImportedModel
-from velum.locate.model_files import files_of
+from velum.locate.import_model import ImportedModel, files_of
+from velum.locate.output_formats import Family, Input, Signature, Tensors, family
+from velum.locate.output_formats.semantic import MapFamily
 from velum.locate.registry import FILE, added_models, catalog, user_models_folder
+from velum.locate.runtime import open_network
 from velum.locate.runtime.inspect_model import signature, to_ir
-from velum.locate.trial import check_runs
 from velum.locate.weights.asset import File, Model, UserStoreFile
 from velum.plugins import RuntimeConfig
 
 LOCK_SECONDS = 60
 """How long to wait for another process that changes the store."""
+
+
+TRIAL_SIDE = 320
+"""Side of the trial image, in pixels, for networks of any size: a multiple of every stride in use."""
+
+LOWEST_SCORE = 0.01
+"""Threshold of the trial: even the weakest detection must be of a class that has a label."""
 
 
 def put(offer: ImportedModel, host: RuntimeConfig, *, replace: bool = False) -> Model:
@@ -171,3 +182,47 @@ def _write(store: Path, models: Mapping[str, Model]) -> None:
         stale = entry.name.startswith(".part-") or (re.fullmatch("[0-9a-f]{16}", entry.name) and entry.name not in used)
         if entry.is_dir() and stale:
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def check_runs(path: Path, offer: ImportedModel, seen: Signature) -> None:
+    """Run the network at `path` once, on noise, and decode its outputs as the model's family does.
+
+    Raises `BadInput` when the network does not run, when its outputs do not have the family's layout, and when they
+    name classes that have no label.
+    """
+    what = offer.path.name
+    kind = family(offer.family)
+    form = replace(kind.input, **offer.input)
+    try:
+        network = open_network(path, form, RuntimeConfig())
+        outputs = network.infer(_noise(form))
+    except (Unavailable, PluginFault) as error:
+        raise BadInput(f"{what} was tried once and cannot be run: {error}{_batch_advice(seen)}") from error
+    try:
+        _read(outputs, kind, form, offer.labels)
+    except (PluginFault, ValueError, LookupError, TypeError) as error:
+        raise BadInput(
+            f"{what} was tried once, and what it gives cannot be read as family {offer.family} with "
+            f"{len(offer.labels)} labels: {error}{_batch_advice(seen)}"
+        ) from error
+
+
+def _noise(form: Input) -> Rgb:
+    width, height = form.size_wh or (TRIAL_SIDE, TRIAL_SIDE)
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def _read(outputs: Tensors, kind: Family | MapFamily, form: Input, labels: tuple[str, ...]) -> None:
+    if isinstance(kind, MapFamily):
+        kind.read(outputs, len(labels))
+        return
+    found = kind.for_labels(len(labels)).decode(outputs, form.size_wh or (TRIAL_SIDE, TRIAL_SIDE), LOWEST_SCORE)
+    if len(found) and not 0 <= found.kind.min() <= found.kind.max() < len(labels):
+        raise ValueError(f"it speaks of class {found.kind.max()}, and the last label is of class {len(labels) - 1}")
+    if not np.isfinite(found.xyxy).all():
+        raise ValueError("it gives boxes that are no numbers")
+
+
+def _batch_advice(seen: Signature) -> str:
+    batch = next((shape[0] for shape in seen.inputs.values() if len(shape) == 4), None)
+    return f"; it takes {batch} pictures at once: export it for one (batch=1)" if batch not in {None, 1} else ""

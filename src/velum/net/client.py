@@ -13,9 +13,8 @@ import httpx2
 
 from velum.errors import BadPlan, Unavailable
 from velum.net import address
-from velum.net.backend import GuardedBackend
+from velum.net.backend import GuardedBackend, PerHostLimit
 from velum.net.guard import Guard, Resolve
-from velum.net.per_host_limit import PerHostLimit
 from velum.net.policy import NetworkPolicy
 
 REDIRECTS = 5

@@ -12,7 +12,8 @@ Rows of six numbers can be read in three ways. How many classes the model has de
 the numbers are: suppressed rows have whole numbers for classes.
 """
 
-from collections.abc import Sized
+from collections.abc import Callable, Sized
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -192,6 +193,23 @@ def _describe_table(down: int | None, across: int | None, extra: int, classes: i
 
 def _is_anchor_count(count: int) -> bool:
     return count % 21 == 0 or count % 85 == 0
+
+
+def task_family(decode: Callable[..., Detections], task: str, result: str) -> Family:
+    """Return the family of networks with one table as output whose file states `task`; `result` describes them.
+
+    `decode` takes the number of classes as its argument `classes`.
+    """
+
+    def recognise(signature: Signature) -> str | None:
+        shapes = list(signature.outputs.values())
+        if signature.metadata.get("task") != task or len(shapes) != 1 or len(shapes[0]) != 3:
+            return None
+        return f"the file says that {result} (task {task})"
+
+    return replace(
+        FAMILY, decode=decode, recognise=recognise, decode_for=lambda classes: partial(decode, classes=classes)
+    )
 
 
 FAMILY = Family(

@@ -5,12 +5,10 @@ suppressed by the network, (m, 7), of centre and size, score, class and angle. A
 a, is |w cos a| + |h sin a| wide and |w sin a| + |h cos a| high.
 """
 
-from functools import partial
-
 import numpy as np
 
-from velum.locate.output_formats import Decode, Detections, Family, Floats, Input, Signature, Tensors
-from velum.locate.output_formats.yolo import anchor_counts, in_pixels, is_finished
+from velum.locate.output_formats import Detections, Floats, Tensors
+from velum.locate.output_formats.yolo import anchor_counts, in_pixels, is_finished, task_family
 
 
 def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float, classes: int = 1) -> Detections:
@@ -38,11 +36,6 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float, classe
     return Detections(_around(turned, rows[hits, -1]), score.astype(np.float32), kind.astype(np.int32))
 
 
-def decode_for(classes: int) -> Decode:
-    """Return the decoder for a model of so many classes."""
-    return partial(decode, classes=classes)
-
-
 def _around(turned: Floats, angle: Floats) -> Floats:
     """Return the edges (n, 4) of the upright boxes around turned ones: centre and size (n, 4), radians (n,)."""
     cos, sin = np.abs(np.cos(angle)), np.abs(np.sin(angle))
@@ -51,20 +44,4 @@ def _around(turned: Floats, angle: Floats) -> Floats:
     return np.concatenate((turned[:, :2] - half, turned[:, :2] + half), axis=1).astype(np.float32)
 
 
-def recognise(signature: Signature) -> str | None:
-    """Return the reason when the file says that its boxes are turned, and has one table."""
-    shapes = list(signature.outputs.values())
-    if signature.metadata.get("task") != "obb" or len(shapes) != 1 or len(shapes[0]) != 3:
-        return None
-    return "the file says that its boxes are turned (task obb)"
-
-
-FAMILY = Family(
-    decode,
-    Input(order="rgb", scale=(1 / 255, 1 / 255, 1 / 255), pad=114),
-    smallest_side=16.0,
-    largest_side=640.0,
-    nms_iou=0.6,
-    recognise=recognise,
-    decode_for=decode_for,
-)
+FAMILY = task_family(decode, "obb", "its boxes are turned")

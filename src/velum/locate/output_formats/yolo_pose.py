@@ -6,12 +6,10 @@ are says where the key points begin. Older trainers give rows with objectness, o
 these are refused, since nothing in their shape tells them apart.
 """
 
-from functools import partial
-
 import numpy as np
 
-from velum.locate.output_formats import Decode, Detections, Family, Input, Signature, Tensors
-from velum.locate.output_formats.yolo import anchor_counts, from_centres, in_pixels, is_finished
+from velum.locate.output_formats import Detections, Tensors
+from velum.locate.output_formats.yolo import anchor_counts, from_centres, in_pixels, is_finished, task_family
 
 
 def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float, classes: int = 1) -> Detections:
@@ -39,29 +37,8 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float, classe
     )
 
 
-def decode_for(classes: int) -> Decode:
-    """Return the decoder for a model of so many classes."""
-    return partial(decode, classes=classes)
-
-
-def recognise(signature: Signature) -> str | None:
-    """Return the reason when the file says that it finds poses, and has one table."""
-    shapes = list(signature.outputs.values())
-    if signature.metadata.get("task") != "pose" or len(shapes) != 1 or len(shapes[0]) != 3:
-        return None
-    return "the file says that it finds boxes with key points (task pose)"
-
-
 def _is_points(numbers: int) -> bool:
     return numbers > 0 and (numbers % 2 == 0 or numbers % 3 == 0)
 
 
-FAMILY = Family(
-    decode,
-    Input(order="rgb", scale=(1 / 255, 1 / 255, 1 / 255), pad=114),
-    smallest_side=16.0,
-    largest_side=640.0,
-    nms_iou=0.6,
-    recognise=recognise,
-    decode_for=decode_for,
-)
+FAMILY = task_family(decode, "pose", "it finds boxes with key points")

