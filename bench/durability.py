@@ -79,7 +79,7 @@ def job(clip: Path, rule: str, model: Path, span: float) -> tuple[float, float]:
             key = store.put(iter(lambda: file.read(1 << 20), b"")).key
         handed = desk.submit(Submission(key, clip.name, Plan.of(rule)))
         with subprocess.Popen([sys.executable, "-m", "velum", "worker"], cwd=folder, env=env, stderr=-3) as worker:
-            while (now := desk.get(handed.id)) is not None and not now.state.ended:
+            while (now := desk.get(handed.id)) is not None and not now.state.is_final:
                 time.sleep(0.1)
             spent = time.monotonic() - began
             worker.send_signal(signal.SIGTERM)

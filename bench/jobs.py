@@ -134,7 +134,7 @@ def fresh(desk: JobQueue, jobs: Sequence[JobRecord]) -> list[JobRecord]:
 
 
 def over(jobs: Sequence[JobRecord]) -> bool:
-    return all(job.state.ended for job in jobs)
+    return all(job.state.is_final for job in jobs)
 
 
 def digest(store: FolderStore, job: JobRecord) -> str:

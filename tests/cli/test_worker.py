@@ -64,7 +64,7 @@ def working(folder: Path, *options: str, **variables: str) -> Iterator[subproces
 
 def ended(desk: JobQueue, job: JobRecord) -> JobRecord:
     until = time.monotonic() + 60
-    while (now := desk.get(job.id)) is not None and not now.state.ended and time.monotonic() < until:
+    while (now := desk.get(job.id)) is not None and not now.state.is_final and time.monotonic() < until:
         time.sleep(0.05)
     assert now is not None
     return now

@@ -20,16 +20,16 @@ EVENTS = [("progress", '{"a": 1}'), ("message", "one\ntwo"), ("end", "é")]
 def test_pieces_make_no_difference(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
     events = Events()
-    found = [one for a, b in pairwise(edges) for one in events.fed(STREAM[a:b])]
+    found = [one for a, b in pairwise(edges) for one in events.feed(STREAM[a:b])]
     assert found == EVENTS
 
 
 @given(st.binary(max_size=200))
 def test_nothing_that_comes_is_too_odd(data: bytes) -> None:
-    Events().fed(data)
+    Events().feed(data)
 
 
 @pytest.mark.parametrize("stream", [b"data: " + b"x" * EVENT_BYTES, (b"data: " + b"x" * 1000 + b"\n") * 1100])
 def test_an_event_without_end_is_not_taken(stream: bytes) -> None:
     with pytest.raises(Unavailable, match="event of more than"):
-        Events().fed(stream)
+        Events().feed(stream)

@@ -108,7 +108,7 @@ class Office:
 
     def ended(self, *jobs: JobRecord, seconds: float = 20) -> list[JobRecord]:
         """Return the jobs when all have ended."""
-        _until(lambda: all(self.now(job).state.ended for job in jobs), "all jobs to end", seconds)
+        _until(lambda: all(self.now(job).state.is_final for job in jobs), "all jobs to end", seconds)
         return [self.now(job) for job in jobs]
 
     def now(self, job: JobRecord) -> JobRecord:

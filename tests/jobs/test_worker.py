@@ -118,7 +118,7 @@ def test_limit_of_running_jobs(back_office: Office) -> None:
     jobs = [back_office.submit(f"job-{n}", pieces=1, seconds=0.1) for n in range(4)]
     with back_office.working(concurrency=2, max_running=1), back_office.working(concurrency=2, max_running=1):
         most = 0
-        while not all(back_office.now(job).state.ended for job in jobs):
+        while not all(back_office.now(job).state.is_final for job in jobs):
             most = max(most, back_office.desk.counts()[State.RUNNING])
     assert most == 1
 
@@ -219,10 +219,10 @@ def test_whoever_lost_a_job_writes_nothing(office: Office) -> None:
     assert second.reap() == 1
     taken = second.take()
     assert taken is not None
-    for write in (first.give_back, first.cancelled, lambda h: first.fail(h, "Fault", ""), lambda h: first.cut(h, [])):
+    for write in (first.give_back, first.cancel, lambda h: first.fail(h, "Fault", ""), lambda h: first.cut(h, [])):
         with pytest.raises(LeaseLost):
             write(hold)
-    assert second.held() == {taken.token: False}
+    assert second.list_tokens() == {taken.token: False}
 
 
 def test_a_job_that_kills_its_workers_is_dead(office: Office) -> None:

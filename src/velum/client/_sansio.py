@@ -1,15 +1,19 @@
-"""What is done to talk to the service, step by step, without doing it: the same for both clients.
+"""Conversations with the service, without doing any input or output: the same for both clients.
 
-A conversation is a generator: it yields steps, is sent their outcome, or their error is thrown into it, and returns
-its result. Those who drive it (`client`, `async_client`) do the steps and know nothing else.
+A conversation is a generator: it yields steps, receives the result of each (or its error is thrown into it), and
+returns its own result. `Client` and `AsyncClient` perform the steps and know nothing else.
 """
 
+import json
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from velum.errors import BadInput
+from velum.client.errors import Busy, Conflict, Denied, refusal
+from velum.client.models import JsonReader
+from velum.errors import BadInput, Unavailable
 
 T = TypeVar("T")
 
@@ -17,12 +21,12 @@ CHUNK = 1 << 20
 """Bytes of a file that are read or written at a time."""
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes that are there and all that there are."""
+"""Called with the number of bytes transferred so far, and of all bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is sent: `head`, the bytes of `file` from `start` to `stop`, and `tail`."""
+    """The body of a request: `head`, then the bytes `start` to `stop` of `file`, then `tail`."""
 
     kind: str
     head: bytes = b""
@@ -34,11 +38,11 @@ class Body:
 
     @property
     def size(self) -> int:
-        """Bytes of it all."""
+        """Number of bytes of the whole body."""
         return len(self.head) + self.stop - self.start + len(self.tail)
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield it. Raises `BadInput` when the file cannot be read or has become shorter."""
+        """Yield the bytes. Raises `BadInput` when the file cannot be read or has become shorter."""
         if self.head:
             yield self.head
         if self.file is not None:
@@ -65,7 +69,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request; `path` follows the address of the service."""
+    """An HTTP request; `path` is appended to the address of the service."""
 
     method: str
     path: str
@@ -76,7 +80,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """The beginning of an answer; the names of headers in lower case. `where` is the address that was asked."""
+    """Status and headers of a response, header names in lower case. `where` is the URL of the request."""
 
     status: int
     headers: Mapping[str, str]
@@ -85,33 +89,33 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Send a request; the outcome is the `HttpResponse`, or `Unavailable`. What was open before is closed."""
+    """Step: send a request. The outcome is an `HttpResponse`, or `Unavailable`. Closes the response before."""
 
-    ask: HttpRequest
+    request: HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Receive more of the answer: some bytes, b"" at its end, or `Unavailable` when it breaks off."""
+    """Step: read more of the response. The outcome is bytes, b"" at the end, or `Unavailable` when it breaks off."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunBlocking:
-    """Call something that may take a while; the outcome is what it returns, or the `VelumError` that it raises."""
+    """Step: call a function that blocks. The outcome is its return value, or the `VelumError` that it raises."""
 
     call: Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait."""
+    """Step: wait."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Hand a value to who iterates over the conversation."""
+    """Step: yield a value to the caller of an iterating method."""
 
     value: Any
 
@@ -121,34 +125,107 @@ Steps = Generator[Step, Any, T]
 
 
 class Exchange(Generic[T]):
-    """A conversation on its way: the step to be done now, None at the end, and then the result."""
+    """A running conversation: `step` is the next step to perform; None at the end, when `result` is set."""
 
     def __init__(self, steps: Steps[T]) -> None:
         self._steps = steps
         self._result: list[T] = []
         self.step: Step | None = None
-        self._moved(lambda: next(steps))
+        self._advance(lambda: next(steps))
 
     @property
     def result(self) -> T:
-        """What the conversation returned."""
+        """Return value of the conversation."""
         return self._result[0]
 
-    def done(self, outcome: Any = None) -> None:
-        """Go on with the outcome of the step."""
-        self._moved(lambda: self._steps.send(outcome))
+    def resume(self, outcome: Any = None) -> None:
+        """Continue with the outcome of the step."""
+        self._advance(lambda: self._steps.send(outcome))
 
-    def failed(self, error: Exception) -> None:
-        """Go on with the error of the step."""
-        self._moved(lambda: self._steps.throw(error))
+    def fail(self, error: Exception) -> None:
+        """Continue with the error of the step."""
+        self._advance(lambda: self._steps.throw(error))
 
     def close(self) -> None:
-        """Give it up: it cleans up behind itself."""
+        """Abandon the conversation, which releases what it holds."""
         self._steps.close()
 
-    def _moved(self, move: Callable[[], Step]) -> None:
+    def _advance(self, move: Callable[[], Step]) -> None:
         try:
             self.step = move()
         except StopIteration as end:
             self.step = None
             self._result.append(end.value)
+
+
+ANSWER_BYTES = 1 << 30
+"""Largest response that is read into memory."""
+
+PAUSES_SECONDS = (0.1, 5.0)
+"""The first pause between two tries, which doubles each time, and the longest."""
+
+
+def open_response(request: HttpRequest, kind: str | None = None) -> Steps[HttpResponse]:
+    """Send a request; return status and headers. Raises the service's error, `Unavailable` for another media type."""
+    answer: HttpResponse = yield Open(request)
+    if answer.status >= 300:
+        raise refusal(answer.status, answer.headers, (yield from _read_rest()), answer.where)
+    media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind is not None and media_type != kind:
+        raise Unavailable(
+            f"{answer.where} answered with {media_type or 'nothing'!r}, not with {kind}; check the service's address"
+        )
+    return answer
+
+
+def request_json(request: HttpRequest) -> Steps[JsonReader]:
+    """Send a request and return the JSON object of the response. Raises the error that the service reports."""
+    yield from open_response(request, "application/json")
+    return JsonReader.of_text((yield from _read_rest()))
+
+
+def send_request(request: HttpRequest) -> Steps[None]:
+    """Send a request whose response has no content. Raises the error that the service reports."""
+    yield from open_response(request)
+
+
+def body_of(value: Mapping[str, Any]) -> Body:
+    """Return a JSON body."""
+    return Body("application/json", json.dumps(value).encode())
+
+
+def _read_rest() -> Steps[bytes]:
+    """Return the remaining bytes of the response."""
+    body = bytearray()
+    while chunk := (yield Next()):
+        body += chunk
+        if len(body) > ANSWER_BYTES:
+            raise Unavailable(
+                f"the service sent more than {ANSWER_BYTES:,} bytes, the most that is read; check that the address is that of velum"
+            )
+    return bytes(body)
+
+
+class Retry:
+    """Retries of a transfer: waits between tries, and gives up after `seconds` without progress.
+
+    A transfer that has not `started` is never tried again.
+    """
+
+    def __init__(self, seconds: float, *, started: bool = False) -> None:
+        self._seconds, self._started = seconds, started
+        self._since: float | None = None
+        self._pause = PAUSES_SECONDS[0]
+
+    def progress(self) -> None:
+        """Reset the pauses: the transfer has made progress."""
+        self._started, self._since, self._pause = True, None, PAUSES_SECONDS[0]
+
+    def wait(self, error: Unavailable | Conflict) -> Steps[None]:
+        """Wait before the next try. Raises `error` when another try is useless or the time is over."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if not self._started or isinstance(error, Denied) or now - self._since > self._seconds:
+            raise error
+        yield Pause(max(self._pause, error.seconds if isinstance(error, Busy) else 0.0))
+        self._pause = min(self._pause * 2, PAUSES_SECONDS[1])

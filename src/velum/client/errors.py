@@ -1,14 +1,14 @@
-"""What the service refuses, as the errors of velum: problem details (RFC 9457) read back.
+"""Errors that the service reports, as exceptions of velum: problem details (RFC 9457) read back.
 
 BadInput
 ├── NotFound       there is no such job or upload, or it is someone else's
-├── Conflict       it does not go in the present state
-└── Expired        it was there, and was deleted after its time
+├── Conflict       the job's current state does not allow this
+└── Expired        the file existed, and was deleted after its time
 LimitExceeded
-└── Oversized      told by the service
+└── Oversized      the service accepts less
 Unavailable
-├── Denied         the service does not know who asks, or they may not do this
-└── Busy           the service has more to do than may wait; `seconds` is how long it asks to wait
+├── Denied         credentials are missing or wrong, or do not allow this
+└── Busy           the queue of the service is full; `seconds` is how long it asks to wait
 """
 
 import json
@@ -26,11 +26,11 @@ class NotFound(BadInput):
 
 
 class Conflict(BadInput):
-    """It does not go in the present state."""
+    """The job's current state does not allow this."""
 
 
 class Expired(BadInput):
-    """It was there, and was deleted after its time."""
+    """The file existed, and was deleted after its time."""
 
 
 class Oversized(LimitExceeded):
@@ -42,11 +42,11 @@ class Oversized(LimitExceeded):
 
 
 class Denied(Unavailable):
-    """The service does not know who asks, or they may not do this."""
+    """Credentials are missing or wrong, or do not allow this."""
 
 
 class Busy(Unavailable):
-    """The service has more to do than may wait; `seconds` is how long it asks to wait."""
+    """The queue of the service is full; `seconds` is how long it asks to wait."""
 
     def __init__(self, message: str, seconds: float = 1.0) -> None:
         super().__init__(message)
@@ -77,44 +77,44 @@ _STATUSES: Mapping[int, Callable[[str], VelumError]] = MappingProxyType(
 
 
 def failure(code: str, message: str) -> VelumError:
-    """Return the error of which the service tells the name and the text."""
+    """Return the error of that name, with that text; `Unavailable` for a name that is unknown here."""
     return _CODES.get(code, Unavailable)(message)
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, where: str) -> VelumError:
-    """Return the error that an answer of status 300 and above tells. `where` is the address that was asked."""
-    told = _problem(headers, body)
-    if told is None:
+    """Return the error of a response with status 300 or above. `where` is the URL of the request."""
+    problem = _problem(headers, body)
+    if problem is None:
         text = f"{where} answered {status}, and not as velum's service does; check the address"
         error = _STATUSES.get(status, Unavailable)(text)
     else:
-        code, text = str(told.get("code", "")), printable(str(told["detail"]))
+        code, text = str(problem.get("code", "")), printable(str(problem["detail"]))
         if status >= 500 and (request := headers.get("x-request-id")):
             text += f" (request {printable(request)})"
         known = _CODES.get(code) or _STATUSES.get(status) or (BadInput if status < 500 else Unavailable)
         error = known(text)
     if isinstance(error, Busy):
         error.seconds = _seconds(headers.get("retry-after", ""))
-    if isinstance(error, Oversized) and told is not None:
-        numbers = (told.get("value"), told.get("allowed"))
-        error.value, error.allowed = (one if isinstance(one, int | float) else 0 for one in numbers)
-        error.limit = str(told.get("limit", ""))
+    if isinstance(error, Oversized) and problem is not None:
+        numbers = (problem.get("value"), problem.get("allowed"))
+        error.value, error.allowed = (number if isinstance(number, int | float) else 0 for number in numbers)
+        error.limit = str(problem.get("limit", ""))
     return error
 
 
 def printable(text: str) -> str:
-    """Return a text of the service without characters that could do something to a terminal."""
-    return "".join(one if one.isprintable() else "?" for one in text)
+    """Return a text of the service with `?` for control characters, which a terminal would obey."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _problem(headers: Mapping[str, str], body: bytes) -> Mapping[str, Any] | None:
     if headers.get("content-type", "").partition(";")[0].strip().lower() != KIND:
         return None
     try:
-        told = json.loads(body)
+        problem = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    return told if isinstance(told, dict) and isinstance(told.get("detail"), str) else None
+    return problem if isinstance(problem, dict) and isinstance(problem.get("detail"), str) else None
 
 
 def _seconds(text: str) -> float:

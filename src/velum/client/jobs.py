@@ -1,36 +1,45 @@
-"""Jobs: handed in, listed and watched."""
+"""Jobs: submitted, listed, watched and rendered again; and short questions about images and what the service offers."""
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeVar
 
 from velum.annotations import Annotations
-from velum.client._sansio import Emit, HttpRequest, Next, Pause, Progress, Steps
-from velum.client.asking import Retry, asked, body_of, done, opened
+from velum.client._sansio import (
+    Emit,
+    HttpRequest,
+    Next,
+    Pause,
+    Progress,
+    Retry,
+    Steps,
+    body_of,
+    open_response,
+    request_json,
+    send_request,
+)
 from velum.client.errors import Busy, Conflict, NotFound
-from velum.client.models import Job, State, Upload
-from velum.client.parsing import JsonReader
-from velum.client.uploads import begun, discarded, sent
+from velum.client.models import Job, JsonReader, State, Upload, odd, path_of
+from velum.client.transfers import begin_upload, discard, form, send_rest
 from velum.errors import BadInput, Unavailable, VelumError
 from velum.plan import Plan
 
 CHECK_FIRST_BYTES = 16 << 20
-"""From this size on, what is wrong with a job is found out before its file is sent."""
+"""From this size on, the job is validated by the service before its file is sent."""
 
 EVENT_BYTES = 1 << 20
-"""Longest event that is taken."""
+"""Longest server-sent event that is accepted."""
 
 POLL_SECONDS = 2.0
-"""How often a job is asked for that cannot be watched, because too many others are."""
+"""Seconds between two requests for a job that cannot be watched because too many jobs are."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """What is to be done: `source` is a file, an upload, or an address (http...) that the service fetches it from."""
+    """A job to submit: `source` is a file, an upload, or an address (http...) from which the service fetches the file."""
 
     source: str | Path | Upload
     plan: Plan | str | None = None
@@ -42,19 +51,19 @@ class NewJob:
 
     @property
     def file(self) -> Path | None:
-        """The file that is to be sent, if there is one."""
+        """The local file to send, None when the source is an upload or an address."""
         if isinstance(self.source, Upload) or self.url is not None:
             return None
         return Path(self.source)
 
     @property
     def url(self) -> str | None:
-        """The address, if it is one."""
+        """The address of the source, None when it has none."""
         text = self.source if isinstance(self.source, str) else ""
         return text if text.lower().startswith(("http://", "https://")) else None
 
     def json(self) -> dict[str, Any]:
-        """Return it as the service reads it, without the uploads."""
+        """Return the JSON values of the request, without the ids of uploads still to be made."""
         plan = self.plan.to_json() if isinstance(self.plan, Plan) else self.plan
         name = self.name or (self.file.name if self.file else None)
         upload = self.source.id if isinstance(self.source, Upload) else None
@@ -62,100 +71,102 @@ class NewJob:
         return {key: value for key, value in values.items() if value is not None} | {"priority": self.priority}
 
 
-def submitted(wanted: NewJob, seconds: float) -> Steps[Job]:
-    """Send the file and hand in the job. What was sent for a job that is refused is deleted."""
+def submit(wanted: NewJob, seconds: float) -> Steps[Job]:
+    """Upload the files and submit the job. Uploads for a job that the service refuses are deleted."""
     values, uploads = wanted.json(), list[Upload]()
     try:
         if wanted.file is not None:
-            at = yield from begun(wanted.file)
-            uploads.append(at)
-            values["upload"] = at.id
-            if (at.size or 0) >= CHECK_FIRST_BYTES:
-                yield from _checked(values)
-            yield from sent(at, wanted.file, seconds, wanted.progress)
+            upload = yield from begin_upload(wanted.file)
+            uploads.append(upload)
+            values["upload"] = upload.id
+            if (upload.size or 0) >= CHECK_FIRST_BYTES:
+                yield from _check_first(values)
+            yield from send_rest(upload, wanted.file, seconds, wanted.progress)
         if wanted.regions is not None:
             text = json.dumps(wanted.regions.to_json()).encode()
-            at = yield from begun(text)
-            uploads.append(at)
-            yield from sent(at, text, seconds, None)
-            values["regions"] = at.id
+            upload = yield from begin_upload(text)
+            uploads.append(upload)
+            yield from send_rest(upload, text, seconds, None)
+            values["regions"] = upload.id
         # What has been sent is worth another try, and whatever comes of it there is one job.
-        ask = HttpRequest("POST", "/v1/jobs", headers=once(), body=body_of(values))
-        return Job.read((yield from insisted(ask, Retry(seconds, begun=wanted.url is None))))
+        request = HttpRequest("POST", "/v1/jobs", headers=idempotency_header(), body=body_of(values))
+        return Job.read((yield from request_until_answered(request, Retry(seconds, started=wanted.url is None))))
     except VelumError:
-        for at in uploads:
-            yield from _cleared(at)
+        for upload in uploads:
+            yield from _discard_quietly(upload)
         raise
 
 
-def _checked(values: Mapping[str, Any]) -> Steps[None]:
-    """Find out what is wrong with a job whose file is still to be sent: that it is missing must be all."""
+def _check_first(values: Mapping[str, Any]) -> Steps[None]:
+    """Let the service validate a job before its file is sent; the missing file must be all that is wrong."""
     try:
-        job = Job.read((yield from asked(HttpRequest("POST", "/v1/jobs", body=body_of(values)))))
+        job = Job.read((yield from request_json(HttpRequest("POST", "/v1/jobs", body=body_of(values)))))
     except Conflict:
         return
     raise Unavailable(f"the service took job {job.id} before its file was there; it does not speak this interface")
 
 
-def _cleared(at: Upload) -> Steps[None]:
+def _discard_quietly(upload: Upload) -> Steps[None]:
     try:
-        yield from discarded(at)
+        yield from discard(upload)
     except VelumError:
         return  # taken by a job, or to be swept by the service
 
 
-def once() -> Mapping[str, str]:
-    """Return the header by which the service knows a request that comes again."""
+def idempotency_header() -> Mapping[str, str]:
+    """Return the header by which the service recognizes a repeated request."""
     return {"idempotency-key": secrets.token_hex(16)}
 
 
-def insisted(ask: HttpRequest, patience: Retry) -> Steps[JsonReader]:
-    """Return what the service answers, asked again while it cannot be reached."""
+def request_until_answered(request: HttpRequest, patience: Retry) -> Steps[JsonReader]:
+    """Return the JSON response, repeating the request while the service cannot be reached."""
     while True:
         try:
-            return (yield from asked(ask))
+            return (yield from request_json(request))
         except Unavailable as error:
             yield from patience.wait(error)
 
 
-def looked_at(job: Job | str, how: str = "") -> Steps[Job]:
-    """Return a job; `how` is what is done with it, such as cancel."""
-    ask = HttpRequest("POST", f"{place(job)}/{how}") if how else HttpRequest("GET", place(job))
-    return Job.read((yield from asked(ask)))
+def fetch_job(job: Job | str, how: str = "") -> Steps[Job]:
+    """Return a job; with `how`, such as `cancel`, after that action."""
+    request = HttpRequest("POST", f"{path_of(job)}/{how}") if how else HttpRequest("GET", path_of(job))
+    return Job.read((yield from request_json(request)))
 
 
-def deleted(job: Job | str) -> Steps[None]:
-    """Delete a job with all that belongs to it."""
-    yield from done(HttpRequest("DELETE", place(job)))
+def delete(job: Job | str) -> Steps[None]:
+    """Delete a job and all its files."""
+    yield from send_request(HttpRequest("DELETE", path_of(job)))
 
 
-def listed(state: State | None, owner: str | None, page_size: int = 100) -> Steps[None]:
-    """Give the jobs, newest first, fetched page by page."""
+def list_jobs(state: State | None, owner: str | None, page_size: int = 100) -> Steps[None]:
+    """Emit the jobs, newest first, fetched page by page."""
     query = {key: value for key, value in {"state": state, "owner": owner}.items() if value is not None}
     query["limit"] = str(page_size)
     after: str | None = None
     while True:
-        page = yield from asked(HttpRequest("GET", "/v1/jobs", query=query | ({"after": after} if after else {})))
-        for one in page.all("jobs"):
-            yield Emit(Job.read(one))
+        page = yield from request_json(
+            HttpRequest("GET", "/v1/jobs", query=query | ({"after": after} if after else {}))
+        )
+        for job in page.all("jobs"):
+            yield Emit(Job.read(job))
         after = page.text_or_none("after")
         if after is None:
             return
 
 
-def watched(job: Job | str, seconds: float) -> Steps[Job]:
-    """Give a job, and again each time that it has changed, up to its end; return it then.
+def watch(job: Job | str, seconds: float) -> Steps[Job]:
+    """Emit a job now and after each change, until it has ended; return the ended job.
 
-    Where the connection breaks, it is followed anew, up to `seconds` without hearing anything. Raises `NotFound` when
-    it is deleted meanwhile.
+    A broken connection is opened again, until nothing was received for `seconds`. Raises `NotFound` when the job is
+    deleted meanwhile.
     """
     patience, last, crowded = Retry(seconds), list[Job](), False
-    while not (last and last[-1].finished):
+    while not (last and last[-1].is_final):
         try:
-            yield from (_polled(job, patience, last) if crowded else _followed(job, patience, last))
+            yield from (_poll(job, patience, last) if crowded else _follow_events(job, patience, last))
             crowded = False
         except Busy as error:
-            # As many jobs are watched as may be. That leaves asking, unless there is too much even for that.
+            # The limit of watched jobs is reached: poll instead, unless the service is too busy even for that.
             if crowded:
                 yield from patience.wait(error)
             crowded = True
@@ -165,29 +176,29 @@ def watched(job: Job | str, seconds: float) -> Steps[Job]:
     return last[-1]
 
 
-def _followed(job: Job | str, patience: Retry, last: list[Job]) -> Steps[None]:
-    ask = HttpRequest("GET", f"{place(job)}/events", headers={"accept": "text/event-stream"})
-    answer, events = (yield from opened(ask, "text/event-stream")), Events()
+def _follow_events(job: Job | str, patience: Retry, last: list[Job]) -> Steps[None]:
+    request = HttpRequest("GET", f"{path_of(job)}/events", headers={"accept": "text/event-stream"})
+    answer, events = (yield from open_response(request, "text/event-stream")), Events()
     while chunk := (yield Next()):
         patience.progress()
-        for kind, data in events.fed(chunk):
+        for kind, data in events.feed(chunk):
             if kind == "deleted":
                 raise NotFound(f"{answer.where}: the job was deleted")
-            yield from _given(Job.read(JsonReader.of_text(data)), last)
-    if not (last and last[-1].finished):
+            yield from _emit_if_changed(Job.read(JsonReader.of_text(data)), last)
+    if not (last and last[-1].is_final):
         raise Unavailable(f"{answer.where} ended before the job did")
 
 
-def _polled(job: Job | str, patience: Retry, last: list[Job]) -> Steps[None]:
-    now = yield from looked_at(job)
+def _poll(job: Job | str, patience: Retry, last: list[Job]) -> Steps[None]:
+    now = yield from fetch_job(job)
     patience.progress()
-    yield from _given(now, last)
-    if not now.finished:
+    yield from _emit_if_changed(now, last)
+    if not now.is_final:
         yield Pause(POLL_SECONDS)
 
 
-def _given(now: Job, last: list[Job]) -> Steps[None]:
-    """Give the job if it has changed since `last`."""
+def _emit_if_changed(now: Job, last: list[Job]) -> Steps[None]:
+    """Emit the job if it differs from `last`."""
     if last[-1:] != [now]:
         last[:] = [now]
         yield Emit(now)
@@ -201,14 +212,16 @@ class Events:
     _kind: str = ""
     _data: list[str] = field(default_factory=list)
 
-    def fed(self, chunk: bytes) -> list[tuple[str, str]]:
+    def feed(self, chunk: bytes) -> list[tuple[str, str]]:
         """Return the events that are complete now: their kind and their data. Raises `Unavailable` for a long one."""
         self._rest += chunk
         *lines, rest = self._rest.split(b"\n")
         self._rest = rest
         found = [event for line in lines for event in self._line(line.removesuffix(b"\r").decode("utf-8", "replace"))]
         if len(self._rest) + sum(map(len, self._data)) > EVENT_BYTES:
-            raise Unavailable(f"the service sent an event of more than {EVENT_BYTES:,} bytes, which is not taken")
+            raise Unavailable(
+                f"the service sent an event of more than {EVENT_BYTES:,} bytes, the most that is accepted"
+            )
         return found
 
     def _line(self, line: str) -> list[tuple[str, str]]:
@@ -225,9 +238,41 @@ class Events:
         return []
 
 
-def place(job: Job | str) -> str:
-    """Return the path of a job. Raises `BadInput` for what cannot be an id."""
-    job = job.id if isinstance(job, Job) else job
-    if not job or job.startswith("."):
-        raise BadInput(f"job {job!r} is none; give an id, as velum jobs list shows them")
-    return f"/v1/jobs/{quote(job, safe='')}"
+T = TypeVar("T")
+
+
+def locate(source: Path, plan: Plan | str | None) -> Steps[Annotations]:
+    """Return the regions that a plan would hide in an image."""
+    return _annotations_of((yield from request_json(HttpRequest("POST", "/v1/locate", body=form(source, plan)))))
+
+
+def regions(job: Job | str) -> Steps[Annotations]:
+    """Return the regions of a job."""
+    return _annotations_of((yield from request_json(HttpRequest("GET", f"{path_of(job)}/regions"))))
+
+
+def render(job: Job | str, corrected: Annotations | None, seconds: float) -> Steps[Job]:
+    """Render a job again, with its regions or corrected ones; after sending these, repeat until the service answers."""
+    if corrected is not None:
+        body = body_of(corrected.to_json())
+        yield from request_json(HttpRequest("PUT", f"{path_of(job)}/regions", body=body))
+    request = HttpRequest("POST", f"{path_of(job)}/render", headers=idempotency_header())
+    return Job.read((yield from request_until_answered(request, Retry(seconds, started=corrected is not None))))
+
+
+def report(job: Job | str) -> Steps[Mapping[str, Any]]:
+    """Return the report of a job."""
+    return (yield from request_json(HttpRequest("GET", f"{path_of(job)}/report"))).json()
+
+
+def _annotations_of(data: JsonReader) -> Annotations:
+    try:
+        return Annotations.from_json(data.json())
+    except BadInput as error:
+        raise odd(str(error)) from error
+
+
+def list_offers(what: str, read: Callable[[JsonReader], T]) -> Steps[tuple[T, ...]]:
+    """Return a list that the service offers: `what` is techniques, models, labels or plans."""
+    data = yield from request_json(HttpRequest("GET", f"/v1/{what}"))
+    return tuple(map(read, data.all(what)))

@@ -13,7 +13,7 @@ from velum.errors import BadPlan
 from velum.jobs.scheduling import any_due, next_job, wake_due
 from velum.jobs.schema import COLUMNS, JOBS, OWNERS, PIECES, WORKERS, Database, job_of
 from velum.jobs.values import JobRecord, Piece, RegionsOrigin, State, WorkerTiming
-from velum.jobs.webhooks import announce
+from velum.jobs.webhooks import announce_end
 from velum.storage.folder import PutResult
 
 RELEASED: Mapping[str, Any] = {"worker": None, "token": None, "cancel": False, "fps": None, "seconds_left": None}
@@ -92,7 +92,7 @@ class WorkerClaims:
                 now = self._database.now(connection)
                 ended = {"state": State.FAILED, "error": "BadPlan", "message": str(error), "ended": now, **RELEASED}
                 connection.execute(JOBS.update().where(JOBS.c.id == job).values(**ended))
-                announce(connection, [str(job)], now)
+                announce_end(connection, [str(job)], now)
                 return None
 
     def marks(self, hold: Lease) -> list[PieceRecord]:
@@ -149,7 +149,7 @@ class WorkerClaims:
         with self._database.writing() as connection:
             self._end(connection, hold, State.FAILED, error=error, message=message)
 
-    def cancelled(self, hold: Lease) -> None:
+    def cancel(self, hold: Lease) -> None:
         """End the job because someone called it off."""
         with self._database.writing() as connection:
             self._end(connection, hold, State.CANCELLED)
@@ -181,7 +181,7 @@ class WorkerClaims:
         with self._database.writing() as connection:
             self._write(connection, hold, **values)
 
-    def held(self) -> dict[str, bool]:
+    def list_tokens(self) -> dict[str, bool]:
         """Return the tokens of this worker's jobs, and whether each was called off."""
         asked = sql.select(JOBS.c.token, JOBS.c.cancel).where(JOBS.c.worker == self._worker)
         with self._database.reading() as connection:
@@ -225,7 +225,7 @@ class WorkerClaims:
         for which, values in ends:
             jobs = list(connection.scalars(sql.select(JOBS.c.id).where(theirs, which).with_for_update()))
             connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(ended=now, **RELEASED, **values))
-            announce(connection, jobs, now)
+            announce_end(connection, jobs, now)
             number += len(jobs)
         left = JOBS.update().where(theirs).values(state=State.WAITING, losses=JOBS.c.losses + int(lost), **RELEASED)
         return number + connection.execute(left).rowcount
@@ -273,7 +273,7 @@ class WorkerClaims:
     def _end(self, connection: sql.Connection, hold: Lease, state: State, **values: Any) -> None:
         now = self._database.now(connection)
         self._write(connection, hold, **{**RELEASED, "state": state, "ended": now, **values})
-        announce(connection, [hold.job.id], now)
+        announce_end(connection, [hold.job.id], now)
 
     def _leave(self, connection: sql.Connection, hold: Lease, **values: Any) -> None:
         if self._read(connection, hold, JOBS.c.cancel):

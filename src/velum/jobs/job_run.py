@@ -11,9 +11,9 @@ from velum.errors import Unavailable
 from velum.jobs.claims import JobResult, Lease, PieceRecord, WorkerClaims
 from velum.jobs.processor import Cancelled, JobProcessor, PieceResult, Task
 from velum.jobs.values import Piece, RegionsOrigin
-from velum.storage.folder import Store, hash_of, missing
+from velum.storage.folder import Store, hash_of, missing_file
 
-Why = Literal["cancelled", "lost", "drained"]
+StopReason = Literal["cancelled", "lost", "drained"]
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts to note something that is done: a database may be away for a moment."""
@@ -47,7 +47,7 @@ class JobRun:
 
     def __init__(self, hold: Lease, craft: JobProcessor, ledger: WorkerClaims, store: Store, folder: Path) -> None:
         self.hold, self.folder = hold, folder
-        self.why: Why | None = None
+        self.reason: StopReason | None = None
         self.drain = threading.Event()
         """Set when no further piece is to be begun."""
         self.noted = 0
@@ -57,9 +57,9 @@ class JobRun:
         self._alone = True
         self._count = _Count(total=hold.job.frames_total, start_seconds=time.monotonic())
 
-    def stop(self, why: Why) -> None:
+    def stop(self, reason: StopReason) -> None:
         """Have the work given up."""
-        self.why = self.why or why
+        self.reason = self.reason or reason
         self._stop.set()
 
     def perform(self) -> None:
@@ -67,19 +67,19 @@ class JobRun:
         submission = self.hold.job.submission
         source = self._store.fetch(submission.source, self.folder)
         regions = None if submission.regions is None else self._store.fetch(submission.regions, self.folder)
-        task = Task(self.hold.job.id, submission, source, regions, self.folder, self._heed, self._stop)
-        marks = self._cut(task)
+        task = Task(self.hold.job.id, submission, source, regions, self.folder, self._count_frames, self._stop)
+        marks = self._load_or_cut(task)
         done: list[tuple[PieceResult, PieceRecord]] = []
         self._alone = len(marks) == 1
         for mark, renewed in marks:
-            kept = (renewed, mark) if renewed is not None else self._kept(mark)
+            kept = (renewed, mark) if renewed is not None else self._fetch_finished(mark)
             if kept is None and (self.drain.is_set() or self._stop.is_set()):
                 self.stop("drained")
                 raise Cancelled
             if kept is not None:
                 self._count.before += mark.piece.frames or 0
                 self._count.start_frames = self._count.before
-            done.append(kept or self._made(task, mark.piece))
+            done.append(kept or self._make_piece(task, mark.piece))
         result = self._craft.join(task, [made for made, _ in done])
         if self._stop.is_set():
             raise Cancelled
@@ -100,7 +100,7 @@ class JobRun:
             self._store.check()
             for key in (submission.source, submission.regions):
                 if key is not None and self._store.size(key) is None:
-                    return missing(key)
+                    return missing_file(key)
         except Unavailable as gone:
             return gone
         return error
@@ -114,7 +114,7 @@ class JobRun:
         left = None if fps is None or count.total is None else max(count.total - done, 0) / fps
         return {"frames_done": done, "frames_total": count.total, "fps": fps, "seconds_left": left}
 
-    def _cut(self, task: Task) -> list[tuple[PieceRecord, PieceResult | None]]:
+    def _load_or_cut(self, task: Task) -> list[tuple[PieceRecord, PieceResult | None]]:
         """Return the pieces, and those of an earlier rendering that serve for this one."""
         marks = retry_unavailable(lambda: self._ledger.marks(self.hold))
         if not marks:
@@ -126,21 +126,21 @@ class JobRun:
             self._count.total = sum(known)
         if self.hold.former is None:
             return [(mark, None) for mark in marks]
-        return self._renewed(task, marks, self.hold.former)
+        return self._reuse_pieces(task, marks, self.hold.former)
 
-    def _renewed(
+    def _reuse_pieces(
         self, task: Task, marks: list[PieceRecord], former: RegionsOrigin
     ) -> list[tuple[PieceRecord, PieceResult | None]]:
-        kept = [self._kept(mark) for mark in marks]
+        kept = [self._fetch_finished(mark) for mark in marks]
         made = self._craft.renew(task, [one and one[0] for one in kept], former)
-        pairs = [self._remarked(*pair) for pair in zip(marks, kept, made, strict=True)]
+        pairs = [self._update_piece(*pair) for pair in zip(marks, kept, made, strict=True)]
         retry_unavailable(lambda: self._ledger.renew(self.hold, [mark for mark, _ in pairs]))
         for before, (after, _) in zip(marks, pairs, strict=True):
             for key in before.keys - after.keys:
                 self._store.delete(key)
         return pairs
 
-    def _remarked(
+    def _update_piece(
         self, mark: PieceRecord, kept: tuple[PieceResult, PieceRecord] | None, made: PieceResult | None
     ) -> tuple[PieceRecord, PieceResult | None]:
         if kept is None or made is None:
@@ -151,14 +151,14 @@ class JobRun:
             made = replace(made, told=self._store.fetch(told, self.folder))
         return replace(mark, note=made.note, told=told), made
 
-    def _kept(self, mark: PieceRecord) -> tuple[PieceResult, PieceRecord] | None:
+    def _fetch_finished(self, mark: PieceRecord) -> tuple[PieceResult, PieceRecord] | None:
         """Return a piece that was finished before, None when it was not, or when its file is not what it was."""
         if mark.stored is None or any(self._store.size(key) is None for key in mark.keys):
             return None
-        made = self._fetched(mark)
+        made = self._fetch_piece(mark)
         return (made, mark) if hash_of(made.file) == mark.stored.sha256 else None
 
-    def _made(self, task: Task, piece: Piece) -> tuple[PieceResult, PieceRecord]:
+    def _make_piece(self, task: Task, piece: Piece) -> tuple[PieceResult, PieceRecord]:
         made = self._craft.make(task, piece)
         stored = self._store.move_in(made.file)
         told = None if made.told is None else self._store.move_in(made.told).key
@@ -166,14 +166,14 @@ class JobRun:
         mark = PieceRecord(replace(piece, frames=frames), stored, made.note, told)
         retry_unavailable(lambda: self._ledger.finish_piece(self.hold, mark))
         self._count.before, self._count.now = self._count.before + (frames or 0), 0
-        return self._fetched(mark), mark
+        return self._fetch_piece(mark), mark
 
-    def _fetched(self, mark: PieceRecord) -> PieceResult:
+    def _fetch_piece(self, mark: PieceRecord) -> PieceResult:
         assert mark.stored is not None  # noqa: S101 - asked for finished pieces alone
         told = None if mark.told is None else self._store.fetch(mark.told, self.folder)
         return PieceResult(self._store.fetch(mark.stored.key, self.folder), mark.note or {}, told)
 
-    def _heed(self, done: int, total: int | None) -> None:
+    def _count_frames(self, done: int, total: int | None) -> None:
         self._count.now = done
         if self._alone and total is not None:
             self._count.total = total

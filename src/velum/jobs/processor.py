@@ -22,7 +22,7 @@ Progress = Callable[[int, int | None], None]
 """Called with the number of frames of the piece that are done, and of all its frames where that is known."""
 
 
-def _nobody(done: int, total: int | None) -> None:
+def _ignore_progress(done: int, total: int | None) -> None:
     """Heed no progress."""
 
 
@@ -35,7 +35,7 @@ class Task:
     source: Path
     regions: Path | None
     folder: Path
-    progress: Progress = _nobody
+    progress: Progress = _ignore_progress
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the work is of no use any more: raise `Cancelled` soon."""
 
@@ -122,7 +122,7 @@ class EngineProcessor:
         suffix = _suffix(task.source, task.submission.name)
         if suffix not in VIDEO_SUFFIXES:
             return [_WHOLE]
-        spans = self._done(self._order(task, f"cut{suffix}", cut_seconds=self._span_seconds), task)["spans"]
+        spans = self._run_subprocess(self._request(task, f"cut{suffix}", cut_seconds=self._span_seconds), task)["spans"]
         pieces = [Piece(n, json.dumps(span), Segment.from_json(span).frames) for n, span in enumerate(spans)]
         return pieces or [_WHOLE]
 
@@ -132,10 +132,10 @@ class EngineProcessor:
         if piece.label:
             name, span = f"{piece.index}.part", json.loads(piece.label)
         told = task.folder / f"{piece.index}.told"
-        order = self._order(task, name, span=span, told=told)
-        report = self._done(order, task)
+        request = self._request(task, name, span=span, told=told)
+        report = self._run_subprocess(request, task)
         task.progress(report["frames"], report["frames"])
-        return PieceResult(order.target, _named(report, task, order.target), told)
+        return PieceResult(request.target, _with_public_names(report, task, request.target), told)
 
     def renew(
         self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
@@ -159,29 +159,29 @@ class EngineProcessor:
         numbers = link_tracks(told) if task.regions is None and len(told) == len(made) else {}
         if len(made) > 1:
             name = f"joined{_suffix(task.source, task.submission.name)}"
-            order = self._order(task, name, parts=[(one.file, renumber_report(one.note, numbers)) for one in made])
-            file, report = order.target, _named(self._done(order, task), task, order.target)
+            request = self._request(task, name, parts=[(one.file, renumber_report(one.note, numbers)) for one in made])
+            file, report = request.target, _with_public_names(self._run_subprocess(request, task), task, request.target)
         regions = None
         if len(told) == len(made):
-            regions = _regions(task.folder / "regions.json", report, renumber_lines(_lines(told), numbers))
+            regions = _write_regions(task.folder / "regions.json", report, renumber_lines(_read_lines(told), numbers))
         return JobOutput(file, str(report["target"]), report, regions)
 
     def close(self) -> None:
         """End the process."""
         self._child.close()
 
-    def _order(self, task: Task, name: str, **more: Any) -> SubprocessRequest:
+    def _request(self, task: Task, name: str, **more: Any) -> SubprocessRequest:
         given = task.submission
         return SubprocessRequest(task.source, task.folder / name, given.plan, task.regions, given.name, **more)
 
-    def _done(self, order: SubprocessRequest, task: Task) -> Mapping[str, Any]:
-        report = self._child.hide(order, task.progress, task.stop)
+    def _run_subprocess(self, request: SubprocessRequest, task: Task) -> Mapping[str, Any]:
+        report = self._child.hide(request, task.progress, task.stop)
         if report is None:
             raise Cancelled
         return report
 
 
-def _regions(target: Path, report: Mapping[str, Any], lines: Iterable[str]) -> Path:
+def _write_regions(target: Path, report: Mapping[str, Any], lines: Iterable[str]) -> Path:
     """Write the file of regions of a whole job."""
     head = Annotations(report["width"], report["height"], {}, report["input_sha256"], tuple(report["models"]))
     try:
@@ -192,16 +192,16 @@ def _regions(target: Path, report: Mapping[str, Any], lines: Iterable[str]) -> P
     return target
 
 
-def _lines(told: Sequence[Path]) -> Iterator[str]:
+def _read_lines(told: Sequence[Path]) -> Iterator[str]:
     for path in told:
         with path.open(encoding="utf-8") as file:
             for line in file:
                 yield line.rstrip("\n")
 
 
-def _named(report: Mapping[str, Any], task: Task, target: Path) -> Mapping[str, Any]:
+def _with_public_names(report: Mapping[str, Any], task: Task, target: Path) -> Mapping[str, Any]:
     """Return the report as its owner may see it: with the names that he knows the files by."""
-    return {**report, "source": task.submission.name, "target": _hidden(task.submission.name, target)}
+    return {**report, "source": task.submission.name, "target": _output_name(task.submission.name, target)}
 
 
 def _suffix(source: Path, name: str) -> str:
@@ -215,5 +215,5 @@ def _suffix(source: Path, name: str) -> str:
     return given if is_suffix_of(given, found) else suffix_of(found)
 
 
-def _hidden(name: str, target: Path) -> str:
+def _output_name(name: str, target: Path) -> str:
     return f"{Path(name).stem or 'result'}.hidden{target.suffix}"

@@ -11,12 +11,12 @@ import sqlalchemy as sql
 from velum.errors import BadInput, BadPlan, VelumError
 from velum.jobs.schema import COLUMNS, ENDED, JOBS, PIECES, REQUESTS, Database, job_of, new_id, row_of
 from velum.jobs.values import JobListing, JobRecord, Once, RegionsOrigin, State, Submission
-from velum.jobs.webhooks import announce, farewell
+from velum.jobs.webhooks import announce_deletion, announce_end
 from velum.storage.folder import Store
 
 LOG = logging.getLogger("velum.jobs")
 
-MOST = 1000
+MAX_PAGE_SIZE = 1000
 """Jobs on one page."""
 
 
@@ -49,14 +49,14 @@ class JobQueue:
         """Have it done by a worker. Raises `BadInput` when its files are not in the store.
 
         With `once`, a job that was made by the same request is returned, and no other made; raises `BadPlan` as
-        `repeated` does. With `sole`, raises `Taken` when another job has the same source.
+        `find_request` does. With `sole`, raises `Taken` when another job has the same source.
         """
         for key in (submission.source, submission.regions):
             if key is not None and self._store.size(key) is None:
                 raise BadInput(f"file {key[:40]!r} is not in the store; upload it first")
         with self._database.writing(alone=sole or once is not None) as connection:
             now, job = self._database.now(connection), new_id()
-            if once is not None and (made := _repeated(connection, once)) is not None:
+            if once is not None and (made := _find_request(connection, once)) is not None:
                 return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == made)).one())
             if sole and connection.scalar(sql.select(JOBS.c.id).where(JOBS.c.source == submission.source)) is not None:
                 raise Taken("the source was taken by another job; send it again for this one")
@@ -64,13 +64,13 @@ class JobQueue:
             _remember(connection, once, job, now)
             return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one())
 
-    def repeated(self, once: Once) -> str | None:
+    def find_request(self, once: Once) -> str | None:
         """Return the id of the job that an earlier request made or changed; None when this is the first of its key.
 
         Raises `BadPlan` when that asked for something else.
         """
         with self._database.reading() as connection:
-            return _repeated(connection, once)
+            return _find_request(connection, once)
 
     def get(self, job: str) -> JobRecord | None:
         """Return the job as it is now."""
@@ -89,8 +89,8 @@ class JobQueue:
         self, *, state: State | None = None, owner: str | None = None, after: str | None = None, limit: int = 100
     ) -> JobListing:
         """Return jobs, newest first, from behind where a page ended. Pages stay in order while jobs come and go."""
-        if not 1 <= limit <= MOST:
-            raise BadPlan(f"a page of {limit} jobs was asked for; it has from 1 to {MOST}")
+        if not 1 <= limit <= MAX_PAGE_SIZE:
+            raise BadPlan(f"a page of {limit} jobs was asked for; it has from 1 to {MAX_PAGE_SIZE}")
         asked = sql.select(*COLUMNS).order_by(JOBS.c.id.desc()).limit(limit + 1)
         for column, value in ((JOBS.c.state, state), (JOBS.c.owner, owner)):
             asked = asked if value is None else asked.where(column == value)
@@ -115,7 +115,7 @@ class JobQueue:
             now = self._database.now(connection)
             waiting = chosen.where(JOBS.c.state == State.WAITING)
             if connection.execute(waiting.values(state=State.CANCELLED, ended=now)).rowcount:
-                announce(connection, [job], now)
+                announce_end(connection, [job], now)
         return self.get(job)
 
     def retry(self, job: str, *, once: Once | None = None) -> JobRecord | None:
@@ -125,7 +125,7 @@ class JobQueue:
         for the second of two requests that are the same.
         """
         with self._database.writing() as connection:
-            if once is not None and _repeated(connection, once) == job:
+            if once is not None and _find_request(connection, once) == job:
                 return self.get(job)
             row = connection.execute(
                 sql.select(JOBS.c.state, JOBS.c.source_kept).where(JOBS.c.id == job)
@@ -147,14 +147,14 @@ class JobQueue:
         the job is not at an end.
         """
         with self._database.writing() as connection:
-            if (row := _ended(connection, job)) is None:
+            if (row := _lock_final_job(connection, job)) is None:
                 return None
             now = job_of(row)
             if before is not None and before != now.regions:
                 raise BadPlan(f"someone else has corrected the regions of job {job}; look at theirs first")
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(draft=regions))
-            left = _left(connection, {row.draft})
-        self._leave(left)
+            left = _find_unreferenced(connection, {row.draft})
+        self._delete_or_warn(left)
         return self.get(job)
 
     def render(self, job: str, *, once: Once | None = None) -> JobRecord | None:
@@ -165,9 +165,9 @@ class JobQueue:
         `once`, nothing is done for the second of two requests that are the same.
         """
         with self._database.writing() as connection:
-            if once is not None and _repeated(connection, once) == job:
+            if once is not None and _find_request(connection, once) == job:
                 return self.get(job)
-            if (row := _ended(connection, job)) is None:
+            if (row := _lock_final_job(connection, job)) is None:
                 return None
             now = job_of(row)
             if not now.source_kept:
@@ -180,9 +180,9 @@ class JobQueue:
             again["former"] = row.former or (RegionsOrigin.FOUND if row.regions is None else RegionsOrigin.GIVEN)
             counts = {"pieces_done": 0, "pieces_total": None, "frames_done": 0}
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again, **counts))
-            left = _left(connection, theirs)
+            left = _find_unreferenced(connection, theirs)
             _remember(connection, once, job, self._database.now(connection))
-        self._leave(left)
+        self._delete_or_warn(left)
         return self.get(job)
 
     def delete(self, job: str) -> bool:
@@ -198,10 +198,10 @@ class JobQueue:
                 return False
             pieces = connection.execute(sql.select(*_OF_PIECES).where(PIECES.c.job == job))
             keys = {*row, *(key for piece in pieces for key in piece)}
-            farewell(connection, job, self._database.now(connection))
+            announce_deletion(connection, job, self._database.now(connection))
             connection.execute(JOBS.delete().where(JOBS.c.id == job))
-            left = _left(connection, keys)
-        self._drop(left)
+            left = _find_unreferenced(connection, keys)
+        self._delete_files(left)
         return True
 
     def watch(
@@ -212,29 +212,29 @@ class JobQueue:
         while (now := self.get(job)) is not None:
             if now != last:
                 yield now
-            if now.state.ended or stop.wait(every_seconds):
+            if now.state.is_final or stop.wait(every_seconds):
                 return
             last = now
 
     def release(self, key: str) -> None:
         """Delete a file of the store unless a job refers to it."""
         with self._database.reading() as connection:
-            left = _left(connection, {key})
-        self._drop(left)
+            left = _find_unreferenced(connection, {key})
+        self._delete_files(left)
 
-    def _leave(self, keys: set[str]) -> None:
+    def _delete_or_warn(self, keys: set[str]) -> None:
         """Delete what no job refers to any more; what cannot be deleted now is found by a sweep."""
         try:
-            self._drop(keys)
+            self._delete_files(keys)
         except VelumError as error:
             LOG.warning("files that no job needs are deleted later: %s", error)
 
-    def _drop(self, keys: set[str]) -> None:
+    def _delete_files(self, keys: set[str]) -> None:
         for key in keys:
             self._store.delete(key)
 
 
-def _repeated(connection: sql.Connection, once: Once) -> str | None:
+def _find_request(connection: sql.Connection, once: Once) -> str | None:
     asked = sql.select(REQUESTS.c.job, REQUESTS.c.digest)
     row = connection.execute(
         asked.where(REQUESTS.c.owner == once.owner, REQUESTS.c.key == once.key)
@@ -250,7 +250,7 @@ def _remember(connection: sql.Connection, once: Once | None, job: str, now: floa
         connection.execute(REQUESTS.insert().values(**values))
 
 
-def _ended(connection: sql.Connection, job: str) -> sql.Row[Any] | None:
+def _lock_final_job(connection: sql.Connection, job: str) -> sql.Row[Any] | None:
     """Return a job's row, which nobody else may change meanwhile. Raises `BadPlan` when the job is not at an end."""
     row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job).with_for_update()).one_or_none()
     if row is not None and row.state not in ENDED:
@@ -258,13 +258,13 @@ def _ended(connection: sql.Connection, job: str) -> sql.Row[Any] | None:
     return row
 
 
-def _left(connection: sql.Connection, keys: set[str | None]) -> set[str]:
+def _find_unreferenced(connection: sql.Connection, keys: set[str | None]) -> set[str]:
     """Return those of the keys that no job refers to."""
     asked = {key for key in keys if key is not None}
-    return asked - used(connection, asked)
+    return asked - referenced_keys(connection, asked)
 
 
-def used(connection: sql.Connection, keys: set[str]) -> set[str]:
+def referenced_keys(connection: sql.Connection, keys: set[str]) -> set[str]:
     """Return those of the keys that any job still refers to."""
     columns = (*_OF_JOBS, *_OF_PIECES)
     return {key for column in columns for key in connection.scalars(sql.select(column).where(column.in_(keys)))}

@@ -7,18 +7,18 @@ from itertools import islice
 import sqlalchemy as sql
 
 from velum.errors import VelumError
-from velum.jobs.queue import JobQueue, used
+from velum.jobs.queue import JobQueue, referenced_keys
 from velum.jobs.schema import JOBS, NOTICES, PIECES, REQUESTS, Database
 from velum.jobs.values import Retention, State, SweepResult
 from velum.jobs.webhooks import KEPT_SECONDS
 from velum.storage.folder import Store
 from velum.storage.resumable_uploads import Uploads
 
-MANY = 500
+BATCH_SIZE = 500
 """Files that are asked about at a time."""
 
 
-REPEATED_SECONDS = 86400.0
+REQUEST_KEY_SECONDS = 86400.0
 """For how long a request that comes again is known."""
 
 NEVER = 1e18
@@ -45,7 +45,7 @@ class RetentionSweeper:
         with self._database.reading() as connection:
             now = self._database.now(connection)
             ended = JOBS.c.ended < now - self._retention.jobs_seconds
-            old = list(connection.scalars(sql.select(JOBS.c.id).where(ended).limit(MANY)))
+            old = list(connection.scalars(sql.select(JOBS.c.id).where(ended).limit(BATCH_SIZE)))
         failed: list[str] = []
         jobs = _count(self._desk.delete, old, failed)
         results = self._results(now - self._retention.results_seconds, failed)
@@ -62,7 +62,7 @@ class RetentionSweeper:
         with self._database.writing() as connection:
             old = NOTICES.c.due < self._database.now(connection) - KEPT_SECONDS
             connection.execute(NOTICES.delete().where(old))  # nobody tells them here
-            known = REQUESTS.c.at < self._database.now(connection) - REPEATED_SECONDS
+            known = REQUESTS.c.at < self._database.now(connection) - REQUEST_KEY_SECONDS
             connection.execute(REQUESTS.delete().where(known))
         temporary = self._store.sweep(self._retention.unclaimed_seconds)
         if self._uploads is not None:
@@ -72,13 +72,13 @@ class RetentionSweeper:
     def delete_unclaimed(self, start: str = "", swept: SweepResult | None = None) -> SweepResult:
         """Delete files of the store that belong to no job; with `start`, those whose keys begin with these digits."""
         swept, failed = swept or SweepResult(), list[str]()
-        deleted = sum([_count(self._store.delete, keys, failed) for keys in self._unclaimed(start)])
+        deleted = sum([_count(self._store.delete, keys, failed) for keys in self._unclaimed_batches(start)])
         return replace(swept, unclaimed=deleted, failed=(*swept.failed, *failed))
 
     def _results(self, before: float, failed: list[str]) -> int:
         with self._database.reading() as connection:
             due = (JOBS.c.ended < before) & JOBS.c.result.is_not(None)
-            keys = list(connection.scalars(sql.select(JOBS.c.result).where(due).limit(MANY)))
+            keys = list(connection.scalars(sql.select(JOBS.c.result).where(due).limit(BATCH_SIZE)))
 
         def forget(key: str) -> None:
             with self._database.reading() as connection:
@@ -96,7 +96,7 @@ class RetentionSweeper:
             # A source goes when the last job that uses it has ended that long ago.
             last = sql.func.max(sql.func.coalesce(JOBS.c.ended, NEVER))
             kept = sql.select(JOBS.c.source).where(JOBS.c.source_kept).group_by(JOBS.c.source)
-            sources = list(connection.scalars(kept.having(last < before).limit(MANY)))
+            sources = list(connection.scalars(kept.having(last < before).limit(BATCH_SIZE)))
         return _count(self._drop_source, sources, failed)
 
     def _pieces(self, now: float, failed: list[str]) -> int:
@@ -106,7 +106,7 @@ class RetentionSweeper:
         )
         pieces = sql.select(PIECES.c.key).join(JOBS, JOBS.c.id == PIECES.c.job).where(due, PIECES.c.key.is_not(None))
         with self._database.reading() as connection:
-            parts = list(connection.scalars(pieces.limit(MANY)))
+            parts = list(connection.scalars(pieces.limit(BATCH_SIZE)))
         return _count(self._drop_piece, parts, failed)
 
     def _drop_source(self, source: str) -> None:
@@ -127,11 +127,11 @@ class RetentionSweeper:
         with self._database.writing() as connection:
             connection.execute(PIECES.update().where(same).values(key=None, sha256=None, note=None, told=None))
 
-    def _unclaimed(self, start: str) -> Iterator[list[str]]:
+    def _unclaimed_batches(self, start: str) -> Iterator[list[str]]:
         old = (kept.key for kept in self._store.list(start) if kept.age_seconds >= self._retention.unclaimed_seconds)
-        while keys := list(islice(old, MANY)):
+        while keys := list(islice(old, BATCH_SIZE)):
             with self._database.reading() as connection:
-                yield sorted(set(keys) - used(connection, set(keys)))
+                yield sorted(set(keys) - referenced_keys(connection, set(keys)))
 
 
 def _count(delete: Callable[[str], object], keys: Iterable[str], failed: list[str]) -> int:

@@ -28,14 +28,14 @@ WAIT_SECONDS = 30
 STALL_SECONDS = 10
 """How long someone who has begun to write may say nothing before the others go on."""
 
-_ALONE = 0x76656C756D
+LOCK_ID = 0x76656C756D
 """Number of the advisory lock that a PostgreSQL server knows us by."""
 
-_META = sql.MetaData()
+METADATA = sql.MetaData()
 
 JOBS = sql.Table(
     "velum_jobs",
-    _META,
+    METADATA,
     sql.Column("id", sql.String(32), primary_key=True),
     sql.Column("state", sql.String(16), nullable=False),
     sql.Column("source", sql.String(64), nullable=False, index=True),
@@ -80,7 +80,7 @@ JOBS = sql.Table(
 )
 PIECES = sql.Table(
     "velum_pieces",
-    _META,
+    METADATA,
     sql.Column("job", sql.String(32), sql.ForeignKey(JOBS.c.id, ondelete="CASCADE"), primary_key=True),
     sql.Column("index", sql.Integer, primary_key=True, autoincrement=False),
     sql.Column("label", sql.Text, nullable=False),
@@ -92,20 +92,20 @@ PIECES = sql.Table(
 )
 WORKERS = sql.Table(
     "velum_workers",
-    _META,
+    METADATA,
     sql.Column("id", sql.String(64), primary_key=True),
     sql.Column("name", sql.Text, nullable=False),
     sql.Column("beat", sql.Double, nullable=False),
 )
 OWNERS = sql.Table(
     "velum_owners",
-    _META,
+    METADATA,
     sql.Column("owner", sql.String(255), primary_key=True),
     sql.Column("served", sql.Double, nullable=False),
 )
 APPROVALS = sql.Table(
     "velum_approvals",
-    _META,
+    METADATA,
     sql.Column("job", sql.String(32), sql.ForeignKey(JOBS.c.id, ondelete="CASCADE"), primary_key=True),
     # Of which result: what is rendered anew was not looked at.
     sql.Column("result", sql.String(64), primary_key=True),
@@ -114,7 +114,7 @@ APPROVALS = sql.Table(
 )
 NOTICES = sql.Table(
     "velum_notices",
-    _META,
+    METADATA,
     sql.Column("id", sql.String(32), primary_key=True),
     # Not a foreign key: that a job was deleted is told when it is no more.
     sql.Column("job", sql.String(32), nullable=False, index=True),
@@ -127,7 +127,7 @@ NOTICES = sql.Table(
 )
 REQUESTS = sql.Table(
     "velum_requests",
-    _META,
+    METADATA,
     sql.Column("owner", sql.String(255), primary_key=True),
     sql.Column("key", sql.String(255), primary_key=True),
     # Of what was asked for: the same key with something else is a mistake of who asks.
@@ -135,7 +135,7 @@ REQUESTS = sql.Table(
     sql.Column("job", sql.String(32), nullable=False),
     sql.Column("at", sql.Double, nullable=False, index=True),
 )
-STORES = sql.Table("velum_store", _META, sql.Column("identity", sql.String(64), primary_key=True))
+STORES = sql.Table("velum_store", METADATA, sql.Column("identity", sql.String(64), primary_key=True))
 """The identity of the store that the files are in: one row, once it is known."""
 
 _ADDED: Mapping[int, Sequence[sql.Column[Any]]] = {
@@ -143,12 +143,14 @@ _ADDED: Mapping[int, Sequence[sql.Column[Any]]] = {
 }  # fmt: skip
 """Columns that a version of the tables has and the one before had not; tables that are missing are made anyway."""
 
-_SCHEMAS = sql.Table("velum_schema", _META, sql.Column("version", sql.Integer, primary_key=True, autoincrement=False))
+_SCHEMAS = sql.Table(
+    "velum_schema", METADATA, sql.Column("version", sql.Integer, primary_key=True, autoincrement=False)
+)
 
 COLUMNS = tuple(column for column in JOBS.c if column.name != "report")
 """What a `JobRecord` is made of: reports of videos are long, and seldom asked for."""
 
-ENDED = tuple(state.value for state in State if state.ended)
+ENDED = tuple(state.value for state in State if state.is_final)
 
 
 def new_id() -> str:
@@ -207,7 +209,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sql.Connection]:
         """Give a connection to read with."""
-        with _translated(), self._engine.connect() as connection:
+        with _translate_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -216,12 +218,12 @@ class Database:
 
         With `alone`, nobody else is in such a block at the same time, on no machine.
         """
-        with _translated(), self._engine.connect() as connection:
+        with _translate_errors(), self._engine.connect() as connection:
             if self._lite:
                 # From the start: a transaction that only later wants to write could find that it is too late.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             elif alone:
-                connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_ALONE)))
+                connection.execute(sql.select(sql.func.pg_advisory_xact_lock(LOCK_ID)))
             yield connection
             connection.commit()
 
@@ -241,7 +243,7 @@ class Database:
                 # Readers and the one who writes do not wait for each other; the file remembers it.
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         with self.writing(alone=True) as connection:
-            _META.create_all(connection)
+            METADATA.create_all(connection)
             version = connection.scalar(sql.select(sql.func.max(_SCHEMAS.c.version)))
             if version is None:
                 connection.execute(_SCHEMAS.insert().values(version=SCHEMA))
@@ -290,7 +292,7 @@ def _index_turns_anew(connection: sql.Connection) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
@@ -303,7 +305,7 @@ def _engine(url: str) -> sql.Engine:
     try:
         parsed = sql.make_url(url)
     except ArgumentError as error:
-        raise _unknown(url) from error
+        raise _unknown_url(url) from error
     kind = parsed.get_backend_name()
     if kind == "sqlite" and parsed.database not in {None, "", ":memory:"}:
         _make_folder(Path(str(parsed.database)).parent)
@@ -311,7 +313,7 @@ def _engine(url: str) -> sql.Engine:
         sql.event.listen(engine, "connect", _set_up_sqlite)
         return engine
     if kind not in {"postgresql", "postgres"}:
-        raise _unknown(parsed.render_as_string(hide_password=True))
+        raise _unknown_url(parsed.render_as_string(hide_password=True))
     parsed = parsed.set(drivername="postgresql+psycopg")
     try:
         engine = sql.create_engine(
@@ -349,5 +351,5 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
 
 
-def _unknown(url: str) -> BadPlan:
+def _unknown_url(url: str) -> BadPlan:
     return BadPlan(f"database {url[:200]!r} is not known; write sqlite:///folder/jobs.sqlite or postgresql://host/name")

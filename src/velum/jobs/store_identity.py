@@ -8,7 +8,7 @@ from velum.errors import Unavailable
 from velum.jobs.schema import JOBS, STORES, Database
 from velum.storage.folder import MARK, Store
 
-ASKED = 20
+SOURCES_TRIED = 20
 """Sources that are looked for where a store has no identity yet."""
 
 
@@ -24,15 +24,15 @@ def join(database: Database, store: Store) -> None:
         with database.writing(alone=True) as connection:  # of those who begin at the same time, one
             identity = connection.scalar(sql.select(STORES.c.identity))
             if identity is None:
-                identity = _established(connection, store)
+                identity = _establish(connection, store)
                 connection.execute(STORES.insert().values(identity=identity))
     store.hold(str(identity))
 
 
-def _established(connection: sql.Connection, store: Store) -> str:
+def _establish(connection: sql.Connection, store: Store) -> str:
     if (found := store.identity()) is not None:
         return found
-    kept = sql.select(JOBS.c.source).where(JOBS.c.source_kept).order_by(JOBS.c.id.desc()).limit(ASKED)
+    kept = sql.select(JOBS.c.source).where(JOBS.c.source_kept).order_by(JOBS.c.id.desc()).limit(SOURCES_TRIED)
     sources = list(connection.scalars(kept))
     identity = secrets.token_hex(16)
     if sources and all(store.size(source) is None for source in sources):

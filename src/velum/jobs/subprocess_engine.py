@@ -66,27 +66,27 @@ class SubprocessEngine:
         self._pipe: Connection[Any, Any] | None = None
 
     def hide(
-        self, order: SubprocessRequest, progress: Callable[[int, int | None], None], stop: threading.Event
+        self, request: SubprocessRequest, progress: Callable[[int, int | None], None], stop: threading.Event
     ) -> Mapping[str, Any] | None:
         """Return the report's JSON values (or `spans`, a list), None when `stop` was set before it was done.
 
         Raises what the engine raises; `BadInput` when the process crashes or is silent for too long; `Unavailable` when
         it is killed from outside.
         """
-        self._ready()
-        self._talk(lambda pipe: pipe.send(order.values()))
+        self._ensure_started()
+        self._use_pipe(lambda pipe: pipe.send(request.values()))
         heard, silence = time.monotonic(), max(self._silent_seconds, START_SECONDS)
         while not stop.is_set():
-            if self._talk(lambda pipe: pipe.poll(POLL_SECONDS)):
+            if self._use_pipe(lambda pipe: pipe.poll(POLL_SECONDS)):
                 heard = time.monotonic()
-                kind, what = self._talk(lambda pipe: pipe.recv())
+                kind, what = self._use_pipe(lambda pipe: pipe.recv())
                 if kind == "begun":  # how long a process takes to start is not the file's fault
                     silence = self._silent_seconds
                     continue
                 if kind == "report":
                     return dict(what)
                 if kind == "error":
-                    raise _error(order, *what)
+                    raise _error(request, *what)
                 progress(*what)
             elif time.monotonic() - heard > silence:
                 self.close()
@@ -106,15 +106,18 @@ class SubprocessEngine:
             process.kill()
             process.wait()
 
-    def _talk(self, how: "Callable[[Connection[Any, Any]], T]") -> T:
-        """Use the pipe. Raises what `_died` returns; only here, for some errors of velum are an `OSError` too."""
+    def _use_pipe(self, how: "Callable[[Connection[Any, Any]], T]") -> T:
+        """Return `how(pipe)`. Raises what `_death_error` returns when the process has ended.
+
+        An `OSError` is caught only here: some errors of velum are an `OSError`, too.
+        """
         assert self._pipe is not None  # noqa: S101 - made by _ready
         try:
             return how(self._pipe)
         except (EOFError, OSError) as error:
-            raise self._died() from error
+            raise self._death_error() from error
 
-    def _ready(self) -> None:
+    def _ensure_started(self) -> None:
         if self._process is not None and self._process.poll() is not None:
             self.close()  # died while it had nothing to do
         if self._pipe is None:
@@ -130,7 +133,7 @@ class SubprocessEngine:
                 self._pipe.send(sys.path)
                 self._pipe.send_bytes(self._start)
 
-    def _died(self) -> VelumError:
+    def _death_error(self) -> VelumError:
         code = self._process.wait() if self._process is not None else 0
         self.close()
         if -code in _CRASHES:
@@ -140,10 +143,10 @@ class SubprocessEngine:
         return Unavailable(f"the process that decodes ended by itself with code {code}; look into the worker's log")
 
 
-def _error(order: SubprocessRequest, name: str, message: str, limit: tuple[Any, ...]) -> VelumError:
+def _error(request: SubprocessRequest, name: str, message: str, limit: tuple[Any, ...]) -> VelumError:
     """Return the error that the other process met, as it was, but for where files lie."""
-    message = message.replace(str(order.source), order.name).replace(f"{order.target.parent}/", "")
-    for index, (file, _) in enumerate(order.parts):
+    message = message.replace(str(request.source), request.name).replace(f"{request.target.parent}/", "")
+    for index, (file, _) in enumerate(request.parts):
         message = message.replace(str(file), f"{index}.part")
     kind: type[VelumError] = getattr(errors, name, PluginFault)
     error = kind.__new__(kind, message)

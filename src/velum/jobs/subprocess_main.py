@@ -32,7 +32,7 @@ from velum.plan import Plan
 from velum.plugins import RuntimeConfig
 from velum.report import Report
 
-TELL_SECONDS = 0.1
+PROGRESS_SECONDS = 0.1
 """The least time between two words of progress."""
 
 UNREADABLE = frozenset(
@@ -52,51 +52,51 @@ def main(descriptor: int) -> None:
     pipe: Connection[Any, Any] = Connection(descriptor)
     sys.path[:] = pipe.recv()
     host, limits = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our parent
-    orders: SimpleQueue[SubprocessRequest] = SimpleQueue()
-    threading.Thread(target=_listen, args=(pipe, orders), daemon=True).start()
-    _serve(pipe, orders, host, limits)
+    requests: SimpleQueue[SubprocessRequest] = SimpleQueue()
+    threading.Thread(target=_listen, args=(pipe, requests), daemon=True).start()
+    _serve(pipe, requests, host, limits)
 
 
-def _listen(pipe: "Connection[Any, Any]", orders: SimpleQueue[SubprocessRequest]) -> None:
+def _listen(pipe: "Connection[Any, Any]", requests: SimpleQueue[SubprocessRequest]) -> None:
     """Receive in a thread of its own: also while a file is in work, the end of the parent is to be noticed."""
     while True:
         try:
             values = pipe.recv()
         except (EOFError, OSError):
             os._exit(0)
-        orders.put(SubprocessRequest(**{**values, "plan": Plan.from_json(values["plan"])}))
+        requests.put(SubprocessRequest(**{**values, "plan": Plan.from_json(values["plan"])}))
 
 
 def _serve(
     pipe: "Connection[Any, Any]",
-    orders: SimpleQueue[SubprocessRequest],
+    requests: SimpleQueue[SubprocessRequest],
     host: Callable[[], RuntimeConfig],
     limits: Limits,
 ) -> None:
     kept: Engine | None = None
     while True:
-        order = orders.get()
+        request = requests.get()
         pipe.send(("begun", ()))
         try:
             # What is found must not depend, to the last digit, on what this process did before: the same piece comes
             # out the same whoever makes it. An engine for many pictures adapts itself to the first sizes that come,
             # so each video has one of its own; one that does not is kept for pictures.
-            if order.span is not None or order.target.suffix in VIDEO_SUFFIXES:
+            if request.span is not None or request.target.suffix in VIDEO_SUFFIXES:
                 with Engine(host=host(), limits=limits) as engine:
-                    report = _done(engine, order, _teller(pipe))
+                    report = _execute(engine, request, _progress_sender(pipe))
             else:
                 kept = kept or Engine(host=replace(host(), mode="latency"), limits=limits)
-                report = _done(kept, order, _teller(pipe))
+                report = _execute(kept, request, _progress_sender(pipe))
             pipe.send(("report", report))
         except VelumError as failure:
-            error = _judged(failure)
+            error = _blame(failure)
             limit = tuple(getattr(error, name, None) for name in ("limit", "value", "allowed"))
             pipe.send(("error", (type(error).__name__, str(error), limit)))
         except Exception as error:  # noqa: BLE001 - the outermost edge of this process
             pipe.send(("error", ("PluginFault", f"{type(error).__name__}: {error}", ())))
 
 
-def _judged(error: VelumError) -> VelumError:
+def _blame(error: VelumError) -> VelumError:
     """Return the error, as `Unavailable` where the file could not be read, which is not the fault of who sent it."""
     cause: BaseException | None = error if isinstance(error, BadInput) else None
     while cause is not None:
@@ -107,19 +107,21 @@ def _judged(error: VelumError) -> VelumError:
     return error
 
 
-def _done(engine: Engine, order: SubprocessRequest, progress: Callable[[int, int | None], None]) -> Mapping[str, Any]:
-    source, target, plan = order.source, order.target, order.plan
-    if order.cut_seconds is not None:
-        form, given = VIDEO_SUFFIXES[target.suffix], order.regions is not None
-        spans = engine.split(source, form, plan, seconds=order.cut_seconds, given=given)
+def _execute(
+    engine: Engine, request: SubprocessRequest, progress: Callable[[int, int | None], None]
+) -> Mapping[str, Any]:
+    source, target, plan = request.source, request.target, request.plan
+    if request.cut_seconds is not None:
+        form, given = VIDEO_SUFFIXES[target.suffix], request.regions is not None
+        spans = engine.split(source, form, plan, seconds=request.cut_seconds, given=given)
         return {"spans": [] if isinstance(spans, str) else [span.to_json() for span in spans]}
-    if order.parts:
-        parts = [(file, Report.from_json(report)) for file, report in order.parts]
+    if request.parts:
+        parts = [(file, Report.from_json(report)) for file, report in request.parts]
         return engine.concat(source, parts, target, plan, overwrite=True).to_json()
-    regions = None if order.regions is None else _regions(order.regions)
-    with _telling(order.told) as tell:
-        if order.span is not None:
-            span = Segment.from_json(order.span)
+    regions = None if request.regions is None else _read_regions(request.regions)
+    with _write_regions(request.told) as tell:
+        if request.span is not None:
+            span = Segment.from_json(request.span)
             report = engine.hide_segment(
                 source, target, plan, span, regions=regions, progress=progress, on_regions=tell
             )
@@ -131,7 +133,7 @@ def _done(engine: Engine, order: SubprocessRequest, progress: Callable[[int, int
 
 
 @contextmanager
-def _telling(path: Path | None) -> Iterator[OnRegions | None]:
+def _write_regions(path: Path | None) -> Iterator[OnRegions | None]:
     """Give what writes down the regions of each frame as they come: those of a long video need no memory."""
     if path is None:
         yield None
@@ -145,7 +147,7 @@ def _telling(path: Path | None) -> Iterator[OnRegions | None]:
         raise OutputFailed(f"cannot write the regions: {error.strerror or error}; check that there is room") from error
 
 
-def _regions(path: Path) -> Annotations:
+def _read_regions(path: Path) -> Annotations:
     try:
         return Annotations.from_json(json.loads(path.read_bytes()))
     except OSError as error:
@@ -156,12 +158,12 @@ def _regions(path: Path) -> Annotations:
         raise BadInput(f"the regions cannot be read: {error}") from error
 
 
-def _teller(pipe: "Connection[Any, Any]") -> Callable[[int, int | None], None]:
+def _progress_sender(pipe: "Connection[Any, Any]") -> Callable[[int, int | None], None]:
     told = 0.0
 
     def tell(done: int, total: int | None) -> None:
         nonlocal told
-        if (now := time.monotonic()) - told >= TELL_SECONDS or done == total:
+        if (now := time.monotonic()) - told >= PROGRESS_SECONDS or done == total:
             told = now
             pipe.send(("progress", (done, total)))
 

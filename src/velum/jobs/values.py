@@ -28,7 +28,7 @@ class State(StrEnum):
     GAVE_UP = "dead"
 
     @property
-    def ended(self) -> bool:
+    def is_final(self) -> bool:
         """Whether nothing more happens unless someone asks for it."""
         return self not in {State.WAITING, State.RUNNING}
 

@@ -1,6 +1,7 @@
-"""Telling an address of its owner's choice that a job has ended, or was deleted.
+"""Webhooks: HTTP calls to an address that a job's owner chose, when the job has ended or was deleted.
 
-Whoever ends a job notes it with `announce` or `farewell` in the very step; `WebhookDelivery` tells it afterwards.
+The transaction that ends a job also records its notice, with `announce_end` or `announce_deletion`; `WebhookDelivery`
+posts notices afterwards.
 """
 
 import json
@@ -44,7 +45,7 @@ KEPT_SECONDS = 7 * 86400.0
 FAR_SECONDS = 3600.0
 """What is not due for longer than any pause was noted by a clock that has been set back since: it is due."""
 
-MANY = 50
+NOTICES_TRIED = 50
 """Notices of one owner that are looked at."""
 
 _FIRST_PAUSE_SECONDS = 10.0
@@ -61,32 +62,32 @@ def http_sender(peers: "HttpClient") -> Notify:
     return notify
 
 
-def announce(connection: sql.Connection, jobs: Collection[str], now: float) -> None:
+def announce_end(connection: sql.Connection, jobs: Collection[str], now: float) -> None:
     """Note for those who want to be told that jobs have ended, as they are now."""
     asked = sql.select(*COLUMNS).where(JOBS.c.id.in_(jobs), JOBS.c.webhook.is_not(None))
     for row in connection.execute(asked).all():
-        _note(connection, (row.id, row.owner, row.webhook), _told(row), now)
+        _note(connection, (row.id, row.owner, row.webhook), _job_body(row), now)
 
 
-def farewell(connection: sql.Connection, job: str, now: float) -> None:
+def announce_deletion(connection: sql.Connection, job: str, now: float) -> None:
     """Note that a job is about to be deleted; nothing else of it is told, or kept for it, from then on."""
     connection.execute(NOTICES.delete().where(NOTICES.c.job == job))
     asked = sql.select(JOBS.c.id, JOBS.c.owner, JOBS.c.webhook).where(JOBS.c.id == job, JOBS.c.webhook.is_not(None))
     if (row := connection.execute(asked).one_or_none()) is not None:
-        _note(connection, (row.id, row.owner, row.webhook), _gone(job), now)
+        _note(connection, (row.id, row.owner, row.webhook), _deletion_body(job), now)
 
 
-def _note(connection: sql.Connection, whom: tuple[str, str, str], told: Mapping[str, Any], now: float) -> None:
+def _note(connection: sql.Connection, whom: tuple[str, str, str], body: Mapping[str, Any], now: float) -> None:
     job, owner, url = whom
-    values = {"job": job, "owner": owner, "url": url, "body": json.dumps(told), "due": now, "tries": 0}
+    values = {"job": job, "owner": owner, "url": url, "body": json.dumps(body), "due": now, "tries": 0}
     connection.execute(NOTICES.insert().values(id=secrets.token_hex(16), **values))
 
 
-def _gone(job: str) -> dict[str, Any]:
+def _deletion_body(job: str) -> dict[str, Any]:
     return {"id": job, "state": "deleted"}
 
 
-def _told(row: sql.Row[Any]) -> dict[str, Any]:
+def _job_body(row: sql.Row[Any]) -> dict[str, Any]:
     try:
         return job_of(row).to_json()
     except BadPlan:  # of another version: what this one can say of it
@@ -125,7 +126,7 @@ class WebhookDelivery:
         """Tell one that is due, and say whether there was one."""
         if self._notify is None:
             return False
-        with self._claimed() as notice:
+        with self._claim() as notice:
             if notice is None:
                 return False
             try:
@@ -140,10 +141,10 @@ class WebhookDelivery:
             return True
 
     @contextmanager
-    def _claimed(self) -> Iterator[_Notice | None]:
+    def _claim(self) -> Iterator[_Notice | None]:
         """Take one that is due, so that nobody else tells it meanwhile."""
         with self._lock:
-            notice = self._claim()
+            notice = self._claim_next()
             if notice is not None:
                 self._busy[notice.server] += 1
                 self._turns[notice.owner] = next(self._numbers)
@@ -155,7 +156,7 @@ class WebhookDelivery:
                     self._busy[notice.server] -= 1
                     self._busy += Counter()  # keeps what is above 0
 
-    def _claim(self) -> _Notice | None:
+    def _claim_next(self) -> _Notice | None:
         with self._database.reading() as connection:
             now = self._database.now(connection)
             if (row := self._next(connection, now)) is None:
@@ -167,7 +168,7 @@ class WebhookDelivery:
                 return None
             if (body := row.body) is None:  # noted by an earlier velum: the job as it is now
                 job = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == row.job)).one_or_none()
-                body = json.dumps(_gone(row.job) if job is None else _told(job))
+                body = json.dumps(_deletion_body(row.job) if job is None else _job_body(job))
         return _Notice(row.id, row.job, row.owner, row.url, body, row.tries + 1)
 
     def _next(self, connection: sql.Connection, now: float) -> sql.Row[Any] | None:
@@ -181,7 +182,7 @@ class WebhookDelivery:
             if busy >= THREADS - 1:
                 continue
             theirs = sql.select(NOTICES).where(due, NOTICES.c.owner == owner)
-            for row in connection.execute(theirs.order_by(NOTICES.c.tries, NOTICES.c.due).limit(MANY)):
+            for row in connection.execute(theirs.order_by(NOTICES.c.tries, NOTICES.c.due).limit(NOTICES_TRIED)):
                 if not self._busy[owner, urlsplit(row.url).netloc]:
                     return row
         return None

@@ -39,7 +39,7 @@ class WorkerLoop:
             max_running,
         )
         self._runs: dict[str, JobRun] = {}
-        self._next_look = 0.0
+        self._next_store_check = 0.0
         # Held from before a job is taken until it is known here: what the database has beyond that nobody works on.
         self._lock = threading.Lock()
 
@@ -105,7 +105,7 @@ class WorkerLoop:
                 self._do(run)
 
     def _take(self, craft: JobProcessor) -> JobRun | None:
-        self._look()
+        self._check_store()
         with self._lock:
             if (hold := self._ledger.take(self._max_running)) is None:
                 return None
@@ -113,11 +113,11 @@ class WorkerLoop:
             self._runs[hold.token] = run
             return run
 
-    def _look(self) -> None:
+    def _check_store(self) -> None:
         """Look now and then whether the store is there: without it, jobs would only be taken up and put back."""
-        if (now := time.monotonic()) >= self._next_look:
+        if (now := time.monotonic()) >= self._next_store_check:
             self._store.check()
-            self._next_look = now + self._pace.beat_seconds
+            self._next_store_check = now + self._pace.beat_seconds
 
     def _do(self, run: JobRun) -> None:
         job = run.hold.job.id
@@ -142,30 +142,30 @@ class WorkerLoop:
         except LeaseLost:
             raise
         except Cancelled:
-            if run.why == "lost":
+            if run.reason == "lost":
                 raise LeaseLost(f"job {hold.job.id} was deleted, or given to another worker") from None
-            retry_unavailable(lambda: ledger.cancelled(hold) if run.why == "cancelled" else ledger.give_back(hold))
+            retry_unavailable(lambda: ledger.cancel(hold) if run.reason == "cancelled" else ledger.give_back(hold))
         except (VelumError, OSError) as error:
-            self._failed(run, run.explain(error))
+            self._record_failure(run, run.explain(error))
         except Exception as error:  # the edge of a job: a fault of ours ends it, not the worker
             LOG.exception("job %s: a fault of velum itself", hold.job.id)
-            self._failed(run, run.explain(error))
+            self._record_failure(run, run.explain(error))
 
-    def _failed(self, run: JobRun, error: Exception) -> None:
+    def _record_failure(self, run: JobRun, error: Exception) -> None:
         """Note why a job was not done. Raises `LeaseLost` and `Unavailable`."""
         ledger = self._ledger
         match error:
             case StoreAway():
-                self._note(ledger.defer, run, Unavailable.code, error)
+                self._record(ledger.defer, run, Unavailable.code, error)
             case Unavailable() | OSError():
                 name = error.code if isinstance(error, VelumError) else OutputFailed.code
-                self._note(ledger.postpone, run, name, error)
+                self._record(ledger.postpone, run, name, error)
             case VelumError():
-                self._note(ledger.fail, run, type(error).__name__, error)
+                self._record(ledger.fail, run, type(error).__name__, error)
             case _:
-                self._note(ledger.fail, run, "Fault", f"{type(error).__name__}: {error}")
+                self._record(ledger.fail, run, "Fault", f"{type(error).__name__}: {error}")
 
-    def _note(self, how: Callable[[Any, str, str], None], run: JobRun, name: str, error: object) -> None:
+    def _record(self, how: Callable[[Any, str, str], None], run: JobRun, name: str, error: object) -> None:
         LOG.warning("job %s: %s: %s", run.hold.job.id, name, error)
         retry_unavailable(lambda: how(run.hold, name, str(error)[:4000].replace("\0", "")))
 
@@ -178,9 +178,9 @@ class WorkerLoop:
                     self._ledger.beat()
                     self._ledger.reap()
                     next_beat = now + self._pace.beat_seconds
-                    self._compare()
+                    self._sync_leases()
                 elif self._runs:
-                    self._compare()
+                    self._sync_leases()
                 if now >= next_note:
                     next_note = now + NOTE_SECONDS
                     self._note_progress()
@@ -188,10 +188,10 @@ class WorkerLoop:
                 LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
             over.wait(self._pace.poll_seconds)
 
-    def _compare(self) -> None:
+    def _sync_leases(self) -> None:
         """Stop what is no longer ours or was called off, and give back what nobody here knows of."""
         with self._lock:
-            held, runs = self._ledger.held(), dict(self._runs)
+            held, runs = self._ledger.list_tokens(), dict(self._runs)
         for token, run in runs.items():
             if token not in held:
                 run.stop("lost")

@@ -1,4 +1,4 @@
-"""Which store is meant by where it is."""
+"""Storage of sources, pieces and results, in a folder or a bucket."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,9 +8,10 @@ from velum.storage.folder import FolderStore, Store
 
 
 def open_store(place: Path | str) -> Store:
-    """Return the store in a folder, or at the URL of a bucket; see `BucketStore.at`.
+    """Open the store at a folder or a bucket URL; see `BucketStore.at`.
 
-    Raises `BadPlan`, and `Unavailable` when the extra is missing. Whether it is there shows when it is used.
+    Raises `BadPlan` for a malformed URL, `Unavailable` when the extra is missing. The store itself is first contacted
+    when it is used.
     """
     if isinstance(place, Path):
         return FolderStore(place)

@@ -24,10 +24,10 @@ from velum.storage.folder import (
     PutResult,
     StoreAway,
     StoredObject,
-    away,
-    missing,
+    invalid_key,
+    missing_file,
     new_key,
-    unknown,
+    wrong_store,
 )
 
 if TYPE_CHECKING:
@@ -86,14 +86,14 @@ class BucketStore:
     def identity(self) -> str | None:
         """Return what the mark says; see `Store.identity`."""
         try:
-            with self._answering():
+            with self._reading():
                 return bytes(obstore.get(self._objects, MARK).bytes())[:64].decode("ascii", "replace").strip()
         except FileNotFoundError:
             return None
 
     def establish(self, identity: str) -> None:
         """Put the mark there; see `Store.establish`."""
-        with self._writing():
+        with self._translate_write_errors():
             obstore.put(self._objects, MARK, f"{identity}\n".encode(), use_multipart=False)
 
     def hold(self, identity: str) -> None:
@@ -103,7 +103,7 @@ class BucketStore:
     def check(self) -> None:
         """Ask for the mark; see `Store.check`. Unlike a folder, a bucket is asked only where something is missing."""
         if self._identity is not None and (found := self.identity()) != self._identity:
-            raise away(self._name, f"its object {MARK}", self._identity, found)
+            raise wrong_store(self._name, f"its object {MARK}", self._identity, found)
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> PutResult:
         """Keep a stream; see `Store.put`."""
@@ -117,24 +117,24 @@ class BucketStore:
                 break
         # What the stream raises comes through, and then nothing is kept: only whole objects are completed.
         whole = bytes(head) if len(head) <= PART_BYTES else chain([bytes(head)], body)
-        with self._writing():
+        with self._translate_write_errors():
             obstore.put(
                 self._objects, _path(key), whole, use_multipart=not isinstance(whole, bytes), chunk_size=PART_BYTES,
                 max_concurrency=AT_ONCE,
             )  # fmt: skip
-        return stream.stored(key)
+        return stream.result(key)
 
     def move_in(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
         """Keep a file; see `Store.move_in`. It stays in its folder under its key, for `fetch`."""
         try:
             with file.open("rb") as stream:
-                stored = self._put(key or new_key(), _Checked(iter(lambda: stream.read(CHUNK), b""), sha256, None))
-            file.replace(file.with_name(stored.key))
+                result = self._put(key or new_key(), _Checked(iter(lambda: stream.read(CHUNK), b""), sha256, None))
+            file.replace(file.with_name(result.key))
         except OSError as error:
             if isinstance(error, OutputFailed):
                 raise
             raise OutputFailed(f"cannot put {file.name} into {self._name}: {error.strerror or error}") from error
-        return stored
+        return result
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> ByteRange:
         """Return a range of bytes; see `Store.open`. Raises `StoreAway` while they are read, too."""
@@ -164,7 +164,7 @@ class BucketStore:
         if not KEY.fullmatch(key):
             return None
         try:
-            with self._answering():
+            with self._reading():
                 return int(obstore.head(self._objects, _path(key))["size"])
         except FileNotFoundError:
             self.check()
@@ -173,7 +173,7 @@ class BucketStore:
     def delete(self, key: str) -> None:
         """Delete it, if it is there."""
         if not KEY.fullmatch(key):
-            raise unknown(key)
+            raise invalid_key(key)
         try:
             obstore.delete(self._objects, _path(key))
         except FileNotFoundError:
@@ -185,7 +185,7 @@ class BucketStore:
         """Yield what is kept; see `Store.list`."""
         now, batches = datetime.now(UTC), iter(obstore.list(self._objects, prefix=start or None))
         while True:
-            with self._answering():
+            with self._reading():
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -203,22 +203,22 @@ class BucketStore:
     def part(self, key: str, start: int, stop: int) -> bytes:
         """Return that range of bytes, which must lie inside the file. Raises `Unavailable`."""
         try:
-            with self._answering():
+            with self._reading():
                 return bytes(obstore.get_range(self._objects, _path(key), start=start, end=stop))
         except FileNotFoundError as error:
             self.check()
-            raise missing(key) from error
+            raise missing_file(key) from error
 
     def _size(self, key: str) -> int:
         """Return how many bytes a file has, which should be there."""
         if not KEY.fullmatch(key):
-            raise unknown(key)
+            raise invalid_key(key)
         if (size := self.size(key)) is None:
-            raise missing(key)
+            raise missing_file(key)
         return size
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _reading(self) -> Iterator[None]:
         """Translate errors of the library, but for `FileNotFoundError`."""
         try:
             yield
@@ -228,7 +228,7 @@ class BucketStore:
             raise StoreAway(f"cannot read from {self._name}: {_first_line(error)}") from error
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _translate_write_errors(self) -> Iterator[None]:
         try:
             yield
         except (BaseError, FileNotFoundError) as error:
@@ -256,7 +256,7 @@ class _Checked:
         if self._sha256 is not None and found != self._sha256.lower():
             raise BadInput(f"what came has sha256 {found}, not {self._sha256[:80]} as announced; send it again")
 
-    def stored(self, key: str) -> PutResult:
+    def result(self, key: str) -> PutResult:
         """Return what passed."""
         return PutResult(key, self._size, self._digest.hexdigest())
 

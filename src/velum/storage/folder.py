@@ -1,4 +1,4 @@
-"""Where sources, pieces and results are kept: files under generated keys, whole or not at all."""
+"""The protocol of stores, which keep files under generated keys, whole or not at all; and the store in a folder."""
 
 import errno
 import hashlib
@@ -18,14 +18,14 @@ from velum.errors import BadInput, LimitExceeded, OutputFailed, Unavailable
 CHUNK = 1 << 20
 
 KEY = re.compile(r"[0-9a-f]{32}")
-"""What a key looks like."""
+"""Pattern of a key: 32 hexadecimal digits."""
 
 MARK = "velum-store"
 """Name of the file of a store that holds its identity."""
 
 
 class StoreAway(Unavailable):
-    """The store is not there now, or another one is in its place: nothing is read, written or deleted meanwhile."""
+    """The store cannot be reached, or another one is in its place: nothing is read, written or deleted meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,15 @@ class Store(Protocol):
         ...
 
     def establish(self, identity: str) -> None:
-        """Make it a store of that identity. Raises `OutputFailed`."""
+        """Write the identity into the store. Raises `OutputFailed`."""
         ...
 
     def hold(self, identity: str) -> None:
-        """Take it, from now on, for the store of that identity alone."""
+        """From now on, raise `StoreAway` unless the store has that identity."""
         ...
 
     def check(self) -> None:
-        """Raise `StoreAway` unless it is there and the one it is held to."""
+        """Raise `StoreAway` unless the store can be reached and has the identity it is held to."""
         ...
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> PutResult:
@@ -96,24 +96,24 @@ class Store(Protocol):
         ...
 
     def size(self, key: str) -> int | None:
-        """Return how many bytes it has; None when there is no such file, though the store is there."""
+        """Return the number of bytes of a file; None when the store is reachable and has no such file."""
         ...
 
     def delete(self, key: str) -> None:
-        """Delete it, if it is there. Raises `OutputFailed`."""
+        """Delete a file, if it exists. Raises `OutputFailed`."""
         ...
 
     def list(self, start: str = "") -> Iterator[StoredObject]:
-        """Yield all that is kept; with `start`, two hexadecimal digits, what has a key that begins with them."""
+        """Yield all files; with `start`, two hexadecimal digits, those whose keys begin with them."""
         ...
 
     def sweep(self, age_seconds: float) -> int:
-        """Delete what crashes left half-written for that long, and return how many files that were."""
+        """Delete unfinished files that crashes left, older than that, and return their number."""
         ...
 
 
 class ByteRange(Iterator[bytes]):
-    """A range of a file, piece by piece. Whoever does not read it to its end closes it."""
+    """The bytes of a range of a file, in chunks. Close it when it is not read to its end."""
 
     def __init__(self, file: BinaryIO, start: int, stop: int | None) -> None:
         self._file = file
@@ -131,7 +131,7 @@ class ByteRange(Iterator[bytes]):
         return chunk
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
@@ -177,7 +177,7 @@ class FolderStore:
     def check(self) -> None:
         """Read the mark; see `Store.check`."""
         if self._identity is not None and (found := self.identity()) != self._identity:
-            raise away(str(self._path), str(self._path / MARK), self._identity, found)
+            raise wrong_store(str(self._path), str(self._path / MARK), self._identity, found)
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> PutResult:
         """Keep a stream; see `Store.put`."""
@@ -221,7 +221,7 @@ class FolderStore:
         return place
 
     def size(self, key: str) -> int | None:
-        """Return how many bytes it has, None when there is no such file."""
+        """Return the number of bytes of a file, None when there is no such file."""
         if not KEY.fullmatch(key):
             return None
         try:
@@ -234,7 +234,7 @@ class FolderStore:
             return None
 
     def delete(self, key: str) -> None:
-        """Delete it, if it is there."""
+        """Delete a file, if it exists."""
         place = self._place(key)
         self.check()  # what is away is not deleted
         with self._writing():
@@ -255,7 +255,7 @@ class FolderStore:
                         yield StoredObject(entry.name, stat.st_size, now - stat.st_mtime)
 
     def sweep(self, age_seconds: float) -> int:
-        """Delete what crashes left half-written, and return how many files that were."""
+        """Delete unfinished files that crashes left, and return their number."""
         self.check()
         swept = 0
         for part in self._parts.glob("*"):
@@ -292,7 +292,7 @@ class FolderStore:
 
     def _place(self, key: str) -> Path:
         if not KEY.fullmatch(key):
-            raise unknown(key)
+            raise invalid_key(key)
         return self._path / key[:2] / key
 
     @contextmanager
@@ -310,7 +310,7 @@ class FolderStore:
 
     @contextmanager
     def _there(self, key: str) -> Iterator[None]:
-        """Say of a file that it is missing only where the store is there."""
+        """Report a file as missing only when the store itself can be reached."""
         try:
             with _reading(self._path):
                 yield
@@ -318,7 +318,7 @@ class FolderStore:
             if not _absent(error):
                 raise
             self.check()
-            raise missing(key) from error
+            raise missing_file(key) from error
 
 
 def new_key() -> str:
@@ -333,7 +333,7 @@ def hash_of(file: Path) -> str:
 
 
 def _move(file: Path, part: Path) -> None:
-    """Have `file` at `part`, settled, and no longer where it was."""
+    """Move `file` to `part`, and sync it to disk."""
     try:
         file.replace(part)
     except OSError as error:
@@ -375,7 +375,7 @@ def _absent(error: StoreAway) -> bool:
     return isinstance(error.__cause__, FileNotFoundError | NotADirectoryError)
 
 
-def away(name: str, mark: str, identity: str, found: str | None) -> StoreAway:
+def wrong_store(name: str, mark: str, identity: str, found: str | None) -> StoreAway:
     """Return the error for a store that is not the one it is held to."""
     what = "has no file by which velum knows it" if found is None else f"is another one, {found[:40]!r}"
     return StoreAway(
@@ -384,11 +384,11 @@ def away(name: str, mark: str, identity: str, found: str | None) -> StoreAway:
     )
 
 
-def missing(key: str) -> Unavailable:
+def missing_file(key: str) -> Unavailable:
     """Return the error for a file that velum has put there itself, and that is gone."""
     return Unavailable(f"file {key[:40]!r} is not in the store any more; bring it back, and retry what needs it")
 
 
-def unknown(key: str) -> BadInput:
-    """Return the error for what is no key."""
+def invalid_key(key: str) -> BadInput:
+    """Return the error for text that is no key."""
     return BadInput(f"{key[:40]!r} is not in the store: keys are 32 hexadecimal digits")

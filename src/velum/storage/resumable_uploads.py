@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from velum.errors import BadInput, LimitExceeded, OutputFailed, Unavailable
-from velum.storage.folder import PutResult, Store, missing, new_key
+from velum.storage.folder import PutResult, Store, missing_file, new_key
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -92,7 +92,7 @@ class Uploads:
         What came before a stream breaks off is kept. Raises `BadInput` for any other offset, for more than was
         announced, and while someone else writes; `LimitExceeded` for more than is accepted; `OutputFailed`.
         """
-        with self._held(upload) as (at, data):
+        with self._lock_upload(upload) as (at, data):
             if at.key is not None and not data.exists():
                 raise BadInput(f"upload {upload} is at byte {at.offset} and was handed in so; begin a new one")
             if offset != at.offset:
@@ -115,7 +115,7 @@ class Uploads:
         it is not what was announced, `Occupied` and `OutputFailed`. An upload whose hash is wrong is discarded: nothing
         that is added could make it right.
         """
-        with self._held(upload) as (at, data):
+        with self._lock_upload(upload) as (at, data):
             if at.size is not None and at.offset != at.size:
                 raise BadInput(f"upload {upload} is at byte {at.offset} of {at.size}; send the rest first")
             key = at.key or new_key()
@@ -135,12 +135,12 @@ class Uploads:
         at = self.get(upload)
         self.discard(upload)
         if at is None or at.key is None:
-            raise missing(key)
+            raise missing_file(key)
         return PutResult(key, at.offset, at.sha256 or _hash(self._store.open(key)))
 
     def read(self, upload: str, most: int) -> bytes:
         """Return what came. Raises `LimitExceeded` when it is more than that many bytes, `BadInput`, `Occupied`."""
-        with self._held(upload) as (at, data):
+        with self._lock_upload(upload) as (at, data):
             if at.offset > most:
                 raise LimitExceeded("bytes", at.offset, most, "the upload")
             if data.exists() or at.key is None:
@@ -152,7 +152,7 @@ class Uploads:
         """Delete what came, if there is such an upload; return its key in the store, if it has been offered."""
         if self.get(upload) is None:
             return None
-        with self._held(upload) as (at, data):
+        with self._lock_upload(upload) as (at, data):
             shutil.rmtree(data.parent, ignore_errors=True)
             return at.key
 
@@ -164,16 +164,16 @@ class Uploads:
         return len(old)
 
     @contextmanager
-    def _held(self, upload: str) -> Iterator[tuple[ResumableUpload, Path]]:
+    def _lock_upload(self, upload: str) -> Iterator[tuple[ResumableUpload, Path]]:
         """Keep others from writing to an upload."""
-        missing = BadInput(f"upload {upload[:40]!r} is not here: it was completed, discarded or never begun")
+        gone = BadInput(f"upload {upload[:40]!r} is not here: it was completed, discarded or never begun")
         if self.get(upload) is None:
-            raise missing
+            raise gone
         folder = self._folder / upload
         try:
             with FileLock(folder / "lock", blocking=False):
                 if (at := self.get(upload)) is None:
-                    raise missing
+                    raise gone
                 yield at, folder / "data"
         except Timeout as error:
             raise Occupied(f"upload {upload} is being written to; wait until that ends") from error

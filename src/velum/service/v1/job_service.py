@@ -78,9 +78,9 @@ class JobService:
     def _made_before(self, wanted: JobRequest, once: Once | None) -> JobRecord | None:
         """Return the job that an earlier request with the same key made, None where there is none.
 
-        Raises `NotFoundProblem` for one that was deleted since, and as `JobQueue.repeated` does.
+        Raises `NotFoundProblem` for one that was deleted since, and as `JobQueue.find_request` does.
         """
-        if once is None or (job := self.queue.repeated(once)) is None:
+        if once is None or (job := self.queue.find_request(once)) is None:
             return None
         self._discard_uploads(_uploads_of(wanted))  # that request may have broken off before it did so
         return _require_job(self.queue.get(job), job)

@@ -15,7 +15,7 @@ from velum.bmw.routes import note
 from velum.errors import Unavailable
 from velum.jobs import JobRecord, State
 from velum.jobs.approvals import ApprovalStore
-from velum.jobs.queue import MOST
+from velum.jobs.queue import MAX_PAGE_SIZE
 from velum.service.admission import Overloaded
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import SCOPES, Principal
@@ -104,7 +104,7 @@ def routes(
         caller: Looking,
         state: State | None = None,
         after: _AFTER = None,
-        limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 100,
         owner: _OWNER = None,
     ) -> Response:
         """List jobs, newest first: the caller's own, with the scope operate all."""
@@ -186,9 +186,9 @@ async def _job_events(
             return
         if now != last:
             yield ServerSentEvent(
-                event="end" if now.state.ended else "progress", raw_data=json.dumps(job_json(now, caller))
+                event="end" if now.state.is_final else "progress", raw_data=json.dumps(job_json(now, caller))
             )
-        if now.state.ended:
+        if now.state.is_final:
             return
         last = now
         await asyncio.sleep(LOOK_SECONDS)

@@ -15,7 +15,7 @@ from velum.jobs import JobRecord, State, Store
 from velum.media.formats import SUFFIXES
 from velum.service.problem_details import ConflictProblem, ExpiredProblem, NotSatisfiable
 from velum.service.v1.image_service import KINDS
-from velum.storage.folder import ByteRange, missing
+from velum.storage.folder import ByteRange, missing_file
 
 VIDEO_KINDS = {
     ".avi": "video/x-msvideo", ".m2ts": "video/mp2t", ".m4v": "video/mp4", ".mkv": "video/x-matroska",
@@ -76,7 +76,7 @@ def tag_of(key: str) -> str:
 def _file_response(store: Store, key: str, name: str, request: Request) -> Response:
     """Return a file of the store, whole or by range. Raises `Unavailable` when the store lacks it."""
     if (size := store.size(key)) is None:
-        raise missing(key)
+        raise missing_file(key)
     headers = {
         "etag": tag_of(key), "accept-ranges": "bytes", "cache-control": "private, no-store",
         "content-disposition": _content_disposition(name),
