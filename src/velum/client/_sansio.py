@@ -201,7 +201,7 @@ def _read_rest() -> Steps[bytes]:
         body += chunk
         if len(body) > ANSWER_BYTES:
             raise Unavailable(
-                f"the service sent more than {ANSWER_BYTES:,} bytes, the most that is read; check that the address is that of velum"
+                f"the service sent more than {ANSWER_BYTES:,} bytes, the limit; check the address"
             )
     return bytes(body)
 

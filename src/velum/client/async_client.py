@@ -52,7 +52,7 @@ class AsyncClient:
         priority: int = 0, webhook: str | None = None, regions: Annotations | None = None,
         progress: Progress | None = None,
     ) -> Job:  # fmt: skip
-        """Submit a job. `source` is a file, an upload, or an address (`http...`) from which the service fetches the file.
+        """Submit a job. `source` is a file, an upload, or a URL (`http...`) that the service downloads.
 
         The result is named after `name`. With `regions` the job hides these and runs no localizer.
         """

@@ -39,7 +39,7 @@ POLL_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to submit: `source` is a file, an upload, or an address (http...) from which the service fetches the file."""
+    """A job to submit: `source` is a file, an upload, or a URL (http...) that the service downloads."""
 
     source: str | Path | Upload
     plan: Plan | str | None = None
