@@ -113,7 +113,7 @@ WRONG = [
     (("-o", "nowhere/out.png"), OutputFailed, "no folder nowhere"),
     (("-o", "photo.png"), OutputFailed, "exists"),
     (("--token-file", "nowhere"), BadPlan, "token in nowhere"),
-    (("--server", "http://127.0.0.1:9"), Unavailable, "took no connection"),
+    (("--server", "http://127.0.0.1:9"), Unavailable, "accepted no connection"),
 ]
 
 

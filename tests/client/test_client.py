@@ -278,7 +278,7 @@ def test_nobody_there(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             lambda: it.hide(photo, tmp_path / "safe.png"), lambda: it.upload(photo), lambda: it.wait("abc"),
             lambda: next(it.events("abc")), lambda: it.result("abc", tmp_path / "x"), it.models,
         ):  # fmt: skip
-            with pytest.raises(Unavailable, match="took no connection"):
+            with pytest.raises(Unavailable, match="accepted no connection"):
                 call()
     assert not pauses, "what has not begun is not tried again"
 

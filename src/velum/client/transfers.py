@@ -169,7 +169,7 @@ def hide_image(source: Path, target: Path, plan: Plan | str | None, *, overwrite
     with open_partial(target, overwrite=overwrite, source=source) as part:
         answer = yield from open_response(HttpRequest("POST", "/v1/images", body=form(source, plan)))
         if "x-velum-report" not in answer.headers:
-            raise Unavailable(f"{answer.where} did not answer as velum's service does; check the address")
+            raise Unavailable(f"{answer.where} answered, but not as velum's service does; check the address")
         facts = HiddenFile.read(JsonReader.of_text(answer.headers["x-velum-report"]), target)
         while chunk := (yield Next()):
             yield RunBlocking(partial(part.add, chunk))
