@@ -142,7 +142,7 @@ def test_what_is_offered(url: str) -> None:
 def test_all_pages_are_listed(url: str, photo: Path) -> None:
     with Client(url) as it:
         ids = [it.submit(it.upload(photo), name="bad").id for _ in range(3)]
-        steps = it._each(jobs.listed(None, None, 2))
+        steps = it._each(jobs.list_jobs(None, None, 2))
         assert [job.id for job in steps] == ids[::-1]
 
 
