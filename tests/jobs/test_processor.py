@@ -146,7 +146,7 @@ def test_a_process_that_dies_is_replaced(picture: Path, tmp_path: Path, crafts: 
     craft = crafts(silent_seconds=2.5)
     deaths: list[tuple[str, type[VelumError], str]] = [
         ("crash", BadInput, "decoder crashed on this file .SIGSEGV."),
-        ("killed", Unavailable, "want of memory"),  # not the file's fault, perhaps
+        ("killed", Unavailable, "out of memory"),  # not the file's fault, perhaps
         ("leave", Unavailable, "ended by itself with code 3"),
         ("hang", BadInput, "no frame of the file was finished for 2.5 s"),
     ]

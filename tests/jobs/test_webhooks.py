@@ -51,7 +51,7 @@ def test_the_end_is_told_until_it_is_taken(office: Office, until: Callable[..., 
     ("error", "message"),
     [
         ("BadInput", "so it was ordered"),  # for whoever handed it in
-        ("PluginFault", "it failed inside the service; the operator finds why in the list of jobs"),
+        ("PluginFault", "internal error; the operator finds the cause with 'velum jobs list'"),
     ],
 )
 def test_what_went_wrong_inside_is_not_told(

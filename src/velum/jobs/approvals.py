@@ -1,4 +1,4 @@
-"""Who looked at results and found them good, and which results to look at first."""
+"""Approvals of results by reviewers, and the risk by which results are queued for review."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from velum.jobs.schema import APPROVALS, JOBS, Database
 from velum.jobs.values import JobRecord, State
 
 LOW_SCORE = 0.5
-"""A thing whose best score is lower was never found well."""
+"""A track whose best score is lower was never detected well."""
 
 SHORT_FRAMES = 5
-"""A thing in a video that was hidden in fewer frames was hardly followed."""
+"""A track with fewer frames was hardly followed."""
 
 FILLED_SHARE = 0.3
-"""From this share of frames on that were filled in rather than found, there is much to doubt."""
+"""From this share of interpolated frames on, a result is doubtful."""
 
 WEIGHTS: Mapping[str, float] = {"nothing": 0.4, "low": 0.25, "filled": 0.15, "short": 0.1, "warnings": 0.1}
-"""What each reason for a doubt adds to the risk, which is from 0 to 1."""
+"""Weight of each reason for doubt; their sum is the risk, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRecord:
-    """Somebody has approved a result, at a time in epoch seconds."""
+    """One approval of a result: by whom, and when in epoch seconds."""
 
     who: str
     at: float
@@ -42,7 +42,7 @@ class ApprovalStore:
     database: Database
 
     def approve(self, results: Mapping[str, str], who: str) -> None:
-        """Keep that somebody approves results, by the ids of their jobs: all of them or none.
+        """Record the approval of results, given as job id -> key of the result: all of them or none.
 
         Raises `BadPlan` when one of them is not the result of its job any more. To approve again changes nothing.
         """
@@ -53,7 +53,9 @@ class ApprovalStore:
                     JOBS.c.id == job, JOBS.c.state == State.DONE, JOBS.c.result == result
                 )  # fmt: skip
                 if connection.scalar(there.with_for_update()) is None:
-                    raise BadPlan(f"job {job} has another result by now, or none; nothing was approved: look again")
+                    raise BadPlan(
+                        f"job {job} has another result by now, or none; nothing was approved; review the present result"
+                    )
                 theirs = (APPROVALS.c.job == job, APPROVALS.c.result == result, APPROVALS.c.who == who)
                 if connection.scalar(sql.select(APPROVALS.c.at).where(*theirs)) is None:
                     connection.execute(APPROVALS.insert().values(job=job, result=result, who=who, at=at))
@@ -72,7 +74,7 @@ class ApprovalStore:
 
 
 def doubts(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return why a result should be looked at, by what its report says: names of `WEIGHTS`."""
+    """Return the reasons to review a result, from its report: keys of `WEIGHTS`."""
     hidden, tracks = report["hidden"], report["tracks"]
     scores = [float(one["score"]) for one in hidden] + [float(one["best_score"]) for one in tracks]
     frames = sum(int(track["frames"]) for track in tracks)
@@ -90,5 +92,5 @@ def doubts(report: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def risk(why: Sequence[str]) -> float:
-    """Return how much there is to doubt, from 0 to 1."""
+    """Return the risk of a result with those reasons, from 0 to 1."""
     return round(sum(WEIGHTS[name] for name in why), 4)

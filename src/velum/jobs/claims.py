@@ -1,4 +1,4 @@
-"""What workers write down: who took which job, how far it is, what became of it."""
+"""What workers write to the database: which worker has which job, its progress and its outcome."""
 
 import json
 import secrets
@@ -17,18 +17,18 @@ from velum.jobs.webhooks import announce_end
 from velum.storage.folder import PutResult
 
 RELEASED: Mapping[str, Any] = {"worker": None, "token": None, "cancel": False, "fps": None, "seconds_left": None}
-"""Columns of a job that nobody has in work."""
+"""Column values of a job that no worker has."""
 
 
 class LeaseLost(Exception):
-    """The job is no longer ours: it was deleted, or given to another worker. Nothing more is written about it."""
+    """The job was deleted or given to another worker, so this worker may write nothing more about it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A job that was taken up, and the token that says so.
+    """A job that a worker has claimed, with the token that proves it.
 
-    `former` is set when its pieces are of an earlier rendering, which hid other regions.
+    `former` is set when the pieces come from an earlier rendering, which hid other regions.
     """
 
     job: JobRecord
@@ -38,7 +38,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class PieceRecord:
-    """A piece as it is noted: `stored`, `note` and `told` (the key of what was hidden) once it is finished."""
+    """A piece as recorded: once finished, `stored`, `note` and `told` (the key of its hidden regions) are set."""
 
     piece: Piece
     stored: PutResult | None = None
@@ -47,14 +47,14 @@ class PieceRecord:
 
     @property
     def keys(self) -> set[str]:
-        """The files that it has in the store."""
+        """Keys of the files of the piece in the store."""
         stored = () if self.stored is None else (self.stored.key,)
         return {*stored, *(() if self.told is None else (self.told,))}
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What came of a job: keys of its result and of the regions that were hidden, and what its owner is told."""
+    """The outcome of a job: keys of the result and of the hidden regions, the file name, and the report."""
 
     result: str
     name: str
@@ -63,7 +63,7 @@ class JobResult:
 
 
 class WorkerClaims:
-    """What one worker, of a unique id, writes into the database. Raises `LeaseLost`, and `Unavailable`."""
+    """Claims jobs for one worker, of a unique id, and records their progress. Raises `LeaseLost` and `Unavailable`."""
 
     def __init__(self, database: Database, worker: str, name: str, pace: WorkerTiming) -> None:
         self._database, self._worker, self._name, self._pace = database, worker, name, pace
@@ -72,7 +72,7 @@ class WorkerClaims:
         self._looked = 0.0
 
     def take(self, max_running: int | None = None) -> Lease | None:
-        """Return the job whose turn it is, None when there is none or when `max_running` jobs are running already.
+        """Claim the next job; None when no job is ready, or when `max_running` jobs are running already.
 
         First those of the highest priority; of these, those of the owner who has the fewest running, then of the one
         who was served longest ago; of these, the oldest.
@@ -96,13 +96,13 @@ class WorkerClaims:
                 return None
 
     def marks(self, hold: Lease) -> list[PieceRecord]:
-        """Return the pieces that were noted, in order; none before the job was cut."""
+        """Return the recorded pieces in order; empty before the job was cut."""
         asked = sql.select(PIECES).where(PIECES.c.job == hold.job.id).order_by(PIECES.c["index"])
         with self._database.reading() as connection:
             return [_mark(row._mapping) for row in connection.execute(asked)]
 
     def cut(self, hold: Lease, pieces: Sequence[Piece]) -> None:
-        """Note what the job is cut into."""
+        """Record the pieces of a job."""
         frames = [piece.frames for piece in pieces]
         total = sum(filter(None, frames)) if None not in frames else hold.job.frames_total
         with self._database.writing() as connection:
@@ -114,7 +114,7 @@ class WorkerClaims:
             connection.execute(PIECES.insert(), rows)
 
     def renew(self, hold: Lease, marks: Sequence[PieceRecord]) -> None:
-        """Note which pieces of an earlier rendering serve for this one; those with nothing stored are to be made."""
+        """Record which pieces of an earlier rendering are reused; those without `stored` are made again."""
         done = sum(mark.stored is not None for mark in marks)
         with self._database.writing() as connection:
             self._write(connection, hold, former=None, pieces_done=done, pieces_total=len(marks))
@@ -122,7 +122,7 @@ class WorkerClaims:
                 _note_piece(connection, hold, mark)
 
     def finish_piece(self, hold: Lease, mark: PieceRecord) -> None:
-        """Note a finished piece."""
+        """Record a finished piece."""
         with self._database.writing() as connection:
             # The job first, as whoever deletes it: the other way round, each could wait for the other.
             self._write(connection, hold, losses=0)
@@ -131,9 +131,9 @@ class WorkerClaims:
             self._write(connection, hold, pieces_done=finished)
 
     def finish(self, hold: Lease, outcome: JobResult, progress: Mapping[str, Any]) -> None:
-        """Publish the result: in one step the job is done.
+        """Publish the result and set the job to done, in one transaction.
 
-        Its pieces stay, for rendering it anew; but for the only one, which is the result.
+        Pieces stay, so that the job can be rendered again, except a single one, which is the result itself.
         """
         with self._database.writing() as connection:
             self._end(
@@ -145,17 +145,17 @@ class WorkerClaims:
             connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id, ~sql.exists(alone)))
 
     def fail(self, hold: Lease, error: str, message: str) -> None:
-        """End the job for a reason that trying again would not change."""
+        """End the job as failed, for a reason that another try would not change."""
         with self._database.writing() as connection:
             self._end(connection, hold, State.FAILED, error=error, message=message)
 
     def cancel(self, hold: Lease) -> None:
-        """End the job because someone called it off."""
+        """End the job as cancelled."""
         with self._database.writing() as connection:
             self._end(connection, hold, State.CANCELLED)
 
     def postpone(self, hold: Lease, error: str, message: str) -> None:
-        """Have the job tried again later, or end it as dead when it was tried as often as allowed."""
+        """Retry the job later, or give it up when it was tried as often as allowed."""
         with self._database.writing() as connection:
             failures = 1 + int(self._read(connection, hold, JOBS.c.failures) or 0)
             if failures >= self._pace.tries:
@@ -166,18 +166,18 @@ class WorkerClaims:
             self._leave(connection, hold, not_before=later, failures=failures, error=error, message=message)
 
     def defer(self, hold: Lease, error: str, message: str) -> None:
-        """Have the job tried again later, however often: what it needs is away for all jobs, and comes back."""
+        """Retry the job later, without counting the try: what it needs is away for all jobs, and comes back."""
         with self._database.writing() as connection:
             later = self._database.now(connection) + self._pace.backoff_seconds
             self._leave(connection, hold, not_before=later, error=error, message=message)
 
     def give_back(self, hold: Lease) -> None:
-        """Leave the job to others."""
+        """Release the job to other workers."""
         with self._database.writing() as connection:
             self._leave(connection, hold)
 
     def progress(self, hold: Lease, values: Mapping[str, Any]) -> None:
-        """Note how far the job is."""
+        """Record the progress of the job."""
         with self._database.writing() as connection:
             self._write(connection, hold, **values)
 
@@ -188,25 +188,25 @@ class WorkerClaims:
             return {token: cancel for token, cancel in connection.execute(asked)}  # noqa: C416 - rows, not pairs
 
     def drop(self, token: str) -> None:
-        """Leave to others a job that was taken up without anyone knowing: the answer to taking it was lost."""
+        """Release a job that was claimed without this worker knowing, since the database's answer was lost."""
         with self._database.writing() as connection:
             self._release(connection, JOBS.c.token == token, lost=False)
 
     def beat(self) -> None:
-        """Say that this worker lives."""
+        """Record the heartbeat of this worker."""
         with self._database.writing() as connection:
             self._beat(connection)
 
     def leave(self) -> None:
-        """Say that this worker ends, and leave to others what it still has."""
+        """Unregister this worker, and release its jobs."""
         with self._database.writing(alone=True) as connection:
             connection.execute(WORKERS.delete().where(WORKERS.c.id == self._worker))
             self._release(connection, JOBS.c.worker == self._worker, lost=False)
 
     def reap(self) -> int:
-        """Give the jobs of dead workers to others and return how many they were.
+        """Release the jobs of dead workers and return their number.
 
-        A job over which worker after worker died, without one more of its pieces being finished, is ended as dead.
+        A job on which `worker_crashes` workers died in a row, without finishing one more piece, is given up.
         """
         with self._database.writing(alone=True) as connection:
             # Whoever asks lives, however long its last word took to be written.
@@ -218,7 +218,9 @@ class WorkerClaims:
     def _release(self, connection: sql.Connection, whose: sql.ColumnElement[bool], *, lost: bool) -> int:
         now, number = self._database.now(connection), 0
         theirs = (JOBS.c.state == State.RUNNING) & whose
-        message = f"{self._pace.worker_crashes} workers died while they did it; look into their logs, then retry it"
+        message = (
+            f"{self._pace.worker_crashes} workers died while they ran this job; look into their logs, then retry it"
+        )
         dead = {"state": State.GAVE_UP, "error": "Fault", "message": message, "losses": JOBS.c.losses + 1}
         ends: list[tuple[sql.ColumnElement[bool], dict[str, Any]]] = [(JOBS.c.cancel, {"state": State.CANCELLED})]
         ends += [(JOBS.c.losses + 1 >= self._pace.worker_crashes, dead)] if lost else []
@@ -231,7 +233,7 @@ class WorkerClaims:
         return number + connection.execute(left).rowcount
 
     def _silent(self, beats: Mapping[str, float]) -> list[str]:
-        """Return the other workers that have said nothing for too long, as seen from here.
+        """Return the other workers without a heartbeat for `dead_seconds`, by the clock of this worker.
 
         By our own clock, which nobody sets: that of the database may be set back, and then what it wrote before would
         look new for as long. While nobody was asked, because the database was away, nobody was silent either.

@@ -1,4 +1,4 @@
-"""One job in the hands of a worker: from its source to the published result, piece by piece."""
+"""One run of a job by a worker: from its source to the published result, piece by piece."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def retry_unavailable(call: Callable[[], T]) -> T:
-    """Return what `call` does, tried again for a while as long as it raises `Unavailable`."""
+    """Return the result of `call`, repeated for about 16 seconds while it raises `Unavailable`."""
     for pause in PAUSES:
         try:
             return call()
@@ -33,7 +33,7 @@ def retry_unavailable(call: Callable[[], T]) -> T:
 
 @dataclass(slots=True)
 class _Count:
-    """Frames of the job, and since when they are counted."""
+    """Frame counts of a job, and when counting began."""
 
     before: int = 0
     now: int = 0
@@ -43,27 +43,27 @@ class _Count:
 
 
 class JobRun:
-    """A job that was taken up, and what its worker needs to know of it while it is in work."""
+    """A claimed job while it runs."""
 
     def __init__(self, hold: Lease, craft: JobProcessor, ledger: WorkerClaims, store: Store, folder: Path) -> None:
         self.hold, self.folder = hold, folder
         self.reason: StopReason | None = None
         self.drain = threading.Event()
-        """Set when no further piece is to be begun."""
+        """Set when no further piece may begin."""
         self.noted = 0
-        """Number of frames that were last written down."""
+        """Number of finished frames that the database knows."""
         self._stop = threading.Event()
         self._craft, self._ledger, self._store = craft, ledger, store
         self._alone = True
         self._count = _Count(total=hold.job.frames_total, start_seconds=time.monotonic())
 
     def stop(self, reason: StopReason) -> None:
-        """Have the work given up."""
+        """Ask the running work to stop; the first reason counts."""
         self.reason = self.reason or reason
         self._stop.set()
 
     def perform(self) -> None:
-        """Do the job to its end. Raises any `VelumError`, `LeaseLost`, and `Cancelled` when it was given up."""
+        """Run the job to its end. Raises any `VelumError`, `LeaseLost`, and `Cancelled` after `stop`."""
         submission = self.hold.job.submission
         source = self._store.fetch(submission.source, self.folder)
         regions = None if submission.regions is None else self._store.fetch(submission.regions, self.folder)
@@ -94,7 +94,7 @@ class JobRun:
                 self._store.delete(key)
 
     def explain(self, error: Exception) -> Exception:
-        """Return why the job failed: where its files are gone, that explains whatever else went wrong."""
+        """Return the cause of a failure: a missing file of the job if there is one, else `error`."""
         submission = self.hold.job.submission
         try:
             self._store.check()
@@ -106,7 +106,7 @@ class JobRun:
         return error
 
     def progress(self) -> dict[str, Any]:
-        """Return how far the job is, as columns of its row."""
+        """Return the progress as column values of the job's row."""
         count = self._count
         done = count.before + count.now
         spent = time.monotonic() - count.start_seconds
@@ -115,7 +115,7 @@ class JobRun:
         return {"frames_done": done, "frames_total": count.total, "fps": fps, "seconds_left": left}
 
     def _load_or_cut(self, task: Task) -> list[tuple[PieceRecord, PieceResult | None]]:
-        """Return the pieces, and those of an earlier rendering that serve for this one."""
+        """Return each piece with its result where that can be reused from an earlier rendering, else None."""
         marks = retry_unavailable(lambda: self._ledger.marks(self.hold))
         if not marks:
             pieces = list(self._craft.cut(task))
@@ -152,7 +152,7 @@ class JobRun:
         return replace(mark, note=made.note, told=told), made
 
     def _fetch_finished(self, mark: PieceRecord) -> tuple[PieceResult, PieceRecord] | None:
-        """Return a piece that was finished before, None when it was not, or when its file is not what it was."""
+        """Return a piece that was finished before; None when it was not, or when its file is missing or changed."""
         if mark.stored is None or any(self._store.size(key) is None for key in mark.keys):
             return None
         made = self._fetch_piece(mark)

@@ -1,4 +1,4 @@
-"""How a job is done: the seam between the queue, which knows nothing of pictures, and the engine."""
+"""Job processors: the interface between the queue, which knows nothing of images, and the engine."""
 
 import json
 import threading
@@ -23,12 +23,12 @@ Progress = Callable[[int, int | None], None]
 
 
 def _ignore_progress(done: int, total: int | None) -> None:
-    """Heed no progress."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A job in work. `folder` is its own, for anything; it is removed afterwards."""
+    """A running job. `folder` is its own scratch folder, which is removed afterwards."""
 
     id: str
     submission: Submission
@@ -37,12 +37,12 @@ class Task:
     folder: Path
     progress: Progress = _ignore_progress
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set when the work is of no use any more: raise `Cancelled` soon."""
+    """Set when the job was cancelled or lost: the processor raises `Cancelled` soon."""
 
 
 @dataclass(frozen=True, slots=True)
 class PieceResult:
-    """A finished piece: a file, JSON values that are kept with it, and a file of what was hidden where that is told."""
+    """A finished piece: its file, JSON values stored with it, and a file of its hidden regions where there is one."""
 
     file: Path
     note: Mapping[str, Any] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class JobOutput:
 
 
 class Cancelled(Exception):
-    """The work was given up because `Task.stop` was set."""
+    """The job was stopped because `Task.stop` was set."""
 
 
 class JobProcessor(Protocol):
@@ -95,7 +95,7 @@ class JobProcessor(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what it holds. It is not used again."""
+        """Release all resources. The processor is not used again."""
         ...
 
 
@@ -200,12 +200,12 @@ def _read_lines(told: Sequence[Path]) -> Iterator[str]:
 
 
 def _with_public_names(report: Mapping[str, Any], task: Task, target: Path) -> Mapping[str, Any]:
-    """Return the report as its owner may see it: with the names that he knows the files by."""
+    """Return the report with the file names of the job's owner instead of those of this machine."""
     return {**report, "source": task.submission.name, "target": _output_name(task.submission.name, target)}
 
 
 def _suffix(source: Path, name: str) -> str:
-    """Return the suffix of the source's format: that of its name, unless it is of another."""
+    """Return the suffix of the source's name if it fits the format of its content, else that of the format."""
     try:
         with source.open("rb") as file:
             head = file.read(VIDEO_HEAD_BYTES)

@@ -1,4 +1,4 @@
-"""Where jobs are handed in, watched and called off: what the service and the command line see of them."""
+"""The job queue: jobs are submitted, listed, watched, cancelled, retried and rendered again here."""
 
 import json
 import logging
@@ -108,7 +108,7 @@ class JobQueue:
         return {state: found.get(state, 0) for state in State}
 
     def cancel(self, job: str) -> JobRecord | None:
-        """Call a job off: at once while it waits, within a second or so while it runs. What has ended stays."""
+        """Cancel a job: at once while it waits, within about a second while it runs. Ended jobs stay as they are."""
         with self._database.writing() as connection:
             chosen = JOBS.update().where(JOBS.c.id == job)
             connection.execute(chosen.where(JOBS.c.state == State.RUNNING).values(cancel=True))

@@ -1,4 +1,4 @@
-"""Deleting what has been kept for its time, and what crashes left behind."""
+"""Retention: deletes files and records whose time is over, and leftovers of crashes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -15,14 +15,14 @@ from velum.storage.folder import Store
 from velum.storage.resumable_uploads import Uploads
 
 BATCH_SIZE = 500
-"""Files that are asked about at a time."""
+"""Rows or keys per query."""
 
 
 REQUEST_KEY_SECONDS = 86400.0
-"""For how long a request that comes again is known."""
+"""Seconds for which the key of a request is remembered."""
 
 NEVER = 1e18
-"""The end, in epoch seconds, of what has not ended."""
+"""Stands for the end, in epoch seconds, of jobs that have not ended."""
 
 
 class RetentionSweeper:

@@ -1,4 +1,4 @@
-"""Which store the files of a database are in: both know it, so that nothing else is taken for it."""
+"""The identity that a database and its store share, so that no other store is mistaken for it."""
 
 import secrets
 

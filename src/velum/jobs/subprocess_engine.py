@@ -1,4 +1,4 @@
-"""Hiding in a process of its own, whose death is nobody else's: this side of the pipe."""
+"""The engine in a process of its own, whose crash ends no worker: the worker's side of the pipe."""
 
 import pickle
 import signal
@@ -139,8 +139,8 @@ class SubprocessEngine:
         if -code in _CRASHES:
             return BadInput(f"the decoder crashed on this file ({signal.Signals(-code).name}); it was not hidden")
         if code == -signal.SIGKILL:
-            return Unavailable("the process that decodes was killed, most likely for want of memory; give it more")
-        return Unavailable(f"the process that decodes ended by itself with code {code}; look into the worker's log")
+            return Unavailable("the decoder process was killed, probably out of memory; raise its memory limit")
+        return Unavailable(f"the decoder process ended by itself with code {code}; look into the worker's log")
 
 
 def _error(request: SubprocessRequest, name: str, message: str, limit: tuple[Any, ...]) -> VelumError:

@@ -1,4 +1,4 @@
-"""What is submitted, and what becomes of it: plain frozen values."""
+"""Values of jobs: submissions, records, states, times and limits; all frozen."""
 
 import re
 from collections.abc import Mapping
@@ -83,7 +83,7 @@ class Once:
 PUBLIC_ERRORS = frozenset({"BadInput", "BadPlan", "LimitExceeded", "NotHidden"})
 """Errors whose messages are for whoever handed a job in: others may tell of places and addresses of the service."""
 
-INTERNAL_ERROR = "it failed inside the service; the operator finds why in the list of jobs"
+INTERNAL_ERROR = "internal error; the operator finds the cause with 'velum jobs list'"
 
 
 @dataclass(frozen=True, slots=True)

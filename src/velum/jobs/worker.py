@@ -1,4 +1,4 @@
-"""A process that does jobs: it takes them up, says that it lives, and cleans up behind the dead."""
+"""The worker: claims jobs, runs them, sends heartbeats, and cleans up after dead workers."""
 
 import logging
 import os

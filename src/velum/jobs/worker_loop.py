@@ -1,4 +1,4 @@
-"""The time from a worker's start to its end: its threads, the jobs in their hands, and the word that it lives."""
+"""The worker loop: job threads, heartbeat, maintenance, and graceful shutdown."""
 
 import logging
 import shutil
@@ -19,14 +19,14 @@ from velum.storage.scratch import WorkerScratch
 LOG = logging.getLogger("velum.jobs")
 
 NOTE_SECONDS = 1.0
-"""How often the progress of a job is written down."""
+"""Seconds between two records of a job's progress."""
 
 CHORE_SECONDS = 1.0
 """How often to look what else there is to do, at least; oftener where workers are to say oftener that they live."""
 
 
 class WorkerLoop:
-    """Takes jobs up and does them, on threads of its own."""
+    """Claims jobs and runs them on threads of its own."""
 
     def __init__(
         self, ledger: WorkerClaims, store: Store, scratch: WorkerScratch, pace: WorkerTiming, max_running: int | None
