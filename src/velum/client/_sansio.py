@@ -200,9 +200,7 @@ def _read_rest() -> Steps[bytes]:
     while chunk := (yield Next()):
         body += chunk
         if len(body) > ANSWER_BYTES:
-            raise Unavailable(
-                f"the service sent more than {ANSWER_BYTES:,} bytes, the limit; check the address"
-            )
+            raise Unavailable(f"the service sent more than {ANSWER_BYTES:,} bytes, the limit; check the address")
     return bytes(body)
 
 
