@@ -14,8 +14,7 @@ from velum.jobs.subprocess_engine import SubprocessEngine, SubprocessRequest
 from velum.jobs.values import Piece, RegionsOrigin, Submission
 from velum.limits import Limits
 from velum.media import SPAN_SECONDS, Segment
-from velum.media.file_types import is_suffix_of, suffix_of
-from velum.media.formats import VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, video_format_of
+from velum.media.formats import VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, is_suffix_of, suffix_of, video_format_of
 from velum.plugins import RuntimeConfig
 
 Progress = Callable[[int, int | None], None]

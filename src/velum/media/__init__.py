@@ -2,9 +2,8 @@
 
 from velum.atomic import publish
 from velum.media.doors import Reader, Writer, cut, join, read, read_span, write, write_span
-from velum.media.file_types import is_picture, is_suffix_of, kind_of, suffix_of
 from velum.media.formats import SUFFIXES as IMAGE_SUFFIXES
-from velum.media.formats import VIDEO_SUFFIXES, is_image
+from velum.media.formats import VIDEO_SUFFIXES, is_image, is_picture, is_suffix_of, kind_of, suffix_of
 from velum.media.image.info import ImageInfo
 from velum.media.image.rgb8 import PlainFormat, Rgb8Image, plain_of, read_plain, write_plain
 from velum.media.image.subprocess_reader import DecoderPool, IsolatedReader

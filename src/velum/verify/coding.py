@@ -14,5 +14,5 @@ _EXACT = frozenset({
 def coding_of(info: ImageInfo | VideoInfo) -> SampleCoding:
     """Return how the samples of a file were coded."""
     if isinstance(info, ImageInfo):
-        return SampleCoding(info.look.lossless and info.format not in {"AVIF", "HEIF"}, apart=info.format == "JPEG")
+        return SampleCoding(info.coding.lossless and info.format not in {"AVIF", "HEIF"}, apart=info.format == "JPEG")
     return SampleCoding(info.coding.codec in _EXACT)

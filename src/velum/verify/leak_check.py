@@ -100,7 +100,7 @@ def _pairs(after: media.Reader, before: media.Reader | None) -> Iterator[FramePa
     if before is None:
         yield from (FramePair(frame, None) for frame in after.frames())
         return
-    animated = isinstance(after.info, media.ImageInfo) and after.info.look.animated
+    animated = isinstance(after.info, media.ImageInfo) and after.info.coding.animated
     fewer = (after.info.frames or 0) < (before.info.frames or 0)
     single = isinstance(after.info, media.ImageInfo) and fewer and before.info.fps is not None
     yield from (merged if fewer and (animated or single) else one_by_one)(after.frames(), before.frames())
@@ -273,9 +273,9 @@ def _beside(file: Path, plan: Plan, limits: Limits) -> tuple[list[Leak], list[st
             one.kind == "subtitles" and plan.video.subtitles != "drop"
         )
         if one.ordinary:
-            notes.append(f"there is {one.what}: programs write that, and anything may be in it")
+            notes.append(f"there is {one.description}: programs write that, and anything may be in it")
         elif not kept and not allowed:
-            leaks.append(Leak(one.kind, f"there is still {one.what}"))
+            leaks.append(Leak(one.kind, f"there is still {one.description}"))
     if plan.video.audio == "mute" and any(one.kind == "audio" for one in found):
         leaks += [
             Leak("audio", f"stream {index} should be silent, and can still be heard")

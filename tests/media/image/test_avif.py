@@ -107,7 +107,7 @@ def test_colour_stays_colour_whatever_lies_before_it(
     source.write_bytes(change(make()))
     copy(source, target)
     before, after = frames(source), frames(target)
-    assert after[0].look.chroma == before[0].look.chroma == "4:2:0", reason
+    assert after[0].coding.chroma == before[0].coding.chroma == "4:2:0", reason
     assert len(after[1]) == len(before[1])
     for frame in after[1]:
         assert np.abs(frame.planes[0].pixels[5, 5, :3].astype(int) - BLUE).max() < 12, reason

@@ -67,7 +67,7 @@ def test_samples_are_found_under_their_masks(
         info, (frame,) = frames(tmp_path / name)
         assert frame.planes[0].role == role, reason
         assert np.array_equal(frame.planes[0].pixels, pixels[..., : role.channels]), reason
-        assert info.look.first.dpi == pytest.approx((72, 72), abs=0.1)
+        assert info.coding.first.dpi == pytest.approx((72, 72), abs=0.1)
     with Image.open(tmp_path / "out.bmp") as other:
         assert np.array_equal(np.asarray(other), pixels[..., : role.channels]), "other programs see the same"
 

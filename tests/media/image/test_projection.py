@@ -52,7 +52,7 @@ def _panorama(path: Path, xmp: bytes = XMP) -> Path:
 
 
 def _projection(path: Path) -> dict[str, str]:
-    return dict(frames(path)[0].look.projection)
+    return dict(frames(path)[0].coding.projection)
 
 
 @pytest.mark.parametrize("xmp", [XMP, ELEMENTS], ids=["attributes", "elements"])
@@ -86,7 +86,7 @@ def test_it_stays_in_16_bits(tmp_path: Path, suffix: str) -> None:
 def test_a_format_without_room_for_it_is_said(tmp_path: Path) -> None:
     source = _panorama(tmp_path / "a.jpg")
     for suffix in (".bmp", ".jp2"):
-        assert any("projected is not kept" in text for text in copy(source, tmp_path / f"out{suffix}").warnings)
+        assert any("projection of the panorama is not kept" in text for text in copy(source, tmp_path / f"out{suffix}").warnings)
 
 
 def test_a_jpeg_that_is_edited_block_by_block_keeps_it(tmp_path: Path) -> None:

@@ -74,9 +74,9 @@ def test_lossless_formats_come_back_sample_by_sample(
     again, (same,) = frames(target)
     assert frame.planes[0].role == same.planes[0].role == role, reason
     assert np.array_equal(frame.planes[0].pixels, same.planes[0].pixels), reason
-    assert again.look.first.icc == info.look.first.icc == options.get("icc_profile")
-    assert again.look.first.dpi == info.look.first.dpi
-    assert again.look.first.compression == info.look.first.compression
+    assert again.coding.first.icc == info.coding.first.icc == options.get("icc_profile")
+    assert again.coding.first.dpi == info.coding.first.dpi
+    assert again.coding.first.compression == info.coding.first.compression
     assert writer.encoding == "lossless"
     with Image.open(source) as before, Image.open(target) as after:
         assert after.mode == before.mode
@@ -105,7 +105,7 @@ def test_colour_of_16_bits_survives(tmp_path: Path, name: str, channels: int, op
     again = cv2.imdecode(np.frombuffer(target.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     assert again is not None
     assert np.array_equal(again, stored)
-    assert info.look.lossless
+    assert info.coding.lossless
 
 
 def test_grey_with_alpha_of_16_bits_survives(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_animations_keep_pictures_times_and_loop(
     copy(source, target)
     info, before = frames(source)
     again, after = frames(target)
-    assert (again.frames, again.look.loop) == (4, info.look.loop), reason
+    assert (again.frames, again.coding.loop) == (4, info.coding.loop), reason
     assert [frame.time for frame in after] == [Fraction(ms, 1000) for ms in (0, 50, 120, 210)]
     assert isinstance(page := after[3].page, ImagePage)
     assert page.duration_ms == 110

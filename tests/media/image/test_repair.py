@@ -81,9 +81,9 @@ def test_a_colour_profile_of_any_size_is_kept(tmp_path: Path, size: int) -> None
     for target in ("out.png", "out.tif", "out.jpg"):
         copy(tmp_path / "a.png", tmp_path / target)
         info, _ = frames(tmp_path / target)
-        assert info.look.first.icc == made
+        assert info.coding.first.icc == made
     copy(tmp_path / "out.png", tmp_path / "again.png")
-    assert frames(tmp_path / "again.png")[0].look.first.icc == made
+    assert frames(tmp_path / "again.png")[0].coding.first.icc == made
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_metadata_that_is_cut_off_stops_no_webp(tmp_path: Path, data: bytes, ori
     (tmp_path / "a.webp").write_bytes(data)
     info, (frame,) = frames(tmp_path / "a.webp")
     assert np.array_equal(frame.planes[0].pixels, PICTURE), reason
-    assert info.look.orientation == orientation
+    assert info.coding.orientation == orientation
     copy(tmp_path / "a.webp", tmp_path / "out.webp")
 
 

@@ -154,7 +154,7 @@ def test_an_animation_can_change_its_format(tmp_path: Path) -> None:
     copy(source, tmp_path / "b.webp")
     _, before = frames(source)
     info, after = frames(tmp_path / "b.webp")
-    assert info.look.loop == 1
+    assert info.coding.loop == 1
     assert all(np.array_equal(a.planes[0].pixels, b.planes[0].pixels) for a, b in zip(before, after, strict=True))
 
 

@@ -277,17 +277,17 @@ def test_places_that_would_not_fit_leave_the_file_as_it_was(tmp_path: Path) -> N
 @pytest.mark.parametrize(("entry", "track"), [(V2, b""), (b"", xml())], ids=["V2", "V1"])
 def test_more_than_a_projection_is_told(entry: bytes, track: bytes, tmp_path: Path) -> None:
     source = inject(made(tmp_path / "a", Clip(frames=3)), entry, track)
-    told = [one.what for one in video_surplus(source, "MP4")]
+    told = [one.description for one in video_surplus(source, "MP4")]
     assert [one for one in told if "sv3d" in one or "uuid" in one]
 
 
 def test_more_than_a_projection_is_told_of_matroska(tmp_path: Path) -> None:
     source = _remuxed(inject(made(tmp_path / "a", Clip(frames=3)), V2), tmp_path / "b.mkv")
-    assert not [one for one in video_surplus(source, "MKV") if "projection" in one.what]
+    assert not [one for one in video_surplus(source, "MKV") if "projection" in one.description]
     data = source.read_bytes()
     at = data.index(b"\x76\x72\x94")
     source.write_bytes(data[:at] + b"\x76\x7f" + data[at + 2 :])
-    assert [one for one in video_surplus(source, "MKV") if "projection" in one.what]
+    assert [one for one in video_surplus(source, "MKV") if "projection" in one.description]
 
 
 @pytest.mark.parametrize("views", [0, 1, 2, 4])

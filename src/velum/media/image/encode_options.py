@@ -73,42 +73,42 @@ class EncodeOptions:
     """XMP with the projection of a panorama, b"" for other images."""
 
 
-def refuse(target: Path, format: str, like: ImageInfo, page: ImagePage) -> None:
+def refuse(target: Path, format: str, info: ImageInfo, page: ImagePage) -> None:
     """Raise `BadPlan`, with the reason and a suffix that works, when `format` cannot hold a page of the source."""
-    reason = _reason_against(format, like, page)
+    reason = _reason_against(format, info, page)
     if reason:
         raise BadPlan(
-            f"cannot write {like.source.name} ({like.format}) as {target.name}: {reason}; {_suggest_suffix(like, page)}"
+            f"cannot write {info.source.name} ({info.format}) as {target.name}: {reason}; {_suggest_suffix(info, page)}"
         )
 
 
-def _suggest_suffix(like: ImageInfo, page: ImagePage) -> str:
+def _suggest_suffix(info: ImageInfo, page: ImagePage) -> str:
     """Return advice that names a suffix that works: the source's own, or that of a format that can hold the source."""
-    fitting = [name for name in (like.format, *_SUFFIXES) if _reason_against(name, like, page) is None]
+    fitting = [name for name in (info.format, *_SUFFIXES) if _reason_against(name, info, page) is None]
     # For a lossless image, JPEG is suggested last.
-    fitting.sort(key=lambda name: name == "JPEG" and like.look.lossless)
+    fitting.sort(key=lambda name: name == "JPEG" and info.coding.lossless)
     if not fitting:
         return "no format holds it; convert the source first"
-    own = like.source.suffix.lower()
+    own = info.source.suffix.lower()
     return f"choose another suffix, such as {own if SUFFIXES.get(own) == fitting[0] else _SUFFIXES[fitting[0]]}"
 
 
-def _reason_against(format: str, like: ImageInfo, page: ImagePage) -> str | None:
-    if like.look.further and format == like.format:
-        return f"it holds {like.look.further} further images (another view, a burst), which would be lost"
-    if like.frames > 1 and format != like.format and not (like.look.animated and format in _ANIMATED):
-        return f"{format} cannot hold its {like.frames} {'frames' if like.look.animated else 'pages'}"
-    if not _holds(format, like, page):
+def _reason_against(format: str, info: ImageInfo, page: ImagePage) -> str | None:
+    if info.coding.further and format == info.format:
+        return f"it holds {info.coding.further} further images (another view, a burst), which would be lost"
+    if info.frames > 1 and format != info.format and not (info.coding.animated and format in _ANIMATED):
+        return f"{format} cannot hold its {info.frames} {'frames' if info.coding.animated else 'pages'}"
+    if not _holds(format, info, page):
         return f"{format} as written here cannot hold {page.role} of {page.depth or page.bits} bits per sample"
     if page.icc and format in _WITHOUT_PROFILE:
         return f"{format} cannot hold its colour profile"
-    if like.look.orientation != 1 and format in _WITHOUT_EXIF:
+    if info.coding.orientation != 1 and format in _WITHOUT_EXIF:
         return f"{format} cannot store the image's orientation"
-    side, largest = max(like.width, like.height), _LARGEST.get(format)
+    side, largest = max(info.width, info.height), _LARGEST.get(format)
     return f"{format} is at most {largest:,} pixels wide and high" if largest and side > largest else None
 
 
-def _holds(format: str, like: ImageInfo, page: ImagePage) -> bool:
+def _holds(format: str, info: ImageInfo, page: ImagePage) -> bool:
     if page.depth and format in _REDUCED_TO_8:
         return page.role in _KEEPS[format]
     if page.bits == 16:
@@ -116,7 +116,7 @@ def _holds(format: str, like: ImageInfo, page: ImagePage) -> bool:
     if page.palette and format in _WITH_PALETTE and (not page.palette.alpha or format in {"PNG", "GIF"}):
         return True
     # The frames of a GIF have at most 256 colours, apart from those that blurring adds.
-    return page.role in _KEEPS[format] or (format == like.format == "GIF")
+    return page.role in _KEEPS[format] or (format == info.format == "GIF")
 
 
 def reduces(page: ImagePage, format: str) -> bool:
@@ -189,29 +189,31 @@ def _with_palette(indices: palette.Bytes, colours: palette.Palette, *, every: bo
     return image
 
 
-def recipe(format: str, like: ImageInfo, plan: Plan) -> EncodeOptions:
-    """Return the encoding of a file like the source `like` in `format`, with `plan`'s quality and kept metadata."""
-    look = like.look
-    made = EncodeOptions(format, warnings=list(look.notes), orientation=look.orientation)
-    kinds = [kind for kind in sorted(set(plan.metadata) - {"orientation"}) if kind in look.kept]
+def recipe(format: str, info: ImageInfo, plan: Plan) -> EncodeOptions:
+    """Return the encoding of a file like the source `info` in `format`, with `plan`'s quality and kept metadata."""
+    coding = info.coding
+    made = EncodeOptions(format, warnings=list(coding.notes), orientation=coding.orientation)
+    kinds = [kind for kind in sorted(set(plan.metadata) - {"orientation"}) if kind in coding.kept]
     if kinds and format in _WITHOUT_EXIF:
         made.warnings.append(f"metadata not kept, {format} has no place for it: {', '.join(kinds)}")
         kinds = []
     if kinds:
         made.warnings.append(f"metadata kept: {', '.join(kinds)}")
-    made.exif = exif_tags.build([look.kept[kind] for kind in kinds], look.orientation)
-    if lost := [name.decode() for name, _ in look.colour if format != "PNG" and name != b"sRGB"]:
+    made.exif = exif_tags.build([coding.kept[kind] for kind in kinds], coding.orientation)
+    if lost := [name.decode() for name, _ in coding.colour if format != "PNG" and name != b"sRGB"]:
         made.warnings.append(f"colour information not kept, {format} is written without it: {', '.join(lost)}")
-    made.xmp = packet(look.projection) if look.projection and format not in _WITHOUT_EXIF and like.frames == 1 else b""
-    if look.projection and not made.xmp:
+    made.xmp = (
+        packet(coding.projection) if coding.projection and format not in _WITHOUT_EXIF and info.frames == 1 else b""
+    )
+    if coding.projection and not made.xmp:
         made.warnings.append(f"the projection of the panorama is not kept: {format} has no place for it")
-    if look.further:
+    if coding.further:
         made.warnings.append(
-            f"only the primary image is written; {look.further} further (another view, a burst) left out"
+            f"only the primary image is written; {coding.further} further (another view, a burst) left out"
         )
-    if reduces(look.first, format):
-        made.warnings.append(f"{look.first.depth} bits per sample are reduced to 8, the depth of {format}")
-    _CODERS[format](made, like, plan)
+    if reduces(coding.first, format):
+        made.warnings.append(f"{coding.first.depth} bits per sample are reduced to 8, the depth of {format}")
+    _CODERS[format](made, info, plan)
     return made
 
 
@@ -254,10 +256,10 @@ def tiff_compression(page: ImagePage) -> str:
 
 
 def png_chunks(
-    look: ImageFormat, page: ImagePage, exif: Image.Exif | None, xmp: bytes = b""
+    coding: ImageFormat, page: ImagePage, exif: Image.Exif | None, xmp: bytes = b""
 ) -> list[tuple[bytes, bytes]]:
     """Return the chunks (name, content) between header and samples, for a PNG of 16 bits that Pillow cannot write."""
-    chunks = list(look.colour)
+    chunks = list(coding.colour)
     if page.icc:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(page.icc)))
     if page.dpi:
@@ -269,8 +271,8 @@ def png_chunks(
     return chunks
 
 
-def _jpeg(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
-    source = like.look.jpeg
+def _jpeg(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+    source = info.coding.jpeg
     sampling = (source.subsampling if source else None) or "4:4:4"
     if source and plan.quality is None:
         made.options["qtables"] = [list(table) for table in source.tables]
@@ -279,7 +281,7 @@ def _jpeg(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
         made.options["quality"] = plan.quality or JPEG_QUALITY
         made.encoding = f"re-encoded: jpeg, quality {made.options['quality']}"
     same = source is not None and source.subsampling is not None
-    if like.look.first.role == Role.RGB:
+    if info.coding.first.role == Role.RGB:
         made.options["subsampling"] = sampling
         made.encoding += f" and {sampling}" if same and plan.quality is None else f", {sampling}"
     if source and plan.quality is None:
@@ -288,79 +290,79 @@ def _jpeg(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
     made.options["keep_rgb"] = bool(source and source.rgb)
 
 
-def _png(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+def _png(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     del plan
     chunks = PngImagePlugin.PngInfo()
-    for name, content in like.look.colour:
+    for name, content in info.coding.colour:
         chunks.add(name, content)
     if made.xmp:
         chunks.add_itxt(_XMP_NAME, made.xmp.decode())
     # Level 1: a quarter of the time of the default 6 for a fifth more bytes.
     made.options |= {"compress_level": 1, "pnginfo": chunks}
-    if like.frames > 1:
-        made.options |= {"loop": _loop(like, 1), "disposal": 0, "blend": 0, "default_image": like.look.default_image}
+    if info.frames > 1:
+        made.options |= {"loop": _loop(info, 1), "disposal": 0, "blend": 0, "default_image": info.coding.default_image}
 
 
-def _webp(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
-    if like.look.lossless:
+def _webp(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+    if info.coding.lossless:
         # Effort 20 of method 0: an eighth of the time of the default for a third more bytes.
         made.options |= {"lossless": True, "quality": 20, "method": 0, "exact": True}
     else:
-        _lossy(made, like, plan)
+        _lossy(made, info, plan)
         made.options |= {"method": 2}
-    if like.frames > 1:
-        made.options |= {"loop": _loop(like, 1), "background": (0, 0, 0, 0)}
-    if like.look.first.role == Role.GREY:
+    if info.frames > 1:
+        made.options |= {"loop": _loop(info, 1), "background": (0, 0, 0, 0)}
+    if info.coding.first.role == Role.GREY:
         made.warnings.append("grey samples written as RGB: WebP has no grey")
 
 
-def _avif(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
-    _lossy(made, like, plan)
+def _avif(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+    _lossy(made, info, plan)
     # Speed 8: a third of the time of the default 6 for a tenth more bytes.
-    made.options |= {"subsampling": like.look.chroma or "4:4:4", "speed": 8}
+    made.options |= {"subsampling": info.coding.chroma or "4:4:4", "speed": 8}
 
 
-def _heif(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
-    _lossy(made, like, plan)
+def _heif(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+    _lossy(made, info, plan)
     # The fastest preset of x265: an eighth of the time of the default for a tenth more bytes.
-    made.options |= {"subsampling": like.look.chroma or "4:4:4", "enc_params": {"preset": "ultrafast"}}
+    made.options |= {"subsampling": info.coding.chroma or "4:4:4", "enc_params": {"preset": "ultrafast"}}
 
 
-def _jpeg2000(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
-    made.options |= {"irreversible": not like.look.lossless}
-    if not like.look.lossless:
+def _jpeg2000(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+    made.options |= {"irreversible": not info.coding.lossless}
+    if not info.coding.lossless:
         made.encoding = "re-encoded: jpeg 2000, irreversible, all bits kept"
         if plan.quality is not None:
             made.warnings.append("quality does not apply to JPEG 2000; written with all bits kept")
 
 
-def _tiff(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
-    if like.format == "TIFF" and tiff_compression(like.look.first) == "jpeg":
+def _tiff(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
+    if info.format == "TIFF" and tiff_compression(info.coding.first) == "jpeg":
         made.encoding = f"re-encoded: tiff, jpeg quality {plan.quality or JPEG_QUALITY}"
         if plan.quality is None:
             made.warnings.append(f"the source's quality is not known; written with quality {JPEG_QUALITY}")
 
 
-def _gif_options(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+def _gif_options(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     del plan
     made.options |= {"optimize": False}
-    if like.frames > 1 and like.look.loop is not None:
-        made.options["loop"] = like.look.loop
+    if info.frames > 1 and info.coding.loop is not None:
+        made.options["loop"] = info.coding.loop
 
 
-def _bmp(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+def _bmp(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     """Leave Pillow's defaults: a BMP has no options."""
 
 
-def _lossy(made: EncodeOptions, like: ImageInfo, plan: Plan) -> None:
+def _lossy(made: EncodeOptions, info: ImageInfo, plan: Plan) -> None:
     made.options["quality"] = plan.quality or QUALITY
     made.encoding = f"re-encoded: {made.format.lower()}, quality {made.options['quality']}"
-    if plan.quality is None and like.format == made.format:
+    if plan.quality is None and info.format == made.format:
         made.warnings.append(f"the source's quality is not known; written with quality {QUALITY}")
 
 
-def _loop(like: ImageInfo, once: int) -> int:
-    return once if like.look.loop is None else like.look.loop
+def _loop(info: ImageInfo, once: int) -> int:
+    return once if info.coding.loop is None else info.coding.loop
 
 
 _CODERS = {

@@ -97,9 +97,9 @@ class ImageInfo:
     height: int
     frames: int
     source: Path
-    look: ImageFormat
+    coding: ImageFormat
 
     @property
     def fps(self) -> Fraction | None:
         """Approximate frames per second of an animation; None for still images and multi-page files."""
-        return USUAL_RATE if self.look.animated and self.frames > 1 else None
+        return USUAL_RATE if self.coding.animated and self.frames > 1 else None

@@ -59,13 +59,13 @@ class ImageReader:
             frames = 1 if self._format == "HEIF" else pictures
             limits.check("frames", frames, str(source))
             limits.check("image_pixels", image.width * image.height * frames, str(source))
-            look = probe_file(image, self._data, self._format, frames, source, self._profile)
-            look = replace(
-                look, further=pictures - frames, notes=(*look.notes, *whole.notes, *notes),
+            coding = probe_file(image, self._data, self._format, frames, source, self._profile)
+            coding = replace(
+                coding, further=pictures - frames, notes=(*coding.notes, *whole.notes, *notes),
                 projection=projection(whole.xmp or _xmp_bytes(image.info.get("xmp"))),
             )  # fmt: skip
-            width, height = Orientation.from_exif(look.orientation).stored_size(*image.size)
-        self.info = ImageInfo(self._format, width, height, frames, source, look)
+            width, height = Orientation.from_exif(coding.orientation).stored_size(*image.size)
+        self.info = ImageInfo(self._format, width, height, frames, source, coding)
 
     def __enter__(self) -> Self:
         return self
@@ -89,8 +89,8 @@ class ImageReader:
                     plane, page = self._decode(image, index)
                     if self.info.frames == 1:
                         image.close()
-                animated = self.info.look.animated
-                orientation = Orientation.from_exif(self.info.look.orientation)
+                animated = self.info.coding.animated
+                orientation = Orientation.from_exif(self.info.coding.orientation)
                 yield Frame.of(
                     plane, index=index, time=time if animated else None, orientation=orientation,
                     encoded=bare(self._data, self._format) if self._is_sendable(page, image) else None, page=page,
@@ -109,7 +109,7 @@ class ImageReader:
         return (
             self.info.frames == 1
             and self._format in _SENDABLE
-            and self.info.look.orientation == 1
+            and self.info.coding.orientation == 1
             and page.role in {Role.GREY, Role.RGB}
             and page.bits == 8
             and not page.bilevel
@@ -123,7 +123,7 @@ class ImageReader:
             image.seek(index)
         self._check_size(image)
         page, mode = probe_page(
-            image, self._data, self._source, animated=self.info.look.animated, profile=self._profile
+            image, self._data, self._source, animated=self.info.coding.animated, profile=self._profile
         )
         pixels = cv_decode.decode_8_bits(image, self._data, mode) if self.info.frames == 1 else None
         if pixels is not None:

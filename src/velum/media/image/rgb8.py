@@ -56,11 +56,11 @@ def plain_of(reader: ImageReader | IsolatedReader) -> Rgb8Image:
     if not isinstance(info, ImageInfo):
         raise BadInput(f"cannot read {_NAME}: it is a video; give an image")
     with closing(reader.frames()) as frames:
-        frame, look = next(frames), info.look
-        if frame.planes[0].role != Role.RGB or frame.planes[0].bits != 8 or look.orientation != 1:
+        frame, coding = next(frames), info.coding
+        if frame.planes[0].role != Role.RGB or frame.planes[0].bits != 8 or coding.orientation != 1:
             upright = Plane(frame.rgb(frame.width, frame.height), Role.RGB)
             frame = Frame.of(upright, encoded=frame.encoded)
-        return Rgb8Image(replace(frame, time=None), info.format, look.jpeg)
+        return Rgb8Image(replace(frame, time=None), info.format, coding.jpeg)
 
 
 def write_plain(pixels: Rgb, format: PlainFormat, quality: int | None, like: Jpeg | None) -> tuple[bytes, str]:

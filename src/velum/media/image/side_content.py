@@ -58,21 +58,21 @@ _ALLOWING = {"place": frozenset({"gps"})}
 
 @dataclass(frozen=True, slots=True)
 class SideContent:
-    """Content beside the image; `what` describes it. A plan that keeps one of `kinds` of metadata allows it.
+    """Content beside the image; `description` says what it is. A plan that keeps one of `kinds` of metadata allows it.
 
     `ordinary`: programs write such content without any image in it.
     """
 
     kind: Kind
-    what: str
+    description: str
     kinds: frozenset[str] = frozenset()
     ordinary: bool = False
 
     @classmethod
     def of(cls, surplus: Surplus) -> Self:
         """Return the content for bytes that no decoder needs."""
-        what = surplus.what if surplus.kind == "metadata" else str(surplus)
-        return cls(surplus.kind, what, ordinary=surplus.ordinary)
+        description = surplus.description if surplus.kind == "metadata" else str(surplus)
+        return cls(surplus.kind, description, ordinary=surplus.ordinary)
 
 
 def beside(path: Path, limits: Limits) -> list[SideContent]:
@@ -86,8 +86,8 @@ def beside(path: Path, limits: Limits) -> list[SideContent]:
             if container := video_format_of(head):
                 surplus = map(SideContent.of, (*video_surplus(path, container), *coded_surplus(path, limits)))
                 found = (
-                    SideContent(kind, what, _ALLOWING.get(kind, frozenset()))
-                    for kind, what in list_side_content(path, limits)
+                    SideContent(kind, description, _ALLOWING.get(kind, frozenset()))
+                    for kind, description in list_side_content(path, limits)
                 )
                 return list(dict.fromkeys((*found, *_of_boxes(file), *surplus)))
             limits.check("bytes", path.stat().st_size, str(path))

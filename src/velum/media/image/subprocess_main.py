@@ -170,10 +170,10 @@ def _execute(order: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[s
 
 def _sendable_info(info: ImageInfo) -> ImageInfo:
     """Return the description of an image without the large values that only the writer in this process needs."""
-    look = info.look
-    jpeg = None if look.jpeg is None else replace(look.jpeg, data=b"")
-    bare = replace(look.first, palette=None, icc=None)
-    return replace(info, look=ImageFormat(bare, look.orientation, animated=look.animated, jpeg=jpeg))
+    coding = info.coding
+    jpeg = None if coding.jpeg is None else replace(coding.jpeg, data=b"")
+    bare = replace(coding.first, palette=None, icc=None)
+    return replace(info, coding=ImageFormat(bare, coding.orientation, animated=coding.animated, jpeg=jpeg))
 
 
 def _allow_seconds(seconds: int) -> None:

@@ -5,9 +5,10 @@ import io
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from tempfile import TemporaryFile
+from typing import IO, Any, Self
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
@@ -19,7 +20,6 @@ from velum.frame import Frame, Plane, Role
 from velum.media.atomic_writer import AtomicWriter
 from velum.media.formats import format_for
 from velum.media.image import bmp_masks, encode_options, jpeg_blocks, sixteen_bit
-from velum.media.image.frame_spool import Spool
 from velum.media.image.info import ImageInfo, ImagePage
 from velum.plan import Plan
 
@@ -34,13 +34,13 @@ class ImageWriter(AtomicWriter):
     one before may be stored as a longer display time of that one; pages are never merged.
     """
 
-    def __init__(self, target: Path, like: ImageInfo, plan: Plan, *, overwrite: bool) -> None:
-        self._target, self._like, self._plan, self._overwrite = target, like, plan, overwrite
+    def __init__(self, target: Path, info: ImageInfo, plan: Plan, *, overwrite: bool) -> None:
+        self._target, self._info, self._plan, self._overwrite = target, info, plan, overwrite
         self._format = format_for(target)
-        keep_original(target, like.source)
+        keep_original(target, info.source)
         ensure_free(target, overwrite=overwrite)
-        encode_options.refuse(target, self._format, like, like.look.first)
-        self._recipe = encode_options.recipe(self._format, like, plan)
+        encode_options.refuse(target, self._format, info, info.coding.first)
+        self._recipe = encode_options.recipe(self._format, info, plan)
         super().__init__()
         self._count = 0
         self._approximate = 0
@@ -60,11 +60,11 @@ class ImageWriter(AtomicWriter):
     def _begin(self, stack: ExitStack) -> None:
         part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
         self._file: IO[bytes] = stack.enter_context(io.BufferedRandom(_FileWithoutDescriptor(part, "r+")))
-        if self._like.frames > 1 and self._format == "TIFF":
+        if self._info.frames > 1 and self._format == "TIFF":
             self._pages = _Pages(self._file, new=True)
-        elif self._like.frames > 1:
+        elif self._info.frames > 1:
             with _translate_errors(self._target):
-                self._spool = Spool.beside(self._target)
+                self._spool = _Spool.beside(self._target)
             stack.callback(self._spool.close)
 
     def write(self, frame: Frame) -> None:
@@ -72,15 +72,15 @@ class ImageWriter(AtomicWriter):
 
         Raises `BadPlan` when the format cannot hold it and `OutputFailed` when it cannot be written.
         """
-        if frame.index != self._count or self._count >= self._like.frames:
+        if frame.index != self._count or self._count >= self._info.frames:
             raise OutputFailed(
                 f"cannot write {self._target}: frame {frame.index} came instead of frame {self._count} of "
-                f"{self._like.frames}; nothing was published"
+                f"{self._info.frames}; nothing was published"
             )
         if len(frame.planes) != 1 or frame.planes[0].pixels.shape[0] == 0:
             raise BadPlan(f"cannot write {self._target}: an image has one plane, this frame has {len(frame.planes)}")
-        page = frame.page if isinstance(frame.page, ImagePage) else self._like.look.first
-        encode_options.refuse(self._target, self._format, self._like, page)
+        page = frame.page if isinstance(frame.page, ImagePage) else self._info.coding.first
+        encode_options.refuse(self._target, self._format, self._info, page)
         with _translate_errors(self._target):
             if not self._write_edited_jpeg(frame, page):
                 self._write_plane(frame.planes[0], page)
@@ -89,7 +89,7 @@ class ImageWriter(AtomicWriter):
 
     def _write_edited_jpeg(self, frame: Frame, page: ImagePage) -> bool:
         """Write the source's JPEG with only the touched blocks encoded again; return False where that is impossible."""
-        source = self._like.look.jpeg
+        source = self._info.coding.jpeg
         if self._format != "JPEG" or source is None or self._plan.quality is not None or frame.touched is None:
             return False
         try:
@@ -112,7 +112,7 @@ class ImageWriter(AtomicWriter):
             return
         image, exact = encode_options.picture(plane, page, self._format)
         self._approximate += not exact
-        if self._like.frames == 1:
+        if self._info.frames == 1:
             options = encode_options.page_options(self._recipe, page, self._plan) | self._name_options()
             _save(image, self._file, self._format, options)
         elif self._format == "TIFF":
@@ -124,7 +124,7 @@ class ImageWriter(AtomicWriter):
     def _write_16_bit(self, plane: Plane, page: ImagePage) -> None:
         pixels = plane.pixels.astype(np.uint16, copy=False)
         if self._format == "PNG":
-            chunks = encode_options.png_chunks(self._like.look, page, self._recipe.exif, self._recipe.xmp)
+            chunks = encode_options.png_chunks(self._info.coding, page, self._recipe.exif, self._recipe.xmp)
             sixteen_bit.write_png(self._file, pixels, plane.role, chunks)
             return
         tags = TiffImagePlugin.ImageFileDirectory_v2()
@@ -139,7 +139,7 @@ class ImageWriter(AtomicWriter):
         if page.dpi:
             tags[Base.XResolution], tags[Base.YResolution] = page.dpi
             tags[Base.ResolutionUnit] = 2
-        if self._like.frames == 1:
+        if self._info.frames == 1:
             sixteen_bit.write_tiff(self._file, pixels, plane.role, tags)
             return
         page_file = io.BytesIO()
@@ -152,15 +152,15 @@ class ImageWriter(AtomicWriter):
         return {"no_jp2": self._target.suffix.lower() in _CODESTREAMS} if self._format == "JPEG2000" else {}
 
     def _finish(self) -> None:
-        if self._count != self._like.frames:
+        if self._count != self._info.frames:
             raise OutputFailed(
-                f"cannot write {self._target}: only {self._count} of {self._like.frames} frames came; "
+                f"cannot write {self._target}: only {self._count} of {self._info.frames} frames came; "
                 f"nothing was published"
             )
         with _translate_errors(self._target):
-            if self._like.frames > 1 and self._format == "TIFF":
+            if self._info.frames > 1 and self._format == "TIFF":
                 self._pages.close()
-            elif self._like.frames > 1:
+            elif self._info.frames > 1:
                 self._write_animation()
             self._file.flush()
             self._file.seek(0)
@@ -171,15 +171,15 @@ class ImageWriter(AtomicWriter):
             self._recipe.warnings.append(f"colours approximated in {self._approximate} frames: a GIF has 256 in each")
 
     def _write_animation(self) -> None:
-        look, durations = self._like.look, self._durations_ms
-        options = encode_options.page_options(self._recipe, look.first, self._plan)
+        coding, durations = self._info.coding, self._durations_ms
+        options = encode_options.page_options(self._recipe, coding.first, self._plan)
         if self._format == "GIF":
             clear = any(entry.transparency is not None for entry in self._spool.entries)
             # A pixel that is transparent now may have been opaque in the frame before: then clear between frames.
             options["disposal"] = 2 if clear else 1
         if self._format in {"AVIF", "WEBP"}:
             durations = [round(duration) for duration in durations]
-        if look.default_image and self._format == "PNG":
+        if coding.default_image and self._format == "PNG":
             rest = self._spool.images(1)
             image = self._spool.frame(0)
             image.save(self._file, "PNG", save_all=True, append_images=[rest], duration=durations[1:], **options)
@@ -187,13 +187,13 @@ class ImageWriter(AtomicWriter):
             self._spool.images().save(self._file, self._format, save_all=True, duration=durations, **options)
 
 
-def write(target: Path, like: ImageInfo, plan: Plan, *, overwrite: bool = False) -> ImageWriter:
-    """Return a writer of a file like the source `like`, in the format of the target's suffix.
+def write(target: Path, info: ImageInfo, plan: Plan, *, overwrite: bool = False) -> ImageWriter:
+    """Return a writer of a file like the source `info`, in the format of the target's suffix.
 
     Raises `BadPlan` for an unknown suffix and for a format that cannot hold the source's samples; `OutputFailed` when
     the target exists (without `overwrite`), when it is the source itself, and when its folder cannot be written to.
     """
-    return ImageWriter(target, like, plan, overwrite=overwrite)
+    return ImageWriter(target, info, plan, overwrite=overwrite)
 
 
 def _save(image: Image.Image, file: IO[bytes], format: str, options: dict[str, Any]) -> None:
@@ -232,6 +232,81 @@ class _FileWithoutDescriptor(io.FileIO):
 
     def fileno(self) -> int:
         raise io.UnsupportedOperation("fileno")
+
+
+@dataclass(frozen=True, slots=True)
+class _SpooledFrame:
+    mode: str
+    size: tuple[int, int]
+    palette: bytes
+    transparency: int | None
+    at: int
+    length: int
+
+
+@dataclass(slots=True)
+class _Spool:
+    """Uncompressed frames in a temporary file, so that memory does not grow with their number."""
+
+    file: IO[bytes]
+    entries: list[_SpooledFrame] = field(default_factory=list)
+
+    @classmethod
+    def beside(cls, target: Path) -> Self:
+        """Return an empty spool in the target's folder. Its file has no name and vanishes with the process."""
+        return cls(TemporaryFile(dir=target.parent))  # closed by close()
+
+    def add(self, image: Image.Image) -> None:
+        """Append a frame. Raises `OSError` when the disk is full."""
+        data = image.tobytes()
+        palette = bytes(image.getpalette("RGB") or ()) if image.mode == "P" else b""
+        at = self.file.tell()
+        self.file.write(data)
+        self.entries.append(
+            _SpooledFrame(image.mode, image.size, palette, image.info.get("transparency"), at, len(data))
+        )
+
+    def frame(self, index: int) -> Image.Image:
+        """Return a frame as it was added."""
+        entry = self.entries[index]
+        self.file.seek(entry.at)
+        image = Image.frombytes(entry.mode, entry.size, self.file.read(entry.length))
+        if entry.palette:
+            image.putpalette(entry.palette)
+        if entry.transparency is not None:
+            image.info["transparency"] = entry.transparency
+        return image
+
+    def images(self, start: int = 0) -> Image.Image:
+        """Return the frames from `start` on as one multi-frame image for Pillow's writers."""
+        return _FrameSequence(self, start)
+
+    def close(self) -> None:
+        """Delete the temporary file."""
+        self.file.close()
+
+
+class _FrameSequence(Image.Image):
+    is_animated = True
+
+    def __init__(self, spool: _Spool, start: int) -> None:
+        super().__init__()
+        self._spool, self._start, self._at = spool, start, -1
+        self.n_frames = len(spool.entries) - start
+        self.seek(0)
+
+    def seek(self, frame: int) -> None:
+        if not 0 <= frame < self.n_frames:
+            raise EOFError("no more frames")
+        if frame == self._at:
+            return
+        image = self._spool.frame(self._start + frame)
+        self.im: Any = image.im
+        self.palette, self.info = image.palette, image.info
+        self._mode, self._size, self._at = image.mode, image.size, frame
+
+    def tell(self) -> int:
+        return self._at
 
 
 @contextmanager

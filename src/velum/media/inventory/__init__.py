@@ -12,11 +12,10 @@ from velum.media.inventory.jpeg import jpeg
 from velum.media.inventory.jpeg2000 import jpeg2000
 from velum.media.inventory.matroska import matroska
 from velum.media.inventory.movie import movie
+from velum.media.inventory.mpeg import program, transport
 from velum.media.inventory.png import png
-from velum.media.inventory.program import program
 from velum.media.inventory.surplus import Surplus
 from velum.media.inventory.tiff import tiff
-from velum.media.inventory.transport import transport
 from velum.media.inventory.webp import webp
 
 __all__ = ["Surplus", "image_surplus", "video_surplus"]

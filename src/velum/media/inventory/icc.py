@@ -40,7 +40,7 @@ def profile_surplus(data: bytes, offset: int = 0) -> Iterator[Surplus]:
         spans.append((start, start + size))
         if name.rstrip() not in _KNOWN and size > _LARGEST_UNKNOWN:
             yield Surplus(f"private tag {name.decode('latin-1')!r} of the colour profile", offset + start, size)
-    for one in gaps(whole, spans, "bytes between the tags of the colour profile"):
-        yield Surplus(one.what, offset + one.offset, one.size)
+    for gap in gaps(whole, spans, "bytes between the tags of the colour profile"):
+        yield Surplus(gap.description, offset + gap.offset, gap.size)
     if len(data) - stated > PADDING:
         yield Surplus("bytes behind the end of the colour profile", offset + stated, len(data) - stated)

@@ -39,47 +39,47 @@ class _Meta:
 def items(data: bytes) -> Iterator[Surplus]:
     """Yield the byte ranges of an AVIF or a HEIF that do not belong to the image that it shows."""
     top = list(boxes(data, 0, len(data)))
-    moving = any(one.name == b"moov" for one in top)
+    moving = any(box.name == b"moov" for box in top)
     spans: list[tuple[int, int]] = []
-    for one in top:
-        if one.name == b"meta":
+    for box in top:
+        if box.name == b"meta":
             meta = _Meta()
-            yield from _meta(data, one, meta)
+            yield from _meta(data, box, meta)
             yield from _unrelated_items(meta)
             spans += [span for extents in meta.extents.values() for span in extents]
             yield from _content(data, meta)
-        elif one.name in {b"free", b"skip"}:
-            yield from nonzero_padding(data, one.content, one.end, f"box {one.quoted_name}")
-        elif one.name not in _TOP:
-            yield Surplus(f"box {one.quoted_name}", one.start, one.end - one.start, ordinary=one.name == b"uuid")
+        elif box.name in {b"free", b"skip"}:
+            yield from nonzero_padding(data, box.content, box.end, f"box {box.quoted_name}")
+        elif box.name not in _TOP:
+            yield Surplus(f"box {box.quoted_name}", box.start, box.end - box.start, ordinary=box.name == b"uuid")
     if not moving:
-        for one in top:
-            if one.name == b"mdat":
-                inside = [(max(a, one.content), b) for a, b in spans if a < one.end and b > one.content]
-                yield from gaps(data, inside, "bytes that belong to no item", one.content, one.end)
+        for box in top:
+            if box.name == b"mdat":
+                inside = [(max(a, box.content), b) for a, b in spans if a < box.end and b > box.content]
+                yield from gaps(data, inside, "bytes that belong to no item", box.content, box.end)
 
 
 def _meta(data: bytes, box: BoxSpan, meta: _Meta) -> Iterator[Surplus]:
     inside = list(boxes(data, box.content + 4, box.end))
-    for one in inside:
-        if one.name == b"idat":
-            meta.idat = (one.content, one.end)
-    for one in inside:
-        match one.name:
+    for child in inside:
+        if child.name == b"idat":
+            meta.idat = (child.content, child.end)
+    for child in inside:
+        match child.name:
             case b"pitm":
-                meta.primary = number(data, one.content + 4, 4 if data[one.content] else 2)
+                meta.primary = number(data, child.content + 4, 4 if data[child.content] else 2)
             case b"iinf":
-                yield from _kinds(data, one, meta)
+                yield from _kinds(data, child, meta)
             case b"iloc":
-                _extents(data, one, meta)
+                _extents(data, child, meta)
             case b"iref":
-                _references(data, one, meta)
+                _references(data, child, meta)
             case b"iprp":
-                yield from _properties(data, one)
+                yield from _properties(data, child)
             case b"free" | b"skip":
-                yield from nonzero_padding(data, one.content, one.end, f"box {one.quoted_name}")
-            case _ if one.name not in _META:
-                yield Surplus(f"box {one.quoted_name}", one.start, one.end - one.start)
+                yield from nonzero_padding(data, child.content, child.end, f"box {child.quoted_name}")
+            case _ if child.name not in _META:
+                yield Surplus(f"box {child.quoted_name}", child.start, child.end - child.start)
     if meta.idat[1]:
         start, end = meta.idat
         spans = [span for extents in meta.extents.values() for span in extents if start <= span[0] < end]
@@ -88,12 +88,12 @@ def _meta(data: bytes, box: BoxSpan, meta: _Meta) -> Iterator[Surplus]:
 
 def _kinds(data: bytes, box: BoxSpan, meta: _Meta) -> Iterator[Surplus]:
     head = 6 if data[box.content] == 0 else 8
-    for one in boxes(data, box.content + head, box.end):
-        wide = 4 if data[one.content] == 3 else 2
-        at = one.content + 4
+    for child in boxes(data, box.content + head, box.end):
+        wide = 4 if data[child.content] == 3 else 2
+        at = child.content + 4
         meta.kinds[number(data, at, wide)] = bytes(data[at + wide + 2 : at + wide + 6])
-        if one.end - at > 80:
-            yield Surplus("a long name of an item", at, one.end - at)
+        if child.end - at > 80:
+            yield Surplus("a long name of an item", at, child.end - at)
 
 
 def _extents(data: bytes, box: BoxSpan, meta: _Meta) -> None:
@@ -121,22 +121,24 @@ def _extents(data: bytes, box: BoxSpan, meta: _Meta) -> None:
 
 def _references(data: bytes, box: BoxSpan, meta: _Meta) -> None:
     wide = 4 if data[box.content] else 2
-    for one in boxes(data, box.content + 4, box.end):
-        at = one.content
+    for child in boxes(data, box.content + 4, box.end):
+        at = child.content
         count = number(data, at + wide, 2)
-        listed = range(at + wide + 2, min(at + wide + 2 + count * wide, one.end), wide)
-        meta.references.append((one.name, number(data, at, wide), tuple(number(data, here, wide) for here in listed)))
+        listed = range(at + wide + 2, min(at + wide + 2 + count * wide, child.end), wide)
+        meta.references.append(
+            (child.name, number(data, at, wide), tuple(number(data, position, wide) for position in listed))
+        )
 
 
 def _properties(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
     for group in boxes(data, box.content, box.end):
         if group.name != b"ipco":
             continue
-        for one in boxes(data, group.content, group.end):
-            if one.name == b"colr" and bytes(data[one.content : one.content + 4]) in {b"prof", b"rICC"}:
-                yield from profile_surplus(bytes(data[one.content + 4 : one.end]), one.content + 4)
-            elif one.name not in _PROPERTIES or one.end - one.start > _LARGEST_PROPERTY:
-                yield Surplus(f"property {one.quoted_name}", one.start, one.end - one.start)
+        for child in boxes(data, group.content, group.end):
+            if child.name == b"colr" and bytes(data[child.content : child.content + 4]) in {b"prof", b"rICC"}:
+                yield from profile_surplus(bytes(data[child.content + 4 : child.end]), child.content + 4)
+            elif child.name not in _PROPERTIES or child.end - child.start > _LARGEST_PROPERTY:
+                yield Surplus(f"property {child.quoted_name}", child.start, child.end - child.start)
 
 
 def _unrelated_items(meta: _Meta) -> Iterator[Surplus]:
@@ -150,7 +152,7 @@ def _unrelated_items(meta: _Meta) -> Iterator[Surplus]:
                 known.add(item)
     for item in meta.kinds.keys() - known:
         start, end = meta.extents.get(item, [(0, 0)])[0]
-        small = any(kind == b"thmb" and one == item for kind, one, _ in meta.references)
+        small = any(kind == b"thmb" and referrer == item for kind, referrer, _ in meta.references)
         what = "a thumbnail" if small else f"an item {meta.kinds[item].decode('latin-1')!r} that no picture needs"
         yield Surplus(what, start, end - start, kind="picture" if small else "rest")
 
@@ -176,13 +178,13 @@ def _units(data: bytes, start: int, end: int) -> Iterator[Surplus]:
     at = start
     while at < end:
         kind, extended, sized = data[at] >> 3 & 15, data[at] & 4, data[at] & 2
-        here = at + 1 + bool(extended)
-        size = end - here
+        position = at + 1 + bool(extended)
+        size = end - position
         if sized:
-            size, here = _leb128(data, here)
+            size, position = _leb128(data, position)
         if kind in _OBUS or 9 <= kind <= 14 or kind == 0:
-            yield Surplus(f"a unit of AV1 of type {_OBUS.get(kind, kind)}", at, here + size - at)
-        at = here + size
+            yield Surplus(f"a unit of AV1 of type {_OBUS.get(kind, kind)}", at, position + size - at)
+        at = position + size
     if not reads_tail(data, start, end, _decode):
         yield Surplus("bytes that decoders skip behind the coded samples", start, end - start)
 

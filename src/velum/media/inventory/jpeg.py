@@ -155,27 +155,27 @@ def _application(file: _File, marker: int, name: str, at: int, body: bytes) -> I
 
 
 def _quantisation(file: _File, at: int, body: bytes) -> Iterator[Surplus]:
-    here = 0
-    while here < len(body):
-        size = 129 if body[here] >> 4 else 65
-        if here + size > len(body):
-            yield Surplus("bytes at the end of a segment of tables", at + here, len(body) - here)
+    position = 0
+    while position < len(body):
+        size = 129 if body[position] >> 4 else 65
+        if position + size > len(body):
+            yield Surplus("bytes at the end of a segment of tables", at + position, len(body) - position)
             return
-        yield from file.define("quantisation", body[here] & 15, at + here, size)
-        here += size
+        yield from file.define("quantisation", body[position] & 15, at + position, size)
+        position += size
 
 
 def _huffman(file: _File, at: int, body: bytes) -> Iterator[Surplus]:
-    here = 0
-    while here < len(body):
-        symbols = sum(body[here + 1 : here + 17])
+    position = 0
+    while position < len(body):
+        symbols = sum(body[position + 1 : position + 17])
         size = 17 + symbols
-        if here + size > len(body):
-            yield Surplus("bytes at the end of a segment of tables", at + here, len(body) - here)
+        if position + size > len(body):
+            yield Surplus("bytes at the end of a segment of tables", at + position, len(body) - position)
             return
-        ordinary = (body[here] >> 4, symbols) in _STANDARD_HUFFMAN
-        yield from file.define("Huffman", body[here], at + here, size, ordinary=ordinary)
-        here += size
+        ordinary = (body[position] >> 4, symbols) in _STANDARD_HUFFMAN
+        yield from file.define("Huffman", body[position], at + position, size, ordinary=ordinary)
+        position += size
 
 
 def _scan(file: _File, at: int, body: bytes) -> Iterator[Surplus]:

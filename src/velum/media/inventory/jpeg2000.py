@@ -67,13 +67,13 @@ def _marker(marker: int, at: int, body: bytes) -> Iterator[Surplus]:
 def _tile_part(data: bytes, at: int, end: int) -> Iterator[Surplus]:
     length = int.from_bytes(data[at + 6 : at + 10])
     last = min(at + length, end) if length else end - 2
-    here = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-    while here + 4 <= last and data[here] == 0xFF and data[here + 1] != _SOD:
-        size = int.from_bytes(data[here + 2 : here + 4])
-        yield from _marker(data[here + 1], here, data[here + 4 : here + 2 + size])
-        here += 2 + size
-    if not reads_tail(data, here + 2, last, _decode):
-        yield Surplus("bytes that decoders skip behind the coded samples", here + 2, last - here - 2)
+    position = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+    while position + 4 <= last and data[position] == 0xFF and data[position + 1] != _SOD:
+        size = int.from_bytes(data[position + 2 : position + 4])
+        yield from _marker(data[position + 1], position, data[position + 4 : position + 2 + size])
+        position += 2 + size
+    if not reads_tail(data, position + 2, last, _decode):
+        yield Surplus("bytes that decoders skip behind the coded samples", position + 2, last - position - 2)
 
 
 def _decode(data: bytes) -> bytes | None:

@@ -130,8 +130,8 @@ class _Walk:
                     if inner == _NUMBER:
                         self.tracks.add(int.from_bytes(self.data[inside:ends]))
                     elif inner == _VIDEO:
-                        alpha = (one for one in self.elements(inside, ends) if one[0] == _ALPHA)
-                        self.alpha |= any(any(self.data[one[2] : one[3]]) for one in alpha)
+                        alpha = (field for field in self.elements(inside, ends) if field[0] == _ALPHA)
+                        self.alpha |= any(any(self.data[field[2] : field[3]]) for field in alpha)
                         yield from self._projection(inside, ends)
                     elif inner == _VOID:
                         yield from nonzero_padding(self.data, inside, ends, "an element for padding")

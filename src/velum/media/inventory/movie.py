@@ -48,14 +48,14 @@ def movie(data: bytes) -> Iterator[Surplus]:
     """Yield the byte ranges of an MP4 or MOV, as a memory map or bytes, that no player needs."""
     whole = _Movie(data)
     top = list(boxes(data, 0, len(data)))
-    for one in top:
-        yield from _box(whole, one)
+    for box in top:
+        yield from _box(whole, box)
     for table in whole.tables:
         whole.spans += _chunks(data, table)
-    for one in top:
-        if one.name == b"mdat":
-            inside = [(max(a, one.content), min(b, one.end)) for a, b in whole.spans if a < one.end and b > one.content]
-            yield from gaps(data, inside, "bytes that belong to no sample", one.content, one.end)
+    for box in top:
+        if box.name == b"mdat":
+            inside = [(max(a, box.content), min(b, box.end)) for a, b in whole.spans if a < box.end and b > box.content]
+            yield from gaps(data, inside, "bytes that belong to no sample", box.content, box.end)
     if top and top[-1].end < len(data):
         yield Surplus("bytes behind the last box", top[-1].end, len(data) - top[-1].end)
 
@@ -64,11 +64,11 @@ def _box(whole: _Movie, box: BoxSpan) -> Iterator[Surplus]:
     data = whole.data
     if box.name in _PARENTS:
         if box.name == b"stbl":
-            whole.tables.append({one.name: one for one in boxes(data, box.content, box.end)})
+            whole.tables.append({child.name: child for child in boxes(data, box.content, box.end)})
         if box.name == b"moof":
             _fragment(whole, box)
-        for one in boxes(data, box.content, box.end):
-            yield from _box(whole, one)
+        for child in boxes(data, box.content, box.end):
+            yield from _box(whole, child)
     elif box.name in {b"free", b"skip"}:
         yield from nonzero_padding(data, box.content, box.end, f"box {box.quoted_name}")
     elif box.name == b"udta":
@@ -94,25 +94,25 @@ def _extension(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
 
 
 def _words(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
-    for one in boxes(data, box.content, box.end):
-        if one.name == b"meta":
-            yield from _list(data, one)
-        elif one.name not in {_ENCODER, b"\xa9swr", b"\xa9enc", b"\0\0\0\0"} and any(data[one.content : one.end]):
-            yield Surplus(f"words under {one.quoted_name}", one.start, one.end - one.start, kind="metadata")
+    for child in boxes(data, box.content, box.end):
+        if child.name == b"meta":
+            yield from _list(data, child)
+        elif child.name not in {_ENCODER, b"\xa9swr", b"\xa9enc", b"\0\0\0\0"} and any(data[child.content : child.end]):
+            yield Surplus(f"words under {child.quoted_name}", child.start, child.end - child.start, kind="metadata")
 
 
 def _list(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
     # In MP4 a version of four bytes comes first, in MOV it does not.
     head = 0 if bytes(data[box.content + 4 : box.content + 8]) == b"hdlr" else 4
-    for one in boxes(data, box.content + head, box.end):
-        if one.name in {b"free", b"skip"}:
-            yield from nonzero_padding(data, one.content, one.end, f"box {one.quoted_name}")
-        elif one.name == b"ilst":
-            for word in boxes(data, one.content, one.end):
+    for child in boxes(data, box.content + head, box.end):
+        if child.name in {b"free", b"skip"}:
+            yield from nonzero_padding(data, child.content, child.end, f"box {child.quoted_name}")
+        elif child.name == b"ilst":
+            for word in boxes(data, child.content, child.end):
                 if word.name != _ENCODER:
                     yield Surplus(f"words under {word.quoted_name}", word.start, word.end - word.start, kind="metadata")
-        elif one.name not in {b"hdlr", b"keys"}:
-            yield Surplus(f"box {one.quoted_name}", one.start, one.end - one.start)
+        elif child.name not in {b"hdlr", b"keys"}:
+            yield Surplus(f"box {child.quoted_name}", child.start, child.end - child.start)
 
 
 def _descriptions(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
@@ -123,15 +123,15 @@ def _descriptions(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
         start = entry.content + _VISUAL
         if not _is_visual(data, entry):
             continue
-        for one in boxes(data, start, entry.end):
-            if one.name in {b"st3d", b"sv3d"} and not says_alone(data, one.start, one.end):
-                yield Surplus(f"box {one.quoted_name}", one.start, one.end - one.start, ordinary=True)
-            elif one.name not in _ENTRIES and any(data[one.start : one.end]):
-                yield Surplus(f"box {one.quoted_name}", one.start, one.end - one.start)
-            elif one.name == b"avcC":
-                yield from _parameters(one, _end_of_avc(data, one))
-            elif one.name == b"free":
-                yield from nonzero_padding(data, one.content, one.end, f"box {one.quoted_name}")
+        for child in boxes(data, start, entry.end):
+            if child.name in {b"st3d", b"sv3d"} and not says_alone(data, child.start, child.end):
+                yield Surplus(f"box {child.quoted_name}", child.start, child.end - child.start, ordinary=True)
+            elif child.name not in _ENTRIES and any(data[child.start : child.end]):
+                yield Surplus(f"box {child.quoted_name}", child.start, child.end - child.start)
+            elif child.name == b"avcC":
+                yield from _parameters(child, _end_of_avc(data, child))
+            elif child.name == b"free":
+                yield from nonzero_padding(data, child.content, child.end, f"box {child.quoted_name}")
 
 
 def _is_visual(data: bytes, entry: BoxSpan) -> bool:
@@ -207,11 +207,11 @@ def _fragment(whole: _Movie, moof: BoxSpan) -> None:
             continue
         inside = list(boxes(data, traf.content, traf.end))
         base, size = moof.start, 0
-        for one in inside:
-            if one.name == b"tfhd":
-                base, size = _header(whole, one, moof.start, behind)
-            elif one.name == b"trun":
-                behind = _run(whole, one, base, behind, size)
+        for child in inside:
+            if child.name == b"tfhd":
+                base, size = _header(whole, child, moof.start, behind)
+            elif child.name == b"trun":
+                behind = _run(whole, child, base, behind, size)
 
 
 def _header(whole: _Movie, box: BoxSpan, start: int, behind: int) -> tuple[int, int]:

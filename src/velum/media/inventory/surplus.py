@@ -16,7 +16,7 @@ TAIL = 16
 class Surplus:
     """A byte range that no decoder needs; `ordinary` when programs write such bytes without an image in them."""
 
-    what: str
+    description: str
     offset: int
     size: int
     ordinary: bool = False
@@ -26,26 +26,26 @@ class Surplus:
 
     def __str__(self) -> str:
         if self.scattered:
-            return f"{self.what} ({self.size} bytes)"
-        return f"{self.what} ({self.size} bytes at byte {self.offset})"
+            return f"{self.description} ({self.size} bytes)"
+        return f"{self.description} ({self.size} bytes at byte {self.offset})"
 
 
 def gaps(
-    data: bytes, spans: Iterable[tuple[int, int]], what: str, start: int = 0, end: int | None = None
+    data: bytes, spans: Iterable[tuple[int, int]], description: str, start: int = 0, end: int | None = None
 ) -> Iterator[Surplus]:
     """Yield the ranges of `data[start:end]` outside all `spans` (start, end) that hold anything but zeros."""
     at, end = start, len(data) if end is None else end
     for begin, behind in sorted(spans):
         if begin > at:
-            yield from nonzero_padding(data, at, min(begin, end), what)
+            yield from nonzero_padding(data, at, min(begin, end), description)
         at = max(at, behind)
-    yield from nonzero_padding(data, at, end, what)
+    yield from nonzero_padding(data, at, end, description)
 
 
-def nonzero_padding(data: bytes, start: int, end: int, what: str) -> Iterator[Surplus]:
+def nonzero_padding(data: bytes, start: int, end: int, description: str) -> Iterator[Surplus]:
     """Yield `data[start:end]` as surplus when it is longer than `PADDING` and holds anything but zeros."""
     if end - start > PADDING and any(data[start:end]):
-        yield Surplus(what, start, end - start)
+        yield Surplus(description, start, end - start)
 
 
 def reads_tail(data: bytes, start: int, end: int, decode: Callable[[bytes], bytes | None]) -> bool:

@@ -68,15 +68,15 @@ class _Walk:
 
     def _value(self, at: int, tags: dict[int, tuple[int, ...]]) -> None:
         tag, kind, wide = self.whole(at, 2), self.whole(at + 2, 2), 8 if self.big else 4
-        count, one = self.whole(at + 4, wide), _SIZES.get(kind, 1)
-        size, where = count * one, at + 4 + wide
+        count, step = self.whole(at + 4, wide), _SIZES.get(kind, 1)
+        size, where = count * step, at + 4 + wide
         if size > wide:
             where = self.whole(where, wide)
             self.spans.append((where, where + size))
         if tag == _PROFILE:
             self.profiles.append(self.data[where : where + size])
         if kind in {1, 3, 4, 13, 16, 18} and count <= _MOST * 16 and where + size <= len(self.data):
-            tags[tag] = tuple(self.whole(where + one * number, one) for number in range(count))
+            tags[tag] = tuple(self.whole(where + step * number, step) for number in range(count))
 
 
 def walk_directories(data: bytes) -> _Walk | None:
@@ -99,8 +99,8 @@ def exif(block: bytes, offset: int = 0) -> Iterator[Surplus]:
     if walk is None:
         yield Surplus("EXIF that cannot be read", offset, len(block))
         return
-    for one in gaps(block, walk.spans, "bytes in the EXIF that no tag points at"):
-        yield Surplus(one.what, offset + one.offset, one.size)
+    for gap in gaps(block, walk.spans, "bytes in the EXIF that no tag points at"):
+        yield Surplus(gap.description, offset + gap.offset, gap.size)
 
 
 def tiff(data: bytes) -> Iterator[Surplus]:
@@ -113,8 +113,8 @@ def tiff(data: bytes) -> Iterator[Surplus]:
         left = data[gap.offset : gap.offset + gap.size]
         if not _is_head(left) and not _is_superseded(left, walk):
             yield gap
-    for one in walk.profiles:
-        yield from profile_surplus(one, data.find(one))
+    for icc in walk.profiles:
+        yield from profile_surplus(icc, data.find(icc))
     for tags, start, size in walk.blocks:
         if needed := _sample_bytes(data[start : start + size], tags):
             yield from nonzero_padding(data, start + needed, start + size, "bytes behind the samples of a strip")

@@ -1,4 +1,7 @@
-"""Inventory of MPEG-TS: finds packets of streams that no table names, and data in padding (ISO/IEC 13818-1)."""
+"""Inventory of MPEG transport and program streams: finds packets of no stream, and data in padding.
+
+ISO/IEC 13818-1, 2.4 (transport) and 2.5 (program).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,6 +11,10 @@ from velum.media.inventory.surplus import Surplus
 _SYNC, _PACKET, _NULL = 0x47, 188, 0x1FFF
 _TABLES = range(0x20)
 """Packet identifiers of tables: programs, conditional access, service information of DVB (EN 300 468)."""
+
+_PREFIX = b"\0\0\1"
+_END, _PACK, _SYSTEM, _MAP, _PRIVATE_1, _PADDING, _PRIVATE_2 = 0xB9, 0xBA, 0xBB, 0xBC, 0xBD, 0xBE, 0xBF
+_STREAMS = {_SYSTEM, _MAP, _PRIVATE_1, *range(0xC0, 0xF0), 0xFD}
 
 
 @dataclass(slots=True)
@@ -74,13 +81,13 @@ class _Walk:
             self._adaptation(at + 5, min(at + 5 + self.data[at + 4], at + _PACKET))
 
     def _adaptation(self, at: int, end: int) -> None:
-        flags, here = self.data[at], at + 1
-        here += 6 * bool(flags & 16) + 6 * bool(flags & 8) + bool(flags & 4)
-        if flags & 2 and here < end:
-            self.note("private bytes beside the packets", here, self.data[here])
-            here += 1 + self.data[here]
-        if not flags & 1 and set(self.data[here:end]) - {0xFF, 0}:
-            self.note("stuffing that holds something", here, end - here)
+        flags, position = self.data[at], at + 1
+        position += 6 * bool(flags & 16) + 6 * bool(flags & 8) + bool(flags & 4)
+        if flags & 2 and position < end:
+            self.note("private bytes beside the packets", position, self.data[position])
+            position += 1 + self.data[position]
+        if not flags & 1 and set(self.data[position:end]) - {0xFF, 0}:
+            self.note("stuffing that holds something", position, end - position)
 
 
 def transport(data: bytes) -> Iterator[Surplus]:
@@ -98,3 +105,34 @@ def transport(data: bytes) -> Iterator[Surplus]:
         yield Surplus("bytes that are no packets", end, len(data) - end)
     for what, stray in whole.stray.items():
         yield Surplus(what, stray.first, stray.size, ordinary=what.startswith("private"))
+
+
+def program(data: bytes) -> Iterator[Surplus]:
+    """Yield the byte ranges of an MPEG program stream, as a memory map or bytes, that no player needs."""
+    at, padded, private = 0, 0, 0
+    while at + 6 <= len(data):
+        if data[at : at + 3] != _PREFIX:
+            following = data.find(_PREFIX + bytes([_PACK]), at)
+            end = len(data) if following < 0 else following
+            if any(data[at:end]):
+                yield Surplus("bytes between two packets", at, end - at)
+            at = end
+            continue
+        kind, size = data[at + 3], int.from_bytes(data[at + 4 : at + 6])
+        if kind == _END:
+            at += 4
+        elif kind == _PACK:
+            # The last byte of the head counts those that stuff it; the head of MPEG-1 is shorter.
+            at += 14 + (data[at + 13] & 7) if data[at + 4] >> 6 == 1 and at + 13 < len(data) else 12
+        else:
+            if kind == _PADDING:
+                padded += size if set(data[at + 6 : at + 6 + size]) - {0, 0xFF} - {0x0F} else 0
+            elif kind == _PRIVATE_2:
+                private += size if any(data[at + 6 : at + 6 + size]) else 0
+            elif kind not in _STREAMS:
+                yield Surplus(f"packet of kind {kind:#x}", at, 6 + size)
+            at += 6 + size
+    if padded:
+        yield Surplus("packets for padding that hold something", 0, padded)
+    if private:
+        yield Surplus("packets of a private stream", 0, private, ordinary=True)
