@@ -86,7 +86,10 @@ def test_it_stays_in_16_bits(tmp_path: Path, suffix: str) -> None:
 def test_a_format_without_room_for_it_is_said(tmp_path: Path) -> None:
     source = _panorama(tmp_path / "a.jpg")
     for suffix in (".bmp", ".jp2"):
-        assert any("projection of the panorama is not kept" in text for text in copy(source, tmp_path / f"out{suffix}").warnings)
+        assert any(
+            "projection of the panorama is not kept" in text
+            for text in copy(source, tmp_path / f"out{suffix}").warnings
+        )
 
 
 def test_a_jpeg_that_is_edited_block_by_block_keeps_it(tmp_path: Path) -> None:
