@@ -1,4 +1,4 @@
-"""velum finds what identifies people in pictures and hides it.
+"""velum hides what identifies people in images and videos.
 
 >>> import velum
 >>> report = velum.anonymize("in.jpg", "out.jpg")  # doctest: +SKIP
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Names are loaded at first use: `import velum` costs nothing, and a mistake in a plan is told without loading OpenCV.
+# Names are loaded at first use: `import velum` costs nothing, and a mistake in a plan is found without loading OpenCV.
 _HOMES = {
     "Engine": "velum.engine.engine",
     "anonymize": "velum.engine.engine",
@@ -76,7 +76,7 @@ __all__ = [
 
 
 _OLD_NAMES = {"Findings": "Annotations", "Host": "RuntimeConfig", "Use": "PartSpec"}
-"""Names of the version before, which the next one no longer has."""
+"""Names of the last version, which the next one no longer has."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What was found in one source, to be kept, reviewed, corrected and rendered later."""
+"""Annotation files: the regions of one source, to be reviewed, corrected and rendered later."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,10 +14,10 @@ FORMAT = "velum-regions/1"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotations:
-    """Regions by frame index, in pixels of the upright picture of `width` x `height`.
+    """Regions by frame index, in pixels of the upright frames of `width` x `height`.
 
-    `sha256` is that of the source they were found in. Rendering them on another file is refused, since its people
-    would show; a person who knows better removes the field.
+    `sha256` is that of the source they were located in. Hiding them in another file is refused, since its people would
+    show; a person who knows better removes the field.
     """
 
     width: int
@@ -28,16 +28,18 @@ class Annotations:
 
     @property
     def techniques(self) -> frozenset[tuple[PartSpec, str, bool]]:
-        """The techniques that regions bring along, each with a label that it is to hide, and whether that is off."""
-        every = (region for regions in self.frames.values() for region in regions)
-        return frozenset((one.technique, one.label, one.ignored) for one in every if one.technique is not None)
+        """Techniques that people chose for regions, each with the region's label, and whether it is ignored."""
+        found = (region for regions in self.frames.values() for region in regions)
+        return frozenset(
+            (region.technique, region.label, region.ignored) for region in found if region.technique is not None
+        )
 
     def check(self, *, width: int, height: int, frames: int | None, sha256: str | None) -> None:
-        """Raise `BadInput` when a source of that size, number of frames and hash cannot be the one they came from."""
+        """Raise `BadInput` when they cannot be of a source of that size, number of frames (None: unknown) and hash."""
         if (width, height) != (self.width, self.height):
             raise BadInput(
-                f"the regions are for a picture of {self.width} x {self.height}, this one has {width} x {height}; "
-                "locate again"
+                f"the regions are for frames of {self.width} x {self.height} pixels, this source has "
+                f"{width} x {height}; locate again"
             )
         if beyond := [index for index in self.frames if index < 0 or (frames is not None and index >= frames)]:
             raise BadInput(f"the regions name frame {beyond[0]}, the source has {frames} frames; locate again")
@@ -48,7 +50,7 @@ class Annotations:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the findings as JSON values."""
+        """Return the annotation file as JSON values."""
         return {
             "format": FORMAT,
             "width": self.width,
@@ -63,9 +65,9 @@ class Annotations:
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Return the findings that `to_json` wrote or a person edited. Raises `BadInput` saying where it is wrong."""
+        """Return the regions of a file that `to_json` wrote or a person edited. Raises `BadInput`."""
         if not isinstance(value, Mapping) or value.get("format") != FORMAT:
-            raise BadInput(f"this is no regions file; it must be an object whose format is {FORMAT!r}")
+            raise BadInput(f"this is no regions file; it must be a JSON object whose format is {FORMAT!r}")
         if unknown := sorted(map(str, value.keys() - {"format", "width", "height", "sha256", "models", "frames"})):
             raise BadInput(f"the regions file has unknown fields {', '.join(unknown)}")
         width, height, sha256 = (value.get(name) for name in ("width", "height", "sha256"))
@@ -77,24 +79,24 @@ class Annotations:
             raise BadInput(f"sha256 in the regions file is {sha256!r}; it must be a string, or left out")
         entries = value.get("frames")
         if not isinstance(entries, list):
-            raise BadInput("the regions file has no list of frames")
+            raise BadInput("the regions file has no list of frames; write frames: [{index, regions}, ...]")
         frames: dict[int, tuple[Region, ...]] = {}
         for entry in entries:
             index, regions = _frame_of(entry)
             if index in frames:
-                raise BadInput(f"the regions file has frame {index} twice")
+                raise BadInput(f"the regions file has frame {index} twice; join its regions in one list")
             frames[index] = regions
         return cls(width, height, frames, sha256, _models(value.get("models", [])))
 
 
 def line_of(index: int, regions: Iterable[Region]) -> str:
-    """Return one frame of a regions file as JSON in one line."""
+    """Return one frame of an annotation file as a line of JSON."""
     return json.dumps({"index": index, "regions": [region.to_json() for region in regions]}, ensure_ascii=False)
 
 
-def text_of(findings: Annotations, lines: Iterable[str]) -> Iterator[str]:
-    """Yield the text of a regions file piece by piece: the head of `findings`, and frames that `line_of` gave."""
-    yield json.dumps(findings.to_json() | {"frames": 0}, ensure_ascii=False).removesuffix("0}") + "["
+def text_of(head: Annotations, lines: Iterable[str]) -> Iterator[str]:
+    """Yield the text of an annotation file piece by piece: `head` with the `lines` of `line_of` as its frames."""
+    yield json.dumps(head.to_json() | {"frames": 0}, ensure_ascii=False).removesuffix("0}") + "["
     comma = "\n"
     for line in lines:
         yield comma + line

@@ -23,8 +23,8 @@ def publish(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         part.touch(exist_ok=False)
         yield part
-        _settle(part)
-        _appear(part, target, overwrite=overwrite)
+        _flush(part)
+        _rename(part, target, overwrite=overwrite)
     except VelumError:
         raise
     except OSError as error:
@@ -37,17 +37,17 @@ def publish(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def ensure_free(target: Path, *, overwrite: bool) -> None:
-    """Raise `OutputFailed` when `target` cannot be published for a reason that shows before anything is written."""
+    """Raise `OutputFailed` when it is clear before anything is written that `target` cannot be published."""
     if target.is_dir():
         raise OutputFailed(f"cannot write {target}: it is a folder; give the name of a file in it")
     if not overwrite and os.path.lexists(target):
-        raise _exists(target)
+        raise _exists_error(target)
     if not target.parent.is_dir():
         raise OutputFailed(f"cannot write {target}: there is no folder {target.parent}; create it first")
 
 
 def keep_original(target: Path, source: Path) -> None:
-    """Raise `OutputFailed` when target and source are one file, by whatever names."""
+    """Raise `OutputFailed` when target and source are the same file, by whatever names."""
     try:
         same = target.samefile(source)
     except OSError:
@@ -58,8 +58,8 @@ def keep_original(target: Path, source: Path) -> None:
         )
 
 
-def _settle(part: Path) -> None:
-    """Have the file on the disk before its name is: a crash must not leave a target that is half there."""
+def _flush(part: Path) -> None:
+    """Flush a file to the disk before it is renamed: a crash must not leave half of a target."""
     descriptor = os.open(part, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -67,7 +67,7 @@ def _settle(part: Path) -> None:
         os.close(descriptor)
 
 
-def _appear(part: Path, target: Path, *, overwrite: bool) -> None:
+def _rename(part: Path, target: Path, *, overwrite: bool) -> None:
     if overwrite:
         part.replace(target)
         return
@@ -75,12 +75,12 @@ def _appear(part: Path, target: Path, *, overwrite: bool) -> None:
         # A link, unlike a rename, fails when the name was taken in the meantime.
         os.link(part, target)
     except FileExistsError:
-        raise _exists(target) from None
+        raise _exists_error(target) from None
     except OSError:  # a file system without hard links
         if os.path.lexists(target):
-            raise _exists(target) from None
+            raise _exists_error(target) from None
         part.replace(target)
 
 
-def _exists(target: Path) -> OutputFailed:
+def _exists_error(target: Path) -> OutputFailed:
     return OutputFailed(f"cannot write {target}: it exists; choose another name or allow overwriting")

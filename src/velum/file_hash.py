@@ -1,4 +1,4 @@
-"""The hash by which a file is known."""
+"""SHA-256 of files, by which reports and evidence name them."""
 
 import hashlib
 from pathlib import Path

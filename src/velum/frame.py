@@ -1,4 +1,4 @@
-"""Pictures as their decoder gave them: a frame is planes of samples, never converted."""
+"""Frames as their decoder gives them: planes of samples, never converted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """How stored rows and columns become the upright picture: a transposition, then flips.
+    """How stored rows and columns become the upright frame: a transposition, then flips.
 
     Numbers are those of the EXIF tag Orientation (CIPA DC-008, 0x0112).
     """
@@ -118,30 +118,30 @@ class Orientation:
         return turned[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
 
     def stored_mask(self, upright: Mask) -> Mask:
-        """Return a view of an upright mask as it lies in the stored picture."""
+        """Return a view of an upright mask as it lies in the stored frame."""
         flipped = upright[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
         return flipped.T if self.transposed else flipped
 
     def stored_box(self, box: Box, width: int, height: int) -> Box:
-        """Return where `box` of an upright picture of `width` x `height` lies in the stored picture."""
+        """Return where `box` of an upright frame of `width` x `height` lies in the stored frame."""
         x0, x1 = (width - box.x1, width - box.x0) if self.flip_x else (box.x0, box.x1)
         y0, y1 = (height - box.y1, height - box.y0) if self.flip_y else (box.y0, box.y1)
         return Box(y0, x0, y1, x1) if self.transposed else Box(x0, y0, x1, y1)
 
     def stored_size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the stored (width, height) of an upright picture of that size; its own inverse."""
+        """Return the stored (width, height) of an upright frame of that size; its own inverse."""
         return (height, width) if self.transposed else (width, height)
 
 
 Touched = tuple[tuple[Box, Mask | None], ...]
-"""Boxes of a picture as it is stored, and the part of each that is meant: where True in a mask of its size, or all."""
+"""Boxes of a stored frame, each with a mask of its size that is True for the pixels meant; None: all of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture. `planes` are as decoded and stored; `width` and `height` are of the upright picture.
+    """One frame, or an image. `planes` are as decoded and stored; `width` and `height` are of the upright frame.
 
-    `time` is in seconds since the first picture that is shown, whatever the file's own clock said there.
+    `time` is in seconds since the first frame that is shown, whatever the file's own clock says there.
     """
 
     planes: tuple[Plane, ...]
@@ -151,10 +151,10 @@ class Frame:
     time: Fraction | None = None
     orientation: Orientation = Orientation()
     encoded: bytes | None = None
-    """The file that the frame came from, without its metadata, where it shows this picture alone, upright, to whoever
-    opens it: what can be sent on without encoding it again."""
+    """The file that the frame came from, without its metadata, where it shows just this frame, upright, to whoever
+    opens it: it can be sent on without encoding it again."""
     touched: Touched | None = None
-    """Where samples may have been changed since they were decoded; None where nobody knows."""
+    """Where samples may have changed since they were decoded; None where that is unknown."""
     page: object | None = None
     """What the reader of an image knows of this frame beside its samples, for the writer of images: palette, duration,
     compression. None where the frame is to be written like the first one of the source."""
@@ -171,14 +171,14 @@ class Frame:
 
     @property
     def box(self) -> Box:
-        """The whole upright picture."""
+        """The whole upright frame."""
         return Box(0, 0, self.width, self.height)
 
     def rgb(self, width: int, height: int, box: Box | None = None) -> Rgb:
-        """Return `box` of the upright picture (default: all of it) as 8-bit RGB (height, width, 3).
+        """Return `box` of the upright frame (default: all of it), scaled, as 8-bit RGB (height, width, 3).
 
-        The part is cut first, then scaled, then turned: the full picture is never converted. Alpha is ignored, since
-        what a transparent sample hides is still in the file.
+        The part is cut first, then scaled, then turned: the full frame is never converted. Alpha is ignored, since the
+        colour of a transparent sample is still in the file.
         """
         box = box or self.box
         stored = self.orientation.stored_box(box, self.width, self.height)
@@ -188,7 +188,7 @@ class Frame:
         return upright
 
     def grey(self, width: int, height: int) -> npt.NDArray[np.uint8]:
-        """Return the upright picture as 8-bit grey (height, width)."""
+        """Return the upright frame, scaled, as 8-bit grey (height, width)."""
         return _grey(self, width, height)
 
 
@@ -215,7 +215,7 @@ def _scale(samples: Samples, size: tuple[int, int]) -> Samples:
 
 
 def _halve(samples: Samples, size: tuple[int, int]) -> Samples:
-    """Return the means of 2 x 2 samples, of 4 x 4 and so on, as small as is not below `size`.
+    """Return the means of 2 x 2 samples, of 4 x 4 and so on, as small as possible but not smaller than `size`.
 
     OpenCV has vector code for halves only: in steps, a plane of 1080p comes to 640 x 360 in a quarter of the time.
     """

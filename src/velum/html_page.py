@@ -1,4 +1,4 @@
-"""What the pages of this room have in common: one style, tables and lists, and everything that is told escaped."""
+"""HTML pages of reports: one style, tables and lists, with every text escaped."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -25,7 +25,7 @@ ul { margin: .3rem 0; padding-left: 1.2rem; }
 
 
 def document(title: str, style: str, parts: Iterable[str]) -> str:
-    """Return the page of these parts, which are HTML."""
+    """Return an HTML page of `parts`, which are HTML, with more `style` sheets."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}{style}</style></head>\n'
@@ -34,7 +34,7 @@ def document(title: str, style: str, parts: Iterable[str]) -> str:
 
 
 def table(rows: Mapping[str, str]) -> str:
-    """Return a table of names and HTML."""
+    """Return a table with a row for each name and its cell, which is HTML."""
     return (
         "<table>"
         + "".join(f'<tr><th class="name">{escape(name)}</th><td>{html}</td></tr>' for name, html in rows.items())
@@ -43,22 +43,22 @@ def table(rows: Mapping[str, str]) -> str:
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of texts under a head."""
-    above = "".join(f"<th>{escape(one)}</th>" for one in head)
-    below = "".join(f"<tr>{''.join(f'<td>{escape(one)}</td>' for one in row)}</tr>" for row in rows)
+    """Return a table of texts under a row of headings."""
+    above = "".join(f"<th>{escape(heading)}</th>" for heading in head)
+    below = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{above}</tr></thead><tbody>{below}</tbody></table>"
 
 
 def bullet_list(lines: Iterable[Any]) -> str:
-    """Return a list of texts."""
+    """Return a bullet list of texts."""
     return "<ul>" + "".join(f"<li>{text(line)}</li>" for line in lines) + "</ul>"
 
 
 def code(value: Any) -> str:
-    """Return a text as code."""
+    """Return a value in a fixed-width font."""
     return f"<code>{text(value)}</code>"
 
 
 def text(value: Any) -> str:
-    """Return a value as text; None as what it is: not known."""
+    """Return a value as escaped text; None as `not known`."""
     return escape(str("not known" if value is None else value))

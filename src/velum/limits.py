@@ -1,4 +1,4 @@
-"""How much velum accepts, as plain values: checked where data enters and again while streaming."""
+"""Limits of what velum accepts, as plain values: checked where data enters, and again while streaming."""
 
 from dataclasses import dataclass, fields
 
@@ -27,11 +27,11 @@ class Limits:
     image_pixels: int = 10_000_000_000
     """Width times height times frames of one image."""
     scans: int = 100
-    """Scans of one JPEG: each goes over the whole picture, though it may take 50 bytes of the file."""
+    """Scans of one JPEG: each goes over the whole image, though it may take 50 bytes of the file."""
     rules: int = 1000
     """Rules of one plan."""
     localizers: int = 16
-    """Localizers of one plan; the same with other options is another one, which is loaded and asked by itself."""
+    """Localizers of one plan. One with other options is another one, which is loaded and run on its own."""
     work_seconds: int = 24 * 3600
     """How long one image may be worked on: processor time, and the time that localizers take.
 

@@ -1,4 +1,4 @@
-"""What to hide, how to find it and how to hide it: plain frozen values with a text, TOML and JSON form."""
+"""Plans: what to hide, how to locate it and how to hide it, as frozen values with a text, TOML and JSON form."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ case: without them the untouched pixels would look different."""
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One sentence: hide this label, found so, in this way.
+    """One rule: hide the regions of `label` that the localizer `locate` finds by the technique `hide`.
 
     `grow` is the share of a region's width added left and right, and of its height above and below. `min_score`
     replaces the model's own threshold when it is higher. `shape` is the outline of regions that have no mask.
@@ -46,7 +46,7 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the rule that `text` writes.
+        """Parse the text of a rule. Raises `BadPlan`.
 
         The form is `label: localizer -> technique`, optionally followed by `with grow=0.2, shape=ellipse`.
         """
@@ -73,11 +73,11 @@ class Rule:
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Return the rule that a string or an object describes."""
+        """Return the rule of a string or a JSON object. Raises `BadPlan`."""
         if isinstance(value, str):
             return cls.parse(value)
         if not isinstance(value, Mapping):
-            raise BadPlan(f"rule {value!r} is neither a string nor an object")
+            raise BadPlan(f"rule {value!r} is neither a string nor an object; write 'face: centerface -> blacken'")
         refuse_unknown(value, {"label", "locate", "hide", "grow", "min_score", "shape"}, "a rule")
         missing = [name for name in ("label", "locate", "hide") if name not in value]
         if missing or not isinstance(value["label"], str):
@@ -88,7 +88,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """What only videos need: the stream to write, what goes with it, and how objects are followed through time.
+    """Settings of videos: the stream that is written, what goes with it, and how objects are tracked.
 
     `codec` and `preset` None: like the source, and velum's own choice. `crf` None: velum's choice for the codec.
     """
@@ -99,16 +99,16 @@ class Video:
     audio: Literal["copy", "drop", "mute"] = "copy"
     subtitles: Literal["copy", "drop"] = "copy"
     every: int = 1
-    """Objects are looked for in each n-th frame; between them they are followed."""
+    """Localizers run on every n-th frame; in between, objects are tracked."""
     track: bool = True
     window_seconds: float = 2.0
-    """How far ahead gaps are bridged and objects followed back to where they appeared, where one pass is made."""
+    """Seconds that tracking looks ahead in one pass, to close gaps and to track objects back to where they appeared."""
     two_pass: bool = False
-    """The whole file is looked through before it is hidden: no gap is too long."""
+    """Regions of the whole file are located and tracked before any is hidden: no gap is too long."""
     smart: bool = False
     """Groups of pictures in which nothing is hidden are copied, not encoded again; takes two passes."""
     on_damage: Literal["fail", "cover"] = "fail"
-    """What to do with frames that cannot be read: no output, or black frames in their place."""
+    """Frames that cannot be decoded: `fail` publishes nothing, `cover` puts black frames in their place."""
 
     def __post_init__(self) -> None:
         choices: dict[str, tuple[str, ...]] = {
@@ -133,14 +133,14 @@ class Video:
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Return the settings that an object describes; what it leaves out has its default."""
+        """Return the settings of a JSON object; what it leaves out has its default. Raises `BadPlan`."""
         if not isinstance(value, Mapping):
             raise BadPlan(f"video is {value!r}; it must be an object")
-        refuse_unknown(value, {one.name for one in fields(cls)}, "video")
+        refuse_unknown(value, {field.name for field in fields(cls)}, "video")
         return cls(**value)
 
 
@@ -149,7 +149,7 @@ DEFAULT_RULE = Rule("face", PartSpec("centerface"), PartSpec("blacken"))
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is to happen to a source. The same plan does the same anywhere.
+    """Everything that is done to a source. The same plan does the same anywhere.
 
     `metadata` names the kinds kept (default none). `quality` is that of lossy output, from 1 to 100 (default: like the
     source). What the localizers in `keep_out` find, such as `fixed(box=[0, 0, 90, 40])`, is never hidden.
@@ -191,14 +191,14 @@ class Plan:
             "rules": [rule.to_json() for rule in self.rules],
             "metadata": sorted(set(self.metadata)),
             "quality": self.quality,
-            "keep_out": [use.to_json() for use in self.keep_out],
+            "keep_out": [spec.to_json() for spec in self.keep_out],
             "video": self.video.to_json(),
             "verify": self.verify,
         }
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Return the plan that JSON or TOML values describe; rules may be strings."""
+        """Return the plan of JSON or TOML values; rules may be strings. Raises `BadPlan`."""
         if not isinstance(value, Mapping):
             raise BadPlan(f"a plan is an object with rules, not {value!r}")
         refuse_unknown(value, {"rules", "metadata", "quality", "keep_out", "video", "verify"}, "a plan")
@@ -224,7 +224,7 @@ class Plan:
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
-        """Return the plan written in TOML."""
+        """Parse a plan in TOML. Raises `BadPlan`."""
         try:
             values = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
@@ -238,7 +238,7 @@ class Plan:
         lines += [] if self.quality is None else [f"quality = {self.quality}"]
         lines += ["verify = true"] if self.verify else []
         if self.keep_out:
-            lines.append(f"keep_out = {json.dumps([str(use) for use in self.keep_out], ensure_ascii=False)}")
+            lines.append(f"keep_out = {json.dumps([str(spec) for spec in self.keep_out], ensure_ascii=False)}")
         usual = Video().to_json()
         chosen = {name: value for name, value in self.video.to_json().items() if value != usual[name]}
         lines += ["", "[video]"] if chosen else []

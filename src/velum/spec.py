@@ -1,4 +1,4 @@
-"""A part by name, with its options, and how both are written in text: literals only, nothing is ever run."""
+"""Specs of parts in plans: `name(option=value)`, read as literals only; nothing is ever run."""
 
 import ast
 import keyword
@@ -13,7 +13,7 @@ from velum.errors import BadPlan
 
 Scalar = str | int | float | bool | None
 Option = Scalar | tuple["Option", ...]
-"""What an option of a part may be: a literal, or a list of literals."""
+"""Value of an option: a literal, or a list of literals."""
 
 # Names of options that Python keeps for itself: `from=2` is read as `from__=2` and becomes `from` again.
 _RESERVED = re.compile(rf"""("[^"]*"|'[^']*')|\b({"|".join(keyword.kwlist)})(?=\s*=)""")
@@ -29,16 +29,16 @@ def _unescape(name: str) -> str:
 
 
 def keywords(text: str, whole: str) -> dict[str, Option]:
-    """Return the options in `a=1, b='x'`; a bare word is a string, and `true`, `false` are what they are in TOML."""
+    """Parse options such as `a=1, b='x'`; a bare word is a string, `true` and `false` are booleans as in TOML."""
     try:
         call = ast.parse(f"_({_RESERVED.sub(_escape, text)})", mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:  # the last two: nested too deep
         raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas") from error
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
         raise BadPlan(f"cannot read the options of {whole!r}; write name=value, separated by commas")
-    if any(one.arg is None for one in call.keywords):
-        raise BadPlan(f"cannot read the options of {whole!r}; '**' is not allowed")
-    return {_unescape(str(one.arg)): _value(one.value, whole) for one in call.keywords}
+    if any(option.arg is None for option in call.keywords):
+        raise BadPlan(f"cannot read the options of {whole!r}; '**' is not allowed; write name=value")
+    return {_unescape(str(option.arg)): _value(option.value, whole) for option in call.keywords}
 
 
 def _value(node: ast.expr, whole: str) -> Option:
@@ -67,7 +67,7 @@ def literal(value: Option) -> str:
 
 
 def finite(value: Any) -> bool:
-    """Tell whether a value is a number that is not infinite, and not a truth value."""
+    """Tell whether a value is a finite number, and not a boolean."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     try:
@@ -77,7 +77,7 @@ def finite(value: Any) -> bool:
 
 
 def whole(value: Any) -> bool:
-    """Tell whether a value is a whole number, and not a truth value."""
+    """Tell whether a value is a whole number, and not a boolean."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -89,7 +89,7 @@ def refuse_unknown(value: Mapping[str, Any], known: set[str], what: str) -> None
 
 @dataclass(frozen=True, slots=True)
 class PartSpec:
-    """A part by name, with its options: written `pixelate(degree=0.1)`."""
+    """A localizer or technique by name, with its options: written `pixelate(degree=0.1)`."""
 
     name: str
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
@@ -102,7 +102,7 @@ class PartSpec:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the use that `text` writes, such as `blur` or `pixelate(degree=0.1)`; options are literals only."""
+        """Parse a spec such as `blur` or `pixelate(degree=0.1)`. Raises `BadPlan`."""
         match = re.fullmatch(r"\s*([A-Za-z][\w.+-]*)\s*(\(.*\))?\s*", text, flags=re.DOTALL)
         if not match:
             raise BadPlan(f"cannot read {text!r}; write a name such as blur or blur(degree=0.8)")
@@ -116,12 +116,12 @@ class PartSpec:
         return hash(str(self))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the use as JSON values."""
+        """Return the spec as JSON values."""
         return {"name": self.name, "options": dict(self.options)}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Return the use that a string, or an object with name and options, describes."""
+        """Return the spec of a string, or of an object with name and options. Raises `BadPlan`."""
         if isinstance(value, str):
             return cls.parse(value)
         if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):

@@ -20,7 +20,7 @@ from velum.spec import PartSpec
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FakeLocalizer:
-    """Finds what it is told, in every frame or as `regions` computes from the frame."""
+    """A localizer that returns given regions: the same for every frame, or those that `regions` computes of it."""
 
     regions: Sequence[Region] | Callable[[Frame], Sequence[Region]] = ()
     labels: frozenset[str] = frozenset({"face"})
@@ -83,8 +83,10 @@ def check_technique(technique: Technique, label: str = "face") -> None:
                 assert np.array_equal(plane.pixels[~where], old[~where]), f"{name}: samples outside the region changed"
             if technique.destroys:
                 other = _hide_copy(technique, frames_of_every_kind(seed=1)[name], region)
-                for one, two, where in zip(once.planes, other.planes, inside, strict=True):
-                    assert np.array_equal(one.pixels[where], two.pixels[where]), f"{name}: something of it survived"
+                for plane, changed, where in zip(once.planes, other.planes, inside, strict=True):
+                    assert np.array_equal(plane.pixels[where], changed.pixels[where]), (
+                        f"{name}: something of it survived"
+                    )
 
 
 def check_localizer(localizer: Localizer) -> None:

@@ -79,7 +79,7 @@ def test_linked_folders_are_not_followed(photos: Path) -> None:
         (["."], ".", BadPlan, "both source and target"),
         (["."], "a.png", BadPlan, "is a file"),
         (["trip", "a.png", "trip/c.png"], "safe", BadPlan, "both be written to"),
-        (["empty"], None, BadInput, "no pictures"),
+        (["empty"], None, BadInput, "no images or videos"),
     ],
 )
 def test_what_cannot_be_arranged(
@@ -95,7 +95,7 @@ def test_a_bad_file_does_not_stop_the_rest(photos: Path, engine: Engine) -> None
     jobs, folder = arrange([photos], None)
     assert folder
     outcomes = {
-        outcome.job.source.name: outcome for outcome in run(engine, jobs, PLAN, workers=2, manifest=folder / MANIFEST)
+        outcome.item.source.name: outcome for outcome in run(engine, jobs, PLAN, workers=2, manifest=folder / MANIFEST)
     }
     assert isinstance(outcomes["b.png"].error, BadInput)
     assert sum(outcome.report is not None for outcome in outcomes.values()) == 3
@@ -107,7 +107,7 @@ def test_resume_skips_what_is_finished_and_only_that(photos: Path, engine: Engin
         jobs, folder = arrange([photos], None)
         assert folder
         outcomes = run(engine, jobs, plan, workers=2, manifest=folder / MANIFEST, resume=True)
-        return sorted(outcome.job.source.name for outcome in outcomes if outcome.report)
+        return sorted(outcome.item.source.name for outcome in outcomes if outcome.report)
 
     assert go() == ["a.png", "b.png", "c.png", "ü.PNG"]
     assert go() == []
@@ -155,7 +155,7 @@ def test_kinds_are_told_by_content_and_what_cannot_be_done_is_named(tmp_path: Pa
     (folder / "._plate.jpg").write_bytes(b"\0\x05\x16\x07 of macOS")
     jobs, target = arrange([folder], None)
     assert target is not None
-    outcomes = {one.job.source.name: one for one in run(engine, jobs, PLAN, workers=2, manifest=target / MANIFEST)}
+    outcomes = {one.item.source.name: one for one in run(engine, jobs, PLAN, workers=2, manifest=target / MANIFEST)}
     assert names(target) == ["3d.jpg", "noname.png", "old.bmp", "plate.png"]
     assert {name for name, one in outcomes.items() if one.error} == {"raw.cr2", "new.jxl", "cam.wmv"}
     told = outcomes["plate.jpg"].report

@@ -157,7 +157,7 @@ def test_arrays_in_and_out(shape: tuple[int, ...], dtype: type) -> None:
     [np.zeros((4, 4, 2), np.uint8), np.zeros(4, np.uint8), np.zeros((4, 4), np.float32), np.zeros((0, 4), np.uint8)],
 )
 def test_an_array_that_is_no_picture_is_refused(pixels: Any) -> None:
-    with finding([]) as engine, pytest.raises(BadInput, match="no picture"):
+    with finding([]) as engine, pytest.raises(BadInput, match="not an image"):
         engine.hide_pixels(pixels, PLAN)
 
 

@@ -1,1 +1,1 @@
-"""Many sources at once: folders, resumable."""
+"""Batches: many files at once, on this machine."""

@@ -1,4 +1,4 @@
-"""Folders on this machine: which file goes where, and a run that one bad file does not stop."""
+"""Batches of files on this machine: which file goes where, and a run that one bad file does not stop."""
 
 import json
 import threading
@@ -17,47 +17,47 @@ from velum.plan import Plan
 from velum.report import Report
 
 MANIFEST = ".velum-manifest.jsonl"
-"""Name of the file, in the target folder, that lists what is finished."""
+"""Name of the file in the target folder that lists the finished items."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """One source and where its result goes; `note` says where the result is called otherwise than its source."""
+    """One source file and its target; `note` says why the target has another suffix than the source."""
 
     source: Path
     target: Path
     note: str = ""
 
     def with_note(self, report: Report) -> Report:
-        """Return the report of this job, with the note among its warnings."""
+        """Return the report with the note of this item among its warnings."""
         return replace(report, warnings=(self.note, *report.warnings)) if self.note else report
 
 
 @dataclass(frozen=True, slots=True)
 class FileFilter:
-    """Which files of folders are taken: those that any of `include` fits (none: all), and none of `exclude`.
+    """Selects files of folders: those that match a pattern of `include` (none: all) and no pattern of `exclude`.
 
-    A pattern is as of a shell, and fits a file's name or its path within the folder, in any case of letters.
+    A pattern is a shell pattern for a file's name or its path within the folder. Upper and lower case are the same.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
     def takes(self, path: PurePath) -> bool:
-        """Tell whether a file is taken, by its path within the folder."""
-        return (not self.include or self._fits(path, self.include)) and not self._fits(path, self.exclude)
+        """Tell whether a file is selected, by its path within the folder."""
+        return (not self.include or self._matches(path, self.include)) and not self._matches(path, self.exclude)
 
     @staticmethod
-    def _fits(path: PurePath, patterns: Iterable[str]) -> bool:
+    def _matches(path: PurePath, patterns: Iterable[str]) -> bool:
         names = path.as_posix().lower(), path.name.lower()
         return any(fnmatchcase(name, pattern.lower()) for name in names for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)
 class ItemResult:
-    """What became of a job: a report, an error, or neither when it was finished before."""
+    """The outcome of an item: a report, an error, or neither when it was finished before."""
 
-    job: BatchItem
+    item: BatchItem
     report: Report | None = None
     error: VelumError | None = None
 
@@ -65,17 +65,16 @@ class ItemResult:
 def arrange(
     sources: Sequence[Path], target: Path | None, choice: FileFilter = FileFilter()
 ) -> tuple[list[BatchItem], Path | None]:
-    """Return the jobs for files and folders, and the folder whose tree mirrors the sources (None for a single file).
+    """Return the items for files and folders, and the folder whose tree mirrors the sources (None for a single file).
 
     Without a target, `photo.jpg` becomes `photo.hidden.jpg` and the folder `photos` becomes `photos.hidden`. Folders
-    are searched to any depth, following no linked folders, for what is a picture or a video by its content or is called
-    like one. Where a source's suffix does not say what it is, its result has the suffix that does. Raises `BadInput`
-    when a source is missing or has no pictures, `BadPlan` when results would overwrite each other or land among their
-    sources.
+    are searched to any depth, but not through links, for images and videos: by content or by suffix. Where a source's
+    suffix does not go with its content, its result has one that does. Raises `BadInput` when a source is missing or
+    holds no image or video, `BadPlan` when results would overwrite each other or land among their sources.
     """
     for source in sources:
         if not source.exists():
-            raise BadInput(f"{source} does not exist")
+            raise BadInput(f"{source} does not exist; check the path")
     many = len(sources) > 1 or sources[0].is_dir()
     if not many:
         source = sources[0]
@@ -95,7 +94,7 @@ def arrange(
 
 def run(
     engine: Engine,
-    jobs: Iterable[BatchItem],
+    items: Iterable[BatchItem],
     plan: Plan,
     *,
     workers: int,
@@ -103,21 +102,21 @@ def run(
     manifest: Path | None = None,
     resume: bool = False,
 ) -> Generator[ItemResult]:
-    """Run the jobs on `workers` threads and yield each outcome as it comes.
+    """Hide the items on `workers` threads and yield each outcome as it comes.
 
-    Finished jobs are noted in the `manifest`. With `resume`, jobs that it lists, from the same source and with the same
-    plan, are skipped, and results of a killed run or of another plan are replaced.
-    Jobs are taken up as workers become free, so a million of them cost no memory.
+    Finished items are added to the `manifest`. With `resume`, items that it lists, from the same source and with the
+    same plan, are skipped, and results of a killed run or of another plan are replaced. Items are taken up as workers
+    become free, so a million of them cost no memory.
     """
     finished = _Manifest(manifest, plan, resume=resume) if manifest else None
     overwrite = overwrite or resume
-    waiting = iter(jobs)
+    waiting = iter(items)
     with ThreadPoolExecutor(workers, thread_name_prefix="velum-batch") as pool:
         running: set[Future[ItemResult]] = set()
         try:
             while True:
                 fresh = islice(waiting, 2 * workers - len(running))
-                running |= {pool.submit(_run, engine, job, plan, overwrite, finished) for job in fresh}
+                running |= {pool.submit(_run, engine, item, plan, overwrite, finished) for item in fresh}
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -128,17 +127,17 @@ def run(
                 future.cancel()
 
 
-def _run(engine: Engine, job: BatchItem, plan: Plan, overwrite: bool, finished: "_Manifest | None") -> ItemResult:  # noqa: FBT001 - passed through a pool
+def _run(engine: Engine, item: BatchItem, plan: Plan, overwrite: bool, finished: "_Manifest | None") -> ItemResult:  # noqa: FBT001 - passed through a pool
     try:
-        if finished and finished.has(job):
-            return ItemResult(job)
-        _make_folder(job.target.parent)
-        report = engine.hide(job.source, job.target, plan, overwrite=overwrite)
+        if finished and finished.has(item):
+            return ItemResult(item)
+        _make_folder(item.target.parent)
+        report = engine.hide(item.source, item.target, plan, overwrite=overwrite)
     except VelumError as error:
-        return ItemResult(job, error=error)
+        return ItemResult(item, error=error)
     if finished:
-        finished.add(job)
-    return ItemResult(job, job.with_note(report))
+        finished.add(item)
+    return ItemResult(item, item.with_note(report))
 
 
 def _mirror_items(sources: Sequence[Path], folder: Path, choice: FileFilter) -> list[BatchItem]:
@@ -148,52 +147,54 @@ def _mirror_items(sources: Sequence[Path], folder: Path, choice: FileFilter) -> 
     for source in sources:
         if source.is_dir() and source.resolve() == inside:
             raise BadPlan(f"{folder} is both source and target; choose another folder to write to")
-        inner = _pictures(source, inside) if source.is_dir() else ()
-        for path in (one for one in inner if choice.takes(one.relative_to(source))) if source.is_dir() else [source]:
+        found = _media_files(source, inside) if source.is_dir() else ()
+        for path in (path for path in found if choice.takes(path.relative_to(source))) if source.is_dir() else [source]:
             target = folder / (path.relative_to(source) if source.is_dir() else path.name)
             suffix, note = _suffix_of_result(path)
             if note:
                 renamed.append((target, BatchItem(path, target.with_suffix(suffix), note)))
             else:
                 _add(plain, BatchItem(path, target))
-    # Only now are the names known that are taken, also where upper and lower case are one.
+    # Only now all taken names are known, also where the file system ignores case.
     taken = {str(target).casefold() for target in plain}
-    shared = Counter(str(job.target).casefold() for _, job in renamed)
-    for target, job in renamed:
-        name = str(job.target).casefold()
+    shared = Counter(str(item.target).casefold() for _, item in renamed)
+    for target, item in renamed:
+        name = str(item.target).casefold()
         free = name not in taken and shared[name] == 1
-        _add(plain, job if free else replace(job, target=target.with_name(target.name + job.target.suffix)))
+        _add(plain, item if free else replace(item, target=target.with_name(target.name + item.target.suffix)))
     if not plain:
         chosen = " that --include and --exclude leave" if choice != FileFilter() else ""
         raise BadInput(
-            f"no pictures in {', '.join(map(str, sources))}{chosen}; known are {', '.join(sorted(media.SUFFIXES))}"
+            f"no images or videos in {', '.join(map(str, sources))}{chosen}; "
+            f"known are {', '.join(sorted(media.SUFFIXES))}"
         )
-    return sorted(plain.values(), key=lambda job: job.source) if renamed else list(plain.values())
+    return sorted(plain.values(), key=lambda item: item.source) if renamed else list(plain.values())
 
 
-def _add(jobs: dict[Path, BatchItem], job: BatchItem) -> None:
-    if job.target in jobs:
+def _add(items: dict[Path, BatchItem], item: BatchItem) -> None:
+    if item.target in items:
         raise BadPlan(
-            f"{job.source} and {jobs[job.target].source} would both be written to {job.target}; run them one by one"
+            f"{item.source} and {items[item.target].source} would both be written to {item.target}; "
+            "hide them one at a time"
         )
-    jobs[job.target] = job
+    items[item.target] = item
 
 
 def _suffix_of_result(source: Path) -> tuple[str, str]:
-    """Return the suffix of the result of a source, and a note where it is not the source's own."""
+    """Return the suffix of a source's result, and a note when it is not the source's own."""
     kind = media.kind_of(source)
     if kind is None or media.is_suffix_of(source.suffix, kind):
         return source.suffix, ""
     suffix = media.suffix_of(kind)
     name = f"the suffix {source.suffix!r}" if source.suffix else "no suffix"
-    return suffix, f"it is a file of kind {kind} with {name}: the result has the suffix {suffix}"
+    return suffix, f"the source is a {kind} file with {name}; the result has the suffix {suffix}"
 
 
-def _pictures(folder: Path, target: Path) -> Iterator[Path]:
+def _media_files(folder: Path, target: Path) -> Iterator[Path]:
     for entry in sorted(folder.iterdir()):
         if entry.is_dir():
             if not entry.is_symlink() and entry.resolve() != target:
-                yield from _pictures(entry, target)
+                yield from _media_files(entry, target)
         elif media.is_picture(entry):
             yield entry
 
@@ -202,34 +203,34 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputFailed(f"cannot make folder {folder}: {error.strerror or error}") from error
+        raise OutputFailed(f"cannot make folder {folder}: {error.strerror or error}; choose another target") from error
 
 
 class _Manifest:
-    """The finished jobs of a target folder, one JSON object a line, appended as they finish."""
+    """The finished items of a target folder: a JSON list per line, appended as they finish."""
 
     def __init__(self, path: Path, plan: Plan, *, resume: bool) -> None:
         self._path, self._plan = path, plan.digest
         self._lock = threading.Lock()
         self._finished = set(self._read()) if resume else set()
 
-    def has(self, job: BatchItem) -> bool:
-        return job.target.exists() and self._entry(job) in self._finished
+    def has(self, item: BatchItem) -> bool:
+        return item.target.exists() and self._entry(item) in self._finished
 
-    def add(self, job: BatchItem) -> None:
-        line = json.dumps(self._entry(job), ensure_ascii=False) + "\n"
+    def add(self, item: BatchItem) -> None:
+        line = json.dumps(self._entry(item), ensure_ascii=False) + "\n"
         try:
             with self._lock, self._path.open("a", encoding="utf-8") as file:
                 file.write(line)
         except OSError as error:
             raise OutputFailed(f"cannot write {self._path}: {error.strerror or error}") from error
 
-    def _entry(self, job: BatchItem) -> tuple[str, int, int, str]:
+    def _entry(self, item: BatchItem) -> tuple[str, int, int, str]:
         try:
-            stat = job.source.stat()
+            stat = item.source.stat()
         except OSError as error:
-            raise BadInput(f"cannot read {job.source}: {error.strerror or error}") from error
-        return str(job.target.relative_to(self._path.parent)), stat.st_size, stat.st_mtime_ns, self._plan
+            raise BadInput(f"cannot read {item.source}: {error.strerror or error}") from error
+        return str(item.target.relative_to(self._path.parent)), stat.st_size, stat.st_mtime_ns, self._plan
 
     def _read(self) -> Iterator[tuple[str, int, int, str]]:
         try:
@@ -237,7 +238,7 @@ class _Manifest:
         except FileNotFoundError:
             return
         except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"cannot read {self._path}: {error}; remove it to start anew") from error
+            raise BadInput(f"cannot read {self._path}: {error}; remove it to start again") from error
         for line in lines:
             try:
                 name, size, mtime_ns, plan = json.loads(line)

@@ -9,7 +9,7 @@ from velum.errors import VelumError
 from velum.locate.labels import covers
 from velum.plugins import RuntimeConfig, load, make, names, options_of
 from velum.spec import Option, PartSpec
-from velum.techniques.passes import MOST_ENTRIES
+from velum.techniques import MOST_ENTRIES
 
 STEPS = 1000
 """Number of distinct degrees. Each requested technique is cached, so there must be a bound."""
@@ -18,7 +18,7 @@ STEPS = 1000
 BLUR = wire.TECHNIQUES["blurring"]
 
 PER_OBJECT, PER_OVERLAP = "per_object", "per_overlap"
-"""Options that make our techniques as strong as the original's; see `velum.techniques.passes`."""
+"""Options that make our techniques as strong as the original's; see `velum.techniques.count_passes`."""
 
 MOST_DEGREE = 30.0
 """Highest degree of blurring, for entries that the original does not validate: sigma of 750 pixels."""

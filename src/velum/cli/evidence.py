@@ -226,7 +226,7 @@ class EvidenceWriter:
         from velum.evidence.record import earlier
         from velum.file_hash import sha256_of
 
-        target = outcome.job.target
+        target = outcome.item.target
         if outcome.error:
             self.failed += 1
         elif outcome.report:

@@ -76,7 +76,7 @@ class FolderRun:
                         self.keeper.outcome(outcome)
 
     def _count(self, outcome: "ItemResult", *, known: tuple[str, ...]) -> None:
-        source = outcome.job.source
+        source = outcome.item.source
         if outcome.error:
             self.failed += 1
             self.messages.fail(f"{source}: {outcome.error}")
@@ -86,7 +86,7 @@ class FolderRun:
             self.skipped += 1
             self.messages.note(f"{source}: finished before, skipped")
         else:
-            self._add(outcome.job, outcome.report, known)
+            self._add(outcome.item, outcome.report, known)
 
     def _add(self, job: "BatchItem", report: "Report", known: tuple[str, ...]) -> None:
         self.done += 1

@@ -1,1 +1,1 @@
-"""The one path that every source takes: read, locate, hide, write."""
+"""The engine: the one path that every source takes, from reading to writing. Start with `engine`."""

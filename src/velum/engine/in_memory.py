@@ -21,7 +21,7 @@ def frame_of(pixels: Samples) -> Frame:
     role = roles.get(pixels.ndim if pixels.ndim == 2 else (pixels.ndim, shape[-1] if shape else 0))
     if role is None or pixels.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)} or not pixels.size:
         raise BadInput(
-            f"array of {pixels.dtype} {shape} is no picture; "
+            f"array of {pixels.dtype} {shape} is not an image; "
             "it must be uint8 or uint16 of shape (h, w), (h, w, 3) or (h, w, 4)"
         )
     return Frame.of(Plane(pixels.copy(), role, bits=pixels.dtype.itemsize * 8))

@@ -1,4 +1,4 @@
-"""From regions to the areas that are hidden: grown, outlined, clipped, merged."""
+"""Masks: from regions to the areas that are hidden, which are grown, outlined, clipped and merged."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ class Area:
     mask: Mask | None = None
 
     def clip(self, width: int, height: int) -> Self | None:
-        """Return the part inside a picture of that size, None when there is none."""
+        """Return the part inside a frame of `width` x `height` pixels, None when there is none."""
         box = self.box.clip(width, height)
         if box is None or box == self.box:
             return None if box is None else self
@@ -52,7 +52,7 @@ class Area:
 
 
 def outline(region: Region, rule: Rule, width: int, height: int) -> Area | None:
-    """Return the area that `rule` hides for `region` in a picture of that size; None when nothing lies inside it."""
+    """Return the area that `rule` hides for `region` in a frame of that size; None when no pixel lies inside."""
     if region.mask is not None:
         grown_mask = _grow_mask(region.box, region.mask, rule.grow)
         return None if grown_mask is None else grown_mask.clip(width, height)
@@ -63,10 +63,10 @@ def outline(region: Region, rule: Rule, width: int, height: int) -> Area | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MergedArea:
-    """Areas that overlap, joined into one, and how often the BMW API would have processed its pixels.
+    """Areas that overlap, joined into one, with bounds of how often the BMW API would process its pixels.
 
-    `overlaps` is at least how many of the areas lie on top of each other anywhere, and `objects` at least the sum of
-    their weights there.
+    No pixel lies in more than `overlaps` of the areas, and the weights of the areas that it lies in add up to at most
+    `objects`.
     """
 
     area: Area
@@ -116,7 +116,7 @@ def _join(areas: Sequence[Area]) -> Area:
 
 def _grow_mask(box: Box, mask: Mask, grow: float) -> Area | None:
     radius = math.ceil(grow * MASK_SHARE * min(box.width, box.height))
-    # Masks often come in the picture's size: only the part around what is True is worth any work.
+    # Masks often come in the frame's size: only the part around what is True is worth any work.
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
     if not width:
         return None
@@ -126,7 +126,7 @@ def _grow_mask(box: Box, mask: Mask, grow: float) -> Area | None:
 
 
 def _dilate(mask: Mask, radius: int) -> Mask:
-    """Return the mask, larger by `radius` on each side, with everything True that is as near to a True pixel."""
+    """Return the mask, larger by `radius` on each side; True for pixels within `radius` of a True one."""
     padded = np.pad(mask, radius).view(np.uint8)
     if radius <= _LARGEST_KERNEL:
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

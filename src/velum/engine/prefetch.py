@@ -1,4 +1,4 @@
-"""The only threads of the engine: run an iterator ahead of who reads it."""
+"""Prefetch: run an iterator in a thread of its own, ahead of its reader. The engine has no other threads."""
 
 import threading
 from collections import deque
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Channel(Generic[T]):
-    """Items in order between two threads, at most `depth` of them at a time."""
+    """A queue between two threads that holds at most `depth` items."""
 
     depth: int
     items: deque[T] = field(default_factory=deque)
@@ -22,7 +22,7 @@ class _Channel(Generic[T]):
     failure: BaseException | None = None
 
     def put(self, item: T) -> bool:
-        """Add an item, waiting for room. Returns False when nobody reads any more."""
+        """Add an item, waiting for room. Return False when the reader has left."""
         with self.changed:
             self.changed.wait_for(lambda: self.left or len(self.items) < self.depth)
             if not self.left:
@@ -31,13 +31,13 @@ class _Channel(Generic[T]):
             return not self.left
 
     def end(self, failure: BaseException | None = None) -> None:
-        """Say that no more items come, and why."""
+        """End the items, with the failure that ended them, if any."""
         with self.changed:
             self.ended, self.failure = True, failure
             self.changed.notify_all()
 
     def leave(self) -> None:
-        """Say that nobody reads any more."""
+        """End the reading: later items are not taken."""
         with self.changed:
             self.left = True
             self.items.clear()
@@ -59,10 +59,9 @@ class _Channel(Generic[T]):
 
 @contextmanager
 def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[Iterator[T]]:
-    """Yield an iterator over `items`, which a thread of its own works out at most `depth` ahead.
+    """Give an iterator over `items`, which a thread of its own computes at most `depth` ahead.
 
-    A failure is raised where the item would have come, after all items before it. Leaving the block, however, stops
-    the thread and closes `items`; none is left behind.
+    A failure is raised after all items before it. However the block is left, the thread ends and `items` is closed.
     """
     channel: _Channel[T] = _Channel(depth)
 

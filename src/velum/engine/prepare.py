@@ -172,8 +172,8 @@ def _warnings(techniques: Mapping[PartSpec, Technique]) -> list[str]:
         warning = technique.doubt if isinstance(technique, Weak) else None
         if warning is None and not technique.destroys:
             warning = (
-                f"{spec} does not destroy what it hides: who has photographs of those who may be there can often tell "
-                "them apart; a destroying technique such as blacken leaves nothing"
+                f"{spec} does not destroy what it hides: whoever has photographs of the people concerned can often "
+                "tell them apart; a destroying technique such as blacken leaves nothing"
             )
         if warning is not None:
             warnings[warning] = None

@@ -148,10 +148,12 @@ def track_one_object(
         info, sha256 = reader.info, reader.sha256
         fps = info.fps
         if fps is None:
-            raise BadInput("things are followed in videos; this is a picture")
+            raise BadInput("this is an image; objects are followed in videos only")
         box = region.box.clip(info.width, info.height)
         if box is None:
-            raise BadInput(f"the region {region.box.xyxy} lies outside of the picture of {info.width} x {info.height}")
+            raise BadInput(
+                f"the region {region.box.xyxy} lies outside of the frame of {info.width} x {info.height} pixels"
+            )
         most = min(MOST_FRAMES, math.ceil(seconds * float(fps)))
         segments = media.cut(reader, info.format, seconds=_SEGMENT_SECONDS, overlap_frames=most)
         observations = [] if not isinstance(segments, str) else list(_observe_around(reader.frames(), at, most))
@@ -161,7 +163,7 @@ def track_one_object(
                 observations = list(_observe_around(segment_reader.frames(), at, most))
     start = next((i for i, observation in enumerate(observations) if observation.index == at), None)
     if start is None:
-        raise BadInput(f"the video has no frame {at}")
+        raise BadInput(f"the video has no frame {at}; frames are counted from 0")
     target = Region(box, region.label, origin="manual")
     tracked = track_object(observations, start, target, math.ceil(PAD_SECONDS * float(fps)))
     return Annotations(info.width, info.height, {index: (found,) for index, found in sorted(tracked.items())}, sha256)

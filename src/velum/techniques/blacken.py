@@ -1,4 +1,4 @@
-"""Fill with black."""
+"""Blacken: fill a region with black."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,18 +11,18 @@ import numpy.typing as npt
 from velum.errors import BadPlan
 from velum.frame import Plane, Samples
 from velum.plugins import Patch
-from velum.techniques.passes import check, passes
+from velum.techniques import check_passes, count_passes
 
 MOST_ROUNDED = 5000
-"""Passes after which nothing is left to round, at any degree that the BMW interface takes."""
+"""Passes after which rounding changes no value any more, at any degree that the BMW interface takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blacken:
-    """Blend to black; `degree` is the opacity. At 1 nothing of the region is left.
+    """Blend with black; `degree` is the opacity. At 1 nothing of the region is left.
 
-    With `per_object` or `per_overlap` (see `velum.techniques.passes`) the blend is repeated, each time rounded towards
-    black, as the BMW Anonymization API does: p passes leave (1 - degree)^p.
+    With `per_object` or `per_overlap` (see `velum.techniques.count_passes`) the blend is repeated, each time rounded
+    towards black, as the BMW Anonymization API does: p passes leave (1 - degree)^p.
     """
 
     degree: float = 1.0
@@ -33,7 +33,7 @@ class Blacken:
     def __post_init__(self) -> None:
         if not 0 <= self.degree <= 1:
             raise BadPlan(f"degree of blacken is {self.degree}; it must be from 0 (nothing) to 1 (solid black)")
-        check("blacken", self.per_object, self.per_overlap)
+        check_passes("blacken", self.per_object, self.per_overlap)
 
     @property
     def destroys(self) -> bool:
@@ -42,12 +42,12 @@ class Blacken:
 
     @property
     def doubt(self) -> str | None:
-        """A blend can be turned back by a linear stretch."""
+        """Warns of a degree below 1: a linear stretch restores what was blended."""
         return None if self.destroys else f"blacken with opacity {self.degree} can be undone; only degree 1 destroys"
 
     def hide(self, patch: Patch) -> None:
         """Blend every sample with the plane's own black."""
-        repeats = passes(patch, self.per_object, self.per_overlap) if self.per_object or self.per_overlap else 0
+        repeats = count_passes(patch, self.per_object, self.per_overlap) if self.per_object or self.per_overlap else 0
         for plane in patch.planes:
             if self.destroys:
                 _fill(plane.pixels, plane.black)
@@ -66,7 +66,7 @@ def _fill(samples: Samples, colour: tuple[int, ...]) -> None:
 
 
 def _blend(plane: Plane, degree: float, repeats: int) -> None:
-    """Blend again and again. Each pass works on the whole numbers that the one before left."""
+    """Blend `repeats` times. Each pass works on the whole numbers that the one before left."""
     channels = plane.pixels.reshape(*plane.pixels.shape[:2], -1)
     tables = {black: _table(black, plane.bits, degree, repeats) for black in set(plane.black)}
     for i, black in enumerate(plane.black):
@@ -75,7 +75,7 @@ def _blend(plane: Plane, degree: float, repeats: int) -> None:
 
 @lru_cache(maxsize=256)
 def _table(black: int, bits: int, degree: float, repeats: int) -> Samples:
-    """Return what becomes of each value of a sample."""
+    """Return a lookup table: the blended value of each value that a sample can have."""
     above = np.arange(1 << bits, dtype=np.float32) - np.float32(black)
     if bits > 8:  # deeper samples lose next to nothing by rounding, and the API has none
         deep: npt.NDArray[np.uint16] = (np.trunc(above * (1 - degree) ** repeats) + black).astype(np.uint16)

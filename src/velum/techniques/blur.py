@@ -1,4 +1,4 @@
-"""Gaussian blur, strong enough for the region's size."""
+"""Blur: a Gaussian blur that is strong enough for the size of the region."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import cv2
 from velum.errors import BadPlan
 from velum.frame import Samples
 from velum.plugins import Patch
-from velum.techniques.passes import check, passes
+from velum.techniques import check_passes, count_passes
 
 SIGMA_PIXELS = 25.0
 """Standard deviation in pixels at degree 1, as the BMW Anonymization API has it."""
@@ -32,9 +32,9 @@ class Blur:
 
     Only samples of the region's own box enter; at its edges they are repeated.
 
-    With `per_object` or `per_overlap` (see `velum.techniques.passes`) it stands for p passes of the BMW Anonymization
-    API, whose variances add: sigma times sqrt(p). Samples are then mirrored at the edges, which is what passes come to
-    that each repeat them.
+    With `per_object` or `per_overlap` (see `velum.techniques.count_passes`) it stands for p passes of the BMW
+    Anonymization API, whose variances add: sigma times sqrt(p). Samples are then mirrored at the edges, which is what
+    several passes that repeat them amount to.
     """
 
     degree: float = 1.0
@@ -48,11 +48,11 @@ class Blur:
             raise BadPlan(
                 f"degree of blur is {self.degree}; it must be from 0 (nothing) to 1 (sigma of at least 25 px)"
             )
-        check("blur", self.per_object, self.per_overlap)
+        check_passes("blur", self.per_object, self.per_overlap)
 
     @property
     def doubt(self) -> str | None:
-        """A narrow blur can be sharpened again."""
+        """Warns of a low degree: a narrow blur can be sharpened again."""
         return (
             None
             if self.degree >= WEAK_DEGREE
@@ -67,7 +67,7 @@ class Blur:
         """Blur every plane by the same number of pixels."""
         sigma, edges = self.sigma_pixels(patch.width, patch.height), cv2.BORDER_REPLICATE
         if self.per_object or self.per_overlap:
-            sigma *= math.sqrt(passes(patch, self.per_object, self.per_overlap)) * PASS_MARGIN
+            sigma *= math.sqrt(count_passes(patch, self.per_object, self.per_overlap)) * PASS_MARGIN
             # Twice the longer side leaves one colour: more would only take time.
             sigma, edges = min(sigma, 2.0 * max(patch.width, patch.height, SIGMA_PIXELS)), cv2.BORDER_REFLECT
         if sigma:
@@ -76,7 +76,7 @@ class Blur:
 
 
 def _gaussian(samples: Samples, sigma_x: float, sigma_y: float, edges: int = cv2.BORDER_REPLICATE) -> Samples:
-    """Return the blurred samples: halved again and again, blurred, enlarged. The detour only adds blur.
+    """Return the blurred samples: halved several times, blurred, enlarged. The detour only adds blur.
 
     OpenCV has vector code for means of 2 x 2 samples only: in steps, a large region takes a fifth of the time.
     """

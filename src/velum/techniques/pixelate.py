@@ -1,4 +1,4 @@
-"""Replace by a coarse grid of mean colours."""
+"""Pixelate: replace a region by a coarse grid of mean colours."""
 
 import math
 from dataclasses import dataclass
@@ -10,17 +10,16 @@ from cv2.typing import MatLike
 
 from velum.errors import BadPlan
 from velum.plugins import Patch
-from velum.techniques.passes import check, passes
+from velum.techniques import check_passes, count_passes
 
 SMALLEST_CELL = 4
-"""Pixels a side: a finer grid leaves small regions as they were."""
+"""Pixels on a side of a cell: a finer grid would leave small regions as they were."""
 
 READABLE_CELLS = 10
-"""Cells along the longer side from which a face can be recognised by people who know it (doubt, not a rule)."""
-
+"""Cells along the longer side from which people who know a face can recognise it (an estimate, not a rule)."""
 
 EXACT_PASSES = 16
-"""Passes from which a Gaussian kernel is as good as the exact one."""
+"""Passes above which a Gaussian kernel is as good as the exact one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +28,8 @@ class Pixelate:
 
     The number of cells does not depend on the region's size, so a large face is hidden as well as a small one.
 
-    With `per_object` or `per_overlap` (see `velum.techniques.passes`) cells take on colour of their neighbours in each
-    pass, at least as much as in the BMW Anonymization API.
+    With `per_object` or `per_overlap` (see `velum.techniques.count_passes`) cells take on colour of their neighbours in
+    each pass, at least as much as in the BMW Anonymization API.
     """
 
     degree: float = 0.2
@@ -42,11 +41,11 @@ class Pixelate:
     def __post_init__(self) -> None:
         if not 0 <= self.degree <= 1:
             raise BadPlan(f"degree of pixelate is {self.degree}; it must be from 0 (cells of 4 pixels) to 1 (one cell)")
-        check("pixelate", self.per_object, self.per_overlap)
+        check_passes("pixelate", self.per_object, self.per_overlap)
 
     @property
     def doubt(self) -> str | None:
-        """Many cells leave the features of a face readable."""
+        """Warns of a low degree: many cells leave the features of a face readable."""
         if self._most_cells <= READABLE_CELLS:
             return None
         return (
@@ -68,7 +67,7 @@ class Pixelate:
     def hide(self, patch: Patch) -> None:
         """Average each plane over the same grid: area means down, nearest neighbour up."""
         columns, rows = self.grid(patch.width, patch.height)
-        repeats = passes(patch, self.per_object, self.per_overlap) if self.per_object or self.per_overlap else 0
+        repeats = count_passes(patch, self.per_object, self.per_overlap) if self.per_object or self.per_overlap else 0
         for plane in patch.planes:
             height, width = plane.pixels.shape[:2]
             cells = cv2.resize(plane.pixels, (min(columns, width), min(rows, height)), interpolation=cv2.INTER_AREA)
@@ -79,10 +78,10 @@ class Pixelate:
 
 
 def _mix_cells(cells: MatLike, repeats: int) -> MatLike:
-    """Return the cells after so many passes that mix a cell with those on each side, across and down.
+    """Return the cells after `repeats` passes, each of which mixes a cell with its neighbours, across and down.
 
-    The API's triangle, two cells wide, has a variance of a quarter cell, and more at the border: [1/6, 2/3, 1/6],
-    with a third, is not less.
+    The triangle filter of the BMW API, two cells wide, has a variance of a quarter of a cell, and more at the border;
+    that of [1/6, 2/3, 1/6] is a third.
     """
     if repeats > EXACT_PASSES:
         sigma = min(math.sqrt(repeats / 3), 2.0 * max(cells.shape[:2]))
