@@ -71,7 +71,7 @@ def test_with_a_key_a_video_streams_and_results_are_saved(
 
 def test_where_nobody_is_asked_the_page_says_how_to_begin(page: Any) -> None:
     page.goto("/#/settings")
-    page.get_by_text("Nobody is asked for a key").wait_for()
+    page.get_by_text("No key is required").wait_for()
     page.get_by_text("velum keys add NAME").wait_for()
     assert page.get_by_role("button", name="Create a key").count() == 0
 
@@ -80,7 +80,7 @@ def test_who_may_not_operate_is_told(browser: Any, locked: Locked) -> None:
     secret = locked.key("visitor", "anonymize")
     for page in watched(browser, locked.address):
         signed_in(page, secret)
-        page.get_by_text("This takes a key with the scope operate.").wait_for()
+        page.get_by_text("This needs a key with the scope operate.").wait_for()
         page.complaints.clear()
 
 

@@ -286,7 +286,7 @@ def test_what_cannot_be_done_is_said(page: Any) -> None:
     page.locator(".files .bad").wait_for(timeout=60_000)
     page.get_by_role("button", name="Try again").wait_for()
     page.goto("/#/jobs/" + "0" * 32)
-    page.get_by_text("There is no such job").wait_for()
+    page.get_by_text("This job does not exist").wait_for()
     assert all("404" in one for one in page.complaints)
     page.complaints.clear()
 
@@ -297,7 +297,7 @@ def test_a_key_is_asked_for_and_kept_nowhere(browser: Any, locked: Locked) -> No
         page.goto("/")
         page.get_by_label("Key", exact=True).fill("velum_wrong")
         page.get_by_role("button", name="Sign in").click()
-        page.get_by_text("That key is not accepted here").wait_for()
+        page.get_by_text("This key is not accepted").wait_for()
         page.get_by_label("Key", exact=True).fill(key)
         page.get_by_role("button", name="Sign in").click()
         hidden_in_signed(page)

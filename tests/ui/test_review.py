@@ -191,7 +191,7 @@ def test_nothing_moves_when_a_note_comes_late(page: Any, job_of_clip: str, width
     before += [place.bounding_box() for place in places]
     for route in held:
         route.continue_()
-    page.get_by_text("does not tell when each frame is shown").wait_for()
+    page.get_by_text("has no time stamps for its frames").wait_for()
     assert [place.bounding_box() for place in places] == before
 
 
@@ -217,7 +217,7 @@ def test_what_the_browser_cannot_play_is_made_into_what_it_can(page: Any, tmp_pa
         seen.append(page.evaluate(BRIGHTNESS))
         page.keyboard.press("ArrowRight")
     assert np.allclose(seen, [20 + 10 * number for number in range(20)], atol=4)
-    assert page.get_by_text("does not tell when each frame is shown").count() == 0
+    assert page.get_by_text("has no time stamps for its frames").count() == 0
 
 
 def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, job_of_clip: str) -> None:
@@ -255,7 +255,7 @@ def test_the_picture_is_that_of_the_frame_whose_number_is_shown(
         seen.append(page.evaluate(BRIGHTNESS))
         page.keyboard.press("ArrowRight")
     assert np.allclose(seen, [20 + 10 * number for number in range(20)], atol=4)
-    assert page.get_by_text("does not tell when each frame is shown").count() == (kind == "clip")
+    assert page.get_by_text("has no time stamps for its frames").count() == (kind == "clip")
 
 
 def test_jobs_are_filtered_fetched_and_deleted(page: Any) -> None:

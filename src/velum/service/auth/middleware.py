@@ -84,7 +84,7 @@ class Authenticator:
         secret = secret_of(headers, media=media)
         if secret.startswith(PREFIX):
             if self._keys is None:
-                raise Unauthenticated("API API keys are not accepted here; send a token of the issuer")
+                raise Unauthenticated("API keys are not accepted here; send a token of the issuer")
             return self._keys.caller(secret)
         if self._tokens is None or "." not in secret:
             raise Unauthenticated("the credentials are not an API key of this service; ask the operator for one")
