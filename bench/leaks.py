@@ -28,7 +28,7 @@ from velum.plugins import RuntimeConfig
 from velum.region import Region
 from velum.spec import PartSpec
 from velum.verify.leak_check import Check
-from velum.verify.values import Checked
+from velum.verify.values import CheckResult
 
 TECHNIQUES = ("blacken", "pixelate", "blur")
 WEAK = {"blacken": "blacken(degree=0.4)", "pixelate": "pixelate(degree=0.01)", "blur": "blur(degree=0.01)"}
@@ -47,10 +47,10 @@ class Bench:
         self.good: Counter[bool] = Counter()
         self.caught: dict[str, Counter[bool]] = {}
 
-    def note(self, kind: str | None, name: str, checked: Checked) -> None:
+    def note(self, kind: str | None, name: str, checked: CheckResult) -> None:
         """Count what came of a file, spoiled in that way or good, and say what went wrong."""
-        (self.good if kind is None else self.caught.setdefault(kind, Counter()))[not checked.passed] += 1
-        if checked.passed == (kind is not None):
+        (self.good if kind is None else self.caught.setdefault(kind, Counter()))[not checked.is_clean] += 1
+        if checked.is_clean == (kind is not None):
             print(f"- {name}, {kind or 'good'}: {[leak.to_json() for leak in checked.leaks[:2]]}", flush=True)
 
     def hidden(

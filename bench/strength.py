@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.accuracy import read
 from velum.engine.prepare import PartCache
 from velum.evaluation.reidentification.attack import AttackTrial
-from velum.evaluation.reidentification.defaults import HEADING, TECHNIQUES, guessing, row
+from velum.evaluation.reidentification.defaults import HEADING, TECHNIQUES, describe_chance, result_row
 from velum.evaluation.reidentification.samples import sample
 from velum.frame import Rgb
 from velum.plugins import RuntimeConfig
@@ -43,9 +43,9 @@ def main() -> None:
         technique = None if text == "nothing" else parts.technique(PartSpec.parse(text))
         results = list(trial.results(text, technique))
         if technique is None:
-            print(f"\n{guessing(results[0])}\n\n| {' | '.join(HEADING)} |\n{'|---' * len(HEADING)}|")
+            print(f"\n{describe_chance(results[0])}\n\n| {' | '.join(HEADING)} |\n{'|---' * len(HEADING)}|")
         for result in results:
-            print(f"| {' | '.join(row(result))} |", flush=True)
+            print(f"| {' | '.join(result_row(result))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from velum.evidence.record import entry
+from velum.evidence.record import file_entry
 from velum.evidence.statement import Declared, compose
 from velum.plan import Plan, Video
 from velum.region import Box
@@ -114,7 +114,7 @@ SPANS = _dumped(
 @functools.cache
 def evidence() -> list[bytes]:
     """Evidence of a picture and of a video, signed with a key of zeros as bytes: only its form matters."""
-    documents = [compose([entry(one, "a.jpg")], _PLANS[0], one.models, Declared(("A",))) for one in _REPORTS]
+    documents = [compose([file_entry(one, "a.jpg")], _PLANS[0], one.models, Declared(("A",))) for one in _REPORTS]
     signature = {"algorithm": "Ed25519", "public_key": "A" * 43 + "=", "key_id": "0" * 16, "signature": "A" * 86 + "=="}
     return _dumped(*({**document, "signature": signature} for document in documents))
 

@@ -22,8 +22,8 @@ from velum.bmw.urls import Urls
 from velum.engine.engine import Engine
 from velum.errors import BadInput, LimitExceeded, VelumError
 from velum.evaluation.ground_truth import read as truth
-from velum.evaluation.requirements import profile
-from velum.evidence.html_report import page
+from velum.evaluation.requirements import load_profile
+from velum.evidence.html_report import render_page
 from velum.evidence.jcs import canonical, parse
 from velum.evidence.verify import load, verify
 from velum.limits import Limits
@@ -130,7 +130,7 @@ def _environment(data: bytes, folder: Path) -> None:
 
 def _evidence(data: bytes, folder: Path) -> None:
     document = load(_file(data, folder, "evidence.json"))
-    assert page(document, verify(document)).endswith("</html>\n")
+    assert render_page(document, verify(document)).endswith("</html>\n")
 
 
 def _truth(data: bytes, folder: Path, name: str) -> None:
@@ -240,7 +240,7 @@ TARGETS: Mapping[str, Target] = {
         Target("truth voc", lambda: seeds.VOC, _voc, 2),
         Target("truth yolo", lambda: seeds.YOLO, _yolo, 2),
         Target("truth yolo labels", lambda: seeds.YOLO_LABELS, _yolo_labels, 2),
-        Target("profile", lambda: seeds.PROFILES, lambda data, folder: profile(str(_file(data, folder, "p.toml"))), 2),
+        Target("profile", lambda: seeds.PROFILES, lambda data, at: load_profile(str(_file(data, at, "p.toml"))), 2),
         Target("techniques in a folder", lambda: seeds.MOUNTED, _mounted, 2),
         Target("what a model says", lambda: seeds.SIGNATURES, lambda data, _: _signature(data), 2),
         Target("catalogue", lambda: seeds.CATALOGUES, lambda data, _: read_catalog(_text(data), "x")),

@@ -33,7 +33,7 @@ def test_for_people(truth: Path) -> None:
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["face", "all", "1/2", "0.500", "0.095", "to", "0.905", "0.500", "0.500", "0.500"] in rows
-    assert "face: 0 of 1 finds are wrong, precision 1.000" in done.stdout
+    assert "face: 0 of 1 detections are false, precision 1.000" in done.stdout
     assert "…" not in done.stdout
 
 
@@ -57,7 +57,7 @@ def test_a_profile_that_is_not_met(truth: Path) -> None:
     assert json.loads(done.stdout)["passed"] is False
     done = run(truth, "--profile", "strict")
     assert "NOT MET  face: detected 0.500 of 98% wanted" in done.stdout
-    assert "NOT MET  license_plate: the plan does not look for it" in done.stdout
+    assert "NOT MET  license_plate: the plan has no rule for this label" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["plan.toml", "plan.json"])
@@ -75,11 +75,11 @@ def test_the_plan_of_a_wanted_recall(truth: Path, tmp_path: Path, name: str) -> 
     ("arguments", "kind", "why"),
     [
         (("--recall", "0.9", "--output", "plan.toml"), BadInput, "wanted"),
-        (("--recall", "0.9"), BadPlan, "go together"),
-        (("--output", "plan.toml"), BadPlan, "go together"),
+        (("--recall", "0.9"), BadPlan, "give both options"),
+        (("--output", "plan.toml"), BadPlan, "give both options"),
         (("--recall", "0", "--output", "plan.toml"), BadPlan, "recall"),
         (("--profile", "none"), BadPlan, "profile 'none'"),
-        (("--media", "nowhere"), BadInput, "nothing of the truth"),
+        (("--media", "nowhere"), BadInput, "no file of the truth"),
         (("--html", "truth.json"), OutputFailed, "truth.json"),
     ],
 )

@@ -64,7 +64,7 @@ def test_the_check_must_be_of_the_file(desk: Path) -> None:
     create = ("evidence", "create", "out.png", "--report", "report.json", "--check", "check.json")
     for other in ({"sha256": sha256_of(desk / "photo.png")}, {}):
         (desk / "check.json").write_text(json.dumps(told | other))
-        assert "give what velum check says of out.png" in velum(*create, code=3)
+        assert "give the result of velum check for out.png" in velum(*create, code=3)
     assert not (desk / "out.png.evidence.json").exists()
     (desk / "check.json").write_text(json.dumps(told | {"sha256": sha256_of(desk / "out.png")}))
     velum(*create)
@@ -75,7 +75,7 @@ def test_the_evaluation_must_be_of_the_plan(desk: Path) -> None:
     told = {"format": "velum-evaluation/1", "passed": True}
     create = ("evidence", "create", "out.png", "--report", "report.json", "--evaluation", "evaluation.json")
     (desk / "evaluation.json").write_text(json.dumps(told | {"plan": {"digest": "ab" * 32}}))
-    assert "give what velum evaluate says of that plan" in velum(*create, code=3)
+    assert "give the result of velum evaluate for that plan" in velum(*create, code=3)
     assert not (desk / "out.png.evidence.json").exists()
     (desk / "evaluation.json").write_text(json.dumps(told | {"plan": {"digest": report["plan"]}}))
     velum(*create)
@@ -92,7 +92,7 @@ def test_evidence_without_a_key_proves_nothing(desk: Path) -> None:
         (("--original", "out.png"), 3, "is not the source"),
         (("--original", "photo.png", "--originals-destroyed"), 4, "contradicts"),
         (("--key", "key.pub"), 4, "no private key"),
-        (("--passphrase-file", "key"), 4, "goes with --key"),
+        (("--passphrase-file", "key"), 4, "is the passphrase of --key"),
         (("--check", "photo.png"), 3, "cannot read"),
         (("-o", "photo.png"), 8, "exists"),
     ],
@@ -151,7 +151,7 @@ def test_a_folder_tells_who_looked_what_was_evaluated_and_each_check(desk: Path)
     for one in made["files"]:
         assert (one["check"]["passed"], one["standard"]["passed"]) == (True, True)
         assert one["check"]["result"]["sha256"] == one["output_sha256"]
-    assert "go with --evidence" in velum(*hide, code=2)
+    assert "add --evidence FILE" in velum(*hide, code=2)
 
 
 def test_a_page_to_read(desk: Path) -> None:

@@ -129,10 +129,10 @@ def test_a_mask_is_drawn_by_its_outline_and_lines_grow_with_the_picture() -> Non
     mask[10:30, 10:30] = True
     small, large = np.full((100, 100, 3), 128, np.uint8), np.full((2000, 2000, 3), 128, np.uint8)
     region = Region(Box(20, 20, 60, 60), "person", 0.5, mask)
-    found = np.asarray(annotate.drawn(small, [region])).astype(int)
+    found = np.asarray(annotate.draw_regions(small, [region])).astype(int)
     assert (found[40, 40] != 128).any()
     assert (found[58, 40] == 128).all()  # in the box, not in the mask
     assert (small == 128).all()
     box = Region(Box(500, 500, 1500, 1500), "person")
-    row = np.asarray(annotate.drawn(large, [box]))[1000]
+    row = np.asarray(annotate.draw_regions(large, [box]))[1000]
     assert np.count_nonzero((row != 128).any(axis=1)) == 2 * 5

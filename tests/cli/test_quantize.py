@@ -65,7 +65,7 @@ def test_a_table_compares_each_arithmetic_with_the_original(
     assert head.split()[:4] == ["arithmetic", "ms", "found", "again"]
     assert exact.split() == ["f32", "20.0", "4/4", "2", "0.25", "3/3", "-", "-", "1/1"]
     assert smaller.split() == ["i8+bf16", "8.0", "3/4", "2", "0.25", "2/3", "-", "-", "1/1"]
-    assert last == "yunet: made from yunet, compared on 3 pictures, the same that it learnt from"
+    assert last == "yunet: made from yunet, compared on 3 images, the same as for calibration"
 
 
 def test_json_is_the_only_thing_on_standard_output(asked: dict[str, Any], photos: Path) -> None:

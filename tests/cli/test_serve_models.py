@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from tests.bmw.test_folders import make_ovd
 
-from velum.cli.serve_models import _split, serve_models
+from velum.cli.serve_models import _split_names, serve_models
 from velum.errors import BadPlan, Unavailable, VelumError
 
 pytestmark = pytest.mark.slow
@@ -99,4 +99,4 @@ def test_mistakes_show_at_the_start(
 
 
 def test_names_are_separated_outside_parentheses() -> None:
-    assert _split(["a, b(x=1, y=2)", "c"]) == ["a", "b(x=1, y=2)", "c"]
+    assert _split_names(["a, b(x=1, y=2)", "c"]) == ["a", "b(x=1, y=2)", "c"]

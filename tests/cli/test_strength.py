@@ -47,7 +47,7 @@ def test_the_table_for_people(photos: Path) -> None:
         (photos / f"{seed}.png").unlink()
     done = run(str(photos), "--with", "blacken", *WHOLE)
     assert done.exit_code == 0, done.output
-    assert "10 faces; guessing names 10.0%" in done.stdout
+    assert "10 faces; guessing identifies 10.0%" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("blacken")]
     assert [(row[1], row[-1]) for row in rows] == [("copy", "yes"), ("reshot", "yes")]
     assert "…" not in done.stdout

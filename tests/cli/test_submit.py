@@ -107,9 +107,9 @@ def test_plans(shared_velum: Velum, options: tuple[str, ...], plan: Plan | None)
 WRONG = [
     (("--plan", "nonsense"), BadPlan, "unknown; known are street"),
     (("--plan", "street", "--quality", "5"), BadPlan, "goes without options"),
-    (("--plan", "own.json", "--hide", "face"), BadPlan, "without --rule"),
-    (("--hide", "soul"), BadPlan, "finds no 'soul'"),
-    (("--with", "blur"), BadPlan, "--with goes with --hide"),
+    (("--plan", "own.json", "--hide", "face"), BadPlan, "cannot be combined with --rule"),
+    (("--hide", "soul"), BadPlan, "cannot detect 'soul'"),
+    (("--with", "blur"), BadPlan, "--with is the technique of --hide"),
     (("-o", "nowhere/out.png"), OutputFailed, "no folder nowhere"),
     (("-o", "photo.png"), OutputFailed, "exists"),
     (("--token-file", "nowhere"), BadPlan, "token in nowhere"),

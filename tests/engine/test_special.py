@@ -10,7 +10,7 @@ from tests.engine.test_video import COUNT, HEIGHT, WIDTH, clip, planes  # noqa: 
 
 from velum import Annotations, Engine, Limits, Plan, Region, RuntimeConfig
 from velum.errors import BadPlan, PluginFault
-from velum.evidence.record import entry
+from velum.evidence.record import file_entry
 from velum.evidence.statement import Declared, compose
 from velum.frame import Plane, Role, Samples
 from velum.media.image import turbojpeg
@@ -156,7 +156,7 @@ def test_a_track_that_is_hidden_in_two_ways_is_told_by_both(clip: Path, tmp_path
     with Engine() as engine:
         report = engine.hide(clip, tmp_path / "out.mkv", PLAN, regions=Annotations(WIDTH, HEIGHT, frames))
     assert [(one.technique, one.frames) for one in report.tracks] == [("blacken", 3), (str(COARSE), COUNT - 3)]
-    assert entry(report, "a.mkv")["techniques"] == ["blacken", str(COARSE)]
+    assert file_entry(report, "a.mkv")["techniques"] == ["blacken", str(COARSE)]
 
 
 @pytest.mark.parametrize("region", [RIGHT, OFF])
@@ -189,6 +189,6 @@ def test_evidence_does_not_call_it_anonymised(photo: Path) -> None:
             for name, regions in (("plain", (LEFT,)), ("coarse", (LEFT, RIGHT)))
         ]
     gone = Declared(originals_destroyed=True)
-    made = [compose([entry(report, "a.png")], PLAN, (), gone) for report in reports]
+    made = [compose([file_entry(report, "a.png")], PLAN, (), gone) for report in reports]
     assert [one["standing"] for one in made] == ["anonymised", "pseudonymised"]
     assert made[1]["because"] == ["pixelate(degree=0.5) does not destroy what it hides"]

@@ -13,7 +13,7 @@ from velum.errors import BadInput, BadPlan
 from velum.evaluation import metrics, requirements, thresholds
 from velum.evaluation.evaluator import Evaluate
 from velum.evaluation.ground_truth import GroundTruth, GroundTruthBox, LabelledFile
-from velum.evaluation.html_report import page
+from velum.evaluation.html_report import render_page
 from velum.evaluation.result import Evaluation
 from velum.evaluation.values import Observations
 from velum.evaluation.worst_misses import draw
@@ -66,7 +66,7 @@ def truth(
 
 
 def told(observed: Observations) -> dict[str, tuple[int, int]]:
-    return {row.kind: (row.found.hits, row.found.total) for row in metrics.by_size(observed.seen)}
+    return {row.kind: (row.found.hits, row.found.total) for row in metrics.by_size(observed.outcomes)}
 
 
 def test_found_hidden_and_wrong(picture: Path) -> None:
@@ -77,11 +77,11 @@ def test_found_hidden_and_wrong(picture: Path) -> None:
     )  # fmt: skip
     observed = stage.evaluate(known, PLAN)
     assert told(observed) == {"all": (2, 3), "under 16 px": (0, 1), "16 to 31 px": (1, 1), "32 to 63 px": (1, 1)}
-    assert [one.covered for one in observed.seen] == pytest.approx([1.0, 0.64, 0.0])
+    assert [one.covered for one in observed.outcomes] == pytest.approx([1.0, 0.64, 0.0])
     assert [(one.file, one.box.xyxy, one.score) for one in observed.wrong] == [("a.png", (2, 60, 10, 68), 0.7)]
     assert {label: (rate.hits, rate.total) for label, rate in metrics.precision(observed).items()} == {"face": (2, 3)}
     assert observed.not_asked == {"car": 1}
-    assert [(row.kind, row.found.hits) for row in metrics.by_tag(observed.seen)] == [
+    assert [(row.kind, row.found.hits) for row in metrics.by_tag(observed.outcomes)] == [
         ("pose = left", 1),
         ("pose = right", 0),
     ]
@@ -95,23 +95,23 @@ def test_nothing_is_wrong_where_not_everything_is_labelled(picture: Path) -> Non
 def test_what_is_never_hidden_is_not_counted_as_hidden(picture: Path) -> None:
     kept = Plan.from_json({"rules": ["face: fake -> blacken with grow=0"], "keep_out": ["fixed(box=[0, 0, 20, 90])"]})
     stage = Stage([face(10, 10, 20)])
-    assert [stage.evaluate(truth(picture, thing(10, 10, 20)), one).seen[0].covered for one in (PLAN, kept)] == [
+    assert [stage.evaluate(truth(picture, thing(10, 10, 20)), one).outcomes[0].covered for one in (PLAN, kept)] == [
         1.0,
         0.5,
     ]
 
 
-@pytest.mark.parametrize(("size", "why"), [((90, 120), "label it upright"), (SIZE, "cannot read it")])
+@pytest.mark.parametrize(("size", "why"), [((90, 120), "label the upright image"), (SIZE, "cannot read it")])
 def test_what_cannot_be_looked_at_is_left_out_and_said(picture: Path, size: tuple[int, int], why: str) -> None:
     good = truth(picture, thing(10, 10, 20)).items[0]
     path = picture if size != SIZE else picture.with_name("missing.png")
     bad = truth(path, thing(10, 10, 20), size=size).items[0]
     stage = Stage([face(10, 10, 20)])
     observed = stage.evaluate(GroundTruth("velum", (good, bad)), PLAN)
-    assert (observed.files, len(observed.seen)) == (1, 1)
+    assert (observed.files, len(observed.outcomes)) == (1, 1)
     assert why in observed.left_out[0]
     assert str(picture.parent) not in observed.left_out[0]
-    with pytest.raises(BadInput, match="nothing of the truth"):
+    with pytest.raises(BadInput, match="no file of the truth"):
         stage.evaluate(GroundTruth("velum", (bad,)), PLAN)
 
 
@@ -139,7 +139,7 @@ def test_exposure_in_videos(tmp_path: Path) -> None:
     followed = shown.evaluate(known, PLAN)
     assert [(one.track, one.exposed) for one in metrics.tracks(followed)] == [("2", 4), ("1", 0)]
     beyond = GroundTruth("velum", (LabelledFile(path, "a.mp4", {12: ()}, frozenset()),))
-    with pytest.raises(BadInput, match="labels frame 12; there are 10"):
+    with pytest.raises(BadInput, match="labels frame 12; the file has 10 frames"):
         shown.evaluate(beyond, PLAN)
 
 
@@ -174,19 +174,19 @@ def test_thresholds_are_chosen(
 ) -> None:
     stage = Stage(FINDS)
     known = truth(picture, *THINGS)
-    searched = stage.evaluate(known, thresholds.searching(Plan.of(rule), stage.engine))
+    searched = stage.evaluate(known, thresholds.make_search_plan(Plan.of(rule), stage.engine))
     plan, choices = thresholds.choose(searched, Plan.of(rule), wanted, stage.engine)
     assert [str(one) for one in plan.rules] == [chosen]
     assert (choices[0].chosen.right.hits, choices[0].chosen.right.total) == right
     again = stage.evaluate(known, plan)
-    reached = [one for one in again.seen if one.height >= wanted.min_height]
+    reached = [one for one in again.outcomes if one.height >= wanted.min_height]
     assert sum(one.score is not None for one in reached) >= wanted.recall * len(reached)
     assert sum(one.score is not None for one in reached) == choices[0].chosen.found.hits
 
 
 def test_what_cannot_be_reached(picture: Path) -> None:
     stage = Stage(FINDS[:2])
-    searched = stage.evaluate(truth(picture, *THINGS), thresholds.searching(PLAN, stage.engine))
+    searched = stage.evaluate(truth(picture, *THINGS), thresholds.make_search_plan(PLAN, stage.engine))
     with pytest.raises(BadInput, match=r"only 66.7% \(2 of 3\) of face from 16 px"):
         thresholds.choose(searched, PLAN, thresholds.RecallTarget(0.9, 16), stage.engine)
     with pytest.raises(BadInput, match="no face of 200 px"):
@@ -209,16 +209,16 @@ def test_profiles(picture: Path, tmp_path: Path, demand: str, passed: bool) -> N
     path = tmp_path / "house.toml"
     path.write_text(f"[house]\n[house.face]\n{demand}\n")
     observed = Stage([*FINDS[:1], face(41, 11, 20), face(100, 70, 12)]).evaluate(truth(picture, *THINGS[:3]), PLAN)
-    standing = requirements.hold(observed, requirements.profile(str(path)), ("face",))
-    assert standing.passed is passed
-    assert not any(one.sure for one in standing.met)
+    standing = requirements.judge_requirements(observed, requirements.load_profile(str(path)), ("face",))
+    assert standing.is_met is passed
+    assert not any(one.is_sure for one in standing.results)
 
 
 def test_a_profile_is_not_met_by_a_plan_that_does_not_look(picture: Path) -> None:
     observed = Stage([face(10, 10, 40)]).evaluate(truth(picture, thing(10, 10, 40)), PLAN)
-    standing = requirements.hold(observed, requirements.profile("gbt-44464-2024"), ("face",))
-    assert [one.passed for one in standing.met] == [True]
-    assert (standing.not_asked, standing.passed, standing.profile.official) == (("license_plate",), False, False)
+    standing = requirements.judge_requirements(observed, requirements.load_profile("gbt-44464-2024"), ("face",))
+    assert [one.is_met for one in standing.results] == [True]
+    assert (standing.not_asked, standing.is_met, standing.profile.official) == (("license_plate",), False, False)
 
 
 @pytest.mark.parametrize(
@@ -239,12 +239,12 @@ def test_profiles_that_are_none(tmp_path: Path, text: str, kind: type[Exception]
     path = tmp_path / "p.toml"
     path.write_text(text)
     with pytest.raises(kind, match=why):
-        requirements.profile(str(path))
+        requirements.load_profile(str(path))
 
 
 def test_a_profile_of_no_name() -> None:
     with pytest.raises(BadPlan, match="gbt-44464-2024, strict"):
-        requirements.profile("iso")
+        requirements.load_profile("iso")
 
 
 def test_the_page_shows_the_worst_and_nothing_of_it_is_taken_for_html(picture: Path) -> None:
@@ -253,12 +253,16 @@ def test_the_page_shows_the_worst_and_nothing_of_it_is_taken_for_html(picture: P
     stage = Stage(FINDS[:2])
     observed = stage.evaluate(known, PLAN)
     done = Evaluation(
-        known, PLAN, observed, 0.3, requirements.hold(observed, requirements.profile("strict"), ("face",))
+        known,
+        PLAN,
+        observed,
+        0.3,
+        requirements.judge_requirements(observed, requirements.load_profile("strict"), ("face",)),
     )
     drawn = draw(done.misses, {"<b>&.png": bad}, Limits())
-    assert [one.seen for one in drawn] == done.misses
+    assert [one.outcome for one in drawn] == done.misses
     assert all(one.jpeg.startswith(b"\xff\xd8") for one in drawn)
-    made = page(done, drawn)
+    made = render_page(done, drawn)
     assert made.count("<figure>") == len(done.misses) == 4
     assert not {"<b>", "<i>", "<u>", "<script", "http"} & {
         made[at : at + n] for n in (3, 4, 7) for at in range(len(made))

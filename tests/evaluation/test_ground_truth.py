@@ -105,7 +105,7 @@ def test_yolo(folder: Path, form: str) -> None:
     assert thing.xyxy == pytest.approx((10, 20, 40, 60))
     if form == "data.yaml":
         assert [item.frames for item in truth.items[1:]] == [{0: ()}]
-        assert truth.notes == ("of data.yaml the part 'val' was taken",)
+        assert truth.notes == ("split 'val' of data.yaml was used",)
     if form == "outline":
         assert thing.outline[0] == pytest.approx((10, 20, 40, 20, 40, 60))
 
@@ -156,16 +156,16 @@ def test_velum(folder: Path) -> None:
         ("a.json", COCO | {"categories": None}, "categories is None"),
         ("a.json", COCO | {"images": [{"file_name": "x"}]}, "id None"),
         ("a.json", COCO | {"annotations": [{"image_id": [], "category_id": 1}]}, "must be a number or a text"),
-        ("a.json", COCO | {"annotations": [{"image_id": 8, "category_id": 1}]}, "does not have"),
+        ("a.json", COCO | {"annotations": [{"image_id": 8, "category_id": 1}]}, "does not define"),
         ("a.json", COCO | {"annotations": [{"image_id": 7, "category_id": 1, "bbox": [1, 2, float("nan"), 4]}]},
          "list of 4 numbers"),
         ("data.yaml", "names: [", "cannot be read as YAML"),
-        ("data.yaml", "names: [face]", "names no pictures"),
+        ("data.yaml", "names: [face]", "names no images"),
         ("data.yaml", "names: [face]\nval: nowhere", "--media"),
         ("a.xml", "<annotation>", "cannot be read as XML"),
         ("a.xml", "<annotation><object><name>x</name></object></annotation>", "bndbox of x"),
-        ("a.doc", "", "is no truth"),
-        ("readme", "", "holds no truth"),
+        ("a.doc", "", "has no known format of truth"),
+        ("readme", "", "holds no single truth file"),
     ],
 )  # fmt: skip
 def test_what_is_no_truth(tmp_path: Path, name: str, value: Any, why: str) -> None:

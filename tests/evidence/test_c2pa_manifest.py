@@ -179,7 +179,7 @@ def test_keys(tmp_path: Path, key: str) -> None:
 def test_what_cannot_be_signed_leaves_nothing(tmp_path: Path, credentials: SigningCredentials) -> None:
     out, report = hidden(tmp_path, ".jpg")
     film, of_film = hidden(tmp_path, ".mkv")
-    with pytest.raises(BadPlan, match=r"MKV holds no Content Credentials.*velum evidence create"):
+    with pytest.raises(BadPlan, match=r"MKV files cannot hold Content Credentials.*velum evidence create"):
         embed(film, tmp_path / "signed.mkv", of_film, credentials)
     with pytest.raises(BadInput, match="not the file"):
         embed(source(tmp_path, ".jpg"), tmp_path / "signed.jpg", report, credentials)

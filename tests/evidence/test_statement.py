@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from velum import Plan, Report
 from velum.errors import BadInput, BadPlan, OutputFailed
-from velum.evidence.html_report import page
+from velum.evidence.html_report import render_page
 from velum.evidence.jcs import canonical, parse
-from velum.evidence.record import CommandResult, entry, size_class
+from velum.evidence.record import CommandResult, file_entry, size_class
 from velum.evidence.signing import PrivateKey, PublicKey, keygen
 from velum.evidence.statement import Declared, compose, same_plan, sign
 from velum.evidence.verify import load, verify
@@ -45,7 +45,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> PrivateKey:
 
 
 def evidence(key: PrivateKey, *entries: dict[str, Any], declared: Declared | None = None) -> dict[str, Any]:
-    made = compose(entries or (entry(report((0, 0, 20, 40)), "out.jpg"),), PLAN, [MODEL], declared or Declared())
+    made = compose(entries or (file_entry(report((0, 0, 20, 40)), "out.jpg"),), PLAN, [MODEL], declared or Declared())
     return sign(made, key)
 
 
@@ -119,12 +119,12 @@ def test_a_track_that_says_not_how_it_was_found() -> None:
 @pytest.mark.parametrize(("side", "size"), [(None, "in video"), (15, "under 16 px"), (40, "32 to 63 px")])
 def test_things_of_a_video_count_by_where_they_were_largest(side: int | None, size: str) -> None:
     track = TrackSummary(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9, side)
-    assert entry(report(tracks=(track,)), "a.mp4")["hidden"] == [{"label": "face", "size": size, "count": 1}]
+    assert file_entry(report(tracks=(track,)), "a.mp4")["hidden"] == [{"label": "face", "size": size, "count": 1}]
 
 
 def test_what_it_says(key: PrivateKey) -> None:
     small, large = (0, 0, 15, 40), (0, 0, 300, 200)
-    document = evidence(key, entry(report(small, small, large), "out.jpg"))
+    document = evidence(key, file_entry(report(small, small, large), "out.jpg"))
     (one,) = document["files"]
     assert one["hidden"] == [
         {"label": "face", "size": "under 16 px", "count": 2},
@@ -157,7 +157,7 @@ def test_anonymised_or_pseudonymised(key: PrivateKey, tmp_path: Path) -> None:
     assert "does not destroy" in weak["because"][0]
     told = {"passed": False, "leaks": [], "sha256": report().output_sha256}
     (tmp_path / "check.json").write_text(json.dumps(told))
-    failed = entry(report(), "out.jpg", check=CommandResult.read(tmp_path / "check.json"))
+    failed = file_entry(report(), "out.jpg", check=CommandResult.read(tmp_path / "check.json"))
     assert "check" in evidence(key, failed, declared=gone)["because"][0]
 
 
@@ -170,9 +170,9 @@ def test_results_that_are_none(tmp_path: Path, text: str) -> None:
 
 def test_a_plan_that_is_not_the_reports() -> None:
     assert same_plan(report(), None) == PLAN
-    with pytest.raises(BadInput, match="not of the plan given"):
+    with pytest.raises(BadInput, match="not of the given plan"):
         same_plan(report(), Plan.of("face: centerface -> blur"))
-    with pytest.raises(BadInput, match="give the plan's file"):
+    with pytest.raises(BadInput, match="add the plan with --plan"):
         same_plan(report(plan=Plan(PLAN.rules, quality=80).digest), None)
 
 
@@ -230,11 +230,11 @@ def test_files_and_folders_are_held_against_it(key: PrivateKey, tmp_path: Path) 
     (folder / "sub").mkdir(parents=True)
     for name in ("a.jpg", "sub/b.jpg"):
         (folder / name).write_bytes(name.encode())
-    entries = [entry(report(output_sha256=sha256_of(folder / name)), name) for name in ("a.jpg", "sub/b.jpg")]
+    entries = [file_entry(report(output_sha256=sha256_of(folder / name)), name) for name in ("a.jpg", "sub/b.jpg")]
     document = evidence(key, *entries)
     assert holds(document, folder, folder / "a.jpg")
     (folder / "c.jpg").write_bytes(b"new")
-    assert [one.what for one in verify(document, [folder]) if not one.holds] == [
+    assert [one.message for one in verify(document, [folder]) if not one.holds] == [
         f"{folder / 'c.jpg'} is not in the evidence"
     ]
     (folder / "c.jpg").unlink()
@@ -281,9 +281,9 @@ def test_what_is_no_evidence(tmp_path: Path, text: str) -> None:
 
 
 def test_the_page_runs_nothing_fetches_nothing_and_shows_no_picture(key: PrivateKey) -> None:
-    one = entry(report(warnings=("<script>alert(1)</script>",)), "<b>.jpg")
+    one = file_entry(report(warnings=("<script>alert(1)</script>",)), "<b>.jpg")
     document = evidence(key, one, declared=Declared(reviewers=('"><img src=x>',)))
-    html = page(document, verify(document))
+    html = render_page(document, verify(document))
     assert "@media print" in html
     assert "<script" not in html
     assert "<img" not in html
@@ -294,7 +294,7 @@ def test_the_page_runs_nothing_fetches_nothing_and_shows_no_picture(key: Private
 
 def test_the_page_says_when_the_evidence_was_changed(key: PrivateKey) -> None:
     document = {**evidence(key), "standing": "anonymised", "models": []}
-    assert "was changed after" in page(document, verify(document))
+    assert "was changed after" in render_page(document, verify(document))
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -311,4 +311,4 @@ def test_evidence_in_any_shape_is_read_or_refused(key: PrivateKey, tmp_path: Pat
         read = load(tmp_path / "evidence.json")
     except BadInput:
         return
-    assert page(read, verify(read)).startswith("<!doctype html>")
+    assert render_page(read, verify(read)).startswith("<!doctype html>")

@@ -24,7 +24,7 @@ from velum.spec import PartSpec
 from velum.testing import FakeLocalizer
 from velum.verify import residual_detail
 from velum.verify.leak_check import Check
-from velum.verify.values import Checked
+from velum.verify.values import CheckResult
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def checked(check: Check, out: Path, plan: Plan, **more: object) -> list[str]:
-    made: Checked = check(out, plan, **more)  # type: ignore[arg-type]
+    made: CheckResult = check(out, plan, **more)  # type: ignore[arg-type]
     return [leak.kind for leak in made.leaks]
 
 
@@ -271,11 +271,11 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_left_is_the_share_that_shines_through(opacity: float) -> None:
     before = np.asarray(picture())
     after = (before * (1 - opacity)).astype(np.uint8)
-    left = residual_detail.left_of(before, after, BOX)
+    left = residual_detail.detail_left(before, after, BOX)
     assert left == pytest.approx(1 - opacity, abs=0.05)
 
 
 def test_little_detail_tells_nothing() -> None:
     flat = np.full((120, 160, 3), 90, np.uint8)
-    assert residual_detail.left_of(flat, flat, BOX) is None
-    assert residual_detail.left_of(flat, flat, Box(0, 0, 20, 20)) is None
+    assert residual_detail.detail_left(flat, flat, BOX) is None
+    assert residual_detail.detail_left(flat, flat, Box(0, 0, 20, 20)) is None

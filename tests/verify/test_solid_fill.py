@@ -152,7 +152,7 @@ def test_what_is_faint_where_not_all_is_destroyed(
     plan, before, after = Plan.of(RULE.format(technique)), tmp_path / "in.png", tmp_path / f"out.{name}"
     Image.fromarray(source()).save(before)
     check.engine.hide(before, after, plan)
-    assert check(after, plan, against=before).passed
+    assert check(after, plan, against=before).is_clean
     hidden = np.asarray(Image.open(after).convert("RGB")).astype(np.float64)
     hidden[BOX.slices] += (face() - face().mean()) * {"1/32": 1 / 32, "1/8": 1 / 8}[how]
     Image.fromarray(hidden.round().clip(0, 255).astype(np.uint8)).save(after, quality=95)
@@ -199,7 +199,7 @@ def test_what_was_transparent(check: Check, tmp_path: Path, mode: str, name: str
     picture.putalpha(clear)
     picture.save(before, **options)
     picture.save(after, **options)
-    assert check(after, PLAN, against=before).passed
+    assert check(after, PLAN, against=before).is_clean
     opaque.save(after, **options)
     assert {leak.kind for leak in check(after, PLAN, against=before).leaks} == {"picture"}
 
@@ -363,10 +363,10 @@ def test_frames_that_the_source_does_not_have(check: Check, tmp_path: Path, name
     frames = pan(0)[:3]
     save(before, [frames[0], frames[0], *frames])
     save(after, frames)
-    assert check(after, PLAN, against=before).passed
+    assert check(after, PLAN, against=before).is_clean
     save(before, frames)
     save(after, [frames[0], pan(None)[0], *frames[1:]])
-    assert not check(after, PLAN, against=before).passed
+    assert not check(after, PLAN, against=before).is_clean
 
 
 def test_a_plan_for_one_picture_is_not_judged_by_another(check: Check, tmp_path: Path) -> None:
@@ -374,4 +374,4 @@ def test_a_plan_for_one_picture_is_not_judged_by_another(check: Check, tmp_path:
     before, after = tmp_path / "in.png", tmp_path / "out.png"
     Image.fromarray(source()).save(before)
     check.engine.hide(before, after, plan)
-    assert check(after, plan, against=before).passed
+    assert check(after, plan, against=before).is_clean

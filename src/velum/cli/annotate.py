@@ -1,4 +1,4 @@
-"""What was found in a picture, drawn on it: for eyes, not for publication."""
+"""Draws detections on an image, for review only: the drawing is not anonymised."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +13,13 @@ from velum.frame import Rgb
 from velum.region import Region
 
 COLOURS = ((255, 64, 64), (64, 200, 64), (64, 128, 255), (255, 200, 0), (255, 64, 255), (0, 220, 220), (255, 140, 0))
-"""One for each label, in turn."""
+"""Colours (R, G, B) of the labels, in turn."""
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 
 
-def drawn(rgb: Rgb, regions: Sequence[Region]) -> Image.Image:
-    """Return the picture (height, width, 3) with a box or outline, the label and the score of each region."""
+def draw_regions(rgb: Rgb, regions: Sequence[Region]) -> Image.Image:
+    """Return the image (height, width, 3) with the box or outline, label and score of each region drawn on it."""
     labels = sorted({region.label for region in regions})
     width = max(2, round(max(rgb.shape[:2]) / 400))
     pixels = rgb.copy()
@@ -36,15 +36,15 @@ def drawn(rgb: Rgb, regions: Sequence[Region]) -> Image.Image:
     return image
 
 
-def check(target: Path, *, overwrite: bool) -> None:
-    """Raise `BadPlan` for a suffix that is no picture's, `OutputFailed` for a target that cannot be written."""
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Raise `BadPlan` for a suffix of no image format, `OutputFailed` for a target that cannot be written."""
     if target.suffix.lower() not in FORMATS:
         raise BadPlan(f"{target} cannot be written: its suffix must be one of {', '.join(FORMATS)}")
     ensure_free(target, overwrite=overwrite)
 
 
-def write(image: Image.Image, target: Path, *, overwrite: bool) -> None:
-    """Write the picture to `target`, which `check` accepts, whole or not at all. Raises `OutputFailed`."""
+def write_image(image: Image.Image, target: Path, *, overwrite: bool) -> None:
+    """Write the image to `target`, which `check_target` accepts, whole or not at all. Raises `OutputFailed`."""
     with publish(target, overwrite=overwrite) as part:
         image.save(part, FORMATS[target.suffix.lower()], quality=90)
 

@@ -1,30 +1,33 @@
-"""`velum audit`: whether an audit log is whole."""
+"""`velum audit`: verify an audit log."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Check audit logs.", no_args_is_help=True)
+app = typer.Typer(help="Verify audit logs.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Check audit logs."""
+    """Verify audit logs."""
 
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An audit log.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The audit log.")],
     last: Annotated[
         str | None,
-        typer.Option("--last", metavar="HASH", help="A last hash that you noted: the log must still have it."),
+        typer.Option(
+            "--last", metavar="HASH", help="A last hash that you noted earlier; the log must still contain it."
+        ),
     ] = None,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="The key of the log. Default: the one of the settings.")
+        Path | None,
+        typer.Option("--key", metavar="FILE", help="File with the key of the log. Default: that of the settings."),
     ] = None,
 ) -> None:
-    """Check that no line was changed, or taken out between two others; note the last hash elsewhere to see the rest."""
+    """Verify that no line was changed or removed. To notice a cut-off end, note the last hash elsewhere."""
     from velum.service.audit import key_file, read_key
     from velum.service.audit import verify as check
     from velum.settings import Settings

@@ -1,4 +1,4 @@
-"""`velum check`: a finished file, looked at as a stranger would."""
+"""`velum check`: search a finished file for people, text and metadata that are not hidden."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,22 +9,25 @@ from velum.cli import common
 from velum.cli.hide import Json, Labels, PlanFile, Rules
 
 if TYPE_CHECKING:
-    from velum.verify.values import Checked
+    from velum.verify.values import CheckResult
 
 
 def check(
-    file: Annotated[Path, typer.Argument(metavar="OUT", help="A picture or a video in which was hidden.")],
+    file: Annotated[Path, typer.Argument(metavar="OUT", help="The finished image or video to check.")],
     against: Annotated[
-        Path | None, typer.Option("--against", metavar="IN", help="Its source: more can be told with it.")
+        Path | None, typer.Option("--against", metavar="IN", help="The source of OUT; comparing with it finds more.")
     ] = None,
     regions: Annotated[
-        Path | None, typer.Option("--regions", metavar="FILE", help="What was hidden in it (see velum locate).")
+        Path | None,
+        typer.Option(
+            "--regions", metavar="FILE", help="Annotation file with the regions that were hidden (see velum locate)."
+        ),
     ] = None,
     text: Annotated[
         bool,
         typer.Option(
             "--text",
-            help="Read it for e-mail addresses, phone, account and card numbers and plates, whatever the plan hides.",
+            help="Also read text: find e-mail addresses, plates, phone, account and card numbers.",
         ),
     ] = False,
     rule: Rules = [],
@@ -34,31 +37,31 @@ def check(
     sheet: Annotated[
         Path | None,
         typer.Option(
-            "--sheet", metavar="FILE", help="Write what was found there as a picture, to look at: it shows it."
+            "--sheet", metavar="FILE", help="Write an image with a tile for each leak. It shows what was not hidden."
         ),
     ] = None,
 ) -> None:
-    """Look for what is still to be seen in a finished file, and for what lies beside its pictures."""
-    from velum.cli.progress import frames_shown
+    """Search a finished file for people and metadata that are not hidden. Exit 1: something was found."""
+    from velum.cli.progress import frame_progress
     from velum.settings import Settings
     from velum.verify.leak_check import Check
 
     wanted = common.PlanOptions(plan, rule, hide_labels).plan()
-    findings = None if regions is None else common.findings_from(regions)
+    findings = None if regions is None else common.read_annotations(regions)
     settings = Settings.load()
-    with common.engine(file) as engine, frames_shown(file.name) as progress:
-        looked = Check(engine, settings.host(), settings.limits())
-        checked = looked(file, wanted, against=against, regions=findings, text=text, progress=progress)
-    if sheet is not None and not checked.passed:
+    with common.engine(file) as engine, frame_progress(file.name) as progress:
+        run_check = Check(engine, settings.host(), settings.limits())
+        checked = run_check(file, wanted, against=against, regions=findings, text=text, progress=progress)
+    if sheet is not None and not checked.is_clean:
         from velum.verify.contact_sheet import write
 
         write(sheet, file, checked, settings.limits())
-    _tell(checked, json=json)
-    if not checked.passed:
+    _print_result(checked, json=json)
+    if not checked.is_clean:
         raise typer.Exit(1)
 
 
-def _tell(checked: "Checked", *, json: bool) -> None:
+def _print_result(checked: "CheckResult", *, json: bool) -> None:
     for note in checked.notes:
         common.warn(note)
     if json:
@@ -67,6 +70,6 @@ def _tell(checked: "Checked", *, json: bool) -> None:
     for leak in checked.leaks:
         where = "" if leak.frame is None else f"frame {leak.frame}: "
         typer.echo(f"{leak.kind}  {where}{leak.message}")
-    looked = f"{checked.frames} frames by {', '.join(checked.detectors) or 'no detector'}"
+    coverage = f"{checked.frames} frames by {', '.join(checked.detectors) or 'no detector'}"
     verified = f", {checked.regions} regions verified" if checked.regions else ""
-    typer.echo(f"{checked.file}: {len(checked.leaks) or 'nothing'} found; {looked}{verified}")
+    typer.echo(f"{checked.file}: {len(checked.leaks) or 'nothing'} found; {coverage}{verified}")

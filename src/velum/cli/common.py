@@ -1,4 +1,4 @@
-"""What the commands share: plans and regions from files, messages, progress on the terminal."""
+"""What the commands share: plans and annotation files, the engine, messages and reports."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ def warn(message: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """The options of which a plan is made: a file or rules, and what changes it."""
+    """The options that make up a plan: a file or rules, and options that change the plan."""
 
     file: Path | None = None
     rules: Sequence[str] = ()
@@ -42,17 +42,17 @@ class PlanOptions:
     keep_out: Sequence[str] = ()
     quality: int | None = None
     video: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of `Video`; those that are None were not given."""
+    """Fields of `velum.plan.Video`; None where the option was not given."""
 
     def plan(self) -> "Plan":
-        """Return the plan. Raises `BadPlan` for what is wrong in it or contradicts itself."""
+        """Return the plan. Raises `BadPlan` for wrong or contradicting options."""
         from velum.spec import PartSpec
 
         plan = self._rules()
         given = {name: value for name, value in self.video.items() if value is not None}
         return replace(
             plan,
-            metadata=(*plan.metadata, *_listed(self.keep)),
+            metadata=(*plan.metadata, *split_commas(self.keep)),
             quality=plan.quality if self.quality is None else self.quality,
             keep_out=(*plan.keep_out, *map(PartSpec.parse, self.keep_out)),
             video=replace(plan.video, **given),
@@ -63,10 +63,10 @@ class PlanOptions:
         from velum.spec import PartSpec
 
         if self.technique and not self.labels:
-            raise BadPlan("--with goes with --hide; a rule names its technique itself")
+            raise BadPlan("--with is the technique of --hide; in a --rule, write the technique after the arrow")
         if self.file is not None:
             if self.rules or self.labels:
-                raise BadPlan("--plan goes without --rule and --hide; write the rules into the plan, or leave it out")
+                raise BadPlan("--plan cannot be combined with --rule or --hide; write the rules into the plan")
             text = _read(self.file, BadPlan)
             is_json = self.file.suffix.lower() == ".json"
             return Plan.from_json(_json(text, self.file, BadPlan)) if is_json else Plan.from_toml(text)
@@ -76,12 +76,12 @@ class PlanOptions:
             from velum.settings import Settings
 
             hide = PartSpec.parse(self.technique or "blacken")
-            rules += rules_for(_listed(self.labels), hide, Settings.load().host())
+            rules += rules_for(split_commas(self.labels), hide, Settings.load().host())
         return Plan(rules) if rules else Plan()
 
 
-def findings_from(path: Path) -> "Annotations":
-    """Return the findings of a regions file."""
+def read_annotations(path: Path) -> "Annotations":
+    """Return the annotations in a file. Raises `BadInput` for what cannot be read."""
     from velum.annotations import Annotations
 
     try:
@@ -92,9 +92,9 @@ def findings_from(path: Path) -> "Annotations":
 
 @contextmanager
 def engine(*sources: "Path | LiveSource") -> Iterator["Engine"]:
-    """Yield an engine with the operator's settings; fetching weights shows a progress bar.
+    """Yield an engine with the settings of this machine; downloads of weights show a progress bar.
 
-    For several sources, and for a video, many frames in a short time matter more than one frame soon.
+    Several sources, or a video, are processed for throughput; one image is processed for latency.
     """
     from velum.cli.progress import fetch_progress
     from velum.cli.quiet import libraries_silent
@@ -118,7 +118,7 @@ def print_json(value: Any, *, err: bool = False) -> None:
 
 
 def write_text(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file, whole or not at all. Raises `OutputFailed`."""
     from velum.atomic import publish
 
     with publish(path, overwrite=overwrite) as temporary:
@@ -128,9 +128,9 @@ def write_text(path: Path, text: str, *, overwrite: bool) -> None:
             raise OutputFailed(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _listed(groups: Sequence[str]) -> list[str]:
-    """Return what is listed in options that may be repeated and may hold several, separated by commas."""
-    return [one.strip() for group in groups for one in group.split(",") if one.strip()]
+def split_commas(groups: Sequence[str]) -> list[str]:
+    """Return the items of a repeated option whose values may hold several items, separated by commas."""
+    return [item.strip() for group in groups for item in group.split(",") if item.strip()]
 
 
 def _read(path: Path, error: type[BadInput | BadPlan]) -> str:

@@ -1,4 +1,4 @@
-"""`velum config`: what the settings are, and where each is from."""
+"""`velum config`: show each setting, its value and where the value comes from."""
 
 import json
 import textwrap
@@ -19,21 +19,23 @@ def _group() -> None:
 
 @app.command()
 def show(
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
     config: ConfigFile = None,
-    changed: Annotated[bool, typer.Option("--changed", help="Leave out what has its default.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Show only settings that differ from their defaults.")
+    ] = False,
 ) -> None:
-    """Print every setting, its value, where that is from (a variable, the file, or the default), and what it means.
+    """Print every setting: its value, its origin (variable, file or default) and its meaning.
 
-    Passwords in addresses are not shown.
+    Passwords in URLs are not shown.
     """
     from velum.settings.describe import describe_settings
 
-    rows = [one for one in describe_settings(file=config) if not changed or one.origin != "default"]
+    rows = [setting for setting in describe_settings(file=config) if not changed or setting.origin != "default"]
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in rows], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([asdict(setting) for setting in rows], indent=2, ensure_ascii=False))
         return
-    for one in rows:
-        typer.echo(f"{one.key} = {one.text}  ({one.origin})")
-        if one.about:
-            typer.echo(textwrap.fill(one.about, 78, initial_indent="    ", subsequent_indent="    "))
+    for setting in rows:
+        typer.echo(f"{setting.key} = {setting.text}  ({setting.origin})")
+        if setting.about:
+            typer.echo(textwrap.fill(setting.about, 78, initial_indent="    ", subsequent_indent="    "))

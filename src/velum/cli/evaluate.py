@@ -1,4 +1,4 @@
-"""`velum evaluate`: how much of what people have labelled a plan finds and hides."""
+"""`velum evaluate`: measure how many labelled objects a plan finds and hides."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,33 +19,38 @@ if TYPE_CHECKING:
     from velum.plan import Plan
 
 TruthPath = Annotated[
-    Path, typer.Option("--truth", "-t", metavar="PATH", help="What is labelled: COCO, VOC, YOLO or velum's own.")
+    Path, typer.Option("--truth", "-t", metavar="PATH", help="Ground truth: COCO, VOC, YOLO or velum's own format.")
 ]
 Media = Annotated[
-    Path | None, typer.Option("--media", metavar="DIR", help="Where the pictures and videos are. Default: beside it.")
+    Path | None,
+    typer.Option("--media", metavar="DIR", help="Folder of the images and videos. Default: that of the truth."),
 ]
 Recall = Annotated[
-    float | None, typer.Option("--recall", metavar="SHARE", help="Choose thresholds that find so much, such as 0.95.")
+    float | None,
+    typer.Option("--recall", metavar="SHARE", help="Choose thresholds that reach this recall, such as 0.95."),
 ]
 MinHeight = Annotated[
-    int, typer.Option("--min-height", min=0, metavar="PX", help="Smallest thing that counts for --recall.")
+    int, typer.Option("--min-height", min=0, metavar="PX", help="Smallest object that counts for --recall, in pixels.")
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the plan with the thresholds chosen.")
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the plan with the chosen thresholds to this file."),
 ]
 ProfileName = Annotated[
     str | None,
-    typer.Option("--profile", metavar="NAME", help="Hold it against gbt-44464-2024, strict or a TOML file."),
+    typer.Option("--profile", metavar="NAME", help="Requirements to meet: gbt-44464-2024, strict, or a TOML file."),
 ]
 Html = Annotated[
     Path | None,
-    typer.Option("--html", metavar="FILE", help="Write a page with plots, and the worst misses shown."),
+    typer.Option("--html", metavar="FILE", help="Write a page with plots. It shows the worst misses: people."),
 ]
 Iou = Annotated[
     float | None,
-    typer.Option("--iou", min=0.05, max=0.95, help="Overlap from which a find is a thing. Default: 0.3."),
+    typer.Option(
+        "--iou", min=0.05, max=0.95, help="Overlap (IoU) from which a detection matches an object. Default: 0.3."
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")]
 
 
 def evaluate(
@@ -53,8 +58,8 @@ def evaluate(
     recall: Recall = None, min_height: MinHeight = 0, output: Output = None, profile: ProfileName = None,
     html: Html = None, iou: Iou = None, json: Json = False, overwrite: Overwrite = False,
 ) -> None:  # fmt: skip
-    """Hold a plan against truth: what it finds and hides, by size, with intervals. Exit 1: the profile is not met."""
-    from velum.cli.progress import fetch_progress, shown_files
+    """Measure how many labelled objects a plan finds and hides. Exit 1: the profile is not met."""
+    from velum.cli.progress import fetch_progress, file_progress
     from velum.engine.engine import Engine
     from velum.evaluation import requirements, thresholds
     from velum.evaluation.evaluator import MATCH_IOU, Evaluate
@@ -62,40 +67,40 @@ def evaluate(
     from velum.evaluation.result import Evaluation
     from velum.settings import Settings
 
-    # Mistakes show before the first picture is read.
+    # Mistakes show before the first image is read.
     asked = common.PlanOptions(plan, rule, hide_labels).plan()
     if (recall is None) != (output is None):
-        raise BadPlan("--recall and --output go together: thresholds are chosen to be written to a plan")
+        raise BadPlan("--recall chooses thresholds and --output writes them to a plan; give both options, or none")
     wanted = None if recall is None else thresholds.RecallTarget(recall, min_height)
-    against = None if profile is None else requirements.profile(profile)
+    against = None if profile is None else requirements.load_profile(profile)
     settings = Settings.load()
     known = read(truth, media, settings.limits())
-    with fetch_progress() as fetching, shown_files("evaluating") as progress:
+    with fetch_progress() as fetching, file_progress("evaluating") as progress:
         host = settings.host(fetching, mode="throughput")
         with Engine(host=host, limits=settings.limits()) as engine:
             run = Evaluate(engine, settings.limits(), MATCH_IOU if iou is None else iou)
             choices: tuple[thresholds.ThresholdChoice, ...] = ()
             if wanted is not None:
-                asked, choices = _chosen(run, known, asked, wanted, progress)
+                asked, choices = _choose_thresholds(run, known, asked, wanted, progress)
             observed = run(known, asked, progress=progress)
-    labels = tuple(one.label for one in asked.rules)
-    standing = None if against is None else requirements.hold(observed, against, labels)
+    labels = tuple(rule.label for rule in asked.rules)
+    standing = None if against is None else requirements.judge_requirements(observed, against, labels)
     done = Evaluation(known, asked, observed, run.least_iou, standing, wanted, choices)
     if output is not None:
         common.write_text(output, _plan_text(output, asked), overwrite=overwrite)
     if html is not None:
         _write_page(html, done, overwrite=overwrite)
-    _tell(done, json=json)
-    if done.passed is False:
+    _print_result(done, json=json)
+    if done.meets_profile is False:
         raise typer.Exit(1)
 
 
-def _chosen(
+def _choose_thresholds(
     run: "Evaluate", truth: "GroundTruth", plan: "Plan", wanted: "RecallTarget", progress: "Progress"
 ) -> "tuple[Plan, tuple[ThresholdChoice, ...]]":
     from velum.evaluation import thresholds
 
-    searched = run(truth, thresholds.searching(plan, run.engine), progress=progress)
+    searched = run(truth, thresholds.make_search_plan(plan, run.engine), progress=progress)
     return thresholds.choose(searched, plan, wanted, run.engine)
 
 
@@ -107,42 +112,46 @@ def _plan_text(path: Path, plan: "Plan") -> str:
 
 def _write_page(path: Path, done: "Evaluation", *, overwrite: bool) -> None:
     from velum.evaluation import worst_misses
-    from velum.evaluation.html_report import page
+    from velum.evaluation.html_report import render_page
     from velum.settings import Settings
 
     paths = {item.name: item.path for item in done.truth.items}
     drawn = worst_misses.draw(done.misses[: worst_misses.MOST], paths, Settings.load().limits())
-    common.write_text(path, page(done, drawn), overwrite=overwrite)
+    common.write_text(path, render_page(done, drawn), overwrite=overwrite)
 
 
-def _tell(done: "Evaluation", *, json: bool) -> None:
+def _print_result(done: "Evaluation", *, json: bool) -> None:
     for reason in done.observed.left_out:
         common.warn(f"left out: {reason}")
     if json:
         common.print_json(done.to_json())
         return
-    _print(done)
+    _print_table(done)
     for note in done.notes:
         typer.echo(f"note: {note}")
     for choice in done.choices:
         found, right = choice.chosen.found, choice.chosen.right
-        says = "" if right.share is None else f"; {right.share:.1%} of all finds are right"
+        says = "" if right.share is None else f"; {right.share:.1%} of all detections are right"
         typer.echo(f"chosen: {choice.label} at {choice.chosen.threshold:g} finds {found.hits} of {found.total}{says}")
     if done.standing is not None:
-        for one in done.standing.met:
-            typer.echo(f"{'met' if one.passed else 'NOT MET'}  {one.demand.label}: {_demand(one)}")
+        for result in done.standing.results:
+            typer.echo(f"{'met' if result.is_met else 'NOT MET'}  {result.demand.label}: {_demand_text(result)}")
         for label in done.standing.not_asked:
-            typer.echo(f"NOT MET  {label}: the plan does not look for it")
-        typer.echo(f"{done.standing.profile.title}: {'passed' if done.passed else 'not passed'}")
+            typer.echo(f"NOT MET  {label}: the plan has no rule for this label")
+        typer.echo(f"{done.standing.profile.title}: {'passed' if done.meets_profile else 'not passed'}")
 
 
-def _demand(one: "RequirementResult") -> str:
-    false = "" if one.demand.false_rate is None else f", wrong finds {_share(one.false)} of {one.demand.false_rate:.0%}"
-    sure = "" if one.sure or not one.passed else "; the sample is too small to be sure"
-    return f"detected {_share(one.detected)} of {one.demand.detection_rate:.0%} wanted{false}{sure}"
+def _demand_text(result: "RequirementResult") -> str:
+    false = (
+        ""
+        if result.demand.false_rate is None
+        else f", false detections {_share(result.false)} of {result.demand.false_rate:.0%}"
+    )
+    sure = "" if result.is_sure or not result.is_met else "; the sample is too small to be certain"
+    return f"detected {_share(result.detected)} of {result.demand.detection_rate:.0%} wanted{false}{sure}"
 
 
-def _print(done: "Evaluation") -> None:
+def _print_table(done: "Evaluation") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -152,7 +161,7 @@ def _print(done: "Evaluation") -> None:
     hidden = [f"hidden {level:.0%}" for level in metrics.COVERED]
     for index, title in enumerate(("label", "kind", "found", "recall", "95 % interval", *hidden, "mean share")):
         table.add_column(title, justify="right" if index > 1 else "left", no_wrap=True)
-    for row in (*metrics.by_size(done.observed.seen), *metrics.by_tag(done.observed.seen)):
+    for row in (*metrics.by_size(done.observed.outcomes), *metrics.by_tag(done.observed.outcomes)):
         low, high = row.found.interval
         table.add_row(
             row.label, row.kind, f"{row.found.hits}/{row.found.total}", _share(row.found), f"{low:.3f} to {high:.3f}",
@@ -162,11 +171,11 @@ def _print(done: "Evaluation") -> None:
     # Whatever reads it through a pipe wants it whole.
     Console(width=console.width if console.is_terminal else 160).print(table)
     for label, rate in metrics.precision(done.observed).items():
-        typer.echo(f"{label}: {rate.total - rate.hits} of {rate.total} finds are wrong, precision {_share(rate)}")
-    if done.observed.watched:
+        typer.echo(f"{label}: {rate.total - rate.hits} of {rate.total} detections are false, precision {_share(rate)}")
+    if done.observed.videos:
         frames, tracks = metrics.frames(done.observed), metrics.tracks(done.observed)
         exposed = sum(track.exposed > 0 for track in tracks)
-        of_tracks = f"; {exposed} of {len(tracks)} tracks are at some time" if tracks else ""
+        of_tracks = f"; {exposed} of {len(tracks)} tracks are exposed at some time" if tracks else ""
         typer.echo(f"videos: {frames.hits} of {frames.total} labelled frames are exposed{of_tracks}")
 
 

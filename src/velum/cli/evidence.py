@@ -1,4 +1,4 @@
-"""`velum evidence`: signed reports of what was done, and whether they hold."""
+"""`velum evidence`: create and verify signed evidence of what was hidden in files."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,67 +17,79 @@ if TYPE_CHECKING:
     from velum.plan import Plan
     from velum.report import Report
 
-app = typer.Typer(help="Say with a signature what was done to files, and check it.", no_args_is_help=True)
+app = typer.Typer(help="Create and verify signed evidence of what was hidden in files.", no_args_is_help=True)
 
 Key = Annotated[
     Path | None,
-    typer.Option("--key", metavar="FILE", help="Private key to sign with; see keygen.", rich_help_panel="Evidence"),
+    typer.Option(
+        "--key", metavar="FILE", help="Private key to sign with; see velum evidence keygen.", rich_help_panel="Evidence"
+    ),
 ]
 Passphrase = Annotated[
     Path | None,
     typer.Option(
         "--passphrase-file",
         metavar="FILE",
-        help="File whose first line is the private key's passphrase.",
+        help="File with the passphrase of the private key in its first line.",
         rich_help_panel="Evidence",
     ),
 ]
 Reviewers = Annotated[
     list[str],
-    typer.Option("--reviewer", metavar="NAME", help="Who looked at it. Repeatable.", rich_help_panel="Evidence"),
+    typer.Option(
+        "--reviewer",
+        metavar="NAME",
+        help="Name of a person who reviewed the results. Repeatable.",
+        rich_help_panel="Evidence",
+    ),
 ]
 Evaluation = Annotated[
     Path | None,
     typer.Option(
         "--evaluation",
         metavar="FILE",
-        help="What velum evaluate said of the plan, in JSON.",
+        help="Result of velum evaluate --json for the plan.",
         rich_help_panel="Evidence",
     ),
 ]
 Destroyed = Annotated[bool, typer.Option("--originals-destroyed", help="Declare that no copy of the sources is left.")]
-Links = Annotated[bool, typer.Option("--identity-links", help="Declare that links to identities are kept.")]
-PlanFile = Annotated[
-    Path | None, typer.Option("--plan", "-p", metavar="FILE", help="The plan, where it has more than rules.")
+Links = Annotated[
+    bool, typer.Option("--identity-links", help="Declare that a link back to people is kept, such as a table of names.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace evidence that exists.")]
+PlanFile = Annotated[
+    Path | None, typer.Option("--plan", "-p", metavar="FILE", help="The plan; needed when it has more than rules.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
 
 
 @app.command()
 def keygen(
-    key: Annotated[Path, typer.Argument(metavar="KEY", help="File to write; the public key goes to KEY.pub.")],
+    key: Annotated[
+        Path, typer.Argument(metavar="KEY", help="File for the private key; the public key goes to KEY.pub.")
+    ],
     passphrase_file: Passphrase = None,
 ) -> None:
-    """Make a key to sign with, which only you can read, and its public key, to give away."""
+    """Create a private key to sign with, readable by you alone, and its public key to give away."""
     from velum.evidence.signing import keygen
 
     public = keygen(key, passphrase_file)
-    typer.echo(f"{key}: keep it; {key}.pub: give it to whoever verifies; key id {public.id}")
+    typer.echo(f"{key}: private key, keep it secret; {key}.pub: public key, for whoever verifies; key id {public.id}")
 
 
 @app.command()
 def create(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The finished file.")],
-    report: Annotated[Path, typer.Option("--report", metavar="FILE", help="What velum hide --json printed of it.")],
+    report: Annotated[Path, typer.Option("--report", metavar="FILE", help="Report of OUT, from velum hide --json.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: OUT.evidence.json.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Evidence file to write. Default: OUT.evidence.json."),
     ] = None,
     original: Annotated[
-        Path | None, typer.Option("--original", metavar="IN", help="The source, to compare with the report.")
+        Path | None, typer.Option("--original", metavar="IN", help="The source; its hash must be that of the report.")
     ] = None,
     plan: PlanFile = None,
     check: Annotated[
-        Path | None, typer.Option("--check", metavar="FILE", help="What velum check said of OUT, in JSON.")
+        Path | None, typer.Option("--check", metavar="FILE", help="Result of velum check --json for OUT.")
     ] = None,
     evaluation: Evaluation = None,
     reviewer: Reviewers = [],
@@ -87,38 +99,52 @@ def create(
     passphrase_file: Passphrase = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the evidence of one file. Its hash, and the original's, must be those of the report."""
-    from velum.evidence.record import CommandResult, entry
+    """Write evidence for one finished file. Its hash must be the one in the report."""
+    from velum.evidence.record import CommandResult, file_entry
     from velum.evidence.statement import Declared, same_plan
 
     if original and originals_destroyed:
         raise BadPlan(f"--originals-destroyed contradicts --original: {original} is there; leave one of them out")
-    told = _report(report, out, original)
-    whole = same_plan(told, common.PlanOptions(plan).plan() if plan else None)
-    found = [CommandResult.read(path) if path else None for path in (check, evaluation)]
-    one = entry(told, out.name, check=found[0], evaluation=found[1])
+    checked_report = _read_report(report, out, original)
+    whole = same_plan(checked_report, common.PlanOptions(plan).plan() if plan else None)
+    results = [CommandResult.read(path) if path else None for path in (check, evaluation)]
+    file_evidence = file_entry(checked_report, out.name, check=results[0], evaluation=results[1])
     declared = Declared(tuple(reviewer), originals_destroyed, identity_links)
     target = output or out.with_name(out.name + ".evidence.json")
     given = (out, report, original, plan, check, evaluation, key, passphrase_file)
-    keeper = EvidenceWriter(target, key, passphrase_file, overwrite=overwrite, others=[one for one in given if one])
-    keeper.add(one, told.models)
+    keeper = EvidenceWriter(
+        target,
+        key,
+        passphrase_file,
+        overwrite=overwrite,
+        others=[path for path in given if path],
+    )
+    keeper.add(file_evidence, checked_report.models)
     keeper.write(whole, declared)
     typer.echo(f"{target}: {'signed' if key else 'not signed'}")
 
 
 @app.command()
 def embed(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The finished file; it stays as it is.")],
-    report: Annotated[Path, typer.Option("--report", metavar="FILE", help="What velum hide --json printed of it.")],
-    chain: Annotated[Path, typer.Option("--chain", metavar="FILE", help="Certificates in PEM: that of the key first.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The finished file; it is not changed.")],
+    report: Annotated[Path, typer.Option("--report", metavar="FILE", help="Report of OUT, from velum hide --json.")],
+    chain: Annotated[
+        Path,
+        typer.Option(
+            "--chain", metavar="FILE", help="Certificate chain in PEM; the certificate of the key comes first."
+        ),
+    ],
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="Private key of the first certificate, in PEM.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: OUT with .c2pa before its suffix.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="File to write. Default: OUT with .c2pa before its suffix."
+        ),
     ] = None,
     passphrase_file: Passphrase = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write OUT with Content Credentials (C2PA) that say what was hidden; and the report of that file."""
+    """Write a copy of OUT with Content Credentials (C2PA) that say what was hidden, and its report."""
     from velum.atomic import ensure_free
     from velum.evidence.c2pa_manifest import SigningCredentials, embed
 
@@ -126,60 +152,64 @@ def embed(
     target = output or out.with_name(f"{out.stem}.c2pa{out.suffix}")
     beside = target.with_name(target.name + ".report.json")
     ensure_free(beside, overwrite=overwrite)
-    made = embed(out, target, _report(report, out, None), credentials, overwrite=overwrite)
+    made = embed(out, target, _read_report(report, out, None), credentials, overwrite=overwrite)
     common.write_text(beside, json.dumps(made.to_json(), indent=2) + "\n", overwrite=overwrite)
     typer.echo(f"{target}: signed; {beside}: its report")
 
 
 @app.command()
 def verify(
-    evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="The evidence.")],
+    evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="The evidence file.")],
     file: Annotated[
-        list[Path], typer.Option("--file", metavar="OUT", help="File or folder that it must speak of. Repeatable.")
+        list[Path],
+        typer.Option(
+            "--file", metavar="OUT", help="Finished file or folder that the evidence must describe. Repeatable."
+        ),
     ] = [],
     public_key: Annotated[
-        Path | None, typer.Option("--public-key", metavar="FILE", help="The key that must have signed it.")
+        Path | None, typer.Option("--public-key", metavar="FILE", help="Public key of the signer that you expect.")
     ] = None,
 ) -> None:
-    """Check the signature, and that files are those that the evidence speaks of. Exit 0: all holds; 1: not all."""
+    """Verify the signature, and that files are unchanged. Exit 0: all is as signed; 1: something is not."""
     from velum.evidence.signing import PublicKey
     from velum.evidence.verify import load, verify
 
     document = load(evidence)
     verdicts = verify(document, file, PublicKey.read(public_key) if public_key else None)
     for verdict in verdicts:
-        typer.echo(f"{'good' if verdict.holds else 'BAD '}  {verdict.what}")
+        typer.echo(f"{'good' if verdict.holds else 'BAD '}  {verdict.message}")
     if not all(verdict.holds for verdict in verdicts):
         raise typer.Exit(1)
 
 
 @app.command()
 def page(
-    evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="The evidence.")],
+    evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="The evidence file.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: EVIDENCE with .html at its end.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Page to write. Default: EVIDENCE with the suffix .html."),
     ] = None,
     public_key: Annotated[
-        Path | None, typer.Option("--public-key", metavar="FILE", help="The key that must have signed it.")
+        Path | None, typer.Option("--public-key", metavar="FILE", help="Public key of the signer that you expect.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the evidence as an HTML page, to read and to print."""
-    from velum.evidence.html_report import page
+    """Write the evidence as an HTML page for reading and printing."""
+    from velum.evidence.html_report import render_page
     from velum.evidence.signing import PublicKey
     from velum.evidence.verify import load, verify
 
     document = load(evidence)
     verdicts = verify(document, key=PublicKey.read(public_key) if public_key else None)
     target = output or evidence.with_suffix(".html")
-    common.write_text(target, page(document, verdicts), overwrite=overwrite)
+    common.write_text(target, render_page(document, verdicts), overwrite=overwrite)
     typer.echo(str(target))
 
 
 class EvidenceWriter:
-    """Gathers evidence of what is hidden. Made before any work is done, so that a wrong key shows first.
+    """Collects evidence while files are hidden. Create it before the work, so that a wrong key shows first.
 
-    `folder` is that of a batch, which need not be there yet. `others` are files that evidence must not replace.
+    `folder`: the target folder of a batch; it may not exist yet. `others`: files that the evidence must not replace.
     """
 
     def __init__(
@@ -192,8 +222,8 @@ class EvidenceWriter:
         from velum.evidence.signing import PrivateKey
 
         if passphrase and not key:
-            raise BadPlan("--passphrase-file goes with --key")
-        if target.resolve() in {one.resolve() for one in others}:
+            raise BadPlan("--passphrase-file is the passphrase of --key; give both, or neither")
+        if target.resolve() in {path.resolve() for path in others}:
             raise BadPlan(
                 f"evidence cannot be written to {target}, which is one of the files given; choose another name"
             )
@@ -208,38 +238,38 @@ class EvidenceWriter:
         self.failed = 0
 
     def add(self, entry: dict[str, Any], models: Sequence[Mapping[str, str]]) -> None:
-        """Take down what is known of one file, and the models that it was looked through with."""
+        """Add the evidence of one file, and the models that detected in it."""
         self._entries.append(entry)
         self._models |= {json.dumps(dict(model), sort_keys=True): model for model in models}
 
-    def hidden(self, report: "Report", target: Path) -> None:
-        """Take down a file that was hidden just now."""
-        from velum.evidence.record import entry
+    def add_hidden(self, report: "Report", target: Path) -> None:
+        """Add a file that was hidden in this run."""
+        from velum.evidence.record import file_entry
         from velum.file_hash import sha256_of
 
         name = str(target.relative_to(self._folder)) if self._folder else target.name
         known = report if report.output_sha256 else replace(report, output_sha256=sha256_of(target))
-        self.add(entry(known, name, evaluation=self._evaluation), report.models)
+        self.add(file_entry(known, name, evaluation=self._evaluation), report.models)
 
-    def outcome(self, outcome: "ItemResult") -> None:
-        """Take down what became of one file of a batch."""
-        from velum.evidence.record import earlier
+    def add_outcome(self, outcome: "ItemResult") -> None:
+        """Add the outcome of one file of a batch: hidden, skipped or failed."""
+        from velum.evidence.record import earlier_entry
         from velum.file_hash import sha256_of
 
         target = outcome.item.target
         if outcome.error:
             self.failed += 1
         elif outcome.report:
-            self.hidden(outcome.report, target)
+            self.add_hidden(outcome.report, target)
         elif self._folder:
-            self.add(earlier(str(target.relative_to(self._folder)), sha256_of(target)), ())
+            self.add(earlier_entry(str(target.relative_to(self._folder)), sha256_of(target)), ())
 
     def write(self, plan: "Plan", declared: "Declared | None" = None) -> None:
-        """Write the evidence of the files taken down, which one plan hid; signed where there is a key."""
+        """Write the evidence of all files added, hidden by one plan; signed when there is a key."""
         from velum.evidence.statement import Declared, compose, sign
         from velum.settings import Settings
 
-        entries = sorted(self._entries, key=lambda one: str(one["file"]))
+        entries = sorted(self._entries, key=lambda entry: str(entry["file"]))
         document = compose(
             entries, plan, list(self._models.values()), declared or Declared(self._reviewers),
             batch=self._folder is not None, failed=self.failed, host=Settings.load().host(),
@@ -250,8 +280,8 @@ class EvidenceWriter:
         common.write_text(self._target, text, overwrite=self._overwrite)
 
 
-def _report(path: Path, out: Path, original: Path | None) -> "Report":
-    """Return the report in a file, once the files that it tells of are seen to be those at hand."""
+def _read_report(path: Path, out: Path, original: Path | None) -> "Report":
+    """Return the report in a file. Raises `BadInput` when `out` or `original` is not the file that it describes."""
     from velum.evidence.record import read_json
     from velum.report import Report
 
@@ -261,17 +291,19 @@ def _report(path: Path, out: Path, original: Path | None) -> "Report":
         raise BadInput(f"{path}: {error}") from error
     return replace(
         report,
-        output_sha256=_seen(out, report.output_sha256, f"the result that {path} tells of"),
-        input_sha256=_seen(original, report.input_sha256, f"the source that {path} tells of")
+        output_sha256=_check_hash(out, report.output_sha256, f"the result that {path} describes"),
+        input_sha256=_check_hash(original, report.input_sha256, f"the source that {path} describes")
         if original
         else report.input_sha256,
     )
 
 
-def _seen(file: Path, told: str | None, what: str) -> str:
+def _check_hash(file: Path, expected: str | None, described_as: str) -> str:
     from velum.file_hash import sha256_of
 
     digest = sha256_of(file)
-    if told not in {None, digest}:
-        raise BadInput(f"{file} is not {what}: its SHA-256 is {digest}, not {told}; give the report of this file")
+    if expected not in {None, digest}:
+        raise BadInput(
+            f"{file} is not {described_as}: its SHA-256 is {digest}, not {expected}; give the report of this file"
+        )
     return digest

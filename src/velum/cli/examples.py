@@ -1,4 +1,4 @@
-"""What stands under the options of a command: lines that can be typed."""
+"""Examples that `--help` shows under the options of a command."""
 
 _HIDE = (
     "velum hide photo.jpg",
@@ -19,5 +19,5 @@ EXAMPLES = {
 
 
 def examples_of(command: str) -> str:
-    """Return the text under the options of a command, one example a paragraph, as the help screen keeps them apart."""
+    """Return the examples of a command as text, one a paragraph, so that the help screen keeps each on its own line."""
     return "\n\n".join(["Examples:", *(f"  {line}" for line in EXAMPLES[command])])

@@ -1,4 +1,4 @@
-"""`velum hide`: the main job."""
+"""`velum hide`: hide people in images, videos, folders and streams."""
 
 import time
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from velum.cli import common, stream_options, video_options
 from velum.cli import evidence as signed
 from velum.cli.hide_folder import FolderRun
 from velum.cli.messages import Messages, NoProgress, Quiet, Verbose
-from velum.cli.reports import Reports, counted
+from velum.cli.reports import Reports, count_labels
 
 if TYPE_CHECKING:
     from velum.batch.local import BatchItem
@@ -20,73 +20,99 @@ if TYPE_CHECKING:
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SRC...", help="Pictures, videos, folders of them; a stream: - or rtsp://..., /dev/video0."),
+    typer.Argument(metavar="SRC...", help="Images, videos or folders; or one stream: -, rtsp://..., /dev/video0."),
 ]
 Target = Annotated[
     str | None,
     typer.Option(
         "--output", "-o", metavar="DST",
-        help="File or folder to write to, - for standard output. Default: photo.hidden.jpg next to it.",
+        help="File or folder to write; - is standard output. Default: photo.hidden.jpg beside photo.jpg.",
     ),
 ]  # fmt: skip
 Rules = Annotated[
     list[str],
-    typer.Option("--rule", "-r", metavar="RULE", help="'face: centerface -> pixelate(degree=0.1)'. Repeatable."),
+    typer.Option(
+        "--rule",
+        "-r",
+        metavar="RULE",
+        help="A rule: 'LABEL: LOCALIZER -> TECHNIQUE', such as 'face: centerface -> blur'. Repeatable.",
+    ),
 ]
 PlanFile = Annotated[
-    Path | None, typer.Option("--plan", "-p", metavar="FILE", help="Plan in TOML or JSON, instead of rules.")
+    Path | None,
+    typer.Option(
+        "--plan", "-p", metavar="FILE", help="File with a plan (TOML or JSON), in place of --rule and --hide."
+    ),
 ]
 Labels = Annotated[
     list[str],
     typer.Option(
-        "--hide", metavar="LABELS", help="What to hide, by name: face,license_plate,person. See velum labels."
+        "--hide", metavar="LABELS", help="Labels to hide: face,license_plate,person. List them: velum labels."
     ),
 ]
 With = Annotated[
-    str | None, typer.Option("--with", metavar="TECHNIQUE", help="Technique for --hide. Default: blacken.")
+    str | None,
+    typer.Option("--with", metavar="TECHNIQUE", help="Technique for --hide. Default: blacken. List: velum techniques."),
 ]
 KeepOut = Annotated[
-    list[str], typer.Option("--keep-out", metavar="ZONE", help="'fixed(box=[0,0,90,40])': never hidden. Repeatable.")
+    list[str],
+    typer.Option(
+        "--keep-out", metavar="ZONE", help="Zone that is never hidden, such as 'fixed(box=[0,0,90,40])'. Repeatable."
+    ),
 ]
 Keep = Annotated[
-    list[str], typer.Option("--keep", metavar="KINDS", help="Metadata to keep, such as datetime,gps. Default: none.")
+    list[str],
+    typer.Option("--keep", metavar="KINDS", help="Metadata to keep, such as datetime,gps. Default: none is kept."),
 ]
 Quality = Annotated[
-    int | None, typer.Option("--quality", min=1, max=100, help="Quality of lossy output. Default: like the source.")
+    int | None,
+    typer.Option("--quality", min=1, max=100, help="Quality of lossy formats such as JPEG. Default: as in the source."),
 ]
 Regions = Annotated[
     Path | None,
-    typer.Option("--regions", metavar="FILE", help="Hide what this file names (see velum locate) instead of looking."),
+    typer.Option(
+        "--regions", metavar="FILE", help="Hide the regions in this annotation file (see velum locate); detect nothing."
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the plan, say what would be written, write nothing.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Skip what an earlier run into the same folder finished.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check the plan and list the files that would be written; write nothing.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Skip files that an earlier run into the same folder finished.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist. Sources are never touched.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the report of each file as a line of JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one line for each item, in place of text.")]
 Verify = Annotated[
-    bool, typer.Option("--verify", help="Check the finished file as velum check does; publish it if nothing is found.")
+    bool, typer.Option("--verify", help="Run velum check on each result; write it only if the check finds nothing.")
 ]
 Evidence = Annotated[
     Path | None,
     typer.Option(
         "--evidence",
         metavar="FILE",
-        help="Write evidence of what was done; see velum evidence.",
+        help="Write evidence of what was hidden to this file; see velum evidence.",
         rich_help_panel="Evidence",
     ),
 ]
 Include = Annotated[
     list[str],
-    typer.Option("--include", metavar="GLOB", help="Of folders, only files like '2024/*.jpg' or '*.mp4'. Repeatable."),
+    typer.Option(
+        "--include", metavar="GLOB", help="In folders, take only files that match, such as '2024/*.jpg'. Repeatable."
+    ),
 ]
 Exclude = Annotated[
-    list[str], typer.Option("--exclude", metavar="GLOB", help="Of folders, no files like '*_thumb.jpg'. Repeatable.")
+    list[str],
+    typer.Option(
+        "--exclude", metavar="GLOB", help="In folders, skip files that match, such as '*_thumb.jpg'. Repeatable."
+    ),
 ]
 ReportFile = Annotated[
     Path | None,
-    typer.Option("--report", metavar="FILE", help="Write the report to this file: one line of JSON for each source."),
+    typer.Option("--report", metavar="FILE", help="Write the report to this file, one line of JSON for each source."),
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", metavar="N", min=1, max=64, help="Pictures in work at a time, for folders.")
+    int,
+    typer.Option(
+        "--workers", metavar="N", min=1, max=64, help="Images of a folder that are processed at the same time."
+    ),
 ]
 
 
@@ -131,14 +157,14 @@ def hide(
     verbose: Verbose = False,
     no_progress: NoProgress = False,
 ) -> None:
-    """Hide what identifies people. Without options: every face, blackened, into photo.hidden.jpg."""
+    """Hide what identifies people. By default, blacken each face and write photo.hidden.jpg."""
     from velum.batch.local import FileFilter, arrange
 
-    moving = video_options.given(
+    video = video_options.video_fields(
         every=every, two_pass=two_pass, smart=smart, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
         subtitles=subtitles, on_damage=on_damage,
     )  # fmt: skip
-    options = common.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, moving)
+    options = common.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, video)
     wanted = options.plan()
     wanted = replace(wanted, verify=wanted.verify or verify)
     stream = stream_options.job(sources, output, format, timeout)
@@ -146,24 +172,28 @@ def hide(
     jobs, folder = ([], None) if stream else arrange(paths, place, FileFilter(tuple(include), tuple(exclude)))
     messages = Messages(quiet=quiet, verbose=verbose, progress=not no_progress)
     if regions and folder:
-        raise typer.BadParameter("--regions goes with one picture, not with folders or several pictures")
+        raise typer.BadParameter("--regions belongs to one image or video; give one source, not a folder or several")
     if resume and not folder:
-        raise typer.BadParameter("--resume goes with folders or several pictures, not with one")
+        raise typer.BadParameter(
+            "--resume continues a run over a folder or several files; leave it out for a single file"
+        )
     if (key or reviewer or evaluation) and not evidence:
-        raise typer.BadParameter("--key, --reviewer and --evaluation go with --evidence, which they are for")
+        raise typer.BadParameter(
+            "--key, --reviewer and --evaluation say what goes into the evidence; add --evidence FILE"
+        )
     if evidence and stream and not isinstance(stream.target, Path):
-        raise typer.BadParameter("--evidence goes with a file to write to, not with standard output")
-    again = overwrite or resume
+        raise typer.BadParameter("evidence needs a result file; replace -o - by -o FILE, or leave out --evidence")
+    may_replace = overwrite or resume
     ends = [stream] if stream else jobs
-    others = [one for job in ends for one in (job.source, job.target) if isinstance(one, Path)]
-    others += [one for one in (key, plan, regions, evaluation) if one]
+    others = [path for job in ends for path in (job.source, job.target) if isinstance(path, Path)]
+    others += [path for path in (key, plan, regions, evaluation) if path]
     reports = Reports.open(report, others, append=resume, overwrite=overwrite, printed=json)
     keeper = (
         signed.EvidenceWriter(
             evidence,
             key,
             passphrase_file,
-            overwrite=again,
+            overwrite=may_replace,
             folder=folder,
             others=others,
             evaluation=evaluation,
@@ -173,7 +203,7 @@ def hide(
         else None
     )
     if dry_run:
-        _announce([stream] if stream else jobs, wanted, json=json)
+        _print_dry_run([stream] if stream else jobs, wanted, json=json)
     elif folder is None:
         with reports:
             _hide_one(stream or jobs[0], wanted, regions, keeper, reports, messages, overwrite=overwrite)
@@ -183,7 +213,7 @@ def hide(
             run.hide(workers=workers, resume=resume, overwrite=overwrite)
 
 
-def _announce(jobs: Sequence["BatchItem | stream_options.Stream"], plan: "Plan", *, json: bool) -> None:
+def _print_dry_run(jobs: Sequence["BatchItem | stream_options.Stream"], plan: "Plan", *, json: bool) -> None:
     with common.engine() as engine:
         work = engine.check(plan)
     for warning in work.warnings:
@@ -195,7 +225,14 @@ def _announce(jobs: Sequence["BatchItem | stream_options.Stream"], plan: "Plan",
         else:
             typer.echo(f"{job.source} -> {job.target}")
     if not json:
-        typer.echo("\n".join(["nothing was written; each would be hidden by", *(f"  {rule}" for rule in plan.rules)]))
+        typer.echo(
+            "\n".join(
+                [
+                    "nothing was written; these rules would be applied to each file:",
+                    *(f"  {rule}" for rule in plan.rules),
+                ]
+            )
+        )
 
 
 def _hide_one(
@@ -209,20 +246,20 @@ def _hide_one(
     overwrite: bool,
 ) -> None:
     start = time.perf_counter()
-    findings = common.findings_from(regions) if regions else None
-    from velum.cli.progress import frames_shown
+    findings = common.read_annotations(regions) if regions else None
+    from velum.cli.progress import frame_progress
 
     with (
         stream_options.stoppable(job.source),
-        stream_options.opened(job.target) as target,
+        stream_options.open_target(job.target) as target,
         common.engine(job.source) as engine,
-        frames_shown(job.source.name, messages) as progress,
+        frame_progress(job.source.name, messages) as progress,
     ):
         report = engine.hide(job.source, target, plan, regions=findings, overwrite=overwrite, progress=progress)
         report = report if isinstance(job, stream_options.Stream) else job.with_note(report)
     aside = not isinstance(target, Path)
     if keeper and isinstance(target, Path):
-        keeper.hidden(report, target)
+        keeper.add_hidden(report, target)
         keeper.write(plan)
     for warning in report.warnings:
         messages.warn(warning)
@@ -230,5 +267,6 @@ def _hide_one(
     if not reports.printed and not messages.quiet:
         frames = f" in {report.frames} frames" if report.frames > 1 else ""
         typer.echo(
-            f"{job.target}: {counted(report.labels)} hidden{frames}, {time.perf_counter() - start:.2f} s", err=aside
+            f"{job.target}: {count_labels(report.labels)} hidden{frames}, {time.perf_counter() - start:.2f} s",
+            err=aside,
         )

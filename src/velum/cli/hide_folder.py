@@ -1,4 +1,4 @@
-"""`velum hide` for folders and several files: what became of each, and how to go on after a stop."""
+"""`velum hide` for folders and several files: outcomes, summary, and how to continue after a stop."""
 
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import typer
 from velum.cli import common
 from velum.cli import evidence as signed
 from velum.cli.messages import Messages, command_again
-from velum.cli.reports import Reports, counted
+from velum.cli.reports import Reports, count_labels
 
 if TYPE_CHECKING:
     from velum.batch.local import BatchItem, ItemResult
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class FolderRun:
-    """One run over many files. One that fails leaves the others alone."""
+    """One run over many files. When one fails, the others go on."""
 
     jobs: "list[BatchItem]"
     folder: Path
@@ -35,9 +35,9 @@ class FolderRun:
     labels: dict[str, int] = field(default_factory=dict)
 
     def hide(self, *, workers: int, resume: bool, overwrite: bool) -> None:
-        """Hide in all files and say what came of them. Exits with 1 when some failed, with 130 when it was stopped."""
+        """Hide in all files and print a summary. Exits with 1 when some failed, with 130 when it was stopped."""
         try:
-            self._all(workers=workers, resume=resume, overwrite=overwrite)
+            self._hide_all(workers=workers, resume=resume, overwrite=overwrite)
         except KeyboardInterrupt:
             self.messages.summary()
             self.messages.fail(
@@ -50,15 +50,15 @@ class FolderRun:
         self.messages.summary()
         if not self.reports.printed and not self.messages.quiet:
             typer.echo(
-                f"{self.folder}: {self.done} pictures, {counted(self.labels)} hidden; {self.empty} with nothing found, "
-                f"{self.skipped} skipped, {self.failed} failed"
+                f"{self.folder}: {self.done} pictures, {count_labels(self.labels)} hidden; "
+                f"{self.empty} with nothing found, {self.skipped} skipped, {self.failed} failed"
             )
         if self.failed:
             raise typer.Exit(1)
 
-    def _all(self, *, workers: int, resume: bool, overwrite: bool) -> None:
+    def _hide_all(self, *, workers: int, resume: bool, overwrite: bool) -> None:
         from velum.batch.local import MANIFEST, run
-        from velum.cli.progress import shown
+        from velum.cli.progress import batch_progress
 
         with common.engine(*(job.source for job in self.jobs)) as engine:
             work = engine.check(self.plan)
@@ -68,12 +68,12 @@ class FolderRun:
             outcomes = run(
                 engine, self.jobs, self.plan, workers=workers, overwrite=overwrite, manifest=manifest, resume=resume
             )
-            # Closed in any case: what is in work ends before the engine does.
+            # Closed in any case: files in progress end before the engine does.
             with closing(outcomes):
-                for outcome in shown(outcomes, len(self.jobs), self.messages):
+                for outcome in batch_progress(outcomes, len(self.jobs), self.messages):
                     self._count(outcome, known=work.warnings)
                     if self.keeper:
-                        self.keeper.outcome(outcome)
+                        self.keeper.add_outcome(outcome)
 
     def _count(self, outcome: "ItemResult", *, known: tuple[str, ...]) -> None:
         source = outcome.item.source
@@ -97,5 +97,5 @@ class FolderRun:
             if warning not in known:
                 self.messages.warn(warning, of=job.source)
         seconds = sum(report.seconds.values())
-        self.messages.note(f"{job.source} -> {job.target}: {counted(report.labels)} hidden, {seconds:.2f} s")
+        self.messages.note(f"{job.source} -> {job.target}: {count_labels(report.labels)} hidden, {seconds:.2f} s")
         self.reports.add(report.to_json())

@@ -1,4 +1,4 @@
-"""`velum jobs`: the jobs of a service, looked at and fetched from here."""
+"""`velum jobs`: list, watch and change the jobs of a service, and download their results."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,36 +18,40 @@ if TYPE_CHECKING:
 
     from velum.client import Client, Job, State
 
-app = typer.Typer(help="List, watch and fetch the jobs of a service.", no_args_is_help=True)
+app = typer.Typer(help="List, watch and change the jobs of a service; download results.", no_args_is_help=True)
 
 Server = Annotated[
     str | None,
-    typer.Option("--server", metavar="URL", help="The service. Default: client.server, http://127.0.0.1:4343."),
+    typer.Option("--server", metavar="URL", help="Address of the service. Default: setting client.server."),
 ]
 TokenFile = Annotated[
-    Path | None, typer.Option("--token-file", metavar="FILE", help="File with a key for it. Default: client.token.")
+    Path | None,
+    typer.Option("--token-file", metavar="FILE", help="File with the API key. Default: setting client.token."),
 ]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job, by its id.")]
-JobIds = Annotated[list[str], typer.Argument(metavar="ID...", help="The jobs, by their ids.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
+JobIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of the jobs.")]
 
 WIDE = 240
-"""Columns of a table that nobody reads on a terminal: nothing in it is cut off."""
+"""Width of a table that is not printed on a terminal, in columns: wide enough that nothing is cut off."""
 
 
 @app.command("list")
 def list_jobs(
     state: Annotated[
-        str | None, typer.Option("--state", help="waiting, running, done, failed, cancelled or dead.")
+        str | None,
+        typer.Option("--state", help="Only jobs in this state: waiting, running, done, failed, cancelled or dead."),
     ] = None,
-    owner: Annotated[str | None, typer.Option("--owner", help="Whose; takes the scope operate.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 50,
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="Only jobs of this owner; needs a key with scope operate.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Number of jobs to list.")] = 50,
     json: Json = False,
     server: Server = None,
     token_file: TokenFile = None,
 ) -> None:
     """List jobs, newest first."""
     with service(server, token_file) as client:
-        found = list(islice(client.jobs(state=_state(state), owner=owner), limit))
+        found = list(islice(client.jobs(state=_checked_state(state), owner=owner), limit))
     if json:
         for job in found:
             common.print_json(asdict(job))
@@ -66,28 +70,28 @@ def show(
     server: Server = None,
     token_file: TokenFile = None,
 ) -> None:
-    """Show how far a job is, or what it hid."""
+    """Show the state of a job, or the report of what it hid."""
     with service(server, token_file) as client:
         if report:
             common.print_json(client.report(job))
         else:
-            _tell(client.job(job), json=json)
+            _print_job(client.job(job), json=json)
 
 
 @app.command()
 def cancel(jobs: JobIds, json: Json = False, server: Server = None, token_file: TokenFile = None) -> None:
-    """Call jobs off."""
+    """Cancel jobs."""
     with service(server, token_file) as client:
         for job in jobs:
-            _tell(client.cancel(job), json=json)
+            _print_job(client.cancel(job), json=json)
 
 
 @app.command()
 def retry(jobs: JobIds, json: Json = False, server: Server = None, token_file: TokenFile = None) -> None:
-    """Have jobs done again that did not end well."""
+    """Run failed or cancelled jobs again."""
     with service(server, token_file) as client:
         for job in jobs:
-            _tell(client.retry(job), json=json)
+            _print_job(client.retry(job), json=json)
 
 
 @app.command()
@@ -100,11 +104,11 @@ def regions(
     server: Server = None,
     token_file: TokenFile = None,
 ) -> None:
-    """Fetch the regions that a job hides, to correct them and render it anew."""
-    from velum.cli.locate import findings_text
+    """Download the annotation file of a job, to correct it and render the job again."""
+    from velum.cli.locate import annotations_text
 
     with service(server, token_file) as client:
-        text = findings_text(client.regions(job))
+        text = annotations_text(client.regions(job))
     if output is None:
         typer.echo(text)
     else:
@@ -115,21 +119,22 @@ def regions(
 def render(
     job: JobId,
     regions: Annotated[
-        Path | None, typer.Option("--regions", metavar="FILE", help="Corrected regions. Default: as they are.")
+        Path | None,
+        typer.Option("--regions", metavar="FILE", help="Corrected annotation file. Default: the regions of the job."),
     ] = None,
     json: Json = False,
     server: Server = None,
     token_file: TokenFile = None,
 ) -> None:
-    """Have a job done again with its regions, corrected or not; nothing is looked for."""
-    corrected = None if regions is None else common.findings_from(regions)
+    """Run a job again with its regions, or with corrected ones; nothing is detected again."""
+    corrected = None if regions is None else common.read_annotations(regions)
     with service(server, token_file) as client:
-        _tell(client.render(job, corrected), json=json)
+        _print_job(client.render(job, corrected), json=json)
 
 
 @app.command()
 def delete(jobs: JobIds, server: Server = None, token_file: TokenFile = None) -> None:
-    """Delete jobs with their sources, results and reports, at once and for good."""
+    """Delete jobs with their sources, results and reports. This cannot be undone."""
     with service(server, token_file) as client:
         for job in jobs:
             client.delete(job)
@@ -140,33 +145,36 @@ def delete(jobs: JobIds, server: Server = None, token_file: TokenFile = None) ->
 def download(
     job: JobId,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DST", help="File or folder to write to. Default: here.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="DST", help="File or folder to write. Default: the current folder."),
     ] = None,
     overwrite: Overwrite = False,
     server: Server = None,
     token_file: TokenFile = None,
 ) -> None:
-    """Fetch the result of a job that is done."""
+    """Download the result of a finished job."""
     with service(server, token_file) as client:
         made = client.job(job)
         place = output or Path()
-        typer.echo(fetched(client, made, place / result_name(made) if place.is_dir() else place, overwrite=overwrite))
+        typer.echo(
+            fetch_result(client, made, place / result_name(made) if place.is_dir() else place, overwrite=overwrite)
+        )
 
 
 @app.command()
 def watch(job: JobId, json: Json = False, server: Server = None, token_file: TokenFile = None) -> None:
-    """Follow a job to its end; the exit code tells how that was."""
+    """Wait until a job ends, showing progress. Exit 0: done; otherwise the code of its error."""
     with service(server, token_file) as client:
-        made = followed(client, job)
-    _tell(made, json=json)
+        made = wait_for_end(client, job)
+    _print_job(made, json=json)
     if error := job_error(made):
         raise error
 
 
 def service(server: str | None, token_file: Path | None) -> "Client":
-    """Return the service that the options or the settings name.
+    """Return a client of the service that the options or the settings name.
 
-    The token of the settings is that of the server of the settings: another one does not get it.
+    The token of the settings is sent only to the server of the settings, never to another one.
     """
     from velum.client import Client
     from velum.settings import Settings
@@ -174,25 +182,25 @@ def service(server: str | None, token_file: Path | None) -> "Client":
 
     chosen = Settings.load().client
     its_own = server is None or chosen.server.rstrip("/") in {server.rstrip("/"), Chosen().server}
-    token = _token(token_file) if token_file else chosen.token if its_own else ""
+    token = _read_token(token_file) if token_file else chosen.token if its_own else ""
     return Client(server or chosen.server, token or None)
 
 
-def followed(client: "Client", job: "Job | str") -> "Job":
-    """Return a job when it has ended; meanwhile a bar shows how far it is."""
-    from velum.cli.progress import frames_shown
+def wait_for_end(client: "Client", job: "Job | str") -> "Job":
+    """Wait for the end of a job, showing a progress bar; return the job as it then is."""
+    from velum.cli.progress import frame_progress
 
-    now = client.job(job)
-    with frames_shown(now.name) as progress:
-        for one in client.events(job):
-            now = one
-            if now.state == "running":
-                progress(now.frames_done, now.frames_total)
-    return now
+    current = client.job(job)
+    with frame_progress(current.name) as progress:
+        for event_job in client.events(job):
+            current = event_job
+            if current.state == "running":
+                progress(current.frames_done, current.frames_total)
+    return current
 
 
-def fetched(client: "Client", job: "Job", target: Path, *, overwrite: bool) -> Path:
-    """Write the result of a job to `target`, with a bar."""
+def fetch_result(client: "Client", job: "Job", target: Path, *, overwrite: bool) -> Path:
+    """Download the result of a job to `target`, showing a progress bar; return the path written."""
     from velum.cli.progress import fetch_progress
 
     with fetch_progress() as progress:
@@ -203,13 +211,13 @@ def fetched(client: "Client", job: "Job", target: Path, *, overwrite: bool) -> P
 
 
 def result_name(job: "Job") -> str:
-    """Return the name of a job's result, without anything that could lead out of a folder."""
+    """Return the file name of a job's result, without folders, so that it cannot lead out of the target folder."""
     name = PurePosixPath((job.result_name or "").replace("\\", "/")).name
     return job.id if name in {"", "."} or name.startswith("..") else name
 
 
 def job_error(job: "Job") -> VelumError | None:
-    """Return why a job did not end well; None for one that did."""
+    """Return the error of a job that did not end as done; None for one that did."""
     if job.state == "done":
         return None
     if job.error is None:
@@ -219,27 +227,27 @@ def job_error(job: "Job") -> VelumError | None:
     return error
 
 
-def _token(file: Path) -> str:
+def _read_token(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise BadPlan(f"the token in {file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _state(text: str | None) -> "State | None":
+def _checked_state(text: str | None) -> "State | None":
     from velum.client.models import STATES
 
-    found = next((one for one in STATES if one == text), None)
+    found = next((state for state in STATES if state == text), None)
     if text is not None and found is None:
         raise BadPlan(f"--state is {text!r}; it must be one of {', '.join(STATES)}")
     return found
 
 
-def _tell(job: "Job", *, json: bool) -> None:
+def _print_job(job: "Job", *, json: bool) -> None:
     if json:
         common.print_json(asdict(job))
     else:
-        typer.echo("  ".join(one for one in _cells(job) if one))
+        typer.echo("  ".join(cell for cell in _cells(job) if cell))
 
 
 def _table(jobs: Sequence["Job"]) -> "Table":
@@ -264,5 +272,5 @@ def _cells(job: "Job") -> tuple[str, ...]:
 
 
 def as_json(job: "Job", **more: Any) -> dict[str, Any]:
-    """Return a job as JSON values, with more of them."""
+    """Return a job as JSON values, with `more` fields added."""
     return asdict(job) | more

@@ -1,4 +1,4 @@
-"""`velum keys`: who may use the service."""
+"""`velum keys`: the API keys of the service."""
 
 import json
 import time
@@ -16,25 +16,26 @@ if TYPE_CHECKING:
     from velum.service.auth.api_keys import ApiKeys
     from velum.service.auth.principal import Scope
 
-app = typer.Typer(help="Make, list and take back keys for the service.", no_args_is_help=True)
+app = typer.Typer(help="Create, list and revoke API keys of the service.", no_args_is_help=True)
 
 ScopeNames = Annotated[
     list[str],
-    typer.Option("--scope", metavar="SCOPE", help="What it may be used for: anonymize, review or operate. Repeatable."),
+    typer.Option("--scope", metavar="SCOPE", help="What the key allows: anonymize, review or operate. Repeatable."),
 ]
-Days = Annotated[float | None, typer.Option("--days", help="Days until it expires. Default: never.")]
+Days = Annotated[float | None, typer.Option("--days", help="Days until the key expires. Default: never.")]
 Requests = Annotated[
-    int | None, typer.Option("--requests-per-minute", min=0, help="Most requests. Default: what the settings say.")
+    int | None,
+    typer.Option("--requests-per-minute", min=0, help="Limit of requests a minute. Default: that of the settings."),
 ]
 Volume = Annotated[
     int | None,
-    typer.Option("--bytes-per-day", min=0, help="Most bytes of uploads. Default: what the settings say."),
+    typer.Option("--bytes-per-day", min=0, help="Limit of uploaded bytes a day. Default: that of the settings."),
 ]
 
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; jobs belong to this name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Owner of the key; jobs belong to this name.")],
     scope: ScopeNames = ["anonymize"],
     days: Days = None,
     requests_per_minute: Requests = None,
@@ -42,12 +43,12 @@ def add(
     config: ConfigFile = None,
     data: DataFolder = None,
 ) -> None:
-    """Make a key and print it. It is shown this once: only its hash is kept."""
+    """Create a key and print it. It is shown only once; the service keeps its hash."""
     if days is not None and not 0 < days <= 36_500:
         raise BadPlan(f"--days is {days!r}; it must be above 0 and at most 36500")
     keys = _keys(config, data)
     key, secret = keys.add(
-        name, [_scope(one) for one in scope],
+        name, [_scope(name_of_scope) for name_of_scope in scope],
         expires=None if days is None else time.time() + days * 86_400,
         requests_per_minute=requests_per_minute, bytes_per_day=bytes_per_day,
     )  # fmt: skip
@@ -55,22 +56,24 @@ def add(
     warn(f"key {key.id} of {key.name} is not shown again; send it as 'Authorization: Bearer KEY'")
     warn(f"keys are kept in {keys.file}")
     if len(keys.all()) == 1:
-        warn("a service that runs without access restricted must be started anew to ask for keys")
+        warn("a service that now runs without keys asks for them only after a restart")
 
 
 @app.command("list")
 def list_keys(
-    as_json: Annotated[bool, typer.Option("--json", help="Print all that is known of each key, as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all data of each key as JSON, without its hash.")
+    ] = False,
     config: ConfigFile = None,
     data: DataFolder = None,
 ) -> None:
-    """List the keys, also those that are no longer valid."""
+    """List all keys, also expired and revoked ones."""
     now = time.time()
     keys = _keys(config, data).all()
     if as_json:
         shown = [{**key.to_json(), "state": key.state(now)} for key in keys]
-        for one in shown:
-            del one["sha256"]
+        for entry in shown:
+            del entry["sha256"]
         typer.echo(json.dumps(shown, indent=2))
         return
     for key in keys:
@@ -82,11 +85,11 @@ def list_keys(
 
 @app.command()
 def revoke(
-    which: Annotated[str, typer.Argument(metavar="NAME|ID", help="The key, by its name or id.")],
+    which: Annotated[str, typer.Argument(metavar="NAME|ID", help="Name or id of the key.")],
     config: ConfigFile = None,
     data: DataFolder = None,
 ) -> None:
-    """Take a key back. Running services refuse it from their next request on."""
+    """Revoke a key. Running services refuse it from the next request on."""
     key = _keys(config, data).revoke(which)
     typer.echo(f"{key.id}  revoked {key.name}")
 

@@ -1,4 +1,4 @@
-"""`velum techniques` and `velum plan show`: what exists, and what a plan means."""
+"""`velum techniques`, `velum labels` and `velum plan show`."""
 
 import inspect
 
@@ -7,7 +7,7 @@ import typer
 from velum.cli import common
 from velum.cli.hide import Json, Keep, KeepOut, Labels, PlanFile, Quality, Rules, With
 
-plan_app = typer.Typer(help="Look at plans.", no_args_is_help=True)
+plan_app = typer.Typer(help="Show a plan.", no_args_is_help=True)
 
 
 @plan_app.command("show")
@@ -21,7 +21,7 @@ def show(
     quality: Quality = None,
     json: Json = False,
 ) -> None:
-    """Print the plan that these options make, as TOML to be kept and used with --plan."""
+    """Print the plan that these options make, as TOML for a file that --plan reads."""
     wanted = common.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality).plan()
     if json:
         common.print_json(wanted.to_json() | {"digest": wanted.digest})
@@ -30,20 +30,20 @@ def show(
 
 
 def labels(json: Json = False) -> None:
-    """List what can be found, and by which models; those that are used without being named come first."""
+    """List the labels and, for each, the models that detect it: first those that --hide uses."""
     from velum.locate.default_models import findings
     from velum.settings import Settings
 
-    for one in findings(Settings.load().host()):
+    for entry in findings(Settings.load().host()):
         if json:
-            common.print_json({"label": one.label, "chosen": one.chosen, "others": one.others})
+            common.print_json({"label": entry.label, "chosen": entry.chosen, "others": entry.others})
         else:
-            others = f"  (also {', '.join(one.others)})" if one.others else ""
-            typer.echo(f"{one.label:16} {', '.join(one.chosen)}{others}")
+            others = f"  (also {', '.join(entry.others)})" if entry.others else ""
+            typer.echo(f"{entry.label:16} {', '.join(entry.chosen)}{others}")
 
 
 def techniques(json: Json = False) -> None:
-    """List the techniques that are installed, with their options."""
+    """List the installed techniques with their options and defaults."""
     from velum.errors import VelumError
     from velum.plugins import load, names, options_of
     from velum.settings import Settings

@@ -1,4 +1,4 @@
-"""`velum locate`: what would be hidden, as JSON, to be reviewed and rendered later."""
+"""`velum locate`: write the regions that a plan would hide to an annotation file, for review and later rendering."""
 
 import json
 from pathlib import Path
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def locate(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A picture or a video.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="An image or a video.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write to. Default: standard output.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Annotation file to write. Default: standard output."),
     ] = None,
     rule: Rules = [],
     hide_labels: Labels = [],
@@ -26,23 +27,23 @@ def locate(
     track: video_options.Track = None,
     on_damage: video_options.OnDamage = None,
 ) -> None:
-    """Print the regions that the rules would hide, as JSON for velum hide --regions."""
-    from velum.cli.progress import frames_shown
+    """Detect the regions to hide and write them to an annotation file, for velum hide --regions."""
+    from velum.cli.progress import frame_progress
 
     wanted = common.PlanOptions(
-        plan, rule, hide_labels, video=video_options.given(every=every, track=track, on_damage=on_damage)
+        plan, rule, hide_labels, video=video_options.video_fields(every=every, track=track, on_damage=on_damage)
     ).plan()
-    with common.engine(source) as engine, frames_shown(source.name) as progress:
+    with common.engine(source) as engine, frame_progress(source.name) as progress:
         findings = engine.locate(source, wanted, progress=progress)
-    text = findings_text(findings)
+    text = annotations_text(findings)
     if output is None:
         typer.echo(text)
     else:
         common.write_text(output, text + "\n", overwrite=overwrite)
 
 
-def findings_text(findings: "Annotations") -> str:
-    """Return the regions file: one line a region, so that people can read it and tools can compare it."""
+def annotations_text(findings: "Annotations") -> str:
+    """Return the text of an annotation file: JSON with one region a line, so that people can read and compare it."""
     values = findings.to_json()
     frames = values.pop("frames")
     lines = []

@@ -1,4 +1,4 @@
-"""Entry point of the command line: assembles the commands and turns errors into messages and exit codes."""
+"""Entry point of the command line: registers the commands and turns errors into messages and exit codes."""
 
 import sys
 from typing import Annotated
@@ -30,7 +30,7 @@ from velum.errors import VelumError
 
 app = typer.Typer(
     name="velum",
-    help="Find what identifies people in pictures and hide it.",
+    help="Find what identifies people in images and videos, and hide it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
@@ -65,14 +65,14 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", "-V", help="Show the version and leave.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Find what identifies people in pictures and hide it."""
+    """Find what identifies people in images and videos, and hide it."""
 
 
 def run() -> None:
-    """Run the command line and exit; an error of velum's own becomes one message and its exit code."""
+    """Run the command line and exit; a `VelumError` is printed as one message and sets the exit code."""
     try:
         app()
     except VelumError as error:

@@ -1,4 +1,4 @@
-"""What a command says while it works: errors, warnings once each, and bars that stay whole under them."""
+"""Messages of a running command: errors, each warning once, printed above the progress bar."""
 
 import shlex
 import sys
@@ -10,21 +10,21 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel="Messages")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Messages")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say what became of each file.", rich_help_panel="Messages")
+    bool, typer.Option("--verbose", "-v", help="Print a line for each file.", rich_help_panel="Messages")
 ]
-NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no bars.", rich_help_panel="Messages")]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress bars.", rich_help_panel="Messages")]
 
 
 class Messages:
-    """Messages on the standard error stream, above the bar that is shown there.
+    """Prints messages on standard error, above the progress bar.
 
-    A warning that several files share is printed for the first one and counted for the others, see `summary`.
+    A warning that several files share is printed for the first file and counted for the others; see `summary`.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False, progress: bool = True) -> None:
-        """Take what the user wants to read: `quiet` errors alone, `verbose` a line for each file."""
+        """`quiet` prints errors only, `verbose` a line for each file; `progress` shows bars."""
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.quiet = quiet
         self.verbose = verbose and not quiet
@@ -36,7 +36,7 @@ class Messages:
         self._print("velum: ", "bold red", text)
 
     def warn(self, text: str, of: Path | None = None) -> None:
-        """Print a warning, or count it where it was printed for another file already."""
+        """Print a warning, or count it when it was already printed for another file."""
         if self.quiet:
             return
         if of is not None and not self.verbose and text in self._again:
@@ -46,12 +46,12 @@ class Messages:
         self._print("warning: ", "yellow", text if of is None else f"{of}: {text}")
 
     def note(self, text: str) -> None:
-        """Print what only a verbose command says."""
+        """Print the text when the command is verbose."""
         if self.verbose:
             self._print("", "", text)
 
     def summary(self) -> None:
-        """Print how many further files each warning was for."""
+        """Print, for each warning, how many further files have it."""
         for text, count in self._again.items():
             if count:
                 self._print("warning: ", "yellow", f"the same for {count} more file{'s' * (count != 1)}: {text}")
@@ -61,6 +61,6 @@ class Messages:
 
 
 def command_again(option: str) -> str:
-    """Return the command line of this process with one more option, to be typed again."""
+    """Return the command line of this process with `option` added, for the user to type again."""
     given = sys.argv[1:]
     return shlex.join(["velum", *given, *([] if option in given else [option])])

@@ -1,4 +1,4 @@
-"""`velum models`: the models that velum knows, and their files on this machine."""
+"""`velum models`: list, download, verify and add detection models."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from velum.locate.registry import Asset, Model
     from velum.plugins import RuntimeConfig
 
-app = typer.Typer(help="List, fetch, check and add the models that find things.", no_args_is_help=True)
+app = typer.Typer(help="List, download, verify and add detection models.", no_args_is_help=True)
 app.command("add")(models_add.add)
 app.command("try")(models_add.try_model)
 app.command("remove")(models_add.remove)
@@ -27,14 +27,14 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as 'velum mo
 
 @app.command("list")
 def list_models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print all that is known of each model, as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all data of each model as JSON.")] = False,
 ) -> None:
-    """List the models, and whether their files are on this machine."""
+    """List the models and whether their files are on this machine."""
     from velum.locate.registry import catalog
     from velum.settings import Settings
 
     host = Settings.load().host()
-    rows = [_described(model, host) for model in catalog(host).values()]
+    rows = [_describe_model(model, host) for model in catalog(host).values()]
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
@@ -43,16 +43,16 @@ def list_models(
 
 @app.command()
 def pull(names: Names = None) -> None:
-    """Fetch models, the default one when none is named, and print where their files are."""
+    """Download models and print the paths of their files. Default: the face detector."""
     from velum.settings import Settings
 
-    for model in _chosen(names, Settings.load().host()):
+    for model in _find_models(names, Settings.load().host()):
         typer.echo(_obtain(model))
 
 
 @app.command()
 def path(name: Name) -> None:
-    """Print where the file of a model is; nothing is fetched."""
+    """Print the path of the file of a model. Nothing is downloaded."""
     from velum.locate.registry import find
     from velum.locate.weights.fetch import find_local, pull_command
     from velum.settings import Settings
@@ -67,16 +67,16 @@ def path(name: Name) -> None:
 
 @app.command()
 def verify(names: Names = None) -> None:
-    """Check the files of models: of those named, else of the default one and of all that are on this machine."""
+    """Verify the hashes of model files. Default: the face detector and all files on this machine."""
     from velum.locate.registry import catalog
     from velum.locate.weights.fetch import copies
     from velum.settings import Settings
 
     host = Settings.load().host()
-    models = _chosen(names, host)
+    models = _find_models(names, host)
     if not names:
         models += [model for model in catalog(host).values() if model not in models and any(copies(model, host))]
-    states = {model.name: _verified(model, host) for model in models}
+    states = {model.name: _file_state(model, host) for model in models}
     for name, state in states.items():
         typer.echo(f"{name}: {state}")
     if wrong := [name for name, state in states.items() if state != "ok"]:
@@ -84,14 +84,14 @@ def verify(names: Names = None) -> None:
 
 
 @app.command(hidden=True)
-def sample(name: Annotated[str, typer.Argument(metavar="NAME", help="A sample picture, such as portrait.")]) -> None:
-    """Fetch a sample picture and print where it is."""
+def sample(name: Annotated[str, typer.Argument(metavar="NAME", help="A sample image, such as portrait.")]) -> None:
+    """Download a sample image and print its path."""
     from velum.locate.registry import sample as find_sample
 
     typer.echo(_obtain(find_sample(name)))
 
 
-def _chosen(names: list[str] | None, host: "RuntimeConfig") -> "list[Model]":
+def _find_models(names: list[str] | None, host: "RuntimeConfig") -> "list[Model]":
     from velum.locate.registry import default_model, find
 
     return [find(name, host) for name in dict.fromkeys(names)] if names else [default_model()]
@@ -106,14 +106,14 @@ def _obtain(asset: "Asset") -> Path:
         return ensure_local(asset, Settings.load().host(progress))
 
 
-def _verified(model: "Model", host: "RuntimeConfig") -> str:
+def _file_state(model: "Model", host: "RuntimeConfig") -> str:
     from velum.locate.weights.fetch import copies
 
     faults = [copy.fault for copy in copies(model, host)]
     return "; ".join(fault for fault in faults if fault) or ("ok" if faults else "missing")
 
 
-def _described(model: "Model", host: "RuntimeConfig") -> dict[str, Any]:
+def _describe_model(model: "Model", host: "RuntimeConfig") -> dict[str, Any]:
     from velum.locate.weights.fetch import copies
 
     found = list(copies(model, host))

@@ -1,4 +1,4 @@
-"""`velum models add`, `try` and `remove`: the user's own models."""
+"""`velum models add`, `try` and `remove`: models of the user."""
 
 import dataclasses
 from pathlib import Path
@@ -18,47 +18,63 @@ if TYPE_CHECKING:
 
 Source = Annotated[
     Path,
-    typer.Argument(metavar="PATH", help="A model: ONNX, OpenVINO, TensorFlow, Paddle; or a folder of model folders."),
+    typer.Argument(
+        metavar="PATH", help="Model file (ONNX, OpenVINO, TensorFlow, Paddle, Darknet), or a folder of model folders."
+    ),
 ]
-OwnName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: its file name.")]
+OwnName = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Name of the model in plans. Default: its file name.")
+]
 Labels = Annotated[
     str | None,
-    typer.Option("--labels", metavar="LABELS", help="What it finds: face,person or a file, one a line, or data.yaml."),
+    typer.Option(
+        "--labels",
+        metavar="LABELS",
+        help="Its labels in order: face,person; or a file with one label a line, or data.yaml.",
+    ),
 ]
 FamilyName = Annotated[
-    str | None, typer.Option("--family", metavar="FAMILY", help="Its output layout, where that is not recognised.")
+    str | None,
+    typer.Option("--family", metavar="FAMILY", help="Output format of the model; needed when it is not recognized."),
 ]
 Threshold = Annotated[
-    float | None, typer.Option("--threshold", metavar="SCORE", help="Score from which a find counts, from 0.01 to 1.")
+    float | None,
+    typer.Option("--threshold", metavar="SCORE", help="Score from which a detection counts, from 0.01 to 1."),
 ]
 Mean = Annotated[
     str | None,
-    typer.Option("--mean", metavar="R,G,B", help="What its network wants subtracted from values of 0 to 255."),
+    typer.Option("--mean", metavar="R,G,B", help="Mean to subtract from pixel values (0 to 255)."),
 ]
 Scale = Annotated[
     str | None,
-    typer.Option("--scale", metavar="R,G,B", help="What it wants them divided by then, such as 58.4,57.1,57.4."),
+    typer.Option("--scale", metavar="R,G,B", help="Divisor after that, such as 58.4,57.1,57.4."),
 ]
 Normalise = Annotated[
     str | None,
     typer.Option(
         "--normalise",
         metavar="NAME",
-        help="Both by name: none (0 to 255), unit (0 to 1), symmetric (-1 to 1), imagenet.",
+        help="Mean and scale by name: none (0 to 255), unit (0 to 1), symmetric (-1 to 1), imagenet.",
     ),
 ]
 Licence = Annotated[str, typer.Option("--licence", metavar="TEXT", help="Licence of the weights, for your records.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Take the place of a model of the same name.")]
-Try = Annotated[Path | None, typer.Option("--try", metavar="PHOTO", help="Look for things in this picture right away.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")]
+Try = Annotated[
+    Path | None, typer.Option("--try", metavar="PHOTO", help="Then draw what the model finds in this image.")
+]
 Reproduce = Annotated[
     bool,
-    typer.Option("--reproduce-channel-order", help="Feed colours as the BMW service did, also where it was wrong."),
+    typer.Option(
+        "--reproduce-channel-order",
+        help="Feed colour channels in the order of the BMW service, even where that is wrong.",
+    ),
 ]
-Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture to look for things in.")]
+Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="Image to detect in.")]
 Drawing = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: photo.found.jpg next to it.")
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Drawing to write. Default: photo.found.jpg beside it."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the drawing of an earlier run.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing drawing.")]
 
 
 def add(
@@ -91,7 +107,9 @@ def add(
     )
     folders = _folders(path)
     if len(folders) > 1 and (name or labels):
-        raise BadPlan(f"{path} holds {len(folders)} models; add them one by one to give each --name or --labels")
+        raise BadPlan(
+            f"{path} holds {len(folders)} models; --name and --labels are for one model; add the models one by one"
+        )
     added, failed = [], []
     for source in folders or (path,):
         try:
@@ -103,7 +121,7 @@ def add(
             failed.append(source.name)
     for model in added:
         if photo is not None:
-            _look(model.name, photo, photo.with_name(f"{photo.stem}.{model.name}.jpg"), host, overwrite=True)
+            _try_on(model.name, photo, photo.with_name(f"{photo.stem}.{model.name}.jpg"), host, overwrite=True)
     if failed:
         raise BadInput(f"of {len(folders)} model folders {len(failed)} were not added: {', '.join(failed)}")
 
@@ -114,13 +132,13 @@ def try_model(
     output: Drawing = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw what a model finds in a picture. The drawing shows everything: it is not anonymised."""
+    """Draw what a model finds in an image. The drawing is not anonymised: it shows people."""
     from velum.cli.progress import fetch_progress
     from velum.settings import Settings
 
     target = output or photo.with_name(f"{photo.stem}.found.jpg")
     with fetch_progress() as progress:
-        _look(name, photo, target, Settings.load().host(progress), overwrite=overwrite)
+        _try_on(name, photo, target, Settings.load().host(progress), overwrite=overwrite)
 
 
 def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A model that you added.")]) -> None:
@@ -136,14 +154,14 @@ def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: b
     from velum.locate import user_models
 
     with TemporaryDirectory(prefix="velum-") as room:
-        model = user_models.put(_offer(path, wish, Path(room), reproduce=reproduce), host, replace=replace)
+        model = user_models.put(_import(path, wish, Path(room), reproduce=reproduce), host, replace=replace)
     finds = [label for label in model.labels if label]
     what = ", ".join(finds[:8]) + (f" and {len(finds) - 8} more" if len(finds) > 8 else "")
     typer.echo(f"{model.name}: {model.family}, from a score of {model.threshold:g}, finds {what}")
     return model
 
 
-def _offer(path: Path, wish: "ImportOptions", room: Path, *, reproduce: bool) -> "ImportedModel":
+def _import(path: Path, wish: "ImportOptions", room: Path, *, reproduce: bool) -> "ImportedModel":
     from velum.bmw import folders
     from velum.locate.import_model import identify_model
 
@@ -185,27 +203,27 @@ def _rgb(text: str | None, option: str) -> "Rgb3 | None":
     return None if text is None else parse_rgb(text, option)
 
 
-def _look(name: str, photo: Path, target: Path, host: "RuntimeConfig", *, overwrite: bool) -> None:
+def _try_on(name: str, photo: Path, target: Path, host: "RuntimeConfig", *, overwrite: bool) -> None:
     from velum.cli import annotate
-    from velum.cli.reports import counted
+    from velum.cli.reports import count_labels
     from velum.engine.prepare import PartCache
     from velum.media import read
     from velum.settings import Settings
     from velum.spec import PartSpec
 
-    annotate.check(target, overwrite=overwrite)
+    annotate.check_target(target, overwrite=overwrite)
     parts = PartCache(host)
     try:
         localizer = parts.localizer(PartSpec(name))
         with read(photo, Settings.load().limits()) as reader:
             frame = next(reader.frames())
         (regions,) = localizer.locate([frame])
-        image = annotate.drawn(frame.rgb(frame.width, frame.height), regions)
+        image = annotate.draw_regions(frame.rgb(frame.width, frame.height), regions)
     finally:
         parts.close()
-    annotate.write(image, target, overwrite=overwrite)
+    annotate.write_image(image, target, overwrite=overwrite)
     labels: dict[str, int] = {}
     for region in regions:
         labels[region.label] = labels.get(region.label, 0) + 1
-    typer.echo(f"{target}: {counted(labels)} found and drawn")
-    common.warn(f"{target} is NOT anonymised: it shows the picture as it is; delete it when you have looked at it")
+    typer.echo(f"{target}: {count_labels(labels)} found and drawn")
+    common.warn(f"{target} is NOT anonymised: it shows the image as it is; delete it after use")

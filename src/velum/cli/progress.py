@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class _RateColumn(ProgressColumn):
-    """Pictures or frames per second."""
+    """Images or frames per second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -35,7 +35,7 @@ class _RateColumn(ProgressColumn):
 
 @contextmanager
 def fetch_progress(verb: str = "fetching") -> Iterator[Fetching]:
-    """Yield a callback that shows each thing that is fetched (or whatever `verb` says) as a bar."""
+    """Yield a callback `(name, done, total)` in bytes with a bar for each file; `verb` says what happens."""
     console = Console(stderr=True)
     bar = Progress(
         TextColumn(f"{verb} {{task.description}}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
@@ -56,8 +56,8 @@ def fetch_progress(verb: str = "fetching") -> Iterator[Fetching]:
             bar.stop()
 
 
-def shown(items: Iterable[T], total: int, messages: Messages) -> Iterator[T]:
-    """Pass the items on, with a bar that shows how many are done, how fast, and the time left."""
+def batch_progress(items: Iterable[T], total: int, messages: Messages) -> Iterator[T]:
+    """Yield the items, showing a bar with the number done, the rate and the time left."""
     console = messages.console
     with Progress(
         TextColumn("hiding"), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn(),
@@ -70,8 +70,8 @@ def shown(items: Iterable[T], total: int, messages: Messages) -> Iterator[T]:
 
 
 @contextmanager
-def frames_shown(name: str, messages: Messages | None = None) -> Iterator[Callable[[int, int | None], None]]:
-    """Yield a callback that shows frames done, their rate and the time left; nothing for a still picture."""
+def frame_progress(name: str, messages: Messages | None = None) -> Iterator[Callable[[int, int | None], None]]:
+    """Yield a callback `(done, total)` that shows frames done, rate and time left; no bar for a single frame."""
     messages = messages or Messages()
     console = messages.console
     bar = Progress(
@@ -96,8 +96,8 @@ def frames_shown(name: str, messages: Messages | None = None) -> Iterator[Callab
 
 
 @contextmanager
-def shown_files(verb: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a callback that shows files done, their rate and the time left; it starts anew when all were done."""
+def file_progress(verb: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback `(done, total)` that shows files done, their rate and the time left; at 1 it starts again."""
     console = Console(stderr=True)
     with Progress(
         TextColumn(verb), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn(),

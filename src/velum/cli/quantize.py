@@ -1,4 +1,4 @@
-"""`velum models quantize`: a quicker copy of a detector, and what it costs."""
+"""`velum models quantize`: make an 8-bit copy of a detector and compare both."""
 
 import sys
 from contextlib import redirect_stdout
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as 'velum models list' names it.")]
 Images = Annotated[
-    Path, typer.Option("--images", metavar="DIR", help="Pictures such as it will look at; a few dozen, with finds.")
+    Path, typer.Option("--images", metavar="DIR", help="Some dozens of typical images that contain objects to find.")
 ]
-NewName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: NAME-int8.")]
+NewName = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the copy. Default: NAME-int8.")]
 Ranges = Annotated[
-    str, typer.Option("--preset", metavar="PRESET", help="mixed: more exact; performance: a little quicker.")
+    str, typer.Option("--preset", metavar="PRESET", help="mixed: more exact; performance: slightly faster.")
 ]
-Replace = Annotated[bool, typer.Option("--replace", help="Take the place of a model of the same name.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace a model of the same name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the comparison as a line of JSON.")]
 
 
@@ -31,7 +31,7 @@ def quantize(
     name: Name, images: Images, new_name: NewName = None, preset: Ranges = "mixed",
     replace: Replace = False, json: Json = False,
 ) -> None:  # fmt: skip
-    """Make a copy of a model with 8-bit arithmetic, and show what it gains and loses on your pictures."""
+    """Make a faster 8-bit copy of a model, and compare speed and detections on your images."""
     from functools import partial
 
     from velum.batch.local import arrange
@@ -42,11 +42,11 @@ def quantize(
     settings = Settings.load()
     jobs, _ = arrange([images], None)
     pictures = [partial(_read, job.source, settings.limits()) for job in jobs]
-    # What NNCF prints is no part of the result.
+    # NNCF prints to standard output; keep that free for the result.
     with fetch_progress() as progress, redirect_stdout(sys.stderr):
         made = work.quantize(
             name, settings.host(progress), pictures,
-            new_name=new_name, preset=_preset(preset), replace_old=replace, say=_say,
+            new_name=new_name, preset=_preset(preset), replace_old=replace, say=_print_step,
         )  # fmt: skip
     if json:
         trials = [trial.to_json() for trial in made.trials]
@@ -57,7 +57,7 @@ def quantize(
         _print(name, made)
 
 
-def _say(what: str) -> None:
+def _print_step(what: str) -> None:
     typer.echo(f"{what} ...", err=True)
 
 
@@ -86,10 +86,12 @@ def _print(name: str, made: "Quantized") -> None:
     for trial in made.trials:
         table.add_row(*_row(trial, sizes))
     Console().print(table)
-    which = "pictures that it did not learn from" if made.held_back else "pictures, the same that it learnt from"
-    typer.echo(f"{made.model.name}: made from {name}, compared on {made.pictures} {which}")
+    source = "images that were not used for calibration" if made.held_back else "images, the same as for calibration"
+    typer.echo(f"{made.model.name}: made from {name}, compared on {made.pictures} {source}")
     if not made.trials[0].share.of:
-        common.warn("the original found nothing in these pictures: they say nothing of what is lost")
+        common.warn(
+            "the original model finds nothing in these images, so nothing can be compared; give images with objects"
+        )
 
 
 def _row(trial: "QuantizationTrial", sizes: list[str]) -> list[str]:

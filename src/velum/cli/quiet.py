@@ -1,4 +1,4 @@
-"""No words of libraries on the screen: they are about bytes, and velum itself says what is wrong with a file."""
+"""Silences what native libraries print to standard error: velum itself says what is wrong with a file."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ _STANDARD_ERROR = 2
 
 @contextmanager
 def libraries_silent() -> Iterator[None]:
-    """Have what others write to file descriptor 2 inside, go nowhere; what Python writes to `sys.stderr` is shown."""
+    """Discard what libraries write to file descriptor 2; `sys.stderr` of Python still prints."""
     kept, nowhere = os.dup(_STANDARD_ERROR), os.open(os.devnull, os.O_WRONLY)
     before = sys.stderr
     try:

@@ -1,4 +1,4 @@
-"""Reports of a command: printed, written to a file, or both; and what they say in a few words."""
+"""Reports of a command, printed or written to a file, and their short form."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,18 @@ from velum.errors import BadPlan, OutputFailed
 
 
 class Reports(AbstractContextManager["Reports"]):
-    """Takes the report of each source as it comes: a line of JSON each, which is there whatever comes after."""
+    """Writes the report of each source as a line of JSON, at once, so that it survives a later failure."""
 
     def __init__(self, file: IO[str] | None, *, printed: bool) -> None:
-        """Write to `file` where there is one; with `printed`, print each as well."""
+        """Write to `file` unless it is None; with `printed`, print each report, too."""
         self._file = file
         self.printed = printed
 
     @classmethod
     def open(cls, path: Path | None, others: Sequence[Path], *, append: bool, overwrite: bool, printed: bool) -> Self:
-        """Return what takes the reports. `others` are files that must not be written to.
+        """Open the report file. `others` are files that must not be overwritten.
 
-        With `append` lines follow those of an earlier run. Raises `BadPlan` for a path that is one of the others,
+        With `append`, new lines follow those of an earlier run. Raises `BadPlan` for a path that is one of the others,
         `OutputFailed` when the file exists and may not be replaced, and when it cannot be written.
         """
         if path is None:
@@ -38,7 +38,7 @@ class Reports(AbstractContextManager["Reports"]):
             raise OutputFailed(f"cannot write {path}: {error.strerror or error}") from error
 
     def add(self, value: Mapping[str, Any], *, err: bool = False) -> None:
-        """Take the report of one source; `err` prints it on the standard error stream."""
+        """Write the report of one source; with `err` it is printed on standard error."""
         if self.printed:
             common.print_json(value, err=err)
         if self._file is not None:
@@ -56,6 +56,6 @@ class Reports(AbstractContextManager["Reports"]):
             self._file.close()
 
 
-def counted(labels: Mapping[str, int]) -> str:
-    """Return how many of each label there are, in words."""
+def count_labels(labels: Mapping[str, int]) -> str:
+    """Return the counts by label as text, such as "2 faces, 1 person"; "nothing" for none."""
     return ", ".join(f"{n} {label}{'s' * (n != 1)}" for label, n in sorted(labels.items())) or "nothing"

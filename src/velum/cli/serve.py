@@ -1,4 +1,4 @@
-"""`velum serve`: the service."""
+"""`velum serve`: run the HTTP service."""
 
 import logging
 import os
@@ -19,25 +19,27 @@ if TYPE_CHECKING:
     from velum.settings import Settings
 
 STARTUP_FAILURE = 3
-"""What servers of this kind end with when they cannot begin: the port is taken."""
+"""Exit code when the server cannot start, for example because the port is taken."""
 
 Host = Annotated[
-    str | None, typer.Option("--host", help="Address to listen on. Default: 127.0.0.1, this machine alone.")
+    str | None, typer.Option("--host", help="Address to listen on. Default: 127.0.0.1 (only this machine).")
 ]
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on. Default: 4343.")]
 
 
 LEAVING_SECONDS = 5.0
-"""How long after the grace time the process is there at most: what a thread does cannot be ended otherwise."""
+"""Seconds after the grace time at which the process exits: a thread that still works cannot be ended otherwise."""
 
 
-def _leave() -> None:
-    logging.getLogger("velum.service").error("the grace time is over; what was still in work is given up")
-    os._exit(1)  # what it wrote is not published, and its children end with it
+def _exit_now() -> None:
+    logging.getLogger("velum.service").error(
+        "the grace time is over; the service exits and drops the jobs still running"
+    )
+    os._exit(1)  # unfinished files are not published, and child processes end with this one
 
 
 def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data: DataFolder = None) -> None:
-    """Serve the BMW Anonymization API over HTTP, with velum's own models and remote ones."""
+    """Run the HTTP service: velum's API, the page, and the BMW Anonymization API."""
     try:
         import uvicorn
 
@@ -67,14 +69,14 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
     )
 
     class Server(uvicorn.Server):
-        """Tells the service of its end before it waits for what is in work: streams of events would never end."""
+        """Tells the application that it ends before waiting for open requests: event streams would never end."""
 
         screen: TextIO | None = None
-        """The standard error stream itself: what is written to its descriptor is a line of the log."""
+        """The standard error stream itself; its file descriptor is redirected into the log."""
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             app.state.end()
-            leaving = threading.Timer(settings.service.grace_seconds + LEAVING_SECONDS, _leave)
+            leaving = threading.Timer(settings.service.grace_seconds + LEAVING_SECONDS, _exit_now)
             leaving.daemon = True
             leaving.start()
             super().handle_exit(sig, frame)
@@ -82,8 +84,10 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
         async def startup(self, sockets: list[socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                bound = [one.getsockname() for server in self.servers for one in server.sockets]
-                _tell(_welcome(settings, config, address, bound[0][1] if bound else 0), self.screen or sys.stderr)
+                bound = [bound_socket.getsockname() for server in self.servers for bound_socket in server.sockets]
+                _announce(
+                    _welcome_text(settings, config, address, bound[0][1] if bound else 0), self.screen or sys.stderr
+                )
 
     server = Server(options)
     with suppress(KeyboardInterrupt), lines_of_libraries() as server.screen:
@@ -92,8 +96,8 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
         raise typer.Exit(STARTUP_FAILURE)
 
 
-def _tell(welcome: str, screen: TextIO) -> None:
-    """Show the text to people; where nobody looks, the stream is the log, and has lines of JSON alone."""
+def _announce(welcome: str, screen: TextIO) -> None:
+    """Print the text on a terminal; elsewhere standard error is the log, so write a JSON line."""
     if screen.isatty():
         typer.echo(welcome, screen)
         return
@@ -102,8 +106,8 @@ def _tell(welcome: str, screen: TextIO) -> None:
     logging.getLogger("velum.service").info(first, extra={"facts": facts})
 
 
-def _welcome(settings: "Settings", config: Path | None, address: str, port: int) -> str:
-    """Return what is said at the start: where the service is, for people and for programs, and what it uses."""
+def _welcome_text(settings: "Settings", config: Path | None, address: str, port: int) -> str:
+    """Return the text printed at the start: addresses of the service and the page, settings file, data folder."""
     from velum.settings import FILE
 
     name = f"[{address}]" if ":" in address else {"0.0.0.0": "127.0.0.1"}.get(address, address)  # noqa: S104 - shown, not bound

@@ -1,4 +1,4 @@
-"""`velum serve-models`: local models, served as a BMW inference API would."""
+"""`velum serve-models`: serve local models through a BMW inference API."""
 
 import re
 import signal
@@ -23,28 +23,31 @@ if TYPE_CHECKING:
     from velum.plugins import RuntimeConfig
 
 ProfileName = Annotated[
-    str, typer.Option("--profile", metavar="NAME", help="Which inference API to be: openvino-detection, yolo, ...")
+    str, typer.Option("--profile", metavar="NAME", help="Inference API to speak: openvino-detection, yolo, ...")
 ]
 Models = Annotated[
     list[str],
-    typer.Option(
-        "--models", metavar="NAME", help="A model, or several separated by commas. Default: the one for faces."
-    ),
+    typer.Option("--models", metavar="NAME", help="Models to serve, separated by commas. Default: the face detector."),
 ]
 Folder = Annotated[
-    Path | None, typer.Option("--folder", metavar="DIR", help="Serve the BMW model folders in it, by their names.")
+    Path | None,
+    typer.Option("--folder", metavar="DIR", help="Serve all BMW model folders in this folder under their names."),
 ]
-Address = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen at.")]
+Address = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")]
 Port = Annotated[
-    int | None, typer.Option("--port", metavar="N", min=0, max=65535, help="Default: the one of the profile.")
+    int | None,
+    typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on. Default: that of the profile."),
 ]
 Hashes = Annotated[
-    Path | None, typer.Option("--hashes", metavar="DIR", help="Keep the models' hashes in model_hash.json in it.")
+    Path | None,
+    typer.Option("--hashes", metavar="DIR", help="Folder in which model_hash.json keeps the ids of the models."),
 ]
-Parallel = Annotated[int, typer.Option("--parallel", metavar="N", min=1, help="Pictures to look at side by side.")]
+Parallel = Annotated[
+    int, typer.Option("--parallel", metavar="N", min=1, help="Images that are processed at the same time.")
+]
 Upload = Annotated[int, typer.Option("--upload-mb", metavar="N", min=1, help="Largest request, in megabytes.")]
 Wait = Annotated[
-    bool, typer.Option("--wait-for-load", help="Say nothing of a model before /load was called, as YOLO servers did.")
+    bool, typer.Option("--wait-for-load", help="List a model only after /load was called, as YOLO servers do.")
 ]
 
 
@@ -60,7 +63,7 @@ def serve_models(
     wait_for_load: Wait = False,
 ) -> None:
     """Serve local models as one of the BMW inference APIs."""
-    create_app = _installed()
+    create_app = _load_app_factory()
     from velum.bmw.inference_server.executor import Capacity
     from velum.bmw.inference_server.ocr import Ocr
     from velum.bmw.inference_server.profiles import profile as find_profile
@@ -75,7 +78,7 @@ def serve_models(
         local = settings.host(progress)
         with (
             _closing(PartCache(local)) as parts,
-            _served(_split(names), folder, chosen, parts, local, hashes) as models,
+            _load_models(_split_names(names), folder, chosen, parts, local, hashes) as models,
         ):
             app = create_app(
                 chosen, models, limits=limits, texts=Ocr.of(parts, local),
@@ -83,11 +86,11 @@ def serve_models(
             )  # fmt: skip
             with _listening(host, chosen.port if port is None else port) as bound:
                 where = "http://{}:{}/".format(f"[{host}]" if ":" in host else host, bound.getsockname()[1])
-                typer.echo(f"serving {', '.join(one.name for one in models)} as {chosen.name} at {where}")
+                typer.echo(f"serving {', '.join(model.name for model in models)} as {chosen.name} at {where}")
                 _run(app, bound)
 
 
-def _installed() -> "Callable[..., FastAPI]":
+def _load_app_factory() -> "Callable[..., FastAPI]":
     try:
         import uvicorn  # noqa: F401 - asked for here, so that it is missed before models are loaded
 
@@ -99,14 +102,14 @@ def _installed() -> "Callable[..., FastAPI]":
     return create_app
 
 
-def _split(names: list[str]) -> list[str]:
-    """Return the names in options that may hold several, separated by commas outside parentheses."""
-    found = [one.strip() for text in names for one in re.split(r",(?![^(]*\))", text)]
-    return [one for one in found if one]
+def _split_names(names: list[str]) -> list[str]:
+    """Return the model names in repeated options; commas outside parentheses separate names."""
+    found = [name.strip() for text in names for name in re.split(r",(?![^(]*\))", text)]
+    return [name for name in found if name]
 
 
 @contextmanager
-def _served(
+def _load_models(
     names: list[str],
     folder: Path | None,
     profile: "ApiVariant",
@@ -114,7 +117,7 @@ def _served(
     host: "RuntimeConfig",
     hashes: Path | None,
 ) -> "Iterator[list[LoadedModel]]":
-    """Yield the models; those of a folder live in a store of their own for as long as they are served."""
+    """Yield the models to serve. Models of `folder` are imported into a temporary folder for that time."""
     from velum.bmw.inference_server.loaded_models import from_folder, from_names
     from velum.engine.prepare import PartCache
 
@@ -128,9 +131,9 @@ def _served(
         private = replace(host, models=Path(room))
         with _closing(PartCache(private)) as own:
             models += from_folder(folder, profile, own, private, hashes)
-            twice = {one.name for one in models if [other.name for other in models].count(one.name) > 1}
+            twice = {model.name for model in models if [other.name for other in models].count(model.name) > 1}
             if twice:
-                raise BadPlan(f"{', '.join(sorted(twice))} is both named and in {folder}; serve it once")
+                raise BadPlan(f"{', '.join(sorted(twice))} is both named and in {folder}; leave it out of --models")
             yield models
 
 

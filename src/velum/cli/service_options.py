@@ -1,4 +1,4 @@
-"""What the commands of the service share: which settings file, and where its data is."""
+"""Options that the commands of the service share: settings file and data folder."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +14,12 @@ ConfigFile = Annotated[
 ]
 DataFolder = Annotated[
     Path | None,
-    typer.Option("--data", metavar="FOLDER", help="Where jobs and keys are kept. Default: see velum config show."),
+    typer.Option("--data", metavar="FOLDER", help="Folder of jobs and keys. Default: see velum config show."),
 ]
 
 
 def load_settings(config: Path | None, data: Path | None) -> "Settings":
-    """Return the settings, with the folder of data that the command line says. Raises `BadPlan`."""
+    """Return the settings; `data` replaces their data folder. Raises `BadPlan` for wrong settings."""
     from velum.settings import Settings
 
     settings = Settings.load(file=config)

@@ -1,4 +1,4 @@
-"""Streams on the command line: which source or target is one, how it is stopped, and a clean standard output."""
+"""Streams on the command line: recognize them, stop them with Ctrl-C, and keep standard output free of other text."""
 
 import os
 import signal
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="Container of -o -: mkv (default), webm, ts or mp4.", rich_help_panel="Streams"),
+    typer.Option("--format", help="Container for -o -: mkv (default), webm, ts or mp4.", rich_help_panel="Streams"),
 ]
 Timeout = Annotated[
     float | None,
     typer.Option(
-        "--timeout", min=0.1, metavar="SECONDS", help="Longest wait for a stream's data. Default: 30.",
+        "--timeout", min=0.1, metavar="SECONDS", help="Give up when a stream sends nothing for so long. Default: 30.",
         rich_help_panel="Streams",
     ),
 ]  # fmt: skip
@@ -31,7 +31,7 @@ Timeout = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class StandardOutput:
-    """The target `-`, not opened yet."""
+    """The target `-` (standard output), not opened yet."""
 
     format: str
 
@@ -41,26 +41,29 @@ class StandardOutput:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A job of which an end, or both, is a stream."""
+    """A source and a target of which at least one is a stream."""
 
     source: "Path | LiveSource"
     target: Path | StandardOutput
 
 
 def job(sources: Sequence[str], output: str | None, format: str | None, timeout: float | None) -> Stream | None:
-    """Return the job when a stream is in it, None for files. Raises `BadInput` for an address that is not allowed."""
+    """Return source and target when one of them is a stream; None for files.
+
+    Raises `BadInput` for an address that is not allowed, `typer.BadParameter` for options that do not fit a stream.
+    """
     from velum.media import LiveSource, source_of
 
     ends = [source_of(source) for source in sources]
     streams = [end for end in ends if isinstance(end, LiveSource)]
     if format and output != "-":
-        raise typer.BadParameter("--format goes with -o -; a file has its format from its suffix")
+        raise typer.BadParameter("--format is only for -o -; for a file, choose the format by its suffix")
     if timeout and not streams:
-        raise typer.BadParameter("--timeout goes with a stream as the source")
+        raise typer.BadParameter("--timeout is only for a stream as the source; leave it out for files")
     if not streams and output != "-":
         return None
     if len(ends) > 1:
-        raise typer.BadParameter("a stream goes alone; give one source")
+        raise typer.BadParameter("a stream must be the only source; give it alone")
     if output is None:
         raise typer.BadParameter("a stream needs a file to write to: add -o FILE, or -o -")
     source = replace(streams[0], timeout_seconds=timeout) if streams and timeout else ends[0]
@@ -68,8 +71,8 @@ def job(sources: Sequence[str], output: str | None, format: str | None, timeout:
 
 
 @contextmanager
-def opened(target: Path | StandardOutput) -> Iterator["Path | StreamSink"]:
-    """Yield what to write to. While it is the standard output, what others print goes to the standard error stream."""
+def open_target(target: Path | StandardOutput) -> Iterator["Path | StreamSink"]:
+    """Yield the target, opened. While it is standard output, everything else that is printed goes to standard error."""
     if isinstance(target, Path):
         yield target
         return
@@ -88,7 +91,7 @@ def opened(target: Path | StandardOutput) -> Iterator["Path | StreamSink"]:
 
 @contextmanager
 def stoppable(source: "Path | LiveSource") -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end a stream, so that what has come is finished; a second time leaves at once."""
+    """Let Ctrl-C and SIGTERM end a stream and finish the frames received so far; a second signal exits at once."""
     if isinstance(source, Path):
         yield
         return
@@ -97,7 +100,10 @@ def stoppable(source: "Path | LiveSource") -> Iterator[None]:
         if source.stopped.is_set():
             raise KeyboardInterrupt
         source.stop()
-        common.warn("stopping: what has come is finished first; once more to leave at once, with nothing published")
+        common.warn(
+            "stopping: the frames received so far are finished first; "
+            "press Ctrl-C again to leave at once and write nothing"
+        )
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,4 +1,4 @@
-"""`velum strength`: how often attackers can tell whose face a technique hid."""
+"""`velum strength`: measure how often an attacker can identify a hidden face."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -15,25 +15,29 @@ if TYPE_CHECKING:
     from velum.plugins import Technique
 
 Sources = Annotated[
-    list[Path], typer.Argument(metavar="SRC...", help="Pictures with faces, or folders of them; each person once.")
+    list[Path], typer.Argument(metavar="SRC...", help="Images with faces, or folders of them; one image a person.")
 ]
 Techniques = Annotated[
     list[str],
     typer.Option(
-        "--with", metavar="TECHNIQUE", help="What to test; repeatable. Default: the built-in ones, by degree."
+        "--with",
+        metavar="TECHNIQUE",
+        help="Technique to test; repeatable. Default: the built-in ones at several degrees.",
     ),
 ]
-Locate = Annotated[str, typer.Option("--locate", metavar="NAME", help="What finds the faces.")]
-MinHeight = Annotated[int, typer.Option("--min-height", min=8, help="Smallest face to take, in pixels.")]
+Locate = Annotated[str, typer.Option("--locate", metavar="NAME", help="Localizer that finds the faces.")]
+MinHeight = Annotated[int, typer.Option("--min-height", min=8, help="Smallest face to use, in pixels of height.")]
 Json = Annotated[bool, typer.Option("--json", help="Print each result as a line of JSON.")]
-Most = Annotated[int, typer.Option("--most", min=10, max=300, help="Faces to take; more need more memory and time.")]
+Most = Annotated[
+    int, typer.Option("--most", min=10, max=300, help="Number of faces to use at most; each takes memory and time.")
+]
 
 
 def strength(
     sources: Sources, techniques: Techniques = [], locate: Locate = "centerface", min_height: MinHeight = 32,
     most: Most = 150, json: Json = False,
 ) -> None:  # fmt: skip
-    """Attack techniques: hide the faces of your pictures, and try to tell whose each one is."""
+    """Hide faces of your images with each technique, then attack: count the faces that are still identified."""
     from velum.batch.local import arrange
     from velum.cli.progress import fetch_progress
     from velum.engine.prepare import PartCache
@@ -47,7 +51,7 @@ def strength(
     with fetch_progress() as progress:
         parts = PartCache(settings.host(progress, mode="throughput"))
         try:
-            # Mistakes show before the first picture is read.
+            # Mistakes show before the first image is read.
             named = {"nothing": None} | {text: _technique(text, parts) for text in techniques or TECHNIQUES}
             pictures = [job.source for source in sources for job in arrange([source], None)[0]]
             found = faces(pictures, parts.localizer(PartSpec.parse(locate)), settings.limits(), min_height)
@@ -62,7 +66,7 @@ def strength(
 
 
 def _technique(text: str, parts: "PartCache") -> "Technique":
-    """Return the technique, made as for a plan: one that is not for faces is refused."""
+    """Return the technique. Raises `BadPlan` for one that cannot hide faces."""
     from velum.engine.prepare import prepare
     from velum.limits import Limits
     from velum.plan import Plan, Rule
@@ -76,7 +80,7 @@ def _print(results: Sequence["AttackResult"], *, json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from velum.evaluation.reidentification.defaults import HEADING, guessing, row
+    from velum.evaluation.reidentification.defaults import HEADING, describe_chance, result_row
 
     if json:
         for result in results:
@@ -86,6 +90,6 @@ def _print(results: Sequence["AttackResult"], *, json: bool) -> None:
     for index, title in enumerate(HEADING):
         table.add_column(title, justify="right" if index > 1 else "left", no_wrap=True)
     for result in results:
-        table.add_row(*row(result))
+        table.add_row(*result_row(result))
     Console().print(table)
-    typer.echo(guessing(results[0]))
+    typer.echo(describe_chance(results[0]))

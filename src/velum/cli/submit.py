@@ -1,4 +1,4 @@
-"""`velum submit`: files to a service, which hides in them."""
+"""`velum submit`: send files to a service that hides in them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ import typer
 
 from velum.cli import common, jobs, video_options
 from velum.cli.hide import Json, Keep, KeepOut, Labels, Overwrite, Quality, Regions, Rules, With
-from velum.cli.reports import counted
+from velum.cli.reports import count_labels
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, VelumError
 
 if TYPE_CHECKING:
@@ -20,19 +20,23 @@ if TYPE_CHECKING:
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="FILE...", help="Pictures, videos; or addresses (http...) that the service fetches."),
+    typer.Argument(metavar="FILE...", help="Images or videos; or http(s) URLs that the service downloads."),
 ]
 PlanName = Annotated[
     str | None,
-    typer.Option("--plan", "-p", metavar="FILE|NAME", help="Plan in TOML or JSON, or one that the service keeps."),
+    typer.Option(
+        "--plan", "-p", metavar="FILE|NAME", help="Plan file (TOML or JSON), or the name of a plan of the service."
+    ),
 ]
 Target = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="DST", help="Wait, and write the result to this file or folder."),
+    typer.Option("--output", "-o", metavar="DST", help="Wait for the result and write it to this file or folder."),
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait, and write the result next to the source.")]
-Priority = Annotated[int, typer.Option("--priority", help="Higher is done first; above 0 takes the scope operate.")]
-Webhook = Annotated[str | None, typer.Option("--webhook", metavar="URL", help="Address that is told the end.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for the result and write it beside the source.")]
+Priority = Annotated[int, typer.Option("--priority", help="Higher runs first; above 0 needs a key with scope operate.")]
+Webhook = Annotated[
+    str | None, typer.Option("--webhook", metavar="URL", help="URL that the service calls when the job ends.")
+]
 
 
 def submit(
@@ -64,29 +68,29 @@ def submit(
     subtitles: video_options.Subtitles = None,
     on_damage: video_options.OnDamage = None,
 ) -> None:
-    """Hand files in to a service. Prints the id of each job; see velum jobs for what comes of them."""
-    moving = video_options.given(
+    """Send files to a service as jobs and print the id of each; see velum jobs."""
+    video = video_options.video_fields(
         every=every, two_pass=two_pass, smart=smart, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
         subtitles=subtitles, on_damage=on_damage,
     )  # fmt: skip
     if regions and len(sources) > 1:
-        raise typer.BadParameter("--regions goes with one file, not with several")
-    place = _place(output, many=len(sources) > 1, overwrite=overwrite)
+        raise typer.BadParameter("--regions belongs to one file; submit files with regions one by one")
+    destination = _place(output, many=len(sources) > 1, overwrite=overwrite)
     if wait and output is None and not overwrite:
         _check_free(sources)
     with jobs.service(server, token_file) as client:
-        wanted = _Chosen(plan, rule, hide_labels, technique, keep, keep_out, quality, moving).plan(client)
-        given = {
-            "plan": wanted, "priority": priority, "webhook": webhook,
-            "regions": common.findings_from(regions) if regions else None,
+        chosen_plan = _SubmitPlan(plan, rule, hide_labels, technique, keep, keep_out, quality, video).plan(client)
+        job_options = {
+            "plan": chosen_plan, "priority": priority, "webhook": webhook,
+            "regions": common.read_annotations(regions) if regions else None,
         }  # fmt: skip
-        run = _Run(client, place, waiting=wait or output is not None, overwrite=overwrite, json=json)
-        run.all(sources, given)
+        run = _Run(client, destination, waiting=wait or output is not None, overwrite=overwrite, json=json)
+        run.all(sources, job_options)
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
-    """The options of which the plan is made."""
+class _SubmitPlan:
+    """The options that make up the plan of a job."""
 
     plan_name: str | None
     rules: Sequence[str]
@@ -98,11 +102,11 @@ class _Chosen:
     video: Mapping[str, Any]
 
     def plan(self, client: "Client") -> "Plan | str | None":
-        """Return the plan, or the name of one of the service; None for what the service does by itself."""
+        """Return the plan, or the name of a plan of the service; None for the default plan of the service."""
         named = self.plan_name is not None and not _is_file(self.plan_name)
         others = self.rules or self.labels or self.technique or self.keep or self.keep_out or self.quality or self.video
         if named and others:
-            raise BadPlan(f"--plan {self.plan_name} is kept by the service and goes without options that change it")
+            raise BadPlan(f"--plan {self.plan_name} is a plan of the service and goes without options that change it")
         if named or not (self.plan_name or others):
             return self.plan_name
         rules = [*self.rules, *_rules(client, self.labels, self.technique)]
@@ -117,22 +121,22 @@ def _is_file(plan: str) -> bool:
 
 
 def _rules(client: "Client", labels: Sequence[str], technique: str | None) -> Iterator[str]:
-    """Yield a rule for each label and each model that the service looks for it with."""
-    wanted = [label.strip() for group in labels for label in group.split(",") if label.strip()]
-    if not wanted:
+    """Yield a rule for each label and localizer that the service uses. Raises `BadPlan` for other labels."""
+    chosen_plan = [label.strip() for group in labels for label in group.split(",") if label.strip()]
+    if not chosen_plan:
         return
     from velum.locate.labels import canonical
 
-    found = {one.label: one.chosen for one in client.labels()}
-    for label in map(canonical, wanted):
+    found = {entry.label: entry.chosen for entry in client.labels()}
+    for label in map(canonical, chosen_plan):
         if label not in found:
-            raise BadPlan(f"the service finds no {label!r}; it finds {', '.join(sorted(found))}")
+            raise BadPlan(f"the service cannot detect {label!r}; it detects {', '.join(sorted(found))}")
         for name in found[label]:
             yield f"{label}: {name} -> {technique or 'blacken'}"
 
 
 def _check_free(sources: Sequence[str]) -> None:
-    """Raise `OutputFailed` where the result of a source will most likely have the name of a file that is there."""
+    """Raise `OutputFailed` when the likely result of a source is a file that exists."""
     for source in sources:
         path = Path(source)
         likely = path.with_name(f"{path.stem}.hidden{path.suffix}")
@@ -144,7 +148,7 @@ def _check_free(sources: Sequence[str]) -> None:
 
 
 def _place(output: Path | None, *, many: bool, overwrite: bool) -> Path | None:
-    """Return the file or folder for results. What is wrong with it shows before anything is sent."""
+    """Return the file or folder for results. Raises `OutputFailed` before anything is sent."""
     if output is None or output.is_dir():
         return output
     if many:
@@ -153,7 +157,7 @@ def _place(output: Path | None, *, many: bool, overwrite: bool) -> Path | None:
         except OSError as error:
             raise OutputFailed(f"cannot make folder {output} for the results: {error.strerror or error}") from error
     elif output.exists() and not overwrite:
-        raise OutputFailed(f"cannot write {output}: it exists; choose another name or allow overwriting")
+        raise OutputFailed(f"cannot write {output}: it exists; choose another name, or --overwrite")
     elif not output.parent.is_dir():
         raise OutputFailed(f"cannot write {output}: there is no folder {output.parent}; create it first")
     return output
@@ -161,23 +165,23 @@ def _place(output: Path | None, *, many: bool, overwrite: bool) -> Path | None:
 
 @dataclass(slots=True)
 class _Run:
-    """All files of one call. Of several, one that fails leaves the others alone."""
+    """Submits all files of one command. When one of several fails, the others go on."""
 
     client: "Client"
-    place: Path | None
+    destination: Path | None
     waiting: bool
     overwrite: bool
     json: bool
     failed: int = 0
 
-    def all(self, sources: Sequence[str], given: Mapping[str, Any]) -> None:
-        """Hand them in, and see them through."""
+    def all(self, sources: Sequence[str], job_options: Mapping[str, Any]) -> None:
+        """Submit all sources; then wait and download results when asked to. Exits with 1 when some failed."""
         alone = len(sources) == 1
         handed: list[tuple[str, Job]] = []
         for source in sources:
-            # A service that cannot be reached will not take the others, either.
+            # A service that cannot be reached ends the command: it would not take the other files either.
             with self._lenient(BadInput, LimitExceeded, alone=alone):
-                handed.append((source, self._hand_in(source, given)))
+                handed.append((source, self._hand_in(source, job_options)))
         for source, job in handed if self.waiting else ():
             with self._lenient(VelumError, alone=alone):
                 self._see_through(source, job)
@@ -194,37 +198,37 @@ class _Run:
             self.failed += 1
             common.fail(str(error))
 
-    def _hand_in(self, source: str, given: Mapping[str, Any]) -> "Job":
+    def _hand_in(self, source: str, job_options: Mapping[str, Any]) -> "Job":
         with _sending(source) as progress:
-            job = self.client.submit(source, progress=progress, **given)
+            job = self.client.submit(source, progress=progress, **job_options)
         if self.json and not self.waiting:
             common.print_json(jobs.as_json(job, source=source))
         else:
-            # With results to come, they are what is printed: the id is for who gets tired of waiting.
+            # When results follow, they are the output; the id goes to standard error, for who stops waiting.
             typer.echo(f"{job.id}  {job.name}", err=self.waiting)
         return job
 
     def _see_through(self, source: str, job: "Job") -> None:
-        made = jobs.followed(self.client, job)
+        made = jobs.wait_for_end(self.client, job)
         if error := jobs.job_error(made):
             if self.json:
                 common.print_json(jobs.as_json(made, source=source, target=None))
             raise error
-        target = jobs.fetched(self.client, made, self._target(source, made), overwrite=self.overwrite)
+        target = jobs.fetch_result(self.client, made, self._target(source, made), overwrite=self.overwrite)
         report = self.client.report(made)
         for warning in report.get("warnings", ()):
             common.warn(f"{source}: {warning}")
         if self.json:
             common.print_json(jobs.as_json(made, source=source, target=str(target)))
         else:
-            typer.echo(f"{target}: {counted(_labels(report))} hidden")
+            typer.echo(f"{target}: {count_labels(_label_counts(report))} hidden")
 
     def _target(self, source: str, job: "Job") -> Path:
         name = jobs.result_name(job)
-        if self.place is None:
+        if self.destination is None:
             here = Path() if source.lower().startswith(("http://", "https://")) else Path(source).parent
             return here / name
-        return self.place / name if self.place.is_dir() else self.place
+        return self.destination / name if self.destination.is_dir() else self.destination
 
 
 @contextmanager
@@ -236,9 +240,9 @@ def _sending(source: str) -> Iterator["Progress"]:
         yield lambda done, total: progress(name, done, total)
 
 
-def _labels(report: Mapping[str, Any]) -> Mapping[str, int]:
-    """Return how many of each label were hidden: regions of pictures, things in videos."""
+def _label_counts(report: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return the number of hidden objects by label: regions of images, tracks of videos."""
     counts: dict[str, int] = {}
-    for one in (*report.get("hidden", ()), *report.get("tracks", ())):
-        counts[str(one["label"])] = counts.get(str(one["label"]), 0) + 1
+    for item in (*report.get("hidden", ()), *report.get("tracks", ())):
+        counts[str(item["label"])] = counts.get(str(item["label"]), 0) + 1
     return counts

@@ -1,4 +1,4 @@
-"""`velum worker`: a process that does the jobs that the service takes."""
+"""`velum worker`: a process that runs the jobs of the service."""
 
 import signal
 import threading
@@ -10,18 +10,18 @@ import typer
 from velum.cli.service_options import ConfigFile, DataFolder, load_settings
 
 Concurrency = Annotated[
-    int | None, typer.Option("--concurrency", min=1, help="Jobs in work at a time. Default: that of the settings.")
+    int | None, typer.Option("--concurrency", min=1, help="Jobs to run at the same time. Default: jobs.concurrency.")
 ]
 Metrics = Annotated[
     str | None,
-    typer.Option("--metrics", metavar="HOST:PORT", help="Where to serve /metrics; a port alone: on this machine."),
+    typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics here; a port alone means this machine."),
 ]
 
 
 def worker(
     concurrency: Concurrency = None, metrics: Metrics = None, config: ConfigFile = None, data: DataFolder = None
 ) -> None:
-    """Do jobs until told to end (SIGTERM or Ctrl-C); then finish what is in work, as far as that is soon."""
+    """Run jobs of the service until SIGTERM or Ctrl-C; then finish the running ones and exit."""
     from dataclasses import replace
 
     from velum.net.client import HttpClient

@@ -1,4 +1,4 @@
-"""An evaluation as a page to read and to print: no script, nothing fetched. It shows people: the worst misses."""
+"""The HTML report of an evaluation: no script, nothing loaded. It shows people: the worst misses."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -25,64 +25,66 @@ figure { margin: 0; break-inside: avoid; } figure img { max-width: 100%; border:
 figcaption { font-size: .8rem; overflow-wrap: anywhere; }
 """
 
-_KEYS = {
-    "found": "found (a find overlaps it)", "hidden": "hidden to a half or more", "missed": "hidden less than a half",
-    "right": "right, of all finds",
+_LEGEND = {
+    "found": "found (a detection overlaps it)",
+    "hidden": "hidden to a half or more", "missed": "hidden less than a half",
+    "right": "true, of all detections",
 }  # fmt: skip
 
 
-def page(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> str:
-    """Return the HTML page, with drawings of the worst misses."""
-    seen = evaluation.observed
+def render_page(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> str:
+    """Return the HTML page with drawings of the worst misses."""
+    observed = evaluation.observed
     parts = [
         "<h1>Evaluation</h1>",
-        f"<p>{len(seen.seen)} labelled things in {seen.frames} frames of {seen.files} files.</p>",
-        _standing(evaluation),
+        f"<p>{len(observed.outcomes)} labelled objects in {observed.frames} frames of {observed.files} files.</p>",
+        _profile_section(evaluation),
         html_page.bullet_list(evaluation.notes) if evaluation.notes else "",
-        "<h2>Found and hidden, by size</h2>", *_sizes(evaluation),
-        "<h2>How much is hidden</h2>", _key("hidden", "missed"), svg_plots.hidden_shares(seen.seen),
-        "<h2>Wrong finds</h2>", _precision(evaluation),
-        *_tags(evaluation), *_videos(evaluation), *_chosen(evaluation), *_misses(evaluation, drawn),
-        "<h2>What was evaluated</h2>", html_page.table(_means(evaluation)),
+        "<h2>Found and hidden, by size</h2>", *_size_section(evaluation),
+        "<h2>How much is hidden</h2>", _legend("hidden", "missed"), svg_plots.hidden_shares(observed.outcomes),
+        "<h2>False detections</h2>", _precision_section(evaluation),
+        *_tag_section(evaluation), *_video_section(evaluation), *_threshold_section(evaluation),
+        *_miss_section(evaluation, drawn),
+        "<h2>What was evaluated</h2>", html_page.table(_provenance(evaluation)),
     ]  # fmt: skip
     return html_page.document("Evaluation", _STYLE, parts)
 
 
-def _standing(evaluation: Evaluation) -> str:
+def _profile_section(evaluation: Evaluation) -> str:
     standing = evaluation.standing
     if standing is None:
         return ""
     rows = [
         [
-            one.demand.label, f"{one.demand.min_height} px",
-            f"{_rate(one.detected)}, wanted {one.demand.detection_rate:.0%}",
-            "not asked" if one.demand.false_rate is None
-            else f"{_rate(one.false)}, allowed {one.demand.false_rate:.0%}",
-            ("met" if one.sure else "met, but the sample is too small to be sure") if one.passed else "not met",
+            item.demand.label, f"{item.demand.min_height} px",
+            f"{_rate(item.detected)}, wanted {item.demand.detection_rate:.0%}",
+            "not asked" if item.demand.false_rate is None
+            else f"{_rate(item.false)}, allowed {item.demand.false_rate:.0%}",
+            ("met" if item.is_sure else "met, but the sample is too small to be certain") if item.is_met else "not met",
         ]
-        for one in standing.met
+        for item in standing.results
     ]  # fmt: skip
-    rows += [[label, "", "the plan does not look for it", "", "not met"] for label in standing.not_asked]
-    verdict, colour = ("passed", "good") if standing.passed else ("not passed", "bad")
+    rows += [[label, "", "the plan has no rule for this label", "", "not met"] for label in standing.not_asked]
+    verdict, colour = ("passed", "good") if standing.is_met else ("not passed", "bad")
     official = "" if standing.profile.official else " Unofficial."
     return (
         f'<p class="standing {colour}">{escape(standing.profile.title)}: {verdict}</p>'
         f"<p>{escape(standing.profile.note)}{official}</p>"
-        + html_page.grid(["Label", "From", "Detected", "Wrong finds", ""], rows)
+        + html_page.grid(["Label", "From", "Detected", "False detections", ""], rows)
     )
 
 
-def _sizes(evaluation: Evaluation) -> Iterable[str]:
-    rows = metrics.by_size(evaluation.observed.seen)
+def _size_section(evaluation: Evaluation) -> Iterable[str]:
+    rows = metrics.by_size(evaluation.observed.outcomes)
     yield _grid(rows, "Height")
     for label in dict.fromkeys(row.label for row in rows):
-        yield f"<h3>{escape(label)}</h3>{_key('found', 'hidden')}"
+        yield f"<h3>{escape(label)}</h3>{_legend('found', 'hidden')}"
         yield svg_plots.by_size([row for row in rows if row.label == label and row.kind != "all"])
-    yield "<p>Bars have the 95 % interval (Wilson) of the share that a larger sample would have.</p>"
+    yield "<p>Bars show the 95 % confidence interval (Wilson).</p>"
 
 
-def _tags(evaluation: Evaluation) -> Iterable[str]:
-    if rows := metrics.by_tag(evaluation.observed.seen):
+def _tag_section(evaluation: Evaluation) -> Iterable[str]:
+    if rows := metrics.by_tag(evaluation.observed.outcomes):
         yield "<h2>By the truth's tags</h2>"
         yield _grid(rows, "Tag")
 
@@ -95,74 +97,78 @@ def _grid(rows: Sequence[metrics.MetricsRow], kind: str) -> str:
     ])  # fmt: skip
 
 
-def _precision(evaluation: Evaluation) -> str:
+def _precision_section(evaluation: Evaluation) -> str:
     rates = metrics.precision(evaluation.observed)
     if not rates:
-        return "<p>Nothing can be said: in no file everything of a label is labelled.</p>"
-    rows = [[label, f"{rate.total - rate.hits} of {rate.total} finds", _rate(rate)] for label, rate in rates.items()]
-    return html_page.grid(["Label", "Wrong", "Right (precision)"], rows)
+        return "<p>Nothing can be said: no file has a label that is labelled completely.</p>"
+    rows = [
+        [label, f"{rate.total - rate.hits} of {rate.total} detections", _rate(rate)] for label, rate in rates.items()
+    ]
+    return html_page.grid(["Label", "False", "True (precision)"], rows)
 
 
-def _videos(evaluation: Evaluation) -> Iterable[str]:
-    if not evaluation.observed.watched:
+def _video_section(evaluation: Evaluation) -> Iterable[str]:
+    if not evaluation.observed.videos:
         return
     frames, tracks = metrics.frames(evaluation.observed), metrics.tracks(evaluation.observed)
     yield "<h2>Videos</h2>"
-    yield f"<p>In {_rate(frames)} of the labelled frames something is hidden less than a half.</p>"
+    yield f"<p>In {_rate(frames)} of the labelled frames an object is hidden less than a half.</p>"
     if exposed := [track for track in tracks if track.exposed]:
         yield html_page.grid(["File", "Track", "Label", "Exposed frames", "Longest, s"], [
-            [one.file, one.track, one.label, f"{one.exposed} of {one.frames}", f"{one.longest_seconds:g}"]
-            for one in exposed[:20]
+            [item.file, item.track, item.label, f"{item.exposed} of {item.frames}", f"{item.longest_seconds:g}"]
+            for item in exposed[:20]
         ])  # fmt: skip
     elif tracks:
         yield f"<p>None of {len(tracks)} tracks is exposed in any of its labelled frames.</p>"
 
 
-def _chosen(evaluation: Evaluation) -> Iterable[str]:
+def _threshold_section(evaluation: Evaluation) -> Iterable[str]:
     wanted = evaluation.wanted
     if wanted is None:
         return
     yield f"<h2>Thresholds for {wanted.recall:.1%} from {wanted.min_height} px</h2>"
     for choice in evaluation.choices:
-        yield f"<h3>{escape(choice.label)}: {choice.chosen.threshold:g}</h3>{_key('found', 'right')}"
+        yield f"<h3>{escape(choice.label)}: {choice.chosen.threshold:g}</h3>{_legend('found', 'right')}"
         yield svg_plots.thresholds(choice)
 
 
-def _misses(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> Iterable[str]:
+def _miss_section(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> Iterable[str]:
     yield f"<h2>The worst of {len(evaluation.misses)} misses</h2>"
     if not drawn:
         yield "<p>Nothing was missed.</p>" if not evaluation.misses else ""
         return
-    yield '<p class="bad">These pictures show what was to be hidden: keep this page as you keep the originals.</p>'
+    yield '<p class="bad">These images show people that should be hidden: protect this page like the sources.</p>'
     yield '<div class="misses">'
-    for one in drawn:
-        seen = one.seen
-        found = "not found" if seen.score is None else f"found at {seen.score:.2f}"
-        what = f"{seen.label}, {seen.height:.0f} px high, {found}, hidden {seen.covered:.0%}"
-        says = f"<figcaption>{escape(f'{seen.file}, frame {seen.frame}: {what}')}</figcaption>"
-        image = base64.b64encode(one.jpeg).decode()
+    for item in drawn:
+        outcome = item.outcome
+        found = "not found" if outcome.score is None else f"found at {outcome.score:.2f}"
+        what = f"{outcome.label}, {outcome.height:.0f} px high, {found}, hidden {outcome.covered:.0%}"
+        says = f"<figcaption>{escape(f'{outcome.file}, frame {outcome.frame}: {what}')}</figcaption>"
+        image = base64.b64encode(item.jpeg).decode()
         yield f'<figure><img src="data:image/jpeg;base64,{image}" alt="">{says}</figure>'
     yield "</div>"
 
 
-def _means(evaluation: Evaluation) -> dict[str, str]:
-    truth, seen = evaluation.truth, evaluation.observed
-    models = [" ".join(f"{name} {value}" for name, value in one.items()) for one in seen.models]
+def _provenance(evaluation: Evaluation) -> dict[str, str]:
+    truth, observed = evaluation.truth, evaluation.observed
+    models = [" ".join(f"{name} {value}" for name, value in item.items()) for item in observed.models]
     rows = {
         "Plan": html_page.bullet_list(map(str, evaluation.plan.rules)),
         "Digest of the plan": html_page.code(evaluation.plan.digest),
         "Models": html_page.bullet_list(models or ["none"]),
         "Truth": html_page.text(truth.kind),
         "SHA-256 of the truth": html_page.code(truth.sha256 or "many files"),
-        "Found means": html_page.text(f"a find overlaps it by an intersection over union of {evaluation.least_iou:g}"),
+        "Found means": html_page.text(
+            f"a detection overlaps it by an intersection over union of {evaluation.least_iou:g}"
+        ),
     }
-    if seen.left_out:
-        rows["Left out"] = html_page.bullet_list(seen.left_out)
+    if observed.left_out:
+        rows["Left out"] = html_page.bullet_list(observed.left_out)
     return rows
 
 
-def _key(*kinds: str) -> str:
-    return '<p class="key">' + "".join(f'<span class="{one}">{_KEYS[one]}</span>' for one in kinds) + "</p>"
+def _legend(*kinds: str) -> str:
+    return '<p class="key">' + "".join(f'<span class="{item}">{_LEGEND[item]}</span>' for item in kinds) + "</p>"
 
 
 def _rate(rate: Rate) -> str:

@@ -1,4 +1,4 @@
-"""Which find is which labelled thing, and how much of each thing is hidden."""
+"""Matches detections with labelled objects, and measures how much of each object is hidden."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,61 +16,67 @@ from velum.region import Mask, Region
 Boxes = npt.NDArray[np.float64]
 """(n, 4): x0, y0, x1, y1 in pixels."""
 
-Related = Callable[[str, str], bool]
-"""Whether a find of the first label may be a thing of the second."""
+LabelRelation = Callable[[str, str], bool]
+"""Tells whether a detection of the first label may be an object of the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Which find is which thing, by index, and the finds that are none and nobody has excused."""
+    """True positives (index of the object -> index of the detection), and indices of false positives."""
 
     found: Mapping[int, int]
     wrong: tuple[int, ...]
 
 
-def related(rules: Sequence[Rule]) -> Related:
-    """Return whether one rule asks for both labels: where vehicles are wanted, a truck found is a car labelled."""
+def make_label_relation(rules: Sequence[Rule]) -> LabelRelation:
+    """Return whether one rule covers both labels, as a function: for a rule on vehicles, truck and car match."""
 
-    def same(one: str, other: str) -> bool:
-        return any(covers(rule.label, one) and covers(rule.label, other) for rule in rules)
+    def is_related(detected: str, labelled: str) -> bool:
+        return any(covers(rule.label, detected) and covers(rule.label, labelled) for rule in rules)
 
-    return same
+    return is_related
 
 
-def match(finds: Sequence[Region], things: Sequence[GroundTruthBox], same: Related, least_iou: float) -> Matches:
-    """Return which find is which thing: the surest find chooses first, the thing that it overlaps most.
+def match(
+    detections: Sequence[Region], truths: Sequence[GroundTruthBox], is_related: LabelRelation, least_iou: float
+) -> Matches:
+    """Match detections with objects: the highest score chooses first, the object that it overlaps most.
 
-    This is COCO's matching (pycocotools, COCOeval.evaluateImg). A find that is no thing is excused when it overlaps an
-    ignored one so far, or when its centre lies in an ignored area.
+    This is COCO's matching (pycocotools, COCOeval.evaluateImg). An unmatched detection is no false positive when it
+    overlaps an ignored object as much, or when its centre lies in an ignored area.
     """
-    overlap = ious(_boxes(one.box.xyxy for one in finds), _boxes(thing.xyxy for thing in things))
+    overlap = ious(_boxes(region.box.xyxy for region in detections), _boxes(truth.xyxy for truth in truths))
     found: dict[int, int] = {}
     wrong = []
-    for i in sorted(range(len(finds)), key=lambda i: -finds[i].score):
-        suited = [
-            j for j, thing in enumerate(things) if overlap[i, j] >= least_iou and same(finds[i].label, thing.label)
+    for i in sorted(range(len(detections)), key=lambda i: -detections[i].score):
+        candidates = [
+            j
+            for j, truth in enumerate(truths)
+            if overlap[i, j] >= least_iou and is_related(detections[i].label, truth.label)
         ]
-        free = [j for j in suited if not things[j].ignore and j not in found]
+        free = [j for j in candidates if not truths[j].ignore and j not in found]
         if free:
             found[max(free, key=lambda j: overlap[i, j])] = i
-        elif not any(things[j].ignore for j in suited) and not _excused(finds[i], things, same):
+        elif not any(truths[j].ignore for j in candidates) and not _is_excused(detections[i], truths, is_related):
             wrong.append(i)
     return Matches(found, tuple(wrong))
 
 
-def ious(one: Boxes, two: Boxes) -> Boxes:
+def ious(first: Boxes, second: Boxes) -> Boxes:
     """Return the intersection over union (n, m) of each box of one set with each of the other."""
-    sides = np.minimum(one[:, None, 2:], two[None, :, 2:]) - np.maximum(one[:, None, :2], two[None, :, :2])
+    sides = np.minimum(first[:, None, 2:], second[None, :, 2:]) - np.maximum(first[:, None, :2], second[None, :, :2])
     shared = np.prod(np.maximum(sides, 0), axis=2)
-    area = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (one, two)]
+    area = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
     result: Boxes = shared / (area[0][:, None] + area[1][None] - shared)
     return result
 
 
-def hidden(regions: Iterable[Region], kept: Iterable[Region], rules: Sequence[Rule], width: int, height: int) -> Mask:
-    """Return which pixels (height, width) are hidden when `rules` hide `regions` and leave what is `kept`.
+def hidden_mask(
+    regions: Iterable[Region], kept: Iterable[Region], rules: Sequence[Rule], width: int, height: int
+) -> Mask:
+    """Return the pixels (height, width) that are hidden when `rules` hide `regions` and leave `kept` regions visible.
 
-    Where rules grow one region differently, only what the smallest of them hides counts: at least so much is hidden.
+    When several rules hide a region, the smallest area counts: at least so much is hidden.
     """
     mask = np.zeros((height, width), bool)
     for region in regions:
@@ -89,24 +95,23 @@ def hidden(regions: Iterable[Region], kept: Iterable[Region], rules: Sequence[Ru
     return mask
 
 
-def covered(mask: Mask, thing: GroundTruthBox) -> float:
-    """Return the share of a thing's pixels that are hidden; of those inside its outline, where it has one.
+def hidden_share(mask: Mask, truth: GroundTruthBox) -> float:
+    """Return the hidden share (0 to 1) of an object's pixels, inside its outline when it has one.
 
-    What lies beyond the picture's edge is not there to be hidden and does not count. 0 for what lies beyond it as a
-    whole.
+    Pixels beyond the edge of the image do not count; 0 for an object that lies beyond it as a whole.
     """
     height, width = mask.shape
-    x0, y0 = (max(0, round(low)) for low in thing.xyxy[:2])
-    x1, y1 = min(width, max(x0 + 1, round(thing.xyxy[2]))), min(height, max(y0 + 1, round(thing.xyxy[3])))
+    x0, y0 = (max(0, round(low)) for low in truth.xyxy[:2])
+    x1, y1 = min(width, max(x0 + 1, round(truth.xyxy[2]))), min(height, max(y0 + 1, round(truth.xyxy[3])))
     part = mask[y0:y1, x0:x1]
     if not part.size:
         return 0.0
-    if thing.outline:
-        drawn = np.zeros(part.shape, np.uint8)
-        corners = [np.reshape(one, (-1, 2)) - (x0, y0) for one in thing.outline]
-        cv2.fillPoly(drawn, [np.round(one).astype(np.int32) for one in corners], 1)
-        if drawn.any():
-            return float(part[drawn.view(bool)].mean())
+    if truth.outline:
+        filled = np.zeros(part.shape, np.uint8)
+        corners = [np.reshape(polygon, (-1, 2)) - (x0, y0) for polygon in truth.outline]
+        cv2.fillPoly(filled, [np.round(polygon).astype(np.int32) for polygon in corners], 1)
+        if filled.any():
+            return float(part[filled.view(bool)].mean())
     return float(part.mean())
 
 
@@ -114,8 +119,8 @@ def _boxes(rows: Iterable[Xyxy | tuple[int, int, int, int]]) -> Boxes:
     return np.array(list(rows), np.float64).reshape(-1, 4)
 
 
-def _excused(find: Region, things: Sequence[GroundTruthBox], same: Related) -> bool:
-    x0, y0, x1, y1 = find.box.xyxy
+def _is_excused(detection: Region, truths: Sequence[GroundTruthBox], is_related: LabelRelation) -> bool:
+    x0, y0, x1, y1 = detection.box.xyxy
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    areas = (thing.xyxy for thing in things if thing.area and same(find.label, thing.label))
+    areas = (truth.xyxy for truth in truths if truth.area and is_related(detection.label, truth.label))
     return any(left <= x <= right and top <= y <= bottom for left, top, right, bottom in areas)

@@ -1,4 +1,4 @@
-"""From what was seen to tables: shares by label and size, by tag, by frame and by track."""
+"""Metrics of an evaluation: rates by label and size, by tag, by frame and by track."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,32 +9,32 @@ from typing import Any
 from velum.evaluation.values import SIZE_CLASSES, LabelledVideo, Observations, Rate, TruthOutcome, size_class
 
 COVERED = (0.5, 0.9)
-"""Shares of a thing that must be hidden for it to count as hidden; both are told."""
+"""Hidden shares from which an object counts as hidden; both are reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsRow:
-    """What became of the things of one kind."""
+    """Rates of the objects of one label and kind."""
 
     label: str
     kind: str
     """A size, a tag such as `pose = left`, or `all`."""
     found: Rate
     hidden: tuple[Rate, ...]
-    """For each of `COVERED`, how many are hidden so far."""
+    """For each share of `COVERED`, how many objects are hidden as much."""
     covered: float
-    """Share of a thing that is hidden, on average."""
+    """Mean hidden share of the objects."""
 
     @classmethod
-    def of(cls, label: str, kind: str, seen: Sequence[TruthOutcome]) -> "MetricsRow":
-        """Return the row for these things; there must be one at least."""
-        total = len(seen)
-        found = Rate(sum(one.score is not None for one in seen), total)
-        hidden = tuple(Rate(sum(one.covered >= level for one in seen), total) for level in COVERED)
-        return cls(label, kind, found, hidden, sum(one.covered for one in seen) / total)
+    def of(cls, label: str, kind: str, outcomes: Sequence[TruthOutcome]) -> "MetricsRow":
+        """Return the row of at least one outcome."""
+        total = len(outcomes)
+        found = Rate(sum(outcome.score is not None for outcome in outcomes), total)
+        hidden = tuple(Rate(sum(outcome.covered >= level for outcome in outcomes), total) for level in COVERED)
+        return cls(label, kind, found, hidden, sum(outcome.covered for outcome in outcomes) / total)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the JSON object."""
         hidden = {
             f"hidden_{level:.0%}".replace("%", ""): rate.to_json()
             for level, rate in zip(COVERED, self.hidden, strict=True)
@@ -47,9 +47,9 @@ class MetricsRow:
 
 @dataclass(frozen=True, slots=True)
 class TrackExposure:
-    """How long one thing of a video is exposed, in its labelled frames.
+    """How long the object of one track is exposed, in its labelled frames.
 
-    `longest_seconds` is from the first frame of its longest exposed stretch to the end of the last one.
+    `longest_seconds`: duration of its longest run of exposed frames.
     """
 
     file: str
@@ -60,71 +60,71 @@ class TrackExposure:
     longest_seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the JSON object."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def by_size(seen: Iterable[TruthOutcome]) -> list[MetricsRow]:
-    """Return for each label a row for all of it and one for each class of size that occurs."""
+def by_size(outcomes: Iterable[TruthOutcome]) -> list[MetricsRow]:
+    """Return for each label a row for all objects and one for each size class that occurs."""
     rows = []
-    for label, ones in _grouped(seen, lambda one: one.label):
-        rows.append(MetricsRow.of(label, "all", ones))
-        sizes = dict(_grouped(ones, lambda one: size_class(one.height)))
+    for label, group in _group_by(outcomes, lambda outcome: outcome.label):
+        rows.append(MetricsRow.of(label, "all", group))
+        sizes = dict(_group_by(group, lambda outcome: size_class(outcome.height)))
         rows += [MetricsRow.of(label, size, sizes[size]) for size in SIZE_CLASSES if size in sizes]
     return rows
 
 
-def by_tag(seen: Iterable[TruthOutcome]) -> list[MetricsRow]:
-    """Return for each label a row for each tag and value that the truth gives."""
+def by_tag(outcomes: Iterable[TruthOutcome]) -> list[MetricsRow]:
+    """Return for each label a row for each tag and value in the truth."""
     tagged: dict[tuple[str, str], list[TruthOutcome]] = defaultdict(list)
-    for one in seen:
-        for name, value in one.tags.items():
-            tagged[one.label, f"{name} = {value}"].append(one)
-    return [MetricsRow.of(label, tag, ones) for (label, tag), ones in sorted(tagged.items())]
+    for outcome in outcomes:
+        for name, value in outcome.tags.items():
+            tagged[outcome.label, f"{name} = {value}"].append(outcome)
+    return [MetricsRow.of(label, tag, group) for (label, tag), group in sorted(tagged.items())]
 
 
 def precision(observed: Observations) -> dict[str, Rate]:
-    """Return by label how many finds are right, of those in frames in which everything of it is labelled."""
+    """Return the precision by label, over frames in which the label is labelled completely."""
     right, wrong = Counter[str](), Counter[str]()
-    for one in observed.seen:
-        right[one.label] += one.judged and one.score is not None
+    for outcome in observed.outcomes:
+        right[outcome.label] += outcome.judged and outcome.score is not None
     for false in observed.wrong:
         wrong[false.label] += 1
-    labels = sorted({one.label for one in observed.seen if one.judged} | wrong.keys())
+    labels = sorted({outcome.label for outcome in observed.outcomes if outcome.judged} | wrong.keys())
     return {label: Rate(right[label], right[label] + wrong[label]) for label in labels}
 
 
 def frames(observed: Observations) -> Rate:
-    """Return in how many labelled frames of videos that show something anything is exposed."""
-    videos = {one.file for one in observed.watched}
+    """Return the rate of labelled video frames with objects in which at least one is exposed."""
+    videos = {outcome.file for outcome in observed.videos}
     by_frame: dict[tuple[str, int], bool] = defaultdict(bool)
-    for one in observed.seen:
-        if one.file in videos:
-            by_frame[one.file, one.frame] |= one.exposed
+    for outcome in observed.outcomes:
+        if outcome.file in videos:
+            by_frame[outcome.file, outcome.frame] |= outcome.is_exposed
     return Rate(sum(by_frame.values()), len(by_frame))
 
 
 def tracks(observed: Observations) -> list[TrackExposure]:
-    """Return the tracks of the truth's videos, those that are exposed longest first."""
-    watched = {one.file: one for one in observed.watched}
-    of_track = _grouped(
-        (one for one in observed.seen if one.track is not None and one.file in watched),
-        lambda one: (one.file, one.track, one.label),
+    """Return the exposure of each labelled track, the longest first."""
+    videos = {outcome.file: outcome for outcome in observed.videos}
+    of_track = _group_by(
+        (outcome for outcome in observed.outcomes if outcome.track is not None and outcome.file in videos),
+        lambda outcome: (outcome.file, outcome.track, outcome.label),
     )
-    found = [_track(key, ones, watched[key[0]]) for key, ones in of_track]
+    found = [_track(key, group, videos[key[0]]) for key, group in of_track]
     return sorted(found, key=lambda track: (-track.longest_seconds, -track.exposed, track.file, track.track))
 
 
-def _track(key: tuple[str, str, str], seen: Sequence[TruthOutcome], video: LabelledVideo) -> TrackExposure:
-    ordered = sorted(seen, key=lambda one: one.frame)
-    stretches = [list(ones) for exposed, ones in groupby(ordered, lambda one: one.exposed) if exposed]
-    longest = max((ones[-1].frame - ones[0].frame + 1 for ones in stretches), default=0)
+def _track(key: tuple[str, str, str], outcomes: Sequence[TruthOutcome], video: LabelledVideo) -> TrackExposure:
+    ordered = sorted(outcomes, key=lambda outcome: outcome.frame)
+    stretches = [list(group) for exposed, group in groupby(ordered, lambda outcome: outcome.is_exposed) if exposed]
+    longest = max((group[-1].frame - group[0].frame + 1 for group in stretches), default=0)
     exposed = sum(map(len, stretches))
     return TrackExposure(key[0], key[1], key[2], len(ordered), exposed, round(float(longest / video.fps), 3))
 
 
-def _grouped(seen: Iterable[TruthOutcome], key: Any) -> Iterator[tuple[Any, list[TruthOutcome]]]:
+def _group_by(outcomes: Iterable[TruthOutcome], key: Any) -> Iterator[tuple[Any, list[TruthOutcome]]]:
     groups: Mapping[Any, list[TruthOutcome]] = defaultdict(list)
-    for one in seen:
-        groups[key(one)].append(one)
+    for outcome in outcomes:
+        groups[key(outcome)].append(outcome)
     yield from sorted(groups.items())

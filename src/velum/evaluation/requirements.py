@@ -1,4 +1,4 @@
-"""Profiles: what a standard, or a house, asks of the result, and whether an evaluation meets it."""
+"""Profiles: requirements of a standard or a company, and whether an evaluation meets them."""
 
 import tomllib
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from velum.spec import finite, refuse_unknown
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What is asked for one label. Rates are shares from 0 to 1; `false_rate` None: not asked."""
+    """Requirement for one label. Rates are shares from 0 to 1; `false_rate` None: not required."""
 
     label: str
     min_height: int
@@ -27,7 +27,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class RequirementSet:
-    """A named set of demands. Not `official`: no body has said that these are its demands."""
+    """A named set of requirements. `official`: the standards body itself states them so."""
 
     name: str
     title: str
@@ -38,15 +38,15 @@ class RequirementSet:
 
 @dataclass(frozen=True, slots=True)
 class RequirementResult:
-    """Whether one demand is met. `sure`: the whole 95 % interval of what was measured is on the right side of it."""
+    """Measured rates of one requirement."""
 
     demand: Requirement
     detected: Rate
     false: Rate
 
     @property
-    def passed(self) -> bool:
-        """Whether what was measured meets the demand; False where nothing could be."""
+    def is_met(self) -> bool:
+        """Whether the rates meet the requirement; False when nothing was measured."""
         share, false = self.detected.share, self.false.share
         return (
             share is not None
@@ -55,53 +55,53 @@ class RequirementResult:
         )
 
     @property
-    def sure(self) -> bool:
-        """Whether the sample is large enough to say so."""
+    def is_sure(self) -> bool:
+        """Whether the whole 95 % interval of each rate meets it, so that the sample is large enough."""
         false = self.demand.false_rate
         return (
-            self.passed
+            self.is_met
             and self.detected.interval[0] >= self.demand.detection_rate
             and (false is None or self.false.interval[1] <= false)
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the JSON object."""
         asked = {name: getattr(self.demand, name) for name in Requirement.__slots__}
         measured = {"detected": self.detected.to_json(), "false": self.false.to_json()}
-        return asked | measured | {"passed": self.passed, "sure": self.sure}
+        return asked | measured | {"passed": self.is_met, "sure": self.is_sure}
 
 
 @dataclass(frozen=True, slots=True)
 class Compliance:
-    """A profile, and whether each of its demands is met. `not_asked`: its labels for which the plan has no rule."""
+    """A profile and the result of each requirement. `not_asked`: its labels without a rule in the plan."""
 
     profile: RequirementSet
-    met: tuple[RequirementResult, ...]
+    results: tuple[RequirementResult, ...]
     not_asked: tuple[str, ...]
 
     @property
-    def passed(self) -> bool:
-        """Whether every demand is met. What the plan does not look for cannot be."""
-        return not self.not_asked and all(one.passed for one in self.met)
+    def is_met(self) -> bool:
+        """Whether all requirements are met; a label without a rule is not."""
+        return not self.not_asked and all(item.is_met for item in self.results)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the JSON object."""
         return {
             "name": self.profile.name, "title": self.profile.title, "official": self.profile.official,
-            "note": self.profile.note, "passed": self.passed, "demands": [one.to_json() for one in self.met],
+            "note": self.profile.note, "passed": self.is_met, "demands": [item.to_json() for item in self.results],
             "not_asked": list(self.not_asked),
         }  # fmt: skip
 
 
-def profile(name: str) -> RequirementSet:
+def load_profile(name: str) -> RequirementSet:
     """Return the built-in profile of that name, or the only one of a TOML file at that path.
 
-    Raises `BadInput` for a file that is none, `BadPlan` for a name that does not exist or a number out of range.
+    Raises `BadInput` for a wrong file, `BadPlan` for an unknown name or a number out of range.
     """
     text = (files("velum.evaluation") / "profiles.toml").read_text(encoding="utf-8")
     known = tomllib.loads(text)
     if name in known:
-        return _profile(name, known[name])
+        return _read_profile(name, known[name])
     path = Path(name)
     if path.suffix.lower() != ".toml":
         raise BadPlan(f"profile {name!r} is unknown; there are {', '.join(known)}, or give a TOML file with your own")
@@ -112,39 +112,43 @@ def profile(name: str) -> RequirementSet:
     if len(own) != 1:
         raise BadInput(f"{path} has {len(own)} profiles; give a file with one table: [name]")
     ((key, value),) = own.items()
-    return _profile(key, value)
+    return _read_profile(key, value)
 
 
-def hold(observed: Observations, asked: RequirementSet, labels: tuple[str, ...]) -> Compliance:
-    """Return whether what was seen meets the profile; `labels` are those of the plan's rules."""
-    met, missing = [], []
-    right = precision(observed)
+def judge_requirements(observations: Observations, asked: RequirementSet, labels: tuple[str, ...]) -> Compliance:
+    """Return whether the observations meet the profile; `labels` are those of the plan's rules."""
+    results, missing = [], []
+    right = precision(observations)
     for demand in asked.demands:
         if not any(covers(label, demand.label) for label in labels):
             missing.append(demand.label)
             continue
-        large = [one for one in observed.seen if covers(demand.label, one.label) and one.height >= demand.min_height]
-        detected = Rate(sum(one.covered >= demand.covered for one in large), len(large))
+        large = [
+            item
+            for item in observations.outcomes
+            if covers(demand.label, item.label) and item.height >= demand.min_height
+        ]
+        detected = Rate(sum(item.covered >= demand.covered for item in large), len(large))
         finds = [rate for label, rate in right.items() if covers(demand.label, label)]
         total = sum(rate.total for rate in finds)
-        met.append(RequirementResult(demand, detected, Rate(total - sum(rate.hits for rate in finds), total)))
-    return Compliance(asked, tuple(met), tuple(missing))
+        results.append(RequirementResult(demand, detected, Rate(total - sum(rate.hits for rate in finds), total)))
+    return Compliance(asked, tuple(results), tuple(missing))
 
 
-def _profile(name: str, value: Any) -> RequirementSet:
+def _read_profile(name: str, value: Any) -> RequirementSet:
     if not isinstance(value, Mapping):
         raise BadPlan(f"profile {name} is {value!r:.80}; it must be a table")
     head = {"title": name, "official": False, "note": ""} | {
-        key: one for key, one in value.items() if not isinstance(one, Mapping)
+        key: item for key, item in value.items() if not isinstance(item, Mapping)
     }
     refuse_unknown(head, {"title", "official", "note"}, f"profile {name}")
-    demands = tuple(_demand(label, one, name) for label, one in value.items() if isinstance(one, Mapping))
+    demands = tuple(_read_demand(label, item, name) for label, item in value.items() if isinstance(item, Mapping))
     if not demands:
         raise BadPlan(f"profile {name} asks for nothing; write a table such as [{name}.face]")
     return RequirementSet(name, str(head["title"]), head["official"] is True, str(head["note"]), demands)
 
 
-def _demand(label: str, value: Mapping[str, Any], name: str) -> Requirement:
+def _read_demand(label: str, value: Mapping[str, Any], name: str) -> Requirement:
     what = f"profile {name}, {label}"
     refuse_unknown(value, {"min_height", "detection_rate", "covered", "false_rate"}, what)
     if missing := sorted({"min_height", "detection_rate", "covered"} - value.keys()):

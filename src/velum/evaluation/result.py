@@ -1,4 +1,4 @@
-"""An evaluation as one value: everything that JSON, the page and the terminal tell."""
+"""The result of an evaluation, from which JSON, page and terminal output are made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from velum.plan import Plan
 FORMAT = "velum-evaluation/1"
 
 MOST_NAMED = 100
-"""Misses, wrong finds and tracks that are told one by one: the worst."""
+"""Most misses, false positives and tracks that are listed: the worst ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a plan does to truth, what it was held against, and how its thresholds were chosen."""
+    """Truth, plan and observations; compliance with a profile and chosen thresholds when asked for."""
 
     truth: GroundTruth
     plan: Plan
@@ -31,70 +31,75 @@ class Evaluation:
     choices: tuple[ThresholdChoice, ...] = ()
 
     @property
-    def passed(self) -> bool | None:
-        """Whether the profile is met; None when there is none."""
-        return None if self.standing is None else self.standing.passed
+    def meets_profile(self) -> bool | None:
+        """Whether the profile is met; None without a profile."""
+        return None if self.standing is None else self.standing.is_met
 
     @property
     def misses(self) -> list[TruthOutcome]:
-        """What is exposed or was not found, the least hidden and the largest first."""
-        missed = [one for one in self.observed.seen if one.exposed or one.score is None]
-        return sorted(missed, key=lambda one: (round(one.covered, 1), -one.height, one.file, one.frame))
+        """Objects that are exposed or were not found; the least hidden and largest come first."""
+        missed = [outcome for outcome in self.observed.outcomes if outcome.is_exposed or outcome.score is None]
+        return sorted(
+            missed, key=lambda outcome: (round(outcome.covered, 1), -outcome.height, outcome.file, outcome.frame)
+        )
 
     @property
     def notes(self) -> list[str]:
-        """What to bear in mind."""
-        seen = self.observed
+        """Notes that limit what the figures mean."""
+        observed = self.observed
         notes = list(self.truth.notes)
-        if seen.left_out:
-            notes.append(f"{len(seen.left_out)} files could not be looked at and do not count")
-        if seen.not_asked:
-            counts = ", ".join(f"{count} {label}" for label, count in seen.not_asked.items())
-            notes.append(f"labelled, but no rule asks for them: {counts}")
+        if observed.left_out:
+            notes.append(f"{len(observed.left_out)} files could not be evaluated and do not count")
+        if observed.not_asked:
+            counts = ", ".join(f"{count} {label}" for label, count in observed.not_asked.items())
+            notes.append(f"labelled, but the plan has no rule for them: {counts}")
         if self.choices:
-            notes.append("thresholds were chosen on this very truth; on other pictures less may be found")
-        if seen.watched:
-            notes.append("frames of one video are alike: the intervals of its things are too narrow")
+            notes.append("thresholds were chosen on this truth; on other images recall may be lower")
+        if observed.videos:
+            notes.append("frames of one video are alike, so the true intervals are wider than those shown")
         return notes
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        seen = self.observed
-        passed = {} if self.standing is None else {"passed": self.passed}
+        """Return the JSON object."""
+        observed = self.observed
+        passed = {} if self.standing is None else {"passed": self.meets_profile}
         return {
             "format": FORMAT, **passed, "velum": __version__,
             "truth": {
-                "kind": self.truth.kind, "sha256": self.truth.sha256, "files": seen.files, "frames": seen.frames,
-                "things": len(seen.seen), "left_out": list(seen.left_out), "not_asked": dict(seen.not_asked),
+                "kind": self.truth.kind, "sha256": self.truth.sha256, "files": observed.files,
+                "frames": observed.frames,
+                "things": len(observed.outcomes), "left_out": list(observed.left_out),
+                "not_asked": dict(observed.not_asked),
             },
             "plan": {"digest": self.plan.digest, "rules": [str(rule) for rule in self.plan.rules]},
-            "models": [dict(model) for model in seen.models],
+            "models": [dict(model) for model in observed.models],
             "measures": {"least_iou": self.least_iou, "exposed_below": EXPOSED, "hidden_from": list(metrics.COVERED)},
-            "by_size": _rows(metrics.by_size(seen.seen)), "by_tag": _rows(metrics.by_tag(seen.seen)),
-            "precision": {label: rate.to_json() for label, rate in metrics.precision(seen).items()},
-            "videos": self._videos(),
+            "by_size": _rows_json(metrics.by_size(observed.outcomes)),
+            "by_tag": _rows_json(metrics.by_tag(observed.outcomes)),
+            "precision": {label: rate.to_json() for label, rate in metrics.precision(observed).items()},
+            "videos": self._videos_json(),
             "standard": None if self.standing is None else self.standing.to_json(),
-            "chosen": self._chosen(),
-            "misses": [_miss(one) for one in self.misses[:MOST_NAMED]],
+            "chosen": self._thresholds_json(),
+            "misses": [_miss_json(outcome) for outcome in self.misses[:MOST_NAMED]],
             "wrong": [
-                {"file": one.file, "frame": one.frame, "label": one.label, "xyxy": list(one.box.xyxy),
-                 "score": round(one.score, 4)}
-                for one in sorted(seen.wrong, key=lambda one: -one.score)[:MOST_NAMED]
+                {"file": outcome.file, "frame": outcome.frame, "label": outcome.label, "xyxy": list(outcome.box.xyxy),
+                 "score": round(outcome.score, 4)}
+                for outcome in sorted(observed.wrong, key=lambda outcome: -outcome.score)[:MOST_NAMED]
             ],
             "notes": self.notes,
         }  # fmt: skip
 
-    def _videos(self) -> Mapping[str, Any] | None:
-        if not self.observed.watched:
+    def _videos_json(self) -> Mapping[str, Any] | None:
+        if not self.observed.videos:
             return None
         found = metrics.tracks(self.observed)
         return {
-            "files": len(self.observed.watched), "exposed_frames": metrics.frames(self.observed).to_json(),
+            "files": len(self.observed.videos), "exposed_frames": metrics.frames(self.observed).to_json(),
             "tracks": len(found), "exposed_tracks": sum(track.exposed > 0 for track in found),
             "worst_tracks": [track.to_json() for track in found[:MOST_NAMED]],
         }  # fmt: skip
 
-    def _chosen(self) -> Mapping[str, Any] | None:
+    def _thresholds_json(self) -> Mapping[str, Any] | None:
         if self.wanted is None:
             return None
         return {
@@ -103,12 +108,14 @@ class Evaluation:
         }  # fmt: skip
 
 
-def _rows(rows: Sequence[metrics.MetricsRow]) -> list[dict[str, Any]]:
+def _rows_json(rows: Sequence[metrics.MetricsRow]) -> list[dict[str, Any]]:
     return [row.to_json() for row in rows]
 
 
-def _miss(one: TruthOutcome) -> dict[str, Any]:
+def _miss_json(outcome: TruthOutcome) -> dict[str, Any]:
     return {
-        "file": one.file, "frame": one.frame, "label": one.label, "xyxy": [round(edge, 1) for edge in one.xyxy],
-        "found": one.score is not None, "covered": round(one.covered, 4), "track": one.track, "tags": dict(one.tags),
+        "file": outcome.file, "frame": outcome.frame, "label": outcome.label,
+        "xyxy": [round(edge, 1) for edge in outcome.xyxy],
+        "found": outcome.score is not None, "covered": round(outcome.covered, 4), "track": outcome.track,
+        "tags": dict(outcome.tags),
     }  # fmt: skip

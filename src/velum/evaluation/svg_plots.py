@@ -1,4 +1,4 @@
-"""Plots as SVG that stands in the page: no script, no file of its own, read by eye and by screen readers."""
+"""Plots as inline SVG: no script, no extra file, readable by screen readers."""
 
 from collections.abc import Sequence
 from html import escape
@@ -13,7 +13,7 @@ _ACROSS, _DOWN = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
 
 
 def by_size(rows: Sequence[MetricsRow]) -> str:
-    """Return bars of what was found of each size, with its interval, and of what was hidden to a half."""
+    """Return bars by size: rate of found objects with its interval, and rate of objects hidden to at least a half."""
     step = _ACROSS / max(1, len(rows))
     marks = []
     for index, row in enumerate(rows):
@@ -23,14 +23,14 @@ def by_size(rows: Sequence[MetricsRow]) -> str:
         marks += _bar(middle + 2, wide, row.hidden[0], "hidden")
         marks.append(_text(middle, HEIGHT - 28, row.kind, "middle"))
         marks.append(_text(middle, HEIGHT - 12, f"{row.found.total} labelled", "middle", "faint"))
-    return _drawn(f"Found and hidden by size, {rows[0].label}", [*_grid(), *marks])
+    return _svg(f"Found and hidden by size, {rows[0].label}", [*_grid(), *marks])
 
 
-def hidden_shares(seen: Sequence[TruthOutcome]) -> str:
-    """Return a histogram of how much of each thing is hidden, in tenths."""
+def hidden_shares(outcomes: Sequence[TruthOutcome]) -> str:
+    """Return a histogram of the hidden share of the objects, in tenths."""
     counts = [0] * 10
-    for one in seen:
-        counts[min(9, int(one.covered * 10))] += 1
+    for outcome in outcomes:
+        counts[min(9, int(outcome.covered * 10))] += 1
     step, most = _ACROSS / 10, max(1, *counts)
     marks = []
     for index, count in enumerate(counts):
@@ -41,12 +41,12 @@ def hidden_shares(seen: Sequence[TruthOutcome]) -> str:
             _text(_LEFT + (index + 0.5) * step, _TOP + _DOWN - tall - 4, str(count) if count else "", "middle")
         )
         marks.append(_text(_LEFT + (index + 0.5) * step, HEIGHT - 28, f"{index * 10}-{index * 10 + 10} %", "middle"))
-    marks.append(_text(_LEFT + _ACROSS / 2, HEIGHT - 10, "share of a thing that is hidden", "middle", "faint"))
-    return _drawn("How much of each thing is hidden", marks)
+    marks.append(_text(_LEFT + _ACROSS / 2, HEIGHT - 10, "hidden share of an object", "middle", "faint"))
+    return _svg("How much of each object is hidden", marks)
 
 
 def thresholds(choice: ThresholdChoice) -> str:
-    """Return what would be found, and what would be right, at each threshold; the chosen one is marked."""
+    """Return the curves of recall and precision by threshold; the chosen threshold is marked."""
     x = _LEFT + choice.chosen.threshold * _ACROSS
     found = [(point.threshold, point.found) for point in choice.curve]
     right = [(point.threshold, point.right) for point in choice.curve]
@@ -56,7 +56,7 @@ def thresholds(choice: ThresholdChoice) -> str:
         *(_text(_LEFT + at / 10 * _ACROSS, HEIGHT - 28, f"{at / 10:g}", "middle") for at in range(0, 11, 2)),
         _text(_LEFT + _ACROSS / 2, HEIGHT - 10, f"threshold; chosen: {choice.chosen.threshold:g}", "middle", "faint"),
     ]  # fmt: skip
-    return _drawn(f"Found and right by threshold, {choice.label}", marks)
+    return _svg(f"Found and right by threshold, {choice.label}", marks)
 
 
 def _bar(x: float, wide: float, rate: Rate, kind: str) -> list[str]:
@@ -93,7 +93,7 @@ def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _drawn(title: str, marks: Sequence[str]) -> str:
+def _svg(title: str, marks: Sequence[str]) -> str:
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">'
         f"<title>{escape(title)}</title>{''.join(marks)}</svg>"

@@ -1,4 +1,4 @@
-"""Thresholds for a wanted recall: the highest at which so much of the truth is still found."""
+"""Chooses thresholds: for each label the highest that still reaches the wanted recall."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,15 +13,15 @@ from velum.plan import Plan, Rule
 from velum.spec import PartSpec
 
 LOWEST = 0.05
-"""Threshold of the search: below it nearly everything that a detector says is wrong."""
+"""Threshold of the search: below it nearly every detection is false."""
 
 STEPS = tuple(step / 100 for step in range(5, 100, 2))
-"""Thresholds of the curve that shows what the choice is between."""
+"""Thresholds of the curve that shows the trade-off."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecallTarget:
-    """What is to be reached: a share of the things of at least `min_height` pixels that is to be found."""
+    """The wanted recall (above 0, at most 1) of objects of at least `min_height` pixels."""
 
     recall: float
     min_height: int = 0
@@ -33,63 +33,67 @@ class RecallTarget:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdPoint:
-    """What one threshold would find: things that are large enough, and finds that are right."""
+    """Recall (`found`) and precision (`right`) at one threshold."""
 
     threshold: float
     found: Rate
     right: Rate
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the JSON object."""
         return {"threshold": self.threshold, "found": self.found.to_json(), "right": self.right.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdChoice:
-    """The threshold for one label of the plan, what it finds in the search, and the curve that it lies on."""
+    """The threshold chosen for one label, and the recall-precision curve that it lies on."""
 
     label: str
     chosen: ThresholdPoint
     curve: tuple[ThresholdPoint, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the JSON object."""
         return {"label": self.label, **self.chosen.to_json(), "curve": [point.to_json() for point in self.curve]}
 
 
-def searching(plan: Plan, engine: Engine) -> Plan:
-    """Return the plan with which to search: it finds whatever its detectors are not quite sure is nothing.
+def make_search_plan(plan: Plan, engine: Engine) -> Plan:
+    """Return the plan for the search: its detectors report everything above `LOWEST`.
 
-    Nothing is followed: a threshold that needs no help from neighbouring frames is safe where there are none.
+    It does not track: a threshold that needs no neighbouring frames is safe for single images, too.
     """
     rules = tuple(_at(rule, LOWEST, engine) for rule in plan.rules)
     return replace(plan, rules=rules, video=replace(plan.video, track=False, every=1))
 
 
 def choose(
-    observed: Observations, plan: Plan, wanted: RecallTarget, engine: Engine
+    observed: Observations, plan: Plan, target: RecallTarget, engine: Engine
 ) -> tuple[Plan, tuple[ThresholdChoice, ...]]:
-    """Return the plan with thresholds that reach what is wanted, and how they were chosen.
+    """Return the plan with thresholds that reach the target, and the choice for each label.
 
-    `observed` is what the plan of `searching` finds. Raises `BadInput` where the truth has nothing of a label, or where
-    not so much is found at the lowest threshold.
+    `observed` comes from the plan of `make_search_plan`. Raises `BadInput` when the truth has no object of a label, or
+    when even the lowest threshold does not reach the recall.
     """
-    choices = {rule.label: _choice(observed, rule.label, wanted) for rule in plan.rules}
+    choices = {rule.label: _choice(observed, rule.label, target) for rule in plan.rules}
     rules = tuple(_at(rule, choices[rule.label].chosen.threshold, engine) for rule in plan.rules)
     return replace(plan, rules=rules), tuple(choices.values())
 
 
-def _choice(observed: Observations, label: str, wanted: RecallTarget) -> ThresholdChoice:
-    large = [one for one in observed.seen if covers(plain(label), one.label) and one.height >= wanted.min_height]
+def _choice(observed: Observations, label: str, target: RecallTarget) -> ThresholdChoice:
+    large = [
+        outcome
+        for outcome in observed.outcomes
+        if covers(plain(label), outcome.label) and outcome.height >= target.min_height
+    ]
     if not large:
-        raise BadInput(f"the truth has no {plain(label)} of {wanted.min_height} px or more; no threshold can be chosen")
-    needed = math.ceil(wanted.recall * len(large) - 1e-9)
-    scores = sorted((one.score for one in large if one.score is not None), reverse=True)
+        raise BadInput(f"the truth has no {plain(label)} of {target.min_height} px or more; no threshold can be chosen")
+    needed = math.ceil(target.recall * len(large) - 1e-9)
+    scores = sorted((outcome.score for outcome in large if outcome.score is not None), reverse=True)
     if len(scores) < needed:
         found = Rate(len(scores), len(large))
         raise BadInput(
             f"even at a threshold of {LOWEST} only {found.share:.1%} ({found.hits} of {found.total}) of "
-            f"{plain(label)} from {wanted.min_height} px are found, {wanted.recall:.1%} are wanted; "
+            f"{plain(label)} from {target.min_height} px are found, {target.recall:.1%} are wanted; "
             "try another model, smaller min_side, or a larger --min-height"
         )
     threshold = max(LOWEST, math.floor(scores[needed - 1] * 1000) / 1000)
@@ -99,16 +103,18 @@ def _choice(observed: Observations, label: str, wanted: RecallTarget) -> Thresho
 
 
 def _point(observed: Observations, large: Sequence[TruthOutcome], label: str, threshold: float) -> ThresholdPoint:
-    def reached(ones: Iterable[TruthOutcome | FalsePositive]) -> int:
-        return sum(one.score is not None and one.score >= threshold for one in ones)
+    def count_reaching(group: Iterable[TruthOutcome | FalsePositive]) -> int:
+        return sum(outcome.score is not None and outcome.score >= threshold for outcome in group)
 
-    right = reached(one for one in observed.seen if one.judged and covers(plain(label), one.label))
-    wrong = reached(one for one in observed.wrong if covers(plain(label), one.label))
-    return ThresholdPoint(threshold, Rate(reached(large), len(large)), Rate(right, right + wrong))
+    right = count_reaching(
+        outcome for outcome in observed.outcomes if outcome.judged and covers(plain(label), outcome.label)
+    )
+    wrong = count_reaching(outcome for outcome in observed.wrong if covers(plain(label), outcome.label))
+    return ThresholdPoint(threshold, Rate(count_reaching(large), len(large)), Rate(right, right + wrong))
 
 
 def _at(rule: Rule, threshold: float, engine: Engine) -> Rule:
-    """Return the rule at a threshold of its localizer, or at a least score where that takes no threshold."""
+    """Return the rule with the threshold set in its localizer, or as `min_score` when the localizer has none."""
     options = {**rule.locate.options, "threshold": threshold}
     own = replace(rule, locate=PartSpec(rule.locate.name, options), min_score=0.0)
     try:

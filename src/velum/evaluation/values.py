@@ -1,4 +1,4 @@
-"""What an evaluation says: plain frozen values, without a pixel."""
+"""Observations of an evaluation: plain frozen values without pixels."""
 
 import math
 from collections.abc import Mapping
@@ -10,30 +10,30 @@ from velum.evaluation.ground_truth.values import Xyxy
 from velum.region import Box
 
 EXPOSED = 0.5
-"""Share of a thing below which it is taken for exposed when less of it is hidden."""
+"""An object is exposed when a smaller share of it is hidden."""
 
 SIZES = (16, 32, 64, 128)
-"""Where classes of size begin, in pixels of height."""
+"""Lower bounds of the size classes, in pixels of height."""
 
 _Z = 1.959963984540054
-"""Quantile of the normal distribution between which and its negative 95 % lie."""
+"""97.5 % quantile of the normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many of how many, and the 95 % interval in which the true share lies: Wilson's score interval (1927)."""
+    """A rate `hits / total` with its 95 % confidence interval (Wilson's score interval, 1927)."""
 
     hits: int
     total: int
 
     @property
     def share(self) -> float | None:
-        """The share; None of nothing."""
+        """The share from 0 to 1; None when the total is 0."""
         return self.hits / self.total if self.total else None
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Lower and upper bound; 0 and 1 of nothing."""
+        """Lower and upper bound of the share; 0 and 1 when the total is 0."""
         if not self.total:
             return 0.0, 1.0
         share, square = self.hits / self.total, _Z * _Z / self.total
@@ -45,17 +45,17 @@ class Rate:
         return low, high
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the JSON object."""
         share = None if self.share is None else round(self.share, 4)
-        return {"hits": self.hits, "total": self.total, "share": share, "interval": _rounded(self.interval)}
+        return {"hits": self.hits, "total": self.total, "share": share, "interval": _round_interval(self.interval)}
 
 
 @dataclass(frozen=True, slots=True)
 class TruthOutcome:
-    """What became of one labelled thing.
+    """Whether one labelled object was found and hidden.
 
-    `score` is that of the find that is it, None where nothing was found; `covered` the share of it that is hidden.
-    `judged`: all of its label is labelled in its frame, so that more finds there are wrong.
+    `score`: score of the matched detection, None when the object was missed. `covered`: hidden share, 0 to 1. `judged`:
+    its label is labelled completely, so that unmatched detections are false.
     """
 
     file: str
@@ -74,14 +74,14 @@ class TruthOutcome:
         return self.xyxy[3] - self.xyxy[1]
 
     @property
-    def exposed(self) -> bool:
-        """Whether less than half of it is hidden."""
+    def is_exposed(self) -> bool:
+        """Whether less than half of the object is hidden."""
         return self.covered < EXPOSED
 
 
 @dataclass(frozen=True, slots=True)
 class FalsePositive:
-    """One find where nothing of its label is, though everything of it is labelled there."""
+    """A detection without an object, of a label that is labelled completely."""
 
     file: str
     frame: int
@@ -92,7 +92,7 @@ class FalsePositive:
 
 @dataclass(frozen=True, slots=True)
 class LabelledVideo:
-    """One video of the truth: its labelled frames, and frames a second, to tell how long something is exposed."""
+    """A labelled video: its labelled frames and its frame rate, from which exposure times follow."""
 
     file: str
     frames: tuple[int, ...]
@@ -101,22 +101,22 @@ class LabelledVideo:
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """Everything that was seen when a plan was held against truth."""
+    """All observations of an evaluation."""
 
-    seen: tuple[TruthOutcome, ...]
+    outcomes: tuple[TruthOutcome, ...]
     wrong: tuple[FalsePositive, ...]
-    watched: tuple[LabelledVideo, ...]
+    videos: tuple[LabelledVideo, ...]
     files: int
     frames: int
     models: tuple[Mapping[str, str], ...]
     left_out: tuple[str, ...] = ()
-    """Files that could not be looked at, each with the reason."""
+    """Files that could not be evaluated, each with the reason."""
     not_asked: Mapping[str, int] = field(default_factory=dict)
-    """How many things were labelled for which the plan has no rule, by label."""
+    """Number of labelled objects by label for which the plan has no rule."""
 
 
 def size_class(height: float) -> str:
-    """Return the class of a thing of that height in pixels."""
+    """Return the size class of an object of this height in pixels."""
     above = [low for low in SIZES if low <= height]
     if not above:
         return f"under {SIZES[0]} px"
@@ -128,5 +128,5 @@ def size_class(height: float) -> str:
 SIZE_CLASSES = tuple(size_class(side) for side in (1, *SIZES))
 
 
-def _rounded(values: tuple[float, float]) -> list[float]:
+def _round_interval(values: tuple[float, float]) -> list[float]:
     return [round(value, 4) for value in values]

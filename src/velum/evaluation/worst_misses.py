@@ -1,4 +1,4 @@
-"""Pictures of the worst misses: the only thing of an evaluation that has pixels, drawn where the files are."""
+"""Images of the worst misses for the HTML report. They show people."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,52 +16,52 @@ from velum.limits import Limits
 from velum.region import Box
 
 MOST = 24
-"""Misses that are drawn."""
+"""Most misses that are drawn."""
 
 _SIDE = 192
-"""Pixels of the longer side of a drawing."""
+"""Longer side of a drawing, in pixels."""
 
 _COLOUR = (230, 40, 60)
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnMiss:
-    """A miss, and a JPEG of it and its surroundings."""
+    """A miss and a JPEG of the object with its surroundings."""
 
-    seen: TruthOutcome
+    outcome: TruthOutcome
     jpeg: bytes
 
 
 def draw(misses: Sequence[TruthOutcome], paths: Mapping[str, Path], limits: Limits) -> list[DrawnMiss]:
-    """Return drawings of the misses, in their order; `paths` has the file of each name. Raises any `VelumError`."""
+    """Return drawings of the misses in order; `paths` maps file names to files. Raises any `VelumError`."""
     by_file: dict[str, dict[int, list[TruthOutcome]]] = defaultdict(lambda: defaultdict(list))
-    for one in misses:
-        by_file[one.file][one.frame].append(one)
-    drawn: dict[int, DrawnMiss] = {}
+    for miss in misses:
+        by_file[miss.file][miss.frame].append(miss)
+    images: dict[int, DrawnMiss] = {}
     for name, frames in by_file.items():
         with media.read(paths[name], limits) as reader:
             for frame in reader.frames():
                 if frame.index in frames:
                     picture = frame.rgb(frame.width, frame.height)
-                    drawn |= {id(one): DrawnMiss(one, _jpeg(picture, one)) for one in frames[frame.index]}
+                    images |= {id(miss): DrawnMiss(miss, _jpeg(picture, miss)) for miss in frames[frame.index]}
                 if frame.index >= max(frames):
                     break
-    return [drawn[id(one)] for one in misses if id(one) in drawn]
+    return [images[id(miss)] for miss in misses if id(miss) in images]
 
 
-def _jpeg(picture: Rgb, one: TruthOutcome) -> bytes:
+def _jpeg(picture: Rgb, miss: TruthOutcome) -> bytes:
     height, width = picture.shape[:2]
-    box = Box.around(*one.xyxy)
+    box = Box.around(*miss.xyxy)
     around = box.pad(max(box.width, 16), max(box.height, 16)).clip(width, height)
     if around is None:
         around = Box(0, 0, width, height)
     part = np.ascontiguousarray(picture[around.slices])
     scale = _SIDE / max(part.shape[:2])
     size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
-    shown = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    tile = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     corners = [round(edge * scale) for edge in box.move(-around.x0, -around.y0).xyxy]
-    cv2.rectangle(shown, (corners[0], corners[1]), (corners[2], corners[3]), _COLOUR, 1)
-    done, encoded = cv2.imencode(".jpg", shown[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    cv2.rectangle(tile, (corners[0], corners[1]), (corners[2], corners[3]), _COLOUR, 1)
+    done, encoded = cv2.imencode(".jpg", tile[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
     if not done:
-        raise OutputFailed("a miss could not be drawn: OpenCV cannot write a JPEG; leave --html out")
+        raise OutputFailed("a miss cannot be drawn: OpenCV cannot encode a JPEG; leave --html out")
     return bytes(encoded.tobytes())

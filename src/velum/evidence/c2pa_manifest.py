@@ -1,7 +1,7 @@
-"""Content Credentials (C2PA) in a finished file: what was hidden, for readers that know no velum.
+"""Content Credentials (C2PA) in a finished file: what was hidden, for readers without velum.
 
-The only importer of c2pa. The manifest holds nothing of the original: no thumbnail, no manifest that it may have had,
-and as the ingredient that was opened stands the finished file itself. Positions are not told, only how many of what.
+The only importer of c2pa. The manifest holds nothing of the source: no thumbnail, no earlier manifest; the
+ingredient that was opened is the finished file itself. It gives counts by label, no positions.
 """
 
 from collections import Counter
@@ -37,12 +37,12 @@ _SETTINGS: Mapping[str, Any] = {
     "builder": {"thumbnail": {"enabled": False}},
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
 }
-"""No thumbnails, and nothing is asked of any network."""
+"""No thumbnails, no network requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigningCredentials:
-    """What signs: a chain of certificates in PEM, that of the key first, and the key (PKCS8 in PEM, not encrypted)."""
+    """A certificate chain in PEM, that of the key first, and the private key (PKCS8 in PEM, not encrypted)."""
 
     chain: bytes
     key: bytes = field(repr=False)
@@ -50,40 +50,40 @@ class SigningCredentials:
 
     @classmethod
     def read(cls, chain: Path, key: Path, passphrase: Path | None = None) -> Self:
-        """Return what the files hold; `passphrase` is a file with that of the key in its first line.
+        """Read the files; `passphrase` is a file with the passphrase of the key in its first line.
 
-        Raises `BadPlan` for what cannot sign. Whether the certificates belong to the key shows when it signs.
+        Raises `BadPlan` for files that cannot sign. Whether the certificates belong to the key shows only at signing.
         """
-        secret = None if passphrase is None else (_bytes(passphrase).splitlines() or [b""])[0]
+        secret = None if passphrase is None else (_read_bytes(passphrase).splitlines() or [b""])[0]
         try:
-            loaded = serialization.load_pem_private_key(_bytes(key), secret or None)
+            loaded = serialization.load_pem_private_key(_read_bytes(key), secret or None)
         except (TypeError, ValueError, UnsupportedAlgorithm) as error:
             raise BadPlan(f"{key} is no private key in PEM, or its passphrase is wrong or missing: {error}") from error
         plain = loaded.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return cls(_bytes(chain), plain, _algorithm(loaded, key))
+        return cls(_read_bytes(chain), plain, _algorithm(loaded, key))
 
 
 def embed(
     source: Path, target: Path, report: Report, credentials: SigningCredentials, *, overwrite: bool = False
 ) -> Report:
-    """Write `source`, which `report` tells of, to `target` with a signed manifest; return the report of that file.
+    """Write `source`, which `report` describes, to `target` with a signed manifest; return the report of `target`.
 
-    The target appears whole or not at all. Raises `BadInput` when the report tells of another file, or the file cannot
-    be signed, `BadPlan` for formats that hold no manifest, and for a key or certificates that cannot sign.
+    The target appears whole or not at all. Raises `BadInput` when the report describes another file, or the file is
+    signed already, `BadPlan` for formats that hold no manifest, and for a key or certificates that cannot sign.
     """
     kind = _format(source)
     if kind not in KINDS:
         raise BadPlan(
-            f"{kind} holds no Content Credentials; formats that do are {', '.join(KINDS)}. "
+            f"{kind} files cannot hold Content Credentials; formats that can are {', '.join(KINDS)}. "
             "Sign a report beside the file instead: velum evidence create"
         )
     if sha256_of(source) != report.output_sha256:
-        raise BadInput(f"{source} is not the file that the report tells of; give that one, as it was finished")
-    if _signed(source, KINDS[kind]):
-        # It would be taken over, with whatever it shows.
-        raise BadInput(f"{source} holds Content Credentials already; give the file as it was finished, without them")
+        raise BadInput(f"{source} is not the file that the report describes; give the finished file, unchanged")
+    if _has_manifest(source, KINDS[kind]):
+        # It would be copied with whatever it shows.
+        raise BadInput(f"{source} holds Content Credentials already; give the finished file without them")
     keep_original(target, source)
     info = C2paSignerInfo(
         alg=credentials.algorithm, sign_cert=credentials.chain, private_key=credentials.key, ta_url=None
@@ -102,30 +102,30 @@ def embed(
     return replace(report, target=str(target), output_sha256=sha256_of(target))
 
 
-def _signed(path: Path, kind: str) -> bool:
+def _has_manifest(path: Path, kind: str) -> bool:
     try:
         with path.open("rb") as file, Context.from_dict(dict(_SETTINGS)) as context:
             return Reader.try_create(kind, file, context=context) is not None
     except C2paError:
-        return True  # something is there that cannot be read
+        return True  # a manifest that cannot be read
 
 
 def _format(path: Path) -> str:
-    """Return the format of a finished file, which may be another than that of its source."""
-    head = _bytes(path, VIDEO_HEAD_BYTES)
+    """Return the format of a finished file; it may differ from that of its source."""
+    head = _read_bytes(path, VIDEO_HEAD_BYTES)
     return video_format_of(head) or format_of(head, str(path))
 
 
 def _manifest(report: Report, name: str) -> dict[str, Any]:
     software = {"name": "velum", "version": report.version or __version__}
-    things = [(one.label, one.technique) for one in report.hidden]
-    things += [(one.label, one.technique) for one in report.tracks]
+    hidden_items = [(item.label, item.technique) for item in report.hidden]
+    hidden_items += [(item.label, item.technique) for item in report.tracks]
     hidden = [
         {"label": label, "technique": technique, "count": count}
-        for (label, technique), count in sorted(Counter(things).items())
+        for (label, technique), count in sorted(Counter(hidden_items).items())
     ]
     edited = {
-        "action": "c2pa.edited", "description": _said(things), "softwareAgent": software,
+        "action": "c2pa.edited", "description": _description(hidden_items), "softwareAgent": software,
         "parameters": {"org.velum.hidden": hidden, "org.velum.plan": report.plan},
     }  # fmt: skip
     return {
@@ -134,8 +134,8 @@ def _manifest(report: Report, name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _said(things: list[tuple[str, str]]) -> str:
-    counts = Counter(label for label, _ in things)
+def _description(hidden_items: list[tuple[str, str]]) -> str:
+    counts = Counter(label for label, _ in hidden_items)
     listed = ", ".join(f"{count} of label {label}" for label, count in sorted(counts.items()))
     return f"Hidden to protect people: {listed}." if listed else "Nothing was found to hide."
 
@@ -152,7 +152,7 @@ def _algorithm(key: Any, path: Path) -> Any:
     raise BadPlan(f"{path} is no key for C2PA; use one of EC (P-256, P-384, P-521), RSA from 2048 bits, or Ed25519")
 
 
-def _bytes(path: Path, most: int = -1) -> bytes:
+def _read_bytes(path: Path, most: int = -1) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(most)

@@ -1,4 +1,4 @@
-"""Evidence as a page to read and to print: no script, nothing fetched, no pictures."""
+"""Evidence as an HTML page: no script, nothing loaded, no images."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,33 +16,34 @@ footer { margin-top: 2rem; color: #57606a; font-size: .85rem; }
 @media print { section.file { break-inside: avoid; } }
 """
 
-_FOOTER = """<footer>Made by velum from the JSON, which alone counts and alone is signed:
-hold the file against it with <code>velum evidence verify</code>.</footer>"""
+_FOOTER = """<footer>Made by velum from the JSON file, which alone is signed and counts:
+verify a file with <code>velum evidence verify</code>.</footer>"""
 
 
-def page(document: Mapping[str, Any], verdicts: Sequence[VerificationResult]) -> str:
-    """Return the HTML page of evidence that `load` read, with what `verify` said of it."""
+def render_page(document: Mapping[str, Any], verdicts: Sequence[VerificationResult]) -> str:
+    """Return the HTML page of evidence from `load`, with the results of `verify`."""
     standing, files = str(document.get("standing")), document["files"]
     kind = f"{len(files)} files" if document.get("kind") == "batch" else "one file"
     parts = [
         f"<h1>Evidence of {kind}</h1>",
         f'<p class="standing {escape(standing)}">{escape(standing)}</p>',
         html_page.bullet_list(
-            document["because"] or ["originals and links to identities are declared gone; all is destroyed"]
+            document["because"]
+            or ["originals and links to identities are declared destroyed; all that was hidden is destroyed"]
         ),
         "<h2>Signature</h2>",
-        "".join(_verdict(one) for one in verdicts),
-        html_page.table(_signer(document)),
+        "".join(_verdict_line(verdict) for verdict in verdicts),
+        html_page.table(_signature_rows(document)),
         "<h2>How it was hidden</h2>",
-        html_page.table(_means(document)),
-        f"<h2>Files</h2>{_failed(document)}",
-        *map(_file, files),
+        html_page.table(_method_rows(document)),
+        f"<h2>Files</h2>{_failure_note(document)}",
+        *map(_file_section, files),
         _FOOTER,
     ]
     return html_page.document(f"Evidence: {kind}", _STYLE, parts)
 
 
-def _signer(document: Mapping[str, Any]) -> dict[str, str]:
+def _signature_rows(document: Mapping[str, Any]) -> dict[str, str]:
     signature = _mapping(document.get("signature"))
     declared = document["declared"]
     return {
@@ -54,13 +55,13 @@ def _signer(document: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _means(document: Mapping[str, Any]) -> dict[str, str]:
+def _method_rows(document: Mapping[str, Any]) -> dict[str, str]:
     plan = document["plan"]
     thresholds = [
-        f"{one['label']}: model {', '.join(one['model']) or 'says none'}, plan {one['min_score']}"
-        for one in document["thresholds"]
+        f"{entry['label']}: model {', '.join(entry['model']) or 'says none'}, plan {entry['min_score']}"
+        for entry in document["thresholds"]
     ]
-    models = [" ".join(f"{name} {value}" for name, value in one.items()) for one in document["models"]]
+    models = [" ".join(f"{name} {value}" for name, value in entry.items()) for entry in document["models"]]
     whole = {name: value for name, value in plan["whole"].items() if name != "rules"}
     return {
         "Rules": html_page.bullet_list(plan["rules"]),
@@ -68,35 +69,36 @@ def _means(document: Mapping[str, Any]) -> dict[str, str]:
         "Digest of the plan": html_page.code(plan["digest"]),
         "Models": html_page.bullet_list(models or ["none: regions were given, or zones fixed"]),
         "Thresholds": html_page.bullet_list(thresholds),
-        "Software": html_page.text(", ".join(f"{name} {one}" for name, one in document["software"].items())),
+        "Software": html_page.text(", ".join(f"{name} {entry}" for name, entry in document["software"].items())),
     }
 
 
-def _file(one: Mapping[str, Any]) -> str:
-    if one.get("earlier"):
+def _file_section(entry: Mapping[str, Any]) -> str:
+    if entry.get("earlier"):
         rows = {
-            "Result": html_page.code(one["output_sha256"]),
-            "Hidden": "by an earlier run, of which this one knows no more",
+            "Result": html_page.code(entry["output_sha256"]),
+            "Hidden": "by an earlier run; no more is known here",
         }
-        return f'<section class="file"><h3>{html_page.text(one["file"])}</h3>{html_page.table(rows)}</section>'
-    frames = f", {one['frames']} frames" if one["frames"] != 1 else ""
+        return f'<section class="file"><h3>{html_page.text(entry["file"])}</h3>{html_page.table(rows)}</section>'
+    frames = f", {entry['frames']} frames" if entry["frames"] != 1 else ""
     rows = {
-        "Format": html_page.text(f"{one['format']}, {one['width']} x {one['height']}{frames}, {one['encoding']}"),
-        "SHA-256 of the source": html_page.code(one.get("input_sha256")),
-        "SHA-256 of the result": html_page.code(one.get("output_sha256")),
-        "Check of the result": _passed(one.get("check")),
-        "Standard": _passed(one.get("standard")),
-        "Hidden by": html_page.text(f"velum {one['velum']}"),
+        "Format": html_page.text(
+            f"{entry['format']}, {entry['width']} x {entry['height']}{frames}, {entry['encoding']}"
+        ),
+        "SHA-256 of the source": html_page.code(entry.get("input_sha256")),
+        "SHA-256 of the result": html_page.code(entry.get("output_sha256")),
+        "Check of the result": _result_cell(entry.get("check")),
+        "Standard": _result_cell(entry.get("standard")),
+        "Hidden by": html_page.text(f"velum {entry['velum']}"),
     }
-    if one["warnings"]:
-        rows["To be doubted"] = html_page.bullet_list(one["warnings"])
-    return (
-        f'<section class="file"><h3>{html_page.text(one["file"])}</h3>{_counts(one)}{html_page.table(rows)}</section>'
-    )
+    if entry["warnings"]:
+        rows["Warnings"] = html_page.bullet_list(entry["warnings"])
+    head = f"<h3>{html_page.text(entry['file'])}</h3>"
+    return f'<section class="file">{head}{_counts_table(entry)}{html_page.table(rows)}</section>'
 
 
-def _counts(one: Mapping[str, Any]) -> str:
-    counts = one["hidden"]
+def _counts_table(entry: Mapping[str, Any]) -> str:
+    counts = entry["hidden"]
     if not counts:
         return '<p class="bad">Nothing was found to hide.</p>'
     rows = "".join(
@@ -108,12 +110,12 @@ def _counts(one: Mapping[str, Any]) -> str:
     return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
 
-def _failed(document: Mapping[str, Any]) -> str:
+def _failure_note(document: Mapping[str, Any]) -> str:
     failed = document.get("failed")
-    return f'<p class="bad">{html_page.text(failed)} more failed; nothing of them was published.</p>' if failed else ""
+    return f'<p class="bad">{html_page.text(failed)} more failed; no result of them was written.</p>' if failed else ""
 
 
-def _passed(finding: Any) -> str:
+def _result_cell(finding: Any) -> str:
     if not isinstance(finding, Mapping):
         return "not given"
     passed = finding.get("passed")
@@ -122,8 +124,8 @@ def _passed(finding: Any) -> str:
     return f'<span class="{colour}">{says}</span>, result {html_page.code(finding.get("sha256"))}'
 
 
-def _verdict(verdict: VerificationResult) -> str:
-    return f'<p class="{"good" if verdict.holds else "bad"}">{html_page.text(verdict.what)}</p>'
+def _verdict_line(verdict: VerificationResult) -> str:
+    return f'<p class="{"good" if verdict.holds else "bad"}">{html_page.text(verdict.message)}</p>'
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-r"""One byte sequence for one JSON value: what is signed.
+r"""Canonical JSON: one byte sequence for each JSON value, which is then signed.
 
 The rules are those of RFC 8785 (JSON Canonicalization Scheme), narrowed where values could be read in two ways:
 
@@ -17,14 +17,14 @@ from typing import Any
 from velum.errors import BadInput
 
 MOST_EXACT = 2**53
-"""Whole numbers up to here are the same in every reader of JSON."""
+"""Largest whole number that every JSON reader represents exactly."""
 
 DEEPEST = 100
-"""Levels of nesting that are read. Evidence of velum's has about eight."""
+"""Deepest nesting allowed. Evidence has about eight levels."""
 
 
 def canonical(value: Any) -> bytes:
-    """Return the bytes that stand for a JSON value. Raises `BadInput` for what has no such form."""
+    """Return the canonical bytes of a JSON value. Raises `BadInput` for a value without canonical form."""
     try:
         return _text(value, 0).encode()
     except UnicodeEncodeError as error:
@@ -32,7 +32,7 @@ def canonical(value: Any) -> bytes:
 
 
 def parse(text: str) -> Any:
-    """Return the value of a JSON text. Raises `BadInput` for faults, and for keys that an object has twice."""
+    """Parse a JSON text. Raises `BadInput` for faults, and for objects with a key twice."""
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -47,7 +47,7 @@ def _text(value: Any, depth: int) -> str:
     if isinstance(value, int | float):
         return _number(value)
     if isinstance(value, list | tuple):
-        return "[" + ",".join(_text(one, depth + 1) for one in value) + "]"
+        return "[" + ",".join(_text(item, depth + 1) for item in value) + "]"
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
         pairs = (f"{json.dumps(key, ensure_ascii=False)}:{_text(value[key], depth + 1)}" for key in keys)

@@ -1,4 +1,4 @@
-"""Ed25519 keys in PEM files, and what they sign. The only importer of `cryptography`."""
+"""Ed25519 keys in PEM files, signing and verification. The only importer of `cryptography`."""
 
 import base64
 import binascii
@@ -24,7 +24,7 @@ ALGORITHM = "Ed25519"
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key to check signatures with: its 32 bytes (RFC 8032)."""
+    """A public key: 32 bytes (RFC 8032)."""
 
     raw: bytes
 
@@ -40,9 +40,9 @@ class PublicKey:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Return the key of a PEM file, SubjectPublicKeyInfo. Raises `BadPlan` when it holds none."""
+        """Read the key from a PEM file (SubjectPublicKeyInfo). Raises `BadPlan` when there is none."""
         try:
-            key = serialization.load_pem_public_key(_bytes(path))
+            key = serialization.load_pem_public_key(_read_bytes(path))
         except (ValueError, UnsupportedAlgorithm) as error:
             raise BadPlan(f"{path} is no public key in PEM: {error}; give the .pub file of evidence keygen") from error
         if not isinstance(key, Ed25519PublicKey):
@@ -50,7 +50,7 @@ class PublicKey:
         return cls(key.public_bytes_raw())
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Say whether `signature` is this key's for `message`."""
+        """Tell whether `signature` is a signature of `message` by this key."""
         try:
             Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, message)
         except (InvalidSignature, ValueError):  # ValueError: the bytes are no point of the curve
@@ -60,19 +60,19 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrivateKey:
-    """A key to sign with. It never shows itself."""
+    """A private key. It is never printed."""
 
     public: PublicKey
     _key: Ed25519PrivateKey = field(repr=False)
 
     @classmethod
     def read(cls, path: Path, passphrase: Path | None = None) -> Self:
-        """Return the key of a PEM file, PKCS8. `passphrase` is the file with its passphrase, in its first line.
+        """Read the key from a PEM file (PKCS8). `passphrase` is a file with the passphrase in its first line.
 
         Raises `BadPlan` when the file holds none, or the passphrase is wrong or missing.
         """
         try:
-            key = serialization.load_pem_private_key(_bytes(path), _secret(passphrase))
+            key = serialization.load_pem_private_key(_read_bytes(path), _read_passphrase(passphrase))
         except TypeError as error:  # a passphrase too many, or one too few
             need = "is not encrypted; leave out" if passphrase else "is encrypted; give"
             raise BadPlan(f"{path} {need} the file with a passphrase") from error
@@ -88,14 +88,14 @@ class PrivateKey:
 
 
 def keygen(path: Path, passphrase: Path | None = None) -> PublicKey:
-    """Write a new private key to `path`, for its owner alone (mode 0600), and the public one to `path`.pub.
+    """Write a new private key to `path` (mode 0600) and its public key to `path`.pub; return the public key.
 
     Neither file may exist. Raises `OutputFailed` when they cannot be written.
     """
     public_path = path.with_name(path.name + ".pub")
     ensure_free(public_path, overwrite=False)
     key = Ed25519PrivateKey.generate()
-    secret = _secret(passphrase)
+    secret = _read_passphrase(passphrase)
     lock = serialization.BestAvailableEncryption(secret) if secret else serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -105,7 +105,7 @@ def keygen(path: Path, passphrase: Path | None = None) -> PublicKey:
 
 
 def from_base64(text: Any, length: int) -> bytes | None:
-    """Return the bytes that base64 text stands for, None when it stands for anything but `length` bytes."""
+    """Decode base64 text; None when it is anything but the canonical text of `length` bytes."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (TypeError, ValueError, binascii.Error):
@@ -114,17 +114,17 @@ def from_base64(text: Any, length: int) -> bytes | None:
     return raw if len(raw) == length and base64.b64encode(raw).decode() == text else None
 
 
-def _bytes(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise BadPlan(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _secret(path: Path | None) -> bytes | None:
+def _read_passphrase(path: Path | None) -> bytes | None:
     if path is None:
         return None
-    secret = _bytes(path).partition(b"\n")[0].removesuffix(b"\r")
+    secret = _read_bytes(path).partition(b"\n")[0].removesuffix(b"\r")
     if not secret:
         raise BadPlan(f"{path} has no passphrase in its first line; write one there, or leave the option out")
     return secret

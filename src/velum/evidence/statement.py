@@ -1,4 +1,4 @@
-"""The evidence itself: one JSON document, for a file or for a batch, and its signature."""
+"""The evidence: one JSON document for a file or a batch, and its signature."""
 
 import base64
 import platform
@@ -29,10 +29,10 @@ _PACKAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What velum cannot see, and whoever makes the evidence answers for.
+    """Declarations that velum cannot verify; whoever creates the evidence answers for them.
 
-    `originals_destroyed`: no copy of the sources is left. `identity_links`: something is kept that leads from what was
-    hidden back to people, such as a table of who is in which file.
+    `originals_destroyed`: no copy of the sources is left. `identity_links`: a link back to people is kept, such as a
+    table of who is in which file.
     """
 
     reviewers: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Declared:
 
 
 def plan_of(report: Report) -> Plan | None:
-    """Return the plan that a report tells of, where its rules are all that differs from the defaults; else None."""
+    """Return the plan of a report when it differs from the default in its rules only; else None."""
     try:
         plan = Plan(tuple(map(Rule.parse, report.rules)))
     except BadPlan:
@@ -53,14 +53,14 @@ def compose(
     entries: Sequence[Mapping[str, Any]], plan: Plan, models: Sequence[Mapping[str, str]], declared: Declared,
     *, batch: bool = False, failed: int = 0, host: RuntimeConfig | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return evidence, not signed yet, of the files that `entries` tell of, all hidden by `plan`.
+    """Return unsigned evidence of the files in `entries`, all hidden by `plan`.
 
-    Raises `BadPlan` or `Unavailable` when a technique of the plan is not here: whether it destroys is then not known.
+    Raises `BadPlan` or `Unavailable` when a technique is not installed: whether it destroys is then unknown.
     """
     parts = PartCache(host or RuntimeConfig())
     prepare(plan, parts, Limits(), locate=False)
-    # People may have chosen others for single regions.
-    brought = (text for one in entries for text in one.get("techniques", ()))
+    # People may have chosen other techniques for single regions.
+    brought = (text for entry in entries for text in entry.get("techniques", ()))
     used = dict.fromkeys((*(str(rule.hide) for rule in plan.rules), *brought))
     weak = [text for text in used if not parts.technique(PartSpec.parse(text)).destroys]
     reasons = _reasons(entries, weak, declared)
@@ -79,7 +79,7 @@ def compose(
         "thresholds": [_threshold(rule, models) for rule in plan.rules],
         "software": software(),
         "failed": failed,
-        "files": [dict(one) for one in entries],
+        "files": [dict(entry) for entry in entries],
         "signature": None,
     }  # fmt: skip
 
@@ -87,8 +87,8 @@ def compose(
 def sign(document: Mapping[str, Any], key: PrivateKey) -> dict[str, Any]:
     """Return the document with its signature.
 
-    What is signed is the canonical form of the document whose `signature` names the algorithm and the key, and lacks
-    only the signature's own value: so none of the three can be changed either.
+    The canonical form of the document is signed, including `signature` with algorithm and key but without the value: so
+    these cannot be changed either.
     """
     named = {"algorithm": ALGORITHM, "public_key": key.public.text, "key_id": key.public.id}
     value = key.sign(canonical({**document, "signature": named}))
@@ -96,7 +96,7 @@ def sign(document: Mapping[str, Any], key: PrivateKey) -> dict[str, Any]:
 
 
 def software() -> dict[str, str]:
-    """Return the versions of what hides and encodes."""
+    """Return the versions of velum, Python and the libraries that detect, hide and encode."""
     found = {"velum": __version__, "python": platform.python_version()}
     for name, package in _PACKAGES.items():
         try:
@@ -107,27 +107,29 @@ def software() -> dict[str, str]:
 
 
 def same_plan(report: Report, plan: Plan | None) -> Plan:
-    """Return the whole plan that a report tells of: `plan`, or the one that its rules make.
+    """Return the whole plan of a report: `plan`, or the one that its rules make.
 
-    Raises `BadInput` when `plan` is another one, or when it is needed and not given.
+    Raises `BadInput` when `plan` is another plan, or is needed and not given.
     """
     plan = plan or plan_of(report)
     if plan is None:
-        raise BadInput("the report names its plan by digest only, and it has more than rules; give the plan's file too")
+        raise BadInput(
+            "the report has only the digest of its plan, which has more than rules; add the plan with --plan"
+        )
     if plan.digest != report.plan:
         raise BadInput(
-            f"the report tells of plan {report.plan[:12]}, not of the plan given, {plan.digest[:12]}; give that one"
+            f"the report is of plan {report.plan[:12]}, not of the given plan {plan.digest[:12]}; give the former"
         )
     return plan
 
 
 def _reasons(entries: Sequence[Mapping[str, Any]], weak: Sequence[str], declared: Declared) -> list[str]:
-    """Return why people may still be told apart or named: every reason that there is."""
+    """Return every reason why people may still be identified."""
     reasons = [] if declared.originals_destroyed else ["originals are kept, or were not declared destroyed"]
     if declared.identity_links:
         reasons.append("links to identities are kept")
     reasons += [f"{use} does not destroy what it hides" for use in weak]
-    if any(one["check"] and one["check"]["passed"] is False for one in entries):
+    if any(entry["check"] and entry["check"]["passed"] is False for entry in entries):
         reasons.append("the check of a result did not pass")
     return reasons
 

@@ -1,4 +1,4 @@
-"""Whether evidence is what was signed, by whom, and whether a file is the one that it speaks of."""
+"""Verifies evidence: its signature, and that files are the ones that it describes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,80 +24,85 @@ _DOCUMENT = {
     "thresholds": [{"label": str, "min_score": float, "model": [str]}], "software": dict, "failed": int,
     "files": [_EARLIER],
 }  # fmt: skip
-"""What evidence must have for it to be read: a type, a list of one shape, or an object with at least these keys."""
+"""Shape of evidence: a type, a list of one shape, or an object with at least these keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationResult:
-    """One thing that was looked at, whether it holds, and in what words."""
+    """The result of one test: whether it holds, and a message."""
 
     holds: bool
-    what: str
+    message: str
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Return the evidence in a file. Raises `BadInput` when it cannot be read, or is no evidence of this format."""
+    """Return the evidence in a file. Raises `BadInput` when it cannot be read or has another format."""
     value = read_json(path)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise BadInput(f"{path} is no evidence: its format must be {FORMAT!r}")
-    fault = _fault(value, _DOCUMENT, "it") or next(
-        (fault for one in value["files"] if not one.get("earlier") and (fault := _fault(one, _FILE, one["file"]))), None
+        raise BadInput(f"{path} is not evidence: its format must be {FORMAT!r}")
+    fault = _find_fault(value, _DOCUMENT, "it") or next(
+        (
+            fault
+            for entry in value["files"]
+            if not entry.get("earlier") and (fault := _find_fault(entry, _FILE, entry["file"]))
+        ),
+        None,
     )
     if fault:
-        raise BadInput(f"{path} is no evidence: {fault}")
+        raise BadInput(f"{path} is not evidence: {fault}")
     return value
 
 
 def verify(
     document: Mapping[str, Any], files: Sequence[Path] = (), key: PublicKey | None = None
 ) -> list[VerificationResult]:
-    """Return what holds of evidence, and what does not: its signature, and each file or folder given.
+    """Return the result for the signature, and for each given file or folder.
 
-    `key` is the one that must have signed it. Without, the evidence is held against the key that it brings along, which
-    shows that nothing was changed since, but not by whom it was made. Raises `BadInput` for files that cannot be read.
+    `key` must have signed the evidence. Without it, the key inside the evidence is used, which proves that nothing was
+    changed since, but not who signed. Raises `BadInput` for files that cannot be read.
     """
-    verdicts = [_signature(document, key)]
+    verdicts = [_check_signature(document, key)]
     for path in files:
-        verdicts += _folder(document, path) if path.is_dir() else [_file(document, path)]
+        verdicts += _check_folder(document, path) if path.is_dir() else [_check_file(document, path)]
     return verdicts
 
 
-def _signature(document: Mapping[str, Any], key: PublicKey | None) -> VerificationResult:
+def _check_signature(document: Mapping[str, Any], key: PublicKey | None) -> VerificationResult:
     signature = document.get("signature")
     if not isinstance(signature, Mapping):
-        return VerificationResult(holds=False, what="the evidence is not signed: anybody may have written it")
+        return VerificationResult(holds=False, message="the evidence is not signed: anybody may have written it")
     named = {name: value for name, value in signature.items() if name != "signature"}
     raw, value = from_base64(signature.get("public_key"), 32), from_base64(signature.get("signature"), 64)
     if signature.get("algorithm") != ALGORITHM or raw is None or value is None:
         return VerificationResult(
-            holds=False, what=f"the signature is not one of {ALGORITHM} with a key of 32 bytes in base64"
+            holds=False, message=f"the signature is not one of {ALGORITHM} with a key of 32 bytes in base64"
         )
     own = PublicKey(raw)
     if signature.get("key_id") != own.id:
         return VerificationResult(
-            holds=False, what=f"the signature calls its key {signature.get('key_id')!r}; it is {own.id}"
+            holds=False, message=f"the signature calls its key {signature.get('key_id')!r}; it is {own.id}"
         )
     if key is not None and key != own:
         return VerificationResult(
-            holds=False, what=f"the evidence is signed by key {own.id}, not by {key.id}, the one given"
+            holds=False, message=f"the evidence is signed by key {own.id}, not by {key.id}, the one given"
         )
     if not own.verifies(value, canonical({**document, "signature": named})):
-        return VerificationResult(holds=False, what=f"the evidence was changed after key {own.id} signed it")
-    by = "the key given" if key else "not held against a key that you trust: give its public key"
-    return VerificationResult(holds=True, what=f"signed by key {own.id} ({by}), and unchanged since")
+        return VerificationResult(holds=False, message=f"the evidence was changed after key {own.id} signed it")
+    by = "the key given" if key else "not a key that you trust: give the public key of the signer"
+    return VerificationResult(holds=True, message=f"signed by key {own.id} ({by}), and unchanged since")
 
 
-def _file(document: Mapping[str, Any], path: Path) -> VerificationResult:
+def _check_file(document: Mapping[str, Any], path: Path) -> VerificationResult:
     digest = sha256_of(path)
-    if any(one["output_sha256"] == digest for one in document["files"]):
-        return VerificationResult(holds=True, what=f"{path} is the file that the evidence speaks of")
+    if any(entry["output_sha256"] == digest for entry in document["files"]):
+        return VerificationResult(holds=True, message=f"{path} is a file of the evidence, unchanged")
     return VerificationResult(
-        holds=False, what=f"{path} was changed, or is not in the evidence: its SHA-256 is {digest}"
+        holds=False, message=f"{path} was changed, or is not in the evidence: its SHA-256 is {digest}"
     )
 
 
-def _folder(document: Mapping[str, Any], folder: Path) -> Iterator[VerificationResult]:
-    known = {one["file"]: one["output_sha256"] for one in document["files"]}
+def _check_folder(document: Mapping[str, Any], folder: Path) -> Iterator[VerificationResult]:
+    known = {entry["file"]: entry["output_sha256"] for entry in document["files"]}
     here = {
         str(path.relative_to(folder)): path
         for path in sorted(folder.rglob("*"))
@@ -105,25 +110,25 @@ def _folder(document: Mapping[str, Any], folder: Path) -> Iterator[VerificationR
     }
     for name in sorted(known.keys() | here.keys()):
         if name not in here:
-            yield VerificationResult(holds=False, what=f"{folder / name} is missing")
+            yield VerificationResult(holds=False, message=f"{folder / name} is missing")
         elif name not in known:
-            yield VerificationResult(holds=False, what=f"{here[name]} is not in the evidence")
+            yield VerificationResult(holds=False, message=f"{here[name]} is not in the evidence")
         elif sha256_of(here[name]) != known[name]:
-            yield VerificationResult(holds=False, what=f"{here[name]} was changed")
+            yield VerificationResult(holds=False, message=f"{here[name]} was changed")
         else:
-            yield VerificationResult(holds=True, what=f"{here[name]} is as the evidence says")
+            yield VerificationResult(holds=True, message=f"{here[name]} is as the evidence says")
 
 
-def _fault(value: Any, shape: Any, name: str) -> str | None:
-    """Return what in a value is not as the shape has it, None when all is."""
+def _find_fault(value: Any, shape: Any, name: str) -> str | None:
+    """Return how a value differs from a shape, None when it does not."""
     if isinstance(shape, type):
         kinds = (int, float) if shape is float else shape
         return None if isinstance(value, kinds) else f"{name} must be of type {shape.__name__}"
     if isinstance(shape, list):
         if not isinstance(value, list):
             return f"{name} must be a list"
-        return next((fault for one in value if (fault := _fault(one, shape[0], name))), None)
+        return next((fault for entry in value if (fault := _find_fault(entry, shape[0], name))), None)
     if not isinstance(value, dict):
         return f"{name} must be an object"
-    inner = ((value.get(key), one, f"{name}.{key}") for key, one in shape.items())
-    return next((fault for one in inner if (fault := _fault(*one))), None)
+    inner = ((value.get(key), entry, f"{name}.{key}") for key, entry in shape.items())
+    return next((fault for entry in inner if (fault := _find_fault(*entry))), None)

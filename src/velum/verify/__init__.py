@@ -1,1 +1,1 @@
-"""What looks at finished files as a stranger would, and says with evidence what was done to them."""
+"""Checks finished files for what is still visible, from their pixels and their metadata."""

@@ -1,4 +1,4 @@
-"""Which frames of a finished file stand for which of its source: an animation may show one for as long as several."""
+"""Pairs the frames of a finished file with those of its source; an animation may store several equal frames as one."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ import numpy as np
 from velum.frame import Frame
 
 _SIDE = 128
-"""Pixels of the longer side at which frames are compared."""
+"""Longer side, in pixels, at which frames are compared."""
 
 SAME = 1.0
-"""Mean difference, in levels, up to which two frames of an animation are the same but for their coding."""
+"""Mean difference, in levels, up to which two frames of an animation count as equal; coding alone makes less."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FramePair:
-    """A frame of the finished file and the one of its source that it shows; None for what is missing on either side.
+    """A frame of the finished file (`after`) and its frame of the source (`before`); None when one is missing.
 
-    `again`: the frame of the file was paired before, or shows the same as the one before it.
+    `again`: the frame of the file was paired before, or equals the previous one.
     """
 
     after: Frame | None
@@ -26,24 +26,23 @@ class FramePair:
     again: bool = False
 
 
-def one_by_one(after: Iterable[Frame], before: Iterable[Frame]) -> Iterator[FramePair]:
-    """Pair frame by frame, up to the first that is missing on either side."""
+def pair_in_order(after: Iterable[Frame], before: Iterable[Frame]) -> Iterator[FramePair]:
+    """Pair frames in order, up to the first that is missing on either side."""
     afters, befores = iter(after), iter(before)
     while True:
-        one, other = next(afters, None), next(befores, None)
-        if one is None and other is None:
+        first, second = next(afters, None), next(befores, None)
+        if first is None and second is None:
             return
-        yield FramePair(one, other)
-        if one is None or other is None:
+        yield FramePair(first, second)
+        if first is None or second is None:
             return
 
 
-def merged(after: Iterable[Frame], before: Iterable[Frame]) -> Iterator[FramePair]:
-    """Pair the frames of an animation in which neighbours that are equal may be stored as one.
+def pair_merged(after: Iterable[Frame], before: Iterable[Frame]) -> Iterator[FramePair]:
+    """Pair the frames of an animation that may store equal neighbours as one frame.
 
-    A frame of the source belongs to the next frame of the file where that is nearer to it than the current one. A
-    frame of the file to which none belongs must show the same as the one before; else it is one that the source does
-    not have.
+    A frame of the source is paired with the next frame of the file when that is nearer to it than the current one. A
+    frame of the file without a source frame must equal the previous one; otherwise the source does not have it.
     """
     afters = iter(after)
     current, following = next(afters, None), next(afters, None)
@@ -65,12 +64,12 @@ def merged(after: Iterable[Frame], before: Iterable[Frame]) -> Iterator[FramePai
         current, following = following, next(afters, None)
 
 
-def _is_nearer(one: Frame, other: Frame, to: Frame) -> bool:
-    return distance(one, to) < distance(other, to)
+def _is_nearer(first: Frame, second: Frame, to: Frame) -> bool:
+    return distance(first, to) < distance(second, to)
 
 
-def distance(one: Frame, other: Frame) -> float:
-    """Return the mean difference of two frames, in levels of their small pictures."""
-    scale = min(1.0, _SIDE / max(one.width, one.height))
-    size = max(1, round(one.width * scale)), max(1, round(one.height * scale))
-    return float(np.abs(one.rgb(*size).astype(np.int16) - other.rgb(*size)).mean())
+def distance(first: Frame, second: Frame) -> float:
+    """Return the mean absolute difference of two frames, scaled down, in levels from 0 to 255."""
+    scale = min(1.0, _SIDE / max(first.width, first.height))
+    size = max(1, round(first.width * scale)), max(1, round(first.height * scale))
+    return float(np.abs(first.rgb(*size).astype(np.int16) - second.rgb(*size)).mean())

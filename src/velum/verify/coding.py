@@ -1,4 +1,4 @@
-"""How a finished file is coded, as far as it decides how exactly its samples can be judged."""
+"""How a finished file is coded, which decides how exactly its samples can be judged."""
 
 from velum.media import ImageInfo
 from velum.media.video.info import VideoInfo
@@ -8,11 +8,11 @@ _EXACT = frozenset({
     "ffv1", "ffvhuff", "huffyuv", "magicyuv", "png", "qtrle", "rawvideo", "utvideo", "v210", "v308", "v408", "v410",
     "r210",
 })  # fmt: skip
-"""Codecs of videos that lose nothing."""
+"""Lossless video codecs."""
 
 
-def coding_of(info: ImageInfo | VideoInfo) -> SampleCoding:
-    """Return how the samples of a file were coded."""
+def sample_coding_of(info: ImageInfo | VideoInfo) -> SampleCoding:
+    """Return how the samples of an image or video are coded."""
     if isinstance(info, ImageInfo):
         return SampleCoding(info.coding.lossless and info.format not in {"AVIF", "HEIF"}, apart=info.format == "JPEG")
     return SampleCoding(info.coding.codec in _EXACT)

@@ -1,4 +1,4 @@
-"""Whether what was not hidden still looks like its source: its colours, its range, its detail."""
+"""Compares what was not hidden with the source: colours, contrast and detail."""
 
 from collections.abc import Sequence
 
@@ -12,52 +12,53 @@ from velum.region import Box, Mask
 Cells = npt.NDArray[np.float32]
 
 SIDE, CELL = 64, 8
-"""Cells on the longer side of a picture at most, and pixels of the side of one at least: the mean colours of cells are
-compared, which coding moves little."""
+"""Most cells along the longer side of an image, and least pixels of a cell's side. Mean colours of cells are compared,
+which coding changes little."""
 
 MOST_APART = 8.0
-"""Levels by which mean colours of cells may differ, on average: between pictures that were coded well it is below 2."""
+"""Average difference in levels that mean colours of cells may have; good coding stays below 2."""
 
 EVERYWHERE, BLACK = 0.75, 24.0
-"""Share of the cells that may differ where nobody says which parts were hidden, and levels up to which one is black:
-what was blackened differs."""
+"""Share of the cells that may differ when the hidden regions are unknown, and the level up to which a cell is black:
+blackened cells differ and do not count."""
 
 LEAST_CONTRAST, MOST_STRETCHED = 12.0, 0.06
-"""Levels of contrast from which a stretch of it can be told, and how far it may go. A wrong range stretches by 0.16."""
+"""Contrast in levels from which a stretch can be measured, and the largest stretch allowed. A wrong sample range
+stretches by 0.16."""
 
 LEAST_DETAIL, LEAST_ALIKE = 6.0, 0.5
-"""Levels of detail that a source has at least for it to be compared, and the correlation that coding leaves of it."""
+"""Least detail of a source, in levels, to be compared, and the least correlation that coding leaves."""
 
 LEAST_CELLS = 6
 
 
-def why_changed(before: Rgb, after: Rgb, hidden: Sequence[Box] | None, seen: Mask | None = None) -> str | None:
-    """Say how two pictures of one size differ outside the boxes that were hidden; None when they do not.
+def describe_change(before: Rgb, after: Rgb, hidden: Sequence[Box] | None, seen: Mask | None = None) -> str | None:
+    """Describe how two images of one size differ outside the hidden boxes; None when they do not.
 
-    `seen` are the pixels that are not transparent, None for all: colours that nobody sees may go. Without boxes, nobody
-    knows what was hidden: then only what differs nearly everywhere is told.
+    `seen`: the pixels that are not transparent, None for all; invisible colours may change. Without `hidden` it is
+    unknown what was hidden, and only a difference nearly everywhere counts.
     """
     outside = _outside(before.shape[:2], hidden or ())
     if seen is not None:
         outside &= seen
-    one, other, whole = _cells(before), _cells(after), _share(outside) > 0.999
-    one, other = one[whole], other[whole]
-    if len(one) < LEAST_CELLS:
+    source_cells, result_cells, whole = _cells(before), _cells(after), _share(outside) > 0.999
+    source_cells, result_cells = source_cells[whole], result_cells[whole]
+    if len(source_cells) < LEAST_CELLS:
         return None
-    apart = np.abs(one - other).max(axis=1)
+    difference = np.abs(source_cells - result_cells).max(axis=1)
     if hidden is None:
-        lit = other.max(axis=1) > BLACK
-        far = float((apart[lit] > MOST_APART).mean()) if lit.sum() >= LEAST_CELLS else 0.0
-        return f"{far:.0%} of it has other colours than its source" if far > EVERYWHERE else None
-    if apart.mean() > MOST_APART:
-        return f"its colours differ from those of its source by {apart.mean():.0f} levels where nothing was hidden"
-    if why := _why_stretched(one, other):
+        lit = result_cells.max(axis=1) > BLACK
+        changed_share = float((difference[lit] > MOST_APART).mean()) if lit.sum() >= LEAST_CELLS else 0.0
+        return f"{changed_share:.0%} of it has other colours than its source" if changed_share > EVERYWHERE else None
+    if difference.mean() > MOST_APART:
+        return f"its colours differ from those of its source by {difference.mean():.0f} levels where nothing was hidden"
+    if why := _why_stretched(source_cells, result_cells):
         return why
     return _why_noisy(before, after, outside)
 
 
 def _outside(shape: tuple[int, ...], hidden: Sequence[Box]) -> Mask:
-    """Return the pixels apart from all boxes, and from what coders spoil around them."""
+    """Return the pixels outside all boxes, and far enough from them that coding errors do not reach them."""
     outside: Mask = np.ones(shape, bool)
     for box in hidden:
         around = box.pad(16, 16).clip(shape[1], shape[0])
@@ -82,9 +83,9 @@ def _share(outside: Mask) -> npt.NDArray[np.float32]:
     return share.astype(np.float32).ravel()
 
 
-def _why_stretched(one: Cells, other: Cells) -> str | None:
-    """Say by how much the brightness was stretched, as by samples of a wrong range."""
-    dark, light = one.mean(axis=1), other.mean(axis=1)
+def _why_stretched(source_cells: Cells, result_cells: Cells) -> str | None:
+    """Say by how much the contrast was stretched, as samples of a wrong range do."""
+    dark, light = source_cells.mean(axis=1), result_cells.mean(axis=1)
     if dark.std() < LEAST_CONTRAST or np.corrcoef(dark, light)[0, 1] < 0.98:
         return None
     slope = float(((dark - dark.mean()) * (light - light.mean())).mean() / dark.var())
@@ -94,16 +95,18 @@ def _why_stretched(one: Cells, other: Cells) -> str | None:
 
 
 def _why_noisy(before: Rgb, after: Rgb, outside: Mask) -> str | None:
-    """Say that the detail of the source is not there, but as much of another."""
-    one, other = (_detail(picture)[outside] for picture in (before, after))
-    if not len(one) or max(one.std(), other.std()) < LEAST_DETAIL or other.std() < one.std() / 2:
-        return None  # coders smooth, they do not add
-    alike = float((one * other).mean() / max(one.std() * other.std(), 1e-6))
-    return f"its detail is not that of its source (correlation {alike:.2f})" if alike < LEAST_ALIKE else None
+    """Say that the detail of the source is replaced by as much other detail."""
+    source, result = (_detail(picture)[outside] for picture in (before, after))
+    if not len(source) or max(source.std(), result.std()) < LEAST_DETAIL or result.std() < source.std() / 2:
+        return None  # coding smooths detail and adds none
+    correlation = float((source * result).mean() / max(source.std() * result.std(), 1e-6))
+    return (
+        f"its detail is not that of its source (correlation {correlation:.2f})" if correlation < LEAST_ALIKE else None
+    )
 
 
 def _detail(picture: Rgb) -> npt.NDArray[np.float32]:
-    """Return what is finer than eight pixels, but not as fine as what coders leave out first."""
+    """Return the detail finer than eight pixels, without the finest, which coders drop first."""
     grey = picture.astype(np.float32).mean(axis=2)
     fine: npt.NDArray[np.float32] = cv2.GaussianBlur(grey, (0, 0), 1) - cv2.GaussianBlur(grey, (0, 0), 4)
     return fine

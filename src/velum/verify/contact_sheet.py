@@ -1,4 +1,4 @@
-"""A contact sheet of what a check found, for a reviewer on this machine: the only thing of a check that has pixels."""
+"""A contact sheet of the leaks that a check found, for a reviewer on this machine. It shows what was not hidden."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +12,14 @@ from velum.errors import OutputFailed
 from velum.frame import Rgb
 from velum.limits import Limits
 from velum.region import Box
-from velum.verify.values import Checked, Leak
+from velum.verify.values import CheckResult, Leak
 
 SIDE, ABREAST, MOST = 160, 6, 120
-"""Pixels of a tile, tiles in a row, and tiles at most: the first ones that were found."""
+"""Side of a tile in pixels, tiles in a row, and most tiles: the first leaks."""
 
 
-def write(target: Path, file: Path, checked: Checked, limits: Limits) -> None:
-    """Write a PNG with a tile for each place in which something was found. Raises `OutputFailed`."""
+def write(target: Path, file: Path, checked: CheckResult, limits: Limits) -> None:
+    """Write a PNG with a tile for each leak that has a box. Raises `OutputFailed`."""
     tiles = list(_tiles(file, [leak for leak in checked.leaks if leak.box is not None][:MOST], limits))
     rows = max(1, -(-len(tiles) // ABREAST))
     sheet = np.full((rows * SIDE, ABREAST * SIDE, 3), 32, np.uint8)
@@ -29,7 +29,7 @@ def write(target: Path, file: Path, checked: Checked, limits: Limits) -> None:
     done, encoded = cv2.imencode(".png", sheet[..., ::-1])
     with publish(target, overwrite=True) as part:
         if not done:
-            raise OutputFailed(f"cannot write {target}: the picture could not be encoded")
+            raise OutputFailed(f"cannot write {target}: the PNG could not be encoded")
         part.write_bytes(encoded.tobytes())
 
 

@@ -1,4 +1,4 @@
-"""The check: one finished file, looked at by other eyes, from all sides."""
+"""The check of one finished file: other detectors, pixels, colours, transparency, metadata and streams."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,23 +24,23 @@ from velum.plan import Plan
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 from velum.verify import residual_detail, second_detector
-from velum.verify.alignment import FramePair, merged, one_by_one
-from velum.verify.coding import coding_of
-from velum.verify.colours import why_changed
-from velum.verify.solid_fill import SampleCoding, residues
-from velum.verify.transparency import opaque, uncovered
-from velum.verify.values import Checked, Leak
-from velum.verify.zones import only_zones, zones_at
+from velum.verify.alignment import FramePair, pair_in_order, pair_merged
+from velum.verify.coding import sample_coding_of
+from velum.verify.colours import describe_change
+from velum.verify.solid_fill import SampleCoding, find_residues
+from velum.verify.transparency import opaque_mask, uncovered_share
+from velum.verify.values import CheckResult, Leak
+from velum.verify.zones import has_only_zones, zones_at
 
 COVERED = 0.5
-"""Share of what a detector sees that must lie in something hidden: then it sees the hiding."""
+"""Share of a detection that must lie in a hidden region to be excused: the detector then sees the hiding itself."""
 
 Regions = Mapping[int, tuple[Region, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """What is needed to check: an engine, and what it was made of."""
+    """Checks finished files with an engine, its runtime configuration and its limits."""
 
     engine: Engine
     host: RuntimeConfig
@@ -55,36 +55,42 @@ class Check:
         regions: Annotations | None = None,
         text: bool = False,
         progress: Callable[[int, int | None], None] | None = None,
-    ) -> Checked:
-        """Return what is left to be seen in `file`, which should be hidden in as `plan` says.
+    ) -> CheckResult:
+        """Return the leaks of `file`, in which `plan` should have hidden everything.
 
-        `against` is its source, `regions` what was hidden: with them more can be told. With `text`, words that lead to
-        a person are found although the plan hides no text. Raises any `VelumError` for what cannot be checked.
+        `against` is the source and `regions` are the regions that were hidden; each makes the check stricter. With
+        `text`, identifying text is searched even if the plan hides none. `progress` gets (frames done, None). Raises
+        any `VelumError` for a file that cannot be checked.
         """
-        looking, notes = second_detector.watching(plan, self.host, self.engine, text=text)
-        found: Regions = {} if looking is None else self.engine.locate(file, looking).frames
+        search_plan, notes = second_detector.make_search_plan(plan, self.host, self.engine, text=text)
+        found: Regions = {} if search_plan is None else self.engine.locate(file, search_plan).frames
         work = self.engine.check(plan, regions=regions or _NOBODY)
-        leaks, told = _beside(file, plan, self.limits)
-        notes = (*notes, *told)
+        leaks, all_known = _side_content_leaks(file, plan, self.limits)
+        notes = (*notes, *all_known)
         with media.read(file, self.limits) as after, self._source(against) as before:
-            look = _Look(
-                self.engine, work, None if regions is None else regions.frames, found, coding_of(after.info),
-                _is_told(plan, regions),
+            frame_check = _FrameCheck(
+                self.engine, work, None if regions is None else regions.frames, found, sample_coding_of(after.info),
+                _knows_all_hidden(plan, regions),
             )  # fmt: skip
             frames = 0
             for pair in _pairs(after, before):
                 if pair.after is None or (before is not None and pair.before is None):
                     more = "more" if pair.before is None else "fewer"
-                    leaks.append(Leak("frames", f"the file has {more} pictures than its source: {frames} fit"))
+                    leaks.append(
+                        Leak("frames", f"the file has {more} frames than its source; the first {frames} match")
+                    )
                     break
                 frames += 1
-                leaks.extend(look.at(pair))
+                leaks.extend(frame_check.leaks_in(pair))
                 if progress is not None:
                     progress(frames, None)
-        if against is None and regions is None and not only_zones(plan):
-            notes = (*notes, "neither its source nor its regions were given: whether they are hidden is not verified")
-        detectors = () if looking is None else tuple(str(rule.locate) for rule in looking.rules)
-        return Checked(file.name, sha256_of(file), frames, tuple(leaks), detectors, look.verified, notes)
+        if against is None and regions is None and not has_only_zones(plan):
+            notes = (
+                *notes,
+                "it is not verified that regions are hidden; give the source (--against) or --regions",
+            )
+        detectors = () if search_plan is None else tuple(str(rule.locate) for rule in search_plan.rules)
+        return CheckResult(file.name, sha256_of(file), frames, tuple(leaks), detectors, frame_check.verified, notes)
 
     @contextmanager
     def _source(self, against: Path | media.BytesSource | None) -> Iterator[media.Reader | None]:
@@ -96,46 +102,48 @@ class Check:
 
 
 def _pairs(after: media.Reader, before: media.Reader | None) -> Iterator[FramePair]:
-    """Yield the frames of the file, each with that of its source where there is one."""
+    """Yield the frames of the file, each with its frame of the source when there is one."""
     if before is None:
         yield from (FramePair(frame, None) for frame in after.frames())
         return
     animated = isinstance(after.info, media.ImageInfo) and after.info.coding.animated
     fewer = (after.info.frames or 0) < (before.info.frames or 0)
     single = isinstance(after.info, media.ImageInfo) and fewer and before.info.fps is not None
-    yield from (merged if fewer and (animated or single) else one_by_one)(after.frames(), before.frames())
+    yield from (pair_merged if fewer and (animated or single) else pair_in_order)(after.frames(), before.frames())
 
 
-def _is_told(plan: Plan, regions: Annotations | None) -> bool:
-    """Tell whether it is known where all that is hidden lies."""
-    return regions is not None or only_zones(plan)
+def _knows_all_hidden(plan: Plan, regions: Annotations | None) -> bool:
+    """Tell whether all hidden regions are known."""
+    return regions is not None or has_only_zones(plan)
 
 
 _NOBODY = Annotations(1, 1, {})
-"""No regions: for a plan whose techniques alone are asked about."""
+"""No regions: the plan is prepared for its techniques only."""
 
 
 @dataclass(slots=True, eq=False)
-class _Look:
+class _FrameCheck:
     engine: Engine
     work: PreparedPlan
     regions: Regions | None
     found: Regions
     coded: SampleCoding
-    told: bool
-    """Whether it is known where all that is hidden lies."""
+    all_known: bool
+    """Whether all hidden regions are known."""
     verified: int = field(default=0)
     first: Fraction | None = field(default=None)
-    """When the first frame is shown."""
+    """Presentation time of the first frame, in seconds."""
 
-    def at(self, pair: FramePair) -> Iterator[Leak]:
-        """Yield what is left to be seen in one frame."""
+    def leaks_in(self, pair: FramePair) -> Iterator[Leak]:
+        """Yield the leaks of one frame."""
         frame, before = cast("Frame", pair.after), pair.before
         shown = before or frame
         if shown.index == 0:
             self.first = shown.time
-        if before is not None and not _same(frame, before):
-            yield Leak("frames", f"the picture is {frame.width} x {frame.height}, its source is not", frame.index)
+        if before is not None and not _same_size(frame, before):
+            yield Leak(
+                "frames", f"the frame has {frame.width} x {frame.height} pixels, its source has not", frame.index
+            )
             before = None
         regions = self._regions(shown)
         seen = () if pair.again else self.found.get(frame.index, ())
@@ -144,117 +152,130 @@ class _Look:
         after = frame.rgb(frame.width, frame.height)
         source = None if before is None else before.rgb(frame.width, frame.height)
         yield from self._weak(frame, before, after, source, regions)
-        for one in seen:
-            box = one.box.clip(frame.width, frame.height)
+        for detection in seen:
+            box = detection.box.clip(frame.width, frame.height)
             if box is not None and not self._is_hidden(box, after, source, regions):
-                where = f"{one.label} at {box.xyxy}"
-                yield Leak("seen", f"another detector sees a {where}", frame.index, box, one.label, one.score)
+                where = f"{detection.label} at {box.xyxy}"
+                yield Leak(
+                    "seen", f"another detector sees a {where}", frame.index, box, detection.label, detection.score
+                )
         if source is not None:
-            yield from self._changed(frame, source, after, regions, None if before is None else opaque(before))
+            yield from self._colour_leaks(
+                frame, source, after, regions, None if before is None else opaque_mask(before)
+            )
         hidden = [box for region in regions for box in self._hidden_boxes(region, frame)]
-        if before is not None and (more := uncovered(before, frame, hidden, exact=self.coded.exact)):
-            yield Leak("picture", f"{more:.0%} of the picture was transparent, and is shown now", frame.index)
+        if before is not None and (share := uncovered_share(before, frame, hidden, exact=self.coded.exact)):
+            yield Leak("picture", f"{share:.0%} of the picture was transparent and is visible now", frame.index)
 
     def _regions(self, frame: Frame) -> tuple[Region, ...]:
-        """Return what must be hidden in a frame of the source: what was named, and the zones of the plan.
+        """Return the regions that must be hidden in a frame of the source: the given ones and the zones of the plan.
 
-        A zone that is among the regions of the frame is as people have decided: off, or hidden by another technique.
-        That goes for this zone alone: what they said of other regions excuses none.
+        A zone among the given regions is as people decided: off, or hidden by another technique. That holds for this
+        zone only; decisions about other regions excuse none.
         """
         given = () if self.regions is None else self.regions.get(frame.index, ())
         zones = zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
-        return (*self._wanted(given), *(zone for zone in zones if not any(_covers(one, zone) for one in given)))
+        return (
+            *self._regions_to_hide(given),
+            *(zone for zone in zones if not any(_is_zone(region, zone) for region in given)),
+        )
 
-    def _changed(
+    def _colour_leaks(
         self, frame: Frame, source: Rgb, after: Rgb, regions: tuple[Region, ...], seen: Mask | None
     ) -> Iterator[Leak]:
-        hidden = [box for region in regions for box in self._hidden_boxes(region, frame)] if self.told else None
-        if why := why_changed(source, after, hidden, seen):
-            yield Leak("colour", f"the picture has changed: {why}", frame.index)
+        hidden = [box for region in regions for box in self._hidden_boxes(region, frame)] if self.all_known else None
+        if why := describe_change(source, after, hidden, seen):
+            yield Leak("colour", f"the frame has changed: {why}", frame.index)
 
     def _hidden_boxes(self, region: Region, frame: Frame) -> Iterator[Box]:
         for rule in self.work.plan.rules:
             if covers(rule.label, region.label) and (area := outline(region, rule, frame.width, frame.height)):
                 yield area.box
 
-    def _wanted(self, regions: tuple[Region, ...]) -> tuple[Region, ...]:
+    def _regions_to_hide(self, regions: tuple[Region, ...]) -> tuple[Region, ...]:
         rules = self.work.plan.rules
-        return tuple(one for one in regions if not one.ignored and any(covers(rule.label, one.label) for rule in rules))
+        return tuple(
+            region
+            for region in regions
+            if not region.ignored and any(covers(rule.label, region.label) for rule in rules)
+        )
 
     def _is_hidden(self, box: Box, after: Rgb, source: Rgb | None, regions: tuple[Region, ...]) -> bool:
         if source is not None:
-            return residual_detail.changed(source, after, box) >= COVERED
-        return any(_share(box, one.box) >= COVERED for one in regions)
+            return residual_detail.changed_share(source, after, box) >= COVERED
+        return any(_share(box, region.box) >= COVERED for region in regions)
 
     def _weak(
         self, frame: Frame, before: Frame | None, after: Rgb, source: Rgb | None, regions: tuple[Region, ...]
     ) -> Iterator[Leak]:
-        """Yield the regions that are not hidden as the plan says, though they were named."""
+        """Yield a leak for each region that is not hidden as the plan says."""
         if not regions:
             return
-        again = self._hidden(after, regions)
-        both = None if source is None else (source, self._hidden(source, regions))
-        whys = {id(one): why for one, why in residues(frame, before, regions, self.work, self.coded)}
-        for one in regions:
-            box = one.box.clip(after.shape[1], after.shape[0])
+        again = self._hide_again(after, regions)
+        both = None if source is None else (source, self._hide_again(source, regions))
+        whys = {id(region): why for region, why in find_residues(frame, before, regions, self.work, self.coded)}
+        for region in regions:
+            box = region.box.clip(after.shape[1], after.shape[0])
             if box is None:
                 continue
-            if why := self._why_weak(one, box, after, again, both) or whys.get(id(one)):
-                yield Leak("weak", f"{one.label} at {box.xyxy}: {why}", frame.index, box, one.label, one.score)
+            if why := self._why_weak(region, box, after, again, both) or whys.get(id(region)):
+                yield Leak("weak", f"{region.label} at {box.xyxy}: {why}", frame.index, box, region.label, region.score)
 
-    def _why_weak(self, one: Region, box: Box, after: Rgb, again: Rgb, both: tuple[Rgb, Rgb] | None) -> str | None:
-        """Say why a region is not hidden as the plan says, as far as its size lets it be judged."""
+    def _why_weak(self, region: Region, box: Box, after: Rgb, again: Rgb, both: tuple[Rgb, Rgb] | None) -> str | None:
+        """Say why a region is not hidden as the plan says; None when it is, or is too small to be judged."""
         if min(box.width, box.height) < residual_detail.SMALLEST:
             return None
         self.verified += 1
         why = None if both is None else _why_left(box, after, *both)
-        return why or self._why_unsettled(one, box, after, again, None if both is None else both[0])
+        return why or self._why_not_settled(region, box, after, again, None if both is None else both[0])
 
-    def _hidden(self, picture: Rgb, regions: tuple[Region, ...]) -> Rgb:
-        """Return the picture with the regions hidden as the plan says."""
+    def _hide_again(self, picture: Rgb, regions: tuple[Region, ...]) -> Rgb:
+        """Return the image with the regions hidden (once more) as the plan says."""
         height, width = picture.shape[:2]
         made, _ = self.engine.hide_pixels(picture, self.work.plan, regions=Annotations(width, height, {0: regions}))
         return cast("Rgb", made)
 
-    def _why_unsettled(self, one: Region, box: Box, after: Rgb, again: Rgb, source: Rgb | None) -> str | None:
-        by = residual_detail.unsettled(after, again, box, fine=not self._flat(one))
-        if by <= residual_detail.MOST_UNSETTLED:
+    def _why_not_settled(self, region: Region, box: Box, after: Rgb, again: Rgb, source: Rgb | None) -> str | None:
+        levels = residual_detail.rehiding_change(after, again, box, fine=not self._leaves_nothing(region))
+        if levels <= residual_detail.MOST_UNSETTLED:
             return None
-        # Cells and blurs of another grid or order differ from each other; that a region is as it was is another thing.
+        # Another grid or order makes other cells and blurs, which is no leak. An untouched region is one.
         if (
             source is not None
-            and not self._flat(one)
-            and residual_detail.changed(source, after, box) > residual_detail.UNTOUCHED
+            and not self._leaves_nothing(region)
+            and residual_detail.changed_share(source, after, box) > residual_detail.UNTOUCHED
         ):
             return None
-        return f"it is not hidden as the plan says; hiding it once more changes it by {by:.0f} levels"
+        return f"it is not hidden as the plan says; hiding it once more changes it by {levels:.0f} levels"
 
-    def _flat(self, one: Region) -> bool:
-        """Tell whether all that hides a region leaves nothing of it."""
-        return all(technique.destroys for technique in self.work.techniques_for(one))
+    def _leaves_nothing(self, region: Region) -> bool:
+        """Tell whether every technique of a region destroys what it hides."""
+        return all(technique.destroys for technique in self.work.techniques_for(region))
 
 
 def _why_left(box: Box, after: Rgb, source: Rgb, should: Rgb) -> str | None:
-    """Say what is left of the source's detail that should not be; `should` is the source as the plan hides it."""
-    left = residual_detail.left_of(source, after, box)
+    """Say how much detail of the source is left in a box; `should` is the source as the plan hides it."""
+    left = residual_detail.detail_left(source, after, box)
     if left is not None and left > residual_detail.MOST_LEFT:
         return f"{left:.0%} of its fine detail is still there"
-    left, least = (residual_detail.left_of(source, one, box, residual_detail.COARSE) for one in (after, should))
+    left, least = (
+        residual_detail.detail_left(source, picture, box, residual_detail.COARSE) for picture in (after, should)
+    )
     if left is not None and least is not None and left > least + residual_detail.MORE_LEFT:
         return f"{left:.0%} of its detail is still there, where the plan leaves {max(least, 0):.0%}"
-    like = None if np.array_equal(should, source) else residual_detail.traced(source, should, after, box)
+    like = None if np.array_equal(should, source) else residual_detail.ghost_correlation(source, should, after, box)
     if like is not None and like > residual_detail.MOST_TRACED:
-        return f"what is faint in it is like its source (correlation {like:.2f})"
+        return f"its faint remains resemble the source (correlation {like:.2f})"
     return None
 
 
-def _covers(one: Region, zone: Region) -> bool:
-    """Tell whether a region that was named is a zone of the plan."""
-    return one.label == zone.label and one.mask is None and _share(zone.box, one.box) == 1
+def _is_zone(region: Region, zone: Region) -> bool:
+    """Tell whether a given region is this zone of the plan."""
+    return region.label == zone.label and region.mask is None and _share(zone.box, region.box) == 1
 
 
-def _same(one: Frame, other: Frame) -> bool:
-    return (one.width, one.height) == (other.width, other.height)
+def _same_size(first: Frame, second: Frame) -> bool:
+    return (first.width, first.height) == (second.width, second.height)
 
 
 def _share(inner: Box, outer: Box) -> float:
@@ -263,22 +284,21 @@ def _share(inner: Box, outer: Box) -> float:
     return max(width, 0) * max(height, 0) / (inner.width * inner.height)
 
 
-def _beside(file: Path, plan: Plan, limits: Limits) -> tuple[list[Leak], list[str]]:
-    """Return what lies beside the pictures and was not allowed to stay, and what should be looked at."""
+def _side_content_leaks(file: Path, plan: Plan, limits: Limits) -> tuple[list[Leak], list[str]]:
+    """Return leaks for metadata and streams that should have been removed, and notes on those to look at."""
     leaks, notes = [], []
     found = beside(file, limits)
-    for one in found:
-        kept = one.kinds & set(plan.metadata)
-        allowed = (one.kind == "audio" and plan.video.audio != "drop") or (
-            one.kind == "subtitles" and plan.video.subtitles != "drop"
+    for item in found:
+        kept = item.kinds & set(plan.metadata)
+        allowed = (item.kind == "audio" and plan.video.audio != "drop") or (
+            item.kind == "subtitles" and plan.video.subtitles != "drop"
         )
-        if one.ordinary:
-            notes.append(f"there is {one.description}: programs write that, and anything may be in it")
+        if item.ordinary:
+            notes.append(f"there is {item.description}; programs write it, and it may contain anything")
         elif not kept and not allowed:
-            leaks.append(Leak(one.kind, f"there is still {one.description}"))
-    if plan.video.audio == "mute" and any(one.kind == "audio" for one in found):
+            leaks.append(Leak(item.kind, f"there is still {item.description}"))
+    if plan.video.audio == "mute" and any(item.kind == "audio" for item in found):
         leaks += [
-            Leak("audio", f"stream {index} should be silent, and can still be heard")
-            for index in audible_streams(file, limits)
+            Leak("audio", f"stream {index} should be silent but is not") for index in audible_streams(file, limits)
         ]
     return leaks, notes

@@ -1,4 +1,4 @@
-"""Whether what was hidden is gone, from the pixels: of a finished picture, and of its original where that is there."""
+"""Measures how much detail of a source is left in hidden regions, from the pixels of result and source."""
 
 import cv2
 import numpy as np
@@ -10,39 +10,39 @@ from velum.region import Box
 Plane = npt.NDArray[np.float32]
 
 FINE, COARSE = 24.0, 8.0
-"""A detail is fine, or coarse, when it is smaller than the shorter side of its region by so many times."""
+"""Detail is fine (coarse) when it is smaller than the shorter side of its region divided by this."""
 
 MOST_LEFT = 0.3
-"""Share of the original's fine detail that may be left in a region. A technique that hides leaves next to none; what
-is left is noise that resembles it by chance, and the region's edge."""
+"""Largest share of the source's fine detail that may be left in a region. A technique that hides leaves nearly none;
+the rest is noise that resembles it by chance, and the region's edge."""
 
 MORE_LEFT = 0.06
-"""By how much the share of coarse detail that is left may exceed what the technique leaves of the same original: the
-noise of coding. On 381 regions hidden well it was at most 0.01, at too weak a degree at least 0.12."""
+"""Largest excess of the coarse detail left over what the technique leaves of the same source: the noise of coding.
+On 381 regions hidden well it was at most 0.01, at too weak a degree at least 0.12."""
 
 FAINTEST, MOST_TRACED = 0.01, 0.5
-"""Share of what was taken from an original from which on it can be made out, and the correlation that tells it."""
+"""Share of the removed detail from which it counts as visible, and the correlation with it from which it is a leak."""
 
 MOST_UNSETTLED = 6.0
-"""Levels (of 256, root mean square) by which hiding a region once more may change it: what coding does to it. What was
-not hidden changes by far more."""
+"""Largest change, in levels (of 256, root mean square), when a region is hidden once more: coding makes as much. A
+region that was not hidden changes by far more."""
 
 LEAST_DETAIL = 3.0
-"""Levels of fine detail (root mean square) that an original has at least for what is left of it to be told."""
+"""Least fine detail of a source, in levels (root mean square), for its remains to be measured."""
 
 SMALLEST, SMALLEST_DETAILED = 12, 24
-"""Pixels of a shorter side from which a region is judged at all, since codes of 8 x 8 pixels blur smaller ones into
-their surroundings, and from which its detail is."""
+"""Shorter side, in pixels, from which a region is judged, and from which its detail is. Blocks of 8 x 8 pixels mix
+smaller regions with their surroundings."""
 
 CODING = 14.0
-"""Levels by which coding again changes a smoothed picture at most, but for a few places."""
+"""Largest change, in levels, that coding makes to a smoothed image, apart from a few pixels."""
 
 UNTOUCHED = 0.1
-"""Share of a region that coding alone may change: where not more has changed, nobody has hidden anything."""
+"""Share of a region that coding alone may change; with no more changed, nothing was hidden."""
 
 
-def left_of(before: Rgb, after: Rgb, box: Box, size: float = FINE) -> float | None:
-    """Return the share of the original's detail that the finished picture shows in `box`; None: too little of it.
+def detail_left(before: Rgb, after: Rgb, box: Box, size: float = FINE) -> float | None:
+    """Return the share of the source's detail that the result still shows in `box`; None when there is too little.
 
     Detail is of that `size`, `FINE` or `COARSE`, or smaller. Both are high-passed with a Gaussian; the share is the
     slope of the regression of one on the other, as of a signal in noise. 1 where nothing was hidden, 1 - opacity where
@@ -51,18 +51,18 @@ def left_of(before: Rgb, after: Rgb, box: Box, size: float = FINE) -> float | No
     if min(box.width, box.height) < SMALLEST_DETAILED:
         return None
     inner, sigma = _inner(box), _sigma(box, size)
-    one, other = (_fine(picture, inner, sigma) for picture in (before, after))
-    power = float((one * one).mean())
+    first, second = (_fine(picture, inner, sigma) for picture in (before, after))
+    power = float((first * first).mean())
     if power < LEAST_DETAIL**2:
         return None
-    return float((one * other).mean()) / power
+    return float((first * second).mean()) / power
 
 
-def traced(before: Rgb, should: Rgb, after: Rgb, box: Box) -> float | None:
-    """Return how far what a finished picture has beside what it should is like what was taken from the original.
+def ghost_correlation(before: Rgb, should: Rgb, after: Rgb, box: Box) -> float | None:
+    """Return the correlation of a region's unexpected detail with the detail that hiding removed from the source.
 
-    It is the correlation of the fine detail of both: that of coding has none with it. None where less than
-    `FAINTEST` of what was taken is there, or the original has too little detail. `should` is the original, hidden.
+    Noise of coding does not correlate. None when less than `FAINTEST` of the removed detail is there, or the source
+    has too little detail. `should` is the source as the plan hides it.
     """
     if min(box.width, box.height) < SMALLEST_DETAILED:
         return None
@@ -78,11 +78,11 @@ def traced(before: Rgb, should: Rgb, after: Rgb, box: Box) -> float | None:
     return both / float(np.sqrt(power * (beside * beside).mean()))
 
 
-def unsettled(after: Rgb, again: Rgb, box: Box, *, fine: bool) -> float:
-    """Return by how many levels (root mean square) hiding once more changes a region; `again` is the picture then.
+def rehiding_change(after: Rgb, again: Rgb, box: Box, *, fine: bool) -> float:
+    """Return the change of a region, in levels (root mean square), when it is hidden once more, as in `again`.
 
-    `fine`: by fine detail alone. Blurring what is blurred still moves what is coarse, and pixels may be averaged over
-    other cells; only what has one colour stays as it is.
+    `fine`: only fine detail counts. Blurring or pixelating again changes coarse detail; only a single colour stays
+    as it is.
     """
     inner = _inner(box)
     if fine:
@@ -92,14 +92,14 @@ def unsettled(after: Rgb, again: Rgb, box: Box, *, fine: bool) -> float:
     return float(difference.std())
 
 
-def changed(before: Rgb, after: Rgb, box: Box) -> float:
-    """Return the share of a box in which the pictures differ by more than coding does."""
-    one, other = (cv2.blur(_grey(_cut(picture, box)), (3, 3)) for picture in (before, after))
-    return float((np.abs(one - other) > CODING).mean())
+def changed_share(before: Rgb, after: Rgb, box: Box) -> float:
+    """Return the share of a box in which two images differ by more than coding does."""
+    first, second = (cv2.blur(_grey(_cut(picture, box)), (3, 3)) for picture in (before, after))
+    return float((np.abs(first - second) > CODING).mean())
 
 
 def _inner(box: Box) -> Box:
-    """Return the box without its rim, which may share blocks with its surroundings."""
+    """Return the box without its rim, which shares coding blocks with its surroundings."""
     dx, dy = (min(max(1, round(side * 0.12)), (side - 1) // 2) for side in (box.width, box.height))
     return Box(box.x0 + dx, box.y0 + dy, box.x1 - dx, box.y1 - dy)
 

@@ -1,4 +1,4 @@
-"""Detectors of another family than those that hid: what one kind of network misses, another may see."""
+"""Detectors of another family than those that hid: one kind of network sees what another misses."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -24,26 +24,28 @@ RIVALS: Mapping[str, tuple[PartSpec, ...]] = {
     "person": (PartSpec("person-detection-0201", {"threshold": 0.7}), PartSpec("nanodet", {"threshold": 0.7})),
     "vehicle": (PartSpec("vehicle-detection-0201", {"threshold": 0.7}), PartSpec("nanodet", {"threshold": 0.7})),
 }
-"""By label, in order of preference, with thresholds at which they are seldom wrong: an alarm that is often false is
-soon switched off. What a check is for stands out clearly."""
+"""Second detectors by label, in order of preference, with thresholds at which they are seldom wrong: people switch off
+an alarm that is often false."""
 
 
 SURE = 0.7
-"""How sure the detectors must be that have hidden: what they see now, they should have seen before."""
+"""Least score of the detectors that hid: what they see this clearly now, they should have seen before."""
 
 IDENTIFYING = Rule("text", PartSpec("text", {"match": "email|iban|phone|plate|card"}), PartSpec("blacken"), grow=0.0)
-"""Words that lead to a person, whatever else the plan hides. Other text is in most pictures, and seldom does harm."""
+"""Identifying text, whatever else the plan hides. Other text is in most images and seldom does harm."""
 
 _NOTHING = PartSpec("blacken")
-"""Nothing is hidden by a plan that only looks."""
+"""Placeholder: the plan only detects."""
 
 
-def watching(plan: Plan, host: RuntimeConfig, engine: Engine, *, text: bool) -> tuple[Plan | None, tuple[str, ...]]:
-    """Return a plan that only looks for all labels of `plan`, and notes on those for which there is no rival here.
+def make_search_plan(
+    plan: Plan, host: RuntimeConfig, engine: Engine, *, text: bool
+) -> tuple[Plan | None, tuple[str, ...]]:
+    """Return a plan that detects all labels of `plan` with a second detector, and notes on labels without one.
 
-    Those that hid look once more, too: they see frames that were left out, and regions in a wrong place. Fixed zones
-    are not looked for: nobody sees them. With `text`, identifying text is read although the plan hides none. None in
-    place of the plan when nothing is left.
+    The detectors of `plan` run again, too: they find skipped frames and misplaced regions. Fixed zones are not
+    detected. With `text`, identifying text is read even if the plan hides none. The plan is None when it would have no
+    rule.
     """
     rules: list[Rule] = []
     notes: list[str] = []
@@ -54,7 +56,7 @@ def watching(plan: Plan, host: RuntimeConfig, engine: Engine, *, text: bool) -> 
         if known is not None and chosen is not None:
             rules.append(Rule(known, chosen, _NOTHING, grow=0.0))
         else:
-            notes.append(f"no detector of another family for {label!r} is here; only the same one looked again")
+            notes.append(f"no detector of another family is available for {label!r}; only the same one ran again")
     rules.extend(replace(rule, hide=_NOTHING, grow=0.0, min_score=max(rule.min_score, SURE)) for rule in looked_for)
     if text and not any(covers(rule.label, "text") for rule in rules):
         rules.append(IDENTIFYING)
@@ -72,7 +74,7 @@ def _usable(label: str, plan: Plan, host: RuntimeConfig, engine: Engine) -> Iter
         try:
             engine.check(Plan((Rule(label, use, PartSpec("blacken")),)))
         except (Unavailable, BadPlan):
-            continue  # its weights cannot be had here
+            continue  # its weights are not available here
         yield use
 
 

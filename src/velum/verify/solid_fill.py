@@ -1,4 +1,4 @@
-"""What is left where all should be of one colour: to the last bit where nothing is lost, else to the coder's error."""
+"""Checks regions that should have one colour: exactly in lossless files, otherwise within coding errors."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,41 +19,41 @@ from velum.region import Mask, Region
 Plane32 = npt.NDArray[np.float32]
 
 BLOCK = 16
-"""Pixels of a side of the blocks that coders make of a picture. Those that a region shares with its surroundings are
-not judged: what lies beside the region spoils them, as far as `BLEED` pixels into the next ones."""
+"""Side of a coding block, in pixels. Blocks that a region shares with its surroundings are not judged: errors of the
+surroundings reach into them, and `BLEED` pixels into the next ones."""
 
 BLEED = 4
 
 FAR_FROM_BLACK = 8.0
-"""Levels by which one single colour may miss black. Only a palette without a free place may have nothing nearer."""
+"""Levels by which a single colour may differ from black. Only a full palette may have none nearer."""
 
 MOST_NOISE = 2.5
-"""Levels (root mean square) that coding leaves in a region of one colour, at most."""
+"""Largest noise, in levels (root mean square), that coding leaves in a region of one colour."""
 
 LEAST_NOISE = 0.05
-"""Levels below which nothing can be made out."""
+"""Noise in levels below which nothing is visible."""
 
 ALIKE = 0.5
-"""Correlation with the source from which on what is left shows it. Noise of coding has none."""
+"""Correlation with the source from which remains show it. Noise of coding has none."""
 
 LEAST_SAMPLES = 256
-"""Samples by which a correlation is worth anything."""
+"""Least number of samples for a correlation."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleCoding:
-    """How the samples of a finished file were coded: without loss, in blocks that are apart (JPEG), or otherwise."""
+    """How samples are coded: `exact` without loss, `apart` in independent blocks (JPEG)."""
 
     exact: bool
     apart: bool = False
 
 
-def residues(
+def find_residues(
     after: Frame, before: Frame | None, regions: Sequence[Region], work: PreparedPlan, coded: SampleCoding
 ) -> Iterator[tuple[Region, str]]:
-    """Yield the regions which should show nothing of the source and do, each with what is wrong.
+    """Yield each region that should show nothing of the source but does, with the reason.
 
-    They are those whose technique destroys: hiding them once more in the finished picture tells what they should be.
+    Only regions whose techniques destroy are judged: hiding them once more gives what they should be.
     """
     flat = [region for region in regions if _is_destroyed(work, region)]
     if not flat:
@@ -62,7 +62,7 @@ def residues(
     painted = replace(after, planes=tuple(replace(plane, pixels=plane.pixels.copy()) for plane in after.planes))
     paint(painted, wanted, work)
     source = before or after
-    kept = [Area(one.box, one.mask) for part in work.exclusions for one in part.locate([source])[0]]
+    kept = [Area(region.box, region.mask) for part in work.exclusions for region in part.locate([source])[0]]
     for region in flat:
         where = _mask(after, _areas(region, work, after, kept))
         why = _why_left(after, painted, before, where if coded.exact else _inside(where), coded)
@@ -76,7 +76,7 @@ def _is_destroyed(work: PreparedPlan, region: Region) -> bool:
 
 
 def _areas(region: Region, work: PreparedPlan, frame: Frame, kept: Sequence[Area]) -> Iterator[Area]:
-    """Yield what the rules hide for a region, in the upright picture, less what is never hidden."""
+    """Yield the areas that the rules hide for a region, in the upright picture, without excluded areas."""
     for rule in work.plan.rules:
         if covers(rule.label, region.label):
             area = outline(region, rule, frame.width, frame.height)
@@ -86,7 +86,7 @@ def _areas(region: Region, work: PreparedPlan, frame: Frame, kept: Sequence[Area
 
 
 def _mask(frame: Frame, areas: Iterable[Area]) -> Mask:
-    """Return the pixels of areas in the picture as it is stored."""
+    """Return the pixels of areas in the stored orientation."""
     upright: Mask = np.zeros((frame.height, frame.width), bool)
     for area in areas:
         upright[area.box.slices] |= True if area.mask is None else area.mask
@@ -99,7 +99,7 @@ def _why_left(after: Frame, painted: Frame, before: Frame | None, where: Mask, c
     for number, (plane, black) in enumerate(zip(after.planes, painted.planes, strict=True)):
         mask = _of_plane(where, plane)
         if coded.exact:
-            why = _why_not_one(plane, black, mask)
+            why = _why_not_uniform(plane, black, mask)
         else:
             reference = None if before is None else _reference(before, after, plane, number)
             why = _why_seen(plane, black, mask, reference, coded)
@@ -109,7 +109,7 @@ def _why_left(after: Frame, painted: Frame, before: Frame | None, where: Mask, c
 
 
 def _inside(mask: Mask) -> Mask:
-    """Return the pixels in blocks that lie wholly in the mask, as far from others as those bleed."""
+    """Return the pixels of blocks that lie wholly in the mask, `BLEED` pixels away from other blocks."""
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % BLOCK), (0, -width % BLOCK)), mode="edge")
     rows, columns = padded.shape
@@ -121,7 +121,7 @@ def _inside(mask: Mask) -> Mask:
 
 
 def _of_plane(mask: Mask, plane: Plane) -> Mask:
-    """Return the samples of a plane of which all pixels lie in the mask."""
+    """Return the samples of a plane whose pixels all lie in the mask."""
     rows, columns = plane.pixels.shape[:2]
     if (rows, columns) == mask.shape:
         return mask
@@ -131,26 +131,26 @@ def _of_plane(mask: Mask, plane: Plane) -> Mask:
     return np.asarray(reduced, bool)
 
 
-def _why_not_one(plane: Plane, black: Plane, mask: Mask) -> str | None:
-    """Say why samples that were coded without loss are not all of one colour, nearly black."""
+def _why_not_uniform(plane: Plane, black: Plane, mask: Mask) -> str | None:
+    """Say why losslessly coded samples are not all of one, nearly black colour."""
     found = plane.pixels[mask].reshape(int(mask.sum()), -1)
     if not len(found):
         return None
     differ = int((found != found[0]).any(axis=1).sum())
     if differ:
-        return f"{differ} of its {len(found)} samples differ from the others, where all should have one colour"
+        return f"{differ} of its {len(found)} samples differ, where all should have one colour"
     if isinstance(plane, Indexed) and plane.indices is not None and len(np.unique(plane.indices[mask])) > 1:
-        return "its samples have several numbers of the palette for one colour"
+        return "its samples have several palette indices for one colour"
     target = black.pixels[mask].reshape(len(found), -1)[0]
     if isinstance(plane, Indexed) and _has_no_place(plane) and _is_nearest(plane, found[0], target):
         return None
     missed = np.abs(found[0].astype(np.int32) - target).max()
     levels = float(missed) / (1 << (plane.bits - 8))
-    return f"its colour misses black by {levels:.0f} levels" if levels > FAR_FROM_BLACK else None
+    return f"its colour differs from black by {levels:.0f} levels" if levels > FAR_FROM_BLACK else None
 
 
 def _has_no_place(plane: Indexed) -> bool:
-    """Tell whether every number of a palette is in use, so that none is left for black."""
+    """Tell whether every palette index is in use, so that none is left for black."""
     return plane.indices is not None and len(np.unique(plane.indices)) == PALETTE_SIZE
 
 
@@ -162,7 +162,7 @@ def _is_nearest(plane: Plane, colour: Samples, target: Samples) -> bool:
 
 
 def _why_seen(plane: Plane, black: Plane, mask: Mask, reference: Plane32 | None, coded: SampleCoding) -> str | None:
-    """Say what samples that were coded with a loss show, beside black and the noise of coding."""
+    """Say what lossily coded samples show besides black and the noise of coding."""
     if mask.sum() < LEAST_SAMPLES:
         return None
     scale = 1 << (plane.bits - 8)
@@ -172,26 +172,26 @@ def _why_seen(plane: Plane, black: Plane, mask: Mask, reference: Plane32 | None,
         left = left[:, :-1]
     noise = float(left.std(axis=0).max())
     if noise > MOST_NOISE or (coded.apart and noise > LEAST_NOISE and np.ptp(left, axis=0).max() > 1):
-        return f"{noise:.1f} levels of something are left in it, where all should be black"
+        return f"{noise:.1f} levels of remains are in it, where all should be black"
     if reference is None or noise <= LEAST_NOISE:
         return None
     source = reference[mask].reshape(len(left), -1)
     likeness = _likeness(left, np.column_stack([source, source.mean(axis=1)]))
-    return f"what is left in it is like its source (correlation {likeness:.2f})" if likeness > ALIKE else None
+    return f"its remains resemble the source (correlation {likeness:.2f})" if likeness > ALIKE else None
 
 
 def _likeness(left: Plane32, source: Plane32) -> float:
-    """Return the largest correlation of any channel that is left with any of the source; 0 where one has no detail."""
+    """Return the largest correlation of a channel of the remains with one of the source; 0 without detail."""
     best = 0.0
-    for one in left.T:
-        for other in source.T:
-            if one.std() > LEAST_NOISE and other.std() > 1:
-                best = max(best, abs(float(np.corrcoef(one, other)[0, 1])))
+    for left_channel in left.T:
+        for source_channel in source.T:
+            if left_channel.std() > LEAST_NOISE and source_channel.std() > 1:
+                best = max(best, abs(float(np.corrcoef(left_channel, source_channel)[0, 1])))
     return best
 
 
 def _reference(before: Frame, after: Frame, plane: Plane, number: int) -> Plane32:
-    """Return what the source shows at each sample of a plane of the finished picture: (rows, columns, channels)."""
+    """Return the source at each sample of a plane of the result: (rows, columns, channels)."""
     picture = before.rgb(after.width, after.height)
     if plane.role == Role.CHROMA:
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)[..., 3 - number : 4 - number]  # type: ignore[assignment]

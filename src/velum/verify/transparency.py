@@ -1,4 +1,4 @@
-"""Whether what nobody could see, since it was transparent, can be seen now."""
+"""Finds pixels that were transparent in the source and are visible now."""
 
 from collections.abc import Iterable
 
@@ -10,26 +10,25 @@ from velum.frame import Frame, Role, Samples
 from velum.region import Box, Mask
 
 CLEAR, SHOWN, WHOLE = 0.1, 0.5, 0.98
-"""Shares of full opacity below which a sample cannot be seen, from which it can, and from which nothing else can."""
+"""Opacity below which a pixel is invisible, from which it is visible, and from which only it is."""
 
 BLACK, DARK = 24, 96
-"""Levels of the brightest channel up to which a pixel shows nothing: anywhere, and at the rim of what was hidden."""
+"""Level of the brightest channel up to which a pixel shows nothing: anywhere, and at the rim of a hidden box."""
 
 RIM = 20
-"""Pixels from the edge of what was hidden as far as a coder spills what lies beside it: a block, and its smoothing."""
+"""Pixels from the edge of a hidden box that errors of its surroundings reach: a block and its smoothing."""
 
 LEAST = 0.0005
-"""Share of a picture that must be shown now for it to be told."""
+"""Share of a picture from which it counts."""
 
 _WITH_ALPHA = {Role.RGBA, Role.GREY_ALPHA}
 
 
-def uncovered(before: Frame, after: Frame, hidden: Iterable[Box] = (), *, exact: bool = False) -> float:
-    """Return the share of a picture that was transparent in its source and is shown now; 0 where that is none of it.
+def uncovered_share(before: Frame, after: Frame, hidden: Iterable[Box] = (), *, exact: bool = False) -> float:
+    """Return the share of pixels that were transparent in the source and are visible now; 0 for next to none.
 
-    What is black now shows nothing. At the rim of the boxes that were `hidden` that is what is dark, unless samples are
-    `exact`: black that was laid over transparent parts is opaque, and a coder spills the colours of what lies beside
-    it, of which nobody saw anything.
+    Black pixels show nothing. At the rim of the `hidden` boxes dark ones show nothing either, unless samples are
+    `exact`: black over transparent parts is opaque, and coding mixes it with invisible colours beside it.
     """
     alpha = _alpha(before)
     if alpha is None or alpha.shape != (before.height, before.width):
@@ -56,14 +55,14 @@ def _rim(boxes: Iterable[Box], shape: tuple[int, ...]) -> Mask:
     return rim
 
 
-def opaque(frame: Frame) -> Mask | None:
-    """Return the pixels of the upright picture whose colours can be seen as they are; None where all can."""
+def opaque_mask(frame: Frame) -> Mask | None:
+    """Return the fully opaque pixels of the upright picture; None when all are."""
     alpha = _alpha(frame)
     return None if alpha is None else alpha > WHOLE
 
 
 def _alpha(frame: Frame) -> npt.NDArray[np.float32] | None:
-    """Return the opacity of each pixel of the upright picture, from 0 to 1; None where all of it is opaque."""
+    """Return the opacity of each pixel of the upright picture, from 0 to 1; None without an alpha plane."""
     for plane in frame.planes:
         if plane.role in _WITH_ALPHA or plane.role == Role.ALPHA:
             stored: Samples = plane.pixels if plane.role == Role.ALPHA else plane.pixels[..., -1]

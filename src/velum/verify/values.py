@@ -1,4 +1,4 @@
-"""What a check says: plain frozen values, without a pixel."""
+"""Results of a check: plain frozen values without pixels."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,11 +12,11 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """One thing that a stranger could make use of.
+    """One thing in a finished file that could identify somebody.
 
-    `seen`: another detector sees it in the finished file; `weak`: a region was named, but not hidden as the plan says;
-    `frames`: the file has not the pictures that it should have; `colour`: what was not hidden differs from its source.
-    The others are what lies beside the pictures.
+    Kinds: `seen`, a detector sees somebody; `weak`, a region is not hidden as the plan says; `frames`, frames are
+    missing or too many; `colour`, what was not hidden differs from the source; `picture`, transparent pixels became
+    visible. The others name metadata or streams that should have been removed.
     """
 
     kind: Kind
@@ -27,7 +27,7 @@ class Leak:
     score: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the JSON object."""
         return {
             "kind": self.kind, "message": self.message, "frame": self.frame,
             "xyxy": None if self.box is None else list(self.box.xyxy), "label": self.label,
@@ -36,8 +36,8 @@ class Leak:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What was found in one file, how it was looked for, and what could not be looked for."""
+class CheckResult:
+    """The leaks of one file, the detectors that searched, and notes on what could not be checked."""
 
     file: str
     sha256: str | None
@@ -45,18 +45,18 @@ class Checked:
     leaks: tuple[Leak, ...]
     detectors: tuple[str, ...] = ()
     regions: int = 0
-    """How many were verified by their pixels."""
+    """Number of regions verified by their pixels."""
     notes: tuple[str, ...] = field(default=())
 
     @property
-    def passed(self) -> bool:
-        """Whether nothing was found."""
+    def is_clean(self) -> bool:
+        """Whether the check found no leak."""
         return not self.leaks
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the JSON object."""
         return {
             "format": "velum-check/1", "file": self.file, "sha256": self.sha256, "frames": self.frames,
-            "passed": self.passed, "leaks": [leak.to_json() for leak in self.leaks],
+            "passed": self.is_clean, "leaks": [leak.to_json() for leak in self.leaks],
             "detectors": list(self.detectors), "regions_verified": self.regions, "notes": list(self.notes),
         }  # fmt: skip

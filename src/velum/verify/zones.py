@@ -1,4 +1,4 @@
-"""Zones that a plan names itself: where they must be hidden, by the check's own reading of the plan."""
+"""Fixed zones of a plan, read from its rules independently of the localizer."""
 
 from fractions import Fraction
 
@@ -6,8 +6,8 @@ from velum.plan import Plan
 from velum.region import Box, Region
 
 
-def only_zones(plan: Plan) -> bool:
-    """Tell whether everything that the plan hides is known without looking."""
+def has_only_zones(plan: Plan) -> bool:
+    """Tell whether the plan hides fixed zones only, so that nothing has to be detected."""
     return all(rule.locate.name == "fixed" for rule in plan.rules)
 
 

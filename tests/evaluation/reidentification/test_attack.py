@@ -7,7 +7,7 @@ import pytest
 
 from velum.errors import BadInput, PluginFault
 from velum.evaluation.reidentification.attack import ATTACKS, AttackResult, AttackTrial, chance, hide, hits
-from velum.evaluation.reidentification.defaults import HEADING, row
+from velum.evaluation.reidentification.defaults import HEADING, result_row
 from velum.evaluation.reidentification.samples import HEIGHT, WIDTH
 from velum.frame import Rgb
 from velum.plugins import Patch, Technique
@@ -130,9 +130,9 @@ def test_chance_is_the_99th_percentile_of_guessing(faces: int) -> None:
 def test_a_row_says_who_is_above_chance() -> None:
     strong = AttackResult("strong", "copy", 100, {"pixels": 0.01, "descriptor": 0.01, "candidates": 0.02})
     weak = AttackResult("weak", "reshot", 100, {"pixels": 0.01, "descriptor": 0.01, "undone": 0.9, "candidates": 0.01})
-    assert row(strong) == ["strong", "copy", "1.0 %", "1.0 %", "-", "2.0 %", "yes"]
-    assert row(weak) == ["weak", "reshot", "1.0 %", "1.0 %", "90.0 %", "1.0 %", "no"]
-    assert len(row(weak)) == len(HEADING)
+    assert result_row(strong) == ["strong", "copy", "1.0 %", "1.0 %", "-", "2.0 %", "yes"]
+    assert result_row(weak) == ["weak", "reshot", "1.0 %", "1.0 %", "90.0 %", "1.0 %", "no"]
+    assert len(result_row(weak)) == len(HEADING)
     assert strong.to_json() == {
         "hidden": "strong", "shot": "copy", "faces": 100, "chance": 0.01, "by_chance": 0.04,
         "right": {"pixels": 0.01, "descriptor": 0.01, "candidates": 0.02},

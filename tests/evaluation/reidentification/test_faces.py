@@ -32,5 +32,5 @@ def test_each_face_that_is_large_enough_is_taken(photos: list[Path]) -> None:
 
 
 def test_a_localizer_of_something_else_is_refused_before_a_picture_is_read() -> None:
-    with pytest.raises(BadInput, match="finds license_plate, not faces"):
+    with pytest.raises(BadInput, match="detects license_plate, not faces"):
         next(faces([Path("absent.png")], FakeLocalizer(labels=frozenset({"license_plate"})), Limits(), 32))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from velum.evaluation.reidentification.attack import hide
-from velum.evaluation.reidentification.descriptors import FINE, Values, reduced
-from velum.evaluation.reidentification.inversion import undone
+from velum.evaluation.reidentification.descriptors import FINE, Values, downscale
+from velum.evaluation.reidentification.inversion import invert_technique
 from velum.evaluation.reidentification.samples import HEIGHT, WIDTH, Pictures
 from velum.techniques.blacken import Blacken
 from velum.techniques.blur import Blur
@@ -19,24 +19,24 @@ def pictures() -> Pictures:
 
 
 def away(one: Pictures | Values, other: Pictures | Values) -> float:
-    return float(np.abs(reduced(one, FINE) - reduced(other, FINE))[:, 4:-4, 4:-4].mean())
+    return float(np.abs(downscale(one, FINE) - downscale(other, FINE))[:, 4:-4, 4:-4].mean())
 
 
 def test_a_blend_with_black_is_stretched_back_but_for_rounding() -> None:
     hidden = hide(Blacken(0.9), pictures())
     assert away(hidden, pictures()) > 50
-    assert away(undone(Blacken(0.9), hidden)["stretched"], pictures()) < 3
+    assert away(invert_technique(Blacken(0.9), hidden)["stretched"], pictures()) < 3
 
 
 @pytest.mark.parametrize("way", ["wiener 0.001", "wiener 0.0001", "richardson-lucy"])
 def test_a_narrow_blur_is_sharpened(way: str) -> None:
     hidden = hide(Blur(0.2), pictures())
-    assert away(undone(Blur(0.2), hidden)[way], pictures()) < 0.7 * away(hidden, pictures())
+    assert away(invert_technique(Blur(0.2), hidden)[way], pictures()) < 0.7 * away(hidden, pictures())
 
 
 def test_cells_are_joined_smoothly() -> None:
     hidden = hide(Pixelate(0.05), pictures())
-    assert away(undone(Pixelate(0.05), hidden)["interpolated"], pictures()) < 0.7 * away(hidden, pictures())
+    assert away(invert_technique(Pixelate(0.05), hidden)["interpolated"], pictures()) < 0.7 * away(hidden, pictures())
 
 
 def test_there_is_no_way_back_from_black_or_from_what_is_unknown() -> None:
@@ -47,4 +47,9 @@ def test_there_is_no_way_back_from_black_or_from_what_is_unknown() -> None:
         def hide(self, patch: object) -> None:
             """Hide nothing."""
 
-    assert undone(Blacken(), pictures()) == undone(Blacken(0), pictures()) == undone(Strange(), pictures()) == {}
+    assert (
+        invert_technique(Blacken(), pictures())
+        == invert_technique(Blacken(0), pictures())
+        == invert_technique(Strange(), pictures())
+        == {}
+    )

@@ -1,4 +1,4 @@
-"""Truth: what people say is in pictures and videos, out of the files that tools for labelling write."""
+"""Ground truth: labelled objects of images and videos, read from the files of labelling tools."""
 
 from velum.evaluation.ground_truth.loader import read
 from velum.evaluation.ground_truth.values import GroundTruth, GroundTruthBox, LabelledFile

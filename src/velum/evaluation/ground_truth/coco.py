@@ -1,7 +1,7 @@
 """COCO's detection format (cocodataset.org, data format): boxes as x, y, width, height in pixels.
 
-A crowd (`iscrowd`) and what says `ignore` are ignored areas. Tags are read from `attributes`, as CVAT writes them, and
-tracks from `track_id`. Every category of the file counts as labelled completely, as COCO's own evaluation takes it.
+Crowds (`iscrowd`) and objects with `ignore` are ignored. Tags are read from `attributes`, as CVAT writes them, and
+tracks from `track_id`. Every category of the file counts as labelled completely, as in COCO's own evaluation.
 """
 
 from collections import defaultdict
@@ -15,58 +15,62 @@ from velum.evaluation.ground_truth.values import GroundTruth, GroundTruthBox, La
 from velum.locate.labels import canonical
 
 _FOLDERS = ("", "images", "data")
-"""Where pictures may lie, seen from the folder of the media."""
+"""Folders in which images may lie, relative to the media folder."""
 
 
-def parsed(value: Mapping[str, Any], media: Path, sha256: str | None) -> GroundTruth:
+def parse_coco(value: Mapping[str, Any], media: Path, sha256: str | None) -> GroundTruth:
     """Return the truth in a COCO file. Raises `BadInput` naming the entry that is wrong."""
     labels = {
-        _id(one, "category"): canonical(validation.text(one.get("name"), f"the name of category {one.get('id')!r}"))
-        for one in validation.items(value.get("categories"), "categories")
+        _id(entry, "category"): canonical(
+            validation.text(entry.get("name"), f"the name of category {entry.get('id')!r}")
+        )
+        for entry in validation.items(value.get("categories"), "categories")
     }
-    images = {_id(one, "image"): one for one in validation.items(value.get("images"), "images")}
-    things: dict[int | str, list[GroundTruthBox]] = defaultdict(list)
+    images = {_id(entry, "image"): entry for entry in validation.items(value.get("images"), "images")}
+    boxes: dict[int | str, list[GroundTruthBox]] = defaultdict(list)
     empty = 0
-    for one in validation.items(value.get("annotations"), "annotations"):
-        what = f"annotation {validation.mapping(one, 'an annotation').get('id')!r}"
-        image, category = (_known(one.get(key), what) for key in ("image_id", "category_id"))
+    for entry in validation.items(value.get("annotations"), "annotations"):
+        where = f"annotation {validation.mapping(entry, 'an annotation').get('id')!r}"
+        image, category = (_checked_id(entry.get(key), where) for key in ("image_id", "category_id"))
         if image not in images or category not in labels:
-            raise BadInput(f"{what} names an image or a category that the file does not have")
-        x, y, width, height = validation.numbers(one.get("bbox"), f"bbox of {what}", 4)
+            raise BadInput(f"{where} names an image or a category that the file does not define")
+        x, y, width, height = validation.numbers(entry.get("bbox"), f"bbox of {where}", 4)
         if width <= 0 or height <= 0:
             empty += 1
             continue
-        things[image].append(_thing(one, labels[category], (x, y, x + width, y + height), what))
+        boxes[image].append(_object_box(entry, labels[category], (x, y, x + width, y + height), where))
     complete = frozenset(labels.values())
-    found = tuple(_labelled(one, tuple(things[number]), media, complete) for number, one in images.items())
+    found = tuple(_labelled_image(entry, tuple(boxes[number]), media, complete) for number, entry in images.items())
     return GroundTruth("COCO", found, sha256, (f"{empty} boxes without an area were left out",) if empty else ())
 
 
 def _id(value: Any, what: str) -> int | str:
-    return _known(validation.mapping(value, f"the {what}").get("id"), f"{what} {value!r:.80}")
+    return _checked_id(validation.mapping(value, f"the {what}").get("id"), f"{what} {value!r:.80}")
 
 
-def _known(number: Any, what: str) -> int | str:
+def _checked_id(number: Any, what: str) -> int | str:
     if not isinstance(number, int | str):
         raise BadInput(f"{what} has the id {number!r:.80}; it must be a number or a text")
     return number
 
 
-def _thing(one: Mapping[str, Any], label: str, xyxy: tuple[float, float, float, float], what: str) -> GroundTruthBox:
-    crowd, outline = bool(one.get("iscrowd")), one.get("segmentation")
+def _object_box(
+    entry: Mapping[str, Any], label: str, xyxy: tuple[float, float, float, float], where: str
+) -> GroundTruthBox:
+    crowd, outline = bool(entry.get("iscrowd")), entry.get("segmentation")
     polygons = outline if isinstance(outline, list) and not crowd else []
-    track = one.get("track_id")
+    track = entry.get("track_id")
     return GroundTruthBox(
-        label, validation.box(*xyxy, what), crowd or bool(one.get("ignore")), crowd,
-        tuple(validation.corners(polygon, f"segmentation of {what}") for polygon in polygons),
-        None if track is None else str(track), validation.tags(one.get("attributes")),
+        label, validation.box(*xyxy, where), crowd or bool(entry.get("ignore")), crowd,
+        tuple(validation.corners(polygon, f"segmentation of {where}") for polygon in polygons),
+        None if track is None else str(track), validation.tags(entry.get("attributes")),
     )  # fmt: skip
 
 
-def _labelled(
-    one: Mapping[str, Any], things: tuple[GroundTruthBox, ...], media: Path, complete: frozenset[str]
+def _labelled_image(
+    image: Mapping[str, Any], boxes: tuple[GroundTruthBox, ...], media: Path, complete: frozenset[str]
 ) -> LabelledFile:
-    name = validation.text(one.get("file_name"), f"file_name of image {one.get('id')!r}")
+    name = validation.text(image.get("file_name"), f"file_name of image {image.get('id')!r}")
     paths = [media / folder / name for folder in _FOLDERS]
     path = next((path for path in paths if validation.is_there(path)), paths[0])
-    return LabelledFile(path, name, {0: things}, complete, validation.size(one.get("width"), one.get("height")))
+    return LabelledFile(path, name, {0: boxes}, complete, validation.size(image.get("width"), image.get("height")))

@@ -1,4 +1,4 @@
-"""Fields of truth files, held to what they must be."""
+"""Checked access to the fields of truth files."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from velum.evaluation.ground_truth.values import Xyxy
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether a file or folder is there; False for names that none can have."""
+    """Tell whether a file or folder exists; False for impossible names."""
     try:
         return path.exists()
     except OSError:
@@ -41,12 +41,12 @@ def text(value: Any, what: str) -> str:
 def numbers(value: Any, what: str, count: int | None = None) -> tuple[float, ...]:
     """Return finite numbers, `count` of them where it is given. Raises `BadInput` for anything else."""
     try:
-        found = tuple(float(one) for one in value)
+        parsed = tuple(float(number) for number in value)
     except (TypeError, ValueError, OverflowError) as error:
         raise BadInput(f"{what} is {value!r:.80}; it must be a list of numbers") from error
-    if not all(map(math.isfinite, found)) or (count is not None and len(found) != count):
+    if not all(map(math.isfinite, parsed)) or (count is not None and len(parsed) != count):
         raise BadInput(f"{what} is {value!r:.80}; it must be a list of {count or 'finite'} numbers")
-    return found
+    return parsed
 
 
 def corners(value: Any, what: str) -> tuple[float, ...]:
@@ -65,15 +65,15 @@ def box(x0: float, y0: float, x1: float, y1: float, what: str) -> Xyxy:
 
 
 def size(width: Any, height: Any) -> tuple[int, int] | None:
-    """Return a picture's size where both sides are known, None else: tools for labelling leave it out, or write 0."""
+    """Return (width, height) when both are positive, else None: labelling tools leave the size out, or write 0."""
     sides = [side for side in (width, height) if isinstance(side, int) and side > 0]
     return (sides[0], sides[1]) if len(sides) == 2 else None
 
 
 def tags(value: Any) -> dict[str, str]:
-    """Return an object's plain values as texts; `{"occluded": true}` becomes `{"occluded": "yes"}`."""
+    """Return the plain values of tags as texts; `{"occluded": true}` becomes `{"occluded": "yes"}`."""
     if not isinstance(value, Mapping):
         return {}
-    told = {True: "yes", False: "no"}
-    plain = {name: told[one] if isinstance(one, bool) else one for name, one in value.items()}
-    return {str(name): str(one) for name, one in plain.items() if isinstance(one, str | int | float) and one != ""}
+    words = {True: "yes", False: "no"}
+    plain = {name: words[tag] if isinstance(tag, bool) else tag for name, tag in value.items()}
+    return {str(name): str(tag) for name, tag in plain.items() if isinstance(tag, str | int | float) and tag != ""}

@@ -1,4 +1,4 @@
-"""What people say is in a picture or a video, whatever file they have said it in."""
+"""Ground truth as plain frozen values, whatever file format it came from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ Xyxy = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class GroundTruthBox:
-    """One labelled thing, or with `ignore` one that counts neither as missed nor as wrongly found.
+    """One labelled object; with `ignore` it counts neither as missed nor as false.
 
-    `area`: nothing of the label counts whose centre lies inside. `outline`: polygons `(x, y, x, y, ...)` in pixels,
-    where the thing is outlined. `track`: the same in every frame of one thing. `tags`: the truth's own words, such as
+    `area`: detections of the label whose centre lies inside do not count. `outline`: polygons `(x, y, x, y, ...)` in
+    pixels. `track`: the id that an object has in all frames. `tags`: attributes in the truth, such as
     `{"pose": "left"}`.
     """
 
@@ -35,10 +35,10 @@ class GroundTruthBox:
 
 @dataclass(frozen=True, slots=True)
 class LabelledFile:
-    """One picture or video, with what is in its labelled frames, by index.
+    """One image or video with the objects of its labelled frames, by frame index.
 
-    `size` is the upright picture's width and height in pixels, where the truth tells it. `complete`: labels of which
-    everything is labelled, so that more of them is wrong.
+    `size`: width and height of the upright image in pixels, when the truth has it. `complete`: labels that are labelled
+    completely, so that unmatched detections are false.
     """
 
     path: Path
@@ -54,7 +54,7 @@ class LabelledFile:
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """All that was labelled. `sha256` is that of the file that says so; None where there are many."""
+    """All labelled files. `sha256` is that of the truth file; None when there are several."""
 
     kind: str
     items: tuple[LabelledFile, ...]

@@ -1,8 +1,8 @@
-"""YOLO's format (docs.ultralytics.com, object detection and instance segmentation datasets): a text file a picture.
+"""YOLO's format (docs.ultralytics.com, object detection and instance segmentation datasets): one text file an image.
 
-A line has the number of a class and, as shares of the upright picture, centre, width and height of a box, or the
-corners of an outline. A number after a box is a score, which is not read. A picture
-without such a file shows nothing. Every class counts as labelled completely.
+A line has the number of a class and, as shares of the upright image, centre, width and height of a box, or the
+corners of an outline. A number after a box is a score, which is not read. An image
+without such a file has no objects. Every class counts as labelled completely.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ from velum.locate.labels import canonical
 from velum.media import IMAGE_SUFFIXES, read
 
 _SPLITS = ("val", "test", "train")
-"""Which part of a data set is taken: the first that it has."""
+"""Splits of a data set; the first that exists is used."""
 
 
 def data_set(file: Path, media: Path | None, limits: Limits) -> GroundTruth:
@@ -30,73 +30,73 @@ def data_set(file: Path, media: Path | None, limits: Limits) -> GroundTruth:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"{file} cannot be read as YAML: {error}") from error
     head = validation.mapping(value, str(file))
-    names = _names(head.get("names"), file)
+    names = _class_names(head.get("names"), file)
     root = media or file.parent / str(head.get("path") or ".")
-    split = next((one for one in _SPLITS if head.get(one)), None)
+    split = next((name for name in _SPLITS if head.get(name)), None)
     if split is None:
-        raise BadInput(f"{file} names no pictures; it needs one of {', '.join(_SPLITS)}")
+        raise BadInput(f"{file} names no images; it needs one of {', '.join(_SPLITS)}")
     places = head[split] if isinstance(head[split], list) else [head[split]]
-    found = [path for place in places for path in _pictures(root, str(place), file)]
-    notes = (f"of {file.name} the part {split!r} was taken",)
-    return GroundTruth("YOLO", tuple(_labelled(found, names, root, limits)), sha256_of(file), notes)
+    found = [path for place in places for path in _split_images(root, str(place), file)]
+    notes = (f"split {split!r} of {file.name} was used",)
+    return GroundTruth("YOLO", tuple(_labelled_images(found, names, root, limits)), sha256_of(file), notes)
 
 
 def folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
-    """Return the truth in a folder with classes.txt, and text files beside the pictures or in `labels`."""
-    classes = next(one for one in (path / "classes.txt", path / "labels" / "classes.txt") if one.is_file())
-    names = dict(enumerate(canonical(line) for line in _lines(classes) if line.strip()))
-    return GroundTruth("YOLO", tuple(_labelled(list(_within(media)), names, media, limits, path)))
+    """Return the truth in a folder with classes.txt, and text files beside the images or in `labels`."""
+    classes = next(path for path in (path / "classes.txt", path / "labels" / "classes.txt") if path.is_file())
+    names = dict(enumerate(canonical(line) for line in _read_lines(classes) if line.strip()))
+    return GroundTruth("YOLO", tuple(_labelled_images(list(_images_in(media)), names, media, limits, path)))
 
 
-def _names(value: Any, file: Path) -> Mapping[int, str]:
+def _class_names(value: Any, file: Path) -> Mapping[int, str]:
     pairs = value.items() if isinstance(value, Mapping) else enumerate(validation.items(value, f"names in {file}"))
     return {number: canonical(validation.text(name, f"class {number} in {file}")) for number, name in pairs}
 
 
-def _pictures(root: Path, place: str, file: Path) -> Iterator[Path]:
-    """Yield what a split names: a folder of pictures, or a text file that lists them."""
-    found = next((one for one in (root / place, file.parent / place) if validation.is_there(one)), None)
+def _split_images(root: Path, place: str, file: Path) -> Iterator[Path]:
+    """Yield the images of a split: a folder of images, or a text file that lists them."""
+    found = next((path for path in (root / place, file.parent / place) if validation.is_there(path)), None)
     if found is None:
-        raise BadInput(f"{file} names {place}, which is not there; name the folder of the pictures with --media")
+        raise BadInput(f"{file} names {place}, which does not exist; name the folder of the images with --media")
     if found.is_dir():
-        yield from _within(found)
+        yield from _images_in(found)
         return
-    yield from (found.parent / line.strip() for line in _lines(found) if line.strip())
+    yield from (found.parent / line.strip() for line in _read_lines(found) if line.strip())
 
 
-def _within(folder: Path) -> Iterator[Path]:
+def _images_in(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
-def _labelled(
+def _labelled_images(
     pictures: Iterable[Path], names: Mapping[int, str], root: Path, limits: Limits, labels: Path | None = None
 ) -> Iterator[LabelledFile]:
     complete = frozenset(names.values())
     for path in pictures:
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-        written = _labels_of(path, labels)
-        lines = [line.split() for line in _lines(written)] if validation.is_there(written) else []
+        written = _label_file(path, labels)
+        lines = [line.split() for line in _read_lines(written)] if validation.is_there(written) else []
         try:
             with read(path, limits) as reader:
                 size = reader.info.width, reader.info.height
         except VelumError:
-            size = None  # the evaluation tells which pictures cannot be read, and why
-        things = () if size is None else tuple(_thing(line, names, size, written) for line in lines if line)
-        yield LabelledFile(path, name, {0: things}, complete, size)
+            size = None  # the evaluation reports which images cannot be read, and why
+        boxes = () if size is None else tuple(_object_box(line, names, size, written) for line in lines if line)
+        yield LabelledFile(path, name, {0: boxes}, complete, size)
 
 
-def _labels_of(picture: Path, labels: Path | None) -> Path:
-    """Return the text file of a picture: in `labels` where it lies in `images`, or beside it."""
+def _label_file(picture: Path, labels: Path | None) -> Path:
+    """Return the text file of an image: in `labels` when the image lies in `images`, else beside it."""
     parts = list(picture.parts)
     if "images" in parts:
         last = len(parts) - 1 - parts[::-1].index("images")
         return Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt")
     name = picture.with_suffix(".txt").name
     places = [] if labels is None else [labels / "labels" / name, labels / name]
-    return next((one for one in places if validation.is_there(one)), picture.with_suffix(".txt"))
+    return next((place for place in places if validation.is_there(place)), picture.with_suffix(".txt"))
 
 
-def _thing(line: list[str], names: Mapping[int, str], size: tuple[int, int], file: Path) -> GroundTruthBox:
+def _object_box(line: list[str], names: Mapping[int, str], size: tuple[int, int], file: Path) -> GroundTruthBox:
     what = f"line {' '.join(line)!r:.60} of {file}"
     number, *shares = validation.numbers(line, what)
     if len(shares) == 5:  # an outline has three corners or more
@@ -114,7 +114,7 @@ def _thing(line: list[str], names: Mapping[int, str], size: tuple[int, int], fil
     )
 
 
-def _lines(file: Path) -> list[str]:
+def _read_lines(file: Path) -> list[str]:
     try:
         return file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

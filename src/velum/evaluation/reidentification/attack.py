@@ -1,4 +1,4 @@
-"""The trial: faces are hidden, attackers name whose they are, and their hits are counted against chance."""
+"""Re-identification attacks: hide faces, let attackers identify them, and compare their hits with chance."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from velum.engine.apply import paint
 from velum.engine.prepare import PreparedPlan, PreparedRule
 from velum.errors import BadInput
-from velum.evaluation.reidentification.descriptors import ROUGH, Values, descriptor, pixel_kinds, reduced
-from velum.evaluation.reidentification.inversion import undone
+from velum.evaluation.reidentification.descriptors import ROUGH, Values, descriptor, downscale, pixel_kinds
+from velum.evaluation.reidentification.inversion import invert_technique
 from velum.evaluation.reidentification.samples import HEIGHT, WIDTH, Pictures, Shot, originals, shots
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.plan import Plan, Rule
@@ -21,48 +21,48 @@ from velum.region import Box, Region
 from velum.spec import PartSpec
 
 ATTACKS = ("pixels", "descriptor", "undone", "candidates")
-"""Hidden pixels against the attacker's faces; descriptors of both; the same after turning the technique back; and the
-attacker's faces hidden likewise, to be compared with what was published."""
+"""Compare hidden pixels with the attacker's faces; compare descriptors; do both after inverting the technique; and
+compare with the attacker's faces hidden in the same way (candidates)."""
 
 FEWEST = 10
-"""Faces below which there is too little to tell from chance."""
+"""Least number of faces: with fewer, hits cannot be told from chance."""
 
 PROBES, STUDIES, COMPARED = 3, 24, 12
-"""Shots of each face that are hidden; that the attacker makes to learn from; and those of them compared one by one."""
+"""Shots of each face that are hidden; that the attacker learns from; and of these, that are compared directly."""
 
 SURE = 0.99
-"""Share of attackers that guess who stay within `AttackResult.by_chance`."""
+"""Share of guessing attackers that stay within `AttackResult.by_chance`."""
 
 _ROUNDING = 0.25  # variance, in grey levels squared, below which an attacker cannot learn from 8-bit samples
 _NEAR = 1e-5  # likenesses this close are the same
 _SIZES = (ROUGH[0] // 2, ROUGH[1] // 2), (ROUGH[0] // 4, ROUGH[1] // 4)  # more values need more shots to learn from
 
 Likeness = npt.NDArray[np.floating]
-"""Array (probes, faces): the larger, the more alike."""
+"""Array (probes, faces) of likenesses; larger is more alike."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttackResult:
-    """How often attackers named the right one of `faces` faces, for one technique and one kind of shot."""
+    """How often attackers identified one of `faces` faces, for one technique and one kind of shot."""
 
     hidden: str
     shot: Shot
     faces: int
     right: Mapping[str, float]
-    """Attack -> share of hidden faces whose owner it named, by its best method. Guessing gives 1 / faces."""
+    """Attack -> share of hidden faces that its best method identified. Guessing gives 1 / faces."""
 
     @property
     def worst(self) -> float:
-        """Share that the best attack named."""
+        """Share that the best attack identified."""
         return max(self.right.values())
 
     @property
     def by_chance(self) -> float:
-        """Share up to which it may be luck: 99 of 100 guessers are right no more often."""
+        """Share that may be luck: 99 of 100 guessing attackers reach no more."""
         return chance(self.faces)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values."""
+        """Return the JSON object."""
         return {
             "hidden": self.hidden, "shot": self.shot, "faces": self.faces, "chance": round(1 / self.faces, 4),
             "by_chance": round(self.by_chance, 4), "right": {k: round(v, 4) for k, v in self.right.items()},
@@ -70,24 +70,26 @@ class AttackResult:
 
 
 class AttackTrial:
-    """Faces, and what an attacker makes of them; hiding them comes later, once for each technique.
+    """Faces and what an attacker learns from them; `results` then tests each technique.
 
-    `samples` are of different people, as `shots.sample` cuts them; each takes 2 MB. Raises `BadInput` for fewer than
+    `samples` are of different people, as `samples.sample` cuts them; each takes 2 MB. Raises `BadInput` for fewer than
     ten.
     """
 
     def __init__(self, samples: Sequence[Rgb], seed: int = 0) -> None:
         if len(samples) < FEWEST:
-            raise BadInput(f"{len(samples)} faces are too few to tell a hit from luck; give pictures with {FEWEST}")
+            raise BadInput(
+                f"{len(samples)} faces are too few to tell hits from luck; give images with at least {FEWEST} faces"
+            )
         self._known = originals(samples)
         self._kinds = pixel_kinds(self._known)
         self._described = descriptor(self._known)
         self._probes = {kind: shots(samples, kind, PROBES, seed) for kind in get_args(Shot)}
-        # Another seed: an attacker knows how photographs wear, not how this one did.
+        # Another seed: an attacker knows how photographs degrade, not how this one did.
         self._studies = {kind: shots(samples, kind, STUDIES, seed + 1) for kind in get_args(Shot)}
 
     def results(self, name: str, technique: Technique | None) -> Iterator[AttackResult]:
-        """Yield what became of each kind of shot; None hides nothing, and shows what the attackers are able to do.
+        """Yield the result for each kind of shot; technique None hides nothing and shows the strength of the attacks.
 
         Raises `PluginFault` when the technique fails.
         """
@@ -95,7 +97,7 @@ class AttackTrial:
             hidden = probes if technique is None else hide(technique, probes)
             studied = self._studies[kind] if technique is None else hide(technique, self._studies[kind])
             right = {"pixels": max(self._by_pixels(hidden)), "descriptor": self._by_descriptor(hidden)}
-            guesses = {} if technique is None else undone(technique, hidden)
+            guesses = {} if technique is None else invert_technique(technique, hidden)
             tries = [
                 right for guess in guesses.values() for right in (*self._by_pixels(guess), self._by_descriptor(guess))
             ]
@@ -112,45 +114,48 @@ class AttackTrial:
         return hits(descriptor(probes) @ self._described.T)
 
     def _by_candidates(self, hidden: Pictures, studied: Pictures) -> list[float]:
-        """Compare with candidates that were hidden likewise (Newton, Sweeney and Malin, 2005, call it parrot)."""
+        """Compare with candidates hidden in the same way (Newton, Sweeney and Malin, 2005, call it parrot)."""
         few = studied.reshape(-1, STUDIES, *studied.shape[1:])[:, :COMPARED].reshape(-1, *studied.shape[1:])
         kinds, studies = pixel_kinds(hidden), pixel_kinds(few)
         pairs = [(kinds[kind], studies[kind]) for kind in kinds] + [(descriptor(hidden), descriptor(few))]
         nearest = [(ours @ theirs.T).reshape(len(hidden), -1, COMPARED).max(axis=2) for ours, theirs in pairs]
-        return [hits(likeness) for likeness in (*nearest, *(learnt(hidden, studied, size) for size in _SIZES))]
+        return [
+            hits(likeness)
+            for likeness in (*nearest, *(discriminant_likeness(hidden, studied, size) for size in _SIZES))
+        ]
 
 
-def learnt(hidden: Pictures, studied: Pictures, size: tuple[int, int]) -> Likeness:
-    """Return the likeness to each face's mean, in what wear changes least (linear discriminants; Fisher, 1936).
+def discriminant_likeness(hidden: Pictures, studied: Pictures, size: tuple[int, int]) -> Likeness:
+    """Return the likeness to each face's mean by linear discriminants (Fisher, 1936), which weigh down degradation.
 
-    `studied` are shots of the attacker's own, as many of each face, hidden likewise; all are compared at `size`.
+    `studied`: the attacker's own shots, equally many of each face, hidden in the same way; all are compared at `size`.
     """
-    values = reduced(studied, size).reshape(-1, STUDIES, size[0] * size[1] * 3).astype(np.float64)
+    values = downscale(studied, size).reshape(-1, STUDIES, size[0] * size[1] * 3).astype(np.float64)
     means = values.mean(axis=1)
     spread = (values - means[:, None]).reshape(-1, values.shape[2])
     within = spread.T @ spread / len(spread) + _ROUNDING * np.eye(values.shape[2])
     factor = np.linalg.inv(np.linalg.cholesky(within))
-    ours = (reduced(hidden, size).reshape(len(hidden), -1) - means.mean(axis=0)) @ factor.T
+    ours = (downscale(hidden, size).reshape(len(hidden), -1) - means.mean(axis=0)) @ factor.T
     theirs = (means - means.mean(axis=0)) @ factor.T
     likeness: Likeness = 2 * ours @ theirs.T - (theirs**2).sum(axis=1)
     return likeness
 
 
 def hide(technique: Technique, pictures: Pictures) -> Pictures:
-    """Return the pictures, each hidden as a whole, by the same code as in a job."""
+    """Return the images, each hidden as a whole by the code of the engine."""
     rule = Rule("face", PartSpec("none"), PartSpec("none"), grow=0)
     work = PreparedPlan(Plan((rule,)), (PreparedRule(rule, technique),))
     whole = Region(Box(0, 0, WIDTH, HEIGHT), "face")
     hidden = pictures.copy()
-    for one in hidden:
-        paint(Frame.of(Plane(one, Role.RGB)), [[whole]], work)
+    for picture in hidden:
+        paint(Frame.of(Plane(picture, Role.RGB)), [[whole]], work)
     return hidden
 
 
 def hits(likeness: Likeness) -> float:
-    """Return the share of probes whose own face is the most alike; of several alike one is guessed.
+    """Return the share of probes whose own face is the most alike; ties count as a guess.
 
-    Probes are in the order of the faces, as many of each.
+    Probes are in the order of the faces, equally many of each.
     """
     probes, faces = likeness.shape
     own = np.arange(probes) * faces // probes
@@ -160,7 +165,7 @@ def hits(likeness: Likeness) -> float:
 
 
 def chance(faces: int) -> float:
-    """Return the share of right answers that 99 of 100 guessers do not exceed. Shots of one face count once."""
+    """Return the share of hits that 99 of 100 guessing attackers do not exceed. Shots of one face count once."""
     total, most = 0.0, -1
     while total < SURE:
         most += 1

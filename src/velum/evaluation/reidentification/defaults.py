@@ -1,4 +1,4 @@
-"""What the trial is run on unless told otherwise, and its results as rows of text."""
+"""Default techniques of the trial, and its results as rows of text."""
 
 from velum.evaluation.reidentification.attack import ATTACKS, AttackResult
 
@@ -11,16 +11,16 @@ TECHNIQUES = (
 
 
 HEADING = ("hidden by", "shot", *ATTACKS, "at chance")
-"""Titles of the columns."""
+"""Column titles."""
 
 
-def row(result: AttackResult) -> list[str]:
-    """Return a row of text: what share of the faces each attack named, and whether that may be luck."""
+def result_row(result: AttackResult) -> list[str]:
+    """Return a row of text: the share of faces that each attack identified, and whether it may be luck."""
     shares = (result.right.get(attack) for attack in ATTACKS)
     cells = ("-" if share is None else f"{100 * share:.1f} %" for share in shares)
     return [result.hidden, result.shot, *cells, "yes" if result.worst <= result.by_chance else "no"]
 
 
-def guessing(result: AttackResult) -> str:
-    """Return what guessing gives, to compare the rows with."""
-    return f"{result.faces} faces; guessing names {1 / result.faces:.1%}, with luck up to {result.by_chance:.1%}"
+def describe_chance(result: AttackResult) -> str:
+    """Return what guessing reaches, for comparison with the rows."""
+    return f"{result.faces} faces; guessing identifies {1 / result.faces:.1%}, with luck up to {result.by_chance:.1%}"

@@ -1,4 +1,4 @@
-"""What an attacker compares faces by: their pixels, or what they look like to a descriptor. No trained weights."""
+"""Features by which an attacker compares faces: pixels and descriptors, without trained weights."""
 
 import cv2
 import numpy as np
@@ -7,30 +7,32 @@ import numpy.typing as npt
 from velum.evaluation.reidentification.samples import GROW, Pictures
 
 Values = npt.NDArray[np.floating]
-"""Array (pictures, ...)."""
+"""Array (images, ...)."""
 
 ROUGH = 24, 32
 """Size (width, height) at which pixels are compared."""
 
 FINE = 48, 64
-"""Size at which descriptors are made and blur is undone."""
+"""Size at which descriptors are computed and blur is inverted."""
 
 CELL = 8
-"""Pixels a side of a descriptor's cell."""
+"""Side of a descriptor's cell, in pixels."""
 
 BINS = 9
 _FAINTEST = 0.5  # a vector shorter than this, over hundreds of grey levels, is rounding
 
 
-def reduced(pictures: Pictures | Values, size: tuple[int, int]) -> Values:
-    """Return the pictures at a smaller size (width, height), as float."""
+def downscale(pictures: Pictures | Values, size: tuple[int, int]) -> Values:
+    """Return the images at a smaller size (width, height), as float."""
     # As float: rounding again would take more than the technique left.
-    return np.stack([cv2.resize(one.astype(np.float32), size, interpolation=cv2.INTER_AREA) for one in pictures])
+    return np.stack(
+        [cv2.resize(picture.astype(np.float32), size, interpolation=cv2.INTER_AREA) for picture in pictures]
+    )
 
 
 def pixel_kinds(pictures: Pictures | Values) -> dict[str, Values]:
-    """Return unit vectors (pictures, values) of pixels: all or the face only, without light or also without shade."""
-    small = reduced(pictures, ROUGH)
+    """Return unit vectors (images, values) of pixels: of all or the face only; without light, or also without shade."""
+    small = downscale(pictures, ROUGH)
     kinds = {}
     for area, inside in (("region", np.ones(ROUGH[::-1], bool)), ("face", _face())):
         points = small[:, inside]
@@ -44,17 +46,17 @@ def pixel_kinds(pictures: Pictures | Values) -> dict[str, Values]:
 
 
 def descriptor(pictures: Pictures | Values) -> Values:
-    """Return unit vectors (pictures, values): histograms of gradients (HOG) and of local binary patterns (LBP).
+    """Return unit vectors (images, values): histograms of gradients (HOG) and of local binary patterns (LBP).
 
     Dalal and Triggs, Histograms of oriented gradients for human detection, 2005; Ahonen, Hadid and Pietikainen, Face
     recognition with local binary patterns, 2004.
     """
-    grey = reduced(pictures, FINE) @ np.array([0.299, 0.587, 0.114], np.float32)
+    grey = downscale(pictures, FINE) @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.concatenate([unit(_gradients(grey)), unit(np.sqrt(_patterns(grey)))], axis=1)
 
 
 def unit(vectors: Values) -> Values:
-    """Return the vectors (n, values) at length 1; those that are nothing but rounding become zero."""
+    """Return the vectors (n, values) at length 1; those that are only rounding become zero."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.where(length > _FAINTEST, vectors / np.maximum(length, _FAINTEST), 0).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Faces for the trial, out of pictures."""
+"""Collects faces for the trial from images."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,18 +13,18 @@ from velum.plugins import Localizer
 
 
 def faces(sources: Iterable[Path], localizer: Localizer, limits: Limits, min_height: int) -> Iterator[Rgb]:
-    """Yield each face of at least `min_height` pixels in the first frame of each picture, as a sample for the trial.
+    """Yield each face of at least `min_height` pixels in the first frame of each source, as a sample.
 
-    One picture at a time is in memory. Raises `BadInput` for what cannot be read, and when the localizer finds no faces
-    at all.
+    One image at a time is in memory. Raises `BadInput` for what cannot be read, and for a localizer without the label
+    face.
     """
     if not any(covers("face", label) for label in localizer.labels):
         known = ", ".join(sorted(localizer.labels))
-        raise BadInput(f"the localizer finds {known}, not faces; strength is tested on faces: name one that finds them")
+        raise BadInput(f"the localizer detects {known}, not faces; name one that detects faces with --locate")
     for source in sources:
         with read(source, limits) as reader:
             frame = next(reader.frames())
-        found = [one.box for one in localizer.locate([frame])[0] if covers("face", one.label)]
+        found = [region.box for region in localizer.locate([frame])[0] if covers("face", region.label)]
         inside = [box for box in (box.clip(frame.width, frame.height) for box in found) if box]
         rgb = frame.rgb(frame.width, frame.height)
         yield from (sample(rgb, box) for box in inside if box.height >= min_height)

@@ -1,9 +1,9 @@
-"""Turning techniques back, by somebody who knows which one was used, and how strongly."""
+"""Inverts techniques, as an attacker does who knows the technique and its degree."""
 
 import cv2
 import numpy as np
 
-from velum.evaluation.reidentification.descriptors import FINE, Values, reduced
+from velum.evaluation.reidentification.descriptors import FINE, Values, downscale
 from velum.evaluation.reidentification.samples import HEIGHT, WIDTH, Pictures
 from velum.plugins import Technique
 from velum.techniques.blacken import Blacken
@@ -11,37 +11,37 @@ from velum.techniques.blur import Blur
 from velum.techniques.pixelate import Pixelate
 
 NOISES = (1e-2, 1e-3, 1e-4, 1e-5)
-"""Shares of noise that Wiener's filter is tried with: what a blur leaves is rounded to 8 bits."""
+"""Noise levels to try in Wiener's filter: a blurred image is rounded to 8 bits."""
 
 STEPS = 30
-"""Steps of Richardson and Lucy's method."""
+"""Iterations of the Richardson-Lucy method."""
 
 
-def undone(technique: Technique, hidden: Pictures) -> dict[str, Values]:
-    """Return what the pictures may have been, by each way of turning the technique back; nothing for one not ours."""
+def invert_technique(technique: Technique, hidden: Pictures) -> dict[str, Values]:
+    """Return the images restored by each way of inverting the technique; empty for a foreign technique."""
     match technique:
         case Blacken(degree=degree) if 0 < degree < 1:
             return {"stretched": np.clip(hidden.astype(np.float32) / (1 - degree), 0, 255)}
         case Pixelate():
-            return {"interpolated": _interpolated(hidden, technique.grid(WIDTH, HEIGHT))}
+            return {"interpolated": _interpolate_cells(hidden, technique.grid(WIDTH, HEIGHT))}
         case Blur() if technique.degree:
-            return _sharpened(reduced(hidden, FINE), technique.sigma_pixels(WIDTH, HEIGHT) * FINE[0] / WIDTH)
+            return _deblur(downscale(hidden, FINE), technique.sigma_pixels(WIDTH, HEIGHT) * FINE[0] / WIDTH)
     return {}
 
 
-def _interpolated(hidden: Pictures, grid: tuple[int, int]) -> Values:
-    cells = reduced(hidden, grid)
-    return np.stack([cv2.resize(one, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC) for one in cells])
+def _interpolate_cells(hidden: Pictures, grid: tuple[int, int]) -> Values:
+    cells = downscale(hidden, grid)
+    return np.stack([cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC) for picture in cells])
 
 
-def _sharpened(blurred: Values, sigma: float) -> dict[str, Values]:
-    down, across = (_blurring(side, sigma) for side in blurred.shape[1:3])
+def _deblur(blurred: Values, sigma: float) -> dict[str, Values]:
+    down, across = (_blur_matrix(side, sigma) for side in blurred.shape[1:3])
     guesses = {f"wiener {noise:g}": _wiener(blurred, down, across, noise) for noise in NOISES}
     guesses["richardson-lucy"] = _richardson_lucy(blurred, down, across)
     return {name: np.clip(guess, 0, 255) for name, guess in guesses.items()}
 
 
-def _blurring(side: int, sigma: float) -> Values:
+def _blur_matrix(side: int, sigma: float) -> Values:
     """Return the matrix (side, side) that blurs a line of samples, its ends repeated."""
     reach = int(np.ceil(4 * sigma))
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))

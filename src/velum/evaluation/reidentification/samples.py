@@ -1,6 +1,6 @@
-"""The faces of the test: as the attacker has them, and as they were when they were hidden.
+"""Faces of the trial: as the attacker has them, and as degraded shots that are hidden.
 
-Everything is drawn from a seed: the same faces give the same figures.
+Everything is random from a seed: the same faces give the same figures.
 """
 
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ from velum.frame import Rgb
 from velum.region import Box
 
 WIDTH, HEIGHT = 96, 128
-"""Size, in pixels, of a region under test. Smaller faces are blurred more, and pixelated no less; larger ones alike."""
+"""Size of a tested region, in pixels. Smaller faces are blurred more and pixelated as much; larger ones alike."""
 
 MARGIN = 0.25
-"""Share of the region's sides that a sample has around it, so that a crop can lie elsewhere."""
+"""Margin of a sample, as a share of the region's sides, so that a crop can be shifted."""
 
 GROW = 0.2
-"""What a rule grows boxes by unless told otherwise: a face fills 1 / (1 + 2 * GROW) of the region."""
+"""Default growth of boxes in a rule: a face fills 1 / (1 + 2 * GROW) of the region."""
 
 Shot = Literal["copy", "reshot"]
 Pictures = npt.NDArray[np.uint8]
-"""Array (pictures, HEIGHT, WIDTH, 3) of 8-bit red, green, blue."""
+"""Array (images, HEIGHT, WIDTH, 3) of 8-bit red, green, blue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """How far a shot can be from the original: each value is drawn evenly, up to these bounds."""
+    """How far a shot differs from the original: each value is uniformly random up to its bound."""
 
     shift: float
     """Share of the region's sides."""
@@ -39,25 +39,25 @@ class Degradation:
     light: float
     """Brightness, contrast (as an exponent), and, at half of it, the balance of colours."""
     shade: float
-    """How much brighter one side can be than the middle."""
+    """How much brighter one side is than the middle, at most."""
     noise: float
     """Standard deviation in grey levels."""
     detail: float
-    """Least share of the resolution that is left."""
+    """Least share of the resolution left."""
     quality: int
-    """Least quality of the JPEG it went through."""
+    """Least JPEG quality."""
 
 
 WEARS: dict[Shot, Degradation] = {
     "copy": Degradation(0.04, 0.08, 2, 0.15, 0, 6, 0.4, 50),
     "reshot": Degradation(0.07, 0.14, 12, 0.4, 0.35, 10, 0.3, 40),
 }
-"""`copy`: the attacker's photograph itself, cut anew, passed on, stored smaller. `reshot`: the face before another
+"""`copy`: the attacker's photograph itself, cropped again and recompressed. `reshot`: the face before another
 background, in other light, tilted."""
 
 
 def sample(rgb: Rgb, box: Box) -> Rgb:
-    """Return the face in `box` of a picture, with what a rule hides around it and a margin, at the size of the test."""
+    """Return the face in `box` of an image with the growth of a rule and a margin, scaled to the size of the trial."""
     across, down = (side * ((1 + 2 * GROW) * (1 + 2 * MARGIN) - 1) / 2 for side in (box.width, box.height))
     wide = Box(round(box.x0 - across), round(box.y0 - down), round(box.x1 + across), round(box.y1 + down))
     height, width = rgb.shape[:2]
@@ -73,46 +73,49 @@ def sample(rgb: Rgb, box: Box) -> Rgb:
 
 def originals(samples: Sequence[Rgb]) -> Pictures:
     """Return each face as the attacker has it."""
-    return np.stack([_cut(one) for one in samples])
+    return np.stack([_cut(sample_rgb) for sample_rgb in samples])
 
 
 def shots(samples: Sequence[Rgb], shot: Shot, count: int, seed: int) -> Pictures:
     """Return `count` shots of each face, face by face."""
     rng = np.random.default_rng(seed)
-    made = []
-    for which, one in enumerate(samples):
+    pictures = []
+    for index, face in enumerate(samples):
         for _ in range(count):
-            other = samples[(which + int(rng.integers(1, len(samples)))) % len(samples)]
-            made.append(_shoot(one, other, shot, rng))
-    return np.stack(made)
+            other = samples[(index + int(rng.integers(1, len(samples)))) % len(samples)]
+            pictures.append(_shoot(face, other, shot, rng))
+    return np.stack(pictures)
 
 
-def _shoot(one: Rgb, other: Rgb, shot: Shot, rng: np.random.Generator) -> Rgb:
+def _shoot(sample_rgb: Rgb, other: Rgb, shot: Shot, rng: np.random.Generator) -> Rgb:
     wear = WEARS[shot]
     scale, turn = 1 + wear.scale * rng.uniform(-1, 1), wear.turn_degrees * rng.uniform(-1, 1)
     shift = wear.shift * rng.uniform(-1, 1, 2) * (WIDTH, HEIGHT)
-    face = _cut(one, scale, turn, shift)
+    face = _cut(sample_rgb, scale, turn, shift)
     if shot == "reshot":
         inside = _oval(scale, turn, shift)[..., None]
         face = np.rint(inside * face + (1 - inside) * _cut(other)).astype(np.uint8)
-    return _stored(_lit(face, wear, rng), wear, rng)
+    return _compress(_change_light(face, wear, rng), wear, rng)
 
 
 def _cut(
-    one: Rgb, scale: float = 1, turn_degrees: float = 0, shift: Sequence[float] | npt.NDArray[np.float64] = (0, 0)
+    sample_rgb: Rgb,
+    scale: float = 1,
+    turn_degrees: float = 0,
+    shift: Sequence[float] | npt.NDArray[np.float64] = (0, 0),
 ) -> Rgb:
     """Return the region out of a sample: scaled and turned about its middle, then shifted by pixels."""
-    height, width = one.shape[:2]
+    height, width = sample_rgb.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), turn_degrees, scale)
     moved = np.array([(WIDTH - width) / 2, (HEIGHT - height) / 2]) + shift
     matrix[:, 2] = matrix[:, 2] + moved
     return cv2.warpAffine(  # type: ignore[return-value]  # of the type of the sample
-        one, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        sample_rgb, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
 
 
 def _oval(scale: float, turn_degrees: float, shift: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Return how much each pixel is of the face (HEIGHT, WIDTH), 0 to 1, with soft edges."""
+    """Return the weight of the face in each pixel (HEIGHT, WIDTH), 0 to 1, with soft edges."""
     oval = np.zeros((HEIGHT, WIDTH), np.float32)
     middle = WIDTH / 2 - 0.5 + shift[0], HEIGHT / 2 - 0.5 + shift[1]
     size = scale * WIDTH / (1 + 2 * GROW), scale * HEIGHT / (1 + 2 * GROW)
@@ -120,7 +123,7 @@ def _oval(scale: float, turn_degrees: float, shift: npt.NDArray[np.float64]) -> 
     return cv2.GaussianBlur(oval, (0, 0), 2)  # type: ignore[return-value]  # of the type of its input
 
 
-def _lit(face: Rgb, wear: Degradation, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _change_light(face: Rgb, wear: Degradation, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     light = (1 + wear.light) ** rng.uniform(-1, 1, 2)
     balance = (1 + wear.light / 2) ** rng.uniform(-1, 1, 3)
     angle, shade = rng.uniform(0, 2 * np.pi), wear.shade * rng.uniform()
@@ -132,7 +135,7 @@ def _lit(face: Rgb, wear: Degradation, rng: np.random.Generator) -> npt.NDArray[
     return lit
 
 
-def _stored(lit: npt.NDArray[np.float32], wear: Degradation, rng: np.random.Generator) -> Rgb:
+def _compress(lit: npt.NDArray[np.float32], wear: Degradation, rng: np.random.Generator) -> Rgb:
     detail = rng.uniform(wear.detail, 1)
     small = cv2.resize(lit, (round(WIDTH * detail), round(HEIGHT * detail)), interpolation=cv2.INTER_AREA)
     noisy = small + rng.normal(0, wear.noise * rng.uniform(), small.shape)
