@@ -55,7 +55,7 @@ def test_a_wrong_file_says_where(change: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"width": 10, "height": 20}, "20 x 10, this source has 10 x 20"),
+        ({"width": 10, "height": 20}, "20 x 10 pixels, this source has 10 x 20"),
         ({"frames": 1}, "frame 3, the source has 1"),
         ({"sha256": "ef" * 32}, "another file"),
     ],

@@ -65,7 +65,7 @@ def test_what_cannot_be_followed(tmp_path: Path) -> None:
         for source, at, region, seconds, kind, why in (
             (picture, 0, place(0), 1.0, BadInput, "this is an image"),
             (video, FRAMES, place(0), 1.0, BadInput, f"no frame {FRAMES}"),
-            (video, 0, Box(400, 0, 500, 50), 1.0, BadInput, "outside of the picture"),
+            (video, 0, Box(400, 0, 500, 50), 1.0, BadInput, "outside of the frame"),
             (video, 0, place(0), 11.0, BadPlan, "from 0 to 10"),
         ):
             with pytest.raises(kind, match=why):
