@@ -159,8 +159,8 @@ def test_jobs_are_listed_page_by_page(tmp_path: Path) -> None:
 
 WRONG: list[tuple[str, dict[str, Any], int, str]] = [
     ("neither", {"upload": None}, 422, "either an upload or a url"),
-    ("no such upload", {"upload": "f" * 32}, 404, "not here"),
-    ("no id", {"upload": "../../etc"}, 404, "not here"),
+    ("no such upload", {"upload": "f" * 32}, 404, "does not exist"),
+    ("no id", {"upload": "../../etc"}, 404, "does not exist"),
     ("an address that is not allowed", {"upload": None, "url": "http://127.0.0.1:1/a"}, 422, "upload the file"),
     ("a webhook that is not allowed", {"webhook": "http://127.0.0.1:1/a"}, 422, "webhooks are off"),
     ("a plan that is none", {"plan": {"rules": ["face"]}}, 422, "cannot read rule"),
@@ -169,7 +169,7 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
     ("a priority beyond all", {"priority": 1001}, 422, "priority"),
     ("a name that is none", {"name": "a\0b"}, 422, "printable"),
     ("an unknown field", {"colour": "red"}, 422, "colour"),
-    ("no such regions", {"regions": "e" * 32}, 404, "not here"),
+    ("no such regions", {"regions": "e" * 32}, 404, "does not exist"),
 ]
 
 
