@@ -109,7 +109,7 @@ def test_a_stop_publishes_what_is_complete(env: Mapping[str, str], tmp_path: Pat
     ("arguments", "code", "says"),
     [
         (["-"], 2, "add -o FILE"),
-        (["-", "other.mkv", "-o", "out.mkv"], 2, "one source"),
+        (["-", "other.mkv", "-o", "out.mkv"], 2, "give it alone"),
         (["-", "-o", "-", "--format", "avi"], 4, "cannot be streamed"),
         (["clip.mkv", "--format", "mkv"], 2, "--format is only for -o -"),
         (["clip.mkv", "--timeout", "3"], 2, "--timeout is only for a stream"),

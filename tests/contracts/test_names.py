@@ -17,7 +17,10 @@ import velum
 
 SOURCE = Path(velum.__file__).parent
 
-ROOMS = (".", "batch", "bmw", "engine", "locate", "media", "net", "service", "settings", "techniques", "track")
+ROOMS = (
+    ".", "batch", "bmw", "cli", "engine", "evaluation", "evidence", "locate", "media", "net", "service",
+    "settings", "techniques", "track", "verify",
+)  # fmt: skip
 """Folders of `src/velum` ('.': the files next to them) in which no function is named by a bare participle. It grows to
 all of them; a room on the list has no way back."""
 
