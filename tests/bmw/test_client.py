@@ -395,5 +395,5 @@ LABEL = st.text(max_size=6) | st.text("aA_- :>%=\n", max_size=6) | st.sampled_fr
 @settings(deadline=None)
 def test_a_label_stands_for_itself_alone(one: str, other: str) -> None:
     assert covers(exact(one), exact(other)) == (one == other)
-    assert not covers(one, exact(other)) or one.startswith("=")
+    assert not covers(one, exact(other)) or one.strip().startswith("=")
     Rule(exact(one), PartSpec("fixed"), PartSpec("blacken"))

@@ -3,11 +3,11 @@
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import accumulate, count, cycle
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sql
 from tests.jobs.breaking_proxy import Cutting, cutting
 from tests.jobs.postgres import binaries, cluster, database
+from tests.rows import exhaustive
 from tests.service.factories import client, settings
 from tests.service.v1.test_faults import id_of
 from tests.service.v1.test_jobs import handed_in
@@ -76,14 +77,21 @@ def placed(server: str, folder: Path) -> Iterator[Place]:
             yield Place(it, way, direct, folder)
 
 
-def at_each_message(place: Place, trial: Callable[[int], Callable[[], Any]]) -> int:
-    """Try with a cut at each message, before and after it; return how many cuts there were.
+EACH = (1,)
+SOME = (2, 3)
+"""In turn: beginnings, statements and ends of transactions come in no such rhythm."""
+
+WHICH = pytest.mark.parametrize("steps", [SOME, *exhaustive([(EACH,)])])
+
+
+def at_messages(place: Place, steps: Sequence[int], trial: Callable[[int], Callable[[], Any]]) -> int:
+    """Try with a cut before and after the first message and after `steps` more each time; return the number of cuts.
 
     `trial` prepares one and returns the request, which is sent until it is answered well.
     """
     cuts = 0
     for after in (False, True):
-        for at in count(1):
+        for at in accumulate(cycle(steps), initial=1):
             request = trial(cuts)
             place.way.arm(at, after=after)
             answer = request()
@@ -114,15 +122,16 @@ def test_handing_in(server: str, tmp_path: Path) -> None:
             wanted = {"upload": id_of(uploads[0]), "regions": id_of(uploads[1]), "plan": PLAN, "name": name}
             return lambda: it.post("/v1/jobs", json=wanted, headers={"idempotency-key": name})
 
-        assert at_each_message(place, trial) > 8
+        assert at_messages(place, EACH, trial) > 8
         for name, source, regions in made:
             (job,) = place.jobs(name=name)
             assert (place.content(job.source), place.content(job.regions)) == (source, regions)
         assert list((tmp_path / "jobs" / "store" / "uploads").iterdir()) == []
 
 
+@WHICH
 @pytest.mark.parametrize("what", ["render", "retry", "cancel", "regions"])
-def test_what_is_done_with_a_job(server: str, tmp_path: Path, what: str) -> None:
+def test_what_is_done_with_a_job(server: str, tmp_path: Path, what: str, steps: Sequence[int]) -> None:
     with placed(server, tmp_path) as place:
         it, keys = place.it, count()
 
@@ -137,7 +146,7 @@ def test_what_is_done_with_a_job(server: str, tmp_path: Path, what: str) -> None
                 return lambda: it.put(f"{job}/regions", content=REGIONS + b" ", headers=tag)
             return lambda: it.post(f"{job}/{what}", headers=headers)
 
-        assert at_each_message(place, trial) > 3
+        assert at_messages(place, steps, trial) > (3 if steps == EACH else 1)
         state = {"cancel": "cancelled", "regions": "done"}.get(what, "waiting")
         assert {job.state for job in place.jobs()} == {state}
         for job in place.jobs():
