@@ -54,7 +54,7 @@ class ApprovalStore:
                 )  # fmt: skip
                 if connection.scalar(there.with_for_update()) is None:
                     raise BadPlan(
-                        f"job {job} has another result by now, or none; nothing was approved; review the present result"
+                        f"job {job} no longer has this result; nothing was approved; review its present result"
                     )
                 theirs = (APPROVALS.c.job == job, APPROVALS.c.result == result, APPROVALS.c.who == who)
                 if connection.scalar(sql.select(APPROVALS.c.at).where(*theirs)) is None:

@@ -200,7 +200,7 @@ REFUSED: dict[str, tuple[Wrong, str]] = {
     "one was encoded otherwise": (_other_part, "encoded with another plan"),
     "one has other parameter sets": (_other_profile, "encoded with another plan"),
     "one is cut off": (_cut_off, "is incomplete"),
-    "one is none": (lambda source, parts, spans: parts[0].write_bytes(b"x"), "not a velum segment file"),
+    "one is none": (lambda source, parts, spans: parts[0].write_bytes(b"x"), "not a segment file of velum"),
     "one is gone": (lambda source, parts, spans: parts[0].unlink(), "No such file"),
     "the source changed": (_source_changes, "has changed"),
 }

@@ -198,7 +198,7 @@ def full_pictures(data: bytes) -> tuple[bytes, tuple[str, ...]]:
         alone = any(tiff.area(page) for page in pages)
         note = "the image is marked as a reduced copy, but the file does not hold the full image"
         return data, (note,) if alone else ()
-    notes = ["the first image is a thumbnail; velum read the full image inside it"] if inner else []
+    notes = ["the first image is a thumbnail; the full image inside it was read"] if inner else []
     if left := len(pages) - len(chosen):
         notes.append(f"reduced copies of other pages are left out: {left}")
     # Pillow 13 reads a big-endian BigTIFF as if it were a TIFF.

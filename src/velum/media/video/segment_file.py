@@ -171,7 +171,7 @@ class SegmentFile:
 
 def _read_header(file: IO[bytes]) -> tuple[Segment, SegmentEncoding]:
     if file.readline(len(_MAGIC)) != _MAGIC:
-        raise ValueError("it is not a velum segment file (wrong first bytes)")
+        raise ValueError("it is not a segment file of velum (wrong first bytes)")
     segment, encoding = json.loads(file.readline())
     return Segment.from_json(segment), SegmentEncoding(**encoding)
 
