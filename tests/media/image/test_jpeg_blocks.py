@@ -231,6 +231,19 @@ def test_damaged_files_are_refused_or_read(data: st.DataObject) -> None:
     assert made.startswith(b"\xff\xd8")
 
 
+@needs_turbo
+def test_a_header_with_more_rows_than_the_image_is_refused() -> None:
+    memory = io.BytesIO()
+    photo(40, 40).save(memory, "JPEG")
+    data = bytearray(memory.getvalue())
+    height = data.index(b"\xff\xc0") + 5
+    data[height : height + 2] = (808).to_bytes(2, "big")
+    source = Jpeg(((1,) * 64,), "4:2:0", progressive=False, rgb=False, data=bytes(data))
+    options = {"qtables": [[1] * 64], "subsampling": "4:2:0"}
+    with pytest.raises(jpeg_blocks.Inexact, match="more rows"):
+        jpeg_blocks.edit_blocks(source, _plane(), ((Box(0, 0, 9, 9), None),), options)
+
+
 def _plane() -> Any:
     from velum.frame import Plane, Role  # noqa: PLC0415
 

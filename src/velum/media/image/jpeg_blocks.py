@@ -69,12 +69,17 @@ def edit_blocks(source: Jpeg, plane: Plane, touched: Touched, options: Mapping[s
     grid = _touched_units(touched, units, *plane.pixels.shape[:2])
     lines = [bool(line.any()) for line in grid]
     down = [rows for _, rows in units.blocks]
+
+    def is_touched(component: int, row: int) -> bool:
+        if (line := row // down[component]) >= len(lines):
+            raise Inexact("its header states more rows than its image has")
+        return lines[line]
+
     try:
         new = _encode_units(source, _cut_units(plane.pixels, grid, units), units, options)
         body = turbojpeg.replace_coefficients(
-            source.data, lambda component, row: lines[row // down[component]],
-            _replacement(new, grid, units), progressive=kind == _PROGRESSIVE,
-        )  # fmt: skip
+            source.data, is_touched, _replacement(new, grid, units), progressive=kind == _PROGRESSIVE
+        )
     except turbojpeg.TurboJpegError as error:
         raise Inexact(f"the library says: {error}") from error
     return b"\xff\xd8" + _head(plane, options) + _tail(body)
