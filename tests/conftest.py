@@ -1,6 +1,5 @@
 """Fixtures that more than one folder of tests needs."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +12,6 @@ import velum.locate.runtime  # noqa: F401 - before any test imports OpenVINO its
 # How long an example takes says how busy the machine is, and nothing about the code.
 hypothesis.settings.register_profile("velum", deadline=None)
 hypothesis.settings.load_profile("velum")
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Let `-n auto` start half as many processes again as there are cores: many tests wait for servers and workers."""
-    return max(1, (os.cpu_count() or 1) * 3 // 2)
 
 
 @pytest.fixture(scope="session", autouse=True)
