@@ -7,10 +7,10 @@ Video V2: boxes `st3d` and `sv3d`; V1: XML in a `uuid` box; Matroska: RFC 9559, 
 
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from velum.media.image.avif_headers import boxes
+from velum.media.containers import ebml_element, ebml_elements, iso_boxes
 from velum.media.projection import properties
 
 V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
@@ -93,11 +93,11 @@ def of_boxes(data: bytes, start: int, end: int) -> Spherical | None:
     values: tuple[int, ...] = ()
     pose = (0, 0, 0)
     try:
-        for box in boxes(data, start, end):
+        for box in iso_boxes(data, start, end, whole=True):
             if box.name == b"st3d":
-                views = data[box.start + 4] if box.start + 4 < box.end else None
+                views = data[box.content + 4] if box.content + 4 < box.end else None
             elif box.name == b"sv3d":
-                kind, values, pose = _parse_projection(data, box.start, box.end)
+                kind, values, pose = _parse_projection(data, box.content, box.end)
     except (struct.error, KeyError):
         return None
     found = Spherical(kind, values, pose, views)
@@ -114,11 +114,11 @@ def says_alone(data: bytes, start: int, end: int) -> bool:
 
 
 def _parse_projection(data: bytes, start: int, end: int) -> tuple[bytes, tuple[int, ...], tuple[int, int, int]]:
-    inside = {box.name: box for box in boxes(data, start, end)}
-    inside = {box.name: box for box in boxes(data, inside[b"proj"].start, inside[b"proj"].end)}
+    inside = {box.name: box for box in iso_boxes(data, start, end, whole=True)}
+    inside = {box.name: box for box in iso_boxes(data, inside[b"proj"].content, inside[b"proj"].end, whole=True)}
     kind = EQUIRECTANGULAR if EQUIRECTANGULAR in inside else CUBEMAP
-    held = data[inside[kind].start + 4 : inside[kind].end]
-    pose = struct.unpack_from(">3i", data[inside[b"prhd"].start + 4 : inside[b"prhd"].end])
+    held = data[inside[kind].content + 4 : inside[kind].end]
+    pose = struct.unpack_from(">3i", data[inside[b"prhd"].content + 4 : inside[b"prhd"].end])
     return kind, struct.unpack_from(f">{_VALUES[kind]}I", held), pose
 
 
@@ -170,22 +170,22 @@ def _crop_shares(area: Mapping[str, int]) -> tuple[int, ...]:
 def to_elements(found: Spherical) -> bytes:
     """Return the elements for Matroska's Video element."""
     views = {ours: theirs for theirs, ours in _MATROSKA_VIEWS.items()}
-    made = element(STEREO_MODE, bytes([views[found.views]])) if found.views is not None else b""
+    made = ebml_element(STEREO_MODE, bytes([views[found.views]])) if found.views is not None else b""
     kinds = {ours: theirs for theirs, ours in _MATROSKA_TYPES.items()}
     if not found.kind:
         return made
-    data = element(_TYPE, bytes([kinds[found.kind]]))
-    data += element(_PRIVATE, bytes(4) + struct.pack(f">{len(found.values)}I", *found.values))
+    data = ebml_element(_TYPE, bytes([kinds[found.kind]]))
+    data += ebml_element(_PRIVATE, bytes(4) + struct.pack(f">{len(found.values)}I", *found.values))
     for name, angle in zip(_POSE, found.pose, strict=True):
-        data += element(name, struct.pack(">f", angle / _ONE)) if angle else b""
-    return made + element(PROJECTION, data)
+        data += ebml_element(name, struct.pack(">f", angle / _ONE)) if angle else b""
+    return made + ebml_element(PROJECTION, data)
 
 
 def of_elements(data: bytes) -> Spherical | None:
     """Parse the content of Matroska's Video element; None when it states nothing known."""
-    found = dict(elements(data))
+    found = element_contents(data)
     views = int.from_bytes(found.get(STEREO_MODE, b""))
-    inside = dict(elements(found.get(PROJECTION, b"")))
+    inside = element_contents(found.get(PROJECTION, b""))
     number = int.from_bytes(inside.get(_TYPE, b""))
     if views not in _MATROSKA_VIEWS or number not in {0, *_MATROSKA_TYPES}:
         return None
@@ -201,6 +201,11 @@ def of_elements(data: bytes) -> Spherical | None:
     return whole if whole.is_sound else None
 
 
+def element_contents(data: bytes) -> dict[int, bytes]:
+    """Return the content of each EBML element in `data` by its number, up to the first that is incomplete."""
+    return {part.name: data[part.content : part.end] for part in ebml_elements(data, 0, len(data), whole=True)}
+
+
 def _real(data: bytes) -> float:
     if len(data) not in _REALS:
         raise ValueError("a real number has 4 or 8 bytes")
@@ -210,42 +215,6 @@ def _real(data: bytes) -> float:
 def says_more(data: bytes) -> bool:
     """Tell whether the content of Matroska's Projection holds more bytes than a projection needs."""
     most = {_TYPE: 4, _PRIVATE: 20} | dict.fromkeys(_POSE, 8)
-    inside = list(spans(data, 0, len(data)))
-    whole = sum(end - start for _, start, _, end in inside) == len(data)
-    return not whole or any(end - content > most.get(name, -1) for name, _, content, end in inside)
-
-
-def element(name: int, data: bytes, least: int = 1) -> bytes:
-    """Return an EBML element (RFC 8794, 4 to 6); its size is coded in `least` bytes or more."""
-    length = least
-    while len(data) >= (1 << 7 * length) - 1:
-        length += 1
-    size = ((1 << 7 * length) | len(data)).to_bytes(length)
-    return name.to_bytes((name.bit_length() + 7) // 8) + size + data
-
-
-def elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield id and content of each element in `data`, up to the first that is incomplete."""
-    for name, _, content, end in spans(data, 0, len(data)):
-        yield name, data[content:end]
-
-
-def spans(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield id, start, start of the content and end of each element between two offsets, while they are complete."""
-    while (head := begin(data, at, end)) is not None and head[1] + head[2] <= end:
-        name, content, size = head
-        yield name, at, content, content + size
-        at = content + size
-
-
-def begin(data: bytes, at: int, end: int) -> tuple[int, int, int] | None:
-    """Return id, start of the content and size of the element at an offset; None where no element starts there."""
-    numbers = []
-    for mask in (0, 1):
-        length = 9 - data[at].bit_length() if at < end else 9
-        if length > 8 or at + length > end:
-            return None
-        value = int.from_bytes(data[at : at + length])
-        numbers.append(value & ((1 << 7 * length) - 1) if mask else value)
-        at += length
-    return numbers[0], at, numbers[1]
+    inside = list(ebml_elements(data, 0, len(data), whole=True))
+    whole = sum(end - start for _, start, _, end, _ in inside) == len(data)
+    return not whole or any(end - content > most.get(name, -1) for name, _, content, end, _ in inside)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from velum.errors import BadInput
+from velum.media.containers import iso_boxes
 from velum.media.image import avif_headers
 
 from .factories import HEIGHT, WIDTH, copy, encoded, frames, noise
@@ -24,8 +25,8 @@ Tree = list[tuple[bytes, "bytes | Tree"]]
 
 def _tree(data: bytes) -> Tree:
     found: Tree = []
-    for box in avif_headers.boxes(data, 0, len(data)):
-        body = data[box.start : box.end]
+    for box in iso_boxes(data, 0, len(data)):
+        body = data[box.content : box.end]
         found.append((box.name, _tree(body) if box.name in {b"moov", b"iprp", b"ipco"} else body))
     return found
 

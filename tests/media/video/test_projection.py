@@ -13,8 +13,9 @@ import pytest
 from velum import media
 from velum.limits import Limits
 from velum.media import VIDEO_SUFFIXES
+from velum.media.containers import ebml_element, ebml_elements, ebml_head
 from velum.media.inventory import video_surplus
-from velum.media.spherical import begin, element, of_boxes, of_elements, of_xml, spans, to_boxes, to_elements
+from velum.media.spherical import of_boxes, of_elements, of_xml, to_boxes, to_elements
 from velum.media.video.projection import is_projected
 from velum.media.video.write_projection import embed_projection
 from velum.plan import Plan
@@ -233,16 +234,20 @@ def test_matroska_states_it_in_the_track(tmp_path: Path) -> None:
 def test_places_and_check_sums_of_matroska_stay_right(tmp_path: Path) -> None:
     copy(inject(made(tmp_path / "a", CLIP), V2), tmp_path / "b.mkv")
     data = (tmp_path / "b.mkv").read_bytes()
-    segment = begin(data, next(spans(data, 0, len(data)))[3], len(data))
+    segment = ebml_head(data, next(ebml_elements(data, 0, len(data))).end, len(data))
     assert segment is not None
-    parts = list(spans(data, segment[1], len(data)))
-    assert parts[-1][3] == len(data) == segment[1] + segment[2]
-    starts = {start - segment[1]: name for name, start, _, _ in parts}
-    seeks = [{one[0]: data[one[2] : one[3]] for one in spans(data, at, end)}
-             for name, _, at, end in spans(data, parts[0][2], parts[0][3]) if name == 0x4DBB]  # fmt: skip
+    assert segment[2] is not None
+    parts = list(ebml_elements(data, segment[1], len(data), whole=True))
+    assert parts[-1].end == len(data) == segment[1] + segment[2]
+    starts = {part.start - segment[1]: part.name for part in parts}
+    entries = [part for part in ebml_elements(data, parts[0].content, parts[0].end) if part.name == 0x4DBB]
+    seeks = [
+        {part.name: data[part.content : part.end] for part in ebml_elements(data, entry.content, entry.end)}
+        for entry in entries
+    ]
     assert len(seeks) >= 4
-    assert all(starts[int.from_bytes(one[0x53AC])] == int.from_bytes(one[0x53AB]) for one in seeks)
-    summed = [(at, end) for _, _, at, end in parts[:3] if data[at] == 0xBF]
+    assert all(starts[int.from_bytes(seek[0x53AC])] == int.from_bytes(seek[0x53AB]) for seek in seeks)
+    summed = [(part.content, part.end) for part in parts[:3] if data[part.content] == 0xBF]
     assert summed
     for at, end in summed:
         assert data[at + 2 : at + 6] == zlib.crc32(data[at + 6 : end]).to_bytes(4, "little")
@@ -300,7 +305,9 @@ def test_each_form_says_the_same(views: int, pose: tuple[int, int, int]) -> None
     assert of_elements(to_elements(found)) == found == of_boxes(to_boxes(found), 0, len(to_boxes(found)))
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"\x76\x70\x88\x76", element(0x53B8, b"\2"), element(0x7670, b"\1")])
+@pytest.mark.parametrize(
+    "data", [b"", b"\0", b"\x76\x70\x88\x76", ebml_element(0x53B8, b"\2"), ebml_element(0x7670, b"\1")]
+)
 def test_elements_that_say_nothing_that_is_known(data: bytes) -> None:
     assert of_elements(data) is None
 

@@ -4,26 +4,15 @@ A file may hold further pictures (alpha, gain map, depth, thumbnails), each with
 ISO/IEC 14496-12; items: ISO/IEC 23008-12; `av1C`: AV1 Codec ISO Media File Format Binding, 2.3.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from velum.errors import BadInput
+from velum.media.containers import VISUAL_ENTRY_BYTES, Part, iso_boxes
 
 _SAMPLINGS = {(0, 0): "4:4:4", (1, 0): "4:2:2", (1, 1): "4:2:0"}
-_ENTRY_HEAD = 78
-"""Bytes of a visual sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)."""
-
 Nclx = tuple[int, int, int]
 """Colour primaries, transfer characteristics, matrix coefficients (ITU-T H.273)."""
-
-
-@dataclass(frozen=True, slots=True)
-class IsoBox:
-    """One box of a file: its four letters, and where its content starts and ends."""
-
-    name: bytes
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +24,14 @@ class Av1Picture:
     colour: Nclx | None
 
 
-def boxes(data: bytes, start: int, end: int) -> Iterator[IsoBox]:
-    """Yield the boxes from `start` to `end`; stops at the first whose size is impossible."""
-    while start + 8 <= end:
-        size, header = int.from_bytes(data[start : start + 4]), 8
-        if size == 1:
-            size, header = int.from_bytes(data[start + 8 : start + 16]), 16
-        stop = end if size == 0 else start + size
-        if stop < start + header or stop > end:
-            return
-        yield IsoBox(data[start + 4 : start + 8], start + header, stop)
-        start = stop
-
-
 def avif(data: bytes, *, sequence: bool) -> Av1Picture:
     """Return the coding of the picture that decoders show: the primary item, of a `sequence` its colour track.
 
     Raises `BadInput` when it has no configuration.
     """
-    top = {box.name: box for box in reversed(list(boxes(data, 0, len(data))))}
+    top = {box.name: box for box in reversed(list(iso_boxes(data, 0, len(data), whole=True)))}
     moov, meta = top.get(b"moov"), top.get(b"meta")
-    found: list[IsoBox] = []
+    found: list[Part[bytes]] = []
     if moov and (sequence or data[8:12] == b"avis"):
         found = _of_colour_track(data, moov)
     if not found and meta:
@@ -63,21 +39,21 @@ def avif(data: bytes, *, sequence: bool) -> Av1Picture:
     names = {box.name: box for box in reversed(found)}
     if b"av1C" not in names:
         raise BadInput("the AVIF does not say how its primary picture is coded")
-    flags = data[names[b"av1C"].start + 2]
+    flags = data[names[b"av1C"].content + 2]
     depth = 12 if flags & 0x60 == 0x60 else 10 if flags & 0x40 else 8
     chroma = "4:0:0" if flags & 0x10 else _SAMPLINGS.get((flags >> 3 & 1, flags >> 2 & 1), "4:4:4")
     return Av1Picture(depth, chroma, _nclx(data, found))
 
 
-def _nclx(data: bytes, properties: list[IsoBox]) -> Nclx | None:
+def _nclx(data: bytes, properties: list[Part[bytes]]) -> Nclx | None:
     for box in properties:
-        if box.name == b"colr" and data[box.start : box.start + 4] == b"nclx" and box.end >= box.start + 10:
-            first, second, third = (int.from_bytes(data[box.start + at : box.start + at + 2]) for at in (4, 6, 8))
+        if box.name == b"colr" and data[box.content : box.content + 4] == b"nclx" and box.end >= box.content + 10:
+            first, second, third = (int.from_bytes(data[box.content + at : box.content + at + 2]) for at in (4, 6, 8))
             return first, second, third
     return None
 
 
-def _of_colour_track(data: bytes, moov: IsoBox) -> list[IsoBox]:
+def _of_colour_track(data: bytes, moov: Part[bytes]) -> list[Part[bytes]]:
     """Return the boxes of the sample entry of the first track that is no other track's auxiliary one."""
     for track in _children(data, moov, b"trak"):
         if any(_children(data, reference, b"auxl") for reference in _children(data, track, b"tref")):
@@ -86,23 +62,23 @@ def _of_colour_track(data: bytes, moov: IsoBox) -> list[IsoBox]:
         for name in (b"mdia", b"minf", b"stbl", b"stsd"):
             tables = [child for box in tables for child in _children(data, box, name)]
         for table in tables:
-            for entry in boxes(data, table.start + 8, table.end):
+            for entry in iso_boxes(data, table.content + 8, table.end, whole=True):
                 if entry.name == b"av01":
-                    return list(boxes(data, entry.start + _ENTRY_HEAD, entry.end))
+                    return list(iso_boxes(data, entry.content + VISUAL_ENTRY_BYTES, entry.end, whole=True))
     return []
 
 
-def _of_primary_item(data: bytes, meta: IsoBox) -> list[IsoBox]:
+def _of_primary_item(data: bytes, meta: Part[bytes]) -> list[Part[bytes]]:
     """Return the properties of the primary item; of a grid or another derived item also those of its first source."""
-    inner = {box.name: box for box in reversed(list(boxes(data, meta.start + 4, meta.end)))}
+    inner = {box.name: box for box in reversed(list(iso_boxes(data, meta.content + 4, meta.end, whole=True)))}
     if b"pitm" not in inner or b"iprp" not in inner:
         return []
     primary = inner[b"pitm"]
-    wide = 4 if data[primary.start] else 2
-    item = int.from_bytes(data[primary.start + 4 : primary.start + 4 + wide])
+    wide = 4 if data[primary.content] else 2
+    item = int.from_bytes(data[primary.content + 4 : primary.content + 4 + wide])
     sources = _sources(data, inner[b"iref"]) if b"iref" in inner else {}
     properties = _properties(data, inner[b"iprp"])
-    found: list[IsoBox] = []
+    found: list[Part[bytes]] = []
     seen: set[int] = set()
     while item not in seen:
         seen.add(item)
@@ -113,17 +89,19 @@ def _of_primary_item(data: bytes, meta: IsoBox) -> list[IsoBox]:
     return found
 
 
-def _properties(data: bytes, iprp: IsoBox) -> Mapping[int, list[IsoBox]]:
+def _properties(data: bytes, iprp: Part[bytes]) -> Mapping[int, list[Part[bytes]]]:
     """Return the properties of each item (ISO/IEC 23008-12, 9.3)."""
     shared = [
-        box for container in _children(data, iprp, b"ipco") for box in boxes(data, container.start, container.end)
+        box
+        for container in _children(data, iprp, b"ipco")
+        for box in iso_boxes(data, container.content, container.end, whole=True)
     ]
-    found: dict[int, list[IsoBox]] = {}
+    found: dict[int, list[Part[bytes]]] = {}
     for table in _children(data, iprp, b"ipma"):
-        wide = 4 if data[table.start] else 2
-        long = bool(data[table.start + 3] & 1)
-        at = table.start + 8
-        for _ in range(int.from_bytes(data[table.start + 4 : table.start + 8])):
+        wide = 4 if data[table.content] else 2
+        long = bool(data[table.content + 3] & 1)
+        at = table.content + 8
+        for _ in range(int.from_bytes(data[table.content + 4 : table.content + 8])):
             if at + wide >= table.end:
                 break
             item, count = int.from_bytes(data[at : at + wide]), data[at + wide]
@@ -137,17 +115,17 @@ def _properties(data: bytes, iprp: IsoBox) -> Mapping[int, list[IsoBox]]:
     return found
 
 
-def _sources(data: bytes, iref: IsoBox) -> Mapping[int, int]:
+def _sources(data: bytes, iref: Part[bytes]) -> Mapping[int, int]:
     """Return, for each derived item, the first one that it is made of (ISO/IEC 14496-12, 8.11.12)."""
-    wide = 4 if data[iref.start] else 2
+    wide = 4 if data[iref.content] else 2
     return {
-        int.from_bytes(data[box.start : box.start + wide]): int.from_bytes(
-            data[box.start + wide + 2 : box.start + wide + 2 + wide]
+        int.from_bytes(data[box.content : box.content + wide]): int.from_bytes(
+            data[box.content + wide + 2 : box.content + wide + 2 + wide]
         )
-        for box in boxes(data, iref.start + 4, iref.end)
+        for box in iso_boxes(data, iref.content + 4, iref.end, whole=True)
         if box.name == b"dimg"
     }
 
 
-def _children(data: bytes, parent: IsoBox, name: bytes) -> list[IsoBox]:
-    return [box for box in boxes(data, parent.start, parent.end) if box.name == name]
+def _children(data: bytes, parent: Part[bytes], name: bytes) -> list[Part[bytes]]:
+    return [box for box in iso_boxes(data, parent.content, parent.end, whole=True) if box.name == name]

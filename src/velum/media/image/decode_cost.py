@@ -7,7 +7,9 @@ images, tiles, layers, directories that refer to each other.
 
 import re
 import struct
-from collections.abc import Iterator
+from itertools import islice
+
+from velum.media.containers import RIFF_HEAD_BYTES, SOS, jpeg_segments, png_chunks, riff_chunks
 
 MOST_PIXELS = 64_000_000
 """Most pixels of a light image: about a second for a decoder."""
@@ -21,12 +23,9 @@ MOST_WEBP_PIXELS = 8_000_000
 MOST_SCANS, MOST_SEGMENTS, MOST_CHUNKS, MOST_SIDE_BYTES = 24, 1000, 20_000, 1 << 20
 """Most scans, segments and chunks, and most bytes of other chunks than the image's, of a light file."""
 
-_SOS, _SCAN, _START, _END = 0xDA, b"\xff\xda", b"\xff\xd8", b"\xff\xd9"
+_SCAN, _START, _END = b"\xff\xda", b"\xff\xd8", b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 _FRAMES = {0xC0, 0xC1, 0xC2}
-_ALONE = {0x01, *range(0xD0, 0xD9)}
-"""Markers without a length (ISO/IEC 10918-1, table B.1)."""
-
 _PICTURE_CHUNKS = {b"IHDR", b"IDAT", b"PLTE", b"tRNS", b"IEND"}
 
 
@@ -64,35 +63,32 @@ def scans_of(data: bytes, most: int) -> int:
 def _is_light_jpeg(data: bytes) -> bool:
     scans = data.count(_SCAN)  # an upper bound
     pixels, side, at = 0, 0, 2
-    for _ in range(MOST_SEGMENTS):
-        mark, kind, size = struct.unpack_from(">BBH", data, at)
-        if mark != 0xFF or kind == 0xFF or kind in _ALONE:
+    for kind, start, content, end, missing in islice(jpeg_segments(data), MOST_SEGMENTS):
+        if missing or start != at:  # fill bytes
             return False
         if kind in _FRAMES:
-            bits, height, width = struct.unpack_from(">BHH", data, at + 4)
+            bits, height, width = struct.unpack_from(">BHH", data, content)
             if bits != 8 or pixels:
                 return False
             pixels = width * height
-        if kind == _SOS:
+        if kind == SOS:
             light = 0 < pixels <= MOST_PIXELS and scans <= MOST_SCANS and pixels * scans <= MOST_SCANNED
             return light and side <= MOST_SIDE_BYTES * 16
-        side += size
-        at += 2 + size
+        side += end - content
+        at = end
     return False
 
 
 def _is_light_png(data: bytes) -> bool:
-    at, side, seen = 8, 0, 0
+    side = 0
     width, height = struct.unpack_from(">II", data, 16)
-    while at + 12 <= len(data) and seen < MOST_CHUNKS:
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if kind == b"acTL":
+    for chunk in islice(png_chunks(data), MOST_CHUNKS):
+        if chunk.name == b"acTL":
             return False
-        if kind not in _PICTURE_CHUNKS:
-            side += size
-        if kind == b"IEND":
+        if chunk.name not in _PICTURE_CHUNKS:
+            side += chunk.end - chunk.content
+        if chunk.name == b"IEND":
             return 0 < width * height <= MOST_PIXELS and side <= MOST_SIDE_BYTES
-        at, seen = at + 12 + size, seen + 1
     return False
 
 
@@ -106,8 +102,9 @@ def _is_light_bmp(data: bytes) -> bool:
 
 def _is_light_webp(data: bytes) -> bool:
     side, sizes = 0, []
-    for number, (kind, body, size) in enumerate(_riff(data)):
-        if number >= MOST_SEGMENTS or kind in {b"ANIM", b"ANMF"}:
+    chunks = riff_chunks(data, RIFF_HEAD_BYTES, len(data))
+    for number, (kind, _, body, end, missing) in enumerate(chunks):
+        if missing or number >= MOST_SEGMENTS or kind in {b"ANIM", b"ANMF"}:
             return False
         match kind:
             case b"VP8X":
@@ -124,14 +121,5 @@ def _is_light_webp(data: bytes) -> bool:
             case b"ALPH":
                 pass
             case _:
-                side += size
+                side += end - body
     return bool(sizes) and max(sizes) <= MOST_WEBP_PIXELS and side <= MOST_SIDE_BYTES
-
-
-def _riff(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, offset of the content and its size of each chunk of a WebP (RFC 9649, section 2.3)."""
-    at = 12
-    while at + 8 <= len(data):
-        kind, size = struct.unpack_from("<4sI", data, at)
-        yield kind, at + 8, size
-        at += 8 + size + size % 2

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from PIL import JpegImagePlugin
 
 from velum.errors import BadInput
+from velum.media.containers import RIFF_HEAD_BYTES, WEBP_FRAME_BYTES, png_chunks, riff_chunks
 from velum.media.image.info import Jpeg
 
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
@@ -41,35 +42,27 @@ class Png:
 
 def png(data: bytes) -> Png:
     """Return the facts from the chunks of a PNG (PNG, third edition, 11)."""
-    chunks = dict(_png_chunks(data))
+    chunks = {
+        part.name: data[part.content : part.end] for part in png_chunks(data) if part.name not in {b"IDAT", b"fdAT"}
+    }
     header = chunks.get(b"IHDR", b"").ljust(13, b"\0")
     colour = tuple((name, chunks[name]) for name in sorted(_COLOUR_CHUNKS & chunks.keys()))
     return Png(header[8], header[9], b"tRNS" in chunks, colour, chunks.get(b"eXIf", b""))
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 8
-    while at + 12 <= len(data):
-        size, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
-        if name not in {b"IDAT", b"fdAT"}:
-            yield name, data[at + 8 : at + 8 + size]
-        at += 12 + size
-
-
 def webp_lossless(data: bytes) -> bool:
     """Tell whether every frame of a WebP is coded as VP8L (WebP container specification)."""
-    kinds = set(_riff(data, 12, len(data)))
+    kinds = set(_webp_chunks(data, RIFF_HEAD_BYTES, len(data)))
     return b"VP8L" in kinds and b"VP8 " not in kinds
 
 
-def _riff(data: bytes, at: int, end: int) -> Iterator[bytes]:
-    while at + 8 <= end:
-        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
-        if name == b"ANMF":
-            yield from _riff(data, at + 24, min(at + 8 + size, end))
+def _webp_chunks(data: bytes, at: int, end: int) -> Iterator[bytes]:
+    """Yield the names of chunks, also of those inside frames."""
+    for chunk in riff_chunks(data, at, end):
+        if chunk.name == b"ANMF":
+            yield from _webp_chunks(data, chunk.content + WEBP_FRAME_BYTES, chunk.end)
         else:
-            yield name
-        at += 8 + size + size % 2
+            yield chunk.name
 
 
 @dataclass(frozen=True, slots=True)

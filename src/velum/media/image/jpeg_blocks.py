@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from velum.frame import Plane, Role, Touched
+from velum.media.containers import SOS, jpeg_segments
 from velum.media.image import headers, turbojpeg
 from velum.media.image.info import Jpeg
 
@@ -32,7 +33,6 @@ _CODING = ("qtables", "subsampling", "keep_rgb")
 _UNITS_PER_ROW = 2048
 """Units per row of the image that they are encoded in; a JPEG is at most 65,535 pixels wide and high."""
 
-_STANDALONE = {0x01, *range(0xD0, 0xDA)}
 _APPLICATION, _COMMENT = range(0xE0, 0xF0), 0xFE
 
 Grid = npt.NDArray[np.bool_]
@@ -211,14 +211,12 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     Raises `Inexact` where the bytes are not a segment.
     """
     at = 2
-    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
-        marker = data[at + 1]
-        if marker == 0xDA:
+    for marker, start, _, end, _ in jpeg_segments(data):
+        if marker == SOS:
             return
-        if marker in _STANDALONE or marker == 0xFF:
+        if start != at:
             break
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-        yield marker, data[at:end]
+        yield marker, data[start:end]
         at = end
     raise Inexact("its segments are not as usual")
 

@@ -6,19 +6,17 @@ appended: where samples are missing, the decoder makes them of these bytes, and 
 
 import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import JpegImagePlugin
 
 from velum.errors import BadInput
+from velum.media.containers import SOS, end_of_scan, jpeg_segments
 
 _EOI = b"\xff\xd9"
 _SOF_OF_DCT = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-_SOI, _SOS, _APP2, _APP13 = 0xD8, 0xDA, 0xE2, 0xED
-_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
-"""A marker that ends a scan: a byte of 255 in the samples is followed by 0, and restart markers belong to them."""
+_APP2, _APP13 = 0xE2, 0xED
 _LEAST_BYTES = {(0xE0, b"JFIF"): 14, (0xEE, b"Adob"): 12}
 """Least size of a segment, by marker and first bytes; libjpeg skips shorter ones."""
 _FILLERS = (b"", b"\xaa" * 512, b"\x55" * 512)
@@ -62,8 +60,10 @@ def without_malformed_segments(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     bad: list[tuple[int, int]] = []
     notes: tuple[str, ...] = () if len(begun) == len(data) else (TWO_BEGINNINGS,)
     data, profile = begun, False
-    for kind, start, end in _segments(data):
-        body = data[start + 4 : start + 18]
+    for kind, start, content, end, missing in jpeg_segments(data):
+        if kind == SOS or missing:
+            break
+        body = data[content : content + 14]
         short_profile = kind == _APP2 and body.startswith(b"ICC_PROFILE\0") and end - start < 4 + 14
         least = _LEAST_BYTES.get((kind, body[:4]), 0)
         if short_profile or kind == _APP13 or end - start < 4 + least:
@@ -113,27 +113,17 @@ def _decode(data: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
 
 def _scans(data: bytes) -> _Scans:
     found, at = _Scans(), 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        kind, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
-        if kind == 0xFF:  # a fill byte before a marker
-            at += 1
-            continue
-        body = data[at + 4 : at + 2 + size]
-        if kind in _SOF_OF_DCT and len(body) >= 6:
-            found.missing = {name: [None] * _COEFFICIENTS for name in body[6 : 6 + 3 * body[5] : 3]}
-        at += 2 + max(size, 2)
-        if kind != _SOS:
-            continue
-        _count_bits(found, body)
-        found.begin = found.begin or at
-        marker = _MARKER.search(data, at)
-        found.end = marker.start() if marker else len(data)
-        if marker is None or marker[0][-1] == _EOI[1]:
-            found.ended = marker is not None
+    while segments := list(jpeg_segments(data, at)):
+        for marker, _, content, end, _ in segments:
+            if marker in _SOF_OF_DCT and end - content >= 6:
+                components = data[content + 6 : content + 6 + 3 * data[content + 5] : 3]
+                found.missing = {name: [None] * _COEFFICIENTS for name in components}
+        if segments[-1].name != SOS:
             break
-        if data[marker.start() + 1] == _SOI:
-            break
-        at = marker.start()
+        _count_bits(found, data[segments[-1].content : segments[-1].end])
+        found.begin = found.begin or segments[-1].end
+        at = found.end = end_of_scan(data, segments[-1].end)
+    found.ended = data.startswith(_EOI, found.end)
     return found
 
 
@@ -146,17 +136,3 @@ def _count_bits(found: _Scans, body: bytes) -> None:
         for place in range(first, min(last, _COEFFICIENTS - 1) + 1):
             if name in found.missing:
                 found.missing[name][place] = bits & 0x0F
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of each segment before the first scan."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _SOS:
-        if data[at + 1] == 0xFF:
-            at += 1
-            continue
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-        if end < at + 4 or end > len(data):
-            return
-        yield data[at + 1], at, end
-        at = end

@@ -6,8 +6,10 @@ They are text of any size, and ancillary chunks with wrong checksums or lengths.
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
-_HEAD = 8
+from velum.media.containers import PNG_HEAD, Part, png_chunks
+
 _NEEDED = {
     b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"iCCP", b"pHYs", b"eXIf", b"acTL",
     b"fcTL", b"fdAT",
@@ -38,12 +40,12 @@ class RepairedPng:
 def keep_needed_chunks(data: bytes) -> RepairedPng:
     """Return the file without the chunks that decoding does not need; the same object where it has none."""
     view = memoryview(data)
-    parts: list[memoryview] = [view[:_HEAD]]
+    parts: list[memoryview] = [view[: len(PNG_HEAD)]]
     notes: list[str] = []
     profile: bytes | None = None
     xmp = b""
-    at = _HEAD
-    for name, start, end in _chunks(data):
+    at = len(PNG_HEAD)
+    for name, _, start, end, _ in _chunks(data):
         keep = name in _NEEDED or not name[0] & 0x20
         if keep and name[0] & 0x20 and name not in _SHOWN:
             keep = _is_sound(name, data, start, end)
@@ -67,24 +69,17 @@ def keep_needed_chunks(data: bytes) -> RepairedPng:
 def is_whole(data: bytes) -> bool:
     """Tell whether every chunk of a PNG lies within the file, up to its end; OpenCV allocates what a length says."""
     last = b""
-    at = _HEAD
-    for name, _, end in _chunks(data):
+    at = len(PNG_HEAD)
+    for name, _, _, end, _ in _chunks(data):
         last, at = name, end + 4
     return last == b"IEND" and at == len(data)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, start and end of each chunk's content, up to IEND or the first chunk that is incomplete."""
-    at = _HEAD
-    while at + 12 <= len(data):
-        start, end = at + 8, at + 8 + int.from_bytes(data[at : at + 4])
-        name = data[at + 4 : start]
-        if end + 4 > len(data) or not name.isalpha():
-            return
-        yield name, start, end
-        if name == b"IEND":
-            return
-        at = end + 4
+def _chunks(data: bytes) -> Iterator[Part[bytes]]:
+    """Yield the chunks up to IEND or the first that is incomplete."""
+    return takewhile(
+        lambda part: not part.missing and part.end + 4 <= len(data) and part.name.isalpha(), png_chunks(data)
+    )
 
 
 def _is_sound(name: bytes, data: bytes, start: int, end: int) -> bool:

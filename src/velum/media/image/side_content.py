@@ -15,6 +15,7 @@ from PIL.ExifTags import IFD, TAGS, Base
 
 from velum.errors import BadInput
 from velum.limits import Limits
+from velum.media.containers import FileBytes, iso_boxes, jpeg_segments
 from velum.media.formats import VIDEO_HEAD_BYTES, format_of, video_format_of
 from velum.media.image import exif_tags
 from velum.media.image.probe import open_header
@@ -99,19 +100,10 @@ def beside(path: Path, limits: Limits) -> list[SideContent]:
 
 def _of_boxes(file: BinaryIO) -> Iterator[SideContent]:
     """Yield images in the boxes of an MP4 or MOV that players skip, such as those for provenance (C2PA)."""
-    at, end = 0, file.seek(0, io.SEEK_END)
-    while at + 8 <= end:
-        file.seek(at)
-        head = file.read(16)
-        size, header = int.from_bytes(head[:4]), 8
-        if size == 1:
-            size, header = int.from_bytes(head[8:16]), 16
-        if size < header:  # 0: up to the end of the file; 1 to 7 are invalid
-            size = end - at
-        if head[4:8] in _SKIPPED:
-            file.seek(at)
-            yield from _pictures(file.read(min(size, MOST_SKIPPED)))
-        at += size
+    data = FileBytes(file)
+    for box in iso_boxes(data, 0, file.seek(0, io.SEEK_END)):
+        if box.name in _SKIPPED:
+            yield from _pictures(data[box.start : min(box.end, box.start + MOST_SKIPPED)])
 
 
 def _of_image(data: bytes, format: str) -> Iterator[SideContent]:
@@ -166,16 +158,14 @@ def _tags(exif: Image.Exif, *, tiff: bool) -> Iterator[SideContent]:
 
 def _jumbf(data: bytes) -> bytes:
     """Return the metadata boxes (ISO/IEC 19566-5) of a JPEG, joined from its APP11 segments."""
-    found, at = bytearray(_FILL), 2
-    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in {b"\xda", b"\xd9", b""}:
-        size = int.from_bytes(data[at + 2 : at + 4])
-        payload = data[at + 4 : at + 2 + size]
-        if data[at + 1] == _APP11 and payload[:2] == b"JP":
+    found = bytearray(_FILL)
+    for segment in jpeg_segments(data):
+        payload = data[segment.content : segment.end]
+        if segment.name == _APP11 and payload[:2] == b"JP":
             # Each further segment repeats the header of its box.
             header = 16 if payload[8:12] == b"\0\0\0\1" else 8
             first = int.from_bytes(payload[4:8]) == 1
             found += payload[8:] if first else payload[8 + header :]
-        at += 2 + max(size, 2)
     return bytes(found)
 
 

@@ -3,12 +3,11 @@
 Detectors on other machines get such files: they need the image, and must not get the rest.
 """
 
-from collections.abc import Iterator
+from velum.media.containers import PNG_HEAD, RIFF_HEAD_BYTES, SOS, jpeg_segments, png_chunks, riff_chunks
 
-_SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
+_COM = 0xFE
 _APP_JFIF, _APP_ICC, _APP_ADOBE = 0xE0, 0xE2, 0xEE
 _NEEDED_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"IDAT", b"IEND"}
-_PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 
 
 def bare(data: bytes, format: str) -> bytes | None:
@@ -23,26 +22,21 @@ def bare(data: bytes, format: str) -> bytes | None:
         case "PNG":
             return _png(data)
         case "WEBP":
-            return data if data[12:16] in {b"VP8 ", b"VP8L"} and _riff_ends(data) else None
+            return data if data[12:16] in {b"VP8 ", b"VP8L"} and _has_one_chunk(data) else None
         case "BMP":
             return data
     return None
 
 
 def _jpeg(data: bytes) -> bytes | None:
-    parts, at = [data[:2]], 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        kind, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if kind == 0xFF:  # a fill byte before a marker
-            at += 1
-            continue
-        if kind == _SOS:
-            return b"".join([*parts, memoryview(data)[at:]]) if _ends_there(data) else None
-        if size < 2 or _SOI <= kind <= _EOI:
+    parts = [data[:2]]
+    for marker, start, content, end, missing in jpeg_segments(data):
+        if marker == SOS:
+            return b"".join([*parts, memoryview(data)[start:]]) if _ends_there(data) else None
+        if missing:
             return None
-        if _is_needed(kind, data[at + 4 : at + 2 + size]):
-            parts.append(data[at : at + 2 + size])
-        at += 2 + size
+        if _is_needed(marker, data[content:end]):
+            parts.append(data[start:end])
     return None
 
 
@@ -60,24 +54,16 @@ def _ends_there(data: bytes) -> bool:
 
 
 def _png(data: bytes) -> bytes | None:
-    parts = [_PNG_HEAD]
-    for kind, chunk in _chunks(data):
-        if kind in _NEEDED_CHUNKS:
-            parts.append(chunk)
-        if kind == b"IEND":
+    parts = [PNG_HEAD]
+    for chunk in png_chunks(data):
+        if chunk.name in _NEEDED_CHUNKS:
+            parts.append(data[chunk.start : chunk.end + 4])
+        if chunk.name == b"IEND":
             return b"".join(parts)
     return None
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = len(_PNG_HEAD)
-    while at + 12 <= len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        yield data[at + 4 : at + 8], data[at:end]
-        at = end
-
-
-def _riff_ends(data: bytes) -> bool:
-    """Tell whether the file holds only its first chunk; chunks are padded to an even length."""
-    size = int.from_bytes(data[16:20], "little")
-    return len(data) <= 20 + size + size % 2
+def _has_one_chunk(data: bytes) -> bool:
+    """Tell whether a WebP holds only its first chunk; chunks are padded to an even length."""
+    first = next(riff_chunks(data, RIFF_HEAD_BYTES, len(data)), None)
+    return first is not None and len(data) <= first.end + (first.end - first.content) % 2

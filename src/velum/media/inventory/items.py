@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from PIL import AvifImagePlugin, Image
 
-from velum.media.inventory.boxes import BoxSpan, boxes, number
+from velum.media.containers import Part, iso_boxes, number_at
 from velum.media.inventory.icc import profile_surplus
 from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding, reads_tail
 from velum.media.inventory.tiff import exif
@@ -38,7 +38,7 @@ class _Meta:
 
 def items(data: bytes) -> Iterator[Surplus]:
     """Yield the byte ranges of an AVIF or a HEIF that do not belong to the image that it shows."""
-    top = list(boxes(data, 0, len(data)))
+    top = list(iso_boxes(data, 0, len(data)))
     moving = any(box.name == b"moov" for box in top)
     spans: list[tuple[int, int]] = []
     for box in top:
@@ -59,15 +59,15 @@ def items(data: bytes) -> Iterator[Surplus]:
                 yield from gaps(data, inside, "bytes that belong to no item", box.content, box.end)
 
 
-def _meta(data: bytes, box: BoxSpan, meta: _Meta) -> Iterator[Surplus]:
-    inside = list(boxes(data, box.content + 4, box.end))
+def _meta(data: bytes, box: Part[bytes], meta: _Meta) -> Iterator[Surplus]:
+    inside = list(iso_boxes(data, box.content + 4, box.end))
     for child in inside:
         if child.name == b"idat":
             meta.idat = (child.content, child.end)
     for child in inside:
         match child.name:
             case b"pitm":
-                meta.primary = number(data, child.content + 4, 4 if data[child.content] else 2)
+                meta.primary = number_at(data, child.content + 4, 4 if data[child.content] else 2)
             case b"iinf":
                 yield from _kinds(data, child, meta)
             case b"iloc":
@@ -86,55 +86,55 @@ def _meta(data: bytes, box: BoxSpan, meta: _Meta) -> Iterator[Surplus]:
         yield from gaps(data, spans, "bytes that belong to no item", start, end)
 
 
-def _kinds(data: bytes, box: BoxSpan, meta: _Meta) -> Iterator[Surplus]:
+def _kinds(data: bytes, box: Part[bytes], meta: _Meta) -> Iterator[Surplus]:
     head = 6 if data[box.content] == 0 else 8
-    for child in boxes(data, box.content + head, box.end):
+    for child in iso_boxes(data, box.content + head, box.end):
         wide = 4 if data[child.content] == 3 else 2
         at = child.content + 4
-        meta.kinds[number(data, at, wide)] = bytes(data[at + wide + 2 : at + wide + 6])
+        meta.kinds[number_at(data, at, wide)] = bytes(data[at + wide + 2 : at + wide + 6])
         if child.end - at > 80:
             yield Surplus("a long name of an item", at, child.end - at)
 
 
-def _extents(data: bytes, box: BoxSpan, meta: _Meta) -> None:
+def _extents(data: bytes, box: Part[bytes], meta: _Meta) -> None:
     version, at = data[box.content], box.content + 4
     offset_size, length_size = data[at] >> 4, data[at] & 15
     base_size, index_size = data[at + 1] >> 4, data[at + 1] & 15 if version else 0
     wide = 4 if version == 2 else 2
-    count, at = number(data, at + 2, wide), at + 2 + wide
+    count, at = number_at(data, at + 2, wide), at + 2 + wide
     for _ in range(count):
         if at + wide > box.end:
             return
-        item, at = number(data, at, wide), at + wide
-        method = number(data, at, 2) & 15 if version else 0
+        item, at = number_at(data, at, wide), at + wide
+        method = number_at(data, at, 2) & 15 if version else 0
         at += 4 if version else 2
-        base, at = number(data, at, base_size), at + base_size
-        parts, at = number(data, at, 2), at + 2
+        base, at = number_at(data, at, base_size), at + base_size
+        parts, at = number_at(data, at, 2), at + 2
         origin = meta.idat[0] if method == _IN_IDAT else 0
         for _ in range(parts):
             at += index_size
-            start, length = number(data, at, offset_size), number(data, at + offset_size, length_size)
+            start, length = number_at(data, at, offset_size), number_at(data, at + offset_size, length_size)
             at += offset_size + length_size
             begin = origin + base + start
             meta.extents.setdefault(item, []).append((begin, begin + length if length else len(data)))
 
 
-def _references(data: bytes, box: BoxSpan, meta: _Meta) -> None:
+def _references(data: bytes, box: Part[bytes], meta: _Meta) -> None:
     wide = 4 if data[box.content] else 2
-    for child in boxes(data, box.content + 4, box.end):
+    for child in iso_boxes(data, box.content + 4, box.end):
         at = child.content
-        count = number(data, at + wide, 2)
+        count = number_at(data, at + wide, 2)
         listed = range(at + wide + 2, min(at + wide + 2 + count * wide, child.end), wide)
         meta.references.append(
-            (child.name, number(data, at, wide), tuple(number(data, position, wide) for position in listed))
+            (child.name, number_at(data, at, wide), tuple(number_at(data, position, wide) for position in listed))
         )
 
 
-def _properties(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
-    for group in boxes(data, box.content, box.end):
+def _properties(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:
+    for group in iso_boxes(data, box.content, box.end):
         if group.name != b"ipco":
             continue
-        for child in boxes(data, group.content, group.end):
+        for child in iso_boxes(data, group.content, group.end):
             if child.name == b"colr" and bytes(data[child.content : child.content + 4]) in {b"prof", b"rICC"}:
                 yield from profile_surplus(bytes(data[child.content + 4 : child.end]), child.content + 4)
             elif child.name not in _PROPERTIES or child.end - child.start > _LARGEST_PROPERTY:
@@ -161,7 +161,7 @@ def _content(data: bytes, meta: _Meta) -> Iterator[Surplus]:
     for item, kind in meta.kinds.items():
         for start, end in meta.extents.get(item, []):
             if kind == b"Exif":
-                skip = 4 + number(data, start, 4)
+                skip = 4 + number_at(data, start, 4)
                 yield from exif(data[start + skip : end], start + skip)
             elif kind == b"mime":
                 if not is_projection_alone(data[start:end]):

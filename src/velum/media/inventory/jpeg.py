@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 from PIL import Image, JpegImagePlugin
 
+from velum.media.containers import EOI, SOS, end_of_scan, jpeg_segments
 from velum.media.image import turbojpeg
 from velum.media.inventory.icc import profile_surplus
 from velum.media.inventory.surplus import Surplus, reads_tail
 from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
 
-_SOI, _EOI, _SOS, _DQT, _DHT, _DRI, _DAC, _DNL, _COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xCC, 0xDC, 0xFE
-_RESTARTS = range(0xD0, 0xD8)
+_DQT, _DHT, _DRI, _DAC, _DNL, _COM = 0xDB, 0xC4, 0xDD, 0xCC, 0xDC, 0xFE
 _FRAMES = set(range(0xC0, 0xD0)) - {_DHT, _DAC, 0xC8}
 _XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 _ADOBE_BYTES = 12
@@ -58,44 +58,30 @@ def jpeg(data: bytes) -> Iterator[Surplus]:
     """Yield the byte ranges of a JPEG that no decoder needs."""
     file, at = _File(data), 2
     while at < len(data):
-        start = at
-        while at < len(data) and data[at] != 0xFF:
-            at += 1
-        if at > start:
-            yield Surplus("bytes between two segments", start, at - start)
-        while data[at : at + 1] == b"\xff":
-            at += 1
-        marker = data[at] if at < len(data) else _EOI
-        at += 1
-        if marker == _EOI:
-            yield from _trailing_bytes(data, at)
-            break
-        if marker in _RESTARTS or marker in {_SOI, 0, 1}:
+        start = data.find(b"\xff", at)
+        start = len(data) if start < 0 else start
+        if start > at:
+            yield Surplus("bytes between two segments", at, start - at)
+        segment = next(jpeg_segments(data, start), None)
+        if segment is None:  # a marker without a length
+            while data[start : start + 1] == b"\xff":
+                start += 1
+            at = start + 1
+            if start >= len(data) or data[start] == EOI:
+                yield from _trailing_bytes(data, at)
+                break
             continue
-        size = max(int.from_bytes(data[at : at + 2]), 2)
-        yield from _segment(file, marker, at + 2, data[at + 2 : at + size])
-        at += size
-        if marker == _SOS:
-            end = _end_of_scan(data, at)
-            file.coded.append((at, end))
-            at = end
+        yield from _segment(file, segment.name, segment.content, data[segment.content : segment.end])
+        at = segment.end
+        if segment.name == SOS:
+            at = end_of_scan(data, segment.end)
+            file.coded.append((segment.end, at))
     yield from _unused_tables(file)
 
 
 def _trailing_bytes(data: bytes, at: int) -> Iterator[Surplus]:
-    if rest := len(data) - at:
-        yield Surplus("bytes behind the end of the picture", at, rest)
-
-
-def _end_of_scan(data: bytes, at: int) -> int:
-    while True:
-        at = data.find(b"\xff", at)
-        if at < 0:
-            return len(data)
-        follows = data[at + 1] if at + 1 < len(data) else _EOI
-        if follows and follows not in _RESTARTS and follows != 0xFF:
-            return at
-        at += 1 if follows == 0xFF else 2
+    if len(data) > at:
+        yield Surplus("bytes behind the end of the picture", at, len(data) - at)
 
 
 def _segment(file: _File, marker: int, at: int, body: bytes) -> Iterator[Surplus]:
@@ -110,7 +96,7 @@ def _segment(file: _File, marker: int, at: int, body: bytes) -> Iterator[Surplus
             yield from _quantisation(file, at, body)
         case _ if marker == _DHT:
             yield from _huffman(file, at, body)
-        case _ if marker == _SOS:
+        case _ if marker == SOS:
             yield from _scan(file, at, body)
         case _ if marker in _FRAMES:
             count = body[5] if len(body) > 5 else 0

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from PIL import Image, Jpeg2KImagePlugin
 
+from velum.media.containers import iso_boxes
 from velum.media.inventory.surplus import Surplus, reads_tail
 
 _BOXES = {b"jP  ", b"ftyp", b"jp2h", b"jp2c"}
@@ -23,18 +24,14 @@ def jpeg2000(data: bytes) -> Iterator[Surplus]:
 
 
 def _boxes(data: bytes, at: int, end: int, known: set[bytes]) -> Iterator[Surplus]:
-    while at + 8 <= end:
-        size, name, head = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8], 8
-        if size == 1:
-            size, head = int.from_bytes(data[at + 8 : at + 16]), 16
-        last = end if size < head else min(at + size, end)
-        if name not in known:
-            yield Surplus(f"box {name.decode('latin-1')!r}", at, last - at)
-        elif name == b"jp2h":
-            yield from _boxes(data, at + head, last, _IN_HEADER)
-        elif name == b"jp2c":
-            yield from _codestream(data, at + head, last)
-        at = last
+    for box in iso_boxes(data, at, end):
+        if box.name not in known:
+            yield Surplus(f"box {box.quoted_name}", box.start, box.end - box.start)
+        elif box.name == b"jp2h":
+            yield from _boxes(data, box.content, box.end, _IN_HEADER)
+        elif box.name == b"jp2c":
+            yield from _codestream(data, box.content, box.end)
+        at = box.end
     if at < end:
         yield Surplus("bytes behind the end of the picture", at, end - at)
 

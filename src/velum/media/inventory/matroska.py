@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from velum.media.containers import ebml_elements, ebml_number
 from velum.media.inventory.surplus import Surplus, nonzero_padding
 from velum.media.spherical import PROJECTION, says_more
 
@@ -16,8 +17,6 @@ _SEEK_HEAD, _INFO, _CUES, _TAGS, _CHAPTERS, _ATTACHMENTS = (
     0x1941A469,
 )
 _VIDEO, _ALPHA = 0xE0, 0x53C0
-_PARENTS = {_SEGMENT, _CLUSTER, _GROUP, _TRACKS, _TRACK, _VIDEO}
-_TOP = {_EBML, _SEGMENT, _VOID}
 _IN_SEGMENT = {_SEEK_HEAD, _INFO, _CUES, _TAGS, _TRACKS, _CLUSTER, _VOID, _CRC}
 _IN_CLUSTER = {0xE7, 0xA7, 0xAB, _SIMPLE, _GROUP, _VOID, _CRC}
 _IN_GROUP = {_BLOCK, 0x9B, 0xFB, 0x75A2, 0xFA, _ADDITIONS, 0xA4, _VOID, _CRC}
@@ -34,30 +33,12 @@ class _Walk:
         self.alpha = False
 
     def elements(self, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """Yield the elements between two positions: number, start, start of the content, end."""
-        while at < end:
-            start = at
-            name, at = self._number(at, marked=True)
-            size, at = self._number(at, marked=False)
-            if name <= 0:
-                yield _UNKNOWN, start, start, end
-                return
-            last = end if size == _UNKNOWN else min(at + size, end)
-            yield name, start, at, last
-            at = last
-
-    def _number(self, at: int, *, marked: bool) -> tuple[int, int]:
-        """Return a number of variable length, with its mark or without it, and the position behind it."""
-        first = self.data[at] if at < len(self.data) else 0
-        length = 9 - first.bit_length()
-        if length > 8:
-            return _UNKNOWN, at + 1
-        value = int.from_bytes(self.data[at : at + length])
-        if not marked:
-            value &= (1 << 7 * length) - 1
-            if value == (1 << 7 * length) - 1:
-                value = _UNKNOWN  # up to the end of what it lies in
-        return value, at + length
+        """Yield id, start, start of the content and end of each element; `_UNKNOWN` for bytes that are none."""
+        for part in ebml_elements(self.data, at, end):
+            yield part.name, part.start, part.content, part.end
+            at = part.end
+        if at < end:
+            yield _UNKNOWN, at, at, end
 
     def top(self) -> Iterator[Surplus]:
         """Yield the surplus beside the EBML header and the segment, and inside them."""
@@ -117,8 +98,10 @@ class _Walk:
             yield Surplus(f"element {name:#x}" if name > 0 else "bytes that are no element", start, end - start)
 
     def _block(self, content: int, start: int, end: int) -> Iterator[Surplus]:
-        track, _ = self._number(content, marked=False)
-        if track not in self.tracks:
+        track = ebml_number(self.data, content)
+        if track is None:
+            yield Surplus("samples that name no track", start, end - start)
+        elif track not in self.tracks:
             yield Surplus(f"samples of track {track}, which there is not", start, end - start)
 
     def _tracks(self, at: int, end: int) -> Iterator[Surplus]:

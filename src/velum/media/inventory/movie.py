@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from velum.media.inventory.boxes import BoxSpan, boxes, number
+from velum.media.containers import VISUAL_ENTRY_BYTES, Part, iso_boxes, number_at
 from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding
 from velum.media.spherical import V1, of_xml, says_alone, to_xml
 
@@ -30,7 +30,6 @@ _ENTRIES = {
     b"ftab", b"srat", b"st3d", b"sv3d", b"alac", b"ddts", b"udts", b"dac4", b"amve", b"ccst", b"d263", b"dvcC", b"dvvC",
     b"lhvC", b"vexu", b"hfov", b"free", b"SA3D", b"txtC", b"vttC", b"vlab", b"mime", b"ACLR", b"ARES", b"APRG", b"ISO ",
 }  # fmt: skip
-_VISUAL = 78
 _LARGEST_ENTRY, _LARGEST_UNIT = 16 << 10, 1 << 10
 _ENCODER = b"\xa9too"
 
@@ -38,7 +37,7 @@ _ENCODER = b"\xa9too"
 @dataclass(slots=True)
 class _Movie:
     data: bytes
-    tables: list[dict[bytes, BoxSpan]] = field(default_factory=list)
+    tables: list[dict[bytes, Part[bytes]]] = field(default_factory=list)
     defaults: dict[int, int] = field(default_factory=dict)
     """Default sample size in fragments, by track."""
     spans: list[tuple[int, int]] = field(default_factory=list)
@@ -47,7 +46,7 @@ class _Movie:
 def movie(data: bytes) -> Iterator[Surplus]:
     """Yield the byte ranges of an MP4 or MOV, as a memory map or bytes, that no player needs."""
     whole = _Movie(data)
-    top = list(boxes(data, 0, len(data)))
+    top = list(iso_boxes(data, 0, len(data)))
     for box in top:
         yield from _box(whole, box)
     for table in whole.tables:
@@ -60,14 +59,14 @@ def movie(data: bytes) -> Iterator[Surplus]:
         yield Surplus("bytes behind the last box", top[-1].end, len(data) - top[-1].end)
 
 
-def _box(whole: _Movie, box: BoxSpan) -> Iterator[Surplus]:
+def _box(whole: _Movie, box: Part[bytes]) -> Iterator[Surplus]:
     data = whole.data
     if box.name in _PARENTS:
         if box.name == b"stbl":
-            whole.tables.append({child.name: child for child in boxes(data, box.content, box.end)})
+            whole.tables.append({child.name: child for child in iso_boxes(data, box.content, box.end)})
         if box.name == b"moof":
             _fragment(whole, box)
-        for child in boxes(data, box.content, box.end):
+        for child in iso_boxes(data, box.content, box.end):
             yield from _box(whole, child)
     elif box.name in {b"free", b"skip"}:
         yield from nonzero_padding(data, box.content, box.end, f"box {box.quoted_name}")
@@ -83,47 +82,47 @@ def _box(whole: _Movie, box: BoxSpan) -> Iterator[Surplus]:
     elif box.name == b"stsd":
         yield from _descriptions(data, box)
     elif box.name == b"trex":
-        whole.defaults[number(data, box.content + 4, 4)] = number(data, box.content + 16, 4)
+        whole.defaults[number_at(data, box.content + 4, 4)] = number_at(data, box.content + 16, 4)
 
 
-def _extension(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
+def _extension(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:
     text = bytes(data[box.content : min(box.end, box.content + _LARGEST_ENTRY)])
     found = of_xml(text) if text.startswith(V1) else None
     if found is None or to_xml(found) != text:
         yield Surplus("box 'uuid'", box.start, box.end - box.start, ordinary=True)
 
 
-def _words(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
-    for child in boxes(data, box.content, box.end):
+def _words(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:
+    for child in iso_boxes(data, box.content, box.end):
         if child.name == b"meta":
             yield from _list(data, child)
         elif child.name not in {_ENCODER, b"\xa9swr", b"\xa9enc", b"\0\0\0\0"} and any(data[child.content : child.end]):
             yield Surplus(f"words under {child.quoted_name}", child.start, child.end - child.start, kind="metadata")
 
 
-def _list(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
+def _list(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:
     # In MP4 a version of four bytes comes first, in MOV it does not.
     head = 0 if bytes(data[box.content + 4 : box.content + 8]) == b"hdlr" else 4
-    for child in boxes(data, box.content + head, box.end):
+    for child in iso_boxes(data, box.content + head, box.end):
         if child.name in {b"free", b"skip"}:
             yield from nonzero_padding(data, child.content, child.end, f"box {child.quoted_name}")
         elif child.name == b"ilst":
-            for word in boxes(data, child.content, child.end):
+            for word in iso_boxes(data, child.content, child.end):
                 if word.name != _ENCODER:
                     yield Surplus(f"words under {word.quoted_name}", word.start, word.end - word.start, kind="metadata")
         elif child.name not in {b"hdlr", b"keys"}:
             yield Surplus(f"box {child.quoted_name}", child.start, child.end - child.start)
 
 
-def _descriptions(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
-    for entry in boxes(data, box.content + 8, box.end):
+def _descriptions(data: bytes, box: Part[bytes]) -> Iterator[Surplus]:
+    for entry in iso_boxes(data, box.content + 8, box.end):
         if entry.end - entry.start > _LARGEST_ENTRY:
             yield Surplus(f"a long description of samples, {entry.quoted_name}", entry.start, entry.end - entry.start)
             continue
-        start = entry.content + _VISUAL
+        start = entry.content + VISUAL_ENTRY_BYTES
         if not _is_visual(data, entry):
             continue
-        for child in boxes(data, start, entry.end):
+        for child in iso_boxes(data, start, entry.end):
             if child.name in {b"st3d", b"sv3d"} and not says_alone(data, child.start, child.end):
                 yield Surplus(f"box {child.quoted_name}", child.start, child.end - child.start, ordinary=True)
             elif child.name not in _ENTRIES and any(data[child.start : child.end]):
@@ -134,30 +133,32 @@ def _descriptions(data: bytes, box: BoxSpan) -> Iterator[Surplus]:
                 yield from nonzero_padding(data, child.content, child.end, f"box {child.quoted_name}")
 
 
-def _is_visual(data: bytes, entry: BoxSpan) -> bool:
+def _is_visual(data: bytes, entry: Part[bytes]) -> bool:
     """Tell whether a sample entry is that of a video: it has a colour depth and no colour table (12.1.3)."""
-    end = entry.content + _VISUAL
-    return end <= entry.end and bytes(data[end - 2 : end]) == b"\xff\xff" and number(data, entry.content + 40, 2) == 1
+    end = entry.content + VISUAL_ENTRY_BYTES
+    return (
+        end <= entry.end and bytes(data[end - 2 : end]) == b"\xff\xff" and number_at(data, entry.content + 40, 2) == 1
+    )
 
 
-def _end_of_avc(data: bytes, box: BoxSpan) -> int:
+def _end_of_avc(data: bytes, box: Part[bytes]) -> int:
     """Return the offset behind the parameter sets of H.264 (ISO/IEC 14496-15, 5.3.3)."""
     at = box.content + 5
     for mask in (31, 255):
         count, at = data[at] & mask if at < box.end else 0, at + 1
         for _ in range(count):
-            at += 2 + number(data, at, 2)
+            at += 2 + number_at(data, at, 2)
     return at + 4  # depth and sampling, where the profile asks for them
 
 
-def _parameters(box: BoxSpan, end: int) -> Iterator[Surplus]:
+def _parameters(box: Part[bytes], end: int) -> Iterator[Surplus]:
     if box.end > end:
         yield Surplus(f"bytes at the end of box {box.quoted_name}", end, box.end - end)
     if box.end - box.start > 2 * _LARGEST_UNIT:
         yield Surplus(f"a long box {box.quoted_name}", box.start, box.end - box.start)
 
 
-def _chunks(data: bytes, table: dict[bytes, BoxSpan]) -> list[tuple[int, int]]:
+def _chunks(data: bytes, table: dict[bytes, Part[bytes]]) -> list[tuple[int, int]]:
     """Return start and end of each chunk of a track's samples."""
     places, sizes, runs = table.get(b"stco") or table.get(b"co64"), table.get(b"stsz"), table.get(b"stsc")
     if places is None or runs is None:
@@ -176,9 +177,9 @@ def _chunks(data: bytes, table: dict[bytes, BoxSpan]) -> list[tuple[int, int]]:
     return [(int(start), int(start + size)) for start, size in zip(offsets, held, strict=False)]
 
 
-def _sizes(data: bytes, box: BoxSpan | None, compact: BoxSpan | None, count: int) -> npt.NDArray[np.int64]:
+def _sizes(data: bytes, box: Part[bytes] | None, compact: Part[bytes] | None, count: int) -> npt.NDArray[np.int64]:
     if box is not None:
-        same = number(data, box.content + 4, 4)
+        same = number_at(data, box.content + 4, 4)
         if same:
             return np.full(count, same, np.int64)
         return _array(data, box, ">u4", 12).astype(np.int64)
@@ -191,21 +192,21 @@ def _sizes(data: bytes, box: BoxSpan | None, compact: BoxSpan | None, count: int
     return np.zeros(0, np.int64)
 
 
-def _array(data: bytes, box: BoxSpan, kind: str, head: int, columns: int = 1) -> npt.NDArray[np.unsignedinteger]:
-    count = number(data, box.content + head - 4, 4) * columns
+def _array(data: bytes, box: Part[bytes], kind: str, head: int, columns: int = 1) -> npt.NDArray[np.unsignedinteger]:
+    count = number_at(data, box.content + head - 4, 4) * columns
     wide = np.dtype(kind).itemsize
     start = box.content + head
     count = min(count, (box.end - start) // wide)
     return np.frombuffer(bytes(data[start : start + count * wide]), kind)
 
 
-def _fragment(whole: _Movie, moof: BoxSpan) -> None:
+def _fragment(whole: _Movie, moof: Part[bytes]) -> None:
     data = whole.data
     behind = moof.start
-    for traf in boxes(data, moof.content, moof.end):
+    for traf in iso_boxes(data, moof.content, moof.end):
         if traf.name != b"traf":
             continue
-        inside = list(boxes(data, traf.content, traf.end))
+        inside = list(iso_boxes(data, traf.content, traf.end))
         base, size = moof.start, 0
         for child in inside:
             if child.name == b"tfhd":
@@ -214,22 +215,22 @@ def _fragment(whole: _Movie, moof: BoxSpan) -> None:
                 behind = _run(whole, child, base, behind, size)
 
 
-def _header(whole: _Movie, box: BoxSpan, start: int, behind: int) -> tuple[int, int]:
-    data, flags, at = whole.data, number(whole.data, box.content + 1, 3), box.content + 8
-    track = number(data, box.content + 4, 4)
+def _header(whole: _Movie, box: Part[bytes], start: int, behind: int) -> tuple[int, int]:
+    data, flags, at = whole.data, number_at(whole.data, box.content + 1, 3), box.content + 8
+    track = number_at(data, box.content + 4, 4)
     base = start if flags & 0x020000 or behind == start else behind
     size = whole.defaults.get(track, 0)
     if flags & 1:
-        base, at = number(data, at, 8), at + 8
+        base, at = number_at(data, at, 8), at + 8
     at += 4 * bool(flags & 2) + 4 * bool(flags & 8)
     if flags & 16:
-        size = number(data, at, 4)
+        size = number_at(data, at, 4)
     return base, size
 
 
-def _run(whole: _Movie, box: BoxSpan, base: int, behind: int, size: int) -> int:
-    data, flags, at = whole.data, number(whole.data, box.content + 1, 3), box.content + 8
-    count = number(data, box.content + 4, 4)
+def _run(whole: _Movie, box: Part[bytes], base: int, behind: int, size: int) -> int:
+    data, flags, at = whole.data, number_at(whole.data, box.content + 1, 3), box.content + 8
+    count = number_at(data, box.content + 4, 4)
     start = behind
     if flags & 1:
         start, at = base + int.from_bytes(data[at : at + 4], signed=True), at + 4

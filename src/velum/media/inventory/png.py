@@ -7,12 +7,12 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from velum.media.containers import PNG_HEAD, png_chunks
 from velum.media.inventory.icc import profile_surplus
 from velum.media.inventory.surplus import Surplus
 from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
 
-_HEAD = 8
 _SIZES = {
     b"IHDR": 13, b"IEND": 0, b"pHYs": 9, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8,
     b"acTL": 8, b"fcTL": 26, b"PLTE": 768, b"tRNS": 256, b"sBIT": 4, b"bKGD": 6, b"hIST": 512, b"oFFs": 9,
@@ -95,13 +95,10 @@ class _Walk:
 
 def png(data: bytes) -> Iterator[Surplus]:
     """Yield the byte ranges of a PNG that no decoder needs."""
-    at, walk = _HEAD, _Walk(data)
-    while at + 12 <= len(data):
-        size, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
-        yield from walk.chunk(name, at + 8, data[at + 8 : at + 8 + size])
-        at += 12 + size
-        if name == b"IEND":
-            break
+    at, walk = len(PNG_HEAD), _Walk(data)
+    for chunk in png_chunks(data):
+        yield from walk.chunk(chunk.name, chunk.content, data[chunk.content : chunk.end])
+        at = chunk.end + 4
     if at < len(data):
         yield Surplus("bytes behind the end of the picture", at, len(data) - at)
 

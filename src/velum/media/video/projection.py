@@ -5,13 +5,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from velum.media.image.avif_headers import IsoBox, boxes
-from velum.media.spherical import STEREO_MODE, V1, Spherical, begin, elements, of_boxes, of_elements, of_xml, spans
+from velum.media.containers import VISUAL_ENTRY_BYTES, FileBytes, Part, ebml_elements, ebml_head, iso_boxes, number_at
+from velum.media.spherical import STEREO_MODE, V1, Spherical, element_contents, of_boxes, of_elements, of_xml
 
 _BOXES = re.compile(rb"sv3d|st3d|" + re.escape(V1))
 _V2 = {b"sv3d", b"st3d"}
-_ENTRY_HEAD = 78
-"""Bytes of a visual sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)."""
 
 _PROJECTION = re.compile(
     rb"\x76\x70[\x81-\xff\x01-\x7f][\x00-\xff]{0,7}?\x76\x71(\x81|\x82.|\x84...)[\x01-\xff]", re.DOTALL
@@ -31,7 +29,7 @@ def is_projected(file: io.RawIOBase, size: int, format: str) -> bool:
     """Tell whether a video file of `size` bytes states a projection or an arrangement of two views."""
     if format in {"MKV", "WEBM"}:
         head = _head(file)
-        return any(dict(elements(_video_element(head))).get(STEREO_MODE, b"")) or _PROJECTION.search(head) is not None
+        return any(element_contents(_video_element(head)).get(STEREO_MODE, b"")) or _PROJECTION.search(head) is not None
     return any(_BOXES.search(data) for data in _index_boxes(file, size, format))
 
 
@@ -44,7 +42,7 @@ def spherical(file: io.RawIOBase, size: int, format: str, track: int) -> Spheric
         return of_elements(_video_element(_head(file)))
     for data in _index_boxes(file, size, format):
         for trak in _find_boxes(data, 0, len(data), b"moov", b"trak"):
-            heads = list(_find_boxes(data, trak.start, trak.end, b"tkhd"))
+            heads = list(_find_boxes(data, trak.content, trak.end, b"tkhd"))
             if heads and _number(data, heads[0]) == track:
                 return _track_projection(data, trak)
     return None
@@ -57,45 +55,39 @@ def _head(file: io.RawIOBase) -> bytes:
 
 def _index_boxes(file: io.RawIOBase, size: int, format: str) -> Iterator[bytes]:
     """Yield the top-level boxes that may hold a projection: `moov` and `uuid`."""
-    start = 0
-    while start + 8 <= size and format in {"MP4", "MOV", "3GP"}:
-        file.seek(start)
-        head = file.read(16) or b""
-        length = int.from_bytes(head[:4])
-        length = int.from_bytes(head[8:16]) if length == 1 else length or size - start
-        if head[4:8] in {b"moov", b"uuid"}:
-            file.seek(start)
-            yield file.read(min(length, _MOST_BYTES)) or b""
-        start += max(length, 8)
+    data = FileBytes(file)
+    for box in iso_boxes(data, 0, size if format in {"MP4", "MOV", "3GP"} else 0):
+        if box.name in {b"moov", b"uuid"}:
+            yield data[box.start : min(box.end, box.start + _MOST_BYTES)]
 
 
-def _find_boxes(data: bytes, start: int, end: int, *names: bytes) -> Iterator[IsoBox]:
+def _find_boxes(data: bytes, start: int, end: int, *names: bytes) -> Iterator[Part[bytes]]:
     """Yield all boxes at a path of box names."""
-    for box in boxes(data, start, end):
+    for box in iso_boxes(data, start, end, whole=True):
         if box.name == names[0]:
             if len(names) == 1:
                 yield box
             else:
-                yield from _find_boxes(data, box.start, box.end, *names[1:])
+                yield from _find_boxes(data, box.content, box.end, *names[1:])
 
 
-def _number(data: bytes, head: IsoBox) -> int:
+def _number(data: bytes, head: Part[bytes]) -> int:
     """Return the track number in a `tkhd` box (ISO/IEC 14496-12, 8.3.2)."""
-    at = head.start + (20 if data[head.start] else 12)
-    return int.from_bytes(data[at : at + 4])
+    at = head.content + (20 if data[head.content] else 12)
+    return number_at(data, at, 4)
 
 
-def _track_projection(data: bytes, trak: IsoBox) -> Spherical | None:
+def _track_projection(data: bytes, trak: Part[bytes]) -> Spherical | None:
     words = [
-        data[box.start + len(V1) : box.end] for box in _find_boxes(data, trak.start, trak.end, b"uuid")
-        if data.startswith(V1, box.start)
+        data[box.content + len(V1) : box.end] for box in _find_boxes(data, trak.content, trak.end, b"uuid")
+        if data.startswith(V1, box.content)
     ]  # fmt: skip
     first = of_xml(words[0]) if words else None
     second: Spherical | None = None
-    for table in _find_boxes(data, trak.start, trak.end, b"mdia", b"minf", b"stbl", b"stsd"):
-        for entry in boxes(data, table.start + 8, table.end):
-            inside = entry.start + _ENTRY_HEAD, entry.end
-            if any(box.name in _V2 for box in boxes(data, *inside)):
+    for table in _find_boxes(data, trak.content, trak.end, b"mdia", b"minf", b"stbl", b"stsd"):
+        for entry in iso_boxes(data, table.content + 8, table.end, whole=True):
+            inside = entry.content + VISUAL_ENTRY_BYTES, entry.end
+            if any(box.name in _V2 for box in iso_boxes(data, *inside, whole=True)):
                 second = of_boxes(data, *inside)
                 if second is None:  # V2 counts where the two differ
                     return None
@@ -110,13 +102,14 @@ def _track_projection(data: bytes, trak: IsoBox) -> Spherical | None:
 
 def _video_element(data: bytes) -> bytes:
     """Return the content of the element Video of the first video track of an MKV or WebM; empty where it has none."""
-    header = next(spans(data, 0, len(data)), None)
-    segment = begin(data, header[3], len(data)) if header else None
+    header = next(ebml_elements(data, 0, len(data), whole=True), None)
+    segment = ebml_head(data, header.end, len(data)) if header else None
     if segment is None or segment[0] != _SEGMENT:
         return b""
-    for tracks, _, start, end in spans(data, segment[1], len(data)):
-        for name, content in elements(data[start:end]) if tracks == _TRACKS else ():
-            inside = dict(elements(content)) if name == _TRACK else {}
+    for part in ebml_elements(data, segment[1], len(data), whole=True):
+        tracks = data[part.content : part.end] if part.name == _TRACKS else b""
+        for track in ebml_elements(tracks, 0, len(tracks), whole=True):
+            inside = element_contents(tracks[track.content : track.end]) if track.name == _TRACK else {}
             if inside.get(_KIND) == b"\1":
                 return inside.get(_VIDEO, b"")
     return b""

@@ -5,12 +5,12 @@ Demuxers often read truncated files without an error.
 
 import io
 import re
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 
-_HEADER = 16
+from velum.media.containers import FileBytes, Part, ebml_elements, iso_boxes, riff_chunks
+
 _EBML_SEGMENT = 0x18538067
-_EBML_UNKNOWN = {(1 << 7 * length) - 1 for length in range(1, 9)}
 _MAX_PARTS = 100_000
 """Parts that are read at most: a hostile file may consist of very many tiny ones."""
 _LARGEST_INDEX = 256 << 20
@@ -47,27 +47,17 @@ def find_truncation(file: io.RawIOBase, size: int, format: str) -> str | None:
     return f"it has {size:,} bytes of {end:,}" if end > size else None
 
 
-def _stated_end(parts: Iterator[tuple[int, int]]) -> int:
-    return max((start + length for start, length in islice(parts, _MAX_PARTS)), default=0)
+def _stated_end(parts: Iterable[Part[bytes] | Part[int]]) -> int:
+    return max((part.end + part.missing for part in islice(parts, _MAX_PARTS)), default=0)
 
 
 def _read(file: io.RawIOBase, start: int, count: int) -> bytes:
-    file.seek(start)
-    return file.read(count) or b""
+    return FileBytes(file)[start : start + count]
 
 
-def _boxes(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
-    """Yield start and length of each box of the file (ISO/IEC 14496-12, 4.2)."""
-    start = 0
-    while start + 8 <= size:
-        head = _read(file, start, _HEADER)
-        length = int.from_bytes(head[:4])
-        if length == 1:
-            length = int.from_bytes(head[8:16])
-        if length == 0 or not head[4:8].isascii():  # up to the end of the file, or no box
-            return
-        yield start, length
-        start += max(length, 8)
+def _boxes(file: io.RawIOBase, size: int) -> Iterator[Part[bytes]]:
+    """Yield the boxes of the file, up to bytes that are no box."""
+    return takewhile(lambda box: box.name.isascii(), islice(iso_boxes(FileBytes(file), 0, size), _MAX_PARTS))
 
 
 def has_alpha_track(file: io.RawIOBase, size: int) -> bool:
@@ -75,66 +65,40 @@ def has_alpha_track(file: io.RawIOBase, size: int) -> bool:
 
     Other auxiliary tracks, such as depth maps of telephones, do not change what is visible.
     """
-    for start, length in islice(_boxes(file, size), _MAX_PARTS):
-        head = _read(file, start, _HEADER)
-        if head[4:8] == b"moov" and length <= _LARGEST_INDEX:
-            index = _read(file, start, length)
-            tracks = index.split(b"trak")[1:]
+    for box in _boxes(file, size):
+        if box.name == b"moov" and box.end - box.start <= _LARGEST_INDEX:
+            tracks = FileBytes(file)[box.start : box.end].split(b"trak")[1:]
             return any(_HANDLER.search(track) and any(name in track for name in _ALPHA) for track in tracks)
     return False
 
 
-def _elements(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
-    """Yield start and length of the elements that make up the file (RFC 8794, 4 to 6)."""
-    start = 0
-    while start + 2 <= size:
-        head = _read(file, start, _HEADER)
-        name, name_length = _number(head, marked=True)
-        length, length_length = _number(head[name_length:], marked=False)
-        if not name_length or not length_length or length in _EBML_UNKNOWN:  # live recordings do not state it
+def _elements(file: io.RawIOBase, size: int) -> Iterator[Part[int]]:
+    """Yield the elements that make up the file, up to the segment with the video."""
+    for element in ebml_elements(FileBytes(file), 0, size):
+        yield element
+        if element.name == _EBML_SEGMENT:
             return
-        whole = name_length + length_length + length
-        yield start, whole
-        if name == _EBML_SEGMENT:
-            return
-        start += whole
 
 
-def _number(data: bytes, *, marked: bool) -> tuple[int, int]:
-    """Return an EBML number and its size in bytes; (0, 0) where there is none. `marked` keeps the length marker."""
-    length = 9 - data[0].bit_length() if data and data[0] else 0
-    if not length or len(data) < length:
-        return 0, 0
-    value = int.from_bytes(data[:length])
-    return (value if marked else value & ((1 << 7 * length) - 1)), length
+def _riffs(file: io.RawIOBase, size: int) -> Iterator[Part[bytes]]:
+    """Yield each RIFF chunk (OpenDML AVI 1.02: files over 1 GB have several), up to one that is still open."""
+    # A size of 0: the recorder was switched off.
+    chunks = riff_chunks(FileBytes(file), 0, size)
+    return takewhile(lambda chunk: chunk.name == b"RIFF" and chunk.end + chunk.missing > chunk.content, chunks)
 
 
-def _riffs(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
-    """Yield start and length of each RIFF chunk (OpenDML AVI 1.02: files over 1 GB have several)."""
-    start = 0
-    while start + 8 <= size:
-        head = _read(file, start, 8)
-        if head[:4] != b"RIFF":
-            return
-        length = int.from_bytes(head[4:8], "little")
-        if not length:  # the recorder was switched off
-            return
-        # The last chunk may lack its padding byte.
-        yield start, 8 + length
-        start += 8 + length + length % 2
-
-
-def _triplets(file: io.RawIOBase, size: int) -> Iterator[tuple[int, int]]:
-    """Yield start and length of each KLV triplet of an MXF (SMPTE ST 336, 5 and 6)."""
+def _triplets(file: io.RawIOBase, size: int) -> Iterator[Part[bytes]]:
+    """Yield each KLV triplet of an MXF (SMPTE ST 336, 5 and 6)."""
     start = 0
     while start + 17 <= size:
         head = _read(file, start, 25)
         if head[:4] != b"\x06\x0e\x2b\x34":
             return
         count = head[16] & 0x7F if head[16] & 0x80 else 0
-        length = int.from_bytes(head[17 : 17 + count]) if count else head[16]
-        yield start, 17 + count + length
-        start += 17 + count + length
+        content = start + 17 + count
+        stop = content + (int.from_bytes(head[17 : 17 + count]) if count else head[16])
+        yield Part(head[:16], start, content, min(stop, size), max(stop - size, 0))
+        start = stop
 
 
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")

@@ -3,26 +3,25 @@
 In MP4 and MOV the index grows, and everything behind it moves; in Matroska it replaces padding that FFmpeg leaves.
 """
 
+import io
 import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from velum.media.inventory.boxes import BoxSpan, boxes, number
-from velum.media.spherical import (
-    PROJECTION,
-    STEREO_MODE,
-    Spherical,
-    begin,
-    element,
-    spans,
-    to_boxes,
-    to_elements,
-    to_xml,
+from velum.media.containers import (
+    VISUAL_ENTRY_BYTES,
+    FileBytes,
+    Part,
+    ebml_element,
+    ebml_elements,
+    ebml_head,
+    iso_boxes,
+    number_at,
 )
+from velum.media.spherical import PROJECTION, STEREO_MODE, Spherical, to_boxes, to_elements, to_xml
 
-_ENTRY_HEAD = 78
 _TOP = {b"ftyp", b"free", b"wide", b"mdat", b"moov"}
 _BOXES_AFTER = {b"pasp", b"clap", b"colr", b"btrt", b"fiel", b"gama", b"mdcv", b"clli"}
 """Boxes of a sample entry that come after those of a projection."""
@@ -33,8 +32,6 @@ _STEP: Final = 8 << 20
 
 _SEGMENT, _SEEK_HEAD, _TRACKS, _CLUSTER, _VOID, _CRC = 0x18538067, 0x114D9B74, 0x1654AE6B, 0x1F43B675, 0xEC, 0xBF
 _SEEK, _POSITION, _TRACK, _KIND, _VIDEO = 0x4DBB, 0x53AC, 0xAE, 0x83, 0xE0
-
-_Span = tuple[int, int, int, int]
 
 
 def embed_projection(path: Path, format: str, found: Spherical) -> bool:
@@ -56,7 +53,7 @@ def embed_projection(path: Path, format: str, found: Spherical) -> bool:
 
 def _into_movie(file: int, found: Spherical) -> bool:
     size = os.fstat(file).st_size
-    top = list(_top(file, size))
+    top = list(iso_boxes(FileBytes(io.FileIO(file, closefd=False)), 0, size))
     indexes = [box for box in top if box.name == b"moov"]
     if len(indexes) != 1 or any(box.name not in _TOP for box in top):
         return False
@@ -70,7 +67,7 @@ def _into_movie(file: int, found: Spherical) -> bool:
         return False
     for made, _, parents in additions:
         for parent in parents:
-            grown = number(data, parent.start, 4) + len(made)  # type: ignore[arg-type]
+            grown = number_at(data, parent.start, 4) + len(made)
             data[parent.start : parent.start + 4] = grown.to_bytes(4)
     for made, at, _ in sorted(additions, key=lambda box: box[1], reverse=True):
         data[at:at] = made
@@ -80,28 +77,16 @@ def _into_movie(file: int, found: Spherical) -> bool:
     return True
 
 
-def _top(file: int, size: int) -> Iterator[BoxSpan]:
-    start = 0
-    while start + 8 <= size:
-        head = os.pread(file, 16, start)
-        length, content = int.from_bytes(head[:4]), start + 8
-        if length == 1:
-            length, content = int.from_bytes(head[8:]), start + 16
-        end = min(start + length, size) if length >= content - start else size
-        yield BoxSpan(head[4:8], start, content, end)
-        start = end
-
-
-def _additions(data: bytearray, found: Spherical) -> list[tuple[bytes, int, list[BoxSpan]]]:
+def _additions(data: bytearray, found: Spherical) -> list[tuple[bytes, int, list[Part[bytes]]]]:
     """Return (box bytes, position, enclosing boxes) of each box to add to an index; empty where none can be added."""
     for chain in _box_paths(data, b"moov", b"trak", b"mdia", b"hdlr"):
         if data[chain[3].content + 8 : chain[3].content + 12] != b"vide":
             continue
-        made: list[tuple[bytes, int, list[BoxSpan]]] = []
+        made: list[tuple[bytes, int, list[Part[bytes]]]] = []
         if found.boxed:
             for table in _box_paths(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
                 if table[1] == chain[1]:
-                    entries = boxes(data, table[5].content + 8, table[5].end)  # type: ignore[arg-type]
+                    entries = iso_boxes(data, table[5].content + 8, table[5].end)
                     made += [(to_boxes(found), _insert_position(data, entry), [*table, entry]) for entry in entries]
         if found.xml:
             text = to_xml(found)
@@ -110,18 +95,18 @@ def _additions(data: bytearray, found: Spherical) -> list[tuple[bytes, int, list
     return []
 
 
-def _box_paths(data: bytearray, *names: bytes, start: int = 0, end: int | None = None) -> Iterator[list[BoxSpan]]:
+def _box_paths(data: bytearray, *names: bytes, start: int = 0, end: int | None = None) -> Iterator[list[Part[bytes]]]:
     """Yield each chain of boxes at a path of names, from the outermost to the innermost box."""
-    for box in boxes(data, start, len(data) if end is None else end):  # type: ignore[arg-type]
+    for box in iso_boxes(data, start, len(data) if end is None else end):
         if box.name == names[0]:
             inner = _box_paths(data, *names[1:], start=box.content, end=box.end) if len(names) > 1 else [[]]
             for rest in inner:
                 yield [box, *rest]
 
 
-def _insert_position(data: bytearray, entry: BoxSpan) -> int:
-    at = entry.content + _ENTRY_HEAD
-    for box in boxes(data, at, entry.end):  # type: ignore[arg-type]
+def _insert_position(data: bytearray, entry: Part[bytes]) -> int:
+    at = entry.content + VISUAL_ENTRY_BYTES
+    for box in iso_boxes(data, at, entry.end):
         if box.name in _BOXES_AFTER:
             break
         at = box.end
@@ -132,7 +117,7 @@ def _move_chunks(data: bytearray, end: int, growth: int) -> bool:
     """Add `growth` to the offsets of chunks behind `end`, in place; return False where an offset would not fit."""
     for name, width in ((b"stco", 4), (b"co64", 8)):
         for *_, table in _box_paths(data, b"moov", b"trak", b"mdia", b"minf", b"stbl", name):
-            last = min(table.end, table.content + 8 + width * number(data, table.content + 4, 4))  # type: ignore[arg-type]
+            last = min(table.end, table.content + 8 + width * number_at(data, table.content + 4, 4))
             for at in range(table.content + 8, last - width + 1, width):
                 place = int.from_bytes(data[at : at + width])
                 place += growth if place >= end else 0
@@ -151,32 +136,32 @@ def _write(file: int, data: bytes | bytearray, at: int) -> None:
 
 def _into_matroska(file: int, found: Spherical) -> bool:
     data = os.pread(file, _HEAD_BYTES, 0)
-    header = next(spans(data, 0, len(data)), None)
-    segment = begin(data, header[3], len(data)) if header else None
+    header = next(ebml_elements(data, 0, len(data), whole=True), None)
+    segment = ebml_head(data, header.end, len(data)) if header else None
     if segment is None or segment[0] != _SEGMENT:
         return False
     parts = _before_pictures(data, segment[1])
-    names = [name for name, *_ in parts]
+    names = [part.name for part in parts]
     if any(names.count(name) != 1 for name in (_SEEK_HEAD, _VOID, _TRACKS)):
         return False
     seek, void, tracks = (parts[names.index(name)] for name in (_SEEK_HEAD, _VOID, _TRACKS))
     made = _tracks_with_projection(data, tracks, to_elements(found))
-    if made is None or not seek[3] <= void[1] < tracks[1]:
+    if made is None or not seek.end <= void.start < tracks.start:
         return False
-    growth = len(made) - (tracks[3] - tracks[1])
-    padding = _padding_element(void[3] - void[1] - growth)
+    growth = len(made) - (tracks.end - tracks.start)
+    padding = _padding_element(void.end - void.start - growth)
     if padding is None:
         return False
-    moved = range(void[3] - segment[1], tracks[3] - segment[1])
-    _write(file, padding + data[void[3] : tracks[1]] + made, void[1])
-    _write(file, _move_seek_entries(data, seek, moved, growth), seek[1])
+    moved = range(void.end - segment[1], tracks.end - segment[1])
+    _write(file, padding + data[void.end : tracks.start] + made, void.start)
+    _write(file, _move_seek_entries(data, seek, moved, growth), seek.start)
     return True
 
 
-def _before_pictures(data: bytes, at: int) -> list[_Span]:
-    found: list[_Span] = []
-    for part in spans(data, at, len(data)):
-        if part[0] == _CLUSTER:
+def _before_pictures(data: bytes, at: int) -> list[Part[int]]:
+    found: list[Part[int]] = []
+    for part in ebml_elements(data, at, len(data), whole=True):
+        if part.name == _CLUSTER:
             break
         found.append(part)
     return found
@@ -186,46 +171,47 @@ def _padding_element(size: int) -> bytes | None:
     """Return a padding element of `size` bytes; None where no element can have that size."""
     if size == 0:
         return b""
-    lengths = (element(_VOID, bytes(size - 1 - length), length) for length in range(1, min(size, 9)))
+    lengths = (ebml_element(_VOID, bytes(size - 1 - length), length) for length in range(1, min(size, 9)))
     return next((made for made in lengths if len(made) == size), None)
 
 
-def _tracks_with_projection(data: bytes, tracks: _Span, projection: bytes) -> bytes | None:
+def _tracks_with_projection(data: bytes, tracks: Part[int], projection: bytes) -> bytes | None:
     """Return the element Tracks with `projection` added to the video track; None where it has a projection already."""
     body, done = b"", False
-    for part in spans(data, tracks[2], tracks[3]):
-        name, start, content, end = part
-        inside = {child[0]: child for child in spans(data, content, end)} if name == _TRACK else {}
-        if done or _VIDEO not in inside or data[inside[_KIND][2] : inside[_KIND][3]] != b"\1":
-            body += data[start:end] if name != _CRC else b""
+    for part in ebml_elements(data, tracks.content, tracks.end, whole=True):
+        children = ebml_elements(data, part.content, part.end, whole=True) if part.name == _TRACK else ()
+        inside = {child.name: child for child in children}
+        if done or _VIDEO not in inside or data[inside[_KIND].content : inside[_KIND].end] != b"\1":
+            body += data[part.start : part.end] if part.name != _CRC else b""
             continue
-        _, first, held, last = inside[_VIDEO]
-        if {child[0] for child in spans(data, held, last)} & {PROJECTION, STEREO_MODE}:
+        old = inside[_VIDEO]
+        if {child.name for child in ebml_elements(data, old.content, old.end, whole=True)} & {PROJECTION, STEREO_MODE}:
             return None
-        video = _rebuild_element(inside[_VIDEO], data[held:last] + projection)
-        body, done = body + _rebuild_element(part, data[content:first] + video + data[last:end]), True
+        video = _rebuild_element(old, data[old.content : old.end] + projection)
+        track = data[part.content : old.start] + video + data[old.end : part.end]
+        body, done = body + _rebuild_element(part, track), True
     return _rebuild_element(tracks, _with_checksum(data, tracks, body)) if done else None
 
 
-def _rebuild_element(like: _Span, content: bytes) -> bytes:
-    name, start, first, _ = like
-    return element(name, content, first - start - len(element(name, b"")) + 1)
+def _rebuild_element(like: Part[int], content: bytes) -> bytes:
+    return ebml_element(like.name, content, like.content - like.start - len(ebml_element(like.name, b"")) + 1)
 
 
-def _with_checksum(data: bytes, like: _Span, body: bytes) -> bytes:
+def _with_checksum(data: bytes, like: Part[int], body: bytes) -> bytes:
     """Return the content of an element with a new checksum, if the old one had any (RFC 8794, 11.3.1)."""
-    first = next(spans(data, like[2], like[3]), None)
-    return (element(_CRC, zlib.crc32(body).to_bytes(4, "little")) if first and first[0] == _CRC else b"") + body
+    first = next(ebml_elements(data, like.content, like.end, whole=True), None)
+    return (ebml_element(_CRC, zlib.crc32(body).to_bytes(4, "little")) if first and first.name == _CRC else b"") + body
 
 
-def _move_seek_entries(data: bytes, seek: _Span, moved: range, growth: int) -> bytes:
+def _move_seek_entries(data: bytes, seek: Part[int], moved: range, growth: int) -> bytes:
     """Return the element SeekHead, of the same size, with positions in `moved` reduced by `growth` bytes."""
-    whole = bytearray(data[seek[1] : seek[3]])
-    body = seek[2]
-    for name, _, content, end in spans(data, seek[2], seek[3]):
-        body = end if name == _CRC else body
-        for inner, _, at, last in spans(data, content, end) if name == _SEEK else ():
-            place = int.from_bytes(data[at:last])
-            if inner == _POSITION and place in moved:
-                whole[at - seek[1] : last - seek[1]] = (place - growth).to_bytes(last - at)
-    return _rebuild_element(seek, _with_checksum(data, seek, bytes(whole[body - seek[1] :])))
+    whole = bytearray(data[seek.start : seek.end])
+    body = seek.content
+    for part in ebml_elements(data, seek.content, seek.end, whole=True):
+        body = part.end if part.name == _CRC else body
+        for inner in ebml_elements(data, part.content, part.end, whole=True) if part.name == _SEEK else ():
+            place = int.from_bytes(data[inner.content : inner.end])
+            if inner.name == _POSITION and place in moved:
+                moved_to = (place - growth).to_bytes(inner.end - inner.content)
+                whole[inner.content - seek.start : inner.end - seek.start] = moved_to
+    return _rebuild_element(seek, _with_checksum(data, seek, bytes(whole[body - seek.start :])))
