@@ -1,4 +1,4 @@
-"""Findings: the regions file that people review and correct."""
+"""Annotations: the annotation file that people review and correct."""
 
 import json
 from typing import Any

@@ -63,28 +63,43 @@ class Annotations:
             ],
         }
 
+    def to_text(self) -> str:
+        """Return the text of the annotation file: JSON with one region a line, so that people can read and compare."""
+        values = self.to_json()
+        frames = values.pop("frames")
+        lines = []
+        for frame in frames:
+            regions = [f"      {json.dumps(region, ensure_ascii=False)}" for region in frame["regions"]]
+            inner = "\n" + ",\n".join(regions) + "\n    " if regions else ""
+            lines.append(f'    {{"index": {frame["index"]}, "regions": [{inner}]}}')
+        head = ",\n".join(
+            f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()
+        )
+        body = ",\n".join(lines)
+        return f'{{\n{head},\n  "frames": [\n{body}\n  ]\n}}'
+
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Return the regions of a file that `to_json` wrote or a person edited. Raises `BadInput`."""
+        """Return the annotations of a file that `to_json` wrote or a person edited. Raises `BadInput`."""
         if not isinstance(value, Mapping) or value.get("format") != FORMAT:
-            raise BadInput(f"this is no regions file; it must be a JSON object whose format is {FORMAT!r}")
+            raise BadInput(f"this is no annotation file; it must be a JSON object whose format is {FORMAT!r}")
         if unknown := sorted(map(str, value.keys() - {"format", "width", "height", "sha256", "models", "frames"})):
-            raise BadInput(f"the regions file has unknown fields {', '.join(unknown)}")
+            raise BadInput(f"the annotation file has unknown fields {', '.join(unknown)}")
         width, height, sha256 = (value.get(name) for name in ("width", "height", "sha256"))
         if not _positive(width) or not _positive(height):
             raise BadInput(
-                f"the regions file gives a size of {width!r} x {height!r}; both must be whole numbers above 0"
+                f"the annotation file gives a size of {width!r} x {height!r}; both must be whole numbers above 0"
             )
         if sha256 is not None and not isinstance(sha256, str):
-            raise BadInput(f"sha256 in the regions file is {sha256!r}; it must be a string, or left out")
+            raise BadInput(f"sha256 in the annotation file is {sha256!r}; it must be a string, or left out")
         entries = value.get("frames")
         if not isinstance(entries, list):
-            raise BadInput("the regions file has no list of frames; write frames: [{index, regions}, ...]")
+            raise BadInput("the annotation file has no list of frames; write frames: [{index, regions}, ...]")
         frames: dict[int, tuple[Region, ...]] = {}
         for entry in entries:
             index, regions = _frame_of(entry)
             if index in frames:
-                raise BadInput(f"the regions file has frame {index} twice; join its regions in one list")
+                raise BadInput(f"the annotation file has frame {index} twice; join its regions in one list")
             frames[index] = regions
         return cls(width, height, frames, sha256, _models(value.get("models", [])))
 
@@ -106,19 +121,21 @@ def text_of(head: Annotations, lines: Iterable[str]) -> Iterator[str]:
 
 def _frame_of(entry: Any) -> tuple[int, tuple[Region, ...]]:
     if not isinstance(entry, Mapping) or entry.keys() != {"index", "regions"}:
-        raise BadInput(f"frame {entry!r} in the regions file must be an object with index and regions")
+        raise BadInput(f"frame {entry!r} in the annotation file must be an object with index and regions")
     index, regions = entry["index"], entry["regions"]
     if not isinstance(index, int) or isinstance(index, bool) or not isinstance(regions, list):
-        raise BadInput(f"frame {index!r} in the regions file must have a whole number as index and a list of regions")
+        raise BadInput(
+            f"frame {index!r} in the annotation file must have a whole number as index and a list of regions"
+        )
     try:
         return index, tuple(map(Region.from_json, regions))
     except BadInput as error:
-        raise BadInput(f"frame {index} in the regions file: {error}") from error
+        raise BadInput(f"frame {index} in the annotation file: {error}") from error
 
 
 def _models(value: Any) -> tuple[Mapping[str, str], ...]:
     if not isinstance(value, list) or not all(isinstance(model, Mapping) for model in value):
-        raise BadInput(f"models in the regions file are {value!r}; they must be a list of objects")
+        raise BadInput(f"models in the annotation file are {value!r}; they must be a list of objects")
     return tuple({str(key): str(fact) for key, fact in model.items()} for model in value)
 
 

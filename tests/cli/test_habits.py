@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -16,11 +16,9 @@ from typer.testing import CliRunner, Result
 
 from velum.batch import local
 from velum.batch.local import BatchItem, FileFilter
-from velum.cli import hide_folder
-from velum.cli.examples import EXAMPLES
-from velum.cli.main import app
-from velum.cli.messages import Messages, command_again
-from velum.cli.reports import Reports
+from velum.cli.hide import FolderRun
+from velum.cli.main import EXAMPLES, app
+from velum.cli.messages import Messages, Reports, command_again
 from velum.errors import BadPlan, OutputFailed
 from velum.plan import Plan
 
@@ -112,6 +110,12 @@ def test_reports_go_to_a_file_one_line_a_source(run: Run, photos: Path) -> None:
     assert json.loads(one.stdout) == json.loads((photos.parent / "one.json").read_text())
 
 
+@pytest.mark.parametrize("option", [["--dry-run"], ["--evidence", "proof.json", "--key", "missing.pem"]])
+def test_a_run_that_hides_nothing_leaves_no_report_file(run: Run, photos: Path, option: list[str]) -> None:
+    run("hide", "photos/a.png", "-o", "x.png", "--rule", ZONE, "--report", "made.jsonl", *option)
+    assert not (photos.parent / "made.jsonl").exists()
+
+
 def test_a_warning_of_many_files_is_said_once_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     messages = Messages()
     for name in ("a", "b", "c"):
@@ -140,7 +144,7 @@ def test_a_stop_says_what_is_finished_and_how_to_go_on(
     monkeypatch.setattr("sys.argv", ["velum", "hide", "my photos", "-o", "safe"])
     (tmp_path / "safe").mkdir()
     jobs = [BatchItem(path, tmp_path / "safe" / path.name) for path in sorted(photos.rglob("*.png"))]
-    run = hide_folder.FolderRun(jobs, tmp_path / "safe", Plan.of(ZONE), None, Reports(None, printed=False), Messages())
+    run = FolderRun(jobs, tmp_path / "safe", Plan.of(ZONE), None, Reports(None, printed=False), Messages())
     with pytest.raises(typer.Exit) as stopped:
         run.hide(workers=1, resume=False, overwrite=False)
     assert stopped.value.exit_code == 130
@@ -156,16 +160,28 @@ def test_the_command_to_go_on_names_an_option_once(monkeypatch: pytest.MonkeyPat
     assert command_again("--resume") == "velum hide a --resume"
 
 
+def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command that is not hidden, with the words that lead to it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path}{name} ")
+        elif not command.hidden:
+            yield f"{path}{name}", command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
 def test_examples_of_the_help_can_be_typed(line: str) -> None:
-    _, name, *arguments = shlex.split(line)
-    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
-    command.make_context(name, arguments)
+    words = shlex.split(line)[1:]
+    name = max((name for name in COMMANDS if words[: name.count(" ") + 1] == name.split()), key=len)
+    COMMANDS[name].make_context(name, words[name.count(" ") + 1 :])
 
 
-@pytest.mark.parametrize("name", sorted(EXAMPLES))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_examples_stand_under_the_options(run: Run, name: str) -> None:
-    shown = run(name, "--help").stdout
+    shown = run(*name.split(), "--help").stdout
     assert "Examples:" in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
 

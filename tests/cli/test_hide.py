@@ -76,7 +76,7 @@ def test_a_folder_with_a_bad_file(velum_command: Command) -> None:
     (folder / "bad.jpg").write_bytes(b"")
     done = velum_command("hide", "photos", "-o", "safe", *RULE, code=1)
     assert "bad.jpg" in done.stderr
-    assert "2 pictures, 2 faces hidden" in done.stdout
+    assert "2 files, 2 faces hidden" in done.stdout
     assert "1 failed" in done.stdout
     done = velum_command("hide", "photos", "-o", "safe", "--resume", "--json", *RULE, code=1)
     assert [json.loads(line)["error"]["kind"] for line in done.stdout.splitlines()] == ["BadInput"]

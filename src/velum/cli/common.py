@@ -1,9 +1,8 @@
-"""What the commands share: plans and annotation files, the engine, messages and reports."""
+"""What the commands share: messages, files that they read and write, and the engine."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from velum.annotations import Annotations
     from velum.engine.engine import Engine
     from velum.media import LiveSource
-    from velum.plan import Plan
 
 
 def fail(message: str) -> None:
@@ -30,62 +28,12 @@ def warn(message: str) -> None:
     typer.echo(message, err=True)
 
 
-@dataclass(frozen=True, slots=True)
-class PlanOptions:
-    """The options that make up a plan: a file or rules, and options that change the plan."""
-
-    file: Path | None = None
-    rules: Sequence[str] = ()
-    labels: Sequence[str] = ()
-    technique: str | None = None
-    keep: Sequence[str] = ()
-    keep_out: Sequence[str] = ()
-    quality: int | None = None
-    video: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of `velum.plan.Video`; None where the option was not given."""
-
-    def plan(self) -> "Plan":
-        """Return the plan. Raises `BadPlan` for wrong or contradicting options."""
-        from velum.spec import PartSpec
-
-        plan = self._rules()
-        given = {name: value for name, value in self.video.items() if value is not None}
-        return replace(
-            plan,
-            metadata=(*plan.metadata, *split_commas(self.keep)),
-            quality=plan.quality if self.quality is None else self.quality,
-            keep_out=(*plan.keep_out, *map(PartSpec.parse, self.keep_out)),
-            video=replace(plan.video, **given),
-        )
-
-    def _rules(self) -> "Plan":
-        from velum.plan import Plan, Rule
-        from velum.spec import PartSpec
-
-        if self.technique and not self.labels:
-            raise BadPlan("--with is the technique of --hide; in a --rule, write the technique after the arrow")
-        if self.file is not None:
-            if self.rules or self.labels:
-                raise BadPlan("--plan cannot be combined with --rule or --hide; write the rules into the plan")
-            text = _read(self.file, BadPlan)
-            is_json = self.file.suffix.lower() == ".json"
-            return Plan.from_json(_json(text, self.file, BadPlan)) if is_json else Plan.from_toml(text)
-        rules = tuple(map(Rule.parse, self.rules))
-        if self.labels:
-            from velum.locate.default_models import rules_for
-            from velum.settings import Settings
-
-            hide = PartSpec.parse(self.technique or "blacken")
-            rules += rules_for(split_commas(self.labels), hide, Settings.load().host())
-        return Plan(rules) if rules else Plan()
-
-
 def read_annotations(path: Path) -> "Annotations":
     """Return the annotations in a file. Raises `BadInput` for what cannot be read."""
     from velum.annotations import Annotations
 
     try:
-        return Annotations.from_json(_json(_read(path, BadInput), path, BadInput))
+        return Annotations.from_json(parse_json(read_text(path, BadInput), path, BadInput))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
 
@@ -96,8 +44,8 @@ def engine(*sources: "Path | LiveSource") -> Iterator["Engine"]:
 
     Several sources, or a video, are processed for throughput; one image is processed for latency.
     """
+    from velum.cli.messages import libraries_silent
     from velum.cli.progress import fetch_progress
-    from velum.cli.quiet import libraries_silent
     from velum.engine.engine import Engine
     from velum.media import VIDEO_SUFFIXES
     from velum.settings import Settings
@@ -133,14 +81,16 @@ def split_commas(groups: Sequence[str]) -> list[str]:
     return [item.strip() for group in groups for item in group.split(",") if item.strip()]
 
 
-def _read(path: Path, error: type[BadInput | BadPlan]) -> str:
+def read_text(path: Path, error: type[BadInput | BadPlan]) -> str:
+    """Return the text of a file. Raises `error` when it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as reason:
         raise error(f"cannot read {path}: {getattr(reason, 'strerror', None) or reason}") from reason
 
 
-def _json(text: str, path: Path, error: type[BadInput | BadPlan]) -> Any:
+def parse_json(text: str, path: Path, error: type[BadInput | BadPlan]) -> Any:
+    """Return the JSON value in the text of a file. Raises `error` when it is not valid."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as reason:

@@ -2,21 +2,21 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import common, stream_options, video_options
+from velum.cli import common, options, stream_options
 from velum.cli import evidence as signed
-from velum.cli.hide_folder import FolderRun
-from velum.cli.messages import Messages, NoProgress, Quiet, Verbose
-from velum.cli.reports import Reports, count_labels
+from velum.cli.messages import Messages, NoProgress, Quiet, Reports, Verbose, command_again, count_labels
 
 if TYPE_CHECKING:
-    from velum.batch.local import BatchItem
+    from velum.batch.local import BatchItem, ItemResult
     from velum.plan import Plan
+    from velum.report import Report
 
 Sources = Annotated[
     list[str],
@@ -29,57 +29,10 @@ Target = Annotated[
         help="File or folder to write; - is standard output. Default: photo.hidden.jpg beside photo.jpg.",
     ),
 ]  # fmt: skip
-Rules = Annotated[
-    list[str],
-    typer.Option(
-        "--rule",
-        "-r",
-        metavar="RULE",
-        help="A rule: 'LABEL: LOCALIZER -> TECHNIQUE', such as 'face: centerface -> blur'. Repeatable.",
-    ),
-]
-PlanFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--plan", "-p", metavar="FILE", help="File with a plan (TOML or JSON), in place of --rule and --hide."
-    ),
-]
-Labels = Annotated[
-    list[str],
-    typer.Option(
-        "--hide", metavar="LABELS", help="Labels to hide: face,license_plate,person. List them: velum labels."
-    ),
-]
-With = Annotated[
-    str | None,
-    typer.Option("--with", metavar="TECHNIQUE", help="Technique for --hide. Default: blacken. List: velum techniques."),
-]
-KeepOut = Annotated[
-    list[str],
-    typer.Option(
-        "--keep-out", metavar="ZONE", help="Zone that is never hidden, such as 'fixed(box=[0,0,90,40])'. Repeatable."
-    ),
-]
-Keep = Annotated[
-    list[str],
-    typer.Option("--keep", metavar="KINDS", help="Metadata to keep, such as datetime,gps. Default: none is kept."),
-]
-Quality = Annotated[
-    int | None,
-    typer.Option("--quality", min=1, max=100, help="Quality of lossy formats such as JPEG. Default: as in the source."),
-]
-Regions = Annotated[
-    Path | None,
-    typer.Option(
-        "--regions", metavar="FILE", help="Hide the regions in this annotation file (see velum locate); detect nothing."
-    ),
-]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check the plan and list the files that would be written; write nothing.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Skip files that an earlier run into the same folder finished.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist. Sources are never touched.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one line for each item, in place of text.")]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Run velum check on each result; write it only if the check finds nothing.")
 ]
@@ -119,33 +72,33 @@ Workers = Annotated[
 def hide(
     sources: Sources,
     output: Target = None,
-    rule: Rules = [],
-    hide_labels: Labels = [],
-    technique: With = None,
-    plan: PlanFile = None,
-    keep: Keep = [],
-    keep_out: KeepOut = [],
-    quality: Quality = None,
-    regions: Regions = None,
+    rule: options.Rules = [],
+    hide_labels: options.Labels = [],
+    technique: options.With = None,
+    plan: options.PlanFile = None,
+    keep: options.Keep = [],
+    keep_out: options.KeepOut = [],
+    quality: options.Quality = None,
+    regions: options.Regions = None,
     verify: Verify = False,
     dry_run: DryRun = False,
     resume: Resume = False,
-    overwrite: Overwrite = False,
-    json: Json = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
     report: ReportFile = None,
     include: Include = [],
     exclude: Exclude = [],
     workers: Workers = 2,
-    every: video_options.Every = None,
-    two_pass: video_options.TwoPass = None,
-    smart: video_options.Smart = None,
-    track: video_options.Track = None,
-    codec: video_options.Codec = None,
-    crf: video_options.Crf = None,
-    preset: video_options.Preset = None,
-    audio: video_options.Audio = None,
-    subtitles: video_options.Subtitles = None,
-    on_damage: video_options.OnDamage = None,
+    every: options.Every = None,
+    two_pass: options.TwoPass = None,
+    smart: options.Smart = None,
+    track: options.Track = None,
+    codec: options.Codec = None,
+    crf: options.Crf = None,
+    preset: options.Preset = None,
+    audio: options.Audio = None,
+    subtitles: options.Subtitles = None,
+    on_damage: options.OnDamage = None,
     format: stream_options.Format = None,
     timeout: stream_options.Timeout = None,
     evidence: Evidence = None,
@@ -160,12 +113,9 @@ def hide(
     """Hide what identifies people. By default, blacken each face and write photo.hidden.jpg."""
     from velum.batch.local import FileFilter, arrange
 
-    video = video_options.video_fields(
-        every=every, two_pass=two_pass, smart=smart, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
-        subtitles=subtitles, on_damage=on_damage,
-    )  # fmt: skip
-    options = common.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, video)
-    wanted = options.plan()
+    wanted = options.PlanOptions(
+        plan, rule, hide_labels, technique, keep, keep_out, quality, options.video_fields(locals())
+    ).plan()
     wanted = replace(wanted, verify=wanted.verify or verify)
     stream = stream_options.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
@@ -187,7 +137,7 @@ def hide(
     ends = [stream] if stream else jobs
     others = [path for job in ends for path in (job.source, job.target) if isinstance(path, Path)]
     others += [path for path in (key, plan, regions, evaluation) if path]
-    reports = Reports.open(report, others, append=resume, overwrite=overwrite, printed=json)
+    reports = Reports(report, printed=json, append=resume, overwrite=overwrite, others=others)
     keeper = (
         signed.EvidenceWriter(
             evidence,
@@ -270,3 +220,86 @@ def _hide_one(
             f"{job.target}: {count_labels(report.labels)} hidden{frames}, {time.perf_counter() - start:.2f} s",
             err=aside,
         )
+
+
+@dataclass(slots=True)
+class FolderRun:
+    """One run over many files. When one fails, the others go on."""
+
+    jobs: "list[BatchItem]"
+    folder: Path
+    plan: "Plan"
+    keeper: signed.EvidenceWriter | None
+    reports: Reports
+    messages: Messages
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    empty: int = 0
+    labels: dict[str, int] = field(default_factory=dict)
+
+    def hide(self, *, workers: int, resume: bool, overwrite: bool) -> None:
+        """Hide in all files and print a summary. Exits with 1 when some failed, with 130 when it was stopped."""
+        try:
+            self._hide_all(workers=workers, resume=resume, overwrite=overwrite)
+        except KeyboardInterrupt:
+            self.messages.summary()
+            self.messages.fail(
+                f"stopped; {self.done + self.skipped} of {len(self.jobs)} files are finished and complete, and nothing "
+                f"half-written was left; go on with: {command_again('--resume')}"
+            )
+            raise typer.Exit(130) from None
+        if self.keeper and self.failed < len(self.jobs):
+            self.keeper.write(self.plan)
+        self.messages.summary()
+        if not self.reports.printed and not self.messages.quiet:
+            typer.echo(
+                f"{self.folder}: {self.done} files, {count_labels(self.labels)} hidden; "
+                f"{self.empty} with nothing found, {self.skipped} skipped, {self.failed} failed"
+            )
+        if self.failed:
+            raise typer.Exit(1)
+
+    def _hide_all(self, *, workers: int, resume: bool, overwrite: bool) -> None:
+        from velum.batch.local import MANIFEST, run
+        from velum.cli.progress import batch_progress
+
+        with common.engine(*(job.source for job in self.jobs)) as engine:
+            work = engine.check(self.plan)
+            for warning in work.warnings:
+                self.messages.warn(warning)
+            manifest = self.folder / MANIFEST
+            outcomes = run(
+                engine, self.jobs, self.plan, workers=workers, overwrite=overwrite, manifest=manifest, resume=resume
+            )
+            # Closed in any case: files in progress end before the engine does.
+            with closing(outcomes):
+                for outcome in batch_progress(outcomes, len(self.jobs), self.messages):
+                    self._count(outcome, known=work.warnings)
+                    if self.keeper:
+                        self.keeper.add_outcome(outcome)
+
+    def _count(self, outcome: "ItemResult", *, known: tuple[str, ...]) -> None:
+        source = outcome.item.source
+        if outcome.error:
+            self.failed += 1
+            self.messages.fail(f"{source}: {outcome.error}")
+            error = {"kind": outcome.error.code, "message": str(outcome.error)}
+            self.reports.add({"source": str(source), "target": None, "error": error})
+        elif outcome.report is None:
+            self.skipped += 1
+            self.messages.note(f"{source}: finished before, skipped")
+        else:
+            self._add(outcome.item, outcome.report, known)
+
+    def _add(self, job: "BatchItem", report: "Report", known: tuple[str, ...]) -> None:
+        self.done += 1
+        self.empty += not report.labels
+        for label, count in report.labels.items():
+            self.labels[label] = self.labels.get(label, 0) + count
+        for warning in report.warnings:
+            if warning not in known:
+                self.messages.warn(warning, of=job.source)
+        seconds = sum(report.seconds.values())
+        self.messages.note(f"{job.source} -> {job.target}: {count_labels(report.labels)} hidden, {seconds:.2f} s")
+        self.reports.add(report.to_json())

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from velum.cli import common
-from velum.cli.hide import Json, Overwrite
+from velum.cli import common, options
 from velum.errors import BadPlan, VelumError
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def list_jobs(
         str | None, typer.Option("--owner", help="Only jobs of this owner; needs a key with scope operate.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Number of jobs to list.")] = 50,
-    json: Json = False,
+    json: options.Json = False,
     server: Server = None,
     token_file: TokenFile = None,
 ) -> None:
@@ -66,7 +65,7 @@ def list_jobs(
 def show(
     job: JobId,
     report: Annotated[bool, typer.Option("--report", help="Print the report of what was hidden, as JSON.")] = False,
-    json: Json = False,
+    json: options.Json = False,
     server: Server = None,
     token_file: TokenFile = None,
 ) -> None:
@@ -79,7 +78,7 @@ def show(
 
 
 @app.command()
-def cancel(jobs: JobIds, json: Json = False, server: Server = None, token_file: TokenFile = None) -> None:
+def cancel(jobs: JobIds, json: options.Json = False, server: Server = None, token_file: TokenFile = None) -> None:
     """Cancel jobs."""
     with service(server, token_file) as client:
         for job in jobs:
@@ -87,7 +86,7 @@ def cancel(jobs: JobIds, json: Json = False, server: Server = None, token_file: 
 
 
 @app.command()
-def retry(jobs: JobIds, json: Json = False, server: Server = None, token_file: TokenFile = None) -> None:
+def retry(jobs: JobIds, json: options.Json = False, server: Server = None, token_file: TokenFile = None) -> None:
     """Run failed or cancelled jobs again."""
     with service(server, token_file) as client:
         for job in jobs:
@@ -100,15 +99,13 @@ def regions(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write to. Default: standard output.")
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: options.Overwrite = False,
     server: Server = None,
     token_file: TokenFile = None,
 ) -> None:
     """Download the annotation file of a job, to correct it and render the job again."""
-    from velum.cli.locate import annotations_text
-
     with service(server, token_file) as client:
-        text = annotations_text(client.regions(job))
+        text = client.regions(job).to_text()
     if output is None:
         typer.echo(text)
     else:
@@ -122,7 +119,7 @@ def render(
         Path | None,
         typer.Option("--regions", metavar="FILE", help="Corrected annotation file. Default: the regions of the job."),
     ] = None,
-    json: Json = False,
+    json: options.Json = False,
     server: Server = None,
     token_file: TokenFile = None,
 ) -> None:
@@ -148,7 +145,7 @@ def download(
         Path | None,
         typer.Option("--output", "-o", metavar="DST", help="File or folder to write. Default: the current folder."),
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: options.Overwrite = False,
     server: Server = None,
     token_file: TokenFile = None,
 ) -> None:
@@ -162,7 +159,7 @@ def download(
 
 
 @app.command()
-def watch(job: JobId, json: Json = False, server: Server = None, token_file: TokenFile = None) -> None:
+def watch(job: JobId, json: options.Json = False, server: Server = None, token_file: TokenFile = None) -> None:
     """Wait until a job ends, showing progress. Exit 0: done; otherwise the code of its error."""
     with service(server, token_file) as client:
         made = wait_for_end(client, job)

@@ -4,32 +4,31 @@ import inspect
 
 import typer
 
-from velum.cli import common
-from velum.cli.hide import Json, Keep, KeepOut, Labels, PlanFile, Quality, Rules, With
+from velum.cli import common, options
 
 plan_app = typer.Typer(help="Show a plan.", no_args_is_help=True)
 
 
 @plan_app.command("show")
 def show(
-    rule: Rules = [],
-    hide_labels: Labels = [],
-    technique: With = None,
-    plan: PlanFile = None,
-    keep: Keep = [],
-    keep_out: KeepOut = [],
-    quality: Quality = None,
-    json: Json = False,
+    rule: options.Rules = [],
+    hide_labels: options.Labels = [],
+    technique: options.With = None,
+    plan: options.PlanFile = None,
+    keep: options.Keep = [],
+    keep_out: options.KeepOut = [],
+    quality: options.Quality = None,
+    json: options.Json = False,
 ) -> None:
     """Print the plan that these options make, as TOML for a file that --plan reads."""
-    wanted = common.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality).plan()
+    wanted = options.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality).plan()
     if json:
         common.print_json(wanted.to_json() | {"digest": wanted.digest})
     else:
         typer.echo(wanted.to_toml() + f"# digest {wanted.digest}")
 
 
-def labels(json: Json = False) -> None:
+def labels(json: options.Json = False) -> None:
     """List the labels and, for each, the models that detect it: first those that --hide uses."""
     from velum.locate.default_models import findings
     from velum.settings import Settings
@@ -42,7 +41,7 @@ def labels(json: Json = False) -> None:
             typer.echo(f"{entry.label:16} {', '.join(entry.chosen)}{others}")
 
 
-def techniques(json: Json = False) -> None:
+def techniques(json: options.Json = False) -> None:
     """List the installed techniques with their options and defaults."""
     from velum.errors import VelumError
     from velum.plugins import load, names, options_of

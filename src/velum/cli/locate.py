@@ -1,16 +1,14 @@
-"""`velum locate`: write the regions that a plan would hide to an annotation file, for review and later rendering."""
+"""`velum locate` and `velum check`: what a plan would hide in a source, and what a finished file still shows."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from velum.cli import common, video_options
-from velum.cli.hide import Labels, Overwrite, PlanFile, Rules
+from velum.cli import common, options
 
 if TYPE_CHECKING:
-    from velum.annotations import Annotations
+    from velum.verify.values import CheckResult
 
 
 def locate(
@@ -19,38 +17,85 @@ def locate(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Annotation file to write. Default: standard output."),
     ] = None,
-    rule: Rules = [],
-    hide_labels: Labels = [],
-    plan: PlanFile = None,
-    overwrite: Overwrite = False,
-    every: video_options.Every = None,
-    track: video_options.Track = None,
-    on_damage: video_options.OnDamage = None,
+    rule: options.Rules = [],
+    hide_labels: options.Labels = [],
+    plan: options.PlanFile = None,
+    overwrite: options.Overwrite = False,
+    every: options.Every = None,
+    track: options.Track = None,
+    on_damage: options.OnDamage = None,
 ) -> None:
     """Detect the regions to hide and write them to an annotation file, for velum hide --regions."""
     from velum.cli.progress import frame_progress
 
-    wanted = common.PlanOptions(
-        plan, rule, hide_labels, video=video_options.video_fields(every=every, track=track, on_damage=on_damage)
-    ).plan()
+    wanted = options.PlanOptions(plan, rule, hide_labels, video=options.video_fields(locals())).plan()
     with common.engine(source) as engine, frame_progress(source.name) as progress:
         findings = engine.locate(source, wanted, progress=progress)
-    text = annotations_text(findings)
+    text = findings.to_text()
     if output is None:
         typer.echo(text)
     else:
         common.write_text(output, text + "\n", overwrite=overwrite)
 
 
-def annotations_text(findings: "Annotations") -> str:
-    """Return the text of an annotation file: JSON with one region a line, so that people can read and compare it."""
-    values = findings.to_json()
-    frames = values.pop("frames")
-    lines = []
-    for frame in frames:
-        regions = [f"      {json.dumps(region, ensure_ascii=False)}" for region in frame["regions"]]
-        inner = "\n" + ",\n".join(regions) + "\n    " if regions else ""
-        lines.append(f'    {{"index": {frame["index"]}, "regions": [{inner}]}}')
-    head = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
-    body = ",\n".join(lines)
-    return f'{{\n{head},\n  "frames": [\n{body}\n  ]\n}}'
+def check(
+    file: Annotated[Path, typer.Argument(metavar="OUT", help="The finished image or video to check.")],
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="IN", help="The source of OUT; comparing with it finds more.")
+    ] = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option(
+            "--regions", metavar="FILE", help="Annotation file with the regions that were hidden (see velum locate)."
+        ),
+    ] = None,
+    text: Annotated[
+        bool,
+        typer.Option(
+            "--text",
+            help="Also read text: find e-mail addresses, plates, phone, account and card numbers.",
+        ),
+    ] = False,
+    rule: options.Rules = [],
+    hide_labels: options.Labels = [],
+    plan: options.PlanFile = None,
+    json: options.Json = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--sheet", metavar="FILE", help="Write an image with a tile for each leak. It shows what was not hidden."
+        ),
+    ] = None,
+) -> None:
+    """Search a finished file for people and metadata that are not hidden. Exit 1: something was found."""
+    from velum.cli.progress import frame_progress
+    from velum.settings import Settings
+    from velum.verify.leak_check import Check
+
+    wanted = options.PlanOptions(plan, rule, hide_labels).plan()
+    findings = None if regions is None else common.read_annotations(regions)
+    settings = Settings.load()
+    with common.engine(file) as engine, frame_progress(file.name) as progress:
+        run_check = Check(engine, settings.host(), settings.limits())
+        checked = run_check(file, wanted, against=against, regions=findings, text=text, progress=progress)
+    if sheet is not None and not checked.is_clean:
+        from velum.verify.contact_sheet import write
+
+        write(sheet, file, checked, settings.limits())
+    _print_result(checked, json=json)
+    if not checked.is_clean:
+        raise typer.Exit(1)
+
+
+def _print_result(checked: "CheckResult", *, json: bool) -> None:
+    for note in checked.notes:
+        common.warn(note)
+    if json:
+        common.print_json(checked.to_json())
+        return
+    for leak in checked.leaks:
+        where = "" if leak.frame is None else f"frame {leak.frame}: "
+        typer.echo(f"{leak.kind}  {where}{leak.message}")
+    coverage = f"{checked.frames} frames by {', '.join(checked.detectors) or 'no detector'}"
+    verified = f", {checked.regions} regions verified" if checked.regions else ""
+    typer.echo(f"{checked.file}: {len(checked.leaks) or 'nothing'} found; {coverage}{verified}")

@@ -7,26 +7,83 @@ import typer
 
 from velum import __version__
 from velum.cli import (
-    audit,
-    check,
-    config,
     evaluate,
     evidence,
     hide,
     jobs,
-    keys,
     list_parts,
     locate,
     models,
     serve,
     serve_models,
-    strength,
+    service_admin,
     submit,
-    worker,
 )
 from velum.cli.common import fail
-from velum.cli.examples import examples_of
 from velum.errors import VelumError
+
+EXAMPLES = {
+    "hide": (
+        "velum hide photo.jpg",
+        "velum hide photo.jpg -o safe.jpg --hide face,license_plate --with 'blur(degree=0.8)'",
+        "velum hide photos/ -o safe/ --exclude '*_thumb.jpg' --report safe.jsonl",
+        "velum hide photos/ -o safe/ --resume",
+        "velum hide clip.mp4 --audio drop --verify",
+    ),
+    "locate": ("velum locate photo.jpg -o photo.regions.json", "velum hide photo.jpg --regions photo.regions.json"),
+    "check": ("velum check safe.jpg --against photo.jpg", "velum check safe.jpg --text"),
+    "evaluate": ("velum evaluate --truth labels.json --media photos/ --html report.html",),
+    "strength": ("velum strength faces/", "velum strength faces/ --with 'blur(degree=0.5)' --with blacken"),
+    "techniques": ("velum techniques",),
+    "labels": ("velum labels",),
+    "plan show": ("velum plan show --hide face,license_plate --keep datetime",),
+    "models list": ("velum models list", "velum models list --json"),
+    "models pull": ("velum models pull centerface yolox-s",),
+    "models path": ("velum models path centerface",),
+    "models verify": ("velum models verify",),
+    "models add": (
+        "velum models add best.onnx --name signs --labels sign",
+        "velum models add best.onnx --labels data.yaml --try photo.jpg",
+    ),
+    "models try": ("velum models try centerface photo.jpg -o drawing.jpg",),
+    "models remove": ("velum models remove signs",),
+    "models quantize": ("velum models quantize centerface --images photos/",),
+    "serve": ("velum serve", "velum serve --port 8070 --data service-data/ --config velum.toml"),
+    "worker": ("velum worker --concurrency 2",),
+    "serve-models": ("velum serve-models --profile openvino-detection --models centerface",),
+    "submit": ("velum submit clip.mp4 --wait", "velum submit a.jpg b.jpg -o safe/ --server http://127.0.0.1:4343"),
+    "jobs list": ("velum jobs list --state running",),
+    "jobs show": ("velum jobs show ID", "velum jobs show ID --report"),
+    "jobs watch": ("velum jobs watch ID",),
+    "jobs download": ("velum jobs download ID -o safe.mp4",),
+    "jobs cancel": ("velum jobs cancel ID",),
+    "jobs retry": ("velum jobs retry ID",),
+    "jobs regions": ("velum jobs regions ID -o clip.regions.json",),
+    "jobs render": ("velum jobs render ID --regions clip.regions.json",),
+    "jobs delete": ("velum jobs delete ID",),
+    "keys add": ("velum keys add anna --scope anonymize --scope review --days 90",),
+    "keys list": ("velum keys list",),
+    "keys revoke": ("velum keys revoke anna",),
+    "config show": ("velum config show --changed",),
+    "audit verify": ("velum audit verify audit.log --last HASH",),
+    "evidence keygen": ("velum evidence keygen me.pem",),
+    "evidence create": ("velum evidence create safe.jpg --report safe.json --key me.pem -o proof.json",),
+    "evidence embed": ("velum evidence embed safe.jpg --report safe.json --chain chain.pem --key me.pem",),
+    "evidence verify": ("velum evidence verify proof.json --file safe.jpg --public-key me.pem.pub",),
+    "evidence page": ("velum evidence page proof.json",),
+}
+"""Examples that `--help` shows under the options of a command."""
+
+
+def _add_examples(group: typer.Typer, words: str = "") -> None:
+    """Show its examples under the options of each command, each as a paragraph, so that it keeps a line of its own."""
+    for command in group.registered_commands:
+        if (lines := EXAMPLES.get(f"{words}{command.name or getattr(command.callback, '__name__', '')}")) is not None:
+            command.epilog = "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
+    for subgroup in group.registered_groups:
+        if subgroup.typer_instance is not None:
+            _add_examples(subgroup.typer_instance, f"{words}{subgroup.name} ")
+
 
 app = typer.Typer(
     name="velum",
@@ -36,24 +93,25 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("hide", epilog=examples_of("hide"))(hide.hide)
-app.command("locate", epilog=examples_of("locate"))(locate.locate)
-app.command("check", epilog=examples_of("check"))(check.check)
-app.command("evaluate", epilog=examples_of("evaluate"))(evaluate.evaluate)
+app.command("hide")(hide.hide)
+app.command("locate")(locate.locate)
+app.command("check")(locate.check)
+app.command("evaluate")(evaluate.evaluate)
 app.command("techniques")(list_parts.techniques)
 app.command("labels")(list_parts.labels)
-app.command("serve", epilog=examples_of("serve"))(serve.serve)
+app.command("serve")(serve.serve)
 app.command("serve-models")(serve_models.serve_models)
-app.command("worker")(worker.worker)
-app.command("strength")(strength.strength)
-app.command("submit", epilog=examples_of("submit"))(submit.submit)
+app.command("worker")(serve.worker)
+app.command("strength")(evaluate.strength)
+app.command("submit")(submit.submit)
 app.add_typer(list_parts.plan_app, name="plan")
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
-app.add_typer(keys.app, name="keys")
-app.add_typer(config.app, name="config")
-app.add_typer(audit.app, name="audit")
+app.add_typer(service_admin.keys, name="keys")
+app.add_typer(service_admin.config, name="config")
+app.add_typer(service_admin.audit, name="audit")
 app.add_typer(evidence.app, name="evidence")
+_add_examples(app)
 
 
 def _version(wanted: bool) -> None:

@@ -1,14 +1,22 @@
-"""Messages of a running command: errors, each warning once, printed above the progress bar."""
+"""What a running command prints: errors, warnings, each once, above the progress bar, and reports."""
 
+import json
+import os
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Annotated
+from types import TracebackType
+from typing import IO, Annotated, Any, Self, TextIO
 
 import typer
 from rich.console import Console
 from rich.text import Text
+
+from velum.cli import common
+from velum.errors import BadPlan, OutputFailed
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Messages")]
 Verbose = Annotated[
@@ -64,3 +72,97 @@ def command_again(option: str) -> str:
     """Return the command line of this process with `option` added, for the user to type again."""
     given = sys.argv[1:]
     return shlex.join(["velum", *given, *([] if option in given else [option])])
+
+
+_STANDARD_ERROR = 2
+
+
+@contextmanager
+def libraries_silent() -> Iterator[None]:
+    """Discard what libraries write to file descriptor 2; `sys.stderr` of Python still prints."""
+    kept, nowhere = os.dup(_STANDARD_ERROR), os.open(os.devnull, os.O_WRONLY)
+    before = sys.stderr
+    try:
+        with os.fdopen(os.dup(kept), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as shown:
+            before.flush()
+            os.dup2(nowhere, _STANDARD_ERROR)
+            if _is_standard_error(before):  # not a stream that somebody has put in its place
+                sys.stderr = shown
+            try:
+                yield
+            finally:
+                sys.stderr = before
+                os.dup2(kept, _STANDARD_ERROR)
+    finally:
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _is_standard_error(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == _STANDARD_ERROR
+    except (AttributeError, OSError):  # it has no descriptor
+        return False
+
+
+class Reports(AbstractContextManager["Reports"]):
+    """Writes the report of each source as a line of JSON, at once, so that it survives a later failure.
+
+    The file is opened when the work begins: a run that stops before it leaves none.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        printed: bool,
+        append: bool = False,
+        overwrite: bool = False,
+        others: Iterable[Path] = (),
+    ) -> None:
+        """Write to the file `path` unless it is None; with `printed`, print each report, too.
+
+        With `append`, new lines follow those of an earlier run. Raises `BadPlan` for a path that is one of `others`,
+        which must not be overwritten, and `OutputFailed` for one that exists and may not be replaced.
+        """
+        from velum.atomic import ensure_free
+
+        if path is not None:
+            if path.resolve() in {other.resolve() for other in others}:
+                raise BadPlan(f"--report {path} is a source or target of this command; choose another name")
+            ensure_free(path, overwrite=append or overwrite)
+        self._path, self._mode = path, "a" if append else "w" if overwrite else "x"
+        self._file: IO[str] | None = None
+        self.printed = printed
+
+    def __enter__(self) -> Self:
+        """Open the file. Raises `OutputFailed` when it cannot be written."""
+        if self._path is not None:
+            try:
+                self._file = self._path.open(self._mode, encoding="utf-8")
+            except OSError as error:
+                raise OutputFailed(f"cannot write {self._path}: {error.strerror or error}") from error
+        return self
+
+    def add(self, value: Mapping[str, Any], *, err: bool = False) -> None:
+        """Write the report of one source; with `err` it is printed on standard error."""
+        if self.printed:
+            common.print_json(value, err=err)
+        if self._file is not None:
+            try:
+                self._file.write(json.dumps(value, ensure_ascii=False) + "\n")
+                self._file.flush()
+            except OSError as error:
+                raise OutputFailed(f"cannot write {self._path}: {error.strerror or error}") from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def count_labels(labels: Mapping[str, int]) -> str:
+    """Return the counts by label as text, such as "2 faces, 1 person"; "nothing" for none."""
+    return ", ".join(f"{n} {label}{'s' * (n != 1)}" for label, n in sorted(labels.items())) or "nothing"

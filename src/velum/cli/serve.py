@@ -1,10 +1,12 @@
-"""`velum serve`: run the HTTP service."""
+"""`velum serve` and `velum worker`: run the HTTP service, and a process that runs its jobs."""
 
 import logging
 import os
+import signal
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from socket import socket
 from types import FrameType
@@ -12,30 +14,36 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from velum.cli.service_options import ConfigFile, DataFolder, load_settings
 from velum.errors import Unavailable
 
 if TYPE_CHECKING:
     from velum.settings import Settings
 
+
 STARTUP_FAILURE = 3
 """Exit code when the server cannot start, for example because the port is taken."""
+
+LEAVING_SECONDS = 5.0
+"""Seconds after the grace time at which the process exits: a thread that still works cannot be ended otherwise."""
 
 Host = Annotated[
     str | None, typer.Option("--host", help="Address to listen on. Default: 127.0.0.1 (only this machine).")
 ]
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on. Default: 4343.")]
-
-
-LEAVING_SECONDS = 5.0
-"""Seconds after the grace time at which the process exits: a thread that still works cannot be ended otherwise."""
-
-
-def _exit_now() -> None:
-    logging.getLogger("velum.service").error(
-        "the grace time is over; the service exits and drops the jobs still running"
-    )
-    os._exit(1)  # unfinished files are not published, and child processes end with this one
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings file. Default: velum.toml in this folder.")
+]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FOLDER", help="Folder of jobs and keys. Default: see velum config show."),
+]
+Concurrency = Annotated[
+    int | None, typer.Option("--concurrency", min=1, help="Jobs to run at the same time. Default: jobs.concurrency.")
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option("--metrics", metavar="HOST:PORT", help="Serve /metrics here; a port alone means this machine."),
+]
 
 
 def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data: DataFolder = None) -> None:
@@ -96,6 +104,47 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
         raise typer.Exit(STARTUP_FAILURE)
 
 
+def worker(
+    concurrency: Concurrency = None, metrics: Metrics = None, config: ConfigFile = None, data: DataFolder = None
+) -> None:
+    """Run jobs of the service until SIGTERM or Ctrl-C; then finish the running ones and exit."""
+    from velum.net.client import HttpClient
+    from velum.service import job_backend, tracing
+    from velum.service import metrics as counting
+    from velum.service.audit import audit_of
+    from velum.service.middleware.limits import log_to_stderr
+    from velum.service.stderr_log import lines_of_libraries
+
+    settings = load_settings(config, data)
+    if concurrency is not None:
+        settings = replace(settings, jobs=replace(settings.jobs, concurrency=concurrency))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    log_to_stderr()
+    address = metrics or settings.observability.worker_metrics
+    with ExitStack() as stack:
+        stack.enter_context(lines_of_libraries())
+        peers = stack.enter_context(closing(HttpClient(settings.remote)))
+        stack.enter_context(tracing.sending(traces=settings.observability.traces))
+        seen = counting.Metrics(
+            stack.enter_context(closing(job_backend.JobBackend(settings))).counts if address else None
+        )
+        if address:
+            stack.enter_context(counting.serve_metrics(seen, address))
+        job_backend.worker(
+            settings, peers, job_backend.observed_processor_factory(settings, seen, audit_of(settings))
+        ).run(stop)
+
+
+def load_settings(config: Path | None, data: Path | None) -> "Settings":
+    """Return the settings; `data` replaces their data folder. Raises `BadPlan` for wrong settings."""
+    from velum.settings import Settings
+
+    settings = Settings.load(file=config)
+    return settings if data is None else replace(settings, jobs=replace(settings.jobs, data=data.absolute()))
+
+
 def _announce(welcome: str, screen: TextIO) -> None:
     """Print the text on a terminal; elsewhere standard error is the log, so write a JSON line."""
     if screen.isatty():
@@ -120,3 +169,10 @@ def _welcome_text(settings: "Settings", config: Path | None, address: str, port:
         "stop      Ctrl-C",
     ]
     return "\n".join(lines)
+
+
+def _exit_now() -> None:
+    logging.getLogger("velum.service").error(
+        "the grace time is over; the service exits and drops the jobs still running"
+    )
+    os._exit(1)  # unfinished files are not published, and child processes end with this one

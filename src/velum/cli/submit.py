@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from velum.cli import common, jobs, video_options
-from velum.cli.hide import Json, Keep, KeepOut, Labels, Overwrite, Quality, Regions, Rules, With
-from velum.cli.reports import count_labels
+from velum.cli import common, jobs, options
+from velum.cli.messages import count_labels
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, VelumError
 
 if TYPE_CHECKING:
@@ -43,36 +42,33 @@ def submit(
     sources: Sources,
     output: Target = None,
     wait: Wait = False,
-    rule: Rules = [],
-    hide_labels: Labels = [],
-    technique: With = None,
+    rule: options.Rules = [],
+    hide_labels: options.Labels = [],
+    technique: options.With = None,
     plan: PlanName = None,
-    keep: Keep = [],
-    keep_out: KeepOut = [],
-    quality: Quality = None,
-    regions: Regions = None,
+    keep: options.Keep = [],
+    keep_out: options.KeepOut = [],
+    quality: options.Quality = None,
+    regions: options.Regions = None,
     priority: Priority = 0,
     webhook: Webhook = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
     server: jobs.Server = None,
     token_file: jobs.TokenFile = None,
-    every: video_options.Every = None,
-    two_pass: video_options.TwoPass = None,
-    smart: video_options.Smart = None,
-    track: video_options.Track = None,
-    codec: video_options.Codec = None,
-    crf: video_options.Crf = None,
-    preset: video_options.Preset = None,
-    audio: video_options.Audio = None,
-    subtitles: video_options.Subtitles = None,
-    on_damage: video_options.OnDamage = None,
+    every: options.Every = None,
+    two_pass: options.TwoPass = None,
+    smart: options.Smart = None,
+    track: options.Track = None,
+    codec: options.Codec = None,
+    crf: options.Crf = None,
+    preset: options.Preset = None,
+    audio: options.Audio = None,
+    subtitles: options.Subtitles = None,
+    on_damage: options.OnDamage = None,
 ) -> None:
     """Send files to a service as jobs and print the id of each; see velum jobs."""
-    video = video_options.video_fields(
-        every=every, two_pass=two_pass, smart=smart, track=track, codec=codec, crf=crf, preset=preset, audio=audio,
-        subtitles=subtitles, on_damage=on_damage,
-    )  # fmt: skip
+    video = options.video_fields(locals())
     if regions and len(sources) > 1:
         raise typer.BadParameter("--regions belongs to one file; submit files with regions one by one")
     destination = _place(output, many=len(sources) > 1, overwrite=overwrite)
@@ -110,7 +106,7 @@ class _SubmitPlan:
         if named or not (self.plan_name or others):
             return self.plan_name
         rules = [*self.rules, *_rules(client, self.labels, self.technique)]
-        return common.PlanOptions(
+        return options.PlanOptions(
             Path(self.plan_name) if self.plan_name else None, rules, (), None if self.labels else self.technique,
             self.keep, self.keep_out, self.quality, self.video,
         ).plan()  # fmt: skip

@@ -86,7 +86,7 @@ def told(technique: str) -> bytes:
     [
         (b"{", "not valid JSON"),
         (b"[" * 100_000, "not valid JSON"),
-        (b"[]", "no regions file"),
+        (b"[]", "no annotation file"),
         (json.dumps(Annotations(63, 48, {}).to_json()).encode(), "63 x 48"),
         (json.dumps(Annotations(64, 48, {1: ()}).to_json()).encode(), "frame 1"),
         (json.dumps(Annotations(64, 48, {}, "0" * 64).to_json()).encode(), "another file"),

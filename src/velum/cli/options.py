@@ -1,0 +1,184 @@
+"""Options that several commands share: the plan, annotation files, and videos."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from velum.cli import common
+from velum.errors import BadPlan
+
+if TYPE_CHECKING:
+    from velum.plan import Plan
+
+Rules = Annotated[
+    list[str],
+    typer.Option(
+        "--rule",
+        "-r",
+        metavar="RULE",
+        help="A rule: 'LABEL: LOCALIZER -> TECHNIQUE', such as 'face: centerface -> blur'. Repeatable.",
+    ),
+]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan", "-p", metavar="FILE", help="File with a plan (TOML or JSON), in place of --rule and --hide."
+    ),
+]
+Labels = Annotated[
+    list[str],
+    typer.Option(
+        "--hide", metavar="LABELS", help="Labels to hide: face,license_plate,person. List them: velum labels."
+    ),
+]
+With = Annotated[
+    str | None,
+    typer.Option("--with", metavar="TECHNIQUE", help="Technique for --hide. Default: blacken. List: velum techniques."),
+]
+KeepOut = Annotated[
+    list[str],
+    typer.Option(
+        "--keep-out", metavar="ZONE", help="Zone that is never hidden, such as 'fixed(box=[0,0,90,40])'. Repeatable."
+    ),
+]
+Keep = Annotated[
+    list[str],
+    typer.Option("--keep", metavar="KINDS", help="Metadata to keep, such as datetime,gps. Default: none is kept."),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option("--quality", min=1, max=100, help="Quality of lossy formats such as JPEG. Default: as in the source."),
+]
+Regions = Annotated[
+    Path | None,
+    typer.Option(
+        "--regions", metavar="FILE", help="Hide the regions in this annotation file (see velum locate); detect nothing."
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist. Sources are never touched.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one line for each item, in place of text.")]
+
+Every = Annotated[
+    int | None,
+    typer.Option(
+        "--every", metavar="N", help="Detect in every N-th frame and track in between.", rich_help_panel="Video"
+    ),
+]
+TwoPass = Annotated[
+    bool | None,
+    typer.Option(
+        "--two-pass",
+        help="Detect in the whole file first, so that gaps of any length are filled.",
+        rich_help_panel="Video",
+    ),
+]
+Smart = Annotated[
+    bool | None,
+    typer.Option(
+        "--smart",
+        help="Copy segments with nothing to hide; encode only the others. Two passes.",
+        rich_help_panel="Video",
+    ),
+]
+Track = Annotated[
+    bool | None,
+    typer.Option(
+        "--track/--no-track",
+        help="Track objects between detections (default), or hide detections only.",
+        rich_help_panel="Video",
+    ),
+]
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        "--codec", help="Video codec: h264, hevc, vp9, av1, ffv1. Default: as in the source.", rich_help_panel="Video"
+    ),
+]
+Crf = Annotated[
+    int | None,
+    typer.Option(
+        "--crf", min=0, max=63, help="Constant rate factor: lower is better and larger.", rich_help_panel="Video"
+    ),
+]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="Preset of the encoder, such as fast or slow.", rich_help_panel="Video")
+]
+Audio = Annotated[
+    str | None, typer.Option("--audio", help="Sound: copy (default), drop or mute.", rich_help_panel="Video")
+]
+Subtitles = Annotated[
+    str | None, typer.Option("--subtitles", help="Subtitles: copy (default) or drop.", rich_help_panel="Video")
+]
+OnDamage = Annotated[
+    str | None,
+    typer.Option(
+        "--on-damage",
+        help="Unreadable frames: fail (default), or cover (show black frames instead).",
+        rich_help_panel="Video",
+    ),
+]
+
+_VIDEO_FIELDS = (
+    "every", "two_pass", "smart", "track", "codec", "crf", "preset", "audio", "subtitles", "on_damage",
+)  # fmt: skip
+"""Names of the arguments above, which are those of the fields of `velum.plan.Video`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """The options that make up a plan: a file or rules, and options that change the plan."""
+
+    file: Path | None = None
+    rules: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    technique: str | None = None
+    keep: Sequence[str] = ()
+    keep_out: Sequence[str] = ()
+    quality: int | None = None
+    video: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `velum.plan.Video`, see `video_fields`."""
+
+    def plan(self) -> "Plan":
+        """Return the plan. Raises `BadPlan` for wrong or contradicting options."""
+        from velum.spec import PartSpec
+
+        plan = self._rules()
+        return replace(
+            plan,
+            metadata=(*plan.metadata, *common.split_commas(self.keep)),
+            quality=plan.quality if self.quality is None else self.quality,
+            keep_out=(*plan.keep_out, *map(PartSpec.parse, self.keep_out)),
+            video=replace(plan.video, **self.video),
+        )
+
+    def _rules(self) -> "Plan":
+        from velum.plan import Plan, Rule
+        from velum.spec import PartSpec
+
+        if self.technique and not self.labels:
+            raise BadPlan("--with is the technique of --hide; in a --rule, write the technique after the arrow")
+        if self.file is not None:
+            if self.rules or self.labels:
+                raise BadPlan("--plan cannot be combined with --rule or --hide; write the rules into the plan")
+            text = common.read_text(self.file, BadPlan)
+            is_json = self.file.suffix.lower() == ".json"
+            return Plan.from_json(common.parse_json(text, self.file, BadPlan)) if is_json else Plan.from_toml(text)
+        rules = tuple(map(Rule.parse, self.rules))
+        if self.labels:
+            from velum.locate.default_models import rules_for
+            from velum.settings import Settings
+
+            hide = PartSpec.parse(self.technique or "blacken")
+            rules += rules_for(common.split_commas(self.labels), hide, Settings.load().host())
+        return Plan(rules) if rules else Plan()
+
+
+def video_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the video options that were given, as fields of `velum.plan.Video`.
+
+    `arguments` are all arguments of a command by name, as `locals()` has them in its first line.
+    """
+    return {name: arguments[name] for name in _VIDEO_FIELDS if arguments.get(name) is not None}
