@@ -52,7 +52,7 @@ ORIGINAL_MS = {
 PATCH, SHARE = 32, 0.09
 SERVER = """
 import sys, uvicorn
-from velum.service.app import create_app
+from velum.bmw.app import create_app
 from velum.settings import Settings
 uvicorn.run(create_app(Settings.load()), port=int(sys.argv[1]), log_level="warning", access_log=False)
 """

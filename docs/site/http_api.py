@@ -9,7 +9,7 @@ from typing import Any
 
 from docs.site.markdown import code, escape, table
 
-from velum.service.app import create_app
+from velum.bmw.app import create_app
 from velum.settings import Settings
 
 INTRODUCTION = """# HTTP operations

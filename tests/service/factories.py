@@ -18,10 +18,10 @@ import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
+from velum.bmw.app import create_app
 from velum.frame import Frame
 from velum.net.policy import NetworkPolicy
 from velum.region import Box, Region
-from velum.service.app import create_app
 from velum.service.http_protocol import timed_protocol
 from velum.settings import Settings
 from velum.settings.schema import BmwSettings, JobsSettings, ServiceSettings

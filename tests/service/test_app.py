@@ -22,10 +22,10 @@ from tests.bmw.fake_inference_api import Shown, StubInference
 from tests.service.factories import client, configuration, entry, picture, post, settings
 from tests.waiting import until
 
+from velum.bmw.app import create_app
 from velum.errors import BadPlan
 from velum.net.policy import NetworkPolicy
 from velum.plugins import Patch, RuntimeConfig
-from velum.service.app import create_app
 from velum.service.auth.api_keys import ApiKeys
 from velum.service.middleware.limits import JsonLines
 from velum.service.problem_details import uses_problem_details

@@ -10,8 +10,6 @@ import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +24,6 @@ from velum.plan import Plan
 from velum.service import health
 from velum.service.admission import Admission
 from velum.service.metrics import MOST_KINDS, Metrics
-from velum.service.middleware.observe import ObservedAdmission
 from velum.service.tracing import telemetry
 from velum.settings.schema import ObservabilitySettings
 
@@ -107,7 +104,9 @@ def test_jobs_are_counted_when_they_are_asked_for() -> None:
 
 def test_who_waits_for_the_processor_is_counted() -> None:
     metrics = Metrics()
-    gate: Admission = ObservedAdmission(metrics, 1, 9)
+    gate = Admission(
+        1, 9, count_waiting=metrics.waiting.track_inprogress, count_working=metrics.working.track_inprogress
+    )
     go = threading.Event()
 
     def work() -> None:
@@ -143,10 +142,12 @@ def test_it_is_not_ready_while_the_database_of_jobs_is_away(tmp_path: Path) -> N
             raise Unavailable("no answer from the database")
 
     away: list[bool] = []
-    directory: Any = SimpleNamespace(now=SimpleNamespace(labels={"face": ()}), faults={})
     peers = HttpClient(NetworkPolicy())
     with Engine() as engine:
-        state = health.Health(engine, directory, peers, tmp_path, local=False, jobs=ask)
+        state = health.Health(
+            engine, peers, threading.Event(), uses_own_models=False, can_locate=lambda: True,
+            required_folders=(tmp_path,), jobs=ask,
+        )  # fmt: skip
         state.warm()
         assert (state.ready()[0], state.ready()[1]["jobs"]) == (True, "ready")
         away.append(True)

@@ -17,12 +17,12 @@ from velum.bmw.plan import ParsedRequest, Refusal, order
 from velum.bmw.request_localizer import NoAnswer
 from velum.bmw.schema import RequestRefused, read_configuration
 from velum.engine.engine import Engine
-from velum.errors import BadPlan, LimitExceeded, OutputFailed, Unavailable, VelumError, names_for_places
+from velum.errors import BadPlan, LimitExceeded, OutputFailed, VelumError, names_for_places
 from velum.limits import Limits
 from velum.media.image.rgb8 import PlainFormat
 from velum.plan import Plan
 from velum.report import Report
-from velum.service.admission import Admission, Overloaded
+from velum.service.admission import Admission, Overloaded, stop_if_gone
 from velum.spec import PartSpec
 from velum.storage.scratch import ScratchDirs
 
@@ -33,12 +33,6 @@ SAME_NAMES = 1000
 """Most videos that may get the same name within one second."""
 
 T = TypeVar("T")
-
-
-class ClientGone(Unavailable):
-    """The client has disconnected (499)."""
-
-    http_status = 499
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +60,7 @@ class Anonymizer:
 
     engine: Engine
     directory: ApiDirectory
-    gate: Admission
+    admission: Admission
     limits: Limits
     scratch: ScratchDirs
     videos: Path
@@ -95,7 +89,7 @@ class Anonymizer:
             with self._working(gone):
                 return AnonymizedImage(*self.engine.hide_image_bytes(image, plan, format=kind))
 
-        with self.gate.reserve(request.services):
+        with self.admission.reserve(request.services):
             result = self._run_or_refuse(request, run, note)
             if isinstance(result, Refusal):
                 self._check_image(image, gone)
@@ -135,7 +129,7 @@ class Anonymizer:
 
         def hide(plan: Plan) -> Report:
             with names_for_places(source, "the video"):
-                return self.engine.hide(source, target, plan, progress=lambda *_: _stop_if(gone), overwrite=True)
+                return self.engine.hide(source, target, plan, progress=lambda *_: stop_if_gone(gone), overwrite=True)
 
         try:
             return hide(plan)
@@ -186,14 +180,9 @@ class Anonymizer:
 
     @contextmanager
     def _working(self, gone: threading.Event) -> Iterator[None]:
-        with self.gate.working():
-            _stop_if(gone)
+        with self.admission.working():
+            stop_if_gone(gone)
             yield
-
-
-def _stop_if(gone: threading.Event) -> None:
-    if gone.is_set():
-        raise ClientGone("the client has disconnected, or the service is shutting down")
 
 
 def _spool(upload: BinaryIO, target: Path) -> None:

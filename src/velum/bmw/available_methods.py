@@ -82,12 +82,13 @@ class ApiDirectory:
     """Keeps `AvailableMethods` up to date. Safe to share between threads.
 
     `ask` queries one address of `urls`. `own` is the pseudo-address of velum's own models, which `local` returns; with
-    `strict` they are listed only where no address is configured.
+    `strict` they are listed only where no address is configured. Once `closed` is set, no address is queried any more.
     """
 
     def __init__(
         self, urls: Urls, ask: Ask, techniques: Sequence[ListedTechnique], *,
         own: str, local: Callable[[], Sequence[RemoteModel]], strict: bool = False,
+        closed: threading.Event | None = None,
     ) -> None:  # fmt: skip
         self._urls, self._ask, self._techniques = urls, ask, techniques
         self._own, self._local, self._strict = own, local, strict
@@ -98,7 +99,7 @@ class ApiDirectory:
         """(Address, model) -> why that single model cannot be used; others at the address can."""
         self._current = AvailableMethods({}, {})
         self._begun = 0
-        self._first_round, self._closed = threading.Event(), threading.Event()
+        self._first_round, self._closed = threading.Event(), closed or threading.Event()
 
     def start(self) -> None:
         """Query all addresses in the background, and failed ones again every `RETRY_SECONDS`."""

@@ -11,9 +11,10 @@ from velum.locate.weights import fetch
 from velum.locate.weights.asset import Model
 from velum.plan import Rule
 from velum.plugins import RuntimeConfig
+from velum.service.admission import OWN_MODELS
 from velum.spec import PartSpec
 
-URL = "http://velum/"
+URL = OWN_MODELS
 """Pseudo-address under which they are listed; nothing is ever sent to it."""
 
 OUTLINING = frozenset({"mask_rcnn", "yolact"})

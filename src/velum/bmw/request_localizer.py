@@ -28,9 +28,9 @@ class NoAnswer(Unavailable):
 class RequestLocalizer:
     """Wraps `bmw`: other requests may use the processor while the inference API works."""
 
-    def __init__(self, use: PartSpec, make: Callable[[], Bmw], gate: Admission) -> None:
+    def __init__(self, use: PartSpec, make: Callable[[], Bmw], admission: Admission) -> None:
         """Connect later: resolving a host may take long, and localizers are made one after the other."""
-        self._use, self._make, self._gate = use, make, gate
+        self._use, self._make, self._admission = use, make, admission
         self._lock = threading.Lock()
         self._made: Bmw | None = None
 
@@ -57,7 +57,7 @@ class RequestLocalizer:
 
     @contextmanager
     def _inner_without_cpu(self) -> Iterator[Bmw]:
-        with self._gate.yield_cpu():
+        with self._admission.yield_cpu():
             try:
                 yield self._inner()
             except VelumError as error:
@@ -71,11 +71,11 @@ class RequestLocalizer:
         return self._made
 
 
-def localizer(gate: Admission) -> Callable[..., RequestLocalizer]:
-    """Return the factory of the localizer `asked`, which releases its processor slot of `gate` while it waits."""
+def localizer(admission: Admission) -> Callable[..., RequestLocalizer]:
+    """Return the factory of the localizer `asked`, which releases its processor slot of `admission` while it waits."""
 
     def make(url: str, model: str, kind: Literal["detection", "segmentation"], host: RuntimeConfig) -> RequestLocalizer:
         use = PartSpec(NAME, {"url": url, "model": model, "kind": kind})
-        return RequestLocalizer(use, lambda: Bmw(url, model, host, kind=kind), gate)
+        return RequestLocalizer(use, lambda: Bmw(url, model, host, kind=kind), admission)
 
     return make

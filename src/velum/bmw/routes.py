@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 
 from velum.bmw import builtin_models, openapi, wire
 from velum.bmw.anonymizer import Anonymizer
@@ -19,10 +19,9 @@ from velum.media.image.rgb8 import PlainFormat
 from velum.net.client import HttpClient
 from velum.net.guard import AddressRefused
 from velum.report import Report
-from velum.service.request_threads import RequestThreads
-
-FACTS = "velum.facts"
-"""Key of the ASGI scope that has the facts for the request's log line."""
+from velum.service.admission import RequestThreads
+from velum.service.auth.middleware import Authenticator
+from velum.service.middleware import FACTS, note
 
 MOST_WARNINGS = 1000
 """Most characters of the header with warnings."""
@@ -140,14 +139,15 @@ class Api:
             note(request, file=upload.filename)
 
 
-def routes(api: Api) -> APIRouter:
-    """Return the seven endpoints."""
+def routes(api: Api, access: Authenticator) -> APIRouter:
+    """Return the seven endpoints: processing takes the scope anonymize, changing the list of APIs operate."""
     router = APIRouter(default_response_class=Response)
-    configuring: dict[str, Any] = {"tags": ["Configuration"]}
-    hiding: dict[str, Any] = {"tags": ["Anonymization"]}
+    reading = _tagged("Configuration", access.require("anonymize", "operate"))
+    configuring = _tagged("Configuration", access.require("operate"))
+    hiding = _tagged("Anonymization", access.require("anonymize"))
     wrong = openapi.form()
 
-    @router.get("/list_urls", responses=openapi.envelope("The list.", some={wire.ADDRESSES: []}), **configuring)
+    @router.get("/list_urls", responses=openapi.envelope("The list.", some={wire.ADDRESSES: []}), **reading)
     async def list_urls(request: Request) -> Response:
         """List the inference APIs that are configured."""
         return await api.respond(request, lambda _: wire.envelope(api.urls.content()))
@@ -169,7 +169,7 @@ def routes(api: Api) -> APIRouter:
         """Remove all inference APIs."""
         return await api.respond(request, lambda _: api.remove_all_urls())
 
-    @router.get("/available_methods/", responses=openapi.methods(), **configuring)
+    @router.get("/available_methods/", responses=openapi.methods(), **reading)
     async def available_methods(request: Request) -> Response:
         """Ask all inference APIs and list what can be hidden: labels, models, techniques."""
         return await api.respond(request, lambda _: api.available_methods())
@@ -187,9 +187,8 @@ def routes(api: Api) -> APIRouter:
     return router
 
 
-def note(request: Request, **facts: Any) -> None:
-    """Add facts to the log line of a request."""
-    request.scope.setdefault(FACTS, {}).update(facts)
+def _tagged(tag: str, guard: Callable[..., object]) -> dict[str, Any]:
+    return {"tags": [tag], "dependencies": [Depends(guard)]}
 
 
 def _cause_noter(request: Request) -> Callable[[str], None]:

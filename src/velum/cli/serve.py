@@ -51,7 +51,7 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
     try:
         import uvicorn
 
-        from velum.service.app import create_app
+        from velum.bmw.app import create_app
         from velum.service.auth.middleware import check_entrance
         from velum.service.http_protocol import timed_protocol
         from velum.service.middleware.limits import log_to_stderr

@@ -1,11 +1,26 @@
-"""How many images are processed at a time. A request that waits for another service holds no processor slot."""
+"""How much work runs at a time: places for requests, processor slots for images, and the threads of requests.
 
+The event loop stays free, work learns when its client has gone, and a request that waits for another service holds no
+processor slot.
+"""
+
+import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from starlette.requests import Request
 
 from velum.errors import Unavailable
+
+T = TypeVar("T")
+
+OWN_MODELS = "http://velum/"
+"""Name of velum's own models among the services whose places requests reserve; nothing is ever sent to it."""
 
 
 class Overloaded(Unavailable):
@@ -15,16 +30,34 @@ class Overloaded(Unavailable):
     http_status = 429
 
 
+class ClientGone(Unavailable):
+    """The client has disconnected (499)."""
+
+    http_status = 499
+
+
+def stop_if_gone(gone: threading.Event) -> None:
+    """Raise `ClientGone` once the event is set."""
+    if gone.is_set():
+        raise ClientGone("the client has disconnected, or the service is shutting down")
+
+
 class Admission:
     """Limits concurrent work: `parallel` images on the processor, and `places` requests for each service that they use.
 
-    Each service has places of its own, so that a slow one does not hold up requests to the others. Safe to share
-    between threads.
+    Each service has places of its own, so that a slow one does not hold up requests to the others. `count_waiting` and
+    `count_working` return context managers that are entered while an image waits for a slot, and while it has one. Safe
+    to share between threads.
     """
 
-    def __init__(self, parallel: int, places: int) -> None:
+    def __init__(
+        self, parallel: int, places: int, *,
+        count_waiting: Callable[[], AbstractContextManager[object]] = nullcontext,
+        count_working: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:  # fmt: skip
         self._slots = threading.BoundedSemaphore(parallel)
         self._places = places
+        self._count_waiting, self._count_working = count_waiting, count_working
         self._lock = threading.Lock()
         self._inside: Counter[str] = Counter()
         self._held = threading.local()
@@ -49,12 +82,15 @@ class Admission:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Wait for a processor slot, and hold it."""
-        with self._slots:
+        with self._count_waiting():
+            self._slots.acquire()
+        try:
             self._held.yes = True
-            try:
+            with self._count_working():
                 yield
-            finally:
-                self._held.yes = False
+        finally:
+            self._held.yes = False
+            self._slots.release()
 
     @contextmanager
     def yield_cpu(self) -> Iterator[None]:
@@ -67,3 +103,46 @@ class Admission:
             yield
         finally:
             self._slots.acquire()
+
+
+class RequestThreads:
+    """Runs the work of up to `threads` requests at a time, each in the context (`contextvars`) of its request."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="velum-request")
+
+    async def run(self, request: Request, work: Callable[[threading.Event], T]) -> T:
+        """Run `work` in a thread and return its result.
+
+        Its event is set when the client disconnects or the service shuts down. The request's body must have been read
+        before.
+        """
+        gone = threading.Event()
+        loop = asyncio.get_running_loop()
+        job: asyncio.Future[T] = loop.run_in_executor(self._pool, copy_context().run, work, gone)
+        leaving = asyncio.ensure_future(_wait_for_disconnect(request))
+        try:
+            waited: set[asyncio.Future[Any]] = {job, leaving}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if not job.done():
+                gone.set()
+            return await job
+        finally:
+            gone.set()
+            leaving.cancel()
+            job.add_done_callback(_drop_exception)
+
+    def close(self) -> None:
+        """Wait until all running work has finished."""
+        self._pool.shutdown(wait=True)
+
+
+def _drop_exception(job: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of work that nobody awaits any more; asyncio would log it as never retrieved."""
+    if not job.cancelled():
+        job.exception()
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

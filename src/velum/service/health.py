@@ -12,7 +12,6 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from velum.bmw.available_methods import ApiDirectory
 from velum.engine.engine import Engine
 from velum.errors import VelumError
 from velum.net.client import HttpClient
@@ -23,13 +22,19 @@ LOG = logging.getLogger("velum.service")
 
 @dataclass(slots=True, eq=False)
 class Health:
-    """Collects what `/health/ready` reports. `local` is whether velum's own models are offered."""
+    """Collects what `/health/ready` reports. `ending` is set when the service begins to shut down."""
 
     engine: Engine
-    directory: ApiDirectory
     peers: HttpClient
-    videos: Path
-    local: bool = True
+    ending: threading.Event
+    uses_own_models: bool = True
+    """Whether the service needs its default model."""
+    can_locate: Callable[[], bool] = lambda: False
+    """Tells whether the service finds anything without its own models."""
+    faults: Callable[[], Mapping[str, str]] = dict
+    """Returns the inference APIs that cannot be used, with the reasons."""
+    required_folders: Sequence[Path] = ()
+    """Folders that must exist and be writable."""
     jobs: Callable[[], object] | None = None
     """Queries the database of jobs; raises `VelumError` when it does not answer."""
     blur: Callable[[], str] | None = None
@@ -43,22 +48,13 @@ class Health:
     shows_addresses: bool = True
     """Whether the report lists the addresses of inference APIs; else it has only how many there are and answer."""
     _model: str = field(default="loading", init=False)
-    _ending: threading.Event = field(default_factory=threading.Event, init=False)
 
     def warm(self) -> None:
         """Load the default model in the background, so that the first request need not wait for it."""
-        if self.local:
+        if self.uses_own_models:
             threading.Thread(target=self._load, name="velum-warm", daemon=True).start()
         else:
             self._model = "off"
-
-    def end(self) -> None:
-        """Report "not ready" from now on: the service is shutting down."""
-        self._ending.set()
-
-    def ending(self) -> bool:
-        """Tell whether the service is shutting down."""
-        return self._ending.is_set()
 
     def ready(self) -> tuple[bool, Mapping[str, Any]]:
         """Return whether the service is ready, and the report as JSON values.
@@ -66,26 +62,28 @@ class Health:
         It is ready with velum's own model or at least one inference API. An inference API that is down, or a model that
         `/blur/` lacks, is reported and does not make the service unready: the rest works without it.
         """
-        disk = _state_of((self.videos, *(folder for folder in self.folders if folder.exists())), self.free_bytes)
-        known = self.directory.now.labels
+        disk = _state_of(
+            (*self.required_folders, *(folder for folder in self.folders if folder.exists())), self.free_bytes
+        )
         model = self._model
-        able = model == "ready" or (model != "loading" and bool(known))
+        able = model == "ready" or (model != "loading" and self.can_locate())
         addresses = {
             url: {"reachable": health.reachable, "detail": health.detail, "since": health.since}
             for url, health in self.peers.health.items()
         }
         database = self._answers(self.jobs, "the database of jobs does not answer")
         store = self._answers(self.store, "the store of jobs does not answer")
+        faults = dict(self.faults())
         kept = {database, store} <= {"off", "ready"}
         facts = {
-            "ready": able and disk == "writable" and kept and not self._ending.is_set(),
+            "ready": able and disk == "writable" and kept and not self.ending.is_set(),
             "model": model, "disk": disk, "jobs": database, "store": store,
             "blur": "off" if self.blur is None else self.blur(), "urls": addresses,
-            "faults": dict(self.directory.faults),
+            "faults": faults,
         }  # fmt: skip
         if not self.shows_addresses:
             reachable = sum(bool(address["reachable"]) for address in addresses.values())
-            facts |= {"urls": len(addresses), "urls_reachable": reachable, "faults": len(self.directory.faults)}
+            facts |= {"urls": len(addresses), "urls_reachable": reachable, "faults": len(faults)}
         return bool(facts["ready"]), facts
 
     def _answers(self, probe: Callable[[], object] | None, wrong: str) -> str:

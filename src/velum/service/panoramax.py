@@ -17,7 +17,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from velum.bmw.routes import note
 from velum.errors import VelumError
 from velum.locate.default_models import rules_for
 from velum.locate.registry import catalog
@@ -25,8 +24,9 @@ from velum.locate.weights.asset import Model
 from velum.media.projection import packet
 from velum.plan import METADATA, Plan
 from velum.plugins import RuntimeConfig
+from velum.service.admission import RequestThreads
+from velum.service.middleware import note
 from velum.service.problem_details import NotInstalled, Unsupported, problems
-from velum.service.request_threads import RequestThreads
 from velum.service.v1.image_service import HiddenImage, ImageService, digest
 from velum.service.v1.images import accepts, multipart_response
 from velum.service.v1.plans import Plans

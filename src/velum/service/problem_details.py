@@ -1,22 +1,31 @@
-"""Problem details (RFC 9457): the error responses of velum's own API."""
+"""Error responses: problem details (RFC 9457), and the bodies of another API that is served next to velum's own."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import Request
-from starlette.responses import Response
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
 
-from velum.bmw.routes import note
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, PluginFault, Unavailable, VelumError
 from velum.net.guard import AddressRefused
+from velum.service.middleware import CLIENT_GONE, TOO_LARGE, TOO_SLOW, note
 
 KIND = "application/problem+json"
 
 OWN = ("/v1/", "/blur/")
-"""Paths of velum's own API; errors elsewhere have the bodies of the BMW API."""
+"""Paths of velum's own API, where errors are always problem details."""
+
+Refuse = Callable[[int, str, str, str, Mapping[str, str]], Response]
+"""Returns the response to a refused request, by status, message, path, error code and headers."""
+
+ErrorBody = Callable[[str], bytes]
+"""Returns the JSON body of an error response of another API, by its message."""
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -180,3 +189,63 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }  # fmt: skip
         described[status] = {"description": meaning, "content": {KIND: {"schema": SCHEMA, "example": example}}}
     return described
+
+
+def refuse_with(error_body: ErrorBody | None) -> Refuse:
+    """Return the function that answers refused requests: with problem details, outside `OWN` with `error_body`."""
+
+    def refuse(status: int, text: str, path: str, code: str, headers: Mapping[str, str]) -> Response:
+        if error_body is None or uses_problem_details(path):
+            return problem(status, text, path, code=code, headers=headers)
+        return Response(error_body(text), status, headers, media_type="application/json")
+
+    return refuse
+
+
+def add_error_handlers(
+    app: FastAPI, error_body: ErrorBody | None = None, invalid_body: Callable[[Sequence[Any]], bytes] | None = None
+) -> None:
+    """Have the application answer errors with problem details; outside `OWN` with these bodies, where they are given.
+
+    `invalid_body` returns the body of status 422 for the errors of pydantic.
+    """
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid_request(request: Request, error: RequestValidationError) -> Response:
+        if invalid_body is None or uses_problem_details(request.url.path):
+            return _fields_problem(request, error)
+        return Response(invalid_body(error.errors()), 422, media_type="application/json")
+
+    @app.exception_handler(HTTPException)
+    async def on_http_error(request: Request, error: HTTPException) -> Response:
+        if error_body is None or uses_problem_details(request.url.path):
+            return _http_problem(request, error)
+        if error.status_code in {TOO_SLOW, TOO_LARGE}:
+            # The rest of the body is never read, so the connection cannot be used again.
+            headers = {"connection": "close"}
+            return Response(error_body(str(error.detail)), error.status_code, headers, media_type="application/json")
+        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+
+    @app.exception_handler(VelumError)
+    async def on_velum_error(request: Request, error: VelumError) -> Response:
+        return problem_of(error, request)
+
+    @app.exception_handler(ClientDisconnect)
+    async def on_client_gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)
+
+
+def _fields_problem(request: Request, error: RequestValidationError) -> Response:
+    """Return a 422 response that lists the faults by field, without the values that were sent."""
+    wrong = [{"at": ".".join(map(str, fault["loc"])), "problem": fault["msg"]} for fault in error.errors()]
+    detail = "; ".join(f"{fault['at']}: {fault['problem']}" for fault in wrong)
+    return problem(422, detail, request.url.path, code="BadInput", errors=wrong)
+
+
+def _http_problem(request: Request, error: HTTPException) -> Response:
+    unread = error.status_code in {TOO_SLOW, TOO_LARGE}
+    codes = {TOO_SLOW: "TooSlow", 404: "NotFound", 405: "NotAllowed", TOO_LARGE: "LimitExceeded", 429: "Busy"}
+    # The rest of such a body is never read, so the connection cannot be used again.
+    headers = {**(error.headers or {}), **({"connection": "close"} if unread else {})}
+    code = codes.get(error.status_code, "Malformed")
+    return problem(error.status_code, str(error.detail), request.url.path, code=code, headers=headers)

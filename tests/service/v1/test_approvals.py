@@ -89,7 +89,7 @@ def test_all_are_approved_or_none(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_pairs_of_eyes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("velum.service.app.access_of", lambda _: Scoped())
+    monkeypatch.setattr("velum.service.state.access_of", lambda _: Scoped())
     chosen = settings(tmp_path)
     chosen = replace(chosen, review=replace(chosen.review, required_approvals=2))
     one, other = ({"x-name": f"{name} anonymize review operate"} for name in ("ada", "bob"))

@@ -253,7 +253,7 @@ class Named(Authenticator):
 
 
 def test_nobody_sees_the_jobs_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("velum.service.app.access_of", lambda _: Named())
+    monkeypatch.setattr("velum.service.state.access_of", lambda _: Named())
     one, two, operator = ({"x-name": text} for text in ("one anonymize", "two anonymize", "root anonymize operate"))
     with client(settings(tmp_path)) as it:
         it.headers.update(one)

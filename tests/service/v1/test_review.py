@@ -153,7 +153,7 @@ def test_following_in_what_ends_its_decoder_fails_alone(tmp_path: Path, monkeypa
 
 
 def test_to_review_takes_the_scope_and_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("velum.service.app.access_of", lambda _: Scoped())
+    monkeypatch.setattr("velum.service.state.access_of", lambda _: Scoped())
     with client(settings(tmp_path)) as it:
         place = handed_in(it)
         thing = {"frame": 0, "xyxy": [0, 0, 9, 9], "label": "face"}

@@ -19,7 +19,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Asgi
 
-from velum.bmw.routes import FACTS
 from velum.errors import BadPlan, Unavailable
 from velum.service.auth.api_keys import PREFIX, ApiKeys
 from velum.service.auth.oidc import Issuer, Tokens
@@ -34,7 +33,7 @@ from velum.service.auth.principal import (
     Unauthenticated,
 )
 from velum.service.auth.rate_limits import RateLimits
-from velum.service.middleware import is_protected
+from velum.service.middleware import FACTS, is_protected
 from velum.service.middleware.limits import stated_bytes
 from velum.service.problem_details import problem
 from velum.settings import Settings
@@ -106,22 +105,6 @@ class Authenticator:
             return _require_scope(scopes, request)
 
         return with_scope
-
-    def of_tags(self, operating: str) -> Callable[..., Principal]:
-        """Return a dependency for routes with tags: changing a route with the tag `operating` takes the scope operate.
-
-        Reading it takes operate or anonymize, all other routes take anonymize.
-        """
-        if not self.required:
-            return _anyone
-
-        def with_scope_of_tag(request: Request, _: Annotated[Any, Depends(_SCHEME)]) -> Principal:
-            tagged = operating in getattr(request.scope.get("route"), "tags", ())
-            if not tagged:
-                return _require_scope(("anonymize",), request)
-            return _require_scope(("anonymize", "operate") if request.method == "GET" else ("operate",), request)
-
-        return with_scope_of_tag
 
 
 def access_of(settings: Settings) -> Authenticator:

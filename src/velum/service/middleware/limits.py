@@ -11,15 +11,14 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from velum.bmw import wire
-from velum.bmw.routes import FACTS
-from velum.service import problem_details
-from velum.service.middleware import is_protected
+from velum.service.middleware import CLIENT_GONE, FACTS, TOO_LARGE, TOO_MANY, TOO_SLOW, is_protected
+from velum.service.problem_details import Refuse, refuse_with
 
-TOO_SLOW, TOO_LARGE, TOO_MANY, CLIENT_GONE = 408, 413, 429, 499
+UNEXPECTED = "unexpected server error"
+"""Message of status 500; the log has the cause."""
+
 LEAST_RATE = 1000
 """Least average speed, in bytes a second, at which a client must send a body."""
 
@@ -47,6 +46,8 @@ class RequestLimits:
     upload_bytes: int = 0
     idle_seconds: float = 60.0
     """How long a client may pause within a body."""
+    refuse: Refuse = field(default_factory=lambda: refuse_with(None))
+    """Returns the response to a request that is refused."""
     _inside: int = field(default=0, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,7 +57,7 @@ class RequestLimits:
             return
         uploading = scope["path"].startswith(UPLOADS)
         most = max(self.body_bytes, self.upload_bytes) if uploading else self.body_bytes
-        visit = _RequestContext(scope, receive, send, most, self.idle_seconds)
+        visit = _RequestContext(scope, receive, send, most, self.idle_seconds, self.refuse)
         self._inside += 1
         try:
             if self._inside > self.requests and not scope["path"].startswith("/health/"):
@@ -99,6 +100,7 @@ class _RequestContext:
     send: Send
     body_bytes: int
     idle_seconds: float
+    respond: Refuse
     name: str = ""
     complete: bool = False
     waited: float = 0.0
@@ -124,15 +126,13 @@ class _RequestContext:
             LOG.exception("fault", extra={"facts": {"id": self.name}})
             self.note(cause=f"{type(error).__name__}: {error}", fault=True)
             if not self.status:
-                await self.refuse(500, wire.UNEXPECTED)
+                await self.refuse(500, UNEXPECTED)
 
     async def refuse(self, status: int, text: str) -> None:
         """Send an error response without reading the body, and close the connection, which cannot be used again."""
         self.note(cause=text)
         headers = {"connection": "close"} | ({"retry-after": "1"} if status == TOO_MANY else {})
-        response = Response(wire.envelope(error=text), status, headers, media_type="application/json")
-        if problem_details.uses_problem_details(self.scope["path"]):
-            response = problem_details.problem(status, text, self.scope["path"], code=_CODES[status], headers=headers)
+        response = self.respond(status, text, self.scope["path"], _CODES[status], headers)
         await response(self.scope, self.receive, self._send_with_headers)
 
     def note(self, **facts: Any) -> None:

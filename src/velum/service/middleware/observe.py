@@ -6,18 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from velum import media
 from velum.annotations import Annotations
-from velum.bmw.routes import FACTS
 from velum.engine.engine import DEFAULT_PLAN, Engine
 from velum.engine.stages import OnRegions, Progress
 from velum.errors import OutputFailed, VelumError
@@ -27,14 +24,12 @@ from velum.limits import Limits
 from velum.plan import Plan
 from velum.plugins import RuntimeConfig
 from velum.report import Report
-from velum.service.admission import Admission
 from velum.service.audit import Audit
 from velum.service.auth.middleware import CALLER
 from velum.service.auth.principal import ANYONE, Principal
 from velum.service.metrics import PATH, Metrics
-from velum.service.middleware import is_protected
-from velum.service.middleware.limits import CLIENT_GONE, REQUEST
-from velum.service.request_threads import RequestThreads
+from velum.service.middleware import CLIENT_GONE, FACTS, is_protected
+from velum.service.middleware.limits import REQUEST
 from velum.service.tracing import Facts, Note, Spans, spans
 
 LOG = logging.getLogger("velum.service")
@@ -51,8 +46,6 @@ NOTED = ("job", "plan", "input_sha256", "output_sha256")
 """Facts that an endpoint may note; they take precedence over those of the engine."""
 
 _NOBODY = Principal("", frozenset())
-
-T = TypeVar("T")
 
 
 class ObservedEngine(Engine):
@@ -168,35 +161,6 @@ class ObservedProcessor(EngineProcessor):
             }  # fmt: skip
             _write_audit(self._audit, line, self._metrics)
         return result
-
-
-class ObservedAdmission(Admission):
-    """An admission that counts waiting and processed images in metrics."""
-
-    def __init__(self, metrics: Metrics, parallel: int, places: int) -> None:
-        super().__init__(parallel, places)
-        self._metrics = metrics
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Wait for a processor slot, and hold it."""
-        with self._metrics.waiting.track_inprogress():
-            inner = super().working()
-            inner.__enter__()
-        try:
-            with self._metrics.working.track_inprogress():
-                yield
-        finally:
-            inner.__exit__(None, None, None)
-
-
-class ObservedRequestThreads(RequestThreads):
-    """Request threads whose work has the context of its request."""
-
-    async def run(self, request: Request, work: Callable[[Event], T]) -> T:
-        """Do the same as `RequestThreads`, in the request's context."""
-        context = copy_context()
-        return await super().run(request, lambda gone: context.run(work, gone))
 
 
 class ObserveRequests:

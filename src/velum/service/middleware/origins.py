@@ -12,14 +12,11 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from velum.bmw import wire
-from velum.bmw.routes import FACTS
 from velum.errors import BadPlan
-from velum.service.middleware import is_protected
-from velum.service.problem_details import problem, uses_problem_details
+from velum.service.middleware import FACTS, is_protected
+from velum.service.problem_details import Refuse, refuse_with
 
 ANY = "*"
 
@@ -92,8 +89,9 @@ class Sites:
 class SiteCheck:
     """Refuses requests of other sites' pages before their body is read."""
 
-    def __init__(self, app: ASGIApp, sites: Sites) -> None:
-        self._app, self._sites = app, sites
+    def __init__(self, app: ASGIApp, sites: Sites, refuse: Refuse | None = None) -> None:
+        """Prepare; `refuse` returns the response to a refused request."""
+        self._app, self._sites, self._refuse = app, sites, refuse or refuse_with(None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Health probes are always allowed: they return nothing that pages could use."""
@@ -107,11 +105,8 @@ class SiteCheck:
         status, text = fault
         scope.setdefault(FACTS, {})["cause"] = text
         # The rest of the body is never read, so the connection cannot be used again.
-        headers = {"connection": "close"}
-        answer = Response(wire.envelope(error=text), status, headers, media_type="application/json")
-        if uses_problem_details(scope["path"]):
-            answer = problem(status, text, scope["path"], code="Denied", headers=headers)
-        await answer(scope, receive, send)
+        response = self._refuse(status, text, scope["path"], "Denied", {"connection": "close"})
+        await response(scope, receive, send)
 
 
 def _name_of(host: str) -> str | None:

@@ -8,11 +8,11 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from starlette.responses import JSONResponse, Response
 
-from velum.bmw.routes import note
 from velum.errors import BadPlan
 from velum.service.auth.api_keys import NAME, ApiKey, ApiKeys
 from velum.service.auth.middleware import COOKIE, Authenticator, secret_of
 from velum.service.auth.principal import SCOPES, Principal, Scope
+from velum.service.middleware import note
 from velum.service.problem_details import ConflictProblem, NotFoundProblem, problems
 
 _DAY = 86_400

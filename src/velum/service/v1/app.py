@@ -7,24 +7,18 @@ from functools import partial
 
 from fastapi import APIRouter, Depends
 
-from velum.engine.engine import Engine
 from velum.errors import OutputFailed
-from velum.media import DecoderPool
-from velum.net.client import HttpClient
-from velum.plugins import RuntimeConfig
 from velum.service import panoramax
-from velum.service.admission import Admission
 from velum.service.auth.api_keys import ApiKeys
 from velum.service.auth.middleware import Authenticator, keys_file
-from velum.service.job_backend import InProcessWorker, JobBackend, ProcessorFactory, work_folder
-from velum.service.request_threads import RequestThreads
+from velum.service.job_backend import InProcessWorker, JobBackend, observed_processor_factory, work_folder
+from velum.service.state import ServiceParts
 from velum.service.v1 import api_keys, approvals, capabilities, images, jobs, review, uploads
 from velum.service.v1.capabilities import Obtainable
 from velum.service.v1.image_service import ImageService
 from velum.service.v1.job_service import AllowedByOperator, JobService
-from velum.service.v1.plans import Plans
+from velum.service.v1.plans import REMOTE, Plans
 from velum.service.v1.previews import Previews
-from velum.settings import Settings
 from velum.storage.scratch import ScratchDirs
 
 LOG = logging.getLogger("velum.service")
@@ -83,47 +77,34 @@ class V1:
         yield "/v1", api_keys.session_routes(access)
 
 
-def create_v1(  # noqa: PLR0913 - all but three are given by name
-    settings: Settings,
-    host: RuntimeConfig,
-    engine: Engine,
-    *,
-    decoders: DecoderPool,
-    gate: Admission,
-    workers: RequestThreads,
-    peers: HttpClient,
-    backend: JobBackend,
-    make_processor: ProcessorFactory,
-    ending: Callable[[], bool],
-) -> V1:
-    """Return the parts of the API. They share admission, threads and connections with the rest of the service.
-
-    `ending` tells whether the service is shutting down.
-    """
-    service, most = settings.service, settings.limits().bytes
-    plans = Plans(service.plans, engine)
+def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
+    """Return the parts of the API. They share engine, threads and connections with the rest of the service."""
+    settings = parts.settings
+    service = settings.service
+    plans = Plans(service.plans, parts.engine, REMOTE | parts.added_localizers)
     scratch = ScratchDirs(work_folder(settings))
-    image_service = ImageService(engine, gate, scratch)
-    shown = capabilities.Capabilities(host, plans, Obtainable(host))
+    image_service = ImageService(parts.engine, parts.admission, scratch)
+    shown = capabilities.Capabilities(parts.host, plans, Obtainable(parts.host))
+    make_processor = observed_processor_factory(settings, parts.metrics, parts.audit)
+    allowed = AllowedByOperator(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks)
     return V1(
-        backend=backend,
-        worker=InProcessWorker(settings, peers, make_processor) if settings.jobs.in_process else None,
+        backend=jobs,
+        worker=InProcessWorker(settings, parts.peers, make_processor) if settings.jobs.in_process else None,
         scratch=scratch,
-        images=images.Images(image_service, plans, workers, service.picture_bytes),
+        images=images.Images(image_service, plans, parts.workers, service.picture_bytes),
         street_images=panoramax.PanoramaxService(
-            image_service, plans, workers, host, shown.is_installed, service.picture_bytes, service.blur_plan
+            image_service, plans, parts.workers, parts.host, shown.is_installed, service.picture_bytes,
+            service.blur_plan,
         ),
         offered=shown,
-        upload_service=uploads.UploadService(backend, streams=service.requests),
-        job_service=JobService(
-            backend, plans, peers, AllowedByOperator(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks), most
-        ),
-        previews=Previews(scratch, decoders, engine.limits, partial(_keeps_source, backend)),
+        upload_service=uploads.UploadService(jobs, streams=service.requests),
+        job_service=JobService(jobs, plans, parts.peers, allowed, settings.limits().bytes),
+        previews=Previews(scratch, parts.decoders, parts.engine.limits, partial(_keeps_source, jobs)),
         keys=ApiKeys(keys_file(settings)),
         eyes=settings.review.required_approvals,
         watchers=max(1, service.requests // 2),
-        ending=ending,
-    )
+        ending=parts.ending.is_set,
+    )  # fmt: skip
 
 
 def _keeps_source(backend: JobBackend, job: str) -> bool:

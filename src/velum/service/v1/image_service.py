@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from velum.annotations import Annotations
-from velum.bmw import builtin_models
-from velum.bmw.anonymizer import ClientGone
 from velum.engine.engine import Engine
 from velum.errors import BadInput, OutputFailed, names_for_places
 from velum.media import BytesSource
@@ -18,7 +16,7 @@ from velum.media.formats import SUFFIXES, VIDEO_HEAD_BYTES, format_of, video_for
 from velum.plan import Plan
 from velum.region import Region
 from velum.report import Report
-from velum.service.admission import Admission
+from velum.service.admission import OWN_MODELS, Admission, stop_if_gone
 from velum.storage.scratch import ScratchDirs
 
 NAME = "the image"
@@ -57,13 +55,13 @@ class ImageService:
     """
 
     engine: Engine
-    gate: Admission
+    admission: Admission
     scratch: ScratchDirs
 
     def hide(self, data: bytes, plan: Plan, gone: threading.Event) -> HiddenImage:
         """Hide in an image what the plan names; `gone` is set when the client disconnects.
 
-        Raises as `Engine.hide` does, `Overloaded`, and `ClientGone`.
+        Raises `Overloaded` and `ClientGone`, and as `Engine.hide` does.
         """
         suffix = suffix_of(data)
         with self._working(gone), self.scratch.folder() as folder:
@@ -94,9 +92,8 @@ class ImageService:
 
     @contextmanager
     def _working(self, gone: threading.Event) -> Iterator[None]:
-        with self.gate.reserve(frozenset({builtin_models.URL})), self.gate.working():
-            if gone.is_set():
-                raise ClientGone("the client has disconnected, or the service is shutting down")
+        with self.admission.reserve(frozenset({OWN_MODELS})), self.admission.working():
+            stop_if_gone(gone)
             yield
 
 

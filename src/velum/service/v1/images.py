@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from velum.annotations import FORMAT
-from velum.bmw.routes import note
+from velum.service.admission import RequestThreads
+from velum.service.middleware import note
 from velum.service.problem_details import problems
-from velum.service.request_threads import RequestThreads
 from velum.service.v1.image_service import KINDS, HiddenImage, ImageService, digest
 from velum.service.v1.plans import Plans
 from velum.service.v1.request_body import ReceivedImage, read_image

@@ -11,7 +11,6 @@ from fastapi import Path as InPath
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import JSONResponse, Response
 
-from velum.bmw.routes import note
 from velum.errors import Unavailable
 from velum.jobs import JobRecord, State
 from velum.jobs.approvals import ApprovalStore
@@ -19,6 +18,7 @@ from velum.jobs.queue import MAX_PAGE_SIZE
 from velum.service.admission import Overloaded
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import SCOPES, Principal
+from velum.service.middleware import note
 from velum.service.problem_details import ConflictProblem, problems
 from velum.service.v1.job_service import JobService
 from velum.service.v1.range_response import result_of

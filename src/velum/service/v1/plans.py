@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from velum.annotations import Annotations
-from velum.bmw import request_localizer
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, Unavailable, VelumError
 from velum.plan import Plan
@@ -17,7 +16,7 @@ from velum.spec import PartSpec
 
 LOG = logging.getLogger("velum.service")
 
-REMOTE = frozenset({"bmw", "kserve", request_localizer.NAME})
+REMOTE = frozenset({"bmw", "kserve"})
 """Localizers that connect to a URL: only the operator's plans may use them."""
 
 CLOSED = frozenset({"file", "folder", "path", "regex", "url"})
@@ -33,6 +32,8 @@ class Plans:
 
     folder: Path | None
     engine: Engine
+    closed_localizers: frozenset[str] = REMOTE
+    """Localizers that plans of requests may not name."""
 
     def of(self, value: Any) -> Plan:
         """Return the plan of a request: a JSON object, its text, or a name; None is the default plan.
@@ -54,7 +55,7 @@ class Plans:
             if isinstance(error, VelumError):
                 raise
             raise BadPlan(f"the plan is not valid JSON: {error}; send a JSON object or the name of a plan") from error
-        _refuse_places(plan)
+        self._refuse_places(plan)
         return plan
 
     def operator_plan(self, name: str) -> Plan:
@@ -84,6 +85,17 @@ class Plans:
         except Unavailable as error:
             LOG.info("a plan was not checked", extra={"facts": {"cause": str(error)}})
 
+    def _refuse_places(self, plan: Plan) -> None:
+        """Raise `BadPlan` for localizers and options that only the operator's plans may use."""
+        for use in (*(rule.locate for rule in plan.rules), *plan.keep_out):
+            if use.name in self.closed_localizers:
+                raise BadPlan(
+                    f"{use.name} connects to a URL, which only plans of the operator may; send the name of one of those"
+                )
+            _refuse_options(use)
+        for rule in plan.rules:
+            _refuse_options(rule.hide)
+
     def _files(self) -> dict[str, Path]:
         if self.folder is None:
             return {}
@@ -100,18 +112,6 @@ def _read(file: Path) -> Plan:
         return Plan.from_toml(text) if file.suffix == ".toml" else Plan.from_json(json.loads(text))
     except (OSError, ValueError, RecursionError) as error:
         raise BadPlan(f"plan {file.stem!r} of the operator cannot be used: {error}") from error
-
-
-def _refuse_places(plan: Plan) -> None:
-    """Raise `BadPlan` for localizers and options that only the operator's plans may use."""
-    for use in (*(rule.locate for rule in plan.rules), *plan.keep_out):
-        if use.name in REMOTE:
-            raise BadPlan(
-                f"{use.name} connects to a URL, which only plans of the operator may; send the name of one of those"
-            )
-        _refuse_options(use)
-    for rule in plan.rules:
-        _refuse_options(rule.hide)
 
 
 def _refuse_options(use: PartSpec) -> None:

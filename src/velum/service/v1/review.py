@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from velum.annotations import FORMAT
-from velum.bmw.routes import note
 from velum.jobs import JobRecord, Store
 from velum.region import Box, Region
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
+from velum.service.middleware import note
 from velum.service.problem_details import ConflictProblem, ExpiredProblem, problems
 from velum.service.v1.image_service import ImageService
 from velum.service.v1.job_service import REGIONS_BYTES, JobService

@@ -16,12 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from velum.bmw.routes import note
 from velum.errors import BadInput
 from velum.jobs import ResumableUpload
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
 from velum.service.job_backend import JobBackend
+from velum.service.middleware import note
 from velum.service.problem_details import ConflictProblem, Malformed, NotFoundProblem, problems
 from velum.service.v1.values import UploadRequest, UploadState
 
