@@ -7,7 +7,7 @@ SEED ?= 1
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/velum/__init__.py)
 FROM_ENVIRONMENT = BASE HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL
 
-.PHONY: demo fast serve test test-all check fix fuzz bench docs pictures lock image clean
+.PHONY: demo fast serve test test-all check lint fix fuzz bench docs pictures lock image clean
 
 demo: $(VENV)/run.done  ## hide the faces in a photograph
 	@VELUM=$(VENV)/bin/velum scripts/demo "$(PHOTO)"
@@ -24,12 +24,14 @@ test-all: $(VENV)/dev.done  ## these and the exhaustive ones, as every night
 fast: $(VENV)/dev.done  ## those that need neither real weights nor other processes, in under a minute
 	$(VENV)/bin/pytest -n auto -m "not real and not slow and not network and not exhaustive"
 
-check: $(VENV)/dev.done  ## format, lint, types, import contracts, docs examples
+check: lint  ## format, lint, types, import contracts, docs examples
+	$(VENV)/bin/pytest -q -n auto tests/contracts
+
+lint: $(VENV)/dev.done  ## the same without the docs examples, which `make test` runs too
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/pytest -q tests/contracts
 
 fix: $(VENV)/dev.done  ## format and mend what can be mended
 	$(VENV)/bin/ruff format

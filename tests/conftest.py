@@ -1,5 +1,6 @@
 """Fixtures that more than one folder of tests needs."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,19 @@ from tests.storage.fake_s3 import S3, s3
 
 import velum.locate.runtime  # noqa: F401 - before any test imports OpenVINO itself: keeps its telemetry off
 
-# How long an example takes says how busy the machine is, and nothing about the code.
-hypothesis.settings.register_profile("velum", deadline=None)
-hypothesis.settings.load_profile("velum")
+# Tests start hundreds of processes, each of which starts sooner where it finds velum compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # How long an example takes, or is made, says how busy the machine is, and nothing about the code.
+    hypothesis.settings.register_profile(
+        "velum",
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        max_examples=40 if config.option.markexpr else 200,  # as `make test`, and `make test-all`
+    )
+    hypothesis.settings.load_profile("velum")
 
 
 @pytest.fixture(scope="session", autouse=True)

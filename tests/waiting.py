@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-LONGEST_SECONDS = 10.0
+LONGEST_SECONDS = 60.0
+"""For what hangs; a busy machine may be slow."""
 
 
 def until(told: Callable[[], Any]) -> Any:

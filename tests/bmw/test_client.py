@@ -339,7 +339,6 @@ BOX = st.fixed_dictionaries(
 
 
 @given(st.lists(BOX | ANYTHING, max_size=3), st.booleans())
-@settings(max_examples=200, deadline=None)
 def test_no_box_is_lost(answered: list[Any], wrapped: bool) -> None:
     value = {"bounding-boxes": answered}
     api = answering(json.dumps({"data": value, "error": "", "success": True} if wrapped else value).encode())
@@ -351,7 +350,6 @@ def test_no_box_is_lost(answered: list[Any], wrapped: bool) -> None:
 
 
 @given(ANYTHING | st.binary(), st.sampled_from([200, 300, 404, 500]))
-@settings(max_examples=200, deadline=None)
 def test_any_answer_is_read_or_unavailable(answered: Any, status: int) -> None:
     body = answered if isinstance(answered, bytes) else json.dumps(answered).encode()
     api = answering(body, status)

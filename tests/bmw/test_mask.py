@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -179,7 +179,6 @@ def test_noise_is_one_piece() -> None:
 
 
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 3)))
-@settings(max_examples=100, deadline=None)
 def test_pieces_cover_every_pixel_and_no_other(plane: Plane) -> None:
     size = (plane.shape[1], plane.shape[0])
     ids = mask.read(painted(plane, voc_palette(4)), size, 4, tuple(voc_palette(4)))
@@ -188,7 +187,6 @@ def test_pieces_cover_every_pixel_and_no_other(plane: Plane) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
 def test_damage_is_told(data: st.DataObject) -> None:
     body = bytearray(painted(IDS, voc_palette(4)))
     for _ in range(data.draw(st.integers(1, 3))):

@@ -435,7 +435,7 @@ def test_hostile_answers_never_give_a_picture(tmp_path: Path, data: Any) -> None
 NUMBERS = st.integers(-200, 200) | st.floats(-1e6, 1e6) | st.sampled_from([1e308, -1e308, 10**30])
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     edges=st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=4),
     broken=st.sampled_from([b"", b"<html>", b"[]", b'{"data":NaN}', b'{"success":true}', None]),
@@ -474,7 +474,7 @@ LEAVES = st.none() | st.booleans() | st.integers(-2, 2) | st.floats() | st.text(
 FIELDS = dict.fromkeys(entry(), LEAVES) | {"url": LEAVES}
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.fixed_dictionaries({}, optional=FIELDS), max_size=3) | LEAVES)
 def test_any_configuration_gives_a_hidden_picture_or_an_error(served: Any, entries: Any) -> None:
     it, _ = served

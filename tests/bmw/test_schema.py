@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.bmw import wire
@@ -161,7 +161,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150)
 @given(JSON | st.dictionaries(st.just("sensitive_info"), st.lists(JSON), min_size=1), st.booleans())
 def test_any_json_is_read_or_told(value: Any, strict: bool) -> None:
     try:

@@ -183,7 +183,6 @@ def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from paths(one, (*at, name))
 
 
-@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_every_change_is_noticed(key: PrivateKey, data: st.DataObject) -> None:
     document = evidence(key)
@@ -297,7 +296,7 @@ def test_the_page_says_when_the_evidence_was_changed(key: PrivateKey) -> None:
     assert "was changed after" in render_page(document, verify(document))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_evidence_in_any_shape_is_read_or_refused(key: PrivateKey, tmp_path: Path, data: st.DataObject) -> None:
     document = evidence(key)

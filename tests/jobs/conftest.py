@@ -24,6 +24,8 @@ from .fake_processor import PACE, Hands
 from .postgres import binaries, cluster, database
 
 NUMBERS = count()
+LONGEST_SECONDS = 100.0
+"""For what hangs; a busy machine may be slow."""
 
 
 @pytest.fixture(scope="session")
@@ -93,10 +95,10 @@ class Office:
             assert not thread.is_alive()
 
     @contextmanager
-    def process(self) -> Iterator[subprocess.Popen[str]]:
+    def process(self, dead_seconds: float = PACE.dead_seconds) -> Iterator[subprocess.Popen[str]]:
         """Have a worker at work in a process that can be killed."""
         program = Path(__file__).with_name("fake_processor.py")
-        command = [sys.executable, str(program), self.url, str(self.place), str(self.path)]
+        command = [sys.executable, str(program), self.url, str(self.place), str(self.path), str(dead_seconds)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
@@ -106,7 +108,7 @@ class Office:
             process.terminate()
             process.communicate(timeout=30)
 
-    def ended(self, *jobs: JobRecord, seconds: float = 20) -> list[JobRecord]:
+    def ended(self, *jobs: JobRecord, seconds: float = LONGEST_SECONDS) -> list[JobRecord]:
         """Return the jobs when all have ended."""
         _until(lambda: all(self.now(job).state.is_final for job in jobs), "all jobs to end", seconds)
         return [self.now(job) for job in jobs]
@@ -159,7 +161,7 @@ class Office:
         return Annotations.from_json(json.loads(b"".join(self.store.open(job.regions))))
 
 
-def _until(true: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def _until(true: Callable[[], bool], what: str, seconds: float = LONGEST_SECONDS) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"waited {seconds} s for {what}"

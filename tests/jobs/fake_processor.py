@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +72,13 @@ class Hands:
         return self._log.read_text().splitlines().count(f"{task.submission.name} {piece.index}")
 
 
-def main(url: str, store: str, folder: str) -> None:
+def main(url: str, store: str, folder: str, dead_seconds: str) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     log = Path(folder) / "log"
+    pace = replace(PACE, dead_seconds=float(dead_seconds))
     place = open_store(store if "://" in store else Path(store))
-    worker = Worker(url, place, lambda: Hands(log), folder=Path(folder) / "work", concurrency=2, pace=PACE)
+    worker = Worker(url, place, lambda: Hands(log), folder=Path(folder) / "work", concurrency=2, pace=pace)
     print("ready", flush=True)  # noqa: T201 - the test waits for it
     worker.run(stop)
 

@@ -135,7 +135,7 @@ def test_what_comes_in_time_is_served(tmp_path: Path) -> None:
 def test_a_client_that_stops_reading_loses_its_place(tmp_path: Path) -> None:
     with on_the_wire(settings(tmp_path, idle_seconds=2, requests=8, caller_requests=1)) as address:
         large = picture(4000, 2000)
-        with httpx2.Client(base_url=address) as it:
+        with httpx2.Client(base_url=address, timeout=60) as it:
             # Twice what the buffers between the service and its client can hold: what is left waits for it to read.
             job = handed_in(it, large, name="large.png")
         with line_to(address) as line:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
@@ -280,7 +280,6 @@ STORIES = st.lists(st.none() | st.lists(REGIONS, max_size=4).map(tuple), max_siz
 GROUNDS = [texture(seed, 32, 48, 3) for seed in (1, 2)] + [np.zeros((32, 48), np.uint8)]
 
 
-@settings(max_examples=60, deadline=None)
 @given(STORIES, st.lists(st.sampled_from(GROUNDS), min_size=16, max_size=16), st.none() | st.integers(0, 12))
 def test_every_find_is_hidden_in_order_and_in_time(
     story: list[tuple[Region, ...] | None], thumbs: list[Thumbnail], window: int | None

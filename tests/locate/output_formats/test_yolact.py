@@ -26,7 +26,6 @@ def slow_at(plane: Floats, x: float, y: float) -> float:
 coordinates = st.floats(-4, 24, width=32)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.integers(1, 20), st.integers(1, 20), st.tuples(*[coordinates] * 4), st.integers(0, 99))
 def test_same_as_place_by_place(rows: int, columns: int, edges: tuple[float, float, float, float], seed: int) -> None:
     plane = np.random.default_rng(seed).normal(0, 1, (rows, columns)).astype(np.float32)

@@ -181,7 +181,7 @@ def test_metadata_goes_and_what_is_kept_stays(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_turbo
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     width=st.integers(1, 70), height=st.integers(1, 70), subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
     progressive=st.booleans(), corners=st.lists(st.tuples(*[st.integers(0, 80)] * 4), max_size=4),
@@ -211,7 +211,6 @@ def test_any_size_and_any_regions(
 
 @pytest.mark.slow
 @needs_turbo
-@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damaged_files_are_refused_or_read(data: st.DataObject) -> None:
     memory = io.BytesIO()

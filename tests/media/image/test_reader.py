@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 
@@ -376,7 +376,6 @@ DAMAGED = [
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=150, deadline=None)
 @given(data=st.sampled_from(DAMAGED), harm=st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 255)), max_size=8))
 def test_damage_is_bad_input_and_nothing_else(
     data: bytes, harm: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory

@@ -11,6 +11,7 @@ import av
 import pytest
 from tests.bmw.test_videos import clip
 from tests.media.image.bombs import be_busy, busy_steps, encoded, end_this_process, gif, scanned, steps_until_the_end
+from tests.rows import exhaustive
 
 from velum import Engine, Limits, Plan
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, Unavailable
@@ -102,15 +103,18 @@ def test_a_picture_that_nobody_would_decode_twice_is_not_verified(pool: DecoderP
 @pytest.mark.parametrize(
     ("end", "error"), [(signal.SIGSEGV, BadInput), (signal.SIGKILL, Unavailable), (signal.SIGXCPU, LimitExceeded)]
 )
-def test_its_death_is_told(tmp_path: Path, end: signal.Signals, error: type[Exception]) -> None:
-    own = DecoderPool()
-    with Engine(host=HOST, decoders=own) as engine:
-        with own.read(BytesSource("x", encoded("TIFF")), Limits()) as reader:
-            (process,) = own._busy
+def test_its_death_is_told(pool: DecoderPool, tmp_path: Path, end: signal.Signals, error: type[Exception]) -> None:
+    with Engine(host=HOST, decoders=pool) as engine:
+        with pool.read(BytesSource("x", encoded("TIFF")), Limits()) as reader:
+            (process,) = pool._busy
             process._process.send_signal(end)
             with pytest.raises(error):
                 list(reader.frames())
         assert len(engine.hide(BytesSource("x", encoded("TIFF")), tmp_path / "a.tif").hidden) == 1
+
+
+def test_a_pool_that_is_closed_reads_nothing() -> None:
+    own = DecoderPool()
     own.close()
     with pytest.raises(Unavailable, match="shutting down"):
         own.read(BytesSource("x", encoded("TIFF")), Limits())
@@ -182,51 +186,55 @@ ENDS = [(signal.SIGSEGV, BadInput), (signal.SIGKILL, Unavailable), (signal.SIGXC
 
 
 @pytest.mark.parametrize(("end", "error"), ENDS)
-def test_its_death_amid_a_video_is_told(tmp_path: Path, end: signal.Signals, error: type[Exception]) -> None:
+def test_its_death_amid_a_video_is_told(
+    pool: DecoderPool, tmp_path: Path, end: signal.Signals, error: type[Exception]
+) -> None:
     (tmp_path / "a.mp4").write_bytes(clip(frames=40))
-    own = DecoderPool()
-    found = killing(own, end)
+    found = killing(pool, end)
     host = RuntimeConfig(localizers={"centerface": lambda: FakeLocalizer(found)})
-    with Engine(host=host, decoders=own) as engine:
+    with Engine(host=host, decoders=pool) as engine:
         with pytest.raises(error):
             engine.hide(tmp_path / "a.mp4", tmp_path / "b.mp4")
         assert engine.hide(tmp_path / "a.mp4", tmp_path / "c.mp4").frames == 40
-    own.close()
     assert not (tmp_path / "b.mp4").exists()
 
 
-def test_a_process_that_died_while_it_waited_is_not_asked(tmp_path: Path) -> None:
-    own = DecoderPool()
-    with Engine(host=HOST, decoders=own) as engine:
+def test_a_process_that_died_while_it_waited_is_not_asked(pool: DecoderPool) -> None:
+    with Engine(host=HOST, decoders=pool) as engine:
         engine.locate(BytesSource("x", encoded("TIFF")))
-        own._idle[0].kill()
+        pool._idle[0].kill()
         assert engine.locate(BytesSource("x", encoded("TIFF"))).frames
-    own.close()
 
 
-@pytest.mark.parametrize("how", ["call", "steps"])
-@pytest.mark.parametrize(("end", "error"), [*ENDS, (signal.SIGSTOP, BadInput)])
+ALL_ENDS = [*ENDS, (signal.SIGSTOP, BadInput)]
+
+
+@pytest.mark.parametrize(
+    ("how", "end", "error"),
+    [
+        *(("call", *end) for end in ALL_ENDS),
+        ("steps", *ALL_ENDS[0]),
+        *exhaustive(("steps", *end) for end in ALL_ENDS[1:]),
+    ],
+)
 def test_functions_end_with_their_process(
-    monkeypatch: pytest.MonkeyPatch, how: str, end: signal.Signals, error: type[Exception]
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch, how: str, end: signal.Signals, error: type[Exception]
 ) -> None:
     monkeypatch.setattr(subprocess_reader, "WAIT_FACTOR", 1)
-    own, limits = DecoderPool(), Limits(work_seconds=1 if end == signal.SIGSTOP else 60)
-    own.call("x", Limits(), os.getpid)  # the process has started
+    limits = Limits(work_seconds=1 if end == signal.SIGSTOP else 60)
+    pool.call("x", Limits(), os.getpid)  # the process has started
     with pytest.raises(error, match=None if error is Unavailable else "x"):
         if how == "call":
-            own.call("x", limits, end_this_process, end)
+            pool.call("x", limits, end_this_process, end)
         else:
-            list(own.steps("x", limits, steps_until_the_end, end))
-    assert own.call("x", Limits(), os.getpid) != os.getpid()
-    own.close()
+            list(pool.steps("x", limits, steps_until_the_end, end))
+    assert pool.call("x", Limits(), os.getpid) != os.getpid()
 
 
-def test_each_step_may_take_its_time_and_a_call_all_of_it() -> None:
-    own = DecoderPool()
-    assert sum(own.steps("x", Limits(work_seconds=1), busy_steps, 4)) == 4
+def test_each_step_may_take_its_time_and_a_call_all_of_it(pool: DecoderPool) -> None:
+    assert sum(pool.steps("x", Limits(work_seconds=1), busy_steps, 4)) == 4
     with pytest.raises(LimitExceeded, match="the work on x"):
-        own.call("x", Limits(work_seconds=1), be_busy, 4.0)
-    own.close()
+        pool.call("x", Limits(work_seconds=1), be_busy, 4.0)
 
 
 def test_work_that_is_stopped_publishes_nothing(pool: DecoderPool, tmp_path: Path) -> None:

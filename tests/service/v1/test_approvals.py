@@ -50,7 +50,7 @@ def approval(*reviews: Any) -> dict[str, Any]:
 @pytest.mark.slow
 def test_an_approval_is_kept_with_the_result_and_ends_with_it(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it, worked(chosen):
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it, worked(chosen):
         place = handed_in(it, picture(), name="a.png")
         ended(it, place)
         assert "reviewers" not in it.get(f"{place}/report").json()
@@ -74,7 +74,7 @@ def test_an_approval_is_kept_with_the_result_and_ends_with_it(tmp_path: Path) ->
 @pytest.mark.slow
 def test_all_are_approved_or_none(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it, worked(chosen):
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it, worked(chosen):
         for name in ("a.png", "b.png"):
             ended(it, handed_in(it, picture(), name=name))
         reviews = it.get("/v1/reviews").json()["reviews"]

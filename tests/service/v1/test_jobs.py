@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,16 +16,21 @@ from fastapi import Request
 from tests.service.factories import client, on_the_wire, picture, pixels, settings
 from tests.service.v1.test_uploads import PLAN, begun
 
+from velum import Engine
 from velum.annotations import Annotations
-from velum.jobs import Database, EngineProcessor, FolderStore, JobQueue, JobRecord, State, Submission
+from velum.jobs import Database, EngineProcessor, FolderStore, JobQueue, JobRecord, State, Submission, Task
 from velum.jobs.schema import JOBS, new_id, row_of
+from velum.jobs.subprocess_engine import SubprocessRequest
+from velum.jobs.subprocess_main import _execute
+from velum.limits import Limits
 from velum.net.client import HttpClient
 from velum.net.policy import NetworkPolicy
 from velum.plan import Plan
+from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
-from velum.service.job_backend import InProcessWorker
+from velum.service.job_backend import InProcessWorker, ProcessorFactory
 from velum.service.v1 import jobs
 from velum.settings import Settings
 
@@ -40,10 +45,24 @@ def handed_in(it: Any, data: bytes = b"any", **wanted: Any) -> str:
     return str(answer.headers["location"])
 
 
+class EngineHere(EngineProcessor):
+    """The engine in this process, for tests that are not about the other one, which takes a second to start."""
+
+    def __init__(self, host: Callable[[], RuntimeConfig], limits: Limits) -> None:
+        super().__init__(host, limits)
+        self._engine = Engine(host=replace(host(), mode="latency"), limits=limits)
+
+    def _run_subprocess(self, request: SubprocessRequest, task: Task) -> Mapping[str, Any]:
+        return _execute(self._engine, request, task.progress)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
 @contextmanager
-def worked(chosen: Settings) -> Iterator[None]:
+def worked(chosen: Settings, make_processor: ProcessorFactory = EngineHere) -> Iterator[None]:
     """A worker of the service's own kind."""
-    crew = InProcessWorker(chosen, HttpClient(chosen.remote), EngineProcessor)
+    crew = InProcessWorker(chosen, HttpClient(chosen.remote), make_processor)
     crew.start()
     try:
         yield
@@ -63,10 +82,10 @@ def test_a_job_from_the_upload_to_the_deleted_result(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     source = picture()
     found = Annotations(64, 48, {0: (Region(Box(0, 0, 20, 20), "zone"),)})
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
         place = handed_in(it, source, name="Straße 1.png")
         seen: list[str] = []
-        with worked(chosen):
+        with worked(chosen, EngineProcessor):
             with it.stream("GET", f"{place}/events", timeout=60) as stream:
                 assert stream.headers["content-type"].startswith("text/event-stream")
                 seen.extend(line for line in stream.iter_lines() if line)
@@ -204,7 +223,7 @@ def test_regions_that_are_none_are_refused(tmp_path: Path) -> None:
 def test_a_source_is_fetched_from_where_the_operator_allows(tmp_path: Path) -> None:
     data = picture()
     chosen = settings(tmp_path / "a")
-    with on_the_wire(chosen) as other, httpx2.Client(base_url=other) as its:
+    with on_the_wire(chosen) as other, httpx2.Client(base_url=other, timeout=60) as its:
         place = handed_in(its, data)
         with worked(chosen):
             ended(its, place)
@@ -294,7 +313,10 @@ def test_a_result_that_was_deleted_after_its_time_is_gone(tmp_path: Path) -> Non
 
 def test_only_so_many_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "LOOK_SECONDS", 0.02)
-    with on_the_wire(settings(tmp_path, requests=3, caller_requests=3)) as url, httpx2.Client(base_url=url) as it:
+    with (
+        on_the_wire(settings(tmp_path, requests=3, caller_requests=3)) as url,
+        httpx2.Client(base_url=url, timeout=60) as it,
+    ):
         place = handed_in(it)
         lines: list[str] = []
         begun_watching = threading.Event()

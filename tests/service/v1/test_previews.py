@@ -46,7 +46,7 @@ def waited(ask: Callable[[], Any]) -> dict[str, Any]:
 
 
 def test_a_preview_has_the_frames_and_times_of_its_source(tmp_path: Path) -> None:
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
         early = it.get(f"{job}/preview")
         assert (early.status_code, early.json()["code"]) == (409, "Conflict")
@@ -69,7 +69,7 @@ def test_a_preview_has_the_frames_and_times_of_its_source(tmp_path: Path) -> Non
 
 
 def test_what_is_no_video_fails_and_says_why(tmp_path: Path) -> None:
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, picture(), name="a.png")
         told = waited(lambda: it.post(f"{job}/preview"))
         assert told["state"] == "failed"
@@ -78,7 +78,7 @@ def test_what_is_no_video_fails_and_says_why(tmp_path: Path) -> None:
 
 
 def test_a_source_that_ends_its_decoder_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
         with monkeypatch.context() as patch:
             patch.setattr(previews, "write_preview", crash_when_begun)
@@ -90,7 +90,7 @@ def test_a_source_that_ends_its_decoder_fails_alone(tmp_path: Path, monkeypatch:
 
 def test_it_goes_with_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previews, "LOOK_SECONDS", 0.05)
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
         waited(lambda: it.post(f"{job}/preview"))
         assert list((tmp_path / "jobs").rglob("*.mp4"))

@@ -1,6 +1,7 @@
 """Regions of a job: looked at, corrected, and rendered without looking for any again."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def stored(path: Path) -> int:
 
 def test_regions_are_corrected_and_rendered(tmp_path: Path) -> None:
     chosen, source = settings(tmp_path), picture()
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
         place = handed_in(it, source, name="a.png")
         early = it.get(f"{place}/regions")
         assert (early.status_code, early.json()["code"]) == (409, "Conflict")
@@ -62,7 +63,7 @@ def test_regions_are_corrected_and_rendered(tmp_path: Path) -> None:
 
 def test_who_comes_later_does_not_undo_what_others_corrected(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
         place = handed_in(it, picture())
         with worked(chosen):
             ended(it, place)
@@ -74,6 +75,18 @@ def test_who_comes_later_does_not_undo_what_others_corrected(tmp_path: Path) -> 
         assert (late.status_code, late.json()["code"]) == (412, "Overtaken")
         assert it.put(f"{place}/regions", json=CORNER.to_json()).status_code == 200
         assert stored(tmp_path) == 4, "a draft that is replaced is deleted"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx2.Client, str, Path]]:
+    """A service, a job that it has done, and where they are kept."""
+    folder = tmp_path_factory.mktemp("finished")
+    chosen = settings(folder)
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
+        place = handed_in(it, picture())
+        with worked(chosen):
+            ended(it, place)
+        yield it, place, folder
 
 
 def told(technique: str) -> bytes:
@@ -99,24 +112,22 @@ def told(technique: str) -> bytes:
         "no technique", "no degree", "an option for operators",
     ],
 )  # fmt: skip
-def test_regions_that_cannot_be_of_the_source_are_refused(tmp_path: Path, body: bytes, why: str) -> None:
-    chosen = settings(tmp_path)
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
-        place = handed_in(it, picture())
-        with worked(chosen):
-            ended(it, place)
-        before = it.get(f"{place}/regions").content
-        answer = it.put(f"{place}/regions", content=body)
-        assert (answer.status_code, answer.json()["code"]) == (422, "BadPlan" if b"technique" in body else "BadInput")
-        assert why in answer.json()["detail"]
-        assert it.get(f"{place}/regions").content == before
-        assert stored(tmp_path) == 3
+def test_regions_that_cannot_be_of_the_source_are_refused(
+    finished: tuple[httpx2.Client, str, Path], body: bytes, why: str
+) -> None:
+    it, place, folder = finished
+    before = it.get(f"{place}/regions").content
+    answer = it.put(f"{place}/regions", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "BadPlan" if b"technique" in body else "BadInput")
+    assert why in answer.json()["detail"]
+    assert it.get(f"{place}/regions").content == before
+    assert stored(folder) == 3
 
 
 def test_a_thing_is_followed(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     ask = {"frame": 40, "xyxy": list(place(40).xyxy), "label": "face"}
-    with on_the_wire(chosen) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(chosen) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, film(tmp_path / "a.mp4").read_bytes(), name="a.mp4")
         answer = it.post(f"{job}/follow", json=ask)
         assert answer.status_code == 200, answer.text
@@ -139,7 +150,7 @@ def test_a_thing_is_followed(tmp_path: Path) -> None:
 
 def test_following_in_what_ends_its_decoder_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = {"frame": 40, "xyxy": list(place(40).xyxy), "label": "face"}
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, film(tmp_path / "a.mp4").read_bytes(), name="a.mp4")
         with monkeypatch.context() as patch:
             patch.setattr("velum.engine.engine.track_one_object", crash)

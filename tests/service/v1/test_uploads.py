@@ -112,7 +112,7 @@ def test_an_upload_can_be_discarded(tmp_path: Path) -> None:
 
 
 def test_what_came_before_a_connection_broke_is_kept(tmp_path: Path) -> None:
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         place = begun(it)
         host, port = it.base_url.host, it.base_url.port
         with socket.create_connection((host, port or 80)) as wire:
@@ -127,7 +127,7 @@ def test_what_came_before_a_connection_broke_is_kept(tmp_path: Path) -> None:
 
 
 def test_who_comes_last_goes_on_and_two_never_write_at_the_same_time(tmp_path: Path) -> None:
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         place = begun(it)
         with socket.create_connection((it.base_url.host, it.base_url.port or 80)) as wire:
             wire.sendall(f"PUT {place} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n".encode())
@@ -152,7 +152,7 @@ def test_memory_stays_the_same_however_much_comes(tmp_path: Path) -> None:
         for _ in range(96):
             yield piece
 
-    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url) as it:
+    with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         place = begun(it)
         tracemalloc.start()
         try:
