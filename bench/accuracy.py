@@ -24,12 +24,12 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from velum.engine.masks import outline
-from velum.evaluation.matching import Boxes, ious
+from velum.evaluation.matching import Boxes
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate.detector import Detector
 from velum.plan import Rule
 from velum.plugins import RuntimeConfig
-from velum.region import Mask, Region
+from velum.region import Mask, Region, ious
 
 BINS = ((0, 16), (16, 32), (32, 64), (64, 100_000))
 SIZES = ((640, 768), (1920, 1080), (3840, 2160))

@@ -25,7 +25,6 @@ from PIL import Image, UnidentifiedImageError
 from bench.accuracy import boxes_of, matched, read
 from velum.engine.prepare import PartCache
 from velum.errors import VelumError
-from velum.evaluation.matching import ious
 from velum.frame import Frame, Plane, Role
 from velum.locate import registry, user_models
 from velum.locate.import_model import ImportOptions, identify_model
@@ -34,6 +33,7 @@ from velum.locate.output_formats import family
 from velum.locate.runtime import open_network
 from velum.locate.weights import fetch
 from velum.plugins import Localizer, RuntimeConfig
+from velum.region import ious
 from velum.spec import PartSpec
 
 COCO = tuple(label for label in registry.find("nanodet").labels)

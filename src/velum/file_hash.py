@@ -1,7 +1,8 @@
-"""SHA-256 of files, by which reports and evidence name them."""
+"""SHA-256 of files, by which reports, evidence and stores name them."""
 
 import hashlib
 from pathlib import Path
+from typing import IO
 
 from velum.errors import BadInput
 
@@ -10,6 +11,11 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal. Raises `BadInput` when it cannot be read."""
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of_stream(file)
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def sha256_of_stream(file: IO[bytes]) -> str:
+    """Return the SHA-256 of what is left of an open file, in hexadecimal. Raises `OSError` when it cannot be read."""
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # binary files have `readinto`

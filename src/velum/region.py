@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from velum.spec import PartSpec
 
 Mask = npt.NDArray[np.bool_]
 """Boolean array (height, width) of its box's size; True where the object is."""
+
+BoxArray = TypeVar("BoxArray", npt.NDArray[np.float32], npt.NDArray[np.float64])
+"""Boxes x0, y0, x1, y1 in the last axis."""
 
 Origin = Literal["detected", "interpolated", "back-filled", "manual"]
 """Where a region comes from: a localizer, tracking between or before detections, or a person."""
@@ -172,6 +175,22 @@ def _technique(value: Any) -> PartSpec | None:
         return _parse_cached(value) if isinstance(value, str) else None if value is None else PartSpec.from_json(value)
     except (BadPlan, RecursionError) as error:  # the latter: nested too deep
         raise BadInput(f"region technique: {str(error) or 'it is nested too deep'}") from error
+
+
+def intersections(boxes: BoxArray, others: BoxArray) -> BoxArray:
+    """Return the area (..., m) that boxes x0, y0, x1, y1 (..., 4) share with others (m, 4)."""
+    box = boxes[..., np.newaxis, :]
+    sides = np.minimum(box[..., 2:], others[:, 2:]) - np.maximum(box[..., :2], others[:, :2])
+    shared: BoxArray = np.prod(np.maximum(sides, 0), axis=-1)
+    return shared
+
+
+def ious(boxes: BoxArray, others: BoxArray) -> BoxArray:
+    """Return the intersection over union (n, m) of boxes x0, y0, x1, y1 (n, 4) and others (m, 4)."""
+    shared = intersections(boxes, others)
+    areas = [np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1) for xyxy in (boxes, others)]
+    ratio: BoxArray = shared / np.maximum(areas[0][:, np.newaxis] + areas[1] - shared, np.float32(1e-9))
+    return ratio
 
 
 def run_lengths(mask: Mask) -> list[int]:

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from velum import Annotations, Engine, Plan, Region, RuntimeConfig
+from velum import Annotations, Engine, Plan, Region, RuntimeConfig, media
 from velum.errors import BadInput, PluginFault
 from velum.frame import Frame, Samples
-from velum.media import doors
 from velum.plan import Rule, Video
 from velum.region import Box
 from velum.spec import PartSpec
@@ -115,10 +114,10 @@ def test_nobody_shows_and_no_sample_outside_changes(
 
 def test_samples_outside_reach_the_encoder_unchanged(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Samples] = []
-    write = doors.write
+    open_sink = media.open_sink
 
-    def spying(*args: object, **options: object) -> doors.Writer:
-        writer = write(*args, **options)  # type: ignore[arg-type]
+    def spying(*args: object, **options: object) -> media.Writer:
+        writer = open_sink(*args, **options)  # type: ignore[arg-type]
         put = writer.write
 
         def noting(frame: Frame) -> None:
@@ -128,7 +127,7 @@ def test_samples_outside_reach_the_encoder_unchanged(clip: Path, monkeypatch: py
         monkeypatch.setattr(writer, "write", noting)
         return writer
 
-    monkeypatch.setattr("velum.media.write", spying)
+    monkeypatch.setattr("velum.media.open_sink", spying)
     plan = replace(PLAN, video=Video(codec="h264", track=False))
     with finding(seen_in(*range(COUNT))) as engine:
         engine.hide(clip, clip.with_name("out.mp4"), plan)

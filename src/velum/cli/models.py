@@ -206,9 +206,9 @@ def _preset(text: str) -> "Preset":
 
 
 def _first_frame(path: Path, limits: "Limits") -> "Frame":
-    from velum.media import read
+    from velum.media import open_source
 
-    with read(path, limits) as reader:
+    with open_source(path, limits) as reader:
         return next(reader.frames())
 
 

@@ -207,7 +207,7 @@ def _try_on(name: str, photo: Path, target: Path, host: "RuntimeConfig", *, over
     from velum.cli import annotate
     from velum.cli.messages import count_labels
     from velum.engine.prepare import PartCache
-    from velum.media import read
+    from velum.media import open_source
     from velum.settings import Settings
     from velum.spec import PartSpec
 
@@ -215,7 +215,7 @@ def _try_on(name: str, photo: Path, target: Path, host: "RuntimeConfig", *, over
     parts = PartCache(host)
     try:
         localizer = parts.localizer(PartSpec(name))
-        with read(photo, Settings.load().limits()) as reader:
+        with open_source(photo, Settings.load().limits()) as reader:
             frame = next(reader.frames())
         (regions,) = localizer.locate([frame])
         image = annotate.draw_regions(frame.rgb(frame.width, frame.height), regions)

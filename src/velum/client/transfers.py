@@ -12,7 +12,6 @@ from typing import BinaryIO
 
 from velum.atomic import keep_original, publish
 from velum.client._sansio import (
-    CHUNK,
     Body,
     HttpRequest,
     HttpResponse,
@@ -29,6 +28,7 @@ from velum.client._sansio import (
 from velum.client.errors import Conflict
 from velum.client.models import HiddenFile, Job, JsonReader, Upload, path_of
 from velum.errors import BadInput, OutputFailed, Unavailable
+from velum.file_hash import sha256_of_stream
 from velum.plan import Plan
 
 
@@ -150,15 +150,12 @@ def _measure(source: Path | bytes) -> tuple[int, str]:
     """Return the number of bytes and their SHA-256."""
     if isinstance(source, bytes):
         return len(source), hashlib.sha256(source).hexdigest()
-    size, digest = 0, hashlib.sha256()
     try:
         with source.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                size += len(chunk)
-                digest.update(chunk)
+            digest = sha256_of_stream(file)
+            return file.tell(), digest
     except OSError as error:
-        raise BadInput(f"{source} cannot be read: {error.strerror or error}") from error
-    return size, digest.hexdigest()
+        raise BadInput(f"cannot read {source}: {error.strerror or error}") from error
 
 
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})", re.ASCII)

@@ -156,7 +156,7 @@ class Engine:
         here = here or isinstance(target, media.StreamSink)  # a stream is written by this process
         cover = plan.video.on_damage == "cover"
         if segment is not None and isinstance(source, Path):
-            opened: media.Reader = media.read_span(source, self._limits, segment)
+            opened: media.Reader = media.open_segment(source, self._limits, segment)
         elif (
             not here
             and self._decoders is not None
@@ -165,7 +165,7 @@ class Engine:
         ):
             opened = self._decoders.read(source, self._limits, cover_damage=cover)
         else:
-            opened = media.read(source, self._limits, cover_damage=cover)
+            opened = media.open_source(source, self._limits, cover_damage=cover)
         with opened as reader:
             limits = self._limits if isinstance(reader.info, media.ImageInfo) else None
             stats = RunStats(by_track=reader.info.fps is not None, limits=limits)
@@ -177,9 +177,9 @@ class Engine:
         regions: Annotations | None, *, overwrite: bool,
     ) -> media.Writer:  # fmt: skip
         if segment is not None and isinstance(target, Path):
-            return media.write_span(target, reader, work.plan, segment)
+            return media.open_segment_sink(target, reader, work.plan, segment)
         touched = None if regions is None or not work.plan.video.smart else touched_frames(work, regions)
-        return media.write(target, reader, work.plan, overwrite=overwrite, touched=touched)
+        return media.open_sink(target, reader, work.plan, overwrite=overwrite, touched=touched)
 
     def _locate(
         self, frames: Iterable[Frame], work: PreparedPlan, regions: Annotations | None, stats: RunStats,
@@ -232,7 +232,7 @@ class Engine:
 
     def split(
         self, source: Path, format: str, plan: Plan = DEFAULT_PLAN,
-        *, seconds: float = media.SPAN_SECONDS, given: bool = False,
+        *, seconds: float = media.SEGMENT_SECONDS, given: bool = False,
     ) -> tuple[media.Segment, ...] | str:  # fmt: skip
         """Split a video into segments of about `seconds` that are hidden on their own, or say why it cannot be split.
 

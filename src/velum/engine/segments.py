@@ -54,7 +54,7 @@ def split(
     window = None if given else TrackingWindow.of(plan, fps)
     context = 0 if window is None else window.context_frames
     seconds = max(seconds, LEAST_OWN * context / float(fps))
-    return media.cut(reader, format, seconds=seconds, overlap_frames=context)
+    return media.split_video(reader, format, seconds=seconds, overlap_frames=context)
 
 
 def concat(
@@ -72,7 +72,7 @@ def concat(
     if total.plan != plan.digest:
         raise BadInput(f"cannot join segments of {source}: they were made by another plan; make them again")
     with stats.stage("encode"):
-        writer = media.join(target, reader, plan, [file for file, _ in parts], overwrite=overwrite)
+        writer = media.join_segments(target, reader, plan, [file for file, _ in parts], overwrite=overwrite)
     warnings = [text for text in (*total.warnings, *writer.warnings) if text != NOTHING_FOUND or not total.tracks]
     seconds = {stage: total.seconds.get(stage, 0.0) + stats.seconds.get(stage, 0.0) for stage in total.seconds}
     return replace(

@@ -144,7 +144,7 @@ def track_one_object(
     """
     if not 0 <= seconds <= MOST_SECONDS:
         raise BadPlan(f"seconds are {seconds!r}; they must be from 0 to {MOST_SECONDS:g}")
-    with media.read(source, limits) as reader:
+    with media.open_source(source, limits) as reader:
         info, sha256 = reader.info, reader.sha256
         fps = info.fps
         if fps is None:
@@ -155,11 +155,11 @@ def track_one_object(
                 f"the region {region.box.xyxy} lies outside of the frame of {info.width} x {info.height} pixels"
             )
         most = min(MOST_FRAMES, math.ceil(seconds * float(fps)))
-        segments = media.cut(reader, info.format, seconds=_SEGMENT_SECONDS, overlap_frames=most)
+        segments = media.split_video(reader, info.format, seconds=_SEGMENT_SECONDS, overlap_frames=most)
         observations = [] if not isinstance(segments, str) else list(_observe_around(reader.frames(), at, most))
     if not isinstance(segments, str):
         for segment in (item for item in segments if item.first.frame <= at < item.end.frame):
-            with media.read_span(source, limits, segment) as segment_reader:
+            with media.open_segment(source, limits, segment) as segment_reader:
                 observations = list(_observe_around(segment_reader.frames(), at, most))
     start = next((i for i, observation in enumerate(observations) if observation.index == at), None)
     if start is None:

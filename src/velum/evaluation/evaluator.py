@@ -71,7 +71,7 @@ class Evaluate:
         )  # fmt: skip
 
     def _evaluate_file(self, item: LabelledFile, plan: Plan, notes: _Tally) -> None:
-        with media.read(item.path, self.limits) as reader:
+        with media.open_source(item.path, self.limits) as reader:
             size, fps = (reader.info.width, reader.info.height), reader.info.fps
         if item.size not in (None, size):
             raise BadInput(

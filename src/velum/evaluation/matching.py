@@ -11,7 +11,7 @@ from velum.engine.masks import outline
 from velum.evaluation.ground_truth.values import GroundTruthBox, Xyxy
 from velum.locate.labels import covers
 from velum.plan import Rule
-from velum.region import Mask, Region
+from velum.region import Mask, Region, ious
 
 Boxes = npt.NDArray[np.float64]
 """(n, 4): x0, y0, x1, y1 in pixels."""
@@ -60,15 +60,6 @@ def match(
         elif not any(truths[j].ignore for j in candidates) and not _is_excused(detections[i], truths, is_related):
             wrong.append(i)
     return Matches(found, tuple(wrong))
-
-
-def ious(first: Boxes, second: Boxes) -> Boxes:
-    """Return the intersection over union (n, m) of each box of one set with each of the other."""
-    sides = np.minimum(first[:, None, 2:], second[None, :, 2:]) - np.maximum(first[:, None, :2], second[None, :, :2])
-    shared = np.prod(np.maximum(sides, 0), axis=2)
-    area = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    result: Boxes = shared / (area[0][:, None] + area[1][None] - shared)
-    return result
 
 
 def hidden_mask(

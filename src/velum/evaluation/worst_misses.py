@@ -39,7 +39,7 @@ def draw(misses: Sequence[TruthOutcome], paths: Mapping[str, Path], limits: Limi
         by_file[miss.file][miss.frame].append(miss)
     images: dict[int, DrawnMiss] = {}
     for name, frames in by_file.items():
-        with media.read(paths[name], limits) as reader:
+        with media.open_source(paths[name], limits) as reader:
             for frame in reader.frames():
                 if frame.index in frames:
                     picture = frame.rgb(frame.width, frame.height)

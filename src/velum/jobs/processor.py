@@ -13,7 +13,7 @@ from velum.errors import OutputFailed, Unavailable
 from velum.jobs.subprocess_engine import SubprocessEngine, SubprocessRequest
 from velum.jobs.values import Piece, RegionsOrigin, Submission
 from velum.limits import Limits
-from velum.media import SPAN_SECONDS, Segment
+from velum.media import SEGMENT_SECONDS, Segment
 from velum.media.formats import VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, is_suffix_of, suffix_of, video_format_of
 from velum.plugins import RuntimeConfig
 
@@ -111,7 +111,7 @@ class EngineProcessor:
 
     def __init__(
         self, host: Callable[[], RuntimeConfig], limits: Limits, *, silent_seconds: float = 600.0,
-        span_seconds: float = SPAN_SECONDS,
+        span_seconds: float = SEGMENT_SECONDS,
     ) -> None:  # fmt: skip
         self._child = SubprocessEngine(host, limits, silent_seconds=silent_seconds)
         self._span_seconds = span_seconds

@@ -17,6 +17,7 @@ from velum.locate.output_formats.semantic import MapFamily
 from velum.locate.registry import Model
 from velum.locate.runtime import Network
 from velum.locate.tiling import Tile, passes
+from velum.region import Box
 
 Map = npt.NDArray[np.uint8]
 """Probability of each label in each cell, (labels, rows, columns); 0 to 255 stand for 0 to 1. Bytes, because the map of
@@ -143,3 +144,13 @@ def _no_boxes(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> 
 
 # `passes` needs the object sizes of a family; maps are not filtered by size, so these are not used.
 _SIZES = Family(_no_boxes)
+
+
+def connected_components(inside: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], list[Box]]:
+    """Return the number of each cell's component, 0 outside all, and the boxes of components 1, 2, ...
+
+    Cells that touch at a corner are connected. `inside` is 0 or 1, (rows, columns); boxes are in cells.
+    """
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
+    boxes = [Box(x, y, x + width, y + height) for x, y, width, height in stats[1:, :4].tolist()]
+    return np.asarray(numbers), boxes

@@ -1,9 +1,10 @@
-"""Non-maximum suppression, aware of boxes that a tile's edge has cut, and intersection over union."""
+"""Non-maximum suppression, aware of boxes that a tile's edge has cut."""
 
 import numpy as np
 import numpy.typing as npt
 
-from velum.locate.output_formats import Detections, Floats
+from velum.locate.output_formats import Detections
+from velum.region import intersections
 
 INSIDE = 0.9
 """A box of which this share lies in a better one is dropped: hiding the better one hides it."""
@@ -32,20 +33,3 @@ def suppress(found: Detections, cut: Flags, iou: float) -> npt.NDArray[np.intp]:
         same = (shared >= iou * (area[best] + area[left] - shared)) | (shared >= inside[left] * area[left])
         left = left[~(same & (kind[left] == kind[best]))]
     return order[np.array(kept, np.intp)]
-
-
-def intersections(boxes: Floats, others: Floats) -> Floats:
-    """Return the area (..., m) that boxes (..., 4) share with others (m, 4)."""
-    box = boxes[..., np.newaxis, :]
-    sides = np.minimum(box[..., 2:], others[:, 2:]) - np.maximum(box[..., :2], others[:, :2])
-    shared: Floats = np.prod(np.maximum(sides, 0), axis=-1)
-    return shared
-
-
-def overlaps(boxes: Floats, others: Floats) -> Floats:
-    """Return the intersection over union (n, m) of boxes (n, 4) and others (m, 4)."""
-    shared = intersections(boxes, others)
-    areas = [np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1) for xyxy in (boxes, others)]
-    union = areas[0][:, np.newaxis] + areas[1] - shared
-    ratio: Floats = shared / np.maximum(union, np.float32(1e-9))
-    return ratio

@@ -16,13 +16,13 @@ from velum.frame import Frame, Rgb
 from velum.locate import registry, user_models
 from velum.locate.detector import Detector, TiledDetector
 from velum.locate.import_model import ImportedModel, model_name
-from velum.locate.nms import overlaps
 from velum.locate.output_formats import Detections, Family, family
 from velum.locate.registry import Model
 from velum.locate.runtime import int8, open_network, openvino
 from velum.locate.runtime.int8 import Preset
 from velum.locate.weights import fetch
 from velum.plugins import Precision, RuntimeConfig
+from velum.region import ious
 
 PictureLoader = Callable[[], Frame]
 """Reads one of the user's images. Called several times, so that they need not all stay in memory."""
@@ -170,7 +170,7 @@ def compare_detections(original: Detections, other: Detections) -> tuple[dict[st
     shares = dict.fromkeys(_bins(), Share(0, 0))
     used, drop = [False] * len(other), 0.0
     same_kind = original.kind[:, np.newaxis] == other.kind
-    shared = np.where(same_kind, overlaps(original.xyxy, other.xyxy), np.float32(0))
+    shared = np.where(same_kind, ious(original.xyxy, other.xyxy), np.float32(0))
     for index in np.argsort(-original.score, kind="stable"):
         free = np.where(used, 0, shared[index]) if len(other) else np.zeros(1)
         best = int(free.argmax())

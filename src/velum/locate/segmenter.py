@@ -12,7 +12,7 @@ import numpy.typing as npt
 from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.locate import registry
-from velum.locate.class_maps import Mapper, check_option, map_family, model_facts, resize_layers
+from velum.locate.class_maps import Mapper, check_option, connected_components, map_family, model_facts, resize_layers
 from velum.locate.panorama import locate_with_seam
 from velum.locate.runtime import open_network
 from velum.locate.weights import fetch
@@ -73,13 +73,10 @@ class Outliner:
     def _components(self, likely: Grey, frame: Frame) -> Iterator[tuple[Box, float, Mask | None]]:
         """Yield box, mean probability and mask of each connected component of one label's map (rows, columns)."""
         level = max(1, round(self.threshold * 255))
-        count, found, stats, _ = cv2.connectedComponentsWithStats((likely >= level).view(np.uint8), connectivity=8)
-        pieces = np.asarray(found)
-        for piece in range(1, count):
-            x, y, width, height = (int(value) for value in stats[piece, :4])
-            cells = Box(x, y, x + width, y + height)
-            inside = pieces[cells.slices] == piece
-            box, mask = _outline(likely, pieces, piece, cells, frame, level)
+        numbers, boxes = connected_components((likely >= level).view(np.uint8))
+        for number, cells in enumerate(boxes, 1):
+            inside = numbers[cells.slices] == number
+            box, mask = _outline(likely, numbers, number, cells, frame, level)
             if max(box.width, box.height) >= self.specks:
                 yield box, float(likely[cells.slices][inside].mean()) / 255, None if mask.all() else mask
 

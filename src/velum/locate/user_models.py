@@ -22,6 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from velum.errors import BadInput, BadPlan, OutputFailed, PluginFault, Unavailable
+from velum.file_hash import sha256_of_stream
 from velum.frame import Rgb
 from velum.locate.catalog_toml import write_models
 from velum.locate.import_model import ImportedModel, files_of
@@ -100,7 +101,7 @@ def _store_files(offer: ImportedModel, store: Path) -> tuple[File, ...]:
         main = _copy_files(files_of(offer.path), Path(room))
         _check(main, offer)
         paths = files_of(main)
-        hashes = [_sha256(path) for path in paths]
+        hashes = [_hash_and_sync(path) for path in paths]
         key = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
         target = store / key
         target.mkdir(exist_ok=True)
@@ -156,9 +157,9 @@ def _model(offer: ImportedModel, files: tuple[File, ...]) -> Model:
     )
 
 
-def _sha256(path: Path) -> str:
+def _hash_and_sync(path: Path) -> str:
     with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = sha256_of_stream(stream)
         os.fsync(stream.fileno())
     return digest
 

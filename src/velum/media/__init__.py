@@ -1,21 +1,43 @@
 """Reading and writing of images and videos. Results are like the source, and published whole or not at all."""
 
+import os
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
 from velum.atomic import publish
-from velum.media.doors import Reader, Writer, cut, join, read, read_span, write, write_span
+from velum.errors import BadPlan
+from velum.frame import Frame
+from velum.limits import Limits
 from velum.media.formats import SUFFIXES as IMAGE_SUFFIXES
-from velum.media.formats import VIDEO_SUFFIXES, is_image, is_picture, is_suffix_of, kind_of, suffix_of
+from velum.media.formats import (
+    VIDEO_HEAD_BYTES,
+    VIDEO_SUFFIXES,
+    is_image,
+    is_picture,
+    is_suffix_of,
+    kind_of,
+    suffix_of,
+    video_format_of,
+)
+from velum.media.image import reader, writer
 from velum.media.image.info import ImageInfo
 from velum.media.image.rgb8 import PlainFormat, Rgb8Image, plain_of, read_plain, write_plain
 from velum.media.image.subprocess_reader import DecoderPool, IsolatedReader
-from velum.media.segment import SPAN_SECONDS, Segment
+from velum.media.segment import SEGMENT_SECONDS, Segment
 from velum.media.sources import STREAMED, BytesSource, LiveSource, StreamSink, source_of
+from velum.plan import Plan
+
+if TYPE_CHECKING:
+    from velum.media.video.info import VideoInfo, VideoSource
 
 SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 """Format of an image or video by the suffix of its file, in lower case."""
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "SPAN_SECONDS",
+    "SEGMENT_SECONDS",
     "STREAMED",
     "SUFFIXES",
     "VIDEO_SUFFIXES",
@@ -30,20 +52,177 @@ __all__ = [
     "Segment",
     "StreamSink",
     "Writer",
-    "cut",
     "is_image",
     "is_picture",
     "is_suffix_of",
-    "join",
+    "join_segments",
     "kind_of",
+    "open_segment",
+    "open_segment_sink",
+    "open_sink",
+    "open_source",
     "plain_of",
     "publish",
-    "read",
     "read_plain",
-    "read_span",
     "source_of",
+    "split_video",
     "suffix_of",
-    "write",
     "write_plain",
-    "write_span",
 ]  # fmt: skip
+
+
+class Reader(Protocol):
+    """One source, to be used in a `with` block; `frames()` may be called again and starts anew."""
+
+    @property
+    def info(self) -> "ImageInfo | VideoInfo":
+        """What the source is."""
+        ...
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the very bytes that are decoded, in hexadecimal; None where they are not known (yet)."""
+        ...
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield every frame in order. Raises `BadInput` where it is damaged, `LimitExceeded` where it is too large."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Writer(Protocol):
+    """One target: leaving the `with` block well publishes it, leaving it with an error does not."""
+
+    sha256: str | None
+
+    @property
+    def encoding(self) -> str:
+        """How the samples were encoded, for the report."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to doubt, for the report."""
+        ...
+
+    def write(self, frame: Frame) -> None:
+        """Take the next frame. Raises `BadPlan` or `OutputFailed` when it cannot be written."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_source(source: Path | LiveSource | BytesSource, limits: Limits, *, cover_damage: bool = False) -> Reader:
+    """Open an image, a video or a stream; the content of a file decides which, not its name. In memory, only images.
+
+    With `cover_damage`, frames of a video that cannot be read come as black ones. Raises `BadInput` when the source
+    is missing, empty, damaged, encrypted or of an unknown kind, `LimitExceeded` when it is too large, and
+    `Unavailable` for HEIF without the extra, and for a camera that does not answer.
+    """
+    if isinstance(source, LiveSource):
+        from velum.media.video.live_reader import LiveReader  # noqa: PLC0415  # images do without PyAV
+
+        return LiveReader(source, limits, cover_damage=cover_damage)
+    if isinstance(source, BytesSource):
+        return reader.read_bytes(source, limits)
+    if _is_video(source):
+        from velum.media.video.reader import VideoReader  # noqa: PLC0415  # images do without PyAV
+
+        return VideoReader(source, limits, cover_damage=cover_damage)
+    return reader.read(source, limits)
+
+
+def open_sink(
+    target: Path | StreamSink, source: Reader, plan: Plan, *, overwrite: bool = False,
+    touched: Container[int] | None = None,
+) -> Writer:  # fmt: skip
+    """Return a writer of a file like the opened `source`, in the format of the target's suffix; or of a stream.
+
+    With `touched`, the numbers of all frames in which something is hidden, a video's groups of pictures without any
+    may be copied as they are.
+
+    Raises `BadPlan` for an unknown suffix, and for a format or codec that cannot hold what the source has or the
+    plan asks for; `OutputFailed` when the target exists (and not `overwrite`), when it is the source itself, and
+    when its folder cannot be written to.
+    """
+    if isinstance(source, IsolatedReader) and isinstance(target, Path):
+        return source.writer(target, plan, overwrite=overwrite, touched=touched)
+    if isinstance(source.info, ImageInfo):
+        if isinstance(target, StreamSink):
+            raise BadPlan(f"cannot write {source.info.source} to {target}: only videos are streamed; name a file")
+        return writer.write(target, source.info, plan, overwrite=overwrite)
+    from velum.media.video.writer import VideoWriter  # noqa: PLC0415  # images do without PyAV
+
+    return VideoWriter(target, _video_of(source), plan, overwrite=overwrite, touched=touched)
+
+
+def split_video(source: Reader, format: str, *, seconds: float, overlap_frames: int) -> tuple[Segment, ...] | str:
+    """Cut an opened video into segments of about `seconds` each, or say why it is hidden as a whole.
+
+    `format` is that of the result. Raises as `Reader.frames` does.
+    """
+    if isinstance(source.info, ImageInfo):
+        return "it is no video"
+    from velum.media.video.segments import split_video as cut_video  # noqa: PLC0415  # images do without PyAV
+
+    return cut_video(_video_of(source), format, seconds=seconds, overlap_frames=overlap_frames)
+
+
+def open_segment(source: Path, limits: Limits, span: Segment) -> Reader:
+    """Open a stretch of a video. Raises as `read` does, and `BadInput` when it is not the file that was cut."""
+    from velum.media.video.segments import SegmentReader  # noqa: PLC0415  # images do without PyAV
+
+    return SegmentReader(source, limits, span)
+
+
+def open_segment_sink(target: Path, source: Reader, plan: Plan, span: Segment) -> Writer:
+    """Return a writer of one span of the opened `source`, for `join`. Raises `BadPlan` as `write` does."""
+    from velum.media.video.segment_file import SegmentWriter  # noqa: PLC0415  # images do without PyAV
+
+    return SegmentWriter(target, _video_of(source), plan, span)
+
+
+def join_segments(
+    target: Path, source: Reader, plan: Plan, parts: Sequence[Path], *, overwrite: bool = False
+) -> Writer:
+    """Write a video of the parts of all its spans, as `write` would have done; return the writer, which is done.
+
+    Raises `BadInput` when parts are missing or are not of one result, or of another source, and as `write` does.
+    """
+    from velum.media.video.segment_file import ConcatWriter  # noqa: PLC0415  # images do without PyAV
+
+    with ConcatWriter(target, _video_of(source), plan, parts, overwrite=overwrite) as writer:
+        writer.join()
+    return writer
+
+
+def _video_of(source: Reader) -> "VideoSource":
+    """Return the video that a reader has opened. Raises `BadPlan` for an image."""
+    from velum.media.video.live_reader import LiveReader  # noqa: PLC0415  # images do without PyAV
+    from velum.media.video.reader import VideoReader  # noqa: PLC0415  # images do without PyAV
+
+    if not isinstance(source, VideoReader | LiveReader):
+        raise BadPlan(f"cannot hide {source.info.source} in segments: only videos have them; hide it as a whole")
+    return source.source
+
+
+def _is_video(source: Path) -> bool:
+    """Tell whether a file begins as a video does; what cannot be read is left to the reader of images to refuse."""
+    try:
+        # Not blocking: a pipe without a writer would otherwise hang here.
+        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return video_format_of(os.pread(descriptor, VIDEO_HEAD_BYTES, 0)) is not None
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from velum.errors import BadInput
 
-SPAN_SECONDS = 60.0
+SEGMENT_SECONDS = 60.0
 """Default length of a segment. A failing machine loses at most this much work, and correcting a region repeats at least
 this much. Shorter segments cost more, since neighbours overlap."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from velum.errors import BadInput, LimitExceeded, OutputFailed, Unavailable
+from velum.file_hash import sha256_of_stream
 
 CHUNK = 1 << 20
 
@@ -327,9 +328,9 @@ def new_key() -> str:
 
 
 def hash_of(file: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
+    """Return the SHA-256 of a file of our own in hexadecimal. Raises `OSError` when it cannot be read."""
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of_stream(stream)
 
 
 def _move(file: Path, part: Path) -> None:

@@ -10,6 +10,7 @@ import lap
 import numpy as np
 import numpy.typing as npt
 
+from velum.region import ious
 from velum.track.float_boxes import FloatBox, area, centre, shift
 from velum.track.template_matcher import TemplateMatcher
 from velum.track.window import Detection
@@ -105,7 +106,7 @@ def pair_overlapping(expected: Sequence[FloatBox], found: Sequence[FloatBox]) ->
     if not expected or not found:
         return []
     a, b = np.array(expected), np.array(found)
-    overlap = _ious(a, b)
+    overlap = ious(a, b)
     cost = 1 - overlap + 0.1 * np.abs(np.log(_ratios(a, b)))
     return _assign(np.where(overlap >= LEAST_IOU, cost, FORBIDDEN))
 
@@ -131,13 +132,6 @@ def _assign(cost: Matrix) -> Pairs:
     """Return the pairs (row, column) with the least sum of costs, none of them forbidden."""
     _, column_of, _ = lap.lapjv(cost, extend_cost=True, cost_limit=FORBIDDEN / 2)
     return [(row, int(column)) for row, column in enumerate(column_of) if column >= 0]
-
-
-def _ious(a: Matrix, b: Matrix) -> Matrix:
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    both = np.prod(np.maximum(sides, 0), axis=2)
-    overlap: Matrix = both / (_areas(a)[:, None] + _areas(b)[None, :] - both)
-    return overlap
 
 
 def _ratios(a: Matrix, b: Matrix) -> Matrix:

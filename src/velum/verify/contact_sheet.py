@@ -35,7 +35,7 @@ def write(target: Path, file: Path, checked: CheckResult, limits: Limits) -> Non
 
 def _tiles(file: Path, leaks: list[Leak], limits: Limits) -> Iterator[Rgb]:
     wanted = {leak.frame for leak in leaks}
-    with media.read(file, limits) as reader:
+    with media.open_source(file, limits) as reader:
         for frame in reader.frames():
             if frame.index not in wanted:
                 continue

@@ -67,7 +67,7 @@ class Check:
         work = self.engine.check(plan, regions=regions or _NOBODY)
         leaks, all_known = _side_content_leaks(file, plan, self.limits)
         notes = (*notes, *all_known)
-        with media.read(file, self.limits) as after, self._source(against) as before:
+        with media.open_source(file, self.limits) as after, self._source(against) as before:
             frame_check = _FrameCheck(
                 self.engine, work, None if regions is None else regions.frames, found, sample_coding_of(after.info),
                 _knows_all_hidden(plan, regions),
@@ -97,7 +97,7 @@ class Check:
         if against is None:
             yield None
             return
-        with media.read(against, self.limits) as before:
+        with media.open_source(against, self.limits) as before:
             yield before
 
 

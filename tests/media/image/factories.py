@@ -66,7 +66,7 @@ def saved(path: Path, picture: Image.Image, **options: Any) -> Path:
 
 
 def frames(path: Path) -> tuple[ImageInfo, list[Frame]]:
-    with media.read(path, Limits()) as reader:
+    with media.open_source(path, Limits()) as reader:
         assert isinstance(reader.info, ImageInfo)
         return reader.info, list(reader.frames())
 
@@ -74,8 +74,8 @@ def frames(path: Path) -> tuple[ImageInfo, list[Frame]]:
 def copy(source: Path, target: Path, plan: Plan | None = None, *, overwrite: bool = False) -> Writer:
     """Read and write without hiding anything."""
     with (
-        media.read(source, Limits()) as reader,
-        media.write(target, reader, plan or Plan(), overwrite=overwrite) as writer,
+        media.open_source(source, Limits()) as reader,
+        media.open_sink(target, reader, plan or Plan(), overwrite=overwrite) as writer,
     ):
         for frame in reader.frames():
             writer.write(frame)

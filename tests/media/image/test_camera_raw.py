@@ -197,7 +197,7 @@ def test_raw_photographs_are_refused_by_name(tmp_path: Path, data: bytes, name: 
     source = tmp_path / "a.tif"
     source.write_bytes(data)
     with pytest.raises(BadInput, match=f"it is {name}.*develop it first"):
-        media.read(source, Limits())
+        media.open_source(source, Limits())
 
 
 def test_what_is_no_raw_photograph_is_not_called_one(tmp_path: Path) -> None:
@@ -220,4 +220,4 @@ def test_loops_and_absurd_counts_end() -> None:
 @pytest.mark.real
 def test_a_real_dng_is_refused(shared: Path) -> None:
     with pytest.raises(BadInput, match="a DNG, a raw photograph"):
-        media.read(shared / "cases" / "dng-becomes-thumbnail" / "thumb.dng", Limits())
+        media.open_source(shared / "cases" / "dng-becomes-thumbnail" / "thumb.dng", Limits())

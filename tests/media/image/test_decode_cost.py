@@ -77,7 +77,7 @@ def test_more_work_than_is_accepted_is_refused_before_a_pixel(
 ) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(LimitExceeded) as refused:
-        media.read(tmp_path / name, limits)
+        media.open_source(tmp_path / name, limits)
     assert refused.value.limit == limit
 
 
@@ -85,5 +85,5 @@ def test_as_many_as_are_accepted_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(scanned(100))
     (tmp_path / "a.gif").write_bytes(gif(64, 48, 3))
     for name, limits in (("a.jpg", Limits()), ("a.gif", Limits(image_pixels=64 * 48 * 3))):
-        with media.read(tmp_path / name, limits) as reader:
+        with media.open_source(tmp_path / name, limits) as reader:
             assert len(list(reader.frames())) == reader.info.frames

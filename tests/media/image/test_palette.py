@@ -115,7 +115,7 @@ def test_hiding_in_a_palette_picture_moves_no_other_sample(
     tmp_path: Path, suffix: str, options: dict[str, int]
 ) -> None:
     source, target = saved(tmp_path / f"a{suffix}", image("P"), **options), tmp_path / f"out{suffix}"
-    with media.read(source, Limits()) as reader, media.write(target, reader, Plan()) as writer:
+    with media.open_source(source, Limits()) as reader, media.open_sink(target, reader, Plan()) as writer:
         for frame in reader.frames():
             (plane,) = frame.planes
             plane.pixels[10:20, 10:30] = plane.black
@@ -130,7 +130,7 @@ def test_hiding_in_a_palette_picture_moves_no_other_sample(
 
 def test_an_animation_with_too_many_colours_says_so(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.gif", image("P"), save_all=True, append_images=[image("P", 1)], duration=50)
-    with media.read(source, Limits()) as reader, media.write(tmp_path / "b.gif", reader, Plan()) as writer:
+    with media.open_source(source, Limits()) as reader, media.open_sink(tmp_path / "b.gif", reader, Plan()) as writer:
         for frame in reader.frames():
             frame.planes[0].pixels[:] = noise(*frame.planes[0].pixels.shape)
             writer.write(frame)

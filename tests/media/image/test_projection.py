@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from velum.frame import Frame
 from velum.limits import Limits
-from velum.media import read, write
+from velum.media import open_sink, open_source
 from velum.media.image.side_content import beside
 from velum.media.projection import is_projection_alone, packet, projection
 from velum.plan import Plan
@@ -94,7 +94,7 @@ def test_a_format_without_room_for_it_is_said(tmp_path: Path) -> None:
 
 def test_a_jpeg_that_is_edited_block_by_block_keeps_it(tmp_path: Path) -> None:
     source = _panorama(tmp_path / "a.jpg")
-    with read(source, Limits()) as reader, write(tmp_path / "out.jpg", reader, Plan()) as writer:
+    with open_source(source, Limits()) as reader, open_sink(tmp_path / "out.jpg", reader, Plan()) as writer:
         for frame in reader.frames():
             writer.write(Frame(frame.planes, frame.width, frame.height, touched=((Box(0, 0, 8, 8), None),)))
     assert writer.encoding.startswith(("exact", "re-encoded"))

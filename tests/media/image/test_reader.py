@@ -300,7 +300,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         (tmp_path / "pipe.jpg", "not a"),
     ]:
         with pytest.raises(BadInput, match=says):
-            media.read(path, Limits())
+            media.open_source(path, Limits())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -308,7 +308,7 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.png", image("L"))
     source.chmod(0)
     with pytest.raises(BadInput, match="ermission"):
-        media.read(source, Limits())
+        media.open_source(source, Limits())
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_limits_hold(tmp_path: Path, limits: Limits, name: str) -> None:
     pictures = [image("P", seed) for seed in range(3)]
     source = saved(tmp_path / "a.gif", pictures[0], save_all=True, append_images=pictures[1:])
     with pytest.raises(LimitExceeded) as caught:
-        media.read(source, limits)
+        media.open_source(source, limits)
     assert caught.value.limit == name
 
 
@@ -327,7 +327,7 @@ def test_each_page_is_measured(tmp_path: Path) -> None:
     source = saved(
         tmp_path / "a.tif", Image.new("L", (4, 4)), save_all=True, append_images=[Image.new("L", (400, 400))]
     )
-    with media.read(source, Limits(pixels=1000)) as reader, pytest.raises(LimitExceeded):
+    with media.open_source(source, Limits(pixels=1000)) as reader, pytest.raises(LimitExceeded):
         list(reader.frames())
 
 
@@ -361,7 +361,7 @@ def test_a_colour_key_becomes_alpha_and_is_said(tmp_path: Path) -> None:
 
 def test_frames_can_be_read_again_and_are_writable(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.png", image("RGB"))
-    with media.read(source, Limits()) as reader:
+    with media.open_source(source, Limits()) as reader:
         (first,) = reader.frames()
         first.planes[0].pixels[:] = 0
         (second,) = reader.frames()

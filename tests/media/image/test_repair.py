@@ -114,7 +114,7 @@ def test_a_length_beyond_the_file_takes_no_memory(tmp_path: Path, kind: type[np.
         from velum.errors import VelumError
         from velum.limits import Limits
         try:
-            with media.read(pathlib.Path(sys.argv[1]), Limits()) as reader:
+            with media.open_source(pathlib.Path(sys.argv[1]), Limits()) as reader:
                 list(reader.frames())
         except VelumError:
             pass
@@ -347,7 +347,7 @@ def test_no_message_tells_of_python(tmp_path: Path) -> None:
 
 def _said_of(path: Path) -> str:
     try:
-        with media.read(path, Limits(pixels=10**6)) as reader:
+        with media.open_source(path, Limits(pixels=10**6)) as reader:
             list(reader.frames())
     except VelumError as error:
         return str(error)
@@ -369,7 +369,7 @@ def test_libraries_say_nothing_on_the_screen(tmp_path: Path) -> None:
         from velum.limits import Limits
         for path in pathlib.Path(sys.argv[1]).iterdir():
             try:
-                with media.read(path, Limits()) as reader:
+                with media.open_source(path, Limits()) as reader:
                     list(reader.frames())
             except VelumError:
                 pass
@@ -386,5 +386,5 @@ def test_the_original_is_what_is_hashed(tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.fromarray(PICTURE).save(file, "PNG", pnginfo=info)
     source.write_bytes(file.getvalue())
-    with media.read(source, Limits()) as reader:
+    with media.open_source(source, Limits()) as reader:
         assert reader.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()

@@ -227,6 +227,6 @@ def test_files_are_sent_on_as_well(tmp_path: Path, mode: str, options: dict[str,
     data = encoded(image(mode), "JPEG", **options)
     path = tmp_path / "a.jpg"
     path.write_bytes(data)
-    with media.read(path, LIMITS) as reader:
+    with media.open_source(path, LIMITS) as reader:
         (frame,) = reader.frames()
     assert frame.encoded == (data if sent_on else None)

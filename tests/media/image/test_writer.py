@@ -166,7 +166,7 @@ def test_wide_pictures_are_refused_by_formats_with_a_limit(tmp_path: Path) -> No
 
 def test_the_hash_is_that_of_the_published_file(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.jpg", image("RGB"))
-    with media.read(source, Limits()) as reader:
+    with media.open_source(source, Limits()) as reader:
         assert reader.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     writer = copy(source, tmp_path / "out.jpg")
     assert writer.sha256 == hashlib.sha256((tmp_path / "out.jpg").read_bytes()).hexdigest()
@@ -176,8 +176,8 @@ def test_the_hash_is_that_of_the_published_file(tmp_path: Path) -> None:
 def _started(tmp_path: Path, name: str, **options: object) -> Iterator[Writer]:
     source = saved(tmp_path / f"source{Path(name).suffix}", image("P"), **options)
     with (
-        media.read(source, Limits()) as reader,
-        media.write(tmp_path / name, reader, Plan(), overwrite=True) as writer,
+        media.open_source(source, Limits()) as reader,
+        media.open_sink(tmp_path / name, reader, Plan(), overwrite=True) as writer,
     ):
         writer.write(next(iter(reader.frames())))
         yield writer
@@ -204,7 +204,7 @@ def test_missing_frames_publish_nothing(tmp_path: Path, name: str) -> None:
 
 
 def _write_twice(source: Path, target: Path) -> None:
-    with media.read(source, Limits()) as reader, media.write(target, reader, Plan()) as writer:
+    with media.open_source(source, Limits()) as reader, media.open_sink(target, reader, Plan()) as writer:
         (frame,) = reader.frames()
         writer.write(frame)
         writer.write(frame)

@@ -190,8 +190,8 @@ def copy(
     plan = plan or Plan(video=video or Video())
     covered = plan.video.on_damage == "cover"
     with (
-        media.read(source, limits or Limits(), cover_damage=covered) as reader,
-        media.write(target, reader, plan, overwrite=True) as writer,
+        media.open_source(source, limits or Limits(), cover_damage=covered) as reader,
+        media.open_sink(target, reader, plan, overwrite=True) as writer,
     ):
         for frame in reader.frames():
             writer.write(frame)

@@ -78,7 +78,7 @@ def test_a_slice_that_is_lost_or_cut_is_told(
     for number in (0, 3, 8):
         place = slices(packets[number], hevc=codec == "libx265")[-1]
         path.write_bytes(data.replace(packets[number], harm(packets[number], place)))
-        with pytest.raises(BadInput, match="damaged"), media.read(path, Limits()) as reader:
+        with pytest.raises(BadInput, match="damaged"), media.open_source(path, Limits()) as reader:
             list(reader.frames())
 
 
@@ -88,7 +88,7 @@ def test_samples_that_are_not_those_of_their_hash_are_told(tmp_path: Path) -> No
     middle = len(packets[0]) // 2
     harmed = packets[0][:middle] + b"\x55\xaa\x33" * 4 + packets[0][middle + 12 :]
     path.write_bytes(path.read_bytes().replace(packets[0], harmed))
-    with pytest.raises(BadInput, match="damaged"), media.read(path, Limits()) as reader:
+    with pytest.raises(BadInput, match="damaged"), media.open_source(path, Limits()) as reader:
         list(reader.frames())
 
 
@@ -103,7 +103,7 @@ def test_what_is_left_of_a_truncated_video_can_be_had_as_its_message_says(
     with pytest.raises(BadInput, match=r"truncated.*--on-damage cover\)$"):
         CliRunner().invoke(app, run, catch_exceptions=False)
     assert CliRunner().invoke(app, [*run, "--on-damage", "cover"], catch_exceptions=False).exit_code == 0
-    with media.read(target, Limits()) as reader:
+    with media.open_source(target, Limits()) as reader:
         assert len(list(reader.frames())) > 1
 
 
@@ -114,4 +114,4 @@ def test_nothing_is_advised_that_cannot_work(tmp_path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"moov") - 8 - 100])
     with pytest.raises(BadInput, match="copy the file again$"):
-        media.read(path, Limits())
+        media.open_source(path, Limits())

@@ -142,7 +142,7 @@ def test_a_playlist_dressed_as_a_video_opens_no_other_file(tmp_path: Path, conte
     source = tmp_path / "a.mp4"
     source.write_bytes(content)
     with pytest.raises(BadInput, match="unknown kind"):
-        media.read(source, Limits())
+        media.open_source(source, Limits())
 
 
 def test_a_movie_that_refers_to_another_file_gives_nothing_of_it(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_movie_that_refers_to_another_file_gives_nothing_of_it(tmp_path: Path)
     # ISO/IEC 14496-12, 8.7.2: without the flag, the samples are in the file that is named.
     source = tmp_path / "a.mp4"
     source.write_bytes(data[: start + 8] + b"\0\0\0\0" + data[start + 12 :])
-    with media.read(source, Limits()) as reader:
+    with media.open_source(source, Limits()) as reader:
         assert reader.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
@@ -170,7 +170,7 @@ def test_what_holds_no_video_is_refused(tmp_path: Path, content: bytes, reason: 
     source = tmp_path / "a.mp4"
     source.write_bytes(content)
     with pytest.raises(BadInput):
-        media.read(source, Limits())
+        media.open_source(source, Limits())
 
 
 def test_sound_alone_is_refused(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_sound_alone_is_refused(tmp_path: Path) -> None:
                 packet.stream = stream
                 after.mux(packet)
     with pytest.raises(BadInput, match="holds no video, only audio"):
-        media.read(source, Limits())
+        media.open_source(source, Limits())
 
 
 def test_an_encrypted_video_is_recognised(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_an_encrypted_video_is_recognised(tmp_path: Path) -> None:
     }
     source = made(tmp_path / "a", Clip(container=keys))
     with pytest.raises(BadInput, match="encrypted"):
-        media.read(source, Limits())
+        media.open_source(source, Limits())
 
 
 LIMITS = [
@@ -224,7 +224,7 @@ def test_a_full_disk_publishes_nothing(tmp_path: Path, suffix: str, room: int) -
 
 
 def _interrupted(source: Path, target: Path, error: type[BaseException]) -> None:
-    with media.read(source, Limits()) as reader, media.write(target, reader, Plan()) as writer:
+    with media.open_source(source, Limits()) as reader, media.open_sink(target, reader, Plan()) as writer:
         for frame in reader.frames():
             writer.write(frame)
             if frame.index == 5:
@@ -240,7 +240,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path: Path, error: type[BaseE
 
 
 def _skipping(source: Path, target: Path, skipped: set[int]) -> None:
-    with media.read(source, Limits()) as reader, media.write(target, reader, Plan()) as writer:
+    with media.open_source(source, Limits()) as reader, media.open_sink(target, reader, Plan()) as writer:
         for frame in reader.frames():
             if frame.index not in skipped:
                 writer.write(frame)
@@ -269,7 +269,7 @@ def test_the_source_is_never_the_target(tmp_path: Path) -> None:
 
 def test_hashes_are_those_of_the_files(tmp_path: Path) -> None:
     source = made(tmp_path / "a", Clip())
-    with media.read(source, Limits()) as reader:
+    with media.open_source(source, Limits()) as reader:
         pass
     assert reader.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()  # also when the file is closed
     writer = copy(source, tmp_path / "b.mp4")
@@ -278,7 +278,7 @@ def test_hashes_are_those_of_the_files(tmp_path: Path) -> None:
 
 def test_content_decides_not_the_name(tmp_path: Path) -> None:
     shutil.copy(made(tmp_path / "a", Clip(suffix=".mkv", base=MILLI)), tmp_path / "photo.jpg")
-    with media.read(tmp_path / "photo.jpg", Limits()) as reader:
+    with media.open_source(tmp_path / "photo.jpg", Limits()) as reader:
         assert reader.info.format == "MKV"
     assert media.SUFFIXES[".mp4"] == "MP4"
     assert not np.any([suffix in media.IMAGE_SUFFIXES for suffix in media.VIDEO_SUFFIXES])

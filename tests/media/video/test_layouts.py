@@ -239,7 +239,7 @@ def test_pictures_of_mjpeg_are_turned_as_their_exif_says(tmp_path: Path, orienta
         packet.is_keyframe = True
         container.mux(packet)
     shown = np.asarray(ImageOps.exif_transpose(Image.open(file))).astype(int)
-    with media.read(tmp_path / "in.avi", Limits()) as reader:
+    with media.open_source(tmp_path / "in.avi", Limits()) as reader:
         frame = next(iter(reader.frames()))
     assert np.abs(frame.rgb(frame.width, frame.height).astype(int) - shown).mean() < 6
     warned = any("rotation" in one for one in hidden(tmp_path / "in.avi", tmp_path / "out.avi").warnings)

@@ -209,7 +209,7 @@ def test_what_is_sent_before_it_is_finished_has_none(tmp_path: Path) -> None:
     source = inject(made(tmp_path / "a", Clip(frames=3)), V2)
     with (tmp_path / "b.mp4").open("wb") as file:
         outlet = media.StreamSink(file, "MP4")
-        with media.read(source, Limits()) as reader, media.write(outlet, reader, Plan()) as writer:
+        with media.open_source(source, Limits()) as reader, media.open_sink(outlet, reader, Plan()) as writer:
             for frame in reader.frames():
                 writer.write(frame)
     assert any("360" in one for one in writer.warnings)

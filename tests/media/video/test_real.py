@@ -21,7 +21,7 @@ SHORT = [
 
 
 def _few(source: Path, target: Path, video: Video) -> VideoInfo:
-    with media.read(source, Limits()) as reader, media.write(target, reader, Plan(video=video)) as writer:
+    with media.open_source(source, Limits()) as reader, media.open_sink(target, reader, Plan(video=video)) as writer:
         for frame in reader.frames():
             writer.write(frame)
     assert isinstance(reader.info, VideoInfo)
@@ -35,7 +35,7 @@ def test_recordings_keep_what_they_are(shared: Path, tmp_path: Path, name: str) 
     info = _few(source, target, video)
     assert times(target) == times(source)
     assert packets(target) == packets(source)
-    with media.read(target, Limits()) as reader:
+    with media.open_source(target, Limits()) as reader:
         assert isinstance(reader.info, VideoInfo)
         assert (reader.info.width, reader.info.height) == (info.width, info.height)
         assert reader.info.coding.matrix == info.coding.matrix
@@ -52,6 +52,6 @@ def test_a_lossless_copy_of_a_recording_changes_no_sample(shared: Path, tmp_path
 
 def test_an_avi_with_packed_pictures_is_read_whole(shared: Path) -> None:
     source = shared / "media" / "video" / "makeup_closeup_audio.avi"
-    with media.read(source, Limits()) as reader:
+    with media.open_source(source, Limits()) as reader:
         stamps = [frame.time for frame in reader.frames()]
     assert stamps == [Fraction(index, 25) for index in range(164)]

@@ -58,7 +58,7 @@ CLIPS = [
 def test_pictures_are_read_as_decoded_and_written_like_the_source(tmp_path: Path, clip: Clip, reason: str) -> None:
     source = made(tmp_path / "a", clip)
     before = decoded(source)
-    with media.read(source, Limits()) as reader:
+    with media.open_source(source, Limits()) as reader:
         frames = list(reader.frames())
     assert [frame.index for frame in frames] == list(range(len(clip.stamps or range(clip.frames))))
     assert [frame.time for frame in frames] == [time - before[0][0] for time, _ in before]
@@ -96,7 +96,7 @@ def test_what_is_read_only_goes_into_a_container_that_holds_it(tmp_path: Path, c
     target = tmp_path / f"b{media.suffix_of(kind)}"
     writer = copy(source, target)
     assert not any("left out" in one for one in writer.warnings)
-    with media.read(source, Limits()) as before, media.read(target, Limits()) as after:
+    with media.open_source(source, Limits()) as before, media.open_source(target, Limits()) as after:
         assert [frame.time for frame in before.frames()] == [frame.time for frame in after.frames()]
     ours, theirs = packets(target), packets(source)
     assert [len(track) for track in ours] == [len(track) for track in theirs] == [len(ours[0])]
@@ -144,14 +144,14 @@ def test_rotation_is_understood_and_kept(
     tmp_path: Path, matrix: tuple[int, ...], size: tuple[int, int], corner: tuple[int, int]
 ) -> None:
     source = made(tmp_path / "a", Clip(matrix=matrix, audio=("aac",)))
-    with media.read(source, Limits()) as reader:
+    with media.open_source(source, Limits()) as reader:
         frame = next(iter(reader.frames()))
         assert (reader.info.width, reader.info.height) == (frame.width, frame.height) == size
         luma = frame.planes[0].pixels
         assert frame.orientation.upright(luma)[corner] == luma[0, 0]
     copy(source, tmp_path / "b.mp4")
     for path in (source, tmp_path / "b.mp4"):
-        with media.read(path, Limits()) as reader:
+        with media.open_source(path, Limits()) as reader:
             assert isinstance(reader.info, VideoInfo)
             assert reader.info.coding.matrix == matrix
 
@@ -160,7 +160,7 @@ def test_colour_aspect_and_range_are_kept(tmp_path: Path) -> None:
     source = made(tmp_path / "a", Clip(aspect=Fraction(4, 3), colour=(9, 16, 9, 1), pix_fmt="yuv420p10le"))
     copy(source, tmp_path / "b.mkv")
     for path in (source, tmp_path / "b.mkv"):
-        with media.read(path, Limits()) as reader:
+        with media.open_source(path, Limits()) as reader:
             assert isinstance(reader.info, VideoInfo)
             coding = reader.info.coding
             assert coding.aspect == Fraction(4, 3)
@@ -178,7 +178,7 @@ def test_hdr_metadata_is_kept(tmp_path: Path, codec: str) -> None:
     copy(source, tmp_path / "b.mp4", Video(codec=codec))
     found = []
     for path in (source, tmp_path / "b.mp4"):
-        with media.read(path, Limits()) as reader:
+        with media.open_source(path, Limits()) as reader:
             assert isinstance(reader.info, VideoInfo)
             colour = reader.info.coding.colour
             assert colour.mastering
@@ -189,7 +189,7 @@ def test_hdr_metadata_is_kept(tmp_path: Path, codec: str) -> None:
 def test_planes_say_what_they_mean(tmp_path: Path) -> None:
     for pix_fmt, limited in (("yuv420p", True), ("yuvj420p", False)):
         source = made(tmp_path / pix_fmt, Clip(pix_fmt=pix_fmt))
-        with media.read(source, Limits()) as reader:
+        with media.open_source(source, Limits()) as reader:
             planes = next(iter(reader.frames())).planes
         assert [plane.role for plane in planes] == [Role.LUMA, Role.CHROMA, Role.CHROMA]
         assert [(plane.scale_x, plane.scale_y, plane.limited) for plane in planes] == [
@@ -200,7 +200,7 @@ def test_planes_say_what_they_mean(tmp_path: Path) -> None:
 def test_every_frame_has_buffers_of_its_own(tmp_path: Path) -> None:
     source = made(tmp_path / "a", Clip())
     before = decoded(source)
-    with media.read(source, Limits()) as reader:
+    with media.open_source(source, Limits()) as reader:
         held = []
         for frame in reader.frames():
             held.append([plane.pixels.copy() for plane in frame.planes])
@@ -212,10 +212,10 @@ def test_every_frame_has_buffers_of_its_own(tmp_path: Path) -> None:
 
 def test_what_is_written_is_what_the_planes_hold(tmp_path: Path) -> None:
     source = made(tmp_path / "a", Clip("ffv1", suffix=".mkv", base=Fraction(1, 1000)))
-    with media.read(source, Limits()) as reader:
+    with media.open_source(source, Limits()) as reader:
         kept = [np.zeros_like(plane.pixels) for plane in next(iter(reader.frames())).planes]
 
-    with media.read(source, Limits()) as reader, media.write(tmp_path / "b.mkv", reader, Plan()) as writer:
+    with media.open_source(source, Limits()) as reader, media.open_sink(tmp_path / "b.mkv", reader, Plan()) as writer:
         for frame in reader.frames():
             assert isinstance(frame, VideoFrame)
             planes = tuple(replace(plane, pixels=pixels) for plane, pixels in zip(frame.planes, kept, strict=True))
@@ -317,7 +317,7 @@ def test_rounded_time_stamps_are_said(tmp_path: Path) -> None:
 
 
 def test_a_second_pass_gives_the_same_pictures(tmp_path: Path) -> None:
-    with media.read(made(tmp_path / "a", Clip()), Limits()) as reader:
+    with media.open_source(made(tmp_path / "a", Clip()), Limits()) as reader:
         assert isinstance(reader, VideoReader)
         first, second = ([frame.planes[0].pixels.sum() for frame in reader.frames()] for _ in range(2))
     assert first == second

@@ -29,13 +29,16 @@ QUICK_HEVC = {"x265-params": "keyint=6:min-keyint=6:open-gop=0:scenecut=0:log-le
 
 def cut(source: Path, plan: Plan, format: str = "MP4", seconds: float = 0.4) -> tuple[Segment, ...] | str:
     covered = plan.video.on_damage == "cover"
-    with media.read(source, Limits(), cover_damage=covered) as reader:
+    with media.open_source(source, Limits(), cover_damage=covered) as reader:
         assert reader.sha256 is not None
-        return media.cut(reader, format, seconds=seconds, overlap_frames=OVERLAP)
+        return media.split_video(reader, format, seconds=seconds, overlap_frames=OVERLAP)
 
 
 def make(source: Path, span: Segment, plan: Plan, to: Path) -> Path:
-    with media.read_span(source, Limits(), span) as reader, media.write_span(to, reader, plan, span) as writer:
+    with (
+        media.open_segment(source, Limits(), span) as reader,
+        media.open_segment_sink(to, reader, plan, span) as writer,
+    ):
         for frame in reader.frames():
             if span.first.frame <= frame.index < span.end.frame:
                 writer.write(frame)
@@ -47,8 +50,8 @@ def in_spans(source: Path, target: Path, plan: Plan, order: Callable[[Any], Any]
     assert not isinstance(spans, str), spans
     # In any order: none needs another.
     parts = [make(source, span, plan, source.with_name(f"{span.index}.part")) for span in order(spans)]
-    with media.read(source, Limits()) as reader:
-        media.join(target, reader, plan, parts)
+    with media.open_source(source, Limits()) as reader:
+        media.join_segments(target, reader, plan, parts)
     return spans
 
 
@@ -120,7 +123,7 @@ def test_spans_cover_each_frame_once_and_overlap(tmp_path: Path) -> None:
         assert span.read.frame <= max(span.first.frame - OVERLAP, 0)
         assert span.stop.frame >= min(span.end.frame + OVERLAP, COUNT)
         assert Segment.from_json(span.to_json()) == span
-        with media.read_span(source, Limits(), span) as reader:
+        with media.open_segment(source, Limits(), span) as reader:
             read = list(reader.frames())
         known = decoded(source)
         assert [frame.index for frame in read] == list(range(span.read.frame, span.stop.frame))
@@ -165,10 +168,10 @@ def test_what_is_not_cut(clip: Clip, video: Video, why: str, tmp_path: Path) -> 
 def test_a_video_of_too_many_frames_is_not_cut(tmp_path: Path) -> None:
     source = made(tmp_path / "source", H264)
     with (
-        media.read(source, Limits(video_frames=COUNT - 1)) as reader,
+        media.open_source(source, Limits(video_frames=COUNT - 1)) as reader,
         pytest.raises(LimitExceeded, match=f"{COUNT}"),
     ):
-        media.cut(reader, "MP4", seconds=0.4, overlap_frames=OVERLAP)
+        media.split_video(reader, "MP4", seconds=0.4, overlap_frames=OVERLAP)
 
 
 Wrong = Callable[[Path, list[Path], tuple[Segment, ...]], object]
@@ -213,8 +216,8 @@ def test_parts_that_do_not_fit_are_refused(wrong: Wrong, why: str, tmp_path: Pat
     assert not isinstance(spans, str)
     parts = [make(source, span, plan, tmp_path / f"{span.index}.part") for span in spans]
     wrong(source, parts, spans)
-    with media.read(source, Limits()) as reader, pytest.raises(BadInput, match=why):
-        media.join(tmp_path / "out.mp4", reader, plan, parts)
+    with media.open_source(source, Limits()) as reader, pytest.raises(BadInput, match=why):
+        media.join_segments(tmp_path / "out.mp4", reader, plan, parts)
     assert not [path for path in tmp_path.iterdir() if path.suffix not in {".part", ".mp4"}]
     assert not (tmp_path / "out.mp4").exists()
 
@@ -224,8 +227,8 @@ def test_another_format_than_the_parts_were_made_for_is_refused(tmp_path: Path) 
     spans = cut(source, plan)
     assert not isinstance(spans, str)
     parts = [make(source, span, plan, tmp_path / f"{span.index}.part") for span in spans]
-    with media.read(source, Limits()) as reader, pytest.raises(BadInput, match="as MKV: they were made for MP4"):
-        media.join(tmp_path / "out.mkv", reader, plan, parts)
+    with media.open_source(source, Limits()) as reader, pytest.raises(BadInput, match="as MKV: they were made for MP4"):
+        media.join_segments(tmp_path / "out.mkv", reader, plan, parts)
 
 
 def _shifted(span: Segment) -> Segment:
@@ -259,9 +262,9 @@ def test_frames_that_do_not_come_leave_nothing(tmp_path: Path) -> None:
     spans = cut(source, Plan())
     assert not isinstance(spans, str)
     with (
-        media.read_span(source, Limits(), spans[0]) as reader,
+        media.open_segment(source, Limits(), spans[0]) as reader,
         pytest.raises(OutputFailed, match=f"ended at 3 of {spans[0].end.frame}"),
-        media.write_span(tmp_path / "0.part", reader, Plan(), spans[0]) as writer,
+        media.open_segment_sink(tmp_path / "0.part", reader, Plan(), spans[0]) as writer,
     ):
         for frame in list(reader.frames())[:3]:
             writer.write(frame)
@@ -306,9 +309,9 @@ def test_hash(tmp_path: Path) -> None:
     assert not isinstance(spans, str)
     parts = [make(source, span, Plan(), tmp_path / f"{span.index}.part") for span in spans]
     out = tmp_path / "out.mp4"
-    with media.read(source, Limits()) as reader:
-        writer = media.join(out, reader, Plan(), parts)
+    with media.open_source(source, Limits()) as reader:
+        writer = media.join_segments(out, reader, Plan(), parts)
         with pytest.raises(OutputFailed, match="exists"):
-            media.join(out, reader, Plan(), parts)
+            media.join_segments(out, reader, Plan(), parts)
     assert writer.sha256 == hashlib.sha256(out.read_bytes()).hexdigest()
     assert out.read_bytes().index(b"moov") < out.read_bytes().index(b"mdat")

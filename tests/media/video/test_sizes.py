@@ -149,7 +149,7 @@ def test_what_is_scaled_keeps_its_shape(name: str, size: tuple[int, int], window
 
 def test_a_picture_beyond_the_limit_is_refused_where_it_comes(tmp_path: Path) -> None:
     source = changing(tmp_path / "a.webm", "libvpx", FIRST, LARGER)
-    with pytest.raises((LimitExceeded, BadInput)), media.read(source, Limits(pixels=64 * 48)) as reader:
+    with pytest.raises((LimitExceeded, BadInput)), media.open_source(source, Limits(pixels=64 * 48)) as reader:
         list(reader.frames())
 
 

@@ -48,8 +48,8 @@ def smart(source: Path, target: Path, touched: frozenset[int] = TOUCHED, **video
     plan = Plan(video=Video(smart=True, **video))  # type: ignore[arg-type]
     covered = plan.video.on_damage == "cover"
     with (
-        media.read(source, Limits(), cover_damage=covered) as reader,
-        media.write(target, reader, plan, touched=touched) as writer,
+        media.open_source(source, Limits(), cover_damage=covered) as reader,
+        media.open_sink(target, reader, plan, touched=touched) as writer,
     ):
         for frame in reader.frames():
             if frame.index in touched:
@@ -109,7 +109,7 @@ def test_a_phone_video_is_one_video_afterwards(shared: Path, tmp_path: Path) -> 
     source, target = shared / "media/video/rotated_phone_wall_audio.mov", tmp_path / "b.mov"
     writer = smart(source, target, frozenset(range(35, 40)))
     assert writer.encoding.startswith("smart: 36 of 66 frames copied")
-    with media.read(source, Limits()) as old, media.read(target, Limits()) as new:
+    with media.open_source(source, Limits()) as old, media.open_source(target, Limits()) as new:
         for index, (before, after) in enumerate(zip(old.frames(), new.frames(), strict=True)):
             same = [
                 np.array_equal(one.pixels, two.pixels) for one, two in zip(before.planes, after.planes, strict=True)
@@ -180,8 +180,8 @@ def test_a_writer_that_gets_too_few_frames_publishes_nothing(tmp_path: Path) -> 
     source, target = made(tmp_path / "a", CLIPS[0][0]), tmp_path / "b.mp4"
     with (
         pytest.raises(OutputFailed),
-        media.read(source, Limits()) as reader,
-        media.write(target, reader, Plan(), touched=TOUCHED) as writer,
+        media.open_source(source, Limits()) as reader,
+        media.open_sink(target, reader, Plan(), touched=TOUCHED) as writer,
     ):
         for frame, _ in zip(reader.frames(), range(FRAMES - 2), strict=False):
             writer.write(frame)

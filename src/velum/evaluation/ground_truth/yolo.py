@@ -17,7 +17,7 @@ from velum.evaluation.ground_truth.values import GroundTruth, GroundTruthBox, La
 from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.locate.labels import canonical
-from velum.media import IMAGE_SUFFIXES, read
+from velum.media import IMAGE_SUFFIXES, open_source
 
 _SPLITS = ("val", "test", "train")
 """Splits of a data set; the first that exists is used."""
@@ -77,7 +77,7 @@ def _labelled_images(
         written = _label_file(path, labels)
         lines = [line.split() for line in _read_lines(written)] if validation.is_there(written) else []
         try:
-            with read(path, limits) as reader:
+            with open_source(path, limits) as reader:
                 size = reader.info.width, reader.info.height
         except VelumError:
             size = None  # the evaluation reports which images cannot be read, and why

@@ -8,7 +8,7 @@ from velum.evaluation.reidentification.samples import sample
 from velum.frame import Rgb
 from velum.limits import Limits
 from velum.locate.labels import covers
-from velum.media import read
+from velum.media import open_source
 from velum.plugins import Localizer
 
 
@@ -22,7 +22,7 @@ def faces(sources: Iterable[Path], localizer: Localizer, limits: Limits, min_hei
         known = ", ".join(sorted(localizer.labels))
         raise BadInput(f"the localizer detects {known}, not faces; name one that detects faces with --locate")
     for source in sources:
-        with read(source, limits) as reader:
+        with open_source(source, limits) as reader:
             frame = next(reader.frames())
         found = [region.box for region in localizer.locate([frame])[0] if covers("face", region.label)]
         inside = [box for box in (box.clip(frame.width, frame.height) for box in found) if box]

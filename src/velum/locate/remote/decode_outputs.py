@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.frame import Frame
+from velum.locate.class_maps import connected_components
 from velum.locate.remote.open_inference import BadResponse, Tensor
 from velum.locate.remote.preprocess import InputPlacement
-from velum.region import Box, Mask, Region
+from velum.region import Box, Mask, Region, intersections
 
 Format = Literal["xyxy", "yxyx", "xywh", "cxcywh"]
 Units = Literal["pixels", "relative"]
@@ -184,12 +185,10 @@ def _probabilities(name: str, layers: Floats) -> Floats:
 def _components(likely: npt.NDArray[np.uint8], level: int, frame: Frame) -> Iterator[tuple[Box, float, Mask | None]]:
     """Yield box, mean probability and mask of each connected component, in image pixels."""
     wide = _spread(likely, level, frame.width, frame.height)
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=8)
     nearest = cv2.resize(likely, (frame.width, frame.height), interpolation=cv2.INTER_NEAREST)
-    for piece in range(1, count):
-        x, y, width, height = (int(value) for value in stats[piece, :4])
-        box = Box(x, y, x + width, y + height)
-        mask: Mask = np.asarray(pieces)[box.slices] == piece
+    numbers, boxes = connected_components(wide)
+    for number, box in enumerate(boxes, 1):
+        mask: Mask = numbers[box.slices] == number
         score = float(np.asarray(nearest)[box.slices][mask].mean()) / 255
         yield box, max(score, level / 255), None if mask.all() else mask
 
@@ -270,8 +269,7 @@ def _suppress(xyxy: Floats, score: Floats, kind: npt.NDArray[np.intp], iou: floa
     while len(left):
         best, left = left[0], left[1:]
         kept.append(int(best))
-        sides = np.minimum(xyxy[best, 2:], xyxy[left, 2:]) - np.maximum(xyxy[best, :2], xyxy[left, :2])
-        shared = np.prod(np.maximum(sides, 0), axis=1)
+        shared = intersections(xyxy[best], xyxy[left])
         same = (kind[left] == kind[best]) & (shared > 0) & (shared >= iou * (area[best] + area[left] - shared))
         left = left[~same]
     return kept

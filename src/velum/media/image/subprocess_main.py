@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from velum.errors import VelumError
 from velum.frame import Frame, Samples, Touched
 from velum.limits import Limits
-from velum.media.doors import read, write
+from velum.media import open_sink, open_source
 from velum.media.image.info import ImageFormat, ImageInfo
 from velum.media.image.pipe_messages import Pipe, apply_changes, plain_frame, receive, send
 from velum.media.sources import BytesSource
@@ -49,7 +49,7 @@ class _Session:
         self, source: BytesSource | Path, limits: Limits, *, cover_damage: bool
     ) -> "tuple[ImageInfo | VideoInfo, str | None]":
         """Open a file; return its description, and its SHA-256 where that is known already."""
-        self._reader = self._reading.enter_context(read(source, limits, cover_damage=cover_damage))
+        self._reader = self._reading.enter_context(open_source(source, limits, cover_damage=cover_damage))
         info = self._reader.info
         if isinstance(info, ImageInfo):
             return _sendable_info(info), self._reader.sha256
@@ -90,7 +90,7 @@ class _Session:
     ) -> tuple[str, tuple[str, ...]]:
         """Open a writer of a file like the source; return its encoding and warnings."""
         made = Plan.from_json(plan)
-        self._writer = write(target, self._reader, made, overwrite=overwrite, touched=touched)
+        self._writer = open_sink(target, self._reader, made, overwrite=overwrite, touched=touched)
         self._writing.enter_context(self._writer)
         self._has_writer = True
         return self._writer.encoding, self._writer.warnings

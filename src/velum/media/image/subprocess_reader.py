@@ -59,7 +59,10 @@ class DecoderPool:
             return False
 
     def read(self, source: Path | BytesSource, limits: Limits, *, cover_damage: bool = False) -> "IsolatedReader":
-        """Open an image or a video in a process. Raises as `media.read` does; `Unavailable` when the pool is closed."""
+        """Open an image or a video in a process.
+
+        Raises as `media.open_source` does, and `Unavailable` when the pool is closed.
+        """
         limits.check(
             "bytes", len(source.data) if isinstance(source, BytesSource) else source.stat().st_size, str(source)
         )
@@ -247,7 +250,7 @@ class IsolatedReader:
     def writer(
         self, target: Path, plan: Plan, *, overwrite: bool, touched: Container[int] | None = None
     ) -> "IsolatedWriter":
-        """Return a writer of a file like this one, in the same process. Raises as `media.write` does."""
+        """Return a writer of a file like this one, in the same process. Raises as `media.open_sink` does."""
         return IsolatedWriter(self._process.writing, target, plan, overwrite=overwrite, touched=touched)
 
 

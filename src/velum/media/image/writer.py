@@ -1,6 +1,5 @@
 """Writer of images: it publishes a complete file, or nothing. Errors of Pillow and pillow-heif are translated here."""
 
-import hashlib
 import io
 import struct
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from PIL.ExifTags import Base
 
 from velum.atomic import ensure_free, keep_original, publish
 from velum.errors import BadPlan, OutputFailed, Unavailable, VelumError
+from velum.file_hash import sha256_of_stream
 from velum.frame import Frame, Plane, Role
 from velum.media.atomic_writer import AtomicWriter
 from velum.media.formats import format_for
@@ -164,7 +164,7 @@ class ImageWriter(AtomicWriter):
                 self._write_animation()
             self._file.flush()
             self._file.seek(0)
-            self.sha256 = hashlib.file_digest(self._file, "sha256").hexdigest()  # type: ignore[arg-type]
+            self.sha256 = sha256_of_stream(self._file)
             self._file.close()
         if self._approximate:
             self._recipe.encoding = "re-encoded: gif"

@@ -9,7 +9,7 @@ import av
 
 from velum.errors import BadInput
 from velum.limits import Limits
-from velum.media.doors import read
+from velum.media import open_source
 from velum.media.video.reader import VideoReader
 
 LARGEST_SIDE = 1280
@@ -26,7 +26,7 @@ def write_preview(source: Path, target: Path, limits: Limits) -> Iterator[tuple[
     Frames keep their order and, to 1/90,000 of a second, their times. Raises `BadInput` and `LimitExceeded` as reading
     does. The file is complete only when the iterator is exhausted.
     """
-    with read(source, limits) as reader:
+    with open_source(source, limits) as reader:
         if not isinstance(reader, VideoReader):
             raise BadInput(f"{source} is an image, which needs no preview; give a video")
         yield from _encode_proxy(reader, target)

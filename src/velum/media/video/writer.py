@@ -14,6 +14,7 @@ import av
 
 from velum.atomic import ensure_free, keep_original, publish
 from velum.errors import OutputFailed, VelumError
+from velum.file_hash import sha256_of_stream
 from velum.frame import Frame
 from velum.media.atomic_writer import AtomicWriter
 from velum.media.sources import StreamSink
@@ -205,7 +206,7 @@ class VideoWriter(AtomicWriter):
                 self.sha256 = self._sender.sha256
             else:
                 with self._part.open("rb") as file:
-                    self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                    self.sha256 = sha256_of_stream(file)
         self._settings.warnings.extend(self._companions.notes)
         if self._companions.skipped_packets:
             self._settings.warnings.append(

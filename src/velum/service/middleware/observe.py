@@ -116,7 +116,7 @@ class ObservedProcessor(EngineProcessor):
 
     def __init__(
         self, metrics: Metrics, audit: Audit | None, host: Callable[[], RuntimeConfig], limits: Limits, *,
-        span_seconds: float = media.SPAN_SECONDS, tracing: Spans | None = None,
+        span_seconds: float = media.SEGMENT_SECONDS, tracing: Spans | None = None,
     ) -> None:  # fmt: skip
         super().__init__(host, limits, span_seconds=span_seconds)
         self._metrics, self._audit, self._tracing = metrics, audit, tracing or spans(traces=False)
