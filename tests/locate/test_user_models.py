@@ -17,7 +17,7 @@ from velum.locate import detect_family, registry, user_models
 from velum.locate.catalog_toml import read_catalog, write_models
 from velum.locate.import_model import ImportedModel, ImportOptions, identify_model, labels_from, model_name
 from velum.locate.output_formats import Signature
-from velum.locate.weights.asset import File, Model, UserStoreFile, Web, Wheel
+from velum.locate.weights.asset import File, Model, Npm, UserStoreFile, Web, Wheel
 from velum.locate.weights.fetch import copies, ensure_local
 from velum.plugins import RuntimeConfig
 
@@ -350,6 +350,7 @@ sources = st.one_of(
     st.just(Web("https://example.org/a?b=%20")),
     st.just(UserStoreFile("0123456789abcdef/model.xml")),
     hashes.map(lambda sha: Wheel("a-1-py3-none-any.whl", 3, sha, "a/b.onnx")),
+    hashes.map(lambda sha: Npm("@a/b@1.0.0", 3, sha, "package/b.onnx")),
 )
 
 

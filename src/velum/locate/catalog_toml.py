@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from velum.errors import BadPlan
 from velum.locate.output_formats import Input
-from velum.locate.weights.asset import Asset, File, Model, Source, UserStoreFile, Web, Wheel
+from velum.locate.weights.asset import Asset, File, Model, Npm, Source, UserStoreFile, Web, Wheel
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._+-]*")
 """Allowed model names: a plan can write them, and a shell needs no quotes around them."""
@@ -21,6 +21,8 @@ _STORED = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HASH = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha384": re.compile(r"[0-9a-f]{96}")}
 # The five parts of a wheel's name without a build number, from the binary distribution format of the PyPA.
 _WHEEL = re.compile(r"(\w[\w.]*)-([\w.!+]+)-([\w.]+)-([\w.]+)-([\w.]+)\.whl")
+# Name, with a scope or without, and version, as npm allows them since its second version.
+_NPM = re.compile(r"(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*@\d[\w.+-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def _file(entry: _Entry) -> dict[str, Any]:
     return {
         "file": entry.text("file", _FILE, "a file name without folder"),
         "size": entry.size(),
-        "sources": tuple(_source(table) for table in entry.tables("sources", "url or wheel")),
+        "sources": tuple(_source(table) for table in entry.tables("sources", "url, wheel or npm")),
         **hashes,
     }
 
@@ -183,6 +185,10 @@ def _source(entry: _Entry) -> Source:
     if "stored" in entry.values:
         entry.only({"stored"})
         return UserStoreFile(entry.text("stored", _STORED, "the path of a file in a folder of the store"))
+    if "npm" in entry.values:
+        entry.only(_field_names(Npm))
+        package = entry.text("npm", _NPM, "name and version of a package, such as @scope/name@1.2.0")
+        return Npm(package, entry.size(), entry.hash("sha256"), entry.text("member"))
     if "url" not in entry.values:
         entry.only(_field_names(Wheel))
         wheel = entry.text("wheel", _WHEEL, "the file name of a wheel without build number")

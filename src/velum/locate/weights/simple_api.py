@@ -11,16 +11,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from platformdirs import site_config_dir, user_config_path
 
 from velum.errors import Unavailable
 from velum.locate.registry import Wheel
 from velum.locate.weights import https
-from velum.locate.weights.https import DownloadPolicy, Progress, WebDocument, is_https, redact_login
+from velum.locate.weights.https import DownloadPolicy, Progress, WebDocument, redact_login
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 _ACCEPT = f"{_JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
@@ -43,7 +42,7 @@ def download(source: Wheel, index_urls: Sequence[str], room: Path, progress: Pro
     config = read_pip_config(tuple(config_files()))
     target, failures = room / source.wheel, []
     for url in index_urls or config.index_urls:
-        access = DownloadPolicy(_is_allowed, "https, http on this machine, or file", config.cafile)
+        access = DownloadPolicy(https.is_https_or_local, https.HTTPS_OR_LOCAL, config.cafile)
         try:
             https.download(_address(source, url, access), target, source.size, progress, access)
         except Unavailable as error:
@@ -92,18 +91,6 @@ def _section(file: Path, section: str) -> dict[str, str]:
     return {key.replace("_", "-"): value for key, value in items}
 
 
-def _is_allowed(url: str) -> bool:
-    parts = urlsplit(url)
-    return is_https(url) or parts.scheme == "file" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _address(source: Wheel, index_url: str, access: DownloadPolicy) -> str:
     """Return the wheel's address from the index. Raises `Unavailable` when the index does not list it."""
     project_url = f"{index_url.rstrip('/')}/{source.project}/"
@@ -112,16 +99,8 @@ def _address(source: Wheel, index_url: str, access: DownloadPolicy) -> str:
     links = _links_in_json(found) if found.content_type == _JSON else _links_in_html(found)
     for link in links:
         if unquote(urlsplit(link).path).rpartition("/")[2] == source.wheel:
-            return _with_login_of(index_url, urljoin(found.url, link))
+            return https.with_login_of(index_url, urljoin(found.url, link))
     raise Unavailable(f"{redact_login(project_url)} does not list {source.wheel}")
-
-
-def _with_login_of(index_url: str, url: str) -> str:
-    """Return the address with the index's user name and password, when it is on the index's own server."""
-    login, at, place = urlsplit(index_url).netloc.rpartition("@")
-    parts = urlsplit(url)
-    same = (parts.scheme, parts.netloc) == (urlsplit(index_url).scheme, place)
-    return urlunsplit(parts._replace(netloc=f"{login}@{place}")) if at and same else url
 
 
 def _links_in_json(found: WebDocument) -> list[str]:

