@@ -1,6 +1,7 @@
 """`velum models add`, `try` and `remove`: a user's own model, from the command line to the drawing."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from typer.testing import CliRunner, Result
 
 from velum.cli import annotate
 from velum.cli.models import app
-from velum.errors import BadInput, BadPlan, OutputFailed
+from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
+from velum.locate import registry
+from velum.locate.default_models import rules_for
 from velum.region import Box, Region
+from velum.settings import Settings
+from velum.spec import PartSpec
 
 Run = Callable[..., Result]
 
@@ -79,6 +84,58 @@ def test_a_drawing_never_replaces_a_file_unasked(run: Run, tmp_path: Path, photo
 def test_added_and_tried_at_once(run: Run, tmp_path: Path, photo: Path) -> None:
     result = run("add", str(network(tmp_path / "dogs.xml")), "--try", str(photo), "--labels", "cat,hound")
     assert "photo.dogs.jpg: 1 hound found and drawn" in result.stdout
+
+
+def test_coco_stands_for_its_labels(run: Run, tmp_path: Path) -> None:
+    said = run("add", str(network(tmp_path / "things.xml")), "--labels", "coco").stdout
+    assert said.endswith("finds person, bicycle, car, motorcycle, airplane, bus, train, truck and 72 more\n")
+    (row,) = [row for row in json.loads(run("list", "--json").stdout) if row["name"] == "things"]
+    assert (len(row["labels"]), row["labels"][79]) == (80, "toothbrush")
+
+
+@pytest.mark.real
+def test_a_file_of_the_catalogue_is_known_by_its_hash(run: Run, tmp_path: Path, shared: Path) -> None:
+    shutil.copy(shared / "models/yunet/face_detection_yunet_2023mar.onnx", tmp_path / "some.onnx")
+    assert isinstance(run("path", "yunet").exception, Unavailable)
+    added = run("add", "some.onnx")
+    assert added.stdout == "yunet: its file is known by its hash, yunet, from a score of 0.3, finds face\n"
+    (tmp_path / "some.onnx").unlink()
+    file = tmp_path / "own" / "catalogue" / "face_detection_yunet_2023mar-8f2383e4.onnx"
+    assert run("path", "yunet").stdout == f"{file}\n"
+    assert run("verify", "yunet").stdout == "yunet: ok\n"
+    # It is no model of the user's own: those would be chosen for faces before the default.
+    (rule,) = rules_for(["face"], PartSpec("blacken"), Settings.load().host())
+    assert rule.locate.name == registry.default_model().name
+    assert run("remove", "yunet").stdout == "yunet: removed\n"
+    assert not file.exists()
+    assert "yunet is shipped with velum and cannot be removed" in str(run("remove", "yunet").exception)
+
+
+@pytest.mark.real
+def test_a_file_of_the_catalogue_needs_what_belongs_next_to_it(run: Run, tmp_path: Path, shared: Path) -> None:
+    original = shared / "models/face-detection-retail-0004/face-detection-retail-0004.xml"
+    file = shutil.copyfile(original, tmp_path / "faces.xml")
+    missing = run("add", str(file))
+    assert isinstance(missing.exception, BadInput)
+    assert "is that of velum's model face-detection-retail-0004, but not what belongs" in str(missing.exception)
+    assert "put face-detection-retail-0004.bin there, as faces.bin" in str(missing.exception)
+    shutil.copyfile(original.with_suffix(".bin"), tmp_path / "faces.bin")
+    assert run("add", str(file)).stdout.startswith("face-detection-retail-0004: its file is known by its hash, ssd")
+    assert run("verify", "face-detection-retail-0004").stdout == "face-detection-retail-0004: ok\n"
+
+
+@pytest.mark.real
+def test_a_file_of_the_catalogue_can_be_a_model_of_ones_own(run: Run, shared: Path) -> None:
+    file = str(shared / "models/yunet/face_detection_yunet_2023mar.onnx")
+    assert run("add", file, "--name", "close", "--threshold", "0.8").stdout == (
+        "close: yunet, from a score of 0.8, finds face\n"
+    )
+    (row,) = [row for row in json.loads(run("list", "--json").stdout) if row["name"] == "close"]
+    assert row["licence"] == "MIT"
+    assert run("add", file, "--name", "yunet", "--threshold", "0.8", "--replace").exit_code == 0
+    taken = run("add", file)
+    assert isinstance(taken.exception, BadPlan)
+    assert "you added another of that name; run 'velum models remove yunet' first" in str(taken.exception)
 
 
 def test_labels_from_a_file(run: Run, tmp_path: Path) -> None:

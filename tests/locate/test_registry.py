@@ -113,6 +113,12 @@ def test_licences_of_the_shipped_models_let_everyone_use_them() -> None:
     assert {model.licence for model in registry.catalog().values()} <= {"MIT", "Apache-2.0", "BSD-3-Clause"}
 
 
+def test_coco_stands_for_its_80_labels() -> None:
+    (model,) = read_catalog(ENTRY.replace('["face", "plate"]', '"coco"'), "mine.toml").models.values()
+    assert (len(model.labels), model.labels[0], model.labels[79]) == (80, "person", "toothbrush")
+    assert registry.find("yolox-s").labels == registry.find("nanodet").labels == model.labels
+
+
 WRONG = [
     ("part of another name", ENTRY + PART.replace("tiny.bin", "other.bin"), "must be named like tiny.onnx up to"),
     ("part without hash", ENTRY + PART.replace("sha256", "md5"), "part 1 of .* has unknown keys md5"),

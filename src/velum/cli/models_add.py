@@ -30,7 +30,7 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         metavar="LABELS",
-        help="Its labels in order: face,person; or a file with one label a line, or data.yaml.",
+        help="Its labels in order: face,person; or coco for its 80; or a file with one label a line, or data.yaml.",
     ),
 ]
 FamilyName = Annotated[
@@ -152,12 +152,36 @@ def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A model tha
 
 def _add(path: Path, wish: "ImportOptions", host: "RuntimeConfig", *, replace: bool, reproduce: bool) -> "Model":
     from velum.locate import user_models
+    from velum.locate.import_model import ImportOptions
+    from velum.locate.weights import known_files
 
+    known = None if path.is_dir() or reproduce else known_files.model_of_file(path)
+    if known and wish == ImportOptions(name=wish.name) and wish.name in {None, known.name}:
+        user_models.put_known(known, path, host)
+        return _tell(known, "its file is known by its hash, ")
     with TemporaryDirectory(prefix="velum-") as room:
-        model = user_models.put(_import(path, wish, Path(room), reproduce=reproduce), host, replace=replace)
+        wish = _as_known(wish, known) if known else wish
+        return _tell(user_models.put(_import(path, wish, Path(room), reproduce=reproduce), host, replace=replace))
+
+
+def _as_known(wish: "ImportOptions", known: "Model") -> "ImportOptions":
+    """Return the options for a file of the catalogue: what the user does not state is as there."""
+    from velum.locate.import_model import ImportOptions
+
+    return ImportOptions(
+        name=wish.name,
+        labels=wish.labels or known.labels,
+        family=wish.family or known.family,
+        threshold=known.threshold if wish.threshold is None else wish.threshold,
+        licence=known.licence if wish.licence == ImportOptions().licence else wish.licence,
+        input={**known.input, **wish.input},
+    )
+
+
+def _tell(model: "Model", how: str = "") -> "Model":
     finds = [label for label in model.labels if label]
     what = ", ".join(finds[:8]) + (f" and {len(finds) - 8} more" if len(finds) > 8 else "")
-    typer.echo(f"{model.name}: {model.family}, from a score of {model.threshold:g}, finds {what}")
+    typer.echo(f"{model.name}: {how}{model.family}, from a score of {model.threshold:g}, finds {what}")
     return model
 
 
@@ -190,9 +214,12 @@ def _folders(path: Path) -> tuple[Path, ...]:
 def _labels(text: str | None) -> tuple[str, ...] | None:
     from velum.locate.detect_family import parse_labels
     from velum.locate.import_model import labels_from
+    from velum.locate.labels import COCO
 
     if text is None:
         return None
+    if text == "coco":
+        return COCO
     file = Path(text)
     return labels_from(file) if "," not in text and (file.suffix or file.is_file()) else parse_labels(text)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from velum.errors import BadPlan
+from velum.locate.labels import COCO
 from velum.locate.output_formats import Input
 from velum.locate.weights.asset import Asset, File, Model, Npm, Source, UserStoreFile, Web, Wheel
 
@@ -96,8 +97,10 @@ class _Entry:
 
     def labels(self) -> tuple[str, ...]:
         value = self.values.get("labels")
+        if value == "coco":
+            return COCO
         valid = isinstance(value, list) and any(value) and all(isinstance(label, str) for label in value)
-        return tuple(self.get("labels", valid=valid, must="a list of strings, not all of them empty"))
+        return tuple(self.get("labels", valid=valid, must="'coco', or a list of strings, not all of them empty"))
 
     def share(self, key: str) -> float:
         value = self.values.get(key)

@@ -31,6 +31,7 @@ from velum.locate.output_formats.semantic import MapFamily
 from velum.locate.registry import FILE, added_models, catalog, user_models_folder
 from velum.locate.runtime import open_network
 from velum.locate.runtime.inspect_model import signature, to_ir
+from velum.locate.weights import known_files
 from velum.locate.weights.asset import File, Model, UserStoreFile
 from velum.plugins import RuntimeConfig
 
@@ -63,11 +64,27 @@ def put(offer: ImportedModel, host: RuntimeConfig, *, replace: bool = False) -> 
         return model
 
 
+def put_known(model: Model, path: Path, host: RuntimeConfig) -> None:
+    """Copy the files of one of velum's own models, found at `path`, into the store.
+
+    Raises `BadPlan` where the user added another model of that name, `OutputFailed` when the store cannot be written.
+    """
+    with _locked_store(host) as store:
+        if model.name in added_models(host):
+            raise BadPlan(
+                f"{path} is velum's own model {model.name!r}, and you added another of that name; "
+                f"run 'velum models remove {model.name}' first, or choose another --name"
+            )
+        known_files.copy_to_store(model, path, store)
+
+
 def remove(name: str, host: RuntimeConfig) -> None:
     """Take a model out of the store, with its files. Raises `BadPlan` when the user added none of that name."""
     with _locked_store(host) as store:
         known = dict(added_models(host))
         if name not in known:
+            if name in catalog() and known_files.remove_from_store(catalog()[name], store):
+                return
             shipped = f"; {name} is shipped with velum and cannot be removed" if name in catalog() else ""
             raise BadPlan(f"you added no model {name!r}; added are {', '.join(sorted(known)) or 'none'}{shipped}")
         del known[name]

@@ -139,6 +139,12 @@ class Asset(File):
         return (self, *self.parts)
 
     @property
+    def stored_name(self) -> str:
+        """Name of the file where velum keeps it. The hash in it lets versions of velum share a folder."""
+        name = Path(self.file)
+        return f"{name.stem}-{self.digest[1][:8]}{name.suffix}"
+
+    @property
     def bytes(self) -> int:
         """Size of all files together."""
         return sum(file.size for file in self.files)
@@ -177,6 +183,11 @@ class Pinned(Protocol):
     def digest(self) -> tuple[str, str]:
         """Name of the hash, as hashlib spells it, and its value in hexadecimal."""
         ...
+
+
+def part_path(path: Path, one: File) -> Path:
+    """Return the path of a part, given the path of the asset's file; for that file itself, `path`."""
+    return path if isinstance(one, Asset) else path.with_suffix(Path(one.file).suffix)
 
 
 def fault(pinned: Pinned, path: Path) -> str | None:

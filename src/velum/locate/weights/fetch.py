@@ -18,8 +18,8 @@ from platformdirs import user_cache_path
 
 from velum.errors import Unavailable
 from velum.locate.registry import Asset, File, Model, Npm, Source, UserStoreFile, Wheel, user_models_folder
-from velum.locate.weights import https, npm_registry, simple_api, wheels
-from velum.locate.weights.asset import fault, verify
+from velum.locate.weights import https, known_files, npm_registry, simple_api, wheels
+from velum.locate.weights.asset import fault, part_path, verify
 from velum.plugins import RuntimeConfig
 
 LOCK_SECONDS = 900
@@ -80,30 +80,28 @@ def copies(asset: Asset, host: RuntimeConfig) -> Iterator[Copy]:
     for source in asset.sources:
         if isinstance(source, UserStoreFile):
             yield _copy(asset, user_models_folder(host) / source.path, "added")
-    cached = cached_path(asset, host)
-    if cached.exists():
-        yield _copy(asset, cached, "cached")
+    for path, place in _own_places(asset, host):
+        if path.exists():
+            yield _copy(asset, path, place)
     for source in asset.sources:
         installed = wheels.find_installed(source) if isinstance(source, Wheel) else None
         if installed is not None:
             yield _copy(asset, installed, "installed")
 
 
+def _own_places(asset: Asset, host: RuntimeConfig) -> tuple[tuple[Path, Place], ...]:
+    return (known_files.path_in_store(asset, host), "added"), (cached_path(asset, host), "cached")
+
+
 def _copy(asset: Asset, path: Path, place: Place) -> Copy:
-    faults = (fault(one, _part_path(path, one)) for one in asset.files)
+    faults = (fault(one, part_path(path, one)) for one in asset.files)
     return Copy(path, place, next((wrong for wrong in faults if wrong), None))
 
 
-def _part_path(path: Path, one: File) -> Path:
-    """Return the path of a part, given the path of the asset's file; for that file itself, `path`."""
-    return path if isinstance(one, Asset) else path.with_suffix(Path(one.file).suffix)
-
-
 def cached_path(asset: Asset, host: RuntimeConfig) -> Path:
-    """Return the asset's path in the cache. The hash in its name lets versions of velum share a cache."""
-    name = Path(asset.file)
+    """Return the asset's path in the cache."""
     cache = host.cache or user_cache_path("velum", appauthor=False)
-    return cache / "models" / f"{name.stem}-{asset.digest[1][:8]}{name.suffix}"
+    return cache / "models" / asset.stored_name
 
 
 def _damage_message(asset: Asset, host: RuntimeConfig) -> str:
@@ -135,7 +133,7 @@ def _fetch(asset: Asset, host: RuntimeConfig) -> Path:
             with _empty_folder(target.with_name(f".{target.name}.part")) as room:
                 # The file itself comes last: where it is, its parts are.
                 for one in reversed(asset.files):
-                    _fetch_file(one, asset, host, room).replace(_part_path(target, one))
+                    _fetch_file(one, asset, host, room).replace(part_path(target, one))
     except Timeout as error:
         raise Unavailable(
             f"{asset.name}: another process has been fetching it for {LOCK_SECONDS} s; end it or wait, then try again"
@@ -174,7 +172,7 @@ def _fetch_file(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Pat
     listed = "\n".join(failures)
     raise Unavailable(
         f"{asset.name} could not be fetched. Tried:\n{listed}\n"
-        f"Try again later, or put {one.file} ({' '.join(one.digest)}) at {_part_path(cached_path(asset, host), one)}"
+        f"Try again later, or put {one.file} ({' '.join(one.digest)}) at {part_path(cached_path(asset, host), one)}"
     )
 
 
