@@ -24,7 +24,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from velum.engine.masks import outline
-from velum.evaluation.matching import Boxes
+from velum.evaluation.evaluator import Boxes
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate.detector import Detector
 from velum.plan import Rule

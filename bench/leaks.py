@@ -28,7 +28,7 @@ from velum.plugins import RuntimeConfig
 from velum.region import Region
 from velum.spec import PartSpec
 from velum.verify.leak_check import Check
-from velum.verify.values import CheckResult
+from velum.verify.result import CheckResult
 
 TECHNIQUES = ("blacken", "pixelate", "blur")
 WEAK = {"blacken": "blacken(degree=0.4)", "pixelate": "pixelate(degree=0.01)", "blur": "blur(degree=0.01)"}

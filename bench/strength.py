@@ -10,8 +10,7 @@ from pathlib import Path
 
 from bench.accuracy import read
 from velum.engine.prepare import PartCache
-from velum.evaluation.reidentification.attack import AttackTrial
-from velum.evaluation.reidentification.defaults import HEADING, TECHNIQUES, describe_chance, result_row
+from velum.evaluation.reidentification.attack import HEADING, TECHNIQUES, AttackTrial, describe_chance, result_row
 from velum.evaluation.reidentification.samples import sample
 from velum.frame import Rgb
 from velum.plugins import RuntimeConfig

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from velum.evidence.record import file_entry
-from velum.evidence.statement import Declared, compose
+from velum.evidence.statement import Declared, compose, file_entry
 from velum.plan import Plan, Video
 from velum.region import Box
 from velum.report import HiddenRegion, Report, TrackSummary

@@ -22,6 +22,8 @@ BoxArray = TypeVar("BoxArray", npt.NDArray[np.float32], npt.NDArray[np.float64])
 Origin = Literal["detected", "interpolated", "back-filled", "manual"]
 """Where a region comes from: a localizer, tracking between or before detections, or a person."""
 
+_SIZES = (16, 32, 64, 128)
+"""Lower bounds of the size classes, in pixels."""
 
 _FIELDS = frozenset({"label", "xyxy", "score", "found", "track", "mask_runs", "technique", "off"})
 _FORMER = {"found": "origin", "off": "ignored"}
@@ -191,6 +193,20 @@ def ious(boxes: BoxArray, others: BoxArray) -> BoxArray:
     areas = [np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1) for xyxy in (boxes, others)]
     ratio: BoxArray = shared / np.maximum(areas[0][:, np.newaxis] + areas[1] - shared, np.float32(1e-9))
     return ratio
+
+
+def size_class(side: float) -> str:
+    """Return the size class of a region or object by a side in pixels, such as `16 to 31 px`; see `SIZE_CLASSES`."""
+    above = [low for low in _SIZES if low <= side]
+    if not above:
+        return f"under {_SIZES[0]} px"
+    if len(above) == len(_SIZES):
+        return f"{_SIZES[-1]} px and more"
+    return f"{above[-1]} to {_SIZES[len(above)] - 1} px"
+
+
+SIZE_CLASSES = tuple(size_class(side) for side in (1, *_SIZES))
+"""All size classes, the smallest first."""
 
 
 def run_lengths(mask: Mask) -> list[int]:

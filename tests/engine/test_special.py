@@ -10,8 +10,7 @@ from tests.engine.test_video import COUNT, HEIGHT, WIDTH, clip, planes  # noqa: 
 
 from velum import Annotations, Engine, Limits, Plan, Region, RuntimeConfig
 from velum.errors import BadPlan, PluginFault
-from velum.evidence.record import file_entry
-from velum.evidence.statement import Declared, compose
+from velum.evidence.statement import Declared, compose, file_entry
 from velum.frame import Plane, Role, Samples
 from velum.media.image import turbojpeg
 from velum.plan import Video

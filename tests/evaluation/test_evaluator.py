@@ -14,8 +14,8 @@ from velum.evaluation import metrics, requirements, thresholds
 from velum.evaluation.evaluator import Evaluate
 from velum.evaluation.ground_truth import GroundTruth, GroundTruthBox, LabelledFile
 from velum.evaluation.html_report import render_page
+from velum.evaluation.metrics import Observations
 from velum.evaluation.result import Evaluation
-from velum.evaluation.values import Observations
 from velum.evaluation.worst_misses import draw
 from velum.frame import Frame
 from velum.plan import Video
@@ -260,8 +260,8 @@ def test_the_page_shows_the_worst_and_nothing_of_it_is_taken_for_html(picture: P
         requirements.judge_requirements(observed, requirements.load_profile("strict"), ("face",)),
     )
     drawn = draw(done.misses, {"<b>&.png": bad}, Limits())
-    assert [one.outcome for one in drawn] == done.misses
-    assert all(one.jpeg.startswith(b"\xff\xd8") for one in drawn)
+    assert [miss for miss, _ in drawn] == done.misses
+    assert all(jpeg.startswith(b"\xff\xd8") for _, jpeg in drawn)
     made = render_page(done, drawn)
     assert made.count("<figure>") == len(done.misses) == 4
     assert not {"<b>", "<i>", "<u>", "<script", "http"} & {

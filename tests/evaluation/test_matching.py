@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from velum.evaluation import matching
+from velum.evaluation import evaluator
 from velum.evaluation.ground_truth import GroundTruthBox
-from velum.evaluation.values import SIZE_CLASSES, Rate, size_class
+from velum.evaluation.metrics import SIZE_CLASSES, Rate, size_class
 from velum.plan import Rule
 from velum.region import Box, Region
 
 RULES = [Rule.parse("face: x -> blacken with grow=0"), Rule.parse("vehicle: x -> blacken with grow=0.5")]
-SAME = matching.make_label_relation(RULES)
+SAME = evaluator.make_label_relation(RULES)
 
 
 def find(x0: int, y0: int, x1: int, y1: int, score: float = 0.9, label: str = "face") -> Region:
@@ -50,18 +50,17 @@ def thing(
 def test_match(
     finds: list[Region], things: list[GroundTruthBox], found: dict[int, int], wrong: tuple[int, ...]
 ) -> None:
-    matched = matching.match(finds, things, SAME, 0.3)
-    assert (dict(matched.found), matched.wrong) == (found, wrong)
+    assert evaluator.match(finds, things, SAME, 0.3) == (found, list(wrong))
 
 
 def test_hidden_is_what_the_smallest_rule_hides_less_what_is_kept() -> None:
     rules = [*RULES, Rule.parse("face: x -> blacken with grow=1")]
-    mask = matching.hidden_mask([find(4, 4, 8, 8)], [find(0, 0, 5, 5)], rules, 20, 10)
+    mask = evaluator.hidden_mask([find(4, 4, 8, 8)], [find(0, 0, 5, 5)], rules, 20, 10)
     expected = np.zeros((10, 20), bool)
     expected[4:8, 4:8] = True
     expected[:5, :5] = False
     assert np.array_equal(mask, expected)
-    assert not matching.hidden_mask([find(4, 4, 8, 8, label="tree")], [], rules, 20, 10).any()
+    assert not evaluator.hidden_mask([find(4, 4, 8, 8, label="tree")], [], rules, 20, 10).any()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +77,7 @@ def test_hidden_is_what_the_smallest_rule_hides_less_what_is_kept() -> None:
 def test_covered(labelled: GroundTruthBox, share: float) -> None:
     mask = np.zeros((10, 20), bool)
     mask[:, :5] = True
-    assert matching.hidden_share(mask, labelled) == pytest.approx(share)
+    assert evaluator.hidden_share(mask, labelled) == pytest.approx(share)
 
 
 @pytest.mark.parametrize(

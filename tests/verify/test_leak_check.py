@@ -24,7 +24,7 @@ from velum.spec import PartSpec
 from velum.testing import FakeLocalizer
 from velum.verify import residual_detail
 from velum.verify.leak_check import Check
-from velum.verify.values import CheckResult
+from velum.verify.result import CheckResult
 
 pytestmark = pytest.mark.slow
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from velum.engine.prepare import PartCache
     from velum.evaluation.evaluator import Evaluate, Progress
     from velum.evaluation.ground_truth import GroundTruth
+    from velum.evaluation.metrics import Rate
     from velum.evaluation.reidentification.attack import AttackResult
     from velum.evaluation.requirements import RequirementResult
     from velum.evaluation.result import Evaluation
     from velum.evaluation.thresholds import RecallTarget, ThresholdChoice
-    from velum.evaluation.values import Rate
     from velum.plan import Plan
     from velum.plugins import Technique
 
@@ -126,9 +126,8 @@ def strength(
     from velum.batch.local import arrange
     from velum.cli.progress import fetch_progress
     from velum.engine.prepare import PartCache
-    from velum.evaluation.reidentification.attack import AttackTrial
-    from velum.evaluation.reidentification.defaults import TECHNIQUES
-    from velum.evaluation.reidentification.faces import faces
+    from velum.evaluation.reidentification.attack import TECHNIQUES, AttackTrial
+    from velum.evaluation.reidentification.samples import faces
     from velum.settings import Settings
     from velum.spec import PartSpec
 
@@ -253,7 +252,7 @@ def _print_attacks(results: Sequence["AttackResult"], *, json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from velum.evaluation.reidentification.defaults import HEADING, describe_chance, result_row
+    from velum.evaluation.reidentification.attack import HEADING, describe_chance, result_row
 
     if json:
         for result in results:

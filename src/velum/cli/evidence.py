@@ -100,8 +100,7 @@ def create(
     overwrite: Overwrite = False,
 ) -> None:
     """Write evidence for one finished file. Its hash must be the one in the report."""
-    from velum.evidence.record import CommandResult, file_entry
-    from velum.evidence.statement import Declared, same_plan
+    from velum.evidence.statement import CommandResult, Declared, file_entry, same_plan
 
     if original and originals_destroyed:
         raise BadPlan(f"--originals-destroyed contradicts --original: {original} is there; leave one of them out")
@@ -218,8 +217,8 @@ class EvidenceWriter:
         evaluation: Path | None = None, reviewers: Sequence[str] = (),
     ) -> None:  # fmt: skip
         from velum.atomic import ensure_free
-        from velum.evidence.record import CommandResult
         from velum.evidence.signing import PrivateKey
+        from velum.evidence.statement import CommandResult
 
         if passphrase and not key:
             raise BadPlan("--passphrase-file is the passphrase of --key; give both, or neither")
@@ -244,7 +243,7 @@ class EvidenceWriter:
 
     def add_hidden(self, report: "Report", target: Path) -> None:
         """Add a file that was hidden in this run."""
-        from velum.evidence.record import file_entry
+        from velum.evidence.statement import file_entry
         from velum.file_hash import sha256_of
 
         name = str(target.relative_to(self._folder)) if self._folder else target.name
@@ -253,7 +252,7 @@ class EvidenceWriter:
 
     def add_outcome(self, outcome: "ItemResult") -> None:
         """Add the outcome of one file of a batch: hidden, skipped or failed."""
-        from velum.evidence.record import earlier_entry
+        from velum.evidence.statement import earlier_entry
         from velum.file_hash import sha256_of
 
         target = outcome.item.target
@@ -282,7 +281,7 @@ class EvidenceWriter:
 
 def _read_report(path: Path, out: Path, original: Path | None) -> "Report":
     """Return the report in a file. Raises `BadInput` when `out` or `original` is not the file that it describes."""
-    from velum.evidence.record import read_json
+    from velum.evidence.statement import read_json
     from velum.report import Report
 
     try:

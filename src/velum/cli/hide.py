@@ -131,7 +131,7 @@ def hide(
         raise typer.BadParameter(
             "--key, --reviewer and --evaluation say what goes into the evidence; add --evidence FILE"
         )
-    if evidence and stream and not isinstance(stream.target, Path):
+    if evidence and stream and stream.target is None:
         raise typer.BadParameter("evidence needs a result file; replace -o - by -o FILE, or leave out --evidence")
     may_replace = overwrite or resume
     ends = [stream] if stream else jobs
@@ -171,9 +171,9 @@ def _print_dry_run(jobs: Sequence["BatchItem | stream_options.Stream"], plan: "P
     for job in jobs:
         if json:
             rules = [str(rule) for rule in plan.rules]
-            common.print_json({"source": str(job.source), "target": str(job.target), "rules": rules})
+            common.print_json({"source": str(job.source), "target": stream_options.target_name(job), "rules": rules})
         else:
-            typer.echo(f"{job.source} -> {job.target}")
+            typer.echo(f"{job.source} -> {stream_options.target_name(job)}")
     if not json:
         typer.echo(
             "\n".join(
@@ -201,7 +201,7 @@ def _hide_one(
 
     with (
         stream_options.stoppable(job.source),
-        stream_options.open_target(job.target) as target,
+        stream_options.open_target(job) as target,
         common.engine(job.source) as engine,
         frame_progress(job.source.name, messages) as progress,
     ):
@@ -216,10 +216,9 @@ def _hide_one(
     reports.add(report.to_json(), err=aside)
     if not reports.printed and not messages.quiet:
         frames = f" in {report.frames} frames" if report.frames > 1 else ""
-        typer.echo(
-            f"{job.target}: {count_labels(report.labels)} hidden{frames}, {time.perf_counter() - start:.2f} s",
-            err=aside,
-        )
+        seconds = time.perf_counter() - start
+        target_name = stream_options.target_name(job)
+        typer.echo(f"{target_name}: {count_labels(report.labels)} hidden{frames}, {seconds:.2f} s", err=aside)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import typer
 from velum.cli import common, options
 
 if TYPE_CHECKING:
-    from velum.verify.values import CheckResult
+    from velum.verify.result import CheckResult
 
 
 def locate(
@@ -79,9 +79,9 @@ def check(
         run_check = Check(engine, settings.host(), settings.limits())
         checked = run_check(file, wanted, against=against, regions=findings, text=text, progress=progress)
     if sheet is not None and not checked.is_clean:
-        from velum.verify.contact_sheet import write
+        from velum.verify.result import write_contact_sheet
 
-        write(sheet, file, checked, settings.limits())
+        write_contact_sheet(sheet, file, checked, settings.limits())
     _print_result(checked, json=json)
     if not checked.is_clean:
         raise typer.Exit(1)

@@ -14,6 +14,7 @@ import typer
 from velum.cli import common
 
 if TYPE_CHECKING:
+    from velum.batch.local import BatchItem
     from velum.media import LiveSource, StreamSink
 
 Format = Annotated[
@@ -30,21 +31,14 @@ Timeout = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class StandardOutput:
-    """The target `-` (standard output), not opened yet."""
-
-    format: str
-
-    def __str__(self) -> str:
-        return "standard output"
-
-
-@dataclass(frozen=True, slots=True)
 class Stream:
     """A source and a target of which at least one is a stream."""
 
     source: "Path | LiveSource"
-    target: Path | StandardOutput
+    target: Path | None
+    """None: standard output."""
+    format: str = "mkv"
+    """Container that standard output gets."""
 
 
 def job(sources: Sequence[str], output: str | None, format: str | None, timeout: float | None) -> Stream | None:
@@ -67,14 +61,19 @@ def job(sources: Sequence[str], output: str | None, format: str | None, timeout:
     if output is None:
         raise typer.BadParameter("a stream needs a file to write to: add -o FILE, or -o -")
     source = replace(streams[0], timeout_seconds=timeout) if streams and timeout else ends[0]
-    return Stream(source, StandardOutput(format or "mkv") if output == "-" else Path(output))
+    return Stream(source, None if output == "-" else Path(output), format or "mkv")
+
+
+def target_name(job: "BatchItem | Stream") -> str:
+    """Return the target of a job as text."""
+    return "standard output" if job.target is None else str(job.target)
 
 
 @contextmanager
-def open_target(target: Path | StandardOutput) -> Iterator["Path | StreamSink"]:
-    """Yield the target, opened. While it is standard output, everything else that is printed goes to standard error."""
-    if isinstance(target, Path):
-        yield target
+def open_target(job: "BatchItem | Stream") -> Iterator["Path | StreamSink"]:
+    """Yield the target of a job, opened. Nothing else is printed on standard output while the target is that."""
+    if job.target is not None:
+        yield job.target
         return
     from velum.media import StreamSink
 
@@ -83,7 +82,7 @@ def open_target(target: Path | StandardOutput) -> Iterator["Path | StreamSink"]:
     os.dup2(2, 1)
     try:
         with open(kept, "wb", buffering=0, closefd=False) as file:
-            yield StreamSink(file, target.format)
+            yield StreamSink(file, job.format)
     finally:
         os.dup2(kept, 1)
         os.close(kept)

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from velum.errors import BadInput, BadPlan
-from velum.evaluation.metrics import precision
-from velum.evaluation.values import Observations, Rate
+from velum.evaluation.metrics import Observations, Rate, precision
 from velum.locate.labels import canonical, covers
 from velum.spec import finite, refuse_unknown
 

@@ -7,9 +7,9 @@ from typing import Any
 from velum import __version__
 from velum.evaluation import metrics
 from velum.evaluation.ground_truth import GroundTruth
+from velum.evaluation.metrics import EXPOSED, Observations, TruthOutcome
 from velum.evaluation.requirements import Compliance
 from velum.evaluation.thresholds import RecallTarget, ThresholdChoice
-from velum.evaluation.values import EXPOSED, Observations, TruthOutcome
 from velum.plan import Plan
 
 FORMAT = "velum-evaluation/1"

@@ -7,7 +7,7 @@ from typing import Any
 
 from velum.engine.engine import Engine
 from velum.errors import BadInput, BadPlan
-from velum.evaluation.values import FalsePositive, Observations, Rate, TruthOutcome
+from velum.evaluation.metrics import FalsePositive, Observations, Rate, TruthOutcome
 from velum.locate.labels import covers, plain
 from velum.plan import Plan, Rule
 from velum.spec import PartSpec

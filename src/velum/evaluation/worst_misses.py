@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,7 +9,7 @@ import numpy as np
 
 from velum import media
 from velum.errors import OutputFailed
-from velum.evaluation.values import TruthOutcome
+from velum.evaluation.metrics import TruthOutcome
 from velum.frame import Rgb
 from velum.limits import Limits
 from velum.region import Box
@@ -18,18 +17,13 @@ from velum.region import Box
 MOST = 24
 """Most misses that are drawn."""
 
+DrawnMiss = tuple[TruthOutcome, bytes]
+"""A miss, and a JPEG of the object with its surroundings."""
+
 _SIDE = 192
 """Longer side of a drawing, in pixels."""
 
 _COLOUR = (230, 40, 60)
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnMiss:
-    """A miss and a JPEG of the object with its surroundings."""
-
-    outcome: TruthOutcome
-    jpeg: bytes
 
 
 def draw(misses: Sequence[TruthOutcome], paths: Mapping[str, Path], limits: Limits) -> list[DrawnMiss]:
@@ -43,7 +37,7 @@ def draw(misses: Sequence[TruthOutcome], paths: Mapping[str, Path], limits: Limi
             for frame in reader.frames():
                 if frame.index in frames:
                     picture = frame.rgb(frame.width, frame.height)
-                    images |= {id(miss): DrawnMiss(miss, _jpeg(picture, miss)) for miss in frames[frame.index]}
+                    images |= {id(miss): (miss, _jpeg(picture, miss)) for miss in frames[frame.index]}
                 if frame.index >= max(frames):
                     break
     return [images[id(miss)] for miss in misses if id(miss) in images]

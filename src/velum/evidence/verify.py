@@ -8,9 +8,8 @@ from typing import Any
 from velum import media
 from velum.errors import BadInput
 from velum.evidence.jcs import canonical
-from velum.evidence.record import read_json
 from velum.evidence.signing import ALGORITHM, PublicKey, from_base64
-from velum.evidence.statement import FORMAT
+from velum.evidence.statement import FORMAT, read_json
 from velum.file_hash import sha256_of
 
 _EARLIER = {"file": str, "output_sha256": str}

@@ -25,12 +25,9 @@ from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 from velum.verify import residual_detail, second_detector
 from velum.verify.alignment import FramePair, pair_in_order, pair_merged
-from velum.verify.coding import sample_coding_of
-from velum.verify.colours import describe_change
-from velum.verify.solid_fill import SampleCoding, find_residues
-from velum.verify.transparency import opaque_mask, uncovered_share
-from velum.verify.values import CheckResult, Leak
-from velum.verify.zones import has_only_zones, zones_at
+from velum.verify.appearance import describe_change, opaque_mask, uncovered_share
+from velum.verify.result import CheckResult, Leak
+from velum.verify.solid_fill import SampleCoding, find_residues, sample_coding_of
 
 COVERED = 0.5
 """Share of a detection that must lie in a hidden region to be excused: the detector then sees the hiding itself."""
@@ -84,7 +81,7 @@ class Check:
                 leaks.extend(frame_check.leaks_in(pair))
                 if progress is not None:
                     progress(frames, None)
-        if against is None and regions is None and not has_only_zones(plan):
+        if against is None and regions is None and not _has_only_zones(plan):
             notes = (
                 *notes,
                 "it is not verified that regions are hidden; give the source (--against) or --regions",
@@ -114,7 +111,7 @@ def _pairs(after: media.Reader, before: media.Reader | None) -> Iterator[FramePa
 
 def _knows_all_hidden(plan: Plan, regions: Annotations | None) -> bool:
     """Tell whether all hidden regions are known."""
-    return regions is not None or has_only_zones(plan)
+    return regions is not None or _has_only_zones(plan)
 
 
 _NOBODY = Annotations(1, 1, {})
@@ -164,7 +161,7 @@ class _FrameCheck:
                 frame, source, after, regions, None if before is None else opaque_mask(before)
             )
         hidden = [box for region in regions for box in self._hidden_boxes(region, frame)]
-        if before is not None and (share := uncovered_share(before, frame, hidden, exact=self.coded.exact)):
+        if before is not None and (share := uncovered_share(before, frame, hidden, exact=self.coded == "exact")):
             yield Leak("picture", f"{share:.0%} of the picture was transparent and is visible now", frame.index)
 
     def _regions(self, frame: Frame) -> tuple[Region, ...]:
@@ -174,7 +171,7 @@ class _FrameCheck:
         zone only; decisions about other regions excuse none.
         """
         given = () if self.regions is None else self.regions.get(frame.index, ())
-        zones = zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
+        zones = _zones_at(self.work.plan, frame.time, self.first, frame.width, frame.height)
         return (
             *self._regions_to_hide(given),
             *(zone for zone in zones if not any(_is_zone(region, zone) for region in given)),
@@ -267,6 +264,31 @@ def _why_left(box: Box, after: Rgb, source: Rgb, should: Rgb) -> str | None:
     if like is not None and like > residual_detail.MOST_TRACED:
         return f"its faint remains resemble the source (correlation {like:.2f})"
     return None
+
+
+def _has_only_zones(plan: Plan) -> bool:
+    """Tell whether the plan hides fixed zones only, so that nothing has to be detected."""
+    return all(rule.locate.name == "fixed" for rule in plan.rules)
+
+
+def _zones_at(plan: Plan, time: Fraction | None, first: Fraction | None, width: int, height: int) -> tuple[Region, ...]:
+    """Return the zones of a frame shown at `time` seconds, where the first frame of its video is shown at `first`."""
+    seconds = float((time or Fraction(0)) - (first or Fraction(0)))
+    found = []
+    for rule in plan.rules:
+        if rule.locate.name != "fixed":
+            continue
+        options = rule.locate.options
+        start, end, corners = options.get("from", 0.0), options.get("to"), options.get("box")
+        if isinstance(start, int | float) and seconds < start:
+            continue
+        if isinstance(end, int | float) and seconds >= end:
+            continue
+        box = Box(*corners) if isinstance(corners, tuple) else Box(0, 0, width, height)  # type: ignore[arg-type]
+        clipped = box.clip(width, height)
+        if clipped is not None:
+            found.append(Region(clipped, rule.label, origin="manual"))
+    return tuple(found)
 
 
 def _is_zone(region: Region, zone: Region) -> bool:

@@ -1,7 +1,8 @@
 """Checks regions that should have one colour: exactly in lossless files, otherwise within coding errors."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,8 +13,10 @@ from velum.engine.masks import Area, outline
 from velum.engine.prepare import PreparedPlan
 from velum.frame import Frame, Plane, Role, Samples
 from velum.locate.labels import covers
+from velum.media import ImageInfo
 from velum.media.image.palette import SIZE as PALETTE_SIZE
 from velum.media.image.palette import Indexed
+from velum.media.video.info import VideoInfo
 from velum.region import Mask, Region
 
 Plane32 = npt.NDArray[np.float32]
@@ -39,13 +42,22 @@ ALIKE = 0.5
 LEAST_SAMPLES = 256
 """Least number of samples for a correlation."""
 
+SampleCoding = Literal["exact", "blocks", "lossy"]
+"""How samples are coded: without loss, in independent blocks (JPEG), or so that blocks depend on each other."""
 
-@dataclass(frozen=True, slots=True)
-class SampleCoding:
-    """How samples are coded: `exact` without loss, `apart` in independent blocks (JPEG)."""
+_EXACT = frozenset({
+    "ffv1", "ffvhuff", "huffyuv", "magicyuv", "png", "qtrle", "rawvideo", "utvideo", "v210", "v308", "v408", "v410",
+    "r210",
+})  # fmt: skip
+"""Lossless video codecs."""
 
-    exact: bool
-    apart: bool = False
+
+def sample_coding_of(info: ImageInfo | VideoInfo) -> SampleCoding:
+    """Return how the samples of an image or video are coded."""
+    if isinstance(info, ImageInfo):
+        exact = info.coding.lossless and info.format not in {"AVIF", "HEIF"}
+        return "exact" if exact else "blocks" if info.format == "JPEG" else "lossy"
+    return "exact" if info.coding.codec in _EXACT else "lossy"
 
 
 def find_residues(
@@ -65,7 +77,7 @@ def find_residues(
     kept = [Area(region.box, region.mask) for part in work.exclusions for region in part.locate([source])[0]]
     for region in flat:
         where = _mask(after, _areas(region, work, after, kept))
-        why = _why_left(after, painted, before, where if coded.exact else _inside(where), coded)
+        why = _why_left(after, painted, before, where if coded == "exact" else _inside(where), coded)
         if why is not None:
             yield region, why
 
@@ -98,7 +110,7 @@ def _why_left(after: Frame, painted: Frame, before: Frame | None, where: Mask, c
         return None
     for number, (plane, black) in enumerate(zip(after.planes, painted.planes, strict=True)):
         mask = _of_plane(where, plane)
-        if coded.exact:
+        if coded == "exact":
             why = _why_not_uniform(plane, black, mask)
         else:
             reference = None if before is None else _reference(before, after, plane, number)
@@ -171,7 +183,7 @@ def _why_seen(plane: Plane, black: Plane, mask: Mask, reference: Plane32 | None,
     if plane.role in {Role.RGBA, Role.GREY_ALPHA}:
         left = left[:, :-1]
     noise = float(left.std(axis=0).max())
-    if noise > MOST_NOISE or (coded.apart and noise > LEAST_NOISE and np.ptp(left, axis=0).max() > 1):
+    if noise > MOST_NOISE or (coded == "blocks" and noise > LEAST_NOISE and np.ptp(left, axis=0).max() > 1):
         return f"{noise:.1f} levels of remains are in it, where all should be black"
     if reference is None or noise <= LEAST_NOISE:
         return None

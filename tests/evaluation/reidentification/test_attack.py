@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from velum.errors import BadInput, PluginFault
-from velum.evaluation.reidentification.attack import ATTACKS, AttackResult, AttackTrial, chance, hide, hits
-from velum.evaluation.reidentification.defaults import HEADING, result_row
+from velum.evaluation.reidentification.attack import (
+    ATTACKS,
+    HEADING,
+    AttackResult,
+    AttackTrial,
+    chance,
+    hide,
+    hits,
+    result_row,
+)
 from velum.evaluation.reidentification.samples import HEIGHT, WIDTH
 from velum.frame import Rgb
 from velum.plugins import Patch, Technique

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from velum.errors import BadInput
-from velum.evaluation.reidentification.faces import faces
+from velum.evaluation.reidentification.samples import faces
 from velum.limits import Limits
 from velum.region import Box, Region
 from velum.testing import FakeLocalizer

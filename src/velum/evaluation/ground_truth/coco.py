@@ -10,8 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from velum.errors import BadInput
-from velum.evaluation.ground_truth import validation
-from velum.evaluation.ground_truth.values import GroundTruth, GroundTruthBox, LabelledFile
+from velum.evaluation.ground_truth.values import (
+    GroundTruth,
+    GroundTruthBox,
+    LabelledFile,
+    checked_box,
+    checked_corners,
+    checked_list,
+    checked_numbers,
+    checked_object,
+    checked_text,
+    exists,
+    known_size,
+    plain_tags,
+)
 from velum.locate.labels import canonical
 
 _FOLDERS = ("", "images", "data")
@@ -21,20 +33,18 @@ _FOLDERS = ("", "images", "data")
 def parse_coco(value: Mapping[str, Any], media: Path, sha256: str | None) -> GroundTruth:
     """Return the truth in a COCO file. Raises `BadInput` naming the entry that is wrong."""
     labels = {
-        _id(entry, "category"): canonical(
-            validation.text(entry.get("name"), f"the name of category {entry.get('id')!r}")
-        )
-        for entry in validation.items(value.get("categories"), "categories")
+        _id(entry, "category"): canonical(checked_text(entry.get("name"), f"the name of category {entry.get('id')!r}"))
+        for entry in checked_list(value.get("categories"), "categories")
     }
-    images = {_id(entry, "image"): entry for entry in validation.items(value.get("images"), "images")}
+    images = {_id(entry, "image"): entry for entry in checked_list(value.get("images"), "images")}
     boxes: dict[int | str, list[GroundTruthBox]] = defaultdict(list)
     empty = 0
-    for entry in validation.items(value.get("annotations"), "annotations"):
-        where = f"annotation {validation.mapping(entry, 'an annotation').get('id')!r}"
+    for entry in checked_list(value.get("annotations"), "annotations"):
+        where = f"annotation {checked_object(entry, 'an annotation').get('id')!r}"
         image, category = (_checked_id(entry.get(key), where) for key in ("image_id", "category_id"))
         if image not in images or category not in labels:
             raise BadInput(f"{where} names an image or a category that the file does not define")
-        x, y, width, height = validation.numbers(entry.get("bbox"), f"bbox of {where}", 4)
+        x, y, width, height = checked_numbers(entry.get("bbox"), f"bbox of {where}", 4)
         if width <= 0 or height <= 0:
             empty += 1
             continue
@@ -45,7 +55,7 @@ def parse_coco(value: Mapping[str, Any], media: Path, sha256: str | None) -> Gro
 
 
 def _id(value: Any, what: str) -> int | str:
-    return _checked_id(validation.mapping(value, f"the {what}").get("id"), f"{what} {value!r:.80}")
+    return _checked_id(checked_object(value, f"the {what}").get("id"), f"{what} {value!r:.80}")
 
 
 def _checked_id(number: Any, what: str) -> int | str:
@@ -61,16 +71,16 @@ def _object_box(
     polygons = outline if isinstance(outline, list) and not crowd else []
     track = entry.get("track_id")
     return GroundTruthBox(
-        label, validation.box(*xyxy, where), crowd or bool(entry.get("ignore")), crowd,
-        tuple(validation.corners(polygon, f"segmentation of {where}") for polygon in polygons),
-        None if track is None else str(track), validation.tags(entry.get("attributes")),
+        label, checked_box(*xyxy, where), crowd or bool(entry.get("ignore")), crowd,
+        tuple(checked_corners(polygon, f"segmentation of {where}") for polygon in polygons),
+        None if track is None else str(track), plain_tags(entry.get("attributes")),
     )  # fmt: skip
 
 
 def _labelled_image(
     image: Mapping[str, Any], boxes: tuple[GroundTruthBox, ...], media: Path, complete: frozenset[str]
 ) -> LabelledFile:
-    name = validation.text(image.get("file_name"), f"file_name of image {image.get('id')!r}")
+    name = checked_text(image.get("file_name"), f"file_name of image {image.get('id')!r}")
     paths = [media / folder / name for folder in _FOLDERS]
-    path = next((path for path in paths if validation.is_there(path)), paths[0])
-    return LabelledFile(path, name, {0: boxes}, complete, validation.size(image.get("width"), image.get("height")))
+    path = next((path for path in paths if exists(path)), paths[0])
+    return LabelledFile(path, name, {0: boxes}, complete, known_size(image.get("width"), image.get("height")))

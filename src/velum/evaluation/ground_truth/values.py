@@ -1,8 +1,10 @@
-"""Ground truth as plain frozen values, whatever file format it came from."""
+"""Ground truth as plain frozen values, whatever file format it came from, and checked access to the fields of files."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from velum.errors import BadInput
 
@@ -60,3 +62,73 @@ class GroundTruth:
     items: tuple[LabelledFile, ...]
     sha256: str | None = None
     notes: tuple[str, ...] = ()
+
+
+def exists(path: Path) -> bool:
+    """Tell whether a file or folder exists; False for impossible names."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def checked_object(value: Any, what: str) -> Mapping[str, Any]:
+    """Return an object. Raises `BadInput` for anything else."""
+    if not isinstance(value, Mapping):
+        raise BadInput(f"{what} is {value!r:.80}; it must be an object")
+    return value
+
+
+def checked_list(value: Any, what: str) -> list[Any]:
+    """Return a list. Raises `BadInput` for anything else."""
+    if not isinstance(value, list):
+        raise BadInput(f"{what} is {value!r:.80}; it must be a list")
+    return value
+
+
+def checked_text(value: Any, what: str) -> str:
+    """Return a text that is not empty. Raises `BadInput` for anything else."""
+    if not isinstance(value, str) or not value.strip():
+        raise BadInput(f"{what} is {value!r:.80}; it must be a text that is not empty")
+    return value
+
+
+def checked_numbers(value: Any, what: str, count: int | None = None) -> tuple[float, ...]:
+    """Return finite numbers, `count` of them where it is given. Raises `BadInput` for anything else."""
+    try:
+        parsed = tuple(float(number) for number in value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadInput(f"{what} is {value!r:.80}; it must be a list of numbers") from error
+    if not all(map(math.isfinite, parsed)) or (count is not None and len(parsed) != count):
+        raise BadInput(f"{what} is {value!r:.80}; it must be a list of {count or 'finite'} numbers")
+    return parsed
+
+
+def checked_corners(value: Any, what: str) -> tuple[float, ...]:
+    """Return the corners of a polygon, `x, y, x, y, ...`. Raises `BadInput` for anything else."""
+    found = checked_numbers(value, what)
+    if len(found) < 6 or len(found) % 2:
+        raise BadInput(f"{what} has {len(found)} numbers; it must have x and y of three corners or more")
+    return found
+
+
+def checked_box(x0: float, y0: float, x1: float, y1: float, what: str) -> Xyxy:
+    """Return a box. Raises `BadInput` when it is empty."""
+    if x0 >= x1 or y0 >= y1:
+        raise BadInput(f"{what} has the box {(x0, y0, x1, y1)}, which is empty")
+    return x0, y0, x1, y1
+
+
+def known_size(width: Any, height: Any) -> tuple[int, int] | None:
+    """Return (width, height) when both are positive, else None: labelling tools leave the size out, or write 0."""
+    sides = [side for side in (width, height) if isinstance(side, int) and side > 0]
+    return (sides[0], sides[1]) if len(sides) == 2 else None
+
+
+def plain_tags(value: Any) -> dict[str, str]:
+    """Return the plain values of tags as texts; `{"occluded": true}` becomes `{"occluded": "yes"}`."""
+    if not isinstance(value, Mapping):
+        return {}
+    words = {True: "yes", False: "no"}
+    plain = {name: words[tag] if isinstance(tag, bool) else tag for name, tag in value.items()}
+    return {str(name): str(tag) for name, tag in plain.items() if isinstance(tag, str | int | float) and tag != ""}

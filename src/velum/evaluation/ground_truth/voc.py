@@ -8,8 +8,16 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from velum.errors import BadInput
-from velum.evaluation.ground_truth import validation
-from velum.evaluation.ground_truth.values import GroundTruth, GroundTruthBox, LabelledFile
+from velum.evaluation.ground_truth.values import (
+    GroundTruth,
+    GroundTruthBox,
+    LabelledFile,
+    checked_box,
+    checked_numbers,
+    checked_text,
+    exists,
+    known_size,
+)
 from velum.locate.labels import canonical
 from velum.media import IMAGE_SUFFIXES
 
@@ -45,21 +53,21 @@ def _find_image(file: Path, name: str, media: Path) -> Path:
     places = [media / folder for folder in _FOLDERS]
     named = [place / name for place in places]
     beside = [place / f"{file.stem}{suffix}" for place in places for suffix in IMAGE_SUFFIXES]
-    return next((path for path in (*named, *beside) if validation.is_there(path)), named[0])
+    return next((path for path in (*named, *beside) if exists(path)), named[0])
 
 
 def _size(root: ET.Element) -> tuple[int, int] | None:
     width, height = (root.findtext(f"size/{side}") for side in ("width", "height"))
     if width is None or height is None:
         return None
-    return validation.size(*(int(side) for side in validation.numbers((width, height), "size")))
+    return known_size(*(int(side) for side in checked_numbers((width, height), "size")))
 
 
 def _object_box(element: ET.Element) -> GroundTruthBox:
-    label = validation.text(element.findtext("name"), "the name of an object")
+    label = checked_text(element.findtext("name"), "the name of an object")
     edges = [element.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")]
-    x0, y0, x1, y1 = validation.numbers(edges, f"bndbox of {label}", 4)
+    x0, y0, x1, y1 = checked_numbers(edges, f"bndbox of {label}", 4)
     words = {name: element.findtext(name) for name in _TAGS}
     tags = {name: {"0": "no", "1": "yes"}.get(word, word) for name, word in words.items() if word}
     difficult = element.findtext("difficult") == "1"
-    return GroundTruthBox(canonical(label), validation.box(x0 - 1, y0 - 1, x1, y1, label), difficult, tags=tags)
+    return GroundTruthBox(canonical(label), checked_box(x0 - 1, y0 - 1, x1, y1, label), difficult, tags=tags)

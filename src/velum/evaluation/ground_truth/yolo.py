@@ -12,8 +12,17 @@ from typing import Any
 import yaml
 
 from velum.errors import BadInput, VelumError
-from velum.evaluation.ground_truth import validation
-from velum.evaluation.ground_truth.values import GroundTruth, GroundTruthBox, LabelledFile
+from velum.evaluation.ground_truth.values import (
+    GroundTruth,
+    GroundTruthBox,
+    LabelledFile,
+    checked_box,
+    checked_list,
+    checked_numbers,
+    checked_object,
+    checked_text,
+    exists,
+)
 from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.locate.labels import canonical
@@ -29,7 +38,7 @@ def data_set(file: Path, media: Path | None, limits: Limits) -> GroundTruth:
         value = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"{file} cannot be read as YAML: {error}") from error
-    head = validation.mapping(value, str(file))
+    head = checked_object(value, str(file))
     names = _class_names(head.get("names"), file)
     root = media or file.parent / str(head.get("path") or ".")
     split = next((name for name in _SPLITS if head.get(name)), None)
@@ -49,13 +58,13 @@ def folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
 
 
 def _class_names(value: Any, file: Path) -> Mapping[int, str]:
-    pairs = value.items() if isinstance(value, Mapping) else enumerate(validation.items(value, f"names in {file}"))
-    return {number: canonical(validation.text(name, f"class {number} in {file}")) for number, name in pairs}
+    pairs = value.items() if isinstance(value, Mapping) else enumerate(checked_list(value, f"names in {file}"))
+    return {number: canonical(checked_text(name, f"class {number} in {file}")) for number, name in pairs}
 
 
 def _split_images(root: Path, place: str, file: Path) -> Iterator[Path]:
     """Yield the images of a split: a folder of images, or a text file that lists them."""
-    found = next((path for path in (root / place, file.parent / place) if validation.is_there(path)), None)
+    found = next((path for path in (root / place, file.parent / place) if exists(path)), None)
     if found is None:
         raise BadInput(f"{file} names {place}, which does not exist; name the folder of the images with --media")
     if found.is_dir():
@@ -75,7 +84,7 @@ def _labelled_images(
     for path in pictures:
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
         written = _label_file(path, labels)
-        lines = [line.split() for line in _read_lines(written)] if validation.is_there(written) else []
+        lines = [line.split() for line in _read_lines(written)] if exists(written) else []
         try:
             with open_source(path, limits) as reader:
                 size = reader.info.width, reader.info.height
@@ -93,12 +102,12 @@ def _label_file(picture: Path, labels: Path | None) -> Path:
         return Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt")
     name = picture.with_suffix(".txt").name
     places = [] if labels is None else [labels / "labels" / name, labels / name]
-    return next((place for place in places if validation.is_there(place)), picture.with_suffix(".txt"))
+    return next((place for place in places if exists(place)), picture.with_suffix(".txt"))
 
 
 def _object_box(line: list[str], names: Mapping[int, str], size: tuple[int, int], file: Path) -> GroundTruthBox:
     what = f"line {' '.join(line)!r:.60} of {file}"
-    number, *shares = validation.numbers(line, what)
+    number, *shares = checked_numbers(line, what)
     if len(shares) == 5:  # an outline has three corners or more
         shares = shares[:4]
     if number not in names or len(shares) < 4 or (len(shares) > 4 and len(shares) % 2):
@@ -106,12 +115,10 @@ def _object_box(line: list[str], names: Mapping[int, str], size: tuple[int, int]
     label = names[int(number)]
     if len(shares) == 4:
         x, y, width, height = (share * side for share, side in zip(shares, size * 2, strict=True))
-        return GroundTruthBox(label, validation.box(x - width / 2, y - height / 2, x + width / 2, y + height / 2, what))
+        return GroundTruthBox(label, checked_box(x - width / 2, y - height / 2, x + width / 2, y + height / 2, what))
     corners = tuple(share * size[index % 2] for index, share in enumerate(shares))
     across, down = corners[::2], corners[1::2]
-    return GroundTruthBox(
-        label, validation.box(min(across), min(down), max(across), max(down), what), outline=(corners,)
-    )
+    return GroundTruthBox(label, checked_box(min(across), min(down), max(across), max(down), what), outline=(corners,))
 
 
 def _read_lines(file: Path) -> list[str]:

@@ -1,12 +1,12 @@
-"""Compares what was not hidden with the source: colours, contrast and detail."""
+"""Compares what was not hidden with the source: colours, contrast, detail and transparency."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from velum.frame import Rgb
+from velum.frame import Frame, Rgb, Role, Samples
 from velum.region import Box, Mask
 
 Cells = npt.NDArray[np.float32]
@@ -19,8 +19,8 @@ MOST_APART = 8.0
 """Average difference in levels that mean colours of cells may have; good coding stays below 2."""
 
 EVERYWHERE, BLACK = 0.75, 24.0
-"""Share of the cells that may differ when the hidden regions are unknown, and the level up to which a cell is black:
-blackened cells differ and do not count."""
+"""Share of the cells that may differ when the hidden regions are unknown, and the level up to which a cell or a pixel
+is black: it shows nothing, and blackened cells differ and do not count."""
 
 LEAST_CONTRAST, MOST_STRETCHED = 12.0, 0.06
 """Contrast in levels from which a stretch can be measured, and the largest stretch allowed. A wrong sample range
@@ -30,6 +30,20 @@ LEAST_DETAIL, LEAST_ALIKE = 6.0, 0.5
 """Least detail of a source, in levels, to be compared, and the least correlation that coding leaves."""
 
 LEAST_CELLS = 6
+
+CLEAR, SHOWN, WHOLE = 0.1, 0.5, 0.98
+"""Opacity below which a pixel is invisible, from which it is visible, and from which only it is."""
+
+DARK = 96
+"""Level of the brightest channel up to which a pixel at the rim of a hidden box shows nothing."""
+
+RIM = 20
+"""Pixels from the edge of a hidden box that errors of its surroundings reach: a block and its smoothing."""
+
+LEAST_UNCOVERED = 0.0005
+"""Share of a picture from which it counts."""
+
+_WITH_ALPHA = {Role.RGBA, Role.GREY_ALPHA}
 
 
 def describe_change(before: Rgb, after: Rgb, hidden: Sequence[Box] | None, seen: Mask | None = None) -> str | None:
@@ -55,6 +69,32 @@ def describe_change(before: Rgb, after: Rgb, hidden: Sequence[Box] | None, seen:
     if why := _why_stretched(source_cells, result_cells):
         return why
     return _why_noisy(before, after, outside)
+
+
+def uncovered_share(before: Frame, after: Frame, hidden: Iterable[Box] = (), *, exact: bool = False) -> float:
+    """Return the share of pixels that were transparent in the source and are visible now; 0 for next to none.
+
+    Black pixels show nothing. At the rim of the `hidden` boxes dark ones show nothing either, unless samples are
+    `exact`: black over transparent parts is opaque, and coding mixes it with invisible colours beside it.
+    """
+    alpha = _alpha(before)
+    if alpha is None or alpha.shape != (before.height, before.width):
+        return 0.0
+    now = _alpha(after)
+    shown = np.ones(alpha.shape, bool) if now is None else now >= SHOWN
+    light = after.rgb(after.width, after.height).max(axis=2)
+    lit = light > BLACK
+    if not exact:
+        rim = _rim(hidden, lit.shape)
+        lit[rim] = light[rim] > DARK
+    share = float(((alpha < CLEAR) & shown & lit).mean())
+    return share if share > LEAST_UNCOVERED else 0.0
+
+
+def opaque_mask(frame: Frame) -> Mask | None:
+    """Return the fully opaque pixels of the upright picture; None when all are."""
+    alpha = _alpha(frame)
+    return None if alpha is None else alpha > WHOLE
 
 
 def _outside(shape: tuple[int, ...], hidden: Sequence[Box]) -> Mask:
@@ -110,3 +150,23 @@ def _detail(picture: Rgb) -> npt.NDArray[np.float32]:
     grey = picture.astype(np.float32).mean(axis=2)
     fine: npt.NDArray[np.float32] = cv2.GaussianBlur(grey, (0, 0), 1) - cv2.GaussianBlur(grey, (0, 0), 4)
     return fine
+
+
+def _rim(boxes: Iterable[Box], shape: tuple[int, ...]) -> Mask:
+    """Return the pixels of boxes (rows, columns) that lie within `RIM` of their common edge."""
+    whole = np.zeros(shape, np.uint8)
+    for box in boxes:
+        whole[box.slices] = 1
+    kernel = np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)
+    inner = cv2.erode(whole, kernel, borderType=cv2.BORDER_REPLICATE)
+    rim: Mask = whole.astype(bool) & ~inner.astype(bool)
+    return rim
+
+
+def _alpha(frame: Frame) -> npt.NDArray[np.float32] | None:
+    """Return the opacity of each pixel of the upright picture, from 0 to 1; None without an alpha plane."""
+    for plane in frame.planes:
+        if plane.role in _WITH_ALPHA or plane.role == Role.ALPHA:
+            stored: Samples = plane.pixels if plane.role == Role.ALPHA else plane.pixels[..., -1]
+            return frame.orientation.upright(stored).astype(np.float32) / np.float32((1 << plane.bits) - 1)
+    return None

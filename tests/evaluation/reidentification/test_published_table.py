@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from velum.evaluation.reidentification.attack import chance
-from velum.evaluation.reidentification.defaults import HEADING, TECHNIQUES
+from velum.evaluation.reidentification.attack import HEADING, TECHNIQUES, chance
 from velum.plugins import RuntimeConfig, make
 from velum.spec import PartSpec
 
