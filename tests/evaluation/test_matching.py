@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from velum.evaluation import evaluator
 from velum.evaluation.ground_truth import GroundTruthBox
-from velum.evaluation.metrics import SIZE_CLASSES, Rate, size_class
+from velum.evaluation.metrics import Rate
 from velum.plan import Rule
-from velum.region import Box, Region
+from velum.region import SIZE_CLASSES, Box, Region, size_class
 
 RULES = [Rule.parse("face: x -> blacken with grow=0"), Rule.parse("vehicle: x -> blacken with grow=0.5")]
 SAME = evaluator.make_label_relation(RULES)

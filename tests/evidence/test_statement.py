@@ -16,10 +16,10 @@ from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.evidence.html_report import render_page
 from velum.evidence.jcs import canonical, parse
 from velum.evidence.signing import PrivateKey, PublicKey, keygen
-from velum.evidence.statement import CommandResult, Declared, compose, file_entry, same_plan, sign, size_class
+from velum.evidence.statement import CommandResult, Declared, compose, file_entry, same_plan, sign
 from velum.evidence.verify import load, verify
 from velum.file_hash import sha256_of
-from velum.region import Box
+from velum.region import Box, size_class
 from velum.report import HiddenRegion, TrackSummary
 
 PLAN = Plan.of("face: centerface -> blacken")

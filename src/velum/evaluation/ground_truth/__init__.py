@@ -24,6 +24,8 @@ from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.locate.labels import canonical
 
+__all__ = ["GroundTruth", "GroundTruthBox", "LabelledFile", "read"]
+
 KINDS = "a COCO or velum JSON file, a YOLO data.yaml, or a folder with one of them, with VOC's XML or YOLO's labels"
 
 
