@@ -1,7 +1,7 @@
 """What a claim of a job costs while many wait, and what else is asked meanwhile: `python -m bench.claims`.
 
 Rows are put into the database in bulk; what is timed goes through the package. PostgreSQL is started where it is
-installed, as for the tests. Without `--owners`, jobs are spread over 50 of them.
+installed, as for the tests. Processor time is that of the worker, and of PostgreSQL's process that serves it (Linux).
 """
 
 import argparse
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--waiting", type=int, nargs="+", default=[1000, 100_000, 400_000])
     parser.add_argument("--ended", type=int, default=0, help="jobs that have ended, beside")
-    parser.add_argument("--owners", type=int, default=50)
+    parser.add_argument("--owners", type=int, nargs="+", default=[50])
+    parser.add_argument("--only-claims", action="store_true")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--claims", type=int, default=100, help="claims of each worker")
     given = parser.parse_args()
@@ -38,21 +40,22 @@ def main() -> None:
         else:
             servers.append(("PostgreSQL", stack.enter_context(cluster(programs))))
         rows: list[str] = []
-        print("| database | waiting | owners | workers | a claim, ms: median | 95 % | claims a second |")
-        print("|---|--:|--:|--:|--:|--:|--:|")
-        for name, server in servers:
-            for waiting in given.waiting:
-                with place(server) as (url, folder), closing(Database(url)) as db:
-                    fill(db, waiting, given.ended, given.owners)
-                    for workers in given.workers:
-                        times, spent = claims(url, workers, given.claims)
-                        print(
-                            f"| {name} | {waiting:,} | {given.owners:,} | {workers} | {np.median(times):.1f} "
-                            f"| {np.percentile(times, 95):.1f} | {len(times) / spent:.0f} |",
-                            flush=True,
-                        )
+        print("| database | waiting | owners | workers | a claim, ms: median | 95 % | processor | claims a second |")
+        print("|---|--:|--:|--:|--:|--:|--:|--:|")
+        for (name, server), waiting, owners in product(servers, given.waiting, given.owners):
+            with place(server) as (url, folder), closing(Database(url)) as db:
+                fill(db, waiting, given.ended, owners)
+                for workers in given.workers:
+                    times, spent, elapsed = claims(url, workers, given.claims)
+                    print(
+                        f"| {name} | {waiting:,} | {owners:,} | {workers} | {np.median(times):.1f} "
+                        f"| {np.percentile(times, 95):.1f} | {np.median(spent):.1f} | {len(times) / elapsed:.0f} |",
+                        flush=True,
+                    )
+                if not given.only_claims:
                     rows += [f"| {name} | {waiting:,} | {row} |" for row in others(db, folder)]
-        print("\n| database | waiting | what | ms: median | 95 % |", "|---|--:|---|--:|--:|", *rows, sep="\n")
+        if rows:
+            print("\n| database | waiting | what | ms: median | 95 % |", "|---|--:|---|--:|--:|", *rows, sep="\n")
 
 
 def fill(db: Database, waiting: int, ended: int, owners: int) -> None:
@@ -75,18 +78,23 @@ def fill(db: Database, waiting: int, ended: int, owners: int) -> None:
             connection.execute(sql.text("ANALYZE velum_jobs"))
 
 
-def claims(url: str, workers: int, number: int) -> tuple[list[float], float]:
-    """Return how long each claim took, in ms, and all of them together, in s; what was claimed is ended, untimed."""
+def claims(url: str, workers: int, number: int) -> tuple[list[float], list[float], float]:
+    """Return the elapsed and the processor time of each claim, in ms, and the time of all together, in s.
+
+    What was claimed is ended, untimed.
+    """
     times: list[float] = []
+    spent: list[float] = []
 
     def work(name: str) -> None:
         with closing(Database(url)) as db:
-            ledger = WorkerClaims(db, name, name, WorkerTiming())
+            ledger, server = WorkerClaims(db, name, name, WorkerTiming()), backend(db)
             ledger.beat()
             for _ in range(number):
-                began = time.perf_counter()
+                began, busy = time.perf_counter(), time.thread_time() + on_processor(server)
                 hold = ledger.take()
                 times.append(1e3 * (time.perf_counter() - began))
+                spent.append(1e3 * (time.thread_time() + on_processor(server) - busy))
                 assert hold is not None
                 ledger.fail(hold, "BadInput", "")
             ledger.leave()
@@ -97,7 +105,22 @@ def claims(url: str, workers: int, number: int) -> tuple[list[float], float]:
         thread.start()
     for thread in threads:
         thread.join()
-    return times, time.monotonic() - began
+    return times, spent, time.monotonic() - began
+
+
+def backend(db: Database) -> int | None:
+    """Return the id of PostgreSQL's process for the one connection of a worker; None for SQLite, which has none."""
+    with db.reading() as connection:
+        if connection.dialect.name == "sqlite":
+            return None
+        return int(connection.scalar(sql.text("SELECT pg_backend_pid()")) or 0)
+
+
+def on_processor(process: int | None) -> float:
+    """Return for how many seconds a process of this machine has been on a processor."""
+    if process is None:
+        return 0.0
+    return int(Path(f"/proc/{process}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
 
 
 def others(db: Database, folder: Path) -> Iterator[str]:

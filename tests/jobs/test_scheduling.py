@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,14 @@ import pytest
 import sqlalchemy as sql
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.waiting import until
 
 from velum import Plan
 from velum.jobs import Database, State, Submission, WorkerTiming, scheduling
 from velum.jobs.claims import Lease, WorkerClaims
-from velum.jobs.schema import JOBS, OWNERS, WORKERS, row_of
+from velum.jobs.schema import JOBS, TURNS, WORKERS, row_of
+
+from .postgres import database as temporary
 
 LATER = {"now": 0.0, "due": -1.0, "postponed": 100.0, "a clock was set back": 7200.0}
 """When a job may be taken up, from now; 0: it was never postponed."""
@@ -64,7 +68,7 @@ def emptied(database: Database) -> Iterator[None]:
         yield
     finally:
         with database.writing() as connection:
-            for table in (JOBS, OWNERS, WORKERS):
+            for table in (JOBS, TURNS, WORKERS):
                 connection.execute(table.delete())
 
 
@@ -154,23 +158,120 @@ def test_more_that_are_due_at_once_than_are_woken_at_a_time(lite: str, monkeypat
 
 
 def test_a_claim_reads_no_more_of_the_jobs_than_it_must(url: str) -> None:
-    """What is read is the index that was made for it; no plan sorts, or reads the whole table."""
+    """What is read are the indexes that were made for it; no plan sorts, or reads a whole table, however many wait."""
     with closing(Database(url)) as database:
         asked: list[tuple[str, Any]] = []
-        put(database, *(Waiting(f"{n:032}", f"owner {n % 5}", n % 3, "now") for n in range(2000)))
+        put(database, *(Waiting(f"{n:032}", f"owner {n % 1500}", n % 2, "now") for n in range(4000)))
         with database.writing() as connection:
             connection.exec_driver_sql("ANALYZE")
+        ledger = WorkerClaims(database, "w", "w", WorkerTiming())
+        ledger.beat()
+        with database.reading() as connection:
             sql.event.listen(connection.engine, "before_cursor_execute", lambda *event: asked.append(event[2:4]))
-        assert WorkerClaims(database, "w", "w", WorkerTiming()).take() is not None
+        assert ledger.take() is not None
+        number = len(asked)
         with database.reading() as connection:
             lite = connection.dialect.name == "sqlite"
             explain = "EXPLAIN QUERY PLAN " if lite else "EXPLAIN "
-            claim = re.compile("^(SELECT|WITH).*not_before [<>=]", re.DOTALL)
+            claim = re.compile("^(SELECT|UPDATE).*(not_before [<>=])", re.DOTALL)
             claims = [(text, values) for text, values in asked if claim.match(text)]
             for text, values in claims:
                 plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + text, values))
-                assert "velum_jobs_ready" in plan, plan
-                assert "TEMP B-TREE" not in plan, plan
-                assert "Seq Scan on velum_jobs" not in plan, plan
-                assert "SCAN velum_jobs" not in plan, plan
-        assert len(claims) >= 4
+                assert "velum_jobs_ready" in plan or text.startswith("UPDATE velum_jobs"), plan
+                assert ("velum_turns_next" in plan) == ("FROM velum_turns" in text), plan
+                assert not re.search(r"TEMP B-TREE|Sort|Seq Scan|SCAN (velum_jobs|velum_turns)\b", plan), plan
+        assert (len(claims), number) == (4, 8)
+
+
+@pytest.mark.parametrize("left", ["cancelled", "deleted", "of another velum"])
+def test_owners_whose_jobs_have_left_keep_nobody_waiting(url: str, left: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "CORRECTED", 2)
+    with closing(Database(url)) as database:
+        put(database, *(Waiting(f"{n:032}", f"owner {n}", 0) for n in range(8)))
+        with database.writing() as connection:
+            gone = JOBS.c.id < f"{7:032}"
+            if left == "deleted":
+                connection.execute(JOBS.delete().where(gone))
+            else:
+                values = {"state": State.CANCELLED} if left == "cancelled" else {"plan": '{"version": 99}'}
+                connection.execute(JOBS.update().where(gone).values(**values))
+        ledger = WorkerClaims(database, "w", "w", WorkerTiming())
+        hold = ledger.take()
+        assert hold is not None
+        assert hold.job.id == f"{7:032}"
+        assert ledger.take() is None
+        with database.reading() as connection:
+            states = Counter(connection.scalars(sql.select(JOBS.c.state)))
+            assert states == {"cancelled": {"cancelled": 7}, "deleted": {}, "of another velum": {"failed": 7}}[left] | {
+                "running": 1
+            }
+            assert connection.scalar(sql.select(sql.func.count(TURNS.c.oldest))) == 0
+
+
+def test_a_job_that_becomes_ready_while_the_last_one_is_taken_up_is_not_lost(server: str) -> None:
+    """A claim that finds no more jobs of an owner takes the owner out of the line; a job added just then is in it."""
+    with temporary(server, "velum_turns") as url, closing(Database(url)) as database, ThreadPoolExecutor(2) as others:
+        ledger = WorkerClaims(database, "w", "w", WorkerTiming())
+        put(database, Waiting(f"{1:032}", "a", 0))
+        with database.writing() as adding:  # not yet to be seen
+            adding.execute(JOBS.insert().values(id=f"{2:032}", **ready_row()))
+            first = others.submit(ledger.take)
+            until(lambda: blocked(database))
+        hold, second = first.result(), ledger.take()
+        assert hold is not None
+        assert second is not None
+        assert [hold.job.id, second.job.id] == [f"{1:032}", f"{2:032}"]
+        put(database, Waiting(f"{3:032}", "a", 0))
+        with database.writing(alone=True) as claiming:
+            scheduling.take_next(claiming, {}, {"by_worker": "w", "by_token": "t", "by_started": 1.0})
+            adding_now = others.submit(put, database, Waiting(f"{4:032}", "a", 0))
+            until(lambda: blocked(database))
+        adding_now.result()
+        third = ledger.take()
+        assert third is not None
+        assert third.job.id == f"{4:032}"
+
+
+def test_tables_of_version_7_get_their_turns(url: str) -> None:
+    jobs = [Waiting(f"{n:032}", f"owner {n % 3}", n % 2, "postponed" if n == 5 else "now") for n in range(6)]
+    with closing(Database(url)) as database:
+        put(database, *jobs)
+        with database.writing() as connection:
+            for statement in (*NOT_IN_VERSION_7[connection.dialect.name], *OWNERS_IN_VERSION_7):
+                connection.exec_driver_sql(statement)
+            connection.exec_driver_sql("UPDATE velum_schema SET version = 7")
+    with closing(Database(url)) as database:
+        with database.reading() as connection:
+            turns = set(connection.execute(sql.select(TURNS.c.owner, TURNS.c.priority, TURNS.c.served, TURNS.c.oldest)))
+        served = {"owner 0": 1e9, "owner 3": 2e9}
+        ready = {(job.owner, job.priority, served.get(job.owner, 0.0), job.id) for job in jobs if job.may == "now"}
+        assert turns == ready | {("owner 3", 0, 2e9, None)}
+        put(database, Waiting(f"{9:032}", "new", 5))
+        hold = WorkerClaims(database, "w", "w", WorkerTiming()).take()
+        assert hold is not None
+        assert hold.job.id == f"{9:032}"
+
+
+NOT_IN_VERSION_7 = {
+    "sqlite": ["DROP TRIGGER velum_turn_on_insert", "DROP TRIGGER velum_turn_on_update", "DROP TABLE velum_turns"],
+    "postgresql": [
+        "DROP TRIGGER velum_turn ON velum_jobs", "DROP FUNCTION velum_take_turn()", "DROP TABLE velum_turns",
+    ],
+}  # fmt: skip
+
+
+OWNERS_IN_VERSION_7 = (
+    "CREATE TABLE velum_owners (owner VARCHAR(255) PRIMARY KEY, served DOUBLE PRECISION NOT NULL)",
+    "INSERT INTO velum_owners VALUES ('owner 0', 1e9), ('owner 3', 2e9)",
+)
+
+
+def ready_row() -> dict[str, Any]:
+    values = row_of(Submission("0" * 32, "x", Plan(), "a", 0))
+    return {**values, "state": State.WAITING, "submitted": 0.0, "not_before": 0.0}
+
+
+def blocked(database: Database) -> bool:
+    asked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+    with database.reading() as connection:
+        return bool(connection.exec_driver_sql(asked).scalar())

@@ -310,9 +310,10 @@ def test_leftovers_of_workers_that_die_are_swept_while_others_work(
 ) -> None:
     with back_office.working():
         back_office.ended(back_office.submit(pieces=1))
-        dead = back_office.path / "work" / "worker-dead" / "job"
-        dead.mkdir(parents=True)
-        (dead / "frame.png").write_bytes(b"face")
+        left = back_office.path / "left"
+        (left / "job").mkdir(parents=True)
+        (left / "job" / "frame.png").write_bytes(b"face")
+        dead = left.rename(back_office.path / "work" / "worker-dead")  # at once: it may be swept at any moment
         until(lambda: not dead.exists(), "the folder to go")
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sql
 
 from velum.errors import BadPlan
-from velum.jobs.scheduling import any_due, next_job, wake_due
-from velum.jobs.schema import COLUMNS, JOBS, OWNERS, PIECES, WORKERS, Database, job_of
+from velum.jobs.scheduling import find_due, take_next, wake_due
+from velum.jobs.schema import CLOCKS, JOBS, PIECES, WORKERS, Database, job_of
 from velum.jobs.values import JobRecord, Piece, RegionsOrigin, State, WorkerTiming
 from velum.jobs.webhooks import announce_end
 from velum.storage.folder import PutResult
@@ -78,22 +78,18 @@ class WorkerClaims:
         who was served longest ago; of these, the oldest.
         """
         with self._database.reading() as connection:
-            if not any_due(connection, self._database.now(connection)):
-                return None
-        with self._database.writing(alone=True) as connection:
-            running = _running(connection)
-            if max_running is not None and sum(running.values()) >= max_running:
-                return None
-            wake_due(connection, self._database.now(connection))
-            job = next_job(connection, running)
-            try:
-                return None if job is None else self._hold(connection, job)
-            except BadPlan as error:  # of another version of velum; it must not stop those behind it
-                now = self._database.now(connection)
-                ended = {"state": State.FAILED, "error": "BadPlan", "message": str(error), "ended": now, **RELEASED}
-                connection.execute(JOBS.update().where(JOBS.c.id == job).values(**ended))
-                announce_end(connection, [str(job)], now)
-                return None
+            while True:
+                ready, postponed = find_due(connection)
+                if not (ready or postponed):
+                    return None
+                with self._database.changing(connection, alone=True):
+                    running = _running(connection)
+                    if max_running is not None and sum(running.values()) >= max_running:
+                        return None
+                    if postponed:
+                        wake_due(connection)
+                    if (lease := self._hold_next(connection, running)) is not None:
+                        return lease
 
     def marks(self, hold: Lease) -> list[PieceRecord]:
         """Return the recorded pieces in order; empty before the job was cut."""
@@ -229,8 +225,11 @@ class WorkerClaims:
             connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(ended=now, **RELEASED, **values))
             announce_end(connection, jobs, now)
             number += len(jobs)
-        left = JOBS.update().where(theirs).values(state=State.WAITING, losses=JOBS.c.losses + int(lost), **RELEASED)
-        return number + connection.execute(left).rowcount
+        # All locked before the first is changed: to become ready needs the owner's turn, for which others may wait.
+        jobs = list(connection.scalars(sql.select(JOBS.c.id).where(theirs).with_for_update()))
+        values = {"state": State.WAITING, "losses": JOBS.c.losses + int(lost), **RELEASED}
+        connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(**values))
+        return number + len(jobs)
 
     def _silent(self, beats: Mapping[str, float]) -> list[str]:
         """Return the other workers without a heartbeat for `dead_seconds`, by the clock of this worker.
@@ -249,28 +248,26 @@ class WorkerClaims:
         return [worker for worker, (_, since) in self._heard.items() if now - since >= self._pace.dead_seconds]
 
     def _beat(self, connection: sql.Connection) -> float:
-        now = self._database.now(connection)
-        if not connection.execute(WORKERS.update().where(WORKERS.c.id == self._worker).values(beat=now)).rowcount:
-            connection.execute(WORKERS.insert().values(id=self._worker, name=self._name, beat=now))
-        return now
+        beat: float | None = connection.scalar(_BEAT[connection.dialect.name], {"of_worker": self._worker})
+        if beat is None:
+            beat = self._database.now(connection)
+            connection.execute(WORKERS.insert().values(id=self._worker, name=self._name, beat=beat))
+        return beat
 
-    def _hold(self, connection: sql.Connection, job: str) -> Lease:
+    def _hold_next(self, connection: sql.Connection, running: Mapping[str, int]) -> Lease | None:
+        """Take up the next job. A job that another version of velum wrote fails: it must not stop those behind it."""
         # Who was taken for dead, and is not, must not lose at once what it takes.
         now, token = self._beat(connection), secrets.token_hex(16)
-        connection.execute(
-            JOBS.update()
-            .where(JOBS.c.id == job)
-            .values(
-                state=State.RUNNING, worker=self._worker, token=token, started=now, attempts=JOBS.c.attempts + 1,
-                cancel=False,
-            )
-        )  # fmt: skip
-        row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one()
-        taken = job_of(row)
-        owner = taken.submission.owner
-        if not connection.execute(OWNERS.update().where(OWNERS.c.owner == owner).values(served=now)).rowcount:
-            connection.execute(OWNERS.insert().values(owner=owner, served=now))
-        return Lease(taken, token, None if row.former is None else RegionsOrigin(row.former))
+        row = take_next(connection, running, {"by_worker": self._worker, "by_token": token, "by_started": now})
+        if row is None:
+            return None
+        try:
+            return Lease(job_of(row), token, None if row.former is None else RegionsOrigin(row.former))
+        except BadPlan as error:
+            ended = {"state": State.FAILED, "error": "BadPlan", "message": str(error), "ended": now, **RELEASED}
+            connection.execute(JOBS.update().where(JOBS.c.id == row.id).values(**ended))
+            announce_end(connection, [row.id], now)
+            return None
 
     def _end(self, connection: sql.Connection, hold: Lease, state: State, **values: Any) -> None:
         now = self._database.now(connection)
@@ -295,8 +292,17 @@ class WorkerClaims:
 
 
 def _running(connection: sql.Connection) -> dict[str, int]:
-    asked = sql.select(JOBS.c.owner, sql.func.count()).where(JOBS.c.state == State.RUNNING).group_by(JOBS.c.owner)
-    return {owner: number for owner, number in connection.execute(asked)}  # noqa: C416 - rows, not pairs
+    return {owner: number for owner, number in connection.execute(_RUNNING)}  # noqa: C416 - rows, not pairs
+
+
+_RUNNING = sql.select(JOBS.c.owner, sql.func.count()).where(JOBS.c.state == State.RUNNING.value).group_by(JOBS.c.owner)
+_BEAT = {
+    dialect: WORKERS.update()
+    .where(WORKERS.c.id == sql.bindparam("of_worker"))
+    .values(beat=now)
+    .returning(WORKERS.c.beat)
+    for dialect, now in CLOCKS.items()
+}
 
 
 def _note_piece(connection: sql.Connection, hold: Lease, mark: PieceRecord) -> None:

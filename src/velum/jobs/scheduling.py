@@ -1,77 +1,113 @@
-"""Whose turn it is among the jobs that wait, found without reading those that wait behind it.
+"""Whose turn it is among the waiting jobs, found without reading the jobs and the owners that wait behind.
 
-A job is ready when it waits and its `not_before` is 0; one that was postponed is woken when it is due. So the index of
-the tables leads to the highest priority, from owner to owner of that priority, and to the oldest job of each: the time
-that takes grows with the owners that wait, not with their jobs.
+A job is ready when it waits and its `not_before` is 0; one that was postponed is woken when it is due. `TURNS` has a
+row for each owner and priority, and an index of those with ready jobs by when the owner was served last and by the
+oldest job. The transaction that makes a job ready notes it there. The oldest job of a row may since be another one, but
+no older one: the claim that comes to the row corrects it. So a claim reads one row more than owners have running jobs.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sql
 
-from velum.jobs.schema import JOBS, OWNERS
+from velum.jobs.schema import CLOCKS, COLUMNS, JOBS, TURNS
 from velum.jobs.values import LONGEST_PAUSE_SECONDS, State
 
 WOKEN = 500
 """Postponed jobs that are woken at a time; where more are due at once, the next claims wake them."""
 
-_WAITING = JOBS.c.state == State.WAITING
-_READY = _WAITING & (JOBS.c.not_before == 0.0)
-_HIGHEST = sql.select(JOBS.c.priority).where(_READY).order_by(JOBS.c.priority.desc()).limit(1)
+CORRECTED = 100
+"""Rows of `TURNS` that are corrected in one transaction at most: the other workers wait for its end."""
 
 
-def any_due(connection: sql.Connection, now: float) -> bool:
-    """Return whether a job may be taken up."""
-    # In the order of the index: without one, the table might be read from its start, where all have ended.
-    postponed = [sql.select(JOBS.c.id).where(due).order_by(JOBS.c.not_before) for due in _postponed_until(now)]
-    found = [one.limit(1).scalar_subquery().is_not(None) for one in (_HIGHEST, *postponed)]
-    return bool(connection.scalar(sql.select(sql.or_(*found))))
+def find_due(connection: sql.Connection) -> tuple[bool, bool]:
+    """Return whether a job is ready, and whether a postponed one is due."""
+    ready, postponed = connection.execute(_DUE[connection.dialect.name]).one()
+    return bool(ready), bool(postponed)
 
 
-def wake_due(connection: sql.Connection, now: float) -> None:
+def wake_due(connection: sql.Connection) -> None:
     """Make postponed jobs ready whose time has come, those first that are due longest."""
-    for due in _postponed_until(now):
-        jobs = list(connection.scalars(sql.select(JOBS.c.id).where(due).order_by(JOBS.c.not_before).limit(WOKEN)))
-        if jobs:
+    for query in _POSTPONED[connection.dialect.name]:
+        if jobs := list(connection.scalars(query.limit(WOKEN))):
             connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(not_before=0.0))
 
 
-def next_job(connection: sql.Connection, running: Mapping[str, int]) -> str | None:
-    """Return the id of the ready job whose turn it is, None when there is none. `running` counts jobs by owner.
+def take_next(connection: sql.Connection, running: Mapping[str, int], claim: Mapping[str, Any]) -> sql.Row[Any] | None:
+    """Take up the ready job whose turn it is, and return its row of `COLUMNS`.
 
     First those of the highest priority; of these, those of the owner who has the fewest running, then of the one who
-    was served longest ago; of these, the oldest.
+    was served longest ago; of these, the oldest. `running` counts the running jobs of each owner; `claim` has
+    `by_worker`, `by_token` and `by_started`, the time. None when no job is ready, or after `CORRECTED` corrections: ask
+    again in another transaction while `find_due` finds a job.
     """
-    if (priority := connection.scalar(_HIGHEST)) is None:
-        return None
-    waiting = connection.execute(_WAITING_OWNERS, {"priority": priority})
-    turns = ((running.get(owner, 0), served, oldest) for owner, oldest, served in waiting)
-    return min(turns, default=(0, 0.0, None))[2]
+    for _ in range(CORRECTED):
+        # Of so many, one owner has no running job, or these are all the owners.
+        first = connection.execute(_FIRST_TURNS, {"number": len(running) + 1}).all()
+        if not first:
+            return None
+        turn = min(first, key=lambda turn: (running.get(turn.owner, 0), turn.served, turn.oldest))
+        row = connection.execute(_TAKE, {"of_job": turn.oldest, **claim}).one_or_none()
+        # The rows of the owner are locked before the oldest job is looked for: who adds one now, notes it afterwards.
+        if row is not None:
+            connection.execute(_SERVE, {"of_owner": turn.owner, "by_started": claim["by_started"]})
+        else:
+            connection.execute(_LOCK, {"of_owner": turn.owner}).all()
+        connection.execute(_CORRECT, {"of_owner": turn.owner, "at_priority": turn.priority})
+        if row is not None:
+            return row
+    return None
 
 
-def _postponed_until(now: float) -> tuple[sql.ColumnElement[bool], ...]:
-    """Return which postponed jobs are due: two ranges of the index, so that none beyond them is read."""
-    past = _WAITING & (JOBS.c.not_before > 0.0) & (JOBS.c.not_before <= now)
-    # What is put off for longer than any pause was so by a clock that has been set back since.
-    return past, _WAITING & (JOBS.c.not_before > now + 2 * LONGEST_PAUSE_SECONDS)
-
-
-def _waiting_owners() -> sql.Select[str, str, float]:
-    """Return the query for owners with ready jobs of `:priority`, the oldest job of each, and when each was served.
-
-    Neither database jumps from owner to owner in an index by itself: the recursion makes them do so.
-    """
-    ready = _READY & (JOBS.c.priority == sql.bindparam("priority"))
-    by_owner = sql.select(JOBS.c.owner).order_by(JOBS.c.owner).limit(1)
-    owners = sql.select(by_owner.where(ready).scalar_subquery().label("owner")).cte("waiting_owners", recursive=True)
-    behind = by_owner.where(ready, JOBS.c.owner > owners.c.owner).scalar_subquery()
-    owners = owners.union_all(sql.select(behind).where(owners.c.owner.is_not(None)))
-    oldest = sql.select(JOBS.c.id).where(ready, JOBS.c.owner == owners.c.owner).order_by(JOBS.c.id).limit(1)
-    return (
-        sql.select(owners.c.owner, oldest.scalar_subquery(), sql.func.coalesce(OWNERS.c.served, 0.0))
-        .select_from(owners.outerjoin(OWNERS, OWNERS.c.owner == owners.c.owner))
-        .where(owners.c.owner.is_not(None))
+_WAITING = JOBS.c.state == State.WAITING.value
+_READY = _WAITING & (JOBS.c.not_before == 0.0)
+_HIGHEST = sql.select(JOBS.c.priority).where(_READY).order_by(JOBS.c.priority.desc()).limit(1).scalar_subquery()
+_FIRST_TURNS = (
+    sql.select(TURNS)
+    .where(TURNS.c.priority == _HIGHEST, TURNS.c.oldest.is_not(None))
+    .order_by(TURNS.c.served, TURNS.c.oldest)
+    .limit(sql.bindparam("number", type_=sql.Integer))
+)
+_TAKE = (
+    JOBS.update()
+    .where(JOBS.c.id == sql.bindparam("of_job"), _READY)
+    .values(
+        state=State.RUNNING.value, cancel=False, attempts=JOBS.c.attempts + 1, worker=sql.bindparam("by_worker"),
+        token=sql.bindparam("by_token"), started=sql.bindparam("by_started"),
     )
+    .returning(*COLUMNS)
+)  # fmt: skip
+_THEIRS = TURNS.c.owner == sql.bindparam("of_owner")
+_LOCK = sql.select(TURNS.c.owner).where(_THEIRS).with_for_update()
+_SERVE = TURNS.update().where(_THEIRS).values(served=sql.bindparam("by_started"))
+_JOB_TURN, _OWN_TURN = (JOBS.c.priority, JOBS.c.owner, JOBS.c.id), (TURNS.c.priority, TURNS.c.owner, TURNS.c.oldest)
+# From the oldest that the row knows, so that what was taken up before it is not passed over once more; and in the order
+# of the index, so that it is read and no other.
+_OLDEST = (
+    sql.select(sql.case(((JOBS.c.priority == TURNS.c.priority) & (JOBS.c.owner == TURNS.c.owner), JOBS.c.id)))
+    .where(_READY, sql.tuple_(*_JOB_TURN) >= sql.tuple_(*_OWN_TURN))
+    .order_by(*_JOB_TURN)
+    .limit(1)
+    .scalar_subquery()
+)
+_CORRECT = TURNS.update().where(_THEIRS, TURNS.c.priority == sql.bindparam("at_priority")).values(oldest=_OLDEST)
 
 
-_WAITING_OWNERS = _waiting_owners()
+def _postponed(now: sql.ColumnElement[float]) -> tuple[sql.Select[str], sql.Select[str]]:
+    """Return the queries for postponed jobs that are due: two ranges of the index, so that none beyond is read."""
+    past = (JOBS.c.not_before > 0.0) & (JOBS.c.not_before <= now)
+    # What is put off for longer than any pause was so by a clock that has been set back since.
+    ahead = JOBS.c.not_before > now + 2 * LONGEST_PAUSE_SECONDS
+    # In the order of the index: without one, the table might be read from its start, where all have ended.
+    first, second = (sql.select(JOBS.c.id).where(_WAITING, due).order_by(JOBS.c.not_before) for due in (past, ahead))
+    return first, second
+
+
+def _due(queries: tuple[sql.Select[str], ...]) -> sql.Select[bool, bool]:
+    some = [query.limit(1).scalar_subquery().is_not(None) for query in queries]
+    return sql.select(_HIGHEST.is_not(None), sql.or_(*some))
+
+
+_POSTPONED = {dialect: _postponed(now) for dialect, now in CLOCKS.items()}
+_DUE = {dialect: _due(queries) for dialect, queries in _POSTPONED.items()}

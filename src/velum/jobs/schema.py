@@ -19,7 +19,7 @@ from velum.errors import BadPlan, Unavailable
 from velum.jobs.values import JobRecord, State, Submission
 from velum.plan import Plan
 
-SCHEMA = 7
+SCHEMA = 8
 """Raised by whoever changes the tables; an older velum then refuses them."""
 
 WAIT_SECONDS = 30
@@ -97,12 +97,23 @@ WORKERS = sql.Table(
     sql.Column("name", sql.Text, nullable=False),
     sql.Column("beat", sql.Double, nullable=False),
 )
-OWNERS = sql.Table(
-    "velum_owners",
+TURNS = sql.Table(
+    "velum_turns",
     METADATA,
     sql.Column("owner", sql.String(255), primary_key=True),
+    sql.Column("priority", sql.Integer, primary_key=True, autoincrement=False),
+    # When a job of the owner was taken up last.
     sql.Column("served", sql.Double, nullable=False),
+    # No ready job is older; None where there is no ready job.
+    sql.Column("oldest", sql.String(32)),
 )
+"""The owners by priority, and whether they have ready jobs: triggers note each job that becomes ready."""
+sql.Index(
+    "velum_turns_next", TURNS.c.priority, TURNS.c.served, TURNS.c.oldest,
+    sqlite_where=TURNS.c.oldest.is_not(None), postgresql_where=TURNS.c.oldest.is_not(None),
+)  # fmt: skip
+TURNS.add_is_dependent_on(JOBS)
+
 APPROVALS = sql.Table(
     "velum_approvals",
     METADATA,
@@ -138,6 +149,40 @@ REQUESTS = sql.Table(
 STORES = sql.Table("velum_store", METADATA, sql.Column("identity", sql.String(64), primary_key=True))
 """The identity of the store that the files are in: one row, once it is known."""
 
+_TAKE_TURN = """
+INSERT INTO velum_turns (owner, priority, served, oldest)
+SELECT new.owner, new.priority, coalesce(max(served), 0.0), new.id FROM velum_turns WHERE owner = new.owner
+ON CONFLICT (owner, priority) DO UPDATE SET oldest = excluded.oldest
+WHERE velum_turns.oldest IS NULL OR excluded.oldest < velum_turns.oldest;
+"""
+"""PostgreSQL locks the row even where nothing changes: no claim can take it for empty before it can see the job."""
+
+_TURN_FUNCTION = (
+    "CREATE OR REPLACE FUNCTION velum_take_turn() RETURNS trigger LANGUAGE plpgsql AS "
+    f"$$ BEGIN {_TAKE_TURN} RETURN NULL; END $$"
+)
+_IF_READY = "WHEN (new.state = 'waiting' AND new.not_before = 0.0)"
+_LITE = f"ON velum_jobs {_IF_READY} BEGIN {_TAKE_TURN} END"
+_ON_CHANGE = "CREATE TRIGGER velum_turn AFTER INSERT OR UPDATE OF state, not_before ON velum_jobs"
+_TRIGGERS: Mapping[str, Sequence[str]] = {
+    "sqlite": (
+        f"CREATE TRIGGER velum_turn_on_insert AFTER INSERT {_LITE}",
+        f"CREATE TRIGGER velum_turn_on_update AFTER UPDATE OF state, not_before {_LITE}",
+    ),
+    "postgresql": (
+        _TURN_FUNCTION,
+        f"{_ON_CHANGE} FOR EACH ROW {_IF_READY} EXECUTE FUNCTION velum_take_turn()",
+    ),
+}
+
+
+def _add_triggers(_table: sql.Table, connection: sql.Connection, **_options: object) -> None:
+    for statement in _TRIGGERS[connection.dialect.name]:
+        connection.exec_driver_sql(statement)
+
+
+sql.event.listen(TURNS, "after_create", _add_triggers)
+
 _ADDED: Mapping[int, Sequence[sql.Column[Any]]] = {
     2: (JOBS.c.found, JOBS.c.draft, PIECES.c.told), 3: (JOBS.c.former,),
 }  # fmt: skip
@@ -146,6 +191,15 @@ _ADDED: Mapping[int, Sequence[sql.Column[Any]]] = {
 _SCHEMAS = sql.Table(
     "velum_schema", METADATA, sql.Column("version", sql.Integer, primary_key=True, autoincrement=False)
 )
+
+CLOCKS: Mapping[str, sql.ColumnElement[float]] = {
+    "sqlite": sql.bindparam("clock", callable_=time.time, type_=sql.Double),
+    # Of the statement: an index is not used for what may change while it is read.
+    "postgresql": sql.cast(sql.func.extract("epoch", sql.func.statement_timestamp()), sql.Double),
+}
+"""By dialect: the time in epoch seconds by one clock for all machines, the database's."""
+
+_NOW = sql.select(CLOCKS["postgresql"])
 
 COLUMNS = tuple(column for column in JOBS.c if column.name != "report")
 """What a `JobRecord` is made of: reports of videos are long, and seldom asked for."""
@@ -218,20 +272,23 @@ class Database:
 
         With `alone`, nobody else is in such a block at the same time, on no machine.
         """
-        with _translate_errors(), self._engine.connect() as connection:
-            if self._lite:
-                # From the start: a transaction that only later wants to write could find that it is too late.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            elif alone:
-                connection.execute(sql.select(sql.func.pg_advisory_xact_lock(LOCK_ID)))
+        with self.reading() as connection, self.changing(connection, alone=alone):
             yield connection
-            connection.commit()
+
+    @contextmanager
+    def changing(self, connection: sql.Connection, *, alone: bool = False) -> Iterator[None]:
+        """Go on with a connection that was given to read with, as `writing` does."""
+        if self._lite:
+            # From the start: a transaction that only later wants to write could find that it is too late.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif alone:
+            connection.execute(sql.select(sql.func.pg_advisory_xact_lock(LOCK_ID)))
+        yield
+        connection.commit()
 
     def now(self, connection: sql.Connection) -> float:
         """Return the time in epoch seconds, by one clock for all machines: the database's."""
-        if self._lite:
-            return time.time()
-        return float(connection.scalar(sql.select(sql.func.extract("epoch", sql.func.clock_timestamp()))) or 0.0)
+        return time.time() if self._lite else float(connection.scalar(_NOW) or 0.0)
 
     def close(self) -> None:
         """End all connections."""
@@ -266,8 +323,12 @@ def _update(connection: sql.Connection, version: int) -> None:
             index.create(connection)
     if version < 5:
         _move_notices(connection)
+    if connection.dialect.name == "postgresql":  # many jobs take longer than one statement may
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     if version < 7:
         _index_turns_anew(connection)
+    if version < 8:
+        _fill_turns(connection)
     connection.execute(_SCHEMAS.update().values(version=SCHEMA))
 
 
@@ -282,9 +343,23 @@ def _move_notices(connection: sql.Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE velum_jobs DROP COLUMN {column}")
 
 
+def _fill_turns(connection: sql.Connection) -> None:
+    # The first versions had none.
+    connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS velum_owners (owner VARCHAR(255), served DOUBLE PRECISION)")
+    connection.exec_driver_sql(
+        "INSERT INTO velum_turns (owner, priority, served, oldest) SELECT owner, 0, served, NULL FROM velum_owners"
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO velum_turns (owner, priority, served, oldest) "
+        "SELECT job.owner, job.priority, coalesce(max(owner.served), 0.0), min(job.id) "
+        "FROM velum_jobs AS job LEFT JOIN velum_owners AS owner ON owner.owner = job.owner "
+        "WHERE job.state = 'waiting' AND job.not_before = 0.0 GROUP BY job.owner, job.priority "
+        "ON CONFLICT (owner, priority) DO UPDATE SET oldest = excluded.oldest"
+    )
+    connection.exec_driver_sql("DROP TABLE velum_owners")
+
+
 def _index_turns_anew(connection: sql.Connection) -> None:
-    if connection.dialect.name == "postgresql":  # many jobs take longer than one statement may
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     connection.exec_driver_sql("DROP INDEX IF EXISTS velum_jobs_turn")
     for index in JOBS.indexes:
         if index.name in {"velum_jobs_ready", "velum_jobs_state"}:
