@@ -155,6 +155,8 @@ class RuntimeConfig:
     """Weight files by model name, used instead of downloaded ones."""
     models: Path | None = None
     """Folder of the models that the user added; None: one in the user's data folder."""
+    bundles: Path | None = None
+    """Folder of wheels that 'velum models bundle' made; their weights are used without fetching."""
     progress: Progress | None = None
     peers: "HttpClient | None" = None
     """HTTP client shared by all localizers on remote services; None: each has its own, without a network policy."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from velum.cli import common, models_add
-from velum.errors import Unavailable
+from velum.errors import BadPlan, Unavailable
 
 if TYPE_CHECKING:
     from velum.frame import Frame
@@ -29,6 +29,16 @@ Names = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME]...", help="Models, as 'velum models list' names them.")
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as 'velum models list' names it.")]
+BundledNames = Annotated[
+    list[str], typer.Argument(metavar="NAME...", help="Models, as 'velum models list' names them.")
+]
+BundleOutput = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="PATH", help="Folder for the wheel, or its name: NAME-VERSION-py3-none-any.whl."
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a wheel of the same name.")]
 
 Images = Annotated[
     Path, typer.Option("--images", metavar="DIR", help="Some dozens of typical images that contain objects to find.")
@@ -64,6 +74,25 @@ def pull(names: Names = None) -> None:
 
     for model in _find_models(names, Settings.load().host()):
         typer.echo(_obtain(model))
+
+
+@app.command()
+def bundle(names: BundledNames, output: BundleOutput, overwrite: Overwrite = False) -> None:
+    """Make a wheel of models with their licences, for your own package index or a machine without network."""
+    from velum.locate.registry import catalog, find
+    from velum.locate.weights.bundle_wheel import bundle_target, write_bundle
+    from velum.settings import Settings
+
+    host = Settings.load().host()
+    target, shipped = bundle_target(output), catalog()
+    models = [find(name, host) for name in dict.fromkeys(names)]
+    if own := [model.name for model in models if shipped.get(model.name) != model]:
+        raise BadPlan(
+            f"{', '.join(own)} cannot be bundled: a wheel holds files of velum's own catalogue; copy the files of a "
+            "model that you added, and add them with 'velum models add' where they are needed"
+        )
+    write_bundle({model: _obtain(model) for model in models}, target, overwrite=overwrite)
+    typer.echo(target.path)
 
 
 @app.command()
@@ -161,11 +190,12 @@ def _file_state(model: "Model", host: "RuntimeConfig") -> str:
 
 
 def _describe_model(model: "Model", host: "RuntimeConfig") -> dict[str, Any]:
-    from velum.locate.weights.fetch import copies
+    from velum.locate.weights.fetch import copies, is_bundled
 
     found = list(copies(model, host))
     good = next((copy for copy in found if copy.fault is None), None)
-    lacking = "damaged" if found else "not here, and offline" if host.offline else "obtainable"
+    unreachable = host.offline and not is_bundled(model, host)
+    lacking = "damaged" if found else "not here, and offline" if unreachable else "obtainable"
     return {
         "name": model.name, "labels": list(model.labels), "family": model.family, "licence": model.licence,
         "bytes": model.bytes, "state": good.place if good else lacking, "path": str(good.path) if good else None,

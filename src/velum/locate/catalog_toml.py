@@ -150,6 +150,8 @@ def _part(entry: _Entry) -> File:
 
 def _facts(name: str, entry: _Entry) -> dict[str, Any]:
     facts = {"name": name, "licence": entry.text("licence"), **_file(entry)}
+    if "copyright" in entry.values:
+        facts["copyright"] = entry.text("copyright")
     if "parts" in entry.values:
         facts["parts"] = tuple(_part(table) for table in entry.tables("parts", "file, size and hash"))
         for part in facts["parts"]:
@@ -215,6 +217,8 @@ def _model_text(model: Model) -> str:
     lines += [f"{key} = {_literal(value)}" for key, value in _file_values(model).items()]
     lines += [f"{key} = {_literal(getattr(model, key))}" for key in ("licence", "family", "labels", "threshold")]
     lines += [f"{key} = {_literal(getattr(model, key))}" for key in ("good_for", "not_for")]
+    if model.copyright:
+        lines.append(f"copyright = {_literal(model.copyright)}")
     if model.input:
         lines.append(f"input = {_literal(model.input)}")
     if model.parts:

@@ -3,6 +3,7 @@
     environment            velum.toml             meaning
     VELUM_CACHE            cache                  folder for fetched weights and compiled models
     VELUM_MODELS           models                 folder of the models that were added with 'velum models add'
+    VELUM_BUNDLES          bundles                folder of wheels that 'velum models bundle' made
     VELUM_OFFLINE          offline                true forbids fetching
     VELUM_PRECISION        precision              auto, f32, bf16 or f16
     VELUM_THREADS          threads                threads of local inference; 0: one per core
@@ -98,6 +99,8 @@ class Settings:
     """Folder of fetched weights; not set: where this platform keeps caches."""
     models: Path | None = None
     """Folder of the models that were added with 'velum models add'; not set: where this platform keeps data."""
+    bundles: Path | None = None
+    """Folder of wheels that 'velum models bundle' made: models are taken from them without fetching."""
     offline: bool = False
     """Whether fetching is forbidden."""
     precision: Precision = "auto"
@@ -162,6 +165,7 @@ class Settings:
         return RuntimeConfig(
             cache=self.cache,
             models=self.models,
+            bundles=self.bundles,
             precision=self.precision,
             threads=self.threads,
             device=self.device,
@@ -184,6 +188,7 @@ _READERS: Mapping[str, Callable[[RawValue], Any]] = MappingProxyType(
     {
         "cache": RawValue.path,
         "models": RawValue.path,
+        "bundles": RawValue.path,
         "techniques": RawValue.path,
         "offline": RawValue.yes,
         "precision": partial(RawValue.one_of, allowed=get_args(Precision)),

@@ -130,6 +130,8 @@ class Asset(File):
 
     name: str
     licence: str
+    copyright: str = ""
+    """The notice that its licence wants to be kept; empty where the publisher states none."""
     parts: tuple[File, ...] = ()
     """They lie next to the file and have its name up to the suffix: `.bin` to `.xml`, `.pdiparams` to `.pdmodel`."""
 

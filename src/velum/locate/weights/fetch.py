@@ -1,7 +1,8 @@
 """Find the verified file of a model or sample on this machine, or fetch it.
 
 Places are searched in this order: a path that the user gave, the user's own store, the cache, an installed
-distribution, then the sources of the catalogue. A fetched file appears in the cache whole and verified, or not at all.
+distribution, a folder of wheels of weights, then the sources of the catalogue. A fetched file appears in the cache
+whole and verified, or not at all.
 The parts of an asset lie next to its file, and have its name up to the suffix, wherever that is.
 """
 
@@ -18,7 +19,7 @@ from platformdirs import user_cache_path
 
 from velum.errors import Unavailable
 from velum.locate.registry import Asset, File, Model, Npm, Source, UserStoreFile, Wheel, user_models_folder
-from velum.locate.weights import https, known_files, npm_registry, simple_api, wheels
+from velum.locate.weights import bundle_wheel, https, known_files, npm_registry, simple_api, wheels
 from velum.locate.weights.asset import fault, part_path, verify
 from velum.plugins import RuntimeConfig
 
@@ -51,9 +52,26 @@ def ensure_local(asset: Asset, host: RuntimeConfig) -> Path:
         return here
     if any(isinstance(source, UserStoreFile) for source in asset.sources):
         raise Unavailable(_damage_message(asset, host))
-    if host.offline:
+    bundle = find_bundle(asset, host)
+    if bundle is None and host.offline:
         raise Unavailable(_offline_message(asset, host))
-    return _fetch(asset, host)
+    return _fetch(asset, host, bundle)
+
+
+def find_bundle(asset: Asset, host: RuntimeConfig) -> Path | None:
+    """Return the wheel of weights that holds the asset, in the folder that the operator named for such wheels.
+
+    Raises `Unavailable` for a wheel there that cannot be read.
+    """
+    return bundle_wheel.find_wheel(asset, host.bundles) if host.bundles else None
+
+
+def is_bundled(asset: Asset, host: RuntimeConfig) -> bool:
+    """Tell whether a readable wheel in the operator's folder for wheels of weights holds the asset."""
+    try:
+        return find_bundle(asset, host) is not None
+    except Unavailable:
+        return False
 
 
 def find_local(asset: Asset, host: RuntimeConfig) -> Path | None:
@@ -87,6 +105,8 @@ def copies(asset: Asset, host: RuntimeConfig) -> Iterator[Copy]:
         installed = wheels.find_installed(source) if isinstance(source, Wheel) else None
         if installed is not None:
             yield _copy(asset, installed, "installed")
+    for path in bundle_wheel.find_installed(asset):
+        yield _copy(asset, path, "installed")
 
 
 def _own_places(asset: Asset, host: RuntimeConfig) -> tuple[tuple[Path, Place], ...]:
@@ -122,7 +142,7 @@ def pull_command(asset: Asset) -> str:
     return f"velum models {'pull' if isinstance(asset, Model) else 'sample'} {asset.name}"
 
 
-def _fetch(asset: Asset, host: RuntimeConfig) -> Path:
+def _fetch(asset: Asset, host: RuntimeConfig, bundle: Path | None) -> Path:
     target = cached_path(asset, host)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +153,8 @@ def _fetch(asset: Asset, host: RuntimeConfig) -> Path:
             with _empty_folder(target.with_name(f".{target.name}.part")) as room:
                 # The file itself comes last: where it is, its parts are.
                 for one in reversed(asset.files):
-                    _fetch_file(one, asset, host, room).replace(part_path(target, one))
+                    file = _unpack(bundle, asset, one, room) if bundle else _fetch_file(one, asset, host, room)
+                    file.replace(part_path(target, one))
     except Timeout as error:
         raise Unavailable(
             f"{asset.name}: another process has been fetching it for {LOCK_SECONDS} s; end it or wait, then try again"
@@ -155,6 +176,12 @@ def _empty_folder(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unpack(bundle: Path, asset: Asset, one: File, room: Path) -> Path:
+    file = room / one.file
+    bundle_wheel.unpack(bundle, asset, one, file)
+    return file
 
 
 def _fetch_file(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Path:

