@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from velum.engine.masks import outline
+from velum.engine.apply import outline
 from velum.evaluation.evaluator import Boxes
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate.detector import Detector

@@ -21,7 +21,7 @@ from PIL import Image
 
 from bench.accuracy import boxes_of, hide_ellipse, share
 from velum import Engine, Plan
-from velum.engine.masks import outline
+from velum.engine.apply import outline
 from velum.frame import Rgb
 from velum.plan import Video
 from velum.region import Mask

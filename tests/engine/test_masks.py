@@ -1,11 +1,13 @@
 """From regions to areas: growing, outlines, clipping, merging."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from velum.engine.masks import Area, merge, outline
+from velum.engine.apply import Area, merge, outline
 from velum.plan import Rule, Shape
 from velum.region import Box, Mask, Region
 from velum.spec import PartSpec
@@ -95,7 +97,7 @@ def test_the_room_that_a_mask_leaves_in_its_box_does_not_count() -> None:
 @given(st.lists(boxes, max_size=8))
 def test_merging_keeps_the_pixels_and_leaves_no_overlap(some: list[Box]) -> None:
     areas = [area for box in some if (area := outline(Region(box, "face"), rule(), W, H))]
-    merged = [one.area for one in merge(areas)]
+    merged = merge(areas)
     assert np.array_equal(painted(merged), painted(areas))
     assert sum(int(painted([area]).sum()) for area in merged) == int(painted(areas).sum())
 
@@ -104,7 +106,7 @@ def test_touching_boxes_are_not_joined_but_chains_are() -> None:
     apart = [Area(Box(0, 0, 5, 5)), Area(Box(5, 0, 9, 5))]
     assert len(merge(apart)) == 2
     chain = [Area(Box(0, 0, 5, 5)), Area(Box(8, 0, 12, 5)), Area(Box(4, 0, 9, 5))]
-    assert [one.area.box for one in merge(chain)] == [Box(0, 0, 12, 5)]
+    assert [area.box for area in merge(chain)] == [Box(0, 0, 12, 5)]
 
 
 @given(st.lists(st.tuples(boxes, st.integers(1, 5)), min_size=1, max_size=8))
@@ -114,14 +116,15 @@ def test_no_pixel_is_in_more_areas_than_their_union_says(drawn: list[tuple[Box, 
     for area, weight in kept:
         deep[area.box.slices] += 1
         heavy[area.box.slices] += weight
-    for one in merge([area for area, _ in kept], [weight for _, weight in kept]):
-        mask = True if one.area.mask is None else one.area.mask
-        assert (deep[one.area.box.slices] * mask).max() <= one.overlaps
-        assert (heavy[one.area.box.slices] * mask).max() <= one.objects
+    for area in merge([replace(area, objects=weight) for area, weight in kept]):
+        mask = True if area.mask is None else area.mask
+        assert (deep[area.box.slices] * mask).max() <= area.overlaps
+        assert (heavy[area.box.slices] * mask).max() <= area.objects
 
 
 def test_areas_apart_count_for_themselves() -> None:
-    found = merge([Area(Box(0, 0, 5, 5)), Area(Box(9, 0, 14, 5)), Area(Box(12, 0, 20, 5))], [3, 2, 2])
+    boxes = {Box(0, 0, 5, 5): 3, Box(9, 0, 14, 5): 2, Box(12, 0, 20, 5): 2}
+    found = merge([Area(box, objects=weight) for box, weight in boxes.items()])
     assert [(one.overlaps, one.objects) for one in found] == [(1, 3), (2, 4)]
 
 

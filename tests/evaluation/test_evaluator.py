@@ -13,10 +13,9 @@ from velum.errors import BadInput, BadPlan
 from velum.evaluation import metrics, requirements, thresholds
 from velum.evaluation.evaluator import Evaluate
 from velum.evaluation.ground_truth import GroundTruth, GroundTruthBox, LabelledFile
-from velum.evaluation.html_report import render_page
+from velum.evaluation.html_report import draw_misses, render_page
 from velum.evaluation.metrics import Observations
 from velum.evaluation.result import Evaluation
-from velum.evaluation.worst_misses import draw
 from velum.frame import Frame
 from velum.plan import Video
 from velum.plugins import RuntimeConfig
@@ -259,7 +258,7 @@ def test_the_page_shows_the_worst_and_nothing_of_it_is_taken_for_html(picture: P
         0.3,
         requirements.judge_requirements(observed, requirements.load_profile("strict"), ("face",)),
     )
-    drawn = draw(done.misses, {"<b>&.png": bad}, Limits())
+    drawn = draw_misses(done.misses, {"<b>&.png": bad}, Limits())
     assert [miss for miss, _ in drawn] == done.misses
     assert all(jpeg.startswith(b"\xff\xd8") for _, jpeg in drawn)
     made = render_page(done, drawn)

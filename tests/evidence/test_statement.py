@@ -16,7 +16,7 @@ from velum.errors import BadInput, BadPlan, OutputFailed
 from velum.evidence.html_report import render_page
 from velum.evidence.jcs import canonical, parse
 from velum.evidence.signing import PrivateKey, PublicKey, keygen
-from velum.evidence.statement import CommandResult, Declared, compose, file_entry, same_plan, sign
+from velum.evidence.statement import Declared, compose, file_entry, read_result, same_plan, sign
 from velum.evidence.verify import load, verify
 from velum.file_hash import sha256_of
 from velum.region import Box, size_class
@@ -49,7 +49,7 @@ def evidence(key: PrivateKey, *entries: dict[str, Any], declared: Declared | Non
 
 
 def holds(document: dict[str, Any], *files: Path, key: PublicKey | None = None) -> bool:
-    return all(verdict.holds for verdict in verify(document, files, key))
+    return all(holds for holds, _ in verify(document, files, key))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_anonymised_or_pseudonymised(key: PrivateKey, tmp_path: Path) -> None:
     assert "does not destroy" in weak["because"][0]
     told = {"passed": False, "leaks": [], "sha256": report().output_sha256}
     (tmp_path / "check.json").write_text(json.dumps(told))
-    failed = file_entry(report(), "out.jpg", check=CommandResult.read(tmp_path / "check.json"))
+    failed = file_entry(report(), "out.jpg", check=read_result(tmp_path / "check.json"))
     assert "check" in evidence(key, failed, declared=gone)["because"][0]
 
 
@@ -164,7 +164,7 @@ def test_anonymised_or_pseudonymised(key: PrivateKey, tmp_path: Path) -> None:
 def test_results_that_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "check.json").write_text(text)
     with pytest.raises(BadInput, match=r"check\.json"):
-        CommandResult.read(tmp_path / "check.json")
+        read_result(tmp_path / "check.json")
 
 
 def test_a_plan_that_is_not_the_reports() -> None:
@@ -200,7 +200,7 @@ def test_every_change_is_noticed(key: PrivateKey, data: st.DataObject) -> None:
         if canonical(new) == canonical(inner[last]):
             return
         inner[last] = new
-    assert not verify(changed)[0].holds
+    assert not verify(changed)[0][0]
 
 
 def test_something_added_is_noticed(key: PrivateKey) -> None:
@@ -232,7 +232,7 @@ def test_files_and_folders_are_held_against_it(key: PrivateKey, tmp_path: Path) 
     document = evidence(key, *entries)
     assert holds(document, folder, folder / "a.jpg")
     (folder / "c.jpg").write_bytes(b"new")
-    assert [one.message for one in verify(document, [folder]) if not one.holds] == [
+    assert [message for holds, message in verify(document, [folder]) if not holds] == [
         f"{folder / 'c.jpg'} is not in the evidence"
     ]
     (folder / "c.jpg").unlink()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.track.float_boxes import FloatBox, area, grow, iou, mix, share_inside, shift, union, zoom
-from velum.track.output import smooth
+from velum.track.tracker import smooth
 
 NUMBERS = st.floats(-4000, 4000, allow_nan=False)
 SIDES = st.floats(0.5, 2000)

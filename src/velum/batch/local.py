@@ -34,26 +34,6 @@ class BatchItem:
 
 
 @dataclass(frozen=True, slots=True)
-class FileFilter:
-    """Selects files of folders: those that match a pattern of `include` (none: all) and no pattern of `exclude`.
-
-    A pattern is a shell pattern for a file's name or its path within the folder. Upper and lower case are the same.
-    """
-
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-
-    def takes(self, path: PurePath) -> bool:
-        """Tell whether a file is selected, by its path within the folder."""
-        return (not self.include or self._matches(path, self.include)) and not self._matches(path, self.exclude)
-
-    @staticmethod
-    def _matches(path: PurePath, patterns: Iterable[str]) -> bool:
-        names = path.as_posix().lower(), path.name.lower()
-        return any(fnmatchcase(name, pattern.lower()) for name in names for pattern in patterns)
-
-
-@dataclass(frozen=True, slots=True)
 class ItemResult:
     """The outcome of an item: a report, an error, or neither when it was finished before."""
 
@@ -63,13 +43,14 @@ class ItemResult:
 
 
 def arrange(
-    sources: Sequence[Path], target: Path | None, choice: FileFilter = FileFilter()
+    sources: Sequence[Path], target: Path | None, include: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> tuple[list[BatchItem], Path | None]:
     """Return the items for files and folders, and the folder whose tree mirrors the sources (None for a single file).
 
     Without a target, `photo.jpg` becomes `photo.hidden.jpg` and the folder `photos` becomes `photos.hidden`. Folders
     are searched to any depth, but not through links, for images and videos: by content or by suffix. Where a source's
-    suffix does not go with its content, its result has one that does. Raises `BadInput` when a source is missing or
+    suffix does not go with its content, its result has one that does. Of the files in folders only those count that
+    `include` and `exclude` leave, see `is_selected`. Raises `BadInput` when a source is missing or
     holds no image or video, `BadPlan` when results would overwrite each other or land among their sources.
     """
     for source in sources:
@@ -89,7 +70,21 @@ def arrange(
         raise BadPlan("several sources need a folder to write to; add -o FOLDER")
     if folder.exists() and not folder.is_dir():
         raise BadPlan(f"{folder} is a file; several sources need a folder to write to")
-    return _mirror_items(sources, folder, choice), folder
+    return _mirror_items(sources, folder, include, exclude), folder
+
+
+def is_selected(path: PurePath, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> bool:
+    """Tell whether a file matches a pattern of `include` (none: all files do) and no pattern of `exclude`.
+
+    `path` is that within the folder. A pattern is a shell pattern for the name or that path; upper and lower case are
+    the same.
+    """
+    names = path.as_posix().lower(), path.name.lower()
+
+    def matches(patterns: Sequence[str]) -> bool:
+        return any(fnmatchcase(name, pattern.lower()) for name in names for pattern in patterns)
+
+    return (not include or matches(include)) and not matches(exclude)
 
 
 def run(
@@ -140,7 +135,9 @@ def _run(engine: Engine, item: BatchItem, plan: Plan, overwrite: bool, finished:
     return ItemResult(item, item.with_note(report))
 
 
-def _mirror_items(sources: Sequence[Path], folder: Path, choice: FileFilter) -> list[BatchItem]:
+def _mirror_items(
+    sources: Sequence[Path], folder: Path, include: Sequence[str], exclude: Sequence[str]
+) -> list[BatchItem]:
     inside = folder.resolve()
     plain: dict[Path, BatchItem] = {}
     renamed: list[tuple[Path, BatchItem]] = []
@@ -148,7 +145,11 @@ def _mirror_items(sources: Sequence[Path], folder: Path, choice: FileFilter) -> 
         if source.is_dir() and source.resolve() == inside:
             raise BadPlan(f"{folder} is both source and target; choose another folder to write to")
         found = _media_files(source, inside) if source.is_dir() else ()
-        for path in (path for path in found if choice.takes(path.relative_to(source))) if source.is_dir() else [source]:
+        for path in (
+            (path for path in found if is_selected(path.relative_to(source), include, exclude))
+            if source.is_dir()
+            else [source]
+        ):
             target = folder / (path.relative_to(source) if source.is_dir() else path.name)
             suffix, note = _suffix_of_result(path)
             if note:
@@ -163,7 +164,7 @@ def _mirror_items(sources: Sequence[Path], folder: Path, choice: FileFilter) -> 
         free = name not in taken and shared[name] == 1
         _add(plain, item if free else replace(item, target=target.with_name(target.name + item.target.suffix)))
     if not plain:
-        chosen = " that --include and --exclude leave" if choice != FileFilter() else ""
+        chosen = " that --include and --exclude leave" if include or exclude else ""
         raise BadInput(
             f"no images or videos in {', '.join(map(str, sources))}{chosen}; "
             f"known are {', '.join(sorted(media.SUFFIXES))}"

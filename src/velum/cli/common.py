@@ -1,12 +1,19 @@
-"""What the commands share: messages, files that they read and write, and the engine."""
+"""What the commands share: messages, reports, files that they read and write, and the engine."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Annotated, Any, Self, TextIO
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from velum.errors import BadInput, BadPlan, OutputFailed
 
@@ -44,7 +51,6 @@ def engine(*sources: "Path | LiveSource") -> Iterator["Engine"]:
 
     Several sources, or a video, are processed for throughput; one image is processed for latency.
     """
-    from velum.cli.messages import libraries_silent
     from velum.cli.progress import fetch_progress
     from velum.engine.engine import Engine
     from velum.media import VIDEO_SUFFIXES
@@ -95,3 +101,153 @@ def parse_json(text: str, path: Path, error: type[BadInput | BadPlan]) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as reason:
         raise error(f"{path} is not valid JSON: {reason}") from reason
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Messages")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print a line for each file.", rich_help_panel="Messages")
+]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress bars.", rich_help_panel="Messages")]
+
+
+class Messages:
+    """Prints messages on standard error, above the progress bar.
+
+    A warning that several files share is printed for the first file and counted for the others; see `summary`.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, progress: bool = True) -> None:
+        """`quiet` prints errors only, `verbose` a line for each file; `progress` shows bars."""
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.quiet = quiet
+        self.verbose = verbose and not quiet
+        self.bars = progress and not quiet
+        self._again: Counter[str] = Counter()
+
+    def fail(self, text: str) -> None:
+        """Print an error."""
+        self._print("velum: ", "bold red", text)
+
+    def warn(self, text: str, of: Path | None = None) -> None:
+        """Print a warning, or count it when it was already printed for another file."""
+        if self.quiet:
+            return
+        if of is not None and not self.verbose and text in self._again:
+            self._again[text] += 1
+            return
+        self._again[text] = 0
+        self._print("warning: ", "yellow", text if of is None else f"{of}: {text}")
+
+    def note(self, text: str) -> None:
+        """Print the text when the command is verbose."""
+        if self.verbose:
+            self._print("", "", text)
+
+    def summary(self) -> None:
+        """Print, for each warning, how many further files have it."""
+        for text, count in self._again.items():
+            if count:
+                self._print("warning: ", "yellow", f"the same for {count} more file{'s' * (count != 1)}: {text}")
+
+    def _print(self, start: str, style: str, text: str) -> None:
+        self.console.print(Text(start, style=style).append(text, style="default"))
+
+
+def command_again(option: str) -> str:
+    """Return the command line of this process with `option` added, for the user to type again."""
+    given = sys.argv[1:]
+    return shlex.join(["velum", *given, *([] if option in given else [option])])
+
+
+_STANDARD_ERROR = 2
+
+
+@contextmanager
+def libraries_silent() -> Iterator[None]:
+    """Discard what libraries write to file descriptor 2; `sys.stderr` of Python still prints."""
+    kept, nowhere = os.dup(_STANDARD_ERROR), os.open(os.devnull, os.O_WRONLY)
+    before = sys.stderr
+    try:
+        with os.fdopen(os.dup(kept), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as shown:
+            before.flush()
+            os.dup2(nowhere, _STANDARD_ERROR)
+            if _is_standard_error(before):  # not a stream that somebody has put in its place
+                sys.stderr = shown
+            try:
+                yield
+            finally:
+                sys.stderr = before
+                os.dup2(kept, _STANDARD_ERROR)
+    finally:
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _is_standard_error(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == _STANDARD_ERROR
+    except (AttributeError, OSError):  # it has no descriptor
+        return False
+
+
+class Reports(AbstractContextManager["Reports"]):
+    """Writes the report of each source as a line of JSON, at once, so that it survives a later failure.
+
+    The file is opened when the work begins: a run that stops before it leaves none.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        printed: bool,
+        append: bool = False,
+        overwrite: bool = False,
+        others: Iterable[Path] = (),
+    ) -> None:
+        """Write to the file `path` unless it is None; with `printed`, print each report, too.
+
+        With `append`, new lines follow those of an earlier run. Raises `BadPlan` for a path that is one of `others`,
+        which must not be overwritten, and `OutputFailed` for one that exists and may not be replaced.
+        """
+        from velum.atomic import ensure_free
+
+        if path is not None:
+            if path.resolve() in {other.resolve() for other in others}:
+                raise BadPlan(f"--report {path} is a source or target of this command; choose another name")
+            ensure_free(path, overwrite=append or overwrite)
+        self._path, self._mode = path, "a" if append else "w" if overwrite else "x"
+        self._file: IO[str] | None = None
+        self.printed = printed
+
+    def __enter__(self) -> Self:
+        """Open the file. Raises `OutputFailed` when it cannot be written."""
+        if self._path is not None:
+            try:
+                self._file = self._path.open(self._mode, encoding="utf-8")
+            except OSError as error:
+                raise OutputFailed(f"cannot write {self._path}: {error.strerror or error}") from error
+        return self
+
+    def add(self, value: Mapping[str, Any], *, err: bool = False) -> None:
+        """Write the report of one source; with `err` it is printed on standard error."""
+        if self.printed:
+            print_json(value, err=err)
+        if self._file is not None:
+            try:
+                self._file.write(json.dumps(value, ensure_ascii=False) + "\n")
+                self._file.flush()
+            except OSError as error:
+                raise OutputFailed(f"cannot write {self._path}: {error.strerror or error}") from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def count_labels(labels: Mapping[str, int]) -> str:
+    """Return the counts by label as text, such as "2 faces, 1 person"; "nothing" for none."""
+    return ", ".join(f"{n} {label}{'s' * (n != 1)}" for label, n in sorted(labels.items())) or "nothing"

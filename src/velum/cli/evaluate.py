@@ -165,12 +165,11 @@ def _plan_text(path: Path, plan: "Plan") -> str:
 
 
 def _write_page(path: Path, done: "Evaluation", *, overwrite: bool) -> None:
-    from velum.evaluation import worst_misses
-    from velum.evaluation.html_report import render_page
+    from velum.evaluation.html_report import MOST_DRAWN, draw_misses, render_page
     from velum.settings import Settings
 
     paths = {item.name: item.path for item in done.truth.items}
-    drawn = worst_misses.draw(done.misses[: worst_misses.MOST], paths, Settings.load().limits())
+    drawn = draw_misses(done.misses[:MOST_DRAWN], paths, Settings.load().limits())
     common.write_text(path, render_page(done, drawn), overwrite=overwrite)
 
 

@@ -100,13 +100,13 @@ def create(
     overwrite: Overwrite = False,
 ) -> None:
     """Write evidence for one finished file. Its hash must be the one in the report."""
-    from velum.evidence.statement import CommandResult, Declared, file_entry, same_plan
+    from velum.evidence.statement import Declared, file_entry, read_result, same_plan
 
     if original and originals_destroyed:
         raise BadPlan(f"--originals-destroyed contradicts --original: {original} is there; leave one of them out")
     checked_report = _read_report(report, out, original)
     whole = same_plan(checked_report, options.PlanOptions(plan).plan() if plan else None)
-    results = [CommandResult.read(path) if path else None for path in (check, evaluation)]
+    results = [read_result(path) if path else None for path in (check, evaluation)]
     file_evidence = file_entry(checked_report, out.name, check=results[0], evaluation=results[1])
     declared = Declared(tuple(reviewer), originals_destroyed, identity_links)
     target = output or out.with_name(out.name + ".evidence.json")
@@ -175,9 +175,9 @@ def verify(
 
     document = load(evidence)
     verdicts = verify(document, file, PublicKey.read(public_key) if public_key else None)
-    for verdict in verdicts:
-        typer.echo(f"{'good' if verdict.holds else 'BAD '}  {verdict.message}")
-    if not all(verdict.holds for verdict in verdicts):
+    for holds, message in verdicts:
+        typer.echo(f"{'good' if holds else 'BAD '}  {message}")
+    if not all(holds for holds, _ in verdicts):
         raise typer.Exit(1)
 
 
@@ -218,7 +218,7 @@ class EvidenceWriter:
     ) -> None:  # fmt: skip
         from velum.atomic import ensure_free
         from velum.evidence.signing import PrivateKey
-        from velum.evidence.statement import CommandResult
+        from velum.evidence.statement import read_result
 
         if passphrase and not key:
             raise BadPlan("--passphrase-file is the passphrase of --key; give both, or neither")
@@ -230,7 +230,7 @@ class EvidenceWriter:
             ensure_free(target, overwrite=overwrite)
         self._target, self._overwrite, self._folder = target, overwrite, folder
         self._key = PrivateKey.read(key, passphrase) if key else None
-        self._evaluation = CommandResult.read(evaluation) if evaluation else None
+        self._evaluation = read_result(evaluation) if evaluation else None
         self._reviewers = tuple(reviewers)
         self._entries: list[dict[str, Any]] = []
         self._models: dict[str, Mapping[str, str]] = {}

@@ -11,7 +11,7 @@ import typer
 
 from velum.cli import common, options, stream_options
 from velum.cli import evidence as signed
-from velum.cli.messages import Messages, NoProgress, Quiet, Reports, Verbose, command_again, count_labels
+from velum.cli.common import Messages, NoProgress, Quiet, Reports, Verbose, command_again, count_labels
 
 if TYPE_CHECKING:
     from velum.batch.local import BatchItem, ItemResult
@@ -111,7 +111,7 @@ def hide(
     no_progress: NoProgress = False,
 ) -> None:
     """Hide what identifies people. By default, blacken each face and write photo.hidden.jpg."""
-    from velum.batch.local import FileFilter, arrange
+    from velum.batch.local import arrange
 
     wanted = options.PlanOptions(
         plan, rule, hide_labels, technique, keep, keep_out, quality, options.video_fields(locals())
@@ -119,7 +119,7 @@ def hide(
     wanted = replace(wanted, verify=wanted.verify or verify)
     stream = stream_options.job(sources, output, format, timeout)
     paths, place = [Path(source) for source in sources], Path(output) if output else None
-    jobs, folder = ([], None) if stream else arrange(paths, place, FileFilter(tuple(include), tuple(exclude)))
+    jobs, folder = ([], None) if stream else arrange(paths, place, include, exclude)
     messages = Messages(quiet=quiet, verbose=verbose, progress=not no_progress)
     if regions and folder:
         raise typer.BadParameter("--regions belongs to one image or video; give one source, not a folder or several")

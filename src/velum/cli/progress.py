@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from velum.cli.messages import Messages
+from velum.cli.common import Messages
 from velum.plugins import Progress as Fetching
 
 T = TypeVar("T")

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from velum.cli import common, jobs, options
-from velum.cli.messages import count_labels
+from velum.cli.common import count_labels
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, VelumError
 
 if TYPE_CHECKING:
@@ -75,41 +75,32 @@ def submit(
     if wait and output is None and not overwrite:
         _check_free(sources)
     with jobs.service(server, token_file) as client:
-        chosen_plan = _SubmitPlan(plan, rule, hide_labels, technique, keep, keep_out, quality, video).plan(client)
+        wanted = options.PlanOptions(None, rule, hide_labels, technique, keep, keep_out, quality, video)
         job_options = {
-            "plan": chosen_plan, "priority": priority, "webhook": webhook,
+            "plan": _plan_of_job(client, plan, wanted), "priority": priority, "webhook": webhook,
             "regions": common.read_annotations(regions) if regions else None,
         }  # fmt: skip
         run = _Run(client, destination, waiting=wait or output is not None, overwrite=overwrite, json=json)
         run.all(sources, job_options)
 
 
-@dataclass(frozen=True, slots=True)
-class _SubmitPlan:
-    """The options that make up the plan of a job."""
+def _plan_of_job(client: "Client", name: str | None, wanted: options.PlanOptions) -> "Plan | str | None":
+    """Return the plan of a job, or the name of a plan of the service; None for the default plan of the service.
 
-    plan_name: str | None
-    rules: Sequence[str]
-    labels: Sequence[str]
-    technique: str | None
-    keep: Sequence[str]
-    keep_out: Sequence[str]
-    quality: int | None
-    video: Mapping[str, Any]
-
-    def plan(self, client: "Client") -> "Plan | str | None":
-        """Return the plan, or the name of a plan of the service; None for the default plan of the service."""
-        named = self.plan_name is not None and not _is_file(self.plan_name)
-        others = self.rules or self.labels or self.technique or self.keep or self.keep_out or self.quality or self.video
-        if named and others:
-            raise BadPlan(f"--plan {self.plan_name} is a plan of the service and goes without options that change it")
-        if named or not (self.plan_name or others):
-            return self.plan_name
-        rules = [*self.rules, *_rules(client, self.labels, self.technique)]
-        return options.PlanOptions(
-            Path(self.plan_name) if self.plan_name else None, rules, (), None if self.labels else self.technique,
-            self.keep, self.keep_out, self.quality, self.video,
-        ).plan()  # fmt: skip
+    `name` is what follows --plan: a file or the name of a plan of the service.
+    """
+    others = any(
+        (wanted.rules, wanted.labels, wanted.technique, wanted.keep, wanted.keep_out, wanted.quality, wanted.video)
+    )
+    if name is None and not others:
+        return None
+    if name is not None and not _is_file(name):
+        if others:
+            raise BadPlan(f"--plan {name} is a plan of the service and goes without options that change it")
+        return name
+    rules = [*wanted.rules, *_rules(client, wanted.labels, wanted.technique)]
+    technique = None if wanted.labels else wanted.technique
+    return replace(wanted, file=Path(name) if name else None, rules=rules, labels=(), technique=technique).plan()
 
 
 def _is_file(plan: str) -> bool:
@@ -118,13 +109,13 @@ def _is_file(plan: str) -> bool:
 
 def _rules(client: "Client", labels: Sequence[str], technique: str | None) -> Iterator[str]:
     """Yield a rule for each label and localizer that the service uses. Raises `BadPlan` for other labels."""
-    chosen_plan = [label.strip() for group in labels for label in group.split(",") if label.strip()]
-    if not chosen_plan:
+    chosen = common.split_commas(labels)
+    if not chosen:
         return
     from velum.locate.labels import canonical
 
     found = {entry.label: entry.chosen for entry in client.labels()}
-    for label in map(canonical, chosen_plan):
+    for label in map(canonical, chosen):
         if label not in found:
             raise BadPlan(f"the service cannot detect {label!r}; it detects {', '.join(sorted(found))}")
         for name in found[label]:

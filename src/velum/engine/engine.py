@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -14,7 +14,7 @@ import cv2
 
 from velum import media
 from velum.annotations import Annotations
-from velum.engine import in_memory, segments
+from velum.engine import segments, sources
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PartCache, PreparedPlan, prepare
 from velum.engine.stages import (
@@ -27,7 +27,6 @@ from velum.engine.stages import (
     locate,
     notify,
     timed_decode,
-    touched_frames,
     unique,
     use_annotations,
 )
@@ -71,16 +70,10 @@ class Engine:
             cv2.setNumThreads(1)  # for the whole process: stages keep the cores busy, more threads wait for each other
 
     def hide(
-        self,
-        source: str | Path | media.LiveSource | media.BytesSource,
-        target: str | Path | media.StreamSink,
-        plan: Plan = DEFAULT_PLAN,
-        *,
-        regions: Annotations | None = None,
-        overwrite: bool = False,
-        progress: Progress | None = None,
-        on_regions: OnRegions | None = None,
-    ) -> Report:
+        self, source: str | Path | media.LiveSource | media.BytesSource, target: str | Path | media.StreamSink,
+        plan: Plan = DEFAULT_PLAN, *, regions: Annotations | None = None, overwrite: bool = False,
+        progress: Progress | None = None, on_regions: OnRegions | None = None,
+    ) -> Report:  # fmt: skip
         """Hide in `source` everything that `plan` names, write the result to `target` and return the report.
 
         With `regions`, these are hidden and no localizer runs. `progress` is called after each frame, `on_regions` with
@@ -116,7 +109,9 @@ class Engine:
             raise BadPlan(f"{source} comes once; leave out two_pass and smart, or save it to a file first")
         work = self.check(plan, regions=regions)
         given = regions is not None
-        with self._open(source, target, plan, segment) as (reader, stats):
+        # A stream is written by this process, so its source is read here as well.
+        decoders = None if isinstance(target, media.StreamSink) else self._decoders
+        with sources.open_reader(source, plan, self._limits, decoders, segment) as (reader, stats):
             info = reader.info
             total = info.frames if segment is None else segment.frames_total
             if regions is not None:
@@ -126,7 +121,7 @@ class Engine:
             stage = nullcontext if info.fps is None else prefetch
             window = None if given else TrackingWindow.of(plan, info.fps)
             with (
-                self._writer(target, reader, work, segment, regions, overwrite=overwrite) as writer,
+                sources.open_writer(target, reader, work, segment, regions, overwrite=overwrite) as writer,
                 stage(decode(reader, stats, segment, window)) as frames,
                 stage(self._locate(frames, work, regions, stats, info.fps)) as located,
                 stage(hide(notify(track(located, work, window, segment), work, on_regions), work, stats)) as hidden,
@@ -145,41 +140,6 @@ class Engine:
             input_sha256=reader.sha256, output_sha256=writer.sha256, encoding=writer.encoding,
             **stats.report_fields(work, writer.warnings, regions),
         )  # fmt: skip
-
-    @contextmanager
-    def _open(
-        self, source: Path | media.LiveSource | media.BytesSource, target: Path | media.StreamSink | None, plan: Plan,
-        segment: media.Segment | None = None, *, here: bool = False,
-    ) -> Iterator[tuple[media.Reader, RunStats]]:  # fmt: skip
-        """Open a source, and begin to count. `here`, segments and streams are opened in this process in any case."""
-        start = time.perf_counter()
-        here = here or isinstance(target, media.StreamSink)  # a stream is written by this process
-        cover = plan.video.on_damage == "cover"
-        if segment is not None and isinstance(source, Path):
-            opened: media.Reader = media.open_segment(source, self._limits, segment)
-        elif (
-            not here
-            and self._decoders is not None
-            and not isinstance(source, media.LiveSource)
-            and self._decoders.takes(source)
-        ):
-            opened = self._decoders.read(source, self._limits, cover_damage=cover)
-        else:
-            opened = media.open_source(source, self._limits, cover_damage=cover)
-        with opened as reader:
-            limits = self._limits if isinstance(reader.info, media.ImageInfo) else None
-            stats = RunStats(by_track=reader.info.fps is not None, limits=limits)
-            stats.add("decode", time.perf_counter() - start)
-            yield reader, stats
-
-    def _writer(
-        self, target: Path | media.StreamSink, reader: media.Reader, work: PreparedPlan, segment: media.Segment | None,
-        regions: Annotations | None, *, overwrite: bool,
-    ) -> media.Writer:  # fmt: skip
-        if segment is not None and isinstance(target, Path):
-            return media.open_segment_sink(target, reader, work.plan, segment)
-        touched = None if regions is None or not work.plan.video.smart else touched_frames(work, regions)
-        return media.open_sink(target, reader, work.plan, overwrite=overwrite, touched=touched)
 
     def _locate(
         self, frames: Iterable[Frame], work: PreparedPlan, regions: Annotations | None, stats: RunStats,
@@ -216,7 +176,7 @@ class Engine:
         Objects in videos are tracked through the whole file, as with two passes.
         """
         work = self.check(plan)
-        with self._open(media.source_of(source), None, plan) as (reader, stats):
+        with sources.open_reader(media.source_of(source), plan, self._limits, self._decoders) as (reader, stats):
             return self._locate_all(reader, work, stats, progress)
 
     def follow(self, source: str | Path, frame: int, region: Region, *, seconds: float = MOST_SECONDS) -> Annotations:
@@ -241,7 +201,7 @@ class Engine:
         """
         if reason := segments.why_not_split(plan):
             return reason
-        with self._open(source, None, plan, here=True) as (reader, _):
+        with sources.open_reader(source, plan, self._limits) as (reader, _):
             return segments.split(reader, format, plan, seconds=seconds, given=given)
 
     def hide_segment(
@@ -267,7 +227,7 @@ class Engine:
         The result and its report are as `hide` would have made them. Raises any `VelumError`, and writes nothing, when
         segments are missing, differ in how they were encoded, or are of another source or plan.
         """
-        with self._open(source, None, plan, here=True) as (reader, stats):
+        with sources.open_reader(source, plan, self._limits) as (reader, stats):
             return segments.concat(reader, parts, target, plan, stats, overwrite=overwrite)
 
     def hide_pixels(
@@ -277,17 +237,12 @@ class Engine:
 
         `pixels` is grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), of uint8 or uint16. It is not changed.
         """
-        frame = in_memory.frame_of(pixels)
+        frame = sources.frame_of(pixels)
         self._limits.check("pixels", frame.width * frame.height, "the array")
-        return in_memory.hide_frame(frame, self.check(plan, regions=regions), self._limits, regions)
+        return sources.hide_frame(frame, self.check(plan, regions=regions), self._limits, regions)
 
     def hide_image_bytes(
-        self,
-        data: bytes,
-        plan: Plan = DEFAULT_PLAN,
-        *,
-        format: media.PlainFormat = "PNG",
-        quality: int | None = None,
+        self, data: bytes, plan: Plan = DEFAULT_PLAN, *, format: media.PlainFormat = "PNG", quality: int | None = None
     ) -> tuple[bytes, Report]:
         """Return an image file with everything hidden that `plan` names in the image file `data`, and the report.
 
@@ -296,7 +251,7 @@ class Engine:
         quality and metadata do not count. Raises as `hide` does.
         """
         work = self.check(plan)
-        return in_memory.hide_image_bytes(partial(self.read_plain, data), work, self._limits, format, quality)
+        return sources.hide_image_bytes(partial(self.read_plain, data), work, self._limits, format, quality)
 
     def read_plain(self, data: bytes) -> media.Rgb8Image:
         """Return the image in an image file's bytes, upright and in 8-bit RGB. Raises as `media.read_plain` does."""

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from velum import media
 from velum.annotations import Annotations
+from velum.engine.apply import outline
 from velum.engine.engine import Engine
-from velum.engine.masks import outline
 from velum.errors import BadInput, LimitExceeded
 from velum.evaluation.ground_truth import GroundTruth, GroundTruthBox, LabelledFile
 from velum.evaluation.ground_truth.values import Xyxy

@@ -1,15 +1,23 @@
 """The HTML report of an evaluation: no script, nothing loaded. It shows people: the worst misses."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 
-from velum import html_page
+import cv2
+import numpy as np
+
+from velum import html_page, media
+from velum.errors import OutputFailed
 from velum.evaluation import metrics
 from velum.evaluation.metrics import MetricsRow, Rate, TruthOutcome
 from velum.evaluation.result import Evaluation
 from velum.evaluation.thresholds import ThresholdChoice
-from velum.evaluation.worst_misses import DrawnMiss
+from velum.frame import Rgb
+from velum.limits import Limits
+from velum.region import Box
 
 _STYLE = """
 th.name { width: 11rem; }
@@ -36,6 +44,17 @@ WIDTH, HEIGHT = 640, 260
 _LEFT, _TOP, _RIGHT, _BOTTOM = 48, 16, 16, 48
 _ACROSS, _DOWN = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
 
+MOST_DRAWN = 24
+"""Most misses that are drawn."""
+
+DrawnMiss = tuple[TruthOutcome, bytes]
+"""A miss, and a JPEG of the object with its surroundings."""
+
+_SIDE = 192
+"""Longer side of a drawing, in pixels."""
+
+_COLOUR = (230, 40, 60)
+
 
 def render_page(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> str:
     """Return the HTML page with drawings of the worst misses."""
@@ -53,6 +72,23 @@ def render_page(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> str:
         "<h2>What was evaluated</h2>", html_page.table(_provenance(evaluation)),
     ]  # fmt: skip
     return html_page.document("Evaluation", _STYLE, parts)
+
+
+def draw_misses(misses: Sequence[TruthOutcome], paths: Mapping[str, Path], limits: Limits) -> list[DrawnMiss]:
+    """Return drawings of the misses in order; `paths` maps file names to files. Raises any `VelumError`."""
+    by_file: dict[str, dict[int, list[TruthOutcome]]] = defaultdict(lambda: defaultdict(list))
+    for miss in misses:
+        by_file[miss.file][miss.frame].append(miss)
+    images: dict[int, DrawnMiss] = {}
+    for name, frames in by_file.items():
+        with media.open_source(paths[name], limits) as reader:
+            for frame in reader.frames():
+                if frame.index in frames:
+                    picture = frame.rgb(frame.width, frame.height)
+                    images |= {id(miss): (miss, _jpeg(picture, miss)) for miss in frames[frame.index]}
+                if frame.index >= max(frames):
+                    break
+    return [images[id(miss)] for miss in misses if id(miss) in images]
 
 
 def _profile_section(evaluation: Evaluation) -> str:
@@ -268,3 +304,21 @@ def _svg(title: str, marks: Sequence[str]) -> str:
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">'
         f"<title>{escape(title)}</title>{''.join(marks)}</svg>"
     )
+
+
+def _jpeg(picture: Rgb, miss: TruthOutcome) -> bytes:
+    height, width = picture.shape[:2]
+    box = Box.around(*miss.xyxy)
+    around = box.pad(max(box.width, 16), max(box.height, 16)).clip(width, height)
+    if around is None:
+        around = Box(0, 0, width, height)
+    part = np.ascontiguousarray(picture[around.slices])
+    scale = _SIDE / max(part.shape[:2])
+    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
+    tile = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    corners = [round(edge * scale) for edge in box.move(-around.x0, -around.y0).xyxy]
+    cv2.rectangle(tile, (corners[0], corners[1]), (corners[2], corners[3]), _COLOUR, 1)
+    done, encoded = cv2.imencode(".jpg", tile[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    if not done:
+        raise OutputFailed("a miss cannot be drawn: OpenCV cannot encode a JPEG; leave --html out")
+    return bytes(encoded.tobytes())

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from velum import html_page
-from velum.evidence.verify import VerificationResult
+from velum.evidence.verify import Verdict
 
 _STYLE = """
 th.name { width: 11rem; } th.number, td.number { text-align: right; width: 6rem; }
@@ -20,7 +20,7 @@ _FOOTER = """<footer>Made by velum from the JSON file, which alone is signed and
 verify a file with <code>velum evidence verify</code>.</footer>"""
 
 
-def render_page(document: Mapping[str, Any], verdicts: Sequence[VerificationResult]) -> str:
+def render_page(document: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
     """Return the HTML page of evidence from `load`, with the results of `verify`."""
     standing, files = str(document.get("standing")), document["files"]
     kind = f"{len(files)} files" if document.get("kind") == "batch" else "one file"
@@ -124,8 +124,9 @@ def _result_cell(finding: Any) -> str:
     return f'<span class="{colour}">{says}</span>, result {html_page.code(finding.get("sha256"))}'
 
 
-def _verdict_line(verdict: VerificationResult) -> str:
-    return f'<p class="{"good" if verdict.holds else "bad"}">{html_page.text(verdict.message)}</p>'
+def _verdict_line(verdict: Verdict) -> str:
+    holds, message = verdict
+    return f'<p class="{"good" if holds else "bad"}">{html_page.text(message)}</p>'
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

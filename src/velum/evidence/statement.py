@@ -151,34 +151,19 @@ MOST_BYTES = 16 << 20
 """Largest JSON file that is read, in bytes: a report, a result of a check, evidence."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandResult:
-    """The JSON result of another command about a file; `passed` is None when the result has no such field."""
+CommandResult = Mapping[str, Any]
+"""The JSON result of another command about a file, with its SHA-256, and whether it passed (None: it does not say)."""
 
-    passed: bool | None
-    sha256: str
-    result: Mapping[str, Any]
 
-    @classmethod
-    def read(cls, path: Path) -> "CommandResult":
-        """Read a JSON object whose `passed`, if any, is true or false. Raises `BadInput` for anything else."""
-        result = read_json(path)
-        if not isinstance(result, Mapping):
-            raise BadInput(f"{path} is not a result; give the JSON object that the command printed with --json")
-        passed = result.get("passed")
-        if passed is not None and not isinstance(passed, bool):
-            raise BadInput(f"in {path}, 'passed' is {passed!r}; it must be true or false")
-        return cls.of(result)
-
-    @classmethod
-    def of(cls, result: Mapping[str, Any]) -> "CommandResult":
-        """Wrap a result that is a JSON object already."""
-        passed = result.get("passed")
-        return cls(passed if isinstance(passed, bool) else None, hashlib.sha256(canonical(result)).hexdigest(), result)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        return {"passed": self.passed, "sha256": self.sha256, "result": dict(self.result)}
+def read_result(path: Path) -> CommandResult:
+    """Read a JSON object whose `passed`, if any, is true or false. Raises `BadInput` for anything else."""
+    result = read_json(path)
+    if not isinstance(result, Mapping):
+        raise BadInput(f"{path} is not a result; give the JSON object that the command printed with --json")
+    passed = result.get("passed")
+    if passed is not None and not isinstance(passed, bool):
+        raise BadInput(f"in {path}, 'passed' is {passed!r}; it must be true or false")
+    return _command_result(result)
 
 
 def file_entry(
@@ -189,13 +174,13 @@ def file_entry(
     Raises `BadInput` when `check` is about another file, or `evaluation` about another plan.
     """
     if check is None and report.check is not None:
-        check = CommandResult.of(report.check)
-    if check is not None and (checked := check.result.get("sha256")) != report.output_sha256:
+        check = _command_result(report.check)
+    if check is not None and (checked := check["result"].get("sha256")) != report.output_sha256:
         raise BadInput(
             f"the check is of a file with SHA-256 {checked!r:.70}; that of {name} is {report.output_sha256}: "
             f"give the result of velum check for {name}"
         )
-    evaluated = evaluation.result.get("plan") if evaluation else None
+    evaluated = evaluation["result"].get("plan") if evaluation else None
     if isinstance(evaluated, Mapping) and evaluated.get("digest") != report.plan:
         raise BadInput(
             f"the evaluation is of plan {str(evaluated.get('digest'))[:12]}, {name} was hidden by "
@@ -217,8 +202,8 @@ def file_entry(
             {*(region.technique for region in report.hidden), *(region.technique for region in report.tracks)}
         ),
         "warnings": list(report.warnings),
-        "check": check.to_json() if check else None,
-        "standard": evaluation.to_json() if evaluation else None,
+        "check": check,
+        "standard": evaluation,
     }
 
 
@@ -241,6 +226,15 @@ def read_json(path: Path) -> Any:
         return parse(text)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
+
+
+def _command_result(result: Mapping[str, Any]) -> CommandResult:
+    passed = result.get("passed")
+    return {
+        "passed": passed if isinstance(passed, bool) else None,
+        "sha256": hashlib.sha256(canonical(result)).hexdigest(),
+        "result": dict(result),
+    }
 
 
 def _region_counts(report: Report) -> list[dict[str, Any]]:

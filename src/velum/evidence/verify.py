@@ -1,7 +1,6 @@
 """Verifies evidence: its signature, and that files are the ones that it describes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,8 @@ _DOCUMENT = {
 """Shape of evidence: a type, a list of one shape, or an object with at least these keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerificationResult:
-    """The result of one test: whether it holds, and a message."""
-
-    holds: bool
-    message: str
+Verdict = tuple[bool, str]
+"""The result of one test: whether it holds, and a message."""
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -52,9 +47,7 @@ def load(path: Path) -> dict[str, Any]:
     return value
 
 
-def verify(
-    document: Mapping[str, Any], files: Sequence[Path] = (), key: PublicKey | None = None
-) -> list[VerificationResult]:
+def verify(document: Mapping[str, Any], files: Sequence[Path] = (), key: PublicKey | None = None) -> list[Verdict]:
     """Return the result for the signature, and for each given file or folder.
 
     `key` must have signed the evidence. Without it, the key inside the evidence is used, which proves that nothing was
@@ -66,56 +59,48 @@ def verify(
     return verdicts
 
 
-def _check_signature(document: Mapping[str, Any], key: PublicKey | None) -> VerificationResult:
+def _check_signature(document: Mapping[str, Any], key: PublicKey | None) -> Verdict:
     signature = document.get("signature")
     if not isinstance(signature, Mapping):
-        return VerificationResult(holds=False, message="the evidence is not signed: anybody may have written it")
+        return (False, "the evidence is not signed: anybody may have written it")
     named = {name: value for name, value in signature.items() if name != "signature"}
     raw, value = from_base64(signature.get("public_key"), 32), from_base64(signature.get("signature"), 64)
     if signature.get("algorithm") != ALGORITHM or raw is None or value is None:
-        return VerificationResult(
-            holds=False, message=f"the signature is not one of {ALGORITHM} with a key of 32 bytes in base64"
-        )
+        return (False, f"the signature is not one of {ALGORITHM} with a key of 32 bytes in base64")
     own = PublicKey(raw)
     if signature.get("key_id") != own.id:
-        return VerificationResult(
-            holds=False, message=f"the signature calls its key {signature.get('key_id')!r}; it is {own.id}"
-        )
+        return (False, f"the signature calls its key {signature.get('key_id')!r}; it is {own.id}")
     if key is not None and key != own:
-        return VerificationResult(
-            holds=False, message=f"the evidence is signed by key {own.id}, not by {key.id}, the one given"
-        )
+        return (False, f"the evidence is signed by key {own.id}, not by {key.id}, the one given")
     if not own.verifies(value, canonical({**document, "signature": named})):
-        return VerificationResult(holds=False, message=f"the evidence was changed after key {own.id} signed it")
+        return (False, f"the evidence was changed after key {own.id} signed it")
     by = "the key given" if key else "not a key that you trust: give the public key of the signer"
-    return VerificationResult(holds=True, message=f"signed by key {own.id} ({by}), and unchanged since")
+    return (True, f"signed by key {own.id} ({by}), and unchanged since")
 
 
-def _check_file(document: Mapping[str, Any], path: Path) -> VerificationResult:
+def _check_file(document: Mapping[str, Any], path: Path) -> Verdict:
     digest = sha256_of(path)
     if any(entry["output_sha256"] == digest for entry in document["files"]):
-        return VerificationResult(holds=True, message=f"{path} is a file of the evidence, unchanged")
-    return VerificationResult(
-        holds=False, message=f"{path} was changed, or is not in the evidence: its SHA-256 is {digest}"
-    )
+        return (True, f"{path} is a file of the evidence, unchanged")
+    return (False, f"{path} was changed, or is not in the evidence: its SHA-256 is {digest}")
 
 
-def _check_folder(document: Mapping[str, Any], folder: Path) -> Iterator[VerificationResult]:
+def _check_folder(document: Mapping[str, Any], folder: Path) -> Iterator[Verdict]:
     known = {entry["file"]: entry["output_sha256"] for entry in document["files"]}
-    here = {
+    present = {
         str(path.relative_to(folder)): path
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix.lower() in media.SUFFIXES
     }
-    for name in sorted(known.keys() | here.keys()):
-        if name not in here:
-            yield VerificationResult(holds=False, message=f"{folder / name} is missing")
+    for name in sorted(known.keys() | present.keys()):
+        if name not in present:
+            yield (False, f"{folder / name} is missing")
         elif name not in known:
-            yield VerificationResult(holds=False, message=f"{here[name]} is not in the evidence")
-        elif sha256_of(here[name]) != known[name]:
-            yield VerificationResult(holds=False, message=f"{here[name]} was changed")
+            yield (False, f"{present[name]} is not in the evidence")
+        elif sha256_of(present[name]) != known[name]:
+            yield (False, f"{present[name]} was changed")
         else:
-            yield VerificationResult(holds=True, message=f"{here[name]} is as the evidence says")
+            yield (True, f"{present[name]} is as the evidence says")
 
 
 def _find_fault(value: Any, shape: Any, name: str) -> str | None:

@@ -63,38 +63,36 @@ def scenes(observations: Iterable[Observation], ahead: int = AHEAD) -> Iterator[
     of the frames that are left shows the old scene. With `ahead` 0 a flash cannot be told from a cut.
     """
     waiting: deque[tuple[Observation, FrameSignature]] = deque()
-    detector = _CutDetector()
-    for observation in observations:
-        waiting.append((observation, FrameSignature.of(observation.thumbnail)))
-        if len(waiting) > ahead:
-            yield detector.next(waiting)
-    while waiting:
-        yield detector.next(waiting)
+    scene: deque[FrameSignature] = deque(maxlen=AHEAD + 1)
+    changes: deque[float] = deque(maxlen=25)
 
-
-class _CutDetector:
-    """Compares each frame with the latest ones of the scene."""
-
-    def __init__(self) -> None:
-        self._scene: deque[FrameSignature] = deque(maxlen=AHEAD + 1)
-        self._changes: deque[float] = deque(maxlen=25)
-
-    def next(self, waiting: deque[tuple[Observation, FrameSignature]]) -> tuple[Observation, bool]:
+    def decide() -> tuple[Observation, bool]:
         """Take the first observation off `waiting`; return it, and whether it starts a scene. The others follow it."""
         observation, signature = waiting.popleft()
         cut = (
-            bool(self._scene)
-            and self._leaves_scene(signature)
-            and all(self._leaves_scene(later) for _, later in waiting)
+            bool(scene)
+            and _leaves_scene(signature, scene, changes)
+            and all(_leaves_scene(later, scene, changes) for _, later in waiting)
         )
         if cut:
-            self._scene.clear()
-        elif self._scene:
-            self._changes.append(self._scene[-1].change(signature))
-        self._scene.append(signature)
+            scene.clear()
+        elif scene:
+            changes.append(scene[-1].change(signature))
+        scene.append(signature)
         return observation, cut
 
-    def _leaves_scene(self, signature: FrameSignature) -> bool:
-        """Tell whether a frame is like none of the scene's latest ones: frames of a flash, and some from before it."""
-        limit = max(LEAST_CHANGE, UNUSUAL * median(self._changes or [0.0]))
-        return all(old.change(signature) > limit and signature.differs(old) for old in reversed(self._scene))
+    for observation in observations:
+        waiting.append((observation, FrameSignature.of(observation.thumbnail)))
+        if len(waiting) > ahead:
+            yield decide()
+    while waiting:
+        yield decide()
+
+
+def _leaves_scene(signature: FrameSignature, scene: deque[FrameSignature], changes: deque[float]) -> bool:
+    """Tell whether a frame is like none of the scene's latest ones: frames of a flash, and some from before it.
+
+    `changes`: by how much the latest frames of the scene differ from the frame before them.
+    """
+    limit = max(LEAST_CHANGE, UNUSUAL * median(changes or [0.0]))
+    return all(old.change(signature) > limit and signature.differs(old) for old in reversed(scene))

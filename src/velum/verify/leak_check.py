@@ -11,8 +11,8 @@ import numpy as np
 
 from velum import media
 from velum.annotations import Annotations
+from velum.engine.apply import outline
 from velum.engine.engine import Engine
-from velum.engine.masks import outline
 from velum.engine.prepare import PreparedPlan
 from velum.file_hash import sha256_of
 from velum.frame import Frame, Rgb

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from velum.engine.apply import paint
-from velum.engine.masks import Area, outline
+from velum.engine.apply import Area, outline, paint
 from velum.engine.prepare import PreparedPlan
 from velum.frame import Frame, Plane, Role, Samples
 from velum.locate.labels import covers

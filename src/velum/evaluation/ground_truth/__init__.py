@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from velum.errors import BadInput
-from velum.evaluation.ground_truth import coco, voc, yolo
+from velum.evaluation.ground_truth.formats import parse_coco, read_voc_folder, read_yolo_data_set, read_yolo_folder
 from velum.evaluation.ground_truth.values import (
     GroundTruth,
     GroundTruthBox,
@@ -39,7 +39,7 @@ def read(path: Path, media: Path | None, limits: Limits) -> GroundTruth:
     if not path.is_file():
         raise BadInput(f"{path} does not exist; give {KINDS}")
     if path.suffix.lower() in {".yaml", ".yml"}:
-        return yolo.data_set(path, media, limits)
+        return read_yolo_data_set(path, media, limits)
     if path.suffix.lower() == ".json":
         return _read_json(path, media or path.parent)
     raise BadInput(f"{path} has no known format of truth; give {KINDS}")
@@ -48,14 +48,14 @@ def read(path: Path, media: Path | None, limits: Limits) -> GroundTruth:
 def _read_folder(path: Path, media: Path, limits: Limits) -> GroundTruth:
     for name in ("data.yaml", "data.yml", "dataset.yaml"):
         if (path / name).is_file():
-            return yolo.data_set(path / name, None if media == path else media, limits)
+            return read_yolo_data_set(path / name, None if media == path else media, limits)
     if (path / "ground_truth.json").is_file():
         return _read_json(path / "ground_truth.json", media)
     for folder in (path / "Annotations", path):
         if next(folder.glob("*.xml"), None) is not None:
-            return voc.folder(folder, media)
+            return read_voc_folder(folder, media)
     if (path / "classes.txt").is_file() or (path / "labels" / "classes.txt").is_file():
-        return yolo.folder(path, media, limits)
+        return read_yolo_folder(path, media, limits)
     if len(files := sorted(path.glob("*.json"))) == 1:
         return _read_json(files[0], media)
     raise BadInput(f"{path} holds no single truth file; name the file, or give {KINDS}")
@@ -69,7 +69,7 @@ def _read_json(path: Path, media: Path) -> GroundTruth:
     if not isinstance(value, Mapping):
         raise BadInput(f"{path} is not a truth file: its JSON must be an object, as COCO and velum write it")
     try:
-        parse = coco.parse_coco if "annotations" in value else _parse_native
+        parse = parse_coco if "annotations" in value else _parse_native
         return parse(value, media, sha256_of(path))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error

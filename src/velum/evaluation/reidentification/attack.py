@@ -5,20 +5,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from velum.engine.apply import paint
 from velum.engine.prepare import PreparedPlan, PreparedRule
 from velum.errors import BadInput
-from velum.evaluation.reidentification.descriptors import ROUGH, Values, descriptor, downscale, pixel_kinds
-from velum.evaluation.reidentification.inversion import invert_technique
+from velum.evaluation.reidentification.descriptors import FINE, ROUGH, Values, descriptor, downscale, pixel_kinds
 from velum.evaluation.reidentification.samples import HEIGHT, WIDTH, Pictures, Shot, originals, shots
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.plan import Plan, Rule
 from velum.plugins import Technique
 from velum.region import Box, Region
 from velum.spec import PartSpec
+from velum.techniques.blacken import Blacken
+from velum.techniques.blur import Blur
+from velum.techniques.pixelate import Pixelate
 
 ATTACKS = ("pixels", "descriptor", "undone", "candidates")
 """Compare hidden pixels with the attacker's faces; compare descriptors; do both after inverting the technique; and
@@ -32,6 +35,22 @@ PROBES, STUDIES, COMPARED = 3, 24, 12
 
 SURE = 0.99
 """Share of guessing attackers that stay within `AttackResult.by_chance`."""
+
+NOISES = (1e-2, 1e-3, 1e-4, 1e-5)
+"""Noise levels to try in Wiener's filter: a blurred image is rounded to 8 bits."""
+
+RICHARDSON_LUCY_STEPS = 30
+"""Iterations of the Richardson-Lucy method."""
+
+TECHNIQUES = (
+    "blacken(degree=0.5)", "blacken(degree=0.9)", "blacken(degree=0.98)", "blacken",
+    "pixelate(degree=0.05)", "pixelate(degree=0.1)", "pixelate", "pixelate(degree=0.5)", "pixelate(degree=1)",
+    "blur(degree=0.1)", "blur(degree=0.25)", "blur(degree=0.5)", "blur",
+)  # fmt: skip
+"""Every built-in technique at several degrees; without a degree it is the default."""
+
+HEADING = ("hidden by", "shot", *ATTACKS, "at chance")
+"""Column titles."""
 
 _ROUNDING = 0.25  # variance, in grey levels squared, below which an attacker cannot learn from 8-bit samples
 _NEAR = 1e-5  # likenesses this close are the same
@@ -173,18 +192,6 @@ def chance(faces: int) -> float:
     return most / faces
 
 
-TECHNIQUES = (
-    "blacken(degree=0.5)", "blacken(degree=0.9)", "blacken(degree=0.98)", "blacken",
-    "pixelate(degree=0.05)", "pixelate(degree=0.1)", "pixelate", "pixelate(degree=0.5)", "pixelate(degree=1)",
-    "blur(degree=0.1)", "blur(degree=0.25)", "blur(degree=0.5)", "blur",
-)  # fmt: skip
-"""Every built-in technique at several degrees; without a degree it is the default."""
-
-
-HEADING = ("hidden by", "shot", *ATTACKS, "at chance")
-"""Column titles."""
-
-
 def result_row(result: AttackResult) -> list[str]:
     """Return a row of text: the share of faces that each attack identified, and whether it may be luck."""
     shares = (result.right.get(attack) for attack in ATTACKS)
@@ -195,3 +202,62 @@ def result_row(result: AttackResult) -> list[str]:
 def describe_chance(result: AttackResult) -> str:
     """Return what guessing reaches, for comparison with the rows."""
     return f"{result.faces} faces; guessing identifies {1 / result.faces:.1%}, with luck up to {result.by_chance:.1%}"
+
+
+def invert_technique(technique: Technique, hidden: Pictures) -> dict[str, Values]:
+    """Return the images restored by each way of inverting the technique; empty for a foreign technique."""
+    match technique:
+        case Blacken(degree=degree) if 0 < degree < 1:
+            return {"stretched": np.clip(hidden.astype(np.float32) / (1 - degree), 0, 255)}
+        case Pixelate():
+            return {"interpolated": _interpolate_cells(hidden, technique.grid(WIDTH, HEIGHT))}
+        case Blur() if technique.degree:
+            return _deblur(downscale(hidden, FINE), technique.sigma_pixels(WIDTH, HEIGHT) * FINE[0] / WIDTH)
+    return {}
+
+
+def _interpolate_cells(hidden: Pictures, grid: tuple[int, int]) -> Values:
+    cells = downscale(hidden, grid)
+    return np.stack([cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC) for picture in cells])
+
+
+def _deblur(blurred: Values, sigma: float) -> dict[str, Values]:
+    down, across = (_blur_matrix(side, sigma) for side in blurred.shape[1:3])
+    guesses = {f"wiener {noise:g}": _wiener(blurred, down, across, noise) for noise in NOISES}
+    guesses["richardson-lucy"] = _richardson_lucy(blurred, down, across)
+    return {name: np.clip(guess, 0, 255) for name, guess in guesses.items()}
+
+
+def _blur_matrix(side: int, sigma: float) -> Values:
+    """Return the matrix (side, side) that blurs a line of samples, its ends repeated."""
+    reach = int(np.ceil(4 * sigma))
+    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    matrix = np.zeros((side, side))
+    for row in range(side):
+        np.add.at(matrix[row], np.clip(row + np.arange(-reach, reach + 1), 0, side - 1), weights / weights.sum())
+    return matrix.astype(np.float32)
+
+
+def _blur(pictures: Values, down: Values, across: Values) -> Values:
+    swapped = np.moveaxis(pictures, 3, 1)  # (pictures, colours, rows, columns), so that both are matrix products
+    return np.moveaxis(down @ swapped @ across.T, 1, 3)
+
+
+def _wiener(blurred: Values, down: Values, across: Values, noise: float) -> Values:
+    """Wiener's filter, in the coordinates in which this blur only scales: the singular vectors of both directions."""
+    left_y, scale_y, right_y = np.linalg.svd(down)
+    left_x, scale_x, right_x = np.linalg.svd(across)
+    scale = scale_y[:, None] * scale_x
+    gain = (scale / (scale**2 + noise))[..., None]
+    return _blur(_blur(blurred, left_y.T, left_x.T) * gain, right_y.T, right_x.T)
+
+
+def _richardson_lucy(blurred: Values, down: Values, across: Values) -> Values:
+    """W. H. Richardson, 1972; L. B. Lucy, 1974."""
+    guess = np.maximum(blurred, 1)
+    # Samples at the ends are repeated by the blur, so they count for more.
+    weight = _blur(np.ones_like(blurred[:1]), down.T, across.T)
+    for _ in range(RICHARDSON_LUCY_STEPS):
+        ratio = np.maximum(blurred, 1) / np.maximum(_blur(guess, down, across), 1e-3)
+        guess = np.minimum(guess * _blur(ratio, down.T, across.T) / weight, 1e4)
+    return guess

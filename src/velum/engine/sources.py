@@ -1,17 +1,56 @@
-"""Hide in images in memory, by the same stages in the caller's thread: arrays of pixels, and image files as bytes."""
+"""Where frames come from and where they go: files, streams and segments of videos; arrays and image files in memory.
 
-from collections.abc import Callable
+What is in memory is hidden by the same stages, in the caller's thread.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
 from velum import media
 from velum.annotations import Annotations
 from velum.engine.prepare import PreparedPlan
-from velum.engine.stages import RunStats, hide, locate, timed_decode, use_annotations
+from velum.engine.stages import RunStats, hide, locate, timed_decode, touched_frames, use_annotations
 from velum.errors import BadInput
 from velum.frame import Frame, Plane, Role, Samples
 from velum.limits import Limits
+from velum.plan import Plan
 from velum.report import Report
+
+
+@contextmanager
+def open_reader(
+    source: Path | media.LiveSource | media.BytesSource, plan: Plan, limits: Limits,
+    decoders: media.DecoderPool | None = None, segment: media.Segment | None = None,
+) -> Iterator[tuple[media.Reader, RunStats]]:  # fmt: skip
+    """Open a source, or a segment of it, and begin to count. A process of `decoders` reads what it takes."""
+    start = time.perf_counter()
+    cover = plan.video.on_damage == "cover"
+    if segment is not None and isinstance(source, Path):
+        opened: media.Reader = media.open_segment(source, limits, segment)
+    elif decoders is not None and not isinstance(source, media.LiveSource) and decoders.takes(source):
+        opened = decoders.read(source, limits, cover_damage=cover)
+    else:
+        opened = media.open_source(source, limits, cover_damage=cover)
+    with opened as reader:
+        is_image = isinstance(reader.info, media.ImageInfo)
+        stats = RunStats(by_track=reader.info.fps is not None, limits=limits if is_image else None)
+        stats.add("decode", time.perf_counter() - start)
+        yield reader, stats
+
+
+def open_writer(
+    target: Path | media.StreamSink, reader: media.Reader, work: PreparedPlan, segment: media.Segment | None,
+    regions: Annotations | None, *, overwrite: bool,
+) -> media.Writer:  # fmt: skip
+    """Open the target of a source that is read, or the file of one of its segments."""
+    if segment is not None and isinstance(target, Path):
+        return media.open_segment_sink(target, reader, work.plan, segment)
+    touched = None if regions is None or not work.plan.video.smart else touched_frames(work, regions)
+    return media.open_sink(target, reader, work.plan, overwrite=overwrite, touched=touched)
 
 
 def frame_of(pixels: Samples) -> Frame:
