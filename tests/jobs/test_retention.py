@@ -1,14 +1,20 @@
 """What is kept for its time, and no longer."""
 
 import os
+import re
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sql
 
+from velum import Plan
 from velum.errors import BadPlan
-from velum.jobs import Retention, RetentionSweeper, State, SweepResult, Uploads, worker
-from velum.jobs.schema import JOBS
+from velum.jobs import Database, Retention, RetentionSweeper, State, Submission, SweepResult, Uploads, worker
+from velum.jobs.schema import JOBS, PIECES, row_of
 from velum.storage.folder import FolderStore, StoredObject
 
 from .conftest import Office
@@ -47,6 +53,35 @@ def test_each_goes_after_its_time(office: Office) -> None:
     assert office.desk.get(job.id) is None
     assert [kept.key for kept in office.store.list()] == [waiting.submission.source]
     assert sweep(office, originals_seconds=0, results_seconds=0, jobs_seconds=0) == SweepResult()  # it has not ended
+
+
+def test_a_sweep_reads_what_is_kept_and_not_all_that_has_ended(url: str, tmp_path: Path) -> None:
+    """Thousands of jobs wait, and of thousands that have ended nothing is kept but their records."""
+    with closing(Database(url)) as database:
+        asked: list[tuple[str, Any]] = []
+        same = {**row_of(Submission("0" * 32, "x", Plan())), "submitted": 0.0}
+        ended = {"state": State.DONE, "ended": time.time() - KEEP / 2, "source_kept": False}
+        rows = [
+            {"id": f"{n:032}", **same, **(ended if n % 2 else {"state": State.WAITING}), "source": f"{n:032}"}
+            for n in range(4000)
+        ]
+        with database.writing() as connection:
+            for some in (rows[::2], rows[1::2]):
+                connection.execute(JOBS.insert(), some)
+            pieces = [{"job": row["id"], "index": 0, "label": ""} for row in rows]
+            connection.execute(PIECES.insert(), pieces)
+            connection.exec_driver_sql("ANALYZE")
+            sql.event.listen(connection.engine, "before_cursor_execute", lambda *event: asked.append(event[2:4]))
+        kept = Retention(originals_seconds=1, results_seconds=1, jobs_seconds=KEEP)
+        assert RetentionSweeper(database, FolderStore(tmp_path / "store"), kept).due() == SweepResult()
+        queries = [(text, values) for text, values in asked if "FROM velum_" in text]
+        with database.reading() as connection:
+            explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+            for text, values in queries:
+                plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + text, values))
+                assert not re.search(r"TEMP B-TREE|Sort|Seq Scan|SCAN velum_jobs|Aggregate", plan), plan
+                assert re.search("velum_jobs_ended|velum_(jobs_sources|jobs_results|pieces)_kept", plan), plan
+        assert len(queries) == 4
 
 
 def test_pieces_go_with_the_originals(office: Office) -> None:

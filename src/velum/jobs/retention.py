@@ -21,9 +21,6 @@ BATCH_SIZE = 500
 REQUEST_KEY_SECONDS = 86400.0
 """Seconds for which the key of a request is remembered."""
 
-NEVER = 1e18
-"""Stands for the end, in epoch seconds, of jobs that have not ended."""
-
 
 class RetentionSweeper:
     """Deletes what is due; any number of processes may sweep at a time.
@@ -78,7 +75,8 @@ class RetentionSweeper:
     def _results(self, before: float, failed: list[str]) -> int:
         with self._database.reading() as connection:
             due = (JOBS.c.ended < before) & JOBS.c.result.is_not(None)
-            keys = list(connection.scalars(sql.select(JOBS.c.result).where(due).limit(BATCH_SIZE)))
+            query = sql.select(JOBS.c.result).where(due).order_by(JOBS.c.ended).limit(BATCH_SIZE)
+            keys = list(connection.scalars(query))
 
         def forget(key: str) -> None:
             with self._database.reading() as connection:
@@ -94,9 +92,13 @@ class RetentionSweeper:
     def _originals(self, before: float, failed: list[str]) -> int:
         with self._database.reading() as connection:
             # A source goes when the last job that uses it has ended that long ago.
-            last = sql.func.max(sql.func.coalesce(JOBS.c.ended, NEVER))
-            kept = sql.select(JOBS.c.source).where(JOBS.c.source_kept).group_by(JOBS.c.source)
-            sources = list(connection.scalars(kept.having(last < before).limit(BATCH_SIZE)))
+            other = JOBS.alias()
+            later = (other.c.source == JOBS.c.source) & (other.c.ended.is_(None) | (other.c.ended >= before))
+            # Not by EXISTS, for which PostgreSQL would read all jobs that wait.
+            last = sql.select(other.c.id).where(later).limit(1).scalar_subquery().is_(None)
+            due = (JOBS.c.source_kept, JOBS.c.ended < before, last)
+            query = sql.select(JOBS.c.source).where(*due).order_by(JOBS.c.ended).limit(BATCH_SIZE)
+            sources = dict.fromkeys(connection.scalars(query))
         return _count(self._drop_source, sources, failed)
 
     def _pieces(self, now: float, failed: list[str]) -> int:

@@ -78,6 +78,15 @@ JOBS = sql.Table(
     sql.Index("velum_jobs_owner", "owner", "id"),
     sql.Index("velum_jobs_ended", "ended"),
 )
+# What of ended jobs is still kept: retention reads no more than that, however many have ended.
+sql.Index(
+    "velum_jobs_sources_kept", JOBS.c.ended, sqlite_where=sql.text("source_kept = 1"),
+    postgresql_where=sql.text("source_kept"),
+)  # fmt: skip
+sql.Index(
+    "velum_jobs_results_kept", JOBS.c.ended, sqlite_where=JOBS.c.result.is_not(None),
+    postgresql_where=JOBS.c.result.is_not(None),
+)  # fmt: skip
 PIECES = sql.Table(
     "velum_pieces",
     METADATA,
@@ -90,6 +99,10 @@ PIECES = sql.Table(
     sql.Column("note", sql.Text),
     sql.Column("told", sql.String(64), index=True),
 )
+sql.Index(
+    "velum_pieces_kept", PIECES.c.job, sqlite_where=PIECES.c.key.is_not(None),
+    postgresql_where=PIECES.c.key.is_not(None),
+)  # fmt: skip
 WORKERS = sql.Table(
     "velum_workers",
     METADATA,
@@ -329,6 +342,9 @@ def _update(connection: sql.Connection, version: int) -> None:
         _index_turns_anew(connection)
     if version < 8:
         _fill_turns(connection)
+        for index in (*JOBS.indexes, *PIECES.indexes):
+            if index.name in {"velum_jobs_sources_kept", "velum_jobs_results_kept", "velum_pieces_kept"}:
+                index.create(connection, checkfirst=True)
     connection.execute(_SCHEMAS.update().values(version=SCHEMA))
 
 
