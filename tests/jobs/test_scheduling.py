@@ -180,6 +180,8 @@ def test_a_claim_reads_no_more_of_the_jobs_than_it_must(url: str) -> None:
                 assert "velum_jobs_ready" in plan or text.startswith("UPDATE velum_jobs"), plan
                 assert ("velum_turns_next" in plan) == ("FROM velum_turns" in text), plan
                 assert not re.search(r"TEMP B-TREE|Sort|Seq Scan|SCAN (velum_jobs|velum_turns)\b", plan), plan
+                if text.startswith("UPDATE velum_turns"):
+                    assert re.search("owner=. AND id>|Index Cond: .*ROW", plan), plan
         assert (len(claims), number) == (4, 8)
 
 

@@ -54,7 +54,8 @@ def take_next(connection: sql.Connection, running: Mapping[str, int], claim: Map
             connection.execute(_SERVE, {"of_owner": turn.owner, "by_started": claim["by_started"]})
         else:
             connection.execute(_LOCK, {"of_owner": turn.owner}).all()
-        connection.execute(_CORRECT, {"of_owner": turn.owner, "at_priority": turn.priority})
+        correct = _CORRECT[connection.dialect.name]
+        connection.execute(correct, {"of_owner": turn.owner, "at_priority": turn.priority})
         if row is not None:
             return row
     return None
@@ -82,16 +83,21 @@ _THEIRS = TURNS.c.owner == sql.bindparam("of_owner")
 _LOCK = sql.select(TURNS.c.owner).where(_THEIRS).with_for_update()
 _SERVE = TURNS.update().where(_THEIRS).values(served=sql.bindparam("by_started"))
 _JOB_TURN, _OWN_TURN = (JOBS.c.priority, JOBS.c.owner, JOBS.c.id), (TURNS.c.priority, TURNS.c.owner, TURNS.c.oldest)
-# From the oldest that the row knows, so that what was taken up before it is not passed over once more; and in the order
-# of the index, so that it is read and no other.
-_OLDEST = (
-    sql.select(sql.case(((JOBS.c.priority == TURNS.c.priority) & (JOBS.c.owner == TURNS.c.owner), JOBS.c.id)))
+_SAME_TURN = (JOBS.c.priority == TURNS.c.priority) & (JOBS.c.owner == TURNS.c.owner)
+# From the oldest that the row knows, so that what was taken up before it is not passed over once more. SQLite reads as
+# far into an index as columns are equal; PostgreSQL is given no order that another index has as well.
+_OLDEST = {
+    "sqlite": sql.select(JOBS.c.id).where(_READY, _SAME_TURN, JOBS.c.id >= TURNS.c.oldest).order_by(JOBS.c.id),
+    "postgresql": sql.select(sql.case((_SAME_TURN, JOBS.c.id)))
     .where(_READY, sql.tuple_(*_JOB_TURN) >= sql.tuple_(*_OWN_TURN))
-    .order_by(*_JOB_TURN)
-    .limit(1)
-    .scalar_subquery()
-)
-_CORRECT = TURNS.update().where(_THEIRS, TURNS.c.priority == sql.bindparam("at_priority")).values(oldest=_OLDEST)
+    .order_by(*_JOB_TURN),
+}
+_CORRECT = {
+    dialect: TURNS.update()
+    .where(_THEIRS, TURNS.c.priority == sql.bindparam("at_priority"))
+    .values(oldest=oldest.limit(1).scalar_subquery())
+    for dialect, oldest in _OLDEST.items()
+}
 
 
 def _postponed(now: sql.ColumnElement[float]) -> tuple[sql.Select[str], sql.Select[str]]:
