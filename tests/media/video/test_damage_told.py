@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from velum import Limits, media
 from velum.cli.main import app
 from velum.errors import BadInput
+from velum.media.video.reader import VideoReader
 
 SIZE, COUNT = (192, 144), 12
 
@@ -115,3 +116,34 @@ def test_nothing_is_advised_that_cannot_work(tmp_path: Path) -> None:
     path.write_bytes(data[: data.index(b"moov") - 8 - 100])
     with pytest.raises(BadInput, match="copy the file again$"):
         media.open_source(path, Limits())
+
+
+@pytest.mark.parametrize("harmed_at", [0, 3, 11], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("options", [{}, {"g": "1"}, {"slices": "6"}], ids=["groups", "intra", "slices"])
+def test_a_flipped_bit_in_ffv1_is_told(options: dict[str, str], harmed_at: int, tmp_path: Path) -> None:
+    """FFmpeg conceals a slice whose checksum does not fit, and only says so in its log."""
+    path = tmp_path / "a.mkv"
+    packet = film(path, "ffv1", options)[harmed_at]
+    middle = len(packet) // 2
+    harmed = packet[:middle] + bytes([packet[middle] ^ 4]) + packet[middle + 1 :]
+    path.write_bytes(path.read_bytes().replace(packet, harmed))
+    with pytest.raises(BadInput, match="checksum"), media.open_source(path, Limits()) as reader:
+        list(reader.frames())
+
+
+def test_frames_that_follow_damaged_ffv1_are_covered_up_to_the_next_key_frame(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    packet = film(path, "ffv1", {"g": "4"})[5]
+    path.write_bytes(path.read_bytes().replace(packet, packet[:50] + bytes([packet[50] ^ 4]) + packet[51:]))
+    with VideoReader(path, Limits(), cover_damage=True) as reader:
+        lit = [bool(frame.planes[0].pixels.std() > 1) for frame in reader.frames()]
+        assert lit == [True] * 5 + [False] * 3 + [True] * 4
+        assert "3 damaged" in reader.source.state.warnings[0]
+
+
+@pytest.mark.parametrize("options", [{}, {"level": "1"}, {"slicecrc": "0", "level": "3"}], ids=["sums", "old", "none"])
+def test_whole_ffv1_is_read_with_checksums_and_without(options: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    film(path, "ffv1", options)
+    with media.open_source(path, Limits()) as reader:
+        assert len(list(reader.frames())) == COUNT

@@ -1,8 +1,11 @@
-"""Filters for packets that are copied without re-encoding: they find closed GOPs, and drop what decoding does not need.
+"""What packets hold, without decoding: filters for those that are copied, and the checksums of FFV1.
+
+The filters find closed groups of pictures, and drop what decoding does not need.
 
 Messages inside a stream (SEI, metadata OBUs) may name people, places and machines, so they are dropped.
 """
 
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -233,3 +236,42 @@ def _obus(data: bytes) -> Iterator[tuple[int, bytes, bytes, int]]:
             return
         yield head >> 3 & 15, data[start:end], data[at:end], data[at + 1] >> 3 & 3 if has_extension else 0
         at = end
+
+
+_BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_FFV1_CRC_STARTS = (0, int(f"{0x7A8C4079:032b}"[::-1], 2))
+"""What the checksum of a slice begins and ends with, bits reversed: version 3, and version 4 as FFmpeg writes it."""
+
+_FFV1_FOOTER = 8
+
+
+def ffv1_checksum_fits(data: bytes) -> bool | None:
+    """Tell whether the checksums of the slices in a packet of FFV1 fit; None where its slices have none.
+
+    A slice ends with its size in 3 bytes, a status byte and a CRC-32, highest bit first (RFC 9043, 4.9):
+    the CRC of a slice with its own CRC is what it began with, and so is that of all slices in turn.
+    """
+    # zlib has the lowest bit first; reversed bits make the two alike.
+    mirrored = data.translate(_BITS_REVERSED)
+    if any(zlib.crc32(mirrored, start ^ 0xFFFFFFFF) ^ 0xFFFFFFFF == start for start in _FFV1_CRC_STARTS):
+        return True
+    end = len(data)
+    while end >= _FFV1_FOOTER:
+        end -= int.from_bytes(data[end - 8 : end - 5]) + _FFV1_FOOTER
+    return None if end else False
+
+
+class Ffv1Checksums:
+    """Checks the packets of one stream of FFV1 in order; FFmpeg conceals damage in them and does not tell."""
+
+    def __init__(self) -> None:
+        self._present: bool | None = None
+        self._refers_to_damage = False
+
+    def is_damaged(self, data: bytes, *, key: bool) -> bool:
+        """Tell whether a packet, or one that it continues from, is not as it was written."""
+        fits = ffv1_checksum_fits(data) if self._present is not False else None
+        if self._present is None:
+            self._present = fits is not None
+        self._refers_to_damage = (self._present and not fits) or (self._refers_to_damage and not key)
+        return self._refers_to_damage

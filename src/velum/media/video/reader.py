@@ -11,6 +11,7 @@ import av
 from velum.errors import BadInput
 from velum.limits import Limits
 from velum.media.video import alpha
+from velum.media.video.bitstream import Ffv1Checksums
 from velum.media.video.expected_pts import ExpectedPts, ShownPts
 from velum.media.video.file_input import RESETTABLE_CLOCKS, Demuxer, FileInput, decode_strictly
 from velum.media.video.info import VideoInfo, VideoSource
@@ -81,6 +82,7 @@ class DecodePass:
         self._clock = PacketClock(info.format)
         self._shown_pts = ShownPts(max(1, round(1 / self._coding.rate / self._coding.time_base)))
         self._pool = FramePool(self._coding.stored_width, self._coding.stored_height, self._coding.layout)
+        self._checksums = Ffv1Checksums() if self._coding.codec == "ffv1" else None
         # AVI stores the order of frames, but no time stamps.
         self._ordered = info.format == "AVI"
         self._flushed = False
@@ -170,8 +172,11 @@ class DecodePass:
             alpha.refuse_late_alpha(self._coding.codec, packet, self._source.file)
         self._packets += 1
         self._extend(packet)
-        if clocked.damaged:
+        damaged = clocked.damaged
+        if damaged:
             self._reason = "a packet is marked as damaged"
+        elif self._checksums and self._checksums.is_damaged(bytes(packet), key=packet.is_keyframe):
+            damaged, self._reason = True, "a checksum does not fit"
         stamp = packet.dts if self._ordered else packet.pts
         silent = not self._ordered and is_hidden_packet(self._coding.codec, packet)
         if silent:
@@ -181,7 +186,7 @@ class DecodePass:
             self._unstamped = self._unstamped or shown
             decodable = self._timeline.begin(key=key)
         else:
-            decodable = self._timeline.announce(stamp, key=key, damaged=clocked.damaged, shown=shown)
+            decodable = self._timeline.announce(stamp, key=key, damaged=damaged, shown=shown)
         self._left_out += shown and not decodable
 
     def _extend(self, packet: "Packet[Any]") -> None:
