@@ -196,6 +196,32 @@ def test_what_a_container_would_misname_is_written_by_another_codec(tmp_path: Pa
     assert "ffv1" in report.encoding
 
 
+@pytest.mark.parametrize(
+    ("encoder", "layout", "name"),
+    [("magicyuv", "gbrp", "in.mov"), ("magicyuv", "gbrap", "in.avi"), ("qtrle", "rgb555be", "in.mov")],
+)
+def test_rgb_of_a_codec_that_cannot_be_written_becomes_h264_that_players_show(
+    encoder: str, layout: str, name: str, tmp_path: Path
+) -> None:
+    source = written(tmp_path / name, encoder, layout)
+    target = tmp_path / "out.mp4"
+    report = hidden(source, target)
+    with av.open(str(target)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        assert stream.codec_context.profile in {"Constrained Baseline", "Main", "High"}
+    assert any("yuv420p" in warning and "ffv1 in MKV" in warning for warning in report.warnings)
+    assert "lossless" not in report.encoding
+    assert fault(seen(source), seen(target), report) == ""
+
+
+def test_rgb_that_is_asked_for_as_h264_keeps_its_samples(tmp_path: Path) -> None:
+    source = written(tmp_path / "in.mov", "png", "rgb24")
+    report = hidden(source, tmp_path / "out.mp4", Video(codec="h264", crf=0))
+    assert "lossless" in report.encoding
+    assert fault(seen(source), seen(tmp_path / "out.mp4"), report) == ""
+
+
 @pytest.mark.parametrize("frames", [1, 2, 3, 6])
 def test_few_frames_can_be_hevc(tmp_path: Path, frames: int) -> None:
     """Of fewer pictures than it reorders, x265 gives times of decoding that are any number."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -171,7 +171,8 @@ def _choose_codec(
         lossless = ENCODERS[codec].lossless
         if best is not None and not lossless:
             break
-        name, fit = _fit(codec, coding, format)
+        fallback = bool(reason) and codec == "h264" and coding.layout.rgb
+        name, fit = _fit_for_players(coding, format) if fallback else _fit(codec, coding, format)
         # Another codec than the source's is better only if it is exact where the source's would lose something.
         if fit is not None and (best is None or fit.exact):
             best = codec, reason, name, fit
@@ -191,6 +192,21 @@ def _fit(codec: str, coding: VideoFormat, format: str) -> tuple[str, EncoderPixe
     rgb = codec == "h264" and coding.layout.rgb and coding.layout.bits == 8
     place = _encoder_target(codec, "libx264rgb" if rgb else ENCODERS[codec].name, format)
     return place.encoder, fit_pixels(place, _target_pixels(coding))
+
+
+def _fit_for_players(coding: VideoFormat, format: str) -> tuple[str, EncoderPixels | None]:
+    """Fit red, green and blue to the H.264 that players show; of 4:4:4 and RGB, most show nothing or wrong colours."""
+    wanted = _target_pixels(coding)
+    even = not (coding.stored_width % 2 or coding.stored_height % 2)
+    name = "yuv420p" if even else "yuv444p"
+    fit = fit_pixels(replace(_encoder_target("h264", ENCODERS["h264"].name, format), only=(name,)), wanted)
+    if fit is None:
+        return ENCODERS["h264"].name, None
+    note = (
+        f"pixels of format {coding.native} were written as {name}, so colours lose detail: few players show H.264 "
+        "of red, green and blue; ffv1 in MKV keeps every sample"
+    )
+    return ENCODERS["h264"].name, replace(fit, notes=(note,))
 
 
 def _candidate_codecs(coding: VideoFormat, video: Video, format: str, possible: list[str]) -> Iterator[tuple[str, str]]:

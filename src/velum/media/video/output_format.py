@@ -92,7 +92,10 @@ class TargetPixels:
 
 @dataclass(frozen=True, slots=True)
 class EncoderTarget:
-    """Encoder input: FFmpeg's pixel format `pixels`, and `layout`, the nearest layout that frames can have."""
+    """Where frames are written to: FFmpeg's encoder with its options, and the muxer.
+
+    `even` is True when subsampled chroma needs an even size, `alpha` when transparency can be written.
+    """
 
     encoder: str
     muxer: str
@@ -102,11 +105,13 @@ class EncoderTarget:
     options: tuple[tuple[str, str], ...] = ()
     tag: str = ""
     """Codec tag in the container; empty for the muxer's default."""
+    only: tuple[str, ...] = ()
+    """Pixel formats to choose from; empty for all that the encoder takes."""
 
 
 def fit_pixels(place: EncoderTarget, wanted: TargetPixels) -> EncoderPixels | None:
     """Choose the pixel format in which frames go to an encoder; None where it can take nothing similar."""
-    offered = _encoder_layouts(place.encoder)
+    offered = place.only or _encoder_layouts(place.encoder)
     plain, notes, cleared = wanted, list[str](), ""
     if wanted.layout.alpha and not (place.alpha and _carries_alpha(place, wanted)):
         plain = replace(wanted, layout=wanted.layout.opaque, native=wanted.layout.opaque.name)
