@@ -5,6 +5,7 @@
     ├── BadPlan        (ValueError)    the plan names or asks the impossible                        exit 4, HTTP 422
     ├── LimitExceeded  (ValueError)    the source is larger than the limits allow                   exit 5, HTTP 413
     ├── Unavailable    (RuntimeError)  an extra, weights, a device or a remote service is missing   exit 6, HTTP 503
+    │   └── MissingWeights             weights of models are not here and cannot be fetched
     ├── PluginFault    (RuntimeError)  a part broke its contract                                    exit 7, HTTP 500
     ├── OutputFailed   (OSError)       the result could not be published; nothing was               exit 8, HTTP 500
     └── NotHidden      (RuntimeError)  the check of the finished file found something               exit 9, HTTP 422
@@ -15,6 +16,7 @@ one file that imports the library.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
@@ -69,6 +71,25 @@ class Unavailable(VelumError, RuntimeError):
 
     exit_code = 6
     http_status = 503
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsGap:
+    """A model whose weights cannot be had: its name, its file, and why, in one line for each thing that was tried."""
+
+    model: str
+    file: str
+    reasons: tuple[str, ...] = ()
+    forbidden: bool = False
+    """Whether nothing was tried, since fetching is forbidden."""
+
+
+class MissingWeights(Unavailable):
+    """Weights that are needed are not on this machine and cannot be fetched; `gaps` has one entry for each model."""
+
+    def __init__(self, message: str, gaps: tuple[WeightsGap, ...] = ()) -> None:
+        super().__init__(message)
+        self.gaps = gaps
 
 
 class PluginFault(VelumError, RuntimeError):

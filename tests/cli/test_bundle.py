@@ -4,17 +4,14 @@ import base64
 import csv
 import hashlib
 import io
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from email.parser import Parser
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from tests.tiny_models import TinyModels, tiny_models
+from tests.tiny_models import TinyModels, pip_install, tiny_models
 from typer.testing import CliRunner, Result
 
 from velum.cli.models import app
@@ -89,12 +86,7 @@ def test_the_same_models_give_the_same_bytes(wheel: Path, models: TinyModels, tm
 def test_pip_installs_it_and_velum_finds_the_weights(
     run: Run, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
-    if find_spec("pip") is None:
-        pip = next(Path(find_spec("ensurepip").origin).parent.glob("_bundled/pip-*.whl"))  # type: ignore[union-attr, arg-type]
-        install[1:3] = [f"{pip}/pip"]
-    subprocess.run(install, check=True, capture_output=True)
+    site = pip_install(wheel, tmp_path / "site")
     assert isinstance(run("path", "dogs").exception, Unavailable)
     monkeypatch.syspath_prepend(str(site))
     for name in ("cats", "dogs"):

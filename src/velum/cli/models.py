@@ -70,10 +70,10 @@ def list_models(
 @app.command()
 def pull(names: Names = None) -> None:
     """Download models and print the paths of their files. Default: the face detector."""
+    from velum.locate.weights.missing_weights import call_for_all
     from velum.settings import Settings
 
-    for model in _find_models(names, Settings.load().host()):
-        typer.echo(_obtain(model))
+    call_for_all(lambda model: typer.echo(_obtain(model)), _find_models(names, Settings.load().host()), detailed=True)
 
 
 @app.command()
@@ -81,6 +81,7 @@ def bundle(names: BundledNames, output: BundleOutput, overwrite: Overwrite = Fal
     """Make a wheel of models with their licences, for your own package index or a machine without network."""
     from velum.locate.registry import catalog, find
     from velum.locate.weights.bundle_wheel import bundle_target, write_bundle
+    from velum.locate.weights.missing_weights import call_for_all
     from velum.settings import Settings
 
     host = Settings.load().host()
@@ -91,7 +92,8 @@ def bundle(names: BundledNames, output: BundleOutput, overwrite: Overwrite = Fal
             f"{', '.join(own)} cannot be bundled: a wheel holds files of velum's own catalogue; copy the files of a "
             "model that you added, and add them with 'velum models add' where they are needed"
         )
-    write_bundle({model: _obtain(model) for model in models}, target, overwrite=overwrite)
+    paths = call_for_all(_obtain, models, detailed=True)
+    write_bundle(dict(zip(models, paths, strict=True)), target, overwrite=overwrite)
     typer.echo(target.path)
 
 

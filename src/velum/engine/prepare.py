@@ -11,6 +11,7 @@ from velum.limits import Limits
 from velum.locate import registry
 from velum.locate.labels import covered_labels, covers, plain
 from velum.locate.output_formats import family
+from velum.locate.weights.missing_weights import call_for_all
 from velum.plan import Plan, Rule
 from velum.plugins import Described, Localizer, RuntimeConfig, Technique, Weak, make, names
 from velum.region import Region
@@ -121,7 +122,7 @@ def prepare(
     """Return the plan with its parts. With `locate=False`, for given `regions`, no localizers are made but exclusions.
 
     Raises `BadPlan` for names, options or labels that do not exist, `LimitExceeded` for more rules or localizers than
-    are accepted, `Unavailable` for weights that cannot be had.
+    are accepted, `MissingWeights` that names all models whose weights cannot be had.
     """
     limits.check("rules", len(plan.rules), "the plan")
     specs = list(dict.fromkeys(rule.locate for rule in plan.rules)) if locate else []
@@ -133,7 +134,8 @@ def prepare(
         suited = parts.technique(spec).labels
         if suited is not None and not any(covers(other, plain(label)) for other in suited):
             raise BadPlan(f"{spec.name} hides only {', '.join(sorted(suited))}, not {label!r}")
-    localizers = tuple(map(parts.localizer, specs))
+    located = call_for_all(parts.localizer, [*specs, *plan.keep_out])
+    localizers, exclusions = tuple(located[: len(specs)]), tuple(located[len(specs) :])
     given = set() if regions is None else {one.label for found in regions.frames.values() for one in found}
     rules = []
     for rule, technique in zip(plan.rules, techniques, strict=True):
@@ -143,7 +145,6 @@ def prepare(
             offered = ", ".join(sorted(localizers[place].labels))
             raise BadPlan(f"{rule.locate.name} finds {offered}, not {rule.label!r}")
         rules.append(PreparedRule(rule, technique, place, labels))
-    exclusions = tuple(map(parts.localizer, plan.keep_out))
     used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True))
     used |= {spec: region_techniques[spec] for spec, _, ignored in chosen if not ignored}
     return PreparedPlan(plan, tuple(rules), localizers, exclusions, tuple(_warnings(used)), region_techniques)

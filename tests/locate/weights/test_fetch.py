@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -90,8 +91,8 @@ def test_damaged_cache_offline_says_so(cache: Path) -> None:
 @pytest.mark.parametrize("content", [CONTENT[:-1], b"x" + CONTENT[1:], b""], ids=["short", "changed", "empty"])
 @pytest.mark.usefixtures("no_pip")
 def test_damaged_cache_is_fetched_anew(server: Server, shelf: Path, cache: Path, content: bytes) -> None:
-    tiny = asset(make_wheel(shelf))
-    host = RuntimeConfig(cache=cache, index_urls=(server.add_wheel(shelf, make_wheel(shelf)),))
+    source = make_wheel(shelf)
+    tiny, host = asset(source), RuntimeConfig(cache=cache, index_urls=(server.add_wheel(shelf, source),))
     put(cached_path(tiny, host), content)
     assert ensure_local(tiny, host).read_bytes() == CONTENT
 
@@ -434,6 +435,20 @@ def test_certificate_that_nobody_vouches_for(https: Server, cache: Path, monkeyp
     https.pages["/file"] = {}, CONTENT
     with pytest.raises(Unavailable, match="cannot be reached: .*CERTIFICATE_VERIFY_FAILED"):
         ensure_local(asset(Web(https.url("/file"))), RuntimeConfig(cache=cache))
+
+
+def test_a_server_that_gives_no_answer_is_not_waited_for_twice() -> None:
+    """Several files may lie with it, and each would wait as long."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"https://127.0.0.1:{mute.getsockname()[1]}"
+        assert not https_download.is_reachable(f"{url}/a", seconds=0.1)
+        with pytest.raises(Unavailable, match=r"/b cannot be reached: 127.0.0.1:\d+ gave no answer a moment ago"):
+            https_download.download(f"{url}/b", Path(os.devnull), 1, lambda done, total: None)
+        mute.settimeout(5)
+        mute.accept()[0].close()
+        mute.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            mute.accept()
 
 
 # --- storing

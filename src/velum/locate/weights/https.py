@@ -1,7 +1,9 @@
 """Download files over https, with time-outs and size limits; redirects lead only to https."""
 
 import http.client
+import math
 import ssl
+import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -18,7 +20,12 @@ from velum.errors import Unavailable
 TIMEOUT_SECONDS = 30
 """How long a server may be silent."""
 
+SILENT_SECONDS = 60
+"""How long a server that kept somebody waiting in vain is not asked again: several files may lie with it."""
+
 _CHUNK = 1 << 18
+_silent: dict[str, float] = {}
+"""Server -> when it was last waited for in vain, by the monotonic clock."""
 
 Progress = Callable[[int, int | None], None]
 """Called with bytes done and bytes in all."""
@@ -150,6 +157,9 @@ def _open_url(
     if not access.allowed(url):
         raise Unavailable(f"{redact_login(url)} is not allowed; the address must be {access.allowed_text}")
     plain, login = without_login(url)
+    server = urlsplit(plain).netloc
+    if time.monotonic() - _silent.get(server, -math.inf) < SILENT_SECONDS:
+        raise Unavailable(f"{plain} cannot be reached: {server} gave no answer a moment ago")
     headers = {"Accept": accept, "User-Agent": "velum"}
     request = urllib.request.Request(plain, headers=headers, method=method)  # noqa: S310  checked above
     if login is not None:
@@ -162,7 +172,10 @@ def _open_url(
         error.close()
         raise Unavailable(f"{plain} answered {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Unavailable(f"{plain} cannot be reached: {getattr(error, 'reason', error)}") from error
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            _silent[server] = time.monotonic()
+        raise Unavailable(f"{plain} cannot be reached: {reason}") from error
     with response:
         yield response
 
