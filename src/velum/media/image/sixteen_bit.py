@@ -1,17 +1,18 @@
 """Images of more than 8 bits per channel, which Pillow reduces to 8: OpenCV or libheif decodes them, this file writes.
 
-It writes PNG (third edition) and TIFF 6.0, compressed with Deflate, both after subtracting the sample to the left.
+It writes PNG (third edition) and TIFF 6.0, both compressed with Deflate after subtracting the sample to the left. ISA-L
+compresses: on photographs it takes a third of zlib's time or less, for as many bytes up to a tenth more.
 """
 
 import io
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import IO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from isal import isal_zlib
 from PIL import TiffImagePlugin, TiffTags
 from PIL.ExifTags import Base
 
@@ -77,7 +78,7 @@ def write_png(file: IO[bytes], pixels: Deep, role: Role, chunks: Sequence[tuple[
     _chunk(file, b"IHDR", struct.pack(">IIBBBBB", columns, rows, 16, _PNG_TYPES[role], 0, 0, 0))
     for name, content in chunks:
         _chunk(file, name, content)
-    compressor = zlib.compressobj(_LEVEL)
+    compressor = isal_zlib.compressobj(_LEVEL)
     for band in _bands(pixels):
         raw = band.astype(">u2").view(np.uint8).reshape(len(band), -1)
         step = 2 * role.channels
@@ -103,7 +104,7 @@ def write_tiff(file: IO[bytes], pixels: Deep, role: Role, tags: TiffImagePlugin.
     file.write(b"II*\0\x08\0\0\0" + bytes(len(tags.tobytes(8))))
     offsets, counts, at = [], [], 0
     for band in _bands(pixels):
-        strip = band.astype("<u2").tobytes() if plain else zlib.compress(_subtract_left(band), _LEVEL)
+        strip = band.astype("<u2").tobytes() if plain else isal_zlib.compress(_subtract_left(band), _LEVEL)
         offsets.append(at)
         counts.append(len(strip))
         at += file.write(strip + bytes(len(strip) % 2))
@@ -153,4 +154,4 @@ def _bands(pixels: Deep) -> Iterator[Deep]:
 
 def _chunk(file: IO[bytes], name: bytes, content: bytes) -> None:
     file.write(struct.pack(">I", len(content)) + name + content)
-    file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(name))))
+    file.write(struct.pack(">I", isal_zlib.crc32(content, isal_zlib.crc32(name))))
