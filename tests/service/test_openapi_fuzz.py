@@ -31,7 +31,7 @@ def test_whatever_is_sent_is_answered_as_documented(tmp_path: Path) -> None:
     with on_the_wire(replace(chosen, service=service)) as url:
         document = schemathesis.openapi.from_url(f"{url}/openapi.json")
         operations = list(document.get_all_operations())
-        assert len(operations) == 47
+        assert len(operations) == 48
         for one in operations:
             assert isinstance(one, Ok), one
             operation = one.ok()

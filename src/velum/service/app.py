@@ -23,6 +23,7 @@ from velum.service.problem_details import add_error_handlers, refuse_with
 from velum.service.state import MountedApi, ServiceParts, build_parts
 from velum.service.tracing import telemetry
 from velum.service.v1.app import V1, create_v1
+from velum.service.v1.tus import TusHeaders
 from velum.settings import Settings
 
 MOST_FILES, MOST_FIELDS, LONGEST_FIELD = 8, 32, 1 << 20
@@ -154,4 +155,5 @@ def _add_middleware(app: FastAPI, parts: ServiceParts, mounted: MountedApi | Non
         RequestLimits, requests=settings.service.requests, body_bytes=settings.service.body_bytes,
         upload_bytes=settings.limits().bytes, idle_seconds=settings.service.idle_seconds, refuse=refuse,
     )  # fmt: skip
+    app.add_middleware(TusHeaders)
     app.add_middleware(ObserveRequests, metrics=parts.metrics, audit=parts.audit)

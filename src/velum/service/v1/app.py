@@ -97,7 +97,9 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
             service.blur_plan,
         ),
         offered=shown,
-        upload_service=uploads.UploadService(jobs, streams=service.requests),
+        upload_service=uploads.UploadService(
+            jobs, streams=service.requests, most_bytes=settings.limits().bytes
+        ),
         job_service=JobService(jobs, plans, parts.peers, allowed, settings.limits().bytes),
         previews=Previews(scratch, parts.decoders, parts.engine.limits, partial(_keeps_source, jobs)),
         keys=ApiKeys(keys_file(settings)),

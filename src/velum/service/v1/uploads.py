@@ -1,4 +1,4 @@
-"""`/v1/uploads`: resumable uploads of any size as raw streams."""
+"""`/v1/uploads`: resumable uploads of any size as raw streams, also for clients of tus (`tus.py`)."""
 
 import asyncio
 import re
@@ -23,6 +23,7 @@ from velum.service.auth.principal import Principal
 from velum.service.job_backend import JobBackend
 from velum.service.middleware import note
 from velum.service.problem_details import ConflictProblem, Malformed, NotFoundProblem, problems
+from velum.service.v1 import tus
 from velum.service.v1.values import UploadRequest, UploadState
 
 
@@ -84,6 +85,8 @@ class UploadService:
 
     backend: JobBackend
     streams: int
+    most_bytes: int
+    """Size of the largest upload."""
 
     def begin(self, wanted: UploadRequest, caller: Principal) -> ResumableUpload:
         """Return a new, empty upload."""
@@ -126,31 +129,79 @@ def owned_upload(backend: JobBackend, upload: str, caller: Principal) -> Resumab
     return at
 
 
+class UploadReceiver:
+    """Appends the bodies of requests to uploads, one request at a time for each upload."""
+
+    def __init__(self, upload_service: UploadService) -> None:
+        self._service = upload_service
+        self._turns = UploadTurns()
+        self._threads: anyio.CapacityLimiter | None = None
+
+    async def append(self, request: Request, upload: str, offset: int, caller: Principal) -> ResumableUpload:
+        """Append the body of a request at `offset`. Raises what `UploadService.append` raises."""
+        self._threads = self._threads or anyio.CapacityLimiter(self._service.streams)
+        await anyio.to_thread.run_sync(self._service.get, upload, caller)  # others cannot stop the owner's request
+        async with self._turns.turn(upload) as stop:
+
+            def work() -> ResumableUpload:
+                return self._service.append(upload, offset, caller, _pull_chunks(_gather_chunks(request, stop)))
+
+            upload_state = await anyio.to_thread.run_sync(work, limiter=self._threads)
+        note(request, upload=upload, offset=upload_state.offset)
+        return upload_state
+
+    async def discard(self, upload: str, caller: Principal) -> None:
+        """Delete an upload; a request that is sending it is stopped. Raises what `UploadService.discard` raises."""
+        await anyio.to_thread.run_sync(self._service.get, upload, caller)
+        async with self._turns.turn(upload):
+            await anyio.to_thread.run_sync(self._service.discard, upload, caller)
+
+
 def routes(upload_service: UploadService, access: Authenticator) -> APIRouter:
     """Return the endpoints below `/uploads`."""
     router = APIRouter(prefix="/uploads", tags=["Uploads"])
     Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
-    limiter: list[anyio.CapacityLimiter] = []
-    turns = UploadTurns()
+    receiver = UploadReceiver(upload_service)
     state: dict[str, Any] = {"response_model": UploadState, "response_class": JSONResponse}
+    known_version = [Depends(tus.check_version)]
 
-    @router.post("", status_code=201, responses=problems(400), **state)
-    def begin(caller: Asking, wanted: Annotated[UploadRequest | None, Body()] = None) -> Response:
-        """Begin an upload; send its bytes with PUT."""
+    @router.post("", status_code=201, responses=problems(400), dependencies=known_version, **state)
+    def begin(
+        request: Request,
+        caller: Asking,
+        wanted: Annotated[UploadRequest | None, Body()] = None,
+        upload_length: Annotated[str | None, Header(examples=["1048576"])] = None,
+        upload_metadata: Annotated[str | None, Header(examples=["sha256 OWYuLi4="])] = None,
+    ) -> Response:
+        """Begin an upload; send its bytes with PUT, or with PATCH.
+
+        Clients of tus 1.0.0 send `Tus-Resumable`, and announce the size in `Upload-Length` and perhaps the SHA-256 in
+        `Upload-Metadata`, instead of a body.
+        """
+        if "tus-resumable" in request.headers:
+            wanted = tus.announced_upload(upload_length, upload_metadata)
         upload_state = upload_service.begin(wanted or UploadRequest(), caller)
         return _answer(upload_state, 201, {"location": f"/v1/uploads/{upload_state.id}"})
+
+    @router.options("", include_in_schema=False)
+    @router.options("/{upload}", include_in_schema=False)
+    def describe_tus() -> Response:
+        """Return in headers what clients of tus can do here."""
+        return Response(status_code=204, headers=tus.abilities(upload_service.most_bytes))
 
     @router.get("/{upload}", responses=problems(404), **state)
     def look(upload: Id, caller: Asking) -> Response:
         """Return the state of an upload."""
         return _answer(upload_service.get(upload, caller))
 
-    @router.head("/{upload}", responses={**problems(404), 200: _OFFSET}, response_class=Response)
+    @router.head(
+        "/{upload}", responses={**problems(404), 200: _OFFSET}, response_class=Response, dependencies=known_version
+    )
     def offset_of(upload: Id, caller: Asking) -> Response:
         """Return in `Upload-Offset` how many bytes of an upload have arrived."""
         return Response(headers=_headers(upload_service.get(upload, caller)))
 
-    @router.put("/{upload}", responses=problems(400, 404, 409), openapi_extra=_RAW, **state)
+    @router.put("/{upload}", responses=problems(400, 404, 409), openapi_extra=_raw("application/octet-stream"), **state)
     async def append(
         upload: Id,
         request: Request,
@@ -164,24 +215,32 @@ def routes(upload_service: UploadService, access: Authenticator) -> APIRouter:
         upload that is still open is stopped: its connection may be dead.
         """
         offset = _start_offset(upload_offset, content_range)
-        limiter[:] = limiter or [anyio.CapacityLimiter(upload_service.streams)]
+        return _answer(await receiver.append(request, upload, offset, caller))
 
-        await anyio.to_thread.run_sync(upload_service.get, upload, caller)  # others cannot stop the owner's request
-        async with turns.turn(upload) as stop:
+    @router.patch(
+        "/{upload}", status_code=204, responses=problems(400, 404, 409, 415), response_class=Response,
+        openapi_extra=_raw(tus.PATCH_TYPE), dependencies=known_version,
+    )  # fmt: skip
+    async def append_at_offset(
+        upload: Id,
+        request: Request,
+        caller: Asking,
+        upload_offset: Annotated[int | None, Header(ge=0, le=1 << 62)] = None,
+    ) -> Response:
+        """Send bytes from `Upload-Offset` on, as clients of tus 1.0.0 do."""
+        tus.check_patch_type(request.headers.get("content-type"))
+        if upload_offset is None:
+            raise Malformed("Upload-Offset is missing; send the offset at which the bytes start")
+        return Response(
+            status_code=204, headers=_headers(await receiver.append(request, upload, upload_offset, caller))
+        )
 
-            def work() -> ResumableUpload:
-                return upload_service.append(upload, offset, caller, _pull_chunks(_gather_chunks(request, stop)))
-
-            upload_state = await anyio.to_thread.run_sync(work, limiter=limiter[0])
-        note(request, upload=upload, offset=upload_state.offset)
-        return _answer(upload_state)
-
-    @router.delete("/{upload}", status_code=204, responses=problems(404, 409), response_class=Response)
+    @router.delete(
+        "/{upload}", status_code=204, responses=problems(404, 409), response_class=Response, dependencies=known_version
+    )
     async def discard(upload: Id, caller: Asking) -> Response:
         """Delete an upload; a request that is sending it is stopped."""
-        await anyio.to_thread.run_sync(upload_service.get, upload, caller)
-        async with turns.turn(upload):
-            await anyio.to_thread.run_sync(upload_service.discard, upload, caller)
+        await receiver.discard(upload, caller)
         return Response(status_code=204)
 
     return router
@@ -194,12 +253,12 @@ _OFFSET = {
         "Upload-Length": {"description": "Size that was announced.", "schema": {"type": "integer"}},
     },
 }
-_RAW = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
+
+
+def _raw(media_type: str) -> dict[str, Any]:
+    """Return the OpenAPI description of a body of bytes."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _start_offset(offset: int | None, content_range: str | None) -> int:

@@ -1,0 +1,143 @@
+"""tus 1.0.0 on the uploads: what its clients send and rely on, by its specification."""
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.service.factories import client, settings
+
+TUS = {"tus-resumable": "1.0.0"}
+BODY = {**TUS, "content-type": "application/offset+octet-stream"}
+DATA = bytes(range(256)) * 40
+PLAN = {"rules": ["zone: fixed -> blacken"]}
+
+
+def metadata(**values: str) -> dict[str, str]:
+    pairs = [f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in values.items()]
+    return {"upload-metadata": ",".join([*pairs, "is_confidential"])}
+
+
+def create(it: Any, size: int = len(DATA), **values: str) -> str:
+    answer = it.post("/v1/uploads", headers={**TUS, **metadata(**values), "upload-length": str(size)})
+    assert (answer.status_code, answer.headers["tus-resumable"]) == (201, "1.0.0"), answer.text
+    return str(answer.headers["location"])
+
+
+def test_a_file_is_sent_in_parts_and_a_job_takes_it_over(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        place = create(it, filename="anna.mp4", sha256=hashlib.sha256(DATA).hexdigest())
+        part = it.patch(place, content=DATA[:1000], headers={**BODY, "upload-offset": "0"})
+        assert (part.status_code, part.content, part.headers["upload-offset"]) == (204, b"", "1000")
+        head = it.head(place, headers=TUS)
+        assert {name: head.headers[name] for name in ("upload-offset", "upload-length", "cache-control")} == {
+            "upload-offset": "1000", "upload-length": str(len(DATA)), "cache-control": "no-store",
+        }  # fmt: skip
+        assert "upload-metadata" not in head.headers
+        rest = it.patch(place, content=DATA[1000:], headers={**BODY, "upload-offset": "1000"})
+        assert rest.headers["upload-offset"] == str(len(DATA))
+        assert not any(b"anna" in path.read_bytes() for path in (tmp_path / "jobs").rglob("*.json"))
+        job = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
+        assert job.status_code == 201, job.text
+        gone = it.head(place, headers=TUS)
+        assert (gone.status_code, "upload-offset" in gone.headers) == (404, False)
+    (stored,) = (tmp_path / "jobs" / "store").glob("[0-9a-f][0-9a-f]/*")
+    assert stored.read_bytes() == DATA
+
+
+def test_the_announced_hash_is_compared(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        place = create(it, sha256="0" * 64)
+        it.patch(place, content=DATA, headers={**BODY, "upload-offset": "0"})
+        job = it.post("/v1/jobs", json={"upload": place.rpartition("/")[2], "plan": PLAN})
+        assert (job.status_code, job.json()["code"]) == (422, "BadInput")
+
+
+def test_an_empty_file_is_complete_at_once_and_an_upload_can_be_deleted(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        assert it.head(create(it, 0), headers=TUS).headers["upload-offset"] == "0"
+        place = create(it)
+        assert it.delete(place, headers={"tus-resumable": "0.2.2"}).status_code == 412
+        assert it.delete(place, headers=TUS).status_code == 204
+        gone = it.patch(place, content=b"x", headers={**BODY, "upload-offset": "0"})
+        assert (gone.status_code, gone.headers["tus-resumable"]) == (404, "1.0.0")
+
+
+CREATIONS: list[tuple[str, dict[str, str], int, str]] = [
+    ("no size", {}, 400, "Upload-Length"),
+    ("no number", {"upload-length": "many"}, 400, "'many'"),
+    ("negative", {"upload-length": "-1"}, 400, "'-1'"),
+    ("size known later", {"upload-defer-length": "1"}, 400, "Upload-Length"),
+    ("too large", {"upload-length": "50001"}, 413, "50,000"),
+    ("no Base64", {"upload-length": "5", "upload-metadata": "sha256 !"}, 400, "Base64"),
+    ("no hash", {"upload-length": "5", **metadata(sha256="abc")}, 400, "64 hexadecimal digits"),
+    ("another version", {"upload-length": "5", "tus-resumable": "0.2.2"}, 412, "'0.2.2'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "says"), [row[1:] for row in CREATIONS], ids=[row[0] for row in CREATIONS]
+)
+def test_a_wrong_announcement_is_refused(tmp_path: Path, headers: dict[str, str], status: int, says: str) -> None:
+    with client(settings(tmp_path, limit={"bytes": 50000})) as it:
+        answer = it.post("/v1/uploads", headers={**TUS, **headers})
+        assert (answer.status_code, answer.headers["tus-resumable"]) == (status, "1.0.0")
+        assert says in answer.json()["detail"]
+        assert (answer.headers.get("tus-version") == "1.0.0") == (status == 412)
+        assert not [*(tmp_path / "jobs" / "uploads").glob("*")]
+
+
+PATCHES: list[tuple[str, dict[str, str], int]] = [
+    ("another place", {"upload-offset": "7"}, 409),
+    ("no place", {}, 400),
+    ("no number", {"upload-offset": "x"}, 422),
+    ("another type", {"upload-offset": "0", "content-type": "application/octet-stream"}, 415),
+    ("another version", {"upload-offset": "0", "tus-resumable": "2.0.0"}, 412),
+]
+
+
+@pytest.mark.parametrize(("headers", "status"), [row[1:] for row in PATCHES], ids=[row[0] for row in PATCHES])
+def test_bytes_that_do_not_fit_change_nothing(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    with client(settings(tmp_path)) as it:
+        place = create(it)
+        answer = it.patch(place, content=b"12345", headers={**BODY, **headers})
+        assert (answer.status_code, answer.headers["tus-resumable"]) == (status, "1.0.0")
+        assert it.head(place, headers=TUS).headers["upload-offset"] == "0"
+
+
+def test_more_than_announced_is_refused(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        answer = it.patch(create(it, 3), content=b"12345", headers={**BODY, "upload-offset": "0"})
+    assert (answer.status_code, "announced" in answer.json()["detail"]) == (409, True)
+
+
+def test_a_client_learns_what_is_supported(tmp_path: Path) -> None:
+    with client(settings(tmp_path, limit={"bytes": 5000})) as it:
+        for place in ("/v1/uploads", "/v1/uploads/" + "0" * 32):
+            answer = it.options(place, headers={"tus-resumable": "9"})
+            assert (answer.status_code, answer.content) == (204, b"")
+            assert {name: value for name, value in answer.headers.items() if name.startswith("tus-")} == {
+                "tus-resumable": "1.0.0", "tus-version": "1.0.0", "tus-extension": "creation,termination",
+                "tus-max-size": "5000",
+            }  # fmt: skip
+
+
+def test_a_client_without_patch_and_delete_uses_post(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        place = create(it)
+        headers = {**BODY, "upload-offset": "0", "x-http-method-override": "PATCH"}
+        assert it.post(place, content=b"abc", headers=headers).headers["upload-offset"] == "3"
+        assert it.post(place, headers={**TUS, "x-http-method-override": "DELETE"}).status_code == 204
+        assert it.head(place, headers=TUS).status_code == 404
+
+
+def test_what_other_clients_get_stays_as_it_is(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        begun = it.post("/v1/uploads", json={"size": 3}, headers={"upload-length": "9"})
+        place = begun.headers["location"]
+        answers = [begun, it.put(place, content=b"abc"), it.head(place), it.get("/v1/jobs", headers=TUS)]
+        assert not any("tus-resumable" in answer.headers for answer in answers)
+        assert it.head(place).headers["upload-length"] == "3"
+        override = it.post(place, headers={"x-http-method-override": "DELETE"})
+        assert (override.status_code, it.head(place).status_code) == (405, 200)
