@@ -19,6 +19,9 @@ from tests.service.factories import settings as made
 
 pytestmark = pytest.mark.slow
 
+# Bytes as tus calls them.
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
