@@ -83,4 +83,4 @@ def _rename(part: Path, target: Path, *, overwrite: bool) -> None:
 
 
 def _exists_error(target: Path) -> OutputFailed:
-    return OutputFailed(f"cannot write {target}: it exists; choose another name or allow overwriting")
+    return OutputFailed(f"cannot write {target}: it exists; choose another name, or allow overwriting (--overwrite)")

@@ -1,5 +1,6 @@
 """What people are used to on a command line: -q, -v, --include, --report, warnings said once, how to go on."""
 
+import io
 import json
 import shlex
 from collections.abc import Callable, Generator, Iterator
@@ -12,13 +13,17 @@ import numpy as np
 import pytest
 import typer.main
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from velum.batch import local
 from velum.batch.local import BatchItem, is_selected
 from velum.cli.common import Messages, Reports, command_again
 from velum.cli.hide import FolderRun
+from velum.cli.jobs import print_jobs
 from velum.cli.main import EXAMPLES, app
+from velum.cli.progress import frame_progress
+from velum.client import Job
 from velum.errors import BadPlan, OutputFailed
 from velum.plan import Plan
 
@@ -114,6 +119,37 @@ def test_reports_go_to_a_file_one_line_a_source(run: Run, photos: Path) -> None:
 def test_a_run_that_hides_nothing_leaves_no_report_file(run: Run, photos: Path, option: list[str]) -> None:
     run("hide", "photos/a.png", "-o", "x.png", "--rule", ZONE, "--report", "made.jsonl", *option)
     assert not (photos.parent / "made.jsonl").exists()
+
+
+def test_the_error_of_a_file_names_it_once_and_one_file_is_no_files(run: Run, photos: Path) -> None:
+    (photos / "inner" / "d_thumb.PNG").write_bytes(b"\x89PNG\r\n\x1a\n")
+    done = run("hide", "photos/inner", "-o", "safe", "--rule", ZONE)
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("velum: ")]
+    assert error.count("d_thumb.PNG") == 1
+    assert done.stdout.startswith("safe: 1 file, 1 zone hidden; ")
+
+
+@pytest.mark.parametrize(("total", "shown"), [(None, "3/?"), (8, "3/8")])
+def test_a_bar_shows_a_total_only_where_it_is_known(total: int | None, shown: str) -> None:
+    messages = Messages()
+    messages.console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with frame_progress("a.mp4", messages) as progress:
+        progress(3, total)
+    assert shown in messages.console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_jobs_can_be_read_on_80_columns() -> None:
+    job = Job(
+        id="0" * 32, state="running", name="holidays.mp4", plan="", priority=0, submitted=0.0, started=None, ended=None,
+        attempts=1, pieces_done=0, pieces_total=None, frames_done=7, frames_total=12_000, fps=None, seconds_left=9.0,
+        error=None, result=False, result_name=None, source_kept=True,
+    )  # fmt: skip
+    console = Console(file=io.StringIO(), width=80)
+    print_jobs([job], console)
+    first, second = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert first.startswith(f"{'0' * 32}  running  ")
+    assert first.endswith("  7/12000  9 s")
+    assert second == "    holidays.mp4"
 
 
 def test_a_warning_of_many_files_is_said_once_and_counted(capsys: pytest.CaptureFixture[str]) -> None:

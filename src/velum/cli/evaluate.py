@@ -47,17 +47,21 @@ ProfileName = Annotated[
 ]
 Html = Annotated[
     Path | None,
-    typer.Option("--html", metavar="FILE", help="Write a page with plots. It shows the worst misses: people."),
+    typer.Option("--html", metavar="FILE", help="Write an HTML page with plots and the worst misses. It shows people."),
 ]
 Iou = Annotated[
     float | None,
     typer.Option(
-        "--iou", min=0.05, max=0.95, help="Overlap (IoU) from which a detection matches an object. Default: 0.3."
+        "--iou",
+        metavar="SHARE",
+        min=0.05,
+        max=0.95,
+        help="Overlap (IoU) from which a detection matches an object. Default: 0.3.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the whole result as JSON.")]
 Sources = Annotated[
-    list[Path], typer.Argument(metavar="SRC...", help="Images with faces, or folders of them; one image a person.")
+    list[Path], typer.Argument(metavar="SRC", help="Images with faces, or folders of them; one image a person.")
 ]
 Techniques = Annotated[
     list[str],
@@ -68,10 +72,10 @@ Techniques = Annotated[
     ),
 ]
 Locate = Annotated[str, typer.Option("--locate", metavar="NAME", help="Localizer that finds the faces.")]
-FaceHeight = Annotated[int, typer.Option("--min-height", min=8, help="Smallest face to use, in pixels of height.")]
+FaceHeight = Annotated[int, typer.Option("--min-height", metavar="PX", min=8, help="Smallest face to use, in pixels of height.")]
 LinesJson = Annotated[bool, typer.Option("--json", help="Print each result as a line of JSON.")]
 Most = Annotated[
-    int, typer.Option("--most", min=10, max=300, help="Number of faces to use at most; each takes memory and time.")
+    int, typer.Option("--most", metavar="N", min=10, max=300, help="Number of faces to use at most; each takes memory and time.")
 ]
 
 

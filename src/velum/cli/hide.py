@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SRC...", help="Images, videos or folders; or one stream: -, rtsp://..., /dev/video0."),
+    typer.Argument(metavar="SRC", help="Images, videos or folders; or one stream: -, rtsp://..., /dev/video0."),
 ]
 Target = Annotated[
     str | None,
@@ -253,7 +253,7 @@ class FolderRun:
         self.messages.summary()
         if not self.reports.printed and not self.messages.quiet:
             typer.echo(
-                f"{self.folder}: {self.done} files, {count_labels(self.labels)} hidden; "
+                f"{self.folder}: {self.done} file{'s' * (self.done != 1)}, {count_labels(self.labels)} hidden; "
                 f"{self.empty} with nothing found, {self.skipped} skipped, {self.failed} failed"
             )
         if self.failed:
@@ -282,8 +282,9 @@ class FolderRun:
         source = outcome.item.source
         if outcome.error:
             self.failed += 1
-            self.messages.fail(f"{source}: {outcome.error}")
-            error = {"kind": outcome.error.code, "message": str(outcome.error)}
+            message = str(outcome.error)
+            self.messages.fail(message if str(source) in message else f"{source}: {message}")
+            error = {"kind": outcome.error.code, "message": message}
             self.reports.add({"source": str(source), "target": None, "error": error})
         elif outcome.report is None:
             self.skipped += 1

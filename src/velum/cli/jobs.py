@@ -13,7 +13,7 @@ from velum.cli import common, options
 from velum.errors import BadPlan, VelumError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
     from velum.client import Client, Job, State
 
@@ -28,22 +28,30 @@ TokenFile = Annotated[
     typer.Option("--token-file", metavar="FILE", help="File with the API key. Default: setting client.token."),
 ]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
-JobIds = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of the jobs.")]
+JobIds = Annotated[list[str], typer.Argument(metavar="ID", help="Ids of the jobs.")]
 
 WIDE = 240
 """Width of a table that is not printed on a terminal, in columns: wide enough that nothing is cut off."""
+
+NARROW = 110
+"""Width from which the table of jobs fits."""
 
 
 @app.command("list")
 def list_jobs(
     state: Annotated[
         str | None,
-        typer.Option("--state", help="Only jobs in this state: waiting, running, done, failed, cancelled or dead."),
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help="Only jobs in this state: waiting, running, done, failed, cancelled or dead.",
+        ),
     ] = None,
     owner: Annotated[
-        str | None, typer.Option("--owner", help="Only jobs of this owner; needs a key with scope operate.")
+        str | None,
+        typer.Option("--owner", metavar="NAME", help="Only jobs of this owner; needs a key with scope operate."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Number of jobs to list.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Number of jobs to list.")] = 50,
     json: options.Json = False,
     server: Server = None,
     token_file: TokenFile = None,
@@ -57,8 +65,8 @@ def list_jobs(
         return
     from rich.console import Console
 
-    screen = Console()
-    (screen if screen.is_terminal else Console(width=WIDE)).print(_table(found))
+    console = Console()
+    print_jobs(found, console if console.is_terminal else Console(width=WIDE))
 
 
 @app.command()
@@ -247,17 +255,25 @@ def _print_job(job: "Job", *, json: bool) -> None:
         typer.echo("  ".join(cell for cell in _cells(job) if cell))
 
 
-def _table(jobs: Sequence["Job"]) -> "Table":
+def print_jobs(jobs: Sequence["Job"], console: "Console") -> None:
+    """Print a table of jobs; on a narrow console two lines for each job, so that nothing is cut off."""
     from rich.table import Table
     from rich.text import Text
 
+    if console.width < NARROW:
+        for job in jobs:
+            *figures, name, why = _cells(job)
+            console.print(
+                Text("  ".join(filter(None, figures))), Text(f"    {'  '.join(filter(None, (name, why)))}"), sep="\n"
+            )
+        return
     table = Table("ID", "STATE", "SUBMITTED", "FRAMES", "LEFT", "NAME", "ERROR", box=None, pad_edge=False)
-    for column in table.columns[:3]:
+    for column in table.columns[:5]:
         column.no_wrap = True
     for job in jobs:
         # Text is never read as markup: names are whatever users call their files.
         table.add_row(*map(Text, _cells(job)))
-    return table
+    console.print(table)
 
 
 def _cells(job: "Job") -> tuple[str, ...]:

@@ -96,6 +96,11 @@ def _print_result(checked: "CheckResult", *, json: bool) -> None:
     for leak in checked.leaks:
         where = "" if leak.frame is None else f"frame {leak.frame}: "
         typer.echo(f"{leak.kind}  {where}{leak.message}")
-    coverage = f"{checked.frames} frames by {', '.join(checked.detectors) or 'no detector'}"
-    verified = f", {checked.regions} regions verified" if checked.regions else ""
-    typer.echo(f"{checked.file}: {len(checked.leaks) or 'nothing'} found; {coverage}{verified}")
+    leaks = f"{_count(len(checked.leaks), 'leak')} found" if checked.leaks else "nothing found"
+    coverage = f"{_count(checked.frames, 'frame')} searched by {', '.join(checked.detectors) or 'no detector'}"
+    verified = f"; {_count(checked.regions, 'region')} verified by pixels" if checked.regions else ""
+    typer.echo(f"{checked.file}: {leaks}; {coverage}{verified}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -25,13 +25,9 @@ app.command("add")(models_add.add)
 app.command("try")(models_add.try_model)
 app.command("remove")(models_add.remove)
 
-Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="Models, as 'velum models list' names them.")
-]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Models, as 'velum models list' names them.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model, as 'velum models list' names it.")]
-BundledNames = Annotated[
-    list[str], typer.Argument(metavar="NAME...", help="Models, as 'velum models list' names them.")
-]
+BundledNames = Annotated[list[str], typer.Argument(metavar="NAME", help="Models, as 'velum models list' names them.")]
 BundleOutput = Annotated[
     Path,
     typer.Option(

@@ -30,9 +30,7 @@ PlanFile = Annotated[
 ]
 Labels = Annotated[
     list[str],
-    typer.Option(
-        "--hide", metavar="LABELS", help="Labels to hide: face,license_plate,person. List them: velum labels."
-    ),
+    typer.Option("--hide", metavar="LABELS", help="Labels to hide, such as face,license_plate. List: velum labels."),
 ]
 With = Annotated[
     str | None,
@@ -50,7 +48,13 @@ Keep = Annotated[
 ]
 Quality = Annotated[
     int | None,
-    typer.Option("--quality", min=1, max=100, help="Quality of lossy formats such as JPEG. Default: as in the source."),
+    typer.Option(
+        "--quality",
+        metavar="N",
+        min=1,
+        max=100,
+        help="Quality of lossy formats such as JPEG. Default: as in the source.",
+    ),
 ]
 Regions = Annotated[
     Path | None,
@@ -94,28 +98,42 @@ Track = Annotated[
 Codec = Annotated[
     str | None,
     typer.Option(
-        "--codec", help="Video codec: h264, hevc, vp9, av1, ffv1. Default: as in the source.", rich_help_panel="Video"
+        "--codec",
+        metavar="NAME",
+        help="Video codec: h264, hevc, vp9, av1, ffv1. Default: as in the source.",
+        rich_help_panel="Video",
     ),
 ]
 Crf = Annotated[
     int | None,
     typer.Option(
-        "--crf", min=0, max=63, help="Constant rate factor: lower is better and larger.", rich_help_panel="Video"
+        "--crf",
+        metavar="N",
+        min=0,
+        max=63,
+        help="Constant rate factor: lower is better and larger.",
+        rich_help_panel="Video",
     ),
 ]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="Preset of the encoder, such as fast or slow.", rich_help_panel="Video")
+    str | None,
+    typer.Option(
+        "--preset", metavar="NAME", help="Preset of the encoder, such as fast or slow.", rich_help_panel="Video"
+    ),
 ]
 Audio = Annotated[
-    str | None, typer.Option("--audio", help="Sound: copy (default), drop or mute.", rich_help_panel="Video")
+    str | None,
+    typer.Option("--audio", metavar="MODE", help="Sound: copy (default), drop or mute.", rich_help_panel="Video"),
 ]
 Subtitles = Annotated[
-    str | None, typer.Option("--subtitles", help="Subtitles: copy (default) or drop.", rich_help_panel="Video")
+    str | None,
+    typer.Option("--subtitles", metavar="MODE", help="Subtitles: copy (default) or drop.", rich_help_panel="Video"),
 ]
 OnDamage = Annotated[
     str | None,
     typer.Option(
         "--on-damage",
+        metavar="MODE",
         help="Unreadable frames: fail (default), or cover (show black frames instead).",
         rich_help_panel="Video",
     ),
@@ -159,7 +177,10 @@ class PlanOptions:
         from velum.spec import PartSpec
 
         if self.technique and not self.labels:
-            raise BadPlan("--with is the technique of --hide; in a --rule, write the technique after the arrow")
+            raise BadPlan(
+                "--with is the technique of --hide, which is missing: add --hide face, or another label; "
+                "in a --rule, write the technique after the arrow"
+            )
         if self.file is not None:
             if self.rules or self.labels:
                 raise BadPlan("--plan cannot be combined with --rule or --hide; write the rules into the plan")

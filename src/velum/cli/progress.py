@@ -43,11 +43,11 @@ def fetch_progress(verb: str = "fetching") -> Iterator[Fetching]:
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}
 
-    def show(what: str, done: int, total: int | None) -> None:
-        if what not in tasks:
+    def show(name: str, done: int, total: int | None) -> None:
+        if name not in tasks:
             bar.start()
-            tasks[what] = bar.add_task(what)
-        bar.update(tasks[what], completed=done, total=total)
+            tasks[name] = bar.add_task(name, total=total)
+        bar.update(tasks[name], completed=done, total=total)
 
     try:
         yield show
@@ -85,7 +85,7 @@ def frame_progress(name: str, messages: Messages | None = None) -> Iterator[Call
             return
         if not tasks:
             bar.start()
-            tasks.append(bar.add_task(name))
+            tasks.append(bar.add_task(name, total=total))
         bar.update(tasks[0], completed=done, total=total)
 
     try:

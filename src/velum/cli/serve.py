@@ -27,9 +27,12 @@ LEAVING_SECONDS = 5.0
 """Seconds after the grace time at which the process exits: a thread that still works cannot be ended otherwise."""
 
 Host = Annotated[
-    str | None, typer.Option("--host", help="Address to listen on. Default: 127.0.0.1 (only this machine).")
+    str | None,
+    typer.Option("--host", metavar="ADDRESS", help="Address to listen on. Default: 127.0.0.1 (only this machine)."),
 ]
-Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on. Default: 4343.")]
+Port = Annotated[
+    int | None, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on. Default: 4343.")
+]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings file. Default: velum.toml in this folder.")
 ]
@@ -38,7 +41,8 @@ DataFolder = Annotated[
     typer.Option("--data", metavar="FOLDER", help="Folder of jobs and keys. Default: see velum config show."),
 ]
 Concurrency = Annotated[
-    int | None, typer.Option("--concurrency", min=1, help="Jobs to run at the same time. Default: jobs.concurrency.")
+    int | None,
+    typer.Option("--concurrency", metavar="N", min=1, help="Jobs to run at the same time. Default: jobs.concurrency."),
 ]
 Metrics = Annotated[
     str | None,

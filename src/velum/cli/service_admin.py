@@ -27,14 +27,18 @@ ScopeNames = Annotated[
     list[str],
     typer.Option("--scope", metavar="SCOPE", help="What the key allows: anonymize, review or operate. Repeatable."),
 ]
-Days = Annotated[float | None, typer.Option("--days", help="Days until the key expires. Default: never.")]
+Days = Annotated[float | None, typer.Option("--days", metavar="N", help="Days until the key expires. Default: never.")]
 Requests = Annotated[
     int | None,
-    typer.Option("--requests-per-minute", min=0, help="Limit of requests a minute. Default: that of the settings."),
+    typer.Option(
+        "--requests-per-minute", metavar="N", min=0, help="Limit of requests a minute. Default: that of the settings."
+    ),
 ]
 Volume = Annotated[
     int | None,
-    typer.Option("--bytes-per-day", min=0, help="Limit of uploaded bytes a day. Default: that of the settings."),
+    typer.Option(
+        "--bytes-per-day", metavar="N", min=0, help="Limit of uploaded bytes a day. Default: that of the settings."
+    ),
 ]
 
 

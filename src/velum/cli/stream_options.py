@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="Container for -o -: mkv (default), webm, ts or mp4.", rich_help_panel="Streams"),
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="Container for -o -: mkv (default), webm, ts or mp4.",
+        rich_help_panel="Streams",
+    ),
 ]
 Timeout = Annotated[
     float | None,
     typer.Option(
-        "--timeout", min=0.1, metavar="SECONDS", help="Give up when a stream sends nothing for so long. Default: 30.",
+        "--timeout", min=0.1, metavar="SECONDS", help="Give up when a stream sends nothing for this long. Default: 30.",
         rich_help_panel="Streams",
     ),
 ]  # fmt: skip

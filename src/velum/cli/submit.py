@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="FILE...", help="Images or videos; or http(s) URLs that the service downloads."),
+    typer.Argument(metavar="FILE", help="Images or videos; or http(s) URLs that the service downloads."),
 ]
 PlanName = Annotated[
     str | None,
@@ -32,7 +32,9 @@ Target = Annotated[
     typer.Option("--output", "-o", metavar="DST", help="Wait for the result and write it to this file or folder."),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the result and write it beside the source.")]
-Priority = Annotated[int, typer.Option("--priority", help="Higher runs first; above 0 needs a key with scope operate.")]
+Priority = Annotated[
+    int, typer.Option("--priority", metavar="N", help="Higher runs first; above 0 needs a key with scope operate.")
+]
 Webhook = Annotated[
     str | None, typer.Option("--webhook", metavar="URL", help="URL that the service calls when the job ends.")
 ]
