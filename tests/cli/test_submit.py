@@ -84,7 +84,7 @@ def test_several_files_of_which_some_fail(shared_velum: Velum) -> None:
     first, second = map(json.loads, done.stdout.splitlines())
     assert (first["source"], first["state"], first["target"]) == ("photo.png", "done", "out/photo.hidden.png")
     assert (second["state"], second["target"], second["error"]["code"]) == ("failed", None, "BadInput")
-    assert "missing.png cannot be read" in done.stderr
+    assert "cannot read missing.png" in done.stderr
     assert [one.name for one in Path("out").iterdir()] == ["photo.hidden.png"]
 
 

@@ -72,10 +72,15 @@ Techniques = Annotated[
     ),
 ]
 Locate = Annotated[str, typer.Option("--locate", metavar="NAME", help="Localizer that finds the faces.")]
-FaceHeight = Annotated[int, typer.Option("--min-height", metavar="PX", min=8, help="Smallest face to use, in pixels of height.")]
+FaceHeight = Annotated[
+    int, typer.Option("--min-height", metavar="PX", min=8, help="Smallest face to use, in pixels of height.")
+]
 LinesJson = Annotated[bool, typer.Option("--json", help="Print each result as a line of JSON.")]
 Most = Annotated[
-    int, typer.Option("--most", metavar="N", min=10, max=300, help="Number of faces to use at most; each takes memory and time.")
+    int,
+    typer.Option(
+        "--most", metavar="N", min=10, max=300, help="Number of faces to use at most; each takes memory and time."
+    ),
 ]
 
 
