@@ -15,8 +15,8 @@ from starlette.requests import Request
 
 from bench.fuzz import pictures, seeds
 from velum.annotations import Annotations
-from velum.bmw import wire
-from velum.bmw.config import ConfigObject, read_label_map
+from velum.bmw import inference_wire, wire
+from velum.bmw.folders import ConfigObject, read_label_map
 from velum.bmw.schema import read_configuration
 from velum.bmw.urls import Urls
 from velum.engine.engine import Engine
@@ -37,7 +37,7 @@ from velum.plugin_folder import FolderTechniques
 from velum.report import Report
 from velum.service.auth.api_keys import ApiKeys
 from velum.service.panoramax import pose, with_pose_of
-from velum.service.v1 import range_response, uploads
+from velum.service.v1 import http_bodies, uploads
 from velum.service.v1.plans import Plans
 from velum.settings import Settings
 from velum.spec import PartSpec
@@ -86,8 +86,14 @@ def _same_use(data: bytes) -> None:
 
 
 def _answers(data: bytes) -> None:
-    told = wire.parse_response(200, data)
-    for read in (wire.read_models, wire.read_labels, wire.read_type, wire.read_palette, wire.read_finds):
+    told = inference_wire.parse_response(200, data)
+    for read in (
+        inference_wire.read_models,
+        inference_wire.read_labels,
+        inference_wire.read_type,
+        inference_wire.read_palette,
+        inference_wire.read_detections,
+    ):
         try:
             read(told.data)
         except BadInput:
@@ -187,10 +193,10 @@ def _requested(data: bytes) -> None:
     """Take a plan as requests give it, and one of a hundred times as many rules, which is refused at once."""
     with Engine(limits=Limits(rules=100)) as engine:
         plans = Plans(None, engine)
-        plan = plans.of(_text(data))
+        plan = plans.plan_of_request(_text(data))
         many = {"rules": [rule.to_json() for rule in plan.rules] * 101}
         with contextlib.suppress(LimitExceeded):
-            plans.of(many)
+            plans.plan_of_request(many)
             raise AssertionError("a plan of many rules was read")
 
 
@@ -203,7 +209,7 @@ def _keys(data: bytes, folder: Path) -> None:
 
 def _config(data: bytes, folder: Path) -> None:
     config = ConfigObject.read(_file(data, folder, "config.json"))
-    for read in (config.whole, config.yes, config.texts, config.table):
+    for read in (config.integer, config.boolean, config.texts, config.table):
         try:
             read("confidence")
         except BadInput:
@@ -217,7 +223,7 @@ def _urls(data: bytes, folder: Path) -> None:
 def _ranges(data: bytes) -> None:
     header = data.decode("latin-1")  # as servers do
     request = Request({"type": "http", "headers": [(b"range", data), (b"if-range", b"tag")]})
-    for read in (lambda: uploads._start_offset(None, header), lambda: range_response._range(request, "tag", 100)):
+    for read in (lambda: uploads._start_offset(None, header), lambda: http_bodies._range(request, "tag", 100)):
         try:
             read()
         except VelumError:

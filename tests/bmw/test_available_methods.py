@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from velum.bmw import available_methods
-from velum.bmw.available_methods import ApiDirectory, AvailableMethods, RemoteModel
-from velum.bmw.builtin_models import URL
-from velum.bmw.techniques import ListedTechnique, list_techniques
+from velum.bmw.available_methods import ApiDirectory, AvailableMethods, ListedTechnique, RemoteModel, list_techniques
 from velum.bmw.urls import Urls
 from velum.errors import Unavailable
 from velum.plugins import Patch, RuntimeConfig
+from velum.service.admission import OWN_MODELS as URL
 
 DET, SEG = "http://det:80/", "http://seg:80/"
 YOLO, SEG1 = (

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from velum import Engine, Plan
+from velum.bmw import inference_wire
 from velum.bmw import localizer as module
-from velum.bmw import wire
 from velum.bmw.localizer import Bmw, region_of
 from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame, Orientation, Plane, Role
@@ -140,7 +140,7 @@ def test_ids_that_ovs_combined_hide_both(host: RuntimeConfig, picture: Pixels) -
     ],
 )  # fmt: skip
 def test_boxes_become_whole_pixels(ltrb: tuple[float, float, float, float], expected: tuple[int, ...] | None) -> None:
-    region = region_of(wire.ApiDetection("person", 1, 50.0, ltrb), 100, 50)
+    region = region_of(inference_wire.ApiDetection("person", 1, 50.0, ltrb), 100, 50)
     assert (region and region.box.xyxy) == expected
 
 
@@ -148,7 +148,7 @@ def test_boxes_become_whole_pixels(ltrb: tuple[float, float, float, float], expe
     st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 4), st.floats(allow_nan=False), st.integers(1, 9)
 )
 def test_no_pixel_of_a_box_is_left_out(ltrb: tuple[float, float, float, float], percent: float, side: int) -> None:
-    region = region_of(wire.ApiDetection("person", 1, percent, ltrb), side, side)
+    region = region_of(inference_wire.ApiDetection("person", 1, percent, ltrb), side, side)
     inside = [x for x in range(side) if ltrb[0] <= x < ltrb[2]], [y for y in range(side) if ltrb[1] <= y < ltrb[3]]
     if all(inside):
         assert region is not None

@@ -159,9 +159,9 @@ def test_a_mask_that_cannot_be_trusted_is_refused(
 
 def test_values_beyond_the_labels_count_for_every_label() -> None:
     ids = mask.read(painted(IDS, voc_palette(4)), SIZE, 3, None)
-    assert ids.strange
+    assert ids.has_unknown_values
     assert planes(ids) == {label: (np.isin(IDS, (label, 3))).astype(int).tolist() for label in range(3)}
-    assert not mask.read(painted(IDS, voc_palette(4)), SIZE, 4, None).strange
+    assert not mask.read(painted(IDS, voc_palette(4)), SIZE, 4, None).has_unknown_values
 
 
 def test_pieces_are_apart() -> None:

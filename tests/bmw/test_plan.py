@@ -2,12 +2,11 @@
 
 import pytest
 
-from velum.bmw import builtin_models
-from velum.bmw.available_methods import AvailableMethods, RemoteModel
+from velum.bmw.available_methods import AvailableMethods, ListedTechnique, RemoteModel
 from velum.bmw.plan import ParsedRequest, Refusal, order
 from velum.bmw.schema import RequestRefused
-from velum.bmw.techniques import ListedTechnique
 from velum.bmw.wire import Entry
+from velum.service.admission import OWN_MODELS
 
 A, B, C = "http://a/", "http://b/", "http://c/"
 TECHNIQUES = [
@@ -30,7 +29,7 @@ KNOWN = AvailableMethods.of(
     [
         (A, [RemoteModel("yolo", "detection", ("person", "car"))]),
         (B, [RemoteModel("seg", "segmentation", ("person", "background"))]),
-        (builtin_models.URL, [RemoteModel("centerface", "detection", ("face",))]),
+        (OWN_MODELS, [RemoteModel("centerface", "detection", ("face",))]),
     ],
     TECHNIQUES,
 )
@@ -148,7 +147,7 @@ def test_rules_name_what_they_are_to() -> None:
         "face: centerface -> swap(degree=1.0)",
         "=person: asked(kind='segmentation', model='seg', url='http://b/') -> blacken(degree=1.0) with grow=0",
     }
-    assert made.services == {A, B, builtin_models.URL}
+    assert made.services == {A, B, OWN_MODELS}
 
 
 def test_equal_entries_are_one_rule_and_fail_together() -> None:

@@ -9,13 +9,13 @@ import pytest
 import yaml
 from tests.deploy.reading import IMAGE, ROOT, check_command, stages
 
-from velum.bmw import builtin_models, wire
-from velum.bmw.available_methods import AvailableMethods, RemoteModel
+from velum.bmw import wire
+from velum.bmw.available_methods import AvailableMethods, RemoteModel, list_techniques
 from velum.bmw.plan import ParsedRequest, order
 from velum.bmw.schema import read_configuration
-from velum.bmw.techniques import list_techniques
 from velum.errors import BadPlan
 from velum.plugins import RuntimeConfig
+from velum.service.admission import OWN_MODELS
 from velum.service.auth.middleware import check_entrance
 from velum.settings import Settings, variables
 
@@ -43,7 +43,7 @@ def test_the_configuration_is_one(*, strict: bool) -> None:
     url = json.loads(text)["sensitive_info"][0]["url"]
     served = [
         (url, [RemoteModel("yolo", "detection", ("person",))]),
-        (builtin_models.URL, [RemoteModel("centerface", "detection", ("face",))]),
+        (OWN_MODELS, [RemoteModel("centerface", "detection", ("face",))]),
     ]
     assert isinstance(
         order(entries, AvailableMethods.of(served, list_techniques(RuntimeConfig())), strict=strict), ParsedRequest

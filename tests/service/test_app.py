@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import sqlalchemy
 from tests.bmw.fake_inference_api import Shown, StubInference
 from tests.service.factories import client, configuration, entry, picture, post, settings
 from tests.waiting import until
@@ -68,6 +69,27 @@ def test_more_requests_than_may_be_are_refused(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()["success"]) == (429, False)
         assert it.get("/health/live").status_code == 200, "who asks whether it lives is always told"
         first.join()
+
+
+def test_readiness_reads_few_jobs_however_many_there_are(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    @sqlalchemy.event.listens_for(sqlalchemy.Engine, "before_cursor_execute")
+    def remember(*arguments: Any) -> None:
+        asked.append(arguments[2].lower())
+
+    try:
+        with client(settings(tmp_path)) as it:
+            it.get("/health/ready")
+            asked.clear()
+            assert it.get("/health/ready").json()["jobs"] == "ready"
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", remember)
+    asked = [" ".join(statement.split()) for statement in asked]
+    assert any("from velum_jobs" in statement for statement in asked)
+    assert all(
+        "limit" in statement and "count(" not in statement for statement in asked if "from velum_jobs" in statement
+    )
 
 
 def test_health_says_what_works(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseEvent } from '../../src/velum/service/ui/api.mjs';
-import { isMedia, isVideo } from '../../src/velum/service/ui/start/file_types.mjs';
+import { accepted, isMedia, isVideo, loadFileTypes } from '../../src/velum/service/ui/start/file_types.mjs';
 import { finders, planOf } from '../../src/velum/service/ui/start/plan.mjs';
 import { apart, crc32, zip } from '../../src/velum/service/ui/start/zip.mjs';
 
@@ -25,9 +25,20 @@ test('a plan has a rule for each label and model', () => {
   });
 });
 
-test('kinds are told by names', () => {
+test('the service says which files are pictures and videos, and is asked once', async () => {
+  assert.ok(isMedia('notes.txt'), 'while it was not asked, nothing is left out');
+  const asked = [];
+  globalThis.document = { baseURI: 'https://example.org/velum/' };
+  globalThis.fetch = async (address) => {
+    asked.push(address);
+    return new Response(JSON.stringify({ images: ['.heic', '.jpg'], videos: ['.mkv', '.mp4'] }));
+  };
+  await loadFileTypes();
+  await loadFileTypes();
+  assert.deepEqual(asked, ['https://example.org/velum/v1/file-types']);
   assert.ok(isVideo('A.MP4') && isMedia('b.heic') && isMedia('c.MKV'));
-  assert.ok(!isVideo('a.jpg') && !isMedia('notes.txt') && !isMedia('jpg'));
+  assert.ok(!isVideo('a.jpg') && !isMedia('notes.txt') && !isMedia('jpg') && !isMedia('a.webp'));
+  assert.equal(accepted(), '.heic,.jpg,.mkv,.mp4');
 });
 
 test('names in a zip file differ, whatever their case', () => {

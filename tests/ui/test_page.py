@@ -273,6 +273,15 @@ def test_what_is_not_known_is_not_called_nothing(page: Any) -> None:
     page.complaints.clear()
 
 
+def test_the_service_says_which_files_may_be_chosen(page: Any) -> None:
+    types = {"images": [".png", ".xyz"], "videos": [".mp4"]}
+    page.route(re.compile("/v1/file-types$"), lambda route: route.fulfill(json=types))
+    page.goto("/")
+    page.locator(".drop input[accept='.png,.xyz,.mp4']").wait_for(state="attached")
+    page.locator(".drop input").first.set_input_files([{"name": "one.xyz", "mimeType": "", "buffer": b"."}])
+    page.get_by_role("button", name="Hide in 1 file").wait_for()
+
+
 def test_what_cannot_be_done_is_said(page: Any) -> None:
     page.goto("/")
     page.locator(".drop input").first.set_input_files(

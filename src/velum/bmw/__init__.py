@@ -1,1 +1,1 @@
-"""What the BMW anonymization and inference APIs left behind: their model folders."""
+"""The BMW Anonymization API, mounted on velum's service; the BMW inference APIs, as client and as server."""

@@ -1,4 +1,4 @@
-"""Processes requests of the BMW API: hides in an image or video what its configuration names, or refuses it."""
+"""Serves requests of the BMW API: hides in an image or video what the configuration names, or says why it cannot."""
 
 import os
 import re
@@ -13,8 +13,8 @@ from typing import BinaryIO, TypeVar
 
 from velum.bmw import wire
 from velum.bmw.available_methods import ApiDirectory
+from velum.bmw.localizer import NoAnswer
 from velum.bmw.plan import ParsedRequest, Refusal, order
-from velum.bmw.request_localizer import NoAnswer
 from velum.bmw.schema import RequestRefused, read_configuration
 from velum.engine.engine import Engine
 from velum.errors import BadPlan, LimitExceeded, OutputFailed, VelumError, names_for_places
@@ -35,22 +35,6 @@ SAME_NAMES = 1000
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class AnonymizedImage:
-    """A processed image file with its report."""
-
-    data: bytes
-    report: Report
-
-
-@dataclass(frozen=True, slots=True)
-class AnonymizedVideo:
-    """Path and report of a finished video."""
-
-    path: Path
-    report: Report
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Anonymizer:
     """Serves requests with one engine. Safe to share between threads.
@@ -67,10 +51,10 @@ class Anonymizer:
     video_slots: threading.BoundedSemaphore
     strict: bool = False
 
-    def picture(
+    def anonymize_image(
         self, image: bytes, configuration: bytes, kind: PlainFormat, gone: threading.Event, note: Callable[[str], None]
-    ) -> AnonymizedImage | Refusal:
-        """Hide in an image what the configuration names; return a `Refusal` when entries cannot be served.
+    ) -> tuple[bytes, Report] | Refusal:
+        """Return the image with what the configuration names hidden, and the report; or why entries cannot be served.
 
         `kind` is the format of the result. Raises `BadInput` for an image that cannot be read, whatever the
         configuration is, `RequestRefused` for a configuration that cannot, `Overloaded` for a full queue, and
@@ -85,9 +69,9 @@ class Anonymizer:
             self._check_image(image, gone)
             return request
 
-        def run(plan: Plan) -> AnonymizedImage:
+        def run(plan: Plan) -> tuple[bytes, Report]:
             with self._working(gone):
-                return AnonymizedImage(*self.engine.hide_image_bytes(image, plan, format=kind))
+                return self.engine.hide_image_bytes(image, plan, format=kind)
 
         with self.admission.reserve(request.services):
             result = self._run_or_refuse(request, run, note)
@@ -95,12 +79,12 @@ class Anonymizer:
                 self._check_image(image, gone)
             return result
 
-    def video(
+    def anonymize_video(
         self, upload: BinaryIO, filename: str, configuration: bytes, gone: threading.Event, note: Callable[[str], None]
-    ) -> AnonymizedVideo | Refusal:
+    ) -> tuple[Path, Report] | Refusal:
         """Hide in a video what the configuration names, and move the result to the folder of finished videos.
 
-        Returns a `Refusal` when entries cannot be served. Raises as `picture` does.
+        Returns its path and the report, or why entries cannot be served. Raises as `anonymize_image` does.
         """
         request = self._parse(configuration, video=True)
         if isinstance(request, Refusal):
@@ -113,16 +97,16 @@ class Anonymizer:
                 target = folder / "done.mp4"
 
                 def run(plan: Plan) -> Report:
-                    return self._video(folder / "upload", target, plan, gone, note)
+                    return self._hide_video(folder / "upload", target, plan, gone, note)
 
                 report = self._run_or_refuse(request, run, note)
                 if isinstance(report, Refusal):
                     return report
-                return AnonymizedVideo(_place_video(target, self.videos, filename), report)
+                return _place_video(target, self.videos, filename), report
         finally:
             self.video_slots.release()
 
-    def _video(
+    def _hide_video(
         self, source: Path, target: Path, plan: Plan, gone: threading.Event, note: Callable[[str], None]
     ) -> Report:
         """Hide in a video; sound that cannot be copied into MP4 is dropped."""

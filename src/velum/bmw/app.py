@@ -3,21 +3,24 @@
 import logging
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 from fastapi import APIRouter, Depends, FastAPI
 
 from velum import __version__
-from velum.bmw import builtin_models, openapi, request_localizer, routes, techniques, wire
+from velum.bmw import openapi, routes, wire
 from velum.bmw.anonymizer import Anonymizer
-from velum.bmw.available_methods import ApiDirectory, RemoteModel
+from velum.bmw.available_methods import ApiDirectory, RemoteModel, list_techniques, own_models
 from velum.bmw.client import InferenceApi
+from velum.bmw.localizer import REQUEST_LOCALIZER, request_localizer
 from velum.bmw.urls import Urls
 from velum.errors import OutputFailed, VelumError
 from velum.net.client import HttpClient
 from velum.plugins import RuntimeConfig
+from velum.service.admission import OWN_MODELS
 from velum.service.app import assemble
 from velum.service.state import MountedApi, ServiceParts, build_parts
-from velum.service.v1.request_body import single_fields
+from velum.service.v1.http_bodies import single_fields
 from velum.settings import Settings
 from velum.storage.scratch import ScratchDirs
 
@@ -41,7 +44,7 @@ def create_app(settings: Settings | None = None, *, host: RuntimeConfig | None =
     parts = build_parts(
         settings,
         host or settings.host(),
-        localizers=lambda admission: {request_localizer.NAME: request_localizer.localizer(admission)},
+        localizers=lambda admission: {REQUEST_LOCALIZER: request_localizer(admission)},
         own_api=not settings.bmw.strict,
     )
     return assemble(parts, mounted_api(parts))
@@ -74,7 +77,7 @@ def mounted_api(parts: ServiceParts) -> MountedApi:
 
     return MountedApi(
         title, version, description, router,
-        error_body=lambda text: wire.envelope(error=text),
+        error_body=lambda status, text: wire.envelope(error=wire.UNEXPECTED if status == 500 else text),
         invalid_body=wire.validation_error_body,
         document=openapi.strict_document(title, version, description) if strict else None,
         folders=(chosen.videos,),
@@ -88,10 +91,11 @@ def mounted_api(parts: ServiceParts) -> MountedApi:
 
 def _directory(parts: ServiceParts) -> tuple[Urls, ApiDirectory]:
     chosen, strict = parts.settings.bmw, parts.settings.bmw.strict
-    urls, own = Urls(chosen.folder, strict=strict), builtin_models.BuiltinModels(parts.host)
+    urls = Urls(chosen.folder, strict=strict)
+    own = partial(own_models, parts.host, parts.is_installed) if chosen.local else tuple
     directory = ApiDirectory(
-        urls, lambda url: _describe_api_models(url, parts.peers, strict=strict), techniques.list_techniques(parts.host),
-        own=builtin_models.URL, local=own.list_models if chosen.local else lambda: (), strict=strict,
+        urls, lambda url: _describe_api_models(url, parts.peers, strict=strict), list_techniques(parts.host),
+        own=OWN_MODELS, local=own, strict=strict,
         closed=parts.ending,
     )  # fmt: skip
     return urls, directory

@@ -1,9 +1,11 @@
 """The available methods: which model at which address finds which label, and which techniques hide it.
 
-All addresses are queried at once, each with a time-out of its own, so that a slow one delays no other.
+All addresses are queried at once, each with a time-out of its own, so that a slow one delays no other. velum's own
+models are listed like those of one more inference API, but run in this process.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,9 +16,16 @@ from functools import partial
 from typing import Any
 
 from velum.bmw import wire
-from velum.bmw.techniques import ListedTechnique
 from velum.bmw.urls import Urls
-from velum.errors import BadInput, Unavailable, VelumError
+from velum.errors import BadInput, BadPlan, Unavailable, VelumError
+from velum.locate import registry
+from velum.locate.labels import covers
+from velum.locate.output_formats import family
+from velum.locate.weights.asset import Model
+from velum.plan import Rule
+from velum.plugins import RuntimeConfig, load, make, names, options_of
+from velum.spec import Option, PartSpec
+from velum.techniques import MOST_ENTRIES
 
 LOG = logging.getLogger("velum.service")
 
@@ -29,6 +38,17 @@ RETRY_SECONDS = 15.0
 
 AT_ONCE = 16
 """Most addresses queried at a time."""
+
+STEPS = 1000
+"""Number of distinct degrees. Each requested technique is cached, so there must be a bound."""
+
+BLUR = wire.TECHNIQUES["blurring"]
+
+PER_OBJECT, PER_OVERLAP = "per_object", "per_overlap"
+"""Options that make our techniques as strong as the original's; see `velum.techniques.count_passes`."""
+
+MOST_DEGREE = 30.0
+"""Highest degree of blurring, for entries that the original does not validate: sigma of 750 pixels."""
 
 Kinds = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Kind -> address -> models, in the order of discovery."""
@@ -46,6 +66,39 @@ class RemoteModel:
 
 Ask = Callable[[str], Sequence[RemoteModel]]
 """Returns the models at an address; raises `VelumError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTechnique:
+    """A technique: its listed name, its own name, and the labels that it suits (None: all)."""
+
+    name: str
+    own: str
+    labels: frozenset[str] | None = None
+    graded: bool = True
+    """Whether it has a degree."""
+
+    def suits(self, label: str) -> bool:
+        """Tell whether the technique can hide a label."""
+        return self.labels is None or any(covers(known, label) for known in self.labels)
+
+    def use(self, degree: float, kind: str) -> PartSpec:
+        """Return the spec of the technique at a degree, rounded up to the next step, as strong as the original's.
+
+        The original processes the boxes of a detection as often as there are boxes, and the outlines of a segmentation
+        as often as their boxes overlap. Degrees above 1, which only blur, count as passes. At degree 0 its pixelating
+        fails; here it is a single cell, the strongest.
+        """
+        if not self.graded:
+            return PartSpec(self.own)
+        if self.own == wire.TECHNIQUES["pixelating"] and not degree:
+            degree = 1.0
+        options: dict[str, Option] = {"degree": math.ceil(round(min(degree, 1.0) * STEPS, 6)) / STEPS}
+        final = degree == 0 or (degree >= 1 and self.own != BLUR)
+        if self.own in wire.TECHNIQUES.values() and not final:
+            passes = math.ceil(min(max(1.0, degree), MOST_DEGREE) ** 2)
+            options[PER_OVERLAP if kind == wire.SEGMENTATION else PER_OBJECT] = passes
+        return PartSpec(self.own, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +228,8 @@ class ApiDirectory:
         listed = self._urls.all()
         with self._lock:
             self._faults.pop("list", None)
-            lame = {url for url, _ in self._broken_models}
-            down = tuple(url for url in listed if self._served.get(url) is None or url in lame)
+            broken = {url for url, _ in self._broken_models}
+            down = tuple(url for url in listed if self._served.get(url) is None or url in broken)
         if down:
             self._ask_addresses(down)
             self._publish()
@@ -244,3 +297,67 @@ class ApiDirectory:
             if fault is not None:
                 self._faults[self._own] = fault
         return served
+
+
+def repeat_technique(use: PartSpec, times: int) -> PartSpec:
+    """Return a technique with the passes of `times` equal entries: the original applies each of them."""
+    counts = {PER_OBJECT, PER_OVERLAP} & use.options.keys()
+    passes = {key: min(int(str(use.options[key])) * times, MOST_ENTRIES) for key in counts}
+    return PartSpec(use.name, {**use.options, **passes})
+
+
+def list_techniques(host: RuntimeConfig) -> tuple[ListedTechnique, ...]:
+    """Return all techniques: the three of the API, further general ones by their own names, then special ones.
+
+    A technique that cannot be made is left out: every request for it would fail.
+    """
+    ours = [ListedTechnique(name, own) for name, own in wire.TECHNIQUES.items()]
+    others = [
+        _try_technique(name, host) for name in names("velum.techniques", host) if name not in wire.TECHNIQUES.values()
+    ]
+    found = [technique for technique in others if technique is not None]
+    return (*ours, *sorted(found, key=lambda technique: technique.labels is not None))
+
+
+def _try_technique(name: str, host: RuntimeConfig) -> ListedTechnique | None:
+    try:
+        graded = "degree" in options_of(load("velum.techniques", name, host))
+        technique = make("velum.techniques", PartSpec(name, {"degree": 1.0} if graded else {}), host)
+    except VelumError:
+        return None
+    return ListedTechnique(name.casefold(), name, technique.labels, graded)
+
+
+# --- velum's own models ---
+
+OUTLINING = frozenset({"mask_rcnn", "yolact"})
+"""Families of box detectors that return masks as well."""
+
+
+def own_models(host: RuntimeConfig, is_installed: Callable[[Model], bool]) -> Sequence[RemoteModel]:
+    """Return velum's own models: the default one, which is always listed, then the user's, then others installed."""
+    known, added = registry.catalog(host), registry.added_models(host)
+    default = known[registry.default_model().name]
+    order = dict.fromkeys([default.name, *added, *known])
+    return [_remote_model(known[name]) for name in order if name == default.name or is_installed(known[name])]
+
+
+def own_rule(label: str, model: str, hide: PartSpec) -> Rule:
+    """Return the rule that hides what one of velum's own models finds of a label."""
+    return Rule(label, PartSpec(model), hide)
+
+
+def _remote_model(model: Model) -> RemoteModel:
+    kind = family(model.family)
+    outlines = kind.localizer == "segment" or model.family in OUTLINING
+    labels = tuple(dict.fromkeys(label for label in model.labels if label and _fits_rule(label)))
+    return RemoteModel(model.name, wire.SEGMENTATION if outlines else wire.DETECTION, labels)
+
+
+def _fits_rule(label: str) -> bool:
+    """Tell whether a label can be written in a rule."""
+    try:
+        own_rule(label, registry.default_model().name, PartSpec("blacken"))
+    except BadPlan:
+        return False
+    return True

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote
 
-from velum.bmw import mask, wire
+from velum.bmw import inference_wire, mask, wire
 from velum.errors import BadInput, BadPlan, Unavailable
 from velum.net.client import FormFile, HttpClient
 
@@ -51,58 +51,60 @@ class InferenceApi:
         if model not in offered:
             names = ", ".join(list(offered)[:_SHOWN_NAMES]) or "none"
             raise Unavailable(f"{self.url} has no model {model!r}; it has {names}")
-        paths = [_path(model, wire.LABELS), _path(model, wire.CONFIG)]
+        paths = [_path(model, inference_wire.LABELS), _path(model, inference_wire.CONFIG)]
         answers = [self._get(path) for path in paths]
         if any(answer.is_unloaded for answer in answers):
             # YOLO servers do not know their models until all have been loaded once.
-            self._get(wire.LOAD)
+            self._get(inference_wire.LOAD)
             answers = [self._get(path) for path in paths]
-        labels = self._read(paths[0], answers[0], wire.read_labels)
-        stated = self._read(paths[1], answers[1], wire.read_type)
-        kind = wire.kind_of(stated)
+        labels = self._read(paths[0], answers[0], inference_wire.read_labels)
+        stated = self._read(paths[1], answers[1], inference_wire.read_type)
+        kind = inference_wire.kind_of(stated)
         palette = self._palette(model) if kind == wire.SEGMENTATION else None
         # Only the OpenVINO segmentation variant, which combines ids, lists a hash with each model.
         merged = kind == wire.SEGMENTATION and all(offered.values())
         return Description(labels, kind, palette, stated, merged)
 
-    def detect(self, model: str, picture: bytes, filename: str, kind: str) -> tuple[wire.ApiDetection, ...]:
+    def detect(self, model: str, image: bytes, filename: str, kind: str) -> tuple[inference_wire.ApiDetection, ...]:
         """Return the detections of a model in an image file of content type `kind`. Raises `Unavailable`."""
-        path = _path(model, wire.PREDICT)
-        answer = self._peers.post(self.url + path, FormFile(wire.INPUT, filename, picture, kind))
-        return self._read(path, wire.parse_response(answer.status, answer.body), wire.read_finds)
+        path = _path(model, inference_wire.PREDICT)
+        answer = self._peers.post(self.url + path, FormFile(inference_wire.INPUT, filename, image, kind))
+        return self._read(
+            path, inference_wire.parse_response(answer.status, answer.body), inference_wire.read_detections
+        )
 
     def mask(
-        self, model: str, picture: bytes, filename: str, kind: str, *, size: tuple[int, int], known: Description
+        self, model: str, image: bytes, filename: str, kind: str, *, size: tuple[int, int], known: Description
     ) -> mask.Ids:
         """Return the class map of a segmentation model for an image file of `size` (width, height).
 
         `known` is the description of the model. Raises `Unavailable`.
         """
-        path = _path(model, wire.INFERENCE)
-        answer = self._peers.post(self.url + path, FormFile(wire.INPUT, filename, picture, kind))
-        if not wire.is_success(answer.status):
-            raise self._unusable_answer(path, f"status {answer.status} and {wire.excerpt(answer.body)}")
+        path = _path(model, inference_wire.INFERENCE)
+        answer = self._peers.post(self.url + path, FormFile(inference_wire.INPUT, filename, image, kind))
+        if not inference_wire.is_success(answer.status):
+            raise self._unusable_answer(path, f"status {answer.status} and {inference_wire.excerpt(answer.body)}")
         try:
             return mask.read(answer.body, size, len(known.labels), known.palette, merged=known.merged)
         except BadInput as error:
             raise self._unusable_answer(path, str(error)) from error
 
     def _list_models(self) -> dict[str, str]:
-        return self._read(wire.MODELS, self._get(wire.MODELS), wire.read_models)
+        return self._read(inference_wire.MODELS, self._get(inference_wire.MODELS), inference_wire.read_models)
 
     def _palette(self, model: str) -> tuple[int, ...] | None:
         """Return the palette, None without one: only masks without an index plane need it."""
-        answer = self._get(_path(model, wire.PALETTE))
+        answer = self._get(_path(model, inference_wire.PALETTE))
         try:
-            return None if answer.error else wire.read_palette(answer.data)
+            return None if answer.error else inference_wire.read_palette(answer.data)
         except BadInput:
             return None
 
-    def _get(self, path: str) -> wire.ApiResponse:
+    def _get(self, path: str) -> inference_wire.ApiResponse:
         answer = self._peers.get(self.url + path)
-        return wire.parse_response(answer.status, answer.body)
+        return inference_wire.parse_response(answer.status, answer.body)
 
-    def _read(self, path: str, answer: wire.ApiResponse, reader: Callable[[object], T]) -> T:
+    def _read(self, path: str, answer: inference_wire.ApiResponse, reader: Callable[[object], T]) -> T:
         if answer.error:
             raise self._unusable_answer(path, answer.error)
         try:
@@ -124,4 +126,4 @@ def is_model_name(model: str) -> bool:
 def _path(model: str, action: str) -> str:
     if not is_model_name(model):
         raise Unavailable(f"model name {model!r} is not allowed; it must be printable, and not '.' or '..'")
-    return f"{wire.MODELS}/{quote(model, safe='')}/{action}"
+    return f"{inference_wire.MODELS}/{quote(model, safe='')}/{action}"

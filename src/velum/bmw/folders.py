@@ -11,13 +11,15 @@ Thresholds, sizes and scaling are those of the config. Channels are in the order
 in that which some of the services fed by mistake; `reproduce` repeats the mistake, for equal results.
 """
 
+import ast
+import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from velum.bmw.config import ConfigObject, read_label_map
 from velum.errors import BadInput
 from velum.locate.catalog_toml import NAME
 from velum.locate.import_model import (
@@ -27,6 +29,7 @@ from velum.locate.import_model import (
     identify_model,
     labels_from,
     model_name,
+    read_text,
 )
 from velum.locate.runtime import darknet
 
@@ -37,6 +40,143 @@ PLAIN = {"mean": (0.0, 0.0, 0.0), "scale": (1.0, 1.0, 1.0)}
 """Input scaling of all the services: values from 0 to 255."""
 
 _MARKS = ("config.json", "configuration.json")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigObject:
+    """One JSON object; `path` is its file, `where` its name in errors. Unknown keys are ignored."""
+
+    path: Path
+    where: str
+    values: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the config in a file. Raises `BadInput` when it is missing or not a JSON object."""
+        if not path.is_file():
+            raise BadInput(f"{path.parent} has no {path.name}, which describes its network; add that file")
+        try:
+            values = json.loads(read_text(path))
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"{path} is not valid JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise BadInput(f"{path} is not a JSON object such as {{...}}")
+        return cls(path, str(path), values)
+
+    def has(self, key: str) -> bool:
+        """Tell whether the object has a key."""
+        return key in self.values
+
+    def number(
+        self, key: str, default: float | None, *, above: float | None = None, at_most: float = math.inf
+    ) -> float:
+        """Return a number from 0 (or above `above`) to `at_most`. Raises `BadInput` for other values or none."""
+        value = self.values.get(key, default)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or not 0 <= value <= at_most or (above is not None and value <= above):
+            raise self._wrong(key, "a number of at least 0" if at_most == math.inf else f"a number from 0 to {at_most}")
+        return float(value)
+
+    def integer(self, key: str) -> int:
+        """Return an integer above 0. Raises `BadInput` for other values, or without any."""
+        value = self.values.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise self._wrong(key, "a whole number above 0")
+        return value
+
+    def boolean(self, key: str) -> bool:
+        """Return a boolean, False when it is missing. Raises `BadInput` for other values."""
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise self._wrong(key, "true or false")
+        return value
+
+    def text(self, key: str, default: str) -> str:
+        """Return a string, or the default when it is missing. Raises `BadInput` for other values."""
+        value = self.values.get(key, default)
+        if not isinstance(value, str):
+            raise self._wrong(key, "a string")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of strings. Raises `BadInput` for other values, an empty list, or without any."""
+        value = self.values.get(key)
+        if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
+            raise self._wrong(key, "a list of strings")
+        return tuple(text.strip() for text in value)
+
+    def table(self, key: str) -> "ConfigObject | None":
+        """Return a nested object, None when it is missing. Raises `BadInput` for other values."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self._wrong(key, "an object")
+        return ConfigObject(self.path, f"{key} of {self.where}", value)
+
+    def _wrong(self, key: str, must: str) -> BadInput:
+        if key not in self.values:
+            return BadInput(f"{self.where} has no {key}; it must be {must}")
+        return BadInput(f"{key} of {self.where} is {self.values[key]!r}; it must be {must}")
+
+
+LARGEST_ID = 100_000
+
+_WORD = re.compile(r"""(?P<text>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|(?P<bare>[\w.+-]+)|(?P<mark>[{}<>:;,])""")
+_COMMENT = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|#[^\n]*""")
+
+
+def read_label_map(path: Path) -> tuple[str, ...]:
+    """Return the labels of a label map by number; unused numbers, such as 0, have the empty string.
+
+    An item's label is its `display_name`, else its `name`. Raises `BadInput` for an item without label or number, for
+    two items with one number, and for a file without items.
+    """
+    labels: dict[int, str] = {}
+    for item in _items(read_text(path), path):
+        label = item.get("display_name") or item.get("name")
+        number = item.get("id", "")
+        if not label or not number.isdecimal() or not 1 <= int(number) <= LARGEST_ID:
+            raise BadInput(f"an item of {path} is {item}; it must have a name and an id from 1")
+        if int(number) in labels:
+            raise BadInput(f"{path} has two items of id {number}: {labels[int(number)]} and {label}")
+        labels[int(number)] = label
+    if not labels:
+        raise BadInput(f"{path} has no items such as item {{ name: 'face' id: 1 }}")
+    return tuple(labels.get(number, "") for number in range(max(labels) + 1))
+
+
+def _items(text: str, path: Path) -> Iterator[dict[str, str]]:
+    """Yield the values of each `item { ... }` by key, without deeper nesting."""
+    depth, key, item = 0, "", dict[str, str]()
+    for match in _WORD.finditer(_COMMENT.sub(lambda found: found[1] or "", text)):
+        word = match[0]
+        if word in "{<":
+            depth += 1
+            item = {} if depth == 1 else item
+        elif word in "}>":
+            depth -= 1
+            if depth == 0:
+                yield item
+        elif word in ":;,":
+            continue
+        elif depth == 1 and match["bare"] and not key:
+            key = word
+            continue
+        elif depth == 1 and key:
+            item[key] = _plain(word)
+        key = ""
+    if depth:
+        raise BadInput(f"{path} ends within an item; copy the file again")
+
+
+def _plain(word: str) -> str:
+    if word[0] not in "\"'":
+        return word
+    try:
+        return str(ast.literal_eval(word)).strip()
+    except (ValueError, SyntaxError):
+        return word[1:-1].strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +250,9 @@ def _instances(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
     labels = config.texts("classesname")
     # The service ignored `classes`; its own sample has 81 names and states 21. Fewer names than classes would leave
     # objects without a label, and so unhidden.
-    if config.has("classes") and config.whole("classes") > len(labels):
+    if config.has("classes") and config.integer("classes") > len(labels):
         raise BadInput(
-            f"{config.path} states {config.whole('classes')} classes but has {len(labels)} names; name all classes"
+            f"{config.path} states {config.integer('classes')} classes but has {len(labels)} names; name all classes"
         )
     # Class 0 is the background, never an instance. The service made masks from RGB and overlays from BGR.
     order = {"order": "rgb"} if reading.reproduce else {}
@@ -137,7 +277,7 @@ def _darknet(folder: Path, reading: ModelFolderOptions) -> ImportedModel:
     config = ConfigObject.read(folder / "config.json")
     target = reading.room / f"{model_name(folder.name, stated=False)}.xml"
     image = config.table("image")
-    size = (image.whole("width"), image.whole("height")) if image else None
+    size = (image.integer("width"), image.integer("height")) if image else None
     cfg, weights = _only_file(folder, ".cfg"), _only_file(folder, ".weights")
     labels = labels_from(_only_file(folder, ".names"))
     size_wh = darknet.convert(cfg, weights, target, size)
@@ -159,7 +299,7 @@ def _blob(image: ConfigObject | None, *, reproduce: bool) -> Mapping[str, Any]:
         return {"order": "rgb", "scale": (1 / 255,) * 3}
     mean = image.table("mean")
     return {
-        "order": "bgr" if reproduce and image.yes("swapRB") else "rgb",
+        "order": "bgr" if reproduce and image.boolean("swapRB") else "rgb",
         "scale": (image.number("scale", 1 / 255, above=0),) * 3,
         "mean": tuple(mean.number(channel, 0.0) for channel in "RGB") if mean else (0.0, 0.0, 0.0),
     }

@@ -1,15 +1,20 @@
-"""A model of a BMW inference API as a localizer: frames are sent to it, boxes or masks come back."""
+"""A model of a BMW inference API as a localizer: frames are sent to it, boxes or masks come back.
+
+For requests to the service there is one that frees the processor while it waits, and whose errors name it.
+"""
 
 import math
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
-from velum.bmw import wire
+from velum.bmw import inference_wire, wire
 from velum.bmw.client import Description, InferenceApi, is_model_name
 from velum.bmw.mask import Ids, components
-from velum.errors import BadPlan, Unavailable
+from velum.errors import BadPlan, Unavailable, VelumError
 from velum.frame import Frame
 from velum.locate.labels import exact
 from velum.media.formats import format_of
@@ -18,6 +23,10 @@ from velum.net.client import HttpClient
 from velum.net.policy import ANYWHERE
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
+from velum.spec import PartSpec
+
+if TYPE_CHECKING:  # the localizer works without the extra `service`
+    from velum.service.admission import Admission
 
 FRESH_SECONDS = 60.0
 """How long the description of a model is valid: a mask cannot be read once another model has its name."""
@@ -30,6 +39,10 @@ _KINDS = {
     "WEBP": ("image.webp", "image/webp"),
 }  # fmt: skip
 """Format -> file name and content type. Some variants fail on a file name without suffix."""
+
+
+REQUEST_LOCALIZER = "asked"
+"""Name in plans of the localizer for requests. It exists only in the service, which has checked each address before."""
 
 
 class Bmw:
@@ -53,7 +66,7 @@ class Bmw:
         self._api = InferenceApi(url, peers)
         self._model, self._kind = model, kind
         self._known: tuple[float, Description] | None = None
-        self._sure_of: Description | None = None
+        self._confirmed: Description | None = None
         """Description fetched again after unknown values in a mask, which it did not explain."""
 
     @property
@@ -81,23 +94,23 @@ class Bmw:
     def _locate_one(self, frame: Frame) -> list[Region]:
         if self._kind == wire.SEGMENTATION:
             return self._locate_by_mask(frame)
-        found = self._api.detect(self._model, *_picture(frame))
-        regions = (region_of(find, frame.width, frame.height) for find in found)
+        detections = self._api.detect(self._model, *_image_file(frame))
+        regions = (region_of(detection, frame.width, frame.height) for detection in detections)
         return sorted(filter(None, regions), key=lambda region: -region.score)
 
     def _locate_by_mask(self, frame: Frame) -> list[Region]:
-        known, picture = self._description(), _picture(frame)
-        ids = self._mask(frame, picture, known)
-        if ids.strange and known is not self._sure_of:
+        known, image_file = self._description(), _image_file(frame)
+        ids = self._mask(frame, image_file, known)
+        if ids.has_unknown_values and known is not self._confirmed:
             # Values without a label: another model may have the name by now.
             self._known, before = None, known
-            known = self._sure_of = self._description()
-            ids = ids if known == before else self._mask(frame, picture, known)
+            known = self._confirmed = self._description()
+            ids = ids if known == before else self._mask(frame, image_file, known)
         return [Region(box, exact(known.labels[label]), mask=mask) for label, box, mask in components(ids)]
 
-    def _mask(self, frame: Frame, picture: tuple[bytes, str, str], known: Description) -> Ids:
+    def _mask(self, frame: Frame, image_file: tuple[bytes, str, str], known: Description) -> Ids:
         try:
-            return self._api.mask(self._model, *picture, size=(frame.width, frame.height), known=known)
+            return self._api.mask(self._model, *image_file, size=(frame.width, frame.height), known=known)
         except Unavailable:
             self._known = None  # the description may be outdated
             raise
@@ -119,21 +132,85 @@ class Bmw:
         return known[1]
 
 
-def region_of(find: wire.ApiDetection, width: int, height: int) -> Region | None:
+class NoAnswer(Unavailable):
+    """An inference API gave no usable answer; `use` is its localizer in the plan."""
+
+    def __init__(self, use: PartSpec, why: str) -> None:
+        super().__init__(why)
+        self.use = use
+
+
+class RequestLocalizer:
+    """Wraps `bmw`: other requests may use the processor while the inference API works."""
+
+    def __init__(self, use: PartSpec, make: Callable[[], Bmw], admission: "Admission") -> None:
+        """Connect later: resolving a host may take long, and localizers are made one after the other."""
+        self._use, self._make, self._admission = use, make, admission
+        self._lock = threading.Lock()
+        self._made: Bmw | None = None
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """All labels of the model. Raises `NoAnswer`."""
+        with self._inner_without_cpu() as inner:
+            return inner.labels
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """Address, model and kind, for the report."""
+        return {"model": str(self._use)}
+
+    def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
+        """Return the regions in each frame. Raises `NoAnswer`."""
+        with self._inner_without_cpu() as inner:
+            return inner.locate(frames)
+
+    def close(self) -> None:
+        """Close the connections, if there are any."""
+        if self._made is not None:
+            self._made.close()
+
+    @contextmanager
+    def _inner_without_cpu(self) -> Iterator[Bmw]:
+        with self._admission.yield_cpu():
+            try:
+                yield self._inner()
+            except VelumError as error:
+                raise NoAnswer(self._use, str(error)) from error
+
+    def _inner(self) -> Bmw:
+        if self._made is None:
+            localizer = self._make()
+            with self._lock:
+                self._made = self._made or localizer
+        return self._made
+
+
+def request_localizer(admission: "Admission") -> Callable[..., RequestLocalizer]:
+    """Return the factory of the localizer `asked`, which releases its processor slot of `admission` while it waits."""
+
+    def make(url: str, model: str, kind: Literal["detection", "segmentation"], host: RuntimeConfig) -> RequestLocalizer:
+        use = PartSpec(REQUEST_LOCALIZER, {"url": url, "model": model, "kind": kind})
+        return RequestLocalizer(use, lambda: Bmw(url, model, host, kind=kind), admission)
+
+    return make
+
+
+def region_of(detection: inference_wire.ApiDetection, width: int, height: int) -> Region | None:
     """Return the region of a detection in a frame of that size, None where it is empty or outside.
 
     Edges in the wrong order are swapped: the object must be hidden all the same. Right and bottom are exclusive, but
     variants that clamp stop one pixel before the frame's edge, so that pixel is added.
     """
-    (left, right), (top, bottom) = sorted(find.ltrb[::2]), sorted(find.ltrb[1::2])
+    (left, right), (top, bottom) = sorted(detection.ltrb[::2]), sorted(detection.ltrb[1::2])
     x0, y0, x1, y1 = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
     x1, y1 = x1 + (x1 == width - 1), y1 + (y1 == height - 1)
     box = Box(x0, y0, x1, y1).clip(width, height) if x0 < x1 and y0 < y1 else None
-    score = min(max(find.percent / 100, 0.0), 1.0)
-    return None if box is None else Region(box, exact(find.label), score)
+    score = min(max(detection.percent / 100, 0.0), 1.0)
+    return None if box is None else Region(box, exact(detection.label), score)
 
 
-def _picture(frame: Frame) -> tuple[bytes, str, str]:
+def _image_file(frame: Frame) -> tuple[bytes, str, str]:
     """Return an image file of the upright frame, with name and content type: its source file where that is equal."""
     if frame.encoded is not None:
         known = _KINDS.get(format_of(frame.encoded, "the frame"))

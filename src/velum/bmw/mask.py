@@ -41,8 +41,8 @@ class Ids:
 
     plane: Plane
     values: dict[int, list[int]]
-    strange: bool = False
-    """True where values stand for no label. They count for every label, so that the unknown is hidden."""
+    has_unknown_values: bool = False
+    """True when some values stand for no label. They count for every label, so that what they mark is hidden."""
 
 
 def read(
@@ -73,8 +73,8 @@ def read(
             raise BadInput(f"the mask has {depth} bits and the palette {len(palette) // 3} colours for {labels} labels")
     if plane.shape != (size[1], size[0]):
         plane = np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-    meanings, strange = _meanings(plane, same, labels, merged=merged)
-    return Ids(plane, meanings, strange)
+    meanings, has_unknown_values = _meanings(plane, same, labels, merged=merged)
+    return Ids(plane, meanings, has_unknown_values)
 
 
 def components(ids: Ids) -> Iterator[tuple[int, Box, Mask | None]]:
@@ -138,9 +138,9 @@ def _from_colours(pixels: Plane, colours: list[int]) -> tuple[Plane, dict[int, l
     places = np.full(1 << 24, 0xFFFF, np.uint16)
     places[list(sharing)] = [labels[0] for labels in sharing.values()]
     found = places[codes]
-    strange = np.argwhere(found == 0xFFFF)
-    if len(strange):
-        row, column = strange[0]
+    unknown = np.argwhere(found == 0xFFFF)
+    if len(unknown):
+        row, column = unknown[0]
         raise BadInput(f"the mask has colour {pixels[row, column].tolist()}, which is not in the model's palette")
     return found.astype(np.uint8), {labels[0]: labels for labels in sharing.values()}
 
@@ -151,17 +151,17 @@ def _meanings(
     """Return label -> its values in the plane, and whether a value stands for no label."""
     counts = cv2.calcHist([plane], [0], None, [256], [0, 256])
     meanings: dict[int, list[int]] = {}
-    strange = False
+    has_unknown_values = False
     for value in map(int, np.flatnonzero(counts)):
         meant = same.get(value, [])
         if merged and value:
             combined = {label for label in range(1, min(labels, 256)) if value & label == label}
             meant = sorted(combined.union(meant))
         if not meant:
-            strange, meant = True, [*range(labels)]
+            has_unknown_values, meant = True, [*range(labels)]
         for label in meant:
             meanings.setdefault(label, []).append(value)
-    return meanings, strange
+    return meanings, has_unknown_values
 
 
 def _boxes(whole: Mask) -> list[Box]:
@@ -170,7 +170,7 @@ def _boxes(whole: Mask) -> list[Box]:
     outlines, _ = cv2.findContours(whole.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if len(outlines) <= MOST_COMPONENTS:
         corners = [cv2.boundingRect(outline) for outline in outlines]
-        # Boxes that overlap many times over would take more memory than the picture.
+        # Boxes that overlap many times over would take more memory than the image.
         if sum(width * height for _, _, width, height in corners) <= _LARGEST_SHARE * whole.size:
             return [Box(x, y, x + width, y + height) for x, y, width, height in corners]
     x, y, width, height = cv2.boundingRect(whole.view(np.uint8))

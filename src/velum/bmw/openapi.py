@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from velum.bmw import builtin_models, wire
+from velum.bmw import wire
+from velum.service.admission import OWN_MODELS
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -33,7 +34,7 @@ _REFUSAL: Mapping[str, Any] = {
 _DETAIL: Mapping[str, Any] = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
 
 _METHODS: Mapping[str, Any] = {
-    "face": wire.methods_of_label({wire.DETECTION: {builtin_models.URL: ["centerface"]}}, [*wire.TECHNIQUES]),
+    "face": wire.methods_of_label({wire.DETECTION: {OWN_MODELS: ["centerface"]}}, [*wire.TECHNIQUES]),
 }
 
 CONFIGURATION = json.dumps(
@@ -47,7 +48,7 @@ def _json(schema: Mapping[str, Any], **examples: Any) -> dict[str, Any]:
     return {"schema": schema, **({"examples": named} if named else {})}
 
 
-def envelope(description: str, **data: Any) -> Responses:
+def envelope_responses(description: str, **data: Any) -> Responses:
     """Document an endpoint with enveloped responses; `data` are examples of their content by name."""
     examples = {name: {"data": value, "error": "", "success": True} for name, value in data.items()}
     examples["failure"] = {"data": None, "error": wire.UNEXPECTED, "success": False}
@@ -55,7 +56,7 @@ def envelope(description: str, **data: Any) -> Responses:
     return {200: {"description": f"{description} The member `success` of the body tells failures.", "content": content}}
 
 
-def methods() -> Responses:
+def methods_responses() -> Responses:
     """Document the list of methods."""
     schema = {"type": "object", "additionalProperties": True}
     failure = {"data": None, "error": wire.UNEXPECTED, "success": False}
@@ -63,7 +64,7 @@ def methods() -> Responses:
     return {200: {"description": "Labels, with the models that find them and the techniques.", "content": content}}
 
 
-def form() -> Responses:
+def form_responses() -> Responses:
     """Document the error responses of every endpoint with a form."""
     return {
         400: {"description": "The body cannot be parsed as a form.", "content": {"application/json": _json(_DETAIL)}},
@@ -76,7 +77,7 @@ def form() -> Responses:
     }
 
 
-def picture() -> Responses:
+def image_responses() -> Responses:
     """Document the anonymization of an image."""
     content = {
         "image/jpeg": {"schema": {"type": "string", "format": "binary"}},
@@ -89,10 +90,10 @@ def picture() -> Responses:
     text = (
         "The image: PNG data with content type image/jpeg; JPEG data where `Accept` names image/jpeg and not image/png."
     )
-    return {200: {"description": text, "content": content, "headers": headers}, **form()}
+    return {200: {"description": text, "content": content, "headers": headers}, **form_responses()}
 
 
-def video() -> Responses:
+def video_responses() -> Responses:
     """Document the anonymization of a video."""
     schema = {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, _ENVELOPE]}
     content = {
@@ -105,7 +106,7 @@ def video() -> Responses:
     }
     text = "`Done` once the video is in the folder of finished videos, or a list of errors in the configuration."
     name = {"description": "Name of the finished video, percent-encoded.", "schema": {"type": "string"}}
-    return {200: {"description": text, "content": content, "headers": {"X-Velum-File": name}}, **form()}
+    return {200: {"description": text, "content": content, "headers": {"X-Velum-File": name}}, **form_responses()}
 
 
 def _envelope_response(description: str) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from velum.bmw import builtin_models, request_localizer, wire
-from velum.bmw.available_methods import AvailableMethods
+from velum.bmw import wire
+from velum.bmw.available_methods import AvailableMethods, ListedTechnique, own_rule, repeat_technique
+from velum.bmw.localizer import REQUEST_LOCALIZER
 from velum.bmw.schema import RequestRefused
-from velum.bmw.techniques import ListedTechnique, repeat_technique
 from velum.bmw.wire import Entry
 from velum.locate.labels import exact
 from velum.plan import Plan, Rule, Video
+from velum.service.admission import OWN_MODELS
 from velum.spec import PartSpec
 
 
@@ -31,7 +32,7 @@ class ParsedRequest:
     @property
     def services(self) -> frozenset[str]:
         """Addresses that the plan uses, velum's own among them."""
-        return frozenset(str(rule.locate.options.get("url", builtin_models.URL)) for rule in self.plan.rules)
+        return frozenset(str(rule.locate.options.get("url", OWN_MODELS)) for rule in self.plan.rules)
 
     def refuse_localizers(self, uses: frozenset[PartSpec]) -> Refusal:
         """Return the refusal for localizers that gave no usable answer."""
@@ -134,9 +135,9 @@ def _choose(having: Mapping[str, tuple[str, ...]], *, strict: bool) -> str:
 
 def _rule_at(entry: Entry, url: str, technique: ListedTechnique) -> Rule:
     hide = technique.use(1.0 if entry.degree is None else entry.degree, entry.kind)
-    if url == builtin_models.URL:
-        return builtin_models.rule(entry.label, entry.model, hide)
-    use = PartSpec(request_localizer.NAME, {"url": url, "model": entry.model, "kind": entry.kind})
+    if url == OWN_MODELS:
+        return own_rule(entry.label, entry.model, hide)
+    use = PartSpec(REQUEST_LOCALIZER, {"url": url, "model": entry.model, "kind": entry.kind})
     return Rule(exact(entry.label), use, hide, grow=0)
 
 

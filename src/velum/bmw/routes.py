@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 
-from velum.bmw import builtin_models, openapi, wire
+from velum.bmw import inference_wire, openapi, wire
 from velum.bmw.anonymizer import Anonymizer
 from velum.bmw.available_methods import ApiDirectory
 from velum.bmw.plan import Refusal
@@ -19,7 +19,7 @@ from velum.media.image.rgb8 import PlainFormat
 from velum.net.client import HttpClient
 from velum.net.guard import AddressRefused
 from velum.report import Report
-from velum.service.admission import RequestThreads
+from velum.service.admission import OWN_MODELS, RequestThreads
 from velum.service.auth.middleware import Authenticator
 from velum.service.middleware import FACTS, note
 
@@ -59,13 +59,13 @@ class Api:
     def set_url(self, url: str, request: Request) -> bytes:
         """Add the address of an inference API, which must answer."""
         self.urls.all()
-        if url == builtin_models.URL:
+        if url == OWN_MODELS:
             return wire.envelope(wire.KNOWN_ALREADY)
         if not url.endswith("/"):
             raise RequestRefused(wire.BAD_ADDRESS)
         try:
             self.peers.check(url)
-            status = self.peers.get(f"{url}{wire.MODELS}").status
+            status = self.peers.get(f"{url}{inference_wire.MODELS}").status
         except (BadPlan, Unavailable) as error:
             note(request, cause=str(error))
             closed = isinstance(error, AddressRefused) and not self.anonymizer.strict
@@ -101,16 +101,17 @@ class Api:
     ) -> bytes | Response:
         """Return the processed image, or the errors of its configuration."""
         self._note_names(request, image)
-        data = _read(image, self.picture_bytes, "the picture")
+        source = _read(image, self.picture_bytes, "the image")
         kind: PlainFormat = "JPEG" if _wants_jpeg(request) and not self.anonymizer.strict else "PNG"
         settings = _read(configuration, MOST_BYTES, "the configuration")
-        result = self.anonymizer.picture(data, settings, kind, gone, _cause_noter(request))
+        result = self.anonymizer.anonymize_image(source, settings, kind, gone, _cause_noter(request))
         if isinstance(result, Refusal):
             self._note_refusal(request, result)
             return wire.needs_change(result.errors)
-        note(request, hidden=len(result.report.hidden), seconds=_stage_seconds(result.report))
+        data, report = result
+        note(request, hidden=len(report.hidden), seconds=_stage_seconds(report))
         # The original sends its PNG with this type, and clients look at the data.
-        return Response(result.data, media_type="image/jpeg", headers=_headers(result.report))
+        return Response(data, media_type="image/jpeg", headers=_headers(report))
 
     def anonymize_video(
         self, video: UploadFile, configuration: UploadFile, request: Request, gone: threading.Event
@@ -118,17 +119,15 @@ class Api:
         """Move the processed video to the folder of finished videos, or return the errors of its configuration."""
         self._note_names(request, video)
         settings = _read(configuration, MOST_BYTES, "the configuration")
-        result = self.anonymizer.video(video.file, video.filename or "", settings, gone, _cause_noter(request))
+        result = self.anonymizer.anonymize_video(
+            video.file, video.filename or "", settings, gone, _cause_noter(request)
+        )
         if isinstance(result, Refusal):
             self._note_refusal(request, result)
             return wire.dumps(list(result.errors))
-        note(
-            request,
-            tracks=len(result.report.tracks),
-            frames=result.report.frames,
-            seconds=_stage_seconds(result.report),
-        )
-        headers = {"x-velum-file": quote(result.path.name)}
+        path, report = result
+        note(request, tracks=len(report.tracks), frames=report.frames, seconds=_stage_seconds(report))
+        headers = {"x-velum-file": quote(path.name)}
         return Response(wire.VIDEO_DONE, media_type="application/json", headers=headers)
 
     def _note_refusal(self, request: Request, refusal: Refusal) -> None:
@@ -142,44 +141,50 @@ class Api:
 def routes(api: Api, access: Authenticator) -> APIRouter:
     """Return the seven endpoints: processing takes the scope anonymize, changing the list of APIs operate."""
     router = APIRouter(default_response_class=Response)
-    reading = _tagged("Configuration", access.require("anonymize", "operate"))
-    configuring = _tagged("Configuration", access.require("operate"))
-    hiding = _tagged("Anonymization", access.require("anonymize"))
-    wrong = openapi.form()
+    reading = _route_options("Configuration", access.require("anonymize", "operate"))
+    configuring = _route_options("Configuration", access.require("operate"))
+    hiding = _route_options("Anonymization", access.require("anonymize"))
+    wrong = openapi.form_responses()
 
-    @router.get("/list_urls", responses=openapi.envelope("The list.", some={wire.ADDRESSES: []}), **reading)
+    @router.get("/list_urls", responses=openapi.envelope_responses("The list.", some={wire.ADDRESSES: []}), **reading)
     async def list_urls(request: Request) -> Response:
         """List the inference APIs that are configured."""
         return await api.respond(request, lambda _: wire.envelope(api.urls.content()))
 
-    @router.post("/set_url", responses={**openapi.envelope("Added.", added=wire.ADDED), **wrong}, **configuring)
+    @router.post(
+        "/set_url", responses={**openapi.envelope_responses("Added.", added=wire.ADDED), **wrong}, **configuring
+    )
     async def set_url(url: Address, request: Request) -> Response:
         """Add an inference API, which must answer."""
         return await api.respond(request, lambda _: api.set_url(url, request))
 
     @router.post(
-        "/remove_url", responses={**openapi.envelope("Removed.", removed=[wire.REMOVED]), **wrong}, **configuring
+        "/remove_url",
+        responses={**openapi.envelope_responses("Removed.", removed=[wire.REMOVED]), **wrong},
+        **configuring,
     )
     async def remove_url(url: Address, request: Request) -> Response:
         """Remove an inference API."""
         return await api.respond(request, lambda _: api.remove_url(url))
 
-    @router.post("/remove_all_urls", responses=openapi.envelope("Removed.", removed=wire.ALL_REMOVED), **configuring)
+    @router.post(
+        "/remove_all_urls", responses=openapi.envelope_responses("Removed.", removed=wire.ALL_REMOVED), **configuring
+    )
     async def remove_all_urls(request: Request) -> Response:
         """Remove all inference APIs."""
         return await api.respond(request, lambda _: api.remove_all_urls())
 
-    @router.get("/available_methods/", responses=openapi.methods(), **reading)
+    @router.get("/available_methods/", responses=openapi.methods_responses(), **reading)
     async def available_methods(request: Request) -> Response:
         """Ask all inference APIs and list what can be hidden: labels, models, techniques."""
         return await api.respond(request, lambda _: api.available_methods())
 
-    @router.post("/anonymize/", responses=openapi.picture(), **hiding)
+    @router.post("/anonymize/", responses=openapi.image_responses(), **hiding)
     async def anonymize(image: Image, configuration: Configuration, request: Request) -> Response:
         """Hide in a picture what the configuration names, and return the picture."""
         return await api.respond(request, lambda gone: api.anonymize(image, configuration, request, gone))
 
-    @router.post("/anonymize_video/", responses=openapi.video(), **hiding)
+    @router.post("/anonymize_video/", responses=openapi.video_responses(), **hiding)
     async def anonymize_video(video: Video, configuration: Configuration, request: Request) -> Response:
         """Hide in a video what the configuration names, and put it into the folder of finished videos."""
         return await api.respond(request, lambda gone: api.anonymize_video(video, configuration, request, gone))
@@ -187,15 +192,15 @@ def routes(api: Api, access: Authenticator) -> APIRouter:
     return router
 
 
-def _tagged(tag: str, guard: Callable[..., object]) -> dict[str, Any]:
+def _route_options(tag: str, guard: Callable[..., object]) -> dict[str, Any]:
     return {"tags": [tag], "dependencies": [Depends(guard)]}
 
 
 def _cause_noter(request: Request) -> Callable[[str], None]:
-    def more(cause: str) -> None:
+    def append_cause(cause: str) -> None:
         note(request, cause="; ".join(filter(None, [request.scope.get(FACTS, {}).get("cause"), cause])))
 
-    return more
+    return append_cause
 
 
 def _failure_response(request: Request, error: VelumError) -> Response:

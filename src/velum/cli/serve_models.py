@@ -64,7 +64,7 @@ def serve_models(
 ) -> None:
     """Serve local models as one of the BMW inference APIs."""
     create_app = _load_app_factory()
-    from velum.bmw.inference_server.executor import Capacity
+    from velum.bmw.inference_server.endpoints import Capacity
     from velum.bmw.inference_server.ocr import Ocr
     from velum.bmw.inference_server.profiles import profile as find_profile
     from velum.cli.progress import fetch_progress

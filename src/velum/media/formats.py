@@ -23,6 +23,11 @@ FORMATS = tuple(sorted(set(SUFFIXES.values())))
 READ_ONLY = ("ASF", "FLV", "MXF", "OGG")
 """Containers of videos that velum reads but does not write."""
 
+READ_ONLY_SUFFIXES = {
+    ".asf": "ASF", ".dib": "BMP", ".flv": "FLV", ".mpo": "JPEG", ".mxf": "MXF", ".ogv": "OGG", ".wmv": "ASF",
+}  # fmt: skip
+"""Format of a suffix that velum reads but gives no result, in lower case."""
+
 VIDEO_FORMATS = tuple(sorted({*VIDEO_SUFFIXES.values(), *READ_ONLY}))
 
 VIDEO_HEAD_BYTES = 1024

@@ -1,1 +1,1 @@
-"""The HTTP service: one process for the BMW interfaces and velum's own."""
+"""The HTTP service: velum's own API, the page, health and metrics; another API can be mounted on it."""

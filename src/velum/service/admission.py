@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
-from typing import Any, TypeVar
-
-from starlette.requests import Request
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from velum.errors import Unavailable
+
+if TYPE_CHECKING:  # the localizers of the BMW room import this file, and need no web framework
+    from starlette.requests import Request
 
 T = TypeVar("T")
 
@@ -59,25 +60,25 @@ class Admission:
         self._places = places
         self._count_waiting, self._count_working = count_waiting, count_working
         self._lock = threading.Lock()
-        self._inside: Counter[str] = Counter()
+        self._reserved: Counter[str] = Counter()
         self._held = threading.local()
 
     @contextmanager
     def reserve(self, services: frozenset[str]) -> Iterator[None]:
         """Hold a place of each service, named by its address. Raises `Overloaded` when one has none left."""
         with self._lock:
-            full = sorted(service for service in services if self._inside[service] >= self._places)
+            full = sorted(service for service in services if self._reserved[service] >= self._places)
             if full:
                 raise Overloaded(
                     f"{self._places} requests to {', '.join(full)} are in progress, the most allowed; try again later"
                 )
-            self._inside.update(services)
+            self._reserved.update(services)
         try:
             yield
         finally:
             with self._lock:
-                self._inside.subtract(services)
-                self._inside += Counter()  # drops services without requests
+                self._reserved.subtract(services)
+                self._reserved += Counter()  # drops services without requests
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -85,17 +86,17 @@ class Admission:
         with self._count_waiting():
             self._slots.acquire()
         try:
-            self._held.yes = True
+            self._held.slot = True
             with self._count_working():
                 yield
         finally:
-            self._held.yes = False
+            self._held.slot = False
             self._slots.release()
 
     @contextmanager
     def yield_cpu(self) -> Iterator[None]:
         """Release the processor slot of this thread meanwhile; without one, do nothing."""
-        if not getattr(self._held, "yes", False):
+        if not getattr(self._held, "slot", False):
             yield
             return
         self._slots.release()
@@ -111,7 +112,7 @@ class RequestThreads:
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="velum-request")
 
-    async def run(self, request: Request, work: Callable[[threading.Event], T]) -> T:
+    async def run(self, request: "Request", work: Callable[[threading.Event], T]) -> T:
         """Run `work` in a thread and return its result.
 
         Its event is set when the client disconnects or the service shuts down. The request's body must have been read
@@ -143,6 +144,6 @@ def _drop_exception(job: asyncio.Future[Any]) -> None:
         job.exception()
 
 
-async def _wait_for_disconnect(request: Request) -> None:
+async def _wait_for_disconnect(request: "Request") -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

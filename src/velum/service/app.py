@@ -109,7 +109,7 @@ def _health(parts: ServiceParts, mounted: MountedApi | None, v1: V1 | None) -> H
     }  # fmt: skip
     return Health(
         parts.engine, parts.peers, parts.ending, **of_mounted,
-        jobs=None if jobs is None else jobs.counts,
+        jobs=None if jobs is None else jobs.check_database,
         store=None if jobs is None else jobs.check_store,
         folders=() if jobs is None else (settings.jobs.data, work_folder(settings)),
         blur=None if v1 is None else v1.street_images.state,

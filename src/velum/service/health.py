@@ -62,21 +62,21 @@ class Health:
         It is ready with velum's own model or at least one inference API. An inference API that is down, or a model that
         `/blur/` lacks, is reported and does not make the service unready: the rest works without it.
         """
-        disk = _state_of(
+        disk = _folders_state(
             (*self.required_folders, *(folder for folder in self.folders if folder.exists())), self.free_bytes
         )
         model = self._model
-        able = model == "ready" or (model != "loading" and self.can_locate())
+        can_locate = model == "ready" or (model != "loading" and self.can_locate())
         addresses = {
             url: {"reachable": health.reachable, "detail": health.detail, "since": health.since}
             for url, health in self.peers.health.items()
         }
-        database = self._answers(self.jobs, "the database of jobs does not answer")
-        store = self._answers(self.store, "the store of jobs does not answer")
+        database = self._probe(self.jobs, "the database of jobs does not answer")
+        store = self._probe(self.store, "the store of jobs does not answer")
         faults = dict(self.faults())
-        kept = {database, store} <= {"off", "ready"}
+        storage_works = {database, store} <= {"off", "ready"}
         facts = {
-            "ready": able and disk == "writable" and kept and not self.ending.is_set(),
+            "ready": can_locate and disk == "writable" and storage_works and not self.ending.is_set(),
             "model": model, "disk": disk, "jobs": database, "store": store,
             "blur": "off" if self.blur is None else self.blur(), "urls": addresses,
             "faults": faults,
@@ -86,13 +86,13 @@ class Health:
             facts |= {"urls": len(addresses), "urls_reachable": reachable, "faults": len(faults)}
         return bool(facts["ready"]), facts
 
-    def _answers(self, probe: Callable[[], object] | None, wrong: str) -> str:
-        if probe is None:
+    def _probe(self, check: Callable[[], object] | None, warning: str) -> str:
+        if check is None:
             return "off"
         try:
-            probe()
+            check()
         except VelumError as error:
-            LOG.warning(wrong, extra={"facts": {"cause": str(error)}})
+            LOG.warning(warning, extra={"facts": {"cause": str(error)}})
             return "unavailable"
         return "ready"
 
@@ -118,13 +118,13 @@ def routes(health: Health) -> APIRouter:
     @router.get("/ready", responses={503: {"description": "Not ready: the body says why."}})
     def ready() -> Response:
         """Tell whether the service can do its work."""
-        yes, facts = health.ready()
-        return JSONResponse(facts, 200 if yes else 503)
+        is_ready, facts = health.ready()
+        return JSONResponse(facts, 200 if is_ready else 503)
 
     return router
 
 
-def _state_of(folders: Sequence[Path], free_bytes: int) -> str:
+def _folders_state(folders: Sequence[Path], free_bytes: int) -> str:
     """Return "writable", or why the first unsuitable folder is not: "not writable: ..." or "full: ..."."""
     for folder in folders:
         try:

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -67,7 +68,7 @@ class JobBackend:
         self._opened: Backend | None = None
         self._failure: VelumError | None = None
         self._failed_at = 0.0
-        self._store_check: _StoreCheck | None = None
+        self._store_check: Future[None] | None = None
 
     def open(self) -> Backend:
         """Return the open backend, connecting on the first call.
@@ -89,14 +90,26 @@ class JobBackend:
         """Return the number of jobs by state. Raises as `open` does."""
         return {state.value: number for state, number in self.open().queue.counts().items()}
 
+    def check_database(self) -> None:
+        """Raise `Unavailable` unless the database answers: read the two newest jobs, however many there are.
+
+        Raises as `open` does, too.
+        """
+        self.open().queue.list(limit=1)
+
     def check_store(self) -> None:
         """Raise `Unavailable` unless the store of jobs answers within `ANSWER_SECONDS`; raise as `open` does, too."""
         store = self.open().store
         with self._lock:
-            if self._store_check is None or self._store_check.over:
-                self._store_check = _StoreCheck(store)
+            if self._store_check is None or self._store_check.done():
+                self._store_check = _begin_check(store)
             check = self._store_check
-        check.outcome(ANSWER_SECONDS)
+        try:
+            check.result(ANSWER_SECONDS)
+        except TimeoutError:
+            raise Unavailable(
+                f"the store has not answered for {ANSWER_SECONDS:g} s; check that its server runs"
+            ) from None
 
     def delete(self, job: str) -> bool:
         """Delete a job with its files, and scratch folders of crashed workers on this machine; False for no such job.
@@ -126,34 +139,22 @@ class JobBackend:
         return Backend(database, JobQueue(database, store), store, uploads)
 
 
-class _StoreCheck:
-    """A check of the store in a thread of its own: reading a mounted folder whose server is gone blocks for ever."""
+def _begin_check(store: "Store") -> "Future[None]":
+    """Check the store in a thread of its own: reading a mounted folder whose server is gone blocks for ever."""
+    check: Future[None] = Future()
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._failure: VelumError | None = None
-        self._done = threading.Event()
-        threading.Thread(target=self._begin, name="velum-store", daemon=True).start()
-
-    @property
-    def over(self) -> bool:
-        """Whether the check has ended."""
-        return self._done.is_set()
-
-    def outcome(self, seconds: float) -> None:
-        """Raise the error of the store, or `Unavailable` when the check takes longer than `seconds`."""
-        if not self._done.wait(seconds):
-            raise Unavailable(f"the store has not answered for {seconds:g} s; check that its server runs")
-        if self._failure is not None:
-            raise self._failure
-
-    def _begin(self) -> None:
+    def work() -> None:
         try:
-            self._store.check()
+            store.check()
+            check.set_result(None)
         except VelumError as error:
-            self._failure = error
+            check.set_exception(error)
         finally:
-            self._done.set()
+            if not check.done():
+                check.set_exception(Unavailable("the check of the store failed; the log has the cause"))
+
+    threading.Thread(target=work, name="velum-store", daemon=True).start()
+    return check
 
 
 class InProcessWorker:

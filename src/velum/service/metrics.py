@@ -133,7 +133,7 @@ def routes(metrics: Metrics, *, guards: Iterable[Any] = ()) -> APIRouter:
     router = APIRouter(include_in_schema=False, dependencies=list(guards))
 
     @router.get(PATH)
-    def numbers() -> Response:
+    def metrics_text() -> Response:
         return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return router

@@ -26,11 +26,10 @@ from velum.plan import METADATA, Plan
 from velum.plugins import RuntimeConfig
 from velum.service.admission import RequestThreads
 from velum.service.middleware import note
-from velum.service.problem_details import NotInstalled, Unsupported, problems
-from velum.service.v1.image_service import HiddenImage, ImageService, digest
-from velum.service.v1.images import accepts, multipart_response
+from velum.service.problem_details import NotInstalled, Problem, problems
+from velum.service.v1.http_bodies import read_image
+from velum.service.v1.images import ImageService, accepts, multipart_response, report_headers
 from velum.service.v1.plans import Plans
-from velum.service.v1.request_body import read_image
 from velum.spec import PartSpec
 
 NAME = "velum"
@@ -68,16 +67,16 @@ class PanoramaxService:
 
     async def blur_image(self, request: Request) -> Response:
         """Return the blurred image, alone or, where the client accepts multipart/form-data, with its metadata."""
-        received = await read_image(request, "picture", ("keep",), self.most, bare=False)
+        data, _ = await read_image(request, "picture", ("keep",), self.most, bare=False)
         both = accepts(request, "multipart/form-data")
 
         def work(gone: threading.Event) -> Response:
-            if not received.data.startswith(JPEG):
-                raise Unsupported("the picture is not a JPEG file; send a JPEG, or another format to /v1/images")
-            image = self.image_service.hide(received.data, self.plan(), gone)
-            image = replace(image, data=with_pose_of(received.data, image.data))
-            note(request, hidden=len(image.report.hidden))
-            return _image_with_metadata(image) if both else _image_only(image)
+            if not data.startswith(JPEG):
+                raise Problem(415, "the picture is not a JPEG file; send a JPEG, or another format to /v1/images")
+            image, report = self.image_service.hide(data, self.plan(), gone)
+            image, headers = with_pose_of(data, image), report_headers(report)
+            note(request, hidden=len(report.hidden))
+            return _with_metadata(image, headers) if both else Response(image, media_type="image/jpeg", headers=headers)
 
         return await self.workers.run(request, work)
 
@@ -175,21 +174,10 @@ _BODY: dict[str, Any] = {
 }
 
 
-def _image_only(image: HiddenImage) -> Response:
-    return Response(image.data, media_type="image/jpeg", headers=_headers(image))
-
-
-def _image_with_metadata(image: HiddenImage) -> Response:
+def _with_metadata(image: bytes, headers: Mapping[str, str]) -> Response:
     metadata = {"blurring_id": secrets.token_hex(16), "service_name": NAME, "annotations": []}
-    both = ((b"metadata", b"application/json", json.dumps(metadata).encode()), (b"image", b"image/jpeg", image.data))
-    return multipart_response(both, _headers(image), "multipart/form-data")
-
-
-def _headers(image: HiddenImage) -> dict[str, str]:
-    return {
-        "x-velum-hidden": str(len(image.report.hidden)), "x-velum-report": digest(image.report),
-        "cache-control": "no-store", "vary": "accept",
-    }  # fmt: skip
+    both = ((b"metadata", b"application/json", json.dumps(metadata).encode()), (b"image", b"image/jpeg", image))
+    return multipart_response(both, headers, "multipart/form-data")
 
 
 _HEAD = b"http://ns.adobe.com/xap/1.0/\0"

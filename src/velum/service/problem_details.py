@@ -24,8 +24,10 @@ OWN = ("/v1/", "/blur/")
 Refuse = Callable[[int, str, str, str, Mapping[str, str]], Response]
 """Returns the response to a refused request, by status, message, path, error code and headers."""
 
-ErrorBody = Callable[[str], bytes]
-"""Returns the JSON body of an error response of another API, by its message."""
+ErrorBody = Callable[[int, str], bytes]
+"""Returns the JSON body of an error response of another API, by status and message."""
+
+INTERNAL_ERROR = "internal error; the operator finds the cause in the log"
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -70,58 +72,17 @@ _HIDDEN = {
 
 
 class Problem(BadInput):
-    """A request that cannot be served; the response has `headers`, and `facts` as further members of its JSON."""
+    """A request that cannot be served: `status` is one of `_MEANINGS`, which has the usual error code, too.
 
-    code = "Refused"
-    http_status = 400
+    The response has `headers`, and `facts` as further members of its JSON.
+    """
 
-    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None, **facts: Any) -> None:
+    def __init__(
+        self, status: int, message: str, *, code: str = "", headers: Mapping[str, str] | None = None, **facts: Any
+    ) -> None:
         super().__init__(message)
-        self.headers = dict(headers or {})
-        self.facts = facts
-
-
-class Malformed(Problem):
-    """The body or a header cannot be parsed (400)."""
-
-
-class NotFoundProblem(Problem):
-    """It does not exist, or it belongs to another caller."""
-
-    code = "NotFound"
-    http_status = 404
-
-
-class ConflictProblem(Problem):
-    """The job's or upload's current state does not allow this (409)."""
-
-    code = "Conflict"
-    http_status = 409
-
-
-class ExpiredProblem(Problem):
-    """It has been deleted after its retention time."""
-
-    code = "Expired"
-    http_status = 410
-
-
-class Overtaken(Problem):
-    """Somebody else has changed it since the caller fetched it (412)."""
-
-    http_status = 412
-
-
-class Unsupported(Problem):
-    """The media type of the body is not supported here."""
-
-    http_status = 415
-
-
-class NotSatisfiable(Problem):
-    """The byte range lies outside the file (416)."""
-
-    http_status = 416
+        self.status, self.error_code = status, code or _MEANINGS[status][0]
+        self.headers, self.facts = dict(headers or {}), facts
 
 
 class NotInstalled(Unavailable):
@@ -152,7 +113,7 @@ def problem_of(error: VelumError, request: Request) -> Response:
     """Return the response for an error, and note its cause for the request's log line."""
     fault = isinstance(error, OutputFailed | PluginFault)
     note(request, cause=f"{type(error).__name__}: {error}", **({"fault": True} if fault else {}))
-    status = error.http_status
+    status = error.status if isinstance(error, Problem) else error.http_status
     open_to_callers = isinstance(error, NotInstalled)
     headers = {"retry-after": "1"} if status in {429, 503} and not open_to_callers else {}
     headers |= dict(getattr(error, "headers", {}))
@@ -163,13 +124,15 @@ def problem_of(error: VelumError, request: Request) -> Response:
     if status >= 500 and not open_to_callers:
         detail = next(
             (text for kind, text in _HIDDEN.items() if isinstance(error, kind)),
-            "internal error; the operator finds the cause in the log",
+            INTERNAL_ERROR,
         )
     return problem(status, detail, request.url.path, code=_code(error), headers=headers, **facts)
 
 
 def _code(error: VelumError) -> str:
     """Return the error code for clients, who need not tell the subclasses of `Unavailable` apart."""
+    if isinstance(error, Problem):
+        return error.error_code
     kind = type(error)
     if issubclass(kind, AddressRefused):
         return BadPlan.code
@@ -197,7 +160,7 @@ def refuse_with(error_body: ErrorBody | None) -> Refuse:
     def refuse(status: int, text: str, path: str, code: str, headers: Mapping[str, str]) -> Response:
         if error_body is None or uses_problem_details(path):
             return problem(status, text, path, code=code, headers=headers)
-        return Response(error_body(text), status, headers, media_type="application/json")
+        return Response(error_body(status, text), status, headers, media_type="application/json")
 
     return refuse
 
@@ -223,7 +186,8 @@ def add_error_handlers(
         if error.status_code in {TOO_SLOW, TOO_LARGE}:
             # The rest of the body is never read, so the connection cannot be used again.
             headers = {"connection": "close"}
-            return Response(error_body(str(error.detail)), error.status_code, headers, media_type="application/json")
+            body = error_body(error.status_code, str(error.detail))
+            return Response(body, error.status_code, headers, media_type="application/json")
         return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
     @app.exception_handler(VelumError)

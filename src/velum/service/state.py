@@ -10,7 +10,10 @@ from typing import Any
 from fastapi import APIRouter
 
 from velum.engine.engine import Engine
+from velum.errors import Unavailable
 from velum.limits import WAITED_SECONDS, Limits
+from velum.locate.weights import fetch
+from velum.locate.weights.asset import Model
 from velum.media import DecoderPool
 from velum.net.client import HttpClient
 from velum.plugins import RuntimeConfig
@@ -42,6 +45,8 @@ class ServiceParts:
     audit: Audit | None
     jobs: JobBackend | None
     """None where velum's own API is not served."""
+    is_installed: Callable[[Model], bool]
+    """Tells whether a model's weights are on this machine."""
     added_localizers: frozenset[str]
     """Localizers that exist only in this service; plans of requests to velum's own API may not name them."""
     ending: threading.Event
@@ -64,8 +69,8 @@ class MountedApi:
     version: str
     description: str
     router: APIRouter
-    error_body: Callable[[str], bytes]
-    """Returns the JSON body of an error response with that text."""
+    error_body: Callable[[int, str], bytes]
+    """Returns the JSON body of an error response, by status and message."""
     invalid_body: Callable[[Sequence[Any]], bytes]
     """Returns the JSON body of status 422 for pydantic's errors."""
     document: Mapping[str, Any] | None = None
@@ -108,5 +113,23 @@ def build_parts(
     engine = ObservedEngine(metrics, hashes=audit is not None, host=host, limits=limits, decoders=decoders)
     return ServiceParts(
         settings, host, engine, decoders, peers, admission, RequestThreads(service.requests), access_of(settings),
-        metrics, audit, jobs, frozenset(added), threading.Event(),
+        metrics, audit, jobs, _weights_check(host), frozenset(added), threading.Event(),
     )  # fmt: skip
+
+
+def _weights_check(host: RuntimeConfig) -> Callable[[Model], bool]:
+    """Return what tells whether a model's weights are on this machine; the hash of each file is checked once."""
+    verified, lock = set[str](), threading.Lock()
+
+    def is_installed(model: Model) -> bool:
+        with lock:
+            if model.fingerprint not in verified:
+                try:
+                    if fetch.find_local(model, host) is None:
+                        return False
+                except Unavailable:
+                    return False
+                verified.add(model.fingerprint)
+        return True
+
+    return is_installed

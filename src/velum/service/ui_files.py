@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -32,38 +31,30 @@ _PLAIN: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    body: bytes
-    kind: str
-    tag: str
-
-
 class UiFiles:
     """The files of the page, read once, by path. Only these paths exist, so none can lead out of the folder."""
 
     def __init__(self) -> None:
-        found = dict(_walk(files("velum.service").joinpath("ui"), ""))
-        every = hashlib.sha256()
-        for name in sorted(found):
-            every.update(name.encode() + b"\0" + found[name])
-        self.version = every.hexdigest()[:16]
-        found[START] = found[START].replace(VERSION, self.version.encode())
+        files_by_path = dict(_walk(files("velum.service").joinpath("ui"), ""))
+        digest = hashlib.sha256()
+        for name in sorted(files_by_path):
+            digest.update(name.encode() + b"\0" + files_by_path[name])
+        self.version = digest.hexdigest()[:16]
+        files_by_path[START] = files_by_path[START].replace(VERSION, self.version.encode())
         self._files = {
-            name: _File(body, KINDS[name[name.rindex(".") :]], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
-            for name, body in found.items()
+            name: (body, f'"{hashlib.sha256(body).hexdigest()[:32]}"') for name, body in files_by_path.items()
         }
 
     def answer(self, request: Request, name: str, *, for_ever: bool) -> Response:
         """Return a file, or 304 when the client has it. Raises `HTTPException` (404) when the page has no such file."""
-        file = self._files.get(name)
-        if file is None:
+        if name not in self._files:
             raise HTTPException(404)
-        kept = "public, max-age=31536000, immutable" if for_ever else "no-cache"
-        headers = {**_PLAIN, "etag": file.tag, "cache-control": kept}
-        if file.tag in request.headers.get("if-none-match", ""):
+        body, tag = self._files[name]
+        caching = "public, max-age=31536000, immutable" if for_ever else "no-cache"
+        headers = {**_PLAIN, "etag": tag, "cache-control": caching}
+        if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        return Response(file.body, headers=headers, media_type=file.kind)
+        return Response(body, headers=headers, media_type=KINDS[name[name.rindex(".") :]])
 
 
 def routes(page: UiFiles) -> APIRouter:
@@ -75,7 +66,7 @@ def routes(page: UiFiles) -> APIRouter:
         return page.answer(request, START, for_ever=False)
 
     @router.api_route("/ui/{version}/{name:path}", methods=["GET", "HEAD"])
-    async def part(request: Request, version: str, name: str) -> Response:
+    async def ui_file(request: Request, version: str, name: str) -> Response:
         # A page that was loaded before an update of the service asks for files of the previous version.
         return page.answer(request, name, for_ever=version == page.version)
 
@@ -119,7 +110,7 @@ def docs_routes() -> APIRouter:
 
     @router.get("/redoc")
     @router.get("/")  # where the page for people is, it comes first
-    async def elsewhere() -> Response:
+    async def redirect() -> Response:
         return RedirectResponse("/docs")
 
     return router

@@ -8,7 +8,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from velum.bmw.inference_server.app import create_app
-from velum.bmw.inference_server.executor import Capacity
+from velum.bmw.inference_server.endpoints import Capacity
 from velum.bmw.inference_server.loaded_models import LoadedModel, from_names
 from velum.bmw.inference_server.ocr import Ocr
 from velum.bmw.inference_server.profiles import ApiVariant, profile

@@ -15,8 +15,8 @@ from tests.bmw.inference_server.factories import DISC, HASH, HEIGHT, REGIONS, WI
 from tests.media.image.bombs import encoded as heavy
 from tests.media.image.bombs import scanned_black
 
-from velum.bmw.inference_server.executor import Capacity
-from velum.bmw.inference_server.overlay import voc_palette
+from velum.bmw.inference_server.endpoints import Capacity
+from velum.bmw.inference_server.images import voc_palette
 from velum.bmw.inference_server.profiles import PROFILES
 from velum.errors import PluginFault
 from velum.frame import Frame

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from tests.bmw.inference_server.factories import DISC, HEIGHT, REGIONS, WIDTH, host, models, png
 
-from velum.bmw import wire
+from velum.bmw import inference_wire, wire
 from velum.bmw.client import InferenceApi
 from velum.bmw.inference_server.app import create_app
 from velum.bmw.inference_server.loaded_models import from_names
@@ -96,7 +96,7 @@ def test_a_server_that_stops_finishes_what_it_began() -> None:
         assert go_on.wait(10)
         return [Region(Box(1, 2, 3, 4), "face")]
 
-    kind, found = profile("tensorflow"), list[tuple[wire.ApiDetection, ...]]()
+    kind, found = profile("tensorflow"), list[tuple[inference_wire.ApiDetection, ...]]()
     with served(create_app(kind, models(kind, host(slow)))) as api:
         asking = threading.Thread(target=lambda: found.append(api.detect("fake", png(), "a.png", "image/png")))
         asking.start()

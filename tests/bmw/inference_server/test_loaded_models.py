@@ -18,9 +18,9 @@ from tests.bmw.inference_server.factories import models, png
 from tests.bmw.test_folders import make_ovd
 
 from velum.bmw.inference_server.app import create_app
-from velum.bmw.inference_server.executor import Capacity
+from velum.bmw.inference_server.endpoints import Capacity
+from velum.bmw.inference_server.images import outlines, voc_palette
 from velum.bmw.inference_server.loaded_models import FILE, from_folder, from_names, hashes, labels_of
-from velum.bmw.inference_server.overlay import outlines, voc_palette
 from velum.bmw.inference_server.profiles import PROFILES, profile
 from velum.engine.prepare import PartCache
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
@@ -49,12 +49,11 @@ OVD, OVS, YOLO, TF = (profile(name) for name in ("openvino-detection", "openvino
 def test_numbers_of_labels(
     classes: tuple[str, ...], kind: str, listed: tuple[str, ...], numbers: dict[str, int]
 ) -> None:
-    labels = labels_of(classes, profile(kind))
-    assert (labels.listed, labels.numbers) == (listed, numbers)
+    assert labels_of(classes, profile(kind)) == (listed, numbers)
 
 
 def test_more_classes_than_a_mask_holds() -> None:
-    assert len(labels_of([str(n) for n in range(255)], OVS).listed) == 256
+    assert len(labels_of([str(n) for n in range(255)], OVS)[0]) == 256
     with pytest.raises(BadPlan, match="257 classes do not fit"):
         labels_of([str(n) for n in range(256)], OVS)
 
@@ -101,7 +100,7 @@ def test_model_folders_keep_their_names_and_what_they_say(tmp_path: Path) -> Non
     parts = PartCache(private)
     served = from_folder(tmp_path / "in", OVD, parts, private, tmp_path / "hashes")
     assert [one.name for one in served] == ["Street Faces", "other"]
-    assert [one.labels.listed for one in served] == [("face", "license_plate")] * 2
+    assert [one.labels for one in served] == [("face", "license_plate")] * 2
     assert list(served[1].config.items()) == [("framework", "openvino"), ("type", "detection"), ("network", "mine")]
     assert json.loads((tmp_path / "hashes" / FILE).read_text()) == {one.name: one.hash for one in served}
     parts.close()
@@ -133,7 +132,7 @@ def test_a_segmentation_folder_keeps_its_palette(tmp_path: Path) -> None:
     parts = PartCache(private)
     (served,) = from_folder(tmp_path / "in", OVS, parts, private)
     assert (served.config, served.palette) == (config, tuple(range(9)))
-    assert served.labels.listed == ("BG", "person", "car")
+    assert served.labels == ("BG", "person", "car")
     with TestClient(create_app(OVS, [served])) as server:
         answer = server.post("/models/scene/inference", files={"input_data": png(48, 48)})
         assert server.get("/models/scene/config").json()["data"] == config

@@ -27,8 +27,7 @@ from velum.service.auth import oidc
 from velum.service.auth.api_keys import ApiKey, ApiKeys
 from velum.service.auth.middleware import AuthMiddleware, access_of, check_entrance
 from velum.service.auth.oidc import Tokens
-from velum.service.auth.principal import Principal, Quota, RateLimited, Unauthenticated
-from velum.service.auth.rate_limits import RateLimits
+from velum.service.auth.principal import Principal, Quota, RateLimited, RateLimits, Unauthenticated
 from velum.settings import Settings
 from velum.settings.schema import AccessSettings, ObservabilitySettings
 

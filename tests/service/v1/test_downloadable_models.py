@@ -21,17 +21,17 @@ class Servers:
 
 
 def settled(obtainable: Obtainable, name: str) -> bool | None:
-    obtainable.of(find(name))
+    obtainable.can_download(find(name))
     for thread in threading.enumerate():
         if thread.name == "velum-obtainable":
             thread.join(20)
-    return obtainable.of(find(name))
+    return obtainable.can_download(find(name))
 
 
 def test_what_servers_answer_is_known_after_a_while_and_asked_again() -> None:
     servers, now = Servers(up=True), [0.0]
     obtainable = Obtainable(RuntimeConfig(), servers, lambda: now[0])
-    assert obtainable.of(find("lpd-yunet")) is None
+    assert obtainable.can_download(find("lpd-yunet")) is None
     servers.free.set()
     assert settled(obtainable, "lpd-yunet") is True
     asked = servers.asked
@@ -40,9 +40,9 @@ def test_what_servers_answer_is_known_after_a_while_and_asked_again() -> None:
     assert servers.asked == asked
     now[0] += VALID_SECONDS + 1
     assert settled(obtainable, "lpd-yunet") is False
-    assert obtainable.of(find("centerface")) is True, "it comes from a package index"
+    assert obtainable.can_download(find("centerface")) is True, "it comes from a package index"
 
 
 def test_offline_nothing_can_be_had() -> None:
     obtainable = Obtainable(RuntimeConfig(offline=True), Servers(up=True))
-    assert obtainable.of(find("centerface")) is False
+    assert obtainable.can_download(find("centerface")) is False

@@ -15,8 +15,10 @@ from tests.service.factories import client, parts_of, picture, settings
 from velum import Engine, Plan
 from velum.annotations import Annotations
 from velum.errors import BadInput
+from velum.media.formats import SUFFIXES, VIDEO_SUFFIXES
 from velum.plugins import RuntimeConfig
-from velum.service.v1.image_service import KINDS, digest, suffix_of
+from velum.service.v1.http_bodies import KINDS
+from velum.service.v1.images import digest, suffix_of
 from velum.testing import FakeLocalizer
 
 
@@ -205,6 +207,16 @@ def test_what_is_offered_is_listed(tmp_path: Path) -> None:
     assert models["centerface"]["default"]
     assert models["centerface"]["labels"] == ["face"]
     assert labels["face"]["chosen"] == ["centerface"]
+
+
+def test_the_suffixes_of_files_that_the_service_reads_are_listed(tmp_path: Path) -> None:
+    with client(settings(tmp_path)) as it:
+        types = it.get("/v1/file-types").json()
+    assert {".jpg", ".png", ".heic", ".webp", ".mpo"} <= set(types["images"])
+    assert {".mp4", ".mov", ".vob", ".wmv", ".ogv"} <= set(types["videos"])
+    assert types == {kind: sorted(set(suffixes)) for kind, suffixes in types.items()}
+    assert not set(types["images"]) & set(types["videos"])
+    assert set(SUFFIXES) | set(VIDEO_SUFFIXES) <= {*types["images"], *types["videos"]}
 
 
 @pytest.mark.parametrize(

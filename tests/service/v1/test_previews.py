@@ -14,6 +14,7 @@ from tests.media.image.bombs import crash_when_begun
 from tests.service.factories import on_the_wire, picture, settings
 from tests.service.v1.test_jobs import handed_in
 
+from velum.media.video import proxy
 from velum.service.v1 import previews
 
 pytestmark = pytest.mark.slow
@@ -81,7 +82,7 @@ def test_a_source_that_ends_its_decoder_fails_alone(tmp_path: Path, monkeypatch:
     with on_the_wire(settings(tmp_path)) as url, httpx2.Client(base_url=url, timeout=60) as it:
         job = handed_in(it, film(tmp_path / "a.mkv"), name="a.mkv")
         with monkeypatch.context() as patch:
-            patch.setattr(previews, "write_preview", crash_when_begun)
+            patch.setattr(proxy, "write_preview", crash_when_begun)
             told = waited(lambda: it.post(f"{job}/preview"))
         assert told["state"] == "failed"
         assert told["error"] == "cannot read a.mkv: its decoder crashed (SIGSEGV); convert it with another program"

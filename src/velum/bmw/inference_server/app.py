@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from html import escape
+from queue import Full
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,9 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from velum.bmw import wire
-from velum.bmw.inference_server.endpoints import Calls, Failed
-from velum.bmw.inference_server.executor import BoundedExecutor, Capacity, QueueFull
+from velum.bmw import inference_wire, wire
+from velum.bmw.inference_server.endpoints import BoundedExecutor, Calls, Capacity, Failed
 from velum.bmw.inference_server.loaded_models import LoadedModel
 from velum.bmw.inference_server.ocr import Ocr
 from velum.bmw.inference_server.profiles import ApiVariant, Call, FailureKind, FailureResponse
@@ -86,7 +86,7 @@ def create_app(
 
 def _route(app: FastAPI, profile: ApiVariant, calls: Calls) -> None:
     """Add the endpoints of the profile with their documentation."""
-    for route in (*_facts(calls), *_pictures(calls)):
+    for route in (*_model_routes(calls), *_image_routes(calls)):
         if route.call is None or route.call in profile.calls:
             app.add_api_route(
                 route.path,
@@ -110,52 +110,63 @@ class _Route:
     also: tuple[int, ...] = ()
 
 
-def _facts(calls: Calls) -> list[_Route]:
+def _model_routes(calls: Calls) -> list[_Route]:
     unknown = (FailureKind.NO_FACTS,)
     return [
-        _Route(None, f"/{wire.MODELS}", calls.models),
-        _Route(None, f"/{wire.LOAD}", calls.load),
-        _Route(Call.LOAD_ONE, _model_path(wire.LOAD), calls.load_one, (FailureKind.NO_MODEL,)),
-        _Route(None, _model_path(wire.LABELS), calls.labels, unknown),
-        _Route(None, _model_path(wire.CONFIG), calls.config, unknown),
-        _Route(Call.PALETTE, _model_path(wire.PALETTE), calls.palette, unknown),
-        _Route(Call.LABEL_HASHES, f"/{wire.LABEL_HASHES}", calls.label_hashes, unknown, upload=True),
+        _Route(None, f"/{inference_wire.MODELS}", calls.models),
+        _Route(None, f"/{inference_wire.LOAD}", calls.load),
+        _Route(Call.LOAD_ONE, _model_path(inference_wire.LOAD), calls.load_one, (FailureKind.NO_MODEL,)),
+        _Route(None, _model_path(inference_wire.LABELS), calls.labels, unknown),
+        _Route(None, _model_path(inference_wire.CONFIG), calls.config, unknown),
+        _Route(Call.PALETTE, _model_path(inference_wire.PALETTE), calls.palette, unknown),
+        _Route(Call.LABEL_HASHES, f"/{inference_wire.LABEL_HASHES}", calls.label_hashes, unknown, upload=True),
     ]
 
 
-def _pictures(calls: Calls) -> list[_Route]:
+def _image_routes(calls: Calls) -> list[_Route]:
     def route(call: Call, path: str, endpoint: Endpoint, kind: str = "application/json") -> _Route:
-        failures = FailureKind.NO_MODEL, FailureKind.NO_PICTURE, FailureKind.OTHER
+        failures = FailureKind.NO_MODEL, FailureKind.NO_IMAGE, FailureKind.OTHER
         return _Route(call, path, endpoint, failures, upload=True, kind=kind)
 
     return [
-        route(Call.PREDICT, _model_path(wire.PREDICT), calls.predict),
-        route(Call.DETECT, f"/{wire.DETECT}", calls.detect),
-        route(Call.PREDICT_BATCH, _model_path(wire.PREDICT_BATCH), calls.predict_batch),
-        route(Call.PREDICT_IMAGE, _model_path(wire.PREDICT_IMAGE), calls.predict_image, wire.MISNAMED_PNG),
-        route(Call.MASK, _model_path(wire.INFERENCE), calls.mask, wire.MISNAMED_PNG),
-        route(Call.OVERLAY, _model_path(wire.OVERLAY), calls.overlay, "image/png"),
-        route(Call.INSTANCES, _model_path(wire.DETECT), calls.instances),
-        _Route(Call.TEXTS, _model_path(wire.OCR), calls.texts, upload=True, also=(400, 404, 500)),
-        _Route(Call.TEXTS, _model_path(wire.ONE_SHOT_OCR), calls.texts_in_finds, upload=True, also=(400, 404, 500)),
+        route(Call.PREDICT, _model_path(inference_wire.PREDICT), calls.predict),
+        route(Call.DETECT, f"/{inference_wire.DETECT}", calls.detect),
+        route(Call.PREDICT_BATCH, _model_path(inference_wire.PREDICT_BATCH), calls.predict_batch),
+        route(
+            Call.PREDICT_IMAGE,
+            _model_path(inference_wire.PREDICT_IMAGE),
+            calls.predict_image,
+            inference_wire.MISNAMED_PNG,
+        ),
+        route(Call.MASK, _model_path(inference_wire.INFERENCE), calls.mask, inference_wire.MISNAMED_PNG),
+        route(Call.OVERLAY, _model_path(inference_wire.OVERLAY), calls.overlay, "image/png"),
+        route(Call.INSTANCES, _model_path(inference_wire.DETECT), calls.instances),
+        _Route(Call.TEXTS, _model_path(inference_wire.OCR), calls.texts, upload=True, also=(400, 404, 500)),
+        _Route(
+            Call.TEXTS,
+            _model_path(inference_wire.ONE_SHOT_OCR),
+            calls.texts_in_finds,
+            upload=True,
+            also=(400, 404, 500),
+        ),
     ]
 
 
 def _model_path(action: str) -> str:
     """Return the path of an action on one model."""
-    return f"/{wire.MODELS}/{{name}}/{action}"
+    return f"/{inference_wire.MODELS}/{{name}}/{action}"
 
 
 def _document_responses(profile: ApiVariant, route: _Route) -> Responses:
     """Return the responses of an endpoint for the OpenAPI document: status -> content types."""
-    found: Responses = {200: {"description": "done", "content": {route.kind: {}}}}
+    documented: Responses = {200: {"description": "done", "content": {route.kind: {}}}}
     answers = [profile.failures[failure] for failure in route.failures]
     if route.upload:
         answers += [FailureResponse(status, "", profile.refusal) for status in (400, TOO_LARGE, BUSY)]
     for answer in [*answers, *(FailureResponse(status, "", "detail") for status in route.also)]:
-        entry = found.setdefault(answer.status, {"description": answer.text or "refused", "content": {}})
+        entry = documented.setdefault(answer.status, {"description": answer.text or "refused", "content": {}})
         entry["content"][answer.kind.partition(";")[0]] = {}
-    return found
+    return documented
 
 
 def _handle(app: FastAPI, profile: ApiVariant, too_large: FailureResponse) -> None:
@@ -174,8 +185,8 @@ def _handle(app: FastAPI, profile: ApiVariant, too_large: FailureResponse) -> No
     async def on_limit_exceeded(_: Request, error: LimitExceeded) -> Response:
         return respond(FailureResponse(TOO_LARGE, str(error), profile.refusal))
 
-    @app.exception_handler(QueueFull)
-    async def on_full_queue(_: Request, __: QueueFull) -> Response:
+    @app.exception_handler(Full)
+    async def on_full_queue(_: Request, __: Full) -> Response:
         text = "too many requests are waiting; try again later"
         return respond(FailureResponse(BUSY, text, profile.refusal), headers={"retry-after": str(RETRY_SECONDS)})
 

@@ -1,32 +1,78 @@
-"""The endpoints, one method each. `app` decides which of them a profile has, and how it answers failures."""
+"""The endpoints, one method each, and the threads that do their work.
 
+`app` decides which of them a profile has, and how it answers failures.
+"""
+
+import asyncio
 import hashlib
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import formatdate
+from queue import Full
 from typing import Annotated, Any, TypeVar
 
 from fastapi import File, Form, UploadFile
 from starlette.responses import Response
 
-from velum.bmw import wire
-from velum.bmw.inference_server import image_input, overlay
-from velum.bmw.inference_server.executor import BoundedExecutor
-from velum.bmw.inference_server.image_input import Numbers, UploadedImage
+from velum.bmw import inference_wire, wire
+from velum.bmw.inference_server import images
+from velum.bmw.inference_server.images import Numbers, UploadedImage
 from velum.bmw.inference_server.loaded_models import LoadedModel, derive_id
 from velum.bmw.inference_server.ocr import Ocr
 from velum.bmw.inference_server.profiles import ApiVariant, FailureKind
-from velum.errors import BadInput, PluginFault, Unavailable
+from velum.errors import BadInput, BadPlan, PluginFault, Unavailable
 from velum.limits import Limits
 from velum.media import DecoderPool
 from velum.region import Region
 
 T = TypeVar("T")
 
-Input = Annotated[UploadFile, File(alias=wire.INPUT)]
-Inputs = Annotated[list[UploadFile], File(alias=wire.INPUT)]
-Image = Annotated[UploadFile, File(alias=wire.UPLOAD)]
-Which = Annotated[str, Form(alias=wire.WHICH)]
+Input = Annotated[UploadFile, File(alias=inference_wire.INPUT)]
+Inputs = Annotated[list[UploadFile], File(alias=inference_wire.INPUT)]
+Image = Annotated[UploadFile, File(alias=inference_wire.UPLOAD)]
+Which = Annotated[str, Form(alias=inference_wire.WHICH)]
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Limits of the server."""
+
+    parallel: int = 2
+    """Images processed at a time. Inference uses all cores already; more at a time only shares them."""
+    waiting: int = 64
+    """Most requests that wait; further ones are refused."""
+    upload: int = 256 << 20
+    """Most bytes of a request."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("parallel", 1), ("waiting", 0), ("upload", 1)):
+            if getattr(self, name) < least:
+                raise BadPlan(f"{name} is {getattr(self, name)}; it must be at least {least}")
+
+
+class BoundedExecutor:
+    """Runs jobs in threads, with a bounded queue."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._pool = ThreadPoolExecutor(capacity.parallel, "velum-serve")
+        self._places = threading.BoundedSemaphore(capacity.parallel + capacity.waiting)
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Run a job in a thread and return its result. Raises `queue.Full`, and what the job raises.
+
+        A waiting job whose caller is cancelled does not run.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Full
+        future = self._pool.submit(job)
+        future.add_done_callback(lambda _: self._places.release())
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Wait for running jobs, and cancel waiting ones."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 class Failed(Exception):
@@ -41,31 +87,31 @@ class Failed(Exception):
 class DetectedImage:
     """An image with the regions that a model found in it."""
 
-    picture: UploadedImage
+    image: UploadedImage
     served: LoadedModel
     regions: list[Region]
 
     @property
     def numbers(self) -> list[int]:
         """Label number of each region."""
-        return [self.served.labels.numbers[region.label] for region in self.regions]
+        return [self.served.numbers[region.label] for region in self.regions]
 
     @property
     def plane(self) -> Numbers:
         """Label number of each pixel."""
-        return self.picture.label_plane(self.regions, self.numbers)
+        return self.image.label_plane(self.regions, self.numbers)
 
-    def detections(self, *, float_edges: bool = False) -> list[wire.ApiDetection]:
+    def detections(self, *, float_edges: bool = False) -> list[inference_wire.ApiDetection]:
         """Return the detections for a response; with `float_edges`, edges are floats, except at the image's edge."""
-        width, height = self.picture.size_wh
-        finds = []
+        width, height = self.image.size_wh
+        found: list[inference_wire.ApiDetection] = []
         for region, number in zip(self.regions, self.numbers, strict=True):
             x0, y0, x1, y1 = region.box.xyxy
             ltrb: tuple[float, float, float, float] = x0, y0, x1, y1
             if float_edges:
                 ltrb = _float_edge(x0, width), _float_edge(y0, height), _float_edge(x1, width), _float_edge(y1, height)
-            finds.append(wire.ApiDetection(region.label, number, round(region.score * 100.0, 4), ltrb))
-        return finds
+            found.append(inference_wire.ApiDetection(region.label, number, round(region.score * 100.0, 4), ltrb))
+        return found
 
 
 class Calls:
@@ -86,7 +132,7 @@ class Calls:
     async def models(self) -> Response:
         """List the models."""
         hashes = {name: served.hash for name, served in self._models.items()}
-        return _envelope_response(wire.models_body(hashes if self._profile.lists_hashes else list(hashes)))
+        return _envelope_response(inference_wire.models_body(hashes if self._profile.lists_hashes else list(hashes)))
 
     async def load(self) -> Response:
         """List the models with their hashes; all are loaded already."""
@@ -100,7 +146,7 @@ class Calls:
 
     async def labels(self, name: str) -> Response:
         """List the labels of a model."""
-        return _envelope_response(list(self._require_loaded(name).labels.listed))
+        return _envelope_response(list(self._require_loaded(name).labels))
 
     async def config(self, name: str) -> Response:
         """Describe a model."""
@@ -113,7 +159,7 @@ class Calls:
     async def label_hashes(self, name: Which) -> Response:
         """List the labels of a model, each with a hash."""
         served = self._require_loaded(name)
-        return _json(wire.dumps({label: derive_id(served.name, label) for label in served.labels.listed}))
+        return _json(wire.dumps({label: derive_id(served.name, label) for label in served.labels}))
 
     # --- detections ---
 
@@ -131,7 +177,7 @@ class Calls:
 
         def job() -> list[Any]:
             return [
-                self._detections_body(self._detect(served, upload.file.read()), upload.filename or wire.INPUT)
+                self._detections_body(self._detect(served, upload.file.read()), upload.filename or inference_wire.INPUT)
                 for upload in uploads
             ]
 
@@ -140,7 +186,9 @@ class Calls:
     async def instances(self, name: str, upload: Input) -> Response:
         """Return the boxes of each label."""
         return _json(
-            await self._run_on_image(name, upload, lambda looked: wire.dumps(wire.boxes_by_label(looked.detections())))
+            await self._run_on_image(
+                name, upload, lambda detected: wire.dumps(inference_wire.boxes_by_label(detected.detections()))
+            )
         )
 
     # --- images ---
@@ -153,14 +201,16 @@ class Calls:
         """Return the label number of each pixel as a palette image."""
         return _file(
             await self._run_on_image(
-                name, upload, lambda looked: overlay.class_map(looked.plane, looked.served.palette)
+                name, upload, lambda detected: images.class_map(detected.plane, detected.served.palette)
             )
         )
 
     async def overlay(self, name: str, upload: Input) -> Response:
         """Return the image with the detections of a model tinted."""
         png = await self._run_on_image(
-            name, upload, lambda looked: overlay.tint_regions(looked.picture.rgb, looked.plane, looked.served.palette)
+            name,
+            upload,
+            lambda detected: images.tint_regions(detected.image.rgb, detected.plane, detected.served.palette),
         )
         return Response(png, media_type="image/png")
 
@@ -177,27 +227,27 @@ class Calls:
     async def _read_text(self, name: str, upload: UploadFile, *, everywhere: bool) -> Response:
         served = self._models.get(name) or self._by_hash.get(name)
         if served is None:
-            return _json(wire.detail(wire.OCR_NO_MODEL), 404)
+            return _json(inference_wire.detail(inference_wire.OCR_NO_MODEL), 404)
         if self._texts is None:
-            return _json(wire.detail(wire.OCR_IMPOSSIBLE), 400)
+            return _json(inference_wire.detail(inference_wire.OCR_IMPOSSIBLE), 400)
         texts = self._texts
 
         def job() -> list[Any]:
-            image = image_input.read(upload.file.read(), self._limits, self._decoders)
+            image = images.read(upload.file.read(), self._limits, self._decoders)
             areas = None if everywhere else served.localizer.locate([image.frame])[0]
             frame = image.frame
             boxes = [
                 (line, frame.orientation.stored_box(line.box, frame.width, frame.height))
                 for line in texts.read(frame, areas)
             ]
-            return [wire.text_line(line.text, box.xyxy, line.score) for line, box in boxes]
+            return [inference_wire.text_line(line.text, box.xyxy, line.score) for line, box in boxes]
 
         try:
             return _json(wire.dumps(await self._executor.run(job)))
         except Unavailable:
-            return _json(wire.detail(wire.OCR_IMPOSSIBLE), 400)
+            return _json(inference_wire.detail(inference_wire.OCR_IMPOSSIBLE), 400)
         except (BadInput, PluginFault):
-            return _json(wire.detail(wire.OCR_FAILED), 500)
+            return _json(inference_wire.detail(inference_wire.OCR_FAILED), 500)
 
     # --- shared steps ---
 
@@ -219,34 +269,34 @@ class Calls:
 
     def _detect(self, served: LoadedModel, data: bytes) -> DetectedImage:
         try:
-            image = image_input.read(data, self._limits, self._decoders)
+            image = images.read(data, self._limits, self._decoders)
         except BadInput as error:
-            raise Failed(FailureKind.NO_PICTURE, served.name) from error
+            raise Failed(FailureKind.NO_IMAGE, served.name) from error
         try:
             regions = image.locate(served.localizer, self._limits)
         except BadInput as error:
             raise PluginFault(f"model {served.name} refused an image that can be read: {error}") from error
-        if odd := sorted({region.label for region in regions} - served.labels.numbers.keys()):
+        if odd := sorted({region.label for region in regions} - served.numbers.keys()):
             raise PluginFault(f"model {served.name} found {', '.join(odd)}, which is not among its labels")
         return DetectedImage(image, served, regions)
 
-    def _detections_body(self, looked: DetectedImage, filename: str | None = None) -> Any:
+    def _detections_body(self, detected: DetectedImage, filename: str | None = None) -> Any:
         if self._profile.boxes is not None:
-            return wire.boxes_body(
-                looked.detections(float_edges=self._profile.float_edges), self._profile.boxes, filename
+            return inference_wire.boxes_body(
+                detected.detections(float_edges=self._profile.float_edges), self._profile.boxes, filename
             )
         return [
-            wire.segment(find, outline)
-            for find, region in zip(looked.detections(), looked.regions, strict=True)
-            for outline in overlay.outlines(region)
+            inference_wire.segment(detection, outline)
+            for detection, region in zip(detected.detections(), detected.regions, strict=True)
+            for outline in images.outlines(region)
         ]
 
-    def _draw_detections(self, looked: DetectedImage) -> bytes:
-        palette = looked.served.palette
+    def _draw_detections(self, detected: DetectedImage) -> bytes:
+        palette = detected.served.palette
         if self._profile.kind == "segmentation":
-            return overlay.tint_regions(looked.picture.rgb, looked.plane, palette, alpha=True)
-        return overlay.draw_boxes(
-            looked.picture.rgb, looked.regions, palette, [number + 1 for number in looked.numbers]
+            return images.tint_regions(detected.image.rgb, detected.plane, palette, alpha=True)
+        return images.draw_boxes(
+            detected.image.rgb, detected.regions, palette, [number + 1 for number in detected.numbers]
         )
 
 
@@ -266,4 +316,4 @@ def _envelope_response(data: Any) -> Response:
 def _file(png: bytes) -> Response:
     """Return an image with the headers of a file response, though no file is written."""
     headers = {"etag": f'"{hashlib.sha256(png).hexdigest()[:32]}"', "last-modified": formatdate(usegmt=True)}
-    return Response(png, media_type=wire.MISNAMED_PNG, headers=headers)
+    return Response(png, media_type=inference_wire.MISNAMED_PNG, headers=headers)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from velum.atomic import publish
-from velum.bmw import folders, wire
-from velum.bmw.config import ConfigObject
-from velum.bmw.inference_server.overlay import voc_palette
+from velum.bmw import folders, inference_wire
+from velum.bmw.folders import ConfigObject
+from velum.bmw.inference_server.images import voc_palette
 from velum.bmw.inference_server.profiles import ApiVariant
 from velum.engine.prepare import PartCache
 from velum.errors import BadInput, BadPlan, OutputFailed, PluginFault
@@ -33,27 +33,22 @@ _BACKGROUND = "background"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Labels:
-    """The labels of a model as listed, and the number of each."""
-
-    listed: tuple[str, ...]
-    numbers: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """One model under its public name. `palette` has red, green and blue of each number in one row."""
+    """One model under its public name. `palette` has red, green and blue of each label number in one row."""
 
     name: str
     hash: str
-    labels: Labels
+    labels: tuple[str, ...]
+    """As they are listed."""
+    numbers: Mapping[str, int]
+    """Label -> its number."""
     localizer: Localizer
     config: Mapping[str, Any]
     palette: tuple[int, ...]
 
 
-def labels_of(classes: Sequence[str], profile: ApiVariant) -> Labels:
-    """Return the labels of a model with these classes; empty ones are unused.
+def labels_of(classes: Sequence[str], profile: ApiVariant) -> tuple[tuple[str, ...], Mapping[str, int]]:
+    """Return the labels of a model with these classes as they are listed, and label -> number; empty ones are unused.
 
     Raises `BadPlan` for more classes than a class map can hold.
     """
@@ -62,15 +57,15 @@ def labels_of(classes: Sequence[str], profile: ApiVariant) -> Labels:
             classes = (_BACKGROUND, *classes)
         if len(classes) > MOST_CLASSES:
             raise BadPlan(f"{len(classes)} classes do not fit into a class map; it holds at most {MOST_CLASSES}")
-        return Labels((classes[0] or _BACKGROUND, *classes[1:]), _number_labels(classes[1:], 1))
-    things = classes[1:] if not classes[0] else classes
-    listed = things if profile.lists_gaps else filter(None, things)
-    return Labels(tuple(listed), _number_labels(things, profile.first))
+        return (classes[0] or _BACKGROUND, *classes[1:]), _number_labels(classes[1:], 1)
+    objects = classes[1:] if not classes[0] else classes
+    listed = objects if profile.lists_gaps else filter(None, objects)
+    return tuple(listed), _number_labels(objects, profile.first)
 
 
-def _number_labels(things: Sequence[str], first: int) -> dict[str, int]:
+def _number_labels(labels: Sequence[str], first: int) -> dict[str, int]:
     numbers: dict[str, int] = {}
-    for number, label in enumerate(things, first):
+    for number, label in enumerate(labels, first):
         if label:
             numbers.setdefault(label, number)
     return numbers
@@ -130,10 +125,10 @@ def _load_model(
     if profile.kind == "segmentation" and isinstance(localizer, Detector) and not _finds_outlines(localizer):
         raise BadPlan(_misfit_message(name, profile, "returns boxes, not masks"))
     classes = model.labels if model is not None else tuple(sorted(localizer.labels))
-    labels = labels_of(classes, profile)
+    labels, numbers = labels_of(classes, profile)
     network = use.name if model is None else model.family
-    colours = voc_palette(len(labels.listed) if profile.kind == "segmentation" else MOST_CLASSES)
-    return LoadedModel(name, hash_, labels, localizer, _config(profile, labels, network), colours)
+    colours = voc_palette(len(labels) if profile.kind == "segmentation" else MOST_CLASSES)
+    return LoadedModel(name, hash_, labels, numbers, localizer, _config(profile, labels, network), colours)
 
 
 def _check_family(name: str, model: registry.Model, profile: ApiVariant) -> None:
@@ -159,12 +154,12 @@ def _finds_outlines(detector: Detector) -> bool:
         ) from error
 
 
-def _config(profile: ApiVariant, labels: Labels, network: str) -> Mapping[str, Any]:
+def _config(profile: ApiVariant, labels: Sequence[str], network: str) -> Mapping[str, Any]:
     if profile.kind == "detection":
-        return wire.detection_config(profile.framework, network)
+        return inference_wire.detection_config(profile.framework, network)
     if profile.name == "gluoncv":
-        return wire.semantic_config(labels.listed, network)
-    return wire.instance_config(labels.listed)
+        return inference_wire.semantic_config(labels, network)
+    return inference_wire.instance_config(labels)
 
 
 def _with_folder_config(served: LoadedModel, folder: Path, profile: ApiVariant) -> LoadedModel:
@@ -176,9 +171,9 @@ def _with_folder_config(served: LoadedModel, folder: Path, profile: ApiVariant) 
     if profile.name != "openvino-segmentation" or not file.is_file():
         return served
     config = ConfigObject.read(file)
-    labels = wire.classes_in(config.values)
-    if len(labels) == len(served.labels.listed):
-        served = replace(served, labels=replace(served.labels, listed=labels))
+    labels = inference_wire.classes_in(config.values)
+    if len(labels) == len(served.labels):
+        served = replace(served, labels=labels)
     palette = _palette(folder / "palette.txt", len(labels))
     return replace(served, config=config.values, palette=palette or served.palette)
 

@@ -31,12 +31,12 @@ class OcrLine:
 
 
 class Ocr:
-    """Detects and recognizes lines of text. `finder` and `reader` create the models on first use."""
+    """Detects and recognizes lines of text. `detector` and `recognizer` create the models on first use."""
 
-    def __init__(self, finder: Callable[[], Localizer], reader: Callable[[], TextRecognizer]) -> None:
-        self._finder, self._reader = finder, reader
+    def __init__(self, detector: Callable[[], Localizer], recognizer: Callable[[], TextRecognizer]) -> None:
+        self._make_detector, self._make_recognizer = detector, recognizer
         self._lock = threading.Lock()
-        self._made: tuple[Localizer, TextRecognizer] | None = None
+        self._models: tuple[Localizer, TextRecognizer] | None = None
 
     @classmethod
     def of(cls, parts: PartCache, host: RuntimeConfig) -> Self:
@@ -48,21 +48,23 @@ class Ocr:
 
         Raises `Unavailable` when the extra is not installed, and `PluginFault` when recognition fails.
         """
-        finder, reader = self._ready()
-        (found,) = finder.locate([frame])
-        wanted = [line for line in found if areas is None or any(_center_inside(line.box, area.box) for area in areas)]
-        read = [(line.box, lines.read(frame, _corners(line), reader).reading) for line in wanted]
+        detector, recognizer = self._ready()
+        (lines_found,) = detector.locate([frame])
+        regions = [
+            line for line in lines_found if areas is None or any(_center_inside(line.box, area.box) for area in areas)
+        ]
+        read = [(line.box, lines.read(frame, _corners(line), recognizer).reading) for line in regions]
         return _drop_duplicates(
             [OcrLine(reading.text, box, round(reading.score, 4)) for box, reading in read if reading.text]
         )
 
     def _ready(self) -> tuple[Localizer, TextRecognizer]:
         with self._lock:
-            if self._made is None:
+            if self._models is None:
                 # The recognizer first: it downloads nothing, and without it detection is useless.
-                reader = self._reader()
-                self._made = self._finder(), reader
-            return self._made
+                recognizer = self._make_recognizer()
+                self._models = self._make_detector(), recognizer
+            return self._models
 
 
 def _drop_duplicates(read: Sequence[OcrLine]) -> list[OcrLine]:

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from velum.bmw import wire
+from velum.bmw import inference_wire, wire
 from velum.errors import BadPlan
 
 
 class FailureKind(StrEnum):
     """Kinds of failure that the variants distinguish."""
 
-    NO_MODEL = "a picture for a model that does not exist"
+    NO_MODEL = "an image for a model that does not exist"
     NO_FACTS = "labels, config or palette of a model that does not exist"
-    NO_PICTURE = "an upload that is not a picture"
+    NO_IMAGE = "an upload that is not an image"
     OTHER = "anything else"
 
 
@@ -52,12 +52,12 @@ class FailureResponse:
         text = self.text.replace("{model}", model)
         if self.form == "text":
             return text.encode()
-        return wire.detail(text) if self.form == "detail" else wire.envelope(error=text)
+        return inference_wire.detail(text) if self.form == "detail" else wire.envelope(error=text)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiVariant:
-    """One variant. `port` is the one that its compose file published."""
+    """One variant of the API. `port` is the one that the compose file of its original published."""
 
     name: str
     title: str
@@ -66,7 +66,7 @@ class ApiVariant:
     framework: str
     calls: frozenset[Call]
     failures: Mapping[FailureKind, FailureResponse]
-    boxes: wire.BoxForm | None = None
+    boxes: inference_wire.BoxForm | None = None
     float_edges: bool = False
     """Whether edges are floats, except at the image's edge."""
     first: int = 1
@@ -82,17 +82,17 @@ class ApiVariant:
 _DETECTION = frozenset({Call.PREDICT, Call.PREDICT_BATCH, Call.PREDICT_IMAGE, Call.DETECT})
 _MORE = frozenset({Call.LOAD_ONE, Call.LABEL_HASHES})
 
-_BROKEN = FailureResponse(500, wire.NO_TEXT, "text")
+_BROKEN = FailureResponse(500, inference_wire.NO_TEXT, "text")
 _MULTIPLE = FailureResponse(300, wire.UNEXPECTED, "detail")
-_UNKNOWN = FailureResponse(200, wire.MODEL_NOT_FOUND)
-_DAMAGED = FailureResponse(200, wire.NOT_AN_IMAGE)
+_UNKNOWN = FailureResponse(200, inference_wire.MODEL_NOT_FOUND)
+_DAMAGED = FailureResponse(200, inference_wire.NOT_AN_IMAGE)
 _YOLO_FAILURES = {
     FailureKind.NO_MODEL: _UNKNOWN,
     FailureKind.NO_FACTS: _UNKNOWN,
-    FailureKind.NO_PICTURE: _DAMAGED,
+    FailureKind.NO_IMAGE: _DAMAGED,
     FailureKind.OTHER: FailureResponse(200, wire.UNEXPECTED),
 }
-_NAMED = FailureResponse(404, wire.NAMED_MODEL_NOT_FOUND)
+_NAMED = FailureResponse(404, inference_wire.NAMED_MODEL_NOT_FOUND)
 
 PROFILES: Mapping[str, ApiVariant] = {
     profile.name: profile
@@ -104,11 +104,11 @@ PROFILES: Mapping[str, ApiVariant] = {
             kind="detection",
             framework="openvino",
             calls=_DETECTION,
-            boxes=wire.BOX_FORMS["openvino"],
+            boxes=inference_wire.BOX_FORMS["openvino"],
             failures={
                 FailureKind.NO_MODEL: _NAMED,
                 FailureKind.NO_FACTS: _NAMED,
-                FailureKind.NO_PICTURE: FailureResponse(400, wire.NOT_AN_IMAGE),
+                FailureKind.NO_IMAGE: FailureResponse(400, inference_wire.NOT_AN_IMAGE),
                 FailureKind.OTHER: FailureResponse(500, wire.UNEXPECTED),
             },
         ),
@@ -121,8 +121,8 @@ PROFILES: Mapping[str, ApiVariant] = {
             calls=frozenset({Call.PALETTE, Call.MASK, Call.OVERLAY, Call.INSTANCES}),
             failures={
                 FailureKind.NO_MODEL: _MULTIPLE,
-                FailureKind.NO_FACTS: FailureResponse(404, wire.NO_SUCH_FACTS, "detail"),
-                FailureKind.NO_PICTURE: _MULTIPLE,
+                FailureKind.NO_FACTS: FailureResponse(404, inference_wire.NO_SUCH_FACTS, "detail"),
+                FailureKind.NO_IMAGE: _MULTIPLE,
                 FailureKind.OTHER: _MULTIPLE,
             },
             lists_hashes=True,
@@ -135,7 +135,7 @@ PROFILES: Mapping[str, ApiVariant] = {
             kind="detection",
             framework="yolo",
             calls=_DETECTION | _MORE,
-            boxes=wire.BOX_FORMS["yolo"],
+            boxes=inference_wire.BOX_FORMS["yolo"],
             first=0,
             failures=_YOLO_FAILURES,
         ),
@@ -146,7 +146,7 @@ PROFILES: Mapping[str, ApiVariant] = {
             kind="detection",
             framework="yolo",
             calls=_DETECTION | _MORE,
-            boxes=wire.BOX_FORMS["yolo-gpu"],
+            boxes=inference_wire.BOX_FORMS["yolo-gpu"],
             float_edges=True,
             first=0,
             failures=_YOLO_FAILURES,
@@ -158,7 +158,7 @@ PROFILES: Mapping[str, ApiVariant] = {
             kind="detection",
             framework="tensorflow",
             calls=_DETECTION | _MORE | {Call.TEXTS},
-            boxes=wire.BOX_FORMS["tensorflow"],
+            boxes=inference_wire.BOX_FORMS["tensorflow"],
             lists_gaps=False,
             failures=_YOLO_FAILURES | {FailureKind.NO_FACTS: _BROKEN},
         ),
@@ -172,7 +172,7 @@ PROFILES: Mapping[str, ApiVariant] = {
             failures={
                 FailureKind.NO_MODEL: _UNKNOWN,
                 FailureKind.NO_FACTS: _BROKEN,
-                FailureKind.NO_PICTURE: _BROKEN,
+                FailureKind.NO_IMAGE: _BROKEN,
                 FailureKind.OTHER: _BROKEN,
             },
         ),

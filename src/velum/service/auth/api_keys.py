@@ -80,7 +80,7 @@ class ApiKeys:
     """The keys of a file, which is read again when it has changed. Safe to share between threads."""
 
     def __init__(self, file: Path, usual: Quota | None = None) -> None:
-        """Prepare; `usual` is the quota of keys without limits of their own."""
+        """Take the key file, and the quota of keys without limits of their own (`usual`); without one, no limits."""
         self.file, self._usual = file, usual or Quota()
         self._lock = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
@@ -133,7 +133,7 @@ class ApiKeys:
         return key, secret
 
     def revoke(self, id_or_name: str) -> ApiKey:
-        """Revoke the key with that id, or the valid key with that name. Raises `BadPlan` when there is none."""
+        """Revoke the key with that id, or the valid key with that name. Raises `BadPlan` for an unknown key."""
         with self._writing():
             known, now = self._current(), time.time()
             for key in known.values():

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 from anyio import CapacityLimiter
@@ -21,7 +21,6 @@ from starlette.types import Scope as Asgi
 
 from velum.errors import BadPlan, Unavailable
 from velum.service.auth.api_keys import PREFIX, ApiKeys
-from velum.service.auth.oidc import Issuer, Tokens
 from velum.service.auth.principal import (
     ANYONE,
     SCOPES,
@@ -29,14 +28,17 @@ from velum.service.auth.principal import (
     Principal,
     Quota,
     RateLimited,
+    RateLimits,
     Scope,
     Unauthenticated,
 )
-from velum.service.auth.rate_limits import RateLimits
 from velum.service.middleware import FACTS, is_protected
 from velum.service.middleware.limits import stated_bytes
 from velum.service.problem_details import problem
 from velum.settings import Settings
+
+if TYPE_CHECKING:
+    from velum.service.auth.oidc import Tokens
 
 __all__ = [
     "ANYONE",
@@ -65,7 +67,7 @@ class Authenticator:
     """Identifies callers. Without `keys` and `tokens`, or with `required` false, everyone may do everything."""
 
     def __init__(
-        self, *, keys: ApiKeys | None = None, tokens: Tokens | None = None, rates: RateLimits | None = None,
+        self, *, keys: ApiKeys | None = None, tokens: "Tokens | None" = None, rates: RateLimits | None = None,
         required: bool = True,
     ) -> None:  # fmt: skip
         self.required = required and (keys is not None or tokens is not None)
@@ -117,7 +119,7 @@ def access_of(settings: Settings) -> Authenticator:
         return Authenticator()
     usual = Quota(chosen.requests_per_minute, chosen.bytes_per_day)
     keys = ApiKeys(keys_file(settings), usual)
-    tokens = Tokens(_issuer(settings), usual) if chosen.issuer else None
+    tokens = _tokens(settings, usual) if chosen.issuer else None
     return Authenticator(keys=keys, tokens=tokens, required=bool(chosen.required or tokens or keys.all()))
 
 
@@ -144,7 +146,9 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _issuer(settings: Settings) -> Issuer:
+def _tokens(settings: Settings, usual: Quota) -> "Tokens":
+    from velum.service.auth.oidc import Issuer, Tokens  # noqa: PLC0415 - its library is large, and few have an issuer
+
     chosen, scopes = settings.access, dict[str, Scope]()
     for pair in chosen.claim_scopes:
         value, _, name = pair.rpartition("=")
@@ -152,7 +156,8 @@ def _issuer(settings: Settings) -> Issuer:
         if not value or scope is None:
             raise BadPlan(f"access.claim_scopes has {pair!r}; write value=scope, with one of {', '.join(SCOPES)}")
         scopes[value.strip()] = scope
-    return Issuer(chosen.issuer, chosen.audience, chosen.issuer_keys or None, chosen.claim, scopes or None)
+    issuer = Issuer(chosen.issuer, chosen.audience, chosen.issuer_keys or None, chosen.claim, scopes or None)
+    return Tokens(issuer, usual)
 
 
 class AuthMiddleware:
@@ -161,7 +166,7 @@ class AuthMiddleware:
     def __init__(
         self, app: ASGIApp, access: Authenticator, free: frozenset[str] = frozenset(), places: int = 0
     ) -> None:
-        """Prepare; `free` are further public paths, `places` the most requests of a caller at a time (0: no limit).
+        """Wrap `app`; `free` are further public paths, `places` the most requests of a caller at a time (0: no limit).
 
         Where no credentials are required, each client address counts as a caller.
         """

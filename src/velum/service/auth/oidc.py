@@ -188,15 +188,15 @@ def _get_object(peers: HttpClient, url: str) -> Mapping[str, Any]:
 
 def _signing_keys(listed: Sequence[Any]) -> Mapping[str, Pem]:
     """Return the keys that may sign tokens by id; "" for a key without one."""
-    found: dict[str, Pem] = {}
+    signing: dict[str, Pem] = {}
     for values in listed:
         if not isinstance(values, dict) or values.get("use", "sig") != "sig":
             continue
         name = values.get("kid", "")
         key = _import_key(values)
         if key is not None and isinstance(name, str) and values.get("alg", _algorithm(key)) == _algorithm(key):
-            found[name] = key
-    return found
+            signing[name] = key
+    return signing
 
 
 def _import_key(values: dict[str, Any]) -> Pem | None:

@@ -14,10 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from velum.service.middleware import CLIENT_GONE, FACTS, TOO_LARGE, TOO_MANY, TOO_SLOW, is_protected
-from velum.service.problem_details import Refuse, refuse_with
-
-UNEXPECTED = "unexpected server error"
-"""Message of status 500; the log has the cause."""
+from velum.service.problem_details import INTERNAL_ERROR, Refuse, refuse_with
 
 LEAST_RATE = 1000
 """Least average speed, in bytes a second, at which a client must send a body."""
@@ -126,7 +123,7 @@ class _RequestContext:
             LOG.exception("fault", extra={"facts": {"id": self.name}})
             self.note(cause=f"{type(error).__name__}: {error}", fault=True)
             if not self.status:
-                await self.refuse(500, UNEXPECTED)
+                await self.refuse(500, INTERNAL_ERROR)
 
     async def refuse(self, status: int, text: str) -> None:
         """Send an error response without reading the body, and close the connection, which cannot be used again."""

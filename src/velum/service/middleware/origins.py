@@ -90,7 +90,7 @@ class SiteCheck:
     """Refuses requests of other sites' pages before their body is read."""
 
     def __init__(self, app: ASGIApp, sites: Sites, refuse: Refuse | None = None) -> None:
-        """Prepare; `refuse` returns the response to a refused request."""
+        """Wrap `app`; `refuse` returns the response to a refused request."""
         self._app, self._sites, self._refuse = app, sites, refuse or refuse_with(None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,1 +1,1 @@
-"""velum's own interface over HTTP, one file for each kind of thing."""
+"""velum's own HTTP API, one file for each kind of resource."""

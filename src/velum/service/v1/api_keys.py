@@ -13,7 +13,7 @@ from velum.service.auth.api_keys import NAME, ApiKey, ApiKeys
 from velum.service.auth.middleware import COOKIE, Authenticator, secret_of
 from velum.service.auth.principal import SCOPES, Principal, Scope
 from velum.service.middleware import note
-from velum.service.problem_details import ConflictProblem, NotFoundProblem, problems
+from velum.service.problem_details import Problem, problems
 
 _DAY = 86_400
 _STORED = {"cache-control": "no-store"}
@@ -82,8 +82,10 @@ def routes(keys: ApiKeys, access: Authenticator) -> APIRouter:
     def refuse_where_open() -> None:
         # A key made by a stranger while access was open would still be valid once it is restricted.
         if not access.required:
-            raise ConflictProblem(
-                "keys cannot be changed over a service without credentials; use 'velum keys add' or 'velum keys revoke'"
+            raise Problem(
+                409,
+                "keys cannot be changed over a service that needs no credentials; use 'velum keys add' or "
+                "'velum keys revoke'",
             )
 
     @router.post("", status_code=201, response_model=KeyMade, response_class=JSONResponse, responses=problems(409))
@@ -108,7 +110,7 @@ def routes(keys: ApiKeys, access: Authenticator) -> APIRouter:
         try:
             note(request, key=keys.revoke(key).id)
         except BadPlan as error:
-            raise NotFoundProblem(f"there is no key {key}; GET /v1/keys lists all keys") from error
+            raise Problem(404, f"there is no key {key}; GET /v1/keys lists all keys") from error
         return Response(status_code=204)
 
     return router

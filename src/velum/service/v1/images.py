@@ -2,20 +2,38 @@
 
 import json
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from velum.annotations import FORMAT
-from velum.service.admission import RequestThreads
+from velum.annotations import FORMAT, Annotations
+from velum.engine.engine import Engine
+from velum.errors import BadInput, OutputFailed, names_for_places
+from velum.media import BytesSource
+from velum.media.formats import SUFFIXES, VIDEO_HEAD_BYTES, format_of, video_format_of
+from velum.plan import Plan
+from velum.region import Region
+from velum.report import Report
+from velum.service.admission import OWN_MODELS, Admission, RequestThreads, stop_if_gone
 from velum.service.middleware import note
 from velum.service.problem_details import problems
-from velum.service.v1.image_service import KINDS, HiddenImage, ImageService, digest
+from velum.service.v1.http_bodies import KINDS, read_image
 from velum.service.v1.plans import Plans
-from velum.service.v1.request_body import ReceivedImage, read_image
+from velum.storage.scratch import ScratchDirs
+
+NAME = "the image"
+"""Name of the image in messages, in place of its file name, which may be personal."""
+
+MOST_LETTERS = 2000
+"""Most characters of all warnings in a header: servers and clients refuse long headers."""
+
+_CODESTREAM = b"\xff\x4f\xff\x51"
 
 FIELDS = ("plan",)
 
@@ -58,47 +76,84 @@ _FINDINGS_EXAMPLE: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Images:
-    """Serves the two endpoints. `most` is the largest image in bytes."""
+class ImageService:
+    """Processes images with one engine. Safe to share between threads.
 
-    image_service: ImageService
-    plans: Plans
-    workers: RequestThreads
-    most: int
+    Sources stay in memory; a result lies in a scratch folder for a moment.
+    """
 
-    async def hide(self, request: Request) -> Response:
-        """Return the processed image, alone or with its report."""
-        received = await read_image(request, "image", FIELDS, self.most)
-        both = accepts(request, "multipart/mixed")
+    engine: Engine
+    admission: Admission
+    scratch: ScratchDirs
 
-        def answer(image: HiddenImage) -> Response:
-            note(request, hidden=len(image.report.hidden))
-            headers = {
-                "x-velum-hidden": str(len(image.report.hidden)), "x-velum-report": digest(image.report),
-                "cache-control": "no-store", "vary": "accept",
-            }  # fmt: skip
-            if both:
-                return image_with_report(image, headers, "multipart/mixed")
-            return Response(image.data, media_type=image.kind, headers=headers)
+    def hide(self, data: bytes, plan: Plan, gone: threading.Event) -> tuple[bytes, Report]:
+        """Return the image, in its own format, with what the plan names hidden, and the report.
 
-        return await self.workers.run(
-            request, lambda gone: answer(self.image_service.hide(received.data, self._plan(received), gone))
-        )
+        `gone` is set when the client disconnects. Raises `Overloaded` and `ClientGone`, and as `Engine.hide` does.
+        """
+        suffix = suffix_of(data)
+        with self._working(gone), self.scratch.folder() as folder:
+            target = folder / f"hidden{suffix}"
+            report = self.engine.hide(BytesSource(NAME, data), target, plan)
+            try:
+                hidden = target.read_bytes()
+            except OSError as error:
+                raise OutputFailed(f"cannot read back {target}: {error.strerror or error}") from error
+        return hidden, replace(report, source=None, target=None)
 
-    async def locate(self, request: Request) -> Response:
-        """Return the regions that would be hidden."""
-        received = await read_image(request, "image", FIELDS, self.most)
-        found = await self.workers.run(
-            request, lambda gone: self.image_service.locate(received.data, self._plan(received), gone)
-        )
-        return JSONResponse(found.to_json(), headers={"cache-control": "no-store"})
+    def locate(self, data: bytes, plan: Plan, gone: threading.Event) -> Annotations:
+        """Return the regions that the plan's rules would hide. Raises as `hide` does."""
+        suffix_of(data)
+        with self._working(gone):
+            return self.engine.locate(BytesSource(NAME, data), plan)
 
-    def _plan(self, received: ReceivedImage) -> Any:
-        return self.plans.of(received.fields.get("plan"))
+    def follow(self, fetch: Callable[[Path], Path], name: str, frame: int, region: Region) -> Annotations:
+        """Track the object in `region` of one frame of a video through the frames around it.
+
+        `fetch` returns the path of the video: its own, or that of a copy in the given folder. Raises as `Engine.follow`
+        does, with `name` in place of the path, and `Overloaded`.
+        """
+        with self._working(threading.Event()), self.scratch.folder() as folder:
+            source = fetch(folder)
+            with names_for_places(source, name):
+                return self.engine.follow(source, frame, region)
+
+    @contextmanager
+    def _working(self, gone: threading.Event) -> Iterator[None]:
+        with self.admission.reserve(frozenset({OWN_MODELS})), self.admission.working():
+            stop_if_gone(gone)
+            yield
 
 
-def routes(images: Images) -> APIRouter:
-    """Return the two endpoints."""
+def suffix_of(data: bytes) -> str:
+    """Return the file suffix of an image's format. Raises `BadInput` for anything but an image."""
+    if video_format_of(data[:VIDEO_HEAD_BYTES]):
+        raise BadInput(f"{NAME} is a video; upload it to /v1/uploads and submit a job for it")
+    if data.startswith(_CODESTREAM):
+        return ".j2k"
+    found = format_of(data, NAME)
+    return next(suffix for suffix, kind in SUFFIXES.items() if kind == found and suffix not in {".j2c", ".j2k"})
+
+
+def digest(report: Report) -> str:
+    """Return the short form of a report for a header: JSON in ASCII, with as many warnings as fit."""
+    room, warnings = MOST_LETTERS, []
+    for warning in report.warnings:
+        room -= len(json.dumps(warning))
+        if room < 0:
+            warnings.append("more in the report")
+            break
+        warnings.append(warning)
+    values: dict[str, Any] = {
+        "plan": report.plan, "hidden": len(report.hidden), "labels": report.labels, "format": report.format,
+        "encoding": report.encoding, "input_sha256": report.input_sha256, "output_sha256": report.output_sha256,
+        "warnings": warnings, "version": report.version,
+    }  # fmt: skip
+    return json.dumps(values, separators=(",", ":"))
+
+
+def routes(image_service: ImageService, plans: Plans, workers: RequestThreads, *, most: int) -> APIRouter:
+    """Return the two endpoints. `most` is the largest image in bytes."""
     router = APIRouter(tags=["Images"])
     binary = {"schema": _BINARY}
     done = {
@@ -116,16 +171,47 @@ def routes(images: Images) -> APIRouter:
     )
     async def hide_image(request: Request) -> Response:
         """Hide in an image what the plan names, and return the image. Nothing is stored."""
-        return await images.hide(request)
+        data, fields = await read_image(request, "image", FIELDS, most)
+
+        def work(gone: threading.Event) -> Response:
+            image, report = image_service.hide(data, plans.plan_of_request(fields.get("plan")), gone)
+            note(request, hidden=len(report.hidden))
+            return _image_response(image, report, with_report=accepts(request, "multipart/mixed"))
+
+        return await workers.run(request, work)
 
     @router.post(
         "/locate", responses={200: found, **problems(400, 415)}, response_class=Response, openapi_extra=dict(_BODY)
     )
     async def locate(request: Request) -> Response:
         """Locate in an image what the plan would hide, without hiding it."""
-        return await images.locate(request)
+        data, fields = await read_image(request, "image", FIELDS, most)
+        annotations = await workers.run(
+            request, lambda gone: image_service.locate(data, plans.plan_of_request(fields.get("plan")), gone)
+        )
+        return JSONResponse(annotations.to_json(), headers={"cache-control": "no-store"})
 
     return router
+
+
+def _image_response(image: bytes, report: Report, *, with_report: bool) -> Response:
+    """Return the image, alone or in a response of two parts (RFC 2046): the report, then the image."""
+    kind, headers = KINDS[report.format], report_headers(report)
+    if not with_report:
+        return Response(image, media_type=kind, headers=headers)
+    both = (
+        (b"report", b"application/json", json.dumps(report.to_json()).encode()),
+        (b"image", kind.encode(), image),
+    )
+    return multipart_response(both, headers, "multipart/mixed")
+
+
+def report_headers(report: Report) -> dict[str, str]:
+    """Return the headers of a response with a processed image."""
+    return {
+        "x-velum-hidden": str(len(report.hidden)), "x-velum-report": digest(report),
+        "cache-control": "no-store", "vary": "accept",
+    }  # fmt: skip
 
 
 def accepts(request: Request, kind: str) -> bool:
@@ -134,18 +220,8 @@ def accepts(request: Request, kind: str) -> bool:
     return kind in named
 
 
-def image_with_report(image: HiddenImage, headers: Mapping[str, str], kind: str) -> Response:
-    """Return a response of two parts (RFC 2046): the report, then the image."""
-    report = json.dumps(image.report.to_json()).encode()
-    both = (
-        (b"report", b"application/json", report),
-        (b"image", image.kind.encode(), image.data),
-    )
-    return multipart_response(both, headers, kind)
-
-
 def multipart_response(
-    all_parts: tuple[tuple[bytes, bytes, bytes], ...], headers: Mapping[str, str], kind: str
+    parts: tuple[tuple[bytes, bytes, bytes], ...], headers: Mapping[str, str], kind: str
 ) -> Response:
     """Return a multipart response; each part has a name, a media type and its bytes."""
     boundary = secrets.token_hex(16)
@@ -154,7 +230,7 @@ def multipart_response(
     body = b"".join(
         b'%s\r\nContent-Disposition: %s; name="%s"\r\nContent-Type: %s\r\n\r\n%s\r\n'
         % (mark, place, name, media_type, data)
-        for name, media_type, data in all_parts
+        for name, media_type, data in parts
     )
     content_type = {"content-type": f"{kind}; boundary={boundary}"}
     return Response(body + mark + b"--\r\n", headers={**headers, **content_type})

@@ -19,9 +19,9 @@ from velum.net.client import HttpClient
 from velum.plan import Plan
 from velum.service.auth.principal import AccessDenied, Principal
 from velum.service.job_backend import JobBackend
-from velum.service.problem_details import ConflictProblem, NotFoundProblem, Overtaken
+from velum.service.problem_details import Problem
+from velum.service.v1.http_bodies import tag_of
 from velum.service.v1.plans import Plans
-from velum.service.v1.range_response import tag_of
 from velum.service.v1.uploads import owned_upload
 from velum.service.v1.values import JobRequest
 from velum.storage.resumable_uploads import Occupied
@@ -35,23 +35,17 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AllowedByOperator:
-    """Whether the settings allow jobs whose source is a URL, and jobs with webhooks."""
-
-    urls: bool = False
-    webhooks: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class JobService:
     """Submits, reads and changes jobs for callers. Safe to share between threads."""
 
     backend: JobBackend
     plans: Plans
     peers: HttpClient
-    allowed: AllowedByOperator
     most: int
     """Largest source in bytes."""
+    allows_urls: bool = False
+    """Whether the operator allows jobs whose source is a URL."""
+    allows_webhooks: bool = False
 
     @property
     def queue(self) -> JobQueue:
@@ -62,7 +56,7 @@ class JobService:
         """Submit a job. All checks come before the uploads are used up, so a failure leaves them as they are.
 
         Requests with the same `key` (the header Idempotency-Key) make one job, also when they overlap. Raises
-        `NotFoundProblem`, `ConflictProblem`, `AccessDenied`, `BadPlan` and `BadInput`.
+        `Problem` (404 or 409), `AccessDenied`, `BadPlan` and `BadInput`.
         """
         once = _idempotent_request(caller, key, f"submit {wanted.model_dump_json()}")
         if (job := self._made_before(wanted, once)) is not None:
@@ -76,9 +70,9 @@ class JobService:
             raise
 
     def _made_before(self, wanted: JobRequest, once: Once | None) -> JobRecord | None:
-        """Return the job that an earlier request with the same key made, None where there is none.
+        """Return the job that an earlier request with the same key submitted; None when this is the first one.
 
-        Raises `NotFoundProblem` for one that was deleted since, and as `JobQueue.find_request` does.
+        Raises `Problem` (404) for one that was deleted since, and as `JobQueue.find_request` does.
         """
         if once is None or (job := self.queue.find_request(once)) is None:
             return None
@@ -90,7 +84,7 @@ class JobService:
         if (wanted.upload is None) == (wanted.url is None):
             raise BadInput("a job needs either an upload or a url; send one of them")
         for upload in uploads:
-            self._check_whole(owned_upload(self.backend, upload, caller))
+            self._check_complete(owned_upload(self.backend, upload, caller))
         if wanted.regions is not None:
             self._check_regions(wanted.regions, submission.plan)
         source = self._fetch_source(str(wanted.url)) if wanted.upload is None else self._offer_upload(wanted.upload)
@@ -101,17 +95,17 @@ class JobService:
             job = self.queue.submit(files, once=once, sole=wanted.upload is not None)
         except Taken as error:
             self._discard_uploads(uploads[:1])
-            raise NotFoundProblem(
-                f"upload {str(wanted.upload)[:40]!r} does not exist: a job has used it; send the file again"
+            raise Problem(
+                404, f"upload {str(wanted.upload)[:40]!r} does not exist: a job has used it; send the file again"
             ) from error
         self._discard_uploads(uploads)
         return job
 
     def get(self, job: str, caller: Principal) -> JobRecord:
-        """Return a job that the caller has access to. Raises `NotFoundProblem`."""
+        """Return a job that the caller has access to. Raises `Problem` (404)."""
         found = self.queue.get(job) if _ID.fullmatch(job) else None
         if found is None or (found.submission.owner != caller.name and "operate" not in caller.scopes):
-            raise NotFoundProblem(f"job {job[:40]!r} does not exist: it was never submitted, or it has been deleted")
+            raise Problem(404, f"job {job[:40]!r} does not exist: it was never submitted, or it has been deleted")
         return found
 
     def list(
@@ -133,42 +127,42 @@ class JobService:
         return _require_job(self.queue.cancel(job), job)
 
     def retry(self, job: str, caller: Principal, key: str | None = None) -> JobRecord:
-        """Run a job again, once for requests with the same `key`. Raises `ConflictProblem` if its state forbids it."""
+        """Run a job again, once for requests with the same `key`. Raises `Problem` (409) if its state forbids it."""
         self.get(job, caller)
         try:
             return _require_job(self.queue.retry(job, once=_idempotent_request(caller, key, f"retry {job}")), job)
         except BadPlan as error:
-            raise ConflictProblem(str(error)) from error
+            raise Problem(409, str(error)) from error
 
     def correct(self, job: str, sent: bytes, caller: Principal, *, match: str | None = None) -> JobRecord:
         """Replace the regions of a job by those of an annotation file; `match` is the tag of the corrected ones.
 
-        Raises `BadInput` when they do not fit the source, `ConflictProblem` before the job has ended, and `Overtaken`
+        Raises `BadInput` when they do not fit the source, `Problem` before the job has ended (409), and
         when somebody else has corrected the regions since.
         """
         now = self.get(job, caller)
         if match is not None and (now.regions is None or match not in {tag_of(now.regions), "*"}):
             if self._is_stored(now.regions, sent):
                 return now  # repeated after its response was lost
-            raise Overtaken("somebody else has corrected the regions since; fetch them first")
+            raise Problem(412, "somebody else has corrected the regions since; fetch them first")
         self._check_correction(sent, now)
         key = self.backend.open().store.put([sent]).key
         try:
             return _require_job(self.queue.correct(job, key, before=None if match is None else now.regions), job)
         except BadPlan as error:
             self.backend.open().store.delete(key)
-            raise ConflictProblem(str(error)) from error
+            raise Problem(409, str(error)) from error
 
     def render(self, job: str, caller: Principal, key: str | None = None) -> JobRecord:
         """Render a job again with its current regions, once for requests with the same `key`.
 
-        Raises `ConflictProblem` when its state does not allow that.
+        Raises `Problem` (409) when its state does not allow that.
         """
         self.get(job, caller)
         try:
             return _require_job(self.queue.render(job, once=_idempotent_request(caller, key, f"render {job}")), job)
         except BadPlan as error:
-            raise ConflictProblem(str(error)) from error
+            raise Problem(409, str(error)) from error
 
     def _check_correction(self, sent: bytes, job: JobRecord) -> None:
         findings = _read_regions(sent)
@@ -197,21 +191,21 @@ class JobService:
         if wanted.regions is not None and "review" not in caller.scopes:
             raise AccessDenied("regions take the scope review; omit them")
         if wanted.webhook is not None:
-            if not self.allowed.webhooks:
+            if not self.allows_webhooks:
                 raise BadPlan("webhooks are off on this service; omit webhook, and follow the job's events")
             self.peers.check(wanted.webhook)
         if wanted.url is not None:
-            if not self.allowed.urls:
+            if not self.allows_urls:
                 raise BadPlan("URLs as sources are off on this service; upload the file")
             self.peers.check(wanted.url)
-        plan = self.plans.of(wanted.plan)
+        plan = self.plans.plan_of_request(wanted.plan)
         self.plans.check(plan)
         name = wanted.name or (_name_of(wanted.url) if wanted.url else "upload")
         return Submission("", name, plan, owner=caller.name, priority=wanted.priority, webhook=wanted.webhook)
 
-    def _check_whole(self, at: ResumableUpload) -> None:
-        if at.size is not None and at.offset < at.size:
-            raise ConflictProblem(f"upload {at.id} is at byte {at.offset} of {at.size}; send the rest first")
+    def _check_complete(self, record: ResumableUpload) -> None:
+        if record.size is not None and record.offset < record.size:
+            raise Problem(409, f"upload {record.id} is at byte {record.offset} of {record.size}; send the rest first")
 
     def _check_regions(self, upload: str, plan: Plan) -> None:
         """Raise `BadInput` when an upload is no annotation file, `BadPlan` when it does not fit the plan."""
@@ -251,7 +245,7 @@ def _conflict_when_occupied() -> Iterator[None]:
     try:
         yield
     except Occupied as error:
-        raise ConflictProblem(str(error)) from error
+        raise Problem(409, str(error)) from error
 
 
 def _read_regions(sent: bytes) -> Annotations:
@@ -266,7 +260,7 @@ def _read_regions(sent: bytes) -> Annotations:
 
 def _require_job(job: JobRecord | None, name: str) -> JobRecord:
     if job is None:
-        raise NotFoundProblem(f"job {name} does not exist any more: it has been deleted")
+        raise Problem(404, f"job {name} does not exist any more: it has been deleted")
     return job
 
 

@@ -19,9 +19,9 @@ from velum.service.admission import Overloaded
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import SCOPES, Principal
 from velum.service.middleware import note
-from velum.service.problem_details import ConflictProblem, problems
+from velum.service.problem_details import Problem, problems
+from velum.service.v1.http_bodies import result_of
 from velum.service.v1.job_service import JobService
-from velum.service.v1.range_response import result_of
 from velum.service.v1.values import JobPage, JobRequest, JobState
 
 LOOK_SECONDS = 0.5
@@ -149,9 +149,7 @@ def routes(
         """Fetch the report of a finished job."""
         report_json = job_service.queue.report(job.id)
         if report_json is None:
-            raise ConflictProblem(
-                f"job {job.id} is {job.state}; it has a report once it is done", state=job.state.value
-            )
+            raise Problem(409, f"job {job.id} is {job.state}; it has a report once it is done", state=job.state.value)
         approvals = ApprovalStore(job_service.backend.open().database).of([job]).get(job.id, ())
         return JSONResponse(
             {**report_json, "reviewers": [approval.to_json() for approval in approvals]} if approvals else report_json

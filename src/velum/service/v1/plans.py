@@ -35,7 +35,7 @@ class Plans:
     closed_localizers: frozenset[str] = REMOTE
     """Localizers that plans of requests may not name."""
 
-    def of(self, value: Any) -> Plan:
+    def plan_of_request(self, value: Any) -> Plan:
         """Return the plan of a request: a JSON object, its text, or a name; None is the default plan.
 
         Raises `BadPlan` for a plan that cannot be read, does not exist, or names a path or URL, and `LimitExceeded` for

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from velum.errors import VelumError
 from velum.limits import Limits
 from velum.media import DecoderPool
-from velum.media.video.proxy import write_preview
 from velum.storage.scratch import ScratchDirs
 
 KEPT = 8
@@ -26,9 +25,9 @@ Fetch = Callable[[Path], Path]
 
 
 @dataclass(slots=True, eq=False)
-class _Made:
+class _Preview:
     file: Path
-    seen: float
+    used: float
     state: Literal["making", "ready", "failed"] = "making"
     share: float | None = None
     error: str | None = None
@@ -49,7 +48,7 @@ class Previews:
     decoders: DecoderPool
     limits: Limits
     keeps_source: Callable[[str], bool]
-    _made: dict[str, _Made] = field(default_factory=dict)
+    _previews: dict[str, _Preview] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stack: ExitStack = field(default_factory=ExitStack)
     _end: threading.Event = field(default_factory=threading.Event)
@@ -62,30 +61,30 @@ class Previews:
         A failure is returned once; the next request starts again.
         """
         with self._lock:
-            preview = self._made.get(job)
+            preview = self._previews.get(job)
             if preview is not None and preview.state == "failed":
-                return self._made.pop(job).to_json()
+                return self._previews.pop(job).to_json()
             if preview is None:
                 folder, pool = self._start()
-                preview = self._made[job] = _Made(folder / f"{job}.mp4", time.monotonic())
+                preview = self._previews[job] = _Preview(folder / f"{job}.mp4", time.monotonic())
                 pool.submit(self._make, preview, name, fetch)
-            preview.seen = time.monotonic()
+            preview.used = time.monotonic()
             return preview.to_json()
 
     def file(self, job: str) -> Path | None:
         """Return the path of the finished preview, None before."""
         with self._lock:
-            preview = self._made.get(job)
+            preview = self._previews.get(job)
             if preview is None or preview.state != "ready":
                 return None
-            preview.seen = time.monotonic()
+            preview.used = time.monotonic()
             return preview.file
 
     def close(self) -> None:
         """Stop rendering, and delete all previews."""
         self._end.set()
         with self._lock:
-            for preview in self._made.values():
+            for preview in self._previews.values():
                 preview.wanted = False
             pool = self._pool
         if pool is not None:
@@ -99,7 +98,9 @@ class Previews:
             threading.Thread(target=self._tidy, name="velum-previews", daemon=True).start()
         return self._folder, self._pool
 
-    def _make(self, preview: _Made, name: str, fetch: Fetch) -> None:
+    def _make(self, preview: _Preview, name: str, fetch: Fetch) -> None:
+        from velum.media.video.proxy import write_preview  # noqa: PLC0415 - loads PyAV, which nothing else here needs
+
         source: Path | None = None
         part = preview.file.with_suffix(".part.mp4")
         try:
@@ -124,12 +125,12 @@ class Previews:
     def _tidy(self) -> None:
         while not self._end.wait(LOOK_SECONDS):
             with self._lock:
-                known = sorted(self._made.items(), key=lambda entry: entry[1].seen, reverse=True)
+                newest_first = sorted(self._previews.items(), key=lambda entry: entry[1].used, reverse=True)
             now = time.monotonic()
-            for place, (job, preview) in enumerate(known):
-                if place >= KEPT or now - preview.seen > IDLE_SECONDS or not self._keeps_source(job):
+            for rank, (job, preview) in enumerate(newest_first):
+                if rank >= KEPT or now - preview.used > IDLE_SECONDS or not self._keeps_source(job):
                     with self._lock:
-                        self._made.pop(job, None)
+                        self._previews.pop(job, None)
                     preview.wanted = False
                     preview.file.unlink(missing_ok=True)
 

@@ -1,27 +1,28 @@
-"""`/v1/jobs/{job}` for reviewers: fetch the source, correct regions, and render again."""
+"""For reviewers: `/v1/jobs/{job}` to fetch the source, correct regions and render again; `/v1/reviews` to approve."""
 
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from velum.annotations import FORMAT
-from velum.jobs import JobRecord, Store
+from velum.errors import BadPlan
+from velum.jobs import JobRecord, State, Store
+from velum.jobs.approvals import WEIGHTS, ApprovalStore, doubts, risk
 from velum.region import Box, Region
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
 from velum.service.middleware import note
-from velum.service.problem_details import ConflictProblem, ExpiredProblem, problems
-from velum.service.v1.image_service import ImageService
+from velum.service.problem_details import Problem, problems
+from velum.service.v1.http_bodies import body_chunks, regions_of, source_of, tag_of
+from velum.service.v1.images import ImageService
 from velum.service.v1.job_service import REGIONS_BYTES, JobService
 from velum.service.v1.jobs import RANGES, JobId, Key, job_json
 from velum.service.v1.previews import Previews
-from velum.service.v1.range_response import regions_of, source_of, tag_of
-from velum.service.v1.request_body import body_chunks
 from velum.service.v1.values import JobState
 
 _REGIONS: Mapping[str, Any] = {
@@ -52,7 +53,7 @@ _PUT_REGIONS: dict[str, Any] = {
 
 
 class FollowRequest(BaseModel):
-    """An object in one frame of a video, which is to be tracked."""
+    """An object to track, by its box in one frame of a video."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -71,6 +72,59 @@ class PreviewState(BaseModel):
     error: str | None
 
 
+MOST_REVIEWS = 500
+"""Most jobs that one request lists or approves."""
+
+
+class Approved(BaseModel):
+    """Who approved a result, and when, in epoch seconds."""
+
+    who: str = Field(examples=["alice"])
+    at: float
+
+
+class Review(BaseModel):
+    """A result with its risk and approvals."""
+
+    job: JobState
+    result: str = Field(examples=['"9f9f"'])
+    """Entity tag of the result, to be sent with an approval."""
+    risk: float = Field(examples=[0.4])
+    """From 0 to 1."""
+    why: list[str] = Field(examples=[["nothing"]], description=f"Some of {', '.join(WEIGHTS)}.")
+    approved: list[Approved]
+
+
+class ReviewPage(BaseModel):
+    """Results, highest risk first."""
+
+    reviews: list[Review]
+    eyes: int = Field(examples=[2])
+    """How many people must approve a result."""
+    caller: str = Field(examples=["alice"])
+    """Name of the caller, whose own approvals do not count twice."""
+    after: str | None
+    """Send it as `after` for the next page; null on the last one."""
+
+
+class Approval(BaseModel):
+    """A result to approve."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["018f3c" + "ab" * 13])]
+    result: Annotated[str, Field(max_length=64, examples=['"9f9f"'])]
+    """Entity tag from the review, so that a result rendered since is not approved by mistake."""
+
+
+class Approvals(BaseModel):
+    """Results to approve together: all of them, or none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    approve: Annotated[list[Approval], Field(min_length=1, max_length=MOST_REVIEWS)]
+
+
 def routes(
     job_service: JobService, image_service: ImageService, previews: Previews, access: Authenticator
 ) -> APIRouter:
@@ -87,7 +141,7 @@ def routes(
 
     def store_of_source(job: JobRecord) -> Store:
         if not job.source_kept:
-            raise ExpiredProblem(f"the source of job {job.id} was deleted after its retention time")
+            raise Problem(410, f"the source of job {job.id} was deleted after its retention time")
         return job_service.backend.open().store
 
     @router.get("/{job}/source", responses={**RANGES, **problems(404, 410, 416)}, response_class=Response)
@@ -158,8 +212,8 @@ def routes(
         store_of_source(record)
         file = previews.file(record.id)
         if file is None:
-            raise ConflictProblem(
-                "there is no preview yet; send POST to this address to render one", state=record.state.value
+            raise Problem(
+                409, "there is no preview yet; send POST to this address to render one", state=record.state.value
             )
         return FileResponse(file, media_type="video/mp4", headers={"cache-control": "private, no-store"})
 
@@ -172,7 +226,7 @@ def routes(
 
     @router.head("/{job}/preview", **filmed)
     def preview_head(job: JobId, caller: Reviewing, request: Request) -> Response:
-        """Tell of the preview what a fetch would."""
+        """Return the headers of the preview. Takes the scope review."""
         return preview_response(job, caller, request)
 
     @router.post("/{job}/render", status_code=202, responses=problems(404, 409), **state)
@@ -186,3 +240,57 @@ def routes(
         return JSONResponse(job_json(record, caller), 202)
 
     return router
+
+
+def queue_routes(job_service: JobService, access: Authenticator, *, required_approvals: int = 1) -> APIRouter:
+    """Return the endpoints below `/reviews`; `required_approvals` is how many people must approve a result."""
+    router = APIRouter(prefix="/reviews", tags=["Review"])
+    Reviewing = Annotated[Principal, Depends(access.require("review"))]  # noqa: N806 - a type
+
+    @router.get("", response_model=ReviewPage, response_class=JSONResponse, responses=problems())
+    def queue(
+        caller: Reviewing,
+        after: Annotated[
+            str | None, Query(pattern=r"^[0-9a-f]{32}$", description="`after` of the previous page.")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=MOST_REVIEWS)] = 100,
+    ) -> Response:
+        """List results of the newest jobs by risk: the caller's own, with the scope operate all. Takes review."""
+        page = job_service.list(caller, state=State.DONE, owner=None, after=after, limit=limit)
+        approvals = ApprovalStore(job_service.backend.open().database).of(page.jobs)
+        reviews = [review for job in page.jobs if (review := _review(job_service, job, caller)) is not None]
+        for review in reviews:
+            review["approved"] = [approval.to_json() for approval in approvals.get(review["job"]["id"], ())]
+        reviews.sort(key=lambda review: -review["risk"])
+        page_json = {"reviews": reviews, "eyes": required_approvals, "caller": caller.name, "after": page.after}
+        return JSONResponse(page_json, headers={"cache-control": "no-store"})
+
+    @router.post("", status_code=204, responses=problems(404, 409), response_class=Response)
+    def approve(wanted: Approvals, caller: Reviewing) -> Response:
+        """Approve results, all of them or none. Their reports show who approved and when. Takes the scope review."""
+        results = {}
+        for approval in wanted.approve:
+            job = job_service.get(approval.job, caller)
+            if job.result is None or tag_of(job.result) != approval.result:
+                raise Problem(
+                    409,
+                    f"job {job.id} has a newer result or none; nothing was approved, list the reviews again",
+                    state=job.state.value,
+                )
+            results[job.id] = job.result
+        try:
+            ApprovalStore(job_service.backend.open().database).approve(results, caller.name)
+        except BadPlan as error:
+            raise Problem(409, str(error)) from error
+        return Response(status_code=204)
+
+    return router
+
+
+def _review(job_service: JobService, job: JobRecord, caller: Principal) -> dict[str, Any] | None:
+    """Return the review of a job as JSON values; None where it has no result any more."""
+    report = job_service.queue.report(job.id)
+    if report is None or job.result is None:
+        return None
+    why = doubts(report)
+    return {"job": job_json(job, caller), "result": tag_of(job.result), "risk": risk(why), "why": list(why)}

@@ -13,7 +13,7 @@ from fastapi import Header
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from velum.service.problem_details import Malformed, Problem, Unsupported
+from velum.service.problem_details import Problem
 from velum.service.v1.values import UploadRequest
 
 VERSION = "1.0.0"
@@ -21,12 +21,6 @@ PATCH_TYPE = "application/offset+octet-stream"
 
 _PATHS = "/v1/uploads"
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
-
-
-class UnsupportedVersion(Problem):
-    """The client speaks another version of tus."""
-
-    http_status = 412
 
 
 class TusHeaders:
@@ -57,11 +51,12 @@ class TusHeaders:
 
 
 def check_version(tus_resumable: Annotated[str | None, Header(include_in_schema=False)] = None) -> None:
-    """Raise `UnsupportedVersion` for a client that speaks a version other than 1.0.0."""
+    """Raise `Problem` (412) for a client that speaks a version other than 1.0.0."""
     if tus_resumable not in {None, VERSION}:
-        raise UnsupportedVersion(
-            f"Tus-Resumable is {tus_resumable[:20]!r}; this service speaks {VERSION}", headers={"tus-version": VERSION}
-        )
+        raise Problem(
+            412, f"Tus-Resumable is {tus_resumable[:20]!r}; this service speaks {VERSION}", code="UnsupportedVersion",
+            headers={"tus-version": VERSION},
+        )  # fmt: skip
 
 
 def abilities(most_bytes: int) -> dict[str, str]:
@@ -70,15 +65,15 @@ def abilities(most_bytes: int) -> dict[str, str]:
 
 
 def check_patch_type(content_type: str | None) -> None:
-    """Raise `Unsupported` for a body that is not of the type of tus."""
+    """Raise `Problem` (415) for a body that is not of the type of tus."""
     if (content_type or "").partition(";")[0].strip().lower() != PATCH_TYPE:
-        raise Unsupported(f"Content-Type of PATCH is {(content_type or '')[:80]!r}; it must be {PATCH_TYPE}")
+        raise Problem(415, f"Content-Type of PATCH is {(content_type or '')[:80]!r}; it must be {PATCH_TYPE}")
 
 
 def announced_upload(length: str | None, metadata: str | None) -> UploadRequest:
-    """Return what a client announces in `Upload-Length` and `Upload-Metadata`. Raises `Malformed`."""
+    """Return what a client announces in `Upload-Length` and `Upload-Metadata`. Raises `Problem` (400)."""
     if length is None or not _NUMBER.fullmatch(length):
-        raise Malformed(f"Upload-Length is {(length or '')[:40]!r}; send the size of the file in bytes")
+        raise Problem(400, f"Upload-Length is {(length or '')[:40]!r}; send the size of the file in bytes")
     return UploadRequest(size=int(length), sha256=_sha256_of(metadata or ""))
 
 
@@ -93,6 +88,6 @@ def _sha256_of(metadata: str) -> str | None:
         except (binascii.Error, UnicodeDecodeError):
             digits = ""
         if not re.fullmatch(r"[0-9a-fA-F]{64}", digits):
-            raise Malformed("sha256 in Upload-Metadata must be 64 hexadecimal digits, written in Base64")
+            raise Problem(400, "sha256 in Upload-Metadata must be 64 hexadecimal digits, written in Base64")
         return digits
     return None

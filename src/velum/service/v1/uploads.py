@@ -22,39 +22,31 @@ from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
 from velum.service.job_backend import JobBackend
 from velum.service.middleware import note
-from velum.service.problem_details import ConflictProblem, Malformed, NotFoundProblem, problems
+from velum.service.problem_details import Problem, problems
 from velum.service.v1 import tus
 from velum.service.v1.values import UploadRequest, UploadState
 
-
-@dataclass(slots=True, eq=False)
-class _Turn:
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    done: asyncio.Event = field(default_factory=asyncio.Event)
+Turns = dict[str, tuple[asyncio.Event, asyncio.Event]]
+"""The uploads being sent to this process, each with two events: the sender must stop, the sender has stopped. For use
+in one event loop only."""
 
 
-class UploadTurns:
-    """The uploads being sent to this process; to be used in its event loop only."""
-
-    def __init__(self) -> None:
-        self._now: dict[str, _Turn] = {}
-
-    @asynccontextmanager
-    async def turn(self, upload: str) -> AsyncIterator[asyncio.Event]:
-        """Stop the previous sender of an upload and wait for it; yields an event that tells this one to stop."""
-        while (before := self._now.get(upload)) is not None:
-            before.stop.set()
-            await before.done.wait()
-        mine = self._now[upload] = _Turn()
-        try:
-            yield mine.stop
-        finally:
-            del self._now[upload]
-            mine.done.set()
+@asynccontextmanager
+async def _take_turn(turns: Turns, upload: str) -> AsyncIterator[asyncio.Event]:
+    """Stop the previous sender of an upload and wait for it; yields an event that tells this one to stop."""
+    while (before := turns.get(upload)) is not None:
+        before[0].set()
+        await before[1].wait()
+    stop, stopped = turns[upload] = asyncio.Event(), asyncio.Event()
+    try:
+        yield stop
+    finally:
+        del turns[upload]
+        stopped.set()
 
 
-async def pieces(request: Request, stop: asyncio.Event) -> AsyncIterator[bytes]:
-    """Yield the body in chunks. Raises `ConflictProblem` once `stop` is set, and as reading does."""
+async def _chunks_until_stopped(request: Request, stop: asyncio.Event) -> AsyncIterator[bytes]:
+    """Yield the body in chunks. Raises `Problem` (409) once `stop` is set, and as reading does."""
     stream = request.stream()
     stopping = asyncio.ensure_future(stop.wait())
     try:
@@ -63,10 +55,10 @@ async def pieces(request: Request, stop: asyncio.Event) -> AsyncIterator[bytes]:
             await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 coming.cancel()
-                raise ConflictProblem("another request continues this upload, so this one was stopped")
-            if (piece := await coming) is None:
+                raise Problem(409, "another request continues this upload, so this one was stopped")
+            if (chunk := await coming) is None:
                 return
-            yield piece
+            yield chunk
     finally:
         stopping.cancel()
 
@@ -79,89 +71,87 @@ Id = Annotated[str, InPath(description="Id of the upload.", examples=["5f2b" * 8
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class UploadService:
-    """Begins, continues and deletes uploads of callers. `streams` is how many may be sent at a time."""
+    """Begins, continues and deletes uploads of callers. `streams` is how many may be sent at a time.
+
+    Its coroutines are for one event loop; they let one request at a time write an upload.
+    """
 
     backend: JobBackend
     streams: int
     most_bytes: int
     """Size of the largest upload."""
+    _turns: Turns = field(default_factory=dict, init=False)
+    _threads: anyio.CapacityLimiter | None = field(default=None, init=False)
 
     def begin(self, wanted: UploadRequest, caller: Principal) -> ResumableUpload:
         """Return a new, empty upload."""
         return self.backend.open().uploads.begin(size=wanted.size, sha256=wanted.sha256, owner=caller.name)
 
     def get(self, upload: str, caller: Principal) -> ResumableUpload:
-        """Return an upload that the caller has access to. Raises `NotFoundProblem`."""
+        """Return an upload that the caller has access to. Raises `Problem` (404)."""
         return owned_upload(self.backend, upload, caller)
 
     def discard(self, upload: str, caller: Principal) -> None:
-        """Delete an upload. Raises `NotFoundProblem`, and `ConflictProblem` while it is being written."""
+        """Delete an upload. Raises `Problem` (404), and `Problem` (409) while it is being written."""
         owned_upload(self.backend, upload, caller)
         opened = self.backend.open()
         try:
             key = opened.uploads.discard(upload)
         except BadInput as error:
-            raise ConflictProblem(str(error)) from error
+            raise Problem(409, str(error)) from error
         if key is not None:
             opened.queue.release(key)
 
     def append(self, upload: str, offset: int, caller: Principal, chunks: Iterator[bytes]) -> ResumableUpload:
-        """Append bytes at `offset`. Raises `ConflictProblem` for another offset, or while another request writes."""
+        """Append bytes at `offset`. Raises `Problem` (409) for another offset, or while another request writes."""
         uploads = self.backend.open().uploads
-        at = owned_upload(self.backend, upload, caller)
-        if offset != at.offset:
-            raise _wrong_offset(at, f"upload {upload} is at byte {at.offset}, not {offset}; continue there")
+        record = owned_upload(self.backend, upload, caller)
+        if offset != record.offset:
+            raise _wrong_offset(record, f"upload {upload} is at byte {record.offset}, not {offset}; continue there")
         try:
             return uploads.append(upload, offset, chunks)
         except BadInput as error:
             raise _wrong_offset(owned_upload(self.backend, upload, caller), str(error)) from error
 
+    async def append_body(self, request: Request, upload: str, offset: int, caller: Principal) -> ResumableUpload:
+        """Append the body of a request at `offset`; an earlier request that sends the upload is stopped.
 
-def owned_upload(backend: JobBackend, upload: str, caller: Principal) -> ResumableUpload:
-    """Return an upload that is the caller's, or any with the scope operate. Raises `NotFoundProblem`."""
-    at = backend.open().uploads.get(upload)
-    if at is None or (at.owner != caller.name and "operate" not in caller.scopes):
-        raise NotFoundProblem(
-            f"upload {upload[:40]!r} does not exist: a job has used it, it was deleted, or it was never begun"
-        )
-    return at
-
-
-class UploadReceiver:
-    """Appends the bodies of requests to uploads, one request at a time for each upload."""
-
-    def __init__(self, upload_service: UploadService) -> None:
-        self._service = upload_service
-        self._turns = UploadTurns()
-        self._threads: anyio.CapacityLimiter | None = None
-
-    async def append(self, request: Request, upload: str, offset: int, caller: Principal) -> ResumableUpload:
-        """Append the body of a request at `offset`. Raises what `UploadService.append` raises."""
-        self._threads = self._threads or anyio.CapacityLimiter(self._service.streams)
-        await anyio.to_thread.run_sync(self._service.get, upload, caller)  # others cannot stop the owner's request
-        async with self._turns.turn(upload) as stop:
+        Raises what `append` raises.
+        """
+        self._threads = self._threads or anyio.CapacityLimiter(self.streams)
+        await anyio.to_thread.run_sync(self.get, upload, caller)  # others cannot stop the owner's request
+        async with _take_turn(self._turns, upload) as stop:
 
             def work() -> ResumableUpload:
-                return self._service.append(upload, offset, caller, _pull_chunks(_gather_chunks(request, stop)))
+                return self.append(upload, offset, caller, _pull_chunks(_gather_chunks(request, stop)))
 
-            upload_state = await anyio.to_thread.run_sync(work, limiter=self._threads)
-        note(request, upload=upload, offset=upload_state.offset)
-        return upload_state
+            record = await anyio.to_thread.run_sync(work, limiter=self._threads)
+        note(request, upload=upload, offset=record.offset)
+        return record
 
-    async def discard(self, upload: str, caller: Principal) -> None:
-        """Delete an upload; a request that is sending it is stopped. Raises what `UploadService.discard` raises."""
-        await anyio.to_thread.run_sync(self._service.get, upload, caller)
-        async with self._turns.turn(upload):
-            await anyio.to_thread.run_sync(self._service.discard, upload, caller)
+    async def stop_and_discard(self, upload: str, caller: Principal) -> None:
+        """Delete an upload; a request that is sending it is stopped. Raises what `discard` raises."""
+        await anyio.to_thread.run_sync(self.get, upload, caller)
+        async with _take_turn(self._turns, upload):
+            await anyio.to_thread.run_sync(self.discard, upload, caller)
+
+
+def owned_upload(backend: JobBackend, upload: str, caller: Principal) -> ResumableUpload:
+    """Return an upload that is the caller's, or any with the scope operate. Raises `Problem` (404)."""
+    record = backend.open().uploads.get(upload)
+    if record is None or (record.owner != caller.name and "operate" not in caller.scopes):
+        raise Problem(
+            404, f"upload {upload[:40]!r} does not exist: a job has used it, it was deleted, or it was never begun"
+        )
+    return record
 
 
 def routes(upload_service: UploadService, access: Authenticator) -> APIRouter:
     """Return the endpoints below `/uploads`."""
     router = APIRouter(prefix="/uploads", tags=["Uploads"])
     Asking = Annotated[Principal, Depends(access.require("anonymize", "review"))]  # noqa: N806 - a type
-    receiver = UploadReceiver(upload_service)
     state: dict[str, Any] = {"response_model": UploadState, "response_class": JSONResponse}
     known_version = [Depends(tus.check_version)]
 
@@ -215,7 +205,7 @@ def routes(upload_service: UploadService, access: Authenticator) -> APIRouter:
         upload that is still open is stopped: its connection may be dead.
         """
         offset = _start_offset(upload_offset, content_range)
-        return _answer(await receiver.append(request, upload, offset, caller))
+        return _answer(await upload_service.append_body(request, upload, offset, caller))
 
     @router.patch(
         "/{upload}", status_code=204, responses=problems(400, 404, 409, 415), response_class=Response,
@@ -230,9 +220,9 @@ def routes(upload_service: UploadService, access: Authenticator) -> APIRouter:
         """Send bytes from `Upload-Offset` on, as clients of tus 1.0.0 do."""
         tus.check_patch_type(request.headers.get("content-type"))
         if upload_offset is None:
-            raise Malformed("Upload-Offset is missing; send the offset at which the bytes start")
+            raise Problem(400, "Upload-Offset is missing; send the offset at which the bytes start")
         return Response(
-            status_code=204, headers=_headers(await receiver.append(request, upload, upload_offset, caller))
+            status_code=204, headers=_headers(await upload_service.append_body(request, upload, upload_offset, caller))
         )
 
     @router.delete(
@@ -240,7 +230,7 @@ def routes(upload_service: UploadService, access: Authenticator) -> APIRouter:
     )
     async def discard(upload: Id, caller: Asking) -> Response:
         """Delete an upload; a request that is sending it is stopped."""
-        await receiver.discard(upload, caller)
+        await upload_service.stop_and_discard(upload, caller)
         return Response(status_code=204)
 
     return router
@@ -262,14 +252,14 @@ def _raw(media_type: str) -> dict[str, Any]:
 
 
 def _start_offset(offset: int | None, content_range: str | None) -> int:
-    """Return the offset at which the bytes start. Raises `Malformed`."""
+    """Return the offset at which the bytes start. Raises `Problem` (400)."""
     if content_range is None:
         return offset or 0
     match = _RANGE.fullmatch(content_range.strip())
     if not match or int(match[1]) > int(match[2]):
-        raise Malformed(f"Content-Range is {content_range[:80]!r}; write it as bytes 0-1048575/1048576")
+        raise Problem(400, f"Content-Range is {content_range[:80]!r}; write it as bytes 0-1048575/1048576")
     if offset not in {None, int(match[1])}:
-        raise Malformed(f"Upload-Offset {offset} and Content-Range {content_range[:80]!r} differ; send one of them")
+        raise Problem(400, f"Upload-Offset {offset} and Content-Range {content_range[:80]!r} differ; send one of them")
     return int(match[1])
 
 
@@ -277,7 +267,7 @@ async def _gather_chunks(request: Request, stop: asyncio.Event) -> AsyncIterator
     """Yield the body in chunks large enough to pass to a thread. A broken connection still yields what has arrived."""
     held = bytearray()
     try:
-        async for chunk in pieces(request, stop):
+        async for chunk in _chunks_until_stopped(request, stop):
             held += chunk
             if len(held) >= CHUNK:
                 yield bytes(held)
@@ -296,15 +286,15 @@ def _pull_chunks(chunks: AsyncIterator[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _wrong_offset(at: ResumableUpload, message: str) -> ConflictProblem:
-    return ConflictProblem(message, headers=_headers(at), offset=at.offset)
+def _wrong_offset(record: ResumableUpload, message: str) -> Problem:
+    return Problem(409, message, headers=_headers(record), offset=record.offset)
 
 
-def _headers(at: ResumableUpload) -> dict[str, str]:
-    announced = {} if at.size is None else {"upload-length": str(at.size)}
-    return {"upload-offset": str(at.offset), "cache-control": "no-store", **announced}
+def _headers(record: ResumableUpload) -> dict[str, str]:
+    announced = {} if record.size is None else {"upload-length": str(record.size)}
+    return {"upload-offset": str(record.offset), "cache-control": "no-store", **announced}
 
 
-def _answer(at: ResumableUpload, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    values = {"id": at.id, "offset": at.offset, "size": at.size, "sha256": at.sha256}
-    return JSONResponse(values, status, {**_headers(at), **(headers or {})})
+def _answer(record: ResumableUpload, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    values = {"id": record.id, "offset": record.offset, "size": record.size, "sha256": record.sha256}
+    return JSONResponse(values, status, {**_headers(record), **(headers or {})})

@@ -7,7 +7,7 @@ import { VelumProgress } from '../parts/progress.mjs';
 import { saveResult } from '../parts/result.mjs';
 import { failure } from '../parts/error_text.mjs';
 import { tell } from '../parts/toast.mjs';
-import { isVideo } from '../start/file_types.mjs';
+import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { language, left, t } from '../i18n.mjs';
 
 /** @typedef {import('../api.mjs').Job} Job */
@@ -59,6 +59,7 @@ class VelumJobs extends HTMLElement {
     clearTimeout(this.#timer);
     const chosen = this.#state.value;
     try {
+      await loadFileTypes(this.#gone.signal);
       /** @type {Job[]} */
       const jobs = [];
       let after = '';

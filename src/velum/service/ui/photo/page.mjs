@@ -9,7 +9,7 @@ import { tell } from '../parts/toast.mjs';
 import { VelumProgress } from '../parts/progress.mjs';
 import { left, t } from '../i18n.mjs';
 import { VelumApprove } from '../review/queue.mjs';
-import { isVideo } from '../start/file_types.mjs';
+import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { regionsOf } from './edits.mjs';
 import { VelumEditor } from './editor.mjs';
 
@@ -85,6 +85,7 @@ class VelumPhoto extends HTMLElement {
     }
     const report = await getJson(`v1/jobs/${this.#id}/report`, this.#gone.signal);
     this.#actions.replaceChildren(h('button', { type: 'button', class: 'primary', onclick: () => this.#download() }, icon(ICONS.download), t('download')));
+    await loadFileTypes(this.#gone.signal);
     if (isVideo(job.name)) {
       this.#actions.prepend(h('a', { class: 'button', href: `#/review/${this.#id}` }, t('photo.video')));
       this.#state.replaceChildren(h('p', { class: 'note' }, t('photo.isvideo')));

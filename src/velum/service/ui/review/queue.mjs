@@ -5,7 +5,7 @@ import { ask } from '../parts/dialog.mjs';
 import { h } from '../parts/dom.mjs';
 import { errorText } from '../parts/error_text.mjs';
 import { tell } from '../parts/toast.mjs';
-import { isVideo } from '../start/file_types.mjs';
+import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { t } from '../i18n.mjs';
 
 /** @typedef {{ job: import('../api.mjs').Job, result: string, risk: number, why: string[], approved: { who: string, at: number }[] }} Review */
@@ -18,6 +18,7 @@ const MOST = 500;
  * @returns {Promise<{ reviews: Review[], eyes: number }>}
  */
 export async function waiting(signal) {
+  await loadFileTypes(signal); // for addressOf
   const { reviews, eyes, caller } = await getJson(`v1/reviews?limit=${MOST}`, signal);
   return { eyes, reviews: /** @type {Review[]} */ (reviews).filter(({ approved }) => approved.length < eyes && approved.every(({ who }) => who !== caller)) };
 }

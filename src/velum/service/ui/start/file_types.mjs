@@ -1,14 +1,23 @@
 // @ts-check
-const PICTURES = 'jpg jpeg jpe jfif png webp tif tiff bmp gif avif jp2 heic heif mpo';
-const VIDEOS = 'mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts 3gp wmv flv ogv';
+/** Which files the service reads, as it says itself: their suffixes, with the dot and in lower case. */
+import { getJson } from '../api.mjs';
+
+/** @type {{ images: string[], videos: string[] }} */
+const known = { images: [], videos: [] };
+
+/** Ask the service, once. Throws `Problem` while it does not answer. @param {AbortSignal} [signal] */
+export async function loadFileTypes(signal) {
+  if (!known.images.length) Object.assign(known, await getJson('v1/file-types', signal));
+}
 
 /** @param {string} name */
-const ending = (name) => (name.includes('.') ? name.slice(name.lastIndexOf('.') + 1).toLowerCase() : '');
+const suffix = (name) => (name.includes('.') ? name.slice(name.lastIndexOf('.')).toLowerCase() : '');
 
 /** @param {string} name */
-export const isVideo = (name) => VIDEOS.split(' ').includes(ending(name));
+export const isVideo = (name) => known.videos.includes(suffix(name));
 
-/** @param {string} name whether it is a picture or a video, as far as its name says */
-export const isMedia = (name) => isVideo(name) || PICTURES.split(' ').includes(ending(name));
+/** @param {string} name whether it is a picture or a video, as far as its name says; true while the service was not asked */
+export const isMedia = (name) => !known.images.length || isVideo(name) || known.images.includes(suffix(name));
 
-export const ACCEPT = [...PICTURES.split(' '), ...VIDEOS.split(' ')].map((one) => `.${one}`).join(',');
+/** What a field for files accepts. */
+export const accepted = () => [...known.images, ...known.videos].join(',');

@@ -9,7 +9,7 @@ import { tell } from '../parts/toast.mjs';
 import { labelText } from '../photo/labels.mjs';
 import { left, t } from '../i18n.mjs';
 import { batch, dropped } from './batch.mjs';
-import { ACCEPT, isVideo } from './file_types.mjs';
+import { accepted, isVideo, loadFileTypes } from './file_types.mjs';
 import { COMMON, finders, planOf, TECHNIQUES } from './plan.mjs';
 import { sample } from './technique_preview.mjs';
 
@@ -26,6 +26,7 @@ class VelumStart extends HTMLElement {
   #what = h('fieldset', { class: 'panel' });
   #how = h('fieldset', { class: 'panel' });
   #go = h('button', { type: 'button', class: 'primary big', onclick: () => this.#start() });
+  #pick = h('input', { type: 'file', multiple: true, hidden: true, 'aria-hidden': 'true', tabIndex: -1 });
   #zone = this.#dropZone();
   /** @type {Map<Item, HTMLElement>} */
   #rows = new Map();
@@ -58,7 +59,7 @@ class VelumStart extends HTMLElement {
     if (!offered.labels.length) {
       this.#what.replaceChildren(h('legend', {}, t('start.what')), h('p', { class: 'quiet' }, '…'));
       try {
-        const [{ labels }, { models }] = await Promise.all([getJson('v1/labels'), getJson('v1/models')]);
+        const [{ labels }, { models }] = await Promise.all([getJson('v1/labels'), getJson('v1/models'), loadFileTypes()]);
         Object.assign(offered, { labels, models });
       } catch (error) {
         const text = error instanceof Problem && error.status ? error.message : t('failed.network');
@@ -66,6 +67,7 @@ class VelumStart extends HTMLElement {
         return;
       }
     }
+    this.#pick.accept = accepted();
     this.#showWhat();
     this.#showGo();
     // The service is finding out what it could fetch: ask again soon.
@@ -84,7 +86,7 @@ class VelumStart extends HTMLElement {
   }
 
   #dropZone() {
-    const pick = h('input', { type: 'file', multiple: true, accept: ACCEPT, hidden: true, 'aria-hidden': 'true', tabIndex: -1 });
+    const pick = this.#pick;
     const folder = h('input', { type: 'file', webkitdirectory: true, multiple: true, hidden: true, 'aria-hidden': 'true', tabIndex: -1, name: 'folder' });
     for (const input of [pick, folder]) {
       input.addEventListener('change', () => {
@@ -110,7 +112,8 @@ class VelumStart extends HTMLElement {
   }
 
   /** @param {{ file: File, path: string }[]} files */
-  #add(files) {
+  async #add(files) {
+    await loadFileTypes().catch(() => null); // without an answer the service itself refuses what it cannot read
     const others = batch.add(files);
     this.#status.textContent = t('start.added', { n: files.length - others });
     if (others) tell(t('start.skipped', { n: others }), 'bad');

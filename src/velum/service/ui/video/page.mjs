@@ -10,7 +10,7 @@ import { tell } from '../parts/toast.mjs';
 import { History } from '../photo/edits.mjs';
 import { VelumApprove } from '../review/queue.mjs';
 import { oneText as named } from '../photo/labels.mjs';
-import { isVideo } from '../start/file_types.mjs';
+import { isVideo, loadFileTypes } from '../start/file_types.mjs';
 import { zip } from '../start/zip.mjs';
 import { left, t } from '../i18n.mjs';
 import { VelumStage } from './video_canvas.mjs';
@@ -99,6 +99,7 @@ class VelumVideo extends HTMLElement {
     if (!job) return this.#fail(t('photo.deleted'));
     this.#tell(job);
     if (job.state !== 'done') return this.#state.replaceChildren(h('div', { class: 'note bad' }, job.error ? failure(job.error) : t(`state.${job.state}`)));
+    await loadFileTypes(signal);
     if (!isVideo(job.name)) {
       location.replace(`#/jobs/${this.#id}`);
       return;
