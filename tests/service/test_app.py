@@ -28,8 +28,8 @@ from velum.errors import BadPlan
 from velum.net.policy import NetworkPolicy
 from velum.plugins import Patch, RuntimeConfig
 from velum.service.auth.api_keys import ApiKeys
-from velum.service.middleware.limits import JsonLines
 from velum.service.problem_details import uses_problem_details
+from velum.service.process import JsonLines
 from velum.settings.schema import AccessSettings
 
 pytestmark = pytest.mark.slow

@@ -57,9 +57,7 @@ def serve(host: Host = None, port: Port = None, config: ConfigFile = None, data:
 
         from velum.bmw.app import create_app
         from velum.service.auth.middleware import check_entrance
-        from velum.service.http_protocol import timed_protocol
-        from velum.service.middleware.limits import log_to_stderr
-        from velum.service.stderr_log import lines_of_libraries
+        from velum.service.process import lines_of_libraries, log_to_stderr, timed_protocol
     except ImportError as error:
         raise Unavailable(
             f"the service needs a library that is not installed ({error}); pip install 'velum-anonymizer[service]'"
@@ -116,8 +114,7 @@ def worker(
     from velum.service import job_backend, tracing
     from velum.service import metrics as counting
     from velum.service.audit import audit_of
-    from velum.service.middleware.limits import log_to_stderr
-    from velum.service.stderr_log import lines_of_libraries
+    from velum.service.process import lines_of_libraries, log_to_stderr
 
     settings = load_settings(config, data)
     if concurrency is not None:

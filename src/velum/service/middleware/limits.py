@@ -1,7 +1,6 @@
 """Request limits: every request gets an id, a size limit, a time limit and a log line, and every error a response."""
 
 import asyncio
-import json
 import logging
 import re
 import secrets
@@ -178,32 +177,3 @@ class _RequestContext:
             if is_protected(self.scope["path"]):
                 headers.setdefault("cache-control", "no-store")
         await self.send(message)
-
-
-class JsonLines(logging.Formatter):
-    """Formats log records as one JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the JSON of a record."""
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **getattr(record, "facts", {}),
-        }
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
-def log_to_stderr() -> None:
-    """Log lines of JSON to standard error: those of velum, the HTTP server and libraries."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
-    for name in ("velum", "uvicorn"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO)
-    logging.captureWarnings(capture=True)
-    root = logging.getLogger()
-    root.handlers, root.level = [handler], logging.WARNING
