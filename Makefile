@@ -16,10 +16,10 @@ serve: $(VENV)/run.done  ## the service, at http://127.0.0.1:4343/docs
 	$(VENV)/bin/velum serve --host 127.0.0.1 --port 4343
 
 test: $(VENV)/dev.done  ## the tests, as on every change
-	$(VENV)/bin/pytest -n auto
+	$(VENV)/bin/pytest -n auto --dist loadgroup
 
 test-all: $(VENV)/dev.done  ## these and the exhaustive ones, as every night
-	$(VENV)/bin/pytest -n auto -m ""
+	$(VENV)/bin/pytest -n auto --dist loadgroup -m ""
 
 fast: $(VENV)/dev.done  ## those that need neither real weights nor other processes, in under a minute
 	$(VENV)/bin/pytest -n auto -m "not real and not slow and not network and not exhaustive"

@@ -21,9 +21,10 @@ import numpy as np
 import pytest
 from docs.pictures.__main__ import before_after
 from PIL import Image
+from tests.cli.conftest import Command
 
 import velum
-from velum import Engine, errors
+from velum import Engine, errors, plugins
 from velum.annotations import FORMAT, Annotations
 from velum.plan import METADATA, Plan, Video
 from velum.plugins import RuntimeConfig, load, make, names
@@ -273,11 +274,17 @@ def test_plans_in_the_docs_are_plans() -> None:
     assert video.video == Video(codec="h264", crf=20, preset="superfast", audio="drop", every=3)
 
 
-def test_zones_in_the_docs_run(desk: Path) -> None:
+def test_zones_in_the_docs_run(desk: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(desk)
+    monkeypatch.syspath_prepend(desk.parent / "site")
+    monkeypatch.setenv("VELUM_CACHE", str(desk.parent / "cache"))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which typer sets
+    plugins._installed_parts.cache_clear()
     commands = re.findall(r"^    velum (hide clip.*)$", (ROOT / "docs/plans.md").read_text(), flags=re.MULTILINE)
     assert len(commands) == 3
     for command in commands:
-        run(desk, "-m", "velum", *shlex.split(command, comments=True), "--overwrite")
+        Command(desk, monkeypatch, capfd)(*shlex.split(command, comments=True), "--overwrite")
+    plugins._installed_parts.cache_clear()
     text = (ROOT / "docs/plans.md").read_text()
     assert all(f"`{kind}`" in text for kind in METADATA)
 

@@ -3,12 +3,14 @@
 import os
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from tests.media.video.factories import Clip, decoded, made, packets
+from tests.rows import but_for
 
 from velum import Engine, Plan
 from velum.errors import BadInput, BadPlan
@@ -22,6 +24,9 @@ WRAP = 1 << 33
 TS = Clip(suffix=".ts", base=Fraction(1, 90_000), container={"mpegts_copyts": "1"})
 HOURS = 7200
 BEFORE = {"avoid_negative_ts": "disabled"}
+
+
+OTHERS = (".mp4", ".mkv", ".avi")
 
 
 def ticks(clip: Clip, start: float, step: float = 0.04, count: int = 40) -> Clip:
@@ -42,7 +47,7 @@ CLIPS = {
 @pytest.mark.parametrize(
     ("name", "suffix"),
     [(name, None) for name in CLIPS]
-    + [(name, suffix) for name in list(CLIPS)[:3] for suffix in (".mp4", ".mkv", ".avi")],
+    + but_for(product(list(CLIPS)[:3], OTHERS), zip(list(CLIPS)[:3], OTHERS, strict=True)),
 )
 def test_a_zone_without_a_start_is_in_every_picture(tmp_path: Path, name: str, suffix: str | None) -> None:
     clip = CLIPS[name]

@@ -12,6 +12,7 @@ import numpy as np
 import openvino as ov
 import pytest
 from PIL import Image
+from tests.rows import but_for
 
 from velum.locate.import_model import READABLE
 from velum.locate.nms import suppress
@@ -81,6 +82,10 @@ CASES = [
 ]  # fmt: skip
 
 
+EACH = list({case.family: case for case in CASES}.values())
+"""One network of each family."""
+
+
 def title(case: Case) -> str:
     return f"{Path(case.file).stem}-{case.input.size_wh}"
 
@@ -148,7 +153,7 @@ def iou(one: list[float], many: np.ndarray) -> np.ndarray:
     return np.asarray(shared / (areas - shared))
 
 
-@pytest.mark.parametrize("case", CASES, ids=title)
+@pytest.mark.parametrize("case", but_for(CASES, EACH), ids=title)
 def test_what_is_in_the_pictures_is_found(case: Case, shared: Path) -> None:
     truth = json.loads((shared / "media" / "ground_truth.json").read_text())
     count = 0
@@ -164,7 +169,10 @@ def test_what_is_in_the_pictures_is_found(case: Case, shared: Path) -> None:
     assert count >= case.found
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.file.endswith(".onnx")], ids=title)
+ONNX = [case for case in CASES if case.file.endswith(".onnx")]
+
+
+@pytest.mark.parametrize("case", but_for(ONNX, [case for case in EACH if case in ONNX]), ids=title)
 def test_boxes_agree_with_those_of_another_runtime(case: Case, shared: Path) -> None:
     path, count = shared / "models" / case.file, 0
     for name in case.pictures:

@@ -287,15 +287,11 @@ def process(tmp_path: Path) -> Iterator[Any]:
         made = subprocess.Popen([sys.executable, "-m", "velum", "serve", "--port", str(port)], env=env, stderr=log)
         log.close()
         started.append(made)
-        url = f"http://127.0.0.1:{port}"
         end = time.monotonic() + 90
-        while time.monotonic() < end:
-            try:
-                httpx2.get(f"{url}/health/live")
-            except httpx2.TransportError:
-                time.sleep(0.05)
-            else:
-                return made, url
+        while time.monotonic() < end and made.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                return made, f"http://127.0.0.1:{port}"
+            time.sleep(0.05)
         raise AssertionError((tmp_path / "log").read_text())
 
     yield start

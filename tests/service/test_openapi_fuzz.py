@@ -14,6 +14,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from tests.rows import exhaustive
 from tests.service.factories import on_the_wire
 from tests.service.factories import settings as made
 
@@ -25,7 +26,8 @@ schemathesis.serializer.alias("application/offset+octet-stream", "application/oc
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
-def test_whatever_is_sent_is_answered_as_documented(tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", [4, *exhaustive([20])])
+def test_whatever_is_sent_is_answered_as_documented(tmp_path: Path, examples: int) -> None:
     # Without a model for plates, street pictures take a plan of the operator.
     (tmp_path / "plans").mkdir()
     (tmp_path / "plans" / "zone.toml").write_text('rules = ["zone: fixed -> blacken"]\n')
@@ -39,7 +41,7 @@ def test_whatever_is_sent_is_answered_as_documented(tmp_path: Path) -> None:
             assert isinstance(one, Ok), one
             operation = one.ok()
 
-            @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+            @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
             @given(operation.as_strategy())
             def check(case: schemathesis.Case[Any]) -> None:
                 case.call_and_validate(checks=CHECKS)

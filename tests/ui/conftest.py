@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,7 +32,16 @@ FLAGS = (
 )  # fmt: skip
 """No sandbox: tests may run as root. The rest keeps the browser from asking hosts on its own."""
 
+LONGEST_SECONDS = 120.0
+"""Of a test of the page, on a busy machine."""
+
 RATE = 10
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # One after another in one process: so one service and one browser do for all of them.
+    if item.path.is_relative_to(Path(__file__).parent):
+        item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(scope="session")
@@ -134,14 +146,58 @@ def job_of_clip(service: str, clip: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def browsers() -> Iterator[Callable[[], Any]]:
+    """Gives a browser: the same one, unless that was ended."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     if not CHROMIUM.exists():
         pytest.skip(f"no browser at {CHROMIUM}: apt-get install chromium, or set VELUM_TEST_CHROMIUM")
     with playwright.sync_playwright() as it:
-        made = it.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
-        yield made
-        made.close()
+        made: list[Any] = []
+
+        def running() -> Any:
+            if not (made and made[-1].is_connected()):
+                made.append(it.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS)))
+            return made[-1]
+
+        yield running
+        with ended_when_it_hangs():
+            for one in made:
+                one.close()
+
+
+@pytest.fixture
+def browser(browsers: Callable[[], Any]) -> Iterator[Any]:
+    """A browser. What waits for it fails when the test takes too long, and the next test has another one."""
+    with ended_when_it_hangs():
+        yield browsers()
+
+
+@contextmanager
+def ended_when_it_hangs() -> Iterator[None]:
+    """End the browser after a while: nothing else wakes whoever waits for an answer of one that gives none."""
+    limit = threading.Timer(LONGEST_SECONDS, end_browsers)
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
+
+
+def end_browsers() -> None:
+    """Kill the browsers that this process started, through the driver."""
+    parents, found = [os.getpid()], list[int]()
+    while parents:
+        for task in Path(f"/proc/{parents.pop()}/task").glob("*/children"):
+            with suppress(OSError):  # it has ended meanwhile
+                parents += map(int, task.read_text().split())
+                found += [
+                    pid
+                    for pid in map(int, task.read_text().split())
+                    if b"--remote-debugging-pipe" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                ]
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from tests.rows import exhaustive
 from tests.ui.conftest import Locked, served, watched
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -324,7 +325,7 @@ def hidden_in_signed(page: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scheme", "width", "locale"), [("light", 1280, "en"), ("dark", 360, "de"), ("dark", 3840, "en")]
+    ("scheme", "width", "locale"), [("light", 1280, "en"), ("dark", 360, "de"), *exhaustive([("dark", 3840, "en")])]
 )
 def test_nothing_hinders_anyone(browser: Any, service: str, scheme: str, width: int, locale: str) -> None:
     if not AXE.exists():
