@@ -5,12 +5,12 @@ from dataclasses import dataclass, fields
 from velum.errors import BadPlan, LimitExceeded
 
 WAITED_SECONDS = 120
-"""`work_seconds` of services while somebody waits, where the operator says nothing; jobs may take longer."""
+"""Default of `work_seconds` for requests to a service, where somebody waits; jobs may take longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest source that is accepted."""
+    """Limits of the sources and plans that are accepted."""
 
     bytes: int = 2 << 30
     """Size of one source file, in bytes."""
@@ -19,23 +19,23 @@ class Limits:
     frames: int = 10_000
     """Frames or pages of one image."""
     video_frames: int = 10_000_000
-    """Frames of one video: they are never in memory together."""
+    """Frames of one video. They are never in memory together."""
     seconds: int = 24 * 3600
-    """Length of one video."""
+    """Length of one video, in seconds."""
     regions: int = 10_000
     """Regions in one frame."""
     image_pixels: int = 10_000_000_000
     """Width times height times frames of one image."""
     scans: int = 100
-    """Scans of one JPEG: each goes over the whole image, though it may take 50 bytes of the file."""
+    """Scans of one progressive JPEG. Each decodes the whole image, even if it has only 50 bytes."""
     rules: int = 1000
     """Rules of one plan."""
     localizers: int = 16
-    """Localizers of one plan. One with other options is another one, which is loaded and run on its own."""
+    """Localizers of one plan. The same localizer with other options counts again: it is loaded and run separately."""
     work_seconds: int = 24 * 3600
-    """How long one image may be worked on: processor time, and the time that localizers take.
+    """Seconds of processing for one image: processor time, and the time of localizers.
 
-    A process that decodes for a service may use as much for each frame of a video, and to follow an object in one.
+    In a service, the same limit holds for the decoding of each frame of a video, and for following an object in one.
     """
 
     def __post_init__(self) -> None:

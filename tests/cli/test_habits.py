@@ -237,10 +237,10 @@ def test_settings_are_shown_with_meaning_and_origin(run: Run, tmp_path: Path) ->
     (tmp_path / "other.toml").write_text("[service]\nqueue = 7\n")
     shown = run("config", "show", "--config", "other.toml").stdout
     assert "service.queue = 7  (file other.toml)" in shown
-    assert "Pictures that may wait for that" in shown
+    assert "Number of images that may wait" in shown
     (row,) = [one for one in json.loads(run("config", "show", "--json").stdout) if one["key"] == "service.queue"]
     assert (row["value"], row["origin"]) == (32, "default")
-    assert row["about"].startswith("Pictures that may wait")
+    assert row["about"].startswith("Number of images that may wait")
     missing = run("config", "show", "--config", "nope.toml")
     assert isinstance(missing.exception, BadPlan)
 

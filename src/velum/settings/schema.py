@@ -1,4 +1,4 @@
-"""The settings of the service, section by section."""
+"""The settings, section by section: fields with their meaning and default, and how each is read."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ from platformdirs import user_data_path
 from velum.settings.raw_value import RawValue
 
 FORMER_DATA = Path("velum-data")
-"""Where data was kept by default before: in the working folder. It is used on where it is."""
+"""Default data folder of earlier versions, in the working folder. It is still used where it exists."""
 
 
 def default_data() -> Path:
-    """Return the folder in which this platform keeps data of the service, the same for every command."""
+    """Return the default data folder: where this platform keeps data, the same for every command."""
     if FORMER_DATA.is_dir():
         return FORMER_DATA.absolute()
     return user_data_path("velum", appauthor=False) / "service"
@@ -24,153 +24,159 @@ def default_data() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """Where the service listens, and how much it takes on at a time."""
+    """Where the service listens, and how much it accepts at the same time."""
 
     listen_host: str = "127.0.0.1"
+    """Address to listen on."""
     listen_port: int = 4343
+    """Port to listen on."""
     parallel: int = 0
-    """Pictures in work at a time, where they need the processor; 0: one per core."""
+    """Number of images that are processed at the same time; 0: one per core."""
     queue: int = 32
-    """Pictures that may wait for that, for each inference API (and for velum's own models); more are refused."""
+    """Number of images that may wait, for each inference API and for velum's own models; more are refused."""
     videos: int = 1
-    """Videos in work at a time; more are refused."""
+    """Number of videos that are processed at the same time; more are refused."""
     requests: int = 256
-    """Requests of all kinds at a time; more are refused."""
+    """Number of requests at the same time; more are refused."""
     caller_requests: int = 0
-    """Requests of one caller (of one address, where nobody is asked for a key) at a time; 0: half of all."""
+    """Number of requests of one caller at the same time (without keys: of one address); 0: half of all."""
     head_seconds: float = 15.0
-    """How long a client may take to send the head of a request."""
+    """Seconds within which a client must send the head of a request."""
     idle_seconds: float = 60.0
-    """How long nothing of a body may come, and nothing of an answer be read."""
+    """Seconds after which a connection is closed on which no data moves."""
     body_bytes: int = 2 << 30
-    """Largest upload."""
+    """Largest upload, in bytes."""
     picture_bytes: int = 128 << 20
-    """Largest picture: other than a video it is held in memory."""
+    """Largest image, in bytes. Images are held in memory, videos are not."""
     free_bytes: int = 64 << 20
-    """How much room the disks need that the service writes to; with less it is not ready."""
+    """Free bytes that each disk of the service needs; with less, the service reports that it is not ready."""
     grace_seconds: float = 20.0
-    """How long requests in work may take to finish when the service is told to end."""
+    """Seconds that running requests have to finish when the service is stopped."""
     log_names: bool = False
-    """Whether logs name the files of uploads and what is to be hidden in them."""
+    """Whether logs contain the names of uploaded files and the labels to hide."""
     page: bool = True
-    """Whether the page for people is served, at `/`."""
+    """Whether the web page is served, at `/`."""
     plans: Path | None = None
     """Folder of the plans that requests may name, one TOML or JSON file each."""
     blur_plan: str = ""
-    """Name of the plan for `/blur/`; empty: faces, and licence plates where models for them are here, are blurred."""
+    """Name of the plan for `/blur/`. Empty: blur faces and licence plates."""
 
 
 @dataclass(frozen=True, slots=True)
 class BmwSettings:
-    """What is particular to the BMW Anonymization API."""
+    """The BMW Anonymization API."""
 
     strict: bool = False
-    """Whether the differences that a client of the original could notice are turned off."""
+    """Whether answers are exactly those of the original; see docs/bmw.md."""
     folder: Path = Path("jsonFiles")
-    """Where `url_configuration.json`, the list of inference APIs, is kept."""
+    """Folder of `url_configuration.json`, the list of inference APIs."""
     videos: Path = Path("anonymized_video")
-    """Where finished videos are put."""
+    """Folder to which finished videos are written."""
     local: bool = True
-    """Whether velum's own models are listed next to those of inference APIs."""
+    """Whether velum's own models are listed beside those of inference APIs."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobsSettings:
-    """Where jobs are kept, who does them, and for how long what they leave behind stays."""
+    """Where jobs are stored, which processes run them, and how long their files are kept."""
 
     data: Path = field(default_factory=default_data)
-    """Folder of everything that is given no place of its own below. Default: where this platform keeps data."""
+    """Data folder. It holds everything for which no other place is set below."""
     database: str = ""
-    """`sqlite:///folder/jobs.sqlite` or `postgresql://user@host/name`; empty: SQLite in `data`."""
+    """`sqlite:///folder/jobs.sqlite` or `postgresql://user@host/name`. Empty: SQLite in the data folder."""
     store: Path | str | None = None
-    """Folder, or URL of a bucket (`s3://`, `gs://`, `az://`), of sources and results, which all workers see; None: in
-    `data`."""
+    """Folder or bucket (`s3://`, `gs://`, `az://`) of sources and results; every worker must reach it. Not set: in the
+    data folder."""
     scratch_dir: Path | None = None
-    """Folder of work in progress, which may be in memory; None: in `data`."""
+    """Folder for temporary files of running jobs; it may be a RAM disk. Not set: in the data folder."""
     in_process: bool = True
-    """Whether `velum serve` does jobs, too; else `velum worker` does them."""
+    """Whether `velum serve` runs jobs itself; if not, `velum worker` processes run them."""
     concurrency: int = 1
-    """Jobs that one worker has in work at a time."""
+    """Number of jobs that one worker runs at the same time."""
     max_running: int = 0
-    """Jobs that all workers together have in work at a time; 0: as many as they can."""
+    """Number of jobs that all workers together run at the same time; 0: no limit."""
     span_seconds: float = 60.0
-    """About how long the spans are that videos are cut into: what is in work is what a crash may cost."""
+    """Length of the segments into which videos are cut, in seconds. After a crash, only unfinished segments are made
+    again."""
     originals_seconds: int = 3600
-    """For how long a source is kept after the end of its last job."""
+    """Seconds for which a source is kept after its last job has ended."""
     results_seconds: int = 7 * 86400
+    """Seconds for which a result is kept."""
     records_seconds: int = 30 * 86400
-    """For how long it is known that there was a job, with its report."""
+    """Seconds for which the record of a job and its report are kept."""
     unclaimed_seconds: int = 86400
-    """For how long uploads are kept that nobody goes on with."""
+    """Seconds for which an upload is kept that no job uses."""
     urls: bool = False
-    """Whether jobs may name an address that their source is fetched from."""
+    """Whether a job may name the URL of its source, from which the service downloads it."""
     webhooks: bool = False
-    """Whether jobs may name an address that is told their end."""
+    """Whether a job may name a URL that the service calls when the job ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewSettings:
-    """How results are approved."""
+    """Approval of results by people."""
 
     required_approvals: int = 1
-    """How many people must approve a result before it leaves the queue of reviews."""
+    """Number of people who must approve a result before it leaves the review queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessSettings:
-    """Who may use the service."""
+    """Who may use the service, and how much."""
 
     required: bool | None = None
-    """Whether callers must say who they are. Not set: where there is a key or an issuer; on addresses other than this
-    machine's own, the service does not start without."""
+    """Whether callers need a key or a token. Not set: they do when there is a key or an issuer. Without either, the
+    service starts only on addresses of this machine."""
     keys: Path | None = None
-    """File of the keys that `velum keys add` makes; None: `keys.json` in the folder of jobs, `data`."""
+    """File of the keys that `velum keys add` creates. Not set: `keys.json` in the data folder."""
     issuer: str = ""
-    """OpenID Connect issuer whose tokens are taken, as its tokens write it."""
+    """OpenID Connect issuer whose tokens are accepted, written as in its tokens."""
     audience: str = ""
-    """What the issuer's tokens for this service name as their audience."""
+    """Audience that tokens for this service must name."""
     issuer_keys: str = ""
-    """Address of the issuer's public keys, where discovery does not give it or it is on another host."""
+    """URL of the issuer's public keys, when discovery does not find them or they are on another host."""
     claim: str = "scope"
-    """Claim with the scopes; dots lead into objects: `realm_access.roles`."""
+    """Claim of a token that holds the scopes; dots lead into objects: `realm_access.roles`."""
     claim_scopes: tuple[str, ...] = ()
-    """What values of the claim mean: `value=scope`. Empty: they are called as the scopes are."""
+    """Scope for each value of the claim: `value=scope`. Empty: the values are the scopes."""
     requests_per_minute: int = 0
-    """Requests of one caller whose key has no number of its own; 0: as many as there are."""
+    """Requests that one caller may send in a minute, when the key sets no limit of its own; 0: no limit."""
     bytes_per_day: int = 0
-    """Uploads of one caller whose key has no number of its own; 0: as many as there are."""
+    """Bytes that one caller may upload in a day, when the key sets no limit of its own; 0: no limit."""
     hosts: tuple[str, ...] = ()
-    """Names by which the service is called where nobody is asked for a key: `name` or `name:port`, `*` for all.
-    Addresses, this machine's name and names without a dot are known."""
+    """Host names under which a service without keys may be called: `name` or `name:port`, `*` for all. IP addresses,
+    the name of this machine and names without a dot are always allowed."""
     origins: tuple[str, ...] = ()
-    """Pages of other sites that may call it: `https://tools.example.org`, `*` for all."""
+    """Other websites whose pages may call the service: `https://tools.example.org`, `*` for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObservabilitySettings:
-    """What those who run the service see of it."""
+    """Metrics, traces and the audit log of the service."""
 
     metrics: bool = True
     """Whether `/metrics` is served."""
     metrics_open: bool = False
-    """Whether it is served to everyone, where other things need a key."""
+    """Whether `/metrics` needs no key, even if other requests do."""
     worker_metrics: str = ""
-    """`HOST:PORT` where `velum worker` serves its own, to everyone who gets there; empty: nowhere."""
+    """`HOST:PORT` where `velum worker` serves its metrics, without a key. Empty: it serves none."""
     traces: bool = False
-    """Whether OpenTelemetry traces are sent, to where the OTEL_* variables of the environment say."""
+    """Whether OpenTelemetry traces are sent; the environment variables OTEL_* say where to."""
     audit: Path | None = None
-    """File of the audit log; `-` is the standard output."""
+    """File of the audit log; `-` is standard output. Not set: no audit log."""
     audit_key: Path | None = None
-    """File of the key that its lines are sealed with, made where there is none; None: `audit.key` in `jobs.data`."""
+    """File of the key that seals the lines of the audit log; it is created if missing. Not set: `audit.key` in the data
+    folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """The service that the commands `submit` and `jobs` talk to."""
+    """The service that `velum submit` and `velum jobs` use."""
 
     server: str = "http://127.0.0.1:4343"
+    """Address of the service."""
     token: str = field(default="", repr=False)
-    """A key of the service, or a token of its issuer; empty: none is sent."""
+    """API key or token that is sent to the service. Empty: none is sent."""
 
 
 Readers = Mapping[str, Callable[[RawValue], Any]]
@@ -279,4 +285,4 @@ FORMER_KEYS: Mapping[str, str] = MappingProxyType(
         **{f"watch.{name}": f"observability.{name}" for name in OBSERVABILITY},
     }
 )
-"""Keys of earlier versions, each with what it is called now. They are read on, with a warning."""
+"""Keys of earlier versions, each with its present name. They still work, with a warning."""
