@@ -1,6 +1,8 @@
 """Only what could be fetched is offered: servers are asked once in a while, in a thread of their own."""
 
 import threading
+from pathlib import Path
+from zipfile import ZipFile
 
 from velum.locate.registry import find
 from velum.plugins import RuntimeConfig
@@ -41,6 +43,15 @@ def test_what_servers_answer_is_known_after_a_while_and_asked_again() -> None:
     now[0] += VALID_SECONDS + 1
     assert settled(obtainable, "lpd-yunet") is False
     assert obtainable.can_download(find("centerface")) is True, "it comes from a package index"
+
+
+def test_offline_what_a_wheel_of_weights_holds_can_be_had(tmp_path: Path) -> None:
+    held = find("yunet")
+    with ZipFile(tmp_path / "velum_weights-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"velum_weights/velum_weights/{held.stored_name}", bytes(held.size))
+    obtainable = Obtainable(RuntimeConfig(offline=True, bundles=tmp_path), Servers(up=False))
+    assert obtainable.can_download(held) is True
+    assert obtainable.can_download(find("centerface")) is False
 
 
 def test_offline_nothing_can_be_had() -> None:

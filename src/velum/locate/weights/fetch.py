@@ -55,7 +55,7 @@ def ensure_local(asset: Asset, host: RuntimeConfig) -> Path:
         raise Unavailable(_damage_message(asset, host))
     bundle = find_bundle(asset, host)
     if bundle is None and host.offline:
-        raise _forbidden(asset, host)
+        raise _offline_error(asset, host)
     return _fetch(asset, host, bundle)
 
 
@@ -102,11 +102,9 @@ def copies(asset: Asset, host: RuntimeConfig) -> Iterator[Copy]:
     for path, place in _own_places(asset, host):
         if path.exists():
             yield _copy(asset, path, place)
-    for source in asset.sources:
-        installed = wheels.find_installed(source) if isinstance(source, Wheel) else None
-        if installed is not None:
-            yield _copy(asset, installed, "installed")
-    for path in bundle_wheel.find_installed(asset):
+    found = (wheels.find_installed(source) for source in asset.sources if isinstance(source, Wheel))
+    # Several wheels of one project are one place.
+    for path in dict.fromkeys([*filter(None, found), *bundle_wheel.find_installed(asset)]):
         yield _copy(asset, path, "installed")
 
 
@@ -130,7 +128,7 @@ def _damage_message(asset: Asset, host: RuntimeConfig) -> str:
     return f"the files of {asset.name}, which you added, are damaged: {damaged}; add it again with 'velum models add'"
 
 
-def _forbidden(asset: Asset, host: RuntimeConfig) -> Unavailable:
+def _offline_error(asset: Asset, host: RuntimeConfig) -> Unavailable:
     damaged = tuple(copy.fault for copy in copies(asset, host) if copy.fault)
     if isinstance(asset, Model):
         return missing_weights([WeightsGap(asset.name, asset.file, damaged, forbidden=True)], detailed=True)

@@ -43,7 +43,7 @@ def missing_weights(gaps: Sequence[WeightsGap], *, detailed: bool = False) -> Mi
     joined = " ".join(names)
     lines.append(
         f"run 'velum models pull {joined}' with network access; or 'velum models bundle {joined} -o .' on another "
-        f"machine, and pip install its wheel here; or 'velum models add FILE' for {_and([gap.file for gap in gaps])}"
+        f"machine, and install it here with pip; or 'velum models add FILE' for {_and([gap.file for gap in gaps])}"
     )
     return MissingWeights("\n".join(lines), gaps)
 
