@@ -142,7 +142,7 @@ def test_what_is_offered(url: str) -> None:
 def test_all_pages_are_listed(url: str, photo: Path) -> None:
     with Client(url) as it:
         ids = [it.submit(it.upload(photo), name="bad").id for _ in range(3)]
-        steps = it._each(jobs.list_jobs(None, None, 2))
+        steps = it._each(jobs.list_jobs, None, None, 2)
         assert [job.id for job in steps] == ids[::-1]
 
 
@@ -239,7 +239,7 @@ ANSWERS = [
     (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: text/html\r\n\r\n<ht>", Unavailable, "'text/html'"),
     (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", Unavailable, "404, and not as velum"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n[]", Unavailable, "object"),
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}", Unavailable, "state is"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}", Unavailable, "id is"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nContent-Type: application/json\r\n\r\n{", Unavailable, "broke off"),
     (b"HTTP/1.1 307 Elsewhere\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", Unavailable, "307"),
     (b"SSH-2.0-OpenSSH_9.2\r\n", Unavailable, "does not speak HTTP"),
@@ -272,7 +272,7 @@ def test_a_picture_from_a_server_that_is_none(photo: Path, tmp_path: Path) -> No
 
 def test_nobody_there(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("velum.client.client.time.sleep", pauses.append)
+    monkeypatch.setattr("velum.client.transport.time.sleep", pauses.append)
     with Client("http://127.0.0.1:9") as it:
         for call in (
             lambda: it.hide(photo, tmp_path / "safe.png"), lambda: it.upload(photo), lambda: it.wait("abc"),

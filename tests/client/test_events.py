@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from velum.client.jobs import EVENT_BYTES, Events
+from velum.client.jobs import EVENT_BYTES, take_events
 from velum.errors import Unavailable
 
 STREAM = (
@@ -19,17 +19,17 @@ EVENTS = [("progress", '{"a": 1}'), ("message", "one\ntwo"), ("end", "é")]
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20))
 def test_pieces_make_no_difference(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
-    events = Events()
-    found = [one for a, b in pairwise(edges) for one in events.feed(STREAM[a:b])]
+    buffer = bytearray()
+    found = [event for a, b in pairwise(edges) for event in take_events(buffer, STREAM[a:b])]
     assert found == EVENTS
 
 
 @given(st.binary(max_size=200))
 def test_nothing_that_comes_is_too_odd(data: bytes) -> None:
-    Events().feed(data)
+    take_events(bytearray(), data)
 
 
 @pytest.mark.parametrize("stream", [b"data: " + b"x" * EVENT_BYTES, (b"data: " + b"x" * 1000 + b"\n") * 1100])
 def test_an_event_without_end_is_not_taken(stream: bytes) -> None:
     with pytest.raises(Unavailable, match="event of more than"):
-        Events().feed(stream)
+        take_events(bytearray(), stream)

@@ -14,7 +14,7 @@ from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, VelumEr
 
 if TYPE_CHECKING:
     from velum.client import Client, Job
-    from velum.client._sansio import Progress
+    from velum.client.transfers import Progress
     from velum.plan import Plan
 
 Sources = Annotated[

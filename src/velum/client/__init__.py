@@ -13,8 +13,7 @@ Failures are the errors of `velum.errors`, with the text of the service. Where t
 import warnings
 from typing import Any
 
-from velum.client.async_client import AsyncClient
-from velum.client.client import Client
+from velum.client.client import AsyncClient, Client
 from velum.client.errors import Busy, Conflict, Denied, Expired, NotFound, Oversized
 from velum.client.models import (
     HiddenFile,

@@ -1,31 +1,21 @@
-"""Jobs: submitted, listed, watched and rendered again; and short questions about images and what the service offers."""
+"""Jobs: submitted, listed, watched and rendered again; and requests about images and about what the service offers."""
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 
 from velum.annotations import Annotations
-from velum.client._sansio import (
-    Emit,
-    HttpRequest,
-    Next,
-    Pause,
-    Progress,
-    Retry,
-    Steps,
-    body_of,
-    open_response,
-    request_json,
-    send_request,
-)
 from velum.client.errors import Busy, Conflict, NotFound
-from velum.client.models import Job, JsonReader, State, Upload, odd, path_of
-from velum.client.transfers import begin_upload, discard, form, send_rest
+from velum.client.models import Job, State, Upload, parse_object, path_of, read, read_job, unexpected_response
+from velum.client.transfers import Progress, begin_upload, discard, form, send_rest
+from velum.client.transport import Connection, Retry, open_response, request_json
 from velum.errors import BadInput, Unavailable, VelumError
 from velum.plan import Plan
+
+T = TypeVar("T")
 
 CHECK_FIRST_BYTES = 16 << 20
 """From this size on, the job is validated by the service before its file is sent."""
@@ -37,242 +27,213 @@ POLL_SECONDS = 2.0
 """Seconds between two requests for a job that cannot be watched because too many jobs are."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job to submit: `source` is a file, an upload, or a URL (http...) that the service downloads."""
-
-    source: str | Path | Upload
-    plan: Plan | str | None = None
-    name: str | None = None
-    priority: int = 0
-    webhook: str | None = None
-    regions: Annotations | None = None
-    progress: Progress | None = None
-
-    @property
-    def file(self) -> Path | None:
-        """The local file to send, None when the source is an upload or an address."""
-        if isinstance(self.source, Upload) or self.url is not None:
-            return None
-        return Path(self.source)
-
-    @property
-    def url(self) -> str | None:
-        """The address of the source, None when it has none."""
-        text = self.source if isinstance(self.source, str) else ""
-        return text if text.lower().startswith(("http://", "https://")) else None
-
-    def json(self) -> dict[str, Any]:
-        """Return the JSON values of the request, without the ids of uploads still to be made."""
-        plan = self.plan.to_json() if isinstance(self.plan, Plan) else self.plan
-        name = self.name or (self.file.name if self.file else None)
-        upload = self.source.id if isinstance(self.source, Upload) else None
-        values = {"plan": plan, "name": name, "webhook": self.webhook, "url": self.url, "upload": upload}
-        return {key: value for key, value in values.items() if value is not None} | {"priority": self.priority}
-
-
-def submit(wanted: NewJob, seconds: float) -> Steps[Job]:
+async def submit(  # noqa: PLR0913 - as the clients' methods
+    connection: Connection, source: str | Path | Upload, plan: Plan | str | None, *, name: str | None, priority: int,
+    webhook: str | None, regions: Annotations | None, progress: Progress | None, patience_seconds: float,
+) -> Job:  # fmt: skip
     """Upload the files and submit the job. Uploads for a job that the service refuses are deleted."""
-    values, uploads = wanted.json(), list[Upload]()
+    url = source if isinstance(source, str) and source.lower().startswith(("http://", "https://")) else None
+    file = None if isinstance(source, Upload) or url is not None else Path(source)
+    values: dict[str, Any] = {
+        "plan": plan.to_json() if isinstance(plan, Plan) else plan, "name": name or (file.name if file else None),
+        "webhook": webhook, "url": url, "upload": source.id if isinstance(source, Upload) else None,
+    }  # fmt: skip
+    values = {key: value for key, value in values.items() if value is not None} | {"priority": priority}
+    uploads = list[Upload]()
     try:
-        if wanted.file is not None:
-            upload = yield from begin_upload(wanted.file)
-            uploads.append(upload)
+        if file is not None:
+            uploads.append(upload := await begin_upload(connection, file))
             values["upload"] = upload.id
             if (upload.size or 0) >= CHECK_FIRST_BYTES:
-                yield from _check_first(values)
-            yield from send_rest(upload, wanted.file, seconds, wanted.progress)
-        if wanted.regions is not None:
-            text = json.dumps(wanted.regions.to_json()).encode()
-            upload = yield from begin_upload(text)
-            uploads.append(upload)
-            yield from send_rest(upload, text, seconds, None)
+                await _check_first(connection, values)
+            await send_rest(connection, upload, file, patience_seconds, progress)
+        if regions is not None:
+            text = json.dumps(regions.to_json()).encode()
+            uploads.append(upload := await begin_upload(connection, text))
+            await send_rest(connection, upload, text, patience_seconds, None)
             values["regions"] = upload.id
-        # What has been sent is worth another try, and whatever comes of it there is one job.
-        request = HttpRequest("POST", "/v1/jobs", headers=idempotency_header(), body=body_of(values))
-        return Job.read((yield from request_until_answered(request, Retry(seconds, started=wanted.url is None))))
+        # After files have been sent, the request is repeated; its key makes sure that there is one job.
+        patience = Retry(patience_seconds, started=url is None)
+        return read_job(await _request_until_answered(connection, patience, "/v1/jobs", values))
     except VelumError:
         for upload in uploads:
-            yield from _discard_quietly(upload)
+            await _discard_quietly(connection, upload)
         raise
 
 
-def _check_first(values: Mapping[str, Any]) -> Steps[None]:
+async def _check_first(connection: Connection, values: Mapping[str, Any]) -> None:
     """Let the service validate a job before its file is sent; the missing file must be all that is wrong."""
     try:
-        job = Job.read((yield from request_json(HttpRequest("POST", "/v1/jobs", body=body_of(values)))))
+        job = read_job(await request_json(connection, "POST", "/v1/jobs", json=values))
     except Conflict:
         return
-    raise Unavailable(f"the service took job {job.id} before its file was there; it does not speak this interface")
+    raise Unavailable(f"the service accepted job {job.id} before its file was there; check the address")
 
 
-def _discard_quietly(upload: Upload) -> Steps[None]:
+async def _discard_quietly(connection: Connection, upload: Upload) -> None:
     try:
-        yield from discard(upload)
+        await discard(connection, upload)
     except VelumError:
         return  # taken by a job, or to be swept by the service
 
 
-def idempotency_header() -> Mapping[str, str]:
-    """Return the header by which the service recognizes a repeated request."""
-    return {"idempotency-key": secrets.token_hex(16)}
-
-
-def request_until_answered(request: HttpRequest, patience: Retry) -> Steps[JsonReader]:
-    """Return the JSON response, repeating the request while the service cannot be reached."""
+async def _request_until_answered(
+    connection: Connection, patience: Retry, path: str, values: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    """Post a request that the service recognizes when it is repeated, until the service can be reached."""
+    key = {"idempotency-key": secrets.token_hex(16)}
     while True:
         try:
-            return (yield from request_json(request))
+            return await request_json(connection, "POST", path, headers=key, json=values)
         except Unavailable as error:
-            yield from patience.wait(error)
+            await patience.wait(connection, error)
 
 
-def fetch_job(job: Job | str, how: str = "") -> Steps[Job]:
-    """Return a job; with `how`, such as `cancel`, after that action."""
-    request = HttpRequest("POST", f"{path_of(job)}/{how}") if how else HttpRequest("GET", path_of(job))
-    return Job.read((yield from request_json(request)))
+async def fetch_job(connection: Connection, job: Job | str, action: str = "") -> Job:
+    """Return a job; with `action`, such as `cancel`, after that action."""
+    method, path = ("POST", f"{path_of(job)}/{action}") if action else ("GET", path_of(job))
+    return read_job(await request_json(connection, method, path))
 
 
-def delete(job: Job | str) -> Steps[None]:
+async def delete(connection: Connection, job: Job | str) -> None:
     """Delete a job and all its files."""
-    yield from send_request(HttpRequest("DELETE", path_of(job)))
+    await open_response(connection, "DELETE", path_of(job))
 
 
-def list_jobs(state: State | None, owner: str | None, page_size: int = 100) -> Steps[None]:
-    """Emit the jobs, newest first, fetched page by page."""
-    query = {key: value for key, value in {"state": state, "owner": owner}.items() if value is not None}
-    query["limit"] = str(page_size)
-    after: str | None = None
+async def list_jobs(
+    connection: Connection, state: State | None, owner: str | None, page_size: int = 100
+) -> AsyncGenerator[Job]:
+    """Yield the jobs, newest first, fetched page by page."""
+    filters = {"state": state, "owner": owner, "limit": str(page_size)}
+    query = {key: value for key, value in filters.items() if value is not None}
     while True:
-        page = yield from request_json(
-            HttpRequest("GET", "/v1/jobs", query=query | ({"after": after} if after else {}))
-        )
-        for job in page.all("jobs"):
-            yield Emit(Job.read(job))
-        after = page.text_or_none("after")
-        if after is None:
+        page = await request_json(connection, "GET", "/v1/jobs", query=query)
+        for job in _list_of(page, "jobs"):
+            yield read_job(job)
+        if (after := page.get("after")) is None:
             return
+        query["after"] = str(after)
 
 
-def watch(job: Job | str, seconds: float) -> Steps[Job]:
-    """Emit a job now and after each change, until it has ended; return the ended job.
+async def watch(connection: Connection, job: Job | str, patience_seconds: float) -> AsyncGenerator[Job]:
+    """Yield a job now and after each change, until it has ended.
 
-    A broken connection is opened again, until nothing was received for `seconds`. Raises `NotFound` when the job is
-    deleted meanwhile.
+    A broken connection is opened again, until nothing was received for `patience_seconds`. Raises `NotFound` when the
+    job is deleted meanwhile.
     """
-    patience, last, crowded = Retry(seconds), list[Job](), False
-    while not (last and last[-1].is_final):
+    patience, crowded = Retry(patience_seconds), False
+    last: Job | None = None
+    while last is None or not last.is_final:
         try:
-            yield from (_poll(job, patience, last) if crowded else _follow_events(job, patience, last))
+            async with aclosing((_poll if crowded else _follow_events)(connection, job, patience)) as states:
+                async for now in states:
+                    if now != last:
+                        last = now
+                        yield now
             crowded = False
         except Busy as error:
             # The limit of watched jobs is reached: poll instead, unless the service is too busy even for that.
             if crowded:
-                yield from patience.wait(error)
+                await patience.wait(connection, error)
             crowded = True
         except Unavailable as error:
             crowded = False
-            yield from patience.wait(error)
-    return last[-1]
+            await patience.wait(connection, error)
 
 
-def _follow_events(job: Job | str, patience: Retry, last: list[Job]) -> Steps[None]:
-    request = HttpRequest("GET", f"{path_of(job)}/events", headers={"accept": "text/event-stream"})
-    answer, events = (yield from open_response(request, "text/event-stream")), Events()
-    while chunk := (yield Next()):
+async def wait(connection: Connection, job: Job | str, patience_seconds: float) -> Job:
+    """Return a job after it has ended."""
+    return [now async for now in watch(connection, job, patience_seconds)][-1]
+
+
+async def _follow_events(connection: Connection, job: Job | str, patience: Retry) -> AsyncGenerator[Job]:
+    """Yield a job as the service's events say. Raises `Unavailable` when they end before the job does."""
+    path, headers, kind = f"{path_of(job)}/events", {"accept": "text/event-stream"}, "text/event-stream"
+    await open_response(connection, "GET", path, kind=kind, headers=headers)
+    buffer, is_final = bytearray(), False
+    while chunk := await connection.next():
         patience.progress()
-        for kind, data in events.feed(chunk):
-            if kind == "deleted":
-                raise NotFound(f"{answer.where}: the job was deleted")
-            yield from _emit_if_changed(Job.read(JsonReader.of_text(data)), last)
-    if not (last and last[-1].is_final):
-        raise Unavailable(f"{answer.where} ended before the job did")
+        for event, data in take_events(buffer, chunk):
+            if event == "deleted":
+                raise NotFound(f"{connection.where}: the job was deleted")
+            now = read_job(parse_object(data))
+            is_final = now.is_final
+            yield now
+    if not is_final:
+        raise Unavailable(f"{connection.where} ended before the job did")
 
 
-def _poll(job: Job | str, patience: Retry, last: list[Job]) -> Steps[None]:
-    now = yield from fetch_job(job)
+async def _poll(connection: Connection, job: Job | str, patience: Retry) -> AsyncGenerator[Job]:
+    """Yield a job as it is now, and wait before it may be asked for again."""
+    now = await fetch_job(connection, job)
     patience.progress()
-    yield from _emit_if_changed(now, last)
+    yield now
     if not now.is_final:
-        yield Pause(POLL_SECONDS)
+        await connection.pause(POLL_SECONDS)
 
 
-def _emit_if_changed(now: Job, last: list[Job]) -> Steps[None]:
-    """Emit the job if it differs from `last`."""
-    if last[-1:] != [now]:
-        last[:] = [now]
-        yield Emit(now)
+def take_events(buffer: bytearray, chunk: bytes) -> list[tuple[str, str]]:
+    """Add a chunk of a stream of server-sent events to `buffer`; take the complete events out, as kind and data.
 
-
-@dataclass(slots=True)
-class Events:
-    """Reads server-sent events from a stream, in whatever pieces it comes (HTML Living Standard, section 9.2.6)."""
-
-    _rest: bytearray = field(default_factory=bytearray)
-    _kind: str = ""
-    _data: list[str] = field(default_factory=list)
-
-    def feed(self, chunk: bytes) -> list[tuple[str, str]]:
-        """Return the events that are complete now: their kind and their data. Raises `Unavailable` for a long one."""
-        self._rest += chunk
-        *lines, rest = self._rest.split(b"\n")
-        self._rest = rest
-        found = [event for line in lines for event in self._line(line.removesuffix(b"\r").decode("utf-8", "replace"))]
-        if len(self._rest) + sum(map(len, self._data)) > EVENT_BYTES:
-            raise Unavailable(
-                f"the service sent an event of more than {EVENT_BYTES:,} bytes, the most that is accepted"
-            )
-        return found
-
-    def _line(self, line: str) -> list[tuple[str, str]]:
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
+    The format is that of the HTML Living Standard, section 9.2.6. Raises `Unavailable` for an event that is too long.
+    """
+    buffer += chunk
+    events, kind, data, position, end = list[tuple[str, str]](), "", list[str](), 0, 0
+    for line in buffer.split(b"\n")[:-1]:
+        position += len(line) + 1
+        text = line.removesuffix(b"\r").decode("utf-8", "replace")
+        name, _, value = text.partition(":")
         if name == "event":
-            self._kind = value
+            kind = value.removeprefix(" ")
         elif name == "data":
-            self._data.append(value)
-        elif not line:
-            event = (self._kind or "message", "\n".join(self._data))
-            told, self._kind, self._data = bool(self._data), "", []
-            return [event] if told else []
-        return []
+            data.append(value.removeprefix(" "))
+        elif not text:
+            events += [(kind or "message", "\n".join(data))] if data else []
+            kind, data, end = "", [], position
+    del buffer[:end]
+    if len(buffer) > EVENT_BYTES:
+        raise Unavailable(f"the service sent an event of more than {EVENT_BYTES:,} bytes, the most that is accepted")
+    return events
 
 
-T = TypeVar("T")
-
-
-def locate(source: Path, plan: Plan | str | None) -> Steps[Annotations]:
+async def locate(connection: Connection, source: Path, plan: Plan | str | None) -> Annotations:
     """Return the regions that a plan would hide in an image."""
-    return _annotations_of((yield from request_json(HttpRequest("POST", "/v1/locate", body=form(source, plan)))))
+    return _read_annotations(await request_json(connection, "POST", "/v1/locate", **form(source, plan)))
 
 
-def regions(job: Job | str) -> Steps[Annotations]:
+async def regions(connection: Connection, job: Job | str) -> Annotations:
     """Return the regions of a job."""
-    return _annotations_of((yield from request_json(HttpRequest("GET", f"{path_of(job)}/regions"))))
+    return _read_annotations(await request_json(connection, "GET", f"{path_of(job)}/regions"))
 
 
-def render(job: Job | str, corrected: Annotations | None, seconds: float) -> Steps[Job]:
+async def render(
+    connection: Connection, job: Job | str, corrected: Annotations | None, patience_seconds: float
+) -> Job:  # fmt: skip
     """Render a job again, with its regions or corrected ones; after sending these, repeat until the service answers."""
     if corrected is not None:
-        body = body_of(corrected.to_json())
-        yield from request_json(HttpRequest("PUT", f"{path_of(job)}/regions", body=body))
-    request = HttpRequest("POST", f"{path_of(job)}/render", headers=idempotency_header())
-    return Job.read((yield from request_until_answered(request, Retry(seconds, started=corrected is not None))))
+        await request_json(connection, "PUT", f"{path_of(job)}/regions", json=corrected.to_json())
+    patience = Retry(patience_seconds, started=corrected is not None)
+    return read_job(await _request_until_answered(connection, patience, f"{path_of(job)}/render"))
 
 
-def report(job: Job | str) -> Steps[Mapping[str, Any]]:
+async def report(connection: Connection, job: Job | str) -> Mapping[str, Any]:
     """Return the report of a job."""
-    return (yield from request_json(HttpRequest("GET", f"{path_of(job)}/report"))).json()
+    return await request_json(connection, "GET", f"{path_of(job)}/report")
 
 
-def _annotations_of(data: JsonReader) -> Annotations:
+async def list_offers(connection: Connection, name: str, kind: type[T]) -> tuple[T, ...]:
+    """Return a list that the service offers: `name` is techniques, models, labels or plans."""
+    return tuple(read(kind, value) for value in _list_of(await request_json(connection, "GET", f"/v1/{name}"), name))
+
+
+def _list_of(data: Mapping[str, Any], name: str) -> list[Any]:
+    if not isinstance(values := data.get(name), list):
+        raise unexpected_response(f"{name} is {str(values)[:80]!r}")
+    return values
+
+
+def _read_annotations(data: Mapping[str, Any]) -> Annotations:
     try:
-        return Annotations.from_json(data.json())
+        return Annotations.from_json(data)
     except BadInput as error:
-        raise odd(str(error)) from error
-
-
-def list_offers(what: str, read: Callable[[JsonReader], T]) -> Steps[tuple[T, ...]]:
-    """Return a list that the service offers: `what` is techniques, models, labels or plans."""
-    data = yield from request_json(HttpRequest("GET", f"/v1/{what}"))
-    return tuple(map(read, data.all(what)))
+        raise unexpected_response(str(error)) from error

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import quote
 
 from velum.client.errors import failure, printable
@@ -13,88 +15,66 @@ from velum.errors import BadInput, Unavailable, VelumError
 T = TypeVar("T")
 
 
-class JsonReader:
-    """A JSON object of the service, read field by field. Raises `Unavailable` for a missing field or a wrong type.
-
-    Fields that nobody reads are ignored: a newer service may send more.
-    """
-
-    def __init__(self, value: Any) -> None:
-        if not isinstance(value, Mapping):
-            raise odd(f"{str(value)[:80]!r} where an object should be")
-        self._value = value
-
-    @classmethod
-    def of_text(cls, text: str | bytes) -> Self:
-        """Return the object that a text holds."""
-        try:
-            return cls(json.loads(text))
-        except (ValueError, RecursionError) as error:
-            raise odd(f"invalid JSON ({error})") from error
-
-    def text(self, name: str) -> str:
-        """Return a text, without characters that could do something to a terminal."""
-        return printable(self._one(name, str))
-
-    def text_or_none(self, name: str) -> str | None:
-        """Return a text; None where there is none."""
-        return None if self._value.get(name) is None else self.text(name)
-
-    def whole(self, name: str) -> int:
-        """Return a whole number."""
-        return self._one(name, int)
-
-    def whole_or_none(self, name: str) -> int | None:
-        """Return a whole number; None where there is none."""
-        return None if self._value.get(name) is None else self.whole(name)
-
-    def number(self, name: str) -> float:
-        """Return a number."""
-        return self._one(name, float) if isinstance(self._value.get(name), float) else float(self._one(name, int))
-
-    def number_or_none(self, name: str) -> float | None:
-        """Return a number; None where there is none."""
-        return None if self._value.get(name) is None else self.number(name)
-
-    def yes(self, name: str) -> bool:
-        """Return a truth value."""
-        return self._one(name, bool)
-
-    def inner(self, name: str) -> "JsonReader":
-        """Return a nested object."""
-        return JsonReader(self._value.get(name))
-
-    def all(self, name: str) -> "tuple[JsonReader, ...]":
-        """Return the objects of a list."""
-        return tuple(map(JsonReader, self._one(name, list)))
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """Return the texts of a list."""
-        return tuple(printable(str(one)) for one in self._one(name, list))
-
-    def values(self, name: str) -> Mapping[str, Any]:
-        """Return a nested object as a dictionary."""
-        return dict(self.inner(name).json())
-
-    def json(self) -> Mapping[str, Any]:
-        """Return the whole object as it was received."""
-        return self._value
-
-    def has(self, name: str) -> bool:
-        """Return whether a field exists and is not null."""
-        return self._value.get(name) is not None
-
-    def _one(self, name: str, kind: type[T]) -> T:
-        value = self._value.get(name)
-        # In Python, true and false are numbers, too.
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise odd(f"{name} is {str(value)[:80]!r}")
-        return value
-
-
-def odd(what: str) -> Unavailable:
+def unexpected_response(reason: str) -> Unavailable:
     """Return the error for a response that is not as documented."""
-    return Unavailable(f"unexpected response from the service: {printable(what)}; check its address and its version")
+    return Unavailable(
+        f"unexpected response from the service: {printable(reason)}; check the address and the server's version"
+    )
+
+
+def parse_object(text: str | bytes) -> Mapping[str, Any]:
+    """Return the JSON object that a text holds. Raises `Unavailable`."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise unexpected_response(f"invalid JSON ({error})") from error
+    return check_object(value)
+
+
+def check_object(value: Any) -> Mapping[str, Any]:
+    """Return a JSON value if it is an object. Raises `Unavailable`."""
+    if not isinstance(value, Mapping):
+        raise unexpected_response(f"{str(value)[:80]!r} where an object should be")
+    return value
+
+
+def read(kind: type[T], value: Any, **given: Any) -> T:
+    """Return a JSON object as a dataclass, whose annotations say the types; `given` are fields that are not in it.
+
+    Fields that nobody reads are ignored: a newer service may send more. Raises `Unavailable` for a missing field or a
+    wrong type.
+    """
+    data, types = check_object(value), _types_of(kind)  # type: ignore[arg-type]
+    read_fields = {name: _read_field(name, types[name], data.get(name)) for name in types if name not in given}
+    return kind(**read_fields, **given)
+
+
+@lru_cache
+def _types_of(kind: Any) -> Mapping[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _read_field(name: str, kind: Any, value: Any) -> Any:
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if origin is UnionType:
+        return None if value is None else _read_field(name, inner[0], value)
+    if is_dataclass(kind):
+        return read(kind, value)  # type: ignore[arg-type]
+    if origin is tuple and isinstance(value, list):
+        return tuple(_read_field(name, inner[0], element) for element in value)
+    if origin is Mapping and isinstance(value, Mapping):
+        return {printable(str(key)): _read_field(name, inner[1], element) for key, element in value.items()}
+    if origin is Literal and value in inner:
+        return value
+    # In Python, true and false are numbers, too.
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if origin is not None or not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise unexpected_response(f"{name} is {str(value)[:80]!r}")
+    return printable(value) if isinstance(value, str) else value
 
 
 State = Literal["waiting", "running", "done", "failed", "cancelled", "dead"]
@@ -121,16 +101,6 @@ class HiddenFile:
     warnings: tuple[str, ...]
     version: str
 
-    @classmethod
-    def read(cls, data: JsonReader, target: Path) -> Self:
-        """Return what the service told of a picture."""
-        labels = data.inner("labels")
-        return cls(
-            target, data.whole("hidden"), {printable(one): labels.whole(one) for one in labels.json()},
-            data.text("plan"), data.text("format"), data.text("encoding"), data.text_or_none("input_sha256"),
-            data.text_or_none("output_sha256"), data.texts("warnings"), data.text("version"),
-        )  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -140,11 +110,6 @@ class Upload:
     offset: int
     size: int | None
     sha256: str | None
-
-    @classmethod
-    def read(cls, data: JsonReader) -> Self:
-        """Return what the service told of an upload."""
-        return cls(data.text("id"), data.whole("offset"), data.whole_or_none("size"), data.text_or_none("sha256"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,24 +159,6 @@ class Job:
 
     finished = is_final
 
-    @classmethod
-    def read(cls, data: JsonReader) -> Self:
-        """Return what the service told of a job."""
-        state = next((one for one in STATES if one == data.text("state")), None)
-        if state is None:
-            raise odd(f"a job is {data.text('state')[:80]!r}")
-        pieces, frames, error = data.inner("pieces"), data.inner("frames"), None
-        if data.has("error"):
-            why = data.inner("error")
-            error = JobFailure(why.text("code"), why.text_or_none("message") or "")
-        return cls(
-            data.text("id"), state, data.text("name"), data.text("plan"), data.whole("priority"),
-            data.number("submitted"), data.number_or_none("started"), data.number_or_none("ended"),
-            data.whole("attempts"), pieces.whole("done"), pieces.whole_or_none("total"), frames.whole("done"),
-            frames.whole_or_none("total"), data.number_or_none("fps"), data.number_or_none("seconds_left"), error,
-            data.yes("result"), data.text_or_none("result_name"), data.yes("source_kept"),
-        )  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class TechniqueInfo:
@@ -221,12 +168,6 @@ class TechniqueInfo:
     options: Mapping[str, Any]
     labels: tuple[str, ...] | None
     summary: str
-
-    @classmethod
-    def read(cls, data: JsonReader) -> Self:
-        """Return what the service told of a technique."""
-        labels = data.texts("labels") if data.has("labels") else None
-        return cls(data.text("name"), data.values("options"), labels, data.text("summary"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,14 +184,6 @@ class ModelInfo:
     here: bool
     default: bool
 
-    @classmethod
-    def read(cls, data: JsonReader) -> Self:
-        """Return what the service told of a model."""
-        return cls(
-            data.text("name"), data.texts("labels"), data.text("family"), data.number("threshold"),
-            data.text("licence"), data.text("good_for"), data.text("not_for"), data.yes("here"), data.yes("default"),
-        )  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class LabelInfo:
@@ -259,11 +192,6 @@ class LabelInfo:
     label: str
     chosen: tuple[str, ...]
     others: tuple[str, ...]
-
-    @classmethod
-    def read(cls, data: JsonReader) -> Self:
-        """Return what the service told of a label."""
-        return cls(data.text("label"), data.texts("chosen"), data.texts("others"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,11 +212,19 @@ class NamedPlan:
     rules: tuple[NamedRule, ...]
     metadata: tuple[str, ...]
 
-    @classmethod
-    def read(cls, data: JsonReader) -> Self:
-        """Return what the service told of a plan."""
-        rules = tuple(NamedRule(one.text("label"), one.text("locate"), one.text("hide")) for one in data.all("rules"))
-        return cls(data.text("name"), data.text("digest"), rules, data.texts("metadata"))
+
+def read_job(value: Any) -> Job:
+    """Return what the service says of a job. Raises `Unavailable` as `read` does."""
+    data = check_object(value)
+    pieces, frames = check_object(data.get("pieces") or {}), check_object(data.get("frames") or {})
+    counts = {
+        "pieces_done": pieces.get("done"), "pieces_total": pieces.get("total"),
+        "frames_done": frames.get("done"), "frames_total": frames.get("total"),
+    }  # fmt: skip
+    error = data.get("error")
+    if error is not None:
+        error = {**check_object(error), "message": check_object(error).get("message") or ""}
+    return read(Job, {**data, **counts, "error": error})
 
 
 def path_of(job: Job | str) -> str:

@@ -4,32 +4,26 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from velum.atomic import keep_original, publish
-from velum.client._sansio import (
-    Body,
-    HttpRequest,
-    HttpResponse,
-    Next,
-    Progress,
-    Retry,
-    RunBlocking,
-    Steps,
-    body_of,
-    open_response,
-    request_json,
-    send_request,
-)
-from velum.client.errors import Conflict
-from velum.client.models import HiddenFile, Job, JsonReader, Upload, path_of
+from velum.client.errors import Conflict, printable
+from velum.client.models import HiddenFile, Job, Upload, parse_object, path_of, read
+from velum.client.transport import Connection, Response, Retry, open_response, request_json
 from velum.errors import BadInput, OutputFailed, Unavailable
 from velum.file_hash import sha256_of_stream
 from velum.plan import Plan
+
+CHUNK = 1 << 20
+"""Bytes of a file that are read at a time."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of bytes transferred so far, and of all bytes."""
 
 
 class PartialFile:
@@ -71,44 +65,71 @@ def open_partial(target: Path, *, overwrite: bool, source: Path | None = None) -
         yield PartialFile(file)
 
 
-def form(file: Path, plan: Plan | str | None) -> Body:
-    """Return a form with an image and a plan (RFC 7578). Raises `BadInput` when the file cannot be read."""
+def form(file: Path, plan: Plan | str | None) -> dict[str, Any]:
+    """Return the body of a request with an image and a plan (RFC 7578), as options of `open_response`.
+
+    Raises `BadInput` when the file cannot be read.
+    """
     try:
         size = file.stat().st_size
     except OSError as error:
-        raise BadInput(f"{file} cannot be read: {error.strerror or error}") from error
+        raise BadInput(f"cannot read {file}: {error.strerror or error}") from error
     mark = secrets.token_hex(16)
     plan = json.dumps(plan.to_json()) if isinstance(plan, Plan) else plan
-    head = "" if plan is None else f'--{mark}\r\nContent-Disposition: form-data; name="plan"\r\n\r\n{plan}\r\n'
+    text = "" if plan is None else f'--{mark}\r\nContent-Disposition: form-data; name="plan"\r\n\r\n{plan}\r\n'
     # The service need not know the file's name.
-    head += f'--{mark}\r\nContent-Disposition: form-data; name="image"; filename="image"\r\n'
-    head += "Content-Type: application/octet-stream\r\n\r\n"
-    kind = f"multipart/form-data; boundary={mark}"
-    return Body(kind, head.encode(), file, 0, size, f"\r\n--{mark}--\r\n".encode())
+    text += f'--{mark}\r\nContent-Disposition: form-data; name="image"; filename="image"\r\n'
+    text += "Content-Type: application/octet-stream\r\n\r\n"
+    head, tail = text.encode(), f"\r\n--{mark}--\r\n".encode()
+    headers = {
+        "content-type": f"multipart/form-data; boundary={mark}",
+        "content-length": str(len(head) + size + len(tail)),
+    }
+    return {"headers": headers, "content": chain([head], _read_chunks(file, 0, size, None), [tail])}
 
 
-def begin_upload(source: Path | bytes) -> Steps[Upload]:
+def _read_chunks(file: Path, start: int, stop: int, progress: Progress | None) -> Iterator[bytes]:
+    """Yield bytes of a file. Raises `BadInput` when the file cannot be read or has become shorter."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(start)
+            while start < stop:
+                chunk = opened.read(min(CHUNK, stop - start))
+                if not chunk:
+                    raise BadInput(f"{file} became shorter while it was sent; send it again when it is complete")
+                yield chunk
+                start += len(chunk)
+                if progress:
+                    progress(start, stop)
+    except OSError as error:
+        raise BadInput(f"cannot read {file}: {error.strerror or error}") from error
+
+
+async def begin_upload(connection: Connection, source: Path | bytes) -> Upload:
     """Begin an upload with its size and SHA-256. Raises `BadInput` when the file cannot be read."""
-    size, sha256 = yield RunBlocking(partial(_measure, source))
-    wanted = body_of({"size": size, "sha256": sha256})
-    return Upload.read((yield from request_json(HttpRequest("POST", "/v1/uploads", body=wanted))))
+    size, sha256 = await connection.run(lambda: _measure(source))
+    return read(Upload, await request_json(connection, "POST", "/v1/uploads", json={"size": size, "sha256": sha256}))
 
 
-def send_rest(upload: Upload, source: Path | bytes, seconds: float, progress: Progress | None) -> Steps[Upload]:
+async def send_rest(
+    connection: Connection, upload: Upload, source: Path | bytes, patience_seconds: float, progress: Progress | None
+) -> Upload:
     """Send the missing bytes, and return the complete upload.
 
     After a broken connection the upload continues at the offset that the service reports, until there is no progress
-    for `seconds`.
+    for `patience_seconds`.
     """
-    patience, broken = Retry(seconds, started=True), False
-    size = upload.size or 0
-    while upload.offset < size:
+    patience, broken = Retry(patience_seconds, started=True), False
+    while upload.offset < (upload.size or 0):
         try:
-            now = yield from (_look(upload) if broken else _put(upload, source, progress))
+            if broken:
+                now = read(Upload, await request_json(connection, "GET", f"/v1/uploads/{upload.id}"))
+            else:
+                now = await _put(connection, upload, source, progress)
             broken = False
         except (Unavailable, Conflict) as error:
             broken = True
-            yield from patience.wait(error)
+            await patience.wait(connection, error)
             continue
         if now.offset > upload.offset:
             patience.progress()
@@ -116,33 +137,31 @@ def send_rest(upload: Upload, source: Path | bytes, seconds: float, progress: Pr
     return upload
 
 
-def upload_file(source: Path, seconds: float, progress: Progress | None) -> Steps[Upload]:
+async def upload_file(
+    connection: Connection, source: Path, patience_seconds: float, progress: Progress | None
+) -> Upload:
     """Send a file, and return the upload."""
-    upload = yield from begin_upload(source)
-    return (yield from send_rest(upload, source, seconds, progress))
+    upload = await begin_upload(connection, source)
+    return await send_rest(connection, upload, source, patience_seconds, progress)
 
 
-def discard(upload: Upload) -> Steps[None]:
+async def discard(connection: Connection, upload: Upload) -> None:
     """Delete an upload."""
-    yield from send_request(HttpRequest("DELETE", f"/v1/uploads/{upload.id}"))
+    await open_response(connection, "DELETE", f"/v1/uploads/{upload.id}")
 
 
-def _look(upload: Upload) -> Steps[Upload]:
-    return Upload.read((yield from request_json(HttpRequest("GET", f"/v1/uploads/{upload.id}"))))
-
-
-def _put(upload: Upload, source: Path | bytes, progress: Progress | None) -> Steps[Upload]:
-    kind = "application/octet-stream"
-    if isinstance(source, bytes):
-        body = Body(kind, source[upload.offset :])
-    else:
-        body = Body(kind, file=source, start=upload.offset, stop=upload.size or 0, progress=progress)
-    headers = {"upload-offset": str(upload.offset)}
-    now = Upload.read(
-        (yield from request_json(HttpRequest("PUT", f"/v1/uploads/{upload.id}", headers=headers, body=body)))
-    )
-    if now.offset <= upload.offset:
-        raise Unavailable(f"the service accepted no byte of upload {upload.id} after byte {upload.offset}")
+async def _put(connection: Connection, upload: Upload, source: Path | bytes, progress: Progress | None) -> Upload:
+    start, stop = upload.offset, upload.size or 0
+    content = (
+        iter([source[start:]]) if isinstance(source, bytes) else _read_chunks(source, start, stop, progress)
+    )  # fmt: skip
+    headers = {
+        "upload-offset": str(start), "content-type": "application/octet-stream", "content-length": str(stop - start),
+    }  # fmt: skip
+    path = f"/v1/uploads/{upload.id}"
+    now = read(Upload, await request_json(connection, "PUT", path, headers=headers, content=content))
+    if now.offset <= start:
+        raise Unavailable(f"the service accepted no byte of upload {upload.id} after byte {start}")
     return now
 
 
@@ -161,64 +180,72 @@ def _measure(source: Path | bytes) -> tuple[int, str]:
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})", re.ASCII)
 
 
-def hide_image(source: Path, target: Path, plan: Plan | str | None, *, overwrite: bool) -> Steps[HiddenFile]:
+async def hide_image(
+    connection: Connection, source: Path, target: Path, plan: Plan | str | None, *, overwrite: bool
+) -> HiddenFile:
     """Hide regions in an image, and write the result to `target`."""
     with open_partial(target, overwrite=overwrite, source=source) as part:
-        answer = yield from open_response(HttpRequest("POST", "/v1/images", body=form(source, plan)))
-        if "x-velum-report" not in answer.headers:
-            raise Unavailable(f"{answer.where} answered, but not as velum's service does; check the address")
-        facts = HiddenFile.read(JsonReader.of_text(answer.headers["x-velum-report"]), target)
-        while chunk := (yield Next()):
-            yield RunBlocking(partial(part.add, chunk))
-        _check(part, facts.output_sha256, target)
-    return facts
+        response = await open_response(connection, "POST", "/v1/images", **form(source, plan))
+        if "x-velum-report" not in response.headers:
+            raise Unavailable(f"{connection.where} answered, but not as velum's service does; check the address")
+        summary = read(HiddenFile, parse_object(response.headers["x-velum-report"]), target=target)
+        while chunk := await connection.next():
+            await connection.run(partial(part.add, chunk))
+        _check(part, summary.output_sha256, target)
+    return summary
 
 
-def result(job: Job | str, target: Path, seconds: float, progress: Progress | None, *, overwrite: bool) -> Steps[Path]:
+async def result(
+    connection: Connection, job: Job | str, target: Path, patience_seconds: float, progress: Progress | None,
+    *, overwrite: bool,
+) -> Path:  # fmt: skip
     """Write the result of a job to `target`. Raises `Conflict` before it is done, `Expired` after it was deleted."""
-    report = yield from request_json(HttpRequest("GET", f"{path_of(job)}/report"))
+    report = await request_json(connection, "GET", f"{path_of(job)}/report")
     with open_partial(target, overwrite=overwrite) as part:
-        yield from _fill(part, f"{path_of(job)}/result", seconds, progress)
-        _check(part, report.text_or_none("output_sha256"), target)
+        await _download(connection, part, f"{path_of(job)}/result", Retry(patience_seconds, started=True), progress)
+        sha256 = report.get("output_sha256")
+        _check(part, None if sha256 is None else printable(str(sha256)), target)
     return target
 
 
-def _fill(part: PartialFile, path: str, seconds: float, progress: Progress | None) -> Steps[None]:
-    """Download `path` into a file; continue after a broken connection, until there is no progress for `seconds`."""
-    patience, tag, size = Retry(seconds, started=True), "", -1
+async def _download(
+    connection: Connection, part: PartialFile, path: str, patience: Retry, progress: Progress | None
+) -> None:
+    """Download `path` into a file; continue after a broken connection, as long as `patience` lasts."""
+    tag, size = "", -1
     while part.size_written != size:
         try:
             rest = {"range": f"bytes={part.size_written}-", "if-range": tag} if part.size_written and tag else {}
-            answer = yield from open_response(HttpRequest("GET", path, headers=rest))
-            size = yield from _locate_start(part, answer)
-            tag = answer.headers.get("etag", "")
-            yield from _receive(part, size, answer, patience, progress)
+            response = await open_response(connection, "GET", path, headers=rest)
+            size = await _find_start(connection, part, response)
+            tag = response.headers.get("etag", "")
+            await _receive(connection, part, size, patience, progress)
         except (Unavailable, Conflict) as error:
-            yield from patience.wait(error)
+            await patience.wait(connection, error)
 
 
-def _receive(
-    part: PartialFile, size: int, answer: HttpResponse, patience: Retry, progress: Progress | None
-) -> Steps[None]:
-    while chunk := (yield Next()):
-        yield RunBlocking(partial(part.add, chunk))
+async def _receive(
+    connection: Connection, part: PartialFile, size: int, patience: Retry, progress: Progress | None
+) -> None:
+    while chunk := await connection.next():
+        await connection.run(partial(part.add, chunk))
         patience.progress()
         if progress:
             progress(part.size_written, size)
     if part.size_written != size:
-        raise Unavailable(f"{answer.where} ended after {part.size_written:,} of {size:,} bytes")
+        raise Unavailable(f"{connection.where} ended after {part.size_written:,} of {size:,} bytes")
 
 
-def _locate_start(part: PartialFile, answer: HttpResponse) -> Steps[int]:
+async def _find_start(connection: Connection, part: PartialFile, response: Response) -> int:
     """Return the size of the whole file; restart `part` when the response starts at byte 0."""
-    match = _RANGE.fullmatch(answer.headers.get("content-range", ""))
-    if answer.status == 206 and match and int(match[1]) == part.size_written:
+    match = _RANGE.fullmatch(response.headers.get("content-range", ""))
+    if response.status_code == 206 and match and int(match[1]) == part.size_written:
         return int(match[2])
-    size = answer.headers.get("content-length", "")
-    if answer.status != 200 or not re.fullmatch("[0-9]{1,18}", size, re.ASCII):
-        raise Unavailable(f"{answer.where} answered {answer.status} without the size of the file")
+    size = response.headers.get("content-length", "")
+    if response.status_code != 200 or not re.fullmatch("[0-9]{1,18}", size, re.ASCII):
+        raise Unavailable(f"{connection.where} answered {response.status_code} without the size of the file")
     if part.size_written:
-        yield RunBlocking(part.restart)
+        await connection.run(part.restart)
     return int(size)
 
 

@@ -100,7 +100,7 @@ _CORRECT = {
 }
 
 
-def _postponed(now: sql.ColumnElement[float]) -> tuple[sql.Select[str], sql.Select[str]]:
+def _postponed_jobs(now: sql.ColumnElement[float]) -> tuple[sql.Select[str], sql.Select[str]]:
     """Return the queries for postponed jobs that are due: two ranges of the index, so that none beyond is read."""
     past = (JOBS.c.not_before > 0.0) & (JOBS.c.not_before <= now)
     # What is put off for longer than any pause was so by a clock that has been set back since.
@@ -115,5 +115,5 @@ def _due(queries: tuple[sql.Select[str], ...]) -> sql.Select[bool, bool]:
     return sql.select(_HIGHEST.is_not(None), sql.or_(*some))
 
 
-_POSTPONED = {dialect: _postponed(now) for dialect, now in CLOCKS.items()}
+_POSTPONED = {dialect: _postponed_jobs(now) for dialect, now in CLOCKS.items()}
 _DUE = {dialect: _due(queries) for dialect, queries in _POSTPONED.items()}
