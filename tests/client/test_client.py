@@ -304,7 +304,7 @@ def test_tokens_that_are_none(token: str) -> None:
 def test_sources_that_are_none(url: str, tmp_path: Path, source: str) -> None:
     with Client(url) as it:
         for call in (it.upload, it.locate, it.submit):
-            with pytest.raises(BadInput, match="cannot be read"):
+            with pytest.raises(BadInput, match="cannot read"):
                 call(tmp_path / source)
 
 

@@ -38,7 +38,7 @@ def hidden_in(page: Any, *files: Any, how: str = "Black") -> None:
 
 
 def looked_at(page: Any, name: str) -> None:
-    page.get_by_role("link", name=f"Look at {name}").click()
+    page.get_by_role("link", name=f"View {name}").click()
     page.locator("velum-editor h2").wait_for()
 
 
@@ -68,7 +68,7 @@ def drag(page: Any, *ways: tuple[float, float]) -> None:
 
 def rendered(page: Any) -> None:
     page.get_by_role("button", name="Hide it this way").click()
-    page.get_by_text("Done: the picture shows your corrections.").last.wait_for(timeout=60_000)
+    page.get_by_text("Done: the image shows your corrections.").last.wait_for(timeout=60_000)
 
 
 def test_files_are_hidden_and_come_back_in_one_zip(page: Any) -> None:
@@ -96,8 +96,8 @@ def test_everything_works_by_keyboard_alone(page: Any) -> None:
     go.wait_for()
     assert go.evaluate("e => e === document.activeElement"), "what is next has the focus"
     page.keyboard.press("Enter")
-    page.get_by_role("link", name="Look at one.png").wait_for(timeout=60_000)
-    page.get_by_role("link", name="Look at one.png").focus()
+    page.get_by_role("link", name="View one.png").wait_for(timeout=60_000)
+    page.get_by_role("link", name="View one.png").focus()
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Correct").focus()
     page.keyboard.press("Enter")
@@ -114,7 +114,7 @@ def test_everything_works_by_keyboard_alone(page: Any) -> None:
     page.keyboard.press("Control+z")
     assert page.evaluate("document.querySelector('velum-editor').history.now.at(-1).xyxy") == before
     page.keyboard.press("Delete")
-    page.get_by_role("heading", name="1 place hidden").wait_for()
+    page.get_by_role("heading", name="1 region hidden").wait_for()
 
 
 def test_corrections_show_in_the_result(page: Any) -> None:
@@ -143,7 +143,7 @@ def test_corrections_show_in_the_result(page: Any) -> None:
     kept = page.request.get(f"/v1/jobs/{job}/regions").json()["frames"][0]["regions"]
     assert [(one["found"], one.get("off", False)) for one in kept] == [("detected", True), *[("manual", False)] * 3]
     page.reload()
-    page.get_by_role("heading", name="3 places hidden").wait_for()
+    page.get_by_role("heading", name="3 regions hidden").wait_for()
     page.get_by_text("1 left visible").wait_for()
 
 
@@ -226,7 +226,7 @@ def test_corrections_are_not_lost_unasked(page: Any) -> None:
     page.get_by_role("link", name="Back to all files").click()
     page.get_by_role("button", name="Stay").click()
     page.wait_for_url(re.compile("#/jobs/"))
-    page.get_by_text("The picture does not show your corrections yet.").wait_for()
+    page.get_by_text("The image does not show your corrections yet.").wait_for()
     page.get_by_role("link", name="Back to all files").click()
     page.get_by_role("button", name="Leave", exact=True).click()
     page.get_by_role("heading", name="1 of 1 done").wait_for()
@@ -246,7 +246,7 @@ def test_no_file_is_downloaded_without_the_corrections(page: Any) -> None:
         page.get_by_role("button", name="Apply and download").click()
     made = np.asarray(Image.open(download.value.path()))
     assert not made[104:126, 104:136].any(), "the box is black"
-    page.get_by_text("The picture does not show your corrections yet.").wait_for(state="hidden")
+    page.get_by_text("The image does not show your corrections yet.").wait_for(state="hidden")
 
 
 def test_corrections_that_others_put_are_in_what_the_lists_give(page: Any) -> None:
@@ -320,8 +320,8 @@ def hidden_in_signed(page: Any) -> None:
     page.locator(".pill").first.wait_for()
     page.locator(".drop input").first.set_input_files(picture())
     page.get_by_role("button", name="Hide in 1 file").click()
-    page.get_by_role("link", name="Look at one.png").click(timeout=60_000)
-    page.get_by_role("heading", name="1 place hidden").wait_for()
+    page.get_by_role("link", name="View one.png").click(timeout=60_000)
+    page.get_by_role("heading", name="1 region hidden").wait_for()
 
 
 @pytest.mark.parametrize(
@@ -369,13 +369,13 @@ def test_a_photograph_of_five_people(browser: Any, shared: Path, tmp_path: Path)
                 str(shared / "media" / "faces" / "five_scouts.jpg"),
                 str(shared / "media" / "faces" / "negative_dogs.jpg"),
             )
-            page.get_by_text("Nothing found: please look").wait_for()
+            page.get_by_text("Nothing found: please check").wait_for()
             looked_at(page, "five_scouts.jpg")
-            page.get_by_role("heading", name="5 places hidden").wait_for()
+            page.get_by_role("heading", name="5 regions hidden").wait_for()
             page.get_by_role("button", name="Correct").click()
             page.get_by_role("checkbox").first.uncheck()
             rendered(page)
-            page.get_by_role("heading", name="4 places hidden").wait_for()
+            page.get_by_role("heading", name="4 regions hidden").wait_for()
 
 
 @pytest.fixture(scope="module")
@@ -400,7 +400,7 @@ def test_one_of_200_regions_on_24_megapixels_is_dragged(page: Any, large: dict[s
     file["frames"] = [{"index": 0, "regions": [{"label": "face", "xyxy": box} for box in boxes]}]
     assert page.request.put(f"/v1/jobs/{job}/regions", data=file).ok
     page.reload()
-    page.get_by_role("heading", name="200 places hidden").wait_for()
+    page.get_by_role("heading", name="200 regions hidden").wait_for()
     page.get_by_role("button", name="Correct").click()
     page.wait_for_timeout(500)
     drag(page, *((150 + n * 100, 180 + n * 40) for n in range(12)))

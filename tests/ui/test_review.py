@@ -70,7 +70,7 @@ def spot(page: Any, x: float, y: float) -> tuple[float, float]:
 
 def rendered(page: Any) -> None:
     page.get_by_role("button", name="Hide it this way").click()
-    page.get_by_text("Done: the video hides it this way now.").last.wait_for(timeout=60_000)
+    page.get_by_text("Done: the video shows your corrections.").last.wait_for(timeout=60_000)
 
 
 def test_a_track_is_switched_off_by_a_click_and_another_is_drawn(page: Any, clip: Path) -> None:
@@ -168,7 +168,9 @@ def test_what_cannot_be_followed_stays_for_a_moment(page: Any, job_of_clip: str)
     page.mouse.down()
     page.mouse.move(*spot(page, 140, 130), steps=5)
     page.mouse.up()
-    page.get_by_text("It could not be followed, and stays for 1 s before and after: Too many ask.").last.wait_for()
+    page.get_by_text(
+        "The object could not be followed; its box stays for 1 s before and after: Too many ask."
+    ).last.wait_for()
     page.get_by_role("heading", name="2 tracks hidden").wait_for()
     page.complaints.clear()
 
@@ -269,7 +271,7 @@ def test_jobs_are_filtered_fetched_and_deleted(page: Any) -> None:
     assert download.value.suggested_filename == "gone.hidden.png"
     page.get_by_role("button", name="Delete gone.png").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    page.get_by_role("heading", name="No such jobs").wait_for()
+    page.get_by_role("heading", name="No jobs match").wait_for()
     page.get_by_label("Search by name").fill("")
     page.get_by_role("link", name="kept.png").wait_for()
 
