@@ -303,9 +303,9 @@ def process(tmp_path: Path) -> Iterator[Any]:
 def test_who_follows_a_job_does_not_hold_up_the_end(process: Any, tmp_path: Path) -> None:
     variables = {"VELUM_JOBS_DATA": str(tmp_path / "jobs"), "VELUM_JOBS_IN_PROCESS": "false"}
     service, url = process(VELUM_SERVICE_GRACE_SECONDS="30", **variables)
-    upload = httpx2.post(f"{url}/v1/uploads").json()["id"]
-    httpx2.put(f"{url}/v1/uploads/{upload}", content=picture())
-    job = httpx2.post(f"{url}/v1/jobs", json={"upload": upload}).json()["id"]
+    upload = httpx2.post(f"{url}/v1/uploads", timeout=60).json()["id"]
+    httpx2.put(f"{url}/v1/uploads/{upload}", content=picture(), timeout=60)
+    job = httpx2.post(f"{url}/v1/jobs", json={"upload": upload}, timeout=60).json()["id"]
     begun = threading.Event()
     ends: list[float] = []
 
