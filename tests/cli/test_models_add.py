@@ -16,7 +16,7 @@ from velum.cli import annotate
 from velum.cli.models import app
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
 from velum.locate import registry
-from velum.locate.default_models import rules_for
+from velum.locate.registry import rules_for
 from velum.region import Box, Region
 from velum.settings import Settings
 from velum.spec import PartSpec

@@ -14,7 +14,7 @@ from velum import Engine, Limits, Plan, Region, RuntimeConfig
 from velum.engine.stages import NOTHING_FOUND
 from velum.errors import BadInput, BadPlan, LimitExceeded, PluginFault
 from velum.frame import Frame
-from velum.media.image.strip_metadata import bare
+from velum.media.image.reader import bare
 from velum.plan import Rule
 from velum.region import Box
 from velum.spec import PartSpec

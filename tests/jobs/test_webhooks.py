@@ -16,7 +16,7 @@ from velum.jobs.claims import WorkerClaims
 from velum.jobs.schema import JOBS
 from velum.jobs.webhooks import WebhookDelivery
 from velum.net.client import HttpClient
-from velum.net.policy import ANYWHERE
+from velum.net.guard import ANYWHERE
 
 from .conftest import Office
 from .fake_processor import PACE

@@ -6,8 +6,8 @@ import pytest
 
 from velum.errors import BadPlan
 from velum.locate import registry
-from velum.locate.default_models import FINDERS, findings, rules_for
 from velum.locate.labels import covered_labels
+from velum.locate.registry import FINDERS, findings, rules_for
 from velum.plugins import RuntimeConfig, names
 from velum.spec import PartSpec
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.frame import Frame, Plane, Role
-from velum.locate.letterbox import Letterbox, fit, up_to
 from velum.locate.output_formats import Input
+from velum.locate.tiling import Letterbox, fit, up_to
 from velum.region import Box
 
 SIDES = st.integers(1, 65_535)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from velum.locate.nms import CUT_INSIDE, INSIDE, suppress
 from velum.locate.output_formats import Detections
+from velum.locate.tiling import CUT_INSIDE, INSIDE, suppress
 
 Row = tuple[float, float, float, float, float, int, bool]
 

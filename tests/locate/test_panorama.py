@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from velum.frame import Frame, Orientation, Plane, Role
-from velum.locate.panorama import locate_with_seam, seam_view
+from velum.locate.tiling import locate_with_seam, seam_view
 from velum.region import Box, Region
 
 

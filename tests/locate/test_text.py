@@ -10,13 +10,12 @@ import pytest
 
 from velum.errors import BadPlan
 from velum.frame import Frame, Plane, Rgb, Role
-from velum.locate.class_maps import Mapper
 from velum.locate.output_formats import Floats, Tensors
 from velum.locate.output_formats.db import FAMILY
 from velum.locate.pii import compile_pattern, parse_kinds
+from velum.locate.segmenter import Mapper
 from velum.locate.text import Text
-from velum.locate.text.detect import TextDetector, TextFilter
-from velum.locate.text.lines import TextLine, outline, read, rows
+from velum.locate.text.detect import TextDetector, TextFilter, TextLine, outline, read, rows
 from velum.locate.text.recognize import RecognizedText
 from velum.plugins import RuntimeConfig
 from velum.region import Mask, Region

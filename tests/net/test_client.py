@@ -9,7 +9,7 @@ from tests.waiting import until
 
 from velum.errors import BadPlan, Unavailable
 from velum.net.client import FormFile, HttpClient
-from velum.net.policy import ANYWHERE, NetworkPolicy
+from velum.net.guard import ANYWHERE, NetworkPolicy
 
 from .servers import Asked, Server, answering, free_port, read, talking, whole
 

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from velum.errors import BadPlan, Unavailable
 from velum.net.client import HttpClient
-from velum.net.guard import Guard, embedded_ipv4
-from velum.net.policy import ANYWHERE, NetworkPolicy
+from velum.net.guard import ANYWHERE, Guard, NetworkPolicy, embedded_ipv4
 
 PRIVATE = NetworkPolicy(private=True)
 

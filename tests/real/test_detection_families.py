@@ -15,9 +15,9 @@ from PIL import Image
 from tests.rows import but_for
 
 from velum.locate.import_model import READABLE
-from velum.locate.nms import suppress
 from velum.locate.output_formats import Detections, Family, Input, Tensors, family, names
 from velum.locate.runtime.inspect_model import signature
+from velum.locate.tiling import suppress
 
 pytestmark = pytest.mark.real
 

@@ -19,7 +19,7 @@ from tests.service.factories import client, configuration, picture, post, settin
 from velum.engine.engine import Engine
 from velum.errors import Unavailable
 from velum.net.client import HttpClient
-from velum.net.policy import NetworkPolicy
+from velum.net.guard import NetworkPolicy
 from velum.plan import Plan
 from velum.service import health
 from velum.service.admission import Admission

@@ -30,7 +30,7 @@ def show(
 
 def labels(json: options.Json = False) -> None:
     """List the labels and, for each, the models that detect it: first those that --hide uses."""
-    from velum.locate.default_models import findings
+    from velum.locate.registry import findings
     from velum.settings import Settings
 
     for entry in findings(Settings.load().host()):

@@ -189,7 +189,7 @@ class PlanOptions:
             return Plan.from_json(common.parse_json(text, self.file, BadPlan)) if is_json else Plan.from_toml(text)
         rules = tuple(map(Rule.parse, self.rules))
         if self.labels:
-            from velum.locate.default_models import rules_for
+            from velum.locate.registry import rules_for
             from velum.settings import Settings
 
             hide = PartSpec.parse(self.technique or "blacken")

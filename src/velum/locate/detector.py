@@ -10,12 +10,10 @@ import numpy as np
 from velum.errors import PluginFault
 from velum.frame import Frame, Plane, Rgb, Role
 from velum.locate import registry
-from velum.locate.class_maps import check_option, model_facts
-from velum.locate.nms import Flags, suppress
 from velum.locate.output_formats import Detections, Family, Floats, Input, Tensors, concatenate, family
-from velum.locate.panorama import locate_with_seam
 from velum.locate.runtime import Network, open_network
-from velum.locate.tiling import Tile, TilePass, passes
+from velum.locate.segmenter import check_option, model_facts
+from velum.locate.tiling import Flags, Tile, TilePass, locate_with_seam, passes, suppress
 from velum.locate.weights import fetch
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region

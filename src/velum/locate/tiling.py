@@ -4,15 +4,83 @@ Each pass has a fourth of the size of the one before. A pass that is larger than
 These overlap, so that an object up to the size of the overlap lies whole in some tile; a larger one lies whole in a
 later pass, where it is small. The last pass is at most `LAST` pixels long. All passes after the first together cost a
 fifteenth of it. They also find objects that grain, dither or a too large scale hide from the first.
+
+`Letterbox` places a tile in a network's input; `suppress` keeps one box of those that tiles and passes find of one
+object; `locate_with_seam` finds what lies across the seam of a panorama.
 """
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from velum.locate.letterbox import Letterbox, fit, up_to
-from velum.locate.output_formats import Family, Input
-from velum.region import Box
+import numpy as np
+import numpy.typing as npt
+
+from velum.frame import Frame, Plane, Rgb, Role
+from velum.locate.output_formats import Detections, Family, Floats, Input
+from velum.region import Box, Region, intersections
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """`box` of an image, scaled to `content_wh`, in the top left corner of an input of `input_wh` pixels."""
+
+    box: Box
+    content_wh: tuple[int, int]
+    input_wh: tuple[int, int]
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Input pixels per image pixel, across and down."""
+        return self.content_wh[0] / self.box.width, self.content_wh[1] / self.box.height
+
+    def to_input(self, xyxy: Floats) -> Floats:
+        """Convert boxes (n, 4) from image pixels to input pixels."""
+        return (xyxy - self._shift) * self._factor
+
+    def to_picture(self, xyxy: Floats) -> Floats:
+        """Convert boxes (n, 4) from input pixels to image pixels."""
+        return xyxy / self._factor + self._shift
+
+    @property
+    def _shift(self) -> Floats:
+        return np.array([self.box.x0, self.box.y0] * 2, np.float32)
+
+    @property
+    def _factor(self) -> Floats:
+        return np.array(self.scale * 2, np.float32)
+
+    def view(self, frame: Frame, pad: int) -> Rgb:
+        """Return the network input (height, width, 3); pixels right of and below the content are `pad`."""
+        content = frame.rgb(*self.content_wh, self.box)
+        if self.content_wh == self.input_wh:
+            return content
+        width, height = self.input_wh
+        filled = np.full((height, width, 3), pad, np.uint8)
+        filled[: content.shape[0], : content.shape[1]] = content
+        return filled
+
+
+def fit(box: Box, wanted_wh: tuple[int, int], form: Input) -> Letterbox:
+    """Place `box` in an input of the form, scaled to `wanted_wh` where the form allows.
+
+    A network for any size gets the smallest input that holds the box, with sides in multiples of its stride. In a
+    network of fixed size the box is scaled to fill the input.
+    """
+    if form.size_wh is None:
+        input_wh = up_to(wanted_wh[0], form.stride), up_to(wanted_wh[1], form.stride)
+        return Letterbox(box, input_wh if form.fit == "stretch" else wanted_wh, input_wh)
+    if form.fit == "stretch":
+        return Letterbox(box, form.size_wh, form.size_wh)
+    scale = min(form.size_wh[0] / box.width, form.size_wh[1] / box.height)
+    return Letterbox(box, (max(1, round(box.width * scale)), max(1, round(box.height * scale))), form.size_wh)
+
+
+def up_to(length: float, step: int) -> int:
+    """Return the smallest multiple of `step` that is not below `length`."""
+    return math.ceil(length / step) * step
+
 
 SHRINK = 4
 """How much smaller each pass is than the one before."""
@@ -133,3 +201,83 @@ def _lengths(whole: int, stride: int) -> list[tuple[int, int]]:
         if length < found[-1][1]:
             found.append((count, length))
     return found
+
+
+INSIDE = 0.9
+"""A box of which this share lies in a better one is dropped: hiding the better one hides it."""
+
+CUT_INSIDE = 0.5
+"""The same for boxes that a tile's edge has cut: the tile held only a part of the object."""
+
+Flags = npt.NDArray[np.bool_]
+
+
+def suppress(found: Detections, cut: Flags, iou: float) -> npt.NDArray[np.intp]:
+    """Return the indices of the boxes to keep, best first.
+
+    Greedy, from the highest score down, with all boxes that `cut` flags after the whole ones. Each box removes those of
+    its kind whose intersection over union with it is at least `iou`, or that lie in it by the shares above.
+    """
+    order = np.lexsort((-found.score, cut))
+    xyxy, kind = found.xyxy[order], found.kind[order]
+    inside = np.where(cut[order], CUT_INSIDE, INSIDE)
+    area = np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1)
+    left, kept = np.arange(len(order)), []
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(best)
+        shared = intersections(xyxy[best], xyxy[left])
+        same = (shared >= iou * (area[best] + area[left] - shared)) | (shared >= inside[left] * area[left])
+        left = left[~(same & (kind[left] == kind[best]))]
+    return order[np.array(kept, np.intp)]
+
+
+SMALLEST_WIDTH = 1024
+"""From this width on, an image twice as wide as high counts as a panorama (equirectangular, 360 by 180 degrees)."""
+
+REACH = 4
+"""The view across the seam reaches a fourth of the height to either side: the width of an object near the camera."""
+
+
+def locate_with_seam(
+    frames: Sequence[Frame], locate: Callable[[Sequence[Frame]], list[list[Region]]]
+) -> list[list[Region]]:
+    """Return the regions that `locate` finds in each frame and, in panoramas, across the seam as well."""
+    seams = [(i, seam) for i, frame in enumerate(frames) if (seam := seam_view(frame))]
+    found = locate([*frames, *(seam for _, seam in seams)])
+    for (i, _), across in zip(seams, found[len(frames) :], strict=True):
+        found[i] += split_at_seam(across, frames[i])
+    return found[: len(frames)]
+
+
+def seam_view(frame: Frame) -> Frame | None:
+    """Return the view across the seam of a panorama, its right end beside its left one. None for other images."""
+    if frame.width != 2 * frame.height or frame.width < SMALLEST_WIDTH:
+        return None
+    reach = frame.height // REACH
+    right = frame.rgb(reach, frame.height, Box(frame.width - reach, 0, frame.width, frame.height))
+    left = frame.rgb(reach, frame.height, Box(0, 0, reach, frame.height))
+    return Frame.of(Plane(np.hstack((right, left)), Role.RGB), index=frame.index, time=frame.time)
+
+
+def split_at_seam(found: Iterable[Region], frame: Frame) -> list[Region]:
+    """Split each region of the seam view in two, one at each edge of the panorama, in pixels of the panorama.
+
+    Regions that do not cross the seam are left out: the panorama itself shows them whole.
+    """
+    reach = frame.height // REACH
+    parts = []
+    for region in found:
+        box = region.box
+        if not box.x0 < reach < box.x1:
+            continue
+        left_of_seam = reach - box.x0
+        halves = (
+            (Box(frame.width - left_of_seam, box.y0, frame.width, box.y1), slice(None, left_of_seam)),
+            (Box(0, box.y0, box.x1 - reach, box.y1), slice(left_of_seam, None)),
+        )
+        for half, columns in halves:
+            mask = None if region.mask is None else region.mask[:, columns]
+            if mask is None or mask.any():
+                parts.append(Region(half, region.label, region.score, mask, origin=region.origin))
+    return parts

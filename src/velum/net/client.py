@@ -12,10 +12,9 @@ import httpcore2
 import httpx2
 
 from velum.errors import BadPlan, Unavailable
-from velum.net import address
+from velum.net import guard
 from velum.net.backend import GuardedBackend, PerHostLimit
-from velum.net.guard import Guard, Resolve
-from velum.net.policy import NetworkPolicy
+from velum.net.guard import Guard, NetworkPolicy, Resolve
 
 REDIRECTS = 5
 """How many redirects in a row are followed."""
@@ -96,8 +95,8 @@ class HttpClient:
 
     def check(self, url: str) -> None:
         """Raise `BadPlan` when the address is invalid or not allowed, `Unavailable` when its host is unknown."""
-        parsed = address.parse_url(url)
-        self._guard.addresses(address.host(parsed), address.port(parsed))
+        parsed = guard.parse_url(url)
+        self._guard.addresses(guard.host(parsed), guard.port(parsed))
 
     def get(self, url: str) -> ServerResponse:
         """Send GET and return the response of any status. Raises `Unavailable` without a response."""
@@ -148,7 +147,7 @@ class HttpClient:
         seconds = min(self._policy.total_seconds, once_within or self._policy.total_seconds)
         attempts = self._policy.attempts if once_within is None else 1
         try:
-            parsed = address.parse_url(url)
+            parsed = guard.parse_url(url)
         except BadPlan as error:
             raise Unavailable(str(error)) from error
         request = httpx2.Request(
@@ -160,10 +159,10 @@ class HttpClient:
             files=dict(form) if form else None,
         )
         call = _Call(method.encode(), parsed, tuple(request.headers.raw), request.read(), seconds)
-        with self._limit.slot(address.base(parsed), seconds) as got:
+        with self._limit.slot(guard.base(parsed), seconds) as got:
             if not got:
                 raise Unavailable(
-                    f"{address.redact(parsed)} was not asked: {self._policy.parallel} calls to it were under way for "
+                    f"{guard.redact(parsed)} was not asked: {self._policy.parallel} calls to it were under way for "
                     f"{seconds:g} s; try again later, or allow more at a time"
                 )
             return self._retry(call, time.monotonic() + seconds, attempts)
@@ -176,7 +175,7 @@ class HttpClient:
             except _CallFailed as error:
                 self._note(call.url, str(error), reachable=False)
                 if pause is None or not error.again or self._closed:
-                    raise Unavailable(f"{address.redact(call.url)} {error}") from error
+                    raise Unavailable(f"{guard.redact(call.url)} {error}") from error
             else:
                 self._note(call.url, f"answered {answer.status}", reachable=answer.status not in BUSY)
                 if pause is None or answer.status not in BUSY:
@@ -264,7 +263,7 @@ class HttpClient:
             raise _CallFailed(f"broke off or does not speak HTTP ({error}); look into its log", again=True) from error
 
     def _note(self, url: httpx2.URL, detail: str, *, reachable: bool) -> None:
-        base = address.base(url)
+        base = guard.base(url)
         with self._lock:
             known = self._health.pop(base, None)
             since = known.since if known and known.reachable == reachable else time.time()
@@ -293,14 +292,14 @@ class _CallFailed(Exception):
 def _redirect_target(call: _Call, url: httpx2.URL, answer: ServerResponse) -> httpx2.URL:
     """Return the target of a redirect. Raises `_CallFailed` for another server."""
     try:
-        target = address.parse_url(str(url.join(answer.headers["location"])))
+        target = guard.parse_url(str(url.join(answer.headers["location"])))
     except (httpx2.InvalidURL, BadPlan) as error:
         raise _CallFailed(f"redirects to something that is no address ({error})") from error
-    upgraded = (target.scheme, address.port(target), url.scheme, address.port(url)) == ("https", 443, "http", 80)
-    if address.base(target) != address.base(url) and not (upgraded and address.host(target) == address.host(url)):
-        raise _CallFailed(f"redirects to {address.base(target)}, another server; use that address if it is right")
+    upgraded = (target.scheme, guard.port(target), url.scheme, guard.port(url)) == ("https", 443, "http", 80)
+    if guard.base(target) != guard.base(url) and not (upgraded and guard.host(target) == guard.host(url)):
+        raise _CallFailed(f"redirects to {guard.base(target)}, another server; use that address if it is right")
     if call.method != b"GET" and answer.status not in {307, 308}:
         raise _CallFailed(
-            f"redirects a picture to {address.redact(target)} by {answer.status}, which drops it; use that address"
+            f"redirects a picture to {guard.redact(target)} by {answer.status}, which drops it; use that address"
         )
     return target

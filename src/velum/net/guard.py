@@ -1,4 +1,4 @@
-"""Resolve host names and refuse addresses that the policy does not allow, however they are written."""
+"""The policy for requests to other machines: which addresses may be called, however they are written."""
 
 import ipaddress
 import re
@@ -8,8 +8,53 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Self
 
+import httpx2
+
 from velum.errors import BadPlan, Unavailable
-from velum.net.policy import NetworkPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicy:
+    """Allowed addresses, time-outs, retries and sizes of calls to other machines.
+
+    `allow` and `deny` hold host names (`inference`, `*.example.org`), addresses (`10.0.0.7`) and networks
+    (`10.0.0.0/8`). What `deny` lists is never reached; anything else that `allow` lists always is. Of addresses on
+    neither list, those of the public internet are allowed, those of private networks where `private` is true, and this
+    machine itself, link-local, multicast and reserved addresses never. `*` in `allow` stands for everything that `deny`
+    does not list; in `deny` it stands for everything that `allow` does not list.
+    """
+
+    allow: tuple[str, ...] = ()
+    """Host names, IP addresses and networks that may be called, even private ones; `*` for all."""
+    deny: tuple[str, ...] = ()
+    """Host names, IP addresses and networks that are never called; `*` for all that `allow` does not list."""
+    private: bool = False
+    """Whether addresses of private networks may be called."""
+    connect_seconds: float = 3.0
+    """Longest time to connect."""
+    read_seconds: float = 60.0
+    """Longest time without data from the other machine."""
+    total_seconds: float = 120.0
+    """Longest time of one call in all, even when data arrives steadily."""
+    attempts: int = 3
+    """Number of attempts of a call that changes nothing."""
+    parallel: int = 8
+    """Concurrent calls to one address; further calls wait, at most `total_seconds`."""
+    answer_bytes: int = 64 << 20
+    """Largest accepted response, in bytes."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect_seconds", "read_seconds", "total_seconds"):
+            if not 0 < getattr(self, name) <= 86_400:
+                raise BadPlan(f"{name} is {getattr(self, name)!r}; it must be more than 0 and at most a day")
+        for name in ("attempts", "parallel", "answer_bytes"):
+            if getattr(self, name) < 1:
+                raise BadPlan(f"{name} is {getattr(self, name)!r}; it must be at least 1")
+
+
+ANYWHERE = NetworkPolicy(allow=("*",))
+"""Policy for users who run velum themselves: every address is allowed."""
+
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -162,3 +207,42 @@ def _kind(address: Address, *, private: bool) -> str | None:
         return None if private else "it is in a private network, and those are not allowed"
     public = address.is_global and (isinstance(address, ipaddress.IPv4Address) or address in GLOBAL_IPV6)
     return None if public else "it is a reserved address"
+
+
+def parse_url(url: str) -> httpx2.URL:
+    """Parse an http or https address. Raises `BadPlan` for an invalid one; no message shows credentials."""
+    # A message about an address with credentials would have to quote them.
+    quoted = "with credentials in it" if "@" in url else repr(url[:200])
+    try:
+        parts = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        why = "" if "@" in url else f" ({error})"
+        raise BadPlan(f"address {quoted} cannot be read{why}; write http://host:port/") from error
+    if parts.userinfo:
+        raise BadPlan(f"address {redact(parts)} has credentials in it; write it without")
+    if parts.scheme not in {"http", "https"} or not parts.host:
+        raise BadPlan(f"address {quoted} is not one of a web server; write http://host:port/")
+    if not 0 < port(parts) < 1 << 16:
+        raise BadPlan(f"address {redact(parts)} has a port that does not exist; ports are 1 to 65535")
+    return parts
+
+
+def host(url: httpx2.URL) -> str:
+    """Return the host for the resolver: in ASCII, an IPv6 address without brackets."""
+    return url.raw_host.decode("ascii")
+
+
+def port(url: httpx2.URL) -> int:
+    """Return the port, which the scheme implies where it is not written."""
+    return url.port if url.port is not None else {"http": 80, "https": 443}[url.scheme]
+
+
+def base(url: httpx2.URL) -> str:
+    """Return the server's address, `scheme://host:port`."""
+    name = host(url)
+    return f"{url.scheme}://{f'[{name}]' if ':' in name else name}:{port(url)}"
+
+
+def redact(url: httpx2.URL) -> str:
+    """Return an address for messages: without credentials, query and fragment."""
+    return str(url.copy_with(userinfo=b"", query=None, fragment=None))

@@ -18,8 +18,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from velum.errors import VelumError
-from velum.locate.default_models import rules_for
-from velum.locate.registry import catalog
+from velum.locate.registry import catalog, rules_for
 from velum.locate.weights.asset import Model
 from velum.media.projection import packet
 from velum.plan import METADATA, Plan

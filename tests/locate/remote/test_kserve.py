@@ -16,7 +16,7 @@ from velum.frame import Frame, Plane, Role
 from velum.locate.remote.kserve import Kserve
 from velum.locate.remote.open_inference import BadResponse, outputs_of
 from velum.net.client import HttpClient, ServerResponse
-from velum.net.policy import NetworkPolicy
+from velum.net.guard import NetworkPolicy
 from velum.plugins import RuntimeConfig, make
 from velum.region import Region
 from velum.spec import PartSpec

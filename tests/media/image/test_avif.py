@@ -11,7 +11,7 @@ from PIL import Image
 
 from velum.errors import BadInput
 from velum.media.containers import iso_boxes
-from velum.media.image import avif_headers
+from velum.media.image import headers
 
 from .factories import HEIGHT, WIDTH, copy, encoded, frames, noise
 
@@ -128,17 +128,17 @@ def test_the_configuration_of_a_grid_is_that_of_its_tiles() -> None:
         (b"iprp", [(b"ipco", list(properties)), full(b"ipma", table)]),
     ])  # fmt: skip
     data = _bytes([(b"ftyp", b"avif\0\0\0\0"), full(b"meta", meta)])
-    assert avif_headers.avif(data, sequence=False) == avif_headers.Av1Picture(8, "4:4:4", None)
+    assert headers.avif(data, sequence=False) == headers.Av1Picture(8, "4:4:4", None)
 
 
 def test_a_depth_is_that_of_the_picture_and_not_of_its_alpha(tmp_path: Path) -> None:
     made = cv2.imencode(".avif", noise(64, 64, 4, kind=np.uint16) >> 6, [cv2.IMWRITE_AVIF_DEPTH, 10])[1].tobytes()
-    assert avif_headers.avif(made, sequence=False).depth == 10
+    assert headers.avif(made, sequence=False).depth == 10
     grey8 = _in_front(GREY_AV1C)(made)
-    assert avif_headers.avif(grey8, sequence=False).depth == 10
+    assert headers.avif(grey8, sequence=False).depth == 10
 
 
 @pytest.mark.parametrize("keep", range(24, 400, 16))
 def test_cut_boxes_are_an_error_or_an_answer(keep: int) -> None:
     with suppress(BadInput):
-        assert avif_headers.avif(_still()[:keep], sequence=False).depth == 8
+        assert headers.avif(_still()[:keep], sequence=False).depth == 8

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from velum.media.image.strip_metadata import bare
+from velum.media.image.reader import bare
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (24, 40, 3), np.uint8)
 SECRET = b"Erika Mustermann"

@@ -18,7 +18,7 @@ from velum.limits import Limits
 from velum.media.formats import VIDEO_SUFFIXES
 from velum.media.image.side_content import beside
 from velum.media.video.containers import Container, container_for_codecs, open_muxer, supported_codecs
-from velum.media.video.text_tracks import iter_texts
+from velum.media.video.side_streams import iter_texts
 from velum.plan import Plan, Video
 
 from .factories import Clip, copy, full_disk, made, packets, pictures

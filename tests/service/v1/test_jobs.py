@@ -24,7 +24,7 @@ from velum.jobs.subprocess_engine import SubprocessRequest
 from velum.jobs.subprocess_main import _execute
 from velum.limits import Limits
 from velum.net.client import HttpClient
-from velum.net.policy import NetworkPolicy
+from velum.net.guard import NetworkPolicy
 from velum.plan import Plan
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region

@@ -11,7 +11,7 @@ import numpy as np
 from velum.engine.prepare import PartCache
 from velum.frame import Frame
 from velum.locate.output_formats import Floats
-from velum.locate.text import lines
+from velum.locate.text import detect
 from velum.locate.text.recognize import RapidRecognizer, TextRecognizer
 from velum.plugins import Localizer, RuntimeConfig
 from velum.region import Box, Region
@@ -53,7 +53,7 @@ class Ocr:
         regions = [
             line for line in lines_found if areas is None or any(_center_inside(line.box, area.box) for area in areas)
         ]
-        read = [(line.box, lines.read(frame, _corners(line), recognizer).reading) for line in regions]
+        read = [(line.box, detect.read(frame, _corners(line), recognizer).reading) for line in regions]
         return _drop_duplicates(
             [OcrLine(reading.text, box, round(reading.score, 4)) for box, reading in read if reading.text]
         )

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.frame import Frame
-from velum.locate.class_maps import connected_components
 from velum.locate.remote.open_inference import BadResponse, Tensor
 from velum.locate.remote.preprocess import InputPlacement
+from velum.locate.segmenter import connected_components
 from velum.region import Box, Mask, Region, intersections
 
 Format = Literal["xyxy", "yxyx", "xywh", "cxcywh"]

@@ -12,8 +12,8 @@ import openvino as ov
 from velum.errors import BadInput, Unavailable
 from velum.frame import Rgb
 from velum.locate.output_formats import Input
+from velum.locate.runtime import to_tensor
 from velum.locate.runtime.inspect_model import save
-from velum.locate.runtime.tensors import to_tensor
 
 Preset = Literal["performance", "mixed"]
 """`performance` keeps zero in the middle of each range and is quicker; `mixed` fits ranges closer and is more exact."""

@@ -16,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.output_formats import Input, Tensors
-from velum.locate.runtime.tensors import check_finite, to_tensor
+from velum.locate.runtime import check_finite, to_tensor
 from velum.plugins import RuntimeConfig
 
 CUDA = "CUDAExecutionProvider"

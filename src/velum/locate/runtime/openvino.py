@@ -15,7 +15,7 @@ from openvino.preprocess import PrePostProcessor
 from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.output_formats import Input, Tensors
-from velum.locate.runtime.tensors import check_finite
+from velum.locate.runtime import check_finite
 from velum.plugins import Precision, RuntimeConfig
 
 # Each size of input leaves kernels behind. Unbounded, sixty sizes take 230 MB more; with this many, 100 MB and no

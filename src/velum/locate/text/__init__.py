@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from velum.frame import Frame
 from velum.locate import pii, registry
-from velum.locate.class_maps import Mapper, check_option, map_family, model_facts
-from velum.locate.panorama import locate_with_seam
 from velum.locate.runtime import open_network
+from velum.locate.segmenter import Mapper, check_option, map_family, model_facts
 from velum.locate.text.detect import TextDetector, TextFilter
 from velum.locate.text.recognize import RapidRecognizer
+from velum.locate.tiling import locate_with_seam
 from velum.locate.weights import fetch
 from velum.plugins import RuntimeConfig
 from velum.region import Region

@@ -22,10 +22,10 @@ from PIL.ExifTags import Base
 
 from velum.errors import BadInput, Unavailable
 from velum.frame import Role
-from velum.media.image import avif_headers, exif_tags, headers
+from velum.media.image import exif_tags, headers
 from velum.media.image.info import ImageFormat, ImagePage
 from velum.media.image.palette import SIZE, Palette
-from velum.media.inventory.icc import trim_profile
+from velum.media.inventory.surplus import trim_profile
 
 # Plugin classes and not `Image.open`: that function applies Pillow's own limit of pixels for the whole process, tries
 # formats that velum does not read, and opens the further images of a JPEG.
@@ -87,7 +87,7 @@ def probe_file(
         case "WEBP":
             facts |= {"lossless": headers.webp_lossless(data)}
         case "AVIF":
-            coded = avif_headers.avif(data, sequence=animated)
+            coded = headers.avif(data, sequence=animated)
             facts |= {"chroma": coded.chroma, "lossless": False, "colour": _cicp(coded.colour, first)}
         case "HEIF":
             facts |= {"chroma": _format_sampling(image.info.get("chroma")), "lossless": False}
@@ -124,7 +124,7 @@ def probe_page(
 def _depth(image: ImageFile.ImageFile, data: bytes, *, animated: bool) -> int | None:
     """Return the bits per sample of an AVIF or HEIF that has more than 8, None for all others."""
     if image.format == "AVIF":
-        bits = avif_headers.avif(data, sequence=animated).depth
+        bits = headers.avif(data, sequence=animated).depth
     else:
         bits = int(image.info.get("bit_depth", 8)) if image.format == "HEIF" else 8
     return bits if bits > 8 else None
@@ -229,7 +229,7 @@ def _dpi(value: Any) -> tuple[float, float] | None:
     return (x, y) if 0 < x < math.inf and 0 < y < math.inf else None
 
 
-def _cicp(colour: avif_headers.Nclx | None, page: ImagePage) -> tuple[tuple[bytes, bytes], ...]:
+def _cicp(colour: headers.Nclx | None, page: ImagePage) -> tuple[tuple[bytes, bytes], ...]:
     """Return the PNG chunk for a colour space that programs do not show as sRGB; nothing for others.
 
     Nothing as well where the page has a colour profile, which is more exact. `cICP`: PNG, third edition, 11.3.2.6; full
@@ -240,7 +240,7 @@ def _cicp(colour: avif_headers.Nclx | None, page: ImagePage) -> tuple[tuple[byte
     return ((b"cICP", bytes((colour[0], colour[1], 0, 1))),)
 
 
-def _nclx(profile: Any) -> avif_headers.Nclx | None:
+def _nclx(profile: Any) -> headers.Nclx | None:
     if not isinstance(profile, dict):
         return None
     names = ("color_primaries", "transfer_characteristics", "matrix_coefficients")

@@ -1,14 +1,19 @@
-"""Preparation of a file for decoders: refuses camera raw files, and removes parts at which decoders fail needlessly.
+"""Prepares a file for decoders: refuses camera raw files, and removes parts at which decoders fail needlessly.
 
 Decoders find only a thumbnail in a raw file. Tags: TIFF/EP (ISO 12234-2), DNG 1.7; compressions: those of cameras.
+PNG (third edition, 5 and 11): text of any size, ancillary chunks with wrong checksums or lengths, which viewers skip.
+WebP (RFC 9649, 2.7): metadata that is cut off, or a RIFF size that is wrong, although the image is complete.
 """
 
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from velum.errors import BadInput
-from velum.media.image import bmp_masks, headers, jpeg_repair, png_repair, tiff_directories, webp_repair
+from velum.media.containers import PNG_HEAD, RIFF_HEAD_BYTES, Part, png_chunks, riff_chunks
+from velum.media.image import bmp_masks, headers, jpeg_repair, tiff_directories
 from velum.media.image.tiff_directories import Tiff, TiffDirectory
 
 _SIGNATURES = (
@@ -61,14 +66,14 @@ def keep_decodable(data: bytes, format: str, source: Path) -> Readable:
     """Return the file as decoders of `format` accept it. Raises `BadInput` for a BMP that they cannot read."""
     match format:
         case "PNG":
-            png = png_repair.keep_needed_chunks(data)
+            png = keep_needed_chunks(data)
             return Readable(png.data, png.notes, png.profile, png.xmp)
         case "TIFF":
             return Readable(*tiff_directories.full_pictures(data))
         case "JPEG":
             return Readable(*jpeg_repair.without_malformed_segments(data))
         case "WEBP":
-            return Readable(webp_repair.repair_webp(data))
+            return Readable(repair_webp(data))
         case "GIF":
             return Readable(*headers.gif_with_end(data))
         case "BMP":
@@ -117,3 +122,136 @@ def _is_raw(tiff: Tiff, directory: TiffDirectory) -> bool:
 def _name_by_maker(tiff: Tiff, directories: Iterable[TiffDirectory]) -> str:
     makes = [tiff.text(directory, _MAKE).lower() for directory in directories]
     return next((name for make in makes for maker, name in _MAKERS.items() if make.startswith(maker)), "raw photograph")
+
+
+_NEEDED = {
+    b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"iCCP", b"pHYs", b"eXIf", b"acTL",
+    b"fcTL", b"fdAT",
+}  # fmt: skip
+_SHOWN = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
+"""Ancillary chunks that change what is shown: a damaged one is kept, so that the decoder reports it."""
+_LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"pHYs": 9}
+_PILLOW_PROFILE_BYTES = 1 << 20
+LARGEST_PROFILE_BYTES = 1 << 26
+LARGEST_XMP_BYTES = 1 << 20
+_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
+"""Start of a text chunk that holds uncompressed XMP (XMP part 3, 1.1.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairedPng:
+    """A PNG of chunks that decoding needs, and what velum uses of the others.
+
+    `profile` is a colour profile that is too large for Pillow, `xmp` the XMP of the file, b"" where it has none.
+    """
+
+    data: bytes
+    notes: tuple[str, ...] = ()
+    profile: bytes | None = None
+    xmp: bytes = b""
+
+
+def keep_needed_chunks(data: bytes) -> RepairedPng:
+    """Return the file without the chunks that decoding does not need; the same object where it has none."""
+    view = memoryview(data)
+    parts: list[memoryview] = [view[: len(PNG_HEAD)]]
+    notes: list[str] = []
+    profile: bytes | None = None
+    xmp = b""
+    at = len(PNG_HEAD)
+    for name, _, start, end, _ in _chunks(data):
+        keep = name in _NEEDED or not name[0] & 0x20
+        if keep and name[0] & 0x20 and name not in _SHOWN:
+            keep = _is_sound(name, data, start, end)
+            if name == b"iCCP":
+                found = _profile(data[start:end]) if keep else None
+                if found is None:
+                    notes.append("the colour profile cannot be read and is left out")
+                elif len(found) >= _PILLOW_PROFILE_BYTES:
+                    profile = found
+                keep = found is not None and profile is None
+        elif name == b"iTXt" and data.startswith(_XMP, start):
+            xmp = data[start + len(_XMP) : end][:LARGEST_XMP_BYTES]
+        if keep:
+            parts.append(view[start - 8 : end + 4])
+        at = end + 4
+    if sum(map(len, parts)) == at:
+        return RepairedPng(data)
+    return RepairedPng(b"".join([*parts, view[at:]]), tuple(notes), profile, xmp)
+
+
+def is_whole(data: bytes) -> bool:
+    """Tell whether every chunk of a PNG lies within the file, up to its end; OpenCV allocates what a length says."""
+    last = b""
+    at = len(PNG_HEAD)
+    for name, _, _, end, _ in _chunks(data):
+        last, at = name, end + 4
+    return last == b"IEND" and at == len(data)
+
+
+def _chunks(data: bytes) -> Iterator[Part[bytes]]:
+    """Yield the chunks up to IEND or the first that is incomplete."""
+    return takewhile(
+        lambda part: not part.missing and part.end + 4 <= len(data) and part.name.isalpha(), png_chunks(data)
+    )
+
+
+def _is_sound(name: bytes, data: bytes, start: int, end: int) -> bool:
+    if end - start != _LENGTHS.get(name, end - start):
+        return False
+    if name == b"eXIf" and data[start : start + 4] not in {b"II*\0", b"MM\0*"}:
+        return False
+    return zlib.crc32(data[start:end], zlib.crc32(name)) == int.from_bytes(data[end : end + 4])
+
+
+def _profile(content: bytes) -> bytes | None:
+    """Return the colour profile of a chunk `iCCP`; None where it cannot be read."""
+    at = content.find(b"\0") + 1
+    if at < 1 or content[at : at + 1] != b"\0":
+        return None
+    unpacker = zlib.decompressobj()
+    try:
+        found = unpacker.decompress(content[at + 1 :], LARGEST_PROFILE_BYTES)
+    except zlib.error:
+        return None
+    return found if found and unpacker.eof else None
+
+
+_WEBP_SHOWN = {b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L"}
+_WEBP_METADATA = {b"EXIF": 0x08, b"XMP ": 0x04}
+"""Chunks of metadata, and the flag that announces each (2.7.1)."""
+
+
+def repair_webp(data: bytes) -> bytes:
+    """Return a WebP of complete chunks; `data` itself where it needs no repair or a chunk of the image is truncated."""
+    length, chunks = int.from_bytes(data[4:8], "little"), list(_webp_chunks(data))
+    end = _padded_end(chunks[-1]) if chunks else 0
+    if not chunks or (length + 8 == len(data) == end) or (length + 8 == end <= len(data)):
+        return data
+    if any(chunk.name in _WEBP_SHOWN and _padded_end(chunk) > len(data) for chunk in chunks):
+        return data
+    kept = [
+        (chunk.name, data[chunk.start : chunk.end])
+        for chunk in chunks
+        if not chunk.missing and (chunk.name in _WEBP_SHOWN or chunk.name in _WEBP_METADATA)
+    ]
+    lost = sum(flag for name, flag in _WEBP_METADATA.items() if name not in {found for found, _ in kept})
+    body = b"".join(_clear_missing_flags(name, chunk, lost) + b"\0" * (len(chunk) % 2) for name, chunk in kept)
+    return b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WEBP" + body
+
+
+def _clear_missing_flags(name: bytes, chunk: bytes, lost: int) -> bytes:
+    """Return the chunk `VP8X` without the flags of metadata chunks that were left out; other chunks unchanged."""
+    return chunk[:8] + bytes((chunk[8] & ~lost,)) + chunk[9:] if name == b"VP8X" and len(chunk) > 8 else chunk
+
+
+def _webp_chunks(data: bytes) -> Iterator[Part[bytes]]:
+    known = _WEBP_SHOWN | _WEBP_METADATA.keys()
+    chunks = riff_chunks(data, RIFF_HEAD_BYTES, len(data))
+    return takewhile(lambda chunk: chunk.name in known or chunk.name.isalnum(), chunks)
+
+
+def _padded_end(chunk: Part[bytes]) -> int:
+    """Return the offset behind a chunk and its padding, which may be behind the end of the file."""
+    end = chunk.end + chunk.missing
+    return end + (end - chunk.content) % 2

@@ -13,11 +13,10 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 from PIL.ExifTags import Base
 
-from velum.atomic import ensure_free, keep_original, publish
+from velum.atomic import AtomicWriter, ensure_free, keep_original, publish
 from velum.errors import BadPlan, OutputFailed, Unavailable, VelumError
 from velum.file_hash import sha256_of_stream
 from velum.frame import Frame, Plane, Role
-from velum.media.atomic_writer import AtomicWriter
 from velum.media.formats import format_for
 from velum.media.image import bmp_masks, encode_options, jpeg_blocks, sixteen_bit
 from velum.media.image.info import ImageInfo, ImagePage

@@ -4,7 +4,6 @@ import mmap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from velum.media.inventory.avi import avi
 from velum.media.inventory.bmp import bmp
 from velum.media.inventory.gif import gif
 from velum.media.inventory.items import items
@@ -14,9 +13,9 @@ from velum.media.inventory.matroska import matroska
 from velum.media.inventory.movie import movie
 from velum.media.inventory.mpeg import program, transport
 from velum.media.inventory.png import png
+from velum.media.inventory.riff import avi, webp
 from velum.media.inventory.surplus import Surplus
 from velum.media.inventory.tiff import tiff
-from velum.media.inventory.webp import webp
 
 __all__ = ["Surplus", "image_surplus", "video_surplus"]
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from PIL import AvifImagePlugin, Image
 
 from velum.media.containers import Part, iso_boxes, number_at
-from velum.media.inventory.icc import profile_surplus
-from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding, reads_tail
+from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding, profile_surplus, reads_tail
 from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
 

@@ -11,8 +11,7 @@ from PIL import Image, JpegImagePlugin
 
 from velum.media.containers import EOI, SOS, end_of_scan, jpeg_segments
 from velum.media.image import turbojpeg
-from velum.media.inventory.icc import profile_surplus
-from velum.media.inventory.surplus import Surplus, reads_tail
+from velum.media.inventory.surplus import Surplus, profile_surplus, reads_tail
 from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from velum.media.containers import ebml_elements, ebml_number
 from velum.media.inventory.surplus import Surplus, nonzero_padding
-from velum.media.spherical import PROJECTION, says_more
+from velum.media.projection import PROJECTION, says_more
 
 _EBML, _SEGMENT, _CLUSTER, _GROUP, _TRACKS, _TRACK = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xA0, 0x1654AE6B, 0xAE
 _VOID, _CRC, _NUMBER, _SIMPLE, _BLOCK, _ADDITIONS = 0xEC, 0xBF, 0xD7, 0xA3, 0xA1, 0x75A1

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from velum.media.containers import VISUAL_ENTRY_BYTES, Part, iso_boxes, number_at
 from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding
-from velum.media.spherical import V1, of_xml, says_alone, to_xml
+from velum.media.projection import V1, of_xml, says_alone, to_xml
 
 _PARENTS = {
     b"moov", b"trak", b"edts", b"mdia", b"minf", b"dinf", b"stbl", b"mvex", b"moof", b"traf", b"mfra", b"tapt", b"gmhd",

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from velum.media.containers import PNG_HEAD, png_chunks
-from velum.media.inventory.icc import profile_surplus
-from velum.media.inventory.surplus import Surplus
+from velum.media.inventory.surplus import Surplus, profile_surplus
 from velum.media.inventory.tiff import exif
 from velum.media.projection import is_projection_alone
 

@@ -8,8 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from velum.media.inventory.icc import profile_surplus
-from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding
+from velum.media.inventory.surplus import Surplus, gaps, nonzero_padding, profile_surplus
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _POINTERS = {34665, 34853, 40965}

@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from velum.errors import BadPlan
-from velum.media.video import alpha, hdr
+from velum.media.video import alpha
 from velum.media.video.containers import CONTAINERS, supported_codecs
-from velum.media.video.info import VideoFormat, VideoInfo
+from velum.media.video.info import VideoFormat, VideoInfo, content_light, mastering_decimals, mastering_units
 from velum.media.video.output_format import EncoderPixels, EncoderTarget, TargetPixels, fit_pixels
 from velum.media.video.pixel_formats import PixelLayout
 from velum.plan import Video
@@ -281,7 +281,7 @@ def _set_quality(
 def _set_stream_headers(options: dict[str, str], codec: str, coding: VideoFormat, warnings: list[str]) -> None:
     """Set the options for HDR metadata and field order; add a warning for what the codec cannot carry."""
     colour, parameters = coding.colour, list[str]()
-    whole, light = hdr.whole_units(colour.mastering), hdr.light(colour.light)
+    whole, light = mastering_units(colour.mastering), content_light(colour.light)
     match codec:
         case "h264":
             parameters += [f"mastering-display={whole}"] if whole else []
@@ -294,7 +294,7 @@ def _set_stream_headers(options: dict[str, str], codec: str, coding: VideoFormat
             parameters += [f"max-cll={light}"] if light else []
             _join(options, "x265-params", parameters)
         case "av1":
-            plain = hdr.decimals(colour.mastering)
+            plain = mastering_decimals(colour.mastering)
             parameters += [f"mastering-display={plain}"] if plain else []
             parameters += [f"content-light={light}"] if light else []
             _join(options, "svtav1-params", parameters)

@@ -14,8 +14,8 @@ import av
 from velum.errors import BadInput, VelumError
 from velum.limits import Limits
 from velum.media.formats import VIDEO_HEAD_BYTES, video_format_of
+from velum.media.projection import Spherical
 from velum.media.sources import LiveSource
-from velum.media.spherical import Spherical
 from velum.media.video.projection import is_projected, spherical
 from velum.media.video.truncation import TS_PACKETS, find_truncation, has_alpha_track, is_join
 

@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 from velum.errors import BadInput, VelumError
 from velum.frame import Orientation
 from velum.limits import Limits
-from velum.media.spherical import Spherical, of_xml
+from velum.media.projection import Spherical, of_xml
 from velum.media.video import alpha
 from velum.media.video.file_input import RESETTABLE_CLOCKS, Demuxer, FileInput, VideoInput, translate_read_errors
 from velum.media.video.info import Colour, SideStream, VideoFormat, VideoInfo

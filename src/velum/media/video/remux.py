@@ -19,8 +19,8 @@ from velum.media.video.file_input import translate_read_errors
 from velum.media.video.info import SideStream, VideoSource
 from velum.media.video.packets import AudioPtsOrder, ClockedPacket, clocked_packets, needs_every_stream
 from velum.media.video.probe import to_fraction
+from velum.media.video.side_streams import is_text, text_in
 from velum.media.video.stream_selection import TrackChoice, add_copy, place_note, plain_layout
-from velum.media.video.text_tracks import is_text, text_in
 from velum.plan import Plan, Video
 
 if TYPE_CHECKING:

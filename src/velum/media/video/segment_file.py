@@ -16,10 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import av
 
-from velum.atomic import publish
+from velum.atomic import AtomicWriter, publish
 from velum.errors import BadInput, OutputFailed, VelumError
 from velum.frame import Frame
-from velum.media.atomic_writer import AtomicWriter
 from velum.media.segment import Segment
 from velum.media.video.bitstream import NalFilter
 from velum.media.video.containers import CONTAINERS

@@ -20,7 +20,7 @@ from velum.media.video.containers import CONTAINERS, Container, container_for_co
 from velum.media.video.file_input import SideStreams
 from velum.media.video.info import SideStream, VideoInfo, VideoSource
 from velum.media.video.probe import to_fraction
-from velum.media.video.text_tracks import BITMAP_SUBTITLES, tracks_with_places
+from velum.media.video.side_streams import BITMAP_SUBTITLES, tracks_with_places
 from velum.plan import Plan, Video
 
 if TYPE_CHECKING:

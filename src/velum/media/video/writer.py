@@ -12,22 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
-from velum.atomic import ensure_free, keep_original, publish
+from velum.atomic import AtomicWriter, ensure_free, keep_original, publish
 from velum.errors import OutputFailed, VelumError
 from velum.file_hash import sha256_of_stream
 from velum.frame import Frame
-from velum.media.atomic_writer import AtomicWriter
 from velum.media.sources import StreamSink
 from velum.media.video.containers import format_for_target, open_muxer
 from velum.media.video.encoder_input import EncoderInput, add_encoded_stream, shift_packet
 from velum.media.video.encoder_settings import choose_encoder
 from velum.media.video.info import VideoSource
 from velum.media.video.pixel_formats import VideoFrame
-from velum.media.video.projection import PROJECTION_DROPPED
+from velum.media.video.projection import PROJECTION_DROPPED, embed_projection
 from velum.media.video.remux import PassthroughStreams
 from velum.media.video.smart_render import SmartRenderer, plan_smart_render
 from velum.media.video.stream_selection import choose_tracks, drop_tracks_with_places
-from velum.media.video.write_projection import embed_projection
 from velum.plan import Plan
 
 if TYPE_CHECKING:

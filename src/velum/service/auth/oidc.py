@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from velum.errors import BadPlan, Unavailable
 from velum.net.client import HttpClient
-from velum.net.policy import NetworkPolicy
+from velum.net.guard import NetworkPolicy
 from velum.service.auth.principal import SCOPES, Principal, Quota, Scope, Unauthenticated
 
 DISCOVERY = ".well-known/openid-configuration"

@@ -13,8 +13,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from velum.errors import VelumError
-from velum.locate.default_models import findings
-from velum.locate.registry import catalog, default_model
+from velum.locate.registry import catalog, default_model, findings
 from velum.locate.weights import fetch
 from velum.locate.weights.asset import Model, Npm, Web, Wheel
 from velum.locate.weights.https import is_reachable
