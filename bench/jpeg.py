@@ -15,7 +15,7 @@ from PIL import Image
 
 from velum import VelumError
 from velum.frame import Plane, Role, Touched
-from velum.media.image import headers, jpeg_blocks, rgb8, turbojpeg
+from velum.media.image import headers, jpeg_blocks, reader, turbojpeg
 from velum.media.image.info import Jpeg
 from velum.media.image.probe import open_header
 from velum.region import Box
@@ -62,7 +62,7 @@ def _timed(data: bytes, touched: Touched) -> tuple[float, float, float]:
         start = time.perf_counter()
         jpeg_blocks.edit_blocks(source, plane, touched, options)
         middle = time.perf_counter()
-        rgb8.decode_8_bits(image, data, "RGB")
+        reader.decode_8_bits(image, data, "RGB")
         later = time.perf_counter()
         Image.fromarray(plane.pixels).save(io.BytesIO(), "JPEG", **options)
         for times, seconds in zip(spent, (middle - start, later - middle, time.perf_counter() - later), strict=True):

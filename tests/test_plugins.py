@@ -1,5 +1,6 @@
 """Names in a plan become objects; what is wrong is told before anything is made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -9,9 +10,12 @@ import pytest
 
 from velum import plugins
 from velum.errors import BadPlan, PluginFault, Unavailable
+from velum.frame import Frame
 from velum.plugins import RuntimeConfig, make, names
+from velum.region import Region
 from velum.spec import PartSpec
 from velum.techniques.blur import Blur
+from velum.testing import FakeLocalizer
 
 GROUP: Literal["velum.techniques"] = "velum.techniques"
 
@@ -108,3 +112,38 @@ def test_a_part_that_cannot_be_imported(
     monkeypatch.setattr(plugins, "_installed_parts", lambda group: {"lost": (point,)})
     with pytest.raises(error, match=message):
         make(GROUP, PartSpec("lost"), RuntimeConfig())
+
+
+@pytest.mark.parametrize(
+    ("former", "now"), [("Host", "RuntimeConfig"), ("Graded", "TracksByScore"), ("Doubtful", "Weak")]
+)
+def test_former_names_of_the_last_version_still_work_and_say_the_new_one(former: str, now: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"plugins.{former} is now called {now}"):
+        assert getattr(plugins, former) is getattr(plugins, now)
+
+
+class FormerTechnique(Tinted):
+    """Written for the last version."""
+
+    doubt = "it shows through"
+
+    def hide(self, patch: plugins.Patch) -> None:
+        """Do nothing."""
+
+
+def test_parts_with_former_properties_are_read_and_told_the_new_ones() -> None:
+    class Former:
+        labels = frozenset({"face"})
+        sure = 0.25
+
+        def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
+            return [[] for _ in frames]
+
+        def close(self) -> None: ...
+
+    with pytest.warns(DeprecationWarning, match=r"'sure' of Former is now called 'track_threshold'"):
+        assert plugins.track_threshold_of(Former()) == 0.25
+    with pytest.warns(DeprecationWarning, match=r"'doubt' of .* is now called 'warning'"):
+        assert plugins.warning_of(FormerTechnique("red")) == "it shows through"
+    assert plugins.track_threshold_of(FakeLocalizer(track_threshold=0.5)) == 0.5
+    assert plugins.warning_of(Blur(0.1)) is not None

@@ -195,7 +195,7 @@ class Frame:
 def _grey(frame: Frame, width: int, height: int) -> npt.NDArray[np.uint8]:
     first = frame.planes[0]
     if first.role not in {Role.GREY, Role.LUMA}:
-        return cv2.cvtColor(frame.rgb(width, height), cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
+        return cv2.cvtColor(frame.rgb(width, height), cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]  # its stubs lose the dtype
     size = frame.orientation.stored_size(width, height)
     return np.ascontiguousarray(frame.orientation.upright(_shallow(first, _scale(first.pixels, size))))
 
@@ -211,7 +211,7 @@ def _scale(samples: Samples, size: tuple[int, int]) -> Samples:
     # takes a fifth of the time.
     plain = samples.ndim == 2 and columns < 2 * size[0] and rows < 2 * size[1]
     how = cv2.INTER_AREA if shrinks and not plain else cv2.INTER_LINEAR
-    return cv2.resize(samples, size, interpolation=how)  # type: ignore[return-value]
+    return cv2.resize(samples, size, interpolation=how)  # type: ignore[return-value]  # its stubs lose the dtype
 
 
 def _halve(samples: Samples, size: tuple[int, int]) -> Samples:
@@ -222,7 +222,7 @@ def _halve(samples: Samples, size: tuple[int, int]) -> Samples:
     rows, columns = samples.shape
     while columns % 2 == rows % 2 == 0 and columns >= 2 * size[0] and rows >= 2 * size[1]:
         columns, rows = columns // 2, rows // 2
-        samples = cv2.resize(samples, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        samples = cv2.resize(samples, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]  # its stubs lose the dtype
     return samples
 
 
@@ -234,10 +234,10 @@ def _shallow(plane: Plane, samples: Samples) -> npt.NDArray[np.uint8]:
     if plane.bits > 8:
         samples = (samples >> (plane.bits - 8)).astype(np.uint8)
     if plane.limited and plane.role == Role.LUMA:
-        return cv2.addWeighted(samples, 255 / 219, samples, 0, -16 * 255 / 219)  # type: ignore[return-value]
+        return cv2.addWeighted(samples, 255 / 219, samples, 0, -16 * 255 / 219)  # type: ignore[return-value]  # its stubs lose the dtype
     if plane.limited and plane.role == Role.CHROMA:
-        return cv2.addWeighted(samples, 255 / 224, samples, 0, 128 - 128 * 255 / 224)  # type: ignore[return-value]
-    return samples  # type: ignore[return-value]
+        return cv2.addWeighted(samples, 255 / 224, samples, 0, 128 - 128 * 255 / 224)  # type: ignore[return-value]  # its stubs lose the dtype
+    return samples  # type: ignore[return-value]  # of 8 bits here
 
 
 def _to_rgb(parts: Sequence[Samples], role: Role) -> Samples:
@@ -247,17 +247,17 @@ def _to_rgb(parts: Sequence[Samples], role: Role) -> Samples:
         case Role.RGBA:
             return parts[0][..., :3]
         case Role.GREY:
-            return cv2.cvtColor(parts[0], cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
+            return cv2.cvtColor(parts[0], cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]  # its stubs lose the dtype
         case Role.GREY_ALPHA:
-            return cv2.cvtColor(np.ascontiguousarray(parts[0][..., 0]), cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
+            return cv2.cvtColor(np.ascontiguousarray(parts[0][..., 0]), cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]  # its stubs lose the dtype
         case Role.CMYK:
             # The usual device conversion without profiles (PostScript Language Reference, 3rd ed., 7.2.4).
             ink = parts[0].astype(np.uint16)
             rgb: Rgb = (255 - np.minimum(ink[..., :3] + ink[..., 3:], 255)).astype(np.uint8)
             return rgb
         case Role.LUMA if len(parts) >= 3:
-            return cv2.cvtColor(cv2.merge([parts[0], parts[2], parts[1]]), cv2.COLOR_YCrCb2RGB)  # type: ignore[return-value]
+            return cv2.cvtColor(cv2.merge([parts[0], parts[2], parts[1]]), cv2.COLOR_YCrCb2RGB)  # type: ignore[return-value]  # its stubs lose the dtype
         case Role.LUMA:
-            return cv2.cvtColor(parts[0], cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]
+            return cv2.cvtColor(parts[0], cv2.COLOR_GRAY2RGB)  # type: ignore[return-value]  # its stubs lose the dtype
         case _:
             raise BadInput(f"frame of {role} planes has no RGB view")

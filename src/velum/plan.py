@@ -55,7 +55,7 @@ class Rule:
             raise BadPlan(f"cannot read rule {text!r}; write 'face: centerface -> pixelate(degree=0.1)'")
         more = keywords(match[4] or "", text)
         refuse_unknown(more, {"grow", "min_score", "shape"}, "a rule")
-        return cls(match[1], PartSpec.parse(match[2]), PartSpec.parse(match[3]), **more)  # type: ignore[arg-type]
+        return cls(match[1], PartSpec.parse(match[2]), PartSpec.parse(match[3]), **more)  # type: ignore[arg-type]  # the fields check their types
 
     def __str__(self) -> str:
         defaults = {"grow": 0.2, "min_score": 0.0, "shape": "box"}

@@ -7,6 +7,7 @@ found in the same way. A part is loaded only when a plan names it.
 import inspect
 import types
 import typing
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -73,9 +74,16 @@ class TracksByScore(Protocol):
     """A localizer that says which of its detections start a track in a video."""
 
     @property
-    def sure(self) -> float:
-        """Score below which a detection continues a track, and is hidden where it is, but starts no track."""
+    def track_threshold(self) -> float:
+        """Score from which a detection starts a track; one below it is hidden too, but only continues tracks."""
         ...
+
+
+def track_threshold_of(localizer: Localizer) -> float:
+    """Return the score from which a localizer's detections start tracks; 0 where it does not say."""
+    if isinstance(localizer, TracksByScore):
+        return localizer.track_threshold
+    return float(_former_property(localizer, "sure", "track_threshold") or 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,9 +128,42 @@ class Weak(Protocol):
     """A technique that warns when its options leave a region recognisable or recoverable."""
 
     @property
-    def doubt(self) -> str | None:
+    def warning(self) -> str | None:
         """One sentence for the report's warnings; None for no warning."""
         ...
+
+
+def warning_of(technique: Technique) -> str | None:
+    """Return what the report warns of when a technique is used; None where it has no warning."""
+    if isinstance(technique, Weak):
+        return technique.warning
+    former = _former_property(technique, "doubt", "warning")
+    return None if former is None else str(former)
+
+
+def _former_property(part: Localizer | Technique, former: str, now: str) -> object:
+    """Return a property of a part that was written for the last version; None where it has none."""
+    value = getattr(part, former, None)
+    if value is not None:
+        warnings.warn(
+            f"the property {former!r} of {part_name(part)} is now called {now!r}; rename it, the next version of velum "
+            f"does not read {former!r}",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    return value
+
+
+_OLD_NAMES = {"Doubtful": "Weak", "Graded": "TracksByScore", "Host": "RuntimeConfig"}
+"""Names of the last version, which the next one no longer has."""
+
+if not TYPE_CHECKING:  # a misspelt name is still an error of types
+
+    def __getattr__(name: str) -> Any:
+        if new := _OLD_NAMES.get(name):
+            warnings.warn(f"velum.plugins.{name} is now called {new}", DeprecationWarning, stacklevel=2)
+            return globals()[new]
+        raise AttributeError(f"module 'velum.plugins' has no attribute {name!r}")
 
 
 Progress = Callable[[str, int, int | None], None]

@@ -57,7 +57,7 @@ def _option(name: str, value: Any) -> Option:
     if isinstance(value, list | tuple):
         return tuple(_option(name, item) for item in value)
     if isinstance(value, str | bool | int | None) or finite(value):
-        return value  # type: ignore[no-any-return]
+        return value  # type: ignore[no-any-return]  # a literal, checked above
     raise BadPlan(f"{name} is {value!r}; allowed are finite numbers, strings, true, false and lists of them")
 
 

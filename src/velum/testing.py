@@ -25,7 +25,7 @@ class FakeLocalizer:
     regions: Sequence[Region] | Callable[[Frame], Sequence[Region]] = ()
     labels: frozenset[str] = frozenset({"face"})
     description: Mapping[str, str] = field(default_factory=lambda: {"model": "fake"})
-    sure: float = 0.0
+    track_threshold: float = 0.0
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions for each frame."""

@@ -104,7 +104,7 @@ def test_large_frames_are_held_for_a_shorter_time() -> None:
 
 
 def test_a_doubtful_find_is_hidden_where_it_is_and_starts_nothing() -> None:
-    work = PreparedPlan(PLAN, WORK.rules, (FakeLocalizer(sure=0.5), PARTS[1]))
+    work = PreparedPlan(PLAN, WORK.rules, (FakeLocalizer(track_threshold=0.5), PARTS[1]))
 
     def doubtful() -> Iterator[FrameRegions]:
         for frame in film(9):

@@ -15,7 +15,7 @@ from velum.locate.output_formats.db import FAMILY
 from velum.locate.pii import compile_pattern, parse_kinds
 from velum.locate.segmenter import Mapper
 from velum.locate.text import Text
-from velum.locate.text.detect import TextDetector, TextFilter, TextLine, outline, read, rows
+from velum.locate.text.detect import TextDetector, TextFilter, TextLine, outline_of, read_line, rows_of
 from velum.locate.text.recognize import RecognizedText
 from velum.plugins import RuntimeConfig
 from velum.region import Mask, Region
@@ -187,7 +187,7 @@ def test_regex() -> None:
 def test_read_the_way_up_that_reads_best(width: int, scores: list[float], turn: int) -> None:
     corners = level(40, 190, width, 24)
     reader = Told([says("word", score) for score in scores])
-    line = read(frame(corners), corners, reader)
+    line = read_line(frame(corners), corners, reader)
     assert len(reader.seen) == len(scores)
     direction = round(math.degrees(math.atan2(line.along[1], line.along[0]))) % 360
     assert direction == turn
@@ -200,7 +200,7 @@ def test_reader_sees_the_line_level(degrees: float) -> None:
     half = turned(level(80, 188, 120, 24), degrees)  # the first half of the line
     cv2.fillPoly(rgb, [np.rint(half).astype(np.int32)], (255, 255, 255))
     reader = Told([says("word")])
-    read(Frame.of(Plane(rgb, Role.RGB)), corners, reader)
+    read_line(Frame.of(Plane(rgb, Role.RGB)), corners, reader)
     shown = reader.seen[0]
     assert shown.shape == (48, 480, 3)
     assert shown[6:42, 10:225].mean() > 240
@@ -220,19 +220,19 @@ def test_reader_sees_the_line_level(degrees: float) -> None:
 )
 def test_rows(second: Floats, joined: bool) -> None:
     lines = [TextLine(says("one"), level(40, 100, 110, 20)), TextLine(says("two"), second)]
-    assert len(rows(lines)) == (1 if joined else 2)
+    assert len(rows_of(lines)) == (1 if joined else 2)
     upside_down = [TextLine(line.reading, turned(line.corners, 180)) for line in lines]
-    assert len(rows(upside_down)) == (1 if joined else 2)
+    assert len(rows_of(upside_down)) == (1 if joined else 2)
 
 
 def test_outline_is_clipped_to_the_picture() -> None:
     picture = frame()
-    assert outline(level(-50, -50, 20, 20), picture) is None
-    clipped = outline(level(-10, 390, 50, 50), picture)
+    assert outline_of(level(-50, -50, 20, 20), picture) is None
+    clipped = outline_of(level(-10, 390, 50, 50), picture)
     assert clipped is not None
     assert clipped[0].xyxy == (0, 390, 40, 400)
     assert clipped[1] is None
-    slanted = outline(turned(level(100, 190, 200, 20), 45), picture)
+    slanted = outline_of(turned(level(100, 190, 200, 20), 45), picture)
     assert slanted is not None
     assert slanted[1] is not None
     assert slanted[1].mean() < 0.4

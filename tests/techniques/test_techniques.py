@@ -40,9 +40,9 @@ def test_blacken_is_a_blend_with_black(degree: float, bits: int) -> None:
 
 def test_only_solid_black_destroys_and_has_no_doubt() -> None:
     assert Blacken().destroys
-    assert Blacken().doubt is None
+    assert Blacken().warning is None
     assert not Blacken(0.99).destroys
-    assert "can be undone" in str(Blacken(0.99).doubt)
+    assert "can be undone" in str(Blacken(0.99).warning)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_degree_must_be_from_0_to_1(technique: type, degree: float) -> None:
     [(Blur(1), False), (Blur(0.1), True), (Pixelate(0.2), False), (Pixelate(0.05), True), (Pixelate(0), True)],
 )
 def test_weak_settings_are_doubted(technique: Blur | Pixelate, doubtful: bool) -> None:
-    assert (technique.doubt is not None) is doubtful
+    assert (technique.warning is not None) is doubtful
 
 
 def face(width: int, height: int) -> Samples:

@@ -13,7 +13,7 @@ from velum.locate.labels import covered_labels, covers, plain
 from velum.locate.output_formats import family
 from velum.locate.weights.missing_weights import call_for_all
 from velum.plan import Plan, Rule
-from velum.plugins import Described, Localizer, RuntimeConfig, Technique, Weak, make, names
+from velum.plugins import Described, Localizer, RuntimeConfig, Technique, make, names, warning_of
 from velum.region import Region
 from velum.spec import PartSpec
 
@@ -170,7 +170,7 @@ def _warnings(techniques: Mapping[PartSpec, Technique]) -> list[str]:
     """Return, once each, what the report warns of: techniques that do not destroy what they hide."""
     warnings: dict[str, None] = {}
     for spec, technique in techniques.items():
-        warning = technique.doubt if isinstance(technique, Weak) else None
+        warning = warning_of(technique)
         if warning is None and not technique.destroys:
             warning = (
                 f"{spec} does not destroy what it hides: whoever has photographs of the people concerned can often "

@@ -17,7 +17,7 @@ from velum.errors import BadInput, BadPlan
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.plan import Plan
-from velum.plugins import TracksByScore
+from velum.plugins import track_threshold_of
 from velum.region import Region
 from velum.track import Observation, Thumbnail, track_object, track_observations
 from velum.track.scene_cuts import AHEAD
@@ -197,7 +197,7 @@ def _split(items: Iterator[T], readers: int) -> list[Iterator[T]]:
 def _start_scores(work: PreparedPlan, place: int) -> dict[str, float]:
     """Return, by label, the score from which a localizer's detections start tracks; lower ones only continue them."""
     part = work.localizers[place]
-    least = part.sure if isinstance(part, TracksByScore) else 0.0
+    least = track_threshold_of(part)
     rules = [rule for rule in work.rules if rule.localizer == place]
     return {
         label: max([least, *(rule.rule.min_score for rule in rules if rule.covers(label))]) for label in part.labels

@@ -149,8 +149,8 @@ class Detector:
         return self._finder
 
     @property
-    def sure(self) -> float:
-        """Score from which a find is followed through a video."""
+    def track_threshold(self) -> float:
+        """Score from which a detection starts a track in a video."""
         return min(self._finder.threshold * TRACK_THRESHOLD_FACTOR, (self._finder.threshold + 1) / 2)
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:

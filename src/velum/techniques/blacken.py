@@ -41,7 +41,7 @@ class Blacken:
         return self.degree == 1
 
     @property
-    def doubt(self) -> str | None:
+    def warning(self) -> str | None:
         """Warns of a degree below 1: a linear stretch restores what was blended."""
         return None if self.destroys else f"blacken with opacity {self.degree} can be undone; only degree 1 destroys"
 

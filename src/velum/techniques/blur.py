@@ -51,7 +51,7 @@ class Blur:
         check_passes("blur", self.per_object, self.per_overlap)
 
     @property
-    def doubt(self) -> str | None:
+    def warning(self) -> str | None:
         """Warns of a low degree: a narrow blur can be sharpened again."""
         return (
             None

@@ -44,7 +44,7 @@ class Pixelate:
         check_passes("pixelate", self.per_object, self.per_overlap)
 
     @property
-    def doubt(self) -> str | None:
+    def warning(self) -> str | None:
         """Warns of a low degree: many cells leave the features of a face readable."""
         if self._most_cells <= READABLE_CELLS:
             return None

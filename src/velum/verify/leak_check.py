@@ -284,7 +284,7 @@ def _zones_at(plan: Plan, time: Fraction | None, first: Fraction | None, width: 
             continue
         if isinstance(end, int | float) and seconds >= end:
             continue
-        box = Box(*corners) if isinstance(corners, tuple) else Box(0, 0, width, height)  # type: ignore[arg-type]
+        box = Box(*corners) if isinstance(corners, tuple) else Box(0, 0, width, height)  # type: ignore[arg-type]  # four numbers, as `fixed` checks
         clipped = box.clip(width, height)
         if clipped is not None:
             found.append(Region(clipped, rule.label, origin="manual"))

@@ -13,7 +13,7 @@ from velum import media
 from velum.errors import BadInput, BadPlan, LimitExceeded, VelumError
 from velum.frame import Role
 from velum.limits import Limits
-from velum.media.image import rgb8, sixteen_bit
+from velum.media.image import reader, sixteen_bit
 from velum.media.image.decode_errors import _DAMAGE
 from velum.media.image.probe import open_header
 from velum.media.image.reader import bare
@@ -134,12 +134,12 @@ def test_the_quick_way_gives_what_pillow_gives_or_nothing(
             damaged = open_header(kind, bytes(data))
         except _DAMAGE:
             continue
-        pixels = rgb8.decode_8_bits(damaged, bytes(data), "RGB")
+        pixels = reader.decode_8_bits(damaged, bytes(data), "RGB")
         if pixels is not None:
             damaged.load()
             assert np.array_equal(pixels, np.asarray(damaged)), f"damage {damage} at {at}"
     capfd.readouterr()  # what the decoders say of it
-    again = rgb8.decode_8_bits(open_header(kind, whole), whole, "RGB")
+    again = reader.decode_8_bits(open_header(kind, whole), whole, "RGB")
     assert (again is not None) == quick_too
 
 

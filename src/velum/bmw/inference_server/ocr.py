@@ -53,7 +53,7 @@ class Ocr:
         regions = [
             line for line in lines_found if areas is None or any(_center_inside(line.box, area.box) for area in areas)
         ]
-        read = [(line.box, detect.read(frame, _corners(line), recognizer).reading) for line in regions]
+        read = [(line.box, detect.read_line(frame, _corners(line), recognizer).reading) for line in regions]
         return _drop_duplicates(
             [OcrLine(reading.text, box, round(reading.score, 4)) for box, reading in read if reading.text]
         )

@@ -167,4 +167,4 @@ def _compress(lit: npt.NDArray[np.float32], wear: Degradation, rng: np.random.Ge
     whole = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     _, data = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, quality])
     again = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
-    return cv2.resize(again, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return cv2.resize(again, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]  # its stubs lose the dtype

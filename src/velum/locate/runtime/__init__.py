@@ -15,7 +15,7 @@ from velum.plugins import RuntimeConfig
 
 # OpenVINO and NNCF tell their maker of every import, unless the user has refused it in a file of theirs; without this
 # module they do not, as they themselves provide for. Here, because it must come before either is imported.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes an import fail, though its type is a module
 
 
 class Network(Protocol):

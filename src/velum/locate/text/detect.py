@@ -57,7 +57,7 @@ class TextLine:
         return np.stack((top0, top1, bottom1, bottom0))
 
 
-def read(frame: Frame, corners: Floats, reader: TextRecognizer) -> TextLine:
+def read_line(frame: Frame, corners: Floats, reader: TextRecognizer) -> TextLine:
     """Read a line of text in the orientation that gives the best score."""
     across, down = (float(np.linalg.norm(corners[i] - corners[0])) for i in (1, 3))
     turns = (0, 2) if across >= SQUARE * down else (0, 2, 1, 3)
@@ -70,7 +70,7 @@ def read(frame: Frame, corners: Floats, reader: TextRecognizer) -> TextLine:
     return max(lines, key=lambda line: line.reading.score)
 
 
-def rows(lines: Sequence[TextLine]) -> list[list[TextLine]]:
+def rows_of(lines: Sequence[TextLine]) -> list[list[TextLine]]:
     """Return the lines in rows: those that continue each other in one, in the order of reading."""
     found: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda line: float(line.corners[0] @ line.along)):
@@ -82,7 +82,7 @@ def rows(lines: Sequence[TextLine]) -> list[list[TextLine]]:
     return found
 
 
-def outline(corners: Floats, frame: Frame) -> tuple[Box, Mask | None] | None:
+def outline_of(corners: Floats, frame: Frame) -> tuple[Box, Mask | None] | None:
     """Return box and mask of all pixels that the corners' rectangle touches; None when it lies beyond the picture."""
     low, high = corners.min(axis=0), corners.max(axis=0)
     box = Box.around(*map(float, (low[0], low[1], high[0], high[1])))
@@ -156,9 +156,9 @@ class TextFilter:
 
     def filter_lines(self, frame: Frame, found: Sequence[Scored]) -> Iterator[Scored]:
         """Yield the wanted parts of the lines. Raises `PluginFault` when the reader fails."""
-        read = [read(frame, corners, self.reader) for corners, _ in found]
+        read = [read_line(frame, corners, self.reader) for corners, _ in found]
         yield from ((line.corners, line.reading.score) for line in read if line.reading.score < self.unsure)
-        for row in rows([line for line in read if line.reading.text]):
+        for row in rows_of([line for line in read if line.reading.text]):
             yield from self._parts(row)
 
     def _parts(self, row: Sequence[TextLine]) -> Iterator[Scored]:
@@ -186,7 +186,7 @@ class TextDetector:
         found: Sequence[Scored] = list(self._lines(frame))
         if self.wanted is not None:
             found = list(self.wanted.filter_lines(frame, found))
-        outlines = [(outline(corners, frame), score) for corners, score in found]
+        outlines = [(outline_of(corners, frame), score) for corners, score in found]
         return [Region(one[0], "text", min(1.0, score), one[1]) for one, score in outlines if one is not None]
 
     def _lines(self, frame: Frame) -> Iterator[Scored]:

@@ -189,7 +189,7 @@ def _with_palette(indices: palette.Bytes, colours: palette.Palette, *, every: bo
     return image
 
 
-def recipe(format: str, info: ImageInfo, plan: Plan) -> EncodeOptions:
+def choose_options(format: str, info: ImageInfo, plan: Plan) -> EncodeOptions:
     """Return the encoding of a file like the source `info` in `format`, with `plan`'s quality and kept metadata."""
     coding = info.coding
     made = EncodeOptions(format, warnings=list(coding.notes), orientation=coding.orientation)

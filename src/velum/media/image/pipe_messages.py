@@ -69,4 +69,4 @@ def apply_changes(frame: Frame, touched: Touched, changes: Sequence[Sequence[Sam
 
 
 def _compact(samples: Samples) -> Samples:
-    return np.ascontiguousarray(samples)  # type: ignore[return-value]
+    return np.ascontiguousarray(samples)  # type: ignore[return-value]  # the message says the dtype

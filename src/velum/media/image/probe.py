@@ -63,7 +63,7 @@ def open_header(format: str, data: bytes) -> ImageFile.ImageFile:
         raise Unavailable(
             f"HEIF needs a library that is not installed ({error}); pip install 'velum-anonymizer[heif]'"
         ) from error
-    image: ImageFile.ImageFile = pillow_heif.HeifImageFile(io.BytesIO(data))  # type: ignore[no-untyped-call]
+    image: ImageFile.ImageFile = pillow_heif.HeifImageFile(io.BytesIO(data))  # type: ignore[no-untyped-call]  # the package has no types
     return image
 
 

@@ -1,6 +1,6 @@
 """Reader of still images, animations and multi-page TIFFs. It reads the file once and yields the samples as stored.
 
-`decode_errors` translates errors of Pillow, OpenCV and pillow-heif. `bare` is for detectors on other machines: they
+Plain 8-bit images are decoded by OpenCV, which is faster than Pillow. `bare` is for detectors on other machines: they
 need the image, and must not get metadata, thumbnails, previews and comments.
 """
 
@@ -15,16 +15,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from velum.errors import BadInput
-from velum.frame import Frame, Orientation, Plane, Role
+from velum.frame import Frame, Orientation, Plane, Role, Samples
 from velum.limits import Limits
 from velum.media.containers import PNG_HEAD, RIFF_HEAD_BYTES, SOS, jpeg_segments, png_chunks, riff_chunks
 from velum.media.formats import format_of
-from velum.media.image import rgb8, sixteen_bit
+from velum.media.image import sixteen_bit
 from velum.media.image.decode_cost import scans_of
 from velum.media.image.decode_errors import translate_errors
 from velum.media.image.info import ImageInfo, ImagePage
@@ -125,7 +126,7 @@ class ImageReader:
         page, mode = probe_page(
             image, self._data, self._source, animated=self.info.coding.animated, profile=self._profile
         )
-        pixels = rgb8.decode_8_bits(image, self._data, mode) if self.info.frames == 1 else None
+        pixels = decode_8_bits(image, self._data, mode) if self.info.frames == 1 else None
         if pixels is not None:
             return Plane(pixels, page.role), page
         image.load()
@@ -228,9 +229,9 @@ def bare(data: bytes, format: str) -> bytes | None:
     """
     match format:
         case "JPEG":
-            return _jpeg(data)
+            return _bare_jpeg(data)
         case "PNG":
-            return _png(data)
+            return _bare_png(data)
         case "WEBP":
             return data if data[12:16] in {b"VP8 ", b"VP8L"} and _has_one_chunk(data) else None
         case "BMP":
@@ -238,7 +239,7 @@ def bare(data: bytes, format: str) -> bytes | None:
     return None
 
 
-def _jpeg(data: bytes) -> bytes | None:
+def _bare_jpeg(data: bytes) -> bytes | None:
     parts = [data[:2]]
     for marker, start, content, end, missing in jpeg_segments(data):
         if marker == SOS:
@@ -263,7 +264,7 @@ def _ends_there(data: bytes) -> bool:
     return data.endswith(b"\xff\xd9") and data.count(b"\xff\xd8\xff", 2) == 0
 
 
-def _png(data: bytes) -> bytes | None:
+def _bare_png(data: bytes) -> bytes | None:
     parts = [PNG_HEAD]
     for chunk in png_chunks(data):
         if chunk.name in _NEEDED_CHUNKS:
@@ -277,3 +278,56 @@ def _has_one_chunk(data: bytes) -> bool:
     """Tell whether a WebP holds only its first chunk; chunks are padded to an even length."""
     first = next(riff_chunks(data, RIFF_HEAD_BYTES, len(data)), None)
     return first is not None and len(data) <= first.end + (first.end - first.content) % 2
+
+
+_EOI, _RST0, _RST_MASK = 0xD9, 0xD0, 0xF8
+_VP8X_ANIMATION = 0x02
+_IEND = b"\0\0\0\0IEND\xae\x42\x60\x82"
+_COLOUR = int(cv2.IMREAD_COLOR_RGB) | int(cv2.IMREAD_IGNORE_ORIENTATION)
+_GREY = int(cv2.IMREAD_GRAYSCALE) | int(cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def decode_8_bits(image: ImageFile.ImageFile, data: bytes, mode: str) -> Samples | None:
+    """Return the pixels (rows, columns[, 3]) of a still image of 8 bits; None where Pillow has to decode it.
+
+    Pillow has opened `image` from `data`, but not loaded it. `mode` is Pillow's mode of the samples that are wanted.
+    """
+    if image.mode != mode or not _can_decode(image, data):
+        return None
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR if mode == "RGB" else _GREY)
+    except cv2.error:
+        return None
+    if pixels is None or pixels.shape != ((*image.size[::-1], 3) if mode == "RGB" else image.size[::-1]):
+        return None
+    return pixels  # type: ignore[return-value]  # OpenCV states any array
+
+
+def _can_decode(image: ImageFile.ImageFile, data: bytes) -> bool:
+    """Tell whether OpenCV and Pillow decode the file to the same pixels, and the file is complete."""
+    match image.format, image.mode:
+        case "JPEG", "RGB" | "L":
+            return _has_one_scan(image, data)
+        # libpng prints about profiles on the standard error; and the default image of an animation is not a frame.
+        case "PNG", "RGB":
+            still = b"acTL" not in data[: data.find(b"IDAT")]
+            return still and "icc_profile" not in image.info and data.endswith(_IEND) and is_whole(data)
+        case "WEBP", "RGB":
+            return data[12:16] != b"VP8X" or not data[20] & _VP8X_ANIMATION
+    return False
+
+
+def _has_one_scan(image: ImageFile.ImageFile, data: bytes) -> bool:
+    """Tell whether a JPEG has one scan, and only the end-of-image marker follows it.
+
+    A damaged scan has other markers in it, and a truncated one no end. In a scan a byte of 255 is followed by 0, and
+    restart markers belong to it (ISO/IEC 10918-1, B.1.1.5 and B.1.1.2).
+    """
+    # OpenCV's library prints about other versions of JFIF on the standard error.
+    if image.fp is None or "progressive" in image.info or image.info.get("jfif_version", (1,))[0] != 1:
+        return False
+    scan = np.frombuffer(data, np.uint8)[image.fp.tell() :]
+    starts = np.flatnonzero(scan[:-1] == 0xFF)
+    kinds = scan[1:][starts]
+    markers = (kinds != 0) & (kinds & _RST_MASK != _RST0)
+    return bool(markers.sum() == 1 and markers[-1] and kinds[-1] == _EOI and starts[-1] == len(scan) - 2)

@@ -1,7 +1,6 @@
 """Images in memory: reads any image as upright 8-bit RGB without metadata, and encodes such pixels as PNG or JPEG.
 
-Plain 8-bit images are decoded by OpenCV, which is faster than Pillow. Errors of Pillow while encoding are translated
-here.
+Errors of Pillow while encoding are translated here.
 """
 
 import io
@@ -10,18 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-import cv2
-import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image
 
 from velum.errors import BadInput, BadPlan, OutputFailed
-from velum.frame import Frame, Plane, Rgb, Role, Samples
+from velum.frame import Frame, Plane, Rgb, Role
 from velum.limits import Limits
 from velum.media.image import encode_options
 from velum.media.image.fast_png import encode_png
 from velum.media.image.info import ImageFormat, ImageInfo, ImagePage, Jpeg
 from velum.media.image.reader import ImageReader
-from velum.media.image.repair import is_whole
 from velum.media.image.subprocess_reader import IsolatedReader
 from velum.plan import Plan
 
@@ -87,66 +83,13 @@ def _jpeg(pixels: Rgb, plan: Plan, like: Jpeg | None) -> tuple[bytes, str]:
     # A progressive JPEG would take three times as long to write, for the same pixels.
     coding = None if like is None else replace(like, progressive=False)
     page = ImagePage(Role.RGB)
-    recipe = encode_options.recipe(
+    options = encode_options.choose_options(
         "JPEG", ImageInfo("JPEG", width, height, 1, _NAME, ImageFormat(page, jpeg=coding)), plan
     )
     file = io.BytesIO()
     try:
         image = Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", 0, 1)
-        image.save(file, "JPEG", **encode_options.page_options(recipe, page, plan))
+        image.save(file, "JPEG", **encode_options.page_options(options, page, plan))
     except (OSError, ValueError, MemoryError) as error:
         raise OutputFailed(f"cannot encode {_NAME} as JPEG: {error}") from error
-    return file.getvalue(), recipe.encoding
-
-
-_EOI, _RST0, _RST_MASK = 0xD9, 0xD0, 0xF8
-_VP8X_ANIMATION = 0x02
-_IEND = b"\0\0\0\0IEND\xae\x42\x60\x82"
-_COLOUR = int(cv2.IMREAD_COLOR_RGB) | int(cv2.IMREAD_IGNORE_ORIENTATION)
-_GREY = int(cv2.IMREAD_GRAYSCALE) | int(cv2.IMREAD_IGNORE_ORIENTATION)
-
-
-def decode_8_bits(image: ImageFile.ImageFile, data: bytes, mode: str) -> Samples | None:
-    """Return the pixels (rows, columns[, 3]) of a still image of 8 bits; None where Pillow has to decode it.
-
-    Pillow has opened `image` from `data`, but not loaded it. `mode` is Pillow's mode of the samples that are wanted.
-    """
-    if image.mode != mode or not _can_decode(image, data):
-        return None
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _COLOUR if mode == "RGB" else _GREY)
-    except cv2.error:
-        return None
-    if pixels is None or pixels.shape != ((*image.size[::-1], 3) if mode == "RGB" else image.size[::-1]):
-        return None
-    return pixels  # type: ignore[return-value]  # OpenCV states any array
-
-
-def _can_decode(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Tell whether OpenCV and Pillow decode the file to the same pixels, and the file is complete."""
-    match image.format, image.mode:
-        case "JPEG", "RGB" | "L":
-            return _has_one_scan(image, data)
-        # libpng prints about profiles on the standard error; and the default image of an animation is not a frame.
-        case "PNG", "RGB":
-            still = b"acTL" not in data[: data.find(b"IDAT")]
-            return still and "icc_profile" not in image.info and data.endswith(_IEND) and is_whole(data)
-        case "WEBP", "RGB":
-            return data[12:16] != b"VP8X" or not data[20] & _VP8X_ANIMATION
-    return False
-
-
-def _has_one_scan(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Tell whether a JPEG has one scan, and only the end-of-image marker follows it.
-
-    A damaged scan has other markers in it, and a truncated one no end. In a scan a byte of 255 is followed by 0, and
-    restart markers belong to it (ISO/IEC 10918-1, B.1.1.5 and B.1.1.2).
-    """
-    # OpenCV's library prints about other versions of JFIF on the standard error.
-    if image.fp is None or "progressive" in image.info or image.info.get("jfif_version", (1,))[0] != 1:
-        return False
-    scan = np.frombuffer(data, np.uint8)[image.fp.tell() :]
-    starts = np.flatnonzero(scan[:-1] == 0xFF)
-    kinds = scan[1:][starts]
-    markers = (kinds != 0) & (kinds & _RST_MASK != _RST0)
-    return bool(markers.sum() == 1 and markers[-1] and kinds[-1] == _EOI and starts[-1] == len(scan) - 2)
+    return file.getvalue(), options.encoding

@@ -49,7 +49,7 @@ def decode(data: bytes, index: int, size: tuple[int, int], role: Role, depth: in
     if role == Role.GREY_ALPHA:
         return np.ascontiguousarray(stored[..., order])
     code = cv2.COLOR_BGR2RGB if role == Role.RGB else cv2.COLOR_BGRA2RGBA
-    return cv2.cvtColor(stored, code, dst=stored)  # type: ignore[return-value]
+    return cv2.cvtColor(stored, code, dst=stored)  # type: ignore[return-value]  # its stubs lose the dtype
 
 
 def decode_heif(data: bytes, size: tuple[int, int], role: Role, depth: int) -> Deep:

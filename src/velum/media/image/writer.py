@@ -39,7 +39,7 @@ class ImageWriter(AtomicWriter):
         keep_original(target, info.source)
         ensure_free(target, overwrite=overwrite)
         encode_options.refuse(target, self._format, info, info.coding.first)
-        self._recipe = encode_options.recipe(self._format, info, plan)
+        self._options = encode_options.choose_options(self._format, info, plan)
         super().__init__()
         self._count = 0
         self._approximate = 0
@@ -49,12 +49,12 @@ class ImageWriter(AtomicWriter):
     @property
     def encoding(self) -> str:
         """How the samples were encoded, for the report."""
-        return self._recipe.encoding
+        return self._options.encoding
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings for the report."""
-        return tuple(self._recipe.warnings)
+        return tuple(self._options.warnings)
 
     def _begin(self, stack: ExitStack) -> None:
         part = stack.enter_context(publish(self._target, overwrite=self._overwrite))
@@ -92,12 +92,12 @@ class ImageWriter(AtomicWriter):
         if self._format != "JPEG" or source is None or self._plan.quality is not None or frame.touched is None:
             return False
         try:
-            options = encode_options.page_options(self._recipe, page, self._plan)
+            options = encode_options.page_options(self._options, page, self._plan)
             self._file.write(jpeg_blocks.edit_blocks(source, frame.planes[0], frame.touched, options))
         except jpeg_blocks.Inexact as reason:
-            self._recipe.encoding += f" (not exact: {reason})"
+            self._options.encoding += f" (not exact: {reason})"
             return False
-        self._recipe.encoding = "exact: jpeg, only the blocks that a region touches are coded anew"
+        self._options.encoding = "exact: jpeg, only the blocks that a region touches are coded anew"
         return True
 
     def _write_plane(self, plane: Plane, page: ImagePage) -> None:
@@ -112,10 +112,10 @@ class ImageWriter(AtomicWriter):
         image, exact = encode_options.picture(plane, page, self._format)
         self._approximate += not exact
         if self._info.frames == 1:
-            options = encode_options.page_options(self._recipe, page, self._plan) | self._name_options()
+            options = encode_options.page_options(self._options, page, self._plan) | self._name_options()
             _save(image, self._file, self._format, options)
         elif self._format == "TIFF":
-            image.save(self._pages, "TIFF", **encode_options.page_options(self._recipe, page, self._plan))
+            image.save(self._pages, "TIFF", **encode_options.page_options(self._options, page, self._plan))
             self._pages.newFrame()
         else:
             self._spool.add(image)
@@ -123,14 +123,14 @@ class ImageWriter(AtomicWriter):
     def _write_16_bit(self, plane: Plane, page: ImagePage) -> None:
         pixels = plane.pixels.astype(np.uint16, copy=False)
         if self._format == "PNG":
-            chunks = encode_options.png_chunks(self._info.coding, page, self._recipe.exif, self._recipe.xmp)
+            chunks = encode_options.png_chunks(self._info.coding, page, self._options.exif, self._options.xmp)
             sixteen_bit.write_png(self._file, pixels, plane.role, chunks)
             return
         tags = TiffImagePlugin.ImageFileDirectory_v2()
-        for tag, value in (self._recipe.exif or Image.Exif()).items():
+        for tag, value in (self._options.exif or Image.Exif()).items():
             tags[tag] = value
-        if self._recipe.xmp:
-            tags[Base.XMLPacket] = self._recipe.xmp
+        if self._options.xmp:
+            tags[Base.XMLPacket] = self._options.xmp
         if encode_options.tiff_compression(page) == "raw":
             tags[Base.Compression] = 1
         if page.icc:
@@ -166,12 +166,12 @@ class ImageWriter(AtomicWriter):
             self.sha256 = sha256_of_stream(self._file)
             self._file.close()
         if self._approximate:
-            self._recipe.encoding = "re-encoded: gif"
-            self._recipe.warnings.append(f"colours approximated in {self._approximate} frames: a GIF has 256 in each")
+            self._options.encoding = "re-encoded: gif"
+            self._options.warnings.append(f"colours approximated in {self._approximate} frames: a GIF has 256 in each")
 
     def _write_animation(self) -> None:
         coding, durations = self._info.coding, self._durations_ms
-        options = encode_options.page_options(self._recipe, coding.first, self._plan)
+        options = encode_options.page_options(self._options, coding.first, self._plan)
         if self._format == "GIF":
             clear = any(entry.transparency is not None for entry in self._spool.entries)
             # A pixel that is transparent now may have been opaque in the frame before: then clear between frames.

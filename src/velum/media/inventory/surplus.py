@@ -1,7 +1,4 @@
-"""Surplus.
-
-Byte ranges of a file that no decoder needs. Tests for padding and colour profiles that all walkers share.
-"""
+"""Byte ranges of a file that no decoder needs, and tests for padding and colour profiles that all walkers share."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator

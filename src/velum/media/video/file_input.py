@@ -233,7 +233,7 @@ class _DescriptorReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer)  # type: ignore[arg-type]
+        view = memoryview(buffer)  # type: ignore[arg-type]  # a buffer is any object with memory
         count = os.preadv(self._descriptor, [view], self._position)
         self._position += count
         return count
