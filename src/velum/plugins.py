@@ -141,7 +141,7 @@ def warning_of(technique: Technique) -> str | None:
     return None if former is None else str(former)
 
 
-def _former_property(part: Localizer | Technique, former: str, now: str) -> object:
+def _former_property(part: Localizer | Technique, former: str, now: str) -> Any:
     """Return a property of a part that was written for the last version; None where it has none."""
     value = getattr(part, former, None)
     if value is not None:

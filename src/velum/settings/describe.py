@@ -75,7 +75,7 @@ def _meanings(settings: Settings) -> dict[str, str]:
             is_text = isinstance(text, ast.Constant) and isinstance(text.value, str)
             if is_text and isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
                 key = f"{section}.{line.target.id}" if section else line.target.id
-                found[key] = " ".join(str(text.value).split())  # type: ignore[union-attr]
+                found[key] = " ".join(str(text.value).split())  # type: ignore[union-attr]  # a docstring is a constant expression
     return found
 
 
