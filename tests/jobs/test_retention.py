@@ -13,7 +13,7 @@ import sqlalchemy as sql
 
 from velum import Plan
 from velum.errors import BadPlan
-from velum.jobs import Database, Retention, RetentionSweeper, State, Submission, SweepResult, Uploads, worker
+from velum.jobs import Database, Retention, RetentionSweeper, State, Submission, SweepResult, Uploads, retention
 from velum.jobs.schema import JOBS, PIECES, row_of
 from velum.storage.folder import FolderStore, StoredObject
 
@@ -150,7 +150,7 @@ def test_what_belongs_to_no_job(office: Office) -> None:
 
 
 def test_a_worker_sweeps_the_whole_store_in_slices(back_office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "LEFTOVERS_SECONDS", 0.0)
+    monkeypatch.setattr(retention, "LEFTOVERS_SECONDS", 0.0)
     strays = [back_office.store.put([b"stray"]) for _ in range(3)]
     for stray in strays:
         os.utime(back_office.store.fetch(stray.key, Path()), (0, 0))

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from velum.jobs.processor import Cancelled, EngineProcessor, JobOutput, JobProcessor, PieceResult, Progress, Task
-    from velum.jobs.queue import JobQueue
+    from velum.jobs.queue import JobQueue, join
     from velum.jobs.retention import RetentionSweeper
     from velum.jobs.schema import Database
-    from velum.jobs.store_identity import join
     from velum.jobs.values import (
         JobListing,
         JobRecord,
@@ -63,7 +62,7 @@ _HOMES = {
     "Worker": "velum.jobs.worker",
     "WorkerTiming": "velum.jobs.values",
     "http_sender": "velum.jobs.webhooks",
-    "join": "velum.jobs.store_identity",
+    "join": "velum.jobs.queue",
     "open_store": "velum.storage",
 }
 

@@ -1,7 +1,6 @@
 """Approvals of results by reviewers, and the risk by which results are queued for review."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sql
@@ -23,74 +22,58 @@ WEIGHTS: Mapping[str, float] = {"nothing": 0.4, "low": 0.25, "filled": 0.15, "sh
 """Weight of each reason for doubt; their sum is the risk, from 0 to 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalRecord:
-    """One approval of a result: by whom, and when in epoch seconds."""
+def approve_results(database: Database, results: Mapping[str, str], who: str) -> None:
+    """Record the approval of results, given as job id -> key of the result: all of them or none.
 
-    who: str
-    at: float
+    Raises `BadPlan` when one of them is not the result of its job any more, `Unavailable` when the database does not
+    answer. To approve again changes nothing.
+    """
+    with database.writing() as connection:
+        at = database.now(connection)
+        for job, result in sorted(results.items()):
+            present = sql.select(JOBS.c.id).where(JOBS.c.id == job, JOBS.c.state == State.DONE, JOBS.c.result == result)
+            if connection.scalar(present.with_for_update()) is None:
+                raise BadPlan(f"job {job} no longer has this result; nothing was approved; review its present result")
+            same = (APPROVALS.c.job == job, APPROVALS.c.result == result, APPROVALS.c.who == who)
+            if connection.scalar(sql.select(APPROVALS.c.at).where(*same)) is None:
+                connection.execute(APPROVALS.insert().values(job=job, result=result, who=who, at=at))
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {"who": self.who, "at": self.at}
 
+def list_approvals(database: Database, jobs: Sequence[JobRecord]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Return the approvals of the results that jobs have now, by job id, the first approval first.
 
-@dataclass(frozen=True, slots=True)
-class ApprovalStore:
-    """The approvals in a database. Safe to share. Everything raises `Unavailable` when it does not answer."""
-
-    database: Database
-
-    def approve(self, results: Mapping[str, str], who: str) -> None:
-        """Record the approval of results, given as job id -> key of the result: all of them or none.
-
-        Raises `BadPlan` when one of them is not the result of its job any more. To approve again changes nothing.
-        """
-        with self.database.writing() as connection:
-            at = self.database.now(connection)
-            for job, result in sorted(results.items()):
-                there = sql.select(JOBS.c.id).where(
-                    JOBS.c.id == job, JOBS.c.state == State.DONE, JOBS.c.result == result
-                )  # fmt: skip
-                if connection.scalar(there.with_for_update()) is None:
-                    raise BadPlan(
-                        f"job {job} no longer has this result; nothing was approved; review its present result"
-                    )
-                theirs = (APPROVALS.c.job == job, APPROVALS.c.result == result, APPROVALS.c.who == who)
-                if connection.scalar(sql.select(APPROVALS.c.at).where(*theirs)) is None:
-                    connection.execute(APPROVALS.insert().values(job=job, result=result, who=who, at=at))
-
-    def of(self, jobs: Sequence[JobRecord]) -> Mapping[str, tuple[ApprovalRecord, ...]]:
-        """Return the approvals of the results that jobs have now, first ones first; jobs without any are left out."""
-        now = {job.id: job.result for job in jobs}
-        asked = sql.select(APPROVALS).where(APPROVALS.c.job.in_(now)).order_by(APPROVALS.c.at, APPROVALS.c.who)
-        with self.database.reading() as connection:
-            rows = connection.execute(asked).all()
-        found: dict[str, tuple[ApprovalRecord, ...]] = {}
-        for row in rows:
-            if row.result == now[row.job]:
-                found[row.job] = (*found.get(row.job, ()), ApprovalRecord(row.who, row.at))
-        return found
+    Each approval is JSON values: by whom (`who`), and when in epoch seconds (`at`). Jobs without any are left out.
+    Raises `Unavailable` when the database does not answer.
+    """
+    results = {job.id: job.result for job in jobs}
+    query = sql.select(APPROVALS).where(APPROVALS.c.job.in_(results)).order_by(APPROVALS.c.at, APPROVALS.c.who)
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    approvals: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row.result == results[row.job]:
+            approvals.setdefault(row.job, []).append({"who": row.who, "at": row.at})
+    return approvals
 
 
 def doubts(report: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the reasons to review a result, from its report: keys of `WEIGHTS`."""
     hidden, tracks = report["hidden"], report["tracks"]
-    scores = [float(one["score"]) for one in hidden] + [float(one["best_score"]) for one in tracks]
+    scores = [float(region["score"]) for region in hidden] + [float(track["best_score"]) for track in tracks]
     frames = sum(int(track["frames"]) for track in tracks)
     filled = sum(
-        count for track in tracks for found, count in track["found"].items() if found not in {"detected", "manual"}
+        count for track in tracks for origin, count in track["found"].items() if origin not in {"detected", "manual"}
     )
-    why = {
+    reasons = {
         "nothing": not scores,
         "low": any(score < LOW_SCORE for score in scores),
         "filled": frames > 0 and filled / frames >= FILLED_SHARE,
         "short": any(track["track"] is not None and track["frames"] < SHORT_FRAMES for track in tracks),
         "warnings": bool(report["warnings"]),
     }
-    return tuple(name for name in WEIGHTS if why[name])
+    return tuple(name for name in WEIGHTS if reasons[name])
 
 
-def risk(why: Sequence[str]) -> float:
-    """Return the risk of a result with those reasons, from 0 to 1."""
-    return round(sum(WEIGHTS[name] for name in why), 4)
+def risk(reasons: Sequence[str]) -> float:
+    """Return the risk of a result with these reasons, from 0 to 1."""
+    return round(sum(WEIGHTS[name] for name in reasons), 4)

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sql
 
 from velum.errors import BadPlan
+from velum.jobs.processor import JobOutput
 from velum.jobs.scheduling import find_due, take_next, wake_due
 from velum.jobs.schema import CLOCKS, JOBS, PIECES, WORKERS, Database, job_of
 from velum.jobs.values import JobRecord, Piece, RegionsOrigin, State, WorkerTiming
@@ -50,16 +51,6 @@ class PieceRecord:
         """Keys of the files of the piece in the store."""
         stored = () if self.stored is None else (self.stored.key,)
         return {*stored, *(() if self.told is None else (self.told,))}
-
-
-@dataclass(frozen=True, slots=True)
-class JobResult:
-    """The outcome of a job: keys of the result and of the hidden regions, the file name, and the report."""
-
-    result: str
-    name: str
-    report: Mapping[str, Any]
-    regions: str | None = None
 
 
 class WorkerClaims:
@@ -126,16 +117,18 @@ class WorkerClaims:
             finished = sql.select(sql.func.count(PIECES.c.key)).where(PIECES.c.job == hold.job.id).scalar_subquery()
             self._write(connection, hold, pieces_done=finished)
 
-    def finish(self, hold: Lease, outcome: JobResult, progress: Mapping[str, Any]) -> None:
-        """Publish the result and set the job to done, in one transaction.
+    def finish(
+        self, hold: Lease, result: str, output: JobOutput, regions: str | None, progress: Mapping[str, Any]
+    ) -> None:
+        """Publish the result and set the job to done, in one transaction. `result` and `regions` are keys of the store.
 
         Pieces stay, so that the job can be rendered again, except a single one, which is the result itself.
         """
         with self._database.writing() as connection:
             self._end(
                 connection, hold, State.DONE,
-                result=outcome.result, result_name=outcome.name, report=json.dumps(outcome.report),
-                found=outcome.regions, error=None, message=None, **{**progress, **RELEASED},
+                result=result, result_name=output.name, report=json.dumps(output.report), found=regions,
+                error=None, message=None, **{**progress, **RELEASED},
             )  # fmt: skip
             alone = sql.select(PIECES.c["index"]).where(PIECES.c.job == hold.job.id, PIECES.c["index"] > 0)
             connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id, ~sql.exists(alone)))

@@ -3,12 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from velum.errors import Unavailable
-from velum.jobs.claims import JobResult, Lease, PieceRecord, WorkerClaims
+from velum.jobs.claims import Lease, PieceRecord, WorkerClaims
 from velum.jobs.processor import Cancelled, JobProcessor, PieceResult, Task
 from velum.jobs.values import Piece, RegionsOrigin
 from velum.storage.folder import Store, hash_of, missing_file
@@ -31,17 +31,6 @@ def retry_unavailable(call: Callable[[], T]) -> T:
     return call()
 
 
-@dataclass(slots=True)
-class _Count:
-    """Frame counts of a job, and when counting began."""
-
-    before: int = 0
-    now: int = 0
-    total: int | None = None
-    start_frames: int = 0
-    start_seconds: float = 0.0
-
-
 class JobRun:
     """A claimed job while it runs."""
 
@@ -55,7 +44,11 @@ class JobRun:
         self._stop = threading.Event()
         self._craft, self._ledger, self._store = craft, ledger, store
         self._alone = True
-        self._count = _Count(total=hold.job.frames_total, start_seconds=time.monotonic())
+        self._frames_before = self._frames_now = 0
+        """Frames of the finished pieces, and of the piece in work."""
+        self._frames_total = hold.job.frames_total
+        self._start_frames, self._start_seconds = 0, time.monotonic()
+        """Where counting began: with what an earlier run had finished."""
 
     def stop(self, reason: StopReason) -> None:
         """Ask the running work to stop; the first reason counts."""
@@ -77,8 +70,8 @@ class JobRun:
                 self.stop("drained")
                 raise Cancelled
             if kept is not None:
-                self._count.before += mark.piece.frames or 0
-                self._count.start_frames = self._count.before
+                self._frames_before += mark.piece.frames or 0
+                self._start_frames = self._frames_before
             done.append(kept or self._make_piece(task, mark.piece))
         result = self._craft.join(task, [made for made, _ in done])
         if self._stop.is_set():
@@ -87,8 +80,7 @@ class JobRun:
         same = next((mark.stored for made, mark in done if made.file == result.file), None)
         published = same or self._store.move_in(result.file)
         hidden = None if result.regions is None else self._store.move_in(result.regions).key
-        outcome = JobResult(published.key, result.name, result.report, hidden)
-        retry_unavailable(lambda: self._ledger.finish(self.hold, outcome, self.progress()))
+        retry_unavailable(lambda: self._ledger.finish(self.hold, published.key, result, hidden, self.progress()))
         if self._alone:  # of several, the ledger keeps note, and they stay
             for key in done[0][1].keys - {published.key}:
                 self._store.delete(key)
@@ -107,12 +99,11 @@ class JobRun:
 
     def progress(self) -> dict[str, Any]:
         """Return the progress as column values of the job's row."""
-        count = self._count
-        done = count.before + count.now
-        spent = time.monotonic() - count.start_seconds
-        fps = (done - count.start_frames) / spent if spent > 0 and done > count.start_frames else None
-        left = None if fps is None or count.total is None else max(count.total - done, 0) / fps
-        return {"frames_done": done, "frames_total": count.total, "fps": fps, "seconds_left": left}
+        done, total = self._frames_before + self._frames_now, self._frames_total
+        spent = time.monotonic() - self._start_seconds
+        fps = (done - self._start_frames) / spent if spent > 0 and done > self._start_frames else None
+        left = None if fps is None or total is None else max(total - done, 0) / fps
+        return {"frames_done": done, "frames_total": total, "fps": fps, "seconds_left": left}
 
     def _load_or_cut(self, task: Task) -> list[tuple[PieceRecord, PieceResult | None]]:
         """Return each piece with its result where that can be reused from an earlier rendering, else None."""
@@ -123,7 +114,7 @@ class JobRun:
             marks = [PieceRecord(piece) for piece in pieces]
         known = [mark.piece.frames for mark in marks if mark.piece.frames is not None]
         if len(known) == len(marks):
-            self._count.total = sum(known)
+            self._frames_total = sum(known)
         if self.hold.former is None:
             return [(mark, None) for mark in marks]
         return self._reuse_pieces(task, marks, self.hold.former)
@@ -162,10 +153,10 @@ class JobRun:
         made = self._craft.make(task, piece)
         stored = self._store.move_in(made.file)
         told = None if made.told is None else self._store.move_in(made.told).key
-        frames = piece.frames or self._count.now or None
+        frames = piece.frames or self._frames_now or None
         mark = PieceRecord(replace(piece, frames=frames), stored, made.note, told)
         retry_unavailable(lambda: self._ledger.finish_piece(self.hold, mark))
-        self._count.before, self._count.now = self._count.before + (frames or 0), 0
+        self._frames_before, self._frames_now = self._frames_before + (frames or 0), 0
         return self._fetch_piece(mark), mark
 
     def _fetch_piece(self, mark: PieceRecord) -> PieceResult:
@@ -174,6 +165,6 @@ class JobRun:
         return PieceResult(self._store.fetch(mark.stored.key, self.folder), mark.note or {}, told)
 
     def _count_frames(self, done: int, total: int | None) -> None:
-        self._count.now = done
+        self._frames_now = done
         if self._alone and total is not None:
-            self._count.total = total
+            self._frames_total = total

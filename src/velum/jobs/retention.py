@@ -1,5 +1,8 @@
 """Retention: deletes files and records whose time is over, and leftovers of crashes."""
 
+import logging
+import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -14,9 +17,16 @@ from velum.jobs.webhooks import KEPT_SECONDS
 from velum.storage.folder import Store
 from velum.storage.resumable_uploads import Uploads
 
+LOG = logging.getLogger("velum.jobs")
+
 BATCH_SIZE = 500
 """Rows or keys per query."""
 
+LEFTOVERS_SECONDS = 3600.0
+"""How often the store is searched for files that belong to no job, in slices spread over that time."""
+
+SLICES = 256
+"""Of the store: the first two digits of the keys."""
 
 REQUEST_KEY_SECONDS = 86400.0
 """Seconds for which the key of a request is remembered."""
@@ -30,11 +40,32 @@ class RetentionSweeper:
 
     def __init__(self, database: Database, store: Store, retention: Retention, uploads: Uploads | None = None) -> None:
         self._database, self._store, self._retention, self._uploads = database, store, retention, uploads
-        self._desk = JobQueue(database, store)
+        self._queue = JobQueue(database, store)
+        self._next_due = self._next_unfinished = self._next_slice = 0.0
+        # Workers begin anywhere, so that several, or one that starts again and again, come by all slices.
+        self._slice = secrets.randbelow(SLICES)
 
     def sweep(self) -> SweepResult:
         """Delete all that is due. What cannot be deleted is named, and tried again next time."""
         return self.orphans(self.due())
+
+    def sweep_in_turns(self, due_seconds: float) -> bool:
+        """Delete what it is time for, and return whether to ask again at once; for a worker that asks all the time.
+
+        What is due is looked for every `due_seconds`, and one slice of the store at a time, all within an hour. Raises
+        `Unavailable` and `OutputFailed`.
+        """
+        if (now := time.monotonic()) >= self._next_due:
+            self._next_due = now + due_seconds
+            _warn(self.due())
+        if now >= self._next_unfinished:
+            self._next_unfinished = now + LEFTOVERS_SECONDS
+            _warn(self.delete_unfinished())
+        if now >= self._next_slice:
+            self._next_slice = now + LEFTOVERS_SECONDS / SLICES
+            _warn(self.delete_unclaimed(f"{self._slice:02x}"))
+            self._slice = (self._slice + 1) % SLICES
+        return time.monotonic() >= self._next_slice
 
     def due(self) -> SweepResult:
         """Delete what jobs have left for their time; quick when there is nothing. Raises `StoreAway`."""
@@ -44,7 +75,7 @@ class RetentionSweeper:
             ended = JOBS.c.ended < now - self._retention.jobs_seconds
             old = list(connection.scalars(sql.select(JOBS.c.id).where(ended).limit(BATCH_SIZE)))
         failed: list[str] = []
-        jobs = _count(self._desk.delete, old, failed)
+        jobs = _count(self._queue.delete, old, failed)
         results = self._results(now - self._retention.results_seconds, failed)
         originals = self._originals(now - self._retention.originals_seconds, failed)
         originals += self._pieces(now, failed)
@@ -147,3 +178,8 @@ def _count(delete: Callable[[str], object], keys: Iterable[str], failed: list[st
         else:
             done += 1
     return done
+
+
+def _warn(swept: SweepResult) -> None:
+    for reason in swept.failed:
+        LOG.warning("cannot be deleted now; the next sweep tries again: %s", reason)

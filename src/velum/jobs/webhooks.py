@@ -11,7 +11,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -94,19 +93,9 @@ def _job_body(row: sql.Row[Any]) -> dict[str, Any]:
         return {"id": row.id, "state": row.state, "name": row.name, "error": {"code": row.error, "message": None}}
 
 
-@dataclass(frozen=True, slots=True)
-class _Notice:
-    id: str
-    job: str
-    owner: str
-    url: str
-    body: str
-    tries: int
-
-    @property
-    def server(self) -> tuple[str, str]:
-        """Whose, and where it goes: of those that are the same, one is told at a time."""
-        return self.owner, urlsplit(self.url).netloc
+def _server_of(notice: sql.Row[Any]) -> tuple[str, str]:
+    """Return whose notice it is, and to which server it goes: of those that are the same, one is told at a time."""
+    return notice.owner, urlsplit(notice.url).netloc
 
 
 class WebhookDelivery:
@@ -141,22 +130,22 @@ class WebhookDelivery:
             return True
 
     @contextmanager
-    def _claim(self) -> Iterator[_Notice | None]:
+    def _claim(self) -> Iterator[sql.Row[Any] | None]:
         """Take one that is due, so that nobody else tells it meanwhile."""
         with self._lock:
             notice = self._claim_next()
             if notice is not None:
-                self._busy[notice.server] += 1
+                self._busy[_server_of(notice)] += 1
                 self._turns[notice.owner] = next(self._numbers)
         try:
             yield notice
         finally:
             if notice is not None:
                 with self._lock:
-                    self._busy[notice.server] -= 1
+                    self._busy[_server_of(notice)] -= 1
                     self._busy += Counter()  # keeps what is above 0
 
-    def _claim_next(self) -> _Notice | None:
+    def _claim_next(self) -> sql.Row[Any] | None:
         with self._database.reading() as connection:
             now = self._database.now(connection)
             if (row := self._next(connection, now)) is None:
@@ -164,12 +153,10 @@ class WebhookDelivery:
         with self._database.writing() as connection:
             same = (NOTICES.c.id == row.id) & (NOTICES.c.due == row.due)
             values = {"due": now + CLAIM_SECONDS, "tries": row.tries + 1}
-            if not connection.execute(NOTICES.update().where(same).values(**values)).rowcount:
-                return None
-            if (body := row.body) is None:  # noted by an earlier velum: the job as it is now
+            if row.body is None:  # noted by an earlier velum: the job as it is now
                 job = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == row.job)).one_or_none()
-                body = json.dumps(_deletion_body(row.job) if job is None else _job_body(job))
-        return _Notice(row.id, row.job, row.owner, row.url, body, row.tries + 1)
+                values["body"] = json.dumps(_deletion_body(row.job) if job is None else _job_body(job))
+            return connection.execute(NOTICES.update().where(same).values(**values).returning(NOTICES)).one_or_none()
 
     def _next(self, connection: sql.Connection, now: float) -> sql.Row[Any] | None:
         """Return the one whose turn it is: of the owner who was told longest ago, of these the one tried least."""
@@ -183,11 +170,11 @@ class WebhookDelivery:
                 continue
             theirs = sql.select(NOTICES).where(due, NOTICES.c.owner == owner)
             for row in connection.execute(theirs.order_by(NOTICES.c.tries, NOTICES.c.due).limit(NOTICES_TRIED)):
-                if not self._busy[owner, urlsplit(row.url).netloc]:
+                if not self._busy[_server_of(row)]:
                     return row
         return None
 
-    def _settle(self, notice: _Notice, pause: float | None) -> None:
+    def _settle(self, notice: sql.Row[Any], pause: float | None) -> None:
         same = NOTICES.c.id == notice.id
         with self._database.writing() as connection:
             if pause is None:

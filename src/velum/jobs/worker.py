@@ -1,33 +1,37 @@
-"""The worker: claims jobs, runs them, sends heartbeats, and cleans up after dead workers."""
+"""The worker: claims jobs, runs them on threads, sends heartbeats, cleans up after dead workers, and shuts down."""
 
 import logging
 import os
 import secrets
+import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from velum.jobs.claims import WorkerClaims
-from velum.jobs.processor import JobProcessor
+from velum.errors import OutputFailed, Unavailable, VelumError
+from velum.jobs.claims import LeaseLost, WorkerClaims
+from velum.jobs.job_run import JobRun, retry_unavailable
+from velum.jobs.processor import Cancelled, JobProcessor
+from velum.jobs.queue import join
 from velum.jobs.retention import RetentionSweeper
 from velum.jobs.schema import Database
-from velum.jobs.store_identity import join
-from velum.jobs.values import Retention, SweepResult, WorkerTiming
+from velum.jobs.values import Retention, WorkerTiming
 from velum.jobs.webhooks import THREADS, Notify, WebhookDelivery
-from velum.jobs.worker_loop import WorkerLoop
-from velum.storage.folder import Store
+from velum.storage.folder import Store, StoreAway
 from velum.storage.resumable_uploads import Uploads
 from velum.storage.scratch import WorkerScratch, sweep_dead
 
 LOG = logging.getLogger("velum.jobs")
 
-LEFTOVERS_SECONDS = 3600.0
-"""How often the store is searched for files that belong to no job, in slices spread over that time."""
+NOTE_SECONDS = 1.0
+"""Seconds between two records of a job's progress."""
 
-SLICES = 256
-"""Of the store: the first two digits of the keys."""
+CHORE_SECONDS = 1.0
+"""How often to look what else there is to do, at least; oftener where workers are to say oftener that they live."""
 
 
 class Worker:
@@ -70,38 +74,212 @@ class Worker:
                 ledger = WorkerClaims(database, secrets.token_hex(16), self._name, self._pace)
                 sweeper = RetentionSweeper(database, self._store, self._retention, self._uploads)
                 shift = WorkerLoop(ledger, self._store, scratch, self._pace, self._max_running)
-                sweeping = _Sweeping(sweeper, self._folder, self._pace.beat_seconds)
+
+                def sweep() -> bool:
+                    sweep_dead(self._folder)
+                    return sweeper.sweep_in_turns(self._pace.beat_seconds)
+
                 telling = [] if self._notify is None else [WebhookDelivery(database, self._notify).deliver] * THREADS
-                shift.work(self._craft, self._concurrency, [sweeping.do, *telling], stop)
+                shift.work(self._craft, self._concurrency, [sweep, *telling], stop)
         finally:
             database.close()
 
 
-class _Sweeping:
-    """Deletes what is due: of jobs, of the store, and of workers that died on this machine."""
+class WorkerLoop:
+    """Claims jobs and runs them on threads of its own."""
 
-    def __init__(self, sweeper: RetentionSweeper, folder: Path, due_seconds: float) -> None:
-        self._sweeper, self._folder, self._due_seconds = sweeper, folder, due_seconds
-        self._next_due = self._next_unfinished = self._next_slice = 0.0
-        # Workers begin anywhere, so that several, or one that starts again and again, come by all slices.
-        self._slice = secrets.randbelow(SLICES)
+    def __init__(
+        self, ledger: WorkerClaims, store: Store, scratch: WorkerScratch, pace: WorkerTiming, max_running: int | None
+    ) -> None:
+        self._ledger, self._store, self._scratch, self._pace, self._max_running = (
+            ledger,
+            store,
+            scratch,
+            pace,
+            max_running,
+        )
+        self._runs: dict[str, JobRun] = {}
+        self._next_store_check = 0.0
+        # Held from before a job is taken until it is known here: what the database has beyond that nobody works on.
+        self._lock = threading.Lock()
 
-    def do(self) -> bool:
-        """Do what there is to do, and say whether there is more at once. Raises `Unavailable` and `OutputFailed`."""
-        if (now := time.monotonic()) >= self._next_due:
-            self._next_due = now + self._due_seconds
-            sweep_dead(self._folder)
-            _warn(self._sweeper.due())
-        if now >= self._next_unfinished:
-            self._next_unfinished = now + LEFTOVERS_SECONDS
-            _warn(self._sweeper.delete_unfinished())
-        if now >= self._next_slice:
-            self._next_slice = now + LEFTOVERS_SECONDS / SLICES
-            _warn(self._sweeper.delete_unclaimed(f"{self._slice:02x}"))
-            self._slice = (self._slice + 1) % SLICES
-        return time.monotonic() >= self._next_slice
+    def work(
+        self,
+        craft: Callable[[], JobProcessor],
+        concurrency: int,
+        chores: Sequence[Callable[[], bool]],
+        stop: threading.Event,
+    ) -> None:
+        """Do jobs until `stop` is set, then what `Worker.run` says."""
+        self._ledger.beat()
+        over = threading.Event()
+        crafts = [craft() for _ in range(concurrency)]
+        slots = [
+            threading.Thread(target=self._job_thread, args=(one, stop), name=f"job-{n}") for n, one in enumerate(crafts)
+        ]
+        mind = threading.Thread(target=self._heartbeat_loop, args=(over,), name="mind")
+        # The address of a webhook may let us wait; nothing is lost when it is told once more by another worker.
+        tidy = [
+            threading.Thread(target=self._maintenance_loop, args=(chore, over), name="tidy", daemon=True)
+            for chore in chores
+        ]
+        for thread in (*slots, mind, *tidy):
+            thread.start()
+        stop.wait()
+        self._drain(slots)
+        over.set()
+        mind.join()
+        deadline = time.monotonic() + self._pace.beat_seconds
+        for thread in tidy:
+            thread.join(max(deadline - time.monotonic(), 0))
+        try:
+            retry_unavailable(self._ledger.leave)
+        except Unavailable as error:
+            LOG.warning("others will take this worker for dead: %s", error)
 
+    def _drain(self, slots: list[threading.Thread]) -> None:
+        for run in self._in_work().values():
+            run.drain.set()
+        deadline = time.monotonic() + self._pace.drain_seconds
+        for thread in slots:
+            thread.join(max(deadline - time.monotonic(), 0))
+        for run in self._in_work().values():
+            run.stop("drained")
+        for thread in slots:
+            thread.join()
 
-def _warn(swept: SweepResult) -> None:
-    for why in swept.failed:
-        LOG.warning("cannot be deleted, to be tried again: %s", why)
+    def _job_thread(self, craft: JobProcessor, stop: threading.Event) -> None:
+        with closing(craft):
+            while not stop.is_set():
+                try:
+                    run = self._take(craft)
+                except Exception as error:  # the edge of this thread, which is to go on
+                    LOG.warning("no job can be taken up: %s", error, exc_info=not isinstance(error, VelumError))
+                    stop.wait(self._pace.beat_seconds)
+                    continue
+                if run is None:
+                    stop.wait(self._pace.poll_seconds)
+                    continue
+                if stop.is_set():
+                    run.drain.set()
+                self._do(run)
+
+    def _take(self, craft: JobProcessor) -> JobRun | None:
+        self._check_store()
+        with self._lock:
+            if (hold := self._ledger.take(self._max_running)) is None:
+                return None
+            run = JobRun(hold, craft, self._ledger, self._store, self._scratch.folder())
+            self._runs[hold.token] = run
+            return run
+
+    def _check_store(self) -> None:
+        """Look now and then whether the store is there: without it, jobs would only be taken up and put back."""
+        if (now := time.monotonic()) >= self._next_store_check:
+            self._store.check()
+            self._next_store_check = now + self._pace.beat_seconds
+
+    def _do(self, run: JobRun) -> None:
+        job = run.hold.job.id
+        try:
+            self._perform(run)
+        except LeaseLost as error:
+            LOG.warning("%s; what was done of it since is of no use", error)
+        except VelumError as error:
+            # It is still noted as ours: the minding thread gives it back as soon as the database answers.
+            LOG.warning("job %s: its end could not be noted: %s", job, error)
+        finally:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            with self._lock:
+                self._runs.pop(run.hold.token)
+
+    def _perform(self, run: JobRun) -> None:
+        """Do a job and note what became of it. Raises `LeaseLost` and `Unavailable`."""
+        ledger, hold = self._ledger, run.hold
+        try:
+            run.perform()
+            LOG.info("job %s: done", hold.job.id)
+        except LeaseLost:
+            raise
+        except Cancelled:
+            if run.reason == "lost":
+                raise LeaseLost(f"job {hold.job.id} was deleted, or given to another worker") from None
+            retry_unavailable(lambda: ledger.cancel(hold) if run.reason == "cancelled" else ledger.give_back(hold))
+        except (VelumError, OSError) as error:
+            self._record_failure(run, run.explain(error))
+        except Exception as error:  # the edge of a job: a fault of ours ends it, not the worker
+            LOG.exception("job %s: a fault of velum itself", hold.job.id)
+            self._record_failure(run, run.explain(error))
+
+    def _record_failure(self, run: JobRun, error: Exception) -> None:
+        """Note why a job was not done. Raises `LeaseLost` and `Unavailable`."""
+        ledger = self._ledger
+        match error:
+            case StoreAway():
+                self._record(ledger.defer, run, Unavailable.code, error)
+            case Unavailable() | OSError():
+                name = error.code if isinstance(error, VelumError) else OutputFailed.code
+                self._record(ledger.postpone, run, name, error)
+            case VelumError():
+                self._record(ledger.fail, run, type(error).__name__, error)
+            case _:
+                self._record(ledger.fail, run, "Fault", f"{type(error).__name__}: {error}")
+
+    def _record(self, how: Callable[[Any, str, str], None], run: JobRun, name: str, error: object) -> None:
+        LOG.warning("job %s: %s: %s", run.hold.job.id, name, error)
+        retry_unavailable(lambda: how(run.hold, name, str(error)[:4000].replace("\0", "")))
+
+    def _heartbeat_loop(self, over: threading.Event) -> None:
+        next_beat = next_note = 0.0
+        while not over.is_set():
+            now = time.monotonic()
+            try:
+                if now >= next_beat:
+                    self._ledger.beat()
+                    self._ledger.reap()
+                    next_beat = now + self._pace.beat_seconds
+                    self._sync_leases()
+                elif self._runs:
+                    self._sync_leases()
+                if now >= next_note:
+                    next_note = now + NOTE_SECONDS
+                    self._note_progress()
+            except Exception as error:  # the edge of this thread, which is to go on
+                LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
+            over.wait(self._pace.poll_seconds)
+
+    def _sync_leases(self) -> None:
+        """Stop what is no longer ours or was called off, and give back what nobody here knows of."""
+        with self._lock:
+            held, runs = self._ledger.list_tokens(), dict(self._runs)
+        for token, run in runs.items():
+            if token not in held:
+                run.stop("lost")
+            elif held[token]:
+                run.stop("cancelled")
+        for token in held.keys() - runs.keys():
+            self._ledger.drop(token)
+
+    def _note_progress(self) -> None:
+        for run in self._in_work().values():
+            values = run.progress()
+            if values["frames_done"] != run.noted:
+                try:
+                    self._ledger.progress(run.hold, values)
+                    run.noted = values["frames_done"]
+                except LeaseLost:
+                    run.stop("lost")
+
+    def _maintenance_loop(self, chore: Callable[[], bool], over: threading.Event) -> None:
+        """Do a chore again and again: at once when it says that there is more of it."""
+        while not over.is_set():
+            try:
+                if chore():
+                    continue
+            except Exception as error:  # the edge of this thread, which is to go on
+                LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
+            over.wait(min(CHORE_SECONDS, self._pace.beat_seconds))
+
+    def _in_work(self) -> dict[str, JobRun]:
+        with self._lock:
+            return dict(self._runs)

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from velum.errors import Unavailable
 from velum.jobs import JobRecord, State
-from velum.jobs.approvals import ApprovalStore
+from velum.jobs.approvals import list_approvals
 from velum.jobs.queue import MAX_PAGE_SIZE
 from velum.service.admission import Overloaded
 from velum.service.auth.middleware import Authenticator
@@ -150,10 +150,8 @@ def routes(
         report_json = job_service.queue.report(job.id)
         if report_json is None:
             raise Problem(409, f"job {job.id} is {job.state}; it has a report once it is done", state=job.state.value)
-        approvals = ApprovalStore(job_service.backend.open().database).of([job]).get(job.id, ())
-        return JSONResponse(
-            {**report_json, "reviewers": [approval.to_json() for approval in approvals]} if approvals else report_json
-        )
+        approvals = list_approvals(job_service.backend.open().database, [job]).get(job.id)
+        return JSONResponse({**report_json, "reviewers": approvals} if approvals else report_json)
 
     @router.delete("/{job}", status_code=204, responses=problems(404), response_class=Response)
     def delete(job: JobId, caller: Asking) -> Response:

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from velum.annotations import FORMAT
 from velum.errors import BadPlan
 from velum.jobs import JobRecord, State, Store
-from velum.jobs.approvals import WEIGHTS, ApprovalStore, doubts, risk
+from velum.jobs.approvals import WEIGHTS, approve_results, doubts, list_approvals, risk
 from velum.region import Box, Region
 from velum.service.auth.middleware import Authenticator
 from velum.service.auth.principal import Principal
@@ -257,10 +257,10 @@ def queue_routes(job_service: JobService, access: Authenticator, *, required_app
     ) -> Response:
         """List results of the newest jobs by risk: the caller's own, with the scope operate all. Takes review."""
         page = job_service.list(caller, state=State.DONE, owner=None, after=after, limit=limit)
-        approvals = ApprovalStore(job_service.backend.open().database).of(page.jobs)
+        approvals = list_approvals(job_service.backend.open().database, page.jobs)
         reviews = [review for job in page.jobs if (review := _review(job_service, job, caller)) is not None]
         for review in reviews:
-            review["approved"] = [approval.to_json() for approval in approvals.get(review["job"]["id"], ())]
+            review["approved"] = approvals.get(review["job"]["id"], [])
         reviews.sort(key=lambda review: -review["risk"])
         page_json = {"reviews": reviews, "eyes": required_approvals, "caller": caller.name, "after": page.after}
         return JSONResponse(page_json, headers={"cache-control": "no-store"})
@@ -279,7 +279,7 @@ def queue_routes(job_service: JobService, access: Authenticator, *, required_app
                 )
             results[job.id] = job.result
         try:
-            ApprovalStore(job_service.backend.open().database).approve(results, caller.name)
+            approve_results(job_service.backend.open().database, results, caller.name)
         except BadPlan as error:
             raise Problem(409, str(error)) from error
         return Response(status_code=204)
