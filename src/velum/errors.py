@@ -51,7 +51,7 @@ class BadPlan(VelumError, ValueError):
 class LimitExceeded(VelumError, ValueError):
     """The source is larger than the limits allow.
 
-    `limit` names the field of `Limits`, `value` is what the source asked for, `allowed` what the limit is.
+    `limit` is the name of a field of `Limits`, `value` the value of the source, `allowed` the limit.
     """
 
     exit_code = 5

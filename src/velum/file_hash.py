@@ -17,5 +17,5 @@ def sha256_of(path: Path) -> str:
 
 
 def sha256_of_stream(file: IO[bytes]) -> str:
-    """Return the SHA-256 of what is left of an open file, in hexadecimal. Raises `OSError` when it cannot be read."""
+    """Return the SHA-256 of an open file from its position on, in hexadecimal. Raises `OSError` on failure."""
     return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # binary files have `readinto`

@@ -1,4 +1,4 @@
-"""Limits of what velum accepts, as plain values: checked where data enters, and again while streaming."""
+"""Limits of what velum accepts, as plain values. They are checked where data enters, and again while it streams."""
 
 from dataclasses import dataclass, fields
 

@@ -126,19 +126,22 @@ class Report:
 def _wrong_field(report: Report) -> str | None:
     """Return the name of a field whose value is of the wrong type or range, None when there is none."""
     texts = (report.format, report.plan, report.encoding, report.version, *report.rules, *report.warnings)
-    things: tuple[HiddenRegion | TrackSummary, ...] = (*report.hidden, *report.tracks)
-    digests = (report.input_sha256, report.output_sha256)
+    entries: tuple[HiddenRegion | TrackSummary, ...] = (*report.hidden, *report.tracks)
     right = {
-        "text": all(isinstance(one, str) for one in texts),
-        "size": all(whole(one) and one >= 0 for one in (report.width, report.height, report.frames)),
-        "label": all(isinstance(one.label, str) and isinstance(one.technique, str) for one in things),
-        "sha256": all(one is None or (isinstance(one, str) and re.fullmatch("[0-9a-f]{64}", one)) for one in digests),
-        "models": all(isinstance(one, Mapping) for one in report.models),
+        "text": all(isinstance(text, str) for text in texts),
+        "size": all(whole(size) and size >= 0 for size in (report.width, report.height, report.frames)),
+        "label": all(isinstance(entry.label, str) and isinstance(entry.technique, str) for entry in entries),
+        "sha256": all(digest is None or _is_sha256(digest) for digest in (report.input_sha256, report.output_sha256)),
+        "models": all(isinstance(model, Mapping) for model in report.models),
         "seconds": isinstance(report.seconds, Mapping) and all(map(finite, report.seconds.values())),
-        "found": all(isinstance(one.found, str) for one in report.hidden)
-        and all(isinstance(one.found, Mapping) and all(map(whole, one.found.values())) for one in report.tracks),
-        "side": all(one.largest_side is None or whole(one.largest_side) for one in report.tracks),
-        "score": all(finite(one.score) for one in report.hidden)
-        and all(finite(one.best_score) for one in report.tracks),
+        "found": all(isinstance(region.found, str) for region in report.hidden)
+        and all(isinstance(track.found, Mapping) and all(map(whole, track.found.values())) for track in report.tracks),
+        "side": all(track.largest_side is None or whole(track.largest_side) for track in report.tracks),
+        "score": all(finite(region.score) for region in report.hidden)
+        and all(finite(track.best_score) for track in report.tracks),
     }
     return next((name for name, is_right in right.items() if not is_right), None)
+
+
+def _is_sha256(digest: object) -> bool:
+    return isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) is not None

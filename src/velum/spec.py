@@ -82,7 +82,7 @@ def whole(value: Any) -> bool:
 
 
 def refuse_unknown(value: Mapping[str, Any], known: set[str], what: str) -> None:
-    """Raise `BadPlan` naming the keys that are not known, and those that are."""
+    """Raise `BadPlan` that names the unknown keys, and the known ones."""
     if unknown := sorted(map(str, value.keys() - known)):
         raise BadPlan(f"{what} has no {', '.join(unknown)}; allowed are {', '.join(sorted(known))}")
 

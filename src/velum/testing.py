@@ -20,7 +20,7 @@ from velum.spec import PartSpec
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FakeLocalizer:
-    """A localizer that returns given regions: the same for every frame, or those that `regions` computes of it."""
+    """A localizer that returns given regions, or for each frame those that the function `regions` returns."""
 
     regions: Sequence[Region] | Callable[[Frame], Sequence[Region]] = ()
     labels: frozenset[str] = frozenset({"face"})

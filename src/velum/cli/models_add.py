@@ -180,8 +180,8 @@ def _as_known(wish: "ImportOptions", known: "Model") -> "ImportOptions":
 
 def _tell(model: "Model", how: str = "") -> "Model":
     finds = [label for label in model.labels if label]
-    what = ", ".join(finds[:8]) + (f" and {len(finds) - 8} more" if len(finds) > 8 else "")
-    typer.echo(f"{model.name}: {how}{model.family}, from a score of {model.threshold:g}, finds {what}")
+    listed = ", ".join(finds[:8]) + (f" and {len(finds) - 8} more" if len(finds) > 8 else "")
+    typer.echo(f"{model.name}: {how}{model.family}, from a score of {model.threshold:g}, finds {listed}")
     return model
 
 

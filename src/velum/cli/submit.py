@@ -215,8 +215,8 @@ class _Run:
     def _target(self, source: str, job: "Job") -> Path:
         name = jobs.result_name(job)
         if self.destination is None:
-            here = Path() if source.lower().startswith(("http://", "https://")) else Path(source).parent
-            return here / name
+            folder = Path() if source.lower().startswith(("http://", "https://")) else Path(source).parent
+            return folder / name
         return self.destination / name if self.destination.is_dir() else self.destination
 
 

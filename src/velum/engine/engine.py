@@ -182,8 +182,8 @@ class Engine:
     def follow(self, source: str | Path, frame: int, region: Region, *, seconds: float = MOST_SECONDS) -> Annotations:
         """Track the object that `region` shows in one frame of a video, in that frame and in those around it.
 
-        It is recognised by its looks, up to `seconds` (at most 10) before and after. Raises `BadInput` for an image,
-        and for a frame or a region that the video does not have.
+        It is recognised by its appearance, up to `seconds` (at most 10) before and after. Raises `BadInput` for an
+        image, and for a frame or a region that the video does not have.
         """
         values = Path(source), self._limits, frame, region, seconds
         if self._decoders is None:

@@ -49,7 +49,7 @@ class PreparedPlan:
     localizers: tuple[Localizer, ...] = ()
     """Empty when the regions are given."""
     exclusions: tuple[Localizer, ...] = ()
-    """What these find is never hidden."""
+    """Localizers whose regions are never hidden."""
     warnings: tuple[str, ...] = ()
     region_techniques: Mapping[PartSpec, Technique] = field(default_factory=dict)
     """Techniques that people chose for single regions."""
@@ -136,7 +136,7 @@ def prepare(
             raise BadPlan(f"{spec.name} hides only {', '.join(sorted(suited))}, not {label!r}")
     located = call_for_all(parts.localizer, [*specs, *plan.keep_out])
     localizers, exclusions = tuple(located[: len(specs)]), tuple(located[len(specs) :])
-    given = set() if regions is None else {one.label for found in regions.frames.values() for one in found}
+    given = set() if regions is None else {region.label for found in regions.frames.values() for region in found}
     rules = []
     for rule, technique in zip(plan.rules, techniques, strict=True):
         place = specs.index(rule.locate) if locate else 0

@@ -130,7 +130,7 @@ def _sum_tracks(before: TrackSummary, after: TrackSummary) -> TrackSummary:
 
 
 def link_tracks(region_files: Sequence[Path]) -> TrackIds:
-    """Find the tracks that go on from one segment to the next, in the region files of all segments in their order.
+    """Find the tracks that continue from one segment to the next, in the region files of all segments, in order.
 
     The last frame of a segment and the first of the next one follow each other: regions of one label that overlap
     there, as from any frame to the next, are the same object.
@@ -176,7 +176,9 @@ def _pair_tracks(before: Sequence[Region], after: Sequence[Region]) -> Iterator[
 
 def _tracks_of(regions: Sequence[Region], label: str) -> tuple[list[int], list[FloatBox]]:
     """Return the ids and the boxes of the tracked regions of a label."""
-    chosen = [(one.track, edges_of(one.box)) for one in regions if one.label == label and one.track is not None]
+    chosen = [
+        (region.track, edges_of(region.box)) for region in regions if region.label == label and region.track is not None
+    ]
     return [track for track, _ in chosen], [box for _, box in chosen]
 
 

@@ -25,7 +25,7 @@ OnRegions = Callable[[int, tuple[Region, ...]], None]
 Progress = Callable[[int, int | None], None]
 """Called with the number of frames that are finished, and the number of all frames, None where it is unknown."""
 
-NOTHING_FOUND = "nothing was found to hide; look at the picture before you pass it on"
+NOTHING_FOUND = "nothing was found to hide; look at the result before you pass it on"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +95,7 @@ class RunStats:
             self.add(name, seconds)
         self.work += seconds if name == "locate" else time.thread_time() - worked
         if self.limits is not None:
-            self.limits.check("work_seconds", math.ceil(self.work), "the work on the picture")
+            self.limits.check("work_seconds", math.ceil(self.work), "the processing of the image")
 
     def add(self, name: str, seconds: float) -> None:
         """Add seconds to the stage of that name."""
@@ -160,7 +160,7 @@ def use_annotations(
 
 
 def notify(located: Iterable[FrameRegions], work: PreparedPlan, on_regions: OnRegions | None) -> Iterator[FrameRegions]:
-    """Pass the frames on, calling `on_regions` with each one's regions, those included that people switched off."""
+    """Pass the frames on, calling `on_regions` with the regions of each, including those that people switched off."""
     for item in located:
         if on_regions is not None:
             on_regions(item.frame.index, unique(_regions_by_rule(work, item)))

@@ -1,1 +1,1 @@
-"""How much of what people have labelled is found and hidden, by size, with what the sample can tell of it."""
+"""Evaluates plans: how many labelled objects are found and hidden, by size, with confidence intervals."""

@@ -48,7 +48,7 @@ class Evaluate:
     least_iou: float = MATCH_IOU
 
     def __call__(self, truth: GroundTruth, plan: Plan, *, progress: Progress | None = None) -> Observations:
-        """Return which labelled objects `plan` finds and hides.
+        """Return which of the labelled objects `plan` finds and hides.
 
         Files that cannot be read are listed in `left_out`. Raises `BadInput` when no file is left, `BadPlan` or
         `Unavailable` for a plan that cannot run.

@@ -182,8 +182,8 @@ def _miss_section(evaluation: Evaluation, drawn: Sequence[DrawnMiss]) -> Iterabl
     yield '<div class="misses">'
     for outcome, jpeg in drawn:
         found = "not found" if outcome.score is None else f"found at {outcome.score:.2f}"
-        what = f"{outcome.label}, {outcome.height:.0f} px high, {found}, hidden {outcome.covered:.0%}"
-        says = f"<figcaption>{escape(f'{outcome.file}, frame {outcome.frame}: {what}')}</figcaption>"
+        description = f"{outcome.label}, {outcome.height:.0f} px high, {found}, hidden {outcome.covered:.0%}"
+        says = f"<figcaption>{escape(f'{outcome.file}, frame {outcome.frame}: {description}')}</figcaption>"
         image = base64.b64encode(jpeg).decode()
         yield f'<figure><img src="data:image/jpeg;base64,{image}" alt="">{says}</figure>'
     yield "</div>"

@@ -1,1 +1,1 @@
-"""Signed evidence: what was done to which file, by what, and what is known of the result."""
+"""Signed evidence: what was hidden in which file, by which plan, models and software, and what checks found."""

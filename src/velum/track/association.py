@@ -45,7 +45,7 @@ class Track:
     last: Detection
     """The latest detection."""
     matcher: TemplateMatcher | None = None
-    """Tracks the object by its looks since then, once there was a frame without a detection."""
+    """Tracks the object by its appearance since then, once there was a frame without a detection."""
     matched_frame: int = 0
     """The frame that the matcher has come to."""
     duplicate_frames: int = 0
@@ -66,7 +66,7 @@ class Track:
         self.detections.append(detection)
 
     def expected_box(self, at: int) -> FloatBox:
-        """Return where the object should be in frame `at`, by its looks or else by its velocity."""
+        """Return where the object should be in frame `at`, by its appearance, or else by its velocity."""
         if self.matcher is not None:
             edges, steps, velocity = self.matcher.edges, at - self.matched_frame, self.matcher.velocity
         else:

@@ -147,7 +147,7 @@ def _join_ways(
     before: Detection,
     after: Detection,
 ) -> None:
-    """Write the points of a gap: those that either direction recognised, both joined, and the way between them."""
+    """Write the points of a gap: those recognised forwards or backwards, joined, and interpolated ones between them."""
     recognised = {frame: point for frame, point in forward.items() if point.recognised}
     ends = {detection.frame: TrackPoint(detection.edges, detection.region, "detected") for detection in (before, after)}
     known = {**ends, **backward, **recognised}

@@ -1,4 +1,4 @@
-"""Template matching: find an object in the next frame, or the one before, by what it looks like."""
+"""Template matching: find an object in the next frame, or the one before, by its appearance."""
 
 import math
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ SAME_AS_LAST = 0.8
 is for objects that turn; it must be higher because its errors add up."""
 
 LEAST_CONTRAST = 2.0
-"""Standard deviation in grey levels below which a template looks like any other."""
+"""Standard deviation in grey levels below which a template resembles any other."""
 
 LARGEST_GROWTH = 1.5
 """Factor by which the sides grow in all: a trend of a few frames says little of the far future."""
@@ -79,7 +79,7 @@ class Pyramid:
 
 
 class TemplateMatcher:
-    """Tracks one object by its looks, frame by frame.
+    """Tracks one object by its appearance, frame by frame.
 
     `edges` is where it is now. `lost` counts the frames since it was last recognised; meanwhile it is taken to move on
     as before.

@@ -23,7 +23,7 @@ from velum.track.window import Detection, FrameSlot, FrameWindow, TrackPoint, ma
 
 MOST_THUMBNAILS = 600
 """Thumbnails that are held where there is no window, about 80 MB of 480 x 270: the most frames through which an object
-is tracked by its looks, and the longest gap between two detections of one track."""
+is tracked by its appearance, and the longest gap between two detections of one track."""
 
 BEHIND = 3
 """Frames that are held after they were yielded: later ones are smoothed with them, and templates are cut from them."""
@@ -89,7 +89,7 @@ class _Tracker:
             self._next_final += 1
 
     def _associate(self, label: str, found: Sequence[Region], frame: int) -> None:
-        """Continue the tracks of a label with its detections, track the others by their looks, start new ones.
+        """Continue the tracks of a label with its detections, track the others by their appearance, start new ones.
 
         Strong detections come first, then weak ones for the tracks that are left, as in ByteTrack (Zhang et al. 2022).
         """
@@ -133,7 +133,7 @@ class _Tracker:
         interpolation.track_back(self._window, self._last_id, detection, self._pad)
 
     def _match(self, track: Track, frame: int) -> None:
-        """Track an object by its looks into a frame in which it was not detected."""
+        """Track an object by its appearance into a frame in which it was not detected."""
         pyramid, last = self._window[frame].pyramid, self._window[frame - 1].pyramid
         if pyramid is None or last is None:
             return

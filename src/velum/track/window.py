@@ -35,7 +35,7 @@ class TrackPoint:
     """The detection that the object was tracked from."""
     origin: Origin
     recognised: bool = True
-    """True when the frame itself shows the object there: it was detected, or recognised by its looks."""
+    """True when the frame itself shows the object there: it was detected, or recognised by its appearance."""
     shown: bool = True
     """False for a guess, which counts only if the object is detected or recognised again."""
     margin: float = 0.0

@@ -41,7 +41,7 @@ RIM = 20
 """Pixels from the edge of a hidden box that errors of its surroundings reach: a block and its smoothing."""
 
 LEAST_UNCOVERED = 0.0005
-"""Share of a picture from which it counts."""
+"""Share of the pixels of an image from which uncovered pixels count."""
 
 _WITH_ALPHA = {Role.RGBA, Role.GREY_ALPHA}
 
@@ -92,7 +92,7 @@ def uncovered_share(before: Frame, after: Frame, hidden: Iterable[Box] = (), *, 
 
 
 def opaque_mask(frame: Frame) -> Mask | None:
-    """Return the fully opaque pixels of the upright picture; None when all are."""
+    """Return the fully opaque pixels of the upright frame; None when all are."""
     alpha = _alpha(frame)
     return None if alpha is None else alpha > WHOLE
 
@@ -164,7 +164,7 @@ def _rim(boxes: Iterable[Box], shape: tuple[int, ...]) -> Mask:
 
 
 def _alpha(frame: Frame) -> npt.NDArray[np.float32] | None:
-    """Return the opacity of each pixel of the upright picture, from 0 to 1; None without an alpha plane."""
+    """Return the opacity of each pixel of the upright frame, from 0 to 1; None without an alpha plane."""
     for plane in frame.planes:
         if plane.role in _WITH_ALPHA or plane.role == Role.ALPHA:
             stored: Samples = plane.pixels if plane.role == Role.ALPHA else plane.pixels[..., -1]

@@ -72,9 +72,9 @@ class Check:
             frames = 0
             for pair in _pairs(after, before):
                 if pair.after is None or (before is not None and pair.before is None):
-                    more = "more" if pair.before is None else "fewer"
+                    relation = "more" if pair.before is None else "fewer"
                     leaks.append(
-                        Leak("frames", f"the file has {more} frames than its source; the first {frames} match")
+                        Leak("frames", f"the file has {relation} frames than its source; the first {frames} match")
                     )
                     break
                 frames += 1
@@ -139,7 +139,7 @@ class _FrameCheck:
             self.first = shown.time
         if before is not None and not _same_size(frame, before):
             yield Leak(
-                "frames", f"the frame has {frame.width} x {frame.height} pixels, its source has not", frame.index
+                "frames", f"the frame has {frame.width} x {frame.height} pixels, its source another size", frame.index
             )
             before = None
         regions = self._regions(shown)
@@ -162,7 +162,7 @@ class _FrameCheck:
             )
         hidden = [box for region in regions for box in self._hidden_boxes(region, frame)]
         if before is not None and (share := uncovered_share(before, frame, hidden, exact=self.coded == "exact")):
-            yield Leak("picture", f"{share:.0%} of the picture was transparent and is visible now", frame.index)
+            yield Leak("picture", f"{share:.0%} of the image was transparent and is visible now", frame.index)
 
     def _regions(self, frame: Frame) -> tuple[Region, ...]:
         """Return the regions that must be hidden in a frame of the source: the given ones and the zones of the plan.
@@ -307,7 +307,7 @@ def _share(inner: Box, outer: Box) -> float:
 
 
 def _side_content_leaks(file: Path, plan: Plan, limits: Limits) -> tuple[list[Leak], list[str]]:
-    """Return leaks for metadata and streams that should have been removed, and notes on those to look at."""
+    """Return leaks for metadata and streams that should have been removed, and notes on those to examine by hand."""
     leaks, notes = [], []
     found = beside(file, limits)
     for item in found:

@@ -25,7 +25,7 @@ SIDE, ABREAST, MOST = 160, 6, 120
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """One thing in a finished file that could identify somebody.
+    """A leak: something in a finished file that could identify a person.
 
     Kinds: `seen`, a detector sees somebody; `weak`, a region is not hidden as the plan says; `frames`, frames are
     missing or too many; `colour`, what was not hidden differs from the source; `picture`, transparent pixels became

@@ -1,4 +1,4 @@
-"""Detectors of another family than those that hid: one kind of network sees what another misses."""
+"""Second detectors, of another family than those that hid: one kind of network detects what another misses."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

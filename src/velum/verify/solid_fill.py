@@ -87,7 +87,7 @@ def _is_destroyed(work: PreparedPlan, region: Region) -> bool:
 
 
 def _areas(region: Region, work: PreparedPlan, frame: Frame, kept: Sequence[Area]) -> Iterator[Area]:
-    """Yield the areas that the rules hide for a region, in the upright picture, without excluded areas."""
+    """Yield the areas that the rules hide for a region, in the upright frame, without excluded areas."""
     for rule in work.plan.rules:
         if covers(rule.label, region.label):
             area = outline(region, rule, frame.width, frame.height)

@@ -9,7 +9,7 @@ from typing import Any
 from velum.errors import BadInput
 
 Xyxy = tuple[float, float, float, float]
-"""Edges `(x0, y0, x1, y1)` in pixels of the upright picture."""
+"""Edges `(x0, y0, x1, y1)` in pixels of the upright frame."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def _patterns(grey: Values) -> Values:
 
 
 def _histogram(bins: npt.NDArray[np.int_], weights: Values, count: int) -> Values:
-    """Return the sum of weights for each bin of each cell (pictures, rows, columns, bins)."""
+    """Return the sum of weights for each bin of each cell (images, rows, columns, bins)."""
     pictures, height, width = bins.shape
     rows, columns = height // CELL, width // CELL
     cell = (np.arange(height) // CELL)[:, None] * columns + np.arange(width) // CELL
