@@ -4,6 +4,7 @@ VENV ?= .venv
 PHOTO ?=
 INPUTS ?= 100000
 SEED ?= 1
+WORKERS ?= auto
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/velum/__init__.py)
 FROM_ENVIRONMENT = BASE HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_EXTRA_INDEX_URL
 
@@ -16,16 +17,16 @@ serve: $(VENV)/run.done  ## the service, at http://127.0.0.1:4343/docs
 	$(VENV)/bin/velum serve --host 127.0.0.1 --port 4343
 
 test: $(VENV)/dev.done  ## the tests, as on every change
-	$(VENV)/bin/pytest -n auto --dist loadgroup
+	$(VENV)/bin/pytest -n $(WORKERS) --dist loadgroup
 
 test-all: $(VENV)/dev.done  ## these and the exhaustive ones, as every night
-	$(VENV)/bin/pytest -n auto --dist loadgroup -m ""
+	$(VENV)/bin/pytest -n $(WORKERS) --dist loadgroup -m ""
 
 fast: $(VENV)/dev.done  ## those that need neither real weights nor other processes, in under a minute
-	$(VENV)/bin/pytest -n auto -m "not real and not slow and not network and not exhaustive"
+	$(VENV)/bin/pytest -n $(WORKERS) -m "not real and not slow and not network and not exhaustive"
 
 check: lint  ## format, lint, types, import contracts, docs examples
-	$(VENV)/bin/pytest -q -n auto tests/contracts
+	$(VENV)/bin/pytest -q -n $(WORKERS) tests/contracts
 
 lint: $(VENV)/dev.done  ## the same without the docs examples, which `make test` runs too
 	$(VENV)/bin/ruff format --check

@@ -12,6 +12,7 @@ from threading import Barrier, Event, Thread
 
 import pytest
 import sqlalchemy as sql
+from tests.rows import exhaustive
 
 from velum.errors import Unavailable
 from velum.jobs import State, Worker, WorkerTiming
@@ -24,6 +25,9 @@ from .fake_processor import PACE, Hands
 from .postgres import database
 
 pytestmark = pytest.mark.slow
+
+ONE_DATABASE = pytest.mark.parametrize("url", ["postgresql", *exhaustive(["sqlite"])], indirect=True)
+"""For what workers do: that the statements are right on both kinds is shown by others."""
 
 
 def test_a_job_is_done(office: Office) -> None:
@@ -88,6 +92,7 @@ def test_cancel(office: Office, until: Callable[..., None]) -> None:
         assert office.desk.cancel(waiting.id) == office.now(waiting)  # what has ended stays
 
 
+@ONE_DATABASE
 def test_delete_while_it_runs(office: Office, until: Callable[..., None]) -> None:
     job = office.submit(seconds=30)
     with office.working():
@@ -99,6 +104,7 @@ def test_delete_while_it_runs(office: Office, until: Callable[..., None]) -> Non
         assert list(office.store.list()) == []
 
 
+@ONE_DATABASE
 def test_the_highest_priority_first_then_the_oldest(office: Office) -> None:
     jobs = [office.submit(f"{p}-{n}", priority=p, pieces=1) for n, p in enumerate([0, 5, -5, 5, 0])]
     with office.working():
@@ -106,6 +112,7 @@ def test_the_highest_priority_first_then_the_oldest(office: Office) -> None:
     assert office.made() == ["5-1 0", "5-3 0", "0-0 0", "0-4 0", "-5-2 0"]
 
 
+@ONE_DATABASE
 def test_owners_share_the_workers(office: Office) -> None:
     many = [office.submit(f"many-{n}", owner="many", pieces=1) for n in range(4)]
     few = [office.submit(f"few-{n}", owner="few", pieces=1) for n in range(2)]
@@ -152,6 +159,7 @@ def test_two_workers_never_do_one_job(office: Office) -> None:
     assert {job.attempts for job in done} == {1}
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("deaf", [False, True])  # whether it notices that it lost its job before it has made its piece
 def test_a_stalled_worker_cannot_disturb_the_next(
     office: Office, until: Callable[..., None], deaf: bool, tmp_path: Path
@@ -261,6 +269,7 @@ def test_one_takes_while_many_ask(office: Office) -> None:
     assert len(taken) == 1
 
 
+@ONE_DATABASE
 def test_the_end_of_a_worker_leaves_the_rest_to_others(office: Office, until: Callable[..., None]) -> None:
     job = office.submit(pieces=3, seconds=0.2)
     with office.working():
@@ -340,6 +349,7 @@ def test_a_missing_source_is_nobodys_fault_and_may_come_back(back_office: Office
         assert back_office.ended(job)[0].state == State.DONE
 
 
+@ONE_DATABASE
 def test_watching(office: Office) -> None:
     job = office.submit(pieces=2, seconds=0.1)
     with office.working():

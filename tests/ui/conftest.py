@@ -208,6 +208,7 @@ def page(browser: Any, service: str) -> Iterator[Any]:
 
 def watched(browser: Any, address: str, **context: Any) -> Iterator[Any]:
     with browser.new_context(base_url=address, viewport={"width": 1280, "height": 860}, **context) as it:
+        it.set_default_timeout(1000 * LONGEST_SECONDS)  # for what hangs; a busy machine may be slow
         page = it.new_page()
         complaints, elsewhere = list[str](), list[str]()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)

@@ -34,7 +34,7 @@ def hidden_in(page: Any, *files: Any, how: str = "Black") -> None:
     page.locator(".drop input").first.set_input_files(list(files))
     page.get_by_role("radio", name=how).check()
     page.get_by_role("button", name=re.compile(r"Hide in \d+ file")).click()
-    page.get_by_role("heading", name=f"{len(files)} of {len(files)} done").wait_for(timeout=60_000)
+    page.get_by_role("heading", name=f"{len(files)} of {len(files)} done").wait_for()
 
 
 def looked_at(page: Any, name: str) -> None:
@@ -68,7 +68,7 @@ def drag(page: Any, *ways: tuple[float, float]) -> None:
 
 def rendered(page: Any) -> None:
     page.get_by_role("button", name="Hide it this way").click()
-    page.get_by_text("Done: the image shows your corrections.").last.wait_for(timeout=60_000)
+    page.get_by_text("Done: the image shows your corrections.").last.wait_for()
 
 
 def test_files_are_hidden_and_come_back_in_one_zip(page: Any) -> None:
@@ -96,7 +96,7 @@ def test_everything_works_by_keyboard_alone(page: Any) -> None:
     go.wait_for()
     assert go.evaluate("e => e === document.activeElement"), "what is next has the focus"
     page.keyboard.press("Enter")
-    page.get_by_role("link", name="View one.png").wait_for(timeout=60_000)
+    page.get_by_role("link", name="View one.png").wait_for()
     page.get_by_role("link", name="View one.png").focus()
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Correct").focus()
@@ -293,7 +293,7 @@ def test_what_cannot_be_done_is_said(page: Any) -> None:
     )
     page.get_by_text("One file is neither a photo nor a video").wait_for()
     page.get_by_role("button", name="Hide in 1 file").click()
-    page.locator(".files .bad").wait_for(timeout=60_000)
+    page.locator(".files .bad").wait_for()
     page.get_by_role("button", name="Try again").wait_for()
     page.goto("/#/jobs/" + "0" * 32)
     page.get_by_text("This job does not exist").wait_for()
@@ -320,7 +320,7 @@ def hidden_in_signed(page: Any) -> None:
     page.locator(".pill").first.wait_for()
     page.locator(".drop input").first.set_input_files(picture())
     page.get_by_role("button", name="Hide in 1 file").click()
-    page.get_by_role("link", name="View one.png").click(timeout=60_000)
+    page.get_by_role("link", name="View one.png").click()
     page.get_by_role("heading", name="1 region hidden").wait_for()
 
 
@@ -338,7 +338,7 @@ def test_nothing_hinders_anyone(browser: Any, service: str, scheme: str, width: 
         checked(page)
         page.locator(".drop input").first.set_input_files(picture())
         page.locator(".go button").click()
-        page.locator(".files .badge").wait_for(timeout=60_000)
+        page.locator(".files .badge").wait_for()
         checked(page)
         page.locator(".files a").click()
         page.locator(".regions").wait_for()

@@ -47,14 +47,14 @@ def reviewed(page: Any, clip: Path) -> str:
     hidden_in(page, clip)
     page.goto("/#/jobs")
     page.get_by_role("link", name=clip.name).first.click()
-    page.get_by_role("heading", name="1 track hidden").wait_for(timeout=60_000)
+    page.get_by_role("heading", name="1 track hidden").wait_for()
     return str(page.url.rpartition("/")[2])
 
 
 def looked_at(page: Any, job: str) -> None:
     """Open a video that is hidden already; who does not render what is changed in it leaves it as it was."""
     page.goto(f"/#/review/{job}")
-    page.get_by_role("heading", name="1 track hidden").wait_for(timeout=60_000)
+    page.get_by_role("heading", name="1 track hidden").wait_for()
 
 
 def regions(page: Any, job: str) -> list[Any]:
@@ -70,7 +70,7 @@ def spot(page: Any, x: float, y: float) -> tuple[float, float]:
 
 def rendered(page: Any) -> None:
     page.get_by_role("button", name="Hide it this way").click()
-    page.get_by_text("Done: the video shows your corrections.").last.wait_for(timeout=60_000)
+    page.get_by_text("Done: the video shows your corrections.").last.wait_for()
 
 
 def test_a_track_is_switched_off_by_a_click_and_another_is_drawn(page: Any, clip: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_timeline_of_ten_minutes_opens(page: Any, job_of_clip: str) -> None:
         f"**/v1/jobs/{job_of_clip}/regions", lambda route: route.fulfill(body=told, content_type="application/json")
     )
     page.goto(f"/#/review/{job_of_clip}")
-    page.get_by_role("heading", name="360 tracks hidden").wait_for(timeout=60_000)
+    page.get_by_role("heading", name="360 tracks hidden").wait_for()
     page.locator("velum-timeline canvas").wait_for()
 
 

@@ -108,7 +108,7 @@ def test_a_picture_is_pasted(page: Any) -> None:
     page.keyboard.press("Control+v")
     page.locator(".files li").wait_for()
     page.locator(".go button").click()
-    page.locator(".files .badge").wait_for(timeout=60_000)
+    page.locator(".files .badge").wait_for()
 
 
 def test_everything_works_under_a_path_of_a_proxy(browser: Any, service: str) -> None:
@@ -118,7 +118,7 @@ def test_everything_works_under_a_path_of_a_proxy(browser: Any, service: str) ->
             page.locator(".pill").first.wait_for()
             page.locator(".drop input").first.set_input_files(picture())
             page.locator(".go button").click()
-            page.locator(".files .badge").wait_for(timeout=60_000)
+            page.locator(".files .badge").wait_for()
             looked_at(page, "one.png")
             page.get_by_role("button", name="Correct").click()
             page.get_by_role("button", name="Add a box in the middle").click()

@@ -4,12 +4,14 @@ import hashlib
 import io
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 from tests.service.factories import client, parts_of, picture, settings
 
 from velum import Engine, Plan
@@ -27,11 +29,17 @@ def opened(data: bytes) -> np.ndarray[Any, Any]:
         return np.asarray(image.convert("RGB"))
 
 
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service for all requests that leave nothing behind."""
+    with client(settings(tmp_path_factory.mktemp("steady"), picture_bytes=30_000)) as it:
+        yield it
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000"])
-def test_a_picture_comes_back_in_its_own_format(tmp_path: Path, kind: str) -> None:
+def test_a_picture_comes_back_in_its_own_format(steady: TestClient, kind: str) -> None:
     data = picture(kind=kind)
-    with client(settings(tmp_path)) as it:
-        answer = it.post("/v1/images", files={"image": ("holiday.png", data, "image/png")})
+    answer = steady.post("/v1/images", files={"image": ("holiday.png", data, "image/png")})
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == KINDS[kind]
     assert answer.headers["x-velum-hidden"] == "1"
@@ -109,9 +117,8 @@ PLANS: list[tuple[str, str, int, str]] = [
 
 
 @pytest.mark.parametrize(("plan", "status", "message"), [row[1:] for row in PLANS], ids=[row[0] for row in PLANS])
-def test_a_plan_says_what_is_done(tmp_path: Path, plan: str, status: int, message: str) -> None:
-    with client(settings(tmp_path)) as it:
-        answer = it.post("/v1/images", files={"image": ("a.png", picture())}, data={"plan": plan})
+def test_a_plan_says_what_is_done(steady: TestClient, plan: str, status: int, message: str) -> None:
+    answer = steady.post("/v1/images", files={"image": ("a.png", picture())}, data={"plan": plan})
     assert answer.status_code == status
     if status != 200:
         problem = answer.json()
@@ -137,9 +144,8 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize(("sent", "status", "message"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
 @pytest.mark.parametrize("path", ["/v1/images", "/v1/locate"])
-def test_what_cannot_be_done_is_said(tmp_path: Path, path: str, sent: Any, status: int, message: str) -> None:
-    with client(settings(tmp_path, picture_bytes=30_000)) as it:
-        answer = it.post(path, **sent)
+def test_what_cannot_be_done_is_said(steady: TestClient, path: str, sent: Any, status: int, message: str) -> None:
+    answer = steady.post(path, **sent)
     assert answer.status_code == status, answer.text
     assert message in answer.json()["detail"]
     assert answer.headers["content-type"] == "application/problem+json"

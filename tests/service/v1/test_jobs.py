@@ -13,6 +13,7 @@ import httpx2
 import pytest
 import sqlalchemy as sql
 from fastapi import Request
+from starlette.testclient import TestClient
 from tests.service.factories import client, on_the_wire, picture, pixels, settings
 from tests.service.v1.test_uploads import PLAN, begun
 
@@ -176,6 +177,13 @@ def test_jobs_are_listed_page_by_page(tmp_path: Path) -> None:
             assert it.get(f"/v1/jobs?{query}").status_code == 422, query
 
 
+@pytest.fixture(scope="module")
+def jobless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service for all who hand in no job."""
+    with client(settings(tmp_path_factory.mktemp("jobless"))) as it:
+        yield it
+
+
 WRONG: list[tuple[str, dict[str, Any], int, str]] = [
     ("neither", {"upload": None}, 422, "either an upload or a url"),
     ("no such upload", {"upload": "f" * 32}, 404, "does not exist"),
@@ -194,17 +202,17 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize(("change", "status", "message"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
 def test_what_is_wrong_shows_before_the_upload_is_taken(
-    tmp_path: Path, change: dict[str, Any], status: int, message: str
+    jobless: TestClient, change: dict[str, Any], status: int, message: str
 ) -> None:
-    with client(settings(tmp_path)) as it:
-        place = begun(it)
-        it.put(place, content=b"any")
-        wanted = {"upload": place.rpartition("/")[2], "plan": PLAN} | change
-        answer = it.post("/v1/jobs", json={key: value for key, value in wanted.items() if value is not None})
-        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-        assert message in answer.json()["detail"]
-        assert it.head(place).status_code == 200
-        assert it.get("/v1/jobs").json()["jobs"] == []
+    it = jobless
+    place = begun(it)
+    it.put(place, content=b"any")
+    wanted = {"upload": place.rpartition("/")[2], "plan": PLAN} | change
+    answer = it.post("/v1/jobs", json={key: value for key, value in wanted.items() if value is not None})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert message in answer.json()["detail"]
+    assert it.head(place).status_code == 200
+    assert it.get("/v1/jobs").json()["jobs"] == []
 
 
 def test_regions_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.testclient import TestClient
 from tests.service.factories import client, on_the_wire, settings
 
 PLAN = {"rules": ["zone: fixed -> blacken"]}
@@ -57,6 +58,13 @@ def test_what_is_not_what_was_announced_is_refused(tmp_path: Path) -> None:
         assert it.get("/v1/jobs").json()["jobs"] == []
 
 
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service for all requests that look at no other upload."""
+    with client(settings(tmp_path_factory.mktemp("steady"), limit={"bytes": 5000})) as it:
+        yield it
+
+
 LIMITS: list[tuple[str, dict[str, Any], int]] = [
     ("announced", {"json": {"size": 5001}}, 413),
     ("negative", {"json": {"size": -1}}, 422),
@@ -68,9 +76,8 @@ LIMITS: list[tuple[str, dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize(("sent", "status"), [row[1:] for row in LIMITS], ids=[row[0] for row in LIMITS])
-def test_what_is_announced_is_checked(tmp_path: Path, sent: Any, status: int) -> None:
-    with client(settings(tmp_path, limit={"bytes": 5000})) as it:
-        answer = it.post("/v1/uploads", **sent)
+def test_what_is_announced_is_checked(steady: TestClient, sent: Any, status: int) -> None:
+    answer = steady.post("/v1/uploads", **sent)
     assert answer.status_code == status
     if status >= 400:
         assert answer.headers["content-type"] == "application/problem+json"
@@ -98,9 +105,8 @@ HEADERS: list[tuple[str, dict[str, str], int]] = [
 
 
 @pytest.mark.parametrize(("headers", "status"), [row[1:] for row in HEADERS], ids=[row[0] for row in HEADERS])
-def test_where_the_bytes_go_is_read_with_care(tmp_path: Path, headers: dict[str, str], status: int) -> None:
-    with client(settings(tmp_path)) as it:
-        assert it.put(begun(it), content=b"12345", headers=headers).status_code == status
+def test_where_the_bytes_go_is_read_with_care(steady: TestClient, headers: dict[str, str], status: int) -> None:
+    assert steady.put(begun(steady), content=b"12345", headers=headers).status_code == status
 
 
 def test_an_upload_can_be_discarded(tmp_path: Path) -> None:
