@@ -53,7 +53,7 @@ class VelumApp extends HTMLElement {
       return;
     }
     this.#hash = location.hash || '#/';
-    const route = ROUTES.find((one) => one.name === name) ?? ROUTES[0];
+    const route = ROUTES.find((candidate) => candidate.name === name) ?? ROUTES[0];
     this.#links.forEach((link, i) => {
       if (ROUTES[i] === route) link.setAttribute('aria-current', 'page');
       else link.removeAttribute('aria-current');

@@ -278,7 +278,7 @@ export const TEXTS = { en, de };
  * The first language that the reader prefers and the page has.
  * @param {readonly string[]} preferred
  */
-export const languageOf = (preferred) => preferred.map((one) => one.slice(0, 2)).find((one) => one in TEXTS) ?? 'en';
+export const languageOf = (preferred) => preferred.map((language) => language.slice(0, 2)).find((language) => language in TEXTS) ?? 'en';
 
 export const language = languageOf(globalThis.navigator?.languages ?? []);
 

@@ -27,11 +27,11 @@ class VelumJobs extends HTMLElement {
   #gone = new AbortController();
   #timer = 0;
   #most = PAGE;
-  #state = h('select', { onchange: () => this.#again() }, h('option', { value: '' }, t('jobs.all')), ...STATES.map((one) => h('option', { value: one }, t(`state.${one}`))));
+  #state = h('select', { onchange: () => this.#again() }, h('option', { value: '' }, t('jobs.all')), ...STATES.map((state) => h('option', { value: state }, t(`state.${state}`))));
   #name = h('input', { type: 'search', placeholder: t('jobs.search'), 'aria-label': t('jobs.search'), oninput: () => this.#show() });
   #rows = h('tbody');
   #table = h('div', { class: 'scroll panel jobs', role: 'region', tabIndex: 0, 'aria-label': t('nav.jobs'), hidden: true }, h('table', {},
-    h('thead', {}, h('tr', {}, ...['name', 'state', 'submitted', 'actions'].map((one) => h('th', { scope: 'col' }, t(`jobs.${one}`))))), this.#rows));
+    h('thead', {}, h('tr', {}, ...['name', 'state', 'submitted', 'actions'].map((column) => h('th', { scope: 'col' }, t(`jobs.${column}`))))), this.#rows));
   #none = h('div', { class: 'empty', hidden: true });
   #more = h('button', { type: 'button', hidden: true, onclick: () => { this.#most += PAGE; this.#again(); } }, t('jobs.more'));
   #status = h('p', { class: 'quiet small', role: 'status' });
@@ -152,7 +152,7 @@ class VelumJobs extends HTMLElement {
         const sure = await ask({ title: t('jobs.delete.sure', { name: job.name }), body: [h('p', {}, t('jobs.delete.what'))], ok: t('delete'), danger: true });
         if (sure) await does('DELETE', '')();
       }),
-    ].filter((one) => one !== false);
+    ].filter((action) => action !== false);
   }
 }
 customElements.define('velum-jobs', VelumJobs);

@@ -14,7 +14,7 @@ class VelumModels extends HTMLElement {
     const body = h('tbody', {});
     this.append(h('h1', {}, t('nav.models')), h('p', { class: 'quiet' }, t('models.why')),
       h('div', { class: 'scroll panel', tabIndex: 0, role: 'region', 'aria-label': t('nav.models') }, h('table', {},
-        h('thead', {}, h('tr', {}, ...['name', 'finds', 'good', 'licence', 'here'].map((one) => h('th', { scope: 'col' }, t(`models.${one}`))))), body)));
+        h('thead', {}, h('tr', {}, ...['name', 'finds', 'good', 'licence', 'here'].map((column) => h('th', { scope: 'col' }, t(`models.${column}`))))), body)));
     /** @type {{ models: Model[] }} */
     const { models } = await getJson('v1/models');
     body.append(...models.map((model) => h('tr', {},

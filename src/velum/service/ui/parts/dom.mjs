@@ -21,7 +21,7 @@ export function h(tag, props = {}, ...children) {
       element.setAttribute(name, value === true ? '' : String(value));
     } else /** @type {any} */ (element)[name] = value;
   }
-  element.append(.../** @type {(Node | string)[]} */ (children.flat().filter(shown).map((one) => one instanceof Node ? one : String(one))));
+  element.append(.../** @type {(Node | string)[]} */ (children.flat().filter(shown).map((child) => child instanceof Node ? child : String(child))));
   return element;
 }
 

@@ -15,13 +15,13 @@ export function parsed(text = '') {
  * @returns {HTMLElement}
  */
 export function techniqueField(value, onchange, disabled = false) {
-  const [name, degree] = parsed(value), known = TECHNIQUES.find((one) => one.name === name);
+  const [name, degree] = parsed(value), known = TECHNIQUES.find((technique) => technique.name === name);
   const select = h('select', { 'data-name': 'technique', disabled, onchange: () => {
-    const chosen = TECHNIQUES.find((one) => one.name === select.value);
+    const chosen = TECHNIQUES.find((technique) => technique.name === select.value);
     onchange(chosen ? `${chosen.name}(degree=${chosen.usual})` : select.value || undefined);
   } },
   h('option', { value: '' }, t('technique.plan')),
-  ...TECHNIQUES.map((one) => h('option', { value: one.name, selected: one.name === name }, t(`technique.${one.name}`))),
+  ...TECHNIQUES.map((technique) => h('option', { value: technique.name, selected: technique.name === name }, t(`technique.${technique.name}`))),
   value && !known ? h('option', { value, selected: true }, value) : '');
   const range = known ? h('input', {
     type: 'range', 'data-name': 'degree', disabled, min: String(known.least), max: '1', step: '0.02', value: degree || String(known.usual), 'aria-label': t('start.degree'),

@@ -77,7 +77,7 @@ export class VelumViewer extends HTMLElement {
   disconnectedCallback() {
     this.#sizes.disconnect();
     cancelAnimationFrame(this.#frame);
-    for (const one of [...this.#before, ...this.#after]) one.close();
+    for (const picture of [...this.#before, ...this.#after]) picture.close();
   }
 
   /** The canvas that has the focus and the pointer. */
@@ -94,7 +94,7 @@ export class VelumViewer extends HTMLElement {
     if (after) {
       const old = this.#after;
       this.#after = await levels(after);
-      for (const one of old) one.close();
+      for (const picture of old) picture.close();
     }
     const first = (before ?? after);
     if (first && (this.width !== first.width || this.height !== first.height)) {
@@ -194,7 +194,7 @@ export class VelumViewer extends HTMLElement {
     if (!all.length || right <= left) return;
     const { scale, x, y } = this.view;
     const ratio = devicePixelRatio;
-    const level = all.findLast((one) => one.width >= this.width * scale * ratio) ?? all[0];
+    const level = all.findLast((candidate) => candidate.width >= this.width * scale * ratio) ?? all[0];
     const by = level.width / this.width;
     context.save();
     context.setTransform(ratio, 0, 0, ratio, 0, 0);

@@ -164,7 +164,7 @@ export class VelumEditor extends HTMLElement {
 
   #sideParts() {
     const { history } = this, opened = this.#opened;
-    const on = history.now.filter((one) => one.on).length, off = history.now.length - on;
+    const on = history.now.filter((region) => region.on).length, off = history.now.length - on;
     /** @type {HTMLElement[]} */
     const parts = [h('div', {},
       h('h2', {}, t('photo.count', { n: on })),
@@ -182,7 +182,7 @@ export class VelumEditor extends HTMLElement {
       select: (id) => {
         this.selected = id;
         this.#refresh();
-        const region = history.now.find((one) => one.id === id);
+        const region = history.now.find((other) => other.id === id);
         if (region) this.viewer.reveal(region.xyxy);
       },
       toggle: (id, isOn) => this.commit(change(history.now, id, { on: isOn }), id),
@@ -194,7 +194,7 @@ export class VelumEditor extends HTMLElement {
   }
 
   #correctParts() {
-    const { history } = this, region = history.now.find((one) => one.id === this.selected);
+    const { history } = this, region = history.now.find((other) => other.id === this.selected);
     const hint = h('p', { class: 'quiet small' }, t(`photo.hint.${this.#tool}`));
     const size = this.#tool === 'brush' ? h('label', { class: 'field' }, h('span', {}, t('photo.brush')), h('input', {
       type: 'range', 'data-name': 'brush', min: '4', max: '120', value: String(this.brush),
@@ -257,7 +257,7 @@ export class VelumEditor extends HTMLElement {
       this.way = [];
       return this.select(0);
     }
-    const region = this.history.now.find((one) => one.id === this.selected);
+    const region = this.history.now.find((other) => other.id === this.selected);
     if (!region) return;
     const { width, height } = this.viewer, step = event.altKey ? 10 : 1;
     const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
@@ -279,7 +279,7 @@ export class VelumEditor extends HTMLElement {
       const region = this.history.now.filter(({ id }) => id === this.selected);
       return drawRegions(context, view, region, this.selected, false);
     }
-    const regions = moving ? this.history.now.map((one) => (one.id === moving.id ? { ...one, xyxy: moving.xyxy } : one)) : this.history.now;
+    const regions = moving ? this.history.now.map((other) => (other.id === moving.id ? { ...other, xyxy: moving.xyxy } : other)) : this.history.now;
     drawRegions(context, view, regions, this.selected, true);
     if (drawing) {
       const [x0, y0, x1, y1] = drawing;

@@ -69,17 +69,17 @@ export const regionsOf = (state) => state.map(({ id: _, on, technique, ...region
  * @param {State} state @param {number} id @param {Partial<Edited>} change
  * @returns {State}
  */
-export const change = (state, id, change) => state.map((one) => (one.id === id ? { ...one, ...change } : one));
+export const change = (state, id, change) => state.map((region) => (region.id === id ? { ...region, ...change } : region));
 
 /** @param {State} state @param {number} id @returns {State} */
-export const remove = (state, id) => state.filter((one) => one.id !== id);
+export const remove = (state, id) => state.filter((region) => region.id !== id);
 
 /**
  * @param {State} state @param {Omit<Edited, 'id' | 'on' | 'score' | 'found'>} region
  * @returns {{ state: State, id: number }}
  */
 export function add(state, region) {
-  const id = 1 + Math.max(0, ...state.map((one) => one.id));
+  const id = 1 + Math.max(0, ...state.map((region) => region.id));
   return { state: [...state, { ...region, id, on: true, score: 1, found: 'manual' }], id };
 }
 
@@ -89,7 +89,7 @@ export function add(state, region) {
  * @returns {State}
  */
 export function place(state, id, xyxy, width, height) {
-  const was = state.find((one) => one.id === id);
+  const was = state.find((region) => region.id === id);
   const box = inside(xyxy, width, height);
   if (!was || box.every((edge, i) => edge === was.xyxy[i])) return state;
   const [w, h] = [was.xyxy[2] - was.xyxy[0], was.xyxy[3] - was.xyxy[1]];

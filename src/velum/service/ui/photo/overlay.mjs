@@ -20,7 +20,7 @@ function maskPicture({ xyxy: [x0, y0, x1, y1], mask_runs: runs }) {
   canvas.height = y1 - y0;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
   const pixels = context.createImageData(canvas.width, canvas.height);
-  new Uint32Array(pixels.data.buffer).set(Uint32Array.from(maskOf(runs), (one) => (one ? 0x99bfd42d : 0)));
+  new Uint32Array(pixels.data.buffer).set(Uint32Array.from(maskOf(runs), (inside) => (inside ? 0x99bfd42d : 0)));
   context.putImageData(pixels, 0, 0);
   drawn.set(runs, canvas);
   return canvas;

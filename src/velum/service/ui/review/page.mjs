@@ -46,8 +46,8 @@ class VelumReview extends HTMLElement {
       return;
     }
     this.#body.replaceChildren(h('div', { class: 'scroll panel jobs', role: 'region', tabIndex: 0, 'aria-label': t('nav.review') }, h('table', {},
-      h('thead', {}, h('tr', {}, ...['review.name', 'review.why', 'jobs.actions'].map((one) => h('th', { scope: 'col' }, t(one))))),
-      h('tbody', {}, ...reviews.map((one) => this.#row(one))))));
+      h('thead', {}, h('tr', {}, ...['review.name', 'review.why', 'jobs.actions'].map((key) => h('th', { scope: 'col' }, t(key))))),
+      h('tbody', {}, ...reviews.map((review) => this.#row(review))))));
   }
 
   /** @param {Review} review */
@@ -55,7 +55,7 @@ class VelumReview extends HTMLElement {
     const { job, risk, why, approved } = review;
     return h('tr', {},
       h('td', { class: 'job-name' }, h('a', { href: addressOf(review) }, job.name)),
-      h('td', {}, h('div', { class: 'row' }, ...(why.length ? why.map((one) => h('span', { class: `badge ${risk >= 0.35 ? 'bad' : 'warn'}` }, t(`review.why.${one}`))) : [h('span', { class: 'badge good' }, t('review.fine'))]),
+      h('td', {}, h('div', { class: 'row' }, ...(why.length ? why.map((reason) => h('span', { class: `badge ${risk >= 0.35 ? 'bad' : 'warn'}` }, t(`review.why.${reason}`))) : [h('span', { class: 'badge good' }, t('review.fine'))]),
         approved.length ? h('span', { class: 'badge' }, t('review.eyes', { n: approved.length, all: this.#eyes, who: approved.map(({ who }) => who).join(', ') })) : '')),
       h('td', {}, h('div', { class: 'row job-actions' },
         h('button', { type: 'button', 'aria-label': t('review.approve.name', { name: job.name }), onclick: () => this.#approve([review]) }, t('review.approve')))));
@@ -71,7 +71,7 @@ class VelumReview extends HTMLElement {
     const place = chosen.length === 1 ? this.#reviews.indexOf(chosen[0]) : 0;
     try {
       await approve(chosen);
-      this.#reviews = this.#reviews.filter((one) => !chosen.includes(one));
+      this.#reviews = this.#reviews.filter((review) => !chosen.includes(review));
       tell(t('review.approved', { n: chosen.length }));
       this.#show();
       const buttons = this.#body.querySelectorAll('button');

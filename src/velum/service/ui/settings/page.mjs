@@ -41,10 +41,10 @@ class VelumSettings extends HTMLElement {
   /** @param {Key[]} keys */
   #table(keys) {
     return h('div', { class: 'scroll', tabIndex: 0, role: 'region', 'aria-label': t('keys.title') }, h('table', {},
-      h('thead', {}, h('tr', {}, ...['name', 'scopes', 'state', 'until'].map((one) => h('th', { scope: 'col' }, t(`keys.${one}`))), h('td', {}))),
+      h('thead', {}, h('tr', {}, ...['name', 'scopes', 'state', 'until'].map((column) => h('th', { scope: 'col' }, t(`keys.${column}`))), h('td', {}))),
       h('tbody', {}, ...keys.map((key) => h('tr', {},
         h('th', { scope: 'row' }, key.name, h('span', { class: 'quiet small number' }, ` ${key.id}`)),
-        h('td', {}, key.scopes.map((one) => t(`scope.${one}`)).join(', ')),
+        h('td', {}, key.scopes.map((scope) => t(`scope.${scope}`)).join(', ')),
         h('td', {}, h('span', { class: `badge ${key.state === 'valid' ? 'good' : ''}` }, t(`keys.${key.state}`))),
         h('td', {}, day(key.expires)),
         h('td', {}, key.state === 'valid' ? h('button', { type: 'button', class: 'danger', 'aria-label': t('keys.revokename', { name: key.name }), onclick: () => this.#revoke(key) }, t('keys.revoke')) : ''))))));
@@ -53,10 +53,10 @@ class VelumSettings extends HTMLElement {
   #form() {
     const name = h('input', { name: 'name', required: true, maxLength: 64, pattern: '[A-Za-z0-9_.@\\-]+', autocomplete: 'off' });
     const days = h('input', { name: 'days', type: 'number', min: '1', max: '36500' });
-    const scopes = SCOPES.map((one) => h('input', { type: 'checkbox', name: 'scope', value: one, checked: one === 'anonymize' }));
+    const scopes = SCOPES.map((scope) => h('input', { type: 'checkbox', name: 'scope', value: scope, checked: scope === 'anonymize' }));
     return h('form', { class: 'stack', onsubmit: async (/** @type {Event} */ event) => {
       event.preventDefault();
-      const chosen = scopes.filter((one) => one.checked).map((one) => one.value);
+      const chosen = scopes.filter((box) => box.checked).map((box) => box.value);
       if (!chosen.length) return tell(t('keys.noscope'), 'bad');
       try {
         const { secret } = await send('POST', 'v1/keys', { name: name.value.trim(), scopes: chosen, ...(days.value ? { days: Number(days.value) } : {}) });
@@ -68,7 +68,7 @@ class VelumSettings extends HTMLElement {
     } },
     h('h3', {}, t('keys.new')),
     h('label', { class: 'field' }, h('span', {}, t('keys.name')), name),
-    h('fieldset', {}, h('legend', {}, t('keys.scopes')), ...scopes.map((one) => h('label', { class: 'check' }, one, h('span', {}, t(`scope.${one.value}`))))),
+    h('fieldset', {}, h('legend', {}, t('keys.scopes')), ...scopes.map((box) => h('label', { class: 'check' }, box, h('span', {}, t(`scope.${box.value}`))))),
     h('label', { class: 'field' }, h('span', {}, t('keys.days')), days),
     h('button', { type: 'submit', class: 'primary' }, t('keys.make')));
   }

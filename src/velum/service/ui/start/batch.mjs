@@ -56,7 +56,7 @@ class Batch extends EventTarget {
   /** @param {Item} item */
   async drop(item) {
     item.stop.abort();
-    this.items = this.items.filter((one) => one !== item);
+    this.items = this.items.filter((other) => other !== item);
     this.#changed();
     if (item.job) await send('DELETE', `v1/jobs/${item.job.id}`).catch(gone);
   }
@@ -86,7 +86,7 @@ class Batch extends EventTarget {
 
   #sendNext() {
     while (this.#sending < AT_A_TIME) {
-      const item = this.items.find((one) => one.state === 'uploading' && !one.job && !taken.has(one));
+      const item = this.items.find((candidate) => candidate.state === 'uploading' && !candidate.job && !taken.has(candidate));
       if (!item) return;
       taken.add(item);
       this.#sending += 1;
@@ -182,7 +182,7 @@ export const batch = new Batch();
  * @returns {Promise<{ file: File, path: string }[]>}
  */
 export async function dropped(data) {
-  const entries = [...data.items].map((one) => one.webkitGetAsEntry?.()).filter((one) => one !== null && one !== undefined);
+  const entries = [...data.items].map((entry) => entry.webkitGetAsEntry?.()).filter((entry) => entry !== null && entry !== undefined);
   if (!entries.length) return [...data.files].map((file) => ({ file, path: file.name }));
   /** @type {{ file: File, path: string }[]} */
   const found = [];
@@ -198,7 +198,7 @@ export async function dropped(data) {
       /** @type {FileSystemEntry[]} */
       const some = await new Promise((yes, no) => reader.readEntries(yes, no));
       if (!some.length) return;
-      for (const one of some) await walk(one);
+      for (const child of some) await walk(child);
     }
   };
   for (const entry of entries) await walk(entry);

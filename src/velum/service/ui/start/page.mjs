@@ -141,7 +141,7 @@ class VelumStart extends HTMLElement {
     const all = more.map(box);
     const search = h('input', { type: 'search', placeholder: t('start.search'), 'aria-label': t('start.search'), oninput: () => {
       const sought = search.value.trim().toLowerCase();
-      for (const one of all) one.hidden = !(one.textContent ?? '').toLowerCase().includes(sought);
+      for (const pill of all) pill.hidden = !(pill.textContent ?? '').toLowerCase().includes(sought);
     } });
     this.#what.replaceChildren(
       h('legend', {}, t('start.what')), h('div', { class: 'pills' }, ...usual.map(box)),

@@ -22,12 +22,12 @@ export const COMMON = ['face', 'license_plate', 'person', 'vehicle', 'text'];
  * @returns {{ use: string[], here: boolean }}
  */
 export function finders(label, models) {
-  const here = (/** @type {string} */ name) => models.find((one) => one.name === name)?.here ?? true;
+  const here = (/** @type {string} */ name) => models.find((model) => model.name === name)?.here ?? true;
   const best = label.chosen.filter(here);
   if (best.length) return { use: best, here: true };
   const other = label.others.find(here);
   if (other) return { use: [other], here: true };
-  const had = [...label.chosen, ...label.others].find((name) => models.find((one) => one.name === name)?.obtainable);
+  const had = [...label.chosen, ...label.others].find((name) => models.find((model) => model.name === name)?.obtainable);
   return { use: had ? [had] : [], here: false };
 }
 
@@ -37,7 +37,7 @@ export function finders(label, models) {
  */
 export function planOf(choice, labels, models) {
   const rules = choice.labels.flatMap((name) => {
-    const label = labels.find((one) => one.label === name);
+    const label = labels.find((candidate) => candidate.label === name);
     return label ? finders(label, models).use.map((model) => `${name}: ${model} -> ${choice.technique}(degree=${choice.degree})`) : [];
   });
   return { rules };

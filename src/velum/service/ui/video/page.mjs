@@ -249,7 +249,7 @@ class VelumVideo extends HTMLElement {
 
   /** @param {number} id */
   #toggle(id) {
-    const track = this.#history.now.find((one) => one.id === id);
+    const track = this.#history.now.find((other) => other.id === id);
     if (!track) return;
     this.#decided.add(id);
     this.#push(tracks.switched(this.#history.now, id, !track.on), id);
@@ -320,7 +320,7 @@ class VelumVideo extends HTMLElement {
 
   /** @param {number} id */
   #named(id) {
-    return `${named(this.#history.now.find((one) => one.id === id)?.label ?? '')} ${id}`;
+    return `${named(this.#history.now.find((other) => other.id === id)?.label ?? '')} ${id}`;
   }
 
   #moved() {
@@ -353,7 +353,7 @@ class VelumVideo extends HTMLElement {
     const { split, extend, remove, undo, redo, render, doubt, right } = this.#buttons;
     right.disabled = !now.length;
     this.#approve.disabled = changed;
-    for (const one of [split, extend, remove, this.#other]) one.disabled = !this.#chosen;
+    for (const button of [split, extend, remove, this.#other]) button.disabled = !this.#chosen;
     this.#other.replaceChildren(h('option', { value: '' }, t('video.merge')), ...now.filter(({ id }) => id !== this.#chosen).map(({ id }) => h('option', { value: id }, this.#named(id))));
     [undo.disabled, redo.disabled, render.disabled, doubt.disabled] = [!canUndo, !canRedo, !changed, !this.#doubts.length];
   }
@@ -380,7 +380,7 @@ class VelumVideo extends HTMLElement {
   /** Move the chosen track's box in this frame by keys; with Shift, its lower right corner. @param {KeyboardEvent} event */
   #nudge({ key, shiftKey }) {
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
-    const track = this.#history.now.find((one) => one.id === this.#chosen), box = track && tracks.placeAt(track, this.#stage.frame)?.region.xyxy;
+    const track = this.#history.now.find((other) => other.id === this.#chosen), box = track && tracks.placeAt(track, this.#stage.frame)?.region.xyxy;
     const step = Math.max(1, Math.round((this.#file?.width ?? 0) / 200));
     return way && box ? () => this.#put(box.map((edge, i) => (shiftKey && i < 2 ? edge : edge + step * way[i % 2]))) : undefined;
   }

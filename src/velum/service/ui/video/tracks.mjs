@@ -120,7 +120,7 @@ export function placeAt({ places }, at) {
 export function stretchesOf({ on, places }) {
   /** @type {Stretch[]} */
   const made = [];
-  for (const { at, region } of on ? places.filter((one) => !one.region.off) : places) {
+  for (const { at, region } of on ? places.filter((place) => !place.region.off) : places) {
     const last = made[made.length - 1], kind = kindOf(region);
     if (last && last.to === at - 1 && last.kind === kind) last.to = at;
     else made.push({ from: at, to: at, kind });
@@ -158,7 +158,7 @@ export function doubtsOf(state, frames) {
 }
 
 /** @param {State} state @param {number} id @param {(track: Track) => Track} change @returns {State} */
-const changed = (state, id, change) => state.map((one) => (one.id === id ? change(one) : one));
+const changed = (state, id, change) => state.map((track) => (track.id === id ? change(track) : track));
 
 /**
  * Switch a track off, or on wherever it is.
@@ -179,7 +179,7 @@ export const hiddenBy = (state, id, technique) => changed(state, id, (track) => 
 }));
 
 /** @param {State} state @param {number} id @returns {State} */
-export const removed = (state, id) => state.filter((one) => one.id !== id);
+export const removed = (state, id) => state.filter((track) => track.id !== id);
 
 /** @param {State} state */
 const nextId = (state) => 1 + Math.max(0, ...state.map(({ id }) => id));
@@ -264,8 +264,8 @@ export function put(state, id, at, xyxy, width, height) {
   return changed(extended(state, id, at), id, (track) => {
     const now = /** @type {Place} */ (placeAt(track, at));
     const key = { at, key: true, region: byHand(now.region, inside(xyxy, width, height)) };
-    const keys = track.places.filter((one) => one.key && one.at !== at);
-    const [before, after] = [keys.filter((one) => one.at < at).pop(), keys.find((one) => one.at > at)];
+    const keys = track.places.filter((place) => place.key && place.at !== at);
+    const [before, after] = [keys.filter((key) => key.at < at).pop(), keys.find((key) => key.at > at)];
     const places = track.places.map((one) => {
       if (one.at === at) return key;
       if (one.key || kindOf(one.region) !== 'manual') return one;
