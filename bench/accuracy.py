@@ -66,14 +66,14 @@ class Tally:
 
     def add(self, picture: Picture, found: Found) -> None:
         overlap = ious(found.boxes, np.concatenate((picture.faces, picture.ignored)))
-        match = matched(overlap, len(picture.faces))
+        match = match_boxes(overlap, len(picture.faces))
         heights = picture.faces[:, 3] - picture.faces[:, 1]
         self.found += [(h, i in match.values()) for i, h in enumerate(heights)]
-        self.covered += [(h, share(found.hidden, xyxy)) for h, xyxy in zip(heights, picture.faces, strict=True)]
+        self.covered += [(h, hidden_share(found.hidden, xyxy)) for h, xyxy in zip(heights, picture.faces, strict=True)]
         if picture.exhaustive:
             others = [i for i in range(len(found.boxes)) if i not in match]
             self.right += len(match)
-            self.wrong += sum(not excused(found.boxes[i], overlap[i, len(picture.faces) :], picture) for i in others)
+            self.wrong += sum(not is_ignored(found.boxes[i], overlap[i, len(picture.faces) :], picture) for i in others)
 
     def row(self, low: float, high: float) -> list[str]:
         found = [hit for h, hit in self.found if low <= h < high]
@@ -89,7 +89,7 @@ class Tally:
         return f"{self.right}/{total} = {self.right / max(1, total):.3f}"
 
 
-def matched(overlap: Boxes, faces: int) -> dict[int, int]:
+def match_boxes(overlap: Boxes, faces: int) -> dict[int, int]:
     """Return which face each box matches: the best boxes choose first, each face is matched once."""
     match: dict[int, int] = {}
     for i, row in enumerate(overlap[:, :faces]):
@@ -99,18 +99,18 @@ def matched(overlap: Boxes, faces: int) -> dict[int, int]:
     return match
 
 
-def excused(box: Boxes, overlap_ignored: Boxes, picture: Picture) -> bool:
+def is_ignored(box: Boxes, overlap_ignored: Boxes, picture: Picture) -> bool:
     middle_x, middle_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     inside = [x0 <= middle_x <= x1 and y0 <= middle_y <= y1 for x0, y0, x1, y1 in picture.ignored]
     return any(inside) or bool((overlap_ignored >= MATCH_IOU).any())
 
 
-def share(hidden: Mask, xyxy: Boxes) -> float:
+def hidden_share(hidden: Mask, xyxy: Boxes) -> float:
     x0, y0, x1, y1 = np.round(xyxy).astype(int)
     return float(hidden[max(0, y0) : y1, max(0, x0) : x1].mean())
 
 
-def pictures(media: Path, most: int) -> Iterator[Picture]:
+def labelled_pictures(media: Path, most: int) -> Iterator[Picture]:
     truth = json.loads((media / "ground_truth.json").read_text(encoding="utf-8"))
     for name, entry in sorted(truth.items()):
         faces = [one for one in entry.get("objects", []) if one["label"] == "face"]
@@ -121,7 +121,7 @@ def pictures(media: Path, most: int) -> Iterator[Picture]:
             print(f"- left out, larger than --most-pixels: {name}")
             continue
         try:
-            rgb = read(media / name)
+            rgb = read_rgb(media / name)
         except UnidentifiedImageError:
             print(f"- left out, cannot be read: {name}")
             continue
@@ -134,7 +134,7 @@ def boxes_of(rows: Any) -> Boxes:
     return np.array(rows, np.float64).reshape(-1, 4)
 
 
-def read(path: Path) -> Rgb:
+def read_rgb(path: Path) -> Rgb:
     with Image.open(path) as picture:
         upright = ImageOps.exif_transpose(picture)
         if upright.mode.startswith("I"):
@@ -188,7 +188,7 @@ def hide_ellipse(hidden: Mask, xyxy: npt.NDArray[np.int64]) -> None:
 def accuracy(tools: dict[str, Tool], media: Path, most: int, *, verbose: bool) -> None:
     tallies = {name: Tally() for name in tools}
     number = 0
-    for picture in pictures(media, most):
+    for picture in labelled_pictures(media, most):
         number += 1
         for name, tool in tools.items():
             before = tallies[name].wrong
@@ -220,11 +220,11 @@ def speed(calls: dict[str, Callable[[Rgb], Any]], media: Path, rounds: int) -> N
         cells = []
         for call in calls.values():
             call(rgb)
-            cells.append(f"{statistics.median(timed(call, rgb) for _ in range(rounds)):.0f}")
+            cells.append(f"{statistics.median(time_call(call, rgb) for _ in range(rounds)):.0f}")
         print(f"| {size[0]}x{size[1]} | " + " | ".join(cells) + f" | {len(calls['velum'](rgb))} |")
 
 
-def timed(call: Callable[[Rgb], Any], rgb: Rgb) -> float:
+def time_call(call: Callable[[Rgb], Any], rgb: Rgb) -> float:
     start = time.perf_counter()
     call(rgb)
     return (time.perf_counter() - start) * 1000

@@ -16,7 +16,7 @@ import numpy as np
 import sqlalchemy as sql
 from tests.jobs.postgres import binaries, cluster
 
-from bench.jobs import ZONE, place
+from bench.jobs import ZONE, temporary_database
 from velum.jobs import Database, FolderStore, JobQueue, Retention, RetentionSweeper, State, Submission, WorkerTiming
 from velum.jobs.claims import WorkerClaims
 from velum.jobs.schema import JOBS, new_id, row_of
@@ -43,8 +43,8 @@ def main() -> None:
         print("| database | waiting | owners | workers | a claim, ms: median | 95 % | processor | claims a second |")
         print("|---|--:|--:|--:|--:|--:|--:|--:|")
         for (name, server), waiting, owners in product(servers, given.waiting, given.owners):
-            with place(server) as (url, folder), closing(Database(url)) as db:
-                fill(db, waiting, given.ended, owners)
+            with temporary_database(server) as (url, folder), closing(Database(url)) as db:
+                fill_database(db, waiting, given.ended, owners)
                 for workers in given.workers:
                     times, spent, elapsed = claims(url, workers, given.claims)
                     print(
@@ -53,12 +53,12 @@ def main() -> None:
                         flush=True,
                     )
                 if not given.only_claims:
-                    rows += [f"| {name} | {waiting:,} | {row} |" for row in others(db, folder)]
+                    rows += [f"| {name} | {waiting:,} | {row} |" for row in time_other_queries(db, folder)]
         if rows:
             print("\n| database | waiting | what | ms: median | 95 % |", "|---|--:|---|--:|--:|", *rows, sep="\n")
 
 
-def fill(db: Database, waiting: int, ended: int, owners: int) -> None:
+def fill_database(db: Database, waiting: int, ended: int, owners: int) -> None:
     """Put jobs into the database that wait, of two priorities, and others that are done."""
     same = {**row_of(Submission("0" * 32, "photo.jpg", ZONE)), "submitted": 0.0}
     now = time.time()
@@ -88,13 +88,13 @@ def claims(url: str, workers: int, number: int) -> tuple[list[float], list[float
 
     def work(name: str) -> None:
         with closing(Database(url)) as db:
-            ledger, server = WorkerClaims(db, name, name, WorkerTiming()), backend(db)
+            ledger, server = WorkerClaims(db, name, name, WorkerTiming()), postgres_process(db)
             ledger.beat()
             for _ in range(number):
-                began, busy = time.perf_counter(), time.thread_time() + on_processor(server)
+                began, busy = time.perf_counter(), time.thread_time() + processor_seconds(server)
                 hold = ledger.take()
                 times.append(1e3 * (time.perf_counter() - began))
-                spent.append(1e3 * (time.thread_time() + on_processor(server) - busy))
+                spent.append(1e3 * (time.thread_time() + processor_seconds(server) - busy))
                 assert hold is not None
                 ledger.fail(hold, "BadInput", "")
             ledger.leave()
@@ -108,7 +108,7 @@ def claims(url: str, workers: int, number: int) -> tuple[list[float], list[float
     return times, spent, time.monotonic() - began
 
 
-def backend(db: Database) -> int | None:
+def postgres_process(db: Database) -> int | None:
     """Return the id of PostgreSQL's process for the one connection of a worker; None for SQLite, which has none."""
     with db.reading() as connection:
         if connection.dialect.name == "sqlite":
@@ -116,14 +116,14 @@ def backend(db: Database) -> int | None:
         return int(connection.scalar(sql.text("SELECT pg_backend_pid()")) or 0)
 
 
-def on_processor(process: int | None) -> float:
+def processor_seconds(process: int | None) -> float:
     """Return for how many seconds a process of this machine has been on a processor."""
     if process is None:
         return 0.0
     return int(Path(f"/proc/{process}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
 
 
-def others(db: Database, folder: Path) -> Iterator[str]:
+def time_other_queries(db: Database, folder: Path) -> Iterator[str]:
     """Time what the service, the command line and workers ask beside claims."""
     store = FolderStore(folder / "store")
     store.establish("0" * 32)

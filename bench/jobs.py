@@ -50,17 +50,17 @@ def main() -> None:
         print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
         for name, server in servers:
             for workers in (1, 3):
-                with place(server) as (url, folder):
+                with temporary_database(server) as (url, folder):
                     print(f"| {name} | {workers} | {kill(url, folder, given.jobs, workers, given.every)} |", flush=True)
         for name, server in servers:
-            with place(server) as (url, folder):
-                print(f"- {name}: {listing(url, folder)}", flush=True)
-            with place(server) as (url, folder):
-                print(f"- {name}: {throughput(url, folder, given.images)}", flush=True)
+            with temporary_database(server) as (url, folder):
+                print(f"- {name}: {measure_listing(url, folder)}", flush=True)
+            with temporary_database(server) as (url, folder):
+                print(f"- {name}: {measure_throughput(url, folder, given.images)}", flush=True)
 
 
 @contextmanager
-def place(server: str | None) -> Iterator[tuple[str, Path]]:
+def temporary_database(server: str | None) -> Iterator[tuple[str, Path]]:
     """Give the URL of an empty database, and a folder."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="velum-bench-")))
@@ -70,25 +70,25 @@ def place(server: str | None) -> Iterator[tuple[str, Path]]:
             yield stack.enter_context(database(server, f"bench_{random.randrange(10**9)}")), folder
 
 
-def submit(desk: JobQueue, store: FolderStore, jobs: int) -> list[JobRecord]:
+def submit(queue: JobQueue, store: FolderStore, jobs: int) -> list[JobRecord]:
     sources = [store.put([json.dumps({**ORDER, "n": n}).encode()]).key for n in range(jobs)]
     return [
-        desk.submit(Submission(key, str(n), Plan(), owner=f"owner {n % 3}", priority=n % 2))
+        queue.submit(Submission(key, str(n), Plan(), owner=f"owner {n % 3}", priority=n % 2))
         for n, key in enumerate(sources)
     ]
 
 
 def kill(url: str, folder: Path, number: int, workers: int, every: float) -> str:
     """Kill workers until all jobs are done, and compare with what comes of them when nothing happens."""
-    with place(None) as (calm_url, calm):
-        expected = undisturbed(calm_url, calm, number)
+    with temporary_database(None) as (calm_url, calm):
+        expected = run_undisturbed(calm_url, calm, number)
     db, store = Database(url), FolderStore(folder / "store")
-    desk = JobQueue(db, store)
-    jobs, results, kills, changed = submit(desk, store, number), dict[str, str](), 0, set[str]()
+    queue = JobQueue(db, store)
+    jobs, results, kills, changed = submit(queue, store, number), dict[str, str](), 0, set[str]()
     processes = [start(url, folder) for _ in range(workers)]
     began, next_kill = time.monotonic(), time.monotonic() + every
     try:
-        while not over(jobs := fresh(desk, jobs)):
+        while not are_final(jobs := reload_jobs(queue, jobs)):
             for job in jobs:
                 if job.result is not None and results.setdefault(job.id, job.result) != job.result:
                     changed.add(job.id)
@@ -101,43 +101,45 @@ def kill(url: str, folder: Path, number: int, workers: int, every: float) -> str
             time.sleep(0.05)
         spent = time.monotonic() - began
         time.sleep(1.5)  # long enough for a result that came twice to show
-        changed |= {job.id for job in fresh(desk, jobs) if results.get(job.id, job.result) != job.result}
+        changed |= {job.id for job in reload_jobs(queue, jobs) if results.get(job.id, job.result) != job.result}
     finally:
         for process in processes:
             process.terminate()
             process.wait()
     lost = ", ".join(f"{n} {state}" for state, n in Counter(job.state.value for job in jobs if not job.result).items())
-    differing = sum(job.result is not None and digest(store, job) != expected[job.submission.name] for job in jobs)
+    differing = sum(
+        job.result is not None and result_digest(store, job) != expected[job.submission.name] for job in jobs
+    )
     again = sum(Counter((folder / "log").read_text().splitlines()).values()) - number * int(ORDER["pieces"])
     db.close()
     return f"{number} | {kills} | {lost or 0} | {len(changed)} | {differing} | {again} | {spent:.0f}"
 
 
-def undisturbed(url: str, folder: Path, number: int) -> dict[str, str]:
+def run_undisturbed(url: str, folder: Path, number: int) -> dict[str, str]:
     db, store = Database(url), FolderStore(folder / "store")
-    desk = JobQueue(db, store)
-    jobs = submit(desk, store, number)
+    queue = JobQueue(db, store)
+    jobs = submit(queue, store, number)
     (folder / "log").touch()
-    with working(
+    with running_worker(
         Worker(url, store, lambda: fake_processor.Hands(folder / "log"), folder=folder / "work", concurrency=10)
     ):
-        while not over(jobs := fresh(desk, jobs)):
+        while not are_final(jobs := reload_jobs(queue, jobs)):
             time.sleep(0.05)
     db.close()
-    return {job.submission.name: digest(store, job) for job in jobs}
+    return {job.submission.name: result_digest(store, job) for job in jobs}
 
 
-def fresh(desk: JobQueue, jobs: Sequence[JobRecord]) -> list[JobRecord]:
+def reload_jobs(queue: JobQueue, jobs: Sequence[JobRecord]) -> list[JobRecord]:
     """Return the jobs as they are now, in the order of their ids."""
     known = {job.id for job in jobs}
-    return [job for job in desk.list(limit=1000).jobs if job.id in known]
+    return [job for job in queue.list(limit=1000).jobs if job.id in known]
 
 
-def over(jobs: Sequence[JobRecord]) -> bool:
+def are_final(jobs: Sequence[JobRecord]) -> bool:
     return all(job.state.is_final for job in jobs)
 
 
-def digest(store: FolderStore, job: JobRecord) -> str:
+def result_digest(store: FolderStore, job: JobRecord) -> str:
     assert job.result is not None
     return hashlib.sha256(b"".join(store.open(job.result))).hexdigest()
 
@@ -148,7 +150,7 @@ def start(url: str, folder: Path) -> subprocess.Popen[bytes]:
 
 
 @contextmanager
-def working(worker: Worker) -> Iterator[None]:
+def running_worker(worker: Worker) -> Iterator[None]:
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
@@ -159,43 +161,43 @@ def working(worker: Worker) -> Iterator[None]:
         thread.join()
 
 
-def listing(url: str, folder: Path) -> str:
+def measure_listing(url: str, folder: Path) -> str:
     """Time pages of a list of 1,000 jobs among 5,000."""
     db = Database(url)
-    desk = JobQueue(db, FolderStore(folder / "store"))
+    queue = JobQueue(db, FolderStore(folder / "store"))
     same = {**row_of(Submission("0" * 32, "photo.jpg", ZONE)), "state": "done", "submitted": 0.0}
     with db.writing() as connection:
         connection.execute(JOBS.insert(), [{**same, "id": new_id(), "owner": f"owner {n % 50}"} for n in range(5000)])
-    desk.list(limit=1)
+    queue.list(limit=1)
     times = []
     for limit, owner in ((1000, None), (100, None), (100, "owner 7")):
         began = time.perf_counter()
-        page = desk.list(limit=limit, owner=owner)
+        page = queue.list(limit=limit, owner=owner)
         times.append(f"{len(page.jobs)} jobs in {1e3 * (time.perf_counter() - began):.0f} ms")
     db.close()
     return "listed of 5,000: " + ", ".join(times[:2]) + f"; of one owner {times[2]}"
 
 
-def throughput(url: str, folder: Path, number: int) -> str:
+def measure_throughput(url: str, folder: Path, number: int) -> str:
     """Time small images through two decoding processes, and look at their memory."""
     db, store = Database(url), FolderStore(folder / "store")
-    desk, picture = JobQueue(db, store), BytesIO()
+    queue, picture = JobQueue(db, store), BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     Image.fromarray(noise).resize((640, 480)).save(picture, "JPEG", quality=90)
     began = time.monotonic()
-    jobs = [desk.submit(Submission(store.put([picture.getvalue()]).key, f"{n}.jpg", ZONE)) for n in range(number)]
+    jobs = [queue.submit(Submission(store.put([picture.getvalue()]).key, f"{n}.jpg", ZONE)) for n in range(number)]
     submitted = time.monotonic() - began
     memory: list[int] = []
-    with working(
+    with running_worker(
         Worker(url, store, lambda: EngineProcessor(RuntimeConfig, Limits()), folder=folder / "work", concurrency=2)
     ):
         began = time.monotonic()
-        while (counts := desk.counts())[State.DONE] + counts[State.FAILED] < number:
+        while (counts := queue.counts())[State.DONE] + counts[State.FAILED] < number:
             if counts[State.DONE] >= number // 4:
-                memory.append(resident())
+                memory.append(resident_bytes())
             time.sleep(0.1)
         spent = time.monotonic() - began
-    states = Counter(job.state.value for job in fresh(desk, jobs))
+    states = Counter(job.state.value for job in reload_jobs(queue, jobs))
     db.close()
     return (
         f"{number} images of 640x480 submitted in {submitted:.1f} s, done in {spent:.1f} s "
@@ -204,7 +206,7 @@ def throughput(url: str, folder: Path, number: int) -> str:
     )
 
 
-def resident() -> int:
+def resident_bytes() -> int:
     """Return the bytes of memory that this process and its children hold."""
     tasks = Path("/proc/self/task").iterdir()
     children = [pid for task in tasks for pid in (task / "children").read_text().split()]

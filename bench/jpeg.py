@@ -5,6 +5,7 @@ end with a file in memory. Runs alternate, the first of each is not counted,
 figures are medians. The second table counts coefficients that changed outside of what regions touch.
 """
 
+import argparse
 import io
 import statistics
 import time
@@ -38,22 +39,22 @@ def main(photo: Path, media: Path | None) -> None:
         memory = io.BytesIO()
         whole.resize((width, height), Image.Resampling.LANCZOS).save(memory, "JPEG", quality=90, subsampling="4:2:0")
         for count in COUNTS:
-            edit, decode, encode = _timed(memory.getvalue(), _regions(width, height, count))
+            edit, decode, encode = _time_ways(memory.getvalue(), _draw_regions(width, height, count))
             ratios = f"{(decode + encode) / edit:.2f} | {encode / edit:.2f}"
             print(f"| {width} x {height} | {count} | {edit:.1f} | {decode:.1f} | {encode:.1f} | {ratios} |")
     if media is not None:
-        _exactness(media)
+        _print_exactness(media)
 
 
-def _regions(width: int, height: int, count: int) -> Touched:
+def _draw_regions(width: int, height: int, count: int) -> Touched:
     """Return boxes of a twelfth of the picture's width, where chance puts them."""
     rng, side = np.random.default_rng(count), width // 12
     corners = [(int(rng.integers(0, width - side)), int(rng.integers(0, height - side))) for _ in range(count)]
     return tuple((Box(x, y, x + side, y + side), None) for x, y in corners)
 
 
-def _timed(data: bytes, touched: Touched) -> tuple[float, float, float]:
-    source, plane, options = _decoded(data)
+def _time_ways(data: bytes, touched: Touched) -> tuple[float, float, float]:
+    source, plane, options = _decode(data)
     for box, _ in touched:
         plane.cut(box)[:] = 0
     spent: tuple[list[float], ...] = ([], [], [])
@@ -71,7 +72,7 @@ def _timed(data: bytes, touched: Touched) -> tuple[float, float, float]:
     return edit, decode, encode
 
 
-def _decoded(data: bytes) -> tuple[Jpeg, Plane, dict[str, object]]:
+def _decode(data: bytes) -> tuple[Jpeg, Plane, dict[str, object]]:
     with Image.open(io.BytesIO(data)) as image:
         source = headers.jpeg(image, data)  # type: ignore[arg-type]
         plane = Plane(np.array(image), Role.GREY if image.mode == "L" else Role.RGB)
@@ -82,7 +83,7 @@ def _decoded(data: bytes) -> tuple[Jpeg, Plane, dict[str, object]]:
     return source, plane, options
 
 
-def _exactness(media: Path) -> None:
+def _print_exactness(media: Path) -> None:
     files = coefficients = changed = 0
     refused: list[str] = []
     for path in sorted(path for path in media.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"}):
@@ -90,26 +91,26 @@ def _exactness(media: Path) -> None:
         if not data.startswith(b"\xff\xd8"):
             continue
         try:
-            source, plane, options = _decoded(data)
-            touched = _regions(plane.pixels.shape[1], plane.pixels.shape[0], 3)
+            source, plane, options = _decode(data)
+            touched = _draw_regions(plane.pixels.shape[1], plane.pixels.shape[0], 3)
             for box, _ in touched:
                 plane.cut(box)[:] = 0
             made = jpeg_blocks.edit_blocks(source, plane, touched, options)
         except (jpeg_blocks.Inexact, OSError, ValueError, VelumError, Image.DecompressionBombWarning) as error:
             refused.append(f"{path.name}: {error}")
             continue
-        count, wrong = _compared(data, made, touched, plane.pixels.shape[0])
+        count, wrong = _count_changes(data, made, touched, plane.pixels.shape[0])
         files, coefficients, changed = files + 1, coefficients + count, changed + wrong
     print(f"\n{files} JPEGs: {changed} of {coefficients:,} coefficients outside of touched units changed")
     for one in refused:
         print(f"- coded anew or refused: {one}")
 
 
-def _compared(before: bytes, after: bytes, touched: Touched, height: int) -> tuple[int, int]:
+def _count_changes(before: bytes, after: bytes, touched: Touched, height: int) -> tuple[int, int]:
     """Return how many coefficients no region touches, and how many of these differ."""
     rows: tuple[dict[tuple[int, int], turbojpeg.Blocks], ...] = ({}, {})
     for data, found in zip((before, after), rows, strict=True):
-        _read(data, found)
+        _read_coefficients(data, found)
     count = wrong = 0
     for (component, row), blocks in rows[0].items():
         tall = 1 + max(other for one, other in rows[0] if one == component)
@@ -125,10 +126,11 @@ def _compared(before: bytes, after: bytes, touched: Touched, height: int) -> tup
     return count, wrong
 
 
-def _read(data: bytes, found: dict[tuple[int, int], turbojpeg.Blocks]) -> None:
+def _read_coefficients(data: bytes, found: dict[tuple[int, int], turbojpeg.Blocks]) -> None:
     turbojpeg.coefficients(data, lambda component, row, blocks: found.update({(component, row): blocks.copy()}))
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     MEDIA = Path(__file__).parents[2] / "shared" / "media"
     main(MEDIA / "faces" / "group_19_large.jpg", MEDIA)

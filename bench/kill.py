@@ -37,7 +37,7 @@ def main() -> None:
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="velum-bench-")))
-        sources, plan, weights = material(folder)
+        sources, plan, weights = sources_of_jobs(folder)
         servers: list[tuple[str, Server | None]] = [("SQLite", None)]
         if (programs := binaries()) is None:
             print("- no PostgreSQL here: initdb is not installed")
@@ -45,7 +45,7 @@ def main() -> None:
             servers.append(("PostgreSQL", stack.enter_context(stoppable(programs))))
 
         def run(server: Server | None, workers: int, kills: int, *faults: str) -> Outcome:
-            with place(None if server is None else server.url) as (url, here):
+            with temporary_database(None if server is None else server.url) as (url, here):
                 plant = Plant(here, url, workers, span_seconds=2, weights=weights, server=server)
                 seconds = given.still if faults == ("stop",) else given.away
                 return disturbed(
@@ -62,12 +62,12 @@ def main() -> None:
             for workers in given.workers:
                 for faults in (("kill",), ("stop",), away):
                     number = given.kills if faults == ("kill",) else max(given.kills // 4, 1) * len(faults)
-                    got = row(run(server, workers, number, *faults), calm)
+                    got = outcome_row(run(server, workers, number, *faults), calm)
                     print(f"| {name} | {workers or 'in the service'} | {got} |")
                     sys.stdout.flush()
 
 
-def row(got: Outcome, calm: Outcome) -> str:
+def outcome_row(got: Outcome, calm: Outcome) -> str:
     web = got.kills["web"]
     kills = f"{web} kills of the service, {sum(got.kills.values()) - web} of workers"
     happened = ", ".join(f"{number} x {kind}" for kind, number in got.faults.items()) or kills
@@ -75,7 +75,7 @@ def row(got: Outcome, calm: Outcome) -> str:
     return f"{happened} | {' | '.join(map(str, numbers))} | {got.seconds:.0f}"
 
 
-def material(folder: Path) -> tuple[list[Path], Plan, dict[str, Path]]:
+def sources_of_jobs(folder: Path) -> tuple[list[Path], Plan, dict[str, Path]]:
     """Return 14 pictures and 6 clips of 8 s; with faces in them where there are some to be had."""
     model = SHARED / "models" / "yunet" / "face_detection_yunet_2023mar.onnx"
     faces = sorted((SHARED / "media" / "faces").glob("*.jpg"))
@@ -90,7 +90,7 @@ def material(folder: Path) -> tuple[list[Path], Plan, dict[str, Path]]:
 
 
 @contextmanager
-def place(server: str | None) -> Iterator[tuple[str, Path]]:
+def temporary_database(server: str | None) -> Iterator[tuple[str, Path]]:
     """Give the URL of an empty database, and a folder."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="velum-bench-")))

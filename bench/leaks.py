@@ -136,7 +136,7 @@ class Bench:
             self.note("sound left", source.name, self.check(with_sound, plan, against=source, regions=found))
 
 
-def cut(source: Path, target: Path) -> Path:
+def write_start(source: Path, target: Path) -> Path:
     """Write the first frames of a clip, coded anew and well, with as much of its sound."""
     with av.open(str(source)) as container, av.open(str(target), "w") as output:
         stream = container.streams.video[0]
@@ -182,7 +182,7 @@ def main() -> None:
                 print(f"- {photo.name} is left out: {str(error)[:90]}")
         for clip in CLIPS:
             for technique in TECHNIQUES:
-                bench.clip(cut(media / "video" / clip, Path(name) / "cut.mkv"), technique)
+                bench.clip(write_start(media / "video" / clip, Path(name) / "cut.mkv"), technique)
     print("\n| outputs | files | flagged |\n|---|--:|--:|")
     print(f"| good | {bench.good.total()} | {bench.good[True]} |")
     for kind, counts in bench.caught.items():

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from bench.accuracy import boxes_of, matched, read
+from bench.accuracy import boxes_of, match_boxes, read_rgb
 from velum.engine.prepare import PartCache
 from velum.errors import VelumError
 from velum.frame import Frame, Plane, Role
@@ -72,7 +72,7 @@ LOOSE = {"face", "license_plate"}
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledPicture:
     frame: Frame
     objects: list[dict[str, Any]]
     exhaustive: frozenset[str]
@@ -96,53 +96,59 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--media", type=Path, required=True)
     chosen = parser.parse_args()
-    pictures = list(labelled(chosen.media))
+    pictures = list(labelled_pictures(chosen.media))
     print("| model | label | found | precision | input | ms, 1 thread | ms, 2 threads |\n" + "|---" * 7 + "|")
     with TemporaryDirectory() as name:
         host = RuntimeConfig(models=Path(name))
         for path in (None, *map(Path, WISHES)):
             try:
-                model = registry.find("centerface") if path is None else added(chosen.models / path, str(path), host)
+                model = (
+                    registry.find("centerface") if path is None else add_model(chosen.models / path, str(path), host)
+                )
                 localizer = PartCache(host).localizer(PartSpec(model.name))
-                report(model, localizer, pictures, host)
+                print_scores(model, localizer, pictures, host)
             except VelumError as error:
                 print(f"| {path} | {error} |")
 
 
-def added(path: Path, name: str, host: RuntimeConfig) -> registry.Model:
+def add_model(path: Path, name: str, host: RuntimeConfig) -> registry.Model:
     short = name.partition("/")[0].replace("_", "-")
     wish = ImportOptions(name=f"{short}-{len(registry.added_models(host))}", **WISHES[name])
     return user_models.put(identify_model(path, wish), host)
 
 
-def labelled(media: Path) -> Iterator[Labelled]:
+def labelled_pictures(media: Path) -> Iterator[LabelledPicture]:
     truth = json.loads((media / "ground_truth.json").read_text(encoding="utf-8"))
     for name, entry in sorted(truth.items()):
         if name.split("/")[0] not in {"faces", "street", "plates", "text"} or not entry["width"]:
             continue
         try:
-            rgb = read(media / name)
+            rgb = read_rgb(media / name)
         except UnidentifiedImageError:
             continue
-        yield Labelled(Frame.of(Plane(rgb, Role.RGB)), entry.get("objects", []), frozenset(entry.get("exhaustive", [])))
+        yield LabelledPicture(
+            Frame.of(Plane(rgb, Role.RGB)), entry.get("objects", []), frozenset(entry.get("exhaustive", []))
+        )
 
 
-def report(model: registry.Model, localizer: Localizer, pictures: list[Labelled], host: RuntimeConfig) -> None:
+def print_scores(
+    model: registry.Model, localizer: Localizer, pictures: list[LabelledPicture], host: RuntimeConfig
+) -> None:
     labels = [asked for asked in ASKED if any(covers(asked, label) for label in localizer.labels)]
     scores = {label: Score() for label in labels}
     for picture in pictures:
         if any(covers(label, one["label"]) for label in labels for one in picture.objects) or picture.exhaustive:
             regions = localizer.locate([picture.frame])[0]
             for label in labels:
-                judge(scores[label], label, regions, picture)
-    size, one, two = timed(model, host)
+                add_to_score(scores[label], label, regions, picture)
+    size, one, two = inference_times(model, host)
     for label, score in scores.items():
         print(
             f"| {model.name} ({model.family}) | {label} | {score.row()} | {size} | {one:.1f} | {two:.1f} |", flush=True
         )
 
 
-def judge(score: Score, label: str, regions: list[Any], picture: Labelled) -> None:
+def add_to_score(score: Score, label: str, regions: list[Any], picture: LabelledPicture) -> None:
     mine = [one for one in picture.objects if covers(label, one["label"])]
     wanted = boxes_of([one["bbox"] for one in mine if not one.get("ignore") and not one.get("region")])
     ignored = boxes_of([one["bbox"] for one in mine if one.get("ignore") or one.get("region")])
@@ -158,7 +164,7 @@ def judge(score: Score, label: str, regions: list[Any], picture: Labelled) -> No
     boxes = boxes_of([region.box.xyxy for region in found])
     overlap = ious(boxes, np.concatenate((wanted, ignored)))
     overlap[:, : len(wanted)][overlap[:, : len(wanted)] < (0.3 if label in LOOSE else 0.5)] = 0
-    match = matched(overlap, len(wanted))
+    match = match_boxes(overlap, len(wanted))
     score.found += len(match)
     if label in picture.exhaustive:
         score.judged = True
@@ -167,7 +173,7 @@ def judge(score: Score, label: str, regions: list[Any], picture: Labelled) -> No
         score.wrong += len(extra)
 
 
-def timed(model: registry.Model, host: RuntimeConfig) -> tuple[str, float, float]:
+def inference_times(model: registry.Model, host: RuntimeConfig) -> tuple[str, float, float]:
     """Return the input size and the medians of one inference with one thread and with two."""
     form = replace(family(model.family).input, **model.input)
     width, height = form.size_wh or (640, 384)

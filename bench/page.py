@@ -7,6 +7,7 @@ frames at 1080p; its 360 tracks are switched off, so that it is copied rather th
 in a new profile of the browser, and of the frames of one drag.
 """
 
+import argparse
 import json
 import os
 import socket
@@ -39,7 +40,7 @@ DRAWN = """() => new Promise((go) => requestAnimationFrame(() => setTimeout(() =
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
+def running_service(folder: Path) -> Iterator[str]:
     """Yield the address of a service with its data in `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -61,14 +62,14 @@ def serving(folder: Path) -> Iterator[str]:
         made.wait(60)
 
 
-def photo(path: Path) -> Path:
+def write_photo(path: Path) -> Path:
     """Write a photograph of 24 megapixels."""
     soft = np.random.default_rng(1).integers(0, 256, (PHOTO_WH[1] // 8, PHOTO_WH[0] // 8, 3), np.uint8)
     Image.fromarray(soft).resize(PHOTO_WH, Image.Resampling.BICUBIC).save(path, quality=85)
     return path
 
 
-def film(path: Path) -> Path:
+def write_film(path: Path) -> Path:
     """Write ten minutes of video at 1080p."""
     ramp = np.indices(FILM_WH[::-1]).sum(axis=0) % 200
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
@@ -84,13 +85,13 @@ def film(path: Path) -> Path:
     return path
 
 
-def findings(width: int, height: int, frames: list[list[dict[str, Any]]]) -> dict[str, Any]:
-    """Return a file of regions."""
-    told = [{"index": index, "regions": regions} for index, regions in enumerate(frames)]
-    return {"format": "velum-regions/1", "width": width, "height": height, "models": [], "frames": told}
+def annotation_file(width: int, height: int, frames: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return an annotation file."""
+    listed = [{"index": index, "regions": regions} for index, regions in enumerate(frames)]
+    return {"format": "velum-regions/1", "width": width, "height": height, "models": [], "frames": listed}
 
 
-def done(service: str, file: Path, regions: dict[str, Any], plan: dict[str, Any]) -> str:
+def run_job(service: str, file: Path, regions: dict[str, Any], plan: dict[str, Any]) -> str:
     """Have a file hidden with these regions; return the id of its job."""
     with httpx2.Client(base_url=service, timeout=600) as it:
         ids = []
@@ -106,7 +107,7 @@ def done(service: str, file: Path, regions: dict[str, Any], plan: dict[str, Any]
         return str(job)
 
 
-def opened(browser: Any, address: str, there: str) -> float:
+def time_until_drawn(browser: Any, address: str, there: str) -> float:
     """Return the milliseconds until what `there` selects has been drawn, in a new profile."""
     with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
         page = context.new_page()
@@ -115,12 +116,12 @@ def opened(browser: Any, address: str, there: str) -> float:
         return float(page.evaluate(DRAWN))
 
 
-def painted(browser: Any, address: str) -> float:
+def time_until_usable(browser: Any, address: str) -> float:
     """Return the milliseconds until the start page shows something useful: what can be hidden."""
-    return opened(browser, address, ".pill")
+    return time_until_drawn(browser, address, ".pill")
 
 
-def dragged(browser: Any, address: str, trace: Path) -> list[float]:
+def time_drag(browser: Any, address: str, trace: Path) -> list[float]:
     """Return the milliseconds that each frame of a drag takes the page, from the browser's trace."""
     with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
         page = context.new_page()
@@ -145,21 +146,28 @@ def dragged(browser: Any, address: str, trace: Path) -> list[float]:
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_known_args()  # bench.__main__ has arguments for other tables
     boxes = [[n % 20 * 290 + 60, n // 20 * 390 + 60, n % 20 * 290 + 260, n // 20 * 390 + 300] for n in range(200)]
     face = {"label": "face", "xyxy": [10, 10, 40, 40], "score": 0.9, "found": "detected", "off": True}
     tracks = [[{**face, "track": 1 + n + TRACKS * (at // 300)} for n in range(TRACKS)] for at in range(FRAMES)]
     flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    with TemporaryDirectory() as name, serving(Path(name)) as service, sync_playwright() as it:
+    with TemporaryDirectory() as name, running_service(Path(name)) as service, sync_playwright() as it:
         folder = Path(name)
-        many = findings(*PHOTO_WH, [[{"label": "face", "xyxy": box} for box in boxes]])
-        pictured = done(service, photo(folder / "large.jpg"), many, {"rules": [ZONE]})
-        filmed = done(
-            service, film(folder / "film.mp4"), findings(*FILM_WH, tracks), {"rules": [ZONE], "video": {"smart": True}}
+        many = annotation_file(*PHOTO_WH, [[{"label": "face", "xyxy": box} for box in boxes]])
+        pictured = run_job(service, write_photo(folder / "large.jpg"), many, {"rules": [ZONE]})
+        filmed = run_job(
+            service,
+            write_film(folder / "film.mp4"),
+            annotation_file(*FILM_WH, tracks),
+            {"rules": [ZONE], "video": {"smart": True}},
         )
         browser = it.chromium.launch(executable_path=CHROMIUM, args=flags)
-        start = [painted(browser, service) for _ in range(ROUNDS)]
-        drag = dragged(browser, f"{service}#/jobs/{pictured}", folder / "trace.json")
-        line = [opened(browser, f"{service}#/review/{filmed}", "velum-timeline canvas") for _ in range(ROUNDS)]
+        start = [time_until_usable(browser, service) for _ in range(ROUNDS)]
+        drag = time_drag(browser, f"{service}#/jobs/{pictured}", folder / "trace.json")
+        line = [
+            time_until_drawn(browser, f"{service}#/review/{filmed}", "velum-timeline canvas") for _ in range(ROUNDS)
+        ]
         browser.close()
     print("| the page | median | most |\n|---|--:|--:|")
     print(f"| start page, until it can be used, ms | {statistics.median(start):.0f} | {max(start):.0f} |")

@@ -1,7 +1,7 @@
 """The anonymization service, request to response, against an inference server that answers at once.
 
 Service, inference server and client are processes of their own on this machine. Pictures are sent as JPEG over kept
-connections, each with a patch of its own colour and things in its own places, which every answer is checked for. The
+connections, each with a patch of its own colour and objects in its own places, which every answer is checked for. The
 original's times were measured apart, with the same kind of stand-in, on two cores of the same kind: compare magnitudes.
 """
 
@@ -35,7 +35,7 @@ from velum.plugins import RuntimeConfig
 from velum.spec import PartSpec
 
 SIZES = ((640, 768), (1024, 768), (2048, 1024), (3840, 2160))
-THINGS = ("3 boxes", "20 boxes", "mask")
+OBJECTS = ("3 boxes", "20 boxes", "mask")
 TECHNIQUES = {"blackening": "blacken", "blurring": "blur", "pixelating": "pixelate"}
 ROUNDS, SECONDS, CLIENTS = 7, 60.0, 8
 LOAD_SIZE, LOAD_THINGS = (1024, 768), "3 boxes"
@@ -60,19 +60,19 @@ uvicorn.run(create_app(Settings.load()), port=int(sys.argv[1]), log_level="warni
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A picture to send, and what must be seen in the answer. `number` gives its colour and where its things are."""
+    """A picture to send, and what must be seen in the answer. `number` gives its colour and where its objects are."""
 
     number: int
     size: tuple[int, int]
-    things: str
+    objects: str
     data: bytes
     boxes: tuple[tuple[int, int, int, int], ...]
 
     @classmethod
-    def of(cls, photo: Image.Image, number: int, size: tuple[int, int], things: str) -> "Picture":
+    def of(cls, photo: Image.Image, number: int, size: tuple[int, int], objects: str) -> "Picture":
         """Return the photograph in that size, marked. Boxes cover 9 % of it, a mask nearly a third."""
         width, height = size
-        count = 0 if things == "mask" else int(things.split(maxsplit=1)[0])
+        count = 0 if objects == "mask" else int(objects.split(maxsplit=1)[0])
         chance, side = np.random.default_rng(number), int((SHARE * width * height / max(1, count)) ** 0.5)
         corners = chance.integers(3 * PATCH, (width - side, height - side), (count, 2)).tolist()
         boxes = tuple((x, y, x + side, y + side) for x, y in corners)
@@ -81,7 +81,7 @@ class Picture:
         marked.paste(cls.colour(number), (0, 0, PATCH, PATCH))
         file = io.BytesIO()
         marked.save(file, "JPEG", quality=90, icc_profile=MARK + json.dumps(told).encode() + b"\0")
-        return cls(number, size, things, file.getvalue(), boxes)
+        return cls(number, size, objects, file.getvalue(), boxes)
 
     @staticmethod
     def colour(number: int) -> tuple[int, int, int]:
@@ -89,7 +89,7 @@ class Picture:
         return 40 + 60 * (number % 4), 40 + 60 * (number // 4 % 4), 40 + 60 * (number // 16 % 4)
 
     def check(self, answer: bytes, technique: str) -> None:
-        """Raise `AssertionError` unless the answer is this picture, with its own things hidden."""
+        """Raise `AssertionError` unless the answer is this picture, with its own objects hidden."""
         with Image.open(io.BytesIO(answer)) as image:
             seen = np.asarray(image.convert("RGB")).astype(np.int16)
         assert seen.shape[1::-1] == self.size, "another size"
@@ -102,9 +102,9 @@ class Picture:
             inside[y0:y1, x0:x1] = True
         if not self.boxes:
             inside = ellipse(*self.size, self.number % 8 - 4)
-        assert technique != "blackening" or seen[inside].mean() < 4, "things that are not hidden"
+        assert technique != "blackening" or seen[inside].mean() < 4, "objects that are not hidden"
         changed = abs(seen - before).max(2) > 40
-        assert technique == "blackening" or changed[inside].mean() > 0.02, "things that are not hidden"
+        assert technique == "blackening" or changed[inside].mean() > 0.02, "objects that are not hidden"
         assert changed[~inside].mean() < 0.25, "more hidden than was there"
 
 
@@ -142,7 +142,7 @@ class Client:
 
     def body(self, picture: Picture, technique: str) -> bytes:
         """Return the form of a request."""
-        masks = picture.things == "mask"
+        masks = picture.objects == "mask"
         entry = {
             "model_name": MASKS if masks else BOXES, "class_name": LABEL, "anonymization_technique": technique,
             "inference_type": "segmentation" if masks else "detection",
@@ -191,7 +191,7 @@ def servers() -> Iterator[tuple[int, int, int]]:
 
 
 def requests(photo: Image.Image, rounds: int) -> None:
-    """Print the medians of a request for each size, thing and technique, for PNG and JPEG answers."""
+    """Print the medians of a request for each size, kind of objects and technique, for PNG and JPEG answers."""
     print(
         "\n| picture | hidden | technique | PNG, ms | original / PNG | JPEG, ms | original / JPEG |\n"
         + "|---" * 7
@@ -201,14 +201,14 @@ def requests(photo: Image.Image, rounds: int) -> None:
         client = Client(port, stub)
         client.prepare()
         for size in SIZES:
-            for things in THINGS:
-                picture = Picture.of(photo, 5, size, things)
-                originals = ORIGINAL_MS.get((size, things), (None, None, None))
+            for objects in OBJECTS:
+                picture = Picture.of(photo, 5, size, objects)
+                originals = ORIGINAL_MS.get((size, objects), (None, None, None))
                 for technique, original in zip(TECHNIQUES, originals, strict=True):
                     png, jpeg = (_median(client, picture, technique, rounds, jpeg=jpeg) for jpeg in (False, True))
                     ratios = [f"{original / one:.0f}" if original else "-" for one in (png, jpeg)]
                     print(
-                        f"| {size[0]} x {size[1]} | {things} | {technique} | {png:.1f} | {ratios[0]} | {jpeg:.1f} "
+                        f"| {size[0]} x {size[1]} | {objects} | {technique} | {png:.1f} | {ratios[0]} | {jpeg:.1f} "
                         f"| {ratios[1]} |"
                     )
 
@@ -222,8 +222,8 @@ def parts(photo: Image.Image, rounds: int) -> None:
         client = Client(port, stub)
         client.prepare()
         for size in SIZES:
-            for things in THINGS:
-                picture, masks = Picture.of(photo, 5, size, things), things == "mask"
+            for objects in OBJECTS:
+                picture, masks = Picture.of(photo, 5, size, objects), objects == "mask"
                 options = {"url": f"http://127.0.0.1:{stub}/", "model": MASKS if masks else BOXES}
                 find = PartSpec("bmw", options | {"kind": "segmentation" if masks else "detection"})
                 plan = Plan((Rule(f"={LABEL}", find, PartSpec("blur"), grow=0),))
@@ -235,7 +235,7 @@ def parts(photo: Image.Image, rounds: int) -> None:
                     runs.append([1e3 * report.seconds[stage] for stage in stages])
                 figures = [statistics.median(column[1:]) for column in (*zip(*runs, strict=True), whole)]
                 figures.append(_median(client, picture, "blurring", rounds, jpeg=False))
-                print(f"| {size[0]} x {size[1]} | {things} | " + " | ".join(f"{one:.1f}" for one in figures) + " |")
+                print(f"| {size[0]} x {size[1]} | {objects} | " + " | ".join(f"{one:.1f}" for one in figures) + " |")
     peers.close()
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.accuracy import read
+from bench.accuracy import read_rgb
 from velum.engine.prepare import PartCache
 from velum.evaluation.reidentification.attack import HEADING, TECHNIQUES, AttackTrial, describe_chance, result_row
 from velum.evaluation.reidentification.samples import sample
@@ -29,7 +29,7 @@ def samples(media: Path) -> Iterator[Rgb]:
         faces = [one for one in entry.get("objects", []) if one["label"] == "face"]
         boxes = [Box.around(*one["bbox"]) for one in faces if not one.get("ignore") and not one.get("region")]
         if boxes := [box for box in boxes if box.height >= MIN_HEIGHT]:
-            rgb = read(media / name)
+            rgb = read_rgb(media / name)
             yield from (sample(rgb, box) for box in boxes)
 
 

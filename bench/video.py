@@ -64,14 +64,14 @@ def main() -> None:
         print("| clip | tool | fps | times deface | CPU s per frame | peak MB | PSNR, dB |\n" + "|---" * 7 + "|")
         for size in chosen.sizes:
             clip = folder / f"{size}.mp4"
-            build(clip, chosen.media / "video", SIZES[size], chosen.seconds)
+            write_wall(clip, chosen.media / "video", SIZES[size], chosen.seconds)
             compare(clip, SIZES[size], chosen.seconds * FPS, chosen.rounds)
 
 
-def build(clip: Path, folder: Path, size: tuple[int, int], seconds: int) -> None:
+def write_wall(clip: Path, folder: Path, size: tuple[int, int], seconds: int) -> None:
     """Write a wall of four looped clips."""
     half = size[0] // 2, size[1] // 2
-    sources = [cycle(list(frames(folder / name, half))) for name in WALL]
+    sources = [cycle(list(decode_frames(folder / name, half))) for name in WALL]
     with av.open(str(clip), "w") as container:
         stream = container.add_stream("libx264", FPS, options={"preset": "veryfast", "crf": "18"})
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
@@ -82,7 +82,7 @@ def build(clip: Path, folder: Path, size: tuple[int, int], seconds: int) -> None
         container.mux(stream.encode())
 
 
-def frames(clip: Path, size: tuple[int, int]) -> Iterator[Picture]:
+def decode_frames(clip: Path, size: tuple[int, int]) -> Iterator[Picture]:
     """Decode at most two seconds of a clip, scaled."""
     with av.open(str(clip)) as container:
         for number, frame in enumerate(container.decode(video=0)):
@@ -111,7 +111,7 @@ def compare(clip: Path, size: tuple[int, int], count: int, rounds: int) -> None:
     runs: dict[str, list[Run]] = {name: [] for name in outs}
     for _ in range(rounds):
         for name, out in outs.items():
-            runs[name].append(timed(commands(clip, out, size)[name]))
+            runs[name].append(run_command(commands(clip, out, size)[name]))
     for name, done in runs.items():
         fps = count / statistics.median(run.wall_seconds for run in done)
         pairs = zip(runs["deface"], done, strict=True)
@@ -124,7 +124,7 @@ def compare(clip: Path, size: tuple[int, int], count: int, rounds: int) -> None:
         )
 
 
-def timed(command: list[str]) -> Run:
+def run_command(command: list[str]) -> Run:
     """Run a command to its end."""
     start, before = time.perf_counter(), os.times()
     done = subprocess.run(command, capture_output=True, text=True, check=False)

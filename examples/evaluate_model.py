@@ -1,6 +1,6 @@
 """Evaluate a plan on pictures that people have labelled: how much does it find.
 
-The plan here knows one zone, and two of three labelled things lie there. To evaluate a model, name it in the rule:
+The plan here knows one zone, and two of three labelled objects lie there. To evaluate a model, name it in the rule:
 `face: yunet -> blacken`.
 """
 
@@ -25,10 +25,10 @@ def main(folder: Path) -> dict[str, Any]:
         truth[name] = {"width": 160, "height": 120, "exhaustive": ["zone"], "objects": objects}
     (folder / "truth.json").write_text(json.dumps(truth))
     command = ["evaluate", "--truth", "truth.json", "--media", ".", "--rule", PLAN, "--json"]
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-m", "velum", *command], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
-    result: dict[str, Any] = json.loads(said)
+    result: dict[str, Any] = json.loads(output)
     return result
 
 

@@ -1,4 +1,4 @@
-"""A localizer of your own: it finds red things.
+"""A localizer of your own: it finds red objects.
 
 A localizer has a set of labels and a method `locate`, which gets frames and returns the regions of each. Put a model
 there, or rules like these. With the class in a package, an entry point makes it known to every command.
@@ -23,12 +23,12 @@ class RedThings:
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, in pixels of the upright picture."""
-        return [self._red(frame) for frame in frames]
+        return [self._red_regions(frame) for frame in frames]
 
     def close(self) -> None:
         """Do nothing: there is nothing to free."""
 
-    def _red(self, frame: Frame) -> list[Region]:
+    def _red_regions(self, frame: Frame) -> list[Region]:
         pixels = frame.rgb(frame.width, frame.height).astype(int)
         rows, columns = np.nonzero((pixels[..., 0] > 150) & (pixels[..., 1:].max(axis=-1) < 100))
         if not rows.size:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench.fuzz.mutate import mutated
+from bench.fuzz.mutate import mutate
 from bench.fuzz.targets import CHECKS, TARGETS, run
 from velum.errors import VelumError
 
@@ -41,7 +41,7 @@ def input_of(target: str, index: int, seed: int) -> bytes:
         return str(index).encode()
     rng = random.Random(f"{seed}/{target}/{index}")
     seeds = list(TARGETS[target].seeds())
-    return mutated(rng.choice(seeds), seeds, rng)
+    return mutate(rng.choice(seeds), seeds, rng)
 
 
 def outcomes(target: str, count: int, seed: int, *, hang_seconds: float = HANG_SECONDS) -> Iterator[Outcome]:

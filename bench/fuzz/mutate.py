@@ -20,39 +20,39 @@ _WORDS = (
 )  # fmt: skip
 
 
-def mutated(seed: bytes, others: list[bytes], rng: random.Random) -> bytes:
+def mutate(seed: bytes, others: list[bytes], rng: random.Random) -> bytes:
     """Return `seed` with something wrong in it. JSON is most often still JSON; `others` are to be mixed in."""
     if seed[:1] in {b"{", b"["} and rng.random() < 0.6:
         try:
-            return _json(json.loads(seed), rng)
+            return _mutate_json(json.loads(seed), rng)
         except ValueError:
             pass
     data = bytearray(seed)
     for _ in range(rng.choice((1, 1, 2, 4, 16))):
-        _once(data, others, rng)
+        _mutate_bytes(data, others, rng)
     return bytes(data)
 
 
-def _json(value: Any, rng: random.Random) -> bytes:
+def _mutate_json(value: Any, rng: random.Random) -> bytes:
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        holder, key = _place(value, rng)
+        holder, key = _choose_place(value, rng)
         if holder is None:
-            value = _odd(rng)
+            value = _odd_value(rng)
         elif rng.random() < 0.15:
             del holder[key]
         elif isinstance(holder, dict) and rng.random() < 0.1:
-            holder[rng.choice(_KEYS)] = _odd(rng)
+            holder[rng.choice(_KEYS)] = _odd_value(rng)
         else:
-            holder[key] = _odd(rng)
+            holder[key] = _odd_value(rng)
     return json.dumps(value).encode()
 
 
-def _odd(rng: random.Random) -> Any:
+def _odd_value(rng: random.Random) -> Any:
     # A copy: it is changed in its turn, and the next input must not depend on this one.
     return copy.deepcopy(rng.choice(ODD))
 
 
-def _place(value: Any, rng: random.Random) -> tuple[Any, Any]:
+def _choose_place(value: Any, rng: random.Random) -> tuple[Any, Any]:
     """Return an object or list inside a value, and one of its keys; None for the value itself."""
     places: list[tuple[Any, Any]] = [(None, None)]
     rest = [value]
@@ -64,7 +64,7 @@ def _place(value: Any, rng: random.Random) -> tuple[Any, Any]:
     return rng.choice(places)
 
 
-def _once(data: bytearray, others: list[bytes], rng: random.Random) -> None:
+def _mutate_bytes(data: bytearray, others: list[bytes], rng: random.Random) -> None:
     at = rng.randrange(len(data) + 1)
     # Heads decide most of what is done with a file.
     at = min(at, rng.choice((16, 64, 512, len(data), len(data))))

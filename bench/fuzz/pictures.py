@@ -68,7 +68,7 @@ def heavy() -> list[bytes]:
     still, progressive = stills()[0], stills()[8]
     frame = b"\x21\xf9\x04\0\x0a\0\0\0," + bytes(4) + b"\1\0\1\0\0\2\2\x4c\1\0"
     return [
-        _scanned(progressive, 40),
+        _with_repeated_scan(progressive, 40),
         b"GIF89a\x40\0\x30\0\x80\0\0" + bytes(3) + b"\xff" * 3 + frame * 49 + b";",
         b"\xff\xd8" + b"\xff\xfe\0\2" * 3000 + still[2:],
     ]
@@ -80,15 +80,15 @@ def weigh(data: bytes, folder: Path) -> None:
         assert scans_of(data, MOST_SCANS) <= MOST_SCANS, "a light JPEG has many scans"
     for kind in ("PNG", "BMP", "WEBP"):
         is_light(data, kind)
-    scans_of(_scanned(data, 1000), 100)
+    scans_of(_with_repeated_scan(data, 1000), 100)
     with contextlib.suppress(VelumError):
-        hide(_scanned(data, 1000), folder)
+        hide(_with_repeated_scan(data, 1000), folder)
     for path in folder.iterdir():
         path.unlink()
     hide(data, folder)
 
 
-def _scanned(data: bytes, times: int) -> bytes:
+def _with_repeated_scan(data: bytes, times: int) -> bytes:
     """Return a JPEG with its last scan so many times more."""
     return data[:-2] + data[max(0, data.rfind(b"\xff\xda")) : -2][:1000] * times + data[-2:]
 

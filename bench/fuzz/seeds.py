@@ -14,7 +14,7 @@ from velum.report import HiddenRegion, Report, TrackSummary
 from velum.spec import PartSpec
 
 
-def _dumped(*values: Any) -> list[bytes]:
+def _as_json(*values: Any) -> list[bytes]:
     return [json.dumps(value).encode() for value in values]
 
 
@@ -31,10 +31,10 @@ _PLANS = [
         video=Video(codec="h264", crf=20, every=3, two_pass=True),
     ),
 ]  # fmt: skip
-PLANS = [*_dumped(*(plan.to_json() for plan in _PLANS)), *_dumped({"rules": [RULES[1].decode()]})]
+PLANS = [*_as_json(*(plan.to_json() for plan in _PLANS)), *_as_json({"rules": [RULES[1].decode()]})]
 PLANS_TOML = [plan.to_toml().encode() for plan in _PLANS]
 
-REGIONS = _dumped(
+REGIONS = _as_json(
     {
         "format": "velum-regions/1", "width": 64, "height": 48, "sha256": "ab" * 32,
         "models": [{"model": "m", "weights": "cd"}],
@@ -45,7 +45,7 @@ REGIONS = _dumped(
     }
 )  # fmt: skip
 
-TRUTHS = _dumped(
+TRUTHS = _as_json(
     {
         "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}],
         "categories": [{"id": 1, "name": "face"}],
@@ -74,7 +74,7 @@ MOUNTED = [(
     b"    labels = None\n    destroys = True\n\n    def hide(self, patch):\n        pass\n\n\n"
     b"class Other(Paint):\n    pass\n"
 )]  # fmt: skip
-SIGNATURES = _dumped(
+SIGNATURES = _as_json(
     {
         "inputs": {"images": [1, 3, 640, 640]}, "outputs": {"output0": [1, 6, 8400]},
         "metadata": {"names": "{0: 'face', 1: 'plate'}", "stride": "32", "task": "detect"},
@@ -100,9 +100,9 @@ _REPORTS = [
     _report(hidden=(HiddenRegion(0, "face", Box(1, 2, 30, 40), 0.5, "detected", 0, "blacken"),)),
     _report(hidden=(), tracks=(TrackSummary(1, "face", 0, "blacken", 0, 9, 10, {"detected": 10}, 0.9),)),
 ]
-REPORTS = _dumped(*(report.to_json() for report in _REPORTS))
+REPORTS = _as_json(*(report.to_json() for report in _REPORTS))
 _MARK = {"frame": 0, "pts": 0}
-SPANS = _dumped(
+SPANS = _as_json(
     {
         "index": 0, "count": 1, "read": _MARK, "first": _MARK, "end": {"frame": 9, "pts": None}, "stop": _MARK,
         "origin": 0, "frames_total": 9, "format": "mp4", "sha256": "ab" * 32,
@@ -115,7 +115,7 @@ def evidence() -> list[bytes]:
     """Evidence of a picture and of a video, signed with a key of zeros as bytes: only its form matters."""
     documents = [compose([file_entry(one, "a.jpg")], _PLANS[0], one.models, Declared(("A",))) for one in _REPORTS]
     signature = {"algorithm": "Ed25519", "public_key": "A" * 43 + "=", "key_id": "0" * 16, "signature": "A" * 86 + "=="}
-    return _dumped(*({**document, "signature": signature} for document in documents))
+    return _as_json(*({**document, "signature": signature} for document in documents))
 
 
 CATALOGUES = [
@@ -140,7 +140,7 @@ SETTINGS = [
     b'[access]\nrequests_per_minute = 5\nkeys = "keys.json"\n',
 ]
 ENVIRONMENTS = [b"VELUM_CACHE=/tmp/x\nVELUM_MAX_PIXELS=1000\nVELUM_TECHNIQUES=/tmp\nVELUM_OFFLINE=1\nVELUM_PORT=1"]
-KEYS = _dumped(
+KEYS = _as_json(
     {
         "keys": [
             {"id": "ab" * 6, "name": "n", "scopes": ["anonymize"], "sha256": "ab" * 32, "created": 1.0, "expires": None,
@@ -148,21 +148,21 @@ KEYS = _dumped(
         ]
     }
 )  # fmt: skip
-CONFIGURATIONS = _dumped(
+CONFIGURATIONS = _as_json(
     {"sensitive_info": [
         {"class_name": "face", "model_name": "m", "inference_type": "detection", "anonymization_technique": "blurring",
          "anonymization_degree": 0.5, "url": "http://10.0.0.1:80/"},
     ]},
 )  # fmt: skip
-ANSWERS = _dumped(
+ANSWERS = _as_json(
     {"success": True, "data": {"m": "detection"}, "error": ""},
     {"success": True, "data": {"bounding-boxes": [
         {"ObjectClassName": "face", "ObjectClassId": 1, "confidence": 99.5,
          "coordinates": {"left": 1, "top": 2, "right": 30, "bottom": 40}}]}},
     {"success": False, "error": "no"}, ["a", "b"], {"data": [[0, 0], [1, 1]]}, {"type": "detection"},
 )  # fmt: skip
-URLS = _dumped({"urls": ["http://10.0.0.1:4343/", "http://example.org"]})
-CONFIGS = _dumped({"confidence": 60, "inference_engine_name": "x", "classes": ["a"], "nms": {"threshold": 0.5}})
+URLS = _as_json({"urls": ["http://10.0.0.1:4343/", "http://example.org"]})
+CONFIGS = _as_json({"confidence": 60, "inference_engine_name": "x", "classes": ["a"], "nms": {"threshold": 0.5}})
 LABEL_MAPS = [
     b"item {\n  name: 'face' # one\n  id: 1\n}\nitem { id: 2 display_name: \"a\\x41\" keypoints { id: 3 } }\n"
 ]

@@ -162,7 +162,7 @@ def _yolo_labels(data: bytes, folder: Path) -> None:
     truth(folder, None, Limits())
 
 
-def _mounted(data: bytes, folder: Path) -> None:
+def _plugin_folder(data: bytes, folder: Path) -> None:
     _file(data, folder, "x.py")
     FolderTechniques(folder)
 
@@ -189,7 +189,7 @@ def _canonical(data: bytes) -> None:
     assert canonical(parse(text.decode())) == text
 
 
-def _requested(data: bytes) -> None:
+def _plan_in_request(data: bytes) -> None:
     """Take a plan as requests give it, and one of a hundred times as many rules, which is refused at once."""
     with Engine(limits=Limits(rules=100)) as engine:
         plans = Plans(None, engine)
@@ -247,7 +247,7 @@ TARGETS: Mapping[str, Target] = {
         Target("truth yolo", lambda: seeds.YOLO, _yolo, 2),
         Target("truth yolo labels", lambda: seeds.YOLO_LABELS, _yolo_labels, 2),
         Target("profile", lambda: seeds.PROFILES, lambda data, at: load_profile(str(_file(data, at, "p.toml"))), 2),
-        Target("techniques in a folder", lambda: seeds.MOUNTED, _mounted, 2),
+        Target("techniques in a folder", lambda: seeds.MOUNTED, _plugin_folder, 2),
         Target("what a model says", lambda: seeds.SIGNATURES, lambda data, _: _signature(data), 2),
         Target("catalogue", lambda: seeds.CATALOGUES, lambda data, _: read_catalog(_text(data), "x")),
         Target("settings", lambda: seeds.SETTINGS, _settings),
@@ -266,7 +266,7 @@ TARGETS: Mapping[str, Target] = {
         Target("pose", seeds.poses, lambda data, _: (pose(data), with_pose_of(data, seeds.poses()[1]))),
         Target("pictures", pictures.stills, pictures.hide, 12),
         Target("much work", pictures.heavy, pictures.weigh, 4),
-        Target("many rules", lambda: seeds.MANY_RULES, lambda data, _: _requested(data), 2),
+        Target("many rules", lambda: seeds.MANY_RULES, lambda data, _: _plan_in_request(data), 2),
         Target("videos", pictures.clips, pictures.hide, 2),
     )
 }  # fmt: skip

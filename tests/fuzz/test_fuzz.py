@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from bench.fuzz.apart import BAD, input_of, outcomes
-from bench.fuzz.mutate import mutated
+from bench.fuzz.mutate import mutate
 from bench.fuzz.targets import TARGETS, run
 from tests.rows import exhaustive
 
@@ -23,7 +23,7 @@ def test_inputs_depend_on_the_seed_alone() -> None:
     first = [input_of("plan.json", index, 7) for index in range(50)]
     assert [input_of("plan.json", index, 7) for index in reversed(range(50))] == first[::-1]
     assert [input_of("plan.json", index, 8) for index in range(50)] != first
-    assert mutated(b"", [b""], random.Random(1)) == mutated(b"", [b""], random.Random(1))
+    assert mutate(b"", [b""], random.Random(1)) == mutate(b"", [b""], random.Random(1))
 
 
 @pytest.mark.slow
