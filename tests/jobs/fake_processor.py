@@ -1,6 +1,7 @@
 """A craft without pictures, and a worker of it as a process of its own: `python fake_processor.py URL STORE FOLDER`.
 
-A source is JSON that says how it is to be done: so many pieces, of so many seconds, and what goes wrong.
+A source is JSON that says how it is to be done: so many pieces, of so many seconds or until a file is there, and what
+goes wrong.
 """
 
 import hashlib
@@ -38,7 +39,8 @@ class Hands:
         if wrong and self._count(task, piece) <= order.get("times", 1000):
             raise getattr(errors, order["error"], ZeroDivisionError)("so it was ordered")
         end = time.monotonic() + order.get("seconds", 0.0)
-        while time.monotonic() < end:
+        until = Path(order.get("until", "/"))
+        while time.monotonic() < end or not until.exists():
             task.progress(5, 10)
             if task.stop.wait(0.01) and not order.get("deaf"):
                 raise Cancelled

@@ -164,13 +164,16 @@ def test_two_workers_never_do_one_job(office: Office) -> None:
 def test_a_stalled_worker_cannot_disturb_the_next(
     office: Office, until: Callable[..., None], deaf: bool, tmp_path: Path
 ) -> None:
-    job = office.submit(pieces=2, seconds=1.0, deaf=deaf)
+    goes_on = tmp_path / "goes on"
+    job = office.submit(pieces=2, until=str(goes_on), deaf=deaf)
     with office.working(pace=replace(PACE, beat_seconds=100, dead_seconds=100)) as stop:
         until(office.made, "the first piece to begin")
         impatient = WorkerClaims(office.database, "another", "another", replace(PACE, dead_seconds=0.0))
         until(lambda: impatient.reap() == 1, "the stalled worker to be taken for dead")
         stop.set()  # so that it finishes what it has in work, and takes no other
         with office.working():
+            until(lambda: len(office.made()) == 2, "the next worker to begin")
+            goes_on.touch()
             (done,) = office.ended(job)
     assert office.now(job) == done
     assert (done.state, done.attempts, done.pieces_done) == (State.DONE, 2, 2)
