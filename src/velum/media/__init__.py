@@ -107,7 +107,7 @@ class Writer(Protocol):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to doubt, for the report."""
+        """Warnings for the report."""
         ...
 
     def write(self, frame: Frame) -> None:
@@ -166,37 +166,37 @@ def open_sink(
 
 
 def split_video(source: Reader, format: str, *, seconds: float, overlap_frames: int) -> tuple[Segment, ...] | str:
-    """Cut an opened video into segments of about `seconds` each, or say why it is hidden as a whole.
+    """Split an opened video into segments of about `seconds` each, or return why it can only be hidden as a whole.
 
     `format` is that of the result. Raises as `Reader.frames` does.
     """
     if isinstance(source.info, ImageInfo):
-        return "it is no video"
+        return "it is an image"
     from velum.media.video.segments import split_video as cut_video  # noqa: PLC0415  # images do without PyAV
 
     return cut_video(_video_of(source), format, seconds=seconds, overlap_frames=overlap_frames)
 
 
-def open_segment(source: Path, limits: Limits, span: Segment) -> Reader:
-    """Open a stretch of a video. Raises as `read` does, and `BadInput` when it is not the file that was cut."""
+def open_segment(source: Path, limits: Limits, segment: Segment) -> Reader:
+    """Open one segment of a video. Raises as `open_source` does, and `BadInput` when it is another file's segment."""
     from velum.media.video.segments import SegmentReader  # noqa: PLC0415  # images do without PyAV
 
-    return SegmentReader(source, limits, span)
+    return SegmentReader(source, limits, segment)
 
 
-def open_segment_sink(target: Path, source: Reader, plan: Plan, span: Segment) -> Writer:
-    """Return a writer of one span of the opened `source`, for `join`. Raises `BadPlan` as `write` does."""
+def open_segment_sink(target: Path, source: Reader, plan: Plan, segment: Segment) -> Writer:
+    """Return a writer of one segment of the opened `source`, for `join_segments`. Raises as `open_sink` does."""
     from velum.media.video.segment_file import SegmentWriter  # noqa: PLC0415  # images do without PyAV
 
-    return SegmentWriter(target, _video_of(source), plan, span)
+    return SegmentWriter(target, _video_of(source), plan, segment)
 
 
 def join_segments(
     target: Path, source: Reader, plan: Plan, parts: Sequence[Path], *, overwrite: bool = False
 ) -> Writer:
-    """Write a video of the parts of all its spans, as `write` would have done; return the writer, which is done.
+    """Join the files of all segments to one video; return its writer, which has published the video.
 
-    Raises `BadInput` when parts are missing or are not of one result, or of another source, and as `write` does.
+    Raises `BadInput` when parts are missing or are not of one result, or of another source, and as `open_sink` does.
     """
     from velum.media.video.segment_file import ConcatWriter  # noqa: PLC0415  # images do without PyAV
 
