@@ -211,8 +211,13 @@ def test_what_the_browser_cannot_play_is_said_in_the_place_of_the_picture(page: 
 
 
 def test_what_the_browser_cannot_play_is_made_into_what_it_can(page: Any, tmp_path: Path) -> None:
+    held, seen_shade = list[Any](), list[bool]()
+    page.route("**/preview", lambda route: route.continue_() if seen_shade else held.append(route))
     reviewed(page, filmed(tmp_path / "clip.avi", "mpeg4"))
     page.locator(".video-shade").wait_for()
+    seen_shade.append(True)
+    for route in held:
+        route.continue_()
     page.locator(".video-shade").wait_for(state="detached")
     seen = []
     for _ in range(20):
