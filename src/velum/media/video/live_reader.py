@@ -9,11 +9,10 @@ from typing import Self
 
 from velum.limits import Limits
 from velum.media.sources import LiveSource
-from velum.media.video.info import VideoInfo, VideoSource
+from velum.media.video.info import VideoInfo
 from velum.media.video.live_input import LiveInput
 from velum.media.video.pixel_formats import VideoFrame
-from velum.media.video.probe import probe
-from velum.media.video.reader import DecodePass
+from velum.media.video.reader import DecodePass, open_video
 
 MAX_LAG_SECONDS = 2
 """Seconds that processing may lag behind a camera before frames are dropped."""
@@ -30,12 +29,8 @@ class LiveReader:
     def __init__(self, live: LiveSource, limits: Limits, *, cover_damage: bool = False) -> None:
         self._live, self._file = live, LiveInput(live, limits)
         self._waiting: DropOldestQueue | None = None
-        try:
-            info = _with_compressed_codec(probe(self._file, limits, cover_damage=cover_damage))
-            self.source = VideoSource(info, self._file, limits, cover_damage)
-        except BaseException:
-            self._file.close()
-            raise
+        found = open_video(self._file, limits, cover_damage=cover_damage)
+        self.source = replace(found, info=_with_compressed_codec(found.info))
 
     @property
     def info(self) -> VideoInfo:

@@ -30,8 +30,19 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+    from velum.media.video.live_input import LiveInput
+
 _END_TOLERANCE_SECONDS = 1.0
 """How much earlier than the header says the last packet of a Matroska or AVI file may end."""
+
+
+def open_video(file: "FileInput | LiveInput", limits: Limits, *, cover_damage: bool) -> VideoSource:
+    """Return the video that a file or a stream holds, or close that. Raises as `probe` does."""
+    try:
+        return VideoSource(probe(file, limits, cover_damage=cover_damage), file, limits, cover_damage)
+    except BaseException:
+        file.close()
+        raise
 
 
 class VideoReader:
@@ -39,13 +50,7 @@ class VideoReader:
 
     def __init__(self, source: Path, limits: Limits, *, cover_damage: bool = False) -> None:
         self._file = FileInput(source, limits)
-        try:
-            self.source = VideoSource(
-                probe(self._file, limits, cover_damage=cover_damage), self._file, limits, cover_damage
-            )
-        except BaseException:
-            self._file.close()
-            raise
+        self.source = open_video(self._file, limits, cover_damage=cover_damage)
 
     @property
     def info(self) -> VideoInfo:
