@@ -269,7 +269,7 @@ def test_corrections_that_others_put_are_in_what_the_lists_give(page: Any) -> No
 def test_what_is_not_known_is_not_called_nothing(page: Any) -> None:
     page.route(re.compile("/report$"), lambda route: route.abort())
     hidden_in(page, picture())
-    page.get_by_text("what was hidden could not be read").wait_for()
+    page.get_by_text("Done, but the report could not be read").wait_for()
     assert not page.get_by_text("Nothing found").count()
     page.complaints.clear()
 
