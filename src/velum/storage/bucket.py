@@ -1,9 +1,8 @@
 """A store in a bucket: S3 and what speaks it, Google Cloud Storage, Azure Blob Storage. Errors of obstore end here."""
 
 import hashlib
-import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -20,7 +19,6 @@ from velum.storage.folder import (
     CHUNK,
     KEY,
     MARK,
-    ByteRange,
     PutResult,
     StoreAway,
     StoredObject,
@@ -136,11 +134,19 @@ class BucketStore:
             raise OutputFailed(f"cannot put {file.name} into {self._name}: {error.strerror or error}") from error
         return result
 
-    def open(self, key: str, start: int = 0, stop: int | None = None) -> ByteRange:
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> Generator[bytes]:
         """Return a range of bytes; see `Store.open`. Raises `StoreAway` while they are read, too."""
         size = self._size(key)
-        end = size if stop is None else min(stop, size)
-        return ByteRange(io.BufferedReader(_Remote(self, key, end), READ_BYTES), start, stop)
+        return self._read_range(key, start, size if stop is None else min(stop, size))
+
+    def _read_range(self, key: str, start: int, stop: int) -> Generator[bytes]:
+        """Yield a range of bytes; each part is a request of its own, which may be repeated."""
+        while start < stop:
+            if not (data := self.part(key, start, min(start + READ_BYTES, stop))):
+                raise missing_file(key)
+            start += len(data)
+            for offset in range(0, len(data), CHUNK):
+                yield data[offset : offset + CHUNK]
 
     def fetch(self, key: str, folder: Path) -> Path:
         """Return a copy in `folder`; see `Store.fetch`."""
@@ -259,33 +265,6 @@ class _Checked:
     def result(self, key: str) -> PutResult:
         """Return what passed."""
         return PutResult(key, self._size, self._digest.hexdigest())
-
-
-class _Remote(io.RawIOBase):
-    """An object as a file that is read from where it lies, part by part: each is a request that may be repeated."""
-
-    def __init__(self, store: BucketStore, key: str, stop: int) -> None:
-        self._store, self._key, self._stop, self._at = store, key, stop, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        assert whence == io.SEEK_SET  # noqa: S101 - of `ByteRange`, which alone reads this
-        self._at = offset
-        return offset
-
-    def readinto(self, buffer: Any) -> int:
-        stop = min(self._at + len(buffer), self._stop)
-        if stop <= self._at:
-            return 0
-        data = self._store.part(self._key, self._at, stop)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
 
 
 def _path(key: str) -> str:

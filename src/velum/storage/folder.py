@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +85,8 @@ class Store(Protocol):
         """
         ...
 
-    def open(self, key: str, start: int = 0, stop: int | None = None) -> "ByteRange":
-        """Return the bytes from `start` up to, not including, `stop`.
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> Generator[bytes]:
+        """Return the bytes from `start` up to, not including, `stop`, in chunks; close it unless it is read to its end.
 
         Raises `Unavailable` when there is no such file, `BadInput` for what is no key.
         """
@@ -111,29 +111,6 @@ class Store(Protocol):
     def sweep(self, age_seconds: float) -> int:
         """Delete unfinished files that crashes left, older than that, and return their number."""
         ...
-
-
-class ByteRange(Iterator[bytes]):
-    """The bytes of a range of a file, in chunks. Close it when it is not read to its end."""
-
-    def __init__(self, file: BinaryIO, start: int, stop: int | None) -> None:
-        self._file = file
-        self._left = None if stop is None else max(stop - start, 0)
-        file.seek(start)
-
-    def __next__(self) -> bytes:
-        with _reading("the store"):
-            chunk = b"" if self._left == 0 else self._file.read(CHUNK if self._left is None else min(CHUNK, self._left))
-        if not chunk:
-            self.close()
-            raise StopIteration
-        if self._left is not None:
-            self._left -= len(chunk)
-        return chunk
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 class FolderStore:
@@ -210,10 +187,13 @@ class FolderStore:
         finally:
             _drop(part)
 
-    def open(self, key: str, start: int = 0, stop: int | None = None) -> "ByteRange":
+    def open(self, key: str, start: int = 0, stop: int | None = None) -> Generator[bytes]:
         """Return a range of bytes; see `Store.open`."""
         with self._there(key):
-            return ByteRange(self._place(key).open("rb"), start, stop)
+            file = self._place(key).open("rb")
+        chunks = _read_range(file, start, stop)
+        next(chunks)  # from here on, closing it closes the file
+        return chunks
 
     def fetch(self, key: str, folder: Path) -> Path:  # noqa: ARG002 - of the protocol: stores elsewhere need a folder
         """Return the file itself; see `Store.fetch`."""
@@ -320,6 +300,21 @@ class FolderStore:
                 raise
             self.check()
             raise missing_file(key) from error
+
+
+def _read_range(file: BinaryIO, start: int, stop: int | None) -> Generator[bytes]:
+    """Yield nothing, then the bytes of a range of a file; close it at the end."""
+    with file:
+        yield b""
+        with _reading("the store"):
+            file.seek(start)
+        while stop is None or start < stop:
+            with _reading("the store"):
+                chunk = file.read(CHUNK if stop is None else min(CHUNK, stop - start))
+            if not chunk:
+                return
+            start += len(chunk)
+            yield chunk
 
 
 def new_key() -> str:

@@ -6,7 +6,7 @@ Ranges: RFC 9110, section 14.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping
 from pathlib import PurePath
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from velum.errors import LimitExceeded
 from velum.jobs import JobRecord, State, Store
 from velum.media.formats import SUFFIXES
 from velum.service.problem_details import Problem
-from velum.storage.folder import ByteRange, missing_file
+from velum.storage.folder import missing_file
 
 KINDS = {
     "AVIF": "image/avif", "BMP": "image/bmp", "GIF": "image/gif", "HEIF": "image/heif", "JPEG": "image/jpeg",
@@ -132,7 +132,7 @@ _ONE_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.ASCII)
 class _Download(StreamingResponse):
     """Streams a file, and closes it even when the client disconnects halfway."""
 
-    def __init__(self, chunks: ByteRange, status: int, headers: Mapping[str, str], kind: str) -> None:
+    def __init__(self, chunks: Generator[bytes], status: int, headers: Mapping[str, str], kind: str) -> None:
         super().__init__(chunks, status, headers, kind)
         self._chunks = chunks
 
