@@ -1,4 +1,4 @@
-"""What workers write to the database: which worker has which job, its progress and its outcome."""
+"""What workers write to the database: who has which job, its progress and its outcome."""
 
 import json
 import secrets
@@ -39,18 +39,18 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class PieceRecord:
-    """A piece as recorded: once finished, `stored`, `note` and `told` (the key of its hidden regions) are set."""
+    """A piece as recorded: once finished, `stored`, `note` and `hidden_regions` (a key of the store) are set."""
 
     piece: Piece
     stored: PutResult | None = None
     note: Mapping[str, Any] | None = None
-    told: str | None = None
+    hidden_regions: str | None = None
 
     @property
     def keys(self) -> set[str]:
         """Keys of the files of the piece in the store."""
         stored = () if self.stored is None else (self.stored.key,)
-        return {*stored, *(() if self.told is None else (self.told,))}
+        return {*stored, *(() if self.hidden_regions is None else (self.hidden_regions,))}
 
 
 class WorkerClaims:
@@ -79,46 +79,47 @@ class WorkerClaims:
                         return None
                     if postponed:
                         wake_due(connection)
-                    if (lease := self._hold_next(connection, running)) is not None:
+                    if (lease := self._take_next(connection, running)) is not None:
                         return lease
 
-    def marks(self, hold: Lease) -> list[PieceRecord]:
+    def list_pieces(self, lease: Lease) -> list[PieceRecord]:
         """Return the recorded pieces in order; empty before the job was cut."""
-        asked = sql.select(PIECES).where(PIECES.c.job == hold.job.id).order_by(PIECES.c["index"])
+        query = sql.select(PIECES).where(PIECES.c.job == lease.job.id).order_by(PIECES.c["index"])
         with self._database.reading() as connection:
-            return [_mark(row._mapping) for row in connection.execute(asked)]
+            return [_piece_record(row._mapping) for row in connection.execute(query)]
 
-    def cut(self, hold: Lease, pieces: Sequence[Piece]) -> None:
+    def cut(self, lease: Lease, pieces: Sequence[Piece]) -> None:
         """Record the pieces of a job."""
         frames = [piece.frames for piece in pieces]
-        total = sum(filter(None, frames)) if None not in frames else hold.job.frames_total
+        total = sum(filter(None, frames)) if None not in frames else lease.job.frames_total
         with self._database.writing() as connection:
-            self._write(connection, hold, pieces_total=len(pieces), frames_total=total)
-            connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id))
+            self._write(connection, lease, pieces_total=len(pieces), frames_total=total)
+            connection.execute(PIECES.delete().where(PIECES.c.job == lease.job.id))
             rows = [
-                {"job": hold.job.id, "index": one.index, "label": one.label, "frames": one.frames} for one in pieces
+                {"job": lease.job.id, "index": piece.index, "label": piece.label, "frames": piece.frames}
+                for piece in pieces
             ]
             connection.execute(PIECES.insert(), rows)
 
-    def renew(self, hold: Lease, marks: Sequence[PieceRecord]) -> None:
+    def renew(self, lease: Lease, records: Sequence[PieceRecord]) -> None:
         """Record which pieces of an earlier rendering are reused; those without `stored` are made again."""
-        done = sum(mark.stored is not None for mark in marks)
+        done = sum(record.stored is not None for record in records)
         with self._database.writing() as connection:
-            self._write(connection, hold, former=None, pieces_done=done, pieces_total=len(marks))
-            for mark in marks:
-                _note_piece(connection, hold, mark)
+            self._write(connection, lease, former=None, pieces_done=done, pieces_total=len(records))
+            for record in records:
+                _note_piece(connection, lease, record)
 
-    def finish_piece(self, hold: Lease, mark: PieceRecord) -> None:
+    def finish_piece(self, lease: Lease, record: PieceRecord) -> None:
         """Record a finished piece."""
         with self._database.writing() as connection:
             # The job first, as whoever deletes it: the other way round, each could wait for the other.
-            self._write(connection, hold, losses=0)
-            _note_piece(connection, hold, mark)
-            finished = sql.select(sql.func.count(PIECES.c.key)).where(PIECES.c.job == hold.job.id).scalar_subquery()
-            self._write(connection, hold, pieces_done=finished)
+            self._write(connection, lease, losses=0)
+            _note_piece(connection, lease, record)
+            finished = sql.select(sql.func.count(PIECES.c.key)).where(PIECES.c.job == lease.job.id).scalar_subquery()
+            self._write(connection, lease, pieces_done=finished)
 
     def finish(
-        self, hold: Lease, result: str, output: JobOutput, regions: str | None, progress: Mapping[str, Any]
+        self, lease: Lease, result: str, output: JobOutput, regions: str | None, progress: Mapping[str, Any]
     ) -> None:
         """Publish the result and set the job to done, in one transaction. `result` and `regions` are keys of the store.
 
@@ -126,55 +127,55 @@ class WorkerClaims:
         """
         with self._database.writing() as connection:
             self._end(
-                connection, hold, State.DONE,
+                connection, lease, State.DONE,
                 result=result, result_name=output.name, report=json.dumps(output.report), found=regions,
                 error=None, message=None, **{**progress, **RELEASED},
             )  # fmt: skip
-            alone = sql.select(PIECES.c["index"]).where(PIECES.c.job == hold.job.id, PIECES.c["index"] > 0)
-            connection.execute(PIECES.delete().where(PIECES.c.job == hold.job.id, ~sql.exists(alone)))
+            alone = sql.select(PIECES.c["index"]).where(PIECES.c.job == lease.job.id, PIECES.c["index"] > 0)
+            connection.execute(PIECES.delete().where(PIECES.c.job == lease.job.id, ~sql.exists(alone)))
 
-    def fail(self, hold: Lease, error: str, message: str) -> None:
+    def fail(self, lease: Lease, error: str, message: str) -> None:
         """End the job as failed, for a reason that another try would not change."""
         with self._database.writing() as connection:
-            self._end(connection, hold, State.FAILED, error=error, message=message)
+            self._end(connection, lease, State.FAILED, error=error, message=message)
 
-    def cancel(self, hold: Lease) -> None:
+    def cancel(self, lease: Lease) -> None:
         """End the job as cancelled."""
         with self._database.writing() as connection:
-            self._end(connection, hold, State.CANCELLED)
+            self._end(connection, lease, State.CANCELLED)
 
-    def postpone(self, hold: Lease, error: str, message: str) -> None:
+    def postpone(self, lease: Lease, error: str, message: str) -> None:
         """Retry the job later, or give it up when it was tried as often as allowed."""
         with self._database.writing() as connection:
-            failures = 1 + int(self._read(connection, hold, JOBS.c.failures) or 0)
+            failures = 1 + int(self._read(connection, lease, JOBS.c.failures) or 0)
             if failures >= self._pace.tries:
                 message = f"{message} (tried {failures} times)"
-                self._end(connection, hold, State.GAVE_UP, error=error, message=message, failures=failures)
+                self._end(connection, lease, State.GAVE_UP, error=error, message=message, failures=failures)
                 return
             later = self._database.now(connection) + self._pace.pause(failures)
-            self._leave(connection, hold, not_before=later, failures=failures, error=error, message=message)
+            self._leave(connection, lease, not_before=later, failures=failures, error=error, message=message)
 
-    def defer(self, hold: Lease, error: str, message: str) -> None:
+    def defer(self, lease: Lease, error: str, message: str) -> None:
         """Retry the job later, without counting the try: what it needs is away for all jobs, and comes back."""
         with self._database.writing() as connection:
             later = self._database.now(connection) + self._pace.backoff_seconds
-            self._leave(connection, hold, not_before=later, error=error, message=message)
+            self._leave(connection, lease, not_before=later, error=error, message=message)
 
-    def give_back(self, hold: Lease) -> None:
+    def give_back(self, lease: Lease) -> None:
         """Release the job to other workers."""
         with self._database.writing() as connection:
-            self._leave(connection, hold)
+            self._leave(connection, lease)
 
-    def progress(self, hold: Lease, values: Mapping[str, Any]) -> None:
+    def progress(self, lease: Lease, values: Mapping[str, Any]) -> None:
         """Record the progress of the job."""
         with self._database.writing() as connection:
-            self._write(connection, hold, **values)
+            self._write(connection, lease, **values)
 
     def list_tokens(self) -> dict[str, bool]:
         """Return the tokens of this worker's jobs, and whether each was called off."""
-        asked = sql.select(JOBS.c.token, JOBS.c.cancel).where(JOBS.c.worker == self._worker)
+        query = sql.select(JOBS.c.token, JOBS.c.cancel).where(JOBS.c.worker == self._worker)
         with self._database.reading() as connection:
-            return {token: cancel for token, cancel in connection.execute(asked)}  # noqa: C416 - rows, not pairs
+            return {token: cancel for token, cancel in connection.execute(query)}  # noqa: C416 - rows, not pairs
 
     def drop(self, token: str) -> None:
         """Release a job that was claimed without this worker knowing, since the database's answer was lost."""
@@ -206,7 +207,7 @@ class WorkerClaims:
 
     def _release(self, connection: sql.Connection, whose: sql.ColumnElement[bool], *, lost: bool) -> int:
         now, number = self._database.now(connection), 0
-        theirs = (JOBS.c.state == State.RUNNING) & whose
+        running_jobs = (JOBS.c.state == State.RUNNING) & whose
         message = (
             f"{self._pace.worker_crashes} workers died while they ran this job; look into their logs, then retry it"
         )
@@ -214,12 +215,12 @@ class WorkerClaims:
         ends: list[tuple[sql.ColumnElement[bool], dict[str, Any]]] = [(JOBS.c.cancel, {"state": State.CANCELLED})]
         ends += [(JOBS.c.losses + 1 >= self._pace.worker_crashes, dead)] if lost else []
         for which, values in ends:
-            jobs = list(connection.scalars(sql.select(JOBS.c.id).where(theirs, which).with_for_update()))
+            jobs = list(connection.scalars(sql.select(JOBS.c.id).where(running_jobs, which).with_for_update()))
             connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(ended=now, **RELEASED, **values))
             announce_end(connection, jobs, now)
             number += len(jobs)
         # All locked before the first is changed: to become ready needs the owner's turn, for which others may wait.
-        jobs = list(connection.scalars(sql.select(JOBS.c.id).where(theirs).with_for_update()))
+        jobs = list(connection.scalars(sql.select(JOBS.c.id).where(running_jobs).with_for_update()))
         values = {"state": State.WAITING, "losses": JOBS.c.losses + int(lost), **RELEASED}
         connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(**values))
         return number + len(jobs)
@@ -247,7 +248,7 @@ class WorkerClaims:
             connection.execute(WORKERS.insert().values(id=self._worker, name=self._name, beat=beat))
         return beat
 
-    def _hold_next(self, connection: sql.Connection, running: Mapping[str, int]) -> Lease | None:
+    def _take_next(self, connection: sql.Connection, running: Mapping[str, int]) -> Lease | None:
         """Take up the next job. A job that another version of velum wrote fails: it must not stop those behind it."""
         # Who was taken for dead, and is not, must not lose at once what it takes.
         now, token = self._beat(connection), secrets.token_hex(16)
@@ -262,26 +263,26 @@ class WorkerClaims:
             announce_end(connection, [row.id], now)
             return None
 
-    def _end(self, connection: sql.Connection, hold: Lease, state: State, **values: Any) -> None:
+    def _end(self, connection: sql.Connection, lease: Lease, state: State, **values: Any) -> None:
         now = self._database.now(connection)
-        self._write(connection, hold, **{**RELEASED, "state": state, "ended": now, **values})
-        announce_end(connection, [hold.job.id], now)
+        self._write(connection, lease, **{**RELEASED, "state": state, "ended": now, **values})
+        announce_end(connection, [lease.job.id], now)
 
-    def _leave(self, connection: sql.Connection, hold: Lease, **values: Any) -> None:
-        if self._read(connection, hold, JOBS.c.cancel):
-            self._end(connection, hold, State.CANCELLED)
+    def _leave(self, connection: sql.Connection, lease: Lease, **values: Any) -> None:
+        if self._read(connection, lease, JOBS.c.cancel):
+            self._end(connection, lease, State.CANCELLED)
         else:
-            self._write(connection, hold, **{**RELEASED, "state": State.WAITING, **values})
+            self._write(connection, lease, **{**RELEASED, "state": State.WAITING, **values})
 
-    def _read(self, connection: sql.Connection, hold: Lease, column: sql.Column[Any]) -> Any:
+    def _read(self, connection: sql.Connection, lease: Lease, column: sql.Column[Any]) -> Any:
         # With a lock: nobody may change it before what follows from it is written.
-        asked = sql.select(column).where(JOBS.c.id == hold.job.id, JOBS.c.token == hold.token)
-        return connection.scalar(asked.with_for_update())
+        query = sql.select(column).where(JOBS.c.id == lease.job.id, JOBS.c.token == lease.token)
+        return connection.scalar(query.with_for_update())
 
-    def _write(self, connection: sql.Connection, hold: Lease, **values: Any) -> None:
-        ours = JOBS.update().where(JOBS.c.id == hold.job.id, JOBS.c.token == hold.token)
+    def _write(self, connection: sql.Connection, lease: Lease, **values: Any) -> None:
+        ours = JOBS.update().where(JOBS.c.id == lease.job.id, JOBS.c.token == lease.token)
         if not connection.execute(ours.values(**values)).rowcount:
-            raise LeaseLost(f"job {hold.job.id} was deleted, or given to another worker")
+            raise LeaseLost(f"job {lease.job.id} was deleted, or given to another worker")
 
 
 def _running(connection: sql.Connection) -> dict[str, int]:
@@ -298,19 +299,19 @@ _BEAT = {
 }
 
 
-def _note_piece(connection: sql.Connection, hold: Lease, mark: PieceRecord) -> None:
-    stored, piece = mark.stored, mark.piece
+def _note_piece(connection: sql.Connection, lease: Lease, record: PieceRecord) -> None:
+    stored, piece = record.stored, record.piece
     connection.execute(
         PIECES.update()
-        .where(PIECES.c.job == hold.job.id, PIECES.c["index"] == piece.index)
+        .where(PIECES.c.job == lease.job.id, PIECES.c["index"] == piece.index)
         .values(
-            key=stored and stored.key, sha256=stored and stored.sha256, told=mark.told, frames=piece.frames,
-            note=None if mark.note is None else json.dumps(mark.note),
+            key=stored and stored.key, sha256=stored and stored.sha256, told=record.hidden_regions, frames=piece.frames,
+            note=None if record.note is None else json.dumps(record.note),
         )
     )  # fmt: skip
 
 
-def _mark(row: sql.RowMapping) -> PieceRecord:
+def _piece_record(row: sql.RowMapping) -> PieceRecord:
     stored = None if row["key"] is None else PutResult(row["key"], 0, row["sha256"])
     note = None if row["note"] is None else json.loads(row["note"])
     return PieceRecord(Piece(row["index"], row["label"], row["frames"]), stored, note, row["told"])

@@ -34,19 +34,19 @@ def retry_unavailable(call: Callable[[], T]) -> T:
 class JobRun:
     """A claimed job while it runs."""
 
-    def __init__(self, hold: Lease, craft: JobProcessor, ledger: WorkerClaims, store: Store, folder: Path) -> None:
-        self.hold, self.folder = hold, folder
+    def __init__(self, lease: Lease, processor: JobProcessor, claims: WorkerClaims, store: Store, folder: Path) -> None:
+        self.lease, self.folder = lease, folder
         self.reason: StopReason | None = None
         self.drain = threading.Event()
         """Set when no further piece may begin."""
         self.noted = 0
         """Number of finished frames that the database knows."""
         self._stop = threading.Event()
-        self._craft, self._ledger, self._store = craft, ledger, store
+        self._processor, self._claims, self._store = processor, claims, store
         self._alone = True
         self._frames_before = self._frames_now = 0
         """Frames of the finished pieces, and of the piece in work."""
-        self._frames_total = hold.job.frames_total
+        self._frames_total = lease.job.frames_total
         self._start_frames, self._start_seconds = 0, time.monotonic()
         """Where counting began: with what an earlier run had finished."""
 
@@ -57,37 +57,37 @@ class JobRun:
 
     def perform(self) -> None:
         """Run the job to its end. Raises any `VelumError`, `LeaseLost`, and `Cancelled` after `stop`."""
-        submission = self.hold.job.submission
+        submission = self.lease.job.submission
         source = self._store.fetch(submission.source, self.folder)
         regions = None if submission.regions is None else self._store.fetch(submission.regions, self.folder)
-        task = Task(self.hold.job.id, submission, source, regions, self.folder, self._count_frames, self._stop)
-        marks = self._load_or_cut(task)
+        task = Task(self.lease.job.id, submission, source, regions, self.folder, self._count_frames, self._stop)
+        records = self._load_or_cut(task)
         done: list[tuple[PieceResult, PieceRecord]] = []
-        self._alone = len(marks) == 1
-        for mark, renewed in marks:
-            kept = (renewed, mark) if renewed is not None else self._fetch_finished(mark)
+        self._alone = len(records) == 1
+        for record, renewed in records:
+            kept = (renewed, record) if renewed is not None else self._fetch_finished(record)
             if kept is None and (self.drain.is_set() or self._stop.is_set()):
                 self.stop("drained")
                 raise Cancelled
             if kept is not None:
-                self._frames_before += mark.piece.frames or 0
+                self._frames_before += record.piece.frames or 0
                 self._start_frames = self._frames_before
-            done.append(kept or self._make_piece(task, mark.piece))
-        result = self._craft.join(task, [made for made, _ in done])
+            done.append(kept or self._make_piece(task, record.piece))
+        result = self._processor.join(task, [made for made, _ in done])
         if self._stop.is_set():
             raise Cancelled
         # The piece of a job that has only one is the result; it is not stored again.
-        same = next((mark.stored for made, mark in done if made.file == result.file), None)
+        same = next((record.stored for made, record in done if made.file == result.file), None)
         published = same or self._store.move_in(result.file)
         hidden = None if result.regions is None else self._store.move_in(result.regions).key
-        retry_unavailable(lambda: self._ledger.finish(self.hold, published.key, result, hidden, self.progress()))
-        if self._alone:  # of several, the ledger keeps note, and they stay
+        retry_unavailable(lambda: self._claims.finish(self.lease, published.key, result, hidden, self.progress()))
+        if self._alone:  # several pieces stay, and the database knows them
             for key in done[0][1].keys - {published.key}:
                 self._store.delete(key)
 
     def explain(self, error: Exception) -> Exception:
         """Return the cause of a failure: a missing file of the job if there is one, else `error`."""
-        submission = self.hold.job.submission
+        submission = self.lease.job.submission
         try:
             self._store.check()
             for key in (submission.source, submission.regions):
@@ -107,62 +107,62 @@ class JobRun:
 
     def _load_or_cut(self, task: Task) -> list[tuple[PieceRecord, PieceResult | None]]:
         """Return each piece with its result where that can be reused from an earlier rendering, else None."""
-        marks = retry_unavailable(lambda: self._ledger.marks(self.hold))
-        if not marks:
-            pieces = list(self._craft.cut(task))
-            retry_unavailable(lambda: self._ledger.cut(self.hold, pieces))
-            marks = [PieceRecord(piece) for piece in pieces]
-        known = [mark.piece.frames for mark in marks if mark.piece.frames is not None]
-        if len(known) == len(marks):
+        records = retry_unavailable(lambda: self._claims.list_pieces(self.lease))
+        if not records:
+            pieces = list(self._processor.cut(task))
+            retry_unavailable(lambda: self._claims.cut(self.lease, pieces))
+            records = [PieceRecord(piece) for piece in pieces]
+        known = [record.piece.frames for record in records if record.piece.frames is not None]
+        if len(known) == len(records):
             self._frames_total = sum(known)
-        if self.hold.former is None:
-            return [(mark, None) for mark in marks]
-        return self._reuse_pieces(task, marks, self.hold.former)
+        if self.lease.former is None:
+            return [(record, None) for record in records]
+        return self._reuse_pieces(task, records, self.lease.former)
 
     def _reuse_pieces(
-        self, task: Task, marks: list[PieceRecord], former: RegionsOrigin
+        self, task: Task, records: list[PieceRecord], former: RegionsOrigin
     ) -> list[tuple[PieceRecord, PieceResult | None]]:
-        kept = [self._fetch_finished(mark) for mark in marks]
-        made = self._craft.renew(task, [one and one[0] for one in kept], former)
-        pairs = [self._update_piece(*pair) for pair in zip(marks, kept, made, strict=True)]
-        retry_unavailable(lambda: self._ledger.renew(self.hold, [mark for mark, _ in pairs]))
-        for before, (after, _) in zip(marks, pairs, strict=True):
+        kept = [self._fetch_finished(record) for record in records]
+        made = self._processor.renew(task, [piece and piece[0] for piece in kept], former)
+        pairs = [self._update_piece(*pair) for pair in zip(records, kept, made, strict=True)]
+        retry_unavailable(lambda: self._claims.renew(self.lease, [record for record, _ in pairs]))
+        for before, (after, _) in zip(records, pairs, strict=True):
             for key in before.keys - after.keys:
                 self._store.delete(key)
         return pairs
 
     def _update_piece(
-        self, mark: PieceRecord, kept: tuple[PieceResult, PieceRecord] | None, made: PieceResult | None
+        self, record: PieceRecord, kept: tuple[PieceResult, PieceRecord] | None, made: PieceResult | None
     ) -> tuple[PieceRecord, PieceResult | None]:
         if kept is None or made is None:
-            return PieceRecord(mark.piece), None
-        told = mark.told
-        if made.told is not None and made.told != kept[0].told:
-            told = self._store.move_in(made.told).key
-            made = replace(made, told=self._store.fetch(told, self.folder))
-        return replace(mark, note=made.note, told=told), made
+            return PieceRecord(record.piece), None
+        regions = record.hidden_regions
+        if made.hidden_regions is not None and made.hidden_regions != kept[0].hidden_regions:
+            regions = self._store.move_in(made.hidden_regions).key
+            made = replace(made, hidden_regions=self._store.fetch(regions, self.folder))
+        return replace(record, note=made.note, hidden_regions=regions), made
 
-    def _fetch_finished(self, mark: PieceRecord) -> tuple[PieceResult, PieceRecord] | None:
+    def _fetch_finished(self, record: PieceRecord) -> tuple[PieceResult, PieceRecord] | None:
         """Return a piece that was finished before; None when it was not, or when its file is missing or changed."""
-        if mark.stored is None or any(self._store.size(key) is None for key in mark.keys):
+        if record.stored is None or any(self._store.size(key) is None for key in record.keys):
             return None
-        made = self._fetch_piece(mark)
-        return (made, mark) if hash_of(made.file) == mark.stored.sha256 else None
+        made = self._fetch_piece(record)
+        return (made, record) if hash_of(made.file) == record.stored.sha256 else None
 
     def _make_piece(self, task: Task, piece: Piece) -> tuple[PieceResult, PieceRecord]:
-        made = self._craft.make(task, piece)
+        made = self._processor.make(task, piece)
         stored = self._store.move_in(made.file)
-        told = None if made.told is None else self._store.move_in(made.told).key
+        regions = None if made.hidden_regions is None else self._store.move_in(made.hidden_regions).key
         frames = piece.frames or self._frames_now or None
-        mark = PieceRecord(replace(piece, frames=frames), stored, made.note, told)
-        retry_unavailable(lambda: self._ledger.finish_piece(self.hold, mark))
+        record = PieceRecord(replace(piece, frames=frames), stored, made.note, regions)
+        retry_unavailable(lambda: self._claims.finish_piece(self.lease, record))
         self._frames_before, self._frames_now = self._frames_before + (frames or 0), 0
-        return self._fetch_piece(mark), mark
+        return self._fetch_piece(record), record
 
-    def _fetch_piece(self, mark: PieceRecord) -> PieceResult:
-        assert mark.stored is not None  # noqa: S101 - asked for finished pieces alone
-        told = None if mark.told is None else self._store.fetch(mark.told, self.folder)
-        return PieceResult(self._store.fetch(mark.stored.key, self.folder), mark.note or {}, told)
+    def _fetch_piece(self, record: PieceRecord) -> PieceResult:
+        assert record.stored is not None  # noqa: S101 - asked for finished pieces alone
+        regions = None if record.hidden_regions is None else self._store.fetch(record.hidden_regions, self.folder)
+        return PieceResult(self._store.fetch(record.stored.key, self.folder), record.note or {}, regions)
 
     def _count_frames(self, done: int, total: int | None) -> None:
         self._frames_now = done

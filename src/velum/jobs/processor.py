@@ -45,7 +45,7 @@ class PieceResult:
 
     file: Path
     note: Mapping[str, Any] = field(default_factory=dict)
-    told: Path | None = None
+    hidden_regions: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Cancelled(Exception):
 
 
 class JobProcessor(Protocol):
-    """Does jobs, one at a time; each of a worker's threads has its own. Raises any `VelumError`, and `Cancelled`.
+    """Runs jobs, one at a time; each thread of a worker has its own. Raises any `VelumError`, and `Cancelled`.
 
     A piece that is finished is not made again, though its job be continued by another worker on another machine.
     The same piece must come out the same each time: it may be made twice, and either result be used.
@@ -85,7 +85,7 @@ class JobProcessor(Protocol):
     ) -> Sequence[PieceResult | None]:
         """Return the pieces of an earlier rendering as they serve for the task's regions, None for those to be made.
 
-        `made` has them in their order, None where there is none any more; `former` says what regions they hid.
+        `made` has the pieces in order, None for a missing one; `former` says which regions they hid.
         """
         ...
 
@@ -130,11 +130,11 @@ class EngineProcessor:
         name, span = f"{piece.index}{_suffix(task.source, task.submission.name)}", None
         if piece.label:
             name, span = f"{piece.index}.part", json.loads(piece.label)
-        told = task.folder / f"{piece.index}.told"
-        request = self._request(task, name, span=span, told=told)
+        regions_file = task.folder / f"{piece.index}.hidden_regions"
+        request = self._request(task, name, span=span, hidden_regions=regions_file)
         report = self._run_subprocess(request, task)
         task.progress(report["frames"], report["frames"])
-        return PieceResult(request.target, _with_public_names(report, task, request.target), told)
+        return PieceResult(request.target, _with_public_names(report, task, request.target), regions_file)
 
     def renew(
         self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
@@ -142,10 +142,13 @@ class EngineProcessor:
         """Return the spans in whose frames the very regions are given that were hidden there."""
         if task.regions is None:
             return [None] * len(made)
-        hid = [None if one is None or one.told is None else (one.note, one.told) for one in made]
+        hid = [
+            None if piece is None or piece.hidden_regions is None else (piece.note, piece.hidden_regions)
+            for piece in made
+        ]
         return [
-            None if one is None or span is None else replace(one, note=span[0], told=span[1])
-            for one, span in zip(
+            None if piece is None or segment is None else replace(piece, note=segment[0], hidden_regions=segment[1])
+            for piece, segment in zip(
                 made, reusable_segments(hid, task.regions, detected=former is RegionsOrigin.FOUND), strict=True
             )
         ]
@@ -153,16 +156,18 @@ class EngineProcessor:
     def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
         """Return the one piece, or the video that the spans make up. Raises as `make` does."""
         file, report = made[0].file, made[0].note
-        told = [one.told for one in made if one.told is not None]
+        files = [piece.hidden_regions for piece in made if piece.hidden_regions is not None]
         # Regions that were given have their numbers through the whole video.
-        numbers = link_tracks(told) if task.regions is None and len(told) == len(made) else {}
+        numbers = link_tracks(files) if task.regions is None and len(files) == len(made) else {}
         if len(made) > 1:
             name = f"joined{_suffix(task.source, task.submission.name)}"
-            request = self._request(task, name, parts=[(one.file, renumber_report(one.note, numbers)) for one in made])
+            request = self._request(
+                task, name, parts=[(piece.file, renumber_report(piece.note, numbers)) for piece in made]
+            )
             file, report = request.target, _with_public_names(self._run_subprocess(request, task), task, request.target)
         regions = None
-        if len(told) == len(made):
-            regions = _write_regions(task.folder / "regions.json", report, renumber_lines(_read_lines(told), numbers))
+        if len(files) == len(made):
+            regions = _write_regions(task.folder / "regions.json", report, renumber_lines(_read_lines(files), numbers))
         return JobOutput(file, str(report["target"]), report, regions)
 
     def close(self) -> None:
@@ -191,8 +196,8 @@ def _write_regions(target: Path, report: Mapping[str, Any], lines: Iterable[str]
     return target
 
 
-def _read_lines(told: Sequence[Path]) -> Iterator[str]:
-    for path in told:
+def _read_lines(files: Sequence[Path]) -> Iterator[str]:
+    for path in files:
         with path.open(encoding="utf-8") as file:
             for line in file:
                 yield line.rstrip("\n")

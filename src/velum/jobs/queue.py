@@ -32,11 +32,11 @@ AGAIN: Mapping[str, Any] = {
     "state": State.WAITING, "ended": None, "not_before": 0.0, "failures": 0, "losses": 0, "cancel": False,
     "error": None, "message": None,
 }  # fmt: skip
-"""Columns of a job that is to be done once more."""
+"""Column values of a job that is run again."""
 
 
 class Taken(BadInput):
-    """The source is that of another job, though it was to be that of one alone."""
+    """Another job has the same source, although the source was submitted for one job only."""
 
 
 class JobQueue:
@@ -50,7 +50,7 @@ class JobQueue:
         self._database, self._store = database, store
 
     def submit(self, submission: Submission, *, once: Once | None = None, sole: bool = False) -> JobRecord:
-        """Have it done by a worker. Raises `BadInput` when its files are not in the store.
+        """Submit a job and return its record. Raises `BadInput` when its files are not in the store.
 
         With `once`, a job that was made by the same request is returned, and no other made; raises `BadPlan` as
         `find_request` does. With `sole`, raises `Taken` when another job has the same source.
@@ -85,8 +85,8 @@ class JobQueue:
     def report(self, job: str) -> Mapping[str, Any] | None:
         """Return the report of a job that is done; None for others."""
         with self._database.reading() as connection:
-            asked = sql.select(JOBS.c.report).where(JOBS.c.id == job, JOBS.c.state == State.DONE)
-            text = connection.scalar(asked)
+            query = sql.select(JOBS.c.report).where(JOBS.c.id == job, JOBS.c.state == State.DONE)
+            text = connection.scalar(query)
         return None if text is None else json.loads(text)
 
     def list(
@@ -95,20 +95,20 @@ class JobQueue:
         """Return jobs, newest first, from behind where a page ended. Pages stay in order while jobs come and go."""
         if not 1 <= limit <= MAX_PAGE_SIZE:
             raise BadPlan(f"a page of {limit} jobs was asked for; it has from 1 to {MAX_PAGE_SIZE}")
-        asked = sql.select(*COLUMNS).order_by(JOBS.c.id.desc()).limit(limit + 1)
+        query = sql.select(*COLUMNS).order_by(JOBS.c.id.desc()).limit(limit + 1)
         for column, value in ((JOBS.c.state, state), (JOBS.c.owner, owner)):
-            asked = asked if value is None else asked.where(column == value)
+            query = query if value is None else query.where(column == value)
         if after is not None:
-            asked = asked.where(JOBS.c.id < after)
+            query = query.where(JOBS.c.id < after)
         with self._database.reading() as connection:
-            jobs = tuple(map(job_of, connection.execute(asked)))
+            jobs = tuple(map(job_of, connection.execute(query)))
         return JobListing(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
 
     def counts(self) -> Mapping[State, int]:
         """Return how many jobs are in each state."""
-        asked = sql.select(JOBS.c.state, sql.func.count()).group_by(JOBS.c.state)
+        query = sql.select(JOBS.c.state, sql.func.count()).group_by(JOBS.c.state)
         with self._database.reading() as connection:
-            found = {State(state): number for state, number in connection.execute(asked)}
+            found = {State(state): number for state, number in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
 
     def cancel(self, job: str) -> JobRecord | None:
@@ -123,7 +123,7 @@ class JobQueue:
         return self.get(job)
 
     def retry(self, job: str, *, once: Once | None = None) -> JobRecord | None:
-        """Have a job done that failed, is dead or was cancelled; pieces that were finished are not made again.
+        """Run a job again that failed, was given up or was cancelled; pieces that were finished are kept.
 
         Raises `BadPlan` for a job in another state, and when its source has been deleted. With `once`, nothing is done
         for the second of two requests that are the same.
@@ -137,7 +137,7 @@ class JobQueue:
             if row is None:
                 return None
             if row.state not in {State.FAILED, State.GAVE_UP, State.CANCELLED}:
-                raise BadPlan(f"job {job} is {row.state}; only jobs that failed, are dead or cancelled can be retried")
+                raise BadPlan(f"job {job} is {row.state}; only failed, given-up or cancelled jobs can be retried")
             if not row.source_kept:
                 raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN))
@@ -145,26 +145,26 @@ class JobQueue:
         return self.get(job)
 
     def correct(self, job: str, regions: str, *, before: str | None = None) -> JobRecord | None:
-        """Take the file of regions of that key for what is to be hidden when the job is rendered anew.
+        """Set the annotation file, by its key in the store, whose regions the next rendering of the job hides.
 
-        With `before`, only in the place of the regions of that key. Raises `BadPlan` when others came first, and while
-        the job is not at an end.
+        With `before`, only if it replaces the regions of that key. Raises `BadPlan` when someone else has replaced them
+        already, and while the job has not ended.
         """
         with self._database.writing() as connection:
             if (row := _lock_final_job(connection, job)) is None:
                 return None
             now = job_of(row)
             if before is not None and before != now.regions:
-                raise BadPlan(f"someone else has corrected the regions of job {job}; look at theirs first")
+                raise BadPlan(f"someone else has corrected the regions of job {job}; load their corrections first")
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(draft=regions))
             left = _find_unreferenced(connection, {row.draft})
         self._delete_or_warn(left)
         return self.get(job)
 
     def render(self, job: str, *, once: Once | None = None) -> JobRecord | None:
-        """Have a job done again with its regions as they are, corrected or not, instead of looking for any.
+        """Run a job again with its regions as they are, corrected or not, without running a localizer.
 
-        Pieces of which nothing has changed are not made again. The result that it had is withdrawn at once.
+        Unchanged pieces are kept. The present result is withdrawn at once.
         Raises `BadPlan` while the job is not at an end, and when there are no regions, or no source any more. With
         `once`, nothing is done for the second of two requests that are the same.
         """
@@ -177,7 +177,7 @@ class JobQueue:
             if not now.source_kept:
                 raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
             if now.regions is None:
-                raise BadPlan(f"job {job} has no regions; it has them when it is done, or put some")
+                raise BadPlan(f"job {job} has no regions; wait until it is done, or put regions")
             theirs = {row.result, row.found, row.draft, row.regions}
             again = {"regions": now.regions, "found": None, "draft": None, "result": None, "result_name": None}
             # A rendering that was called off before it looked at the pieces has left them as they were.
@@ -190,9 +190,9 @@ class JobQueue:
         return self.get(job)
 
     def delete(self, job: str) -> bool:
-        """Delete a job with all its files at once, whatever it is doing; say whether there was one.
+        """Delete a job with all its files at once, in any state; return whether it existed.
 
-        A worker that has it in work stops. A source that another job uses stays until that one needs it no more.
+        A worker that runs it stops. A source that another job uses stays as long as that job needs it.
         Nothing is deleted while the store is away: raises `StoreAway`.
         """
         self._store.check()
@@ -239,9 +239,9 @@ class JobQueue:
 
 
 def _find_request(connection: sql.Connection, once: Once) -> str | None:
-    asked = sql.select(REQUESTS.c.job, REQUESTS.c.digest)
+    query = sql.select(REQUESTS.c.job, REQUESTS.c.digest)
     row = connection.execute(
-        asked.where(REQUESTS.c.owner == once.owner, REQUESTS.c.key == once.key)
+        query.where(REQUESTS.c.owner == once.owner, REQUESTS.c.key == once.key)
     ).one_or_none()  # fmt: skip
     if row is not None and row.digest != once.digest:
         raise BadPlan(f"the key {once.key[:80]!r} has come with another request before; give each request its own")
@@ -258,14 +258,14 @@ def _lock_final_job(connection: sql.Connection, job: str) -> sql.Row[Any] | None
     """Return a job's row, which nobody else may change meanwhile. Raises `BadPlan` when the job is not at an end."""
     row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job).with_for_update()).one_or_none()
     if row is not None and row.state not in ENDED:
-        raise BadPlan(f"job {job} is {row.state}; its regions can be corrected and rendered when that has ended")
+        raise BadPlan(f"job {job} is {row.state}; its regions can be corrected and rendered after it has ended")
     return row
 
 
 def _find_unreferenced(connection: sql.Connection, keys: set[str | None]) -> set[str]:
     """Return those of the keys that no job refers to."""
-    asked = {key for key in keys if key is not None}
-    return asked - referenced_keys(connection, asked)
+    query = {key for key in keys if key is not None}
+    return query - referenced_keys(connection, query)
 
 
 def referenced_keys(connection: sql.Connection, keys: set[str]) -> set[str]:
@@ -278,7 +278,7 @@ def join(database: Database, store: Store) -> None:
     """Hold a store to the identity that the database knows; where it knows none yet, that of this store.
 
     Raises `Unavailable` when the database does not answer, and when this cannot be the store that its files are in;
-    `OutputFailed` when a new store cannot be written to. That a known one is away is told to those who use it.
+    `OutputFailed` when a new store cannot be written to. A known store that is away raises when it is used.
     """
     with database.reading() as connection:
         identity = connection.scalar(sql.select(STORES.c.identity))

@@ -111,9 +111,9 @@ class RetentionSweeper:
 
         def forget(key: str) -> None:
             with self._database.reading() as connection:
-                told = connection.execute(sql.select(JOBS.c.found, JOBS.c.draft).where(JOBS.c.result == key)).all()
-            for one in {key, *(regions for row in told for regions in row)} - {None}:
-                self._store.delete(one)
+                rows = connection.execute(sql.select(JOBS.c.found, JOBS.c.draft).where(JOBS.c.result == key)).all()
+            for file in {key, *(regions for row in rows for regions in row)} - {None}:
+                self._store.delete(file)
             with self._database.writing() as connection:
                 gone = JOBS.update().where(JOBS.c.result == key)
                 connection.execute(gone.values(result=None, found=None, draft=None))
@@ -154,9 +154,9 @@ class RetentionSweeper:
     def _drop_piece(self, key: str) -> None:
         same = PIECES.c.key == key
         with self._database.reading() as connection:
-            told = list(connection.scalars(sql.select(PIECES.c.told).where(same, PIECES.c.told.is_not(None))))
-        for one in (key, *told):
-            self._store.delete(one)
+            regions = list(connection.scalars(sql.select(PIECES.c.told).where(same, PIECES.c.told.is_not(None))))
+        for file in (key, *regions):
+            self._store.delete(file)
         with self._database.writing() as connection:
             connection.execute(PIECES.update().where(same).values(key=None, sha256=None, note=None, told=None))
 

@@ -332,7 +332,7 @@ def _update(connection: sql.Connection, version: int) -> None:
         assert isinstance(table, sql.Table)  # noqa: S101 - of those above
         kind = column.type.compile(connection.dialect)
         connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
-        for index in (one for one in table.indexes if set(one.columns) == {column}):
+        for index in (index for index in table.indexes if set(index.columns) == {column}):
             index.create(connection)
     if version < 5:
         _move_notices(connection)

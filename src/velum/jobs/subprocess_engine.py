@@ -33,7 +33,7 @@ _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal
 
 @dataclass(frozen=True, slots=True)
 class SubprocessRequest:
-    """What is to be hidden, where, and where the result goes.
+    """A request to hide regions of `source` and to write the result to `target`.
 
     With `span`, one of a video, that of it alone; with `parts`, what was made of all spans, these are joined; with
     `cut_seconds`, nothing is made: what is asked for are the spans of about that length.
@@ -45,7 +45,7 @@ class SubprocessRequest:
     regions: Path | None = None
     name: str = "the file"
     """What errors call the source: where it lies is nobody's business."""
-    told: Path | None = None
+    hidden_regions: Path | None = None
     """Where is written what was hidden: one line of JSON for each frame, as in a file of regions."""
     span: Mapping[str, Any] | None = None
     parts: Sequence[tuple[Path, Mapping[str, Any]]] = ()
@@ -54,7 +54,7 @@ class SubprocessRequest:
 
     def values(self) -> dict[str, Any]:
         """Return the fields, the plan as JSON values: it cannot be pickled."""
-        return {one.name: getattr(self, one.name) for one in fields(self)} | {"plan": self.plan.to_json()}
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"plan": self.plan.to_json()}
 
 
 class SubprocessEngine:

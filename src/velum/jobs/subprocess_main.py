@@ -1,4 +1,4 @@
-"""The process that hides one file after another, as it is told through a pipe.
+"""The process that hides one file after another, on requests that come through a pipe.
 
 It is started as `python -m velum.jobs.subprocess_main DESCRIPTOR`.
 
@@ -119,15 +119,15 @@ def _execute(
         parts = [(file, Report.from_json(report)) for file, report in request.parts]
         return engine.concat(source, parts, target, plan, overwrite=True).to_json()
     regions = None if request.regions is None else _read_regions(request.regions)
-    with _write_regions(request.told) as tell:
+    with _write_regions(request.hidden_regions) as on_regions:
         if request.span is not None:
             span = Segment.from_json(request.span)
             report = engine.hide_segment(
-                source, target, plan, span, regions=regions, progress=progress, on_regions=tell
+                source, target, plan, span, regions=regions, progress=progress, on_regions=on_regions
             )
         else:
             report = engine.hide(
-                source, target, plan, regions=regions, overwrite=True, progress=progress, on_regions=tell
+                source, target, plan, regions=regions, overwrite=True, progress=progress, on_regions=on_regions
             )
     return report.to_json()
 
@@ -159,15 +159,15 @@ def _read_regions(path: Path) -> Annotations:
 
 
 def _progress_sender(pipe: "Connection[Any, Any]") -> Callable[[int, int | None], None]:
-    told = 0.0
+    sent = 0.0
 
-    def tell(done: int, total: int | None) -> None:
-        nonlocal told
-        if (now := time.monotonic()) - told >= PROGRESS_SECONDS or done == total:
-            told = now
+    def send_progress(done: int, total: int | None) -> None:
+        nonlocal sent
+        if (now := time.monotonic()) - sent >= PROGRESS_SECONDS or done == total:
+            sent = now
             pipe.send(("progress", (done, total)))
 
-    return tell
+    return send_progress
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ PRIORITIES = range(-1000, 1001)
 
 
 class State(StrEnum):
-    """Where a job is. From `waiting` and `running` it goes on by itself; the others are ends.
+    """State of a job. `waiting` and `running` jobs go on by themselves; the other states are final.
 
-    `failed` is the fault of the source or the plan, `dead` that of the surroundings: it was tried as often as allowed.
+    `failed`: the source or the plan is at fault. `dead`: velum gave up after as many tries as are allowed.
     """
 
     WAITING = "waiting"
@@ -29,7 +29,7 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more happens unless someone asks for it."""
+        """Whether nothing more happens to the job unless someone asks for it."""
         return self not in {State.WAITING, State.RUNNING}
 
 
@@ -42,10 +42,10 @@ class RegionsOrigin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What is to be done: `source` is the key of a file in the store, `name` what the user calls it.
+    """A job to submit: `source` is the key of a file in the store, `name` the name that the user gave the file.
 
-    `owner` is whoever shares the workers with the others, such as the id of an API key. `webhook` is an address that
-    is told the end. `regions` is the key of a file of regions to be hidden instead of looking for them.
+    `owner` is whoever shares the workers with others, such as the id of an API key. `webhook` is a URL that
+    is called when the job ends. `regions` is the key of an annotation file whose regions are hidden; nothing is located.
     Raises `BadPlan` for values that no job can have.
     """
 
@@ -58,10 +58,10 @@ class Submission:
     regions: str | None = None
 
     def __post_init__(self) -> None:
-        for what, most in (("name", 255), ("owner", 255), ("webhook", 2000)):
-            value = getattr(self, what) or ""
+        for name, most in (("name", 255), ("owner", 255), ("webhook", 2000)):
+            value = getattr(self, name) or ""
             if len(value) > most or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", value):
-                raise BadPlan(f"{what} {value[:80]!r} is not allowed; it has at most {most} characters, all printable")
+                raise BadPlan(f"{name} {value[:80]!r} is not allowed; it has at most {most} characters, all printable")
         if not whole(self.priority) or self.priority not in PRIORITIES:
             raise BadPlan(
                 f"priority is {self.priority!r}; it must be a whole number from {PRIORITIES[0]} to {PRIORITIES[-1]}"
@@ -70,9 +70,9 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """A request that may come again, because its answer was lost, and is to be served once.
+    """A request that may be repeated because its answer was lost, and that takes effect once.
 
-    `key` is unique among those of its owner; `digest` stands for all that is asked for.
+    `key` is unique among those of its owner; `digest` is a hash of the whole request.
     """
 
     owner: str
@@ -161,9 +161,9 @@ class Retention:
     """Files that belong to no job: uploads that nobody used, leftovers of crashes. Counted from their last change."""
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            if not getattr(self, one.name) >= 0:
-                raise BadPlan(f"{one.name} is {getattr(self, one.name)!r}; it must be a number of at least 0")
+        for limit in fields(self):
+            if not getattr(self, limit.name) >= 0:
+                raise BadPlan(f"{limit.name} is {getattr(self, limit.name)!r}; it must be a number of at least 0")
 
 
 LONGEST_PAUSE_SECONDS = 600.0
@@ -172,16 +172,16 @@ LONGEST_PAUSE_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerTiming:
-    """How often workers look, how long they wait, and how often they try; times in seconds."""
+    """Intervals, time limits and numbers of tries of a worker; times in seconds."""
 
     poll_seconds: float = 0.5
     """How often a free worker looks for a job, and a busy one whether its job was cancelled."""
     beat_seconds: float = 5.0
-    """How often a worker says that it lives."""
+    """Time between two heartbeats of a worker."""
     dead_seconds: float = 30.0
-    """After how long without a word it is taken for dead, and its jobs are given to others."""
+    """After how long without a heartbeat a worker is considered dead, and its jobs are given to others."""
     drain_seconds: float = 20.0
-    """How long the piece in work may take to finish when a worker is told to end."""
+    """How long running pieces may take to finish after a worker is asked to stop."""
     tries: int = 4
     """How often a job is tried where something is unavailable or its result cannot be written."""
     backoff_seconds: float = 5.0

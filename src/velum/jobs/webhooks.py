@@ -63,16 +63,16 @@ def http_sender(peers: "HttpClient") -> Notify:
 
 def announce_end(connection: sql.Connection, jobs: Collection[str], now: float) -> None:
     """Note for those who want to be told that jobs have ended, as they are now."""
-    asked = sql.select(*COLUMNS).where(JOBS.c.id.in_(jobs), JOBS.c.webhook.is_not(None))
-    for row in connection.execute(asked).all():
+    query = sql.select(*COLUMNS).where(JOBS.c.id.in_(jobs), JOBS.c.webhook.is_not(None))
+    for row in connection.execute(query).all():
         _note(connection, (row.id, row.owner, row.webhook), _job_body(row), now)
 
 
 def announce_deletion(connection: sql.Connection, job: str, now: float) -> None:
     """Note that a job is about to be deleted; nothing else of it is told, or kept for it, from then on."""
     connection.execute(NOTICES.delete().where(NOTICES.c.job == job))
-    asked = sql.select(JOBS.c.id, JOBS.c.owner, JOBS.c.webhook).where(JOBS.c.id == job, JOBS.c.webhook.is_not(None))
-    if (row := connection.execute(asked).one_or_none()) is not None:
+    query = sql.select(JOBS.c.id, JOBS.c.owner, JOBS.c.webhook).where(JOBS.c.id == job, JOBS.c.webhook.is_not(None))
+    if (row := connection.execute(query).one_or_none()) is not None:
         _note(connection, (row.id, row.owner, row.webhook), _deletion_body(job), now)
 
 
@@ -99,7 +99,7 @@ def _server_of(notice: sql.Row[Any]) -> tuple[str, str]:
 
 
 class WebhookDelivery:
-    """What is to be told. Each is told at least once, or tried `TRIES` times; it changes nothing about the job.
+    """Posts notices to webhooks. Each is delivered at least once, or tried `TRIES` times; the job does not change.
 
     Owners take turns, so that none waits for the slow webhooks of another. Safe to share between threads.
     """
@@ -112,7 +112,7 @@ class WebhookDelivery:
         self._numbers = count(1)
 
     def deliver(self) -> bool:
-        """Tell one that is due, and say whether there was one."""
+        """Post a notice that is due, and return whether there was one."""
         if self._notify is None:
             return False
         with self._claim() as notice:
@@ -122,7 +122,7 @@ class WebhookDelivery:
                 self._notify(notice.url, notice.body.encode())
             except VelumError as error:
                 LOG.warning(
-                    "job %s: its webhook was not told, try %d of %d: %s", notice.job, notice.tries, TRIES, error
+                    "job %s: the webhook could not be called, try %d of %d: %s", notice.job, notice.tries, TRIES, error
                 )
                 self._settle(notice, None if notice.tries >= TRIES else _FIRST_PAUSE_SECONDS * 2 ** (notice.tries - 1))
             else:

@@ -45,7 +45,7 @@ class Worker:
         self,
         url: str,
         store: Store,
-        craft: Callable[[], JobProcessor],
+        processor: Callable[[], JobProcessor],
         *,
         folder: Path,
         concurrency: int = 1,
@@ -56,7 +56,7 @@ class Worker:
         uploads: Uploads | None = None,
         notify: Notify | None = None,
     ) -> None:
-        self._url, self._store, self._craft, self._notify = url, store, craft, notify
+        self._url, self._store, self._processor, self._notify = url, store, processor, notify
         self._concurrency, self._max_running, self._folder, self._uploads = concurrency, max_running, folder, uploads
         self._pace, self._retention = pace or WorkerTiming(), retention or Retention()
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
@@ -71,16 +71,16 @@ class Worker:
         try:
             join(database, self._store)
             with WorkerScratch(self._folder) as scratch:
-                ledger = WorkerClaims(database, secrets.token_hex(16), self._name, self._pace)
+                claims = WorkerClaims(database, secrets.token_hex(16), self._name, self._pace)
                 sweeper = RetentionSweeper(database, self._store, self._retention, self._uploads)
-                shift = WorkerLoop(ledger, self._store, scratch, self._pace, self._max_running)
+                loop = WorkerLoop(claims, self._store, scratch, self._pace, self._max_running)
 
                 def sweep() -> bool:
                     sweep_dead(self._folder)
                     return sweeper.sweep_in_turns(self._pace.beat_seconds)
 
-                telling = [] if self._notify is None else [WebhookDelivery(database, self._notify).deliver] * THREADS
-                shift.work(self._craft, self._concurrency, [sweep, *telling], stop)
+                deliveries = [] if self._notify is None else [WebhookDelivery(database, self._notify).deliver] * THREADS
+                loop.work(self._processor, self._concurrency, [sweep, *deliveries], stop)
         finally:
             database.close()
 
@@ -89,10 +89,10 @@ class WorkerLoop:
     """Claims jobs and runs them on threads of its own."""
 
     def __init__(
-        self, ledger: WorkerClaims, store: Store, scratch: WorkerScratch, pace: WorkerTiming, max_running: int | None
+        self, claims: WorkerClaims, store: Store, scratch: WorkerScratch, pace: WorkerTiming, max_running: int | None
     ) -> None:
-        self._ledger, self._store, self._scratch, self._pace, self._max_running = (
-            ledger,
+        self._claims, self._store, self._scratch, self._pace, self._max_running = (
+            claims,
             store,
             scratch,
             pace,
@@ -105,35 +105,36 @@ class WorkerLoop:
 
     def work(
         self,
-        craft: Callable[[], JobProcessor],
+        processor: Callable[[], JobProcessor],
         concurrency: int,
         chores: Sequence[Callable[[], bool]],
         stop: threading.Event,
     ) -> None:
         """Do jobs until `stop` is set, then what `Worker.run` says."""
-        self._ledger.beat()
+        self._claims.beat()
         over = threading.Event()
-        crafts = [craft() for _ in range(concurrency)]
+        processors = [processor() for _ in range(concurrency)]
         slots = [
-            threading.Thread(target=self._job_thread, args=(one, stop), name=f"job-{n}") for n, one in enumerate(crafts)
+            threading.Thread(target=self._job_thread, args=(processor, stop), name=f"job-{n}")
+            for n, processor in enumerate(processors)
         ]
-        mind = threading.Thread(target=self._heartbeat_loop, args=(over,), name="mind")
+        heartbeat = threading.Thread(target=self._heartbeat_loop, args=(over,), name="heartbeat")
         # The address of a webhook may let us wait; nothing is lost when it is told once more by another worker.
-        tidy = [
-            threading.Thread(target=self._maintenance_loop, args=(chore, over), name="tidy", daemon=True)
+        maintenance = [
+            threading.Thread(target=self._maintenance_loop, args=(chore, over), name="maintenance", daemon=True)
             for chore in chores
         ]
-        for thread in (*slots, mind, *tidy):
+        for thread in (*slots, heartbeat, *maintenance):
             thread.start()
         stop.wait()
         self._drain(slots)
         over.set()
-        mind.join()
+        heartbeat.join()
         deadline = time.monotonic() + self._pace.beat_seconds
-        for thread in tidy:
+        for thread in maintenance:
             thread.join(max(deadline - time.monotonic(), 0))
         try:
-            retry_unavailable(self._ledger.leave)
+            retry_unavailable(self._claims.leave)
         except Unavailable as error:
             LOG.warning("others will take this worker for dead: %s", error)
 
@@ -148,11 +149,11 @@ class WorkerLoop:
         for thread in slots:
             thread.join()
 
-    def _job_thread(self, craft: JobProcessor, stop: threading.Event) -> None:
-        with closing(craft):
+    def _job_thread(self, processor: JobProcessor, stop: threading.Event) -> None:
+        with closing(processor):
             while not stop.is_set():
                 try:
-                    run = self._take(craft)
+                    run = self._take(processor)
                 except Exception as error:  # the edge of this thread, which is to go on
                     LOG.warning("no job can be taken up: %s", error, exc_info=not isinstance(error, VelumError))
                     stop.wait(self._pace.beat_seconds)
@@ -164,13 +165,13 @@ class WorkerLoop:
                     run.drain.set()
                 self._do(run)
 
-    def _take(self, craft: JobProcessor) -> JobRun | None:
+    def _take(self, processor: JobProcessor) -> JobRun | None:
         self._check_store()
         with self._lock:
-            if (hold := self._ledger.take(self._max_running)) is None:
+            if (lease := self._claims.take(self._max_running)) is None:
                 return None
-            run = JobRun(hold, craft, self._ledger, self._store, self._scratch.folder())
-            self._runs[hold.token] = run
+            run = JobRun(lease, processor, self._claims, self._store, self._scratch.folder())
+            self._runs[lease.token] = run
             return run
 
     def _check_store(self) -> None:
@@ -180,7 +181,7 @@ class WorkerLoop:
             self._next_store_check = now + self._pace.beat_seconds
 
     def _do(self, run: JobRun) -> None:
-        job = run.hold.job.id
+        job = run.lease.job.id
         try:
             self._perform(run)
         except LeaseLost as error:
@@ -191,43 +192,43 @@ class WorkerLoop:
         finally:
             shutil.rmtree(run.folder, ignore_errors=True)
             with self._lock:
-                self._runs.pop(run.hold.token)
+                self._runs.pop(run.lease.token)
 
     def _perform(self, run: JobRun) -> None:
         """Do a job and note what became of it. Raises `LeaseLost` and `Unavailable`."""
-        ledger, hold = self._ledger, run.hold
+        claims, lease = self._claims, run.lease
         try:
             run.perform()
-            LOG.info("job %s: done", hold.job.id)
+            LOG.info("job %s: done", lease.job.id)
         except LeaseLost:
             raise
         except Cancelled:
             if run.reason == "lost":
-                raise LeaseLost(f"job {hold.job.id} was deleted, or given to another worker") from None
-            retry_unavailable(lambda: ledger.cancel(hold) if run.reason == "cancelled" else ledger.give_back(hold))
+                raise LeaseLost(f"job {lease.job.id} was deleted, or given to another worker") from None
+            retry_unavailable(lambda: claims.cancel(lease) if run.reason == "cancelled" else claims.give_back(lease))
         except (VelumError, OSError) as error:
             self._record_failure(run, run.explain(error))
         except Exception as error:  # the edge of a job: a fault of ours ends it, not the worker
-            LOG.exception("job %s: a fault of velum itself", hold.job.id)
+            LOG.exception("job %s: a fault of velum itself", lease.job.id)
             self._record_failure(run, run.explain(error))
 
     def _record_failure(self, run: JobRun, error: Exception) -> None:
         """Note why a job was not done. Raises `LeaseLost` and `Unavailable`."""
-        ledger = self._ledger
+        claims = self._claims
         match error:
             case StoreAway():
-                self._record(ledger.defer, run, Unavailable.code, error)
+                self._record(claims.defer, run, Unavailable.code, error)
             case Unavailable() | OSError():
                 name = error.code if isinstance(error, VelumError) else OutputFailed.code
-                self._record(ledger.postpone, run, name, error)
+                self._record(claims.postpone, run, name, error)
             case VelumError():
-                self._record(ledger.fail, run, type(error).__name__, error)
+                self._record(claims.fail, run, type(error).__name__, error)
             case _:
-                self._record(ledger.fail, run, "Fault", f"{type(error).__name__}: {error}")
+                self._record(claims.fail, run, "Fault", f"{type(error).__name__}: {error}")
 
     def _record(self, how: Callable[[Any, str, str], None], run: JobRun, name: str, error: object) -> None:
-        LOG.warning("job %s: %s: %s", run.hold.job.id, name, error)
-        retry_unavailable(lambda: how(run.hold, name, str(error)[:4000].replace("\0", "")))
+        LOG.warning("job %s: %s: %s", run.lease.job.id, name, error)
+        retry_unavailable(lambda: how(run.lease, name, str(error)[:4000].replace("\0", "")))
 
     def _heartbeat_loop(self, over: threading.Event) -> None:
         next_beat = next_note = 0.0
@@ -235,8 +236,8 @@ class WorkerLoop:
             now = time.monotonic()
             try:
                 if now >= next_beat:
-                    self._ledger.beat()
-                    self._ledger.reap()
+                    self._claims.beat()
+                    self._claims.reap()
                     next_beat = now + self._pace.beat_seconds
                     self._sync_leases()
                 elif self._runs:
@@ -251,21 +252,21 @@ class WorkerLoop:
     def _sync_leases(self) -> None:
         """Stop what is no longer ours or was called off, and give back what nobody here knows of."""
         with self._lock:
-            held, runs = self._ledger.list_tokens(), dict(self._runs)
+            held, runs = self._claims.list_tokens(), dict(self._runs)
         for token, run in runs.items():
             if token not in held:
                 run.stop("lost")
             elif held[token]:
                 run.stop("cancelled")
         for token in held.keys() - runs.keys():
-            self._ledger.drop(token)
+            self._claims.drop(token)
 
     def _note_progress(self) -> None:
         for run in self._in_work().values():
             values = run.progress()
             if values["frames_done"] != run.noted:
                 try:
-                    self._ledger.progress(run.hold, values)
+                    self._claims.progress(run.lease, values)
                     run.noted = values["frames_done"]
                 except LeaseLost:
                     run.stop("lost")
