@@ -383,6 +383,7 @@ def test_connections_that_end_lose_nothing(server: str, tmp_path: Path) -> None:
         jobs = [office.submit(f"job-{n}", pieces=4, seconds=0.1) for n in range(2)]
         cut = sql.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()")
         with office.working(concurrency=2):
+            office.until(jobs[0], State.RUNNING)  # a worker whose connection ends while it begins, ends
             for _ in range(8):
                 with suppress(Unavailable), office.database.reading() as connection:
                     connection.execute(cut)

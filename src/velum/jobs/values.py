@@ -45,7 +45,7 @@ class Submission:
     """A job to submit: `source` is the key of a file in the store, `name` the name that the user gave the file.
 
     `owner` is whoever shares the workers with others, such as the id of an API key. `webhook` is a URL that
-    is called when the job ends. `regions` is the key of an annotation file whose regions are hidden; nothing is located.
+    is called when the job ends. `regions` is the key of an annotation file with what to hide; nothing is located.
     Raises `BadPlan` for values that no job can have.
     """
 
