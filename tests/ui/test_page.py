@@ -190,7 +190,7 @@ def test_regions_are_moved_resized_and_switched_together(page: Any) -> None:
     page.get_by_role("button", name="Leave visible").click()
     page.get_by_role("button", name="Same for 1 similar one").click()
     assert [one[4] for one in page.evaluate(now)] == [False, False]
-    page.get_by_text("Everything is switched off").wait_for()
+    page.get_by_text("All regions are switched off").wait_for()
     page.get_by_role("button", name="Undo").click()
     assert [one[4] for one in page.evaluate(now)] == [True, False]
     page.get_by_role("button", name="Redo").click()
