@@ -28,8 +28,8 @@ from PIL import Image
 
 from bench.stub import BOXES, LABEL, MARK, MASKS, ellipse
 from velum import Engine, Plan
+from velum.net import ANYWHERE
 from velum.net.client import HttpClient
-from velum.net.guard import ANYWHERE
 from velum.plan import Rule
 from velum.plugins import RuntimeConfig
 from velum.spec import PartSpec

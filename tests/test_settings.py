@@ -8,7 +8,7 @@ import pytest
 
 from velum.errors import BadPlan
 from velum.limits import Limits
-from velum.net.guard import NetworkPolicy
+from velum.net import NetworkPolicy
 from velum.plugins import RuntimeConfig
 from velum.settings import Settings, variables
 from velum.settings.schema import BmwSettings, JobsSettings, ServiceSettings

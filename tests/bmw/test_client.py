@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from velum.bmw.client import Description, InferenceApi
 from velum.errors import BadPlan, Unavailable
 from velum.locate.labels import covers, exact
+from velum.net import ANYWHERE
 from velum.net.client import FormFile, HttpClient, ServerResponse
-from velum.net.guard import ANYWHERE
 from velum.plan import Rule
 from velum.spec import PartSpec
 

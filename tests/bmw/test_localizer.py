@@ -19,8 +19,8 @@ from velum.bmw import localizer as module
 from velum.bmw.localizer import Bmw, region_of
 from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame, Orientation, Plane, Role
+from velum.net import ANYWHERE, NetworkPolicy
 from velum.net.client import HttpClient
-from velum.net.guard import ANYWHERE, NetworkPolicy
 from velum.plugins import RuntimeConfig
 from velum.region import Box
 from velum.testing import check_localizer

@@ -17,7 +17,7 @@ from tests.bmw.fake_inference_api import Reply, Shown, StubInference
 from tests.service.factories import FACE, OWN, client, configuration, entry, picture, pixels, post
 from tests.service.factories import settings as made
 
-from velum.net.guard import NetworkPolicy
+from velum.net import NetworkPolicy
 from velum.plugins import Patch
 
 UNEXPECTED = b'{"data":null,"error":"unexpected server error","success":false}'

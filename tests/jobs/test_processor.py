@@ -22,8 +22,8 @@ from PIL import Image
 from velum import Engine, Limits, Plan, RuntimeConfig
 from velum.errors import BadInput, BadPlan, LimitExceeded, OutputFailed, Unavailable, VelumError
 from velum.jobs import Cancelled, EngineProcessor, Piece, Submission, Task
+from velum.net import NetworkPolicy
 from velum.net.client import HttpClient
-from velum.net.guard import NetworkPolicy
 from velum.service.job_backend import worker
 from velum.settings import Settings
 from velum.settings.schema import JobsSettings

@@ -15,8 +15,8 @@ from velum.jobs import webhooks as module
 from velum.jobs.claims import WorkerClaims
 from velum.jobs.schema import JOBS
 from velum.jobs.webhooks import WebhookDelivery
+from velum.net import ANYWHERE
 from velum.net.client import HttpClient
-from velum.net.guard import ANYWHERE
 
 from .conftest import Office
 from .fake_processor import PACE

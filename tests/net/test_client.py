@@ -8,8 +8,8 @@ import pytest
 from tests.waiting import until
 
 from velum.errors import BadPlan, Unavailable
+from velum.net import ANYWHERE, NetworkPolicy
 from velum.net.client import FormFile, HttpClient
-from velum.net.guard import ANYWHERE, NetworkPolicy
 
 from .servers import Asked, Server, answering, free_port, read, talking, whole
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velum.errors import BadPlan, Unavailable
+from velum.net import ANYWHERE, NetworkPolicy
 from velum.net.client import HttpClient
-from velum.net.guard import ANYWHERE, Guard, NetworkPolicy, embedded_ipv4
+from velum.net.guard import Guard, embedded_ipv4
 
 PRIVATE = NetworkPolicy(private=True)
 

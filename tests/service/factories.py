@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from velum.bmw.app import create_app
 from velum.frame import Frame
-from velum.net.guard import NetworkPolicy
+from velum.net import NetworkPolicy
 from velum.region import Box, Region
 from velum.service.process import timed_protocol
 from velum.settings import Settings

@@ -25,7 +25,7 @@ from tests.waiting import until
 
 from velum.bmw.app import create_app
 from velum.errors import BadPlan
-from velum.net.guard import NetworkPolicy
+from velum.net import NetworkPolicy
 from velum.plugins import Patch, RuntimeConfig
 from velum.service.auth.api_keys import ApiKeys
 from velum.service.problem_details import uses_problem_details

@@ -18,8 +18,8 @@ from tests.service.factories import client, configuration, picture, post, settin
 
 from velum.engine.engine import Engine
 from velum.errors import Unavailable
+from velum.net import NetworkPolicy
 from velum.net.client import HttpClient
-from velum.net.guard import NetworkPolicy
 from velum.plan import Plan
 from velum.service import health
 from velum.service.admission import Admission

@@ -19,8 +19,8 @@ from velum.frame import Frame
 from velum.locate.labels import exact
 from velum.media.formats import format_of
 from velum.media.image.fast_png import encode_png
+from velum.net import ANYWHERE
 from velum.net.client import HttpClient
-from velum.net.guard import ANYWHERE
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 from velum.spec import PartSpec

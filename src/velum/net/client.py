@@ -12,9 +12,9 @@ import httpcore2
 import httpx2
 
 from velum.errors import BadPlan, Unavailable
-from velum.net import guard
+from velum.net import NetworkPolicy, guard
 from velum.net.backend import GuardedBackend, PerHostLimit
-from velum.net.guard import Guard, NetworkPolicy, Resolve
+from velum.net.guard import Guard, Resolve
 
 REDIRECTS = 5
 """How many redirects in a row are followed."""

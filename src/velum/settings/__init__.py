@@ -58,7 +58,7 @@ from typing import Any, Self, TypeVar, get_args
 from velum.errors import BadPlan
 from velum.limits import Limits
 from velum.locate.registry import catalog
-from velum.net.guard import NetworkPolicy
+from velum.net import NetworkPolicy
 from velum.plugin_folder import FolderTechniques
 from velum.plugins import Device, Mode, Precision, Progress, Runtime, RuntimeConfig
 from velum.settings.raw_value import RawValue

@@ -19,8 +19,8 @@ from velum.bmw.inference_server.app import create_app
 from velum.bmw.inference_server.loaded_models import from_names
 from velum.bmw.inference_server.profiles import profile
 from velum.engine.prepare import PartCache
+from velum.net import ANYWHERE
 from velum.net.client import HttpClient
-from velum.net.guard import ANYWHERE
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region
 

@@ -15,8 +15,8 @@ from velum.errors import BadPlan, Unavailable
 from velum.frame import Frame, Plane, Role
 from velum.locate.remote.kserve import Kserve
 from velum.locate.remote.open_inference import BadResponse, outputs_of
+from velum.net import NetworkPolicy
 from velum.net.client import HttpClient, ServerResponse
-from velum.net.guard import NetworkPolicy
 from velum.plugins import RuntimeConfig, make
 from velum.region import Region
 from velum.spec import PartSpec

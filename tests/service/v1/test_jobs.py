@@ -24,8 +24,8 @@ from velum.jobs.schema import JOBS, new_id, row_of
 from velum.jobs.subprocess_engine import SubprocessRequest
 from velum.jobs.subprocess_main import _execute
 from velum.limits import Limits
+from velum.net import NetworkPolicy
 from velum.net.client import HttpClient
-from velum.net.guard import NetworkPolicy
 from velum.plan import Plan
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Region

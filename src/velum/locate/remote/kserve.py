@@ -8,8 +8,8 @@ from velum.frame import Frame
 from velum.locate.remote.decode_outputs import Boxes, Format, Maps, Units
 from velum.locate.remote.open_inference import BadResponse, Form, find_served_model
 from velum.locate.remote.preprocess import Fill, Layout, Order, Preparation, plan_input
+from velum.net import ANYWHERE
 from velum.net.client import HttpClient
-from velum.net.guard import ANYWHERE
 from velum.plugins import RuntimeConfig
 from velum.region import Region
 

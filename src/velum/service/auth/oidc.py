@@ -14,8 +14,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from velum.errors import BadPlan, Unavailable
+from velum.net import NetworkPolicy
 from velum.net.client import HttpClient
-from velum.net.guard import NetworkPolicy
 from velum.service.auth.principal import SCOPES, Principal, Quota, Scope, Unauthenticated
 
 DISCOVERY = ".well-known/openid-configuration"
