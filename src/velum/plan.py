@@ -11,6 +11,9 @@ from typing import Any, Literal, Self, get_args
 from velum.errors import BadPlan
 from velum.spec import PartSpec, finite, keywords, literal, refuse_unknown, whole
 
+Effort = Literal["fast", "balanced", "thorough"]
+"""How closely is looked: at how many frames of a video, and with which models where the plan leaves them to velum."""
+
 Shape = Literal["box", "ellipse"]
 """Outline of a region that has no mask; the ellipse goes around the box, through its corners."""
 
@@ -98,8 +101,8 @@ class Video:
     preset: str | None = None
     audio: Literal["copy", "drop", "mute"] = "copy"
     subtitles: Literal["copy", "drop"] = "copy"
-    every: int = 1
-    """Localizers run on every n-th frame; in between, objects are tracked."""
+    every: int | None = None
+    """Localizers run on every n-th frame; in between, objects are tracked. None: as the plan's effort says."""
     track: bool = True
     window_seconds: float = 2.0
     """Seconds that tracking looks ahead in one pass, to close gaps and to track objects back to where they appeared."""
@@ -124,8 +127,8 @@ class Video:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not re.fullmatch(r"[\w.-]+", value)):
                 raise BadPlan(f"video.{name} is {value!r}; it must be a name, or left out")
-        if not whole(self.every) or not 1 <= self.every <= 1000:
-            raise BadPlan(f"video.every is {self.every!r}; it must be a whole number from 1 to 1000")
+        if self.every is not None and (not whole(self.every) or not 1 <= self.every <= 1000):
+            raise BadPlan(f"video.every is {self.every!r}; it must be a whole number from 1 to 1000, or left out")
         if self.crf is not None and (not whole(self.crf) or not 0 <= self.crf <= 63):
             raise BadPlan(f"video.crf is {self.crf!r}; it must be a whole number from 0 to 63, or left out")
         if not finite(self.window_seconds) or not 0 <= self.window_seconds <= 60:
@@ -160,10 +163,13 @@ class Plan:
     quality: int | None = None
     keep_out: tuple[PartSpec, ...] = ()
     video: Video = Video()
+    effort: Effort = "balanced"
     verify: bool = False
     """The finished file is checked as `velum check` does, and published only when nothing is found."""
 
     def __post_init__(self) -> None:
+        if self.effort not in get_args(Effort):
+            raise BadPlan(f"effort is {self.effort!r}; allowed are {', '.join(get_args(Effort))}")
         if not isinstance(self.verify, bool):
             raise BadPlan(f"verify is {self.verify!r}; it must be true or false")
         if not self.rules or not all(isinstance(rule, Rule) for rule in self.rules):
@@ -193,6 +199,7 @@ class Plan:
             "quality": self.quality,
             "keep_out": [spec.to_json() for spec in self.keep_out],
             "video": self.video.to_json(),
+            "effort": self.effort,
             "verify": self.verify,
         }
 
@@ -201,7 +208,7 @@ class Plan:
         """Return the plan of JSON or TOML values; rules may be strings. Raises `BadPlan`."""
         if not isinstance(value, Mapping):
             raise BadPlan(f"a plan is an object with rules, not {value!r}")
-        refuse_unknown(value, {"rules", "metadata", "quality", "keep_out", "video", "verify"}, "a plan")
+        refuse_unknown(value, {"rules", "metadata", "quality", "keep_out", "video", "effort", "verify"}, "a plan")
         rules, metadata = value.get("rules", [str(DEFAULT_RULE)]), value.get("metadata", [])
         if not isinstance(rules, list | tuple):
             raise BadPlan(f"rules are {rules!r}; they must be a list")
@@ -219,6 +226,7 @@ class Plan:
             value.get("quality"),
             kept,
             video,
+            value.get("effort", "balanced"),
             value.get("verify", False),
         )
 
@@ -236,6 +244,7 @@ class Plan:
         lines = ["rules = [", *(f"    {json.dumps(str(rule), ensure_ascii=False)}," for rule in self.rules), "]"]
         lines.append(f"metadata = {json.dumps(list(self.metadata))}")
         lines += [] if self.quality is None else [f"quality = {self.quality}"]
+        lines += [] if self.effort == "balanced" else [f"effort = {json.dumps(self.effort)}"]
         lines += ["verify = true"] if self.verify else []
         if self.keep_out:
             lines.append(f"keep_out = {json.dumps([str(spec) for spec in self.keep_out], ensure_ascii=False)}")

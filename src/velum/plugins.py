@@ -86,6 +86,26 @@ def track_threshold_of(localizer: Localizer) -> float:
     return float(_former_property(localizer, "sure", "track_threshold") or 0.0)
 
 
+@runtime_checkable
+class InVideo(Protocol):
+    """A localizer that works otherwise in a video, where tracking carries its regions through frames."""
+
+    def for_video(self, *, sparse: bool) -> Localizer | None:
+        """Return the localizer for a video; None where it must see every frame.
+
+        With `sparse` it sees a few frames a second. An object must then be found in one of them, so each detection may
+        be less sure; tracking tells chance apart.
+        """
+        ...
+
+
+@runtime_checkable
+class PerFrame(Protocol):
+    """A localizer that sees every frame in any case, such as a zone that a person placed: it is no object to track."""
+
+    per_frame: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Patch:
     """The input of a technique: one region of one frame, cut out of every plane.

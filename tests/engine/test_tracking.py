@@ -1,11 +1,15 @@
 """Following things between locating and hiding."""
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import cast
 from weakref import WeakSet
 
 import numpy as np
 import pytest
 
+from velum import media
 from velum.engine.prepare import PreparedPlan, PreparedRule
 from velum.engine.stages import FrameRegions
 from velum.engine.tracking import HELD_BYTES, TrackingWindow, track_regions
@@ -93,14 +97,15 @@ def test_no_frames_give_no_frames() -> None:
 
 
 def test_large_frames_are_held_for_a_shorter_time() -> None:
-    def frame(width: int, height: int) -> Frame:
-        return Frame.of(Plane(np.zeros((height, width), np.uint8), Role.GREY))
+    def held(width: int, height: int) -> int:
+        info = SimpleNamespace(fps=Fraction(30), frame_bytes=width * height)
+        window = TrackingWindow.of(PLAN, cast("media.Reader", SimpleNamespace(info=info)))
+        assert window is not None
+        assert window.window_frames is not None
+        return window.window_frames
 
-    reach = TrackingWindow(60, 6)
-    assert reach.within_memory(frame(640, 480)) == reach
-    window = reach.within_memory(frame(8000, 4000)).window_frames
-    assert window is not None
-    assert 0 < window * 8000 * 4000 <= max(HELD_BYTES, 8 * 8000 * 4000)
+    assert held(640, 480) == 60
+    assert 0 < held(8000, 4000) * 8000 * 4000 <= max(HELD_BYTES, 8 * 8000 * 4000)
 
 
 def test_a_doubtful_find_is_hidden_where_it_is_and_starts_nothing() -> None:

@@ -1,5 +1,6 @@
 """A detector finds what is there, wherever and however large it is, and nothing else."""
 
+import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,8 @@ import cv2
 import numpy as np
 import openvino as ov
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openvino import opset13 as ops
 
 from velum.errors import BadPlan, PluginFault, Unavailable
@@ -76,7 +79,7 @@ def picture(width: int, height: int, *boxes: tuple[int, int, int, int]) -> Frame
 def test_each_object_is_found_once(width: int, height: int, boxes: list[tuple[int, int, int, int]], why: str) -> None:
     found = finder().find(picture(width, height, *boxes))
     assert len(found) == len(boxes), why
-    # A later pass sees a fourth or a sixteenth of the size: as exact as a sixteenth of the object, or a pixel.
+    # A later pass sees down to a sixteenth of the size: as exact as a sixteenth of the object, or a pixel.
     for box in np.array(boxes):
         allowed = 1 + max(box[2:] - box[:2]) / 16
         assert np.abs(found.xyxy - box).max(axis=1).min() <= allowed, why
@@ -130,16 +133,55 @@ def test_orientation_is_honoured() -> None:
     np.testing.assert_allclose(finder().find(frame).xyxy, [[25, 70, 35, 90]], atol=1)
 
 
-def test_later_looks_must_be_surer() -> None:
-    asked: list[float] = []
-
+@pytest.mark.parametrize(("score", "found"), [(0.39, 0), (0.41, 1)])
+def test_what_a_finer_pass_does_not_see_must_be_sure(score: float, found: int) -> None:
     def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
-        asked.append(threshold)
-        return no_detections()
+        """Report an object of 10 pixels, and see it in the coarsest pass only, as a network that needs surroundings."""
+        if max(input_wh) > 160:
+            return no_detections()
+        box = np.array([[20, 20, 30, 30]], np.float32)
+        return Detections(box, np.array([score], np.float32), np.zeros(1, np.int32)).take(
+            np.array([score >= threshold])
+        )
 
-    for threshold in (0.2, 0.8):
-        TiledDetector(Seer(), Family(decode), Input(), threshold, 1.0, 320 * 320).find(picture(300, 300))
-    np.testing.assert_allclose(asked, [0.2, 0.4, 0.8, 0.9])
+    family = Family(decode, smallest_side=16)
+    assert len(TiledDetector(Seer(), family, Input(), 0.2, 1.0, 320 * 320).find(picture(300, 300))) == found
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scale"), [(320, 240, 2.5), (640, 480, 1.6), (1280, 960, 1.25), (4000, 3000, 1.25)]
+)
+def test_small_pictures_are_looked_at_more_closely(width: int, height: int, scale: float) -> None:
+    close = replace(finder(1.25), closest=2.5, closest_pixels=round(640 * 480 * 1.6**2))
+    assert close.scale_of(picture(width, height)) == pytest.approx(scale)
+
+
+@given(st.integers(40, 900), st.integers(40, 900), st.floats(1, 4), st.sampled_from([(0, 0), (3.0, 400_000)]))
+def test_a_larger_picture_of_a_scene_gets_no_smaller_input(
+    width: int, height: int, times: float, close: tuple[float, int]
+) -> None:
+    detector = replace(finder(0.9), closest=close[0], closest_pixels=close[1])
+    pictures = picture(width, height), picture(round(width * times), round(height * times))
+    sides = [detector.scale_of(frame) * math.sqrt(frame.width * frame.height) for frame in pictures]
+    assert sides[1] >= sides[0] * 0.98
+
+
+@pytest.mark.parametrize("side", [5, 8, 11, 16, 23, 32, 47, 64, 96, 150, 300])
+def test_whoever_looks_for_smaller_objects_finds_the_larger_ones_too(side: int) -> None:
+    """Objects of all sizes, seen by a network that knows sizes from 16 to 75 pixels only."""
+
+    def limited(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
+        found = read_boxes(outputs, input_wh, threshold)
+        sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
+        return found.take((sides.min(axis=1) >= 14) & (sides.max(axis=1) <= 80))
+
+    family = Family(limited, smallest_side=16, largest_side=75)
+    frame = picture(700, 500, (101, 83, 101 + side, 83 + side))
+    counts = [
+        len(TiledDetector(Seer(), family, Input(), 0.2, scale, 320 * 320).find(frame)) for scale in (0.25, 0.5, 1, 2, 4)
+    ]
+    assert counts == sorted(counts)
+    assert counts[-1] == 1
 
 
 # The detector itself, with weights made here: heat is the red of each 4 x 4 cell, every face 32 pixels high and wide.
@@ -233,7 +275,7 @@ def test_description_tells_what_was_used(red: registry.Model) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"min_side": 7}, "min_side of red is 7; it must be from 8 to 1000"),
+        ({"min_side": 3}, "min_side of red is 3; it must be from 3.2 to 1000"),
         ({"threshold": 0.0}, "threshold of red is 0.0; it must be from 0.01 to 1"),
         ({"threshold": float("nan")}, "threshold of red is nan"),
         ({"tile": 100}, "tile of red is 100; it must be from 256 to 4096"),

@@ -46,7 +46,8 @@ def iou(one: tuple[float, ...], two: tuple[float, ...]) -> float:
     return shared / (sum(areas) - shared)
 
 
-# What these weights gave here at first, in f32 and at a threshold of 0.5; YuNet's also agree with OpenCV's own decoder.
+# What one look at the whole gave here, in f32 and at a threshold of 0.5; YuNet's also agree with OpenCV's own decoder.
+# Looks at half the size may be surer of a face, and frame it a little otherwise.
 GOLDEN = {
     "centerface": [
         ((128, 128, 212, 227), 0.868),
@@ -69,11 +70,11 @@ GOLDEN = {
 @pytest.mark.parametrize("name", GOLDEN)
 def test_known_faces(request: pytest.FixtureRequest, shared: Path, name: str) -> None:
     host = RuntimeConfig(precision="f32", weights={name: request.getfixturevalue(name)})
-    regions = Detector(name, host, threshold=0.5).locate([photo(shared, "five_night.jpg")])[0]
+    regions = Detector(name, host, min_side=16, threshold=0.5).locate([photo(shared, "five_night.jpg")])[0]
     assert len(regions) == len(GOLDEN[name])
     for region, (xyxy, score) in zip(sorted(regions, key=lambda one: one.box), GOLDEN[name], strict=True):
-        np.testing.assert_allclose(region.box.xyxy, xyxy, atol=1)
-        assert region.score == pytest.approx(score, abs=0.01)
+        assert iou(region.box.xyxy, xyxy) > 0.75
+        assert score - 0.01 <= region.score <= score + 0.06
 
 
 def test_same_as_decoding_the_whole_picture_plainly(centerface: Path, shared: Path) -> None:
@@ -89,10 +90,10 @@ def test_same_as_decoding_the_whole_picture_plainly(centerface: Path, shared: Pa
         cy, cx = 4 * (y + offset[0, y, x] + 0.5), 4 * (x + offset[1, y, x] + 0.5)
         plain.append((cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2))
     regions = Detector(
-        "centerface", RuntimeConfig(precision="f32", weights={"centerface": centerface}), threshold=0.5
+        "centerface", RuntimeConfig(precision="f32", weights={"centerface": centerface}), min_side=16, threshold=0.5
     ).locate([frame])[0]
     for region in regions:
-        assert max(iou(region.box.xyxy, box) for box in plain) > 0.9
+        assert max(iou(region.box.xyxy, box) for box in plain) > 0.8
     for box in plain:
         assert max(iou(box, region.box.xyxy) for region in regions) > 0.3
 

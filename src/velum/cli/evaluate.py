@@ -86,8 +86,8 @@ Most = Annotated[
 
 def evaluate(
     truth: TruthPath, media: Media = None, rule: options.Rules = [], hide_labels: options.Labels = [],
-    plan: options.PlanFile = None, recall: Recall = None, min_height: MinHeight = 0, output: Output = None,
-    profile: ProfileName = None, html: Html = None, iou: Iou = None, json: Json = False,
+    plan: options.PlanFile = None, effort: options.Effort = None, recall: Recall = None, min_height: MinHeight = 0,
+    output: Output = None, profile: ProfileName = None, html: Html = None, iou: Iou = None, json: Json = False,
     overwrite: options.Overwrite = False,
 ) -> None:  # fmt: skip
     """Measure how many labelled objects a plan finds and hides. Exit 1: the profile is not met."""
@@ -100,7 +100,7 @@ def evaluate(
     from velum.settings import Settings
 
     # Mistakes show before the first image is read.
-    asked = options.PlanOptions(plan, rule, hide_labels).plan()
+    asked = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
     if (recall is None) != (output is None):
         raise BadPlan("--recall chooses thresholds and --output writes them to a plan; give both options, or none")
     wanted = None if recall is None else thresholds.RecallTarget(recall, min_height)

@@ -79,6 +79,7 @@ def hide(
     keep: options.Keep = [],
     keep_out: options.KeepOut = [],
     quality: options.Quality = None,
+    effort: options.Effort = None,
     regions: options.Regions = None,
     verify: Verify = False,
     dry_run: DryRun = False,
@@ -114,7 +115,7 @@ def hide(
     from velum.batch.local import arrange
 
     wanted = options.PlanOptions(
-        plan, rule, hide_labels, technique, keep, keep_out, quality, options.video_fields(locals())
+        plan, rule, hide_labels, technique, keep, keep_out, quality, effort, options.video_fields(locals())
     ).plan()
     wanted = replace(wanted, verify=wanted.verify or verify)
     stream = stream_options.job(sources, output, format, timeout)

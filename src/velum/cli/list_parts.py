@@ -18,10 +18,11 @@ def show(
     keep: options.Keep = [],
     keep_out: options.KeepOut = [],
     quality: options.Quality = None,
+    effort: options.Effort = None,
     json: options.Json = False,
 ) -> None:
     """Print the plan that these options make, as TOML for a file that --plan reads."""
-    wanted = options.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality).plan()
+    wanted = options.PlanOptions(plan, rule, hide_labels, technique, keep, keep_out, quality, effort).plan()
     if json:
         common.print_json(wanted.to_json() | {"digest": wanted.digest})
     else:

@@ -20,6 +20,7 @@ def locate(
     rule: options.Rules = [],
     hide_labels: options.Labels = [],
     plan: options.PlanFile = None,
+    effort: options.Effort = None,
     overwrite: options.Overwrite = False,
     every: options.Every = None,
     track: options.Track = None,
@@ -28,7 +29,7 @@ def locate(
     """Detect the regions to hide and write them to an annotation file, for velum hide --regions."""
     from velum.cli.progress import frame_progress
 
-    wanted = options.PlanOptions(plan, rule, hide_labels, video=options.video_fields(locals())).plan()
+    wanted = options.PlanOptions(plan, rule, hide_labels, effort=effort, video=options.video_fields(locals())).plan()
     with common.engine(source) as engine, frame_progress(source.name) as progress:
         findings = engine.locate(source, wanted, progress=progress)
     text = findings.to_text()

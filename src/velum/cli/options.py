@@ -56,6 +56,12 @@ Quality = Annotated[
         help="Quality of lossy formats such as JPEG. Default: as in the source.",
     ),
 ]
+Effort = Annotated[
+    str | None,
+    typer.Option(
+        "--effort", metavar="LEVEL", help="How closely to look: fast, balanced or thorough. Default: balanced."
+    ),
+]
 Regions = Annotated[
     Path | None,
     typer.Option(
@@ -156,6 +162,7 @@ class PlanOptions:
     keep: Sequence[str] = ()
     keep_out: Sequence[str] = ()
     quality: int | None = None
+    effort: str | None = None
     video: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `velum.plan.Video`, see `video_fields`."""
 
@@ -168,6 +175,7 @@ class PlanOptions:
             plan,
             metadata=(*plan.metadata, *common.split_commas(self.keep)),
             quality=plan.quality if self.quality is None else self.quality,
+            effort=self.effort or plan.effort,  # type: ignore[arg-type]  # the plan checks it
             keep_out=(*plan.keep_out, *map(PartSpec.parse, self.keep_out)),
             video=replace(plan.video, **self.video),
         )

@@ -51,6 +51,7 @@ def submit(
     keep: options.Keep = [],
     keep_out: options.KeepOut = [],
     quality: options.Quality = None,
+    effort: options.Effort = None,
     regions: options.Regions = None,
     priority: Priority = 0,
     webhook: Webhook = None,
@@ -77,7 +78,7 @@ def submit(
     if wait and output is None and not overwrite:
         _check_free(sources)
     with jobs.service(server, token_file) as client:
-        wanted = options.PlanOptions(None, rule, hide_labels, technique, keep, keep_out, quality, video)
+        wanted = options.PlanOptions(None, rule, hide_labels, technique, keep, keep_out, quality, effort, video)
         job_options = {
             "plan": _plan_of_job(client, plan, wanted), "priority": priority, "webhook": webhook,
             "regions": common.read_annotations(regions) if regions else None,
@@ -92,7 +93,16 @@ def _plan_of_job(client: "Client", name: str | None, wanted: options.PlanOptions
     `name` is what follows --plan: a file or the name of a plan of the service.
     """
     others = any(
-        (wanted.rules, wanted.labels, wanted.technique, wanted.keep, wanted.keep_out, wanted.quality, wanted.video)
+        (
+            wanted.rules,
+            wanted.labels,
+            wanted.technique,
+            wanted.keep,
+            wanted.keep_out,
+            wanted.quality,
+            wanted.effort,
+            wanted.video,
+        )
     )
     if name is None and not others:
         return None

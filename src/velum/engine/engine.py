@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,7 @@ from velum.annotations import Annotations
 from velum.engine import segments, sources
 from velum.engine.prefetch import prefetch
 from velum.engine.prepare import PartCache, PreparedPlan, prepare
+from velum.engine.schedule import Schedule
 from velum.engine.stages import (
     FrameRegions,
     OnRegions,
@@ -119,11 +119,13 @@ class Engine:
             elif segment is None and info.fps is not None and (plan.video.two_pass or plan.video.smart):
                 regions = self._locate_all(reader, work, RunStats(seconds=stats.seconds))
             stage = nullcontext if info.fps is None else prefetch
-            window = None if given else TrackingWindow.of(plan, info.fps)
+            window = None if given else TrackingWindow.of(plan, reader)
+            schedule = Schedule.of(plan, info.fps, None if window is None else window.window_frames)
+            work = work if info.fps is None else schedule.prepare(work)
             with (
                 sources.open_writer(target, reader, work, segment, regions, overwrite=overwrite) as writer,
                 stage(decode(reader, stats, segment, window)) as frames,
-                stage(self._locate(frames, work, regions, stats, info.fps)) as located,
+                stage(self._locate(frames, work, regions, stats, schedule)) as located,
                 stage(hide(notify(track(located, work, window, segment), work, on_regions), work, stats)) as hidden,
             ):
                 first, count = (0, info.frames) if segment is None else (segment.first.frame, segment.frames)
@@ -143,13 +145,13 @@ class Engine:
 
     def _locate(
         self, frames: Iterable[Frame], work: PreparedPlan, regions: Annotations | None, stats: RunStats,
-        fps: Fraction | None,
+        schedule: Schedule,
     ) -> Iterator[FrameRegions]:  # fmt: skip
         """Yield the frames with the regions that localizers find in each, or with those that are given."""
         if regions is not None:
             return use_annotations(frames, work, regions, self._limits)
-        every, batch = (work.plan.video.every, self._batch) if fps is not None else (1, 1)
-        return locate(frames, work, self._limits, stats, every=every, batch=batch)
+        batch = self._batch if stats.by_track else 1
+        return locate(frames, work, self._limits, stats, schedule, batch=batch)
 
     def _locate_all(
         self, reader: media.Reader, work: PreparedPlan, stats: RunStats, progress: Progress | None = None
@@ -157,12 +159,14 @@ class Engine:
         """Return the regions of all frames, from one pass over the source."""
         info = reader.info
         stage = nullcontext if info.fps is None else prefetch
+        schedule = Schedule.of(work.plan, info.fps, None)
+        work = work if info.fps is None else schedule.prepare(work)
         found = {}
         with (
             stage(timed_decode(reader.frames(), stats)) as frames,
-            stage(self._locate(frames, work, None, stats, info.fps)) as located,
+            stage(self._locate(frames, work, None, stats, schedule)) as located,
         ):
-            for item in track(located, work, TrackingWindow.of(work.plan, info.fps, whole=True)):
+            for item in track(located, work, TrackingWindow.of(work.plan, reader, whole=True)):
                 found[item.frame.index] = unique(hidden_by_rule(work, item))
                 if progress is not None:
                     progress(item.frame.index + 1, info.frames)

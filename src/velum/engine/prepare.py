@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from velum.annotations import Annotations
@@ -12,7 +13,7 @@ from velum.locate import registry
 from velum.locate.labels import covered_labels, covers, plain
 from velum.locate.output_formats import family
 from velum.locate.weights.missing_weights import call_for_all
-from velum.plan import Plan, Rule
+from velum.plan import Effort, Plan, Rule
 from velum.plugins import Described, Localizer, RuntimeConfig, Technique, make, names, warning_of
 from velum.region import Region
 from velum.spec import PartSpec
@@ -53,6 +54,8 @@ class PreparedPlan:
     warnings: tuple[str, ...] = ()
     region_techniques: Mapping[PartSpec, Technique] = field(default_factory=dict)
     """Techniques that people chose for single regions."""
+    per_frame: frozenset[int] = frozenset()
+    """Indices of the localizers that run on every frame, whatever the schedule of the others."""
 
     def technique(self, rule: PreparedRule, region: Region) -> Technique:
         """Return the technique that hides a region of a rule."""
@@ -84,12 +87,13 @@ class PartCache:
         self._localizers: dict[PartSpec, Localizer] = {}
         self._techniques: dict[PartSpec, Technique] = {}
 
-    def localizer(self, spec: PartSpec) -> Localizer:
-        """Return the localizer that a spec names: an installed one, or a model of the catalogue."""
+    def localizer(self, spec: PartSpec, effort: Effort = "balanced") -> Localizer:
+        """Return the localizer that a spec names: an installed one, or a model of the catalogue at that effort."""
+        spec = _resolve_model(spec, effort, self._host)
         with self._lock:
             part = self._localizers.pop(spec, None)
             if part is None:
-                part = make("velum.localizers", _resolve_model(spec, self._host), self._host)
+                part = make("velum.localizers", spec, self._host)
             return _remember(self._localizers, spec, part, MOST_LOCALIZERS)
 
     def technique(self, spec: PartSpec) -> Technique:
@@ -134,7 +138,7 @@ def prepare(
         suited = parts.technique(spec).labels
         if suited is not None and not any(covers(other, plain(label)) for other in suited):
             raise BadPlan(f"{spec.name} hides only {', '.join(sorted(suited))}, not {label!r}")
-    located = call_for_all(parts.localizer, [*specs, *plan.keep_out])
+    located = call_for_all(partial(parts.localizer, effort=plan.effort), [*specs, *plan.keep_out])
     localizers, exclusions = tuple(located[: len(specs)]), tuple(located[len(specs) :])
     given = set() if regions is None else {region.label for found in regions.frames.values() for region in found}
     rules = []
@@ -150,7 +154,7 @@ def prepare(
     return PreparedPlan(plan, tuple(rules), localizers, exclusions, tuple(_warnings(used)), region_techniques)
 
 
-def _resolve_model(spec: PartSpec, host: RuntimeConfig) -> PartSpec:
+def _resolve_model(spec: PartSpec, effort: Effort, host: RuntimeConfig) -> PartSpec:
     """Return the spec of an installed localizer; a model's name stands for the localizer of its family with it."""
     if spec.name in names("velum.localizers", host):
         return spec
@@ -163,7 +167,10 @@ def _resolve_model(spec: PartSpec, host: RuntimeConfig) -> PartSpec:
         )
     if "name" in spec.options:
         raise BadPlan(f"{spec.name} is the name of a model and takes no option 'name'; leave the option out")
-    return PartSpec(family(known[name].family).localizer, {"name": name, **spec.options})
+    if not spec.options and effort == "fast":
+        name = known[name].fast or name
+    more = {"effort": effort} if effort in known[name].effort else {}
+    return PartSpec(family(known[name].family).localizer, {"name": name, **more, **spec.options})
 
 
 def _warnings(techniques: Mapping[PartSpec, Technique]) -> list[str]:

@@ -51,7 +51,7 @@ def split(
     fps = reader.info.fps
     if fps is None or reader.sha256 is None:
         return "it is no video"
-    window = None if given else TrackingWindow.of(plan, fps)
+    window = None if given else TrackingWindow.of(plan, reader)
     context = 0 if window is None else window.context_frames
     seconds = max(seconds, LEAST_OWN * context / float(fps))
     return media.split_video(reader, format, seconds=seconds, overlap_frames=context)

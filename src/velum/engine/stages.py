@@ -12,12 +12,14 @@ from velum import __version__
 from velum.annotations import Annotations
 from velum.engine.apply import paint
 from velum.engine.prepare import PreparedPlan
+from velum.engine.schedule import EVERY_FRAME, Schedule, ScheduledFrame
 from velum.errors import PluginFault, VelumError
 from velum.frame import Frame
 from velum.limits import Limits
 from velum.plugins import Localizer, part_name
 from velum.region import Region
 from velum.report import HiddenRegion, TrackSummary
+from velum.track import Thumbnail
 
 OnRegions = Callable[[int, tuple[Region, ...]], None]
 """Called with the index of each frame, in order, and the regions that its rules name."""
@@ -37,6 +39,8 @@ class FrameRegions:
     """By localizer; None for a localizer that was not run on this frame."""
     exclusions: Sequence[Region] = ()
     """Regions that are never hidden."""
+    thumbnail: Thumbnail | None = None
+    """Of the frame as it came, where one was made on the way."""
     final: bool = False
     """True after tracking, and for given regions: all of them are hidden, whatever their scores."""
 
@@ -125,28 +129,24 @@ def timed_decode(frames: Iterable[Frame], stats: RunStats) -> Iterator[Frame]:
 
 
 def locate(
-    frames: Iterable[Frame], work: PreparedPlan, limits: Limits, stats: RunStats, *, every: int = 1, batch: int = 1
-) -> Iterator[FrameRegions]:
-    """Run each localizer of the plan on every `every`-th frame, and its exclusions on all.
+    frames: Iterable[Frame], work: PreparedPlan, limits: Limits, stats: RunStats, schedule: Schedule = EVERY_FRAME,
+    *, batch: int = 1,
+) -> Iterator[FrameRegions]:  # fmt: skip
+    """Run each localizer of the plan on the frames that the schedule has for it, and the exclusions on all.
 
     Frames are taken `batch` at a time, and so many are held. A localizer that several rules name runs once per frame.
     """
-    frames = iter(frames)
-    while group := list(islice(frames, batch)):
-        asked = [frame for frame in group if frame.index % every == 0]
-        answers, excluded = [], []
-        for part in work.localizers:
-            with stats.stage("locate"):
-                answers.append(_run(part, asked, limits))
-        for part in work.exclusions:
-            with stats.stage("locate"):
-                excluded.append(_run(part, group, limits))
-        located = {frame.index: tuple(answer[i] for answer in answers) for i, frame in enumerate(asked)}
-        not_run = (None,) * len(work.localizers)
-        for i, frame in enumerate(group):
+    scheduled = schedule.frames(frames)
+    while group := list(islice(scheduled, batch)):
+        with stats.stage("locate"):
+            located = [
+                _run_when_due(part, group, limits, always=i in work.per_frame) for i, part in enumerate(work.localizers)
+            ]
+            excluded = [_run(part, [item.frame for item in group], limits) for part in work.exclusions]
+        for i, item in enumerate(group):
             exclusions = [region for answer in excluded for region in answer[i]]
-            yield FrameRegions(frame, located.get(frame.index, not_run), exclusions)
-        del group, asked, frame  # or they would be held while the next ones are waited for
+            yield FrameRegions(item.frame, tuple(answer[i] for answer in located), exclusions, item.thumbnail)
+        del group, item  # or they would be held while the next ones are waited for
 
 
 def use_annotations(
@@ -205,6 +205,14 @@ def _regions_by_rule(work: PreparedPlan, item: FrameRegions) -> list[list[Region
         [region for region in item.regions[rule.localizer] or () if rule.takes(region, any_score=item.final)]
         for rule in work.rules
     ]
+
+
+def _run_when_due(
+    localizer: Localizer, group: Sequence[ScheduledFrame], limits: Limits, *, always: bool
+) -> list[list[Region] | None]:
+    """Return the localizer's regions in each frame, None for a frame on which it was not run."""
+    answers = iter(_run(localizer, [item.frame for item in group if always or item.due], limits))
+    return [next(answers) if always or item.due else None for item in group]
 
 
 def _run(localizer: Localizer, frames: Sequence[Frame], limits: Limits) -> list[list[Region]]:

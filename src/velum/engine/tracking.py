@@ -4,8 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from itertools import chain, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,19 +18,17 @@ from velum.limits import Limits
 from velum.plan import Plan
 from velum.plugins import track_threshold_of
 from velum.region import Region
-from velum.track import Observation, Thumbnail, track_object, track_observations
+from velum.track import Observation, Thumbnail, thumbnail_of, track_object, track_observations
 from velum.track.scene_cuts import AHEAD
 from velum.track.tracker import BEHIND
 
 T = TypeVar("T")
 
-THUMBNAIL_WIDTH = 480
-SMALLEST_THUMBNAIL = 16
 PAD_SECONDS = 0.2
 """How long an object stays hidden before it is first and after it is last detected."""
 
-HELD_BYTES = 100 << 20
-"""Memory for frames that wait for their regions: two seconds of 1080p, less of larger frames."""
+HELD_BYTES = 192 << 20
+"""Memory for frames that wait for their regions: two seconds of 1080p at 25 frames a second, less of larger frames."""
 
 FEWEST_HELD = 8
 
@@ -50,27 +47,25 @@ class TrackingWindow:
     pad_frames: int
 
     @classmethod
-    def of(cls, plan: Plan, fps: Fraction | None, *, whole: bool = False) -> "TrackingWindow | None":
-        """Return the window that a plan asks for at a frame rate; None where nothing is tracked, as in images.
+    def of(cls, plan: Plan, reader: media.Reader, *, whole: bool = False) -> "TrackingWindow | None":
+        """Return the window that a plan asks for; None where nothing is tracked, as in images.
 
-        `whole` is for a pass that only locates.
+        It is shorter where the frames that it holds back would take more than `HELD_BYTES`. `whole` is for a pass that
+        only locates.
         """
-        if fps is None or not plan.video.track:
+        info = reader.info
+        if info.fps is None or not plan.video.track:
             return None
-        window = None if whole else math.ceil(plan.video.window_seconds * float(fps))
-        return cls(window, math.ceil(PAD_SECONDS * float(fps)))
+        pad = math.ceil(PAD_SECONDS * float(info.fps))
+        if whole:
+            return cls(None, pad)
+        held = max(FEWEST_HELD, HELD_BYTES // info.frame_bytes)
+        return cls(min(held, math.ceil(plan.video.window_seconds * float(info.fps))), pad)
 
     @property
     def context_frames(self) -> int:
         """Number of frames before and after a frame that can change what is hidden in it."""
         return (self.window_frames or 0) + self.pad_frames + BEHIND + AHEAD
-
-    def within_memory(self, frame: Frame) -> "TrackingWindow":
-        """Return the window, shortened so that the frames held back, all like `frame`, take at most `HELD_BYTES`."""
-        if self.window_frames is None:
-            return self
-        size = sum(plane.pixels.nbytes for plane in frame.planes)
-        return replace(self, window_frames=min(self.window_frames, max(FEWEST_HELD, HELD_BYTES // size)))
 
 
 def decode(
@@ -103,16 +98,11 @@ def track_regions(
     The regions of each localizer are tracked apart. A frame is held back until its regions are final. A window over
     the whole video yields frames without planes.
     """
-    located = iter(located)
-    first = next(located, None)
-    if first is None:
-        return
-    window = window.within_memory(first.frame)
     waiting: deque[FrameRegions] = deque()
 
     def observe() -> Iterator[tuple[FrameRegions, Thumbnail]]:
-        for item in chain([first], located):
-            thumbnail = thumbnail_of(item.frame)
+        for item in located:
+            thumbnail = thumbnail_of(item.frame) if item.thumbnail is None else item.thumbnail
             if window.window_frames is None:
                 item = replace(item, frame=_without_planes(item.frame))  # noqa: PLW2901 - the planes are to go
             waiting.append(item)
@@ -167,13 +157,6 @@ def track_one_object(
     target = Region(box, region.label, origin="manual")
     tracked = track_object(observations, start, target, math.ceil(PAD_SECONDS * float(fps)))
     return Annotations(info.width, info.height, {index: (found,) for index, found in sorted(tracked.items())}, sha256)
-
-
-def thumbnail_of(frame: Frame) -> Thumbnail:
-    """Return the frame as the tracker needs it: small, grey, upright."""
-    scale = min(1.0, THUMBNAIL_WIDTH / frame.width)
-    width, height = (max(SMALLEST_THUMBNAIL, round(side * scale)) for side in (frame.width, frame.height))
-    return frame.grey(width, height)
 
 
 def _split(items: Iterator[T], readers: int) -> list[Iterator[T]]:

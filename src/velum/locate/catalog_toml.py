@@ -4,15 +4,16 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from velum.errors import BadPlan
 from velum.locate.labels import COCO
 from velum.locate.output_formats import Input
-from velum.locate.weights.asset import Asset, File, Model, Npm, Source, UserStoreFile, Web, Wheel
+from velum.locate.weights.asset import Asset, File, Look, Looks, Model, Npm, Source, UserStoreFile, Web, Wheel
+from velum.plan import Effort
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._+-]*")
 """Allowed model names: a plan can write them, and a shell needs no quotes around them."""
@@ -107,6 +108,17 @@ class _Entry:
         valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
         return float(self.get(key, valid=valid, must="a number from 0 to 1"))
 
+    def number(self, key: str) -> float:
+        value = self.values.get(key)
+        valid = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        return float(self.get(key, valid=valid, must="a number above 0"))
+
+    def table(self, key: str) -> "_Entry":
+        value = self.values.get(key, {})
+        if not isinstance(value, dict):
+            raise BadPlan(f"{key} of {self.where} is {value!r}; it must be a table")
+        return _Entry(value, f"{key} of {self.where}")
+
     def tables(self, key: str, each: str) -> list["_Entry"]:
         tables = self.values.get(key)
         if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
@@ -175,14 +187,43 @@ def _model(name: str, entry: _Entry) -> Model:
         input=_input(entry),
         good_for=entry.text("good_for"),
         not_for=entry.text("not_for"),
+        sizes=_sizes(entry),
+        effort=_effort(entry),
+        fast=entry.text("fast", NAME, "the name of a model") if "fast" in entry.values else "",
     )
 
 
+def _sizes(entry: _Entry) -> tuple[float, ...]:
+    sizes = entry.values.get("sizes", [])
+    if sizes and not (
+        isinstance(sizes, list) and len(sizes) == 2 and all(isinstance(side, int | float) for side in sizes)
+        and 0 < sizes[0] < sizes[1]
+    ):  # fmt: skip
+        raise BadPlan(f"sizes of {entry.where} are {sizes!r}; they must be the smallest and the largest side in pixels")
+    return tuple(map(float, sizes))
+
+
+def _effort(entry: _Entry) -> Mapping[str, Looks]:
+    tables = entry.table("effort")
+    tables.only(get_args(Effort))
+    return MappingProxyType({level: _looks(tables.table(level)) for level in tables.values})
+
+
+def _looks(entry: _Entry) -> Looks:
+    entry.only(_field_names(Looks))
+    return Looks(_look(entry.table("image")), _look(entry.table("video")))
+
+
+def _look(entry: _Entry) -> Look:
+    entry.only(_field_names(Look))
+    side, closest, pixels = (entry.number(key) for key in ("min_side", "closest_side", "closest_pixels"))
+    return Look(entry.share("threshold"), side, closest, round(pixels))
+
+
 def _input(entry: _Entry) -> Mapping[str, Any]:
-    values = entry.values.get("input", {})
-    if not isinstance(values, dict):
-        raise BadPlan(f"input of {entry.where} is {values!r}; it must be a table")
-    _Entry(values, f"input of {entry.where}").only(_field_names(Input))
+    table = entry.table("input")
+    table.only(_field_names(Input))
+    values = table.values
     return MappingProxyType({key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
@@ -221,6 +262,12 @@ def _model_text(model: Model) -> str:
         lines.append(f"copyright = {_literal(model.copyright)}")
     if model.input:
         lines.append(f"input = {_literal(model.input)}")
+    if model.sizes:
+        lines.append(f"sizes = {_literal(model.sizes)}")
+    if model.fast:
+        lines.append(f"fast = {_literal(model.fast)}")
+    if model.effort:
+        lines.append(f"effort = {_literal({level: asdict(looks) for level, looks in model.effort.items()})}")
     if model.parts:
         lines.append(f"parts = {_literal([_file_values(part) for part in model.parts])}")
     return "\n".join(lines)

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -15,11 +17,21 @@ from velum.locate.runtime import Network, open_network
 from velum.locate.segmenter import check_option, model_facts
 from velum.locate.tiling import Flags, Tile, TilePass, locate_with_seam, passes, suppress
 from velum.locate.weights import fetch
+from velum.locate.weights.asset import Look
+from velum.plan import Effort
 from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 
-LARGEST_SCALE = 2.0
-"""Largest magnification of an image: more adds no detail."""
+SPARSE_THRESHOLD_FACTOR = 0.75
+"""How much lower the threshold is in a video of which a few frames a second are seen: fewer looks are fewer chances of
+a false detection, and an object that scores low in most frames must be found in one of these few. Picked on four clips
+panned over photographs of crowds, see docs/benchmarks.md."""
+
+PROBE_SIDE = 128
+"""Sides, in pixels, of the empty image that tells whether a network of any input size gives masks."""
+
+LARGEST_SCALE = 5.0
+"""Largest magnification of an image."""
 
 CUT_MARGIN = 0.25
 """A box counts as cut when its distance to a tile's inner edge is below this share of its size."""
@@ -27,9 +39,10 @@ CUT_MARGIN = 0.25
 SAME_IOU = 0.5
 """IoU from which boxes of different tiles are the same object, for networks that suppress duplicates themselves."""
 
-LATER_PASS_FACTOR = 2.0
-"""How much higher the threshold is in passes after the first: each pass is another chance for false detections, and the
-objects that these are for, large ones and ones drowned in grain, get high scores there."""
+SMALL_FACTOR = 2.0
+"""How much higher the threshold is, in passes after the first, for objects below the smallest size of the network. A
+finer pass has seen them twice as large, so most are chance; a sure one is kept, for the finer pass may have been blind
+to it, as networks are that need an object's surroundings."""
 
 
 TRACK_THRESHOLD_FACTOR = 1.5
@@ -47,7 +60,8 @@ class TiledDetector:
     """Detects objects in images of any size with one network.
 
     `scale` is the scale of the first pass, in input pixels per image pixel; `area` bounds the pixels of one network
-    input, and so memory.
+    input, and so memory. Small images are enlarged further: up to `closest`, as long as the whole first pass has no
+    more than `closest_pixels`.
     """
 
     network: Network
@@ -56,6 +70,12 @@ class TiledDetector:
     threshold: float
     scale: float
     area: int
+    closest: float = 0.0
+    closest_pixels: int = 0
+
+    def scale_of(self, frame: Frame) -> float:
+        """Return the scale of the first pass over a frame. Of one scene, a larger image never gets a smaller input."""
+        return max(self.scale, min(self.closest, math.sqrt(self.closest_pixels / (frame.width * frame.height))))
 
     def find(self, frame: Frame) -> Detections:
         """Return the detections in one frame, as `find_all` yields them."""
@@ -79,7 +99,7 @@ class TiledDetector:
 
     def tiles(self, frame: Frame) -> list[tuple[Tile, TilePass]]:
         """Return all tiles of a frame, each with its pass."""
-        plan = passes(frame.width, frame.height, self.scale, self.area, self.family, self.form)
+        plan = passes(frame.width, frame.height, self.scale_of(frame), self.area, self.family, self.form)
         return [(tile, tile_pass) for tile_pass in plan for tile in tile_pass.tiles]
 
     def views(self, frame: Frame, plan: Iterable[tuple[Tile, TilePass]]) -> Iterator[Rgb]:
@@ -99,11 +119,11 @@ class TiledDetector:
 
     def _decode_tile(self, outputs: Tensors, tile: Tile, of: TilePass) -> tuple[Detections, Flags]:
         """Return the detections of one tile, and a flag for each that the tile's edges may have cut."""
-        threshold = min(self.threshold * LATER_PASS_FACTOR, (self.threshold + 1) / 2) if of.smallest else self.threshold
-        found = self.family.decode(outputs, tile.fit.input_wh, threshold)
+        found = self.family.decode(outputs, tile.fit.input_wh, self.threshold)
+        sure = min(self.threshold * SMALL_FACTOR, (self.threshold + 1) / 2)
         sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
         shorter, longer = sides.min(axis=1), sides.max(axis=1)
-        found = found.take((shorter > 0) & (shorter >= of.smallest) & (longer <= of.largest))
+        found = found.take((shorter > 0) & ((shorter >= of.smallest) | (found.score >= sure)) & (longer <= of.largest))
         return replace(found, xyxy=tile.fit.to_picture(found.xyxy)), _cut(found, tile)
 
 
@@ -111,36 +131,52 @@ class Detector:
     """Detects the labels of a catalogue model. The constructor fetches and compiles the weights."""
 
     def __init__(
-        self, name: str, host: RuntimeConfig, min_side: int = 16, threshold: float | None = None, tile: int = 896
-    ) -> None:
+        self, name: str, host: RuntimeConfig, min_side: float | None = None, threshold: float | None = None,
+        tile: int = 896, effort: Effort = "balanced",
+    ) -> None:  # fmt: skip
         """Prepare the model `name`.
 
         `min_side` is the shorter side, in image pixels, of the smallest object that must be found; half of it takes
-        four times as long. `threshold` is the lowest score of a detection (None: the model's own). `tile` squared is
-        the largest area of one network input, in pixels: a smaller tile needs less memory, a larger one is a little
-        quicker on large images. Raises `BadPlan` for an unknown name and for values out of range, `Unavailable` when
-        the weights cannot be fetched or used.
+        four times as long. `threshold` is the lowest score of a detection. What is left out of the two is as `effort`
+        says for the model, which looks at small images more closely. `tile` squared is the largest area of one network
+        input, in pixels: a smaller tile needs less memory, a larger one is a little quicker on large images. Raises
+        `BadPlan` for an unknown name and for values out of range, `Unavailable` when the weights cannot be fetched or
+        used.
         """
         model = registry.find(name, host)
         kind = family(model.family).for_labels(len(model.labels))
-        check_option("min_side", min_side, math.ceil(kind.smallest_side / LARGEST_SCALE), 1000, name)
+        if model.sizes:
+            kind = replace(kind, smallest_side=model.sizes[0], largest_side=model.sizes[1])
+        if min_side is not None:
+            check_option("min_side", min_side, kind.smallest_side / LARGEST_SCALE, 1000, name)
         check_option("threshold", model.threshold if threshold is None else threshold, 0.01, 1, name)
         check_option("tile", tile, 256, 4096, name)
         self.labels = frozenset(model.labels) - {""}
-        self._model = model
-        self._min_side = min_side
+        self._model, self._kind = model, kind
+        self._min_side, self._threshold = min_side, threshold
+        self._looks = model.effort.get(effort, model.usual_looks)
         form = replace(kind.input, **model.input)
         network = open_network(fetch.ensure_local(model, host), form, host)
-        self._finder = TiledDetector(
-            network, kind, form, threshold or model.threshold, kind.smallest_side / min_side, tile * tile
-        )
+        self._finder = TiledDetector(network, kind, form, 1.0, 1.0, tile * tile)
+        self._finder = self._set_up(self._looks.image)
+
+    def _set_up(self, look: Look) -> TiledDetector:
+        """Return the detector for images or for videos; what the plan states goes before the effort."""
+        threshold = self._model.threshold if self._min_side is not None else look.threshold
+        closest = 0.0 if self._min_side is not None else self._kind.smallest_side / look.closest_side
+        return replace(
+            self._finder,
+            threshold=threshold if self._threshold is None else self._threshold,
+            scale=self._kind.smallest_side / (self._min_side or look.min_side),
+            closest=closest, closest_pixels=look.closest_pixels,
+        )  # fmt: skip
 
     @property
     def description(self) -> Mapping[str, str]:
         """Model, weights and settings, for the report."""
         return model_facts(self._model, self._finder.network) | {
             "threshold": f"{self._finder.threshold:g}",
-            "min_side": str(self._min_side),
+            "min_side": f"{self._kind.smallest_side / self._finder.scale:g}",
         }
 
     @property
@@ -153,9 +189,29 @@ class Detector:
         """Score from which a detection starts a track in a video."""
         return min(self._finder.threshold * TRACK_THRESHOLD_FACTOR, (self._finder.threshold + 1) / 2)
 
+    def for_video(self, *, sparse: bool) -> "Detector | None":
+        """Return the detector for a video; both share their network.
+
+        `sparse` lowers the threshold, unless the plan states one. None where it gives masks and must see every frame:
+        tracking knows boxes only.
+        """
+        if sparse and self._gives_masks:
+            return None
+        other, finder = copy(self), self._set_up(self._looks.video)
+        if sparse and self._threshold is None:
+            finder = replace(finder, threshold=finder.threshold * SPARSE_THRESHOLD_FACTOR)
+        other._finder = finder
+        return other
+
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, best first, clipped to the image. Raises `PluginFault`."""
         return locate_with_seam(frames, self._locate_all)
+
+    @cached_property
+    def _gives_masks(self) -> bool:
+        width, height = self._finder.form.size_wh or (PROBE_SIDE, PROBE_SIDE)
+        outputs = self._finder.network.infer(np.zeros((height, width, 3), np.uint8))
+        return self._finder.family.decode(outputs, (width, height), self._finder.threshold).masks is not None
 
     def _locate_all(self, frames: Sequence[Frame]) -> list[list[Region]]:
         return [self._regions(*pair) for pair in zip(frames, self._finder.find_all(frames), strict=True)]

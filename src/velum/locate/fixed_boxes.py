@@ -15,6 +15,8 @@ class Fixed:
     `zone: fixed(box=[0, 0, 400, 90]) -> blacken`.
     """
 
+    per_frame = True
+
     def __init__(
         self, box: tuple[int, ...] | None = None, from_: float = 0.0, to: float | None = None, label: str = "zone"
     ) -> None:

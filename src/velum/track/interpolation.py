@@ -111,10 +111,23 @@ def can_be_tracked(matcher: TemplateMatcher, seen: Pyramid) -> bool:
 
 def is_duplicate(points: Mapping[int, TrackPoint], track_id: int, label: str, edges: FloatBox) -> bool:
     """Tell whether another track shows the same object."""
-    return any(
-        other != track_id and point.shown and point.nearest.label == label and iou(point.edges, edges) >= SAME_IOU
-        for other, point in points.items()
-    )
+    x0, y0, x1, y1 = edges
+    for other, point in points.items():
+        left, top, right, bottom = point.edges
+        if (
+            left < x1
+            and right > x0
+            and top < y1
+            and bottom > y0
+            and (  # in crowds, most lie elsewhere
+                other != track_id
+                and point.shown
+                and point.nearest.label == label
+                and iou(point.edges, edges) >= SAME_IOU
+            )
+        ):
+            return True
+    return False
 
 
 def _take_weak(slot: FrameSlot, label: str, edges: FloatBox) -> Region | None:

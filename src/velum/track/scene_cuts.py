@@ -55,6 +55,11 @@ class FrameSignature:
         return alike < OTHER_SHAPE or (alike < (1 + OTHER_SHAPE) / 2 and moved > OTHER_TONES)
 
 
+def changes_scene(before: FrameSignature, after: FrameSignature) -> bool:
+    """Tell, by two frames in a row alone, whether the second may start a scene. A flash counts as well."""
+    return before.change(after) > LEAST_CHANGE and after.differs(before)
+
+
 def scenes(observations: Iterable[Observation], ahead: int = AHEAD) -> Iterator[tuple[Observation, bool]]:
     """Yield each observation, and whether it starts a new scene, `ahead` frames late.
 

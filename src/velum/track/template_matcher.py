@@ -9,11 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from velum.errors import BadInput
+from velum.frame import Frame
 from velum.region import Region
 from velum.track.float_boxes import FloatBox, area, centre, share_inside, shift, zoom
 
 Thumbnail = npt.NDArray[np.uint8]
 """The upright frame in grey (rows, columns), about 480 columns wide."""
+
+THUMBNAIL_WIDTH = 480
+SMALLEST_THUMBNAIL = 16
 
 Scores = npt.NDArray[np.float32]
 
@@ -34,6 +38,13 @@ LARGEST_GROWTH = 1.5
 
 FAR_COSTS = 0.15
 """How much less correlation counts at the rim of the search area than at its centre: small templates have doubles."""
+
+
+def thumbnail_of(frame: Frame) -> Thumbnail:
+    """Return the frame as the tracker needs it: small, grey, upright."""
+    scale = min(1.0, THUMBNAIL_WIDTH / frame.width)
+    width, height = (max(SMALLEST_THUMBNAIL, round(side * scale)) for side in (frame.width, frame.height))
+    return frame.grey(width, height)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -62,7 +62,7 @@ def make_search_plan(
         rules.append(IDENTIFYING)
     if not rules:
         return None, tuple(notes)
-    looking = Video(track=False, every=plan.video.every)
+    looking = Video(track=False, every=plan.video.every or 1)
     return replace(Plan(tuple(rules), keep_out=plan.keep_out), video=looking), tuple(notes)
 
 

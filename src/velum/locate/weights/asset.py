@@ -157,6 +157,32 @@ class Asset(File):
         return "+".join(":".join(file.digest) for file in self.files)
 
 
+USUAL_SIDE = 16.0
+"""Shorter side, in image pixels, of the smallest object that is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How closely a detector looks at an image.
+
+    `min_side` is the shorter side, in image pixels, of the smallest object that it looks for. Small images are enlarged
+    up to where `closest_side` is found, as long as the network's input has at most `closest_pixels` in all.
+    """
+
+    threshold: float
+    min_side: float
+    closest_side: float
+    closest_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How closely a detector looks at images, and at the frames of videos, which tracking connects."""
+
+    image: Look
+    video: Look
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model(Asset):
     """The weights of a network, with its family, labels, threshold and input form."""
@@ -171,6 +197,19 @@ class Model(Asset):
     """Fields of the family's `Input` that differ for this model."""
     good_for: str
     not_for: str
+    sizes: tuple[float, ...] = ()
+    """Shorter side of the smallest and longer side of the largest object that this network finds, in pixels of its
+    input, as measured; empty: as its family says."""
+    fast: str = ""
+    """Name of the model that takes its place at effort `fast`; empty: none does."""
+    effort: Mapping[str, Looks] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    """By effort: how closely to look where the plan does not say it."""
+
+    @property
+    def usual_looks(self) -> Looks:
+        """How closely to look where nothing else says it."""
+        look = Look(self.threshold, USUAL_SIDE, USUAL_SIDE, 0)
+        return Looks(look, look)
 
 
 class Pinned(Protocol):

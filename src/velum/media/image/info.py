@@ -100,6 +100,11 @@ class ImageInfo:
     coding: ImageFormat
 
     @property
+    def frame_bytes(self) -> int:
+        """Bytes of the planes of one frame of an animation, at most."""
+        return self.width * self.height * 4
+
+    @property
     def fps(self) -> Fraction | None:
         """Approximate frames per second of an animation; None for still images and multi-page files."""
         return USUAL_RATE if self.coding.animated and self.frames > 1 else None

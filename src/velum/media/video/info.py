@@ -103,6 +103,11 @@ class VideoInfo:
     notes: tuple[str, ...]
     """Warnings about the source, for the report."""
 
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of the planes of one frame."""
+        return self.coding.layout.bytes_of(self.width, self.height)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoSource:

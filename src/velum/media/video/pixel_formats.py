@@ -42,6 +42,12 @@ class PixelLayout:
     scales: tuple[tuple[int, int], ...]
     """Pixels per sample (across, down), for each plane."""
 
+    def bytes_of(self, width: int, height: int) -> int:
+        """Return the bytes of all planes of a frame of `width` x `height` pixels."""
+        planes = zip(self.roles, self.scales, strict=True)
+        samples = sum(width * height * role.channels // (across * down) for role, (across, down) in planes)
+        return samples * (2 if self.bits > 8 else 1)
+
     @property
     def rgb(self) -> bool:
         """True for RGB, with or without alpha."""

@@ -1,0 +1,169 @@
+"""What each effort finds and costs, and the curves on which the efforts were chosen.
+
+    python -m bench.effort --media ../shared/media/hard --folder wider [--curves docs/pictures/effort.svg]
+
+Every picture of the folder is looked at as `velum hide` looks at it. A face counts as found when a box overlaps it at
+IoU 0.3, one box a face, and as covered when the default rule hides at least half of its box. A box that matches no
+face, and none that the labels tell to ignore, is false. Time is processor time of the whole process, after one picture
+that is not counted. Figures stand for all pictures and for each half of them (every second one by name): what is chosen
+on one half must hold on the other. With --curves, CenterFace is tried at several sizes and thresholds, and drawn.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.accuracy import MATCH_IOU, boxes_of, matched
+from velum import Engine, Plan
+from velum.annotations import Annotations
+from velum.region import Box, Region, ious
+
+BINS = ((0, 8), (8, 12), (12, 16), (16, 24), (24, 32), (32, 100_000))
+HALF = 0.5
+BEFORE = Plan.of("face: centerface(min_side=16, threshold=0.2) -> blacken")
+EFFORTS = {
+    "before": BEFORE, "fast": Plan(effort="fast"), "balanced": Plan(effort="balanced"),
+    "thorough": Plan(effort="thorough"),
+}  # fmt: skip
+CURVES = {f"centerface, {side} pixels": side for side in (16, 8, 6.4, 4)}
+THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was found in one picture: by face, its height and whether it was found and covered; false boxes; time."""
+
+    heights: tuple[float, ...]
+    found: tuple[bool, ...]
+    covered: tuple[bool, ...]
+    false: int
+    cpu_seconds: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--media", type=Path, required=True)
+    parser.add_argument("--folder", default="wider")
+    parser.add_argument("--curves", type=Path)
+    args = parser.parse_args()
+    truth = json.loads((args.media / "ground_truth.json").read_text(encoding="utf-8"))
+    names = sorted(name for name in truth if name.startswith(args.folder + "/"))
+    heads = [f"{low} to {high}" if high < 1000 else f"from {low}" for low, high in BINS]
+    print(f"| effort | found | half covered | false an image | CPU ms | {' | '.join(heads)} |")
+    print(f"|---|{'--:|' * (4 + len(BINS))}")
+    with Engine() as engine:
+        for label, plan in EFFORTS.items():
+            outcomes = list(measure(engine, plan, args.media, truth, names))
+            print(row(label, outcomes))
+            for half in (0, 1):
+                print(row(f"{label}, half {half + 1}", outcomes[half::2]), flush=True)
+        if args.curves:
+            draw(args.curves, dict(curves(engine, args.media, truth, names)))
+
+
+def measure(engine: Engine, plan: Plan, media: Path, truth: dict[str, Any], names: Sequence[str]) -> Iterator[Outcome]:
+    engine.locate(media / names[0], plan)
+    for name in names:
+        begun = time.process_time()
+        annotations = engine.locate(media / name, plan)
+        yield outcome(annotations, truth[name], plan, time.process_time() - begun)
+
+
+def outcome(annotations: Annotations, entry: dict[str, Any], plan: Plan, cpu_seconds: float) -> Outcome:
+    regions = sorted(annotations.frames.get(0, ()), key=lambda region: -region.score)
+    objects = [thing for thing in entry["objects"] if thing["label"] == "face"]
+    faces = boxes_of([thing["bbox"] for thing in objects if not thing.get("ignore")])
+    ignored = boxes_of([thing["bbox"] for thing in objects if thing.get("ignore")])
+    boxes = boxes_of([region.box.xyxy for region in regions])
+    overlap, excused = ious(boxes, faces), ious(boxes, ignored)
+    pairs = matched(overlap, len(faces))
+    others = [i for i in range(len(boxes)) if i not in pairs]
+    return Outcome(
+        heights=tuple((faces[:, 3] - faces[:, 1]).tolist()),
+        found=tuple(j in pairs.values() for j in range(len(faces))),
+        covered=covered(regions, faces, entry["width"], entry["height"], plan),
+        false=sum(not (excused[i] >= MATCH_IOU / 2).any() for i in others),
+        cpu_seconds=cpu_seconds,
+    )
+
+
+def covered(
+    regions: Sequence[Region], faces: np.ndarray[Any, Any], width: int, height: int, plan: Plan
+) -> tuple[bool, ...]:
+    hidden = np.zeros((height, width), bool)
+    for region in regions:
+        x0, y0, x1, y1 = region.box.xyxy
+        across, down = ((x1 - x0) * plan.rules[0].grow, (y1 - y0) * plan.rules[0].grow)
+        box = Box.around(x0 - across, y0 - down, x1 + across, y1 + down).clip(width, height)
+        if box is not None:
+            hidden[box.slices] = True
+    parts = (hidden[y0:y1, x0:x1] for x0, y0, x1, y1 in np.round(faces).astype(int).clip(0))
+    return tuple(bool(part.size and part.mean() >= HALF) for part in parts)
+
+
+def summary(outcomes: Sequence[Outcome]) -> tuple[float, float, float, float]:
+    """Return found and half covered, in per cent, false boxes an image, and milliseconds of processor time an image."""
+    faces = sum(len(item.heights) for item in outcomes)
+    found, hidden = (
+        sum(map(sum, values)) for values in zip(*((item.found, item.covered) for item in outcomes), strict=True)
+    )
+    false, seconds = (sum(getattr(item, key) for item in outcomes) for key in ("false", "cpu_seconds"))
+    return 100 * found / faces, 100 * hidden / faces, false / len(outcomes), 1000 * seconds / len(outcomes)
+
+
+def row(label: str, outcomes: Sequence[Outcome]) -> str:
+    found, hidden, false, cpu = summary(outcomes)
+    by_height = []
+    for low, high in BINS:
+        hits = [hit for item in outcomes for h, hit in zip(item.heights, item.found, strict=True) if low <= h < high]
+        by_height.append(f"{100 * sum(hits) / len(hits):.1f}" if hits else "-")
+    return f"| {label} | {found:.1f} | {hidden:.1f} | {false:.1f} | {cpu:.0f} | {' | '.join(by_height)} |"
+
+
+def curves(
+    engine: Engine, media: Path, truth: dict[str, Any], names: Sequence[str]
+) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+    for label, side in CURVES.items():
+        points = []
+        for threshold in THRESHOLDS:
+            plan = Plan.of(f"face: centerface(min_side={side}, threshold={threshold}) -> blacken")
+            found, _, false, cpu = summary(list(measure(engine, plan, media, truth, names)))
+            print(f"{label}, threshold {threshold}: found {found:.1f}, false {false:.1f}, {cpu:.0f} ms", flush=True)
+            points.append((false, found))
+        yield label, points
+
+
+def draw(target: Path, lines: dict[str, list[tuple[float, float]]]) -> None:
+    """Draw found faces (per cent) over false boxes an image, one line a size."""
+    width, height, left, top, most = 640, 400, 50, 20, 12.0
+    colours = ("#1b6ca8", "#b8860b", "#2e7d32", "#a8321b")
+
+    def at(false: float, found: float) -> str:
+        return (
+            f"{left + (width - left - 20) * min(false, most) / most:.1f},{top + (height - 70) * (1 - found / 100):.1f}"
+        )
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"',
+        f' font-size="12"><rect width="{width}" height="{height}" fill="white"/>',
+    ]
+    for share in range(0, 101, 20):
+        parts.append(f'<text x="14" y="{at(0, share).split(",")[1]}">{share} %</text>')
+        parts.append(f'<polyline points="{at(0, share)} {at(most, share)}" stroke="#ddd" fill="none"/>')
+    parts += [f'<text x="{at(false, 0).split(",")[0]}" y="{height - 32}">{false}</text>' for false in range(0, 13, 2)]
+    parts.append(f'<text x="{left}" y="{height - 10}">false detections an image; found faces in per cent</text>')
+    for i, (label, points) in enumerate(lines.items()):
+        line = " ".join(at(*point) for point in points)
+        parts.append(f'<polyline points="{line}" stroke="{colours[i]}" stroke-width="2" fill="none"/>')
+        parts.append(f'<text x="{width - 180}" y="{height - 130 + 18 * i}" fill="{colours[i]}">{label}</text>')
+    target.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
