@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.accuracy import MATCH_IOU, boxes_of, matched
+from bench.accuracy import MATCH_IOU, boxes_of, match_boxes
 from velum import Engine, Plan
 from velum.annotations import Annotations
 from velum.region import Box, Region, ious
@@ -82,7 +82,7 @@ def outcome(annotations: Annotations, entry: dict[str, Any], plan: Plan, cpu_sec
     ignored = boxes_of([thing["bbox"] for thing in objects if thing.get("ignore")])
     boxes = boxes_of([region.box.xyxy for region in regions])
     overlap, excused = ious(boxes, faces), ious(boxes, ignored)
-    pairs = matched(overlap, len(faces))
+    pairs = match_boxes(overlap, len(faces))
     others = [i for i in range(len(boxes)) if i not in pairs]
     return Outcome(
         heights=tuple((faces[:, 3] - faces[:, 1]).tolist()),
