@@ -36,7 +36,7 @@ def test_whatever_is_sent_is_answered_as_documented(tmp_path: Path, examples: in
     with on_the_wire(replace(chosen, service=service)) as url:
         document = schemathesis.openapi.from_url(f"{url}/openapi.json")
         operations = list(document.get_all_operations())
-        assert len(operations) == 48
+        assert len(operations) == 49
         for one in operations:
             assert isinstance(one, Ok), one
             operation = one.ok()
