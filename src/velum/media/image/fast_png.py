@@ -7,7 +7,6 @@ import os
 import struct
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -48,21 +47,16 @@ def encode_png(pixels: npt.NDArray[np.uint8], *, effort: int = 1) -> bytes:
     step = max(1, _BAND_BYTES // (width * (3 if pixels.ndim == 3 else 1)))
     bands = _compress_bands(pixels, range(0, height, step), step, effort)
     header = struct.pack(">IIBBBBB", width, height, 8, _RGB if pixels.ndim == 3 else _GREY, 0, 0, 0)
-    end = _LAST_BLOCK + struct.pack(">I", _combine_adler32(bands))
+    end = _LAST_BLOCK + struct.pack(">I", _combine_adler32((adler, size) for _, adler, size in bands))
     # Every band is a chunk of its own: readers take the chunks as one stream, wherever it is cut.
     parts = [_SIGNATURE, *_chunk(b"IHDR", header), *_chunk(b"IDAT", _ZLIB_HEAD)]
-    for band in bands:
-        parts.extend(band.chunk)
+    for chunk, _, _ in bands:
+        parts.extend(chunk)
     return b"".join([*parts, *_chunk(b"IDAT", end), *_chunk(b"IEND", b"")])
 
 
-@dataclass(frozen=True, slots=True)
-class _Band:
-    """Some rows: their IDAT chunk, and the Adler-32 and number of the uncompressed bytes."""
-
-    chunk: tuple[bytes, ...]
-    adler: int
-    size: int
+_Band = tuple[tuple[bytes, ...], int, int]
+"""Some rows: their IDAT chunk, and the Adler-32 and number of the uncompressed bytes."""
 
 
 def _compress_bands(pixels: npt.NDArray[np.uint8], tops: range, step: int, effort: int) -> list[_Band]:
@@ -88,19 +82,19 @@ def _band(pixels: npt.NDArray[np.uint8], top: int, bottom: int, effort: int) -> 
     compressor = isal_zlib.compressobj(effort, isal_zlib.DEFLATED, _RAW_DEFLATE)
     # A flush ends the band at a whole byte, so that bands can follow each other.
     packed = compressor.compress(lines.data) + compressor.flush(isal_zlib.Z_SYNC_FLUSH)
-    return _Band(_chunk(b"IDAT", packed), isal_zlib.adler32(lines.data), lines.size)
+    return _chunk(b"IDAT", packed), isal_zlib.adler32(lines.data), lines.size
 
 
-def _combine_adler32(bands: Iterable[_Band]) -> int:
+def _combine_adler32(bands: Iterable[tuple[int, int]]) -> int:
     """Return the Adler-32 of all bands together, computed from the checksum and size of each.
 
     By its definition (RFC 1950, 8.2): `low` is 1 plus the sum of all bytes, `high` the sum of `low` after each byte. So
     the bands' sums add up, and each byte of a band counts what came before the band once more.
     """
     low, high = 1, 0
-    for band in bands:
-        high = (high + (band.adler >> 16) + (low - 1) * band.size) % _ADLER_BASE
-        low = (low + (band.adler & 0xFFFF) - 1) % _ADLER_BASE
+    for adler, size in bands:
+        high = (high + (adler >> 16) + (low - 1) * size) % _ADLER_BASE
+        low = (low + (adler & 0xFFFF) - 1) % _ADLER_BASE
     return high << 16 | low
 
 

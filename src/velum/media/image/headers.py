@@ -75,25 +75,28 @@ def _webp_chunks(data: bytes, at: int, end: int) -> Iterator[bytes]:
             yield chunk.name
 
 
-@dataclass(frozen=True, slots=True)
-class Jpeg2000:
-    """Coding of a JPEG 2000: bits of each component (negative when signed), whether it is lossless, has a profile."""
-
-    bits: tuple[int, ...]
-    reversible: bool
-    profile: bool
-
-
-def jpeg2000(data: bytes) -> Jpeg2000:
-    """Return the coding of a JPEG 2000 (ISO/IEC 15444-1, A.5.1 SIZ and A.6.1 COD)."""
-    start = data.find(b"\xff\x4f\xff\x51")
+def jpeg2000_bits(data: bytes) -> set[int]:
+    """Return the bits per sample of a JPEG 2000's components, negative for signed ones (ISO/IEC 15444-1, A.5.1 SIZ)."""
+    start = _codestream(data)
     count = int.from_bytes(data[start + 40 : start + 42])
     sizes = data[start + 42 : start + 42 + 3 * count : 3]
-    bits = tuple(-((size & 0x7F) + 1) if size & 0x80 else (size & 0x7F) + 1 for size in sizes)
-    cod = data.find(b"\xff\x52", start)
-    reversible = cod >= 0 and data[cod + 13 : cod + 14] == b"\x01"
-    # A colour specification box with method 2 holds an ICC profile (I.5.3.3).
-    return Jpeg2000(bits, reversible, b"colr\x02" in data[: max(start, 0)])
+    return {-((size & 0x7F) + 1) if size & 0x80 else (size & 0x7F) + 1 for size in sizes}
+
+
+def jpeg2000_lossless(data: bytes) -> bool:
+    """Tell whether a JPEG 2000 is coded with the reversible transformation (ISO/IEC 15444-1, A.6.1 COD)."""
+    cod = data.find(b"\xff\x52", _codestream(data))
+    return cod >= 0 and data[cod + 13 : cod + 14] == b"\x01"
+
+
+def jpeg2000_has_profile(data: bytes) -> bool:
+    """Tell whether a colour specification box, with method 2, holds an ICC profile (ISO/IEC 15444-1, I.5.3.3)."""
+    return b"colr\x02" in data[: max(_codestream(data), 0)]
+
+
+def _codestream(data: bytes) -> int:
+    """Return the offset of the codestream in a JPEG 2000: of its markers SOC and SIZ; -1 without them."""
+    return data.find(b"\xff\x4f\xff\x51")
 
 
 def gif_frames(data: bytes, name: str) -> int:

@@ -7,7 +7,6 @@ quantisation tables of the source; their coefficients then replace those of the 
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,17 +41,14 @@ class Inexact(Exception):
     """The JPEG cannot be edited block by block, and has to be encoded as a whole; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Units:
-    """How the image is divided: for each component the blocks in a unit, across and down."""
+_Units = tuple[tuple[int, int], ...]
+"""How the image is divided: for each component the blocks in a unit, across and down."""
 
-    blocks: tuple[tuple[int, int], ...]
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Pixels of a unit, across and down."""
-        across, down = self.blocks[0]
-        return 8 * across, 8 * down
+def _unit_size(units: _Units) -> tuple[int, int]:
+    """Return the pixels of a unit, across and down."""
+    across, down = units[0]
+    return 8 * across, 8 * down
 
 
 def edit_blocks(source: Jpeg, plane: Plane, touched: Touched, options: Mapping[str, Any]) -> bytes:
@@ -68,7 +64,7 @@ def edit_blocks(source: Jpeg, plane: Plane, touched: Touched, options: Mapping[s
     units = _divide_into_units(source, plane)
     grid = _touched_units(touched, units, *plane.pixels.shape[:2])
     lines = [bool(line.any()) for line in grid]
-    down = [rows for _, rows in units.blocks]
+    down = [rows for _, rows in units]
 
     def is_touched(component: int, row: int) -> bool:
         if (line := row // down[component]) >= len(lines):
@@ -87,15 +83,15 @@ def edit_blocks(source: Jpeg, plane: Plane, touched: Touched, options: Mapping[s
 
 def _divide_into_units(source: Jpeg, plane: Plane) -> _Units:
     if plane.role == Role.GREY:
-        return _Units(((1, 1),))
+        return ((1, 1),)
     if plane.role != Role.RGB or source.subsampling is None:
         raise Inexact("uncommon components or sampling")
-    return _Units((_SAMPLING[source.subsampling], (1, 1), (1, 1)))
+    return _SAMPLING[source.subsampling], (1, 1), (1, 1)
 
 
 def _touched_units(touched: Touched, units: _Units, height: int, width: int) -> Grid:
     """Return a mask (units down, units across) of the units that hold a touched sample."""
-    wide, high = units.size
+    wide, high = _unit_size(units)
     grid: Grid = np.zeros((-(-height // high), -(-width // wide)), bool)
     for box, mask in touched:
         if mask is None:
@@ -108,7 +104,7 @@ def _touched_units(touched: Touched, units: _Units, height: int, width: int) -> 
 
 def _cut_units(pixels: npt.NDArray[Any], grid: Grid, units: _Units) -> npt.NDArray[Any]:
     """Return an image of the touched units, in rows of at most `_UNITS_PER_ROW` units; the last row is padded."""
-    wide, high = units.size
+    wide, high = _unit_size(units)
     down, across = pixels.shape[0] // high, pixels.shape[1] // wide
     whole = pixels[: down * high, : across * wide].reshape(down, high, across, wide, *pixels.shape[2:])
     rows, columns = np.nonzero(grid)
@@ -117,7 +113,7 @@ def _cut_units(pixels: npt.NDArray[Any], grid: Grid, units: _Units) -> npt.NDArr
     cut = np.zeros((-(-len(rows) // abreast) * abreast, high, wide, *pixels.shape[2:]), pixels.dtype)
     cut[: len(rows)][inside] = whole[rows[inside], :, columns[inside]]
     for number in np.flatnonzero(~inside):
-        cut[number] = _pad_unit(pixels, rows[number] * high, columns[number] * wide, units.size)
+        cut[number] = _pad_unit(pixels, rows[number] * high, columns[number] * wide, (wide, high))
     lines = cut.reshape(-1, abreast, *cut.shape[1:]).swapaxes(1, 2)
     return np.ascontiguousarray(lines.reshape(-1, abreast * wide, *pixels.shape[2:]))
 
@@ -141,10 +137,10 @@ def _encode_units(
         made = headers.jpeg(image, encoded)
     if (made.tables, made.subsampling, made.rgb) != (source.tables, source.subsampling, source.rgb):
         raise Inexact("its tables or components cannot be written in the same way")
-    rows: list[list[turbojpeg.Blocks]] = [[] for _ in units.blocks]
+    rows: list[list[turbojpeg.Blocks]] = [[] for _ in units]
     turbojpeg.coefficients(encoded, lambda component, _row, blocks: rows[component].append(blocks.copy()))
     found = []
-    for (across, down), lines in zip(units.blocks, rows, strict=True):
+    for (across, down), lines in zip(units, rows, strict=True):
         blocks = np.array(lines).reshape(-1, down, len(lines[0]) // across, across, 64)
         found.append(np.ascontiguousarray(blocks.transpose(1, 0, 2, 3, 4)).reshape(down, -1, across, 64))
     return found
@@ -162,7 +158,7 @@ def _replacement(new: Sequence[npt.NDArray[np.int16]], grid: Grid, units: _Units
             theirs.reshape(down, -1, 64),
             [0, *(ends * across).tolist()],
         )
-        for (across, down), theirs in zip(units.blocks, new, strict=bool(new))
+        for (across, down), theirs in zip(units, new, strict=bool(new))
     ]
 
     def replace(component: int, row: int, blocks: turbojpeg.Blocks) -> None:

@@ -93,7 +93,7 @@ def probe_file(
             facts |= {"chroma": _format_sampling(image.info.get("chroma")), "lossless": False}
             facts |= {"colour": _cicp(_nclx(image.info.get("nclx_profile")), first)}
         case "JPEG2000":
-            facts |= {"lossless": headers.jpeg2000(data).reversible}
+            facts |= {"lossless": headers.jpeg2000_lossless(data)}
         case "TIFF":
             facts |= {"lossless": first.compression not in {"jpeg", "tiff_jpeg", "webp"}}
         case "GIF" if headers.gif_frames(data, str(source)) != frames:
@@ -171,9 +171,8 @@ def _is_deep(image: ImageFile.ImageFile, data: bytes, source: Path, *, animated:
         if bits == {16} and mode not in {"RGB", "RGBA", "I;16", "I;16B"}:
             raise _refusal(source, f"16 bits per sample in {mode}", "16 bits in grey, RGB and RGBA")
     elif format_ == "JPEG2000":
-        head2000 = headers.jpeg2000(data)
-        bits = set(head2000.bits)
-        if head2000.profile:
+        bits = headers.jpeg2000_bits(data)
+        if headers.jpeg2000_has_profile(data):
             raise _refusal(source, "an ICC profile inside JPEG 2000", "JPEG 2000 without one")
     grey = mode in {"I;16", "I;16B"}
     if bits - ({16} if grey or format_ in {"PNG", "TIFF"} else set()) - {8}:

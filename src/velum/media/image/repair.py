@@ -44,7 +44,7 @@ _RAW_COMPRESSIONS = {32767, 32769, 32770, 34713, 34892, 65000, 65535}
 class Readable:
     """A file as decoders get it: its bytes, notes for the report, and what was taken out of it.
 
-    `profile` is a colour profile that is too large for Pillow, `xmp` the XMP of a PNG.
+    `profile` is a colour profile that is too large for Pillow, `xmp` the XMP of a PNG, b"" where it has none.
     """
 
     data: bytes
@@ -66,8 +66,7 @@ def keep_decodable(data: bytes, format: str, source: Path) -> Readable:
     """Return the file as decoders of `format` accept it. Raises `BadInput` for a BMP that they cannot read."""
     match format:
         case "PNG":
-            png = keep_needed_chunks(data)
-            return Readable(png.data, png.notes, png.profile, png.xmp)
+            return keep_needed_chunks(data)
         case "TIFF":
             return Readable(*tiff_directories.full_pictures(data))
         case "JPEG":
@@ -138,21 +137,8 @@ _XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
 """Start of a text chunk that holds uncompressed XMP (XMP part 3, 1.1.5)."""
 
 
-@dataclass(frozen=True, slots=True)
-class RepairedPng:
-    """A PNG of chunks that decoding needs, and what velum uses of the others.
-
-    `profile` is a colour profile that is too large for Pillow, `xmp` the XMP of the file, b"" where it has none.
-    """
-
-    data: bytes
-    notes: tuple[str, ...] = ()
-    profile: bytes | None = None
-    xmp: bytes = b""
-
-
-def keep_needed_chunks(data: bytes) -> RepairedPng:
-    """Return the file without the chunks that decoding does not need; the same object where it has none."""
+def keep_needed_chunks(data: bytes) -> Readable:
+    """Return a PNG without the chunks that decoding does not need; the same bytes where it has none."""
     view = memoryview(data)
     parts: list[memoryview] = [view[: len(PNG_HEAD)]]
     notes: list[str] = []
@@ -176,8 +162,8 @@ def keep_needed_chunks(data: bytes) -> RepairedPng:
             parts.append(view[start - 8 : end + 4])
         at = end + 4
     if sum(map(len, parts)) == at:
-        return RepairedPng(data)
-    return RepairedPng(b"".join([*parts, view[at:]]), tuple(notes), profile, xmp)
+        return Readable(data)
+    return Readable(b"".join([*parts, view[at:]]), tuple(notes), profile, xmp)
 
 
 def is_whole(data: bytes) -> bool:

@@ -3,6 +3,7 @@
 ISO/IEC 13818-1, 2.4 (transport) and 2.5 (program).
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -18,23 +19,19 @@ _STREAMS = {_SYSTEM, _MAP, _PRIVATE_1, *range(0xC0, 0xF0), 0xFD}
 
 
 @dataclass(slots=True)
-class _Stray:
-    """Bytes of one kind: offset of the first, and their total size."""
-
-    first: int
-    size: int = 0
-
-
-@dataclass(slots=True)
 class _Walk:
     data: bytes
     known: set[int] = field(default_factory=lambda: set(_TABLES))
     maps: set[int] = field(default_factory=set)
-    stray: dict[str, _Stray] = field(default_factory=dict)
+    stray_starts: dict[str, int] = field(default_factory=dict)
+    """Offset of the first bytes that no player needs, by kind."""
+    stray_sizes: Counter[str] = field(default_factory=Counter)
+    """How many there are in all, by kind."""
 
     def note(self, what: str, at: int, size: int) -> None:
         """Add bytes that no player needs to those of the same kind."""
-        self.stray.setdefault(what, _Stray(at)).size += size
+        self.stray_starts.setdefault(what, at)
+        self.stray_sizes[what] += size
 
     def tables(self, packets: range) -> None:
         """Read all tables in advance, since they may come after the packets of the streams that they name."""
@@ -103,8 +100,8 @@ def transport(data: bytes) -> Iterator[Surplus]:
     end = good[-1] + _PACKET if good else 0
     if end < len(data):
         yield Surplus("bytes that are no packets", end, len(data) - end)
-    for what, stray in whole.stray.items():
-        yield Surplus(what, stray.first, stray.size, ordinary=what.startswith("private"))
+    for what, start in whole.stray_starts.items():
+        yield Surplus(what, start, whole.stray_sizes[what], ordinary=what.startswith("private"))
 
 
 def program(data: bytes) -> Iterator[Surplus]:

@@ -6,9 +6,8 @@ Messages inside a stream (SEI, metadata OBUs) may name people, places and machin
 """
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 _START_CODE = b"\0\0\0\1"
 _PREFIX_SEI = 39
@@ -25,20 +24,7 @@ class FilteredPacket:
     """Why the stream cannot be copied; empty where it can."""
 
 
-class PacketFilter(Protocol):
-    """Filters the packets of one stream, in order. It keeps state between packets: use a new one for each pass."""
-
-    @property
-    def header(self) -> bytes:
-        """Parameter sets or sequence header for the container's codec header; empty for codecs without any."""
-        ...
-
-    def filter(self, data: bytes) -> FilteredPacket:
-        """Return the next packet as it may be copied; a packet that starts a closed GOP can be decoded on its own."""
-        ...
-
-
-def packet_filter_for(codec: str, extradata: bytes) -> PacketFilter | None:
+def packet_filter_for(codec: str, extradata: bytes) -> "PacketFilter | None":
     """Return the packet filter for a codec, by FFmpeg's name of it; None where its packets cannot be copied."""
     match codec:
         case "h264" | "hevc":
@@ -46,9 +32,9 @@ def packet_filter_for(codec: str, extradata: bytes) -> PacketFilter | None:
         case "av1":
             return ObuFilter(extradata)
         case "vp9":
-            return Vp9Filter()
+            return WholePacketFilter(_check_vp9)
         case "prores":
-            return ProResFilter()
+            return WholePacketFilter(_check_prores)
     return None
 
 
@@ -147,30 +133,39 @@ class ObuFilter:
         return FilteredPacket((self._sequence if closed else sequence) + kept, closed, doubt)
 
 
-class Vp9Filter:
-    """VP9 (bitstream specification 0.6, 6.2), whose packets can hold nothing but frames."""
+@dataclass(frozen=True, slots=True)
+class WholePacketFilter:
+    """Codecs whose packets are copied as they are, and which have no header: `check` finds the closed GOPs."""
 
+    check: Callable[[bytes], FilteredPacket]
     header = b""
 
     def filter(self, data: bytes) -> FilteredPacket:
         """Return the packet as it is."""
-        # frame_marker 2, profile below 3, show_existing_frame 0, frame_type KEY_FRAME, show_frame 1.
-        first = data[0] if data else 0
-        closed = first >> 6 == 2 and first & 0x30 != 0x30 and first & 0x0E == 0x02
-        return FilteredPacket(data, closed)
+        return self.check(data)
 
 
-class ProResFilter:
-    """Apple ProRes (SMPTE RDD 36, 5.1): each frame is coded on its own."""
+PacketFilter = NalFilter | ObuFilter | WholePacketFilter
+"""Filters the packets of one stream, in order, by `filter`. It keeps state between packets: each pass needs a new one.
 
-    header = b""
+`header` has the parameter sets or sequence header for the container's codec header; empty for codecs without any.
+"""
 
-    def filter(self, data: bytes) -> FilteredPacket:
-        """Return the packet, which is a closed GOP of one frame."""
-        whole = data[4:8] == b"icpf" and int.from_bytes(data[:4]) == len(data)
-        return FilteredPacket(
-            data, starts_closed_gop=True, reason_against_copy="" if whole else "its packets hold more than frames"
-        )
+
+def _check_vp9(data: bytes) -> FilteredPacket:
+    """Return a packet of VP9 (bitstream specification 0.6, 6.2), which can hold nothing but frames."""
+    # frame_marker 2, profile below 3, show_existing_frame 0, frame_type KEY_FRAME, show_frame 1.
+    first = data[0] if data else 0
+    closed = first >> 6 == 2 and first & 0x30 != 0x30 and first & 0x0E == 0x02
+    return FilteredPacket(data, closed)
+
+
+def _check_prores(data: bytes) -> FilteredPacket:
+    """Return a packet of Apple ProRes (SMPTE RDD 36, 5.1), where each frame is a closed GOP of its own."""
+    whole = data[4:8] == b"icpf" and int.from_bytes(data[:4]) == len(data)
+    return FilteredPacket(
+        data, starts_closed_gop=True, reason_against_copy="" if whole else "its packets hold more than frames"
+    )
 
 
 def _to_byte_stream(units: Iterable[bytes]) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import av
 from av.codec.codec import Codec
@@ -17,15 +17,8 @@ from velum.media.formats import VIDEO_SUFFIXES
 from velum.media.sources import StreamSink
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
     from av.container import OutputContainer
-
-
-class ByteSink(Protocol):
-    """A forward-only byte sink for a muxer."""
-
-    def write(self, data: bytes) -> int:
-        """Write all of `data`; return its length."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +116,8 @@ def container_for_codecs(format: str, codecs: Collection[str], *, sent: bool = F
     return None if sent or format not in _UNASKED else replace(usual, skip_codec_check=True)
 
 
-def open_muxer(place: "str | ByteSink", kind: Container, options: dict[str, str]) -> "OutputContainer":
-    """Open a muxer that writes to a path or a byte sink; `options` are the muxer's options."""
+def open_muxer(place: "str | SupportsWrite[bytes]", kind: Container, options: dict[str, str]) -> "OutputContainer":
+    """Open a muxer that writes to a path, or forward only to an object's `write`; `options` are the muxer's options."""
     if not kind.skip_codec_check or not isinstance(place, str):
         return av.open(place, "w", format=kind.muxer, container_options=options)
     flags = {name: value for name, value in options.items() if name == "fflags"}

@@ -129,15 +129,6 @@ _BACK = {True: _RATE // 10, False: _RATE}
 """Ticks by which a stream's time may go back without a clock reset, by whether its packets have a DTS."""
 
 
-@dataclass(slots=True)
-class _Stream:
-    """Where one stream is: its epoch (number of clock resets that it has passed), and its latest time."""
-
-    epoch: int
-    last: int
-    """DTS of its last packet (PTS where it has none), on the continuous clock."""
-
-
 class PacketClock:
     """Puts the time stamps of packets, taken in file order, on one continuous clock.
 
@@ -148,7 +139,9 @@ class PacketClock:
     def __init__(self, format: str) -> None:
         self._active = format in RESETTABLE_CLOCKS
         self._ahead = [0]
-        self._streams: dict[int, _Stream] = {}
+        # By stream: the clock resets that it has passed, and its last packet's DTS (or PTS) on the continuous clock.
+        self._epochs: dict[int, int] = {}
+        self._last: dict[int, int] = {}
         self._end = self._now = 0
 
     @property
@@ -164,30 +157,29 @@ class PacketClock:
         stamp = pts if dts is None else dts
         if stamp is None:
             return False
-        stream = self._streams.get(packet.stream.index)
-        if stream is None:
-            stream = self._streams[packet.stream.index] = _Stream(self.resets, stamp + self._ahead[-1])
-        least, shown = stream.last - _BACK[dts is not None], stamp if pts is None else pts
-        is_reset = self._is_other_clock(stream, stamp, least)
+        stream = packet.stream.index
+        epoch = self._epochs.setdefault(stream, self.resets)
+        last = self._last.setdefault(stream, stamp + self._ahead[epoch])
+        least, shown = last - _BACK[dts is not None], stamp if pts is None else pts
+        is_reset = self._is_other_clock(stamp + self._ahead[epoch], last, least)
         if is_reset:
-            stream.epoch = self._find_epoch(stream, stamp, least, shown)
-        ahead = self._ahead[stream.epoch]
-        stream.last = self._now = stamp + ahead
+            epoch = self._epochs[stream] = self._find_epoch(epoch, stamp, least, shown)
+        ahead = self._ahead[epoch]
+        self._last[stream] = self._now = stamp + ahead
         self._end = max(self._end, shown + ahead + (packet.duration or 0))
         if ahead:
             packet.pts = None if pts is None else pts + ahead
             packet.dts = None if dts is None else dts + ahead
         return is_reset
 
-    def _is_other_clock(self, stream: _Stream, stamp: int, least: int) -> bool:
-        """Tell whether a time stamp cannot belong to the clock that the stream had so far."""
-        at = stamp + self._ahead[stream.epoch]
+    def _is_other_clock(self, at: int, last: int, least: int) -> bool:
+        """Tell whether a time cannot belong to the clock that the stream had so far, whose last time is `last`."""
         # A stream may pause for long, as subtitles do: then the others have gone on.
-        return at < least or at > max(stream.last, self._now) + _JUMP
+        return at < least or at > max(last, self._now) + _JUMP
 
-    def _find_epoch(self, stream: _Stream, stamp: int, least: int, shown: int) -> int:
-        """Return the epoch of a packet: one that another stream has reached before, or a new one."""
-        for epoch in range(self.resets, stream.epoch, -1):
+    def _find_epoch(self, before: int, stamp: int, least: int, shown: int) -> int:
+        """Return the epoch of a packet after `before`: one that another stream has reached, or a new one."""
+        for epoch in range(self.resets, before, -1):
             at = stamp + self._ahead[epoch]
             if at >= least and abs(at - self._now) <= _JUMP:
                 return epoch
