@@ -50,9 +50,9 @@ def test_models_that_the_user_added_come_first(monkeypatch: pytest.MonkeyPatch, 
     mine = registry.find("yunet")
     monkeypatch.setattr(registry, "added_models", lambda host: {"mine": mine})
     assert [str(rule.locate) for rule in rules_for(["face"], BLUR, host)] == ["mine"]
-    (faces,) = [one for one in findings(host) if one.label == "face"]
-    assert faces.chosen == ("mine",)
-    assert "centerface" in faces.others
+    ((chosen, others),) = [models for label, *models in findings(host) if label == "face"]
+    assert chosen == ("mine",)
+    assert "centerface" in others
 
 
 def test_a_label_that_nothing_finds(host: RuntimeConfig) -> None:
@@ -61,6 +61,6 @@ def test_a_label_that_nothing_finds(host: RuntimeConfig) -> None:
 
 
 def test_every_label_has_a_finder(host: RuntimeConfig) -> None:
-    found = {one.label: one.chosen for one in findings(host)}
+    found = {label: chosen for label, chosen, _ in findings(host)}
     assert found.keys() >= FINDERS.keys()
     assert all(found.values())

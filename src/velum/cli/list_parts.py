@@ -34,12 +34,12 @@ def labels(json: options.Json = False) -> None:
     from velum.locate.registry import findings
     from velum.settings import Settings
 
-    for entry in findings(Settings.load().host()):
+    for label, chosen, others in findings(Settings.load().host()):
         if json:
-            common.print_json({"label": entry.label, "chosen": entry.chosen, "others": entry.others})
+            common.print_json({"label": label, "chosen": chosen, "others": others})
         else:
-            others = f"  (also {', '.join(entry.others)})" if entry.others else ""
-            typer.echo(f"{entry.label:16} {', '.join(entry.chosen)}{others}")
+            beside = f"  (also {', '.join(others)})" if others else ""
+            typer.echo(f"{label:16} {', '.join(chosen)}{beside}")
 
 
 def techniques(json: options.Json = False) -> None:

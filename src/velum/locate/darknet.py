@@ -65,17 +65,6 @@ class Section:
             raise BadInput(f"{key} of {self.where} is {self.values[key]!r}; it must be numeric") from error
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Convolution:
-    """The numbers of one convolution: `kernel` (filters, channels per group, rows, columns) and `bias` (filters,).
-
-    Batch normalisation is folded into both.
-    """
-
-    kernel: Floats
-    bias: Floats
-
-
 def read_cfg(path: Path) -> tuple[Section, ...]:
     """Return the sections of a .cfg file, `net` first. Raises `BadInput` naming the line or section that is wrong."""
     found: list[tuple[str, dict[str, str], str]] = []
@@ -116,8 +105,12 @@ class Weights:
             raise BadInput(f"{path} cannot be read: {error.strerror or error}") from error
         self._at = 0
 
-    def convolution(self, section: Section, channels: int) -> Convolution:
-        """Return the next convolution, of `channels` input channels. Raises `BadInput` when the numbers do not fit."""
+    def convolution(self, section: Section, channels: int) -> tuple[Floats, Floats]:
+        """Return kernel and bias of the next convolution, of `channels` input channels.
+
+        The kernel is (filters, channels per group, rows, columns), the bias (filters,). Batch normalisation is folded
+        into both. Raises `BadInput` when the numbers do not fit.
+        """
         filters, size, groups = section.number("filters"), section.number("size"), section.number("groups", 1)
         if min(filters, size, groups) < 1 or channels % groups or filters % groups:
             raise BadInput(f"{section.where}: {channels} channels, {filters} filters and {groups} groups do not match")
@@ -127,11 +120,11 @@ class Weights:
         shape = (filters, channels // groups, size, size)
         kernel = self._take(int(np.prod(shape)), section).reshape(shape)
         if scale is None or mean is None or variance is None:
-            return Convolution(kernel, bias)
+            return kernel, bias
         if not (variance >= 0).all():
             raise BadInput(f"{self._path} holds variances below 0, within {section.where}; copy it again")
         factor = scale / np.sqrt(variance + np.float32(EPSILON))
-        return Convolution(kernel * factor[:, None, None, None], bias - mean * factor)
+        return kernel * factor[:, None, None, None], bias - mean * factor
 
     def finish(self) -> None:
         """Raise `BadInput` when numbers are left over: the two files do not belong together."""

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -127,15 +126,6 @@ FINDERS: Mapping[str, tuple[str, ...]] = {
 may find what another misses."""
 
 
-@dataclass(frozen=True, slots=True)
-class LabelSupport:
-    """A label, the localizers that a plan gets for it by default (`chosen`), and the other models that can find it."""
-
-    label: str
-    chosen: tuple[str, ...]
-    others: tuple[str, ...]
-
-
 def rules_for(labels: Iterable[str], hide: PartSpec, host: RuntimeConfig) -> tuple[Rule, ...]:
     """Return one rule per label and default localizer.
 
@@ -143,21 +133,25 @@ def rules_for(labels: Iterable[str], hide: PartSpec, host: RuntimeConfig) -> tup
     finds.
     """
     return tuple(
-        Rule(label, PartSpec(name), hide) for label in map(canonical, labels) for name in _finders(label, host).chosen
+        Rule(label, PartSpec(name), hide) for label in map(canonical, labels) for name in _finders(label, host)[0]
     )
 
 
-def findings(host: RuntimeConfig) -> list[LabelSupport]:
-    """Return the models for every label that any model finds; labels in `FINDERS` come first."""
+def findings(host: RuntimeConfig) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Return every label that any model finds, the localizers that a plan gets for it, and other models that find it.
+
+    Labels in `FINDERS` come first.
+    """
     offered = {canonical(label) for model in catalog(host).values() for label in model.labels if label}
-    return [_finders(label, host) for label in (*FINDERS, *sorted(offered - FINDERS.keys()))]
+    return [(label, *_finders(label, host)) for label in (*FINDERS, *sorted(offered - FINDERS.keys()))]
 
 
-def _finders(label: str, host: RuntimeConfig) -> LabelSupport:
+def _finders(label: str, host: RuntimeConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the localizers that a plan gets for a label by default, and the other models that can find it."""
     added = added_models(host)
     able = [name for name, model in catalog(host).items() if covered_labels(label, model.labels)]
     own = tuple(name for name in able if name in added)
     chosen = own or FINDERS.get(label, ()) or tuple(able[:1])
     if not chosen:
         raise BadPlan(f"nothing finds {label!r}; velum labels lists what can be found, velum models add adds a model")
-    return LabelSupport(label, chosen, tuple(name for name in able if name not in chosen))
+    return chosen, tuple(name for name in able if name not in chosen)

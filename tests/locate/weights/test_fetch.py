@@ -364,7 +364,7 @@ def test_pips_configuration(tmp_path: Path, texts: list[str], urls: tuple[str, .
     files = [tmp_path / f"{n}.conf" for n in range(len(texts) + 1)]  # the last one is missing
     for file, text in zip(files, texts, strict=False):
         file.write_text(text)
-    assert simple_api.read_pip_config(files) == simple_api.PipConfig(urls, cafile)
+    assert simple_api.read_pip_config(files) == (urls, cafile)
 
 
 def test_unreadable_pip_configuration_is_named(tmp_path: Path) -> None:

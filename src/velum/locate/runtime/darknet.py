@@ -66,17 +66,17 @@ def _layer(section: Section, previous: Node, outputs: list[Node], numbers: Weigh
 
 
 def _convolutional(section: Section, previous: Node, numbers: Weights) -> Node:
-    made = numbers.convolution(section, _channels(previous))
+    kernel, bias = numbers.convolution(section, _channels(previous))
     size, stride, groups = section.number("size"), section.number("stride", 1), section.number("groups", 1)
     pad = size // 2 if section.number("pad", 0) else section.number("padding", 0)
     strides, pads, dilation = [stride, stride], [pad, pad], [1, 1]
     if groups > 1:
-        filters, *rest = made.kernel.shape
-        kernel = made.kernel.reshape(groups, filters // groups, *rest)
-        node = ops.group_convolution(previous, ops.constant(kernel), strides, pads, pads, dilation)
+        filters, *rest = kernel.shape
+        grouped = kernel.reshape(groups, filters // groups, *rest)
+        node = ops.group_convolution(previous, ops.constant(grouped), strides, pads, pads, dilation)
     else:
-        node = ops.convolution(previous, ops.constant(made.kernel), strides, pads, pads, dilation)
-    return _activate(section, ops.add(node, ops.constant(made.bias[None, :, None, None])))
+        node = ops.convolution(previous, ops.constant(kernel), strides, pads, pads, dilation)
+    return _activate(section, ops.add(node, ops.constant(bias[None, :, None, None])))
 
 
 def _activate(section: Section, node: Node) -> Node:

@@ -35,13 +35,8 @@ class _CompiledNetwork:
     idle: LifoQueue[Any] = field(default_factory=LifoQueue)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _RunningInference:
-    """An inference in progress. It holds the image, because OpenVINO reads it in place."""
-
-    request: Any
-    rgb: Rgb
-    ready: _CompiledNetwork
+_RunningInference = tuple[Any, Rgb, _CompiledNetwork]
+"""An inference in progress: its request, its image, which OpenVINO reads in place, and its network."""
 
 
 class OpenvinoNetwork:
@@ -116,9 +111,9 @@ class OpenvinoNetwork:
                 yield self._finish(running.popleft())
         finally:
             # The caller stopped early, or an inference failed: the others still read their images.
-            for inference in running:
-                inference.request.cancel()
-                _wait(inference.request)
+            for request, _, _ in running:
+                request.cancel()
+                _wait(request)
 
     def _start(self, rgb: Rgb) -> _RunningInference:
         try:
@@ -130,7 +125,7 @@ class OpenvinoNetwork:
             request.start_async(self._input_values(rgb), share_inputs=True)
         except RuntimeError as error:
             raise _inference_fault(rgb, error) from error
-        return _RunningInference(request, rgb, ready)
+        return request, rgb, ready
 
     def _network_for(self, height: int, width: int) -> _CompiledNetwork:
         """Return the network for an input size: one compiled for it alone, for the first `FIXED_SIZES` sizes."""
@@ -155,7 +150,7 @@ class OpenvinoNetwork:
         return {self._picture: rgb[None]} | {index: np.array(sizes[n]) for index, n in self._beside.items()}
 
     def _finish(self, started: _RunningInference) -> Tensors:
-        request = started.request
+        request, rgb, network = started
         try:
             request.wait()
             outputs = {
@@ -164,8 +159,8 @@ class OpenvinoNetwork:
                 for data in (request.get_output_tensor(i).data,)
             }
         except RuntimeError as error:
-            raise _inference_fault(started.rgb, error) from error
-        started.ready.idle.put(request)
+            raise _inference_fault(rgb, error) from error
+        network.idle.put(request)
         return check_finite(outputs)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from velum.errors import Unavailable
 
@@ -212,18 +212,8 @@ class Model(Asset):
         return Looks(look, look)
 
 
-class Pinned(Protocol):
-    """Anything with a known size and hash: an asset, a wheel, a package of npm."""
-
-    @property
-    def size(self) -> int:
-        """Size in bytes."""
-        ...
-
-    @property
-    def digest(self) -> tuple[str, str]:
-        """Name of the hash, as hashlib spells it, and its value in hexadecimal."""
-        ...
+Pinned = File | Wheel | Npm
+"""Anything with a known size and hash."""
 
 
 def part_path(path: Path, one: File) -> Path:

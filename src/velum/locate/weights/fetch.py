@@ -225,11 +225,11 @@ def _fetch_from(source: Source, one: File, host: RuntimeConfig, room: Path, prog
 
 def _wheel(source: Wheel, host: RuntimeConfig, room: Path, progress: https.Progress) -> Path:
     """Fetch the wheel with pip where it exists: it knows the user's indexes, proxies and certificates."""
-    command = wheels.find_pip()
-    if command is None:
+    pip = wheels.find_pip()
+    if pip is None:
         return simple_api.download(source, host.index_urls, room, progress)
     try:
-        return wheels.download(command, source, room, progress)
+        return wheels.download(pip, source, room, progress)
     except Unavailable as error:
         if not host.index_urls:
             raise

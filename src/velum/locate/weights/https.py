@@ -77,24 +77,18 @@ def download(url: str, target: Path, size: int, progress: Progress, access: Down
             progress(done, size)
 
 
-@dataclass(frozen=True, slots=True)
-class WebDocument:
-    """A small document; `url` is its address after all redirects."""
+def read_document(url: str, accept: str, limit: int, access: DownloadPolicy) -> tuple[bytes, str, str]:
+    """Return the document at `url`, of at most `limit` bytes, its content type, and its address after all redirects.
 
-    url: str
-    content_type: str
-    body: bytes
-
-
-def read_document(url: str, accept: str, limit: int, access: DownloadPolicy) -> WebDocument:
-    """Return the document at `url`, of at most `limit` bytes. Raises `Unavailable` when that fails."""
+    Raises `Unavailable` when that fails.
+    """
     with _open_url(url, access, accept) as response:
         body = b""
         while chunk := _read(response, url, _CHUNK):
             body += chunk
             if len(body) > limit:
                 raise Unavailable(f"{redact_login(url)} has more than the {limit} bytes allowed")
-        return WebDocument(response.geturl(), response.headers.get_content_type(), body)
+        return body, response.headers.get_content_type(), response.geturl()
 
 
 def is_reachable(url: str, seconds: float, access: DownloadPolicy = HTTPS_ONLY) -> bool:

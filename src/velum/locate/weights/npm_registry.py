@@ -121,12 +121,12 @@ def _with_variables(value: str) -> str:
 def _address(source: Npm, registry: str) -> str:
     """Return the tarball's address. Raises `Unavailable` when the registry does not have that version."""
     url = f"{registry.rstrip('/')}/{quote(source.name, safe='@')}"
-    found = https.read_document(url, _ACCEPT, _PAGE_BYTES, _ACCESS)
+    body, _, address = https.read_document(url, _ACCEPT, _PAGE_BYTES, _ACCESS)
     try:
-        versions = json.loads(found.body)["versions"]
+        versions = json.loads(body)["versions"]
         if source.version not in versions:
             raise Unavailable(f"{redact_login(url)} does not list version {source.version}")
         tarball = str(versions[source.version]["dist"]["tarball"])
     except (ValueError, KeyError, TypeError) as error:
         raise Unavailable(f"{redact_login(url)} is not a page of an npm registry: {error!r}") from error
-    return https.with_login_of(registry, urljoin(found.url, tarball))
+    return https.with_login_of(registry, urljoin(address, tarball))

