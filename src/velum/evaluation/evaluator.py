@@ -18,7 +18,7 @@ from velum.engine.engine import Engine
 from velum.errors import BadInput, LimitExceeded
 from velum.evaluation.ground_truth import GroundTruth, GroundTruthBox, LabelledFile
 from velum.evaluation.ground_truth.values import Xyxy
-from velum.evaluation.metrics import FalsePositive, LabelledVideo, Observations, TruthOutcome
+from velum.evaluation.metrics import FalsePositive, Observations, TruthOutcome
 from velum.limits import Limits
 from velum.locate.labels import canonical, covers, plain
 from velum.plan import Plan, Rule, Video
@@ -80,7 +80,7 @@ class Evaluate:
                 f"the truth labels frame {beyond[0]}; the file has {len(found.frames)} frames, counted from 0"
             )
         kept = self._excluded_regions(item, plan)
-        videos = () if fps is None else (LabelledVideo(item.name, tuple(sorted(item.frames)), fps),)
+        videos = {} if fps is None else {item.name: fps}
         frames = [self._judge(item, index, found, kept.get(index, ()), plan) for index in sorted(item.frames)]
         return replace(_join(frames), videos=videos, files=1, models=tuple(found.models))
 
@@ -117,7 +117,7 @@ class Evaluate:
             if not truth.ignore
         ]
         false = _false_positives(item, index, [detections[i] for i in wrong])
-        return Observations(tuple(outcomes), tuple(false), (), 0, 1, (), (), not_asked)
+        return Observations(tuple(outcomes), tuple(false), {}, 0, 1, (), (), not_asked)
 
 
 def _join(parts: Sequence[Observations], left_out: Sequence[str] = ()) -> Observations:
@@ -127,7 +127,7 @@ def _join(parts: Sequence[Observations], left_out: Sequence[str] = ()) -> Observ
     return Observations(
         tuple(outcome for part in parts for outcome in part.outcomes),
         tuple(detection for part in parts for detection in part.wrong),
-        tuple(video for part in parts for video in part.videos),
+        {file: fps for part in parts for file, fps in part.videos.items()},
         sum(part.files for part in parts), sum(part.frames for part in parts),
         tuple(models.values()), tuple(left_out), dict(sorted(not_asked.items())),
     )  # fmt: skip

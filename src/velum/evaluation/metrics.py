@@ -93,21 +93,13 @@ class FalsePositive:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledVideo:
-    """A labelled video: its labelled frames and its frame rate, from which exposure times follow."""
-
-    file: str
-    frames: tuple[int, ...]
-    fps: Fraction
-
-
-@dataclass(frozen=True, slots=True)
 class Observations:
     """All observations of an evaluation."""
 
     outcomes: tuple[TruthOutcome, ...]
     wrong: tuple[FalsePositive, ...]
-    videos: tuple[LabelledVideo, ...]
+    videos: Mapping[str, Fraction]
+    """Frame rate of each labelled video, by file."""
     files: int
     frames: int
     models: tuple[Mapping[str, str], ...]
@@ -201,31 +193,29 @@ def precision(observed: Observations) -> dict[str, Rate]:
 
 def frames(observed: Observations) -> Rate:
     """Return the rate of labelled video frames with objects in which at least one is exposed."""
-    videos = {outcome.file for outcome in observed.videos}
     by_frame: dict[tuple[str, int], bool] = defaultdict(bool)
     for outcome in observed.outcomes:
-        if outcome.file in videos:
+        if outcome.file in observed.videos:
             by_frame[outcome.file, outcome.frame] |= outcome.is_exposed
     return Rate(sum(by_frame.values()), len(by_frame))
 
 
 def tracks(observed: Observations) -> list[TrackExposure]:
     """Return the exposure of each labelled track, the longest first."""
-    videos = {outcome.file: outcome for outcome in observed.videos}
     of_track = _group_by(
-        (outcome for outcome in observed.outcomes if outcome.track is not None and outcome.file in videos),
+        (outcome for outcome in observed.outcomes if outcome.track is not None and outcome.file in observed.videos),
         lambda outcome: (outcome.file, outcome.track, outcome.label),
     )
-    found = [_track(key, group, videos[key[0]]) for key, group in of_track]
+    found = [_track(key, group, observed.videos[key[0]]) for key, group in of_track]
     return sorted(found, key=lambda track: (-track.longest_seconds, -track.exposed, track.file, track.track))
 
 
-def _track(key: tuple[str, str, str], outcomes: Sequence[TruthOutcome], video: LabelledVideo) -> TrackExposure:
+def _track(key: tuple[str, str, str], outcomes: Sequence[TruthOutcome], fps: Fraction) -> TrackExposure:
     ordered = sorted(outcomes, key=lambda outcome: outcome.frame)
     stretches = [list(group) for exposed, group in groupby(ordered, lambda outcome: outcome.is_exposed) if exposed]
     longest = max((group[-1].frame - group[0].frame + 1 for group in stretches), default=0)
     exposed = sum(map(len, stretches))
-    return TrackExposure(key[0], key[1], key[2], len(ordered), exposed, round(float(longest / video.fps), 3))
+    return TrackExposure(key[0], key[1], key[2], len(ordered), exposed, round(float(longest / fps), 3))
 
 
 def _group_by(outcomes: Iterable[TruthOutcome], key: Any) -> Iterator[tuple[Any, list[TruthOutcome]]]:

@@ -14,6 +14,7 @@ from velum.jobs.schema import COLUMNS, ENDED, JOBS, PIECES, REQUESTS, STORES, Da
 from velum.jobs.values import JobListing, JobRecord, Once, RegionsOrigin, State, Submission
 from velum.jobs.webhooks import announce_deletion, announce_end
 from velum.storage.folder import MARK, Store
+from velum.storage.resumable_uploads import Occupied
 
 LOG = logging.getLogger("velum.jobs")
 
@@ -35,10 +36,6 @@ AGAIN: Mapping[str, Any] = {
 """Column values of a job that is run again."""
 
 
-class Taken(BadInput):
-    """Another job has the same source, although the source was submitted for one job only."""
-
-
 class JobQueue:
     """The jobs of a database, whose files are in a store. Safe to share between threads and processes.
 
@@ -53,7 +50,7 @@ class JobQueue:
         """Submit a job and return its record. Raises `BadInput` when its files are not in the store.
 
         With `once`, a job that was made by the same request is returned, and no other made; raises `BadPlan` as
-        `find_request` does. With `sole`, raises `Taken` when another job has the same source.
+        `find_request` does. With `sole`, raises `Occupied` when another job has the same source.
         """
         for key in (submission.source, submission.regions):
             if key is not None and self._store.size(key) is None:
@@ -63,7 +60,7 @@ class JobQueue:
             if once is not None and (made := _find_request(connection, once)) is not None:
                 return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == made)).one())
             if sole and connection.scalar(sql.select(JOBS.c.id).where(JOBS.c.source == submission.source)) is not None:
-                raise Taken("the source was taken by another job; send it again for this one")
+                raise Occupied("the source was taken by another job; send it again for this one")
             connection.execute(JOBS.insert().values(id=job, state=State.WAITING, submitted=now, **row_of(submission)))
             _remember(connection, once, job, now)
             return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one())

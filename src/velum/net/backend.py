@@ -1,9 +1,10 @@
 """Network backend for httpcore: connections only to addresses that the guard allows, each with its call's deadline."""
 
+import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,16 +22,16 @@ class GuardedBackend(httpcore2.NetworkBackend):
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self._opener = httpcore2.SyncBackend()
-        self._clock = CallDeadline()
+        self._call = threading.local()
 
     @contextmanager
     def until(self, deadline: float) -> Iterator[None]:
         """Set the deadline, in seconds of the monotonic clock, of all reads and writes of this thread."""
-        self._clock.deadline = deadline
+        self._call.deadline = deadline
         try:
             yield
         finally:
-            self._clock.deadline = float("inf")
+            self._call.deadline = math.inf
 
     def connect_tcp(
         self,
@@ -60,20 +61,14 @@ class GuardedBackend(httpcore2.NetworkBackend):
         local_address: str | None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
     ) -> httpcore2.NetworkStream:
-        seconds = self._clock.remaining(timeout)
+        seconds = self._remaining(timeout)
         return DeadlineStream(
-            self._opener.connect_tcp(address, port, seconds, local_address, socket_options), self._clock
+            self._opener.connect_tcp(address, port, seconds, local_address, socket_options), self._remaining
         )
 
-
-class CallDeadline(threading.local):
-    """The deadline of the current call of each thread."""
-
-    deadline: float = float("inf")
-
-    def remaining(self, timeout: float | None) -> float:
-        """Return the seconds left, at most `timeout`. Raises the library's `ReadTimeout` after the deadline."""
-        left = self.deadline - time.monotonic()
+    def _remaining(self, timeout: float | None) -> float:
+        """Return the seconds left of this thread's call, at most `timeout`. Raises `ReadTimeout` after its deadline."""
+        left = getattr(self._call, "deadline", math.inf) - time.monotonic()
         if left <= 0:
             raise httpcore2.ReadTimeout("the time for the whole answer is over")
         return left if timeout is None else min(timeout, left)
@@ -82,20 +77,20 @@ class CallDeadline(threading.local):
 class DeadlineStream(httpcore2.NetworkStream):
     """A connection whose reads and writes share one deadline: a time-out for each step alone would add up."""
 
-    def __init__(self, inner: httpcore2.NetworkStream, clock: CallDeadline) -> None:
+    def __init__(self, inner: httpcore2.NetworkStream, remaining: Callable[[float | None], float]) -> None:
         self._inner = inner
-        self._clock = clock
+        self._remaining = remaining
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return received bytes, at most `max_bytes`; empty at the end."""
-        return self._inner.read(max_bytes, self._clock.remaining(timeout))
+        return self._inner.read(max_bytes, self._remaining(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of `buffer`."""
         view, line = memoryview(buffer), self._inner.get_extra_info("socket")
         try:
             while view:
-                line.settimeout(self._clock.remaining(timeout))
+                line.settimeout(self._remaining(timeout))
                 view = view[line.send(view[:PIECE]) :]
         except TimeoutError as error:
             raise httpcore2.WriteTimeout(str(error)) from error
@@ -111,7 +106,7 @@ class DeadlineStream(httpcore2.NetworkStream):
     ) -> httpcore2.NetworkStream:
         """Return the connection, encrypted; the certificate must be that of `server_hostname`."""
         return DeadlineStream(
-            self._inner.start_tls(ssl_context, server_hostname, self._clock.remaining(timeout)), self._clock
+            self._inner.start_tls(ssl_context, server_hostname, self._remaining(timeout)), self._remaining
         )
 
     def get_extra_info(self, info: str) -> Any:

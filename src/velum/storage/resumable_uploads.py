@@ -38,7 +38,7 @@ class ResumableUpload:
 
 
 class Occupied(BadInput):
-    """Someone else works with the upload at this moment."""
+    """Someone else works with the upload at this moment, or a job has taken it."""
 
 
 class Uploads:

@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 from velum.annotations import Annotations
 from velum.errors import BadInput, BadPlan, VelumError
 from velum.jobs import JobListing, JobQueue, JobRecord, ResumableUpload, State, Submission
-from velum.jobs.queue import Taken
 from velum.jobs.values import Once
 from velum.net.client import HttpClient
 from velum.plan import Plan
@@ -93,7 +92,7 @@ class JobService:
             # From here on the uploads belong to the job.
             files = replace(submission, source=source, regions=regions)
             job = self.queue.submit(files, once=once, sole=wanted.upload is not None)
-        except Taken as error:
+        except Occupied as error:
             self._discard_uploads(uploads[:1])
             raise Problem(
                 404, f"upload {str(wanted.upload)[:40]!r} does not exist: a job has used it; send the file again"
