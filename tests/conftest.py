@@ -10,9 +10,6 @@ from tests.storage.fake_s3 import S3, s3
 
 import velum.locate.runtime  # noqa: F401 - before any test imports OpenVINO itself: keeps its telemetry off
 
-# Tests run on every core already. Two runs of all tests stood still in a product of matrices on several threads.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 # Tests start hundreds of processes, each of which starts sooner where it finds velum compiled.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
