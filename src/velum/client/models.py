@@ -44,7 +44,7 @@ def read(kind: type[T], value: Any, **given: Any) -> T:
     Fields that nobody reads are ignored: a newer service may send more. Raises `Unavailable` for a missing field or a
     wrong type.
     """
-    data, types = check_object(value), _types_of(kind)  # type: ignore[arg-type]
+    data, types = check_object(value), _types_of(kind)  # type: ignore[arg-type]  # a class is hashable
     read_fields = {name: _read_field(name, types[name], data.get(name)) for name in types if name not in given}
     return kind(**read_fields, **given)
 
@@ -62,7 +62,7 @@ def _read_field(name: str, kind: Any, value: Any) -> Any:
     if origin is UnionType:
         return None if value is None else _read_field(name, inner[0], value)
     if is_dataclass(kind):
-        return read(kind, value)  # type: ignore[arg-type]
+        return read(kind, value)  # type: ignore[arg-type]  # a dataclass itself, not one of its instances
     if origin is tuple and isinstance(value, list):
         return tuple(_read_field(name, inner[0], element) for element in value)
     if origin is Mapping and isinstance(value, Mapping):

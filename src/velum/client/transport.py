@@ -303,7 +303,7 @@ def run(call: Coroutine[Any, Any, T]) -> T:
     try:
         call.send(None)
     except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
+        return end.value  # type: ignore[no-any-return]  # a coroutine ends by StopIteration with its result
     finally:
         call.close()
     raise AssertionError("a coroutine over a blocking connection waited for an event loop")

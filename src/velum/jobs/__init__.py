@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from velum.jobs.database import Database
     from velum.jobs.processor import Cancelled, EngineProcessor, JobOutput, JobProcessor, PieceResult, Progress, Task
     from velum.jobs.queue import JobQueue, join
     from velum.jobs.retention import RetentionSweeper
-    from velum.jobs.schema import Database
     from velum.jobs.values import (
         JobListing,
         JobRecord,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Cancelled": "velum.jobs.processor",
-    "Database": "velum.jobs.schema",
+    "Database": "velum.jobs.database",
     "EngineProcessor": "velum.jobs.processor",
     "FolderStore": "velum.storage.folder",
     "JobListing": "velum.jobs.values",

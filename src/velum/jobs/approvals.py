@@ -6,7 +6,8 @@ from typing import Any
 import sqlalchemy as sql
 
 from velum.errors import BadPlan
-from velum.jobs.schema import APPROVALS, JOBS, Database
+from velum.jobs.database import Database
+from velum.jobs.schema import APPROVALS, JOBS
 from velum.jobs.values import JobRecord, State
 
 LOW_SCORE = 0.5

@@ -10,9 +10,10 @@ from typing import Any
 import sqlalchemy as sql
 
 from velum.errors import BadPlan
+from velum.jobs.database import Database
 from velum.jobs.processor import JobOutput
 from velum.jobs.scheduling import find_due, take_next, wake_due
-from velum.jobs.schema import CLOCKS, JOBS, PIECES, WORKERS, Database, job_of
+from velum.jobs.schema import CLOCKS, JOBS, PIECES, WORKERS, job_of
 from velum.jobs.values import JobRecord, Piece, RegionsOrigin, State, WorkerTiming
 from velum.jobs.webhooks import announce_end
 from velum.storage.folder import PutResult

@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sql
 
 from velum.errors import BadInput, BadPlan, Unavailable, VelumError
-from velum.jobs.schema import COLUMNS, ENDED, JOBS, PIECES, REQUESTS, STORES, Database, job_of, new_id, row_of
+from velum.jobs.database import Database
+from velum.jobs.schema import COLUMNS, ENDED, JOBS, PIECES, REQUESTS, STORES, job_of, new_id, row_of
 from velum.jobs.values import JobListing, JobRecord, Once, RegionsOrigin, State, Submission
 from velum.jobs.webhooks import announce_deletion, announce_end
 from velum.storage.folder import MARK, Store

@@ -10,8 +10,9 @@ from itertools import islice
 import sqlalchemy as sql
 
 from velum.errors import VelumError
+from velum.jobs.database import Database
 from velum.jobs.queue import JobQueue, referenced_keys
-from velum.jobs.schema import JOBS, NOTICES, PIECES, REQUESTS, Database
+from velum.jobs.schema import JOBS, NOTICES, PIECES, REQUESTS
 from velum.jobs.values import Retention, State, SweepResult
 from velum.jobs.webhooks import KEPT_SECONDS
 from velum.storage.folder import Store

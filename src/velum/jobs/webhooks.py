@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import sqlalchemy as sql
 
 from velum.errors import BadPlan, Unavailable, VelumError
-from velum.jobs.schema import COLUMNS, JOBS, NOTICES, Database, job_of
+from velum.jobs.database import Database
+from velum.jobs.schema import COLUMNS, JOBS, NOTICES, job_of
 
 if TYPE_CHECKING:
     from velum.net.client import HttpClient

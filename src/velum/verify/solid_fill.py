@@ -205,9 +205,9 @@ def _reference(before: Frame, after: Frame, plane: Plane, number: int) -> Plane3
     """Return the source at each sample of a plane of the result: (rows, columns, channels)."""
     picture = before.rgb(after.width, after.height)
     if plane.role == Role.CHROMA:
-        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)[..., 3 - number : 4 - number]  # type: ignore[assignment]
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)[..., 3 - number : 4 - number]  # type: ignore[assignment]  # stubs lose the dtype
     elif plane.role in {Role.LUMA, Role.GREY, Role.GREY_ALPHA}:
-        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]  # type: ignore[assignment]
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]  # type: ignore[assignment]  # its stubs lose the dtype
     turned = after.orientation
     flipped = picture[:: -1 if turned.flip_y else 1, :: -1 if turned.flip_x else 1]
     stored = np.ascontiguousarray(flipped.swapaxes(0, 1) if turned.transposed else flipped)

@@ -1,0 +1,221 @@
+"""The database of jobs: connections, transactions, and tables of earlier versions brought to this one.
+
+Errors of SQLAlchemy and of the drivers are translated here.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from velum.errors import BadPlan, Unavailable
+from velum.jobs.schema import CLOCKS, JOBS, METADATA, PIECES, SCHEMA, SCHEMAS
+
+WAIT_SECONDS = 30
+"""How long to wait for someone else who writes, for a connection, and for one statement."""
+
+STALL_SECONDS = 10
+"""How long someone who has begun to write may say nothing before the others go on."""
+
+LOCK_ID = 0x76656C756D
+"""Number of the advisory lock that a PostgreSQL server knows us by."""
+
+_ADDED: Mapping[int, Sequence[sql.Column[Any]]] = {
+    2: (JOBS.c.found, JOBS.c.draft, PIECES.c.told), 3: (JOBS.c.former,),
+}  # fmt: skip
+"""Columns that a version of the tables has and the one before had not; tables that are missing are made anyway."""
+
+_NOW = sql.select(CLOCKS["postgresql"])
+
+
+class Database:
+    """A database by its URL: `sqlite:///folder/jobs.sqlite` or `postgresql://user@host/name`. Safe to share.
+
+    Tables are made when there are none. Raises `BadPlan` for a URL that is none of these, `Unavailable` when the
+    database cannot be reached or is that of a later velum; so does everything that is done with it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self._lite = self._engine.dialect.name == "sqlite"
+        try:
+            self._set_up()
+        except Unavailable:
+            self.close()
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sql.Connection]:
+        """Give a connection to read with."""
+        with _translate_errors(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, *, alone: bool = False) -> Iterator[sql.Connection]:
+        """Give a connection whose changes are kept together when the block ends well, and none of them when not.
+
+        With `alone`, nobody else is in such a block at the same time, on no machine.
+        """
+        with self.reading() as connection, self.changing(connection, alone=alone):
+            yield connection
+
+    @contextmanager
+    def changing(self, connection: sql.Connection, *, alone: bool = False) -> Iterator[None]:
+        """Go on with a connection that was given to read with, as `writing` does."""
+        if self._lite:
+            # From the start: a transaction that only later wants to write could find that it is too late.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif alone:
+            connection.execute(sql.select(sql.func.pg_advisory_xact_lock(LOCK_ID)))
+        yield
+        connection.commit()
+
+    def now(self, connection: sql.Connection) -> float:
+        """Return the time in epoch seconds, by one clock for all machines: the database's."""
+        return time.time() if self._lite else float(connection.scalar(_NOW) or 0.0)
+
+    def close(self) -> None:
+        """End all connections."""
+        self._engine.dispose()
+
+    def _set_up(self) -> None:
+        if self._lite:
+            with self.reading() as connection:
+                # Readers and the one who writes do not wait for each other; the file remembers it.
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        with self.writing(alone=True) as connection:
+            METADATA.create_all(connection)
+            version = connection.scalar(sql.select(sql.func.max(SCHEMAS.c.version)))
+            if version is None:
+                connection.execute(SCHEMAS.insert().values(version=SCHEMA))
+            elif version > SCHEMA:
+                raise Unavailable(
+                    f"the database has tables of version {version}, this velum knows {SCHEMA}; update velum"
+                )
+            else:
+                _update(connection, version)
+
+
+def _update(connection: sql.Connection, version: int) -> None:
+    """Bring tables of an earlier version to this one."""
+    for column in (column for later in range(version + 1, SCHEMA + 1) for column in _ADDED.get(later, ())):
+        table = column.table
+        assert isinstance(table, sql.Table)  # noqa: S101 - of those above
+        kind = column.type.compile(connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
+        for index in (index for index in table.indexes if set(index.columns) == {column}):
+            index.create(connection)
+    if version < 5:
+        _move_notices(connection)
+    if connection.dialect.name == "postgresql":  # many jobs take longer than one statement may
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    if version < 7:
+        _index_turns_anew(connection)
+    if version < 8:
+        _fill_turns(connection)
+        for index in (*JOBS.indexes, *PIECES.indexes):
+            if index.name in {"velum_jobs_sources_kept", "velum_jobs_results_kept", "velum_pieces_kept"}:
+                index.create(connection, checkfirst=True)
+    connection.execute(SCHEMAS.update().values(version=SCHEMA))
+
+
+def _move_notices(connection: sql.Connection) -> None:
+    connection.exec_driver_sql(
+        "INSERT INTO velum_notices (id, job, owner, url, due, tries) "
+        "SELECT id, id, owner, webhook, notify_at, notified FROM velum_jobs "
+        "WHERE notify_at IS NOT NULL AND webhook IS NOT NULL"
+    )
+    connection.exec_driver_sql("DROP INDEX ix_velum_jobs_notify_at")
+    for column in ("notify_at", "notified"):
+        connection.exec_driver_sql(f"ALTER TABLE velum_jobs DROP COLUMN {column}")
+
+
+def _fill_turns(connection: sql.Connection) -> None:
+    # The first versions had none.
+    connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS velum_owners (owner VARCHAR(255), served DOUBLE PRECISION)")
+    connection.exec_driver_sql(
+        "INSERT INTO velum_turns (owner, priority, served, oldest) SELECT owner, 0, served, NULL FROM velum_owners"
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO velum_turns (owner, priority, served, oldest) "
+        "SELECT job.owner, job.priority, coalesce(max(owner.served), 0.0), min(job.id) "
+        "FROM velum_jobs AS job LEFT JOIN velum_owners AS owner ON owner.owner = job.owner "
+        "WHERE job.state = 'waiting' AND job.not_before = 0.0 GROUP BY job.owner, job.priority "
+        "ON CONFLICT (owner, priority) DO UPDATE SET oldest = excluded.oldest"
+    )
+    connection.exec_driver_sql("DROP TABLE velum_owners")
+
+
+def _index_turns_anew(connection: sql.Connection) -> None:
+    connection.exec_driver_sql("DROP INDEX IF EXISTS velum_jobs_turn")
+    for index in JOBS.indexes:
+        if index.name in {"velum_jobs_ready", "velum_jobs_state"}:
+            index.create(connection)
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        # Not the statement and its values, which SQLAlchemy's own text shows.
+        cause = str(getattr(error, "orig", None) or error).strip()
+        raise Unavailable(f"the database of jobs does not answer as it should: {cause}; check that it runs") from error
+
+
+def _engine(url: str) -> sql.Engine:
+    try:
+        parsed = sql.make_url(url)
+    except ArgumentError as error:
+        raise _unknown_url(url) from error
+    kind = parsed.get_backend_name()
+    if kind == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        _make_folder(Path(str(parsed.database)).parent)
+        engine = sql.create_engine(parsed.set(drivername="sqlite"), connect_args={"timeout": WAIT_SECONDS})
+        sql.event.listen(engine, "connect", _set_up_sqlite)
+        return engine
+    if kind not in {"postgresql", "postgres"}:
+        raise _unknown_url(parsed.render_as_string(hide_password=True))
+    parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
+        engine = sql.create_engine(
+            parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10, "application_name": "velum"}
+        )
+    except ImportError as error:
+        raise Unavailable(
+            f"PostgreSQL needs a library that is not installed ({error}); pip install 'velum-anonymizer[jobs]'"
+        ) from (error)
+    sql.event.listen(engine, "connect", _set_up_postgresql)
+    return engine
+
+
+def _set_up_postgresql(connection: Any, _record: object) -> None:
+    # A worker that was stopped in the middle must not keep the others from theirs.
+    for name, seconds in (
+        ("statement_timeout", WAIT_SECONDS),
+        ("idle_in_transaction_session_timeout", STALL_SECONDS),
+    ):
+        connection.execute(f"SET {name} = '{seconds}s'")
+    connection.commit()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"cannot make {folder} for the database of jobs: {error.strerror or error}") from error
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say so
+    connection.execute("PRAGMA foreign_keys=ON")
+    # In a write-ahead log the default keeps what was told to be done through a crash, this one through a power cut.
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _unknown_url(url: str) -> BadPlan:
+    return BadPlan(f"database {url[:200]!r} is not known; write sqlite:///folder/jobs.sqlite or postgresql://host/name")
