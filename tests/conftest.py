@@ -25,6 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("velum")
 
 
+@pytest.fixture(autouse=True)
+def _scheduled_as_others() -> Iterator[None]:
+    """Undo what SVT-AV1 does to the thread that opens it (velum.media.video.encoder_threads) where a test does so."""
+    yield
+    if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what is kept by default, models and jobs, out of the data folder of whoever runs the tests."""

@@ -11,6 +11,7 @@ from velum.frame import Frame
 from velum.media.sources import StreamSink
 from velum.media.video import alpha
 from velum.media.video.encoder_settings import EncoderSettings, configure, tag_of
+from velum.media.video.encoder_threads import open_encoder
 from velum.media.video.info import VideoFormat, VideoSource
 from velum.media.video.output_format import PixelConverter
 from velum.media.video.pixel_formats import native_of
@@ -31,6 +32,7 @@ def add_encoded_stream(container: "OutputContainer", made: EncoderSettings, codi
     tag = tag_of(made.codec, container.format.name)
     if tag:
         stream.codec_context.codec_tag = tag
+    open_encoder(stream.codec_context)
     return stream
 
 

@@ -18,6 +18,7 @@ from av.codec.codec import Codec, PixFmtLoss, find_best_pix_fmt_of_list
 from av.video.format import VideoFormat
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from velum.media.video.encoder_threads import open_encoder
 from velum.media.video.info import Colour
 from velum.media.video.pixel_formats import (
     KEPT_LAYOUTS,
@@ -273,6 +274,7 @@ def _survives_round_trip(place: EncoderTarget, name: str, width: int, height: in
                 stream.codec_context.codec_tag = place.tag
             stream.width, stream.height, stream.pix_fmt = width, height, name
             sent.pts, sent.time_base = 0, Fraction(1, 25)
+            open_encoder(stream.codec_context)
             container.mux([*stream.encode(sent), *stream.encode(None)])
         with av.open(io.BytesIO(file.getvalue()), "r") as container:
             come = next(container.decode(video=0))

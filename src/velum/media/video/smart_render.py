@@ -21,6 +21,7 @@ from velum.media.sources import LiveSource
 from velum.media.video.bitstream import FilteredPacket, PacketFilter, packet_filter_for
 from velum.media.video.containers import CONTAINERS
 from velum.media.video.encoder_settings import EncoderSettings, configure
+from velum.media.video.encoder_threads import open_encoder
 from velum.media.video.file_input import RESETTABLE_CLOCKS, Demuxer, translate_read_errors
 from velum.media.video.info import VideoSource
 from velum.media.video.packets import JUMP_SECONDS
@@ -318,6 +319,7 @@ class SmartRenderer:
         context.options = dict(self._made.options) | {"flags": "+cgop"}
         if self._made.codec in _IN_BAND:
             context.options |= {"bf": "0"}
+        open_encoder(context)
         return context
 
     def _next(self) -> CopyPacket:

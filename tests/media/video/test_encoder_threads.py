@@ -1,0 +1,41 @@
+"""No encoder makes this process, or what it starts, real-time."""
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.media.video.factories import Clip, made
+
+from velum import media
+from velum.limits import Limits
+from velum.plan import Plan, Video
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir() or os.geteuid() != 0, reason="only root on Linux may set such a policy"
+)
+
+
+@pytest.mark.parametrize("smart", [False, True])
+def test_threads_are_scheduled_as_before(tmp_path: Path, smart: bool) -> None:
+    source = made(tmp_path / "a.mp4", Clip("libsvtav1", frames=24, options={"preset": "12", "g": "6"}))
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # the encoder of this clip has changed it
+    before = threads()
+    plan, during = Plan(video=Video(codec="av1", smart=smart)), set[int]()
+    with (
+        media.open_source(source, Limits()) as reader,
+        media.open_sink(tmp_path / "b.mp4", reader, plan, touched=frozenset({8}) if smart else None) as writer,
+    ):
+        for index, frame in enumerate(reader.frames()):
+            if index == 8:
+                frame.planes[0].pixels[...] = np.uint8(16)
+            writer.write(frame)
+            during |= threads() - before
+            assert {os.sched_getscheduler(one) for one in threads()} == {os.SCHED_OTHER}
+    assert len(during) > 4, "the encoder started no threads of its own"
+    assert os.sched_getscheduler(threading.get_native_id()) == os.SCHED_OTHER
+
+
+def threads() -> set[int]:
+    return {int(one.name) for one in Path("/proc/self/task").iterdir()}
