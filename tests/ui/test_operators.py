@@ -8,7 +8,7 @@ import pytest
 from tests.bmw.fake_inference_api import StubInference
 from tests.ui.conftest import Locked, watched
 from tests.ui.test_page import picture
-from tests.ui.test_review import BRIGHTNESS
+from tests.ui.test_review import shows_brightness
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -60,7 +60,7 @@ def test_with_a_key_a_video_streams_and_results_are_saved(
         page.get_by_role("link", name="Review").click()
         page.get_by_role("link", name="clip.webm").click()
         page.get_by_role("heading", name="1 track hidden").wait_for()
-        assert page.evaluate(BRIGHTNESS) == pytest.approx(20, abs=4), "its first picture shows"
+        shows_brightness(page, 20)
         assert page.evaluate("document.querySelector('velum-stage video').src").startswith(locked.address)
         assert page.evaluate("document.cookie") == ""
         with page.expect_download() as got:
