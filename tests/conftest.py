@@ -25,6 +25,11 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("velum")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Those of the page run one after another: begun last, they would keep one process at work and the rest idle.
+    items.sort(key=lambda item: not any(mark.args == ("browser",) for mark in item.iter_markers("xdist_group")))
+
+
 @pytest.fixture(autouse=True)
 def _scheduled_as_others() -> Iterator[None]:
     """Undo what SVT-AV1 does to the thread that opens it (velum.media.video.encoder_threads) where a test does so."""

@@ -59,6 +59,7 @@ def crafts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Engi
     return lambda: segment_worker.craft(tmp_path / "calm.log")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("url", ["sqlite", *exhaustive(["postgresql"])], indirect=True)
 def test_a_kill_in_the_middle_changes_nothing_of_the_result(
     clip: Path, office: Office, crafts: Callable[[], EngineProcessor], until: Callable[..., None]

@@ -12,7 +12,7 @@ import numpy as np
 import openvino as ov
 import pytest
 from PIL import Image
-from tests.rows import but_for
+from tests.rows import but_for, exhaustive
 
 from velum.locate.import_model import READABLE
 from velum.locate.output_formats import Detections, Family, Input, Tensors, family, names
@@ -198,8 +198,7 @@ def test_boxes_agree_with_those_of_another_runtime(case: Case, shared: Path) -> 
     [
         ("lpd_yunet/license_plate_detection_lpd_yunet_2022may.onnx", "lpd_yunet"),
         ("ultra_light_face/version-RFB-320_without_postprocessing.onnx", "ultra_light_face"),
-        ("yolox_nano/yolox_nano_416x416.onnx", "yolox"),
-        ("light_person/light_person.onnx", "yolox"),
+        *exhaustive([("yolox_nano/yolox_nano_416x416.onnx", "yolox"), ("light_person/light_person.onnx", "yolox")]),
     ],
 )
 def test_networks_of_any_size_give_the_cells_that_are_expected(shared: Path, file: str, name: str) -> None:

@@ -98,6 +98,7 @@ def test_same_as_decoding_the_whole_picture_plainly(centerface: Path, shared: Pa
         assert max(iou(box, region.box.xyxy) for region in regions) > 0.3
 
 
+@pytest.mark.exhaustive
 def test_reduced_precision_finds_the_same_faces(centerface: Path, shared: Path) -> None:
     frame = photo(shared, "group_19_indoor.jpg")
     found = [
@@ -111,6 +112,7 @@ def test_reduced_precision_finds_the_same_faces(centerface: Path, shared: Path) 
         assert max(iou(region.box.xyxy, other.box.xyxy) for other in found[1]) > 0.9
 
 
+@pytest.mark.exhaustive
 def test_small_faces_in_a_large_picture_and_one_face_that_fills_it(centerface: Path, shared: Path) -> None:
     detector = Detector("centerface", RuntimeConfig(precision="f32", weights={"centerface": centerface}))
     crowd = np.zeros((1500, 2400, 3), np.uint8)
@@ -124,6 +126,7 @@ def test_small_faces_in_a_large_picture_and_one_face_that_fills_it(centerface: P
     assert len(regions) == 1
 
 
+@pytest.mark.exhaustive
 def test_several_threads_find_what_one_finds(centerface: Path, shared: Path) -> None:
     detector = Detector("centerface", RuntimeConfig(weights={"centerface": centerface}))
     frames = [photo(shared, name) for name in ("voc_2008_001322.jpg", "voc_2008_002470.jpg", "voc_2009_004587.jpg")] * 2

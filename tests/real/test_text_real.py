@@ -87,6 +87,7 @@ def hidden(finder: TextDetector, frame: Frame) -> Mask:
     return mask
 
 
+@pytest.mark.exhaustive
 def test_words_in_the_street(mapper: Mapper, shared: Path) -> None:
     truth = json.loads((shared / "media" / "ground_truth.json").read_text(encoding="utf-8"))
     covered = []
@@ -110,7 +111,7 @@ ALL_TEXT = [(10, 0), (10, 90), (24, 5), (24, -20), (24, 45), (24, 180), (60, 270
 PERSONAL = [(10, 0), (16, 90), (24, 5), (24, -20), (24, 45), (24, 180), (24, 270)]
 
 
-@pytest.mark.parametrize(("size", "degrees"), but_for(ALL_TEXT, [(10, 90), (24, -20), (60, 270)]))
+@pytest.mark.parametrize(("size", "degrees"), but_for(ALL_TEXT, [(10, 90), (24, -20)]))
 def test_all_text_of_a_page(mapper: Mapper, size: int, degrees: int) -> None:
     frame, wanted, other = page(size, degrees)
     mask = hidden(TextDetector(mapper, 0.4, None), frame)
@@ -118,7 +119,7 @@ def test_all_text_of_a_page(mapper: Mapper, size: int, degrees: int) -> None:
     assert mask.mean() < 0.75
 
 
-@pytest.mark.parametrize(("size", "degrees"), but_for(PERSONAL, [(10, 0), (24, -20), (24, 180)]))
+@pytest.mark.parametrize(("size", "degrees"), but_for(PERSONAL, [(24, -20)]))
 def test_only_personal_data_of_a_page(mapper: Mapper, reader: RapidRecognizer, size: int, degrees: int) -> None:
     frame, wanted, other = page(size, degrees)
     kinds = parse_kinds("email|iban|phone|plate|card")
@@ -131,7 +132,7 @@ def test_only_personal_data_of_a_page(mapper: Mapper, reader: RapidRecognizer, s
     ("kind", "row", "doubtful"),
     but_for(
         [("email", 2, set()), ("iban", 3, set()), ("phone", 4, set()), ("card", 6, {3})],
-        [("email", 2, set()), ("phone", 4, set())],
+        [("phone", 4, set())],
     ),
 )
 def test_each_kind_alone(mapper: Mapper, reader: RapidRecognizer, kind: str, row: int, doubtful: set[int]) -> None:
@@ -157,6 +158,7 @@ def test_form_of_other_weights(shared: Path) -> None:
     assert hidden(TextDetector(fixed, 0.4, None), frame)[wanted | other].mean() > 0.98
 
 
+@pytest.mark.exhaustive
 def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path, reader: RapidRecognizer) -> None:
     source = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
     (tmp_path / "text").mkdir()

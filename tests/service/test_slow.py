@@ -43,6 +43,7 @@ def test_a_head_that_does_not_come_ends_the_connection(address: str, sent: bytes
         assert rest(line) == b""
 
 
+@pytest.mark.exhaustive
 def test_the_second_head_of_a_connection_is_waited_for_no_longer(address: str) -> None:
     with line_to(address) as line:
         line.sendall(b"GET /health/live HTTP/1.1\r\nHost: velum\r\n\r\nGET /health/live HT")

@@ -69,6 +69,7 @@ def test_with_a_key_a_video_streams_and_results_are_saved(
         page.complaints.clear()  # the first request, before the key was given
 
 
+@pytest.mark.exhaustive
 def test_where_nobody_is_asked_the_page_says_how_to_begin(page: Any) -> None:
     page.goto("/#/settings")
     page.get_by_text("No key is required").wait_for()
@@ -84,6 +85,7 @@ def test_who_may_not_operate_is_told(browser: Any, locked: Locked) -> None:
         page.complaints.clear()
 
 
+@pytest.mark.exhaustive
 def test_an_inference_api_is_added_and_removed(page: Any) -> None:
     with StubInference("OVD") as api:
         page.goto("/#/settings")

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from tests.engine.test_follow_object import film, place
+from tests.rows import exhaustive
 from tests.ui.conftest import filmed
 from tests.ui.test_page import AXE, hidden_in, picture
 
@@ -123,6 +124,7 @@ def test_no_video_is_downloaded_without_the_corrections(page: Any, clip: Path) -
     assert frame.to_ndarray(format="rgb24")[8:22, 13:27].mean() > 10, "what was switched off is as it was"
 
 
+@pytest.mark.exhaustive
 def test_a_track_is_hidden_in_a_way_of_its_own(page: Any, moving: Path) -> None:
     job = reviewed(page, moving)
     page.get_by_role("button", name=re.compile(r"^Face 1")).click()
@@ -138,6 +140,7 @@ def test_a_track_is_hidden_in_a_way_of_its_own(page: Any, moving: Path) -> None:
     assert page.get_by_label("How it is hidden").input_value() == "pixelate"
 
 
+@pytest.mark.exhaustive
 def test_what_is_drawn_is_followed_through_the_video(page: Any, moving: Path) -> None:
     job = reviewed(page, moving)
     page.get_by_role("button", name="Draw").click()
@@ -161,6 +164,7 @@ def test_what_is_drawn_is_followed_through_the_video(page: Any, moving: Path) ->
         assert any(box.join(inner) == box for box in boxes), index
 
 
+@pytest.mark.exhaustive
 def test_what_cannot_be_followed_stays_for_a_moment(page: Any, job_of_clip: str) -> None:
     looked_at(page, job_of_clip)
     page.route("**/follow", lambda route: route.fulfill(status=503, json={"code": "Busy", "detail": "Too many ask."}))
@@ -176,7 +180,7 @@ def test_what_cannot_be_followed_stays_for_a_moment(page: Any, job_of_clip: str)
     page.complaints.clear()
 
 
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("width", [400, *exhaustive([1280])])
 def test_nothing_moves_when_a_note_comes_late(page: Any, job_of_clip: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     held, before = list[Any](), list[Any]()
@@ -226,6 +230,7 @@ def test_what_the_browser_cannot_play_is_made_into_what_it_can(page: Any, tmp_pa
     assert page.get_by_text("has no time stamps for its frames").count() == 0
 
 
+@pytest.mark.exhaustive
 def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, job_of_clip: str) -> None:
     looked_at(page, job_of_clip)
     page.get_by_role("button", name=re.compile("^Face 1")).click()
@@ -248,7 +253,7 @@ def test_tracks_are_split_deleted_and_brought_back_by_keys(page: Any, job_of_cli
     page.get_by_role("heading", name="1 track hidden, 1 left visible").wait_for()
 
 
-@pytest.mark.parametrize("kind", ["clip", "uneven"])
+@pytest.mark.parametrize("kind", ["uneven", *exhaustive(["clip"])])
 def test_the_picture_is_that_of_the_frame_whose_number_is_shown(
     page: Any, kind: str, request: pytest.FixtureRequest
 ) -> None:
@@ -262,6 +267,7 @@ def test_the_picture_is_that_of_the_frame_whose_number_is_shown(
     assert page.get_by_text("has no time stamps for its frames").count() == (kind == "clip")
 
 
+@pytest.mark.exhaustive
 def test_jobs_are_filtered_fetched_and_deleted(page: Any) -> None:
     hidden_in(page, picture("kept.png"), picture("gone.png"))
     page.goto("/#/jobs")
@@ -278,6 +284,7 @@ def test_jobs_are_filtered_fetched_and_deleted(page: Any) -> None:
     page.get_by_role("link", name="kept.png").wait_for()
 
 
+@pytest.mark.exhaustive
 def test_a_timeline_of_ten_minutes_opens(page: Any, job_of_clip: str) -> None:
     one = {"label": "face", "xyxy": [10, 10, 40, 40], "score": 0.9, "found": "detected"}
     frames = [
@@ -292,7 +299,7 @@ def test_a_timeline_of_ten_minutes_opens(page: Any, job_of_clip: str) -> None:
     page.locator("velum-timeline canvas").wait_for()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+@pytest.mark.parametrize(("scheme", "width"), [("dark", 360), *exhaustive([("light", 1280)])])
 def test_these_pages_are_for_everyone(page: Any, job_of_clip: str, scheme: str, width: int) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is not here: npm ci")

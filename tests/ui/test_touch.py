@@ -47,6 +47,7 @@ class Fingers:
         self._session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
+@pytest.mark.exhaustive
 def test_fingers_draw_zoom_and_do_not_get_in_each_others_way(touched: Any) -> None:
     page = touched
     hidden_in(page, picture())
@@ -93,6 +94,7 @@ def test_a_second_finger_is_no_part_of_a_track(touched: Any, job_of_clip: str) -
     page.get_by_role("heading", name="2 tracks hidden").wait_for()
 
 
+@pytest.mark.exhaustive
 def test_a_picture_is_pasted(page: Any) -> None:
     page.goto("/")
     page.locator(".pill").first.wait_for()

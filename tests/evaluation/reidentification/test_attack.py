@@ -85,6 +85,7 @@ def test_what_is_weak_is_found_to_be(trial: AttackTrial, technique: Technique, a
     assert copy.right[attack] > max(0.6, copy.by_chance)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_same_faces_give_the_same_figures(trial: AttackTrial) -> None:
     again = AttackTrial([painted(seed) for seed in range(FACES)])

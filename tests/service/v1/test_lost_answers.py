@@ -130,7 +130,7 @@ def test_handing_in(server: str, tmp_path: Path) -> None:
 
 
 @WHICH
-@pytest.mark.parametrize("what", ["render", "retry", "cancel", "regions"])
+@pytest.mark.parametrize("what", ["retry", "cancel", *exhaustive(["render", "regions"])])
 def test_what_is_done_with_a_job(server: str, tmp_path: Path, what: str, steps: Sequence[int]) -> None:
     with placed(server, tmp_path) as place:
         it, keys = place.it, count()
