@@ -127,6 +127,7 @@ class VelumStart extends HTMLElement {
     for (const { label } of cannot) choice.labels.delete(label);
     const usual = COMMON.flatMap((name) => had.filter(({ label }) => label === name));
     const more = had.filter(({ label }) => !COMMON.includes(label));
+    const missed = cannot.filter(({ label }) => COMMON.includes(label));
     const box = (/** @type {import('./plan.mjs').Label} */ label) => {
       const { here } = finders(label, offered.models);
       return h('label', { class: here ? 'pill' : 'pill away' }, h('input', {
@@ -145,8 +146,8 @@ class VelumStart extends HTMLElement {
     } });
     this.#what.replaceChildren(
       h('legend', {}, t('start.what')), h('div', { class: 'pills' }, ...usual.map(box)),
-      h('details', {}, h('summary', {}, t('start.more', { n: more.length })), search, h('div', { class: 'pills many' }, ...all)),
-      this.#unknown() || !cannot.length ? '' : h('p', { class: 'quiet small' }, t('start.cannot', { labels: cannot.map(({ label }) => labelText(label)).slice(0, 5).join(', ') })),
+      more.length ? h('details', {}, h('summary', {}, t('start.more', { n: more.length })), search, h('div', { class: 'pills many' }, ...all)) : '',
+      this.#unknown() || !missed.length ? '' : h('p', { class: 'quiet small' }, t('start.cannot', { labels: missed.map(({ label }) => labelText(label)).join(', ') })),
       had.every((label) => finders(label, offered.models).here) ? '' : h('p', { class: 'quiet small away-note', id: 'away' }, t('start.nothere')));
   }
 
