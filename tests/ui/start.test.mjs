@@ -19,9 +19,10 @@ test('models that are here come before better ones that are not', () => {
 });
 
 test('a plan has a rule for each label and model', () => {
-  const choice = { labels: ['face', 'text'], technique: 'blur', degree: 0.8 };
+  const choice = { labels: ['face', 'text'], technique: 'blur', degree: 0.8, effort: 'thorough' };
   assert.deepEqual(planOf(choice, LABELS, []), {
     rules: ['face: a -> blur(degree=0.8)', 'face: b -> blur(degree=0.8)', 'text: text -> blur(degree=0.8)'],
+    effort: 'thorough',
   });
 });
 

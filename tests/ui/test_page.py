@@ -85,6 +85,16 @@ def test_files_are_hidden_and_come_back_in_one_zip(page: Any) -> None:
     assert single.value.suggested_filename == "one.hidden.png"
 
 
+def test_how_closely_to_look_is_part_of_the_plan(page: Any) -> None:
+    page.goto("/")
+    page.get_by_label("How closely to look").select_option(label="Thorough: finds the most, takes several times as long")
+    page.locator("input[type=file]").first.set_input_files(picture())
+    with page.expect_request("**/v1/jobs") as sent:
+        page.get_by_role("button", name="Hide in 1 file").click()
+    assert sent.value.post_data_json["plan"]["effort"] == "thorough"
+    page.get_by_role("link", name="View one.png").wait_for()
+
+
 def test_everything_works_by_keyboard_alone(page: Any) -> None:
     page.goto("/")
     page.locator(".pill").first.wait_for()

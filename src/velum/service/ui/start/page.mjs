@@ -10,13 +10,13 @@ import { labelText } from '../photo/labels.mjs';
 import { left, t } from '../i18n.mjs';
 import { batch, dropped } from './batch.mjs';
 import { accepted, isVideo, loadFileTypes } from './file_types.mjs';
-import { COMMON, finders, planOf, TECHNIQUES } from './plan.mjs';
+import { COMMON, EFFORTS, finders, planOf, TECHNIQUES } from './plan.mjs';
 import { sample } from './technique_preview.mjs';
 
 /** @typedef {import('./batch.mjs').Item} Item */
 
 /** What was chosen stays while other pages are looked at. */
-const choice = { labels: new Set(['face']), technique: 'blacken', /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])) };
+const choice = { labels: new Set(['face']), technique: 'blacken', effort: 'balanced', /** @type {Record<string, number>} */ degrees: Object.fromEntries(TECHNIQUES.map(({ name, usual }) => [name, usual])) };
 /** @type {{ labels: import('./plan.mjs').Label[], models: import('./plan.mjs').Model[] }} */
 const offered = { labels: [], models: [] };
 
@@ -139,6 +139,8 @@ class VelumStart extends HTMLElement {
         },
       }), h('span', {}, labelText(label.label)));
     };
+    const effort = h('select', { name: 'effort', onchange: () => { choice.effort = effort.value; } },
+      ...EFFORTS.map((name) => h('option', { value: name, selected: name === choice.effort }, t(`effort.${name}`))));
     const all = more.map(box);
     const search = h('input', { type: 'search', placeholder: t('start.search'), 'aria-label': t('start.search'), oninput: () => {
       const sought = search.value.trim().toLowerCase();
@@ -148,7 +150,8 @@ class VelumStart extends HTMLElement {
       h('legend', {}, t('start.what')), h('div', { class: 'pills' }, ...usual.map(box)),
       more.length ? h('details', {}, h('summary', {}, t('start.more', { n: more.length })), search, h('div', { class: 'pills many' }, ...all)) : '',
       this.#unknown() || !missed.length ? '' : h('p', { class: 'quiet small' }, t('start.cannot', { labels: missed.map(({ label }) => labelText(label)).join(', ') })),
-      had.every((label) => finders(label, offered.models).here) ? '' : h('p', { class: 'quiet small away-note', id: 'away' }, t('start.nothere')));
+      had.every((label) => finders(label, offered.models).here) ? '' : h('p', { class: 'quiet small away-note', id: 'away' }, t('start.nothere')),
+      h('label', { class: 'field effort' }, h('span', {}, t('start.effort')), effort));
   }
 
   #showHow() {
@@ -189,7 +192,7 @@ class VelumStart extends HTMLElement {
 
   #start() {
     const degree = choice.degrees[choice.technique];
-    batch.start(planOf({ labels: [...choice.labels], technique: choice.technique, degree }, offered.labels, offered.models));
+    batch.start(planOf({ labels: [...choice.labels], technique: choice.technique, degree, effort: choice.effort }, offered.labels, offered.models));
     this.#list.scrollIntoView({ block: 'nearest' });
   }
 

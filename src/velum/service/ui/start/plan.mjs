@@ -3,7 +3,7 @@
 
 /** @typedef {{ label: string, chosen: string[], others: string[] }} Label */
 /** @typedef {{ name: string, here: boolean, obtainable?: boolean | null }} Model */
-/** @typedef {{ labels: string[], technique: string, degree: number }} Choice */
+/** @typedef {{ labels: string[], technique: string, degree: number, effort: string }} Choice */
 
 /** Degrees that hide well, and from where on a technique hides too little. */
 export const TECHNIQUES = [
@@ -11,6 +11,9 @@ export const TECHNIQUES = [
   { name: 'pixelate', usual: 0.2, least: 0.04, weak: (/** @type {number} */ degree) => Math.floor(1 / degree) >= 10 },
   { name: 'blur', usual: 0.8, least: 0.1, weak: (/** @type {number} */ degree) => degree < 0.5 },
 ];
+
+/** How closely velum looks (docs/plans.md): the closer, the more small objects are found, and the longer it takes. */
+export const EFFORTS = ['fast', 'balanced', 'thorough'];
 
 /** Labels that most people look for, in this order. */
 export const COMMON = ['face', 'license_plate', 'person', 'vehicle', 'text'];
@@ -33,12 +36,12 @@ export function finders(label, models) {
 
 /**
  * @param {Choice} choice @param {Label[]} labels @param {Model[]} models
- * @returns {{ rules: string[] }}
+ * @returns {{ rules: string[], effort: string }}
  */
 export function planOf(choice, labels, models) {
   const rules = choice.labels.flatMap((name) => {
     const label = labels.find((candidate) => candidate.label === name);
     return label ? finders(label, models).use.map((model) => `${name}: ${model} -> ${choice.technique}(degree=${choice.degree})`) : [];
   });
-  return { rules };
+  return { rules, effort: choice.effort };
 }
