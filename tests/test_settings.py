@@ -28,6 +28,7 @@ def test_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
 VARIABLES = [
     ("VELUM_CACHE", "/var/cache/velum", "cache", Path("/var/cache/velum")),
     ("VELUM_CACHE", "~/weights", "cache", Path.home() / "weights"),
+    ("VELUM_COMPILED_CACHE", "no", "compiled_cache", False),
     ("VELUM_OFFLINE", "1", "offline", True),
     ("VELUM_OFFLINE", "Yes", "offline", True),
     ("VELUM_OFFLINE", "off", "offline", False),

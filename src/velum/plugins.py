@@ -195,7 +195,7 @@ class RuntimeConfig:
     """What the operator decides about parts, not the plan. A part gets it by a parameter named `host`."""
 
     cache: Path | None = None
-    """Folder for fetched weights; None: the user's cache folder."""
+    """Folder for fetched weights and compiled networks; None: the user's cache folder."""
     precision: Precision = "auto"
     """Arithmetic of local inference; `auto` is the fastest that the CPU has."""
     threads: int = 0
@@ -225,6 +225,8 @@ class RuntimeConfig:
     """Localizers of the embedding program, by name, next to the installed ones."""
     techniques: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     """Techniques of the embedding program, by name, next to the installed ones."""
+    compiled_cache: bool = True
+    """Whether compiled networks are kept in the folder `compiled` of the cache, for the next process."""
 
 
 def names(group: Group, host: RuntimeConfig | None = None) -> list[str]:

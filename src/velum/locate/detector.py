@@ -156,7 +156,7 @@ class Detector:
         self._min_side, self._threshold = min_side, threshold
         self._looks = model.effort.get(effort, model.usual_looks)
         form = replace(kind.input, **model.input)
-        network = open_network(fetch.ensure_local(model, host), form, host)
+        network = open_network(fetch.ensure_local(model, host), form, host, model.fingerprint)
         self._finder = TiledDetector(network, kind, form, 1.0, 1.0, tile * tile)
         self._finder = self._set_up(self._looks.image)
 

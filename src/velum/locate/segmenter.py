@@ -262,7 +262,7 @@ class Segmenter:
         self._model = model
         self._min_side = min_side
         form = replace(kind.input, **model.input)
-        network = open_network(fetch.ensure_local(model, host), form, host)
+        network = open_network(fetch.ensure_local(model, host), form, host, model.fingerprint)
         scale = SMALLEST_SIDE / min_side if min_side else None
         mapper = Mapper(network, kind, form, len(model.labels), keep, scale, tile * tile, CELLS)
         self._outliner = Outliner(mapper, wanted, level, specks)

@@ -1,7 +1,8 @@
 """Settings, read from environment variables and `velum.toml`; no other code reads either.
 
     environment            velum.toml             meaning
-    VELUM_CACHE            cache                  folder of downloaded weights and compiled models
+    VELUM_CACHE            cache                  folder of downloaded weights and compiled networks
+    VELUM_COMPILED_CACHE   compiled_cache         false keeps no compiled networks there
     VELUM_MODELS           models                 folder of the models that were added with 'velum models add'
     VELUM_BUNDLES          bundles                folder of wheels that 'velum models bundle' made
     VELUM_OFFLINE          offline                true forbids downloads
@@ -96,7 +97,9 @@ class Settings:
     """All settings; every field has a default that suits most."""
 
     cache: Path | None = None
-    """Folder of downloaded weights. Not set: where this platform keeps caches."""
+    """Folder of downloaded weights and compiled networks. Not set: where this platform keeps caches."""
+    compiled_cache: bool = True
+    """Whether compiled networks are kept in the folder `compiled` of the cache, so that commands start sooner."""
     models: Path | None = None
     """Folder of the models that were added with 'velum models add'. Not set: where this platform keeps data."""
     bundles: Path | None = None
@@ -166,6 +169,7 @@ class Settings:
         """
         return RuntimeConfig(
             cache=self.cache,
+            compiled_cache=self.compiled_cache,
             models=self.models,
             bundles=self.bundles,
             precision=self.precision,
@@ -189,6 +193,7 @@ class Settings:
 _READERS: Mapping[str, Callable[[RawValue], Any]] = MappingProxyType(
     {
         "cache": RawValue.path,
+        "compiled_cache": RawValue.yes,
         "models": RawValue.path,
         "bundles": RawValue.path,
         "techniques": RawValue.path,

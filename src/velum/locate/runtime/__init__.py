@@ -49,31 +49,32 @@ class Network(Protocol):
         ...
 
 
-def open_network(path: Path, form: Input, host: RuntimeConfig) -> Network:
+def open_network(path: Path, form: Input, host: RuntimeConfig, fingerprint: str = "") -> Network:
     """Return the network of the weights at `path`, in the runtime and on the device that the host says.
 
-    A device other than the CPU is onnxruntime's, whatever `host.runtime` says. Raises `Unavailable` when that library
+    With `fingerprint`, the verified hash of the weights, what OpenVINO compiles is kept for later processes. A device
+    other than the CPU is onnxruntime's, whatever `host.runtime` says. Raises `Unavailable` when that library
     or device is not here, and when it cannot read the weights: nothing is ever used in its stead.
     """
     name = host.runtime if host.device == "cpu" else "onnxruntime"
     try:
-        network = _network_class(name)
+        make = _network_class(name)
     except ImportError as error:
         extra = "ort" if host.device == "cpu" else "gpu"
         raise Unavailable(
             f"runtime {name} needs a library that is not installed ({error}); pip install 'velum-anonymizer[{extra}]'"
         ) from error
-    return network(path, form, host)
+    return make(path, form, host, fingerprint)
 
 
-def _network_class(runtime: str) -> Callable[[Path, Input, RuntimeConfig], Network]:
+def _network_class(runtime: str) -> Callable[[Path, Input, RuntimeConfig, str], Network]:
     if runtime == "openvino":
         from velum.locate.runtime.openvino import OpenvinoNetwork  # noqa: PLC0415 - loaded when it is used
 
         return OpenvinoNetwork
     from velum.locate.runtime.onnxruntime import OnnxNetwork  # noqa: PLC0415 - of an extra
 
-    return OnnxNetwork
+    return lambda path, form, host, _: OnnxNetwork(path, form, host)
 
 
 def to_tensor(rgb: Rgb, form: Input) -> Floats:

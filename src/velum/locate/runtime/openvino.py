@@ -1,9 +1,10 @@
 """OpenVINO on the CPU. Reads ONNX, and IR from version 10 on."""
 
+import json
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Any
@@ -16,6 +17,7 @@ from velum.errors import PluginFault, Unavailable
 from velum.frame import Rgb
 from velum.locate.output_formats import Input, Tensors
 from velum.locate.runtime import check_finite
+from velum.locate.runtime.compiled_cache import CompiledCache, CompiledNetworkFile
 from velum.plugins import Precision, RuntimeConfig
 
 # Each size of input leaves kernels behind. Unbounded, sixty sizes take 230 MB more; with this many, 100 MB and no
@@ -35,6 +37,37 @@ class _CompiledNetwork:
     idle: LifoQueue[Any] = field(default_factory=LifoQueue)
 
 
+@dataclass(frozen=True, slots=True)
+class _NetworkFacts:
+    """What is asked of a network before it is compiled."""
+
+    names: tuple[str, ...]
+    """Of the outputs."""
+    quantized: bool
+    picture: int
+    """Index of the input for the image."""
+    beside: Mapping[int, int]
+    """Index of each further input -> how many numbers it takes."""
+
+    @classmethod
+    def of(cls, model: ov.Model) -> "_NetworkFacts":
+        order = [tensor.any_name for tensor in model.inputs]
+        picture, *rest = _inputs(model)
+        return cls(
+            names=tuple(_name(output, index) for index, output in enumerate(model.outputs)),
+            quantized=any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops()),
+            picture=order.index(picture.any_name),
+            beside={order.index(other.any_name): other.get_partial_shape()[1].get_length() for other in rest},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "beside": list(self.beside.items())}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "_NetworkFacts":
+        return cls(tuple(value["names"]), value["quantized"], value["picture"], dict(value["beside"]))
+
+
 _RunningInference = tuple[Any, Rgb, _CompiledNetwork]
 """An inference in progress: its request, its image, which OpenVINO reads in place, and its network."""
 
@@ -47,39 +80,43 @@ class OpenvinoNetwork:
     many pictures are to be done in a short time, the first sizes that come are compiled for: a video has one large
     one, and the small look that follows it would make the open network prepare itself anew for every picture, which
     takes another 15 %.
-    OpenVINO's cache on disk is not used: it saves 40 ms of 130, and a flipped bit in it goes unnoticed, so that faces
-    would be missed without a word, while the file of weights is verified.
+    OpenVINO's own cache on disk is not used: a flipped bit in it goes unnoticed, so that faces would be missed without
+    a word. `CompiledCache` keeps the network with a hash that is checked, see docs/decisions/0003.
     """
 
-    def __init__(self, path: Path, form: Input, host: RuntimeConfig) -> None:
-        """Read and compile the weights at `path`.
+    def __init__(self, path: Path, form: Input, host: RuntimeConfig, fingerprint: str = "") -> None:
+        """Read and compile the weights at `path`, or take up what an earlier process compiled.
 
-        Raises `Unavailable` when OpenVINO cannot read them, or when the CPU has not the precision asked for or is not
-        the device asked for.
+        `fingerprint` is the verified hash of the weights; without one, nothing is kept or taken up. Raises
+        `Unavailable` when OpenVINO cannot read them, or when the CPU has not the precision asked for or is not the
+        device asked for.
         """
         core = ov.Core()
         _check(core, host)
+        self._core, self._host, self._lock = core, host, threading.Lock()
+        cache = CompiledCache.of(host) if fingerprint else None
+        key = _cache_key(core, form, host, fingerprint)
+        fixable = form.size_wh is None and host.mode == "throughput"
+        restored = None if cache is None else _restore(core, cache, key, host)
         try:
-            model = core.read_model(path)
-            # Asked before compiling, which adds names of inner tensors to those of the outputs.
-            self._names = [_name(output, index) for index, output in enumerate(model.outputs)]
-            self._quantized = any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops())
-            order = [tensor.any_name for tensor in model.inputs]
-            picture, *rest = _inputs(model)
-            self._picture = order.index(picture.any_name)
-            self._beside = {order.index(other.any_name): other.get_partial_shape()[1].get_length() for other in rest}
-            model = _add_preprocessing(model, form, self._picture, self._beside)
-            self._compiled = core.compile_model(model, "CPU", _settings(host))
-            self._fixable = model if form.size_wh is None and host.mode == "throughput" else None
+            model = None
+            if restored is None or fixable:
+                model, self._facts = _read(core, path, form)
+            if restored is None:
+                self._compiled = core.compile_model(model, "CPU", _settings(host))
+            else:
+                self._compiled, self._facts = restored
         except RuntimeError as error:
             raise Unavailable(
                 f"weights {path} cannot be used by OpenVINO {_version()}: {_first_line(error)}; "
                 "it takes ONNX and IR of version 10 or later with one picture as input: fetch or export them again"
             ) from error
+        if cache is not None and restored is None:
+            _keep(cache, key, self._compiled, self._facts)
+        self._fixable = model if fixable else None
         # A list of detections has no batch axis: its first axis counts the detections.
         self._batched = [_has_batch(output) for output in self._compiled.outputs]
         self._open = _CompiledNetwork(self._compiled)
-        self._core, self._host, self._lock = core, host, threading.Lock()
         self._fixed: dict[tuple[int, int], _CompiledNetwork] = {}
         # One more than run at a time: the next is there when one ends.
         self._at_once = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
@@ -88,7 +125,7 @@ class OpenvinoNetwork:
     def precision(self) -> str:
         """Arithmetic that it really uses: f32, bf16 or f16, with `i8+` before it where the network was quantized."""
         rest = str(self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
-        return f"i8+{rest}" if self._quantized else rest
+        return f"i8+{rest}" if self._facts.quantized else rest
 
     @property
     def runtime(self) -> str:
@@ -135,7 +172,7 @@ class OpenvinoNetwork:
         with self._lock:
             if size not in self._fixed and len(self._fixed) < FIXED_SIZES:
                 model = self._fixable.clone()
-                model.reshape({self._picture: [1, height, width, 3]})
+                model.reshape({self._facts.picture: [1, height, width, 3]})
                 self._fixed[size] = _CompiledNetwork(self._core.compile_model(model, "CPU", _settings(self._host)))
             return self._fixed.get(size, self._open)
 
@@ -147,7 +184,7 @@ class OpenvinoNetwork:
         """
         height, width = rgb.shape[:2]
         sizes = {3: [[height, width, 1]], 2: [[width, height]]}
-        return {self._picture: rgb[None]} | {index: np.array(sizes[n]) for index, n in self._beside.items()}
+        return {self._facts.picture: rgb[None]} | {index: np.array(sizes[n]) for index, n in self._facts.beside.items()}
 
     def _finish(self, started: _RunningInference) -> Tensors:
         request, rgb, network = started
@@ -155,13 +192,46 @@ class OpenvinoNetwork:
             request.wait()
             outputs = {
                 name: np.array(data[0] if self._batched[i] else data)
-                for i, name in enumerate(self._names)
+                for i, name in enumerate(self._facts.names)
                 for data in (request.get_output_tensor(i).data,)
             }
         except RuntimeError as error:
             raise _inference_fault(rgb, error) from error
         network.idle.put(request)
         return check_finite(outputs)
+
+
+def _read(core: ov.Core, path: Path, form: Input) -> tuple[ov.Model, _NetworkFacts]:
+    """Return a network with preprocessing built in. Raises `RuntimeError` as OpenVINO does."""
+    model = core.read_model(path)
+    facts = _NetworkFacts.of(model)  # before compiling, which adds names of inner tensors to those of the outputs
+    return _add_preprocessing(model, form, facts.picture, facts.beside), facts
+
+
+def _cache_key(core: ov.Core, form: Input, host: RuntimeConfig, fingerprint: str) -> str:
+    """Return everything that a compiled network depends on, as text."""
+    processor = [str(core.get_property("CPU", name)) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    facts = {"openvino": ov.__version__, "weights": fingerprint, "form": asdict(form), "settings": _settings(host)}
+    return json.dumps({**facts, "device": ["CPU", *processor]}, sort_keys=True)
+
+
+def _restore(core: ov.Core, cache: CompiledCache, key: str, host: RuntimeConfig) -> tuple[Any, _NetworkFacts] | None:
+    """Return the network that an earlier process compiled; None where there is none that can be used."""
+    file = cache.load(key)
+    if file is None:
+        return None
+    try:
+        return core.import_model(file.blob, "CPU", _settings(host)), _NetworkFacts.from_json(file.facts)
+    except RuntimeError:
+        return None
+
+
+def _keep(cache: CompiledCache, key: str, compiled: Any, facts: _NetworkFacts) -> None:
+    try:
+        blob = compiled.export_model().getvalue()
+    except RuntimeError:  # not every kind of network can be exported
+        return
+    cache.store(key, CompiledNetworkFile(facts.to_json(), blob))
 
 
 def _wait(request: Any) -> None:

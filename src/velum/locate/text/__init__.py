@@ -70,7 +70,7 @@ class Text:
             self._settings |= {"match": "|".join(sorted(kinds)), "regex": regex, "unsure": f"{unsure:g}"}
         family = map_family(self._model)
         form = replace(family.input, **self._model.input)
-        network = open_network(fetch.ensure_local(self._model, host), form, host)
+        network = open_network(fetch.ensure_local(self._model, host), form, host, self._model.fingerprint)
         mapper = Mapper(network, family, form, 1, (0,), SMALLEST_LINE / min_side, tile * tile, CELLS)
         wanted = TextFilter(RapidRecognizer(host), kinds, pattern, unsure) if kinds or pattern else None
         self._finder = TextDetector(mapper, level, wanted)

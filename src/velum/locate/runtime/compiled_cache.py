@@ -1,0 +1,132 @@
+"""Compiled networks on disk, so that the next process need not read and compile them anew.
+
+What is kept decides which faces are found, so a file is used only when its SHA-256 is right for the very network,
+settings, library and processor that are asked for, and when nobody else could have written it. Any other file counts as
+missing, and is replaced. A folder that cannot be used means that nothing is kept; it is never an error.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from velum.atomic import publish
+from velum.errors import OutputFailed
+from velum.plugins import RuntimeConfig
+
+FOLDER = "compiled"
+
+MOST_FILES, MOST_BYTES = 16, 512 << 20
+"""Bounds of the folder. The files that were not used for longest are removed."""
+
+_MAGIC = b"velum compiled network 1\n"
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_LENGTH_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledNetworkFile:
+    """The content of a file: facts about the network, which are JSON, and what the library needs to restore it."""
+
+    facts: dict[str, Any]
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCache:
+    """A folder of compiled networks, one file for each key. Several processes may use it at the same time.
+
+    A key is a text that states everything that the compiled network depends on.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, host: RuntimeConfig) -> "CompiledCache | None":
+        """Return the cache of a host, None where the operator wants none."""
+        if not host.compiled_cache:
+            return None
+        return cls((host.cache or user_cache_path("velum", appauthor=False)) / FOLDER)
+
+    def load(self, key: str) -> CompiledNetworkFile | None:
+        """Return what is kept for a key; None when there is nothing, or nothing that can be trusted."""
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            if not _is_private(self.folder.lstat(), stat.S_ISDIR):
+                return None
+            with os.fdopen(os.open(self._path(key), flags), "rb") as file:
+                status = os.fstat(file.fileno())
+                if not _is_private(status, stat.S_ISREG) or status.st_size > MOST_BYTES:
+                    return None
+                content = file.read()
+        except OSError:
+            return None
+        with suppress(OSError):  # a folder that can only be read
+            os.utime(self._path(key))
+        return _unpack(key, content)
+
+    def store(self, key: str, file: CompiledNetworkFile) -> None:
+        """Keep a network for the next process, where that can be done."""
+        content = _pack(key, file)
+        if len(content) > MOST_BYTES:
+            return
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            if not _is_private(self.folder.lstat(), stat.S_ISDIR):
+                return
+            with publish(self._path(key), overwrite=True) as part:
+                part.chmod(0o600)
+                part.write_bytes(content)
+            self._prune()
+        except (OSError, OutputFailed):
+            return
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
+
+    def _prune(self) -> None:
+        """Remove the files that were not used for longest, those that killed processes left unfinished included."""
+        found = [(path.lstat(), path) for path in self.folder.iterdir()]
+        total = 0
+        for count, (status, path) in enumerate(sorted(found, key=lambda entry: -entry[0].st_mtime_ns), 1):
+            total += status.st_size
+            if count > MOST_FILES or total > MOST_BYTES:
+                path.unlink(missing_ok=True)
+
+
+def _is_private(status: os.stat_result, is_kind: Any) -> bool:
+    """Tell whether nobody but this user and the administrator can write to a file or folder of that kind."""
+    if not is_kind(status.st_mode):
+        return False
+    if not hasattr(os, "geteuid"):  # Windows, where the user's cache folder is private already
+        return True
+    return status.st_uid in {0, os.geteuid()} and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _pack(key: str, file: CompiledNetworkFile) -> bytes:
+    facts = json.dumps(file.facts).encode()
+    rest = len(facts).to_bytes(_LENGTH_BYTES, "big") + facts + file.blob
+    return _MAGIC + _digest(key, rest) + rest
+
+
+def _unpack(key: str, content: bytes) -> CompiledNetworkFile | None:
+    """Return the content of a file; None when it is damaged, truncated or that of another key."""
+    start = len(_MAGIC) + _DIGEST_BYTES
+    rest = memoryview(content)[start:]
+    if not content.startswith(_MAGIC) or content[len(_MAGIC) : start] != _digest(key, rest):
+        return None
+    end = _LENGTH_BYTES + int.from_bytes(rest[:_LENGTH_BYTES], "big")
+    return CompiledNetworkFile(json.loads(bytes(rest[_LENGTH_BYTES:end])), bytes(rest[end:]))
+
+
+def _digest(key: str, rest: bytes | memoryview) -> bytes:
+    digest = hashlib.sha256(len(key.encode()).to_bytes(_LENGTH_BYTES, "big") + key.encode())
+    digest.update(rest)
+    return digest.digest()
