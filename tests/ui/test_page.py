@@ -87,7 +87,9 @@ def test_files_are_hidden_and_come_back_in_one_zip(page: Any) -> None:
 
 def test_how_closely_to_look_is_part_of_the_plan(page: Any) -> None:
     page.goto("/")
-    page.get_by_label("How closely to look").select_option(label="Thorough: finds the most, takes several times as long")
+    page.get_by_label("How closely to look").select_option(
+        label="Thorough: finds the most, takes several times as long"
+    )
     page.locator("input[type=file]").first.set_input_files(picture())
     with page.expect_request("**/v1/jobs") as sent:
         page.get_by_role("button", name="Hide in 1 file").click()
