@@ -110,15 +110,15 @@ def be_a_link(file: Path) -> None:
     file.symlink_to(file.parents[1] / "elsewhere")
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "a bit of the mark": flip(0),
     "a bit of the hash": flip(0.02),
     "a bit in the middle": flip(0.5),
     "the last bit": flip(1),
-    "half of it": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]) and None,
-    "its start": lambda file: file.write_bytes(file.read_bytes()[:10]) and None,
-    "empty": lambda file: file.write_bytes(b"") and None,
-    "more at its end": lambda file: file.write_bytes(file.read_bytes() + b"\0") and None,
+    "half of it": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "its start": lambda file: file.write_bytes(file.read_bytes()[:10]),
+    "empty": lambda file: file.write_bytes(b""),
+    "more at its end": lambda file: file.write_bytes(file.read_bytes() + b"\0"),
     "another network": be_another_network,
     "a link": be_a_link,
     "others may write to it": lambda file: file.chmod(0o666),
