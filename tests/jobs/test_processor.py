@@ -147,7 +147,7 @@ def test_a_process_that_dies_is_replaced(picture: Path, tmp_path: Path, crafts: 
     deaths: list[tuple[str, type[VelumError], str]] = [
         ("crash", BadInput, "decoder crashed on this file .SIGSEGV."),
         ("killed", Unavailable, "out of memory"),  # not the file's fault, perhaps
-        ("leave", Unavailable, "ended by itself with code 3"),
+        ("leave", Unavailable, "ended with exit code 3"),
         ("hang", BadInput, "no frame of the file was finished for 2.5 s"),
     ]
     for how, error, why in deaths:

@@ -99,9 +99,9 @@ def test_deleting_leaves_what_another_job_needs(back_office: Office) -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("jobs.sqlite", "is not known"),
-        ("sqlite://", "is not known"),  # in memory: no worker would see it
-        ("mysql://user:secret@x/y", "is not known"),
+        ("jobs.sqlite", "is not a supported database URL"),
+        ("sqlite://", "is not a supported database URL"),  # in memory: no worker would see it
+        ("mysql://user:secret@x/y", "is not a supported database URL"),
         ("postgresql://user:secret@127.0.0.1:1/y", "does not answer"),
         ("sqlite:////proc/none/jobs.sqlite", "cannot|does not answer"),
     ],

@@ -71,7 +71,7 @@ def test_a_wrong_offset_changes_nothing(uploads: Uploads, offset: int) -> None:
 def test_a_wrong_hash_is_discarded(uploads: Uploads, store: FolderStore) -> None:
     upload = uploads.begin(sha256="0" * 64)
     uploads.append(upload.id, 0, [CONTENT])
-    with pytest.raises(BadInput, match="has sha256"):
+    with pytest.raises(BadInput, match="have sha256"):
         uploads.complete(upload.id)
     assert uploads.get(upload.id) is None
     assert list(store.list()) == []
@@ -106,7 +106,7 @@ def test_one_writes_at_a_time(uploads: Uploads) -> None:
     thread.start()
     begun.wait(10)
     for use in (lambda: uploads.append(upload.id, 0, [b"x"]), lambda: uploads.complete(upload.id)):
-        with pytest.raises(BadInput, match="being written to"):
+        with pytest.raises(BadInput, match="another request is using upload"):
             use()
     go_on.set()
     thread.join()
@@ -117,7 +117,7 @@ def test_one_writes_at_a_time(uploads: Uploads) -> None:
 def test_uploads_that_are_not_there(uploads: Uploads, upload: str) -> None:
     assert uploads.get(upload) is None
     for use in (lambda: uploads.append(upload, 0, [b"x"]), lambda: uploads.complete(upload)):
-        with pytest.raises(BadInput, match="not here"):
+        with pytest.raises(BadInput, match="does not exist"):
             use()
     uploads.discard(upload)
 

@@ -11,13 +11,13 @@ from velum.jobs.schema import APPROVALS, JOBS
 from velum.jobs.values import JobRecord, State
 
 LOW_SCORE = 0.5
-"""A track whose best score is lower was never detected well."""
+"""A track whose best score is below this was never detected well."""
 
 SHORT_FRAMES = 5
-"""A track with fewer frames was hardly followed."""
+"""A track with fewer frames than this is short: the tracker hardly followed it."""
 
 FILLED_SHARE = 0.3
-"""From this share of interpolated frames on, a result is doubtful."""
+"""With this share of interpolated frames or more, a result is doubtful."""
 
 WEIGHTS: Mapping[str, float] = {"nothing": 0.4, "low": 0.25, "filled": 0.15, "short": 0.1, "warnings": 0.1}
 """Weight of each reason for doubt; their sum is the risk, from 0 to 1."""
@@ -26,8 +26,8 @@ WEIGHTS: Mapping[str, float] = {"nothing": 0.4, "low": 0.25, "filled": 0.15, "sh
 def approve_results(database: Database, results: Mapping[str, str], who: str) -> None:
     """Record the approval of results, given as job id -> key of the result: all of them or none.
 
-    Raises `BadPlan` when one of them is not the result of its job any more, `Unavailable` when the database does not
-    answer. To approve again changes nothing.
+    Approving twice changes nothing. Raises `BadPlan` when one of them is no longer the result of its job, `Unavailable`
+    when the database does not answer.
     """
     with database.writing() as connection:
         at = database.now(connection)
@@ -43,7 +43,8 @@ def approve_results(database: Database, results: Mapping[str, str], who: str) ->
 def list_approvals(database: Database, jobs: Sequence[JobRecord]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """Return the approvals of the results that jobs have now, by job id, the first approval first.
 
-    Each approval is JSON values: by whom (`who`), and when in epoch seconds (`at`). Jobs without any are left out.
+    Each approval has JSON values: the reviewer (`who`) and the epoch seconds (`at`). Jobs without approvals are left
+    out.
     Raises `Unavailable` when the database does not answer.
     """
     results = {job.id: job.result for job in jobs}

@@ -1,4 +1,4 @@
-"""What workers write to the database: who has which job, its progress and its outcome."""
+"""Leases on jobs: a worker claims a job and records its progress and its outcome in the database."""
 
 import json
 import secrets
@@ -23,7 +23,7 @@ RELEASED: Mapping[str, Any] = {"worker": None, "token": None, "cancel": False, "
 
 
 class LeaseLost(Exception):
-    """The job was deleted or given to another worker, so this worker may write nothing more about it."""
+    """The job was deleted or given to another worker, so this worker may not write to its records any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class PieceRecord:
-    """A piece as recorded: once finished, `stored`, `note` and `hidden_regions` (a key of the store) are set."""
+    """The record of a piece; `stored`, `note` and `hidden_regions` (a key of the store) are set when it is finished."""
 
     piece: Piece
     stored: PutResult | None = None
@@ -55,19 +55,19 @@ class PieceRecord:
 
 
 class WorkerClaims:
-    """Claims jobs for one worker, of a unique id, and records their progress. Raises `LeaseLost` and `Unavailable`."""
+    """Claims jobs for the worker with this unique id, and records their progress. Raises `LeaseLost`, `Unavailable`."""
 
     def __init__(self, database: Database, worker: str, name: str, pace: WorkerTiming) -> None:
         self._database, self._worker, self._name, self._pace = database, worker, name, pace
         self._heard: dict[str, tuple[float, float]] = {}
-        """By worker: its last word, and when that was first seen, by our own clock."""
+        """By worker: its last heartbeat, and when this worker first saw it, by its own monotonic clock."""
         self._looked = 0.0
 
     def take(self, max_running: int | None = None) -> Lease | None:
-        """Claim the next job; None when no job is ready, or when `max_running` jobs are running already.
+        """Claim the next job; None when no job is ready, or when `max_running` jobs are already running.
 
-        First those of the highest priority; of these, those of the owner who has the fewest running, then of the one
-        who was served longest ago; of these, the oldest.
+        The highest priority comes first; within a priority, the owner with the fewest running jobs, then the owner
+        served longest ago; within an owner, the oldest job.
         """
         with self._database.reading() as connection:
             while True:
@@ -84,7 +84,7 @@ class WorkerClaims:
                         return lease
 
     def list_pieces(self, lease: Lease) -> list[PieceRecord]:
-        """Return the recorded pieces in order; empty before the job was cut."""
+        """Return the recorded pieces in order; empty before the job was cut into pieces."""
         query = sql.select(PIECES).where(PIECES.c.job == lease.job.id).order_by(PIECES.c["index"])
         with self._database.reading() as connection:
             return [_piece_record(row._mapping) for row in connection.execute(query)]
@@ -103,7 +103,7 @@ class WorkerClaims:
             connection.execute(PIECES.insert(), rows)
 
     def renew(self, lease: Lease, records: Sequence[PieceRecord]) -> None:
-        """Record which pieces of an earlier rendering are reused; those without `stored` are made again."""
+        """Record which pieces of an earlier rendering are reused; pieces without `stored` are made again."""
         done = sum(record.stored is not None for record in records)
         with self._database.writing() as connection:
             self._write(connection, lease, former=None, pieces_done=done, pieces_total=len(records))
@@ -113,7 +113,7 @@ class WorkerClaims:
     def finish_piece(self, lease: Lease, record: PieceRecord) -> None:
         """Record a finished piece."""
         with self._database.writing() as connection:
-            # The job first, as whoever deletes it: the other way round, each could wait for the other.
+            # Lock the job before the piece, in the same order as deletion does: otherwise the two could deadlock.
             self._write(connection, lease, losses=0)
             _note_piece(connection, lease, record)
             finished = sql.select(sql.func.count(PIECES.c.key)).where(PIECES.c.job == lease.job.id).scalar_subquery()
@@ -124,7 +124,7 @@ class WorkerClaims:
     ) -> None:
         """Publish the result and set the job to done, in one transaction. `result` and `regions` are keys of the store.
 
-        Pieces stay, so that the job can be rendered again, except a single one, which is the result itself.
+        Pieces stay, so that the job can be rendered again; a single piece is the result itself.
         """
         with self._database.writing() as connection:
             self._end(
@@ -136,7 +136,7 @@ class WorkerClaims:
             connection.execute(PIECES.delete().where(PIECES.c.job == lease.job.id, ~sql.exists(alone)))
 
     def fail(self, lease: Lease, error: str, message: str) -> None:
-        """End the job as failed, for a reason that another try would not change."""
+        """End the job as failed, for a reason that would occur again."""
         with self._database.writing() as connection:
             self._end(connection, lease, State.FAILED, error=error, message=message)
 
@@ -146,7 +146,7 @@ class WorkerClaims:
             self._end(connection, lease, State.CANCELLED)
 
     def postpone(self, lease: Lease, error: str, message: str) -> None:
-        """Retry the job later, or give it up when it was tried as often as allowed."""
+        """Retry the job later, or give it up when it has failed as often as allowed."""
         with self._database.writing() as connection:
             failures = 1 + int(self._read(connection, lease, JOBS.c.failures) or 0)
             if failures >= self._pace.tries:
@@ -157,7 +157,7 @@ class WorkerClaims:
             self._leave(connection, lease, not_before=later, failures=failures, error=error, message=message)
 
     def defer(self, lease: Lease, error: str, message: str) -> None:
-        """Retry the job later, without counting the try: what it needs is away for all jobs, and comes back."""
+        """Retry the job later without counting a failure: the store is away for all jobs, and comes back."""
         with self._database.writing() as connection:
             later = self._database.now(connection) + self._pace.backoff_seconds
             self._leave(connection, lease, not_before=later, error=error, message=message)
@@ -173,13 +173,13 @@ class WorkerClaims:
             self._write(connection, lease, **values)
 
     def list_tokens(self) -> dict[str, bool]:
-        """Return the tokens of this worker's jobs, and whether each was called off."""
+        """Return the tokens of this worker's jobs, and whether each job was cancelled."""
         query = sql.select(JOBS.c.token, JOBS.c.cancel).where(JOBS.c.worker == self._worker)
         with self._database.reading() as connection:
             return {token: cancel for token, cancel in connection.execute(query)}  # noqa: C416 - rows, not pairs
 
     def drop(self, token: str) -> None:
-        """Release a job that was claimed without this worker knowing, since the database's answer was lost."""
+        """Release a job that this worker claimed without noticing, because the database's answer was lost."""
         with self._database.writing() as connection:
             self._release(connection, JOBS.c.token == token, lost=False)
 
@@ -200,7 +200,7 @@ class WorkerClaims:
         A job on which `worker_crashes` workers died in a row, without finishing one more piece, is given up.
         """
         with self._database.writing(alone=True) as connection:
-            # Whoever asks lives, however long its last word took to be written.
+            # This worker is alive, however long its last heartbeat took to be written.
             others = sql.select(WORKERS.c.id, WORKERS.c.beat).where(WORKERS.c.id != self._worker)
             beats = {worker: beat for worker, beat in connection.execute(others)}  # noqa: C416 - rows, not pairs
             connection.execute(WORKERS.delete().where(WORKERS.c.id.in_(self._silent(beats))))
@@ -220,7 +220,8 @@ class WorkerClaims:
             connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(ended=now, **RELEASED, **values))
             announce_end(connection, jobs, now)
             number += len(jobs)
-        # All locked before the first is changed: to become ready needs the owner's turn, for which others may wait.
+        # Lock all jobs before changing the first: making a job ready also locks the owner's row of TURNS, and locks
+        # taken in another order than other workers take them could deadlock.
         jobs = list(connection.scalars(sql.select(JOBS.c.id).where(running_jobs).with_for_update()))
         values = {"state": State.WAITING, "losses": JOBS.c.losses + int(lost), **RELEASED}
         connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(**values))
@@ -229,8 +230,8 @@ class WorkerClaims:
     def _silent(self, beats: Mapping[str, float]) -> list[str]:
         """Return the other workers without a heartbeat for `dead_seconds`, by the clock of this worker.
 
-        By our own clock, which nobody sets: that of the database may be set back, and then what it wrote before would
-        look new for as long. While nobody was asked, because the database was away, nobody was silent either.
+        It uses the monotonic clock: when the database's clock is set back, heartbeats written before would look new for
+        that long. The time during which this worker could not ask the database does not count as silence.
         """
         now = time.monotonic()
         if now - self._looked > self._pace.dead_seconds:
@@ -250,8 +251,8 @@ class WorkerClaims:
         return beat
 
     def _take_next(self, connection: sql.Connection, running: Mapping[str, int]) -> Lease | None:
-        """Take up the next job. A job that another version of velum wrote fails: it must not stop those behind it."""
-        # Who was taken for dead, and is not, must not lose at once what it takes.
+        """Claim the next job. A job that this version cannot read fails, so that it does not block those behind it."""
+        # A worker that was wrongly declared dead beats first, so that it does not lose the new job at once.
         now, token = self._beat(connection), secrets.token_hex(16)
         row = take_next(connection, running, {"by_worker": self._worker, "by_token": token, "by_started": now})
         if row is None:
@@ -276,7 +277,7 @@ class WorkerClaims:
             self._write(connection, lease, **{**RELEASED, "state": State.WAITING, **values})
 
     def _read(self, connection: sql.Connection, lease: Lease, column: sql.Column[Any]) -> Any:
-        # With a lock: nobody may change it before what follows from it is written.
+        # With a lock: no other transaction may change the value before this one has written what depends on it.
         query = sql.select(column).where(JOBS.c.id == lease.job.id, JOBS.c.token == lease.token)
         return connection.scalar(query.with_for_update())
 

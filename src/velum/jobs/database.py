@@ -1,4 +1,4 @@
-"""The database of jobs: connections, transactions, and tables of earlier versions brought to this one.
+"""The database of jobs: connections, transactions, and migration of the tables of earlier versions.
 
 Errors of SQLAlchemy and of the drivers are translated here.
 """
@@ -16,18 +16,18 @@ from velum.errors import BadPlan, Unavailable
 from velum.jobs.schema import CLOCKS, JOBS, METADATA, PIECES, SCHEMA, SCHEMAS
 
 WAIT_SECONDS = 30
-"""How long to wait for someone else who writes, for a connection, and for one statement."""
+"""How long to wait for another writer, for a connection, and for one statement."""
 
 STALL_SECONDS = 10
-"""How long someone who has begun to write may say nothing before the others go on."""
+"""How long a transaction may stay idle before PostgreSQL ends it, so that others can write."""
 
 LOCK_ID = 0x76656C756D
-"""Number of the advisory lock that a PostgreSQL server knows us by."""
+"""Number of velum's advisory lock in PostgreSQL."""
 
 _ADDED: Mapping[int, Sequence[sql.Column[Any]]] = {
     2: (JOBS.c.found, JOBS.c.draft, PIECES.c.told), 3: (JOBS.c.former,),
 }  # fmt: skip
-"""Columns that a version of the tables has and the one before had not; tables that are missing are made anyway."""
+"""Columns that each version of the tables added; missing tables are created without being listed here."""
 
 _NOW = sql.select(CLOCKS["postgresql"])
 
@@ -35,8 +35,8 @@ _NOW = sql.select(CLOCKS["postgresql"])
 class Database:
     """A database by its URL: `sqlite:///folder/jobs.sqlite` or `postgresql://user@host/name`. Safe to share.
 
-    Tables are made when there are none. Raises `BadPlan` for a URL that is none of these, `Unavailable` when the
-    database cannot be reached or is that of a later velum; so does everything that is done with it.
+    Missing tables are created. Raises `BadPlan` for any other URL, `Unavailable` when the database cannot be reached or
+    belongs to a later version of velum; so does every method.
     """
 
     def __init__(self, url: str) -> None:
@@ -50,24 +50,24 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sql.Connection]:
-        """Give a connection to read with."""
+        """Give a connection for reading."""
         with _translate_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self, *, alone: bool = False) -> Iterator[sql.Connection]:
-        """Give a connection whose changes are kept together when the block ends well, and none of them when not.
+        """Give a connection in a transaction: committed when the block ends, rolled back when it raises.
 
-        With `alone`, nobody else is in such a block at the same time, on no machine.
+        With `alone`, only one such block runs at a time, on all machines.
         """
         with self.reading() as connection, self.changing(connection, alone=alone):
             yield connection
 
     @contextmanager
     def changing(self, connection: sql.Connection, *, alone: bool = False) -> Iterator[None]:
-        """Go on with a connection that was given to read with, as `writing` does."""
+        """Begin a transaction as `writing` does, on a connection from `reading`."""
         if self._lite:
-            # From the start: a transaction that only later wants to write could find that it is too late.
+            # Lock for writing at once: SQLite refuses a transaction that begins to write after another one has written.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         elif alone:
             connection.execute(sql.select(sql.func.pg_advisory_xact_lock(LOCK_ID)))
@@ -75,17 +75,17 @@ class Database:
         connection.commit()
 
     def now(self, connection: sql.Connection) -> float:
-        """Return the time in epoch seconds, by one clock for all machines: the database's."""
+        """Return the time in epoch seconds by the database's clock, which is the same for all machines."""
         return time.time() if self._lite else float(connection.scalar(_NOW) or 0.0)
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         self._engine.dispose()
 
     def _set_up(self) -> None:
         if self._lite:
             with self.reading() as connection:
-                # Readers and the one who writes do not wait for each other; the file remembers it.
+                # In this mode, readers and the writer do not wait for each other; SQLite stores the mode in the file.
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         with self.writing(alone=True) as connection:
             METADATA.create_all(connection)
@@ -94,14 +94,15 @@ class Database:
                 connection.execute(SCHEMAS.insert().values(version=SCHEMA))
             elif version > SCHEMA:
                 raise Unavailable(
-                    f"the database has tables of version {version}, this velum knows {SCHEMA}; update velum"
+                    f"the database has tables of version {version}, but this velum supports up to {SCHEMA}; update "
+                    "velum"
                 )
             else:
                 _update(connection, version)
 
 
 def _update(connection: sql.Connection, version: int) -> None:
-    """Bring tables of an earlier version to this one."""
+    """Migrate the tables of an earlier version to this one."""
     for column in (column for later in range(version + 1, SCHEMA + 1) for column in _ADDED.get(later, ())):
         table = column.table
         assert isinstance(table, sql.Table)  # noqa: S101 - of those above
@@ -111,7 +112,7 @@ def _update(connection: sql.Connection, version: int) -> None:
             index.create(connection)
     if version < 5:
         _move_notices(connection)
-    if connection.dialect.name == "postgresql":  # many jobs take longer than one statement may
+    if connection.dialect.name == "postgresql":  # with many jobs, a migration takes longer than a statement may
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     if version < 7:
         _index_turns_anew(connection)
@@ -135,7 +136,7 @@ def _move_notices(connection: sql.Connection) -> None:
 
 
 def _fill_turns(connection: sql.Connection) -> None:
-    # The first versions had none.
+    # The first versions had no such table.
     connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS velum_owners (owner VARCHAR(255), served DOUBLE PRECISION)")
     connection.exec_driver_sql(
         "INSERT INTO velum_turns (owner, priority, served, oldest) SELECT owner, 0, served, NULL FROM velum_owners"
@@ -162,7 +163,7 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        # Not the statement and its values, which SQLAlchemy's own text shows.
+        # SQLAlchemy's own text also shows the statement and its values; those are left out.
         cause = str(getattr(error, "orig", None) or error).strip()
         raise Unavailable(f"the database of jobs does not answer as it should: {cause}; check that it runs") from error
 
@@ -194,7 +195,7 @@ def _engine(url: str) -> sql.Engine:
 
 
 def _set_up_postgresql(connection: Any, _record: object) -> None:
-    # A worker that was stopped in the middle must not keep the others from theirs.
+    # A worker that stops in the middle of a transaction must not block the others.
     for name, seconds in (
         ("statement_timeout", WAIT_SECONDS),
         ("idle_in_transaction_session_timeout", STALL_SECONDS),
@@ -211,11 +212,14 @@ def _make_folder(folder: Path) -> None:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin where we say so
+    connection.isolation_level = None  # velum begins transactions itself
     connection.execute("PRAGMA foreign_keys=ON")
-    # In a write-ahead log the default keeps what was told to be done through a crash, this one through a power cut.
+    # With a write-ahead log, SQLite's default keeps commits through a crash of the process; this also through power
+    # loss.
     connection.execute("PRAGMA synchronous=FULL")
 
 
 def _unknown_url(url: str) -> BadPlan:
-    return BadPlan(f"database {url[:200]!r} is not known; write sqlite:///folder/jobs.sqlite or postgresql://host/name")
+    return BadPlan(
+        f"{url[:200]!r} is not a supported database URL; write sqlite:///folder/jobs.sqlite or postgresql://host/name"
+    )

@@ -16,7 +16,7 @@ from velum.storage.folder import Store, hash_of, missing_file
 StopReason = Literal["cancelled", "lost", "drained"]
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between attempts to note something that is done: a database may be away for a moment."""
+"""Seconds between attempts to write to the database, which may be away for a moment."""
 
 T = TypeVar("T")
 
@@ -32,26 +32,26 @@ def retry_unavailable(call: Callable[[], T]) -> T:
 
 
 class JobRun:
-    """A claimed job while it runs."""
+    """A job that this worker has claimed and runs."""
 
     def __init__(self, lease: Lease, processor: JobProcessor, claims: WorkerClaims, store: Store, folder: Path) -> None:
         self.lease, self.folder = lease, folder
         self.reason: StopReason | None = None
         self.drain = threading.Event()
-        """Set when no further piece may begin."""
+        """Set when the worker shuts down: no further piece may begin."""
         self.noted = 0
-        """Number of finished frames that the database knows."""
+        """Number of finished frames last written to the database."""
         self._stop = threading.Event()
         self._processor, self._claims, self._store = processor, claims, store
         self._alone = True
         self._frames_before = self._frames_now = 0
-        """Frames of the finished pieces, and of the piece in work."""
+        """Frames of the finished pieces, and finished frames of the current piece."""
         self._frames_total = lease.job.frames_total
         self._start_frames, self._start_seconds = 0, time.monotonic()
-        """Where counting began: with what an earlier run had finished."""
+        """Start of the measurement of speed: frames that an earlier run had finished do not count."""
 
     def stop(self, reason: StopReason) -> None:
-        """Ask the running work to stop; the first reason counts."""
+        """Ask the processor to stop; the first reason counts."""
         self.reason = self.reason or reason
         self._stop.set()
 
@@ -76,12 +76,12 @@ class JobRun:
         result = self._processor.join(task, [made for made, _ in done])
         if self._stop.is_set():
             raise Cancelled
-        # The piece of a job that has only one is the result; it is not stored again.
+        # The piece of a job with a single piece is the result; it is not stored again.
         same = next((record.stored for made, record in done if made.file == result.file), None)
         published = same or self._store.move_in(result.file)
         hidden = None if result.regions is None else self._store.move_in(result.regions).key
         retry_unavailable(lambda: self._claims.finish(self.lease, published.key, result, hidden, self.progress()))
-        if self._alone:  # several pieces stay, and the database knows them
+        if self._alone:  # several pieces are recorded in the database, and stay
             for key in done[0][1].keys - {published.key}:
                 self._store.delete(key)
 
@@ -143,7 +143,7 @@ class JobRun:
         return replace(record, note=made.note, hidden_regions=regions), made
 
     def _fetch_finished(self, record: PieceRecord) -> tuple[PieceResult, PieceRecord] | None:
-        """Return a piece that was finished before; None when it was not, or when its file is missing or changed."""
+        """Return a piece that is already finished; None when it is not, or when its file is missing or has changed."""
         if record.stored is None or any(self._store.size(key) is None for key in record.keys):
             return None
         made = self._fetch_piece(record)

@@ -18,7 +18,7 @@ from velum.media.formats import VIDEO_HEAD_BYTES, VIDEO_SUFFIXES, format_of, is_
 from velum.plugins import RuntimeConfig
 
 Progress = Callable[[int, int | None], None]
-"""Called with the number of frames of the piece that are done, and of all its frames where that is known."""
+"""Called with the number of finished frames of the piece, and the number of all its frames, None if unknown."""
 
 
 def _ignore_progress(done: int, total: int | None) -> None:
@@ -27,7 +27,7 @@ def _ignore_progress(done: int, total: int | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A running job. `folder` is its own scratch folder, which is removed afterwards."""
+    """A running job, as its processor gets it. `folder` is its own scratch folder, which is removed afterwards."""
 
     id: str
     submission: Submission
@@ -41,7 +41,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class PieceResult:
-    """A finished piece: its file, JSON values stored with it, and a file of its hidden regions where there is one."""
+    """A finished piece: its file, JSON values to store with it, and the region file of its hidden regions, if any."""
 
     file: Path
     note: Mapping[str, Any] = field(default_factory=dict)
@@ -50,9 +50,9 @@ class PieceResult:
 
 @dataclass(frozen=True, slots=True)
 class JobOutput:
-    """What comes of a job: a file (it may be that of a piece), what to call it, a report, and a file of regions.
+    """The output of a job: a file (possibly that of a piece), the name for it, its report, and an annotation file.
 
-    These are what was hidden; they can be corrected, and the job be done again with them.
+    The annotation file has the hidden regions; a user can correct them and have the job rendered again.
     """
 
     file: Path
@@ -66,14 +66,15 @@ class Cancelled(Exception):
 
 
 class JobProcessor(Protocol):
-    """Runs jobs, one at a time; each thread of a worker has its own. Raises any `VelumError`, and `Cancelled`.
+    """Runs jobs, one at a time; each thread of a worker has its own processor.
 
-    A piece that is finished is not made again, though its job be continued by another worker on another machine.
-    The same piece must come out the same each time: it may be made twice, and either result be used.
+    Methods raise any `VelumError`, and `Cancelled`. A finished piece is not made again, even when another worker on
+    another machine continues the job. `make` must be deterministic: two workers may make the same piece, and either
+    result may be used.
     """
 
     def cut(self, task: Task) -> Sequence[Piece]:
-        """Return the pieces of a job, at least one; asked once for each job."""
+        """Return the pieces of a job, at least one; called once for each job."""
         ...
 
     def make(self, task: Task, piece: Piece) -> PieceResult:
@@ -83,7 +84,7 @@ class JobProcessor(Protocol):
     def renew(
         self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
     ) -> Sequence[PieceResult | None]:
-        """Return the pieces of an earlier rendering as they serve for the task's regions, None for those to be made.
+        """Return the pieces of an earlier rendering that also fit the task's regions; None for pieces to be made again.
 
         `made` has the pieces in order, None for a missing one; `former` says which regions they hid.
         """
@@ -102,11 +103,11 @@ _WHOLE = Piece(0)
 
 
 class EngineProcessor:
-    """Images and videos, through an `Engine` in a process of its own: what crashes a decoder crashes no worker.
+    """Runs an `Engine` in a process of its own, so that a file that crashes a decoder does not crash the worker.
 
-    `host` is called in that process, so it must be something that `pickle` can name, such as a function of a module or
-    a `functools.partial` of one. A file whose frames do not come on for `silent_seconds` is given up. Videos are cut
-    into spans of about `span_seconds` where that can be done.
+    `host` is called in that process, so it must be picklable, such as a function of a module or a `functools.partial`
+    of one. A file of which no frame is finished for `silent_seconds` fails. Videos are split into segments of about
+    `span_seconds` where that is possible.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class EngineProcessor:
         self._span_seconds = span_seconds
 
     def cut(self, task: Task) -> Sequence[Piece]:
-        """Return the spans of a video; the whole source where it has none. Raises as `make` does."""
+        """Return the segments of a video; one piece for a source that cannot be split. Raises as `make` does."""
         suffix = _suffix(task.source, task.submission.name)
         if suffix not in VIDEO_SUFFIXES:
             return [_WHOLE]
@@ -126,7 +127,7 @@ class EngineProcessor:
         return pieces or [_WHOLE]
 
     def make(self, task: Task, piece: Piece) -> PieceResult:
-        """Hide what the plan names. Raises `BadInput` too when the decoder crashes on the file or hangs."""
+        """Hide what the plan names. Raises `BadInput` also when the decoder crashes on the file or hangs."""
         name, span = f"{piece.index}{_suffix(task.source, task.submission.name)}", None
         if piece.label:
             name, span = f"{piece.index}.part", json.loads(piece.label)
@@ -139,7 +140,7 @@ class EngineProcessor:
     def renew(
         self, task: Task, made: Sequence[PieceResult | None], former: RegionsOrigin
     ) -> Sequence[PieceResult | None]:
-        """Return the spans in whose frames the very regions are given that were hidden there."""
+        """Return the segments whose given regions are exactly those that were hidden in them."""
         if task.regions is None:
             return [None] * len(made)
         hid = [
@@ -154,10 +155,10 @@ class EngineProcessor:
         ]
 
     def join(self, task: Task, made: Sequence[PieceResult]) -> JobOutput:
-        """Return the one piece, or the video that the spans make up. Raises as `make` does."""
+        """Return the single piece, or the video joined from all segments. Raises as `make` does."""
         file, report = made[0].file, made[0].note
         files = [piece.hidden_regions for piece in made if piece.hidden_regions is not None]
-        # Regions that were given have their numbers through the whole video.
+        # Given regions already have track ids for the whole video.
         numbers = link_tracks(files) if task.regions is None and len(files) == len(made) else {}
         if len(made) > 1:
             name = f"joined{_suffix(task.source, task.submission.name)}"
@@ -186,13 +187,13 @@ class EngineProcessor:
 
 
 def _write_regions(target: Path, report: Mapping[str, Any], lines: Iterable[str]) -> Path:
-    """Write the file of regions of a whole job."""
+    """Write the annotation file of a whole job."""
     head = Annotations(report["width"], report["height"], {}, report["input_sha256"], tuple(report["models"]))
     try:
         with target.open("w", encoding="utf-8") as file:
             file.writelines(text_of(head, lines))
     except OSError as error:
-        raise OutputFailed(f"cannot write the regions: {error.strerror or error}; check that there is room") from error
+        raise OutputFailed(f"cannot write the regions: {error.strerror or error}; make room on the disk") from error
     return target
 
 
@@ -204,7 +205,7 @@ def _read_lines(files: Sequence[Path]) -> Iterator[str]:
 
 
 def _with_public_names(report: Mapping[str, Any], task: Task, target: Path) -> Mapping[str, Any]:
-    """Return the report with the file names of the job's owner instead of those of this machine."""
+    """Return the report with the names that the job's owner knows instead of paths of this machine."""
     return {**report, "source": task.submission.name, "target": _output_name(task.submission.name, target)}
 
 

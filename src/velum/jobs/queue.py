@@ -1,4 +1,4 @@
-"""The job queue: jobs are submitted, listed, watched, cancelled, retried and rendered again here."""
+"""The job queue: submits, lists, watches, cancels, retries and renders jobs."""
 
 import json
 import logging
@@ -20,15 +20,15 @@ from velum.storage.resumable_uploads import Occupied
 LOG = logging.getLogger("velum.jobs")
 
 MAX_PAGE_SIZE = 1000
-"""Jobs on one page."""
+"""Largest number of jobs on one page."""
 
 SOURCES_TRIED = 20
-"""Sources that are looked for where a store has no identity yet."""
+"""Number of sources that are looked up in a store without an identity, to find out whether it is the right one."""
 
 
 _OF_JOBS = (JOBS.c.source, JOBS.c.regions, JOBS.c.result, JOBS.c.found, JOBS.c.draft)
 _OF_PIECES = (PIECES.c.key, PIECES.c.told)
-"""Columns with keys of the store."""
+"""Columns of pieces with keys of the store."""
 
 AGAIN: Mapping[str, Any] = {
     "state": State.WAITING, "ended": None, "not_before": 0.0, "failures": 0, "losses": 0, "cancel": False,
@@ -40,8 +40,8 @@ AGAIN: Mapping[str, Any] = {
 class JobQueue:
     """The jobs of a database, whose files are in a store. Safe to share between threads and processes.
 
-    Where a job is named, None (or False) comes back when there is none of that id. Everything raises `Unavailable`
-    when the database does not answer.
+    Methods that take a job id return None (or False) when no job has it. Every method raises `Unavailable` when the
+    database does not answer.
     """
 
     def __init__(self, database: Database, store: Store) -> None:
@@ -50,7 +50,7 @@ class JobQueue:
     def submit(self, submission: Submission, *, once: Once | None = None, sole: bool = False) -> JobRecord:
         """Submit a job and return its record. Raises `BadInput` when its files are not in the store.
 
-        With `once`, a job that was made by the same request is returned, and no other made; raises `BadPlan` as
+        With `once`, the job of an earlier identical request is returned, if there is one; raises `BadPlan` as
         `find_request` does. With `sole`, raises `Occupied` when another job has the same source.
         """
         for key in (submission.source, submission.regions):
@@ -61,27 +61,27 @@ class JobQueue:
             if once is not None and (made := _find_request(connection, once)) is not None:
                 return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == made)).one())
             if sole and connection.scalar(sql.select(JOBS.c.id).where(JOBS.c.source == submission.source)) is not None:
-                raise Occupied("the source was taken by another job; send it again for this one")
+                raise Occupied("another job has taken the source; upload it again for this one")
             connection.execute(JOBS.insert().values(id=job, state=State.WAITING, submitted=now, **row_of(submission)))
             _remember(connection, once, job, now)
             return job_of(connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one())
 
     def find_request(self, once: Once) -> str | None:
-        """Return the id of the job that an earlier request made or changed; None when this is the first of its key.
+        """Return the id of the job that an earlier request with this key made or changed; None for a new key.
 
-        Raises `BadPlan` when that asked for something else.
+        Raises `BadPlan` when the earlier request was a different one.
         """
         with self._database.reading() as connection:
             return _find_request(connection, once)
 
     def get(self, job: str) -> JobRecord | None:
-        """Return the job as it is now."""
+        """Return the current record of a job."""
         with self._database.reading() as connection:
             row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job)).one_or_none()
         return None if row is None else job_of(row)
 
     def report(self, job: str) -> Mapping[str, Any] | None:
-        """Return the report of a job that is done; None for others."""
+        """Return the report of a finished job; None for other states."""
         with self._database.reading() as connection:
             query = sql.select(JOBS.c.report).where(JOBS.c.id == job, JOBS.c.state == State.DONE)
             text = connection.scalar(query)
@@ -90,9 +90,9 @@ class JobQueue:
     def list(
         self, *, state: State | None = None, owner: str | None = None, after: str | None = None, limit: int = 100
     ) -> JobListing:
-        """Return jobs, newest first, from behind where a page ended. Pages stay in order while jobs come and go."""
+        """Return a page of jobs, newest first, after the job `after`. New and deleted jobs do not shift the pages."""
         if not 1 <= limit <= MAX_PAGE_SIZE:
-            raise BadPlan(f"a page of {limit} jobs was asked for; it has from 1 to {MAX_PAGE_SIZE}")
+            raise BadPlan(f"limit is {limit}; a page has from 1 to {MAX_PAGE_SIZE} jobs")
         query = sql.select(*COLUMNS).order_by(JOBS.c.id.desc()).limit(limit + 1)
         for column, value in ((JOBS.c.state, state), (JOBS.c.owner, owner)):
             query = query if value is None else query.where(column == value)
@@ -103,14 +103,14 @@ class JobQueue:
         return JobListing(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
 
     def counts(self) -> Mapping[State, int]:
-        """Return how many jobs are in each state."""
+        """Return the number of jobs in each state."""
         query = sql.select(JOBS.c.state, sql.func.count()).group_by(JOBS.c.state)
         with self._database.reading() as connection:
             found = {State(state): number for state, number in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
 
     def cancel(self, job: str) -> JobRecord | None:
-        """Cancel a job: at once while it waits, within about a second while it runs. Ended jobs stay as they are."""
+        """Cancel a job: a waiting one at once, a running one within about a second. Ended jobs do not change."""
         with self._database.writing() as connection:
             chosen = JOBS.update().where(JOBS.c.id == job)
             connection.execute(chosen.where(JOBS.c.state == State.RUNNING).values(cancel=True))
@@ -121,10 +121,10 @@ class JobQueue:
         return self.get(job)
 
     def retry(self, job: str, *, once: Once | None = None) -> JobRecord | None:
-        """Run a job again that failed, was given up or was cancelled; pieces that were finished are kept.
+        """Run a failed, given-up or cancelled job again; its finished pieces are kept.
 
-        Raises `BadPlan` for a job in another state, and when its source has been deleted. With `once`, nothing is done
-        for the second of two requests that are the same.
+        With `once`, the second of two identical requests does nothing. Raises `BadPlan` for a job in another state, and
+        when its source has been deleted.
         """
         with self._database.writing() as connection:
             if once is not None and _find_request(connection, once) == job:
@@ -137,16 +137,16 @@ class JobQueue:
             if row.state not in {State.FAILED, State.GAVE_UP, State.CANCELLED}:
                 raise BadPlan(f"job {job} is {row.state}; only failed, given-up or cancelled jobs can be retried")
             if not row.source_kept:
-                raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
+                raise BadPlan(f"the source of job {job} has been deleted after its retention time; submit it again")
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN))
             _remember(connection, once, job, self._database.now(connection))
         return self.get(job)
 
     def correct(self, job: str, regions: str, *, before: str | None = None) -> JobRecord | None:
-        """Set the annotation file, by its key in the store, whose regions the next rendering of the job hides.
+        """Set the annotation file, by its key in the store, for the next rendering of the job.
 
-        With `before`, only if it replaces the regions of that key. Raises `BadPlan` when someone else has replaced them
-        already, and while the job has not ended.
+        With `before`, only if it replaces the annotation file of that key. Raises `BadPlan` when another request has
+        already replaced that, and while the job has not ended.
         """
         with self._database.writing() as connection:
             if (row := _lock_final_job(connection, job)) is None:
@@ -160,11 +160,11 @@ class JobQueue:
         return self.get(job)
 
     def render(self, job: str, *, once: Once | None = None) -> JobRecord | None:
-        """Run a job again with its regions as they are, corrected or not, without running a localizer.
+        """Run a job again with its present regions, corrected or not, without running a localizer.
 
-        Unchanged pieces are kept. The present result is withdrawn at once.
-        Raises `BadPlan` while the job is not at an end, and when there are no regions, or no source any more. With
-        `once`, nothing is done for the second of two requests that are the same.
+        Unchanged pieces are kept. The present result is withdrawn at once. With `once`, the second of two identical
+        requests does nothing. Raises `BadPlan` while the job has not ended, and when it has no regions, or its source
+        was deleted.
         """
         with self._database.writing() as connection:
             if once is not None and _find_request(connection, once) == job:
@@ -173,12 +173,12 @@ class JobQueue:
                 return None
             now = job_of(row)
             if not now.source_kept:
-                raise BadPlan(f"the source of job {job} has been deleted after its time; submit it again")
+                raise BadPlan(f"the source of job {job} has been deleted after its retention time; submit it again")
             if now.regions is None:
-                raise BadPlan(f"job {job} has no regions; wait until it is done, or put regions")
+                raise BadPlan(f"job {job} has no regions; wait until it is done, or send an annotation file for it")
             theirs = {row.result, row.found, row.draft, row.regions}
             again = {"regions": now.regions, "found": None, "draft": None, "result": None, "result_name": None}
-            # A rendering that was called off before it looked at the pieces has left them as they were.
+            # A rendering that was cancelled before it checked the pieces has not changed them.
             again["former"] = row.former or (RegionsOrigin.FOUND if row.regions is None else RegionsOrigin.GIVEN)
             counts = {"pieces_done": 0, "pieces_total": None, "frames_done": 0}
             connection.execute(JOBS.update().where(JOBS.c.id == job).values(**AGAIN, **again, **counts))
@@ -188,10 +188,10 @@ class JobQueue:
         return self.get(job)
 
     def delete(self, job: str) -> bool:
-        """Delete a job with all its files at once, in any state; return whether it existed.
+        """Delete a job in any state, with all its files, at once; return whether it existed.
 
-        A worker that runs it stops. A source that another job uses stays as long as that job needs it.
-        Nothing is deleted while the store is away: raises `StoreAway`.
+        A worker that runs it stops. A source stays as long as another job needs it. Raises `StoreAway`, and deletes
+        nothing, while the store is away.
         """
         self._store.check()
         with self._database.writing() as connection:
@@ -209,7 +209,7 @@ class JobQueue:
     def watch(
         self, job: str, *, every_seconds: float = 0.5, stop: threading.Event | None = None
     ) -> Iterator[JobRecord]:
-        """Yield the job as it is, and again each time that it has changed, up to its end, or until `stop` is set."""
+        """Yield the job's record now and after each change, until the job has ended or `stop` is set."""
         stop, last = stop or threading.Event(), None
         while (now := self.get(job)) is not None:
             if now != last:
@@ -225,11 +225,11 @@ class JobQueue:
         self._delete_files(left)
 
     def _delete_or_warn(self, keys: set[str]) -> None:
-        """Delete what no job refers to any more; what cannot be deleted now is found by a sweep."""
+        """Delete the files that no job refers to; a later sweep finds those that cannot be deleted now."""
         try:
             self._delete_files(keys)
         except VelumError as error:
-            LOG.warning("files that no job needs are deleted later: %s", error)
+            LOG.warning("cannot delete files that no job needs; the next sweep tries again: %s", error)
 
     def _delete_files(self, keys: set[str]) -> None:
         for key in keys:
@@ -242,7 +242,9 @@ def _find_request(connection: sql.Connection, once: Once) -> str | None:
         query.where(REQUESTS.c.owner == once.owner, REQUESTS.c.key == once.key)
     ).one_or_none()  # fmt: skip
     if row is not None and row.digest != once.digest:
-        raise BadPlan(f"the key {once.key[:80]!r} has come with another request before; give each request its own")
+        raise BadPlan(
+            f"the idempotency key {once.key[:80]!r} was used for a different request; use a new key for each request"
+        )
     return None if row is None else str(row.job)
 
 
@@ -253,10 +255,10 @@ def _remember(connection: sql.Connection, once: Once | None, job: str, now: floa
 
 
 def _lock_final_job(connection: sql.Connection, job: str) -> sql.Row[Any] | None:
-    """Return a job's row, which nobody else may change meanwhile. Raises `BadPlan` when the job is not at an end."""
+    """Return a job's row, locked for this transaction. Raises `BadPlan` when the job has not ended."""
     row = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == job).with_for_update()).one_or_none()
     if row is not None and row.state not in ENDED:
-        raise BadPlan(f"job {job} is {row.state}; its regions can be corrected and rendered after it has ended")
+        raise BadPlan(f"job {job} is {row.state}; correct its regions and render it again after it has ended")
     return row
 
 
@@ -273,15 +275,15 @@ def referenced_keys(connection: sql.Connection, keys: set[str]) -> set[str]:
 
 
 def join(database: Database, store: Store) -> None:
-    """Hold a store to the identity that the database knows; where it knows none yet, that of this store.
+    """Hold a store to the identity in the database; where the database has none yet, record that of this store.
 
-    Raises `Unavailable` when the database does not answer, and when this cannot be the store that its files are in;
-    `OutputFailed` when a new store cannot be written to. A known store that is away raises when it is used.
+    Raises `Unavailable` when the database does not answer and when the store cannot be the one with its files,
+    `OutputFailed` when a new store cannot be written to. A known store that is away raises an error when it is used.
     """
     with database.reading() as connection:
         identity = connection.scalar(sql.select(STORES.c.identity))
     if identity is None:
-        with database.writing(alone=True) as connection:  # of those who begin at the same time, one
+        with database.writing(alone=True) as connection:  # processes that start at the same time agree on one identity
             identity = connection.scalar(sql.select(STORES.c.identity))
             if identity is None:
                 identity = _establish(connection, store)
@@ -297,8 +299,8 @@ def _establish(connection: sql.Connection, store: Store) -> str:
     identity = secrets.token_hex(16)
     if sources and all(store.size(source) is None for source in sources):
         raise Unavailable(
-            "the store has none of the files that the database knows: it is another one, or is not mounted "
-            f"(where they are lost for good, make a file {MARK} there that holds {identity})"
+            "the store has none of the files that the database lists: it is a different store, or is not mounted "
+            f"(if the files are lost for good, make a file {MARK} there with the content {identity})"
         )
     store.establish(identity)
     return identity

@@ -1,4 +1,4 @@
-"""Retention: deletes files and records whose time is over, and leftovers of crashes."""
+"""Retention: deletes files and records after their retention time, and leftovers of crashes."""
 
 import logging
 import secrets
@@ -24,37 +24,37 @@ BATCH_SIZE = 500
 """Rows or keys per query."""
 
 LEFTOVERS_SECONDS = 3600.0
-"""How often the store is searched for files that belong to no job, in slices spread over that time."""
+"""Period in which the whole store is searched, slice by slice, for files that belong to no job."""
 
 SLICES = 256
-"""Of the store: the first two digits of the keys."""
+"""Number of slices of the store: keys with the same first two digits are a slice."""
 
 REQUEST_KEY_SECONDS = 86400.0
-"""Seconds for which the key of a request is remembered."""
+"""Seconds for which an idempotency key is remembered."""
 
 
 class RetentionSweeper:
-    """Deletes what is due; any number of processes may sweep at a time.
+    """Deletes what is due. Any number of processes may sweep at the same time.
 
-    A file goes before the note that it is there: what is said to be deleted is deleted.
+    A file is deleted before its record, so that a file without a record does not remain.
     """
 
     def __init__(self, database: Database, store: Store, retention: Retention, uploads: Uploads | None = None) -> None:
         self._database, self._store, self._retention, self._uploads = database, store, retention, uploads
         self._queue = JobQueue(database, store)
         self._next_due = self._next_unfinished = self._next_slice = 0.0
-        # Workers begin anywhere, so that several, or one that starts again and again, come by all slices.
+        # Start at a random slice, so that several workers, or one that restarts often, visit all slices.
         self._slice = secrets.randbelow(SLICES)
 
     def sweep(self) -> SweepResult:
-        """Delete all that is due. What cannot be deleted is named, and tried again next time."""
+        """Delete everything that is due. The result names what could not be deleted; the next sweep tries again."""
         return self.orphans(self.due())
 
     def sweep_in_turns(self, due_seconds: float) -> bool:
-        """Delete what it is time for, and return whether to ask again at once; for a worker that asks all the time.
+        """Do the next part of a sweep, and return whether the caller should call again at once; for a worker's loop.
 
-        What is due is looked for every `due_seconds`, and one slice of the store at a time, all within an hour. Raises
-        `Unavailable` and `OutputFailed`.
+        Files and records of jobs are looked at every `due_seconds`; the store is searched slice by slice, all of it
+        within an hour. Raises `Unavailable` and `OutputFailed`.
         """
         if (now := time.monotonic()) >= self._next_due:
             self._next_due = now + due_seconds
@@ -69,7 +69,7 @@ class RetentionSweeper:
         return time.monotonic() >= self._next_slice
 
     def due(self) -> SweepResult:
-        """Delete what jobs have left for their time; quick when there is nothing. Raises `StoreAway`."""
+        """Delete files and records of jobs after their retention time; quick when none is due. Raises `StoreAway`."""
         self._store.check()
         with self._database.reading() as connection:
             now = self._database.now(connection)
@@ -83,14 +83,14 @@ class RetentionSweeper:
         return SweepResult(originals=originals, results=results, jobs=jobs, failed=tuple(failed))
 
     def orphans(self, swept: SweepResult | None = None) -> SweepResult:
-        """Delete what belongs to no job, and what was never finished; looks at every file of the store."""
+        """Delete unfinished files, and those that belong to no job; looks at every file of the store."""
         return self.delete_unclaimed(swept=self.delete_unfinished(swept))
 
     def delete_unfinished(self, swept: SweepResult | None = None) -> SweepResult:
-        """Delete what was never finished: uploads, files that were half written, webhooks that nobody calls."""
+        """Delete abandoned uploads, half-written files, undelivered webhook notices and old idempotency keys."""
         with self._database.writing() as connection:
             old = NOTICES.c.due < self._database.now(connection) - KEPT_SECONDS
-            connection.execute(NOTICES.delete().where(old))  # nobody tells them here
+            connection.execute(NOTICES.delete().where(old))  # nobody delivers them here
             known = REQUESTS.c.at < self._database.now(connection) - REQUEST_KEY_SECONDS
             connection.execute(REQUESTS.delete().where(known))
         temporary = self._store.sweep(self._retention.unclaimed_seconds)
@@ -99,7 +99,7 @@ class RetentionSweeper:
         return replace(swept or SweepResult(), temporary=temporary)
 
     def delete_unclaimed(self, start: str = "", swept: SweepResult | None = None) -> SweepResult:
-        """Delete files of the store that belong to no job; with `start`, those whose keys begin with these digits."""
+        """Delete files of the store that belong to no job; with `start`, only keys that begin with these digits."""
         swept, failed = swept or SweepResult(), list[str]()
         deleted = sum([_count(self._store.delete, keys, failed) for keys in self._unclaimed_batches(start)])
         return replace(swept, unclaimed=deleted, failed=(*swept.failed, *failed))
@@ -123,10 +123,10 @@ class RetentionSweeper:
 
     def _originals(self, before: float, failed: list[str]) -> int:
         with self._database.reading() as connection:
-            # A source goes when the last job that uses it has ended that long ago.
+            # A source is due when the last job that uses it ended that long ago.
             other = JOBS.alias()
             later = (other.c.source == JOBS.c.source) & (other.c.ended.is_(None) | (other.c.ended >= before))
-            # Not by EXISTS, for which PostgreSQL would read all jobs that wait.
+            # Not by EXISTS, for which PostgreSQL would read all waiting jobs.
             last = sql.select(other.c.id).where(later).limit(1).scalar_subquery().is_(None)
             due = (JOBS.c.source_kept, JOBS.c.ended < before, last)
             query = sql.select(JOBS.c.source).where(*due).order_by(JOBS.c.ended).limit(BATCH_SIZE)
@@ -134,7 +134,7 @@ class RetentionSweeper:
         return _count(self._drop_source, sources, failed)
 
     def _pieces(self, now: float, failed: list[str]) -> int:
-        """Delete the pieces of what cannot be rendered anew, and those of results that are no longer there."""
+        """Delete the pieces of jobs that cannot be rendered again or whose result has been deleted."""
         due = (JOBS.c.ended < now - self._retention.originals_seconds) | (
             (JOBS.c.state == State.DONE) & (JOBS.c.ended < now - self._retention.results_seconds)
         )
@@ -169,7 +169,7 @@ class RetentionSweeper:
 
 
 def _count(delete: Callable[[str], object], keys: Iterable[str], failed: list[str]) -> int:
-    """Return how many were deleted; what went wrong with the others is added to `failed`."""
+    """Call `delete` for each key and return how often it succeeded; failures are added to `failed`."""
     done = 0
     for key in keys:
         try:
@@ -183,4 +183,4 @@ def _count(delete: Callable[[str], object], keys: Iterable[str], failed: list[st
 
 def _warn(swept: SweepResult) -> None:
     for reason in swept.failed:
-        LOG.warning("cannot be deleted now; the next sweep tries again: %s", reason)
+        LOG.warning("cannot delete a file now; the next sweep tries again: %s", reason)

@@ -1,9 +1,10 @@
-"""Whose turn it is among the waiting jobs, found without reading the jobs and the owners that wait behind.
+"""Scheduling: finds the next job without reading all waiting jobs or owners.
 
-A job is ready when it waits and its `not_before` is 0; one that was postponed is woken when it is due. `TURNS` has a
-row for each owner and priority, and an index of those with ready jobs by when the owner was served last and by the
-oldest job. The transaction that makes a job ready notes it there. The oldest job of a row may since be another one, but
-no older one: the claim that comes to the row corrects it. So a claim reads one row more than owners have running jobs.
+A job is ready when its state is waiting and its `not_before` is 0; a postponed job is made ready when it is due.
+`TURNS` has a row for each owner and priority, with the time at which the owner was served last and the oldest ready
+job. The transaction that makes a job ready also writes that row. The job in a row may have been taken since; then the
+oldest ready job is a newer one, and the claim that reads the row corrects it. So a claim reads at most one row more
+than there are owners with running jobs.
 """
 
 from collections.abc import Mapping
@@ -15,10 +16,10 @@ from velum.jobs.schema import CLOCKS, COLUMNS, JOBS, TURNS
 from velum.jobs.values import LONGEST_PAUSE_SECONDS, State
 
 WOKEN = 500
-"""Postponed jobs that are woken at a time; where more are due at once, the next claims wake them."""
+"""Postponed jobs that one claim makes ready at most; when more are due, the next claims do the rest."""
 
 CORRECTED = 100
-"""Rows of `TURNS` that are corrected in one transaction at most: the other workers wait for its end."""
+"""Rows of `TURNS` that one transaction corrects at most, since other workers wait for its end."""
 
 
 def find_due(connection: sql.Connection) -> tuple[bool, bool]:
@@ -28,28 +29,29 @@ def find_due(connection: sql.Connection) -> tuple[bool, bool]:
 
 
 def wake_due(connection: sql.Connection) -> None:
-    """Make postponed jobs ready whose time has come, those first that are due longest."""
+    """Make postponed jobs ready that are due, those due longest first."""
     for query in _POSTPONED[connection.dialect.name]:
         if jobs := list(connection.scalars(query.limit(WOKEN))):
             connection.execute(JOBS.update().where(JOBS.c.id.in_(jobs)).values(not_before=0.0))
 
 
 def take_next(connection: sql.Connection, running: Mapping[str, int], claim: Mapping[str, Any]) -> sql.Row[Any] | None:
-    """Take up the ready job whose turn it is, and return its row of `COLUMNS`.
+    """Claim the next ready job, and return its row of `COLUMNS`.
 
-    First those of the highest priority; of these, those of the owner who has the fewest running, then of the one who
-    was served longest ago; of these, the oldest. `running` counts the running jobs of each owner; `claim` has
-    `by_worker`, `by_token` and `by_started`, the time. None when no job is ready, or after `CORRECTED` corrections: ask
-    again in another transaction while `find_due` finds a job.
+    The highest priority comes first; within a priority, the owner with the fewest running jobs, then the owner served
+    longest ago; within an owner, the oldest job. `running` counts the running jobs of each owner; `claim` has
+    `by_worker`, `by_token` and `by_started`, the time. None when no job is ready, or after `CORRECTED` corrections:
+    call again in another transaction while `find_due` finds a job.
     """
     for _ in range(CORRECTED):
-        # Of so many, one owner has no running job, or these are all the owners.
+        # Among this many owners, at least one has no running job, unless these are all owners.
         first = connection.execute(_FIRST_TURNS, {"number": len(running) + 1}).all()
         if not first:
             return None
         turn = min(first, key=lambda turn: (running.get(turn.owner, 0), turn.served, turn.oldest))
         row = connection.execute(_TAKE, {"of_job": turn.oldest, **claim}).one_or_none()
-        # The rows of the owner are locked before the oldest job is looked for: who adds one now, notes it afterwards.
+        # Lock the owner's rows before looking for the oldest job: a transaction that adds one now writes them
+        # afterwards.
         if row is not None:
             connection.execute(_SERVE, {"of_owner": turn.owner, "by_started": claim["by_started"]})
         else:
@@ -84,8 +86,8 @@ _LOCK = sql.select(TURNS.c.owner).where(_THEIRS).with_for_update()
 _SERVE = TURNS.update().where(_THEIRS).values(served=sql.bindparam("by_started"))
 _JOB_TURN, _OWN_TURN = (JOBS.c.priority, JOBS.c.owner, JOBS.c.id), (TURNS.c.priority, TURNS.c.owner, TURNS.c.oldest)
 _SAME_TURN = (JOBS.c.priority == TURNS.c.priority) & (JOBS.c.owner == TURNS.c.owner)
-# From the oldest that the row knows, so that what was taken up before it is not passed over once more. SQLite reads as
-# far into an index as columns are equal; PostgreSQL is given no order that another index has as well.
+# Start at the oldest job in the row, to skip the claimed jobs before it. SQLite uses an index only as far as columns
+# are compared for equality; PostgreSQL gets an order that no other index has, so that it takes this one.
 _OLDEST = {
     "sqlite": sql.select(JOBS.c.id).where(_READY, _SAME_TURN, JOBS.c.id >= TURNS.c.oldest).order_by(JOBS.c.id),
     "postgresql": sql.select(sql.case((_SAME_TURN, JOBS.c.id)))
@@ -101,11 +103,11 @@ _CORRECT = {
 
 
 def _postponed_jobs(now: sql.ColumnElement[float]) -> tuple[sql.Select[str], sql.Select[str]]:
-    """Return the queries for postponed jobs that are due: two ranges of the index, so that none beyond is read."""
+    """Return two queries for postponed jobs that are due; each reads one range of the index, and no other jobs."""
     past = (JOBS.c.not_before > 0.0) & (JOBS.c.not_before <= now)
-    # What is put off for longer than any pause was so by a clock that has been set back since.
+    # A job that is postponed for longer than the longest pause was postponed before the clock was set back: it is due.
     ahead = JOBS.c.not_before > now + 2 * LONGEST_PAUSE_SECONDS
-    # In the order of the index: without one, the table might be read from its start, where all have ended.
+    # In the order of the index: otherwise the database might read the table from its start, where all jobs have ended.
     first, second = (sql.select(JOBS.c.id).where(_WAITING, due).order_by(JOBS.c.not_before) for due in (past, ahead))
     return first, second
 

@@ -1,4 +1,4 @@
-"""The tables of jobs, in SQLite or PostgreSQL, and how their rows are read and written."""
+"""The tables of jobs, in SQLite or PostgreSQL, and the conversion between rows and values."""
 
 import json
 import secrets
@@ -13,7 +13,7 @@ from velum.jobs.values import JobRecord, State, Submission
 from velum.plan import Plan
 
 SCHEMA = 8
-"""Raised by whoever changes the tables; an older velum then refuses them."""
+"""Version of the tables. Increase it with every change of them; an older velum then refuses the database."""
 
 METADATA = sql.MetaData()
 
@@ -38,7 +38,8 @@ JOBS = sql.Table(
     sql.Column("failures", sql.Integer, nullable=False, default=0),
     sql.Column("losses", sql.Integer, nullable=False, default=0),
     sql.Column("worker", sql.String(64), index=True),
-    # Whoever took the job up knows it. Nothing about a job is written without: who lost it cannot disturb the next.
+    # Known to the worker that claimed the job. Every write needs it, so that a worker that lost its lease changes
+    # nothing.
     sql.Column("token", sql.String(32)),
     sql.Column("cancel", sql.Boolean, nullable=False, default=False),
     sql.Column("pieces_done", sql.Integer, nullable=False, default=0),
@@ -52,17 +53,17 @@ JOBS = sql.Table(
     sql.Column("result", sql.String(64), index=True),
     sql.Column("result_name", sql.Text),
     sql.Column("report", sql.Text),
-    # Keys of regions: those that the result hides, and those that are to be hidden when it is rendered anew.
+    # Keys of annotation files: the regions hidden in the result, and those to hide when it is rendered again.
     sql.Column("found", sql.String(64), index=True),
     sql.Column("draft", sql.String(64), index=True),
-    # Where the regions came from with which its pieces were made, as long as these are of an earlier rendering.
+    # `RegionsOrigin` of the regions hidden in the pieces, as long as these are of an earlier rendering.
     sql.Column("former", sql.String(8)),
     sql.Index("velum_jobs_ready", "state", "not_before", "priority", "owner", "id"),
     sql.Index("velum_jobs_state", "state", "id"),
     sql.Index("velum_jobs_owner", "owner", "id"),
     sql.Index("velum_jobs_ended", "ended"),
 )
-# What of ended jobs is still kept: retention reads no more than that, however many have ended.
+# Ended jobs whose files are still kept: retention reads only these, however many jobs have ended.
 sql.Index(
     "velum_jobs_sources_kept", JOBS.c.ended, sqlite_where=sql.text("source_kept = 1"),
     postgresql_where=sql.text("source_kept"),
@@ -99,12 +100,12 @@ TURNS = sql.Table(
     METADATA,
     sql.Column("owner", sql.String(255), primary_key=True),
     sql.Column("priority", sql.Integer, primary_key=True, autoincrement=False),
-    # When a job of the owner was taken up last.
+    # When a job of the owner was claimed last.
     sql.Column("served", sql.Double, nullable=False),
-    # No ready job is older; None where there is no ready job.
+    # No ready job is older than this one; None where no job is ready.
     sql.Column("oldest", sql.String(32)),
 )
-"""The owners by priority, and whether they have ready jobs: triggers note each job that becomes ready."""
+"""The oldest ready job by owner and priority; triggers write each job that becomes ready. See `scheduling`."""
 sql.Index(
     "velum_turns_next", TURNS.c.priority, TURNS.c.served, TURNS.c.oldest,
     sqlite_where=TURNS.c.oldest.is_not(None), postgresql_where=TURNS.c.oldest.is_not(None),
@@ -115,7 +116,7 @@ APPROVALS = sql.Table(
     "velum_approvals",
     METADATA,
     sql.Column("job", sql.String(32), sql.ForeignKey(JOBS.c.id, ondelete="CASCADE"), primary_key=True),
-    # Of which result: what is rendered anew was not looked at.
+    # An approval is for one result: nobody has looked at a new rendering yet.
     sql.Column("result", sql.String(64), primary_key=True),
     sql.Column("who", sql.String(255), primary_key=True),
     sql.Column("at", sql.Double, nullable=False),
@@ -124,7 +125,7 @@ NOTICES = sql.Table(
     "velum_notices",
     METADATA,
     sql.Column("id", sql.String(32), primary_key=True),
-    # Not a foreign key: that a job was deleted is told when it is no more.
+    # Not a foreign key: the notice of a deletion outlives the job.
     sql.Column("job", sql.String(32), nullable=False, index=True),
     sql.Column("owner", sql.String(255), nullable=False),
     sql.Column("url", sql.Text, nullable=False),
@@ -138,13 +139,13 @@ REQUESTS = sql.Table(
     METADATA,
     sql.Column("owner", sql.String(255), primary_key=True),
     sql.Column("key", sql.String(255), primary_key=True),
-    # Of what was asked for: the same key with something else is a mistake of who asks.
+    # Hash of the request: the same key with a different request is a mistake of the client.
     sql.Column("digest", sql.String(64), nullable=False),
     sql.Column("job", sql.String(32), nullable=False),
     sql.Column("at", sql.Double, nullable=False, index=True),
 )
 STORES = sql.Table("velum_store", METADATA, sql.Column("identity", sql.String(64), primary_key=True))
-"""The identity of the store that the files are in: one row, once it is known."""
+"""The identity of the store with the files: no row before the first start, then one."""
 
 _TAKE_TURN = """
 INSERT INTO velum_turns (owner, priority, served, oldest)
@@ -152,7 +153,7 @@ SELECT new.owner, new.priority, coalesce(max(served), 0.0), new.id FROM velum_tu
 ON CONFLICT (owner, priority) DO UPDATE SET oldest = excluded.oldest
 WHERE velum_turns.oldest IS NULL OR excluded.oldest < velum_turns.oldest;
 """
-"""PostgreSQL locks the row even where nothing changes: no claim can take it for empty before it can see the job."""
+"""PostgreSQL locks the row even where nothing changes, so that no claim empties the row before it sees the job."""
 
 _TURN_FUNCTION = (
     "CREATE OR REPLACE FUNCTION velum_take_turn() RETURNS trigger LANGUAGE plpgsql AS "
@@ -184,24 +185,24 @@ SCHEMAS = sql.Table("velum_schema", METADATA, sql.Column("version", sql.Integer,
 
 CLOCKS: Mapping[str, sql.ColumnElement[float]] = {
     "sqlite": sql.bindparam("clock", callable_=time.time, type_=sql.Double),
-    # Of the statement: an index is not used for what may change while it is read.
+    # The time of the statement: the index is not used for a value that may change during the query.
     "postgresql": sql.cast(sql.func.extract("epoch", sql.func.statement_timestamp()), sql.Double),
 }
-"""By dialect: the time in epoch seconds by one clock for all machines, the database's."""
+"""By dialect: the time in epoch seconds by the database's clock, which is the same for all machines."""
 
 COLUMNS = tuple(column for column in JOBS.c if column.name != "report")
-"""What a `JobRecord` is made of: reports of videos are long, and seldom asked for."""
+"""Columns of a `JobRecord`. Without the report: that of a video is long, and seldom needed."""
 
 ENDED = tuple(state.value for state in State if state.is_final)
 
 
 def new_id() -> str:
-    """Return an id that nobody can guess, later ones sorting behind earlier ones: 48 bits of time, 80 of chance."""
+    """Return an id that nobody can guess and that sorts by time: 48 bits of time, 80 random bits."""
     return f"{int(time.time() * 1000):012x}{secrets.token_hex(10)}"
 
 
 def row_of(submission: Submission) -> dict[str, Any]:
-    """Return the columns that a submission decides."""
+    """Return the column values of a submission."""
     return {
         "source": submission.source, "regions": submission.regions, "name": submission.name,
         "plan": json.dumps(submission.plan.to_json()), "owner": submission.owner, "priority": submission.priority,
@@ -210,7 +211,7 @@ def row_of(submission: Submission) -> dict[str, Any]:
 
 
 def job_of(row: sql.Row[Any]) -> JobRecord:
-    """Return the job of a row of `COLUMNS`."""
+    """Return the record of a row of `COLUMNS`."""
     values = row._mapping
     plan = _plan(values["plan"])
     given = {name: values[name] for name in ("source", "name", "owner", "priority", "webhook", "regions")}

@@ -1,4 +1,4 @@
-"""The engine in a process of its own, whose crash ends no worker: the worker's side of the pipe."""
+"""The engine in a process of its own, so that a crash does not end the worker: the worker's side of the pipe."""
 
 import pickle
 import signal
@@ -24,7 +24,7 @@ START_SECONDS = 120.0
 """How long a process may take to start and to load its libraries, however busy the machine is."""
 
 POLL_SECONDS = 0.1
-"""How often to look whether to stop."""
+"""Time between two looks at whether to stop."""
 
 T = TypeVar("T")
 
@@ -35,8 +35,8 @@ _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal
 class SubprocessRequest:
     """A request to hide regions of `source` and to write the result to `target`.
 
-    With `span`, one of a video, that of it alone; with `parts`, what was made of all spans, these are joined; with
-    `cut_seconds`, nothing is made: what is asked for are the spans of about that length.
+    With `span`, only that segment of a video is hidden. With `parts`, the files of all segments are joined. With
+    `cut_seconds`, nothing is written: the answer is the list of segments of about that length.
     """
 
     source: Path
@@ -44,21 +44,21 @@ class SubprocessRequest:
     plan: Plan
     regions: Path | None = None
     name: str = "the file"
-    """What errors call the source: where it lies is nobody's business."""
+    """Name of the source in errors, instead of its path on this machine."""
     hidden_regions: Path | None = None
-    """Where is written what was hidden: one line of JSON for each frame, as in a file of regions."""
+    """Region file to write: one line of JSON for each frame, with its hidden regions, as in an annotation file."""
     span: Mapping[str, Any] | None = None
     parts: Sequence[tuple[Path, Mapping[str, Any]]] = ()
-    """File and report of each."""
+    """File and report of each segment."""
     cut_seconds: float | None = None
 
     def values(self) -> dict[str, Any]:
-        """Return the fields, the plan as JSON values: it cannot be pickled."""
+        """Return the fields, with the plan as JSON values, since a plan cannot be pickled."""
         return {field.name: getattr(self, field.name) for field in fields(self)} | {"plan": self.plan.to_json()}
 
 
 class SubprocessEngine:
-    """The process: started when it is first needed, and anew after it died. For one thread."""
+    """Starts the process when it is first needed, and again after it has died. For one thread."""
 
     def __init__(self, host: Callable[[], RuntimeConfig], limits: Limits, *, silent_seconds: float) -> None:
         self._start, self._silent_seconds = pickle.dumps((host, limits)), silent_seconds
@@ -68,7 +68,7 @@ class SubprocessEngine:
     def hide(
         self, request: SubprocessRequest, progress: Callable[[int, int | None], None], stop: threading.Event
     ) -> Mapping[str, Any] | None:
-        """Return the report's JSON values (or `spans`, a list), None when `stop` was set before it was done.
+        """Return the report as JSON values (or `spans`, a list); None when `stop` was set before the process was done.
 
         Raises what the engine raises; `BadInput` when the process crashes or is silent for too long; `Unavailable` when
         it is killed from outside.
@@ -80,7 +80,7 @@ class SubprocessEngine:
             if self._use_pipe(lambda pipe: pipe.poll(POLL_SECONDS)):
                 heard = time.monotonic()
                 kind, what = self._use_pipe(lambda pipe: pipe.recv())
-                if kind == "begun":  # how long a process takes to start is not the file's fault
+                if kind == "begun":  # the time before does not count against the file: the process was starting
                     silence = self._silent_seconds
                     continue
                 if kind == "report":
@@ -91,8 +91,8 @@ class SubprocessEngine:
             elif time.monotonic() - heard > silence:
                 self.close()
                 raise BadInput(
-                    f"no frame of the file was finished for {self._silent_seconds:g} s, so it was given up; "
-                    "check that it plays elsewhere"
+                    f"no frame of the file was finished for {self._silent_seconds:g} s, so velum stopped; "
+                    "check that the file plays in other programs"
                 )
         self.close()
         return None
@@ -119,17 +119,17 @@ class SubprocessEngine:
 
     def _ensure_started(self) -> None:
         if self._process is not None and self._process.poll() is not None:
-            self.close()  # died while it had nothing to do
+            self.close()  # the process died while it was idle
         if self._pipe is None:
             self._pipe, theirs = Pipe()
             with theirs:
-                # Not by multiprocessing: that would run the embedding program's main module once more.
+                # Not with multiprocessing, which would run the main module of the embedding program again.
                 self._process = subprocess.Popen(  # noqa: S603 - our own module, in the running interpreter
                     [sys.executable, "-m", "velum.jobs.subprocess_main", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                     start_new_session=True,
                 )  # fmt: skip
-            with suppress(OSError):  # it died at once: that shows when it is given its first order
+            with suppress(OSError):  # the process has died at once: its first request raises that
                 self._pipe.send(sys.path)
                 self._pipe.send_bytes(self._start)
 
@@ -140,11 +140,11 @@ class SubprocessEngine:
             return BadInput(f"the decoder crashed on this file ({signal.Signals(-code).name}); it was not hidden")
         if code == -signal.SIGKILL:
             return Unavailable("the decoder process was killed, probably out of memory; raise its memory limit")
-        return Unavailable(f"the decoder process ended by itself with code {code}; look into the worker's log")
+        return Unavailable(f"the decoder process ended with exit code {code}; look into the worker's log")
 
 
 def _error(request: SubprocessRequest, name: str, message: str, limit: tuple[Any, ...]) -> VelumError:
-    """Return the error that the other process met, as it was, but for where files lie."""
+    """Return the error of the other process, with the name of the source instead of paths."""
     message = message.replace(str(request.source), request.name).replace(f"{request.target.parent}/", "")
     for index, (file, _) in enumerate(request.parts):
         message = message.replace(str(file), f"{index}.part")

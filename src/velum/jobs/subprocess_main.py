@@ -1,8 +1,8 @@
-"""The process that hides one file after another, on requests that come through a pipe.
+"""The process that hides one file after another, as requested through a pipe.
 
 It is started as `python -m velum.jobs.subprocess_main DESCRIPTOR`.
 
-It keeps its models between pictures, and ends with its parent, however that ends.
+It keeps models loaded between images. When its parent ends, for whatever reason, it ends, too.
 """
 
 import errno
@@ -33,7 +33,7 @@ from velum.plugins import RuntimeConfig
 from velum.report import Report
 
 PROGRESS_SECONDS = 0.1
-"""The least time between two words of progress."""
+"""Least time between two messages of progress."""
 
 UNREADABLE = frozenset(
     {
@@ -41,13 +41,13 @@ UNREADABLE = frozenset(
         errno.ENOENT, errno.ENOMEM, errno.ENOTCONN, errno.ENOTDIR, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT,
     }
 )  # fmt: skip
-"""Errors of the system that tell nothing about what is in a file."""
+"""Errors of the operating system that say nothing about the content of a file."""
 
 
 def main(descriptor: int) -> None:
-    """Do what comes through the pipe until nobody is at its other end."""
+    """Serve requests from the pipe until its other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):  # where memory runs out, the kernel is to choose this process, not its parent
+    with suppress(OSError):  # when memory runs out, the kernel should kill this process, not its parent
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     pipe: Connection[Any, Any] = Connection(descriptor)
     sys.path[:] = pipe.recv()
@@ -58,7 +58,7 @@ def main(descriptor: int) -> None:
 
 
 def _listen(pipe: "Connection[Any, Any]", requests: SimpleQueue[SubprocessRequest]) -> None:
-    """Receive in a thread of its own: also while a file is in work, the end of the parent is to be noticed."""
+    """Receive requests in a thread of its own, to notice the end of the parent also while a file is processed."""
     while True:
         try:
             values = pipe.recv()
@@ -78,9 +78,9 @@ def _serve(
         request = requests.get()
         pipe.send(("begun", ()))
         try:
-            # What is found must not depend, to the last digit, on what this process did before: the same piece comes
-            # out the same whoever makes it. An engine for many pictures adapts itself to the first sizes that come,
-            # so each video has one of its own; one that does not is kept for pictures.
+            # A piece must come out the same, to the last digit, whatever this process did before. An engine in
+            # throughput mode adapts to the first sizes of images that it gets, so each video has an engine of its own;
+            # one in latency mode does not adapt, and is kept for images.
             if request.span is not None or request.target.suffix in VIDEO_SUFFIXES:
                 with Engine(host=host(), limits=limits) as engine:
                     report = _execute(engine, request, _progress_sender(pipe))
@@ -97,10 +97,10 @@ def _serve(
 
 
 def _blame(error: VelumError) -> VelumError:
-    """Return the error, as `Unavailable` where the file could not be read, which is not the fault of who sent it."""
+    """Return the error, as `Unavailable` where the system could not read the file: the user is not at fault then."""
     cause: BaseException | None = error if isinstance(error, BadInput) else None
     while cause is not None:
-        # Errors of PyAV and Pillow may be of these classes, too: the former know a file's damage by the same numbers.
+        # Errors of PyAV and Pillow may be of these classes, too; PyAV uses the same numbers for damaged files.
         if isinstance(cause, OSError) and cause.errno in UNREADABLE and type(cause).__module__ == "builtins":
             return Unavailable(f"a file in the store cannot be read: {cause.strerror}")
         cause = cause.__cause__
@@ -134,7 +134,7 @@ def _execute(
 
 @contextmanager
 def _write_regions(path: Path | None) -> Iterator[OnRegions | None]:
-    """Give what writes down the regions of each frame as they come: those of a long video need no memory."""
+    """Give a callback that writes the regions of each frame at once, so that those of a long video need no memory."""
     if path is None:
         yield None
         return
@@ -144,7 +144,7 @@ def _write_regions(path: Path | None) -> Iterator[OnRegions | None]:
     except OSError as error:
         if isinstance(error, VelumError):
             raise
-        raise OutputFailed(f"cannot write the regions: {error.strerror or error}; check that there is room") from error
+        raise OutputFailed(f"cannot write the regions: {error.strerror or error}; make room on the disk") from error
 
 
 def _read_regions(path: Path) -> Annotations:

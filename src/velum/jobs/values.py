@@ -11,13 +11,13 @@ from velum.plan import Plan
 from velum.spec import whole
 
 PRIORITIES = range(-1000, 1001)
-"""Priorities that a job may have: higher ones are done first."""
+"""Priorities that a job may have; jobs with a higher one run first."""
 
 
 class State(StrEnum):
-    """State of a job. `waiting` and `running` jobs go on by themselves; the other states are final.
+    """State of a job. `waiting` and `running` change by themselves; the other states are final.
 
-    `failed`: the source or the plan is at fault. `dead`: velum gave up after as many tries as are allowed.
+    `failed`: the source or the plan is at fault. `dead` (`GAVE_UP`): velum gave up after all allowed tries.
     """
 
     WAITING = "waiting"
@@ -29,12 +29,12 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more happens to the job unless someone asks for it."""
+        """Whether the job has ended: nothing more happens unless a user asks for it."""
         return self not in {State.WAITING, State.RUNNING}
 
 
 class RegionsOrigin(StrEnum):
-    """Where the regions came from that an earlier rendering of a job hid."""
+    """Origin of the regions that an earlier rendering of a job hid."""
 
     FOUND = "found"
     GIVEN = "given"
@@ -44,8 +44,8 @@ class RegionsOrigin(StrEnum):
 class Submission:
     """A job to submit: `source` is the key of a file in the store, `name` the name that the user gave the file.
 
-    `owner` is whoever shares the workers with others, such as the id of an API key. `webhook` is a URL that
-    is called when the job ends. `regions` is the key of an annotation file with what to hide; nothing is located.
+    `owner` identifies the user for fair scheduling, such as the id of an API key. `webhook` is a URL that is called
+    when the job ends. `regions` is the key of an annotation file with the regions to hide; then no localizer runs.
     Raises `BadPlan` for values that no job can have.
     """
 
@@ -61,7 +61,9 @@ class Submission:
         for name, most in (("name", 255), ("owner", 255), ("webhook", 2000)):
             value = getattr(self, name) or ""
             if len(value) > most or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", value):
-                raise BadPlan(f"{name} {value[:80]!r} is not allowed; it has at most {most} characters, all printable")
+                raise BadPlan(
+                    f"{name} {value[:80]!r} is not allowed; it must have at most {most} characters, all printable"
+                )
         if not whole(self.priority) or self.priority not in PRIORITIES:
             raise BadPlan(
                 f"priority is {self.priority!r}; it must be a whole number from {PRIORITIES[0]} to {PRIORITIES[-1]}"
@@ -70,9 +72,9 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """A request that may be repeated because its answer was lost, and that takes effect once.
+    """A request that takes effect once, although the client may repeat it when it has lost the answer.
 
-    `key` is unique among those of its owner; `digest` is a hash of the whole request.
+    `key` is the idempotency key, unique for each owner; `digest` is a hash of the whole request.
     """
 
     owner: str
@@ -81,18 +83,18 @@ class Once:
 
 
 PUBLIC_ERRORS = frozenset({"BadInput", "BadPlan", "LimitExceeded", "NotHidden"})
-"""Errors whose messages are for whoever handed a job in: others may tell of places and addresses of the service."""
+"""Errors whose messages the owner of a job may read; others may contain paths and addresses of the service."""
 
 INTERNAL_ERROR = "internal error; the operator finds the cause with 'velum jobs list'"
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One submission and how far it is; times are in epoch seconds.
+    """The record of a job: its submission, state and progress. Times are in epoch seconds.
 
-    Numbers of frames count pages of a picture, too; None where a number is not known (yet). `attempts` counts how often
-    a worker took it up. `error` is the name of a class of `velum.errors`, or `Fault` for a fault of velum itself.
-    `result` is a key in the store, None when there is none or when it has been deleted after its time.
+    Pages of an image count as frames; numbers are None while unknown. `attempts` counts how often workers claimed the
+    job. `error` is the name of a class of `velum.errors`, or `Fault` for a fault of velum itself. `result` is a key of
+    the store; None when there is no result or when it has been deleted after its retention time.
     """
 
     id: str
@@ -100,7 +102,7 @@ class JobRecord:
     submission: Submission
     submitted: float
     started: float | None = None
-    """When a worker took it up last."""
+    """When a worker claimed the job last."""
     ended: float | None = None
     attempts: int = 0
     pieces_done: int = 0
@@ -108,23 +110,24 @@ class JobRecord:
     frames_done: int = 0
     frames_total: int | None = None
     fps: float | None = None
-    """Frames a second since it was started last."""
+    """Frames per second since the job was claimed last."""
     seconds_left: float | None = None
     error: str | None = None
     message: str | None = None
     result: str | None = None
     result_name: str | None = None
     regions: str | None = None
-    """Key in the store of the regions that it hides, as corrected last; None where there are none (any more)."""
+    """Key in the store of the annotation file with its regions, as last corrected; None when there is none."""
     corrections_pending: bool = False
-    """True when the regions were corrected since the result was made: it does not hide them as they are now."""
+    """True when the regions were corrected after the result was rendered, so that it does not show the corrections."""
     source_kept: bool = True
-    """False when the source has been deleted after its time: it cannot be done again."""
+    """False when the source has been deleted after its retention time, so that the job cannot run again."""
 
     def to_json(self, *, inner: bool = False) -> dict[str, Any]:
-        """Return what its owner may know, as JSON values: no keys of the store.
+        """Return what the owner of the job may know, as JSON values, without keys of the store.
 
-        What went wrong inside the service, which may tell of its places and addresses, only with `inner`.
+        Messages of internal errors, which may contain paths and addresses of the service, are included only with
+        `inner`.
         """
         message = self.message if inner or self.error in PUBLIC_ERRORS else INTERNAL_ERROR
         return {
@@ -142,7 +145,7 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class JobListing:
-    """Some jobs of a list, newest first. `after` is given to `JobQueue.list` for the next page; None at the end."""
+    """A page of jobs, newest first. Pass `after` to `JobQueue.list` for the next page; None on the last one."""
 
     jobs: tuple[JobRecord, ...]
     after: str | None
@@ -150,15 +153,15 @@ class JobListing:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long what jobs leave behind is kept, in seconds after their end. 0 deletes it as soon as they end."""
+    """Retention times of files and records, in seconds after the end of their job. 0 deletes them when the job ends."""
 
     originals_seconds: float = 3600.0
-    """Sources, regions that came with them, and the pieces that videos are made of."""
+    """Sources, annotation files submitted with them, and the pieces of videos."""
     results_seconds: float = 7 * 86400.0
     jobs_seconds: float = 30 * 86400.0
-    """Everything: the record of the job, its report, and what is still there of its files."""
+    """The record of the job, its report, and all of its remaining files."""
     unclaimed_seconds: float = 86400.0
-    """Files that belong to no job: uploads that nobody used, leftovers of crashes. Counted from their last change."""
+    """Files that belong to no job: unused uploads, leftovers of crashes. Counted from their last change."""
 
     def __post_init__(self) -> None:
         for limit in fields(self):
@@ -167,7 +170,7 @@ class Retention:
 
 
 LONGEST_PAUSE_SECONDS = 600.0
-"""Before a job is tried again."""
+"""Longest pause before a job is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,30 +178,30 @@ class WorkerTiming:
     """Intervals, time limits and numbers of tries of a worker; times in seconds."""
 
     poll_seconds: float = 0.5
-    """How often a free worker looks for a job, and a busy one whether its job was cancelled."""
+    """How often an idle worker looks for a job, and a busy one looks whether its job was cancelled."""
     beat_seconds: float = 5.0
     """Time between two heartbeats of a worker."""
     dead_seconds: float = 30.0
-    """After how long without a heartbeat a worker is considered dead, and its jobs are given to others."""
+    """Time without a heartbeat after which a worker counts as dead; other workers then get its jobs."""
     drain_seconds: float = 20.0
-    """How long running pieces may take to finish after a worker is asked to stop."""
+    """Time that running pieces have to finish after the worker was asked to stop."""
     tries: int = 4
-    """How often a job is tried where something is unavailable or its result cannot be written."""
+    """How often a job is tried when something is unavailable or its result cannot be written."""
     backoff_seconds: float = 5.0
-    """Pause before the second try; it doubles with each further one."""
+    """Pause before the second try; it doubles with each further try."""
     worker_crashes: int = 10
-    """How many workers may die over a job without one more piece of it being finished."""
+    """How many workers may die in a row while they run a job, without finishing a piece of it."""
 
     def pause(self, failures: int) -> float:
-        """Return how long to wait after that many failures in a row, at most ten minutes."""
+        """Return the seconds to wait after that many failures in a row, at most ten minutes."""
         return min(float(self.backoff_seconds * 2 ** min(failures - 1, 20)), LONGEST_PAUSE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a job that is done at a time, kept when it is finished. `frames` is None where it is not known.
+    """A part of a job, such as a segment of a video. A finished piece is stored. `frames` is None where unknown.
 
-    `label` is whatever the craft that cut the job says of it to itself.
+    `label` is for the processor that cut the job; the queue does not interpret it.
     """
 
     index: int
@@ -211,7 +214,7 @@ NOTHING: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What a sweep deleted, in files (`jobs`: records)."""
+    """Numbers of files that a sweep deleted (`jobs`: of records)."""
 
     originals: int = 0
     results: int = 0
@@ -219,4 +222,4 @@ class SweepResult:
     unclaimed: int = 0
     temporary: int = 0
     failed: tuple[str, ...] = field(default=())
-    """Why some could not be deleted; they are tried again by the next sweep."""
+    """Why some files could not be deleted; the next sweep tries again."""

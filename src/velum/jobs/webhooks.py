@@ -1,7 +1,7 @@
-"""Webhooks: HTTP calls to an address that a job's owner chose, when the job has ended or was deleted.
+"""Webhooks: HTTP calls to a URL that the owner of a job chose, when the job has ended or was deleted.
 
-The transaction that ends a job also records its notice, with `announce_end` or `announce_deletion`; `WebhookDelivery`
-posts notices afterwards.
+The transaction that ends or deletes a job also records a notice, with `announce_end` or `announce_deletion`;
+`WebhookDelivery` posts the notices afterwards.
 """
 
 import json
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("velum.jobs")
 
 Notify = Callable[[str, bytes], None]
-"""Called with an address and JSON to be posted there. Raises a `VelumError` when it was not taken."""
+"""Called with a URL and the JSON to post there. Raises a `VelumError` when the server did not accept it."""
 
 TRIES = 8
 THREADS = 4
-"""How many are told at a time by one worker; to one server of an owner one at a time, to all of an owner one less."""
+"""Notices that a worker posts at the same time: at most one to each server of an owner, one less in all of an owner."""
 
 ANSWER_SECONDS = 10.0
-"""How long a webhook may take, from the connection to the end of its answer."""
+"""How long a call may take, from the connection to the end of the response."""
 
 CLAIM_SECONDS = 60.0
-"""For how long nobody else posts what someone has begun to post: longer than one call may take."""
+"""How long a claimed notice is left alone by other workers: longer than a call may take."""
 
 KEPT_SECONDS = 7 * 86400.0
-"""For how long a notice is kept that nobody tells."""
+"""How long a notice is kept that cannot be delivered."""
 
 FAR_SECONDS = 3600.0
-"""What is not due for longer than any pause was noted by a clock that has been set back since: it is due."""
+"""A notice due later than this was recorded before the clock was set back, since no pause is so long: it is due."""
 
 NOTICES_TRIED = 50
-"""Notices of one owner that are looked at."""
+"""Number of notices of one owner among which a claim looks for a free server."""
 
 _FIRST_PAUSE_SECONDS = 10.0
 
 
 def http_sender(peers: "HttpClient") -> Notify:
-    """Return what posts to addresses that `peers` may reach, once and for a short time."""
+    """Return a function that posts to URLs that `peers` may reach: once, within `ANSWER_SECONDS`."""
 
     def notify(url: str, body: bytes) -> None:
         answer = peers.post_body(url, body, {"Content-Type": "application/json"}, once_within=ANSWER_SECONDS)
@@ -63,14 +63,14 @@ def http_sender(peers: "HttpClient") -> Notify:
 
 
 def announce_end(connection: sql.Connection, jobs: Collection[str], now: float) -> None:
-    """Note for those who want to be told that jobs have ended, as they are now."""
+    """Record notices, with the present records of the jobs, for those of them that have a webhook."""
     query = sql.select(*COLUMNS).where(JOBS.c.id.in_(jobs), JOBS.c.webhook.is_not(None))
     for row in connection.execute(query).all():
         _note(connection, (row.id, row.owner, row.webhook), _job_body(row), now)
 
 
 def announce_deletion(connection: sql.Connection, job: str, now: float) -> None:
-    """Note that a job is about to be deleted; nothing else of it is told, or kept for it, from then on."""
+    """Record the notice that a job is deleted; it replaces the earlier notices of the job."""
     connection.execute(NOTICES.delete().where(NOTICES.c.job == job))
     query = sql.select(JOBS.c.id, JOBS.c.owner, JOBS.c.webhook).where(JOBS.c.id == job, JOBS.c.webhook.is_not(None))
     if (row := connection.execute(query).one_or_none()) is not None:
@@ -90,19 +90,19 @@ def _deletion_body(job: str) -> dict[str, Any]:
 def _job_body(row: sql.Row[Any]) -> dict[str, Any]:
     try:
         return job_of(row).to_json()
-    except BadPlan:  # of another version: what this one can say of it
+    except BadPlan:  # written by another version: say what this version can read
         return {"id": row.id, "state": row.state, "name": row.name, "error": {"code": row.error, "message": None}}
 
 
 def _server_of(notice: sql.Row[Any]) -> tuple[str, str]:
-    """Return whose notice it is, and to which server it goes: of those that are the same, one is told at a time."""
+    """Return the owner and the server of a notice; notices with the same pair are posted one at a time."""
     return notice.owner, urlsplit(notice.url).netloc
 
 
 class WebhookDelivery:
-    """Posts notices to webhooks. Each is delivered at least once, or tried `TRIES` times; the job does not change.
+    """Posts notices to webhooks, each until it is accepted, `TRIES` times at most. The job does not change.
 
-    Owners take turns, so that none waits for the slow webhooks of another. Safe to share between threads.
+    Owners take turns, so that no owner waits for another's slow webhooks. Safe to share between threads.
     """
 
     def __init__(self, database: Database, notify: Notify | None) -> None:
@@ -123,7 +123,7 @@ class WebhookDelivery:
                 self._notify(notice.url, notice.body.encode())
             except VelumError as error:
                 LOG.warning(
-                    "job %s: the webhook could not be called, try %d of %d: %s", notice.job, notice.tries, TRIES, error
+                    "job %s: calling the webhook failed, try %d of %d: %s", notice.job, notice.tries, TRIES, error
                 )
                 self._settle(notice, None if notice.tries >= TRIES else _FIRST_PAUSE_SECONDS * 2 ** (notice.tries - 1))
             else:
@@ -132,7 +132,7 @@ class WebhookDelivery:
 
     @contextmanager
     def _claim(self) -> Iterator[sql.Row[Any] | None]:
-        """Take one that is due, so that nobody else tells it meanwhile."""
+        """Claim a notice that is due, so that no other thread or worker posts it meanwhile."""
         with self._lock:
             notice = self._claim_next()
             if notice is not None:
@@ -144,7 +144,7 @@ class WebhookDelivery:
             if notice is not None:
                 with self._lock:
                     self._busy[_server_of(notice)] -= 1
-                    self._busy += Counter()  # keeps what is above 0
+                    self._busy += Counter()  # drops counters that are 0
 
     def _claim_next(self) -> sql.Row[Any] | None:
         with self._database.reading() as connection:
@@ -154,13 +154,13 @@ class WebhookDelivery:
         with self._database.writing() as connection:
             same = (NOTICES.c.id == row.id) & (NOTICES.c.due == row.due)
             values = {"due": now + CLAIM_SECONDS, "tries": row.tries + 1}
-            if row.body is None:  # noted by an earlier velum: the job as it is now
+            if row.body is None:  # recorded by an earlier velum: post the present record of the job
                 job = connection.execute(sql.select(*COLUMNS).where(JOBS.c.id == row.job)).one_or_none()
                 values["body"] = json.dumps(_deletion_body(row.job) if job is None else _job_body(job))
             return connection.execute(NOTICES.update().where(same).values(**values).returning(NOTICES)).one_or_none()
 
     def _next(self, connection: sql.Connection, now: float) -> sql.Row[Any] | None:
-        """Return the one whose turn it is: of the owner who was told longest ago, of these the one tried least."""
+        """Return the next notice: of the owner who was served longest ago, the one with the fewest tries."""
         due = (NOTICES.c.due <= now) | (NOTICES.c.due > now + FAR_SECONDS)
         first = sql.select(NOTICES.c.owner, sql.func.min(NOTICES.c.due)).where(due).group_by(NOTICES.c.owner)
         owners = sorted(connection.execute(first), key=lambda row: (self._turns.get(row[0], 0), row[1]))

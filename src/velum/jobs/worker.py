@@ -31,14 +31,14 @@ NOTE_SECONDS = 1.0
 """Seconds between two records of a job's progress."""
 
 CHORE_SECONDS = 1.0
-"""How often to look what else there is to do, at least; oftener where workers are to say oftener that they live."""
+"""Longest pause between two rounds of maintenance; shorter where heartbeats come more often."""
 
 
 class Worker:
-    """Does jobs of the database at `url`, at most `concurrency` at a time, and `max_running` with all other workers.
+    """Runs jobs of the database at `url`: `concurrency` at a time, and `max_running` together with all other workers.
 
-    Each thread makes itself a craft. `folder` is for work in progress; workers may share it, and what dead ones left
-    there is removed. `notify` posts to webhooks. A worker may run again after it has ended.
+    Each thread has its own processor. `folder` is for temporary files; workers may share it, and remove what dead ones
+    left there. `notify` posts to webhooks. A worker may run again after it has ended.
     """
 
     def __init__(  # noqa: PLR0913 - all but three are given by name, and have a default that suits
@@ -62,10 +62,10 @@ class Worker:
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; then finish the pieces in work, as far as that is soon, and leave the rest.
+        """Work until `stop` is set; then finish the running pieces within `drain_seconds`, and release the other jobs.
 
         Raises `Unavailable` when the database cannot be reached at the start, `OutputFailed` when `folder` cannot be
-        written to, and both as `join` does. Later it waits until the database and the store are back.
+        written to, and both as `join` does. Once it runs, it waits until the database and the store are back.
         """
         database = Database(self._url)
         try:
@@ -100,7 +100,7 @@ class WorkerLoop:
         )
         self._runs: dict[str, JobRun] = {}
         self._next_store_check = 0.0
-        # Held from before a job is taken until it is known here: what the database has beyond that nobody works on.
+        # Held while a job is claimed and added to `_runs`: so a claim in the database that is not in `_runs` was lost.
         self._lock = threading.Lock()
 
     def work(
@@ -110,7 +110,7 @@ class WorkerLoop:
         chores: Sequence[Callable[[], bool]],
         stop: threading.Event,
     ) -> None:
-        """Do jobs until `stop` is set, then what `Worker.run` says."""
+        """Run jobs until `stop` is set, then shut down as `Worker.run` says."""
         self._claims.beat()
         over = threading.Event()
         processors = [processor() for _ in range(concurrency)]
@@ -119,7 +119,7 @@ class WorkerLoop:
             for n, processor in enumerate(processors)
         ]
         heartbeat = threading.Thread(target=self._heartbeat_loop, args=(over,), name="heartbeat")
-        # The address of a webhook may let us wait; nothing is lost when it is told once more by another worker.
+        # Daemons, since a webhook may be slow to answer; nothing is lost when another worker posts the notice again.
         maintenance = [
             threading.Thread(target=self._maintenance_loop, args=(chore, over), name="maintenance", daemon=True)
             for chore in chores
@@ -136,7 +136,7 @@ class WorkerLoop:
         try:
             retry_unavailable(self._claims.leave)
         except Unavailable as error:
-            LOG.warning("others will take this worker for dead: %s", error)
+            LOG.warning("this worker could not sign off, so others will count it as dead: %s", error)
 
     def _drain(self, slots: list[threading.Thread]) -> None:
         for run in self._in_work().values():
@@ -154,8 +154,8 @@ class WorkerLoop:
             while not stop.is_set():
                 try:
                     run = self._take(processor)
-                except Exception as error:  # the edge of this thread, which is to go on
-                    LOG.warning("no job can be taken up: %s", error, exc_info=not isinstance(error, VelumError))
+                except Exception as error:  # the outermost frame of this thread, which must go on
+                    LOG.warning("cannot claim a job: %s", error, exc_info=not isinstance(error, VelumError))
                     stop.wait(self._pace.beat_seconds)
                     continue
                 if run is None:
@@ -175,7 +175,7 @@ class WorkerLoop:
             return run
 
     def _check_store(self) -> None:
-        """Look now and then whether the store is there: without it, jobs would only be taken up and put back."""
+        """Check the store now and then: while it is away, jobs would only be claimed and put back."""
         if (now := time.monotonic()) >= self._next_store_check:
             self._store.check()
             self._next_store_check = now + self._pace.beat_seconds
@@ -185,17 +185,17 @@ class WorkerLoop:
         try:
             self._perform(run)
         except LeaseLost as error:
-            LOG.warning("%s; what was done of it since is of no use", error)
+            LOG.warning("%s; its work here is discarded", error)
         except VelumError as error:
-            # It is still noted as ours: the minding thread gives it back as soon as the database answers.
-            LOG.warning("job %s: its end could not be noted: %s", job, error)
+            # This worker still has the lease; the heartbeat thread releases it as soon as the database answers.
+            LOG.warning("job %s: cannot record its end: %s", job, error)
         finally:
             shutil.rmtree(run.folder, ignore_errors=True)
             with self._lock:
                 self._runs.pop(run.lease.token)
 
     def _perform(self, run: JobRun) -> None:
-        """Do a job and note what became of it. Raises `LeaseLost` and `Unavailable`."""
+        """Run a job and record its outcome. Raises `LeaseLost` and `Unavailable`."""
         claims, lease = self._claims, run.lease
         try:
             run.perform()
@@ -208,12 +208,12 @@ class WorkerLoop:
             retry_unavailable(lambda: claims.cancel(lease) if run.reason == "cancelled" else claims.give_back(lease))
         except (VelumError, OSError) as error:
             self._record_failure(run, run.explain(error))
-        except Exception as error:  # the edge of a job: a fault of ours ends it, not the worker
+        except Exception as error:  # a fault of velum ends the job, not the worker
             LOG.exception("job %s: a fault of velum itself", lease.job.id)
             self._record_failure(run, run.explain(error))
 
     def _record_failure(self, run: JobRun, error: Exception) -> None:
-        """Note why a job was not done. Raises `LeaseLost` and `Unavailable`."""
+        """Record why a job failed. Raises `LeaseLost` and `Unavailable`."""
         claims = self._claims
         match error:
             case StoreAway():
@@ -245,12 +245,12 @@ class WorkerLoop:
                 if now >= next_note:
                     next_note = now + NOTE_SECONDS
                     self._note_progress()
-            except Exception as error:  # the edge of this thread, which is to go on
+            except Exception as error:  # the outermost frame of this thread, which must go on
                 LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
             over.wait(self._pace.poll_seconds)
 
     def _sync_leases(self) -> None:
-        """Stop what is no longer ours or was called off, and give back what nobody here knows of."""
+        """Stop runs whose lease is lost or whose job was cancelled; release leases for which no run exists."""
         with self._lock:
             held, runs = self._claims.list_tokens(), dict(self._runs)
         for token, run in runs.items():
@@ -272,12 +272,12 @@ class WorkerLoop:
                     run.stop("lost")
 
     def _maintenance_loop(self, chore: Callable[[], bool], over: threading.Event) -> None:
-        """Do a chore again and again: at once when it says that there is more of it."""
+        """Call `chore` again and again: at once when it returns True, else after a pause."""
         while not over.is_set():
             try:
                 if chore():
                     continue
-            except Exception as error:  # the edge of this thread, which is to go on
+            except Exception as error:  # the outermost frame of this thread, which must go on
                 LOG.warning("%s", error, exc_info=not isinstance(error, VelumError))
             over.wait(min(CHORE_SECONDS, self._pace.beat_seconds))
 

@@ -1,4 +1,7 @@
-"""A store in a bucket: S3 and what speaks it, Google Cloud Storage, Azure Blob Storage. Errors of obstore end here."""
+"""A store in a bucket of S3 or a compatible service, Google Cloud Storage or Azure Blob Storage.
+
+Errors of obstore are translated here.
+"""
 
 import hashlib
 import re
@@ -34,22 +37,23 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "gs", "az")
 
 READ_BYTES = 4 << 20
-"""What is fetched at a time."""
+"""Bytes of one read request."""
 
 PART_BYTES = 8 << 20
-"""What is sent at a time; obstore gives it 30 s. S3 takes 10,000 parts, so a file may have 78 GiB."""
+"""Bytes of a part of a multipart upload; obstore gives each 30 s. S3 takes 10,000 parts: files of up to 78 GiB."""
 
 AT_ONCE = 2
-"""Parts of one file on their way at a time: all of them are in memory."""
+"""Parts of one file that are sent at the same time; all of them are held in memory."""
 
 _RETRIES: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 
 
 class BucketStore:
-    """Files as objects of a bucket, shared by as many machines as may reach it.
+    """Files as objects of a bucket; any number of machines may share it.
 
-    An object appears when all of it is there, and never changes. Parts of a broken upload are never seen; a rule of the
-    bucket deletes them. Raises `StoreAway` where `Store` says nothing else and the bucket does not answer.
+    An object appears when its upload is complete, and never changes. Parts of an incomplete upload are not listed; a
+    lifecycle rule of the bucket deletes them. When the bucket does not answer, methods raise `StoreAway`, unless
+    `Store` names another error.
     """
 
     def __init__(self, objects: "ObjectStore", name: str = "the bucket") -> None:
@@ -70,10 +74,11 @@ class BucketStore:
         if not right:
             told = re.sub(r"//[^/]*@", "//***@", url)[:200]
             raise BadPlan(
-                f"the store {told!r} is no bucket; write s3://, gs:// or az://, its name, / and a prefix if it is "
-                "shared; credentials are taken from the environment"
+                f"the store {told!r} is not the URL of a bucket; write s3://, gs:// or az://, then the name of the "
+                "bucket, "
+                "and / and a prefix if others use the bucket, too; credentials are taken from the environment"
             )
-        # One object at a time is deleted, which every service understands; not all know how to delete many.
+        # Objects are deleted one by one, which every service can do; not all can delete many with one request.
         config: Any = {"disable_bulk_delete": True} if parts.scheme == "s3" else None
         try:
             objects = from_url(url, config=config, retry_config=_RETRIES)
@@ -82,7 +87,7 @@ class BucketStore:
         return cls(objects, url)
 
     def identity(self) -> str | None:
-        """Return what the mark says; see `Store.identity`."""
+        """Return the identity in the object `MARK`; see `Store.identity`."""
         try:
             with self._reading():
                 return bytes(obstore.get(self._objects, MARK).bytes())[:64].decode("ascii", "replace").strip()
@@ -90,21 +95,21 @@ class BucketStore:
             return None
 
     def establish(self, identity: str) -> None:
-        """Put the mark there; see `Store.establish`."""
+        """Write the identity to the object `MARK`; see `Store.establish`."""
         with self._translate_write_errors():
             obstore.put(self._objects, MARK, f"{identity}\n".encode(), use_multipart=False)
 
     def hold(self, identity: str) -> None:
-        """Take no other for this store; see `Store.hold`."""
+        """Accept only the store with this identity; see `Store.hold`."""
         self._identity = identity
 
     def check(self) -> None:
-        """Ask for the mark; see `Store.check`. Unlike a folder, a bucket is asked only where something is missing."""
+        """Read the identity; see `Store.check`. Unlike a folder, a bucket is checked only when a file is missing."""
         if self._identity is not None and (found := self.identity()) != self._identity:
             raise wrong_store(self._name, f"its object {MARK}", self._identity, found)
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> PutResult:
-        """Keep a stream; see `Store.put`."""
+        """Store a stream; see `Store.put`."""
         return self._put(new_key(), _Checked(chunks, sha256, most))
 
     def _put(self, key: str, stream: "_Checked") -> PutResult:
@@ -113,7 +118,7 @@ class BucketStore:
             head += chunk
             if len(head) > PART_BYTES:
                 break
-        # What the stream raises comes through, and then nothing is kept: only whole objects are completed.
+        # Errors of the stream pass through; then obstore does not complete the upload, and no object appears.
         whole = bytes(head) if len(head) <= PART_BYTES else chain([bytes(head)], body)
         with self._translate_write_errors():
             obstore.put(
@@ -123,7 +128,7 @@ class BucketStore:
         return stream.result(key)
 
     def move_in(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
-        """Keep a file; see `Store.move_in`. It stays in its folder under its key, for `fetch`."""
+        """Store a file; see `Store.move_in`. A copy stays in its folder, named by its key, for `fetch`."""
         try:
             with file.open("rb") as stream:
                 result = self._put(key or new_key(), _Checked(iter(lambda: stream.read(CHUNK), b""), sha256, None))
@@ -140,7 +145,7 @@ class BucketStore:
         return self._read_range(key, start, size if stop is None else min(stop, size))
 
     def _read_range(self, key: str, start: int, stop: int) -> Generator[bytes]:
-        """Yield a range of bytes; each part is a request of its own, which may be repeated."""
+        """Yield a range of bytes. Each `READ_BYTES` are one request, which is repeated after a failure."""
         while start < stop:
             if not (data := self.part(key, start, min(start + READ_BYTES, stop))):
                 raise missing_file(key)
@@ -162,11 +167,11 @@ class BucketStore:
         except OSError as error:
             if isinstance(error, OutputFailed):
                 raise
-            raise OutputFailed(f"cannot write to {folder}: {error.strerror or error}; it needs room") from error
+            raise OutputFailed(f"cannot write to {folder}: {error.strerror or error}; make room there") from error
         return place
 
     def size(self, key: str) -> int | None:
-        """Return how many bytes it has, None when there is no such file."""
+        """Return the number of bytes of a file; see `Store.size`."""
         if not KEY.fullmatch(key):
             return None
         try:
@@ -177,7 +182,7 @@ class BucketStore:
             return None
 
     def delete(self, key: str) -> None:
-        """Delete it, if it is there."""
+        """Delete a file, if it exists."""
         if not KEY.fullmatch(key):
             raise invalid_key(key)
         try:
@@ -185,10 +190,10 @@ class BucketStore:
         except FileNotFoundError:
             return
         except BaseError as error:
-            raise OutputFailed(f"{self._name} does not delete a file: {_first_line(error)}") from error
+            raise OutputFailed(f"cannot delete a file from {self._name}: {_first_line(error)}") from error
 
     def list(self, start: str = "") -> Iterator[StoredObject]:
-        """Yield what is kept; see `Store.list`."""
+        """Yield the stored files; see `Store.list`."""
         now, batches = datetime.now(UTC), iter(obstore.list(self._objects, prefix=start or None))
         while True:
             with self._reading():
@@ -198,16 +203,16 @@ class BucketStore:
             for one in batch:
                 folder, _, key = one["path"].rpartition("/")
                 if KEY.fullmatch(key) and folder == key[:2]:
-                    # By the bucket's clock, which may be ahead of ours.
+                    # The bucket's clock may be ahead of this machine's.
                     age = max((now - one["last_modified"]).total_seconds(), 0.0)
                     yield StoredObject(key, one["size"], age)
 
-    def sweep(self, age_seconds: float) -> int:  # noqa: ARG002 - of the protocol: a bucket has nothing to be seen
-        """Return 0: what broke off half-way is no object, and a rule of the bucket deletes it."""
+    def sweep(self, age_seconds: float) -> int:  # noqa: ARG002 - part of the protocol
+        """Return 0: an incomplete upload is not an object; a lifecycle rule of the bucket deletes it."""
         return 0
 
     def part(self, key: str, start: int, stop: int) -> bytes:
-        """Return that range of bytes, which must lie inside the file. Raises `Unavailable`."""
+        """Return the bytes from `start` to before `stop`, which must lie in the file. Raises `Unavailable`."""
         try:
             with self._reading():
                 return bytes(obstore.get_range(self._objects, _path(key), start=start, end=stop))
@@ -216,7 +221,7 @@ class BucketStore:
             raise missing_file(key) from error
 
     def _size(self, key: str) -> int:
-        """Return how many bytes a file has, which should be there."""
+        """Return the size of a file in bytes. Raises `BadInput` for an invalid key, `Unavailable` for a missing one."""
         if not KEY.fullmatch(key):
             raise invalid_key(key)
         if (size := self.size(key)) is None:
@@ -225,7 +230,7 @@ class BucketStore:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Translate errors of the library, but for `FileNotFoundError`."""
+        """Translate all errors of obstore but `FileNotFoundError`."""
         try:
             yield
         except FileNotFoundError:
@@ -239,12 +244,13 @@ class BucketStore:
             yield
         except (BaseError, FileNotFoundError) as error:
             raise OutputFailed(
-                f"cannot write to {self._name}: {_first_line(error)}; check that the bucket exists, and who may write"
+                f"cannot write to {self._name}: {_first_line(error)}; check that the bucket exists and that the "
+                "credentials allow writing"
             ) from error
 
 
 class _Checked:
-    """A stream that counts and hashes what passes, and ends with an error when it is not what was announced."""
+    """Counts and hashes the chunks that pass; raises an error when the size or the hash is not the announced one."""
 
     def __init__(self, chunks: Iterable[bytes], sha256: str | None, most: int | None) -> None:
         self._chunks, self._sha256, self._most = chunks, sha256, most
@@ -260,10 +266,12 @@ class _Checked:
                 yield chunk
         found = self._digest.hexdigest()
         if self._sha256 is not None and found != self._sha256.lower():
-            raise BadInput(f"what came has sha256 {found}, not {self._sha256[:80]} as announced; send it again")
+            raise BadInput(
+                f"the received bytes have sha256 {found}, not {self._sha256[:80]} as announced; send them again"
+            )
 
     def result(self, key: str) -> PutResult:
-        """Return what passed."""
+        """Return the size and hash of the whole stream."""
         return PutResult(key, self._size, self._digest.hexdigest())
 
 
@@ -272,5 +280,5 @@ def _path(key: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """Return what an error says, without the library's own notes behind it."""
+    """Return the first line of an error's text; obstore adds debugging notes behind it."""
     return str(error).partition("\n")[0][:500]

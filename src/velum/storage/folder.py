@@ -1,4 +1,4 @@
-"""The protocol of stores, which keep files under generated keys, whole or not at all; and the store in a folder."""
+"""The protocol of stores, which keep whole files under generated keys; and the store in a folder."""
 
 import errno
 import hashlib
@@ -26,7 +26,7 @@ MARK = "velum-store"
 
 
 class StoreAway(Unavailable):
-    """The store cannot be reached, or another one is in its place: nothing is read, written or deleted meanwhile."""
+    """The store cannot be reached, or a different store is in its place. Nothing is read, written or deleted then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class PutResult:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A file that is in a store, and how long ago it was put there."""
+    """A file in a store, and the seconds since it was put there."""
 
     key: str
     size: int
@@ -48,14 +48,14 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """Files by key. Keys are made here, from chance: nobody can choose or guess one. Safe to share between threads.
+    """Files by key. The store generates random keys, which nobody can choose or guess. Safe to share between threads.
 
-    A store has an identity, so that what lies in its place while it is away is not taken for it. Everything raises
-    `StoreAway` when it is not the store that it was held to.
+    A store has an identity, so that velum does not take an empty folder for the store while a disk is not mounted.
+    After `hold`, every method raises `StoreAway` when the store has another identity.
     """
 
     def identity(self) -> str | None:
-        """Return the identity that the store has, as it is now; None when it has none. Raises `StoreAway`."""
+        """Read the identity of the store; None when it has none. Raises `StoreAway`."""
         ...
 
     def establish(self, identity: str) -> None:
@@ -67,33 +67,33 @@ class Store(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise `StoreAway` unless the store can be reached and has the identity it is held to."""
+        """Raise `StoreAway` unless the store can be reached and has the identity given to `hold`."""
         ...
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> PutResult:
-        """Keep a stream, of at most that many bytes. Once it is returned it survives a crash; before, nothing is there.
+        """Store a stream of at most `most` bytes. On return the file survives a crash; before, no file is visible.
 
-        Raises `BadInput` when it is not what `sha256` says, `LimitExceeded` when it is too large, and `OutputFailed`.
+        Raises `BadInput` when its hash is not `sha256`, `LimitExceeded` when it is too large, and `OutputFailed`.
         """
         ...
 
     def move_in(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
-        """Keep a file and remove it from where it is. Raises as `put` does.
+        """Store a file and remove it from its path. Raises as `put` does.
 
-        It may stay in its folder under its key, so that `fetch` into that folder has no way to go. Whoever must know
-        the `key` before, to find the file after a crash, makes it with `new_key`.
+        A copy may stay in its folder, named by its key, so that `fetch` into that folder copies nothing. A caller that
+        must know the `key` in advance, to find the file after a crash, generates it with `new_key`.
         """
         ...
 
     def open(self, key: str, start: int = 0, stop: int | None = None) -> Generator[bytes]:
-        """Return the bytes from `start` up to, not including, `stop`, in chunks; close it unless it is read to its end.
+        """Return the bytes from `start` to before `stop`, in chunks. Close the generator unless you read all of it.
 
-        Raises `Unavailable` when there is no such file, `BadInput` for what is no key.
+        Raises `Unavailable` when there is no such file, `BadInput` when `key` is not a key.
         """
         ...
 
     def fetch(self, key: str, folder: Path) -> Path:
-        """Return a file to read and not to change, in `folder` or where the store has it. Raises as `open` does."""
+        """Return the path of a file for reading only: a copy in `folder`, or the stored file. Raises as `open` does."""
         ...
 
     def size(self, key: str) -> int | None:
@@ -105,18 +105,18 @@ class Store(Protocol):
         ...
 
     def list(self, start: str = "") -> Iterator[StoredObject]:
-        """Yield all files; with `start`, two hexadecimal digits, those whose keys begin with them."""
+        """Yield all files; with `start`, two hexadecimal digits, the files whose keys begin with them."""
         ...
 
     def sweep(self, age_seconds: float) -> int:
-        """Delete unfinished files that crashes left, older than that, and return their number."""
+        """Delete unfinished files that crashes left and that are at least that old; return their number."""
         ...
 
 
 class FolderStore:
-    """A store in a folder, which several machines may share; it is made when it is first needed.
+    """A store in a folder, which several machines may share. The folder is made when it is first needed.
 
-    One that is held to an identity is never made: where a mounted folder was, an empty one must not be filled.
+    After `hold`, the folder is never made: while a disk is not mounted, files must not go to its empty mount point.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,7 +124,7 @@ class FolderStore:
         self._identity: str | None = None
 
     def identity(self) -> str | None:
-        """Return what the mark says; see `Store.identity`."""
+        """Return the identity in the file `MARK`; see `Store.identity`."""
         try:
             with _reading(self._path):
                 return (self._path / MARK).read_bytes()[:64].decode("ascii", "replace").strip()
@@ -134,7 +134,7 @@ class FolderStore:
             raise
 
     def establish(self, identity: str) -> None:
-        """Make the folder, and the mark in it; see `Store.establish`."""
+        """Make the folder and the file `MARK` in it; see `Store.establish`."""
         part = self._path / f"{MARK}.{secrets.token_hex(8)}"
         with self._writing():
             self._parts.mkdir(parents=True, exist_ok=True)
@@ -149,16 +149,16 @@ class FolderStore:
                 _drop(part)
 
     def hold(self, identity: str) -> None:
-        """Take no other for this store; see `Store.hold`."""
+        """Accept only the store with this identity; see `Store.hold`."""
         self._identity = identity
 
     def check(self) -> None:
-        """Read the mark; see `Store.check`."""
+        """Read the identity; see `Store.check`."""
         if self._identity is not None and (found := self.identity()) != self._identity:
             raise wrong_store(str(self._path), str(self._path / MARK), self._identity, found)
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, most: int | None = None) -> PutResult:
-        """Keep a stream; see `Store.put`."""
+        """Store a stream; see `Store.put`."""
         part = self._part()
         digest, size = hashlib.sha256(), 0
         try:
@@ -176,11 +176,12 @@ class FolderStore:
             _drop(part)
 
     def move_in(self, file: Path, *, sha256: str | None = None, key: str | None = None) -> PutResult:
-        """Keep a file; see `Store.move_in`. On the same file system it is renamed."""
+        """Store a file; see `Store.move_in`. On the same file system it is renamed."""
         part = self._part()
         try:
             with self._writing():
-                # First what takes long: a crash in between would leave the file in neither place.
+                # Hash before the move, since that takes long: after a crash between move and commit the file is in
+                # neither place.
                 size, digest = file.stat().st_size, hash_of(file)
                 _move(file, part)
             return self._keep(part, size, digest, sha256, key)
@@ -195,7 +196,7 @@ class FolderStore:
         next(chunks)  # from here on, closing it closes the file
         return chunks
 
-    def fetch(self, key: str, folder: Path) -> Path:  # noqa: ARG002 - of the protocol: stores elsewhere need a folder
+    def fetch(self, key: str, folder: Path) -> Path:  # noqa: ARG002 - part of the protocol: a bucket needs the folder
         """Return the file itself; see `Store.fetch`."""
         with self._there(key):
             (place := self._place(key)).stat()
@@ -217,12 +218,12 @@ class FolderStore:
     def delete(self, key: str) -> None:
         """Delete a file, if it exists."""
         place = self._place(key)
-        self.check()  # what is away is not deleted
+        self.check()  # while the store is away, its file is not deleted
         with self._writing():
             place.unlink(missing_ok=True)
 
     def list(self, start: str = "") -> Iterator[StoredObject]:
-        """Yield what is kept, in no order; see `Store.list`."""
+        """Yield the stored files, in no order; see `Store.list`."""
         self.check()
         now = time.time()
         for folder in self._path.glob(start or "[0-9a-f][0-9a-f]"):
@@ -252,20 +253,22 @@ class FolderStore:
 
     def _keep(self, part: Path, size: int, digest: str, expected: str | None, key: str | None = None) -> PutResult:
         if expected is not None and digest != expected.lower():
-            raise BadInput(f"what came has sha256 {digest}, not {expected[:80]} as announced; send it again")
+            raise BadInput(
+                f"the received bytes have sha256 {digest}, not {expected[:80]} as announced; send them again"
+            )
         key = key or new_key()
         with self._writing():
             place = self._place(key)
             place.parent.mkdir(exist_ok=True)
-            os.utime(part)  # its age counts from now, however old a file that was taken is
+            os.utime(part)  # the age of a stored file counts from now, not from when it was written elsewhere
             part.replace(place)
             for folder in (place.parent, self._path):
                 _settle_folder(folder)
-        self.check()  # it may have gone away meanwhile, and another folder be in its place
+        self.check()  # the store may have been unmounted meanwhile, and another folder be in its place
         return PutResult(key, size, digest)
 
     def _part(self) -> Path:
-        """Return where a new file may be written."""
+        """Return the path for a new unfinished file."""
         self.check()
         with self._writing():
             self._parts.mkdir(parents=self._identity is None, exist_ok=True)
@@ -283,7 +286,7 @@ class FolderStore:
         except (BadInput, LimitExceeded, OutputFailed):
             raise
         except OSError as error:
-            self.check()  # where it has gone away meanwhile, that is why
+            self.check()  # raises the real cause where the store has been unmounted meanwhile
             raise OutputFailed(
                 f"cannot write to the store {self._path}: {error.strerror or error}; "
                 "check that it exists, can be written to and has room"
@@ -303,7 +306,7 @@ class FolderStore:
 
 
 def _read_range(file: BinaryIO, start: int, stop: int | None) -> Generator[bytes]:
-    """Yield nothing, then the bytes of a range of a file; close it at the end."""
+    """Yield an empty chunk first, then the bytes of a range of a file; close the file at the end."""
     with file:
         yield b""
         with _reading("the store"):
@@ -318,12 +321,12 @@ def _read_range(file: BinaryIO, start: int, stop: int | None) -> Generator[bytes
 
 
 def new_key() -> str:
-    """Return a key that nobody can guess."""
+    """Return a random key."""
     return secrets.token_hex(16)
 
 
 def hash_of(file: Path) -> str:
-    """Return the SHA-256 of a file of our own in hexadecimal. Raises `OSError` when it cannot be read."""
+    """Return the SHA-256 of a file of this process in hexadecimal. Raises `OSError` when the file cannot be read."""
     with file.open("rb") as stream:
         return sha256_of_stream(stream)
 
@@ -353,7 +356,7 @@ def _settle_folder(folder: Path) -> None:
 
 
 def _drop(part: Path) -> None:
-    with suppress(OSError):  # what cannot be deleted now is swept later
+    with suppress(OSError):  # a later sweep deletes what cannot be deleted now
         part.unlink(missing_ok=True)
 
 
@@ -372,8 +375,8 @@ def _absent(error: StoreAway) -> bool:
 
 
 def wrong_store(name: str, mark: str, identity: str, found: str | None) -> StoreAway:
-    """Return the error for a store that is not the one it is held to."""
-    what = "has no file by which velum knows it" if found is None else f"is another one, {found[:40]!r}"
+    """Return the error for a store whose identity is not the expected one."""
+    what = "has no identity" if found is None else f"is a different store, {found[:40]!r}"
     return StoreAway(
         f"the store {name} {what}: {mark} must hold {identity}; check that the right one is mounted (where all its "
         "files are lost for good, write that there: velum then goes on with an empty one)"
@@ -381,10 +384,10 @@ def wrong_store(name: str, mark: str, identity: str, found: str | None) -> Store
 
 
 def missing_file(key: str) -> Unavailable:
-    """Return the error for a file that velum has put there itself, and that is gone."""
-    return Unavailable(f"file {key[:40]!r} is not in the store any more; bring it back, and retry what needs it")
+    """Return the error for a file that velum stored and that is missing now."""
+    return Unavailable(f"file {key[:40]!r} is missing from the store; bring it back, then retry the job")
 
 
 def invalid_key(key: str) -> BadInput:
-    """Return the error for text that is no key."""
+    """Return the error for text that is not a key."""
     return BadInput(f"{key[:40]!r} is not in the store: keys are 32 hexadecimal digits")

@@ -1,4 +1,4 @@
-"""Uploads that may come in parts: broken off, asked how far they are, and continued."""
+"""Resumable uploads: a client that lost its connection asks for the offset and continues there."""
 
 import hashlib
 import json
@@ -23,9 +23,9 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ResumableUpload:
-    """A file on its way: `offset` bytes are here; `size` and `sha256` are what was announced, None where nothing was.
+    """An upload of which `offset` bytes have been received; `size` and `sha256` as announced, None where not announced.
 
-    `owner` is whoever began it.
+    `owner` is the id of the caller who began it.
     """
 
     id: str
@@ -34,24 +34,24 @@ class ResumableUpload:
     sha256: str | None = None
     owner: str = ""
     key: str | None = None
-    """Under which it is in the store, once it has been offered."""
+    """Key of the file in the store after `offer`."""
 
 
 class Occupied(BadInput):
-    """Someone else works with the upload at this moment, or a job has taken it."""
+    """Another request is using the upload right now, or a job has taken it."""
 
 
 class Uploads:
-    """The uploads in a folder, which should be on the store's file system: then completing one copies nothing.
+    """The uploads in a folder. On the file system of the store, an upload is completed without copying it.
 
-    Several processes may use it at a time. `most` is the largest upload, in bytes.
+    Several processes may use the folder at the same time. `most` is the size of the largest upload, in bytes.
     """
 
     def __init__(self, folder: Path, store: Store, *, most: int) -> None:
         self._folder, self._store, self._most = folder, store, most
 
     def begin(self, *, size: int | None = None, sha256: str | None = None, owner: str = "") -> ResumableUpload:
-        """Return a new upload, of which nothing is here. Raises `LimitExceeded`, `BadInput` and `OutputFailed`."""
+        """Begin an upload at offset 0. Raises `LimitExceeded`, `BadInput` and `OutputFailed`."""
         if size is not None and size < 0:
             raise BadInput(f"an upload of {size} bytes was announced; it must be at least 0")
         if size is not None and size > self._most:
@@ -60,7 +60,7 @@ class Uploads:
             raise BadInput(f"sha256 {sha256[:80]!r} was announced; it must be 64 hexadecimal digits")
         upload = ResumableUpload(secrets.token_hex(16), 0, size, sha256, owner)
         folder = self._folder / upload.id
-        self._store.check()  # where that is away, its folder may be of another disk
+        self._store.check()  # while the store is not mounted, its folder lies on another disk
         with self._writing():
             self._folder.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
@@ -69,16 +69,16 @@ class Uploads:
         return upload
 
     def get(self, upload: str) -> ResumableUpload | None:
-        """Return how far the upload of that id is; None when there is none."""
+        """Return the upload of that id with its offset; None when there is none."""
         if not _ID.fullmatch(upload):
             return None
         folder = self._folder / upload
         try:
             state = ResumableUpload(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
-            # What is here is what counts: a crash may have kept less, or more, than anyone was told.
+            # The size of the file counts: after a crash it may be less or more than the offset last reported.
             offset = _size(folder / "data")
         except (FileNotFoundError, NotADirectoryError):
-            self._store.check()  # where that is away, nobody knows
+            self._store.check()  # while the store is away, it is not known whether the upload exists
             return None
         except (OSError, ValueError) as error:
             raise Unavailable(f"upload {upload} cannot be read now: {error}") from error
@@ -87,14 +87,15 @@ class Uploads:
         return None if offset is None else replace(state, offset=offset)
 
     def append(self, upload: str, offset: int, chunks: Iterable[bytes]) -> ResumableUpload:
-        """Write on at exactly where the upload is, and return how far it is then.
+        """Append to the upload, whose offset must be `offset`, and return it with its new offset.
 
-        What came before a stream breaks off is kept. Raises `BadInput` for any other offset, for more than was
-        announced, and while someone else writes; `LimitExceeded` for more than is accepted; `OutputFailed`.
+        When the stream breaks off, the bytes received before are kept. Raises `BadInput` for any other offset and for
+        more bytes than announced, `Occupied` while another request writes, `LimitExceeded` for more bytes than are
+        accepted, and `OutputFailed`.
         """
         with self._lock_upload(upload) as (at, data):
             if at.key is not None and not data.exists():
-                raise BadInput(f"upload {upload} is at byte {at.offset} and was handed in so; begin a new one")
+                raise BadInput(f"upload {upload} was completed at byte {at.offset}; begin a new one")
             if offset != at.offset:
                 raise BadInput(f"upload {upload} is at byte {at.offset}, not {offset}; continue there")
             most, here = self._most if at.size is None else at.size, at.offset
@@ -109,28 +110,28 @@ class Uploads:
         return ResumableUpload(at.id, here, at.size, at.sha256, at.owner)
 
     def offer(self, upload: str) -> str:
-        """Put what came into the store, and return its key; the same, when it is asked again.
+        """Put the received file into the store, and return its key; a second call returns the same key.
 
-        The upload stays until it is discarded: what becomes of it may fail, and be tried again. Raises `BadInput` when
-        it is not what was announced, `Occupied` and `OutputFailed`. An upload whose hash is wrong is discarded: nothing
-        that is added could make it right.
+        The upload stays until `discard`, so that a caller whose next step fails can try again. Raises `BadInput` when
+        size or hash are not the announced ones, `Occupied` and `OutputFailed`. An upload with a wrong hash is
+        discarded: no further bytes could make it right.
         """
         with self._lock_upload(upload) as (at, data):
             if at.size is not None and at.offset != at.size:
                 raise BadInput(f"upload {upload} is at byte {at.offset} of {at.size}; send the rest first")
             key = at.key or new_key()
             if data.exists():
-                self._note(replace(at, key=key))  # first: a crash may come when the file is no longer here
+                self._note(replace(at, key=key))  # before the move: after a crash the key is needed to find the file
                 try:
                     self._store.move_in(data, sha256=at.sha256, key=key)
                 except BadInput:
                     shutil.rmtree(data.parent, ignore_errors=True)
                     raise
-                data.with_name(key).unlink(missing_ok=True)  # as a bucket leaves it
+                data.with_name(key).unlink(missing_ok=True)  # the copy that a bucket leaves
             return key
 
     def complete(self, upload: str) -> PutResult:
-        """Put what came into the store, as `offer` does, and end the upload."""
+        """Put the received file into the store, as `offer` does, and discard the upload."""
         key = self.offer(upload)
         at = self.get(upload)
         self.discard(upload)
@@ -139,7 +140,7 @@ class Uploads:
         return PutResult(key, at.offset, at.sha256 or _hash(self._store.open(key)))
 
     def read(self, upload: str, most: int) -> bytes:
-        """Return what came. Raises `LimitExceeded` when it is more than that many bytes, `BadInput`, `Occupied`."""
+        """Return the received bytes. Raises `LimitExceeded` for more than `most` bytes, `BadInput`, `Occupied`."""
         with self._lock_upload(upload) as (at, data):
             if at.offset > most:
                 raise LimitExceeded("bytes", at.offset, most, "the upload")
@@ -149,7 +150,7 @@ class Uploads:
             return b"".join(self._store.open(at.key))
 
     def discard(self, upload: str) -> str | None:
-        """Delete what came, if there is such an upload; return its key in the store, if it has been offered."""
+        """Delete the upload, if it exists; return its key in the store, if `offer` has put it there."""
         if self.get(upload) is None:
             return None
         with self._lock_upload(upload) as (at, data):
@@ -157,7 +158,7 @@ class Uploads:
             return at.key
 
     def sweep(self, age_seconds: float) -> int:
-        """Delete uploads to which nothing was added for that long, and return how many they were."""
+        """Delete uploads that received nothing for that many seconds; return their number."""
         old = [path for path in self._folder.glob("*") if _age(path) >= age_seconds]
         for path in old:
             shutil.rmtree(path, ignore_errors=True)
@@ -165,8 +166,8 @@ class Uploads:
 
     @contextmanager
     def _lock_upload(self, upload: str) -> Iterator[tuple[ResumableUpload, Path]]:
-        """Keep others from writing to an upload."""
-        gone = BadInput(f"upload {upload[:40]!r} is not here: it was completed, discarded or never begun")
+        """Lock an upload, also against other processes, and give it with the path of its data."""
+        gone = BadInput(f"upload {upload[:40]!r} does not exist: it was completed, discarded or never begun")
         if self.get(upload) is None:
             raise gone
         folder = self._folder / upload
@@ -176,7 +177,7 @@ class Uploads:
                     raise gone
                 yield at, folder / "data"
         except Timeout as error:
-            raise Occupied(f"upload {upload} is being written to; wait until that ends") from error
+            raise Occupied(f"another request is using upload {upload}; wait until it ends") from error
 
     def _note(self, upload: ResumableUpload) -> None:
         with self._writing():
@@ -191,9 +192,9 @@ class Uploads:
         except (BadInput, LimitExceeded, OutputFailed):
             raise
         except OSError as error:
-            self._store.check()  # where that has gone away meanwhile, that is why
+            self._store.check()  # raises the real cause where the store has been unmounted meanwhile
             raise OutputFailed(
-                f"cannot write to {self._folder}: {error.strerror or error}; check that it can be written to, has room"
+                f"cannot write to {self._folder}: {error.strerror or error}; check its permissions and its free space"
             ) from error
 
 
@@ -212,11 +213,11 @@ def _hash(chunks: Iterable[bytes]) -> str:
 
 
 def _age(path: Path) -> float:
-    """Return how long ago, in seconds, something was last added to the upload in a folder."""
+    """Return the seconds since the upload in a folder last received bytes."""
     times = []
     for one in (path, path / "data"):
         try:
             times.append(os.stat(one).st_mtime)  # noqa: PTH116 - also of what is no folder
         except OSError:
-            continue  # gone meanwhile, or never made
+            continue  # deleted meanwhile, or not made yet
     return time.time() - max(times, default=time.time())

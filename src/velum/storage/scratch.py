@@ -1,4 +1,4 @@
-"""Folders for unfinished work: each gone with its request, and those of a process that was killed with the next one."""
+"""Folders for temporary files, removed after their request; the next process removes those of a killed one."""
 
 import secrets
 import shutil
@@ -18,7 +18,7 @@ _PREFIX = ".velum-work-"
 
 
 class ScratchDirs:
-    """Gives folders in `place`, on the disk of what is published there, so that publishing moves nothing."""
+    """Temporary folders in `place`: on the disk of the published files, so that publishing is a rename."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
@@ -27,9 +27,9 @@ class ScratchDirs:
         self._room: Path | None = None
 
     def open(self) -> None:
-        """Make the place where it is not made yet, and sweep what killed processes left.
+        """Make `place` where it does not exist, and remove the folders that killed processes left.
 
-        Raises `OutputFailed` where it cannot be written to.
+        Raises `OutputFailed` when it cannot be written to.
         """
         try:
             with self._opening:
@@ -50,7 +50,7 @@ class ScratchDirs:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """Yield a folder of its own, which is removed afterwards with all that is in it. Raises `OutputFailed`."""
+        """Give a new folder, which is removed afterwards with its content. Raises `OutputFailed`."""
         self.open()
         try:
             folder = tempfile.TemporaryDirectory(dir=self._room, ignore_cleanup_errors=True)
@@ -60,7 +60,7 @@ class ScratchDirs:
             yield Path(name)
 
     def close(self) -> None:
-        """Remove what is left."""
+        """Remove all folders of this process."""
         if self._lock is not None:
             self._lock.release()
         if self._room is not None:
@@ -71,7 +71,7 @@ class ScratchDirs:
         for left in self._place.glob(f"{_PREFIX}*"):
             lock = FileLock(left / ".lock", thread_local=False)
             try:
-                # Whoever lives holds the lock; a folder without one is being made just now.
+                # A living process holds its lock; a folder without a lock is just being made.
                 if (left / ".lock").exists():
                     with lock.acquire(timeout=0):
                         shutil.rmtree(left, ignore_errors=True)
@@ -83,9 +83,9 @@ _LOCK = "lock"
 
 
 class WorkerScratch:
-    """A folder of one worker, in one that its fellows share. Entering it removes those of workers that are dead.
+    """The scratch folder of one worker, inside of one that workers share. Entering it removes those of dead workers.
 
-    Raises `OutputFailed` when it cannot be made.
+    Entering raises `OutputFailed` when the folder cannot be made.
     """
 
     def __init__(self, shared: Path) -> None:
@@ -95,14 +95,14 @@ class WorkerScratch:
     def __enter__(self) -> Self:
         try:
             self._shared.mkdir(parents=True, exist_ok=True)
-            # First others, then ours: a folder without its lock held would be taken for a dead one's.
+            # Under the shared lock: another worker would take a folder whose lock is not held yet for a dead worker's.
             with FileLock(self._shared / _LOCK):
                 _sweep(self._shared)
                 self.path.mkdir()
                 self._lock.acquire()
         except OSError as error:
             raise OutputFailed(
-                f"cannot write to {self._shared}: {error.strerror or error}; work in progress needs a folder"
+                f"cannot write to {self._shared}: {error.strerror or error}; a worker needs a scratch folder"
             ) from error
         return self
 
@@ -123,20 +123,24 @@ class WorkerScratch:
 
 
 def sweep_dead(shared: Path) -> None:
-    """Remove what dead workers left in the folder that they shared. Raises `OutputFailed` when something stays."""
+    """Remove the folders of dead workers from the shared one. Raises `OutputFailed` when a folder cannot be removed."""
     try:
         if not any(shared.glob("worker-*")):
             return
         with FileLock(shared / _LOCK):
             left = _sweep(shared)
     except OSError as error:
-        raise OutputFailed(f"cannot clear {shared} of what dead workers left: {error.strerror or error}") from error
+        raise OutputFailed(
+            f"cannot remove the folders of dead workers from {shared}: {error.strerror or error}"
+        ) from error
     if left:
-        raise OutputFailed(f"cannot clear {shared} of what dead workers left: {left[0].name} stays; delete it by hand")
+        raise OutputFailed(
+            f"cannot remove {left[0].name}, the folder of a dead worker, from {shared}; delete it by hand"
+        )
 
 
 def _sweep(shared: Path) -> list[Path]:
-    """Return what could not be removed."""
+    """Remove the folders of dead workers; return those that could not be removed."""
     left = []
     for other in shared.glob("worker-*"):
         try:
