@@ -21,7 +21,8 @@ from velum.batch.local import BatchItem, is_selected
 from velum.cli.common import Messages, Reports, command_again
 from velum.cli.hide import FolderRun
 from velum.cli.jobs import print_jobs
-from velum.cli.main import EXAMPLES, app
+from velum.cli.main import COMMANDS as REGISTERED
+from velum.cli.main import EXAMPLES, app, command_line
 from velum.cli.progress import frame_progress
 from velum.client import Job
 from velum.errors import BadPlan, OutputFailed
@@ -255,3 +256,19 @@ def test_a_message_names_the_file_that_was_asked_for_also_when_it_is_verified(ru
     for verify in ((), ("--verify",)):
         refused = run("hide", "photos/a.png", "-o", "safe.xyz", "--rule", ZONE, *verify)
         assert "cannot tell the format of safe.xyz from its suffix" in str(refused.exception)
+
+
+def test_each_command_is_the_same_alone_and_among_the_others() -> None:
+    whole = vars(typer.main.get_command(app))["commands"]
+    assert list(whole) == list(REGISTERED)
+    for name in REGISTERED:
+        alone = vars(typer.main.get_command(command_line(name)))["commands"]
+        assert list(alone) == [name]
+        assert _content_of(alone[name]) == _content_of(whole[name])
+
+
+def _content_of(command: Any) -> list[object]:
+    """Return help, options and examples of a command, and of those below it."""
+    options = [(option.opts, option.secondary_opts, option.help, option.default) for option in command.params]
+    below = [[name, _content_of(inner)] for name, inner in getattr(command, "commands", {}).items()]
+    return [command.help, command.epilog, options, below]

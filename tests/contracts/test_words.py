@@ -50,7 +50,9 @@ def test_the_words_are_where_they_belong() -> None:
         ("import velum.engine.engine", {"fastapi", "starlette", "httpx2", "httpcore2", "openvino"}),
         ("import velum.bmw.localizer", {"fastapi", "starlette", "uvicorn"}),
         ("import velum.bmw.plan", {"fastapi", "starlette", "uvicorn"}),
-        ("import velum.cli.main", {"fastapi", "httpx2", "numpy", "uvicorn"}),
+        ("import velum.cli.main", {"fastapi", "httpx2", "numpy", "pydantic", "rich", "uvicorn"}),
+        ("from velum.cli.main import command_line; command_line('hide')", {"numpy", "rich"}),
+        ("import velum.locate.detector", {"filelock", "openvino", "rich", "tarfile"}),
     ],
 )
 def test_importing_loads_no_more_than_it_needs(statement: str, never: set[str]) -> None:

@@ -1,5 +1,6 @@
 """What the commands share: messages, reports, files that they read and write, and the engine."""
 
+import gc
 import json
 import os
 import shlex
@@ -7,20 +8,25 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Annotated, Any, Self, TextIO
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from velum.errors import BadInput, BadPlan, OutputFailed
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from velum.annotations import Annotations
     from velum.engine.engine import Engine
     from velum.media import LiveSource
+
+
+USUAL_THRESHOLDS = 700, 10, 10
+"""Python's own thresholds of the search for garbage, for work that lasts."""
 
 
 def fail(message: str) -> None:
@@ -60,6 +66,8 @@ def engine(*sources: "Path | LiveSource") -> Iterator["Engine"]:
     many = len(sources) > 1 or any(
         not isinstance(source, Path) or source.suffix.lower() in VIDEO_SUFFIXES for source in sources
     )
+    if many:
+        gc.set_threshold(*USUAL_THRESHOLDS)
     with libraries_silent(), fetch_progress() as progress:
         host = settings.host(progress, mode="throughput" if many else "latency")
         with Engine(host=host, limits=settings.limits()) as ready:
@@ -118,11 +126,17 @@ class Messages:
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False, progress: bool = True) -> None:
         """`quiet` prints errors only, `verbose` a line for each file; `progress` shows bars."""
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.quiet = quiet
         self.verbose = verbose and not quiet
         self.bars = progress and not quiet
         self._again: Counter[str] = Counter()
+
+    @cached_property
+    def console(self) -> "Console":
+        """The standard error stream."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False, soft_wrap=True)
 
     def fail(self, text: str) -> None:
         """Print an error."""
@@ -150,6 +164,8 @@ class Messages:
                 self._print("warning: ", "yellow", f"the same for {count} more file{'s' * (count != 1)}: {text}")
 
     def _print(self, start: str, style: str, text: str) -> None:
+        from rich.text import Text
+
         self.console.print(Text(start, style=style).append(text, style="default"))
 
 

@@ -1,26 +1,43 @@
 """Entry point of the command line: registers the commands and turns errors into messages and exit codes."""
 
+import gc
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from velum import __version__
-from velum.cli import (
-    evaluate,
-    evidence,
-    hide,
-    jobs,
-    list_parts,
-    locate,
-    models,
-    serve,
-    serve_models,
-    service_admin,
-    submit,
-)
 from velum.cli.common import fail
 from velum.errors import VelumError
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "hide": ("hide", "hide"),
+    "locate": ("locate", "locate"),
+    "check": ("locate", "check"),
+    "evaluate": ("evaluate", "evaluate"),
+    "techniques": ("list_parts", "techniques"),
+    "labels": ("list_parts", "labels"),
+    "serve": ("serve", "serve"),
+    "serve-models": ("serve_models", "serve_models"),
+    "worker": ("serve", "worker"),
+    "strength": ("evaluate", "strength"),
+    "submit": ("submit", "submit"),
+    "plan": ("list_parts", "plan_app"),
+    "models": ("models", "app"),
+    "jobs": ("jobs", "app"),
+    "keys": ("service_admin", "keys"),
+    "config": ("service_admin", "config"),
+    "audit": ("service_admin", "audit"),
+    "evidence": ("evidence", "app"),
+}
+"""Command or group of commands -> its module in this package, and its name there. Modules are loaded when needed."""
+
+FIRST_GENERATION = 100_000
+"""How many objects a command that starts up may make before Python looks for garbage among them: imports make none, and
+the search takes a tenth of the time of hiding in one image."""
 
 EXAMPLES = {
     "hide": (
@@ -86,42 +103,12 @@ def _add_examples(group: typer.Typer, words: str = "") -> None:
             _add_examples(subgroup.typer_instance, f"{words}{subgroup.name} ")
 
 
-app = typer.Typer(
-    name="velum",
-    help="Find what identifies people in images and videos, and hide it.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("hide")(hide.hide)
-app.command("locate")(locate.locate)
-app.command("check")(locate.check)
-app.command("evaluate")(evaluate.evaluate)
-app.command("techniques")(list_parts.techniques)
-app.command("labels")(list_parts.labels)
-app.command("serve")(serve.serve)
-app.command("serve-models")(serve_models.serve_models)
-app.command("worker")(serve.worker)
-app.command("strength")(evaluate.strength)
-app.command("submit")(submit.submit)
-app.add_typer(list_parts.plan_app, name="plan")
-app.add_typer(models.app, name="models")
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(service_admin.keys, name="keys")
-app.add_typer(service_admin.config, name="config")
-app.add_typer(service_admin.audit, name="audit")
-app.add_typer(evidence.app, name="evidence")
-_add_examples(app)
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"velum {__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", "-V", help="Print the version and exit.", callback=_version, is_eager=True)
@@ -130,10 +117,46 @@ def _options(
     """Find what identifies people in images and videos, and hide it."""
 
 
+@cache
+def command_line(only: str = "") -> typer.Typer:
+    """Return the command line with all commands, or with `only` one command or group, for which no other is loaded."""
+    line = typer.Typer(
+        name="velum",
+        help="Find what identifies people in images and videos, and hide it.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    line.callback()(_options)
+    for name in [only] if only else COMMANDS:
+        module, attribute = COMMANDS[name]
+        part = getattr(import_module(f"velum.cli.{module}"), attribute)
+        if isinstance(part, typer.Typer):
+            line.add_typer(part, name=name)
+        else:
+            line.command(name)(part)
+    _add_examples(line)
+    return line
+
+
+if TYPE_CHECKING:
+    app: typer.Typer
+    """The whole command line."""
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name == "app":
+            return command_line()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def run() -> None:
     """Run the command line and exit; a `VelumError` is printed as one message and sets the exit code."""
+    gc.set_threshold(FIRST_GENERATION, *gc.get_threshold()[1:])
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        app()
+        command_line(wanted if wanted in COMMANDS else "")()
     except VelumError as error:
         fail(str(error))
         sys.exit(error.exit_code)

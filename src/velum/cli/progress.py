@@ -1,68 +1,46 @@
-"""Progress bars on the standard error stream."""
+"""Progress on the standard error stream, as bars. The library that draws them is loaded with the first bar."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.text import Text
+from typing import TYPE_CHECKING, TypeVar
 
 from velum.cli.common import Messages
 from velum.plugins import Progress as Fetching
 
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
 T = TypeVar("T")
-
-
-class _RateColumn(ProgressColumn):
-    """Images or frames per second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f}/s" if speed else "-/s")
 
 
 @contextmanager
 def fetch_progress(verb: str = "fetching") -> Iterator[Fetching]:
     """Yield a callback `(name, done, total)` in bytes with a bar for each file; `verb` says what happens."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn(f"{verb} {{task.description}}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
+    bars: list[Progress] = []
     tasks: dict[str, TaskID] = {}
 
     def show(name: str, done: int, total: int | None) -> None:
+        if not bars:
+            from velum.cli.progress_bars import download_bar
+
+            bars.append(download_bar(verb))
+            bars[0].start()
         if name not in tasks:
-            bar.start()
-            tasks[name] = bar.add_task(name, total=total)
-        bar.update(tasks[name], completed=done, total=total)
+            tasks[name] = bars[0].add_task(name, total=total)
+        bars[0].update(tasks[name], completed=done, total=total)
 
     try:
         yield show
     finally:
-        if tasks:
+        for bar in bars:
             bar.stop()
 
 
 def batch_progress(items: Iterable[T], total: int, messages: Messages) -> Iterator[T]:
     """Yield the items, showing a bar with the number done, the rate and the time left."""
-    console = messages.console
-    with Progress(
-        TextColumn("hiding"), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not (messages.bars and console.is_terminal),
-    ) as bar:  # fmt: skip
+    from velum.cli.progress_bars import count_bar
+
+    with count_bar("hiding", messages.console, enabled=messages.bars) as bar:
         task = bar.add_task("hiding", total=total)
         for item in items:
             yield item
@@ -73,36 +51,33 @@ def batch_progress(items: Iterable[T], total: int, messages: Messages) -> Iterat
 def frame_progress(name: str, messages: Messages | None = None) -> Iterator[Callable[[int, int | None], None]]:
     """Yield a callback `(done, total)` that shows frames done, rate and time left; no bar for a single frame."""
     messages = messages or Messages()
-    console = messages.console
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not (messages.bars and console.is_terminal),
-    )  # fmt: skip
-    tasks: list[TaskID] = []
+    shown: list[tuple[Progress, TaskID]] = []
 
     def show(done: int, total: int | None) -> None:
         if total == 1:
             return
-        if not tasks:
+        if not shown:
+            from velum.cli.progress_bars import count_bar
+
+            bar = count_bar("{task.description}", messages.console, enabled=messages.bars)
             bar.start()
-            tasks.append(bar.add_task(name, total=total))
-        bar.update(tasks[0], completed=done, total=total)
+            shown.append((bar, bar.add_task(name, total=total)))
+        bar, task = shown[0]
+        bar.update(task, completed=done, total=total)
 
     try:
         yield show
     finally:
-        if tasks:
+        for bar, _ in shown:
             bar.stop()
 
 
 @contextmanager
 def file_progress(verb: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a callback `(done, total)` that shows files done, their rate and the time left; at 1 it starts again."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn(verb), BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    ) as bar:  # fmt: skip
+    from velum.cli.progress_bars import count_bar
+
+    with count_bar(verb) as bar:
         task = bar.add_task(verb, total=None)
 
         def show(done: int, total: int) -> None:

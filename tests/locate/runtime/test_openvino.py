@@ -189,3 +189,17 @@ def test_a_network_with_inputs_that_nobody_can_fill_in(tmp_path: Path) -> None:
     ov.save_model(ov.Model([total], [given, other], "two pictures"), tmp_path / "two.xml", compress_to_fp16=False)
     with pytest.raises(Unavailable, match="its inputs are"):
         OpenvinoNetwork(tmp_path / "two.xml", Input(stride=1), RuntimeConfig(precision="f32"))
+
+
+def test_openvino_is_loaded_without_its_converter_which_others_can_still_use(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from velum.locate.output_formats import Input; "
+        "from velum.locate.runtime import open_network; from velum.plugins import RuntimeConfig; "
+        f"open_network(Path({str(path)!r}), Input(), RuntimeConfig()); print('openvino.tools.ovc' in sys.modules)\n"
+        "import openvino\n"
+        "try:\n    openvino.convert_model('missing.onnx')\n"
+        "except Exception as error:\n    print('missing.onnx' in str(error), 'openvino.tools.ovc' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["False", "True True"]

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,12 +70,39 @@ def open_network(path: Path, form: Input, host: RuntimeConfig, fingerprint: str 
 
 def _network_class(runtime: str) -> Callable[[Path, Input, RuntimeConfig, str], Network]:
     if runtime == "openvino":
-        from velum.locate.runtime.openvino import OpenvinoNetwork  # noqa: PLC0415 - loaded when it is used
+        with _without_converter():
+            from velum.locate.runtime.openvino import OpenvinoNetwork  # noqa: PLC0415 - loaded when it is used
 
         return OpenvinoNetwork
     from velum.locate.runtime.onnxruntime import OnnxNetwork  # noqa: PLC0415 - of an extra
 
     return lambda path, form, host, _: OnnxNetwork(path, form, host)
+
+
+_CONVERTER = "openvino.tools.ovc"
+
+
+@contextmanager
+def _without_converter() -> Iterator[None]:
+    """Import OpenVINO without its converter of models, which velum does not use and which is half of that import.
+
+    Programs that embed velum find `openvino.convert_model` all the same: the converter is loaded when it is called.
+    """
+    if "openvino" in sys.modules or _CONVERTER in sys.modules:
+        yield
+        return
+    sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # as above; OpenVINO does without what it cannot import
+    try:
+        yield
+    finally:
+        del sys.modules[_CONVERTER]
+    sys.modules["openvino"].convert_model = _convert_model  # type: ignore[attr-defined]  # a module's own name
+
+
+def _convert_model(*arguments: Any, **options: Any) -> Any:
+    from openvino.tools.ovc import convert_model  # noqa: PLC0415 - loaded when it is used
+
+    return convert_model(*arguments, **options)
 
 
 def to_tensor(rgb: Rgb, form: Input) -> Floats:
