@@ -11,6 +11,15 @@ from velum.region import Box, Origin
 from velum.spec import finite, whole
 
 
+def say_count(number: int, one: str, several: str) -> str:
+    """Return a number with the words that follow it: those for 1, or those for any other number.
+
+    >>> say_count(1, "frame was", "frames were"), say_count(2, "frame was", "frames were")
+    ('1 frame was', '2 frames were')
+    """
+    return f"{number} {one if number == 1 else several}"
+
+
 @dataclass(frozen=True, slots=True)
 class HiddenRegion:
     """One region that was hidden, with the index of its rule and the technique."""

@@ -89,6 +89,8 @@ def test_joined_recordings_are_one(tmp_path: Path, starts: tuple[float, ...], su
     report = hidden(source, tmp_path / f"out{suffix}")
     assert report.frames == HALF * len(parts)
     assert not any("damage" in one or "black" in one for one in report.warnings)
+    resets = {(10, 10): "1 time ", (10, 4, 700): "2 times "}
+    assert any(f"clock was reset {resets.get(starts, '')}" in one for one in report.warnings) or starts not in resets
     shown = [float(time) for time, _ in decoded(tmp_path / f"out{suffix}")]
     assert [other - one for one, other in pairwise(shown)] == pytest.approx([0.04] * (len(shown) - 1), abs=0.12)
     (sound,) = packets(tmp_path / f"out{suffix}")
@@ -104,7 +106,7 @@ def test_what_is_advised_for_damage_works_on_joined_recordings(tmp_path: Path) -
     plan = replace(PLAN, video=Video(on_damage="cover"))
     report = hidden(tmp_path / "joined.ts", tmp_path / "out.ts", plan)
     assert report.frames == 2 * HALF
-    assert any("reset 1 times" in one for one in report.warnings)
+    assert any("reset 1 time (" in one for one in report.warnings)
 
 
 def test_a_gap_inside_a_picture_is_damage_all_the_same(tmp_path: Path) -> None:
@@ -140,6 +142,19 @@ def test_pictures_of_one_time_are_all_kept(tmp_path: Path, suffix: str, target: 
         assert abs(old[0][:, 40:].astype(int) - new[0][:, 40:]).mean() < 4
 
 
+@pytest.mark.parametrize(
+    ("repeated", "words"), [({4}, "1 time stamp repeats or goes back; "), ({4, 9}, "2 time stamps repeat or go back; ")]
+)
+def test_warnings_count_in_words_that_fit(tmp_path: Path, repeated: set[int], words: str) -> None:
+    source = made(tmp_path / "made", Clip(frames=20, options={"bf": "0"}))
+
+    def change(number: int, pts: int, dts: int) -> tuple[int, int]:
+        return pts + 1024 - 512 * (number in repeated), dts
+
+    report = hidden(remuxed(source, tmp_path / "repeated.mp4", change), tmp_path / "out.mp4")
+    assert [one for one in report.warnings if one.startswith(words)]
+
+
 def test_what_lies_before_zero_in_mkv_is_left_out_with_a_word(tmp_path: Path) -> None:
     stamps = tuple(-400 + 40 * index for index in range(30))
     clip = Clip(
@@ -149,7 +164,7 @@ def test_what_lies_before_zero_in_mkv_is_left_out_with_a_word(tmp_path: Path) ->
     source = made(tmp_path / "source", clip)
     report = hidden(source, tmp_path / "out.mkv")
     assert report.frames == 20
-    assert any(one.startswith("10 frames before the first time stamp") for one in report.warnings)
+    assert any(one.startswith("10 frames were left out before the first time stamp") for one in report.warnings)
     plan = Plan.of("zone: fixed(from=0.2) -> blacken", video=Video(codec="ffv1"))
     with Engine() as engine:
         engine.hide(source, tmp_path / "timed.mkv", plan)

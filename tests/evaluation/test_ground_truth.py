@@ -51,7 +51,7 @@ def only(truth: GroundTruth) -> tuple[GroundTruthBox, ...]:
 def test_coco(folder: Path) -> None:
     truth = read(written(folder, COCO), None, Limits())
     one, other = truth.items
-    assert (truth.kind, truth.notes) == ("COCO", ("1 boxes without an area were left out",))
+    assert (truth.kind, truth.notes) == ("COCO", ("1 box without an area left out",))
     assert truth.sha256 is not None
     assert one.complete == {"face", "license_plate"}
     assert (one.path, one.name, one.size) == (folder / "a.png", "a.png", (100, 80))

@@ -188,7 +188,7 @@ def _suffix_of_result(source: Path) -> tuple[str, str]:
         return source.suffix, ""
     suffix = media.suffix_of(kind)
     name = f"the suffix {source.suffix!r}" if source.suffix else "no suffix"
-    return suffix, f"the source is a {kind} file with {name}; the result has the suffix {suffix}"
+    return suffix, f"the source has the format {kind} and {name}; the result has the suffix {suffix}"
 
 
 def _media_files(folder: Path, target: Path) -> Iterator[Path]:

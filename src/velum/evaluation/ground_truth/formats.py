@@ -41,6 +41,7 @@ from velum.file_hash import sha256_of
 from velum.limits import Limits
 from velum.locate.labels import canonical
 from velum.media import IMAGE_SUFFIXES, open_source
+from velum.report import say_count
 
 _COCO_FOLDERS = ("", "images", "data")
 """Folders in which images may lie, relative to the media folder."""
@@ -67,7 +68,8 @@ def parse_coco(value: Mapping[str, Any], media: Path, sha256: str | None) -> Gro
         boxes[image].append(_coco_object(entry, labels[category], (x, y, x + width, y + height), where))
     complete = frozenset(labels.values())
     found = tuple(_coco_image(entry, tuple(boxes[number]), media, complete) for number, entry in images.items())
-    return GroundTruth("COCO", found, sha256, (f"{empty} boxes without an area were left out",) if empty else ())
+    notes = (f"{say_count(empty, 'box', 'boxes')} without an area left out",) if empty else ()
+    return GroundTruth("COCO", found, sha256, notes)
 
 
 def _id(value: Any, what: str) -> int | str:

@@ -13,6 +13,7 @@ from velum.media.video.info import VideoInfo
 from velum.media.video.live_input import LiveInput
 from velum.media.video.pixel_formats import VideoFrame
 from velum.media.video.reader import DecodePass, open_video
+from velum.report import say_count
 
 MAX_LAG_SECONDS = 2
 """Seconds that processing may lag behind a camera before frames are dropped."""
@@ -62,7 +63,9 @@ class LiveReader:
         yield from frames if self._live.waits else self._newest(frames)
         if self._live.stopped.is_set():
             state = self.source.state
-            state.warnings.append(f"the stream was stopped on request after {state.frames} frames")
+            state.warnings.append(
+                f"the stream was stopped on request after {say_count(state.frames, 'frame', 'frames')}"
+            )
 
     def _newest(self, frames: "Generator[VideoFrame]") -> Iterator[VideoFrame]:
         coding, state, index = self.info.coding, self.source.state, -1
@@ -77,8 +80,8 @@ class LiveReader:
         state.frames = index + 1
         if waiting.dropped:
             state.warnings.append(
-                f"{waiting.dropped} frames were left out: they came faster than they could be processed; "
-                f"locate in fewer frames (every), or choose a faster preset"
+                f"{say_count(waiting.dropped, 'frame was', 'frames were')} left out, because the source sends frames "
+                "faster than velum processes them; locate in fewer frames (every), or choose a faster preset"
             )
 
 

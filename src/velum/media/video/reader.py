@@ -25,6 +25,7 @@ from velum.media.video.packets import (
 )
 from velum.media.video.pixel_formats import FramePool, VideoFrame, blacken, copy_frame, planes_of, refit
 from velum.media.video.probe import probe, refuse_encrypted, stated_seconds, to_fraction
+from velum.report import say_count
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -314,19 +315,27 @@ class DecodePass:
     def _summarise_warnings(self) -> Iterator[str]:
         if self._covered:
             shown = "; ".join(self._covered[:10]) + ("; ..." if len(self._covered) > 10 else "")
-            yield f"{len(self._covered)} damaged or missing frames were made black: {shown}"
+            counted = say_count(len(self._covered), "damaged or missing frame was", "damaged or missing frames were")
+            yield f"{counted} made black: {shown}"
         if self._left_out:
-            yield f"{self._left_out} frames before the first key frame cannot be decoded and were left out"
+            counted = say_count(
+                self._left_out, "frame that cannot be decoded was", "frames that cannot be decoded were"
+            )
+            yield f"{counted} left out before the first key frame"
         for width, height in self._sizes:
             yield (
                 f"frames of {width} x {height} were scaled to fit the first frame's "
                 f"{self._coding.stored_width} x {self._coding.stored_height}; check that fixed regions still fit there"
             )
         if self._untimed:
-            yield f"{self._untimed} frames before the first time stamp were left out, as players do"
+            counted = say_count(self._untimed, "frame was", "frames were")
+            yield f"{counted} left out before the first time stamp, as players do"
         if self._shown_pts.derived:
-            yield f"{self._shown_pts.derived} frames have no time stamp; they got one from the frame rate"
+            counted = say_count(self._shown_pts.derived, "frame has", "frames have")
+            yield f"{counted} no time stamp in the file; velum computed one from the frame rate"
         if self._shown_pts.pushed:
-            yield f"{self._shown_pts.pushed} time stamps repeat or go back; each was moved just after the one before"
+            counted = say_count(self._shown_pts.pushed, "time stamp repeats or goes", "time stamps repeat or go")
+            yield f"{counted} back; each was moved to just after the time stamp before it"
         if self._clock.resets:
-            yield f"the clock was reset {self._clock.resets} times (joined recordings); times go on without a gap"
+            counted = say_count(self._clock.resets, "time", "times")
+            yield f"the clock was reset {counted} (joined recordings); times go on without a gap"

@@ -27,6 +27,7 @@ from velum.media.video.remux import PassthroughStreams
 from velum.media.video.smart_render import SmartRenderer, plan_smart_render
 from velum.media.video.stream_selection import choose_tracks, drop_tracks_with_places
 from velum.plan import Plan
+from velum.report import say_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,11 +81,11 @@ class VideoWriter(AtomicWriter):
         """Warnings about source and result, for the report."""
         notes = [*self._like.notes, *self._source.state.warnings, *self._settings.warnings]
         if self._shifted:
-            notes.append(f"{self._shifted} time stamps were rounded: {self._format} counts in {self._tick} s")
+            counted = say_count(self._shifted, "time stamp was", "time stamps were")
+            notes.append(f"{counted} rounded: {self._format} counts time in units of {self._tick} s")
         if self._input.delayed:
-            notes.append(
-                f"{self._input.delayed} frames come a moment later: {self._format} cannot hold two at one time"
-            )
+            counted = say_count(self._input.delayed, "frame is", "frames are")
+            notes.append(f"{counted} shown a moment later: {self._format} cannot hold two frames at one time")
         return (*notes, *self._choice.warnings(self._plan.video))
 
     def _begin(self, stack: ExitStack) -> None:
@@ -207,13 +208,12 @@ class VideoWriter(AtomicWriter):
                     self.sha256 = sha256_of_stream(file)
         self._settings.warnings.extend(self._companions.notes)
         if self._companions.skipped_packets:
-            self._settings.warnings.append(
-                f"{self._companions.skipped_packets} damaged packets of audio or subtitles were left out"
-            )
+            counted = say_count(self._companions.skipped_packets, "damaged packet", "damaged packets")
+            self._settings.warnings.append(f"left out: {counted} of audio or subtitles")
         if self._companions.untimed_packets:
+            counted = say_count(self._companions.untimed_packets, "packet", "packets")
             self._settings.warnings.append(
-                f"{self._companions.untimed_packets} packets of audio or subtitles before their first time stamp were "
-                "left out"
+                f"left out: {counted} of audio or subtitles before the first time stamp of their track"
             )
 
     def _embed(self) -> None:
