@@ -89,7 +89,7 @@ def test_joined_recordings_are_one(tmp_path: Path, starts: tuple[float, ...], su
     report = hidden(source, tmp_path / f"out{suffix}")
     assert report.frames == HALF * len(parts)
     assert not any("damage" in one or "black" in one for one in report.warnings)
-    resets = {(10, 10): "1 time ", (10, 4, 700): "2 times "}
+    resets: dict[tuple[float, ...], str] = {(10, 10): "1 time ", (10, 4, 700): "2 times "}
     assert any(f"clock was reset {resets.get(starts, '')}" in one for one in report.warnings) or starts not in resets
     shown = [float(time) for time, _ in decoded(tmp_path / f"out{suffix}")]
     assert [other - one for one, other in pairwise(shown)] == pytest.approx([0.04] * (len(shown) - 1), abs=0.12)
