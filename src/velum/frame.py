@@ -1,7 +1,7 @@
 """Frames as their decoder gives them: planes of samples, never converted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
@@ -132,6 +132,11 @@ class Orientation:
         """Return the stored (width, height) of an upright frame of that size; its own inverse."""
         return (height, width) if self.transposed else (width, height)
 
+    def then(self, other: "Orientation") -> "Orientation":
+        """Return the orientation that does what this one does, and then what the other one does."""
+        flip_x, flip_y = (self.flip_y, self.flip_x) if other.transposed else (self.flip_x, self.flip_y)
+        return Orientation(self.transposed != other.transposed, flip_x != other.flip_x, flip_y != other.flip_y)
+
 
 Touched = tuple[tuple[Box, Mask | None], ...]
 """Boxes of a stored frame, each with a mask of its size that is True for the pixels meant; None: all of them."""
@@ -168,6 +173,12 @@ class Frame:
         orientation = orientation or Orientation()
         width, height = orientation.stored_size(plane.pixels.shape[1], plane.pixels.shape[0])
         return cls((plane,), width, height, index, time, orientation, encoded, page=page)
+
+    def turn(self, turn: Orientation) -> "Frame":
+        """Return the same samples as an upright frame that is turned or mirrored."""
+        width, height = turn.stored_size(self.width, self.height)
+        orientation = self.orientation.then(turn)
+        return replace(self, width=width, height=height, orientation=orientation, encoded=None, touched=None)
 
     @property
     def box(self) -> Box:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.rows import exhaustive
 
 from velum.errors import Unavailable
 from velum.frame import Frame, Plane, Role
@@ -15,6 +16,7 @@ from velum.locate.detector import Detector
 from velum.locate.output_formats import family
 from velum.locate.runtime.openvino import OpenvinoNetwork
 from velum.locate.weights import fetch
+from velum.plan import Effort
 from velum.plugins import RuntimeConfig
 from velum.region import Box
 
@@ -134,3 +136,15 @@ def test_several_threads_find_what_one_finds(centerface: Path, shared: Path) -> 
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda frame: [region.box for region in detector.locate([frame])[0]], frames))
     assert together == alone
+
+
+@pytest.mark.parametrize("quarters", [2, *exhaustive([1])])
+def test_faces_of_turned_images_are_found_by_a_thorough_look(shared: Path, centerface: Path, quarters: int) -> None:
+    upright = photo(shared, "five_scouts.jpg")
+    width, height = upright.width // 3, upright.height // 3
+    turned = Frame.of(Plane(np.rot90(upright.rgb(width, height), quarters).copy(), Role.RGB))
+    turns: dict[Effort, int] = {"balanced": 0, "thorough": 0}
+    for effort in turns:
+        (found,) = Detector("centerface", RuntimeConfig(), effort=effort).locate([turned])
+        turns[effort] = sum(region.box.width > 18 and region.score >= 0.5 for region in found)
+    assert turns["thorough"] == 5 > turns["balanced"]

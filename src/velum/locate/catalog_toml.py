@@ -217,7 +217,8 @@ def _looks(entry: _Entry) -> Looks:
 def _look(entry: _Entry) -> Look:
     entry.only(_field_names(Look))
     side, closest, pixels = (entry.number(key) for key in ("min_side", "closest_side", "closest_pixels"))
-    return Look(entry.share("threshold"), side, closest, round(pixels))
+    turned = entry.share("turned_threshold") if "turned_threshold" in entry.values else 0.0
+    return Look(entry.share("threshold"), side, closest, round(pixels), turned)
 
 
 def _input(entry: _Entry) -> Mapping[str, Any]:

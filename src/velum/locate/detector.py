@@ -16,6 +16,7 @@ from velum.locate.output_formats import Detections, Family, Floats, Input, Tenso
 from velum.locate.runtime import Network, open_network
 from velum.locate.segmenter import check_option, model_facts
 from velum.locate.tiling import Flags, Tile, TilePass, locate_with_seam, passes, suppress
+from velum.locate.turned import add_turned
 from velum.locate.weights import fetch
 from velum.locate.weights.asset import Look
 from velum.plan import Effort
@@ -159,6 +160,7 @@ class Detector:
         network = open_network(fetch.ensure_local(model, host), form, host, model.fingerprint)
         self._finder = TiledDetector(network, kind, form, 1.0, 1.0, tile * tile)
         self._finder = self._set_up(self._looks.image)
+        self._turned_finder = self._set_up_turned(self._looks.image)
 
     def _set_up(self, look: Look) -> TiledDetector:
         """Return the detector for images or for videos; what the plan states goes before the effort."""
@@ -169,6 +171,16 @@ class Detector:
             threshold=threshold if self._threshold is None else self._threshold,
             scale=self._kind.smallest_side / (self._min_side or look.min_side),
             closest=closest, closest_pixels=look.closest_pixels,
+        )  # fmt: skip
+
+    def _set_up_turned(self, look: Look) -> TiledDetector | None:
+        """Return the detector for turned images, half as close; None where they are not looked at."""
+        if not look.turned_threshold or self._min_side is not None or self._threshold is not None:
+            return None
+        finder = self._finder
+        return replace(
+            finder, threshold=look.turned_threshold, scale=finder.scale / 2, closest=finder.closest / 2,
+            closest_pixels=finder.closest_pixels // 4,
         )  # fmt: skip
 
     @property
@@ -200,12 +212,14 @@ class Detector:
         other, finder = copy(self), self._set_up(self._looks.video)
         if sparse and self._threshold is None:
             finder = replace(finder, threshold=finder.threshold * SPARSE_THRESHOLD_FACTOR)
-        other._finder = finder
+        other._finder, other._turned_finder = finder, None  # a video that lies on its side says so in its file
         return other
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame, best first, clipped to the image. Raises `PluginFault`."""
-        return locate_with_seam(frames, self._locate_all)
+        found = locate_with_seam(frames, lambda views: self._locate_all(self._finder, views))
+        finder = self._turned_finder
+        return found if finder is None else add_turned(frames, found, lambda views: self._locate_all(finder, views))
 
     @cached_property
     def _gives_masks(self) -> bool:
@@ -213,8 +227,8 @@ class Detector:
         outputs = self._finder.network.infer(np.zeros((height, width, 3), np.uint8))
         return self._finder.family.decode(outputs, (width, height), self._finder.threshold).masks is not None
 
-    def _locate_all(self, frames: Sequence[Frame]) -> list[list[Region]]:
-        return [self._regions(*pair) for pair in zip(frames, self._finder.find_all(frames), strict=True)]
+    def _locate_all(self, finder: TiledDetector, frames: Sequence[Frame]) -> list[list[Region]]:
+        return [self._regions(*pair) for pair in zip(frames, finder.find_all(frames), strict=True)]
 
     def close(self) -> None:
         """Do nothing: the network is freed with the localizer."""

@@ -166,13 +166,15 @@ class Look:
     """How closely a detector looks at an image.
 
     `min_side` is the shorter side, in image pixels, of the smallest object that it looks for. Small images are enlarged
-    up to where `closest_side` is found, as long as the network's input has at most `closest_pixels` in all.
+    up to where `closest_side` is found, as long as the network's input has at most `closest_pixels` in all. With
+    `turned_threshold` above 0, the image is also seen turned by 90, 180 and 270 degrees, half as closely.
     """
 
     threshold: float
     min_side: float
     closest_side: float
     closest_pixels: int
+    turned_threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
