@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
+from tests.rows import exhaustive
 
 from velum.region import Box, Region
 from velum.track import Observation, Thumbnail, track_observations
@@ -170,7 +171,7 @@ FILMS = {
 }
 
 
-@pytest.mark.parametrize("window", [60, None])
+@pytest.mark.parametrize("window", [60, *exhaustive([None])])
 @pytest.mark.parametrize("name", FILMS)
 def test_nobody_shows(name: str, window: int | None) -> None:
     shares, excess, _ = played_and_followed(FILMS[name], window)
