@@ -87,24 +87,28 @@ def outcome(annotations: Annotations, entry: dict[str, Any], plan: Plan, cpu_sec
     return Outcome(
         heights=tuple((faces[:, 3] - faces[:, 1]).tolist()),
         found=tuple(j in pairs.values() for j in range(len(faces))),
-        covered=covered(regions, faces, entry["width"], entry["height"], plan),
+        covered=tuple(
+            share >= HALF
+            for share in hidden_shares(regions, faces, entry["width"], entry["height"], plan.rules[0].grow)
+        ),
         false=sum(not (excused[i] >= MATCH_IOU / 2).any() for i in others),
         cpu_seconds=cpu_seconds,
     )
 
 
-def covered(
-    regions: Sequence[Region], faces: np.ndarray[Any, Any], width: int, height: int, plan: Plan
-) -> tuple[bool, ...]:
+def hidden_shares(
+    regions: Sequence[Region], objects: np.ndarray[Any, Any], width: int, height: int, grow: float
+) -> list[float]:
+    """Return the share of each object's box that is hidden when the boxes of regions grow so."""
     hidden = np.zeros((height, width), bool)
     for region in regions:
         x0, y0, x1, y1 = region.box.xyxy
-        across, down = ((x1 - x0) * plan.rules[0].grow, (y1 - y0) * plan.rules[0].grow)
+        across, down = (x1 - x0) * grow, (y1 - y0) * grow
         box = Box.around(x0 - across, y0 - down, x1 + across, y1 + down).clip(width, height)
         if box is not None:
             hidden[box.slices] = True
-    parts = (hidden[y0:y1, x0:x1] for x0, y0, x1, y1 in np.round(faces).astype(int).clip(0))
-    return tuple(bool(part.size and part.mean() >= HALF) for part in parts)
+    parts = (hidden[y0:y1, x0:x1] for x0, y0, x1, y1 in np.round(objects).astype(int).clip(0))
+    return [float(part.mean()) if part.size else 0.0 for part in parts]
 
 
 def summary(outcomes: Sequence[Outcome]) -> tuple[float, float, float, float]:

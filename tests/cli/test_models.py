@@ -43,7 +43,7 @@ def test_list_shows_every_model_and_that_it_is_not_here(run: Run, monkeypatch: p
     result = run("list")
     assert result.exit_code == 0
     for name, model in registry.catalog().items():
-        (line,) = [line for line in result.stdout.splitlines() if line.startswith(name)]
+        (line,) = [line for line in result.stdout.splitlines() if line.split()[:1] == [name]]
         assert next(filter(None, model.labels)) in line
         assert "not here, and offline" in line
 

@@ -33,17 +33,22 @@ def test_what_is_chosen_exists_and_finds_the_label() -> None:
     [
         (["face"], ["face: centerface -> blur"]),
         (["Faces", "car"], ["face: centerface -> blur", "car: yolox-s -> blur"]),
-        (
-            ["number plate"],
-            [
-                "license_plate: lpd-yunet -> blur",
-                "license_plate: vehicle-license-plate-detection-barrier-0106 -> blur",
-            ],
-        ),
+        (["number plate"], ["license_plate: lpd-yunet -> blur"]),
     ],
 )
 def test_rules_for(host: RuntimeConfig, labels: list[str], rules: list[str]) -> None:
     assert [str(rule) for rule in rules_for(labels, BLUR, host)] == rules
+
+
+def test_what_stands_in_for_a_model_exists_and_finds_what_it_finds(host: RuntimeConfig) -> None:
+    for model in registry.catalog().values():
+        for spec in model.instead:
+            other = registry.model_of(spec, host)
+            assert other is not None, "its weights can be had as any others"
+            if spec.name in registry.catalog():
+                assert covered_labels(model.labels[0], other.labels)
+    plates = registry.find("lpd-yunet").instead
+    assert [str(spec) for spec in plates] == ["lpd-yunet-2022", "text(shape='plate')"]
 
 
 def test_models_that_the_user_added_come_first(monkeypatch: pytest.MonkeyPatch, host: RuntimeConfig) -> None:

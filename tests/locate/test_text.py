@@ -14,8 +14,8 @@ from velum.locate.output_formats import Floats, Tensors
 from velum.locate.output_formats.db import FAMILY
 from velum.locate.pii import compile_pattern, parse_kinds
 from velum.locate.segmenter import Mapper
-from velum.locate.text import Text
-from velum.locate.text.detect import TextDetector, TextFilter, TextLine, outline_of, read_line, rows_of
+from velum.locate.text import SHAPES, Text
+from velum.locate.text.detect import LineShape, TextDetector, TextFilter, TextLine, outline_of, read_line, rows_of
 from velum.locate.text.recognize import RecognizedText
 from velum.plugins import RuntimeConfig
 from velum.region import Mask, Region
@@ -72,8 +72,8 @@ def frame(*kernels: Floats, width: int = 400, height: int = 400) -> Frame:
     return Frame.of(Plane(rgb, Role.RGB))
 
 
-def finder(wanted: TextFilter | None = None, scale: float = 1.0) -> TextDetector:
-    return TextDetector(Mapper(Kernels(), FAMILY, FAMILY.input, 1, (0,), scale, 256 * 256, 1 << 24), 0.3, wanted)
+def finder(wanted: TextFilter | None = None, scale: float = 1.0, shape: LineShape | None = None) -> TextDetector:
+    return TextDetector(Mapper(Kernels(), FAMILY, FAMILY.input, 1, (0,), scale, 256 * 256, 1 << 24), 0.3, wanted, shape)
 
 
 def whole(regions: Sequence[Region], shape: tuple[int, int] = (400, 400)) -> Mask:
@@ -238,6 +238,24 @@ def test_outline_is_clipped_to_the_picture() -> None:
     assert slanted[1].mean() < 0.4
 
 
+@pytest.mark.parametrize("degrees", [0, -12, 90])
+@pytest.mark.parametrize(
+    ("size", "is_plate"),
+    [((120, 24), True), ((80, 30), True), ((370, 14), False), ((40, 34), False)],
+    ids=["European", "American", "a sentence", "a sign"],
+)
+def test_text_of_a_plates_shape_stands_for_the_plate(size: tuple[int, int], is_plate: bool, degrees: float) -> None:
+    """The kernel of a line is smaller than the line, by what `UNCLIP` adds again, and the plate is larger than it."""
+    line = turned(level(200 - size[0] / 2, 200 - size[1] / 2, *size), degrees)
+    found = finder(shape=SHAPES["plate"]).find(frame(line))
+    assert [region.label for region in found] == ["license_plate"] * is_plate
+    for region in found:
+        assert region.mask is None
+        low, high = line.min(axis=0), line.max(axis=0)
+        reach = np.array([low - region.box.xyxy[:2], region.box.xyxy[2:] - high]).min(axis=0)
+        assert (reach >= np.array([0.2, 0.2]) * min(size)).all(), "the plate, not its characters alone"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -246,6 +264,8 @@ def test_outline_is_clipped_to_the_picture() -> None:
         ({"min_side": 2}, "min_side of text is 2; it must be from 8"),
         ({"unsure": 2.0}, "unsure"),
         ({"name": "centerface"}, "finds boxes"),
+        ({"shape": "plate", "match": "email"}, "text takes shape='plate' or what to read"),
+        ({"shape": "plate", "regex": "A"}, "not both; leave one of them out"),
     ],
 )
 def test_mistakes_in_options(options: dict[str, object], message: str) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.bmw.test_folders import ssd
 from tests.service.factories import client, parts_of, picture
 from tests.service.factories import settings as made
 
-from velum.locate import user_models
+from velum.locate import registry, user_models
 from velum.locate.import_model import ImportOptions, identify_model
 from velum.locate.registry import catalog
 from velum.plugins import RuntimeConfig
@@ -23,6 +24,7 @@ from velum.region import Box, Region
 from velum.service.panoramax import PanoramaxService
 from velum.service.problem_details import NotInstalled
 from velum.settings import Settings
+from velum.spec import PartSpec
 from velum.testing import FakeLocalizer
 
 PLATE = Region(Box(20, 30, 40, 38), "license_plate", 0.9)
@@ -168,6 +170,22 @@ def test_plates_are_hidden_as_soon_as_a_model_for_them_is_here(tmp_path: Path) -
     assert (answer.status_code, answer.headers["x-velum-hidden"]) == (200, "1")
 
 
+def test_plates_are_blurred_by_what_stands_in_for_a_model_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the answer says so, since that finds more than plates."""
+    zone = PartSpec("fixed", {"box": (8, 8, 24, 16), "label": "license_plate"})
+    models = {name: replace(model, instead=(zone,)) for name, model in catalog().items()}
+    monkeypatch.setattr(registry, "_shipped_catalog", lambda: registry.Catalog(models, {}, "centerface"))
+    with client(made(tmp_path), localizers={"centerface": lambda: FakeLocalizer(())}) as it:
+        answer = asked(it)
+        assert it.get("/health/ready").json()["blur"] == "ready"
+    assert (answer.status_code, answer.headers["x-velum-hidden"]) == (200, "1")
+    (warning,) = json.loads(answer.headers["x-velum-report"])["warnings"][-1:]
+    assert "no model of licence plates is installed" in warning
+    assert "velum models pull lpd-yunet" in warning
+
+
 @pytest.mark.parametrize("here", [{"lpd-yunet"}, set(catalog())], ids=["one", "all"])
 def test_plates_are_blurred_where_models_for_them_are_here(tmp_path: Path, here: set[str]) -> None:
     host = RuntimeConfig(models=tmp_path)
@@ -182,6 +200,9 @@ def test_a_model_that_is_fetched_later_is_taken_up(tmp_path: Path) -> None:
     blurring = PanoramaxService(None, None, None, RuntimeConfig(models=tmp_path), lambda model: model.name in here, 1)  # type: ignore[arg-type]
     with pytest.raises(NotInstalled, match="velum models pull"):
         blurring.plan()
-    for count, name in enumerate(("lpd-yunet", "vehicle-license-plate-detection-barrier-0106"), 1):
+    for name, locate in (
+        ("ppocr-det", "text(shape='plate')"), ("lpd-yunet-2022", "lpd-yunet-2022"), ("lpd-yunet", "lpd-yunet"),
+    ):  # fmt: skip
         here.add(name)
-        assert sum(rule.label == "license_plate" for rule in blurring.plan().rules) == count
+        (rule,) = (rule for rule in blurring.plan().rules if rule.label == "license_plate")
+        assert str(rule.locate) == locate

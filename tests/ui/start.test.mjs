@@ -18,6 +18,14 @@ test('models that are here come before better ones that are not', () => {
   assert.deepEqual(finders(LABELS[0], models().map((one) => ({ ...one, obtainable: null }))).use, []);
 });
 
+test('the service chooses where it has something in the place of a model', () => {
+  const plates = { label: 'license_plate', chosen: ['a'], others: ['b'], instead: ["text(shape='plate')"] };
+  const models = (...here) => ['a', 'b'].map((name) => ({ name, here: here.includes(name), obtainable: false }));
+  assert.deepEqual(finders(plates, models('a')), { use: ['a'], here: true });
+  assert.deepEqual(finders(plates, models('b')), { use: ['a'], here: false });
+  assert.deepEqual(finders(plates, models()), { use: ['a'], here: false });
+});
+
 test('a plan has a rule for each label and model', () => {
   const choice = { labels: ['face', 'text'], technique: 'blur', degree: 0.8, effort: 'thorough' };
   assert.deepEqual(planOf(choice, LABELS, []), {

@@ -31,6 +31,8 @@ def locate(
 
     wanted = options.PlanOptions(plan, rule, hide_labels, effort=effort, video=options.video_fields(locals())).plan()
     with common.engine(source) as engine, frame_progress(source.name) as progress:
+        for warning in engine.check(wanted).substitutes:
+            common.warn(warning)
         findings = engine.locate(source, wanted, progress=progress)
     text = findings.to_text()
     if output is None:

@@ -1,12 +1,13 @@
 """Prepare a plan: make its localizers and techniques, so that every mistake in it shows before a pixel is read."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from velum.annotations import Annotations
+from velum.engine.stand_ins import ChosenLocalizer, StandIns
 from velum.errors import BadPlan
 from velum.limits import Limits
 from velum.locate import registry
@@ -52,6 +53,8 @@ class PreparedPlan:
     exclusions: tuple[Localizer, ...] = ()
     """Localizers whose regions are never hidden."""
     warnings: tuple[str, ...] = ()
+    substitutes: tuple[str, ...] = ()
+    """Those of the warnings that are about localizers in the place of others."""
     region_techniques: Mapping[PartSpec, Technique] = field(default_factory=dict)
     """Techniques that people chose for single regions."""
     per_frame: frozenset[int] = frozenset()
@@ -84,6 +87,7 @@ class PartCache:
     def __init__(self, host: RuntimeConfig) -> None:
         self._host = host
         self._lock = threading.Lock()
+        self._stand_ins = StandIns(host)
         self._localizers: dict[PartSpec, Localizer] = {}
         self._techniques: dict[PartSpec, Technique] = {}
 
@@ -95,6 +99,10 @@ class PartCache:
             if part is None:
                 part = make("velum.localizers", spec, self._host)
             return _remember(self._localizers, spec, part, MOST_LOCALIZERS)
+
+    def localizer_or_stand_in(self, spec: PartSpec, effort: Effort) -> ChosenLocalizer:
+        """Return the localizer that a rule's spec names, or the one in its place where its weights cannot be had."""
+        return self._stand_ins.choose(spec, partial(self.localizer, effort=effort))
 
     def technique(self, spec: PartSpec) -> Technique:
         """Return the technique that a spec names."""
@@ -138,8 +146,7 @@ def prepare(
         suited = parts.technique(spec).labels
         if suited is not None and not any(covers(other, plain(label)) for other in suited):
             raise BadPlan(f"{spec.name} hides only {', '.join(sorted(suited))}, not {label!r}")
-    located = call_for_all(partial(parts.localizer, effort=plan.effort), [*specs, *plan.keep_out])
-    localizers, exclusions = tuple(located[: len(specs)]), tuple(located[len(specs) :])
+    localizers, exclusions, notes = _make_localizers(specs, plan, parts)
     given = set() if regions is None else {region.label for found in regions.frames.values() for region in found}
     rules = []
     for rule, technique in zip(plan.rules, techniques, strict=True):
@@ -151,7 +158,28 @@ def prepare(
         rules.append(PreparedRule(rule, technique, place, labels))
     used = dict(zip((rule.hide for rule in plan.rules), techniques, strict=True))
     used |= {spec: region_techniques[spec] for spec, _, ignored in chosen if not ignored}
-    return PreparedPlan(plan, tuple(rules), localizers, exclusions, tuple(_warnings(used)), region_techniques)
+    warnings = (*notes, *_warnings(used))
+    return PreparedPlan(plan, tuple(rules), localizers, exclusions, warnings, notes, region_techniques)
+
+
+def _make_localizers(
+    specs: Sequence[PartSpec], plan: Plan, parts: PartCache
+) -> tuple[tuple[Localizer, ...], tuple[Localizer, ...], tuple[str, ...]]:
+    """Return the localizers of the rules, in the order of `specs`, those of the exclusions, and warnings.
+
+    A stand-in finds more than what it stands in for, so none is taken for an exclusion: less would be hidden.
+    """
+
+    def make_one(wanted: tuple[PartSpec, bool]) -> ChosenLocalizer:
+        spec, hides = wanted
+        if hides:
+            return parts.localizer_or_stand_in(spec, plan.effort)
+        return ChosenLocalizer(parts.localizer(spec, plan.effort))
+
+    made = call_for_all(make_one, [*((spec, True) for spec in specs), *((spec, False) for spec in plan.keep_out)])
+    localizers = tuple(one.localizer for one in made)
+    notes = dict.fromkeys(one.warning for one in made if one.warning)
+    return localizers[: len(specs)], localizers[len(specs) :], tuple(notes)
 
 
 def _resolve_model(spec: PartSpec, effort: Effort, host: RuntimeConfig) -> PartSpec:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from velum.engine.engine import Engine
-from velum.errors import BadInput, BadPlan
+from velum.errors import BadInput, BadPlan, MissingWeights
 from velum.evaluation.metrics import FalsePositive, Observations, Rate, TruthOutcome
 from velum.locate.labels import covers, plain
 from velum.plan import Plan, Rule
@@ -114,11 +114,11 @@ def _point(observed: Observations, large: Sequence[TruthOutcome], label: str, th
 
 
 def _at(rule: Rule, threshold: float, engine: Engine) -> Rule:
-    """Return the rule with the threshold set in its localizer, or as `min_score` when the localizer has none."""
+    """Return the rule with the threshold set in its localizer, or as `min_score` when that has none or no weights."""
     options = {**rule.locate.options, "threshold": threshold}
     own = replace(rule, locate=PartSpec(rule.locate.name, options), min_score=0.0)
     try:
         engine.check(Plan((own,)))
-    except BadPlan:
+    except (BadPlan, MissingWeights):  # what stands in for it was evaluated
         return replace(rule, min_score=threshold)
     return own

@@ -14,6 +14,7 @@ from velum.locate.labels import COCO
 from velum.locate.output_formats import Input
 from velum.locate.weights.asset import Asset, File, Look, Looks, Model, Npm, Source, UserStoreFile, Web, Wheel
 from velum.plan import Effort
+from velum.spec import PartSpec
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._+-]*")
 """Allowed model names: a plan can write them, and a shell needs no quotes around them."""
@@ -190,7 +191,15 @@ def _model(name: str, entry: _Entry) -> Model:
         sizes=_sizes(entry),
         effort=_effort(entry),
         fast=entry.text("fast", NAME, "the name of a model") if "fast" in entry.values else "",
+        instead=_instead(entry),
     )
+
+
+def _instead(entry: _Entry) -> tuple[PartSpec, ...]:
+    specs = entry.values.get("instead", [])
+    if not isinstance(specs, list) or not all(isinstance(spec, str) for spec in specs):
+        raise BadPlan(f"instead of {entry.where} is {specs!r}; it must be a list of localizers, as rules name them")
+    return tuple(map(PartSpec.parse, specs))
 
 
 def _sizes(entry: _Entry) -> tuple[float, ...]:
@@ -267,6 +276,8 @@ def _model_text(model: Model) -> str:
         lines.append(f"sizes = {_literal(model.sizes)}")
     if model.fast:
         lines.append(f"fast = {_literal(model.fast)}")
+    if model.instead:
+        lines.append(f"instead = {_literal([str(spec) for spec in model.instead])}")
     if model.effort:
         lines.append(f"effort = {_literal({level: asdict(looks) for level, looks in model.effort.items()})}")
     if model.parts:

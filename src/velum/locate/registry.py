@@ -115,9 +115,13 @@ def _find(what: str, name: str, known: Mapping[str, A]) -> A:
     return known[name]
 
 
+TEXT_MODEL = "ppocr-det"
+"""Finds lines of text. PP-OCR's fourth detector was preferred to the sixth: that one takes plain sky, snow and walls
+for text, 29 % of the area of 26 photographs of people and streets against 3 %, and finds hardly more."""
+
 FINDERS: Mapping[str, tuple[str, ...]] = {
     "face": ("centerface",),
-    "license_plate": ("lpd-yunet", "vehicle-license-plate-detection-barrier-0106"),
+    "license_plate": ("lpd-yunet",),
     "person": ("yolox-s",),
     "vehicle": ("yolox-s",),
     "text": ("text",),
@@ -144,6 +148,13 @@ def findings(host: RuntimeConfig) -> list[tuple[str, tuple[str, ...], tuple[str,
     """
     offered = {canonical(label) for model in catalog(host).values() for label in model.labels if label}
     return [(label, *_finders(label, host)) for label in (*FINDERS, *sorted(offered - FINDERS.keys()))]
+
+
+def model_of(spec: PartSpec, host: RuntimeConfig) -> Model | None:
+    """Return the model of the catalogue whose weights the localizer of a spec needs, None where it needs none."""
+    known = catalog(host)
+    name = spec.options.get("name", TEXT_MODEL if spec.name == "text" else spec.name)
+    return known.get(catalog_spelling(str(name), known))
 
 
 def _finders(label: str, host: RuntimeConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:

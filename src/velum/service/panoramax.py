@@ -18,7 +18,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from velum.errors import VelumError
-from velum.locate.registry import catalog, rules_for
+from velum.locate.registry import FINDERS, catalog, model_of, rules_for
 from velum.locate.weights.asset import Model
 from velum.media.projection import packet
 from velum.plan import METADATA, Plan
@@ -72,7 +72,9 @@ class PanoramaxService:
         def work(gone: threading.Event) -> Response:
             if not data.startswith(JPEG):
                 raise Problem(415, "the picture is not a JPEG file; send a JPEG, or another format to /v1/images")
-            image, report = self.image_service.hide(data, self.plan(), gone)
+            plan = self.plan()
+            image, report = self.image_service.hide(data, plan, gone)
+            report = replace(report, warnings=(*report.warnings, *self._warnings(plan)))
             image, headers = with_pose_of(data, image), report_headers(report)
             note(request, hidden=len(report.hidden))
             return _with_metadata(image, headers) if both else Response(image, media_type="image/jpeg", headers=headers)
@@ -99,10 +101,24 @@ class PanoramaxService:
         return replace(plan, metadata=plan.metadata or METADATA)
 
     def _missing(self, plan: Plan) -> list[str]:
-        """Return the models of the catalog that a plan needs and that are not installed."""
+        """Return the models of the catalog that a plan needs and that are not installed, nor any in their place."""
         known = catalog(self.host)
-        needed = dict.fromkeys(rule.locate.name for rule in plan.rules if rule.locate.name in known)
-        return [name for name in needed if name not in self.host.localizers and not self.is_installed(known[name])]
+        needed = dict.fromkeys(rule.locate for rule in plan.rules if rule.locate.name in known)
+        return [
+            spec.name
+            for spec in needed
+            if spec.name not in self.host.localizers
+            and not self.is_installed(known[spec.name])
+            and (spec.options or self._stand_in(known[spec.name]) is None)
+        ]
+
+    def _stand_in(self, model: Model) -> PartSpec | None:
+        """Return the first localizer in the place of a model whose weights are installed, None where none are."""
+        for spec in model.instead:
+            needed = model_of(spec, self.host)
+            if needed is None or self.is_installed(needed):
+                return spec
+        return None
 
     def _default_plan(self) -> Plan:
         """Return velum's own plan for faces and licence plates."""
@@ -119,16 +135,29 @@ class PanoramaxService:
         blur = PartSpec("blur")
         known = catalog(self.host)
         plates = rules_for([PLATE], blur, self.host)
-        able = tuple(
-            rule for rule in plates if rule.locate.name in known and self.is_installed(known[rule.locate.name])
-        )
+        models = {rule: known[rule.locate.name] for rule in plates if rule.locate.name in known}
+        able = tuple(rule for rule, model in models.items() if self.is_installed(model))
+        if not able:
+            found = {rule: self._stand_in(model) for rule, model in models.items()}
+            able = tuple(replace(rule, locate=spec) for rule, spec in found.items() if spec is not None)[:1]
         if not able:
             raise NotInstalled(
                 "no installed model finds licence plates, and an image with readable plates is never returned; "
                 f"run 'velum models pull {plates[0].locate.name}' where the service runs, or name your own plan in "
                 "the setting service.blur_plan: one whose rules name faces only leaves plates readable"
             )
-        return Plan((*rules_for(["face"], blur, self.host), *able), metadata=METADATA), len(able) == len(plates)
+        return Plan((*rules_for(["face"], blur, self.host), *able), metadata=METADATA), able == plates
+
+    def _warnings(self, plan: Plan) -> tuple[str, ...]:
+        """Return a warning where velum's own plan has to find plates without a model of them."""
+        known = catalog(self.host)
+        if self.plan_name or all(rule.label != PLATE or rule.locate.name in known for rule in plan.rules):
+            return ()
+        warning = (
+            "no model of licence plates is installed, so text of their shape is blurred, which is more than plates; "
+            f"run 'velum models pull {FINDERS[PLATE][0]}' where the service runs"
+        )
+        return (warning,)
 
 
 def routes(street_images: PanoramaxService) -> APIRouter:

@@ -41,7 +41,10 @@ def slow(outputs: Tensors, width: int, height: int, threshold: float) -> list[li
         if score >= threshold:
             loc = outputs["loc"][i].tolist()
             corners = [(x + loc[a] * 0.1 * side, y + loc[a + 1] * 0.1 * side) for a in (4, 6, 10, 12)]
-            xs, ys = zip(*corners, strict=True)
+            around = [(corners[k - 1], corners[k], corners[(k + 1) % 4]) for k in range(4)]
+            xs, ys = zip(
+                *([c + 0.1 * (2 * c - a - b) for a, c, b in zip(*near, strict=True)] for near in around), strict=True
+            )
             rows.append([min(xs), min(ys), max(xs), max(ys), score])
     return rows
 
@@ -62,3 +65,24 @@ def test_same_as_prior_by_prior(width: int, height: int, seed: int) -> None:
 def test_heads_of_another_size() -> None:
     with pytest.raises(ValueError, match="as an input of"):
         family("lpd_yunet").decode(heads(4385, 0), (640, 480), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("corners", "box"),
+    [
+        ([(100, 100), (200, 100), (200, 120), (100, 120)], [90, 98, 210, 122]),
+        ([(100, 100), (160, 180), (144, 192), (84, 112)], [76.4, 90.8, 167.6, 201.2]),
+        ([(100, 200), (100, 100), (120, 100), (120, 200)], [98, 90, 122, 210]),
+    ],
+    ids=["level", "slanted", "upright"],
+)
+def test_boxes_reach_beyond_the_corners_along_the_plate(corners: list[tuple[int, int]], box: list[float]) -> None:
+    """By a tenth of its width at either end and of its height above and below, however it is turned."""
+    width, height = 256, 256
+    x, y, side = slow_priors(width, height)[-1]
+    count = len(slow_priors(width, height))
+    outputs = {name: np.zeros((count, columns), np.float32) for name, columns in (("loc", 14), ("conf", 2), ("iou", 1))}
+    outputs["conf"][-1, 1] = outputs["iou"][-1] = 1
+    outputs["loc"][-1, [4, 5, 6, 7, 10, 11, 12, 13]] = ((np.array(corners) - (x, y)) / (0.1 * side)).ravel()
+    (found,) = family("lpd_yunet").decode(outputs, (width, height), 0.5).xyxy
+    np.testing.assert_allclose(found, box, atol=0.01)

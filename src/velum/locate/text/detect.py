@@ -1,7 +1,7 @@
 """Detect lines of text in an image, read them, and select the parts that match."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -146,6 +146,31 @@ Scored = tuple[Floats, float]
 
 
 @dataclass(frozen=True, slots=True)
+class LineShape:
+    """The shape that a line of text must have to be taken for an object of `label`, and how the object exceeds it.
+
+    `aspects` are the least and the largest width of a line in its heights. The object reaches beyond the line by the
+    share `along` of its width at either end, and by the share `across` of its height above and below.
+    """
+
+    label: str
+    aspects: tuple[float, float]
+    along: float
+    across: float
+
+    def fits(self, corners: Floats) -> bool:
+        """Tell whether a line with these corners has the shape."""
+        across, down = (float(np.linalg.norm(corners[i] - corners[0])) for i in (1, 3))
+        return self.aspects[0] * down <= across <= self.aspects[1] * down
+
+    def box(self, corners: Floats, frame: Frame) -> Box | None:
+        """Return the upright box around the object, clipped to the picture; None when it lies beyond."""
+        middle, along, across = corners.mean(axis=0), corners[1] - corners[0], corners[3] - corners[0]
+        reach = np.abs(along) * (0.5 + self.along) + np.abs(across) * (0.5 + self.across)
+        return Box.around(*map(float, (*(middle - reach), *(middle + reach)))).clip(frame.width, frame.height)
+
+
+@dataclass(frozen=True, slots=True)
 class TextFilter:
     """Selects parts of the text: of the kinds, of the pattern, or read with a score below `unsure`."""
 
@@ -175,15 +200,21 @@ class TextFilter:
 
 @dataclass(frozen=True, slots=True)
 class TextDetector:
-    """Finds lines of text; `wanted` says which parts of them to return, None: all."""
+    """Finds lines of text; `wanted` says which parts of them to return, None: all.
+
+    With `shape`, objects are returned that such lines are on, as upright boxes, and no others.
+    """
 
     mapper: Mapper
     threshold: float
     wanted: TextFilter | None
+    shape: LineShape | None = None
 
     def find(self, frame: Frame) -> list[Region]:
         """Return the regions, clipped to the picture. Raises `PluginFault` when a network fails."""
         found: Sequence[Scored] = list(self._lines(frame))
+        if self.shape is not None:
+            return list(_objects(found, self.shape, frame))
         if self.wanted is not None:
             found = list(self.wanted.filter_lines(frame, found))
         outlines = [(outline_of(corners, frame), score) for corners, score in found]
@@ -201,6 +232,13 @@ class TextDetector:
             for placed, score in zip(corners * to_finest, scores.tolist(), strict=True):
                 if _is_new(placed, seen):
                     yield placed * to_picture, score
+
+
+def _objects(lines: Iterable[Scored], shape: LineShape, frame: Frame) -> Iterator[Region]:
+    for corners, score in lines:
+        box = shape.box(corners, frame) if shape.fits(corners) else None
+        if box is not None:
+            yield Region(box, shape.label, min(1.0, score))
 
 
 def _is_new(corners: Floats, seen: db.TextMap) -> bool:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from velum.errors import Unavailable
+from velum.spec import PartSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,9 @@ class Model(Asset):
     input, as measured; empty: as its family says."""
     fast: str = ""
     """Name of the model that takes its place at effort `fast`; empty: none does."""
+    instead: tuple[PartSpec, ...] = ()
+    """Localizers of which the first that can be had takes its place, where its weights cannot be had and a rule names
+    it without options. They must find no less."""
     effort: Mapping[str, Looks] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     """By effort: how closely to look where the plan does not say it."""
 

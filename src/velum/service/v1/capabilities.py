@@ -112,9 +112,14 @@ class Capabilities:
             }  # fmt: skip
 
     def labels(self) -> Iterator[Mapping[str, Any]]:
-        """Yield every label that a model finds, with the models that are the default for it."""
+        """Yield every label that a model finds, with the models that are the default for it.
+
+        `instead` are localizers that take their place where their weights cannot be had.
+        """
+        known = catalog(self.host)
         for label, chosen, others in findings(self.host):
-            yield {"label": label, "chosen": list(chosen), "others": list(others)}
+            instead = [str(spec) for name in chosen if name in known for spec in known[name].instead]
+            yield {"label": label, "chosen": list(chosen), "others": list(others), "instead": instead}
 
 
 def routes(offered: Capabilities) -> APIRouter:
@@ -188,7 +193,7 @@ _MODEL: Mapping[str, Any] = {
     "name": "centerface", "labels": ["face"], "family": "centerface", "threshold": 0.3, "licence": "MIT",
     "good_for": "faces", "not_for": "anything else", "here": True, "obtainable": True, "default": True,
 }  # fmt: skip
-_LABEL: Mapping[str, Any] = {"label": "face", "chosen": ["centerface"], "others": ["yunet"]}
+_LABEL: Mapping[str, Any] = {"label": "face", "chosen": ["centerface"], "others": ["yunet"], "instead": []}
 _PLAN: Mapping[str, Any] = {
     "name": "street", "digest": "9f86d081884c7d65", "metadata": ["gps"],
     "rules": [{"label": "face", "locate": "centerface", "hide": "blur"}],

@@ -1,7 +1,7 @@
 // @ts-check
 /** From what was chosen to the plan that the service understands. */
 
-/** @typedef {{ label: string, chosen: string[], others: string[] }} Label */
+/** @typedef {{ label: string, chosen: string[], others: string[], instead?: string[] }} Label */
 /** @typedef {{ name: string, here: boolean, obtainable?: boolean | null }} Model */
 /** @typedef {{ labels: string[], technique: string, degree: number, effort: string }} Choice */
 
@@ -19,8 +19,8 @@ export const EFFORTS = ['fast', 'balanced', 'thorough'];
 export const COMMON = ['face', 'license_plate', 'person', 'vehicle', 'text'];
 
 /**
- * Which models find a label: those velum would choose if one of them is on the server, otherwise one that is, otherwise
- * one that can be fetched; none where nothing can be had.
+ * Which models find a label: those velum would choose if one of them is on the server, or if the server has something in
+ * their place; otherwise one that is there, otherwise one that can be fetched; none where nothing can be had.
  * @param {Label} label @param {Model[]} models
  * @returns {{ use: string[], here: boolean }}
  */
@@ -28,6 +28,7 @@ export function finders(label, models) {
   const here = (/** @type {string} */ name) => models.find((model) => model.name === name)?.here ?? true;
   const best = label.chosen.filter(here);
   if (best.length) return { use: best, here: true };
+  if (label.instead?.length) return { use: label.chosen, here: false };
   const other = label.others.find(here);
   if (other) return { use: [other], here: true };
   const had = [...label.chosen, ...label.others].find((name) => models.find((model) => model.name === name)?.obtainable);
