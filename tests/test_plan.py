@@ -100,7 +100,7 @@ def test_plan_round_trips_and_its_digest_does_not_depend_on_order() -> None:
 def test_video_settings_round_trip() -> None:
     plan = Plan(
         keep_out=(PartSpec("fixed", {"box": (0, 0, 9, 9)}),),
-        video=Video(codec="libx264", crf=18, audio="drop", every=3, two_pass=True, smart=True),
+        video=Video(codec="libx264", crf=18, size="like-source", audio="drop", every=3, two_pass=True, smart=True),
     )
     assert Plan.from_toml(plan.to_toml()) == plan
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
@@ -140,6 +140,7 @@ def test_toml_takes_rules_as_tables_too() -> None:
         ("video.smart = 'yes'", "true or false"),
         ("video.codec = 'a b'", "must be a name"),
         ("video.crf = 99", "from 0 to 63"),
+        ("video.size = 'small'", "video.size is 'small'; it must be like-source, or left out"),
         ("video.window_seconds = -1", "from 0 to 60"),
         ("effort = 'high'", "effort is 'high'; allowed are fast, balanced, thorough"),
         ("video.fps = 25", "video has no fps"),

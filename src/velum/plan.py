@@ -99,6 +99,8 @@ class Video:
     codec: str | None = None
     crf: int | None = None
     preset: str | None = None
+    size: Literal["like-source"] | None = None
+    """`like-source`: the encoded video takes no more bytes than the source's, and quality gives way for it."""
     audio: Literal["copy", "drop", "mute"] = "copy"
     subtitles: Literal["copy", "drop"] = "copy"
     every: int | None = None
@@ -123,6 +125,8 @@ class Video:
         for name in ("track", "two_pass", "smart"):
             if not isinstance(getattr(self, name), bool):
                 raise BadPlan(f"video.{name} is {getattr(self, name)!r}; it must be true or false")
+        if self.size not in {None, "like-source"}:
+            raise BadPlan(f"video.size is {self.size!r}; it must be like-source, or left out")
         for name in ("codec", "preset"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not re.fullmatch(r"[\w.-]+", value)):

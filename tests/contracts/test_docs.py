@@ -271,7 +271,9 @@ def test_settings_of_jobs_in_the_docs_are_settings(tmp_path: Path) -> None:
 def test_plans_in_the_docs_are_plans() -> None:
     plan, video = map(Plan.from_toml, blocks(ROOT / "docs/plans.md", "toml"))
     assert plan.metadata == ("datetime",)
-    assert video.video == Video(codec="h264", crf=20, preset="superfast", audio="drop", every=3)
+    assert video.video == Video(
+        codec="h264", crf=20, preset="veryfast", size="like-source", audio="drop", every=3
+    )  # fmt: skip
 
 
 def test_zones_in_the_docs_run(desk: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -97,6 +97,7 @@ def hide(
     codec: options.Codec = None,
     crf: options.Crf = None,
     preset: options.Preset = None,
+    size: options.Size = None,
     audio: options.Audio = None,
     subtitles: options.Subtitles = None,
     on_damage: options.OnDamage = None,

@@ -127,6 +127,15 @@ Preset = Annotated[
         "--preset", metavar="NAME", help="Preset of the encoder, such as fast or slow.", rich_help_panel="Video"
     ),
 ]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="BOUND",
+        help="like-source: the video takes no more bytes than the source's; quality gives way for it.",
+        rich_help_panel="Video",
+    ),
+]
 Audio = Annotated[
     str | None,
     typer.Option("--audio", metavar="MODE", help="Sound: copy (default), drop or mute.", rich_help_panel="Video"),
@@ -146,7 +155,8 @@ OnDamage = Annotated[
 ]
 
 _VIDEO_FIELDS = (
-    "every", "two_pass", "smart", "track", "codec", "crf", "preset", "audio", "subtitles", "on_damage",
+    "every", "two_pass", "smart", "track", "codec", "crf", "preset", "size", "audio", "subtitles",
+    "on_damage",
 )  # fmt: skip
 """Names of the arguments above, which are those of the fields of `velum.plan.Video`."""
 

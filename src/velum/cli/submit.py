@@ -66,6 +66,7 @@ def submit(
     codec: options.Codec = None,
     crf: options.Crf = None,
     preset: options.Preset = None,
+    size: options.Size = None,
     audio: options.Audio = None,
     subtitles: options.Subtitles = None,
     on_damage: options.OnDamage = None,

@@ -112,7 +112,10 @@ class EncoderInput:
 
     def with_source_times(self, packets: "Iterable[Packet[Any]]") -> "Iterator[Packet[Any]]":
         """Yield the encoder's packets with the time stamps and durations of the source."""
+        bound = self._made.size_bound
         for packet in packets:
+            if bound is not None:
+                bound.count(packet)
             stamp, duration = self._pending.pop(packet.pts or 0, (None, 0))
             if self._made.constant_rate and stamp is not None:
                 packet.pts = packet.dts = stamp

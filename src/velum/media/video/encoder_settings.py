@@ -12,6 +12,7 @@ from velum.media.video.containers import CONTAINERS, supported_codecs
 from velum.media.video.info import VideoFormat, VideoInfo, content_light, mastering_decimals, mastering_units
 from velum.media.video.output_format import EncoderPixels, EncoderTarget, TargetPixels, fit_pixels
 from velum.media.video.pixel_formats import PixelLayout
+from velum.media.video.size_bound import SizeBound, SourceSize
 from velum.plan import Video
 
 if TYPE_CHECKING:
@@ -29,21 +30,33 @@ class Encoder:
     preset: str | None = None
     preset_option: str = "preset"
     options: tuple[tuple[str, str], ...] = ()
+    tuning: tuple[tuple[str, str], ...] = ()
+    """Options next to the default preset; none of them where a plan names a preset."""
     lossless: bool = False
+    coarsest: int | None = None
+    """Quantiser to which quality may give way for a bound on the size; None where the size cannot be bounded."""
+    spread: int = 0
+    """Without a bound, quantisers are at most this much above the crf."""
     constant_rate: bool = False
     """True when the encoder needs a constant frame rate: its time stamps are frame numbers."""
 
 
 _FIXED = (("flags", "+qscale"),)
 ENCODERS = {
-    "h264": Encoder("libx264", 20, preset="ultrafast"),
-    "hevc": Encoder("libx265", 22, preset="superfast"),
+    "h264": Encoder(
+        "libx264", 21, preset="superfast", tuning=(("bf", "0"), ("mbtree", "1"), ("rc-lookahead", "10")),
+        coarsest=38, spread=6,
+    ),
+    "hevc": Encoder("libx265", 22, preset="superfast", coarsest=38, spread=9),
     "vp9": Encoder(
         "libvpx-vp9", 24, preset="6", preset_option="cpu-used",
-        options=(("b", "0"), ("row-mt", "1"), ("deadline", "good")),
+        options=(("b", "0"), ("row-mt", "1"), ("deadline", "good")), coarsest=52, spread=1,
     ),
-    "vp8": Encoder("libvpx", 8, preset="6", preset_option="cpu-used", options=(("b", "20M"), ("deadline", "good"))),
-    "av1": Encoder("libsvtav1", 26, preset="10"),
+    "vp8": Encoder(
+        "libvpx", 8, preset="6", preset_option="cpu-used", options=(("b", "20M"), ("deadline", "good")),
+        coarsest=52, spread=1,
+    ),
+    "av1": Encoder("libsvtav1", 26, preset="10", coarsest=63, spread=1),
     "mpeg4": Encoder("mpeg4", 3, "global_quality", options=_FIXED, constant_rate=True),
     "mpeg2video": Encoder("mpeg2video", 3, "global_quality", options=_FIXED, constant_rate=True),
     "mpeg1video": Encoder("mpeg1video", 3, "global_quality", options=_FIXED, constant_rate=True),
@@ -92,6 +105,7 @@ class EncoderSettings:
     rate: Fraction
     encoding: str
     warnings: list[str] = field(default_factory=list)
+    size_bound: SizeBound | None = None
 
     @property
     def layout(self) -> PixelLayout:
@@ -99,8 +113,10 @@ class EncoderSettings:
         return self.fit.layout
 
 
-def choose_encoder(info: VideoInfo, video: Video, format: str) -> EncoderSettings:
-    """Choose how to encode a video like `info` for a container.
+def choose_encoder(
+    info: VideoInfo, video: Video, format: str, source_size: SourceSize | None = None
+) -> EncoderSettings:  # fmt: skip
+    """Choose how to encode a video like `info` for a container; with `source_size`, in no more bytes than the source.
 
     Raises `BadPlan` for a codec, quality or preset that is not possible there.
     """
@@ -111,6 +127,9 @@ def choose_encoder(info: VideoInfo, video: Video, format: str) -> EncoderSetting
     options = dict(encoder.options)
     lossless = fit.exact and (encoder.lossless or (crf == 0 and codec in {"h264", "hevc"}))
     _set_quality(options, codec, encoder, crf, preset)
+    tuning = dict(encoder.tuning if video.preset is None and crf != 0 else ())
+    options |= tuning
+    bound = None if source_size is None else _bound_size(options, encoder, crf, source_size, lossless=lossless)
     if codec == "prores":
         options["profile"] = "4444" if fit.layout.scales[1] == (1, 1) else "hq"
     if codec == "hevc" and _estimate_frames(info) < _FEW_FRAMES:
@@ -121,13 +140,18 @@ def choose_encoder(info: VideoInfo, video: Video, format: str) -> EncoderSetting
     if coding.matrix and CONTAINERS[format].muxer in _UNTURNED:
         warnings.append(f"the rotation (display matrix) was dropped: {format} cannot hold it; MP4 and MKV can")
     rate = _encoder_rate(codec, coding.rate)
-    words = [name, *([f"quality {crf}"] if crf is not None else []), *([f"preset {preset}"] if preset else [])]
+    words = [
+        name,
+        *([f"quality {crf}"] if crf is not None else []),
+        *([f"preset {preset}"] if preset else []),
+        *(f"{option} {value}" for option, value in tuning.items()),
+    ]
     constant_rate = encoder.constant_rate or not CONTAINERS[format].stores_pts
     if constant_rate:
         options["bf"] = "0"
     return EncoderSettings(
         codec, name, fit, options, 1 / rate if constant_rate else coding.time_base, constant_rate, rate,
-        f"{'lossless' if lossless else 're-encoded'}: {', '.join(words)}", warnings,
+        f"{'lossless' if lossless else 're-encoded'}: {', '.join(words)}", warnings, bound,
     )  # fmt: skip
 
 
@@ -276,6 +300,21 @@ def _set_quality(
     else:
         factor = _QUANTISER_STEP if encoder.crf_option == "global_quality" else 1
         options[encoder.crf_option] = str(crf * factor)
+
+
+def _bound_size(
+    options: dict[str, str], encoder: Encoder, crf: int | None, source: SourceSize, *, lossless: bool
+) -> SizeBound:
+    """Set the options that bound the size, where the encoder has any, and return the bound."""
+    if lossless and crf == 0:
+        raise BadPlan("video.crf is 0 (lossless), so video.size cannot be like-source; leave one of them out")
+    if encoder.coarsest is None:
+        return SizeBound(source, encoder.name, possible=False, crf=crf, finest=0, coarsest=0)
+    options |= source.encoder_options | {"qmax": str(encoder.coarsest)}
+    if "b" in options:  # libvpx: the rate is a bound next to a crf
+        options["b"] = options["maxrate"]
+    finest = (crf or 0) + encoder.spread
+    return SizeBound(source, encoder.name, possible=True, crf=crf, finest=finest, coarsest=encoder.coarsest)
 
 
 def _set_stream_headers(options: dict[str, str], codec: str, coding: VideoFormat, warnings: list[str]) -> None:

@@ -25,6 +25,7 @@ from velum.media.video.containers import CONTAINERS
 from velum.media.video.encoder_input import EncoderInput, add_encoded_stream
 from velum.media.video.encoder_settings import choose_encoder
 from velum.media.video.info import VideoSource
+from velum.media.video.size_bound import source_size
 from velum.media.video.stream_selection import choose_tracks
 from velum.media.video.writer import VideoWriter
 from velum.plan import Plan
@@ -56,7 +57,7 @@ class SegmentWriter(AtomicWriter):
 
     def __init__(self, target: Path, source: VideoSource, plan: Plan, segment: Segment) -> None:
         self._target, self._source, self._like, self._plan, self._segment = target, source, source.info, plan, segment
-        self._settings = choose_encoder(source.info, plan.video, segment.format)
+        self._settings = choose_encoder(source.info, plan.video, segment.format, source_size(source, plan.video))
         choose_tracks(source, plan.video, segment.format)  # fails early where the result could not be joined
         self._input = EncoderInput(source, self._settings, target)
         super().__init__()
@@ -72,7 +73,9 @@ class SegmentWriter(AtomicWriter):
     @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings about the frames, for the report."""
-        return (*self._like.notes, *self._source.state.warnings, *self._settings.warnings)
+        bound, first, end = self._settings.size_bound, self._segment.first.frame, self._segment.end.frame
+        coarse = [] if bound is None else bound.quality_warnings(f"frames from {first} to {end - 1}")
+        return (*self._like.notes, *self._source.state.warnings, *self._settings.warnings, *coarse)
 
     def _begin(self, stack: ExitStack) -> None:
         temporary = stack.enter_context(publish(self._target, overwrite=True))

@@ -305,6 +305,8 @@ class SmartRenderer:
             made += self._encoder.encode(None)
             self._encoder = None
         for packet in made:
+            if self._made.size_bound is not None:
+                self._made.size_bound.note_quality(packet)
             yield self._put(bytes(packet), cast("int", packet.pts), self._next(), key=packet.is_keyframe)
 
     def _open_encoder(self) -> "VideoCodecContext":

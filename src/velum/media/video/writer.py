@@ -24,6 +24,7 @@ from velum.media.video.info import VideoSource
 from velum.media.video.pixel_formats import VideoFrame
 from velum.media.video.projection import PROJECTION_DROPPED, embed_projection
 from velum.media.video.remux import PassthroughStreams
+from velum.media.video.size_bound import source_size
 from velum.media.video.smart_render import SmartRenderer, plan_smart_render
 from velum.media.video.stream_selection import choose_tracks, drop_tracks_with_places
 from velum.plan import Plan
@@ -59,7 +60,7 @@ class VideoWriter(AtomicWriter):
             if isinstance(like.source, Path):
                 keep_original(target, like.source)
             ensure_free(target, overwrite=overwrite)
-        self._settings = choose_encoder(like, plan.video, self._format)
+        self._settings = choose_encoder(like, plan.video, self._format, source_size(source, plan.video))
         sent = self._sender is not None
         self._choice = choose_tracks(source, plan.video, self._format, sent=sent)
         self._kind = self._choice.container_for(plan.video, self._format, sent=sent)
@@ -80,6 +81,8 @@ class VideoWriter(AtomicWriter):
     def warnings(self) -> tuple[str, ...]:
         """Warnings about source and result, for the report."""
         notes = [*self._like.notes, *self._source.state.warnings, *self._settings.warnings]
+        if self._settings.size_bound is not None:
+            notes += [*self._settings.size_bound.quality_warnings(), *self._settings.size_bound.size_warnings()]
         if self._shifted:
             counted = say_count(self._shifted, "time stamp was", "time stamps were")
             notes.append(f"{counted} rounded: {self._format} counts time in units of {self._tick} s")
