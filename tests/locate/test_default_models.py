@@ -61,7 +61,7 @@ def test_models_that_the_user_added_come_first(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_label_that_nothing_finds(host: RuntimeConfig) -> None:
-    with pytest.raises(BadPlan, match="nothing finds 'unicorn'"):
+    with pytest.raises(BadPlan, match="no model finds 'unicorn'"):
         rules_for(["unicorn"], BLUR, host)
 
 

@@ -302,5 +302,5 @@ def test_labels_that_do_not_match_the_network_are_a_fault(red: registry.Model, m
         return Detections(np.array([[0, 0, 20, 20]], np.float32), np.ones(1, np.float32), np.ones(1, np.int32))
 
     monkeypatch.setattr("velum.locate.detector.family", lambda name: Family(decode))
-    with pytest.raises(PluginFault, match="red found kind 1, and has only 1 labels"):
+    with pytest.raises(PluginFault, match="red returned class 1, but has only 1 labels"):
         Detector("red", HOST).locate([red_spot(50, 50, 0, 0)])

@@ -143,7 +143,7 @@ def test_a_quantized_copy_is_stored_and_compared(red: str, host: RuntimeConfig) 
         ("nosuch", {}, PICTURES, BadPlan, "model 'nosuch' is unknown"),
         ("red", {"new_name": "centerface"}, PICTURES, BadPlan, "a model 'centerface' already; .* --replace"),
         ("red", {"new_name": "No!"}, PICTURES, BadPlan, "cannot be named 'No!'"),
-        ("red", {}, [], BadInput, "no pictures to learn from"),
+        ("red", {}, [], BadInput, "no images to calibrate with"),
         ("pp-humanseg", {}, PICTURES, BadPlan, "finds outlines, not boxes"),
     ],
 )

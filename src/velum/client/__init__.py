@@ -56,7 +56,7 @@ _OLD_NAMES = {
     "Model": ModelInfo,
     "Technique": TechniqueInfo,
 }
-"""Names of the version before, which the next one no longer has."""
+"""Old names, which the next version removes."""
 
 
 def __getattr__(name: str) -> Any:

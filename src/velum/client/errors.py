@@ -103,7 +103,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, where: str) ->
 
 
 def printable(text: str) -> str:
-    """Return a text of the service with `?` for control characters, which a terminal would obey."""
+    """Return a text of the service with `?` for control characters, which a terminal would interpret."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 

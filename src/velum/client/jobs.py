@@ -1,4 +1,4 @@
-"""Jobs: submitted, listed, watched and rendered again; and requests about images and about what the service offers."""
+"""Jobs (submit, list, watch, render again), and requests about images and about what the service offers."""
 
 import json
 import secrets
@@ -24,7 +24,7 @@ EVENT_BYTES = 1 << 20
 """Longest server-sent event that is accepted."""
 
 POLL_SECONDS = 2.0
-"""Seconds between two requests for a job that cannot be watched because too many jobs are."""
+"""Seconds between two requests for a job that cannot be watched because too many clients watch jobs already."""
 
 
 async def submit(  # noqa: PLR0913 - as the clients' methods
@@ -62,7 +62,7 @@ async def submit(  # noqa: PLR0913 - as the clients' methods
 
 
 async def _check_first(connection: Connection, values: Mapping[str, Any]) -> None:
-    """Let the service validate a job before its file is sent; the missing file must be all that is wrong."""
+    """Let the service validate a job before its file is sent; the only error must be that the file is missing."""
     try:
         job = read_job(await request_json(connection, "POST", "/v1/jobs", json=values))
     except Conflict:
@@ -74,7 +74,7 @@ async def _discard_quietly(connection: Connection, upload: Upload) -> None:
     try:
         await discard(connection, upload)
     except VelumError:
-        return  # taken by a job, or to be swept by the service
+        return  # a job has taken the upload, or the service will delete it
 
 
 async def _request_until_answered(
@@ -164,7 +164,7 @@ async def _follow_events(connection: Connection, job: Job | str, patience: Retry
 
 
 async def _poll(connection: Connection, job: Job | str, patience: Retry) -> AsyncGenerator[Job]:
-    """Yield a job as it is now, and wait before it may be asked for again."""
+    """Yield a job's present state, then wait until the next request is due."""
     now = await fetch_job(connection, job)
     patience.progress()
     yield now

@@ -214,7 +214,7 @@ class NamedPlan:
 
 
 def read_job(value: Any) -> Job:
-    """Return what the service says of a job. Raises `Unavailable` as `read` does."""
+    """Return a job from the service's JSON. Raises `Unavailable` as `read` does."""
     data = check_object(value)
     pieces, frames = check_object(data.get("pieces") or {}), check_object(data.get("frames") or {})
     counts = {
@@ -231,5 +231,5 @@ def path_of(job: Job | str) -> str:
     """Return the URL path of a job. Raises `BadInput` for text that is no id."""
     job = job.id if isinstance(job, Job) else job
     if not job or job.startswith("."):
-        raise BadInput(f"{job!r} is no id of a job; give an id as 'velum jobs list' shows it")
+        raise BadInput(f"{job!r} is not a job id; give an id as 'velum jobs list' shows it")
     return f"/v1/jobs/{quote(job, safe='')}"

@@ -111,7 +111,8 @@ def _parse_base(text: str) -> str:
     web = url.scheme in {"http", "https"} and url.host and 0 < (url.port or 80) < 1 << 16
     if not web or url.userinfo or url.query or url.fragment:
         raise BadPlan(
-            f"the service's address {shown} is no HTTP address; write http://host:port, and give the token apart"
+            f"the service's address {shown} is not an HTTP address; write http://host:port, and give the token "
+            "separately"
         )
     return str(url).rstrip("/")
 
@@ -299,7 +300,7 @@ async def close_after_each(connection: Connection, values: AsyncGenerator[T]) ->
 
 
 def run(call: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a coroutine over a `BlockingConnection`, performed here and now."""
+    """Run a coroutine over a `BlockingConnection` to its end, and return its result."""
     try:
         call.send(None)
     except StopIteration as end:

@@ -19,7 +19,7 @@ from velum.plugins import Patch, Technique, part_name
 from velum.region import Box, Mask, Region
 
 MASK_SHARE = 0.2
-"""A mask follows the outline, so it grows by this share of what a box grows by."""
+"""A mask grows by this share of the growth of a box, since it follows the outline of the object."""
 
 _LARGEST_KERNEL = 12
 """Radius above which measuring distances is quicker than dilating."""
@@ -32,9 +32,9 @@ class Area:
     box: Box
     mask: Mask | None = None
     overlaps: int = 1
-    """Of how many areas, at most, a pixel is a part: above 1 where areas were merged."""
+    """Upper bound of the number of areas that a pixel belongs to: above 1 where areas were merged."""
     objects: int = 1
-    """Bounds the sum of the objects of these areas: how often the BMW API would process a pixel."""
+    """Upper bound of the number of objects that a pixel belongs to: how often the BMW API would process it."""
 
     def clip(self, width: int, height: int) -> Self | None:
         """Return the part inside a frame of `width` x `height` pixels, None when there is none."""
@@ -174,7 +174,7 @@ def _join(areas: Sequence[Area]) -> Area:
 
 def _grow_mask(box: Box, mask: Mask, grow: float) -> Area | None:
     radius = math.ceil(grow * MASK_SHARE * min(box.width, box.height))
-    # Masks often come in the frame's size: only the part around what is True is worth any work.
+    # Masks often have the frame's size: process only the part around the True pixels.
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
     if not width:
         return None

@@ -75,13 +75,13 @@ class PreparedPlan:
 
 
 MOST_LOCALIZERS, MOST_TECHNIQUES = 48, 4096
-"""Parts that a cache holds. A service would otherwise hold one for every number that strangers think of."""
+"""Most parts in a cache. Without a limit, a service would hold one for every option value that clients send."""
 
 
 class PartCache:
     """Localizers and techniques for the next plan, one for all equal specs. Safe to share between threads.
 
-    A part that was dropped lives on in the plans that still work with it.
+    A dropped part stays alive as long as a plan uses it.
     """
 
     def __init__(self, host: RuntimeConfig) -> None:

@@ -1,7 +1,8 @@
 """Which frames of a video localizers run on: a few a second and both sides of each scene cut; tracking does the rest.
 
-An object that a localizer misses in one frame it finds in another one, so each of the fewer looks may be less sure:
-see `velum.plugins.InVideo`. What was measured is in docs/benchmarks.md, "How often a video is looked at".
+An object that a localizer misses in one frame it finds in another one, so localizers may use a lower threshold when
+they run on fewer frames: see `velum.plugins.InVideo`. For measurements see docs/benchmarks.md, "How often a video is
+looked at".
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ from velum.track import Thumbnail, thumbnail_of
 from velum.track.scene_cuts import AHEAD, FrameSignature, changes_scene
 
 SECONDS_BETWEEN: Mapping[Effort, float] = {"fast": 0.4, "balanced": 0.3, "thorough": 0.1}
-"""Time from one frame that localizers see to the next, at most. What shows for less can be missed."""
+"""Longest time between two frames on which localizers run. An object that is visible for less can be missed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,8 +57,8 @@ class Schedule:
     def prepare(self, work: PreparedPlan) -> PreparedPlan:
         """Return the plan with the localizers for a video, and which of them run on frames that are not due, too.
 
-        Zones that people place do, for nothing can track them. Where the plan does not say how often localizers run,
-        frames are left out for those only that can do with fewer.
+        Zones that people place run on every frame, since the tracker cannot track them. Where the plan does not say how
+        often localizers run, frames are skipped only for localizers that support that.
         """
         others = [_for_video(part, sparse=self.scenes) for part in work.localizers]
         localizers = tuple(other or part for other, part in zip(others, work.localizers, strict=True))

@@ -19,7 +19,7 @@ from velum.track.association import pair_overlapping
 from velum.track.float_boxes import FloatBox, edges_of
 
 LEAST_OWN = 5
-"""A segment is at least this many times as long as its overlap on one side."""
+"""Least length of a segment, as a multiple of its overlap on one side."""
 
 RenderedSegment = tuple[Mapping[str, Any], Path]
 """A segment's report as JSON values, and its region file: one line of JSON for each of its frames."""
@@ -206,7 +206,7 @@ def reusable_segments(
     """
     present = [segment for segment in rendered if segment is not None]
     if detected and len(present) < len(rendered):
-        return [None] * len(rendered)  # a track's id follows from all segments before
+        return [None] * len(rendered)  # the id of a track depends on all segments before
     ids = link_tracks([regions for _, regions in present]) if detected else {}
     digests = _digests(given)
     return [segment and _reuse(segment, digests, ids) for segment in rendered]
@@ -216,7 +216,7 @@ def _reuse(segment: RenderedSegment, digests: _Digests, ids: TrackIds) -> Render
     """Return the segment with the ids of the given regions; None when it cannot be used."""
     report, path = segment
     lines = list(renumber_lines(path.read_text(encoding="utf-8").splitlines(), ids))
-    # Another version may encode otherwise, and then the segments would not go together.
+    # Another version may encode differently, so that its segments could not be joined with others.
     if report.get("version") != __version__ or any(
         digests.get(index, _NO_REGIONS) != digest for index, digest in map(_parse_digests, lines)
     ):

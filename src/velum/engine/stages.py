@@ -40,9 +40,9 @@ class FrameRegions:
     exclusions: Sequence[Region] = ()
     """Regions that are never hidden."""
     thumbnail: Thumbnail | None = None
-    """Of the frame as it came, where one was made on the way."""
+    """Thumbnail of the decoded frame, where one was made."""
     final: bool = False
-    """True after tracking, and for given regions: all of them are hidden, whatever their scores."""
+    """True after tracking and for given regions: then all regions are hidden, whatever their scores."""
 
 
 @dataclass(slots=True)
@@ -153,7 +153,7 @@ def use_annotations(
     frames: Iterable[Frame], work: PreparedPlan, given: Annotations, limits: Limits
 ) -> Iterator[FrameRegions]:
     """Take the regions from an annotation file instead of running localizers; all are hidden, whatever their scores."""
-    places = max(1, len(work.localizers))  # of two passes, the first one has run localizers
+    places = max(1, len(work.localizers))  # with two passes, the first one has run localizers
     for frame in frames:
         exclusions = [region for part in work.exclusions for region in _run(part, [frame], limits)[0]]
         yield FrameRegions(frame, (given.frames.get(frame.index, ()),) * places, exclusions, final=True)
@@ -176,7 +176,7 @@ def hide(located: Iterable[FrameRegions], work: PreparedPlan, stats: RunStats) -
         for index, (rule, found) in enumerate(zip(work.plan.rules, regions, strict=True)):
             for region in found:
                 stats.count(item.frame, index, str(region.technique or rule.hide), region)
-        # The file as it came shows what is hidden now.
+        # The bytes of the source file still show what is hidden now.
         yield replace(item.frame, encoded=None, touched=touched)
 
 

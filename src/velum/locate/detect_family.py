@@ -91,10 +91,10 @@ def number_labels(labels: tuple[str, ...], signature: Signature, family: str) ->
 
 
 def check_labels(labels: tuple[str, ...], signature: Signature, family: str, what: str) -> None:
-    """Raise `BadInput` unless the network has one class per label."""
+    """Raise `BadInput` unless the network has exactly one class for each label."""
     count = class_count(signature, family)
     if family == "yolo" and count is not None and _has_rows(signature) and len(labels) == count + 1:
-        return  # rows without objectness
+        return  # the rows have no objectness
     if count is not None and count != len(labels):
         other = (
             "; or, where the rest of its numbers are key points or an angle, --family yolo_pose or yolo_obb"
@@ -110,7 +110,7 @@ def check_labels(labels: tuple[str, ...], signature: Signature, family: str, wha
 def class_count(signature: Signature, family: str) -> int | None:
     """Return the number of classes, None where the output shapes do not tell."""
     background, stated = (_stated_number(signature, name) for name in ("background_label_id", "num_classes"))
-    if background:  # it is counted last
+    if background:  # the background class is last
         return background
     if stated is not None:
         return stated
@@ -177,7 +177,7 @@ def _first(signature: Signature) -> Shape:
 
 
 def _yolo(signature: Signature) -> int | None:
-    """Count for rows of box and classes, `[1, 4 + n, rows]`, or box, objectness and classes, `[1, rows, 5 + n]`."""
+    """Return the number of classes n: `[1, 4 + n, rows]` without objectness, `[1, rows, 5 + n]` with it."""
     shape = _first(signature)
     if len(shape) != 3:
         return None
@@ -185,19 +185,19 @@ def _yolo(signature: Signature) -> int | None:
     masks = MASK_COEFFICIENTS if any(len(shape) == 4 for shape in signature.outputs.values()) else 0
     if rows is not None and rows > 4 + masks and (columns is None or rows < columns):
         return rows - 4 - masks
-    # Six columns are box, score and class, after the network's own suppression, or seven with the picture's number: of
-    # any number of classes. As many for each anchor are of one class or of two, which the labels decide.
+    # Six columns after the network's own suppression are box, score and class (seven: with the image's number), for any
+    # number of classes. Six columns for each anchor are one class with objectness or two without; the labels decide.
     return columns - 5 - masks if columns is not None and columns > 7 + masks else None
 
 
 def _has_rows(signature: Signature) -> bool:
-    """Tell whether the output has a row per box; such rows can be with or without objectness."""
+    """Tell whether the output has one row for each box; such rows can have objectness or not."""
     _, rows, columns = _first(signature)
     return columns is not None and (rows is None or rows > columns)
 
 
 def _pose(signature: Signature) -> int | None:
-    """Count for columns of box, classes and key points, of which the file says how many numbers they are."""
+    """Return the number of classes in columns of box, classes and key points, from the file's count of key points."""
     stated = literal(signature.metadata.get("kpt_shape", ""))
     shape = _first(signature)
     if not isinstance(stated, list | tuple) or not all(isinstance(n, int) for n in stated) or len(shape) != 3:
@@ -206,7 +206,7 @@ def _pose(signature: Signature) -> int | None:
 
 
 def _obb(signature: Signature) -> int | None:
-    """Count for columns of box, classes and angle; suppressed rows can be of any number of classes."""
+    """Return the number of classes in columns of box, classes and angle; None for suppressed rows."""
     shape = _first(signature)
     if len(shape) != 3 or shape[1] is None or (shape[2] or shape[1] + 1) < shape[1]:
         return None
@@ -223,7 +223,7 @@ def _scores(signature: Signature) -> int | None:
 
 
 def _map(signature: Signature) -> int | None:
-    """Count for class maps of scores, `[1, n, h, w]` or `[1, h, w, n]`; one channel can hold any number of classes."""
+    """Return the number of classes in maps `[1, n, h, w]` or `[1, h, w, n]`; None for one channel, which fits any."""
     shape = _first(signature)
     sides = [size for size in shape[1:] if size is not None]
     if len(shape) != 4 or len(sides) != 3 or 1 in sides:

@@ -24,9 +24,9 @@ from velum.plugins import RuntimeConfig
 from velum.region import Box, Mask, Region
 
 SPARSE_THRESHOLD_FACTOR = 0.75
-"""How much lower the threshold is in a video of which a few frames a second are seen: fewer looks are fewer chances of
-a false detection, and an object that scores low in most frames must be found in one of these few. Picked on four clips
-panned over photographs of crowds, see docs/benchmarks.md."""
+"""Factor of the threshold in a video of which localizers see a few frames a second: they have fewer chances of a false
+detection, and must find an object that scores low in most frames in one of these few. Chosen with four clips that pan
+over photographs of crowds; see docs/benchmarks.md."""
 
 PROBE_SIDE = 128
 """Sides, in pixels, of the empty image that tells whether a network of any input size gives masks."""
@@ -41,19 +41,19 @@ SAME_IOU = 0.5
 """IoU from which boxes of different tiles are the same object, for networks that suppress duplicates themselves."""
 
 SMALL_FACTOR = 2.0
-"""How much higher the threshold is, in passes after the first, for objects below the smallest size of the network. A
-finer pass has seen them twice as large, so most are chance; a sure one is kept, for the finer pass may have been blind
-to it, as networks are that need an object's surroundings."""
+"""Factor of the threshold, in passes after the first, for objects below the smallest size of the network. The finer
+pass has seen them twice as large, so most of these detections are false. Sure ones are kept: a network that needs an
+object's surroundings may have missed it in the finer pass."""
 
 
 TRACK_THRESHOLD_FACTOR = 1.5
-"""How much higher than the threshold a score must be to start a track in a video. A weaker detection is hidden in its
-frame and continues an existing track; by itself it is too often a bush or a stone."""
+"""Factor of the threshold from which a detection starts a track in a video. A weaker detection is hidden in its own
+frame and may continue a track; alone it is too often a bush or a stone."""
 
 
 MASK_LEVEL = 0.4
-"""How likely a pixel must belong to an object to be hidden with it. Under a half: what is hidden too much is visible,
-what shows of a person is not noticed."""
+"""Probability from which a pixel of a mask is hidden. Below a half: users notice what is hidden too much, but not what
+still shows of a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +138,8 @@ class Detector:
         """Prepare the model `name`.
 
         `min_side` is the shorter side, in image pixels, of the smallest object that must be found; half of it takes
-        four times as long. `threshold` is the lowest score of a detection. What is left out of the two is as `effort`
-        says for the model, which looks at small images more closely. `tile` squared is the largest area of one network
+        four times as long. `threshold` is the lowest score of a detection. Where either is omitted, the model's values
+        for `effort` apply, which search small images more closely. `tile` squared is the largest area of one network
         input, in pixels: a smaller tile needs less memory, a larger one is a little quicker on large images. Raises
         `BadPlan` for an unknown name and for values out of range, `Unavailable` when the weights cannot be fetched or
         used.
@@ -163,7 +163,7 @@ class Detector:
         self._turned_finder = self._set_up_turned(self._looks.image)
 
     def _set_up(self, look: Look) -> TiledDetector:
-        """Return the detector for images or for videos; what the plan states goes before the effort."""
+        """Return the detector for images or for videos; values in the plan take precedence over the effort."""
         threshold = self._model.threshold if self._min_side is not None else look.threshold
         closest = 0.0 if self._min_side is not None else self._kind.smallest_side / look.closest_side
         return replace(
@@ -240,8 +240,9 @@ class Detector:
         for xyxy, score, kind, likely in rows:
             if not 0 <= kind < len(self._model.labels):
                 raise PluginFault(
-                    f"model {self._model.name} found kind {kind}, and has only {len(self._model.labels)} labels; "
-                    "its labels in the catalogue are wrong"
+                    f"model {self._model.name} returned class {kind}, but has only {len(self._model.labels)} labels; "
+                    "correct "
+                    "its labels in the catalogue"
                 )
             box = Box.around(*xyxy).clip(frame.width, frame.height)
             if box is not None and self._model.labels[kind]:
@@ -260,13 +261,13 @@ def _cut(found: Detections, tile: Tile) -> Flags:
 
 
 def mask_in(box: Box, likely: Floats, xyxy: Sequence[float]) -> Mask | None:
-    """Return which pixels of `box` belong to an object; None where that tells nothing and the whole box must count.
+    """Return the mask of an object in `box`; None where the mask is useless and the whole box is hidden.
 
-    `likely` (rows, columns) is stretched over the box with edges `xyxy`, of which `box` is the part in the picture.
+    `likely` (rows, columns) is stretched over the box with edges `xyxy`, of which `box` is the part in the image.
     """
     rows, columns = likely.shape
     scale_x, scale_y = columns / (xyxy[2] - xyxy[0]), rows / (xyxy[3] - xyxy[1])
-    # From the middle of a pixel to the middle of a cell.
+    # From centres of pixels to centres of cells.
     to_cells = np.array(
         [
             [scale_x, 0.0, (box.x0 + 0.5 - xyxy[0]) * scale_x - 0.5],

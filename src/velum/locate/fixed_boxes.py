@@ -44,7 +44,7 @@ class Fixed:
 
     def _zone(self, frame: Frame) -> list[Region]:
         seconds = float(frame.time or 0)
-        # Without a start of its own a zone begins with the video, wherever the clock of that begins.
+        # A zone without `from` begins with the first frame of the video, whatever its time stamp.
         early = self._from > 0 and seconds < self._from
         if early or (self._to is not None and seconds >= self._to):
             return []

@@ -20,7 +20,7 @@ THRESHOLD = 0.25
 """Default of a model's threshold."""
 
 LEAST_THRESHOLD = 0.01
-"""Below it a detector would keep every guess of its network."""
+"""Lowest allowed threshold; below, a detector would keep nearly every output of its network."""
 
 
 PARTS = {".xml": ".bin", ".pdmodel": ".pdiparams"}
@@ -107,8 +107,8 @@ def _check_input(stated: Mapping[str, Any], seen: Signature, family: str, what: 
     """Raise `BadInput` when the family's networks need different normalisation and none is stated for this one."""
     if output_formats.family(family).input_varies(seen) and stated.get("scale") is None and stated.get("mean") is None:
         raise BadInput(
-            f"{what} does not state how its network wants pixels normalised, and with other values it finds nothing; "
-            f"look it up where it was trained and give --normalise, one of {', '.join(NORMALISATIONS)} "
+            f"{what} does not state how to normalise pixels for its network, and with wrong values it finds nothing; "
+            f"look it up where the network was trained and give --normalise, one of {', '.join(NORMALISATIONS)} "
             "(values from 0 to 255, from 0 to 1, from -1 to 1, or with mean and deviation of ImageNet), or --mean and "
             "--scale"
         )
@@ -130,10 +130,10 @@ def model_name(text: str, *, stated: bool) -> str:
 
 
 def labels_from(path: Path) -> tuple[str, ...]:
-    """Return the labels of a text file, one a line, an empty line for a class that is not a thing.
+    """Return the labels of a text file, one per line; an empty line stands for a class that is not an object.
 
-    Empty lines at the end do not count. Of a .yaml file the labels are its `names`, a list or a mapping from numbers,
-    as Ultralytics describes a data set. Raises `BadInput` when the file cannot be read or names nothing.
+    Empty lines at the end do not count. From a .yaml file it reads `names`, a list or a mapping from numbers, as
+    Ultralytics describes a data set. Raises `BadInput` when the file cannot be read or has no labels.
     """
     if path.suffix.lower() in {".yaml", ".yml"}:
         return _labels_of_data_set(path)
@@ -210,7 +210,7 @@ def _saved_model(folder: Path) -> tuple[Path, ...]:
     if not graph.is_file():
         raise BadInput(f"{folder} is not a model: as a SavedModel it needs saved_model.pb; give a file, or that folder")
     _start(graph)
-    # A network without variables of its own has none of them, or an empty folder.
+    # A SavedModel without variables has no such folder, or an empty one.
     found = sorted(path for path in variables.iterdir() if path.is_file()) if variables.is_dir() else []
     names = {path.name.partition(".data-")[0] if ".data-" in path.name else path.name for path in found}
     if found and not {"variables", "variables.index"} <= names:

@@ -52,7 +52,7 @@ _CANONICAL = {spelling: label for label, spellings in ALIASES.items() for spelli
 
 
 def canonical(label: str) -> str:
-    """Return the label under its usual name: `Number Plate` becomes `license_plate`; unknown ones only lose their case.
+    """Return the usual name of a label: `Number Plate` becomes `license_plate`; unknown labels become lower case.
 
     >>> canonical("Number-Plate"), canonical("Helmet")
     ('license_plate', 'helmet')
@@ -79,10 +79,10 @@ def covered_labels(wanted: str, offered: Iterable[str]) -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def exact(label: str) -> str:
-    """Return the label under which a rule names this label and no other: `=person`.
+    """Return the spelling with which a rule names exactly this label: `=person`.
 
-    What velum's own reading of labels would take for something else, such as capitals, spaces and a hyphen, and what
-    cannot stand in a rule, is written as `%` and two hexadecimal digits for each byte of UTF-8.
+    Characters that velum would read differently (such as capitals, spaces and hyphens) or that rules cannot have are
+    written as `%` and two hexadecimal digits for each byte of UTF-8.
 
     >>> exact("person"), exact("License-Plate"), exact("")
     ('=person', '=%4cicense%2d%50late', '=')
@@ -92,7 +92,7 @@ def exact(label: str) -> str:
 
 
 def plain(label: str) -> str:
-    """Return the label that `exact` wrote; others as they are.
+    """Return the label that `exact` encoded; other labels unchanged.
 
     >>> plain("=%4cicense%2d%50late"), plain("face")
     ('License-Plate', 'face')

@@ -1,7 +1,7 @@
-"""How a network wants pixel values normalised: from the user's options or from the file's metadata.
+"""How to normalise pixel values for a network: from the user's options or from the file's metadata.
 
-A network gets `(value - mean) * scale`, where values go from 0 to 255 and mean and scale are those of red, green and
-blue. Users and files give what is divided by instead of multiplied with, as trainers and OpenVINO's converter do.
+A network gets `(value - mean) * scale`, where values are from 0 to 255, and mean and scale are for red, green and blue.
+Users and files state the divisor instead of `scale`, as training tools and OpenVINO's converter do.
 """
 
 import re
@@ -20,7 +20,7 @@ NORMALISATIONS: Mapping[str, tuple[Rgb3, Rgb3]] = MappingProxyType({
     "symmetric": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 })  # fmt: skip
-"""Name -> mean, and what is divided by: values from 0 to 255, from 0 to 1, from -1 to 1, and those of ImageNet."""
+"""Name -> mean and divisor, which give values from 0 to 255, from 0 to 1, from -1 to 1, and those of ImageNet."""
 
 _NUMBER = r"-?\d+(?:\.\d*)?(?:[eE]-?\d+)?"
 
@@ -32,7 +32,7 @@ def input_for(mean: Rgb3 | None, divisor: Rgb3 | None, name: str | None) -> dict
     """
     if name is not None:
         if mean or divisor:
-            raise BadPlan(f"normalise {name!r} says mean and scale already; give it alone, or --mean and --scale")
+            raise BadPlan(f"normalise {name!r} already sets mean and scale; give it alone, or --mean and --scale")
         if name not in NORMALISATIONS:
             raise BadPlan(
                 f"normalise is {name!r}; it must be one of {', '.join(NORMALISATIONS)}, or give --mean and --scale"
@@ -65,9 +65,9 @@ def parse_rgb(text: str, option: str) -> Rgb3:
 def stated_input(signature: Signature, what: str) -> dict[str, Any]:
     """Return the fields `mean`, `scale` and `order` of `Input` that a file's metadata states; `what` names the file.
 
-    Read are the keys of OpenVINO's Model API, `mean_values`, `scale_values` and `reverse_input_channels`, unless the
-    file says that they are built into the network, and `mean` and `std` as other trainers write them. What the
-    converter of OpenVINO was told is built in. Raises `BadInput` when the numbers cannot be read.
+    The keys are those of OpenVINO's Model API, `mean_values`, `scale_values` and `reverse_input_channels`, unless the
+    file says that they are built into the network, and `mean` and `std`, as other training tools write them. Options of
+    OpenVINO's converter are already built in. Raises `BadInput` when the numbers cannot be read.
     """
     said = {key.removeprefix("model_info "): value for key, value in signature.metadata.items()}
     if {"conversion.mean_values", "conversion.scale_values"} & said.keys():
@@ -85,7 +85,7 @@ def stated_input(signature: Signature, what: str) -> dict[str, Any]:
         raise BadInput(f"{what} states the scale {_join(divisor)}, by which nothing can be divided; give --normalise")
     if "reverse_input_channels" not in said:
         return _fields(mean, divisor)
-    # Model API reads pictures as BGR. Where it does not turn them, the numbers are those of blue, green and red.
+    # Model API reads images as BGR. Where it does not reverse the channels, the numbers are for blue, green, red.
     if said["reverse_input_channels"].lower() in {"true", "yes", "1"}:
         return _fields(mean, divisor) | {"order": "rgb"}
     return _fields(mean[::-1], divisor[::-1]) | {"order": "bgr"}

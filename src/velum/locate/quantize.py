@@ -120,14 +120,16 @@ def quantize(
     if not isinstance(family(model.family), Family):
         raise BadPlan(f"model {name} finds outlines, not boxes; only networks that find boxes can be compared")
     if not pictures:
-        raise BadInput("there are no pictures to learn from; give a folder of pictures such as will be looked at")
+        raise BadInput(
+            "there are no images to calibrate with; give a folder of images like those to be processed later"
+        )
     exact = replace(host, precision="f32", runtime="openvino", device="cpu")
     finder = Detector(name, exact).finder
     path = fetch.ensure_local(model, host)
     half = len(pictures) >= 4
     with TemporaryDirectory(prefix="velum-") as room:
         target = Path(room) / "model.xml"
-        say("learning from the pictures")
+        say("calibrating with the images")
         int8.quantize(path, target, finder.form, CalibrationTiles(finder, pictures[:: 1 + half]), LOOKS, preset)
         say("comparing with the original")
         networks: list[tuple[Path, Precision]] = [(path, precision) for precision in openvino.precisions()]

@@ -126,8 +126,8 @@ FINDERS: Mapping[str, tuple[str, ...]] = {
     "vehicle": ("yolox-s",),
     "text": ("text",),
 }
-"""Label -> localizers that find it, unless the user has added a model for it. The regions of several are united: one
-may find what another misses."""
+"""Label -> localizers that find it, unless the user has added a model for it. With several localizers, the regions of
+all are hidden: one may find what another misses."""
 
 
 def rules_for(labels: Iterable[str], hide: PartSpec, host: RuntimeConfig) -> tuple[Rule, ...]:
@@ -164,5 +164,5 @@ def _finders(label: str, host: RuntimeConfig) -> tuple[tuple[str, ...], tuple[st
     own = tuple(name for name in able if name in added)
     chosen = own or FINDERS.get(label, ()) or tuple(able[:1])
     if not chosen:
-        raise BadPlan(f"nothing finds {label!r}; velum labels lists what can be found, velum models add adds a model")
+        raise BadPlan(f"no model finds {label!r}; 'velum labels' lists all labels, 'velum models add' adds a model")
     return chosen, tuple(name for name in able if name not in chosen)

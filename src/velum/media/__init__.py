@@ -72,20 +72,20 @@ __all__ = [
 
 
 class Reader(Protocol):
-    """One source, to be used in a `with` block; `frames()` may be called again and starts anew."""
+    """One source, to be used in a `with` block. Each call of `frames()` starts at the first frame."""
 
     @property
     def info(self) -> "ImageInfo | VideoInfo":
-        """What the source is."""
+        """Format, size and other properties of the source."""
         ...
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the very bytes that are decoded, in hexadecimal; None where they are not known (yet)."""
+        """SHA-256 of exactly the bytes that are decoded, in hexadecimal; None where it is not known (yet)."""
         ...
 
     def frames(self) -> Iterator[Frame]:
-        """Yield every frame in order. Raises `BadInput` where it is damaged, `LimitExceeded` where it is too large."""
+        """Yield every frame in order. Raises `BadInput` for a damaged source, `LimitExceeded` for a too large one."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -96,7 +96,7 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """One target: leaving the `with` block well publishes it, leaving it with an error does not."""
+    """One target. Leaving the `with` block without an error publishes the file, leaving it with an error does not."""
 
     sha256: str | None
 

@@ -1,8 +1,8 @@
 """Walks the bytes of containers: JPEG segments, PNG and RIFF chunks, ISO boxes, EBML elements. Decodes nothing.
 
-A walker yields where each part of a file lies, in order, and ends at the first bytes that are no part. It trusts no
-length: a part that is longer than what it lies in ends where that does, and `missing` tells by how many bytes. Files
-are given as bytes, a memory map, or `FileBytes`.
+A walker yields the position of each part of a file, in order, and ends at the first bytes that are not a part. It
+trusts no length: a part that is longer than its enclosing part is cut at the end of that, and `missing` is the number
+of bytes that it lacks. Files are given as bytes, a memory map, or `FileBytes`.
 """
 
 import io
@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, Generic, NamedTuple, Protocol, TypeVar
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 _ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
-"""Markers of a JPEG without a length (ISO/IEC 10918-1, table B.1), and 0, which is none."""
+"""Markers of a JPEG that have no length (ISO/IEC 10918-1, table B.1), and 0, which is not a marker."""
 
 _FILL = re.compile(rb"\xff+")
 _END_OF_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
@@ -62,7 +62,7 @@ class Part(NamedTuple, Generic[Name]):
     content: int
     end: int
     missing: int = 0
-    """Bytes that it should have behind `end`."""
+    """Number of bytes that the part lacks behind `end`."""
 
     @property
     def quoted_name(self) -> str:

@@ -1,4 +1,4 @@
-"""Sources that are no files (live streams, bytes in memory), and the sink for streamed results: plain values."""
+"""Sources that are not files (live streams, bytes in memory), and the sink for streamed results: plain values."""
 
 import re
 import threading

@@ -75,7 +75,7 @@ def assemble(parts: ServiceParts, mounted: MountedApi | None = None) -> FastAPI:
 def _lifespan(
     parts: ServiceParts, mounted: MountedApi | None, v1: V1 | None, health: Health
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Return what starts and ends the service. What cannot start shows in `/health/ready`; the rest works."""
+    """Return the lifespan of the service. `/health/ready` reports a part that cannot start; the others work."""
 
     def start() -> None:
         if mounted is not None:
@@ -136,7 +136,7 @@ def _include_routers(
 
 
 def _add_middleware(app: FastAPI, parts: ServiceParts, mounted: MountedApi | None) -> None:
-    """Add the middleware; what is added last is outermost."""
+    """Add the middleware; the one that is added last is outermost."""
     settings, refuse = parts.settings, refuse_with(None if mounted is None else mounted.error_body)
     app.add_middleware(
         AuthMiddleware, access=parts.access,

@@ -71,7 +71,7 @@ def lines_of_libraries() -> Iterator[TextIO]:
     try:
         yield stream
     finally:
-        os.dup2(saved, 2)  # the last end of ours: what is written is read to its end
+        os.dup2(saved, 2)  # closes this process's last write end, so that the reader gets everything, then the end
         os.close(saved)
         pump.join(LEAVING_SECONDS)
         for handler, before in streams.items():

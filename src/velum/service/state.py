@@ -1,4 +1,4 @@
-"""The parts of the service that all its APIs share, and what another API brings that is served next to velum's own."""
+"""The parts of the service that all its APIs share, and the interface of an API that is mounted next to velum's own."""
 
 import os
 import threading
@@ -118,7 +118,7 @@ def build_parts(
 
 
 def _weights_check(host: RuntimeConfig) -> Callable[[Model], bool]:
-    """Return what tells whether a model's weights are on this machine; the hash of each file is checked once."""
+    """Return a function that tells whether a model's weights are on this machine; each file is hashed once."""
     verified, lock = set[str](), threading.Lock()
 
     def is_installed(model: Model) -> bool:

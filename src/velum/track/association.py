@@ -22,14 +22,14 @@ MEMORY = 9
 """Detections from which velocity and growth are estimated."""
 
 LEAST_IOU = 0.3
-"""Overlap of expected and detected box from which they are taken for one object (SORT, Bewley et al. 2016)."""
+"""IoU of expected and detected box from which they count as one object (SORT, Bewley et al. 2016)."""
 
 REACH, REACH_LOST, REACH_MOST = 0.5, 0.5, 4.0
 """How far, in sides of the box, a detection may lie from where it is expected: in the next frame, more for each frame
 since the object was last recognised, and at most."""
 
 LARGEST_RATIO = 3.0
-"""Boxes of which one has more than so many times the other's area are not of one object."""
+"""Boxes whose areas differ by more than this factor do not show one object."""
 
 FASTEST_GROWTH = 1.03
 """Factor by which the sides of a box grow per frame at most."""

@@ -10,16 +10,16 @@ from velum.track.template_matcher import Pyramid, TemplateMatcher
 from velum.track.window import Detection, FrameSlot, FrameWindow, TrackPoint, margin
 
 PROVEN_IOU = 0.5
-"""A detection that overlaps the box to which the object was tracked by so much proves the tracking right."""
+"""IoU of a detection and the tracked box from which the tracking counts as right."""
 
 LOST_MOST = 30
-"""Frames for which an object that is not recognised any more is searched for."""
+"""Frames for which the tracker searches for an object after it was last recognised."""
 
 GONE = 0.02
-"""An object of which no larger share is inside the frame is gone."""
+"""An object has left when at most this share of it is inside the frame."""
 
 SAME_IOU = 0.7
-"""Two boxes of a label that overlap by so much show one object."""
+"""IoU from which two boxes of a label show one object."""
 
 
 def fill_gap(window: FrameWindow, track_id: int, before: Detection, after: Detection, expected: FloatBox) -> None:

@@ -20,7 +20,7 @@ LEAST_CHANGE = 14.0
 """Mean change of grey level (of 255) in the coarse grid, below which two frames are never of different scenes."""
 
 UNUSUAL = 4.0
-"""A cut changes the frame so many times more than the frames before it changed."""
+"""A cut changes the frame at least this many times as much as the frames before it changed."""
 
 OTHER_SHAPE = 0.6
 OTHER_TONES = 0.35

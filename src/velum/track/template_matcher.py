@@ -37,7 +37,8 @@ LARGEST_GROWTH = 1.5
 """Factor by which the sides grow in all: a trend of a few frames says little of the far future."""
 
 FAR_COSTS = 0.15
-"""How much less correlation counts at the rim of the search area than at its centre: small templates have doubles."""
+"""How much less correlation counts at the rim of the search area than at its centre, since small templates can match in
+several places."""
 
 
 def thumbnail_of(frame: Frame) -> Thumbnail:

@@ -397,7 +397,7 @@ _F = np.float32
         (_changed(scores=np.zeros((1, 7), _F)), r"it must be \[n, 2\]"),
         (_changed(scores=np.zeros((1, 4, 2), _F)), "for 3 boxes and 2 labels"),
         (_changed(classes=np.zeros((1, 2), np.int64)), r"'classes' of shape \[1, 2\] for 3 boxes"),
-        (_changed(classes=np.array([[7, 0, 0]])), "class 7 in 'classes', and there are 2 labels"),
+        (_changed(classes=np.array([[7, 0, 0]])), "class 7 in 'classes', but there are 2 labels"),
         (_changed(classes=np.array([[-1, 0, 0]])), "class -1"),
         (_changed(classes=np.array([[0.5, 0, 0]], _F)), "not whole numbers"),
         (_changed(scores=np.array([[np.nan, 0, 0]], _F)), "scores in 'scores' that are not finite"),
@@ -423,7 +423,7 @@ def test_numbers_that_make_no_sense_are_told_and_never_an_empty_list(outputs: Te
 @pytest.mark.parametrize(
     ("output", "why"),
     [
-        (np.full((50, 50), 9, np.int64), "class 9 in 'map', and there are 3 labels"),
+        (np.full((50, 50), 9, np.int64), "class 9 in 'map', but there are 3 labels"),
         (np.full((50, 50), 255, np.uint8), "class 255"),
         (np.zeros((4, 50, 50), _F), "which has no axis of 3 labels"),
         (np.zeros((2, 3, 50, 50), _F), "a map has 2 or 3 axes"),
@@ -451,17 +451,17 @@ def _one(**more: Any) -> bytes:
         (b"", "something that is not JSON"),
         (b"\xff\xfe", "something that is not JSON"),
         (b"[" * 100_000, "something that is not JSON"),
-        (b"[]", "JSON that is no object"),
+        (b"[]", "JSON that is not an object"),
         (b"{}", "without outputs"),
         (b'{"outputs": {}}', "without outputs"),
         (b'{"outputs": []}', "without output boxes, scores, classes"),
         (b'{"outputs": [3]}', "an output that has no name"),
         (_one(name=3), "an output that has no name"),
         (_one(), "without output scores, classes"),
-        (_one(shape=None), "shape None, which is none"),
-        (_one(shape=[1, -4]), "which is none"),
-        (_one(shape=[1, 1, True]), "which is none"),
-        (_one(shape=[1] * 99), "which is none"),
+        (_one(shape=None), "shape None for 'boxes'; it must be a list"),
+        (_one(shape=[1, -4]), "it must be a list of up to 8 whole numbers"),
+        (_one(shape=[1, 1, True]), "it must be a list of up to 8 whole numbers"),
+        (_one(shape=[1] * 99), "it must be a list of up to 8 whole numbers"),
         (_one(shape=[1, 2, 4]), r"4 numbers, which are not those of shape \[1, 2, 4\]"),
         (_one(shape=[10**30]), "which are not those of shape"),
         (_one(datatype="BYTES"), "datatype 'BYTES'; it must be a number"),
@@ -479,7 +479,7 @@ def _one(**more: Any) -> bytes:
         (_one(parameters={"binary_data_size": -1}), "of -1 bytes"),
     ],
 )
-def test_an_answer_that_is_none_is_told(body: bytes, why: str) -> None:
+def test_an_invalid_response_is_an_error(body: bytes, why: str) -> None:
     model = Model(said=lambda asked: whole(body) if asked.target.endswith("/infer") else None)
     with _served(model) as (localizer, _), pytest.raises(Unavailable, match=why):
         localizer.locate([_frame()])
@@ -522,16 +522,16 @@ def test_any_bytes_are_an_answer_or_a_clear_error(body: bytes, cut: int) -> None
         ("/v2/health/ready", whole(status=400), "is not ready: its server answered 400"),
         ("/v2/models/yolo", whole(b'{"error": "no such model"}', 404), "404 .*'no such model'; check its name"),
         ("/v2/models/yolo", whole(b"<html>"), "not JSON"),
-        ("/v2/models/yolo", whole(b"{}"), "is described without inputs"),
+        ("/v2/models/yolo", whole(b"{}"), "has a description without inputs"),
         ("/v2/models/yolo", whole(b'{"inputs": [{"name": "x"}], "outputs": []}'), "lack a name or datatype"),
         (
             "/v2/models/yolo",
             whole(b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": "large"}]}'),
-            "which is none",
+            "it must be a list of up to 8 whole numbers",
         ),
     ],
 )
-def test_a_server_that_does_not_know_the_model_is_told_at_once(path: str, given: bytes, why: str) -> None:
+def test_a_server_without_the_model_is_an_error_at_once(path: str, given: bytes, why: str) -> None:
     model = Model(said=lambda asked: given if asked.target == path else None)
     with answering(model.answer) as server, pytest.raises(Unavailable, match=why):
         Kserve(server.url, "yolo", host=RuntimeConfig(), **BOXES)

@@ -152,7 +152,7 @@ def test_a_jpeg_that_lacks_only_its_end_mark_is_read_and_said(tmp_path: Path, da
     (tmp_path / "a.jpg").write_bytes(data[:-2] + tail)
     assert np.array_equal(_pixels(tmp_path / "a.jpg"), _pixels(tmp_path / "whole.jpg"))
     writer = copy(tmp_path / "a.jpg", tmp_path / "out.jpg")
-    assert "the file has no end mark; all of the picture is there" in writer.warnings
+    assert "the file has no end mark; the image is complete" in writer.warnings
     assert (tmp_path / "out.jpg").read_bytes().endswith(b"\xff\xd9")
     assert not any("end mark" in warning for warning in copy(tmp_path / "whole.jpg", tmp_path / "b.jpg").warnings)
 
@@ -181,7 +181,7 @@ def test_a_motion_photo_without_the_end_mark_of_its_photo_is_read(tmp_path: Path
     (tmp_path / "a.jpg").write_bytes(data[:-2] + behind)
     assert np.array_equal(_pixels(tmp_path / "a.jpg"), _pixels(tmp_path / "whole.jpg"))
     writer = copy(tmp_path / "a.jpg", tmp_path / "out.jpg")
-    assert "the file has no end mark; all of the picture is there" in writer.warnings
+    assert "the file has no end mark; the image is complete" in writer.warnings
     assert b"ftyp" not in (tmp_path / "out.jpg").read_bytes()
 
 
@@ -200,7 +200,7 @@ def test_a_jpeg_whose_first_mark_is_there_more_than_once_is_read(tmp_path: Path,
     (tmp_path / "a.jpg").write_bytes(data[:2] * more + data)
     assert np.array_equal(_pixels(tmp_path / "a.jpg"), _pixels(tmp_path / "whole.jpg"))
     writer = copy(tmp_path / "a.jpg", tmp_path / "out.jpg")
-    assert "the file has its first mark more than once" in writer.warnings
+    assert "the file has its start mark more than once" in writer.warnings
     assert (tmp_path / "out.jpg").read_bytes()[:4] == data[:4]
 
 

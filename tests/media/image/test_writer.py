@@ -219,7 +219,7 @@ def _write_twice(source: Path, target: Path) -> None:
 
 def test_frames_out_of_turn_are_refused(tmp_path: Path) -> None:
     source = saved(tmp_path / "a.png", image("RGB"))
-    with pytest.raises(OutputFailed, match="frame 0 came instead of frame 1 of 1"):
+    with pytest.raises(OutputFailed, match="got frame 0 instead of frame 1 of 1"):
         _write_twice(source, tmp_path / "out.png")
     assert not (tmp_path / "out.png").exists()
 

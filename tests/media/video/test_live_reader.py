@@ -151,7 +151,7 @@ def test_frames_are_sent_while_the_stream_still_runs(tmp_path: Path) -> None:
 
 BROKEN = [
     (".mkv", "the header says how long the video is"),
-    (".ts", "no whole number of packets"),
+    (".ts", "not a whole number of packets"),
     (".mp4", "the index says how many pictures there are"),
 ]
 

@@ -27,7 +27,7 @@ FILES = [
     ("AVI", b"RIFF\x04\0\0\0AVI ", None, "whole"),
     ("AVI", b"RIFF\x08\0\0\0AVI ", "it has 12 bytes of 16", "short"),
     ("TS", bytes(188 * 3), None, "whole packets"),
-    ("TS", bytes(188 * 3 - 1), "no whole number of packets", "a packet cut"),
+    ("TS", bytes(188 * 3 - 1), "not a whole number of packets", "a packet cut"),
     ("MPEG", bytes(10), None, "a program stream does not say"),
     ("3GP", b"\0\0\0\x10mdat" + bytes(7), "it has 15 bytes of 16", "boxes, too"),
     ("MXF", KEY + b"\x03abc", None, "keys, lengths and values"),

@@ -1,4 +1,4 @@
-"""Faces with and without masks, as AIZOO's FaceMaskDetection finds them: an SSD whose priors are not in the network.
+"""AIZOO's FaceMaskDetection, for faces with and without masks: an SSD whose priors are not part of the network.
 
 Layout of the repository AIZOOTech/FaceMaskDetection, at 260 x 260 pixels: boxes (5972, 4) as offsets from the priors,
 and classes (5972, 2) from 0 to 1, 0 with a mask and 1 without, in either order. Arithmetic after Liu et al., "SSD"
@@ -14,7 +14,7 @@ SIDES = {33: (0.04, 0.056), 17: (0.08, 0.11), 9: (0.16, 0.22), 5: (0.32, 0.45), 
 """Cells along each side of the grid -> sides of its priors, shares of the input."""
 
 RATIOS = (1.0, 0.62, 0.42)
-"""Width over height of the priors; the second of the sides goes with the first ratio only."""
+"""Width divided by height of the priors; the second side of `SIDES` is used with the first ratio only."""
 
 PRIORS = 5972
 
@@ -49,7 +49,7 @@ def _priors() -> Floats:
 
 
 def recognise(signature: Signature) -> str | None:
-    """Return why the network can be this one: 4 and 2 values for each of 5972 priors, or its outputs' names."""
+    """Return why this can be that network: 4 and 2 values for each of 5972 priors, or the names of the outputs."""
     columns = {shape[-1]: (name, shape) for name, shape in signature.outputs.items() if len(shape) == 3}
     if len(signature.outputs) != 2 or columns.keys() != {4, 2}:
         return None

@@ -1,8 +1,8 @@
 """YOLOv3, YOLOv4 and their tiny variants, as velum converts darknet's own files: boxes decoded, nothing suppressed.
 
 One output, `darknet_rows` (n, 5 + classes), made by `velum.locate.runtime.darknet`: centre and size in pixels of the
-input, objectness and classes from 0 to 1. However many heads and anchors there are, a row is a row; a score is the
-product of objectness and class, as darknet's `get_yolo_detections` has it.
+input, objectness and classes from 0 to 1. The output has the rows of all heads and anchors. A score is the product of
+objectness and class, as in darknet's `get_yolo_detections`.
 """
 
 import numpy as np

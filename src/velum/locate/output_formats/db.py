@@ -1,9 +1,9 @@
-"""DB: a map of how likely each pixel lies within the shrunken kernel of a line of text, as PP-OCR detects it.
+"""DB, PP-OCR's text detector: a map of the probability that a pixel lies in the shrunken kernel of a line of text.
 
 After Liao et al., "Real-time Scene Text Detection with Differentiable Binarization" (2020): the first output, (1, h, w)
-or (h, w) from 0 to 1, as large as the input, is cut at a threshold; each connected piece of it is the kernel of one
-line, shrunken so that neighbours do not touch; its smallest rectangle, of any angle, grown again by
-`area * UNCLIP / perimeter`, is the line. How likely it is a line is the mean of the map over the kernel.
+or (h, w) from 0 to 1, as large as the input, is cut at a threshold. Each connected component is the kernel of one line,
+shrunken so that neighbours do not touch. The line is the component's smallest rectangle, of any angle, grown by
+`area * UNCLIP / perimeter`. Its score is the mean of the map over the kernel.
 """
 
 from typing import Any
@@ -19,13 +19,14 @@ from velum.locate.output_formats.semantic import MapFamily
 TextMap = npt.NDArray[np.uint8]
 
 KERNEL = 0.3
-"""Where the map is at least this, a pixel belongs to a kernel; the value of the paper and of PP-OCR."""
+"""Probability from which a pixel belongs to a kernel; the value of the paper and of PP-OCR."""
 
 UNCLIP = 1.8
-"""How far a kernel is grown; the paper takes 1.5 and PP-OCR up to 2. More hides more around the text, less cuts it."""
+"""How far a kernel is grown; the paper uses 1.5 and PP-OCR up to 2. Higher values hide more around the text, lower ones
+cut it off."""
 
 SMALLEST_KERNEL = 2
-"""Shorter side of a kernel's rectangle, in pixels of the map, below which it is noise: text so small has no shape."""
+"""Shorter side of a kernel's rectangle, in pixels of the map, below which the kernel is noise."""
 
 
 def read(outputs: Tensors, labels: int) -> Floats:
@@ -40,10 +41,10 @@ def read(outputs: Tensors, labels: int) -> Floats:
 
 
 def lines(text_map: TextMap, threshold: float) -> tuple[Floats, Floats]:
-    """Return the lines of text in a map (rows, columns), whose 0 to 255 stand for 0 to 1, best first.
+    """Return the lines of text in a map (rows, columns), best first; 0 to 255 in the map stand for 0 to 1.
 
-    They are corners (n, 4, 2) in pixels of the map, clockwise from the one that is top left when the longer side is
-    laid level, and scores (n,) of at least `threshold`. Corners can lie outside the map.
+    Returns corners (n, 4, 2) in pixels of the map, and scores (n,) of at least `threshold`. Corners are clockwise from
+    the one that is top left when the longer side is level, and can lie outside the map.
     """
     kernels = (text_map >= round(KERNEL * 255)).astype(np.uint8)
     contours, _ = cv2.findContours(kernels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -55,7 +56,7 @@ def lines(text_map: TextMap, threshold: float) -> tuple[Floats, Floats]:
 
 
 def recognise(signature: Signature) -> str | None:
-    """Return why the signature fits a text map: one channel, as large as an input of any size."""
+    """Return why the signature fits a text map: one channel of the size of an input without fixed size."""
     if len(signature.inputs) != 1 or len(signature.outputs) != 1:
         return None
     taken, given = (next(iter(tensors.values())) for tensors in (signature.inputs, signature.outputs))
@@ -72,9 +73,9 @@ def _score(text_map: TextMap, contour: npt.NDArray[Any]) -> float:
 
 
 def _unclip(contour: npt.NDArray[Any]) -> Floats | None:
-    """Return the corners of the line whose kernel this is, None when it is noise."""
+    """Return the corners of the line with this kernel; None when the kernel is noise."""
     (x, y), (across, down), degrees = cv2.minAreaRect(contour)
-    # A contour runs through the middles of its outermost pixels: half a pixel is missing on each side.
+    # A contour runs through the centres of its outermost pixels: half a pixel is missing on each side.
     across, down = across + 1, down + 1
     if min(across, down) < SMALLEST_KERNEL:
         return None
@@ -82,7 +83,7 @@ def _unclip(contour: npt.NDArray[Any]) -> Floats | None:
         across, down, degrees = down, across, degrees - 90
     more = across * down * UNCLIP / (across + down)  # twice the area * UNCLIP / perimeter
     half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32) * ((across + more) / 2, (down + more) / 2)
-    # Level text must not be found upside down: of the two ways to lie along the longer side, the one towards the right.
+    # Level text must not be read upside down: of the two directions along the longer side, take the one to the right.
     angle = np.deg2rad((degrees + 90) % 180 - 90)
     cos, sin = np.cos(angle), np.sin(angle)
     turned = half @ np.array([[cos, sin], [-sin, cos]]) + np.array([x + 0.5, y + 0.5])
@@ -90,7 +91,7 @@ def _unclip(contour: npt.NDArray[Any]) -> Floats | None:
     return corners
 
 
-# PaddleOCR takes ImageNet's mean and deviation of red for blue and the other way round; so the networks were trained.
+# PaddleOCR swaps ImageNet's mean and deviation of red and blue, and the networks were trained with that.
 _MEAN = (255 * 0.406, 255 * 0.456, 255 * 0.485)
 _SCALE = (1 / (255 * 0.225), 1 / (255 * 0.224), 1 / (255 * 0.229))
 

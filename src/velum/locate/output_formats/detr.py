@@ -1,10 +1,10 @@
 """Detection transformers: a fixed number of queries, each with class logits and a box. Nothing is suppressed.
 
-Two outputs, known by their shapes and names: boxes (n, 4), centre and size as shares of the input, and logits (n,
-classes). Sigmoid for RT-DETR (Zhao et al., 2023), D-FINE (Peng et al., 2024) and RF-DETR; softmax with a last class
-for no object for the original DETR (Carion et al., 2020), which is known by that class winning, with a logit above
-0, in many queries: with a sigmoid it would be the same thing found as many times. Or finished lists of labels, scores
-and boxes in pixels of the input, as RT-DETR's own export gives them.
+There are two outputs, recognised by their shapes and names: boxes (n, 4), centre and size as shares of the input, and
+logits (n, classes). RT-DETR (Zhao et al., 2023), D-FINE (Peng et al., 2024) and RF-DETR use a sigmoid. The original
+DETR (Carion et al., 2020) uses a softmax with a last class for "no object"; it is recognised by that class having the
+highest logit, above 0, in many queries, since with a sigmoid that would be one object found many times. RT-DETR's own
+export instead gives lists of labels, scores and boxes in pixels of the input.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from velum.locate.output_formats import Detections, Family, Floats, Input, Signa
 from velum.locate.output_formats.ssd import read_lists
 
 EMPTY_SHARE = 0.25
-"""Share of queries without object, from which the last class is taken to mean just that."""
+"""Share of queries won by the last class from which that class counts as "no object"."""
 
 
 def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
@@ -48,7 +48,7 @@ def _is_logits(name: str) -> bool:
 
 
 def _scores(logits: Floats) -> Floats:
-    """Return the scores of all classes that are things."""
+    """Return the scores of all classes but "no object"."""
     last = logits[:, -1]
     empty = (last > 0) & (last >= logits.max(axis=1, initial=-np.inf))
     if logits.shape[1] > 1 and empty.mean() >= EMPTY_SHARE:
@@ -60,7 +60,7 @@ def _scores(logits: Floats) -> Floats:
 
 
 def recognise(signature: Signature) -> str | None:
-    """Return why the network can be of this family: boxes and logits of at most 1000 queries, or finished lists."""
+    """Return why this network can be of the family: boxes and logits of at most 1000 queries, or detections."""
     shapes = signature.outputs
     if shapes.keys() == {"labels", "boxes", "scores"} and shapes["boxes"][-1:] == (4,) and len(shapes["labels"]) == 2:
         return "its outputs list labels, boxes and scores"
@@ -74,9 +74,9 @@ def recognise(signature: Signature) -> str | None:
 
 
 def input_varies(signature: Signature) -> bool:
-    """Tell whether it can be the original DETR or RF-DETR, which want ImageNet's mean: RT-DETR and D-FINE do not.
+    """Tell whether this can be the original DETR or RF-DETR, which need ImageNet's mean; RT-DETR and D-FINE do not.
 
-    The finished lists are of the latter two.
+    Lists of detections come from the latter two.
     """
     return "scores" not in signature.outputs
 

@@ -1,8 +1,8 @@
-"""FastestDet: one grid at a sixteenth of the input, with objectness, box and classes for each cell.
+"""FastestDet: one grid with a sixteenth of the input's resolution, with objectness, box and classes for each cell.
 
 Layout of the repository dog-qiuqiu/FastestDet: one output (5 + classes, h, w): objectness from 0 to 1; the hyperbolic
 tangent of two values is the centre's offset from the cell's corner in cells; the sigmoid of two more is the size as a
-share of the input; class scores from 0 to 1. A score is objectness to the power of 0.6 times class to that of 0.4.
+share of the input; class scores from 0 to 1. The score is `objectness ** 0.6 * class ** 0.4`.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from velum.locate.output_formats import Detections, Family, Input, Signature, Tensors
 
 OBJECTNESS, CLASS = 0.6, 0.4
-"""Powers of the two parts of a score."""
+"""Exponents of objectness and class score in the score of a detection."""
 
 
 def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:

@@ -2,9 +2,9 @@
 
 Layout of the OpenCV Zoo's license_plate_detection_yunet, over priors like those of the ultra light face detectors:
 `loc` (n, 14), `conf` (n, 2), already softmax, class 1 is a plate; `iou` (n, 1), how well the box fits. A score is the
-geometric mean of class and fit. Of `loc` the columns 4 to 7 and 10 to 13 are the corners, each an offset from the
-prior's centre in tenths of its size, clockwise from the top left one. Found is the upright box around the plate, which
-is larger than what the corners enclose, see `REACH`.
+geometric mean of class and fit. Columns 4 to 7 and 10 to 13 of `loc` are the corners, clockwise from the top left one,
+each an offset from the prior's centre in tenths of its size. The detection is the upright box around the plate, which is
+larger than the box around these corners; see `REACH`.
 """
 
 import numpy as np
@@ -59,7 +59,7 @@ def _grids(input_wh: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def recognise(signature: Signature) -> str | None:
-    """Return why the network can be this one: outputs `loc`, `conf` and `iou` with 14, 2 and 1 columns."""
+    """Return why this can be that network: outputs `loc`, `conf` and `iou` with 14, 2 and 1 columns."""
     columns = {name: shape[-1] for name, shape in signature.outputs.items() if shape}
     if columns != {"loc": 14, "conf": 2, "iou": 1}:
         return None

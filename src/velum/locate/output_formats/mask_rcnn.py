@@ -29,7 +29,7 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
 
 
 def _planes(masks: Floats, hits: npt.NDArray[np.intp], kinds: npt.NDArray[np.int32]) -> list[Floats]:
-    """Return the mask of each hit."""
+    """Return the mask of each detection."""
     if masks.ndim == 3:
         return list(masks[hits].astype(np.float32))
     if masks.shape[1] == 1:

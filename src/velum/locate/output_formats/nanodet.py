@@ -1,9 +1,9 @@
-"""NanoDet: class scores for the cells of three or four grids, and distributions of where each edge is.
+"""NanoDet: class scores for the cells of three or four grids, and a distribution of the place of each edge.
 
 Layout of the repository RangiLyu/nanodet, after Li et al., "Generalized Focal Loss" (2020): for each stride of 8, 16,
 32 and with NanoDet-Plus 64, class scores (n, classes) from 0 to 1, and (n, 4 x bins) for the left, top, right and
-bottom edge: softmax over the bins, and the mean bin is the edge's distance from the cell in strides. Either two outputs
-for each stride, the classes before the distances, or all in one with the classes first and 8 bins.
+bottom edge: after softmax over the bins, the mean bin is the edge's distance from the cell in strides. There are either
+two outputs for each stride, classes before distances, or one output for all, classes first, with 8 bins.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
     """
     heads = list(outputs.values())
     levels = list(_split_joint(heads[0], input_wh) if len(heads) == 1 else _split_pairs(heads, input_wh))
-    # Centres of NanoDet's cells are half a stride in; those of NanoDet-Plus, known by its fourth level, are not.
+    # NanoDet's cells are centred half a stride from their corner, those of NanoDet-Plus (with a fourth level) are not.
     shift = 0.0 if len(levels) == len(STRIDES) else 0.5
     return concatenate([
         _decode_stride(scores, distances, stride, -(-input_wh[0] // stride), shift, threshold)

@@ -2,9 +2,9 @@
 
 Layout after Deng et al., "RetinaFace" (2020), and the repository biubug6/Pytorch_Retinaface: boxes (n, 4) as offsets
 from the priors, classes (n, 2), of which 0 is the background and 1 a face, after the softmax or before it, and
-landmarks (n, 10), which are not read. Outputs are known by their columns, whatever their names and order. Arithmetic
-after Liu et al., "SSD" (2016): the centre moves by a tenth of the prior's size, the size grows by the exponential of a
-fifth.
+landmarks (n, 10), which are not read. Outputs are recognised by their columns, whatever their names and order. After
+Liu et al., "SSD" (2016): an offset of 1 moves the centre by a tenth of the prior's size, and the size is multiplied by
+the exponential of a fifth of its offset.
 """
 
 import numpy as np

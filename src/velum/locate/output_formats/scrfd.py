@@ -4,7 +4,7 @@ Layout after Guo et al., "Sample and Computation Redistribution for Efficient Fa
 InsightFace: for each stride of 8, 16 and 32 a score (n, 1) from 0 to 1, the distances (n, 4) to the left, top, right
 and bottom edge in strides, and, in most files, five key points (n, 10), which are not read. Cells go from left to right
 and top to bottom, with their two anchors one after the other; a cell's place is its upper left corner. Outputs are
-known by their columns and rows, whatever their names and order.
+recognised by their columns and rows, whatever their names and order.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
-"""Semantic segmentation: for each pixel of the output, which class it is.
+"""Semantic segmentation: the class of each pixel of the output.
 
 Layouts, told apart by their shape, with `n` labels: class scores (n, h, w), as PyTorch exports them, or (h, w, n), as
-TensorFlow does; one channel, (h, w), (1, h, w) or (h, w, 1), that holds either the index of the class or, where it is
-not of whole numbers, how likely the pixel belongs to the last class (person of background and person, or the only one).
+TensorFlow does; one channel, (h, w), (1, h, w) or (h, w, 1), that has either the index of the class or, where its type
+is not integer, the probability of the last class (of person, with background and person, or of the only class).
 
 Scores that all lie from 0 to 1 are probabilities already, as after a softmax or sigmoid in the network; others are
 logits and go through softmax, a single channel through the logistic function. The output may have any size.
@@ -19,7 +19,7 @@ from velum.errors import PluginFault
 from velum.locate.output_formats import Floats, Input, Recognise, Signature, Tensors, input_is_fixed
 
 ReadMap = Callable[[Tensors, int], Floats]
-"""`read(outputs, labels)` returns how likely each pixel of the output belongs to each class, from 0 to 1: an array
+"""`read(outputs, labels)` returns the probability, 0 to 1, of each class for each pixel of the output: an array
 (labels, rows, columns) that covers the whole input. Raises `PluginFault` when the outputs are of another layout."""
 
 
@@ -69,7 +69,8 @@ def recognise(signature: Signature) -> str | None:
             else None
         )
     shrinks = {i / o for i, o in zip(input_hw, output_hw, strict=True) if i and o}
-    # Inputs one more than a multiple of the stride shrink to nearly the same. Maps coarser than 8 are of detectors.
+    # Inputs of a multiple of the stride plus one give nearly the same ratio. Maps coarser than 8 are those of
+    # detectors.
     if not shrinks or min(shrinks) < 0.9 or max(shrinks) > 1.2 * min(shrinks) or max(shrinks) > 8.5:
         return None
     return f"its only output {shape} has the aspect of its input: a map of classes"
@@ -135,7 +136,7 @@ def _picture_hw(shape: tuple[int | None, ...]) -> tuple[int | None, int | None] 
 
 
 def input_varies(_: Signature) -> bool:
-    """Return True: each trainer has a normalisation of its own, which no shape shows."""
+    """Return True: training tools normalise differently, and the shapes do not show it."""
     return True
 
 

@@ -1,4 +1,4 @@
-"""Detectors that finish their own boxes: SSD and Faster R-CNN with OpenVINO's DetectionOutput, or with lists.
+"""Detectors that decode and suppress boxes themselves: SSD and Faster R-CNN, with OpenVINO's DetectionOutput or lists.
 
 Either one output whose last axis is 7, as OpenVINO specifies its operation DetectionOutput: rows of image, class,
 score and the edges x0, y0, x1, y1 as shares of the input, ended by a row of image -1. Or lists: `boxes` (n, 5), the

@@ -1,9 +1,9 @@
 """The outputs of TensorFlow's Object Detection API, in frozen graphs and in SavedModels.
 
-Known by name, in any order: `detection_boxes` (n, 4), the edges y0, x0, y1, x1 as shares of the input;
+They are recognised by name, in any order: `detection_boxes` (n, 4), the edges y0, x0, y1, x1 as shares of the input;
 `detection_scores` (n,); `detection_classes` (n,), whole numbers from 1 on, so that label 0 is the background;
-`num_detections`, how many of the rows count; and for networks that find outlines `detection_masks` (n, h, w), from 0 to
-1 over each box. The network scales its input itself.
+`num_detections`, the number of valid rows; and, for segmentation, `detection_masks` (n, h, w), from 0 to 1 over each
+box. The network scales its input itself.
 """
 
 from typing import Any

@@ -2,8 +2,8 @@
 
 Layout of the repository Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB: `scores` (n, classes), already softmax,
 class 0 is the background and 1 a face; files trained on masked faces have a third class. `boxes` (n, 4) are either
-finished, edges as shares of the input, or offsets from the priors that the code here applies; which, is seen from the
-values, as both have one shape. Kinds keep the network's numbering.
+decoded, edges as shares of the input, or offsets from the priors, which are decoded here. Both have the same shape; the
+values tell them apart. Kinds keep the network's numbering.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ SIDES = {8: (10, 16, 24), 16: (32, 48), 32: (64, 96), 64: (128, 192, 256)}
 """Stride in pixels -> sides of its priors in pixels."""
 
 VARIANCE = 0.1, 0.2
-"""What offsets of the centre and logarithms of the size are multiplied with, after Liu et al., "SSD" (2016)."""
+"""Factors of the centre's offsets and of the logarithms of the size, after Liu et al., "SSD" (2016)."""
 
 
 def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Detections:
-    """Return what is not background with a score of at least `threshold`.
+    """Return the objects (not the background) whose score is at least `threshold`.
 
     Raises `ValueError` when there is not a score for every box, and when offsets do not match the input's priors.
     """
@@ -66,7 +66,7 @@ def _from_offsets(offsets: Floats, hits: npt.NDArray[np.intp], input_wh: tuple[i
 
 
 def recognise(signature: Signature) -> str | None:
-    """Return why the network can be one of these: outputs `scores` with 2 or 3 classes and `boxes`."""
+    """Return why the network can be of this family: outputs `scores` with 2 or 3 classes and `boxes`."""
     scores, boxes = signature.outputs.get("scores"), signature.outputs.get("boxes")
     if scores is None or boxes is None or len(signature.outputs) != 2 or len(scores) != 3 or len(boxes) != 3:
         return None

@@ -2,8 +2,8 @@
 
 Layout of Bolya et al., "YOLACT: Real-time Instance Segmentation" (2019), as the Open Model Zoo converts it: `boxes`
 (n, 4), the edges x0, y0, x1, y1 as shares of the input; `conf` (n, classes), already softmax, class 0 is the
-background; `mask` (n, k) coefficients; `proto` (rows, columns, k) prototypes over the whole input. What belongs to an
-object is the sigmoid of the sum of prototypes, each times its coefficient. Kinds keep the network's numbering.
+background; `mask` (n, k) coefficients; `proto` (rows, columns, k) prototypes over the whole input. The mask of an
+object is the sigmoid of the sum of all prototypes, each times its coefficient. Kinds keep the network's numbering.
 """
 
 import math
@@ -36,7 +36,7 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float) -> Det
 def prototype_masks(
     prototypes: Floats, coefficients: Floats, xyxy: Floats, input_wh: tuple[int, int]
 ) -> tuple[Floats, ...]:
-    """Return for each box (n, 4), in pixels of the input, how likely each part of it belongs to the object.
+    """Return for each box (n, 4), in pixels of the input, the probability that each part of it belongs to the object.
 
     `prototypes` (k, rows, columns) lie over the whole input; `coefficients` is (n, k).
     """
@@ -53,10 +53,11 @@ def prototype_masks(
 
 
 def sample_box(plane: Floats, xyxy: tuple[float, float, float, float]) -> Floats:
-    """Return what lies in a box over `plane` (rows, columns), to be stretched over the box: about one value a cell.
+    """Resample the part of `plane` (rows, columns) inside a box to about one value per cell, to be stretched over it.
 
-    The box is in cells, `plane[0, 0]` reaching from 0 to 1. Interpolated bilinearly between the middles of the cells,
-    so that the result is as exact as the plane, wherever in a cell the box begins; beyond the plane as at its edge.
+    The box is in cells; `plane[0, 0]` covers 0 to 1. Values are interpolated bilinearly between the centres of cells,
+    so that the result is as exact as the plane wherever in a cell the box begins; beyond the plane they are those of
+    its edge.
     """
     rows, columns = plane.shape
     above, below, share = _between(xyxy[1], xyxy[3], rows)
@@ -66,7 +67,7 @@ def sample_box(plane: Floats, xyxy: tuple[float, float, float, float]) -> Floats
 
 
 def _between(low: float, high: float, length: int) -> tuple[np.ndarray, np.ndarray, Floats]:
-    """Return for evenly spaced places between `low` and `high` the cells before and after, and the latter's share."""
+    """Return, for evenly spaced points from `low` to `high`, the cells on both sides, and the second one's share."""
     count = min(max(1, math.ceil(high - low)), length)
     places = np.clip(low + (np.arange(count) + 0.5) * (high - low) / count - 0.5, 0, length - 1)
     before = places.astype(np.intp)

@@ -1,15 +1,15 @@
-"""YOLO as the usual trainers export it, from version 5 on: boxes decoded, with or without suppression, and outlines.
+"""YOLO from version 5 on, as the usual training tools export it: boxes are decoded, suppressed or not, also with masks.
 
-With one row for each anchor, of which the size of the input tells the number n: (n, 5 + classes) of versions 5 to 7,
-centre and size, objectness, class scores, where a score is the product of the latter two; or (4 + classes, n) of
-versions 8 to 12, without objectness, and the same turned over, (n, 4 + classes). With any other number of rows: (m, 6),
-edges, score and class, suppressed by the network; (m, 7), picture, edges, class and score, as version 7 exports it with
-suppression; or (m, 4 + classes) of RT-DETR. All boxes are in pixels of the input, or, in files for TensorFlow and of
-RT-DETR, shares of it. Segmenting variants have a second output, prototypes (k, rows, columns), and k coefficients at
-the end of each row, used as in the family yolact.
+Layouts with one row for each of the n anchors, where n follows from the size of the input: (n, 5 + classes) of versions
+5 to 7, with centre and size, objectness and class scores, where a score is the product of the latter two; (4 + classes,
+n) of versions 8 to 12, without objectness; and the same transposed, (n, 4 + classes). Layouts with any other number of
+rows: (m, 6), edges, score and class, suppressed by the network; (m, 7), image, edges, class and score, as version 7
+exports them with suppression; and (m, 4 + classes) of RT-DETR. Boxes are in pixels of the input or, in files for
+TensorFlow and of RT-DETR, shares of it. Variants for segmentation have a second output, prototypes (k, rows, columns),
+and k coefficients at the end of each row, used as in the family yolact.
 
-Rows of six numbers can be read in three ways. How many classes the model has decides, and where that leaves two, what
-the numbers are: suppressed rows have whole numbers for classes.
+Rows of six numbers can have three meanings. The number of the model's classes decides; where two meanings are left, the
+values decide: suppressed rows have whole numbers as classes.
 """
 
 from collections.abc import Callable, Sized
@@ -24,10 +24,10 @@ from velum.locate.output_formats import Decode, Detections, Family, Floats, Inpu
 from velum.locate.output_formats.yolact import prototype_masks
 
 LADDERS = (8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32)
-"""Strides of the grids that these networks have, with one anchor a cell or three."""
+"""Strides of the grids of these networks; each cell has one anchor or three."""
 
 LARGEST_SHARE = 2.0
-"""When no box reaches further than so many pixels from the origin, they are shares: no picture is that small."""
+"""When all coordinates are at most this, they are shares of the input, not pixels: no image is that small."""
 
 Layout = Literal["finished", "objectness", "classes"]
 Hits = npt.NDArray[np.intp]
@@ -36,8 +36,8 @@ Hits = npt.NDArray[np.intp]
 def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float, classes: int | None = None) -> Detections:
     """Return every class of every anchor whose score is at least `threshold`.
 
-    `classes` is how many the model has; None reads as the shape alone says. Raises `ValueError` when the outputs are of
-    none of the layouts.
+    `classes` is the number of the model's classes; with None, only the shape decides. Raises `ValueError` when the
+    outputs have none of these layouts.
     """
     table, prototypes = _heads(outputs, input_wh)
     extra = 0 if prototypes is None else len(prototypes)
@@ -54,18 +54,18 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float, classe
 
 
 def decode_for(classes: int) -> Decode:
-    """Return the decoder for a model of so many classes."""
+    """Return the decoder for a model with that number of classes."""
     return partial(decode, classes=classes)
 
 
 def from_centres(boxes: Floats) -> Floats:
-    """Return centre and size (n, 4) as edges."""
+    """Convert centre and size (n, 4) to edges."""
     half = boxes[:, 2:] / 2
     return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), axis=1)
 
 
 def in_pixels(boxes: Floats, rows: Floats, input_wh: tuple[int, int]) -> Floats:
-    """Return the boxes in pixels of the input, whether the table that they are of has pixels or shares of it."""
+    """Return the boxes in pixels of the input, converted where the table has shares of the input."""
     if np.abs(rows[:, :4]).max(initial=0) > LARGEST_SHARE:
         return boxes
     return boxes * np.array(input_wh * 2, np.float32)
@@ -73,7 +73,7 @@ def in_pixels(boxes: Floats, rows: Floats, input_wh: tuple[int, int]) -> Floats:
 
 def _heads(outputs: Tensors, input_wh: tuple[int, int]) -> tuple[Floats, Floats | None]:
     """Return the table of boxes and the prototypes (k, rows, columns), if any."""
-    # A list of one row has lost it, as what looked like the axis of the batch.
+    # A table of one row lacks its first axis, which was taken for the batch axis and removed.
     tables = [np.atleast_2d(values) for values in outputs.values() if values.ndim in {1, 2}]
     planes = [values for values in outputs.values() if values.ndim == 3]
     if len(tables) != 1 or len(planes) > 1:
@@ -90,7 +90,7 @@ def _heads(outputs: Tensors, input_wh: tuple[int, int]) -> tuple[Floats, Floats 
 
 
 def _rows(table: Floats, extra: int, input_wh: tuple[int, int], classes: int | None) -> tuple[Floats, Layout]:
-    """Return the table with a row for each box, and what its columns are; `extra` of them are coefficients."""
+    """Return the table with a row for each box, and the layout of its columns; `extra` of them are coefficients."""
     counts = anchor_counts(input_wh)
     down, across = table.shape
     if across in counts and down not in counts and down >= 5 + extra:
@@ -115,16 +115,16 @@ def _rows(table: Floats, extra: int, input_wh: tuple[int, int], classes: int | N
 
 
 def anchor_counts(input_wh: tuple[int, int]) -> set[int]:
-    """Return how many anchors there can be."""
+    """Return the possible numbers of anchors."""
     width, height = input_wh
     cells = {sum((width // stride) * (height // stride) for stride in ladder) for ladder in LADDERS}
     return cells | {3 * count for count in cells}
 
 
 def is_finished(rows: Floats, kind_column: int) -> bool:
-    """Tell whether rows can be what a network gives after its own suppression: their classes are whole numbers.
+    """Tell whether rows can come from a network that suppresses itself: their classes are whole numbers.
 
-    Some exports mark rows that are empty by class -1.
+    Some exports mark empty rows by class -1.
     """
     kinds = rows[:, kind_column]
     return bool((kinds == np.rint(kinds)).all() and (kinds >= -1).all())
@@ -133,7 +133,7 @@ def is_finished(rows: Floats, kind_column: int) -> bool:
 def _select_hits(
     rows: Floats, layout: Layout, extra: int, threshold: float
 ) -> tuple[Hits, npt.NDArray[np.int_], Floats]:
-    """Return row, class and score of everything that reaches the threshold."""
+    """Return row, class and score of all detections that reach the threshold."""
     end = rows.shape[1] - extra
     if layout == "finished":
         hits = np.flatnonzero(rows[:, 4] >= threshold)
@@ -148,7 +148,7 @@ def _select_hits(
 
 
 def recognise(signature: Signature) -> str | None:
-    """Return why the network can be of this family: the shapes of a layout, and what trainers write into the file."""
+    """Return why the network can be of this family: its shapes, and the metadata that training tools write."""
     if signature.metadata.get("task", "detect") not in {"detect", "segment"}:
         return None
     if [shape[-1:] for shape in signature.outputs.values() if len(shape) == 2] == [(7,)] and len(
@@ -172,9 +172,9 @@ def recognise(signature: Signature) -> str | None:
 
 
 def _describe_table(down: int | None, across: int | None, extra: int, classes: int | None) -> str | None:
-    """Return what a table (1, down, across) can be; a number of anchors is a multiple of 21 or 85, see `LADDERS`.
+    """Describe the layout of a table (1, down, across); the number of anchors is a multiple of 21 or 85, see `LADDERS`.
 
-    `classes` is how many the file says that there are.
+    `classes` is the number of classes that the file states.
     """
     if across == 7 and not extra and (down is None or not _is_anchor_count(down)):
         return "a list of picture, box, class and score"

@@ -1,8 +1,8 @@
-"""YOLO with turned boxes, as Ultralytics exports it from version 8 on; found is the upright box around each.
+"""YOLO with rotated boxes, as Ultralytics exports it from version 8 on; a detection is the upright box around one.
 
-One row for each anchor, (4 + classes + 1, n), of centre and size, class scores, and the angle in radians; or,
-suppressed by the network, (m, 7), of centre and size, score, class and angle. A box of width w and height h, turned by
-a, is |w cos a| + |h sin a| wide and |w sin a| + |h cos a| high.
+Either one column for each anchor, (4 + classes + 1, n), with centre and size, class scores, and the angle in radians;
+or rows suppressed by the network, (m, 7), with centre and size, score, class and angle. The upright box around a box of
+width w and height h, rotated by a, is |w cos a| + |h sin a| wide and |w sin a| + |h cos a| high.
 """
 
 import numpy as np
@@ -31,13 +31,13 @@ def decode(outputs: Tensors, input_wh: tuple[int, int], threshold: float, classe
             f"output {table.shape} is neither ({5 + classes}, n) nor (m, 7), where an input of {input_wh} gives n of "
             f"{sorted(counts)}"
         )
-    # Shares of the input become pixels before they are turned: as shares, width and height have not one unit.
+    # Convert shares of the input to pixels before rotating: as shares, width and height have different units.
     turned = in_pixels(rows[hits, :4].astype(np.float32), rows, input_wh)
     return Detections(_around(turned, rows[hits, -1]), score.astype(np.float32), kind.astype(np.int32))
 
 
 def _around(turned: Floats, angle: Floats) -> Floats:
-    """Return the edges (n, 4) of the upright boxes around turned ones: centre and size (n, 4), radians (n,)."""
+    """Return the edges (n, 4) of the upright boxes around rotated boxes: centre and size (n, 4), radians (n,)."""
     cos, sin = np.abs(np.cos(angle)), np.abs(np.sin(angle))
     width, height = turned[:, 2], turned[:, 3]
     half = np.stack((width * cos + height * sin, width * sin + height * cos), axis=1) / 2

@@ -1,9 +1,9 @@
 """YOLO with key points, as Ultralytics exports it from version 8 on: faces with five points, persons with a skeleton.
 
 One row for each anchor, (4 + classes + k, n), of centre and size, class scores, and k numbers of the key points, which
-are not read; or, suppressed by the network, (m, 6 + k), of edges, score, class and key points. How many classes there
-are says where the key points begin. Older trainers give rows with objectness, or with the class after the key points:
-these are refused, since nothing in their shape tells them apart.
+are not read; or, suppressed by the network, (m, 6 + k), of edges, score, class and key points. The number of classes
+determines where the key points begin. Older training tools write rows with objectness, or with the class after the key
+points: velum refuses both, since their shapes do not tell them apart.
 """
 
 import numpy as np

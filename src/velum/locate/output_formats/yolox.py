@@ -2,8 +2,8 @@
 
 Layout after Ge et al., "YOLOX: Exceeding YOLO Series in 2021", exported without decoding: one output (n, 5 + classes)
 with one row per cell at strides 8, 16 and 32, from left to right and top to bottom: the centre's offset from the
-cell's corner and the logarithm of the size, across and down, in cells; objectness; class scores. The latter are from 0
-to 1, and a score is their product.
+cell's corner and the logarithm of the size, across and down, in cells; objectness; class scores. Objectness and class
+scores are from 0 to 1; the score of a detection is their product.
 """
 
 from collections.abc import Sized

@@ -19,13 +19,13 @@ Units = Literal["pixels", "relative"]
 Floats = npt.NDArray[np.float32]
 
 BEYOND = 2.0
-"""How far a box may reach beyond the input, in lengths of its sides; farther ones are refused."""
+"""How far a box may reach beyond the input, in sides of the input; boxes that reach farther are refused."""
 
 RELATIVE = 1.5
-"""Boxes that all end before this are not in pixels: no object is that small."""
+"""When all boxes end before this coordinate, they are not in pixels: no object is that small."""
 
 TOLERANCE = 1e-3
-"""How far rounding may take a score out of 0 to 1."""
+"""Largest rounding error of a score, beyond 0 or 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ class Boxes:
             kind = columns
         else:
             raise BadResponse(
-                f"answered with one score for each box, and {classes} labels; name the output with the classes"
+                f"answered with one score for each box, but there are {classes} labels; name the output with the "
+                "classes"
             )
         return table[rows, :4], scores[rows, columns], kind
 
@@ -118,9 +119,9 @@ class Boxes:
 class Maps:
     """Decodes a map of classes (rows, columns), or of scores for each class (classes, rows, columns).
 
-    Scores outside 0 to 1 go through softmax over the classes. With a single label, real numbers are its probability and
-    whole ones are classes. A pixel belongs to every label whose probability reaches the threshold, not to the likeliest
-    only.
+    Scores outside 0 to 1 go through softmax over the classes. With a single label, a map of real numbers has its
+    probability, and a map of whole numbers has classes. A pixel belongs to every label whose probability reaches the
+    threshold, not only to the likeliest.
     """
 
     mask: str
@@ -166,7 +167,7 @@ class Maps:
             )
         layers = _floats(found if found.shape[0] == count else found.transpose(2, 0, 1))
         if not np.isfinite(layers).all():
-            raise BadResponse(f"answered with {self.mask!r}, in which are numbers that are not finite")
+            raise BadResponse(f"answered with numbers in {self.mask!r} that are not finite")
         return _probabilities(self.mask, layers)
 
 
@@ -194,10 +195,10 @@ def _components(likely: npt.NDArray[np.uint8], level: int, frame: Frame) -> Iter
 
 
 def _spread(likely: npt.NDArray[np.uint8], level: int, width: int, height: int) -> npt.NDArray[np.uint8]:
-    """Return 1 for each pixel at or above `level`: interpolated between the middles of cells, and no cell is lost."""
+    """Return 1 for each pixel at or above `level`, interpolated between the centres of cells, without losing a cell."""
     down, across = -(-likely.shape[0] // height), -(-likely.shape[1] // width)
     if down > 1 or across > 1:
-        # Several cells on a pixel: the likeliest counts.
+        # Where several cells cover a pixel, the likeliest counts.
         likely = np.asarray(cv2.dilate(likely, np.ones((down, across), np.uint8)), np.uint8)
     smooth = cv2.resize(likely, (width, height), interpolation=cv2.INTER_LINEAR)
     hard = cv2.resize(likely, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -205,7 +206,7 @@ def _spread(likely: npt.NDArray[np.uint8], level: int, width: int, height: int) 
 
 
 def _floats(tensor: Tensor) -> Floats:
-    with np.errstate(over="ignore"):  # what becomes infinite is refused
+    with np.errstate(over="ignore"):  # infinite results are refused below
         return tensor.astype(np.float32)
 
 
@@ -255,7 +256,7 @@ def _check_classes(name: str, given: npt.NDArray[Any], classes: int) -> npt.NDAr
     if given.size and (given.min() < 0 or given.max() >= classes):
         wrong = given.min() if given.min() < 0 else given.max()
         raise BadResponse(
-            f"answered with class {wrong:g} in {name!r}, and there are {classes} labels, from 0; name them all"
+            f"answered with class {wrong:g} in {name!r}, but there are {classes} labels, counted from 0; name them all"
         )
     return given.astype(np.intp)
 

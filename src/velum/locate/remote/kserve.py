@@ -14,7 +14,7 @@ from velum.plugins import RuntimeConfig
 from velum.region import Region
 
 LARGEST_BATCH = 64
-"""Largest number of frames in one request, whatever the server accepts."""
+"""Most frames in one request, even if the server accepts more."""
 
 
 class Kserve:
@@ -52,20 +52,19 @@ class Kserve:
     ) -> None:
         """Request the model's description from the server, and check the options against it.
 
-        `labels` are those of classes 0, 1, ...; detections with the label "" are dropped. The outputs are either
-        `boxes` and `scores`, with `classes` unless there is a score for each class, or `mask`. Where they are columns
-        of one tensor, its name is given for each: the same name for boxes and scores means four coordinates and a score
-        for each class; the same name for classes as well means four coordinates, score and class. `format` and `units`
-        describe the coordinates, which are relative to the input. `mask` holds the class of each pixel, or a score for
-        each class and pixel.
+        `labels` are the labels of classes 0, 1, ...; detections with the label "" are dropped. The outputs are either
+        `boxes` and `scores`, with `classes` unless there is a score for each class, or `mask`. The same name for boxes
+        and scores means one tensor with four coordinates and a score for each class; the same name for classes as well
+        means four coordinates, score and class. `format` and `units` describe the coordinates, which are relative to
+        the input. `mask` has the class of each pixel, or a score for each class and pixel.
 
-        `input` is needed where the model has several. `size` is [width, height], needed where the model takes any.
-        Pictures go in as `(picture - mean) * scale`, scaled to fit, `pad` right of and below them. `batch` is how many
-        go in one request, where the model takes many. `binary` says whether the server takes tensors in binary, None:
-        what it says itself.
+        `input` is needed where the model has several inputs, `size`, [width, height], where the model takes any size.
+        The model gets `(image - mean) * scale`, scaled to fit, with `pad` right of and below the image. `batch` is the
+        number of images in one request, where the model takes several. `binary` tells whether the server takes binary
+        tensors; None: the server is asked.
 
-        Raises `BadPlan` for options that do not go together or with the model, `Unavailable` when the server does not
-        answer or does not know the model.
+        Raises `BadPlan` for options that contradict each other or the model, `Unavailable` when the server does not
+        answer or does not have the model.
         """
         base = _base(url)
         if mask and (boxes or scores or classes):
@@ -142,7 +141,7 @@ def _base(url: str) -> str:
 
 
 def _check(reader: Boxes | Maps) -> None:
-    """Raise `BadPlan` for options that do not go together."""
+    """Raise `BadPlan` for options that contradict each other."""
     if not any(reader.labels):
         raise BadPlan("labels of kserve are empty; name the model's classes in their order, such as labels=['face']")
     if not 0.01 <= reader.threshold <= 1:
@@ -156,7 +155,7 @@ def _check(reader: Boxes | Maps) -> None:
 
 
 def _pick_tensor(name: str, forms: Mapping[str, Form], what: str, where: str) -> tuple[str, Form]:
-    """Return the input or output of that name, or the only one."""
+    """Return the input or output of that name; without a name, the only one."""
     if not name and len(forms) == 1:
         return next(iter(forms.items()))
     if name not in forms:

@@ -28,13 +28,13 @@ DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
         **{f"FP{bits}": np.dtype(f"float{bits}") for bits in (16, 32, 64)},
     }
 )
-"""The protocol's names of element types. BF16 has none in numpy, and BYTES is no number."""
+"""The protocol's names of element types. numpy has no BF16, and BYTES is not a number."""
 
 HEAD = "inference-header-content-length"
 """Header that says where the JSON of a body ends and the tensors begin."""
 
 DEEPEST = 8
-"""Axes that a tensor may have."""
+"""Most axes of a tensor."""
 
 
 class BadResponse(Exception):
@@ -105,9 +105,9 @@ def _takes_binary(answer: ServerResponse) -> bool:
 
 
 def _largest_batch(answer: ServerResponse) -> int | None:
-    """Return the largest batch that the model's configuration allows, None for a server that has no such thing.
+    """Return the largest batch that the model's configuration allows, None for a server without configurations.
 
-    It is an extension of Triton (docs/protocol/extension_model_configuration).
+    The configuration is an extension of Triton (docs/protocol/extension_model_configuration).
     """
     try:
         most = _object(answer.body).get("max_batch_size") if answer.status == 200 else None
@@ -136,28 +136,30 @@ def _object(body: bytes) -> dict[str, Any]:
             "answered with something that is not JSON; check that the address is that of the server"
         ) from error
     if not isinstance(value, dict):
-        raise BadResponse("answered with JSON that is no object")
+        raise BadResponse("answered with JSON that is not an object")
     return value
 
 
 def _forms(facts: Mapping[str, Any], key: str) -> Iterator[tuple[str, Form]]:
     listed = facts.get(key)
     if not isinstance(listed, list) or not listed:
-        raise BadResponse(f"is described without {key}")
+        raise BadResponse(f"has a description without {key}")
     for one in listed:
         if (
             not isinstance(one, dict)
             or not isinstance(one.get("name"), str)
             or not isinstance(one.get("datatype"), str)
         ):
-            raise BadResponse(f"is described with {key} that lack a name or datatype")
+            raise BadResponse(f"has a description whose {key} lack a name or datatype")
         yield one["name"], Form(one["datatype"], _shape(one, least=-1))
 
 
 def _shape(one: Mapping[str, Any], least: int = 0) -> tuple[int, ...]:
     shape = one.get("shape")
     if not isinstance(shape, list) or len(shape) > DEEPEST or not all(_is_whole(length, least) for length in shape):
-        raise BadResponse(f"gives {one['name']!r} the shape {str(shape)[:100]}, which is none")
+        raise BadResponse(
+            f"has the shape {str(shape)[:100]} for {one['name']!r}; it must be a list of up to {DEEPEST} whole numbers"
+        )
     return tuple(shape)
 
 
@@ -166,7 +168,7 @@ def _is_whole(value: Any, least: int) -> bool:
 
 
 def _request(tensors: Mapping[str, Tensor], wanted: Sequence[str], *, binary: bool) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers that ask for the wanted outputs."""
+    """Return the body and headers of a request for the wanted outputs."""
     inputs, parts = [], []
     for name, tensor in tensors.items():
         entry: dict[str, Any] = {"name": name, "shape": list(tensor.shape), "datatype": _datatype(tensor)}
@@ -189,7 +191,7 @@ def _datatype(tensor: Tensor) -> str:
 
 
 def outputs_of(answer: ServerResponse, wanted: Sequence[str]) -> dict[str, Tensor]:
-    """Return those of the wanted outputs that an answer holds, by name. Raises `BadResponse` for others."""
+    """Return the wanted outputs in a response, by name. Raises `BadResponse` for a malformed response."""
     length = answer.headers.get(HEAD)
     if length is not None and (not re.fullmatch(r"\d{1,12}", length) or int(length) > len(answer.body)):
         raise BadResponse(f"answered with a JSON part of {length[:20]!r} bytes in a body of {len(answer.body)}")
@@ -230,12 +232,12 @@ def _from_bytes(name: str, datatype: str, data: bytes) -> Tensor:
     if len(data) % dtype.itemsize:
         raise BadResponse(f"answered with {name!r} of {len(data)} bytes, which are not whole numbers of {datatype}")
     flat: Tensor = np.frombuffer(data, dtype)
-    # The upper half of a 32-bit number.
+    # BF16 is the upper half of a 32-bit float.
     return (flat.astype("<u4") << 16).view("<f4") if datatype == "BF16" else flat
 
 
 def _from_json(name: str, dtype: np.dtype[Any], data: Any) -> Tensor:
-    """Return numbers of a list, which may be nested as the shape is."""
+    """Return the numbers of a list, which may be nested like the shape."""
     try:
         found = np.asarray(data)
     except ValueError as error:
@@ -245,5 +247,5 @@ def _from_json(name: str, dtype: np.dtype[Any], data: Any) -> Tensor:
         raise BadResponse(f"answered with {name!r} whose data are not a list of {dtype}")
     if dtype.kind in "iu" and found.size and (found.min() < np.iinfo(dtype).min or found.max() > np.iinfo(dtype).max):
         raise BadResponse(f"answered with {name!r} whose data do not fit {dtype}")
-    with np.errstate(over="ignore"):  # what becomes infinite is told where it matters
+    with np.errstate(over="ignore"):  # the decoders refuse infinite values
         return found.astype(dtype).ravel()

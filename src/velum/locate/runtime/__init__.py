@@ -14,8 +14,8 @@ from velum.frame import Rgb
 from velum.locate.output_formats import Floats, Input, Tensors
 from velum.plugins import RuntimeConfig
 
-# OpenVINO and NNCF tell their maker of every import, unless the user has refused it in a file of theirs; without this
-# module they do not, as they themselves provide for. Here, because it must come before either is imported.
+# OpenVINO and NNCF report every import to their maker, unless the user has refused that in a file of theirs. They do
+# not when this telemetry module is missing, which both allow for. This must come before either is imported.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes an import fail, though its type is a module
 
 
@@ -24,38 +24,38 @@ class Network(Protocol):
 
     @property
     def precision(self) -> str:
-        """Arithmetic that it really uses, such as f32, bf16 or f16; `i8+bf16` where the network was quantized."""
+        """Precision that is really used, such as f32, bf16 or f16; `i8+bf16` for a quantized network."""
         ...
 
     @property
     def runtime(self) -> str:
-        """Name and version of the library that runs it."""
+        """Name and version of the library that runs the network."""
         ...
 
     def infer(self, rgb: Rgb) -> Tensors:
-        """Return the outputs, in the network's order, for one picture (height, width, 3) as the family's fit made it.
+        """Return the outputs, in the network's order, for one image (height, width, 3) that has the input's size.
 
-        The runtime brings it into the form that the family's `Input` states: order, mean, scale and layout. Raises
-        `PluginFault` when the library fails, and when an output holds values that are no numbers: nothing found in
-        such an output would mean nothing.
+        The runtime converts the image to the form that the family's `Input` states: order, mean, scale and layout.
+        Raises `PluginFault` when the library fails, and when an output has NaN or infinity: finding nothing in such an
+        output would prove nothing.
         """
         ...
 
     def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
-        """Yield what `infer` returns for each picture, in order, with several of them in work at a time.
+        """Yield the outputs for each image, in order, with several images in progress at the same time.
 
-        Pictures are taken up as room becomes free, so that any number of them costs little memory. They may differ in
-        size. Raises as `infer` does.
+        The next image is read when one is done, so any number of images takes little memory. Images may differ in size.
+        Raises as `infer` does.
         """
         ...
 
 
 def open_network(path: Path, form: Input, host: RuntimeConfig, fingerprint: str = "") -> Network:
-    """Return the network of the weights at `path`, in the runtime and on the device that the host says.
+    """Return the network of the weights at `path`, in the runtime and on the device that `host` names.
 
-    With `fingerprint`, the verified hash of the weights, what OpenVINO compiles is kept for later processes. A device
-    other than the CPU is onnxruntime's, whatever `host.runtime` says. Raises `Unavailable` when that library
-    or device is not here, and when it cannot read the weights: nothing is ever used in its stead.
+    With `fingerprint`, the verified hash of the weights, the network that OpenVINO compiles is cached for later
+    processes. Devices other than the CPU use onnxruntime, whatever `host.runtime` is. Raises `Unavailable` when that
+    library or device is missing, and when it cannot read the weights: velum never falls back to another one.
     """
     name = host.runtime if host.device == "cpu" else "onnxruntime"
     try:
@@ -120,5 +120,5 @@ def check_finite(outputs: dict[str, npt.NDArray[Any]]) -> Tensors:
     """Return the outputs unchanged. Raises `PluginFault` when one holds NaN or infinity."""
     for name, values in outputs.items():
         if not np.isfinite(values.sum(dtype=np.float64)):
-            raise PluginFault(f"output {name} of the network holds values that are no numbers; use precision f32")
+            raise PluginFault(f"output {name} of the network has NaN or infinite values; use precision f32")
     return outputs

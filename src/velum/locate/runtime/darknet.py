@@ -25,8 +25,8 @@ def convert(cfg: Path, weights: Path, target: Path, size_wh: tuple[int, int] | N
     """Write a darknet network as OpenVINO IR to `target`, an .xml file; return the input's (width, height).
 
     The input is RGB from 0 to 1, `[1, 3, height, width]`, of the size that the .cfg states unless `size_wh` does. The
-    output is `[1, n, 5 + classes]`: middle and size in pixels of the input, objectness and classes from 0 to 1. Raises
-    `BadInput` naming the file, and the section of the .cfg, that is wrong.
+    output is `[1, n, 5 + classes]`: centre and size in pixels of the input, objectness and classes from 0 to 1. Raises
+    `BadInput` that names the file, and the section of the .cfg, that is wrong.
     """
     sections = read_cfg(cfg)
     width, height = size_wh or (sections[0].number("width"), sections[0].number("height"))
@@ -157,7 +157,7 @@ def _yolo(section: Section, previous: Node, input_wh: tuple[int, int]) -> Node:
     cells = ops.reshape(previous, ops.constant(np.array([len(mask), 5 + classes, height * width])), special_zero=False)
     rows = ops.transpose(cells, ops.constant(np.array([0, 2, 1])))  # (anchors, cells, 5 + classes)
     middle, size, sure = ops.variadic_split(rows, 2, [2, 2, 1 + classes]).outputs()
-    plain = section.number("new_coords", 0) != 0  # the layer before it is logistic already
+    plain = section.number("new_coords", 0) != 0  # the layer before has already applied the logistic function
     factor = section.decimal("scale_x_y", 1.0)
     columns, lines = np.meshgrid(np.arange(width), np.arange(height))
     corner = np.stack((columns.ravel(), lines.ravel()), axis=1)[None] - (factor - 1) / 2

@@ -17,10 +17,10 @@ _DETECTION = ("background_label_id", "num_classes")
 def signature(path: Path) -> Signature:
     """Return the names and shapes of a network's inputs and outputs, and its file's metadata.
 
-    The metadata holds the properties of an ONNX file, or of an IR made by a trainer, under their own names; what the
-    converter was told as `conversion.framework`, `conversion.mean_values` and so on; and of a DetectionOutput
-    operation `detection.background_label_id` and, where it is stated, `detection.num_classes`. Raises `BadInput` when
-    OpenVINO cannot read the file.
+    The metadata has the properties of an ONNX file, or of an IR made by a training tool, under their own names; the
+    options of OpenVINO's converter as `conversion.framework`, `conversion.mean_values` and so on; and, of a
+    DetectionOutput operation, `detection.background_label_id` and, where stated, `detection.num_classes`. Raises
+    `BadInput` when OpenVINO cannot read the file.
     """
     model = _read(path)
     return Signature(

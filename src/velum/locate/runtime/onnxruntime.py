@@ -76,7 +76,7 @@ class OnnxNetwork:
         return f"{_version()}{device}"
 
     def infer(self, rgb: Rgb) -> Tensors:
-        """Return the outputs for one picture, without the batch axis. Raises `PluginFault`."""
+        """Return the outputs for one image, without the batch axis. Raises `PluginFault`."""
         try:
             found = self._session.run(None, {self._input: to_tensor(rgb, self._form).astype(self._dtype, copy=False)})
         except _FAILURES as error:
@@ -85,11 +85,11 @@ class OnnxNetwork:
         return check_finite({name: np.asarray(values[0] if batched else values) for name, values, batched in named})
 
     def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
-        """Yield the outputs for each picture, in order. Raises `PluginFault`."""
+        """Yield the outputs for each image, in order. Raises `PluginFault`."""
         return map(self.infer, pictures)
 
     def _try_out(self, path: Path) -> None:
-        """Run once: a driver that does not fit shows only then."""
+        """Run once: an incompatible driver fails only then."""
         width, height = self._form.size_wh or (self._form.stride * TRIAL_SIDE,) * 2
         try:
             self.infer(np.zeros((height, width, 3), np.uint8))
@@ -120,7 +120,7 @@ def _check_cuda() -> None:
             f"device cuda cannot be used: {_version()} is built for the CPU; pip uninstall onnxruntime, "
             "then pip install 'velum-anonymizer[gpu]', or use device cpu"
         )
-    # It prints what it does not find, into what may be the reports of a command; the session's providers tell.
+    # onnxruntime prints what it does not find, possibly into a command's output; the session's providers tell the same.
     with redirect_stdout(io.StringIO()):
         ort.preload_dlls()
 
@@ -146,7 +146,8 @@ def _load_model(path: Path, form: Input) -> tuple[onnx.ModelProto, list[bool]]:
     batch = {1, _leading(inputs[0])}
     batched = [_leading(output) is None or _leading(output) in batch for output in model.graph.output]
     _set_shape(inputs[0], sizes)
-    # The noted sizes of inner tensors hold for the exported input size only; onnxruntime would plan buffers by them.
+    # Stored sizes of inner tensors are right for the exported input size only; onnxruntime would allocate buffers by
+    # them.
     del model.graph.value_info[:]
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
@@ -154,7 +155,7 @@ def _load_model(path: Path, form: Input) -> tuple[onnx.ModelProto, list[bool]]:
 
 
 def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """Return the inputs that are not weights: old exports list these too."""
+    """Return the inputs without the weights, which old exports list among them."""
     weights = {tensor.name for tensor in graph.initializer}
     return [value for value in graph.input if value.name not in weights]
 
@@ -181,8 +182,8 @@ def _precision(model: onnx.ModelProto, host: RuntimeConfig) -> str:
     stored = "f16" if halves else "f32"
     if host.precision not in {"auto", stored}:
         raise Unavailable(
-            f"precision {host.precision} is not to be had with onnxruntime, which computes in that of the weights; "
-            f"these have auto, {stored}"
+            f"precision {host.precision} is not available: onnxruntime computes in the precision of the weights; "
+            f"choose auto or {stored}"
         )
     return "f32 or tf32" if (host.device, host.precision, stored) == ("cuda", "auto", "f32") else stored
 
@@ -191,11 +192,11 @@ def _session(model: onnx.ModelProto, path: Path, host: RuntimeConfig) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = host.threads
-    # Threads that wait busily take the cores from decoding and encoding.
+    # Spinning threads would take processor time from decoding and encoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers: list[Any] = ["CPUExecutionProvider"]
     if host.device == "cuda":
-        # The search for the fastest convolution takes seconds for each new size of picture; the guess takes none.
+        # The search for the fastest convolution takes seconds for each new image size; the heuristic takes none.
         chosen = {"use_tf32": int(host.precision == "auto"), "cudnn_conv_algo_search": "HEURISTIC"}
         providers.insert(0, (CUDA, chosen))
     try:

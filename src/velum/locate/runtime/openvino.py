@@ -20,13 +20,13 @@ from velum.locate.runtime import check_finite
 from velum.locate.runtime.compiled_cache import CompiledCache, CompiledNetworkFile
 from velum.plugins import Precision, RuntimeConfig
 
-# Each size of input leaves kernels behind. Unbounded, sixty sizes take 230 MB more; with this many, 100 MB and no
-# measurable time.
+# OpenVINO caches kernels for each input size. Without a limit, sixty sizes take 230 MB more; with this limit they take
+# 100 MB, and no measurable time.
 KERNELS = 100
 
 FIXED_SIZES = 2
 FIXED_PIXELS = 1 << 16
-"""How many sizes of input, and from which area on, may get a network compiled for them alone."""
+"""Most input sizes that get a network of their own, compiled for that size, and the least area of such an input."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,15 +39,15 @@ class _CompiledNetwork:
 
 @dataclass(frozen=True, slots=True)
 class _NetworkFacts:
-    """What is asked of a network before it is compiled."""
+    """Facts about a network that are read before it is compiled."""
 
     names: tuple[str, ...]
-    """Of the outputs."""
+    """Names of the outputs."""
     quantized: bool
     picture: int
     """Index of the input for the image."""
     beside: Mapping[int, int]
-    """Index of each further input -> how many numbers it takes."""
+    """Index of each further input -> number of its values."""
 
     @classmethod
     def of(cls, model: ov.Model) -> "_NetworkFacts":
@@ -75,21 +75,20 @@ _RunningInference = tuple[Any, Rgb, _CompiledNetwork]
 class OpenvinoNetwork:
     """A network, compiled once for all input sizes, or for its fixed size.
 
-    Sizes are left open because that costs 2 % (large inputs) to 15 % (640 x 384) of the time of an inference, and
-    saves compiling, and holding in memory, the network once per size: 0.1 to 0.7 s for each size of photograph. Where
-    many pictures are to be done in a short time, the first sizes that come are compiled for: a video has one large
-    one, and the small look that follows it would make the open network prepare itself anew for every picture, which
-    takes another 15 %.
-    OpenVINO's own cache on disk is not used: a flipped bit in it goes unnoticed, so that faces would be missed without
-    a word. `CompiledCache` keeps the network with a hash that is checked, see docs/decisions/0003.
+    Compiling for all sizes costs 2 % (large inputs) to 15 % (640 x 384) of the time of an inference. It saves compiling
+    the network, and holding it in memory, once for each size: 0.1 to 0.7 s for each size of photograph. In throughput
+    mode, the first sizes get networks of their own: a video has one large size, and the small tiles of later passes
+    would make the common network adapt again for every frame, which takes another 15 %. OpenVINO's own cache on disk is
+    not used: a flipped bit in it goes unnoticed, so that faces would be missed silently. `CompiledCache` stores the
+    network with a hash that is checked; see docs/decisions/0003.
     """
 
     def __init__(self, path: Path, form: Input, host: RuntimeConfig, fingerprint: str = "") -> None:
-        """Read and compile the weights at `path`, or take up what an earlier process compiled.
+        """Read and compile the weights at `path`, or load the network that an earlier process compiled.
 
-        `fingerprint` is the verified hash of the weights; without one, nothing is kept or taken up. Raises
-        `Unavailable` when OpenVINO cannot read them, or when the CPU has not the precision asked for or is not the
-        device asked for.
+        `fingerprint` is the verified hash of the weights; without it, nothing is cached. Raises `Unavailable` when
+        OpenVINO cannot read the weights, and when the host asks for another device or for a precision that this CPU
+        does not have.
         """
         core = ov.Core()
         _check(core, host)
@@ -118,12 +117,12 @@ class OpenvinoNetwork:
         self._batched = [_has_batch(output) for output in self._compiled.outputs]
         self._open = _CompiledNetwork(self._compiled)
         self._fixed: dict[tuple[int, int], _CompiledNetwork] = {}
-        # One more than run at a time: the next is there when one ends.
+        # One more than run at the same time: the next one is ready when one ends.
         self._at_once = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) + 1
 
     @property
     def precision(self) -> str:
-        """Arithmetic that it really uses: f32, bf16 or f16, with `i8+` before it where the network was quantized."""
+        """Precision that is really used: f32, bf16 or f16, with `i8+` before it for a quantized network."""
         rest = str(self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
         return f"i8+{rest}" if self._facts.quantized else rest
 
@@ -133,11 +132,11 @@ class OpenvinoNetwork:
         return f"openvino {_version()}"
 
     def infer(self, rgb: Rgb) -> Tensors:
-        """Return the outputs for one picture, without the batch axis. Raises `PluginFault`."""
+        """Return the outputs for one image, without the batch axis. Raises `PluginFault`."""
         return self._finish(self._start(rgb))
 
     def infer_many(self, pictures: Iterable[Rgb]) -> Iterator[Tensors]:
-        """Yield the outputs for each picture, in order. Raises `PluginFault`."""
+        """Yield the outputs for each image, in order. Raises `PluginFault`."""
         running: deque[_RunningInference] = deque()
         try:
             for rgb in pictures:
@@ -305,10 +304,12 @@ def _precisions(core: ov.Core) -> tuple[Precision, ...]:
 
 def _check(core: ov.Core, host: RuntimeConfig) -> None:
     if host.device != "cpu":
-        raise Unavailable(f"device {host.device} is none of OpenVINO's here; it runs on cpu: use runtime onnxruntime")
+        raise Unavailable(f"OpenVINO runs on the device cpu only, not on {host.device}; use runtime onnxruntime")
     allowed = "auto", *_precisions(core)
     if host.precision not in allowed:
-        raise Unavailable(f"precision {host.precision} is not to be had on this CPU; it has {', '.join(allowed)}")
+        raise Unavailable(
+            f"precision {host.precision} is not available on this CPU; choose one of {', '.join(allowed)}"
+        )
 
 
 def _name(output: Any, index: int) -> str:

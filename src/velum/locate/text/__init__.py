@@ -18,7 +18,7 @@ from velum.plugins import RuntimeConfig
 from velum.region import Region
 
 SMALLEST_LINE = 15
-"""Height, in pixels of the input, of the lowest line that the network finds reliably, with room above and below.
+"""Height, in input pixels, of the smallest line that the network finds reliably, with its margin above and below.
 
 Measured on five street scenes of ICDAR 2015: of 12 legible words 11 are found at a scale of 1, 1.5 and 2 (half of their
 area or more; 9, 9 and 10 four fifths), of 34 illegible ones 4, 12 and 13; of a generated page all text, from 8 pixels.
@@ -55,15 +55,15 @@ class Text:
         tile: int = 896,
         unsure: float = 0.0,
     ) -> None:
-        """Prepare finding text, and reading it when `match` or `regex` is given.
+        """Load the model that finds text and, with `match` or `regex`, the one that reads it.
 
         `match` names what to hide, separated by `|`: email, iban, phone, plate, card, ip, url, date. `regex` is a
-        regular expression, which ignores case, for anything else. With neither all text is hidden. Lines read with a
-        score below `unsure` are hidden too, whatever they say. With `shape="plate"` lines of the shape of a
-        license plate are found, under that label, and nothing is read. `min_side` is the height, in pixels of the
-        picture, of the lowest line that must be found; `name` is the model that finds lines; `threshold` and `tile` are
-        as for other models. Raises `BadPlan` for an unknown name and for values out of range, `Unavailable` when the
-        weights or the reader are missing.
+        regular expression, which ignores case, for anything else. With neither, all text is hidden. Lines that were
+        read with a score below `unsure` are hidden, too, whatever they say. With `shape="plate"`, lines of the shape of
+        a license plate are found, under that label, and nothing is read. `min_side` is the height, in image pixels, of
+        the smallest line that must be found; `name` is the model that detects lines; `threshold` and `tile` are as for
+        other models. Raises `BadPlan` for an unknown name and for values out of range, `Unavailable` when the weights
+        or RapidOCR are missing.
         """
         kinds, pattern = pii.parse_kinds(match), pii.compile_pattern(regex)
         if shape and (kinds or pattern):
@@ -95,7 +95,7 @@ class Text:
         return model_facts(self._model, self._finder.mapper.network) | reader | self._settings
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
-        """Return the regions of each frame, rectangles of any angle, clipped to the picture. Raises `PluginFault`."""
+        """Return the regions of each frame: rectangles of any angle, clipped to the image. Raises `PluginFault`."""
         return locate_with_seam(frames, lambda views: [self._finder.find(frame) for frame in views])
 
     def close(self) -> None:

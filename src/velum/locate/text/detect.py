@@ -15,16 +15,16 @@ from velum.locate.text.recognize import LINE_HEIGHT, LONGEST, RecognizedText, Te
 from velum.region import Box, Mask, Region
 
 SURE = 0.95
-"""Score of a reading from which the line is not turned to see whether it reads better the other way."""
+"""Score from which a line is not also read upside down to see whether that gives a better score."""
 
 SQUARE = 1.5
-"""Aspect up to which a line may as well be read across its longer side."""
+"""Ratio of length to height up to which the direction of reading may also be across the longer side."""
 
 GAP = 2.5
-"""Heights of a line between two parts of it: the groups of a number stand apart."""
+"""Largest gap between two parts of one line, in heights of the line: the groups of a number stand apart."""
 
 MARGIN = 0.4
-"""Widths of a character that a match is widened by: a reader knows the place of a character only so well."""
+"""How far a match is widened on each side, in widths of a character: recognition places characters only so exactly."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +71,7 @@ def read_line(frame: Frame, corners: Floats, reader: TextRecognizer) -> TextLine
 
 
 def rows_of(lines: Sequence[TextLine]) -> list[list[TextLine]]:
-    """Return the lines in rows: those that continue each other in one, in the order of reading."""
+    """Group the lines into rows: lines that continue each other form one row, in reading order."""
     found: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda line: float(line.corners[0] @ line.along)):
         before = [row for row in found if _continues(row[-1], line)]
@@ -83,14 +83,14 @@ def rows_of(lines: Sequence[TextLine]) -> list[list[TextLine]]:
 
 
 def outline_of(corners: Floats, frame: Frame) -> tuple[Box, Mask | None] | None:
-    """Return box and mask of all pixels that the corners' rectangle touches; None when it lies beyond the picture."""
+    """Return box and mask of all pixels that the rectangle touches; None when it lies outside the image."""
     low, high = corners.min(axis=0), corners.max(axis=0)
     box = Box.around(*map(float, (low[0], low[1], high[0], high[1])))
     seen = box.clip(frame.width, frame.height)
     if seen is None:
         return None
     canvas = np.zeros((box.height, box.width), np.uint8)
-    # The polygon's edge is drawn too, so that a pixel it only touches is in: pixels' middles are at a half.
+    # Drawing the polygon's edge as well includes the pixels that it only touches; centres of pixels are at .5.
     points = np.rint((corners - (box.x0 + 0.5, box.y0 + 0.5)) * 16).astype(np.int32)
     cv2.fillPoly(canvas, [points], 1, shift=4)
     mask = canvas[seen.move(-box.x0, -box.y0).slices].astype(np.bool_)
@@ -100,7 +100,7 @@ def outline_of(corners: Floats, frame: Frame) -> tuple[Box, Mask | None] | None:
 
 
 def _continues(one: TextLine, other: TextLine) -> bool:
-    """Tell whether `other` goes on where `one` ends: as high, in the same direction, level with it and near."""
+    """Tell whether `other` continues `one`: near its end, level with it, and of the same height and direction."""
     low, high = sorted((one.height, other.height))
     if high > 1.7 * low or float(one.along @ other.along) < 0.97:
         return False
@@ -133,16 +133,17 @@ def _cut(frame: Frame, corners: Floats) -> Rgb:
 
 
 DOUBTFUL = 0.9
-"""A number whose check digits are wrong is hidden all the same when a character of it was read with less certainty."""
+"""A number with wrong check digits is hidden, too, when one of its characters was read with a score below this."""
 
 CORE = 0.8
-"""Share of a line's rectangle, both ways, that holds the text; the rest is the room that a kernel is grown by."""
+"""Share of the width and height of a line's rectangle that holds the text; the rest is margin added to the kernel."""
 
 COVERED = 0.9
-"""Share of a line's core from which a finer pass has already found it. Coarser passes give larger rectangles."""
+"""Share of a line's core that finer passes must have covered for the line to be dropped as already found. Coarser
+passes give larger rectangles."""
 
 Scored = tuple[Floats, float]
-"""Corners (4, 2) of a rectangle of any angle, in pixels of the picture, and a score."""
+"""Corners (4, 2) of a rectangle of any angle, in image pixels, and a score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ class LineShape:
 
 @dataclass(frozen=True, slots=True)
 class TextFilter:
-    """Selects parts of the text: of the kinds, of the pattern, or read with a score below `unsure`."""
+    """Selects the parts of the text that match a kind or the pattern, or that were read with a score below `unsure`."""
 
     reader: TextRecognizer
     kinds: frozenset[str]
@@ -200,9 +201,9 @@ class TextFilter:
 
 @dataclass(frozen=True, slots=True)
 class TextDetector:
-    """Finds lines of text; `wanted` says which parts of them to return, None: all.
+    """Finds lines of text and returns the parts that `wanted` selects; None: all lines.
 
-    With `shape`, objects are returned that such lines are on, as upright boxes, and no others.
+    With `shape`, it returns only objects with such lines on them, as upright boxes.
     """
 
     mapper: Mapper
@@ -211,7 +212,7 @@ class TextDetector:
     shape: LineShape | None = None
 
     def find(self, frame: Frame) -> list[Region]:
-        """Return the regions, clipped to the picture. Raises `PluginFault` when a network fails."""
+        """Return the regions, clipped to the image. Raises `PluginFault` when a network fails."""
         found: Sequence[Scored] = list(self._lines(frame))
         if self.shape is not None:
             return list(_objects(found, self.shape, frame))
@@ -221,9 +222,9 @@ class TextDetector:
         return [Region(one[0], "text", min(1.0, score), one[1]) for one, score in outlines if one is not None]
 
     def _lines(self, frame: Frame) -> Iterator[Scored]:
-        """Yield the lines of all passes, the finest first, without those that a finer pass has covered."""
+        """Yield the lines of all passes, the finest first, without lines that a finer pass has covered."""
         maps = self.mapper.maps(frame)
-        # As large as the finest map: there, marking and comparing costs least that is exact enough.
+        # The resolution of the finest map: exact enough, and cheap to mark and to compare.
         seen: db.TextMap = np.zeros(maps[0].shape[1:], np.uint8)
         to_picture = np.array([frame.width / seen.shape[1], frame.height / seen.shape[0]], np.float32)
         for one in maps:
@@ -261,6 +262,6 @@ def _is_new(corners: Floats, seen: db.TextMap) -> bool:
 
 
 def _is_doubtful(row: Sequence[TextLine], match: pii.Match) -> bool:
-    """Tell whether a character of the match was read with so little certainty that its check digits prove nothing."""
+    """Tell whether a character of the match was read so uncertainly that wrong check digits prove nothing."""
     sure = [certainty for line in row for certainty in (*line.reading.sure, 1.0)]
     return min(sure[match.start : match.end]) < DOUBTFUL

@@ -14,20 +14,20 @@ from velum.frame import Rgb
 from velum.plugins import RuntimeConfig
 
 NETWORK = "PP-OCRv6_rec_small.onnx"
-"""The network in the wheel, for Latin and Chinese script. Given by path: RapidOCR fetches any that it is not given."""
+"""The network in RapidOCR's wheel, for Latin and Chinese script. RapidOCR would download any other one."""
 
 LINE_HEIGHT = 48
-"""Rows of the picture of a line that the network was made for."""
+"""Height in pixels of the image of a line that the network was trained with."""
 
 LONGEST = 3200
-"""Columns of the longest line that the network was trained with; longer ones are squeezed."""
+"""Largest width in pixels that the network was trained with; images of longer lines are squeezed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecognizedText:
     """The text of a line. For each character, its middle as a share of the line's length, and its certainty, 0 to 1.
 
-    Spaces are as sure as their neighbours.
+    A space has the certainty of its neighbours.
     """
 
     text: str
@@ -71,7 +71,7 @@ class RapidRecognizer:
                 "pip install 'velum-anonymizer[text]'"
             )
         self._version = version("rapidocr")
-        # Untyped: what it returns depends on what it is told to do.
+        # Untyped: the type of its result depends on its arguments.
         self._engine: Any = rapidocr.RapidOCR(
             params={
                 "Global.use_det": False,
@@ -106,7 +106,7 @@ class RapidRecognizer:
 
 
 def _reading(text: str, info: Any) -> RecognizedText:
-    """Return the reading that RapidOCR's answer holds: columns of all characters but spaces, and confidences of all."""
+    """Convert RapidOCR's result, which has the columns of all characters but spaces, and the confidences of all."""
     columns = iter([column for word in info.word_cols for column in word])
     known = [None if sign.isspace() else (next(columns) + 0.5) / info.line_txt_len for sign in text]
     places = np.array([place if place is not None else np.nan for place in known])

@@ -21,7 +21,7 @@ MOST_WEBP_PIXELS = 8_000_000
 """Most pixels of a light WebP: lossless encoding takes about a second per megapixel."""
 
 MOST_SCANS, MOST_SEGMENTS, MOST_CHUNKS, MOST_SIDE_BYTES = 24, 1000, 20_000, 1 << 20
-"""Most scans, segments and chunks, and most bytes of other chunks than the image's, of a light file."""
+"""Most scans, segments and chunks of a light file, and most bytes of chunks that are not part of the image."""
 
 _SCAN, _START, _END = b"\xff\xda", b"\xff\xd8", b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")

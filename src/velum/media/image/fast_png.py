@@ -39,7 +39,8 @@ def encode_png(pixels: npt.NDArray[np.uint8], *, effort: int = 1) -> bytes:
     """
     if pixels.dtype != np.uint8 or pixels.ndim not in {2, 3} or pixels.shape[2:] not in {(), (3,)} or not pixels.size:
         raise BadInput(
-            f"array of {pixels.dtype} {pixels.shape} is no PNG; it must be uint8 of shape (h, w) or (h, w, 3)"
+            f"array of {pixels.dtype} {pixels.shape} cannot be encoded as PNG; it must be uint8 of shape (h, w) or "
+            "(h, w, 3)"
         )
     if effort not in range(4):
         raise BadPlan(f"effort {effort!r} is not allowed; it must be 0, 1, 2 or 3")

@@ -1,8 +1,8 @@
 """Facts about the coding of a file that Pillow does not report, read from its bytes.
 
-Each function takes a whole file that Pillow could open, and trusts no length in it. An AVIF may hold further pictures
-(alpha, gain map, depth, thumbnails), each with a configuration of its own: its picture is followed from the primary
-item or the colour track. Boxes: ISO/IEC 14496-12; items: ISO/IEC 23008-12; `av1C`: AV1 in ISO Media File Format, 2.3.
+Each function takes a whole file that Pillow could open, and trusts no length in it. An AVIF may have further images
+(alpha, gain map, depth, thumbnails), each with its own configuration, so the reader starts at the primary item or the
+colour track. Boxes: ISO/IEC 14496-12; items: ISO/IEC 23008-12; `av1C`: AV1 in ISO Media File Format, 2.3.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,8 +112,8 @@ def gif_with_end(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     frames, end = _gif_end(data)
     if not frames or end != len(data):
         return data, ()
-    missing = "" if frames == 1 else "; whether more pictures should follow cannot be told"
-    return data + _GIF_TRAILER, (f"the file has no end mark; all of its last picture is there{missing}",)
+    missing = "" if frames == 1 else "; further frames may be missing"
+    return data + _GIF_TRAILER, (f"the file has no end mark; its last frame is complete{missing}",)
 
 
 def _gif_end(data: bytes) -> tuple[int, int]:
@@ -150,7 +150,7 @@ Nclx = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Av1Picture:
-    """Coding of an AVIF's picture: bits per sample, chroma sampling such as `4:2:0`, colour where the file says it."""
+    """Coding of an AVIF's image: bits per sample, chroma sampling such as `4:2:0`, and the colour, where stated."""
 
     depth: int
     chroma: str
@@ -158,7 +158,7 @@ class Av1Picture:
 
 
 def avif(data: bytes, *, sequence: bool) -> Av1Picture:
-    """Return the coding of the picture that decoders show: the primary item, of a `sequence` its colour track.
+    """Return the coding of the image that decoders show: the primary item, or for a `sequence` the colour track.
 
     Raises `BadInput` when it has no configuration.
     """
@@ -171,7 +171,7 @@ def avif(data: bytes, *, sequence: bool) -> Av1Picture:
         found = _of_primary_item(data, meta)
     names = {box.name: box for box in reversed(found)}
     if b"av1C" not in names:
-        raise BadInput("the AVIF does not say how its primary picture is coded")
+        raise BadInput("the AVIF does not state how its primary image is coded; convert it with another program")
     flags = data[names[b"av1C"].content + 2]
     depth = 12 if flags & 0x60 == 0x60 else 10 if flags & 0x40 else 8
     chroma = "4:0:0" if flags & 0x10 else _AV1_SAMPLINGS.get((flags >> 3 & 1, flags >> 2 & 1), "4:4:4")
@@ -187,7 +187,7 @@ def _nclx(data: bytes, properties: list[Part[bytes]]) -> Nclx | None:
 
 
 def _of_colour_track(data: bytes, moov: Part[bytes]) -> list[Part[bytes]]:
-    """Return the boxes of the sample entry of the first track that is no other track's auxiliary one."""
+    """Return the boxes of the sample entry of the first track that is not an auxiliary track."""
     for track in _children(data, moov, b"trak"):
         if any(_children(data, reference, b"auxl") for reference in _children(data, track, b"tref")):
             continue
@@ -249,7 +249,7 @@ def _properties(data: bytes, iprp: Part[bytes]) -> Mapping[int, list[Part[bytes]
 
 
 def _sources(data: bytes, iref: Part[bytes]) -> Mapping[int, int]:
-    """Return, for each derived item, the first one that it is made of (ISO/IEC 14496-12, 8.11.12)."""
+    """Return, for each derived item, the first of its source items (ISO/IEC 14496-12, 8.11.12)."""
     wide = 4 if data[iref.content] else 2
     return {
         int.from_bytes(data[box.content : box.content + wide]): int.from_bytes(

@@ -26,13 +26,13 @@ _FILMS = (b"ftyp", b"MotionPhoto_Data")
 _FILM_START = re.compile(rb"\0.{3}ftyp[\x20-\x7e]{4}|\0{2}.{2}.{2}\0{2}MotionPhoto_Data", re.DOTALL)
 """Start of the video appended to a motion photo: an MP4, or the trailer that Samsung writes."""
 _FILM_START_BYTES = 24
-TWO_BEGINNINGS = "the file has its first mark more than once"
-NO_END = "the file has no end mark; all of the picture is there"
+TWO_BEGINNINGS = "the file has its start mark more than once"
+NO_END = "the file has no end mark; the image is complete"
 
 
 @dataclass(slots=True)
 class _Scans:
-    """What the scans of a file hold."""
+    """Facts about the scans of a file."""
 
     missing: dict[int, list[int | None]] = field(default_factory=dict)
     """By component id, the bits that no scan has coded yet of each of 64 coefficients; None before the first scan."""
@@ -96,7 +96,7 @@ def with_end(data: bytes) -> tuple[bytes, tuple[str, ...]]:
         return data, ()
     body = data[: scans.end].rstrip(b"\xff")
     if not scans.complete or not _is_whole(body):
-        raise BadInput("it is truncated: its samples end before the picture does; copy the file again")
+        raise BadInput("it is truncated: its samples end before the end of the image; copy the file again")
     return body + _EOI, (NO_END,)
 
 

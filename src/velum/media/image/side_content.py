@@ -30,7 +30,7 @@ SMALLEST = 8
 
 _SKIPPED = {b"uuid", b"free", b"skip", b"jumb"}
 MOST_SKIPPED = 64 << 20
-"""Boxes of an MP4 that players skip, and how many bytes of one are searched."""
+"""Boxes of an MP4 that players skip, and the number of bytes of one box that are searched."""
 
 _APP11 = 0xEB
 _FILL = b"\0"

@@ -73,7 +73,7 @@ class ImageWriter(AtomicWriter):
         """
         if frame.index != self._count or self._count >= self._info.frames:
             raise OutputFailed(
-                f"cannot write {self._target}: frame {frame.index} came instead of frame {self._count} of "
+                f"cannot write {self._target}: got frame {frame.index} instead of frame {self._count} of "
                 f"{self._info.frames}; nothing was published"
             )
         if len(frame.planes) != 1 or frame.planes[0].pixels.shape[0] == 0:
@@ -153,7 +153,7 @@ class ImageWriter(AtomicWriter):
     def _finish(self) -> None:
         if self._count != self._info.frames:
             raise OutputFailed(
-                f"cannot write {self._target}: only {self._count} of {self._info.frames} frames came; "
+                f"cannot write {self._target}: got only {self._count} of {self._info.frames} frames; "
                 f"nothing was published"
             )
         with _translate_errors(self._target):

@@ -155,7 +155,7 @@ class _Nals:
     slices: frozenset[int]
     sets: frozenset[int]
     marks: frozenset[int]
-    """Delimiters and ends, which hold next to nothing."""
+    """Delimiters and end units, which have almost no content."""
     messages: frozenset[int]
     filler: int
 
@@ -170,7 +170,7 @@ class _Nals:
             yield from _messages(content)
         elif kind == self.filler:
             if content.rstrip(b"\0").rstrip(b"\x80").strip(b"\xff"):
-                yield "filler that holds something", unit
+                yield "filler that is not empty", unit
         elif kind not in self.marks or len(content) > _LONGEST_MARK:
             yield f"units of type {kind}", unit
 
@@ -208,12 +208,12 @@ def _messages(escaped: bytes) -> Iterator[Part]:
         payload, data = data[:size], data[size:]
         if kind == _USER:
             if not any(words.fullmatch(payload) for words in _ENCODERS):
-                yield "a message of free bytes (SEI)", payload
+                yield "unregistered user data (SEI)", payload
         elif kind == _REGISTERED:
             yield "captions or other registered data (SEI)", payload
         elif kind == _FILLER:
             if payload.strip(b"\xff"):
-                yield "filler that holds something (SEI)", payload
+                yield "filler that is not empty (SEI)", payload
         elif len(payload) > _MESSAGES.get(kind, 0):
             yield f"a message of type {kind} (SEI)", payload
 
@@ -239,7 +239,7 @@ def _av1(data: bytes, _: int) -> Iterator[Part]:
                 yield f"metadata of type {about}", payload
         elif kind == _OBU_PADDING:
             if payload.rstrip(b"\0").rstrip(b"\x80").strip(b"\0"):
-                yield "padding that holds something", payload
+                yield "padding that is not empty", payload
         elif kind not in _OBU_PICTURES and (kind != _OBU_DELIMITER or payload):
             yield f"units of type {kind}", payload
 

@@ -59,7 +59,7 @@ def _image_block(data: bytes, at: int, screen: tuple[int, int]) -> Generator[Sur
     flags = data[at + 9] if at + 9 < len(data) else 0
     start = at + 10 + _table(flags)
     if x + wide > screen[0] or y + high > screen[1]:
-        yield Surplus("a picture that reaches beyond the screen", at, 10, kind="picture")
+        yield Surplus("a frame that reaches beyond the canvas", at, 10, kind="picture")
     blocks, end = _blocks(data, start + 1)
     coded = b"".join(blocks)
     needed = _lzw(coded, data[start] if start < len(data) else 8, wide * high)
@@ -93,13 +93,13 @@ def _lzw(coded: bytes, bits: int, pixels: int) -> int:
             width, before = bits + 1, 0
             continue
         if shown >= pixels:
-            return at  # the code for the end is left out, or another one stands in its place
+            return at  # the end code is missing, or another code is in its place
         if before and len(lengths) < 4096:
             lengths.append(before + 1)
             if len(lengths) == 1 << width and width < 12:
                 width += 1
         if code >= len(lengths):
-            return len(coded)  # damaged; decoders tell
+            return len(coded)  # damaged: decoders report that
         before = lengths[code]
         shown += before
 

@@ -33,7 +33,7 @@ class _Walk:
         self.alpha = False
 
     def elements(self, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """Yield id, start, start of the content and end of each element; `_UNKNOWN` for bytes that are none."""
+        """Yield id, start, start of the content and end of each element; the id `_UNKNOWN` stands for other bytes."""
         for part in ebml_elements(self.data, at, end):
             yield part.name, part.start, part.content, part.end
             at = part.end
@@ -66,7 +66,7 @@ class _Walk:
                 if name == _INFO and last - start > _LARGEST_INFO:
                     yield Surplus("a long description of the file", start, last - start)
             elif name in {_CHAPTERS, _ATTACHMENTS}:
-                inside_cluster = False  # told as streams and words
+                inside_cluster = False  # reported as streams and text instead
             else:
                 yield from self._surplus_of_element(name, start, content, last, cluster=inside_cluster)
 
@@ -95,14 +95,14 @@ class _Walk:
         elif name == _SIMPLE and cluster:
             yield from self._block(content, start, end)
         elif not (name in _IN_CLUSTER and cluster) and name != _CRC:
-            yield Surplus(f"element {name:#x}" if name > 0 else "bytes that are no element", start, end - start)
+            yield Surplus(f"element {name:#x}" if name > 0 else "bytes that are not an element", start, end - start)
 
     def _block(self, content: int, start: int, end: int) -> Iterator[Surplus]:
         track = ebml_number(self.data, content)
         if track is None:
             yield Surplus("samples that name no track", start, end - start)
         elif track not in self.tracks:
-            yield Surplus(f"samples of track {track}, which there is not", start, end - start)
+            yield Surplus(f"samples of track {track}, which does not exist", start, end - start)
 
     def _tracks(self, at: int, end: int) -> Iterator[Surplus]:
         for name, start, content, last in self.elements(at, end):

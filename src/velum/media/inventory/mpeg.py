@@ -26,7 +26,7 @@ class _Walk:
     stray_starts: dict[str, int] = field(default_factory=dict)
     """Offset of the first bytes that no player needs, by kind."""
     stray_sizes: Counter[str] = field(default_factory=Counter)
-    """How many there are in all, by kind."""
+    """Total number of these bytes, by kind."""
 
     def note(self, what: str, at: int, size: int) -> None:
         """Add bytes that no player needs to those of the same kind."""
@@ -71,7 +71,7 @@ class _Walk:
         identifier, _ = self.packet(at)
         if identifier == _NULL:
             if set(self.data[at + 4 : at + _PACKET]) - {0, 0xFF}:
-                self.note("packets for padding that hold something", at, _PACKET)
+                self.note("padding packets that are not empty", at, _PACKET)
         elif identifier not in self.known:
             self.note(f"packets of stream {identifier:#x}, which no table names", at, _PACKET)
         if self.data[at + 3] & 0x20 and self.data[at + 4]:
@@ -84,7 +84,7 @@ class _Walk:
             self.note("private bytes beside the packets", position, self.data[position])
             position += 1 + self.data[position]
         if not flags & 1 and set(self.data[position:end]) - {0xFF, 0}:
-            self.note("stuffing that holds something", position, end - position)
+            self.note("stuffing that is not empty", position, end - position)
 
 
 def transport(data: bytes) -> Iterator[Surplus]:
@@ -99,7 +99,7 @@ def transport(data: bytes) -> Iterator[Surplus]:
         whole.content(at)
     end = good[-1] + _PACKET if good else 0
     if end < len(data):
-        yield Surplus("bytes that are no packets", end, len(data) - end)
+        yield Surplus("bytes that are not packets", end, len(data) - end)
     for what, start in whole.stray_starts.items():
         yield Surplus(what, start, whole.stray_sizes[what], ordinary=what.startswith("private"))
 
@@ -130,6 +130,6 @@ def program(data: bytes) -> Iterator[Surplus]:
                 yield Surplus(f"packet of kind {kind:#x}", at, 6 + size)
             at += 6 + size
     if padded:
-        yield Surplus("packets for padding that hold something", 0, padded)
+        yield Surplus("padding packets that are not empty", 0, padded)
     if private:
         yield Surplus("packets of a private stream", 0, private, ordinary=True)

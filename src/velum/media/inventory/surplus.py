@@ -1,4 +1,4 @@
-"""Byte ranges of a file that no decoder needs, and tests for padding and colour profiles that all walkers share."""
+"""Byte ranges of a file that no decoder needs, and the checks of padding and colour profiles that all walkers share."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -89,7 +89,7 @@ def profile_surplus(data: bytes, offset: int = 0) -> Iterator[Surplus]:
     """Yield the bytes of a profile, at `offset` of a file, that belong to no known tag."""
     whole = trim_profile(data)
     if whole is None:
-        yield Surplus("a colour profile that is none", offset, len(data))
+        yield Surplus("an invalid colour profile", offset, len(data))
         return
     stated = len(whole)
     count = int.from_bytes(data[128:132])

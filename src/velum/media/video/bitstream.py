@@ -1,4 +1,4 @@
-"""What packets hold, without decoding: filters for those that are copied, and the checksums of FFV1.
+"""The content of packets, without decoding: filters for packets that are copied, and the checksums of FFV1.
 
 The filters find closed groups of pictures, and drop what decoding does not need.
 
@@ -235,18 +235,18 @@ def _obus(data: bytes) -> Iterator[tuple[int, bytes, bytes, int]]:
 
 _BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _FFV1_CRC_STARTS = (0, int(f"{0x7A8C4079:032b}"[::-1], 2))
-"""What the checksum of a slice begins and ends with, bits reversed: version 3, and version 4 as FFmpeg writes it."""
+"""Start and end value of the checksum of a slice, bits reversed, in version 3 and in version 4 as FFmpeg writes it."""
 
 _FFV1_FOOTER = 8
 
 
 def ffv1_checksum_fits(data: bytes) -> bool | None:
-    """Tell whether the checksums of the slices in a packet of FFV1 fit; None where its slices have none.
+    """Tell whether the checksums of the slices in a packet of FFV1 are right; None where the slices have none.
 
     A slice ends with its size in 3 bytes, a status byte and a CRC-32, highest bit first (RFC 9043, 4.9):
     the CRC of a slice with its own CRC is what it began with, and so is that of all slices in turn.
     """
-    # zlib has the lowest bit first; reversed bits make the two alike.
+    # zlib processes the lowest bit first; reversing the bits gives the same CRC.
     mirrored = data.translate(_BITS_REVERSED)
     if any(zlib.crc32(mirrored, start ^ 0xFFFFFFFF) ^ 0xFFFFFFFF == start for start in _FFV1_CRC_STARTS):
         return True
@@ -257,7 +257,7 @@ def ffv1_checksum_fits(data: bytes) -> bool | None:
 
 
 class Ffv1Checksums:
-    """Checks the packets of one stream of FFV1 in order; FFmpeg conceals damage in them and does not tell."""
+    """Checks the packets of one FFV1 stream in order, because FFmpeg conceals damage in them without an error."""
 
     def __init__(self) -> None:
         self._present: bool | None = None

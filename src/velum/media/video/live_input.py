@@ -277,7 +277,7 @@ class Pipe:
         if self._fault is not None:
             raise self._fault
         if whole and format == "TS" and all(self._count % packet for packet in TS_PACKETS):
-            raise OSError(errno.EIO, f"its {self._count:,} bytes are no whole number of packets")
+            raise OSError(errno.EIO, f"its {self._count:,} bytes are not a whole number of packets")
 
     def _read(self, count: int) -> bytes:
         if self._fault is not None:  # some demuxers try again after an error

@@ -53,7 +53,7 @@ def split_video(video: VideoSource, format: str, *, seconds: float, overlap_fram
 
 
 def _starts(groups: ClosedGops, length: int) -> list[int]:
-    """Return the groups at which segments of about `length` time units start; the last is at least half as long."""
+    """Return the groups at which segments of about `length` time units start; the last one is at least half as long."""
     starts = [0]
     for group in range(1, len(groups.starts)):
         if groups.pts[group] - groups.pts[starts[-1]] >= length:

@@ -202,7 +202,7 @@ def texts_in(container: Demuxer, indices: frozenset[int] | None = None) -> Itera
         words = words_of(header, "") if header else ""
         if words and (
             stream.codec_context.codec.canonical_name != "mov_text" or place_in(words)
-        ):  # else it holds styles
+        ):  # other packets have styles
             yield TrackText(stream.index, 0.0, words)
     for packet in container.demux(*wanted) if wanted else ():
         if packet.size:

@@ -33,7 +33,7 @@ def find_truncation(file: io.RawIOBase, size: int, format: str) -> str | None:
             end = _stated_end(_riffs(file, size))
         case "TS":
             whole = any(size % packet == 0 for packet in TS_PACKETS)
-            return None if whole else f"its {size:,} bytes are no whole number of packets"
+            return None if whole else f"its {size:,} bytes are not a whole number of packets"
         case "MXF":
             end = _stated_end(_triplets(file, size))
         case "ASF":

@@ -83,7 +83,7 @@ def stated_bytes(headers: Headers) -> int:
 
 
 def _has_two_lengths(headers: Headers) -> bool:
-    """Tell whether a body has two lengths: a proxy may use one and we the other (RFC 9112, section 6.1)."""
+    """Tell whether a body states two lengths: a proxy might use one, this server the other (RFC 9112, section 6.1)."""
     return "transfer-encoding" in headers and "content-length" in headers
 
 

@@ -65,7 +65,7 @@ class Sites:
         return None
 
     def _is_known(self, host: str) -> bool:
-        """Tell whether a `Host` is ours: one that another site's page cannot make a browser send."""
+        """Tell whether a `Host` names this service, so that no other site's page can make a browser send it."""
         name = _name_of(host)
         if name is None:
             return False
@@ -74,7 +74,7 @@ class Sites:
         return _is_address(name) or "." not in name or name.endswith(_INNER)
 
     def _is_allowed(self, origin: str, host: str) -> bool:
-        """Tell whether an origin is our own, or one that the operator allows."""
+        """Tell whether an origin is that of this service, or one that the operator allows."""
         if {ANY, origin} & {page.lower().rstrip("/") for page in self.origins}:
             return True
         if not _is_origin(origin):
@@ -139,5 +139,5 @@ def _is_origin(text: str) -> bool:
 
 
 def _is_visit(method: str, path: str, headers: Headers) -> bool:
-    """Tell whether a user follows a link to our page, from which the other site learns nothing."""
+    """Tell whether a user follows a link to this service's page; the other site learns nothing from that."""
     return method in {"GET", "HEAD"} and headers.get("sec-fetch-mode", "") == "navigate" and not is_protected(path)

@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 class TusHeaders:
-    """Middleware that puts `Tus-Resumable` into every response to a tus client, and obeys `X-HTTP-Method-Override`."""
+    """Middleware that adds `Tus-Resumable` to every response to a tus client, and applies `X-HTTP-Method-Override`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -176,7 +176,7 @@ def routes(upload_service: UploadService, access: Authenticator) -> APIRouter:
     @router.options("", include_in_schema=False)
     @router.options("/{upload}", include_in_schema=False)
     def describe_tus() -> Response:
-        """Return in headers what clients of tus can do here."""
+        """Return in headers the tus features that the service supports."""
         return Response(status_code=204, headers=tus.abilities(upload_service.most_bytes))
 
     @router.get("/{upload}", responses=problems(404), **state)
