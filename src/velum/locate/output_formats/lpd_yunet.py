@@ -3,8 +3,8 @@
 Layout of the OpenCV Zoo's license_plate_detection_yunet, over priors like those of the ultra light face detectors:
 `loc` (n, 14), `conf` (n, 2), already softmax, class 1 is a plate; `iou` (n, 1), how well the box fits. A score is the
 geometric mean of class and fit. Columns 4 to 7 and 10 to 13 of `loc` are the corners, clockwise from the top left one,
-each an offset from the prior's centre in tenths of its size. The detection is the upright box around the plate, which is
-larger than the box around these corners; see `REACH`.
+each an offset from the prior's centre in tenths of its size. The detection is the upright box around the plate, which
+is larger than the box around these corners; see `REACH`.
 """
 
 import numpy as np
@@ -15,11 +15,11 @@ from velum.locate.output_formats.ultra_light_face import VARIANCE, priors
 CORNERS = [4, 5, 6, 7, 10, 11, 12, 13]
 
 REACH = 0.1
-"""What the corners lack on each side, as a share of the plate's width along it and of its height across.
+"""Distance by which the corners are moved outwards: this share of the plate's width along it, of its height across.
 
 The network was trained on plates of one country and puts the corners of others too far inside. Of 110 plates that it
-finds in photographs of four countries, 58 % lie by nine tenths of their area in the box around its corners, 90 % in the
-one around corners that are moved outwards so; docs/benchmarks.md has what is hidden of them.
+finds in photographs of four countries, the box around its corners covers nine tenths of the area for 58 %, the box
+around the moved corners for 90 %; docs/benchmarks.md says how much of them is hidden.
 """
 
 

@@ -32,11 +32,11 @@ LARGEST_SCALE = 2.0
 
 
 SHAPES = {"plate": LineShape("license_plate", (1.5, 7.0), along=0.2, across=0.1)}
-"""Value of the option `shape` -> what is taken for it. That of plates was chosen on one half of 110 photographs with
-plates of Europe, Brazil and the United States; docs/benchmarks.md has what it finds on both."""
+"""Value of the option `shape` -> the lines that have this shape. That of plates was chosen with one half of 110
+photographs with plates of Europe, Brazil and the United States; docs/benchmarks.md has the results for both halves."""
 
 SHAPE_THRESHOLD = 0.6
-"""Usual threshold of lines with a shape: every plate of those photographs scores 0.83 or more."""
+"""Default threshold of lines with a shape: every plate in those photographs scores 0.83 or more."""
 
 
 class Text:
