@@ -1,8 +1,8 @@
 """The anonymization service, request to response, against an inference server that answers at once.
 
 Service, inference server and client are processes of their own on this machine. Pictures are sent as JPEG over kept
-connections, each with a patch of its own colour and objects in its own places, which every answer is checked for. The
-original's times were measured apart, with the same kind of stand-in, on two cores of the same kind: compare magnitudes.
+connections, each with a patch of its own colour and objects in its own places, which every answer is checked for.
+`bench.original` measures the original beside it.
 """
 
 import argparse
@@ -39,15 +39,6 @@ OBJECTS = ("3 boxes", "20 boxes", "mask")
 TECHNIQUES = {"blackening": "blacken", "blurring": "blur", "pixelating": "pixelate"}
 ROUNDS, SECONDS, CLIENTS = 7, 60.0, 8
 LOAD_SIZE, LOAD_THINGS = (1024, 768), "3 boxes"
-
-ORIGINAL_MS = {
-    ((640, 768), "3 boxes"): (661, 790, 723), ((640, 768), "mask"): (None, 871, None),
-    ((1024, 768), "3 boxes"): (1176, 1352, 1226), ((1024, 768), "mask"): (None, 1295, None),
-    ((2048, 1024), "3 boxes"): (3132, None, None),
-    ((3840, 2160), "3 boxes"): (7500, 7500, 7500), ((3840, 2160), "20 boxes"): (None, 8810, 9155),
-    ((3840, 2160), "mask"): (None, 10472, None),
-}  # fmt: skip
-"""Of the BMW Anonymization API 2.0: black, blurred, pixelated; None where it was not measured."""
 
 PATCH, SHARE = 32, 0.09
 SERVER = """
@@ -192,25 +183,16 @@ def servers() -> Iterator[tuple[int, int, int]]:
 
 def requests(photo: Image.Image, rounds: int) -> None:
     """Print the medians of a request for each size, kind of objects and technique, for PNG and JPEG answers."""
-    print(
-        "\n| picture | hidden | technique | PNG, ms | original / PNG | JPEG, ms | original / JPEG |\n"
-        + "|---" * 7
-        + "|"
-    )
+    print("\n| picture | hidden | technique | PNG, ms | JPEG, ms |\n" + "|---" * 5 + "|")
     with servers() as (port, stub, _):
         client = Client(port, stub)
         client.prepare()
         for size in SIZES:
             for objects in OBJECTS:
                 picture = Picture.of(photo, 5, size, objects)
-                originals = ORIGINAL_MS.get((size, objects), (None, None, None))
-                for technique, original in zip(TECHNIQUES, originals, strict=True):
+                for technique in TECHNIQUES:
                     png, jpeg = (_median(client, picture, technique, rounds, jpeg=jpeg) for jpeg in (False, True))
-                    ratios = [f"{original / one:.0f}" if original else "-" for one in (png, jpeg)]
-                    print(
-                        f"| {size[0]} x {size[1]} | {objects} | {technique} | {png:.1f} | {ratios[0]} | {jpeg:.1f} "
-                        f"| {ratios[1]} |"
-                    )
+                    print(f"| {size[0]} x {size[1]} | {objects} | {technique} | {png:.1f} | {jpeg:.1f} |")
 
 
 def parts(photo: Image.Image, rounds: int) -> None:

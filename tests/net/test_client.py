@@ -8,7 +8,7 @@ import pytest
 from tests.waiting import until
 
 from velum.errors import BadPlan, Unavailable
-from velum.net import ANYWHERE, NetworkPolicy
+from velum.net import ANYWHERE, NetworkPolicy, backend
 from velum.net.client import FormFile, HttpClient
 
 from .servers import Asked, Server, answering, free_port, read, talking, whole
@@ -369,3 +369,40 @@ def test_an_address_that_cannot_be_read_is_unavailable_when_asked() -> None:
 def test_limits_that_let_nothing_through_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(BadPlan, match=next(iter(wrong))):
         _reach(**wrong)
+
+
+def _head_then_body(line: socket.socket, file: BinaryIO, server: Server) -> None:
+    """Answer in two pieces, the second of which waits until the first is acknowledged."""
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+    while (asked := read(file)) is not None:
+        server.asked.append(asked)
+        head, end, body = whole(b"in two pieces").partition(b"\r\n\r\n")
+        line.sendall(head + end)
+        line.sendall(body)
+
+
+@pytest.mark.skipif(backend.QUICK_ACKNOWLEDGEMENT is None, reason="the system has no such option")
+def test_what_comes_in_pieces_is_acknowledged_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen in the option itself, which Linux turns off on a connection that has sent and received for some time."""
+    lines: set[socket.socket] = set()
+    seen: list[int] = []
+    acknowledge = backend.acknowledge
+
+    def watch(line: socket.socket) -> None:
+        acknowledge(line)
+        lines.add(line)
+        seen.append(line.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK))
+
+    monkeypatch.setattr(backend, "acknowledge", watch)
+    with talking(_head_then_body) as server, _peers() as peers:
+        for _ in range(6):
+            assert peers.post_body(server.url, b"picture", {}).body == b"in two pieces"
+        assert (server.connections, len(lines)) == (1, 1)
+    assert len(seen) >= 6
+    assert set(seen) == {1}
+
+
+def test_without_that_option_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "QUICK_ACKNOWLEDGEMENT", None)
+    with talking(_head_then_body) as server, _peers() as peers:
+        assert [peers.get(server.url).body for _ in range(2)] == [b"in two pieces"] * 2
