@@ -10,7 +10,7 @@ and is hidden again.
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,10 @@ class Tally:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--media", type=Path, required=True)
+    parser.add_argument("--tools", nargs="*", default=[*PLANS, "deface"])
     chosen = parser.parse_args()
     truth = json.loads((chosen.media / "ground_truth.json").read_text(encoding="utf-8"))
-    tallies = {name: Tally() for name in (*PLANS, "deface")}
+    tallies = {name: Tally() for name in chosen.tools}
     for name, entry in sorted(truth.items()):
         faces = {
             int(index): boxes_of([one["bbox"] for one in objects if one["label"] == "face" and not one.get("ignore")])
@@ -60,20 +61,18 @@ def main() -> None:
         }
         if not any(len(boxes) for boxes in faces.values()):
             continue
-        for tool, masks in hidden_by(chosen.media / name).items():
+        for tool, masks in hidden_by(chosen.media / name, chosen.tools).items():
             add_clip(tallies[tool], masks, faces)
     print("| tool | hidden to 50 % | hidden to 90 % | exposed frames | flickers | hidden area |\n" + "|---" * 6 + "|")
     for tool, tally in tallies.items():
         print(f"| {tool} | {tally.row()} |")
 
 
-def hidden_by(clip: Path) -> dict[str, list[Mask]]:
+def hidden_by(clip: Path, tools: Sequence[str]) -> dict[str, list[Mask]]:
     """Return, for each tool, what it hides in each frame."""
-    from deface.centerface import CenterFace  # noqa: PLC0415 - slow to import
-
     found: dict[str, list[Mask]] = {}
     with Engine() as engine:
-        for tool, plan in PLANS.items():
+        for tool, plan in ((tool, PLANS[tool]) for tool in tools if tool in PLANS):
             findings = engine.locate(clip, plan)
             found[tool] = []
             for index in range(max(findings.frames) + 1):
@@ -83,6 +82,10 @@ def hidden_by(clip: Path) -> dict[str, list[Mask]]:
                     if area is not None:
                         mask[area.box.slices] = True
                 found[tool].append(mask)
+    if "deface" not in tools:
+        return found
+    from deface.centerface import CenterFace  # noqa: PLC0415 - optional, and slow to import
+
     model = CenterFace(backend="onnxrt")
     found["deface"] = []
     for rgb in decode_clip(clip):
