@@ -27,8 +27,8 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 RULE = re.compile(r"(?<![\w.])([\w /-]+): ([a-z][\w-]*)(?:\([^)]*\))? -> ([a-z]\w*)")
 #: After "velum", words that go on with a sentence rather than name a command. Verbs in -s need no entry.
 PROSE = {
-    "alone", "and", "can", "cannot", "does", "from", "import", "in", "is", "itself", "never", "or", "then", "to",
-    "write",
+    "alone", "and", "can", "cannot", "computed", "does", "from", "import", "in", "is", "itself", "never", "or",
+    "stopped", "then", "to", "write",
 }  # fmt: skip
 
 #: Hold the options of other commands: pip and npm.
