@@ -35,6 +35,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 """Command or group of commands -> its module in this package, and its name there. Modules are loaded when needed."""
 
+SERVERS = frozenset({"serve", "serve-models", "worker"})
+"""Commands that run for days: these collect garbage as Python usually does."""
+
 FIRST_GENERATION = 100_000
 """How many objects a command that starts up may make before Python looks for garbage among them: imports make none, and
 the search takes a tenth of the time of hiding in one image."""
@@ -153,8 +156,9 @@ else:
 
 def run() -> None:
     """Run the command line and exit; a `VelumError` is printed as one message and sets the exit code."""
-    gc.set_threshold(FIRST_GENERATION, *gc.get_threshold()[1:])
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    if wanted not in SERVERS:
+        gc.set_threshold(FIRST_GENERATION, *gc.get_threshold()[1:])
     try:
         command_line(wanted if wanted in COMMANDS else "")()
     except VelumError as error:
