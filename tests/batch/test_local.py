@@ -82,7 +82,7 @@ def test_linked_folders_are_not_followed(photos: Path) -> None:
         (["empty"], None, BadInput, "no images or videos"),
     ],
 )
-def test_what_cannot_be_arranged(
+def test_sources_and_targets_that_are_refused(
     photos: Path, sources: list[str], target: str | None, error: type[Exception], message: str
 ) -> None:
     (photos / "empty").mkdir()
@@ -139,7 +139,7 @@ def test_the_manifest_is_one_line_a_file(photos: Path, engine: Engine) -> None:
     assert {line[3] for line in lines} == {PLAN.digest}
 
 
-def test_kinds_are_told_by_content_and_what_cannot_be_done_is_named(tmp_path: Path, engine: Engine) -> None:
+def test_kinds_are_detected_by_content_and_unsupported_ones_are_named(tmp_path: Path, engine: Engine) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     pixels = Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8))

@@ -114,7 +114,7 @@ def test_a_job_from_the_file_to_the_deleted_result(url: str, photo: Path, tmp_pa
             it.job(job)
 
 
-def test_a_job_is_called_off_and_told_while_it_is_watched(url: str, photo: Path) -> None:
+def test_a_job_is_cancelled_while_it_is_watched(url: str, photo: Path) -> None:
     with Client(url) as it:
         job = it.submit(photo, name="slow.png")
         seen: list[Job] = []
@@ -130,7 +130,7 @@ def test_a_job_is_called_off_and_told_while_it_is_watched(url: str, photo: Path)
                     it.delete(other)
 
 
-def test_what_is_offered(url: str) -> None:
+def test_lists_of_what_the_service_offers(url: str) -> None:
     with Client(url) as it:
         assert "blur" in {one.name for one in it.techniques()}
         assert [one.name for one in it.models() if one.default] == ["centerface"]
@@ -171,7 +171,7 @@ def test_a_result_that_breaks_off_goes_on_where_it_is(url: str, tmp_path: Path) 
     assert (tmp_path / "back.bin").read_bytes() == file.read_bytes()
 
 
-def test_what_breaks_for_good_leaves_nothing(url: str, tmp_path: Path) -> None:
+def test_a_transfer_that_fails_for_good_leaves_nothing(url: str, tmp_path: Path) -> None:
     file = tmp_path / "large.bin"
     file.write_bytes(os.urandom(1 << 20))
     with Client(url) as it:
@@ -220,7 +220,7 @@ def test_a_wrong_plan_shows_before_a_large_file_is_sent(
     assert not [*(tmp_path / "jobs" / "store" / "uploads").iterdir()], "what was begun for refused jobs is deleted"
 
 
-def test_who_has_no_key_is_told(chosen: Settings, photo: Path, tmp_path: Path) -> None:
+def test_a_missing_key_is_an_error(chosen: Settings, photo: Path, tmp_path: Path) -> None:
     _, secret = ApiKeys(keys_file(chosen)).add("anna", ["anonymize"])
     with on_the_wire(chosen) as url:
         for token, why in ((None, "credentials are missing"), ("velum_wrong", "key")):
@@ -251,14 +251,14 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("answer", "kind", "why"), ANSWERS, ids=[why for _, _, why in ANSWERS])
-def test_a_server_that_is_none(answer: bytes, kind: type[Exception], why: str) -> None:
+def test_a_server_that_is_not_velum(answer: bytes, kind: type[Exception], why: str) -> None:
     with answering(lambda _: answer) as url, Client(url) as it, pytest.raises(kind, match=why) as told:
         it.job("abc")
     if isinstance(told.value, Busy):
         assert told.value.seconds == 7
 
 
-def test_a_picture_from_a_server_that_is_none(photo: Path, tmp_path: Path) -> None:
+def test_an_image_from_a_server_that_is_not_velum(photo: Path, tmp_path: Path) -> None:
     said = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: image/png\r\n\r\nabcd"
     with answering(lambda _: said) as url, Client(url) as it, pytest.raises(Unavailable, match="not as velum"):
         it.hide(photo, tmp_path / "safe.png")
@@ -287,21 +287,21 @@ ADDRESSES = ["velum", "ftp://host", "http://", "http://user:word@host", "http://
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_addresses_that_are_none(address: str) -> None:
+def test_invalid_addresses(address: str) -> None:
     with pytest.raises(BadPlan) as told:
         Client(address)
     assert "word" not in str(told.value)
 
 
 @pytest.mark.parametrize("token", ["", "a\nb", "ä", " a"])
-def test_tokens_that_are_none(token: str) -> None:
+def test_invalid_tokens(token: str) -> None:
     with pytest.raises(BadPlan, match="token"):
         Client("http://host", token)
     assert "secret" not in repr(vars(Client("http://host", "secret")))
 
 
 @pytest.mark.parametrize("source", ["missing.png", "."])
-def test_sources_that_are_none(url: str, tmp_path: Path, source: str) -> None:
+def test_invalid_sources(url: str, tmp_path: Path, source: str) -> None:
     with Client(url) as it:
         for call in (it.upload, it.locate, it.submit):
             with pytest.raises(BadInput, match="cannot read"):

@@ -155,7 +155,7 @@ def test_warnings_count_in_words_that_fit(tmp_path: Path, repeated: set[int], wo
     assert [one for one in report.warnings if one.startswith(words)]
 
 
-def test_what_lies_before_zero_in_mkv_is_left_out_with_a_word(tmp_path: Path) -> None:
+def test_frames_before_time_zero_in_mkv_are_left_out_with_a_warning(tmp_path: Path) -> None:
     stamps = tuple(-400 + 40 * index for index in range(30))
     clip = Clip(
         suffix=".mkv", base=Fraction(1, 1000), stamps=stamps, audio=("aac",), options={"g": "25", "bf": "2"},

@@ -83,7 +83,7 @@ def test_the_report_tells_what_was_done_and_holds_no_pixels(photo: Path) -> None
         ([FACE], "pixelate", "does not destroy"),
     ],
 )
-def test_what_to_doubt_is_in_the_report(photo: Path, regions: list[Region], hide: str, warning: str) -> None:
+def test_warnings_are_in_the_report(photo: Path, regions: list[Region], hide: str, warning: str) -> None:
     with finding(regions) as engine:
         report = engine.hide(photo, photo.with_name("out.png"), Plan.of(f"face: fake -> {hide}"))
     assert len(report.warnings) == 1

@@ -58,7 +58,7 @@ def test_what_is_found_is_hidden_and_nothing_else_changes() -> None:
     assert report.warnings == ()
 
 
-def test_nothing_found_is_said() -> None:
+def test_a_report_says_that_nothing_was_found() -> None:
     with finding([]) as engine:
         data, report = engine.hide_image_bytes(encoded(PIXELS), PLAN)
     assert np.array_equal(decoded(data), PIXELS)

@@ -59,7 +59,7 @@ def test_the_interval_follows_effort_frame_rate_and_window(
         (Video(), None, EVERY_FRAME),
     ],
 )
-def test_what_the_plan_says_goes_first(video: Video, fps: Fraction | None, schedule: Schedule) -> None:
+def test_the_plan_takes_precedence(video: Video, fps: Fraction | None, schedule: Schedule) -> None:
     assert Schedule.of(Plan(video=video), fps, 50) == schedule
 
 

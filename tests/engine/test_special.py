@@ -50,7 +50,7 @@ def coarse(before: Samples, box: Box) -> Samples:
     return plane.pixels
 
 
-def test_each_region_is_hidden_in_its_way_and_what_is_off_stays(photo: Path) -> None:
+def test_each_region_has_its_technique_and_ignored_ones_stay_visible(photo: Path) -> None:
     out = photo.with_name("out.png")
     told: list[tuple[Region, ...]] = []
     with Engine() as engine:
@@ -99,7 +99,7 @@ def test_what_a_person_chose_wins_over_a_rule_that_destroys_as_little(photo: Pat
     ("technique", "why"),
     [(PartSpec("smear"), "smear.* is unknown"), (PartSpec("blur", {"degree": 7}), "degree of blur is 7")],
 )
-def test_a_technique_that_is_none_shows_before_anything_is_written(
+def test_an_unknown_technique_is_an_error_before_anything_is_written(
     photo: Path, technique: PartSpec, why: str, off: bool
 ) -> None:
     out = photo.with_name("out.png")
@@ -146,7 +146,7 @@ def test_in_videos(clip: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixt
 
 
 @pytest.mark.slow
-def test_a_track_that_is_hidden_in_two_ways_is_told_by_both(clip: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+def test_a_track_with_two_techniques_is_counted_for_both(clip: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixture
     one, other = (
         Region(Box(4, 4, 20, 20), "face", track=1),
         Region(Box(4, 4, 20, 20), "face", track=1, technique=COARSE),

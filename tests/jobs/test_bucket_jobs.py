@@ -78,7 +78,7 @@ def test_a_picture_through_an_upload(far_office: Office, tmp_path: Path) -> None
     assert far_office.content(done).startswith(b"\x89PNG")
 
 
-def test_what_nobody_claims_is_swept(far_office: Office, bucket: S3) -> None:
+def test_unclaimed_files_are_swept(far_office: Office, bucket: S3) -> None:
     kept = far_office.submit()
     far_office.store.put([b"left by a crash"])
     swept = RetentionSweeper(far_office.database, far_office.store, Retention(unclaimed_seconds=0)).sweep()

@@ -131,7 +131,7 @@ def _children() -> set[str]:
     return set(Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split())
 
 
-def test_what_was_done_before_shows_nowhere(
+def test_earlier_work_of_the_process_changes_no_result(
     picture: Path, clip: Path, tmp_path: Path, crafts: Callable[..., EngineProcessor]
 ) -> None:
     craft, plan = crafts(), Plan.of("face: moody -> blacken", video=ZONE.video.from_json({"codec": "ffv1"}))

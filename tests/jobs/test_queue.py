@@ -30,7 +30,7 @@ NEW_INDEXES = {"velum_jobs_ready", "velum_jobs_state"}
         ({"webhook": "http://x/" + "y" * 2000}, "webhook"),
     ],
 )
-def test_what_no_job_can_have(given: dict[str, object], why: str) -> None:
+def test_invalid_submissions(given: dict[str, object], why: str) -> None:
     with pytest.raises(BadPlan, match=why):
         Submission("0" * 32, **{"name": "x", "plan": Plan(), **given})  # type: ignore[arg-type]
 
@@ -106,7 +106,7 @@ def test_deleting_leaves_what_another_job_needs(back_office: Office) -> None:
         ("sqlite:////proc/none/jobs.sqlite", "cannot|does not answer"),
     ],
 )
-def test_databases_that_are_none(url: str, why: str) -> None:
+def test_unsupported_database_urls(url: str, why: str) -> None:
     with pytest.raises(VelumError, match=why) as caught:
         Database(url)
     assert "secret" not in str(caught.value)

@@ -132,7 +132,7 @@ def test_nothing_is_kept_where_nothing_is_to_be_kept(back_office: Office) -> Non
     assert list(back_office.store.list()) == []
 
 
-def test_what_belongs_to_no_job(office: Office) -> None:
+def test_files_that_belong_to_no_job(office: Office) -> None:
     job = office.submit()
     stray = office.store.put([b"stray"])
     for kept in list(office.store.list()):

@@ -35,7 +35,7 @@ def test_pieces_that_serve_are_not_made_again(office: Office) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_called_off_before_it_began_changes_nothing(back_office: Office) -> None:
+def test_a_rendering_cancelled_before_it_began_changes_nothing(back_office: Office) -> None:
     with back_office.working():
         (done,) = back_office.ended(back_office.submit(pieces=2, same=[0]))
     key = back_office.store.put([b"{}"]).key

@@ -90,7 +90,7 @@ def test_waiting_jobs_are_not_touched_by_a_worker_that_starts_meanwhile(office: 
         assert [job.state for job in office.ended(*jobs)] == [State.DONE] * 3
 
 
-def test_what_is_away_is_not_said_to_be_deleted_or_missing(back_office: Office) -> None:
+def test_files_of_a_store_that_is_away_are_not_reported_deleted_or_missing(back_office: Office) -> None:
     job = back_office.submit()
     store, uploads = back_office.store, Uploads(back_office.path / "store" / "uploads", back_office.store, most=100)
     upload = uploads.begin().id

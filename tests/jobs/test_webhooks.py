@@ -28,7 +28,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("soon")
-def test_the_end_is_told_until_it_is_taken(office: Office, until: Callable[..., None]) -> None:
+def test_a_webhook_is_posted_until_it_is_accepted(office: Office, until: Callable[..., None]) -> None:
     told: list[tuple[str, bytes]] = []
 
     def notify(url: str, body: bytes) -> None:
@@ -54,7 +54,7 @@ def test_the_end_is_told_until_it_is_taken(office: Office, until: Callable[..., 
         ("PluginFault", "internal error; the operator finds the cause with 'velum jobs list'"),
     ],
 )
-def test_what_went_wrong_inside_is_not_told(
+def test_internal_errors_are_not_in_webhooks(
     back_office: Office, until: Callable[..., None], error: str, message: str
 ) -> None:
     told: list[bytes] = []
@@ -120,7 +120,7 @@ def test_owners_take_turns(back_office: Office) -> None:
     assert [url.split(".")[0].removeprefix("http://") for url in told] == ["many", "few", "many", "few"] + ["many"] * 7
 
 
-def test_one_server_of_an_owner_is_told_one_at_a_time(back_office: Office) -> None:
+def test_notices_to_one_server_of_an_owner_are_posted_one_at_a_time(back_office: Office) -> None:
     told: list[str] = []
 
     def notify(url: str, body: bytes) -> None:
@@ -200,7 +200,7 @@ def ends_deleted_after_its_time(office: Office, job: JobRecord) -> None:
         (ends_deleted_after_its_time, {"pieces": 1}, "deleted"),
     ],
 )
-def test_every_end_is_told(
+def test_every_end_of_a_job_is_posted(
     back_office: Office, end: Callable[[Office, JobRecord], None], order: dict[str, Any], state: str
 ) -> None:
     job = back_office.submit(webhook="http://x.example/", **order)
@@ -212,7 +212,7 @@ def test_every_end_is_told(
     assert [(one["id"], one["state"]) for one in told] == [(job.id, state)]
 
 
-def test_an_end_is_told_though_the_job_goes_on_since(back_office: Office) -> None:
+def test_an_end_is_posted_even_when_the_job_runs_again(back_office: Office) -> None:
     job = back_office.submit(webhook="http://x.example/")
     for again in (back_office.desk.retry, back_office.desk.get):
         back_office.desk.cancel(job.id)

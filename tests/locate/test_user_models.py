@@ -196,7 +196,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("make", "message"), [row[1:] for row in UNREADABLE], ids=[row[0] for row in UNREADABLE])
-def test_what_is_no_model_is_told(tmp_path: Path, make: object, message: str) -> None:
+def test_a_file_that_is_not_a_model_is_an_error(tmp_path: Path, make: object, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         identify_model(make(tmp_path), ImportOptions(labels=("face",)))  # type: ignore[operator]
 
@@ -246,7 +246,7 @@ UNUSABLE = [
 @pytest.mark.parametrize(
     ("build", "wish", "kind", "message"), [row[1:] for row in UNUSABLE], ids=[row[0] for row in UNUSABLE]
 )
-def test_what_cannot_be_used_is_told(
+def test_an_unusable_model_is_an_error(
     tmp_path: Path, build: dict[str, int], wish: ImportOptions, kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):

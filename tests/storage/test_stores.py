@@ -206,7 +206,7 @@ def test_a_bucket_that_is_not_there(bucket: S3) -> None:
         "s3://bucket?region=x", "s3://[",
     ],
 )  # fmt: skip
-def test_what_is_no_bucket(url: str) -> None:
+def test_urls_that_are_not_buckets(url: str) -> None:
     with pytest.raises(BadPlan, match="is not the URL of a bucket") as caught:
         open_store(url)
     assert "secret" not in str(caught.value)

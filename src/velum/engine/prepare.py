@@ -101,7 +101,7 @@ class PartCache:
             return _remember(self._localizers, spec, part, MOST_LOCALIZERS)
 
     def localizer_or_stand_in(self, spec: PartSpec, effort: Effort) -> ChosenLocalizer:
-        """Return the localizer that a rule's spec names, or the one in its place where its weights cannot be had."""
+        """Return the localizer that a rule's spec names, or its replacement where its weights are not available."""
         return self._stand_ins.choose(spec, partial(self.localizer, effort=effort))
 
     def technique(self, spec: PartSpec) -> Technique:
@@ -202,7 +202,7 @@ def _resolve_model(spec: PartSpec, effort: Effort, host: RuntimeConfig) -> PartS
 
 
 def _warnings(techniques: Mapping[PartSpec, Technique]) -> list[str]:
-    """Return, once each, what the report warns of: techniques that do not destroy what they hide."""
+    """Return a warning for each technique that does not destroy what it hides."""
     warnings: dict[str, None] = {}
     for spec, technique in techniques.items():
         warning = warning_of(technique)

@@ -26,7 +26,7 @@ def open_reader(
     source: Path | media.LiveSource | media.BytesSource, plan: Plan, limits: Limits,
     decoders: media.DecoderPool | None = None, segment: media.Segment | None = None,
 ) -> Iterator[tuple[media.Reader, RunStats]]:  # fmt: skip
-    """Open a source, or a segment of it, and begin to count. A process of `decoders` reads what it takes."""
+    """Open a source, or a segment of it, and count its frames. A process of `decoders` reads what it `takes`."""
     start = time.perf_counter()
     cover = plan.video.on_damage == "cover"
     if segment is not None and isinstance(source, Path):

@@ -1,4 +1,4 @@
-"""Localizers in the place of a model whose weights cannot be had, as the catalogue names them, with a warning."""
+"""Replacements for a model whose weights are not available: the catalogue names them, and the report warns of them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from velum.plugins import Localizer, RuntimeConfig, names
 from velum.spec import PartSpec
 
 RETRY_SECONDS = 600.0
-"""How long a stand-in of another kind is used before the weights are looked for again."""
+"""How long a replacement of another kind is used before velum looks for the weights again."""
 
 Make = Callable[[PartSpec], Localizer]
 """Makes the localizer of a spec, or returns it where it was made before. Raises `MissingWeights`."""
@@ -21,7 +21,7 @@ Make = Callable[[PartSpec], Localizer]
 
 @dataclass(frozen=True, slots=True)
 class ChosenLocalizer:
-    """A localizer, and what the report warns of where it is not the one that the rule names."""
+    """A localizer, and the report's warning where it is not the one that the rule names."""
 
     localizer: Localizer
     warning: str | None = None
@@ -36,18 +36,18 @@ class _Choice:
 
 @dataclass(slots=True)
 class StandIns:
-    """Chooses the localizers of rules, and remembers what stands in for which model. Safe to share between threads."""
+    """Chooses the localizers of rules, and remembers the replacement of each model. Safe to share between threads."""
 
     host: RuntimeConfig
     clock: Callable[[], float] = time.monotonic
     _choices: dict[str, _Choice] = field(default_factory=dict)
-    """By name of the model that was asked for."""
+    """By name of the model that the rule names."""
 
     def choose(self, spec: PartSpec, make: Make) -> ChosenLocalizer:
-        """Return the localizer of a spec or, where its weights cannot be had, the first in its place that can be had.
+        """Return the localizer of a spec, or its first available replacement where its weights are not available.
 
-        Only a model named without options has others in its place: options are meant for one model. Raises what `make`
-        raises for the model that the spec names.
+        Only a model named without options is replaced, since options are meant for one model. Raises what `make` raises
+        for the model that the spec names.
         """
         model = self._model(spec)
         if model is None or not model.instead:
@@ -78,13 +78,13 @@ class StandIns:
         raise failed[0]
 
     def _nearest_first(self, spec: PartSpec, model: Model) -> Iterator[PartSpec]:
-        """Yield what can be used, files of the same network that are on this machine first: they need no network."""
+        """Yield the replacements, first files of the same network on this machine, which need no download."""
         alike = [one for one in model.instead if self._is_alike(one, model)]
         here = [one for one in alike if self._is_here(registry.find(one.name, self.host))]
         yield from dict.fromkeys([*here, spec, *model.instead])
 
     def _is_alike(self, spec: PartSpec, model: Model) -> bool:
-        """Tell whether a spec is a model of the same family and labels, and so finds the same."""
+        """Tell whether a spec is a model of the same family and labels, which therefore finds the same objects."""
         other = registry.catalog(self.host).get(spec.name)
         return other is not None and (other.family, other.labels) == (model.family, model.labels)
 

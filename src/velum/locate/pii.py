@@ -175,7 +175,7 @@ def _phones(text: str) -> Iterator[Match]:
 
 
 def _plates(text: str) -> Iterator[Match]:
-    """Yield what is built like a registration plate of any country.
+    """Yield text that has the form of a registration plate of any country.
 
     4 to 10 capitals and digits, of both kinds, in up to four groups, runs of at most 3 letters and 5 digits: so are
     those of Europe, America, India and Australia. Other short codes are as well, and are found too.

@@ -73,7 +73,7 @@ def user_models_folder(host: RuntimeConfig) -> Path:
 
 
 def samples() -> Mapping[str, Asset]:
-    """Return every sample picture, by name."""
+    """Return all sample images by name."""
     return _shipped_catalog().samples
 
 
@@ -84,12 +84,12 @@ def default_model() -> Model:
 
 
 def find(name: str, host: RuntimeConfig | None = None) -> Model:
-    """Return the model of that name, of `catalog(host)`. Raises `BadPlan` naming those that exist."""
+    """Return the model of that name from `catalog(host)`. Raises `BadPlan` that lists all models."""
     return _find("model", name, catalog(host))
 
 
 def sample(name: str) -> Asset:
-    """Return the sample picture of that name. Raises `BadPlan` naming those that exist."""
+    """Return the sample image of that name. Raises `BadPlan` that lists all sample images."""
     return _find("sample", name, samples())
 
 

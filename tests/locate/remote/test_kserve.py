@@ -413,7 +413,7 @@ _F = np.float32
     ],
 )
 @pytest.mark.parametrize("binary", [False, True])
-def test_numbers_that_make_no_sense_are_told_and_never_an_empty_list(outputs: Tensors, why: str, binary: bool) -> None:
+def test_invalid_numbers_are_an_error_and_never_an_empty_list(outputs: Tensors, why: str, binary: bool) -> None:
     with _served(Model(outputs, binary=binary)) as (localizer, server):
         with pytest.raises(Unavailable, match=why) as caught:
             localizer.locate([_frame()])
@@ -433,7 +433,7 @@ def test_numbers_that_make_no_sense_are_told_and_never_an_empty_list(outputs: Te
         (np.full((50, 50), 0.5, _F), "not whole numbers"),
     ],
 )
-def test_maps_that_make_no_sense_are_told(output: npt.NDArray[Any], why: str) -> None:
+def test_invalid_maps_are_an_error(output: npt.NDArray[Any], why: str) -> None:
     options = {"boxes": "", "scores": "", "classes": "", "mask": "map", "labels": ("", "face", "person")}
     with _served(Model({"map": output}), **options) as (localizer, _), pytest.raises(Unavailable, match=why):
         localizer.locate([_frame()])
@@ -486,7 +486,7 @@ def test_an_invalid_response_is_an_error(body: bytes, why: str) -> None:
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "99999", "9" * 5000, "1.5"])
-def test_a_binary_answer_that_lies_about_its_parts_is_told(length: str) -> None:
+def test_a_binary_response_with_wrong_lengths_is_an_error(length: str) -> None:
     def said(asked: Asked) -> bytes | None:
         return whole(b"{}", Inference_Header_Content_Length=length) if asked.target.endswith("/infer") else None
 
@@ -537,7 +537,7 @@ def test_a_server_without_the_model_is_an_error_at_once(path: str, given: bytes,
         Kserve(server.url, "yolo", host=RuntimeConfig(), **BOXES)
 
 
-def test_a_failing_server_is_told_with_what_it_says() -> None:
+def test_the_error_of_a_failing_server_quotes_its_message() -> None:
     body = b'{"error": "batch-size must be <= 1"}'
     model = Model(said=lambda asked: whole(body, 400) if asked.target.endswith("/infer") else None)
     with (
@@ -547,13 +547,13 @@ def test_a_failing_server_is_told_with_what_it_says() -> None:
         localizer.locate([_frame()])
 
 
-def test_a_batch_of_the_wrong_length_is_told() -> None:
+def test_a_batch_of_the_wrong_length_is_an_error() -> None:
     model = Model(inputs=(("x", "UINT8", [-1, 100, 100, 3]),))
     with _served(model) as (localizer, _), pytest.raises(Unavailable, match="for 2 pictures"):
         localizer.locate([_frame(), _frame()])
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_an_unreachable_server_is_an_error() -> None:
     with pytest.raises(Unavailable, match="took no connection"):
         Kserve(
             f"http://127.0.0.1:{free_port()}",
@@ -604,6 +604,6 @@ def test_a_plan_that_does_not_fit_is_refused_before_any_picture(
 
 
 @pytest.mark.parametrize("url", ["http://h/?key=1", "http://h/#x", "http://u:p@h/", "ftp://h/", "h:8000"])
-def test_an_address_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_address_is_refused(url: str) -> None:
     with pytest.raises(BadPlan):
         Kserve(url, "yolo", host=RuntimeConfig(), **BOXES)

@@ -112,7 +112,7 @@ def test_a_picture_that_fails_leaves_a_network_that_works(tmp_path: Path) -> Non
     assert len(list(network.infer_many(given))) == 8
 
 
-def test_nobody_is_told_of_the_use(tmp_path: Path) -> None:
+def test_no_usage_is_reported_to_anybody(tmp_path: Path) -> None:
     env = {**os.environ, "HOME": str(tmp_path)}
     env.pop("CI", None)
     code = "import velum.locate.runtime.openvino, sys; print(sys.modules['openvino_telemetry'])"

@@ -292,7 +292,7 @@ def test_bad_files_have_one_clear_error_each(
         frames(source)
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_source_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     for path, says in [
         (tmp_path, "a folder"),

@@ -1,8 +1,8 @@
-"""Compiled networks on disk, so that the next process need not read and compile them anew.
+"""A cache of compiled networks on disk, so that the next process need not read and compile them again.
 
-What is kept decides which faces are found, so a file is used only when its SHA-256 is right for the very network,
-settings, library and processor that are asked for, and when nobody else could have written it. Any other file counts as
-missing, and is replaced. A folder that cannot be used means that nothing is kept; it is never an error.
+A wrong file could hide no faces at all, so a file is used only when its SHA-256 is right, when it is for exactly this
+network and these settings, library and processor, and when no other user could have written it. Any other file counts
+as missing, and is replaced. When the folder cannot be used, nothing is cached; that is never an error.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _LENGTH_BYTES = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledNetworkFile:
-    """The content of a file: facts about the network, which are JSON, and what the library needs to restore it."""
+    """The content of a file: facts about the network as JSON, and the library's bytes to restore it."""
 
     facts: dict[str, Any]
     blob: bytes
@@ -49,13 +49,13 @@ class CompiledCache:
 
     @classmethod
     def of(cls, host: RuntimeConfig) -> "CompiledCache | None":
-        """Return the cache of a host, None where the operator wants none."""
+        """Return the cache of a host; None where the operator has turned it off."""
         if not host.compiled_cache:
             return None
         return cls((host.cache or user_cache_path("velum", appauthor=False)) / FOLDER)
 
     def load(self, key: str) -> CompiledNetworkFile | None:
-        """Return what is kept for a key; None when there is nothing, or nothing that can be trusted."""
+        """Return the cached network of a key; None when there is none, or none that can be trusted."""
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
             if not _is_private(self.folder.lstat(), stat.S_ISDIR):
@@ -72,7 +72,7 @@ class CompiledCache:
         return _unpack(key, content)
 
     def store(self, key: str, file: CompiledNetworkFile) -> None:
-        """Keep a network for the next process, where that can be done."""
+        """Store a network for the next process, where that is possible."""
         content = _pack(key, file)
         if len(content) > MOST_BYTES:
             return
@@ -92,7 +92,7 @@ class CompiledCache:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
 
     def _prune(self) -> None:
-        """Remove the files that were not used for longest, those that killed processes left unfinished included."""
+        """Remove the files that were not used for longest, also unfinished ones of killed processes."""
         found = [(path.lstat(), path) for path in self.folder.iterdir()]
         total = 0
         for count, (status, path) in enumerate(sorted(found, key=lambda entry: -entry[0].st_mtime_ns), 1):

@@ -42,7 +42,7 @@ _RAW_COMPRESSIONS = {32767, 32769, 32770, 34713, 34892, 65000, 65535}
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """A file as decoders get it: its bytes, notes for the report, and what was taken out of it.
+    """A file as decoders get it: its bytes, notes for the report, and parts that were removed from it.
 
     `profile` is a colour profile that is too large for Pillow, `xmp` the XMP of a PNG, b"" where it has none.
     """
@@ -167,7 +167,7 @@ def keep_needed_chunks(data: bytes) -> Readable:
 
 
 def is_whole(data: bytes) -> bool:
-    """Tell whether every chunk of a PNG lies within the file, up to its end; OpenCV allocates what a length says."""
+    """Tell whether every chunk of a PNG lies within the file, up to its end; OpenCV allocates memory for any length."""
     last = b""
     at = len(PNG_HEAD)
     for name, _, _, end, _ in _chunks(data):

@@ -52,7 +52,7 @@ class NalFilter:
         return _to_byte_stream(self._sets)
 
     def filter(self, data: bytes) -> FilteredPacket:
-        """Return what passes of a packet, with what a decoder must know before it."""
+        """Return the bytes of a packet to copy, preceded by the headers that a decoder needs."""
         units = [unit for unit in _split_units(data, self._prefix) if unit and self._base(unit)]
         slices = [unit for unit in units if self._is_slice(unit)]
         sets = tuple(unit for unit in units if self._is_set(unit))
@@ -117,7 +117,7 @@ class ObuFilter:
         return self._sequence
 
     def filter(self, data: bytes) -> FilteredPacket:
-        """Return what passes of a packet, with what a decoder must know before it."""
+        """Return the bytes of a packet to copy, preceded by the headers that a decoder needs."""
         units = list(_obus(data))
         sequence = b"".join(whole for kind, _, whole, _ in units if kind == 1)
         first = next((payload for kind, payload, _, _ in units if kind in {3, 6}), b"")

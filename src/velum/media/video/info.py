@@ -70,7 +70,7 @@ class SideStream:
 
 @dataclass(slots=True)
 class ReadState:
-    """How far the reader has come. A writer publishes only what was read to the end."""
+    """Progress of the reader. A writer publishes only a video that was read to its end."""
 
     frames: int = 0
     finished: bool = False
@@ -86,7 +86,7 @@ class ReadState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoInfo:
-    """What a video is. `width` and `height` are those of the upright frames, in pixels."""
+    """Properties of a video. `width` and `height` are those of the upright frames, in pixels."""
 
     format: str
     """`AVI`, `MKV`, `MOV`, `MP4`, `MPEG`, `TS` or `WEBM`; of a camera `RTSP`, `RTSPS` or `DEVICE`."""
@@ -111,9 +111,9 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoSource:
-    """A video held open: what it is, its bytes, and how far its reader has come.
+    """An open video: its properties, its bytes, and the progress of its reader.
 
-    A reader makes it and keeps `state` up to date; whoever writes a video like this one is given it.
+    A reader creates it and keeps `state` up to date; a writer of a video like this one gets it as an argument.
     """
 
     info: VideoInfo

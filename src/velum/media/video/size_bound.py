@@ -1,4 +1,4 @@
-"""The bound `size = "like-source"`: a result whose video takes no more bytes than the source's."""
+"""The bound `size = "like-source"`: the video of the result takes no more bytes than that of the source."""
 
 import math
 import struct
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 TOLERANCE = 1.1
-"""A result may be this many times as large before the report says so: encoders keep a bound nearly."""
+"""The report warns of a result larger than this many times its source: encoders keep a bound only nearly."""
 
 _BUFFERED = Fraction(1, 5)
 _LEAST_BUFFER, _MOST_BUFFER = Fraction(1), Fraction(10)
-"""Seconds for which the rate may be exceeded: a share of the duration, within these."""
+"""Least and most seconds for which the rate may be exceeded; between them it is a share of the duration."""
 
 _USED = Fraction(3, 5)
-"""Share of the buffer that is used up in the end; measured with x264, x265 and libvpx."""
+"""Share of the buffer that is used at the end of a video; measured with x264, x265 and libvpx."""
 
 _LEAST_RATE = 8_000
-"""Bits a second; encoders read less as no bound."""
+"""Least rate in bits per second; encoders treat lower values as no bound."""
 
 _QUALITY = struct.Struct("<I")
 """Start of FFmpeg's `AV_PKT_DATA_QUALITY_STATS`: the quantiser of a frame, times `FF_QP2LAMBDA`."""
@@ -42,9 +42,9 @@ class SourceSize:
 
     @property
     def encoder_options(self) -> dict[str, str]:
-        """Options of FFmpeg's encoders, in bits: a rate and a buffer with which no more is written than the source has.
+        """Options of FFmpeg's encoders, in bits: a rate and a buffer that make the result no larger than the source.
 
-        An encoder writes no more than its rate in all that time and the buffer, of which a part is left at the end.
+        An encoder writes at most its rate times the duration, plus the used part of the buffer.
         """
         buffered = min(max(self.seconds * _BUFFERED, _LEAST_BUFFER), _MOST_BUFFER)
         rate = max(_LEAST_RATE, int(8 * self.bytes / (self.seconds + buffered * _USED)))
@@ -52,9 +52,9 @@ class SourceSize:
 
 
 def source_size(video: VideoSource, wanted: Video) -> SourceSize | None:
-    """Return the size of a source's video for the bound that a plan asks for; None where it asks for none.
+    """Return the size of a source's video for the bound in a plan; None for a plan without a bound.
 
-    All packets of the file are read for it. Raises `BadPlan` for a live source, `BadInput` where it cannot be read.
+    It reads all packets of the file. Raises `BadPlan` for a live source, `BadInput` for a file that cannot be read.
     """
     info = video.info
     if wanted.size is None:
@@ -78,7 +78,7 @@ def source_size(video: VideoSource, wanted: Video) -> SourceSize | None:
 
 @dataclass(slots=True)
 class SizeBound:
-    """A bound on the size of a result, and how it was kept. `finest` is the quantiser that no bound would exceed."""
+    """A bound on the size of a result, and how well it was kept. `finest` is the quantiser without a bound."""
 
     source: SourceSize
     encoder: str
@@ -89,7 +89,7 @@ class SizeBound:
     coarsest: int
     written: int = 0
     quantisers: list[int] = field(default_factory=list)
-    """Of the frames that were encoded more coarsely than without a bound."""
+    """Quantisers of the frames that were encoded more coarsely than without a bound."""
     frames: int = 0
 
     def count(self, packet: "Packet[Any]") -> None:
@@ -99,14 +99,14 @@ class SizeBound:
         self.note_quality(packet)
 
     def note_quality(self, packet: "Packet[Any]") -> None:
-        """Note how coarsely a frame was encoded, where its packet says so: those that an encoder has just made do."""
+        """Record the quantiser of a frame, where its packet states it, as packets fresh from an encoder do."""
         if packet.has_sidedata("quality_stats"):
             (value,) = _QUALITY.unpack_from(bytes(packet.get_sidedata("quality_stats")))
             if round(value / _QUANTISER_STEP) > self.finest:
                 self.quantisers.append(round(value / _QUANTISER_STEP))
 
     def quality_warnings(self, frames: str = "frames") -> list[str]:
-        """Return the warnings about quality that gave way; `frames` names the frames that were written."""
+        """Return the warnings about reduced quality; `frames` names the frames that were written."""
         if not self.quantisers:
             return []
         mean = sum(self.quantisers) / len(self.quantisers)
