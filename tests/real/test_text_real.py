@@ -6,17 +6,13 @@ from contextlib import closing
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import av
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from tests.rows import but_for
 
-from velum import Engine, Plan
-from velum.errors import Unavailable
 from velum.frame import Frame, Plane, Role
 from velum.locate.output_formats.db import FAMILY
 from velum.locate.pii import parse_kinds
@@ -26,7 +22,7 @@ from velum.locate.text import Text
 from velum.locate.text.detect import TextDetector, TextFilter
 from velum.locate.text.recognize import RapidRecognizer
 from velum.plugins import RuntimeConfig
-from velum.region import Mask, Region
+from velum.region import Mask
 from velum.testing import check_localizer
 
 pytestmark = pytest.mark.real
@@ -191,55 +187,3 @@ def test_localizer_keeps_its_contract(shared: Path, tmp_path: Path, reader: Rapi
         assert ibans.description["match"] == "iban"
         assert ibans.description["reader"] == reader.description["reader"]
         assert len(everything.locate([frame])[0]) > len(ibans.locate([frame])[0]) >= 1
-
-
-@pytest.mark.parametrize("degrees", [0, 8])
-def test_text_that_moves_is_hidden_in_every_frame_of_a_video_of_which_few_are_seen(
-    tmp_path: Path, degrees: int
-) -> None:
-    drawn, _, text = page(20, degrees)
-    width, height = drawn.width + 120 & ~1, drawn.height + 60 & ~1
-    places = [(4 * index, index) for index in range(24)]
-    with av.open(tmp_path / "a.mkv", "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for x, y in places:
-            pixels = np.full((height, width, 3), 240, np.uint8)
-            pixels[y : y + drawn.height, x : x + drawn.width] = drawn.rgb(drawn.width, drawn.height)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
-        container.mux(stream.encode())
-    found: dict[int, tuple[Region, ...]] = {}
-    plan = Plan.of("text: text -> blacken")
-    with Engine(host=RuntimeConfig(offline=True)) as engine:
-        try:
-            engine.hide(tmp_path / "a.mkv", tmp_path / "b.mkv", plan, on_regions=found.__setitem__)
-        except Unavailable as error:
-            pytest.skip(f"the model of text is not on this machine: {error}")
-    detected = [index for index, regions in found.items() if any(region.origin == "detected" for region in regions)]
-    assert detected == [0, 8, 16, 23]
-    for index, (x, y) in enumerate(places):
-        hidden = np.zeros((height, width), bool)
-        for region in found[index]:
-            hidden[region.box.slices] |= True if region.mask is None else region.mask
-        assert hidden[y : y + drawn.height, x : x + drawn.width][text].mean() > 0.97, f"text shows in frame {index}"
-
-
-@pytest.mark.parametrize(
-    ("options", "sparse", "threshold"),
-    [
-        ({}, False, "0.4"), ({}, True, "0.3"), ({"threshold": 0.5}, True, "0.5"), ({"shape": "plate"}, True, "0.6"),
-        ({"match": "email"}, False, "0.4"), ({"match": "email"}, True, None), ({"regex": "A.*"}, True, None),
-    ],
-)  # fmt: skip
-def test_few_frames_are_enough_for_lines_that_are_not_read(
-    options: dict[str, Any], sparse: bool, threshold: str | None
-) -> None:
-    if "match" in options or "regex" in options:
-        pytest.importorskip("rapidocr", reason="the extra text is not installed")
-    try:
-        text = Text(RuntimeConfig(offline=True), **options)
-    except Unavailable as error:
-        pytest.skip(f"the model of text is not on this machine: {error}")
-    other = text.for_video(sparse=sparse)
-    assert (None if other is None else other.description["threshold"]) == threshold
-    assert text.description["threshold"] == str(options.get("threshold", 0.6 if "shape" in options else 0.4))

@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import replace
 from typing import Literal
 
 from velum.errors import BadPlan
 from velum.frame import Frame
 from velum.locate import pii, registry
-from velum.locate.detector import SPARSE_THRESHOLD_FACTOR
 from velum.locate.runtime import open_network
 from velum.locate.segmenter import Mapper, check_option, map_family, model_facts
 from velum.locate.text.detect import LineShape, TextDetector, TextFilter
@@ -78,10 +76,7 @@ class Text:
         check_option("threshold", level, 0.01, 1, "text")
         check_option("tile", tile, 256, 4096, "text")
         check_option("unsure", unsure, 0, 1, "text")
-        self._settings = {"min_side": str(min_side)}
-        self._may_be_less_sure = (
-            threshold is None and not shape
-        )  # the usual one of shapes is far below what plates score
+        self._settings = {"threshold": f"{level:g}", "min_side": str(min_side)}
         if shape:
             self._settings |= {"shape": shape}
         if kinds or pattern:
@@ -97,23 +92,7 @@ class Text:
     def description(self) -> Mapping[str, str]:
         """Model, weights, reader and settings, for the report."""
         reader = self._finder.wanted.reader.description if self._finder.wanted else {}
-        threshold = {"threshold": f"{self._finder.threshold:g}"}
-        return model_facts(self._model, self._finder.mapper.network) | reader | threshold | self._settings
-
-    def for_video(self, *, sparse: bool) -> "Text | None":
-        """Return the localizer for a video; both share their network.
-
-        `sparse` lowers the threshold of lines without a shape, unless the plan states one. None where lines are read:
-        each frame is another chance to read a line right, and no threshold makes up for fewer.
-        """
-        if not sparse:
-            return self
-        if self._finder.wanted is not None:
-            return None
-        other = copy(self)
-        if self._may_be_less_sure:
-            other._finder = replace(self._finder, threshold=self._finder.threshold * SPARSE_THRESHOLD_FACTOR)
-        return other
+        return model_facts(self._model, self._finder.mapper.network) | reader | self._settings
 
     def locate(self, frames: Sequence[Frame]) -> list[list[Region]]:
         """Return the regions of each frame: rectangles of any angle, clipped to the image. Raises `PluginFault`."""
