@@ -145,9 +145,12 @@ def job_of_clip(service: str, clip: Path) -> str:
     return str(job)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browsers() -> Iterator[Callable[[], Any]]:
-    """Gives a browser: the same one, unless that was ended."""
+    """Gives a browser: the same one, unless that was ended.
+
+    It goes with the last test here: its driver keeps an event loop running, in which no other test could start one.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     if not CHROMIUM.exists():
         pytest.skip(f"no browser at {CHROMIUM}: apt-get install chromium, or set VELUM_TEST_CHROMIUM")

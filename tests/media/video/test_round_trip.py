@@ -313,7 +313,7 @@ def test_a_codec_without_encoder_falls_back_with_a_warning(tmp_path: Path) -> No
 
 def test_rounded_time_stamps_are_said(tmp_path: Path) -> None:
     writer = copy(made(tmp_path / "a", Clip(stamps=UNEVEN)), tmp_path / "b.mkv")
-    assert any("rounded: MKV counts in 1/1000" in note for note in writer.warnings)
+    assert any("rounded: MKV counts time in units of 1/1000 s" in note for note in writer.warnings)
 
 
 def test_a_second_pass_gives_the_same_pictures(tmp_path: Path) -> None:
