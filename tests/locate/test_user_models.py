@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openvino import opset8 as ops
+from tests.rows import exhaustive
 
 from velum.errors import BadInput, BadPlan, OutputFailed, Unavailable
 from velum.locate import detect_family, registry, user_models
@@ -372,14 +373,23 @@ def test_a_catalogue_reads_back_as_it_was_written(
     ("file", "wish", "family", "labels"),
     [
         ("yolox_nano/yolox_nano_layout_v8_1x84x3549.onnx", ImportOptions(), "yolo", 80),
-        ("yolox_nano/yolox_nano_layout_e2e_1x300x6.onnx", ImportOptions(), "yolo", 80),
         ("face-detection-adas-0001/face-detection-adas-0001.xml", ImportOptions(labels=("face",)), "ssd", 2),
-        ("person-detection-0201/person-detection-0201.xml", ImportOptions(labels=("person",)), "ssd", 1),
         ("aizoo_face_mask/face_mask_detection.pb", ImportOptions(labels=("face", "face")), "aizoo_face_mask", 2),
-        ("aizoo_face_mask/face_mask_detection.tflite", ImportOptions(labels=("face", "face")), "aizoo_face_mask", 2),
         ("lpd_yunet/license_plate_detection_lpd_yunet_2022may.onnx", ImportOptions(), "lpd_yunet", 1),
-        ("ppocr_v3_det/ch_PP-OCRv3_det_infer.onnx", ImportOptions(), "db", 1),
-        ("nanodet_m/nanodet_m_416.onnx", ImportOptions(labels=("a",) * 80), "nanodet", 80),
+        *exhaustive(
+            [
+                ("yolox_nano/yolox_nano_layout_e2e_1x300x6.onnx", ImportOptions(), "yolo", 80),
+                ("person-detection-0201/person-detection-0201.xml", ImportOptions(labels=("person",)), "ssd", 1),
+                (
+                    "aizoo_face_mask/face_mask_detection.tflite",
+                    ImportOptions(labels=("face", "face")),
+                    "aizoo_face_mask",
+                    2,
+                ),
+                ("ppocr_v3_det/ch_PP-OCRv3_det_infer.onnx", ImportOptions(), "db", 1),
+                ("nanodet_m/nanodet_m_416.onnx", ImportOptions(labels=("a",) * 80), "nanodet", 80),
+            ]
+        ),
     ],
 )
 def test_real_files_are_recognised(

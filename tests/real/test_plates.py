@@ -57,6 +57,7 @@ def test_plates_are_hidden_to_their_edges(shared: Path, tmp_path: Path) -> None:
             assert len(found.frames[0]) <= 3, name
 
 
+@pytest.mark.exhaustive
 def test_text_of_a_plates_shape_covers_the_plate(shared: Path) -> None:
     path = shared / "models" / "ppocr_v3_det" / "ch_PP-OCRv3_det_infer.onnx"
     network = OpenvinoNetwork(path, FAMILY.input, RuntimeConfig(precision="f32"))

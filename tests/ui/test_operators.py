@@ -44,6 +44,7 @@ def signed_in(page: Any, secret: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
+@pytest.mark.exhaustive
 def test_with_a_key_a_video_streams_and_results_are_saved(
     browser: Any,
     locked: Locked,
@@ -100,6 +101,7 @@ def test_an_inference_api_is_added_and_removed(page: Any) -> None:
         page.get_by_text("None yet.").wait_for()
 
 
+@pytest.mark.exhaustive
 def test_a_model_is_tried_on_a_picture(page: Any) -> None:
     page.goto("/#/models")
     page.get_by_role("heading", name="Try one").wait_for()

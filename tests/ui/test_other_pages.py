@@ -17,6 +17,7 @@ def test_models_are_listed(page: Any) -> None:
         checked(page)
 
 
+@pytest.mark.exhaustive
 def test_only_pages_that_are_there_are_linked(page: Any) -> None:
     page.goto("/")
     links = page.get_by_role("navigation").get_by_role("link")

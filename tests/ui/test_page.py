@@ -264,6 +264,7 @@ def test_no_file_is_downloaded_without_the_corrections(page: Any) -> None:
     page.get_by_text("The image does not show your corrections yet.").wait_for(state="hidden")
 
 
+@pytest.mark.exhaustive
 def test_corrections_that_others_put_are_in_what_the_lists_give(page: Any) -> None:
     hidden_in(page, picture())
     page.goto("/#/jobs")
@@ -289,6 +290,7 @@ def test_what_is_not_known_is_not_called_nothing(page: Any) -> None:
     page.complaints.clear()
 
 
+@pytest.mark.exhaustive
 def test_the_service_says_which_files_may_be_chosen(page: Any) -> None:
     types = {"images": [".png", ".xyz"], "videos": [".mp4"]}
     page.route(re.compile("/v1/file-types$"), lambda route: route.fulfill(json=types))
@@ -298,6 +300,7 @@ def test_the_service_says_which_files_may_be_chosen(page: Any) -> None:
     page.get_by_role("button", name="Hide in 1 file").wait_for()
 
 
+@pytest.mark.exhaustive
 def test_what_cannot_be_done_is_said(page: Any) -> None:
     page.goto("/")
     page.locator(".drop input").first.set_input_files(

@@ -75,6 +75,7 @@ def rendered(page: Any) -> None:
     page.get_by_text("Done: the video shows your corrections.").last.wait_for()
 
 
+@pytest.mark.exhaustive
 def test_a_track_is_switched_off_by_a_click_and_another_is_drawn(page: Any, clip: Path) -> None:
     job = reviewed(page, clip)
     assert all(frame["regions"] for frame in regions(page, job))
@@ -202,6 +203,7 @@ def test_nothing_moves_when_a_note_comes_late(page: Any, job_of_clip: str, width
     assert [place.bounding_box() for place in places] == before
 
 
+@pytest.mark.exhaustive
 def test_what_the_browser_cannot_play_is_said_in_the_place_of_the_picture(page: Any, job_of_clip: str) -> None:
     page.route("**/source", lambda route: route.fulfill(body=b"no film", content_type="video/webm"))
     failed = {"state": "failed", "share": None, "error": "It is damaged."}

@@ -113,6 +113,7 @@ def test_a_picture_is_pasted(page: Any) -> None:
     page.locator(".files .badge").wait_for()
 
 
+@pytest.mark.exhaustive
 def test_everything_works_under_a_path_of_a_proxy(browser: Any, service: str) -> None:
     with proxied(service, "/tools/velum/") as (address, strays):
         for page in watched(browser, address):

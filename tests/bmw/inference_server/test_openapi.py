@@ -7,13 +7,14 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from starlette.testclient import TestClient
 from tests.bmw.inference_server.factories import client, png
+from tests.rows import but_for
 
 from velum.bmw.inference_server.profiles import PROFILES
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", but_for(PROFILES, list(PROFILES)[:2]))
 def test_only_stated_answers(name: str) -> None:
     with client(name) as server:
         schema = schemathesis.openapi.from_asgi("/openapi.json", server.app)

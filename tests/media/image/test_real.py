@@ -68,6 +68,7 @@ def test_nothing_of_the_source_is_left_in_the_bytes(shared: Path, tmp_path: Path
     assert left.count(b"\xff\xd8\xff") == 1
 
 
+@pytest.mark.exhaustive
 def test_a_phone_picture(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("pillow_heif")
     copy(shared / "media" / "odd" / "phone.heic", tmp_path / "out.heic")
