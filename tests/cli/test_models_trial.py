@@ -73,7 +73,7 @@ def test_key_points_that_nobody_speaks_of_are_not_taken_for_classes(run: Run, tm
     saved(tmp_path / "pose.xml", anchors(20, c4=0.9).T[None])
     refused = run("add", "pose.xml", "--labels", "face")
     assert isinstance(refused.exception, BadInput)
-    assert "has 16 classes, and 1 labels are given" in str(refused.exception)
+    assert "has 16 classes, and the list of labels has 1" in str(refused.exception)
     assert "--family yolo_pose" in str(refused.exception)
     assert run("add", "pose.xml", "--labels", "face", "--family", "yolo_pose").exit_code == 0
     assert found(tmp_path, "face: pose -> blacken") == [("face", (30, 30, 50, 70))]

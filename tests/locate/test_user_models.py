@@ -209,7 +209,7 @@ UNUSABLE = [
         {"rows": 83},
         ImportOptions(labels=("a", "b")),
         BadInput,
-        "has 79 classes, and 2 labels are given",
+        "has 79 classes, and the list of labels has 2",
     ),
     ("names that are code", {"names": "open('x')"}, ImportOptions(), BadInput, "class names in the metadata .*open"),
     (

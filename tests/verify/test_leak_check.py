@@ -25,6 +25,7 @@ from velum.testing import FakeLocalizer
 from velum.verify import residual_detail
 from velum.verify.leak_check import Check
 from velum.verify.result import CheckResult
+from velum.verify.second_detector import make_search_plan
 
 pytestmark = pytest.mark.slow
 
@@ -279,3 +280,18 @@ def test_little_detail_tells_nothing() -> None:
     flat = np.full((120, 160, 3), 90, np.uint8)
     assert residual_detail.detail_left(flat, flat, BOX) is None
     assert residual_detail.detail_left(flat, flat, Box(0, 0, 20, 20)) is None
+
+
+def test_who_hid_by_a_thorough_look_is_checked_by_one() -> None:
+    host = RuntimeConfig(localizers={"fake": lambda: FakeLocalizer([FACE])}, offline=True)
+    with Engine(host=host) as engine:
+        searched, _ = make_search_plan(replace(PLAN, effort="thorough"), host, engine, text=False)
+    assert searched is not None
+    assert searched.effort == "thorough"
+
+
+def test_effort_of_a_check_is_checked(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.png")
+    refused = CliRunner().invoke(app, ["check", str(tmp_path / "a.png"), "--effort", "hard"])
+    assert isinstance(refused.exception, BadPlan)
+    assert "effort" in str(refused.exception)

@@ -62,6 +62,7 @@ def check(
     rule: options.Rules = [],
     hide_labels: options.Labels = [],
     plan: options.PlanFile = None,
+    effort: options.Effort = None,
     json: options.Json = False,
     sheet: Annotated[
         Path | None,
@@ -75,7 +76,7 @@ def check(
     from velum.settings import Settings
     from velum.verify.leak_check import Check
 
-    wanted = options.PlanOptions(plan, rule, hide_labels).plan()
+    wanted = options.PlanOptions(plan, rule, hide_labels, effort=effort).plan()
     findings = None if regions is None else common.read_annotations(regions)
     settings = Settings.load()
     with common.engine(file) as engine, frame_progress(file.name) as progress:

@@ -74,7 +74,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, one line for eac
 Every = Annotated[
     int | None,
     typer.Option(
-        "--every", metavar="N", help="Detect in every N-th frame and track in between.", rich_help_panel="Video"
+        "--every",
+        metavar="N",
+        help="Detect in every N-th frame and track in between. Default: about every 0.3 s, as --effort says.",
+        rich_help_panel="Video",
     ),
 ]
 TwoPass = Annotated[
@@ -117,7 +120,7 @@ Crf = Annotated[
         metavar="N",
         min=0,
         max=63,
-        help="Constant rate factor: lower is better and larger.",
+        help="Constant rate factor: lower is better and larger. Default: depends on the codec, 21 for H.264.",
         rich_help_panel="Video",
     ),
 ]
@@ -132,7 +135,7 @@ Size = Annotated[
     typer.Option(
         "--size",
         metavar="BOUND",
-        help="like-source: the video takes no more bytes than the source's; quality gives way for it.",
+        help="like-source: no more bytes than the source's video, at lower quality where needed. Not for every codec.",
         rich_help_panel="Video",
     ),
 ]

@@ -102,7 +102,7 @@ def check_labels(labels: tuple[str, ...], signature: Signature, family: str, wha
             else ""
         )
         raise BadInput(
-            f"{what} has {count} classes, and {len(labels)} labels are given ({_short(labels)}); "
+            f"{what} has {count} classes, and the list of labels has {len(labels)} ({_short(labels)}); "
             f"give one for each class, in its order, and an empty one for what is not a thing{other}"
         )
 

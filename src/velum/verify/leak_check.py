@@ -154,7 +154,7 @@ class _FrameCheck:
             if box is not None and not self._is_hidden(box, after, source, regions):
                 where = f"{detection.label} at {box.xyxy}"
                 yield Leak(
-                    "seen", f"another detector sees a {where}", frame.index, box, detection.label, detection.score
+                    "seen", f"a detector still finds {where}", frame.index, box, detection.label, detection.score
                 )
         if source is not None:
             yield from self._colour_leaks(

@@ -63,7 +63,7 @@ def make_search_plan(
     if not rules:
         return None, tuple(notes)
     looking = Video(track=False, every=plan.video.every or 1)
-    return replace(Plan(tuple(rules), keep_out=plan.keep_out), video=looking), tuple(notes)
+    return replace(Plan(tuple(rules), keep_out=plan.keep_out, effort=plan.effort), video=looking), tuple(notes)
 
 
 def _usable(label: str, plan: Plan, host: RuntimeConfig, engine: Engine) -> Iterator[PartSpec]:
