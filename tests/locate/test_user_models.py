@@ -217,7 +217,7 @@ UNUSABLE = [
         {"rows": 7, "names": "['a']"},
         ImportOptions(),
         BadInput,
-        "has 3 classes, and 1 labels",
+        "has 3 classes, and the list of labels has 1",
     ),
     (
         "unknown family",
