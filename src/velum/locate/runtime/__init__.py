@@ -91,7 +91,7 @@ def _without_converter() -> Iterator[None]:
     if "openvino" in sys.modules or _CONVERTER in sys.modules:
         yield
         return
-    sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # as above; OpenVINO does without what it cannot import
+    sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # None: its import fails, which OpenVINO takes
     try:
         yield
     finally:
